@@ -1,0 +1,1 @@
+"""Request and response bodies of every service, one module for each."""

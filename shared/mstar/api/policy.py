@@ -1,0 +1,63 @@
+"""Bodies of the policy service: rollouts and weights. The chat completions route has OpenAI's own shapes."""
+
+from pydantic import Field
+
+from mstar.api.images import ImageInput
+from mstar.types import Frozen, Response, Sha256
+
+
+class Prompt(Frozen):
+    """One question at one temperature, with all its samples."""
+
+    question: str = Field(min_length=1, max_length=32_768)
+    image: ImageInput
+    reference_answer: str | None = Field(default=None, max_length=4096)
+    """Shown to the model in the prompt (warm-up)."""
+    prefix: str = Field(default="", max_length=65_536)
+    """Beginning of the response that every sample continues (Monte-Carlo completions); replies exclude it."""
+    n: int = Field(default=1, ge=1, le=1024)
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    """0 is greedy decoding."""
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+
+
+class RolloutRequest(Frozen):
+    """`POST /v1/rollouts`: a batch of prompts that is sampled from one weight version."""
+
+    prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=8192)
+    max_tokens: int = Field(default=512, ge=1, le=32_768)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    weight_version: str | None = None
+    """Refuse with 409 when another version is loaded."""
+
+
+class Usage(Frozen):
+    """Counted work, for cost and for benchmarks."""
+
+    prompt_tokens: int = 0
+    """Prompt tokens computed: a prompt shared by n samples counts once where the engine computes it once."""
+    completion_tokens: int = 0
+    images_encoded: int = 0
+
+
+class RolloutReply(Frozen):
+    """Samples in the order of the prompts; every one comes from `weight_version`."""
+
+    weight_version: str
+    samples: tuple[tuple[Response, ...], ...]
+    usage: Usage = Usage()
+
+
+class WeightsUpdate(Frozen):
+    """`PUT /v1/weights`, on policy and PRM: load a checkpoint artefact."""
+
+    artefact: str = Field(min_length=1, max_length=500)
+    manifest_sha256: Sha256
+
+
+class WeightsState(Frozen):
+    """What is loaded. `ready` is false while a load runs or after one failed."""
+
+    weight_version: str
+    ready: bool
+    model: str

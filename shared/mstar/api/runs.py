@@ -1,0 +1,101 @@
+"""Bodies of the coordinator's public API: runs, iterations, events, samples, checkpoints."""
+
+from typing import Any, Generic, TypeVar
+
+from pydantic import Field
+
+from mstar.evolution import RunState
+from mstar.recipes import Recipe
+from mstar.steps import StepResult
+from mstar.types import Frozen
+
+
+class RunCreate(Frozen):
+    """`POST /v1/runs`. An `Idempotency-Key` header makes a retry harmless."""
+
+    recipe: str | dict[str, Any]
+    """Name of a recipe that the coordinator ships, or the recipe itself."""
+    overrides: dict[str, Any] = {}
+    """Dotted keys laid over the recipe, such as `{"evolution.iterations": 2}`."""
+
+
+class Progress(Frozen):
+    """How far a run is."""
+
+    steps_done: int
+    steps_total: int
+    stage: str
+    """Group of the step in progress, such as `it02/generate`."""
+    done: int = 0
+    total: int = 0
+    """Steps of that stage."""
+    running: tuple[str, ...] = ()
+    """Names of the steps leased now."""
+
+
+class Run(Frozen):
+    id: str
+    name: str
+    state: RunState
+    error: str | None = None
+    created_at: float
+    """Seconds since the epoch, UTC."""
+    updated_at: float
+    iterations: int
+    """Iterations planned; more can be asked for."""
+    recipe: Recipe
+    progress: Progress
+
+
+class Event(Frozen):
+    """One thing that happened. `id` grows without gaps within a run and serves as SSE event id and cursor."""
+
+    id: int
+    run_id: str
+    at: float
+    type: str
+    """Such as run.created, step.committed, step.retried, weights.pushed, run.succeeded."""
+    step: str | None = None
+    message: str = ""
+    result: StepResult | None = None
+
+
+class StepView(Frozen):
+    """One step as the truth has it."""
+
+    id: str
+    name: str
+    state: str
+    attempts: int
+    worker: str | None = None
+    error: str | None = None
+    seconds: float | None = None
+
+
+class Checkpoint(Frozen):
+    """A policy or PRM checkpoint that the run has made."""
+
+    id: str
+    objective: str
+    iteration: int
+    sha256: str
+    weight_version: str
+    global_step: int
+
+
+Item = TypeVar("Item")
+
+
+class Page(Frozen, Generic[Item]):
+    """A page of a list, with OpenAI's cursor fields: pass `last_id` as `after` to get the next."""
+
+    data: tuple[Item, ...]
+    has_more: bool = False
+    first_id: str | None = None
+    last_id: str | None = None
+
+
+class IterationStart(Frozen):
+    """`POST /v1/runs/{id}/iterations`."""
+
+    count: int = Field(default=1, ge=1, le=100)

@@ -1,0 +1,73 @@
+"""Internal protocol between the coordinator and the workers: claim, heartbeat, commit, release.
+
+A Celery message carries a step id and nothing else; what is to be done comes from the claim. An epoch grows with each
+claim of a step, and a commit with an old one is refused (a fencing token).
+"""
+
+from pydantic import Field
+
+from mstar.recipes import Recipe
+from mstar.steps import ArtefactRef, StepResult, StepSpec
+from mstar.types import Frozen
+
+
+class ClaimRequest(Frozen):
+    worker: str = Field(min_length=1, max_length=200)
+
+
+class StepInput(Frozen):
+    """What a committed step left: an artefact, a result, or both."""
+
+    artefact: ArtefactRef | None
+    result: StepResult
+
+
+class Claim(Frozen):
+    """The right to do a step until the lease runs out, renewed by heartbeats."""
+
+    step_id: str
+    run_id: str
+    epoch: int
+    lease_seconds: float
+    step: StepSpec
+    recipe: Recipe
+    inputs: dict[str, StepInput]
+    """By step name: everything in `step.needs`, and the prepared data and base model as `prepare`."""
+
+    @property
+    def output_id(self) -> str:
+        """Where the step's artefact goes: derived from the step, so redoing it is harmless."""
+        return f"{self.run_id}/{self.step.name}"
+
+
+class Heartbeat(Frozen):
+    epoch: int
+    done: int = 0
+    """Units of the step's own work finished so far, for progress display."""
+    total: int = 0
+
+
+class HeartbeatReply(Frozen):
+    lease_seconds: float
+
+
+class Commit(Frozen):
+    epoch: int
+    artefact: ArtefactRef | None = None
+    result: StepResult
+
+
+class Release(Frozen):
+    """The worker gives the step back. `retryable` false fails the run; `preempted` does not count as an attempt."""
+
+    epoch: int
+    error: str = Field(max_length=4000)
+    code: str = "internal"
+    retryable: bool = True
+    preempted: bool = False
+
+
+class Ack(Frozen):
+    """Accepted."""
+
+    ok: bool = True

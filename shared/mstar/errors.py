@@ -1,0 +1,167 @@
+"""The one error tree. Status and code stand on the class; a service turns any of them into RFC 9457 problem+json.
+
+    MstarError
+    ├── InvalidInput 422          bad field in a request, recipe or data set
+    │   ├── InvalidRecipe 422
+    │   ├── InvalidDataset 422
+    │   ├── InvalidImage 422
+    │   ├── UnsupportedImage 415
+    │   └── IdempotencyMismatch 422
+    ├── Unauthenticated 401
+    ├── Forbidden 403
+    ├── NotFound 404              run, step, checkpoint or artefact that does not exist
+    ├── Conflict 409
+    │   ├── IllegalTransition 409 the run's state does not allow the request
+    │   ├── StepTaken 409         the step is leased, finished or not due
+    │   ├── StaleEpoch 409        a newer claim exists; the work of this one is void
+    │   └── WeightVersionMismatch 409
+    ├── TooLarge 413
+    ├── TooManyRequests 429       with retry_after
+    ├── Internal 500
+    │   └── CorruptArtefact 500   a hash does not match its manifest
+    ├── Unavailable 503           not ready, draining or overloaded; with retry_after
+    └── StorageFull 507
+
+An error's `detail` is written for the person who sent the request: it names the field and the fix.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class MstarError(Exception):
+    """Base of every expected failure."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, *, field: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.detail, self.field, self.retry_after))
+
+    def problem(self) -> dict[str, Any]:
+        """Body of RFC 9457, with an `error` member so that OpenAI clients show the text."""
+        body: dict[str, Any] = {
+            "type": f"urn:mstar:error:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "error": {"message": self.detail, "type": self.code, "code": self.code},
+        }
+        if self.field is not None:
+            body["field"] = self.field
+        if self.retry_after is not None:
+            body["retry_after"] = self.retry_after
+        return body
+
+
+def _rebuild(kind: type[MstarError], detail: str, field: str | None, retry_after: float | None) -> MstarError:
+    return kind(detail, field=field, retry_after=retry_after)
+
+
+class InvalidInput(MstarError):
+    status, code, title = 422, "invalid-input", "Invalid input"
+
+
+class InvalidRecipe(InvalidInput):
+    code, title = "invalid-recipe", "Invalid recipe"
+
+
+class InvalidDataset(InvalidInput):
+    code, title = "invalid-dataset", "Invalid data set"
+
+
+class InvalidImage(InvalidInput):
+    code, title = "invalid-image", "Invalid image"
+
+
+class UnsupportedImage(InvalidInput):
+    status, code, title = 415, "unsupported-image", "Unsupported image format"
+
+
+class IdempotencyMismatch(InvalidInput):
+    code, title = "idempotency-mismatch", "Idempotency-Key used with another body"
+
+
+class Unauthenticated(MstarError):
+    status, code, title = 401, "unauthenticated", "Authentication required"
+
+
+class Forbidden(MstarError):
+    status, code, title = 403, "forbidden", "Not allowed"
+
+
+class NotFound(MstarError):
+    status, code, title = 404, "not-found", "Not found"
+
+
+class Conflict(MstarError):
+    status, code, title = 409, "conflict", "Conflict"
+
+
+class IllegalTransition(Conflict):
+    code, title = "illegal-transition", "Not possible in this state"
+
+
+class StepTaken(Conflict):
+    code, title = "step-taken", "Step cannot be claimed"
+
+
+class StaleEpoch(Conflict):
+    code, title = "stale-epoch", "Claim is no longer valid"
+
+
+class WeightVersionMismatch(Conflict):
+    code, title = "weight-version-mismatch", "Another weight version is loaded"
+
+
+class TooLarge(MstarError):
+    status, code, title = 413, "too-large", "Request too large"
+
+
+class TooManyRequests(MstarError):
+    status, code, title = 429, "too-many-requests", "Too many requests"
+
+
+class Internal(MstarError):
+    pass
+
+
+class CorruptArtefact(Internal):
+    code, title = "corrupt-artefact", "Artefact does not match its manifest"
+
+
+class Unavailable(MstarError):
+    status, code, title = 503, "unavailable", "Not available now"
+
+
+class StorageFull(MstarError):
+    status, code, title = 507, "storage-full", "No storage left"
+
+
+def _tree(root: type[MstarError]) -> dict[str, type[MstarError]]:
+    found = {root.code: root}
+    for child in root.__subclasses__():
+        found |= {code: kind for code, kind in _tree(child).items() if code not in found}
+    return found
+
+
+def from_problem(problem: Mapping[str, Any], status: int) -> MstarError:
+    """Rebuild the error that a service answered with; unknown codes become the nearest class by status."""
+    by_code = _tree(MstarError)
+    kind = by_code.get(str(problem.get("code", "")))
+    if kind is None:
+        kind = next((k for k in by_code.values() if k.status == status), Internal)
+    retry_after = problem.get("retry_after")
+    return kind(
+        str(problem.get("detail") or problem.get("title") or f"HTTP {status}"),
+        field=problem.get("field"),
+        retry_after=float(retry_after) if retry_after is not None else None,
+    )

@@ -1,0 +1,64 @@
+"""What `results.json` and `mstar run show --json` hold: the run as numbers."""
+
+from typing import Any
+
+from mstar.evolution import RunState
+from mstar.recipes import Recipe
+from mstar.steps import Accuracy
+from mstar.types import Frozen
+
+
+class IterationResult(Frozen):
+    """One iteration: how it sampled, what it kept, and how good the policy is after it."""
+
+    index: int
+    temperature: float
+    greedy: float | None = None
+    """Greedy accuracy on test-ID after the iteration; None until evaluated. Likewise below."""
+    ood: float | None = None
+    by_task: dict[str, float] = {}
+    pass_at_k: float | None = None
+    reward_pass_at_2: float | None = None
+    headroom: float | None = None
+    sampled_accuracy: float
+    questions: int
+    responses: int
+    kept: int
+    weight_version: str
+    """Version that the iteration sampled from."""
+    seconds: float | None = None
+    losses: tuple[float, ...] = ()
+    sound_among_kept: float | None = None
+    sound_among_random: float | None = None
+
+
+class SweepResult(Frozen):
+    iteration: int
+    curve: dict[str, float]
+    chosen: float
+
+
+class Milestone(Accuracy):
+    """Accuracy of base, warm-up or final policy, with the sampled metrics on validation."""
+
+    pass_at_k: float | None = None
+    reward_pass_at_2: float | None = None
+
+
+class RunResults(Frozen):
+    """Everything that a run measured so far."""
+
+    id: str
+    name: str
+    state: RunState
+    error: str | None = None
+    recipe: Recipe
+    iterations: tuple[IterationResult, ...] = ()
+    sweeps: tuple[SweepResult, ...] = ()
+    test: dict[str, Milestone] = {}
+    """By base, warmup and final."""
+    prm: dict[str, Any] = {}
+    """How the PRM was made: solutions, prefixes, completions, losses."""
+    artefacts: dict[str, str] = {}
+    """Folders below the run's folder: policy, prm, cot_dataset, prm_dataset, report."""
+    seconds: float | None = None

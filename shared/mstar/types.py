@@ -1,0 +1,160 @@
+"""Values that every part of M-STaR shares: questions, responses, scores and selected rows.
+
+All models are frozen and refuse unknown keys, so one value can be used by the pure rules, written to an artefact and
+sent over HTTP without conversion. There is no behaviour here beyond validation, and no I/O.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""Lower-case hexadecimal SHA-256 digest of the encoded bytes."""
+
+
+class Frozen(BaseModel):
+    """Base of every shared value: immutable, and unknown keys are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AnswerType(StrEnum):
+    """How a reference answer is compared with a response (MathVista's answer types, plus lists of choices and maths)."""
+
+    CHOICE = "choice"
+    INTEGER = "integer"
+    FLOAT = "float"
+    LIST = "list"
+    TEXT = "text"
+    MATH = "math"
+
+
+class Answer(Frozen):
+    """A reference answer a* and the rule by which it is compared."""
+
+    type: AnswerType
+    value: str = Field(min_length=1, max_length=4096)
+    """The bare answer as it should stand after the heading; for a choice, the option letter."""
+    precision: int | None = Field(default=None, ge=0, le=12)
+    """Decimals that count, for `float` (MathVista's `precision`)."""
+    choices: tuple[str, ...] = ()
+    """Option texts in the order (A), (B) …; only for `choice`."""
+    unit: str | None = None
+    """Unit that a response may append to a number; any other unit is wrong."""
+
+
+class Question(Frozen):
+    """One triple (image o, question x, reference answer a*) of the paper's section 2."""
+
+    id: str = Field(min_length=1, max_length=200)
+    text: str = Field(min_length=1, max_length=32_768)
+    image: Sha256
+    """Content hash of the image file; the bytes lie in the image store."""
+    answer: Answer | None = None
+    """None for an unlabelled question."""
+    group: str = "ALL"
+    """Task group for reports, such as FQA, GPS, MWP, TQA or VQA."""
+    split: str = "train"
+    source: str = ""
+    gold_steps: tuple[str, ...] = ()
+    """A known sound chain, where the data set has one: measures soundness, trains nothing but the `oracle` arm."""
+
+
+class FinishReason(StrEnum):
+    """Why sampling of a response ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+class Response(Frozen):
+    """One sampled chain of thought with its final answer."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprob: float = 0.0
+    """Sum of the sampled tokens' log-probabilities at the sampling temperature, in nats."""
+    finish_reason: FinishReason = FinishReason.STOP
+
+
+class Verdict(Frozen):
+    """What the answer check said of one response, with enough to show why."""
+
+    correct: bool
+    extracted: str | None = None
+    """The bare answer found after the heading; None when there is no heading."""
+    reason: str = ""
+    """Machine word for the rule that decided, such as `integer-equal` or `no-answer-heading`."""
+
+
+class CheckedResponse(Frozen):
+    """A response and its verdict, with its place among the n of its question."""
+
+    index: int = Field(ge=0)
+    response: Response
+    verdict: Verdict
+
+
+class RolloutRow(Frozen):
+    """All n responses of one question at one temperature from one weight version: a line of a rollout shard."""
+
+    question: Question
+    temperature: float
+    weight_version: str
+    responses: tuple[CheckedResponse, ...]
+
+
+class StepScores(Frozen):
+    """Process reward of one response: a score in [0, 1] for each step; R_p is their minimum (paper, section 3)."""
+
+    index: int = Field(ge=0)
+    steps: tuple[str, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def minimum(self) -> float:
+        """R_p(y) = min over the step scores; 0 for a response without a step."""
+        return min(self.scores, default=0.0)
+
+
+class ScoreRow(Frozen):
+    """Step scores of the responses of one question: a line of a score shard, in step with its rollout row."""
+
+    question_id: str
+    prm_version: str
+    responses: tuple[StepScores, ...]
+
+
+class SelectedRow(Frozen):
+    """One response kept for training, and where it came from: a line of the CoT data set."""
+
+    question: Question
+    response: str
+    iteration: int
+    index: int
+    temperature: float
+    weight_version: str
+    prm_version: str | None = None
+    step_scores: tuple[float, ...] = ()
+    reward: float | None = None
+    reason: str
+    """Why the row was kept, such as `top-2 of 5 correct`."""
+
+
+class StepLabelRow(Frozen):
+    """One solution with a Monte-Carlo label after every step: a line of the PRM training set.
+
+    Column names follow TRL's "stepwise supervision" format, plus where the labels came from.
+    """
+
+    id: str
+    prompt: str
+    completions: tuple[str, ...]
+    labels: tuple[float, ...]
+    """Share of completions that reached a* from the end of each step, in [0, 1]."""
+    image: Sha256
+    answer: Answer
+    mc_successes: tuple[int, ...]
+    mc_rollouts: tuple[int, ...]
+    weight_version: str

@@ -1,0 +1,44 @@
+"""Images by content hash: `images/ab/ab12….img` holds the file's bytes as they came, once."""
+
+import hashlib
+import os
+import uuid
+from pathlib import Path
+
+from mstar.errors import CorruptArtefact, NotFound, StorageFull
+from mstar.types import Sha256
+
+
+class ImageStore:
+    """Encoded image files below one folder, named by the SHA-256 of their bytes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, data: bytes) -> Sha256:
+        """Store the bytes, unless they are there, and return their hash. Raises StorageFull."""
+        digest = hashlib.sha256(data).hexdigest()
+        path = self._path(digest)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            staging = path.with_name(f".tmp-{uuid.uuid4().hex}")
+            try:
+                staging.write_bytes(data)
+                os.replace(staging, path)
+            except OSError as error:
+                staging.unlink(missing_ok=True)
+                raise StorageFull(f"could not store an image: {error.strerror}; free some disk") from error
+        return digest
+
+    def get(self, digest: Sha256) -> bytes:
+        """The bytes. Raises NotFound, or CorruptArtefact when they do not have the hash."""
+        try:
+            data = self._path(digest).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"image {digest} is not in the image store", field="image.sha256") from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise CorruptArtefact(f"image {digest} does not have its own hash")
+        return data
+
+    def _path(self, digest: Sha256) -> Path:
+        return self.root / digest[:2] / f"{digest}.img"

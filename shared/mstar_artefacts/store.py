@@ -1,0 +1,170 @@
+"""Artefact folders: written under a temporary name, fsynced, hashed, manifest last, renamed into place.
+
+An artefact is a folder of files with `manifest.json`. It exists when its folder stands under its final name, and never
+changes after. Two writers of one artefact are harmless: the first rename wins and the loser adopts it. What this leaves
+out: who may write what (the coordinator's leases decide) and object stores.
+"""
+
+import errno
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull
+from mstar.steps import ArtefactRef
+from mstar.types import Frozen, Sha256
+
+MANIFEST = "manifest.json"
+ROWS = "rows.jsonl.gz"
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class FileEntry(Frozen):
+    name: str
+    bytes: int
+    sha256: Sha256
+
+
+class Manifest(Frozen):
+    """The commit record of an artefact."""
+
+    id: str
+    files: tuple[FileEntry, ...]
+    metadata: dict[str, Any] = {}
+
+
+class ArtefactStore:
+    """Artefacts below one root folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, artefact: str) -> Path:
+        """Folder of an artefact. Raises InvalidInput for an id that would leave the root."""
+        parts = artefact.split("/")
+        if any(p in ("", ".", "..") or "\\" in p or "\x00" in p or p.startswith(".tmp-") for p in parts):
+            raise InvalidInput(f"artefact id {artefact[:64]!r} is not a plain relative path", field="artefact")
+        return self.root.joinpath(*parts)
+
+    def find(self, artefact: str) -> ArtefactRef | None:
+        """Reference to a committed artefact, or None."""
+        manifest = self.path(artefact) / MANIFEST
+        if not manifest.exists():
+            return None
+        return ArtefactRef(id=artefact, sha256=hashlib.sha256(manifest.read_bytes()).hexdigest())
+
+    def write(self, artefact: str, fill: Callable[[Path], None], metadata: dict[str, Any]) -> ArtefactRef:
+        """Create an artefact; `fill` writes its files into the folder it is given.
+
+        Adopts an artefact of the same id that is there already. Raises StorageFull when the disk is.
+        """
+        final = self.path(artefact)
+        staging = final.parent / f".tmp-{final.name}-{uuid.uuid4().hex}"
+        try:
+            staging.mkdir(parents=True)
+            fill(staging)
+            manifest = Manifest(id=artefact, files=tuple(_entries(staging)), metadata=metadata)
+            _write_durably(staging / MANIFEST, manifest.model_dump_json().encode())
+            _fsync(staging)
+            try:
+                staging.rename(final)
+            except OSError:
+                if not (final / MANIFEST).exists():
+                    raise
+            _fsync(final.parent)
+        except OSError as error:
+            raise _translated(error, artefact) from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        found = self.find(artefact)
+        assert found is not None
+        return found
+
+    def write_rows(self, artefact: str, rows: Iterable[BaseModel], metadata: dict[str, Any]) -> ArtefactRef:
+        """Create an artefact of one `rows.jsonl.gz`; equal rows give equal bytes."""
+
+        def fill(folder: Path) -> None:
+            with open(folder / ROWS, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as out:
+                for row in rows:
+                    out.write(row.model_dump_json().encode() + b"\n")
+
+        return self.write(artefact, fill, metadata)
+
+    def manifest(self, ref: ArtefactRef) -> Manifest:
+        """The manifest, after checking its own hash. Raises NotFound or CorruptArtefact."""
+        path = self.path(ref.id) / MANIFEST
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"artefact {ref.id} does not exist") from None
+        if hashlib.sha256(data).hexdigest() != ref.sha256:
+            raise CorruptArtefact(f"manifest of artefact {ref.id} does not have the hash that was committed")
+        return Manifest.model_validate_json(data)
+
+    def verify(self, ref: ArtefactRef) -> Path:
+        """Folder of an artefact whose every file has the hash of the manifest. Raises NotFound or CorruptArtefact."""
+        folder = self.path(ref.id)
+        for entry in self.manifest(ref).files:
+            path = folder / entry.name
+            if not path.is_file() or hash_file(path) != entry.sha256:
+                raise CorruptArtefact(f"file {entry.name} of artefact {ref.id} does not match its manifest")
+        return folder
+
+    def rows(self, ref: ArtefactRef, kind: type[Row]) -> Iterator[Row]:
+        """Rows of a row artefact, verified first."""
+        with gzip.open(self.verify(ref) / ROWS, "rb") as lines:
+            for line in lines:
+                yield kind.model_validate_json(line)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file in one rename, so a reader sees the old or the new one whole."""
+    staging = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex}")
+    try:
+        _write_durably(staging, json.dumps(value, indent=2, allow_nan=False).encode())
+        staging.replace(path)
+    except OSError as error:
+        staging.unlink(missing_ok=True)
+        raise _translated(error, path.name) from error
+
+
+def _entries(folder: Path) -> Iterator[FileEntry]:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            _fsync(path)
+            yield FileEntry(name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=hash_file(path))
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _translated(error: OSError, name: str) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageFull(f"no space left while writing {name}: free some disk, then resume the run")
+    return error
