@@ -265,7 +265,9 @@ class _Graph:
     def evaluation(self, label: str, weights: str) -> Iterator[StepSpec]:
         """Greedy on both tests, n samples on validation, scored once there is a PRM."""
         plan = self.recipe.evaluation
-        greedy, sampled, scores = [], [], []
+        greedy: list[str] = []
+        sampled: list[str] = []
+        scores: list[str] = []
         needs = (weights, *self.predecessors(label))
         for name, split, start, count in self.evaluation_shards(label):
             on_validation = split == "validation"
@@ -315,10 +317,7 @@ class _Graph:
         """
         if label == "base":
             return ()
-        if label == "warmup":
-            before = "base"
-        else:
-            before = self.label_after(int(label.removeprefix("it")) - 1)
+        before = "base" if label == "warmup" else self.label_after(int(label.removeprefix("it")) - 1)
         return tuple(name for name, *_ in self.evaluation_shards(before))
 
     def policy_after(self, iteration: int) -> str:

@@ -170,7 +170,7 @@ class ExplorationRecipe(Frozen):
     @field_validator("grid")
     @classmethod
     def _rising(cls, grid: tuple[float, ...]) -> tuple[float, ...]:
-        if not grid or list(grid) != sorted(set(grid)) or not (0 < grid[0] and grid[-1] <= 2):
+        if not grid or list(grid) != sorted(set(grid)) or not (grid[0] > 0 and grid[-1] <= 2):
             raise ValueError("temperatures must rise, without repeats, within (0, 2]")
         return grid
 

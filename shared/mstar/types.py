@@ -20,7 +20,7 @@ class Frozen(BaseModel):
 
 
 class AnswerType(StrEnum):
-    """How a reference answer is compared with a response (MathVista's answer types, plus lists of choices and maths)."""
+    """How a reference answer is compared with a response (MathVista's types, and maths)."""
 
     CHOICE = "choice"
     INTEGER = "integer"
