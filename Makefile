@@ -1,0 +1,49 @@
+# Every verb of the project; people and CI type the same ones. `make` alone lists them.
+PYTHON ?= python3.11
+VENV ?= .venv
+# CPU build of torch by default where the configured index has one. Elsewhere name an index, for example pytorch.org's:
+#   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export HF_HUB_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test lint format bench
+
+help: ## List the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## Make the virtual environment with every service in it
+
+# torch comes first and alone: DeepSpeed looks for it while it is built, and no other package may choose its build.
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --upgrade "pip>=25.1" setuptools wheel
+	$(BIN)/python -m pip install -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) torch==2.13.0
+	DS_BUILD_OPS=0 $(BIN)/python -m pip install -q --no-build-isolation deepspeed==0.19.8
+	$(BIN)/python -m pip install -q --group dev -e .
+	@touch $(STAMP)
+
+demo: $(STAMP) ## Run the whole method on the small benchmark, on this machine
+	$(BIN)/mstar demo
+
+up: $(STAMP) ## Start the four services and their workers; Ctrl-C stops them
+	$(BIN)/mstar up
+
+test: lint ## Run every check: lint, types, contracts, units, real processes
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## Rewrite the sources in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure the stages of the loop and write benchmarks/results.md
+	$(BIN)/python -m benchmarks

@@ -1,0 +1,30 @@
+"""Images are stored once under the hash of their bytes."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from mstar.errors import CorruptArtefact, NotFound
+from mstar_artefacts.images import ImageStore
+
+
+def test_an_image_is_stored_once(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    digest = store.put(b"picture")
+    assert digest == hashlib.sha256(b"picture").hexdigest() == store.put(b"picture")
+    assert store.get(digest) == b"picture"
+    assert len([p for p in tmp_path.rglob("*") if p.is_file()]) == 1
+
+
+def test_an_unknown_image_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="0000"):
+        ImageStore(tmp_path).get("0" * 64)
+
+
+def test_a_changed_image_is_found(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    digest = store.put(b"picture")
+    next(p for p in tmp_path.rglob("*.img")).write_bytes(b"another")
+    with pytest.raises(CorruptArtefact):
+        store.get(digest)

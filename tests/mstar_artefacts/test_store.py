@@ -1,0 +1,103 @@
+"""Artefacts appear whole or not at all, never change, and a wrong byte is found."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull
+from mstar.steps import ArtefactRef
+from mstar.types import Verdict
+from mstar_artefacts.store import MANIFEST, ROWS, ArtefactStore, write_json
+
+ROWS_OF_TEST = [Verdict(correct=True, extracted="4"), Verdict(correct=False)]
+
+
+def test_rows_come_back_as_written(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+    ref = store.write_rows("r-1/it01/generate/0000", ROWS_OF_TEST, {"why": "test"})
+    assert list(store.rows(ref, Verdict)) == ROWS_OF_TEST
+    assert store.manifest(ref).metadata == {"why": "test"}
+    assert store.find("r-1/it01/generate/0000") == ref
+
+
+def test_equal_rows_give_equal_artefacts(tmp_path: Path) -> None:
+    first = ArtefactStore(tmp_path / "a").write_rows("x", ROWS_OF_TEST, {})
+    second = ArtefactStore(tmp_path / "b").write_rows("x", ROWS_OF_TEST, {})
+    assert first == second
+
+
+def test_a_failed_writer_leaves_nothing(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        ArtefactStore(tmp_path).write("x", fill, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_second_writer_adopts_the_first(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+    barrier = threading.Barrier(8)
+    refs: list[ArtefactRef] = []
+
+    def fill(folder: Path) -> None:
+        barrier.wait()
+        (folder / "who").write_text(str(threading.get_ident()))
+
+    threads = [threading.Thread(target=lambda: refs.append(store.write("x", fill, {}))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refs) == 8 and len(set(refs)) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+    store.verify(refs[0])
+
+
+def test_a_changed_byte_is_found(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+    ref = store.write_rows("x", ROWS_OF_TEST, {})
+    path = tmp_path / "x" / ROWS
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CorruptArtefact, match=ROWS):
+        list(store.rows(ref, Verdict))
+    (tmp_path / "x" / MANIFEST).write_text("{}")
+    with pytest.raises(CorruptArtefact, match="manifest"):
+        store.manifest(ref)
+
+
+def test_an_artefact_that_is_not_there(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+    assert store.find("nothing") is None
+    with pytest.raises(NotFound):
+        store.verify(ArtefactRef(id="nothing", sha256="0" * 64))
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", "a//b", "a/../b", "", ".", "a\\b", "a\x00b", ".tmp-x"])
+def test_an_id_cannot_leave_the_root(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput):
+        ArtefactStore(tmp_path).path(name)
+
+
+def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        with open("/dev/full", "wb", buffering=0) as full:
+            full.write(b"x")
+
+    with pytest.raises(StorageFull, match="free some disk"):
+        ArtefactStore(tmp_path).write("x", fill, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_write_json_replaces_whole(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_json(path, {"a": 1})
+    write_json(path, {"a": 2})
+    assert path.read_text() == '{\n  "a": 2\n}'
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"a": float("nan")})
+    assert [p.name for p in tmp_path.iterdir()] == ["results.json"]

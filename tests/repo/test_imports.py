@@ -1,0 +1,38 @@
+"""The directions of import, as contracts and as what a fresh interpreter really loads."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "transformers", "vllm", "deepspeed", "kubernetes", "sqlalchemy", "celery", "sklearn")
+ALLOWED = {
+    "mstar.cli": (),
+    "mstar_policy.app": (),
+    "mstar_prm.app": (),
+    "mstar_trainer.worker": ("celery",),
+    "mstar_coordinator.app": ("sqlalchemy", "celery"),
+    "mstar_coordinator.worker": ("celery",),
+}
+
+
+def test_contracts_hold() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_importing_a_service_loads_no_heavy_package_of_another(module: str) -> None:
+    code = f"import json, sys, {module}; print(json.dumps([m for m in {HEAVY!r} if m in sys.modules]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'services'}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert set(json.loads(done.stdout)) <= set(ALLOWED[module])
