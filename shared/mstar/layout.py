@@ -1,0 +1,84 @@
+"""The layout of every response: steps as paragraphs, then the heading `## Answer`, a blank line and the bare answer.
+
+Policy, PRM, trainer and answer check all cut responses here, so a step is the same thing everywhere (paper, section 3:
+steps are separated by blank lines). What this leaves out: tokens (the model package) and what an answer is worth
+(`answers`).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+STEP_SEPARATOR = "\n\n"
+ANSWER_HEADING = "## Answer"
+
+_HEADING = re.compile(r"^[^\S\n]*#{1,6}[^\S\n]*answer[^\S\n]*:?[^\S\n]*$", re.IGNORECASE | re.MULTILINE)
+_BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseParts:
+    """A response cut in two."""
+
+    steps: tuple[str, ...]
+    """Paragraphs before the heading, stripped, none empty."""
+    answer: str | None
+    """Everything after the first heading, stripped; None when no line is the heading, empty when nothing follows it."""
+
+
+def split_response(text: str) -> ResponseParts:
+    """Cut a response at its FIRST answer heading.
+
+    The first heading counts and all that follows it is the answer, so a response that offers a second answer is read as
+    one long answer that matches nothing, instead of being given the better of two tries. A heading of any level, in any
+    case and with a colon is accepted, but it must stand alone on its line.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    heading = _HEADING.search(text)
+    if heading is None:
+        return ResponseParts(_paragraphs(text), None)
+    return ResponseParts(_paragraphs(text[: heading.start()]), join_segments(_paragraphs(text[heading.end() :])))
+
+
+def scored_segments(text: str) -> tuple[str, ...]:
+    """The pieces that get a score each: the steps, and last the whole answer block if there is one.
+
+    Joined by `join_segments` they are the canonical text of the response, and cutting that again gives the same pieces.
+    """
+    parts = split_response(text)
+    if parts.answer is None:
+        return parts.steps
+    block = (ANSWER_HEADING, parts.answer) if parts.answer else (ANSWER_HEADING,)
+    return (*parts.steps, join_segments(block))
+
+
+def merge_segments(segments: Sequence[str], limit: int) -> tuple[str, ...]:
+    """Join neighbours until at most `limit` segments are left, into groups whose sizes differ by one at most.
+
+    An answer block stays on its own while `limit` is 2 or more: its score is about the answer, not about a step.
+    Raises ValueError for a limit below 1.
+    """
+    if limit < 1:
+        raise ValueError(f"limit = {limit}: at least one segment must be allowed")
+    if len(segments) <= limit:
+        return tuple(segments)
+    if limit > 1 and _HEADING.match(segments[-1]):
+        return (*_grouped(segments[:-1], limit - 1), segments[-1])
+    return _grouped(segments, limit)
+
+
+def join_segments(segments: Sequence[str]) -> str:
+    """The text of consecutive segments: one blank line between two of them."""
+    return STEP_SEPARATOR.join(segments)
+
+
+def _grouped(segments: Sequence[str], count: int) -> tuple[str, ...]:
+    total = len(segments)
+    bounds = [total * place // count for place in range(count + 1)]
+    return tuple(join_segments(segments[low:high]) for low, high in pairwise(bounds))
+
+
+def _paragraphs(text: str) -> tuple[str, ...]:
+    stripped = (paragraph.strip() for paragraph in _BLANK_LINES.split(text))
+    return tuple(paragraph for paragraph in stripped if paragraph)
