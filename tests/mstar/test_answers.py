@@ -1,0 +1,187 @@
+"""The answer check: a table of traps, and properties."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mstar.answers import check
+from mstar.errors import InvalidDataset
+from mstar.types import Answer, AnswerType
+
+COLOURS = ("red", "blue", "dark blue")
+
+
+def answer(kind: str, value: str, precision: int | None = None, unit: str | None = None) -> Answer:
+    choices = COLOURS if kind == "choice" else ()
+    return Answer(type=AnswerType(kind), value=value, precision=precision, unit=unit, choices=choices)
+
+
+def says(text: str) -> str:
+    return f"Some step.\n\n## Answer\n\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("gold", "said", "correct"),
+    [
+        (answer("choice", "B"), "B", True),
+        (answer("choice", "B"), "(B)", True),
+        (answer("choice", "B"), "(b)", True),
+        (answer("choice", "B"), "B.", True),
+        (answer("choice", "(B)"), "B)", True),
+        (answer("choice", "B"), "(B) blue", True),
+        (answer("choice", "B"), "B. Blue", True),
+        (answer("choice", "B"), "blue", True),
+        (answer("choice", "C"), "dark  blue.", True),
+        (answer("choice", "B"), "(B) red", False),
+        (answer("choice", "B"), "bleu", False),
+        (answer("choice", "B"), "A", False),
+        (answer("choice", "B"), "A or B", False),
+        (answer("choice", "B"), "D", False),
+        (answer("integer", "61"), "61", True),
+        (answer("integer", "61"), "**61**", True),
+        (answer("integer", "61"), "$61$.", True),
+        (answer("integer", "61"), "\\boxed{61}", True),
+        (answer("integer", "61"), "61.0", True),
+        (answer("integer", "1200"), "1,200", True),
+        (answer("integer", "-3"), "\N{MINUS SIGN}3", True),
+        (answer("integer", "61"), "61.4", False),
+        (answer("integer", "61"), "6 1", False),
+        (answer("integer", "61"), "61, 62", False),
+        (answer("integer", "61"), "60 + 1", False),
+        (answer("integer", "5"), "I cannot tell. There are 5 objects.", False),
+        (answer("integer", "5"), "5 or 6", False),
+        (answer("integer", "1200"), "1,20", False),
+        (answer("integer", "12", unit="cm"), "12", True),
+        (answer("integer", "12", unit="cm"), "12 cm.", True),
+        (answer("integer", "12 cm"), "12cm", True),
+        (answer("integer", "12", unit="cm"), "12 kg", False),
+        (answer("integer", "12"), "12 kg", False),
+        (answer("integer", "12", unit="$"), "$12", True),
+        (answer("integer", "12", unit="$"), "\N{EURO SIGN}12", False),
+        (answer("integer", "50", unit="%"), "50%", True),
+        (answer("integer", "50"), "50%", False),
+        (answer("float", "0.5"), "50%", True),
+        (answer("float", "0.5"), "1/2", True),
+        (answer("float", "0.5"), "1/0", False),
+        (answer("float", "0.33", 2), "1/3", True),
+        (answer("float", "3.14", 2), "3.1415", True),
+        (answer("float", "3.14"), "3.1415", False),
+        (answer("float", "3.14", 2), "3.1", False),
+        (answer("float", "-2.35", 2), "-2.345", True),
+        (answer("float", "1.5e3"), "1,500", True),
+        (answer("list", "[2007, 2008]"), "[2007,2008]", True),
+        (answer("list", "[2007, 2008]"), "2007, 2008", True),
+        (answer("list", "[2007, 2008]"), "(2007.0, 2008)", True),
+        (answer("list", "['red', 'blue']"), '[Red, "blue"]', True),
+        (answer("list", "[0.5, 2]", 1), "[0.52, 2]", True),
+        (answer("list", "[2007, 2008]"), "[1999, 2008]", False),
+        (answer("list", "[2007, 2008]"), "[2008, 2007]", False),
+        (answer("list", "[2007, 2008]"), "2008", False),
+        (answer("list", "[2007, 2008]"), "[2007, 2008, ]", False),
+        (answer("list", "[]"), "[]", True),
+        (answer("text", "Dark  Blue"), "dark blue.", True),
+        (answer("text", "2\N{SUPERSCRIPT THREE}"), "23", False),
+        (answer("math", "2\\sqrt{3}"), "\\sqrt{12}", True),
+        (answer("math", "2\\sqrt{3}"), "$2\\sqrt{3}$", True),
+        (answer("math", "\\frac{1}{2}"), "0.5", True),
+        (answer("math", "[2007, 2008]"), "[2007,2008]", True),
+        (answer("math", "x+1"), "1+x", True),
+        (answer("math", "5"), "x = 5", True),
+        (answer("math", "x = 5"), "5", True),
+        (answer("math", "12", unit="cm"), "12 cm", True),
+        (answer("math", "1:2"), "1:2", True),
+        (answer("math", "2\\sqrt{3}"), "2", False),
+        (answer("math", "[2007, 2008]"), "[1999, 2008]", False),
+        (answer("math", "12 cm"), "12 kg", False),
+        (answer("math", "12 m"), "12 s", False),
+        (answer("math", "12", unit="cm"), "12 kg", False),
+        (answer("math", "1:2"), "1:3", False),
+        (answer("math", "5"), "4 = 5", False),
+        (answer("math", "5"), "5 or 6", False),
+        (answer("math", "5"), "5$ \\text{or} $6", False),
+        (answer("math", "5"), "I cannot tell. There are 5 objects", False),
+    ],
+)
+def test_trap(gold: Answer, said: str, correct: bool) -> None:
+    verdict = check(says(said), gold)
+    assert verdict.correct is correct, verdict
+    assert verdict.reason.startswith(gold.type.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("The answer is 61", "no-answer-heading"),
+        ("61", "no-answer-heading"),
+        ("A step.\n\n## Answer\n\n  ", "empty-answer"),
+        (says("6" * 5000), "answer-too-long"),
+        (says("60\n\n## Answer\n\n61"), "integer-unreadable"),
+        (says("61 kg"), "integer-unit-different"),
+        (says("62"), "integer-different"),
+        (says("61"), "integer-equal"),
+    ],
+)
+def test_reason(text: str, reason: str) -> None:
+    verdict = check(text, answer("integer", "61"))
+    assert (verdict.reason, verdict.correct) == (reason, reason == "integer-equal")
+
+
+def test_extracted_answer_is_kept() -> None:
+    assert check(says("**62**"), answer("integer", "61")).extracted == "62"
+    assert check("no heading", answer("integer", "61")).extracted is None
+
+
+@pytest.mark.parametrize(
+    "gold", [answer("integer", "six"), answer("integer", "6.5"), answer("float", "?"), answer("choice", "E")]
+)
+def test_reference_answer_must_have_its_type(gold: Answer) -> None:
+    with pytest.raises(InvalidDataset, match=r"answer\.value"):
+        check(says("6"), gold)
+
+
+@given(st.integers(-(10**9), 10**9), st.integers(-(10**9), 10**9))
+def test_integers_compare_by_value(gold: int, said: int) -> None:
+    assert check(says(f"{said:,}"), answer("integer", str(gold))).correct is (gold == said)
+    assert check(says(f"{gold:,}"), answer("integer", str(gold))).correct
+
+
+@given(st.integers(0, 10**6), st.integers(0, 4), st.integers(0, 4))
+def test_floats_agree_to_their_precision(digits: int, precision: int, extra: int) -> None:
+    gold = f"{digits / 10**precision:.{precision}f}"
+    longer = gold + ("." if precision == 0 and extra else "") + "4" * extra
+    shifted = f"{(digits + 1) / 10**precision:.{precision}f}"
+    assert check(says(longer), answer("float", gold, precision)).correct
+    assert not check(says(shifted), answer("float", gold, precision)).correct
+
+
+@given(
+    st.lists(st.integers(-999, 999), min_size=1, max_size=5), st.lists(st.integers(-999, 999), min_size=1, max_size=5)
+)
+def test_lists_compare_element_by_element(gold: list[int], said: list[int]) -> None:
+    assert check(says(str(said)), answer("list", str(gold))).correct is (gold == said)
+
+
+@given(st.text(max_size=80), st.sampled_from(["choice", "integer", "float", "list", "text"]))
+def test_any_text_gets_a_verdict_and_only_the_heading_gives_an_answer(text: str, kind: str) -> None:
+    gold = answer(kind, "B" if kind == "choice" else "61")
+    verdict = check(text, gold)
+    assert verdict.correct is False
+    check(says(text), gold)
+
+
+def test_math_is_refused_outside_the_main_thread() -> None:
+    caught: list[str] = []
+
+    def in_thread() -> None:
+        try:
+            check(says("\\sqrt{12}"), answer("math", "2\\sqrt{3}"))
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    assert len(caught) == 1
+    assert "main thread" in caught[0]

@@ -1,0 +1,113 @@
+"""Which correct responses are kept, in every arm."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from example_rows import rollout, scored
+from mstar.errors import InvalidRecipe
+from mstar.recipes import SelectionMode, SelectionRecipe
+from mstar.selection import select, soundness
+from mstar.types import FinishReason, RolloutRow, SelectedRow
+
+CHAIN = ("A is 12", "12 + 30 = 42")
+SOUND = "A is 12\n\n12 + 30 = 42\n\n## Answer\n\n42"
+
+
+def kept(
+    row: RolloutRow, minima: list[float | None] | None, rule: SelectionRecipe, seed: int = 0
+) -> tuple[SelectedRow, ...]:
+    return select(row, scored(row, minima) if minima else None, rule, iteration=1, seed=seed)
+
+
+def rule(mode: str, k: int = 2, alpha: float = 0.2) -> SelectionRecipe:
+    return SelectionRecipe(mode=SelectionMode(mode), k=k, alpha=alpha)
+
+
+def test_top_ranks_correct_responses_by_their_weakest_step() -> None:
+    rows = kept(rollout([True, False, True, True]), [0.3, 0.99, 0.9, 0.4], rule("top"))
+    assert [row.index for row in rows] == [2, 3]
+    assert rows[0].reason == "top-2 of 3 correct"
+    assert (rows[0].reward, rows[0].step_scores) == (0.9, (1.0, 0.9))
+    assert (rows[0].prm_version, rows[0].weight_version, rows[0].temperature) == ("p1", "v1", 1.0)
+
+
+def test_all_keeps_every_correct_one_in_place_without_scores() -> None:
+    rows = kept(rollout([True, False, True]), None, rule("all"))
+    assert [(row.index, row.reward, row.reason) for row in rows] == [
+        (0, None, "all of 2 correct"),
+        (2, None, "all of 2 correct"),
+    ]
+
+
+def test_threshold_is_exclusive() -> None:
+    rows = kept(rollout([True, True, True, False]), [0.2, 0.21, 0.9, 0.9], rule("threshold"))
+    assert [row.index for row in rows] == [1, 2]
+    assert rows[0].reason == "reward above 0.2, of 3 correct"
+
+
+def test_oracle_keeps_sound_chains_only() -> None:
+    row = rollout([True, True], texts=["It is 42\n\n## Answer\n\n42", SOUND], gold_steps=CHAIN)
+    assert [one.index for one in kept(row, None, rule("oracle"))] == [1]
+
+
+def test_copies_count_once_and_leave_in_canonical_layout() -> None:
+    row = rollout([True, True, True], texts=[SOUND, SOUND.replace("\n\n", "\n\n\n") + "\n", "b\n\n## Answer\n\n42"])
+    rows = kept(row, [0.5, 0.9, 0.4], rule("top"))
+    assert [(one.index, one.response) for one in rows] == [(0, SOUND), (2, "b\n\n## Answer\n\n42")]
+
+
+def test_a_response_that_was_cut_off_is_left_out() -> None:
+    row = rollout([True, True])
+    cut = row.responses[0].response.model_copy(update={"finish_reason": FinishReason.LENGTH})
+    responses = (row.responses[0].model_copy(update={"response": cut}), row.responses[1])
+    rows = kept(row.model_copy(update={"responses": responses}), None, rule("all"))
+    assert [one.index for one in rows] == [1]
+
+
+@pytest.mark.parametrize("mode", ["top", "threshold"])
+def test_ranking_needs_a_score_for_each_correct_response(mode: str) -> None:
+    with pytest.raises(InvalidRecipe, match="response 1 of question q1 is correct but has no score"):
+        kept(rollout([True, True]), [0.5, None], rule(mode))
+
+
+def test_random_draws_follow_the_seed_and_reach_everyone() -> None:
+    row = rollout([True] * 5)
+    draws = [tuple(one.index for one in kept(row, None, rule("random"), seed)) for seed in range(40)]
+    assert draws == [tuple(one.index for one in kept(row, None, rule("random"), seed)) for seed in range(40)]
+    assert {index for draw in draws for index in draw} == set(range(5))
+
+
+def test_ties_of_the_reward_follow_the_seed() -> None:
+    row = rollout([True, True])
+    assert {kept(row, [0.5, 0.5], rule("top", k=1), seed)[0].index for seed in range(20)} == {0, 1}
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 0.9])), max_size=8),
+    st.sampled_from(list(SelectionMode)),
+    st.integers(1, 4),
+    st.integers(0, 5),
+)
+def test_only_distinct_correct_responses_are_kept(
+    table: list[tuple[bool, float]], mode: SelectionMode, k: int, seed: int
+) -> None:
+    row = rollout([right for right, _ in table])
+    minima = [low for _, low in table]
+    scores = scored(row, minima)
+    rows = select(row, scores, SelectionRecipe(mode=mode, k=k), iteration=1, seed=seed)
+    assert all(row.responses[one.index].verdict.correct for one in rows)
+    assert len({one.response for one in rows}) == len(rows)
+    correct = [low for right, low in table if right]
+    if mode in (SelectionMode.TOP, SelectionMode.RANDOM):
+        assert len(rows) == min(k, len(correct))
+    if mode is SelectionMode.TOP:
+        assert [one.reward for one in rows] == sorted(correct, reverse=True)[:k]
+
+
+def test_soundness_compares_with_the_expectation_of_random_draws() -> None:
+    texts = [SOUND, "x\n\n## Answer\n\n42", "y\n\n## Answer\n\n42", "z\n\n## Answer\n\n42"]
+    row = rollout([True] * 4, texts=texts, gold_steps=CHAIN)
+    top = kept(row, [0.9, 0.8, 0.1, 0.1], rule("top"))
+    assert soundness([(row, top), (rollout([True]), ())], seed=0) == (0.5, 0.25)
+    assert soundness([(rollout([True]), kept(rollout([True]), None, rule("all")))], seed=0) == (None, None)
