@@ -1,0 +1,89 @@
+"""Checkpoint artefacts: `model/` as plain transformers loads it, `optimizer/` in safetensors, `trainer_state.json`.
+
+DeepSpeed's own checkpoint files are not used: they are pickles, and its `latest` can point at half a checkpoint. Here
+everything stands under one manifest, which the artefact store writes last. Random states are not saved, because every
+train step seeds its generators from the recipe's seed and its own name: doing it again is exact by construction.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mstar.errors import InvalidInput
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ArtefactStore
+from mstar_trainer.deepspeed_engine import TrainingEngine
+from mstar_trainer.state import STATE, TrainerState
+
+MODEL = "model"
+OPTIMIZER = "optimizer"
+SHARD_BYTES = 2 * 1024**3
+"""Moments are written in files of about this size, so that rank 0 never holds all of them."""
+
+
+def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Path, state: TrainerState) -> ArtefactRef:
+    """Write the checkpoint; all ranks must call it together, and rank 0 writes.
+
+    `parent` is the folder of the parent's artefact: tokenizer and processor files are copied from there. Raises
+    StorageFull.
+    """
+    weights = engine.weights()
+
+    def fill(folder: Path) -> None:
+        _copy_all_but_weights(parent / MODEL, folder / MODEL)
+        model: Any = engine.model
+        model.save_pretrained(folder / MODEL, state_dict=weights)
+        _write_shards(folder / OPTIMIZER, engine.moments())
+        (folder / STATE).write_text(state.model_dump_json(indent=2))
+
+    if engine.rank == 0:
+        store.write(artefact, fill, {"kind": "checkpoint", "parent": state.parent, "global_step": state.global_step})
+    else:
+        for _ in engine.moments():
+            pass
+    engine.barrier()
+    ref = store.find(artefact)
+    assert ref is not None, f"rank 0 passed the barrier without writing {artefact}"
+    return ref
+
+
+def load_moments(engine: TrainingEngine, folder: Path, step: int) -> None:
+    """Put the optimizer state of the checkpoint in `folder` into a new engine.
+
+    Moments of parameters that are frozen now are left out. Raises InvalidInput when one that is trained has none.
+    """
+    engine.begin_at(step)
+    wanted = engine.moment_names()
+    for file in sorted((folder / OPTIMIZER).glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for name in wanted.intersection(tensors.keys()):
+                engine.set_moment(name, tensors.get_tensor(name))
+                wanted.discard(name)
+    if wanted:
+        raise InvalidInput(
+            f"the parent checkpoint has no optimizer state for {min(wanted)!r}: train the same parameters as before, "
+            "or set evolution.optimizer to fresh",
+            field="carry_optimizer",
+        )
+
+
+def _copy_all_but_weights(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.safetensors", "*.safetensors.index.json"))
+
+
+def _write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]]) -> None:
+    folder.mkdir()
+    shard: dict[str, Tensor] = {}
+    number = 0
+    for name, tensor in tensors:
+        shard[name] = tensor.contiguous()
+        if sum(t.nbytes for t in shard.values()) >= SHARD_BYTES:
+            save_file(shard, folder / f"{number:05d}.safetensors")
+            shard, number = {}, number + 1
+    if shard:
+        save_file(shard, folder / f"{number:05d}.safetensors")

@@ -1,0 +1,160 @@
+"""The one file that knows DeepSpeed: process group, engine, updates, and moments by parameter name.
+
+Moments leave and enter as whole fp32 tensors under the names of their parameters, so a checkpoint does not depend on the
+ZeRO stage or the number of ranks, needs no pickle, and none of DeepSpeed's own checkpoint files. What this leaves out:
+files (`checkpoints`) and what the loss is (`loss`).
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import torch
+from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mstar.recipes import TrainRecipe
+from mstar_trainer.loss import Batch
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+MASTER = "master"
+"""Name of the fp32 weights where the model itself is bfloat16."""
+
+
+def join_ranks(rank: int, ranks: int, rendezvous: Path) -> None:
+    """Make the process group of all ranks on this machine; they meet in a file, so no port is opened for it."""
+    # DeepSpeed would otherwise compile its shared-memory all-reduce at run time: half a minute, and a compiler, on
+    # every fresh machine. Gloo does the same work.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed(
+        dist_backend="nccl" if torch.cuda.is_available() else "gloo",
+        auto_mpi_discovery=False,
+        verbose=False,
+        init_method=f"file://{rendezvous}",
+        rank=rank,
+        world_size=ranks,
+    )
+
+
+class TrainingEngine:
+    """A model under DeepSpeed with AdamW: fp32 on CPU, bfloat16 with fp32 master weights on CUDA."""
+
+    def __init__(self, objective: nn.Module, model: nn.Module, settings: TrainRecipe) -> None:
+        """`objective` maps a Batch to a scalar sum and contains `model`, whose parameters give the names."""
+        self.half = torch.cuda.is_available()
+        self._named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        optimizer = torch.optim.AdamW(
+            list(self._named.values()), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self._engine, self._zero, _, _ = deepspeed.initialize(
+            model=objective,
+            optimizer=optimizer,
+            model_parameters=list(self._named.values()),
+            config=_config(settings, self.half),
+        )
+        self._engine.train()
+        self.model = model
+        self.ranks: int = self._engine.world_size
+        self.rank: int = self._engine.global_rank
+        self.device: torch.device = self._engine.device
+        self._partitioned = settings.zero_stage == 3
+
+    def update(self, batches: Sequence[tuple[Batch, float]], learning_rate: float) -> float:
+        """One optimizer step over this rank's micro-batches; the weighted sum of all ranks' losses.
+
+        Each batch comes with the factor for its loss: one over the step's total, or 0 for a batch that only keeps this
+        rank in step with the others.
+        """
+        loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        for place, (batch, factor) in enumerate(batches):
+            self._engine.set_gradient_accumulation_boundary(place == len(batches) - 1)
+            part = self._engine(batch) * factor
+            # DeepSpeed averages gradients over ranks; the factor already divides by the total of all ranks.
+            self._engine.backward(part * self.ranks, scale_wrt_gas=False)
+            loss += part.detach().double()
+        for group in self._zero.param_groups:
+            group["lr"] = learning_rate
+        self._engine.step()
+        return self.total(float(loss))
+
+    def total(self, value: float) -> float:
+        """Sum of one number over all ranks."""
+        if self.ranks == 1:
+            return value
+        summed = torch.tensor(value, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(summed)
+        return float(summed)
+
+    def barrier(self) -> None:
+        """Wait for all ranks."""
+        if self.ranks > 1:
+            torch.distributed.barrier()
+
+    def weights(self) -> dict[str, Tensor]:
+        """The model's state dict on the CPU; all ranks must ask together, and only rank 0 gets it (others: empty)."""
+        if not self._partitioned:
+            return {name: t.cpu() for name, t in self.model.state_dict().items()} if self.rank == 0 else {}
+        whole = {}
+        for name, tensor in self.model.state_dict(keep_vars=True).items():
+            with deepspeed.zero.GatheredParameters([tensor] if isinstance(tensor, nn.Parameter) else []):
+                if self.rank == 0:
+                    whole[name] = tensor.detach().cpu().clone()
+        return whole
+
+    def moments(self) -> Iterator[tuple[str, Tensor]]:
+        """Optimizer state as (`exp_avg/<parameter>`, fp32 tensor of its shape); all ranks must iterate together."""
+        for name, parameter in self._named.items():
+            for key in MOMENTS:
+                yield f"{key}/{name}", safe_get_full_optimizer_state(parameter, key).cpu()
+            if self.half:
+                yield f"{MASTER}/{name}", safe_get_full_fp32_param(parameter).cpu()
+
+    def moment_names(self) -> set[str]:
+        """The names that `moments` gives."""
+        keys = (*MOMENTS, MASTER) if self.half else MOMENTS
+        return {f"{key}/{name}" for key in keys for name in self._named}
+
+    def begin_at(self, step: int) -> None:
+        """Create zero moments that AdamW takes for those after `step` updates, ready for `set_moment`."""
+        zero = self._zero
+        flats = zero.fp32_partitioned_groups_flat if self._partitioned else zero.single_partition_of_fp32_groups
+        for flat in flats:
+            zeros = {key: torch.zeros_like(flat) for key in MOMENTS}
+            zero.optimizer.state[flat] = {"step": torch.tensor(float(step), device=flat.device), **zeros}
+        if not self._partitioned:
+            zero._lazy_init_hp_params_optimizer_state()
+
+    def set_moment(self, name: str, value: Tensor) -> None:
+        """Put one tensor from `moments` back. Needs `begin_at` first."""
+        key, parameter_name = name.split("/", 1)
+        parameter: Any = self._named[parameter_name]
+        state = None if key == MASTER else key
+        value = value.to(self.device)
+        if not self._partitioned:
+            parameter.set_full_hp_param(value, state)
+            return
+        # DeepSpeed's own setter for a whole tensor cannot split one whose size the ranks do not divide.
+        size = parameter.ds_tensor.numel()
+        padded = functional.pad(value.flatten(), (0, size * self.ranks - value.numel()))
+        self._zero.set_local_hp_param(padded[size * self.rank : size * (self.rank + 1)], parameter, state)
+
+    def close(self) -> None:
+        """Drop DeepSpeed's hooks and buffers."""
+        self._engine.destroy()
+
+
+def _config(settings: TrainRecipe, half: bool) -> dict[str, Any]:
+    """DeepSpeed's configuration. Accumulation is driven by `update`, for the number of micro-batches varies.
+
+    Stage 0 runs as stage 1: the same updates, with the moments shared out instead of copied to every rank.
+    """
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": settings.max_grad_norm,
+        "zero_optimization": {"stage": max(1, settings.zero_stage)},
+        "zero_allow_untested_optimizer": True,
+        "bf16": {"enabled": half},
+    }

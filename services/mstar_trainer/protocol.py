@@ -1,0 +1,47 @@
+"""What the worker and its resident child processes say to each other: one JSON object a line.
+
+The worker writes a TrainRequest to the standard input of every rank; every rank answers with any number of Progress
+lines and then one Done or Failed. There is no transport here and no torch, so both sides can import it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from mstar.api.steps import Claim
+from mstar.steps import ArtefactRef, TrainResult
+from mstar.types import Frozen
+
+
+class TrainRequest(Frozen):
+    """Do the train step of this claim, with artefacts and images below `home`."""
+
+    claim: Claim
+    home: str
+
+
+class Progress(Frozen):
+    """Optimizer steps done of all that this train step has."""
+
+    kind: Literal["progress"] = "progress"
+    done: int
+    total: int
+
+
+class Done(Frozen):
+    """The checkpoint is written. Only what rank 0 says is used."""
+
+    kind: Literal["done"] = "done"
+    artefact: ArtefactRef
+    result: TrainResult
+
+
+class Failed(Frozen):
+    """The step failed in this rank; `problem` rebuilds the error on the worker's side."""
+
+    kind: Literal["failed"] = "failed"
+    problem: dict[str, Any]
+
+
+Reply = Progress | Done | Failed
+REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])

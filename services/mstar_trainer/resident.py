@@ -1,0 +1,177 @@
+"""The worker's hold on the training processes: starts them, asks for one step at a time, and notices their death.
+
+They stay alive between steps, so libraries, model and optimizer are loaded once in a run. After any failure they are
+killed, and the next step starts new ones from its parent checkpoint. There is no torch in the worker's own process.
+"""
+
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from mstar.api.steps import Claim
+from mstar.errors import Unavailable, from_problem
+from mstar_trainer.protocol import REPLY, Done, Failed, Progress, Reply, TrainRequest
+
+LAST_LINES = 15
+"""Lines of standard error that a report of a death quotes."""
+
+
+class _Rank:
+    """One training process, with a thread for each of its outputs."""
+
+    def __init__(self, rank: int, environment: dict[str, str], replies: "queue.SimpleQueue[tuple[int, str | None]]"):
+        self.rank = rank
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mstar_trainer.train"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self._replies = replies
+        self._threads = [threading.Thread(target=read, daemon=True) for read in (self._read_stdout, self._read_stderr)]
+        for thread in self._threads:
+            thread.start()
+
+    def ask(self, line: str) -> None:
+        try:
+            _pipe(self.process.stdin).write(line + "\n")
+            _pipe(self.process.stdin).flush()
+        except BrokenPipeError:
+            # Its end of output, on its way through the reading thread, tells why.
+            return
+
+    def kill(self) -> None:
+        """Kill the process and all that it started, and wait for the end."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        for thread in self._threads:
+            thread.join(timeout=5)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            try:
+                _pipe(pipe).close()
+            except BrokenPipeError:
+                continue
+
+    def obituary(self) -> str:
+        """How the process ended, with its last lines."""
+        code = self.process.wait()
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"training process {self.rank} {how}; its last lines:\n" + "\n".join(self.last_lines)
+
+    def _read_stdout(self) -> None:
+        for line in _pipe(self.process.stdout):
+            self._replies.put((self.rank, line))
+        self._replies.put((self.rank, None))
+
+    def _read_stderr(self) -> None:
+        for line in _pipe(self.process.stderr):
+            self.last_lines.append(line.rstrip())
+            sys.stderr.write(line)
+
+
+class ResidentTrainer:
+    """A group of training processes, one for each rank of the step at hand."""
+
+    def __init__(self, home: Path, threads: int | None = None, silence_seconds: float = 1800.0) -> None:
+        """`threads`: CPU threads of each rank (None: the cores shared out). A group that says nothing for
+        `silence_seconds` is taken for hung and killed."""
+        self.home = home
+        self._threads = threads
+        self._silence = silence_seconds
+        self._ranks: list[_Rank] = []
+        self._replies: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
+        self._meeting: Path | None = None
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the ranks that are alive."""
+        return [rank.process.pid for rank in self._ranks if rank.process.poll() is None]
+
+    def train(self, claim: Claim, ranks: int, progress: Callable[[int, int], None]) -> Done:
+        """Have the step done. Raises what the training process raised, or Unavailable when it died or hung.
+
+        `progress` gets optimizer steps done and to do, and may raise to give the step up.
+        """
+        if len(self.pids) != ranks:
+            self._start(ranks)
+        try:
+            line = TrainRequest(claim=claim, home=str(self.home)).model_dump_json()
+            for rank in self._ranks:
+                rank.ask(line)
+            return self._await_all(progress)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Kill the group, if there is one."""
+        for rank in self._ranks:
+            rank.kill()
+        self._ranks = []
+        if self._meeting is not None:
+            shutil.rmtree(self._meeting, ignore_errors=True)
+            self._meeting = None
+
+    def _start(self, ranks: int) -> None:
+        self.close()
+        self._replies = queue.SimpleQueue()
+        self._meeting = Path(tempfile.mkdtemp(prefix="mstar-trainer-"))
+        threads = self._threads or max(1, (os.cpu_count() or 1) // ranks)
+        for rank in range(ranks):
+            environment = os.environ | {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(ranks),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": "0",
+                "MSTAR_TRAINER_RENDEZVOUS": str(self._meeting / "ranks"),
+                "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
+                "OMP_NUM_THREADS": str(threads),
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                "HF_HUB_OFFLINE": "1",
+            }
+            self._ranks.append(_Rank(rank, environment, self._replies))
+
+    def _await_all(self, progress: Callable[[int, int], None]) -> Done:
+        """The answer of rank 0, once every rank has given one."""
+        answers: dict[int, Done] = {}
+        while len(answers) < len(self._ranks):
+            rank, reply = self._next_reply()
+            if isinstance(reply, Failed):
+                raise from_problem(reply.problem, int(reply.problem["status"]))
+            if isinstance(reply, Done):
+                answers[rank] = reply
+            elif isinstance(reply, Progress) and rank == 0:
+                progress(reply.done, reply.total)
+        return answers[0]
+
+    def _next_reply(self) -> tuple[int, Reply]:
+        try:
+            rank, line = self._replies.get(timeout=self._silence)
+        except queue.Empty:
+            raise Unavailable(f"the training processes said nothing for {self._silence:.0f} s and were killed") from None
+        if line is None:
+            raise Unavailable(self._ranks[rank].obituary())
+        return rank, REPLY.validate_json(line)
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    assert stream is not None, "the process was started with pipes"
+    return stream

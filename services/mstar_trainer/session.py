@@ -1,0 +1,205 @@
+"""One rank's side of training: does a train step, and keeps model and optimizer for the next one of the run.
+
+The engine is used again only if it holds exactly the parent checkpoint and the optimizer is carried over; in every other
+case it is built anew from the parent's files, with the same result to the last bit. What this leaves out: the process
+around it (`train`) and the choice of rows and order (`batches`).
+"""
+
+import gc
+import math
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+import torch
+
+from mstar.api.steps import Claim
+from mstar.errors import InvalidDataset, InvalidInput
+from mstar.recipes import TrainRecipe
+from mstar.seeds import derive
+from mstar.steps import ArtefactRef, TrainParams, TrainResult
+from mstar.types import SelectedRow, StepLabelRow
+from mstar_artefacts.store import ArtefactStore
+from mstar_models.labels import label_token_ids
+from mstar_models.loading import load_model
+from mstar_trainer import checkpoints
+from mstar_trainer.batches import Example, OptimizerStep, count_steps, plan, prm_examples, sft_examples
+from mstar_trainer.deepspeed_engine import TrainingEngine
+from mstar_trainer.encoding import ExampleEncoder
+from mstar_trainer.loss import Batch, ResponseLoss, StepLoss, freeze_vision
+from mstar_trainer.state import TrainerState, read_state
+
+Report = Callable[[int, int], None]
+
+
+class Held(NamedTuple):
+    """What the resident engine is, to decide whether it can go on."""
+
+    version: str
+    objective: str
+    settings: TrainRecipe
+
+
+class Session:
+    """The resident part of one rank."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.store = ArtefactStore(home)
+        self._engine: TrainingEngine | None = None
+        self._encoder: ExampleEncoder | None = None
+        self._held: Held | None = None
+
+    def train(self, claim: Claim, report: Report) -> tuple[ArtefactRef, TrainResult]:
+        """Train as the claim says, write the checkpoint `claim.output_id`, and return it with the losses.
+
+        `report` gets optimizer steps done and to do. Raises InvalidDataset when there is no row to train on, and
+        whatever the artefact store and the image gate raise.
+        """
+        began = time.monotonic()
+        params = claim.step.params
+        assert isinstance(params, TrainParams)
+        parent = _artefact(claim, params.parent)
+        folder = self.store.verify(parent)
+        examples = self._examples(_artefact(claim, params.data), params)
+        before = read_state(folder) if params.carry_optimizer else None
+        engine, encoder = self._ready(parent, folder, params, before)
+        seed = derive(claim.recipe.seed, "train", claim.step.name)
+        _seed_generators(derive(seed, "rank", engine.rank))
+        first_step = before.global_step if before else 0
+        losses, tokens = _train(engine, encoder, examples, params.settings, seed, first_step, report)
+        result = _result(len(examples), losses, tokens, first_step, params.settings)
+        state = TrainerState(
+            objective=params.objective,
+            step=claim.step.name,
+            parent=parent.version,
+            global_step=result.global_step,
+            examples_seen=(before.examples_seen if before else 0) + len(examples) * params.settings.epochs,
+            result=result,
+        )
+        ref = checkpoints.save(self.store, claim.output_id, engine, folder, state)
+        self._held = Held(ref.version, params.objective, params.settings)
+        return ref, result.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
+
+    def _examples(self, data: ArtefactRef, params: TrainParams) -> list[Example]:
+        if params.objective == "sft":
+            examples = sft_examples(self.store.rows(data, SelectedRow))
+        else:
+            examples = prm_examples(self.store.rows(data, StepLabelRow))
+        if not examples:
+            raise InvalidDataset(
+                f"nothing to train on: no response was kept in {data.id}; sample more (n, questions) or select less "
+                "strictly (evolution.selection)",
+                field="data",
+            )
+        return examples
+
+    def _ready(
+        self, parent: ArtefactRef, folder: Path, params: TrainParams, before: TrainerState | None
+    ) -> tuple[TrainingEngine, ExampleEncoder]:
+        """An engine that holds the parent's weights, and its moments if they are carried over."""
+        wanted = Held(parent.version, params.objective, params.settings)
+        # From here on the engine is no checkpoint's, until the next one is written.
+        held, self._held = self._held, None
+        if self._engine is not None and self._encoder is not None and before is not None and held == wanted:
+            return self._engine, self._encoder
+        self._drop_engine()
+        model = load_model(folder / checkpoints.MODEL)
+        self._encoder = ExampleEncoder(folder / checkpoints.MODEL, self.home)
+        if params.settings.freeze_vision:
+            freeze_vision(model)
+        objective = ResponseLoss(model)
+        if params.objective == "prm":
+            objective = StepLoss(model, *label_token_ids(self._encoder.tokenizer))
+        self._engine = TrainingEngine(objective, model, params.settings)
+        if before is not None:
+            checkpoints.load_moments(self._engine, folder, before.global_step)
+        return self._engine, self._encoder
+
+    def _drop_engine(self) -> None:
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+            gc.collect()
+
+
+def learning_rate(settings: TrainRecipe, global_step: int) -> float:
+    """Rate of the update number `global_step`, counted from 0 over the whole run: a linear rise, then constant.
+
+    It depends on nothing else: a schedule made from the length of an iteration would not be continuous (paper,
+    section 2: continuous self-evolving training keeps the schedule).
+    """
+    if global_step >= settings.warmup_steps:
+        return settings.learning_rate
+    return settings.learning_rate * (global_step + 1) / (settings.warmup_steps + 1)
+
+
+def _train(
+    engine: TrainingEngine,
+    encoder: ExampleEncoder,
+    examples: list[Example],
+    settings: TrainRecipe,
+    seed: int,
+    first_step: int,
+    report: Report,
+) -> tuple[list[float], int]:
+    """Mean loss of every optimizer step, and the number of scored places in all."""
+    steps = count_steps(len(examples), settings)
+    losses: list[float] = []
+    places = 0
+    report(0, steps)
+    for number, step in enumerate(plan([example.size for example in examples], settings, seed)):
+        batches, total = _encode(engine, encoder, examples, step)
+        loss = engine.update(batches, learning_rate(settings, first_step + number))
+        if not math.isfinite(loss):
+            raise InvalidInput(
+                f"the loss of optimizer step {first_step + number + 1} is {loss}: lower train.learning_rate",
+                field="train.learning_rate",
+            )
+        losses.append(loss)
+        places += total
+        report(number + 1, steps)
+    return losses, places
+
+
+def _encode(
+    engine: TrainingEngine, encoder: ExampleEncoder, examples: list[Example], step: OptimizerStep
+) -> tuple[list[tuple[Batch, float]], int]:
+    """This rank's micro-batches with the factor of their loss, and the scored places of all ranks."""
+    mine = step.shares[engine.rank]
+    filler = next(micro for share in step.shares for micro in share if micro)
+    batches = [(encoder.batch([examples[place] for place in micro or filler], engine.device), micro) for micro in mine]
+    total = round(engine.total(sum(len(batch.targets) for batch, micro in batches if micro)))
+    return [(batch, 1 / total if micro else 0.0) for batch, micro in batches], total
+
+
+def _result(examples: int, losses: list[float], tokens: int, first_step: int, settings: TrainRecipe) -> TrainResult:
+    return TrainResult(
+        examples=examples,
+        steps=len(losses),
+        global_step=first_step + len(losses),
+        first_loss=losses[0],
+        last_loss=losses[-1],
+        losses=tuple(losses),
+        learning_rate=learning_rate(settings, first_step + len(losses) - 1),
+        tokens=tokens,
+        seconds=0.0,
+    )
+
+
+def _artefact(claim: Claim, name: str) -> ArtefactRef:
+    given = claim.inputs.get(name)
+    if given is None or given.artefact is None:
+        raise InvalidInput(f"step {claim.step.name} needs the artefact of {name}, which its claim lacks", field="inputs")
+    return given.artefact
+
+
+def _seed_generators(seed: int) -> None:
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
