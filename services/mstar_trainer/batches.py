@@ -1,8 +1,8 @@
 """Which rows train together, and in which order: fixed by seed and place, never by arrival.
 
-An optimizer step takes the next `batch_size` rows of the epoch's order (the last one what is left), sorts them by length
-and cuts them into micro-batches, so that little is padded. Lengths are counted in characters, for that is known without
-opening an image. What this leaves out: tokens, tensors and the model.
+An optimizer step takes the next `batch_size` rows of the epoch's order (the last one what is left), sorts them by
+length and cuts them into micro-batches, so that little is padded. Lengths are counted in characters, for that is known
+without opening an image. What this leaves out: tokens, tensors and the model.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ class Example:
 
 
 Micro = tuple[int, ...]
-"""Places of the rows of one forward pass of one rank; empty where a rank has nothing left to do in an optimizer step."""
+"""Places of the rows of one forward pass of one rank; empty where a rank has nothing left to do in a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def prm_examples(rows: Iterable[StepLabelRow]) -> list[Example]:
     for row in rows:
         if len(row.completions) != len(row.labels):
             raise InvalidDataset(
-                f"row {row.id} has {len(row.completions)} completions and {len(row.labels)} labels: give one label a step",
+                f"row {row.id} has {len(row.completions)} completions and {len(row.labels)} labels: give each one",
                 field="labels",
             )
         if row.labels:

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mstar.errors import InvalidInput
+from mstar.errors import InvalidInput, StorageFull
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_trainer.deepspeed_engine import TrainingEngine
@@ -22,6 +22,8 @@ from mstar_trainer.state import STATE, TrainerState
 
 MODEL = "model"
 OPTIMIZER = "optimizer"
+SPARE = 1.1
+"""Room asked for, as a multiple of the checkpoint's tensors."""
 SHARD_BYTES = 2 * 1024**3
 """Moments are written in files of about this size, so that rank 0 never holds all of them."""
 
@@ -33,6 +35,8 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
     StorageFull.
     """
     weights = engine.weights()
+    if engine.rank == 0:
+        require_space(store.root, int(SPARE * (sum(t.nbytes for t in weights.values()) + engine.moment_bytes())))
 
     def fill(folder: Path) -> None:
         _copy_all_but_weights(parent / MODEL, folder / MODEL)
@@ -50,6 +54,16 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
     ref = store.find(artefact)
     assert ref is not None, f"rank 0 passed the barrier without writing {artefact}"
     return ref
+
+
+def require_space(folder: Path, wanted: int) -> None:
+    """Raise StorageFull when the disk of `folder` has fewer than `wanted` bytes free, before anything is written."""
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise StorageFull(
+            f"a checkpoint needs {wanted / 1e6:.0f} MB below {folder.name} but {free / 1e6:.0f} MB are free: free some "
+            "disk, then resume the run"
+        )
 
 
 def load_moments(engine: TrainingEngine, folder: Path, step: int) -> None:

@@ -1,7 +1,7 @@
 """The one file that knows DeepSpeed: process group, engine, updates, and moments by parameter name.
 
-Moments leave and enter as whole fp32 tensors under the names of their parameters, so a checkpoint does not depend on the
-ZeRO stage or the number of ranks, needs no pickle, and none of DeepSpeed's own checkpoint files. What this leaves out:
+Moments leave and enter as whole fp32 tensors under the names of their parameters, so a checkpoint depends on neither
+ZeRO stage nor number of ranks, and needs neither a pickle nor DeepSpeed's own checkpoint files. What this leaves out:
 files (`checkpoints`) and what the loss is (`loss`).
 """
 
@@ -115,6 +115,11 @@ class TrainingEngine:
         """The names that `moments` gives."""
         keys = (*MOMENTS, MASTER) if self.half else MOMENTS
         return {f"{key}/{name}" for key in keys for name in self._named}
+
+    def moment_bytes(self) -> int:
+        """Size of all that `moments` gives."""
+        copies = len(MOMENTS) + (1 if self.half else 0)
+        return 4 * copies * sum(getattr(p, "ds_numel", p.numel()) for p in self._named.values())
 
     def begin_at(self, step: int) -> None:
         """Create zero moments that AdamW takes for those after `step` updates, ready for `set_moment`."""

@@ -24,7 +24,7 @@ class Batch:
     columns: Tensor
     """Token whose hidden state is read, int64 [P]."""
     targets: Tensor
-    """What should come out there, [P]: the next token's id (int64), or the share of completions that succeeded (float)."""
+    """What should come out there, [P]: the next token's id (int64), or the share of good completions (float32)."""
 
 
 class ResponseLoss(nn.Module):
@@ -62,7 +62,8 @@ class StepLoss(nn.Module):
 
 def _logits(model: Any, batch: Batch) -> Tensor:
     """Scores over the vocabulary V at the scored places: [P, V]."""
-    hidden: Tensor = model.base_model(**batch.inputs, use_cache=False).last_hidden_state
+    inputs = {name: t.to(model.dtype) if t.is_floating_point() else t for name, t in batch.inputs.items()}
+    hidden: Tensor = model.base_model(**inputs, use_cache=False).last_hidden_state
     logits: Tensor = model.get_output_embeddings()(hidden[batch.rows, batch.columns])
     return logits
 

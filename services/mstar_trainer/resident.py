@@ -4,6 +4,7 @@ They stay alive between steps, so libraries, model and optimizer are loaded once
 killed, and the next step starts new ones from its parent checkpoint. There is no torch in the worker's own process.
 """
 
+import contextlib
 import os
 import queue
 import shutil
@@ -21,6 +22,7 @@ from mstar.api.steps import Claim
 from mstar.errors import Unavailable, from_problem
 from mstar_trainer.protocol import REPLY, Done, Failed, Progress, Reply, TrainRequest
 
+LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 LAST_LINES = 15
 """Lines of standard error that a report of a death quotes."""
 
@@ -56,18 +58,14 @@ class _Rank:
 
     def kill(self) -> None:
         """Kill the process and all that it started, and wait for the end."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         for thread in self._threads:
             thread.join(timeout=5)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            try:
+            with contextlib.suppress(BrokenPipeError):
                 _pipe(pipe).close()
-            except BrokenPipeError:
-                continue
 
     def obituary(self) -> str:
         """How the process ended, with its last lines."""
@@ -142,7 +140,7 @@ class ResidentTrainer:
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": "0",
                 "MSTAR_TRAINER_RENDEZVOUS": str(self._meeting / "ranks"),
-                "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", "lo"),
+                "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", LOOPBACK),
                 "OMP_NUM_THREADS": str(threads),
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 "HF_HUB_OFFLINE": "1",
@@ -166,7 +164,9 @@ class ResidentTrainer:
         try:
             rank, line = self._replies.get(timeout=self._silence)
         except queue.Empty:
-            raise Unavailable(f"the training processes said nothing for {self._silence:.0f} s and were killed") from None
+            raise Unavailable(
+                f"the training processes said nothing for {self._silence:.0f} s and were killed"
+            ) from None
         if line is None:
             raise Unavailable(self._ranks[rank].obituary())
         return rank, REPLY.validate_json(line)

@@ -1,8 +1,8 @@
 """One rank's side of training: does a train step, and keeps model and optimizer for the next one of the run.
 
-The engine is used again only if it holds exactly the parent checkpoint and the optimizer is carried over; in every other
-case it is built anew from the parent's files, with the same result to the last bit. What this leaves out: the process
-around it (`train`) and the choice of rows and order (`batches`).
+The engine is used again only if it holds exactly the parent checkpoint and the optimizer is carried over; in every
+other case it is built anew from the parent's files, on CPU with the same result to the last bit. What this leaves out:
+the process around it (`train`) and the choice of rows and order (`batches`).
 """
 
 import gc
@@ -30,6 +30,7 @@ from mstar_trainer.batches import Example, OptimizerStep, count_steps, plan, prm
 from mstar_trainer.deepspeed_engine import TrainingEngine
 from mstar_trainer.encoding import ExampleEncoder
 from mstar_trainer.loss import Batch, ResponseLoss, StepLoss, freeze_vision
+from mstar_trainer.schedule import learning_rate
 from mstar_trainer.state import TrainerState, read_state
 
 Report = Callable[[int, int], None]
@@ -111,7 +112,7 @@ class Session:
         self._encoder = ExampleEncoder(folder / checkpoints.MODEL, self.home)
         if params.settings.freeze_vision:
             freeze_vision(model)
-        objective = ResponseLoss(model)
+        objective: torch.nn.Module = ResponseLoss(model)
         if params.objective == "prm":
             objective = StepLoss(model, *label_token_ids(self._encoder.tokenizer))
         self._engine = TrainingEngine(objective, model, params.settings)
@@ -124,17 +125,6 @@ class Session:
             self._engine.close()
             self._engine = None
             gc.collect()
-
-
-def learning_rate(settings: TrainRecipe, global_step: int) -> float:
-    """Rate of the update number `global_step`, counted from 0 over the whole run: a linear rise, then constant.
-
-    It depends on nothing else: a schedule made from the length of an iteration would not be continuous (paper,
-    section 2: continuous self-evolving training keeps the schedule).
-    """
-    if global_step >= settings.warmup_steps:
-        return settings.learning_rate
-    return settings.learning_rate * (global_step + 1) / (settings.warmup_steps + 1)
 
 
 def _train(
@@ -193,7 +183,9 @@ def _result(examples: int, losses: list[float], tokens: int, first_step: int, se
 def _artefact(claim: Claim, name: str) -> ArtefactRef:
     given = claim.inputs.get(name)
     if given is None or given.artefact is None:
-        raise InvalidInput(f"step {claim.step.name} needs the artefact of {name}, which its claim lacks", field="inputs")
+        raise InvalidInput(
+            f"step {claim.step.name} needs the artefact of {name}, which its claim lacks", field="inputs"
+        )
     return given.artefact
 
 
@@ -201,5 +193,3 @@ def _seed_generators(seed: int) -> None:
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-

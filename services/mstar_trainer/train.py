@@ -13,12 +13,15 @@ import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import torch
 
 from mstar.errors import Internal, MstarError
 from mstar_trainer.protocol import Done, Failed, Progress, Reply, TrainRequest
+
+if TYPE_CHECKING:
+    from mstar_trainer.session import Session
 
 PR_SET_PDEATHSIG = 1
 
@@ -42,7 +45,7 @@ def main() -> None:
         _answer(session, request, out)
 
 
-def _answer(session: "Session", request: TrainRequest, out: TextIO) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _answer(session: "Session", request: TrainRequest, out: TextIO) -> None:
     def say(reply: Reply) -> None:
         out.write(reply.model_dump_json() + "\n")
         out.flush()

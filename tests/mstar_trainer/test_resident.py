@@ -1,0 +1,253 @@
+"""Real training processes: they learn, go on where they stopped, and come back from a kill bit for bit."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from trainer_bench import GENTLE, Bench
+
+from mstar.errors import InvalidDataset, Unavailable
+from mstar.layout import join_segments
+from mstar.recipes import TrainRecipe
+from mstar.seeds import derive
+from mstar_models.labels import label_token_ids
+from mstar_models.loading import load_model, load_processor
+from mstar_trainer.batches import plan, prm_examples, sft_examples
+from mstar_trainer.encoding import ExampleEncoder
+from mstar_trainer.loss import ResponseLoss, StepLoss
+from mstar_trainer.protocol import Done
+from mstar_trainer.resident import ResidentTrainer
+from mstar_trainer.state import read_state
+
+CPU = torch.device("cpu")
+
+
+class Lab:
+    """A bench with processes that stay up for the whole module, since starting them takes seconds."""
+
+    def __init__(self, home: Path) -> None:
+        self.bench = Bench(home)
+        self.trainer = ResidentTrainer(home, threads=1)
+        self.bench.put_rows("it01/select", self.bench.selected(20, seed=1))
+        self.bench.put_rows("it02/select", self.bench.selected(20, seed=2))
+        self.bench.put_rows("none/select", [])
+        self.bench.put_rows("prm/collect", self.bench.labelled(16))
+
+    def train(
+        self,
+        name: str,
+        data: str,
+        parent: str = "prepare",
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        **options: Any,
+    ) -> Done:
+        """Train a step and keep its checkpoint as an input for later ones."""
+        ranks = options.get("settings", GENTLE).ranks
+        done = self.trainer.train(self.bench.claim(name, data, parent, **options), ranks, progress)
+        self.bench.inputs[name] = done.artefact
+        return done
+
+    def folder(self, name: str) -> Path:
+        return self.bench.store.path(self.bench.inputs[name].id)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("lab") / "home")
+    yield lab
+    lab.trainer.close()
+
+
+@pytest.fixture(scope="module")
+def first(lab: Lab) -> Done:
+    """A checkpoint that others go on from."""
+    return lab.train("it01/train", "it01/select")
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def test_the_loss_of_a_few_rows_falls(lab: Lab) -> None:
+    done = lab.train(
+        "falls/train", "it01/select", settings=GENTLE.model_copy(update={"learning_rate": 3e-3, "epochs": 6})
+    )
+    assert done.result.steps == 18 == len(done.result.losses)
+    assert done.result.last_loss < 0.5 * done.result.first_loss
+    assert done.result.examples == 20
+
+
+def test_the_prm_learns_a_rule_that_is_in_the_text(lab: Lab) -> None:
+    settings = TrainRecipe(learning_rate=3e-3, batch_size=8, micro_batch=8, epochs=10, freeze_vision=True)
+    lab.train("prm/train", "prm/collect", objective="prm", settings=settings)
+    folder = lab.folder("prm/train") / "model"
+    encoder = ExampleEncoder(folder, lab.bench.home)
+    model = load_model(folder).eval()
+    good, bad = label_token_ids(encoder.tokenizer)
+    batch = encoder.batch(prm_examples(lab.bench.labelled(2)), CPU)
+    with torch.inference_mode():
+        logits = model(**batch.inputs).logits[batch.rows, batch.columns]
+        entropy = StepLoss(model, good, bad)(batch)
+    scores = (logits[:, good] - logits[:, bad]).sigmoid()
+    assert torch.allclose(scores, batch.targets, atol=0.15), scores
+    assert entropy < 4 * 0.6
+
+
+def test_a_frozen_vision_tower_does_not_change(lab: Lab) -> None:
+    settings = GENTLE.model_copy(update={"freeze_vision": True})
+    lab.train("frozen/train", "it01/select", settings=settings)
+    before, after = weights(lab.folder("prepare")), weights(lab.folder("frozen/train"))
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    assert same == {name for name in before if ".vision_model." in name}
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_every_stage_makes_the_updates_of_adamw(lab: Lab, stage: int) -> None:
+    settings = TrainRecipe(learning_rate=1e-3, batch_size=9, micro_batch=4, zero_stage=stage, weight_decay=0.01)
+    name = f"stage{stage}/train"
+    done = lab.train(name, "it01/select", settings=settings)
+    expected, losses = plain_adamw(lab, settings, derive(7, "train", name))
+    assert done.result.losses == pytest.approx(losses, rel=1e-4)
+    trained = weights(lab.folder(name))
+    for key in trained:
+        assert torch.allclose(trained[key], expected[key], atol=1e-4), key
+
+
+def plain_adamw(lab: Lab, settings: TrainRecipe, seed: int) -> tuple[dict[str, torch.Tensor], list[float]]:
+    """The same training in plain torch, one row at a time."""
+    folder = lab.folder("prepare") / "model"
+    model = load_model(folder).train()
+    encoder = ExampleEncoder(folder, lab.bench.home)
+    loss, examples, losses = ResponseLoss(model), sft_examples(lab.bench.selected(20, seed=1)), []
+    optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    for step in plan([example.size for example in examples], settings, seed):
+        batches = [encoder.batch([examples[n]], CPU) for share in step.shares for micro in share for n in micro]
+        total = sum(len(batch.targets) for batch in batches)
+        losses.append(0.0)
+        for batch in batches:
+            part = loss(batch) / total
+            part.backward()
+            losses[-1] += part.item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad()
+    return model.state_dict(), losses
+
+
+def test_a_carried_optimizer_goes_on_and_a_fresh_one_does_not(lab: Lab, first: Done) -> None:
+    carried = lab.train("it02/train", "it02/select", "it01/train", carry=True)
+    state = read_state(lab.folder("it02/train"))
+    shutil.rmtree(lab.folder("it02/train"))
+    fresh = lab.train("it02/train", "it02/select", "it01/train", carry=False)
+    assert (carried.result.global_step, fresh.result.global_step) == (6, 3)
+    assert state is not None and state.examples_seen == 40 and state.parent == first.artefact.version
+    assert carried.result.first_loss == pytest.approx(fresh.result.first_loss, rel=1e-6)
+    assert carried.result.last_loss != pytest.approx(fresh.result.last_loss, rel=1e-4)
+
+
+def test_a_resident_and_a_rebuilt_engine_agree_to_the_last_bit(lab: Lab) -> None:
+    lab.train("bits1/train", "it01/select")
+    resident = lab.train("bits2/train", "it02/select", "bits1/train")
+    shutil.rmtree(lab.folder("bits2/train"))
+    lab.train("other/train", "it01/select")
+    rebuilt = lab.train("bits2/train", "it02/select", "bits1/train")
+    assert rebuilt.result.losses == resident.result.losses
+    assert rebuilt.artefact == resident.artefact
+
+
+def test_a_killed_process_is_named_and_the_next_attempt_gives_the_same_bits(lab: Lab) -> None:
+    whole = lab.train("killed/train", "it02/select", "prepare")
+    shutil.rmtree(lab.folder("killed/train"))
+    (victim,) = lab.trainer.pids
+
+    def kill(done: int, total: int) -> None:
+        if done == 2:
+            os.kill(victim, signal.SIGKILL)
+
+    with pytest.raises(Unavailable, match="training process 0 was killed by SIGKILL"):
+        lab.train("killed/train", "it02/select", "prepare", kill)
+    assert lab.trainer.pids == []
+    assert lab.bench.store.find("r-1/killed/train") is None
+    again = lab.train("killed/train", "it02/select", "prepare")
+    assert again.artefact == whole.artefact
+    assert victim not in lab.trainer.pids
+
+
+def test_the_checkpoint_is_plain_hugging_face_without_pickles(lab: Lab, first: Done) -> None:
+    folder = lab.folder("it01/train")
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    parent = lab.folder("prepare")
+    assert {path.relative_to(parent).as_posix() for path in (parent / "model").iterdir()} <= names
+    assert {Path(name).suffix for name in names} <= {".json", ".jinja", ".safetensors", ".txt", ".md"}
+    model, processor = load_model(folder / "model"), load_processor(folder / "model")
+    saved = weights(folder)
+    assert all(torch.equal(tensor, saved[name]) for name, tensor in model.state_dict().items() if name in saved)
+    assert processor.tokenizer.eos_token_id is not None
+    lab.bench.store.verify(first.artefact)
+
+
+def test_nothing_kept_is_an_error_that_a_retry_cannot_help(lab: Lab) -> None:
+    with pytest.raises(InvalidDataset, match="no response was kept in r-1/none/select"):
+        lab.train("none/train", "none/select")
+
+
+def test_giving_up_ends_the_processes(lab: Lab) -> None:
+    class Stop(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done == 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        lab.train("stopped/train", "it01/select", progress=stop)
+    assert lab.trainer.pids == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [2, 3])
+def test_two_ranks_train_as_one(lab: Lab, stage: int) -> None:
+    alone = GENTLE.model_copy(update={"zero_stage": stage, "batch_size": 7})
+    pair = alone.model_copy(update={"ranks": 2})
+    done = lab.train("ranks/train", "it01/select", settings=pair)
+    on = lab.train("ranks2/train", "it02/select", "ranks/train", settings=pair)
+    shutil.rmtree(lab.folder("ranks/train"))
+    expected = lab.train("ranks/train", "it01/select", settings=alone)
+    assert done.result.losses == pytest.approx(expected.result.losses, rel=1e-4)
+    assert done.result.tokens == expected.result.tokens
+    shutil.rmtree(lab.folder("ranks2/train"))
+    back_to_one = lab.train("ranks2/train", "it02/select", "ranks/train", settings=alone)
+    assert back_to_one.result.losses == pytest.approx(on.result.losses, rel=1e-4)
+
+
+def test_training_processes_die_with_the_worker(lab: Lab) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from mstar_trainer.resident import ResidentTrainer;"
+        f"trainer = ResidentTrainer(Path({str(lab.bench.home)!r}), threads=1); trainer._start(1);"
+        "print(trainer.pids[0], flush=True); time.sleep(600)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    assert worker.stdout is not None
+    child = int(worker.stdout.readline())
+    worker.kill()
+    worker.communicate()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_the_canonical_text_is_what_is_trained(lab: Lab) -> None:
+    untidy = lab.bench.selected(1)[0].model_copy(update={"response": "One.\n \n\n  Two.\n\n###  answer:\n4"})
+    (example,) = sft_examples([untidy])
+    assert join_segments(example.segments) == "One.\n\nTwo.\n\n## Answer\n\n4"
