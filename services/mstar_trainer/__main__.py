@@ -1,0 +1,5 @@
+"""Start the trainer's worker: `python -m mstar_trainer`."""
+
+from mstar_trainer.worker import main
+
+main()

@@ -1,0 +1,44 @@
+"""The worker process: takes step ids from the queue `train`, one at a time, and holds the training processes.
+
+It never imports torch, so it stays small and answers its broker while the training processes compute.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+
+from mstar.api.steps import Claim
+from mstar.steps import TASK_NAMES, ArtefactRef, Queue, TrainResult
+from mstar_artefacts.store import ArtefactStore
+from mstar_trainer.config import TrainerSettings
+from mstar_trainer.resident import ResidentTrainer
+from mstar_trainer.tasks import train_step
+from mstar_worker.app import make_celery
+from mstar_worker.client import StepClient
+from mstar_worker.lease import advance
+
+
+def main() -> None:
+    """Work until told to stop, then kill the training processes."""
+    run(TrainerSettings())
+
+
+def run(settings: TrainerSettings) -> None:
+    """Build the worker from its settings and start it in this process (solo pool: one step at a time)."""
+    app = make_celery(settings.broker_url.get_secret_value(), (Queue.TRAIN,))
+    coordinator = StepClient(settings.coordinator_url, settings.api_key)
+    store = ArtefactStore(settings.home)
+    trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds)
+    name = f"train@{socket.gethostname()}:{os.getpid()}"
+
+    def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
+        return train_step(claim, progress, store, trainer)
+
+    @app.task(name=TASK_NAMES[Queue.TRAIN])  # type: ignore[untyped-decorator]
+    def advance_train(step_id: str) -> None:
+        advance(step_id, {"train": handle}, coordinator, name)
+
+    try:
+        app.worker_main(["worker", "--pool=solo", "--queues", Queue.TRAIN.value, "--hostname", name, "--loglevel=INFO"])
+    finally:
+        trainer.close()
