@@ -1,0 +1,115 @@
+"""Text and image to tokens, in one way for policy, PRM and trainer.
+
+A prompt goes through the model's own processor and chat template. A response is cut into segments and each segment is
+tokenized on its own, so the token at which a step ends is the same wherever it is looked for. Text never becomes a
+special token: an image placeholder that a response contains is read as ordinary characters.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+
+from mstar.layout import STEP_SEPARATOR
+from mstar_models.chat import build_messages
+
+_TEXT_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"})
+
+
+@dataclass(frozen=True)
+class EncodedPrompt:
+    """A prompt up to where the assistant begins."""
+
+    input_ids: list[int]
+    pixels: dict[str, torch.Tensor] = field(default_factory=dict)
+    """What the vision tower takes, each tensor with a first axis that concatenates over prompts."""
+
+
+class PromptEncoder:
+    """Encodes prompts and remembers the last ones: a question comes back for each temperature and iteration."""
+
+    def __init__(self, processor: Any, remembered: int = 4096) -> None:
+        self.processor = processor
+        self._remembered = remembered
+        self._cache: OrderedDict[tuple[str, str | None, bytes], EncodedPrompt] = OrderedDict()
+
+    def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
+        """Token ids with the image's place holders expanded, and the image's tensors."""
+        key = (question, reference_answer, image.tobytes())
+        found = self._cache.get(key)
+        if found is None:
+            found = self._cache[key] = self._encode(question, image, reference_answer)
+            if len(self._cache) > self._remembered:
+                self._cache.popitem(last=False)
+        else:
+            self._cache.move_to_end(key)
+        return found
+
+    def _encode(self, question: str, image: Image.Image, reference_answer: str | None) -> EncodedPrompt:
+        messages = build_messages(self._harmless(question), reference_answer and self._harmless(reference_answer))
+        text = self.processor.apply_chat_template(messages, add_generation_prompt=True)
+        values = self.processor(text=text, images=[image], return_tensors="pt")
+        pixels = {key: value for key, value in values.items() if key not in _TEXT_KEYS}
+        return EncodedPrompt(values["input_ids"][0].tolist(), pixels)
+
+    def _harmless(self, text: str) -> str:
+        """A user's text may spell a special token; a space inside keeps the processor from seeing one."""
+        for token in self.processor.tokenizer.all_special_tokens:
+            if token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+
+def encode_segments(tokenizer: Any, segments: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Token ids of a response, and for each segment the index of its last token.
+
+    Every segment but the last carries the blank line behind it.
+    """
+    ids: list[int] = []
+    ends: list[int] = []
+    for place, segment in enumerate(segments):
+        ids += encode_text(tokenizer, segment + STEP_SEPARATOR if place < len(segments) - 1 else segment)
+        ends.append(len(ids) - 1)
+    return ids, ends
+
+
+def encode_prefix(tokenizer: Any, segments: Sequence[str]) -> list[int]:
+    """Token ids of a beginning of a response that goes on with another segment."""
+    return [token for segment in segments for token in encode_text(tokenizer, segment + STEP_SEPARATOR)]
+
+
+@lru_cache(maxsize=65_536)
+def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Token ids of plain text, in which no special token is recognised."""
+    return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
+
+
+def suppressed_ids(tokenizer: Any) -> list[int]:
+    """Tokens that sampling must never emit: every special or added one but the end of the turn."""
+    added = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
+    return sorted(added - {tokenizer.eos_token_id})
+
+
+def collate(
+    batch: Iterable[tuple[EncodedPrompt, Sequence[int]]], side: Literal["left", "right"], pad_id: int = 0
+) -> dict[str, torch.Tensor]:
+    """Pad prompts with their responses to one length T.
+
+    Returns `input_ids` and `attention_mask` of shape [B, T] and the image tensors concatenated over the batch. Generation
+    pads on the left, so that the last column is the last token; training and scoring pad on the right.
+    """
+    pairs = list(batch)
+    rows = [[*prompt.input_ids, *response] for prompt, response in pairs]
+    width = max(len(row) for row in rows)
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for place, row in enumerate(rows):
+        where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
+        ids[place, where] = torch.tensor(row, dtype=torch.long)
+        mask[place, where] = 1
+    pixels = {key: torch.cat([prompt.pixels[key] for prompt, _ in pairs]) for key in pairs[0][0].pixels}
+    return {"input_ids": ids, "attention_mask": mask, **pixels}
