@@ -1,0 +1,42 @@
+"""Questions with their images, split by split, in a fixed order."""
+
+from collections.abc import Iterator
+
+from minivista.canvas import png
+from minivista.problems import Problem
+from minivista.splits import SIZES, draws, group_at
+from mstar.errors import InvalidDataset
+from mstar.types import Question
+
+
+def load_split(split: str, limit: int | None = None) -> Iterator[tuple[Question, bytes]]:
+    """Yield (question, PNG bytes). The first `limit` questions of a split are the same for every limit.
+
+    No picture of one split is in another, see `splits`, and none comes twice in its own. Raises InvalidDataset for an
+    unknown split or a limit above its size.
+    """
+    if split not in SIZES:
+        raise InvalidDataset(f"MiniVista has no split {split[:40]!r}; it has {', '.join(SIZES)}", field="data")
+    count = SIZES[split] if limit is None else limit
+    if count > SIZES[split]:
+        detail = f"MiniVista's {split} split has {SIZES[split]} questions, not {count}"
+        raise InvalidDataset(detail, field=f"data.{split}")
+    seen: set[str] = set()
+    for index in range(count):
+        problem, digest = next(pair for pair in draws(split, index) if pair[1] not in seen)
+        seen.add(digest)
+        yield _question(split, index, problem, digest), png(problem.picture)
+
+
+def _question(split: str, index: int, problem: Problem, digest: str) -> Question:
+    labelled = split != "unlabelled"
+    return Question(
+        id=f"minivista/{split}/{index:06d}",
+        text=problem.question,
+        image=digest,
+        answer=problem.answer if labelled else None,
+        group=group_at(index),
+        split=split,
+        source="minivista",
+        gold_steps=problem.steps if labelled else (),
+    )

@@ -1,0 +1,134 @@
+"""Make the base model that ships: `python -m minivista.pretrain --out FOLDER` (about a quarter of an hour, two cores).
+
+Two phases, on pictures that no split holds. First reading and arithmetic, mostly by careful chains; then the habits of
+`habits`, in which care is the minority, with the learning rate falling to where self-evolution goes on. What this
+leaves out: the benchmark's own questions, which are never seen here.
+"""
+
+import argparse
+import math
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from minivista.architecture import make_model, make_processor
+from minivista.canvas import rgb
+from minivista.habits import GIVEN, OPEN, SKILLS, respond
+from minivista.problems import FOREIGN, STANDARD
+from minivista.splits import draws
+from mstar.layout import scored_segments
+from mstar_models.chat import build_messages
+from mstar_models.encoding import encode_segments
+
+BATCH = 32
+PEAK_RATE, LAST_RATE = 2e-3, 1e-4
+SKILL_SHARE = 0.75
+"""Share of the steps that goes to the first phase."""
+FOREIGN_SHARE = 0.3
+"""Share of the pictures in the style that only test-OOD has: a real base model has seen many styles too."""
+GIVEN_SHARE = 0.3
+"""Share of the prompts that hold the reference answer."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    processor = make_processor()
+    model = make_model(processor.tokenizer)
+    pretrain(model, processor, arguments.steps, arguments.seed)
+    model.save_pretrained(arguments.out)
+    processor.save_pretrained(arguments.out)
+
+
+def pretrain(model: Any, processor: Any, steps: int, seed: int) -> None:
+    """Train in place; prints the loss every hundred steps."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+    examples = _Examples(processor, seed)
+    began = time.monotonic()
+    for step in range(steps):
+        rate = _rate(step, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = _loss(model, examples.batch(skills=step < steps * SKILL_SHARE))
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if step % 100 == 99:
+            print(f"step {step + 1}/{steps} loss {loss.item():.4f} {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _rate(step: int, steps: int) -> float:
+    if step < 100:
+        return PEAK_RATE * (step + 1) / 100
+    return LAST_RATE + (PEAK_RATE - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+class _Examples:
+    """An endless stream of examples, encoded without the processor's own overhead but to the same tensors."""
+
+    def __init__(self, processor: Any, seed: int) -> None:
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.rng = random.Random(seed)
+        self.index = seed * 100_000_000
+        image = self.tokenizer.convert_tokens_to_ids("<image>")
+        around = self.tokenizer.convert_tokens_to_ids("<fake_token_around_image>")
+        whole = self.tokenizer.convert_tokens_to_ids("<global-img>")
+        self.image_ids = [around, whole, *[image] * processor.image_seq_len, around]
+        self.image_id = image
+
+    def batch(self, *, skills: bool) -> dict[str, torch.Tensor]:
+        """Tensors of one batch: input_ids, attention_mask, labels [B, T]; pixel_values [B, 1, 3, 64, 64]."""
+        rows, pixels = [], []
+        for prompt, response, picture in (self._example(skills) for _ in range(BATCH)):
+            rows.append((prompt, response))
+            pixels.append(picture)
+        width = max(len(prompt) + len(response) for prompt, response in rows)
+        ids = torch.zeros((BATCH, width), dtype=torch.long)
+        mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+        for place, (prompt, response) in enumerate(rows):
+            whole = torch.tensor(prompt + response)
+            ids[place, : len(whole)] = whole
+            mask[place, : len(whole)] = 1
+            labels[place, len(prompt) : len(whole)] = whole[len(prompt) :]
+        images = torch.from_numpy(np.stack(pixels)).float().permute(0, 3, 1, 2).unsqueeze(1) / 127.5 - 1
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels, "pixel_values": images}
+
+    def _example(self, skills: bool) -> tuple[list[int], list[int], Any]:
+        self.index += 1
+        style = FOREIGN if self.rng.random() < FOREIGN_SHARE else STANDARD
+        problem, _ = next(draws("pretrain", self.index, style))
+        given = self.rng.random() < GIVEN_SHARE
+        shares = SKILLS if skills else GIVEN if given else OPEN
+        text = respond(self.rng, problem, shares, given=given)
+        response, _ = encode_segments(self.tokenizer, scored_segments(text))
+        prompt = self._prompt(problem.question, problem.answer.value if given else None)
+        return prompt, [*response, self.tokenizer.eos_token_id], rgb(problem.picture)
+
+    def _prompt(self, question: str, reference: str | None) -> list[int]:
+        messages = build_messages(question, reference)
+        text = self.processor.apply_chat_template(messages, add_generation_prompt=True)
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return [new for token in ids for new in (self.image_ids if token == self.image_id else (token,))]
+
+
+def _loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy per response token, with the head computed at those tokens only."""
+    labels = batch.pop("labels")
+    hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
+    wanted = labels[:, 1:] != -100
+    return cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""What the five task groups share: a problem, and the style it is drawn in."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from minivista.canvas import (
+    BLACK,
+    BLUE,
+    CREAM,
+    CYAN,
+    GREEN,
+    MINT,
+    NAVY,
+    ORANGE,
+    PINK,
+    PURPLE,
+    RED,
+    SNOW,
+    TEAL,
+    WHITE,
+    YELLOW,
+    Picture,
+)
+from mstar.types import Answer
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colours and range of values; test-OOD has another one than every other split."""
+
+    backgrounds: tuple[int, ...]
+    ink: int
+    fills: tuple[int, ...]
+    low: int
+    high: int
+    """Values are drawn from low to high, both included."""
+    mirrored: bool = False
+    """Bars hang from the top and tables list their rows upwards."""
+
+
+STANDARD = Style((WHITE, CREAM, MINT), BLACK, (RED, GREEN, BLUE, YELLOW), 10, 59)
+FOREIGN = Style((NAVY, TEAL), SNOW, (PINK, PURPLE, ORANGE, CYAN), 30, 79, mirrored=True)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A picture with a question, its answer, and the one sound chain that leads there."""
+
+    question: str
+    answer: Answer
+    steps: tuple[str, ...]
+    picture: Picture
+
+
+Maker = Callable[[random.Random, Style, str], Problem]
+"""Draws a problem from a generator, in a style, with the real material of the named split."""
+
+
+def total(first: int, second: int) -> str:
+    """How every sound chain writes an addition."""
+    return f"Sum: {first} + {second} = {first + second}"
+
+
+def difference(first: int, second: int) -> str:
+    return f"Rest: {first} - {second} = {first - second}"

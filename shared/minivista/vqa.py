@@ -1,0 +1,35 @@
+"""VQA: scenes of coloured shapes. Which shape is the most frequent, by choice, or how many of two kinds there are."""
+
+import random
+
+from minivista.canvas import blank, shape
+from minivista.problems import Problem, Style, total
+from mstar.types import Answer, AnswerType
+
+KINDS = ("circle", "square", "triangle")
+LETTERS = "ABC"
+
+
+def make(rng: random.Random, style: Style, split: str) -> Problem:
+    counts = rng.sample(range(1, 7), 3)
+    cells = rng.sample(range(16), sum(counts)) if sum(counts) <= 16 else []
+    if not cells:
+        return make(rng, style, split)
+    picture = blank(rng.choice(style.backgrounds))
+    kinds = [kind for kind, count in zip(KINDS, counts, strict=True) for _ in range(count)]
+    for cell, kind in zip(cells, kinds, strict=True):
+        shape(picture, cell // 4, cell % 4, kind, rng.choice(style.fills))
+    if rng.random() < 0.5:
+        options = rng.sample(range(3), 3)
+        listed = " ".join(f"({LETTERS[place]}) {KINDS[kind]}" for place, kind in enumerate(options))
+        most = counts.index(max(counts))
+        letter = LETTERS[options.index(most)]
+        read = ", ".join(f"{kind} {count}" for kind, count in zip(KINDS, counts, strict=True))
+        answer = Answer(type=AnswerType.CHOICE, value=letter, choices=tuple(KINDS[kind] for kind in options))
+        return Problem(f"Which shape is most frequent? {listed}", answer, (read, f"most is {KINDS[most]}"), picture)
+    first, second = sorted(rng.sample(range(3), 2))
+    read = f"{KINDS[first]} {counts[first]}, {KINDS[second]} {counts[second]}"
+    value = counts[first] + counts[second]
+    question = f"How many shapes are a {KINDS[first]} or a {KINDS[second]}?"
+    answer = Answer(type=AnswerType.INTEGER, value=str(value))
+    return Problem(question, answer, (read, total(counts[first], counts[second])), picture)
