@@ -1,0 +1,1 @@
+"""What every HTTP service shares: settings, app base, authentication, limits, logs, metrics, serving."""

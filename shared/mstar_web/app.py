@@ -1,0 +1,69 @@
+"""The base of every service's app: errors as problems, request ids, authentication, limits, health and metrics."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.security import HTTPBearer
+from prometheus_client import CollectorRegistry
+from starlette.responses import Response
+
+from mstar.errors import Unavailable
+from mstar_web.auth import HEALTH_PATHS, BearerAuth
+from mstar_web.config import ServiceSettings
+from mstar_web.limits import BodyLimit
+from mstar_web.metrics import HttpMetrics, exposition, new_registry
+from mstar_web.problems import install_handlers
+from mstar_web.requests import RequestContext
+
+BODY_LIMIT = 64 * 1024 * 1024
+RETRY_AFTER_SECONDS = 2.0
+
+
+def base_app(
+    title: str,
+    version: str,
+    settings: ServiceSettings,
+    not_ready: Callable[[], str | None],
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+    registry: CollectorRegistry | None = None,
+    open_paths: frozenset[str] = HEALTH_PATHS,
+) -> FastAPI:
+    """An app that a service adds its routers to.
+
+    `not_ready` says why the service cannot do its work now, or None when it can. `open_paths` are the exact paths that
+    answer without the key. Metrics go into `registry`, which /metrics shows.
+    """
+    metrics = new_registry() if registry is None else registry
+    # The middleware decides; this dependency only puts the scheme into the OpenAPI document.
+    documented = [Depends(HTTPBearer(auto_error=False))] if settings.api_key is not None else []
+    app = FastAPI(title=title, version=version, lifespan=lifespan, dependencies=documented)
+    install_handlers(app)
+    # Each one added stands around those before it.
+    app.add_middleware(BodyLimit, limit=BODY_LIMIT)
+    app.add_middleware(BearerAuth, api_key=settings.api_key, open_paths=open_paths)
+    app.add_middleware(RequestContext)
+    app.add_middleware(HttpMetrics, registry=metrics)
+    _add_health(app, not_ready, metrics)
+    return app
+
+
+def _add_health(app: FastAPI, not_ready: Callable[[], str | None], registry: CollectorRegistry) -> None:
+    @app.get("/livez", tags=["health"])
+    async def live() -> dict[str, Any]:
+        """200 as long as the event loop turns."""
+        return {"status": "live"}
+
+    @app.get("/readyz", tags=["health"])
+    async def ready() -> dict[str, Any]:
+        """200 when the service can do its work, 503 with the reason when it cannot."""
+        reason = not_ready()
+        if reason is not None:
+            raise Unavailable(reason, retry_after=RETRY_AFTER_SECONDS)
+        return {"status": "ready"}
+
+    @app.get("/metrics", tags=["health"], response_class=Response)
+    async def metrics() -> Response:
+        """Prometheus text format."""
+        return exposition(registry)

@@ -1,0 +1,76 @@
+"""Settings that every HTTP service has, read from environment variables only.
+
+A service subclasses `ServiceSettings` with its own prefix, port and further fields. What this leaves out: recipes,
+which belong to runs and arrive over HTTP.
+"""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Self, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Settings = TypeVar("Settings", bound="ServiceSettings")
+
+
+class ServiceSettings(BaseSettings):
+    """Base of a service's settings. A variable with the service's prefix that no field has is an error."""
+
+    # The input of a failed validation may hold the key, so messages never show it.
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True, protected_namespaces=()
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on; anything but loopback needs an API key."""
+    port: int = Field(ge=0, le=65_535)
+    """Port to listen on; 0 takes a free one."""
+    home: Path = Path("runs")
+    """Root of the artefacts, shared with all services; images lie in `.mstar/images` below it."""
+    api_key: SecretStr | None = None
+    """Bearer key that every request but the health checks must bring; unset, nothing is asked."""
+
+    @model_validator(mode="after")
+    def _no_unknown_variable(self) -> Self:
+        prefix = env_prefix(type(self))
+        known = {prefix + name.upper() for name in type(self).model_fields}
+        unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
+        if unknown:
+            raise ValueError(f"unknown setting {unknown[0]}: remove it, or use one of {', '.join(sorted(known))}")
+        return self
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        if self.api_key is not None and not self.api_key.get_secret_value().strip():
+            raise ValueError("api_key is blank: set a key, or unset the variable")
+        if self.api_key is None and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host} is reachable from outside: set {env_prefix(type(self))}API_KEY, or use 127.0.0.1"
+            )
+        return self
+
+
+def env_prefix(kind: type[ServiceSettings]) -> str:
+    """Prefix of the service's variables, such as `MSTAR_POLICY_`."""
+    return str(kind.model_config.get("env_prefix", ""))
+
+
+def read_settings(kind: type[Settings]) -> Settings:
+    """Settings from the environment; a bad one ends the process with a line that names the variable."""
+    try:
+        return kind()
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_input=False, include_url=False):
+            name = "".join(env_prefix(kind) + str(part).upper() for part in problem["loc"][:1])
+            lines.append(f"{name}: {problem['msg']}" if name else problem["msg"])
+        raise SystemExit("\n".join(lines)) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,61 @@
+"""Logs as structured lines on standard error: JSON, or readable where a person watches. Secrets are removed.
+
+The standard library's loggers (uvicorn's among them) go the same way.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_SECRET_KEY = re.compile(r"authorization|cookie|password|secret|api_?key|token$", re.IGNORECASE)
+_SECRET_TEXT = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*(?=@)|(?<=[Bb]earer )[^\s\"']+")
+_HIDDEN = "[hidden]"
+
+
+def configure_logs(service: str, level: int = logging.INFO) -> None:
+    """Set up logging of the whole process; `service` stands in every line."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _named(service),
+        structlog.processors.format_exc_info,
+        hide_secrets,
+    ]
+    readable = sys.stderr.isatty()
+    render = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+def hide_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace values under secret-looking keys, passwords inside URLs and bearer keys inside texts."""
+    for key, value in event.items():
+        if _SECRET_KEY.search(key):
+            event[key] = _HIDDEN
+        elif isinstance(value, str):
+            event[key] = _SECRET_TEXT.sub(_HIDDEN, value)
+    return event
+
+
+def _named(service: str) -> Any:
+    def add(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["service"] = service
+        return event
+
+    return add

@@ -1,0 +1,88 @@
+"""Every failure as RFC 9457 problem+json, made in one place.
+
+Expected failures are `MstarError`s and carry their own status. Anything else is a 500 whose trace goes to the log,
+never to the caller. What a caller sent is never echoed beyond a few characters.
+"""
+
+import json
+import math
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from mstar.errors import Internal, InvalidInput, MstarError, Unauthenticated
+
+MAX_ECHO = 64
+MAX_LISTED = 20
+
+_log = structlog.get_logger(__name__)
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Make the app answer expected failures, invalid bodies and unknown routes as problems."""
+    app.add_exception_handler(MstarError, _on_mstar_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def problem_response(error: Exception) -> Response:
+    """Response to any exception; an unexpected one is logged with its trace and told as a bare 500."""
+    if not isinstance(error, MstarError):
+        _log.error("unexpected error", exc_info=error)
+        error = Internal("unexpected error; the service's log has the details under this request id")
+    elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.warning("request failed", code=error.code, detail=error.detail)
+    headers = {}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    return _response(error.status, error.problem(), headers)
+
+
+def _on_mstar_error(request: Request, error: Exception) -> Response:
+    return problem_response(error)
+
+
+def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    found = [_one_invalid(item) for item in error.errors()[:MAX_LISTED]]
+    first = found[0]
+    problem = InvalidInput(f"{first['field']}: {first['message']}", field=first["field"]).problem()
+    return _response(InvalidInput.status, problem | {"errors": found}, {})
+
+
+def _one_invalid(item: dict[str, Any]) -> dict[str, str]:
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "json_invalid":
+        return {"field": "body", "message": f"not valid JSON at character {item['loc'][-1]}"}
+    where = [str(part) for part in item["loc"]]
+    field = ".".join(where[1:] if where[0] == "body" and len(where) > 1 else where)[: 4 * MAX_ECHO]
+    found = {"field": field, "message": message[: 4 * MAX_ECHO]}
+    # A whole object as input says nothing that the field's name does not.
+    if isinstance(item.get("input"), str | int | float | bool | None) and item["type"] != "missing":
+        found["input"] = repr(item.get("input"))[:MAX_ECHO]
+    return found
+
+
+def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    # The framework turns what is raised while it reads a body into a 400; the cause knows better.
+    if isinstance(error.__cause__, MstarError):
+        return problem_response(error.__cause__)
+    title = HTTPStatus(error.status_code).phrase
+    code = title.lower().replace(" ", "-")
+    detail = error.detail if error.detail != title else f"{request.method} {request.url.path[:MAX_ECHO]}: {title}"
+    body = {"type": f"urn:mstar:error:{code}", "title": title, "status": error.status_code, "detail": detail}
+    body |= {"code": code, "error": {"message": detail, "type": code, "code": code}}
+    return _response(error.status_code, body, dict(error.headers or {}))
+
+
+def _response(status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:
+    # ASCII escapes keep a lone surrogate that a caller sent from breaking the encoding of the answer.
+    return Response(json.dumps(body), status, headers, media_type="application/problem+json")

@@ -1,0 +1,47 @@
+"""Serve an app with uvicorn: bind first, answer plainly when the port is taken, drain on SIGTERM."""
+
+import errno
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from mstar_web.config import ServiceSettings, env_prefix
+from mstar_web.logs import configure_logs
+
+DRAIN_SECONDS = 20
+
+
+def run(app: FastAPI, settings: ServiceSettings) -> None:
+    """Serve until SIGTERM or SIGINT; running requests get 20 seconds to end.
+
+    Ends the process with code 1 and one line when the port cannot be had, and with 3 when the app fails to start.
+    """
+    configure_logs(app.title)
+    listener = _bind(settings)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS
+        )
+    )
+    with listener:
+        server.run(sockets=[listener])
+    if not server.started:
+        raise SystemExit(3)
+
+
+def _bind(settings: ServiceSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        if error.errno != errno.EADDRINUSE:
+            raise SystemExit(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from None
+        variable = f"{env_prefix(type(settings))}PORT"
+        raise SystemExit(f"port {settings.port} is in use: stop what listens there, or set {variable}") from None
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,147 @@
+"""Tests of the app base: health, problems, request ids, limits and metrics."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from pydantic import BaseModel, Field
+
+from mstar.errors import NotFound, TooManyRequests
+from mstar_web import app as app_module
+from mstar_web.app import BODY_LIMIT, base_app
+from web_bench import BenchSettings, ask, talk
+
+
+class Order(BaseModel):
+    count: int = Field(ge=1)
+    note: str = ""
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    app = base_app("bench", "1", BenchSettings(), not_ready=lambda: None)
+
+    @app.post("/orders")
+    async def place(order: Order) -> dict[str, int]:
+        return {"count": order.count}
+
+    @app.get("/orders/{name}")
+    async def find(name: str) -> None:
+        raise NotFound(f"order {name} does not exist", field="name")
+
+    @app.get("/busy")
+    async def busy() -> None:
+        raise TooManyRequests("try later", retry_after=1.2)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise ZeroDivisionError("a detail nobody outside should see")
+
+    return app
+
+
+def problem(response: httpx2.Response) -> dict[str, Any]:
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["status"] == response.status_code
+    assert body["error"]["message"] == body["detail"]
+    return body
+
+
+def test_health_says_why_the_service_is_not_ready() -> None:
+    reasons: list[str | None] = ["no weights are loaded"]
+    app = base_app("bench", "1", BenchSettings(), not_ready=lambda: reasons[0])
+    assert ask(app, "GET", "/livez").status_code == 200
+    refused = ask(app, "GET", "/readyz")
+    assert (refused.status_code, problem(refused)["detail"]) == (503, "no weights are loaded")
+    reasons[0] = None
+    assert ask(app, "GET", "/readyz").json() == {"status": "ready"}
+
+
+def test_expected_failures_carry_status_field_and_retry_after(app: FastAPI) -> None:
+    missing = problem(ask(app, "GET", "/orders/7"))
+    assert (missing["code"], missing["field"]) == ("not-found", "name")
+    busy = ask(app, "GET", "/busy")
+    assert (busy.status_code, busy.headers["retry-after"]) == (429, "2")
+
+
+def test_an_unexpected_error_keeps_its_trace_to_itself(app: FastAPI) -> None:
+    response = ask(app, "GET", "/broken")
+    assert problem(response)["code"] == "internal"
+    assert "nobody outside" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"count": 0}', "count"),
+        (b"{}", "count"),
+        (b'{"count": "many"}', "count"),
+        (b"[]", "body"),
+        (b"{", "body"),
+        (b"\xff\xfe", "body"),
+        (b"[" * 100_000, "body"),
+        (b"", "body"),
+    ],
+)
+def test_invalid_bodies_name_the_field(app: FastAPI, body: bytes, field: str) -> None:
+    response = ask(app, "POST", "/orders", content=body, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422)
+    found = problem(response)
+    if response.status_code == 422:
+        assert found["field"] == field
+
+
+def test_little_of_a_bad_value_is_echoed(app: FastAPI) -> None:
+    response = ask(app, "POST", "/orders", json={"count": "x" * 10_000})
+    assert len(response.text) < 1000
+
+
+def test_unknown_routes_and_methods_are_problems(app: FastAPI) -> None:
+    assert problem(ask(app, "GET", "/nowhere"))["code"] == "not-found"
+    wrong = ask(app, "DELETE", "/livez")
+    assert (problem(wrong)["code"], wrong.headers["allow"]) == ("method-not-allowed", "GET")
+
+
+@pytest.mark.parametrize(("given", "kept"), [("run-7.a", True), ("x" * 129, False), ("a b", False), ("", False)])
+def test_request_ids_are_kept_when_they_are_plain(app: FastAPI, given: str, kept: bool) -> None:
+    answer = ask(app, "GET", "/livez", headers={"X-Request-ID": given}).headers["x-request-id"]
+    assert (answer == given) is kept
+    assert answer
+
+
+def test_failures_carry_the_request_id_too(app: FastAPI) -> None:
+    assert ask(app, "GET", "/broken", headers={"X-Request-ID": "r1"}).headers["x-request-id"] == "r1"
+
+
+def test_a_declared_length_beyond_the_limit_is_refused_unread(app: FastAPI) -> None:
+    response = ask(app, "POST", "/orders", content=b"{}", headers={"content-length": str(BODY_LIMIT + 1)})
+    assert problem(response)["code"] == "too-large"
+
+
+def test_a_chunked_body_is_counted(app: FastAPI) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(BODY_LIMIT // 2**20 + 2):
+            yield b" " * 2**20
+
+    response = ask(app, "POST", "/orders", content=chunks(), headers={"content-type": "application/json"})
+    assert problem(response)["code"] == "too-large"
+
+
+def test_metrics_count_by_route_template(app: FastAPI) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> str:
+        await asyncio.gather(*(client.get(f"/orders/{i}") for i in range(3)), client.get("/a-secret-path"))
+        return (await client.get("/metrics")).text
+
+    text = talk(app, conversation)
+    assert 'mstar_http_requests_total{method="GET",route="/orders/{name}",status="404"} 3.0' in text
+    assert 'route="unmatched",status="404"} 1.0' in text
+    assert "a-secret-path" not in text
+
+
+def test_the_retry_hint_of_readiness_is_short() -> None:
+    app = base_app("bench", "1", BenchSettings(), not_ready=lambda: "starting")
+    assert ask(app, "GET", "/readyz").headers["retry-after"] == str(int(app_module.RETRY_AFTER_SECONDS))

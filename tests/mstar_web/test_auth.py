@@ -1,0 +1,48 @@
+"""Tests of authentication: every route of an app is closed without the key, except the health checks."""
+
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+from starlette.routing import Route
+
+from mstar_web.app import base_app
+from web_bench import BenchSettings, ask
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    app = base_app("bench", "1", BenchSettings(api_key=SecretStr("k-123")), not_ready=lambda: None)
+
+    @app.get("/things")
+    async def things() -> list[str]:
+        return ["thing"]
+
+    return app
+
+
+def test_every_route_is_closed_but_the_health_checks(app: FastAPI) -> None:
+    open_paths = set()
+    for route in app.routes:
+        assert isinstance(route, Route)
+        if ask(app, "GET", route.path).status_code != 401:
+            open_paths.add(route.path)
+    assert open_paths == {"/livez", "/readyz"}
+    assert ask(app, "GET", "/no-such-route").status_code == 401
+
+
+@pytest.mark.parametrize("header", ["", "k-123", "Bearer", "Bearer k-12", "Bearer k-1234", "Basic k-123", "Bearer é"])
+def test_wrong_keys_are_refused(app: FastAPI, header: str) -> None:
+    response = ask(app, "GET", "/things", headers={"authorization": header.encode("latin-1")})
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+    assert "k-123" not in response.text
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_the_key_opens(app: FastAPI, scheme: str) -> None:
+    assert ask(app, "GET", "/things", headers={"authorization": f"{scheme} k-123"}).json() == ["thing"]
+
+
+def test_the_scheme_is_documented(app: FastAPI) -> None:
+    document = ask(app, "GET", "/openapi.json", headers={"authorization": "Bearer k-123"}).json()
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"

@@ -1,0 +1,46 @@
+"""Tests of the settings base."""
+
+import pytest
+
+from mstar_web.config import read_settings
+from web_bench import BenchSettings
+
+
+def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSTAR_BENCH_PORT", "9000")
+    monkeypatch.setenv("MSTAR_BENCH_API_KEY", "k")
+    settings = read_settings(BenchSettings)
+    assert settings.port == 9000
+    assert "k" not in str(settings.api_key)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PORT", "http", "MSTAR_BENCH_PORT"),
+        ("PRT", "9000", "MSTAR_BENCH_PRT"),
+        ("HOST", "0.0.0.0", "MSTAR_BENCH_API_KEY"),
+        ("HOST", "example.org", "MSTAR_BENCH_API_KEY"),
+        ("API_KEY", " ", "api_key is blank"),
+    ],
+)
+def test_bad_settings_end_with_a_line_that_names_them(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"MSTAR_BENCH_{name}", value)
+    with pytest.raises(SystemExit, match=said):
+        read_settings(BenchSettings)
+
+
+def test_a_key_is_never_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSTAR_BENCH_API_KEY", "very-secret")
+    monkeypatch.setenv("MSTAR_BENCH_PRT", "1")
+    with pytest.raises(SystemExit) as ended:
+        read_settings(BenchSettings)
+    assert "very-secret" not in str(ended.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
+def test_loopback_needs_no_key(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("MSTAR_BENCH_HOST", host)
+    assert read_settings(BenchSettings).host == host

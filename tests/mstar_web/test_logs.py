@@ -1,0 +1,38 @@
+"""Tests of the log lines: one JSON object each, without secrets."""
+
+import json
+import logging
+
+import pytest
+import structlog
+
+from mstar_web.logs import configure_logs
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    found: dict[str, object] = json.loads(capsys.readouterr().err.splitlines()[-1])
+    return found
+
+
+def test_lines_are_json_with_service_and_context(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("bench")
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        structlog.get_logger("a").info("hello", rows=3)
+    line = last_line(capsys)
+    assert {key: line[key] for key in ("service", "event", "rows", "request_id", "level")} == {
+        "service": "bench",
+        "event": "hello",
+        "rows": 3,
+        "request_id": "r1",
+        "level": "info",
+    }
+
+
+def test_secrets_are_hidden_from_structured_and_plain_loggers(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("bench")
+    structlog.get_logger("a").info("opening", url="redis://user:hunter2@host/0", api_key="hunter2")
+    assert "hunter2" not in json.dumps(last_line(capsys))
+    logging.getLogger("b").warning("refused Authorization: Bearer %s", "hunter2")
+    line = last_line(capsys)
+    assert "hunter2" not in json.dumps(line)
+    assert line["service"] == "bench"

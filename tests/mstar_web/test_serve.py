@@ -1,0 +1,62 @@
+"""Tests of serving in a real process: a taken port, and SIGTERM while a request runs."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+
+SERVER = Path(__file__).with_name("slow_server.py")
+
+
+def start(port: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(SERVER)],
+        env={"PYTHONPATH": ":".join(sys.path), "MSTAR_BENCH_PORT": str(port), "PATH": ""},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_live(port: int) -> None:
+    for _ in range(200):
+        try:
+            httpx2.get(f"http://127.0.0.1:{port}/livez")
+            return
+        except httpx2.TransportError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not start in ten seconds")
+
+
+def test_a_taken_port_is_told_in_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start(port)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.splitlines() == [f"port {port} is in use: stop what listens there, or set MSTAR_BENCH_PORT"]
+
+
+def test_a_running_request_ends_before_the_server_does() -> None:
+    port = free_port()
+    process = start(port)
+    wait_until_live(port)
+    with httpx2.Client() as client, client.stream("GET", f"http://127.0.0.1:{port}/slow") as response:
+        lines = response.iter_lines()
+        assert next(lines) == "begun"
+        process.send_signal(signal.SIGTERM)
+        assert next(lines) == "done"
+    process.communicate(timeout=20)
+    assert process.returncode in (0, -signal.SIGTERM)

@@ -1,0 +1,44 @@
+"""What tests of HTTP services share: settings without an environment, and requests to an app without a socket."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx2
+from fastapi import FastAPI
+from pydantic_settings import SettingsConfigDict
+
+from mstar_web.config import ServiceSettings
+
+Result = TypeVar("Result")
+
+
+class BenchSettings(ServiceSettings):
+    """Settings of a service that exists in tests only."""
+
+    model_config = SettingsConfigDict(env_prefix="MSTAR_BENCH_")
+
+    port: int = 8499
+
+
+def talk(app: FastAPI, conversation: Callable[[httpx2.AsyncClient], Awaitable[Result]], **client: Any) -> Result:
+    """Run a conversation with the app over ASGI, inside its lifespan."""
+
+    async def run() -> Result:
+        transport = httpx2.ASGITransport(app=app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://service", **client) as session,
+        ):
+            return await conversation(session)
+
+    return asyncio.run(run())
+
+
+def ask(app: FastAPI, method: str, path: str, **request: Any) -> httpx2.Response:
+    """One request to the app."""
+
+    async def once(client: httpx2.AsyncClient) -> httpx2.Response:
+        return await client.request(method, path, **request)
+
+    return talk(app, once)
