@@ -1,0 +1,55 @@
+"""The worker's side of the step protocol over HTTP (bodies in `mstar.api.steps`)."""
+
+from typing import TypeVar
+
+import httpx2
+from pydantic import BaseModel, SecretStr
+
+from mstar.api.steps import Ack, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
+from mstar.errors import Unavailable, from_problem
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+class StepClient:
+    """Claims, renews, commits and releases steps. Thread-safe; raises MstarError, Unavailable when nothing answers."""
+
+    def __init__(
+        self, url: str, api_key: SecretStr | None = None, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key.get_secret_value()}"}
+        timeout = httpx2.Timeout(30, connect=5)
+        self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+
+    def claim(self, step_id: str, worker: str) -> Claim:
+        return self._post(step_id, "claim", ClaimRequest(worker=worker), Claim)
+
+    def heartbeat(self, step_id: str, beat: Heartbeat) -> HeartbeatReply:
+        return self._post(step_id, "heartbeat", beat, HeartbeatReply)
+
+    def commit(self, step_id: str, commit: Commit) -> None:
+        self._post(step_id, "commit", commit, Ack)
+
+    def release(self, step_id: str, release: Release) -> None:
+        self._post(step_id, "release", release, Ack)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _post(self, step_id: str, verb: str, body: BaseModel, reply: type[Body]) -> Body:
+        content = body.model_dump_json()
+        try:
+            answer = self._http.post(
+                f"/internal/v1/steps/{step_id}/{verb}",
+                content=content,
+                headers={"Content-Type": "application/json"},
+            )
+        except httpx2.TransportError as error:
+            raise Unavailable(f"the coordinator does not answer: {error}", retry_after=1) from error
+        if answer.is_error:
+            try:
+                problem = answer.json()
+            except ValueError:
+                problem = {}
+            raise from_problem(problem, answer.status_code)
+        return reply.model_validate_json(answer.content)

@@ -1,0 +1,123 @@
+"""Claim a step, renew its lease while a handler does it, and commit once, or give it back with the reason.
+
+A lease that is lost (another epoch, a cancelled run) stops the handler at its next progress report; what it made until
+then is void. What this leaves out: what a step does (the handlers) and when it is due (the coordinator).
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from mstar.api.steps import Claim, Commit, Heartbeat, Release
+from mstar.errors import InvalidInput, MstarError, NotFound, StaleEpoch, StepTaken, Unavailable
+from mstar.steps import ArtefactRef, StepResult
+from mstar_worker.client import StepClient
+
+log = structlog.get_logger()
+
+Progress = Callable[[int, int], None]
+"""Called with units done and to do; raises StaleEpoch once the lease is lost."""
+Handler = Callable[[Claim, Progress], tuple[ArtefactRef | None, StepResult]]
+
+BEATS_PER_LEASE = 4
+COMMIT_PAUSE = 0.5
+
+
+def advance(step_id: str, handlers: Mapping[str, Handler], coordinator: StepClient, worker: str) -> None:
+    """Try to do one step; returns quietly when it is taken, done, unknown or not due."""
+    try:
+        claim = coordinator.claim(step_id, worker)
+    except (StepTaken, NotFound, Unavailable) as reason:
+        log.info("step not claimed", step=step_id, reason=reason.detail)
+        return
+    name = claim.step.name
+    log.info("step claimed", run=claim.run_id, step=name, epoch=claim.epoch)
+    with _Lease(claim, coordinator) as lease:
+        try:
+            artefact, result = handlers[claim.step.params.kind](claim, lease.progress)
+            _commit(claim, coordinator, lease, Commit(epoch=claim.epoch, artefact=artefact, result=result))
+        except StaleEpoch as reason:
+            log.warning("step given up", run=claim.run_id, step=name, reason=reason.detail)
+        except MstarError as error:
+            log.warning("step failed", run=claim.run_id, step=name, code=error.code, detail=error.detail)
+            _release(claim, coordinator, error.detail, error.code, retryable=not isinstance(error, InvalidInput))
+        except (KeyboardInterrupt, SystemExit):
+            _release(claim, coordinator, "worker was told to stop", "preempted", retryable=True, preempted=True)
+            raise
+        except Exception as error:
+            log.exception("step failed unexpectedly", run=claim.run_id, step=name)
+            _release(claim, coordinator, f"{type(error).__name__}: {error}", "internal", retryable=True)
+
+
+class _Lease:
+    """Heartbeats from a thread of its own while the handler works."""
+
+    def __init__(self, claim: Claim, coordinator: StepClient) -> None:
+        self._claim = claim
+        self._coordinator = coordinator
+        self._units = (0, 0)
+        self._lost: str | None = None
+        self._ended = threading.Event()
+        self._renewed = time.monotonic()
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def __enter__(self) -> "_Lease":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=10)
+
+    def progress(self, done: int, total: int) -> None:
+        self._units = (done, total)
+        if self._lost is not None:
+            raise StaleEpoch(self._lost)
+
+    @property
+    def lost(self) -> bool:
+        return self._lost is not None
+
+    def _beat(self) -> None:
+        seconds = self._claim.lease_seconds
+        while not self._ended.wait(seconds / BEATS_PER_LEASE):
+            done, total = self._units
+            beat = Heartbeat(epoch=self._claim.epoch, done=done, total=total)
+            try:
+                seconds = self._coordinator.heartbeat(self._claim.step_id, beat).lease_seconds
+                self._renewed = time.monotonic()
+            except (StaleEpoch, StepTaken, NotFound) as error:
+                self._lost = error.detail
+                return
+            except MstarError as error:
+                # A coordinator that restarts is not a lost lease: the work goes on, and the commit decides.
+                log.warning("heartbeat failed", step=self._claim.step.name, detail=error.detail)
+
+
+def _commit(claim: Claim, coordinator: StepClient, lease: _Lease, commit: Commit) -> None:
+    """Commit until the coordinator answers or says that the lease is lost."""
+    deadline = time.monotonic() + max(120.0, 4 * claim.lease_seconds)
+    while True:
+        try:
+            coordinator.commit(claim.step_id, commit)
+            log.info("step committed", run=claim.run_id, step=claim.step.name)
+            return
+        except Unavailable:
+            if lease.lost or time.monotonic() > deadline:
+                raise
+            time.sleep(COMMIT_PAUSE)
+
+
+def _release(
+    claim: Claim, coordinator: StepClient, error: str, code: str, *, retryable: bool, preempted: bool = False
+) -> None:
+    """Give the step back; if that fails as well, the lease runs out by itself."""
+    release = Release(
+        epoch=claim.epoch, error=error[:4000] or code, code=code, retryable=retryable, preempted=preempted
+    )
+    try:
+        coordinator.release(claim.step_id, release)
+    except MstarError as failure:
+        log.warning("release failed", step=claim.step.name, detail=failure.detail)
