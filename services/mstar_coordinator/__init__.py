@@ -1,0 +1,1 @@
+"""The coordinator: the truth about runs, their state machine, and the queueing of their steps."""

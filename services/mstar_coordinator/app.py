@@ -1,0 +1,72 @@
+"""The coordinator's API: `create_app` reads settings and opens what they name, `build_app` puts given parts together."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from threading import Event
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from prometheus_client import Gauge
+
+from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.dispatch import CeleryPublisher
+from mstar_coordinator.ports import Clock, Publisher
+from mstar_coordinator.recipebook import RecipeBook
+from mstar_coordinator.reconcile import Reconciler
+from mstar_coordinator.rounds import Rounds
+from mstar_coordinator.routes import events, iterations, leases, outputs, runs
+from mstar_coordinator.routes.context import Context
+from mstar_coordinator.runfolder import RunFolders
+from mstar_coordinator.store.database import Store, open_store
+from mstar_web.app import base_app
+from mstar_web.config import read_settings
+from mstar_web.metrics import new_registry
+
+API_VERSION = "1"
+
+
+def create_app(settings: CoordinatorSettings | None = None) -> FastAPI:
+    """The app as settings say, by default those of the environment.
+
+    Raises Conflict when another coordinator has the database open.
+    """
+    settings = settings or read_settings(CoordinatorSettings)
+    publisher = CeleryPublisher(settings.broker_url.get_secret_value())
+    return build_app(settings, open_store(settings.store_url()), publisher, time.time)
+
+
+def build_app(settings: CoordinatorSettings, store: Store, publisher: Publisher, clock: Clock) -> FastAPI:
+    """The app over an open store, which it closes at its end together with the publisher."""
+    changed = Event()
+    folders = RunFolders(settings.home, store)
+    rounds = Rounds(store, folders, clock, settings.lease_seconds, changed)
+    reconciler = Reconciler(rounds, store, folders, publisher, clock, changed, settings.republish_seconds)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        reconciler.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(reconciler.stop)
+            publisher.close()
+            store.close()
+
+    registry = new_registry()
+    degraded = Gauge("mstar_coordinator_degraded", "1 while hints can't be sent or files written.", registry=registry)
+    degraded.set_function(lambda: float(reconciler.problem is not None))
+    # Never unready because of the broker: workers that have their step already must be able to commit it.
+    app = base_app("mstar coordinator", API_VERSION, settings, lambda: None, lifespan, registry)
+    app.state.context = Context(
+        settings=settings,
+        store=store,
+        artefacts=ArtefactStore(settings.home),
+        folders=folders,
+        recipes=RecipeBook(settings.recipes_folder),
+        rounds=rounds,
+    )
+    for routes in (runs, iterations, events, outputs, leases):
+        app.include_router(routes.router)
+    return app

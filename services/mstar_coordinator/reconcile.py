@@ -1,0 +1,116 @@
+"""A thread that brings the world after the truth: hints for due steps, files of changed runs, expired leases.
+
+It runs every second and after every change. A broker that is down costs hints, not requests: they are tried again.
+"""
+
+from collections.abc import Callable
+from threading import Event, Thread
+
+import structlog
+
+from mstar.errors import MstarError
+from mstar.steps import Queue
+from mstar_coordinator.ports import Clock, Publisher
+from mstar_coordinator.records import DueStep
+from mstar_coordinator.rounds import Rounds
+from mstar_coordinator.runfolder import RunFolders
+from mstar_coordinator.store.database import Store
+
+WINDOW = 64
+"""Hints that wait in one queue at most, so that a long stage does not fill the broker."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Owns the thread; `problem` says what does not work now."""
+
+    def __init__(
+        self,
+        rounds: Rounds,
+        store: Store,
+        folders: RunFolders,
+        publisher: Publisher,
+        clock: Clock,
+        changed: Event,
+        republish_seconds: float,
+        interval_seconds: float = 1.0,
+    ) -> None:
+        self._rounds = rounds
+        self._store = store
+        self._folders = folders
+        self._publisher = publisher
+        self._clock = clock
+        self._changed = changed
+        self._republish_seconds = republish_seconds
+        self._interval_seconds = interval_seconds
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="reconciler", daemon=True)
+        self.problem: str | None = None
+
+    def start(self) -> None:
+        """Renew the leases that this process could not renew while it was away, then begin."""
+        self._rounds.renew_leases()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, with the files of all runs up to date."""
+        self._stopping.set()
+        self._changed.set()
+        self._thread.join()
+        self._attempt(self._folders.refresh)
+
+    def tick(self) -> None:
+        """One round of all parts; one that fails is told in `problem`, tried again next time, and hinders no other."""
+        parts = (self._rounds.expire_leases, self._folders.refresh, self.publish_due)
+        found = [self._attempt(part) for part in parts]
+        problem = next((one for one in found if one), None)
+        if problem != self.problem:
+            _log.warning("reconciler", problem=problem or "none any more")
+        self.problem = problem
+
+    def publish_due(self) -> None:
+        """Send the hints that are missing. Raises Unavailable when the broker can't be reached."""
+        for queue in Queue:
+            self._publish(queue)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._changed.clear()
+            self.tick()
+            self._changed.wait(self._interval_seconds)
+
+    def _attempt(self, part: Callable[[], None]) -> str | None:
+        """Do one part and return what went wrong."""
+        try:
+            part()
+        except MstarError as error:
+            return error.detail
+        except Exception as error:
+            _log.exception("the reconciler failed")
+            return f"unexpected {type(error).__name__}; see the log"
+        return None
+
+    def _publish(self, queue: Queue) -> None:
+        """Send hints for due steps: first ones up to the window, and lost ones once the queue is empty."""
+        now = self._clock()
+        with self._store.reading() as tx:
+            due = tx.steps.due(queue, WINDOW)
+        if not due:
+            return
+        sent = []
+        try:
+            for step in self._worth_sending(due, self._publisher.depth(queue), now):
+                self._publisher.publish(queue, step.id)
+                sent.append(step.id)
+        finally:
+            if sent:
+                with self._store.writing() as tx:
+                    tx.steps.set_published(sent, now)
+
+    def _worth_sending(self, due: list[DueStep], depth: int, now: float) -> list[DueStep]:
+        """A step that is still due though its queue is empty had a hint that is lost, or is on its way to a worker."""
+        fresh = [step for step in due if step.published_at is None][: max(0, WINDOW - depth)]
+        late = now - self._republish_seconds
+        lost = [step for step in due if step.published_at is not None and step.published_at <= late]
+        return fresh + (lost if depth == 0 else [])

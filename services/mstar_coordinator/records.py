@@ -1,0 +1,90 @@
+"""Runs and steps as the truth has them, as plain values: what the store returns and everything else reads."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mstar.evolution import RunState
+from mstar.recipes import Recipe
+from mstar.steps import ArtefactRef, StepResult, StepSpec
+
+
+class StepState(StrEnum):
+    """States of a step. `failed` ends when its run is resumed."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run. Times are seconds since the epoch."""
+
+    id: str
+    name: str
+    state: RunState
+    error: str | None
+    created_at: float
+    updated_at: float
+    iterations: int
+    recipe: Recipe
+    revision: int = 1
+    """Grows with every change that the run's files show."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step. Times are seconds since the epoch."""
+
+    id: str
+    run_id: str
+    position: int
+    spec: StepSpec
+    state: StepState
+    waiting: int
+    """Needs that are not done yet."""
+    epoch: int
+    """Grows with each claim: the fencing token of the worker that holds the step."""
+    attempts: int
+    worker: str | None
+    error: str | None
+    claimed_at: float | None
+    lease_until: float | None
+    done_at: float | None
+    units_done: int
+    units_total: int
+    """Units of the step's own work, as its worker last reported them."""
+    artefact: ArtefactRef | None
+    result: StepResult | None
+
+    @property
+    def name(self) -> str:
+        """Path inside the run, such as `it02/score/0007`."""
+        return self.spec.name
+
+    @property
+    def stage(self) -> str:
+        """Group of steps that this one belongs to."""
+        return stage_of(self.name)
+
+    @property
+    def seconds(self) -> float | None:
+        """From the last claim to the commit; None until then."""
+        if self.claimed_at is None or self.done_at is None:
+            return None
+        return self.done_at - self.claimed_at
+
+
+@dataclass(frozen=True)
+class DueStep:
+    """A step that a worker could claim now, and when a hint for it was sent last."""
+
+    id: str
+    published_at: float | None
+
+
+def stage_of(name: str) -> str:
+    """Group of a step: its name without the shard number."""
+    head, _, tail = name.rpartition("/")
+    return head if head and tail.isdigit() else name

@@ -1,0 +1,34 @@
+"""The workers' side: claim, heartbeat, commit and release of steps. Nobody else calls these."""
+
+from fastapi import APIRouter
+
+from mstar.api.steps import Ack, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
+from mstar_coordinator.routes.context import Coordinator
+
+router = APIRouter(prefix="/internal/v1/steps/{step_id}", tags=["internal"])
+
+
+@router.post("/claim")
+def claim_step(coordinator: Coordinator, step_id: str, request: ClaimRequest) -> Claim:
+    """Lease a step. 409 `step-taken` when it is leased, finished or not due."""
+    return coordinator.rounds.claim(step_id, request.worker)
+
+
+@router.post("/heartbeat")
+def renew_lease(coordinator: Coordinator, step_id: str, request: Heartbeat) -> HeartbeatReply:
+    """Keep a lease. 409 `stale-epoch` when it is void."""
+    return coordinator.rounds.heartbeat(step_id, request)
+
+
+@router.post("/commit")
+def commit_step(coordinator: Coordinator, step_id: str, request: Commit) -> Ack:
+    """Hand in what the step left, once. 409 `stale-epoch` when the lease is void."""
+    coordinator.rounds.commit(step_id, request)
+    return Ack()
+
+
+@router.post("/release")
+def release_step(coordinator: Coordinator, step_id: str, request: Release) -> Ack:
+    """Give a step back unfinished. 409 `stale-epoch` when the lease is void."""
+    coordinator.rounds.release(step_id, request)
+    return Ack()

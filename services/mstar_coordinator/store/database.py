@@ -1,0 +1,127 @@
+"""Opens the SQL database and hands out transactions: SQLite in WAL mode by default, PostgreSQL by URL."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from mstar.errors import Conflict, InvalidInput
+from mstar_coordinator.store.events import Events
+from mstar_coordinator.store.runs import Runs
+from mstar_coordinator.store.steps import Steps
+from mstar_coordinator.store.tables import metadata
+
+BUSY_SECONDS = 30.0
+"""How long a SQLite transaction waits for another to end before it fails."""
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Everything in it becomes true together or not at all."""
+
+    runs: Runs
+    steps: Steps
+    events: Events
+
+
+class Store:
+    """The database. One process at a time opens a SQLite file; see `open_store`."""
+
+    def __init__(self, engine: Engine, lock: int | None) -> None:
+        self._engine = engine
+        self._lock = lock
+
+    @contextmanager
+    def writing(self) -> Iterator[Transaction]:
+        """A transaction that may write. On SQLite it is the only one; on PostgreSQL it locks the runs it changes."""
+        with self._engine.connect().execution_options(mstar_writes=True) as connection, connection.begin():
+            yield _transaction(connection)
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """A consistent view that never waits for writers."""
+        with self._engine.connect() as connection, connection.begin():
+            yield _transaction(connection)
+
+    def close(self) -> None:
+        """Close all connections and let another process open the database."""
+        self._engine.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def open_store(url: str) -> Store:
+    """Open a database and make the tables that it lacks.
+
+    Raises Conflict when another coordinator has the same SQLite file open: each would take the other's leases for its
+    own to expire. Raises InvalidInput for a URL that is no database.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidInput("database_url is not a database URL, such as sqlite:////data/mstar.sqlite") from None
+    if parsed.get_backend_name() != "sqlite":
+        return _opened(create_engine(parsed, pool_size=16, max_overflow=16, pool_pre_ping=True), None)
+    if not parsed.database or parsed.database == ":memory:":
+        raise InvalidInput("database_url needs a file, such as sqlite:////data/mstar.sqlite: the truth must last")
+    path = Path(parsed.database)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = _take_lock(path.with_name(path.name + ".lock"))
+    engine = create_engine(parsed, pool_size=16, max_overflow=32, connect_args={"timeout": BUSY_SECONDS})
+    _configure_sqlite(engine)
+    return _opened(engine, lock)
+
+
+def _opened(engine: Engine, lock: int | None) -> Store:
+    store = Store(engine, lock)
+    try:
+        metadata.create_all(engine)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _take_lock(path: Path) -> int:
+    """Hold an advisory lock on a file beside the database; the system drops it when this process ends."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise Conflict(
+            f"another coordinator has {path.name.removesuffix('.lock')} open: stop it, or set another home"
+        ) from None
+    return descriptor
+
+
+def _configure_sqlite(engine: Engine) -> None:
+    """Durable WAL, and transactions that begin when we say so.
+
+    `synchronous=FULL` costs one fsync a commit. NORMAL may lose the last commits to a power cut, and with them an epoch
+    that a worker on another machine still holds: two workers would then hold the same one.
+    """
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A deferred transaction that reads first and then writes fails at once when another wrote in between.
+        writes = connection.get_execution_options().get("mstar_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _transaction(connection: Connection) -> Transaction:
+    return Transaction(Runs(connection), Steps(connection), Events(connection))

@@ -1,0 +1,124 @@
+"""Statements on runs and idempotency keys."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, text, update
+
+from mstar.errors import IdempotencyMismatch, NotFound
+from mstar.evolution import RunState
+from mstar.recipes import Recipe
+from mstar_coordinator.records import RunRecord
+from mstar_coordinator.store.tables import idempotency, runs
+
+
+class Runs:
+    """All runs, within one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, run: RunRecord) -> None:
+        """Write a new run, whose files are not there yet."""
+        values = {
+            "id": run.id,
+            "name": run.name,
+            "state": run.state.value,
+            "error": run.error,
+            "created_at": run.created_at,
+            "updated_at": run.updated_at,
+            "iterations": run.iterations,
+            "recipe": run.recipe.model_dump_json(),
+            "revision": run.revision,
+            "written": 0,
+        }
+        self._connection.execute(insert(runs).values(**values))
+
+    def get(self, run_id: str) -> RunRecord:
+        """Raises NotFound."""
+        return self._one(run_id, lock=False)
+
+    def lock(self, run_id: str) -> RunRecord:
+        """The run, locked until the transaction ends: everything that changes a run begins with this."""
+        return self._one(run_id, lock=True)
+
+    def page(self, after: str | None, limit: int) -> list[RunRecord]:
+        """Newest first; `after` is the id of the last run already seen."""
+        query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+        if after is not None:
+            query = query.where(runs.c.id < after)
+        return [_run(row) for row in self._connection.execute(query)]
+
+    def newest(self) -> str | None:
+        """Id of the run created last, or None when there is none."""
+        return self._connection.execute(select(runs.c.id).order_by(runs.c.id.desc()).limit(1)).scalar()
+
+    def set_state(self, run_id: str, state: RunState, at: float, error: str | None = None) -> None:
+        """Write a new state; the error is cleared unless one is given."""
+        self._change(run_id, state=state.value, error=error, updated_at=at, revision=runs.c.revision + 1)
+
+    def set_iterations(self, run_id: str, iterations: int) -> None:
+        """Write how many iterations are planned."""
+        self._change(run_id, iterations=iterations, revision=runs.c.revision + 1)
+
+    def touch(self, run_id: str, at: float, *, shown: bool) -> None:
+        """Note that something of the run changed, and whether its files show it."""
+        self._change(run_id, updated_at=at, revision=runs.c.revision + int(shown))
+
+    def stale(self) -> list[str]:
+        """Ids of the runs whose files lag behind."""
+        return list(self._connection.execute(select(runs.c.id).where(runs.c.written < runs.c.revision)).scalars())
+
+    def set_written(self, run_id: str, revision: int) -> None:
+        """The files show this revision."""
+        self._change(run_id, written=revision)
+
+    def take_key(self, key: str, body_sha256: str, run_id: str, at: float) -> str:
+        """Bind an idempotency key to a run, or return the run that it is bound to already.
+
+        Of several transactions with one key the first wins and the others wait for it. Raises IdempotencyMismatch when
+        the key came with another body.
+        """
+        take = text(
+            "INSERT INTO idempotency (key, body_sha256, run_id, at) VALUES (:key, :body, :run, :at) "
+            "ON CONFLICT (key) DO NOTHING"
+        )
+        self._connection.execute(take, {"key": key, "body": body_sha256, "run": run_id, "at": at})
+        bound = self.find_key(key, body_sha256)
+        assert bound is not None
+        return bound
+
+    def find_key(self, key: str, body_sha256: str) -> str | None:
+        """The run that a key is bound to. Raises IdempotencyMismatch when it came with another body."""
+        row = self._connection.execute(select(idempotency).where(idempotency.c.key == key)).first()
+        if row is None:
+            return None
+        if row.body_sha256 != body_sha256:
+            raise IdempotencyMismatch(
+                "this Idempotency-Key came with another body before: send a new key for a new run",
+                field="Idempotency-Key",
+            )
+        return str(row.run_id)
+
+    def _change(self, run_id: str, **values: Any) -> None:
+        self._connection.execute(update(runs).where(runs.c.id == run_id).values(**values))
+
+    def _one(self, run_id: str, *, lock: bool) -> RunRecord:
+        query = select(runs).where(runs.c.id == run_id)
+        row = self._connection.execute(query.with_for_update() if lock else query).first()
+        if row is None:
+            raise NotFound(f"run {run_id[:64]!r} does not exist: list runs with GET /v1/runs", field="run_id")
+        return _run(row)
+
+
+def _run(row: Row[Any]) -> RunRecord:
+    return RunRecord(
+        id=row.id,
+        name=row.name,
+        state=RunState(row.state),
+        error=row.error,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        iterations=row.iterations,
+        recipe=Recipe.model_validate_json(row.recipe),
+        revision=row.revision,
+    )

@@ -1,0 +1,251 @@
+"""Statements on steps: the graph, leases with fencing epochs, and what finished steps left."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select, update
+
+from mstar.api.steps import StepInput
+from mstar.errors import NotFound
+from mstar.evolution import RunState
+from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult, StepSpec
+from mstar_coordinator.records import DueStep, StepRecord, StepState, stage_of
+from mstar_coordinator.store.tables import needs, runs, steps
+
+_RESULT: TypeAdapter[StepResult] = TypeAdapter(StepResult)
+
+
+class Steps:
+    """All steps, within one transaction. Changes assume that the caller holds the run's lock."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    # --- the graph
+
+    def add(self, run_id: str, specs: Sequence[StepSpec]) -> None:
+        """Append steps to a run's graph, in the order given, after those it has; what they need comes before them."""
+        last = select(func.coalesce(func.max(steps.c.position), -1)).where(steps.c.run_id == run_id)
+        first = int(self._connection.execute(last).scalar_one()) + 1
+        known = {
+            row.name: (row.id, row.state == StepState.DONE)
+            for row in self._connection.execute(
+                select(steps.c.name, steps.c.id, steps.c.state).where(steps.c.run_id == run_id)
+            )
+        }
+        known |= {spec.name: (f"{run_id}-{first + i:06d}", False) for i, spec in enumerate(specs)}
+        rows = []
+        edges: list[dict[str, str]] = []
+        for position, spec in enumerate(specs, first):
+            step_id = known[spec.name][0]
+            wanted = [known[name] for name in dict.fromkeys(spec.needs)]
+            rows.append(_new_row(step_id, run_id, position, spec, sum(not done for _, done in wanted)))
+            edges.extend({"step_id": step_id, "need_id": need_id} for need_id, _ in wanted)
+        if rows:
+            self._connection.execute(insert(steps), rows)
+        if edges:
+            self._connection.execute(insert(needs), edges)
+
+    def names(self, run_id: str) -> set[str]:
+        """Names of all steps of a run."""
+        return set(self._connection.execute(select(steps.c.name).where(steps.c.run_id == run_id)).scalars())
+
+    def remove_pending(self, run_id: str, kind: str) -> None:
+        """Take steps of a kind that nobody has claimed out of the graph; nothing may need them."""
+        unclaimed = (steps.c.run_id == run_id, steps.c.kind == kind, steps.c.state == StepState.PENDING)
+        gone = list(self._connection.execute(select(steps.c.id).where(*unclaimed)).scalars())
+        self._connection.execute(delete(needs).where(needs.c.step_id.in_(gone)))
+        self._connection.execute(delete(steps).where(steps.c.id.in_(gone)))
+
+    # --- reading
+
+    def get(self, step_id: str) -> StepRecord:
+        """Raises NotFound."""
+        row = self._connection.execute(select(steps).where(steps.c.id == step_id)).first()
+        if row is None:
+            raise NotFound(f"step {step_id[:80]!r} does not exist", field="step_id")
+        return _step(row)
+
+    def run_of(self, step_id: str) -> str:
+        """Id of the run that a step belongs to. Raises NotFound."""
+        run_id = self._connection.execute(select(steps.c.run_id).where(steps.c.id == step_id)).scalar()
+        if run_id is None:
+            raise NotFound(f"step {step_id[:80]!r} does not exist", field="step_id")
+        return str(run_id)
+
+    def page(self, run_id: str, after: int, limit: int) -> list[StepRecord]:
+        """Steps at positions above `after`, in the order of the graph."""
+        query = select(steps).where(steps.c.run_id == run_id, steps.c.position > after).limit(limit)
+        return self._all(query)
+
+    def done(self, run_id: str, kinds: Collection[str]) -> list[StepRecord]:
+        """Committed steps of some kinds, in the order of the graph."""
+        wanted = (steps.c.run_id == run_id, steps.c.kind.in_(kinds), steps.c.state == StepState.DONE)
+        return self._all(select(steps).where(*wanted))
+
+    def done_in_stage(self, run_id: str, stage: str) -> list[StepRecord]:
+        """Committed steps of one stage, in the order of the graph."""
+        wanted = (steps.c.run_id == run_id, steps.c.stage == stage, steps.c.state == StepState.DONE)
+        return self._all(select(steps).where(*wanted))
+
+    def leased(self, run_id: str) -> list[StepRecord]:
+        """Steps that a worker holds, in the order of the graph."""
+        return self._all(select(steps).where(steps.c.run_id == run_id, steps.c.state == StepState.LEASED))
+
+    def next_undone(self, run_id: str) -> StepRecord | None:
+        """The first step of the graph that could be worked on, or None."""
+        open_ = (steps.c.run_id == run_id, steps.c.waiting == 0, steps.c.state != StepState.DONE)
+        found = self._all(select(steps).where(*open_).limit(1))
+        return found[0] if found else None
+
+    def counts(self, run_id: str, stage: str | None = None) -> tuple[int, int]:
+        """(done, all) steps of a run, or of one stage of it."""
+        query = select(steps.c.state, func.count()).where(steps.c.run_id == run_id).group_by(steps.c.state)
+        if stage is not None:
+            query = query.where(steps.c.stage == stage)
+        by_state = {row[0]: int(row[1]) for row in self._connection.execute(query)}
+        return by_state.get(StepState.DONE, 0), sum(by_state.values())
+
+    def stage_starts(self, run_id: str) -> dict[str, float]:
+        """When the first step of each stage was claimed, for the stages that have begun."""
+        begun = (steps.c.run_id == run_id, steps.c.claimed_at.is_not(None))
+        query = select(steps.c.stage, func.min(steps.c.claimed_at)).where(*begun).group_by(steps.c.stage)
+        return {row[0]: float(row[1]) for row in self._connection.execute(query)}
+
+    def inputs(self, step_id: str, run_id: str) -> dict[str, StepInput]:
+        """What the needs of a step left, and the step `prepare` in any case, by name."""
+        wanted = select(needs.c.need_id).where(needs.c.step_id == step_id)
+        prepared = and_(steps.c.run_id == run_id, steps.c.name == "prepare", steps.c.id != step_id)
+        query = select(steps).where(steps.c.id.in_(wanted) | prepared)
+        return {
+            record.name: StepInput(artefact=record.artefact, result=record.result or DoneResult())
+            for record in self._all(query)
+        }
+
+    def due(self, queue: Queue, limit: int) -> list[DueStep]:
+        """Steps of running runs that a worker of the queue could claim, oldest run first."""
+        query = (
+            select(steps.c.id, steps.c.published_at)
+            .join(runs, runs.c.id == steps.c.run_id)
+            .where(steps.c.state == StepState.PENDING, steps.c.waiting == 0, steps.c.queue == queue.value)
+            .where(runs.c.state == RunState.RUNNING)
+            .order_by(steps.c.run_id, steps.c.position)
+            .limit(limit)
+        )
+        return [DueStep(row.id, row.published_at) for row in self._connection.execute(query)]
+
+    def expired(self, now: float) -> list[str]:
+        """Ids of the steps whose lease ran out."""
+        out = select(steps.c.id).where(steps.c.state == StepState.LEASED, steps.c.lease_until < now)
+        return list(self._connection.execute(out).scalars())
+
+    # --- changing
+
+    def lease(self, step: StepRecord, worker: str, now: float, until: float) -> int:
+        """Give a step to a worker under the next epoch, which is returned."""
+        self._change(
+            step.id,
+            state=StepState.LEASED,
+            epoch=step.epoch + 1,
+            attempts=step.attempts + 1,
+            worker=worker,
+            claimed_at=now,
+            lease_until=until,
+            units_done=0,
+            units_total=0,
+        )
+        return step.epoch + 1
+
+    def renew(self, step_id: str, until: float, done: int, total: int) -> None:
+        """Move the end of a lease, and note how far the work is."""
+        self._change(step_id, lease_until=until, units_done=done, units_total=total)
+
+    def renew_all(self, until: float) -> None:
+        """Move the end of every lease to at least `until`."""
+        short = (steps.c.state == StepState.LEASED, steps.c.lease_until < until)
+        self._connection.execute(update(steps).where(*short).values(lease_until=until))
+
+    def finish(self, step_id: str, now: float, artefact: ArtefactRef | None, result: StepResult) -> None:
+        """Mark a step done for good and lower what its dependents wait for."""
+        self._change(
+            step_id,
+            state=StepState.DONE,
+            done_at=now,
+            lease_until=None,
+            error=None,
+            artefact_id=None if artefact is None else artefact.id,
+            artefact_sha256=None if artefact is None else artefact.sha256,
+            result=_RESULT.dump_json(result).decode(),
+        )
+        dependents = select(needs.c.step_id).where(needs.c.need_id == step_id)
+        self._connection.execute(update(steps).where(steps.c.id.in_(dependents)).values(waiting=steps.c.waiting - 1))
+
+    def give_back(self, step_id: str, attempts: int, error: str) -> None:
+        """Make a leased step claimable again; its hint counts as not sent."""
+        self._change(
+            step_id, state=StepState.PENDING, attempts=attempts, error=error, lease_until=None, published_at=None
+        )
+
+    def fail(self, step_id: str, error: str) -> None:
+        """Take a step out of work until its run is resumed."""
+        self._change(step_id, state=StepState.FAILED, error=error, lease_until=None)
+
+    def retry_all(self, run_id: str) -> None:
+        """Make failed steps claimable again, and forget attempts and hints of all that are not done."""
+        failed = (steps.c.run_id == run_id, steps.c.state == StepState.FAILED)
+        self._connection.execute(update(steps).where(*failed).values(state=StepState.PENDING))
+        undone = (steps.c.run_id == run_id, steps.c.state != StepState.DONE)
+        self._connection.execute(update(steps).where(*undone).values(attempts=0, published_at=None))
+
+    def set_published(self, step_ids: Sequence[str], now: float) -> None:
+        """Note that hints for these steps were sent."""
+        self._connection.execute(update(steps).where(steps.c.id.in_(step_ids)).values(published_at=now))
+
+    def _change(self, step_id: str, **values: Any) -> None:
+        self._connection.execute(update(steps).where(steps.c.id == step_id).values(**values))
+
+    def _all(self, query: Select[Any]) -> list[StepRecord]:
+        return [_step(row) for row in self._connection.execute(query.order_by(steps.c.position))]
+
+
+def _new_row(step_id: str, run_id: str, position: int, spec: StepSpec, waiting: int) -> dict[str, Any]:
+    return {
+        "id": step_id,
+        "run_id": run_id,
+        "position": position,
+        "name": spec.name,
+        "stage": stage_of(spec.name),
+        "kind": spec.params.kind,
+        "queue": spec.queue.value,
+        "spec": spec.model_dump_json(),
+        "state": StepState.PENDING.value,
+        "waiting": waiting,
+        "epoch": 0,
+        "attempts": 0,
+        "units_done": 0,
+        "units_total": 0,
+    }
+
+
+def _step(row: Row[Any]) -> StepRecord:
+    artefact = None if row.artefact_id is None else ArtefactRef(id=row.artefact_id, sha256=row.artefact_sha256)
+    return StepRecord(
+        id=row.id,
+        run_id=row.run_id,
+        position=row.position,
+        spec=StepSpec.model_validate_json(row.spec),
+        state=StepState(row.state),
+        waiting=row.waiting,
+        epoch=row.epoch,
+        attempts=row.attempts,
+        worker=row.worker,
+        error=row.error,
+        claimed_at=row.claimed_at,
+        lease_until=row.lease_until,
+        done_at=row.done_at,
+        units_done=row.units_done,
+        units_total=row.units_total,
+        artefact=artefact,
+        result=None if row.result is None else _RESULT.validate_json(row.result),
+    )

@@ -1,0 +1,101 @@
+"""The tables of the truth: runs, their steps and what each needs, their events, and idempotency keys.
+
+Values that only travel (recipes, step parameters, results) are JSON text and are never queried.
+"""
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(80), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("error", Text),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("iterations", Integer, nullable=False),
+    Column("recipe", Text, nullable=False),
+    # Grows with every change that results.json shows; `written` is the revision that the file shows. A crash between
+    # the two is made good after a restart.
+    Column("revision", Integer, nullable=False),
+    Column("written", Integer, nullable=False),
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("id", String(60), primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("name", String(120), nullable=False),
+    Column("stage", String(120), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("queue", String(16), nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    # Needs that are not done yet; kept in the same transaction as the commit that lowers it.
+    Column("waiting", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("worker", String(200)),
+    Column("error", Text),
+    Column("published_at", Float),
+    Column("claimed_at", Float),
+    Column("lease_until", Float),
+    Column("done_at", Float),
+    Column("units_done", Integer, nullable=False),
+    Column("units_total", Integer, nullable=False),
+    Column("artefact_id", String(500)),
+    Column("artefact_sha256", String(64)),
+    Column("result", Text),
+    Index("steps_by_name", "run_id", "name", unique=True),
+    Index("steps_by_position", "run_id", "position", unique=True),
+    Index("steps_by_stage", "run_id", "stage"),
+    Index("steps_due", "state", "waiting", "queue"),
+)
+
+needs = Table(
+    "step_needs",
+    metadata,
+    Column("step_id", ForeignKey("steps.id", ondelete="CASCADE"), nullable=False),
+    Column("need_id", ForeignKey("steps.id"), nullable=False),
+    PrimaryKeyConstraint("step_id", "need_id"),
+    Index("needs_by_need", "need_id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("id", Integer, nullable=False, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("type", String(40), nullable=False),
+    Column("step", String(120)),
+    Column("message", Text, nullable=False),
+    Column("result", Text),
+    PrimaryKeyConstraint("run_id", "id"),
+)
+
+# No foreign key: the key is taken before its run is written, so that only one of several equal requests goes on.
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("body_sha256", String(64), nullable=False),
+    Column("run_id", String(40), nullable=False),
+    Column("at", Float, nullable=False),
+)

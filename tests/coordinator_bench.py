@@ -1,0 +1,184 @@
+"""A coordinator without processes around it: a small recipe, a clock that is set by hand, and a worker in the test."""
+
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event, Lock
+
+from mstar.api.steps import Claim, Commit
+from mstar.errors import Unavailable
+from mstar.recipes import (
+    DataRecipe,
+    EvaluationRecipe,
+    EvolutionRecipe,
+    ExplorationRecipe,
+    GenerationRecipe,
+    PrmRecipe,
+    Recipe,
+    WarmupRecipe,
+)
+from mstar.steps import (
+    Accuracy,
+    ArtefactRef,
+    ChooseResult,
+    CollectResult,
+    DoneResult,
+    EvaluateResult,
+    GenerateResult,
+    LabelResult,
+    Queue,
+    ScoreResult,
+    SelectResult,
+    StepResult,
+    TrainResult,
+)
+from mstar_coordinator.outputs import WITHOUT_ARTEFACT
+from mstar_coordinator.records import RunRecord, StepRecord
+from mstar_coordinator.rounds import Rounds
+from mstar_coordinator.runfolder import RunFolders
+from mstar_coordinator.store.database import Store, open_store
+
+LEASE = 20.0
+SMALL = Recipe(
+    name="small",
+    data=DataRecipe(train=8, validation=4, test_id=4, test_ood=4),
+    generation=GenerationRecipe(shard_questions=4),
+    warmup=WarmupRecipe(questions=4),
+    prm=PrmRecipe(questions=4),
+    evolution=EvolutionRecipe(iterations=1, questions=8, n=4),
+    exploration=ExplorationRecipe(start=2, every=1, grid=(0.5, 1.0), questions=4, n=2),
+    evaluation=EvaluationRecipe(n=2, k=2),
+)
+
+
+class HandClock:
+    """Time that stands still until a test moves it."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class MemoryPublisher:
+    """Queues in memory, which can be emptied or taken down like a broker."""
+
+    def __init__(self) -> None:
+        self.queues: dict[Queue, list[str]] = {queue: [] for queue in Queue}
+        self.sent: list[str] = []
+        self.down = False
+        self._lock = Lock()
+
+    def publish(self, queue: Queue, step_id: str) -> None:
+        if self.down:
+            raise Unavailable("the broker is down")
+        with self._lock:
+            self.queues[queue].append(step_id)
+            self.sent.append(step_id)
+
+    def depth(self, queue: Queue) -> int:
+        if self.down:
+            raise Unavailable("the broker is down")
+        return len(self.queues[queue])
+
+    def close(self) -> None:
+        self.down = True
+
+    def take(self) -> str | None:
+        """The oldest hint of the first queue that has one."""
+        with self._lock:
+            return next((waiting.pop(0) for waiting in self.queues.values() if waiting), None)
+
+
+class Bench:
+    """Store and rounds over one home folder; a second bench on it is the process after a restart."""
+
+    def __init__(self, home: Path, clock: HandClock | None = None) -> None:
+        self.home = home
+        self.clock = clock or HandClock()
+        self.changed = Event()
+        self.store: Store = open_store(f"sqlite:///{home / '.mstar' / 'mstar.sqlite'}")
+        self.folders = RunFolders(home, self.store)
+        self.rounds = Rounds(self.store, self.folders, self.clock, LEASE, self.changed)
+
+    def run(self, run_id: str) -> RunRecord:
+        with self.store.reading() as tx:
+            return tx.runs.get(run_id)
+
+    def steps(self, run_id: str) -> dict[str, StepRecord]:
+        with self.store.reading() as tx:
+            return {step.name: step for step in tx.steps.page(run_id, -1, 10_000)}
+
+    def step_id(self, run_id: str, name: str) -> str:
+        return self.steps(run_id)[name].id
+
+    def due(self) -> list[str]:
+        with self.store.reading() as tx:
+            return [step.id for queue in Queue for step in tx.steps.due(queue, 1000)]
+
+    def events(self, run_id: str) -> list[str]:
+        with self.store.reading() as tx:
+            return [event.type for event in tx.events.after(run_id, 0, 10_000)]
+
+    def do(self, step_id: str) -> None:
+        """Claim a step and commit it at once."""
+        claim = self.rounds.claim(step_id, "w")
+        self.rounds.commit(step_id, commit_of(claim))
+
+    def work(self, until: Callable[[Claim], bool] = lambda _: False) -> None:
+        """Do what is due until nothing is, or until a claimed step meets the condition; that one stays leased."""
+        while due := self.due():
+            for step_id in due:
+                claim = self.rounds.claim(step_id, "w")
+                if until(claim):
+                    return
+                self.clock.pass_(1)
+                self.rounds.commit(step_id, commit_of(claim))
+
+
+def commit_of(claim: Claim, digest: str = "a" * 64) -> Commit:
+    """A commit that fits the step."""
+    kind = claim.step.params.kind
+    artefact = None if kind in WITHOUT_ARTEFACT else ArtefactRef(id=claim.output_id, sha256=digest)
+    return Commit(epoch=claim.epoch, artefact=artefact, result=result_of(claim))
+
+
+def result_of(claim: Claim) -> StepResult:
+    """A result that fits the step; what it measures grows with the iteration."""
+    params = claim.step.params
+    made: dict[str, Callable[[], StepResult]] = {
+        "generate": lambda: GenerateResult(
+            questions=4, responses=16, correct=6, tokens=200, weight_version="v@0", seconds=1.0
+        ),
+        "score": lambda: ScoreResult(responses=16, scored=6, prm_version="p@0", seconds=1.0),
+        "label": lambda: LabelResult(solutions=8, prefixes=12, completions=96, seconds=1.0),
+        "collect": lambda: CollectResult(solutions=8, kept=6, steps=14, mean_label=0.4),
+        "select": lambda: SelectResult(
+            questions=8, responses=32, correct=12, kept=9, temperature=1.0, weight_version="v@0", solved_questions=6
+        ),
+        "train": lambda: TrainResult(
+            examples=9,
+            steps=2,
+            global_step=2,
+            first_loss=1.0,
+            last_loss=0.5,
+            losses=(1.0, 0.5),
+            learning_rate=1e-4,
+            tokens=90,
+            seconds=2.0,
+        ),
+        "choose": lambda: ChooseResult(iteration=2, curve={"0.5": 0.4, "1.0": 0.3}, chosen=0.5),
+        "evaluate": lambda: EvaluateResult(
+            label=getattr(params, "label", ""),
+            greedy=Accuracy(id=0.5, ood=0.25, by_task={"FQA": 0.5}),
+            pass_at_k=0.75,
+            k=2,
+            reward_pass_at_2=0.6,
+            sampled_accuracy=0.4,
+            headroom=0.25,
+        ),
+    }
+    return made.get(params.kind, lambda: DoneResult())()
