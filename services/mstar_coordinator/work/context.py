@@ -1,0 +1,41 @@
+"""What every step's work may use: artefacts, images, the two model services, and the inputs of its claim."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from mstar.api.steps import Claim
+from mstar.errors import NotFound
+from mstar.steps import ArtefactRef, StepResult
+from mstar_artefacts.images import ImageStore
+from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.work.services import PolicyService, PrmService
+
+Row = TypeVar("Row", bound=BaseModel)
+Done = tuple[ArtefactRef | None, StepResult]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Collaborators of a worker process."""
+
+    store: ArtefactStore
+    images: ImageStore
+    policy: PolicyService
+    prm: PrmService
+
+
+def artefact_of(claim: Claim, step: str) -> ArtefactRef:
+    """Artefact of a step this one needs. Raises NotFound when the claim came without it."""
+    given = claim.inputs.get(step)
+    if given is None or given.artefact is None:
+        raise NotFound(f"step {claim.step.name} was claimed without the artefact of {step}")
+    return given.artefact
+
+
+def rows_of(context: Context, claim: Claim, steps: Sequence[str], kind: type[Row]) -> Iterator[Row]:
+    """Rows of several steps, one step after the other in the order given."""
+    for step in steps:
+        yield from context.store.rows(artefact_of(claim, step), kind)

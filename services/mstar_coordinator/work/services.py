@@ -1,0 +1,97 @@
+"""Calls to policy and PRM: push the weights a step needs, then ask; wait out a restart.
+
+A service that was killed comes back without weights, or another step may have loaded others. Both show as a refusal
+(409 or 503), which is answered by a push and another try. A reply is therefore always from the version asked for.
+"""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import httpx2
+from pydantic import BaseModel, SecretStr
+
+from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState, WeightsUpdate
+from mstar.api.prm import ScoreReply, ScoreRequest
+from mstar.errors import Conflict, TooManyRequests, Unavailable, from_problem
+from mstar.steps import ArtefactRef
+
+Reply = TypeVar("Reply", bound=BaseModel)
+PATIENCE_SECONDS = 90.0
+"""How long a service may be away before the step is given back."""
+
+
+class ModelService:
+    """HTTP side that policy and PRM share. Thread-safe."""
+
+    def __init__(
+        self, url: str, api_key: SecretStr | None = None, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key.get_secret_value()}"}
+        timeout = httpx2.Timeout(900, connect=5)
+        self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def asked(self, path: str, body: BaseModel, reply: type[Reply], weights: ArtefactRef) -> Reply:
+        """POST until it is answered, with these weights loaded. Raises Unavailable when patience ends."""
+
+        def once() -> Reply:
+            try:
+                return self._send("POST", path, body, reply)
+            except (Conflict, Unavailable):
+                self.push(weights)
+                return self._send("POST", path, body, reply)
+
+        return _patiently(once)
+
+    def push(self, weights: ArtefactRef) -> WeightsState:
+        """Load a checkpoint artefact, if another one is loaded."""
+        update = WeightsUpdate(artefact=weights.id, manifest_sha256=weights.sha256)
+        return self._send("PUT", "/v1/weights", update, WeightsState)
+
+    def _send(self, method: str, path: str, body: BaseModel, reply: type[Reply]) -> Reply:
+        headers = {"Content-Type": "application/json"}
+        try:
+            answer = self._http.request(method, path, content=body.model_dump_json(), headers=headers)
+        except httpx2.TransportError as error:
+            raise Unavailable(f"{self._http.base_url} does not answer: {type(error).__name__}") from error
+        if answer.is_error:
+            try:
+                problem = answer.json()
+            except ValueError:
+                problem = {}
+            raise from_problem(problem, answer.status_code)
+        return reply.model_validate_json(answer.content)
+
+
+class PolicyService(ModelService):
+    """The policy service."""
+
+    def rollouts(self, request: RolloutRequest, weights: ArtefactRef) -> RolloutReply:
+        """Samples of exactly these weights."""
+        versioned = request.model_copy(update={"weight_version": weights.version})
+        return self.asked("/v1/rollouts", versioned, RolloutReply, weights)
+
+
+class PrmService(ModelService):
+    """The PRM service."""
+
+    def score(self, request: ScoreRequest, weights: ArtefactRef) -> ScoreReply:
+        """Step scores by exactly these weights."""
+        versioned = request.model_copy(update={"model_version": weights.version})
+        return self.asked("/v1/score", versioned, ScoreReply, weights)
+
+
+def _patiently(call: Callable[[], Reply]) -> Reply:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    pause = 0.2
+    while True:
+        try:
+            return call()
+        except (Unavailable, Conflict, TooManyRequests):
+            if time.monotonic() + pause > deadline:
+                raise
+            time.sleep(pause)
+            pause = min(2 * pause, 3.0)
