@@ -1,0 +1,16 @@
+"""Start the PRM service: `python -m mstar_prm`."""
+
+from mstar_prm.app import create_app
+from mstar_prm.config import PrmSettings
+from mstar_web.config import read_settings
+from mstar_web.serve import run
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    settings = read_settings(PrmSettings)
+    run(create_app(settings), settings)
+
+
+if __name__ == "__main__":
+    main()

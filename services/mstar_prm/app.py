@@ -1,0 +1,54 @@
+"""The PRM application: `create_app` reads settings and makes the scorer, `build_app` puts given parts together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from mstar_artefacts.images import ImageStore
+from mstar_models.images import ImageGate
+from mstar_prm.config import PrmSettings
+from mstar_prm.routes import prm_router
+from mstar_prm.scorer import Scorer
+from mstar_web.app import base_app
+from mstar_web.config import read_settings
+from mstar_web.weights import weights_router
+
+API_VERSION = "1"
+
+
+def create_app(settings: PrmSettings | None = None) -> FastAPI:
+    """The app as settings say, by default those of the environment."""
+    settings = settings or read_settings(PrmSettings)
+    # Imported here so that a bad setting is reported before torch is loaded.
+    import torch
+
+    from mstar_prm.hf_scorer import HfScorer
+
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    scorer = HfScorer(settings.home, batch_tokens=settings.batch_tokens, waiting_tokens=settings.waiting_tokens)
+    return build_app(settings, scorer)
+
+
+def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
+    """The app over a scorer, which it closes at its end."""
+    gate = ImageGate()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if settings.model is not None:
+            await scorer.load_folder(settings.model)
+        try:
+            yield
+        finally:
+            await scorer.close()
+            gate.close()
+
+    def not_ready() -> str | None:
+        return None if scorer.weights().ready else "no weights are loaded yet"
+
+    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan)
+    app.include_router(prm_router(scorer, gate, ImageStore(settings.home / ".mstar" / "images")))
+    app.include_router(weights_router(scorer))
+    return app

@@ -1,0 +1,85 @@
+"""A queue in front of one worker thread that takes what waits, as much as a forward pass holds.
+
+Requests of many callers meet here; a caller that went away is dropped before its turn. What this leaves out: what a
+batch computes.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+from mstar.errors import TooManyRequests
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Job, Result]):
+    """Runs `work` on batches of waiting jobs in a thread of its own."""
+
+    def __init__(
+        self, work: Callable[[Sequence[Job]], Sequence[Result | Exception]], *, batch_size: int, waiting_size: int
+    ) -> None:
+        self._work = work
+        self._batch_size = batch_size
+        self._waiting_size = waiting_size
+        self._waiting: deque[tuple[Job, int, Future[Result]]] = deque()
+        self._size = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
+        self._thread.start()
+
+    async def submit(self, job: Job, size: int) -> Result:
+        """Wait for a job's result. Raises TooManyRequests when the queue is full, and whatever the work raised."""
+        future: Future[Result] = Future()
+        with self._changed:
+            if self._size and self._size + size > self._waiting_size:
+                raise TooManyRequests("too much work is waiting: send this again later", retry_after=2)
+            self._size += size
+            self._waiting.append((job, size, future))
+            self._changed.notify()
+        return await asyncio.wrap_future(future)
+
+    def close(self) -> None:
+        """Finish the running batch, cancel what waits."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while taken := self._take():
+            jobs = [job for job, _ in taken]
+            try:
+                results = self._work(jobs)
+            except Exception as error:
+                results = [error] * len(jobs)
+            for (_, future), result in zip(taken, results, strict=True):
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+
+    def _take(self) -> list[tuple[Job, Future[Result]]]:
+        """Jobs for one batch, in order of arrival; empty only when closed."""
+        with self._changed:
+            taken: list[tuple[Job, Future[Result]]] = []
+            while not taken:
+                while not self._waiting and not self._closed:
+                    self._changed.wait()
+                if self._closed:
+                    for _, _, future in self._waiting:
+                        future.cancel()
+                    return []
+                room = self._batch_size
+                while self._waiting and (not taken or self._waiting[0][1] <= room):
+                    job, size, future = self._waiting.popleft()
+                    self._size -= size
+                    if future.set_running_or_notify_cancel():
+                        taken.append((job, future))
+                        room -= size
+            return taken

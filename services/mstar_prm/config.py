@@ -1,0 +1,25 @@
+"""Settings of the PRM service, from environment variables only."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from mstar_web.config import ServiceSettings
+
+
+class PrmSettings(ServiceSettings):
+    """One PRM service with one scorer."""
+
+    model_config = SettingsConfigDict(env_prefix="MSTAR_PRM_")
+
+    port: int = Field(default=8402, ge=0, le=65_535)
+    """Port to listen on; 0 takes a free one."""
+    model: Path | None = None
+    """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of the scorer; unset, one for each core."""
+    batch_tokens: int = Field(default=8192, ge=256)
+    """Tokens, padding included, that one forward pass takes at most."""
+    waiting_tokens: int = Field(default=4_000_000, ge=1024)
+    """Tokens that may wait before further requests get a 429."""

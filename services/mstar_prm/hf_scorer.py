@@ -1,0 +1,180 @@
+"""The scorer on transformers: one packed sequence per question, the head at step ends only.
+
+The hidden state at the last token of a segment meets the two label rows of the head; their softmax is the probability
+of the good label. Full-vocabulary logits are never made. Identical responses of a question are computed once.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL.Image import Image
+
+from mstar.api.policy import WeightsState
+from mstar.errors import Internal, InvalidInput, Unavailable, WeightVersionMismatch
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_models.checkpoint import load_checkpoint
+from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
+from mstar_models.labels import label_token_ids
+from mstar_models.loading import load_model, load_processor
+from mstar_prm.batching import Batcher
+from mstar_prm.packing import Packed, pack, tensors
+from mstar_prm.scorer import Segments
+
+Scores = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Served:
+    """A model with what belongs to it; replaced as a whole, so a batch never sees a mix."""
+
+    version: str
+    name: str
+    model: Any
+    prompts: PromptEncoder
+    labels: tuple[int, int]
+    context: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    served: _Served
+    prompt: EncodedPrompt
+    packed: Packed
+
+
+@dataclass
+class Work:
+    """Counted work, for metrics and benchmarks."""
+
+    tokens: int = 0
+    images: int = 0
+    forwards: int = 0
+
+
+class HfScorer:
+    """A `Scorer` in this process, on the GPU where there is one."""
+
+    def __init__(self, home: Path, *, batch_tokens: int, waiting_tokens: int) -> None:
+        self.work = Work()
+        self._store = ArtefactStore(home)
+        self._served: _Served | None = None
+        self._batch_tokens = batch_tokens
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._batches = Batcher[_Job, list[Scores]](self._score, batch_size=batch_tokens, waiting_size=waiting_tokens)
+
+    def weights(self) -> WeightsState:
+        served = self._served
+        if served is None:
+            return WeightsState(weight_version="", ready=False, model="")
+        return WeightsState(weight_version=served.version, ready=True, model=served.name)
+
+    async def load(self, ref: ArtefactRef) -> None:
+        model, folder = await asyncio.to_thread(load_checkpoint, self._store, ref)
+        self._served = self._serve(ref.version, folder, model)
+
+    async def load_folder(self, folder: Path) -> None:
+        model = await asyncio.to_thread(load_model, folder)
+        digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
+        self._served = self._serve(f"{folder.name}@{digest[:12]}", folder, model)
+
+    async def score(
+        self, question: str, image: Image, responses: Sequence[Segments], version: str | None
+    ) -> tuple[str, list[Scores]]:
+        served = self._served
+        if served is None:
+            raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
+        if version is not None and version != served.version:
+            raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
+        distinct = list(dict.fromkeys(responses))
+        prompt, groups = self._packed(served, question, image, distinct)
+        jobs = (self._batches.submit(_Job(served, prompt, packed), len(packed.ids)) for packed in groups)
+        scores = [row for rows in await asyncio.gather(*jobs) for row in rows]
+        by_response = dict(zip(distinct, scores, strict=True))
+        return served.version, [by_response[response] for response in responses]
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._batches.close)
+
+    def _serve(self, version: str, folder: Path, model: Any) -> _Served:
+        processor = load_processor(folder)
+        config = model.config.get_text_config()
+        return _Served(
+            version=version,
+            name=version.partition("@")[0],
+            model=model.to(self._device),
+            prompts=PromptEncoder(processor),
+            labels=label_token_ids(processor.tokenizer),
+            context=int(config.max_position_embeddings),
+        )
+
+    def _packed(
+        self, served: _Served, question: str, image: Image, responses: list[Segments]
+    ) -> tuple[EncodedPrompt, list[Packed]]:
+        """The prompt, and its responses in groups that fit a forward pass together."""
+        prompt = served.prompts.encode(question, image)
+        tokenizer = served.prompts.processor.tokenizer
+        groups: list[list[tuple[list[int], list[int]]]] = [[]]
+        size = room = self._batch_tokens - len(prompt.input_ids)
+        for place, response in enumerate(responses):
+            ids, ends = encode_segments(tokenizer, response)
+            if len(prompt.input_ids) + len(ids) > served.context:
+                detail = f"with its prompt it has {len(prompt.input_ids) + len(ids)} tokens; {served.context} fit"
+                raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")
+            if groups[-1] and len(ids) > room:
+                groups.append([])
+                room = size
+            groups[-1].append((ids, ends))
+            room -= len(ids)
+        return prompt, [pack(prompt.input_ids, group) for group in groups]
+
+    def _score(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
+        """Results of jobs in their order; jobs of one length and model share a forward pass."""
+        results: dict[int, list[Scores] | Exception] = {}
+        order = sorted(range(len(jobs)), key=lambda place: len(jobs[place].packed.ids))
+        while order:
+            places = self._together(jobs, order)
+            order = order[len(places) :]
+            for place, scores in zip(places, self._forward([jobs[place] for place in places]), strict=True):
+                results[place] = scores
+        return [results[place] for place in range(len(jobs))]
+
+    def _together(self, jobs: Sequence[_Job], order: list[int]) -> list[int]:
+        places: list[int] = []
+        for place in order:
+            width = len(jobs[place].packed.ids)
+            if places and (
+                (len(places) + 1) * width > self._batch_tokens or jobs[place].served is not jobs[places[0]].served
+            ):
+                break
+            places.append(place)
+        return places
+
+    @torch.inference_mode()
+    def _forward(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
+        model, labels = jobs[0].served.model, list(jobs[0].served.labels)
+        inputs = tensors([job.packed for job in jobs], pad_id=0)
+        for key in jobs[0].prompt.pixels:
+            inputs[key] = torch.cat([job.prompt.pixels[key] for job in jobs])
+        self.work.forwards += 1
+        self.work.images += len(jobs)
+        self.work.tokens += sum(len(job.packed.ids) for job in jobs)
+        moved = {key: value.to(self._device) for key, value in inputs.items()}
+        hidden = model.model(**moved, use_cache=False).last_hidden_state  # [B, T, D]
+        places = [(row, end) for row, job in enumerate(jobs) for ends in job.packed.ends for end in ends]
+        rows, columns = (torch.tensor(axis, device=self._device) for axis in zip(*places, strict=True))
+        # [number of segments, 2]: good and bad
+        logits = hidden[rows, columns].float() @ model.lm_head.weight[labels].float().T
+        good = iter(logits.softmax(-1)[:, 0].tolist())
+        return [_finite([tuple(next(good) for _ in ends) for ends in job.packed.ends]) for job in jobs]
+
+
+def _finite(scores: list[Scores]) -> list[Scores] | Exception:
+    if all(0.0 <= score <= 1.0 for row in scores for score in row):
+        return scores
+    return Internal("the model gave a score that is not a number: its weights may be damaged")

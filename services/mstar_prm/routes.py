@@ -1,0 +1,73 @@
+"""Routes of the PRM service: score the steps of responses, rerank responses, name the model."""
+
+from typing import Any
+
+from fastapi import APIRouter, Body
+from fastapi.concurrency import run_in_threadpool
+
+from mstar.api.prm import Candidate, RerankRequest, ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
+from mstar.errors import InvalidInput
+from mstar.layout import scored_segments
+from mstar_artefacts.images import ImageStore
+from mstar_models.images import ImageGate
+from mstar_prm.scorer import Scorer, Segments
+
+MAX_SEGMENTS = 512
+
+_EXAMPLE: dict[str, Any] = {
+    "question": "What is the total of A and C?",
+    "image": {"sha256": "4" * 64},
+    "responses": [
+        {"text": "A is 34, C is 27\n\nSum: 34 + 27 = 61\n\n## Answer\n\n61"},
+        {"steps": ["It looks like 60", "## Answer\n\n60"]},
+    ],
+}
+
+
+def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore) -> APIRouter:
+    """Routes over one scorer."""
+    router = APIRouter(prefix="/v1", tags=["scoring"])
+
+    async def scored(request: ScoreRequest) -> ScoreReply:
+        segments = [_segments(candidate, place) for place, candidate in enumerate(request.responses)]
+        image = await run_in_threadpool(gate.resolve, request.image, images)
+        version, scores = await scorer.score(request.question, image, segments, request.model_version)
+        results = tuple(_result(place, *pair) for place, pair in enumerate(zip(segments, scores, strict=True)))
+        return ScoreReply(model_version=version, results=results)
+
+    @router.post("/score")
+    async def score(request: ScoreRequest = Body(openapi_examples={"two": {"value": _EXAMPLE}})) -> ScoreReply:  # noqa: B008
+        """Score every step of every response of one question. A response's score is its least step score.
+
+        Paper, section 3: R_p(y) = min over the steps. The answer block counts as the last step.
+        """
+        return await scored(request)
+
+    @router.post("/rerank")
+    async def rerank(request: RerankRequest = Body(openapi_examples={"two": {"value": _EXAMPLE}})) -> ScoreReply:  # noqa: B008
+        """The same, best response first; equal scores keep their order."""
+        reply = await scored(request)
+        best = sorted(reply.results, key=lambda result: -result.score)[: request.top_n]
+        return reply.model_copy(update={"results": tuple(best)})
+
+    @router.get("/models")
+    async def models() -> dict[str, Any]:
+        """The loaded model, in OpenAI's list shape."""
+        state = scorer.weights()
+        data = [{"id": state.model, "object": "model", "weight_version": state.weight_version}] if state.ready else []
+        return {"object": "list", "data": data}
+
+    return router
+
+
+def _segments(candidate: Candidate, place: int) -> Segments:
+    segments = candidate.steps or scored_segments(candidate.text or "")
+    if not segments or len(segments) > MAX_SEGMENTS:
+        detail = f"it has {len(segments)} steps, but 1 to {MAX_SEGMENTS} can be scored"
+        raise InvalidInput(f"response {place}: {detail}", field=f"responses.{place}")
+    return segments
+
+
+def _result(place: int, segments: Segments, scores: tuple[float, ...]) -> ScoredResponse:
+    steps = tuple(ScoredStep(text=text, score=score) for text, score in zip(segments, scores, strict=True))
+    return ScoredResponse(index=place, score=min(scores), steps=steps)

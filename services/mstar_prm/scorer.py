@@ -1,0 +1,41 @@
+"""The interface of a scorer. Adapter: `hf_scorer` (transformers, in this process).
+
+A scorer gets segments, already cut, and returns a number for each; how these become a response's score is `minimum`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mstar.api.policy import WeightsState
+from mstar.steps import ArtefactRef
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Segments = tuple[str, ...]
+
+
+class Scorer(Protocol):
+    """Scores with one set of weights at a time."""
+
+    def weights(self) -> WeightsState:
+        """What is loaded; the version is empty before the first load."""
+
+    async def load(self, ref: ArtefactRef) -> None:
+        """Serve a checkpoint artefact. Raises NotFound, CorruptArtefact or InvalidInput; the old weights stay."""
+
+    async def load_folder(self, folder: Path) -> None:
+        """Serve a plain model folder, under a version made from its content. Raises InvalidInput."""
+
+    async def score(
+        self, question: str, image: "Image", responses: Sequence[Segments], version: str | None
+    ) -> tuple[str, list[tuple[float, ...]]]:
+        """(version, for each response the probability of the good label at the end of each segment).
+
+        Raises Unavailable without weights, WeightVersionMismatch, TooManyRequests when too much waits, InvalidInput for
+        a response beyond the model's context, and Internal for scores that are not finite.
+        """
+
+    async def close(self) -> None:
+        """Finish the running batch and release the model."""
