@@ -59,6 +59,7 @@ def run(settings: WorkerSettings, queues: tuple[Queue, ...]) -> None:
             images=ImageStore(settings.home / ".mstar" / "images"),
             policy=PolicyService(settings.policy_url, settings.api_key),
             prm=PrmService(settings.prm_url, settings.api_key),
+            results=coordinator.results,
         )
     )
     names = ",".join(queue.value for queue in queues)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, SecretStr
 
 from mstar.api.steps import Ack, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
 from mstar.errors import Unavailable, from_problem
+from mstar.results import RunResults
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -33,17 +34,21 @@ class StepClient:
     def release(self, step_id: str, release: Release) -> None:
         self._post(step_id, "release", release, Ack)
 
+    def results(self, run_id: str) -> RunResults:
+        """The run's numbers so far, for the report."""
+        return self._send("GET", f"/v1/runs/{run_id}/results", None, RunResults)
+
     def close(self) -> None:
         self._http.close()
 
     def _post(self, step_id: str, verb: str, body: BaseModel, reply: type[Body]) -> Body:
-        content = body.model_dump_json()
+        return self._send("POST", f"/internal/v1/steps/{step_id}/{verb}", body, reply)
+
+    def _send(self, method: str, path: str, body: BaseModel | None, reply: type[Body]) -> Body:
+        content = None if body is None else body.model_dump_json()
+        headers = {"Content-Type": "application/json"}
         try:
-            answer = self._http.post(
-                f"/internal/v1/steps/{step_id}/{verb}",
-                content=content,
-                headers={"Content-Type": "application/json"},
-            )
+            answer = self._http.request(method, path, content=content, headers=headers)
         except httpx2.TransportError as error:
             raise Unavailable(f"the coordinator does not answer: {error}", retry_after=1) from error
         if answer.is_error:

@@ -1,6 +1,6 @@
 """What every step's work may use: artefacts, images, the two model services, and the inputs of its claim."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from mstar.api.steps import Claim
 from mstar.errors import NotFound
+from mstar.results import RunResults
 from mstar.steps import ArtefactRef, StepResult
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
@@ -25,6 +26,8 @@ class Context:
     images: ImageStore
     policy: PolicyService
     prm: PrmService
+    results: Callable[[str], RunResults]
+    """A run's numbers, from the coordinator's API."""
 
 
 def artefact_of(claim: Claim, step: str) -> ArtefactRef:

@@ -1,0 +1,85 @@
+"""The two data sets of a run as folders that Hugging Face tools load as they are: rows in JSON lines, images beside.
+
+The CoT set has the layout of the Hub's image folders; the PRM set has the columns of TRL's stepwise supervision, and
+more. What this leaves out: parquet, which would need a heavy package.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mstar.types import SelectedRow, Sha256, StepLabelRow
+from mstar_artefacts.images import ImageStore
+
+_ENDINGS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
+
+
+def write_cot(folder: Path, rows: Iterable[SelectedRow], images: ImageStore) -> int:
+    """Write `metadata.jsonl` and `images/`; returns the number of rows."""
+    return _write(folder, ((row.question.image, _cot(row)) for row in rows), images, "file_name")
+
+
+def write_step_labels(folder: Path, rows: Iterable[StepLabelRow], images: ImageStore) -> int:
+    """Write `train.jsonl` and `images/`; returns the number of rows."""
+    return _write(folder, ((row.image, _labels(row)) for row in rows), images, "images", name="train.jsonl")
+
+
+def _cot(row: SelectedRow) -> dict[str, Any]:
+    answer = row.question.answer
+    return {
+        "id": row.question.id,
+        "question": row.question.text,
+        "response": row.response,
+        "answer": answer.value if answer else None,
+        "answer_type": answer.type.value if answer else None,
+        "group": row.question.group,
+        "iteration": row.iteration,
+        "temperature": row.temperature,
+        "weight_version": row.weight_version,
+        "prm_version": row.prm_version,
+        "step_scores": row.step_scores,
+        "reward": row.reward,
+        "reason": row.reason,
+    }
+
+
+def _labels(row: StepLabelRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "prompt": row.prompt,
+        "completions": row.completions,
+        "labels": row.labels,
+        "answer": row.answer.value,
+        "mc_successes": row.mc_successes,
+        "mc_rollouts": row.mc_rollouts,
+        "weight_version": row.weight_version,
+    }
+
+
+def _write(
+    folder: Path,
+    rows: Iterable[tuple[Sha256, Mapping[str, Any]]],
+    images: ImageStore,
+    column: str,
+    name: str = "metadata.jsonl",
+) -> int:
+    (folder / "images").mkdir(parents=True)
+    paths: dict[Sha256, str] = {}
+    count = 0
+    with open(folder / name, "w", encoding="utf-8") as lines:
+        for digest, row in rows:
+            if digest not in paths:
+                paths[digest] = _copy(folder, digest, images)
+            place = paths[digest] if column == "file_name" else [paths[digest]]
+            lines.write(json.dumps({column: place, **row}, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+def _copy(folder: Path, digest: Sha256, images: ImageStore) -> str:
+    data = images.get(digest)
+    ending = next((end for head, end in _ENDINGS.items() if data.startswith(head)), "img")
+    path = f"images/{digest[:16]}.{ending}"
+    (folder / path).write_bytes(data)
+    return path

@@ -1,0 +1,80 @@
+"""The last step: policy, PRM, the two data sets with their cards, and the report, in the run's folder."""
+
+import shutil
+import time
+from pathlib import Path
+
+from mstar.api.steps import Claim
+from mstar.results import RunResults
+from mstar.steps import DoneResult, PublishParams
+from mstar.types import SelectedRow, StepLabelRow
+from mstar_coordinator.publish import cards
+from mstar_coordinator.publish.datasets import write_cot, write_step_labels
+from mstar_coordinator.publish.folders import replace_folder
+from mstar_coordinator.work.context import Context, Done, artefact_of, rows_of
+from mstar_worker.lease import Progress
+
+MODEL = "model"
+
+
+def run(claim: Claim, progress: Progress, context: Context) -> Done:
+    """No artefact: the folders stand beside the run's artefacts, and doing it again replaces them."""
+    began = time.monotonic()
+    params = claim.step.params
+    assert isinstance(params, PublishParams)
+    run_folder = context.store.root / claim.run_id
+    results = context.results(claim.run_id)
+    licence = cards.licence_of(context.store.verify(artefact_of(claim, "prepare")) / MODEL)
+    _publish_policy(claim, params, context, run_folder, results, licence)
+    progress(1, 3)
+    _publish_cot(claim, params, context, run_folder, results, licence)
+    progress(2, 3)
+    if params.prm is not None:
+        _publish_prm(claim, params, context, run_folder, results, licence)
+    return None, DoneResult(seconds=time.monotonic() - began)
+
+
+def _publish_policy(
+    claim: Claim, params: PublishParams, context: Context, run_folder: Path, results: RunResults, licence: str
+) -> None:
+    source = context.store.verify(artefact_of(claim, params.policy)) / MODEL
+    card = cards.policy_card(results, licence)
+    replace_folder(run_folder / "policy", lambda folder: _copy_model(source, folder, card))
+
+
+def _publish_cot(
+    claim: Claim, params: PublishParams, context: Context, run_folder: Path, results: RunResults, licence: str
+) -> None:
+    rows = list(rows_of(context, claim, params.selections, SelectedRow))
+    text = "Chains of thought that were sampled, found correct and selected for training, with their step scores."
+
+    def fill(folder: Path) -> None:
+        count = write_cot(folder, rows, context.images)
+        card = cards.dataset_card(results, licence, "CoT data set", text, count)
+        (folder / "README.md").write_text(card, encoding="utf-8")
+
+    replace_folder(run_folder / "cot_dataset", fill)
+
+
+def _publish_prm(
+    claim: Claim, params: PublishParams, context: Context, run_folder: Path, results: RunResults, licence: str
+) -> None:
+    assert params.prm is not None
+    source = context.store.verify(artefact_of(claim, params.prm)) / MODEL
+    card = cards.prm_card(results, licence)
+    replace_folder(run_folder / "prm", lambda folder: _copy_model(source, folder, card))
+    collected = (params.collected,) if params.collected else ()
+    rows = list(rows_of(context, claim, collected, StepLabelRow))
+    text = "Solutions with a Monte-Carlo label after every step, in TRL's stepwise supervision columns, and images."
+
+    def fill(folder: Path) -> None:
+        count = write_step_labels(folder, rows, context.images)
+        made = cards.dataset_card(results, licence, "PRM data set", text, count)
+        (folder / "README.md").write_text(made, encoding="utf-8")
+
+    replace_folder(run_folder / "prm_dataset", fill)
+
+
+def _copy_model(source: Path, folder: Path, card: str) -> None:
+    shutil.copytree(source, folder, dirs_exist_ok=True)
+    (folder / "README.md").write_text(card, encoding="utf-8")
