@@ -1,0 +1,78 @@
+"""The policy service's app: `create_app` reads settings and makes the engine, `build_app` puts parts together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+
+from mstar.errors import MstarError
+from mstar_artefacts.images import ImageStore
+from mstar_artefacts.store import ArtefactStore
+from mstar_models.images import ImageGate
+from mstar_policy.config import PolicySettings
+from mstar_policy.engine import Engine
+from mstar_policy.rollouts import Rollouts
+from mstar_policy.routes import policy_router
+from mstar_web.app import base_app
+from mstar_web.config import read_settings
+from mstar_web.metrics import new_registry
+from mstar_web.weights import weights_router
+
+_log = structlog.get_logger(__name__)
+
+
+def create_app() -> FastAPI:
+    """The app by the environment's settings, with the transformers engine."""
+    settings = read_settings(PolicySettings)
+    return build_app(settings, transformers_engine(settings))
+
+
+def transformers_engine(settings: PolicySettings) -> Engine:
+    """The engine that needs nothing but torch and transformers."""
+    from mstar_policy.hf_engine import HfEngine
+
+    return HfEngine(
+        ArtefactStore(settings.home),
+        batch_rows=settings.batch_rows,
+        cache_bytes=settings.cache_megabytes * 2**20,
+        threads=settings.threads,
+    )
+
+
+def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
+    """The app over any engine. It lives at once, and is ready when weights are loaded."""
+    gate = ImageGate()
+    registry = new_registry()
+    rollouts = Rollouts(engine, gate, ImageStore(settings.home / ".mstar" / "images"), settings.waiting_rows)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        first_load = asyncio.create_task(_load_first(engine, settings.model))
+        try:
+            yield
+        finally:
+            first_load.cancel()
+            await engine.close()
+            gate.close()
+
+    def not_ready() -> str | None:
+        return None if engine.weights().ready else "no weights are loaded: PUT /v1/weights first"
+
+    app = base_app("mstar-policy", version("mstar-service"), settings, not_ready, lifespan, registry)
+    app.include_router(policy_router(rollouts, registry))
+    app.include_router(weights_router(engine))
+    return app
+
+
+async def _load_first(engine: Engine, folder: Path | None) -> None:
+    if folder is None:
+        return
+    try:
+        await engine.load_folder(folder)
+    except MstarError as error:
+        # The service stays up without weights: it says so in /readyz and can still be given others.
+        _log.error("model of the settings not loaded", folder=str(folder), detail=error.detail)

@@ -1,0 +1,27 @@
+"""Settings of the policy service, from environment variables only."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from mstar_web.config import ServiceSettings
+
+
+class PolicySettings(ServiceSettings):
+    """One policy service with one engine."""
+
+    model_config = SettingsConfigDict(env_prefix="MSTAR_POLICY_")
+
+    port: int = Field(default=8401, ge=0, le=65_535)
+    """Port to listen on; 0 takes a free one."""
+    model: Path | None = None
+    """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
+    threads: int | None = Field(default=None, ge=1)
+    """CPU threads of the engine; unset, one for each core."""
+    batch_rows: int = Field(default=512, ge=1)
+    """Samples that are decoded together at most."""
+    cache_megabytes: int = Field(default=1024, ge=1)
+    """Memory for the keys and values of the samples that are decoded together."""
+    waiting_rows: int = Field(default=131_072, ge=1)
+    """Samples that may be under way or wait before further requests get a 429."""

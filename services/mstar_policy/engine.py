@@ -1,0 +1,43 @@
+"""The interface of an inference engine. Adapters: `hf_engine` (transformers, in this process).
+
+An engine encodes, samples and counts; images arrive decoded and requests admitted. The conformance tests say what every
+adapter must keep to.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
+from mstar.steps import ArtefactRef
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Engine(Protocol):
+    """Samples from one set of weights at a time."""
+
+    def weights(self) -> WeightsState:
+        """What is loaded; the version is empty before the first load."""
+
+    async def load(self, ref: ArtefactRef) -> None:
+        """Serve a checkpoint artefact from the next batch on.
+
+        Running requests end on the old weights. Raises NotFound, CorruptArtefact or InvalidInput, and the old weights
+        go on serving.
+        """
+
+    async def load_folder(self, folder: Path) -> None:
+        """Serve a plain model folder, under a version made from its content. Raises InvalidInput."""
+
+    async def generate(self, request: RolloutRequest, images: Sequence["Image"]) -> RolloutReply:
+        """Samples for every prompt, `images` being theirs in order.
+
+        A sample depends on weights, prompt, seed and its index, not on what else is decoded beside it (up to the
+        rounding of the arithmetic). No special token is ever sampled. Cancelling drops work that has not begun. Raises
+        Unavailable without weights, WeightVersionMismatch, or InvalidInput for a prompt beyond the model's context.
+        """
+
+    async def close(self) -> None:
+        """Finish the running batch and release the engine."""

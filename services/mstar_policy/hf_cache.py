@@ -1,0 +1,81 @@
+"""Keys and values of a decoding batch, in memory allocated once.
+
+transformers' own growing cache copies everything at every token; this one writes one column. Rows that have finished
+are taken out of the batch in place.
+"""
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+class RowLayer(CacheLayerMixin):  # type: ignore[misc]
+    """One layer: `keys` and `values` of shape [rows, key-value heads, capacity, head width], `length` columns used."""
+
+    def __init__(self, rows: int, length: int, capacity: int, like: torch.Tensor) -> None:
+        super().__init__()
+        shape = (rows, like.shape[1], capacity, like.shape[3])
+        self.keys = like.new_empty(shape)
+        self.values = like.new_empty(shape)
+        # Masked columns still enter the weighted sum with weight 0, and 0 times garbage may be NaN.
+        self.keys[:, :, :length] = 0
+        self.values[:, :, :length] = 0
+        self.rows, self.length, self.capacity = rows, length, capacity
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append columns [rows, heads, new, width] and return all that are used."""
+        end = self.length + key_states.shape[2]
+        self.keys[: self.rows, :, self.length : end] = key_states
+        self.values[: self.rows, :, self.length : end] = value_states
+        self.length = end
+        return self.keys[: self.rows, :, :end], self.values[: self.rows, :, :end]
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Leave only the given rows, in order."""
+        self.rows = len(rows)
+        for buffer in (self.keys, self.values):
+            buffer[: self.rows, :, : self.length] = buffer[rows, :, : self.length]
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Nothing to do: the memory is there from the start."""
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return self.length + query_length, 0
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    def get_max_length(self) -> int:
+        return self.capacity
+
+
+class RowCache(Cache):  # type: ignore[misc]
+    """The cache of all layers of a batch; made layer by layer from prefilled pieces."""
+
+    def __init__(self, rows: int, length: int, capacity: int) -> None:
+        super().__init__(layers=[])
+        self._shape = (rows, length, capacity)
+        self._length = length
+
+    def place(self, piece: Cache, start: int, repeats: torch.Tensor) -> None:
+        """Copy a prefilled piece, each sequence repeated for its samples, to the rows from `start` on.
+
+        The piece's last column becomes the last of the first `length` columns, whatever its own width.
+        """
+        for index, source in enumerate(piece.layers):
+            if index == len(self.layers):
+                self.layers.append(RowLayer(*self._shape, like=source.keys))
+            layer = self.layers[index]
+            columns = slice(self._length - source.keys.shape[2], self._length)
+            rows = slice(start, start + int(repeats.sum()))
+            layer.keys[rows, :, columns] = source.keys.repeat_interleave(repeats, dim=0)
+            layer.values[rows, :, columns] = source.values.repeat_interleave(repeats, dim=0)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Leave only the given rows in every layer."""
+        for layer in self.layers:
+            layer.keep(rows)

@@ -1,0 +1,151 @@
+"""Batched decoding over a transformers model: prefill once an opening, then a token a step for all its samples.
+
+It replaces `generate`, whose cost on small models is mostly its own bookkeeping. Rows are padded on the left, so that
+every row's next token is in the same column; a finished row soon leaves the batch. What this leaves out: text, and
+which requests are decoded together (the engine).
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from mstar_models.encoding import EncodedPrompt, collate
+from mstar_policy.hf_cache import RowCache
+from mstar_policy.hf_sampling import Draw, RowSampler
+
+PREFILL_OPENINGS = 64
+COMPACT_BELOW = 0.75
+"""Share of running rows at which the finished ones are taken out: each time costs a copy of the cache."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is prefilled once: a prompt with the beginning of its response, and the samples to draw from there."""
+
+    prompt: EncodedPrompt
+    prefix: tuple[int, ...]
+    draws: list[Draw]
+
+    def __len__(self) -> int:
+        return len(self.prompt.input_ids) + len(self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sampled continuation; `token_ids` includes the end-of-turn token if it `stopped` there."""
+
+    token_ids: tuple[int, ...]
+    logprob: float
+    stopped: bool
+
+
+class _Rows:
+    """What is known of each row of a batch: running ones by their place in it, results by their first place."""
+
+    def __init__(
+        self, openings: Sequence[Opening], draws: Sequence[Draw], suppressed: torch.Tensor, longest: int
+    ) -> None:
+        device = suppressed.device
+        lengths = [len(opening) for opening in openings for _ in opening.draws]
+        self.longest = longest
+        self.sampler = RowSampler(draws, suppressed)
+        self.lengths = torch.tensor(lengths, device=device)
+        self.running = torch.ones(len(draws), dtype=torch.bool, device=device)
+        self.mask = _padding_mask(self.lengths, longest)
+        self._place = torch.arange(len(draws), device=device)
+        self._allowed = torch.tensor([draw.max_tokens for draw in draws], device=device)
+        self._tokens = torch.zeros((len(draws), longest), dtype=torch.long, device=device)
+        self._counts = torch.zeros(len(draws), dtype=torch.long, device=device)
+        self._logprobs = torch.zeros(len(draws), device=device)
+        self._stopped = torch.zeros(len(draws), dtype=torch.bool, device=device)
+
+    def note(self, step: int, tokens: torch.Tensor, logprobs: torch.Tensor, stops: torch.Tensor) -> None:
+        """Record one token of every running row; rows that stop or reach their limit run no more."""
+        place = self._place[self.running]
+        self._tokens[place, step] = tokens[self.running]
+        self._logprobs[place] += logprobs[self.running]
+        self._counts[place] = step + 1
+        self._stopped[place] = stops[self.running]
+        self.running &= ~stops & (self._allowed > step + 1)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Leave only the given rows in the batch."""
+        self.sampler.keep(rows)
+        self.lengths, self.mask = self.lengths[rows], self.mask[rows]
+        self.running, self._place, self._allowed = self.running[rows], self._place[rows], self._allowed[rows]
+
+    def samples(self) -> list[Sample]:
+        """Results of all rows, in the order they came in."""
+        counts, logprobs, stopped = self._counts.tolist(), self._logprobs.tolist(), self._stopped.tolist()
+        return [
+            Sample(tuple(ids[:count]), logprob, stop)
+            for ids, count, logprob, stop in zip(self._tokens.tolist(), counts, logprobs, stopped, strict=True)
+        ]
+
+
+class Decoder:
+    """Decodes batches over one model."""
+
+    def __init__(self, model: Any, stop: Collection[int], suppressed: Sequence[int]) -> None:
+        self.model = model
+        self._stop = torch.tensor(sorted(stop), device=model.device)
+        self._suppressed = torch.tensor(sorted(set(suppressed) - set(stop)), dtype=torch.long, device=model.device)
+
+    @torch.inference_mode()
+    def run(self, openings: Sequence[Opening]) -> list[list[Sample]]:
+        """Samples of each opening, in the order of its draws."""
+        draws = [draw for opening in openings for draw in opening.draws]
+        longest = max(draw.max_tokens for draw in draws)
+        cache, logits = self._prefill(openings, longest)
+        samples = iter(self._decode(_Rows(openings, draws, self._suppressed, longest), cache, logits))
+        return [[next(samples) for _ in opening.draws] for opening in openings]
+
+    def _prefill(self, openings: Sequence[Opening], longest: int) -> tuple[RowCache, torch.Tensor]:
+        """Cache of all rows and logits [rows, vocabulary] of their first token."""
+        width = max(len(opening) for opening in openings)
+        rows = sum(len(opening.draws) for opening in openings)
+        cache = RowCache(rows, width, width + longest)
+        logits, start = [], 0
+        for begin in range(0, len(openings), PREFILL_OPENINGS):
+            part = openings[begin : begin + PREFILL_OPENINGS]
+            inputs = collate([(opening.prompt, opening.prefix) for opening in part], side="left")
+            inputs = {key: value.to(self.model.device) for key, value in inputs.items()}
+            positions = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
+            output = self.model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
+            repeats = torch.tensor([len(opening.draws) for opening in part], device=self.model.device)
+            cache.place(output.past_key_values, start, repeats)
+            logits.append(output.logits[:, -1].repeat_interleave(repeats, dim=0))
+            start += int(repeats.sum())
+        return cache, torch.cat(logits)
+
+    def _decode(self, rows: _Rows, cache: RowCache, logits: torch.Tensor) -> list[Sample]:
+        for step in range(rows.longest):
+            tokens, logprobs = rows.sampler.choose(logits, step)
+            rows.note(step, tokens, logprobs, torch.isin(tokens, self._stop))
+            running = int(rows.running.sum())
+            if running == 0:
+                break
+            if running < COMPACT_BELOW * len(tokens):
+                keep = rows.running.nonzero()[:, 0]
+                tokens = tokens[keep]
+                rows.keep(keep)
+                cache.keep(keep)
+            logits = self.model(
+                input_ids=tokens[:, None],
+                attention_mask=rows.mask[..., : cache.get_seq_length() + 1],
+                position_ids=rows.lengths[:, None] + step,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            ).logits[:, -1]
+        return rows.samples()
+
+
+def _padding_mask(lengths: torch.Tensor, longest: int) -> torch.Tensor:
+    """Additive mask [rows, 1, 1, columns]: 0, and minus infinity at the padding on the left."""
+    width = int(lengths.max())
+    columns = torch.arange(width + longest, device=lengths.device)
+    padding = columns < (width - lengths)[:, None]
+    return torch.zeros(padding.shape, device=lengths.device).masked_fill(padding, -torch.inf)[:, None, None]

@@ -1,0 +1,272 @@
+"""The transformers engine: one model in this process, decoded by a single thread.
+
+Everything that touches the model runs in that thread, loads as well, so a batch never sees two weight versions and the
+event loop never waits. Requests that wait when it becomes free are decoded together: small ones from many callers cost
+little more than one large one.
+"""
+
+import asyncio
+import hashlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from PIL.Image import Image
+
+from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
+from mstar.errors import InvalidInput, Unavailable, WeightVersionMismatch
+from mstar.layout import STEP_SEPARATOR, join_segments, scored_segments
+from mstar.steps import ArtefactRef
+from mstar.types import FinishReason, Response
+from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_models.checkpoint import load_checkpoint
+from mstar_models.encoding import PromptEncoder, encode_prefix, encode_segments, encode_text, suppressed_ids
+from mstar_models.loading import load_model, load_processor
+from mstar_policy.hf_attention import use_grouped_attention
+from mstar_policy.hf_decoding import Decoder, Opening, Sample
+from mstar_policy.hf_sampling import Draw
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """One set of weights with all that depends on it."""
+
+    version: str
+    name: str
+    tokenizer: Any
+    encoder: PromptEncoder
+    decoder: Decoder
+    context: int
+    """Tokens that prompt and response may have together."""
+    bytes_per_token: int
+    """Keys and values of one token in all layers."""
+
+
+@dataclass
+class _Job:
+    """A request on its way: openings that no other prompt of it shares, and where each prompt's samples are."""
+
+    request: RolloutRequest
+    images: Sequence[Image]
+    reply: Future[RolloutReply] = field(default_factory=Future)
+    openings: list[Opening] = field(default_factory=list)
+    places: list[tuple[int, int]] = field(default_factory=list)
+    """For each prompt: which opening, and which of its draws is the first."""
+    samples: dict[int, list[Sample]] = field(default_factory=dict)
+    """Samples of each opening, by its place in `openings`."""
+
+
+class HfEngine:
+    """Implements `Engine` over transformers."""
+
+    def __init__(
+        self, store: ArtefactStore, batch_rows: int = 512, cache_bytes: int = 1 << 30, threads: int | None = None
+    ) -> None:
+        self._store = store
+        self._batch_rows = batch_rows
+        self._cache_bytes = cache_bytes
+        self._loaded: _Loaded | None = None
+        self._waiting: deque[_Job] = deque()
+        self._guard = threading.Lock()
+        prepare = (lambda: torch.set_num_threads(threads)) if threads is not None else None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine", initializer=prepare)
+
+    def weights(self) -> WeightsState:
+        loaded = self._loaded
+        if loaded is None:
+            return WeightsState(weight_version="", ready=False, model="")
+        return WeightsState(weight_version=loaded.version, ready=True, model=loaded.name)
+
+    async def load(self, ref: ArtefactRef) -> None:
+        await self._in_thread(lambda: self._serve(*load_checkpoint(self._store, ref), ref.version))
+
+    async def load_folder(self, folder: Path) -> None:
+        await self._in_thread(lambda: self._serve(load_model(folder), folder, _folder_version(folder)))
+
+    async def generate(self, request: RolloutRequest, images: Sequence[Image]) -> RolloutReply:
+        job = _Job(request, images)
+        with self._guard:
+            self._waiting.append(job)
+        self._thread.submit(self._work)
+        return await asyncio.wrap_future(job.reply)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+
+    async def _in_thread(self, action: Callable[[], Result]) -> Result:
+        return await asyncio.wrap_future(self._thread.submit(action))
+
+    def _serve(self, model: Any, folder: Path, version: str) -> None:
+        processor = load_processor(folder)
+        tokenizer = processor.tokenizer
+        use_grouped_attention(model)
+        text = model.config.get_text_config()
+        self._loaded = _Loaded(
+            version=version,
+            name=folder.name,
+            tokenizer=tokenizer,
+            encoder=PromptEncoder(processor),
+            decoder=Decoder(model, _stop_ids(model, tokenizer), suppressed_ids(tokenizer)),
+            context=text.max_position_embeddings,
+            bytes_per_token=_cache_bytes_per_token(text, model.dtype),
+        )
+
+    def _work(self) -> None:
+        """Answer a batch's worth of waiting requests; one of them may be larger than a batch."""
+        jobs = self._take()
+        if not jobs:
+            return
+        loaded = self._loaded
+        ready = [job for job in jobs if self._prepare(job, loaded)]
+        try:
+            if loaded is not None and ready:
+                self._decode(ready, loaded)
+        except Exception as error:
+            for job in ready:
+                job.reply.set_exception(error)
+            return
+        for job in ready:
+            assert loaded is not None
+            job.reply.set_result(_reply(job, loaded))
+
+    def _take(self) -> list[_Job]:
+        jobs: list[_Job] = []
+        rows = 0
+        with self._guard:
+            while self._waiting and rows < self._batch_rows:
+                job = self._waiting.popleft()
+                # False when the caller has gone meanwhile.
+                if job.reply.set_running_or_notify_cancel():
+                    jobs.append(job)
+                    rows += sum(prompt.n for prompt in job.request.prompts)
+        return jobs
+
+    def _prepare(self, job: _Job, loaded: _Loaded | None) -> bool:
+        """Encode a job's prompts; a job that cannot be done is answered with its own error."""
+        try:
+            _check_version(job.request, loaded)
+            assert loaded is not None
+            _encode(job, loaded)
+        except Exception as error:
+            job.reply.set_exception(error)
+            return False
+        return True
+
+    def _decode(self, jobs: Sequence[_Job], loaded: _Loaded) -> None:
+        todo = [(job, place) for job in jobs for place in range(len(job.openings))]
+        todo.sort(key=lambda item: len(item[0].openings[item[1]]))
+        for batch in self._batches(todo, loaded):
+            found = loaded.decoder.run([job.openings[place] for job, place in batch])
+            for (job, place), samples in zip(batch, found, strict=True):
+                job.samples[place] = samples
+
+    def _batches(self, todo: Sequence[tuple[_Job, int]], loaded: _Loaded) -> Iterator[list[tuple[_Job, int]]]:
+        """Cut openings, sorted by length, into batches within the limits of rows and memory; one always fits."""
+        batch: list[tuple[_Job, int]] = []
+        rows = longest = 0
+        for job, place in todo:
+            opening = job.openings[place]
+            answer = max(longest, *(draw.max_tokens for draw in opening.draws))
+            total = rows + len(opening.draws)
+            memory = total * (len(opening) + answer) * loaded.bytes_per_token
+            if batch and (total > self._batch_rows or memory > self._cache_bytes):
+                yield batch
+                batch, total, answer = [], len(opening.draws), max(draw.max_tokens for draw in opening.draws)
+            batch.append((job, place))
+            rows, longest = total, answer
+        if batch:
+            yield batch
+
+
+def _check_version(request: RolloutRequest, loaded: _Loaded | None) -> None:
+    if loaded is None:
+        raise Unavailable("no weights are loaded: PUT /v1/weights first", retry_after=1.0)
+    if request.weight_version not in (None, loaded.version):
+        raise WeightVersionMismatch(
+            f"weight version {loaded.version} is loaded, not {request.weight_version}: PUT /v1/weights first",
+            field="weight_version",
+        )
+
+
+def _encode(job: _Job, loaded: _Loaded) -> None:
+    """Fill in openings and places: prompts that differ in temperature, seed or n only share an opening."""
+    known: dict[tuple[int, tuple[int, ...]], int] = {}
+    for index, (prompt, image) in enumerate(zip(job.request.prompts, job.images, strict=True)):
+        encoded = loaded.encoder.encode(prompt.question, image, prompt.reference_answer)
+        prefix = tuple(_prefix_ids(loaded.tokenizer, prompt.prefix))
+        # The encoder gives the same object for the same prompt, and the job keeps it alive.
+        place = known.setdefault((id(encoded), prefix), len(job.openings))
+        if place == len(job.openings):
+            job.openings.append(Opening(encoded, prefix, []))
+        opening = job.openings[place]
+        room = loaded.context - len(opening)
+        if room < 1:
+            raise InvalidInput(
+                f"prompts.{index} has {len(opening)} tokens with its prefix, the model's context is {loaded.context}",
+                field=f"prompts.{index}",
+            )
+        job.places.append((place, len(opening.draws)))
+        opening.draws.extend(_draws(prompt, job.request.top_p, min(job.request.max_tokens, room)))
+
+
+def _draws(prompt: Prompt, top_p: float, max_tokens: int) -> Iterator[Draw]:
+    return (Draw(prompt.seed, index, prompt.temperature, top_p, max_tokens) for index in range(prompt.n))
+
+
+def _prefix_ids(tokenizer: Any, prefix: str) -> Sequence[int]:
+    """Tokens of the beginning of a response: as training and scoring see it where it is whole steps, else literally."""
+    segments = scored_segments(prefix)
+    whole = join_segments(segments)
+    if prefix == whole:
+        return encode_segments(tokenizer, segments)[0]
+    if prefix == whole + STEP_SEPARATOR:
+        return encode_prefix(tokenizer, segments)
+    return encode_text(tokenizer, prefix)
+
+
+def _reply(job: _Job, loaded: _Loaded) -> RolloutReply:
+    samples = tuple(
+        tuple(_response(sample, loaded.tokenizer) for sample in job.samples[place][first : first + prompt.n])
+        for prompt, (place, first) in zip(job.request.prompts, job.places, strict=True)
+    )
+    usage = Usage(
+        prompt_tokens=sum(map(len, job.openings)),
+        completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
+        images_encoded=len(job.openings),
+    )
+    return RolloutReply(weight_version=loaded.version, samples=samples, usage=usage)
+
+
+def _response(sample: Sample, tokenizer: Any) -> Response:
+    ids = sample.token_ids[:-1] if sample.stopped else sample.token_ids
+    return Response(
+        text=tokenizer.decode(ids, skip_special_tokens=False),
+        token_ids=sample.token_ids,
+        logprob=sample.logprob,
+        finish_reason=FinishReason.STOP if sample.stopped else FinishReason.LENGTH,
+    )
+
+
+def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
+    """The end of the turn, and what else the model's own configuration ends a response with."""
+    configured = model.generation_config.eos_token_id
+    listed = configured if isinstance(configured, list) else [configured]
+    return {token for token in (tokenizer.eos_token_id, *listed) if token is not None}
+
+
+def _cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:
+    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return int(2 * text.num_hidden_layers * text.num_key_value_heads * width * dtype.itemsize)
+
+
+def _folder_version(folder: Path) -> str:
+    """A version for weights that are no artefact: the folder's name and a digest of its safetensors."""
+    digests = "".join(hash_file(path) for path in sorted(folder.glob("*.safetensors")))
+    return f"{folder.resolve().name}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"

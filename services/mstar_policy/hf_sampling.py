@@ -1,0 +1,76 @@
+"""Choosing the next token of every row: temperature, nucleus, suppressed tokens, and randomness fixed in advance.
+
+Each sample has its own stream of uniforms, made from the prompt's seed and the sample's index by a counter-based
+generator, and takes one for each token. So what a sample becomes does not depend on what is decoded beside it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """How one sample is drawn."""
+
+    seed: int
+    index: int
+    """Place among the n samples of its prompt."""
+    temperature: float
+    """0 takes the most likely token."""
+    top_p: float
+    max_tokens: int
+
+
+class RowSampler:
+    """The draws of a decoding batch, one a row."""
+
+    def __init__(self, draws: Sequence[Draw], suppressed: torch.Tensor) -> None:
+        device = suppressed.device
+        self._suppressed = suppressed
+        self._temperature = torch.tensor([draw.temperature for draw in draws], device=device)[:, None]
+        self._top_p = torch.tensor([draw.top_p for draw in draws], device=device)[:, None]
+        self._uniforms = torch.from_numpy(_uniforms(draws)).to(device)
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Leave only the given rows, in order."""
+        self._temperature, self._top_p = self._temperature[rows], self._top_p[rows]
+        self._uniforms = self._uniforms[rows]
+
+    def choose(self, logits: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens [rows] and their log-probabilities [rows] from logits [rows, vocabulary].
+
+        Probabilities are those that were sampled from, with temperature and nucleus applied; for a greedy row those at
+        temperature 1.
+        """
+        logits = logits.float().index_fill(1, self._suppressed, -torch.inf)
+        greedy = self._temperature == 0
+        probabilities = torch.softmax(logits / torch.where(greedy, 1.0, self._temperature), dim=1)
+        if bool((self._top_p < 1).any()):
+            probabilities = _nucleus(probabilities, self._top_p)
+        sums = probabilities.cumsum(dim=1)
+        total = sums[:, -1:]
+        # Strictly below the total, so that the search ends at a token of positive probability.
+        target = torch.minimum(self._uniforms[:, step, None] * total, torch.nextafter(total, torch.zeros_like(total)))
+        tokens = torch.searchsorted(sums, target, right=True)
+        tokens = torch.where(greedy, logits.argmax(dim=1, keepdim=True), tokens)
+        return tokens[:, 0], (probabilities.gather(1, tokens) / total).log()[:, 0]
+
+
+def _nucleus(probabilities: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
+    """Set to 0 what lies outside the smallest set of tokens whose probabilities sum to `top_p` of each row."""
+    ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
+    outside = ordered.cumsum(dim=1) - ordered >= top_p
+    return torch.zeros_like(probabilities).scatter(1, order, ordered.masked_fill(outside, 0.0))
+
+
+def _uniforms(draws: Sequence[Draw]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Numbers in [0, 1) of shape [rows, longest max_tokens]; greedy rows need none."""
+    found = np.zeros((len(draws), max(draw.max_tokens for draw in draws)), dtype=np.float32)
+    for row, draw in enumerate(draws):
+        if draw.temperature > 0:
+            stream = np.random.Generator(np.random.Philox(key=np.array([draw.seed, draw.index], dtype=np.uint64)))
+            stream.random(out=found[row, : draw.max_tokens], dtype=np.float32)
+    return found

@@ -1,0 +1,56 @@
+"""The policy's routes: rollouts for the loop, chat completions and models for everyone's tools."""
+
+import secrets
+import time
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Request
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from starlette.responses import Response, StreamingResponse
+
+from mstar.api.policy import RolloutReply, RolloutRequest
+from mstar_policy.chat import ChatRequest, completion, events, to_rollouts
+from mstar_policy.rollouts import Rollouts
+from mstar_web.limits import until_gone
+
+MODEL_NAME = "mstar-policy"
+
+
+def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
+    """All routes but weights and health. Work for a caller who disconnects is dropped."""
+    router = APIRouter(prefix="/v1")
+    tokens = Counter("mstar_policy_tokens", "Tokens computed.", ("kind",), registry=registry)
+    Gauge("mstar_policy_rows", "Samples under way.", registry=registry).set_function(lambda: rollouts.rows)
+
+    async def sample(body: RolloutRequest, request: Request) -> RolloutReply:
+        reply = await until_gone(request, rollouts.sample(body))
+        tokens.labels("prompt").inc(reply.usage.prompt_tokens)
+        tokens.labels("completion").inc(reply.usage.completion_tokens)
+        return reply
+
+    @router.post("/rollouts", tags=["rollouts"], response_model=RolloutReply)
+    async def sample_rollouts(body: RolloutRequest, request: Request) -> Response:
+        """Sample every prompt n times from one weight version."""
+        reply = await sample(body, request)
+        # A reply holds thousands of samples; it is valid already and is written out once.
+        return Response(reply.model_dump_json(), media_type="application/json")
+
+    @router.post("/chat/completions", tags=["openai"], response_model=None)
+    async def complete_chat(body: ChatRequest, request: Request) -> Response | dict[str, Any]:
+        """One image and question in OpenAI's shape; with `stream`, the finished response comes step by step."""
+        reply = await sample(to_rollouts(body, seed=secrets.randbits(63)), request)
+        identity, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
+        if body.stream:
+            return StreamingResponse(events(reply, identity, created), media_type="text/event-stream")
+        return completion(reply, identity, created)
+
+    @router.get("/models", tags=["openai"])
+    async def list_models() -> dict[str, Any]:
+        """The policy, and the weight version that it serves now."""
+        state = rollouts.engine.weights()
+        names = [MODEL_NAME, state.weight_version] if state.ready else []
+        models = [{"id": name, "object": "model", "created": 0, "owned_by": "mstar"} for name in names]
+        return {"object": "list", "data": models}
+
+    return router
