@@ -1,0 +1,112 @@
+"""Tests of the decoding loop against transformers' own, and of rows that come and go."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ArtefactStore
+from mstar_models.encoding import PromptEncoder, collate, encode_text, suppressed_ids
+from mstar_models.loading import load_model, load_processor
+from mstar_policy.hf_attention import use_grouped_attention
+from mstar_policy.hf_decoding import Decoder, Opening, Sample
+from mstar_policy.hf_sampling import Draw
+from policy_bench import picture
+
+QUESTIONS = ("How many bars are there?", "What is the sum of the first and the second bar?", "Which is best?")
+
+
+@pytest.fixture
+def folder(store: ArtefactStore, warm: ArtefactRef) -> Path:
+    return store.path(warm.id) / "model"
+
+
+@pytest.fixture
+def processor(folder: Path) -> Any:
+    return load_processor(folder)
+
+
+@pytest.fixture
+def model(folder: Path) -> Any:
+    model = load_model(folder)
+    use_grouped_attention(model)
+    return model
+
+
+def openings(processor: Any, *, n: int, temperature: float, max_tokens: int = 16) -> list[Opening]:
+    encoder = PromptEncoder(processor)
+    prefixes = ("", "There are three bars.\n\n", "So")
+    return [
+        Opening(
+            encoder.encode(question, picture(40 * place)),
+            tuple(encode_text(processor.tokenizer, prefixes[place])),
+            [Draw(place, index, temperature, 1.0, max_tokens) for index in range(n)],
+        )
+        for place, question in enumerate(QUESTIONS)
+    ]
+
+
+def test_greedy_decoding_is_that_of_transformers(folder: Path, processor: Any, model: Any) -> None:
+    todo = openings(processor, n=2, temperature=0)
+    suppressed = suppressed_ids(processor.tokenizer)
+    stop = processor.tokenizer.eos_token_id
+    found = Decoder(model, [stop], suppressed).run(todo)
+    inputs = collate([(opening.prompt, opening.prefix) for opening in todo], side="left")
+    reference = load_model(folder).generate(
+        **inputs, do_sample=False, max_new_tokens=16, eos_token_id=stop, suppress_tokens=suppressed
+    )[:, inputs["input_ids"].shape[1] :]
+    for samples, row in zip(found, reference.tolist(), strict=True):
+        ids = row[: row.index(stop) + 1] if stop in row else row
+        assert [list(sample.token_ids) for sample in samples] == [ids, ids]
+
+
+def test_log_probabilities_are_those_of_a_full_forward_pass(processor: Any, model: Any) -> None:
+    opening = openings(processor, n=3, temperature=0.8)[1]
+    for sample in Decoder(model, [processor.tokenizer.eos_token_id], []).run([opening])[0]:
+        inputs = collate([(opening.prompt, (*opening.prefix, *sample.token_ids))], side="right")
+        with torch.inference_mode():
+            logits = model(**inputs).logits[0, len(opening) - 1 : -1]
+        steps = (logits / 0.8).log_softmax(dim=1).gather(1, torch.tensor(sample.token_ids)[:, None])
+        assert sample.logprob == pytest.approx(float(steps.sum()), abs=1e-3)
+
+
+def test_rows_that_leave_the_batch_change_nothing_for_the_others(processor: Any, model: Any) -> None:
+    # A quarter of the vocabulary ends a response here, so rows leave at every step.
+    decoder = Decoder(model, range(60, 140), suppressed_ids(processor.tokenizer))
+    together = decoder.run(openings(processor, n=16, temperature=1.0))
+    lengths = {len(sample.token_ids) for samples in together for sample in samples}
+    assert len(lengths) > 4
+    for place, samples in enumerate(together):
+        alone = decoder.run([openings(processor, n=16, temperature=1.0)[place]])[0]
+        assert [s.token_ids for s in alone] == [s.token_ids for s in samples]
+        assert [s.logprob for s in alone] == pytest.approx([s.logprob for s in samples], abs=1e-3)
+
+
+def test_limits_hold_row_by_row(processor: Any, model: Any) -> None:
+    opening = openings(processor, n=1, temperature=1.0)[0]
+    opening.draws[:] = [Draw(1, index, 1.0, 1.0, limit) for index, limit in enumerate((1, 7, 3))]
+    samples = Decoder(model, [], []).run([opening])[0]
+    assert [(len(sample.token_ids), sample.stopped) for sample in samples] == [(1, False), (7, False), (3, False)]
+
+
+def test_special_tokens_are_never_sampled(processor: Any, model: Any) -> None:
+    suppressed = suppressed_ids(processor.tokenizer)
+    with torch.no_grad():
+        model.lm_head.weight[suppressed] += 5 * model.lm_head.weight[[200]]
+    for temperature in (0.0, 2.0):
+        found = Decoder(model, [processor.tokenizer.eos_token_id], suppressed).run(
+            openings(processor, n=16, temperature=temperature)
+        )
+        sampled = {token for samples in found for sample in samples for token in sample.token_ids}
+        assert not sampled & set(suppressed)
+
+
+def test_stopping_is_told_from_running_out(processor: Any, model: Any) -> None:
+    opening = openings(processor, n=32, temperature=1.0, max_tokens=3)[0]
+    samples: list[Sample] = Decoder(model, range(60, 140), []).run([opening])[0]
+    for sample in samples:
+        assert sample.stopped == (60 <= sample.token_ids[-1] < 140)
+        assert sample.stopped or len(sample.token_ids) == 3
+    assert {sample.stopped for sample in samples} == {True, False}
