@@ -1,4 +1,4 @@
-"""The coordinator's API: `create_app` reads settings and opens what they name, `build_app` puts given parts together."""
+"""The coordinator's API: `create_app` reads settings and opens what they name, `build_app` joins given parts."""
 
 import time
 from collections.abc import AsyncIterator

@@ -18,6 +18,7 @@ from mstar_coordinator.store.database import Store
 
 WINDOW = 64
 """Hints that wait in one queue at most, so that a long stage does not fill the broker."""
+STOP_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +58,8 @@ class Reconciler:
         """End the thread, with the files of all runs up to date."""
         self._stopping.set()
         self._changed.set()
-        self._thread.join()
+        # A call to a broker that is gone takes seconds to give up, and nothing is lost by leaving it behind.
+        self._thread.join(STOP_SECONDS)
         self._attempt(self._folders.refresh)
 
     def tick(self) -> None:

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from coordinator_bench import LEASE, SMALL, Bench, commit_of
 
+from coordinator_bench import LEASE, SMALL, Bench, commit_of
 from mstar.api.steps import Claim, Commit, Heartbeat, Release
 from mstar.errors import (
     IdempotencyMismatch,

@@ -1,0 +1,85 @@
+"""The database itself: one opener, durable settings, transactions that are whole or not at all."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from coordinator_bench import SMALL, Bench
+from mstar.errors import Conflict, InvalidInput
+from mstar_coordinator.records import stage_of
+from mstar_coordinator.store.database import open_store
+
+
+def test_a_second_coordinator_is_refused_until_the_first_is_gone(bench: Bench) -> None:
+    url = f"sqlite:///{bench.home / '.mstar' / 'mstar.sqlite'}"
+    with pytest.raises(Conflict, match="another coordinator"):
+        open_store(url)
+    bench.store.close()
+    open_store(url).close()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "sqlite:///:memory:"])
+def test_a_url_that_is_no_lasting_database_is_refused(url: str) -> None:
+    with pytest.raises(InvalidInput, match="database_url"):
+        open_store(url)
+
+
+def test_sqlite_writes_ahead(bench: Bench) -> None:
+    other = sqlite3.connect(bench.home / ".mstar" / "mstar.sqlite")
+    assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    other.close()
+
+
+def test_a_transaction_that_fails_leaves_nothing(bench: Bench) -> None:
+    run_id = bench.rounds.create(SMALL)
+    with pytest.raises(ZeroDivisionError), bench.store.writing() as tx:
+        tx.events.append(run_id, 0.0, "run.paused")
+        _ = 1 / 0
+    assert bench.events(run_id) == ["run.created"]
+
+
+def test_events_of_many_writers_have_no_gaps(bench: Bench) -> None:
+    run_id = bench.rounds.create(SMALL)
+
+    def append(number: int) -> None:
+        with bench.store.writing() as tx:
+            tx.runs.lock(run_id)
+            tx.events.append(run_id, float(number), "step.committed")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(append, range(40)))
+    with bench.store.reading() as tx:
+        assert [event.id for event in tx.events.after(run_id, 0, 100)] == list(range(1, 42))
+
+
+def test_readers_do_not_wait_for_a_writer(bench: Bench) -> None:
+    run_id = bench.rounds.create(SMALL)
+    with bench.store.writing() as tx:
+        tx.runs.touch(run_id, 1.0, shown=True)
+        assert bench.run(run_id).updated_at != 1.0
+    assert bench.run(run_id).updated_at == 1.0
+
+
+def test_a_store_of_an_earlier_process_is_read_as_it_was(tmp_path: Path) -> None:
+    first = Bench(tmp_path)
+    run_id = first.rounds.create(SMALL)
+    steps = first.steps(run_id)
+    first.store.close()
+    second = Bench(tmp_path)
+    assert second.steps(run_id) == steps
+    second.store.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [
+        ("prepare", "prepare"),
+        ("it01/train", "it01/train"),
+        ("it02/score/0007", "it02/score"),
+        ("publish/04", "publish"),
+    ],
+)
+def test_a_stage_is_a_name_without_its_shard(name: str, stage: str) -> None:
+    assert stage_of(name) == stage
