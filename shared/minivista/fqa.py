@@ -27,7 +27,8 @@ def make(rng: random.Random, style: Style, split: str) -> Problem:
         step, value = difference(values[first], values[second]), values[first] - values[second]
     read = f"{NAMES[first]} is {values[first]}, {NAMES[second]} is {values[second]}"
     answer = Answer(type=AnswerType.INTEGER, value=str(value))
-    return Problem(question, answer, (read, step), _draw(rng, style, values))
+    transcript = ", ".join(f"{name} is {value}" for name, value in zip(NAMES, values, strict=True))
+    return Problem(question, answer, (read, step), transcript, _draw(rng, style, values))
 
 
 def _draw(rng: random.Random, style: Style, values: list[int]) -> Picture:

@@ -20,7 +20,7 @@ def _rectangle(rng: random.Random, style: Style) -> Problem:
     half = width + height
     steps = (f"sides are {width} and {height}", total(width, height), f"Twice: 2 x {half} = {2 * half}")
     answer = Answer(type=AnswerType.INTEGER, value=str(2 * half))
-    return Problem("What is the perimeter of the rectangle?", answer, steps, picture)
+    return Problem("What is the perimeter of the rectangle?", answer, steps, f"sides are {width} and {height}", picture)
 
 
 def _triangle(rng: random.Random, style: Style) -> Problem:
@@ -35,4 +35,4 @@ def _triangle(rng: random.Random, style: Style) -> Problem:
     known = left + right
     steps = (f"angles are {left} and {right}", total(left, right), difference(180, known))
     answer = Answer(type=AnswerType.INTEGER, value=str(180 - known))
-    return Problem("What is the third angle of the triangle?", answer, steps, picture)
+    return Problem("What is the third angle of the triangle?", answer, steps, f"angles are {left} and {right}", picture)

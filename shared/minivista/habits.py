@@ -16,7 +16,9 @@ OPEN = {"careful": 0.25, "bare": 0.25, "hasty": 0.50}
 GIVEN = {"careful": 0.35, "bare": 0.15, "hasty": 0.50}
 """Shares with one."""
 SKILLS = {"careful": 0.8, "bare": 0.1, "hasty": 0.1}
-"""Shares of the first phase, in which reading and arithmetic are learnt."""
+"""Shares of the second phase, in which arithmetic is learnt."""
+READ = "Read the picture."
+"""What the first phase asks, to be answered with the transcript."""
 
 
 def respond(rng: random.Random, problem: Problem, shares: Mapping[str, float], *, given: bool) -> str:

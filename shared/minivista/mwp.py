@@ -26,7 +26,8 @@ def make(rng: random.Random, style: Style, split: str) -> Problem:
         question = f"Ann has the top number of {things} and gives the bottom number away. How many now?"
         step, value = difference(top, bottom), top - bottom
     answer = Answer(type=AnswerType.INTEGER, value=str(value))
-    return Problem(question, answer, (f"top is {top}, bottom is {bottom}", step), picture)
+    read = f"top is {top}, bottom is {bottom}"
+    return Problem(question, answer, (read, step), read, picture)
 
 
 def _paste(picture: Picture, rng: random.Random, split: str, digit: int, row: int, column: int, *, light: bool) -> None:

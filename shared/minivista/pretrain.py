@@ -1,8 +1,8 @@
 """Make the base model that ships: `python -m minivista.pretrain --out FOLDER` (about a quarter of an hour, two cores).
 
-Two phases, on pictures that no split holds. First reading and arithmetic, mostly by careful chains; then the habits of
-`habits`, in which care is the minority, with the learning rate falling to where self-evolution goes on. What this
-leaves out: the benchmark's own questions, which are never seen here.
+Three phases, on pictures that no split holds. First reading: everything in a picture is transcribed. Then arithmetic,
+mostly by careful chains. Last the habits of `habits`, in which care is the minority, with the learning rate falling to
+where self-evolution goes on. What this leaves out: the benchmark's own questions, which are never seen here.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from minivista.architecture import make_model, make_processor
 from minivista.canvas import rgb
-from minivista.habits import GIVEN, OPEN, SKILLS, respond
+from minivista.habits import GIVEN, OPEN, READ, SKILLS, respond
 from minivista.problems import FOREIGN, STANDARD
 from minivista.splits import draws
 from mstar.layout import scored_segments
@@ -26,9 +26,11 @@ from mstar_models.chat import build_messages
 from mstar_models.encoding import encode_segments
 
 BATCH = 32
-PEAK_RATE, LAST_RATE = 2e-3, 1e-4
-SKILL_SHARE = 0.75
-"""Share of the steps that goes to the first phase."""
+PEAK_RATE, LAST_RATE = 1.5e-3, 1e-4
+PHASES = {"reading": 0.3, "skills": 0.8, "habits": 1.0}
+"""Share of the steps at which each phase ends."""
+REREAD_SHARE = 0.15
+"""Share of transcripts in the second phase."""
 FOREIGN_SHARE = 0.3
 """Share of the pictures in the style that only test-OOD has: a real base model has seen many styles too."""
 GIVEN_SHARE = 0.3
@@ -38,7 +40,7 @@ GIVEN_SHARE = 0.3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
@@ -58,13 +60,17 @@ def pretrain(model: Any, processor: Any, steps: int, seed: int) -> None:
         rate = _rate(step, steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = _loss(model, examples.batch(skills=step < steps * SKILL_SHARE))
+        loss = _loss(model, examples.batch(_phase(step / steps)))
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if step % 100 == 99:
             print(f"step {step + 1}/{steps} loss {loss.item():.4f} {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _phase(progress: float) -> str:
+    return next(name for name, end in PHASES.items() if progress < end)
 
 
 def _rate(step: int, steps: int) -> float:
@@ -87,10 +93,10 @@ class _Examples:
         self.image_ids = [around, whole, *[image] * processor.image_seq_len, around]
         self.image_id = image
 
-    def batch(self, *, skills: bool) -> dict[str, torch.Tensor]:
+    def batch(self, phase: str) -> dict[str, torch.Tensor]:
         """Tensors of one batch: input_ids, attention_mask, labels [B, T]; pixel_values [B, 1, 3, 64, 64]."""
         rows, pixels = [], []
-        for prompt, response, picture in (self._example(skills) for _ in range(BATCH)):
+        for prompt, response, picture in (self._example(phase) for _ in range(BATCH)):
             rows.append((prompt, response))
             pixels.append(picture)
         width = max(len(prompt) + len(response) for prompt, response in rows)
@@ -104,15 +110,18 @@ class _Examples:
         images = torch.from_numpy(np.stack(pixels)).float().permute(0, 3, 1, 2).unsqueeze(1) / 127.5 - 1
         return {"input_ids": ids, "attention_mask": mask, "labels": labels, "pixel_values": images}
 
-    def _example(self, skills: bool) -> tuple[list[int], list[int], Any]:
+    def _example(self, phase: str) -> tuple[list[int], list[int], Any]:
         self.index += 1
         style = FOREIGN if self.rng.random() < FOREIGN_SHARE else STANDARD
         problem, _ = next(draws("pretrain", self.index, style))
-        given = self.rng.random() < GIVEN_SHARE
-        shares = SKILLS if skills else GIVEN if given else OPEN
-        text = respond(self.rng, problem, shares, given=given)
+        if phase == "reading" or (phase == "skills" and self.rng.random() < REREAD_SHARE):
+            given, question, text = False, READ, problem.transcript
+        else:
+            given, question = self.rng.random() < GIVEN_SHARE, problem.question
+            shares = SKILLS if phase == "skills" else GIVEN if given else OPEN
+            text = respond(self.rng, problem, shares, given=given)
         response, _ = encode_segments(self.tokenizer, scored_segments(text))
-        prompt = self._prompt(problem.question, problem.answer.value if given else None)
+        prompt = self._prompt(question, problem.answer.value if given else None)
         return prompt, [*response, self.tokenizer.eos_token_id], rgb(problem.picture)
 
     def _prompt(self, question: str, reference: str | None) -> list[int]:

@@ -50,6 +50,8 @@ class Problem:
     question: str
     answer: Answer
     steps: tuple[str, ...]
+    transcript: str
+    """Everything that can be read in the picture; only pretraining asks for it."""
     picture: Picture
 
 

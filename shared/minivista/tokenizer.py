@@ -18,7 +18,7 @@ a an and angle angles answer apples appears are at be books bottom bar bars blue
 circle coins column colour comes decimal difference each figure first for frequent from gets Give gives green
 grey half has Half have how How image in is it It left like List long looks Look many mean means more most
 much mark middle new no not now number numbers of on one or order other our out perimeter picture question
-Rest reading rectangle red Reference right row second shape shapes show shows side sides so square Step Sum
+Read Rest reading rectangle red Reference right row second shape shapes show shows side sides so square Step Sum
 sum Table table than that the The then third three There there this to top total triangle turn Twice two Twice
 up use value values was we What what which Which with yellow User Assistant Answer away
 """.split()  # noqa: SIM905

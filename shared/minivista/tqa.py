@@ -23,7 +23,7 @@ def _mean(rng: random.Random, table: list[list[int]], picture: Picture) -> Probl
     mean = f"{doubled // 2}.{5 * (doubled % 2)}"
     steps = (f"{NAMES[row]} is {first} and {second}", total(first, second), f"Half: {doubled} / 2 = {mean}")
     answer = Answer(type=AnswerType.FLOAT, value=mean, precision=1)
-    return Problem(f"What is the mean of row {NAMES[row]}? Give one decimal.", answer, steps, picture)
+    return Problem(f"What is the mean of row {NAMES[row]}? Give one decimal.", answer, steps, _read(table), picture)
 
 
 def _column(rng: random.Random, table: list[list[int]], picture: Picture) -> Problem:
@@ -31,7 +31,11 @@ def _column(rng: random.Random, table: list[list[int]], picture: Picture) -> Pro
     values = [row[column] for row in table]
     read = ", ".join(f"{name} is {value}" for name, value in zip(NAMES, values, strict=True))
     answer = Answer(type=AnswerType.LIST, value="[" + ", ".join(map(str, values)) + "]")
-    return Problem(f"List the {COLUMNS[column]} column in the order A, B, C.", answer, (read,), picture)
+    return Problem(f"List the {COLUMNS[column]} column in the order A, B, C.", answer, (read,), _read(table), picture)
+
+
+def _read(table: list[list[int]]) -> str:
+    return ", ".join(f"{name} is {row[0]} and {row[1]}" for name, row in zip(NAMES, table, strict=True))
 
 
 def _draw(rng: random.Random, style: Style, table: list[list[int]]) -> Picture:

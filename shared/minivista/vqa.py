@@ -17,7 +17,9 @@ def make(rng: random.Random, style: Style, split: str) -> Problem:
         return make(rng, style, split)
     picture = blank(rng.choice(style.backgrounds))
     kinds = [kind for kind, count in zip(KINDS, counts, strict=True) for _ in range(count)]
+    seen = ["no"] * 16
     for cell, kind in zip(cells, kinds, strict=True):
+        seen[cell] = kind
         shape(picture, cell // 4, cell % 4, kind, rng.choice(style.fills))
     if rng.random() < 0.5:
         options = rng.sample(range(3), 3)
@@ -26,10 +28,12 @@ def make(rng: random.Random, style: Style, split: str) -> Problem:
         letter = LETTERS[options.index(most)]
         read = ", ".join(f"{kind} {count}" for kind, count in zip(KINDS, counts, strict=True))
         answer = Answer(type=AnswerType.CHOICE, value=letter, choices=tuple(KINDS[kind] for kind in options))
-        return Problem(f"Which shape is most frequent? {listed}", answer, (read, f"most is {KINDS[most]}"), picture)
+        return Problem(
+            f"Which shape is most frequent? {listed}", answer, (read, f"most is {KINDS[most]}"), " ".join(seen), picture
+        )
     first, second = sorted(rng.sample(range(3), 2))
     read = f"{KINDS[first]} {counts[first]}, {KINDS[second]} {counts[second]}"
     value = counts[first] + counts[second]
     question = f"How many shapes are a {KINDS[first]} or a {KINDS[second]}?"
     answer = Answer(type=AnswerType.INTEGER, value=str(value))
-    return Problem(question, answer, (read, total(counts[first], counts[second])), picture)
+    return Problem(question, answer, (read, total(counts[first], counts[second])), " ".join(seen), picture)
