@@ -1,0 +1,184 @@
+"""The run's state machine as a table, and the step graph of every arm."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mstar.errors import IllegalTransition
+from mstar.evolution import RunEvent, RunState, due, graph, sweep_precedes, transition
+from mstar.recipes import Recipe, parse_recipe, parse_recipe_yaml
+from mstar.steps import GenerateParams, ScoreParams, SelectParams, StepSpec, TrainParams
+
+R, P, S, F, C = RunState.RUNNING, RunState.PAUSED, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
+NO = None
+TABLE = {
+    # event:                R  P   S   F   C
+    RunEvent.PAUSE: (P, NO, NO, NO, NO),
+    RunEvent.RESUME: (NO, R, NO, R, NO),
+    RunEvent.CANCEL: (C, C, NO, C, NO),
+    RunEvent.EXTEND: (R, P, R, NO, NO),
+    RunEvent.STEPS_DONE: (S, NO, NO, NO, NO),
+    RunEvent.STEP_FAILED: (F, NO, NO, NO, NO),
+}
+RECIPES = Path(__file__).parents[2] / "recipes"
+NAMES = sorted(path.relative_to(RECIPES).with_suffix("").as_posix() for path in RECIPES.rglob("*.yaml"))
+SMALL = {
+    "data.train": 60,
+    "data.validation": 20,
+    "data.test_id": 10,
+    "data.test_ood": 10,
+    "generation.shard_questions": 8,
+    "warmup.questions": 20,
+    "evolution.questions": 20,
+    "exploration.questions": 10,
+}
+
+
+def recipe(name: str) -> Recipe:
+    """A shipped recipe with fewer questions, so that its graph is small."""
+    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+    prm = {} if "prm: null" in text else {"prm.questions": 20}
+    return parse_recipe_yaml(text, SMALL | prm)
+
+
+def by_name(steps: tuple[StepSpec, ...]) -> dict[str, StepSpec]:
+    return {step.name: step for step in steps}
+
+
+def trained(steps: tuple[StepSpec, ...], name: str) -> TrainParams:
+    params = by_name(steps)[name].params
+    assert isinstance(params, TrainParams)
+    return params
+
+
+@pytest.mark.parametrize("event", list(RunEvent))
+@pytest.mark.parametrize("place", range(5))
+def test_every_state_and_event(event: RunEvent, place: int) -> None:
+    state, after = (R, P, S, F, C)[place], TABLE[event][place]
+    if after is None:
+        with pytest.raises(IllegalTransition, match=f"cannot {event.value} a run that is {state.value}"):
+            transition(state, event)
+    else:
+        assert transition(state, event) is after
+
+
+def test_a_refusal_says_what_is_possible() -> None:
+    with pytest.raises(IllegalTransition, match="possible now: cancel, resume"):
+        transition(F, RunEvent.PAUSE)
+    with pytest.raises(IllegalTransition, match="possible now: nothing"):
+        transition(C, RunEvent.RESUME)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_are_named_once_and_need_only_earlier_ones(name: str) -> None:
+    seen: set[str] = set()
+    for step in graph(recipe(name), 4):
+        assert step.name not in seen
+        assert set(step.needs) <= seen
+        assert len(step.needs) == len(set(step.needs))
+        seen.add(step.name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_all_that_a_step_reads_is_needed_by_it(name: str) -> None:
+    for step in graph(recipe(name), 4):
+        values = step.params.model_dump()
+        read = [values[key] for key in ("weights", "prm", "data", "parent", "choose", "previous") if values.get(key)]
+        read += [one for key in ("rows", "scores", "greedy", "sampled") for one in _listed(values.get(key))]
+        assert set(read) <= set(step.needs)
+
+
+def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_longer_run_contains_the_shorter_one_but_for_publish(name: str) -> None:
+    short, long = by_name(graph(recipe(name), 2)), by_name(graph(recipe(name), 5))
+    assert set(short) - set(long) == {"publish/02"}
+    assert all(long[one] == short[one] for one in short if one in long)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_selection_rule_and_scores_follow_the_arm(name: str) -> None:
+    plan = recipe(name)
+    params = by_name(graph(plan, 2))["it02/select"].params
+    assert isinstance(params, SelectParams)
+    assert params.rule == plan.evolution.selection
+    assert len(params.scores) == (len(params.rows) if plan.prm else 0)
+
+
+def test_rest_em_starts_from_the_first_policy_with_a_fresh_optimizer() -> None:
+    train = trained(graph(recipe("arms/rest-em"), 3), "it03/train")
+    assert (train.parent, train.carry_optimizer) == ("warmup/train", False)
+
+
+def test_iterative_rft_starts_from_the_last_policy_with_a_fresh_optimizer() -> None:
+    train = trained(graph(recipe("arms/iterative-rft"), 3), "it03/train")
+    assert (train.parent, train.carry_optimizer) == ("it02/train", False)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("arms/rest-em", "arms/iterative-rft")])
+def test_continuous_arms_carry_policy_and_optimizer(name: str) -> None:
+    steps = graph(recipe(name), 3)
+    assert [(t.parent, t.carry_optimizer) for t in (trained(steps, f"it0{i}/train") for i in (1, 2, 3))] == [
+        ("warmup/train", True),
+        ("it01/train", True),
+        ("it02/train", True),
+    ]
+
+
+def test_a_score_shard_waits_for_its_own_rollout_shard_only() -> None:
+    steps = graph(recipe("minivista"), 1)
+    for step in steps:
+        if isinstance(step.params, ScoreParams):
+            assert set(step.needs) == {"prm/train", step.params.rows}
+
+
+def test_iterations_take_the_next_share_of_the_training_split() -> None:
+    steps = graph(recipe("minivista"), 3)
+    shares: dict[str, list[tuple[int, int]]] = {}
+    for step in steps:
+        if isinstance(step.params, GenerateParams) and step.params.split == "train" and step.name.startswith("it"):
+            shares.setdefault(step.name[:4], []).append((step.params.start, step.params.count))
+    places = {one: [p for start, count in share for p in range(start, start + count)] for one, share in shares.items()}
+    assert places == {"it01": list(range(20)), "it02": list(range(20, 40)), "it03": list(range(40, 60))}
+
+
+def test_sweeps_come_every_second_iteration_and_set_the_temperature() -> None:
+    plan = recipe("minivista")
+    assert [sweep_precedes(plan, i) for i in range(1, 8)] == [False, False, True, False, True, False, True]
+    steps = by_name(graph(plan, 4))
+    chosen = [steps[f"it0{i}/generate/0000"].params for i in (2, 3, 4)]
+    assert [p.choose for p in chosen if isinstance(p, GenerateParams)] == [
+        None,
+        "it03/sweep/choose",
+        "it03/sweep/choose",
+    ]
+
+
+def test_a_run_without_iterations_evaluates_base_and_warmup() -> None:
+    names = by_name(graph(recipe("minivista"), 0))
+    assert "publish/00" in names
+    assert {"eval/base/evaluate", "eval/warmup/evaluate"} <= set(names)
+    assert not any(name.startswith("it") for name in names)
+
+
+def test_a_run_without_warmup_starts_from_the_base() -> None:
+    plan = parse_recipe({"name": "x", "warmup": None})
+    assert trained(graph(plan, 1), "it01/train").parent == "prepare"
+
+
+@given(st.randoms(use_true_random=False), st.sampled_from(NAMES))
+def test_any_order_of_doing_what_is_due_finishes(order: object, name: str) -> None:
+    steps = graph(SMALL_GRAPHS[name], 2)
+    done: set[str] = set()
+    while ready := due(steps, done):
+        assert not {step.name for step in ready} & done
+        done.add(order.choice(ready).name)  # type: ignore[attr-defined]
+    assert done == {step.name for step in steps}
+
+
+SMALL_GRAPHS = {name: recipe(name) for name in NAMES}

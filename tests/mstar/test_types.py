@@ -1,0 +1,33 @@
+"""Shared values: frozen, closed, and the same after JSON."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from example_rows import question, rollout
+from mstar.types import Question, RolloutRow, StepScores
+
+
+def test_values_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        question().text = "another"  # type: ignore[misc]
+
+
+def test_unknown_keys_and_bad_hashes_are_refused() -> None:
+    values = question().model_dump()
+    with pytest.raises(ValidationError, match="difficulty"):
+        Question.model_validate(values | {"difficulty": 3})
+    with pytest.raises(ValidationError, match="image"):
+        Question.model_validate(values | {"image": "http://example.org/a.png"})
+
+
+@given(st.lists(st.tuples(st.booleans(), st.text(max_size=20)), max_size=4))
+def test_rows_survive_json(responses: list[tuple[bool, str]]) -> None:
+    row = rollout([right for right, _ in responses], texts=[text for _, text in responses])
+    assert RolloutRow.model_validate_json(row.model_dump_json()) == row
+
+
+def test_reward_is_the_weakest_step() -> None:
+    assert StepScores(index=0, steps=("a", "b"), scores=(0.9, 0.2)).minimum == 0.2
+    assert StepScores(index=0, steps=(), scores=()).minimum == 0.0
