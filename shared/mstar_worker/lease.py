@@ -14,6 +14,7 @@ from mstar.api.steps import Claim, Commit, Heartbeat, Release
 from mstar.errors import InvalidInput, MstarError, NotFound, StaleEpoch, StepTaken, Unavailable
 from mstar.steps import ArtefactRef, StepResult
 from mstar_worker.client import StepClient
+from mstar_worker.stop import Preempted, StopGuard
 
 log = structlog.get_logger()
 
@@ -23,32 +24,45 @@ Handler = Callable[[Claim, Progress], tuple[ArtefactRef | None, StepResult]]
 
 BEATS_PER_LEASE = 4
 COMMIT_PAUSE = 0.5
+COMMIT_SECONDS = 120.0
+"""How long a finished step is offered to a coordinator that does not answer; the work is worth more than the wait."""
 
 
 def advance(step_id: str, handlers: Mapping[str, Handler], coordinator: StepClient, worker: str) -> None:
-    """Try to do one step; returns quietly when it is taken, done, unknown or not due."""
-    try:
-        claim = coordinator.claim(step_id, worker)
-    except (StepTaken, NotFound, Unavailable) as reason:
-        log.info("step not claimed", step=step_id, reason=reason.detail)
-        return
-    name = claim.step.name
-    log.info("step claimed", run=claim.run_id, step=name, epoch=claim.epoch)
-    with _Lease(claim, coordinator) as lease:
+    """Try to do one step; returns quietly when it is taken, done, unknown or not due.
+
+    Failures go to the coordinator, which decides on another attempt: bad input is final, anything else is not.
+    """
+    with StopGuard() as guard:
         try:
-            artefact, result = handlers[claim.step.params.kind](claim, lease.progress)
-            _commit(claim, coordinator, lease, Commit(epoch=claim.epoch, artefact=artefact, result=result))
-        except StaleEpoch as reason:
-            log.warning("step given up", run=claim.run_id, step=name, reason=reason.detail)
-        except MstarError as error:
-            log.warning("step failed", run=claim.run_id, step=name, code=error.code, detail=error.detail)
-            _release(claim, coordinator, error.detail, error.code, retryable=not isinstance(error, InvalidInput))
-        except (KeyboardInterrupt, SystemExit):
-            _release(claim, coordinator, "worker was told to stop", "preempted", retryable=True, preempted=True)
-            raise
-        except Exception as error:
-            log.exception("step failed unexpectedly", run=claim.run_id, step=name)
-            _release(claim, coordinator, f"{type(error).__name__}: {error}", "internal", retryable=True)
+            claim = coordinator.claim(step_id, worker)
+        except (StepTaken, NotFound, Unavailable) as reason:
+            log.info("step not claimed", step=step_id, reason=reason.detail)
+            return
+        log.info("step claimed", run=claim.run_id, step=claim.step.name, epoch=claim.epoch)
+        with _Lease(claim, coordinator) as lease:
+            _do(claim, handlers[claim.step.params.kind], coordinator, lease, guard)
+
+
+def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease", guard: StopGuard) -> None:
+    context = {"run": claim.run_id, "step": claim.step.name}
+    try:
+        guard.begin()
+        artefact, result = handler(claim, lease.progress)
+        guard.end()
+        _commit(claim, coordinator, lease, Commit(epoch=claim.epoch, artefact=artefact, result=result))
+        log.info("step committed", **context)
+    except StaleEpoch as reason:
+        log.warning("step given up", **context, reason=reason.detail)
+    except Preempted:
+        log.warning("step given back", **context, reason="the worker was told to stop")
+        _release(claim, coordinator, "the worker was told to stop", "preempted", preempted=True)
+    except MstarError as error:
+        log.warning("step failed", **context, code=error.code, detail=error.detail)
+        _release(claim, coordinator, error.detail, error.code, retryable=not isinstance(error, InvalidInput))
+    except Exception as error:
+        log.exception("step failed unexpectedly", **context)
+        _release(claim, coordinator, f"{type(error).__name__}: {error}", "internal")
 
 
 class _Lease:
@@ -60,7 +74,6 @@ class _Lease:
         self._units = (0, 0)
         self._lost: str | None = None
         self._ended = threading.Event()
-        self._renewed = time.monotonic()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def __enter__(self) -> "_Lease":
@@ -87,7 +100,6 @@ class _Lease:
             beat = Heartbeat(epoch=self._claim.epoch, done=done, total=total)
             try:
                 seconds = self._coordinator.heartbeat(self._claim.step_id, beat).lease_seconds
-                self._renewed = time.monotonic()
             except (StaleEpoch, StepTaken, NotFound) as error:
                 self._lost = error.detail
                 return
@@ -97,13 +109,11 @@ class _Lease:
 
 
 def _commit(claim: Claim, coordinator: StepClient, lease: _Lease, commit: Commit) -> None:
-    """Commit until the coordinator answers or says that the lease is lost."""
-    deadline = time.monotonic() + max(120.0, 4 * claim.lease_seconds)
+    """Commit until the coordinator answers or says that the lease is lost. A repeated commit changes nothing there."""
+    deadline = time.monotonic() + max(COMMIT_SECONDS, 4 * claim.lease_seconds)
     while True:
         try:
-            coordinator.commit(claim.step_id, commit)
-            log.info("step committed", run=claim.run_id, step=claim.step.name)
-            return
+            return coordinator.commit(claim.step_id, commit)
         except Unavailable:
             if lease.lost or time.monotonic() > deadline:
                 raise
@@ -111,7 +121,13 @@ def _commit(claim: Claim, coordinator: StepClient, lease: _Lease, commit: Commit
 
 
 def _release(
-    claim: Claim, coordinator: StepClient, error: str, code: str, *, retryable: bool, preempted: bool = False
+    claim: Claim,
+    coordinator: StepClient,
+    error: str,
+    code: str,
+    *,
+    retryable: bool = True,
+    preempted: bool = False,
 ) -> None:
     """Give the step back; if that fails as well, the lease runs out by itself."""
     release = Release(

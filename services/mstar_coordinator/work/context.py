@@ -1,8 +1,8 @@
 """What every step's work may use: artefacts, images, the two model services, and the inputs of its claim."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -42,3 +42,15 @@ def rows_of(context: Context, claim: Claim, steps: Sequence[str], kind: type[Row
     """Rows of several steps, one step after the other in the order given."""
     for step in steps:
         yield from context.store.rows(artefact_of(claim, step), kind)
+
+
+def write_once(
+    context: Context, claim: Claim, kind: type[Row], make: Callable[[], Iterable[Row]], metadata: dict[str, Any]
+) -> tuple[ArtefactRef, list[Row]]:
+    """The step's row artefact and what stands in it.
+
+    An attempt that died between artefact and commit is not repeated: its rows are adopted. Results are counted over the
+    rows returned here, so they describe the artefact whoever wrote it.
+    """
+    ref = context.store.find(claim.output_id) or context.store.write_rows(claim.output_id, make(), metadata)
+    return ref, list(context.store.rows(ref, kind))

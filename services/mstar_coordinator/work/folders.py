@@ -1,34 +1,38 @@
 """A user's data set: one folder per split with `metadata.jsonl` and image files, as the Hub's image folders have it.
 
 Columns: `file_name`, `question`, `answer`; optionally `id`, `group`, `answer_type`, `choices`, `precision`, `unit` and
-`gold_steps`. Paths stay inside the split's folder.
+`gold_steps`. Paths stay inside the split's folder. A choice's answer is its letter or the text of the option.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Question
 from mstar_artefacts.images import ImageStore
 
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
 
 def read_split(folder: Path, split: str, limit: int, images: ImageStore) -> Iterator[Question]:
-    """The first `limit` questions. Raises InvalidDataset naming file and line."""
+    """The first `limit` questions. Raises InvalidDataset naming file and line, also when there are too few."""
     home = (folder / split).resolve()
-    with open(home / "metadata.jsonl", encoding="utf-8") as lines:
-        rows = (pair for pair in enumerate(lines, 1) if pair[1].strip())
-        for place, (number, line) in enumerate(rows):
-            if place == limit:
-                return
-            where = f"{split}/metadata.jsonl line {number}"
-            try:
-                yield _question(json.loads(line), home, split, place, images)
-            except (ValueError, ValidationError, KeyError, TypeError) as error:
-                raise InvalidDataset(f"{where}: {error}", field="data.source") from error
+    try:
+        lines = (home / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidDataset(f"{split}/metadata.jsonl can't be read: {error}", field="data.source") from error
+    rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if len(rows) < limit:
+        detail = f"{split}/metadata.jsonl has {len(rows)} questions, not {limit}: lower data.{split}"
+        raise InvalidDataset(detail, field=f"data.{split}")
+    for place, (number, line) in enumerate(rows[:limit]):
+        try:
+            yield _question(json.loads(line), home, split, place, images)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise InvalidDataset(f"{split}/metadata.jsonl line {number}: {error}", field="data.source") from error
 
 
 def _question(row: dict[str, Any], home: Path, split: str, place: int, images: ImageStore) -> Question:
@@ -49,8 +53,10 @@ def _question(row: dict[str, Any], home: Path, split: str, place: int, images: I
 
 def _answer(row: dict[str, Any]) -> Answer:
     value = str(row["answer"]).strip()
-    choices = tuple(row.get("choices") or ())
+    choices = tuple(str(choice) for choice in row.get("choices") or ())
     kind = AnswerType(row["answer_type"]) if row.get("answer_type") else _guess(value, choices)
+    if kind is AnswerType.CHOICE and value in choices:
+        value = chr(ord("A") + choices.index(value))
     return Answer(type=kind, value=value, choices=choices, precision=row.get("precision"), unit=row.get("unit"))
 
 
@@ -58,6 +64,6 @@ def _guess(value: str, choices: tuple[str, ...]) -> AnswerType:
     """The type of an answer whose row does not name one."""
     if choices:
         return AnswerType.CHOICE
-    if value.removeprefix("-").isdigit():
-        return AnswerType.INTEGER
+    if _NUMBER.fullmatch(value):
+        return AnswerType.FLOAT if "." in value else AnswerType.INTEGER
     return AnswerType.LIST if value.startswith("[") else AnswerType.TEXT

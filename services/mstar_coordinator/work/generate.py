@@ -1,6 +1,7 @@
 """Rollouts: sample a shard's questions from one weight version and check every answer."""
 
 import time
+from collections.abc import Iterator
 
 from mstar.answers import check
 from mstar.api.images import ImageInput
@@ -9,9 +10,9 @@ from mstar.api.steps import Claim
 from mstar.errors import NotFound
 from mstar.recipes import Recipe
 from mstar.seeds import derive, permutation, take
-from mstar.steps import ChooseResult, GenerateParams, GenerateResult
+from mstar.steps import ArtefactRef, ChooseResult, GenerateParams, GenerateResult
 from mstar.types import CheckedResponse, Question, Response, RolloutRow, Verdict
-from mstar_coordinator.work.context import Context, Done, artefact_of
+from mstar_coordinator.work.context import Context, Done, artefact_of, write_once
 from mstar_coordinator.work.prepare import questions
 from mstar_worker.lease import Progress
 
@@ -24,32 +25,20 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     params = claim.step.params
     assert isinstance(params, GenerateParams)
     weights = artefact_of(claim, params.weights)
-    asked = _questions(claim, params, context)
-    plan = [(question, n, temperature) for question in asked for n, temperature in _draws(claim, params)]
-    prompts = tuple(_prompt(claim.recipe, params, question, n, t) for question, n, t in plan)
-    generation = claim.recipe.generation
-    request = RolloutRequest(prompts=prompts, max_tokens=generation.max_tokens, top_p=generation.top_p)
-    progress(0, len(asked))
-    reply = context.policy.rollouts(request, weights)
-    progress(len(asked), len(asked))
-    rows = [
-        RolloutRow(
-            question=question,
-            temperature=temperature,
-            weight_version=reply.weight_version,
-            responses=checked(question, samples),
-        )
-        for (question, _, temperature), samples in zip(plan, reply.samples, strict=True)
-    ]
-    result = GenerateResult(
-        questions=len(asked),
-        responses=sum(len(row.responses) for row in rows),
-        correct=sum(response.verdict.correct for row in rows for response in row.responses),
-        tokens=reply.usage.completion_tokens,
-        weight_version=reply.weight_version,
+
+    def make() -> Iterator[RolloutRow]:
+        return _sampled(claim, params, weights, context, progress)
+
+    ref, rows = write_once(context, claim, RolloutRow, make, {"weight_version": weights.version})
+    responses = [response for row in rows for response in row.responses]
+    return ref, GenerateResult(
+        questions=params.count,
+        responses=len(responses),
+        correct=sum(response.verdict.correct for response in responses),
+        tokens=sum(len(response.response.token_ids) for response in responses),
+        weight_version=weights.version,
         seconds=time.monotonic() - began,
     )
-    return context.store.write_rows(claim.output_id, rows, {"weight_version": reply.weight_version}), result
 
 
 def checked(question: Question, samples: tuple[Response, ...]) -> tuple[CheckedResponse, ...]:
@@ -62,6 +51,31 @@ def checked(question: Question, samples: tuple[Response, ...]) -> tuple[CheckedR
         )
         for index, sample in enumerate(samples)
     )
+
+
+def _sampled(
+    claim: Claim, params: GenerateParams, weights: ArtefactRef, context: Context, progress: Progress
+) -> Iterator[RolloutRow]:
+    """One request for the whole shard: the engine decides how to batch it."""
+    draws = _draws(claim, params)
+    plan = [(question, n, t) for question in _questions(claim, params, context) for n, t in draws]
+    generation = claim.recipe.generation
+    request = RolloutRequest(
+        prompts=tuple(_prompt(claim.recipe, params, question, n, t) for question, n, t in plan),
+        max_tokens=generation.max_tokens,
+        top_p=generation.top_p,
+    )
+    progress(0, params.count)
+    reply = context.policy.rollouts(request, weights)
+    for place, ((question, _, temperature), samples) in enumerate(zip(plan, reply.samples, strict=True)):
+        progress(place // len(draws), params.count)
+        yield RolloutRow(
+            question=question,
+            temperature=temperature,
+            weight_version=reply.weight_version,
+            responses=checked(question, samples),
+        )
+    progress(params.count, params.count)
 
 
 def _questions(claim: Claim, params: GenerateParams, context: Context) -> tuple[Question, ...]:

@@ -5,6 +5,7 @@ of a question share are completed once.
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mstar.answers import check
@@ -13,10 +14,13 @@ from mstar.api.policy import Prompt, RolloutRequest
 from mstar.api.steps import Claim
 from mstar.layout import STEP_SEPARATOR, join_segments, merge_segments, scored_segments
 from mstar.seeds import derive
-from mstar.steps import LabelParams, LabelResult
+from mstar.steps import ArtefactRef, LabelParams, LabelResult
 from mstar.types import CheckedResponse, FinishReason, Question, Response, RolloutRow, StepLabelRow
-from mstar_coordinator.work.context import Context, Done, artefact_of, rows_of
+from mstar_coordinator.work.context import Context, Done, artefact_of, rows_of, write_once
 from mstar_worker.lease import Progress
+
+PREFIXES_PER_REQUEST = 512
+"""Bounds the size of a reply, and the work that is lost with a lease."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +44,42 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     weights = artefact_of(claim, params.weights)
     solutions = _solutions(list(rows_of(context, claim, (params.rows,), RolloutRow)), params.max_steps)
     wanted = {prefix: solution.row.question for solution in solutions for prefix in solution.prefixes}
-    successes: dict[tuple[str, str], int] = {}
-    if wanted:
-        prompts = tuple(_prompt(claim, params, question, text) for (_, text), question in wanted.items())
-        request = RolloutRequest(prompts=prompts, max_tokens=claim.recipe.generation.max_tokens)
-        progress(0, len(prompts))
-        reply = context.policy.rollouts(request, weights)
-        progress(len(prompts), len(prompts))
-        for ((key, text), question), samples in zip(wanted.items(), reply.samples, strict=True):
-            successes[key, text] = sum(_reaches(question, text, sample) for sample in samples)
-    rows = [_labelled(solution, successes, params.completions, weights.version) for solution in solutions]
-    result = LabelResult(
+
+    def make() -> Iterator[StepLabelRow]:
+        successes = _successes(claim, params, weights, wanted, context, progress)
+        return (_labelled(solution, successes, params.completions, weights.version) for solution in solutions)
+
+    ref, rows = write_once(context, claim, StepLabelRow, make, {"weight_version": weights.version})
+    return ref, LabelResult(
         solutions=len(rows),
         prefixes=len(wanted),
         completions=len(wanted) * params.completions,
         seconds=time.monotonic() - began,
     )
-    return context.store.write_rows(claim.output_id, rows, {"weight_version": weights.version}), result
+
+
+def _successes(
+    claim: Claim,
+    params: LabelParams,
+    weights: ArtefactRef,
+    wanted: dict[tuple[str, str], Question],
+    context: Context,
+    progress: Progress,
+) -> dict[tuple[str, str], int]:
+    """How many completions of each prefix reach the reference answer."""
+    found: dict[tuple[str, str], int] = {}
+    prefixes = list(wanted.items())
+    generation = claim.recipe.generation
+    for start in range(0, len(prefixes), PREFIXES_PER_REQUEST):
+        progress(start, len(prefixes))
+        part = prefixes[start : start + PREFIXES_PER_REQUEST]
+        prompts = tuple(_prompt(claim, params, question, text) for (_, text), question in part)
+        request = RolloutRequest(prompts=prompts, max_tokens=generation.max_tokens, top_p=generation.top_p)
+        reply = context.policy.rollouts(request, weights)
+        for (key, question), samples in zip(part, reply.samples, strict=True):
+            found[key] = sum(_reaches(question, key[1], sample) for sample in samples)
+    progress(len(prefixes), len(prefixes))
+    return found
 
 
 def _solutions(rows: list[RolloutRow], max_steps: int) -> list[_Solution]:

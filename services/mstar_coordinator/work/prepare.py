@@ -1,7 +1,6 @@
 """The first step: questions of every split and the base model become one artefact, images go to the image store."""
 
 import gzip
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -22,6 +21,9 @@ from mstar_coordinator.work.folders import read_split
 from mstar_worker.lease import Progress
 
 BUILTIN = "builtin:minivista"
+CODE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".py")
+"""Pickles and modules: loading them would run what is inside."""
+PROGRESS_EVERY = 50
 
 
 def run(claim: Claim, progress: Progress, context: Context) -> Done:
@@ -39,7 +41,7 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
                 for question in _questions(data, split, count, context.images):
                     out.write(question.model_dump_json().encode() + b"\n")
                     done += 1
-                    if done % 50 == 0:
+                    if done % PROGRESS_EVERY == 0:
                         progress(done, total)
         _copy_model(claim.recipe.model.base, folder / "model")
 
@@ -59,18 +61,14 @@ def _questions(data: DataRecipe, split: str, count: int, images: ImageStore) -> 
 
 
 def _copy_model(base: str, target: Path) -> None:
-    """Hard links where the file system allows them: base weights may be large."""
+    """Copies, since a link would change with its source. Nothing that could hold code is taken along."""
     source = minivista.MODEL_FOLDER if base == BUILTIN else Path(base)
     if not any(source.glob("*.safetensors")):
         raise InvalidInput(f"model folder {base} holds no safetensors file", field="model.base")
     target.mkdir()
     for path in sorted(source.iterdir()):
-        if not path.is_file() or path.suffix in (".bin", ".pt", ".pth", ".pkl", ".py"):
-            continue
-        try:
-            os.link(path, target / path.name)
-        except OSError:
-            shutil.copy2(path, target / path.name)
+        if path.is_file() and path.suffix not in CODE_SUFFIXES:
+            shutil.copyfile(path, target / path.name)
 
 
 @lru_cache(maxsize=8)

@@ -1,19 +1,35 @@
-"""Step scores for the responses of one rollout shard."""
+"""Step scores for the responses of one rollout shard.
+
+Exact savings: rows of one question (a sweep has one for each temperature) are asked about together, so that the PRM
+computes image and question once, and equal texts are scored once.
+"""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
 
 from mstar.api.images import ImageInput
-from mstar.api.prm import Candidate, ScoreRequest
+from mstar.api.prm import Candidate, ScoredStep, ScoreRequest
 from mstar.api.steps import Claim
 from mstar.steps import ArtefactRef, ScoreParams, ScoreResult
-from mstar.types import CheckedResponse, RolloutRow, ScoreRow, StepScores
-from mstar_coordinator.work.context import Context, Done, artefact_of, rows_of
+from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
+from mstar_coordinator.work.context import Context, Done, artefact_of, rows_of, write_once
 from mstar_worker.lease import Progress
 
 IN_FLIGHT = 16
-"""Questions that the PRM holds at once, so that it can batch them."""
+"""Requests that the PRM holds at once, so that it can batch them."""
+TEXTS_PER_REQUEST = 256
+"""The most that the score route takes."""
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """Distinct texts of one question."""
+
+    question: Question
+    texts: tuple[str, ...]
 
 
 def run(claim: Claim, progress: Progress, context: Context) -> Done:
@@ -23,62 +39,74 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     assert isinstance(params, ScoreParams)
     prm = artefact_of(claim, params.prm)
     rows = list(rows_of(context, claim, (params.rows,), RolloutRow))
-    wanted = [_wanted(row, params.only_correct) for row in rows]
-    scored: list[ScoreRow] = []
-    with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        for row in _scored(pool, context, prm, rows, wanted):
-            scored.append(row)
-            progress(len(scored), len(rows))
-    result = ScoreResult(
+
+    def make() -> Iterator[ScoreRow]:
+        found = _scored(context, prm, _asks(rows, params.only_correct), progress)
+        return (_row(row, found, params.only_correct, prm.version) for row in rows)
+
+    ref, scores = write_once(context, claim, ScoreRow, make, {"prm_version": prm.version})
+    return ref, ScoreResult(
         responses=sum(len(row.responses) for row in rows),
-        scored=sum(map(len, wanted)),
+        scored=sum(len(score.responses) for score in scores),
         prm_version=prm.version,
         seconds=time.monotonic() - began,
     )
-    return context.store.write_rows(claim.output_id, scored, {"prm_version": prm.version}), result
 
 
 def _wanted(row: RolloutRow, only_correct: bool) -> list[CheckedResponse]:
-    """An empty response has no step and scores 0 without being asked about."""
-    return [r for r in row.responses if r.response.text.strip() and (r.verdict.correct or not only_correct)]
+    return [response for response in row.responses if response.verdict.correct or not only_correct]
+
+
+def _asks(rows: Sequence[RolloutRow], only_correct: bool) -> list[_Ask]:
+    """Requests to send. A blank response has no step, and a question with nothing to score is not asked about."""
+    asks = []
+    for _, group in groupby(rows, key=lambda row: row.question.id):
+        own = list(group)
+        texts = [response.response.text for row in own for response in _wanted(row, only_correct)]
+        distinct = tuple(dict.fromkeys(text for text in texts if text.strip()))
+        for start in range(0, len(distinct), TEXTS_PER_REQUEST):
+            asks.append(_Ask(own[0].question, distinct[start : start + TEXTS_PER_REQUEST]))
+    return asks
 
 
 def _scored(
-    pool: ThreadPoolExecutor,
-    context: Context,
-    prm: ArtefactRef,
-    rows: list[RolloutRow],
-    wanted: list[list[CheckedResponse]],
-) -> Iterator[ScoreRow]:
-    def ask(pair: tuple[RolloutRow, list[CheckedResponse]]) -> ScoreRow:
-        row, responses = pair
-        scores = _ask(context, prm, row, responses) if responses else ()
-        asked = {response.index for response in responses}
-        empty = tuple(
-            StepScores(index=r.index, steps=(), scores=())
-            for r in row.responses
-            if r.index not in asked and not r.response.text.strip()
-        )
-        ordered = tuple(sorted((*scores, *empty), key=lambda score: score.index))
-        return ScoreRow(question_id=row.question.id, prm_version=prm.version, responses=ordered)
-
-    return pool.map(ask, zip(rows, wanted, strict=True))
+    context: Context, prm: ArtefactRef, asks: Sequence[_Ask], progress: Progress
+) -> dict[tuple[str, str], tuple[ScoredStep, ...]]:
+    """Steps with their scores, by question id and text."""
+    found: dict[tuple[str, str], tuple[ScoredStep, ...]] = {}
+    pool = ThreadPoolExecutor(IN_FLIGHT)
+    try:
+        for done, (ask, steps) in enumerate(zip(asks, pool.map(lambda a: _send(context, prm, a), asks), strict=True)):
+            progress(done, len(asks))
+            found |= {(ask.question.id, text): own for text, own in zip(ask.texts, steps, strict=True)}
+        progress(len(asks), len(asks))
+    finally:
+        # A lost lease or a stop signal must not wait for requests that nobody needs any more.
+        pool.shutdown(wait=False, cancel_futures=True)
+    return found
 
 
-def _ask(
-    context: Context, prm: ArtefactRef, row: RolloutRow, responses: list[CheckedResponse]
-) -> tuple[StepScores, ...]:
+def _send(context: Context, prm: ArtefactRef, ask: _Ask) -> list[tuple[ScoredStep, ...]]:
     request = ScoreRequest(
-        question=row.question.text,
-        image=ImageInput(sha256=row.question.image),
-        responses=tuple(Candidate(text=response.response.text) for response in responses),
+        question=ask.question.text,
+        image=ImageInput(sha256=ask.question.image),
+        responses=tuple(Candidate(text=text) for text in ask.texts),
     )
-    reply = context.prm.score(request, prm)
-    return tuple(
-        StepScores(
-            index=response.index,
-            steps=tuple(step.text for step in result.steps),
-            scores=tuple(step.score for step in result.steps),
-        )
-        for response, result in zip(responses, reply.results, strict=True)
+    return [result.steps for result in context.prm.score(request, prm).results]
+
+
+def _row(
+    row: RolloutRow, found: dict[tuple[str, str], tuple[ScoredStep, ...]], only_correct: bool, version: str
+) -> ScoreRow:
+    return ScoreRow(
+        question_id=row.question.id,
+        prm_version=version,
+        responses=tuple(
+            _step_scores(response.index, found.get((row.question.id, response.response.text), ()))
+            for response in _wanted(row, only_correct)
+        ),
     )
+
+
+def _step_scores(index: int, steps: tuple[ScoredStep, ...]) -> StepScores:
+    return StepScores(index=index, steps=tuple(step.text for step in steps), scores=tuple(step.score for step in steps))

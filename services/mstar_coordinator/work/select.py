@@ -1,7 +1,6 @@
 """Selection: H over the correct responses of an iteration, in an order fixed by question and place."""
 
 from mstar.api.steps import Claim
-from mstar.metrics import mean
 from mstar.selection import select, soundness
 from mstar.steps import SelectParams, SelectResult
 from mstar.types import RolloutRow, ScoreRow
@@ -29,7 +28,7 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
         responses=sum(len(row.responses) for row in rows),
         correct=sum(correct),
         kept=sum(map(len, kept)),
-        temperature=mean([row.temperature for row in rows]),
+        temperature=rows[0].temperature,
         weight_version=rows[0].weight_version,
         solved_questions=sum(count > 0 for count in correct),
         sound_among_kept=sound_kept,

@@ -1,0 +1,35 @@
+"""Settings that every worker has, read from environment variables only. A worker subclasses them with its prefix."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class WorkerSettings(BaseSettings):
+    """Base of a worker's settings. A variable with the worker's prefix that no field has is an error."""
+
+    # The input of a failed validation may hold the key, so messages never show it.
+    model_config = SettingsConfigDict(
+        env_prefix="MSTAR_WORKER_", frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    broker_url: SecretStr
+    """Redis or Valkey that carries the hints; `redis+socket:///path?virtual_host=0` for a unix socket."""
+    coordinator_url: str = "http://127.0.0.1:8400"
+    """Where steps are claimed and committed."""
+    home: Path = Path("runs")
+    """Root of artefacts and images, shared with all services."""
+    api_key: SecretStr | None = None
+    """Bearer key of the services."""
+
+    @model_validator(mode="after")
+    def _no_unknown_variable(self) -> Self:
+        prefix = str(type(self).model_config["env_prefix"])
+        known = {prefix + name.upper() for name in type(self).model_fields}
+        unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
+        if unknown:
+            raise ValueError(f"unknown setting {unknown[0]}: remove it, or use one of {', '.join(sorted(known))}")
+        return self
