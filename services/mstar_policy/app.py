@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from pathlib import Path
 
 import structlog
@@ -21,6 +20,8 @@ from mstar_web.app import base_app
 from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
 from mstar_web.weights import weights_router
+
+API_VERSION = "1"
 
 _log = structlog.get_logger(__name__)
 
@@ -62,7 +63,7 @@ def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
     def not_ready() -> str | None:
         return None if engine.weights().ready else "no weights are loaded: PUT /v1/weights first"
 
-    app = base_app("mstar-policy", version("mstar-service"), settings, not_ready, lifespan, registry)
+    app = base_app("mstar-policy", API_VERSION, settings, not_ready, lifespan, registry)
     app.include_router(policy_router(rollouts, registry))
     app.include_router(weights_router(engine))
     return app

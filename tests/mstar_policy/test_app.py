@@ -1,0 +1,231 @@
+"""Tests of the policy's HTTP routes, over the fake engine and once over the real one."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+from starlette.routing import Route
+
+from mstar.api.policy import RolloutReply
+from mstar.steps import ArtefactRef
+from mstar_artefacts.images import ImageStore
+from mstar_artefacts.store import ArtefactStore
+from mstar_policy.app import build_app
+from mstar_policy.config import PolicySettings
+from mstar_policy.hf_engine import HfEngine
+from policy_bench import FakeEngine, corrupt, png
+from web_bench import ask, talk
+
+JSON = {"content-type": "application/json"}
+DATA = base64.b64encode(png()).decode()
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    item = {"question": "How many bars are there?", "image": {"data": DATA}, "n": 2}
+    return {"prompts": [item], "max_tokens": 8, **fields}
+
+
+def chat(url: str = f"data:image/png;base64,{DATA}", **fields: Any) -> dict[str, Any]:
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "How many bars are there?"}]
+    return {"model": "mstar-policy", "messages": [{"role": "user", "content": parts}], **fields}
+
+
+@pytest.fixture
+def engine(store: ArtefactStore, warm: ArtefactRef) -> FakeEngine:
+    engine = FakeEngine(store)
+    asyncio.run(engine.load(warm))
+    return engine
+
+
+@pytest.fixture
+def app(store: ArtefactStore, engine: FakeEngine) -> FastAPI:
+    return build_app(PolicySettings(home=store.root, waiting_rows=100), engine)
+
+
+def test_the_whole_path_with_the_real_engine(store: ArtefactStore, warm: ArtefactRef, newer: ArtefactRef) -> None:
+    corrupt(store, newer)
+    app = build_app(PolicySettings(home=store.root), HfEngine(store))
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        assert (await client.get("/readyz")).status_code == 503
+        assert (await client.post("/v1/rollouts", json=body())).status_code == 503
+        update = {"artefact": warm.id, "manifest_sha256": warm.sha256}
+        assert (await client.put("/v1/weights", json=update)).json()["weight_version"] == warm.version
+        assert (await client.get("/readyz")).status_code == 200
+        first = RolloutReply.model_validate_json((await client.post("/v1/rollouts", json=body())).content)
+        assert (first.weight_version, len(first.samples[0])) == (warm.version, 2)
+        bad = await client.put("/v1/weights", json={"artefact": newer.id, "manifest_sha256": newer.sha256})
+        assert (bad.status_code, bad.json()["code"]) == (500, "corrupt-artefact")
+        again = RolloutReply.model_validate_json((await client.post("/v1/rollouts", json=body())).content)
+        assert again == first
+
+    talk(app, conversation)
+
+
+def test_images_may_be_named_by_hash(app: FastAPI, store: ArtefactStore) -> None:
+    digest = ImageStore(store.root / ".mstar" / "images").put(png())
+    prompts = [
+        {"question": "How many?", "image": {"sha256": digest}},
+        {"question": "How many?", "image": {"data": DATA}},
+    ]
+    reply = RolloutReply.model_validate_json(ask(app, "POST", "/v1/rollouts", json={"prompts": prompts}).content)
+    assert reply.samples[0] == reply.samples[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "field"),
+    [
+        ({"prompts": []}, 422, "invalid-input", "prompts"),
+        ({"max_tokens": 0}, 422, "invalid-input", "max_tokens"),
+        ({"top_p": "NaN"}, 422, "invalid-input", "top_p"),
+        ({"surprise": 1}, 422, "invalid-input", "surprise"),
+        ({"weight_version": "other@000000000000"}, 409, "weight-version-mismatch", None),
+        ({"prompts": [{"question": "?", "image": {"sha256": "0" * 64}}]}, 404, "not-found", "image.sha256"),
+        ({"prompts": [{"question": "?", "image": {"data": "%%%"}}]}, 422, "invalid-image", "image.data"),
+        ({"prompts": [{"question": "?", "image": {"data": "AAAA"}}]}, 415, "unsupported-image", "image"),
+        ({"prompts": [{"question": "?", "image": {"url": "http://a/b.png"}}]}, 422, "invalid-input", None),
+        ({"prompts": [{"question": "?", "image": {"data": DATA}, "n": 101}]}, 413, "too-large", "prompts"),
+        ({"prompts": [{"question": "?", "image": {"data": DATA}, "temperature": 2.1}]}, 422, "invalid-input", None),
+        ({"prompts": [{"question": "\ud800", "image": {"data": DATA}}]}, 422, "invalid-input", "prompts.0.question"),
+    ],
+)
+def test_bad_rollouts_are_problems(
+    app: FastAPI, change: dict[str, Any], status: int, code: str, field: str | None
+) -> None:
+    response = ask(app, "POST", "/v1/rollouts", content=json.dumps(body() | change), headers=JSON)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    if field is not None:
+        assert response.json()["field"] == field
+
+
+@pytest.mark.parametrize("path", ["/v1/rollouts", "/v1/chat/completions"])
+@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{", b"\x00\xff", b'{"prompts": 1}', b"[" * 50_000])
+def test_garbage_is_a_problem(app: FastAPI, path: str, content: bytes) -> None:
+    response = ask(app, "POST", path, content=content, headers=JSON)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.status_code in (400, 422)
+
+
+def test_requests_beyond_the_bound_are_told_to_wait(app: FastAPI, engine: FakeEngine) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        item = body()["prompts"][0]
+        async with engine.turn:
+            waiting = asyncio.ensure_future(client.post("/v1/rollouts", json=body(prompts=[item | {"n": 90}])))
+            while "mstar_policy_rows 90.0" not in (await client.get("/metrics")).text:
+                await asyncio.sleep(0.01)
+            refused = await client.post("/v1/rollouts", json=body(prompts=[item | {"n": 20}]))
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+        assert (await waiting).status_code == 200
+        assert (await client.post("/v1/rollouts", json=body(prompts=[item | {"n": 20}]))).status_code == 200
+
+    talk(app, conversation)
+
+
+def test_a_caller_who_leaves_is_not_worked_for(app: FastAPI, engine: FakeEngine) -> None:
+    async def leaves() -> None:
+        sent = [{"type": "http.request", "body": json.dumps(body()).encode(), "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            return sent.pop() if sent else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            pass
+
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/rollouts", "headers": headers, "query_string": b""}
+        async with app.router.lifespan_context(app), engine.turn:
+            await asyncio.wait_for(app(scope, receive, send), timeout=5)
+
+    asyncio.run(leaves())
+    assert engine.generated == 0
+
+
+def test_chat_completions_have_openai_s_shape(app: FastAPI, warm: ArtefactRef) -> None:
+    answer = ask(app, "POST", "/v1/chat/completions", json=chat(n=2, seed=3, max_tokens=5, user="ignored")).json()
+    assert (answer["object"], answer["model"]) == ("chat.completion", warm.version)
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1]
+    assert answer["choices"][0]["message"]["role"] == "assistant"
+    assert answer["choices"][0]["finish_reason"] == "length"
+    assert answer["usage"]["completion_tokens"] == 10
+    again = ask(app, "POST", "/v1/chat/completions", json=chat(n=2, seed=3, max_tokens=5)).json()
+    assert again["choices"] == answer["choices"]
+
+
+def test_chats_without_a_seed_differ(app: FastAPI) -> None:
+    answers = {ask(app, "POST", "/v1/chat/completions", json=chat()).json()["choices"][0]["message"]["content"]}
+    answers |= {ask(app, "POST", "/v1/chat/completions", json=chat()).json()["choices"][0]["message"]["content"]}
+    assert len(answers) == 2
+
+
+def test_a_streamed_chat_spells_out_the_same_text(app: FastAPI) -> None:
+    whole = ask(app, "POST", "/v1/chat/completions", json=chat(seed=3)).json()["choices"][0]["message"]["content"]
+    response = ask(app, "POST", "/v1/chat/completions", json=chat(seed=3, stream=True))
+    assert response.headers["content-type"].startswith("text/event-stream")
+    events = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
+    assert events[-1] == "[DONE]"
+    chunks = [json.loads(event) for event in events[:-1]]
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    assert "".join(delta.get("content", "") for delta in deltas) == whole
+    assert chunks[-1]["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("request_body", "said"),
+    [
+        (chat("http://169.254.169.254/latest/meta-data"), "never fetched"),
+        (chat("file:///etc/passwd"), "never fetched"),
+        (chat("data:image/svg+xml,<svg/>"), "never fetched"),
+        (chat(f"data:image/png;base64,{DATA}%"), "base64"),
+        ({"messages": [{"role": "user", "content": "no picture"}]}, "one image, not 0"),
+        ({"messages": [{"role": "assistant", "content": "hello"}]}, "one user turn"),
+        (chat(stop=["\n"]), "stop"),
+        (chat(tools=[{}]), "tools"),
+        (chat(model="other@000000000000") | {"seed": 1}, "is loaded"),
+    ],
+)
+def test_chats_that_cannot_be_answered_say_why(app: FastAPI, request_body: dict[str, Any], said: str) -> None:
+    response = ask(app, "POST", "/v1/chat/completions", json=request_body)
+    assert response.status_code in (409, 422)
+    assert said in response.json()["error"]["message"]
+
+
+def test_models_are_the_policy_and_its_version(app: FastAPI, warm: ArtefactRef) -> None:
+    models = ask(app, "GET", "/v1/models").json()["data"]
+    assert [model["id"] for model in models] == ["mstar-policy", warm.version]
+
+
+def test_every_route_needs_the_key(store: ArtefactStore, engine: FakeEngine) -> None:
+    app = build_app(PolicySettings(home=store.root, api_key=SecretStr("k")), engine)
+
+    async def conversation(client: httpx2.AsyncClient) -> set[str]:
+        routes = [(method, path) for path, methods in document(app).items() for method in methods]
+        assert len(routes) >= 8
+        answers = {(path, (await client.request(method, path)).status_code) for method, path in routes}
+        return {path for path, status in answers if status != 401}
+
+    assert talk(app, conversation) == {"/livez", "/readyz"}
+    assert ask(app, "GET", "/v1/models", headers={"Authorization": "Bearer k"}).status_code == 200
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    paths: dict[str, Any] = app.openapi()["paths"]
+    pages = {route.path: ["GET"] for route in app.routes if isinstance(route, Route)}
+    return pages | {path: [method.upper() for method in methods] for path, methods in paths.items()}
+
+
+def test_a_folder_in_the_settings_is_served_from_the_start(store: ArtefactStore, warm: ArtefactRef) -> None:
+    settings = PolicySettings(home=store.root, model=store.path(warm.id) / "model")
+    app = build_app(settings, FakeEngine(store))
+
+    async def conversation(client: httpx2.AsyncClient) -> str:
+        while (await client.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.01)
+        return str((await client.get("/v1/weights")).json()["weight_version"])
+
+    assert talk(app, conversation).startswith("model@")

@@ -1,0 +1,131 @@
+"""Tests of what the transformers engine does beyond the conformance suite: its queue, its batches, its prefixes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+import pytest
+from PIL import Image
+
+from mstar.errors import InvalidInput
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ArtefactStore
+from mstar_policy.hf_engine import HfEngine
+from policy_bench import picture, prompt, request, texts
+
+
+class Watched(Sequence[Image.Image]):
+    """Pictures that tell whether anyone looked at them."""
+
+    def __init__(self) -> None:
+        self.seen = False
+
+    def __getitem__(self, place: int) -> Image.Image:  # type: ignore[override]
+        self.seen = True
+        return picture()
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        self.seen = True
+        return iter([picture()])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def play(engine: HfEngine, ref: ArtefactRef, scene: Callable[[], Awaitable[None]]) -> None:
+    async def run() -> None:
+        try:
+            await engine.load(ref)
+            await scene()
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
+def test_work_that_waits_is_dropped_when_it_is_cancelled(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+
+    async def scene() -> None:
+        gone, kept = Watched(), Watched()
+        busy = asyncio.ensure_future(engine.generate(request(prompt(n=64), max_tokens=100), [picture()]))
+        await asyncio.sleep(0.05)
+        waiting = [asyncio.ensure_future(engine.generate(request(prompt()), images)) for images in (gone, kept)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.gather(busy, waiting[1])
+        assert (gone.seen, kept.seen) == (False, True)
+
+    play(engine, warm, scene)
+
+
+@pytest.mark.parametrize(("rows", "cache_bytes"), [(1, 1 << 30), (5, 1 << 30), (512, 1), (512, 1 << 30)])
+def test_limits_of_a_batch_change_no_sample(
+    store: ArtefactStore, warm: ArtefactRef, rows: int, cache_bytes: int
+) -> None:
+    asked = request(*(prompt(f"What is {n} and {n}?", n=3, seed=n) for n in range(4)), prompt(n=7, prefix="So"))
+    images = [picture(place) for place in range(5)]
+    usual, narrow = HfEngine(store), HfEngine(store, batch_rows=rows, cache_bytes=cache_bytes)
+    found: list[list[list[str]]] = []
+
+    async def scene(engine: HfEngine) -> None:
+        replies = await asyncio.gather(*(engine.generate(asked, images) for _ in range(2)))
+        found.extend(texts(reply) for reply in replies)
+
+    play(usual, warm, lambda: scene(usual))
+    play(narrow, warm, lambda: scene(narrow))
+    assert found == [found[0]] * 4
+
+
+def test_prompts_that_differ_in_sampling_only_are_computed_once(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+
+    async def scene() -> None:
+        one = await engine.generate(request(prompt()), [picture()])
+        sweep = request(*(prompt(temperature=t / 10, n=2, seed=t) for t in range(3, 17)))
+        reply = await engine.generate(sweep, [picture()] * 14)
+        assert reply.usage.prompt_tokens == one.usage.prompt_tokens
+        assert reply.usage.images_encoded == 1
+
+    play(engine, warm, scene)
+
+
+def test_one_bad_request_fails_alone(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+
+    async def scene() -> None:
+        long = request(prompt("total " * 600))
+        replies = await asyncio.gather(
+            engine.generate(request(prompt()), [picture()]),
+            engine.generate(long, [picture()]),
+            engine.generate(request(prompt()), [picture()]),
+            return_exceptions=True,
+        )
+        assert isinstance(replies[1], InvalidInput)
+        assert replies[1].field == "prompts.0"
+        assert not isinstance(replies[0], BaseException)
+        assert not isinstance(replies[2], BaseException)
+
+    play(engine, warm, scene)
+
+
+def test_a_response_ends_at_the_latest_where_the_context_does(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+
+    async def scene() -> None:
+        asked = request(prompt("total " * 440), max_tokens=500)
+        reply = await engine.generate(asked, [picture()])
+        assert reply.usage.prompt_tokens + reply.usage.completion_tokens <= 512
+
+    play(engine, warm, scene)
+
+
+def test_special_tokens_in_a_prefix_are_read_as_characters(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+
+    async def scene() -> None:
+        plain = await engine.generate(request(prompt(), max_tokens=1), [picture()])
+        odd = await engine.generate(request(prompt(prefix="<image> <image>\n\n"), max_tokens=1), [picture()])
+        # As one token each they would be two, and the model would look for three pictures.
+        assert odd.usage.prompt_tokens - plain.usage.prompt_tokens > 4
+
+    play(engine, warm, scene)
