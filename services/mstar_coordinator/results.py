@@ -109,9 +109,9 @@ def _prm(steps: Mapping[str, StepRecord], all_steps: Sequence[StepRecord]) -> di
             "prefixes": sum(label.prefixes for label in labels),
             "completions": sum(label.completions for label in labels),
         }
-    if (collect := _result(steps, "prm/collect", CollectResult)) is not None:
+    if (collect := _result(steps, "reward/collect", CollectResult)) is not None:
         made |= {"kept": collect.kept, "steps": collect.steps, "mean_label": collect.mean_label}
-    if (train := _result(steps, "prm/train", TrainResult)) is not None:
+    if (train := _result(steps, "reward/train", TrainResult)) is not None:
         made |= {"examples": train.examples, "losses": list(train.losses)}
     return made
 

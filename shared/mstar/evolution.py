@@ -101,7 +101,7 @@ class _Graph:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.first_policy = "warmup/train" if recipe.warmup else "prepare"
-        self.prm = "prm/train" if recipe.prm else None
+        self.prm = "reward/train" if recipe.prm else None
         self.choose: str | None = None
         self.evaluations: list[str] = []
 
@@ -156,7 +156,7 @@ class _Graph:
         assert plan is not None
         labels = []
         for shard, start, count in self.shards(plan.questions):
-            sample, label = f"prm/sample/{shard:04d}", f"prm/label/{shard:04d}"
+            sample, label = f"reward/sample/{shard:04d}", f"reward/label/{shard:04d}"
             labels.append(label)
             params = GenerateParams(
                 purpose="prm",
@@ -179,16 +179,16 @@ class _Graph:
                 needs=(self.first_policy, sample),
             )
         collect = CollectParams(rows=tuple(labels), label=plan.label, balance=plan.balance)
-        yield StepSpec(name="prm/collect", params=collect, needs=tuple(labels))
+        yield StepSpec(name="reward/collect", params=collect, needs=tuple(labels))
         train = TrainParams(
             objective="prm",
             iteration=0,
-            data="prm/collect",
+            data="reward/collect",
             parent="prepare",
             carry_optimizer=False,
             settings=plan.train,
         )
-        yield StepSpec(name="prm/train", params=train, needs=("prepare", "prm/collect"))
+        yield StepSpec(name="reward/train", params=train, needs=("prepare", "reward/collect"))
 
     def iteration(self, number: int) -> Iterator[StepSpec]:
         """Sweep if due, rollouts, scores, selection, training, evaluation."""
@@ -293,10 +293,10 @@ class _Graph:
             policy=self.policy_after(iterations),
             prm=self.prm,
             selections=selections,
-            collected="prm/collect" if self.prm else None,
+            collected="reward/collect" if self.prm else None,
             evaluations=tuple(self.evaluations),
         )
-        made = (params.policy, *((self.prm, "prm/collect") if self.prm else ()), *selections)
+        made = (params.policy, *((self.prm, "reward/collect") if self.prm else ()), *selections)
         return StepSpec(name=f"publish/{iterations:02d}", params=params, needs=(*made, *self.evaluations))
 
     def score(self, name: str, rows: str, *, only_correct: bool) -> StepSpec:

@@ -134,7 +134,7 @@ def test_a_score_shard_waits_for_its_own_rollout_shard_only() -> None:
     steps = graph(recipe("minivista"), 1)
     for step in steps:
         if isinstance(step.params, ScoreParams):
-            assert set(step.needs) == {"prm/train", step.params.rows}
+            assert set(step.needs) == {"reward/train", step.params.rows}
 
 
 def test_iterations_take_the_next_share_of_the_training_split() -> None:
