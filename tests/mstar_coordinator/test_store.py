@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from coordinator_bench import SMALL, Bench
-from mstar.errors import Conflict, InvalidInput
+from mstar.errors import Conflict, InvalidInput, StorageFull
 from mstar_coordinator.records import stage_of
 from mstar_coordinator.store.database import open_store
 
@@ -38,6 +38,16 @@ def test_a_transaction_that_fails_leaves_nothing(bench: Bench) -> None:
         tx.events.append(run_id, 0.0, "run.paused")
         _ = 1 / 0
     assert bench.events(run_id) == ["run.created"]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(bench: Bench) -> None:
+    with pytest.raises(StorageFull, match="free some disk"), bench.store.writing() as tx:
+        # The database as full as it can get, as SQLite sees it.
+        tx.runs._connection.exec_driver_sql("PRAGMA max_page_count = 1")
+        for number in range(200):
+            tx.runs.take_key(f"key {number}", "0" * 64, "r-1", 0.0)
+    with bench.store.reading() as tx:
+        assert tx.runs.find_key("key 0", "0" * 64) is None
 
 
 def test_events_of_many_writers_have_no_gaps(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
-from mstar.errors import Conflict, InvalidInput
+from mstar.errors import Conflict, InvalidInput, StorageFull, Unavailable
 from mstar_coordinator.store.events import Events
 from mstar_coordinator.store.runs import Runs
 from mstar_coordinator.store.steps import Steps
@@ -40,9 +41,15 @@ class Store:
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
-        """A transaction that may write. On SQLite it is the only one; on PostgreSQL it locks the runs it changes."""
-        with self._engine.connect().execution_options(mstar_writes=True) as connection, connection.begin():
-            yield _transaction(connection)
+        """A transaction that may write. On SQLite it is the only one; on PostgreSQL it locks the runs it changes.
+
+        Raises StorageFull when the disk is, and Unavailable when another transaction does not end.
+        """
+        try:
+            with self._engine.connect().execution_options(mstar_writes=True) as connection, connection.begin():
+                yield _transaction(connection)
+        except OperationalError as error:
+            raise _translated(error) from error
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -121,6 +128,16 @@ def _configure_sqlite(engine: Engine) -> None:
         # A deferred transaction that reads first and then writes fails at once when another wrote in between.
         writes = connection.get_execution_options().get("mstar_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _translated(error: OperationalError) -> Exception:
+    """What SQLite says of its surroundings, for the sender of the request; anything else stays as it is."""
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL:
+        return StorageFull("no space left for the database: free some disk, then try again")
+    if code == sqlite3.SQLITE_BUSY:
+        return Unavailable("the database is busy: try again", retry_after=1.0)
+    return error
 
 
 def _transaction(connection: Connection) -> Transaction:
