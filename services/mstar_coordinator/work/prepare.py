@@ -8,7 +8,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import minivista
-from minivista.loader import load_split
 from mstar.api.steps import Claim
 from mstar.errors import InvalidInput
 from mstar.recipes import DataRecipe
@@ -55,6 +54,9 @@ def _questions(data: DataRecipe, split: str, count: int, images: ImageStore) -> 
     if data.source != BUILTIN:
         yield from read_split(Path(data.source), split, count, images)
         return
+    # Drawing the benchmark needs scikit-learn, which no other step should have to load.
+    from minivista.loader import load_split
+
     for question, png in load_split(split, count):
         images.put(png)
         yield question

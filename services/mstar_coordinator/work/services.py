@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import httpx2
+import structlog
 from pydantic import BaseModel, SecretStr
 
 from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState, WeightsUpdate
@@ -19,16 +20,25 @@ from mstar.steps import ArtefactRef
 Reply = TypeVar("Reply", bound=BaseModel)
 PATIENCE_SECONDS = 90.0
 """How long a service may be away before the step is given back."""
+ANSWER_SECONDS = 900.0
+"""How long one request may take: a whole rollout shard, or the loading of weights."""
+
+log = structlog.get_logger()
 
 
 class ModelService:
     """HTTP side that policy and PRM share. Thread-safe."""
 
     def __init__(
-        self, url: str, api_key: SecretStr | None = None, transport: httpx2.BaseTransport | None = None
+        self,
+        url: str,
+        api_key: SecretStr | None = None,
+        transport: httpx2.BaseTransport | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         headers = {} if api_key is None else {"Authorization": f"Bearer {api_key.get_secret_value()}"}
-        timeout = httpx2.Timeout(900, connect=5)
+        timeout = httpx2.Timeout(ANSWER_SECONDS, connect=5)
+        self._patience = patience_seconds
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
 
     def close(self) -> None:
@@ -44,12 +54,14 @@ class ModelService:
                 self.push(weights)
                 return self._send("POST", path, body, reply)
 
-        return _patiently(once)
+        return _patiently(once, self._patience)
 
     def push(self, weights: ArtefactRef) -> WeightsState:
         """Load a checkpoint artefact, if another one is loaded."""
         update = WeightsUpdate(artefact=weights.id, manifest_sha256=weights.sha256)
-        return self._send("PUT", "/v1/weights", update, WeightsState)
+        state = self._send("PUT", "/v1/weights", update, WeightsState)
+        log.info("weights pushed", service=str(self._http.base_url), weight_version=state.weight_version)
+        return state
 
     def _send(self, method: str, path: str, body: BaseModel, reply: type[Reply]) -> Reply:
         headers = {"Content-Type": "application/json"}
@@ -84,8 +96,8 @@ class PrmService(ModelService):
         return self.asked("/v1/score", versioned, ScoreReply, weights)
 
 
-def _patiently(call: Callable[[], Reply]) -> Reply:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _patiently(call: Callable[[], Reply], seconds: float) -> Reply:
+    deadline = time.monotonic() + seconds
     pause = 0.2
     while True:
         try:

@@ -1,0 +1,200 @@
+"""A worker's surroundings without processes: a small data set on disk, and policy and PRM that answer by a rule."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from mstar.api.policy import RolloutReply, RolloutRequest, Usage, WeightsState, WeightsUpdate
+from mstar.api.prm import ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
+from mstar.api.steps import Claim, StepInput
+from mstar.errors import MstarError, NotFound, Unavailable, WeightVersionMismatch
+from mstar.layout import scored_segments
+from mstar.recipes import DataRecipe, GenerationRecipe, ModelRecipe, Recipe
+from mstar.results import RunResults
+from mstar.seeds import derive
+from mstar.steps import ArtefactRef, DoneResult, Params, StepResult, StepSpec
+from mstar.types import Response
+from mstar_artefacts.images import ImageStore
+from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.work import prepare
+from mstar_coordinator.work.context import Context
+from mstar_coordinator.work.services import PolicyService, PrmService
+
+SIZES = {"train": 8, "validation": 4, "test_id": 6, "test_ood": 4}
+RUN = "r-1"
+
+
+class RuleService(httpx2.BaseTransport):
+    """The HTTP side of a model service: it holds one weight version and refuses requests for any other."""
+
+    def __init__(self) -> None:
+        self.loaded: str | None = None
+        self.failures: list[Exception] = []
+        """What the next requests end with, before they are looked at."""
+        self.requests: list[str] = []
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        with self._lock:
+            self.requests.append(f"{request.method} {request.url.path}")
+            if self.failures:
+                raise self.failures.pop(0)
+        try:
+            body = self.answer(request.url.path, request.read())
+        except MstarError as error:
+            return httpx2.Response(error.status, json=error.problem())
+        return httpx2.Response(200, content=body)
+
+    def answer(self, path: str, body: bytes) -> str:
+        if path == "/v1/weights":
+            update = WeightsUpdate.model_validate_json(body)
+            self.loaded = ArtefactRef(id=update.artefact, sha256=update.manifest_sha256).version
+            return WeightsState(weight_version=self.loaded, ready=True, model="m").model_dump_json()
+        raise NotFound(path)
+
+    def check_version(self, wanted: str | None) -> str:
+        if self.loaded is None:
+            raise Unavailable("no weights are loaded", retry_after=1)
+        if wanted != self.loaded:
+            raise WeightVersionMismatch(f"{self.loaded} is loaded, not {wanted}")
+        return self.loaded
+
+
+class RulePolicy(RuleService):
+    """Knows that the answer to `How many is 7?` is 7, and says so in about half of its samples.
+
+    A prefix that contains `bad` is never completed to the right answer, one with `good` always.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rollouts: list[RolloutRequest] = []
+
+    def answer(self, path: str, body: bytes) -> str:
+        if path != "/v1/rollouts":
+            return super().answer(path, body)
+        request = RolloutRequest.model_validate_json(body)
+        version = self.check_version(request.weight_version)
+        self.rollouts.append(request)
+        samples = tuple(
+            tuple(_sample(prompt.question, prompt.prefix, derive(prompt.seed, place)) for place in range(prompt.n))
+            for prompt in request.prompts
+        )
+        return RolloutReply(weight_version=version, samples=samples, usage=Usage()).model_dump_json()
+
+
+def _sample(question: str, prefix: str, draw: int) -> Response:
+    gold = int(question.removeprefix("How many is ").removesuffix("?"))
+    right = "good" in prefix or (draw % 2 == 0 and "bad" not in prefix)
+    step = "" if prefix else f"{'good' if right else 'bad'} step {draw % 5}\n\nthen more\n\n"
+    return Response(text=f"{step}## Answer\n\n{gold if right else gold + 1}", token_ids=(1, 2, 3))
+
+
+class RulePrm(RuleService):
+    """Gives 0.9 to every step but those with `bad` in it, which get 0.1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scored: list[ScoreRequest] = []
+
+    def answer(self, path: str, body: bytes) -> str:
+        if path != "/v1/score":
+            return super().answer(path, body)
+        request = ScoreRequest.model_validate_json(body)
+        version = self.check_version(request.model_version)
+        self.scored.append(request)
+        results = tuple(_scored(index, str(one.text)) for index, one in enumerate(request.responses))
+        return ScoreReply(model_version=version, results=results).model_dump_json()
+
+
+def _scored(index: int, text: str) -> ScoredResponse:
+    steps = tuple(ScoredStep(text=part, score=0.1 if "bad" in part else 0.9) for part in scored_segments(text))
+    return ScoredResponse(index=index, score=min(step.score for step in steps), steps=steps)
+
+
+class Bench:
+    """One home folder with its data set prepared. Artefacts and results of done steps are put into `inputs`."""
+
+    def __init__(self, root: Path) -> None:
+        self.policy = RulePolicy()
+        self.prm = RulePrm()
+        self.store = ArtefactStore(root / "home")
+        self.images = ImageStore(root / "home" / ".mstar" / "images")
+        self.context = Context(
+            store=self.store,
+            images=self.images,
+            policy=PolicyService("http://policy", transport=self.policy),
+            prm=PrmService("http://prm", transport=self.prm),
+            results=_no_results,
+        )
+        self.recipe = Recipe(
+            name="bench",
+            data=DataRecipe(source=str(write_dataset(root / "data")), **SIZES),
+            model=ModelRecipe(base=str(write_model(root / "base"))),
+            generation=GenerationRecipe(shard_questions=4, max_tokens=16),
+            warmup=None,
+            prm=None,
+            evolution={"selection": {"mode": "all"}},  # type: ignore[arg-type]
+            exploration={"mode": "fixed", "questions": 4},  # type: ignore[arg-type]
+        )
+        self.inputs: dict[str, StepInput] = {}
+        self.progress: list[tuple[int, int]] = []
+
+    def prepare(self) -> None:
+        """Run the first step and keep its artefact; it serves as policy and PRM checkpoint too."""
+        artefact, result = prepare.run(self.claim("prepare", prepare_params()), self.report, self.context)
+        self.done("prepare", artefact, result)
+
+    def claim(self, name: str, params: Params) -> Claim:
+        return Claim(
+            step_id=name,
+            run_id=RUN,
+            epoch=1,
+            lease_seconds=20,
+            step=StepSpec(name=name, params=params),
+            recipe=self.recipe,
+            inputs=self.inputs,
+        )
+
+    def done(self, name: str, artefact: ArtefactRef | None, result: StepResult) -> None:
+        self.inputs[name] = StepInput(artefact=artefact, result=result)
+
+    def keep(self, name: str, rows: list[Any]) -> None:
+        """Put rows that a test made by hand into the place of a step's artefact."""
+        self.done(name, self.store.write_rows(f"{RUN}/{name}", rows, {}), DoneResult())
+
+    def report(self, done: int, total: int) -> None:
+        self.progress.append((done, total))
+
+
+def prepare_params() -> Params:
+    return StepSpec.model_validate({"name": "prepare", "params": {"kind": "prepare"}}).params
+
+
+def write_dataset(folder: Path) -> Path:
+    """A data set folder whose image files are distinct bytes; nothing here decodes them."""
+    number = 0
+    for split, size in SIZES.items():
+        (folder / split).mkdir(parents=True)
+        rows = []
+        for _ in range(size):
+            number += 1
+            (folder / split / f"{number}.png").write_bytes(f"image {number}".encode())
+            rows.append({"file_name": f"{number}.png", "question": f"How many is {number}?", "answer": number})
+        (folder / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+def write_model(folder: Path) -> Path:
+    """A folder that looks like a model's, with a pickle and a module beside it that must not be taken along."""
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "pytorch_model.bin", "modeling.py"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def _no_results(run_id: str) -> RunResults:
+    raise NotFound(f"run {run_id} has no results on the bench")
