@@ -1,0 +1,153 @@
+"""The loop around a step: what is committed, what is given back, and what a lost lease stops."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+from mstar.api.steps import Claim
+from mstar.errors import CorruptArtefact, InvalidDataset, MstarError
+from mstar.steps import ArtefactRef, DoneResult
+from mstar_worker.client import StepClient
+from mstar_worker.lease import Handler, Progress, advance
+from step_board import StepBoard
+
+RESULT = DoneResult(seconds=1.5)
+
+
+def do(board: StepBoard, client: StepClient, handler: Handler) -> None:
+    advance(board.add("s1"), {"prepare": handler}, client, "tester")
+
+
+def failing(error: Exception) -> Handler:
+    def handler(claim: Claim, progress: Progress) -> tuple[ArtefactRef | None, DoneResult]:
+        raise error
+
+    return handler
+
+
+def test_what_the_handler_returns_is_committed_once_under_its_epoch(board: StepBoard, client: StepClient) -> None:
+    artefact = ArtefactRef(id="r-1/s1", sha256="a" * 64)
+    do(board, client, lambda claim, progress: (artefact, RESULT))
+    (commit,) = board.steps["s1"].commits
+    assert (commit.epoch, commit.artefact, commit.result) == (1, artefact, RESULT)
+    assert board.steps["s1"].releases == []
+
+
+def test_a_step_that_is_taken_or_unknown_is_left_alone(board: StepBoard, client: StepClient) -> None:
+    def never(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+        raise AssertionError("must not be called")
+
+    do(board, client, lambda claim, progress: (None, RESULT))
+    advance("s1", {"prepare": never}, client, "late")
+    advance("nobody", {"prepare": never}, client, "late")
+    assert len(board.steps["s1"].commits) == 1
+
+
+def test_a_coordinator_that_is_away_costs_the_hint_only() -> None:
+    advance("s1", {}, StepClient("http://127.0.0.1:9"), "tester")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "retryable"),
+    [
+        (InvalidDataset("train/metadata.jsonl line 3: no answer"), "invalid-dataset", False),
+        (CorruptArtefact("rows of it01/generate/0001"), "corrupt-artefact", True),
+        (ZeroDivisionError("division by zero"), "internal", True),
+    ],
+)
+def test_a_failure_is_handed_back_with_its_reason(
+    board: StepBoard, client: StepClient, error: Exception, code: str, retryable: bool
+) -> None:
+    do(board, client, failing(error))
+    (release,) = board.steps["s1"].releases
+    assert (release.code, release.retryable, release.preempted) == (code, retryable, False)
+    assert (error.detail if isinstance(error, MstarError) else "ZeroDivisionError: division") in release.error
+    assert board.steps["s1"].commits == []
+
+
+def test_heartbeats_keep_a_lease_longer_than_its_time_and_carry_progress(board: StepBoard, client: StepClient) -> None:
+    def slow(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+        progress(3, 9)
+        time.sleep(2.5 * claim.lease_seconds)
+        return None, RESULT
+
+    do(board, client, slow)
+    assert len(board.steps["s1"].commits) == 1
+    assert {(beat.done, beat.total) for beat in board.steps["s1"].beats} == {(3, 9)}
+
+
+def test_a_lost_lease_stops_the_handler_and_nothing_is_committed(board: StepBoard, client: StepClient) -> None:
+    units = []
+
+    def robbed(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+        board.steal("s1")
+        for unit in range(500):
+            units.append(unit)
+            time.sleep(0.01)
+            progress(unit, 500)
+        return None, RESULT
+
+    do(board, client, robbed)
+    assert len(units) < 500
+    assert board.steps["s1"].commits == board.steps["s1"].releases == []
+
+
+def test_a_commit_after_a_theft_that_no_heartbeat_saw_is_refused(board: StepBoard, client: StepClient) -> None:
+    def robbed(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+        board.steal("s1")
+        return None, RESULT
+
+    do(board, client, robbed)
+    assert board.steps["s1"].commits == []
+
+
+def test_a_commit_waits_for_a_coordinator_that_restarts(board: StepBoard, client: StepClient) -> None:
+    board.away = 2
+    do(board, client, lambda claim, progress: (None, RESULT))
+    assert len(board.steps["s1"].commits) == 1
+
+
+@pytest.fixture
+def stops() -> Iterator[list[int]]:
+    """Stop signals that reached the handler which stood before, as Celery's would."""
+    seen: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = signal.signal(signal.SIGTERM, remember)
+    yield seen
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_a_stop_signal_gives_the_step_back_at_once(board: StepBoard, client: StepClient, stops: list[int]) -> None:
+    def told_to_stop(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+        return None, RESULT
+
+    began = time.monotonic()
+    do(board, client, told_to_stop)
+    assert time.monotonic() - began < 10
+    (release,) = board.steps["s1"].releases
+    assert (release.code, release.preempted) == ("preempted", True)
+    assert stops == [signal.SIGTERM]
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert stops == [signal.SIGTERM] * 2
+
+
+def test_a_stop_signal_does_not_tear_a_commit(board: StepBoard, stops: list[int]) -> None:
+    class StoppedWhileCommitting(StepClient):
+        def commit(self, step_id: str, commit: object) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            super().commit(step_id, commit)  # type: ignore[arg-type]
+
+    client = StoppedWhileCommitting(board.url)
+    do(board, client, lambda claim, progress: (None, RESULT))
+    client.close()
+    assert len(board.steps["s1"].commits) == 1
+    assert board.steps["s1"].releases == []
