@@ -19,7 +19,7 @@ class PolicySettings(ServiceSettings):
     """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of the engine; unset, one for each core."""
-    batch_rows: int = Field(default=512, ge=1)
+    batch_rows: int = Field(default=1024, ge=1)
     """Samples that are decoded together at most."""
     cache_megabytes: int = Field(default=1024, ge=1)
     """Memory for the keys and values of the samples that are decoded together."""

@@ -67,7 +67,7 @@ class HfEngine:
     """Implements `Engine` over transformers."""
 
     def __init__(
-        self, store: ArtefactStore, batch_rows: int = 512, cache_bytes: int = 1 << 30, threads: int | None = None
+        self, store: ArtefactStore, batch_rows: int = 1024, cache_bytes: int = 1 << 30, threads: int | None = None
     ) -> None:
         self._store = store
         self._batch_rows = batch_rows
