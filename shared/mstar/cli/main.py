@@ -1,0 +1,33 @@
+"""Puts the commands together, and turns every expected error into one line and exit code 1."""
+
+import sys
+
+import typer
+
+from mstar.cli import doctor, runs, score, stack
+from mstar.errors import MstarError
+
+app = typer.Typer(
+    name="mstar",
+    help="Self-evolving training for multimodal reasoning (M-STaR).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(stack.up)
+app.command()(stack.demo)
+app.add_typer(runs.app, name="run")
+app.command("score")(score.score)
+app.command("report")(runs.report)
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except MstarError as error:
+        field = f"{error.field}: " if error.field and not error.detail.startswith(error.field) else ""
+        sys.exit(f"error: {field}{error.detail}")
+    except KeyboardInterrupt:
+        sys.exit(130)

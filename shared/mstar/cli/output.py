@@ -1,0 +1,117 @@
+"""What the commands print: results as a table, a run's progress as it goes, or JSON."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from mstar.api.runs import Run
+from mstar.evolution import RunState
+from mstar.results import RunResults
+
+console = Console()
+POLL_SECONDS = 0.5
+PLAIN_SECONDS = 5.0
+ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+def print_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:
+    """JSON on standard output, and nothing else."""
+    data = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def results_table(results: RunResults) -> Table:
+    """Base, warm-up and every iteration: T, greedy on both tests, Pass@K, Reward-Pass@2, in percent."""
+    k = results.recipe.evaluation.k
+    table = Table(title=f"{results.name} · {results.id} · {results.state.value}", title_justify="left")
+    table.add_column("policy")
+    for name in ("T", "greedy ID", "greedy OOD", f"Pass@{k}", "Reward-Pass@2", "kept"):
+        table.add_column(name, justify="right")
+    for name, label in (("base", "base"), ("warmup", "warm-up")):
+        if name in results.test:
+            made = results.test[name]
+            table.add_row(label, "", *map(_percent, (made.id, made.ood, made.pass_at_k, made.reward_pass_at_2)), "")
+    for one in results.iterations:
+        numbers = (one.greedy, one.ood, one.pass_at_k, one.reward_pass_at_2)
+        table.add_row(f"iteration {one.index}", f"{one.temperature:g}", *map(_percent, numbers), str(one.kept))
+    return table
+
+
+def gain(results: RunResults) -> str:
+    """How the last policy compares with the warm-up, in a sentence."""
+    first, last = results.test.get("warmup") or results.test.get("base"), results.test.get("final")
+    if first is None or last is None:
+        return ""
+    return (
+        f"Greedy accuracy on unseen questions: {_percent(first.id)} % after warm-up, {_percent(last.id)} % now "
+        f"({100 * (last.id - first.id):+.1f} points)."
+    )
+
+
+def follow(read: Callable[[], Run], broken: Callable[[], str | None] = lambda: None) -> Run:
+    """Show a run's progress until it ends or pauses; `broken` says why it can't go on."""
+    states = _states(read, broken)
+    if not console.is_terminal:
+        return _follow_plainly(states)
+    columns = (
+        TextColumn("[bold]{task.description:<28}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        whole = progress.add_task("run", total=None)
+        stage = progress.add_task("stage", total=None)
+        for run in states:
+            now = run.progress
+            progress.update(whole, total=now.steps_total, completed=now.steps_done, description=run.name)
+            progress.update(stage, total=now.total or None, completed=now.done, description=now.stage)
+    return run
+
+
+def _follow_plainly(states: Iterator[Run]) -> Run:
+    shown, at = "", 0.0
+    for run in states:
+        line = f"{run.progress.steps_done}/{run.progress.steps_total} steps · {run.progress.stage}"
+        if line != shown and time.monotonic() - at > PLAIN_SECONDS:
+            print(line, flush=True)
+            shown, at = line, time.monotonic()
+    print(f"{run.progress.steps_done}/{run.progress.steps_total} steps · {run.state.value}", flush=True)
+    return run
+
+
+def _states(read: Callable[[], Run], broken: Callable[[], str | None]) -> Iterator[Run]:
+    from mstar.errors import Unavailable
+
+    away = 0
+    while True:
+        try:
+            run = read()
+            away = 0
+        except Unavailable:
+            # A coordinator that was killed is started again within seconds.
+            away += 1
+            if away > 60 / POLL_SECONDS:
+                raise
+            time.sleep(POLL_SECONDS)
+            continue
+        yield run
+        if run.state in ENDED or run.state is RunState.PAUSED:
+            return
+        reason = broken()
+        if reason is not None:
+            raise Unavailable(reason)
+        time.sleep(POLL_SECONDS)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"

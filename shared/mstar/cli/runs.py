@@ -1,0 +1,185 @@
+"""`mstar run …` and `mstar report`: start, watch and steer runs, and read what they left."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from mstar.api.runs import Run, RunCreate
+from mstar.cli.output import console, follow, gain, print_json, results_table
+from mstar.cli.stack import HomeOption, JsonOption, run_embedded
+from mstar.client import DEFAULT_URL, Client, Endpoint
+from mstar.errors import InvalidRecipe, NotFound, Unavailable
+from mstar.evolution import RunState
+from mstar.recipes import parse_recipe_yaml
+from mstar.results import RunResults
+
+app = typer.Typer(help="Start, watch and steer runs.", no_args_is_help=True)
+RunArgument = Annotated[str, typer.Argument(help="Run id, or latest.", metavar="RUN")]
+
+
+@app.command()
+def start(
+    recipe: Annotated[str, typer.Argument(help="A .yaml file, or the name of a recipe that ships.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: evolution.iterations=2")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the whole run.")] = None,
+    detach: Annotated[bool, typer.Option(help="Do not wait for the end.")] = False,
+    home: HomeOption = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Start a run on the running server, or on a stack of its own when there is none."""
+    create = _create(recipe, settings or [], seed)
+    endpoint = Endpoint.from_environment()
+    with Client(endpoint) as client:
+        if client.reachable():
+            _start_on_server(client, create, detach=detach, as_json=as_json)
+            return
+    if endpoint.url != DEFAULT_URL:
+        raise Unavailable(f"nothing answers at {endpoint.url}: check MSTAR_URL")
+    if detach:
+        raise Unavailable("--detach needs a running server: start one with `mstar up`")
+    if not as_json:
+        console.print("no server runs: starting one for this run, and stopping it at the end")
+    run_embedded(home, create, as_json=as_json)
+
+
+@app.command("list")
+def list_runs(as_json: JsonOption = False) -> None:
+    """The newest runs of the server."""
+    with Client(Endpoint.from_environment()) as client:
+        page = client.runs()
+    if as_json:
+        print_json(page)
+        return
+    for run in page.data:
+        done = f"{run.progress.steps_done}/{run.progress.steps_total}"
+        console.print(f"{run.id}  {run.state.value:<10} {done:>9} steps  {run.name}", highlight=False)
+
+
+@app.command()
+def show(run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: JsonOption = False) -> None:
+    """The results of a run, from the server or from its folder."""
+    results = read_results(run, home)
+    if as_json:
+        print_json(results)
+        return
+    console.print(results_table(results))
+    console.print(gain(results))
+    if results.error:
+        console.print(f"error: {results.error}", highlight=False)
+
+
+@app.command()
+def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
+    """Show a run's progress until it ends; Ctrl-C only stops watching."""
+    with Client(Endpoint.from_environment()) as client:
+        _finish(client, _resolve(client, run), as_json=as_json)
+
+
+@app.command()
+def pause(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Start no further steps; those in progress end."""
+    _steer(run, Client.pause, as_json=as_json)
+
+
+@app.command()
+def resume(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Go on with a paused or failed run."""
+    _steer(run, Client.resume, as_json=as_json)
+
+
+@app.command()
+def cancel(run: RunArgument, as_json: JsonOption = False) -> None:
+    """End a run; what it has made stays."""
+    _steer(run, Client.cancel, as_json=as_json)
+
+
+@app.command()
+def extend(
+    run: RunArgument,
+    count: Annotated[int, typer.Option(help="Iterations to add.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Add iterations to a run, also after its end."""
+    _steer(run, lambda client, run_id: client.extend(run_id, count), as_json=as_json)
+
+
+def report(run: RunArgument = "latest", home: HomeOption = Path("runs")) -> None:
+    """Print the path of a run's report."""
+    path = home / run / "report.html"
+    if not path.is_file():
+        raise NotFound(f"{path} does not exist: a run writes its report at its end")
+    print(path.resolve())
+
+
+def read_results(run: str, home: Path) -> RunResults:
+    """Results from the run's folder, else from the server. Raises NotFound or Unavailable."""
+    path = home / run / "results.json"
+    if path.is_file():
+        return RunResults.model_validate_json(path.read_bytes())
+    with Client(Endpoint.from_environment()) as client:
+        if not client.reachable():
+            raise NotFound(f"{path} does not exist, and no server runs: check the run id or --home")
+        return client.results(_resolve(client, run))
+
+
+def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
+    overrides: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise InvalidRecipe(f"--set {setting}: write it as key=value", field=setting)
+        overrides[key] = yaml.safe_load(value)
+    if seed is not None:
+        overrides["seed"] = seed
+    path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml"):
+        return RunCreate(recipe=recipe, overrides=overrides)
+    if not path.is_file():
+        raise InvalidRecipe(f"recipe file {recipe} does not exist", field="recipe")
+    text = path.read_text(encoding="utf-8")
+    parse_recipe_yaml(text, overrides)
+    return RunCreate(recipe=yaml.safe_load(text), overrides=overrides)
+
+
+def _start_on_server(client: Client, create: RunCreate, *, detach: bool, as_json: bool) -> None:
+    run = client.create_run(create)
+    if detach:
+        if as_json:
+            print_json(run)
+        else:
+            console.print(f"run {run.id} started; next: mstar run watch {run.id}", highlight=False)
+        return
+    _finish(client, run.id, as_json=as_json)
+
+
+def _finish(client: Client, run_id: str, *, as_json: bool) -> None:
+    ended = follow(lambda: client.run(run_id))
+    results = client.results(run_id)
+    if as_json:
+        print_json(results)
+    else:
+        console.print(results_table(results))
+        console.print(gain(results))
+    if ended.state is RunState.FAILED:
+        raise Unavailable(f"run {run_id} failed: {ended.error}")
+
+
+def _steer(run: str, call: Callable[[Client, str], Run], *, as_json: bool) -> None:
+    with Client(Endpoint.from_environment()) as client:
+        changed = call(client, _resolve(client, run))
+    if as_json:
+        print_json(changed)
+    else:
+        console.print(f"run {changed.id} is {changed.state.value}", highlight=False)
+
+
+def _resolve(client: Client, run: str) -> str:
+    if run != "latest":
+        return run
+    page = client.runs(limit=1)
+    if not page.data:
+        raise NotFound("there is no run yet: start one with `mstar run start demo`")
+    return page.data[0].id

@@ -1,0 +1,81 @@
+"""`mstar up` and `mstar demo`: the whole stack on this machine."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mstar.api.runs import RunCreate
+from mstar.cli.output import console, follow, gain, print_json, results_table
+from mstar.client import Client, Endpoint
+from mstar.errors import InvalidInput, Unavailable
+from mstar.evolution import RunState
+
+HomeOption = Annotated[Path, typer.Option(help="Folder for everything a run makes.", envvar="MSTAR_HOME")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+@contextmanager
+def embedded(home: Path, ports: str, *, quiet: bool = False) -> "Iterator[tuple[Client, object]]":
+    """The stack while the block runs, with a client for it. SIGTERM ends it as Ctrl-C does."""
+    from mstar_embedded.ports import fixed_ports, free_ports
+    from mstar_embedded.supervisor import Supervisor
+
+    if ports not in ("auto", "fixed"):
+        raise InvalidInput(f"--ports {ports}: choose auto or fixed", field="ports")
+    chosen = free_ports() if ports == "auto" else fixed_ports()
+    signal.signal(signal.SIGTERM, _interrupt)
+    notice = (lambda line: None) if quiet else (lambda line: console.print(f"[dim]{line}[/dim]", highlight=False))
+    endpoint = Endpoint(url=chosen.coordinator_url, prm_url=chosen.prm_url)
+    with Supervisor(home, chosen, notice) as supervisor, Client(endpoint) as client:
+        yield client, supervisor
+
+
+def up(
+    home: HomeOption = Path("runs"),
+    ports: Annotated[str, typer.Option(help="fixed (8400 to 8402) or auto.")] = "fixed",
+) -> None:
+    """Start the four services and their workers; Ctrl-C stops them."""
+    with embedded(home, ports) as (client, supervisor):
+        console.print(
+            f"coordinator {client.endpoint.url}   scoring {client.endpoint.prm_url}   Ctrl-C stops everything"
+        )
+        console.print("next: mstar run start demo", highlight=False)
+        while True:
+            time.sleep(0.5)
+            failure = getattr(supervisor, "failure", None)
+            if failure:
+                raise Unavailable(failure)
+
+
+def demo(home: HomeOption = Path("runs"), as_json: JsonOption = False) -> None:
+    """Run the whole method on the small benchmark: minutes, no GPU, nothing to install."""
+    run_embedded(home, RunCreate(recipe="demo"), as_json=as_json)
+
+
+def run_embedded(home: Path, create: RunCreate, *, as_json: bool) -> None:
+    """Start the stack, do one run in it, show its results, stop the stack. Raises Unavailable when the run failed."""
+    with embedded(home, "auto", quiet=as_json) as (client, supervisor):
+        run = client.create_run(create)
+        if not as_json:
+            console.print(f"run {run.id} · coordinator {client.endpoint.url} · everything in {home / run.id}")
+        ended = follow(lambda: client.run(run.id), lambda: getattr(supervisor, "failure", None))
+        results = client.results(run.id)
+    if as_json:
+        print_json(results)
+    else:
+        console.print(results_table(results))
+        console.print(gain(results))
+    if ended.state is not RunState.SUCCEEDED:
+        raise Unavailable(f"run {run.id} {ended.state.value}: {ended.error or 'see its events'}")
+    if not as_json:
+        console.print(f"report: {home / run.id / 'report.html'}", highlight=False)
+        console.print("next:   mstar run show latest --json", highlight=False)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt

