@@ -99,8 +99,8 @@ def collate(
 ) -> dict[str, torch.Tensor]:
     """Pad prompts with their responses to one length T.
 
-    Returns `input_ids` and `attention_mask` of shape [B, T] and the image tensors concatenated over the batch. Generation
-    pads on the left, so that the last column is the last token; training and scoring pad on the right.
+    Returns `input_ids` and `attention_mask` of shape [B, T] and the image tensors concatenated over the batch.
+    Generation pads on the left, so that the last column is the last token; training and scoring pad on the right.
     """
     pairs = list(batch)
     rows = [[*prompt.input_ids, *response] for prompt, response in pairs]

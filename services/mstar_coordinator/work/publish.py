@@ -2,19 +2,23 @@
 
 import shutil
 import time
+from itertools import islice
 from pathlib import Path
 
 from mstar.api.steps import Claim
 from mstar.results import RunResults
 from mstar.steps import DoneResult, PublishParams
-from mstar.types import SelectedRow, StepLabelRow
+from mstar.types import RolloutRow, ScoreRow, SelectedRow, StepLabelRow
 from mstar_coordinator.publish import cards
 from mstar_coordinator.publish.datasets import write_cot, write_step_labels
-from mstar_coordinator.publish.folders import replace_folder
+from mstar_coordinator.publish.folders import replace_folder, replace_text
+from mstar_coordinator.publish.report import Sample, render_report
 from mstar_coordinator.work.context import Context, Done, artefact_of, rows_of
 from mstar_worker.lease import Progress
 
 MODEL = "model"
+SHOWN_QUESTIONS = 12
+"""Questions of each shown iteration in the report."""
 
 
 def run(claim: Claim, progress: Progress, context: Context) -> Done:
@@ -31,6 +35,7 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     progress(2, 3)
     if params.prm is not None:
         _publish_prm(claim, params, context, run_folder, results, licence)
+    replace_text(run_folder / "report.html", render_report(results, _samples(claim, params, context)))
     return None, DoneResult(seconds=time.monotonic() - began)
 
 
@@ -78,3 +83,32 @@ def _publish_prm(
 def _copy_model(source: Path, folder: Path, card: str) -> None:
     shutil.copytree(source, folder, dirs_exist_ok=True)
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _samples(claim: Claim, params: PublishParams, context: Context) -> list[Sample]:
+    """The first questions of the first and of the last iteration, with what was kept of their responses."""
+    shown = {params.selections[0], params.selections[-1]} if params.selections else set()
+    return [sample for name in sorted(shown) for sample in _of_iteration(claim, name, context)]
+
+
+def _of_iteration(claim: Claim, selection: str, context: Context) -> list[Sample]:
+    iteration = selection.partition("/")[0]
+    shard = context.store.find(f"{claim.run_id}/{iteration}/generate/0000")
+    scored = context.store.find(f"{claim.run_id}/{iteration}/score/0000")
+    if shard is None:
+        return []
+    scores = {row.question_id: row for row in context.store.rows(scored, ScoreRow)} if scored else {}
+    kept: dict[str, set[int]] = {}
+    for row in rows_of(context, claim, (selection,), SelectedRow):
+        kept.setdefault(row.question.id, set()).add(row.index)
+    return [
+        Sample(
+            question=row.question,
+            image=context.images.get(row.question.image),
+            rollouts=row,
+            scores=scores.get(row.question.id),
+            kept=frozenset(kept.get(row.question.id, ())),
+            iteration=int(iteration.removeprefix("it")),
+        )
+        for row in islice(context.store.rows(shard, RolloutRow), SHOWN_QUESTIONS)
+    ]
