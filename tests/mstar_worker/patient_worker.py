@@ -1,0 +1,25 @@
+"""A worker process for tests: its steps wait until a file named after them appears in a folder."""
+
+import sys
+import time
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from mstar.api.steps import Claim
+from mstar.steps import DoneResult, Queue
+from mstar_worker.client import StepClient
+from mstar_worker.lease import Progress
+from mstar_worker.serve import work
+
+broker_url, coordinator_url, folder = sys.argv[1:]
+
+
+def wait_for_file(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+    while not (Path(folder) / claim.step.name).exists():
+        progress(0, 1)
+        time.sleep(0.02)
+    return None, DoneResult()
+
+
+work(SecretStr(broker_url), (Queue.CONTROL,), {"prepare": wait_for_file}, StepClient(coordinator_url))

@@ -1,0 +1,39 @@
+"""The settings that keep Celery from losing or repeating work, as an application really has them."""
+
+import pytest
+
+from mstar.steps import TASK_NAMES, Queue
+from mstar_worker.app import VISIBILITY_SECONDS, make_celery
+
+SETTINGS = {
+    "accept_content": ["json"],
+    "task_serializer": "json",
+    "task_ignore_result": True,
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "worker_prefetch_multiplier": 1,
+    "worker_disable_prefetch": True,
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "visibility_timeout": VISIBILITY_SECONDS,
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_is_what_it_must_be(name: str) -> None:
+    assert make_celery("memory://").conf[name] == SETTINGS[name]
+
+
+def test_only_the_queues_asked_for_are_consumed_and_no_result_is_kept() -> None:
+    app = make_celery("memory://", (Queue.SCORE, Queue.CONTROL))
+    assert [queue.name for queue in app.conf.task_queues] == ["score", "control"]
+    assert app.conf.result_backend is None
+    assert app.conf.broker_transport_options["visibility_timeout"] == VISIBILITY_SECONDS
+
+
+def test_every_queue_has_its_own_task() -> None:
+    assert set(TASK_NAMES) == set(Queue)
+    assert len(set(TASK_NAMES.values())) == len(Queue)
