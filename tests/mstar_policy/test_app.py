@@ -140,7 +140,7 @@ def test_a_caller_who_leaves_is_not_worked_for(app: FastAPI, engine: FakeEngine)
         headers = [(b"content-type", b"application/json")]
         scope = {"type": "http", "method": "POST", "path": "/v1/rollouts", "headers": headers, "query_string": b""}
         async with app.router.lifespan_context(app), engine.turn:
-            await asyncio.wait_for(app(scope, receive, send), timeout=5)
+            await asyncio.wait_for(app(scope, receive, send), timeout=60)
 
     asyncio.run(leaves())
     assert engine.generated == 0

@@ -29,13 +29,13 @@ def free_port() -> int:
 
 
 def wait_until_live(port: int) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         try:
             httpx2.get(f"http://127.0.0.1:{port}/livez")
             return
         except httpx2.TransportError:
             time.sleep(0.05)
-    raise AssertionError("the server did not start in ten seconds")
+    raise AssertionError("the server did not start in a minute")
 
 
 def test_a_taken_port_is_told_in_one_line() -> None:
@@ -44,7 +44,7 @@ def test_a_taken_port_is_told_in_one_line() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         process = start(port)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors.splitlines() == [f"port {port} is in use: stop what listens there, or set MSTAR_BENCH_PORT"]
 
@@ -58,5 +58,5 @@ def test_a_running_request_ends_before_the_server_does() -> None:
         assert next(lines) == "begun"
         process.send_signal(signal.SIGTERM)
         assert next(lines) == "done"
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)
     assert process.returncode in (0, -signal.SIGTERM)
