@@ -7,12 +7,16 @@ coordinator before it is done.
 from collections.abc import Sequence
 
 from celery import Celery
+from kombu import Exchange
 from kombu import Queue as KombuQueue
 
 from mstar.steps import TASK_NAMES, Queue
 
 VISIBILITY_SECONDS = 6 * 3600
 """Above the longest step. Among applications that share a broker the smallest value wins."""
+
+EXCHANGE = "mstar"
+"""Named here, and each queue with its own key: by default all would share the first queue's exchange and key."""
 
 
 def make_celery(broker_url: str, queues: Sequence[Queue] = tuple(Queue)) -> Celery:
@@ -26,7 +30,7 @@ def make_celery(broker_url: str, queues: Sequence[Queue] = tuple(Queue)) -> Cele
         task_reject_on_worker_lost=True,
         task_acks_on_failure_or_timeout=True,
         task_create_missing_queues=False,
-        task_queues=[KombuQueue(queue.value) for queue in queues],
+        task_queues=[KombuQueue(queue.value, Exchange(EXCHANGE), routing_key=queue.value) for queue in queues],
         task_default_queue=queues[0].value,
         task_publish_retry=False,
         task_send_sent_event=False,

@@ -1,5 +1,6 @@
 """Runs a Celery worker in this process: the same few lines for the trainer and for the coordinator's workers."""
 
+import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -27,5 +28,7 @@ def work(broker_url: SecretStr, queues: Sequence[Queue], handlers: Mapping[str, 
 
     for queue in queues:
         app.task(advance_step, name=TASK_NAMES[queue])
-    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=INFO"]
-    app.worker_main(["worker", "--pool=solo", "--queues", names, "--hostname", worker, *quiet])
+    # A line for every heartbeat would drown the steps.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    options = ["--loglevel=INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    app.worker_main(["--quiet", "worker", "--pool=solo", "--queues", names, "--hostname", worker, *options])

@@ -3,7 +3,8 @@
 import pytest
 
 from mstar.steps import TASK_NAMES, Queue
-from mstar_worker.app import VISIBILITY_SECONDS, make_celery
+from mstar_worker.app import VISIBILITY_SECONDS, make_celery, publish
+from step_board import broker
 
 SETTINGS = {
     "accept_content": ["json"],
@@ -32,6 +33,16 @@ def test_only_the_queues_asked_for_are_consumed_and_no_result_is_kept() -> None:
     assert [queue.name for queue in app.conf.task_queues] == ["score", "control"]
     assert app.conf.result_backend is None
     assert app.conf.broker_transport_options["visibility_timeout"] == VISIBILITY_SECONDS
+
+
+def test_a_hint_reaches_its_own_queue_only() -> None:
+    with broker() as running:
+        app = make_celery(running.url)
+        publish(app, Queue.SCORE, "s1")
+        with app.connection_for_write() as connection, connection.channel() as channel:
+            waiting = {queue: channel.client.llen(queue.value) for queue in Queue}
+        app.close()
+    assert waiting == {Queue.CONTROL: 0, Queue.ROLLOUT: 0, Queue.SCORE: 1, Queue.TRAIN: 0}
 
 
 def test_every_queue_has_its_own_task() -> None:
