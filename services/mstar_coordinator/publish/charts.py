@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+from math import ceil, floor, log10
 
-WIDTH, HEIGHT = 520, 250
-LEFT, RIGHT, TOP, BOTTOM = 52, 120, 16, 40
+WIDTH, HEIGHT = 520, 260
+LEFT, RIGHT, TOP, BOTTOM = 52, 120, 16, 44
+LABEL_HEIGHT = 13
+MANY_POINTS = 40
+"""From here on, points are not marked one by one."""
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
-
 
 Place = Callable[[float, float], tuple[float, float]]
 """From data to picture coordinates."""
@@ -24,74 +27,129 @@ class Line:
     """x of a point to ring."""
 
 
-def chart(lines: Sequence[Line], x_label: str, y_label: str, *, x_names: Sequence[tuple[float, str]] = ()) -> str:
+@dataclass(frozen=True)
+class Band:
+    """A shaded area between two series over the same x."""
+
+    name: str
+    low: Sequence[tuple[float, float | None]]
+    high: Sequence[tuple[float, float | None]]
+
+
+def chart(
+    lines: Sequence[Line],
+    x_label: str,
+    y_label: str,
+    *,
+    x_names: Sequence[tuple[float, str]] = (),
+    band: Band | None = None,
+) -> str:
     """An SVG element, or a sentence that says what will appear when there is nothing to draw."""
     known = [(x, y) for line in lines for x, y in line.points if y is not None]
     if not known:
         return f"<p class='empty'>{escape(y_label)} will appear here once it has been measured.</p>"
-    low_x, high_x = _span([x for x, _ in known])
-    low_y, high_y = _span([y for _, y in known])
-
-    def place(x: float, y: float) -> tuple[float, float]:
-        across = LEFT + (x - low_x) / (high_x - low_x) * (WIDTH - LEFT - RIGHT)
-        down = HEIGHT - BOTTOM - (y - low_y) / (high_y - low_y) * (HEIGHT - TOP - BOTTOM)
-        return round(across, 1), round(down, 1)
-
-    parts = [*_grid(low_y, high_y, place, low_x), *_ticks(x_names or _even(low_x, high_x), place, low_y)]
-    ends: list[float] = []
+    x_ticks = list(x_names) or _ticks([x for x, _ in known])
+    y_ticks = _ticks([y for _, y in known])
+    place = _placing([x for x, _ in x_ticks] + [x for x, _ in known], [y for y, _ in y_ticks])
+    parts = [*_shaded(band, place), *_axes(x_ticks, y_ticks, place)]
+    ends: list[tuple[float, float, str, str]] = []
     for number, line in enumerate(lines):
-        parts += _series(line, COLOURS[number % len(COLOURS)], place, ends)
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_label, "middle"))
-    turned = f"transform='translate(12 {HEIGHT / 2}) rotate(-90)'"
+        colour = COLOURS[number % len(COLOURS)]
+        parts += _series(line, colour, place)
+        last = next(((x, y) for x, y in reversed(line.points) if y is not None), None)
+        if last is not None:
+            ends.append((*place(*last), colour, line.name))
+    parts += _labels(ends)
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, x_label, "middle"))
+    turned = f"transform='translate(12 {(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)'"
     parts.append(f"<text class='axis' {turned} text-anchor='middle'>{escape(y_label)}</text>")
     return f"<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img' aria-label='{escape(y_label)}'>{''.join(parts)}</svg>"
 
 
-def _series(line: Line, colour: str, place: Place, ends: list[float]) -> list[str]:
-    spots = [place(x, y) for x, y in line.points if y is not None]
-    if not spots:
-        return []
-    path = " ".join(f"{x},{y}" for x, y in spots)
-    parts = [f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2'/>"]
-    if len(spots) < 40:
-        parts += [f"<circle cx='{x}' cy='{y}' r='2.6' fill='{colour}'/>" for x, y in spots]
-    parts += [
-        f"<circle cx='{a}' cy='{b}' r='7' fill='none' stroke='{colour}' stroke-width='2'/>"
-        for x, y in line.points
-        if y is not None and x == line.ring
-        for a, b in [place(x, y)]
-    ]
-    height = spots[-1][1]
-    while any(abs(height - other) < 12 for other in ends):
-        height += 12
-    ends.append(height)
-    parts.append(f"<text x='{spots[-1][0] + 8}' y='{height + 4}' fill='{colour}'>{escape(line.name)}</text>")
+def _placing(xs: Sequence[float], ys: Sequence[float]) -> Place:
+    low_x, low_y = min(xs), min(ys)
+    span_x, span_y = (max(xs) - low_x) or 1.0, (max(ys) - low_y) or 1.0
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (x - low_x) / span_x * (WIDTH - LEFT - RIGHT)
+        down = HEIGHT - BOTTOM - (y - low_y) / span_y * (HEIGHT - TOP - BOTTOM)
+        return round(across, 1), round(down, 1)
+
+    return place
+
+
+def _series(line: Line, colour: str, place: Place) -> list[str]:
+    parts = []
+    for run in _unbroken(line.points):
+        path = " ".join(f"{x},{y}" for x, y in (place(*point) for point in run))
+        parts.append(f"<polyline points='{path}' fill='none' stroke='{colour}' stroke-width='2'/>")
+    known = [(x, y) for x, y in line.points if y is not None]
+    dots = known if len(known) < MANY_POINTS else []
+    for radius, marked, fill in ((2.6, dots, colour), (7, [p for p in known if p[0] == line.ring], "none")):
+        for x, y in marked:
+            across, down = place(x, y)
+            parts.append(f"<circle cx='{across}' cy='{down}' r='{radius}' fill='{fill}' stroke='{colour}'/>")
     return parts
 
 
-def _grid(low: float, high: float, place: Place, x: float) -> list[str]:
+def _shaded(band: Band | None, place: Place) -> list[str]:
+    """The band's outline, there along `high` and back along `low`, over the x where both are known."""
+    if band is None:
+        return []
+    pairs = [(x, high, low) for (x, high), (_, low) in zip(band.high, band.low, strict=True)]
+    both = [(x, high, low) for x, high, low in pairs if high is not None and low is not None]
+    outline = [place(x, high) for x, high, _ in both] + [place(x, low) for x, _, low in reversed(both)]
+    path = " ".join(f"{x},{y}" for x, y in outline)
+    return [f"<polygon points='{path}' class='band'><title>{escape(band.name)}</title></polygon>"] if both else []
+
+
+def _labels(ends: Sequence[tuple[float, float, str, str]]) -> list[str]:
+    """Series names beside their last points, moved down where two would overlap, and up where the chart ends."""
+    ordered = sorted(ends, key=lambda end: end[1])
+    heights: list[float] = []
+    for _, down, _, _ in ordered:
+        heights.append(max(down, heights[-1] + LABEL_HEIGHT) if heights else down)
+    for place in reversed(range(len(heights))):
+        below = heights[place + 1] - LABEL_HEIGHT if place + 1 < len(heights) else HEIGHT - BOTTOM
+        heights[place] = min(heights[place], below)
+    return [
+        f"<text x='{across + 10}' y='{height + 4:.1f}' fill='{colour}'>{escape(name)}</text>"
+        for (across, _, colour, name), height in zip(ordered, heights, strict=True)
+    ]
+
+
+def _axes(x_ticks: Sequence[tuple[float, str]], y_ticks: Sequence[tuple[float, str]], place: Place) -> list[str]:
     parts = []
-    for value, name in _even(low, high):
-        _, down = place(x, value)
+    for value, name in y_ticks:
+        _, down = place(x_ticks[0][0], value)
         parts.append(f"<line x1='{LEFT}' x2='{WIDTH - RIGHT}' y1='{down}' y2='{down}' class='grid'/>")
         parts.append(_text(LEFT - 6, down + 4, name, "end"))
-    return parts
-
-
-def _ticks(names: Sequence[tuple[float, str]], place: Place, y: float) -> list[str]:
-    return [_text(place(value, y)[0], HEIGHT - BOTTOM + 16, name, "middle") for value, name in names]
+    return parts + [
+        _text(place(value, y_ticks[0][0])[0], HEIGHT - BOTTOM + 16, name, "middle") for value, name in x_ticks
+    ]
 
 
 def _text(x: float, y: float, text: str, anchor: str) -> str:
     return f"<text class='axis' x='{x}' y='{y}' text-anchor='{anchor}'>{escape(text)}</text>"
 
 
-def _even(low: float, high: float, count: int = 4) -> list[tuple[float, str]]:
-    values = [low + (high - low) * step / count for step in range(count + 1)]
-    return [(value, f"{value:.3g}") for value in values]
+def _unbroken(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[float, float]]]:
+    """Stretches between gaps."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for x, y in points:
+        if y is None:
+            runs.append([])
+        else:
+            runs[-1].append((x, y))
+    return [run for run in runs if run]
 
 
-def _span(values: Sequence[float]) -> tuple[float, float]:
-    """A range with some air, never empty."""
+def _ticks(values: Sequence[float]) -> list[tuple[float, str]]:
+    """Three to seven round numbers that enclose the values."""
     low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    power = 10.0 ** floor(log10((high - low) / 4))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= (high - low) / 4)
+    first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
+    return [(number * step, f"{number * step:.6g}") for number in range(first, last + 1)]

@@ -16,13 +16,21 @@ _ENDINGS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
 
 
 def write_cot(folder: Path, rows: Iterable[SelectedRow], images: ImageStore) -> int:
-    """Write `metadata.jsonl` and `images/`; returns the number of rows."""
+    """Write `metadata.jsonl` and `images/`; returns the number of rows.
+
+    Lines are ASCII, since some readers end a line at any Unicode line break that a response may hold.
+    """
     return _write(folder, ((row.question.image, _cot(row)) for row in rows), images, "file_name")
 
 
 def write_step_labels(folder: Path, rows: Iterable[StepLabelRow], images: ImageStore) -> int:
     """Write `train.jsonl` and `images/`; returns the number of rows."""
     return _write(folder, ((row.image, _labels(row)) for row in rows), images, "images", name="train.jsonl")
+
+
+def image_ending(data: bytes) -> str:
+    """File ending of an encoded image, by its first bytes: png, jpg or webp; `img` for anything else."""
+    return next((end for head, end in _ENDINGS.items() if data.startswith(head)), "img")
 
 
 def _cot(row: SelectedRow) -> dict[str, Any]:
@@ -72,14 +80,13 @@ def _write(
             if digest not in paths:
                 paths[digest] = _copy(folder, digest, images)
             place = paths[digest] if column == "file_name" else [paths[digest]]
-            lines.write(json.dumps({column: place, **row}, ensure_ascii=False) + "\n")
+            lines.write(json.dumps({column: place, **row}) + "\n")
             count += 1
     return count
 
 
 def _copy(folder: Path, digest: Sha256, images: ImageStore) -> str:
     data = images.get(digest)
-    ending = next((end for head, end in _ENDINGS.items() if data.startswith(head)), "img")
-    path = f"images/{digest[:16]}.{ending}"
+    path = f"images/{digest[:16]}.{image_ending(data)}"
     (folder / path).write_bytes(data)
     return path

@@ -7,16 +7,21 @@ from pathlib import Path
 
 
 def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a new folder and put it where `target` is, removing what stood there."""
-    staging = target.with_name(f".tmp-{target.name}-{uuid.uuid4().hex}")
+    """Fill a new folder and put it where `target` is, removing what stood there.
+
+    The old folder is first renamed aside, so only the instant between two renames finds nothing under the name.
+    """
+    mark = uuid.uuid4().hex
+    staging, aside = (target.with_name(f".tmp-{kind}-{target.name}-{mark}") for kind in ("new", "old"))
     try:
         staging.mkdir(parents=True)
         fill(staging)
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(aside)
         staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def replace_text(target: Path, text: str) -> None:

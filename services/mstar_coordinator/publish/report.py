@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mstar.layout import ANSWER_HEADING, scored_segments
 from mstar.results import RunResults
-from mstar.types import Question, RolloutRow, ScoreRow
+from mstar.types import Question, RolloutRow, ScoreRow, StepScores
 from mstar_coordinator.publish.cards import percent, table_rows
-from mstar_coordinator.publish.charts import Line, chart
+from mstar_coordinator.publish.charts import Band, Line, chart
+from mstar_coordinator.publish.datasets import image_ending
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class _Step:
 class _Response:
     steps: tuple[_Step, ...]
     correct: bool
+    reason: str
     kept: bool
     reward: float | None
 
@@ -55,6 +58,7 @@ def render_report(results: RunResults, samples: Sequence[Sample]) -> str:
         results=results,
         rows=list(table_rows(results)),
         percent=percent,
+        gain=_gain(results),
         learning=Markup(_learning(results)),
         losses=Markup(_losses(results)),
         sweeps=Markup(_sweeps(results)),
@@ -63,26 +67,43 @@ def render_report(results: RunResults, samples: Sequence[Sample]) -> str:
     )
 
 
+def _gain(results: RunResults) -> float | None:
+    """Greedy accuracy on test-ID, last policy less warm-up; None until both are measured."""
+    if "warmup" not in results.test or not results.iterations or results.iterations[-1].greedy is None:
+        return None
+    return results.iterations[-1].greedy - results.test["warmup"].id
+
+
 def _learning(results: RunResults) -> str:
     starts = [(name, results.test[name]) for name in ("base", "warmup") if name in results.test]
     names = [name for name, _ in starts] + [str(one.index) for one in results.iterations]
+    passed = f"Pass@{results.recipe.evaluation.k}"
     series = {
         "greedy ID": [made.id for _, made in starts] + [one.greedy for one in results.iterations],
         "greedy OOD": [made.ood for _, made in starts] + [one.ood for one in results.iterations],
-        "Pass@K": [made.pass_at_k for _, made in starts] + [one.pass_at_k for one in results.iterations],
+        passed: [made.pass_at_k for _, made in starts] + [one.pass_at_k for one in results.iterations],
         "Reward-Pass@2": [m.reward_pass_at_2 for _, m in starts] + [o.reward_pass_at_2 for o in results.iterations],
     }
-    lines = [
-        Line(name, [(float(x), None if y is None else 100 * y) for x, y in enumerate(ys)])
-        for name, ys in series.items()
-    ]
-    return chart(lines, "iteration", "accuracy, %", x_names=[(float(x), name) for x, name in enumerate(names)])
+    points = {
+        name: [(float(x), None if y is None else 100 * y) for x, y in enumerate(ys)] for name, ys in series.items()
+    }
+    return chart(
+        [Line(name, values) for name, values in points.items()],
+        "iteration",
+        "accuracy, %",
+        x_names=[(float(x), name) for x, name in enumerate(names)],
+        band=Band("headroom", points["greedy ID"], points[passed]),
+    )
 
 
 def _losses(results: RunResults) -> str:
-    losses = [loss for one in results.iterations for loss in one.losses]
-    lines = [Line("loss", [(float(step), loss) for step, loss in enumerate(losses, 1)])]
-    return chart(lines, "optimizer step, all iterations", "loss, nats per token")
+    points: list[tuple[float, float | None]] = []
+    begins: list[tuple[float, str]] = []
+    for one in results.iterations:
+        if one.losses:
+            begins.append((len(points) + 1.0, f"it {one.index}"))
+        points += [(len(points) + step, loss) for step, loss in enumerate(one.losses, 1)]
+    return chart([Line("loss", points)], "optimizer steps since warm-up", "loss, nats per token", x_names=begins)
 
 
 def _sweeps(results: RunResults) -> str:
@@ -109,18 +130,17 @@ def _shown(sample: Sample) -> dict[str, object]:
     responses = []
     for checked in sample.rollouts.responses:
         scored = scores.get(checked.index)
-        steps = (
-            tuple(
-                _Step(text, score, _colour(score), score == scored.minimum)
-                for text, score in zip(scored.steps, scored.scores, strict=True)
+        responses.append(
+            _Response(
+                steps=_steps(checked.response.text, scored),
+                correct=checked.verdict.correct,
+                reason=checked.verdict.reason,
+                kept=checked.index in sample.kept,
+                reward=scored.minimum if scored else None,
             )
-            if scored
-            else (_Step(checked.response.text, None, "transparent", False),)
         )
-        reward = scored.minimum if scored else None
-        responses.append(_Response(steps, checked.verdict.correct, checked.index in sample.kept, reward))
     responses.sort(key=lambda one: -1.0 if one.reward is None else one.reward, reverse=True)
-    kind = "png" if sample.image.startswith(b"\x89PNG") else "jpeg"
+    kind = image_ending(sample.image).replace("jpg", "jpeg")
     return {
         "question": sample.question,
         "image": f"data:image/{kind};base64,{base64.b64encode(sample.image).decode()}",
@@ -128,6 +148,20 @@ def _shown(sample: Sample) -> dict[str, object]:
         "temperature": sample.rollouts.temperature,
         "responses": responses,
     }
+
+
+def _steps(text: str, scored: StepScores | None) -> tuple[_Step, ...]:
+    """The pieces of a response as they are shown, tinted where they have a score; the answer's heading in one line."""
+    if scored is None:
+        return tuple(_Step(_in_line(piece), None, "transparent", False) for piece in scored_segments(text))
+    return tuple(
+        _Step(_in_line(piece), score, _colour(score), score == scored.minimum)
+        for piece, score in zip(scored.steps, scored.scores, strict=True)
+    )
+
+
+def _in_line(piece: str) -> str:
+    return f"answer: {piece.removeprefix(ANSWER_HEADING).strip()}" if piece.startswith(ANSWER_HEADING) else piece
 
 
 def _colour(score: float) -> str:
