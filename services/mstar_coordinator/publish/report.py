@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mstar.layout import ANSWER_HEADING, scored_segments
+from mstar.recipes import ExplorationMode
 from mstar.results import RunResults
 from mstar.types import Question, RolloutRow, ScoreRow, StepScores
 from mstar_coordinator.publish.cards import percent, table_rows
@@ -109,13 +110,15 @@ def _losses(results: RunResults) -> str:
 def _sweeps(results: RunResults) -> str:
     lines = [
         Line(
-            f"before {one.iteration}",
+            f"before it {one.iteration}",
             [(float(t), 100 * value) for t, value in one.curve.items()],
             ring=one.chosen,
         )
         for one in results.sweeps
     ]
-    return chart(lines, "temperature", "sweep metric, %")
+    plan = results.recipe.exploration
+    metric = "Pass" if plan.mode is ExplorationMode.PASS else "Reward-Pass"
+    return chart(lines, "temperature", f"{metric}@{plan.k} on validation, %")
 
 
 def _groups(results: RunResults) -> list[tuple[str, ...]]:
