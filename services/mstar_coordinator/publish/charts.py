@@ -47,7 +47,8 @@ def chart(
     """An SVG element, or a sentence that says what will appear when there is nothing to draw."""
     known = [(x, y) for line in lines for x, y in line.points if y is not None]
     if not known:
-        return f"<p class='empty'>{escape(y_label[:1].upper() + y_label[1:])} will appear here once it has been measured.</p>"
+        awaited = escape(y_label[:1].upper() + y_label[1:])
+        return f"<p class='empty'>{awaited} will appear here once it has been measured.</p>"
     x_ticks = list(x_names) or _ticks([x for x, _ in known])
     y_ticks = _ticks([y for _, y in known])
     place = _placing([x for x, _ in x_ticks] + [x for x, _ in known], [y for y, _ in y_ticks])
