@@ -3,19 +3,16 @@
 It never imports torch, so it stays small and answers its broker while the training processes compute.
 """
 
-import os
-import socket
 from collections.abc import Callable
 
 from mstar.api.steps import Claim
-from mstar.steps import TASK_NAMES, ArtefactRef, Queue, TrainResult
+from mstar.steps import ArtefactRef, Queue, TrainResult
 from mstar_artefacts.store import ArtefactStore
 from mstar_trainer.config import TrainerSettings
 from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.tasks import train_step
-from mstar_worker.app import make_celery
 from mstar_worker.client import StepClient
-from mstar_worker.lease import advance
+from mstar_worker.serve import work
 
 
 def main() -> None:
@@ -25,20 +22,14 @@ def main() -> None:
 
 def run(settings: TrainerSettings) -> None:
     """Build the worker from its settings and start it in this process (solo pool: one step at a time)."""
-    app = make_celery(settings.broker_url.get_secret_value(), (Queue.TRAIN,))
     coordinator = StepClient(settings.coordinator_url, settings.api_key)
     store = ArtefactStore(settings.home)
     trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds)
-    name = f"train@{socket.gethostname()}:{os.getpid()}"
 
     def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
         return train_step(claim, progress, store, trainer)
 
-    @app.task(name=TASK_NAMES[Queue.TRAIN])  # type: ignore[untyped-decorator]
-    def advance_train(step_id: str) -> None:
-        advance(step_id, {"train": handle}, coordinator, name)
-
     try:
-        app.worker_main(["worker", "--pool=solo", "--queues", Queue.TRAIN.value, "--hostname", name, "--loglevel=INFO"])
+        work(settings.broker_url, (Queue.TRAIN,), {"train": handle}, coordinator)
     finally:
         trainer.close()

@@ -1,10 +1,11 @@
 """The places that are scored: response tokens and end of sequence for the policy, ends of steps for the PRM."""
 
 import torch
-from trainer_bench import MODEL, Bench
+
 from mstar_models.encoding import encode_segments
 from mstar_trainer.batches import prm_examples, sft_examples
 from mstar_trainer.encoding import ExampleEncoder
+from trainer_bench import MODEL, Bench
 
 CPU = torch.device("cpu")
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from trainer_bench import MODEL, Bench
+
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
 from mstar_trainer.batches import prm_examples, sft_examples
 from mstar_trainer.encoding import ExampleEncoder
 from mstar_trainer.loss import ResponseLoss, StepLoss, freeze_vision
+from trainer_bench import MODEL, Bench
 
 CPU = torch.device("cpu")
 

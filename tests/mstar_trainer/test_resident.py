@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from trainer_bench import GENTLE, Bench
 
 from mstar.errors import InvalidDataset, Unavailable
 from mstar.layout import join_segments
@@ -27,6 +26,7 @@ from mstar_trainer.loss import ResponseLoss, StepLoss
 from mstar_trainer.protocol import Done
 from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.state import read_state
+from trainer_bench import GENTLE, Bench
 
 CPU = torch.device("cpu")
 

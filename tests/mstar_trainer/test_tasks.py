@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from trainer_bench import Bench
 
 from mstar.errors import CorruptArtefact
 from mstar.steps import TrainResult
 from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.state import STATE, TrainerState
 from mstar_trainer.tasks import train_step
+from trainer_bench import Bench
 
 RESULT = TrainResult(
     examples=1,
