@@ -6,13 +6,16 @@ that did it is refused.
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import json
 import struct
 import subprocess
 import sys
 import threading
+import weakref
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import IO
 
 from PIL import Image
@@ -33,6 +36,7 @@ class ImageGate:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._end_child: Callable[[], object] = lambda: None
         self._decoded: OrderedDict[Sha256, Image.Image] = OrderedDict()
         self._bytes = 0
 
@@ -98,20 +102,22 @@ class ImageGate:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
+            self._end_child = weakref.finalize(self, _end, self._child)
         return self._child
 
     def _stop(self) -> None:
-        if self._child is None:
-            return
-        self._child.kill()
-        for pipe in (self._child.stdin, self._child.stdout):
-            try:
-                if pipe is not None:
-                    pipe.close()
-            except BrokenPipeError:
-                pass
-        self._child.wait()
+        self._end_child()
         self._child = None
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """Kill and reap the child of a gate that was closed or is no longer used."""
+    child.kill()
+    for pipe in (child.stdin, child.stdout):
+        if pipe is not None:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+    child.wait()
 
 
 def _read_answer(source: IO[bytes]) -> Image.Image:
