@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import httpx2
 from fastapi import FastAPI
+from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from mstar_web.config import ServiceSettings
@@ -19,6 +20,14 @@ class BenchSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="MSTAR_BENCH_")
 
     port: int = 8499
+
+
+class HouseSettings(BenchSettings):
+    """Settings of a service with a second role."""
+
+    model_config = SettingsConfigDict(env_prefix="MSTAR_HOUSE_")
+
+    score_key: SecretStr | None = None
 
 
 def talk(app: FastAPI, conversation: Callable[[httpx2.AsyncClient], Awaitable[Result]], **client: Any) -> Result:

@@ -21,10 +21,16 @@ from mstar_coordinator.routes.context import Context
 from mstar_coordinator.runfolder import RunFolders
 from mstar_coordinator.store.database import Store, open_store
 from mstar_web.app import base_app
+from mstar_web.auth import door
 from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
 
 API_VERSION = "1"
+DOORS = (
+    door("/internal/", "internal"),
+    door("/v1/", "run_admin", "internal", methods=["GET"]),
+    door("/v1/", "run_admin"),
+)
 
 
 def create_app(settings: CoordinatorSettings | None = None) -> FastAPI:
@@ -58,7 +64,7 @@ def build_app(settings: CoordinatorSettings, store: Store, publisher: Publisher,
     degraded = Gauge("mstar_coordinator_degraded", "1 while hints can't be sent or files written.", registry=registry)
     degraded.set_function(lambda: float(reconciler.problem is not None))
     # Never unready because of the broker: workers that have their step already must be able to commit it.
-    app = base_app("mstar coordinator", API_VERSION, settings, lambda: None, lifespan, registry)
+    app = base_app("mstar coordinator", API_VERSION, settings, lambda: None, lifespan, registry, DOORS)
     app.state.context = Context(
         settings=settings,
         store=store,

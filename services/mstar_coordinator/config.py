@@ -17,6 +17,8 @@ class CoordinatorSettings(ServiceSettings):
 
     port: int = Field(default=8400, ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
+    run_admin_key: SecretStr | None = None
+    """Bearer key of those who start and steer runs."""
     broker_url: SecretStr
     """Redis or Valkey that carries the hints; `redis+socket:///path?virtual_host=0` for a unix socket."""
     database_url: SecretStr | None = None

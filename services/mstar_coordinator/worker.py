@@ -2,7 +2,7 @@
 
 import sys
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from mstar.steps import Queue
 from mstar_artefacts.images import ImageStore
@@ -26,6 +26,8 @@ class RoundsWorkerSettings(WorkerSettings):
     """The policy service."""
     prm_url: str = "http://127.0.0.1:8402"
     """The PRM service."""
+    weights_admin_key: SecretStr | None = None
+    """Bearer key that may load weights into both."""
 
 
 def main(queues: str) -> None:
@@ -46,12 +48,12 @@ def main(queues: str) -> None:
 def run(settings: RoundsWorkerSettings, queues: tuple[Queue, ...]) -> None:
     """Build the worker from its settings and start it in this process."""
     home = settings.home.absolute()
-    steps = StepClient(settings.coordinator_url, settings.api_key)
+    steps = StepClient(settings.coordinator_url, settings.internal_key)
     context = Context(
         store=ArtefactStore(home),
         images=ImageStore(home / ".mstar" / "images"),
-        policy=PolicyService(settings.policy_url, settings.api_key),
-        prm=PrmService(settings.prm_url, settings.api_key),
+        policy=PolicyService(settings.policy_url, settings.internal_key, settings.weights_admin_key),
+        prm=PrmService(settings.prm_url, settings.internal_key, settings.weights_admin_key),
         results=steps.results,
     )
     work(settings.broker_url, queues, handlers(context), steps)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from mstar_web.config import ServiceSettings
@@ -15,6 +15,8 @@ class PolicySettings(ServiceSettings):
 
     port: int = Field(default=8401, ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
+    weights_admin_key: SecretStr | None = None
+    """Bearer key that may load weights."""
     model: Path | None = None
     """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
     threads: int | None = Field(default=None, ge=1)

@@ -11,10 +11,16 @@ from mstar_prm.config import PrmSettings
 from mstar_prm.routes import prm_router
 from mstar_prm.scorer import Scorer
 from mstar_web.app import base_app
+from mstar_web.auth import door
 from mstar_web.config import read_settings
 from mstar_web.weights import weights_router
 
 API_VERSION = "1"
+DOORS = (
+    door("/v1/weights", "weights_admin", methods=["PUT"]),
+    door("/v1/weights", "weights_admin", "internal"),
+    door("/v1/", "score", "internal"),
+)
 
 
 def create_app(settings: PrmSettings | None = None) -> FastAPI:
@@ -48,7 +54,7 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
     def not_ready() -> str | None:
         return None if scorer.weights().ready else "no weights are loaded yet"
 
-    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan)
+    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, doors=DOORS)
     app.include_router(prm_router(scorer, gate, ImageStore(settings.home / ".mstar" / "images")))
     app.include_router(weights_router(scorer))
     return app

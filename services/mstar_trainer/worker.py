@@ -22,7 +22,7 @@ def main() -> None:
 
 def run(settings: TrainerSettings) -> None:
     """Build the worker from its settings and start it in this process (solo pool: one step at a time)."""
-    coordinator = StepClient(settings.coordinator_url, settings.api_key)
+    coordinator = StepClient(settings.coordinator_url, settings.internal_key)
     store = ArtefactStore(settings.home)
     trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds)
 

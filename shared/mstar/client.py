@@ -24,21 +24,33 @@ DEFAULT_PRM_URL = "http://127.0.0.1:8402"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the services are, and the key for them."""
+    """Where the services are, and the keys for them."""
 
     url: str = DEFAULT_URL
     prm_url: str = DEFAULT_PRM_URL
-    api_key: str | None = None
+    run_admin_key: str | None = None
+    score_key: str | None = None
 
     @classmethod
     def from_environment(cls) -> Self:
-        """MSTAR_URL, MSTAR_PRM_URL and MSTAR_API_KEY; loopback defaults."""
+        """MSTAR_URL with MSTAR_RUN_ADMIN_KEY, MSTAR_PRM_URL with MSTAR_SCORE_KEY; loopback defaults."""
         env = os.environ
         return cls(
             url=env.get("MSTAR_URL", DEFAULT_URL),
             prm_url=env.get("MSTAR_PRM_URL", DEFAULT_PRM_URL),
-            api_key=env.get("MSTAR_API_KEY") or None,
+            run_admin_key=env.get("MSTAR_RUN_ADMIN_KEY") or None,
+            score_key=env.get("MSTAR_SCORE_KEY") or None,
         )
+
+    @property
+    def runs(self) -> tuple[str, str | None]:
+        """Base URL and key of the coordinator."""
+        return self.url.rstrip("/"), self.run_admin_key
+
+    @property
+    def scoring(self) -> tuple[str, str | None]:
+        """Base URL and key of the scoring endpoint."""
+        return self.prm_url.rstrip("/"), self.score_key
 
 
 class Client:
@@ -46,9 +58,8 @@ class Client:
 
     def __init__(self, endpoint: Endpoint, transport: httpx2.BaseTransport | None = None) -> None:
         self.endpoint = endpoint
-        headers = {} if endpoint.api_key is None else {"Authorization": f"Bearer {endpoint.api_key}"}
         timeout = httpx2.Timeout(60, connect=3)
-        self._http = httpx2.Client(headers=headers, timeout=timeout, transport=transport)
+        self._http = httpx2.Client(timeout=timeout, transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +113,7 @@ class Client:
 
     def score(self, request: ScoreRequest) -> ScoreReply:
         """Step scores of the responses of one question, from the PRM service."""
-        return self._call(ScoreReply, "POST", "/v1/score", body=request, base=self.endpoint.prm_url)
+        return self._call(ScoreReply, "POST", "/v1/score", body=request, service=self.endpoint.scoring)
 
     def _call(
         self,
@@ -113,11 +124,13 @@ class Client:
         body: BaseModel | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        base: str | None = None,
+        service: tuple[str, str | None] | None = None,
     ) -> Reply:
-        url = (base or self.endpoint.url).rstrip("/")
+        url, key = service or self.endpoint.runs
         content = None if body is None else body.model_dump_json()
         sent = {"Content-Type": "application/json", **(headers or {})}
+        if key is not None:
+            sent["Authorization"] = f"Bearer {key}"
         try:
             answer = self._http.request(method, url + path, content=content, params=params, headers=sent)
         except httpx2.TransportError as error:

@@ -1,6 +1,6 @@
 """The base of every service's app: errors as problems, request ids, authentication, limits, health and metrics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
 from mstar.errors import Unavailable
-from mstar_web.auth import HEALTH_PATHS, BearerAuth
+from mstar_web.auth import BearerAuth, Door
 from mstar_web.config import ServiceSettings
 from mstar_web.limits import BodyLimit
 from mstar_web.metrics import HttpMetrics, exposition, new_registry
@@ -28,21 +28,21 @@ def base_app(
     not_ready: Callable[[], str | None],
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     registry: CollectorRegistry | None = None,
-    open_paths: frozenset[str] = HEALTH_PATHS,
+    doors: Sequence[Door] = (),
 ) -> FastAPI:
     """An app that a service adds its routers to.
 
-    `not_ready` says why the service cannot do its work now, or None when it can. `open_paths` are the exact paths that
-    answer without the key. Metrics go into `registry`, which /metrics shows.
+    `not_ready` says why the service cannot do its work now, or None when it can. `doors` say which roles' keys open
+    which paths. Metrics go into `registry`, which /metrics shows.
     """
     metrics = new_registry() if registry is None else registry
     # The middleware decides; this dependency only puts the scheme into the OpenAPI document.
-    documented = [Depends(HTTPBearer(auto_error=False))] if settings.api_key is not None else []
+    documented = [Depends(HTTPBearer(auto_error=False))] if settings.keys() else []
     app = FastAPI(title=title, version=version, lifespan=lifespan, dependencies=documented)
     install_handlers(app)
     # Each one added stands around those before it.
     app.add_middleware(BodyLimit, limit=BODY_LIMIT)
-    app.add_middleware(BearerAuth, api_key=settings.api_key, open_paths=open_paths)
+    app.add_middleware(BearerAuth, keys=settings.keys(), doors=doors)
     app.add_middleware(RequestContext)
     app.add_middleware(HttpMetrics, registry=metrics)
     _add_health(app, not_ready, metrics)

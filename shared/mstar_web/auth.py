@@ -1,34 +1,72 @@
-"""Bearer authentication, deny by default.
+"""Bearer authentication with one key a role, deny by default.
 
 It is a middleware rather than a dependency of routes, so that a route added later, a mounted app or the documentation
-pages cannot be forgotten: only the paths that are listed as open answer without the key.
+pages cannot be forgotten: only the paths that are listed as open answer without a key, and a path that no door names
+opens to every role of the service. What this leaves out: rotation, and limits per key.
 """
 
 import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mstar.errors import Unauthenticated
+from mstar.errors import Forbidden, Unauthenticated
 
 HEALTH_PATHS = frozenset({"/livez", "/readyz"})
 
 
-class BearerAuth:
-    """Raises Unauthenticated (401) for a request without the key, in constant time."""
+@dataclass(frozen=True)
+class Door:
+    """Paths with a common beginning, and the roles that they open to."""
 
-    def __init__(self, app: ASGIApp, api_key: SecretStr | None, open_paths: frozenset[str] = HEALTH_PATHS) -> None:
+    prefix: str
+    roles: frozenset[str]
+    methods: frozenset[str] | None = None
+    """HTTP methods that the door stands for; None for all."""
+
+
+def door(prefix: str, *roles: str, methods: Sequence[str] | None = None) -> Door:
+    """A door in one line."""
+    return Door(prefix, frozenset(roles), None if methods is None else frozenset(methods))
+
+
+class BearerAuth:
+    """Raises Unauthenticated (401) for a request without a known key, Forbidden (403) for a key of another role."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Mapping[str, str],
+        doors: Sequence[Door] = (),
+        open_paths: frozenset[str] = HEALTH_PATHS,
+    ) -> None:
+        """`keys`: role → key; with none, nothing is asked. The first door that fits a request decides."""
         self.app = app
-        self.expected = None if api_key is None else api_key.get_secret_value().encode()
+        self.keys = {role: key.encode() for role, key in keys.items()}
+        self.doors = doors
         self.open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan" and self.expected is not None and scope["path"] not in self.open_paths:
-            self._require(Headers(scope=scope), self.expected)
+        if scope["type"] != "lifespan" and self.keys and scope["path"] not in self.open_paths:
+            roles = self._roles(Headers(scope=scope))
+            wanted = self._wanted(scope.get("method", ""), scope["path"])
+            if not roles & wanted:
+                raise Forbidden(f"this key does not open {scope['path']}: use the key of {' or '.join(sorted(wanted))}")
         await self.app(scope, receive, send)
 
-    def _require(self, headers: Headers, expected: bytes) -> None:
+    def _roles(self, headers: Headers) -> frozenset[str]:
+        """Roles whose key the request brings; every key is compared, in constant time."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(key.strip().encode(), expected):
-            raise Unauthenticated("send the service's key as `Authorization: Bearer <key>`")
+        brought = key.strip().encode()
+        matching = [role for role, expected in self.keys.items() if hmac.compare_digest(brought, expected)]
+        if scheme.lower() != "bearer" or not matching:
+            raise Unauthenticated("send a key of the service as `Authorization: Bearer <key>`")
+        return frozenset(matching)
+
+    def _wanted(self, method: str, path: str) -> frozenset[str]:
+        for one in self.doors:
+            if path.startswith(one.prefix) and (one.methods is None or method in one.methods):
+                return one.roles
+        return frozenset(self.keys)

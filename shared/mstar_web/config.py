@@ -24,13 +24,13 @@ class ServiceSettings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
-    """Address to listen on; anything but loopback needs an API key."""
+    """Address to listen on; anything but loopback needs a key for every role."""
     port: int = Field(ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
     home: Path = Path("runs")
     """Root of the artefacts, shared with all services; images lie in `.mstar/images` below it."""
-    api_key: SecretStr | None = None
-    """Bearer key that every request but the health checks must bring; unset, nothing is asked."""
+    internal_key: SecretStr | None = None
+    """Bearer key of the project's own services and workers; with no key of any role set, nothing is asked."""
 
     @model_validator(mode="after")
     def _no_unknown_variable(self) -> Self:
@@ -43,13 +43,26 @@ class ServiceSettings(BaseSettings):
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:
-        if self.api_key is not None and not self.api_key.get_secret_value().strip():
-            raise ValueError("api_key is blank: set a key, or unset the variable")
-        if self.api_key is None and not _is_loopback(self.host):
-            raise ValueError(
-                f"host {self.host} is reachable from outside: set {env_prefix(type(self))}API_KEY, or use 127.0.0.1"
-            )
+        keys, prefix = self.keys(), env_prefix(type(self))
+        missing = [f"{prefix}{role.upper()}_KEY" for role in self.roles() if role not in keys]
+        for role, key in keys.items():
+            if not key.strip():
+                raise ValueError(f"{role}_key is blank: set a key, or unset the variable")
+        if missing and not _is_loopback(self.host):
+            raise ValueError(f"host {self.host} is reachable from outside: set {missing[0]}, or use 127.0.0.1")
+        if missing and keys:
+            raise ValueError(f"set {missing[0]} too: a service has a key for each of its roles, or none")
         return self
+
+    @classmethod
+    def roles(cls) -> list[str]:
+        """Roles that the service knows: every field `<role>_key`."""
+        return [name.removesuffix("_key") for name in cls.model_fields if name.endswith("_key")]
+
+    def keys(self) -> dict[str, str]:
+        """Role → key, of the roles that have one."""
+        found = {role: getattr(self, f"{role}_key") for role in self.roles()}
+        return {role: key.get_secret_value() for role, key in found.items() if key is not None}
 
 
 def env_prefix(kind: type[ServiceSettings]) -> str:

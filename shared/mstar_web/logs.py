@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-_SECRET_KEY = re.compile(r"authorization|cookie|password|secret|api_?key|token$", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"authorization|cookie|password|secret|_key$|token$", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*(?=@)|(?<=[Bb]earer )[^\s\"']+")
 _HIDDEN = "[hidden]"
 

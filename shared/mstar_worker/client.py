@@ -15,10 +15,8 @@ Body = TypeVar("Body", bound=BaseModel)
 class StepClient:
     """Claims, renews, commits and releases steps. Thread-safe; raises MstarError, Unavailable when nothing answers."""
 
-    def __init__(
-        self, url: str, api_key: SecretStr | None = None, transport: httpx2.BaseTransport | None = None
-    ) -> None:
-        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key.get_secret_value()}"}
+    def __init__(self, url: str, key: SecretStr | None = None, transport: httpx2.BaseTransport | None = None) -> None:
+        headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
         timeout = httpx2.Timeout(30, connect=5)
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
 

@@ -22,8 +22,8 @@ class WorkerSettings(BaseSettings):
     """Where steps are claimed and committed."""
     home: Path = Path("runs")
     """Root of artefacts and images, shared with all services."""
-    api_key: SecretStr | None = None
-    """Bearer key of the services."""
+    internal_key: SecretStr | None = None
+    """Bearer key of the project's own services."""
 
     @model_validator(mode="after")
     def _no_unknown_variable(self) -> Self:

@@ -201,7 +201,9 @@ def test_models_are_the_policy_and_its_version(app: FastAPI, warm: ArtefactRef) 
 
 
 def test_every_route_needs_the_key(store: ArtefactStore, engine: FakeEngine) -> None:
-    app = build_app(PolicySettings(home=store.root, api_key=SecretStr("k")), engine)
+    app = build_app(
+        PolicySettings(home=store.root, internal_key=SecretStr("k"), weights_admin_key=SecretStr("w")), engine
+    )
 
     async def conversation(client: httpx2.AsyncClient) -> set[str]:
         routes = [(method, path) for path, methods in document(app).items() for method in methods]

@@ -6,12 +6,13 @@ from pydantic import SecretStr
 from starlette.routing import Route
 
 from mstar_web.app import base_app
-from web_bench import BenchSettings, ask
+from mstar_web.auth import door
+from web_bench import BenchSettings, HouseSettings, ask
 
 
 @pytest.fixture
 def app() -> FastAPI:
-    app = base_app("bench", "1", BenchSettings(api_key=SecretStr("k-123")), not_ready=lambda: None)
+    app = base_app("bench", "1", BenchSettings(internal_key=SecretStr("k-123")), not_ready=lambda: None)
 
     @app.get("/things")
     async def things() -> list[str]:
@@ -46,3 +47,33 @@ def test_the_key_opens(app: FastAPI, scheme: str) -> None:
 def test_the_scheme_is_documented(app: FastAPI) -> None:
     document = ask(app, "GET", "/openapi.json", headers={"authorization": "Bearer k-123"}).json()
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+
+
+@pytest.fixture
+def house() -> FastAPI:
+    settings = HouseSettings(internal_key=SecretStr("inside"), score_key=SecretStr("outside"))
+    doors = (door("/v1/", "score", methods=["GET"]), door("/v1/", "internal"))
+    app = base_app("bench", "1", settings, not_ready=lambda: None, doors=doors)
+
+    @app.api_route("/v1/things", methods=["GET", "PUT"])
+    async def things() -> list[str]:
+        return ["thing"]
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "inside", "outside"),
+    [("GET", "/v1/things", 403, 200), ("PUT", "/v1/things", 200, 403), ("GET", "/metrics", 200, 200)],
+)
+def test_a_door_opens_to_the_keys_of_its_roles(
+    house: FastAPI, method: str, path: str, inside: int, outside: int
+) -> None:
+    for key, status in (("inside", inside), ("outside", outside), ("neither", 401)):
+        assert ask(house, method, path, headers={"authorization": f"Bearer {key}"}).status_code == status
+
+
+def test_a_refusal_names_the_role_and_no_key(house: FastAPI) -> None:
+    refusal = ask(house, "PUT", "/v1/things", headers={"authorization": "Bearer outside"})
+    assert "use the key of internal" in refusal.json()["detail"]
+    assert "inside" not in refusal.text

@@ -3,15 +3,15 @@
 import pytest
 
 from mstar_web.config import read_settings
-from web_bench import BenchSettings
+from web_bench import BenchSettings, HouseSettings
 
 
 def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MSTAR_BENCH_PORT", "9000")
-    monkeypatch.setenv("MSTAR_BENCH_API_KEY", "k")
+    monkeypatch.setenv("MSTAR_BENCH_INTERNAL_KEY", "k")
     settings = read_settings(BenchSettings)
     assert settings.port == 9000
-    assert "k" not in str(settings.api_key)
+    assert "k" not in str(settings.internal_key)
 
 
 @pytest.mark.parametrize(
@@ -19,9 +19,9 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("PORT", "http", "MSTAR_BENCH_PORT"),
         ("PRT", "9000", "MSTAR_BENCH_PRT"),
-        ("HOST", "0.0.0.0", "MSTAR_BENCH_API_KEY"),
-        ("HOST", "example.org", "MSTAR_BENCH_API_KEY"),
-        ("API_KEY", " ", "api_key is blank"),
+        ("HOST", "0.0.0.0", "MSTAR_BENCH_INTERNAL_KEY"),
+        ("HOST", "example.org", "MSTAR_BENCH_INTERNAL_KEY"),
+        ("INTERNAL_KEY", " ", "internal_key is blank"),
     ],
 )
 def test_bad_settings_end_with_a_line_that_names_them(
@@ -33,7 +33,7 @@ def test_bad_settings_end_with_a_line_that_names_them(
 
 
 def test_a_key_is_never_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MSTAR_BENCH_API_KEY", "very-secret")
+    monkeypatch.setenv("MSTAR_BENCH_INTERNAL_KEY", "very-secret")
     monkeypatch.setenv("MSTAR_BENCH_PRT", "1")
     with pytest.raises(SystemExit) as ended:
         read_settings(BenchSettings)
@@ -44,3 +44,9 @@ def test_a_key_is_never_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_loopback_needs_no_key(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("MSTAR_BENCH_HOST", host)
     assert read_settings(BenchSettings).host == host
+
+
+def test_a_service_has_a_key_for_each_role_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSTAR_HOUSE_SCORE_KEY", "k")
+    with pytest.raises(SystemExit, match="set MSTAR_HOUSE_INTERNAL_KEY too"):
+        read_settings(HouseSettings)

@@ -30,7 +30,7 @@ def test_lines_are_json_with_service_and_context(capsys: pytest.CaptureFixture[s
 
 def test_secrets_are_hidden_from_structured_and_plain_loggers(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("bench")
-    structlog.get_logger("a").info("opening", url="redis://user:hunter2@host/0", api_key="hunter2")
+    structlog.get_logger("a").info("opening", url="redis://user:hunter2@host/0", internal_key="hunter2")
     assert "hunter2" not in json.dumps(last_line(capsys))
     logging.getLogger("b").warning("refused Authorization: Bearer %s", "hunter2")
     line = last_line(capsys)

@@ -14,7 +14,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     settings = WorkerSettings()
     assert settings.broker_url.get_secret_value() == "redis+socket:///q.sock?virtual_host=0"
     assert settings.home == Path("/data")
-    assert settings.api_key is None
+    assert settings.internal_key is None
 
 
 def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,5 +26,5 @@ def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MSTAR_WORKER_BROKER_URL", "redis://:hunter2@queue")
-    monkeypatch.setenv("MSTAR_WORKER_API_KEY", "hunter2")
+    monkeypatch.setenv("MSTAR_WORKER_INTERNAL_KEY", "hunter2")
     assert "hunter2" not in repr(WorkerSettings())

@@ -32,14 +32,15 @@ class ModelService:
     def __init__(
         self,
         url: str,
-        api_key: SecretStr | None = None,
+        internal_key: SecretStr | None = None,
+        weights_admin_key: SecretStr | None = None,
         transport: httpx2.BaseTransport | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        headers = {} if api_key is None else {"Authorization": f"Bearer {api_key.get_secret_value()}"}
+        self._internal_key, self._weights_admin_key = internal_key, weights_admin_key
         timeout = httpx2.Timeout(ANSWER_SECONDS, connect=5)
         self._patience = patience_seconds
-        self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+        self._http = httpx2.Client(base_url=url, timeout=timeout, transport=transport)
 
     def close(self) -> None:
         self._http.close()
@@ -49,22 +50,24 @@ class ModelService:
 
         def once() -> Reply:
             try:
-                return self._send("POST", path, body, reply)
+                return self._send("POST", path, body, reply, self._internal_key)
             except (Conflict, Unavailable):
                 self.push(weights)
-                return self._send("POST", path, body, reply)
+                return self._send("POST", path, body, reply, self._internal_key)
 
         return _patiently(once, self._patience)
 
     def push(self, weights: ArtefactRef) -> WeightsState:
         """Load a checkpoint artefact, if another one is loaded."""
         update = WeightsUpdate(artefact=weights.id, manifest_sha256=weights.sha256)
-        state = self._send("PUT", "/v1/weights", update, WeightsState)
+        state = self._send("PUT", "/v1/weights", update, WeightsState, self._weights_admin_key)
         log.info("weights pushed", service=str(self._http.base_url), weight_version=state.weight_version)
         return state
 
-    def _send(self, method: str, path: str, body: BaseModel, reply: type[Reply]) -> Reply:
+    def _send(self, method: str, path: str, body: BaseModel, reply: type[Reply], key: SecretStr | None) -> Reply:
         headers = {"Content-Type": "application/json"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key.get_secret_value()}"
         try:
             answer = self._http.request(method, path, content=body.model_dump_json(), headers=headers)
         except httpx2.TransportError as error:
