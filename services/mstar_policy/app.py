@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
@@ -29,9 +30,34 @@ _log = structlog.get_logger(__name__)
 
 
 def create_app() -> FastAPI:
-    """The app by the environment's settings, with the transformers engine."""
+    """The app by the environment's settings."""
     settings = read_settings(PolicySettings)
-    return build_app(settings, transformers_engine(settings))
+    return build_app(settings, make_engine(settings))
+
+
+def make_engine(settings: PolicySettings) -> Engine:
+    """The engine that the settings choose. Raises SystemExit when it is not installed."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    if settings.engine == "vllm" or (settings.engine == "auto" and gpu and find_spec("vllm") is not None):
+        return vllm_engine(settings, cpu=not gpu)
+    return transformers_engine(settings)
+
+
+def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
+    """The engine of choice on GPUs."""
+    from mstar_policy.vllm_engine import VllmEngine, VllmOptions
+
+    options = VllmOptions(
+        max_sequences=min(settings.batch_rows, 256) if cpu else settings.batch_rows,
+        memory_share=settings.gpu_memory_share,
+        tensor_parallel=settings.tensor_parallel,
+        cpu=cpu,
+        cache_gigabytes=max(1, settings.cache_megabytes // 1024),
+        threads=settings.threads,
+    )
+    return VllmEngine(ArtefactStore(settings.home), options)
 
 
 def transformers_engine(settings: PolicySettings) -> Engine:

@@ -1,6 +1,7 @@
 """Settings of the policy service, from environment variables only."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -19,11 +20,18 @@ class PolicySettings(ServiceSettings):
     """Bearer key that may load weights."""
     model: Path | None = None
     """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
+    engine: Literal["auto", "transformers", "vllm"] = "auto"
+    """Inference engine. Without a GPU the transformers engine is the faster one on small models, so auto takes vLLM
+    only where it is installed and a GPU is there."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of the engine; unset, one for each core."""
     batch_rows: int = Field(default=1024, ge=1)
     """Samples that are decoded together at most."""
     cache_megabytes: int = Field(default=1024, ge=1)
-    """Memory for the keys and values of the samples that are decoded together."""
+    """Memory for the keys and values of the samples that are decoded together, where no GPU has them."""
+    gpu_memory_share: float = Field(default=0.9, gt=0, lt=1)
+    """Share of a GPU's memory that vLLM may take."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that vLLM spreads the model over."""
     waiting_rows: int = Field(default=131_072, ge=1)
     """Samples that may be under way or wait before further requests get a 429."""

@@ -1,4 +1,4 @@
-"""The interface of an inference engine. Adapters: `hf_engine` (transformers, in this process).
+"""The interface of an inference engine. Adapters: `hf_engine` (transformers) and `vllm_engine`.
 
 An engine encodes, samples and counts; images arrive decoded and requests admitted. The conformance tests say what every
 adapter must keep to.

@@ -6,7 +6,6 @@ little more than one large one.
 """
 
 import asyncio
-import hashlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,17 +18,16 @@ import torch
 from PIL.Image import Image
 
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
-from mstar.errors import InvalidInput, Unavailable, WeightVersionMismatch
-from mstar.layout import STEP_SEPARATOR, join_segments, scored_segments
 from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
-from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import load_checkpoint
-from mstar_models.encoding import PromptEncoder, encode_prefix, encode_segments, encode_text, suppressed_ids
+from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import load_model, load_processor
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_decoding import Decoder, Opening, Sample
 from mstar_policy.hf_sampling import Draw
+from mstar_policy.prompts import check_version, folder_version, prefix_ids, room_for, stop_ids
 
 Result = TypeVar("Result")
 
@@ -88,7 +86,7 @@ class HfEngine:
         await self._in_thread(lambda: self._serve(*load_checkpoint(self._store, ref), ref.version))
 
     async def load_folder(self, folder: Path) -> None:
-        await self._in_thread(lambda: self._serve(load_model(folder), folder, _folder_version(folder)))
+        await self._in_thread(lambda: self._serve(load_model(folder), folder, folder_version(folder)))
 
     async def generate(self, request: RolloutRequest, images: Sequence[Image]) -> RolloutReply:
         job = _Job(request, images)
@@ -108,12 +106,13 @@ class HfEngine:
         tokenizer = processor.tokenizer
         use_grouped_attention(model)
         text = model.config.get_text_config()
+        stop = stop_ids(model.generation_config.eos_token_id, tokenizer)
         self._loaded = _Loaded(
             version=version,
             name=folder.name,
             tokenizer=tokenizer,
             encoder=PromptEncoder(processor),
-            decoder=Decoder(model, _stop_ids(model, tokenizer), suppressed_ids(tokenizer)),
+            decoder=Decoder(model, stop, suppressed_ids(tokenizer)),
             context=text.max_position_embeddings,
             bytes_per_token=_cache_bytes_per_token(text, model.dtype),
         )
@@ -151,7 +150,7 @@ class HfEngine:
     def _prepare(self, job: _Job, loaded: _Loaded | None) -> bool:
         """Encode a job's prompts; a job that cannot be done is answered with its own error."""
         try:
-            _check_version(job.request, loaded)
+            check_version(job.request, None if loaded is None else loaded.version)
             assert loaded is not None
             _encode(job, loaded)
         except Exception as error:
@@ -185,50 +184,24 @@ class HfEngine:
             yield batch
 
 
-def _check_version(request: RolloutRequest, loaded: _Loaded | None) -> None:
-    if loaded is None:
-        raise Unavailable("no weights are loaded: PUT /v1/weights first", retry_after=1.0)
-    if request.weight_version not in (None, loaded.version):
-        raise WeightVersionMismatch(
-            f"weight version {loaded.version} is loaded, not {request.weight_version}: PUT /v1/weights first",
-            field="weight_version",
-        )
-
-
 def _encode(job: _Job, loaded: _Loaded) -> None:
     """Fill in openings and places: prompts that differ in temperature, seed or n only share an opening."""
     known: dict[tuple[int, tuple[int, ...]], int] = {}
     for index, (prompt, image) in enumerate(zip(job.request.prompts, job.images, strict=True)):
         encoded = loaded.encoder.encode(prompt.question, image, prompt.reference_answer)
-        prefix = tuple(_prefix_ids(loaded.tokenizer, prompt.prefix))
+        prefix = tuple(prefix_ids(loaded.tokenizer, prompt.prefix))
         # The encoder gives the same object for the same prompt, and the job keeps it alive.
         place = known.setdefault((id(encoded), prefix), len(job.openings))
         if place == len(job.openings):
             job.openings.append(Opening(encoded, prefix, []))
         opening = job.openings[place]
-        room = loaded.context - len(opening)
-        if room < 1:
-            raise InvalidInput(
-                f"prompts.{index} has {len(opening)} tokens with its prefix, the model's context is {loaded.context}",
-                field=f"prompts.{index}",
-            )
+        room = room_for(index, len(opening), loaded.context)
         job.places.append((place, len(opening.draws)))
         opening.draws.extend(_draws(prompt, job.request.top_p, min(job.request.max_tokens, room)))
 
 
 def _draws(prompt: Prompt, top_p: float, max_tokens: int) -> Iterator[Draw]:
     return (Draw(prompt.seed, index, prompt.temperature, top_p, max_tokens) for index in range(prompt.n))
-
-
-def _prefix_ids(tokenizer: Any, prefix: str) -> Sequence[int]:
-    """Tokens of the beginning of a response: as training and scoring see it where it is whole steps, else literally."""
-    segments = scored_segments(prefix)
-    whole = join_segments(segments)
-    if prefix == whole:
-        return encode_segments(tokenizer, segments)[0]
-    if prefix == whole + STEP_SEPARATOR:
-        return encode_prefix(tokenizer, segments)
-    return encode_text(tokenizer, prefix)
 
 
 def _reply(job: _Job, loaded: _Loaded) -> RolloutReply:
@@ -254,19 +227,6 @@ def _response(sample: Sample, tokenizer: Any) -> Response:
     )
 
 
-def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
-    """The end of the turn, and what else the model's own configuration ends a response with."""
-    configured = model.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    return {token for token in (tokenizer.eos_token_id, *listed) if token is not None}
-
-
 def _cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return int(2 * text.num_hidden_layers * text.num_key_value_heads * width * dtype.itemsize)
-
-
-def _folder_version(folder: Path) -> str:
-    """A version for weights that are no artefact: the folder's name and a digest of its safetensors."""
-    digests = "".join(hash_file(path) for path in sorted(folder.glob("*.safetensors")))
-    return f"{folder.resolve().name}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"

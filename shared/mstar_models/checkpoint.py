@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from mstar.errors import InvalidInput
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
@@ -17,8 +19,14 @@ def load_checkpoint(store: ArtefactStore, ref: ArtefactRef) -> tuple[Any, Path]:
     Raises NotFound, CorruptArtefact, or InvalidInput when the weights are not finite.
     """
     folder = store.verify(ref) / MODEL_FOLDER
-    model = load_model(folder)
-    for name, weight in model.named_parameters():
-        if not weight.isfinite().all():
-            raise InvalidInput(f"weight {name} of {ref.id} is not finite", field="artefact")
-    return model, folder
+    check_finite(folder, ref.id)
+    return load_model(folder), folder
+
+
+def check_finite(folder: Path, name: str) -> None:
+    """Raises InvalidInput, which calls the checkpoint by `name`, when a weight in the folder is not finite."""
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as tensors:
+            for key in tensors.keys():  # noqa: SIM118 - no mapping
+                if not tensors.get_tensor(key).isfinite().all():
+                    raise InvalidInput(f"weight {key} of {name} is not finite", field="artefact")

@@ -49,12 +49,19 @@ class PromptEncoder:
             self._cache.move_to_end(key)
         return found
 
+    def unexpanded(self, question: str, reference_answer: str | None = None) -> list[int]:
+        """Token ids with one place holder for the image, for engines that expand it themselves."""
+        text = self._text(question, reference_answer)
+        return list(self.processor.tokenizer(text)["input_ids"])
+
     def _encode(self, question: str, image: Image.Image, reference_answer: str | None) -> EncodedPrompt:
-        messages = build_messages(self._harmless(question), reference_answer and self._harmless(reference_answer))
-        text = self.processor.apply_chat_template(messages, add_generation_prompt=True)
-        values = self.processor(text=text, images=[image], return_tensors="pt")
+        values = self.processor(text=self._text(question, reference_answer), images=[image], return_tensors="pt")
         pixels = {key: value for key, value in values.items() if key not in _TEXT_KEYS}
         return EncodedPrompt(values["input_ids"][0].tolist(), pixels)
+
+    def _text(self, question: str, reference_answer: str | None) -> str:
+        messages = build_messages(self._harmless(question), reference_answer and self._harmless(reference_answer))
+        return str(self.processor.apply_chat_template(messages, add_generation_prompt=True))
 
     def _harmless(self, text: str) -> str:
         """A user's text may spell a special token; a space inside keeps the processor from seeing one."""

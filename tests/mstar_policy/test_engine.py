@@ -1,7 +1,7 @@
 """The conformance suite of engines: what `Engine` promises, asked of every adapter."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
@@ -12,12 +12,23 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_policy.engine import Engine
 from mstar_policy.hf_engine import HfEngine
 from policy_bench import FakeEngine, corrupt, picture, prompt, request, texts
+from vllm_bench import VLLM_MARKS, StartedVllm
 
 ENGINES: dict[str, Callable[[ArtefactStore], Engine]] = {"fake": FakeEngine, "transformers": HfEngine}
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(scope="module")
+def started() -> Iterator[StartedVllm]:
+    """One vLLM for the whole module, since starting it takes many seconds."""
+    with StartedVllm() as started:
+        yield started
+
+
+@pytest.fixture(params=[*ENGINES, pytest.param("vllm", marks=VLLM_MARKS)])
 def make(request: pytest.FixtureRequest, store: ArtefactStore) -> Callable[[], Engine]:
+    if request.param == "vllm":
+        started: StartedVllm = request.getfixturevalue("started")
+        return lambda: started.engine(store)
     return lambda: ENGINES[request.param](store)
 
 

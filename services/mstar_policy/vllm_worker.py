@@ -1,0 +1,24 @@
+"""What the engine's worker processes do beside vLLM's own work: load a checkpoint whole.
+
+vLLM finds this class by its name and mixes it into its worker, in a process that imports nothing else of the service.
+"""
+
+from typing import Any
+
+
+class CheckpointWorker:
+    """Mixed into vLLM's worker, whose `reload_weights` and `model_runner` it uses."""
+
+    reload_weights: Any
+    model_runner: Any
+
+    def load_checkpoint(self, folder: str) -> None:
+        """Replace all weights in place by those of a Hugging Face folder."""
+        from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+        self.reload_weights(weights_path=folder)
+        # On a CPU the output layer multiplies by a packed copy of its matrix. A head that is tied to the embedding is
+        # not in the checkpoint under a name of its own, so the reload leaves that copy as it was.
+        for layer in self.model_runner.get_model().modules():
+            if isinstance(layer, ParallelLMHead):
+                layer.quant_method.process_weights_after_loading(layer)
