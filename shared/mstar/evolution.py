@@ -19,6 +19,7 @@ from mstar.steps import (
     PrepareParams,
     PublishParams,
     ScoreParams,
+    ScoreUse,
     SelectParams,
     StepSpec,
     TrainParams,
@@ -214,7 +215,8 @@ class _Graph:
             yield StepSpec(name=rows[-1], params=params, needs=self.prerequisites(number) + chosen)
             if scored:
                 scores.append(f"it{number:02d}/score/{shard:04d}")
-                yield self.score(scores[-1], rows[-1], only_correct=True)
+                kept = plan.selection.k if plan.selection.mode is SelectionMode.TOP else None
+                yield self.score(scores[-1], rows[-1], ScoreUse.SELECTION, kept)
         select = SelectParams(iteration=number, rows=tuple(rows), scores=tuple(scores), rule=plan.selection)
         name = f"it{number:02d}"
         yield StepSpec(name=f"{name}/select", params=select, needs=tuple(rows + scores))
@@ -247,7 +249,7 @@ class _Graph:
             yield StepSpec(name=rows[-1], params=params, needs=self.prerequisites(number))
             if plan.mode is ExplorationMode.REWARD_PASS:
                 scores.append(f"it{number:02d}/sweep/score/{shard:04d}")
-                yield self.score(scores[-1], rows[-1], only_correct=False)
+                yield self.score(scores[-1], rows[-1], ScoreUse.RANKING, plan.k)
         previous, self.choose = self.choose, f"it{number:02d}/sweep/choose"
         choose = ChooseParams(
             iteration=number,
@@ -279,7 +281,8 @@ class _Graph:
             (sampled if on_validation else greedy).append(name)
             if on_validation and self.prm:
                 scores.append(name.replace("validation", "score"))
-                yield self.score(scores[-1], name, only_correct=False)
+                # Best-of-n looks at the one response that is ranked first.
+                yield self.score(scores[-1], name, ScoreUse.RANKING, 1)
         self.evaluations.append(f"eval/{label}/evaluate")
         params_ = EvaluateParams(
             label=label, greedy=tuple(greedy), sampled=tuple(sampled), scores=tuple(scores), k=plan.k
@@ -299,9 +302,9 @@ class _Graph:
         made = (params.policy, *((self.prm, "reward/collect") if self.prm else ()), *selections)
         return StepSpec(name=f"publish/{iterations:02d}", params=params, needs=(*made, *self.evaluations))
 
-    def score(self, name: str, rows: str, *, only_correct: bool) -> StepSpec:
-        assert self.prm is not None
-        params = ScoreParams(rows=rows, prm=self.prm, only_correct=only_correct)
+    def score(self, name: str, rows: str, use: ScoreUse, k: int | None) -> StepSpec:
+        assert self.prm is not None and self.recipe.prm is not None
+        params = ScoreParams(rows=rows, prm=self.prm, use=use, k=k, savings=self.recipe.prm.savings)
         return StepSpec(name=name, params=params, needs=(self.prm, rows))
 
     def prerequisites(self, number: int) -> tuple[str, ...]:

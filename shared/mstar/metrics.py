@@ -11,6 +11,7 @@ from math import comb, fsum
 
 from mstar.errors import InvalidInput
 from mstar.layout import split_response
+from mstar.scoring import decided
 from mstar.seeds import derive
 from mstar.types import CheckedResponse, RolloutRow, ScoreRow
 
@@ -59,10 +60,17 @@ def reward_pass_at_k(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], k: 
     """Share of questions with a correct response among the k that the PRM ranks highest of ALL n sampled.
 
     There is no correctness filter before the ranking (paper, section 4; K = 2 because training keeps two). Equal
-    rewards are ordered by seed and place. Raises InvalidInput unless every response has a score.
+    rewards are ordered by seed and place. Raises InvalidInput when an outcome hangs on a score that is missing.
     """
     pairs = zip(rows, scores, strict=True)
-    return mean([float(any(r.verdict.correct for r in ranked(row, score, seed)[:k])) for row, score in pairs])
+    return mean([_reward_pass(row, score, k, seed) for row, score in pairs])
+
+
+def _reward_pass(row: RolloutRow, score: ScoreRow, k: int, seed: int) -> float:
+    known = decided(row, k)
+    if known is None:
+        return float(any(response.verdict.correct for response in ranked(row, score, seed)[:k]))
+    return known
 
 
 def best_of_n(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], seed: int) -> float:

@@ -95,6 +95,8 @@ class PrmRecipe(Frozen):
     label: LabelRule = LabelRule.SOFT
     balance: bool = True
     """Keep as many solutions with a low minimum label as with a high one."""
+    savings: bool = True
+    """Leave out scores that cannot change what is kept or measured."""
     train: TrainRecipe = TrainRecipe(freeze_vision=True)
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from math import fsum
 
 from mstar.errors import InvalidRecipe
-from mstar.layout import join_segments, scored_segments
 from mstar.metrics import is_sound, rewards_by_index
 from mstar.recipes import SelectionMode, SelectionRecipe
+from mstar.scoring import distinct_correct
 from mstar.seeds import derive
-from mstar.types import FinishReason, RolloutRow, ScoreRow, SelectedRow
+from mstar.types import RolloutRow, ScoreRow, SelectedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,9 @@ class _Candidate:
 def select(
     row: RolloutRow, scores: ScoreRow | None, rule: SelectionRecipe, *, iteration: int, seed: int
 ) -> tuple[SelectedRow, ...]:
-    """The responses of one question that are kept, best or first drawn first, in canonical layout.
+    """The responses of one question that are kept, in the order of their places and in canonical layout.
 
-    Raises InvalidRecipe when the rule ranks by reward and a correct response has none.
+    Raises InvalidRecipe when the outcome hangs on a reward that is missing.
     """
     candidates = _candidates(row, scores, seed)
     return tuple(
@@ -51,7 +51,7 @@ def select(
             reward=kept.reward,
             reason=_reason(rule, len(candidates)),
         )
-        for kept in _kept(row, candidates, rule)
+        for kept in sorted(_kept(row, candidates, rule), key=lambda kept: kept.index)
     )
 
 
@@ -78,22 +78,16 @@ def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: in
 def _candidates(row: RolloutRow, scores: ScoreRow | None, seed: int) -> list[_Candidate]:
     rewards = rewards_by_index(row, scores) if scores else {}
     steps = {scored.index: scored.scores for scored in scores.responses} if scores else {}
-    found: dict[str, _Candidate] = {}
-    for checked in row.responses:
-        if not checked.verdict.correct or checked.response.finish_reason is FinishReason.LENGTH:
-            continue
-        text = join_segments(scored_segments(checked.response.text))
-        found.setdefault(
-            text,
-            _Candidate(
-                index=checked.index,
-                text=text,
-                reward=rewards.get(checked.index),
-                step_scores=steps.get(checked.index, ()),
-                draw=derive(seed, "select", row.question.id, checked.index),
-            ),
+    return [
+        _Candidate(
+            index=checked.index,
+            text=text,
+            reward=rewards.get(checked.index),
+            step_scores=steps.get(checked.index, ()),
+            draw=derive(seed, "select", row.question.id, checked.index),
         )
-    return list(found.values())
+        for text, checked in distinct_correct(row).items()
+    ]
 
 
 def _kept(row: RolloutRow, candidates: list[_Candidate], rule: SelectionRecipe) -> list[_Candidate]:
@@ -105,6 +99,8 @@ def _kept(row: RolloutRow, candidates: list[_Candidate], rule: SelectionRecipe) 
             return drawn[: rule.k]
         case SelectionMode.ORACLE:
             return [c for c in drawn if is_sound(c.text, row.question.gold_steps)][: rule.k]
+        case SelectionMode.TOP if len(candidates) <= rule.k:
+            return candidates
         case SelectionMode.TOP:
             return sorted(drawn, key=lambda c: -_reward(c, row))[: rule.k]
         case SelectionMode.THRESHOLD:

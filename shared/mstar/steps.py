@@ -58,6 +58,13 @@ class GenerateParams(Frozen):
     """Sweep step that set the temperature, if one has."""
 
 
+class ScoreUse(StrEnum):
+    """What scores are for: to choose among correct responses, or to rank all of them."""
+
+    SELECTION = "selection"
+    RANKING = "ranking"
+
+
 class ScoreParams(Frozen):
     """Score the responses of one rollout shard with the PRM. Output: `rows.jsonl.gz` of ScoreRow."""
 
@@ -65,7 +72,11 @@ class ScoreParams(Frozen):
     rows: str
     prm: str
     """Step whose artefact is the PRM checkpoint."""
-    only_correct: bool
+    use: ScoreUse
+    k: int | None
+    """How many a selection keeps (None: all above a threshold), or the least K that a ranking is cut at."""
+    savings: bool
+    """Leave out scores that cannot change the outcome."""
 
 
 class LabelParams(Frozen):

@@ -24,6 +24,10 @@ def rule(mode: str, k: int = 2, alpha: float = 0.2) -> SelectionRecipe:
     return SelectionRecipe(mode=SelectionMode(mode), k=k, alpha=alpha)
 
 
+def test_top_needs_no_score_where_all_are_kept() -> None:
+    assert [one.index for one in kept(rollout([True, False, True]), None, rule("top"))] == [0, 2]
+
+
 def test_top_ranks_correct_responses_by_their_weakest_step() -> None:
     rows = kept(rollout([True, False, True, True]), [0.3, 0.99, 0.9, 0.4], rule("top"))
     assert [row.index for row in rows] == [2, 3]
@@ -68,7 +72,7 @@ def test_a_response_that_was_cut_off_is_left_out() -> None:
 @pytest.mark.parametrize("mode", ["top", "threshold"])
 def test_ranking_needs_a_score_for_each_correct_response(mode: str) -> None:
     with pytest.raises(InvalidRecipe, match="response 1 of question q1 is correct but has no score"):
-        kept(rollout([True, True]), [0.5, None], rule(mode))
+        kept(rollout([True, True, True]), [0.5, None, 0.5], rule(mode))
 
 
 def test_random_draws_follow_the_seed_and_reach_everyone() -> None:

@@ -1,7 +1,8 @@
 """Step scores for the responses of one rollout shard.
 
 Exact savings: rows of one question (a sweep has one for each temperature) are asked about together, so that the PRM
-computes image and question once, and equal texts are scored once.
+computes image and question once, equal texts are scored once, and what cannot change an outcome is left out
+(`mstar.scoring`).
 """
 
 import time
@@ -13,6 +14,7 @@ from itertools import groupby
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoredStep, ScoreRequest
 from mstar.api.steps import Claim
+from mstar.scoring import to_score
 from mstar.steps import ArtefactRef, ScoreParams, ScoreResult
 from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
 from mstar_coordinator.work.context import Context, Done, artefact_of, rows_of, write_once
@@ -22,6 +24,10 @@ IN_FLIGHT = 16
 """Requests that the PRM holds at once, so that it can batch them."""
 TEXTS_PER_REQUEST = 256
 """The most that the score route takes."""
+
+
+_Wanted = tuple[RolloutRow, tuple[CheckedResponse, ...]]
+"""A rollout row with those of its responses that need a score."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,11 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     assert isinstance(params, ScoreParams)
     prm = artefact_of(claim, params.prm)
     rows = list(rows_of(context, claim, (params.rows,), RolloutRow))
+    wanted = [(row, to_score(row, params.use, params.k, savings=params.savings)) for row in rows]
 
     def make() -> Iterator[ScoreRow]:
-        found = _scored(context, prm, _asks(rows, params.only_correct), progress)
-        return (_row(row, found, params.only_correct, prm.version) for row in rows)
+        found = _scored(context, prm, _asks(wanted), progress)
+        return (_row(row, responses, found, prm.version) for row, responses in wanted)
 
     ref, scores = write_once(context, claim, ScoreRow, make, {"prm_version": prm.version})
     return ref, ScoreResult(
@@ -53,19 +60,15 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     )
 
 
-def _wanted(row: RolloutRow, only_correct: bool) -> list[CheckedResponse]:
-    return [response for response in row.responses if response.verdict.correct or not only_correct]
-
-
-def _asks(rows: Sequence[RolloutRow], only_correct: bool) -> list[_Ask]:
+def _asks(wanted: Sequence[_Wanted]) -> list[_Ask]:
     """Requests to send. A blank response has no step, and a question with nothing to score is not asked about."""
     asks = []
-    for _, group in groupby(rows, key=lambda row: row.question.id):
+    for _, group in groupby(wanted, key=lambda one: one[0].question.id):
         own = list(group)
-        texts = [response.response.text for row in own for response in _wanted(row, only_correct)]
+        texts = [response.response.text for _, responses in own for response in responses]
         distinct = tuple(dict.fromkeys(text for text in texts if text.strip()))
         for start in range(0, len(distinct), TEXTS_PER_REQUEST):
-            asks.append(_Ask(own[0].question, distinct[start : start + TEXTS_PER_REQUEST]))
+            asks.append(_Ask(own[0][0].question, distinct[start : start + TEXTS_PER_REQUEST]))
     return asks
 
 
@@ -96,14 +99,17 @@ def _send(context: Context, prm: ArtefactRef, ask: _Ask) -> list[tuple[ScoredSte
 
 
 def _row(
-    row: RolloutRow, found: dict[tuple[str, str], tuple[ScoredStep, ...]], only_correct: bool, version: str
+    row: RolloutRow,
+    responses: Sequence[CheckedResponse],
+    found: dict[tuple[str, str], tuple[ScoredStep, ...]],
+    version: str,
 ) -> ScoreRow:
     return ScoreRow(
         question_id=row.question.id,
         prm_version=version,
         responses=tuple(
             _step_scores(response.index, found.get((row.question.id, response.response.text), ()))
-            for response in _wanted(row, only_correct)
+            for response in responses
         ),
     )
 

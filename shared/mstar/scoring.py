@@ -1,0 +1,41 @@
+"""Which responses the PRM must see before an outcome is known: the others cost nothing.
+
+The savings are exact, and a recipe can switch them off (`prm.savings`). Selection ranks correct responses only, and
+where no more of them are left than it keeps, it keeps them all whatever their scores. A question's part in Pass@K among
+the K best-ranked is 0 when none of its n responses is correct, and 1 when at most K - 1 are wrong.
+"""
+
+from mstar.layout import join_segments, scored_segments
+from mstar.steps import ScoreUse
+from mstar.types import CheckedResponse, FinishReason, RolloutRow
+
+
+def to_score(row: RolloutRow, use: ScoreUse, k: int | None, *, savings: bool) -> tuple[CheckedResponse, ...]:
+    """The responses of one question whose scores are needed.
+
+    `k`: how many selection keeps (None: all above a threshold), or the least K that a ranking is cut at.
+    """
+    if not savings:
+        return row.responses
+    if use is ScoreUse.SELECTION:
+        candidates = tuple(distinct_correct(row).values())
+        return () if k is not None and len(candidates) <= k else candidates
+    assert k is not None
+    return () if decided(row, k) is not None else row.responses
+
+
+def decided(row: RolloutRow, k: int) -> float | None:
+    """1.0 or 0.0 where any ranking has, or has not, a correct response among its first k; else None."""
+    correct = sum(response.verdict.correct for response in row.responses)
+    if correct == 0:
+        return 0.0
+    return 1.0 if correct > len(row.responses) - k else None
+
+
+def distinct_correct(row: RolloutRow) -> dict[str, CheckedResponse]:
+    """Canonical text → the first correct response with it. One that was cut off at the token limit is none."""
+    found: dict[str, CheckedResponse] = {}
+    for checked in row.responses:
+        if checked.verdict.correct and checked.response.finish_reason is not FinishReason.LENGTH:
+            found.setdefault(join_segments(scored_segments(checked.response.text)), checked)
+    return found
