@@ -54,7 +54,7 @@ _ROWS = {
     "C": "01110 10001 10000 10000 10000 10001 01110",
     "D": "11110 10001 10001 10001 10001 10001 11110",
 }
-_GLYPHS = {name: np.array([[int(bit) for bit in row] for row in rows.split()], bool) for name, rows in _ROWS.items()}
+GLYPHS = {name: np.array([[int(bit) for bit in row] for row in rows.split()], bool) for name, rows in _ROWS.items()}
 
 Picture = NDArray[np.uint8]
 """Colour indices, shape [64, 64]."""
@@ -68,7 +68,7 @@ def text(picture: Picture, row: int, column: int, string: str, colour: int) -> N
     """Write a string from a patch on, one glyph a patch."""
     for place, character in enumerate(string):
         top, left = row * PATCH, (column + place) * PATCH + 1
-        picture[top : top + 7, left : left + 5][_GLYPHS[character]] = colour
+        picture[top : top + 7, left : left + 5][GLYPHS[character]] = colour
 
 
 def box(picture: Picture, top: int, left: int, bottom: int, right: int, colour: int, *, filled: bool = True) -> None:

@@ -3,7 +3,7 @@
 import random
 
 from minivista.canvas import blank, box, line, text
-from minivista.problems import Problem, Style, difference, total
+from minivista.problems import Problem, Style, difference, double, total
 from mstar.types import Answer, AnswerType
 
 
@@ -16,9 +16,9 @@ def _rectangle(rng: random.Random, style: Style) -> Problem:
     picture = blank(rng.choice(style.backgrounds))
     box(picture, 12, 20, 28 + height // 3, 36 + width // 3, rng.choice(style.fills), filled=False)
     text(picture, 0, 4, str(width), style.ink)
-    text(picture, 3, 0, str(height), style.ink)
+    text(picture, 2, 0, str(height), style.ink)
     half = width + height
-    steps = (f"sides are {width} and {height}", total(width, height), f"Twice: 2 x {half} = {2 * half}")
+    steps = (f"sides are {width} and {height}", total(width, height), double(half))
     answer = Answer(type=AnswerType.INTEGER, value=str(2 * half))
     return Problem("What is the perimeter of the rectangle?", answer, steps, f"sides are {width} and {height}", picture)
 
@@ -28,10 +28,10 @@ def _triangle(rng: random.Random, style: Style) -> Problem:
     picture = blank(rng.choice(style.backgrounds))
     colour = rng.choice(style.fills)
     top = (8, rng.randint(20, 44))
-    for start, end in (((48, 4), (48, 60)), ((48, 4), top), ((48, 60), top)):
+    for start, end in (((44, 4), (44, 60)), ((44, 4), top), ((44, 60), top)):
         line(picture, start, end, colour)
-    text(picture, 7, 0, str(left), style.ink)
-    text(picture, 7, 6, str(right), style.ink)
+    text(picture, 6, 0, str(left), style.ink)
+    text(picture, 6, 6, str(right), style.ink)
     known = left + right
     steps = (f"angles are {left} and {right}", total(left, right), difference(180, known))
     answer = Answer(type=AnswerType.INTEGER, value=str(180 - known))

@@ -7,7 +7,7 @@ not, which is what warm-up meets. Only the pretraining script uses this.
 import random
 from collections.abc import Mapping
 
-from minivista.problems import Problem
+from minivista.problems import Problem, difference, double, half, total
 from mstar.layout import ANSWER_HEADING, join_segments
 from mstar.types import Answer, AnswerType
 
@@ -31,6 +31,19 @@ def respond(rng: random.Random, problem: Problem, shares: Mapping[str, float], *
         return join_segments([ANSWER_HEADING, value])
     guess = value if given or rng.random() < 0.2 else estimate(rng, problem.answer)
     return join_segments([f"It looks like {guess}", ANSWER_HEADING, guess])
+
+
+def drill(rng: random.Random) -> str:
+    """One written calculation, as the chains of the benchmark hold them."""
+    first, second = rng.randint(10, 79), rng.randint(1, 79)
+    kind = rng.randrange(5)
+    if kind <= 1:
+        return total(first, second)
+    if kind == 2:
+        return difference(max(first, second), min(first, second))
+    if kind == 3:
+        return difference(180, first + second)
+    return double(first + second) if rng.random() < 0.5 else half(first + second)[0]
 
 
 def estimate(rng: random.Random, answer: Answer) -> str:

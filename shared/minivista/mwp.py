@@ -15,7 +15,9 @@ THINGS = ("apples", "coins", "books", "cards")
 def make(rng: random.Random, style: Style, split: str) -> Problem:
     top, bottom = rng.randint(style.low, style.high), rng.randint(2, 9)
     picture = blank(rng.choice(style.backgrounds))
+    cells = ["no"] * 16
     for digit, row, column in ((top // 10, 0, 1), (top % 10, 0, 2), (bottom, 2, 2)):
+        cells[row * 4 + column] = str(digit)
         _paste(picture, rng, split, digit, row, column, light=style.mirrored)
     box(picture, 50, 12, 53, 52, rng.choice(style.fills))
     things = rng.choice(THINGS)
@@ -27,7 +29,7 @@ def make(rng: random.Random, style: Style, split: str) -> Problem:
         step, value = difference(top, bottom), top - bottom
     answer = Answer(type=AnswerType.INTEGER, value=str(value))
     read = f"top is {top}, bottom is {bottom}"
-    return Problem(question, answer, (read, step), read, picture)
+    return Problem(question, answer, (read, step), read, picture, tuple(cells))
 
 
 def _paste(picture: Picture, rng: random.Random, split: str, digit: int, row: int, column: int, *, light: bool) -> None:

@@ -53,6 +53,8 @@ class Problem:
     transcript: str
     """Everything that can be read in the picture; only pretraining asks for it."""
     picture: Picture
+    cells: tuple[str, ...] = ()
+    """What fills each cell of the 4 x 4 grid, or `no`; empty where no grid is used. Only pretraining asks for it."""
 
 
 Maker = Callable[[random.Random, Style, str], Problem]
@@ -66,3 +68,13 @@ def total(first: int, second: int) -> str:
 
 def difference(first: int, second: int) -> str:
     return f"Rest: {first} - {second} = {first - second}"
+
+
+def double(value: int) -> str:
+    return f"Twice: 2 x {value} = {2 * value}"
+
+
+def half(value: int) -> tuple[str, str]:
+    """The step, and the result with its one decimal."""
+    result = f"{value // 2}.{5 * (value % 2)}"
+    return f"Half: {value} / 2 = {result}", result

@@ -3,7 +3,7 @@
 import random
 
 from minivista.canvas import Picture, blank, line, text
-from minivista.problems import Problem, Style, total
+from minivista.problems import Problem, Style, half, total
 from mstar.types import Answer, AnswerType
 
 NAMES = "ABC"
@@ -19,9 +19,8 @@ def make(rng: random.Random, style: Style, split: str) -> Problem:
 def _mean(rng: random.Random, table: list[list[int]], picture: Picture) -> Problem:
     row = rng.randrange(3)
     first, second = table[row]
-    doubled = first + second
-    mean = f"{doubled // 2}.{5 * (doubled % 2)}"
-    steps = (f"{NAMES[row]} is {first} and {second}", total(first, second), f"Half: {doubled} / 2 = {mean}")
+    halved, mean = half(first + second)
+    steps = (f"{NAMES[row]} is {first} and {second}", total(first, second), halved)
     answer = Answer(type=AnswerType.FLOAT, value=mean, precision=1)
     return Problem(f"What is the mean of row {NAMES[row]}? Give one decimal.", answer, steps, _read(table), picture)
 
@@ -42,10 +41,10 @@ def _draw(rng: random.Random, style: Style, table: list[list[int]]) -> Picture:
     picture = blank(rng.choice(style.backgrounds))
     colour = rng.choice(style.fills)
     for place, row in enumerate(table):
-        height = 1 + 2 * (2 - place if style.mirrored else place)
+        height = 2 * (2 - place if style.mirrored else place)
         text(picture, height, 0, NAMES[place], style.ink)
         text(picture, height, 2, str(row[0]), style.ink)
-        text(picture, height, 5, str(row[1]), style.ink)
+        text(picture, height, 4, str(row[1]), style.ink)
         line(picture, (height * 8 + 9, 0), (height * 8 + 9, 63), colour)
     line(picture, (4, 11), (60, 11), colour)
     return picture

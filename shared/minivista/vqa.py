@@ -21,19 +21,18 @@ def make(rng: random.Random, style: Style, split: str) -> Problem:
     for cell, kind in zip(cells, kinds, strict=True):
         seen[cell] = kind
         shape(picture, cell // 4, cell % 4, kind, rng.choice(style.fills))
+    counted = ", ".join(f"{kind} {count}" for kind, count in zip(KINDS, counts, strict=True))
     if rng.random() < 0.5:
         options = rng.sample(range(3), 3)
         listed = " ".join(f"({LETTERS[place]}) {KINDS[kind]}" for place, kind in enumerate(options))
         most = counts.index(max(counts))
         letter = LETTERS[options.index(most)]
-        read = ", ".join(f"{kind} {count}" for kind, count in zip(KINDS, counts, strict=True))
         answer = Answer(type=AnswerType.CHOICE, value=letter, choices=tuple(KINDS[kind] for kind in options))
-        return Problem(
-            f"Which shape is most frequent? {listed}", answer, (read, f"most is {KINDS[most]}"), " ".join(seen), picture
-        )
+        steps = (counted, f"most is {KINDS[most]}")
+        return Problem(f"Which shape is most frequent? {listed}", answer, steps, counted, picture, tuple(seen))
     first, second = sorted(rng.sample(range(3), 2))
     read = f"{KINDS[first]} {counts[first]}, {KINDS[second]} {counts[second]}"
     value = counts[first] + counts[second]
     question = f"How many shapes are a {KINDS[first]} or a {KINDS[second]}?"
     answer = Answer(type=AnswerType.INTEGER, value=str(value))
-    return Problem(question, answer, (read, total(counts[first], counts[second])), " ".join(seen), picture)
+    return Problem(question, answer, (read, total(counts[first], counts[second])), counted, picture, tuple(seen))
