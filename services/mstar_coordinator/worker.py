@@ -9,6 +9,7 @@ from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.tasks import handlers
 from mstar_coordinator.work.context import Context
+from mstar_coordinator.work.replicas import PolicyReplicas, PrmReplicas, Replicas
 from mstar_coordinator.work.services import PolicyService, PrmService
 from mstar_web.logs import configure_logs
 from mstar_worker.client import StepClient
@@ -23,9 +24,9 @@ class RoundsWorkerSettings(WorkerSettings):
     """Settings from `MSTAR_WORKER_…` variables."""
 
     policy_url: str = "http://127.0.0.1:8401"
-    """The policy service."""
+    """The policy service; several replicas as URLs with commas between, or as one name with several addresses."""
     prm_url: str = "http://127.0.0.1:8402"
-    """The PRM service."""
+    """The PRM service, or its replicas likewise."""
     weights_admin_key: SecretStr | None = None
     """Bearer key that may load weights into both."""
 
@@ -49,11 +50,16 @@ def run(settings: RoundsWorkerSettings, queues: tuple[Queue, ...]) -> None:
     """Build the worker from its settings and start it in this process."""
     home = settings.home.absolute()
     steps = StepClient(settings.coordinator_url, settings.internal_key)
+    keys = (settings.internal_key, settings.weights_admin_key)
     context = Context(
         store=ArtefactStore(home),
         images=ImageStore(home / ".mstar" / "images"),
-        policy=PolicyService(settings.policy_url, settings.internal_key, settings.weights_admin_key),
-        prm=PrmService(settings.prm_url, settings.internal_key, settings.weights_admin_key),
+        policy=PolicyReplicas(Replicas(_urls(settings.policy_url), lambda url: PolicyService(url, *keys))),
+        prm=PrmReplicas(Replicas(_urls(settings.prm_url), lambda url: PrmService(url, *keys))),
         results=steps.results,
     )
     work(settings.broker_url, queues, handlers(context), steps)
+
+
+def _urls(listed: str) -> list[str]:
+    return [url.strip() for url in listed.split(",") if url.strip()]

@@ -15,9 +15,7 @@ from vllm_bench import VLLM_MARKS, StartedVllm
 pytestmark = VLLM_MARKS
 BLOCK = 32
 """Tokens of a block of the prefix cache on a CPU: only whole blocks are shared."""
-LONG = (
-    "How many bars are there, and how many of them are green, and which of the three is first and which is last?"
-)
+LONG = "How many bars are there, and how many of them are green, and which of the three is first and which is last?"
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from mstar.results import RunResults
 from mstar.steps import ArtefactRef, StepResult
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
-from mstar_coordinator.work.services import PolicyService, PrmService
+from mstar_coordinator.work.replicas import Policy, Prm
 
 Row = TypeVar("Row", bound=BaseModel)
 Done = tuple[ArtefactRef | None, StepResult]
@@ -24,8 +24,8 @@ class Context:
 
     store: ArtefactStore
     images: ImageStore
-    policy: PolicyService
-    prm: PrmService
+    policy: Policy
+    prm: Prm
     results: Callable[[str], RunResults]
     """A run's numbers, from the coordinator's API."""
 

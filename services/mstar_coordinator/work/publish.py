@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mstar.api.steps import Claim
@@ -86,7 +86,7 @@ def _copy_model(source: Path, folder: Path, card: str) -> None:
 
 
 def _samples(claim: Claim, params: PublishParams, context: Context) -> list[Sample]:
-    """The first questions of the first and of the last iteration, with what was kept of their responses."""
+    """Some questions of the first and of the last iteration, with what was kept of their responses."""
     shown = {params.selections[0], params.selections[-1]} if params.selections else set()
     return [sample for name in sorted(shown) for sample in _of_iteration(claim, name, context)]
 
@@ -110,5 +110,15 @@ def _of_iteration(claim: Claim, selection: str, context: Context) -> list[Sample
             kept=frozenset(kept.get(row.question.id, ())),
             iteration=int(iteration.removeprefix("it")),
         )
-        for row in islice(context.store.rows(shard, RolloutRow), SHOWN_QUESTIONS)
+        for row in _telling(list(context.store.rows(shard, RolloutRow)), scores)
     ]
+
+
+def _telling(rows: Sequence[RolloutRow], scores: Mapping[str, ScoreRow]) -> list[RolloutRow]:
+    """The first questions, those before others whose choice hung on the PRM: elsewhere no response has a score."""
+
+    def decided(row: RolloutRow) -> bool:
+        found = scores.get(row.question.id)
+        return found is None or not found.responses
+
+    return sorted(rows, key=decided)[:SHOWN_QUESTIONS]

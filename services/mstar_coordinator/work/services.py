@@ -57,6 +57,10 @@ class ModelService:
 
         return _patiently(once, self._patience)
 
+    def ready(self, weights: ArtefactRef) -> None:
+        """Wait until these weights are loaded. Raises Unavailable when patience ends."""
+        _patiently(lambda: self.push(weights), self._patience)
+
     def push(self, weights: ArtefactRef) -> WeightsState:
         """Load a checkpoint artefact, if another one is loaded."""
         update = WeightsUpdate(artefact=weights.id, manifest_sha256=weights.sha256)

@@ -1,0 +1,84 @@
+"""Replicas as one service: questions keep to theirs, weights reach all, replies come back in order."""
+
+from collections import Counter
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mstar.api.images import ImageInput
+from mstar.api.policy import Prompt, RolloutRequest
+from mstar.errors import Unavailable
+from mstar.steps import ArtefactRef
+from mstar_coordinator.work.replicas import SLACK, PolicyReplicas, Replicas, preference, spread
+from mstar_coordinator.work.services import PolicyService
+from work_bench import RulePolicy
+
+WEIGHTS = ArtefactRef(id="r-1/it01/train", sha256="b" * 64)
+URLS = ("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
+
+
+@pytest.fixture
+def policies() -> dict[str, RulePolicy]:
+    return {url: RulePolicy() for url in URLS}
+
+
+@pytest.fixture
+def replicas(policies: dict[str, RulePolicy]) -> PolicyReplicas:
+    def make(url: str) -> PolicyService:
+        return PolicyService(url, transport=policies[url], patience_seconds=0.5)
+
+    return PolicyReplicas(Replicas(URLS, make))
+
+
+def request(count: int) -> RolloutRequest:
+    image = ImageInput(sha256="0" * 64)
+    return RolloutRequest(
+        prompts=tuple(Prompt(question=f"How many is {place}?", image=image, n=2, seed=place) for place in range(count))
+    )
+
+
+def test_replies_are_those_of_one_service_in_order(replicas: PolicyReplicas, policies: dict[str, RulePolicy]) -> None:
+    alone = PolicyService("http://127.0.0.1:9", transport=RulePolicy())
+    assert replicas.rollouts(request(20), WEIGHTS) == alone.rollouts(request(20), WEIGHTS)
+    assert sum(len(one.prompts) for policy in policies.values() for one in policy.rollouts) == 20
+
+
+def test_every_replica_has_the_weights_before_any_samples(
+    replicas: PolicyReplicas, policies: dict[str, RulePolicy]
+) -> None:
+    policies[URLS[1]].failures = [httpx2.ConnectError("refused")] * 50
+    with pytest.raises(Unavailable):
+        replicas.rollouts(request(20), WEIGHTS)
+    assert not any(policy.rollouts for policy in policies.values())
+
+
+def test_a_replica_that_came_back_empty_gets_the_weights_first(
+    replicas: PolicyReplicas, policies: dict[str, RulePolicy]
+) -> None:
+    replicas.rollouts(request(6), WEIGHTS)
+    policies[URLS[2]].loaded = None
+    assert replicas.rollouts(request(6), WEIGHTS).weight_version == WEIGHTS.version
+    assert policies[URLS[2]].loaded == WEIGHTS.version
+
+
+@given(st.integers(1, 5), st.lists(st.text(max_size=6), min_size=1, max_size=60, unique=True))
+def test_no_replica_gets_much_more_than_its_share(count: int, keys: list[str]) -> None:
+    urls = [f"http://10.0.0.{place}:80" for place in range(count)]
+    places = spread(keys, urls)
+    assert sorted(place for own in places.values() for place in own) == list(range(len(keys)))
+    assert max(map(len, places.values())) <= SLACK * len(keys) / count + 1
+
+
+def test_temperatures_of_a_question_stay_together() -> None:
+    places = spread(["q1"] * 14 + ["q2"] * 14, URLS)
+    assert sorted(map(tuple, places.values())) == sorted([tuple(range(14)), tuple(range(14, 28))]) or len(places) == 1
+
+
+def test_a_replica_that_goes_moves_only_its_own_questions() -> None:
+    keys = [f"q{place}" for place in range(300)]
+    before = {key: preference(key, URLS)[0] for key in keys}
+    after = {key: preference(key, URLS[:2])[0] for key in keys}
+    assert all(after[key] == url for key, url in before.items() if url != URLS[2])
+    assert min(Counter(before.values()).values()) > 70

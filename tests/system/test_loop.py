@@ -1,0 +1,121 @@
+"""The whole method in small, with real processes: broker, coordinator, workers, policy, PRM, trainer.
+
+One process is killed on the way; the run ends as if nothing had happened, and nothing is left running.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "data.train": 60,
+    "data.validation": 10,
+    "data.test_id": 20,
+    "data.test_ood": 10,
+    "generation.shard_questions": 10,
+    "warmup.questions": 20,
+    "prm.questions": 10,
+    "prm.n": 2,
+    "prm.completions": 3,
+    "prm.balance": False,
+    "evolution.questions": 20,
+    "evolution.iterations": 2,
+    "evolution.n": 4,
+    # Few questions may have no correct response at all, but an oracle of none would leave nothing to train on.
+    "exploration.start": 2,
+    "exploration.grid": "[0.7, 1.0]",
+    "exploration.questions": 5,
+    "exploration.n": 4,
+    "evaluation.n": 4,
+    "evaluation.k": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any], list[int]]]:
+    """A run during which the policy was killed: its home, its results, and the pids of all its processes."""
+    home = tmp_path_factory.mktemp("home")
+    settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+    command = [sys.executable, "-c", "from mstar.cli import main; main()", "run", "start", "demo", *settings]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MSTAR_")}
+    env |= {"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'services'}", "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*command, "--home", str(home), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True
+    )
+    try:
+        pids = _kill_once(process, home)
+        out, err = process.communicate(timeout=400)
+    finally:
+        process.kill()
+    assert process.returncode == 0, err[-2000:]
+    yield home, json.loads(out), pids
+
+
+def _kill_once(process: "subprocess.Popen[str]", home: Path) -> list[int]:
+    """Wait for the first iteration's rollouts, then kill the policy. Returns every pid seen."""
+    supervisor = psutil.Process(process.pid)
+    wanted = home / "latest" / "warmup" / "select"
+    _until(lambda: wanted.exists() or process.poll() is not None, 200)
+    pids = [child.pid for child in supervisor.children(recursive=True)]
+    policy = next(child for child in supervisor.children() if "mstar_policy" in " ".join(child.cmdline()))
+    os.kill(policy.pid, signal.SIGKILL)
+    return pids
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+
+
+@pytest.mark.system
+def test_the_run_succeeds_though_the_policy_was_killed(finished: tuple[Path, dict[str, Any], list[int]]) -> None:
+    _, results, _ = finished
+    assert results["state"] == "succeeded"
+    assert [one["index"] for one in results["iterations"]] == [1, 2]
+    assert {"base", "warmup", "final"} <= set(results["test"])
+    assert [sweep["iteration"] for sweep in results["sweeps"]] == [2]
+    assert results["iterations"][1]["temperature"] == results["sweeps"][0]["chosen"]
+
+
+@pytest.mark.system
+def test_an_iteration_samples_from_the_policy_before_it(finished: tuple[Path, dict[str, Any], list[int]]) -> None:
+    _, results, _ = finished
+    first, second = results["iterations"]
+    assert "/warmup/train@" in first["weight_version"]
+    assert "/it01/train@" in second["weight_version"]
+    assert first["responses"] == second["responses"] == 80
+
+
+@pytest.mark.system
+def test_the_run_leaves_what_it_promises(finished: tuple[Path, dict[str, Any], list[int]]) -> None:
+    home, results, _ = finished
+    folder = home / results["id"]
+    assert json.loads((folder / "results.json").read_text())["state"] == "succeeded"
+    assert (home / "latest").resolve() == folder.resolve()
+    for name in ("policy", "prm"):
+        assert (folder / name / "model.safetensors").is_file()
+        assert (folder / name / "README.md").is_file()
+    for name in ("cot_dataset", "prm_dataset"):
+        assert any((folder / name / "images").iterdir())
+    report = (folder / "report.html").read_text()
+    assert results["id"] in report and "<script" not in report
+
+
+@pytest.mark.system
+def test_nothing_is_left_running(finished: tuple[Path, dict[str, Any], list[int]]) -> None:
+    _, _, pids = finished
+    assert len(pids) >= 7
+    alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    assert alive == []
