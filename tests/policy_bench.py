@@ -104,9 +104,16 @@ class FakeEngine:
                 for item, image in zip(request.prompts, images, strict=True)
             )
         tokens = sum(len(response.token_ids) for responses in samples for response in responses)
+        logprobs = tuple(tuple((-0.5,) * len(one.token_ids) for one in own) for own in samples)
         return RolloutReply(
-            weight_version=version, samples=samples, usage=Usage(prompt_tokens=1, completion_tokens=tokens)
+            weight_version=version,
+            samples=samples,
+            token_logprobs=logprobs if request.logprobs else None,
+            usage=Usage(prompt_tokens=1, completion_tokens=tokens),
         )
+
+    def spell(self, token: int) -> str:
+        return WORDS[token] + " "
 
     async def close(self) -> None:
         pass
@@ -116,4 +123,5 @@ def _fake_response(item: Prompt, image: Image.Image, index: int, version: str, m
     source = (item.question, item.reference_answer, item.prefix, version, hashlib.sha256(image.tobytes()).hexdigest())
     draw = "greedy" if item.temperature == 0 else (item.temperature, item.seed, index)
     ids = tuple(byte % len(WORDS) for byte in hashlib.sha256(repr((source, draw)).encode()).digest()[:max_tokens])
-    return Response(text=" ".join(WORDS[token] for token in ids), token_ids=ids, finish_reason=FinishReason.LENGTH)
+    text = "".join(f"{WORDS[token]} " for token in ids)
+    return Response(text=text, token_ids=ids, logprob=-0.5 * len(ids), finish_reason=FinishReason.LENGTH)

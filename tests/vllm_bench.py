@@ -91,5 +91,8 @@ class _View:
     async def generate(self, request: RolloutRequest, images: Sequence[Image]) -> RolloutReply:
         return await self._started.beside(self._engine.generate(request, images))
 
+    def spell(self, token: int) -> str:
+        return self._engine.spell(token)
+
     async def close(self) -> None:
         """The core goes on for the next test."""

@@ -5,7 +5,7 @@ that would change the answer and that this service does not have, unless they ar
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,6 +14,7 @@ from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest
 from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR
+from mstar.types import FinishReason
 
 DEFAULT_MAX_TOKENS = 512
 
@@ -67,7 +68,9 @@ class ChatRequest(BaseModel):
     stream: bool = False
     stop: None = None
     tools: None = None
-    logprobs: Literal[False] | None = None
+    logprobs: bool | None = None
+    top_logprobs: Literal[0] | None = None
+    """Other candidates are not kept."""
 
 
 def to_rollouts(chat: ChatRequest, seed: int) -> RolloutRequest:
@@ -92,40 +95,67 @@ def to_rollouts(chat: ChatRequest, seed: int) -> RolloutRequest:
         prompts=(prompt,),
         max_tokens=chat.max_completion_tokens or chat.max_tokens or DEFAULT_MAX_TOKENS,
         top_p=chat.top_p,
+        logprobs=bool(chat.logprobs),
         weight_version=chat.model if "@" in chat.model else None,
     )
 
 
-def completion(reply: RolloutReply, identity: str, created: int) -> dict[str, Any]:
+Spell = Callable[[int], str]
+"""The text of a token."""
+
+
+def completion(reply: RolloutReply, identity: str, created: int, spell: Spell) -> dict[str, Any]:
     """Body of `chat.completion`; its `model` is the weight version that answered."""
     choices = [
         {
             "index": index,
             "message": {"role": "assistant", "content": response.text},
             "finish_reason": response.finish_reason.value,
-            "logprobs": None,
+            "logprobs": _logprobs(reply, index, spell),
         }
         for index, response in enumerate(reply.samples[0])
     ]
     return _head(reply, identity, created, "chat.completion") | {"choices": choices, "usage": _usage(reply)}
 
 
-def events(reply: RolloutReply, identity: str, created: int) -> Iterator[str]:
-    """The same as server-sent events of `chat.completion.chunk`, a step of the response at a time."""
+def events(reply: RolloutReply, identity: str, created: int, spell: Spell) -> Iterator[str]:
+    """The same as server-sent events of `chat.completion.chunk`: a step of the response at a time, or with logprobs a
+    token at a time."""
     head = _head(reply, identity, created, "chat.completion.chunk")
 
-    def chunk(index: int, delta: dict[str, str], finish_reason: str | None = None) -> str:
-        choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+    def chunk(index: int, delta: dict[str, str], logprobs: Any = None, finish_reason: str | None = None) -> str:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
         return f"data: {json.dumps(head | {'choices': [choice]})}\n\n"
 
     for index, response in enumerate(reply.samples[0]):
         yield chunk(index, {"role": "assistant", "content": ""})
-        *steps, rest = response.text.split(STEP_SEPARATOR)
-        for piece in [*(step + STEP_SEPARATOR for step in steps), rest]:
-            yield chunk(index, {"content": piece})
-        yield chunk(index, {}, response.finish_reason.value)
+        logprobs = _logprobs(reply, index, spell)
+        if logprobs is None:
+            *steps, rest = response.text.split(STEP_SEPARATOR)
+            for piece in [*(step + STEP_SEPARATOR for step in steps), rest]:
+                yield chunk(index, {"content": piece})
+        else:
+            # The token that ends the turn is in the log-probabilities, not in the text.
+            ends = response.finish_reason is FinishReason.STOP
+            last = len(logprobs["content"]) - ends
+            for place, entry in enumerate(logprobs["content"]):
+                content = entry["token"] if place < last else ""
+                yield chunk(index, {"content": content}, {"content": [entry], "refusal": None})
+        yield chunk(index, {}, finish_reason=response.finish_reason.value)
     yield f"data: {json.dumps(head | {'choices': [], 'usage': _usage(reply)})}\n\n"
     yield "data: [DONE]\n\n"
+
+
+def _logprobs(reply: RolloutReply, index: int, spell: Spell) -> dict[str, Any] | None:
+    """OpenAI's shape, one entry for each token that was sampled."""
+    if reply.token_logprobs is None:
+        return None
+    content = []
+    pairs = zip(reply.samples[0][index].token_ids, reply.token_logprobs[0][index], strict=True)
+    for token, logprob in pairs:
+        text = spell(token)
+        content.append({"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": []})
+    return {"content": content, "refusal": None}
 
 
 def _text_of(message: ChatMessage) -> str:

@@ -39,5 +39,8 @@ class Engine(Protocol):
         Unavailable without weights, WeightVersionMismatch, or InvalidInput for a prompt beyond the model's context.
         """
 
+    def spell(self, token: int) -> str:
+        """Text of one token of the loaded vocabulary, a special token by its name."""
+
     async def close(self) -> None:
         """Finish the running batch and release the engine."""

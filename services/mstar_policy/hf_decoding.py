@@ -37,7 +37,7 @@ class Sample:
     """One sampled continuation; `token_ids` includes the end-of-turn token if it `stopped` there."""
 
     token_ids: tuple[int, ...]
-    logprob: float
+    logprobs: tuple[float, ...]
     stopped: bool
 
 
@@ -58,14 +58,14 @@ class _Rows:
         self._allowed = torch.tensor([draw.max_tokens for draw in draws], device=device)
         self._tokens = torch.zeros((len(draws), longest), dtype=torch.long, device=device)
         self._counts = torch.zeros(len(draws), dtype=torch.long, device=device)
-        self._logprobs = torch.zeros(len(draws), device=device)
+        self._logprobs = torch.zeros((len(draws), longest), device=device)
         self._stopped = torch.zeros(len(draws), dtype=torch.bool, device=device)
 
     def note(self, step: int, tokens: torch.Tensor, logprobs: torch.Tensor, stops: torch.Tensor) -> None:
         """Record one token of every running row; rows that stop or reach their limit run no more."""
         place = self._place[self.running]
         self._tokens[place, step] = tokens[self.running]
-        self._logprobs[place] += logprobs[self.running]
+        self._logprobs[place, step] = logprobs[self.running]
         self._counts[place] = step + 1
         self._stopped[place] = stops[self.running]
         self.running &= ~stops & (self._allowed > step + 1)
@@ -80,7 +80,7 @@ class _Rows:
         """Results of all rows, in the order they came in."""
         counts, logprobs, stopped = self._counts.tolist(), self._logprobs.tolist(), self._stopped.tolist()
         return [
-            Sample(tuple(ids[:count]), logprob, stop)
+            Sample(tuple(ids[:count]), tuple(logprob[:count]), stop)
             for ids, count, logprob, stop in zip(self._tokens.tolist(), counts, logprobs, stopped, strict=True)
         ]
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import fsum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,6 +95,9 @@ class HfEngine:
             self._waiting.append(job)
         self._thread.submit(self._work)
         return await asyncio.wrap_future(job.reply)
+
+    def spell(self, token: int) -> str:
+        return "" if self._loaded is None else str(self._loaded.tokenizer.decode([token], skip_special_tokens=False))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
@@ -205,16 +209,18 @@ def _draws(prompt: Prompt, top_p: float, max_tokens: int) -> Iterator[Draw]:
 
 
 def _reply(job: _Job, loaded: _Loaded) -> RolloutReply:
-    samples = tuple(
-        tuple(_response(sample, loaded.tokenizer) for sample in job.samples[place][first : first + prompt.n])
+    drawn = [
+        job.samples[place][first : first + prompt.n]
         for prompt, (place, first) in zip(job.request.prompts, job.places, strict=True)
-    )
+    ]
+    samples = tuple(tuple(_response(sample, loaded.tokenizer) for sample in own) for own in drawn)
+    logprobs = tuple(tuple(sample.logprobs for sample in own) for own in drawn) if job.request.logprobs else None
     usage = Usage(
         prompt_tokens=sum(map(len, job.openings)),
         completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
         images_encoded=len(job.openings),
     )
-    return RolloutReply(weight_version=loaded.version, samples=samples, usage=usage)
+    return RolloutReply(weight_version=loaded.version, samples=samples, token_logprobs=logprobs, usage=usage)
 
 
 def _response(sample: Sample, tokenizer: Any) -> Response:
@@ -222,7 +228,7 @@ def _response(sample: Sample, tokenizer: Any) -> Response:
     return Response(
         text=tokenizer.decode(ids, skip_special_tokens=False),
         token_ids=sample.token_ids,
-        logprob=sample.logprob,
+        logprob=fsum(sample.logprobs),
         finish_reason=FinishReason.STOP if sample.stopped else FinishReason.LENGTH,
     )
 

@@ -42,8 +42,10 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
         reply = await sample(to_rollouts(body, seed=secrets.randbits(63)), request)
         identity, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
         if body.stream:
-            return StreamingResponse(events(reply, identity, created), media_type="text/event-stream")
-        return completion(reply, identity, created)
+            return StreamingResponse(
+                events(reply, identity, created, rollouts.engine.spell), media_type="text/event-stream"
+            )
+        return completion(reply, identity, created, rollouts.engine.spell)
 
     @router.get("/models", tags=["openai"])
     async def list_models() -> dict[str, Any]:

@@ -153,6 +153,9 @@ class VllmEngine:
                 raise
         return _reply(request, outputs, loaded)
 
+    def spell(self, token: int) -> str:
+        return "" if self._loaded is None else str(self._loaded.tokenizer.decode([token], skip_special_tokens=False))
+
     async def close(self) -> None:
         async with self._one_load:
             self._stop()
@@ -339,19 +342,20 @@ def _parameters(prompt: Prompt, top_p: float, max_tokens: int, loaded: _Loaded) 
 
 
 def _reply(request: RolloutRequest, outputs: Sequence[Any], loaded: _Loaded) -> RolloutReply:
-    samples = []
-    for prompt, output in zip(request.prompts, outputs, strict=True):
-        drawn = sorted(output.outputs, key=lambda one: one.index)
-        responses = [_response(one, loaded) for one in drawn]
-        # A greedy prompt was asked once, whatever its n.
-        samples.append(tuple(responses * prompt.n if prompt.temperature == 0 else responses))
+    # A greedy prompt was asked once, whatever its n.
+    drawn = [
+        output.outputs * prompt.n if prompt.temperature == 0 else sorted(output.outputs, key=lambda one: one.index)
+        for prompt, output in zip(request.prompts, outputs, strict=True)
+    ]
+    samples = tuple(tuple(_response(one, loaded) for one in own) for own in drawn)
+    logprobs = tuple(tuple(_logprobs(one) for one in own) for own in drawn) if request.logprobs else None
     computed = sum(len(output.prompt_token_ids) - (output.num_cached_tokens or 0) for output in outputs)
     usage = Usage(
         prompt_tokens=computed,
         completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
         images_encoded=sum(not output.num_cached_tokens for output in outputs),
     )
-    return RolloutReply(weight_version=loaded.version, samples=tuple(samples), usage=usage)
+    return RolloutReply(weight_version=loaded.version, samples=samples, token_logprobs=logprobs, usage=usage)
 
 
 def _response(one: Any, loaded: _Loaded) -> Response:
@@ -364,6 +368,10 @@ def _response(one: Any, loaded: _Loaded) -> Response:
         logprob=float(one.cumulative_logprob or 0.0),
         finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
     )
+
+
+def _logprobs(one: Any) -> tuple[float, ...]:
+    return tuple(float(found[token].logprob) for token, found in zip(one.token_ids, one.logprobs, strict=True))
 
 
 async def _within(work: Awaitable[Result], seconds: float, what: str) -> Result:

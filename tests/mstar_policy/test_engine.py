@@ -114,6 +114,21 @@ def test_the_prompt_matters_in_all_its_parts(make: Callable[[], Engine], warm: A
     with_engine(make, warm, scene)
 
 
+def test_log_probabilities_come_token_by_token_where_asked(make: Callable[[], Engine], warm: ArtefactRef) -> None:
+    async def scene(engine: Engine) -> None:
+        reply = await sample(engine, request(prompt(n=2, seed=7), prompt(n=2, temperature=0), logprobs=True))
+        assert reply.token_logprobs is not None
+        for responses, own in zip(reply.samples, reply.token_logprobs, strict=True):
+            for response, logprobs in zip(responses, own, strict=True):
+                assert len(logprobs) == len(response.token_ids)
+                assert sum(logprobs) == pytest.approx(response.logprob, abs=1e-4)
+                assert max(logprobs) <= 1e-6
+                assert "".join(map(engine.spell, response.token_ids)).startswith(response.text)
+        assert (await sample(engine, request(prompt()))).token_logprobs is None
+
+    with_engine(make, warm, scene)
+
+
 def test_no_sample_is_longer_than_allowed(make: Callable[[], Engine], warm: ArtefactRef) -> None:
     async def scene(engine: Engine) -> None:
         for limit in (1, 5):

@@ -27,6 +27,8 @@ class RolloutRequest(Frozen):
     prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=8192)
     max_tokens: int = Field(default=512, ge=1, le=32_768)
     top_p: float = Field(default=1.0, gt=0, le=1)
+    logprobs: bool = False
+    """Reply with the log-probability of every token too."""
     weight_version: str | None = None
     """Refuse with 409 when another version is loaded."""
 
@@ -45,6 +47,8 @@ class RolloutReply(Frozen):
 
     weight_version: str
     samples: tuple[tuple[Response, ...], ...]
+    token_logprobs: tuple[tuple[tuple[float, ...], ...], ...] | None = None
+    """Of each sample's `token_ids`, where they were asked for."""
     usage: Usage = Usage()
 
 

@@ -1,0 +1,82 @@
+"""OpenAI's own client, over a real socket, against both engines."""
+
+import base64
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from openai import OpenAI
+from openai.types.chat import ChatCompletionUserMessageParam
+
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ArtefactStore
+from mstar_policy.app import build_app
+from mstar_policy.config import PolicySettings
+from mstar_policy.engine import Engine
+from mstar_policy.hf_engine import HfEngine
+from policy_bench import png
+from vllm_bench import VLLM_MARKS, StartedVllm
+
+MESSAGE: ChatCompletionUserMessageParam = {
+    "role": "user",
+    "content": [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(png()).decode()}},
+        {"type": "text", "text": "How many bars are there?"},
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[StartedVllm]:
+    with StartedVllm() as started:
+        yield started
+
+
+@pytest.fixture(params=["transformers", pytest.param("vllm", marks=VLLM_MARKS)])
+def client(request: pytest.FixtureRequest, store: ArtefactStore, warm: ArtefactRef) -> Iterator[OpenAI]:
+    make: Callable[[], Engine] = lambda: HfEngine(store, threads=1)  # noqa: E731
+    if request.param == "vllm":
+        vllm: StartedVllm = request.getfixturevalue("started")
+        make = lambda: vllm.engine(store)  # noqa: E731
+    settings = PolicySettings(home=store.root, model=store.path(warm.id) / "model")
+    with serving(build_app(settings, make())) as url, OpenAI(base_url=f"{url}/v1", api_key="none") as client:
+        while not client.models.list().data:
+            time.sleep(0.1)
+        yield client
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The app on a free port while the block runs."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_a_stock_client_samples_streams_and_reads_log_probabilities(client: OpenAI) -> None:
+    whole = client.chat.completions.create(
+        model="mstar-policy", messages=[MESSAGE], n=2, seed=3, max_tokens=6, logprobs=True
+    )
+    assert whole.usage is not None and whole.usage.completion_tokens <= 12
+    assert [choice.index for choice in whole.choices] == [0, 1]
+    for choice in whole.choices:
+        assert choice.logprobs is not None and choice.logprobs.content is not None
+        assert "".join(entry.token for entry in choice.logprobs.content).startswith(choice.message.content or "?")
+    for logprobs in (False, True):
+        with client.chat.completions.create(
+            model="mstar-policy", messages=[MESSAGE], n=2, seed=3, max_tokens=6, stream=True, logprobs=logprobs
+        ) as stream:
+            spelled = {0: "", 1: ""}
+            for chunk in stream:
+                for piece in chunk.choices:
+                    spelled[piece.index] += piece.delta.content or ""
+        assert spelled == {choice.index: choice.message.content for choice in whole.choices}
