@@ -1,13 +1,14 @@
-"""The scorer on transformers: one packed sequence per question, the head at step ends only.
+"""The scorer on transformers: one packed tree per question, the head at step ends only.
 
 The hidden state at the last token of a segment meets the two label rows of the head; their softmax is the probability
-of the good label. Full-vocabulary logits are never made. Identical responses of a question are computed once.
+of the good label. Full-vocabulary logits are never made. What responses of a question share is computed once.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model, load_processor
 from mstar_prm.batching import Batcher
-from mstar_prm.packing import Packed, pack, tensors
+from mstar_prm.packing import Packed, start, tensors
 from mstar_prm.scorer import Segments
 
 Scores = tuple[float, ...]
@@ -119,19 +120,18 @@ class HfScorer:
         """The prompt, and its responses in groups that fit a forward pass together."""
         prompt = served.prompts.encode(question, image)
         tokenizer = served.prompts.processor.tokenizer
-        groups: list[list[tuple[list[int], list[int]]]] = [[]]
-        size = room = self._batch_tokens - len(prompt.input_ids)
+        axes = _axes(served.model, prompt)
+        groups = [start(prompt.input_ids, axes)]
         for place, response in enumerate(responses):
             ids, ends = encode_segments(tokenizer, response)
             if len(prompt.input_ids) + len(ids) > served.context:
                 detail = f"with its prompt it has {len(prompt.input_ids) + len(ids)} tokens; {served.context} fit"
                 raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")
-            if groups[-1] and len(ids) > room:
-                groups.append([])
-                room = size
-            groups[-1].append((ids, ends))
-            room -= len(ids)
-        return prompt, [pack(prompt.input_ids, group) for group in groups]
+            segments = [tuple(ids[begin:end]) for begin, end in pairwise([0, *(end + 1 for end in ends)])]
+            if groups[-1].ends and len(groups[-1].ids) + groups[-1].cost(segments) > self._batch_tokens:
+                groups.append(start(prompt.input_ids, axes))
+            groups[-1].add(segments)
+        return prompt, groups
 
     def _score(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
         """Results of jobs in their order; jobs of one length and model share a forward pass."""
@@ -172,6 +172,18 @@ class HfScorer:
         logits = hidden[rows, columns].float() @ model.lm_head.weight[labels].float().T
         good = iter(logits.softmax(-1)[:, 0].tolist())
         return [_finite([tuple(next(good) for _ in ends) for ends in job.packed.ends]) for job in jobs]
+
+
+def _axes(model: Any, prompt: EncodedPrompt) -> torch.Tensor | None:
+    """Positions [3, P] of a prompt where the model has M-RoPE; None where places are enough."""
+    index = getattr(model.model, "get_rope_index", None)
+    if index is None:
+        return None
+    ids = torch.tensor([prompt.input_ids], device=model.device)
+    grid = {key: value.to(model.device) for key, value in prompt.pixels.items() if key == "image_grid_thw"}
+    kinds = (ids == model.config.image_token_id).int()
+    positions, _ = index(input_ids=ids, mm_token_type_ids=kinds, **grid)
+    return positions[:, 0].cpu()  # type: ignore[no-any-return]
 
 
 def _finite(scores: list[Scores]) -> list[Scores] | Exception:

@@ -1,51 +1,105 @@
-"""All responses of a question behind one copy of its prompt: P + n R tokens instead of n (P + R).
+"""All responses of a question as one tree behind one copy of its prompt.
 
-Every response sees the prompt and itself, never another response, and its positions go on from the prompt's, so the
-numbers are those of n separate sequences (the prefix sharing of Prefix Grouper, arXiv 2506.05433).
+Steps that responses have in common at their beginning are there once, so the tokens computed are P plus those of the
+distinct beginnings, instead of n (P + R). Every token sees the prompt, the steps before it in its own responses, and
+nothing of the others; its position is that of a sequence of its own, so the numbers are those of n separate sequences
+(the prefix sharing of Prefix Grouper, arXiv 2506.05433, carried on through the steps).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
+PROMPT = 0
+"""The root of the tree."""
 
-@dataclass(frozen=True)
+
+@dataclass
 class Packed:
     """One question's prompt and some of its responses as one sequence of T tokens."""
 
     ids: list[int]
     positions: list[int]
-    blocks: list[int]
-    """0 for the prompt, then 1, 2 … for the responses."""
-    ends: list[list[int]]
+    nodes: list[int]
+    """For each token, which piece of the tree it belongs to."""
+    parents: list[int] = field(default_factory=lambda: [PROMPT])
+    """For each piece the one before it; the prompt is its own."""
+    axes: torch.Tensor | None = None
+    """[3, P] positions of the prompt in time, height and width, for models that have them (M-RoPE)."""
+    ends: list[list[int]] = field(default_factory=list)
     """For each response, where its segments end in `ids`."""
+    _pieces: dict[tuple[int, tuple[int, ...]], tuple[int, int]] = field(default_factory=dict)
+    """(piece before, token ids) → (piece, place of its last token)."""
+
+    def cost(self, segments: Sequence[tuple[int, ...]]) -> int:
+        """Tokens that a response would add: those of its segments from the first that is not there yet."""
+        node = PROMPT
+        for place, tokens in enumerate(segments):
+            found = self._pieces.get((node, tokens))
+            if found is None:
+                return sum(map(len, segments[place:]))
+            node = found[0]
+        return 0
+
+    def add(self, segments: Sequence[tuple[int, ...]]) -> None:
+        """Put a response behind the prompt, sharing the pieces that are there."""
+        node, end, ends = PROMPT, self.nodes.count(PROMPT) - 1, []
+        for tokens in segments:
+            found = self._pieces.get((node, tokens))
+            if found is None:
+                found = self._pieces[node, tokens] = self._grow(node, self.positions[end] + 1, tokens)
+            node, end = found
+            ends.append(end)
+        self.ends.append(ends)
+
+    def _grow(self, parent: int, position: int, tokens: tuple[int, ...]) -> tuple[int, int]:
+        node = len(self.parents)
+        self.parents.append(parent)
+        self.ids += tokens
+        self.positions += range(position, position + len(tokens))
+        self.nodes += [node] * len(tokens)
+        return node, len(self.ids) - 1
 
 
-def pack(prompt: Sequence[int], responses: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Packed:
-    """Pack (token ids, segment ends) of responses behind a prompt."""
-    ids, positions, blocks = list(prompt), list(range(len(prompt))), [0] * len(prompt)
-    ends: list[list[int]] = []
-    for block, (tokens, stops) in enumerate(responses, 1):
-        ends.append([len(ids) + stop for stop in stops])
-        ids += tokens
-        positions += range(len(prompt), len(prompt) + len(tokens))
-        blocks += [block] * len(tokens)
-    return Packed(ids, positions, blocks, ends)
+def start(prompt: Sequence[int], axes: torch.Tensor | None = None) -> Packed:
+    """A prompt without responses. It ends in text, whose position is one on all axes: responses go on from there."""
+    positions = list(range(len(prompt))) if axes is None else axes[0].tolist()
+    return Packed(list(prompt), positions, [PROMPT] * len(prompt), axes=axes)
 
 
 def tensors(batch: Sequence[Packed], pad_id: int) -> dict[str, torch.Tensor]:
-    """`input_ids` and `position_ids` [B, T], and the boolean `attention_mask` [B, 1, T, T], true where attended."""
+    """`input_ids` [B, T], `position_ids` [B, T] or with axes [3, B, T], and the boolean `attention_mask` [B, 1, T, T],
+    true where attended."""
     width = max(len(packed.ids) for packed in batch)
     ids = torch.full((len(batch), width), pad_id, dtype=torch.long)
     positions = torch.zeros_like(ids)
-    blocks = torch.full_like(ids, -1)
+    visible = torch.eye(width, dtype=torch.bool).repeat(len(batch), 1, 1)
     for row, packed in enumerate(batch):
         length = len(packed.ids)
         ids[row, :length] = torch.tensor(packed.ids)
         positions[row, :length] = torch.tensor(packed.positions)
-        blocks[row, :length] = torch.tensor(packed.blocks)
+        nodes = torch.tensor(packed.nodes)
+        # [T, T]: the key's piece is before the query's in the tree, or the same one. Padding sees itself, or softmax
+        # would be empty.
+        visible[row, :length, :length] = _ancestors(packed.parents)[nodes][:, nodes]
     causal = torch.ones((width, width), dtype=torch.bool).tril()
-    # [B, T, T]: the key is in the prompt or in the query's own block. Padding sees itself, or softmax would be empty.
-    visible = (blocks[:, None, :] == 0) | (blocks[:, None, :] == blocks[:, :, None])
-    return {"input_ids": ids, "position_ids": positions, "attention_mask": (visible & causal)[:, None]}
+    inputs = {"input_ids": ids, "attention_mask": (visible & causal)[:, None]}
+    return inputs | {"position_ids": positions if batch[0].axes is None else _on_axes(positions, batch)}
+
+
+def _on_axes(positions: torch.Tensor, batch: Sequence[Packed]) -> torch.Tensor:
+    """[3, B, T]: the prompts' own positions, and the same one on all axes for the text behind them."""
+    spread = positions.expand(3, -1, -1).clone()
+    for row, packed in enumerate(batch):
+        assert packed.axes is not None
+        spread[:, row, : packed.axes.shape[1]] = packed.axes
+    return spread
+
+
+def _ancestors(parents: Sequence[int]) -> torch.Tensor:
+    """[pieces, pieces]: whether the second is the first or before it. A piece comes after its parent."""
+    found = torch.eye(len(parents), dtype=torch.bool)
+    for node, parent in enumerate(parents):
+        found[node] |= found[parent]
+    return found

@@ -1,8 +1,8 @@
 """Routes of the PRM service: score the steps of responses, rerank responses, name the model."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Request
 from fastapi.concurrency import run_in_threadpool
 
 from mstar.api.prm import Candidate, RerankRequest, ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
@@ -11,6 +11,7 @@ from mstar.layout import scored_segments
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import ImageGate
 from mstar_prm.scorer import Scorer, Segments
+from mstar_web.limits import until_gone
 
 MAX_SEGMENTS = 512
 
@@ -23,12 +24,20 @@ _EXAMPLE: dict[str, Any] = {
     ],
 }
 
+_EXAMPLES = Body(openapi_examples={"two": {"value": _EXAMPLE}})
+Scored = Annotated[ScoreRequest, _EXAMPLES]
+Reranked = Annotated[RerankRequest, _EXAMPLES]
+
 
 def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore) -> APIRouter:
     """Routes over one scorer."""
     router = APIRouter(prefix="/v1", tags=["scoring"])
 
-    async def scored(request: ScoreRequest) -> ScoreReply:
+    async def scored(request: ScoreRequest, http: Request) -> ScoreReply:
+        """Work for a caller who disconnects is dropped before its turn."""
+        return await until_gone(http, _score(request))
+
+    async def _score(request: ScoreRequest) -> ScoreReply:
         segments = [_segments(candidate, place) for place, candidate in enumerate(request.responses)]
         image = await run_in_threadpool(gate.resolve, request.image, images)
         version, scores = await scorer.score(request.question, image, segments, request.model_version)
@@ -36,17 +45,17 @@ def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore) -> APIRouter
         return ScoreReply(model_version=version, results=results)
 
     @router.post("/score")
-    async def score(request: ScoreRequest = Body(openapi_examples={"two": {"value": _EXAMPLE}})) -> ScoreReply:  # noqa: B008
+    async def score(request: Scored, http: Request) -> ScoreReply:
         """Score every step of every response of one question. A response's score is its least step score.
 
         Paper, section 3: R_p(y) = min over the steps. The answer block counts as the last step.
         """
-        return await scored(request)
+        return await scored(request, http)
 
     @router.post("/rerank")
-    async def rerank(request: RerankRequest = Body(openapi_examples={"two": {"value": _EXAMPLE}})) -> ScoreReply:  # noqa: B008
+    async def rerank(request: Reranked, http: Request) -> ScoreReply:
         """The same, best response first; equal scores keep their order."""
-        reply = await scored(request)
+        reply = await scored(request, http)
         best = sorted(reply.results, key=lambda result: -result.score)[: request.top_n]
         return reply.model_copy(update={"results": tuple(best)})
 

@@ -1,0 +1,56 @@
+"""The packed tree: a token sees what it would see in a sequence of its own, and shared beginnings are there once."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mstar_prm.packing import Packed, start, tensors
+
+PIECES = st.lists(st.tuples(st.integers(10, 12), st.integers(10, 12)), min_size=1, max_size=4)
+RESPONSES = st.lists(PIECES, min_size=1, max_size=6)
+PROMPT = [1, 2, 3]
+
+
+def packed_of(responses: list[list[tuple[int, int]]]) -> Packed:
+    packed = start(PROMPT)
+    for response in responses:
+        packed.add(response)
+    return packed
+
+
+@given(RESPONSES)
+def test_each_end_sees_exactly_its_own_sequence(responses: list[list[tuple[int, int]]]) -> None:
+    packed = packed_of(responses)
+    inputs = tensors([packed], pad_id=0)
+    for response, ends in zip(responses, packed.ends, strict=True):
+        for count, end in enumerate(ends, 1):
+            seen = inputs["attention_mask"][0, 0, end].nonzero()[:, 0]
+            alone = [*PROMPT, *(token for piece in response[:count] for token in piece)]
+            assert inputs["input_ids"][0, seen].tolist() == alone
+            assert inputs["position_ids"][0, seen].tolist() == list(range(len(alone)))
+
+
+@given(RESPONSES)
+def test_distinct_beginnings_are_there_once(responses: list[list[tuple[int, int]]]) -> None:
+    beginnings = {tuple(response[:count]) for response in responses for count in range(1, len(response) + 1)}
+    packed = packed_of(responses)
+    assert len(packed.ids) == len(PROMPT) + 2 * len(beginnings)
+    assert all(packed.cost(response) == 0 for response in responses)
+    assert packed.cost([*responses[0], (99, 99)]) == 2
+
+
+def test_shorter_rows_are_padded_and_padding_sees_only_itself() -> None:
+    inputs = tensors([packed_of([[(10, 10)]]), packed_of([[(10, 10), (11, 11)]])], pad_id=7)
+    assert inputs["input_ids"][0].tolist() == [1, 2, 3, 10, 10, 7, 7]
+    assert inputs["attention_mask"][0, 0, 5].tolist() == [False] * 5 + [True, False]
+    assert not inputs["attention_mask"][0, 0, :5, 5:].any()
+
+
+def test_text_behind_a_picture_goes_on_on_all_axes() -> None:
+    axes = torch.tensor([[0, 1, 1, 3], [0, 1, 2, 3], [0, 1, 1, 3]])
+    packed = start([1, 2, 2, 3], axes)
+    packed.add([(10, 10)])
+    positions = tensors([packed], pad_id=0)["position_ids"]
+    assert positions.shape == (3, 1, 6)
+    assert positions[:, 0, :4].equal(axes)
+    assert positions[:, 0, 4:].tolist() == [[4, 5]] * 3
