@@ -64,11 +64,19 @@ def blank(colour: int) -> Picture:
     return np.full((SIDE, SIDE), colour, dtype=np.uint8)
 
 
-def text(picture: Picture, row: int, column: int, string: str, colour: int) -> None:
-    """Write a string from a patch on, one glyph a patch."""
-    for place, character in enumerate(string):
-        top, left = row * PATCH, (column + place) * PATCH + 1
-        picture[top : top + 7, left : left + 5][GLYPHS[character]] = colour
+def letter(picture: Picture, row: int, column: int, character: str, colour: int) -> None:
+    """Write one glyph into a patch."""
+    _glyph(picture, row, column * PATCH + 1, character, colour)
+
+
+def number(picture: Picture, row: int, column: int, value: int, colour: int) -> None:
+    """Write a number of two digits into two patches, the digits drawn together so that neighbours stand apart."""
+    _glyph(picture, row, column * PATCH + 2, str(value // 10), colour)
+    _glyph(picture, row, (column + 1) * PATCH, str(value % 10), colour)
+
+
+def _glyph(picture: Picture, row: int, left: int, character: str, colour: int) -> None:
+    picture[row * PATCH : row * PATCH + 7, left : left + 5][GLYPHS[character]] = colour
 
 
 def box(picture: Picture, top: int, left: int, bottom: int, right: int, colour: int, *, filled: bool = True) -> None:

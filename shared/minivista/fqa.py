@@ -2,7 +2,7 @@
 
 import random
 
-from minivista.canvas import Picture, blank, box, text
+from minivista.canvas import Picture, blank, box, letter, number
 from minivista.digits import flowers
 from minivista.problems import Problem, Style, difference, total
 from mstar.types import Answer, AnswerType
@@ -37,6 +37,6 @@ def _draw(rng: random.Random, style: Style, values: list[int]) -> Picture:
         height = 4 + value * 36 // 100
         top = 16 if style.mirrored else 54 - height
         box(picture, top, place * 16 + 2, top + height, place * 16 + 12, rng.choice(style.fills))
-        text(picture, 0, place * 2, str(value), style.ink)
-        text(picture, 7, place * 2, NAMES[place], style.ink)
+        number(picture, 0, place * 2, value, style.ink)
+        letter(picture, 7, place * 2, NAMES[place], style.ink)
     return picture

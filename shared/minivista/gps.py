@@ -2,7 +2,7 @@
 
 import random
 
-from minivista.canvas import blank, box, line, text
+from minivista.canvas import blank, box, line, number
 from minivista.problems import Problem, Style, difference, double, total
 from mstar.types import Answer, AnswerType
 
@@ -15,8 +15,8 @@ def _rectangle(rng: random.Random, style: Style) -> Problem:
     width, height = (rng.randint(style.low, style.high) for _ in range(2))
     picture = blank(rng.choice(style.backgrounds))
     box(picture, 12, 20, 28 + height // 3, 36 + width // 3, rng.choice(style.fills), filled=False)
-    text(picture, 0, 4, str(width), style.ink)
-    text(picture, 2, 0, str(height), style.ink)
+    number(picture, 0, 4, width, style.ink)
+    number(picture, 2, 0, height, style.ink)
     half = width + height
     steps = (f"sides are {width} and {height}", total(width, height), double(half))
     answer = Answer(type=AnswerType.INTEGER, value=str(2 * half))
@@ -30,8 +30,8 @@ def _triangle(rng: random.Random, style: Style) -> Problem:
     top = (8, rng.randint(20, 44))
     for start, end in (((44, 4), (44, 60)), ((44, 4), top), ((44, 60), top)):
         line(picture, start, end, colour)
-    text(picture, 6, 0, str(left), style.ink)
-    text(picture, 6, 6, str(right), style.ink)
+    number(picture, 6, 0, left, style.ink)
+    number(picture, 6, 6, right, style.ink)
     known = left + right
     steps = (f"angles are {left} and {right}", total(left, right), difference(180, known))
     answer = Answer(type=AnswerType.INTEGER, value=str(180 - known))

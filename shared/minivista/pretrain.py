@@ -28,7 +28,7 @@ from mstar_models.chat import build_messages
 from mstar_models.encoding import encode_segments
 
 BATCH = 32
-DRILLS = 64
+DRILLS = 16
 """Written sums in every batch, since arithmetic is learnt from many examples and without a picture they cost little."""
 PEAK_RATE, LAST_RATE = 1.5e-3, 1e-4
 SEEING_STEPS = 400
@@ -45,7 +45,7 @@ GIVEN_SHARE = 0.3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)

@@ -22,6 +22,8 @@ CELLS = 4
 """Image tokens per side; a token covers 2 x 2 patches."""
 CELL_NAMES = ["no", *KINDS, *map(str, range(10))]
 UNKNOWN = -100
+GLYPH_OFFSETS = (0, 1, 2)
+"""Where in its patch a glyph may begin."""
 BATCH = 64
 RATE = 1e-3
 
@@ -66,9 +68,12 @@ def _batch(rng: random.Random, first: int, foreign_share: float) -> tuple[torch.
 def glyphs_in(picture: Picture) -> NDArray[np.int64]:
     """Which glyph stands in each patch, 0 for none: shape [16 image tokens, 4 patches]."""
     patches = picture.reshape(8, PATCH, 8, PATCH).transpose(0, 2, 1, 3).reshape(64, PATCH, PATCH)
-    ink = patches[:, :7, 1:6] != patches[:, 7:, 7:]
-    # [64 patches, glyphs]: every one of the 35 pixels agrees
-    equal = (ink[:, None] == np.stack(list(GLYPHS.values()))).all(axis=(2, 3))
+    known = np.stack(list(GLYPHS.values()))
+    equal = np.zeros((64, len(known)), dtype=bool)
+    for left in GLYPH_OFFSETS:
+        ink = patches[:, :7, left : left + 5] != patches[:, 7:, 7:]
+        # [64 patches, glyphs]: every one of the 35 pixels agrees
+        equal |= (ink[:, None] == known).all(axis=(2, 3))
     found = np.where(equal.any(axis=1), equal.argmax(axis=1) + 1, 0).reshape(8, 8)
     grouped = found.reshape(CELLS, 2, CELLS, 2).transpose(0, 2, 1, 3)
     return grouped.reshape(CELLS * CELLS, 4)

@@ -2,7 +2,7 @@
 
 import random
 
-from minivista.canvas import Picture, blank, line, text
+from minivista.canvas import Picture, blank, letter, line, number
 from minivista.problems import Problem, Style, half, total
 from mstar.types import Answer, AnswerType
 
@@ -42,9 +42,9 @@ def _draw(rng: random.Random, style: Style, table: list[list[int]]) -> Picture:
     colour = rng.choice(style.fills)
     for place, row in enumerate(table):
         height = 2 * (2 - place if style.mirrored else place)
-        text(picture, height, 0, NAMES[place], style.ink)
-        text(picture, height, 2, str(row[0]), style.ink)
-        text(picture, height, 4, str(row[1]), style.ink)
+        letter(picture, height, 0, NAMES[place], style.ink)
+        number(picture, height, 2, row[0], style.ink)
+        number(picture, height, 6, row[1], style.ink)
         line(picture, (height * 8 + 9, 0), (height * 8 + 9, 63), colour)
     line(picture, (4, 11), (60, 11), colour)
     return picture
