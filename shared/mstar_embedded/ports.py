@@ -29,9 +29,8 @@ class Ports:
         return f"http://{HOST}:{self.prm}"
 
 
-def fixed_ports() -> Ports:
-    """The documented ports. Raises Conflict naming the first that is taken."""
-    ports = Ports()
+def fixed_ports(ports: Ports = Ports()) -> Ports:  # noqa: B008 - frozen
+    """Known ports, the documented ones by default. Raises Conflict naming the first that is taken."""
     for name, port in vars(ports).items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

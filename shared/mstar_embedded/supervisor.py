@@ -87,7 +87,14 @@ class _Child:
 class Supervisor:
     """The running stack, as a context manager."""
 
-    def __init__(self, home: Path, ports: Ports, notice: Notice = lambda line: None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        ports: Ports,
+        notice: Notice = lambda line: None,
+        specs: Sequence[ProcessSpec] | None = None,
+    ) -> None:
+        """`specs`: what to run instead of the whole stack; the first is up before the others start, and stops last."""
         self.home = home.absolute()
         self.ports = ports
         self.failure: str | None = None
@@ -96,7 +103,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._runtime = Path(tempfile.mkdtemp(prefix="mstar-"))
         self._lock: IO[str] | None = None
-        self._children = self._plan(stack(self.home, ports, self.socket, self._broker_answers))
+        self._children = self._plan(specs or stack(self.home, ports, self.socket, self._broker_answers))
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     @property

@@ -1,0 +1,101 @@
+"""The supervisor over small real processes: it starts, watches and restarts them, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from mstar.errors import Conflict, Unavailable
+from mstar_embedded.ports import Ports
+from mstar_embedded.processes import ProcessSpec
+from mstar_embedded.supervisor import Supervisor
+
+PATIENT = "import time; time.sleep(600)"
+WITH_A_CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+
+
+def spec(name: str, code: str = PATIENT) -> ProcessSpec:
+    return ProcessSpec(name, (sys.executable, "-c", code))
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_nothing_is_left_when_the_block_ends(tmp_path: Path) -> None:
+    with Supervisor(tmp_path, Ports(), specs=[spec("broker"), spec("worker", WITH_A_CHILD)]) as supervisor:
+        pids = supervisor.pids()
+        assert list(pids) == ["broker", "worker"]
+        until(lambda: len(psutil.Process(pids["worker"]).children()) == 1)
+        everyone = [*pids.values(), psutil.Process(pids["worker"]).children()[0].pid]
+    assert all(gone(pid) for pid in everyone)
+
+
+def test_a_killed_child_comes_back(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Supervisor(tmp_path, Ports(), said.append, [spec("broker"), spec("worker")]) as supervisor:
+        first = supervisor.pids()["worker"]
+        os.kill(first, signal.SIGKILL)
+        until(lambda: supervisor.pids().get("worker", first) != first)
+        assert supervisor.failure is None
+    assert "worker died: starting it again" in said
+
+
+def test_one_that_keeps_dying_is_given_up_with_its_last_words(tmp_path: Path) -> None:
+    code = "import sys, pathlib; p = pathlib.Path(sys.argv[0]); sys.exit('no room on the shelf')"
+    hasty = ProcessSpec("worker", (sys.executable, "-c", code), ready=lambda: True)
+    with Supervisor(tmp_path, Ports(), specs=[spec("broker"), hasty]) as supervisor:
+        until(lambda: supervisor.failure is not None)
+        assert supervisor.failure == "worker keeps dying: no room on the shelf"
+
+
+def test_a_child_that_does_not_start_ends_everything(tmp_path: Path) -> None:
+    broken = ProcessSpec(
+        "policy", (sys.executable, "-c", "raise SystemExit('weights?')"), live_url="http://127.0.0.1:9"
+    )
+    supervisor = Supervisor(tmp_path, Ports(), specs=[spec("broker"), broken])
+    with pytest.raises(Unavailable, match=r"policy did not start: weights\?"), supervisor:
+        pass
+    assert supervisor.pids() == {}
+
+
+def test_a_home_has_one_supervisor(tmp_path: Path) -> None:
+    with (
+        Supervisor(tmp_path, Ports(), specs=[spec("broker")]),
+        pytest.raises(Conflict, match="another `mstar up` runs"),
+        Supervisor(tmp_path, Ports(), specs=[spec("broker")]),
+    ):
+        pass
+    with Supervisor(tmp_path, Ports(), specs=[spec("broker")]) as after:
+        assert "broker" in after.pids()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux only")
+def test_children_die_with_a_supervisor_that_was_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from mstar_embedded.ports import Ports;"
+        "from mstar_embedded.processes import ProcessSpec; from mstar_embedded.supervisor import Supervisor;"
+        f"sleep = (sys.executable, '-c', {PATIENT!r});"
+        f"s = Supervisor(Path({str(tmp_path)!r}), Ports(), specs=[ProcessSpec('a', sleep), ProcessSpec('b', sleep)]);"
+        "s.__enter__(); print(*s.pids().values(), flush=True); time.sleep(600)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        pids = [int(pid) for pid in process.stdout.readline().split()]
+        assert len(pids) == 2
+        process.kill()
+    until(lambda: all(gone(pid) for pid in pids))
