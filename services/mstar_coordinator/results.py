@@ -80,6 +80,7 @@ def _iterations(
             losses=train.losses if train else (),
             sound_among_kept=select.sound_among_kept,
             sound_among_random=select.sound_among_random,
+            sound_at_best=select.sound_at_best,
         )
 
 

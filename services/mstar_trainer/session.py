@@ -71,7 +71,7 @@ class Session:
         seed = derive(claim.recipe.seed, "train", claim.step.name)
         _seed_generators(derive(seed, "rank", engine.rank))
         first_step = before.global_step if before else 0
-        losses, tokens = _train(engine, encoder, examples, params.settings, seed, first_step, report)
+        losses, tokens = train_pass(engine, encoder, examples, params.settings, seed, first_step, report)
         result = _result(len(examples), losses, tokens, first_step, params.settings)
         state = TrainerState(
             objective=params.objective,
@@ -127,7 +127,7 @@ class Session:
             gc.collect()
 
 
-def _train(
+def train_pass(
     engine: TrainingEngine,
     encoder: ExampleEncoder,
     examples: list[Example],

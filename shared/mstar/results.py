@@ -30,6 +30,7 @@ class IterationResult(Frozen):
     losses: tuple[float, ...] = ()
     sound_among_kept: float | None = None
     sound_among_random: float | None = None
+    sound_at_best: float | None = None
 
 
 class SweepResult(Frozen):

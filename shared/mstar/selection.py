@@ -8,6 +8,7 @@ the seed and the response's place. What this leaves out: the answer check (`answ
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
+from typing import NamedTuple
 
 from mstar.errors import InvalidRecipe
 from mstar.metrics import is_sound, rewards_by_index
@@ -55,14 +56,23 @@ def select(
     )
 
 
-def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: int) -> tuple[float | None, float | None]:
-    """Share of sound chains among the kept responses, and among as many random ones of the same candidates.
+class Soundness(NamedTuple):
+    """Share of sound chains among kept responses, beside what chance and the best possible choice would give.
 
-    The second is the expectation over random draws from each question's distinct correct responses, not one draw, so
-    the comparison carries no extra noise. (None, None) where no kept response has a known chain.
+    All three choose equally many from the same distinct correct responses. `random` is the expectation over draws, not
+    one draw, so the comparison carries no extra noise. None where no kept response has a known chain.
     """
+
+    kept: float | None
+    random: float | None
+    best: float | None
+
+
+def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: int) -> Soundness:
+    """How sound the choice was, over all questions with a known chain."""
     kept_sound: list[float] = []
     random_sound: list[float] = []
+    best_sound: list[float] = []
     for row, kept in rows:
         gold = row.question.gold_steps
         if not gold or not kept:
@@ -70,9 +80,10 @@ def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: in
         sound = [is_sound(candidate.text, gold) for candidate in _candidates(row, None, seed)]
         kept_sound += [float(is_sound(one.response, gold)) for one in kept]
         random_sound += [sum(sound) / len(sound)] * len(kept)
+        best_sound += [min(sum(sound), len(kept)) / len(kept)] * len(kept)
     if not kept_sound:
-        return None, None
-    return fsum(kept_sound) / len(kept_sound), fsum(random_sound) / len(random_sound)
+        return Soundness(None, None, None)
+    return Soundness(*(fsum(shares) / len(shares) for shares in (kept_sound, random_sound, best_sound)))
 
 
 def _candidates(row: RolloutRow, scores: ScoreRow | None, seed: int) -> list[_Candidate]:

@@ -267,7 +267,8 @@ class SelectResult(Frozen):
     """Questions with at least one correct response."""
     sound_among_kept: float | None = None
     sound_among_random: float | None = None
-    """Share of sound chains among the kept, and among as many correct ones drawn at random from the same questions."""
+    sound_at_best: float | None = None
+    """Share of sound chains among the kept; among as many random ones of the same correct responses; at the best choice."""
 
 
 class TrainResult(Frozen):

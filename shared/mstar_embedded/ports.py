@@ -29,7 +29,7 @@ class Ports:
         return f"http://{HOST}:{self.prm}"
 
 
-def fixed_ports(ports: Ports = Ports()) -> Ports:  # noqa: B008 - frozen
+def fixed_ports(ports: Ports = Ports()) -> Ports:
     """Known ports, the documented ones by default. Raises Conflict naming the first that is taken."""
     for name, port in vars(ports).items():
         with socket.socket() as probe:

@@ -65,7 +65,7 @@ class PromptEncoder:
 
     def _harmless(self, text: str) -> str:
         """A user's text may spell a special token; a space inside keeps the processor from seeing one."""
-        for token in self.processor.tokenizer.all_special_tokens:
+        for token in map(str, self.processor.tokenizer.added_tokens_decoder.values()):
             if token in text:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
         return text

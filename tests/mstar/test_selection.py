@@ -106,12 +106,13 @@ def test_only_distinct_correct_responses_are_kept(
     if mode in (SelectionMode.TOP, SelectionMode.RANDOM):
         assert len(rows) == min(k, len(correct))
     if mode is SelectionMode.TOP:
-        assert [one.reward for one in rows] == sorted(correct, reverse=True)[:k]
+        assert sorted([one.reward or 0.0 for one in rows], reverse=True) == sorted(correct, reverse=True)[:k]
+        assert [one.index for one in rows] == sorted(one.index for one in rows)
 
 
 def test_soundness_compares_with_the_expectation_of_random_draws() -> None:
     texts = [SOUND, "x\n\n## Answer\n\n42", "y\n\n## Answer\n\n42", "z\n\n## Answer\n\n42"]
     row = rollout([True] * 4, texts=texts, gold_steps=CHAIN)
     top = kept(row, [0.9, 0.8, 0.1, 0.1], rule("top"))
-    assert soundness([(row, top), (rollout([True]), ())], seed=0) == (0.5, 0.25)
-    assert soundness([(rollout([True]), kept(rollout([True]), None, rule("all")))], seed=0) == (None, None)
+    assert soundness([(row, top), (rollout([True]), ())], seed=0) == (0.5, 0.25, 0.5)
+    assert soundness([(rollout([True]), kept(rollout([True]), None, rule("all")))], seed=0) == (None, None, None)

@@ -21,7 +21,7 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
         select(row, score, params.rule, iteration=params.iteration, seed=seed)
         for row, score in zip(rows, scores, strict=True)
     ]
-    sound_kept, sound_random = soundness(zip(rows, kept, strict=True), seed)
+    sound = soundness(zip(rows, kept, strict=True), seed)
     correct = [sum(response.verdict.correct for response in row.responses) for row in rows]
     result = SelectResult(
         questions=len(rows),
@@ -31,8 +31,9 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
         temperature=rows[0].temperature,
         weight_version=rows[0].weight_version,
         solved_questions=sum(count > 0 for count in correct),
-        sound_among_kept=sound_kept,
-        sound_among_random=sound_random,
+        sound_among_kept=sound.kept,
+        sound_among_random=sound.random,
+        sound_at_best=sound.best,
     )
     flat = [row for of_question in kept for row in of_question]
     return context.store.write_rows(claim.output_id, flat, {"rule": params.rule.model_dump(mode="json")}), result

@@ -1,0 +1,147 @@
+"""One whole iteration, and how much of it is coordination: our processes against one script of transformers and TRL."""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import torch
+
+from benchmarks.material import THREADS, images, questions
+from benchmarks.measure import PAIRS, Row, best_of, compare, cpu_of
+from benchmarks.practitioner import Script
+from mstar.api.runs import RunCreate
+from mstar.client import Client, Endpoint
+from mstar.evolution import RunState
+from mstar_embedded.ports import free_ports
+from mstar_embedded.supervisor import Supervisor
+
+QUESTIONS, N = 200, 8
+SAMPLE_ROWS, SCORE_ROWS = (64, 128, 256, 512), (32, 64, 128)
+SETTINGS = {
+    "data.train": QUESTIONS * (PAIRS + 3),
+    "data.validation": 1,
+    "data.test_id": 1,
+    "data.test_ood": 0,
+    "warmup.questions": 20,
+    "prm.questions": 20,
+    "prm.n": 2,
+    "prm.completions": 2,
+    "prm.balance": False,
+    "evolution.iterations": 1,
+    "evolution.questions": QUESTIONS,
+    "evolution.n": N,
+    "exploration.mode": "fixed",
+    "evaluation.n": 1,
+    "evaluation.k": 1,
+}
+ENGINES = ("policy", "prm", "trainer")
+
+
+class Stack:
+    """An embedded run that is asked for one more iteration at a time."""
+
+    def __init__(self, client: Client, supervisor: Supervisor) -> None:
+        self.client, self.supervisor = client, supervisor
+        self.run = client.create_run(RunCreate(recipe="demo", overrides=SETTINGS)).id
+        self._finish()
+        self.shares: list[tuple[float, float, float]] = []
+        """CPU-seconds of engines, of coordinator and broker, and of the workers, for each iteration."""
+
+    def iteration(self) -> dict[str, float]:
+        before = self._cpu()
+        self.client.extend(self.run, 1)
+        self._finish()
+        spent = {name: used - before[name] for name, used in self._cpu().items()}
+        engines = sum(spent[name] for name in ENGINES)
+        service = spent["coordinator"] + spent["broker"]
+        workers = sum(used for name, used in spent.items() if name.startswith("worker"))
+        self.shares.append((engines, service, workers))
+        made = self.client.results(self.run).iterations[-1]
+        return {"cpu": sum(spent.values()), "responses": made.responses, "kept": made.kept}
+
+    def _cpu(self) -> dict[str, float]:
+        return {name: cpu_of(pid) for name, pid in self.supervisor.pids().items()}
+
+    def _finish(self) -> None:
+        while True:
+            run = self.client.run(self.run)
+            if run.state in (RunState.SUCCEEDED, RunState.FAILED):
+                break
+            time.sleep(0.2)
+        if run.state is RunState.FAILED:
+            raise RuntimeError(f"the measured run failed: {run.error}")
+
+
+def run() -> list[Row]:
+    os.environ["MSTAR_POLICY_THREADS"] = os.environ["MSTAR_PRM_THREADS"] = str(THREADS)
+    torch.set_num_threads(THREADS)
+    with tempfile.TemporaryDirectory(prefix="mstar-bench-") as home:
+        ports = free_ports()
+        endpoint = Endpoint(url=ports.coordinator_url, prm_url=ports.prm_url)
+        with Supervisor(Path(home), ports) as supervisor, Client(endpoint) as client:
+            stack = Stack(client, supervisor)
+            script = _script()
+            turn = 0
+
+            def theirs() -> dict[str, float]:
+                nonlocal turn
+                turn += 1
+                share = slice((turn - 1) * QUESTIONS, turn * QUESTIONS)
+                whole = QUESTIONS * (PAIRS + 1)
+                return script.iteration(questions(whole)[share], images(whole)[share])
+
+            pairs = compare(stack.iteration, theirs)
+            shares = stack.shares[1:]
+    mine, other = pairs.median("ours", "cpu"), pairs.median("other", "cpu")
+    engines, service, workers = (sum(share[place] for share in shares) for place in range(3))
+    counted = {
+        "responses": pairs.median("ours", "responses"),
+        "kept": pairs.median("ours", "kept"),
+        "kept, other": pairs.median("other", "kept"),
+        "wall s": pairs.median("ours", "wall"),
+        "wall s, other": pairs.median("other", "wall"),
+    }
+    against = (
+        f"transformers + TRL in one process, {script.sample_rows} rows sampled and {script.score_rows} scored at once"
+    )
+    part = service / engines
+    return [
+        Row(
+            "one whole iteration",
+            mine,
+            other,
+            other / mine,
+            ">= 1.5",
+            other / mine >= 1.5,
+            PAIRS,
+            "CPU-s",
+            against,
+            counted,
+        ),
+        Row(
+            "queue and coordinator",
+            service,
+            engines,
+            engines / service,
+            "<= 3 % of the engines",
+            part <= 0.03,
+            PAIRS,
+            "CPU-s",
+            "busy time of policy, PRM and trainer",
+            {"percent": 100 * part, "workers, CPU-s": workers, "memory, MB": psutil.Process().memory_info().rss / 1e6},
+        ),
+    ]
+
+
+def _script() -> Script:
+    """At the batch sizes that cost it least."""
+    trial = questions(QUESTIONS)[:64], images(QUESTIONS)[:64]
+    sampling = {rows: Script(N, rows, 64) for rows in SAMPLE_ROWS}
+    rows = best_of({size: lambda one=one: {"n": len(one.sample(*trial))} for size, one in sampling.items()})  # type: ignore[misc]
+    texts = sampling[rows].sample(*trial)
+    pairs = [(place, text) for place, own in enumerate(texts) for text in own if text.strip()]
+    scoring = {size: Script(N, rows, size) for size in SCORE_ROWS}
+    best = best_of({size: lambda one=one: {"n": len(one.score(*trial, pairs))} for size, one in scoring.items()})  # type: ignore[misc]
+    return scoring[best]

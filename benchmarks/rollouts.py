@@ -1,0 +1,165 @@
+"""Rollouts: our engine against transformers' `generate`, through HTTP against offline, and beside vLLM on a CPU."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import torch
+from transformers import GenerationConfig
+
+from benchmarks.material import MAX_TOKENS, THREADS, home, images, questions, rollouts
+from benchmarks.measure import Pairs, Row, best_of, compare, cpu_of
+from minivista import MODEL_FOLDER
+from mstar.api.policy import RolloutReply
+from mstar_artefacts.store import ArtefactStore
+from mstar_models.encoding import PromptEncoder, collate, suppressed_ids
+from mstar_models.loading import load_model, load_processor
+from mstar_policy.engine import Engine
+from mstar_policy.hf_engine import HfEngine
+
+QUESTIONS, N = 64, 8
+BATCHES = (64, 128, 256, 512)
+
+
+class Generate:
+    """transformers' `generate` over batches of padded prompts."""
+
+    def __init__(self) -> None:
+        processor = load_processor(MODEL_FOLDER)
+        self.model = load_model(MODEL_FOLDER)
+        self.tokenizer = processor.tokenizer
+        encoder = PromptEncoder(processor)
+        self.prompts = [
+            encoder.encode(question.text, image)
+            for question, image in zip(questions(QUESTIONS), images(QUESTIONS), strict=True)
+        ]
+        self.config = GenerationConfig(
+            do_sample=True,
+            temperature=1.0,
+            top_k=0,
+            max_new_tokens=MAX_TOKENS,
+            suppress_tokens=suppressed_ids(self.tokenizer),
+            eos_token_id=self.tokenizer.eos_token_id,
+            pad_token_id=self.tokenizer.pad_token_id,
+            num_return_sequences=N,
+        )
+
+    @torch.inference_mode()
+    def __call__(self, batch_rows: int) -> dict[str, float]:
+        tokens, step = 0, max(1, batch_rows // N)
+        for start in range(0, len(self.prompts), step):
+            part = self.prompts[start : start + step]
+            inputs = collate([(prompt, []) for prompt in part], "left")
+            made = self.model.generate(**inputs, generation_config=self.config)[:, inputs["input_ids"].shape[1] :]
+            tokens += int((made != self.tokenizer.pad_token_id).sum())
+        return {"tokens": tokens}
+
+
+@contextmanager
+def offline(engine: Engine) -> Iterator[asyncio.Runner]:
+    """A loop with an engine that has its weights."""
+    with asyncio.Runner() as runner:
+        runner.run(engine.load_folder(MODEL_FOLDER))
+        yield runner
+        runner.run(engine.close())
+
+
+@contextmanager
+def served(root: Path) -> Iterator[tuple[httpx2.Client, int]]:
+    """The policy service as a process of its own, with its process id."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "MSTAR_POLICY_PORT": str(port),
+        "MSTAR_POLICY_HOME": str(root),
+        "MSTAR_POLICY_MODEL": str(MODEL_FOLDER),
+        "MSTAR_POLICY_THREADS": str(THREADS),
+        "MSTAR_POLICY_ENGINE": "transformers",
+        "OMP_NUM_THREADS": str(THREADS),
+    }
+    with subprocess.Popen([sys.executable, "-m", "mstar_policy"], env=environment, stderr=subprocess.DEVNULL) as child:
+        try:
+            with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
+                while not _ready(client):
+                    time.sleep(0.2)
+                yield client, child.pid
+        finally:
+            child.terminate()
+
+
+def _ready(client: httpx2.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def run() -> list[Row]:
+    torch.set_num_threads(THREADS)
+    asked, pictures = rollouts(QUESTIONS, N), images(QUESTIONS)
+    engine = HfEngine(ArtefactStore(Path("runs")), threads=THREADS)
+    generate = Generate()
+    best = best_of({size: lambda size=size: generate(size) for size in BATCHES})  # type: ignore[misc]
+    with offline(engine) as runner, home(QUESTIONS) as root, served(root) as (client, pid):
+
+        def direct() -> dict[str, float]:
+            reply = runner.run(engine.generate(asked, pictures))
+            return {"tokens": reply.usage.completion_tokens}
+
+        def through_http() -> dict[str, float]:
+            cpu = cpu_of(pid) + time.process_time()
+            answer = client.post(
+                "/v1/rollouts", content=asked.model_dump_json(), headers={"content-type": "application/json"}
+            )
+            reply = RolloutReply.model_validate_json(answer.raise_for_status().content)
+            return {"tokens": reply.usage.completion_tokens, "cpu": cpu_of(pid) + time.process_time() - cpu}
+
+        http = compare(through_http, direct)
+        ours = compare(direct, lambda: generate(best))
+    return [
+        _rates("rollouts through HTTP", http, "the same engine offline", 0.95),
+        _rates("rollouts, our default on CPU", ours, f"transformers generate, {best} rows", 1.0),
+        *_vllm(),
+    ]
+
+
+def _vllm() -> list[Row]:
+    """Which engine the embedded default should be; nothing where vLLM is not installed."""
+    try:
+        from mstar_policy.vllm_engine import VllmEngine, VllmOptions
+    except ImportError:
+        return []
+    asked, pictures = rollouts(QUESTIONS, N), images(QUESTIONS)
+    mine = HfEngine(ArtefactStore(Path("runs")), threads=THREADS)
+    vllm = VllmEngine(ArtefactStore(Path("runs")), VllmOptions(cpu=True, threads=THREADS))
+    with offline(mine) as own, offline(vllm) as other:
+        core = os.getpid()
+
+        def ours() -> dict[str, float]:
+            return {"tokens": own.run(mine.generate(asked, pictures)).usage.completion_tokens}
+
+        def theirs() -> dict[str, float]:
+            cpu = cpu_of(core)
+            tokens = other.run(vllm.generate(asked, pictures)).usage.completion_tokens
+            return {"tokens": tokens, "cpu": cpu_of(core) - cpu}
+
+        pairs = compare(ours, theirs)
+    return [_rates("rollouts, our default on CPU", pairs, "vLLM on a CPU, one thread", 1.0)]
+
+
+def _rates(name: str, pairs: Pairs, against: str, target: float) -> Row:
+    ours, other = (pairs.per(side, "tokens", "wall") for side in ("ours", "other"))  # type: ignore[arg-type]
+    counted = {
+        "tokens per CPU-s": pairs.per("ours", "tokens", "cpu"),
+        "tokens per CPU-s, other": pairs.per("other", "tokens", "cpu"),
+    }
+    ratio = ours / other
+    return Row(name, ours, other, ratio, f">= {target}", ratio >= target, len(pairs.ours), "tokens/s", against, counted)

@@ -1,0 +1,124 @@
+"""One training pass over the same examples: our trainer's engine against Hugging Face's Trainer, batches of 32 rows."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainingArguments
+
+from benchmarks.material import THREADS, home, images, questions
+from benchmarks.measure import Row, compare
+from minivista import MODEL_FOLDER
+from mstar.layout import ANSWER_HEADING, scored_segments
+from mstar.recipes import TrainRecipe
+from mstar_models.encoding import PromptEncoder, encode_segments
+from mstar_models.loading import load_model, load_processor
+from mstar_trainer.batches import Example
+from mstar_trainer.deepspeed_engine import TrainingEngine, join_ranks
+from mstar_trainer.encoding import ExampleEncoder
+from mstar_trainer.loss import ResponseLoss
+from mstar_trainer.session import train_pass
+
+EXAMPLES = 512
+SETTINGS = TrainRecipe(learning_rate=1e-5, batch_size=32, micro_batch=32)
+
+
+class _Rows(Dataset[dict[str, Any]]):
+    """Encoded rows, as a script would prepare them for Trainer."""
+
+    def __init__(self) -> None:
+        encoder = PromptEncoder(load_processor(MODEL_FOLDER))
+        tokenizer = encoder.processor.tokenizer
+        self.rows = []
+        for example, image in zip(examples(), images(EXAMPLES), strict=True):
+            prompt = encoder.encode(example.prompt, image)
+            ids, _ = encode_segments(tokenizer, example.segments)
+            response = [*ids, tokenizer.eos_token_id]
+            self.rows.append(
+                {
+                    "input_ids": prompt.input_ids + response,
+                    "labels": [-100] * len(prompt.input_ids) + response,
+                    **{key: value[0] for key, value in prompt.pixels.items()},
+                }
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return self.rows[place]
+
+
+def examples() -> list[Example]:
+    """The known chains of training questions."""
+    found = []
+    for question in questions(EXAMPLES):
+        assert question.answer is not None
+        text = "\n\n".join([*question.gold_steps, ANSWER_HEADING, question.answer.value])
+        found.append(Example(question.text, question.image, scored_segments(text)))
+    return found
+
+
+def _collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    width = max(len(row["input_ids"]) for row in rows)
+    ids = torch.zeros((len(rows), width), dtype=torch.long)
+    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+    for place, row in enumerate(rows):
+        length = len(row["input_ids"])
+        ids[place, :length] = torch.tensor(row["input_ids"])
+        labels[place, :length] = torch.tensor(row["labels"])
+        mask[place, :length] = 1
+    pixels = {key: torch.stack([row[key] for row in rows]) for key in rows[0] if key not in ("input_ids", "labels")}
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels, **pixels}
+
+
+def run() -> list[Row]:
+    torch.set_num_threads(THREADS)
+    with home(EXAMPLES) as root, tempfile.TemporaryDirectory() as scratch:
+        join_ranks(0, 1, Path(scratch) / "meet")
+        model = load_model(MODEL_FOLDER)
+        engine = TrainingEngine(ResponseLoss(model), model, SETTINGS)
+        encoder, rows = ExampleEncoder(MODEL_FOLDER, root), examples()
+        arguments = TrainingArguments(
+            output_dir=scratch,
+            per_device_train_batch_size=SETTINGS.batch_size,
+            learning_rate=SETTINGS.learning_rate,
+            lr_scheduler_type="constant",
+            num_train_epochs=1,
+            save_strategy="no",
+            report_to=[],
+            logging_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+            remove_unused_columns=False,
+            train_sampling_strategy="group_by_length",
+        )
+        trainer = Trainer(model=load_model(MODEL_FOLDER), args=arguments, train_dataset=_Rows(), data_collator=_collate)
+
+        def ours() -> dict[str, float]:
+            _, tokens = train_pass(engine, encoder, rows, SETTINGS, 0, 0, lambda done, total: None)
+            return {"examples": EXAMPLES, "tokens": tokens}
+
+        def theirs() -> dict[str, float]:
+            trainer.train()
+            return {"examples": EXAMPLES}
+
+        pairs = compare(ours, theirs)
+        engine.close()
+    mine, other = pairs.per("ours", "examples", "cpu"), pairs.per("other", "examples", "cpu")
+    return [
+        Row(
+            "one training pass",
+            mine,
+            other,
+            mine / other,
+            ">= 1.3",
+            mine / other >= 1.3,
+            len(pairs.ours),
+            "examples per CPU-s",
+            "Hugging Face Trainer, grouped by length",
+            {"scored tokens": pairs.median("ours", "tokens")},
+        )
+    ]

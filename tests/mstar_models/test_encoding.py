@@ -1,0 +1,92 @@
+"""Text and image to tokens: step ends, special tokens, padding."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from minivista.tokenizer import make_tokenizer
+from mstar.layout import join_segments
+from mstar_models.encoding import (
+    PromptEncoder,
+    collate,
+    encode_prefix,
+    encode_segments,
+    encode_text,
+    suppressed_ids,
+)
+
+TOKENIZER = make_tokenizer()
+SEGMENTS = st.lists(st.sampled_from(["A is 3", "Sum: 3 + 4 = 7", "## Answer\n\n7", "x"]), min_size=1, max_size=5)
+IMAGE = Image.new("RGB", (64, 64), (10, 20, 200))
+
+
+@given(SEGMENTS)
+def test_segments_end_where_they_end_in_the_whole(segments: list[str]) -> None:
+    ids, ends = encode_segments(TOKENIZER, segments)
+    assert TOKENIZER.decode(ids) == join_segments(segments)
+    assert ends[-1] == len(ids) - 1
+    for count in range(1, len(segments)):
+        assert TOKENIZER.decode(ids[: ends[count - 1] + 1]) == join_segments(segments[:count]) + "\n\n"
+
+
+@given(SEGMENTS, SEGMENTS)
+def test_a_prefix_is_a_beginning_of_every_whole(begun: list[str], rest: list[str]) -> None:
+    whole, _ = encode_segments(TOKENIZER, [*begun, *rest])
+    prefix = encode_prefix(TOKENIZER, begun)
+    assert whole[: len(prefix)] == prefix
+
+
+@pytest.mark.parametrize("token", ["<image>", "<end_of_utterance>", "<fake_token_around_image>", "<pad>", "<good>"])
+def test_text_never_becomes_a_special_token(processor: Any, token: str) -> None:
+    special = processor.tokenizer.convert_tokens_to_ids(token)
+    assert special not in encode_text(processor.tokenizer, f"It says {token} here")
+    encoded = PromptEncoder(processor).encode(f"What is {token}?", IMAGE, reference_answer=token)
+    plain = PromptEncoder(processor).encode("What is it?", IMAGE, reference_answer="it")
+    assert encoded.input_ids.count(special) == plain.input_ids.count(special)
+
+
+def test_special_tokens_but_the_end_are_suppressed(processor: Any) -> None:
+    tokenizer = processor.tokenizer
+    names = set(tokenizer.convert_ids_to_tokens(suppressed_ids(tokenizer)))
+    assert {"<image>", "<pad>", "<s>", "<fake_token_around_image>"} <= names
+    assert tokenizer.eos_token not in names
+
+
+def test_a_prompt_is_encoded_once_for_each_image_and_question(processor: Any) -> None:
+    encoder = PromptEncoder(processor, remembered=2)
+    first = encoder.encode("How many?", IMAGE)
+    assert encoder.encode("How many?", IMAGE.copy()) is first
+    others = (
+        encoder.encode("How many?", Image.new("RGB", (64, 64))),
+        encoder.encode("How many?", IMAGE, reference_answer="3"),
+    )
+    assert all(other is not first for other in others)
+    again = encoder.encode("How many?", IMAGE)
+    assert again is not first
+    assert again.input_ids == first.input_ids
+
+
+def test_one_place_holder_stands_for_the_image_before_expansion(processor: Any) -> None:
+    encoder = PromptEncoder(processor)
+    image_id = processor.tokenizer.convert_tokens_to_ids("<image>")
+    assert encoder.unexpanded("How many?").count(image_id) == 1
+    assert encoder.encode("How many?", IMAGE).input_ids.count(image_id) == 16
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_stands_on_the_side_that_was_asked_for(processor: Any, side: Any) -> None:
+    encoder = PromptEncoder(processor)
+    short, long = encoder.encode("How many?", IMAGE), encoder.encode("How many of them are there now?", IMAGE)
+    batch = collate([(short, [7, 8]), (long, [])], side, pad_id=0)
+    lengths = [len(short.input_ids) + 2, len(long.input_ids)]
+    assert batch["attention_mask"].sum(1).tolist() == lengths
+    assert batch["input_ids"].shape == (2, max(lengths))
+    edge = 0 if side == "left" else -1
+    assert int(batch["attention_mask"][lengths.index(min(lengths)), edge]) == 0
+    assert batch["pixel_values"].shape[0] == 2
+    assert batch["input_ids"][0][batch["attention_mask"][0].bool()].tolist() == [*short.input_ids, 7, 8]
+    assert batch["input_ids"].dtype == torch.long

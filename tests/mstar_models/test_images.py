@@ -1,0 +1,105 @@
+"""The image gate: what is let in, what is refused, and what a bad file can do (nothing)."""
+
+import base64
+import hashlib
+import io
+import os
+import signal
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mstar.api.images import ImageInput
+from mstar.errors import InvalidImage, NotFound, TooLarge, UnsupportedImage
+from mstar_artefacts.images import ImageStore
+from mstar_models.images import MAX_FILE_BYTES, ImageGate
+
+
+@pytest.fixture
+def gate() -> Iterator[ImageGate]:
+    gate = ImageGate()
+    yield gate
+    gate.close()
+
+
+def encoded(kind: str, size: tuple[int, int] = (8, 4), **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", size, (200, 10, 90)).save(out, kind, **options)
+    return out.getvalue()
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG header that promises more pixels than its data holds."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 64)), (b"IEND", b""))
+    body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_still_pictures_of_three_formats_are_read(gate: ImageGate, kind: str) -> None:
+    image = gate.decode(encoded(kind))
+    assert (image.size, image.mode) == ((8, 4), "RGB")
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "said"),
+    [
+        (b"", UnsupportedImage, "not a readable"),
+        (b"<svg/>", UnsupportedImage, "not a readable"),
+        (encoded("BMP"), UnsupportedImage, "not a readable"),
+        (encoded("TIFF"), UnsupportedImage, "not a readable"),
+        (encoded("PNG", (60, 60))[:-30], InvalidImage, "damaged"),
+        (png_of(100_000, 100_000), (InvalidImage, UnsupportedImage), "image"),
+        (png_of(20_000, 3), InvalidImage, "too narrow"),
+        (png_of(3000, 3000), InvalidImage, "damaged"),
+    ],
+)
+def test_what_is_no_such_picture_is_refused(
+    gate: ImageGate, data: bytes, error: type[Exception] | tuple[type[Exception], ...], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        gate.decode(data)
+    assert gate.decode(encoded("PNG")).size == (8, 4)
+
+
+def test_moving_pictures_are_refused(gate: ImageGate) -> None:
+    out = io.BytesIO()
+    frames = [Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 200)]
+    frames[0].save(out, "WEBP", save_all=True, append_images=frames[1:], lossless=True)
+    with pytest.raises(InvalidImage, match="animated"):
+        gate.decode(out.getvalue())
+
+
+def test_a_file_beyond_the_limit_is_refused_unopened(gate: ImageGate) -> None:
+    with pytest.raises(TooLarge):
+        gate.decode(b"\0" * (MAX_FILE_BYTES + 1))
+
+
+def test_a_child_that_was_killed_is_replaced(gate: ImageGate) -> None:
+    gate.decode(encoded("PNG"))
+    assert gate._child is not None
+    os.kill(gate._child.pid, signal.SIGKILL)
+    gate._child.wait()
+    assert gate.decode(encoded("PNG", (3, 3))).size == (3, 3)
+
+
+def test_a_picture_is_decoded_once(gate: ImageGate) -> None:
+    assert gate.decode(encoded("PNG")) is gate.decode(encoded("PNG"))
+
+
+def test_pictures_come_by_hash_or_as_bytes(gate: ImageGate, tmp_path: Path) -> None:
+    store, data = ImageStore(tmp_path), encoded("PNG")
+    digest = store.put(data)
+    assert digest == hashlib.sha256(data).hexdigest()
+    by_hash = gate.resolve(ImageInput(sha256=digest), store)
+    as_bytes = gate.resolve(ImageInput(data=base64.b64encode(data).decode()), store)
+    assert by_hash.tobytes() == as_bytes.tobytes()
+    with pytest.raises(NotFound):
+        gate.resolve(ImageInput(sha256="0" * 64), store)
+    with pytest.raises(InvalidImage, match="base64"):
+        gate.resolve(ImageInput(data="%%%"), store)
