@@ -268,7 +268,7 @@ class SelectResult(Frozen):
     sound_among_kept: float | None = None
     sound_among_random: float | None = None
     sound_at_best: float | None = None
-    """Share of sound chains among the kept; among as many random ones of the same correct responses; at the best choice."""
+    """Share of sound chains among the kept, among random ones of the same correct responses, and at the best choice."""
 
 
 class TrainResult(Frozen):
