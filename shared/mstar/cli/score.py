@@ -24,10 +24,11 @@ def score(
     """Score every step of every response. Each output line is the input line with `results` added."""
     if not file.is_file():
         raise InvalidInput(f"{file} does not exist", field="file")
-    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    texts = enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+    lines = [(number, line) for number, line in texts if line.strip()]
     with Client(Endpoint.from_environment()) as client:
         quiet = out is None or not console.is_terminal
-        rows = enumerate(lines, 1) if quiet else enumerate(track(lines, "scoring"), 1)
+        rows = lines if quiet else track(lines, "scoring")
         scored = (_scored(client, file, number, line) for number, line in rows)
         if out is None:
             for row in scored:

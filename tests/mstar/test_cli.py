@@ -1,0 +1,73 @@
+"""The command line as a process: pure JSON where it was asked for, one clear line and exit code 1 for what is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from publish_bench import finished_run
+
+SHARED = Path(__file__).parents[2] / "shared"
+NOWHERE = {"MSTAR_URL": "http://127.0.0.1:9", "MSTAR_PRM_URL": "http://127.0.0.1:9"}
+
+
+def mstar(*arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MSTAR_")}
+    env = kept | {"PYTHONPATH": f"{SHARED}:{SHARED.parent / 'services'}", "NO_COLOR": "1"} | environment
+    command = [sys.executable, "-c", "from mstar.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("run", "start", "missing.yaml"), "recipe file missing.yaml does not exist"),
+        (("run", "start", "bad.yaml"), "evolution.interations"),
+        (("run", "start", "list.yaml"), "recipe"),
+        (("run", "start", "demo", "--set", "evolution.iterations"), "write it as key=value"),
+        (("run", "start", "demo"), "nothing answers at http://127.0.0.1:9"),
+        (("run", "list"), "nothing answers at http://127.0.0.1:9"),
+        (("run", "show", "r-none"), "does not exist"),
+        (("run", "pause", "r-none"), "nothing answers"),
+        (("report", "r-none"), "does not exist"),
+        (("score", "missing.jsonl"), "missing.jsonl does not exist"),
+        (("score", "broken.jsonl"), "broken.jsonl line 2"),
+        (("score", "far.jsonl"), "far.jsonl line 1"),
+        (("up", "--ports", "some"), "choose auto or fixed"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    (tmp_path / "bad.yaml").write_text("name: x\nevolution: {interations: 3}\n")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "broken.jsonl").write_text("\n{not json\n")
+    (tmp_path / "far.jsonl").write_text('{"image": "none.png", "question": "q", "responses": ["a"]}\n')
+    done = mstar(*arguments, cwd=tmp_path, **NOWHERE)
+    assert done.returncode == 1, done.stdout
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) <= 3
+
+
+def test_help_names_every_verb(tmp_path: Path) -> None:
+    said = mstar("--help", cwd=tmp_path).stdout
+    assert all(verb in said for verb in ("up", "demo", "run", "score", "report", "doctor"))
+
+
+def test_doctor_says_what_is_there(tmp_path: Path) -> None:
+    findings = json.loads(mstar("doctor", "--json", cwd=tmp_path).stdout)
+    by_name = {finding["what"]: finding for finding in findings}
+    assert by_name["python"]["ok"] and by_name["torch"]["ok"]
+    assert {"disk", "cores", "port 8400"} <= set(by_name)
+
+
+def test_results_are_shown_from_the_folder_of_a_run(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "r-1"
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(finished_run().model_dump_json())
+    (tmp_path / "runs" / "latest").symlink_to("r-1")
+    shown = json.loads(mstar("run", "show", "latest", "--json", cwd=tmp_path).stdout)
+    assert shown == json.loads(finished_run().model_dump_json())
+    assert "iteration 1" in mstar("run", "show", cwd=tmp_path).stdout

@@ -1,0 +1,90 @@
+"""The client over a transport that answers by a rule: paths, keys, errors by class."""
+
+import json
+
+import httpx2
+import pytest
+
+from mstar.api.images import ImageInput
+from mstar.api.prm import Candidate, ScoreRequest
+from mstar.api.runs import RunCreate
+from mstar.client import Client, Endpoint
+from mstar.errors import InvalidRecipe, MstarError, NotFound, Unavailable
+
+ENDPOINT = Endpoint("http://runs:1/", "http://scores:2", run_admin_key="admin", score_key="score")
+SCORE = ScoreRequest(question="How many?", image=ImageInput(sha256="0" * 64), responses=(Candidate(text="3"),))
+
+
+class Answers(httpx2.BaseTransport):
+    """Gives the same answer to every request, and remembers the requests."""
+
+    def __init__(self, status: int, body: str) -> None:
+        self.status, self.body = status, body
+        self.requests: list[httpx2.Request] = []
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.read()
+        self.requests.append(request)
+        return httpx2.Response(self.status, content=self.body)
+
+
+class Silent(httpx2.BaseTransport):
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("refused")
+
+
+def test_each_service_gets_its_own_address_and_key() -> None:
+    answers = Answers(200, json.dumps({"data": []}))
+    with Client(ENDPOINT, answers) as client:
+        assert client.runs(after="r-1", limit=5).data == ()
+        answers.body = json.dumps({"model_version": "m@1", "results": []})
+        assert client.score(SCORE).model_version == "m@1"
+    runs, scores = answers.requests
+    assert str(runs.url) == "http://runs:1/v1/runs?after=r-1&limit=5"
+    assert runs.headers["authorization"] == "Bearer admin"
+    assert str(scores.url) == "http://scores:2/v1/score"
+    assert scores.headers["authorization"] == "Bearer score"
+
+
+def test_without_keys_none_is_sent() -> None:
+    answers = Answers(200, json.dumps({"data": []}))
+    with Client(Endpoint(), answers) as client:
+        client.runs()
+    assert "authorization" not in answers.requests[0].headers
+
+
+def test_an_idempotency_key_goes_along() -> None:
+    answers = Answers(409, json.dumps({"code": "conflict", "status": 409, "title": "Conflict", "detail": "later"}))
+    with Client(ENDPOINT, answers) as client, pytest.raises(MstarError, match="later"):
+        client.create_run(RunCreate(recipe="demo"), "once")
+    assert answers.requests[0].headers["idempotency-key"] == "once"
+
+
+def test_problems_come_back_as_their_errors() -> None:
+    problem = {"code": "invalid-recipe", "status": 422, "title": "t", "detail": "unknown key", "field": "evolution.nn"}
+    with Client(ENDPOINT, Answers(422, json.dumps(problem))) as client, pytest.raises(InvalidRecipe) as caught:
+        client.create_run(RunCreate(recipe="demo"))
+    assert (caught.value.field, caught.value.detail) == ("evolution.nn", "unknown key")
+
+
+@pytest.mark.parametrize("body", ["", "<html>bad gateway</html>", "[1]", "null"])
+def test_an_answer_that_is_no_problem_is_an_error_by_status(body: str) -> None:
+    with Client(ENDPOINT, Answers(404, body)) as client, pytest.raises(NotFound):
+        client.run("r-1")
+
+
+def test_silence_names_the_address_and_the_remedy() -> None:
+    with Client(ENDPOINT, Silent()) as client:
+        assert not client.reachable()
+        with pytest.raises(Unavailable, match="nothing answers at http://runs:1: start it with `mstar up`"):
+            client.runs()
+
+
+def test_the_environment_names_addresses_and_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MSTAR_URL", "MSTAR_PRM_URL", "MSTAR_RUN_ADMIN_KEY", "MSTAR_SCORE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert Endpoint.from_environment() == Endpoint()
+    monkeypatch.setenv("MSTAR_URL", "http://there:8400")
+    monkeypatch.setenv("MSTAR_RUN_ADMIN_KEY", "k")
+    monkeypatch.setenv("MSTAR_SCORE_KEY", "")
+    assert Endpoint.from_environment() == Endpoint(url="http://there:8400", run_admin_key="k")
