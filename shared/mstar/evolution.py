@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from mstar.errors import IllegalTransition
 from mstar.recipes import ExplorationMode, InitFrom, OptimizerState, Recipe, SelectionMode, SelectionRecipe
+from mstar.scoring import ScoreUse
 from mstar.steps import (
     ChooseParams,
     CollectParams,
@@ -19,7 +20,6 @@ from mstar.steps import (
     PrepareParams,
     PublishParams,
     ScoreParams,
-    ScoreUse,
     SelectParams,
     StepSpec,
     TrainParams,

@@ -5,9 +5,17 @@ where no more of them are left than it keeps, it keeps them all whatever their s
 the K best-ranked is 0 when none of its n responses is correct, and 1 when at most K - 1 are wrong.
 """
 
+from enum import StrEnum
+
 from mstar.layout import join_segments, scored_segments
-from mstar.steps import ScoreUse
 from mstar.types import CheckedResponse, FinishReason, RolloutRow
+
+
+class ScoreUse(StrEnum):
+    """What scores are for: to choose among correct responses, or to rank all of them."""
+
+    SELECTION = "selection"
+    RANKING = "ranking"
 
 
 def to_score(row: RolloutRow, use: ScoreUse, k: int | None, *, savings: bool) -> tuple[CheckedResponse, ...]:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mstar.recipes import ExplorationMode, LabelRule, SelectionRecipe, TrainRecipe
+from mstar.scoring import ScoreUse
 from mstar.types import Frozen, Sha256
 
 
@@ -56,13 +57,6 @@ class GenerateParams(Frozen):
     """Step whose artefact is the policy checkpoint."""
     choose: str | None = None
     """Sweep step that set the temperature, if one has."""
-
-
-class ScoreUse(StrEnum):
-    """What scores are for: to choose among correct responses, or to rank all of them."""
-
-    SELECTION = "selection"
-    RANKING = "ranking"
 
 
 class ScoreParams(Frozen):

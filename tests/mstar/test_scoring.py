@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 from example_rows import rollout, scored
 from mstar.metrics import best_of_n, ranked, reward_pass_at_k
 from mstar.recipes import SelectionMode, SelectionRecipe
-from mstar.scoring import to_score
+from mstar.scoring import ScoreUse, to_score
 from mstar.selection import select
-from mstar.steps import ScoreUse
 from mstar.types import RolloutRow, ScoreRow
 
 VERDICTS = st.lists(st.booleans(), min_size=2, max_size=8)

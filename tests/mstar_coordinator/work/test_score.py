@@ -7,7 +7,8 @@ import pytest
 from example_rows import rollout
 from mstar.errors import StaleEpoch
 from mstar.layout import scored_segments
-from mstar.steps import ScoreParams, ScoreResult, ScoreUse
+from mstar.scoring import ScoreUse
+from mstar.steps import ScoreParams, ScoreResult
 from mstar.types import ScoreRow
 from mstar_coordinator.work import score
 from work_bench import Bench
