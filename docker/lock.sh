@@ -1,0 +1,16 @@
+#!/usr/bin/env sh
+# Pin what each image installs, with hashes: `pip install uv && docker/lock.sh`. Run it when a dependency group changes.
+#
+# torch, what it brings along for CUDA, and DeepSpeed stay out: a GPU image has torch from its base, a CPU image from the
+# index that TORCH_INDEX names, and DeepSpeed is built against whichever torch that is.
+set -eu
+cd "$(dirname "$0")/.."
+left_out="torch triton deepspeed cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti
+  nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver
+  nvidia-cusparse nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx"
+flags=$(for name in $left_out; do printf -- '--no-emit-package %s ' "$name"; done)
+for service in coordinator policy prm trainer; do
+  # shellcheck disable=SC2086
+  uv pip compile -q --group "pyproject.toml:$service" --universal --python-version 3.11 --generate-hashes \
+    --no-annotate --no-header $flags -o "docker/locks/$service.txt"
+done
