@@ -20,6 +20,7 @@ from typing import IO
 
 from mstar.api.steps import Claim
 from mstar.errors import Unavailable, from_problem
+from mstar.steps import TrainParams
 from mstar_trainer.protocol import REPLY, Done, Failed, Progress, Reply, TrainRequest
 
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
@@ -96,6 +97,7 @@ class ResidentTrainer:
         self._ranks: list[_Rank] = []
         self._replies: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
         self._meeting: Path | None = None
+        self._partitioned = False
 
     @property
     def pids(self) -> list[int]:
@@ -107,8 +109,11 @@ class ResidentTrainer:
 
         `progress` gets optimizer steps done and to do, and may raise to give the step up.
         """
-        if len(self.pids) != ranks:
+        partitioned = isinstance(claim.step.params, TrainParams) and claim.step.params.settings.zero_stage == 3
+        # ZeRO-3 replaces functions of torch for good: after it, the same process would train to other last bits.
+        if len(self.pids) != ranks or self._partitioned is not partitioned:
             self._start(ranks)
+            self._partitioned = partitioned
         try:
             line = TrainRequest(claim=claim, home=str(self.home)).model_dump_json()
             for rank in self._ranks:

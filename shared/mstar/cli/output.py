@@ -1,6 +1,7 @@
 """What the commands print: results as a table, a run's progress as it goes, or JSON."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,8 @@ from mstar.evolution import RunState
 from mstar.results import RunResults
 
 console = Console()
+progress_console = Console(stderr=True)
+"""Progress goes to standard error, so that `--json` leaves pure JSON on standard output."""
 POLL_SECONDS = 0.5
 PLAIN_SECONDS = 5.0
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
@@ -57,7 +60,7 @@ def gain(results: RunResults) -> str:
 def follow(read: Callable[[], Run], broken: Callable[[], str | None] = lambda: None) -> Run:
     """Show a run's progress until it ends or pauses; `broken` says why it can't go on."""
     states = _states(read, broken)
-    if not console.is_terminal:
+    if not progress_console.is_terminal:
         return _follow_plainly(states)
     columns = (
         TextColumn("[bold]{task.description:<28}"),
@@ -68,7 +71,7 @@ def follow(read: Callable[[], Run], broken: Callable[[], str | None] = lambda: N
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=progress_console) as progress:
         whole = progress.add_task("run", total=None)
         stage = progress.add_task("stage", total=None)
         for run in states:
@@ -83,9 +86,10 @@ def _follow_plainly(states: Iterator[Run]) -> Run:
     for run in states:
         line = f"{run.progress.steps_done}/{run.progress.steps_total} steps · {run.progress.stage}"
         if line != shown and time.monotonic() - at > PLAIN_SECONDS:
-            print(line, flush=True)
+            print(line, file=sys.stderr, flush=True)
             shown, at = line, time.monotonic()
-    print(f"{run.progress.steps_done}/{run.progress.steps_total} steps · {run.state.value}", flush=True)
+    final = f"{run.progress.steps_done}/{run.progress.steps_total} steps · {run.state.value}"
+    print(final, file=sys.stderr, flush=True)
     return run
 
 
