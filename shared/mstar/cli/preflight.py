@@ -1,0 +1,78 @@
+"""What `docker compose up` will need on this machine: the engine, Compose, the keys in .env and, for GPUs, the toolkit.
+
+Says what is missing and how to get it; starts and changes nothing.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+Finding = tuple[str, bool, str]
+Ask = Callable[[Sequence[str]], str | None]
+"""Runs a command and gives what it printed; None where it is not there or fails."""
+
+ON_A_CPU = "`docker compose -f docker-compose.yml -f docker-compose.cpu.yml up -d` runs without a GPU"
+_TIMEOUT_SECONDS = 20
+
+
+def ask(command: Sequence[str]) -> str | None:
+    """What a command of this machine printed; None where it is missing, fails or hangs."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def preflight(folder: Path, ask: Ask = ask) -> Iterator[Finding]:
+    """Findings for the compose file in `folder`; the later ones make sense only where Docker answers."""
+    compose = ask(("docker", "compose", "version", "--short"))
+    yield (
+        "compose",
+        compose is not None,
+        (compose or "not found: install Docker Engine with its Compose plugin").strip(),
+    )
+    yield _keys(folder)
+    info = ask(("docker", "info", "--format", "{{json .}}"))
+    if info is None:
+        yield "docker", False, "the engine does not answer: start it, or let your user reach it (group docker)"
+        return
+    yield "docker", True, "the engine answers"
+    yield _gpu(info, ask)
+
+
+def _keys(folder: Path) -> Finding:
+    """Every name that .env.example leaves empty must have a value in .env."""
+    example, filled = folder / ".env.example", folder / ".env"
+    if not example.exists():
+        return ".env", False, f"{folder} has no .env.example: run this in a checkout of the project"
+    if not filled.exists():
+        return ".env", False, "not there: `cp .env.example .env`, then fill in the keys"
+    wanted = re.findall(r"^(\w+)=$", example.read_text(), re.M)
+    given = set(re.findall(r"^(\w+)=[ \t]*\S", filled.read_text(), re.M))
+    missing = [name for name in wanted if name not in given]
+    return ".env", not missing, f"empty: {', '.join(missing)}" if missing else "every key has a value"
+
+
+def _gpu(info: str, ask: Ask) -> Finding:
+    """Docker hands GPUs out through NVIDIA's toolkit: its runtime, its hook, or devices it described by CDI."""
+    if ask(("nvidia-smi", "-L")) is None:
+        return "gpu", False, f"no NVIDIA driver answers; {ON_A_CPU}"
+    engine = json.loads(info)
+    described = any("nvidia.com/gpu" in device.get("ID", "") for device in engine.get("DiscoveredDevices") or ())
+    hook = ask(("nvidia-container-cli", "--version")) is not None
+    if described or hook or "nvidia" in (engine.get("Runtimes") or {}):
+        return "gpu", True, "Docker can hand out NVIDIA GPUs"
+    return (
+        "gpu",
+        False,
+        (
+            "the GPU works but Docker cannot hand it out: install the NVIDIA Container Toolkit, then"
+            f" `sudo nvidia-ctk runtime configure --runtime=docker` and restart Docker; {ON_A_CPU}"
+        ),
+    )

@@ -1,0 +1,68 @@
+"""`mstar doctor --compose` against machines told as a table of what their commands print."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from mstar.cli.preflight import Ask, ask, preflight
+
+COMPOSE, INFO, DRIVER = "docker compose", "docker info", "nvidia-smi -L"
+
+
+def machine(answers: dict[str, str]) -> Ask:
+    def answer(command: Sequence[str]) -> str | None:
+        return answers.get(" ".join(command[:2]))
+
+    return answer
+
+
+def findings(folder: Path, answers: dict[str, str]) -> dict[str, tuple[bool, str]]:
+    return {what: (ok, detail) for what, ok, detail in preflight(folder, machine(answers))}
+
+
+def checkout(folder: Path, env: str) -> Path:
+    (folder / ".env.example").write_text("A_KEY=\nB_KEY=\nPORT=1\n")
+    (folder / ".env").write_text(env)
+    return folder
+
+
+def engine(**info: object) -> dict[str, str]:
+    return {COMPOSE: "5.6.1\n", INFO: json.dumps(info), DRIVER: "GPU 0: a card\n"}
+
+
+def test_a_ready_machine_lacks_nothing(tmp_path: Path) -> None:
+    folder = checkout(tmp_path, "A_KEY=x\nB_KEY=y\n")
+    for ready in ({"Runtimes": {"nvidia": {}}}, {"DiscoveredDevices": [{"Source": "cdi", "ID": "nvidia.com/gpu=0"}]}):
+        found = findings(folder, engine(**ready))
+        assert set(found) == {"compose", ".env", "docker", "gpu"}
+        assert all(ok for ok, _ in found.values()), found
+
+
+def test_a_missing_toolkit_is_explained_with_its_remedy(tmp_path: Path) -> None:
+    ok, detail = findings(checkout(tmp_path, ""), engine(Runtimes={"runc": {}}, DiscoveredDevices=None))["gpu"]
+    assert not ok
+    assert "NVIDIA Container Toolkit" in detail and "nvidia-ctk runtime configure" in detail
+
+
+def test_without_a_driver_the_cpu_files_are_named(tmp_path: Path) -> None:
+    answers = engine(Runtimes={"nvidia": {}})
+    del answers[DRIVER]
+    ok, detail = findings(checkout(tmp_path, ""), answers)["gpu"]
+    assert not ok and "docker-compose.cpu.yml" in detail
+
+
+def test_empty_keys_are_named(tmp_path: Path) -> None:
+    assert findings(checkout(tmp_path, "A_KEY=x\nB_KEY=\nPORT=2\n"), {})[".env"] == (False, "empty: B_KEY")
+    (tmp_path / ".env").unlink()
+    assert "cp .env.example .env" in findings(tmp_path, {})[".env"][1]
+
+
+def test_without_an_engine_nothing_is_said_about_gpus(tmp_path: Path) -> None:
+    found = findings(checkout(tmp_path, ""), {})
+    assert not found["compose"][0] and not found["docker"][0] and "gpu" not in found
+
+
+def test_a_command_that_is_missing_or_fails_has_no_answer() -> None:
+    assert ask(("no-such-command-anywhere",)) is None
+    assert ask(("false",)) is None
+    assert ask(("echo", "here")) == "here\n"
