@@ -1,0 +1,132 @@
+{{- define "mstar.fullname" -}}
+{{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{/* Labels of an object: (dict "root" $ "component" "policy"). */}}
+{{- define "mstar.labels" -}}
+{{ include "mstar.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{- define "mstar.selector" -}}
+app.kubernetes.io/name: mstar
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* A digest wins over the tag. */}}
+{{- define "mstar.image" -}}
+{{- if .image.digest }}{{ .root.Values.image.registry }}{{ .image.repository }}@{{ .image.digest }}
+{{- else }}{{ .root.Values.image.registry }}{{ .image.repository }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{- define "mstar.keysSecret" -}}
+{{ .Values.keys.existingSecret | default (printf "%s-keys" (include "mstar.fullname" .)) }}
+{{- end }}
+
+{{- define "mstar.redisSecret" -}}
+{{ .Values.redis.existingSecret | default (printf "%s-redis" (include "mstar.fullname" .)) }}
+{{- end }}
+
+{{- define "mstar.claim" -}}
+{{ .Values.storage.existingClaim | default (printf "%s-artefacts" (include "mstar.fullname" .)) }}
+{{- end }}
+
+{{/* An environment variable from the keys: (dict "root" $ "name" "MSTAR_…_KEY" "key" "internal-key"). */}}
+{{- define "mstar.keyEnv" -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef: {name: {{ include "mstar.keysSecret" .root }}, key: {{ .key }}}
+{{- end }}
+
+{{/* The queue's URL; the password of our own is put in by the kubelet, so it is in no manifest. */}}
+{{- define "mstar.brokerEnv" -}}
+{{- if .root.Values.redis.enabled }}
+- name: REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef: {name: {{ include "mstar.redisSecret" .root }}, key: password}
+- name: {{ .name }}
+  value: redis://:$(REDIS_PASSWORD)@{{ include "mstar.fullname" .root }}-redis:6379/0
+{{- else }}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef: {name: {{ .root.Values.redis.externalSecret }}, key: url}
+{{- end }}
+{{- end }}
+
+{{/* What every pod has in common: (dict "root" $ "values" .Values.policy). */}}
+{{- define "mstar.pod" -}}
+enableServiceLinks: false
+automountServiceAccountToken: false
+{{- with .root.Values.image.pullSecrets }}
+imagePullSecrets: {{ toJson . }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- $selector := .values.nodeSelector | default dict }}
+{{- with .root.Values.storage.pinToNode }}{{ $selector = merge (dict "kubernetes.io/hostname" .) $selector }}{{ end }}
+{{- with $selector }}
+nodeSelector: {{ toJson . }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations: {{ toJson . }}
+{{- end }}
+{{- with .values.affinity }}
+affinity: {{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{- define "mstar.container" -}}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* Requests and limits with the GPUs among them. */}}
+{{- define "mstar.resources" -}}
+{{- $limits := .values.resources.limits | default dict }}
+{{- if .values.gpus }}{{ $limits = merge (dict "nvidia.com/gpu" .values.gpus) $limits }}{{ end -}}
+requests: {{ toJson (.values.resources.requests | default dict) }}
+limits: {{ toJson $limits }}
+{{- end }}
+
+{{/* Probes of an HTTP service: a start may take long, a hang may not. */}}
+{{- define "mstar.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: http}
+  periodSeconds: 5
+  timeoutSeconds: 4
+  failureThreshold: {{ div (add .seconds 4) 5 }}
+livenessProbe:
+  httpGet: {path: /livez, port: http}
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+{{- if .ready }}
+readinessProbe:
+  httpGet: {path: {{ .ready }}, port: http}
+  periodSeconds: 5
+  timeoutSeconds: 4
+{{- end }}
+{{- end }}
+
+{{- define "mstar.checksum" -}}
+checksum/keys: {{ include (print .root.Template.BasePath "/shared/keys.yaml") .root | sha256sum }}
+{{- end }}

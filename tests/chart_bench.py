@@ -1,0 +1,59 @@
+"""The chart as the real Helm library renders it."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from helm_python import Chart
+
+CHART = Path(__file__).parents[1] / "charts" / "mstar"
+OPENING: dict[str, dict[str, Any]] = {
+    "default": {},
+    "one GPU box": {"storage": {"accessMode": "ReadWriteOnce", "pinToNode": "node-1"}},
+    "CPU": {"policy": {"gpus": 0, "engine": "transformers"}, "prm": {"gpus": 0}, "trainer": {"gpus": 0}},
+    "everything elsewhere": {
+        "keys": {"existingSecret": "my-keys"},
+        "storage": {"existingClaim": "my-claim"},
+        "database": {"existingSecret": "my-database"},
+        "redis": {"enabled": False, "externalSecret": "my-redis"},
+        "image": {"registry": "registry.example.org/", "pullSecrets": [{"name": "pull"}]},
+    },
+    "full": {
+        "fullnameOverride": "evolve",
+        "policy": {"replicas": 3, "gpus": 2, "runtimeClassName": "nvidia", "tolerations": [{"operator": "Exists"}]},
+        "prm": {"replicas": 2, "image": {"digest": "sha256:" + "a" * 64}},
+        "workers": {"rollout": 6, "nodeSelector": {"pool": "cpu"}},
+        "coordinator": {"priorityClassName": "high", "extraEnv": [{"name": "TZ", "value": "UTC"}]},
+        "metrics": {"serviceMonitor": True},
+        "networkPolicy": {"fromNamespaces": {"team": "data"}},
+        "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}],
+    },
+}
+"""Values that the chart is rendered with, by what they are for."""
+
+
+def render(values: dict[str, Any] | None = None, name: str = "demo", **options: Any) -> list[dict[str, Any]]:
+    """Every object of a release, test hooks too."""
+    files = Chart.load(CHART).render(values or {}, name=name, namespace="ns", **options)
+    texts = [text for path, text in files.items() if path.endswith(".yaml")]
+    return [document for text in texts for document in yaml.safe_load_all(text) if document]
+
+
+def notes(values: dict[str, Any] | None = None) -> str:
+    files = Chart.load(CHART).render(values or {}, name="demo", namespace="ns")
+    return next(text for path, text in files.items() if path.endswith("NOTES.txt"))
+
+
+def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Name → pod specification, of everything that makes pods."""
+    found = {}
+    for one in objects:
+        if one["kind"] in ("Deployment", "StatefulSet"):
+            found[one["metadata"]["name"]] = one["spec"]["template"]["spec"]
+        elif one["kind"] == "Pod":
+            found[one["metadata"]["name"]] = one["spec"]
+    return found
+
+
+def named(objects: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:
+    return {one["metadata"]["name"]: one for one in objects if one["kind"] == kind}

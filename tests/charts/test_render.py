@@ -1,0 +1,173 @@
+"""The chart renders, for every opening, to what Kubernetes accepts and the restricted Pod Security level lets in."""
+
+import importlib
+from typing import Any
+
+import kubernetes_validate
+import pytest
+
+from chart_bench import OPENING, named, notes, pods, render
+
+SETTINGS = {
+    "MSTAR_POLICY_": ("mstar_policy.config", "PolicySettings"),
+    "MSTAR_PRM_": ("mstar_prm.config", "PrmSettings"),
+    "MSTAR_COORDINATOR_": ("mstar_coordinator.config", "CoordinatorSettings"),
+    "MSTAR_WORKER_": ("mstar_coordinator.worker", "RoundsWorkerSettings"),
+    "MSTAR_TRAINER_": ("mstar_trainer.config", "TrainerSettings"),
+}
+
+
+@pytest.fixture(params=OPENING)
+def objects(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    return render(OPENING[request.param])
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.34", "1.37"])
+def test_kubernetes_accepts_every_object(objects: list[dict[str, Any]], version: str) -> None:
+    assert len(objects) > 15
+    for one in objects:
+        if one["apiVersion"] != "monitoring.coreos.com/v1":
+            kubernetes_validate.validate(one, version, strict=True)
+
+
+def test_every_variable_is_a_setting_of_the_service_that_gets_it(objects: list[dict[str, Any]]) -> None:
+    seen = 0
+    for name, pod in pods(objects).items():
+        for variable in (entry["name"] for entry in pod["containers"][0].get("env", [])):
+            if variable.startswith("MSTAR_"):
+                prefix = next((prefix for prefix in SETTINGS if variable.startswith(prefix)), "none")
+                module, kind = SETTINGS[prefix]
+                fields = getattr(importlib.import_module(module), kind).model_fields
+                assert variable.removeprefix(prefix).lower() in fields, f"{name}: {variable}"
+                seen += 1
+    assert seen > 25
+
+
+def test_pods_pass_the_restricted_level(objects: list[dict[str, Any]]) -> None:
+    for name, pod in pods(objects).items():
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert pod["enableServiceLinks"] is False and pod["automountServiceAccountToken"] is False, name
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False and context["readOnlyRootFilesystem"] is True, name
+            assert context["capabilities"] == {"drop": ["ALL"]}, name
+            assert container["resources"]["requests"] and container["resources"]["limits"]["memory"], name
+            assert not container["image"].endswith(":latest") and ":" in container["image"], name
+
+
+def test_services_select_pods_and_ports_exist(objects: list[dict[str, Any]]) -> None:
+    makers = [one for one in objects if one["kind"] in ("Deployment", "StatefulSet")]
+    for name, service in named(objects, "Service").items():
+        chosen = [
+            maker["spec"]["template"]
+            for maker in makers
+            if service["spec"]["selector"].items() <= maker["spec"]["template"]["metadata"]["labels"].items()
+        ]
+        assert len(chosen) == 1, name
+        ports = {port["name"] for port in chosen[0]["spec"]["containers"][0]["ports"]}
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= ports, name
+    for maker in makers:
+        labels = maker["spec"]["template"]["metadata"]["labels"]
+        assert maker["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+def test_secrets_are_never_in_a_pod(objects: list[dict[str, Any]]) -> None:
+    values = [value for secret in named(objects, "Secret").values() for value in secret["stringData"].values()]
+    assert all(value not in str(pods(objects)) for value in values)
+
+
+def test_gpu_pods_are_replaced_not_rolled_and_have_shared_memory() -> None:
+    objects = render()
+    for component in ("policy", "prm", "trainer"):
+        deployment = named(objects, "Deployment")[f"demo-mstar-{component}"]
+        assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+        pod = deployment["spec"]["template"]["spec"]
+        assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+        assert {"name": "shm", "mountPath": "/dev/shm"} in pod["containers"][0]["volumeMounts"]
+    on_cpu = pods(render(OPENING["CPU"]))["demo-mstar-policy"]["containers"][0]
+    assert "nvidia.com/gpu" not in on_cpu["resources"]["limits"]
+
+
+def test_slow_starts_are_waited_for_and_hangs_are_not() -> None:
+    for component, seconds in (("policy", 1800), ("prm", 1800), ("coordinator", 120)):
+        container = pods(render())[f"demo-mstar-{component}"]["containers"][0]
+        startup = container["startupProbe"]
+        assert startup["periodSeconds"] * startup["failureThreshold"] >= seconds
+        assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
+
+
+def test_a_policy_without_weights_is_reached_so_that_it_can_get_them() -> None:
+    services = named(render(), "Service")
+    for name in ("demo-mstar-policy", "demo-mstar-prm-replicas"):
+        assert services[name]["spec"]["publishNotReadyAddresses"] is True
+        assert services[name]["spec"]["clusterIP"] == "None"
+
+
+def test_what_was_made_with_care_is_kept_on_uninstall() -> None:
+    kept = {
+        (one["kind"], one["metadata"]["name"])
+        for one in render()
+        if one["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
+    }
+    assert kept == {
+        ("PersistentVolumeClaim", "demo-mstar-artefacts"),
+        ("PersistentVolumeClaim", "demo-mstar-truth"),
+        ("Secret", "demo-mstar-keys"),
+        ("Secret", "demo-mstar-redis"),
+    }
+
+
+def test_two_releases_share_no_name_and_select_nothing_of_each_other() -> None:
+    first, second = render(name="one"), render(name="two")
+    names = [{(one["kind"], one["metadata"]["name"]) for one in objects} for objects in (first, second)]
+    assert not names[0] & names[1]
+    labels = [maker["spec"]["template"]["metadata"]["labels"] for maker in second if maker["kind"] == "Deployment"]
+    for service in named(first, "Service").values():
+        assert not any(service["spec"]["selector"].items() <= own.items() for own in labels)
+
+
+def test_an_upgrade_changes_nothing_that_cannot_change() -> None:
+    before, after = render(is_install=True, revision=1), render(is_upgrade=True, revision=2)
+    for kind in ("Deployment", "StatefulSet"):
+        for name, one in named(before, kind).items():
+            assert one["spec"]["selector"] == named(after, kind)[name]["spec"]["selector"]
+    for name, one in named(before, "PersistentVolumeClaim").items():
+        assert one["spec"] == named(after, "PersistentVolumeClaim")[name]["spec"]
+
+
+def test_keys_that_change_restart_the_pods_that_read_them() -> None:
+    def checksum(**keys: str) -> str:
+        deployment = named(render({"keys": {"internal": "x" * 20, **keys}}), "Deployment")["demo-mstar-policy"]
+        return str(deployment["spec"]["template"]["metadata"]["annotations"]["checksum/keys"])
+
+    fixed = {"runAdmin": "a" * 20, "score": "b" * 20, "weightsAdmin": "c" * 20}
+    assert checksum(**fixed) == checksum(**fixed) != checksum(**fixed | {"score": "d" * 20})
+
+
+def test_the_network_lets_in_what_is_named_and_nothing_else() -> None:
+    policies = named(render(), "NetworkPolicy")
+    default = policies["demo-mstar-default"]["spec"]
+    assert default["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in default
+    assert {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]} in [
+        target["ipBlock"] for rule in default["egress"] for target in rule.get("to", []) if "ipBlock" in target
+    ]
+
+    def sources(name: str) -> set[str]:
+        (rule,) = policies[f"demo-mstar-{name}"]["spec"]["ingress"]
+        return {
+            one["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/component", "anyone here")
+            for one in rule["from"]
+        }
+
+    assert sources("policy") == {"worker-rollout", "worker-score"}
+    assert sources("redis") == {"coordinator", "worker-rollout", "worker-score", "trainer", "test"}
+    assert "anyone here" in sources("prm") & sources("coordinator")
+    services = {name.removeprefix("demo-mstar-").removesuffix("-replicas") for name in named(render(), "Service")}
+    assert services <= {name.removeprefix("demo-mstar-") for name in policies}
+
+
+def test_the_notes_say_what_to_type_next() -> None:
+    said = notes()
+    assert "port-forward svc/demo-mstar-coordinator 8400" in said and "helm -n ns test demo" in said
+    assert "kept on upgrade" in said and "kept on upgrade" not in notes(OPENING["everything elsewhere"])

@@ -1,0 +1,70 @@
+"""Values and schema agree both ways, and what could not run is refused with the value and the fix."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from helm_python import Chart, HelmError
+
+from chart_bench import CHART, render
+
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+
+def disagreements(values: Any, schema: dict[str, Any], where: str = "") -> list[str]:
+    """Keys that only one of the two has."""
+    if not isinstance(values, dict) or "properties" not in schema:
+        return []
+    known = set(schema["properties"]) - {"global"}
+    found = [f"{where}{key}" for key in sorted(known ^ set(values))]
+    for key in known & set(values):
+        found += disagreements(values[key], schema["properties"][key], f"{where}{key}.")
+    return found
+
+
+def test_values_and_schema_name_the_same_keys() -> None:
+    # Requests and limits are Kubernetes' own, and may be left out.
+    assert [key for key in disagreements(VALUES, SCHEMA) if not key.endswith(("requests", "limits"))] == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"polcy": {}},
+        {"policy": {"gpu": 1}},
+        {"policy": {"gpus": "one"}},
+        {"policy": {"engine": "fast"}},
+        {"storage": {"accessMode": "ReadOnlyMany"}},
+        {"storage": {"size": "much"}},
+        {"redis": {"image": {"tag": "latest"}}},
+        {"image": {"registry": "registry.example.org"}},
+        {"keys": {"score": "short"}},
+        {"prm": {"image": {"digest": "sha256:1"}}},
+    ],
+)
+def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None:
+    with pytest.raises(HelmError, match="schema"):
+        render(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"storage": {"accessMode": "ReadWriteOnce"}}, r"storage\.accessMode .* set storage\.pinToNode"),
+        ({"redis": {"enabled": False}}, r"redis\.enabled is false .* set redis\.externalSecret"),
+        ({"redis": {"externalSecret": "x"}}, r"redis\.externalSecret has no effect .* redis\.enabled=false"),
+        ({"keys": {"existingSecret": "x", "score": "y" * 20}}, r"keys\.existingSecret and single keys"),
+        ({"policy": {"engine": "vllm", "gpus": 0}}, r"policy\.engine is vllm .* set policy\.gpus"),
+    ],
+)
+def test_what_could_not_run_is_refused_with_the_fix(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(HelmError, match=said):
+        render(values)
+
+
+def test_the_chart_is_the_version_of_the_images() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert Chart.load(CHART) is not None
+    assert chart["appVersion"] == chart["version"] == "0.1.0"
