@@ -1,9 +1,12 @@
 """Processor and model from a local folder: safetensors only, no code from the folder, no hub."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mstar.errors import InvalidInput
@@ -12,21 +15,41 @@ from mstar.errors import InvalidInput
 def load_processor(folder: Path) -> Any:
     """Tokenizer and image processor. Raises InvalidInput for a folder without them."""
     _require(folder, "config.json")
-    # The Pillow backend needs no torchvision and gives the same pixels on every machine.
-    return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, backend="pil")
+    with _told(folder):
+        # The Pillow backend needs no torchvision and gives the same pixels on every machine.
+        return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, backend="pil")
 
 
 def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """The model, in evaluation mode. Raises InvalidInput for a folder without safetensors."""
+    """The model, in evaluation mode. Raises InvalidInput for a folder whose safetensors do not give it whole."""
     _require(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
         raise InvalidInput(f"model folder {folder.name} holds no safetensors file", field="model")
-    model = AutoModelForImageTextToText.from_pretrained(
-        folder, dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True
-    )
+    with _told(folder):
+        model, report = AutoModelForImageTextToText.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    # transformers fills what is missing with random numbers and only logs it.
+    if report["missing_keys"]:
+        raise InvalidInput(f"model folder {folder.name} lacks weight {min(report['missing_keys'])}", field="model")
     return model.eval()
 
 
 def _require(folder: Path, name: str) -> None:
     if not (folder / name).is_file():
         raise InvalidInput(f"model folder {folder.name} holds no {name}", field="model")
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """What transformers finds wrong with a folder, as an error of ours in one line."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InvalidInput(f"model folder {folder.name} cannot be loaded: {reason}", field="model") from error

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import load_checkpoint
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model, load_processor
+
+
+class Vocabulary:
+    """All that labels need of a tokenizer."""
+
+    def __init__(self, tokens: dict[str, int]) -> None:
+        self._tokens = tokens
+
+    def get_vocab(self) -> dict[str, int]:
+        return self._tokens
 
 
 @pytest.fixture
@@ -46,7 +57,32 @@ def test_code_in_the_folder_is_not_run(folder: Path) -> None:
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModelForImageTextToText": "own.M"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "own.py").write_text("raise SystemExit('this ran')")
-    with pytest.raises(ValueError, match=r"trust_remote_code|custom code"):
+    with pytest.raises(InvalidInput, match=r"trust_remote_code|custom code"):
+        load_model(folder)
+    assert "own" not in sys.modules
+
+
+def test_weights_that_are_not_there_are_not_made_up(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    lost = min(name for name in tensors if "text_model.layers.0" in name)
+    del tensors[lost]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InvalidInput, match=f"lacks weight {lost}"):
+        load_model(folder)
+
+
+def test_weights_of_another_shape_are_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["intermediate_size"] += 8
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InvalidInput, match="cannot be loaded"):
+        load_model(folder)
+
+
+def test_a_damaged_file_is_refused(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(InvalidInput, match="cannot be loaded"):
         load_model(folder)
 
 
@@ -56,13 +92,28 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
             load(tmp_path)
 
 
-def test_a_tokenizer_without_labels_is_refused() -> None:
-    class Bare:
-        def get_vocab(self) -> dict[str, int]:
-            return {"a": 0, "+": 1}
+def test_a_processor_that_is_not_there_is_an_input_error(folder: Path) -> None:
+    for name in ("processor_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(InvalidInput, match=r"model folder model cannot be loaded: \S") as refused:
+        load_processor(folder)
+    assert len(refused.value.detail.splitlines()) == 1
 
+
+@pytest.mark.parametrize(
+    ("vocabulary", "labels"),
+    [
+        ({"<good>": 7, "<bad>": 8, "+": 1, "-": 2}, (7, 8)),
+        ({"+": 1, "-": 2, "<good>": 7}, (1, 2)),
+    ],
+)
+def test_labels_of_our_own_come_before_signs(vocabulary: dict[str, int], labels: tuple[int, int]) -> None:
+    assert label_token_ids(Vocabulary(vocabulary)) == labels
+
+
+def test_a_tokenizer_without_labels_is_refused() -> None:
     with pytest.raises(InvalidInput, match="neither"):
-        label_token_ids(Bare())
+        label_token_ids(Vocabulary({"a": 0, "+": 1}))
 
 
 def test_a_checkpoint_is_verified_and_must_be_finite(folder: Path, tmp_path: Path) -> None:
