@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
-from mstar.errors import TooManyRequests
+from mstar.errors import TooManyRequests, Unavailable
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -34,9 +34,14 @@ class Batcher(Generic[Job, Result]):
         self._thread.start()
 
     async def submit(self, job: Job, size: int) -> Result:
-        """Wait for a job's result. Raises TooManyRequests when the queue is full, and whatever the work raised."""
+        """Wait for a job's result.
+
+        Raises TooManyRequests when the queue is full, Unavailable once it is closed, and whatever the work raised.
+        """
         future: Future[Result] = Future()
         with self._changed:
+            if self._closed:
+                raise _stopping()
             if self._size and self._size + size > self._waiting_size:
                 raise TooManyRequests("too much work is waiting: send this again later", retry_after=2)
             self._size += size
@@ -45,7 +50,7 @@ class Batcher(Generic[Job, Result]):
         return await asyncio.wrap_future(future)
 
     def close(self) -> None:
-        """Finish the running batch, cancel what waits."""
+        """Finish the running batch; what waits gets Unavailable."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -73,7 +78,8 @@ class Batcher(Generic[Job, Result]):
                     self._changed.wait()
                 if self._closed:
                     for _, _, future in self._waiting:
-                        future.cancel()
+                        if future.set_running_or_notify_cancel():
+                            future.set_exception(_stopping())
                     return []
                 room = self._batch_size
                 while self._waiting and (not taken or self._waiting[0][1] <= room):
@@ -83,3 +89,7 @@ class Batcher(Generic[Job, Result]):
                         taken.append((job, future))
                         room -= size
             return taken
+
+
+def _stopping() -> Unavailable:
+    return Unavailable("the service is stopping: send this again to another one", retry_after=2)

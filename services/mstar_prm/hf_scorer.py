@@ -94,8 +94,14 @@ class HfScorer:
             raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
         distinct = list(dict.fromkeys(responses))
         prompt, groups = self._packed(served, question, image, distinct)
-        jobs = (self._batches.submit(_Job(served, prompt, packed), len(packed.ids)) for packed in groups)
-        scores = [row for rows in await asyncio.gather(*jobs) for row in rows]
+        waits = (self._batches.submit(_Job(served, prompt, packed), len(packed.ids)) for packed in groups)
+        jobs = [asyncio.ensure_future(wait) for wait in waits]
+        try:
+            scores = [row for rows in await asyncio.gather(*jobs) for row in rows]
+        finally:
+            # When one failed, nobody waits for the others.
+            for job in jobs:
+                job.cancel()
         by_response = dict(zip(distinct, scores, strict=True))
         return served.version, [by_response[response] for response in responses]
 
