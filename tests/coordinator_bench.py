@@ -1,8 +1,11 @@
 """A coordinator without processes around it: a small recipe, a clock that is set by hand, and a worker in the test."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Lock
+
+from sqlalchemy import create_engine
 
 from mstar.api.steps import Claim, Commit
 from mstar.errors import Unavailable
@@ -36,6 +39,7 @@ from mstar_coordinator.records import RunRecord, StepRecord
 from mstar_coordinator.rounds import Rounds
 from mstar_coordinator.runfolder import RunFolders
 from mstar_coordinator.store.database import Store, open_store
+from mstar_coordinator.store.tables import metadata
 
 LEASE = 20.0
 SMALL = Recipe(
@@ -48,6 +52,19 @@ SMALL = Recipe(
     exploration=ExplorationRecipe(start=2, every=1, grid=(0.5, 1.0), questions=4, n=2),
     evaluation=EvaluationRecipe(n=2, k=2),
 )
+
+
+def database_of(home: Path) -> str:
+    """URL of the home's SQLite file, or with MSTAR_TEST_DATABASE of that database, emptied for each new home."""
+    given = os.environ.get("MSTAR_TEST_DATABASE")
+    if given is None:
+        return f"sqlite:///{home / '.mstar' / 'mstar.sqlite'}"
+    if not (home / "other-database").exists():
+        engine = create_engine(given)
+        metadata.drop_all(engine)
+        engine.dispose()
+        (home / "other-database").touch()
+    return given
 
 
 class HandClock:
@@ -100,7 +117,7 @@ class Bench:
         self.home = home
         self.clock = clock or HandClock()
         self.changed = Event()
-        self.store: Store = open_store(f"sqlite:///{home / '.mstar' / 'mstar.sqlite'}")
+        self.store: Store = open_store(database_of(home))
         self.folders = RunFolders(home, self.store)
         self.rounds = Rounds(self.store, self.folders, self.clock, LEASE, self.changed)
 

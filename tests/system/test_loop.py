@@ -16,29 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
+from small_run import SMALL
+
 ROOT = Path(__file__).parents[2]
-SMALL = {
-    "data.train": 60,
-    "data.validation": 10,
-    "data.test_id": 20,
-    "data.test_ood": 10,
-    "generation.shard_questions": 10,
-    "warmup.questions": 20,
-    "prm.questions": 10,
-    "prm.n": 2,
-    "prm.completions": 3,
-    "prm.balance": False,
-    "evolution.questions": 20,
-    "evolution.iterations": 2,
-    "evolution.n": 4,
-    # Few questions may have no correct response at all, but an oracle of none would leave nothing to train on.
-    "exploration.start": 2,
-    "exploration.grid": "[0.7, 1.0]",
-    "exploration.questions": 5,
-    "exploration.n": 4,
-    "evaluation.n": 4,
-    "evaluation.k": 4,
-}
 
 
 @pytest.fixture(scope="module")
