@@ -1,0 +1,245 @@
+"""The PRM's HTTP routes, over a scorer that reads its scores from the text and once over the real one."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from PIL.Image import Image
+from pydantic import SecretStr
+from starlette.routing import Route
+
+from mstar.api.policy import WeightsState
+from mstar.api.prm import ScoreReply
+from mstar.errors import TooManyRequests, Unavailable, WeightVersionMismatch
+from mstar.steps import ArtefactRef
+from mstar_artefacts.images import ImageStore
+from mstar_artefacts.store import ArtefactStore
+from mstar_prm.app import build_app
+from mstar_prm.config import PrmSettings
+from mstar_prm.hf_scorer import HfScorer
+from mstar_prm.scorer import Segments
+from policy_bench import corrupt, png
+from web_bench import ask, talk
+
+JSON = {"content-type": "application/json"}
+DATA = base64.b64encode(png()).decode()
+IMAGE = {"data": DATA}
+
+
+class ReadingScorer:
+    """A scorer for which every segment ends in its own score."""
+
+    def __init__(self, version: str = "") -> None:
+        self.version = version
+        self.full = False
+        self.turn = asyncio.Lock()
+        self.scored = 0
+
+    def weights(self) -> WeightsState:
+        return WeightsState(weight_version=self.version, ready=bool(self.version), model=self.version.partition("@")[0])
+
+    async def load(self, ref: ArtefactRef) -> None:
+        self.version = ref.version
+
+    async def load_folder(self, folder: Path) -> None:
+        self.version = f"{folder.name}@000000000000"
+
+    async def score(
+        self, question: str, image: Image, responses: Sequence[Segments], version: str | None
+    ) -> tuple[str, list[tuple[float, ...]]]:
+        if not self.version:
+            raise Unavailable("no weights", retry_after=2)
+        if version not in (None, self.version):
+            raise WeightVersionMismatch("another version", field="model_version")
+        if self.full:
+            raise TooManyRequests("later", retry_after=2)
+        async with self.turn:
+            self.scored += 1
+            return self.version, [tuple(float(text.split()[-1]) for text in response) for response in responses]
+
+    async def close(self) -> None:
+        pass
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    responses = [{"text": "See 0.9\n\nSum 0.4\n\n## Answer\n\n0.7"}, {"steps": ["See 0.8", "## Answer\n\n0.6"]}]
+    return {"question": "How many bars are there?", "image": IMAGE, "responses": responses, **fields}
+
+
+@pytest.fixture
+def scorer() -> ReadingScorer:
+    return ReadingScorer("m@111111111111")
+
+
+@pytest.fixture
+def app(tmp_path: Path, scorer: ReadingScorer) -> FastAPI:
+    return build_app(PrmSettings(home=tmp_path), scorer)
+
+
+def test_a_response_has_the_score_of_its_least_step(app: FastAPI) -> None:
+    reply = ScoreReply.model_validate_json(ask(app, "POST", "/v1/score", json=body()).content)
+    assert (reply.model_version, reply.aggregation) == ("m@111111111111", "min")
+    assert [(one.index, one.score) for one in reply.results] == [(0, 0.4), (1, 0.6)]
+    assert [(step.text, step.score) for step in reply.results[0].steps] == [
+        ("See 0.9", 0.9),
+        ("Sum 0.4", 0.4),
+        ("## Answer\n\n0.7", 0.7),
+    ]
+
+
+def test_reranking_puts_the_best_first_and_keeps_the_order_of_equals(app: FastAPI) -> None:
+    responses = [{"steps": [score]} for score in ("0.2", "0.9", "0.5", "0.9")]
+    answer = ask(app, "POST", "/v1/rerank", json=body(responses=responses)).json()
+    assert [one["index"] for one in answer["results"]] == [1, 3, 2, 0]
+    best = ask(app, "POST", "/v1/rerank", json=body(responses=responses, top_n=1)).json()
+    assert [one["index"] for one in best["results"]] == [1]
+
+
+def test_images_may_be_named_by_hash(app: FastAPI, tmp_path: Path) -> None:
+    digest = ImageStore(tmp_path / ".mstar" / "images").put(png())
+    assert ask(app, "POST", "/v1/score", json=body(image={"sha256": digest})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code", "field"),
+    [
+        ({"question": ""}, 422, "invalid-input", "question"),
+        ({"question": "\ud800"}, 422, "invalid-input", "question"),
+        ({"responses": []}, 422, "invalid-input", "responses"),
+        ({"responses": [{"text": "a 1"}] * 257}, 422, "invalid-input", "responses"),
+        ({"responses": [{"text": "a 1", "steps": ["a 1"]}]}, 422, "invalid-input", "responses.0"),
+        ({"responses": [{"text": " \n\n "}]}, 422, "invalid-input", "responses.0"),
+        ({"responses": [{"steps": ["a 1", " "]}]}, 422, "invalid-input", "responses.0"),
+        ({"responses": [{"text": "a 1"}, {"text": "a 1\n\n" * 513}]}, 422, "invalid-input", "responses.1"),
+        ({"surprise": 1}, 422, "invalid-input", "surprise"),
+        ({"model_version": "other@000000000000"}, 409, "weight-version-mismatch", "model_version"),
+        ({"image": {"sha256": "0" * 64}}, 404, "not-found", "image.sha256"),
+        ({"image": {"data": "%%%"}}, 422, "invalid-image", "image.data"),
+        ({"image": {"data": "AAAA"}}, 415, "unsupported-image", "image"),
+        ({"image": {"url": "http://a/b.png"}}, 422, "invalid-input", None),
+    ],
+)
+@pytest.mark.parametrize("path", ["/v1/score", "/v1/rerank"])
+def test_bad_requests_are_problems(
+    app: FastAPI, path: str, change: dict[str, Any], status: int, code: str, field: str | None
+) -> None:
+    response = ask(app, "POST", path, content=json.dumps(body() | change), headers=JSON)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert (response.status_code, response.json()["code"]) == (status, code)
+    if field is not None:
+        assert response.json()["field"] == field
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{", b"\x00\xff", b"[" * 50_000])
+def test_garbage_is_a_problem(app: FastAPI, content: bytes) -> None:
+    response = ask(app, "POST", "/v1/score", content=content, headers=JSON)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.status_code in (400, 422)
+
+
+def test_a_full_scorer_tells_when_to_come_again(app: FastAPI, scorer: ReadingScorer) -> None:
+    scorer.full = True
+    refused = ask(app, "POST", "/v1/score", json=body())
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "2")
+
+
+def test_a_caller_who_leaves_is_not_worked_for(app: FastAPI, scorer: ReadingScorer) -> None:
+    async def leaves() -> None:
+        sent = [{"type": "http.request", "body": json.dumps(body()).encode(), "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            return sent.pop() if sent else {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            pass
+
+        headers = [(b"content-type", b"application/json")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/score", "headers": headers, "query_string": b""}
+        async with app.router.lifespan_context(app), scorer.turn:
+            await asyncio.wait_for(app(scope, receive, send), timeout=60)
+
+    asyncio.run(leaves())
+    assert scorer.scored == 0
+
+
+def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:
+    app = build_app(PrmSettings(home=tmp_path), ReadingScorer())
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        assert (await client.get("/livez")).status_code == 200
+        waiting = await client.get("/readyz")
+        assert (waiting.status_code, waiting.json()["code"]) == (503, "unavailable")
+        assert (await client.get("/v1/models")).json()["data"] == []
+        refused = await client.post("/v1/score", json=body())
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+        await client.put("/v1/weights", json={"artefact": "r1/prm/train", "manifest_sha256": "a" * 64})
+        assert (await client.get("/readyz")).status_code == 200
+        models = (await client.get("/v1/models")).json()["data"]
+        assert [(one["id"], one["weight_version"]) for one in models] == [("r1/prm/train", "r1/prm/train@aaaaaaaaaaaa")]
+
+    talk(app, conversation)
+
+
+@pytest.mark.parametrize(
+    ("key", "statuses"),
+    [("s", (200, 200, 403, 403)), ("i", (200, 200, 200, 403)), ("w", (403, 403, 200, 200)), ("x", (401,) * 4)],
+)
+def test_each_role_opens_its_own_routes(
+    tmp_path: Path, scorer: ReadingScorer, key: str, statuses: tuple[int, ...]
+) -> None:
+    app = build_app(locked(tmp_path), scorer)
+    update = {"artefact": "r1/prm/train", "manifest_sha256": "a" * 64}
+
+    async def conversation(client: httpx2.AsyncClient) -> tuple[int, ...]:
+        answers = (
+            await client.post("/v1/score", json=body()),
+            await client.post("/v1/rerank", json=body()),
+            await client.get("/v1/weights"),
+            await client.put("/v1/weights", json=update),
+        )
+        return tuple(answer.status_code for answer in answers)
+
+    assert talk(app, conversation, headers={"Authorization": f"Bearer {key}"}) == statuses
+
+
+def test_every_route_but_health_needs_a_key(tmp_path: Path, scorer: ReadingScorer) -> None:
+    app = build_app(locked(tmp_path), scorer)
+    paths = {route.path: ["GET"] for route in app.routes if isinstance(route, Route)}
+    paths |= {path: [method.upper() for method in methods] for path, methods in app.openapi()["paths"].items()}
+
+    async def conversation(client: httpx2.AsyncClient) -> set[str]:
+        answers = [(path, await client.request(method, path)) for path, methods in paths.items() for method in methods]
+        assert len(answers) >= 8
+        return {path for path, answer in answers if answer.status_code != 401}
+
+    assert talk(app, conversation) == {"/livez", "/readyz"}
+
+
+def locked(home: Path) -> PrmSettings:
+    return PrmSettings(
+        home=home, score_key=SecretStr("s"), internal_key=SecretStr("i"), weights_admin_key=SecretStr("w")
+    )
+
+
+def test_the_whole_path_with_the_real_scorer(store: ArtefactStore, prm: ArtefactRef, newer: ArtefactRef) -> None:
+    corrupt(store, newer)
+    app = build_app(PrmSettings(home=store.root), HfScorer(store.root, batch_tokens=4096, waiting_tokens=100_000))
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        update = {"artefact": prm.id, "manifest_sha256": prm.sha256}
+        assert (await client.put("/v1/weights", json=update)).json()["weight_version"] == prm.version
+        first = ScoreReply.model_validate_json((await client.post("/v1/score", json=body())).content)
+        assert first.model_version == prm.version
+        assert all(one.score == min(step.score for step in one.steps) for one in first.results)
+        bad = await client.put("/v1/weights", json={"artefact": newer.id, "manifest_sha256": newer.sha256})
+        assert (bad.status_code, bad.json()["code"]) == (500, "corrupt-artefact")
+        again = ScoreReply.model_validate_json((await client.post("/v1/score", json=body())).content)
+        assert again == first
+
+    talk(app, conversation)

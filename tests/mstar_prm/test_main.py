@@ -1,0 +1,95 @@
+"""The PRM service as a process behind a real socket: it serves a plain folder, and ends when it is told to."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from mstar.api.images import ImageInput
+from mstar.api.prm import Candidate, ScoreRequest
+from mstar.client import Client, Endpoint
+from mstar.errors import InvalidInput, Unauthenticated, WeightVersionMismatch
+from mstar.steps import ArtefactRef
+from mstar_artefacts.images import ImageStore
+from mstar_artefacts.store import ArtefactStore
+from policy_bench import png
+
+
+def environment(**settings: str) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MSTAR_")}
+    return kept | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | settings
+
+
+@contextmanager
+def service(folder: Path, **settings: str) -> Iterator[str]:
+    """A running service's address; at the end it has to stop by itself."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mstar_prm"]
+    env = environment(MSTAR_PRM_PORT=str(port), MSTAR_PRM_MODEL=str(folder), **settings)
+    with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            _await_ready(f"http://127.0.0.1:{port}", process)
+            yield f"http://127.0.0.1:{port}"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()
+
+
+def _await_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx2.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("the service did not become ready in a minute")
+
+
+def request(image: ImageInput, *responses: str, version: str | None = None) -> ScoreRequest:
+    candidates = tuple(Candidate(text=text) for text in responses)
+    return ScoreRequest(question="How many bars?", image=image, responses=candidates, model_version=version)
+
+
+def test_a_client_scores_over_a_socket(store: ArtefactStore, prm: ArtefactRef) -> None:
+    digest = ImageStore(store.root / ".mstar" / "images").put(png())
+    image = ImageInput(sha256=digest)
+    keys = {"MSTAR_PRM_SCORE_KEY": "s", "MSTAR_PRM_INTERNAL_KEY": "i", "MSTAR_PRM_WEIGHTS_ADMIN_KEY": "w"}
+    with service(store.path(prm.id) / "model", MSTAR_PRM_HOME=str(store.root), **keys) as url:
+        with Client(Endpoint(prm_url=url, score_key="s")) as client:
+            reply = client.score(request(image, "A is 3\n\n## Answer\n\n3", "It looks like 4"))
+            assert reply.model_version.startswith("model@")
+            assert [len(one.steps) for one in reply.results] == [2, 1]
+            assert client.score(request(image, "A is 3", version=reply.model_version)).results
+            with pytest.raises(WeightVersionMismatch, match="is loaded, not old@1"):
+                client.score(request(image, "A is 3", version="old@1"))
+            with pytest.raises(InvalidInput, match="response 1"):
+                client.score(request(image, "A is 3", "s\n\n" * 600))
+        with Client(Endpoint(prm_url=url)) as stranger, pytest.raises(Unauthenticated):
+            stranger.score(request(image, "A is 3"))
+
+
+def test_a_folder_that_is_no_model_ends_the_start(tmp_path: Path) -> None:
+    env = environment(MSTAR_PRM_PORT="0", MSTAR_PRM_MODEL=str(tmp_path), MSTAR_PRM_HOME=str(tmp_path))
+    done = subprocess.run([sys.executable, "-m", "mstar_prm"], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3
+    assert "holds no config.json" in done.stdout + done.stderr
+
+
+def test_a_bad_setting_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    env = environment(MSTAR_PRM_THREADS="none", MSTAR_PRM_HOME=str(tmp_path))
+    done = subprocess.run([sys.executable, "-m", "mstar_prm"], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("MSTAR_PRM_THREADS: ") and len(done.stderr.splitlines()) == 1
