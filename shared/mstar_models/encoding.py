@@ -5,6 +5,7 @@ tokenized on its own, so the token at which a step ends is the same wherever it 
 special token: an image placeholder that a response contains is read as ordinary characters.
 """
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from PIL import Image
 from mstar.layout import STEP_SEPARATOR
 from mstar_models.chat import build_messages
 
+REMEMBERED_BYTES = 2**30
 _TEXT_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"})
 
 
@@ -32,19 +34,21 @@ class EncodedPrompt:
 class PromptEncoder:
     """Encodes prompts and remembers the last ones: a question comes back for each temperature and iteration."""
 
-    def __init__(self, processor: Any, remembered: int = 4096) -> None:
+    def __init__(self, processor: Any, remembered_bytes: int = REMEMBERED_BYTES) -> None:
         self.processor = processor
-        self._remembered = remembered
-        self._cache: OrderedDict[tuple[str, str | None, bytes], EncodedPrompt] = OrderedDict()
+        self._remembered_bytes = remembered_bytes
+        self._bytes = 0
+        self._cache: OrderedDict[tuple[str, str | None, tuple[int, int], bytes], EncodedPrompt] = OrderedDict()
 
     def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
         """Token ids with the image's place holders expanded, and the image's tensors."""
-        key = (question, reference_answer, image.tobytes())
+        key = (question, reference_answer, image.size, hashlib.sha256(image.tobytes()).digest())
         found = self._cache.get(key)
         if found is None:
             found = self._cache[key] = self._encode(question, image, reference_answer)
-            if len(self._cache) > self._remembered:
-                self._cache.popitem(last=False)
+            self._bytes += _size(found)
+            while self._bytes > self._remembered_bytes and len(self._cache) > 1:
+                self._bytes -= _size(self._cache.popitem(last=False)[1])
         else:
             self._cache.move_to_end(key)
         return found
@@ -69,6 +73,11 @@ class PromptEncoder:
             if token in text:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
+
+
+def _size(prompt: EncodedPrompt) -> int:
+    """Bytes of a prompt's tensors, which are nearly all of it."""
+    return sum(tensor.nbytes for tensor in prompt.pixels.values())
 
 
 def encode_segments(tokenizer: Any, segments: Sequence[str]) -> tuple[list[int], list[int]]:

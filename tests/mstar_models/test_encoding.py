@@ -57,7 +57,7 @@ def test_special_tokens_but_the_end_are_suppressed(processor: Any) -> None:
 
 
 def test_a_prompt_is_encoded_once_for_each_image_and_question(processor: Any) -> None:
-    encoder = PromptEncoder(processor, remembered=2)
+    encoder = PromptEncoder(processor)
     first = encoder.encode("How many?", IMAGE)
     assert encoder.encode("How many?", IMAGE.copy()) is first
     others = (
@@ -65,9 +65,24 @@ def test_a_prompt_is_encoded_once_for_each_image_and_question(processor: Any) ->
         encoder.encode("How many?", IMAGE, reference_answer="3"),
     )
     assert all(other is not first for other in others)
-    again = encoder.encode("How many?", IMAGE)
-    assert again is not first
-    assert again.input_ids == first.input_ids
+
+
+def test_pictures_of_the_same_bytes_in_another_shape_differ(processor: Any) -> None:
+    encoder = PromptEncoder(processor)
+    wide, high = Image.new("RGB", (64, 32)), Image.new("RGB", (32, 64))
+    assert wide.tobytes() == high.tobytes()
+    assert encoder.encode("How many?", wide) is not encoder.encode("How many?", high)
+
+
+def test_the_prompts_used_least_lately_make_room(processor: Any) -> None:
+    first = PromptEncoder(processor).encode("one", IMAGE)
+    encoder = PromptEncoder(processor, remembered_bytes=2 * sum(t.nbytes for t in first.pixels.values()))
+    one, two = encoder.encode("one", IMAGE), encoder.encode("two", IMAGE)
+    assert encoder.encode("one", IMAGE) is one
+    encoder.encode("three", IMAGE)
+    assert encoder.encode("one", IMAGE) is one
+    again = encoder.encode("two", IMAGE)
+    assert again is not two and again.input_ids == two.input_ids
 
 
 def test_one_place_holder_stands_for_the_image_before_expansion(processor: Any) -> None:
