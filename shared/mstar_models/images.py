@@ -33,7 +33,9 @@ REMEMBERED_BYTES = 256_000_000
 class ImageGate:
     """Decodes through one child process and remembers decoded images by content hash. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds_per_image: float = SECONDS_PER_IMAGE) -> None:
+        """`seconds_per_image`: a child that takes longer for one is replaced."""
+        self._seconds_per_image = seconds_per_image
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._end_child: Callable[[], object] = lambda: None
@@ -79,7 +81,7 @@ class ImageGate:
     def _in_child(self, data: bytes) -> Image.Image:
         child = self._running()
         assert child.stdin is not None and child.stdout is not None
-        timer = threading.Timer(SECONDS_PER_IMAGE, child.kill)
+        timer = threading.Timer(self._seconds_per_image, child.kill)
         timer.start()
         try:
             child.stdin.write(struct.pack(">I", len(data)) + data)

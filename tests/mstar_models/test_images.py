@@ -88,6 +88,28 @@ def test_a_child_that_was_killed_is_replaced(gate: ImageGate) -> None:
     assert gate.decode(encoded("PNG", (3, 3))).size == (3, 3)
 
 
+def test_a_child_that_hangs_is_replaced() -> None:
+    gate = ImageGate(seconds_per_image=0.5)
+    gate.decode(encoded("PNG"))
+    assert gate._child is not None
+    os.kill(gate._child.pid, signal.SIGSTOP)
+    with pytest.raises(InvalidImage, match="limits of memory and time"):
+        gate.decode(encoded("PNG", (3, 3)))
+    gate._seconds_per_image = 20
+    assert gate.decode(encoded("PNG", (3, 3))).size == (3, 3)
+    gate.close()
+
+
+def test_no_child_outlives_its_gate() -> None:
+    gates = [ImageGate(), ImageGate()]
+    for gate in gates:
+        gate.decode(encoded("PNG"))
+    children = [gate._child for gate in gates]
+    gates[0].close()
+    del gate, gates[1]
+    assert all(child is not None and child.poll() is not None for child in children)
+
+
 def test_a_picture_is_decoded_once(gate: ImageGate) -> None:
     assert gate.decode(encoded("PNG")) is gate.decode(encoded("PNG"))
 
