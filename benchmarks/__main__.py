@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,9 @@ GROUPS = ("prm_scoring", "rollouts", "training", "weight_push", "iteration")
 
 
 def main() -> None:
-    if len(sys.argv) == 3 and sys.argv[1] == "--measure":
+    if len(sys.argv) == 4 and sys.argv[1] == "--measure":
         rows = import_module(f"benchmarks.{sys.argv[2]}").run()
-        print(json.dumps([row.dump() for row in rows]))
+        Path(sys.argv[3]).write_text(json.dumps([row.dump() for row in rows]))
         return
     known = _known()
     for group in sys.argv[1:] or GROUPS:
@@ -33,9 +34,11 @@ def main() -> None:
 
 def _measured(group: str) -> list[dict[str, Any]]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "benchmarks", "--measure", group]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory() as folder:
+        found = Path(folder) / "rows.json"
+        command = [sys.executable, "-m", "benchmarks", "--measure", group, str(found)]
+        subprocess.run(command, env=environment, check=True)
+        rows: list[dict[str, Any]] = json.loads(found.read_text())
     for row in rows:
         print(_line(row), flush=True)
     return rows

@@ -294,7 +294,9 @@ def _make_core(folder: Path, options: VllmOptions) -> Any:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     _set_environment(options)
-    on_cpu = {"dtype": "float32", "enforce_eager": True, "block_size": 32}
+    # On a CPU a prompt that is prefilled in parts takes vLLM down when it has a seed of its own: it then winds back the
+    # generator, which a CPU generator cannot.
+    on_cpu = {"dtype": "float32", "enforce_eager": True, "block_size": 32, "enable_chunked_prefill": False}
     on_gpu = {"gpu_memory_utilization": options.memory_share, "tensor_parallel_size": options.tensor_parallel}
     arguments = AsyncEngineArgs(
         model=str(folder),

@@ -76,6 +76,13 @@ def test_completions_of_a_prefix_share_the_image(warmed: StartedVllm, store: Art
     assert warmed.run(warmed.vllm(store).encoder_runs()) == 1
 
 
+def test_more_prompts_than_one_step_holds_keep_their_seeds(warmed: StartedVllm, store: ArtefactStore) -> None:
+    asked = request(*(prompt(f"Which is number {place}?", n=8, seed=place) for place in range(80)), max_tokens=4)
+    reply = sample(warmed, store, asked, list(range(80)))
+    alone = sample(warmed, store, request(asked.prompts[70], max_tokens=4), [70])
+    assert texts(alone)[0] == texts(reply)[70]
+
+
 def test_a_swap_drops_what_the_old_weights_filled(
     warmed: StartedVllm, store: ArtefactStore, newer: ArtefactRef
 ) -> None:
