@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import httpx2
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.api.runs import Checkpoint, Event, IterationStart, Page, Run, RunCreate
-from mstar.errors import Unavailable, from_problem
+from mstar.errors import Internal, Unavailable, from_problem
 from mstar.results import IterationResult, RunResults
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -134,12 +134,16 @@ class Client:
         try:
             answer = self._http.request(method, url + path, content=content, params=params, headers=sent)
         except httpx2.TransportError as error:
+            variable = "MSTAR_URL" if service is None else "MSTAR_PRM_URL"
             raise Unavailable(
-                f"nothing answers at {url}: start it with `mstar up`, or set MSTAR_URL ({type(error).__name__})"
+                f"nothing answers at {url}: start it with `mstar up`, or set {variable} ({type(error).__name__})"
             ) from error
         if answer.is_error:
             raise from_problem(_problem(answer), answer.status_code)
-        return reply.model_validate_json(answer.content)
+        try:
+            return reply.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise Internal(f"the answer of {url} is not that of this service: is it another one, or newer?") from error
 
 
 def _problem(answer: httpx2.Response) -> dict[str, Any]:

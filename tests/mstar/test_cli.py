@@ -28,14 +28,24 @@ def mstar(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Complet
         (("run", "start", "bad.yaml"), "evolution.interations"),
         (("run", "start", "list.yaml"), "recipe"),
         (("run", "start", "demo", "--set", "evolution.iterations"), "write it as key=value"),
+        (("run", "start", "latin.yaml"), "latin.yaml cannot be read"),
+        (("run", "start", "demo", "--set", "evolution.iterations=["), "--set evolution.iterations=["),
         (("run", "start", "demo"), "nothing answers at http://127.0.0.1:9"),
         (("run", "list"), "nothing answers at http://127.0.0.1:9"),
         (("run", "show", "r-none"), "does not exist"),
+        (("run", "show", "r-torn"), "holds no results"),
         (("run", "pause", "r-none"), "nothing answers"),
         (("report", "r-none"), "does not exist"),
         (("score", "missing.jsonl"), "missing.jsonl does not exist"),
         (("score", "broken.jsonl"), "broken.jsonl line 2"),
         (("score", "far.jsonl"), "far.jsonl line 1"),
+        (("score", "latin.jsonl"), "latin.jsonl cannot be read"),
+        (("score", "list.jsonl"), "list.jsonl line 1"),
+        (("score", "keyless.jsonl"), "keyless.jsonl line 1: responses: Field required"),
+        (("score", "one-text.jsonl"), "one-text.jsonl line 1: responses: "),
+        (("score", "empty.jsonl"), "empty.jsonl line 1: question: "),
+        (("score", "good.jsonl"), "set MSTAR_PRM_URL"),
+        (("score", "good.jsonl", "--out", "none/out.jsonl"), "none/out.jsonl cannot be written"),
         (("up", "--ports", "some"), "choose auto or fixed"),
     ],
 )
@@ -43,7 +53,21 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: tuple[str,
     (tmp_path / "bad.yaml").write_text("name: x\nevolution: {interations: 3}\n")
     (tmp_path / "list.yaml").write_text("- 1\n")
     (tmp_path / "broken.jsonl").write_text("\n{not json\n")
-    (tmp_path / "far.jsonl").write_text('{"image": "none.png", "question": "q", "responses": ["a"]}\n')
+    for name in ("latin.yaml", "latin.jsonl"):
+        (tmp_path / name).write_bytes(b"name: \xff\n")
+    (tmp_path / "list.jsonl").write_text("[1]\n")
+    (tmp_path / "here.png").write_bytes(b"picture")
+    rows: dict[str, dict[str, object]] = {
+        "far": {"image": "none.png", "question": "q", "responses": ["a"]},
+        "keyless": {"image": "here.png", "question": "q"},
+        "one-text": {"image": "here.png", "question": "q", "responses": "abc"},
+        "empty": {"image": "here.png", "question": "", "responses": ["a"]},
+        "good": {"image": "here.png", "question": "q", "responses": ["a"]},
+    }
+    for name, row in rows.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "runs" / "r-torn").mkdir(parents=True)
+    (tmp_path / "runs" / "r-torn" / "results.json").write_text("{")
     done = mstar(*arguments, cwd=tmp_path, **NOWHERE)
     assert done.returncode == 1, done.stdout
     assert said in done.stderr

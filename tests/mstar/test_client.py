@@ -9,7 +9,7 @@ from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoreRequest
 from mstar.api.runs import RunCreate
 from mstar.client import Client, Endpoint
-from mstar.errors import InvalidRecipe, MstarError, NotFound, Unavailable
+from mstar.errors import Internal, InvalidRecipe, MstarError, NotFound, Unavailable
 
 ENDPOINT = Endpoint("http://runs:1/", "http://scores:2", run_admin_key="admin", score_key="score")
 SCORE = ScoreRequest(question="How many?", image=ImageInput(sha256="0" * 64), responses=(Candidate(text="3"),))
@@ -73,11 +73,19 @@ def test_an_answer_that_is_no_problem_is_an_error_by_status(body: str) -> None:
         client.run("r-1")
 
 
+@pytest.mark.parametrize("body", ["", "<html>welcome</html>", "[1]", '{"data": 3}'])
+def test_a_good_answer_of_another_server_is_told(body: str) -> None:
+    with Client(ENDPOINT, Answers(200, body)) as client, pytest.raises(Internal, match="http://runs:1"):
+        client.runs()
+
+
 def test_silence_names_the_address_and_the_remedy() -> None:
     with Client(ENDPOINT, Silent()) as client:
         assert not client.reachable()
         with pytest.raises(Unavailable, match="nothing answers at http://runs:1: start it with `mstar up`"):
             client.runs()
+        with pytest.raises(Unavailable, match=r"http://scores:2: .* set MSTAR_PRM_URL"):
+            client.score(SCORE)
 
 
 def test_the_environment_names_addresses_and_keys(monkeypatch: pytest.MonkeyPatch) -> None:

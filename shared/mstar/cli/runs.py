@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 import yaml
+from pydantic import ValidationError
 
 from mstar.api.runs import Run, RunCreate
 from mstar.cli.output import console, follow, gain, print_json, results_table
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
-from mstar.errors import InvalidRecipe, NotFound, Unavailable
+from mstar.errors import CorruptArtefact, InvalidRecipe, NotFound, Unavailable
 from mstar.evolution import RunState
 from mstar.recipes import parse_recipe_yaml
 from mstar.results import RunResults
@@ -99,7 +100,7 @@ def cancel(run: RunArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def extend(
     run: RunArgument,
-    count: Annotated[int, typer.Option(help="Iterations to add.")] = 1,
+    count: Annotated[int, typer.Option(help="Iterations to add.", min=1)] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Add iterations to a run, also after its end."""
@@ -118,7 +119,10 @@ def read_results(run: str, home: Path) -> RunResults:
     """Results from the run's folder, else from the server. Raises NotFound or Unavailable."""
     path = home / run / "results.json"
     if path.is_file():
-        return RunResults.model_validate_json(path.read_bytes())
+        try:
+            return RunResults.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise CorruptArtefact(f"{path} holds no results that this version can read") from error
     with Client(Endpoint.from_environment()) as client:
         if not client.reachable():
             raise NotFound(f"{path} does not exist, and no server runs: check the run id or --home")
@@ -131,7 +135,10 @@ def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
         key, equals, value = setting.partition("=")
         if not equals:
             raise InvalidRecipe(f"--set {setting}: write it as key=value", field=setting)
-        overrides[key] = yaml.safe_load(value)
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InvalidRecipe(f"--set {setting}: the value is not valid YAML", field=key) from None
     if seed is not None:
         overrides["seed"] = seed
     path = Path(recipe)
@@ -139,7 +146,10 @@ def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
         return RunCreate(recipe=recipe, overrides=overrides)
     if not path.is_file():
         raise InvalidRecipe(f"recipe file {recipe} does not exist", field="recipe")
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRecipe(f"recipe file {recipe} cannot be read: {error}", field="recipe") from error
     parse_recipe_yaml(text, overrides)
     return RunCreate(recipe=yaml.safe_load(text), overrides=overrides)
 

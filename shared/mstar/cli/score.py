@@ -3,11 +3,13 @@
 import base64
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.progress import track
 
 from mstar.api.images import ImageInput
@@ -17,37 +19,75 @@ from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput
 
 
+class Line(BaseModel):
+    """What a line must have; further members are kept as they are."""
+
+    image: str
+    """Path, from the folder of the file."""
+    question: str
+    responses: tuple[str, ...]
+
+
 def score(
     file: Annotated[Path, typer.Argument(help="JSON lines of image (a path), question and responses.")],
     out: Annotated[Path | None, typer.Option(help="Where to write; standard output by default.")] = None,
 ) -> None:
     """Score every step of every response. Each output line is the input line with `results` added."""
+    lines = list(_lines(file))
+    with Client(Endpoint.from_environment()) as client, _opened(out) as sink:
+        quiet = out is None or not console.is_terminal
+        for number, line in lines if quiet else track(lines, "scoring"):
+            row = _scored(client, file, number, line)
+            sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Lines that are not blank, with their numbers from 1; only a line feed ends one. Raises InvalidInput."""
     if not file.is_file():
         raise InvalidInput(f"{file} does not exist", field="file")
-    texts = enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
-    lines = [(number, line) for number, line in texts if line.strip()]
-    with Client(Endpoint.from_environment()) as client:
-        quiet = out is None or not console.is_terminal
-        rows = lines if quiet else track(lines, "scoring")
-        scored = (_scored(client, file, number, line) for number, line in rows)
-        if out is None:
-            for row in scored:
-                sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        else:
-            out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in scored), encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read: {error}", field="file") from error
+    return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """The file to write to, line by line, so that what was scored before an error is kept. Raises InvalidInput."""
+    if out is None:
+        yield sys.stdout
+        return
+    try:
+        sink = out.open("w", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{out} cannot be written: {error.strerror}", field="out") from error
+    with sink:
+        yield sink
 
 
 def _scored(client: Client, file: Path, number: int, line: str) -> dict[str, Any]:
+    """The line with its results. Raises InvalidInput naming the line."""
     where = f"{file.name} line {number}"
     try:
         row = json.loads(line)
-        image = (file.parent / row["image"]).read_bytes()
+        given = Line.model_validate(row)
+        image = (file.parent / given.image).read_bytes()
         request = ScoreRequest(
-            question=row["question"],
+            question=given.question,
             image=ImageInput(data=base64.b64encode(image).decode()),
-            responses=tuple(Candidate(text=text) for text in row["responses"]),
+            responses=tuple(Candidate(text=text) for text in given.responses),
         )
-    except (ValueError, KeyError, TypeError, OSError, ValidationError) as error:
+        reply = client.score(request)
+    except ValidationError as error:
+        raise InvalidInput(f"{where}: {_first(error)}", field="file") from error
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error.detail}", field="file") from error
+    except (ValueError, OSError) as error:
         raise InvalidInput(f"{where}: {error}", field="file") from error
-    reply = client.score(request)
     return {**row, "model_version": reply.model_version, "results": [r.model_dump() for r in reply.results]}
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    return ": ".join(part for part in (".".join(map(str, problem["loc"])), problem["msg"]) if part)
