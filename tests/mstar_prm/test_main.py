@@ -1,5 +1,6 @@
 """The PRM service as a process behind a real socket: it serves a plain folder, and ends when it is told to."""
 
+import json
 import os
 import signal
 import socket
@@ -79,6 +80,28 @@ def test_a_client_scores_over_a_socket(store: ArtefactStore, prm: ArtefactRef) -
                 client.score(request(image, "A is 3", "s\n\n" * 600))
         with Client(Endpoint(prm_url=url)) as stranger, pytest.raises(Unauthenticated):
             stranger.score(request(image, "A is 3"))
+
+
+def test_the_command_line_scores_a_file(store: ArtefactStore, prm: ArtefactRef, tmp_path: Path) -> None:
+    (tmp_path / "bars.png").write_bytes(png())
+    row = {"image": "bars.png", "question": "How many?", "responses": ["A is 3\n\n## Answer\n\n3"], "own": "a\u2028b"}
+    far_too_long = row | {"responses": ["s\n\n" * 600]}
+    lines = [json.dumps(one, ensure_ascii=False) for one in (row, row, far_too_long)]
+    (tmp_path / "rows.jsonl").write_text("\n\n".join(lines) + "\n")
+    code = ("-c", "from mstar.cli import main; main()", "score", "rows.jsonl")
+    with service(store.path(prm.id) / "model", MSTAR_PRM_HOME=str(store.root)) as url:
+        env = environment(MSTAR_PRM_URL=url)
+        printed = subprocess.run([sys.executable, *code], cwd=tmp_path, env=env, capture_output=True, text=True)
+        command = [sys.executable, *code, "--out", "scored.jsonl"]
+        written = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    for done in (printed, written):
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: file: rows.jsonl line 5: response 0: it has 600 steps")
+    kept = (tmp_path / "scored.jsonl").read_text()
+    assert (written.stdout, kept) == ("", printed.stdout)
+    scored = [json.loads(line) for line in kept.rstrip("\n").split("\n")]
+    assert scored[0] == scored[1] and {**scored[0], **row} == scored[0]
+    assert [len(one["steps"]) for one in scored[0]["results"]] == [2]
 
 
 def test_a_folder_that_is_no_model_ends_the_start(tmp_path: Path) -> None:
