@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx2
@@ -133,10 +134,11 @@ def run() -> list[Row]:
 
 def _vllm() -> list[Row]:
     """Which engine the embedded default should be; nothing where vLLM is not installed."""
-    try:
-        from mstar_policy.vllm_engine import VllmEngine, VllmOptions
-    except ImportError:
+    if find_spec("vllm") is None:
         return []
+    from mstar_policy.vllm_core import VllmOptions
+    from mstar_policy.vllm_engine import VllmEngine
+
     asked, pictures = rollouts(QUESTIONS, N), images(QUESTIONS)
     mine = HfEngine(ArtefactStore(Path("runs")), threads=THREADS)
     vllm = VllmEngine(ArtefactStore(Path("runs")), VllmOptions(cpu=True, threads=THREADS))

@@ -14,7 +14,8 @@ from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_policy.engine import Engine
-from mstar_policy.vllm_engine import VllmEngine, VllmOptions
+from mstar_policy.vllm_core import VllmOptions
+from mstar_policy.vllm_engine import VllmEngine
 
 Result = TypeVar("Result")
 VLLM_MARKS = [

