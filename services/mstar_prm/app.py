@@ -55,6 +55,8 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
         return None if scorer.weights().ready else "no weights are loaded yet"
 
     app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, doors=DOORS)
-    app.include_router(prm_router(scorer, gate, ImageStore(settings.home / ".mstar" / "images")))
+    app.include_router(
+        prm_router(scorer, gate, ImageStore(settings.home / ".mstar" / "images"), settings.deadline_seconds)
+    )
     app.include_router(weights_router(scorer))
     return app

@@ -27,3 +27,5 @@ class PrmSettings(ServiceSettings):
     """Tokens, padding included, that one forward pass takes at most."""
     waiting_tokens: int = Field(default=4_000_000, ge=1024)
     """Tokens that may wait before further requests get a 429."""
+    deadline_seconds: float = Field(default=600.0, gt=0)
+    """A request that waits and computes for longer is given up with a 503."""

@@ -1,12 +1,13 @@
 """Routes of the PRM service: score the steps of responses, rerank responses, name the model."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
 from fastapi.concurrency import run_in_threadpool
 
 from mstar.api.prm import Candidate, RerankRequest, ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
-from mstar.errors import InvalidInput
+from mstar.errors import InvalidInput, Unavailable
 from mstar.layout import scored_segments
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import ImageGate
@@ -14,6 +15,7 @@ from mstar_prm.scorer import Scorer, Segments
 from mstar_web.limits import until_gone
 
 MAX_SEGMENTS = 512
+RETRY_AFTER_SECONDS = 5.0
 
 _EXAMPLE: dict[str, Any] = {
     "question": "What is the total of A and C?",
@@ -29,13 +31,17 @@ Scored = Annotated[ScoreRequest, _EXAMPLES]
 Reranked = Annotated[RerankRequest, _EXAMPLES]
 
 
-def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore) -> APIRouter:
+def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore, deadline_seconds: float) -> APIRouter:
     """Routes over one scorer."""
     router = APIRouter(prefix="/v1", tags=["scoring"])
 
     async def scored(request: ScoreRequest, http: Request) -> ScoreReply:
-        """Work for a caller who disconnects is dropped before its turn."""
-        return await until_gone(http, _score(request))
+        """Work that is not done by the deadline, or whose caller disconnects, is dropped before its turn."""
+        try:
+            return await asyncio.wait_for(until_gone(http, _score(request)), deadline_seconds)
+        except TimeoutError:
+            detail = f"not scored within {deadline_seconds:g} s: send this again later, or fewer responses at once"
+            raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS) from None
 
     async def _score(request: ScoreRequest) -> ScoreReply:
         segments = [_segments(candidate, place) for place, candidate in enumerate(request.responses)]

@@ -101,6 +101,19 @@ def test_reranking_puts_the_best_first_and_keeps_the_order_of_equals(app: FastAP
     assert [one["index"] for one in best["results"]] == [1]
 
 
+def test_work_beyond_the_deadline_is_given_up(tmp_path: Path, scorer: ReadingScorer) -> None:
+    app = build_app(PrmSettings(home=tmp_path, deadline_seconds=0.05), scorer)
+
+    async def conversation(client: httpx2.AsyncClient) -> httpx2.Response:
+        async with scorer.turn:
+            return await client.post("/v1/score", json=body())
+
+    late = talk(app, conversation)
+    assert (late.status_code, late.headers["retry-after"]) == (503, "5")
+    assert "not scored within 0.05 s" in late.json()["detail"]
+    assert scorer.scored == 0
+
+
 def test_images_may_be_named_by_hash(app: FastAPI, tmp_path: Path) -> None:
     digest = ImageStore(tmp_path / ".mstar" / "images").put(png())
     assert ask(app, "POST", "/v1/score", json=body(image={"sha256": digest})).status_code == 200
