@@ -136,6 +136,16 @@ def test_an_upgrade_changes_nothing_that_cannot_change() -> None:
         assert one["spec"] == named(after, "PersistentVolumeClaim")[name]["spec"]
 
 
+def test_made_keys_restart_no_pod_on_an_upgrade() -> None:
+    # Each of these renderings makes other keys, as one that cannot see the cluster does.
+    before, after = (
+        named(render(is_install=True), "Deployment"),
+        named(render(is_upgrade=True, revision=2), "Deployment"),
+    )
+    for name, deployment in before.items():
+        assert deployment["spec"]["template"] == after[name]["spec"]["template"], name
+
+
 def test_keys_that_change_restart_the_pods_that_read_them() -> None:
     def checksum(**keys: str) -> str:
         deployment = named(render({"keys": {"internal": "x" * 20, **keys}}), "Deployment")["demo-mstar-policy"]
@@ -165,6 +175,30 @@ def test_the_network_lets_in_what_is_named_and_nothing_else() -> None:
     assert "anyone here" in sources("prm") & sources("coordinator")
     services = {name.removeprefix("demo-mstar-").removesuffix("-replicas") for name in named(render(), "Service")}
     assert services <= {name.removeprefix("demo-mstar-") for name in policies}
+
+
+def test_prometheus_reaches_every_pod_that_it_is_told_of_and_once() -> None:
+    scraping = {"metrics": {"serviceMonitor": True, "fromNamespaces": {"team": "watch"}}}
+    objects = render(scraping)
+    services, policies = named(objects, "Service").values(), named(objects, "NetworkPolicy")
+    peer = {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus"}},
+        "namespaceSelector": {"matchLabels": {"team": "watch"}},
+    }
+    monitors = named(objects, "ServiceMonitor")
+    assert set(monitors) == {"demo-mstar-coordinator", "demo-mstar-policy", "demo-mstar-prm"}
+    for name, monitor in monitors.items():
+        wanted = monitor["spec"]["selector"]["matchLabels"].items()
+        assert [one["metadata"]["name"] for one in services if wanted <= one["metadata"]["labels"].items()] == [name]
+        assert peer in policies[name]["spec"]["ingress"][0]["from"]
+    assert peer not in policies["demo-mstar-redis"]["spec"]["ingress"][0]["from"]
+    assert "prometheus" not in str(named(render(), "NetworkPolicy"))
+
+
+def test_one_pod_reads_what_another_has_written() -> None:
+    checks = {name: one for name, one in named(render(), "Pod").items() if "-test-storage-" in name}
+    weights = {name: int(one["metadata"]["annotations"]["helm.sh/hook-weight"]) for name, one in checks.items()}
+    assert weights["demo-mstar-test-storage-write"] < weights["demo-mstar-test-storage-read"]
 
 
 def test_the_notes_say_what_to_type_next() -> None:
