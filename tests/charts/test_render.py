@@ -195,6 +195,19 @@ def test_prometheus_reaches_every_pod_that_it_is_told_of_and_once() -> None:
     assert "prometheus" not in str(named(render(), "NetworkPolicy"))
 
 
+def test_more_volumes_and_spread_reach_the_component_they_are_given_to() -> None:
+    spread = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+    volume, mount = {"name": "models", "emptyDir": {}}, {"name": "models", "mountPath": "/models"}
+    more = {"extraVolumes": [volume], "extraVolumeMounts": [mount], "topologySpreadConstraints": [spread]}
+    for component in ("coordinator", "workers", "policy", "prm", "trainer"):
+        objects = render({component: more})
+        for name, deployment in named(objects, "Deployment").items():
+            pod, given = deployment["spec"]["template"]["spec"], component.removesuffix("s") in name
+            assert (volume in pod["volumes"]) is (mount in pod["containers"][0]["volumeMounts"]) is given, name
+            assert (pod.get("topologySpreadConstraints") == [spread]) is given, name
+            kubernetes_validate.validate(deployment, "1.37", strict=True)
+
+
 def test_one_pod_reads_what_another_has_written() -> None:
     checks = {name: one for name, one in named(render(), "Pod").items() if "-test-storage-" in name}
     weights = {name: int(one["metadata"]["annotations"]["helm.sh/hook-weight"]) for name, one in checks.items()}

@@ -89,6 +89,9 @@ tolerations: {{ toJson . }}
 {{- with .values.affinity }}
 affinity: {{ toJson . }}
 {{- end }}
+{{- with .values.topologySpreadConstraints }}
+topologySpreadConstraints: {{ toJson . }}
+{{- end }}
 {{- end }}
 
 {{- define "mstar.container" -}}
