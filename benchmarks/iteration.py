@@ -132,7 +132,7 @@ def run() -> list[Row]:
             "CPU-s",
             "busy time of policy, PRM and trainer",
             {"percent": 100 * part, "workers, CPU-s": workers, "memory, MB": psutil.Process().memory_info().rss / 1e6},
-            "what it costs is by the step and not by the response, and this iteration is small: 200 questions, 8 samples",
+            "its cost is by the step and not by the response, and this iteration is small: 200 questions",
         ),
     ]
 
