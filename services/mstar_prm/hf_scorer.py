@@ -16,10 +16,10 @@ import torch
 from PIL.Image import Image
 
 from mstar.api.policy import WeightsState
-from mstar.errors import Internal, InvalidInput, Unavailable, WeightVersionMismatch
+from mstar.errors import Internal, InvalidInput, TooLarge, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore, hash_file
-from mstar_models.checkpoint import load_checkpoint
+from mstar_models.checkpoint import check_finite, load_checkpoint
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model, load_processor
@@ -66,6 +66,7 @@ class HfScorer:
         self._store = ArtefactStore(home)
         self._served: _Served | None = None
         self._batch_tokens = batch_tokens
+        self._waiting_tokens = waiting_tokens
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._batches = Batcher[_Job, list[Scores]](self._score, batch_size=batch_tokens, waiting_size=waiting_tokens)
 
@@ -81,6 +82,7 @@ class HfScorer:
 
     async def load_folder(self, folder: Path) -> None:
         model = await asyncio.to_thread(load_model, folder)
+        await asyncio.to_thread(check_finite, folder, folder.name)
         digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
         self._served = self._serve(f"{folder.name}@{digest[:12]}", folder, model)
 
@@ -94,6 +96,12 @@ class HfScorer:
             raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
         distinct = list(dict.fromkeys(responses))
         prompt, groups = self._packed(served, question, image, distinct)
+        tokens = sum(len(packed.ids) for packed in groups)
+        if len(groups) > 1 and tokens > self._waiting_tokens:
+            raise TooLarge(
+                f"the responses have {tokens} tokens; at most {self._waiting_tokens} fit in a request",
+                field="responses",
+            )
         waits = (self._batches.submit(_Job(served, prompt, packed), len(packed.ids)) for packed in groups)
         jobs = [asyncio.ensure_future(wait) for wait in waits]
         try:

@@ -33,8 +33,9 @@ class Scorer(Protocol):
     ) -> tuple[str, list[tuple[float, ...]]]:
         """(version, for each response the probability of the good label at the end of each segment).
 
-        Raises Unavailable without weights, WeightVersionMismatch, TooManyRequests when too much waits, InvalidInput for
-        a response beyond the model's context, and Internal for scores that are not finite.
+        Raises Unavailable without weights, WeightVersionMismatch, TooManyRequests when too much waits, TooLarge for
+        more than could ever wait, InvalidInput for a response beyond the model's context, and Internal for scores that
+        are not finite.
         """
 
     async def close(self) -> None:

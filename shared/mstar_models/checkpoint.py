@@ -19,8 +19,9 @@ def load_checkpoint(store: ArtefactStore, ref: ArtefactRef) -> tuple[Any, Path]:
     Raises NotFound, CorruptArtefact, or InvalidInput when the weights are not finite.
     """
     folder = store.verify(ref) / MODEL_FOLDER
+    model = load_model(folder)
     check_finite(folder, ref.id)
-    return load_model(folder), folder
+    return model, folder
 
 
 def check_finite(folder: Path, name: str) -> None:

@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from minivista.architecture import make_model, make_processor
+from mstar.errors import TooLarge
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_prm.hf_scorer import HfScorer, _Served
@@ -142,3 +143,22 @@ def test_scores_equal_full_forward_passes(served: _Served, batch_tokens: int, tm
         own = [len(encode_segments(served.prompts.processor.tokenizer, one)[0]) for one in RESPONSES]
         assert scorer.work.images == 1
         assert scorer.work.tokens < prompt + sum(own) - own[2] - 3
+
+
+def test_more_than_could_ever_wait_is_refused_for_good(tmp_path: Any) -> None:
+    torch.manual_seed(3)
+    model, prompts = idefics3()
+    scorer = HfScorer(tmp_path, batch_tokens=64, waiting_tokens=100)
+    scorer._served = _Served(
+        "v@1", "v", model.eval(), prompts, label_token_ids(prompts.processor.tokenizer), context=256
+    )
+    many = [("A is 3", f"Sum: 3 + 4 = {place}") for place in range(40)]
+
+    async def ask() -> None:
+        try:
+            await scorer.score("How many?", Image.new("RGB", (64, 64)), many, None)
+        finally:
+            await scorer.close()
+
+    with pytest.raises(TooLarge, match="at most 100 fit in a request"):
+        asyncio.run(ask())
