@@ -1,9 +1,11 @@
 """What the commands print: results as a table, a run's progress as it goes, or JSON."""
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,6 +23,15 @@ progress_console = Console(stderr=True)
 POLL_SECONDS = 0.5
 PLAIN_SECONDS = 5.0
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+
+def program() -> str:
+    """How to type this program here: by its name where the shell finds it, else by its path (`.venv/bin/mstar`)."""
+    started = Path(sys.argv[0])
+    if started.name != "mstar" or shutil.which("mstar") is not None:
+        return "mstar"
+    inside = started.is_absolute() and started.is_relative_to(Path.cwd())
+    return str(started.relative_to(Path.cwd()) if inside else started)
 
 
 def print_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:

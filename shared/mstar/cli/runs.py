@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from mstar.api.runs import Run, RunCreate
-from mstar.cli.output import console, follow, gain, print_json, results_table
+from mstar.cli.output import console, follow, gain, print_json, program, results_table
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.errors import CorruptArtefact, InvalidRecipe, NotFound, Unavailable
@@ -160,7 +160,7 @@ def _start_on_server(client: Client, create: RunCreate, *, detach: bool, as_json
         if as_json:
             print_json(run)
         else:
-            console.print(f"run {run.id} started; next: mstar run watch {run.id}", highlight=False)
+            console.print(f"run {run.id} started; next: {program()} run watch {run.id}", highlight=False)
         return
     _finish(client, run.id, as_json=as_json)
 

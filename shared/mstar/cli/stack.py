@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from mstar.api.runs import RunCreate
-from mstar.cli.output import console, follow, gain, print_json, results_table
+from mstar.cli.output import console, follow, gain, print_json, program, results_table
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput, Unavailable
 from mstar.evolution import RunState
@@ -44,7 +44,7 @@ def up(
         console.print(
             f"coordinator {client.endpoint.url}   scoring {client.endpoint.prm_url}   Ctrl-C stops everything"
         )
-        console.print("next: mstar run start demo", highlight=False)
+        console.print(f"next: {program()} run start demo", highlight=False)
         while True:
             time.sleep(0.5)
             failure = getattr(supervisor, "failure", None)
@@ -74,7 +74,7 @@ def run_embedded(home: Path, create: RunCreate, *, as_json: bool) -> None:
         raise Unavailable(f"run {run.id} {ended.state.value}: {ended.error or 'see its events'}")
     if not as_json:
         console.print(f"report: {home / run.id / 'report.html'}", highlight=False)
-        console.print("next:   mstar run show latest --json", highlight=False)
+        console.print(f"next:   {program()} run show latest --json", highlight=False)
 
 
 def _interrupt(number: int, frame: object) -> None:
