@@ -23,8 +23,8 @@ from mstar_models.checkpoint import check_finite, load_checkpoint
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model, load_processor
+from mstar_models.packing import Packed, prompt_axes, start, tensors
 from mstar_prm.batching import Batcher
-from mstar_prm.packing import Packed, start, tensors
 from mstar_prm.scorer import Segments
 
 Scores = tuple[float, ...]
@@ -134,7 +134,7 @@ class HfScorer:
         """The prompt, and its responses in groups that fit a forward pass together."""
         prompt = served.prompts.encode(question, image)
         tokenizer = served.prompts.processor.tokenizer
-        axes = _axes(served.model, prompt)
+        axes = prompt_axes(served.model, prompt)
         groups = [start(prompt.input_ids, axes)]
         for place, response in enumerate(responses):
             ids, ends = encode_segments(tokenizer, response)
@@ -186,18 +186,6 @@ class HfScorer:
         logits = hidden[rows, columns].float() @ model.lm_head.weight[labels].float().T
         good = iter(logits.softmax(-1)[:, 0].tolist())
         return [_finite([tuple(next(good) for _ in ends) for ends in job.packed.ends]) for job in jobs]
-
-
-def _axes(model: Any, prompt: EncodedPrompt) -> torch.Tensor | None:
-    """Positions [3, P] of a prompt where the model has M-RoPE; None where places are enough."""
-    index = getattr(model.model, "get_rope_index", None)
-    if index is None:
-        return None
-    ids = torch.tensor([prompt.input_ids], device=model.device)
-    grid = {key: value.to(model.device) for key, value in prompt.pixels.items() if key == "image_grid_thw"}
-    kinds = (ids == model.config.image_token_id).int()
-    positions, _ = index(input_ids=ids, mm_token_type_ids=kinds, **grid)
-    return positions[:, 0].cpu()  # type: ignore[no-any-return]
 
 
 def _finite(scores: list[Scores]) -> list[Scores] | Exception:

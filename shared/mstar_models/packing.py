@@ -8,8 +8,11 @@ nothing of the others; its position is that of a sequence of its own, so the num
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+
+from mstar_models.encoding import EncodedPrompt
 
 PROMPT = 0
 """The root of the tree."""
@@ -66,6 +69,18 @@ def start(prompt: Sequence[int], axes: torch.Tensor | None = None) -> Packed:
     """A prompt without responses. It ends in text, whose position is one on all axes: responses go on from there."""
     positions = list(range(len(prompt))) if axes is None else axes[0].tolist()
     return Packed(list(prompt), positions, [PROMPT] * len(prompt), axes=axes)
+
+
+def prompt_axes(model: Any, prompt: EncodedPrompt) -> torch.Tensor | None:
+    """Positions [3, P] of a prompt where the model has M-RoPE; None where places are enough."""
+    index = getattr(model.model, "get_rope_index", None)
+    if index is None:
+        return None
+    ids = torch.tensor([prompt.input_ids], device=model.device)
+    grid = {key: value.to(model.device) for key, value in prompt.pixels.items() if key == "image_grid_thw"}
+    kinds = (ids == model.config.image_token_id).int()
+    positions, _ = index(input_ids=ids, mm_token_type_ids=kinds, **grid)
+    return positions[:, 0].cpu()  # type: ignore[no-any-return]
 
 
 def tensors(batch: Sequence[Packed], pad_id: int) -> dict[str, torch.Tensor]:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstar_prm.packing import Packed, start, tensors
+from mstar_models.packing import Packed, start, tensors
 
 PIECES = st.lists(st.tuples(st.integers(10, 12), st.integers(10, 12)), min_size=1, max_size=4)
 RESPONSES = st.lists(PIECES, min_size=1, max_size=6)
