@@ -19,6 +19,7 @@ from mstar.recipes import (
     Recipe,
     WarmupRecipe,
 )
+from mstar.selection import Soundness
 from mstar.steps import (
     Accuracy,
     ArtefactRef,
@@ -113,13 +114,13 @@ class MemoryPublisher:
 class Bench:
     """Store and rounds over one home folder; a second bench on it is the process after a restart."""
 
-    def __init__(self, home: Path, clock: HandClock | None = None) -> None:
+    def __init__(self, home: Path, clock: HandClock | None = None, *, streaming: bool = False) -> None:
         self.home = home
         self.clock = clock or HandClock()
         self.changed = Event()
         self.store: Store = open_store(database_of(home))
         self.folders = RunFolders(home, self.store)
-        self.rounds = Rounds(self.store, self.folders, self.clock, LEASE, self.changed)
+        self.rounds = Rounds(self.store, self.folders, self.clock, LEASE, self.changed, streaming=streaming)
 
     def run(self, run_id: str) -> RunRecord:
         with self.store.reading() as tx:
@@ -174,7 +175,17 @@ def result_of(claim: Claim) -> StepResult:
         "label": lambda: LabelResult(solutions=8, prefixes=12, completions=96, seconds=1.0),
         "collect": lambda: CollectResult(solutions=8, kept=6, steps=14, mean_label=0.4),
         "select": lambda: SelectResult(
-            questions=8, responses=32, correct=12, kept=9, temperature=1.0, weight_version="v@0", solved_questions=6
+            questions=4,
+            responses=16,
+            correct=6,
+            scored=5,
+            kept=4,
+            temperature=1.0,
+            weight_version="v@0",
+            solved_questions=3,
+            soundness=Soundness(),
+            prm_version="p@0",
+            seconds=1.0,
         ),
         "train": lambda: TrainResult(
             examples=9,

@@ -84,22 +84,23 @@ class Bench:
     def claim(
         self,
         name: str,
-        data: str,
+        data: str | tuple[str, ...],
         parent: str = "prepare",
         *,
         settings: TrainRecipe = GENTLE,
         carry: bool = True,
         objective: Literal["sft", "prm"] = "sft",
     ) -> Claim:
+        shards = (data,) if isinstance(data, str) else data
         params = TrainParams(
-            objective=objective, iteration=1, data=data, parent=parent, carry_optimizer=carry, settings=settings
+            objective=objective, iteration=1, data=shards, parent=parent, carry_optimizer=carry, settings=settings
         )
         return Claim(
             step_id=f"s-{name}",
             run_id="r-1",
             epoch=1,
             lease_seconds=20,
-            step=StepSpec(name=name, params=params, needs=(parent, data)),
+            step=StepSpec(name=name, params=params, needs=(parent, shards[0]), streams=shards[1:]),
             recipe=Recipe(name="test", seed=7),
             inputs={key: StepInput(artefact=ref, result=DoneResult()) for key, ref in self.inputs.items()},
         )

@@ -47,7 +47,7 @@ def build_app(settings: CoordinatorSettings, store: Store, publisher: Publisher,
     """The app over an open store, which it closes at its end together with the publisher."""
     changed = Event()
     folders = RunFolders(settings.home, store)
-    rounds = Rounds(store, folders, clock, settings.lease_seconds, changed)
+    rounds = Rounds(store, folders, clock, settings.lease_seconds, changed, streaming=settings.stream_training)
     reconciler = Reconciler(rounds, store, folders, publisher, clock, changed, settings.republish_seconds)
 
     @asynccontextmanager

@@ -60,7 +60,7 @@ class StepRecord:
 
     @property
     def name(self) -> str:
-        """Path inside the run, such as `it02/score/0007`."""
+        """Path inside the run, such as `it02/select/0007`."""
         return self.spec.name
 
     @property

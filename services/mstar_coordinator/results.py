@@ -56,31 +56,37 @@ def _iterations(
     """Every iteration whose responses are selected; its evaluation follows later."""
     for index in range(1, run.iterations + 1):
         name = f"it{index:02d}"
-        select = _result(steps, f"{name}/select", SelectResult)
-        if select is None:
+        shards = [step for step in steps.values() if step.stage == f"{name}/select"]
+        selected = [step.result for step in shards if isinstance(step.result, SelectResult)]
+        questions, responses = (sum(getattr(one, field) for one in selected) for field in ("questions", "responses"))
+        if questions < run.recipe.evolution.questions:
             continue
         train = _result(steps, f"{name}/train", TrainResult)
         after = _result(steps, f"eval/{name}/evaluate", EvaluateResult)
-        own = [steps[n].done_at for n in (f"{name}/select", f"{name}/train", f"eval/{name}/evaluate") if n in steps]
+        own = [*shards, *(steps[n] for n in (f"{name}/train", f"eval/{name}/evaluate") if n in steps)]
+        sound = [one.soundness for one in selected]
+        judged = sum(one.judged for one in sound)
         yield IterationResult(
             index=index,
-            temperature=select.temperature,
+            temperature=selected[0].temperature,
             greedy=after and after.greedy.id,
             ood=after and after.greedy.ood,
             by_task=after.greedy.by_task if after else {},
             pass_at_k=after and after.pass_at_k,
             reward_pass_at_2=after and after.reward_pass_at_2,
             headroom=after and after.headroom,
-            sampled_accuracy=select.correct / select.responses if select.responses else 0.0,
-            questions=select.questions,
-            responses=select.responses,
-            kept=select.kept,
-            weight_version=select.weight_version,
-            seconds=_span((at for stage, at in starts.items() if stage.startswith(f"{name}/")), own),
+            sampled_accuracy=sum(one.correct for one in selected) / responses,
+            questions=questions,
+            responses=responses,
+            kept=sum(one.kept for one in selected),
+            weight_version=selected[0].weight_version,
+            seconds=_span(
+                (at for stage, at in starts.items() if stage.startswith(f"{name}/")), (step.done_at for step in own)
+            ),
             losses=train.losses if train else (),
-            sound_among_kept=select.sound_among_kept,
-            sound_among_random=select.sound_among_random,
-            sound_at_best=select.sound_at_best,
+            sound_among_kept=sum(one.kept for one in sound) / judged if judged else None,
+            sound_among_random=sum(one.random for one in sound) / judged if judged else None,
+            sound_at_best=sum(one.best for one in sound) / judged if judged else None,
         )
 
 

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from threading import Event
 
-from mstar.api.steps import Claim, Commit, Heartbeat, HeartbeatReply, Release
+from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, Release
 from mstar.errors import StaleEpoch, StepTaken
 from mstar.evolution import RunEvent, RunState, graph, transition
 from mstar.recipes import Recipe
@@ -36,7 +36,18 @@ class IdempotencyKey:
 class Rounds:
     """The state machine over the store."""
 
-    def __init__(self, store: Store, folders: RunFolders, clock: Clock, lease_seconds: float, changed: Event) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folders: RunFolders,
+        clock: Clock,
+        lease_seconds: float,
+        changed: Event,
+        *,
+        streaming: bool,
+    ) -> None:
+        """`streaming`: train steps begin with their first shard, while the others are still sampled."""
+        self._streaming = streaming
         self._store = store
         self._folders = folders
         self._clock = clock
@@ -68,7 +79,7 @@ class Rounds:
                 started = tx.runs.take_key(key.key, key.body_sha256, run.id, now) if key else run.id
                 if started == run.id:
                     tx.runs.add(run)
-                    tx.steps.add(run.id, graph(recipe, run.iterations))
+                    tx.steps.add(run.id, graph(recipe, run.iterations), streaming=self._streaming)
                     tx.events.append(run.id, now, "run.created")
         finally:
             if started != run.id:
@@ -89,7 +100,8 @@ class Rounds:
             check_size(run.recipe, iterations)
             tx.steps.remove_pending(run_id, "publish")
             there = tx.steps.names(run_id)
-            tx.steps.add(run_id, [step for step in graph(run.recipe, iterations) if step.name not in there])
+            new = [step for step in graph(run.recipe, iterations) if step.name not in there]
+            tx.steps.add(run_id, new, streaming=self._streaming)
             tx.runs.set_iterations(run_id, iterations)
             tx.runs.set_state(run_id, state, self._clock())
             tx.events.append(run_id, self._clock(), "run.extended", message=f"{iterations} iterations planned")
@@ -151,6 +163,14 @@ class Rounds:
             _check_held(run, step, beat.epoch)
             tx.steps.renew(step_id, self._clock() + self._lease_seconds, beat.done, beat.total)
         return HeartbeatReply(lease_seconds=self._lease_seconds)
+
+    def arrivals(self, step_id: str, epoch: int) -> Arrivals:
+        """The inputs that a leased step has by now. Raises NotFound, or StaleEpoch when the lease is void."""
+        with self._store.reading() as tx:
+            step = tx.steps.get(step_id)
+            run = tx.runs.get(step.run_id)
+            _check_held(run, step, epoch)
+            return Arrivals(inputs=tx.steps.inputs(step_id, run.id), coming=run.state is RunState.RUNNING)
 
     def commit(self, step_id: str, commit: Commit) -> None:
         """Take what a step left, once; the same commit again is accepted and changes nothing.

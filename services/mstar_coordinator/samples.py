@@ -6,7 +6,7 @@ from itertools import islice
 from mstar.errors import NotFound
 from mstar.steps import GenerateParams
 from mstar.types import CheckedResponse, Frozen, Question, RolloutRow, ScoreRow, StepScores
-from mstar_artefacts.store import ArtefactStore
+from mstar_artefacts.store import SCORES, ArtefactStore
 from mstar_coordinator.records import StepRecord
 
 
@@ -32,13 +32,13 @@ class QuestionSamples(Frozen):
 def stages_of(iteration: int) -> tuple[str, str]:
     """Stages whose shards hold an iteration's responses and their scores; 0 is the warm-up, which nobody scores."""
     name = f"it{iteration:02d}" if iteration else "warmup"
-    return f"{name}/generate", f"{name}/score"
+    return f"{name}/generate", f"{name}/select"
 
 
 def read_samples(
     store: ArtefactStore, shards: Sequence[StepRecord], scores: Sequence[StepRecord], after: int, limit: int
 ) -> list[QuestionSamples]:
-    """Samples of the questions at places above `after`, from the committed shards and the score shards there are.
+    """Samples of the questions at places above `after`, from the committed shards and the selected ones there are.
 
     Raises NotFound when no shard is committed yet, and CorruptArtefact.
     """
@@ -69,7 +69,7 @@ def _read_shard(
     assert shard.artefact is not None, f"step {shard.name} is not committed"
     scored: dict[str, ScoreRow] = {}
     if score is not None and score.artefact is not None:
-        scored = {row.question_id: row for row in store.rows(score.artefact, ScoreRow)}
+        scored = {row.question_id: row for row in store.rows(score.artefact, ScoreRow, SCORES)}
     rows = islice(enumerate(store.rows(shard.artefact, RolloutRow), first), skip, skip + limit)
     return [_joined(place, row, scored.get(row.question.id)) for place, row in rows]
 

@@ -65,7 +65,7 @@ class Session:
         assert isinstance(params, TrainParams)
         parent = _artefact(claim, params.parent)
         folder = self.store.verify(parent)
-        examples = self._examples(_artefact(claim, params.data), params)
+        examples = self._examples([_artefact(claim, name) for name in params.data], params)
         before = read_state(folder) if params.carry_optimizer else None
         engine, encoder = self._ready(parent, folder, params, before)
         seed = derive(claim.recipe.seed, "train", claim.step.name)
@@ -85,15 +85,17 @@ class Session:
         self._held = Held(ref.version, params.objective, params.settings)
         return ref, result.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
 
-    def _examples(self, data: ArtefactRef, params: TrainParams) -> list[Example]:
-        if params.objective == "sft":
-            examples = sft_examples(self.store.rows(data, SelectedRow))
-        else:
-            examples = prm_examples(self.store.rows(data, StepLabelRow))
+    def _examples(self, data: list[ArtefactRef], params: TrainParams) -> list[Example]:
+        examples: list[Example] = []
+        for ref in data:
+            if params.objective == "sft":
+                examples += sft_examples(self.store.rows(ref, SelectedRow))
+            else:
+                examples += prm_examples(self.store.rows(ref, StepLabelRow))
         if not examples:
             raise InvalidDataset(
-                f"nothing to train on: no response was kept in {data.id}; sample more (n, questions) or select less "
-                "strictly (evolution.selection)",
+                "nothing to train on: no response was kept; sample more (n, questions) or select less strictly "
+                "(evolution.selection)",
                 field="data",
             )
         return examples

@@ -1,14 +1,15 @@
 """A run as a state machine and a graph of steps: state + event → next state, steps done → steps due.
 
 The graph is data. It says for every arm of the paper what follows what; streaming inside an iteration falls out of it,
-because a score shard needs only its own rollout shard. Nothing here knows a queue, a clock or a database.
+because a selection shard needs only its own rollout shard, and training begins with the first of them. Nothing here
+knows a queue, a clock or a database.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from enum import StrEnum
 
 from mstar.errors import IllegalTransition
-from mstar.recipes import ExplorationMode, InitFrom, OptimizerState, Recipe, SelectionMode, SelectionRecipe
+from mstar.recipes import ExplorationMode, InitFrom, OptimizerState, Recipe, SelectionMode, SelectionRecipe, TrainRecipe
 from mstar.scoring import ScoreUse
 from mstar.steps import (
     ChooseParams,
@@ -84,8 +85,8 @@ def graph(recipe: Recipe, iterations: int) -> tuple[StepSpec, ...]:
 
 
 def due(steps: Collection[StepSpec], done: Collection[str]) -> list[StepSpec]:
-    """Steps that are not done and whose needs all are."""
-    return [step for step in steps if step.name not in done and all(need in done for need in step.needs)]
+    """Steps that are not done and whose needs all are; nothing streams here."""
+    return [step for step in steps if step.name not in done and all(n in done for n in (*step.needs, *step.streams))]
 
 
 def sweep_precedes(recipe: Recipe, iteration: int) -> bool:
@@ -136,20 +137,9 @@ class _Graph:
             )
             yield StepSpec(name=rows[-1], params=params, needs=("prepare",))
         rule = SelectionRecipe(mode=SelectionMode.RANDOM, k=plan.keep_per_question)
-        yield StepSpec(
-            name="warmup/select",
-            params=SelectParams(iteration=0, rows=tuple(rows), scores=(), rule=rule),
-            needs=tuple(rows),
-        )
-        train = TrainParams(
-            objective="sft",
-            iteration=0,
-            data="warmup/select",
-            parent="prepare",
-            carry_optimizer=False,
-            settings=plan.train,
-        )
-        yield StepSpec(name="warmup/train", params=train, needs=("prepare", "warmup/select"))
+        selected = [self.select(0, name, rule) for name in rows]
+        yield from selected
+        yield self.train("warmup", 0, selected, "prepare", plan.train, carry_optimizer=False)
 
     def reward_model(self) -> Iterator[StepSpec]:
         """Solutions of the first policy, Monte-Carlo labels for each step, and PRM training (paper, section 3)."""
@@ -184,7 +174,7 @@ class _Graph:
         train = TrainParams(
             objective="prm",
             iteration=0,
-            data="reward/collect",
+            data=("reward/collect",),
             parent="prepare",
             carry_optimizer=False,
             settings=plan.train,
@@ -192,17 +182,15 @@ class _Graph:
         yield StepSpec(name="reward/train", params=train, needs=("prepare", "reward/collect"))
 
     def iteration(self, number: int) -> Iterator[StepSpec]:
-        """Sweep if due, rollouts, scores, selection, training, evaluation."""
+        """Sweep if due; rollouts, selection and training shard by shard; evaluation."""
         plan = self.recipe.evolution
         weights = self.policy_after(number - 1)
         if sweep_precedes(self.recipe, number):
             yield from self.sweep(number, weights)
-        rows: list[str] = []
-        scores: list[str] = []
         chosen = (self.choose,) if self.choose else ()
-        scored = plan.selection.mode in (SelectionMode.TOP, SelectionMode.THRESHOLD)
+        selected: list[StepSpec] = []
         for shard, start, count in self.shards(plan.questions):
-            rows.append(f"it{number:02d}/generate/{shard:04d}")
+            rows = f"it{number:02d}/generate/{shard:04d}"
             params = GenerateParams(
                 purpose=f"it{number:02d}",
                 split="train",
@@ -212,24 +200,13 @@ class _Graph:
                 weights=weights,
                 choose=self.choose,
             )
-            yield StepSpec(name=rows[-1], params=params, needs=self.prerequisites(number) + chosen)
-            if scored:
-                scores.append(f"it{number:02d}/score/{shard:04d}")
-                kept = plan.selection.k if plan.selection.mode is SelectionMode.TOP else None
-                yield self.score(scores[-1], rows[-1], ScoreUse.SELECTION, kept)
-        select = SelectParams(iteration=number, rows=tuple(rows), scores=tuple(scores), rule=plan.selection)
+            yield StepSpec(name=rows, params=params, needs=self.prerequisites(number) + chosen)
+            selected.append(self.select(number, rows, plan.selection))
+            yield selected[-1]
         name = f"it{number:02d}"
-        yield StepSpec(name=f"{name}/select", params=select, needs=tuple(rows + scores))
         parent = weights if plan.init is InitFrom.LAST else self.first_policy
-        train = TrainParams(
-            objective="sft",
-            iteration=number,
-            data=f"{name}/select",
-            parent=parent,
-            carry_optimizer=plan.optimizer is OptimizerState.CARRIED,
-            settings=plan.train,
-        )
-        yield StepSpec(name=f"{name}/train", params=train, needs=(parent, f"{name}/select"))
+        carried = plan.optimizer is OptimizerState.CARRIED
+        yield self.train(name, number, selected, parent, plan.train, carry_optimizer=carried)
         yield from self.evaluation(name, f"{name}/train")
 
     def sweep(self, number: int, weights: str) -> Iterator[StepSpec]:
@@ -291,7 +268,11 @@ class _Graph:
 
     def publish(self, iterations: int) -> StepSpec:
         """What the run leaves behind (METHOD: the four resources)."""
-        selections = tuple(f"it{i:02d}/select" for i in range(1, iterations + 1))
+        selections = tuple(
+            f"it{i:02d}/select/{shard:04d}"
+            for i in range(1, iterations + 1)
+            for shard, *_ in self.shards(self.recipe.evolution.questions)
+        )
         params = PublishParams(
             policy=self.policy_after(iterations),
             prm=self.prm,
@@ -306,6 +287,36 @@ class _Graph:
         assert self.prm is not None and self.recipe.prm is not None
         params = ScoreParams(rows=rows, prm=self.prm, use=use, k=k, savings=self.recipe.prm.savings)
         return StepSpec(name=name, params=params, needs=(self.prm, rows))
+
+    def select(self, iteration: int, rows: str, rule: SelectionRecipe) -> StepSpec:
+        """The choice among a shard's responses, which asks the PRM where the rule ranks."""
+        prm = self.prm if rule.mode in (SelectionMode.TOP, SelectionMode.THRESHOLD) else None
+        savings = self.recipe.prm.savings if self.recipe.prm else True
+        params = SelectParams(iteration=iteration, rows=rows, prm=prm, savings=savings, rule=rule)
+        needs = (rows, prm) if prm else (rows,)
+        return StepSpec(name=rows.replace("/generate/", "/select/"), params=params, needs=needs)
+
+    def train(
+        self,
+        stage: str,
+        iteration: int,
+        selected: Sequence[StepSpec],
+        parent: str,
+        settings: TrainRecipe,
+        *,
+        carry_optimizer: bool,
+    ) -> StepSpec:
+        """Training on selected shards, which may begin with the first of them."""
+        data = tuple(step.name for step in selected)
+        params = TrainParams(
+            objective="sft",
+            iteration=iteration,
+            data=data,
+            parent=parent,
+            carry_optimizer=carry_optimizer,
+            settings=settings,
+        )
+        return StepSpec(name=f"{stage}/train", params=params, needs=(parent, data[0]), streams=data[1:])
 
     def prerequisites(self, number: int) -> tuple[str, ...]:
         """What comes before any sampling of an iteration: its weights, the PRM, and what samples older weights."""

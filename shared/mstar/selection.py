@@ -8,14 +8,13 @@ the seed and the response's place. What this leaves out: the answer check (`answ
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
-from typing import NamedTuple
 
 from mstar.errors import InvalidRecipe
 from mstar.metrics import is_sound, rewards_by_index
 from mstar.recipes import SelectionMode, SelectionRecipe
 from mstar.scoring import distinct_correct
 from mstar.seeds import derive
-from mstar.types import RolloutRow, ScoreRow, SelectedRow
+from mstar.types import Frozen, RolloutRow, ScoreRow, SelectedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,20 @@ class _Candidate:
     step_scores: tuple[float, ...]
     draw: int
     """Seeded number that orders draws and ties."""
+
+
+class Soundness(Frozen):
+    """Sound chains among kept responses, beside what chance and the best possible choice would give.
+
+    All three choose equally many from the same distinct correct responses. Counts, so that shards add up.
+    """
+
+    judged: int = 0
+    """Kept responses whose question has a known chain."""
+    kept: int = 0
+    random: float = 0.0
+    """The expectation over draws, not one draw, so the comparison carries no extra noise."""
+    best: int = 0
 
 
 def select(
@@ -56,34 +69,20 @@ def select(
     )
 
 
-class Soundness(NamedTuple):
-    """Share of sound chains among kept responses, beside what chance and the best possible choice would give.
-
-    All three choose equally many from the same distinct correct responses. `random` is the expectation over draws, not
-    one draw, so the comparison carries no extra noise. None where no kept response has a known chain.
-    """
-
-    kept: float | None
-    random: float | None
-    best: float | None
-
-
 def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: int) -> Soundness:
     """How sound the choice was, over all questions with a known chain."""
-    kept_sound: list[float] = []
-    random_sound: list[float] = []
-    best_sound: list[float] = []
+    judged = kept_sound = best = 0
+    random: list[float] = []
     for row, kept in rows:
         gold = row.question.gold_steps
         if not gold or not kept:
             continue
         sound = [is_sound(candidate.text, gold) for candidate in _candidates(row, None, seed)]
-        kept_sound += [float(is_sound(one.response, gold)) for one in kept]
-        random_sound += [sum(sound) / len(sound)] * len(kept)
-        best_sound += [min(sum(sound), len(kept)) / len(kept)] * len(kept)
-    if not kept_sound:
-        return Soundness(None, None, None)
-    return Soundness(*(fsum(shares) / len(shares) for shares in (kept_sound, random_sound, best_sound)))
+        judged += len(kept)
+        kept_sound += sum(is_sound(one.response, gold) for one in kept)
+        random.append(len(kept) * sum(sound) / len(sound))
+        best += min(sum(sound), len(kept))
+    return Soundness(judged=judged, kept=kept_sound, random=fsum(random), best=best)
 
 
 def _candidates(row: RolloutRow, scores: ScoreRow | None, seed: int) -> list[_Candidate]:

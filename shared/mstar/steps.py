@@ -1,7 +1,7 @@
 """The units of work of a run: their kinds, queues, parameters and results.
 
-A step is what a worker leases, does and commits once. Its name is a path inside its run, such as `it02/score/0007`, and
-its outputs are named after it, so doing it again is harmless. Parameters name other steps, never files.
+A step is what a worker leases, does and commits once. Its name is a path inside its run, such as `it02/select/0007`,
+and its outputs are named after it, so doing it again is harmless. Parameters name other steps, never files.
 """
 
 from enum import StrEnum
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from mstar.recipes import ExplorationMode, LabelRule, SelectionRecipe, TrainRecipe
 from mstar.scoring import ScoreUse
+from mstar.selection import Soundness
 from mstar.types import Frozen, Sha256
 
 
@@ -94,14 +95,19 @@ class CollectParams(Frozen):
 
 
 class SelectParams(Frozen):
-    """Choose the responses that train the next policy. Output: `rows.jsonl.gz` of SelectedRow."""
+    """Choose the responses of one rollout shard that train the next policy; where the choice hangs on it, ask the PRM.
+
+    Output: `rows.jsonl.gz` of SelectedRow, and `scores.jsonl.gz` of ScoreRow where there is a PRM.
+    """
 
     kind: Literal["select"] = "select"
     iteration: int
     """0 is the warm-up."""
-    rows: tuple[str, ...]
-    scores: tuple[str, ...]
-    """Score steps in the order of `rows`; empty when the rule needs none."""
+    rows: str
+    prm: str | None
+    """Step whose artefact is the PRM checkpoint; None where the rule needs no score."""
+    savings: bool
+    """Leave out scores that cannot change the outcome."""
     rule: SelectionRecipe
 
 
@@ -111,8 +117,8 @@ class TrainParams(Frozen):
     kind: Literal["train"] = "train"
     objective: Literal["sft", "prm"]
     iteration: int
-    data: str
-    """Step whose rows are the examples, in an order fixed by seed and place."""
+    data: tuple[str, ...]
+    """Steps whose rows are the examples, one step after the other."""
     parent: str
     """Step whose checkpoint gives the weights."""
     carry_optimizer: bool
@@ -178,7 +184,7 @@ QUEUE_OF = {
     "score": Queue.SCORE,
     "label": Queue.ROLLOUT,
     "collect": Queue.CONTROL,
-    "select": Queue.CONTROL,
+    "select": Queue.SCORE,
     "train": Queue.TRAIN,
     "choose": Queue.CONTROL,
     "evaluate": Queue.CONTROL,
@@ -193,6 +199,9 @@ class StepSpec(Frozen):
     params: Params
     needs: tuple[str, ...] = ()
     """Names of steps that must be committed before."""
+    streams: tuple[str, ...] = ()
+    """Names of steps whose outputs may still arrive while this one runs. A coordinator that does not stream takes them
+    for needs."""
 
     @property
     def queue(self) -> Queue:
@@ -248,21 +257,21 @@ class CollectResult(Frozen):
 
 
 class SelectResult(Frozen):
-    """What an iteration's sampling gave, and what was kept of it."""
+    """What a shard's sampling gave, what was scored, and what was kept of it."""
 
     kind: Literal["select"] = "select"
     questions: int
     responses: int
     correct: int
+    scored: int
     kept: int
     temperature: float
     weight_version: str
     solved_questions: int
     """Questions with at least one correct response."""
-    sound_among_kept: float | None = None
-    sound_among_random: float | None = None
-    sound_at_best: float | None = None
-    """Share of sound chains among the kept, among random ones of the same correct responses, and at the best choice."""
+    soundness: Soundness
+    prm_version: str | None
+    seconds: float
 
 
 class TrainResult(Frozen):

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,10 @@ from mstar.steps import ArtefactRef
 from mstar.types import Frozen, Sha256
 
 MANIFEST = "manifest.json"
-ROWS = "rows.jsonl.gz"
+ROWS = "rows"
+SCORES = "scores"
+"""Tables of an artefact: what a step is for, and the step scores beside it."""
+TABLE = ".jsonl.gz"
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -90,11 +93,16 @@ class ArtefactStore:
 
     def write_rows(self, artefact: str, rows: Iterable[BaseModel], metadata: dict[str, Any]) -> ArtefactRef:
         """Create an artefact of one `rows.jsonl.gz`; equal rows give equal bytes."""
+        return self.write_tables(artefact, {ROWS: rows}, metadata)
+
+    def write_tables(
+        self, artefact: str, tables: Mapping[str, Iterable[BaseModel]], metadata: dict[str, Any]
+    ) -> ArtefactRef:
+        """Create an artefact of several `<name>.jsonl.gz`; equal rows give equal bytes."""
 
         def fill(folder: Path) -> None:
-            with open(folder / ROWS, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as out:
-                for row in rows:
-                    out.write(row.model_dump_json().encode() + b"\n")
+            for name, rows in tables.items():
+                _write_table(folder / f"{name}{TABLE}", rows)
 
         return self.write(artefact, fill, metadata)
 
@@ -118,9 +126,12 @@ class ArtefactStore:
                 raise CorruptArtefact(f"file {entry.name} of artefact {ref.id} does not match its manifest")
         return folder
 
-    def rows(self, ref: ArtefactRef, kind: type[Row]) -> Iterator[Row]:
-        """Rows of a row artefact, verified first."""
-        with gzip.open(self.verify(ref) / ROWS, "rb") as lines:
+    def rows(self, ref: ArtefactRef, kind: type[Row], table: str = ROWS) -> Iterator[Row]:
+        """Rows of one table of an artefact, verified first; none where it lacks a table that stands beside `rows`."""
+        path = self.verify(ref) / f"{table}{TABLE}"
+        if table != ROWS and not path.exists():
+            return
+        with gzip.open(path, "rb") as lines:
             for line in lines:
                 yield kind.model_validate_json(line)
 
@@ -140,6 +151,12 @@ def write_json(path: Path, value: Any) -> None:
     except OSError as error:
         staging.unlink(missing_ok=True)
         raise _translated(error, path.name) from error
+
+
+def _write_table(path: Path, rows: Iterable[BaseModel]) -> None:
+    with open(path, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as out:
+        for row in rows:
+            out.write(row.model_dump_json().encode() + b"\n")
 
 
 def _entries(folder: Path) -> Iterator[FileEntry]:

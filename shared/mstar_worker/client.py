@@ -5,7 +5,7 @@ from typing import TypeVar
 import httpx2
 from pydantic import BaseModel, SecretStr
 
-from mstar.api.steps import Ack, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
+from mstar.api.steps import Ack, Arrivals, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
 from mstar.errors import Unavailable, from_problem
 from mstar.results import RunResults
 
@@ -22,6 +22,9 @@ class StepClient:
 
     def claim(self, step_id: str, worker: str) -> Claim:
         return self._post(step_id, "claim", ClaimRequest(worker=worker), Claim)
+
+    def arrivals(self, step_id: str, epoch: int) -> Arrivals:
+        return self._send("GET", f"/internal/v1/steps/{step_id}/arrivals?epoch={epoch}", None, Arrivals)
 
     def heartbeat(self, step_id: str, beat: Heartbeat) -> HeartbeatReply:
         return self._post(step_id, "heartbeat", beat, HeartbeatReply)

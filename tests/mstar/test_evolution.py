@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from mstar.errors import IllegalTransition
 from mstar.evolution import RunEvent, RunState, due, graph, sweep_precedes, transition
-from mstar.recipes import Recipe, parse_recipe, parse_recipe_yaml
-from mstar.steps import GenerateParams, ScoreParams, SelectParams, StepSpec, TrainParams
+from mstar.recipes import Recipe, SelectionMode, parse_recipe, parse_recipe_yaml
+from mstar.steps import GenerateParams, SelectParams, StepSpec, TrainParams
 
 R, P, S, F, C = RunState.RUNNING, RunState.PAUSED, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
 NO = None
@@ -86,9 +86,9 @@ def test_steps_are_named_once_and_need_others_without_a_circle(name: str) -> Non
 def test_all_that_a_step_reads_is_needed_by_it(name: str) -> None:
     for step in graph(recipe(name), 4):
         values = step.params.model_dump()
-        read = [values[key] for key in ("weights", "prm", "data", "parent", "choose", "previous") if values.get(key)]
-        read += [one for key in ("rows", "scores", "greedy", "sampled") for one in _listed(values.get(key))]
-        assert set(read) <= set(step.needs)
+        read = [values[key] for key in ("weights", "prm", "parent", "choose", "previous") if values.get(key)]
+        read += [one for key in ("data", "rows", "scores", "greedy", "sampled") for one in _listed(values.get(key))]
+        assert set(read) <= {*step.needs, *step.streams}
 
 
 def _listed(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -105,10 +105,11 @@ def test_a_longer_run_contains_the_shorter_one_but_for_publish(name: str) -> Non
 @pytest.mark.parametrize("name", NAMES)
 def test_selection_rule_and_scores_follow_the_arm(name: str) -> None:
     plan = recipe(name)
-    params = by_name(graph(plan, 2))["it02/select"].params
+    params = by_name(graph(plan, 2))["it02/select/0000"].params
     assert isinstance(params, SelectParams)
     assert params.rule == plan.evolution.selection
-    assert len(params.scores) == (len(params.rows) if plan.prm else 0)
+    ranked = plan.evolution.selection.mode in (SelectionMode.TOP, SelectionMode.THRESHOLD)
+    assert params.prm == ("reward/train" if ranked else None)
 
 
 def test_rest_em_starts_from_the_first_policy_with_a_fresh_optimizer() -> None:
@@ -131,11 +132,19 @@ def test_continuous_arms_carry_policy_and_optimizer(name: str) -> None:
     ]
 
 
-def test_a_score_shard_waits_for_its_own_rollout_shard_only() -> None:
-    steps = graph(recipe("minivista"), 1)
+def test_a_shard_is_chosen_from_as_soon_as_it_is_sampled() -> None:
+    steps = [step for step in graph(recipe("minivista"), 1) if step.name.startswith("it01/select/")]
+    assert len(steps) > 1
     for step in steps:
-        if isinstance(step.params, ScoreParams):
-            assert set(step.needs) == {"reward/train", step.params.rows}
+        assert isinstance(step.params, SelectParams)
+        assert set(step.needs) == {"reward/train", step.params.rows}
+
+
+def test_training_begins_with_the_first_shard_and_takes_the_others_as_they_come() -> None:
+    train = by_name(graph(recipe("minivista"), 1))["it01/train"]
+    shards = trained([train], "it01/train").data
+    assert train.needs == ("warmup/train", shards[0])
+    assert train.streams == shards[1:]
 
 
 def test_iterations_take_the_next_share_of_the_training_split() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from example_rows import rollout, scored
 from mstar.errors import InvalidRecipe
 from mstar.recipes import SelectionMode, SelectionRecipe
-from mstar.selection import select, soundness
+from mstar.selection import Soundness, select, soundness
 from mstar.types import FinishReason, RolloutRow, SelectedRow
 
 CHAIN = ("A is 12", "12 + 30 = 42")
@@ -114,5 +114,5 @@ def test_soundness_compares_with_the_expectation_of_random_draws() -> None:
     texts = [SOUND, "x\n\n## Answer\n\n42", "y\n\n## Answer\n\n42", "z\n\n## Answer\n\n42"]
     row = rollout([True] * 4, texts=texts, gold_steps=CHAIN)
     top = kept(row, [0.9, 0.8, 0.1, 0.1], rule("top"))
-    assert soundness([(row, top), (rollout([True]), ())], seed=0) == (0.5, 0.25, 0.5)
-    assert soundness([(rollout([True]), kept(rollout([True]), None, rule("all")))], seed=0) == (None, None, None)
+    assert soundness([(row, top), (rollout([True]), ())], seed=0) == Soundness(judged=2, kept=1, random=0.5, best=1)
+    assert soundness([(rollout([True]), kept(rollout([True]), None, rule("all")))], seed=0) == Soundness()

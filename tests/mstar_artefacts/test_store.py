@@ -8,7 +8,7 @@ import pytest
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull
 from mstar.steps import ArtefactRef
 from mstar.types import Verdict
-from mstar_artefacts.store import MANIFEST, ROWS, ArtefactStore, write_json
+from mstar_artefacts.store import MANIFEST, ROWS, TABLE, ArtefactStore, write_json
 
 ROWS_OF_TEST = [Verdict(correct=True, extracted="4"), Verdict(correct=False)]
 
@@ -59,11 +59,11 @@ def test_the_second_writer_adopts_the_first(tmp_path: Path) -> None:
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     store = ArtefactStore(tmp_path)
     ref = store.write_rows("x", ROWS_OF_TEST, {})
-    path = tmp_path / "x" / ROWS
+    path = tmp_path / "x" / f"{ROWS}{TABLE}"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(CorruptArtefact, match=ROWS):
+    with pytest.raises(CorruptArtefact, match=f"{ROWS}{TABLE}"):
         list(store.rows(ref, Verdict))
     (tmp_path / "x" / MANIFEST).write_text("{}")
     with pytest.raises(CorruptArtefact, match="manifest"):

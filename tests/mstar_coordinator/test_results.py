@@ -25,7 +25,7 @@ def test_an_iteration_shows_before_it_is_evaluated(bench: Bench) -> None:
 
     bench.work(until=training)
     (one,) = results(bench, run_id).iterations
-    assert (one.questions, one.responses, one.kept, one.temperature) == (8, 32, 9, 1.0)
+    assert (one.questions, one.responses, one.kept, one.temperature) == (8, 32, 8, 1.0)
     assert one.sampled_accuracy == 12 / 32
     assert one.greedy is None and one.losses == ()
 

@@ -56,12 +56,62 @@ def test_a_claim_brings_what_the_step_needs_and_what_was_prepared(bench: Bench) 
 
     bench.work(until=note)
     for claim in claims:
-        wanted = set(claim.step.needs) | ({"prepare"} if claim.step.name != "prepare" else set())
+        wanted = {*claim.step.needs, *claim.step.streams} | ({"prepare"} if claim.step.name != "prepare" else set())
         assert set(claim.inputs) == wanted
         assert claim.run_id == run_id and claim.recipe == SMALL
     trained = next(claim for claim in claims if claim.step.name == "it01/train")
-    selected = trained.inputs["it01/select"].artefact
-    assert selected is not None and selected.id == f"{run_id}/it01/select"
+    selected = trained.inputs["it01/select/0001"].artefact
+    assert selected is not None and selected.id == f"{run_id}/it01/select/0001"
+
+
+def half_sampled(bench: Bench) -> tuple[str, Claim]:
+    """A run whose first iteration has chosen from its first shard, and the claim of the rollouts of the second."""
+    run_id = bench.rounds.create(SMALL)
+    claims: list[Claim] = []
+
+    def second(claim: Claim) -> bool:
+        claims.append(claim)
+        return claim.step.name == "it01/generate/0001"
+
+    bench.work(until=second)
+    bench.do(bench.step_id(run_id, "it01/select/0000"))
+    return run_id, claims[-1]
+
+
+def streaming_train(home: Path) -> tuple[Bench, str, Claim, Claim]:
+    """A coordinator that streams; a run; the claims of its second rollout shard and of its training."""
+    bench = Bench(home, streaming=True)
+    run_id, rollout = half_sampled(bench)
+    return bench, run_id, rollout, bench.rounds.claim(bench.step_id(run_id, "it01/train"), "w")
+
+
+def test_streamed_training_begins_with_the_first_shard_and_sees_the_next_arrive(tmp_path: Path) -> None:
+    bench, run_id, rollout, train = streaming_train(tmp_path)
+    shards = [name for name in train.inputs if name.startswith("it01/select/")]
+    assert shards == ["it01/select/0000"]
+    before = bench.rounds.arrivals(train.step_id, train.epoch)
+    assert before.coming and set(before.inputs) == set(train.inputs)
+    bench.rounds.commit(rollout.step_id, commit_of(rollout))
+    bench.do(bench.step_id(run_id, "it01/select/0001"))
+    after = bench.rounds.arrivals(train.step_id, train.epoch)
+    assert set(after.inputs) - set(before.inputs) == {"it01/select/0001"}
+
+
+def test_no_more_shards_are_promised_while_a_run_is_paused(tmp_path: Path) -> None:
+    bench, run_id, _, train = streaming_train(tmp_path)
+    bench.rounds.pause(run_id)
+    assert not bench.rounds.arrivals(train.step_id, train.epoch).coming
+
+
+def test_arrivals_are_told_to_the_holder_of_the_lease_only(tmp_path: Path) -> None:
+    bench, _, _, train = streaming_train(tmp_path)
+    with pytest.raises(StaleEpoch):
+        bench.rounds.arrivals(train.step_id, train.epoch - 1)
+
+
+def test_without_streaming_training_waits_for_every_shard(bench: Bench) -> None:
+    run_id, _ = half_sampled(bench)
+    assert bench.steps(run_id)["it01/train"].waiting == 1
 
 
 def test_a_leased_step_cannot_be_claimed_and_one_that_waits_neither(bench: Bench) -> None:
@@ -330,7 +380,7 @@ def test_a_run_that_cannot_have_its_folder_is_not_started(bench: Bench) -> None:
     (bench.home / "file").write_text("")
     homeless = RunFolders(bench.home / "file", bench.store)
     with pytest.raises(StorageFull):
-        Rounds(bench.store, homeless, bench.clock, LEASE, bench.changed).create(SMALL)
+        Rounds(bench.store, homeless, bench.clock, LEASE, bench.changed, streaming=False).create(SMALL)
     with bench.store.reading() as tx:
         assert tx.runs.page(None, 10) == []
 

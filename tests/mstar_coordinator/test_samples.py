@@ -9,14 +9,14 @@ from coordinator_bench import SMALL, Bench
 from example_rows import rollout, scored
 from mstar.errors import NotFound
 from mstar.types import RolloutRow, ScoreRow
-from mstar_artefacts.store import ArtefactStore
+from mstar_artefacts.store import ROWS, SCORES, ArtefactStore
 from mstar_coordinator.records import StepRecord
 from mstar_coordinator.samples import read_samples, stages_of
 
 
 @pytest.fixture
 def shards(bench: Bench) -> tuple[list[StepRecord], list[StepRecord]]:
-    """Two rollout shards of four questions, and the scores of the second."""
+    """Two rollout shards of four questions, and what was chosen from the second."""
     run_id = bench.rounds.create(SMALL)
     steps = bench.steps(run_id)
     store = ArtefactStore(bench.home)
@@ -24,11 +24,14 @@ def shards(bench: Bench) -> tuple[list[StepRecord], list[StepRecord]]:
     score = scored(rows[5], [0.9, None])
     first = left(store, steps["it01/generate/0000"], rows[:4])
     second = left(store, steps["it01/generate/0001"], rows[4:])
-    return [first, second], [left(store, steps["it01/score/0001"], [score])]
+    return [first, second], [left(store, steps["it01/select/0001"], [], {SCORES: [score]})]
 
 
-def left(store: ArtefactStore, step: StepRecord, rows: list[RolloutRow] | list[ScoreRow]) -> StepRecord:
-    return dataclasses.replace(step, artefact=store.write_rows(f"{step.run_id}/{step.name}", rows, {}))
+def left(
+    store: ArtefactStore, step: StepRecord, rows: list[RolloutRow], beside: dict[str, list[ScoreRow]] | None = None
+) -> StepRecord:
+    tables = {ROWS: rows, **(beside or {})}
+    return dataclasses.replace(step, artefact=store.write_tables(f"{step.run_id}/{step.name}", tables, {}))
 
 
 @pytest.mark.parametrize(
@@ -56,5 +59,5 @@ def test_an_iteration_without_responses_is_not_found(tmp_path: Path) -> None:
 
 
 def test_iteration_zero_is_the_warm_up() -> None:
-    assert stages_of(0) == ("warmup/generate", "warmup/score")
-    assert stages_of(3) == ("it03/generate", "it03/score")
+    assert stages_of(0) == ("warmup/generate", "warmup/select")
+    assert stages_of(3) == ("it03/generate", "it03/select")

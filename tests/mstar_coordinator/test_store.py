@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator_bench import SMALL, Bench
+from coordinator_bench import SMALL, Bench, database_of
 from mstar.errors import Conflict, InvalidInput, StorageFull
 from mstar_coordinator.records import stage_of
 from mstar_coordinator.store.database import open_store
@@ -30,6 +30,14 @@ def test_sqlite_writes_ahead(bench: Bench) -> None:
     other = sqlite3.connect(bench.home / ".mstar" / "mstar.sqlite")
     assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     other.close()
+
+
+def test_tables_of_another_release_are_refused(bench: Bench) -> None:
+    with bench.store.writing() as tx:
+        tx.runs._connection.exec_driver_sql("UPDATE schema_version SET version = 1")
+    bench.store.close()
+    with pytest.raises(InvalidInput, match="tables of version 1"):
+        open_store(database_of(bench.home))
 
 
 def test_a_transaction_that_fails_leaves_nothing(bench: Bench) -> None:
@@ -87,7 +95,7 @@ def test_a_store_of_an_earlier_process_is_read_as_it_was(tmp_path: Path) -> None
     [
         ("prepare", "prepare"),
         ("it01/train", "it01/train"),
-        ("it02/score/0007", "it02/score"),
+        ("it02/select/0007", "it02/select"),
         ("publish/04", "publish"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from mstar.api.steps import Ack, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
+from mstar.api.steps import Ack, Arrivals, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
 from mstar_coordinator.routes.context import Coordinator
 
 router = APIRouter(prefix="/internal/v1/steps/{step_id}", tags=["internal"])
@@ -12,6 +12,12 @@ router = APIRouter(prefix="/internal/v1/steps/{step_id}", tags=["internal"])
 def claim_step(coordinator: Coordinator, step_id: str, request: ClaimRequest) -> Claim:
     """Lease a step. 409 `step-taken` when it is leased, finished or not due."""
     return coordinator.rounds.claim(step_id, request.worker)
+
+
+@router.get("/arrivals")
+def list_arrivals(coordinator: Coordinator, step_id: str, epoch: int) -> Arrivals:
+    """Inputs of a leased step that have come by now. 409 `stale-epoch` when the lease is void."""
+    return coordinator.rounds.arrivals(step_id, epoch)
 
 
 @router.post("/heartbeat")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
@@ -17,7 +17,7 @@ from mstar.errors import Conflict, InvalidInput, StorageFull, Unavailable
 from mstar_coordinator.store.events import Events
 from mstar_coordinator.store.runs import Runs
 from mstar_coordinator.store.steps import Steps
-from mstar_coordinator.store.tables import metadata
+from mstar_coordinator.store.tables import VERSION, metadata, schema
 
 BUSY_SECONDS = 30.0
 """How long a SQLite transaction waits for another to end before it fails."""
@@ -90,11 +90,26 @@ def open_store(url: str) -> Store:
 def _opened(engine: Engine, lock: int | None) -> Store:
     store = Store(engine, lock)
     try:
-        metadata.create_all(engine)
+        _create_tables(engine)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _create_tables(engine: Engine) -> None:
+    with engine.begin() as connection:
+        fresh = not inspect(connection).has_table("runs")
+        metadata.create_all(connection)
+        if fresh:
+            connection.execute(insert(schema).values(version=VERSION))
+        found = connection.execute(select(schema.c.version)).scalar()
+    if found != VERSION:
+        raise InvalidInput(
+            f"the database has tables of version {found or 1}, this coordinator writes version {VERSION}: finish its "
+            "runs with the release that began them, or name another home or database",
+            field="database_url",
+        )
 
 
 def _take_lock(path: Path) -> int:

@@ -24,8 +24,11 @@ class Steps:
 
     # --- the graph
 
-    def add(self, run_id: str, specs: Sequence[StepSpec]) -> None:
-        """Append steps to a run's graph, in the order given, after those it has; what they need comes before them."""
+    def add(self, run_id: str, specs: Sequence[StepSpec], *, streaming: bool) -> None:
+        """Append steps to a run's graph, in the order given, after those it has; what they need comes before them.
+
+        `streaming`: a step waits for its needs only, and not for its streams.
+        """
         last = select(func.coalesce(func.max(steps.c.position), -1)).where(steps.c.run_id == run_id)
         first = int(self._connection.execute(last).scalar_one()) + 1
         known = {
@@ -36,12 +39,14 @@ class Steps:
         }
         known |= {spec.name: (f"{run_id}-{first + i:06d}", False) for i, spec in enumerate(specs)}
         rows = []
-        edges: list[dict[str, str]] = []
+        edges: list[dict[str, Any]] = []
         for position, spec in enumerate(specs, first):
             step_id = known[spec.name][0]
-            wanted = [known[name] for name in dict.fromkeys(spec.needs)]
-            rows.append(_new_row(step_id, run_id, position, spec, sum(not done for _, done in wanted)))
-            edges.extend({"step_id": step_id, "need_id": need_id} for need_id, _ in wanted)
+            later = set(spec.streams) if streaming else set()
+            wanted = dict.fromkeys((*spec.needs, *spec.streams))
+            waiting = sum(not known[name][1] for name in wanted if name not in later)
+            rows.append(_new_row(step_id, run_id, position, spec, waiting))
+            edges.extend({"step_id": step_id, "need_id": known[n][0], "streams": n in later} for n in wanted)
         if rows:
             self._connection.execute(insert(steps), rows)
         if edges:
@@ -114,10 +119,10 @@ class Steps:
         return {row[0]: float(row[1]) for row in self._connection.execute(query)}
 
     def inputs(self, step_id: str, run_id: str) -> dict[str, StepInput]:
-        """What the needs of a step left, and the step `prepare` in any case, by name."""
+        """What the needs and streams of a step have left so far, and the step `prepare` in any case, by name."""
         wanted = select(needs.c.need_id).where(needs.c.step_id == step_id)
         prepared = and_(steps.c.run_id == run_id, steps.c.name == "prepare", steps.c.id != step_id)
-        query = select(steps).where(steps.c.id.in_(wanted) | prepared)
+        query = select(steps).where(steps.c.id.in_(wanted) | prepared, steps.c.state == StepState.DONE)
         return {
             record.name: StepInput(artefact=record.artefact, result=record.result or DoneResult())
             for record in self._all(query)
@@ -178,7 +183,7 @@ class Steps:
             artefact_sha256=None if artefact is None else artefact.sha256,
             result=_RESULT.dump_json(result).decode(),
         )
-        dependents = select(needs.c.step_id).where(needs.c.need_id == step_id)
+        dependents = select(needs.c.step_id).where(needs.c.need_id == step_id, needs.c.streams.is_(False))
         self._connection.execute(update(steps).where(steps.c.id.in_(dependents)).values(waiting=steps.c.waiting - 1))
 
     def give_back(self, step_id: str, attempts: int, error: str) -> None:

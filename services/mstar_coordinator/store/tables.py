@@ -4,6 +4,7 @@ Values that only travel (recipes, step parameters, results) are JSON text and ar
 """
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -16,7 +17,12 @@ from sqlalchemy import (
     Text,
 )
 
+VERSION = 2
+"""Grows with every change of the tables, or of what their JSON text holds."""
+
 metadata = MetaData()
+
+schema = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
 runs = Table(
     "runs",
@@ -73,6 +79,8 @@ needs = Table(
     metadata,
     Column("step_id", ForeignKey("steps.id", ondelete="CASCADE"), nullable=False),
     Column("need_id", ForeignKey("steps.id"), nullable=False),
+    # The step may run before this need is done, and takes its output when it comes.
+    Column("streams", Boolean, nullable=False),
     PrimaryKeyConstraint("step_id", "need_id"),
     Index("needs_by_need", "need_id"),
 )

@@ -9,6 +9,7 @@ from mstar.api.steps import Claim
 from mstar.results import RunResults
 from mstar.steps import DoneResult, PublishParams
 from mstar.types import RolloutRow, ScoreRow, SelectedRow, StepLabelRow
+from mstar_artefacts.store import SCORES
 from mstar_coordinator.publish import cards
 from mstar_coordinator.publish.datasets import write_cot, write_step_labels
 from mstar_coordinator.publish.folders import replace_folder, replace_text
@@ -87,17 +88,17 @@ def _copy_model(source: Path, folder: Path, card: str) -> None:
 
 def _samples(claim: Claim, params: PublishParams, context: Context) -> list[Sample]:
     """Some questions of the first and of the last iteration, with what was kept of their responses."""
-    shown = {params.selections[0], params.selections[-1]} if params.selections else set()
-    return [sample for name in sorted(shown) for sample in _of_iteration(claim, name, context)]
+    first_shards = [name for name in params.selections if name.endswith("/0000")]
+    shown = dict.fromkeys((*first_shards[:1], *first_shards[-1:]))
+    return [sample for name in shown for sample in _of_shard(claim, name, context)]
 
 
-def _of_iteration(claim: Claim, selection: str, context: Context) -> list[Sample]:
+def _of_shard(claim: Claim, selection: str, context: Context) -> list[Sample]:
     iteration = selection.partition("/")[0]
-    shard = context.store.find(f"{claim.run_id}/{iteration}/generate/0000")
-    scored = context.store.find(f"{claim.run_id}/{iteration}/score/0000")
+    shard = context.store.find(f"{claim.run_id}/{selection.replace('/select/', '/generate/')}")
     if shard is None:
         return []
-    scores = {row.question_id: row for row in context.store.rows(scored, ScoreRow)} if scored else {}
+    scores = {row.question_id: row for row in context.store.rows(artefact_of(claim, selection), ScoreRow, SCORES)}
     kept: dict[str, set[int]] = {}
     for row in rows_of(context, claim, (selection,), SelectedRow):
         kept.setdefault(row.question.id, set()).add(row.index)

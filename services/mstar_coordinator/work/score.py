@@ -6,7 +6,7 @@ computes image and question once, equal texts are scored once, and what cannot c
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,7 +26,7 @@ TEXTS_PER_REQUEST = 256
 """The most that the score route takes."""
 
 
-_Wanted = tuple[RolloutRow, tuple[CheckedResponse, ...]]
+Wanted = tuple[RolloutRow, tuple[CheckedResponse, ...]]
 """A rollout row with those of its responses that need a score."""
 
 
@@ -45,11 +45,10 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     assert isinstance(params, ScoreParams)
     prm = artefact_of(claim, params.prm)
     rows = list(rows_of(context, claim, (params.rows,), RolloutRow))
-    wanted = [(row, to_score(row, params.use, params.k, savings=params.savings)) for row in rows]
 
-    def make() -> Iterator[ScoreRow]:
-        found = _scored(context, prm, _asks(wanted), progress)
-        return (_row(row, responses, found, prm.version) for row, responses in wanted)
+    def make() -> list[ScoreRow]:
+        wanted = [(row, to_score(row, params.use, params.k, savings=params.savings)) for row in rows]
+        return score_rows(context, prm, wanted, progress)
 
     ref, scores = write_once(context, claim, ScoreRow, make, {"prm_version": prm.version})
     return ref, ScoreResult(
@@ -60,7 +59,13 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     )
 
 
-def _asks(wanted: Sequence[_Wanted]) -> list[_Ask]:
+def score_rows(context: Context, prm: ArtefactRef, wanted: Sequence[Wanted], progress: Progress) -> list[ScoreRow]:
+    """Scores of the wanted responses of each rollout row, in the rows' order."""
+    found = _scored(context, prm, _asks(wanted), progress)
+    return [_row(row, responses, found, prm.version) for row, responses in wanted]
+
+
+def _asks(wanted: Sequence[Wanted]) -> list[_Ask]:
     """Requests to send. A blank response has no step, and a question with nothing to score is not asked about."""
     asks = []
     for _, group in groupby(wanted, key=lambda one: one[0].question.id):

@@ -1,4 +1,4 @@
-"""Internal protocol between the coordinator and the workers: claim, heartbeat, commit, release.
+"""Internal protocol between the coordinator and the workers: claim, arrivals, heartbeat, commit, release.
 
 A Celery message carries a step id and nothing else; what is to be done comes from the claim. An epoch grows with each
 claim of a step, and a commit with an old one is refused (a fencing token).
@@ -32,12 +32,22 @@ class Claim(Frozen):
     step: StepSpec
     recipe: Recipe
     inputs: dict[str, StepInput]
-    """By step name: everything in `step.needs`, and the prepared data and base model as `prepare`."""
+    """By step name: everything in `step.needs`, what `step.streams` have left so far, and the prepared data and base
+    model as `prepare`."""
 
     @property
     def output_id(self) -> str:
         """Where the step's artefact goes: derived from the step, so redoing it is harmless."""
         return f"{self.run_id}/{self.step.name}"
+
+
+class Arrivals(Frozen):
+    """What a leased step that takes streams has by now."""
+
+    inputs: dict[str, StepInput]
+    """By step name, as in the claim."""
+    coming: bool
+    """False while the run is paused or failed: what is missing does not come before it goes on."""
 
 
 class Heartbeat(Frozen):
