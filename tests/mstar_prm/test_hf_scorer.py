@@ -7,16 +7,10 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from transformers import (
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    Qwen2VLConfig,
-    Qwen2VLForConditionalGeneration,
-)
 
-from minivista.architecture import make_model, make_processor
+from architectures import ARCHITECTURES, idefics3, plain_inputs
 from mstar.errors import TooLarge
-from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
+from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_prm.hf_scorer import HfScorer, _Served
 
@@ -29,73 +23,7 @@ RESPONSES = (
 )
 
 
-class _FixedPrompt(PromptEncoder):
-    """The tokenizer of the small model, with a prompt made for another architecture."""
-
-    def __init__(self, prompt: EncodedPrompt) -> None:
-        super().__init__(make_processor())
-        self.prompt = prompt
-
-    def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
-        return self.prompt
-
-
-def idefics3() -> tuple[Any, PromptEncoder]:
-    processor = make_processor()
-    return make_model(processor.tokenizer), PromptEncoder(processor)
-
-
-TEXT = {
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 500,
-    "max_position_embeddings": 256,
-}
-IMAGE_TOKEN = 490
-
-
-def llava() -> tuple[Any, PromptEncoder]:
-    vision = {
-        "model_type": "clip_vision_model",
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "image_size": 32,
-        "patch_size": 8,
-        "projection_dim": 32,
-    }
-    config = LlavaConfig(
-        vision_config=vision,
-        text_config=TEXT | {"model_type": "llama"},
-        image_token_id=IMAGE_TOKEN,
-        vision_feature_layer=-1,
-    )
-    ids = [5, 6, *[IMAGE_TOKEN] * 16, 7, 8]
-    prompt = EncodedPrompt(ids, {"pixel_values": torch.randn(1, 3, 32, 32)})
-    return LlavaForConditionalGeneration(config), _FixedPrompt(prompt)
-
-
-def qwen2_vl() -> tuple[Any, PromptEncoder]:
-    """Positions on three axes (M-RoPE)."""
-    vision = {"depth": 2, "embed_dim": 32, "num_heads": 2, "hidden_size": 64, "patch_size": 4, "mlp_ratio": 2}
-    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10_000.0}
-    config = Qwen2VLConfig(
-        vision_config=vision,
-        text_config=TEXT | {"rope_parameters": rope},
-        image_token_id=IMAGE_TOKEN,
-        vision_start_token_id=491,
-        vision_end_token_id=492,
-    )
-    ids = [5, 6, 491, *[IMAGE_TOKEN] * 4, 492, 7, 8]
-    pixels = {"pixel_values": torch.randn(16, 3 * 2 * 4 * 4), "image_grid_thw": torch.tensor([[1, 4, 4]])}
-    return Qwen2VLForConditionalGeneration(config), _FixedPrompt(EncodedPrompt(ids, pixels))
-
-
-@pytest.fixture(params=[idefics3, llava, qwen2_vl], ids=lambda make: make.__name__)
+@pytest.fixture(params=ARCHITECTURES, ids=lambda make: make.__name__)
 def served(request: pytest.FixtureRequest) -> _Served:
     torch.manual_seed(3)
     make: Callable[[], tuple[Any, PromptEncoder]] = request.param
@@ -113,10 +41,8 @@ def one_by_one(served: _Served, image: Image.Image) -> list[list[float]]:
     prompt = served.prompts.encode("How many?", image)
     for response in RESPONSES:
         ids, ends = encode_segments(served.prompts.processor.tokenizer, response)
-        whole = torch.tensor([[*prompt.input_ids, *ids]])
-        kinds = {"mm_token_type_ids": (whole == IMAGE_TOKEN).int()} if "image_grid_thw" in prompt.pixels else {}
         with torch.inference_mode():
-            logits = served.model(input_ids=whole, **prompt.pixels, **kinds).logits[0]
+            logits = served.model(**plain_inputs(prompt, ids)).logits[0]
         pair = logits[[len(prompt.input_ids) + end for end in ends]][:, list(served.labels)]
         found.append(pair.softmax(-1)[:, 0].tolist())
     return found

@@ -1,0 +1,93 @@
+"""Three vision-language architectures of a few thousand weights, drawn at random: for what must hold on every one."""
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen2VLConfig, Qwen2VLForConditionalGeneration
+
+from minivista.architecture import make_model, make_processor
+from mstar_models.encoding import EncodedPrompt, PromptEncoder
+
+TEXT = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "vocab_size": 500,
+    "max_position_embeddings": 256,
+}
+IMAGE_TOKEN = 490
+
+
+class MadeUpPrompts(PromptEncoder):
+    """The tokenizer of the small model, with the same prompt for every question and pixels drawn by the image."""
+
+    def __init__(self, ids: list[int], draw: Callable[[torch.Generator], dict[str, torch.Tensor]]) -> None:
+        super().__init__(make_processor())
+        self._ids = ids
+        self._draw = draw
+
+    def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
+        return EncodedPrompt(self._ids, self._draw(torch.Generator().manual_seed(zlib.crc32(image.tobytes()))))
+
+
+def idefics3() -> tuple[Any, PromptEncoder]:
+    processor = make_processor()
+    return make_model(processor.tokenizer), PromptEncoder(processor)
+
+
+def llava() -> tuple[Any, PromptEncoder]:
+    vision = {
+        "model_type": "clip_vision_model",
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+        "projection_dim": 32,
+    }
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=TEXT | {"model_type": "llama"},
+        image_token_id=IMAGE_TOKEN,
+        vision_feature_layer=-1,
+    )
+    prompts = MadeUpPrompts(
+        [5, 6, *[IMAGE_TOKEN] * 16, 7, 8], lambda draw: {"pixel_values": torch.randn(1, 3, 32, 32, generator=draw)}
+    )
+    return LlavaForConditionalGeneration(config), prompts
+
+
+def qwen2_vl() -> tuple[Any, PromptEncoder]:
+    """Positions on three axes (M-RoPE)."""
+    vision = {"depth": 2, "embed_dim": 32, "num_heads": 2, "hidden_size": 64, "patch_size": 4, "mlp_ratio": 2}
+    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10_000.0}
+    config = Qwen2VLConfig(
+        vision_config=vision,
+        text_config=TEXT | {"rope_parameters": rope},
+        image_token_id=IMAGE_TOKEN,
+        vision_start_token_id=491,
+        vision_end_token_id=492,
+    )
+
+    def draw(generator: torch.Generator) -> dict[str, torch.Tensor]:
+        patches = torch.randn(16, 3 * 2 * 4 * 4, generator=generator)
+        return {"pixel_values": patches, "image_grid_thw": torch.tensor([[1, 4, 4]])}
+
+    prompts = MadeUpPrompts([5, 6, 491, *[IMAGE_TOKEN] * 4, 492, 7, 8], draw)
+    return Qwen2VLForConditionalGeneration(config), prompts
+
+
+ARCHITECTURES = [idefics3, llava, qwen2_vl]
+
+
+def plain_inputs(prompt: EncodedPrompt, tokens: list[int]) -> dict[str, Any]:
+    """Arguments of the model's own forward pass for one prompt and response."""
+    whole = torch.tensor([[*prompt.input_ids, *tokens]])
+    kinds = {"mm_token_type_ids": (whole == IMAGE_TOKEN).int()} if "image_grid_thw" in prompt.pixels else {}
+    return {"input_ids": whole, **prompt.pixels, **kinds}
