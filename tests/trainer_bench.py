@@ -18,7 +18,7 @@ from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 
 MODEL = Path(__file__).parents[1] / "shared" / "minivista" / "model"
-GENTLE = TrainRecipe(learning_rate=3e-4, batch_size=8, micro_batch=4)
+GENTLE = TrainRecipe(learning_rate=3e-4, batch_size=8, micro_tokens=400)
 
 
 class Bench:
@@ -57,6 +57,13 @@ class Bench:
             )
             for n in range(count)
         ]
+
+    def of_one_question(self, count: int) -> list[SelectedRow]:
+        """Different responses to the same question, which open alike."""
+        (row,) = self.selected(1)
+        step = row.response.split("\n\n")[0]
+        texts = [f"{step}\n\nSo it is {'2' * place}\n\n## Answer\n\n{place}" for place in range(1, count + 1)]
+        return [row.model_copy(update={"response": text, "index": place}) for place, text in enumerate(texts)]
 
     def labelled(self, count: int) -> list[StepLabelRow]:
         """Steps that say good are good: a rule that a PRM can learn from the text alone."""

@@ -1,13 +1,13 @@
 """Which rows train together, and in which order: fixed by seed and place, never by arrival.
 
-An optimizer step takes the next `batch_size` rows of the epoch's order (the last one what is left), sorts them by
-length and cuts them into micro-batches, so that little is padded. Lengths are counted in characters, for that is known
-without opening an image. What this leaves out: tokens, tensors and the model.
+Rows of one question stay together, for they are trained behind one copy of its prompt and image. The first pass takes
+the shards in their order, so it can begin with the first; every later pass mixes all questions. An optimizer step takes
+the next `batch_size` rows, and cuts a question in two where it ends in the middle of one. What this leaves out: tokens,
+tensors and the model.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from mstar.errors import InvalidDataset
 from mstar.layout import scored_segments
@@ -27,21 +27,9 @@ class Example:
     labels: tuple[float, ...] = ()
     """A target in [0, 1] for the end of each segment; empty for the objective `sft`."""
 
-    @property
-    def size(self) -> int:
-        """Length of prompt and response in characters."""
-        return len(self.prompt) + sum(len(segment) for segment in self.segments)
 
-
-Micro = tuple[int, ...]
-"""Places of the rows of one forward pass of one rank; empty where a rank has nothing left to do in a step."""
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizerStep:
-    """The rows of one update, as one tuple of micro-batches for each rank; all ranks have equally many."""
-
-    shares: tuple[tuple[Micro, ...], ...]
+Group = tuple[Example, ...]
+"""Rows of one prompt and image."""
 
 
 def sft_examples(rows: Iterable[SelectedRow]) -> list[Example]:
@@ -66,17 +54,31 @@ def prm_examples(rows: Iterable[StepLabelRow]) -> list[Example]:
     return examples
 
 
-def plan(sizes: Sequence[int], settings: TrainRecipe, seed: int) -> Iterator[OptimizerStep]:
-    """The optimizer steps of one train step over rows of these sizes, in the order in which they are taken.
+def grouped(examples: Iterable[Example]) -> list[Group]:
+    """Rows by prompt and image, in the order of each group's first row."""
+    groups: dict[tuple[str, Sha256], list[Example]] = {}
+    for example in examples:
+        groups.setdefault((example.prompt, example.image), []).append(example)
+    return [tuple(group) for group in groups.values()]
 
-    Every epoch has its own permutation, derived from `seed`, and every row is in it once: the last step of an epoch is
-    as small as what is left. Fewer rows than `batch_size` are one step.
+
+def plan(shards: Iterable[Sequence[Example]], settings: TrainRecipe, seed: int) -> Iterator[list[Group]]:
+    """The optimizer steps of one train step, in the order in which they are taken.
+
+    Nothing is asked of `shards` before it is needed, so they may still arrive. Every pass has its own order, derived
+    from `seed`, and every row is in it once: the last step of a pass is as small as what is left.
     """
-    for epoch in range(settings.epochs):
-        order = permutation(len(sizes), derive(seed, "epoch", epoch))
-        for start in range(0, len(order), settings.batch_size):
-            rows = order[start : start + settings.batch_size]
-            yield OptimizerStep(_shares(rows, sizes, settings))
+    seen: list[Group] = []
+
+    def first_pass() -> Iterator[Group]:
+        for number, shard in enumerate(shards):
+            groups = grouped(shard)
+            seen.extend(groups)
+            yield from _shuffled(groups, derive(seed, "epoch", 0, number))
+
+    yield from _filled(first_pass(), settings.batch_size)
+    for epoch in range(1, settings.epochs):
+        yield from _filled(_shuffled(seen, derive(seed, "epoch", epoch)), settings.batch_size)
 
 
 def count_steps(rows: int, settings: TrainRecipe) -> int:
@@ -84,10 +86,36 @@ def count_steps(rows: int, settings: TrainRecipe) -> int:
     return settings.epochs * -(-rows // settings.batch_size)
 
 
-def _shares(rows: Sequence[int], sizes: Sequence[int], settings: TrainRecipe) -> tuple[tuple[Micro, ...], ...]:
-    by_length = sorted(rows, key=lambda place: (sizes[place], place))
-    rounds = -(-len(rows) // (settings.micro_batch * settings.ranks))
-    count = rounds * settings.ranks
-    bounds = [len(rows) * place // count for place in range(count + 1)]
-    micros = [tuple(by_length[low:high]) for low, high in pairwise(bounds)]
-    return tuple(tuple(micros[rank :: settings.ranks]) for rank in range(settings.ranks))
+def deal(groups: Sequence[Group], ranks: int) -> list[list[Group]]:
+    """The groups of each rank: the longest first, each to the rank that has least to do; a rank may get none."""
+    shares: list[list[Group]] = [[] for _ in range(ranks)]
+    load = [0] * ranks
+    for group in sorted(groups, key=_size, reverse=True):
+        rank = load.index(min(load))
+        shares[rank].append(group)
+        load[rank] += _size(group)
+    return shares
+
+
+def _shuffled(groups: Sequence[Group], seed: int) -> list[Group]:
+    return [groups[place] for place in permutation(len(groups), seed)]
+
+
+def _filled(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
+    """Steps of exactly `size` rows, but for the last."""
+    step: list[Group] = []
+    room = size
+    for group in groups:
+        while len(group) >= room:
+            yield [*step, group[:room]]
+            group, step, room = group[room:], [], size
+        if group:
+            step.append(group)
+            room -= len(group)
+    if step:
+        yield step
+
+
+def _size(group: Group) -> int:
+    """Length in characters, which is known without opening an image."""
+    return len(group[0].prompt) + sum(len(segment) for example in group for segment in example.segments)

@@ -87,6 +87,14 @@ class TrainingEngine:
         torch.distributed.all_reduce(summed)
         return float(summed)
 
+    def most(self, value: int) -> int:
+        """The largest of one number over all ranks."""
+        if self.ranks == 1:
+            return value
+        largest = torch.tensor(value, device=self.device)
+        torch.distributed.all_reduce(largest, torch.distributed.ReduceOp.MAX)
+        return int(largest)
+
     def barrier(self) -> None:
         """Wait for all ranks."""
         if self.ranks > 1:

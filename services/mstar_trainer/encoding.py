@@ -1,56 +1,117 @@
-"""From examples to padded tensors: prompt and image, then the response's segments, and the places that are scored.
+"""From groups of examples to packed tensors: prompt and image once, the responses as a tree behind them, and the places
+that are scored.
 
 Prompts never hold the reference answer, and special tokens are never made from a response's text: both come from
 `mstar_models.encoding`, which policy and PRM use as well, so all of them see the same tokens.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from mstar.types import Sha256
 from mstar_artefacts.images import ImageStore
-from mstar_models.encoding import EncodedPrompt, PromptEncoder, collate, encode_segments
+from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.images import ImageGate
 from mstar_models.loading import load_processor
-from mstar_trainer.batches import Example
+from mstar_models.packing import Packed, prompt_axes, start, tensors
+from mstar_trainer.batches import Example, Group
 from mstar_trainer.loss import Batch
+
+
+@dataclass(slots=True)
+class Tree:
+    """One prompt with some of its responses, T tokens, and P scored places."""
+
+    image: Sha256
+    prompt: EncodedPrompt
+    packed: Packed
+    columns: list[int] = field(default_factory=list)
+    """Token whose hidden state is read, P of them; a step that responses share is there once for each."""
+    targets: list[float] = field(default_factory=list)
+
+    def add(self, pieces: Sequence[tuple[int, ...]], labels: Sequence[float]) -> None:
+        """Put a response behind the prompt. Without labels each of its tokens is a target, else the pieces' ends."""
+        before = len(self.prompt.input_ids) - 1
+        self.packed.add(pieces)
+        ends = self.packed.ends[-1]
+        if labels:
+            self.columns += ends
+            self.targets += labels
+            return
+        for end, tokens in zip(ends, pieces, strict=True):
+            # The hidden state of a token predicts the next one, and what comes before a piece may stand elsewhere.
+            self.columns += [before, *range(end - len(tokens) + 1, end)]
+            self.targets += tokens
+            before = end
 
 
 class ExampleEncoder:
     """Processor, image gate and image store of one model."""
 
-    def __init__(self, model_folder: Path, home: Path) -> None:
+    def __init__(self, model_folder: Path, home: Path, model: Any) -> None:
         processor = load_processor(model_folder)
         self.tokenizer = processor.tokenizer
+        self._model = model
         self._prompts = PromptEncoder(processor)
         self._gate = ImageGate()
         self._images = ImageStore(home / ".mstar" / "images")
 
-    def batch(self, examples: Sequence[Example], device: torch.device) -> Batch:
-        """One micro-batch. Raises NotFound or InvalidImage for an image that can't be read."""
-        encoded: list[tuple[EncodedPrompt, list[int]]] = []
-        rows: list[int] = []
-        columns: list[int] = []
-        targets: list[float] = []
-        for row, example in enumerate(examples):
-            prompt = self._prompts.encode(example.prompt, self._gate.decode(self._images.get(example.image)))
-            tokens, ends = encode_segments(self.tokenizer, example.segments)
-            begin = len(prompt.input_ids)
-            if example.labels:
-                columns += [begin + end for end in ends]
-                targets += example.labels
-            else:
-                tokens = [*tokens, self.tokenizer.eos_token_id]
-                # The hidden state of a token predicts the next one, so the first prediction is the prompt's last token.
-                columns += range(begin - 1, begin + len(tokens) - 1)
-                targets += tokens
-            rows += [row] * (len(columns) - len(rows))
-            encoded.append((prompt, list(tokens)))
-        kind = torch.float32 if examples[0].labels else torch.int64
-        return Batch(
-            inputs={name: tensor.to(device) for name, tensor in collate(encoded, "right").items()},
-            rows=torch.tensor(rows, device=device),
-            columns=torch.tensor(columns, device=device),
-            targets=torch.tensor(targets, dtype=kind, device=device),
-        )
+    def trees(self, groups: Sequence[Group], budget: int) -> list[Tree]:
+        """A tree for each group, or several where one would have more than `budget` tokens.
+
+        Raises NotFound or InvalidImage for an image that can't be read.
+        """
+        return [tree for group in groups for tree in self._grow(group, budget)]
+
+    def _grow(self, group: Group, budget: int) -> Iterator[Tree]:
+        prompt = self._prompts.encode(group[0].prompt, self._gate.decode(self._images.get(group[0].image)))
+        axes = prompt_axes(self._model, prompt)
+        tree = Tree(group[0].image, prompt, start(prompt.input_ids, axes))
+        for example in group:
+            pieces = self._pieces(example)
+            if tree.targets and len(tree.packed.ids) + tree.packed.cost(pieces) > budget:
+                yield tree
+                tree = Tree(group[0].image, prompt, start(prompt.input_ids, axes))
+            tree.add(pieces, example.labels)
+        yield tree
+
+    def _pieces(self, example: Example) -> list[tuple[int, ...]]:
+        """Token ids of each segment; a response that is to be written itself ends with the end of the turn."""
+        ids, ends = encode_segments(self.tokenizer, example.segments)
+        pieces = [tuple(ids[begin:end]) for begin, end in pairwise([0, *(end + 1 for end in ends)])]
+        if example.labels:
+            return pieces
+        last = pieces.pop() if pieces else ()
+        return [*pieces, (*last, self.tokenizer.eos_token_id)]
+
+
+def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> list[Batch]:
+    """Trees of like length together, each batch with at most `budget` tokens of padded size, or one tree."""
+    batches: list[list[Tree]] = []
+    for tree in sorted(trees, key=lambda tree: len(tree.packed.ids)):
+        # The newest tree is the longest, so it gives the width.
+        if not batches or (len(batches[-1]) + 1) * len(tree.packed.ids) > budget:
+            batches.append([])
+        batches[-1].append(tree)
+    return [_batch(batch, device) for batch in batches]
+
+
+def _batch(trees: Sequence[Tree], device: torch.device) -> Batch:
+    inputs = tensors([tree.packed for tree in trees], pad_id=0)
+    for key in trees[0].prompt.pixels:
+        inputs[key] = torch.cat([tree.prompt.pixels[key] for tree in trees])
+    rows = [row for row, tree in enumerate(trees) for _ in tree.columns]
+    targets = [target for tree in trees for target in tree.targets]
+    kind = torch.int64 if isinstance(targets[0], int) else torch.float32
+    return Batch(
+        inputs={name: tensor.to(device) for name, tensor in inputs.items()},
+        images=tuple((tree.image, tree.prompt.pixels) for tree in trees),
+        rows=torch.tensor(rows, device=device),
+        columns=torch.tensor([column for tree in trees for column in tree.columns], device=device),
+        targets=torch.tensor(targets, dtype=kind, device=device),
+    )

@@ -5,6 +5,7 @@ independent of how rows are cut into micro-batches and dealt to ranks. Only the 
 through the language model head, so no logits are made for prompts, images and padding.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mstar_trainer.vision import FrozenTower, Picture
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One micro-batch of B rows, L tokens wide, with P scored places."""
+    """One micro-batch of B trees, T tokens wide, with P scored places."""
 
     inputs: dict[str, Tensor]
-    """input_ids and attention_mask [B, L], padded on the right, and the processor's pixel tensors."""
+    """input_ids [B, T], position_ids, attention_mask [B, 1, T, T] and the processor's pixel tensors."""
+    images: tuple[Picture, ...]
+    """The image of each tree with its content hash, B of them."""
     rows: Tensor
-    """Row of each scored place, int64 [P]."""
+    """Tree of each scored place, int64 [P]."""
     columns: Tensor
     """Token whose hidden state is read, int64 [P]."""
     targets: Tensor
@@ -30,14 +35,21 @@ class Batch:
 class ResponseLoss(nn.Module):
     """Objective `sft`: negative log-likelihood of response tokens and end of sequence, in nats."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, frozen: FrozenTower | None = None) -> None:
         super().__init__()
         self.model = model
+        self.frozen = frozen
 
     def forward(self, batch: Batch) -> Tensor:
         """Sum over the P places: a scalar."""
-        logits = _logits(self.model, batch)
-        return functional.cross_entropy(logits.float(), batch.targets, reduction="sum")
+        hidden = _hidden(self.model, self.frozen, batch)
+        head = self.model.get_output_embeddings()
+        if _fused(head):
+            options = torch.nn.LinearCrossEntropyOptions()
+            return functional.linear_cross_entropy(
+                hidden, head.weight, batch.targets, linear_bias=head.bias, reduction="sum", options=options
+            )
+        return functional.cross_entropy(head(hidden).float(), batch.targets, reduction="sum")
 
 
 class StepLoss(nn.Module):
@@ -47,33 +59,32 @@ class StepLoss(nn.Module):
     probability of the good token against the bad one, the rest of the vocabulary left out.
     """
 
-    def __init__(self, model: Any, good: int, bad: int) -> None:
+    def __init__(self, model: Any, good: int, bad: int, frozen: FrozenTower | None = None) -> None:
         super().__init__()
         self.model = model
         self.good = good
         self.bad = bad
+        self.frozen = frozen
 
     def forward(self, batch: Batch) -> Tensor:
         """Sum over the P places: a scalar."""
-        logits = _logits(self.model, batch).float()
+        logits = self.model.get_output_embeddings()(_hidden(self.model, self.frozen, batch)).float()
         margin = logits[:, self.good] - logits[:, self.bad]
         return functional.binary_cross_entropy_with_logits(margin, batch.targets, reduction="sum")
 
 
-def _logits(model: Any, batch: Batch) -> Tensor:
-    """Scores over the vocabulary V at the scored places: [P, V]."""
+def _hidden(model: Any, frozen: FrozenTower | None, batch: Batch) -> Tensor:
+    """The last hidden states at the scored places: [P, D]."""
     inputs = {name: t.to(model.dtype) if t.is_floating_point() else t for name, t in batch.inputs.items()}
-    hidden: Tensor = model.base_model(**inputs, use_cache=False).last_hidden_state
-    logits: Tensor = model.get_output_embeddings()(hidden[batch.rows, batch.columns])
-    return logits
+    with nullcontext() if frozen is None else frozen.serving(batch.images):
+        hidden: Tensor = model.base_model(**inputs, use_cache=False).last_hidden_state
+    return hidden[batch.rows, batch.columns]
 
 
-def freeze_vision(model: nn.Module) -> None:
-    """Exclude the vision tower from training; the connector and the language model stay in.
+def _fused(head: nn.Module) -> bool:
+    """Whether the device multiplies and sums in pieces, so that logits [P, V] never exist; on a CPU that saves nothing.
 
-    Raises ValueError for a model that has no tower by a name that transformers knows.
+    A weight that ZeRO-3 has split is whole only inside its own module's call.
     """
-    tower: torch.nn.Module = model.get_encoder(modality="image")  # type: ignore[operator]
-    if tower is model or tower is getattr(model, "base_model", None):
-        raise ValueError("settings.freeze_vision: no vision tower was found in this model; set it to false")
-    tower.requires_grad_(False)
+    weight = head.weight
+    return isinstance(weight, Tensor) and weight.is_cuda and not hasattr(weight, "ds_status")

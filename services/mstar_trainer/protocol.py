@@ -1,14 +1,15 @@
 """What the worker and its resident child processes say to each other: one JSON object a line.
 
-The worker writes a TrainRequest to the standard input of every rank; every rank answers with any number of Progress
-lines and then one Done or Failed. There is no transport here and no torch, so both sides can import it.
+The worker writes a TrainRequest to the standard input of every rank, and MoreInputs until the step has all of its own;
+every rank answers with any number of Progress lines and then one Done or Failed. There is no transport here and no
+torch, so both sides can import it.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from mstar.api.steps import Claim
+from mstar.api.steps import Claim, StepInput
 from mstar.steps import ArtefactRef, TrainResult
 from mstar.types import Frozen
 
@@ -18,6 +19,12 @@ class TrainRequest(Frozen):
 
     claim: Claim
     home: str
+
+
+class MoreInputs(Frozen):
+    """Inputs of the step at hand that have arrived since."""
+
+    inputs: dict[str, StepInput]
 
 
 class Progress(Frozen):

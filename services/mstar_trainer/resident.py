@@ -18,12 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from mstar.api.steps import Claim
+from mstar.api.steps import Arrivals, Claim, StepInput
 from mstar.errors import Unavailable, from_problem
 from mstar.steps import TrainParams
-from mstar_trainer.protocol import REPLY, Done, Failed, Progress, Reply, TrainRequest
+from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, Progress, Reply, TrainRequest
+from mstar_worker.stop import Preempted
 
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+POLL = 0.5
+"""Seconds between two looks for inputs that are still to come."""
+Arrive = Callable[[], Arrivals]
 LAST_LINES = 15
 """Lines of standard error that a report of a death quotes."""
 
@@ -104,10 +108,11 @@ class ResidentTrainer:
         """Process ids of the ranks that are alive."""
         return [rank.process.pid for rank in self._ranks if rank.process.poll() is None]
 
-    def train(self, claim: Claim, ranks: int, progress: Callable[[int, int], None]) -> Done:
+    def train(self, claim: Claim, ranks: int, progress: Callable[[int, int], None], arrivals: Arrive) -> Done:
         """Have the step done. Raises what the training process raised, or Unavailable when it died or hung.
 
-        `progress` gets optimizer steps done and to do, and may raise to give the step up.
+        `progress` gets optimizer steps done and to do; `arrivals` is asked what has come of the inputs that the claim
+        lacks. Both may raise to give the step up.
         """
         partitioned = isinstance(claim.step.params, TrainParams) and claim.step.params.settings.zero_stage == 3
         # ZeRO-3 replaces functions of torch for good: after it, the same process would train to other last bits.
@@ -118,7 +123,7 @@ class ResidentTrainer:
             line = TrainRequest(claim=claim, home=str(self.home)).model_dump_json()
             for rank in self._ranks:
                 rank.ask(line)
-            return self._await_all(progress)
+            return self._await_all(progress, _Stream(claim, arrivals))
         except BaseException:
             self.close()
             raise
@@ -152,11 +157,11 @@ class ResidentTrainer:
             }
             self._ranks.append(_Rank(rank, environment, self._replies))
 
-    def _await_all(self, progress: Callable[[int, int], None]) -> Done:
+    def _await_all(self, progress: Callable[[int, int], None], stream: "_Stream") -> Done:
         """The answer of rank 0, once every rank has given one."""
         answers: dict[int, Done] = {}
         while len(answers) < len(self._ranks):
-            rank, reply = self._next_reply()
+            rank, reply = self._next_reply(stream)
             if isinstance(reply, Failed):
                 raise from_problem(reply.problem, int(reply.problem["status"]))
             if isinstance(reply, Done):
@@ -165,16 +170,48 @@ class ResidentTrainer:
                 progress(reply.done, reply.total)
         return answers[0]
 
-    def _next_reply(self) -> tuple[int, Reply]:
+    def _next_reply(self, stream: "_Stream") -> tuple[int, Reply]:
+        """What a rank says next. Ranks that may be waiting for an input are given what has come, and may be silent."""
+        while True:
+            waiting = bool(stream.missing)
+            try:
+                rank, line = self._replies.get(timeout=POLL if waiting else self._silence)
+            except queue.Empty:
+                if not waiting:
+                    detail = f"the training processes said nothing for {self._silence:.0f} s and were killed"
+                    raise Unavailable(detail) from None
+                self._hand_out(stream.arrived())
+                continue
+            if line is None:
+                raise Unavailable(self._ranks[rank].obituary())
+            return rank, REPLY.validate_json(line)
+
+    def _hand_out(self, inputs: dict[str, StepInput]) -> None:
+        if inputs:
+            line = MoreInputs(inputs=inputs).model_dump_json()
+            for rank in self._ranks:
+                rank.ask(line)
+
+
+class _Stream:
+    """What a step still waits for."""
+
+    def __init__(self, claim: Claim, arrivals: Arrive) -> None:
+        self.missing = set(claim.step.streams) - set(claim.inputs)
+        self._arrivals = arrivals
+
+    def arrived(self) -> dict[str, StepInput]:
+        """Inputs that are new. Raises Preempted when the run was paused, so that another step can train meanwhile."""
         try:
-            rank, line = self._replies.get(timeout=self._silence)
-        except queue.Empty:
-            raise Unavailable(
-                f"the training processes said nothing for {self._silence:.0f} s and were killed"
-            ) from None
-        if line is None:
-            raise Unavailable(self._ranks[rank].obituary())
-        return rank, REPLY.validate_json(line)
+            found = self._arrivals()
+        except Unavailable:
+            # A coordinator that restarts loses nothing; the lease says when to give up.
+            return {}
+        new = {name: found.inputs[name] for name in self.missing & set(found.inputs)}
+        self.missing -= set(new)
+        if self.missing and not found.coming:
+            raise Preempted("the run is paused")
+        return new
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:

@@ -9,29 +9,30 @@ import gc
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy
 import torch
 
 from mstar.api.steps import Claim
-from mstar.errors import InvalidDataset, InvalidInput
+from mstar.errors import InvalidInput
 from mstar.recipes import TrainRecipe
 from mstar.seeds import derive
 from mstar.steps import ArtefactRef, TrainParams, TrainResult
-from mstar.types import SelectedRow, StepLabelRow
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
 from mstar_trainer import checkpoints
-from mstar_trainer.batches import Example, OptimizerStep, count_steps, plan, prm_examples, sft_examples
+from mstar_trainer.batches import Group, count_steps, deal, plan
 from mstar_trainer.deepspeed_engine import TrainingEngine
-from mstar_trainer.encoding import ExampleEncoder
-from mstar_trainer.loss import Batch, ResponseLoss, StepLoss, freeze_vision
+from mstar_trainer.encoding import ExampleEncoder, micro_batches
+from mstar_trainer.feed import Feed, More, artefact_of
+from mstar_trainer.loss import Batch, ResponseLoss, StepLoss
 from mstar_trainer.schedule import learning_rate
 from mstar_trainer.state import TrainerState, read_state
+from mstar_trainer.vision import FrozenTower, freeze
 
 Report = Callable[[int, int], None]
 
@@ -54,51 +55,37 @@ class Session:
         self._encoder: ExampleEncoder | None = None
         self._held: Held | None = None
 
-    def train(self, claim: Claim, report: Report) -> tuple[ArtefactRef, TrainResult]:
+    def train(self, claim: Claim, report: Report, more: More) -> tuple[ArtefactRef, TrainResult]:
         """Train as the claim says, write the checkpoint `claim.output_id`, and return it with the losses.
 
-        `report` gets optimizer steps done and to do. Raises InvalidDataset when there is no row to train on, and
-        whatever the artefact store and the image gate raise.
+        `report` gets optimizer steps done and to do; `more` waits for inputs that were not there when the step was
+        claimed. Raises InvalidDataset when there is no row to train on, and whatever the artefact store and the image
+        gate raise.
         """
         began = time.monotonic()
         params = claim.step.params
         assert isinstance(params, TrainParams)
-        parent = _artefact(claim, params.parent)
+        parent = artefact_of(claim.inputs, params.parent, claim.step.name)
         folder = self.store.verify(parent)
-        examples = self._examples([_artefact(claim, name) for name in params.data], params)
+        feed = Feed(self.store, claim, more)
         before = read_state(folder) if params.carry_optimizer else None
         engine, encoder = self._ready(parent, folder, params, before)
         seed = derive(claim.recipe.seed, "train", claim.step.name)
         _seed_generators(derive(seed, "rank", engine.rank))
         first_step = before.global_step if before else 0
-        losses, tokens = train_pass(engine, encoder, examples, params.settings, seed, first_step, report)
-        result = _result(len(examples), losses, tokens, first_step, params.settings)
+        losses, tokens = train_pass(engine, encoder, feed, params.settings, seed, first_step, report)
+        result = _result(feed.rows, losses, tokens, first_step, params.settings)
         state = TrainerState(
             objective=params.objective,
             step=claim.step.name,
             parent=parent.version,
             global_step=result.global_step,
-            examples_seen=(before.examples_seen if before else 0) + len(examples) * params.settings.epochs,
+            examples_seen=(before.examples_seen if before else 0) + feed.rows * params.settings.epochs,
             result=result,
         )
         ref = checkpoints.save(self.store, claim.output_id, engine, folder, state)
         self._held = Held(ref.version, params.objective, params.settings)
         return ref, result.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
-
-    def _examples(self, data: list[ArtefactRef], params: TrainParams) -> list[Example]:
-        examples: list[Example] = []
-        for ref in data:
-            if params.objective == "sft":
-                examples += sft_examples(self.store.rows(ref, SelectedRow))
-            else:
-                examples += prm_examples(self.store.rows(ref, StepLabelRow))
-        if not examples:
-            raise InvalidDataset(
-                "nothing to train on: no response was kept; sample more (n, questions) or select less strictly "
-                "(evolution.selection)",
-                field="data",
-            )
-        return examples
 
     def _ready(
         self, parent: ArtefactRef, folder: Path, params: TrainParams, before: TrainerState | None
@@ -111,12 +98,11 @@ class Session:
             return self._engine, self._encoder
         self._drop_engine()
         model = load_model(folder / checkpoints.MODEL)
-        self._encoder = ExampleEncoder(folder / checkpoints.MODEL, self.home)
-        if params.settings.freeze_vision:
-            freeze_vision(model)
-        objective: torch.nn.Module = ResponseLoss(model)
+        self._encoder = ExampleEncoder(folder / checkpoints.MODEL, self.home, model)
+        frozen = _frozen_tower(model, params.settings)
+        objective: torch.nn.Module = ResponseLoss(model, frozen)
         if params.objective == "prm":
-            objective = StepLoss(model, *label_token_ids(self._encoder.tokenizer))
+            objective = StepLoss(model, *label_token_ids(self._encoder.tokenizer), frozen)
         self._engine = TrainingEngine(objective, model, params.settings)
         if before is not None:
             checkpoints.load_moments(self._engine, folder, before.global_step)
@@ -132,19 +118,18 @@ class Session:
 def train_pass(
     engine: TrainingEngine,
     encoder: ExampleEncoder,
-    examples: list[Example],
+    feed: Feed,
     settings: TrainRecipe,
     seed: int,
     first_step: int,
     report: Report,
 ) -> tuple[list[float], int]:
     """Mean loss of every optimizer step, and the number of scored places in all."""
-    steps = count_steps(len(examples), settings)
     losses: list[float] = []
     places = 0
-    report(0, steps)
-    for number, step in enumerate(plan([example.size for example in examples], settings, seed)):
-        batches, total = _encode(engine, encoder, examples, step)
+    for number, groups in enumerate(plan(feed, settings, seed)):
+        report(number, count_steps(feed.expected_rows(), settings))
+        batches, total = _encode(engine, encoder, groups, settings)
         loss = engine.update(batches, learning_rate(settings, first_step + number))
         if not math.isfinite(loss):
             raise InvalidInput(
@@ -153,19 +138,34 @@ def train_pass(
             )
         losses.append(loss)
         places += total
-        report(number + 1, steps)
+    report(len(losses), len(losses))
     return losses, places
 
 
 def _encode(
-    engine: TrainingEngine, encoder: ExampleEncoder, examples: list[Example], step: OptimizerStep
+    engine: TrainingEngine, encoder: ExampleEncoder, groups: Sequence[Group], settings: TrainRecipe
 ) -> tuple[list[tuple[Batch, float]], int]:
-    """This rank's micro-batches with the factor of their loss, and the scored places of all ranks."""
-    mine = step.shares[engine.rank]
-    filler = next(micro for share in step.shares for micro in share if micro)
-    batches = [(encoder.batch([examples[place] for place in micro or filler], engine.device), micro) for micro in mine]
-    total = round(engine.total(sum(len(batch.targets) for batch, micro in batches if micro)))
-    return [(batch, 1 / total if micro else 0.0) for batch, micro in batches], total
+    """This rank's micro-batches with the factor of their loss, and the scored places of all ranks.
+
+    Ranks update together, so one that has fewer batches than another computes some for nothing.
+    """
+    budget = settings.micro_tokens
+    mine = deal(groups, engine.ranks)[engine.rank]
+    batches = micro_batches(encoder.trees(mine, budget), budget, engine.device)
+    total = round(engine.total(sum(len(batch.targets) for batch in batches)))
+    work = [(batch, 1 / total) for batch in batches]
+    if idle := engine.most(len(batches)) - len(batches):
+        filler = batches or micro_batches(encoder.trees(groups[-1:], budget), budget, engine.device)
+        work += [(filler[0], 0.0)] * idle
+    return work, total
+
+
+def _frozen_tower(model: Any, settings: TrainRecipe) -> FrozenTower | None:
+    """The vision tower, if it is frozen and its outputs can be kept: ZeRO-3 must see every module called."""
+    if not settings.freeze_vision:
+        return None
+    tower = freeze(model)
+    return None if settings.zero_stage == 3 else FrozenTower(model, tower)
 
 
 def _result(examples: int, losses: list[float], tokens: int, first_step: int, settings: TrainRecipe) -> TrainResult:
@@ -180,15 +180,6 @@ def _result(examples: int, losses: list[float], tokens: int, first_step: int, se
         tokens=tokens,
         seconds=0.0,
     )
-
-
-def _artefact(claim: Claim, name: str) -> ArtefactRef:
-    given = claim.inputs.get(name)
-    if given is None or given.artefact is None:
-        raise InvalidInput(
-            f"step {claim.step.name} needs the artefact of {name}, which its claim lacks", field="inputs"
-        )
-    return given.artefact
 
 
 def _seed_generators(seed: int) -> None:

@@ -5,18 +5,23 @@ from collections.abc import Callable
 from mstar.api.steps import Claim
 from mstar.steps import ArtefactRef, TrainParams, TrainResult
 from mstar_artefacts.store import ArtefactStore
-from mstar_trainer.resident import ResidentTrainer
+from mstar_trainer.resident import Arrive, ResidentTrainer
 from mstar_trainer.state import read_state
 
 
 def train_step(
-    claim: Claim, progress: Callable[[int, int], None], store: ArtefactStore, trainer: ResidentTrainer
+    claim: Claim,
+    progress: Callable[[int, int], None],
+    arrivals: Arrive,
+    store: ArtefactStore,
+    trainer: ResidentTrainer,
 ) -> tuple[ArtefactRef, TrainResult]:
     """Do a train step and return its checkpoint with the losses.
 
     An attempt that wrote the checkpoint but died before its commit is not repeated: its checkpoint is verified and
-    adopted, and its result has `seconds` 0. `progress` gets optimizer steps done and to do, and may raise to give up.
-    Raises CorruptArtefact, InvalidDataset when no row was kept, and Unavailable when a training process died.
+    adopted, and its result has `seconds` 0. `progress` gets optimizer steps done and to do, `arrivals` tells which
+    inputs have come since the claim; both may raise to give up. Raises CorruptArtefact,
+    InvalidDataset when no row was kept, and Unavailable when a training process died.
     """
     params = claim.step.params
     assert isinstance(params, TrainParams), f"step {claim.step.name} is not a train step"
@@ -25,5 +30,5 @@ def train_step(
         state = read_state(store.verify(ready))
         assert state is not None, f"{ready.id} is no checkpoint"
         return ready, state.result
-    done = trainer.train(claim, params.settings.ranks, progress)
+    done = trainer.train(claim, params.settings.ranks, progress, arrivals)
     return done.artefact, done.result

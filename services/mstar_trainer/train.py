@@ -11,14 +11,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import torch
 
 from mstar.errors import Internal, MstarError
-from mstar_trainer.protocol import Done, Failed, Progress, Reply, TrainRequest
+from mstar_trainer.protocol import Done, Failed, MoreInputs, Progress, Reply, TrainRequest
 
 if TYPE_CHECKING:
     from mstar_trainer.session import Session
@@ -30,7 +29,7 @@ def main() -> None:
     """Join the other ranks, then do one train step after the other until the input ends."""
     out = _claim_stdout()
     _die_with_parent()
-    requests = _requests()
+    lines = _lines()
     # DeepSpeed chooses its accelerator while it is imported, hence here.
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
     from mstar_trainer.deepspeed_engine import join_ranks
@@ -39,19 +38,24 @@ def main() -> None:
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     join_ranks(rank, ranks, Path(os.environ["MSTAR_TRAINER_RENDEZVOUS"]))
     session: Session | None = None
-    for request in requests:
+    while True:
+        request = TrainRequest.model_validate_json(lines.get())
         if session is None or session.home != Path(request.home):
             session = Session(Path(request.home))
-        _answer(session, request, out)
+        _answer(session, request, lines, out)
 
 
-def _answer(session: "Session", request: TrainRequest, out: TextIO) -> None:
+def _answer(session: "Session", request: TrainRequest, lines: "queue.SimpleQueue[str]", out: TextIO) -> None:
     def say(reply: Reply) -> None:
         out.write(reply.model_dump_json() + "\n")
         out.flush()
 
     try:
-        artefact, result = session.train(request.claim, lambda done, total: say(Progress(done=done, total=total)))
+        artefact, result = session.train(
+            request.claim,
+            lambda done, total: say(Progress(done=done, total=total)),
+            lambda: MoreInputs.model_validate_json(lines.get()).inputs,
+        )
         say(Done(artefact=artefact, result=result))
     except MstarError as error:
         say(Failed(problem=error.problem()))
@@ -73,8 +77,8 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _requests() -> Iterator[TrainRequest]:
-    """Requests from standard input, read in a thread: the process ends with its input, even in the middle of a step."""
+def _lines() -> "queue.SimpleQueue[str]":
+    """Standard input, read in a thread: the process ends with its input, even in the middle of a step."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def read() -> None:
@@ -83,8 +87,7 @@ def _requests() -> Iterator[TrainRequest]:
         os._exit(0)
 
     threading.Thread(target=read, name="requests", daemon=True).start()
-    while True:
-        yield TrainRequest.model_validate_json(lines.get())
+    return lines
 
 
 if __name__ == "__main__":

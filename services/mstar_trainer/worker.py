@@ -27,7 +27,7 @@ def run(settings: TrainerSettings) -> None:
     trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds)
 
     def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
-        return train_step(claim, progress, store, trainer)
+        return train_step(claim, progress, lambda: coordinator.arrivals(claim.step_id, claim.epoch), store, trainer)
 
     try:
         work(settings.broker_url, (Queue.TRAIN,), {"train": handle}, coordinator)

@@ -43,8 +43,8 @@ class TrainRecipe(Frozen):
     learning_rate: float = Field(default=1e-6, gt=0)
     batch_size: int = Field(default=128, ge=1)
     """Examples per optimizer step, over all ranks."""
-    micro_batch: int = Field(default=32, ge=1)
-    """Examples per forward pass and rank."""
+    micro_tokens: int = Field(default=8192, ge=1)
+    """Tokens per forward pass and rank, padding counted; a single longer example is one pass."""
     epochs: int = Field(default=1, ge=1)
     warmup_steps: int = Field(default=0, ge=0)
     """Linear rise of the rate, counted in global steps of the whole run and so not repeated each iteration."""

@@ -54,9 +54,10 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
         log.info("step committed", **context)
     except StaleEpoch as reason:
         log.warning("step given up", **context, reason=reason.detail)
-    except Preempted:
-        log.warning("step given back", **context, reason="the worker was told to stop")
-        _release(claim, coordinator, "the worker was told to stop", "preempted", preempted=True)
+    except Preempted as reason:
+        why = str(reason) or "the worker was told to stop"
+        log.warning("step given back", **context, reason=why)
+        _release(claim, coordinator, why, "preempted", preempted=True)
     except MstarError as error:
         log.warning("step failed", **context, code=error.code, detail=error.detail)
         _release(claim, coordinator, error.detail, error.code, retryable=not isinstance(error, InvalidInput))

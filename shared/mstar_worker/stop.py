@@ -13,7 +13,10 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Preempted(BaseException):
-    """The worker was told to stop. Not an Exception, so that no handler takes it for a failure of its work."""
+    """The step is given back unharmed, because the worker was told to stop or for the reason given.
+
+    Not an Exception, so that no handler takes it for a failure of its work.
+    """
 
 
 class StopGuard:

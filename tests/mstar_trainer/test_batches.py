@@ -1,4 +1,7 @@
-"""Every row is trained once an epoch, in an order that only the seed decides."""
+"""Every row is trained once a pass, questions stay together, and only the seed decides the order."""
+
+from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -7,56 +10,89 @@ from hypothesis import strategies as st
 from mstar.errors import InvalidDataset
 from mstar.recipes import TrainRecipe
 from mstar.types import Answer, AnswerType, StepLabelRow
-from mstar_trainer.batches import OptimizerStep, count_steps, plan, prm_examples
+from mstar_trainer.batches import Example, Group, count_steps, deal, grouped, plan, prm_examples
 
-SIZES = st.lists(st.integers(1, 500), min_size=1, max_size=90)
-SETTINGS = st.builds(
-    TrainRecipe,
-    batch_size=st.integers(1, 40),
-    micro_batch=st.integers(1, 12),
-    epochs=st.integers(1, 3),
-    ranks=st.integers(1, 4),
-)
+SHARDS = st.lists(st.lists(st.integers(1, 7), max_size=12), min_size=1, max_size=5)
+"""For each shard, how many rows each of its questions has."""
+SETTINGS = st.builds(TrainRecipe, batch_size=st.integers(1, 20), epochs=st.integers(1, 3))
 
 
-def rows_of(step: OptimizerStep) -> list[int]:
-    return [place for share in step.shares for micro in share for place in micro]
+def made(shards: list[list[int]]) -> list[list[Example]]:
+    return [
+        [
+            Example(f"question {place}.{number}", "0" * 64, (f"row {row}",))
+            for number, rows in enumerate(shard)
+            for row in range(rows)
+        ]
+        for place, shard in enumerate(shards)
+    ]
 
 
-@given(SIZES, SETTINGS, st.integers(0, 2**40))
-def test_every_row_is_trained_once_an_epoch(sizes: list[int], settings: TrainRecipe, seed: int) -> None:
-    steps = list(plan(sizes, settings, seed))
-    assert len(steps) == count_steps(len(sizes), settings)
-    seen = [place for step in steps for place in rows_of(step)]
-    assert sorted(seen) == sorted(list(range(len(sizes))) * settings.epochs)
-    assert sorted(seen[: len(sizes)]) == list(range(len(sizes)))
+def rows_of(step: list[Group]) -> list[Example]:
+    return [example for group in step for example in group]
 
 
-@given(SIZES, SETTINGS)
-def test_micro_batches_fit_and_ranks_keep_step(sizes: list[int], settings: TrainRecipe) -> None:
-    for step in plan(sizes, settings, seed=1):
-        assert len(step.shares) == settings.ranks
-        assert len({len(share) for share in step.shares}) == 1
-        assert all(len(micro) <= settings.micro_batch for share in step.shares for micro in share)
-        assert any(micro for share in step.shares for micro in share[-1:])
+@given(SHARDS, SETTINGS, st.integers(0, 2**40))
+def test_every_row_is_trained_once_a_pass(shards: list[list[int]], settings: TrainRecipe, seed: int) -> None:
+    examples = [example for shard in made(shards) for example in shard]
+    steps = [rows_of(step) for step in plan(made(shards), settings, seed)]
+    assert len(steps) == count_steps(len(examples), settings)
+    each = len(steps) // settings.epochs
+    for epoch in range(settings.epochs):
+        own = steps[epoch * each : (epoch + 1) * each]
+        assert Counter(example for step in own for example in step) == Counter(examples)
+        assert all(len(step) == settings.batch_size for step in own[:-1])
 
 
-@given(SIZES, SETTINGS)
-def test_ranks_change_who_trains_a_row_but_not_when(sizes: list[int], settings: TrainRecipe) -> None:
-    alone = plan(sizes, settings.model_copy(update={"ranks": 1}), seed=5)
-    for one, many in zip(alone, plan(sizes, settings, seed=5), strict=True):
-        assert sorted(rows_of(one)) == sorted(rows_of(many))
+@given(SHARDS, SETTINGS, st.integers(0, 2**40))
+def test_a_question_is_cut_only_where_a_step_ends(shards: list[list[int]], settings: TrainRecipe, seed: int) -> None:
+    whole = {group[0].prompt: len(group) for shard in made(shards) for group in grouped(shard)}
+    for step in plan(made(shards), settings, seed):
+        assert len({group[0].prompt for group in step}) == len(step)
+        assert all(len(group) == whole[group[0].prompt] for group in step[1:-1])
+
+
+@given(SHARDS, SETTINGS)
+def test_no_shard_is_asked_for_before_it_is_needed(shards: list[list[int]], settings: TrainRecipe) -> None:
+    asked: list[int] = []
+
+    def arriving() -> Iterator[list[Example]]:
+        for number, shard in enumerate(made(shards)):
+            asked.append(number)
+            yield shard
+
+    known = 0
+    for step in plan(arriving(), settings.model_copy(update={"epochs": 1}), 3):
+        known += len(rows_of(step))
+        assert sum(sum(shards[number]) for number in asked[:-1]) <= known
+
+
+def test_the_first_pass_takes_the_shards_in_their_order_and_later_ones_mix_them() -> None:
+    shards = [[1] * 20, [1] * 20]
+    steps = list(plan(made(shards), TrainRecipe(batch_size=20, epochs=2), 0))
+    first = [{example.prompt.split(".")[0] for example in rows_of(step)} for step in steps]
+    assert first[:2] == [{"question 0"}, {"question 1"}]
+    assert first[2] == {"question 0", "question 1"}
 
 
 def test_the_seed_decides_the_order() -> None:
-    sizes, settings = [1] * 50, TrainRecipe(batch_size=10)
-    assert list(plan(sizes, settings, 3)) == list(plan(sizes, settings, 3))
-    assert list(plan(sizes, settings, 3)) != list(plan(sizes, settings, 4))
+    shards, settings = made([[1] * 50]), TrainRecipe(batch_size=10)
+    assert list(plan(shards, settings, 3)) == list(plan(shards, settings, 3))
+    assert list(plan(shards, settings, 3)) != list(plan(shards, settings, 4))
 
 
-def test_rows_of_like_length_share_a_micro_batch() -> None:
-    (step,) = plan([5, 500, 6, 501], TrainRecipe(batch_size=4, micro_batch=2), seed=0)
-    assert step.shares == (((0, 2), (1, 3)),)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(1, 5))
+def test_ranks_get_every_group_once_and_about_equally_much(sizes: list[int], ranks: int) -> None:
+    groups = grouped(made([sizes])[0])
+    shares = deal(groups, ranks)
+    assert len(shares) == ranks
+    assert Counter(group for share in shares for group in share) == Counter(groups)
+    load = [sum(map(length, share)) for share in shares]
+    assert max(load) - min(load) <= max(map(length, groups))
+
+
+def length(group: Group) -> int:
+    return len(group[0].prompt) + sum(len(segment) for example in group for segment in example.segments)
 
 
 def test_a_missing_label_is_refused() -> None:

@@ -1,47 +1,90 @@
-"""The places that are scored: response tokens and end of sequence for the policy, ends of steps for the PRM."""
+"""The places that are scored: response tokens and end of turn for the policy, ends of steps for the PRM."""
 
+from collections.abc import Iterator
+
+import pytest
 import torch
 
 from mstar_models.encoding import encode_segments
-from mstar_trainer.batches import prm_examples, sft_examples
-from mstar_trainer.encoding import ExampleEncoder
+from mstar_models.loading import load_model
+from mstar_trainer.batches import grouped, prm_examples, sft_examples
+from mstar_trainer.encoding import ExampleEncoder, Tree, micro_batches
+from mstar_trainer.loss import Batch
 from trainer_bench import MODEL, Bench
 
 CPU = torch.device("cpu")
+ROOMY = 10_000
 
 
-def test_every_response_token_and_the_end_are_predicted_once(bench: Bench) -> None:
-    encoder = ExampleEncoder(MODEL, bench.home)
-    examples = sft_examples(bench.selected(3))
-    batch = encoder.batch(examples, CPU)
-    ids = batch.inputs["input_ids"]
-    for row, example in enumerate(examples):
-        mine = batch.rows == row
+@pytest.fixture
+def encoder(bench: Bench) -> ExampleEncoder:
+    return ExampleEncoder(MODEL, bench.home, load_model(MODEL))
+
+
+def seen(batch: Batch) -> Iterator[tuple[list[int], float]]:
+    """For each scored place: the tokens that it sees, and its target."""
+    ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+    for row, column, target in zip(batch.rows, batch.columns, batch.targets, strict=True):
+        yield ids[row, mask[row, 0, column]].tolist(), target.item()
+
+
+def test_every_response_token_and_the_end_are_predicted_from_all_before(bench: Bench, encoder: ExampleEncoder) -> None:
+    group = tuple(sft_examples(bench.of_one_question(3)))
+    (tree,) = encoder.trees([group], ROOMY)
+    (batch,) = micro_batches([tree], ROOMY, CPU)
+    expected = []
+    for example in group:
         tokens, _ = encode_segments(encoder.tokenizer, example.segments)
-        assert batch.targets[mine].tolist() == [*tokens, encoder.tokenizer.eos_token_id]
-        assert torch.equal(ids[row, batch.columns[mine] + 1], batch.targets[mine])
-        assert int(batch.columns[mine].max()) + 2 == int(batch.inputs["attention_mask"][row].sum())
+        for place, token in enumerate([*tokens, encoder.tokenizer.eos_token_id]):
+            expected.append((tree.prompt.input_ids + tokens[:place], token))
+    assert list(seen(batch)) == expected
+    assert len(tree.packed.ids) < len(tree.prompt.input_ids) + len(expected), "the opening that all share is there once"
 
 
-def test_the_prompt_does_not_hold_the_reference_answer(bench: Bench) -> None:
-    encoder = ExampleEncoder(MODEL, bench.home)
+def test_steps_are_scored_at_their_last_token(bench: Bench, encoder: ExampleEncoder) -> None:
+    examples = prm_examples(bench.labelled(2))
+    (batch,) = micro_batches(encoder.trees(grouped(examples), ROOMY), ROOMY, CPU)
+    expected = []
+    for example in examples:
+        prompt = encoder.trees([(example,)], ROOMY)[0].prompt.input_ids
+        tokens, ends = encode_segments(encoder.tokenizer, example.segments)
+        expected += [prompt + tokens[: end + 1] for end in ends]
+    assert sorted(tokens for tokens, _ in seen(batch)) == sorted(expected)
+    assert torch.allclose(batch.targets.sort().values, torch.tensor([0.1, 0.5, 0.5, 0.9]))
+
+
+def test_the_prompt_does_not_hold_the_reference_answer(bench: Bench, encoder: ExampleEncoder) -> None:
     row = bench.selected(1)[0]
     answer = row.question.answer
     assert answer is not None
     other = row.question.model_copy(update={"answer": answer.model_copy(update={"value": "8"})})
     changed = row.model_copy(update={"question": other})
-    first, second = (encoder.batch(sft_examples([r]), CPU).inputs["input_ids"] for r in (row, changed))
-    assert torch.equal(first, second)
+    first, second = (encoder.trees(grouped(sft_examples([one])), ROOMY)[0].packed.ids for one in (row, changed))
+    assert first == second
 
 
-def test_steps_are_scored_at_their_last_token(bench: Bench) -> None:
-    encoder = ExampleEncoder(MODEL, bench.home)
-    examples = prm_examples(bench.labelled(2))
-    batch = encoder.batch(examples, CPU)
-    assert batch.rows.tolist() == [0, 0, 1, 1]
-    assert torch.allclose(batch.targets, torch.tensor([0.5, 0.9, 0.5, 0.1]))
-    for row, example in enumerate(examples):
-        tokens, ends = encode_segments(encoder.tokenizer, example.segments)
-        last = int(batch.inputs["attention_mask"][row].sum())
-        expected = [last - len(tokens) + end for end in ends]
-        assert batch.columns[batch.rows == row].tolist() == expected
+def test_a_tree_beyond_the_budget_is_cut_between_responses(bench: Bench, encoder: ExampleEncoder) -> None:
+    group = tuple(sft_examples(bench.of_one_question(6)))
+    (whole,) = encoder.trees([group], ROOMY)
+    cut = encoder.trees([group], len(whole.packed.ids) - 1)
+    assert len(cut) == 2 and all(len(tree.packed.ids) < len(whole.packed.ids) for tree in cut)
+    assert [target for tree in cut for target in tree.targets] == whole.targets
+    assert len(encoder.trees([group], 1)) == 6, "a response that fits nowhere has a tree of its own"
+
+
+def test_micro_batches_keep_to_the_budget_and_put_like_lengths_together(bench: Bench, encoder: ExampleEncoder) -> None:
+    trees = encoder.trees(grouped(sft_examples(bench.selected(12))), ROOMY)
+    budget = 3 * max(len(tree.packed.ids) for tree in trees)
+    batches = micro_batches(trees, budget, CPU)
+    assert sum(len(batch.images) for batch in batches) == len(trees)
+    assert all(batch.inputs["input_ids"].numel() <= budget for batch in batches)
+    widths = [batch.inputs["input_ids"].shape[1] for batch in batches]
+    assert widths == sorted(widths) and len(batches) < len(trees)
+    assert micro_batches(trees[:1], 1, CPU)[0].images[0][0] == trees[0].image
+
+
+def test_a_response_without_text_teaches_to_end(encoder: ExampleEncoder, bench: Bench) -> None:
+    row = bench.selected(1)[0].model_copy(update={"response": ""})
+    (tree,) = encoder.trees(grouped(sft_examples([row])), ROOMY)
+    assert isinstance(tree, Tree)
+    assert (tree.targets, tree.columns) == ([encoder.tokenizer.eos_token_id], [len(tree.prompt.input_ids) - 1])

@@ -1,56 +1,109 @@
-"""Both losses are sums over scored places, so cutting a batch in two changes nothing."""
+"""Both losses are sums over scored places, equal to those of one plain sequence for each row on three architectures."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
+from architectures import ARCHITECTURES, plain_inputs
+from mstar_models.encoding import encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
-from mstar_trainer.batches import prm_examples, sft_examples
-from mstar_trainer.encoding import ExampleEncoder
-from mstar_trainer.loss import ResponseLoss, StepLoss, freeze_vision
+from mstar_trainer.batches import Example, Group, grouped, prm_examples, sft_examples
+from mstar_trainer.encoding import ExampleEncoder, micro_batches
+from mstar_trainer.loss import ResponseLoss, StepLoss
 from trainer_bench import MODEL, Bench
 
 CPU = torch.device("cpu")
+ROOMY = 10_000
 
 
-@pytest.fixture(scope="module")
-def model() -> Any:
-    return load_model(MODEL)
+@pytest.fixture(params=ARCHITECTURES, ids=lambda make: make.__name__)
+def encoder(request: pytest.FixtureRequest, bench: Bench) -> ExampleEncoder:
+    """The encoder of a model of this architecture, which the encoder holds."""
+    torch.manual_seed(3)
+    model, prompts = request.param()
+    made = ExampleEncoder(MODEL, bench.home, model.eval())
+    made._prompts, made.tokenizer = prompts, prompts.processor.tokenizer
+    return made
 
 
-def test_response_loss_is_the_models_own_in_sum(bench: Bench, model: Any) -> None:
-    batch = ExampleEncoder(MODEL, bench.home).batch(sft_examples(bench.selected(1)), CPU)
-    labels = torch.full_like(batch.inputs["input_ids"], -100)
-    labels[batch.rows, batch.columns + 1] = batch.targets
-    own = model(**batch.inputs, labels=labels).loss * len(batch.targets)
-    assert torch.allclose(ResponseLoss(model)(batch), own, rtol=1e-5)
+def plain_sum(encoder: ExampleEncoder, example: Example, place_loss: Callable[[Tensor, Example], Tensor]) -> Tensor:
+    """The loss of one row by the model's own forward pass; `place_loss` gets its logits [R + 1, V]."""
+    (tree,) = encoder.trees([(example,)], ROOMY)
+    tokens, _ = encode_segments(encoder.tokenizer, example.segments)
+    logits = encoder._model(**plain_inputs(tree.prompt, tokens)).logits[0]
+    return place_loss(logits[len(tree.prompt.input_ids) - 1 :], example)
 
 
-def test_halves_add_up(bench: Bench, model: Any) -> None:
-    encoder = ExampleEncoder(MODEL, bench.home)
-    steps = StepLoss(model, *label_token_ids(encoder.tokenizer))
-    for loss, examples in (
-        (ResponseLoss(model), sft_examples(bench.selected(4))),
-        (steps, prm_examples(bench.labelled(4))),
-    ):
-        whole, first, second = (loss(encoder.batch(part, CPU)) for part in (examples, examples[:1], examples[1:]))
-        assert torch.allclose(whole, first + second, rtol=1e-4)
+def gradient_of(loss: Tensor, model: Any) -> Tensor:
+    model.zero_grad()
+    loss.backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def test_step_loss_is_least_at_the_label(bench: Bench, model: Any) -> None:
-    encoder = ExampleEncoder(MODEL, bench.home)
+@pytest.mark.parametrize("budget", [ROOMY, 150])
+def test_response_loss_and_its_gradient_are_those_of_separate_rows(
+    bench: Bench, encoder: ExampleEncoder, budget: int
+) -> None:
+    model, end = encoder._model, encoder.tokenizer.eos_token_id
+    groups = grouped(sft_examples(bench.of_one_question(3) + bench.selected(3)))
+
+    def nats(logits: Tensor, example: Example) -> Tensor:
+        targets = torch.tensor([*encode_segments(encoder.tokenizer, example.segments)[0], end])
+        return functional.cross_entropy(logits, targets, reduction="sum")
+
+    batches = micro_batches(encoder.trees(groups, budget), budget, CPU)
+    assert len(batches) > 1 or budget == ROOMY
+    mine = torch.stack([ResponseLoss(model)(batch) for batch in batches]).sum()
+    plain = torch.stack([plain_sum(encoder, example, nats) for group in groups for example in group]).sum()
+    assert mine.item() == pytest.approx(plain.item(), rel=1e-5)
+    assert torch.allclose(gradient_of(mine, model), gradient_of(plain, model), atol=2e-3, rtol=1e-3)
+
+
+def test_step_loss_and_its_gradient_are_those_of_separate_rows(bench: Bench, encoder: ExampleEncoder) -> None:
+    model = encoder._model
     good, bad = label_token_ids(encoder.tokenizer)
-    batch = encoder.batch(prm_examples(bench.labelled(2)), CPU)
-    logits = model(**batch.inputs).logits[batch.rows, batch.columns]
-    score = torch.softmax(logits[:, [good, bad]], dim=-1)[:, 0]
-    expected = -(batch.targets * score.log() + (1 - batch.targets) * (1 - score).log()).sum()
-    assert torch.allclose(StepLoss(model, good, bad)(batch), expected, rtol=1e-4)
+    groups: list[Group] = grouped(prm_examples(bench.labelled(6)))
+
+    def nats(logits: Tensor, example: Example) -> Tensor:
+        _, ends = encode_segments(encoder.tokenizer, example.segments)
+        score = logits[1:][ends][:, [good, bad]].softmax(-1)[:, 0]
+        labels = torch.tensor(example.labels)
+        return -(labels * score.log() + (1 - labels) * (1 - score).log()).sum()
+
+    (batch,) = micro_batches(encoder.trees(groups, ROOMY), ROOMY, CPU)
+    mine = StepLoss(model, good, bad)(batch)
+    plain = torch.stack([plain_sum(encoder, example, nats) for group in groups for example in group]).sum()
+    assert mine.item() == pytest.approx(plain.item(), rel=1e-4)
+    assert torch.allclose(gradient_of(mine, model), gradient_of(plain, model), atol=1e-3, rtol=1e-3)
 
 
-def test_freezing_leaves_the_language_model_and_the_connector(model: Any) -> None:
-    fresh = load_model(MODEL)
-    freeze_vision(fresh)
-    frozen = {name for name, p in fresh.named_parameters() if not p.requires_grad}
-    assert frozen == {name for name, _ in fresh.named_parameters() if ".vision_model." in name}
+def test_cross_entropy_in_pieces_is_the_plain_one() -> None:
+    """The path of a GPU, run on this device."""
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(300, 16, requires_grad=True), torch.randn(700, 16, requires_grad=True)
+    targets = torch.randint(700, (300,))
+    options = torch.nn.LinearCrossEntropyOptions()
+    pieces = functional.linear_cross_entropy(hidden, weight, targets, reduction="sum", options=options)
+    pieces.backward()
+    mine = [hidden.grad, weight.grad]
+    hidden.grad = weight.grad = None
+    plain = functional.cross_entropy(hidden @ weight.T, targets, reduction="sum")
+    plain.backward()
+    assert pieces.item() == pytest.approx(plain.item(), rel=1e-5)
+    for one, other in zip(mine, [hidden.grad, weight.grad], strict=True):
+        assert one is not None and other is not None and torch.allclose(one, other, atol=1e-4)
+
+
+def test_a_shared_step_counts_for_each_of_its_responses(bench: Bench) -> None:
+    encoder = ExampleEncoder(MODEL, bench.home, load_model(MODEL))
+    (example,) = sft_examples(bench.selected(1))
+    once, twice = (
+        ResponseLoss(encoder._model)(micro_batches(encoder.trees([group], ROOMY), ROOMY, CPU)[0]).item()
+        for group in ((example,), (example, example))
+    )
+    assert twice == pytest.approx(2 * once, rel=1e-6)

@@ -6,29 +6,39 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 
+from architectures import plain_inputs
+from mstar.api.steps import Arrivals
 from mstar.errors import InvalidDataset, Unavailable
 from mstar.layout import join_segments
 from mstar.recipes import TrainRecipe
 from mstar.seeds import derive
+from mstar_models.encoding import encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model, load_processor
-from mstar_trainer.batches import plan, prm_examples, sft_examples
-from mstar_trainer.encoding import ExampleEncoder
-from mstar_trainer.loss import ResponseLoss, StepLoss
+from mstar_trainer.batches import Example, grouped, plan, prm_examples, sft_examples
+from mstar_trainer.encoding import ExampleEncoder, micro_batches
+from mstar_trainer.loss import StepLoss
 from mstar_trainer.protocol import Done
 from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.state import read_state
+from mstar_worker.stop import Preempted
 from trainer_bench import GENTLE, Bench
 
 CPU = torch.device("cpu")
+SLOW = pytest.mark.slow
+
+
+def never() -> Arrivals:
+    raise AssertionError("every input came with the claim")
 
 
 class Lab:
@@ -45,16 +55,31 @@ class Lab:
     def train(
         self,
         name: str,
-        data: str,
+        data: str | tuple[str, ...],
         parent: str = "prepare",
         progress: Callable[[int, int], None] = lambda done, total: None,
         **options: Any,
     ) -> Done:
         """Train a step and keep its checkpoint as an input for later ones."""
         ranks = options.get("settings", GENTLE).ranks
-        done = self.trainer.train(self.bench.claim(name, data, parent, **options), ranks, progress)
+        done = self.trainer.train(self.bench.claim(name, data, parent, **options), ranks, progress, never)
         self.bench.inputs[name] = done.artefact
         return done
+
+    def stream(self, name: str, shards: tuple[str, ...], order: Sequence[int], ranks: int = 1) -> Done:
+        """Train on shards of which only the first is there at once and the others come in this order, one a look."""
+        settings = GENTLE.model_copy(update={"ranks": ranks})
+        claim = self.bench.claim(name, shards, settings=settings)
+        known = {key: given for key, given in claim.inputs.items() if key not in shards[1:]}
+        coming = iter(order)
+
+        def arrivals() -> Arrivals:
+            if (number := next(coming, None)) is not None:
+                known[shards[number]] = claim.inputs[shards[number]]
+            return Arrivals(inputs=dict(known), coming=True)
+
+        waiting = claim.model_copy(update={"inputs": dict(known)})
+        return self.trainer.train(waiting, ranks, lambda done, total: None, arrivals)
 
     def folder(self, name: str) -> Path:
         return self.bench.store.path(self.bench.inputs[name].id)
@@ -87,13 +112,13 @@ def test_the_loss_of_a_few_rows_falls(lab: Lab) -> None:
 
 
 def test_the_prm_learns_a_rule_that_is_in_the_text(lab: Lab) -> None:
-    settings = TrainRecipe(learning_rate=3e-3, batch_size=8, micro_batch=8, epochs=10, freeze_vision=True)
+    settings = TrainRecipe(learning_rate=3e-3, batch_size=8, micro_tokens=800, epochs=10, freeze_vision=True)
     lab.train("prm/train", "prm/collect", objective="prm", settings=settings)
     folder = lab.folder("prm/train") / "model"
-    encoder = ExampleEncoder(folder, lab.bench.home)
     model = load_model(folder).eval()
+    encoder = ExampleEncoder(folder, lab.bench.home, model)
     good, bad = label_token_ids(encoder.tokenizer)
-    batch = encoder.batch(prm_examples(lab.bench.labelled(2)), CPU)
+    (batch,) = micro_batches(encoder.trees(grouped(prm_examples(lab.bench.labelled(2))), 1000), 1000, CPU)
     with torch.inference_mode():
         logits = model(**batch.inputs).logits[batch.rows, batch.columns]
         entropy = StepLoss(model, good, bad)(batch)
@@ -112,7 +137,7 @@ def test_a_frozen_vision_tower_does_not_change(lab: Lab) -> None:
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_every_stage_makes_the_updates_of_adamw(lab: Lab, stage: int) -> None:
-    settings = TrainRecipe(learning_rate=1e-3, batch_size=9, micro_batch=4, zero_stage=stage, weight_decay=0.01)
+    settings = TrainRecipe(learning_rate=1e-3, batch_size=9, micro_tokens=400, zero_stage=stage, weight_decay=0.01)
     name = f"stage{stage}/train"
     done = lab.train(name, "it01/select", settings=settings)
     expected, losses = plain_adamw(lab, settings, derive(7, "train", name))
@@ -126,21 +151,56 @@ def plain_adamw(lab: Lab, settings: TrainRecipe, seed: int) -> tuple[dict[str, t
     """The same training in plain torch, one row at a time."""
     folder = lab.folder("prepare") / "model"
     model = load_model(folder).train()
-    encoder = ExampleEncoder(folder, lab.bench.home)
-    loss, examples, losses = ResponseLoss(model), sft_examples(lab.bench.selected(20, seed=1)), []
+    encoder = ExampleEncoder(folder, lab.bench.home, model)
     optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    for step in plan([example.size for example in examples], settings, seed):
-        batches = [encoder.batch([examples[n]], CPU) for share in step.shares for micro in share for n in micro]
-        total = sum(len(batch.targets) for batch in batches)
+    losses = []
+    for groups in plan([sft_examples(lab.bench.selected(20, seed=1))], settings, seed):
+        rows = [plain_row(encoder, example) for group in groups for example in group]
+        total = sum(int((labels != -100).sum()) for _, labels in rows)
         losses.append(0.0)
-        for batch in batches:
-            part = loss(batch) / total
+        for inputs, labels in rows:
+            logits = model(**inputs).logits[0, :-1]
+            part = functional.cross_entropy(logits, labels[1:], reduction="sum") / total
             part.backward()
             losses[-1] += part.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad()
     return model.state_dict(), losses
+
+
+def plain_row(encoder: ExampleEncoder, example: Example) -> tuple[dict[str, Any], torch.Tensor]:
+    """Arguments of the model, and its labels [L]: -100 for the prompt, then the response and its end."""
+    ((tree,), (tokens, _)) = encoder.trees([(example,)], 1), encode_segments(encoder.tokenizer, example.segments)
+    response = [*tokens, encoder.tokenizer.eos_token_id]
+    labels = torch.tensor([-100] * len(tree.prompt.input_ids) + response)
+    return plain_inputs(tree.prompt, response), labels
+
+
+@pytest.mark.parametrize(("order", "ranks"), [((1, 2, 3), 1), ((3, 2, 1), 1), pytest.param((2, 3, 1), 2, marks=SLOW)])
+def test_shards_that_arrive_in_another_order_give_the_same_weights(
+    lab: Lab, order: tuple[int, ...], ranks: int
+) -> None:
+    shards = tuple(f"streamed/select/{number:04d}" for number in range(4))
+    for number, name in enumerate(shards):
+        if name not in lab.bench.inputs:
+            lab.bench.put_rows(name, lab.bench.selected(6, seed=number))
+    at_once = lab.train("streamed/train", shards, settings=GENTLE.model_copy(update={"ranks": ranks}))
+    shutil.rmtree(lab.folder("streamed/train"))
+    streamed = lab.stream("streamed/train", shards, order, ranks)
+    assert streamed.result.examples == 24
+    assert streamed.artefact == at_once.artefact, "equal to the last bit"
+    shutil.rmtree(lab.folder("streamed/train"))
+
+
+def test_training_that_waits_for_a_paused_run_is_given_back(lab: Lab) -> None:
+    lab.bench.put_rows("paused/select/0000", lab.bench.selected(3))
+    lab.bench.put_rows("paused/select/0001", lab.bench.selected(3))
+    claim = lab.bench.claim("paused/train", ("paused/select/0000", "paused/select/0001"))
+    early = claim.model_copy(update={"inputs": {k: v for k, v in claim.inputs.items() if k != "paused/select/0001"}})
+    with pytest.raises(Preempted, match="paused"):
+        lab.trainer.train(early, 1, lambda done, total: None, lambda: Arrivals(inputs={}, coming=False))
+    assert lab.trainer.pids == []
 
 
 def test_a_carried_optimizer_goes_on_and_a_fresh_one_does_not(lab: Lab, first: Done) -> None:
@@ -213,7 +273,7 @@ def test_giving_up_ends_the_processes(lab: Lab) -> None:
     assert lab.trainer.pids == []
 
 
-@pytest.mark.slow
+@SLOW
 @pytest.mark.parametrize("stage", [2, 3])
 def test_two_ranks_train_as_one(lab: Lab, stage: int) -> None:
     alone = GENTLE.model_copy(update={"zero_stage": stage, "batch_size": 7})

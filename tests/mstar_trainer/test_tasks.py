@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mstar.api.steps import Arrivals
 from mstar.errors import CorruptArtefact
 from mstar.steps import TrainResult
 from mstar_trainer.resident import ResidentTrainer
@@ -31,6 +32,10 @@ def fill(folder: Path) -> None:
     (folder / STATE).write_text(state.model_dump_json())
 
 
+def nothing_new() -> Arrivals:
+    return Arrivals(inputs={}, coming=True)
+
+
 def ignore(done: int, total: int) -> None:
     """Progress that nobody asks for."""
 
@@ -39,7 +44,8 @@ def test_a_finished_checkpoint_is_adopted_without_training(bench: Bench) -> None
     left = bench.store.write("r-1/it01/train", fill, {})
     trainer = ResidentTrainer(bench.home)
     bench.put_rows("it01/select", [])
-    assert train_step(bench.claim("it01/train", "it01/select"), ignore, bench.store, trainer) == (left, RESULT)
+    claim = bench.claim("it01/train", "it01/select")
+    assert train_step(claim, ignore, nothing_new, bench.store, trainer) == (left, RESULT)
     assert trainer.pids == []
 
 
@@ -47,5 +53,6 @@ def test_a_damaged_one_is_not(bench: Bench) -> None:
     bench.store.write("r-1/it01/train", fill, {})
     (bench.store.path("r-1/it01/train") / STATE).write_text("{}")
     bench.put_rows("it01/select", [])
+    claim = bench.claim("it01/train", "it01/select")
     with pytest.raises(CorruptArtefact):
-        train_step(bench.claim("it01/train", "it01/select"), ignore, bench.store, ResidentTrainer(bench.home))
+        train_step(claim, ignore, nothing_new, bench.store, ResidentTrainer(bench.home))

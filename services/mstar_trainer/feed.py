@@ -1,0 +1,65 @@
+"""The rows of a train step, shard by shard in the order of its claim, waiting for those that are still to come."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from mstar.api.steps import Claim, StepInput
+from mstar.errors import InvalidDataset, InvalidInput
+from mstar.steps import ArtefactRef, TrainParams
+from mstar.types import SelectedRow, StepLabelRow
+from mstar_artefacts.store import ArtefactStore
+from mstar_trainer.batches import Example, prm_examples, sft_examples
+
+More = Callable[[], Mapping[str, StepInput]]
+"""Waits for the next inputs to arrive."""
+
+
+class Feed:
+    """Goes over the shards once. The order of arrival changes when a shard is read, never what is trained when."""
+
+    def __init__(self, store: ArtefactStore, claim: Claim, more: More) -> None:
+        assert isinstance(claim.step.params, TrainParams)
+        self.rows = 0
+        """Rows of the shards so far."""
+        self._shards = 0
+        self._store = store
+        self._params = claim.step.params
+        self._inputs = dict(claim.inputs)
+        self._awaited = set(claim.step.streams)
+        self._more = more
+        self._step = claim.step.name
+
+    def __iter__(self) -> Iterator[list[Example]]:
+        """Raises InvalidDataset when no shard holds a row, and InvalidInput for an input that the claim lacks."""
+        for name in self._params.data:
+            examples = self._read(self._artefact(name))
+            self._shards += 1
+            self.rows += len(examples)
+            yield examples
+        if not self.rows:
+            raise InvalidDataset(
+                "nothing to train on: no response was kept; sample more (n, questions) or select less strictly "
+                "(evolution.selection)",
+                field="data",
+            )
+
+    def expected_rows(self) -> int:
+        """Rows of all shards: known once the last is there, until then as if the others were like those so far."""
+        return -(-self.rows * len(self._params.data) // max(1, self._shards))
+
+    def _artefact(self, name: str) -> ArtefactRef:
+        while name not in self._inputs and name in self._awaited:
+            self._inputs |= self._more()
+        return artefact_of(self._inputs, name, self._step)
+
+    def _read(self, ref: ArtefactRef) -> list[Example]:
+        if self._params.objective == "sft":
+            return sft_examples(self._store.rows(ref, SelectedRow))
+        return prm_examples(self._store.rows(ref, StepLabelRow))
+
+
+def artefact_of(inputs: Mapping[str, StepInput], name: str, step: str) -> ArtefactRef:
+    """What a step of this name left. Raises InvalidInput."""
+    given = inputs.get(name)
+    if given is None or given.artefact is None:
+        raise InvalidInput(f"step {step} needs the artefact of {name}, which its claim lacks", field="inputs")
+    return given.artefact

@@ -1,0 +1,127 @@
+"""A frozen vision tower: what it gives for an image never changes, so it is computed once and kept.
+
+It works for every architecture whose pixel tensors and tower outputs run along their first axis image after image
+(tiles of LLaVA and Idefics3, patches of Qwen2-VL), which is how batches are made (`mstar_models.encoding`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mstar.types import Sha256
+
+ROOM = 2**31
+"""Bytes of outputs that are kept. What comes after is computed each time: rows come back in passes, where making room
+for the newest would drop just what comes next."""
+
+Pixels = Mapping[str, Tensor]
+"""One image as the processor makes it; first axes concatenate over images."""
+Picture = tuple[Sha256, Pixels]
+Output = dict[str, Any]
+"""Fields of a tower's output, each a tensor, a tuple of tensors, or None."""
+
+
+def freeze(model: nn.Module) -> nn.Module:
+    """Exclude the vision tower from training and return it; the connector and the language model stay in.
+
+    Raises ValueError for a model that has no tower by a name that transformers knows.
+    """
+    tower: nn.Module = model.get_encoder(modality="image")  # type: ignore[operator]
+    if tower is model or tower is getattr(model, "base_model", None):
+        raise ValueError("settings.freeze_vision: no vision tower was found in this model; set it to false")
+    tower.requires_grad_(False)
+    return tower
+
+
+class FrozenTower:
+    """Stands in for the forward pass of a tower that does not train."""
+
+    def __init__(self, model: Any, tower: nn.Module, room: int = ROOM) -> None:
+        self.computed = 0
+        """Images that the tower has seen."""
+        self._model = model
+        self._tower = tower
+        self._compute: Callable[..., Any] = tower.forward
+        self._room = room
+        self._kept: dict[Sha256, Output] = {}
+        self._kind: type[Any] = dict
+        self._serve: Output | None = None
+        self._made: Output = {}
+        tower.forward = self._forward
+
+    @contextmanager
+    def serving(self, images: Sequence[Picture]) -> Iterator[None]:
+        """While entered, the tower gives its outputs for these images, which go into the model in this order."""
+        fresh: dict[Sha256, Output] = {}
+        for alike in _alike(picture for picture in images if picture[0] not in self._kept):
+            fresh |= self._outputs(alike)
+        self._serve = _joined([self._kept.get(image) or fresh[image] for image, _ in images])
+        try:
+            yield
+        finally:
+            self._serve = None
+
+    def _outputs(self, alike: Mapping[Sha256, Pixels]) -> dict[Sha256, Output]:
+        """What the tower gives for images of one shape, in one pass."""
+        pixels = {
+            key: torch.cat([one[key] for one in alike.values()]).to(self._model.device)
+            for key in next(iter(alike.values()))
+        }
+        pixels = {key: t.to(self._model.dtype) if t.is_floating_point() else t for key, t in pixels.items()}
+        self._tower.eval()
+        with torch.no_grad():
+            # The connector computes along for nothing; only the model knows how its pixels reach the tower.
+            self._model.get_image_features(**pixels)
+        self.computed += len(alike)
+        fresh = dict(zip(alike, _split(self._made, len(alike)), strict=True))
+        for image, output in fresh.items():
+            size = sum(tensor.nbytes for tensor in _tensors(output))
+            if size <= self._room:
+                self._room -= size
+                self._kept[image] = output
+        return fresh
+
+    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self._serve is not None:
+            return self._kind(**self._serve)
+        made = self._compute(*args, **kwargs)
+        self._kind, self._made = type(made), dict(made)
+        return made
+
+
+def _alike(pictures: Iterable[Picture]) -> list[dict[Sha256, Pixels]]:
+    """Distinct images by the shapes of their tensors."""
+    shapes: dict[tuple[torch.Size, ...], dict[Sha256, Pixels]] = {}
+    for image, pixels in pictures:
+        shapes.setdefault(tuple(tensor.shape for tensor in pixels.values()), {})[image] = pixels
+    return list(shapes.values())
+
+
+def _tensors(output: Output) -> Iterator[Tensor]:
+    for value in output.values():
+        yield from (value,) if isinstance(value, Tensor) else value or ()
+
+
+def _split(output: Output, count: int) -> list[Output]:
+    """The output of `count` images of one shape, image by image; copies, so that each can be dropped alone."""
+
+    def part(value: Any, place: int) -> Any:
+        if isinstance(value, Tensor):
+            return value.chunk(count)[place].clone()
+        return value and tuple(part(one, place) for one in value)
+
+    return [{key: part(value, place) for key, value in output.items()} for place in range(count)]
+
+
+def _joined(outputs: Sequence[Output]) -> Output:
+    """The output of several images as that of one batch."""
+
+    def join(values: Sequence[Any]) -> Any:
+        if isinstance(values[0], Tensor):
+            return torch.cat(list(values))
+        return values[0] and tuple(join(layer) for layer in zip(*values, strict=True))
+
+    return {key: join([output[key] for output in outputs]) for key in outputs[0]}
