@@ -7,11 +7,11 @@ from threading import Event
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
-from prometheus_client import Gauge
 
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.dispatch import CeleryPublisher
+from mstar_coordinator.metrics import add_metrics
 from mstar_coordinator.ports import Clock, Publisher
 from mstar_coordinator.recipebook import RecipeBook
 from mstar_coordinator.reconcile import Reconciler
@@ -61,10 +61,11 @@ def build_app(settings: CoordinatorSettings, store: Store, publisher: Publisher,
             store.close()
 
     registry = new_registry()
-    degraded = Gauge("mstar_coordinator_degraded", "1 while hints can't be sent or files written.", registry=registry)
-    degraded.set_function(lambda: float(reconciler.problem is not None))
+    add_metrics(registry, store, rounds, reconciler)
     # Never unready because of the broker: workers that have their step already must be able to commit it.
-    app = base_app("mstar coordinator", API_VERSION, settings, lambda: None, lifespan, registry, DOORS)
+    app = base_app(
+        "mstar coordinator", API_VERSION, settings, lambda: None, lifespan, registry, DOORS, lambda: reconciler.problem
+    )
     app.state.context = Context(
         settings=settings,
         store=store,

@@ -73,6 +73,8 @@ class Reconciler:
 
     def publish_due(self) -> None:
         """Send the hints that are missing. Raises Unavailable when the broker can't be reached."""
+        # Also while nothing is due, so that a broker that is gone shows before a run needs it.
+        self._publisher.depth(Queue.CONTROL)
         for queue in Queue:
             self._publish(queue)
 

@@ -53,6 +53,8 @@ class Rounds:
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._changed = changed
+        self.leases_lost = 0
+        """Steps taken back from silent workers since this process began."""
 
     # --- runs
 
@@ -211,6 +213,7 @@ class Rounds:
                 if step.state is StepState.LEASED and step.lease_until is not None and step.lease_until < now:
                     error = f"worker {step.worker} fell silent"
                     self._take_back(tx, run, step, step.attempts, error, final=step.attempts >= ATTEMPTS)
+                    self.leases_lost += 1
 
     def renew_leases(self) -> None:
         """Give every worker a whole lease from now: while no coordinator ran, none could send a heartbeat."""

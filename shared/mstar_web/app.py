@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPBearer
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from starlette.responses import Response
 
 from mstar.errors import Unavailable
@@ -29,11 +29,13 @@ def base_app(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     registry: CollectorRegistry | None = None,
     doors: Sequence[Door] = (),
+    problem: Callable[[], str | None] = lambda: None,
 ) -> FastAPI:
     """An app that a service adds its routers to.
 
     `not_ready` says why the service cannot do its work now, or None when it can. `doors` say which roles' keys open
-    which paths. Metrics go into `registry`, which /metrics shows.
+    which paths. Metrics go into `registry`, which /metrics shows. `problem` says what does not work though the
+    service is ready.
     """
     metrics = new_registry() if registry is None else registry
     # The middleware decides; this dependency only puts the scheme into the OpenAPI document.
@@ -45,11 +47,19 @@ def base_app(
     app.add_middleware(BearerAuth, keys=settings.keys(), doors=doors)
     app.add_middleware(RequestContext)
     app.add_middleware(HttpMetrics, registry=metrics)
-    _add_health(app, not_ready, metrics)
+    _add_health(app, not_ready, problem, metrics)
     return app
 
 
-def _add_health(app: FastAPI, not_ready: Callable[[], str | None], registry: CollectorRegistry) -> None:
+def _add_health(
+    app: FastAPI,
+    not_ready: Callable[[], str | None],
+    problem: Callable[[], str | None],
+    registry: CollectorRegistry,
+) -> None:
+    can_work = Gauge("mstar_ready", "1 while the service can do its work.", registry=registry)
+    can_work.set_function(lambda: float(not_ready() is None))
+
     @app.get("/livez", tags=["health"])
     async def live() -> dict[str, Any]:
         """200 as long as the event loop turns."""
@@ -57,13 +67,14 @@ def _add_health(app: FastAPI, not_ready: Callable[[], str | None], registry: Col
 
     @app.get("/readyz", tags=["health"])
     async def ready() -> dict[str, Any]:
-        """200 when the service can do its work, 503 with the reason when it cannot."""
+        """200 when the service can do its work, with what else does not work; 503 with the reason when it cannot."""
         reason = not_ready()
         if reason is not None:
             raise Unavailable(reason, retry_after=RETRY_AFTER_SECONDS)
-        return {"status": "ready"}
+        degraded = problem()
+        return {"status": "ready"} if degraded is None else {"status": "ready", "problem": degraded}
 
     @app.get("/metrics", tags=["health"], response_class=Response)
-    async def metrics() -> Response:
-        """Prometheus text format."""
+    def metrics() -> Response:
+        """Prometheus text format. In a thread, since a metric may be read from a database."""
         return exposition(registry)

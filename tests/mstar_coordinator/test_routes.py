@@ -280,7 +280,8 @@ def test_a_broker_that_is_down_shows_in_the_metrics_and_stops_no_request(
         await start(client)
         while "mstar_coordinator_degraded 1.0" not in (await client.get("/metrics")).text:
             await asyncio.sleep(0.01)
-        assert (await client.get("/readyz")).status_code == 200
+        ready = await client.get("/readyz")
+        assert (ready.status_code, ready.json()["problem"]) == (200, "the broker is down")
 
     talk(app, conversation)
 

@@ -61,6 +61,18 @@ def test_health_says_why_the_service_is_not_ready() -> None:
     assert ask(app, "GET", "/readyz").json() == {"status": "ready"}
 
 
+def test_a_service_that_is_ready_says_what_else_does_not_work() -> None:
+    app = base_app("bench", "1", BenchSettings(), not_ready=lambda: None, problem=lambda: "the queue is away")
+    answer = ask(app, "GET", "/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "problem": "the queue is away"})
+
+
+@pytest.mark.parametrize("reason", [None, "no weights are loaded"])
+def test_metrics_say_whether_the_service_is_ready(reason: str | None) -> None:
+    app = base_app("bench", "1", BenchSettings(), not_ready=lambda: reason)
+    assert f"mstar_ready {float(reason is None)}" in ask(app, "GET", "/metrics").text
+
+
 def test_expected_failures_carry_status_field_and_retry_after(app: FastAPI) -> None:
     missing = problem(ask(app, "GET", "/orders/7"))
     assert (missing["code"], missing["field"]) == ("not-found", "name")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, Row, func, insert, select, text, update
 
 from mstar.errors import IdempotencyMismatch, NotFound
 from mstar.evolution import RunState
@@ -51,6 +51,11 @@ class Runs:
     def newest(self) -> str | None:
         """Id of the run created last, or None when there is none."""
         return self._connection.execute(select(runs.c.id).order_by(runs.c.id.desc()).limit(1)).scalar()
+
+    def tally(self) -> dict[str, int]:
+        """State → runs in it."""
+        query = select(runs.c.state, func.count()).group_by(runs.c.state)
+        return {row[0]: int(row[1]) for row in self._connection.execute(query)}
 
     def set_state(self, run_id: str, state: RunState, at: float, error: str | None = None) -> None:
         """Write a new state; the error is cleared unless one is given."""

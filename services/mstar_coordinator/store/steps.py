@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, Select, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, case, delete, func, insert, select, update
 
 from mstar.api.steps import StepInput
 from mstar.errors import NotFound
@@ -111,6 +111,18 @@ class Steps:
             query = query.where(steps.c.stage == stage)
         by_state = {row[0]: int(row[1]) for row in self._connection.execute(query)}
         return by_state.get(StepState.DONE, 0), sum(by_state.values())
+
+    def tally(self) -> dict[tuple[str, str, str], int]:
+        """(queue, kind, state) → steps of running runs; a pending step is `due`, or `waiting` for others."""
+        pending = case((steps.c.waiting == 0, "due"), else_="waiting")
+        state = case((steps.c.state == StepState.PENDING, pending), else_=steps.c.state).label("state")
+        query = (
+            select(steps.c.queue, steps.c.kind, state, func.count())
+            .join(runs, runs.c.id == steps.c.run_id)
+            .where(runs.c.state == RunState.RUNNING)
+            .group_by(steps.c.queue, steps.c.kind, state)
+        )
+        return {(row[0], row[1], row[2]): int(row[3]) for row in self._connection.execute(query)}
 
     def stage_starts(self, run_id: str) -> dict[str, float]:
         """When the first step of each stage was claimed, for the stages that have begun."""
