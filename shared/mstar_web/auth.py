@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mstar.errors import Forbidden, Unauthenticated
 
 HEALTH_PATHS = frozenset({"/livez", "/readyz"})
+METRICS_PATH, METRICS_ROLE = "/metrics", "metrics"
+"""A role that opens this path only, for a scraper that should be able to do nothing else."""
 
 
 @dataclass(frozen=True)
@@ -69,4 +71,4 @@ class BearerAuth:
         for one in self.doors:
             if path.startswith(one.prefix) and (one.methods is None or method in one.methods):
                 return one.roles
-        return frozenset(self.keys)
+        return frozenset(self.keys) - (frozenset() if path == METRICS_PATH else {METRICS_ROLE})

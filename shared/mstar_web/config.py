@@ -31,6 +31,8 @@ class ServiceSettings(BaseSettings):
     """Root of the artefacts, shared with all services; images lie in `.mstar/images` below it."""
     internal_key: SecretStr | None = None
     """Bearer key of the project's own services and workers; with no key of any role set, nothing is asked."""
+    metrics_key: SecretStr | None = None
+    """Bearer key that reads /metrics and opens nothing else; where it is missing, Prometheus takes another role's."""
 
     @model_validator(mode="after")
     def _no_unknown_variable(self) -> Self:
@@ -44,7 +46,8 @@ class ServiceSettings(BaseSettings):
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:
         keys, prefix = self.keys(), env_prefix(type(self))
-        missing = [f"{prefix}{role.upper()}_KEY" for role in self.roles() if role not in keys]
+        needed = [role for role in self.roles() if role != "metrics"]
+        missing = [f"{prefix}{role.upper()}_KEY" for role in needed if role not in keys]
         for role, key in keys.items():
             if not key.strip():
                 raise ValueError(f"{role}_key is blank: set a key, or unset the variable")

@@ -73,6 +73,16 @@ def test_a_door_opens_to_the_keys_of_its_roles(
         assert ask(house, method, path, headers={"authorization": f"Bearer {key}"}).status_code == status
 
 
+def test_the_key_for_metrics_reads_nothing_else() -> None:
+    settings = HouseSettings(internal_key=SecretStr("in"), score_key=SecretStr("out"), metrics_key=SecretStr("scrape"))
+    app = base_app("bench", "1", settings, not_ready=lambda: None, doors=(door("/v1/", "internal"),))
+    headers = {"authorization": "Bearer scrape"}
+    paths = [route.path for route in app.routes if isinstance(route, Route)] + ["/v1/things", "/elsewhere"]
+    opened = {path for path in paths if ask(app, "GET", path, headers=headers).status_code == 200}
+    assert opened == {"/livez", "/readyz", "/metrics"}
+    assert ask(app, "GET", "/openapi.json", headers=headers).status_code == 403
+
+
 def test_a_refusal_names_the_role_and_no_key(house: FastAPI) -> None:
     refusal = ask(house, "PUT", "/v1/things", headers={"authorization": "Bearer outside"})
     assert "use the key of internal" in refusal.json()["detail"]

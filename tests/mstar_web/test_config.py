@@ -50,3 +50,13 @@ def test_a_service_has_a_key_for_each_role_or_none(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MSTAR_HOUSE_SCORE_KEY", "k")
     with pytest.raises(SystemExit, match="set MSTAR_HOUSE_INTERNAL_KEY too"):
         read_settings(HouseSettings)
+
+
+def test_a_key_for_metrics_may_be_missing_but_does_not_stand_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSTAR_BENCH_METRICS_KEY", "k")
+    with pytest.raises(SystemExit, match="set MSTAR_BENCH_INTERNAL_KEY too"):
+        read_settings(BenchSettings)
+    monkeypatch.setenv("MSTAR_BENCH_INTERNAL_KEY", "k2")
+    assert set(read_settings(BenchSettings).keys()) == {"internal", "metrics"}
+    monkeypatch.delenv("MSTAR_BENCH_METRICS_KEY")
+    assert set(read_settings(BenchSettings).keys()) == {"internal"}
