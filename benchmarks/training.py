@@ -141,6 +141,6 @@ def run() -> list[Row]:
             "examples per CPU-s",
             "Hugging Face Trainer, grouped by length",
             {"scored tokens": pairs.median("ours", "tokens")},
-            "an image and its question are computed once for both responses; nine tenths of the time are matrix products",
+            "image and question are computed once for both responses; nine tenths of the time are matrix products",
         )
     ]

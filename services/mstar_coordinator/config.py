@@ -27,7 +27,7 @@ class CoordinatorSettings(ServiceSettings):
     """A worker that sends no heartbeat for so long loses its step."""
     republish_seconds: float = Field(default=5.0, gt=0)
     """Hints older than this are sent again when their queue is empty."""
-    stream_training: bool = False
+    stream_training: bool = True
     """Begin training with the first selected shard, while the others are still sampled and scored. Turn it off where
     policy and trainer take turns on the same GPUs."""
     data_root: Path = Field(default_factory=Path.cwd)
