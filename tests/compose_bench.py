@@ -16,6 +16,7 @@ SECRETS = (
     "MSTAR_SCORE_KEY",
     "MSTAR_INTERNAL_KEY",
     "MSTAR_WEIGHTS_ADMIN_KEY",
+    "MSTAR_METRICS_KEY",
 )
 GPU, CPU = ("docker-compose.yml",), ("docker-compose.yml", "docker-compose.cpu.yml")
 
@@ -28,7 +29,7 @@ def compose(files: tuple[str, ...], environment: dict[str, str]) -> "subprocess.
 
 
 def config(files: tuple[str, ...], **more: str) -> dict[str, Any]:
-    """The whole configuration, every secret being its own name in lower case."""
+    """The whole configuration, every secret being its own name in lower case; COMPOSE_PROFILES adds profiles."""
     done = compose(files, {name: name.lower() for name in SECRETS} | more)
     assert done.returncode == 0, done.stderr
     parsed: dict[str, Any] = json.loads(done.stdout)

@@ -21,12 +21,14 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
     """All routes but weights and health. Work for a caller who disconnects is dropped."""
     router = APIRouter(prefix="/v1")
     tokens = Counter("mstar_policy_tokens", "Tokens computed.", ("kind",), registry=registry)
+    # Both kinds from the start: a rate needs the zero before the first tokens.
+    read, written = tokens.labels("prompt"), tokens.labels("completion")
     Gauge("mstar_policy_rows", "Samples under way.", registry=registry).set_function(lambda: rollouts.rows)
 
     async def sample(body: RolloutRequest, request: Request) -> RolloutReply:
         reply = await until_gone(request, rollouts.sample(body))
-        tokens.labels("prompt").inc(reply.usage.prompt_tokens)
-        tokens.labels("completion").inc(reply.usage.completion_tokens)
+        read.inc(reply.usage.prompt_tokens)
+        written.inc(reply.usage.completion_tokens)
         return reply
 
     @router.post("/rollouts", tags=["rollouts"], response_model=RolloutReply)
