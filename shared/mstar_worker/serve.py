@@ -11,6 +11,7 @@ from mstar.steps import TASK_NAMES, Queue
 from mstar_worker.app import make_celery
 from mstar_worker.client import StepClient
 from mstar_worker.lease import Handler, advance
+from mstar_worker.pulse import Pulse
 
 
 def work(broker_url: SecretStr, queues: Sequence[Queue], handlers: Mapping[str, Handler], steps: StepClient) -> None:
@@ -23,12 +24,19 @@ def work(broker_url: SecretStr, queues: Sequence[Queue], handlers: Mapping[str, 
     names = ",".join(queue.value for queue in queues)
     worker = f"{names}@{socket.gethostname()}:{os.getpid()}"
 
+    pulse = Pulse(app)
+
     def advance_step(step_id: str) -> None:
-        advance(step_id, handlers, steps, worker)
+        with pulse.carried():
+            advance(step_id, handlers, steps, worker)
 
     for queue in queues:
         app.task(advance_step, name=TASK_NAMES[queue])
     # A line for every heartbeat would drown the steps.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     options = ["--loglevel=INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"]
-    app.worker_main(["--quiet", "worker", "--pool=solo", "--queues", names, "--hostname", worker, *options])
+    pulse.start()
+    try:
+        app.worker_main(["--quiet", "worker", "--pool=solo", "--queues", names, "--hostname", worker, *options])
+    finally:
+        pulse.end()

@@ -1,5 +1,9 @@
-"""A worker process for tests: its steps wait until a file named after them appears in a folder."""
+"""A worker process for tests: its steps wait until a file named after them appears in a folder.
 
+SIGUSR1 makes its main thread hang, while the others go on.
+"""
+
+import signal
 import sys
 import time
 from pathlib import Path
@@ -22,4 +26,5 @@ def wait_for_file(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
     return None, DoneResult()
 
 
+signal.signal(signal.SIGUSR1, lambda *_: time.sleep(600))
 work(SecretStr(broker_url), (Queue.CONTROL,), {"prepare": wait_for_file}, StepClient(coordinator_url))

@@ -32,7 +32,7 @@ def start(queue: Broker, board: StepBoard, tmp_path: Path) -> Iterator[Start]:
     processes: list[subprocess.Popen[bytes]] = []
 
     def one() -> "subprocess.Popen[bytes]":
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
         arguments = [sys.executable, SCRIPT, queue.url, board.url, tmp_path]
         with open(tmp_path / f"log-{len(processes)}", "wb") as log:
             processes.append(subprocess.Popen(arguments, env=environment, stdout=log, stderr=log))
@@ -114,3 +114,50 @@ def test_a_broker_that_restarts_empty_is_found_again(
     (tmp_path / board.add("after")).touch()
     hint(queue, "after")
     board.wait(committed("after"), 60)
+
+
+def alive_file(folder: Path, worker: "subprocess.Popen[bytes]") -> Path:
+    return folder / f"mstar-worker-{worker.pid}.alive"
+
+
+def touched_again(file: Path, seconds: float = 15) -> bool:
+    """Whether the file is touched within the time."""
+    before, deadline = file.stat().st_mtime, time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if file.stat().st_mtime > before:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+def test_a_worker_says_that_it_lives_while_it_waits_works_and_has_no_broker(
+    queue: Broker, board: StepBoard, start: Start, tmp_path: Path
+) -> None:
+    worker = start()
+    (tmp_path / board.add("first")).touch()
+    hint(queue, "first")
+    board.wait(committed("first"), 60)
+    file = alive_file(tmp_path, worker)
+    assert touched_again(file)  # by the event loop, since the thread rests
+    hint(queue, board.add("long"))
+    board.wait(claimed("long"), 60)
+    assert touched_again(file)
+    (tmp_path / "long").touch()
+    board.wait(committed("long"))
+    queue.kill()
+    assert touched_again(file)
+    queue.start()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=15) == 0
+    assert not file.exists()
+
+
+@pytest.mark.slow
+def test_an_idle_worker_that_hangs_says_nothing(queue: Broker, board: StepBoard, start: Start, tmp_path: Path) -> None:
+    worker = start()
+    (tmp_path / board.add("before-hanging")).touch()
+    hint(queue, "before-hanging")
+    board.wait(committed("before-hanging"), 60)
+    worker.send_signal(signal.SIGUSR1)
+    assert not touched_again(alive_file(tmp_path, worker), 8)
