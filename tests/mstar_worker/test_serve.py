@@ -159,5 +159,6 @@ def test_an_idle_worker_that_hangs_says_nothing(queue: Broker, board: StepBoard,
     (tmp_path / board.add("before-hanging")).touch()
     hint(queue, "before-hanging")
     board.wait(committed("before-hanging"), 60)
+    time.sleep(1)  # the step ends a little after its commit
     worker.send_signal(signal.SIGUSR1)
     assert not touched_again(alive_file(tmp_path, worker), 8)
