@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 HERE = Path(__file__).parent
-GROUPS = ("prm_scoring", "rollouts", "training", "weight_push", "iteration")
+GROUPS = ("prm_scoring", "rollouts", "training", "weight_push", "iteration", "pipeline")
 
 
 def main() -> None:

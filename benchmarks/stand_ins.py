@@ -1,0 +1,175 @@
+"""Devices that only wait: engine, scorer and training step behind the real services and workers.
+
+`python -m benchmarks.stand_ins policy|prm|trainer SECONDS`, where SECONDS is what a response, a scored response or a
+trained row takes. Each is one device, so its work comes one after the other. How long it was busy, and until when, goes
+into `busy-<name>` below the home. What they answer depends on the request alone.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
+from mstar.api.steps import Claim
+from mstar.errors import Unavailable, WeightVersionMismatch
+from mstar.seeds import derive
+from mstar.steps import ArtefactRef, Queue, TrainParams, TrainResult
+from mstar.types import Response
+from mstar_artefacts.store import ArtefactStore
+
+PUSH_SECONDS = 1.0
+SEGMENTS = 6
+"""Different first steps that a response may have."""
+Segments = tuple[str, ...]
+
+
+def question_text(number: int) -> str:
+    """A question whose answer stands in it, since the devices know nothing else."""
+    return f"How many is {number}?"
+
+
+class Device:
+    """Waits for one piece of work at a time, and writes down for how long."""
+
+    def __init__(self, home: Path, name: str, seconds: float) -> None:
+        self._log = home / f"busy-{name}"
+        self._seconds = seconds
+        self._turn = asyncio.Lock()
+        self._served = ""
+
+    def weights(self) -> WeightsState:
+        return WeightsState(weight_version=self._served, ready=bool(self._served), model="stand-in")
+
+    async def load(self, ref: ArtefactRef) -> None:
+        async with self._turn:
+            await asyncio.sleep(PUSH_SECONDS)
+            self._served = ref.version
+
+    async def load_folder(self, folder: Path) -> None:
+        self._served = folder.name
+
+    async def work(self, units: int, version: str | None) -> str:
+        """Be busy for so many units on these weights; the weights' version."""
+        async with self._turn:
+            if not self._served:
+                raise Unavailable("no weights are loaded")
+            if version not in (None, self._served):
+                raise WeightVersionMismatch(f"{self._served} is loaded, not {version}")
+            await asyncio.sleep(units * self._seconds)
+            self.note(units)
+            return self._served
+
+    def note(self, units: int) -> None:
+        with open(self._log, "a") as log:
+            log.write(f"{time.time()} {units * self._seconds}\n")
+
+    async def close(self) -> None:
+        """Nothing to release."""
+
+
+class WaitingEngine(Device):
+    """An `Engine` that is right in every second sample."""
+
+    async def generate(self, request: RolloutRequest, images: Sequence[Any]) -> RolloutReply:
+        version = await self.work(sum(prompt.n for prompt in request.prompts), request.weight_version)
+        samples = tuple(tuple(_sample(prompt, place) for place in range(prompt.n)) for prompt in request.prompts)
+        return RolloutReply(weight_version=version, samples=samples, usage=Usage())
+
+    def spell(self, token: int) -> str:
+        return str(token)
+
+
+def _sample(prompt: Prompt, place: int) -> Response:
+    number = int(prompt.question.removeprefix("How many is ").removesuffix("?"))
+    draw = derive(prompt.seed, place)
+    step = "" if prompt.prefix else f"first {draw % SEGMENTS}\n\nthen more\n\n"
+    return Response(text=f"{step}## Answer\n\n{number + (draw >> 8) % 2}", token_ids=(1, 2, 3))
+
+
+class WaitingScorer(Device):
+    """A `Scorer` that likes some texts more than others."""
+
+    async def score(
+        self, question: str, image: Any, responses: Sequence[Segments], version: str | None
+    ) -> tuple[str, list[tuple[float, ...]]]:
+        served = await self.work(len(responses), version)
+        return served, [tuple((derive(0, piece) % 1000) / 1000 for piece in response) for response in responses]
+
+
+def _serve_policy(seconds: float) -> None:
+    from mstar_policy.app import build_app
+    from mstar_policy.config import PolicySettings
+    from mstar_web.config import read_settings
+    from mstar_web.serve import run
+
+    settings = read_settings(PolicySettings)
+    run(build_app(settings, WaitingEngine(settings.home, "policy", seconds)), settings)
+
+
+def _serve_prm(seconds: float) -> None:
+    from mstar_prm.app import build_app
+    from mstar_prm.config import PrmSettings
+    from mstar_web.config import read_settings
+    from mstar_web.serve import run
+
+    settings = read_settings(PrmSettings)
+    run(build_app(settings, WaitingScorer(settings.home, "prm", seconds)), settings)
+
+
+def _train(seconds: float) -> None:
+    """The trainer's queue, shards and order of rows, with a wait in place of each optimizer step."""
+    from mstar_trainer.batches import count_steps, plan
+    from mstar_trainer.config import TrainerSettings
+    from mstar_trainer.feed import Feed
+    from mstar_worker.client import StepClient
+    from mstar_worker.serve import work
+
+    settings = TrainerSettings()
+    coordinator, store = StepClient(settings.coordinator_url), ArtefactStore(settings.home)
+    device = Device(settings.home, "trainer", seconds)
+
+    def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
+        params = claim.step.params
+        assert isinstance(params, TrainParams)
+
+        def more() -> Any:
+            time.sleep(0.1)
+            return coordinator.arrivals(claim.step_id, claim.epoch).inputs
+
+        feed, steps = Feed(store, claim, more), 0
+        for groups in plan(feed, params.settings, claim.recipe.seed):
+            rows = sum(map(len, groups))
+            time.sleep(rows * seconds)
+            device.note(rows)
+            steps += 1
+            progress(steps, count_steps(feed.expected_rows(), params.settings))
+        ref = store.write(claim.output_id, lambda folder: _fill(folder, store, claim), {})
+        return ref, _result(feed.rows, steps)
+
+    work(settings.broker_url, (Queue.TRAIN,), {"train": handle}, coordinator)
+
+
+def _fill(folder: Path, store: ArtefactStore, claim: Claim) -> None:
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text(claim.output_id)
+
+
+def _result(rows: int, steps: int) -> TrainResult:
+    return TrainResult(
+        examples=rows,
+        steps=steps,
+        global_step=steps,
+        first_loss=1.0,
+        last_loss=1.0,
+        losses=(1.0,) * steps,
+        learning_rate=0.0,
+        tokens=rows,
+        seconds=0.0,
+    )
+
+
+if __name__ == "__main__":
+    {"policy": _serve_policy, "prm": _serve_prm, "trainer": _train}[sys.argv[1]](float(sys.argv[2]))
