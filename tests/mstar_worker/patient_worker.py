@@ -1,6 +1,6 @@
 """A worker process for tests: its steps wait until a file named after them appears in a folder.
 
-SIGUSR1 makes its main thread hang, while the others go on.
+SIGUSR2 makes its main thread hang, while the others go on.
 """
 
 import signal
@@ -26,5 +26,5 @@ def wait_for_file(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
     return None, DoneResult()
 
 
-signal.signal(signal.SIGUSR1, lambda *_: time.sleep(600))
+signal.signal(signal.SIGUSR2, lambda *_: time.sleep(600))
 work(SecretStr(broker_url), (Queue.CONTROL,), {"prepare": wait_for_file}, StepClient(coordinator_url))

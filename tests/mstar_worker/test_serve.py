@@ -160,5 +160,5 @@ def test_an_idle_worker_that_hangs_says_nothing(queue: Broker, board: StepBoard,
     hint(queue, "before-hanging")
     board.wait(committed("before-hanging"), 60)
     time.sleep(1)  # the step ends a little after its commit
-    worker.send_signal(signal.SIGUSR1)
+    worker.send_signal(signal.SIGUSR2)
     assert not touched_again(alive_file(tmp_path, worker), 8)
