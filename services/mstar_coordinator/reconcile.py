@@ -1,8 +1,10 @@
 """A thread that brings the world after the truth: hints for due steps, files of changed runs, expired leases.
 
-It runs every second and after every change. A broker that is down costs hints, not requests: they are tried again.
+It runs every second and after every change, but writes files every second only, for a long run's take a while. A broker
+that is down costs hints, not requests: they are tried again.
 """
 
+import time
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -47,6 +49,8 @@ class Reconciler:
         self._interval_seconds = interval_seconds
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="reconciler", daemon=True)
+        self._unwritten: str | None = None
+        """Why files could not be written the last time."""
         self.problem: str | None = None
 
     def start(self) -> None:
@@ -62,11 +66,12 @@ class Reconciler:
         self._thread.join(STOP_SECONDS)
         self._attempt(self._folders.refresh)
 
-    def tick(self) -> None:
+    def tick(self, *, files: bool = True) -> None:
         """One round of all parts; one that fails is told in `problem`, tried again next time, and hinders no other."""
-        parts = (self._rounds.expire_leases, self._folders.refresh, self.publish_due)
-        found = [self._attempt(part) for part in parts]
-        problem = next((one for one in found if one), None)
+        found = [self._attempt(part) for part in (self._rounds.expire_leases, self.publish_due)]
+        if files:
+            self._unwritten = self._attempt(self._folders.refresh)
+        problem = next((one for one in (*found, self._unwritten) if one), None)
         if problem != self.problem:
             _log.warning("reconciler", problem=problem or "none any more")
         self.problem = problem
@@ -79,9 +84,12 @@ class Reconciler:
             self._publish(queue)
 
     def _run(self) -> None:
+        written = -self._interval_seconds
         while not self._stopping.is_set():
             self._changed.clear()
-            self.tick()
+            if files := time.monotonic() - written >= self._interval_seconds:
+                written = time.monotonic()
+            self.tick(files=files)
             self._changed.wait(self._interval_seconds)
 
     def _attempt(self, part: Callable[[], None]) -> str | None:
