@@ -1,0 +1,85 @@
+"""What linters from outside say of the rendered chart: checkov, a PromQL parser, the Prometheus Operator's own types.
+
+They live in an environment of their own, which `make test` makes. Every exception from a rule has its reason here.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from chart_bench import CHART, OPENING, render
+
+LINTERS = Path(sys.prefix) / "linters" / "bin"
+EVERYWHERE = r".*"
+EXCEPTIONS = {
+    # Rule → (resources, reason).
+    "CKV_K8S_8": (r"Pod\..*-test-.*", "a hook of `helm test` runs once and ends: there is nothing to restart"),
+    "CKV_K8S_9": (
+        r"Deployment\..*-(trainer|worker-rollout|worker-score|policy)$|Pod\..*-test-.*",
+        "no traffic is routed to workers and hooks; the policy is reached before it is ready, to be given weights",
+    ),
+    "CKV_K8S_11": (EVERYWHERE, "a CPU limit throttles what the node has free; requests share it out under pressure"),
+    "CKV_K8S_15": (EVERYWHERE, "tags are versions that never move, and image.pullPolicy is there for other habits"),
+    "CKV_K8S_21": (EVERYWHERE, "the namespace is the release's (`helm -n`), so no object names one"),
+    "CKV_K8S_35": (
+        EVERYWHERE,
+        "all settings are environment variables; a pod's variables are no easier to read than its files",
+    ),
+    "CKV_K8S_43": (
+        EVERYWHERE,
+        "images are built by the user, who alone knows digests; every image has a `digest` value",
+    ),
+}
+
+
+def linter(name: str) -> str:
+    assert (LINTERS / name).exists(), f"{LINTERS / name} is missing: `make test` makes it"
+    return str(LINTERS / name)
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
+    """(rule, resource) of everything that checkov finds in any opening."""
+    folder = tmp_path_factory.mktemp("rendered")
+    for name, values in OPENING.items():
+        (folder / f"{name.replace(' ', '-')}.yaml").write_text(yaml.safe_dump_all(render(values)))
+    command = [linter("checkov"), "--framework", "kubernetes", "--skip-download", "--compact", "-o", "json", "-d"]
+    done = subprocess.run([*command, str(folder)], capture_output=True, text=True, timeout=120)
+    report = json.loads(done.stdout)
+    assert report["summary"]["parsing_errors"] == 0 and report["summary"]["passed"] > 1000, report["summary"]
+    return [(one["check_id"], one["resource"]) for one in report["results"]["failed_checks"]]
+
+
+def test_checkov_finds_nothing_but_the_written_exceptions(findings: list[tuple[str, str]]) -> None:
+    excused = {
+        (rule, resource)
+        for rule, resource in findings
+        if rule in EXCEPTIONS and re.search(EXCEPTIONS[rule][0], resource.replace(".default.", "."))
+    }
+    assert sorted(set(findings) - excused) == []
+
+
+def test_every_exception_is_still_needed(findings: list[tuple[str, str]]) -> None:
+    assert {rule for rule, _ in findings} == set(EXCEPTIONS)
+
+
+def test_expressions_and_operator_objects_are_well_formed() -> None:
+    board = json.loads((CHART / "monitoring" / "dashboard.json").read_text())
+    alerts = yaml.safe_load((CHART / "monitoring" / "alerts.yaml").read_text())["groups"][0]["rules"]
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    plain = [one.replace("$__rate_interval", "5m").replace("$namespace", ".*") for one in asked]
+    operator = [one for one in render(OPENING["full"]) if one["apiVersion"] == "monitoring.coreos.com/v1"]
+    assert {one["kind"] for one in operator} == {"ServiceMonitor", "PrometheusRule"}
+    given: dict[str, Any] = {"promql": plain + [alert["expr"] for alert in alerts], "objects": operator}
+    script = Path(__file__).with_name("foreign_checks.py")
+    done = subprocess.run(
+        [linter("python"), str(script)], input=json.dumps(given), capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout) == []
