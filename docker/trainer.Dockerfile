@@ -45,4 +45,6 @@ ENV PATH=/opt/mstar/bin:$PATH \
     MSTAR_TRAINER_HOME=/data
 USER 10001:10001
 WORKDIR /data
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
+    CMD ["python", "-m", "mstar_worker.alive"]
 ENTRYPOINT ["python", "-m", "mstar_trainer"]

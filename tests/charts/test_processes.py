@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,8 @@ class LocalRelease:
             dockerfile = (ROOT / "docker" / f"{image}.Dockerfile").read_text()
             entry = json.loads(re.findall(r"^ENTRYPOINT (\[.*\])$", dockerfile, re.M)[-1])
             baked = {key: self.here(value) for key, value in re.findall(r"(MSTAR_[A-Z_]+)=(\S+)", dockerfile)}
-            values = baked | self.environment(container)
+            (self.home / f"tmp-{name}").mkdir()
+            values = baked | self.environment(container) | {"TMPDIR": str(self.home / f"tmp-{name}")}
             if name in PORTS:
                 values[PORTS[name]] = self.urls[name].rpartition(":")[2]
             self._run(stack, name, [sys.executable, *entry[1:], *container.get("args", [])], values)
@@ -146,6 +148,10 @@ def _answers(url: str) -> bool:
         return False
 
 
+def _passes(command: list[str], tmp: Path) -> bool:
+    return subprocess.run([sys.executable, *command[1:]], env=_outside() | {"TMPDIR": str(tmp)}).returncode == 0
+
+
 @pytest.mark.system
 def test_the_probes_of_every_service_pass(release: LocalRelease) -> None:
     for name, container in release.containers("Deployment").items():
@@ -154,6 +160,14 @@ def test_the_probes_of_every_service_pass(release: LocalRelease) -> None:
                 release.until_answers(name, probe["httpGet"]["path"])
     ready = release.containers("Deployment")["coordinator"]["readinessProbe"]["httpGet"]["path"]
     release.until_answers("coordinator", ready)
+
+
+@pytest.mark.system
+def test_the_probes_of_every_worker_pass(release: LocalRelease) -> None:
+    for name, container in release.containers("Deployment").items():
+        if name not in PORTS:
+            for probe in (container["startupProbe"], container["livenessProbe"]):
+                release.until(partial(_passes, probe["exec"]["command"], release.home / f"tmp-{name}"))
 
 
 @pytest.mark.system

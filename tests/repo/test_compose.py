@@ -70,6 +70,14 @@ def test_the_coordinator_waits_for_no_gpu() -> None:
         assert not MODEL_SERVICES & set(services[name]["depends_on"]), name
 
 
+def test_every_container_that_stays_has_a_check_of_its_own() -> None:
+    images = {"coordinator", "policy", "prm", "trainer"}  # theirs is in the Dockerfile
+    for name, service in config(GPU)["services"].items():
+        check = service.get("healthcheck", {})
+        assert bool(check.get("test")) is (name not in images | {"own-volume"}), name
+        assert check.get("disable", False) is (name == "own-volume")
+
+
 def test_our_containers_have_no_rights_they_do_not_need() -> None:
     for name, service in config(GPU)["services"].items():
         if name in ("redis", "postgres", "own-volume"):

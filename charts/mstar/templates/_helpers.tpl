@@ -130,6 +130,20 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
+{{/* A worker has no port: it touches a file while it lives, and hangs when it does not. */}}
+{{- define "mstar.workerProbes" -}}
+startupProbe:
+  exec: {command: [python, -m, mstar_worker.alive]}
+  periodSeconds: 5
+  timeoutSeconds: 10
+  failureThreshold: 60
+livenessProbe:
+  exec: {command: [python, -m, mstar_worker.alive]}
+  periodSeconds: 30
+  timeoutSeconds: 10
+  failureThreshold: 3
+{{- end }}
+
 {{/* Of the given keys, not of the Secret: made ones are kept, and a rendering that cannot see them would make others. */}}
 {{- define "mstar.checksum" -}}
 checksum/keys: {{ .root.Values.keys | toJson | sha256sum }}
