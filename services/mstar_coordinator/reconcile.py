@@ -1,7 +1,7 @@
 """A thread that brings the world after the truth: hints for due steps, files of changed runs, expired leases.
 
-It runs every second and after every change, but writes files every second only, for a long run's take a while. A broker
-that is down costs hints, not requests: they are tried again.
+It runs after every change and every second; files, which take a while for a long run, are written every second only. A
+broker that is down costs hints, not requests: they are tried again.
 """
 
 import time
@@ -49,8 +49,8 @@ class Reconciler:
         self._interval_seconds = interval_seconds
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="reconciler", daemon=True)
-        self._unwritten: str | None = None
-        """Why files could not be written the last time."""
+        self._slow: list[str | None] = []
+        """What was wrong with the parts that do not follow every change."""
         self.problem: str | None = None
 
     def start(self) -> None:
@@ -66,30 +66,35 @@ class Reconciler:
         self._thread.join(STOP_SECONDS)
         self._attempt(self._folders.refresh)
 
-    def tick(self, *, files: bool = True) -> None:
-        """One round of all parts; one that fails is told in `problem`, tried again next time, and hinders no other."""
+    def tick(self, *, whole: bool = True) -> None:
+        """One round; a part that fails is told in `problem`, tried again next time, and hinders no other.
+
+        `whole`: with the parts that need not follow every change.
+        """
         found = [self._attempt(part) for part in (self._rounds.expire_leases, self.publish_due)]
-        if files:
-            self._unwritten = self._attempt(self._folders.refresh)
-        problem = next((one for one in (*found, self._unwritten) if one), None)
+        if whole:
+            self._slow = [self._attempt(part) for part in (self.ask_broker, self._folders.refresh)]
+        problem = next((one for one in (*found, *self._slow) if one), None)
         if problem != self.problem:
             _log.warning("reconciler", problem=problem or "none any more")
         self.problem = problem
 
     def publish_due(self) -> None:
         """Send the hints that are missing. Raises Unavailable when the broker can't be reached."""
-        # Also while nothing is due, so that a broker that is gone shows before a run needs it.
-        self._publisher.depth(Queue.CONTROL)
         for queue in Queue:
             self._publish(queue)
 
+    def ask_broker(self) -> None:
+        """Raise Unavailable when the broker can't be reached, also while there is nothing to send."""
+        self._publisher.depth(Queue.CONTROL)
+
     def _run(self) -> None:
-        written = -self._interval_seconds
+        last = -self._interval_seconds
         while not self._stopping.is_set():
             self._changed.clear()
-            if files := time.monotonic() - written >= self._interval_seconds:
-                written = time.monotonic()
-            self.tick(files=files)
+            if whole := time.monotonic() - last >= self._interval_seconds:
+                last = time.monotonic()
+            self.tick(whole=whole)
             self._changed.wait(self._interval_seconds)
 
     def _attempt(self, part: Callable[[], None]) -> str | None:
@@ -108,11 +113,9 @@ class Reconciler:
         now = self._clock()
         with self._store.reading() as tx:
             due = tx.steps.due(queue, WINDOW)
-        if not due:
-            return
         sent = []
         try:
-            for step in self._worth_sending(due, self._publisher.depth(queue), now):
+            for step in self._worth_sending(queue, due, now - self._republish_seconds):
                 self._publisher.publish(queue, step.id)
                 sent.append(step.id)
         finally:
@@ -120,9 +123,11 @@ class Reconciler:
                 with self._store.writing() as tx:
                     tx.steps.set_published(sent, now)
 
-    def _worth_sending(self, due: list[DueStep], depth: int, now: float) -> list[DueStep]:
+    def _worth_sending(self, queue: Queue, due: list[DueStep], late: float) -> list[DueStep]:
         """A step that is still due though its queue is empty had a hint that is lost, or is on its way to a worker."""
-        fresh = [step for step in due if step.published_at is None][: max(0, WINDOW - depth)]
-        late = now - self._republish_seconds
+        fresh = [step for step in due if step.published_at is None]
         lost = [step for step in due if step.published_at is not None and step.published_at <= late]
-        return fresh + (lost if depth == 0 else [])
+        if not fresh and not lost:
+            return []
+        depth = self._publisher.depth(queue)
+        return fresh[: max(0, WINDOW - depth)] + (lost if depth == 0 else [])
