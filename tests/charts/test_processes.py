@@ -22,7 +22,9 @@ import pytest
 import redis
 
 from chart_bench import CHART, OPENING, named, render
+from mstar_artefacts.store import ArtefactStore
 from mstar_embedded.processes import server_binary
+from policy_bench import checkpoint
 
 ROOT = CHART.parents[1]
 PORTS = {"coordinator": "MSTAR_COORDINATOR_PORT", "policy": "MSTAR_POLICY_PORT", "prm": "MSTAR_PRM_PORT"}
@@ -183,11 +185,32 @@ def test_the_hooks_of_helm_test_pass(release: LocalRelease) -> None:
     for name in ("coordinator", "prm"):
         release.until_answers(name, "/livez")
     checks = named(release.objects, "Pod")
-    assert len(checks) == 5
+    assert len(checks) == 6
     for name in sorted(checks, key=lambda one: (checks[one]["metadata"]["annotations"]["helm.sh/hook-weight"], one)):
-        (container,) = checks[name]["spec"]["containers"]
-        command = [sys.executable, *(release.here(part) for part in container["command"][1:])]
-        environment = _outside() | release.environment(container)
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, f"{name}: {done.stderr[-800:]}"
+        hook(release, checks[name])
     assert not list((release.home / "data").glob(".helm-test*"))
+
+
+@pytest.mark.system
+def test_the_scoring_hook_scores_as_soon_as_the_prm_has_weights(release: LocalRelease) -> None:
+    release.until_answers("prm", "/livez")
+    check = named(release.objects, "Pod")["demo-mstar-test-score"]
+    assert "no weights yet" in hook(release, check)
+    ref = checkpoint(ArtefactStore(release.home / "data"), "r1/prm/train", seed=1)
+    key = release.environment(release.containers("Deployment")["prm"])["MSTAR_PRM_WEIGHTS_ADMIN_KEY"]
+    update = {"artefact": ref.id, "manifest_sha256": ref.sha256}
+    loaded = httpx2.put(
+        f"{release.urls['prm']}/v1/weights", json=update, headers={"authorization": f"Bearer {key}"}, timeout=60
+    )
+    assert loaded.status_code == 200, loaded.text
+    assert hook(release, check).startswith(ref.version)
+
+
+def hook(release: LocalRelease, pod: dict[str, Any]) -> str:
+    """What a hook's container prints when it is run here; it must succeed."""
+    (container,) = pod["spec"]["containers"]
+    command = [sys.executable, *(release.here(part) for part in container["command"][1:])]
+    environment = _outside() | release.environment(container)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{pod['metadata']['name']}: {done.stderr[-800:]}"
+    return done.stdout
