@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 HERE = Path(__file__).parent
-GROUPS = ("prm_scoring", "rollouts", "training", "weight_push", "iteration", "pipeline")
+GROUPS = ("prm_scoring", "rollouts", "training", "weight_push", "iteration", "coordination", "pipeline")
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""One whole iteration, and how much of it is coordination: our processes against one script of transformers and TRL."""
+"""One whole iteration: our processes against one script of transformers and TRL."""
 
 import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-import psutil
 import torch
 
 from benchmarks.material import THREADS, images, questions
@@ -43,9 +43,9 @@ ENGINES = ("policy", "prm", "trainer")
 class Stack:
     """An embedded run that is asked for one more iteration at a time."""
 
-    def __init__(self, client: Client, supervisor: Supervisor) -> None:
+    def __init__(self, client: Client, supervisor: Supervisor, settings: dict[str, Any]) -> None:
         self.client, self.supervisor = client, supervisor
-        self.run = client.create_run(RunCreate(recipe="demo", overrides=SETTINGS)).id
+        self.run = client.create_run(RunCreate(recipe="demo", overrides=settings)).id
         self._finish()
         self.shares: list[tuple[float, float, float]] = []
         """CPU-seconds of engines, of coordinator and broker, and of the workers, for each iteration."""
@@ -70,7 +70,7 @@ class Stack:
             run = self.client.run(self.run)
             if run.state in (RunState.SUCCEEDED, RunState.FAILED):
                 break
-            time.sleep(0.2)
+            time.sleep(0.5)
         if run.state is RunState.FAILED:
             raise RuntimeError(f"the measured run failed: {run.error}")
 
@@ -82,7 +82,7 @@ def run() -> list[Row]:
         ports = free_ports()
         endpoint = Endpoint(url=ports.coordinator_url, prm_url=ports.prm_url)
         with Supervisor(Path(home), ports) as supervisor, Client(endpoint) as client:
-            stack = Stack(client, supervisor)
+            stack = Stack(client, supervisor, SETTINGS)
             script = _script()
             turn = 0
 
@@ -94,9 +94,7 @@ def run() -> list[Row]:
                 return script.iteration(questions(whole)[share], images(whole)[share])
 
             pairs = compare(stack.iteration, theirs)
-            shares = stack.shares[1:]
     mine, other = pairs.median("ours", "cpu"), pairs.median("other", "cpu")
-    engines, service, workers = (sum(share[place] for share in shares) for place in range(3))
     counted = {
         "responses": pairs.median("ours", "responses"),
         "kept": pairs.median("ours", "kept"),
@@ -107,7 +105,6 @@ def run() -> list[Row]:
     against = (
         f"transformers + TRL in one process, {script.sample_rows} rows sampled and {script.score_rows} scored at once"
     )
-    part = service / engines
     return [
         Row(
             "one whole iteration",
@@ -120,19 +117,6 @@ def run() -> list[Row]:
             "CPU-s",
             against,
             counted,
-        ),
-        Row(
-            "queue and coordinator",
-            service,
-            engines,
-            engines / service,
-            "<= 3 % of the engines",
-            part <= 0.03,
-            PAIRS,
-            "CPU-s",
-            "busy time of policy, PRM and trainer",
-            {"percent": 100 * part, "workers, CPU-s": workers, "memory, MB": psutil.Process().memory_info().rss / 1e6},
-            "its cost is by the step and not by the response, and this iteration is small: 200 questions",
         ),
     ]
 
