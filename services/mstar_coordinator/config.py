@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from mstar_web.config import ServiceSettings
+from mstar_worker.config import BrokerUrl
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -19,7 +20,7 @@ class CoordinatorSettings(ServiceSettings):
     """Port to listen on; 0 takes a free one."""
     run_admin_key: SecretStr | None = None
     """Bearer key of those who start and steer runs."""
-    broker_url: SecretStr
+    broker_url: BrokerUrl
     """Redis or Valkey that carries the hints; `redis+socket:///path?virtual_host=0` for a unix socket."""
     database_url: SecretStr | None = None
     """SQL database of the truth; unset, SQLite in `.mstar/mstar.sqlite` below home."""

@@ -2,10 +2,26 @@
 
 import os
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import SecretStr, model_validator
+from pydantic import AfterValidator, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def whole_url(url: SecretStr) -> SecretStr:
+    """The broker's URL; ValueError when its password has torn it apart, as `/`, `?` and `#` do."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+        torn = parts.scheme in ("redis", "rediss") and (not parts.hostname or parts.port == 0)
+    except ValueError:
+        torn = True
+    if torn:
+        raise ValueError("the URL names no host and port: percent-encode the password, or use letters and digits only")
+    return url
+
+
+BrokerUrl = Annotated[SecretStr, AfterValidator(whole_url)]
 
 
 class WorkerSettings(BaseSettings):
@@ -16,7 +32,7 @@ class WorkerSettings(BaseSettings):
         env_prefix="MSTAR_WORKER_", frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
     )
 
-    broker_url: SecretStr
+    broker_url: BrokerUrl
     """Redis or Valkey that carries the hints; `redis+socket:///path?virtual_host=0` for a unix socket."""
     coordinator_url: str = "http://127.0.0.1:8400"
     """Where steps are claimed and committed."""

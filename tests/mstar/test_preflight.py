@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from mstar.cli.preflight import Ask, ask, preflight
 
 COMPOSE, INFO, DRIVER = "docker compose", "docker info", "nvidia-smi -L"
@@ -55,6 +57,17 @@ def test_empty_keys_are_named(tmp_path: Path) -> None:
     assert findings(checkout(tmp_path, "A_KEY=x\nB_KEY=\nPORT=2\n"), {})[".env"] == (False, "empty: B_KEY")
     (tmp_path / ".env").unlink()
     assert "cp .env.example .env" in findings(tmp_path, {})[".env"][1]
+
+
+@pytest.mark.parametrize(
+    ("password", "fits"), [("a1-B.c_d~", True), ('"quoted"', True), ("a/b", False), ("a@b", False), ("a%41", False)]
+)
+def test_a_password_that_would_tear_its_url_is_refused_but_not_shown(tmp_path: Path, password: str, fits: bool) -> None:
+    (tmp_path / ".env.example").write_text("REDIS_PASSWORD=\n")
+    (tmp_path / ".env").write_text(f"REDIS_PASSWORD={password}\n")
+    ok, said = findings(tmp_path, {})[".env"]
+    assert ok is fits
+    assert fits or (said.startswith("REDIS_PASSWORD becomes part of a URL") and password not in said)
 
 
 def test_without_an_engine_nothing_is_said_about_gpus(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ Ask = Callable[[Sequence[str]], str | None]
 
 ON_A_CPU = "`docker compose -f docker-compose.yml -f docker-compose.cpu.yml up -d` runs without a GPU"
 _TIMEOUT_SECONDS = 20
+_URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 def ask(command: Sequence[str]) -> str | None:
@@ -47,16 +48,21 @@ def preflight(folder: Path, ask: Ask = ask) -> Iterator[Finding]:
 
 
 def _keys(folder: Path) -> Finding:
-    """Every name that .env.example leaves empty must have a value in .env."""
+    """Every name that .env.example leaves empty must have a value in .env; passwords go into URLs as they are."""
     example, filled = folder / ".env.example", folder / ".env"
     if not example.exists():
         return ".env", False, f"{folder} has no .env.example: run this in a checkout of the project"
     if not filled.exists():
         return ".env", False, "not there: `cp .env.example .env`, then fill in the keys"
     wanted = re.findall(r"^(\w+)=$", example.read_text(), re.M)
-    given = set(re.findall(r"^(\w+)=[ \t]*\S", filled.read_text(), re.M))
+    given = dict(re.findall(r"^(\w+)=[ \t]*(\S.*?)[ \t]*$", filled.read_text(), re.M))
     missing = [name for name in wanted if name not in given]
-    return ".env", not missing, f"empty: {', '.join(missing)}" if missing else "every key has a value"
+    if missing:
+        return ".env", False, f"empty: {', '.join(missing)}"
+    torn = [name for name in wanted if name.endswith("_PASSWORD") and not _URL_SAFE.fullmatch(given[name].strip("\"'"))]
+    if torn:
+        return ".env", False, f"{torn[0]} becomes part of a URL: use letters, digits and . _ ~ - only"
+    return ".env", True, "every key has a value"
 
 
 def _gpu(info: str, ask: Ask) -> Finding:
