@@ -1,0 +1,128 @@
+"""One of each process, and two of each with a trainer of two ranks: the same recipe chooses the same rows.
+
+The coordinator's API stays one process, since it is the only one that opens the truth.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mstar.api.runs import RunCreate
+from mstar.client import Client, Endpoint
+from mstar.evolution import RunState
+from mstar.results import IterationResult
+from mstar.types import SelectedRow
+from mstar_artefacts.store import ArtefactStore
+from mstar_embedded.ports import HOST, Ports, free_ports
+from mstar_embedded.processes import ProcessSpec, stack
+from mstar_embedded.supervisor import Supervisor
+from small_run import SMALL
+
+RECIPE: dict[str, Any] = SMALL | {
+    # Without warm-up and with few tests, which other tests look at; four shards an iteration, so that workers share.
+    "data.train": 40,
+    "data.validation": 4,
+    "data.test_id": 4,
+    "data.test_ood": 0,
+    "generation.shard_questions": 5,
+    "warmup": None,
+    "prm.questions": 6,
+    "evolution.n": 6,
+    "exploration.mode": "fixed",
+    "exploration.questions": 4,
+    "evaluation.n": 1,
+    "evaluation.k": 1,
+}
+SHARDS = 4
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a run left, and what each process wrote."""
+
+    chosen: dict[int, list[SelectedRow]]
+    """By iteration, in the order in which they train."""
+    iterations: tuple[IterationResult, ...]
+    logs: dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, Ended]:
+    return _run(tmp_path_factory.mktemp("one"), 1), _run(tmp_path_factory.mktemp("two"), 2)
+
+
+@pytest.mark.system
+def test_two_of_each_choose_what_one_of_each_chooses(both: tuple[Ended, Ended]) -> None:
+    """Iteration 1, whose policy and PRM are the same in both runs to the last bit."""
+    one, two = ([_telling(row) for row in ended.chosen[1]] for ended in both)
+    assert one == two
+    assert len(one) >= 5
+
+
+@pytest.mark.system
+def test_both_runs_sample_as_much(both: tuple[Ended, Ended]) -> None:
+    """Iteration 2 samples from weights that two ranks trained: gradients summed in another order, other last bits."""
+    one, two = ([(it.index, it.questions, it.responses) for it in ended.iterations] for ended in both)
+    assert one == two == [(1, 20, 120), (2, 20, 120)]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ["policy", "prm", "worker-rollout", "worker-score"])
+def test_the_second_of_each_had_a_part(both: tuple[Ended, Ended], name: str) -> None:
+    _, two = both
+    word = "step committed" if name.startswith("worker") else "POST"
+    assert all(word in two.logs[own] for own in (name, f"{name}-2"))
+
+
+def _telling(row: SelectedRow) -> tuple[str, int, float, str, tuple[float, ...]]:
+    """What a row says, without the run's id; scores to the decimals that another batch leaves alone."""
+    scores = tuple(round(score, 4) for score in row.step_scores)
+    return row.question.id, row.index, row.temperature, row.response, scores
+
+
+def _run(home: Path, each: int) -> Ended:
+    ports, second = free_ports(), free_ports()
+    with tempfile.TemporaryDirectory(prefix="mstar-") as folder:
+        broker = Path(folder) / "b.sock"
+        specs = [one for spec in stack(home, ports, broker, broker.exists) for one in _several(spec, each, second)]
+        overrides = RECIPE | {"evolution.train.ranks": each}
+        with Supervisor(home, ports, specs=specs) as supervisor, Client(Endpoint(url=ports.coordinator_url)) as client:
+            run_id = client.create_run(RunCreate(recipe="demo", overrides=overrides)).id
+            while client.run(run_id).state is RunState.RUNNING and supervisor.failure is None:
+                time.sleep(0.2)
+            ended, results = client.run(run_id), client.results(run_id)
+        assert ended.state is RunState.SUCCEEDED, ended.error or supervisor.failure
+        logs = {spec.name: (supervisor.logs / f"{spec.name}.log").read_text() for spec in specs}
+    return Ended({number: _chosen(home, run_id, number) for number in (1, 2)}, results.iterations, logs)
+
+
+def _several(spec: ProcessSpec, each: int, second: Ports) -> Sequence[ProcessSpec]:
+    """Policy, PRM and their workers so many times; every worker knows all replicas."""
+    if each == 1 or spec.name in ("broker", "coordinator", "trainer"):
+        return [spec]
+    if spec.name in ("policy", "prm"):
+        port = getattr(second, spec.name)
+        own = {f"MSTAR_{spec.name.upper()}_PORT": str(port)}
+        twin = replace(spec, name=f"{spec.name}-2", env={**spec.env, **own}, live_url=f"http://{HOST}:{port}/livez")
+        return [spec, twin]
+    urls = {
+        "MSTAR_WORKER_POLICY_URL": f"{spec.env['MSTAR_WORKER_POLICY_URL']},{second.policy_url}",
+        "MSTAR_WORKER_PRM_URL": f"{spec.env['MSTAR_WORKER_PRM_URL']},{second.prm_url}",
+    }
+    shared = replace(spec, env={**spec.env, **urls})
+    return [shared, replace(shared, name=f"{spec.name}-2")]
+
+
+def _chosen(home: Path, run_id: str, iteration: int) -> list[SelectedRow]:
+    store = ArtefactStore(home)
+    rows: list[SelectedRow] = []
+    for shard in range(SHARDS):
+        ref = store.find(f"{run_id}/it{iteration:02d}/select/{shard:04d}")
+        assert ref is not None
+        rows.extend(store.rows(ref, SelectedRow))
+    return rows
