@@ -1,6 +1,6 @@
 """The whole method in small, with real processes: broker, coordinator, workers, policy, PRM, trainer.
 
-One process is killed on the way; the run ends as if nothing had happened, and nothing is left running.
+Two processes are killed on the way; the run ends as if nothing had happened, and nothing is left running.
 """
 
 import json
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any], list[int]]]:
-    """A run during which the policy was killed: its home, its results, and the pids of all its processes."""
+    """A run during which policy and training were killed: its home, its results, and the pids of all its processes."""
     home = tmp_path_factory.mktemp("home")
     settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
     command = [sys.executable, "-c", "from mstar.cli import main; main()", "run", "start", "demo", *settings]
@@ -33,7 +33,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, d
         [*command, "--home", str(home), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True
     )
     try:
-        pids = _kill_once(process, home)
+        pids = _kill_two(process, home)
         out, err = process.communicate(timeout=400)
     finally:
         process.kill()
@@ -41,15 +41,18 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, d
     yield home, json.loads(out), pids
 
 
-def _kill_once(process: "subprocess.Popen[str]", home: Path) -> list[int]:
-    """Wait for the first iteration's rollouts, then kill the policy. Returns every pid seen."""
-    supervisor = psutil.Process(process.pid)
-    wanted = home / "latest" / "warmup" / "select"
-    _until(lambda: wanted.exists() or process.poll() is not None, 200)
-    pids = [child.pid for child in supervisor.children(recursive=True)]
-    policy = next(child for child in supervisor.children() if "mstar_policy" in " ".join(child.cmdline()))
-    os.kill(policy.pid, signal.SIGKILL)
-    return pids
+def _kill_two(process: "subprocess.Popen[str]", home: Path) -> list[int]:
+    """Kill the policy after the warm-up's first shard, and training after the first one of an iteration, when it has
+    begun while the other shard is still sampled. Returns every pid seen."""
+    pids: set[int] = set()
+    for shard, module in (("warmup/select/0000", "mstar_policy"), ("it01/select/0000", "mstar_trainer.train")):
+        wanted = home / "latest" / shard
+        _until(lambda wanted=wanted: wanted.exists() or process.poll() is not None, 200)  # type: ignore[misc]
+        running = psutil.Process(process.pid).children(recursive=True)
+        pids |= {child.pid for child in running}
+        victim = next(child for child in running if module in child.cmdline())
+        os.kill(victim.pid, signal.SIGKILL)
+    return sorted(pids)
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> None:
@@ -60,7 +63,7 @@ def _until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 @pytest.mark.system
-def test_the_run_succeeds_though_the_policy_was_killed(finished: tuple[Path, dict[str, Any], list[int]]) -> None:
+def test_the_run_succeeds_though_processes_were_killed(finished: tuple[Path, dict[str, Any], list[int]]) -> None:
     _, results, _ = finished
     assert results["state"] == "succeeded"
     assert [one["index"] for one in results["iterations"]] == [1, 2]
