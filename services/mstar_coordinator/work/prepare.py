@@ -14,7 +14,7 @@ from mstar.recipes import DataRecipe
 from mstar.steps import ArtefactRef, DoneResult
 from mstar.types import Question
 from mstar_artefacts.images import ImageStore
-from mstar_artefacts.store import ArtefactStore
+from mstar_artefacts.store import COMPRESSION, ArtefactStore
 from mstar_coordinator.work.context import Context, Done
 from mstar_coordinator.work.folders import read_split
 from mstar_worker.lease import Progress
@@ -36,7 +36,7 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
         (folder / "questions").mkdir()
         done = 0
         for split, count in splits.items():
-            with gzip.GzipFile(folder / "questions" / f"{split}.jsonl.gz", "wb", mtime=0) as out:
+            with gzip.GzipFile(folder / "questions" / f"{split}.jsonl.gz", "wb", COMPRESSION, mtime=0) as out:
                 for question in _questions(data, split, count, context.images):
                     out.write(question.model_dump_json().encode() + b"\n")
                     done += 1
