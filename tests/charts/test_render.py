@@ -1,12 +1,14 @@
 """The chart renders, for every opening, to what Kubernetes accepts and the restricted Pod Security level lets in."""
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
+from helm_python import Chart, lint, package
 
-from chart_bench import OPENING, named, notes, pods, render
+from chart_bench import CHART, OPENING, named, notes, pods, render
 
 SETTINGS = {
     "MSTAR_POLICY_": ("mstar_policy.config", "PolicySettings"),
@@ -28,6 +30,21 @@ def test_kubernetes_accepts_every_object(objects: list[dict[str, Any]], version:
     for one in objects:
         if one["apiVersion"] != "monitoring.coreos.com/v1":
             kubernetes_validate.validate(one, version, strict=True)
+
+
+@pytest.mark.parametrize("version", ["v1.30.0", "v1.37.0"])
+@pytest.mark.parametrize("opening", OPENING)
+def test_helm_lint_finds_nothing(opening: str, version: str) -> None:
+    report = lint(CHART, OPENING[opening], strict=True, namespace="ns", kube_version=version)
+    assert report["errors"] == []
+    assert [said["error"] for said in report["messages"]] == ["icon is recommended"]
+
+
+def test_the_packed_chart_renders_as_the_folder_does(tmp_path: Path) -> None:
+    packed = package(CHART, destination=tmp_path)
+    given = OPENING["full"] | {"keys": {"existingSecret": "k"}, "redis": {"existingSecret": "r"}}
+    rendered = [Chart.load(path).render(given, name="demo", namespace="ns") for path in (CHART, packed)]
+    assert rendered[0] == rendered[1]
 
 
 def test_every_variable_is_a_setting_of_the_service_that_gets_it(objects: list[dict[str, Any]]) -> None:
