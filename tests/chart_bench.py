@@ -24,7 +24,7 @@ OPENING: dict[str, dict[str, Any]] = {
         "prm": {"replicas": 2, "image": {"digest": "sha256:" + "a" * 64}},
         "workers": {"rollout": 6, "nodeSelector": {"pool": "cpu"}},
         "coordinator": {"priorityClassName": "high", "extraEnv": [{"name": "TZ", "value": "UTC"}]},
-        "metrics": {"serviceMonitor": True, "prometheusRule": True, "dashboard": True},
+        "metrics": {"serviceMonitor": True, "prometheusRule": True, "dashboard": True, "labels": {"release": "stack"}},
         "networkPolicy": {"fromNamespaces": {"team": "data"}},
         "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-more"}}],
     },

@@ -118,6 +118,8 @@ def test_the_chart_ships_both_as_they_are() -> None:
     board = named(objects, "ConfigMap")["evolve-dashboard"]
     assert json.loads(board["data"]["mstar.json"]) == DASHBOARD
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    chosen = [one for one in objects if one["apiVersion"] == "monitoring.coreos.com/v1"]
+    assert len(chosen) == 4 and all(one["metadata"]["labels"]["release"] == "stack" for one in chosen)
     assert not {"PrometheusRule", "ServiceMonitor", "ConfigMap"} & {one["kind"] for one in render()}
 
 
