@@ -45,6 +45,18 @@ def test_replies_are_those_of_one_service_in_order(replicas: PolicyReplicas, pol
     assert sum(len(one.prompts) for policy in policies.values() for one in policy.rollouts) == 20
 
 
+def test_a_client_is_made_once_for_each_replica() -> None:
+    made: list[str] = []
+
+    def make(url: str) -> PolicyService:
+        made.append(url)
+        return PolicyService(url, transport=RulePolicy())
+
+    replicas = Replicas(URLS, make)
+    assert replicas.current() == replicas.current()
+    assert made == list(URLS)
+
+
 def test_every_replica_has_the_weights_before_any_samples(
     replicas: PolicyReplicas, policies: dict[str, RulePolicy]
 ) -> None:
