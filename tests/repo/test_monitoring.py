@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,17 @@ def test_alerts_say_what_to_do() -> None:
     for alert in ALERTS:
         assert alert["labels"]["severity"] in ("critical", "warning")
         assert alert["annotations"]["summary"] and alert["annotations"]["description"].endswith((".", "again."))
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus, not from PyPI")
+def test_alerts_fire_when_they_should_and_only_then() -> None:
+    hours = Path(__file__).with_name("alerts.promtool.yaml")
+    tested = {
+        one["alertname"] for test in yaml.safe_load(hours.read_text())["tests"] for one in test["alert_rule_test"]
+    }
+    assert tested == {alert["alert"] for alert in ALERTS}
+    done = subprocess.run(["promtool", "test", "rules", str(hours)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_panels_do_not_overlap() -> None:
