@@ -8,7 +8,11 @@ from threading import Event
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from mstar.phases import GpuSharing
+from mstar.steps import Queue
 from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.cluster.interface import Cluster
+from mstar_coordinator.cluster.turns import Turns
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.dispatch import CeleryPublisher
 from mstar_coordinator.metrics import add_metrics
@@ -40,15 +44,36 @@ def create_app(settings: CoordinatorSettings | None = None) -> FastAPI:
     """
     settings = settings or read_settings(CoordinatorSettings)
     publisher = CeleryPublisher(settings.broker_url.get_secret_value())
-    return build_app(settings, open_store(settings.store_url()), publisher, time.time)
+    cluster = _cluster(settings) if settings.gpu_sharing is GpuSharing.SCALE_TO_ZERO else None
+    return build_app(settings, open_store(settings.store_url()), publisher, time.time, cluster)
 
 
-def build_app(settings: CoordinatorSettings, store: Store, publisher: Publisher, clock: Clock) -> FastAPI:
-    """The app over an open store, which it closes at its end together with the publisher."""
+def _cluster(settings: CoordinatorSettings) -> Cluster:
+    """The cluster that this process runs in. Raises InvalidInput outside of one."""
+    from mstar_coordinator.cluster.kubernetes_cluster import KubernetesCluster, Release
+
+    replicas = {Queue.ROLLOUT: settings.policy_replicas, Queue.SCORE: settings.prm_replicas}
+    names = settings.cluster_namespace, settings.cluster_instance, settings.cluster_prefix
+    return KubernetesCluster(Release(*names, replicas, settings.job_template))
+
+
+def build_app(
+    settings: CoordinatorSettings,
+    store: Store,
+    publisher: Publisher,
+    clock: Clock,
+    cluster: Cluster | None = None,
+) -> FastAPI:
+    """The app over an open store, which it closes at its end together with publisher and cluster.
+
+    `cluster`: where the services take turns on GPUs; they can't overlap there, so training does not stream.
+    """
     changed = Event()
     folders = RunFolders(settings.home, store)
-    rounds = Rounds(store, folders, clock, settings.lease_seconds, changed, streaming=settings.stream_training)
-    reconciler = Reconciler(rounds, store, folders, publisher, clock, changed, settings.republish_seconds)
+    streaming = settings.stream_training and cluster is None
+    rounds = Rounds(store, folders, clock, settings.lease_seconds, changed, streaming=streaming)
+    turns = None if cluster is None else Turns(store, cluster)
+    reconciler = Reconciler(rounds, store, folders, publisher, clock, changed, settings.republish_seconds, turns=turns)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -58,6 +83,8 @@ def build_app(settings: CoordinatorSettings, store: Store, publisher: Publisher,
         finally:
             await run_in_threadpool(reconciler.stop)
             publisher.close()
+            if cluster is not None:
+                cluster.close()
             store.close()
 
     registry = new_registry()

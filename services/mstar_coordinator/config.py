@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from mstar.phases import GpuSharing
 from mstar_web.config import ServiceSettings
 from mstar_worker.config import BrokerUrl
 
@@ -29,8 +30,22 @@ class CoordinatorSettings(ServiceSettings):
     republish_seconds: float = Field(default=5.0, gt=0)
     """Hints older than this are sent again when their queue is empty."""
     stream_training: bool = True
-    """Begin training with the first selected shard, while the others are still sampled and scored. Turn it off where
-    policy and trainer take turns on the same GPUs."""
+    """Begin training with the first selected shard, while the others are still sampled and scored."""
+    gpu_sharing: GpuSharing = GpuSharing.DEDICATED
+    """`dedicated`, or `scaleToZero`: policy, PRM and trainer take turns on the same GPUs of a Kubernetes cluster, and
+    training waits for all of its data."""
+    cluster_namespace: str = "default"
+    """Where the chart is installed; used with scaleToZero, as are the next five."""
+    cluster_instance: str = "mstar"
+    """Name of the chart's release, which is a label of its pods."""
+    cluster_prefix: str = "mstar"
+    """How the names of its deployments begin."""
+    policy_replicas: int = Field(default=1, ge=1)
+    """Pods of the policy while it has the GPUs."""
+    prm_replicas: int = Field(default=1, ge=1)
+    """Pods of the PRM while it has the GPUs."""
+    job_template: Path = Path("/etc/mstar/trainer-job.yaml")
+    """The Job that trains, as the chart renders it."""
     data_root: Path = Field(default_factory=Path.cwd)
     """Folder below which recipes may name data sets and models; relative paths start here."""
     recipes_folder: Path = RECIPES

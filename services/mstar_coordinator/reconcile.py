@@ -12,6 +12,7 @@ import structlog
 
 from mstar.errors import MstarError
 from mstar.steps import Queue
+from mstar_coordinator.cluster.turns import Turns
 from mstar_coordinator.ports import Clock, Publisher
 from mstar_coordinator.records import DueStep
 from mstar_coordinator.rounds import Rounds
@@ -38,7 +39,10 @@ class Reconciler:
         changed: Event,
         republish_seconds: float,
         interval_seconds: float = 1.0,
+        turns: Turns | None = None,
     ) -> None:
+        """`turns`: who has the GPUs, where they are taken in turns; without it every queue is open."""
+        self._turns = turns
         self._rounds = rounds
         self._store = store
         self._folders = folders
@@ -71,9 +75,9 @@ class Reconciler:
 
         `whole`: with the parts that need not follow every change.
         """
-        found = [self._attempt(part) for part in (self._rounds.expire_leases, self.publish_due)]
         if whole:
-            self._slow = [self._attempt(part) for part in (self.ask_broker, self._folders.refresh)]
+            self._slow = [self._attempt(part) for part in (self.ask_broker, self._folders.refresh, self.take_turns)]
+        found = [self._attempt(part) for part in (self._rounds.expire_leases, self.publish_due)]
         problem = next((one for one in (*found, *self._slow) if one), None)
         if problem != self.problem:
             _log.warning("reconciler", problem=problem or "none any more")
@@ -82,7 +86,13 @@ class Reconciler:
     def publish_due(self) -> None:
         """Send the hints that are missing. Raises Unavailable when the broker can't be reached."""
         for queue in Queue:
-            self._publish(queue)
+            if self._turns is None or self._turns.is_open(queue):
+                self._publish(queue)
+
+    def take_turns(self) -> None:
+        """Let the GPUs change hands when it is time. Raises Unavailable when the cluster does not answer."""
+        if self._turns is not None:
+            self._turns.advance()
 
     def ask_broker(self) -> None:
         """Raise Unavailable when the broker can't be reached, also while there is nothing to send."""

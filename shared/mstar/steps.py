@@ -205,6 +205,9 @@ class StepSpec(Frozen):
 
     @property
     def queue(self) -> Queue:
+        """Where its worker waits. A choice that asks no PRM needs no device."""
+        if isinstance(self.params, SelectParams) and self.params.prm is None:
+            return Queue.CONTROL
         return QUEUE_OF[self.params.kind]
 
 

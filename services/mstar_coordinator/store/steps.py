@@ -124,6 +124,18 @@ class Steps:
         )
         return {(row[0], row[1], row[2]): int(row[3]) for row in self._connection.execute(query)}
 
+    def demand(self) -> dict[Queue, int]:
+        """For each queue, the steps that are under way in any run, or due in a running one."""
+        under_way = steps.c.state == StepState.LEASED
+        due = and_(steps.c.state == StepState.PENDING, steps.c.waiting == 0, runs.c.state == RunState.RUNNING)
+        query = (
+            select(steps.c.queue, func.count())
+            .join(runs, runs.c.id == steps.c.run_id)
+            .where(under_way | due)
+            .group_by(steps.c.queue)
+        )
+        return {Queue(row[0]): int(row[1]) for row in self._connection.execute(query)}
+
     def stage_starts(self, run_id: str) -> dict[str, float]:
         """When the first step of each stage was claimed, for the stages that have begun."""
         begun = (steps.c.run_id == run_id, steps.c.claimed_at.is_not(None))

@@ -1,0 +1,1 @@
+"""GPUs that the services take in turns on a Kubernetes cluster."""
