@@ -17,6 +17,8 @@ from mstar_coordinator.records import RunRecord, StepRecord
 
 SHOWN_KINDS = ("label", "collect", "select", "train", "choose", "evaluate", "publish")
 """Kinds of steps whose results a run's numbers are made of."""
+SHARD_KINDS = ("label", "select")
+"""Those of them whose stages have a step for each shard."""
 
 Result = TypeVar("Result", bound=Frozen)
 

@@ -17,7 +17,7 @@ from mstar_coordinator.ids import new_run_id
 from mstar_coordinator.outputs import check_commit
 from mstar_coordinator.ports import Clock
 from mstar_coordinator.records import RunRecord, StepRecord, StepState
-from mstar_coordinator.results import SHOWN_KINDS
+from mstar_coordinator.results import SHARD_KINDS, SHOWN_KINDS
 from mstar_coordinator.runfolder import RunFolders
 from mstar_coordinator.store.database import Store, Transaction
 
@@ -145,17 +145,29 @@ class Rounds:
                 raise StepTaken(f"step {step.name} was tried {step.attempts} times")
             epoch = tx.steps.lease(step, worker, now, now + self._lease_seconds)
             tx.runs.touch(run.id, now, shown=False)
-            inputs = tx.steps.inputs(step_id, run.id)
+            claim = self._claim(tx, run, step, epoch)
         # A claim makes room in the window of hints.
         self._changed.set()
+        return claim
+
+    def claimed(self, step_id: str) -> Claim:
+        """What the holder of a leased step was given. Raises NotFound, or StepTaken when nobody holds it."""
+        with self._store.reading() as tx:
+            step = tx.steps.get(step_id)
+            run = tx.runs.get(step.run_id)
+            if step.state is not StepState.LEASED or run.state is RunState.CANCELLED:
+                raise StepTaken(f"nobody holds step {step.name}: it is {step.state.value}")
+            return self._claim(tx, run, step, step.epoch)
+
+    def _claim(self, tx: Transaction, run: RunRecord, step: StepRecord, epoch: int) -> Claim:
         return Claim(
-            step_id=step_id,
+            step_id=step.id,
             run_id=run.id,
             epoch=epoch,
             lease_seconds=self._lease_seconds,
             step=step.spec,
             recipe=run.recipe,
-            inputs=inputs,
+            inputs=tx.steps.inputs(step.id, run.id),
         )
 
     def heartbeat(self, step_id: str, beat: Heartbeat) -> HeartbeatReply:
@@ -187,7 +199,7 @@ class Rounds:
             _check_held(run, step, commit.epoch)
             check_commit(step, commit)
             tx.steps.finish(step_id, now, commit.artefact, commit.result)
-            tx.runs.touch(run.id, now, shown=step.spec.params.kind in SHOWN_KINDS)
+            tx.runs.touch(run.id, now, shown=_shows(tx, run.id, step))
             tx.events.append(run.id, now, "step.committed", step=step.name, result=commit.result)
             self._succeed_if_done(tx, run.id, run.state)
         self._changed.set()
@@ -247,8 +259,7 @@ class Rounds:
             tx.events.append(run.id, now, "run.failed", step=step.name, message=message)
 
     def _succeed_if_done(self, tx: Transaction, run_id: str, state: RunState) -> None:
-        done, total = tx.steps.counts(run_id)
-        if done == total and state is RunState.RUNNING:
+        if state is RunState.RUNNING and tx.steps.all_done(run_id):
             tx.runs.set_state(run_id, transition(state, RunEvent.STEPS_DONE), self._clock())
             tx.events.append(run_id, self._clock(), "run.succeeded")
 
@@ -264,6 +275,13 @@ def _check_held(run: RunRecord, step: StepRecord, epoch: int) -> None:
         raise StaleEpoch(f"run {run.id} was cancelled: drop the work")
     if step.state is not StepState.LEASED or step.epoch != epoch:
         raise StaleEpoch(f"epoch {epoch} of step {step.name} is void (epoch {step.epoch}, {step.state.value})")
+
+
+def _shows(tx: Transaction, run_id: str, step: StepRecord) -> bool:
+    """Whether the run's numbers change. Those of shards count once their stage is whole, or every one of thousands of
+    shards would have all numbers made anew."""
+    kind = step.spec.params.kind
+    return kind in SHOWN_KINDS and (kind not in SHARD_KINDS or tx.steps.all_done(run_id, step.stage))
 
 
 def _repeats(step: StepRecord, commit: Commit) -> bool:

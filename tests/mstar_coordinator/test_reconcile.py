@@ -174,6 +174,25 @@ def test_the_thread_carries_a_run_to_its_end(bench: Bench, running: Reconciler, 
     assert len(publisher.sent) == len(set(publisher.sent))
 
 
+def test_files_show_a_stage_of_shards_once_it_is_whole(bench: Bench, reconciler: Reconciler) -> None:
+    run_id = bench.rounds.create(SMALL)
+
+    def shown_after(name: str) -> bool:
+        """Whether the commit of a step makes the files stale."""
+        bench.work(until=lambda claim: claim.step.name == name)
+        reconciler.tick()
+        step = bench.steps(run_id)[name]
+        bench.clock.pass_(LEASE + 1)
+        bench.do(step.id)
+        with bench.store.reading() as tx:
+            return tx.runs.stale() == [run_id]
+
+    shards = ("it01/select/0000", "it01/select/0001")
+    assert [shown_after(name) for name in shards] == [False, True]
+    bench.work()
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+
+
 def test_stopping_leaves_the_files_up_to_date(bench: Bench, reconciler: Reconciler) -> None:
     reconciler.start()
     run_id = bench.rounds.create(SMALL)

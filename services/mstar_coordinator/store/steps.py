@@ -104,6 +104,13 @@ class Steps:
         found = self._all(select(steps).where(*open_).limit(1))
         return found[0] if found else None
 
+    def all_done(self, run_id: str, stage: str | None = None) -> bool:
+        """Whether no step of a run, or of one stage of it, is left. Looks from the end, where undone ones stand."""
+        query = select(steps.c.id).where(steps.c.run_id == run_id, steps.c.state != StepState.DONE)
+        if stage is not None:
+            query = query.where(steps.c.stage == stage)
+        return self._connection.execute(query.order_by(steps.c.position.desc()).limit(1)).first() is None
+
     def counts(self, run_id: str, stage: str | None = None) -> tuple[int, int]:
         """(done, all) steps of a run, or of one stage of it."""
         query = select(steps.c.state, func.count()).where(steps.c.run_id == run_id).group_by(steps.c.state)
@@ -146,10 +153,14 @@ class Steps:
         """What the needs and streams of a step have left so far, and the step `prepare` in any case, by name."""
         wanted = select(needs.c.need_id).where(needs.c.step_id == step_id)
         prepared = and_(steps.c.run_id == run_id, steps.c.name == "prepare", steps.c.id != step_id)
-        query = select(steps).where(steps.c.id.in_(wanted) | prepared, steps.c.state == StepState.DONE)
+        # Few columns: a training that streams asks for hundreds of inputs, again and again.
+        left = select(steps.c.name, steps.c.artefact_id, steps.c.artefact_sha256, steps.c.result)
+        query = left.where(steps.c.id.in_(wanted) | prepared, steps.c.state == StepState.DONE)
         return {
-            record.name: StepInput(artefact=record.artefact, result=record.result or DoneResult())
-            for record in self._all(query)
+            row.name: StepInput(
+                artefact=_artefact(row.artefact_id, row.artefact_sha256), result=_result(row.result) or DoneResult()
+            )
+            for row in self._connection.execute(query.order_by(steps.c.position))
         }
 
     def due(self, queue: Queue, limit: int) -> list[DueStep]:
@@ -258,7 +269,6 @@ def _new_row(step_id: str, run_id: str, position: int, spec: StepSpec, waiting: 
 
 
 def _step(row: Row[Any]) -> StepRecord:
-    artefact = None if row.artefact_id is None else ArtefactRef(id=row.artefact_id, sha256=row.artefact_sha256)
     return StepRecord(
         id=row.id,
         run_id=row.run_id,
@@ -275,6 +285,14 @@ def _step(row: Row[Any]) -> StepRecord:
         done_at=row.done_at,
         units_done=row.units_done,
         units_total=row.units_total,
-        artefact=artefact,
-        result=None if row.result is None else _RESULT.validate_json(row.result),
+        artefact=_artefact(row.artefact_id, row.artefact_sha256),
+        result=_result(row.result),
     )
+
+
+def _artefact(artefact_id: str | None, sha256: str | None) -> ArtefactRef | None:
+    return ArtefactRef(id=artefact_id, sha256=sha256) if artefact_id and sha256 else None
+
+
+def _result(dumped: str | None) -> StepResult | None:
+    return _RESULT.validate_json(dumped) if dumped else None

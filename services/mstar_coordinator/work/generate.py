@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 
 from mstar.answers import check
 from mstar.api.images import ImageInput
@@ -83,8 +84,14 @@ def _questions(claim: Claim, params: GenerateParams, context: Context) -> tuple[
     pool = questions(context.store, artefact_of(claim, "prepare"), params.split)
     if params.split != "train":
         return take(pool, params.start, params.count)
-    order = permutation(len(pool), derive(claim.recipe.seed, "order", params.split))
+    order = _order(len(pool), claim.recipe.seed, params.split)
     return tuple(pool[place] for place in take(order, params.start, params.count))
+
+
+@lru_cache(maxsize=8)
+def _order(size: int, seed: int, split: str) -> tuple[int, ...]:
+    """Drawn once for all shards of a run: it hashes every question's place."""
+    return tuple(permutation(size, derive(seed, "order", split)))
 
 
 def _draws(claim: Claim, params: GenerateParams) -> list[tuple[int, float]]:
