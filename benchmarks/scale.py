@@ -11,7 +11,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -90,9 +90,9 @@ def measure(responses: int, database: str | None) -> Measured:
             overrides = _recipe(questions) | {"data.source": str(data)}
             run_id = client.create_run(RunCreate(recipe="paper", overrides=overrides)).id
             watch = Watch(supervisor, broker)
-            _until(client, run_id, "prm", lambda: None)
+            watch.until(client, run_id, "prm")
             watch.begin()
-            _until(client, run_id, "sft", watch.look)
+            watch.until(client, run_id, "sft")
             cpu = watch.end()
             while client.run(run_id).state is RunState.RUNNING:
                 time.sleep(0.5)
@@ -120,6 +120,7 @@ class Watch:
     """Looks at the processes and the broker while an iteration runs."""
 
     def __init__(self, supervisor: Supervisor, broker: Path) -> None:
+        self._supervisor = supervisor
         self._pids = supervisor.pids()
         self._broker = redis.Redis(unix_socket_path=str(broker))
         self._before: dict[str, float] = {}
@@ -129,7 +130,16 @@ class Watch:
     def begin(self) -> None:
         self._before = {name: cpu_of(pid) for name, pid in self._pids.items()}
 
-    def look(self) -> None:
+    def until(self, client: Client, run_id: str, objective: str) -> None:
+        """Wait for the checkpoint of an objective."""
+        while objective not in {checkpoint.objective for checkpoint in client.checkpoints(run_id).data}:
+            problem = self._supervisor.failure or client.run(run_id).error
+            if problem:
+                raise RuntimeError(f"the measured run failed: {problem}")
+            self._look()
+            time.sleep(1.0)
+
+    def _look(self) -> None:
         for name, pid in self._pids.items():
             self.memory[name] = max(self.memory.get(name, 0), int(psutil.Process(pid).memory_info().rss))
         self.broker_bytes = max(self.broker_bytes, int(self._broker.info("memory")["used_memory"]))
@@ -185,15 +195,6 @@ def _write_questions(folder: Path, questions: int) -> None:
             name = f"{place % IMAGES}.png"
             rows.append({"file_name": name, "question": question_text(number), "answer": number})
         (folder / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-
-
-def _until(client: Client, run_id: str, objective: str, look: Callable[[], None]) -> None:
-    """Wait for the checkpoint of an objective, and look around now and then."""
-    while objective not in {checkpoint.objective for checkpoint in client.checkpoints(run_id).data}:
-        if (run := client.run(run_id)).state is RunState.FAILED:
-            raise RuntimeError(f"the measured run failed: {run.error}")
-        look()
-        time.sleep(1.0)
 
 
 def _committed(client: Client, run_id: str) -> dict[str, float]:
