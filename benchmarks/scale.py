@@ -23,6 +23,7 @@ from sqlalchemy import create_engine, text
 
 from benchmarks.gpu_sharing import DECODE_RATE, RESPONSE_TOKENS
 from benchmarks.measure import cpu_of
+from benchmarks.scale_engines import CORRECT_SHARE, TOKENS
 from benchmarks.stand_ins import question_text
 from mstar.api.runs import RunCreate
 from mstar.client import Client, Endpoint
@@ -32,12 +33,12 @@ from mstar_embedded.ports import free_ports
 from mstar_embedded.processes import ProcessSpec, stack
 from mstar_embedded.supervisor import Supervisor
 
-SAMPLES, SHARD_QUESTIONS = 16, 64
-"""Of the recipe `paper`."""
+SAMPLES = 16
+"""Responses of a question in the recipe `paper`."""
 SIZES = (10_000, 72_000, 720_000)
 GPUS = 64
 PRODUCED = GPUS * DECODE_RATE / RESPONSE_TOKENS
-"""Responses a second of 64 H100 that do nothing but sample a 7 B model; an iteration's mean is lower."""
+"""Responses a second of GPUs that do nothing but sample a 7 B model; over a whole iteration it is lower."""
 IMAGES = 1000
 """Different images; questions share them, as in the paper's data."""
 ENGINES = ("policy", "prm", "trainer")
@@ -251,9 +252,10 @@ def report(found: list[dict[str, Any]]) -> str:
 def _head() -> str:
     return f"""# One iteration through queue, truth and artefact store
 
-`python -m benchmarks.scale` on {os.cpu_count()} cores shared with other work, {platform.python_version()}. Real broker,
-coordinator and one worker for each queue; policy, PRM and trainer answer at once and share the same cores. A response
-has 200 tokens and 900 characters, and 42 % are correct."""
+`python -m benchmarks.scale` on {os.cpu_count()} cores shared with other work, Python {platform.python_version()}. Real
+broker, coordinator and one worker for each queue; policy, PRM and trainer answer at once and share the same cores. A
+response has {TOKENS} tokens and about 900 characters, and {CORRECT_SHARE:.0%} are correct. Own CPU is that of broker,
+coordinator and workers, without a database server's."""
 
 
 def _table(rows: list[Measured]) -> str:
@@ -282,16 +284,23 @@ def _processes(rows: list[Measured]) -> str:
 
 
 def _verdict(rows: list[Measured]) -> str:
-    """Linear or not, and against what GPUs make."""
-    most = max(rows, key=lambda row: row.responses)
-    least = min(rows, key=lambda row: row.responses)
-    growth = (most.seconds / most.responses) / (least.seconds / least.responses)
+    """Linear or not, and against what GPUs make; for each kind of database."""
+    produced = (
+        f"{GPUS} H100 that do nothing but sample make {PRODUCED:,.0f} responses a second: {DECODE_RATE:,.0f} tokens/s "
+        f"each (`gpu_sharing` has the source) and {RESPONSE_TOKENS} tokens a response."
+    )
+    databases = dict.fromkeys(row.database for row in rows)
+    return "\n\n".join([produced, *(_growth([row for row in rows if row.database == name]) for name in databases)])
+
+
+def _growth(rows: list[Measured]) -> str:
+    least, most = (choose(rows, key=lambda row: row.responses) for choose in (min, max))
+    seconds = (most.seconds / most.responses) / (least.seconds / least.responses)
     cpu = (most.own_cpu / most.responses) / (least.own_cpu / least.responses)
     return (
-        f"{GPUS} H100 that only sample make {PRODUCED:,.0f} responses a second ({DECODE_RATE:,.0f} tokens/s each, see "
-        f"`gpu_sharing`); {most.responses:,} responses took {most.rate / PRODUCED:.1f} times less than they would. "
-        f"From {least.responses:,} to {most.responses:,} the time of a response changed {growth:.2f} times and its own "
-        f"CPU time {cpu:.2f} times."
+        f"{most.database}: {most.responses:,} responses were through at {most.rate / PRODUCED:.1f} times that rate. "
+        f"From {least.responses:,} responses to {most.responses:,}, the time for each grew {seconds:.2f} times and the "
+        f"pipeline's own CPU time {cpu:.2f} times."
     )
 
 
