@@ -4,7 +4,6 @@ against Hugging Face's Trainer, 32 rows an update."""
 import os
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -98,7 +97,7 @@ def run() -> list[Row]:
     with home(QUESTIONS) as root, tempfile.TemporaryDirectory() as scratch:
         os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "DS_ACCELERATOR": "cpu"}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-        join_ranks(0, 1, Path(scratch) / "meet")
+        join_ranks(0, 1, f"file://{scratch}/meet")
         model = load_model(MODEL_FOLDER)
         engine = TrainingEngine(ResponseLoss(model), model, SETTINGS)
         encoder, rows = ExampleEncoder(MODEL_FOLDER, root, model), examples()

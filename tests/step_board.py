@@ -28,6 +28,8 @@ class BoardStep:
     """One step as the board has it."""
 
     name: str
+    given: Claim | None = None
+    """What its claim brings, but for the lease; None: a step `prepare`."""
     epoch: int = 0
     leased_until: float = 0.0
     commits: list[Commit] = field(default_factory=list)
@@ -59,9 +61,9 @@ class StepBoard:
         self._thread.join()
         self._server.server_close()
 
-    def add(self, name: str) -> str:
+    def add(self, name: str, given: Claim | None = None) -> str:
         """A step that is due, as its id."""
-        self.steps[name] = BoardStep(name)
+        self.steps[name] = BoardStep(name, given)
         return name
 
     def steal(self, step_id: str) -> None:
@@ -79,7 +81,12 @@ class StepBoard:
             step = self.steps.get(step_id)
             if step is None:
                 raise NotFound(f"step {step_id} does not exist")
-            answers = {"claim": self._claim, "heartbeat": self._beat, "commit": self._commit, "release": self._release}
+            answers = {
+                "claim": self._claim if body else self._claimed,
+                "heartbeat": self._beat,
+                "commit": self._commit,
+                "release": self._release,
+            }
             try:
                 return answers[verb](step, body)
             finally:
@@ -91,6 +98,17 @@ class StepBoard:
             raise StepTaken(f"step {step.name} is leased or done")
         step.epoch += 1
         step.leased_until = time.monotonic() + self.lease_seconds
+        return self._given(step)
+
+    def _claimed(self, step: BoardStep, body: bytes) -> Frozen:
+        if step.commits or step.leased_until <= time.monotonic():
+            raise StepTaken(f"nobody holds step {step.name}")
+        return self._given(step)
+
+    def _given(self, step: BoardStep) -> Claim:
+        if step.given is not None:
+            lease = {"step_id": step.name, "epoch": step.epoch, "lease_seconds": self.lease_seconds}
+            return step.given.model_copy(update=lease)
         return Claim(
             step_id=step.name,
             run_id="r-1",
@@ -130,8 +148,11 @@ class StepBoard:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def do_GET(self) -> None:
+                self.do_POST()
+
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 *_, step_id, verb = self.path.split("/")
                 try:
                     status, content = 200, board.answer(step_id, verb, body).model_dump_json()

@@ -1,5 +1,9 @@
-"""Start the trainer's worker: `python -m mstar_trainer`."""
+"""`python -m mstar_trainer`: the worker on the queue `train`; `… job`: one step, and then the end."""
 
-from mstar_trainer.worker import main
+import sys
 
-main()
+from mstar_trainer import job, worker
+
+if sys.argv[1:] not in ([], ["job"]):
+    sys.exit("usage: python -m mstar_trainer [job]")
+(job if sys.argv[1:] else worker).main()

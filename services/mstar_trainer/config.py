@@ -1,17 +1,42 @@
-"""Settings of the trainer, from environment variables only."""
+"""Settings of the trainer, from environment variables only: as a worker that stays, or as the Job of one step."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from mstar_worker.config import WorkerSettings
+from mstar_worker.config import ConnectedSettings, WorkerSettings
 
 
-class TrainerSettings(WorkerSettings):
-    """One worker on the queue `train`."""
-
+class _Training(ConnectedSettings):
     model_config = SettingsConfigDict(env_prefix="MSTAR_TRAINER_")
 
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of each training process; by default the cores, shared out among the ranks."""
     silence_seconds: float = Field(default=1800.0, gt=0)
     """Training processes that report nothing for so long are taken for hung and killed."""
+
+
+class TrainerSettings(WorkerSettings, _Training):
+    """One worker on the queue `train`."""
+
+
+class JobSettings(_Training):
+    """One train step on one or several nodes, and then the end."""
+
+    step: str
+    """Id of the step."""
+    nodes: int = Field(default=1, ge=1)
+    """Pods that share the step's ranks."""
+    epoch: int | None = None
+    """With several nodes, the lease under which the first holds the step, so that none joins a later attempt."""
+    first_node: str | None = None
+    """With several nodes, the host name of the first."""
+    port: int = Field(default=29_500, ge=1, le=65_535)
+    """With several nodes, where the ranks meet on the first."""
+
+    @model_validator(mode="after")
+    def _nodes_know_each_other(self) -> Self:
+        if self.nodes > 1 and (self.first_node is None or self.epoch is None):
+            raise ValueError("nodes is above 1: set first_node and epoch as well")
+        return self

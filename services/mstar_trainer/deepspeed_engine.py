@@ -6,7 +6,6 @@ files (`checkpoints`) and what the loss is (`loss`).
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import deepspeed
@@ -23,8 +22,9 @@ MASTER = "master"
 """Name of the fp32 weights where the model itself is bfloat16."""
 
 
-def join_ranks(rank: int, ranks: int, rendezvous: Path) -> None:
-    """Make the process group of all ranks on this machine; they meet in a file, so no port is opened for it."""
+def join_ranks(rank: int, ranks: int, meeting: str) -> None:
+    """Make the process group of all ranks, which meet at a URL of torch.distributed: a file on one machine, so that no
+    port is opened for it, or `tcp://` the first of several."""
     # DeepSpeed would otherwise compile its shared-memory all-reduce at run time: half a minute, and a compiler, on
     # every fresh machine. Gloo does the same work.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
@@ -32,7 +32,7 @@ def join_ranks(rank: int, ranks: int, rendezvous: Path) -> None:
         dist_backend="nccl" if torch.cuda.is_available() else "gloo",
         auto_mpi_discovery=False,
         verbose=False,
-        init_method=f"file://{rendezvous}",
+        init_method=meeting,
         rank=rank,
         world_size=ranks,
     )

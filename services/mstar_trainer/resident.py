@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +31,15 @@ POLL = 0.5
 Arrive = Callable[[], Arrivals]
 LAST_LINES = 15
 """Lines of standard error that a report of a death quotes."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which of several nodes this is, and where all ranks meet; None: in a file, which one node can."""
+
+    node: int = 0
+    nodes: int = 1
+    meeting: str | None = None
 
 
 class _Rank:
@@ -90,12 +100,15 @@ class _Rank:
 
 
 class ResidentTrainer:
-    """A group of training processes, one for each rank of the step at hand."""
+    """A group of training processes: this node's share of the ranks of the step at hand."""
 
-    def __init__(self, home: Path, threads: int | None = None, silence_seconds: float = 1800.0) -> None:
+    def __init__(
+        self, home: Path, threads: int | None = None, silence_seconds: float = 1800.0, place: Place = Place()
+    ) -> None:
         """`threads`: CPU threads of each rank (None: the cores shared out). A group that says nothing for
         `silence_seconds` is taken for hung and killed."""
         self.home = home
+        self._place = place
         self._threads = threads
         self._silence = silence_seconds
         self._ranks: list[_Rank] = []
@@ -116,7 +129,7 @@ class ResidentTrainer:
         """
         partitioned = isinstance(claim.step.params, TrainParams) and claim.step.params.settings.zero_stage == 3
         # ZeRO-3 replaces functions of torch for good: after it, the same process would train to other last bits.
-        if len(self.pids) != ranks or self._partitioned is not partitioned:
+        if len(self.pids) != ranks // self._place.nodes or self._partitioned is not partitioned:
             self._start(ranks)
             self._partitioned = partitioned
         try:
@@ -127,6 +140,12 @@ class ResidentTrainer:
         except BaseException:
             self.close()
             raise
+
+    def kill(self) -> None:
+        """End the processes from another thread: `train` raises Unavailable."""
+        for rank in list(self._ranks):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(rank.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Kill the group, if there is one."""
@@ -141,24 +160,29 @@ class ResidentTrainer:
         self.close()
         self._replies = queue.SimpleQueue()
         self._meeting = Path(tempfile.mkdtemp(prefix="mstar-trainer-"))
-        threads = self._threads or max(1, (os.cpu_count() or 1) // ranks)
-        for rank in range(ranks):
-            environment = os.environ | {
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(ranks),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": "0",
-                "MSTAR_TRAINER_RENDEZVOUS": str(self._meeting / "ranks"),
-                "GLOO_SOCKET_IFNAME": os.environ.get("GLOO_SOCKET_IFNAME", LOOPBACK),
-                "OMP_NUM_THREADS": str(threads),
-                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                "HF_HUB_OFFLINE": "1",
-            }
+        here = ranks // self._place.nodes
+        threads = self._threads or max(1, (os.cpu_count() or 1) // here)
+        network = {} if self._place.meeting else {"GLOO_SOCKET_IFNAME": LOOPBACK}
+        for rank in range(here):
+            environment = (
+                network
+                | os.environ
+                | {
+                    "RANK": str(self._place.node * here + rank),
+                    "LOCAL_RANK": str(rank),
+                    "WORLD_SIZE": str(ranks),
+                    "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": "0",
+                    "MSTAR_TRAINER_RENDEZVOUS": self._place.meeting or f"file://{self._meeting / 'ranks'}",
+                    "OMP_NUM_THREADS": str(threads),
+                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                    "HF_HUB_OFFLINE": "1",
+                }
+            )
             self._ranks.append(_Rank(rank, environment, self._replies))
 
     def _await_all(self, progress: Callable[[int, int], None], stream: "_Stream") -> Done:
-        """The answer of rank 0, once every rank has given one."""
+        """The answer of this node's first rank, once every one has given one."""
         answers: dict[int, Done] = {}
         while len(answers) < len(self._ranks):
             rank, reply = self._next_reply(stream)

@@ -36,7 +36,7 @@ def main() -> None:
     from mstar_trainer.session import Session
 
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    join_ranks(rank, ranks, Path(os.environ["MSTAR_TRAINER_RENDEZVOUS"]))
+    join_ranks(rank, ranks, os.environ["MSTAR_TRAINER_RENDEZVOUS"])
     session: Session | None = None
     while True:
         request = TrainRequest.model_validate_json(lines.get())

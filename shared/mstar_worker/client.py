@@ -23,6 +23,10 @@ class StepClient:
     def claim(self, step_id: str, worker: str) -> Claim:
         return self._post(step_id, "claim", ClaimRequest(worker=worker), Claim)
 
+    def claimed(self, step_id: str) -> Claim:
+        """What the holder of a leased step was given. Raises StepTaken while nobody holds it."""
+        return self._send("GET", f"/internal/v1/steps/{step_id}/claim", None, Claim)
+
     def arrivals(self, step_id: str, epoch: int) -> Arrivals:
         return self._send("GET", f"/internal/v1/steps/{step_id}/arrivals?epoch={epoch}", None, Arrivals)
 

@@ -1,4 +1,4 @@
-"""Settings that every worker has, read from environment variables only. A worker subclasses them with its prefix."""
+"""Settings that every worker has, read from environment variables only. Each subclasses them with its own prefix."""
 
 import os
 from pathlib import Path
@@ -24,16 +24,14 @@ def whole_url(url: SecretStr) -> SecretStr:
 BrokerUrl = Annotated[SecretStr, AfterValidator(whole_url)]
 
 
-class WorkerSettings(BaseSettings):
-    """Base of a worker's settings. A variable with the worker's prefix that no field has is an error."""
+class ConnectedSettings(BaseSettings):
+    """Base of everything that does steps. A variable with the subclass's prefix that no field has is an error."""
 
     # The input of a failed validation may hold the key, so messages never show it.
     model_config = SettingsConfigDict(
         env_prefix="MSTAR_WORKER_", frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
     )
 
-    broker_url: BrokerUrl
-    """Redis or Valkey that carries the hints; `redis+socket:///path?virtual_host=0` for a unix socket."""
     coordinator_url: str = "http://127.0.0.1:8400"
     """Where steps are claimed and committed."""
     home: Path = Path("runs")
@@ -49,3 +47,10 @@ class WorkerSettings(BaseSettings):
         if unknown:
             raise ValueError(f"unknown setting {unknown[0]}: remove it, or use one of {', '.join(sorted(known))}")
         return self
+
+
+class WorkerSettings(ConnectedSettings):
+    """Base of a worker that takes hints from queues."""
+
+    broker_url: BrokerUrl
+    """Redis or Valkey that carries the hints; `redis+socket:///path?virtual_host=0` for a unix socket."""

@@ -64,6 +64,17 @@ def test_a_claim_brings_what_the_step_needs_and_what_was_prepared(bench: Bench) 
     assert selected is not None and selected.id == f"{run_id}/it01/select/0001"
 
 
+def test_helpers_of_a_holder_see_his_claim_while_he_holds_it(bench: Bench) -> None:
+    _, first = started(bench)
+    with pytest.raises(StepTaken, match="nobody holds"):
+        bench.rounds.claimed(first)
+    claim = bench.rounds.claim(first, "w")
+    assert bench.rounds.claimed(first) == claim
+    bench.rounds.commit(first, commit_of(claim))
+    with pytest.raises(StepTaken, match="it is done"):
+        bench.rounds.claimed(first)
+
+
 def half_sampled(bench: Bench) -> tuple[str, Claim]:
     """A run whose first iteration has chosen from its first shard, and the claim of the rollouts of the second."""
     run_id = bench.rounds.create(SMALL)

@@ -31,6 +31,8 @@ RECIPE: dict[str, Any] = SMALL | {
     "data.test_ood": 0,
     "generation.shard_questions": 5,
     "warmup": None,
+    # Every response is scored, so that a shard has questions for both replicas.
+    "prm.savings": False,
     "prm.questions": 6,
     "evolution.n": 6,
     "exploration.mode": "fixed",

@@ -83,7 +83,10 @@ class KubernetesCluster:
             self._batch.create_namespaced_job(self._release.namespace, body, _request_timeout=SECONDS)
 
     def job(self, step_id: str, epoch: int) -> dict[str, Any]:
-        """The Job for one attempt at a train step, named after both so that it cannot be made twice."""
+        """The Job for one attempt at a train step, named after both so that it cannot be made twice.
+
+        `epoch` is that of the last attempt; the first node's claim raises it by one.
+        """
         job = copy.deepcopy(self._template())
         digest = hashlib.sha256(f"{step_id} {epoch}".encode()).hexdigest()[:10]
         name = f"{self._release.prefix}-train-{digest}"
@@ -91,7 +94,11 @@ class KubernetesCluster:
         pod = job["spec"]["template"]["spec"]
         given = {"MSTAR_TRAINER_STEP": step_id}
         if (nodes := job["spec"].get("completions", 1)) > 1:
-            given |= {"MSTAR_TRAINER_NODES": str(nodes), "MSTAR_TRAINER_FIRST_NODE": f"{name}-0.{pod['subdomain']}"}
+            given |= {
+                "MSTAR_TRAINER_NODES": str(nodes),
+                "MSTAR_TRAINER_EPOCH": str(epoch + 1),
+                "MSTAR_TRAINER_FIRST_NODE": f"{name}-0.{pod['subdomain']}",
+            }
         pod["containers"][0]["env"] += [{"name": key, "value": value} for key, value in given.items()]
         return job
 

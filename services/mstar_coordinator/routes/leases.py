@@ -14,6 +14,12 @@ def claim_step(coordinator: Coordinator, step_id: str, request: ClaimRequest) ->
     return coordinator.rounds.claim(step_id, request.worker)
 
 
+@router.get("/claim")
+def get_claim(coordinator: Coordinator, step_id: str) -> Claim:
+    """What the holder of a leased step was given, for those that help him. 409 `step-taken` when nobody holds it."""
+    return coordinator.rounds.claimed(step_id)
+
+
 @router.get("/arrivals")
 def list_arrivals(coordinator: Coordinator, step_id: str, epoch: int) -> Arrivals:
     """Inputs of a leased step that have come by now. 409 `stale-epoch` when the lease is void."""

@@ -60,6 +60,7 @@ def test_nodes_of_a_job_are_told_where_the_first_one_is(server: ApiServer, tmp_p
     made = server.cluster(tmp_path / "nodes.yaml").job("r-1-000007", 0)
     given = env_of(made)
     assert given["MSTAR_TRAINER_NODES"] == "2"
+    assert given["MSTAR_TRAINER_EPOCH"] == "1", "the lease that the first node will take"
     assert given["MSTAR_TRAINER_FIRST_NODE"] == f"{made['metadata']['name']}-0.m-trainer"
 
 

@@ -1,0 +1,120 @@
+"""One train step and then the end: what a Kubernetes Job runs where training takes turns on the GPUs with others.
+
+The first node claims the step like any worker. Nodes of the same Job ask the coordinator for what it was given, start
+their share of the ranks, and end when it ends or loses the lease. Failures are told to the coordinator, which makes
+another Job; so a Job itself is never repeated.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from mstar.api.steps import Arrivals, Claim
+from mstar.errors import InvalidInput, MstarError, NotFound, StepTaken, Unavailable
+from mstar.steps import ArtefactRef, TrainParams, TrainResult
+from mstar_artefacts.store import ArtefactStore
+from mstar_trainer.config import JobSettings
+from mstar_trainer.resident import Place, ResidentTrainer
+from mstar_trainer.tasks import train_step
+from mstar_worker.client import StepClient
+from mstar_worker.lease import advance
+
+LOOK_SECONDS = 2.0
+"""Between two looks at the lease of the first node."""
+CLAIM_SECONDS = 900.0
+"""How long the other nodes wait for the first one to claim."""
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    """Do the step of this Job. `JOB_COMPLETION_INDEX`, which Kubernetes sets, says which node this is."""
+    run(JobSettings(), int(os.environ.get("JOB_COMPLETION_INDEX", "0")))
+
+
+def run(settings: JobSettings, node: int) -> None:
+    """The part of one node; returns when the step is committed, given back or taken by another."""
+    coordinator = StepClient(settings.coordinator_url, settings.internal_key)
+    meeting = f"tcp://{settings.first_node}:{settings.port}" if settings.nodes > 1 else None
+    place = Place(node, settings.nodes, meeting)
+    trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds, place)
+    try:
+        if node == 0:
+            _lead(settings, coordinator, trainer)
+        else:
+            _follow(settings, coordinator, trainer)
+    finally:
+        trainer.close()
+
+
+def _lead(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrainer) -> None:
+    store = ArtefactStore(settings.home)
+
+    def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
+        _check_ranks(claim, settings.nodes)
+        return train_step(claim, progress, lambda: coordinator.arrivals(claim.step_id, claim.epoch), store, trainer)
+
+    advance(settings.step, {"train": handle}, coordinator, f"job@{socket.gethostname()}")
+
+
+def _follow(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrainer) -> None:
+    claim = _await_claim(settings, coordinator)
+    if claim is None:
+        return
+    watch = threading.Thread(target=_watch, args=(settings, coordinator, trainer), name="watch", daemon=True)
+    watch.start()
+    params = claim.step.params
+    assert isinstance(params, TrainParams)
+    try:
+        trainer.train(claim, params.settings.ranks, lambda done, total: None, _nothing_more)
+    except MstarError as error:
+        # The first node tells the coordinator; here it is only the end.
+        log.warning("training ended", step=claim.step.name, detail=error.detail)
+
+
+def _await_claim(settings: JobSettings, coordinator: StepClient) -> Claim | None:
+    """What the first node was given; None when its attempt is over, or never came."""
+    deadline = time.monotonic() + CLAIM_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            claim = coordinator.claimed(settings.step)
+        except NotFound:
+            return None
+        except (StepTaken, Unavailable):
+            time.sleep(LOOK_SECONDS)
+            continue
+        return claim if claim.epoch == settings.epoch else None
+    return None
+
+
+def _watch(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrainer) -> None:
+    """Kill this node's ranks when the first node no longer holds the step."""
+    while True:
+        time.sleep(LOOK_SECONDS)
+        try:
+            if coordinator.claimed(settings.step).epoch == settings.epoch:
+                continue
+        except Unavailable:
+            continue
+        except (StepTaken, NotFound):
+            pass
+        return trainer.kill()
+
+
+def _check_ranks(claim: Claim, nodes: int) -> None:
+    params = claim.step.params
+    assert isinstance(params, TrainParams)
+    if params.settings.ranks % nodes:
+        raise InvalidInput(
+            f"train.ranks is {params.settings.ranks}, which {nodes} nodes cannot share: choose a multiple of {nodes}",
+            field="train.ranks",
+        )
+
+
+def _nothing_more() -> Arrivals:
+    """A Job begins when all of its data is there."""
+    return Arrivals(inputs={}, coming=True)

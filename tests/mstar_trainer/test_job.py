@@ -1,0 +1,113 @@
+"""The Job of one train step as real processes: alone, on two nodes, and when the first node dies."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from mstar.steps import TrainResult
+from mstar_trainer.config import JobSettings
+from step_board import StepBoard
+from trainer_bench import GENTLE, Bench
+
+ROOT = Path(__file__).parents[2]
+PAIR = GENTLE.model_copy(update={"ranks": 2})
+
+
+@pytest.fixture
+def board() -> Iterator[StepBoard]:
+    with StepBoard(lease_seconds=4) as board:
+        yield board
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def job(bench: Bench, board: StepBoard, node: int = 0, nodes: int = 1, port: int = 1) -> "subprocess.Popen[bytes]":
+    """The container's own command, as the chart and the coordinator would set it up."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("MSTAR_")} | {
+        "PYTHONPATH": f"{ROOT / 'shared'}{os.pathsep}{ROOT / 'services'}",
+        "MSTAR_TRAINER_COORDINATOR_URL": board.url,
+        "MSTAR_TRAINER_HOME": str(bench.home),
+        "MSTAR_TRAINER_STEP": "train",
+        "MSTAR_TRAINER_THREADS": "1",
+    }
+    if nodes > 1:
+        env |= {
+            "JOB_COMPLETION_INDEX": str(node),
+            "MSTAR_TRAINER_NODES": str(nodes),
+            "MSTAR_TRAINER_EPOCH": "1",
+            "MSTAR_TRAINER_FIRST_NODE": "127.0.0.1",
+            "MSTAR_TRAINER_PORT": str(port),
+        }
+    return subprocess.Popen([sys.executable, "-m", "mstar_trainer", "job"], env=env, start_new_session=True)
+
+
+def committed(board: StepBoard) -> TrainResult:
+    (commit,) = board.steps["train"].commits
+    assert isinstance(commit.result, TrainResult)
+    return commit.result
+
+
+def test_a_job_does_its_step_and_ends(bench: Bench, board: StepBoard) -> None:
+    bench.put_rows("data", bench.selected(9))
+    board.add("train", bench.claim("it01/train", "data"))
+    assert job(bench, board).wait(120) == 0
+    assert committed(board).examples == 9
+    assert job(bench, board).wait(60) == 0, "a second one finds nothing to do"
+    assert len(board.steps["train"].commits) == 1
+
+
+@pytest.mark.slow
+def test_two_nodes_train_as_one(bench: Bench, board: StepBoard) -> None:
+    bench.put_rows("data", bench.selected(20))
+    board.add("train", bench.claim("it01/train", "data"))
+    assert job(bench, board).wait(120) == 0
+    alone = committed(board)
+
+    board.add("train", bench.claim("it02/train", "data", settings=PAIR))
+    port = free_port()
+    nodes = [job(bench, board, node, 2, port) for node in (0, 1)]
+    assert [node.wait(180) for node in nodes] == [0, 0]
+    pair = committed(board)
+    assert (pair.examples, pair.steps, pair.tokens) == (alone.examples, alone.steps, alone.tokens)
+    assert pair.first_loss == pytest.approx(alone.first_loss, rel=0.2)
+
+
+@pytest.mark.slow
+def test_a_node_ends_when_the_first_one_dies(bench: Bench, board: StepBoard) -> None:
+    bench.put_rows("data", bench.selected(40))
+    endless = PAIR.model_copy(update={"epochs": 200})
+    board.add("train", bench.claim("it01/train", "data", settings=endless))
+    port = free_port()
+    first, second = (job(bench, board, node, 2, port) for node in (0, 1))
+    board.wait(lambda steps: any(beat.done > 2 for beat in steps["train"].beats), 120)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    began = time.monotonic()
+    assert second.wait(40) == 0
+    assert time.monotonic() - began < 40
+    assert board.steps["train"].commits == []
+
+
+def test_ranks_that_nodes_cannot_share_fail_for_good(bench: Bench, board: StepBoard) -> None:
+    bench.put_rows("data", bench.selected(3))
+    board.add("train", bench.claim("it01/train", "data"))
+    assert job(bench, board, 0, 2, free_port()).wait(60) == 0
+    (release,) = board.steps["train"].releases
+    assert not release.retryable and "choose a multiple of 2" in release.error
+
+
+def test_several_nodes_must_know_the_first() -> None:
+    with pytest.raises(ValidationError, match="first_node"):
+        JobSettings(step="s", nodes=2)
