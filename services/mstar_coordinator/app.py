@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from threading import Event
 
+import httpx2
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
@@ -22,6 +23,7 @@ from mstar_coordinator.reconcile import Reconciler
 from mstar_coordinator.rounds import Rounds
 from mstar_coordinator.routes import events, iterations, leases, outputs, runs
 from mstar_coordinator.routes.context import Context
+from mstar_coordinator.routes.scoring import scoring_router
 from mstar_coordinator.runfolder import RunFolders
 from mstar_coordinator.store.database import Store, open_store
 from mstar_web.app import base_app
@@ -30,7 +32,10 @@ from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
 
 API_VERSION = "1"
+SCORING_SECONDS = 900.0
+"""Longer than the PRM's own deadline, which knows better."""
 DOORS = (
+    *(door(f"/v1/{asked}", "score") for asked in ("score", "rerank", "models")),
     door("/internal/", "internal"),
     door("/v1/", "run_admin", "internal", methods=["GET"]),
     door("/v1/", "run_admin"),
@@ -55,6 +60,12 @@ def _cluster(settings: CoordinatorSettings) -> Cluster:
     replicas = {Queue.ROLLOUT: settings.policy_replicas, Queue.SCORE: settings.prm_replicas}
     names = settings.cluster_namespace, settings.cluster_instance, settings.cluster_prefix
     return KubernetesCluster(Release(*names, replicas, settings.job_template))
+
+
+def _prm(settings: CoordinatorSettings) -> httpx2.AsyncClient | None:
+    if settings.prm_url is None:
+        return None
+    return httpx2.AsyncClient(base_url=settings.prm_url, timeout=httpx2.Timeout(SCORING_SECONDS, connect=5))
 
 
 def build_app(
@@ -83,10 +94,13 @@ def build_app(
         finally:
             await run_in_threadpool(reconciler.stop)
             publisher.close()
+            if prm is not None:
+                await prm.aclose()
             if cluster is not None:
                 cluster.close()
             store.close()
 
+    prm = _prm(settings)
     registry = new_registry()
     add_metrics(registry, store, rounds, reconciler)
     # Never unready because of the broker: workers that have their step already must be able to commit it.
@@ -103,4 +117,6 @@ def build_app(
     )
     for routes in (runs, iterations, events, outputs, leases):
         app.include_router(routes.router)
+    if prm is not None:
+        app.include_router(scoring_router(prm, settings.keys().get("score")))
     return app

@@ -1,8 +1,9 @@
 """Settings of the coordinator's API, from environment variables only."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from mstar.phases import GpuSharing
@@ -16,11 +17,16 @@ class CoordinatorSettings(ServiceSettings):
     """The coordinator's API process. A variable `MSTAR_COORDINATOR_…` that no field has is an error."""
 
     model_config = SettingsConfigDict(env_prefix="MSTAR_COORDINATOR_")
+    optional_roles = frozenset({"metrics", "score"})
 
     port: int = Field(default=8400, ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
     run_admin_key: SecretStr | None = None
     """Bearer key of those who start and steer runs."""
+    score_key: SecretStr | None = None
+    """Bearer key of those who score responses through here; needed with prm_url where there are keys."""
+    prm_url: str | None = None
+    """PRM to pass /v1/score on to, for people who would not find it while others have its GPU; unset, nothing is."""
     broker_url: BrokerUrl
     """Redis or Valkey that carries the hints; `redis+socket:///path?virtual_host=0` for a unix socket."""
     database_url: SecretStr | None = None
@@ -52,6 +58,12 @@ class CoordinatorSettings(ServiceSettings):
     """Folder of the recipes that can be started by name."""
     reserve_bytes: int = Field(default=500_000_000, ge=0)
     """Disk space that must be free beyond a new run's checkpoints, or the run is refused."""
+
+    @model_validator(mode="after")
+    def _scores_are_asked_for_with_a_key(self) -> Self:
+        if self.prm_url is not None and self.keys() and self.score_key is None:
+            raise ValueError("prm_url is set and the other roles have keys: set score_key too, or unset prm_url")
+        return self
 
     def store_url(self) -> str:
         """URL of the database to open."""

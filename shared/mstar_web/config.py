@@ -7,7 +7,7 @@ which belong to runs and arrive over HTTP.
 import ipaddress
 import os
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import ClassVar, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -22,6 +22,9 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True, protected_namespaces=()
     )
+
+    optional_roles: ClassVar[frozenset[str]] = frozenset({"metrics"})
+    """Roles that a service does without where their key is not set."""
 
     host: str = "127.0.0.1"
     """Address to listen on; anything but loopback needs a key for every role."""
@@ -46,7 +49,7 @@ class ServiceSettings(BaseSettings):
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:
         keys, prefix = self.keys(), env_prefix(type(self))
-        needed = [role for role in self.roles() if role != "metrics"]
+        needed = [role for role in self.roles() if role not in self.optional_roles]
         missing = [f"{prefix}{role.upper()}_KEY" for role in needed if role not in keys]
         for role, key in keys.items():
             if not key.strip():
