@@ -38,7 +38,7 @@ $(VLLM): $(STAMP)
 # What reads the rendered chart. Its own pins would hold our packages back, so it has an environment of its own.
 $(LINTERS):
 	$(PYTHON) -m venv $(VENV)/linters
-	$(VENV)/linters/bin/python -m pip install -q checkov==3.3.30 promql-parser==0.12.0 cloudcoil.models.prometheus-operator==0.80.1.0
+	$(VENV)/linters/bin/python -m pip install -q checkov==3.3.30 promql-parser==0.12.0 cloudcoil.models.prometheus-operator==0.80.1.0 kubeflow-trainer-api==2.3.0
 	@touch $(LINTERS)
 
 demo: $(STAMP) ## Run the whole method on the small benchmark, on this machine

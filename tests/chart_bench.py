@@ -9,8 +9,16 @@ from helm_python import Chart
 CHART = Path(__file__).parents[1] / "charts" / "mstar"
 OPENING: dict[str, dict[str, Any]] = {
     "default": {},
+    "dedicated": {"gpuSharing": {"mode": "dedicated"}},
+    "nodes": {"trainer": {"nodes": 4}, "scoring": {"own": True, "model": "/data/prm"}},
+    "Kubeflow": {"trainer": {"nodes": 2, "workload": "TrainJob"}},
     "one GPU box": {"storage": {"accessMode": "ReadWriteOnce", "pinToNode": "node-1"}},
-    "CPU": {"policy": {"gpus": 0, "engine": "transformers"}, "prm": {"gpus": 0}, "trainer": {"gpus": 0}},
+    "CPU": {
+        "gpuSharing": {"mode": "dedicated"},
+        "policy": {"gpus": 0, "engine": "transformers"},
+        "prm": {"gpus": 0},
+        "trainer": {"gpus": 0},
+    },
     "everything elsewhere": {
         "keys": {"existingSecret": "my-keys"},
         "storage": {"existingClaim": "my-claim"},
@@ -47,12 +55,19 @@ def notes(values: dict[str, Any] | None = None) -> str:
 def pods(objects: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Name → pod specification, of everything that makes pods."""
     found = {}
-    for one in objects:
-        if one["kind"] in ("Deployment", "StatefulSet"):
+    for one in [*objects, *jobs(objects)]:
+        if one["kind"] in ("Deployment", "StatefulSet", "Job"):
             found[one["metadata"]["name"]] = one["spec"]["template"]["spec"]
         elif one["kind"] == "Pod":
             found[one["metadata"]["name"]] = one["spec"]
     return found
+
+
+def jobs(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The Job that the coordinator would make, under the name of its template; none where Kubeflow makes it."""
+    texts = [one["data"].get("trainer-job.yaml") for one in named(objects, "ConfigMap").values() if "data" in one]
+    found = [yaml.safe_load(text) for text in texts if text]
+    return [job | {"metadata": job["metadata"] | {"name": "trainer-job"}} for job in found if job["kind"] == "Job"]
 
 
 def named(objects: list[dict[str, Any]], kind: str) -> dict[str, dict[str, Any]]:

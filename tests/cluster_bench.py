@@ -24,9 +24,11 @@ JOB = {
     "spec": {"template": {"spec": {"containers": [{"name": "trainer", "env": []}]}}},
 }
 ROUTES = (
-    ("get", "deployments/scale", re.compile(r"/apis/apps/v1/namespaces/ns/deployments/m-(\w+)/scale")),
-    ("list", "pods", re.compile(r"/api/v1/namespaces/ns/pods\?labelSelector=.*instance%3Dthis")),
-    ("create", "jobs", re.compile(r"/apis/batch/v1/namespaces/ns/jobs")),
+    ("get", "apps", "deployments/scale", re.compile(r"/apis/apps/v1/namespaces/ns/deployments/m-(\w+)/scale")),
+    ("list", "", "pods", re.compile(r"/api/v1/namespaces/ns/pods\?labelSelector=.*instance%3Dthis")),
+    ("create", "batch", "jobs", re.compile(r"/apis/batch/v1/namespaces/ns/jobs")),
+    ("create", "jobset.x-k8s.io", "jobsets", re.compile(r"/apis/jobset.x-k8s.io/v1alpha2/namespaces/ns/jobsets")),
+    ("create", "trainer.kubeflow.org", "trainjobs", re.compile(r"/apis/trainer.*/v1alpha1/namespaces/ns/trainjobs")),
 )
 
 
@@ -37,7 +39,8 @@ class ApiServer:
         self.replicas = {"policy": 1, "prm": 1}
         self.pods: list[dict[str, Any]] = []
         self.jobs: dict[str, dict[str, Any]] = {}
-        self.used: set[tuple[str, str]] = set()
+        self.used: set[tuple[str, str, str]] = set()
+        """(verb, API group, resource) of every request."""
         self.refuse: int | None = None
         """Status that every request is answered with."""
         self._lock = threading.Lock()
@@ -86,14 +89,15 @@ class ApiServer:
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         if self.refuse is not None:
             return self.refuse, {"message": "no"}
-        for verb, resource, pattern in ROUTES:
+        for verb, group, resource, pattern in ROUTES:
             if (match := pattern.fullmatch(path)) is not None:
-                self.used.add(({"PATCH": "patch"}.get(method, verb), resource))
+                self.used.add(({"PATCH": "patch"}.get(method, verb), group, resource))
+                answers = {"deployments/scale": self._scale, "pods": self._pods}
                 with self._lock:
-                    return getattr(self, f"_{resource.replace('/', '_')}")(method, match, body)
+                    return answers.get(resource, self._jobs)(method, match, body)
         return 404, {"message": path}
 
-    def _deployments_scale(self, method: str, match: "re.Match[str]", body: bytes) -> tuple[int, dict[str, Any]]:
+    def _scale(self, method: str, match: "re.Match[str]", body: bytes) -> tuple[int, dict[str, Any]]:
         if method == "PATCH":
             self.replicas[match[1]] = json.loads(body)["spec"]["replicas"]
         return 200, {"spec": {"replicas": self.replicas[match[1]]}, "status": {"replicas": 0}}
@@ -144,4 +148,5 @@ def _pod(component: str) -> dict[str, Any]:
 
 def env_of(job: dict[str, Any]) -> dict[str, str]:
     """What a Job's container is given."""
-    return {one["name"]: one["value"] for one in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    environment = job["spec"]["template"]["spec"]["containers"][0]["env"]
+    return {one["name"]: one["value"] for one in environment if "value" in one}

@@ -1,6 +1,8 @@
 """The Job of one train step as real processes: alone, on two nodes, and when the first node dies."""
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,14 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
+from chart_bench import named, render
 from mstar.steps import TrainResult
+from mstar_coordinator.cluster.workloads import filled
 from mstar_trainer.config import JobSettings
 from step_board import StepBoard
 from trainer_bench import GENTLE, Bench
 
 ROOT = Path(__file__).parents[2]
+DOCKERFILE = ROOT / "docker" / "trainer.Dockerfile"
 PAIR = GENTLE.model_copy(update={"ranks": 2})
 
 
@@ -33,10 +39,15 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def outside() -> dict[str, str]:
+    """This machine's own variables, and where the code is."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MSTAR_")}
+    return kept | {"PYTHONPATH": f"{ROOT / 'shared'}{os.pathsep}{ROOT / 'services'}"}
+
+
 def job(bench: Bench, board: StepBoard, node: int = 0, nodes: int = 1, port: int = 1) -> "subprocess.Popen[bytes]":
     """The container's own command, as the chart and the coordinator would set it up."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("MSTAR_")} | {
-        "PYTHONPATH": f"{ROOT / 'shared'}{os.pathsep}{ROOT / 'services'}",
+    env = outside() | {
         "MSTAR_TRAINER_COORDINATOR_URL": board.url,
         "MSTAR_TRAINER_HOME": str(bench.home),
         "MSTAR_TRAINER_STEP": "train",
@@ -66,6 +77,21 @@ def test_a_job_does_its_step_and_ends(bench: Bench, board: StepBoard) -> None:
     assert committed(board).examples == 9
     assert job(bench, board).wait(60) == 0, "a second one finds nothing to do"
     assert len(board.steps["train"].commits) == 1
+
+
+def test_the_job_of_the_chart_does_its_step(bench: Bench, board: StepBoard) -> None:
+    """What the coordinator would create, with its own arguments and variables; only addresses are this machine's."""
+    config = named(render({"trainer": {"gpus": 0}}), "ConfigMap")["demo-mstar-trainer-job"]
+    made = filled(yaml.safe_load(config["data"]["trainer-job.yaml"]), "train-1", "train", 0)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    here = {"/data": str(bench.home), "http://demo-mstar-coordinator:8400": board.url}
+    given = {one["name"]: here.get(one.get("value"), one.get("value", "a secret")) for one in container["env"]}
+    bench.put_rows("data", bench.selected(9))
+    board.add("train", bench.claim("it01/train", "data"))
+    entry = json.loads(re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE.read_text(), re.M)[-1])
+    command = [sys.executable, *entry[1:], *container["args"]]
+    assert subprocess.run(command, env=outside() | given, timeout=120).returncode == 0
+    assert committed(board).examples == 9
 
 
 @pytest.mark.slow

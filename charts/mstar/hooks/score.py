@@ -1,6 +1,7 @@
 """Part of `helm test`: score one question with two responses through the PRM's API, with the score key.
 
-A PRM that was given no weights yet must say that, having let key and request in: before the first run that is right.
+A PRM that was given no weights yet, or has no GPU now, must say that and when to come back: out of its turn that is
+right.
 """
 
 import json
@@ -19,9 +20,9 @@ try:
         reply = json.load(answer)
 except urllib.error.HTTPError as error:
     said = error.read().decode()
-    if error.code != 503 or "no weights are loaded" not in said:
+    if error.code != 503 or not error.headers["Retry-After"]:
         sys.exit(f"{error.code}: {said}")
-    print("the PRM has no weights yet; run this again during a run")
+    print(f"{json.loads(said)['detail']}; run this again while a run scores")
 else:
     scores = [[step["score"] for step in response["steps"]] for response in reply["results"]]
     if [len(one) for one in scores] != [3, 2] or not all(0 <= score <= 1 for one in scores for score in one):

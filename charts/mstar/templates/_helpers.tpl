@@ -58,10 +58,13 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 {{- end }}
 
-{{/* What every pod has in common: (dict "root" $ "values" .Values.policy). */}}
+{{/* What every pod has in common: (dict "root" $ "values" .Values.policy), and "account" for who calls Kubernetes. */}}
 {{- define "mstar.pod" -}}
 enableServiceLinks: false
-automountServiceAccountToken: false
+automountServiceAccountToken: {{ empty .account | not }}
+{{- with .account }}
+serviceAccountName: {{ . }}
+{{- end }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets: {{ toJson . }}
 {{- end }}
@@ -128,6 +131,11 @@ readinessProbe:
   periodSeconds: 5
   timeoutSeconds: 4
 {{- end }}
+{{- end }}
+
+{{/* Component that answers people at the PRM's address. */}}
+{{- define "mstar.scoringComponent" -}}
+{{- if .Values.scoring.own }}scoring{{ else if eq .Values.gpuSharing.mode "scaleToZero" }}coordinator{{ else }}prm{{ end }}
 {{- end }}
 
 {{/* A worker has no port: it touches a file while it lives, and hangs when it does not. */}}

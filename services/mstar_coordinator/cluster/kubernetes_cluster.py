@@ -1,11 +1,10 @@
 """The cluster through the `kubernetes` client, with four verbs: get and patch the scale of two deployments, list pods,
-create Jobs.
+create Jobs (or what stands for them).
 
-A Job is made from the pod template that the chart renders; Kubernetes removes it some minutes after its end, and with
+A Job is made from the template that the chart renders; Kubernetes removes it some minutes after its end, and with
 that allows another attempt. Nothing is deleted or watched from here, and no secret is read.
 """
 
-import copy
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from urllib3.exceptions import HTTPError
 from mstar.errors import InvalidInput, Unavailable
 from mstar.phases import TURNS, Pods
 from mstar.steps import Queue
+from mstar_coordinator.cluster.workloads import filled
 
 COMPONENTS = {Queue.ROLLOUT: "policy", Queue.SCORE: "prm", Queue.TRAIN: "trainer"}
 """Label `app.kubernetes.io/component` of each queue's pods."""
@@ -52,9 +52,8 @@ class KubernetesCluster:
         """Inside a pod the service account says where the API is. Raises InvalidInput elsewhere without `api`."""
         self._release = release
         self._api = api or _in_cluster()
-        self._apps, self._core, self._batch = (
-            kind(self._api) for kind in (client.AppsV1Api, client.CoreV1Api, client.BatchV1Api)
-        )
+        self._apps, self._core = client.AppsV1Api(self._api), client.CoreV1Api(self._api)
+        self._objects = client.CustomObjectsApi(self._api)
 
     def pods(self) -> Mapping[Queue, Pods]:
         by_component = self._pods_by_component()
@@ -78,29 +77,11 @@ class KubernetesCluster:
             )
 
     def start_training(self, step_id: str, epoch: int) -> None:
-        body = self.job(step_id, epoch)
-        with _told(allowed=EXISTS):
-            self._batch.create_namespaced_job(self._release.namespace, body, _request_timeout=SECONDS)
-
-    def job(self, step_id: str, epoch: int) -> dict[str, Any]:
-        """The Job for one attempt at a train step, named after both so that it cannot be made twice.
-
-        `epoch` is that of the last attempt; the first node's claim raises it by one.
-        """
-        job = copy.deepcopy(self._template())
         digest = hashlib.sha256(f"{step_id} {epoch}".encode()).hexdigest()[:10]
-        name = f"{self._release.prefix}-train-{digest}"
-        job["metadata"]["name"] = name
-        pod = job["spec"]["template"]["spec"]
-        given = {"MSTAR_TRAINER_STEP": step_id}
-        if (nodes := job["spec"].get("completions", 1)) > 1:
-            given |= {
-                "MSTAR_TRAINER_NODES": str(nodes),
-                "MSTAR_TRAINER_EPOCH": str(epoch + 1),
-                "MSTAR_TRAINER_FIRST_NODE": f"{name}-0.{pod['subdomain']}",
-            }
-        pod["containers"][0]["env"] += [{"name": key, "value": value} for key, value in given.items()]
-        return job
+        # Named after both, so that an attempt is made once only.
+        body = filled(self._template(), f"{self._release.prefix}-train-{digest}", step_id, epoch)
+        with _told(allowed=EXISTS):
+            self._create(body)
 
     def close(self) -> None:
         self._api.close()
@@ -113,6 +94,14 @@ class KubernetesCluster:
                 f"the Job template {self._release.job.name} cannot be read: {error.strerror}", field="job_template"
             ) from error
         return found
+
+    def _create(self, body: dict[str, Any]) -> None:
+        group, version = body["apiVersion"].split("/")
+        plural = f"{body['kind'].lower()}s"
+        # Not the client's own type for Jobs: it refuses numbers as quantities, which Kubernetes takes.
+        self._objects.create_namespaced_custom_object(
+            group, version, self._release.namespace, plural, body, _request_timeout=SECONDS
+        )
 
     def _replicas(self, queue: Queue) -> int:
         with _told():

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
-from cluster_bench import JOB, ApiServer, env_of
+from cluster_bench import ApiServer, env_of
 from mstar.errors import InvalidInput, Unavailable
 from mstar.phases import Pods
 from mstar.steps import Queue
@@ -32,7 +31,7 @@ def test_scale_asks_for_all_replicas_and_only_when_something_changes(server: Api
     assert server.replicas["prm"] == 2
     server.used.clear()
     cluster.scale(Queue.SCORE, up=True)
-    assert server.used == {("get", "deployments/scale")}
+    assert server.used == {("get", "apps", "deployments/scale")}
 
 
 def test_a_job_is_made_once_for_an_attempt(server: ApiServer) -> None:
@@ -50,18 +49,6 @@ def test_a_pod_of_a_job_that_ended_holds_no_gpu(server: ApiServer) -> None:
     assert cluster.pods()[Queue.TRAIN].there == 1
     server.pods[-1]["status"]["phase"] = "Failed"
     assert cluster.pods()[Queue.TRAIN] == Pods()
-
-
-def test_nodes_of_a_job_are_told_where_the_first_one_is(server: ApiServer, tmp_path: Path) -> None:
-    job = yaml.safe_load(yaml.safe_dump(JOB))
-    job["spec"] |= {"completions": 2}
-    job["spec"]["template"]["spec"]["subdomain"] = "m-trainer"
-    (tmp_path / "nodes.yaml").write_text(yaml.safe_dump(job))
-    made = server.cluster(tmp_path / "nodes.yaml").job("r-1-000007", 0)
-    given = env_of(made)
-    assert given["MSTAR_TRAINER_NODES"] == "2"
-    assert given["MSTAR_TRAINER_EPOCH"] == "1", "the lease that the first node will take"
-    assert given["MSTAR_TRAINER_FIRST_NODE"] == f"{made['metadata']['name']}-0.m-trainer"
 
 
 def test_a_missing_template_and_a_missing_cluster_are_told(server: ApiServer, tmp_path: Path) -> None:

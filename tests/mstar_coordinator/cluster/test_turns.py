@@ -59,10 +59,10 @@ def test_a_run_goes_through_on_gpus_taken_in_turns(bench: Bench, server: ApiServ
         site.step()
     assert server.holders() == set(), "without a run nobody holds a GPU"
     assert server.used == {
-        ("get", "deployments/scale"),
-        ("patch", "deployments/scale"),
-        ("list", "pods"),
-        ("create", "jobs"),
+        ("get", "apps", "deployments/scale"),
+        ("patch", "apps", "deployments/scale"),
+        ("list", "", "pods"),
+        ("create", "batch", "jobs"),
     }
 
 

@@ -1,0 +1,71 @@
+"""What trains one step on a cluster: the chart's template for a Job, a JobSet or a Kubeflow TrainJob, filled in.
+
+Each kind keeps its environment, its number of nodes and the first node's host name elsewhere; that is all that is known
+of them here. What this leaves out: creating them (`kubernetes_cluster`), and everything that the chart decides.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mstar.errors import InvalidInput
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The pods that share one training."""
+
+    count: int
+    first: str
+    """Host name of the first one."""
+    environment: list[dict[str, str]]
+    """Of every one's container, as a list to add to."""
+
+
+def filled(template: Mapping[str, Any], name: str, step_id: str, epoch: int) -> Body:
+    """The object for one attempt at a step, under a name of its own. Raises InvalidInput for an unknown kind.
+
+    `epoch`: that of the last attempt; the first node's claim raises it by one, which the other nodes wait for.
+    """
+    body = copy.deepcopy(dict(template))
+    body["metadata"]["name"] = name
+    nodes = _reader(body)(body, name)
+    given = {"MSTAR_TRAINER_STEP": step_id}
+    if nodes.count > 1:
+        given["MSTAR_TRAINER_NODES"] = str(nodes.count)
+        given["MSTAR_TRAINER_EPOCH"] = str(epoch + 1)
+        given["MSTAR_TRAINER_FIRST_NODE"] = nodes.first
+    nodes.environment.extend({"name": key, "value": value} for key, value in given.items())
+    return body
+
+
+def _reader(body: Body) -> Callable[[Body, str], Nodes]:
+    readers = {"Job": _job, "JobSet": _job_set, "TrainJob": _train_job}
+    if body["kind"] not in readers:
+        known = ", ".join(readers)
+        raise InvalidInput(f"the Job template's kind is {body['kind']}: use one of {known}", field="job_template")
+    return readers[body["kind"]]
+
+
+def _job(body: Body, name: str) -> Nodes:
+    pod = body["spec"]["template"]["spec"]
+    # Pods of an indexed Job are named so where a headless Service has the name `subdomain`.
+    first = f"{name}-0.{pod.get('subdomain', name)}"
+    return Nodes(body["spec"].get("completions", 1), first, pod["containers"][0]["env"])
+
+
+def _job_set(body: Body, name: str) -> Nodes:
+    (replicated,) = body["spec"]["replicatedJobs"]
+    job = replicated["template"]["spec"]
+    # A JobSet makes its own headless Service, named as it is.
+    first = f"{name}-{replicated['name']}-0-0.{name}"
+    return Nodes(job.get("completions", 1), first, job["template"]["spec"]["containers"][0]["env"])
+
+
+def _train_job(body: Body, name: str) -> Nodes:
+    trainer = body["spec"]["trainer"]
+    # Kubeflow makes a JobSet of this name, whose replicated job `node` has the runtime's pods.
+    return Nodes(trainer["numNodes"], f"{name}-node-0-0.{name}", trainer["env"])
