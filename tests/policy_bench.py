@@ -16,6 +16,7 @@ from mstar.errors import Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_policy.engine import Delta, Heard
 
 WORDS = ["There", "are", "one", "two", "three", "bars", "each", "first", "second", "best", "so", "total", "row"]
 
@@ -90,7 +91,9 @@ class FakeEngine:
     async def load_folder(self, folder: Path) -> None:
         self._version = f"{folder.name}@{hash_file(folder / 'config.json')[:12]}"
 
-    async def generate(self, request: RolloutRequest, images: Sequence[Image.Image]) -> RolloutReply:
+    async def generate(
+        self, request: RolloutRequest, images: Sequence[Image.Image], heard: Heard | None = None
+    ) -> RolloutReply:
         async with self.turn:
             version = self._version
             if not version:
@@ -103,6 +106,9 @@ class FakeEngine:
                 tuple(_fake_response(item, image, index, version, request.max_tokens) for index in range(item.n))
                 for item, image in zip(request.prompts, images, strict=True)
             )
+        if heard is not None:
+            for index, response in enumerate(samples[0]):
+                await _fake_telling(heard, index, response)
         tokens = sum(len(response.token_ids) for responses in samples for response in responses)
         logprobs = tuple(tuple((-0.5,) * len(one.token_ids) for one in own) for own in samples)
         return RolloutReply(
@@ -112,11 +118,17 @@ class FakeEngine:
             usage=Usage(prompt_tokens=1, completion_tokens=tokens),
         )
 
-    def spell(self, token: int) -> str:
-        return WORDS[token] + " "
+    def read(self, tokens: Sequence[int]) -> str:
+        return "".join(f"{WORDS[token]} " for token in tokens)
 
     async def close(self) -> None:
         pass
+
+
+async def _fake_telling(heard: Heard, index: int, response: Response) -> None:
+    for place, token in enumerate(response.token_ids, start=1):
+        heard(Delta(index, (token,), (-0.5,), response.finish_reason if place == len(response.token_ids) else None))
+        await asyncio.sleep(0)
 
 
 def _fake_response(item: Prompt, image: Image.Image, index: int, version: str, max_tokens: int) -> Response:

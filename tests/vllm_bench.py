@@ -13,7 +13,7 @@ from PIL.Image import Image
 from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_policy.engine import Engine
+from mstar_policy.engine import Engine, Heard
 from mstar_policy.vllm_core import VllmOptions
 from mstar_policy.vllm_engine import VllmEngine
 
@@ -89,11 +89,16 @@ class _View:
         self._engine = self._started.vllm(self._store)
         await self._started.beside(self._engine.load_folder(folder))
 
-    async def generate(self, request: RolloutRequest, images: Sequence[Image]) -> RolloutReply:
-        return await self._started.beside(self._engine.generate(request, images))
+    async def generate(
+        self, request: RolloutRequest, images: Sequence[Image], heard: Heard | None = None
+    ) -> RolloutReply:
+        loop = asyncio.get_running_loop()
+        # vLLM lives in a loop of its own.
+        passed_on = None if heard is None else (lambda delta: loop.call_soon_threadsafe(heard, delta))
+        return await self._started.beside(self._engine.generate(request, images, passed_on))
 
-    def spell(self, token: int) -> str:
-        return self._engine.spell(token)
+    def read(self, tokens: Sequence[int]) -> str:
+        return self._engine.read(tokens)
 
     async def close(self) -> None:
         """The core goes on for the next test."""

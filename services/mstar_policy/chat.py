@@ -4,8 +4,8 @@ One user turn with one image is what the method trains and samples; other conver
 that would change the answer and that this service does not have, unless they are sent unset.
 """
 
-import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,7 +14,6 @@ from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest
 from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR
-from mstar.types import FinishReason
 
 DEFAULT_MAX_TOKENS = 512
 
@@ -33,6 +32,11 @@ class ContentPart(BaseModel):
 class ChatMessage(BaseModel):
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[ContentPart]
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+    """Send the counted work in a last chunk without choices."""
 
 
 class ChatRequest(BaseModel):
@@ -66,6 +70,7 @@ class ChatRequest(BaseModel):
     max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
     seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
     stream: bool = False
+    stream_options: StreamOptions | None = None
     stop: None = None
     tools: None = None
     logprobs: bool | None = None
@@ -100,62 +105,46 @@ def to_rollouts(chat: ChatRequest, seed: int) -> RolloutRequest:
     )
 
 
-Spell = Callable[[int], str]
-"""The text of a token."""
+Read = Callable[[Sequence[int]], str]
+"""The text of tokens."""
 
 
-def completion(reply: RolloutReply, identity: str, created: int, spell: Spell) -> dict[str, Any]:
+def completion(reply: RolloutReply, identity: str, read: Read) -> dict[str, Any]:
     """Body of `chat.completion`; its `model` is the weight version that answered."""
     choices = [
         {
             "index": index,
             "message": {"role": "assistant", "content": response.text},
             "finish_reason": response.finish_reason.value,
-            "logprobs": _logprobs(reply, index, spell),
+            "logprobs": _logprobs(reply, index, read),
         }
         for index, response in enumerate(reply.samples[0])
     ]
-    return _head(reply, identity, created, "chat.completion") | {"choices": choices, "usage": _usage(reply)}
+    return head(reply.weight_version, identity, "chat.completion") | {"choices": choices, "usage": usage(reply)}
 
 
-def events(reply: RolloutReply, identity: str, created: int, spell: Spell) -> Iterator[str]:
-    """The same as server-sent events of `chat.completion.chunk`: a step of the response at a time, or with logprobs a
-    token at a time."""
-    head = _head(reply, identity, created, "chat.completion.chunk")
-
-    def chunk(index: int, delta: dict[str, str], logprobs: Any = None, finish_reason: str | None = None) -> str:
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
-        return f"data: {json.dumps(head | {'choices': [choice]})}\n\n"
-
-    for index, response in enumerate(reply.samples[0]):
-        yield chunk(index, {"role": "assistant", "content": ""})
-        logprobs = _logprobs(reply, index, spell)
-        if logprobs is None:
-            *steps, rest = response.text.split(STEP_SEPARATOR)
-            for piece in [*(step + STEP_SEPARATOR for step in steps), rest]:
-                yield chunk(index, {"content": piece})
-        else:
-            # The token that ends the turn is in the log-probabilities, not in the text.
-            ends = response.finish_reason is FinishReason.STOP
-            last = len(logprobs["content"]) - ends
-            for place, entry in enumerate(logprobs["content"]):
-                content = entry["token"] if place < last else ""
-                yield chunk(index, {"content": content}, {"content": [entry], "refusal": None})
-        yield chunk(index, {}, finish_reason=response.finish_reason.value)
-    yield f"data: {json.dumps(head | {'choices': [], 'usage': _usage(reply)})}\n\n"
-    yield "data: [DONE]\n\n"
+def head(version: str, identity: str, kind: str) -> dict[str, Any]:
+    """What every body begins with."""
+    return {"id": identity, "object": kind, "created": int(time.time()), "model": version}
 
 
-def _logprobs(reply: RolloutReply, index: int, spell: Spell) -> dict[str, Any] | None:
-    """OpenAI's shape, one entry for each token that was sampled."""
+def usage(reply: RolloutReply) -> dict[str, int]:
+    """Counted work in OpenAI's names."""
+    prompt, sampled = reply.usage.prompt_tokens, reply.usage.completion_tokens
+    return {"prompt_tokens": prompt, "completion_tokens": sampled, "total_tokens": prompt + sampled}
+
+
+def logprob_entry(token: int, logprob: float, read: Read) -> dict[str, Any]:
+    """One sampled token in OpenAI's shape."""
+    text = read([token])
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": []}
+
+
+def _logprobs(reply: RolloutReply, index: int, read: Read) -> dict[str, Any] | None:
     if reply.token_logprobs is None:
         return None
-    content = []
     pairs = zip(reply.samples[0][index].token_ids, reply.token_logprobs[0][index], strict=True)
-    for token, logprob in pairs:
-        text = spell(token)
-        content.append({"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": []})
-    return {"content": content, "refusal": None}
+    return {"content": [logprob_entry(*pair, read) for pair in pairs], "refusal": None}
 
 
 def _text_of(message: ChatMessage) -> str:
@@ -176,12 +165,3 @@ def _image_of(message: ChatMessage) -> ImageInput:
         detail = "image_url.url must be the image itself as data:image/png;base64,…; addresses are never fetched"
         raise InvalidInput(detail, field="messages")
     return ImageInput(data=data)
-
-
-def _head(reply: RolloutReply, identity: str, created: int, kind: str) -> dict[str, Any]:
-    return {"id": identity, "object": kind, "created": created, "model": reply.weight_version}
-
-
-def _usage(reply: RolloutReply) -> dict[str, int]:
-    prompt, sampled = reply.usage.prompt_tokens, reply.usage.completion_tokens
-    return {"prompt_tokens": prompt, "completion_tokens": sampled, "total_tokens": prompt + sampled}

@@ -4,15 +4,32 @@ An engine encodes, samples and counts; images arrive decoded and requests admitt
 adapter must keep to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
 from mstar.steps import ArtefactRef
+from mstar.types import FinishReason
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Tokens by which one sample of a prompt has grown."""
+
+    sample: int
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """Of each of the tokens."""
+    finish_reason: FinishReason | None = None
+    """With the last tokens; `token_ids` ends with the end-of-turn token when it is STOP."""
+
+
+Heard = Callable[[Delta], object]
 
 
 class Engine(Protocol):
@@ -31,16 +48,21 @@ class Engine(Protocol):
     async def load_folder(self, folder: Path) -> None:
         """Serve a plain model folder, under a version made from its content. Raises InvalidInput."""
 
-    async def generate(self, request: RolloutRequest, images: Sequence["Image"]) -> RolloutReply:
+    async def generate(
+        self, request: RolloutRequest, images: Sequence["Image"], heard: Heard | None = None
+    ) -> RolloutReply:
         """Samples for every prompt, `images` being theirs in order.
+
+        `heard` is called in the event loop's thread with the first prompt's tokens as they are sampled, all of them
+        before the reply is there.
 
         A sample depends on weights, prompt, seed and its index, not on what else is decoded beside it (up to the
         rounding of the arithmetic). No special token is ever sampled. Cancelling drops work that has not begun. Raises
         Unavailable without weights, WeightVersionMismatch, or InvalidInput for a prompt beyond the model's context.
         """
 
-    def spell(self, token: int) -> str:
-        """Text of one token of the loaded vocabulary, a special token by its name."""
+    def read(self, tokens: Sequence[int]) -> str:
+        """Text of tokens of the loaded vocabulary, a special token by its name."""
 
     async def close(self) -> None:
         """Finish the running batch and release the engine."""

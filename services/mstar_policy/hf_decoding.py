@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
+from mstar.types import FinishReason
 from mstar_models.encoding import EncodedPrompt, collate
+from mstar_policy.engine import Delta, Heard
 from mstar_policy.hf_cache import RowCache
 from mstar_policy.hf_sampling import Draw, RowSampler
 
@@ -27,6 +29,8 @@ class Opening:
     prompt: EncodedPrompt
     prefix: tuple[int, ...]
     draws: list[Draw]
+    heard: Heard | None = None
+    """Told of every token of its samples as it is drawn."""
 
     def __len__(self) -> int:
         return len(self.prompt.input_ids) + len(self.prefix)
@@ -60,6 +64,8 @@ class _Rows:
         self._counts = torch.zeros(len(draws), dtype=torch.long, device=device)
         self._logprobs = torch.zeros((len(draws), longest), device=device)
         self._stopped = torch.zeros(len(draws), dtype=torch.bool, device=device)
+        places = ((opening.heard, sample) for opening in openings for sample in range(len(opening.draws)))
+        self._ears = {row: (heard, sample) for row, (heard, sample) in enumerate(places) if heard is not None}
 
     def note(self, step: int, tokens: torch.Tensor, logprobs: torch.Tensor, stops: torch.Tensor) -> None:
         """Record one token of every running row; rows that stop or reach their limit run no more."""
@@ -68,7 +74,20 @@ class _Rows:
         self._logprobs[place, step] = logprobs[self.running]
         self._counts[place] = step + 1
         self._stopped[place] = stops[self.running]
+        was_running = self.running.clone() if self._ears else self.running
         self.running &= ~stops & (self._allowed > step + 1)
+        if self._ears:
+            columns = (self._place, tokens, logprobs, stops, self.running)
+            self._tell(*(column[was_running].tolist() for column in columns))
+
+    def _tell(
+        self, rows: list[int], tokens: list[int], logprobs: list[float], stops: list[bool], going_on: list[bool]
+    ) -> None:
+        for row, token, logprob, stop, goes_on in zip(rows, tokens, logprobs, stops, going_on, strict=True):
+            if row in self._ears:
+                heard, sample = self._ears[row]
+                reason = None if goes_on else FinishReason.STOP if stop else FinishReason.LENGTH
+                heard(Delta(sample, (token,), (logprob,), reason))
 
     def keep(self, rows: torch.Tensor) -> None:
         """Leave only the given rows in the batch."""

@@ -25,6 +25,7 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import load_checkpoint
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import load_model, load_processor
+from mstar_policy.engine import Heard
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_decoding import Decoder, Opening, Sample
 from mstar_policy.hf_sampling import Draw
@@ -54,6 +55,7 @@ class _Job:
 
     request: RolloutRequest
     images: Sequence[Image]
+    heard: Heard | None = None
     reply: Future[RolloutReply] = field(default_factory=Future)
     openings: list[Opening] = field(default_factory=list)
     places: list[tuple[int, int]] = field(default_factory=list)
@@ -89,15 +91,17 @@ class HfEngine:
     async def load_folder(self, folder: Path) -> None:
         await self._in_thread(lambda: self._serve(load_model(folder), folder, folder_version(folder)))
 
-    async def generate(self, request: RolloutRequest, images: Sequence[Image]) -> RolloutReply:
-        job = _Job(request, images)
+    async def generate(
+        self, request: RolloutRequest, images: Sequence[Image], heard: Heard | None = None
+    ) -> RolloutReply:
+        job = _Job(request, images, None if heard is None else _from_thread(heard, request.prompts[0].n))
         with self._guard:
             self._waiting.append(job)
         self._thread.submit(self._work)
         return await asyncio.wrap_future(job.reply)
 
-    def spell(self, token: int) -> str:
-        return "" if self._loaded is None else str(self._loaded.tokenizer.decode([token], skip_special_tokens=False))
+    def read(self, tokens: Sequence[int]) -> str:
+        return "" if self._loaded is None else str(self._loaded.tokenizer.decode(tokens, skip_special_tokens=False))
 
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
@@ -188,6 +192,12 @@ class HfEngine:
             yield batch
 
 
+def _from_thread(heard: Heard, samples: int) -> Heard:
+    """Tells in the caller's event loop of the first prompt's samples; others that share its opening come after them."""
+    loop = asyncio.get_running_loop()
+    return lambda delta: loop.call_soon_threadsafe(heard, delta) if delta.sample < samples else None
+
+
 def _encode(job: _Job, loaded: _Loaded) -> None:
     """Fill in openings and places: prompts that differ in temperature, seed or n only share an opening."""
     known: dict[tuple[int, tuple[int, ...]], int] = {}
@@ -197,7 +207,7 @@ def _encode(job: _Job, loaded: _Loaded) -> None:
         # The encoder gives the same object for the same prompt, and the job keeps it alive.
         place = known.setdefault((id(encoded), prefix), len(job.openings))
         if place == len(job.openings):
-            job.openings.append(Opening(encoded, prefix, []))
+            job.openings.append(Opening(encoded, prefix, [], job.heard if index == 0 else None))
         opening = job.openings[place]
         room = room_for(index, len(opening), loaded.context)
         job.places.append((place, len(opening.draws)))

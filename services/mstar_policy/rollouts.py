@@ -10,7 +10,7 @@ from mstar.api.policy import RolloutReply, RolloutRequest
 from mstar.errors import InvalidInput, TooLarge, TooManyRequests
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import ImageGate
-from mstar_policy.engine import Engine
+from mstar_policy.engine import Engine, Heard
 
 RETRY_AFTER_SECONDS = 5.0
 
@@ -26,8 +26,8 @@ class Rollouts:
         self.rows = 0
         """Samples under way or waiting."""
 
-    async def sample(self, request: RolloutRequest) -> RolloutReply:
-        """Samples for every prompt.
+    async def sample(self, request: RolloutRequest, heard: Heard | None = None) -> RolloutReply:
+        """Samples for every prompt; `heard` is told of the first one's tokens as they come.
 
         Raises TooLarge for a request that could never be admitted, TooManyRequests while others leave no room, and
         what the image gate and the engine raise.
@@ -35,7 +35,7 @@ class Rollouts:
         with self._admitted(sum(prompt.n for prompt in request.prompts)):
             _check_text(request)
             images = await asyncio.to_thread(self._resolve, request)
-            return await self.engine.generate(request, images)
+            return await self.engine.generate(request, images, heard)
 
     def _resolve(self, request: RolloutRequest) -> Sequence[Image]:
         return [self._gate.resolve(prompt.image, self._images) for prompt in request.prompts]

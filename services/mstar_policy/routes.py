@@ -1,8 +1,8 @@
 """The policy's routes: rollouts for the loop, chat completions and models for everyone's tools."""
 
 import secrets
-import time
 import uuid
+from collections.abc import Awaitable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,8 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.responses import Response, StreamingResponse
 
 from mstar.api.policy import RolloutReply, RolloutRequest
-from mstar_policy.chat import ChatRequest, completion, events, to_rollouts
+from mstar_policy.chat import ChatRequest, completion, to_rollouts
 from mstar_policy.rollouts import Rollouts
+from mstar_policy.streaming import begun
 from mstar_web.limits import until_gone
 
 MODEL_NAME = "mstar-policy"
@@ -25,8 +26,8 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
     read, written = tokens.labels("prompt"), tokens.labels("completion")
     Gauge("mstar_policy_rows", "Samples under way.", registry=registry).set_function(lambda: rollouts.rows)
 
-    async def sample(body: RolloutRequest, request: Request) -> RolloutReply:
-        reply = await until_gone(request, rollouts.sample(body))
+    async def counted(work: Awaitable[RolloutReply]) -> RolloutReply:
+        reply = await work
         read.inc(reply.usage.prompt_tokens)
         written.inc(reply.usage.completion_tokens)
         return reply
@@ -34,20 +35,25 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
     @router.post("/rollouts", tags=["rollouts"], response_model=RolloutReply)
     async def sample_rollouts(body: RolloutRequest, request: Request) -> Response:
         """Sample every prompt n times from one weight version."""
-        reply = await sample(body, request)
+        reply = await counted(until_gone(request, rollouts.sample(body)))
         # A reply holds thousands of samples; it is valid already and is written out once.
         return Response(reply.model_dump_json(), media_type="application/json")
 
     @router.post("/chat/completions", tags=["openai"], response_model=None)
     async def complete_chat(body: ChatRequest, request: Request) -> Response | dict[str, Any]:
-        """One image and question in OpenAI's shape; with `stream`, the finished response comes step by step."""
-        reply = await sample(to_rollouts(body, seed=secrets.randbits(63)), request)
-        identity, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
-        if body.stream:
-            return StreamingResponse(
-                events(reply, identity, created, rollouts.engine.spell), media_type="text/event-stream"
-            )
-        return completion(reply, identity, created, rollouts.engine.spell)
+        """One image and question in OpenAI's shape; with `stream`, token by token as they are sampled."""
+        asked, identity = to_rollouts(body, seed=secrets.randbits(63)), f"chatcmpl-{uuid.uuid4().hex}"
+        engine = rollouts.engine
+        if not body.stream:
+            reply = await counted(until_gone(request, rollouts.sample(asked)))
+            return completion(reply, identity, engine.read)
+        version = engine.weights().weight_version
+        # The first event names the version, so no other may answer.
+        asked = asked.model_copy(update={"weight_version": asked.weight_version or version or None})
+        events = await until_gone(
+            request, begun(body, lambda heard: counted(rollouts.sample(asked, heard)), version, identity, engine.read)
+        )
+        return StreamingResponse(events, media_type="text/event-stream")
 
     @router.get("/models", tags=["openai"])
     async def list_models() -> dict[str, Any]:

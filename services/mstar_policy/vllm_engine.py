@@ -27,9 +27,10 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import load_processor
+from mstar_policy.engine import Heard
 from mstar_policy.prompts import check_version, folder_version, prefix_ids, room_for, stop_ids
 from mstar_policy.vllm_core import VllmOptions, make_core, require_supported
-from mstar_policy.vllm_requests import parameters, reply
+from mstar_policy.vllm_requests import Ear, parameters, reply
 
 Result = TypeVar("Result")
 
@@ -115,13 +116,16 @@ class VllmEngine:
     async def load_folder(self, folder: Path) -> None:
         await self._serve(folder, await asyncio.to_thread(folder_version, folder))
 
-    async def generate(self, request: RolloutRequest, images: Sequence[Image]) -> RolloutReply:
+    async def generate(
+        self, request: RolloutRequest, images: Sequence[Image], heard: Heard | None = None
+    ) -> RolloutReply:
         async with self._door.passing():
             check_version(request, None if self._loaded is None else self._loaded.version)
             assert self._loaded is not None
             loaded = self._loaded
-            plans = await asyncio.to_thread(self._plans, request, images, loaded)
-            tasks = [asyncio.ensure_future(self._sample(*plan)) for plan in plans]
+            plans = await asyncio.to_thread(self._plans, request, images, loaded, heard is not None)
+            ears = [None if heard is None else Ear(heard, request.prompts[0])] + [None] * (len(plans) - 1)
+            tasks = [asyncio.ensure_future(self._sample(*plan, ear)) for plan, ear in zip(plans, ears, strict=True)]
             try:
                 outputs = await asyncio.gather(*tasks)
             except BaseException:
@@ -131,8 +135,8 @@ class VllmEngine:
                 raise
         return reply(request, outputs, loaded.version, loaded.tokenizer, loaded.stop)
 
-    def spell(self, token: int) -> str:
-        return "" if self._loaded is None else str(self._loaded.tokenizer.decode([token], skip_special_tokens=False))
+    def read(self, tokens: Sequence[int]) -> str:
+        return "" if self._loaded is None else str(self._loaded.tokenizer.decode(tokens, skip_special_tokens=False))
 
     async def close(self) -> None:
         async with self._one_load:
@@ -203,7 +207,7 @@ class VllmEngine:
             gc.collect()
 
     def _plans(
-        self, request: RolloutRequest, images: Sequence[Image], loaded: _Loaded
+        self, request: RolloutRequest, images: Sequence[Image], loaded: _Loaded, heard: bool
     ) -> list[tuple[dict[str, Any], Any, str]]:
         """Prompt and sampling parameters of each prompt, as vLLM takes them."""
         context = self._core.model_config.max_model_len
@@ -214,19 +218,19 @@ class VllmEngine:
             whole = len(loaded.encoder.encode(prompt.question, image, prompt.reference_answer).input_ids) + len(begun)
             max_tokens = min(request.max_tokens, room_for(index, whole, context))
             asked = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
-            plans.append(
-                (asked, parameters(prompt, request.top_p, max_tokens, loaded.stop, loaded.suppressed), loaded.version)
-            )
+            growing = heard and index == 0
+            sampling = parameters(prompt, request.top_p, max_tokens, loaded.stop, loaded.suppressed, growing=growing)
+            plans.append((asked, sampling, loaded.version))
         return plans
 
-    async def _sample(self, asked: dict[str, Any], parameters: Any, weight_version: str) -> Any:
+    async def _sample(self, asked: dict[str, Any], parameters: Any, weight_version: str, ear: Ear | None) -> Any:
         """The finished output of one prompt. Raises Unavailable when the engine died or answered with other weights."""
         from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         try:
             async for output in self._core.generate(asked, parameters, f"rollout-{next(self._numbers)}"):
-                finished = output
+                finished = output if ear is None else ear.grown(output)
         except (EngineDeadError, EngineGenerateError) as error:
             self._stop()
             raise Unavailable(f"the engine failed: {error}; load weights again", retry_after=5.0) from error

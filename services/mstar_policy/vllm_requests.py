@@ -5,15 +5,19 @@ from typing import Any
 
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage
 from mstar.types import FinishReason, Response
+from mstar_policy.engine import Delta, Heard
 
 SUPPRESSED_BIAS = -100.0
 """Added to the logits of tokens that must never be sampled."""
 
 
 def parameters(
-    prompt: Prompt, top_p: float, max_tokens: int, stop: Collection[int], suppressed: Collection[int]
+    prompt: Prompt, top_p: float, max_tokens: int, stop: Collection[int], suppressed: Collection[int], *, growing: bool
 ) -> Any:
-    """SamplingParams of one prompt: all its samples at once, whole responses only, no special token."""
+    """SamplingParams of one prompt: all its samples at once, no special token.
+
+    `growing`: outputs as the responses grow, each with all tokens so far; else one with whole responses.
+    """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
 
@@ -28,8 +32,37 @@ def parameters(
         logit_bias={token: SUPPRESSED_BIAS for token in suppressed if token not in stop},
         logprobs=0,
         detokenize=False,
-        output_kind=RequestOutputKind.FINAL_ONLY,
+        output_kind=RequestOutputKind.CUMULATIVE if growing else RequestOutputKind.FINAL_ONLY,
     )
+
+
+class Ear:
+    """Tells of growing outputs what is new in them."""
+
+    def __init__(self, heard: Heard, prompt: Prompt) -> None:
+        self._heard = heard
+        # A greedy prompt is asked once, whatever its n.
+        self._same = prompt.n if prompt.temperature == 0 else 1
+        self._latest: dict[int, Any] = {}
+        self._known: dict[int, int] = {}
+        """Tokens of each sample that were told."""
+
+    def grown(self, output: Any) -> Any:
+        """The output with all samples so far, where vLLM only names those that grew."""
+        for one in output.outputs:
+            # vLLM adds to the list that an earlier output has, so its length then is kept apart.
+            self._tell(one, self._known.get(one.index, 0))
+            self._known[one.index] = len(one.token_ids)
+            self._latest[one.index] = one
+        output.outputs = [self._latest[index] for index in sorted(self._latest)]
+        return output
+
+    def _tell(self, one: Any, known: int) -> None:
+        ids, logprobs = tuple(one.token_ids[known:]), _logprobs(one)[known:]
+        reason = None if one.finish_reason is None else _finish_reason(one)
+        if ids or reason is not None:
+            for sample in range(self._same) if self._same > 1 else (one.index,):
+                self._heard(Delta(sample, ids, logprobs, reason))
 
 
 def reply(
@@ -54,14 +87,18 @@ def reply(
 
 def _response(one: Any, tokenizer: Any, stop: Collection[int]) -> Response:
     ids = tuple(one.token_ids)
-    stopped = one.finish_reason == "stop"
-    text = tokenizer.decode(ids[:-1] if stopped and ids and ids[-1] in stop else ids)
+    reason = _finish_reason(one)
+    text = tokenizer.decode(ids[:-1] if reason is FinishReason.STOP and ids and ids[-1] in stop else ids)
     return Response(
         text=text,
         token_ids=ids,
         logprob=float(one.cumulative_logprob or 0.0),
-        finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
+        finish_reason=reason,
     )
+
+
+def _finish_reason(one: Any) -> FinishReason:
+    return FinishReason.STOP if one.finish_reason == "stop" else FinishReason.LENGTH
 
 
 def _logprobs(one: Any) -> tuple[float, ...]:

@@ -31,18 +31,24 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def problem_response(error: Exception) -> Response:
-    """Response to any exception; an unexpected one is logged with its trace and told as a bare 500."""
-    if not isinstance(error, MstarError):
-        _log.error("unexpected error", exc_info=error)
-        error = Internal("unexpected error; the service's log has the details under this request id")
-    elif error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        _log.warning("request failed", code=error.code, detail=error.detail)
+    """Response to any exception."""
+    error = problem_of(error)
     headers = {}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     return _response(error.status, error.problem(), headers)
+
+
+def problem_of(error: Exception) -> MstarError:
+    """What a caller is told of any exception; an unexpected one is logged with its trace and becomes a bare 500."""
+    if not isinstance(error, MstarError):
+        _log.error("unexpected error", exc_info=error)
+        return Internal("unexpected error; the service's log has the details under this request id")
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _log.warning("request failed", code=error.code, detail=error.detail)
+    return error
 
 
 def _on_mstar_error(request: Request, error: Exception) -> Response:

@@ -163,16 +163,26 @@ def test_chats_without_a_seed_differ(app: FastAPI) -> None:
     assert len(answers) == 2
 
 
-def test_a_streamed_chat_spells_out_the_same_text(app: FastAPI) -> None:
+def test_a_streamed_chat_spells_out_the_same_text(app: FastAPI, warm: ArtefactRef) -> None:
     whole = ask(app, "POST", "/v1/chat/completions", json=chat(seed=3)).json()["choices"][0]["message"]["content"]
-    response = ask(app, "POST", "/v1/chat/completions", json=chat(seed=3, stream=True))
+    response = ask(
+        app, "POST", "/v1/chat/completions", json=chat(seed=3, stream=True, stream_options={"include_usage": True})
+    )
     assert response.headers["content-type"].startswith("text/event-stream")
     events = [line.removeprefix("data: ") for line in response.text.split("\n\n") if line]
     assert events[-1] == "[DONE]"
     chunks = [json.loads(event) for event in events[:-1]]
     deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
     assert "".join(delta.get("content", "") for delta in deltas) == whole
-    assert chunks[-1]["usage"]["completion_tokens"] > 0
+    assert chunks[-1]["usage"]["completion_tokens"] == sum("content" in delta for delta in deltas) - 1
+    assert {chunk["model"] for chunk in chunks} == {warm.version}
+    plain = ask(app, "POST", "/v1/chat/completions", json=chat(seed=3, stream=True)).text
+    assert '"usage"' not in plain, "only where it was asked for"
+
+
+def test_a_stream_that_cannot_begin_has_a_status(app: FastAPI) -> None:
+    refused = ask(app, "POST", "/v1/chat/completions", json=chat(model="other@000000000000", stream=True))
+    assert refused.status_code == 409 and refused.json()["code"] == "weight-version-mismatch"
 
 
 @pytest.mark.parametrize(

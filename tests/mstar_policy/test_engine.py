@@ -9,7 +9,7 @@ from mstar.api.policy import RolloutReply, RolloutRequest
 from mstar.errors import CorruptArtefact, NotFound, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_policy.engine import Engine
+from mstar_policy.engine import Delta, Engine
 from mstar_policy.hf_engine import HfEngine
 from policy_bench import FakeEngine, corrupt, picture, prompt, request, texts
 from vllm_bench import VLLM_MARKS, StartedVllm
@@ -123,8 +123,25 @@ def test_log_probabilities_come_token_by_token_where_asked(make: Callable[[], En
                 assert len(logprobs) == len(response.token_ids)
                 assert sum(logprobs) == pytest.approx(response.logprob, abs=1e-4)
                 assert max(logprobs) <= 1e-6
-                assert "".join(map(engine.spell, response.token_ids)).startswith(response.text)
+                assert engine.read(response.token_ids).startswith(response.text)
         assert (await sample(engine, request(prompt()))).token_logprobs is None
+
+    with_engine(make, warm, scene)
+
+
+def test_tokens_are_heard_as_they_are_sampled(make: Callable[[], Engine], warm: ArtefactRef) -> None:
+    async def scene(engine: Engine) -> None:
+        for first in (prompt(n=3, seed=7), prompt(n=2, temperature=0)):
+            deltas: list[Delta] = []
+            asked = request(first, prompt(n=2, seed=9), logprobs=True)
+            reply = await engine.generate(asked, [picture(), picture()], deltas.append)
+            assert reply.token_logprobs is not None and len(deltas) > first.n, "in several parts"
+            for sample, response in enumerate(reply.samples[0]):
+                own = [delta for delta in deltas if delta.sample == sample]
+                assert sum((delta.token_ids for delta in own), ()) == response.token_ids
+                assert sum((delta.logprobs for delta in own), ()) == pytest.approx(reply.token_logprobs[0][sample])
+                assert [delta.finish_reason for delta in own] == [None] * (len(own) - 1) + [response.finish_reason]
+            assert texts(reply) == texts(await engine.generate(asked, [picture(), picture()]))
 
     with_engine(make, warm, scene)
 

@@ -73,10 +73,14 @@ def test_a_stock_client_samples_streams_and_reads_log_probabilities(client: Open
         assert "".join(entry.token for entry in choice.logprobs.content).startswith(choice.message.content or "?")
     for logprobs in (False, True):
         with client.chat.completions.create(
-            model="mstar-policy", messages=[MESSAGE], n=2, seed=3, max_tokens=6, stream=True, logprobs=logprobs
-        ) as stream:
-            spelled = {0: "", 1: ""}
+            model="mstar-policy", messages=[MESSAGE], n=2, seed=3, max_tokens=6, stream=True, logprobs=logprobs,
+            stream_options={"include_usage": True},
+        ) as stream:  # fmt: skip
+            spelled, told = {0: "", 1: ""}, 0
             for chunk in stream:
                 for piece in chunk.choices:
                     spelled[piece.index] += piece.delta.content or ""
+                    told += len(piece.logprobs.content or ()) if piece.logprobs else 0
+        assert chunk.usage == whole.usage
+        assert told == (whole.usage.completion_tokens if logprobs else 0)
         assert spelled == {choice.index: choice.message.content for choice in whole.choices}
