@@ -16,6 +16,7 @@ from mstar.errors import Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_models.checkpoint import check_finite
 from mstar_policy.engine import Delta, Heard
 
 WORDS = ["There", "are", "one", "two", "three", "bars", "each", "first", "second", "best", "so", "total", "row"]
@@ -89,6 +90,7 @@ class FakeEngine:
             self._version = ref.version
 
     async def load_folder(self, folder: Path) -> None:
+        await asyncio.to_thread(check_finite, folder, folder.name)
         self._version = f"{folder.name}@{hash_file(folder / 'config.json')[:12]}"
 
     async def generate(

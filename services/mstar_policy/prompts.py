@@ -9,6 +9,7 @@ from mstar.api.policy import RolloutRequest
 from mstar.errors import InvalidInput, Unavailable, WeightVersionMismatch
 from mstar.layout import STEP_SEPARATOR, join_segments, scored_segments
 from mstar_artefacts.store import hash_file
+from mstar_models.checkpoint import check_finite
 from mstar_models.encoding import encode_prefix, encode_segments, encode_text
 
 RETRY_AFTER_SECONDS = 1.0
@@ -53,6 +54,10 @@ def stop_ids(configured: int | list[int] | None, tokenizer: Any) -> set[int]:
 
 
 def folder_version(folder: Path) -> str:
-    """A version for weights that are no artefact: the folder's name and a digest of its safetensors."""
+    """A version for weights that are no artefact: the folder's name and a digest of its safetensors.
+
+    Raises InvalidInput when a weight is not finite.
+    """
+    check_finite(folder, folder.resolve().name)
     digests = "".join(hash_file(path) for path in sorted(folder.glob("*.safetensors")))
     return f"{folder.resolve().name}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"

@@ -171,9 +171,13 @@ class VllmEngine:
 
     async def _start(self, folder: Path, found: _Loaded) -> None:
         self._stop()
-        self._core = await asyncio.to_thread(make_core, folder, self._options)
+        await asyncio.to_thread(self._make_core, folder)
         await _within(self._core.update_weight_version(found.version), START_SECONDS, "starting the engine")
         await self._note_checksum(found.version)
+
+    def _make_core(self, folder: Path) -> None:
+        # Not as a result of the thread: what is left of that would hold the engine until the interpreter ends.
+        self._core = make_core(folder, self._options)
 
     async def _swap(self, folder: Path, found: _Loaded) -> None:
         """Load in place. The caches hold keys, values and image features of the old weights, so they go."""

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from mstar.api.policy import RolloutReply, RolloutRequest
-from mstar.errors import CorruptArtefact, NotFound, Unavailable, WeightVersionMismatch
+from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_policy.engine import Delta, Engine
@@ -14,6 +16,7 @@ from mstar_policy.hf_engine import HfEngine
 from policy_bench import FakeEngine, corrupt, picture, prompt, request, texts
 from vllm_bench import VLLM_MARKS, StartedVllm
 
+PYTORCH = {"format": "pt"}
 ENGINES: dict[str, Callable[[ArtefactStore], Engine]] = {"fake": FakeEngine, "transformers": HfEngine}
 
 
@@ -238,3 +241,19 @@ def test_a_plain_folder_is_served_under_a_version_of_its_content(
         assert (await sample(engine, request(prompt()))).weight_version == engine.weights().weight_version
 
     with_engine(make, None, scene)
+
+
+def test_weights_that_are_not_finite_are_never_served(
+    make: Callable[[], Engine], store: ArtefactStore, warm: ArtefactRef, newer: ArtefactRef
+) -> None:
+    folder = store.path(newer.id) / "model"
+    weights = load_file(folder / "model.safetensors")
+    first = next(iter(weights))
+    save_file(weights | {first: torch.full_like(weights[first], torch.nan)}, folder / "model.safetensors", PYTORCH)
+
+    async def scene(engine: Engine) -> None:
+        with pytest.raises(InvalidInput, match="not finite"):
+            await engine.load_folder(folder)
+        assert engine.weights().weight_version == warm.version
+
+    with_engine(make, warm, scene)
