@@ -19,6 +19,7 @@ from mstar.seeds import derive
 from mstar.steps import ArtefactRef, Queue, TrainParams, TrainResult
 from mstar.types import Response
 from mstar_artefacts.store import ArtefactStore
+from mstar_policy.engine import Heard
 
 PUSH_SECONDS = 1.0
 SEGMENTS = 6
@@ -66,6 +67,9 @@ class Device:
         with open(self._log, "a") as log:
             log.write(f"{time.time()} {units * self._seconds}\n")
 
+    async def sleep(self) -> None:
+        """Nothing to give back."""
+
     async def close(self) -> None:
         """Nothing to release."""
 
@@ -73,13 +77,15 @@ class Device:
 class WaitingEngine(Device):
     """An `Engine` that is right in every second sample."""
 
-    async def generate(self, request: RolloutRequest, images: Sequence[Any]) -> RolloutReply:
+    async def generate(
+        self, request: RolloutRequest, images: Sequence[Any], heard: Heard | None = None
+    ) -> RolloutReply:
         version = await self.work(sum(prompt.n for prompt in request.prompts), request.weight_version)
         samples = tuple(tuple(_sample(prompt, place) for place in range(prompt.n)) for prompt in request.prompts)
         return RolloutReply(weight_version=version, samples=samples, usage=Usage())
 
-    def spell(self, token: int) -> str:
-        return str(token)
+    def read(self, tokens: Sequence[int]) -> str:
+        return " ".join(map(str, tokens))
 
 
 def _sample(prompt: Prompt, place: int) -> Response:

@@ -120,6 +120,10 @@ class FakeEngine:
             usage=Usage(prompt_tokens=1, completion_tokens=tokens),
         )
 
+    async def sleep(self) -> None:
+        async with self.turn:
+            self._version = ""
+
     def read(self, tokens: Sequence[int]) -> str:
         return "".join(f"{WORDS[token]} " for token in tokens)
 

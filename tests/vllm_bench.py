@@ -97,6 +97,9 @@ class _View:
         passed_on = None if heard is None else (lambda delta: loop.call_soon_threadsafe(heard, delta))
         return await self._started.beside(self._engine.generate(request, images, passed_on))
 
+    async def sleep(self) -> None:
+        await self._started.beside(self._engine.sleep())
+
     def read(self, tokens: Sequence[int]) -> str:
         return self._engine.read(tokens)
 

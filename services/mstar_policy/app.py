@@ -24,7 +24,10 @@ from mstar_web.metrics import new_registry
 from mstar_web.weights import weights_router
 
 API_VERSION = "1"
-DOORS = (door("/v1/weights", "weights_admin", methods=["PUT"]), door("/v1/", "internal"))
+DOORS = (
+    door("/v1/weights", "weights_admin", methods=["PUT"]),
+    door("/v1/", "internal"),
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -54,6 +57,7 @@ def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
         max_sequences=min(settings.batch_rows, 256) if cpu else settings.batch_rows,
         memory_share=settings.gpu_memory_share,
         tensor_parallel=settings.tensor_parallel,
+        sleeps_in_place=settings.sleep_in_place and not cpu,
         cpu=cpu,
         cache_gigabytes=max(1, settings.cache_megabytes // 1024),
         threads=settings.threads,

@@ -31,6 +31,8 @@ class PolicySettings(ServiceSettings):
     """Memory for the keys and values of the samples that are decoded together, where no GPU has them."""
     gpu_memory_share: float = Field(default=0.9, gt=0, lt=1)
     """Share of a GPU's memory that vLLM may take."""
+    sleep_in_place: bool = False
+    """Keep vLLM's processes while the service sleeps, so that it wakes in seconds; unset, they end and start again."""
     tensor_parallel: int = Field(default=1, ge=1)
     """GPUs that vLLM spreads the model over."""
     waiting_rows: int = Field(default=131_072, ge=1)

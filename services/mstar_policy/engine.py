@@ -48,6 +48,9 @@ class Engine(Protocol):
     async def load_folder(self, folder: Path) -> None:
         """Serve a plain model folder, under a version made from its content. Raises InvalidInput."""
 
+    async def sleep(self) -> None:
+        """Finish what runs, forget the weights and give the device's memory back. A load ends the sleep."""
+
     async def generate(
         self, request: RolloutRequest, images: Sequence["Image"], heard: Heard | None = None
     ) -> RolloutReply:

@@ -24,7 +24,7 @@ from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import load_checkpoint
 from mstar_models.encoding import PromptEncoder, suppressed_ids
-from mstar_models.loading import load_model, load_processor
+from mstar_models.loading import free_memory, load_model, load_processor
 from mstar_policy.engine import Heard
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_decoding import Decoder, Opening, Sample
@@ -100,6 +100,9 @@ class HfEngine:
         self._thread.submit(self._work)
         return await asyncio.wrap_future(job.reply)
 
+    async def sleep(self) -> None:
+        await self._in_thread(self._forget)
+
     def read(self, tokens: Sequence[int]) -> str:
         return "" if self._loaded is None else str(self._loaded.tokenizer.decode(tokens, skip_special_tokens=False))
 
@@ -124,6 +127,10 @@ class HfEngine:
             context=text.max_position_embeddings,
             bytes_per_token=_cache_bytes_per_token(text, model.dtype),
         )
+
+    def _forget(self) -> None:
+        self._loaded = None
+        free_memory()
 
     def _work(self) -> None:
         """Answer a batch's worth of waiting requests; one of them may be larger than a batch."""

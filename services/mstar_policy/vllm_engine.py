@@ -39,6 +39,8 @@ SHAPE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "proces
 VERIFY_SECONDS = START_SECONDS = 1800.0
 DRAIN_SECONDS = 600.0
 SWAP_SECONDS = 300.0
+FREED_SHARE = 0.8
+"""Of the memory that the engine may take, what a sleep must give back."""
 
 _log = structlog.get_logger(__name__)
 
@@ -97,6 +99,9 @@ class VllmEngine:
         self.store = store
         self._options = options
         self._core: Any = None
+        self._shape = ""
+        """Of the folder that the core was started with."""
+        self._asleep = False
         self._loaded: _Loaded | None = None
         self._checksums: dict[str, str] = {}
         self._door = _Door()
@@ -135,6 +140,25 @@ class VllmEngine:
                 raise
         return reply(request, outputs, loaded.version, loaded.tokenizer, loaded.stop)
 
+    async def sleep(self) -> None:
+        async with self._one_load, self._door.shut():
+            self._loaded = None
+            if self._core is None or not await self._slept_in_place():
+                self._stop()
+
+    async def _slept_in_place(self) -> bool:
+        """Whether the core gave back its memory and lives on. Weights are replaced after each sleep: none are kept."""
+        if not self._options.sleeps_in_place:
+            return False
+        (before, total), *_ = await self._core.collective_rpc("device_memory")
+        await _within(self._core.sleep(level=2), SWAP_SECONDS, "sleeping")
+        (after, _), *_ = await self._core.collective_rpc("device_memory")
+        self._asleep = True
+        freed = (after - before) / (total * self._options.memory_share)
+        # Some versions keep gigabytes: then the next one would find too little, and only an end helps.
+        _log.info("asleep", freed_share=round(freed, 3))
+        return bool(freed >= FREED_SHARE)
+
     def read(self, tokens: Sequence[int]) -> str:
         return "" if self._loaded is None else str(self._loaded.tokenizer.decode(tokens, skip_special_tokens=False))
 
@@ -157,9 +181,9 @@ class VllmEngine:
         async with self._one_load:
             found = await asyncio.to_thread(_describe, folder, version)
             async with self._door.shut():
-                previous, self._loaded = self._loaded, None
+                self._loaded = None
                 try:
-                    if self._core is None or previous is None or previous.shape != found.shape:
+                    if self._core is None or self._shape != found.shape:
                         await self._start(folder, found)
                     else:
                         await self._swap(folder, found)
@@ -171,6 +195,7 @@ class VllmEngine:
 
     async def _start(self, folder: Path, found: _Loaded) -> None:
         self._stop()
+        self._shape = found.shape
         await asyncio.to_thread(self._make_core, folder)
         await _within(self._core.update_weight_version(found.version), START_SECONDS, "starting the engine")
         await self._note_checksum(found.version)
@@ -182,6 +207,9 @@ class VllmEngine:
     async def _swap(self, folder: Path, found: _Loaded) -> None:
         """Load in place. The caches hold keys, values and image features of the old weights, so they go."""
         core = self._core
+        if self._asleep:
+            await _within(core.wake_up(), SWAP_SECONDS, "waking")
+            self._asleep = False
         phases: tuple[tuple[str, Callable[[], Awaitable[Any]]], ...] = (
             ("pausing", lambda: core.pause_generation(mode="wait", clear_cache=True)),
             ("loading", lambda: core.collective_rpc("load_checkpoint", args=(str(folder),))),
@@ -203,7 +231,7 @@ class VllmEngine:
             raise Unavailable(f"weights {version} were loaded with another checksum than before: load them again")
 
     def _stop(self) -> None:
-        core, self._core, self._loaded = self._core, None, None
+        core, self._core, self._loaded, self._asleep = self._core, None, None, False
         if core is not None:
             core.shutdown()
             # The engine is part of a circle of references; with it go its sockets and shared memory.

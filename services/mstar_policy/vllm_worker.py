@@ -1,4 +1,4 @@
-"""What the engine's worker processes do beside vLLM's own work: load a checkpoint whole.
+"""What the engine's worker processes do beside vLLM's own work: load a checkpoint whole, tell what memory is free.
 
 vLLM finds this class by its name and mixes it into its worker, in a process that imports nothing else of the service.
 """
@@ -11,6 +11,12 @@ class CheckpointWorker:
 
     reload_weights: Any
     model_runner: Any
+
+    def device_memory(self) -> tuple[int, int]:
+        """Bytes of the device that are free, and all of them."""
+        import torch
+
+        return torch.cuda.mem_get_info()
 
     def load_checkpoint(self, folder: str) -> None:
         """Replace all weights in place by those of a Hugging Face folder."""

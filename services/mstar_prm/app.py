@@ -19,6 +19,7 @@ API_VERSION = "1"
 DOORS = (
     door("/v1/weights", "weights_admin", methods=["PUT"]),
     door("/v1/weights", "weights_admin", "internal"),
+    door("/v1/power", "internal"),
     door("/v1/", "score", "internal"),
 )
 

@@ -16,6 +16,8 @@ from mstar.errors import TooManyRequests, Unavailable
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+DRAIN_LOOK_SECONDS = 0.02
+
 
 class Batcher(Generic[Job, Result]):
     """Runs `work` on batches of waiting jobs in a thread of its own."""
@@ -28,6 +30,8 @@ class Batcher(Generic[Job, Result]):
         self._waiting_size = waiting_size
         self._waiting: deque[tuple[Job, int, Future[Result]]] = deque()
         self._size = 0
+        self._under_way = 0
+        """Jobs that somebody waits for; only touched in the event loop."""
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
@@ -47,7 +51,16 @@ class Batcher(Generic[Job, Result]):
             self._size += size
             self._waiting.append((job, size, future))
             self._changed.notify()
-        return await asyncio.wrap_future(future)
+        self._under_way += 1
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            self._under_way -= 1
+
+    async def drained(self) -> None:
+        """Wait until nothing waits or runs."""
+        while self._under_way:
+            await asyncio.sleep(DRAIN_LOOK_SECONDS)
 
     def close(self) -> None:
         """Finish the running batch; what waits gets Unavailable."""
@@ -57,17 +70,24 @@ class Batcher(Generic[Job, Result]):
         self._thread.join()
 
     def _run(self) -> None:
-        while taken := self._take():
-            jobs = [job for job, _ in taken]
-            try:
-                results = self._work(jobs)
-            except Exception as error:
-                results = [error] * len(jobs)
-            for (_, future), result in zip(taken, results, strict=True):
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
+        # A method of its own for each batch: a variable here would hold the last one, and its model, until the next.
+        while self._run_batch():
+            pass
+
+    def _run_batch(self) -> bool:
+        """Do one batch; False when closed."""
+        taken = self._take()
+        jobs = [job for job, _ in taken]
+        try:
+            results = self._work(jobs) if jobs else []
+        except Exception as error:
+            results = [error] * len(jobs)
+        for (_, future), result in zip(taken, results, strict=True):
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+        return bool(taken)
 
     def _take(self) -> list[tuple[Job, Future[Result]]]:
         """Jobs for one batch, in order of arrival; empty only when closed."""

@@ -22,7 +22,7 @@ from mstar_artefacts.store import ArtefactStore, hash_file
 from mstar_models.checkpoint import check_finite, load_checkpoint
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
-from mstar_models.loading import load_model, load_processor
+from mstar_models.loading import free_memory, load_model, load_processor
 from mstar_models.packing import Packed, prompt_axes, start, tensors
 from mstar_prm.batching import Batcher
 from mstar_prm.scorer import Segments
@@ -85,6 +85,12 @@ class HfScorer:
         await asyncio.to_thread(check_finite, folder, folder.name)
         digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
         self._served = self._serve(f"{folder.name}@{digest[:12]}", folder, model)
+
+    async def sleep(self) -> None:
+        self._served = None
+        # Jobs hold the model that they began with: behind those that wait, nothing holds it any more.
+        await self._batches.drained()
+        await asyncio.to_thread(free_memory)
 
     async def score(
         self, question: str, image: Image, responses: Sequence[Segments], version: str | None

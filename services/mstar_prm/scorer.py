@@ -28,6 +28,9 @@ class Scorer(Protocol):
     async def load_folder(self, folder: Path) -> None:
         """Serve a plain model folder, under a version made from its content. Raises InvalidInput."""
 
+    async def sleep(self) -> None:
+        """Forget the weights and give the device's memory back, once what runs has ended. A load ends the sleep."""
+
     async def score(
         self, question: str, image: "Image", responses: Sequence[Segments], version: str | None
     ) -> tuple[str, list[tuple[float, ...]]]:

@@ -1,5 +1,6 @@
 """Processor and model from a local folder: safetensors only, no code from the folder, no hub."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,13 @@ def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     if report["missing_keys"]:
         raise InvalidInput(f"model folder {folder.name} lacks weight {min(report['missing_keys'])}", field="model")
     return model.eval()
+
+
+def free_memory() -> None:
+    """Give back what no object holds any more: a model is a circle of references, and a device keeps a reserve."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _require(folder: Path, name: str) -> None:

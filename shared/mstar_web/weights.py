@@ -1,13 +1,18 @@
-"""`/v1/weights` of the inference services: what is loaded, and loading a checkpoint artefact."""
+"""`/v1/weights` and `/v1/power` of the inference services: what is loaded, loading a checkpoint, sleep.
+
+A service sleeps while another has the turn on a device that they share. What this leaves out: whose turn it is.
+"""
 
 import asyncio
 from typing import Protocol
 
 from fastapi import APIRouter
 
-from mstar.api.policy import WeightsState, WeightsUpdate
-from mstar.errors import Conflict
+from mstar.api.policy import PowerUpdate, WeightsState, WeightsUpdate
+from mstar.errors import Conflict, Unavailable
 from mstar.steps import ArtefactRef
+
+ASLEEP_SECONDS = 30.0
 
 
 class WeightHolder(Protocol):
@@ -19,36 +24,58 @@ class WeightHolder(Protocol):
     async def load(self, ref: ArtefactRef) -> None:
         """Verify and load a checkpoint; on an error the old weights keep serving."""
 
+    async def sleep(self) -> None:
+        """Finish what runs, forget the weights and give the device's memory back. A load ends the sleep."""
+
 
 def weights_router(holder: WeightHolder) -> APIRouter:
-    """Routes GET and PUT /v1/weights.
+    """Routes GET and PUT /v1/weights, PUT /v1/power.
 
     A load runs alone: an update to another version meanwhile is a 409, one to the same version waits for it. A version
-    that is loaded already is not loaded again.
+    that is loaded already is not loaded again. While the service sleeps a load is a 503, so that none takes memory that
+    another uses.
     """
-    router = APIRouter(prefix="/v1/weights", tags=["weights"])
+    router = APIRouter(prefix="/v1", tags=["weights"])
     one_load = asyncio.Lock()
     loading: list[str] = []
+    awake = True
 
-    @router.get("")
+    def state() -> WeightsState:
+        return holder.weights().model_copy(update={"awake": awake})
+
+    @router.get("/weights")
     async def read_weights() -> WeightsState:
         """The loaded weight version, and whether it serves."""
-        return holder.weights()
+        return state()
 
-    @router.put("")
+    @router.put("/power")
+    async def update_power(update: PowerUpdate) -> WeightsState:
+        """Sleep, or be ready to load again; replies when it is done."""
+        nonlocal awake
+        async with one_load:
+            if awake and not update.awake:
+                # Before the sleep and not after it: when that fails, nobody knows what memory is left.
+                awake = False
+                await holder.sleep()
+            awake = update.awake
+        return state()
+
+    @router.put("/weights")
     async def update_weights(update: WeightsUpdate) -> WeightsState:
         """Load a checkpoint artefact by id and manifest hash; replies when it serves."""
         ref = ArtefactRef(id=update.artefact, sha256=update.manifest_sha256)
         if loading and loading[0] != ref.version:
             raise Conflict(f"weights {loading[0]} are being loaded: try again when that is done", retry_after=1.0)
         async with one_load:
-            state = holder.weights()
-            if not (state.ready and state.weight_version == ref.version):
+            if not awake:
+                raise Unavailable("the service sleeps while another has the device", retry_after=ASLEEP_SECONDS)
+            loaded = holder.weights()
+            if not (loaded.ready and loaded.weight_version == ref.version):
                 loading[:] = [ref.version]
                 try:
                     await holder.load(ref)
                 finally:
                     loading.clear()
-        return holder.weights()
+        return state()
 
     return router

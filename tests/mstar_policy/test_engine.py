@@ -181,6 +181,22 @@ def test_a_load_changes_the_samples(make: Callable[[], Engine], warm: ArtefactRe
     with_engine(make, warm, scene)
 
 
+def test_after_a_sleep_the_next_load_serves_as_before(
+    make: Callable[[], Engine], warm: ArtefactRef, newer: ArtefactRef
+) -> None:
+    async def scene(engine: Engine) -> None:
+        before = texts(await sample(engine, request(prompt(n=2))))
+        for ref in (newer, warm):
+            await engine.sleep()
+            assert not engine.weights().ready
+            with pytest.raises(Unavailable):
+                await sample(engine, request(prompt()))
+            await engine.load(ref)
+        assert texts(await sample(engine, request(prompt(n=2)))) == before
+
+    with_engine(make, warm, scene)
+
+
 def test_bad_artefacts_are_refused_and_the_old_weights_serve_on(
     make: Callable[[], Engine], store: ArtefactStore, warm: ArtefactRef, newer: ArtefactRef
 ) -> None:

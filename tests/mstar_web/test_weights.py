@@ -29,6 +29,10 @@ class SlowHolder:
     def weights(self) -> WeightsState:
         return WeightsState(weight_version=self.version, ready=bool(self.version), model="small")
 
+    async def sleep(self) -> None:
+        await self.gate.wait()
+        self.version = ""
+
     async def load(self, ref: ArtefactRef) -> None:
         await self.gate.wait()
         if ref.id == "broken":
@@ -50,7 +54,12 @@ def test_a_version_is_loaded_once() -> None:
         return [await client.put("/v1/weights", json=GOOD) for _ in range(2)]
 
     for response in talk(app_with(holder), twice):
-        assert response.json() == {"weight_version": f"r1/warm/train@{'a' * 12}", "ready": True, "model": "small"}
+        assert response.json() == {
+            "weight_version": f"r1/warm/train@{'a' * 12}",
+            "ready": True,
+            "model": "small",
+            "awake": True,
+        }
     assert holder.loads == 1
 
 
@@ -85,3 +94,38 @@ def test_two_updates_at_once() -> None:
 def test_an_update_needs_the_manifest_hash() -> None:
     response = ask(app_with(SlowHolder()), "PUT", "/v1/weights", json={"artefact": "x", "manifest_sha256": "0"})
     assert (response.status_code, response.json()["field"]) == (422, "manifest_sha256")
+
+
+def test_a_service_that_sleeps_takes_no_weights_until_it_is_woken() -> None:
+    holder = SlowHolder()
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        await client.put("/v1/weights", json=GOOD)
+        asleep = (await client.put("/v1/power", json={"awake": False})).json()
+        assert (asleep["awake"], asleep["ready"], asleep["weight_version"]) == (False, False, "")
+        refused = await client.put("/v1/weights", json=GOOD)
+        assert refused.status_code == 503 and int(refused.headers["retry-after"]) > 0
+        assert (await client.put("/v1/power", json={"awake": False})).status_code == 200, "twice is once"
+        assert (await client.put("/v1/power", json={"awake": True})).json()["awake"]
+        assert (await client.put("/v1/weights", json=GOOD)).json()["ready"]
+
+    talk(app_with(holder), conversation)
+    assert holder.loads == 2
+
+
+def test_a_sleep_waits_for_a_load_and_keeps_later_ones_out() -> None:
+    holder = SlowHolder()
+
+    async def conversation(client: httpx2.AsyncClient) -> list[int]:
+        holder.gate.clear()
+        first = asyncio.ensure_future(client.put("/v1/weights", json=GOOD))
+        await asyncio.sleep(0.05)
+        sleep = asyncio.ensure_future(client.put("/v1/power", json={"awake": False}))
+        await asyncio.sleep(0.05)
+        late = asyncio.ensure_future(client.put("/v1/weights", json=GOOD))
+        await asyncio.sleep(0.05)
+        holder.gate.set()
+        return [(await answer).status_code for answer in (first, sleep, late)]
+
+    assert talk(app_with(holder), conversation) == [200, 200, 503]
+    assert holder.version == ""

@@ -59,9 +59,17 @@ class WeightsUpdate(Frozen):
     manifest_sha256: Sha256
 
 
+class PowerUpdate(Frozen):
+    """`PUT /v1/power`, on policy and PRM: give up the device's memory, or take it again."""
+
+    awake: bool
+    """A service that sleeps has no weights and takes none; once awake it is given some as after a start."""
+
+
 class WeightsState(Frozen):
-    """What is loaded. `ready` is false while a load runs or after one failed."""
+    """What is loaded. `ready` is false while a load runs, after one failed and during sleep."""
 
     weight_version: str
     ready: bool
     model: str
+    awake: bool = True
