@@ -1,10 +1,14 @@
 """What tests of HTTP services share: settings without an environment, and requests to an app without a socket."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import httpx2
+import uvicorn
 from fastapi import FastAPI
 from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -51,3 +55,16 @@ def ask(app: FastAPI, method: str, path: str, **request: Any) -> httpx2.Response
         return await client.request(method, path, **request)
 
     return talk(app, once)
+
+
+@contextlib.contextmanager
+def serving(app: FastAPI) -> Iterator[str]:
+    """The app on a free port while the block runs."""
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()

@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from mstar.phases import GpuSharing
 from mstar.steps import Queue
 from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.cluster.in_place import InPlace
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.cluster.turns import Turns
 from mstar_coordinator.config import CoordinatorSettings
@@ -49,12 +50,16 @@ def create_app(settings: CoordinatorSettings | None = None) -> FastAPI:
     """
     settings = settings or read_settings(CoordinatorSettings)
     publisher = CeleryPublisher(settings.broker_url.get_secret_value())
-    cluster = _cluster(settings) if settings.gpu_sharing is GpuSharing.SCALE_TO_ZERO else None
-    return build_app(settings, open_store(settings.store_url()), publisher, time.time, cluster)
+    return build_app(settings, open_store(settings.store_url()), publisher, time.time, _cluster(settings))
 
 
-def _cluster(settings: CoordinatorSettings) -> Cluster:
-    """The cluster that this process runs in. Raises InvalidInput outside of one."""
+def _cluster(settings: CoordinatorSettings) -> Cluster | None:
+    """Where services take turns on GPUs; None where each has its own. Raises InvalidInput outside of a cluster."""
+    if settings.gpu_sharing is GpuSharing.DEDICATED:
+        return None
+    if settings.gpu_sharing is GpuSharing.COLOCATED:
+        assert settings.policy_url is not None and settings.prm_url is not None
+        return InPlace({Queue.ROLLOUT: settings.policy_url, Queue.SCORE: settings.prm_url}, settings.internal_key)
     from mstar_coordinator.cluster.kubernetes_cluster import KubernetesCluster, Release
 
     replicas = {Queue.ROLLOUT: settings.policy_replicas, Queue.SCORE: settings.prm_replicas}

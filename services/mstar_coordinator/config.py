@@ -26,7 +26,8 @@ class CoordinatorSettings(ServiceSettings):
     score_key: SecretStr | None = None
     """Bearer key of those who score responses through here; needed with prm_url where there are keys."""
     prm_url: str | None = None
-    """PRM to pass /v1/score on to, for people who would not find it while others have its GPU; unset, nothing is."""
+    """PRM to pass /v1/score on to, for people who would not find it while others have its GPU, and to put to sleep
+    with colocated; unset, nothing is."""
     broker_url: BrokerUrl
     """Redis or Valkey that carries the hints; `redis+socket:///path?virtual_host=0` for a unix socket."""
     database_url: SecretStr | None = None
@@ -38,8 +39,10 @@ class CoordinatorSettings(ServiceSettings):
     stream_training: bool = True
     """Begin training with the first selected shard, while the others are still sampled and scored."""
     gpu_sharing: GpuSharing = GpuSharing.DEDICATED
-    """`dedicated`, or `scaleToZero`: policy, PRM and trainer take turns on the same GPUs of a Kubernetes cluster, and
-    training waits for all of its data."""
+    """`dedicated`; or policy, PRM and trainer take turns on the same GPUs, and training waits for all of its data:
+    `scaleToZero` with pods of a Kubernetes cluster that come and go, `colocated` with services that sleep."""
+    policy_url: str | None = None
+    """Policy to put to sleep; needed with colocated, as prm_url is."""
     cluster_namespace: str = "default"
     """Where the chart is installed; used with scaleToZero, as are the next five."""
     cluster_instance: str = "mstar"
@@ -63,6 +66,12 @@ class CoordinatorSettings(ServiceSettings):
     def _scores_are_asked_for_with_a_key(self) -> Self:
         if self.prm_url is not None and self.keys() and self.score_key is None:
             raise ValueError("prm_url is set and the other roles have keys: set score_key too, or unset prm_url")
+        return self
+
+    @model_validator(mode="after")
+    def _sleepers_are_known(self) -> Self:
+        if self.gpu_sharing is GpuSharing.COLOCATED and (self.policy_url is None or self.prm_url is None):
+            raise ValueError("gpu_sharing is colocated: set policy_url and prm_url, or use dedicated")
         return self
 
     def store_url(self) -> str:

@@ -20,6 +20,9 @@ class _Training(ConnectedSettings):
 class TrainerSettings(WorkerSettings, _Training):
     """One worker on the queue `train`."""
 
+    resident: bool = True
+    """Keep the training processes between steps, with weights and optimizer; unset where others use the GPU then."""
+
 
 class JobSettings(_Training):
     """One train step on one or several nodes, and then the end."""

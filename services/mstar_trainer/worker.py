@@ -27,7 +27,12 @@ def run(settings: TrainerSettings) -> None:
     trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds)
 
     def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
-        return train_step(claim, progress, lambda: coordinator.arrivals(claim.step_id, claim.epoch), store, trainer)
+        try:
+            return train_step(claim, progress, lambda: coordinator.arrivals(claim.step_id, claim.epoch), store, trainer)
+        finally:
+            # Before the step is committed, since the next one on this GPU may begin with that.
+            if not settings.resident:
+                trainer.close()
 
     try:
         work(settings.broker_url, (Queue.TRAIN,), {"train": handle}, coordinator)

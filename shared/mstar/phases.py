@@ -19,6 +19,8 @@ class GpuSharing(StrEnum):
     """Each has its own, all the time."""
     SCALE_TO_ZERO = "scaleToZero"
     """They take turns; who has none has no pods."""
+    COLOCATED = "colocated"
+    """They take turns; who has none sleeps in place."""
 
 
 TURNS = (Queue.TRAIN, Queue.SCORE, Queue.ROLLOUT)

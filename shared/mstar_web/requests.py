@@ -11,7 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mstar_web.problems import problem_response
 
 HEADER = "X-Request-ID"
-QUIET_PATHS = frozenset({"/livez", "/readyz", "/metrics"})
+QUIET_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/v1/power"})
+"""Asked all the time, by machines."""
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _log = structlog.get_logger(__name__)

@@ -6,13 +6,16 @@ A service sleeps while another has the turn on a device that they share. What th
 import asyncio
 from typing import Protocol
 
+import structlog
 from fastapi import APIRouter
 
-from mstar.api.policy import PowerUpdate, WeightsState, WeightsUpdate
+from mstar.api.policy import Power, WeightsState, WeightsUpdate
 from mstar.errors import Conflict, Unavailable
 from mstar.steps import ArtefactRef
 
 ASLEEP_SECONDS = 30.0
+
+_log = structlog.get_logger(__name__)
 
 
 class WeightHolder(Protocol):
@@ -29,7 +32,7 @@ class WeightHolder(Protocol):
 
 
 def weights_router(holder: WeightHolder) -> APIRouter:
-    """Routes GET and PUT /v1/weights, PUT /v1/power.
+    """Routes GET and PUT /v1/weights, GET and PUT /v1/power.
 
     A load runs alone: an update to another version meanwhile is a 409, one to the same version waits for it. A version
     that is loaded already is not loaded again. While the service sleeps a load is a 503, so that none takes memory that
@@ -40,25 +43,27 @@ def weights_router(holder: WeightHolder) -> APIRouter:
     loading: list[str] = []
     awake = True
 
-    def state() -> WeightsState:
-        return holder.weights().model_copy(update={"awake": awake})
-
     @router.get("/weights")
     async def read_weights() -> WeightsState:
         """The loaded weight version, and whether it serves."""
-        return state()
+        return holder.weights()
+
+    @router.get("/power")
+    async def read_power() -> Power:
+        """Whether memory is held, or may be at any time."""
+        return Power(awake=awake)
 
     @router.put("/power")
-    async def update_power(update: PowerUpdate) -> WeightsState:
+    async def update_power(update: Power) -> Power:
         """Sleep, or be ready to load again; replies when it is done."""
         nonlocal awake
         async with one_load:
-            if awake and not update.awake:
-                # Before the sleep and not after it: when that fails, nobody knows what memory is left.
-                awake = False
-                await holder.sleep()
-            awake = update.awake
-        return state()
+            if awake is not update.awake:
+                if not update.awake:
+                    await holder.sleep()
+                awake = update.awake
+                _log.info("power", awake=awake)
+        return Power(awake=awake)
 
     @router.put("/weights")
     async def update_weights(update: WeightsUpdate) -> WeightsState:
@@ -76,6 +81,6 @@ def weights_router(holder: WeightHolder) -> APIRouter:
                     await holder.load(ref)
                 finally:
                     loading.clear()
-        return state()
+        return holder.weights()
 
     return router

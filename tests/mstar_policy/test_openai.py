@@ -1,14 +1,10 @@
 """OpenAI's own client, over a real socket, against both engines."""
 
 import base64
-import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
-from fastapi import FastAPI
 from openai import OpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
@@ -20,6 +16,7 @@ from mstar_policy.engine import Engine
 from mstar_policy.hf_engine import HfEngine
 from policy_bench import png
 from vllm_bench import VLLM_MARKS, StartedVllm
+from web_bench import serving
 
 MESSAGE: ChatCompletionUserMessageParam = {
     "role": "user",
@@ -47,19 +44,6 @@ def client(request: pytest.FixtureRequest, store: ArtefactStore, warm: ArtefactR
         while not client.models.list().data:
             time.sleep(0.1)
         yield client
-
-
-@contextlib.contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """The app on a free port while the block runs."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
 
 
 def test_a_stock_client_samples_streams_and_reads_log_probabilities(client: OpenAI) -> None:

@@ -1,6 +1,7 @@
 """Scores are those of one full forward pass for each response, on three architectures with random weights."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 from architectures import ARCHITECTURES, idefics3, plain_inputs
-from mstar.errors import TooLarge
+from mstar.errors import TooLarge, Unavailable
 from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_prm.hf_scorer import HfScorer, _Served
@@ -88,3 +89,29 @@ def test_more_than_could_ever_wait_is_refused_for_good(tmp_path: Any) -> None:
 
     with pytest.raises(TooLarge, match="at most 100 fit in a request"):
         asyncio.run(ask())
+
+
+def test_a_sleep_ends_what_runs_and_lets_go_of_the_model(tmp_path: Any) -> None:
+    torch.manual_seed(3)
+    model, prompts = idefics3()
+    scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
+    labels = label_token_ids(prompts.processor.tokenizer)
+    scorer._served = _Served("v@1", "v", model.eval(), prompts, labels, context=256)
+    held = weakref.ref(model)
+    del model, prompts
+
+    async def scene() -> None:
+        image = Image.new("RGB", (64, 64), (10, 120, 200))
+        running = asyncio.ensure_future(scorer.score("How many?", image, RESPONSES, None))
+        await asyncio.sleep(0)
+        await scorer.sleep()
+        assert len((await running)[1]) == len(RESPONSES)
+        del running
+        assert not scorer.weights().ready
+        with pytest.raises(Unavailable):
+            await scorer.score("How many?", image, RESPONSES, None)
+        await scorer.sleep()
+        await scorer.close()
+
+    asyncio.run(scene())
+    assert held() is None, "the memory is free"

@@ -48,6 +48,8 @@ class Release:
 class KubernetesCluster:
     """A `Cluster` in one namespace."""
 
+    jobs = True
+
     def __init__(self, release: Release, api: client.ApiClient | None = None) -> None:
         """Inside a pod the service account says where the API is. Raises InvalidInput elsewhere without `api`."""
         self._release = release

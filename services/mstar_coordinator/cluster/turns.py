@@ -1,5 +1,7 @@
 """Gives the GPUs in turns: asks the truth what there is to do and the cluster what is there, and applies the rule."""
 
+from dataclasses import replace
+
 from mstar.evolution import RunState
 from mstar.phases import TURNS, Turn, next_turn
 from mstar.steps import Queue
@@ -16,10 +18,11 @@ class Turns:
         self._turn = Turn(None, opened=False)
 
     def is_open(self, queue: Queue) -> bool:
-        """Whether hints for a queue's steps may be sent. Train steps never are: a Job does them."""
+        """Whether hints for a queue's steps may be sent. Those of train steps are not where a Job does them."""
         if queue not in TURNS:
             return True
-        return self._turn.opened and self._turn.holder is queue and queue is not Queue.TRAIN
+        in_job = queue is Queue.TRAIN and self._cluster.jobs
+        return self._turn.opened and self._turn.holder is queue and not in_job
 
     def advance(self) -> None:
         """Look, decide, and ask the cluster for what follows. Raises Unavailable when it does not answer."""
@@ -30,10 +33,13 @@ class Turns:
             epoch = tx.steps.get(due[0].id).epoch if due else 0
         # Closed until the cluster has answered: a queue must not stay open on what was true before.
         self._turn = Turn(None, opened=False)
-        pods = self._cluster.pods()
+        pods = dict(self._cluster.pods())
+        if not self._cluster.jobs:
+            # A worker that always waits asks for the GPUs as long as it has a step, and only then.
+            pods[Queue.TRAIN] = replace(pods[Queue.TRAIN], asked=demand.get(Queue.TRAIN, 0) > 0)
         turn = next_turn(demand, pods, active=active)
         for queue in (Queue.ROLLOUT, Queue.SCORE):
             self._cluster.scale(queue, up=queue is turn.holder)
-        if turn.holder is Queue.TRAIN and due and not pods[Queue.TRAIN].there:
+        if self._cluster.jobs and turn.holder is Queue.TRAIN and due and not pods[Queue.TRAIN].there:
             self._cluster.start_training(due[0].id, epoch)
         self._turn = turn

@@ -6,19 +6,18 @@ them and none gets much more than its share. What this leaves out: talking to on
 
 import hashlib
 import math
-import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar.types import Response
+from mstar_coordinator.addresses import addresses
 from mstar_coordinator.work.services import PolicyService, PrmService
 
 SLACK = 1.25
@@ -57,7 +56,7 @@ class Replicas(Generic[Service]):
         """URL → service of every replica there is now."""
         with self._lock:
             if time.monotonic() >= self._due:
-                self._found = sorted({address for url in self._urls for address in _addresses(url)})
+                self._found = sorted({address for url in self._urls for address in addresses(url)})
                 self._due = time.monotonic() + RESOLVE_SECONDS
             for url in self._found:
                 # Not setdefault: a client costs 25 ms, which every request would pay.
@@ -139,16 +138,3 @@ def _merged(count: int, places: dict[str, list[int]], replies: dict[str, Rollout
         images_encoded=sum(one.images_encoded for one in usages),
     )
     return RolloutReply(weight_version=versions.pop(), samples=tuple(samples), usage=usage)
-
-
-def _addresses(url: str) -> list[str]:
-    """The URL once for each IPv4 address of its host; as it stands where the name is not known now."""
-    parts = urlsplit(url)
-    try:
-        found = socket.getaddrinfo(parts.hostname, parts.port, socket.AF_INET, socket.SOCK_STREAM)
-    except OSError:
-        return [url]
-    hosts = sorted({str(address[4][0]) for address in found})
-    if len(hosts) < 2 or parts.scheme != "http":
-        return [url]
-    return [urlunsplit(parts._replace(netloc=f"{host}:{parts.port or 80}")) for host in hosts]

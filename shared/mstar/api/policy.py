@@ -59,8 +59,8 @@ class WeightsUpdate(Frozen):
     manifest_sha256: Sha256
 
 
-class PowerUpdate(Frozen):
-    """`PUT /v1/power`, on policy and PRM: give up the device's memory, or take it again."""
+class Power(Frozen):
+    """`GET` and `PUT /v1/power`, on policy and PRM: give up the device's memory, or be ready to take it again."""
 
     awake: bool
     """A service that sleeps has no weights and takes none; once awake it is given some as after a start."""
@@ -72,4 +72,3 @@ class WeightsState(Frozen):
     weight_version: str
     ready: bool
     model: str
-    awake: bool = True

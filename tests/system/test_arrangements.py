@@ -1,8 +1,10 @@
-"""One of each process, and two of each with a trainer of two ranks: the same recipe chooses the same rows.
+"""One of each process; two of each with a trainer of two ranks; one of each that take turns and sleep between them: the
+same recipe chooses the same rows.
 
 The coordinator's API stays one process, since it is the only one that opens the truth.
 """
 
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -54,31 +56,46 @@ class Ended:
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ended, Ended]:
-    return _run(tmp_path_factory.mktemp("one"), 1), _run(tmp_path_factory.mktemp("two"), 2)
+def one(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    return _run(tmp_path_factory.mktemp("one"), 1)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    return _run(tmp_path_factory.mktemp("two"), 2)
 
 
 @pytest.mark.system
-def test_two_of_each_choose_what_one_of_each_chooses(both: tuple[Ended, Ended]) -> None:
+def test_two_of_each_choose_what_one_of_each_chooses(one: Ended, two: Ended) -> None:
     """Iteration 1, whose policy and PRM are the same in both runs to the last bit."""
-    one, two = ([_telling(row) for row in ended.chosen[1]] for ended in both)
-    assert one == two
-    assert len(one) >= 5
+    chosen, again = ([_telling(row) for row in ended.chosen[1]] for ended in (one, two))
+    assert chosen == again
+    assert len(chosen) >= 5
 
 
 @pytest.mark.system
-def test_both_runs_sample_as_much(both: tuple[Ended, Ended]) -> None:
+def test_both_runs_sample_as_much(one: Ended, two: Ended) -> None:
     """Iteration 2 samples from weights that two ranks trained: gradients summed in another order, other last bits."""
-    one, two = ([(it.index, it.questions, it.responses) for it in ended.iterations] for ended in both)
-    assert one == two == [(1, 20, 120), (2, 20, 120)]
+    sampled, again = ([(it.index, it.questions, it.responses) for it in ended.iterations] for ended in (one, two))
+    assert sampled == again == [(1, 20, 120), (2, 20, 120)]
 
 
 @pytest.mark.system
 @pytest.mark.parametrize("name", ["policy", "prm", "worker-rollout", "worker-score"])
-def test_the_second_of_each_had_a_part(both: tuple[Ended, Ended], name: str) -> None:
-    _, two = both
+def test_the_second_of_each_had_a_part(two: Ended, name: str) -> None:
     word = "step committed" if name.startswith("worker") else "POST"
     assert all(word in two.logs[own] for own in (name, f"{name}-2"))
+
+
+@pytest.mark.system
+def test_services_that_take_turns_choose_and_train_the_same(one: Ended, tmp_path: Path) -> None:
+    """Both iterations: what sleep and new processes take away comes back to the last bit."""
+    turns = _run(tmp_path, 1, asleep=True)
+    for number in (1, 2):
+        assert [_telling(row) for row in turns.chosen[number]] == [_telling(row) for row in one.chosen[number]]
+    for name in ("policy", "prm"):
+        asleep, awake = (len(re.findall(rf"power +.*awake={word}", turns.logs[name])) for word in ("False", "True"))
+        assert asleep >= 2 and awake >= 2, turns.logs[name]
 
 
 def _telling(row: SelectedRow) -> tuple[str, int, float, str, tuple[float, ...]]:
@@ -87,11 +104,13 @@ def _telling(row: SelectedRow) -> tuple[str, int, float, str, tuple[float, ...]]
     return row.question.id, row.index, row.temperature, row.response, scores
 
 
-def _run(home: Path, each: int) -> Ended:
+def _run(home: Path, each: int, *, asleep: bool = False) -> Ended:
+    """A run with so many of each process; `asleep`: they take turns in place."""
     ports, second = free_ports(), free_ports()
     with tempfile.TemporaryDirectory(prefix="mstar-") as folder:
         broker = Path(folder) / "b.sock"
         specs = [one for spec in stack(home, ports, broker, broker.exists) for one in _several(spec, each, second)]
+        specs = [_taking_turns(spec, ports) if asleep else spec for spec in specs]
         overrides = RECIPE | {"evolution.train.ranks": each}
         with Supervisor(home, ports, specs=specs) as supervisor, Client(Endpoint(url=ports.coordinator_url)) as client:
             run_id = client.create_run(RunCreate(recipe="demo", overrides=overrides)).id
@@ -118,6 +137,14 @@ def _several(spec: ProcessSpec, each: int, second: Ports) -> Sequence[ProcessSpe
     }
     shared = replace(spec, env={**spec.env, **urls})
     return [shared, replace(shared, name=f"{spec.name}-2")]
+
+
+def _taking_turns(spec: ProcessSpec, ports: Ports) -> ProcessSpec:
+    """As the chart sets processes up on GPUs that they share in place."""
+    coordinator = {"GPU_SHARING": "colocated", "POLICY_URL": ports.policy_url, "PRM_URL": ports.prm_url}
+    given = {"coordinator": coordinator, "trainer": {"RESIDENT": "false"}}.get(spec.name, {})
+    own = {f"MSTAR_{spec.name.upper()}_{key}": value for key, value in given.items()}
+    return replace(spec, env={**spec.env, **own})
 
 
 def _chosen(home: Path, run_id: str, iteration: int) -> list[SelectedRow]:

@@ -1,0 +1,125 @@
+"""Turns by sleep: a whole run with real power routes on sockets, and what happens when a service is away."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from pydantic import SecretStr
+
+from coordinator_bench import SMALL, Bench, MemoryPublisher
+from mstar.api.policy import WeightsState
+from mstar.errors import Unavailable
+from mstar.evolution import RunState
+from mstar.phases import Pods
+from mstar.steps import ArtefactRef, Queue
+from mstar_coordinator.cluster.in_place import InPlace
+from mstar_coordinator.cluster.turns import Turns
+from mstar_coordinator.reconcile import Reconciler
+from mstar_web.app import base_app
+from mstar_web.weights import weights_router
+from web_bench import BenchSettings, serving
+
+KEY = SecretStr("i" * 20)
+
+
+class Sleeper:
+    """Holds memory while it is awake; a sleep takes until `let` is set."""
+
+    def __init__(self) -> None:
+        self.let = threading.Event()
+        self.let.set()
+        self.naps = 0
+
+    def weights(self) -> WeightsState:
+        return WeightsState(weight_version="", ready=False, model="")
+
+    async def load(self, ref: ArtefactRef) -> None:
+        """No weights are needed here."""
+
+    async def sleep(self) -> None:
+        self.let.wait(10)
+        self.naps += 1
+
+
+@pytest.fixture
+def sleepers() -> dict[Queue, Sleeper]:
+    return {Queue.ROLLOUT: Sleeper(), Queue.SCORE: Sleeper()}
+
+
+@pytest.fixture
+def cluster(sleepers: dict[Queue, Sleeper]) -> Iterator[InPlace]:
+    with ExitStack() as stack:
+        urls = {}
+        for queue, sleeper in sleepers.items():
+            app = base_app(queue, "1", BenchSettings(internal_key=KEY), lambda: None)
+            app.include_router(weights_router(sleeper))
+            urls[queue] = stack.enter_context(serving(app))
+        cluster = InPlace(urls, KEY)
+        yield cluster
+        cluster.close()
+
+
+def settle(cluster: InPlace) -> None:
+    for change in list(cluster._changing.values()):
+        change.result(20)
+
+
+def awake(cluster: InPlace) -> set[Queue]:
+    return {queue for queue, pods in cluster.pods().items() if pods.there}
+
+
+def test_a_run_goes_through_while_one_at_a_time_is_awake(
+    bench: Bench, cluster: InPlace, sleepers: dict[Queue, Sleeper]
+) -> None:
+    run_id, publisher = bench.rounds.create(SMALL), MemoryPublisher()
+    turns = Turns(bench.store, cluster)
+    reconciler = Reconciler(
+        bench.rounds, bench.store, bench.folders, publisher, bench.clock, bench.changed, 5.0, turns=turns
+    )
+    trained = 0
+    for _ in range(200):
+        reconciler.tick()
+        assert reconciler.problem is None
+        settle(cluster)
+        while (hint := publisher.take()) is not None:
+            with bench.store.reading() as tx:
+                queue = tx.steps.get(hint).spec.queue
+            if queue is not Queue.CONTROL:
+                assert awake(cluster) == ({queue} - {Queue.TRAIN}), queue
+            trained += queue is Queue.TRAIN
+            bench.do(hint)
+        bench.clock.pass_(1)
+        if bench.run(run_id).state is not RunState.RUNNING:
+            break
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+    assert trained == 3 and all(sleeper.naps >= 2 for sleeper in sleepers.values())
+    for _ in range(3):
+        reconciler.tick()
+        settle(cluster)
+    assert awake(cluster) == set(), "without a run all sleep"
+
+
+def test_a_service_counts_as_there_until_its_memory_is_free(cluster: InPlace, sleepers: dict[Queue, Sleeper]) -> None:
+    sleeper = sleepers[Queue.SCORE]
+    assert cluster.pods()[Queue.SCORE] == Pods(asked=True, there=1, ready=1)
+    cluster.scale(Queue.SCORE, up=False)
+    settle(cluster)
+    cluster.scale(Queue.SCORE, up=False)
+    settle(cluster)
+    assert sleeper.naps == 1, "who sleeps is left alone"
+    assert cluster.pods()[Queue.SCORE] == Pods(asked=False, there=0, ready=0)
+    cluster.scale(Queue.SCORE, up=True)
+    settle(cluster)
+    assert cluster.pods()[Queue.SCORE].there == 1
+
+
+def test_a_service_that_is_away_stops_the_turns_and_says_so(cluster: InPlace) -> None:
+    gone = InPlace({Queue.ROLLOUT: "http://127.0.0.1:9", Queue.SCORE: "http://127.0.0.1:9"}, KEY)
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1:9 does not say whether it sleeps: ConnectError"):
+        gone.pods()
+    stranger = InPlace({queue: url for queue, url in cluster._urls.items()}, SecretStr("x" * 20))
+    with pytest.raises(Unavailable, match="HTTPStatusError"):
+        stranger.scale(Queue.ROLLOUT, up=False)
+    gone.close()
+    stranger.close()
