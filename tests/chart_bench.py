@@ -11,6 +11,8 @@ OPENING: dict[str, dict[str, Any]] = {
     "default": {},
     "dedicated": {"gpuSharing": {"mode": "dedicated"}},
     "nodes": {"trainer": {"nodes": 4}, "scoring": {"own": True, "model": "/data/prm"}},
+    "colocated": {"gpuSharing": {"mode": "colocated", "gpus": 8}, "metrics": {"serviceMonitor": True}},
+    "CPU in place": {"gpuSharing": {"mode": "colocated", "gpus": 0}, "policy": {"engine": "transformers"}},
     "Kubeflow": {"trainer": {"nodes": 2, "workload": "TrainJob"}},
     "one GPU box": {"storage": {"accessMode": "ReadWriteOnce", "pinToNode": "node-1"}},
     "CPU": {

@@ -22,8 +22,8 @@ EXCEPTIONS = {
     # Rule → (resources, reason).
     "CKV_K8S_8": (r"Pod\..*-test-.*", "a hook of `helm test` runs once and ends: there is nothing to restart"),
     "CKV_K8S_9": (
-        r"Deployment\..*-(trainer|worker-rollout|worker-score|policy)$|Pod\..*-test-.*",
-        "no traffic is routed to workers and hooks; the policy is reached before it is ready, to be given weights",
+        r"Deployment\..*-(trainer|worker-rollout|worker-score|policy|gpus)$|Pod\..*-test-.*",
+        "no traffic is routed to workers and hooks; who is given weights, or wakes up, is reached before it is ready",
     ),
     "CKV_K8S_11": (EVERYWHERE, "a CPU limit throttles what the node has free; requests share it out under pressure"),
     "CKV_K8S_15": (EVERYWHERE, "tags are versions that never move, and image.pullPolicy is there for other habits"),

@@ -33,9 +33,9 @@ PORTS = {"coordinator": "MSTAR_COORDINATOR_PORT", "policy": "MSTAR_POLICY_PORT",
 class LocalRelease:
     """A release for CPUs whose containers run here, with their volumes as folders."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, values: dict[str, Any]) -> None:
         self.home = home
-        self.objects = render(OPENING["CPU"])
+        self.objects = render(values)
         *ports, self.broker_port = _free_ports(len(PORTS) + 1)
         self.urls = {name: f"http://127.0.0.1:{port}" for name, port in zip(PORTS, ports, strict=True)}
         self.children: dict[str, subprocess.Popen[bytes]] = {}
@@ -43,11 +43,14 @@ class LocalRelease:
 
     def containers(self, kind: str) -> dict[str, dict[str, Any]]:
         """Component → its container."""
-        found = named(self.objects, kind)
-        return {
-            name.removeprefix("demo-mstar-"): one["spec"]["template"]["spec"]["containers"][0]
-            for name, one in found.items()
-        }
+        found = {}
+        for name, one in named(self.objects, kind).items():
+            containers = one["spec"]["template"]["spec"]["containers"]
+            names = [container["name"] for container in containers]
+            found |= dict(
+                zip([name.removeprefix("demo-mstar-")] if len(names) == 1 else names, containers, strict=True)
+            )
+        return found
 
     def environment(self, container: dict[str, Any]) -> dict[str, str]:
         """What the kubelet would make of the container's variables, with this machine's addresses and folders."""
@@ -60,9 +63,10 @@ class LocalRelease:
 
     def here(self, text: str) -> str:
         """The text with this machine's addresses and folders."""
-        for component, port in (("coordinator", 8400), ("policy", 8401), ("prm", 8402), ("prm-replicas", 8402)):
-            own = self.urls[component.removesuffix("-replicas")]
-            text = text.replace(f"http://demo-mstar-{component}:{port}", own)
+        people = named(self.objects, "Service")["demo-mstar-prm"]["spec"]["selector"]["app.kubernetes.io/component"]
+        services = {"coordinator:8400": "coordinator", "policy:8401": "policy", "prm-replicas:8402": "prm"}
+        for address, component in (services | {"prm:8402": people}).items():
+            text = text.replace(f"http://demo-mstar-{address}", self.urls[component])
         text = text.replace("demo-mstar-redis:6379", f"127.0.0.1:{self.broker_port}").replace("0.0.0.0", "127.0.0.1")
         return re.sub(r"(?<![\w.-])/(data|truth)\b", lambda found: str(self.home / found[1]), text)
 
@@ -135,9 +139,9 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.wait()
 
 
-@pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRelease]:
-    made = LocalRelease(tmp_path_factory.mktemp("release"))
+@pytest.fixture(scope="module", params=["CPU", "CPU in place"])
+def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRelease]:
+    made = LocalRelease(tmp_path_factory.mktemp("release"), OPENING[request.param])
     with ExitStack() as children:
         made.start(children)
         yield made
@@ -196,6 +200,8 @@ def test_the_scoring_hook_scores_as_soon_as_the_prm_has_weights(release: LocalRe
     release.until_answers("prm", "/livez")
     check = named(release.objects, "Pod")["demo-mstar-test-score"]
     assert "no weights are loaded" in hook(release, check)
+    if "demo-mstar-gpus" in named(release.objects, "Deployment"):
+        return  # Without a run it sleeps, and takes no weights.
     ref = checkpoint(ArtefactStore(release.home / "data"), "r1/prm/train", seed=1)
     key = release.environment(release.containers("Deployment")["prm"])["MSTAR_PRM_WEIGHTS_ADMIN_KEY"]
     update = {"artefact": ref.id, "manifest_sha256": ref.sha256}

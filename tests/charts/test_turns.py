@@ -92,6 +92,7 @@ def test_nodes_find_and_reach_each_other() -> None:
     [
         ({}, "coordinator"),
         ({"gpuSharing": {"mode": "dedicated"}}, "prm"),
+        ({"gpuSharing": {"mode": "colocated"}}, "coordinator"),
         ({"scoring": {"own": True, "model": "/data/m"}}, "scoring"),
         ({"gpuSharing": {"mode": "dedicated"}, "scoring": {"own": True, "model": "/data/m"}}, "scoring"),
     ],
@@ -119,3 +120,37 @@ def test_a_scoring_deployment_of_its_own_keeps_its_model_and_its_gpu() -> None:
 
 def _budgets(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(named(objects, "PodDisruptionBudget").values())
+
+
+def test_in_place_three_containers_share_the_gpus_of_one_pod() -> None:
+    objects = render({"gpuSharing": {"mode": "colocated", "gpus": 8}})
+    assert {"demo-mstar-policy", "demo-mstar-prm", "demo-mstar-trainer"}.isdisjoint(named(objects, "Deployment"))
+    pod = pods(objects)["demo-mstar-gpus"]
+    assert pod["resourceClaims"] == [{"name": "gpus", "resourceClaimTemplateName": "demo-mstar-gpus"}]
+    for container in pod["containers"]:
+        assert container["resources"]["claims"] == [{"name": "gpus"}]
+        assert "nvidia.com/gpu" not in container["resources"]["limits"]
+    (wanted,) = named(objects, "ResourceClaimTemplate")["demo-mstar-gpus"]["spec"]["spec"]["devices"]["requests"]
+    assert wanted["exactly"]["count"] == 8
+    given = {one["name"]: one.get("value") for container in pod["containers"] for one in container["env"]}
+    assert (given["MSTAR_POLICY_SLEEP_IN_PLACE"], given["MSTAR_TRAINER_RESIDENT"]) == ("true", "false")
+    assert given["MSTAR_POLICY_TENSOR_PARALLEL"] == "8"
+    coordinator = pods(objects)["demo-mstar-coordinator"]
+    own = {one["name"]: one.get("value") for one in coordinator["containers"][0]["env"]}
+    assert own["MSTAR_COORDINATOR_GPU_SHARING"] == "colocated" and not coordinator["automountServiceAccountToken"]
+    assert "demo-mstar-coordinator" not in named(objects, "Role")
+
+
+def test_in_place_the_network_knows_the_pod_by_what_it_is() -> None:
+    policies = named(render({"gpuSharing": {"mode": "colocated"}}), "NetworkPolicy")
+
+    def component(selector: dict[str, Any]) -> str:
+        return str(selector.get("matchLabels", {}).get("app.kubernetes.io/component"))
+
+    for name, port in (("policy", 8401), ("prm", 8402)):
+        spec = policies[f"demo-mstar-{name}"]["spec"]
+        assert component(spec["podSelector"]) == "gpus" and spec["ingress"][0]["ports"][0]["port"] == port
+        assert "coordinator" in {component(one["podSelector"]) for one in spec["ingress"][0]["from"]}
+    for name in ("redis", "coordinator"):
+        (rule,) = policies[f"demo-mstar-{name}"]["spec"]["ingress"]
+        assert "gpus" in {component(one["podSelector"]) for one in rule["from"]}, name

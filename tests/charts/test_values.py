@@ -61,6 +61,7 @@ def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None
         ({"keys": {"existingSecret": "x", "score": "y" * 20}}, r"keys\.existingSecret and single keys"),
         ({"trainer": {"nodes": 2}, "gpuSharing": {"mode": "dedicated"}}, r"trainer\.nodes .* gpuSharing\.mode=scaleTo"),
         ({"trainer": {"workload": "JobSet"}, "gpuSharing": {"mode": "dedicated"}}, r"trainer\.workload has no effect"),
+        ({"policy": {"replicas": 2}, "gpuSharing": {"mode": "colocated"}}, r"policy\.replicas .* gpuSharing\.gpus"),
         ({"scoring": {"own": True}}, r"scoring\.own is true .* set scoring\.model"),
         ({"scoring": {"model": "/data/m"}}, r"scoring\.model has no effect .* scoring\.own=true"),
         ({"policy": {"engine": "vllm", "gpus": 0}}, r"policy\.engine is vllm .* set policy\.gpus"),

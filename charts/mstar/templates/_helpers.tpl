@@ -105,29 +105,32 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* Requests and limits with the GPUs among them. */}}
+{{/* Requests and limits with the GPUs among them; "shared": those that the pod has claimed for all its containers. */}}
 {{- define "mstar.resources" -}}
 {{- $limits := .values.resources.limits | default dict }}
-{{- if .values.gpus }}{{ $limits = merge (dict "nvidia.com/gpu" .values.gpus) $limits }}{{ end -}}
+{{- if and .values.gpus (not .shared) }}{{ $limits = merge (dict "nvidia.com/gpu" .values.gpus) $limits }}{{ end -}}
 requests: {{ toJson (.values.resources.requests | default dict) }}
 limits: {{ toJson $limits }}
+{{- if and .shared .root.Values.gpuSharing.gpus }}
+claims: [{name: gpus}]
+{{- end }}
 {{- end }}
 
 {{/* Probes of an HTTP service: a start may take long, a hang may not. */}}
 {{- define "mstar.probes" -}}
 startupProbe:
-  httpGet: {path: /livez, port: http}
+  httpGet: {path: /livez, port: {{ .port | default "http" }}}
   periodSeconds: 5
   timeoutSeconds: 4
   failureThreshold: {{ div (add .seconds 4) 5 }}
 livenessProbe:
-  httpGet: {path: /livez, port: http}
+  httpGet: {path: /livez, port: {{ .port | default "http" }}}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6
 {{- if .ready }}
 readinessProbe:
-  httpGet: {path: {{ .ready }}, port: http}
+  httpGet: {path: {{ .ready }}, port: {{ .port | default "http" }}}
   periodSeconds: 5
   timeoutSeconds: 4
 {{- end }}
@@ -135,7 +138,12 @@ readinessProbe:
 
 {{/* Component that answers people at the PRM's address. */}}
 {{- define "mstar.scoringComponent" -}}
-{{- if .Values.scoring.own }}scoring{{ else if eq .Values.gpuSharing.mode "scaleToZero" }}coordinator{{ else }}prm{{ end }}
+{{- if .Values.scoring.own }}scoring{{ else if ne .Values.gpuSharing.mode "dedicated" }}coordinator{{ else }}prm{{ end }}
+{{- end }}
+
+{{/* Label of the pods that a component runs in: (dict "root" $ "component" "policy"). */}}
+{{- define "mstar.podComponent" -}}
+{{- if and (eq .root.Values.gpuSharing.mode "colocated") (has .component (list "policy" "prm" "trainer")) }}gpus{{ else }}{{ .component }}{{ end }}
 {{- end }}
 
 {{/* A worker has no port: it touches a file while it lives, and hangs when it does not. */}}

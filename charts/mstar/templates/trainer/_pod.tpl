@@ -10,31 +10,7 @@ subdomain: {{ include "mstar.fullname" .root }}-trainer
 {{- end }}
 {{- end }}
 containers:
-  # The name by which Kubeflow's trainer finds it.
-  - name: {{ ternary "node" "trainer" .job }}
-    image: {{ include "mstar.image" (dict "root" .root "image" $values.image) }}
-    {{- if .job }}
-    args: [job]
-    ports: [{name: meeting, containerPort: 29500, protocol: TCP}]
-    {{- end }}
-    {{- include "mstar.container" (dict "root" .root) | nindent 4 }}
-    env:
-      - {name: MSTAR_TRAINER_HOME, value: /data}
-      - {name: MSTAR_TRAINER_COORDINATOR_URL, value: "http://{{ include "mstar.fullname" .root }}-coordinator:8400"}
-      {{- if not .job }}
-      {{- include "mstar.brokerEnv" (dict "root" .root "name" "MSTAR_TRAINER_BROKER_URL") | nindent 6 }}
-      {{- end }}
-      {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_TRAINER_INTERNAL_KEY" "key" "internal-key") | nindent 6 }}
-      {{- with $values.extraEnv }}{{ toYaml . | nindent 6 }}{{ end }}
-    {{- if not .job }}
-    {{- include "mstar.workerProbes" .root | nindent 4 }}
-    {{- end }}
-    resources: {{- include "mstar.resources" (dict "values" $values) | nindent 6 }}
-    volumeMounts:
-      - {name: artefacts, mountPath: /data}
-      - {name: tmp, mountPath: /tmp}
-      - {name: shm, mountPath: /dev/shm}
-      {{- with $values.extraVolumeMounts }}{{ toYaml . | nindent 6 }}{{ end }}
+  {{- include "mstar.trainerContainer" (dict "root" .root "job" .job "shared" false) | nindent 2 }}
 volumes:
   - {name: artefacts, persistentVolumeClaim: {claimName: {{ include "mstar.claim" .root }}}}
   - {name: tmp, emptyDir: {}}

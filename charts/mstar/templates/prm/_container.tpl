@@ -1,0 +1,27 @@
+{{/* The PRM: (dict "root" $ "component" "prm" "values" .Values.prm "shared" true), shared as for the policy. */}}
+{{- define "mstar.prmContainer" -}}
+- name: prm
+  image: {{ include "mstar.image" (dict "root" .root "image" .root.Values.prm.image) }}
+  {{- include "mstar.container" (dict "root" .root) | nindent 2 }}
+  ports: [{name: prm, containerPort: 8402}]
+  env:
+    - {name: MSTAR_PRM_HOST, value: 0.0.0.0}
+    - {name: MSTAR_PRM_PORT, value: "8402"}
+    - {name: MSTAR_PRM_HOME, value: /data}
+    {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_PRM_SCORE_KEY" "key" "score-key") | nindent 4 }}
+    {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_PRM_INTERNAL_KEY" "key" "internal-key") | nindent 4 }}
+    {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_PRM_METRICS_KEY" "key" "metrics-key") | nindent 4 }}
+    {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_PRM_WEIGHTS_ADMIN_KEY" "key" "weights-admin-key") | nindent 4 }}
+    {{- if eq .component "scoring" }}
+    - {name: MSTAR_PRM_MODEL, value: {{ .values.model | quote }}}
+    {{- end }}
+    {{- with .values.extraEnv }}{{ toYaml . | nindent 4 }}{{ end }}
+  {{- /* People reach ready pods only; workers push weights to the others through the headless service. */}}
+  {{- include "mstar.probes" (dict "port" "prm" "seconds" .values.startupSeconds "ready" (ternary "" "/readyz" .shared)) | nindent 2 }}
+  resources: {{- include "mstar.resources" (dict "root" .root "values" .values "shared" .shared) | nindent 4 }}
+  volumeMounts:
+    - {name: artefacts, mountPath: /data}
+    - {name: tmp, mountPath: /tmp}
+    - {name: shm, mountPath: /dev/shm}
+    {{- with .values.extraVolumeMounts }}{{ toYaml . | nindent 4 }}{{ end }}
+{{- end }}
