@@ -19,6 +19,7 @@ SECRETS = (
     "MSTAR_METRICS_KEY",
 )
 GPU, CPU = ("docker-compose.yml",), ("docker-compose.yml", "docker-compose.cpu.yml")
+COLOCATED = ("docker-compose.yml", "docker-compose.colocated.yml")
 
 
 def compose(files: tuple[str, ...], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":

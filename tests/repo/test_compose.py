@@ -4,7 +4,9 @@ import importlib
 
 import pytest
 
-from compose_bench import CPU, GPU, ROOT, SECRETS, compose, config
+from compose_bench import COLOCATED, CPU, GPU, ROOT, SECRETS, compose, config
+from mstar.phases import GpuSharing
+from mstar_coordinator.config import CoordinatorSettings
 
 SETTINGS = {
     "MSTAR_POLICY_": ("mstar_policy.config", "PolicySettings"),
@@ -16,7 +18,7 @@ SETTINGS = {
 MODEL_SERVICES = {"policy", "prm", "trainer"}
 
 
-@pytest.mark.parametrize("files", [GPU, CPU])
+@pytest.mark.parametrize("files", [GPU, CPU, COLOCATED])
 def test_every_variable_is_a_setting_of_the_service_that_gets_it(files: tuple[str, ...]) -> None:
     seen = 0
     for name, service in config(files)["services"].items():
@@ -62,6 +64,17 @@ def test_gpus_are_those_of_the_environment_and_none_on_a_cpu() -> None:
     assert devices(GPU) == {"policy": ["0"], "prm": ["0"], "trainer": ["0"]}
     assert devices(GPU, PRM_GPU="1", TRAINER_GPU="2") == {"policy": ["0"], "prm": ["1"], "trainer": ["2"]}
     assert devices(CPU) == {}
+
+
+def test_on_one_gpu_services_can_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = config(COLOCATED)["services"]
+    for variable, value in services["coordinator"]["environment"].items():
+        monkeypatch.setenv(variable, value)
+    settings = CoordinatorSettings()
+    assert settings.gpu_sharing is GpuSharing.COLOCATED and settings.score_key is not None
+    assert services["policy"]["environment"]["MSTAR_POLICY_SLEEP_IN_PLACE"] == "true"
+    assert services["trainer"]["environment"]["MSTAR_TRAINER_RESIDENT"] == "false"
+    assert "MSTAR_COORDINATOR_GPU_SHARING" not in config(GPU)["services"]["coordinator"]["environment"]
 
 
 def test_the_coordinator_waits_for_no_gpu() -> None:
