@@ -98,6 +98,12 @@ def _sample(prompt: Prompt, place: int) -> Response:
 class WaitingScorer(Device):
     """A `Scorer` that likes some texts more than others."""
 
+    def __init__(self, home: Path, name: str, seconds: float) -> None:
+        from mstar_prm.scorer import Work
+
+        super().__init__(home, name, seconds)
+        self.work = Work()
+
     async def score(
         self, question: str, image: Any, responses: Sequence[Segments], version: str | None
     ) -> tuple[str, list[tuple[float, ...]]]:

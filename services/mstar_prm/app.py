@@ -8,11 +8,13 @@ from fastapi import FastAPI
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import ImageGate
 from mstar_prm.config import PrmSettings
+from mstar_prm.metrics import WorkMetrics
 from mstar_prm.routes import prm_router
 from mstar_prm.scorer import Scorer
 from mstar_web.app import base_app
 from mstar_web.auth import door
 from mstar_web.config import read_settings
+from mstar_web.metrics import new_registry
 from mstar_web.weights import weights_router
 
 API_VERSION = "1"
@@ -34,7 +36,12 @@ def create_app(settings: PrmSettings | None = None) -> FastAPI:
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    scorer = HfScorer(settings.home, batch_tokens=settings.batch_tokens, waiting_tokens=settings.waiting_tokens)
+    scorer = HfScorer(
+        settings.home,
+        batch_tokens=settings.batch_tokens,
+        waiting_tokens=settings.waiting_tokens,
+        prefix_bytes=settings.prefix_megabytes * 2**20,
+    )
     return build_app(settings, scorer)
 
 
@@ -55,7 +62,9 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
     def not_ready() -> str | None:
         return None if scorer.weights().ready else "no weights are loaded yet"
 
-    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, doors=DOORS)
+    registry = new_registry()
+    registry.register(WorkMetrics(scorer.work))
+    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, registry, DOORS)
     app.include_router(
         prm_router(scorer, gate, ImageStore(settings.home / ".mstar" / "images"), settings.deadline_seconds)
     )

@@ -25,6 +25,8 @@ class PrmSettings(ServiceSettings):
     """CPU threads of the scorer; unset, one for each core."""
     batch_tokens: int = Field(default=8192, ge=256)
     """Tokens, padding included, that one forward pass takes at most."""
+    prefix_megabytes: int = Field(default=1024, ge=0)
+    """Memory for keys and values of questions that may be asked about again; 0 remembers none."""
     waiting_tokens: int = Field(default=4_000_000, ge=1024)
     """Tokens that may wait before further requests get a 429."""
     deadline_seconds: float = Field(default=600.0, gt=0)

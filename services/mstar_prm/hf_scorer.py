@@ -25,7 +25,8 @@ from mstar_models.labels import label_token_ids
 from mstar_models.loading import free_memory, load_model, load_processor
 from mstar_models.packing import Packed, prompt_axes, start, tensors
 from mstar_prm.batching import Batcher
-from mstar_prm.scorer import Segments
+from mstar_prm.prefixes import Prefixes, behind, digest, joined
+from mstar_prm.scorer import Segments, Work
 
 Scores = tuple[float, ...]
 
@@ -40,6 +41,7 @@ class _Served:
     prompts: PromptEncoder
     labels: tuple[int, int]
     context: int
+    prefixes: Prefixes
 
 
 @dataclass(frozen=True)
@@ -47,22 +49,17 @@ class _Job:
     served: _Served
     prompt: EncodedPrompt
     packed: Packed
-
-
-@dataclass
-class Work:
-    """Counted work, for metrics and benchmarks."""
-
-    tokens: int = 0
-    images: int = 0
-    forwards: int = 0
+    key: bytes
+    """What the prompt is known by."""
 
 
 class HfScorer:
     """A `Scorer` in this process, on the GPU where there is one."""
 
-    def __init__(self, home: Path, *, batch_tokens: int, waiting_tokens: int) -> None:
+    def __init__(self, home: Path, *, batch_tokens: int, waiting_tokens: int, prefix_bytes: int = 1 << 30) -> None:
+        """`prefix_bytes`: memory for keys and values of prompts that may come back."""
         self.work = Work()
+        self._prefix_bytes = prefix_bytes
         self._store = ArtefactStore(home)
         self._served: _Served | None = None
         self._batch_tokens = batch_tokens
@@ -108,7 +105,8 @@ class HfScorer:
                 f"the responses have {tokens} tokens; at most {self._waiting_tokens} fit in a request",
                 field="responses",
             )
-        waits = (self._batches.submit(_Job(served, prompt, packed), len(packed.ids)) for packed in groups)
+        key = await asyncio.to_thread(digest, prompt)
+        waits = (self._batches.submit(_Job(served, prompt, packed, key), len(packed.ids)) for packed in groups)
         jobs = [asyncio.ensure_future(wait) for wait in waits]
         try:
             scores = [row for rows in await asyncio.gather(*jobs) for row in rows]
@@ -132,6 +130,7 @@ class HfScorer:
             prompts=PromptEncoder(processor),
             labels=label_token_ids(processor.tokenizer),
             context=int(config.max_position_embeddings),
+            prefixes=Prefixes(self._prefix_bytes),
         )
 
     def _packed(
@@ -154,42 +153,72 @@ class HfScorer:
         return prompt, groups
 
     def _score(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
-        """Results of jobs in their order; jobs of one length and model share a forward pass."""
+        """Results of jobs in their order; jobs of about one length and of one model share a forward pass."""
         results: dict[int, list[Scores] | Exception] = {}
         order = sorted(range(len(jobs)), key=lambda place: len(jobs[place].packed.ids))
         while order:
             places = self._together(jobs, order)
-            order = order[len(places) :]
+            order = [place for place in order if place not in places]
             for place, scores in zip(places, self._forward([jobs[place] for place in places]), strict=True):
                 results[place] = scores
         return [results[place] for place in range(len(jobs))]
 
     def _together(self, jobs: Sequence[_Job], order: list[int]) -> list[int]:
+        """The next places that one forward pass takes: neighbours in length, known prompts apart from new ones."""
         places: list[int] = []
+        first, keys = jobs[order[0]], set[bytes]()
+        known = self._known(first)
         for place in order:
-            width = len(jobs[place].packed.ids)
-            if places and (
-                (len(places) + 1) * width > self._batch_tokens or jobs[place].served is not jobs[places[0]].served
-            ):
+            job, width = jobs[place], len(jobs[place].packed.ids)
+            if places and (len(places) + 1) * width > self._batch_tokens:
                 break
-            places.append(place)
+            # A new prompt that comes twice is known the second time.
+            twice = known == 0 and job.key in keys
+            if job.served is first.served and self._known(job) == known and not twice:
+                places.append(place)
+                keys.add(job.key)
         return places
+
+    def _known(self, job: _Job) -> int:
+        """Tokens of the prompt whose keys and values are there: all or none."""
+        return 0 if job.served.prefixes.find(job.key) is None else len(job.prompt.input_ids)
 
     @torch.inference_mode()
     def _forward(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
-        model, labels = jobs[0].served.model, list(jobs[0].served.labels)
+        served = jobs[0].served
         inputs = tensors([job.packed for job in jobs], pad_id=0)
-        for key in jobs[0].prompt.pixels:
-            inputs[key] = torch.cat([job.prompt.pixels[key] for job in jobs])
-        self.work.forwards += 1
-        self.work.images += len(jobs)
-        self.work.tokens += sum(len(job.packed.ids) for job in jobs)
+        known = self._known(jobs[0])
+        if known:
+            found = [served.prefixes.find(job.key) for job in jobs]
+            inputs = behind(inputs, known)
+            past = joined([prefix for prefix in found if prefix is not None])
+        else:
+            past = None
+            for key in jobs[0].prompt.pixels:
+                inputs[key] = torch.cat([job.prompt.pixels[key] for job in jobs])
+        self._count(jobs, known)
         moved = {key: value.to(self._device) for key, value in inputs.items()}
-        hidden = model.model(**moved, use_cache=False).last_hidden_state  # [B, T, D]
-        places = [(row, end) for row, job in enumerate(jobs) for ends in job.packed.ends for end in ends]
+        output = served.model.model(**moved, past_key_values=past, use_cache=True)
+        if not known:
+            width = moved["input_ids"].shape[1]
+            for row, job in enumerate(jobs):
+                served.prefixes.keep(job.key, output.past_key_values, row, len(job.prompt.input_ids), width)
+        return self._probabilities(served, jobs, output.last_hidden_state, known)
+
+    def _count(self, jobs: Sequence[_Job], known: int) -> None:
+        self.work.forwards += 1
+        self.work.tokens += sum(len(job.packed.ids) - known for job in jobs)
+        self.work.images += 0 if known else len(jobs)
+        self.work.known_prompts += len(jobs) if known else 0
+
+    def _probabilities(
+        self, served: _Served, jobs: Sequence[_Job], hidden: torch.Tensor, known: int
+    ) -> list[list[Scores] | Exception]:
+        """Of the good label at each step's end, from hidden states [B, T, D] of what follows the known tokens."""
+        places = [(row, end - known) for row, job in enumerate(jobs) for ends in job.packed.ends for end in ends]
         rows, columns = (torch.tensor(axis, device=self._device) for axis in zip(*places, strict=True))
         # [number of segments, 2]: good and bad
-        logits = hidden[rows, columns].float() @ model.lm_head.weight[labels].float().T
+        logits = hidden[rows, columns].float() @ served.model.lm_head.weight[list(served.labels)].float().T
         good = iter(logits.softmax(-1)[:, 0].tolist())
         return [_finite([tuple(next(good) for _ in ends) for ends in job.packed.ends]) for job in jobs]
 

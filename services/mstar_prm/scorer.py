@@ -4,6 +4,7 @@ A scorer gets segments, already cut, and returns a number for each; how these be
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,8 +17,23 @@ if TYPE_CHECKING:
 Segments = tuple[str, ...]
 
 
+@dataclass
+class Work:
+    """Counted work, for metrics and benchmarks."""
+
+    tokens: int = 0
+    """Tokens computed."""
+    images: int = 0
+    """Images encoded."""
+    forwards: int = 0
+    known_prompts: int = 0
+    """Questions whose prompt was remembered, so that only their responses were computed."""
+
+
 class Scorer(Protocol):
     """Scores with one set of weights at a time."""
+
+    work: Work
 
     def weights(self) -> WeightsState:
         """What is loaded; the version is empty before the first load."""

@@ -23,7 +23,7 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_prm.app import build_app
 from mstar_prm.config import PrmSettings
 from mstar_prm.hf_scorer import HfScorer
-from mstar_prm.scorer import Segments
+from mstar_prm.scorer import Segments, Work
 from policy_bench import corrupt, png
 from web_bench import ask, talk
 
@@ -40,6 +40,7 @@ class ReadingScorer:
         self.full = False
         self.turn = asyncio.Lock()
         self.scored = 0
+        self.work = Work()
 
     def weights(self) -> WeightsState:
         return WeightsState(weight_version=self.version, ready=bool(self.version), model=self.version.partition("@")[0])
@@ -49,6 +50,9 @@ class ReadingScorer:
 
     async def load_folder(self, folder: Path) -> None:
         self.version = f"{folder.name}@000000000000"
+
+    async def sleep(self) -> None:
+        self.version = ""
 
     async def score(
         self, question: str, image: Image, responses: Sequence[Segments], version: str | None
@@ -256,3 +260,10 @@ def test_the_whole_path_with_the_real_scorer(store: ArtefactStore, prm: Artefact
         assert again == first
 
     talk(app, conversation)
+
+
+def test_counted_work_is_told_to_prometheus() -> None:
+    scorer = ReadingScorer("v@1")
+    scorer.work.tokens, scorer.work.known_prompts = 120, 3
+    told = ask(build_app(PrmSettings(), scorer), "GET", "/metrics").text
+    assert "mstar_prm_tokens_total 120.0" in told and "mstar_prm_known_prompts_total 3.0" in told

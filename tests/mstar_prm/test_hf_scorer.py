@@ -14,6 +14,7 @@ from mstar.errors import TooLarge, Unavailable
 from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_prm.hf_scorer import HfScorer, _Served
+from mstar_prm.prefixes import Prefixes
 
 RESPONSES = (
     ("A is 3", "Sum: 3 + 4 = 7", "## Answer\n\n7"),
@@ -33,7 +34,7 @@ def served(request: pytest.FixtureRequest) -> _Served:
         for weight in model.parameters():
             weight.mul_(4 if weight.dim() > 1 else 1)
     labels = label_token_ids(prompts.processor.tokenizer)
-    return _Served("v@1", "v", model.eval(), prompts, labels, context=256)
+    return _Served("v@1", "v", model.eval(), prompts, labels, 256, Prefixes(1 << 20))
 
 
 def one_by_one(served: _Served, image: Image.Image) -> list[list[float]]:
@@ -72,13 +73,55 @@ def test_scores_equal_full_forward_passes(served: _Served, batch_tokens: int, tm
         assert scorer.work.tokens < prompt + sum(own) - own[2] - 3
 
 
+def test_a_question_that_comes_back_costs_its_responses_only(served: _Served, tmp_path: Any) -> None:
+    scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
+    scorer._served = served
+    pictures = [Image.new("RGB", (64, 64), (shade, 120, 200)) for shade in (10, 250)]
+
+    async def ask() -> tuple[list[tuple[float, ...]], list[int]]:
+        try:
+            for picture in pictures:
+                await scorer.score("How many?", picture, RESPONSES[:1], None)
+            before = scorer.work.tokens
+            # Both at once, with other responses, and one of them twice.
+            asked = [scorer.score("How many?", picture, RESPONSES, None) for picture in (*pictures, pictures[0])]
+            replies = await asyncio.gather(*asked)
+            for row, again in zip(replies[0][1], replies[2][1], strict=True):
+                assert row == pytest.approx(again, abs=1e-6)
+            return [*replies[0][1], *replies[1][1]], [before, scorer.work.tokens]
+        finally:
+            await scorer.close()
+
+    scores, (before, after) = asyncio.run(ask())
+    expected = [row for picture in pictures for row in one_by_one(served, picture)]
+    for row, reference in zip(scores, expected, strict=True):
+        assert row == pytest.approx(reference, abs=1e-5)
+    own = [len(encode_segments(served.prompts.processor.tokenizer, one)[0]) for one in RESPONSES]
+    assert after - before < 3 * sum(own), "no prompt was computed again"
+    assert (scorer.work.images, scorer.work.known_prompts) == (2, 3)
+
+
+def test_the_same_new_question_from_two_callers_is_read_once(served: _Served, tmp_path: Any) -> None:
+    scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
+    scorer._served = served
+    image = Image.new("RGB", (64, 64), (10, 120, 200))
+
+    async def ask() -> None:
+        try:
+            await asyncio.gather(*(scorer.score("How many?", image, [one], None) for one in RESPONSES))
+        finally:
+            await scorer.close()
+
+    asyncio.run(ask())
+    assert scorer.work.images == 1
+
+
 def test_more_than_could_ever_wait_is_refused_for_good(tmp_path: Any) -> None:
     torch.manual_seed(3)
     model, prompts = idefics3()
     scorer = HfScorer(tmp_path, batch_tokens=64, waiting_tokens=100)
-    scorer._served = _Served(
-        "v@1", "v", model.eval(), prompts, label_token_ids(prompts.processor.tokenizer), context=256
-    )
+    labels = label_token_ids(prompts.processor.tokenizer)
+    scorer._served = _Served("v@1", "v", model.eval(), prompts, labels, 256, Prefixes(1 << 20))
     many = [("A is 3", f"Sum: 3 + 4 = {place}") for place in range(40)]
 
     async def ask() -> None:
@@ -96,7 +139,7 @@ def test_a_sleep_ends_what_runs_and_lets_go_of_the_model(tmp_path: Any) -> None:
     model, prompts = idefics3()
     scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
     labels = label_token_ids(prompts.processor.tokenizer)
-    scorer._served = _Served("v@1", "v", model.eval(), prompts, labels, context=256)
+    scorer._served = _Served("v@1", "v", model.eval(), prompts, labels, 256, Prefixes(1 << 20))
     held = weakref.ref(model)
     del model, prompts
 
