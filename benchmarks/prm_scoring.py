@@ -1,18 +1,28 @@
-"""PRM scoring, n = 16 for each question: our packed tree against batched forward passes of whole sequences."""
+"""PRM scoring, n = 16 for each question: our packed tree against batched forward passes of whole sequences and against
+vLLM; and prompts that are remembered against prompts that are read again."""
 
 import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
+from PIL import Image
 
 from benchmarks.material import THREADS, images, questions, responses
-from benchmarks.measure import Row, best_of, compare
+from benchmarks.measure import Pairs, Row, best_of, compare, cpu_of
 from minivista import MODEL_FOLDER
 from mstar.layout import scored_segments
 from mstar_models.encoding import PromptEncoder, collate, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model, load_processor
 from mstar_prm.hf_scorer import HfScorer
+from mstar_prm.prefixes import Prefixes
+from mstar_prm.scorer import Segments
 
 QUESTIONS, N = 64, 16
 BATCHES = (16, 32, 64, 128)
@@ -60,28 +70,141 @@ def floor() -> int:
     return prompts + sum(len(encode_segments(tokenizer, scored_segments(text))[0]) for text in texts)
 
 
+Asked = tuple[str, Image.Image, list[Segments]]
+
+
+class Ours:
+    """The scorer with its defaults; what it remembers of earlier prompts is kept only where that is asked for."""
+
+    def __init__(self) -> None:
+        self.scorer = HfScorer(Path("runs"), batch_tokens=8192, waiting_tokens=4_000_000)
+        asyncio.run(self.scorer.load_folder(MODEL_FOLDER))
+
+    def __call__(self, asked: Sequence[Asked], *, remember: bool = False) -> dict[str, float]:
+        assert self.scorer._served is not None
+        if not remember:
+            self.scorer._served = replace(self.scorer._served, prefixes=Prefixes(1 << 30))
+        before = self.scorer.work.tokens, self.scorer.work.images
+        self.scores = asyncio.run(self._all_at_once(asked))
+        return {"tokens": self.scorer.work.tokens - before[0], "images": self.scorer.work.images - before[1]}
+
+    async def _all_at_once(self, asked: Sequence[Asked]) -> list[list[tuple[float, ...]]]:
+        replies = await asyncio.gather(*(self.scorer.score(*one, None) for one in asked))
+        return [scores for _, scores in replies]
+
+
+class ThroughVllm:
+    """A request for each distinct beginning that ends a step: one token, and the log-probabilities of the two labels.
+
+    Its prefix cache shares prompt and steps; it is emptied before each measurement, with the images.
+    """
+
+    def __init__(self) -> None:
+        from vllm import SamplingParams
+
+        from mstar_policy.vllm_core import VllmOptions, make_core
+
+        self.core = make_core(MODEL_FOLDER, VllmOptions(cpu=True, threads=THREADS))
+        processor = load_processor(MODEL_FOLDER)
+        self.prompts, self.tokenizer = PromptEncoder(processor), processor.tokenizer
+        self.labels = list(label_token_ids(processor.tokenizer))
+        self.sampling = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=self.labels, detokenize=False)
+        self.requests = 0
+
+    async def __call__(self, asked: Sequence[Asked]) -> list[list[tuple[float, ...]]]:
+        for drop in (self.core.reset_prefix_cache, self.core.reset_mm_cache, self.core.reset_encoder_cache):
+            await drop()
+        return list(await asyncio.gather(*(self._question(*one) for one in asked)))
+
+    async def _question(self, question: str, image: Image.Image, responses: list[Segments]) -> list[tuple[float, ...]]:
+        prompt = self.prompts.unexpanded(question)
+        encoded = [encode_segments(self.tokenizer, response) for response in responses]
+        beginnings = [[tuple(ids[: end + 1]) for end in ends] for ids, ends in encoded]
+        distinct = list(dict.fromkeys(one for own in beginnings for one in own))
+        scores = await asyncio.gather(*(self._step([*prompt, *one], image) for one in distinct))
+        by_beginning = dict(zip(distinct, scores, strict=True))
+        return [tuple(by_beginning[one] for one in own) for own in beginnings]
+
+    async def _step(self, ids: list[int], image: Image.Image) -> float:
+        self.requests += 1
+        asked: dict[str, Any] = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
+        async for output in self.core.generate(asked, self.sampling, f"step-{self.requests}"):
+            found = output.outputs[0].logprobs[0]
+        pair = torch.tensor([found[label].logprob for label in self.labels])
+        return float(pair.softmax(0)[0])
+
+
+def _against_vllm(ours: Ours, asked: Sequence[Asked]) -> list[Row]:
+    """Nothing where vLLM is not installed."""
+    if find_spec("vllm") is None:
+        return []
+    with asyncio.Runner() as runner:
+
+        async def begin() -> ThroughVllm:
+            return ThroughVllm()
+
+        vllm = runner.run(begin())
+
+        def theirs() -> dict[str, float]:
+            cpu, requests = cpu_of(os.getpid()), vllm.requests
+            scores = runner.run(vllm(asked))
+            assert _apart(ours.scores, scores) < 1e-3, "the two sides disagree"
+            return {"requests": vllm.requests - requests, "cpu": cpu_of(os.getpid()) - cpu}
+
+        pairs = compare(lambda: ours(asked), theirs)
+        vllm.core.shutdown()
+    counted = {"requests, other": pairs.median("other", "requests")}
+    return [_cpu("PRM scoring, n = 16", pairs, "vLLM on a CPU, a request for each step", 1.0, counted)]
+
+
+def _apart(one: Sequence[Any], other: Sequence[Any]) -> float:
+    """The largest difference between two nested lists of scores."""
+    pairs = list(zip(one, other, strict=True))
+    return max(abs(a - b) if isinstance(a, float) else _apart(a, b) for a, b in pairs)
+
+
+def _remembered(ours: Ours, asked: Sequence[Asked]) -> Row:
+    """The same questions with other responses, as when candidates come one after the other."""
+    late = [(question, image, responses[N // 2 :]) for question, image, responses in asked]
+    early = [(question, image, responses[: N // 2]) for question, image, responses in asked]
+
+    def again() -> dict[str, float]:
+        ours(early)
+        return _timed_only(lambda: ours(late, remember=True))
+
+    def anew() -> dict[str, float]:
+        ours(early)
+        return _timed_only(lambda: ours(late))
+
+    pairs = compare(again, anew)
+    counted = {"tokens": pairs.median("ours", "tokens"), "tokens, other": pairs.median("other", "tokens")}
+    return _cpu("PRM scoring of questions that come back", pairs, "the same, nothing remembered", 1.0, counted)
+
+
+def _timed_only(side: Callable[[], dict[str, float]]) -> dict[str, float]:
+    cpu = time.process_time()
+    counted = side()
+    return counted | {"cpu": time.process_time() - cpu}
+
+
+def _cpu(name: str, pairs: Pairs, against: str, target: float, counted: dict[str, float]) -> Row:
+    mine, other = pairs.median("ours", "cpu"), pairs.median("other", "cpu")
+    met = other / mine >= target
+    return Row(name, mine, other, other / mine, f">= {target}", met, len(pairs.ours), "CPU-s", against, counted)
+
+
 def run() -> list[Row]:
     torch.set_num_threads(THREADS)
-    scorer = HfScorer(Path("runs"), batch_tokens=8192, waiting_tokens=4_000_000)
-    asyncio.run(scorer.load_folder(MODEL_FOLDER))
+    ours = Ours()
     asked = [
         (question.text, image, [scored_segments(response.text) for response in drawn])
         for question, image, drawn in zip(questions(QUESTIONS), images(QUESTIONS), responses(QUESTIONS, N), strict=True)
     ]
-
-    def ours() -> dict[str, float]:
-        before = scorer.work.tokens, scorer.work.images
-
-        async def all_at_once() -> None:
-            await asyncio.gather(*(scorer.score(*one, None) for one in asked))
-
-        asyncio.run(all_at_once())
-        return {"tokens": scorer.work.tokens - before[0], "images": scorer.work.images - before[1]}
-
     full = FullForwards()
     best = best_of({size: lambda size=size: full(size) for size in BATCHES})  # type: ignore[misc]
-    pairs = compare(ours, lambda: full(best))
-    asyncio.run(scorer.close())
+    pairs = compare(lambda: ours(asked), lambda: full(best))
+    more = [_remembered(ours, asked), *_against_vllm(ours, asked)]
+    asyncio.run(ours.scorer.close())
     cpu, other = pairs.median("ours", "cpu"), pairs.median("other", "cpu")
     tokens = pairs.median("ours", "tokens")
     return [
@@ -108,4 +231,5 @@ def run() -> list[Row]:
             "tokens",
             "the floor without sharing steps",
         ),
+        *more,
     ]

@@ -52,7 +52,7 @@ class Device:
     async def load_folder(self, folder: Path) -> None:
         self._served = folder.name
 
-    async def work(self, units: int, version: str | None) -> str:
+    async def computed(self, units: int, version: str | None) -> str:
         """Be busy for so many units on these weights; the weights' version."""
         async with self._turn:
             if not self._served:
@@ -80,7 +80,7 @@ class WaitingEngine(Device):
     async def generate(
         self, request: RolloutRequest, images: Sequence[Any], heard: Heard | None = None
     ) -> RolloutReply:
-        version = await self.work(sum(prompt.n for prompt in request.prompts), request.weight_version)
+        version = await self.computed(sum(prompt.n for prompt in request.prompts), request.weight_version)
         samples = tuple(tuple(_sample(prompt, place) for place in range(prompt.n)) for prompt in request.prompts)
         return RolloutReply(weight_version=version, samples=samples, usage=Usage())
 
@@ -107,7 +107,7 @@ class WaitingScorer(Device):
     async def score(
         self, question: str, image: Any, responses: Sequence[Segments], version: str | None
     ) -> tuple[str, list[tuple[float, ...]]]:
-        served = await self.work(len(responses), version)
+        served = await self.computed(len(responses), version)
         return served, [tuple((derive(0, piece) % 1000) / 1000 for piece in response) for response in responses]
 
 
