@@ -85,9 +85,12 @@ class Reconciler:
 
     def publish_due(self) -> None:
         """Send the hints that are missing. Raises Unavailable when the broker can't be reached."""
-        for queue in Queue:
-            if self._turns is None or self._turns.is_open(queue):
-                self._publish(queue)
+        queues = [queue for queue in Queue if self._turns is None or self._turns.is_open(queue)]
+        with self._store.reading() as tx:
+            due = {queue: tx.steps.due(queue, WINDOW) for queue in queues}
+        for queue, steps in due.items():
+            if steps:
+                self._publish(queue, steps)
 
     def take_turns(self) -> None:
         """Let the GPUs change hands when it is time. Raises Unavailable when the cluster does not answer."""
@@ -118,11 +121,9 @@ class Reconciler:
             return f"unexpected {type(error).__name__}; see the log"
         return None
 
-    def _publish(self, queue: Queue) -> None:
+    def _publish(self, queue: Queue, due: list[DueStep]) -> None:
         """Send hints for due steps: first ones up to the window, and lost ones once the queue is empty."""
         now = self._clock()
-        with self._store.reading() as tx:
-            due = tx.steps.due(queue, WINDOW)
         sent = []
         try:
             for step in self._worth_sending(queue, due, now - self._republish_seconds):
