@@ -172,7 +172,7 @@ class VllmEngine:
         return sum(request["num_encoder_calls"] for request in found[0].values())
 
     def _verified(self, ref: ArtefactRef) -> Path:
-        folder = self.store.verify(ref) / MODEL_FOLDER
+        folder = self.store.verify(ref, MODEL_FOLDER)
         check_finite(folder, ref.id)
         return folder
 

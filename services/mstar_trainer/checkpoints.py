@@ -24,6 +24,8 @@ MODEL = "model"
 OPTIMIZER = "optimizer"
 SPARE = 1.1
 """Room asked for, as a multiple of the checkpoint's tensors."""
+WEIGHT_SHARD = "256MB"
+"""Size of a file of weights: who loads them hashes several at a time."""
 SHARD_BYTES = 2 * 1024**3
 """Moments are written in files of about this size, so that rank 0 never holds all of them."""
 
@@ -41,7 +43,7 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
     def fill(folder: Path) -> None:
         _copy_all_but_weights(parent / MODEL, folder / MODEL)
         model: Any = engine.model
-        model.save_pretrained(folder / MODEL, state_dict=weights)
+        model.save_pretrained(folder / MODEL, state_dict=weights, max_shard_size=WEIGHT_SHARD)
         _write_shards(folder / OPTIMIZER, engine.moments())
         (folder / STATE).write_text(state.model_dump_json(indent=2))
 

@@ -14,11 +14,11 @@ MODEL_FOLDER = "model"
 
 
 def load_checkpoint(store: ArtefactStore, ref: ArtefactRef) -> tuple[Any, Path]:
-    """Model and its folder from a checkpoint artefact, every file hashed first.
+    """Model and its folder from a checkpoint artefact, every file of it hashed first.
 
     Raises NotFound, CorruptArtefact, or InvalidInput when the weights are not finite.
     """
-    folder = store.verify(ref) / MODEL_FOLDER
+    folder = store.verify(ref, MODEL_FOLDER)
     model = load_model(folder)
     check_finite(folder, ref.id)
     return model, folder

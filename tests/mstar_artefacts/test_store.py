@@ -8,7 +8,7 @@ import pytest
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull
 from mstar.steps import ArtefactRef
 from mstar.types import Verdict
-from mstar_artefacts.store import MANIFEST, ROWS, TABLE, ArtefactStore, write_json
+from mstar_artefacts.store import MANIFEST, PARALLEL_BYTES, ROWS, TABLE, ArtefactStore, write_json
 
 ROWS_OF_TEST = [Verdict(correct=True, extracted="4"), Verdict(correct=False)]
 
@@ -68,6 +68,25 @@ def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     (tmp_path / "x" / MANIFEST).write_text("{}")
     with pytest.raises(CorruptArtefact, match="manifest"):
         store.manifest(ref)
+
+
+def test_a_part_is_verified_by_itself_and_many_files_at_once(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+
+    def fill(folder: Path) -> None:
+        for name in ("model", "optimizer"):
+            (folder / name).mkdir()
+            for number in range(9):
+                (folder / name / f"{number}.safetensors").write_bytes(bytes([number]) * (PARALLEL_BYTES // 8))
+
+    ref = store.write("r/train", fill, {})
+    (store.path(ref.id) / "optimizer" / "3.safetensors").write_bytes(b"other")
+    assert store.verify(ref, "model") == store.path(ref.id) / "model"
+    with pytest.raises(CorruptArtefact, match=r"optimizer/3\.safetensors"):
+        store.verify(ref)
+    (store.path(ref.id) / "model" / "8.safetensors").unlink()
+    with pytest.raises(CorruptArtefact, match=r"model/8\.safetensors"):
+        store.verify(ref, "model")
 
 
 def test_an_artefact_that_is_not_there(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     assert isinstance(params, PublishParams)
     run_folder = context.store.root / claim.run_id
     results = context.results(claim.run_id)
-    licence = cards.licence_of(context.store.verify(artefact_of(claim, "prepare")) / MODEL)
+    licence = cards.licence_of(context.store.verify(artefact_of(claim, "prepare"), MODEL))
     _publish_policy(claim, params, context, run_folder, results, licence)
     progress(1, 3)
     _publish_cot(claim, params, context, run_folder, results, licence)
@@ -43,7 +43,7 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
 def _publish_policy(
     claim: Claim, params: PublishParams, context: Context, run_folder: Path, results: RunResults, licence: str
 ) -> None:
-    source = context.store.verify(artefact_of(claim, params.policy)) / MODEL
+    source = context.store.verify(artefact_of(claim, params.policy), MODEL)
     card = cards.policy_card(results, licence)
     replace_folder(run_folder / "policy", lambda folder: _copy_model(source, folder, card))
 
@@ -66,7 +66,7 @@ def _publish_prm(
     claim: Claim, params: PublishParams, context: Context, run_folder: Path, results: RunResults, licence: str
 ) -> None:
     assert params.prm is not None
-    source = context.store.verify(artefact_of(claim, params.prm)) / MODEL
+    source = context.store.verify(artefact_of(claim, params.prm), MODEL)
     card = cards.prm_card(results, licence)
     replace_folder(run_folder / "prm", lambda folder: _copy_model(source, folder, card))
     collected = (params.collected,) if params.collected else ()
