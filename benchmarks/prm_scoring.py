@@ -154,7 +154,10 @@ def _against_vllm(ours: Ours, asked: Sequence[Asked]) -> list[Row]:
         pairs = compare(lambda: ours(asked), theirs)
         vllm.core.shutdown()
     counted = {"requests, other": pairs.median("other", "requests")}
-    return [_cpu("PRM scoring, n = 16", pairs, "vLLM on a CPU, a request for each step", 1.0, counted)]
+    row = _cpu("PRM scoring, n = 16", pairs, "vLLM on a CPU, a request for each step", 1.0, counted)
+    # Pooling by token and log-probabilities of the prompt need hidden states, which cached tokens do not have.
+    note = "vLLM scores all steps of a response at once only without reading its prefix cache"
+    return [replace(row, note=note)]
 
 
 def _apart(one: Sequence[Any], other: Sequence[Any]) -> float:

@@ -30,6 +30,9 @@ from mstar_prm.scorer import Segments, Work
 
 Scores = tuple[float, ...]
 
+LENGTHS_TOGETHER = 1.5
+"""How much longer than the shortest a sequence of one forward pass may be: the short ones are padded to it."""
+
 
 @dataclass(frozen=True)
 class _Served:
@@ -168,9 +171,10 @@ class HfScorer:
         places: list[int] = []
         first, keys = jobs[order[0]], set[bytes]()
         known = self._known(first)
+        longest = LENGTHS_TOGETHER * len(first.packed.ids)
         for place in order:
             job, width = jobs[place], len(jobs[place].packed.ids)
-            if places and (len(places) + 1) * width > self._batch_tokens:
+            if places and (width > longest or (len(places) + 1) * width > self._batch_tokens):
                 break
             # A new prompt that comes twice is known the second time.
             twice = known == 0 and job.key in keys

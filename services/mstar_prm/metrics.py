@@ -1,26 +1,23 @@
 """What the PRM tells Prometheus of the work that it did: read from the scorer at every scrape, kept nowhere."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from mstar_prm.scorer import Work
 
-COUNTED = {
-    "tokens": "Tokens computed.",
-    "images": "Images encoded.",
-    "forwards": "Forward passes.",
-    "known_prompts": "Questions whose prompt was remembered.",
-}
-
 
 class WorkMetrics(Collector):
-    """One counter for each kind of work."""
+    """Everything that the scorer counts, by kind."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
 
     def collect(self) -> Iterator[Metric]:
-        for name, said in COUNTED.items():
-            yield CounterMetricFamily(f"mstar_prm_{name}", said, value=getattr(self._work, name))
+        said = "Tokens computed, images encoded, forward passes, and questions whose prompt was remembered."
+        counter = CounterMetricFamily("mstar_prm_work", said, labels=("kind",))
+        for kind, count in asdict(self._work).items():
+            counter.add_metric([kind], count)
+        yield counter

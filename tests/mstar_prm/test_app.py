@@ -266,4 +266,5 @@ def test_counted_work_is_told_to_prometheus() -> None:
     scorer = ReadingScorer("v@1")
     scorer.work.tokens, scorer.work.known_prompts = 120, 3
     told = ask(build_app(PrmSettings(), scorer), "GET", "/metrics").text
-    assert "mstar_prm_tokens_total 120.0" in told and "mstar_prm_known_prompts_total 3.0" in told
+    assert 'mstar_prm_work_total{kind="tokens"} 120.0' in told
+    assert 'mstar_prm_work_total{kind="known_prompts"} 3.0' in told

@@ -3,6 +3,7 @@
 import asyncio
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from architectures import ARCHITECTURES, idefics3, plain_inputs
 from mstar.errors import TooLarge, Unavailable
 from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
-from mstar_prm.hf_scorer import HfScorer, _Served
-from mstar_prm.prefixes import Prefixes
+from mstar_prm.hf_scorer import HfScorer, _Job, _Served
+from mstar_prm.prefixes import Prefixes, digest
 
 RESPONSES = (
     ("A is 3", "Sum: 3 + 4 = 7", "## Answer\n\n7"),
@@ -114,6 +115,27 @@ def test_the_same_new_question_from_two_callers_is_read_once(served: _Served, tm
 
     asyncio.run(ask())
     assert scorer.work.images == 1
+
+
+def test_requests_of_about_one_length_share_a_pass_and_a_long_one_pads_none(served: _Served, tmp_path: Any) -> None:
+    scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
+    many = [("A is 3", f"Sum: 3 + 4 = {place}", "## Answer\n\n7") for place in range(30)]
+    jobs = []
+    for shade, responses in ((10, list(RESPONSES[:1])), (90, many), (170, list(RESPONSES[1:2]))):
+        image = Image.new("RGB", (64, 64), (shade, 120, 200))
+        prompt, groups = scorer._packed(served, "How many?", image, responses)
+        jobs += [_Job(served, prompt, packed, digest(prompt)) for packed in groups]
+    short, long, other = (len(job.packed.ids) for job in jobs)
+    assert max(short, other) * 1.5 < long and 3 * long < 4096, "they would fit in one pass"
+
+    together = scorer._score(jobs)
+    assert scorer.work.forwards == 2
+    alone = [scorer._score([replace(job, served=replace(served, prefixes=Prefixes(0)))])[0] for job in jobs]
+    asyncio.run(scorer.close())
+    for found, expected in zip(together, alone, strict=True):
+        assert isinstance(found, list) and isinstance(expected, list)
+        for row, reference in zip(found, expected, strict=True):
+            assert row == pytest.approx(reference, abs=1e-5)
 
 
 def test_more_than_could_ever_wait_is_refused_for_good(tmp_path: Any) -> None:
