@@ -7,6 +7,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mstar.evolution import RunState
+from mstar.steps import Queue
 from mstar_coordinator.reconcile import Reconciler
 from mstar_coordinator.rounds import Rounds
 from mstar_coordinator.store.database import Store
@@ -15,7 +16,8 @@ from mstar_coordinator.store.database import Store
 class RunMetrics(Collector):
     """Counts over one consistent view of the store."""
 
-    def __init__(self, store: Store, rounds: Rounds) -> None:
+    def __init__(self, store: Store, rounds: Rounds, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
         self._store = store
         self._rounds = rounds
 
@@ -30,15 +32,16 @@ class RunMetrics(Collector):
         for state in RunState:
             # Every state from the start: an alert looks for the step from none to one.
             runs.add_metric([state.value], runs_by_state.get(state.value, 0))
-        for labels, count in steps_by_state.items():
-            steps.add_metric(labels, count)
+        for (queue, kind, state_of), count in steps_by_state.items():
+            held = state_of == "due" and not self._reconciler.is_open(Queue(queue))
+            steps.add_metric((queue, kind, "held" if held else state_of), count)
         lost.add_metric([], self._rounds.leases_lost)
         yield from (runs, steps, lost)
 
 
 def add_metrics(registry: CollectorRegistry, store: Store, rounds: Rounds, reconciler: Reconciler) -> None:
     """Put the coordinator's own metrics beside those that every service has."""
-    registry.register(RunMetrics(store, rounds))
+    registry.register(RunMetrics(store, rounds, reconciler))
     degraded = Gauge("mstar_coordinator_degraded", "1 while hints can't be sent or files written.", registry=registry)
     degraded.set_function(lambda: float(reconciler.problem is not None))
 
@@ -48,7 +51,7 @@ def _runs() -> GaugeMetricFamily:
 
 
 def _steps() -> GaugeMetricFamily:
-    said = "Steps of running runs; `due` ones wait for a worker, `waiting` ones for other steps."
+    said = "Steps of running runs; `due` ones wait for a worker, `held` ones for their turn on GPUs, others for steps."
     return GaugeMetricFamily("mstar_coordinator_steps", said, labels=("queue", "kind", "state"))
 
 

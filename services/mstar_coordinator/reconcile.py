@@ -85,12 +85,16 @@ class Reconciler:
 
     def publish_due(self) -> None:
         """Send the hints that are missing. Raises Unavailable when the broker can't be reached."""
-        queues = [queue for queue in Queue if self._turns is None or self._turns.is_open(queue)]
+        queues = [queue for queue in Queue if self.is_open(queue)]
         with self._store.reading() as tx:
             due = {queue: tx.steps.due(queue, WINDOW) for queue in queues}
         for queue, steps in due.items():
             if steps:
                 self._publish(queue, steps)
+
+    def is_open(self, queue: Queue) -> bool:
+        """Whether the queue's steps are handed out now."""
+        return self._turns is None or self._turns.is_open(queue)
 
     def take_turns(self) -> None:
         """Let the GPUs change hands when it is time. Raises Unavailable when the cluster does not answer."""

@@ -133,7 +133,8 @@ def test_the_chart_ships_both_as_they_are() -> None:
     assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
     chosen = [one for one in objects if one["apiVersion"] == "monitoring.coreos.com/v1"]
     assert len(chosen) == 4 and all(one["metadata"]["labels"]["release"] == "stack" for one in chosen)
-    assert not {"PrometheusRule", "ServiceMonitor", "ConfigMap"} & {one["kind"] for one in render()}
+    assert not {"PrometheusRule", "ServiceMonitor"} & {one["kind"] for one in render()}
+    assert "demo-mstar-dashboard" not in named(render(), "ConfigMap")
 
 
 def test_jobs_have_one_name_in_compose_and_chart() -> None:

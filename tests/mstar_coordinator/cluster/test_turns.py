@@ -1,11 +1,14 @@
 """A whole run on GPUs that are taken in turns: against an API server on a socket, with pods that come and go."""
 
+from prometheus_client import CollectorRegistry
+
 from cluster_bench import ApiServer, env_of
 from coordinator_bench import SMALL, Bench, MemoryPublisher
 from mstar.api.steps import Release
 from mstar.evolution import RunState
 from mstar.steps import Queue
 from mstar_coordinator.cluster.turns import Turns
+from mstar_coordinator.metrics import add_metrics
 from mstar_coordinator.reconcile import Reconciler
 from mstar_coordinator.records import StepState
 
@@ -73,6 +76,11 @@ def test_hints_wait_until_pods_answer(bench: Bench, server: ApiServer) -> None:
     site.reconciler.tick()
     assert site.publisher.sent == [], "nobody answers yet"
     assert not site.turns.is_open(Queue.ROLLOUT) and site.turns.is_open(Queue.CONTROL)
+    registry = CollectorRegistry()
+    add_metrics(registry, bench.store, bench.rounds, site.reconciler)
+    samples = [sample for family in registry.collect() for sample in family.samples]
+    told = {sample.labels["state"] for sample in samples if "queue" in sample.labels}
+    assert "held" in told and "due" not in told, "an alert would take it for stuck"
 
 
 def test_train_steps_are_done_by_jobs_and_never_hinted(bench: Bench, server: ApiServer) -> None:
