@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +57,7 @@ class Replay:
         base = {"PATH": f"{self.root / 'bin'}:{os.defpath}", "HOME": str(self.root / "tmp"), "OMP_NUM_THREADS": "1"}
         return outside | base | self.environment | {"TMPDIR": str(self.root / "tmp")} | more
 
-    def command(self, parts: list[str]) -> list[str]:
+    def command(self, parts: Sequence[str]) -> list[str]:
         """The parts with the program found on the container's path."""
         found = shutil.which(parts[0], path=self.environment["PATH"])
         assert found is not None and Path(found).is_relative_to(self.root), f"{parts[0]}: {found}"

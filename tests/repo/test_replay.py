@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ NEEDED = {
     "trainer": {"MSTAR_TRAINER_BROKER_URL": "redis://127.0.0.1:9/0", "MSTAR_TRAINER_INTERNAL_KEY": "a"},
 }
 """What the image leaves to whoever runs it. The queue is away: neither start nor health may depend on it."""
+WORKER = {"MSTAR_WORKER_BROKER_URL": "redis://127.0.0.1:9/0", "MSTAR_WORKER_INTERNAL_KEY": "a"}
 
 
 def free_port() -> int:
@@ -53,19 +55,25 @@ def test_the_image_starts_and_passes_its_own_health_check(service: str, tmp_path
         more |= {baked: port, f"MSTAR_{service.upper()}_HOST": "127.0.0.1"}
         health = [part.replace(f":{replay.environment[baked]}/", f":{port}/") for part in health]
         assert health != replay.health
-    environment = replay.variables(more)
-    with open(tmp_path / "log", "wb") as log:
+    _starts_and_ends(replay, replay.entrypoint, health, more)
+    if service == "coordinator":
+        worker = [*replay.entrypoint, "worker", "--queues", "rollout"]
+        _starts_and_ends(replay, worker, ["python", "-m", "mstar_worker.alive"], WORKER)
+
+
+def _starts_and_ends(replay: Replay, command: Sequence[str], health: Sequence[str], more: dict[str, str]) -> None:
+    environment, said = replay.variables(more), replay.root.parent / "log"
+    with open(said, "wb") as log:
         process = subprocess.Popen(
-            replay.command(replay.entrypoint), env=environment, cwd=replay.root / "data", stdout=log, stderr=log
+            replay.command(command), env=environment, cwd=replay.root / "data", stdout=log, stderr=log
         )
     try:
         deadline = time.monotonic() + 120
         while subprocess.run(replay.command(health), env=environment, capture_output=True).returncode != 0:
-            words = (tmp_path / "log").read_text()[-2000:]
-            assert process.poll() is None and time.monotonic() < deadline, words
+            assert process.poll() is None and time.monotonic() < deadline, said.read_text()[-2000:]
             time.sleep(0.3)
         process.terminate()
-        assert process.wait(30) in (0, -15), (tmp_path / "log").read_text()[-2000:]
+        assert process.wait(30) in (0, -15), said.read_text()[-2000:]
     finally:
         process.kill()
         process.wait()
