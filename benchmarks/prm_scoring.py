@@ -93,71 +93,38 @@ class Ours:
         return [scores for _, scores in replies]
 
 
-class ThroughVllm:
-    """A request for each distinct beginning that ends a step: one token, and the log-probabilities of the two labels.
-
-    Its prefix cache shares prompt and steps; it is emptied before each measurement, with the images.
-    """
-
-    def __init__(self) -> None:
-        from vllm import SamplingParams
-
-        from mstar_policy.vllm_core import VllmOptions, make_core
-
-        self.core = make_core(MODEL_FOLDER, VllmOptions(cpu=True, threads=THREADS))
-        processor = load_processor(MODEL_FOLDER)
-        self.prompts, self.tokenizer = PromptEncoder(processor), processor.tokenizer
-        self.labels = list(label_token_ids(processor.tokenizer))
-        self.sampling = SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=self.labels, detokenize=False)
-        self.requests = 0
-
-    async def __call__(self, asked: Sequence[Asked]) -> list[list[tuple[float, ...]]]:
-        for drop in (self.core.reset_prefix_cache, self.core.reset_mm_cache, self.core.reset_encoder_cache):
-            await drop()
-        return list(await asyncio.gather(*(self._question(*one) for one in asked)))
-
-    async def _question(self, question: str, image: Image.Image, responses: list[Segments]) -> list[tuple[float, ...]]:
-        prompt = self.prompts.unexpanded(question)
-        encoded = [encode_segments(self.tokenizer, response) for response in responses]
-        beginnings = [[tuple(ids[: end + 1]) for end in ends] for ids, ends in encoded]
-        distinct = list(dict.fromkeys(one for own in beginnings for one in own))
-        scores = await asyncio.gather(*(self._step([*prompt, *one], image) for one in distinct))
-        by_beginning = dict(zip(distinct, scores, strict=True))
-        return [tuple(by_beginning[one] for one in own) for own in beginnings]
-
-    async def _step(self, ids: list[int], image: Image.Image) -> float:
-        self.requests += 1
-        asked: dict[str, Any] = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
-        async for output in self.core.generate(asked, self.sampling, f"step-{self.requests}"):
-            found = output.outputs[0].logprobs[0]
-        pair = torch.tensor([found[label].logprob for label in self.labels])
-        return float(pair.softmax(0)[0])
-
-
 def _against_vllm(ours: Ours, asked: Sequence[Asked]) -> list[Row]:
-    """Nothing where vLLM is not installed."""
+    """The scorer on vLLM with empty caches; nothing where vLLM is not installed."""
     if find_spec("vllm") is None:
         return []
+    from mstar_models.vllm_core import VllmOptions
+    from mstar_prm.vllm_scorer import VllmScorer
+
     with asyncio.Runner() as runner:
 
-        async def begin() -> ThroughVllm:
-            return ThroughVllm()
+        async def begin() -> VllmScorer:
+            scorer = VllmScorer(Path("runs"), VllmOptions(cpu=True, threads=THREADS), waiting_tokens=4_000_000)
+            await scorer.load_folder(MODEL_FOLDER)
+            return scorer
 
         vllm = runner.run(begin())
 
+        async def from_nothing() -> list[list[tuple[float, ...]]]:
+            for drop in (vllm._core.reset_prefix_cache, vllm._core.reset_mm_cache, vllm._core.reset_encoder_cache):
+                await drop()
+            replies = await asyncio.gather(*(vllm.score(*one, None) for one in asked))
+            return [scores for _, scores in replies]
+
         def theirs() -> dict[str, float]:
-            cpu, requests = cpu_of(os.getpid()), vllm.requests
-            scores = runner.run(vllm(asked))
+            cpu, requests = cpu_of(os.getpid()), vllm.work.forwards
+            scores = runner.run(from_nothing())
             assert _apart(ours.scores, scores) < 1e-3, "the two sides disagree"
-            return {"requests": vllm.requests - requests, "cpu": cpu_of(os.getpid()) - cpu}
+            return {"requests": vllm.work.forwards - requests, "cpu": cpu_of(os.getpid()) - cpu}
 
         pairs = compare(lambda: ours(asked), theirs)
-        vllm.core.shutdown()
+        runner.run(vllm.close())
     counted = {"requests, other": pairs.median("other", "requests")}
-    row = _cpu("PRM scoring, n = 16", pairs, "vLLM on a CPU, a request for each step", 1.0, counted)
-    # Pooling by token and log-probabilities of the prompt need hidden states, which cached tokens do not have.
-    note = "vLLM scores all steps of a response at once only without reading its prefix cache"
-    return [replace(row, note=note)]
+    return [_cpu("PRM scoring, n = 16", pairs, "the scorer on vLLM, on a CPU", 1.0, counted)]
 
 
 def _apart(one: Sequence[Any], other: Sequence[Any]) -> float:

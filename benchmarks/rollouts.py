@@ -136,7 +136,7 @@ def _vllm() -> list[Row]:
     """Which engine the embedded default should be; nothing where vLLM is not installed."""
     if find_spec("vllm") is None:
         return []
-    from mstar_policy.vllm_core import VllmOptions
+    from mstar_models.vllm_core import VllmOptions
     from mstar_policy.vllm_engine import VllmEngine
 
     asked, pictures = rollouts(QUESTIONS, N), images(QUESTIONS)

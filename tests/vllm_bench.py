@@ -13,8 +13,8 @@ from PIL.Image import Image
 from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
+from mstar_models.vllm_core import VllmOptions
 from mstar_policy.engine import Engine, Heard
-from mstar_policy.vllm_core import VllmOptions
 from mstar_policy.vllm_engine import VllmEngine
 
 Result = TypeVar("Result")

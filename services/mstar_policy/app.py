@@ -50,7 +50,7 @@ def make_engine(settings: PolicySettings) -> Engine:
 
 def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
     """The engine of choice on GPUs."""
-    from mstar_policy.vllm_core import VllmOptions
+    from mstar_models.vllm_core import VllmOptions
     from mstar_policy.vllm_engine import VllmEngine
 
     options = VllmOptions(

@@ -10,11 +10,10 @@ import asyncio
 import gc
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from PIL.Image import Image
@@ -25,14 +24,13 @@ from mstar.errors import InvalidInput, Unavailable
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite
+from mstar_models.door import Door, within
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import load_processor
+from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_policy.engine import Heard
 from mstar_policy.prompts import check_version, folder_version, prefix_ids, room_for, stop_ids
-from mstar_policy.vllm_core import VllmOptions, make_core, require_supported
 from mstar_policy.vllm_requests import Ear, parameters, reply
-
-Result = TypeVar("Result")
 
 SHAPE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja")
 """Files that another engine is needed for when they change; else only the weights differ."""
@@ -58,39 +56,6 @@ class _Loaded:
     suppressed: tuple[int, ...]
 
 
-class _Door:
-    """Requests go through together; a load waits until none is inside and keeps later ones out meanwhile."""
-
-    def __init__(self) -> None:
-        self._inside = 0
-        self._open, self._empty = asyncio.Event(), asyncio.Event()
-        self._open.set()
-        self._empty.set()
-
-    @asynccontextmanager
-    async def passing(self) -> AsyncIterator[None]:
-        while not self._open.is_set():
-            await self._open.wait()
-        self._inside += 1
-        self._empty.clear()
-        try:
-            yield
-        finally:
-            self._inside -= 1
-            if not self._inside:
-                self._empty.set()
-
-    @asynccontextmanager
-    async def shut(self) -> AsyncIterator[None]:
-        """Raises Unavailable when those inside take too long; they go on, and the door is open again."""
-        self._open.clear()
-        try:
-            await _within(self._empty.wait(), DRAIN_SECONDS, "waiting for running requests")
-            yield
-        finally:
-            self._open.set()
-
-
 class VllmEngine:
     """Implements `Engine` over vLLM."""
 
@@ -104,7 +69,7 @@ class VllmEngine:
         self._asleep = False
         self._loaded: _Loaded | None = None
         self._checksums: dict[str, str] = {}
-        self._door = _Door()
+        self._door = Door(DRAIN_SECONDS)
         self._one_load = asyncio.Lock()
         self._numbers = itertools.count()
 
@@ -115,7 +80,7 @@ class VllmEngine:
         return WeightsState(weight_version=loaded.version, ready=True, model=loaded.name)
 
     async def load(self, ref: ArtefactRef) -> None:
-        folder = await _within(asyncio.to_thread(self._verified, ref), VERIFY_SECONDS, "verifying the checkpoint")
+        folder = await within(asyncio.to_thread(self._verified, ref), VERIFY_SECONDS, "verifying the checkpoint")
         await self._serve(folder, ref.version)
 
     async def load_folder(self, folder: Path) -> None:
@@ -151,7 +116,7 @@ class VllmEngine:
         if not self._options.sleeps_in_place:
             return False
         (before, total), *_ = await self._core.collective_rpc("device_memory")
-        await _within(self._core.sleep(level=2), SWAP_SECONDS, "sleeping")
+        await within(self._core.sleep(level=2), SWAP_SECONDS, "sleeping")
         (after, _), *_ = await self._core.collective_rpc("device_memory")
         self._asleep = True
         freed = (after - before) / (total * self._options.memory_share)
@@ -197,7 +162,7 @@ class VllmEngine:
         self._stop()
         self._shape = found.shape
         await asyncio.to_thread(self._make_core, folder)
-        await _within(self._core.update_weight_version(found.version), START_SECONDS, "starting the engine")
+        await within(self._core.update_weight_version(found.version), START_SECONDS, "starting the engine")
         await self._note_checksum(found.version)
 
     def _make_core(self, folder: Path) -> None:
@@ -208,7 +173,7 @@ class VllmEngine:
         """Load in place. The caches hold keys, values and image features of the old weights, so they go."""
         core = self._core
         if self._asleep:
-            await _within(core.wake_up(), SWAP_SECONDS, "waking")
+            await within(core.wake_up(), SWAP_SECONDS, "waking")
             self._asleep = False
         phases: tuple[tuple[str, Callable[[], Awaitable[Any]]], ...] = (
             ("pausing", lambda: core.pause_generation(mode="wait", clear_cache=True)),
@@ -221,7 +186,7 @@ class VllmEngine:
             ("resuming", core.resume_generation),
         )
         for name, phase in phases:
-            await _within(phase(), SWAP_SECONDS, name)
+            await within(phase(), SWAP_SECONDS, name)
 
     async def _note_checksum(self, version: str) -> None:
         """Raises Unavailable when a version that was loaded before has other weights now."""
@@ -290,10 +255,3 @@ def _describe(folder: Path, weight_version: str) -> _Loaded:
         stop=tuple(sorted(stop_ids(configured.eos_token_id, processor.tokenizer))),
         suppressed=tuple(suppressed_ids(processor.tokenizer)),
     )
-
-
-async def _within(work: Awaitable[Result], seconds: float, what: str) -> Result:
-    try:
-        return await asyncio.wait_for(work, seconds)
-    except TimeoutError:
-        raise Unavailable(f"{what} took more than {seconds:.0f} s", retry_after=5.0) from None

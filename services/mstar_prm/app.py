@@ -29,6 +29,11 @@ DOORS = (
 def create_app(settings: PrmSettings | None = None) -> FastAPI:
     """The app as settings say, by default those of the environment."""
     settings = settings or read_settings(PrmSettings)
+    return build_app(settings, vllm_scorer(settings) if settings.engine == "vllm" else transformers_scorer(settings))
+
+
+def transformers_scorer(settings: PrmSettings) -> Scorer:
+    """The scorer that computes a question's responses as one tree."""
     # Imported here so that a bad setting is reported before torch is loaded.
     import torch
 
@@ -36,13 +41,28 @@ def create_app(settings: PrmSettings | None = None) -> FastAPI:
 
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    scorer = HfScorer(
+    return HfScorer(
         settings.home,
         batch_tokens=settings.batch_tokens,
         waiting_tokens=settings.waiting_tokens,
         prefix_bytes=settings.prefix_megabytes * 2**20,
     )
-    return build_app(settings, scorer)
+
+
+def vllm_scorer(settings: PrmSettings) -> Scorer:
+    """The scorer for models that need several GPUs. Raises SystemExit where vLLM is not installed."""
+    import torch
+
+    from mstar_models.vllm_core import VllmOptions
+    from mstar_prm.vllm_scorer import VllmScorer
+
+    options = VllmOptions(
+        memory_share=settings.gpu_memory_share,
+        tensor_parallel=settings.tensor_parallel,
+        cpu=not torch.cuda.is_available(),
+        threads=settings.threads,
+    )
+    return VllmScorer(settings.home, options, waiting_tokens=settings.waiting_tokens)
 
 
 def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:

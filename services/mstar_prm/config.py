@@ -1,6 +1,7 @@
 """Settings of the PRM service, from environment variables only."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -21,12 +22,19 @@ class PrmSettings(ServiceSettings):
     """Bearer key that may load weights."""
     model: Path | None = None
     """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """Inference engine: vllm for a PRM that is spread over several GPUs, in an image that has vLLM; transformers for
+    all else, which needs a fraction of the time."""
+    gpu_memory_share: float = Field(default=0.9, gt=0, lt=1)
+    """Share of a GPU's memory that vLLM may take."""
+    tensor_parallel: int = Field(default=1, ge=1)
+    """GPUs that vLLM spreads the model over."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of the scorer; unset, one for each core."""
     batch_tokens: int = Field(default=8192, ge=256)
     """Tokens, padding included, that one forward pass takes at most."""
     prefix_megabytes: int = Field(default=1024, ge=0)
-    """Memory for keys and values of questions that may be asked about again; 0 remembers none."""
+    """Memory for keys and values of questions that may be asked about again; 0 remembers none. vLLM has its own."""
     waiting_tokens: int = Field(default=4_000_000, ge=1024)
     """Tokens that may wait before further requests get a 429."""
     deadline_seconds: float = Field(default=600.0, gt=0)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES = ("coordinator", "policy", "prm", "trainer")
 MODULES = {
     "coordinator": ("mstar_coordinator.app", "mstar_coordinator.worker", "mstar_coordinator.tasks"),
-    "policy": ("mstar_policy.app", "mstar_policy.hf_engine", "mstar_policy.vllm_engine", "mstar_policy.vllm_worker"),
+    "policy": ("mstar_policy.app", "mstar_policy.hf_engine", "mstar_policy.vllm_engine", "mstar_models.vllm_worker"),
     "prm": ("mstar_prm.app", "mstar_prm.hf_scorer"),
     "trainer": ("mstar_trainer.worker", "mstar_trainer.train", "mstar_trainer.resident"),
 }

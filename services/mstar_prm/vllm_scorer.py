@@ -1,0 +1,194 @@
+"""The scorer on vLLM: one request of one token for each distinct beginning that ends a step.
+
+vLLM's prefix cache computes prompt, image and shared steps once; the log-probabilities of the two label tokens give the
+probability of the good one. On small models and on CPUs `hf_scorer` needs a fraction of the time, since a tree is one
+pass and not a request for each of its steps; this one is for PRMs that are spread over several GPUs. Loading starts
+another engine: a run loads its PRM once.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL.Image import Image
+
+from mstar.api.policy import WeightsState
+from mstar.errors import Internal, InvalidInput, TooLarge, TooManyRequests, Unavailable, WeightVersionMismatch
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_models.checkpoint import MODEL_FOLDER, check_finite
+from mstar_models.door import Door, within
+from mstar_models.encoding import PromptEncoder, encode_segments
+from mstar_models.labels import label_token_ids
+from mstar_models.loading import free_memory, load_processor
+from mstar_models.vllm_core import VllmOptions, make_core, require_supported
+from mstar_prm.scorer import Segments, Work
+
+VERIFY_SECONDS = START_SECONDS = 1800.0
+DRAIN_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class _Served:
+    version: str
+    name: str
+    prompts: PromptEncoder
+    labels: tuple[int, int]
+    sampling: Any
+
+
+class VllmScorer:
+    """A `Scorer` over vLLM."""
+
+    def __init__(self, home: Path, options: VllmOptions, *, waiting_tokens: int) -> None:
+        """`waiting_tokens`: of requests under way and waiting, before others are refused."""
+        require_supported()
+        self.work = Work()
+        self._store = ArtefactStore(home)
+        self._options = options
+        self._limit = waiting_tokens
+        self._waiting = 0
+        self._core: Any = None
+        self._served: _Served | None = None
+        self._door = Door(DRAIN_SECONDS)
+        self._one_load = asyncio.Lock()
+        self._numbers = itertools.count()
+
+    def weights(self) -> WeightsState:
+        served = self._served
+        if served is None:
+            return WeightsState(weight_version="", ready=False, model="")
+        return WeightsState(weight_version=served.version, ready=True, model=served.name)
+
+    async def load(self, ref: ArtefactRef) -> None:
+        folder = await within(asyncio.to_thread(self._verified, ref), VERIFY_SECONDS, "verifying the checkpoint")
+        await self._serve(folder, ref.version)
+
+    async def load_folder(self, folder: Path) -> None:
+        await asyncio.to_thread(check_finite, folder, folder.name)
+        digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
+        await self._serve(folder, f"{folder.name}@{digest[:12]}")
+
+    async def sleep(self) -> None:
+        async with self._one_load, self._door.shut():
+            self._stop()
+
+    async def score(
+        self, question: str, image: Image, responses: Sequence[Segments], version: str | None
+    ) -> tuple[str, list[tuple[float, ...]]]:
+        async with self._door.passing():
+            served = self._served
+            if served is None:
+                raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
+            if version is not None and version != served.version:
+                raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
+            context = int(self._core.model_config.max_model_len)
+            prompt, beginnings = _beginnings(served, context, question, image, responses)
+            distinct = list(dict.fromkeys(one for own in beginnings for one in own))
+            with self._admitted(sum(map(len, distinct))):
+                tasks = [asyncio.ensure_future(self._step(served, [*prompt, *one], image)) for one in distinct]
+                try:
+                    scores = dict(zip(distinct, await asyncio.gather(*tasks), strict=True))
+                finally:
+                    # When one failed, nobody waits for the others.
+                    for task in tasks:
+                        task.cancel()
+        return served.version, [tuple(scores[one] for one in own) for own in beginnings]
+
+    async def close(self) -> None:
+        async with self._one_load:
+            self._stop()
+
+    def _verified(self, ref: ArtefactRef) -> Path:
+        folder = self._store.verify(ref, MODEL_FOLDER)
+        check_finite(folder, ref.id)
+        return folder
+
+    async def _serve(self, folder: Path, version: str) -> None:
+        """Start an engine in place of the one that serves. Fails whole: nothing is served then until a load."""
+        async with self._one_load:
+            processor = await asyncio.to_thread(load_processor, folder)
+            labels = label_token_ids(processor.tokenizer)
+            async with self._door.shut():
+                self._stop()
+                try:
+                    await asyncio.to_thread(self._make_core, folder)
+                    await within(self._core.update_weight_version(version), START_SECONDS, "starting the engine")
+                except BaseException:
+                    self._stop()
+                    raise
+                name = version.partition("@")[0]
+                self._served = _Served(version, name, PromptEncoder(processor), labels, _one_token(labels))
+
+    def _make_core(self, folder: Path) -> None:
+        # Not as a result of the thread: what is left of that would hold the engine until the interpreter ends.
+        self._core = make_core(folder, self._options)
+
+    def _stop(self) -> None:
+        core, self._core, self._served = self._core, None, None
+        if core is not None:
+            core.shutdown()
+            del core
+            free_memory()
+
+    @contextmanager
+    def _admitted(self, tokens: int) -> Iterator[None]:
+        if tokens > self._limit:
+            detail = f"the responses have {tokens} tokens; at most {self._limit} fit in a request"
+            raise TooLarge(detail, field="responses")
+        if self._waiting + tokens > self._limit:
+            raise TooManyRequests("too much work is waiting: send this again later", retry_after=2)
+        self._waiting += tokens
+        try:
+            yield
+        finally:
+            self._waiting -= tokens
+
+    async def _step(self, served: _Served, ids: list[int], image: Image) -> float:
+        """Probability of the good label behind these tokens."""
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        asked = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
+        try:
+            async for output in self._core.generate(asked, served.sampling, f"step-{next(self._numbers)}"):
+                finished = output
+        except (EngineDeadError, EngineGenerateError) as error:
+            self._stop()
+            raise Unavailable(f"the engine failed: {error}; load weights again", retry_after=5.0) from error
+        known = finished.num_cached_tokens or 0
+        self.work.forwards += 1
+        self.work.tokens += len(finished.prompt_token_ids) - known
+        self.work.images += known == 0
+        found = finished.outputs[0].logprobs[0]
+        good, bad = (float(found[label].logprob) for label in served.labels)
+        if not (math.isfinite(good) and math.isfinite(bad)):
+            raise Internal("the model gave a score that is not a number: its weights may be damaged")
+        return 1 / (1 + math.exp(bad - good))
+
+
+def _one_token(labels: tuple[int, int]) -> Any:
+    from vllm import SamplingParams
+
+    return SamplingParams(max_tokens=1, temperature=0.0, logprob_token_ids=list(labels), detokenize=False)
+
+
+def _beginnings(
+    served: _Served, context: int, question: str, image: Image, responses: Sequence[Segments]
+) -> tuple[list[int], list[list[tuple[int, ...]]]]:
+    """Tokens of the prompt, and for each response those up to the end of each of its segments."""
+    whole = len(served.prompts.encode(question, image).input_ids)
+    found = []
+    for place, response in enumerate(responses):
+        ids, ends = encode_segments(served.prompts.processor.tokenizer, response)
+        # One token is sampled behind it.
+        if whole + len(ids) + 1 > context:
+            detail = f"with its prompt it has {whole + len(ids)} tokens; {context - 1} fit"
+            raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")
+        found.append([tuple(ids[: end + 1]) for end in ends])
+    return served.prompts.unexpanded(question), found
