@@ -6,7 +6,7 @@ batch computes.
 
 import asyncio
 import threading
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -28,8 +28,9 @@ class Batcher(Generic[Job, Result]):
         self._work = work
         self._batch_size = batch_size
         self._waiting_size = waiting_size
-        self._waiting: deque[tuple[Job, int, Future[Result]]] = deque()
+        self._waiting: OrderedDict[Future[Result], tuple[Job, int]] = OrderedDict()
         self._size = 0
+        """Of all that waits."""
         self._under_way = 0
         """Jobs that somebody waits for; only touched in the event loop."""
         self._changed = threading.Condition()
@@ -49,13 +50,14 @@ class Batcher(Generic[Job, Result]):
             if self._size and self._size + size > self._waiting_size:
                 raise TooManyRequests("too much work is waiting: send this again later", retry_after=2)
             self._size += size
-            self._waiting.append((job, size, future))
+            self._waiting[future] = job, size
             self._changed.notify()
         self._under_way += 1
         try:
             return await asyncio.wrap_future(future)
         finally:
             self._under_way -= 1
+            self._leave(future)
 
     async def drained(self) -> None:
         """Wait until nothing waits or runs."""
@@ -68,6 +70,13 @@ class Batcher(Generic[Job, Result]):
             self._closed = True
             self._changed.notify()
         self._thread.join()
+
+    def _leave(self, future: Future[Result]) -> None:
+        """Give the place of a job whose caller went away before its turn to others."""
+        with self._changed:
+            left = self._waiting.pop(future, None)
+            if left is not None:
+                self._size -= left[1]
 
     def _run(self) -> None:
         # A method of its own for each batch: a variable here would hold the last one, and its model, until the next.
@@ -97,18 +106,21 @@ class Batcher(Generic[Job, Result]):
                 while not self._waiting and not self._closed:
                     self._changed.wait()
                 if self._closed:
-                    for _, _, future in self._waiting:
+                    for future in self._waiting:
                         if future.set_running_or_notify_cancel():
                             future.set_exception(_stopping())
                     return []
                 room = self._batch_size
-                while self._waiting and (not taken or self._waiting[0][1] <= room):
-                    job, size, future = self._waiting.popleft()
+                while self._waiting and (not taken or self._next_size() <= room):
+                    future, (job, size) = self._waiting.popitem(last=False)
                     self._size -= size
                     if future.set_running_or_notify_cancel():
                         taken.append((job, future))
                         room -= size
             return taken
+
+    def _next_size(self) -> int:
+        return next(iter(self._waiting.values()))[1]
 
 
 def _stopping() -> Unavailable:

@@ -88,6 +88,26 @@ def test_a_caller_who_left_is_dropped_before_its_turn(work: Work) -> None:
     assert work.batches == [[0], [2]]
 
 
+def test_a_caller_who_left_makes_room_for_others_at_once(work: Work) -> None:
+    async def conversation(batcher: Batcher[int, int]) -> None:
+        stays, left, late = submit(batcher, (1, 4), (2, 15), (3, 1))
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyRequests):
+            await batcher.submit(4, 15)
+        left.cancel()
+        await asyncio.gather(left, return_exceptions=True)
+        fits = submit(batcher, (4, 15))
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyRequests):
+            await batcher.submit(5, 1)
+        work.may_go_on.set()
+        assert await asyncio.gather(stays, late, *fits) == [2, 6, 8]
+        assert await batcher.submit(6, 20) == 12
+
+    held(work, conversation, waiting_size=20)
+    assert work.batches == [[0], [1, 3], [4], [6]]
+
+
 def test_a_full_queue_refuses_until_it_has_room_again(work: Work) -> None:
     async def conversation(batcher: Batcher[int, int]) -> None:
         waiting = submit(batcher, (1, 15))
