@@ -13,6 +13,7 @@ import torch
 
 from mstar.types import FinishReason
 from mstar_models.encoding import EncodedPrompt, collate
+from mstar_models.packing import prompt_axes
 from mstar_policy.engine import Delta, Heard
 from mstar_policy.hf_cache import RowCache
 from mstar_policy.hf_sampling import Draw, RowSampler
@@ -49,15 +50,17 @@ class _Rows:
     """What is known of each row of a batch: running ones by their place in it, results by their first place."""
 
     def __init__(
-        self, openings: Sequence[Opening], draws: Sequence[Draw], suppressed: torch.Tensor, longest: int
+        self, openings: Sequence[Opening], nexts: torch.Tensor, suppressed: torch.Tensor, longest: int
     ) -> None:
+        """`nexts` [rows]: the position of each row's first token."""
         device = suppressed.device
+        draws = [draw for opening in openings for draw in opening.draws]
         lengths = [len(opening) for opening in openings for _ in opening.draws]
         self.longest = longest
         self.sampler = RowSampler(draws, suppressed)
-        self.lengths = torch.tensor(lengths, device=device)
+        self.nexts = nexts
         self.running = torch.ones(len(draws), dtype=torch.bool, device=device)
-        self.mask = _padding_mask(self.lengths, longest)
+        self.mask = _padding_mask(torch.tensor(lengths, device=device), longest)
         self._place = torch.arange(len(draws), device=device)
         self._allowed = torch.tensor([draw.max_tokens for draw in draws], device=device)
         self._tokens = torch.zeros((len(draws), longest), dtype=torch.long, device=device)
@@ -92,7 +95,7 @@ class _Rows:
     def keep(self, rows: torch.Tensor) -> None:
         """Leave only the given rows in the batch."""
         self.sampler.keep(rows)
-        self.lengths, self.mask = self.lengths[rows], self.mask[rows]
+        self.nexts, self.mask = self.nexts[rows], self.mask[rows]
         self.running, self._place, self._allowed = self.running[rows], self._place[rows], self._allowed[rows]
 
     def samples(self) -> list[Sample]:
@@ -115,29 +118,31 @@ class Decoder:
     @torch.inference_mode()
     def run(self, openings: Sequence[Opening]) -> list[list[Sample]]:
         """Samples of each opening, in the order of its draws."""
-        draws = [draw for opening in openings for draw in opening.draws]
-        longest = max(draw.max_tokens for draw in draws)
-        cache, logits = self._prefill(openings, longest)
-        samples = iter(self._decode(_Rows(openings, draws, self._suppressed, longest), cache, logits))
+        longest = max(draw.max_tokens for opening in openings for draw in opening.draws)
+        cache, logits, nexts = self._prefill(openings, longest)
+        samples = iter(self._decode(_Rows(openings, nexts, self._suppressed, longest), cache, logits))
         return [[next(samples) for _ in opening.draws] for opening in openings]
 
-    def _prefill(self, openings: Sequence[Opening], longest: int) -> tuple[RowCache, torch.Tensor]:
-        """Cache of all rows and logits [rows, vocabulary] of their first token."""
+    def _prefill(self, openings: Sequence[Opening], longest: int) -> tuple[RowCache, torch.Tensor, torch.Tensor]:
+        """Cache of all rows, and logits [rows, vocabulary] and position [rows] of their first token."""
         width = max(len(opening) for opening in openings)
-        rows = sum(len(opening.draws) for opening in openings)
-        cache = RowCache(rows, width, width + longest)
-        logits, start = [], 0
+        repeats = torch.tensor([len(opening.draws) for opening in openings], device=self.model.device)
+        cache = RowCache(int(repeats.sum()), width, width + longest)
+        logits, nexts, start = [], [], 0
         for begin in range(0, len(openings), PREFILL_OPENINGS):
             part = openings[begin : begin + PREFILL_OPENINGS]
             inputs = collate([(opening.prompt, opening.prefix) for opening in part], side="left")
+            places = [_places(self.model, opening) for opening in part]
+            inputs["position_ids"] = _on_the_right(places, inputs["input_ids"].shape[1])
             inputs = {key: value.to(self.model.device) for key, value in inputs.items()}
-            positions = (inputs["attention_mask"].cumsum(dim=1) - 1).clamp(min=0)
-            output = self.model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
-            repeats = torch.tensor([len(opening.draws) for opening in part], device=self.model.device)
-            cache.place(output.past_key_values, start, repeats)
-            logits.append(output.logits[:, -1].repeat_interleave(repeats, dim=0))
-            start += int(repeats.sum())
-        return cache, torch.cat(logits)
+            output = self.model(**inputs, use_cache=True, logits_to_keep=1)
+            own = repeats[begin : begin + PREFILL_OPENINGS]
+            cache.place(output.past_key_values, start, own)
+            logits.append(output.logits[:, -1])
+            nexts += [int(place.max()) + 1 for place in places]
+            start += int(own.sum())
+        after = torch.tensor(nexts, device=self.model.device)
+        return cache, torch.cat(logits).repeat_interleave(repeats, dim=0), after.repeat_interleave(repeats)
 
     def _decode(self, rows: _Rows, cache: RowCache, logits: torch.Tensor) -> list[Sample]:
         for step in range(rows.longest):
@@ -154,12 +159,31 @@ class Decoder:
             logits = self.model(
                 input_ids=tokens[:, None],
                 attention_mask=rows.mask[..., : cache.get_seq_length() + 1],
-                position_ids=rows.lengths[:, None] + step,
+                position_ids=rows.nexts[:, None] + step,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
             ).logits[:, -1]
         return rows.samples()
+
+
+def _places(model: Any, opening: Opening) -> torch.Tensor:
+    """Positions [axes, tokens] of an opening: three axes where the model has M-RoPE, else one.
+
+    An image takes fewer positions than tokens there. Text goes on behind the largest one, the same on all axes.
+    """
+    axes = prompt_axes(model, opening.prompt)
+    prompt = torch.arange(len(opening.prompt.input_ids))[None] if axes is None else axes
+    behind = prompt.max() + 1 + torch.arange(len(opening.prefix))
+    return torch.cat([prompt, behind.expand(len(prompt), -1)], dim=1)
+
+
+def _on_the_right(places: Sequence[torch.Tensor], width: int) -> torch.Tensor:
+    """Positions of a batch that is padded on the left: [rows, width], or with several axes [axes, rows, width]."""
+    padded = torch.zeros((len(places[0]), len(places), width), dtype=torch.long)
+    for row, own in enumerate(places):
+        padded[:, row, width - own.shape[1] :] = own
+    return padded if len(padded) > 1 else padded[0]
 
 
 def _padding_mask(lengths: torch.Tensor, longest: int) -> torch.Tensor:

@@ -1,11 +1,13 @@
 """Tests of the decoding loop against transformers' own, and of rows that come and go."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from architectures import ARCHITECTURES, plain_inputs
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.encoding import PromptEncoder, collate, encode_text, suppressed_ids
@@ -60,6 +62,46 @@ def test_greedy_decoding_is_that_of_transformers(folder: Path, processor: Any, m
     for samples, row in zip(found, reference.tolist(), strict=True):
         ids = row[: row.index(stop) + 1] if stop in row else row
         assert [list(sample.token_ids) for sample in samples] == [ids, ids]
+
+
+@pytest.fixture(params=ARCHITECTURES, ids=lambda make: make.__name__)
+def random(request: pytest.FixtureRequest) -> tuple[Any, PromptEncoder]:
+    """A model of random weights, larger than a fresh one's so that what it says depends on all it sees."""
+    torch.manual_seed(3)
+    make: Callable[[], tuple[Any, PromptEncoder]] = request.param
+    model, prompts = make()
+    with torch.no_grad():
+        for weight in model.eval().parameters():
+            weight.mul_(4 if weight.dim() > 1 else 1)
+    return model, prompts
+
+
+def generated(model: Any, opening: Opening) -> tuple[tuple[int, ...], list[float]]:
+    """What transformers' own greedy search makes of an opening: tokens and their log-probabilities."""
+    model.generation_config.eos_token_id = None
+    inputs = plain_inputs(opening.prompt, list(opening.prefix))
+    made = model.generate(
+        **inputs, do_sample=False, max_new_tokens=12, pad_token_id=0, return_dict_in_generate=True, output_logits=True
+    )
+    ids = made.sequences[0, len(opening) :]
+    logprobs = torch.stack(made.logits)[:, 0].log_softmax(dim=1).gather(1, ids[:, None])[:, 0]
+    return tuple(ids.tolist()), logprobs.tolist()
+
+
+def test_greedy_decoding_is_that_of_every_architecture(random: tuple[Any, PromptEncoder]) -> None:
+    model, prompts = random
+    todo = [
+        Opening(
+            prompts.encode("How many?", picture(90 * place)), tuple(range(9, 9 + 5 * place)), [Draw(0, 0, 0, 1, 12)]
+        )
+        for place in range(3)
+    ]
+    expected = [generated(model, opening) for opening in todo]
+    assert len({ids for ids, _ in expected}) == 3
+    use_grouped_attention(model)
+    for (sample,), (ids, logprobs) in zip(Decoder(model, [], []).run(todo), expected, strict=True):
+        assert sample.token_ids == ids
+        assert sample.logprobs == pytest.approx(logprobs, abs=1e-4)
 
 
 def test_log_probabilities_are_those_of_a_full_forward_pass(processor: Any, model: Any) -> None:
