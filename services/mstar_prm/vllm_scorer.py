@@ -10,9 +10,11 @@ import asyncio
 import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from mstar_prm.scorer import Segments, Work
 
 VERIFY_SECONDS = START_SECONDS = 1800.0
 DRAIN_SECONDS = 600.0
+STOP_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,25 @@ class _Served:
 class VllmScorer:
     """A `Scorer` over vLLM."""
 
-    def __init__(self, home: Path, options: VllmOptions, *, waiting_tokens: int) -> None:
-        """`waiting_tokens`: of requests under way and waiting, before others are refused."""
+    def __init__(
+        self,
+        home: Path,
+        options: VllmOptions,
+        *,
+        waiting_tokens: int,
+        make: Callable[[Path, VllmOptions], Any] = make_core,
+        start_seconds: float = START_SECONDS,
+    ) -> None:
+        """`waiting_tokens`: of requests under way and waiting, before others are refused. `make`: starts an engine for
+        a folder, within `start_seconds`."""
         require_supported()
         self.work = Work()
         self._store = ArtefactStore(home)
         self._options = options
         self._limit = waiting_tokens
         self._waiting = 0
+        self._make = make
+        self._start_seconds = start_seconds
         self._core: Any = None
         self._served: _Served | None = None
         self._door = Door(DRAIN_SECONDS)
@@ -62,7 +76,8 @@ class VllmScorer:
 
     def weights(self) -> WeightsState:
         served = self._served
-        if served is None:
+        # An engine may die while nobody asks it anything.
+        if served is None or self._core.errored:
             return WeightsState(weight_version="", ready=False, model="")
         return WeightsState(weight_version=served.version, ready=True, model=served.name)
 
@@ -71,39 +86,37 @@ class VllmScorer:
         await self._serve(folder, ref.version)
 
     async def load_folder(self, folder: Path) -> None:
-        await asyncio.to_thread(check_finite, folder, folder.name)
-        digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
-        await self._serve(folder, f"{folder.name}@{digest[:12]}")
+        version = await within(asyncio.to_thread(_verified_version, folder), VERIFY_SECONDS, "verifying the folder")
+        await self._serve(folder, version)
 
     async def sleep(self) -> None:
         async with self._one_load, self._door.shut():
-            self._stop()
+            await self._stop()
 
     async def score(
         self, question: str, image: Image, responses: Sequence[Segments], version: str | None
     ) -> tuple[str, list[tuple[float, ...]]]:
         async with self._door.passing():
-            served = self._served
-            if served is None:
-                raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
-            if version is not None and version != served.version:
-                raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
-            context = int(self._core.model_config.max_model_len)
+            core, served = self._serving(version)
+            context = int(core.model_config.max_model_len)
             prompt, beginnings = _beginnings(served, context, question, image, responses)
             distinct = list(dict.fromkeys(one for own in beginnings for one in own))
             with self._admitted(sum(map(len, distinct))):
-                tasks = [asyncio.ensure_future(self._step(served, [*prompt, *one], image)) for one in distinct]
-                try:
-                    scores = dict(zip(distinct, await asyncio.gather(*tasks), strict=True))
-                finally:
-                    # When one failed, nobody waits for the others.
-                    for task in tasks:
-                        task.cancel()
+                steps = (self._step(core, served, [*prompt, *one], image) for one in distinct)
+                scores = dict(zip(distinct, await _all_or_none(steps), strict=True))
         return served.version, [tuple(scores[one] for one in own) for own in beginnings]
 
     async def close(self) -> None:
         async with self._one_load:
-            self._stop()
+            await self._stop()
+
+    def _serving(self, version: str | None) -> tuple[Any, _Served]:
+        core, served = self._core, self._served
+        if served is None or core.errored:
+            raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
+        if version is not None and version != served.version:
+            raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
+        return core, served
 
     def _verified(self, ref: ArtefactRef) -> Path:
         folder = self._store.verify(ref, MODEL_FOLDER)
@@ -113,27 +126,34 @@ class VllmScorer:
     async def _serve(self, folder: Path, version: str) -> None:
         """Start an engine in place of the one that serves. Fails whole: nothing is served then until a load."""
         async with self._one_load:
-            processor = await asyncio.to_thread(load_processor, folder)
+            reading = asyncio.to_thread(load_processor, folder)
+            processor = await within(reading, VERIFY_SECONDS, "reading the processor")
             labels = label_token_ids(processor.tokenizer)
             async with self._door.shut():
-                self._stop()
+                await self._stop()
                 try:
-                    await asyncio.to_thread(self._make_core, folder)
-                    await within(self._core.update_weight_version(version), START_SECONDS, "starting the engine")
+                    self._core = await self._started(folder)
+                    naming = self._core.update_weight_version(version)
+                    await within(naming, self._start_seconds, "naming the version")
                 except BaseException:
-                    self._stop()
+                    await self._stop()
                     raise
                 name = version.partition("@")[0]
                 self._served = _Served(version, name, PromptEncoder(processor), labels, _one_token(labels))
 
-    def _make_core(self, folder: Path) -> None:
-        # Not as a result of the thread: what is left of that would hold the engine until the interpreter ends.
-        self._core = make_core(folder, self._options)
+    async def _started(self, folder: Path) -> Any:
+        making = _Making(partial(self._make, folder, self._options))
+        try:
+            await within(asyncio.to_thread(making.run), self._start_seconds, "starting the engine")
+        except BaseException:
+            making.leave()
+            raise
+        return making.take()
 
-    def _stop(self) -> None:
+    async def _stop(self) -> None:
         core, self._core, self._served = self._core, None, None
         if core is not None:
-            core.shutdown()
+            await within(asyncio.to_thread(core.shutdown), STOP_SECONDS, "stopping the engine")
             del core
             free_memory()
 
@@ -150,17 +170,10 @@ class VllmScorer:
         finally:
             self._waiting -= tokens
 
-    async def _step(self, served: _Served, ids: list[int], image: Image) -> float:
+    async def _step(self, core: Any, served: _Served, ids: list[int], image: Image) -> float:
         """Probability of the good label behind these tokens."""
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
-
         asked = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
-        try:
-            async for output in self._core.generate(asked, served.sampling, f"step-{next(self._numbers)}"):
-                finished = output
-        except (EngineDeadError, EngineGenerateError) as error:
-            self._stop()
-            raise Unavailable(f"the engine failed: {error}; load weights again", retry_after=5.0) from error
+        finished = await _finished(core.generate(asked, served.sampling, f"step-{next(self._numbers)}"))
         known = finished.num_cached_tokens or 0
         self.work.forwards += 1
         self.work.tokens += len(finished.prompt_token_ids) - known
@@ -170,6 +183,72 @@ class VllmScorer:
         if not (math.isfinite(good) and math.isfinite(bad)):
             raise Internal("the model gave a score that is not a number: its weights may be damaged")
         return 1 / (1 + math.exp(bad - good))
+
+
+class _Making:
+    """An engine that a thread starts, and for which nobody may wait any more when it is there.
+
+    It is no result and no variable of the thread: what is left of that would hold it until the interpreter ends.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._core: Any = None
+        self._wanted = True
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        self._core = self._make()
+        if not self._wanted:
+            self.leave()
+
+    def take(self) -> Any:
+        core, self._core = self._core, None
+        return core
+
+    def leave(self) -> None:
+        """Shut the engine down, now or as soon as it is there."""
+        with self._lock:
+            self._wanted = False
+            core = self.take()
+        if core is not None:
+            core.shutdown()
+
+
+async def _all_or_none(steps: Iterable[Coroutine[Any, Any, float]]) -> list[float]:
+    """Results together. When one fails nobody waits for the others: they end before this does."""
+    tasks = [asyncio.ensure_future(step) for step in steps]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _finished(outputs: AsyncIterator[Any]) -> Any:
+    """The last output of a request. Raises InvalidInput or Unavailable for this request alone: an engine that died says
+    so itself (`errored`), any other goes on."""
+    from vllm.exceptions import VLLMClientError
+    from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+    try:
+        async for output in outputs:
+            finished = output
+    except VLLMClientError as error:
+        raise InvalidInput(f"the engine refused a response: {error}", field="responses") from error
+    except EngineDeadError as error:
+        raise Unavailable("the engine died: load weights again", retry_after=5.0) from error
+    except EngineGenerateError as error:
+        reason = repr(error.__cause__ or error)
+        raise Unavailable(f"the engine failed at a response: {reason}; send this again", retry_after=5.0) from error
+    return finished
+
+
+def _verified_version(folder: Path) -> str:
+    check_finite(folder, folder.name)
+    digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
+    return f"{folder.name}@{digest[:12]}"
 
 
 def _one_token(labels: tuple[int, int]) -> Any:
