@@ -2,7 +2,7 @@
 
 Everything that touches the model runs in that thread, loads as well, so a batch never sees two weight versions and the
 event loop never waits. Requests that wait when it becomes free are decoded together: small ones from many callers cost
-little more than one large one.
+little more than one large one. A failure is answered to the one whose request it is.
 """
 
 import asyncio
@@ -19,17 +19,18 @@ import torch
 from PIL.Image import Image
 
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
+from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import load_checkpoint
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import free_memory, load_model, load_processor
-from mstar_policy.engine import Heard
+from mstar_policy.engine import Delta, Heard
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_decoding import Decoder, Opening, Sample
 from mstar_policy.hf_sampling import Draw
-from mstar_policy.prompts import check_version, folder_version, prefix_ids, room_for, stop_ids
+from mstar_policy.prompts import RETRY_AFTER_SECONDS, check_version, folder_version, prefix_ids, room_for, stop_ids
 
 Result = TypeVar("Result")
 
@@ -49,13 +50,27 @@ class _Loaded:
     """Keys and values of one token in all layers."""
 
 
+class _Ear:
+    """Tells in the caller's event loop of the first prompt's samples; others that share its opening come after them."""
+
+    def __init__(self, heard: Heard, samples: int) -> None:
+        self._heard, self._samples = heard, samples
+        self._loop = asyncio.get_running_loop()
+        self.told = False
+
+    def __call__(self, delta: Delta) -> None:
+        if delta.sample < self._samples:
+            self.told = True
+            self._loop.call_soon_threadsafe(self._heard, delta)
+
+
 @dataclass
 class _Job:
     """A request on its way: openings that no other prompt of it shares, and where each prompt's samples are."""
 
     request: RolloutRequest
     images: Sequence[Image]
-    heard: Heard | None = None
+    ear: _Ear | None = None
     reply: Future[RolloutReply] = field(default_factory=Future)
     openings: list[Opening] = field(default_factory=list)
     places: list[tuple[int, int]] = field(default_factory=list)
@@ -76,6 +91,7 @@ class HfEngine:
         self._loaded: _Loaded | None = None
         self._waiting: deque[_Job] = deque()
         self._guard = threading.Lock()
+        self._closed = False
         prepare = (lambda: torch.set_num_threads(threads)) if threads is not None else None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine", initializer=prepare)
 
@@ -94,10 +110,11 @@ class HfEngine:
     async def generate(
         self, request: RolloutRequest, images: Sequence[Image], heard: Heard | None = None
     ) -> RolloutReply:
-        job = _Job(request, images, None if heard is None else _from_thread(heard, request.prompts[0].n))
+        job = _Job(request, images, None if heard is None else _Ear(heard, request.prompts[0].n))
         with self._guard:
+            self._check_open()
             self._waiting.append(job)
-        self._thread.submit(self._work)
+            self._thread.submit(self._work)
         return await asyncio.wrap_future(job.reply)
 
     async def sleep(self) -> None:
@@ -107,10 +124,27 @@ class HfEngine:
         return "" if self._loaded is None else str(self._loaded.tokenizer.decode(tokens, skip_special_tokens=False))
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
+        with self._guard:
+            self._closed = True
+            left = [job for job in self._waiting if job.reply.set_running_or_notify_cancel()]
+            self._waiting.clear()
+        for job in left:
+            job.reply.set_exception(_stopping())
+        await asyncio.to_thread(self._thread.shutdown)
 
     async def _in_thread(self, action: Callable[[], Result]) -> Result:
-        return await asyncio.wrap_future(self._thread.submit(action))
+        def unless_closed() -> Result:
+            self._check_open()
+            return action()
+
+        with self._guard:
+            self._check_open()
+            waiting = self._thread.submit(unless_closed)
+        return await asyncio.wrap_future(waiting)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise _stopping()
 
     def _serve(self, model: Any, folder: Path, version: str) -> None:
         processor = load_processor(folder)
@@ -134,21 +168,15 @@ class HfEngine:
 
     def _work(self) -> None:
         """Answer a batch's worth of waiting requests; one of them may be larger than a batch."""
-        jobs = self._take()
-        if not jobs:
-            return
         loaded = self._loaded
-        ready = [job for job in jobs if self._prepare(job, loaded)]
-        try:
-            if loaded is not None and ready:
-                self._decode(ready, loaded)
-        except Exception as error:
-            for job in ready:
-                job.reply.set_exception(error)
+        ready = [job for job in self._take() if self._prepare(job, loaded)]
+        if loaded is None or not ready:
             return
+        for batch in self._batches(ready, loaded):
+            self._decode(batch, loaded)
         for job in ready:
-            assert loaded is not None
-            job.reply.set_result(_reply(job, loaded))
+            if not job.reply.done():
+                _answer(job, loaded)
 
     def _take(self) -> list[_Job]:
         jobs: list[_Job] = []
@@ -173,16 +201,27 @@ class HfEngine:
             return False
         return True
 
-    def _decode(self, jobs: Sequence[_Job], loaded: _Loaded) -> None:
+    def _decode(self, batch: Sequence[tuple[_Job, int]], loaded: _Loaded) -> None:
+        """Fill in samples. Where a batch of several jobs fails, each is tried alone: only the one at fault fails."""
+        batch = [(job, place) for job, place in batch if not job.reply.done()]
+        jobs = {id(job): job for job, _ in batch}
+        try:
+            found = loaded.decoder.run([job.openings[place] for job, place in batch]) if batch else []
+        except Exception as error:
+            for job in jobs.values():
+                # What a listener was told cannot be taken back.
+                if len(jobs) == 1 or (job.ear is not None and job.ear.told):
+                    job.reply.set_exception(error)
+                else:
+                    self._decode([item for item in batch if item[0] is job], loaded)
+            return
+        for (job, place), samples in zip(batch, found, strict=True):
+            job.samples[place] = samples
+
+    def _batches(self, jobs: Sequence[_Job], loaded: _Loaded) -> Iterator[list[tuple[_Job, int]]]:
+        """Openings, neighbours in length together, in batches within the limits of rows and memory; one always fits."""
         todo = [(job, place) for job in jobs for place in range(len(job.openings))]
         todo.sort(key=lambda item: len(item[0].openings[item[1]]))
-        for batch in self._batches(todo, loaded):
-            found = loaded.decoder.run([job.openings[place] for job, place in batch])
-            for (job, place), samples in zip(batch, found, strict=True):
-                job.samples[place] = samples
-
-    def _batches(self, todo: Sequence[tuple[_Job, int]], loaded: _Loaded) -> Iterator[list[tuple[_Job, int]]]:
-        """Cut openings, sorted by length, into batches within the limits of rows and memory; one always fits."""
         batch: list[tuple[_Job, int]] = []
         rows = longest = 0
         for job, place in todo:
@@ -199,10 +238,8 @@ class HfEngine:
             yield batch
 
 
-def _from_thread(heard: Heard, samples: int) -> Heard:
-    """Tells in the caller's event loop of the first prompt's samples; others that share its opening come after them."""
-    loop = asyncio.get_running_loop()
-    return lambda delta: loop.call_soon_threadsafe(heard, delta) if delta.sample < samples else None
+def _stopping() -> Unavailable:
+    return Unavailable("the service is stopping: ask again", retry_after=RETRY_AFTER_SECONDS)
 
 
 def _encode(job: _Job, loaded: _Loaded) -> None:
@@ -214,7 +251,7 @@ def _encode(job: _Job, loaded: _Loaded) -> None:
         # The encoder gives the same object for the same prompt, and the job keeps it alive.
         place = known.setdefault((id(encoded), prefix), len(job.openings))
         if place == len(job.openings):
-            job.openings.append(Opening(encoded, prefix, [], job.heard if index == 0 else None))
+            job.openings.append(Opening(encoded, prefix, [], job.ear if index == 0 else None))
         opening = job.openings[place]
         room = room_for(index, len(opening), loaded.context)
         job.places.append((place, len(opening.draws)))
@@ -223,6 +260,13 @@ def _encode(job: _Job, loaded: _Loaded) -> None:
 
 def _draws(prompt: Prompt, top_p: float, max_tokens: int) -> Iterator[Draw]:
     return (Draw(prompt.seed, index, prompt.temperature, top_p, max_tokens) for index in range(prompt.n))
+
+
+def _answer(job: _Job, loaded: _Loaded) -> None:
+    try:
+        job.reply.set_result(_reply(job, loaded))
+    except Exception as error:
+        job.reply.set_exception(error)
 
 
 def _reply(job: _Job, loaded: _Loaded) -> RolloutReply:

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
-from mstar.errors import InvalidInput
+from mstar.errors import InvalidInput, Unavailable
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
+from mstar_policy.engine import Delta
+from mstar_policy.hf_decoding import Decoder, Opening, Sample
 from mstar_policy.hf_engine import HfEngine
 from policy_bench import picture, prompt, request, texts
 
@@ -29,6 +32,24 @@ class Watched(Sequence[Image.Image]):
 
     def __len__(self) -> int:
         return 1
+
+
+class Fussy(Decoder):
+    """A decoder that fails, or gives samples without tokens' text, where a seed is among the draws."""
+
+    def __init__(self, whole: Decoder, failing: int, unreadable: int) -> None:
+        super().__init__(whole.model, whole._stop.tolist(), whole._suppressed.tolist())
+        self._failing, self._unreadable = failing, unreadable
+
+    def run(self, openings: Sequence[Opening]) -> list[list[Sample]]:
+        seeds = {draw.seed for opening in openings for draw in opening.draws}
+        found = super().run(openings)
+        if self._failing in seeds:
+            raise RuntimeError("out of memory")
+        return [
+            [Sample((-1,), (0.0,), False)] if o.draws[0].seed == self._unreadable else s
+            for o, s in zip(openings, found, strict=True)
+        ]
 
 
 def play(engine: HfEngine, ref: ArtefactRef, scene: Callable[[], Awaitable[None]]) -> None:
@@ -127,5 +148,53 @@ def test_special_tokens_in_a_prefix_are_read_as_characters(store: ArtefactStore,
         odd = await engine.generate(request(prompt(prefix="<image> <image>\n\n"), max_tokens=1), [picture()])
         # As one token each they would be two, and the model would look for three pictures.
         assert odd.usage.prompt_tokens - plain.usage.prompt_tokens > 4
+
+    play(engine, warm, scene)
+
+
+def test_a_failure_is_answered_to_the_one_whose_request_it_is(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+
+    async def scene() -> None:
+        expected = texts(await engine.generate(request(prompt(seed=1)), [picture()]))
+        assert engine._loaded is not None
+        engine._loaded = replace(engine._loaded, decoder=Fussy(engine._loaded.decoder, failing=2, unreadable=3))
+        heard: list[Delta] = []
+        busy = asyncio.ensure_future(engine.generate(request(prompt(seed=9, n=64), max_tokens=60), [picture()]))
+        while engine._waiting:
+            await asyncio.sleep(0)
+        together = [
+            *(engine.generate(request(prompt(seed=seed)), [picture()]) for seed in range(1, 5)),
+            engine.generate(request(prompt(seed=5)), [picture()], heard.append),
+        ]
+        replies = await asyncio.gather(*together, return_exceptions=True)
+        assert [isinstance(reply, Exception) for reply in replies] == [False, True, True, False, True]
+        assert texts(replies[0]) == expected
+        assert str(replies[1]) == str(replies[4]) == "out of memory" and heard
+        await busy
+        assert texts(await engine.generate(request(prompt(seed=1)), [picture()])) == expected
+
+    play(engine, warm, scene)
+
+
+def test_who_waits_when_the_engine_closes_is_told(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+
+    async def scene() -> None:
+        busy = asyncio.ensure_future(engine.generate(request(prompt(n=64), max_tokens=60), [picture()]))
+        while engine._waiting:
+            await asyncio.sleep(0)
+        waiting = [
+            asyncio.ensure_future(work) for work in (engine.generate(request(prompt()), [picture()]), engine.load(warm))
+        ]
+        await asyncio.sleep(0)
+        assert engine._waiting and not busy.done()
+        await engine.close()
+        late = await asyncio.gather(
+            *waiting, engine.generate(request(prompt()), [picture()]), engine.sleep(), return_exceptions=True
+        )
+        assert [type(error) for error in late] == [Unavailable] * 4
+        assert "stopping" in str(late[0])
+        assert len((await busy).samples[0]) == 64, "what runs is finished"
 
     play(engine, warm, scene)
