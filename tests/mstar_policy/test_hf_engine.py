@@ -152,6 +152,13 @@ def test_special_tokens_in_a_prefix_are_read_as_characters(store: ArtefactStore,
     play(engine, warm, scene)
 
 
+async def taken(engine: HfEngine) -> None:
+    """Return when what was asked for before is under way."""
+    await asyncio.sleep(0)
+    while engine._waiting:
+        await asyncio.sleep(0)
+
+
 def test_a_failure_is_answered_to_the_one_whose_request_it_is(store: ArtefactStore, warm: ArtefactRef) -> None:
     engine = HfEngine(store)
 
@@ -161,8 +168,7 @@ def test_a_failure_is_answered_to_the_one_whose_request_it_is(store: ArtefactSto
         engine._loaded = replace(engine._loaded, decoder=Fussy(engine._loaded.decoder, failing=2, unreadable=3))
         heard: list[Delta] = []
         busy = asyncio.ensure_future(engine.generate(request(prompt(seed=9, n=64), max_tokens=60), [picture()]))
-        while engine._waiting:
-            await asyncio.sleep(0)
+        await taken(engine)
         together = [
             *(engine.generate(request(prompt(seed=seed)), [picture()]) for seed in range(1, 5)),
             engine.generate(request(prompt(seed=5)), [picture()], heard.append),
@@ -182,8 +188,7 @@ def test_who_waits_when_the_engine_closes_is_told(store: ArtefactStore, warm: Ar
 
     async def scene() -> None:
         busy = asyncio.ensure_future(engine.generate(request(prompt(n=64), max_tokens=60), [picture()]))
-        while engine._waiting:
-            await asyncio.sleep(0)
+        await taken(engine)
         waiting = [
             asyncio.ensure_future(work) for work in (engine.generate(request(prompt()), [picture()]), engine.load(warm))
         ]
