@@ -18,6 +18,8 @@ SETTINGS = {
     "MSTAR_TRAINER_": ("mstar_trainer.config", "TrainerSettings"),
 }
 
+ALL_KEYS = {name: name[0] * 20 for name in ("runAdmin", "score", "internal", "weightsAdmin", "metrics")}
+
 
 @pytest.fixture(params=OPENING)
 def objects(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
@@ -241,4 +243,22 @@ def test_one_pod_reads_what_another_has_written() -> None:
 def test_the_notes_say_what_to_type_next() -> None:
     said = notes()
     assert "port-forward svc/demo-mstar-coordinator 8400" in said and "helm -n ns test demo" in said
-    assert "kept on upgrade" in said and "kept on upgrade" not in notes(OPENING["everything elsewhere"])
+    assert "svc/demo-mstar-prm 8402" in said and "\n\n\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "keys that no value gives, the queue's password."),
+        ({"keys": {"score": "s" * 20}}, "keys that no value gives, the queue's password."),
+        ({"keys": ALL_KEYS}, "uninstall: the queue's password."),
+        ({"keys": ALL_KEYS, "redis": {"existingSecret": "r"}}, ""),
+        ({"keys": {"existingSecret": "k"}}, "uninstall: the queue's password."),
+        ({"redis": {"existingSecret": "r"}}, "uninstall: keys that no value gives."),
+        (OPENING["everything elsewhere"], ""),
+    ],
+)
+def test_the_notes_say_what_was_made_at_install_and_nothing_else(values: dict[str, Any], said: str) -> None:
+    assert said in notes(values) and ("Made at install" in notes(values)) is bool(said)
+    wanted = {"keys.existingSecret": "keys that" in said, "redis.existingSecret": "password" in said}
+    assert {name: name in notes(values) for name in wanted} == wanted
