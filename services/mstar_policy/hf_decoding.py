@@ -50,17 +50,17 @@ class _Rows:
     """What is known of each row of a batch: running ones by their place in it, results by their first place."""
 
     def __init__(
-        self, openings: Sequence[Opening], nexts: torch.Tensor, suppressed: torch.Tensor, longest: int
+        self, openings: Sequence[Opening], nexts: torch.Tensor, suppressed: torch.Tensor, dtype: torch.dtype
     ) -> None:
-        """`nexts` [rows]: the position of each row's first token."""
+        """`nexts` [rows]: the position of each row's first token; `dtype`: of the model, which its mask must share."""
         device = suppressed.device
         draws = [draw for opening in openings for draw in opening.draws]
         lengths = [len(opening) for opening in openings for _ in opening.draws]
-        self.longest = longest
+        self.longest = longest = max(draw.max_tokens for draw in draws)
         self.sampler = RowSampler(draws, suppressed)
         self.nexts = nexts
         self.running = torch.ones(len(draws), dtype=torch.bool, device=device)
-        self.mask = _padding_mask(torch.tensor(lengths, device=device), longest)
+        self.mask = _padding_mask(torch.tensor(lengths, device=device), longest).to(dtype)
         self._place = torch.arange(len(draws), device=device)
         self._allowed = torch.tensor([draw.max_tokens for draw in draws], device=device)
         self._tokens = torch.zeros((len(draws), longest), dtype=torch.long, device=device)
@@ -120,7 +120,7 @@ class Decoder:
         """Samples of each opening, in the order of its draws."""
         longest = max(draw.max_tokens for opening in openings for draw in opening.draws)
         cache, logits, nexts = self._prefill(openings, longest)
-        samples = iter(self._decode(_Rows(openings, nexts, self._suppressed, longest), cache, logits))
+        samples = iter(self._decode(_Rows(openings, nexts, self._suppressed, self.model.dtype), cache, logits))
         return [[next(samples) for _ in opening.draws] for opening in openings]
 
     def _prefill(self, openings: Sequence[Opening], longest: int) -> tuple[RowCache, torch.Tensor, torch.Tensor]:
@@ -134,8 +134,7 @@ class Decoder:
             inputs = collate([(opening.prompt, opening.prefix) for opening in part], side="left")
             places = [_places(self.model, opening) for opening in part]
             inputs["position_ids"] = _on_the_right(places, inputs["input_ids"].shape[1])
-            inputs = {key: value.to(self.model.device) for key, value in inputs.items()}
-            output = self.model(**inputs, use_cache=True, logits_to_keep=1)
+            output = self.model(**self._moved(inputs), use_cache=True, logits_to_keep=1)
             own = repeats[begin : begin + PREFILL_OPENINGS]
             cache.place(output.past_key_values, start, own)
             logits.append(output.logits[:, -1])
@@ -143,6 +142,11 @@ class Decoder:
             start += int(own.sum())
         after = torch.tensor(nexts, device=self.model.device)
         return cache, torch.cat(logits).repeat_interleave(repeats, dim=0), after.repeat_interleave(repeats)
+
+    def _moved(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Inputs on the model's device, pixels in the type of its weights."""
+        kinds = {key: self.model.dtype if value.is_floating_point() else value.dtype for key, value in inputs.items()}
+        return {key: value.to(self.model.device, kinds[key]) for key, value in inputs.items()}
 
     def _decode(self, rows: _Rows, cache: RowCache, logits: torch.Tensor) -> list[Sample]:
         for step in range(rows.longest):

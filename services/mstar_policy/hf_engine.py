@@ -25,7 +25,7 @@ from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import load_checkpoint
 from mstar_models.encoding import PromptEncoder, suppressed_ids
-from mstar_models.loading import free_memory, load_model, load_processor
+from mstar_models.loading import device_here, free_memory, load_model, load_processor
 from mstar_policy.engine import Delta, Heard
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_decoding import Decoder, Opening, Sample
@@ -80,7 +80,7 @@ class _Job:
 
 
 class HfEngine:
-    """Implements `Engine` over transformers."""
+    """Implements `Engine` over transformers, on the GPU where there is one."""
 
     def __init__(
         self, store: ArtefactStore, batch_rows: int = 1024, cache_bytes: int = 1 << 30, threads: int | None = None
@@ -149,6 +149,7 @@ class HfEngine:
     def _serve(self, model: Any, folder: Path, version: str) -> None:
         processor = load_processor(folder)
         tokenizer = processor.tokenizer
+        model.to(device_here())
         use_grouped_attention(model)
         text = model.config.get_text_config()
         stop = stop_ids(model.generation_config.eos_token_id, tokenizer)

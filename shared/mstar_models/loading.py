@@ -1,6 +1,10 @@
-"""Processor and model from a local folder: safetensors only, no code from the folder, no hub."""
+"""Processor and model from a local folder: safetensors only, no code from the folder, no hub.
+
+What this leaves out: moving a model to its device, which is for who runs it.
+"""
 
 import gc
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +16,9 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from mstar.errors import InvalidInput
 
+HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""Types of half the size that models are served in, by their names in configurations."""
+
 
 def load_processor(folder: Path) -> Any:
     """Tokenizer and image processor. Raises InvalidInput for a folder without them."""
@@ -21,15 +28,33 @@ def load_processor(folder: Path) -> Any:
         return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, backend="pil")
 
 
-def load_model(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
-    """The model, in evaluation mode. Raises InvalidInput for a folder whose safetensors do not give it whole."""
+def device_here() -> torch.device:
+    """Where models run on this machine."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def dtype_for(device: torch.device, folder: Path) -> torch.dtype:
+    """What weights are loaded as unless told otherwise: on a CPU float32, which is the faster and the finer one there;
+    elsewhere what the folder's configuration says, since twice its size may not fit."""
+    if device.type == "cpu":
+        return torch.float32
+    config = json.loads((folder / "config.json").read_text())
+    named = (part.get(key) for part in (config, config.get("text_config", {})) for key in ("dtype", "torch_dtype"))
+    return HALVES.get(next(filter(None, named), ""), torch.float32)
+
+
+def load_model(folder: Path, dtype: torch.dtype | None = None) -> Any:
+    """The model, in evaluation mode and on the CPU; `dtype` unset is that of `dtype_for` this machine.
+
+    Raises InvalidInput for a folder whose safetensors do not give it whole.
+    """
     _require(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
         raise InvalidInput(f"model folder {folder.name} holds no safetensors file", field="model")
     with _told(folder):
         model, report = AutoModelForImageTextToText.from_pretrained(
             folder,
-            dtype=dtype,
+            dtype=dtype_for(device_here(), folder) if dtype is None else dtype,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,

@@ -15,7 +15,7 @@ from mstar.errors import CorruptArtefact, InvalidInput
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import load_checkpoint
 from mstar_models.labels import label_token_ids
-from mstar_models.loading import load_model, load_processor
+from mstar_models.loading import dtype_for, load_model, load_processor
 
 
 class Vocabulary:
@@ -43,6 +43,31 @@ def test_model_and_processor_come_from_the_folder(folder: Path) -> None:
     saved = load_file(folder / "model.safetensors")
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in saved.items())
     assert label_token_ids(load_processor(folder).tokenizer)[0] != label_token_ids(load_processor(folder).tokenizer)[1]
+
+
+@pytest.mark.parametrize(
+    ("config", "there"),
+    [
+        ({"dtype": "bfloat16"}, torch.bfloat16),
+        ({"torch_dtype": "float16"}, torch.float16),
+        ({"dtype": "float32", "text_config": {"dtype": "bfloat16"}}, torch.float32),
+        ({"text_config": {"dtype": "bfloat16"}}, torch.bfloat16),
+        ({"dtype": "auto"}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_weights_keep_their_type_where_memory_is_dear(config: Any, there: torch.dtype, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert dtype_for(torch.device("cuda", 1), tmp_path) == there
+    assert dtype_for(torch.device("cpu"), tmp_path) == torch.float32
+
+
+def test_weights_are_loaded_as_told(folder: Path) -> None:
+    assert load_model(folder, torch.bfloat16).dtype == torch.bfloat16
+    load_model(folder, torch.bfloat16).save_pretrained(folder)
+    assert dtype_for(torch.device("cuda"), folder) == torch.bfloat16, "a checkpoint says what it was saved as"
+    if not torch.cuda.is_available():
+        assert load_model(folder).dtype == torch.float32
 
 
 def test_pickled_weights_are_refused(folder: Path) -> None:

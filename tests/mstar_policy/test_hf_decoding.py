@@ -104,6 +104,20 @@ def test_greedy_decoding_is_that_of_every_architecture(random: tuple[Any, Prompt
         assert sample.logprobs == pytest.approx(logprobs, abs=1e-4)
 
 
+def test_weights_of_half_the_size_give_about_the_same(random: tuple[Any, PromptEncoder]) -> None:
+    model, prompts = random
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.div_(4 if weight.dim() > 1 else 1)
+    draws = [Draw(1, index, 1.0, 1.0, 8) for index in range(3)]
+    todo = [Opening(prompts.encode("How many?", picture()), tuple(range(9, 9 + n)), draws) for n in (0, 3)]
+    use_grouped_attention(model)
+    whole = Decoder(model, [], []).run(todo)
+    half = Decoder(model.to(torch.bfloat16), [], []).run(todo)
+    first = [[[sample.logprobs[0] for sample in samples] for samples in run] for run in (whole, half)]
+    assert first[1] == [pytest.approx(logprobs, abs=0.1) for logprobs in first[0]]
+
+
 def test_log_probabilities_are_those_of_a_full_forward_pass(processor: Any, model: Any) -> None:
     opening = openings(processor, n=3, temperature=0.8)[1]
     for sample in Decoder(model, [processor.tokenizer.eos_token_id], []).run([opening])[0]:
