@@ -1,11 +1,8 @@
 """A coordinator without processes around it: a small recipe, a clock that is set by hand, and a worker in the test."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Lock
-
-from sqlalchemy import create_engine
 
 from mstar.api.steps import Claim, Commit
 from mstar.errors import Unavailable
@@ -40,7 +37,6 @@ from mstar_coordinator.records import RunRecord, StepRecord
 from mstar_coordinator.rounds import Rounds
 from mstar_coordinator.runfolder import RunFolders
 from mstar_coordinator.store.database import Store, open_store
-from mstar_coordinator.store.tables import metadata
 
 LEASE = 20.0
 SMALL = Recipe(
@@ -56,16 +52,14 @@ SMALL = Recipe(
 
 
 def database_of(home: Path) -> str:
-    """URL of the home's SQLite file, or with MSTAR_TEST_DATABASE of that database, emptied for each new home."""
-    given = os.environ.get("MSTAR_TEST_DATABASE")
-    if given is None:
-        return f"sqlite:///{home / '.mstar' / 'mstar.sqlite'}"
-    if not (home / "other-database").exists():
-        engine = create_engine(given)
-        metadata.drop_all(engine)
-        engine.dispose()
-        (home / "other-database").touch()
-    return given
+    """URL of the home's database: the one that was noted with `use_database`, else a SQLite file."""
+    noted = home / "other-database"
+    return noted.read_text() if noted.exists() else f"sqlite:///{home / '.mstar' / 'mstar.sqlite'}"
+
+
+def use_database(home: Path, url: str) -> None:
+    """Have every bench on this home open that database."""
+    (home / "other-database").write_text(url)
 
 
 class HandClock:

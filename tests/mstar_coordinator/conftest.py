@@ -1,16 +1,34 @@
-"""Fixtures of the coordinator's tests: real SQLite files below the test's own folder."""
+"""Fixtures of the coordinator's tests: a home whose truth is a SQLite file, or a database of a real PostgreSQL."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from coordinator_bench import Bench
+from coordinator_bench import Bench, use_database
+from postgres_server import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def home(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A home on either database, which is new."""
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            server: PostgresServer = request.getfixturevalue("postgres")
+            use_database(tmp_path, stack.enter_context(server.database()))
+        yield tmp_path
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    """A bench on a new database."""
-    bench = Bench(tmp_path)
+def bench(home: Path) -> Iterator[Bench]:
+    """A bench on that home."""
+    bench = Bench(home)
     yield bench
     bench.store.close()

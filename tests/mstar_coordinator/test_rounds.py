@@ -1,5 +1,6 @@
 """The state machine over a real store: graph, leases, epochs, attempts, extension, restart."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -89,15 +90,20 @@ def half_sampled(bench: Bench) -> tuple[str, Claim]:
     return run_id, claims[-1]
 
 
-def streaming_train(home: Path) -> tuple[Bench, str, Claim, Claim]:
+Streaming = tuple[Bench, str, Claim, Claim]
+
+
+@pytest.fixture
+def streaming(home: Path) -> Iterator[Streaming]:
     """A coordinator that streams; a run; the claims of its second rollout shard and of its training."""
     bench = Bench(home, streaming=True)
     run_id, rollout = half_sampled(bench)
-    return bench, run_id, rollout, bench.rounds.claim(bench.step_id(run_id, "it01/train"), "w")
+    yield bench, run_id, rollout, bench.rounds.claim(bench.step_id(run_id, "it01/train"), "w")
+    bench.store.close()
 
 
-def test_streamed_training_begins_with_the_first_shard_and_sees_the_next_arrive(tmp_path: Path) -> None:
-    bench, run_id, rollout, train = streaming_train(tmp_path)
+def test_streamed_training_begins_with_the_first_shard_and_sees_the_next_arrive(streaming: Streaming) -> None:
+    bench, run_id, rollout, train = streaming
     shards = [name for name in train.inputs if name.startswith("it01/select/")]
     assert shards == ["it01/select/0000"]
     before = bench.rounds.arrivals(train.step_id, train.epoch)
@@ -108,14 +114,14 @@ def test_streamed_training_begins_with_the_first_shard_and_sees_the_next_arrive(
     assert set(after.inputs) - set(before.inputs) == {"it01/select/0001"}
 
 
-def test_no_more_shards_are_promised_while_a_run_is_paused(tmp_path: Path) -> None:
-    bench, run_id, _, train = streaming_train(tmp_path)
+def test_no_more_shards_are_promised_while_a_run_is_paused(streaming: Streaming) -> None:
+    bench, run_id, _, train = streaming
     bench.rounds.pause(run_id)
     assert not bench.rounds.arrivals(train.step_id, train.epoch).coming
 
 
-def test_arrivals_are_told_to_the_holder_of_the_lease_only(tmp_path: Path) -> None:
-    bench, _, _, train = streaming_train(tmp_path)
+def test_arrivals_are_told_to_the_holder_of_the_lease_only(streaming: Streaming) -> None:
+    bench, _, _, train = streaming
     with pytest.raises(StaleEpoch):
         bench.rounds.arrivals(train.step_id, train.epoch - 1)
 
@@ -364,8 +370,8 @@ def test_of_twenty_requests_with_one_key_one_starts_a_run(bench: Bench) -> None:
     assert [path.name for path in bench.home.glob("r-*")] == list(ids)
 
 
-def test_a_restart_goes_on_where_the_process_ended(tmp_path: Path) -> None:
-    first = Bench(tmp_path)
+def test_a_restart_goes_on_where_the_process_ended(home: Path) -> None:
+    first = Bench(home)
     run_id = first.rounds.create(SMALL)
     held: list[Claim] = []
 
@@ -377,7 +383,7 @@ def test_a_restart_goes_on_where_the_process_ended(tmp_path: Path) -> None:
     first.store.close()
 
     first.clock.pass_(10 * LEASE)
-    second = Bench(tmp_path, first.clock)
+    second = Bench(home, first.clock)
     second.rounds.renew_leases()
     second.rounds.expire_leases()
     second.rounds.heartbeat(held[-1].step_id, Heartbeat(epoch=held[-1].epoch))

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of
+from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of
 from mstar.api.runs import Event, Page, Run
 from mstar.api.steps import Claim
 from mstar.results import RunResults
@@ -29,18 +29,18 @@ def publisher() -> MemoryPublisher:
 
 
 @pytest.fixture
-def app(tmp_path: Path, publisher: MemoryPublisher) -> Iterator[FastAPI]:
-    recipes = tmp_path / "recipes"
+def app(home: Path, publisher: MemoryPublisher) -> Iterator[FastAPI]:
+    recipes = home / "recipes"
     recipes.mkdir()
     (recipes / "demo.yaml").write_text("name: demo")
     settings = CoordinatorSettings(
         broker_url="redis://unused",
-        home=tmp_path / "runs",
-        data_root=tmp_path,
+        home=home / "runs",
+        data_root=home,
         recipes_folder=recipes,
         reserve_bytes=0,
     )
-    store = open_store(settings.store_url())
+    store = open_store(database_of(home))
     yield build_app(settings, store, publisher, HandClock())
     store.close()
 

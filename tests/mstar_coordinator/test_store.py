@@ -12,8 +12,8 @@ from mstar_coordinator.records import stage_of
 from mstar_coordinator.store.database import open_store
 
 
-def test_a_second_coordinator_is_refused_until_the_first_is_gone(bench: Bench) -> None:
-    url = f"sqlite:///{bench.home / '.mstar' / 'mstar.sqlite'}"
+def test_a_second_coordinator_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
+    bench, url = Bench(tmp_path), database_of(tmp_path)
     with pytest.raises(Conflict, match="another coordinator"):
         open_store(url)
     bench.store.close()
@@ -26,10 +26,12 @@ def test_a_url_that_is_no_lasting_database_is_refused(url: str) -> None:
         open_store(url)
 
 
-def test_sqlite_writes_ahead(bench: Bench) -> None:
-    other = sqlite3.connect(bench.home / ".mstar" / "mstar.sqlite")
+def test_sqlite_writes_ahead(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    other = sqlite3.connect(tmp_path / ".mstar" / "mstar.sqlite")
     assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     other.close()
+    bench.store.close()
 
 
 def test_tables_of_another_release_are_refused(bench: Bench) -> None:
@@ -48,7 +50,8 @@ def test_a_transaction_that_fails_leaves_nothing(bench: Bench) -> None:
     assert bench.events(run_id) == ["run.created"]
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(bench: Bench) -> None:
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
     with pytest.raises(StorageFull, match="free some disk"), bench.store.writing() as tx:
         # The database as full as it can get, as SQLite sees it.
         tx.runs._connection.exec_driver_sql("PRAGMA max_page_count = 1")
@@ -56,6 +59,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(bench: Bench) -> None:
             tx.runs.take_key(f"key {number}", "0" * 64, "r-1", 0.0)
     with bench.store.reading() as tx:
         assert tx.runs.find_key("key 0", "0" * 64) is None
+    bench.store.close()
 
 
 def test_events_of_many_writers_have_no_gaps(bench: Bench) -> None:
@@ -80,12 +84,12 @@ def test_readers_do_not_wait_for_a_writer(bench: Bench) -> None:
     assert bench.run(run_id).updated_at == 1.0
 
 
-def test_a_store_of_an_earlier_process_is_read_as_it_was(tmp_path: Path) -> None:
-    first = Bench(tmp_path)
+def test_a_store_of_an_earlier_process_is_read_as_it_was(home: Path) -> None:
+    first = Bench(home)
     run_id = first.rounds.create(SMALL)
     steps = first.steps(run_id)
     first.store.close()
-    second = Bench(tmp_path)
+    second = Bench(home)
     assert second.steps(run_id) == steps
     second.store.close()
 
