@@ -16,8 +16,10 @@
     - {name: MSTAR_PRM_MODEL, value: {{ .values.model | quote }}}
     {{- end }}
     {{- with .values.extraEnv }}{{ toYaml . | nindent 4 }}{{ end }}
-  {{- /* People reach ready pods only; workers push weights to the others through the headless service. */}}
-  {{- include "mstar.probes" (dict "port" "prm" "seconds" .values.startupSeconds "ready" (ternary "" "/readyz" .shared)) | nindent 2 }}
+  {{- /* Where people come to these pods, they reach those with weights only. Elsewhere a pod is ready as soon as it
+  lives: who waits for weights before giving it work waits for ever, since it is with the work that they come. */}}
+  {{- $people := eq .component (include "mstar.scoringComponent" .root) }}
+  {{- include "mstar.probes" (dict "port" "prm" "seconds" .values.startupSeconds "ready" (ternary "/readyz" "" $people)) | nindent 2 }}
   resources: {{- include "mstar.resources" (dict "root" .root "values" .values "shared" .shared) | nindent 4 }}
   volumeMounts:
     - {name: artefacts, mountPath: /data}
