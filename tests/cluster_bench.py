@@ -1,8 +1,9 @@
 """A Kubernetes API server as far as turns on GPUs need it: on a real socket, with pods that start and end by ticks.
 
-It notes every verb that is used, with its resource.
+It notes every verb that is used, with its resource. Pods become ready by the probes that the chart gives them.
 """
 
+import functools
 import json
 import re
 import threading
@@ -13,9 +14,10 @@ from typing import Any
 import yaml
 from kubernetes import client
 
-from mstar.phases import TURNS
+from chart_bench import pods, render
 from mstar.steps import Queue
-from mstar_coordinator.cluster.kubernetes_cluster import COMPONENTS, KubernetesCluster, Release
+from mstar_coordinator.cluster.interface import COMPONENTS
+from mstar_coordinator.cluster.kubernetes_cluster import KubernetesCluster, Release
 
 JOB = {
     "apiVersion": "batch/v1",
@@ -23,13 +25,28 @@ JOB = {
     "metadata": {"labels": {"app.kubernetes.io/component": "trainer"}},
     "spec": {"template": {"spec": {"containers": [{"name": "trainer", "env": []}]}}},
 }
+SPACE = r"/apis/{}/namespaces/ns/{}(?:/(?P<name>[a-z0-9-]+))?(?:\?(?P<query>.*))?"
 ROUTES = (
-    ("get", "apps", "deployments/scale", re.compile(r"/apis/apps/v1/namespaces/ns/deployments/m-(\w+)/scale")),
-    ("list", "", "pods", re.compile(r"/api/v1/namespaces/ns/pods\?labelSelector=.*instance%3Dthis")),
-    ("create", "batch", "jobs", re.compile(r"/apis/batch/v1/namespaces/ns/jobs")),
-    ("create", "jobset.x-k8s.io", "jobsets", re.compile(r"/apis/jobset.x-k8s.io/v1alpha2/namespaces/ns/jobsets")),
-    ("create", "trainer.kubeflow.org", "trainjobs", re.compile(r"/apis/trainer.*/v1alpha1/namespaces/ns/trainjobs")),
+    ("apps", "deployments/scale", re.compile(r"/apis/apps/v1/namespaces/ns/deployments/m-(\w+)/scale")),
+    ("", "pods", re.compile(r"/api/v1/namespaces/ns/pods\?labelSelector=.*instance%3Dthis")),
+    ("batch", "jobs", re.compile(SPACE.format("batch/v1", "jobs"))),
+    ("jobset.x-k8s.io", "jobsets", re.compile(SPACE.format("jobset.x-k8s.io/v1alpha2", "jobsets"))),
+    ("trainer.kubeflow.org", "trainjobs", re.compile(SPACE.format("trainer.kubeflow.org/v1alpha1", "trainjobs"))),
 )
+VERBS = {"PATCH": "patch", "POST": "create", "DELETE": "delete"}
+PATCHES = ("application/merge-patch+json", "application/strategic-merge-patch+json")
+"""What an API server takes an object for."""
+RUNNING = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+
+
+@functools.cache
+def probed(component: str) -> frozenset[str]:
+    """Paths that must answer before Kubernetes calls a pod of the default release ready."""
+    if component == "trainer":
+        return frozenset()
+    (container,) = pods(render())[f"demo-mstar-{component}"]["containers"]
+    probes = (container.get(probe) for probe in ("startupProbe", "readinessProbe"))
+    return frozenset(probe["httpGet"]["path"] for probe in probes if probe is not None)
 
 
 class ApiServer:
@@ -39,6 +56,12 @@ class ApiServer:
         self.replicas = {"policy": 1, "prm": 1}
         self.pods: list[dict[str, Any]] = []
         self.jobs: dict[str, dict[str, Any]] = {}
+        self.made: list[dict[str, Any]] = []
+        """Every Job that was ever there."""
+        self.loaded: set[str] = set()
+        """Components whose pods have weights: they are pushed with the work, and gone with the pods."""
+        self.kept_from: dict[str, dict[str, Any]] = {}
+        """Component → status of pods of it that cannot start."""
         self.used: set[tuple[str, str, str]] = set()
         """(verb, API group, resource) of every request."""
         self.refuse: int | None = None
@@ -66,32 +89,50 @@ class ApiServer:
         return KubernetesCluster(release, client.ApiClient(settings))
 
     def tick(self) -> None:
-        """Pods that were made answer, pods that end are gone, and what is missing or too many changes."""
+        """Pods that were made live, pods that end are gone, and what is missing or too many changes."""
         with self._lock:
-            self.pods = [pod for pod in self.pods if not pod["metadata"].get("deletionTimestamp")]
-            for pod in self.pods:
-                pod["status"] = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+            self.pods = [one for one in self.pods if not one["metadata"].get("deletionTimestamp")]
+            for one in filter(_lives, self.pods):
+                one["status"] = self.kept_from.get(component_of(one)) or self._status(component_of(one))
             for component, wanted in self.replicas.items():
                 there = [pod for pod in self.pods if component_of(pod) == component]
-                self.pods += [_pod(component)] * max(0, wanted - len(there))
-                for pod in there[wanted:]:
-                    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+                self.pods += [pod(component, f"m-{component}-{place}") for place in range(len(there), wanted)]
+                for one in there[wanted:]:
+                    one["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+                    self.loaded.discard(component)
+
+    def _status(self, component: str) -> dict[str, Any]:
+        answering = {"/livez", "/readyz"} if component in self.loaded else {"/livez"}
+        return RUNNING if probed(component) <= answering else {"phase": "Running"}
 
     def holders(self) -> set[str]:
-        """Components that have pods."""
-        return {component_of(pod) for pod in self.pods}
+        """Components that have pods which may hold a GPU."""
+        return {component_of(one) for one in self.pods if _lives(one)}
 
-    def end_training(self) -> None:
-        """The pods of Jobs end."""
+    def end_training(self, exit_code: int = 0, log: str = "") -> None:
+        """The pods of Jobs end, and the Jobs with them."""
+        ended = {"exitCode": exit_code, "reason": "Error" if exit_code else "Completed", "message": log}
+        container = {"name": "node", "image": "i", "imageID": "i", "ready": False, "restartCount": 0}
         with self._lock:
-            self.pods = [pod for pod in self.pods if component_of(pod) != "trainer"]
+            for one in self.pods:
+                if component_of(one) == "trainer" and _lives(one):
+                    one["status"] = {
+                        "phase": "Failed" if exit_code else "Succeeded",
+                        "containerStatuses": [container | {"state": {"terminated": ended}}],
+                    }
+            for job in self.jobs.values():
+                condition = {"type": "Failed" if exit_code else "Complete", "status": "True"}
+                job.setdefault("status", {"conditions": [condition]})
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    def answer(self, method: str, path: str, kind: str, body: bytes) -> tuple[int, dict[str, Any]]:
         if self.refuse is not None:
             return self.refuse, {"message": "no"}
-        for verb, group, resource, pattern in ROUTES:
+        if method == "PATCH" and kind not in PATCHES:
+            return 415, {"message": f"the body of the declared type {kind} is no patch by an object"}
+        for group, resource, pattern in ROUTES:
             if (match := pattern.fullmatch(path)) is not None:
-                self.used.add(({"PATCH": "patch"}.get(method, verb), group, resource))
+                reading = "get" if resource == "deployments/scale" else "list"
+                self.used.add((VERBS.get(method, reading), group, resource))
                 answers = {"deployments/scale": self._scale, "pods": self._pods}
                 with self._lock:
                     return answers.get(resource, self._jobs)(method, match, body)
@@ -106,12 +147,21 @@ class ApiServer:
         return 200, {"items": self.pods}
 
     def _jobs(self, method: str, match: "re.Match[str]", body: bytes) -> tuple[int, dict[str, Any]]:
+        if method == "DELETE":
+            del self.jobs[match["name"]]
+            # As with real Jobs, whose pods stay unless it is asked for.
+            if "propagationPolicy=Background" in (match["query"] or ""):
+                self.pods = [one for one in self.pods if not one["metadata"]["name"].startswith(match["name"])]
+            return 200, {}
+        if method == "GET":
+            return 200, {"items": list(self.jobs.values())}
         job = json.loads(body)
         name = job["metadata"]["name"]
         if name in self.jobs:
             return 409, {"reason": "AlreadyExists"}
         self.jobs[name] = job
-        self.pods.append(_pod("trainer"))
+        self.made.append(job)
+        self.pods.append(pod("trainer", f"{name}-0-x7k2p"))
         return 201, job
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -119,9 +169,8 @@ class ApiServer:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                status, body = server.answer(
-                    self.command, self.path, self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                )
+                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                status, body = server.answer(self.command, self.path, self.headers.get("Content-Type", ""), sent)
                 raw = json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
@@ -129,7 +178,7 @@ class ApiServer:
                 self.end_headers()
                 self.wfile.write(raw)
 
-            do_PATCH = do_POST = do_GET
+            do_PATCH = do_POST = do_DELETE = do_GET
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -141,9 +190,16 @@ def component_of(pod: dict[str, Any]) -> str:
     return str(pod["metadata"]["labels"]["app.kubernetes.io/component"])
 
 
-def _pod(component: str) -> dict[str, Any]:
-    assert component in COMPONENTS.values() and len(TURNS) == len(COMPONENTS)
-    return {"metadata": {"labels": {"app.kubernetes.io/component": component}}, "status": {"phase": "Pending"}}
+def _lives(pod: dict[str, Any]) -> bool:
+    return pod["status"]["phase"] in ("Pending", "Running")
+
+
+def pod(component: str, name: str | None = None, **metadata: str) -> dict[str, Any]:
+    """One that was made just now."""
+    assert component in COMPONENTS.values()
+    labels = {"app.kubernetes.io/component": component}
+    named = {"name": name or f"m-{component}-0", "labels": labels}
+    return {"metadata": named | metadata, "status": {"phase": "Pending"}}
 
 
 def env_of(job: dict[str, Any]) -> dict[str, str]:

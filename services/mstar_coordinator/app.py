@@ -88,7 +88,7 @@ def build_app(
     folders = RunFolders(settings.home, store)
     streaming = settings.stream_training and cluster is None
     rounds = Rounds(store, folders, clock, settings.lease_seconds, changed, streaming=streaming)
-    turns = None if cluster is None else Turns(store, cluster)
+    turns = None if cluster is None else Turns(store, rounds, cluster, clock, settings.stuck_seconds)
     reconciler = Reconciler(rounds, store, folders, publisher, clock, changed, settings.republish_seconds, turns=turns)
 
     @asynccontextmanager

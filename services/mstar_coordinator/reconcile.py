@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import structlog
 
-from mstar.errors import MstarError
+from mstar.errors import MstarError, Unavailable
 from mstar.steps import Queue
 from mstar_coordinator.cluster.turns import Turns
 from mstar_coordinator.ports import Clock, Publisher
@@ -97,9 +97,12 @@ class Reconciler:
         return self._turns is None or self._turns.is_open(queue)
 
     def take_turns(self) -> None:
-        """Let the GPUs change hands when it is time. Raises Unavailable when the cluster does not answer."""
+        """Let the GPUs change hands when it is time. Raises Unavailable when the cluster does not answer, or when pods
+        hold a turn up for too long."""
         if self._turns is not None:
             self._turns.advance()
+            if self._turns.problem is not None:
+                raise Unavailable(self._turns.problem)
 
     def ask_broker(self) -> None:
         """Raise Unavailable when the broker can't be reached, also while there is nothing to send."""

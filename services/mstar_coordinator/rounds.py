@@ -214,6 +214,17 @@ class Rounds:
             self._take_back(tx, run, step, attempts, release.error, final=final)
         self._changed.set()
 
+    def end_unclaimed(self, step_id: str, epoch: int, error: str) -> None:
+        """Count an attempt that ended before it claimed its step, unless the step has gone on from `epoch` since."""
+        now = self._clock()
+        with self._store.writing() as tx:
+            run, step = _locked(tx, step_id)
+            if run.state is RunState.RUNNING and step.state is StepState.PENDING and step.epoch == epoch:
+                tx.steps.lease(step, "none", now, now)
+                attempts = step.attempts + 1
+                self._take_back(tx, run, step, attempts, error, final=attempts >= ATTEMPTS)
+        self._changed.set()
+
     def expire_leases(self) -> None:
         """Take steps back from workers that fell silent."""
         now = self._clock()

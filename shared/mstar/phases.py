@@ -36,7 +36,11 @@ class Pods:
     there: int = 0
     """Pods that may hold a GPU, also those that are starting or ending."""
     ready: int = 0
-    """Those of them that answer."""
+    """Those of them that can be given work: they live and answer, whether or not weights are loaded yet."""
+    wanted: int = 1
+    """How many it has while it has the turn."""
+    waiting: str = ""
+    """Why those that are there are neither ready nor gone, in words."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Turn:
     holder: Queue | None
     """Everyone else must have none; None while nobody may begin."""
     opened: bool
-    """Whether the holder's steps can be handed out: its pods answer."""
+    """Whether the holder's steps can be handed out: all of its pods are ready, since a step may need each of them."""
 
 
 def next_turn(demand: Mapping[Queue, int], pods: Mapping[Queue, Pods], *, active: bool) -> Turn:
@@ -57,7 +61,14 @@ def next_turn(demand: Mapping[Queue, int], pods: Mapping[Queue, Pods], *, active
     wanted = _wanted(demand, pods, active)
     if wanted is None or any(pods[queue].there for queue in TURNS if queue is not wanted):
         return Turn(None, opened=False)
-    return Turn(wanted, opened=pods[wanted].asked and pods[wanted].ready > 0)
+    return Turn(wanted, opened=pods[wanted].asked and pods[wanted].ready >= pods[wanted].wanted)
+
+
+def held_up_by(turn: Turn, demand: Mapping[Queue, int], pods: Mapping[Queue, Pods]) -> tuple[Queue, ...]:
+    """Whose pods keep the work waiting: the holder's that are not ready, or those that must go first; none at work."""
+    if turn.opened or not any(demand.get(queue) for queue in TURNS):
+        return ()
+    return tuple(queue for queue in TURNS if pods[queue].there) if turn.holder is None else (turn.holder,)
 
 
 def _wanted(demand: Mapping[Queue, int], pods: Mapping[Queue, Pods], active: bool) -> Queue | None:

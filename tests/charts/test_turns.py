@@ -46,6 +46,10 @@ def test_the_role_allows_what_is_called_and_nothing_else(kind: str, tmp_path: Pa
             cluster.scale(queue, up=True)
             cluster.scale(queue, up=False)
         cluster.start_training("r-1-000007", 0)
+        server.end_training(exit_code=1)
+        assert str(cluster.start_training("r-1-000007", 0)).startswith(f"{kind} m-train-")
+        cluster.start_training("r-1-000007", 1)
+        assert len(server.made) == 2 and len(server.jobs) == 1
         called = server.used
     rules = named(objects, "Role")["demo-mstar-coordinator"]["rules"]
     allowed = {
@@ -72,6 +76,13 @@ def test_a_training_is_never_repeated_by_kubernetes() -> None:
         objects = render({"trainer": {"workload": kind}})
         text = job_file(objects) + yaml.safe_dump_all([one for one in objects if one["kind"] == "TrainingRuntime"])
         assert "backoffLimit: 0" in text and "restartPolicy: Never" in text
+
+
+def test_what_a_training_said_last_can_be_told() -> None:
+    for kind in KINDS:
+        objects = render({"trainer": {"workload": kind}})
+        text = job_file(objects) + yaml.safe_dump_all([one for one in objects if one["kind"] == "TrainingRuntime"])
+        assert "terminationMessagePolicy: FallbackToLogsOnError" in text
 
 
 def test_nodes_find_and_reach_each_other() -> None:

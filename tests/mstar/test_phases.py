@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstar.phases import TURNS, Pods, Turn, next_turn
+from mstar.phases import TURNS, Pods, Turn, held_up_by, next_turn
 from mstar.steps import Queue
 
 POLICY, PRM, TRAINER = Queue.ROLLOUT, Queue.SCORE, Queue.TRAIN
 GONE, ASKED, UP = Pods(), Pods(asked=True), Pods(asked=True, there=1, ready=1)
+ONE_OF_TWO, TWO = (Pods(asked=True, there=2, ready=ready, wanted=2) for ready in (1, 2))
 STARTING, ENDING = Pods(asked=True, there=1), Pods(there=1)
 NOBODY = Turn(None, opened=False)
 
@@ -18,6 +19,8 @@ TABLE = {
     "first work": ({POLICY: 3}, {}, True, Turn(POLICY, opened=False)),
     "its pods start": ({POLICY: 3}, {POLICY: STARTING}, True, Turn(POLICY, opened=False)),
     "its pods answer": ({POLICY: 3}, {POLICY: UP}, True, Turn(POLICY, opened=True)),
+    "one of two answers": ({POLICY: 3}, {POLICY: ONE_OF_TWO}, True, Turn(POLICY, opened=False)),
+    "both answer": ({POLICY: 3}, {POLICY: TWO}, True, Turn(POLICY, opened=True)),
     "who has work keeps the turn": ({POLICY: 1, PRM: 5, TRAINER: 1}, {POLICY: UP}, True, Turn(POLICY, opened=True)),
     "the next waits until the pods before are gone": ({PRM: 5}, {POLICY: UP}, True, NOBODY),
     "also those that end": ({PRM: 5}, {POLICY: ENDING}, True, NOBODY),
@@ -33,6 +36,24 @@ TABLE = {
 def test_turns(case: tuple[dict[Queue, int], dict[Queue, Pods], bool, Turn]) -> None:
     demand, pods, active, expected = case
     assert next_turn(demand, {queue: pods.get(queue, GONE) for queue in TURNS}, active=active) == expected
+
+
+@pytest.mark.parametrize(
+    ("demand", "pods", "expected"),
+    [
+        ({POLICY: 3}, {POLICY: UP}, ()),
+        ({POLICY: 3}, {POLICY: STARTING}, (POLICY,)),
+        ({POLICY: 3}, {POLICY: ONE_OF_TWO}, (POLICY,)),
+        ({TRAINER: 1}, {}, (TRAINER,)),
+        ({TRAINER: 1}, {PRM: ENDING}, (PRM,)),
+        ({PRM: 5}, dict.fromkeys(TURNS, UP), TURNS),
+        ({}, {POLICY: STARTING}, ()),
+        ({Queue.CONTROL: 1}, {POLICY: STARTING}, ()),
+    ],
+)
+def test_who_holds_work_up(demand: dict[Queue, int], pods: dict[Queue, Pods], expected: tuple[Queue, ...]) -> None:
+    there = {queue: pods.get(queue, GONE) for queue in TURNS}
+    assert held_up_by(next_turn(demand, there, active=True), demand, there) == expected
 
 
 class Cluster:

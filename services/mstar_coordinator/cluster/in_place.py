@@ -4,7 +4,7 @@ Policy and PRM give back their memory when told, and the trainer's worker holds 
 out: loading weights, which workers push as soon as a service is awake.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -42,9 +42,11 @@ class InPlace:
     def pods(self) -> Mapping[Queue, Pods]:
         found = {}
         for queue, url in self._urls.items():
-            states = [self._ask("GET", f"{one}/v1/power", ASK_SECONDS) for one in addresses(url)]
-            awake = sum(state.awake for state in states)
-            found[queue] = Pods(asked=awake > 0, there=awake, ready=awake)
+            replicas = addresses(url)
+            awake = sum(self._ask("GET", f"{one}/v1/power", ASK_SECONDS).awake for one in replicas)
+            found[queue] = Pods(
+                asked=awake > 0, there=awake, ready=awake, wanted=len(replicas), waiting=self._failures(replicas)
+            )
         # Its processes end with each step, and whether there is one is the truth's to say.
         return found | {Queue.TRAIN: Pods(ready=1)}
 
@@ -58,13 +60,19 @@ class InPlace:
                 change = Power(awake=up)
                 self._changing[one] = self._threads.submit(self._ask, "PUT", f"{one}/v1/power", CHANGE_SECONDS, change)
 
-    def start_training(self, step_id: str, epoch: int) -> None:
+    def start_training(self, step_id: str, epoch: int) -> str | None:
         raise AssertionError("the trainer's worker takes its steps from its queue")
 
     def close(self) -> None:
         # First the connections: a change that goes on would keep its thread.
         self._http.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _failures(self, replicas: Sequence[str]) -> str:
+        """Of changes that were begun and came to nothing."""
+        changes = [self._changing[one] for one in replicas if one in self._changing]
+        errors = [one.exception() for one in changes if one.done() and not one.cancelled()]
+        return "; ".join(str(error) for error in errors if error is not None)
 
     def _ask(self, method: str, url: str, seconds: float, body: Power | None = None) -> Power:
         content = None if body is None else body.model_dump_json()

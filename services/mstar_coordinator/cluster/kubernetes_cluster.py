@@ -1,8 +1,9 @@
-"""The cluster through the `kubernetes` client, with four verbs: get and patch the scale of two deployments, list pods,
-create Jobs (or what stands for them).
+"""The cluster through the `kubernetes` client, with the least verbs: get and patch the scale of two deployments, list
+pods; create, list and delete Jobs (or what stands for them).
 
-A Job is made from the template that the chart renders; Kubernetes removes it some minutes after its end, and with
-that allows another attempt. Nothing is deleted or watched from here, and no secret is read.
+A Job is made from the template that the chart renders, under a name for one attempt. Those of earlier attempts that
+have finished are deleted before the next is made, since not every kind goes by itself. Nothing is watched from here,
+and no secret is read.
 """
 
 import hashlib
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
@@ -20,15 +20,16 @@ from urllib3.exceptions import HTTPError
 from mstar.errors import InvalidInput, Unavailable
 from mstar.phases import TURNS, Pods
 from mstar.steps import Queue
-from mstar_coordinator.cluster.workloads import filled
+from mstar_coordinator.cluster.interface import COMPONENTS
+from mstar_coordinator.cluster.states import ENDED, end_of, is_ready, last_words, waiting
+from mstar_coordinator.cluster.workloads import filled, read_template
 
-COMPONENTS = {Queue.ROLLOUT: "policy", Queue.SCORE: "prm", Queue.TRAIN: "trainer"}
-"""Label `app.kubernetes.io/component` of each queue's pods."""
 SECONDS = (3, 10)
 """Patience for a connection and for an answer."""
-ENDED = ("Succeeded", "Failed")
-"""Phases in which a pod holds no GPU any more."""
-EXISTS = 409
+MERGE = "application/merge-patch+json"
+"""Given to the API server by name: the client's own choice has changed between its versions."""
+GONE, EXISTS = 404, 409
+_Place = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,17 @@ class KubernetesCluster:
         self._objects = client.CustomObjectsApi(self._api)
 
     def pods(self) -> Mapping[Queue, Pods]:
-        by_component = self._pods_by_component()
+        pods = [pod for pod in self._pods() if pod.status.phase not in ENDED]
         found = {}
         for queue in TURNS:
-            there = by_component.get(COMPONENTS[queue], [])
-            asked = bool(there) if queue is Queue.TRAIN else self._replicas(queue) > 0
-            found[queue] = Pods(asked=asked, there=len(there), ready=sum(map(_is_ready, there)))
+            there = [pod for pod in pods if _component(pod) == COMPONENTS[queue]]
+            found[queue] = Pods(
+                asked=bool(there) if queue is Queue.TRAIN else self._replicas(queue) > 0,
+                there=len(there),
+                ready=sum(map(is_ready, there)),
+                wanted=self._release.replicas.get(queue, max(1, len(there))),
+                waiting=waiting(there),
+            )
         return found
 
     def scale(self, queue: Queue, *, up: bool) -> None:
@@ -76,34 +82,52 @@ class KubernetesCluster:
                 self._release.namespace,
                 {"spec": {"replicas": replicas}},
                 _request_timeout=SECONDS,
+                _content_type=MERGE,
             )
 
-    def start_training(self, step_id: str, epoch: int) -> None:
+    def start_training(self, step_id: str, epoch: int) -> str | None:
         digest = hashlib.sha256(f"{step_id} {epoch}".encode()).hexdigest()[:10]
         # Named after both, so that an attempt is made once only.
-        body = filled(self._template(), f"{self._release.prefix}-train-{digest}", step_id, epoch)
+        name = f"{self._release.prefix}-train-{digest}"
+        body = filled(read_template(self._release.job), name, step_id, epoch)
+        place = _place(body, self._release.namespace)
+        attempts = self._attempts(place)
+        if name in attempts:
+            return self._end(name, attempts[name])
+        for other, job in attempts.items():
+            if end_of(job) is not None:
+                self._delete(place, other)
         with _told(allowed=EXISTS):
-            self._create(body)
+            # Not the client's own type for Jobs: it refuses numbers as quantities, which Kubernetes takes.
+            self._objects.create_namespaced_custom_object(*place, body, _request_timeout=SECONDS)
+        return None
 
     def close(self) -> None:
         self._api.close()
 
-    def _template(self) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = yaml.safe_load(self._release.job.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InvalidInput(
-                f"the Job template {self._release.job.name} cannot be read: {error.strerror}", field="job_template"
-            ) from error
-        return found
+    def _attempts(self, place: _Place) -> dict[str, dict[str, Any]]:
+        """Name → object of every training that this release has had and that is still known."""
+        with _told():
+            listed = self._objects.list_namespaced_custom_object(
+                *place,
+                label_selector=f"{self._labels()},app.kubernetes.io/component={COMPONENTS[Queue.TRAIN]}",
+                _request_timeout=SECONDS,
+            )
+        return {one["metadata"]["name"]: one for one in listed["items"]}
 
-    def _create(self, body: dict[str, Any]) -> None:
-        group, version = body["apiVersion"].split("/")
-        plural = f"{body['kind'].lower()}s"
-        # Not the client's own type for Jobs: it refuses numbers as quantities, which Kubernetes takes.
-        self._objects.create_namespaced_custom_object(
-            group, version, self._release.namespace, plural, body, _request_timeout=SECONDS
-        )
+    def _end(self, name: str, job: dict[str, Any]) -> str | None:
+        end = end_of(job)
+        if end is None:
+            return None
+        words = last_words(pod for pod in self._pods() if pod.metadata.name.startswith(f"{name}-"))
+        return f"{job.get('kind', 'Job')} {name} ended before it took the step ({end}){'; ' if words else ''}{words}"
+
+    def _delete(self, place: _Place, name: str) -> None:
+        with _told(allowed=GONE):
+            # Else the pods of a Job would stay: an API server keeps them unless it is told.
+            self._objects.delete_namespaced_custom_object(
+                *place, name, propagation_policy="Background", _request_timeout=SECONDS
+            )
 
     def _replicas(self, queue: Queue) -> int:
         with _told():
@@ -112,19 +136,16 @@ class KubernetesCluster:
             )
         return int(scale.spec.replicas or 0)
 
-    def _pods_by_component(self) -> dict[str, list[Any]]:
-        """Pods of this release that hold or may hold a GPU."""
+    def _pods(self) -> list[Any]:
+        """Pods of this release, also those that have ended."""
         with _told():
             listed = self._core.list_namespaced_pod(
-                self._release.namespace,
-                label_selector=f"app.kubernetes.io/name=mstar,app.kubernetes.io/instance={self._release.instance}",
-                _request_timeout=SECONDS,
+                self._release.namespace, label_selector=self._labels(), _request_timeout=SECONDS
             )
-        found: dict[str, list[Any]] = {}
-        for pod in listed.items:
-            if pod.status.phase not in ENDED:
-                found.setdefault(pod.metadata.labels.get("app.kubernetes.io/component", ""), []).append(pod)
-        return found
+        return list(listed.items)
+
+    def _labels(self) -> str:
+        return f"app.kubernetes.io/name=mstar,app.kubernetes.io/instance={self._release.instance}"
 
     def _deployment(self, queue: Queue) -> str:
         return f"{self._release.prefix}-{COMPONENTS[queue]}"
@@ -142,10 +163,14 @@ def _in_cluster() -> client.ApiClient:
     return client.ApiClient()
 
 
-def _is_ready(pod: Any) -> bool:
-    """Ready, and not on its way out."""
-    conditions = pod.status.conditions or []
-    return pod.metadata.deletion_timestamp is None and any(c.type == "Ready" and c.status == "True" for c in conditions)
+def _component(pod: Any) -> str:
+    return str(pod.metadata.labels.get("app.kubernetes.io/component", ""))
+
+
+def _place(body: dict[str, Any], namespace: str) -> _Place:
+    """Group, version, namespace and plural of an object, as the API's paths have them."""
+    group, version = body["apiVersion"].split("/")
+    return group, version, namespace, f"{body['kind'].lower()}s"
 
 
 @contextmanager

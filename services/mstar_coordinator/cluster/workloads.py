@@ -7,7 +7,10 @@ of them here. What this leaves out: creating them (`kubernetes_cluster`), and ev
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from mstar.errors import InvalidInput
 
@@ -23,6 +26,22 @@ class Nodes:
     """Host name of the first one."""
     environment: list[dict[str, str]]
     """Of every one's container, as a list to add to."""
+
+
+def read_template(path: Path) -> Body:
+    """The object that the chart rendered. Raises InvalidInput when it is not there."""
+    try:
+        found: Body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInput(
+            f"the Job template {path.name} cannot be read: {error.strerror}", field="job_template"
+        ) from error
+    return found
+
+
+def node_count(template: Body) -> int:
+    """Pods that share one training. Raises InvalidInput for an unknown kind."""
+    return _reader(template)(template, "").count
 
 
 def filled(template: Mapping[str, Any], name: str, step_id: str, epoch: int) -> Body:

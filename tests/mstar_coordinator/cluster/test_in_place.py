@@ -73,7 +73,7 @@ def test_a_run_goes_through_while_one_at_a_time_is_awake(
     bench: Bench, cluster: InPlace, sleepers: dict[Queue, Sleeper]
 ) -> None:
     run_id, publisher = bench.rounds.create(SMALL), MemoryPublisher()
-    turns = Turns(bench.store, cluster)
+    turns = Turns(bench.store, bench.rounds, cluster, bench.clock, 900.0)
     reconciler = Reconciler(
         bench.rounds, bench.store, bench.folders, publisher, bench.clock, bench.changed, 5.0, turns=turns
     )

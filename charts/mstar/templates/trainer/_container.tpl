@@ -5,6 +5,8 @@
   image: {{ include "mstar.image" (dict "root" .root "image" .root.Values.trainer.image) }}
   {{- if .job }}
   args: [job]
+  # What it said last is told by the coordinator when it ends before it could tell anything itself.
+  terminationMessagePolicy: FallbackToLogsOnError
   ports: [{name: meeting, containerPort: 29500, protocol: TCP}]
   {{- end }}
   {{- include "mstar.container" (dict "root" .root) | nindent 2 }}
