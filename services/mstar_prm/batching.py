@@ -16,8 +16,6 @@ from mstar.errors import TooManyRequests, Unavailable
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-DRAIN_LOOK_SECONDS = 0.02
-
 
 class Batcher(Generic[Job, Result]):
     """Runs `work` on batches of waiting jobs in a thread of its own."""
@@ -31,8 +29,7 @@ class Batcher(Generic[Job, Result]):
         self._waiting: OrderedDict[Future[Result], tuple[Job, int]] = OrderedDict()
         self._size = 0
         """Of all that waits."""
-        self._under_way = 0
-        """Jobs that somebody waits for; only touched in the event loop."""
+        self._running = False
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="scorer", daemon=True)
@@ -51,24 +48,22 @@ class Batcher(Generic[Job, Result]):
                 raise TooManyRequests("too much work is waiting: send this again later", retry_after=2)
             self._size += size
             self._waiting[future] = job, size
-            self._changed.notify()
-        self._under_way += 1
+            self._changed.notify_all()
         try:
             return await asyncio.wrap_future(future)
         finally:
-            self._under_way -= 1
             self._leave(future)
 
-    async def drained(self) -> None:
-        """Wait until nothing waits or runs."""
-        while self._under_way:
-            await asyncio.sleep(DRAIN_LOOK_SECONDS)
+    def drain(self) -> None:
+        """Block until nothing waits or runs, also of what nobody waits for any more, or until it is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not (self._waiting or self._running))
 
     def close(self) -> None:
         """Finish the running batch; what waits gets Unavailable."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join()
 
     def _leave(self, future: Future[Result]) -> None:
@@ -77,11 +72,14 @@ class Batcher(Generic[Job, Result]):
             left = self._waiting.pop(future, None)
             if left is not None:
                 self._size -= left[1]
+                self._changed.notify_all()
 
     def _run(self) -> None:
         # A method of its own for each batch: a variable here would hold the last one, and its model, until the next.
         while self._run_batch():
-            pass
+            with self._changed:
+                self._running = False
+                self._changed.notify_all()
 
     def _run_batch(self) -> bool:
         """Do one batch; False when closed."""
@@ -117,6 +115,8 @@ class Batcher(Generic[Job, Result]):
                     if future.set_running_or_notify_cancel():
                         taken.append((job, future))
                         room -= size
+                self._running = bool(taken)
+                self._changed.notify_all()
             return taken
 
     def _next_size(self) -> int:

@@ -7,6 +7,7 @@ of the good label. Full-vocabulary logits are never made. What responses of a qu
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from mstar.errors import Internal, InvalidInput, TooLarge, Unavailable, WeightVe
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore, hash_file
 from mstar_models.checkpoint import check_finite, load_checkpoint
+from mstar_models.door import Door, within
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import free_memory, load_model, load_processor
@@ -30,6 +32,7 @@ from mstar_prm.scorer import Segments, Work
 
 Scores = tuple[float, ...]
 
+DRAIN_SECONDS = 600.0
 LENGTHS_TOGETHER = 1.5
 """How much longer than the shortest a sequence of one forward pass may be: the short ones are padded to it."""
 
@@ -68,6 +71,9 @@ class HfScorer:
         self._batch_tokens = batch_tokens
         self._waiting_tokens = waiting_tokens
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # A tokenizer has settings that a call switches for its time: two threads would mix them up.
+        self._encoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoding")
+        self._door = Door(DRAIN_SECONDS)
         self._batches = Batcher[_Job, list[Scores]](self._score, batch_size=batch_tokens, waiting_size=waiting_tokens)
 
     def weights(self) -> WeightsState:
@@ -78,19 +84,17 @@ class HfScorer:
 
     async def load(self, ref: ArtefactRef) -> None:
         model, folder = await asyncio.to_thread(load_checkpoint, self._store, ref)
-        self._served = self._serve(ref.version, folder, model)
+        self._served = await asyncio.to_thread(self._serve, ref.version, folder, model)
 
     async def load_folder(self, folder: Path) -> None:
-        model = await asyncio.to_thread(load_model, folder)
-        await asyncio.to_thread(check_finite, folder, folder.name)
-        digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
-        self._served = self._serve(f"{folder.name}@{digest[:12]}", folder, model)
+        self._served = await asyncio.to_thread(self._serve_folder, folder)
 
     async def sleep(self) -> None:
         self._served = None
-        # Jobs hold the model that they began with: behind those that wait, nothing holds it any more.
-        await self._batches.drained()
-        await asyncio.to_thread(free_memory)
+        # Requests hold the model that they began with, and one that was given up is worked on to the end of its batch.
+        async with self._door.shut():
+            await within(asyncio.to_thread(self._batches.drain), DRAIN_SECONDS, "waiting for the running batch")
+            await asyncio.get_running_loop().run_in_executor(self._encoding, free_memory)
 
     async def score(
         self, question: str, image: Image, responses: Sequence[Segments], version: str | None
@@ -101,27 +105,32 @@ class HfScorer:
         if version is not None and version != served.version:
             raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
         distinct = list(dict.fromkeys(responses))
-        prompt, groups = self._packed(served, question, image, distinct)
-        tokens = sum(len(packed.ids) for packed in groups)
-        if len(groups) > 1 and tokens > self._waiting_tokens:
-            raise TooLarge(
-                f"the responses have {tokens} tokens; at most {self._waiting_tokens} fit in a request",
-                field="responses",
-            )
-        key = await asyncio.to_thread(digest, prompt)
-        waits = (self._batches.submit(_Job(served, prompt, packed, key), len(packed.ids)) for packed in groups)
-        jobs = [asyncio.ensure_future(wait) for wait in waits]
-        try:
-            scores = [row for rows in await asyncio.gather(*jobs) for row in rows]
-        finally:
-            # When one failed, nobody waits for the others.
-            for job in jobs:
-                job.cancel()
-        by_response = dict(zip(distinct, scores, strict=True))
+        async with self._door.passing():
+            encode = asyncio.get_running_loop().run_in_executor
+            jobs = await encode(self._encoding, self._jobs, served, question, image, distinct)
+            by_response = dict(zip(distinct, await self._scores(jobs), strict=True))
         return served.version, [by_response[response] for response in responses]
 
     async def close(self) -> None:
+        self._served = None
         await asyncio.to_thread(self._batches.close)
+        await asyncio.to_thread(self._encoding.shutdown)
+
+    async def _scores(self, jobs: Sequence[_Job]) -> list[Scores]:
+        """Scores of the jobs' responses. Raises what the first job that fails raises."""
+        waiting = [asyncio.ensure_future(self._batches.submit(job, len(job.packed.ids))) for job in jobs]
+        try:
+            return [row for rows in await asyncio.gather(*waiting) for row in rows]
+        finally:
+            # When one failed, nobody waits for the others.
+            for wait in waiting:
+                wait.cancel()
+
+    def _serve_folder(self, folder: Path) -> _Served:
+        model = load_model(folder)
+        check_finite(folder, folder.name)
+        digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
+        return self._serve(f"{folder.name}@{digest[:12]}", folder, model)
 
     def _serve(self, version: str, folder: Path, model: Any) -> _Served:
         processor = load_processor(folder)
@@ -135,6 +144,18 @@ class HfScorer:
             context=int(config.max_position_embeddings),
             prefixes=Prefixes(self._prefix_bytes),
         )
+
+    def _jobs(self, served: _Served, question: str, image: Image, responses: list[Segments]) -> list[_Job]:
+        """The work that a request is. Raises TooLarge for more than could ever wait."""
+        prompt, groups = self._packed(served, question, image, responses)
+        tokens = sum(len(packed.ids) for packed in groups)
+        if len(groups) > 1 and tokens > self._waiting_tokens:
+            raise TooLarge(
+                f"the responses have {tokens} tokens; at most {self._waiting_tokens} fit in a request",
+                field="responses",
+            )
+        key = digest(prompt)
+        return [_Job(served, prompt, packed, key) for packed in groups]
 
     def _packed(
         self, served: _Served, question: str, image: Image, responses: list[Segments]

@@ -12,6 +12,7 @@ import itertools
 import math
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -73,6 +74,8 @@ class VllmScorer:
         self._door = Door(DRAIN_SECONDS)
         self._one_load = asyncio.Lock()
         self._numbers = itertools.count()
+        # A tokenizer has settings that a call switches for its time: two threads would mix them up.
+        self._encoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoding")
 
     def weights(self) -> WeightsState:
         served = self._served
@@ -99,7 +102,9 @@ class VllmScorer:
         async with self._door.passing():
             core, served = self._serving(version)
             context = int(core.model_config.max_model_len)
-            prompt, beginnings = _beginnings(served, context, question, image, responses)
+            encode = asyncio.get_running_loop().run_in_executor
+            asked = (served, context, question, image, responses)
+            prompt, beginnings = await encode(self._encoding, _beginnings, *asked)
             distinct = list(dict.fromkeys(one for own in beginnings for one in own))
             with self._admitted(sum(map(len, distinct))):
                 steps = (self._step(core, served, [*prompt, *one], image) for one in distinct)
@@ -109,6 +114,7 @@ class VllmScorer:
     async def close(self) -> None:
         async with self._one_load:
             await self._stop()
+        await asyncio.to_thread(self._encoding.shutdown)
 
     def _serving(self, version: str | None) -> tuple[Any, _Served]:
         core, served = self._core, self._served

@@ -108,6 +108,30 @@ def test_a_caller_who_left_makes_room_for_others_at_once(work: Work) -> None:
     assert work.batches == [[0], [1, 3], [4], [6]]
 
 
+def test_draining_waits_for_a_batch_whose_caller_left(work: Work) -> None:
+    async def run() -> None:
+        batcher: Batcher[int, int] = Batcher(work, batch_size=10, waiting_size=100)
+        try:
+            running, waiting = submit(batcher, (1, 10), (2, 1))
+            assert await asyncio.to_thread(work.begun.wait, 30)
+            running.cancel()
+            waiting.cancel()
+            await asyncio.gather(running, waiting, return_exceptions=True)
+            draining = asyncio.create_task(asyncio.to_thread(batcher.drain))
+            for _ in range(5):
+                await asyncio.sleep(0.001)
+            assert not draining.done()
+            work.may_go_on.set()
+            await asyncio.wait_for(draining, 30)
+        finally:
+            work.may_go_on.set()
+            await asyncio.to_thread(batcher.close)
+        await asyncio.to_thread(batcher.drain)
+
+    asyncio.run(run())
+    assert work.batches == [[1]]
+
+
 def test_a_full_queue_refuses_until_it_has_room_again(work: Work) -> None:
     async def conversation(batcher: Batcher[int, int]) -> None:
         waiting = submit(batcher, (1, 15))

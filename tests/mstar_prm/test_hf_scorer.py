@@ -1,6 +1,7 @@
 """Scores are those of one full forward pass for each response, on three architectures with random weights."""
 
 import asyncio
+import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from PIL import Image
 
 from architectures import ARCHITECTURES, idefics3, plain_inputs
 from mstar.errors import TooLarge, Unavailable
-from mstar_models.encoding import PromptEncoder, encode_segments
+from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments, encode_text
 from mstar_models.labels import label_token_ids
 from mstar_prm.hf_scorer import HfScorer, _Job, _Served
 from mstar_prm.prefixes import Prefixes, digest
@@ -136,6 +137,71 @@ def test_requests_of_about_one_length_share_a_pass_and_a_long_one_pads_none(serv
         assert isinstance(found, list) and isinstance(expected, list)
         for row, reference in zip(found, expected, strict=True):
             assert row == pytest.approx(reference, abs=1e-5)
+
+
+def test_many_callers_at_once_get_the_scores_of_one_after_the_other(served: _Served, tmp_path: Any) -> None:
+    """Texts that spell special tokens are read as plain ones, whatever is encoded beside them."""
+    special = [str(token) for token in served.prompts.processor.tokenizer.added_tokens_decoder.values()]
+    asked = [
+        (f"How many {word}?", Image.new("RGB", (64, 64), (shade, 120, 200)), (f"A {word} {shade}", f"so {word}", word))
+        for shade, word in enumerate(["<image>", "bars", *special, "</s>", "<end_of_utterance>"] * 2)
+    ]
+
+    async def ask(*, together: bool) -> list[tuple[float, ...]]:
+        scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
+        processor = served.prompts.processor
+        fresh = PromptEncoder(processor) if type(served.prompts) is PromptEncoder else served.prompts
+        scorer._served = replace(served, prompts=fresh, prefixes=Prefixes(0))
+        encode_text.cache_clear()
+        calls = [scorer.score(question, image, [steps], None) for question, image, steps in asked]
+        try:
+            replies = await asyncio.gather(*calls) if together else [await call for call in calls]
+        finally:
+            await scorer.close()
+        return [scores for _, (scores,) in replies]
+
+    alone, beside = (asyncio.run(ask(together=together)) for together in (False, True))
+    for row, reference in zip(beside, alone, strict=True):
+        assert row == pytest.approx(reference, abs=1e-5)
+
+
+class HeldPrompts(PromptEncoder):
+    """Encodes nothing before it is let, and remembers in which threads it was asked to."""
+
+    def __init__(self, processor: Any) -> None:
+        super().__init__(processor)
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+        self.threads: list[int] = []
+
+    def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
+        self.threads.append(threading.get_ident())
+        self.begun.set()
+        assert self.may_go_on.wait(30)
+        return super().encode(question, image, reference_answer)
+
+
+def test_one_thread_encodes_beside_the_event_loop_and_a_sleep_waits_for_it(tmp_path: Any) -> None:
+    torch.manual_seed(3)
+    model, prompts = idefics3()
+    held = HeldPrompts(prompts.processor)
+    labels = label_token_ids(prompts.processor.tokenizer)
+
+    async def scene() -> None:
+        scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
+        scorer._served = _Served("v@1", "v", model.eval(), held, labels, 256, Prefixes(1 << 20))
+        calls = (scorer.score(f"{n}?", Image.new("RGB", (64, 64)), RESPONSES, None) for n in range(4))
+        running = asyncio.gather(*calls)
+        assert await asyncio.to_thread(held.begun.wait, 30)
+        sleeping = asyncio.ensure_future(scorer.sleep())
+        await asyncio.sleep(0.001)
+        assert not running.done() and not sleeping.done()
+        held.may_go_on.set()
+        assert [len(scores) for _, scores in await running] == [len(RESPONSES)] * 4
+        await sleeping
+        await scorer.close()
+
+    asyncio.run(scene())
+    assert len(held.threads) == 4 and len(set(held.threads)) == 1
 
 
 def test_more_than_could_ever_wait_is_refused_for_good(tmp_path: Any) -> None:
