@@ -179,29 +179,6 @@ def test_keys_that_change_restart_the_pods_that_read_them() -> None:
     assert checksum(**fixed) == checksum(**fixed) != checksum(**fixed | {"score": "d" * 20})
 
 
-def test_the_network_lets_in_what_is_named_and_nothing_else() -> None:
-    policies = named(render(), "NetworkPolicy")
-    default = policies["demo-mstar-default"]["spec"]
-    assert default["policyTypes"] == ["Ingress", "Egress"] and "ingress" not in default
-    assert {"cidr": "0.0.0.0/0", "except": ["169.254.169.254/32"]} in [
-        target["ipBlock"] for rule in default["egress"] for target in rule.get("to", []) if "ipBlock" in target
-    ]
-
-    def sources(name: str) -> set[str]:
-        (rule,) = policies[f"demo-mstar-{name}"]["spec"]["ingress"]
-        return {
-            one["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/component", "anyone here")
-            for one in rule["from"]
-        }
-
-    assert sources("policy") == {"worker-rollout", "worker-score"}
-    assert sources("redis") == {"coordinator", "worker-rollout", "worker-score", "trainer", "test"}
-    assert sources("prm") == {"worker-rollout", "worker-score", "coordinator", "test"}
-    assert "anyone here" in sources("coordinator")
-    services = {name.removeprefix("demo-mstar-").removesuffix("-replicas") for name in named(render(), "Service")}
-    assert services <= {name.removeprefix("demo-mstar-") for name in policies}
-
-
 def test_prometheus_reaches_every_pod_that_it_is_told_of_and_once() -> None:
     scraping = {"metrics": {"serviceMonitor": True, "fromNamespaces": {"team": "watch"}}}
     objects = render(scraping)
