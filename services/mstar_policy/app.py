@@ -110,3 +110,6 @@ async def _load_first(engine: Engine, folder: Path | None) -> None:
     except MstarError as error:
         # The service stays up without weights: it says so in /readyz and can still be given others.
         _log.error("model of the settings not loaded", folder=str(folder), detail=error.detail)
+    except Exception:
+        # Nobody waits for this task: what is not logged here is never seen.
+        _log.exception("model of the settings not loaded", folder=str(folder))

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,6 +19,7 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_policy.app import build_app
 from mstar_policy.config import PolicySettings
 from mstar_policy.hf_engine import HfEngine
+from mstar_web.logs import configure_logs
 from policy_bench import FakeEngine, corrupt, png
 from web_bench import ask, talk
 
@@ -241,3 +243,28 @@ def test_a_folder_in_the_settings_is_served_from_the_start(store: ArtefactStore,
         return str((await client.get("/v1/weights")).json()["weight_version"])
 
     assert talk(app, conversation).startswith("model@")
+
+
+class UnableEngine(FakeEngine):
+    """One that no folder can be loaded into, for a reason of its own."""
+
+    async def load_folder(self, folder: Path) -> None:
+        raise RuntimeError("no driver")
+
+
+def test_a_folder_that_cannot_be_loaded_is_logged_and_leaves_the_service_up(
+    store: ArtefactStore, warm: ArtefactRef, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logs("policy")
+    app = build_app(PolicySettings(home=store.root, model=store.path(warm.id) / "model"), UnableEngine(store))
+
+    async def conversation(client: httpx2.AsyncClient) -> tuple[int, int, int]:
+        update = {"artefact": warm.id, "manifest_sha256": warm.sha256}
+        before = (await client.get("/readyz")).status_code
+        put = (await client.put("/v1/weights", json=update)).status_code
+        return before, put, (await client.get("/readyz")).status_code
+
+    assert talk(app, conversation) == (503, 200, 200)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    (told,) = [line for line in lines if line["event"] == "model of the settings not loaded"]
+    assert told["level"] == "error" and "RuntimeError: no driver" in told["exception"]
