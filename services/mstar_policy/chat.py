@@ -1,14 +1,16 @@
 """OpenAI's chat completions in terms of rollouts: bodies, the way in and the way out.
 
 One user turn with one image is what the method trains and samples; other conversations are refused. So are the options
-that would change the answer and that this service does not have, unless they are sent unset.
+that would change the answer and that this service does not have, unless their value changes nothing.
+What this leaves out: options that never touch the answer, such as `user` or `store`, are not looked at.
 """
 
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest
@@ -16,6 +18,34 @@ from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR
 
 DEFAULT_MAX_TOKENS = 512
+MISSING: Mapping[str, tuple[object, ...]] = {
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "stop": ("", []),
+    "top_logprobs": (0,),
+    "response_format": ({"type": "text"},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "modalities": (["text"],),
+    "audio": (),
+    "prediction": (),
+    "moderation": (),
+    "web_search_options": (),
+    "verbosity": ("medium",),
+    "reasoning_effort": ("none", "medium"),
+    # Those below are not OpenAI's own, but clients of other servers send them.
+    "top_k": (0, -1),
+    "min_p": (0,),
+    "repetition_penalty": (1,),
+    "min_tokens": (0,),
+    "ignore_eos": (False,),
+    "stop_token_ids": ([],),
+    "bad_words": ([],),
+}
+"""Options that would change the answer and that this service does not have, with their values that change nothing."""
 
 
 class ImageUrl(BaseModel):
@@ -40,9 +70,10 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """`POST /v1/chat/completions`. Unknown keys are ignored, as OpenAI-compatible servers do."""
+    """`POST /v1/chat/completions`. Unknown keys are ignored, as OpenAI-compatible servers do, and null is unset."""
 
     model_config = ConfigDict(
+        extra="allow",
         json_schema_extra={
             "example": {
                 "model": "mstar-policy",
@@ -57,7 +88,7 @@ class ChatRequest(BaseModel):
                 ],
                 "temperature": 0,
             }
-        }
+        },
     )
 
     model: str = ""
@@ -71,15 +102,17 @@ class ChatRequest(BaseModel):
     seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
     stream: bool = False
     stream_options: StreamOptions | None = None
-    stop: None = None
-    tools: None = None
     logprobs: bool | None = None
-    top_logprobs: Literal[0] | None = None
-    """Other candidates are not kept."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, body: Any) -> Any:
+        return {key: value for key, value in body.items() if value is not None} if isinstance(body, dict) else body
 
 
 def to_rollouts(chat: ChatRequest, seed: int) -> RolloutRequest:
     """The rollout request that a chat asks for; `seed` is used when the chat brings none. Raises InvalidInput."""
+    _check_options(chat.model_extra or {})
     *before, last = chat.messages
     system = [message for message in before if message.role in ("system", "developer")]
     if last.role != "user" or len(system) != len(before):
@@ -103,6 +136,14 @@ def to_rollouts(chat: ChatRequest, seed: int) -> RolloutRequest:
         logprobs=bool(chat.logprobs),
         weight_version=chat.model if "@" in chat.model else None,
     )
+
+
+def _check_options(sent: Mapping[str, object]) -> None:
+    """Refuse options of `MISSING` that are sent with a value that matters."""
+    for name, harmless in MISSING.items():
+        if name in sent and sent[name] not in harmless:
+            allowed = "".join(f" or send {json.dumps(value)}" for value in harmless)
+            raise InvalidInput(f"{name} is not supported: leave it out{allowed}", field=name)
 
 
 Read = Callable[[Sequence[int]], str]

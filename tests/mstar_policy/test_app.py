@@ -17,6 +17,7 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_policy.app import build_app
+from mstar_policy.chat import MISSING
 from mstar_policy.config import PolicySettings
 from mstar_policy.hf_engine import HfEngine
 from mstar_web.logs import configure_logs
@@ -196,8 +197,6 @@ def test_a_stream_that_cannot_begin_has_a_status(app: FastAPI) -> None:
         (chat(f"data:image/png;base64,{DATA}%"), "base64"),
         ({"messages": [{"role": "user", "content": "no picture"}]}, "one image, not 0"),
         ({"messages": [{"role": "assistant", "content": "hello"}]}, "one user turn"),
-        (chat(stop=["\n"]), "stop"),
-        (chat(tools=[{}]), "tools"),
         (chat(model="other@000000000000") | {"seed": 1}, "is loaded"),
     ],
 )
@@ -205,6 +204,39 @@ def test_chats_that_cannot_be_answered_say_why(app: FastAPI, request_body: dict[
     response = ask(app, "POST", "/v1/chat/completions", json=request_body)
     assert response.status_code in (409, 422)
     assert said in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("frequency_penalty", 0.5),
+        ("presence_penalty", -1),
+        ("logit_bias", {"50": -100}),
+        ("stop", ["\n"]),
+        ("top_logprobs", 2),
+        ("response_format", {"type": "json_object"}),
+        ("tools", [{"type": "function", "function": {"name": "f"}}]),
+        ("tool_choice", "required"),
+        ("modalities", ["text", "audio"]),
+        ("reasoning_effort", "high"),
+        ("repetition_penalty", 1.1),
+        ("top_k", 40),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_options_that_would_change_the_answer_are_refused(app: FastAPI, name: str, value: Any, stream: bool) -> None:
+    response = ask(app, "POST", "/v1/chat/completions", json=chat(**{name: value}, stream=stream))
+    assert (response.status_code, response.json()["field"]) == (422, name)
+    assert f"{name} is not supported: leave it out" in response.json()["error"]["message"]
+
+
+def test_options_that_change_nothing_are_accepted(app: FastAPI) -> None:
+    unset = {name: values[0] for name, values in MISSING.items() if values}
+    nulls = dict.fromkeys([*MISSING, "n", "temperature", "top_p", "seed", "max_tokens", "stream_options", "logprobs"])
+    idle = {"user": "u", "store": True, "metadata": {"a": "b"}, "service_tier": "auto", "parallel_tool_calls": False}
+    for options in (unset, nulls, idle):
+        answer = ask(app, "POST", "/v1/chat/completions", json=chat() | options)
+        assert (answer.status_code, len(answer.json()["choices"])) == (200, 1)
 
 
 def test_models_are_the_policy_and_its_version(app: FastAPI, warm: ArtefactRef) -> None:
