@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import structlog
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from mstar.errors import MstarError
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.images import ImageGate
-from mstar_policy.config import PolicySettings
+from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.engine import Engine
 from mstar_policy.rollouts import Rollouts
 from mstar_policy.routes import policy_router
@@ -39,13 +40,24 @@ def create_app() -> FastAPI:
 
 
 def make_engine(settings: PolicySettings) -> Engine:
-    """The engine that the settings choose. Raises SystemExit when it is not installed."""
+    """The engine that the settings choose. Raises SystemExit when it is not installed in a version that works."""
     import torch
 
     gpu = torch.cuda.is_available()
-    if settings.engine == "vllm" or (settings.engine == "auto" and gpu and find_spec("vllm") is not None):
+    if choose_engine(settings.engine, gpu=gpu, vllm_installed=find_spec("vllm") is not None) == "vllm":
         return vllm_engine(settings, cpu=not gpu)
     return transformers_engine(settings)
+
+
+def choose_engine(asked: EngineChoice, *, gpu: bool, vllm_installed: bool) -> Literal["transformers", "vllm"]:
+    """What was asked for; left to the service, vLLM on a GPU, where its batches and kernels count.
+
+    On a CPU the transformers engine samples twice as fast (benchmarks/results.md) and starts at once. That was measured
+    on the small model; no model is known yet when the engine is chosen, and vLLM can always be asked for.
+    """
+    if asked != "auto":
+        return asked
+    return "vllm" if gpu and vllm_installed else "transformers"
 
 
 def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:

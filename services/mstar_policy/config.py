@@ -8,6 +8,8 @@ from pydantic_settings import SettingsConfigDict
 
 from mstar_web.config import ServiceSettings
 
+EngineChoice = Literal["auto", "transformers", "vllm"]
+
 
 class PolicySettings(ServiceSettings):
     """One policy service with one engine."""
@@ -20,9 +22,9 @@ class PolicySettings(ServiceSettings):
     """Bearer key that may load weights."""
     model: Path | None = None
     """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
-    engine: Literal["auto", "transformers", "vllm"] = "auto"
+    engine: EngineChoice = "auto"
     """Inference engine. Without a GPU the transformers engine is the faster one on small models, so auto takes vLLM
-    only where it is installed and a GPU is there."""
+    only where it is installed and a GPU is there; a large model on a CPU may be faster with vllm."""
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of the engine; unset, one for each core."""
     batch_rows: int = Field(default=1024, ge=1)

@@ -16,9 +16,9 @@ from mstar.api.policy import RolloutReply
 from mstar.steps import ArtefactRef
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
-from mstar_policy.app import build_app
+from mstar_policy.app import build_app, choose_engine
 from mstar_policy.chat import MISSING
-from mstar_policy.config import PolicySettings
+from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.hf_engine import HfEngine
 from mstar_web.logs import configure_logs
 from policy_bench import FakeEngine, corrupt, png
@@ -300,3 +300,25 @@ def test_a_folder_that_cannot_be_loaded_is_logged_and_leaves_the_service_up(
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     (told,) = [line for line in lines if line["event"] == "model of the settings not loaded"]
     assert told["level"] == "error" and "RuntimeError: no driver" in told["exception"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpu", "vllm_installed", "chosen"),
+    [
+        ("auto", False, False, "transformers"),
+        ("auto", False, True, "transformers"),
+        ("auto", True, False, "transformers"),
+        ("auto", True, True, "vllm"),
+        ("transformers", True, True, "transformers"),
+        ("transformers", False, False, "transformers"),
+        ("vllm", False, True, "vllm"),
+        ("vllm", True, True, "vllm"),
+        # What is asked for is never replaced: the engine says itself what is missing.
+        ("vllm", True, False, "vllm"),
+        ("vllm", False, False, "vllm"),
+    ],
+)
+def test_the_engine_is_the_one_asked_for_or_the_faster_one(
+    asked: EngineChoice, gpu: bool, vllm_installed: bool, chosen: str
+) -> None:
+    assert choose_engine(asked, gpu=gpu, vllm_installed=vllm_installed) == chosen
