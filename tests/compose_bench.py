@@ -20,6 +20,8 @@ SECRETS = (
 )
 GPU, CPU = ("docker-compose.yml",), ("docker-compose.yml", "docker-compose.cpu.yml")
 COLOCATED = ("docker-compose.yml", "docker-compose.colocated.yml")
+CPU_COLOCATED = (*CPU, "docker-compose.colocated.yml")
+PROFILES = ("", "observability")
 
 
 def compose(files: tuple[str, ...], environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":

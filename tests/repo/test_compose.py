@@ -1,10 +1,12 @@
 """docker-compose.yml: read by the real Compose, and every variable in it known to the service that gets it."""
 
 import importlib
+import re
+from typing import Any
 
 import pytest
 
-from compose_bench import COLOCATED, CPU, GPU, ROOT, SECRETS, compose, config
+from compose_bench import COLOCATED, CPU, CPU_COLOCATED, GPU, PROFILES, ROOT, SECRETS, compose, config
 from mstar.phases import GpuSharing
 from mstar_coordinator.config import CoordinatorSettings
 
@@ -16,9 +18,42 @@ SETTINGS = {
     "MSTAR_TRAINER_": ("mstar_trainer.config", "TrainerSettings"),
 }
 MODEL_SERVICES = {"policy", "prm", "trainer"}
+OURS = {*MODEL_SERVICES, "coordinator", "worker-rollout", "worker-score"}
+ALL_FILES = [GPU, CPU, COLOCATED, CPU_COLOCATED]
 
 
-@pytest.mark.parametrize("files", [GPU, CPU, COLOCATED])
+def gpus(files: tuple[str, ...], **more: str) -> dict[str, str | None]:
+    """What CUDA may use in each model service; None where no device is asked for."""
+    services = config(files, **more)["services"]
+
+    def devices(name: str) -> Any:
+        return services[name].get("deploy", {}).get("resources", {}).get("reservations", {}).get("devices")
+
+    for name in MODEL_SERVICES:
+        assert services[name]["environment"]["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+        assert devices(name) in (None, [{"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}]), devices(name)
+    return {
+        name: services[name]["environment"]["CUDA_VISIBLE_DEVICES"] if devices(name) else None
+        for name in MODEL_SERVICES
+    }
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("files", ALL_FILES)
+def test_every_combination_of_files_and_profiles_is_a_whole_stack(files: tuple[str, ...], profile: str) -> None:
+    services = config(files, COMPOSE_PROFILES=profile)["services"]
+    watching = {"prometheus", "grafana"} if profile else set()
+    assert set(services) == OURS | {"redis", "postgres", "own-volume"} | watching
+    cpu, turns = "docker-compose.cpu.yml" in files, "docker-compose.colocated.yml" in files
+    for name in MODEL_SERVICES:
+        assert services[name]["image"].endswith("-cpu") is cpu
+        assert ("TORCH_INDEX" in services[name]["build"].get("args", {})) is cpu
+        assert bool(services[name].get("deploy", {}).get("resources", {}).get("reservations")) is not cpu
+    assert ("MSTAR_COORDINATOR_GPU_SHARING" in services["coordinator"]["environment"]) is turns
+    assert (services["trainer"]["environment"].get("MSTAR_TRAINER_RESIDENT") == "false") is turns
+
+
+@pytest.mark.parametrize("files", ALL_FILES)
 def test_every_variable_is_a_setting_of_the_service_that_gets_it(files: tuple[str, ...]) -> None:
     seen = 0
     for name, service in config(files)["services"].items():
@@ -53,20 +88,38 @@ def test_only_two_apis_are_published_and_on_loopback() -> None:
 
 
 def test_gpus_are_those_of_the_environment_and_none_on_a_cpu() -> None:
-    def devices(files: tuple[str, ...], **more: str) -> dict[str, list[str]]:
-        services = config(files, **more)["services"]
-        return {
-            name: [gpu for device in found for gpu in device["device_ids"]]
-            for name in MODEL_SERVICES
-            if (found := services[name].get("deploy", {}).get("resources", {}).get("reservations", {}).get("devices"))
-        }
-
-    assert devices(GPU) == {"policy": ["0"], "prm": ["0"], "trainer": ["0"]}
-    assert devices(GPU, PRM_GPU="1", TRAINER_GPU="2") == {"policy": ["0"], "prm": ["1"], "trainer": ["2"]}
-    assert devices(CPU) == {}
+    assert gpus(GPU) == {"policy": "0", "prm": "0", "trainer": "0"}
+    eight = {"POLICY_GPUS": "0,1,2,3", "PRM_GPUS": "4", "TRAINER_GPUS": "5,6,7"}
+    assert gpus(GPU, **eight) == {"policy": "0,1,2,3", "prm": "4", "trainer": "5,6,7"}
+    assert gpus(CPU) == dict.fromkeys(MODEL_SERVICES)
 
 
-def test_on_one_gpu_services_can_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_may_be_spread_over_gpus() -> None:
+    spread = {"MSTAR_POLICY_TENSOR_PARALLEL": "4", "MSTAR_PRM_TENSOR_PARALLEL": "2", "MSTAR_PRM_ENGINE": "vllm"}
+    services = config(GPU, **spread, MSTAR_PRM_BASE_IMAGE="vllm/vllm-openai:v0.32.0")["services"]
+    assert services["policy"]["environment"]["MSTAR_POLICY_TENSOR_PARALLEL"] == "4"
+    prm = services["prm"]["environment"]
+    assert (prm["MSTAR_PRM_TENSOR_PARALLEL"], prm["MSTAR_PRM_ENGINE"]) == ("2", "vllm")
+    assert services["prm"]["build"]["args"]["BASE_IMAGE"] == "vllm/vllm-openai:v0.32.0"
+    assert config(CPU, **spread)["services"]["prm"]["environment"]["MSTAR_PRM_ENGINE"] == "transformers"
+
+
+def test_the_base_of_the_prm_is_that_of_its_dockerfile() -> None:
+    own = re.findall(r"^ARG BASE_IMAGE=(\S+)$", (ROOT / "docker" / "prm.Dockerfile").read_text(), re.M)
+    assert [config(GPU)["services"]["prm"]["build"]["args"]["BASE_IMAGE"]] == own
+
+
+def test_own_models_and_data_are_seen_by_those_that_read_them_and_changed_by_none() -> None:
+    for given, kind in (("/srv/mstar", "bind"), ("", "volume")):
+        services = config(GPU, **({"MSTAR_DATA_DIR": given} if given else {}))["services"]
+        for name in OURS:
+            own = [volume for volume in services[name]["volumes"] if volume["target"] == "/data/own"]
+            assert bool(own) is (name not in MODEL_SERVICES), name
+            assert all((volume["type"], volume["read_only"]) == (kind, True) for volume in own)
+            assert all(volume["source"] == (given or "own") for volume in own)
+
+
+def test_on_the_same_gpus_services_can_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     services = config(COLOCATED)["services"]
     for variable, value in services["coordinator"]["environment"].items():
         monkeypatch.setenv(variable, value)
