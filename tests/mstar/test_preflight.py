@@ -1,6 +1,7 @@
 """`mstar doctor --compose` against machines told as a table of what their commands print."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from mstar.cli.preflight import Ask, ask, preflight
 
+ROOT = Path(__file__).parents[2]
 COMPOSE, INFO, DRIVER = "docker compose", "docker info", "nvidia-smi -L"
 
 
@@ -46,11 +48,32 @@ def test_a_missing_toolkit_is_explained_with_its_remedy(tmp_path: Path) -> None:
     assert "NVIDIA Container Toolkit" in detail and "nvidia-ctk runtime configure" in detail
 
 
-def test_without_a_driver_the_cpu_files_are_named(tmp_path: Path) -> None:
-    answers = engine(Runtimes={"nvidia": {}})
+def test_without_a_driver_nothing_is_missing_and_the_cpu_files_are_named(tmp_path: Path) -> None:
+    answers = engine(Runtimes={"runc": {}})
     del answers[DRIVER]
-    ok, detail = findings(checkout(tmp_path, ""), answers)["gpu"]
-    assert not ok and "docker-compose.cpu.yml" in detail
+    found = findings(checkout(tmp_path, "A_KEY=x\nB_KEY=y\n"), answers)
+    assert all(ok for ok, _ in found.values()), found
+    files = re.findall(r"-f (\S+)", found["gpu"][1])
+    assert files and all((ROOT / file).is_file() for file in files)
+
+
+@pytest.mark.parametrize(
+    ("env", "ok", "told"),
+    [
+        ("", True, "uses 1, 2, 3"),
+        ("POLICY_GPUS=0,1\nPRM_GPUS=2\nTRAINER_GPUS=3\n", True, "can hand out NVIDIA GPUs"),
+        ("POLICY_GPUS=0,1,2,3,4\n", False, "name 4, but nvidia-smi lists 0 to 3"),
+        ("POLICY_GPUS=GPU-8f\n", True, "can hand out NVIDIA GPUs"),
+    ],
+)
+def test_the_gpus_that_are_named_are_held_against_those_that_are_there(
+    tmp_path: Path, env: str, ok: bool, told: str
+) -> None:
+    cards = "".join(f"GPU {number}: a card (UUID: GPU-{number})\n" for number in range(4))
+    answers = engine(Runtimes={"nvidia": {}}) | {DRIVER: cards}
+    found, detail = findings(checkout(tmp_path, env), answers)["gpu"]
+    assert found is ok and detail.count(told) == 1
+    assert ("no service" in detail) is told.startswith("uses")
 
 
 def test_empty_keys_are_named(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What `docker compose up` will need on this machine: the engine, Compose, the keys in .env and, for GPUs, the toolkit.
 
-Says what is missing and how to get it; starts and changes nothing.
+Says what is missing and how to get it, and which files to use where there is no GPU; starts and changes nothing.
 """
 
 import json
@@ -15,6 +15,7 @@ Ask = Callable[[Sequence[str]], str | None]
 """Runs a command and gives what it printed; None where it is not there or fails."""
 
 ON_A_CPU = "`docker compose -f docker-compose.yml -f docker-compose.cpu.yml up -d` runs without a GPU"
+SERVICES = ("POLICY_GPUS", "PRM_GPUS", "TRAINER_GPUS")
 _TIMEOUT_SECONDS = 20
 _URL_SAFE = re.compile(r"[A-Za-z0-9._~-]+")
 
@@ -44,7 +45,7 @@ def preflight(folder: Path, ask: Ask = ask) -> Iterator[Finding]:
         yield "docker", False, "the engine does not answer: start it, or let your user reach it (group docker)"
         return
     yield "docker", True, "the engine answers"
-    yield _gpu(info, ask)
+    yield _gpu(folder, info, ask)
 
 
 def _keys(folder: Path) -> Finding:
@@ -55,7 +56,7 @@ def _keys(folder: Path) -> Finding:
     if not filled.exists():
         return ".env", False, "not there: `cp .env.example .env`, then fill in the keys"
     wanted = re.findall(r"^(\w+)=$", example.read_text(), re.M)
-    given = dict(re.findall(r"^(\w+)=[ \t]*(\S.*?)[ \t]*$", filled.read_text(), re.M))
+    given = _given(filled)
     missing = [name for name in wanted if name not in given]
     if missing:
         return ".env", False, f"empty: {', '.join(missing)}"
@@ -65,15 +66,22 @@ def _keys(folder: Path) -> Finding:
     return ".env", True, "every key has a value"
 
 
-def _gpu(info: str, ask: Ask) -> Finding:
+def _given(filled: Path) -> dict[str, str]:
+    """The variables of .env that have a value."""
+    text = filled.read_text() if filled.exists() else ""
+    return dict(re.findall(r"^(\w+)=[ \t]*(\S.*?)[ \t]*$", text, re.M))
+
+
+def _gpu(folder: Path, info: str, ask: Ask) -> Finding:
     """Docker hands GPUs out through NVIDIA's toolkit: its runtime, its hook, or devices it described by CDI."""
-    if ask(("nvidia-smi", "-L")) is None:
-        return "gpu", False, f"no NVIDIA driver answers; {ON_A_CPU}"
+    listed = ask(("nvidia-smi", "-L"))
+    if listed is None:
+        return "gpu", True, f"none, or its driver does not answer; {ON_A_CPU}"
     engine = json.loads(info)
     described = any("nvidia.com/gpu" in device.get("ID", "") for device in engine.get("DiscoveredDevices") or ())
     hook = ask(("nvidia-container-cli", "--version")) is not None
     if described or hook or "nvidia" in (engine.get("Runtimes") or {}):
-        return "gpu", True, "Docker can hand out NVIDIA GPUs"
+        return _named(folder, len(re.findall(r"^GPU \d+:", listed, re.M)))
     return (
         "gpu",
         False,
@@ -82,3 +90,18 @@ def _gpu(info: str, ask: Ask) -> Finding:
             f" `sudo nvidia-ctk runtime configure --runtime=docker` and restart Docker; {ON_A_CPU}"
         ),
     )
+
+
+def _named(folder: Path, there: int) -> Finding:
+    """The GPUs that .env names are there, and those it leaves idle are told."""
+    given = _given(folder / ".env")
+    named = {gpu.strip() for service in SERVICES for gpu in given.get(service, "0").strip("\"'").split(",")}
+    known = {str(number) for number in range(there)}
+    strange = sorted(gpu for gpu in named - known if not gpu.startswith(("GPU-", "MIG-")))
+    if strange:
+        return "gpu", False, f"{', '.join(SERVICES)} name {', '.join(strange)}, but nvidia-smi lists 0 to {there - 1}"
+    idle = sorted(known - named, key=int)
+    if idle and named <= known:
+        detail = f"Docker can hand out NVIDIA GPUs; no service in .env uses {', '.join(idle)} ({', '.join(SERVICES)})"
+        return "gpu", True, detail
+    return "gpu", True, "Docker can hand out NVIDIA GPUs"
