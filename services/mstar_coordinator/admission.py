@@ -1,4 +1,7 @@
-"""What must hold before a run is started: its size, its data, its base model and the disk. Nothing is written here."""
+"""What must hold before a run is started: its size, its ranks, its data, its base model and the disk.
+
+Nothing is written here.
+"""
 
 import shutil
 from math import ceil
@@ -16,13 +19,14 @@ CHECKPOINT_FACTOR = 3
 """A checkpoint holds the weights and two moments of AdamW for each."""
 
 
-def admit(recipe: Recipe, data_root: Path, home: Path, reserve_bytes: int) -> Recipe:
-    """The recipe with absolute paths, once all checks have passed.
+def admit(recipe: Recipe, data_root: Path, home: Path, reserve_bytes: int, nodes: int = 1) -> Recipe:
+    """The recipe with absolute paths, once all checks have passed. `nodes`: those that share one training.
 
     Raises InvalidRecipe, InvalidDataset (naming file and line), InvalidInput for a model that can't be loaded,
     Forbidden for a path outside `data_root`, and StorageFull.
     """
     check_size(recipe, recipe.evolution.iterations)
+    check_ranks(recipe, nodes)
     data, model = recipe.data, recipe.model
     if not _is_builtin(data.source, "data.source"):
         folder = _below(data_root, data.source, "data.source")
@@ -57,6 +61,19 @@ def check_size(recipe: Recipe, iterations: int) -> None:
             f"raise generation.shard_questions",
             field="generation.shard_questions",
         )
+
+
+def check_ranks(recipe: Recipe, nodes: int) -> None:
+    """Raises InvalidRecipe for trainings whose ranks the nodes cannot share, which would fail when they begin."""
+    parts = {"warmup": recipe.warmup, "prm": recipe.prm, "evolution": recipe.evolution}
+    for name, part in parts.items():
+        if part is not None and part.train.ranks % nodes:
+            field = f"{name}.train.ranks"
+            raise InvalidRecipe(
+                f"{field} is {part.train.ranks}, which the {nodes} nodes of a training cannot share: set it to all "
+                f"their GPUs, a multiple of {nodes}, or install with trainer.nodes=1",
+                field=field,
+            )
 
 
 def _is_builtin(source: str, field: str) -> bool:

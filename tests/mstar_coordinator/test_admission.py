@@ -8,7 +8,7 @@ import pytest
 from coordinator_bench import SMALL
 from mstar.errors import Forbidden, InvalidDataset, InvalidInput, InvalidRecipe, MstarError, StorageFull
 from mstar.recipes import Recipe
-from mstar_coordinator.admission import admit, check_size
+from mstar_coordinator.admission import admit, check_ranks, check_size
 
 SPLITS = {"train": 8, "validation": 4, "test_id": 4, "test_ood": 4}
 
@@ -122,3 +122,22 @@ def test_a_graph_that_nobody_could_hold_is_refused_at_once() -> None:
         check_size(SMALL, 100_000)
     assert caught.value.field == "generation.shard_questions"
     check_size(SMALL, 100)
+
+
+def test_ranks_that_the_nodes_cannot_share_are_refused_by_field() -> None:
+    shared = SMALL.model_copy(
+        update={
+            name: part.model_copy(update={"train": part.train.model_copy(update={"ranks": 8})})
+            for name in ("warmup", "prm", "evolution")
+            if (part := getattr(SMALL, name)) is not None
+        }
+    )
+    for nodes in (1, 2, 4, 8):
+        check_ranks(shared, nodes)
+    check_ranks(SMALL, 1)
+    for name in ("warmup", "prm", "evolution"):
+        with pytest.raises(InvalidRecipe, match=f"{name}.train.ranks is 1, which the 4 nodes") as caught:
+            check_ranks(shared.model_copy(update={name: getattr(SMALL, name)}), 4)
+        assert caught.value.field == f"{name}.train.ranks" and "a multiple of 4" in caught.value.detail
+    with pytest.raises(InvalidRecipe, match="ranks is 8, which the 3 nodes"):
+        check_ranks(shared, 3)

@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 
 from mstar.errors import InvalidInput
+from mstar.phases import GpuSharing
+from mstar_coordinator.config import CoordinatorSettings
 
 Body = dict[str, Any]
 
@@ -39,8 +41,11 @@ def read_template(path: Path) -> Body:
     return found
 
 
-def node_count(template: Body) -> int:
-    """Pods that share one training. Raises InvalidInput for an unknown kind."""
+def training_nodes(settings: CoordinatorSettings) -> int:
+    """Pods that share one training, as the template has them. Raises InvalidInput where that cannot be used."""
+    if settings.gpu_sharing is not GpuSharing.SCALE_TO_ZERO:
+        return 1
+    template = read_template(settings.job_template)
     return _reader(template)(template, "").count
 
 

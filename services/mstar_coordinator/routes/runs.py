@@ -8,6 +8,7 @@ from fastapi.openapi.models import Example
 
 from mstar.api.runs import Page, Run, RunCreate
 from mstar_coordinator.admission import admit
+from mstar_coordinator.cluster.workloads import training_nodes
 from mstar_coordinator.recipebook import NamedRecipe
 from mstar_coordinator.rounds import IdempotencyKey
 from mstar_coordinator.routes.context import Context, Coordinator, Limit, paged
@@ -55,7 +56,7 @@ def start_run(
     if run_id is None:
         settings = coordinator.settings
         recipe = coordinator.recipes.read(request.recipe, request.overrides)
-        recipe = admit(recipe, settings.data_root, settings.home, settings.reserve_bytes)
+        recipe = admit(recipe, settings.data_root, settings.home, settings.reserve_bytes, training_nodes(settings))
         run_id = coordinator.rounds.create(recipe, bound)
     response.headers["Location"] = f"/v1/runs/{run_id}"
     return show(coordinator, run_id)
