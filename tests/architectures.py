@@ -1,4 +1,5 @@
-"""Three vision-language architectures of a few thousand weights, drawn at random: for what must hold on every one."""
+"""Vision-language architectures of a few thousand weights, drawn at random: three for what must hold on every one, and
+some that cannot be packed."""
 
 import zlib
 from collections.abc import Callable
@@ -6,7 +7,16 @@ from typing import Any
 
 import torch
 from PIL import Image
-from transformers import LlavaConfig, LlavaForConditionalGeneration, Qwen2VLConfig, Qwen2VLForConditionalGeneration
+from transformers import (
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PaliGemmaConfig,
+    PaliGemmaForConditionalGeneration,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+)
 
 from minivista.architecture import make_model, make_processor
 from mstar_models.encoding import EncodedPrompt, PromptEncoder
@@ -40,7 +50,8 @@ def idefics3() -> tuple[Any, PromptEncoder]:
     return make_model(processor.tokenizer), PromptEncoder(processor)
 
 
-def llava() -> tuple[Any, PromptEncoder]:
+def llava(**text: Any) -> tuple[Any, PromptEncoder]:
+    """`text`: of its language model, beside what all have."""
     vision = {
         "model_type": "clip_vision_model",
         "hidden_size": 32,
@@ -53,7 +64,7 @@ def llava() -> tuple[Any, PromptEncoder]:
     }
     config = LlavaConfig(
         vision_config=vision,
-        text_config=TEXT | {"model_type": "llama"},
+        text_config=TEXT | {"model_type": "llama"} | text,
         image_token_id=IMAGE_TOKEN,
         vision_feature_layer=-1,
     )
@@ -84,6 +95,28 @@ def qwen2_vl() -> tuple[Any, PromptEncoder]:
 
 
 ARCHITECTURES = [idefics3, llava, qwen2_vl]
+SIGLIP = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+
+
+def gemma3() -> Any:
+    """Tokens of an image see each other in both directions, and most layers see a window."""
+    config = Gemma3Config(vision_config=SIGLIP, text_config=TEXT | {"head_dim": 16}, mm_tokens_per_image=16)
+    return Gemma3ForConditionalGeneration(config)
+
+
+def paligemma() -> Any:
+    """Tokens of the prompt see each other in both directions."""
+    text = TEXT | {"model_type": "gemma", "head_dim": 16}
+    return PaliGemmaForConditionalGeneration(
+        PaliGemmaConfig(vision_config=SIGLIP | {"projection_dim": 64}, text_config=text)
+    )
 
 
 def plain_inputs(prompt: EncodedPrompt, tokens: list[int]) -> dict[str, Any]:

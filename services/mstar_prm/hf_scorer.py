@@ -25,7 +25,7 @@ from mstar_models.door import Door, within
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import free_memory, load_model, load_processor
-from mstar_models.packing import Packed, prompt_axes, start, tensors
+from mstar_models.packing import Packed, prompt_axes, require_plain_causal, start, tensors
 from mstar_prm.batching import Batcher
 from mstar_prm.prefixes import Prefixes, behind, digest, joined
 from mstar_prm.scorer import Segments, Work
@@ -133,6 +133,7 @@ class HfScorer:
         return self._serve(f"{folder.name}@{digest[:12]}", folder, model)
 
     def _serve(self, version: str, folder: Path, model: Any) -> _Served:
+        require_plain_causal(model)
         processor = load_processor(folder)
         config = model.config.get_text_config()
         return _Served(

@@ -18,7 +18,7 @@ from mstar_artefacts.images import ImageStore
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.images import ImageGate
 from mstar_models.loading import load_processor
-from mstar_models.packing import Packed, prompt_axes, start, tensors
+from mstar_models.packing import Packed, prompt_axes, require_plain_causal, start, tensors
 from mstar_trainer.batches import Example, Group
 from mstar_trainer.loss import Batch
 
@@ -54,6 +54,8 @@ class ExampleEncoder:
     """Processor, image gate and image store of one model."""
 
     def __init__(self, model_folder: Path, home: Path, model: Any) -> None:
+        """Raises InvalidInput for a model that cannot be trained on trees."""
+        require_plain_causal(model)
         processor = load_processor(model_folder)
         self.tokenizer = processor.tokenizer
         self._model = model

@@ -164,3 +164,18 @@ def test_a_damaged_folder_is_refused(store: ArtefactStore, prm: ArtefactRef, tmp
         assert not scorer.weights().ready
 
     using(store, conversation)
+
+
+def test_a_model_that_cannot_be_packed_is_refused_and_the_old_one_stays(store: ArtefactStore, prm: ArtefactRef) -> None:
+    folder = store.path(prm.id) / "model"
+
+    async def conversation(scorer: HfScorer) -> None:
+        await scorer.load(prm)
+        config = json.loads((folder / "config.json").read_text())
+        config["text_config"]["sliding_window"] = 16
+        (folder / "config.json").write_text(json.dumps(config))
+        with pytest.raises(InvalidInput, match="some layers see 16 tokens only"):
+            await scorer.load_folder(folder)
+        assert scorer.weights().weight_version == prm.version
+
+    using(store, conversation)

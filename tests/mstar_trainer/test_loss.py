@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from architectures import ARCHITECTURES, plain_inputs
+from mstar.errors import InvalidInput
 from mstar_models.encoding import encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
@@ -97,6 +98,13 @@ def test_cross_entropy_in_pieces_is_the_plain_one() -> None:
     assert pieces.item() == pytest.approx(plain.item(), rel=1e-5)
     for one, other in zip(mine, [hidden.grad, weight.grad], strict=True):
         assert one is not None and other is not None and torch.allclose(one, other, atol=1e-4)
+
+
+def test_a_model_that_cannot_be_packed_is_not_trained(bench: Bench) -> None:
+    model = load_model(MODEL)
+    model.config.text_config.sliding_window = 16
+    with pytest.raises(InvalidInput, match="some layers see 16 tokens only"):
+        ExampleEncoder(MODEL, bench.home, model)
 
 
 def test_a_shared_step_counts_for_each_of_its_responses(bench: Bench) -> None:
