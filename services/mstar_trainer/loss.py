@@ -35,16 +35,18 @@ class Batch:
 class ResponseLoss(nn.Module):
     """Objective `sft`: negative log-likelihood of response tokens and end of sequence, in nats."""
 
-    def __init__(self, model: Any, frozen: FrozenTower | None = None) -> None:
+    def __init__(self, model: Any, frozen: FrozenTower | None = None, fused: bool | None = None) -> None:
+        """`fused`: whether logits [P, V] are never made, but multiplied and summed in pieces; None: where it saves."""
         super().__init__()
         self.model = model
         self.frozen = frozen
+        self.fused = fused
 
     def forward(self, batch: Batch) -> Tensor:
         """Sum over the P places: a scalar."""
         hidden = _hidden(self.model, self.frozen, batch)
         head = self.model.get_output_embeddings()
-        if _fused(head):
+        if _saves(head) if self.fused is None else self.fused:
             options = torch.nn.LinearCrossEntropyOptions()
             return functional.linear_cross_entropy(
                 hidden, head.weight, batch.targets, linear_bias=head.bias, reduction="sum", options=options
@@ -81,8 +83,8 @@ def _hidden(model: Any, frozen: FrozenTower | None, batch: Batch) -> Tensor:
     return hidden[batch.rows, batch.columns]
 
 
-def _fused(head: nn.Module) -> bool:
-    """Whether the device multiplies and sums in pieces, so that logits [P, V] never exist; on a CPU that saves nothing.
+def _saves(head: nn.Module) -> bool:
+    """Whether to multiply and sum in pieces: on a CPU it saves nothing.
 
     A weight that ZeRO-3 has split is whole only inside its own module's call.
     """

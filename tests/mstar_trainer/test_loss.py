@@ -83,8 +83,20 @@ def test_step_loss_and_its_gradient_are_those_of_separate_rows(bench: Bench, enc
     assert torch.allclose(gradient_of(mine, model), gradient_of(plain, model), atol=1e-3, rtol=1e-3)
 
 
-def test_cross_entropy_in_pieces_is_the_plain_one() -> None:
+def test_response_loss_in_pieces_is_the_plain_one(bench: Bench, encoder: ExampleEncoder) -> None:
     """The path of a GPU, run on this device."""
+    model = encoder._model
+    groups = grouped(sft_examples(bench.of_one_question(3) + bench.selected(3)))
+    (batch,) = micro_batches(encoder.trees(groups, ROOMY), ROOMY, CPU)
+    pieces, plain = (ResponseLoss(model, fused=fused)(batch) for fused in (True, False))
+    assert pieces.item() == pytest.approx(plain.item(), rel=1e-5)
+    found, expected = gradient_of(pieces, model), gradient_of(plain, model)
+    assert expected.abs().max() > 0.1
+    assert torch.allclose(found, expected, atol=2e-3, rtol=1e-3)
+
+
+def test_cross_entropy_over_many_pieces_is_the_plain_one() -> None:
+    """torch's own function, over more rows than one piece holds."""
     torch.manual_seed(0)
     hidden, weight = torch.randn(300, 16, requires_grad=True), torch.randn(700, 16, requires_grad=True)
     targets = torch.randint(700, (300,))
