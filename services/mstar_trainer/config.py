@@ -15,6 +15,9 @@ class _Training(ConnectedSettings):
     """CPU threads of each training process; by default the cores, shared out among the ranks."""
     silence_seconds: float = Field(default=1800.0, gt=0)
     """Training processes that report nothing for so long are taken for hung and killed."""
+    busy_share: float = Field(default=0.25, ge=0, le=1)
+    """Of a GPU that others had before, the memory that they may still hold when a training begins; 1 does not look. A
+    policy that sleeps keeps up to a fifth of what it had."""
 
 
 class TrainerSettings(WorkerSettings, _Training):

@@ -41,7 +41,7 @@ def run(settings: JobSettings, node: int) -> None:
     coordinator = StepClient(settings.coordinator_url, settings.internal_key)
     meeting = f"tcp://{settings.first_node}:{settings.port}" if settings.nodes > 1 else None
     place = Place(node, settings.nodes, meeting)
-    trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds, place)
+    trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds, place, settings.busy_share)
     try:
         if node == 0:
             _lead(settings, coordinator, trainer)

@@ -19,6 +19,8 @@ class TrainRequest(Frozen):
 
     claim: Claim
     home: str
+    busy_share: float = 1.0
+    """Of a GPU's memory, what others may hold when it begins."""
 
 
 class MoreInputs(Frozen):

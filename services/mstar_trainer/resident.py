@@ -103,14 +103,21 @@ class ResidentTrainer:
     """A group of training processes: this node's share of the ranks of the step at hand."""
 
     def __init__(
-        self, home: Path, threads: int | None = None, silence_seconds: float = 1800.0, place: Place = Place()
+        self,
+        home: Path,
+        threads: int | None = None,
+        silence_seconds: float = 1800.0,
+        place: Place = Place(),
+        busy_share: float = 1.0,
     ) -> None:
         """`threads`: CPU threads of each rank (None: the cores shared out). A group that says nothing for
-        `silence_seconds` is taken for hung and killed."""
+        `silence_seconds` is taken for hung and killed. `busy_share`: of a GPU's memory, what others may hold when a
+        step begins."""
         self.home = home
         self._place = place
         self._threads = threads
         self._silence = silence_seconds
+        self._busy_share = busy_share
         self._ranks: list[_Rank] = []
         self._replies: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
         self._meeting: Path | None = None
@@ -133,7 +140,7 @@ class ResidentTrainer:
             self._start(ranks)
             self._partitioned = partitioned
         try:
-            line = TrainRequest(claim=claim, home=str(self.home)).model_dump_json()
+            line = TrainRequest(claim=claim, home=str(self.home), busy_share=self._busy_share).model_dump_json()
             for rank in self._ranks:
                 rank.ask(line)
             return self._await_all(progress, _Stream(claim, arrivals))

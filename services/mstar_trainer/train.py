@@ -10,19 +10,24 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import torch
 
 from mstar.errors import Internal, MstarError
+from mstar_trainer.memory import Memory, await_room
 from mstar_trainer.protocol import Done, Failed, MoreInputs, Progress, Reply, TrainRequest
 
 if TYPE_CHECKING:
     from mstar_trainer.session import Session
 
 PR_SET_PDEATHSIG = 1
+LOOK_SECONDS = 2.0
+"""Between two looks at a GPU that is not free yet."""
 
 
 def main() -> None:
@@ -42,15 +47,24 @@ def main() -> None:
         request = TrainRequest.model_validate_json(lines.get())
         if session is None or session.home != Path(request.home):
             session = Session(Path(request.home))
-        _answer(session, request, lines, out)
+        _answer(session, request, lines, out, _await_room)
 
 
-def _answer(session: "Session", request: TrainRequest, lines: "queue.SimpleQueue[str]", out: TextIO) -> None:
+def _answer(
+    session: "Session",
+    request: TrainRequest,
+    lines: "queue.SimpleQueue[str]",
+    out: TextIO,
+    room: Callable[[float], None],
+) -> None:
+    """`room` waits until others hold at most a share of this rank's GPU, and raises when they go on holding more."""
+
     def say(reply: Reply) -> None:
         out.write(reply.model_dump_json() + "\n")
         out.flush()
 
     try:
+        room(request.busy_share)
         artefact, result = session.train(
             request.claim,
             lambda done, total: say(Progress(done=done, total=total)),
@@ -62,6 +76,18 @@ def _answer(session: "Session", request: TrainRequest, lines: "queue.SimpleQueue
     except Exception as error:
         traceback.print_exc()
         say(Failed(problem=Internal(f"training failed: {type(error).__name__}: {error}").problem()))
+
+
+def _await_room(share: float) -> None:
+    """On a CPU there is always room."""
+    if torch.cuda.is_available() and share < 1:
+        await_room(_memory, share, lambda: time.sleep(LOOK_SECONDS))
+
+
+def _memory() -> Memory:
+    device = int(os.environ["LOCAL_RANK"])
+    free, total = torch.cuda.mem_get_info(device)
+    return Memory(free, total, torch.cuda.memory_reserved(device))
 
 
 def _claim_stdout() -> TextIO:

@@ -24,7 +24,9 @@ def run(settings: TrainerSettings) -> None:
     """Build the worker from its settings and start it in this process (solo pool: one step at a time)."""
     coordinator = StepClient(settings.coordinator_url, settings.internal_key)
     store = ArtefactStore(settings.home)
-    trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds)
+    # A trainer that stays has its GPU to itself, or shares it as its installer wanted.
+    busy_share = 1.0 if settings.resident else settings.busy_share
+    trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds, busy_share=busy_share)
 
     def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
         try:

@@ -1,0 +1,58 @@
+"""A training begins when others have given the GPU's memory back, and says how much they hold when they do not."""
+
+import io
+import queue
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mstar.errors import Unavailable
+from mstar_trainer.memory import LOOKS, Memory, await_room
+from mstar_trainer.protocol import REPLY, Failed, TrainRequest
+from mstar_trainer.session import Session
+from mstar_trainer.train import _answer
+from trainer_bench import Bench
+
+GIB = 2**30
+
+
+def device(free: Iterator[int], total: int = 80, own: int = 0) -> Callable[[], Memory]:
+    """A GPU of so many GiB, of which these are free at one look after the other."""
+    return lambda: Memory(next(free) * GIB, total * GIB, own * GIB)
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "own", "of_others"),
+    [(79, 80, 0, 1), (80, 80, 0, 0), (20, 80, 55, 5), (10, 24, 14, 0), (10, 24, 15, 0), (0, 24, 0, 24)],
+)
+def test_what_this_process_holds_is_not_of_others(free: int, total: int, own: int, of_others: int) -> None:
+    assert Memory(free, total, own).of_others == of_others
+
+
+@pytest.mark.parametrize(("free", "pauses"), [([60], 0), ([54, 59, 60], 2), ([54] * (LOOKS - 1) + [60], LOOKS - 1)])
+def test_it_waits_until_others_hold_little(free: list[int], pauses: int) -> None:
+    paused: list[None] = []
+    await_room(device(iter(free)), 0.25, lambda: paused.append(None))
+    assert len(paused) == pauses
+
+
+def test_what_is_never_given_back_is_told_in_bytes() -> None:
+    with pytest.raises(Unavailable, match="27,917,287,424 bytes of the GPU's 85,899,345,920, more than 25%"):
+        await_room(device(iter([54] * LOOKS)), 0.25, lambda: None)
+
+
+def test_a_training_without_room_fails_before_it_begins(bench: Bench) -> None:
+    bench.put_rows("data", bench.selected(3))
+    request = TrainRequest(claim=bench.claim("it01/train", "data"), home=str(bench.home), busy_share=0.1)
+    said: list[float] = []
+
+    def full(share: float) -> None:
+        said.append(share)
+        await_room(device(iter([0] * LOOKS), total=24), share, lambda: None)
+
+    out = io.StringIO()
+    _answer(Session(bench.home), request, queue.SimpleQueue(), out, full)
+    (reply,) = map(REPLY.validate_json, out.getvalue().splitlines())
+    assert isinstance(reply, Failed)
+    assert reply.problem["code"] == "unavailable" and "25,769,803,776 bytes" in reply.problem["detail"]
+    assert said == [0.1]
