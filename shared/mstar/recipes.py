@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mstar.errors import InvalidRecipe
+from mstar.scoring import Savings
 from mstar.types import Frozen
 
 PAPER_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
@@ -96,7 +97,9 @@ class PrmRecipe(Frozen):
     balance: bool = True
     """Keep as many solutions with a low minimum label as with a high one."""
     savings: bool = True
-    """Leave out scores that cannot change what is kept or measured."""
+    """Leave out scores that cannot change what is kept or measured; false: score everything."""
+    leave_out: Savings = Savings()
+    """Which of them, while savings are on."""
     train: TrainRecipe = TrainRecipe(freeze_vision=True)
 
 

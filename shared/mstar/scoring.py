@@ -1,14 +1,29 @@
 """Which responses the PRM must see before an outcome is known: the others cost nothing.
 
-The savings are exact, and a recipe can switch them off (`prm.savings`). Selection ranks correct responses only, and
-where no more of them are left than it keeps, it keeps them all whatever their scores. A question's part in Pass@K among
-the K best-ranked is 0 when none of its n responses is correct, and 1 when at most K - 1 are wrong.
+The savings are exact, and a recipe can switch each off (`prm.leave_out`), or all of them (`prm.savings`). Selection
+ranks correct responses only, and where no more of them are left than it keeps, it keeps them all whatever their scores.
+A question's part in Pass@K among the K best-ranked is 0 when none of its n responses is correct, and 1 when at most
+K - 1 are wrong.
 """
 
 from enum import StrEnum
 
 from mstar.layout import join_segments, scored_segments
-from mstar.types import CheckedResponse, FinishReason, RolloutRow
+from mstar.types import CheckedResponse, FinishReason, Frozen, RolloutRow
+
+
+class Savings(Frozen):
+    """What no score is asked for."""
+
+    wrong: bool = True
+    """In a selection: responses that it cannot keep, and those that only repeat another."""
+    uncontested: bool = True
+    """In a selection: questions with no more correct responses than it keeps."""
+    decided: bool = True
+    """In a ranking: questions whose part in the measure is the same in any order."""
+
+
+NO_SAVINGS = Savings(wrong=False, uncontested=False, decided=False)
 
 
 class ScoreUse(StrEnum):
@@ -18,18 +33,18 @@ class ScoreUse(StrEnum):
     RANKING = "ranking"
 
 
-def to_score(row: RolloutRow, use: ScoreUse, k: int | None, *, savings: bool) -> tuple[CheckedResponse, ...]:
+def to_score(row: RolloutRow, use: ScoreUse, k: int | None, savings: Savings) -> tuple[CheckedResponse, ...]:
     """The responses of one question whose scores are needed.
 
     `k`: how many selection keeps (None: all above a threshold), or the least K that a ranking is cut at.
     """
-    if not savings:
-        return row.responses
     if use is ScoreUse.SELECTION:
         candidates = tuple(distinct_correct(row).values())
-        return () if k is not None and len(candidates) <= k else candidates
+        if savings.uncontested and k is not None and len(candidates) <= k:
+            return ()
+        return candidates if savings.wrong else row.responses
     assert k is not None
-    return () if decided(row, k) is not None else row.responses
+    return () if savings.decided and decided(row, k) is not None else row.responses
 
 
 def decided(row: RolloutRow, k: int) -> float | None:

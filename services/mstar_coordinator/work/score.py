@@ -14,7 +14,7 @@ from itertools import groupby
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoredStep, ScoreRequest
 from mstar.api.steps import Claim
-from mstar.scoring import to_score
+from mstar.scoring import NO_SAVINGS, Savings, to_score
 from mstar.steps import ArtefactRef, ScoreParams, ScoreResult
 from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
 from mstar_coordinator.work.context import Context, Done, artefact_of, rows_of, write_once
@@ -47,7 +47,8 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     rows = list(rows_of(context, claim, (params.rows,), RolloutRow))
 
     def make() -> list[ScoreRow]:
-        wanted = [(row, to_score(row, params.use, params.k, savings=params.savings)) for row in rows]
+        savings = savings_of(claim, on=params.savings)
+        wanted = [(row, to_score(row, params.use, params.k, savings)) for row in rows]
         return score_rows(context, prm, wanted, progress)
 
     ref, scores = write_once(context, claim, ScoreRow, make, {"prm_version": prm.version})
@@ -57,6 +58,13 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
         prm_version=prm.version,
         seconds=time.monotonic() - began,
     )
+
+
+def savings_of(claim: Claim, *, on: bool) -> Savings:
+    """What the run's recipe leaves out in a step, `on` where it is to leave out anything."""
+    if not on:
+        return NO_SAVINGS
+    return Savings() if claim.recipe.prm is None else claim.recipe.prm.leave_out
 
 
 def score_rows(context: Context, prm: ArtefactRef, wanted: Sequence[Wanted], progress: Progress) -> list[ScoreRow]:

@@ -14,7 +14,7 @@ from mstar.steps import ArtefactRef, SelectParams, SelectResult
 from mstar.types import RolloutRow, ScoreRow, SelectedRow
 from mstar_artefacts.store import ROWS, SCORES
 from mstar_coordinator.work.context import Context, Done, artefact_of, rows_of
-from mstar_coordinator.work.score import score_rows
+from mstar_coordinator.work.score import savings_of, score_rows
 from mstar_worker.lease import Progress
 
 
@@ -39,7 +39,8 @@ def _choose(
         kept = [one for row in rows for one in _kept(claim, params, row, None)]
         return context.store.write_rows(claim.output_id, kept, metadata)
     k = rule.k if rule.mode is SelectionMode.TOP else None
-    wanted = [(row, to_score(row, ScoreUse.SELECTION, k, savings=params.savings)) for row in rows]
+    savings = savings_of(claim, on=params.savings)
+    wanted = [(row, to_score(row, ScoreUse.SELECTION, k, savings)) for row in rows]
     scores = score_rows(context, artefact_of(claim, params.prm), wanted, progress)
     kept = [one for row, score in zip(rows, scores, strict=True) for one in _kept(claim, params, row, score)]
     return context.store.write_tables(claim.output_id, {ROWS: kept, SCORES: scores}, metadata)
