@@ -20,6 +20,7 @@ from field_owners import Conflict, Owned
 
 KINDS = {
     "v1": ["ConfigMap", "PersistentVolumeClaim", "Pod", "Secret", "Service", "ServiceAccount"],
+    "batch/v1": ["Job"],
     "apps/v1": ["Deployment", "StatefulSet"],
     "monitoring.coreos.com/v1": ["PrometheusRule", "ServiceMonitor"],
     "networking.k8s.io/v1": ["NetworkPolicy"],
@@ -82,6 +83,10 @@ class ObjectServer:
         self._thread.join()
         self._server.server_close()
 
+    def hold(self, content: dict[str, Any], namespace: str = "ns") -> None:
+        """Put an object in as if it had been there."""
+        self._apply((namespace, content["kind"], content["metadata"]["name"]), content, "before", force=True)
+
     def there(self) -> dict[tuple[str, str], dict[str, Any]]:
         """(kind, name) → object."""
         return {(kind, name): copy.deepcopy(one.content) for (_, kind, name), one in self.objects.items()}
@@ -106,7 +111,10 @@ class ObjectServer:
             if media.startswith("application/apply-patch"):
                 return self._apply(key, given, manager, force=query.get("force") == "true")
             if method == "POST":
-                return self._apply((namespace, kind, given["metadata"]["name"]), given, manager, force=True)
+                return self._create((namespace, kind, given["metadata"]["name"]), given, manager)
+            if method == "PATCH":
+                self._held(key).update(_stored(given | {"kind": kind}), manager)
+                return self._held(key).content
             if method == "DELETE":
                 return self._delete(key)
             if method == "GET":
@@ -132,6 +140,11 @@ class ObjectServer:
         if key[1] == "StatefulSet":
             self._claims_of(after.content)
         return after.content
+
+    def _create(self, key: Key, given: dict[str, Any], manager: str) -> dict[str, Any]:
+        if key in self.objects:
+            raise Refusal(409, "AlreadyExists", f"{key[1]} {key[2]} already exists")
+        return self._apply(key, given, manager, force=True)
 
     def _claims_of(self, content: dict[str, Any]) -> None:
         """What the controller of StatefulSets makes, under its own name and not Helm's."""

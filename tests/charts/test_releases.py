@@ -4,6 +4,7 @@ What this leaves out: pods that really start, which the tests of processes cover
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,27 @@ def test_a_key_that_is_given_later_replaces_the_made_one_and_no_other(server: Ob
     helm.upgrade("demo", {"keys": {"score": "s" * 20}})
     after = secrets(server)["demo-mstar-keys"]
     assert {name for name in after if after[name] != before[name]} == {"score-key"}
+
+
+def test_a_secret_of_ones_own_that_changes_restarts_who_reads_it(server: ObjectServer, helm: HelmSession) -> None:
+    core = client.CoreV1Api(client.ApiClient(client.Configuration(host=server.url)))
+    values = {"keys": {"existingSecret": "k"}, "redis": {"existingSecret": "r"}}
+
+    def templates() -> dict[str, Any]:
+        sets = {name: one for (kind, name), one in server.there().items() if kind in ("Deployment", "StatefulSet")}
+        return {name.removeprefix("demo-mstar-"): one["spec"]["template"] for name, one in sets.items()}
+
+    for name in ("k", "r"):
+        core.create_namespaced_secret("ns", {"kind": "Secret", "metadata": {"name": name}})
+    seen = []
+    for key, password in (("a", "a"), ("a", "a"), ("a", "b"), ("b", "b")):
+        core.patch_namespaced_secret("k", "ns", {"stringData": {"score-key": key}})
+        core.patch_namespaced_secret("r", "ns", {"stringData": {"password": password}})
+        (helm.upgrade if seen else helm.install)("demo", values)
+        seen.append(templates())
+    changed = [{one for one in now if now[one] != before[one]} for before, now in pairwise(seen)]
+    at_the_queue = {"redis", "coordinator", "worker-rollout", "worker-score"}
+    assert changed == [set(), at_the_queue, (at_the_queue | {"policy", "prm"}) - {"redis"}]
 
 
 def test_a_second_release_beside_the_first_shares_nothing_with_it(server: ObjectServer, helm: HelmSession) -> None:

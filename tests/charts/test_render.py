@@ -211,6 +211,26 @@ def test_more_volumes_and_spread_reach_the_component_they_are_given_to() -> None
             kubernetes_validate.validate(deployment, "1.37", strict=True)
 
 
+def test_the_queue_is_placed_by_its_own_values() -> None:
+    place = {"nodeSelector": {"pool": "cpu"}, "tolerations": [{"operator": "Exists"}], "priorityClassName": "high"}
+    affinity = {"nodeAffinity": {}}
+    placed = pods(render({"redis": place | {"affinity": affinity}}))
+    given = {name: placed["demo-mstar-redis"][name] for name in (*place, "affinity")}
+    assert given == place | {"affinity": affinity}
+    assert not any("nodeSelector" in pod for name, pod in placed.items() if name != "demo-mstar-redis")
+
+
+def test_a_platform_may_choose_the_users_of_all_pods() -> None:
+    objects = render({"podSecurityContext": dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup"))})
+    for name, pod in pods(objects).items():
+        context = pod["securityContext"]
+        assert context["runAsNonRoot"] and not {"runAsUser", "runAsGroup", "fsGroup"} & set(context), name
+    for one in [*objects, *jobs(objects)]:
+        kubernetes_validate.validate(one, "1.37", strict=True)
+    own = pods(render({"podSecurityContext": {"runAsUser": 4711}}))
+    assert {pod["securityContext"]["runAsUser"] for pod in own.values()} == {4711}
+
+
 def test_one_pod_reads_what_another_has_written() -> None:
     checks = {name: one for name, one in named(render(), "Pod").items() if "-test-storage-" in name}
     weights = {name: int(one["metadata"]["annotations"]["helm.sh/hook-weight"]) for name, one in checks.items()}

@@ -74,13 +74,7 @@ priorityClassName: {{ . }}
 {{- with .values.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  fsGroup: 10001
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile: {type: RuntimeDefault}
+securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 2 }}
 {{- $selector := .values.nodeSelector | default dict }}
 {{- with .root.Values.storage.pinToNode }}{{ $selector = merge (dict "kubernetes.io/hostname" .) $selector }}{{ end }}
 {{- with $selector }}
@@ -160,7 +154,18 @@ livenessProbe:
   failureThreshold: 3
 {{- end }}
 
-{{/* Of the given keys, not of the Secret: made ones are kept, and a rendering that cannot see them would make others. */}}
+{{/* Of the given keys and of a Secret that is not ours. Made keys are left out: they are kept, and a rendering that cannot
+see them would make others. */}}
 {{- define "mstar.checksum" -}}
-checksum/keys: {{ .root.Values.keys | toJson | sha256sum }}
+checksum/keys: {{ list .root.Values.keys (include "mstar.secretData" (dict "root" .root "name" .root.Values.keys.existingSecret)) | toJson | sha256sum }}
+{{- end }}
+
+{{/* For those who speak to the queue: a password that changes is told to both ends. */}}
+{{- define "mstar.queueChecksum" -}}
+checksum/queue: {{ include "mstar.secretData" (dict "root" . "name" (.Values.redis.existingSecret | default .Values.redis.externalSecret)) | sha256sum }}
+{{- end }}
+
+{{/* What a Secret holds, where the cluster can be seen. */}}
+{{- define "mstar.secretData" -}}
+{{- if .name }}{{ (lookup "v1" "Secret" .root.Release.Namespace .name).data | default dict | toJson }}{{ end }}
 {{- end }}
