@@ -1,0 +1,33 @@
+"""The coordinator as `python -m mstar_coordinator` starts it in its pod: the first argument is the address that the
+pod's service account would give for the API of Kubernetes."""
+
+import sys
+import time
+
+from kubernetes import client
+
+from mstar.steps import Queue
+from mstar_coordinator.app import build_app
+from mstar_coordinator.cluster.kubernetes_cluster import KubernetesCluster, Release
+from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.dispatch import CeleryPublisher
+from mstar_coordinator.store.database import open_store
+from mstar_web.config import read_settings
+from mstar_web.serve import run
+
+
+def main() -> None:
+    settings = read_settings(CoordinatorSettings)
+    release = Release(
+        settings.cluster_namespace,
+        settings.cluster_instance,
+        settings.cluster_prefix,
+        {Queue.ROLLOUT: settings.policy_replicas, Queue.SCORE: settings.prm_replicas},
+        settings.job_template,
+    )
+    cluster = KubernetesCluster(release, client.ApiClient(client.Configuration(host=sys.argv[1])))
+    publisher = CeleryPublisher(settings.broker_url.get_secret_value())
+    run(build_app(settings, open_store(settings.store_url()), publisher, time.time, cluster), settings)
+
+
+main()
