@@ -144,12 +144,12 @@ def _train(seconds: float) -> None:
     device = Device(settings.home, "trainer", seconds)
 
     def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
-        params = claim.step.params
+        params, ask = claim.step.params, coordinator.follow(claim)
         assert isinstance(params, TrainParams)
 
         def more() -> Any:
             time.sleep(0.1)
-            return coordinator.arrivals(claim.step_id, claim.epoch).inputs
+            return ask().inputs
 
         feed, steps = Feed(store, claim, more), 0
         for groups in plan(feed, params.settings, claim.recipe.seed):

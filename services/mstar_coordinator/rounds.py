@@ -178,13 +178,19 @@ class Rounds:
             tx.steps.renew(step_id, self._clock() + self._lease_seconds, beat.done, beat.total)
         return HeartbeatReply(lease_seconds=self._lease_seconds)
 
-    def arrivals(self, step_id: str, epoch: int) -> Arrivals:
-        """The inputs that a leased step has by now. Raises NotFound, or StaleEpoch when the lease is void."""
+    def arrivals(self, step_id: str, epoch: int, after: int = 0) -> Arrivals:
+        """The inputs that a leased step has by now, or those committed after an event of its run.
+
+        Raises NotFound, or StaleEpoch when the lease is void.
+        """
         with self._store.reading() as tx:
             step = tx.steps.get(step_id)
             run = tx.runs.get(step.run_id)
             _check_held(run, step, epoch)
-            return Arrivals(inputs=tx.steps.inputs(step_id, run.id), coming=run.state is RunState.RUNNING)
+            # Before the inputs: what is committed between the two questions is told twice and not never.
+            seen = tx.events.last_id(run.id)
+            inputs = tx.steps.inputs(step_id, run.id, after)
+            return Arrivals(inputs=inputs, seen=seen, coming=run.state is RunState.RUNNING)
 
     def commit(self, step_id: str, commit: Commit) -> None:
         """Take what a step left, once; the same commit again is accepted and changes nothing.

@@ -56,7 +56,7 @@ def _lead(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrain
 
     def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
         _check_ranks(claim, settings.nodes)
-        return train_step(claim, progress, lambda: coordinator.arrivals(claim.step_id, claim.epoch), store, trainer)
+        return train_step(claim, progress, coordinator.follow(claim), store, trainer)
 
     advance(settings.step, {"train": handle}, coordinator, f"job@{socket.gethostname()}")
 

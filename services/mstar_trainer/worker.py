@@ -30,7 +30,7 @@ def run(settings: TrainerSettings) -> None:
 
     def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
         try:
-            return train_step(claim, progress, lambda: coordinator.arrivals(claim.step_id, claim.epoch), store, trainer)
+            return train_step(claim, progress, coordinator.follow(claim), store, trainer)
         finally:
             # Before the step is committed, since the next one on this GPU may begin with that.
             if not settings.resident:

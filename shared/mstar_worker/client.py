@@ -1,5 +1,6 @@
 """The worker's side of the step protocol over HTTP (bodies in `mstar.api.steps`)."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import httpx2
@@ -27,8 +28,18 @@ class StepClient:
         """What the holder of a leased step was given. Raises StepTaken while nobody holds it."""
         return self._send("GET", f"/internal/v1/steps/{step_id}/claim", None, Claim)
 
-    def arrivals(self, step_id: str, epoch: int) -> Arrivals:
-        return self._send("GET", f"/internal/v1/steps/{step_id}/arrivals?epoch={epoch}", None, Arrivals)
+    def follow(self, claim: Claim) -> Callable[[], Arrivals]:
+        """Asks which inputs of a leased step have come since it was called last; the first time, which are there."""
+        seen = 0
+
+        def ask() -> Arrivals:
+            nonlocal seen
+            path = f"/internal/v1/steps/{claim.step_id}/arrivals?epoch={claim.epoch}&after={seen}"
+            found = self._send("GET", path, None, Arrivals)
+            seen = found.seen
+            return found
+
+        return ask
 
     def heartbeat(self, step_id: str, beat: Heartbeat) -> HeartbeatReply:
         return self._post(step_id, "heartbeat", beat, HeartbeatReply)

@@ -112,6 +112,9 @@ def test_streamed_training_begins_with_the_first_shard_and_sees_the_next_arrive(
     bench.do(bench.step_id(run_id, "it01/select/0001"))
     after = bench.rounds.arrivals(train.step_id, train.epoch)
     assert set(after.inputs) - set(before.inputs) == {"it01/select/0001"}
+    since = bench.rounds.arrivals(train.step_id, train.epoch, before.seen)
+    assert since.inputs == {"it01/select/0001": after.inputs["it01/select/0001"]}
+    assert bench.rounds.arrivals(train.step_id, train.epoch, since.seen).inputs == {}
 
 
 def test_no_more_shards_are_promised_while_a_run_is_paused(streaming: Streaming) -> None:

@@ -1,10 +1,13 @@
 """The workers' side: claim, heartbeat, commit and release of steps. Nobody else calls these."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from mstar.api.steps import Ack, Arrivals, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
 from mstar_coordinator.routes.context import Coordinator
 
+EventNumber = Annotated[int, Query(ge=0, description="`seen` of the answer before.")]
 router = APIRouter(prefix="/internal/v1/steps/{step_id}", tags=["internal"])
 
 
@@ -21,9 +24,9 @@ def get_claim(coordinator: Coordinator, step_id: str) -> Claim:
 
 
 @router.get("/arrivals")
-def list_arrivals(coordinator: Coordinator, step_id: str, epoch: int) -> Arrivals:
-    """Inputs of a leased step that have come by now. 409 `stale-epoch` when the lease is void."""
-    return coordinator.rounds.arrivals(step_id, epoch)
+def list_arrivals(coordinator: Coordinator, step_id: str, epoch: int, after: EventNumber = 0) -> Arrivals:
+    """Inputs of a leased step that have come by now, or after an event. 409 `stale-epoch` when the lease is void."""
+    return coordinator.rounds.arrivals(step_id, epoch, after)
 
 
 @router.post("/heartbeat")

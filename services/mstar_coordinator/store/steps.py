@@ -11,7 +11,7 @@ from mstar.errors import NotFound
 from mstar.evolution import RunState
 from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult, StepSpec
 from mstar_coordinator.records import DueStep, StepRecord, StepState, stage_of
-from mstar_coordinator.store.tables import needs, runs, steps
+from mstar_coordinator.store.tables import events, needs, runs, steps
 
 _RESULT: TypeAdapter[StepResult] = TypeAdapter(StepResult)
 
@@ -149,13 +149,19 @@ class Steps:
         query = select(steps.c.stage, func.min(steps.c.claimed_at)).where(*begun).group_by(steps.c.stage)
         return {row[0]: float(row[1]) for row in self._connection.execute(query)}
 
-    def inputs(self, step_id: str, run_id: str) -> dict[str, StepInput]:
-        """What the needs and streams of a step have left so far, and the step `prepare` in any case, by name."""
+    def inputs(self, step_id: str, run_id: str, after: int = 0) -> dict[str, StepInput]:
+        """What the needs and streams of a step have left so far, and the step `prepare` in any case, by name.
+
+        With `after`, only what was committed after that event of the run: a training that streams asks again and again,
+        and all of hundreds of inputs each time would cost the square of their number.
+        """
         wanted = select(needs.c.need_id).where(needs.c.step_id == step_id)
         prepared = and_(steps.c.run_id == run_id, steps.c.name == "prepare", steps.c.id != step_id)
-        # Few columns: a training that streams asks for hundreds of inputs, again and again.
         left = select(steps.c.name, steps.c.artefact_id, steps.c.artefact_sha256, steps.c.result)
         query = left.where(steps.c.id.in_(wanted) | prepared, steps.c.state == StepState.DONE)
+        if after:
+            later = (events.c.run_id == run_id, events.c.id > after, events.c.type == "step.committed")
+            query = query.where(steps.c.run_id == run_id, steps.c.name.in_(select(events.c.step).where(*later)))
         return {
             row.name: StepInput(
                 artefact=_artefact(row.artefact_id, row.artefact_sha256), result=_result(row.result) or DoneResult()

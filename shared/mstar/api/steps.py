@@ -42,10 +42,12 @@ class Claim(Frozen):
 
 
 class Arrivals(Frozen):
-    """What a leased step that takes streams has by now."""
+    """What a leased step that takes streams has by now, or what has come since it asked last."""
 
     inputs: dict[str, StepInput]
     """By step name, as in the claim."""
+    seen: int = 0
+    """Number of the run's newest event: what comes later is told to whoever asks with it."""
     coming: bool
     """False while the run is paused or failed: what is missing does not come before it goes on."""
 
