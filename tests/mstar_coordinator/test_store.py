@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from coordinator_bench import SMALL, Bench, database_of
 from mstar.errors import Conflict, InvalidInput, StorageFull
+from mstar.steps import Queue
 from mstar_coordinator.records import stage_of
 from mstar_coordinator.store.database import open_store
 
@@ -31,6 +33,20 @@ def test_sqlite_writes_ahead(tmp_path: Path) -> None:
     other = sqlite3.connect(tmp_path / ".mstar" / "mstar.sqlite")
     assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     other.close()
+    bench.store.close()
+
+
+def test_the_first_due_steps_are_found_without_sorting_all(tmp_path: Path) -> None:
+    bench, asked = Bench(tmp_path), []
+    with bench.store.reading() as tx:
+        connection = tx.steps._connection
+        event.listen(
+            connection, "before_cursor_execute", lambda _c, _u, query, values, *_: asked.append((query, values))
+        )
+        tx.steps.due(Queue.ROLLOUT, 64)
+        ((query, values),) = asked
+        plan = " ".join(row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values))
+    assert "steps_due" in plan and "ORDER BY" not in plan
     bench.store.close()
 
 
