@@ -1,8 +1,12 @@
-"""Images by content hash: `images/ab/ab12….img` holds the file's bytes as they came, once."""
+"""Images by content hash: `images/ab/ab12….img` holds the file's bytes as they came, once.
+
+This is the folder; `remote` has the same in an object store, where it pays to have many on their way at once.
+"""
 
 import hashlib
 import os
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 from mstar.errors import CorruptArtefact, NotFound, StorageFull
@@ -29,6 +33,12 @@ class ImageStore:
                 staging.unlink(missing_ok=True)
                 raise StorageFull(f"could not store an image: {error.strerror}; free some disk") from error
         return digest
+
+    def settle(self) -> None:
+        """Return when all that was put is stored: before anything that refers to it is written. Raises StorageFull."""
+
+    def bring(self, digests: Iterable[Sha256]) -> None:
+        """Have these at hand, since they will be asked for one by one."""
 
     def get(self, digest: Sha256) -> bytes:
         """The bytes. Raises NotFound, or CorruptArtefact when they do not have the hash."""

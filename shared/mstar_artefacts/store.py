@@ -2,7 +2,7 @@
 
 An artefact is a folder of files with `manifest.json`. It exists when its folder stands under its final name, and never
 changes after. Two writers of one artefact are harmless: the first rename wins and the loser adopts it. What this leaves
-out: who may write what (the coordinator's leases decide) and object stores.
+out: who may write what (the coordinator's leases decide) and object stores (`remote`).
 """
 
 import errno
@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,17 +53,18 @@ class Manifest(Frozen):
 
 
 class ArtefactStore:
-    """Artefacts below one root folder."""
+    """Artefacts below one root folder. The other adapter is `remote.RemoteArtefacts`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        """Where files are written and read; its disk is the one that must have room."""
 
     def path(self, artefact: str) -> Path:
         """Folder of an artefact. Raises InvalidInput for an id that would leave the root."""
-        parts = artefact.split("/")
-        if any(p in ("", ".", "..") or "\\" in p or "\x00" in p or p.startswith(".tmp-") for p in parts):
-            raise InvalidInput(f"artefact id {artefact[:64]!r} is not a plain relative path", field="artefact")
-        return self.root.joinpath(*parts)
+        return self.root.joinpath(*plain_parts(artefact))
+
+    def make_room(self, wanted: int) -> None:
+        """Give up what need not be kept, so that so many bytes can be written. Everything here must be kept."""
 
     def find(self, artefact: str) -> ArtefactRef | None:
         """Reference to a committed artefact, or None."""
@@ -81,9 +83,7 @@ class ArtefactStore:
         try:
             staging.mkdir(parents=True)
             fill(staging)
-            manifest = Manifest(id=artefact, files=tuple(_entries(staging)), metadata=metadata)
-            _write_durably(staging / MANIFEST, manifest.model_dump_json().encode())
-            _fsync(staging)
+            seal(staging, artefact, metadata)
             try:
                 staging.rename(final)
             except OSError:
@@ -91,7 +91,7 @@ class ArtefactStore:
                     raise
             _fsync(final.parent)
         except OSError as error:
-            raise _translated(error, artefact) from error
+            raise translated(error, artefact) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         found = self.find(artefact)
@@ -127,23 +127,51 @@ class ArtefactStore:
     def verify(self, ref: ArtefactRef, part: str | None = None) -> Path:
         """Folder of an artefact whose every file has the hash of the manifest. Raises NotFound or CorruptArtefact.
 
-        `part`: a folder in it, which alone is looked at and returned: who serves weights reads no optimizer.
+        `part`: a folder in it, which alone is looked at and returned: who serves weights reads no optimizer. The folder
+        can be read until this store verifies another.
         """
         folder = self.path(ref.id)
-        files = [one for one in self.manifest(ref).files if part is None or one.name.startswith(f"{part}/")]
-        for entry, sha256 in zip(files, _hashes([(folder / one.name, one.bytes) for one in files]), strict=True):
-            if sha256 != entry.sha256:
-                raise CorruptArtefact(f"file {entry.name} of artefact {ref.id} does not match its manifest")
+        for wrong in mismatched(folder, self.manifest(ref).files, part):
+            raise CorruptArtefact(f"file {wrong.name} of artefact {ref.id} does not match its manifest")
         return folder if part is None else folder / part
 
     def rows(self, ref: ArtefactRef, kind: type[Row], table: str = ROWS) -> Iterator[Row]:
         """Rows of one table of an artefact, verified first; none where it lacks a table that stands beside `rows`."""
-        path = self.verify(ref) / f"{table}{TABLE}"
-        if table != ROWS and not path.exists():
-            return
-        with gzip.open(path, "rb") as lines:
-            for line in lines:
-                yield kind.model_validate_json(line)
+        with self._reading(ref) as folder:
+            path = folder / f"{table}{TABLE}"
+            if table != ROWS and not path.exists():
+                return
+            with gzip.open(path, "rb") as lines:
+                for line in lines:
+                    yield kind.model_validate_json(line)
+
+    @contextmanager
+    def _reading(self, ref: ArtefactRef) -> Iterator[Path]:
+        """The verified folder, for as long as it is read."""
+        yield self.verify(ref)
+
+
+def plain_parts(artefact: str) -> list[str]:
+    """Parts of an artefact's id. Raises InvalidInput for one that is not a plain relative path."""
+    parts = artefact.split("/")
+    if any(p in ("", ".", "..") or "\\" in p or "\x00" in p or p.startswith(".tmp-") for p in parts):
+        raise InvalidInput(f"artefact id {artefact[:64]!r} is not a plain relative path", field="artefact")
+    return parts
+
+
+def seal(folder: Path, artefact: str, metadata: dict[str, Any]) -> Manifest:
+    """Make a folder's files durable, hash them, and write the manifest beside them."""
+    manifest = Manifest(id=artefact, files=tuple(_entries(folder)), metadata=metadata)
+    _write_durably(folder / MANIFEST, manifest.model_dump_json().encode())
+    _fsync(folder)
+    return manifest
+
+
+def mismatched(folder: Path, files: Iterable[FileEntry], part: str | None = None) -> list[FileEntry]:
+    """Those of the files (of one part) that are missing in the folder or have another hash."""
+    wanted = [one for one in files if part is None or one.name.startswith(f"{part}/")]
+    found = _hashes([(folder / one.name, one.bytes) for one in wanted])
+    return [entry for entry, sha256 in zip(wanted, found, strict=True) if sha256 != entry.sha256]
 
 
 def _hashes(files: Sequence[tuple[Path, int]]) -> list[str | None]:
@@ -172,7 +200,7 @@ def write_json(path: Path, value: Any) -> None:
         staging.replace(path)
     except OSError as error:
         staging.unlink(missing_ok=True)
-        raise _translated(error, path.name) from error
+        raise translated(error, path.name) from error
 
 
 def _write_table(path: Path, rows: Iterable[BaseModel]) -> None:
@@ -203,7 +231,8 @@ def _fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _translated(error: OSError, name: str) -> Exception:
+def translated(error: OSError, name: str) -> Exception:
+    """StorageFull where a disk is, else the error itself."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return StorageFull(f"no space left while writing {name}: free some disk, then resume the run")
     return error

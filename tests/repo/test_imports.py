@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "transformers", "vllm", "deepspeed", "kubernetes", "sqlalchemy", "celery", "sklearn")
+HEAVY = (
+    "torch",
+    "transformers",
+    "vllm",
+    "deepspeed",
+    "kubernetes",
+    "sqlalchemy",
+    "celery",
+    "sklearn",
+    "fsspec",
+    "botocore",
+)
 ALLOWED = {
     "mstar.cli": (),
     "mstar_policy.app": (),
