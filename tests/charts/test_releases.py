@@ -188,6 +188,28 @@ def test_names_selectors_and_claims_are_those_of_the_last_version() -> None:
     assert now == yaml.safe_load(GOLDEN.read_text())
 
 
+@pytest.mark.parametrize(
+    ("version", "gpus", "allowed"), [("v1.33.9", 1, False), ("v1.33.9", 0, True), ("v1.34.0", 1, True)]
+)
+def test_containers_share_gpus_only_where_kubernetes_can(
+    version: str, gpus: int, allowed: bool, tmp_path: Path
+) -> None:
+    values = {"gpuSharing": {"mode": "colocated", "gpus": gpus}}
+    with ObjectServer(version) as server, HelmSession(server.url, tmp_path) as helm:
+        if allowed:
+            helm.install("demo", values)
+        else:
+            with pytest.raises(Refused, match=rf"gpuSharing\.mode is colocated.* {version}: set gpuSharing\.mode="):
+                helm.install("demo", values)
+
+
+def test_a_kubernetes_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    with ObjectServer("v1.29.0") as server, HelmSession(server.url, tmp_path) as helm:
+        with pytest.raises(Refused, match=r"requires kubeVersion: >=1\.30"):
+            helm.install("demo")
+        assert server.there() == {}
+
+
 def test_an_upgrade_leaves_the_pods_that_the_coordinator_has_scaled(server: ObjectServer, helm: HelmSession) -> None:
     helm.install("demo")
     assert replicas(server) == [1, 1]

@@ -121,6 +121,28 @@ def test_slow_starts_are_waited_for_and_hangs_are_not() -> None:
         assert container["livenessProbe"]["httpGet"]["path"] == "/livez"
 
 
+def test_a_database_that_takes_long_to_change_is_waited_for() -> None:
+    startup = pods(render({"coordinator": {"startupSeconds": 3600}}))["demo-mstar-coordinator"]["containers"][0]
+    assert startup["startupProbe"]["failureThreshold"] == 720
+
+
+def test_in_place_three_containers_have_the_shared_memory_of_all_three() -> None:
+    mode = {"gpuSharing": {"mode": "colocated"}}
+    sizes = [("16Gi", "2Gi", "16Gi", 34 * 1024), ("512Mi", "1.5Gi", "1G", 512 + 1536 + 954), ("1Ki", "0", "1m", 2)]
+    for policy, prm, trainer, together in sizes:
+        values = {"policy": {"shmSize": policy}, "prm": {"shmSize": prm}, "trainer": {"shmSize": trainer}}
+        volumes = {one["name"]: one for one in pods(render(mode | values))["demo-mstar-gpus"]["volumes"]}
+        assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": f"{together}Mi"}
+
+
+def test_in_place_a_volume_of_two_components_is_there_once() -> None:
+    volume, mount = {"name": "models", "emptyDir": {}}, {"name": "models", "mountPath": "/models"}
+    more = {"extraVolumes": [volume], "extraVolumeMounts": [mount]}
+    pod = pods(render({"gpuSharing": {"mode": "colocated"}, "policy": more, "trainer": more}))["demo-mstar-gpus"]
+    assert pod["volumes"].count(volume) == 1
+    assert [mount in container["volumeMounts"] for container in pod["containers"]] == [True, False, True]
+
+
 def test_a_policy_without_weights_is_reached_so_that_it_can_get_them() -> None:
     services = named(render(), "Service")
     for name in ("demo-mstar-policy", "demo-mstar-prm-replicas"):

@@ -7,10 +7,13 @@ import pytest
 import yaml
 from helm_python import Chart, HelmError
 
-from chart_bench import CHART, render
+from chart_bench import CHART, pods, render
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+OWN = {"own": True, "model": "/data/m"}
+COLOCATED = {"gpuSharing": {"mode": "colocated", "gpus": 0}}
 
 
 def disagreements(values: Any, schema: dict[str, Any], where: str = "") -> list[str]:
@@ -68,11 +71,49 @@ def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None
         ({"scoring": {"own": True}}, r"scoring\.own is true .* set scoring\.model"),
         ({"scoring": {"model": "/data/m"}}, r"scoring\.model has no effect .* scoring\.own=true"),
         ({"policy": {"engine": "vllm", "gpus": 0}}, r"policy\.engine is vllm .* set policy\.gpus"),
+        (COLOCATED | {"policy": {"engine": "vllm"}}, r"policy\.engine is vllm .* set gpuSharing\.gpus"),
+        ({"policy": {"replicas": 0}}, r"policy\.replicas is 0.* set policy\.replicas to 1"),
+        ({"prm": {"replicas": 0}}, r"prm\.replicas is 0.* set prm\.replicas to 1"),
+        ({"workers": {"rollout": 0}}, r"workers\.rollout is 0.* set workers\.rollout to 1"),
+        ({"workers": {"score": 0}}, r"workers\.score is 0.* set workers\.score to 1"),
+        ({"scoring": OWN | {"replicas": 0}}, r"scoring\.replicas is 0.* set scoring\.replicas to 1"),
+        ({"image": {"tag": "latest"}}, r"image\.tag is latest.* set image\.tag to a version"),
+        ({"scoring": OWN | {"model": "/models/prm"}}, r"scoring\.model is /models/prm.* a folder below /data"),
+        ({"scoring": OWN | {"model": "/database"}}, r"scoring\.model is /database.* a folder below /data"),
+        ({"scoring": OWN | {"model": "/data/../etc"}}, r"scoring\.model is /data/\.\./etc.* a folder below /data"),
+        (
+            {"redis": {"enabled": False, "externalSecret": "x", "existingSecret": "y"}},
+            r"redis\.existingSecret has no eff",
+        ),
+        (
+            {"keys": {"score": "s" * 20, "internal": "s" * 20}},
+            r"keys\.internal and keys\.score are the same.* of its own",
+        ),
+        (COLOCATED | {"prm": {"nodeSelector": {"a": "b"}}}, r"prm\.nodeSelector has no effect .* set policy\.nodeSel"),
+        (COLOCATED | {"trainer": {"tolerations": [{}]}}, r"trainer\.tolerations has no effect .* set policy\.toler"),
+        (COLOCATED | {"trainer": {"runtimeClassName": "n"}}, r"trainer\.runtimeClassName .* set policy\.runtimeClassN"),
+        (COLOCATED | {"prm": {"affinity": {"x": {}}}}, r"prm\.affinity has no effect .* set policy\.affinity"),
     ],
 )
 def test_what_could_not_run_is_refused_with_the_fix(values: dict[str, Any], said: str) -> None:
     with pytest.raises(HelmError, match=said):
         render(values)
+
+
+def test_a_model_for_scoring_may_lie_on_a_volume_of_its_own() -> None:
+    mount = {"name": "models", "mountPath": "/models"}
+    model = {"model": "/models/prm", "extraVolumes": [{"name": "models", "emptyDir": {}}], "extraVolumeMounts": [mount]}
+    (container,) = pods(render({"scoring": OWN | model}))["demo-mstar-scoring"]["containers"]
+    assert {"name": "MSTAR_PRM_MODEL", "value": "/models/prm"} in container["env"] and mount in container[
+        "volumeMounts"
+    ]
+
+
+def test_every_refusal_has_a_case_here() -> None:
+    refusals = (CHART / "templates" / "validations.yaml").read_text().count("{{- fail ")
+    cases = [mark for mark in test_what_could_not_run_is_refused_with_the_fix.pytestmark if mark.name == "parametrize"]
+    # That of the cluster's version is in the tests of releases, which have a cluster.
+    assert len({said for _, said in cases[0].args[1]}) >= refusals - 1 > 15
 
 
 def test_the_chart_is_the_version_of_the_images() -> None:

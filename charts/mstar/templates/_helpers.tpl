@@ -130,6 +130,13 @@ readinessProbe:
 {{- end }}
 {{- end }}
 
+{{/* A quantity of memory in Mi, rounded up. */}}
+{{- define "mstar.mebibytes" -}}
+{{- $number := regexFind "^[0-9.]+" . -}}
+{{- $units := dict "m" 1e-3 "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
+{{- ceil (divf (mulf $number (get $units (trimPrefix $number .))) 1048576) | int64 -}}
+{{- end }}
+
 {{/* Component that answers people at the PRM's address. */}}
 {{- define "mstar.scoringComponent" -}}
 {{- if .Values.scoring.own }}scoring{{ else if ne .Values.gpuSharing.mode "dedicated" }}coordinator{{ else }}prm{{ end }}
