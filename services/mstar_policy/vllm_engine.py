@@ -3,15 +3,16 @@
 One request carries all samples of a prompt, so the image is encoded once and the prefix computed once; prompts that
 share a question share both through vLLM's caches. New weights are loaded in place between requests: a load waits for
 those that run, keeps later ones at the door, and drops every cache that the old weights filled. What this leaves out:
-vLLM's own HTTP server, with its developer endpoints, is never started.
+the engine's life and death (`vllm_host`), and vLLM's own HTTP server with its developer endpoints, which never starts.
 """
 
 import asyncio
-import gc
 import hashlib
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,25 @@ from PIL.Image import Image
 from transformers import GenerationConfig
 
 from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
-from mstar.errors import InvalidInput, Unavailable
+from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite
 from mstar_models.door import Door, within
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import load_processor
+from mstar_models.tensors import same_tensors, sees
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
+from mstar_models.vllm_host import Make, VllmHost
 from mstar_policy.engine import Heard
 from mstar_policy.prompts import check_version, folder_version, prefix_ids, room_for, stop_ids
-from mstar_policy.vllm_requests import Ear, parameters, reply
+from mstar_policy.vllm_requests import Ear, parameters, reply, require_version
+from mstar_policy.vllm_usage import Ledger, Tally
 
 SHAPE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja")
 """Files that another engine is needed for when they change; else only the weights differ."""
-VERIFY_SECONDS = START_SECONDS = 1800.0
+READ_SECONDS = 1800.0
+"""For hashing a checkpoint and reading what a folder holds beside weights."""
 DRAIN_SECONDS = 600.0
 SWAP_SECONDS = 300.0
 FREED_SHARE = 0.8
@@ -48,93 +53,126 @@ class _Loaded:
     """One set of weights with all that depends on its folder."""
 
     version: str
-    name: str
+    folder: Path
     shape: str
     tokenizer: Any
-    encoder: PromptEncoder
+    prompts: PromptEncoder
     stop: tuple[int, ...]
     suppressed: tuple[int, ...]
+    checksum: str = ""
+    """Of the tensors in the engine."""
 
 
 class VllmEngine:
     """Implements `Engine` over vLLM."""
 
-    def __init__(self, store: ArtefactStore, options: VllmOptions) -> None:
+    def __init__(
+        self,
+        store: ArtefactStore,
+        options: VllmOptions,
+        make: Make | None = None,
+        swap_seconds: float = SWAP_SECONDS,
+    ) -> None:
+        """`make` stands in for vLLM's own; `swap_seconds`: for each phase of an exchange of weights."""
         require_supported()
         self.store = store
         self._options = options
-        self._core: Any = None
+        self._swap_seconds = swap_seconds
+        self._ledger = Ledger()
+        self._host = VllmHost(options, make or partial(make_core, loggers=[self._ledger]))
         self._shape = ""
-        """Of the folder that the core was started with."""
+        """Of the folder that the engine was started with."""
         self._asleep = False
         self._loaded: _Loaded | None = None
         self._checksums: dict[str, str] = {}
         self._door = Door(DRAIN_SECONDS)
         self._one_load = asyncio.Lock()
         self._numbers = itertools.count()
+        # A tokenizer has settings that a call switches for its time: two threads would mix them up.
+        self._encoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoding")
 
     def weights(self) -> WeightsState:
-        loaded = self._loaded
+        loaded = self._serving()
         if loaded is None:
             return WeightsState(weight_version="", ready=False, model="")
-        return WeightsState(weight_version=loaded.version, ready=True, model=loaded.name)
+        name = loaded.folder.name
+        return WeightsState(weight_version=loaded.version, ready=True, model=name, checksum=loaded.checksum)
 
     async def load(self, ref: ArtefactRef) -> None:
-        folder = await within(asyncio.to_thread(self._verified, ref), VERIFY_SECONDS, "verifying the checkpoint")
+        folder = await within(asyncio.to_thread(self._verified, ref), READ_SECONDS, "verifying the checkpoint")
         await self._serve(folder, ref.version)
 
     async def load_folder(self, folder: Path) -> None:
-        await self._serve(folder, await asyncio.to_thread(folder_version, folder))
+        version = asyncio.to_thread(folder_version, folder)
+        await self._serve(folder, await within(version, READ_SECONDS, "reading the weights"))
 
     async def generate(
         self, request: RolloutRequest, images: Sequence[Image], heard: Heard | None = None
     ) -> RolloutReply:
         async with self._door.passing():
-            check_version(request, None if self._loaded is None else self._loaded.version)
-            assert self._loaded is not None
-            loaded = self._loaded
-            plans = await asyncio.to_thread(self._plans, request, images, loaded, heard is not None)
-            ears = [None if heard is None else Ear(heard, request.prompts[0])] + [None] * (len(plans) - 1)
-            tasks = [asyncio.ensure_future(self._sample(*plan, ear)) for plan, ear in zip(plans, ears, strict=True)]
+            loaded = self._serving()
+            check_version(request, None if loaded is None else loaded.version)
+            assert loaded is not None
+            encode = asyncio.get_running_loop().run_in_executor
+            begun = await encode(self._encoding, self._prompts, request, loaded)
+            ears = [None if heard is None else Ear(heard, request.prompts[0])] + [None] * (len(begun) - 1)
+            tasks = [
+                asyncio.ensure_future(self._sample(request, index, ids, image, loaded, ear))
+                for index, (ids, image, ear) in enumerate(zip(begun, images, ears, strict=True))
+            ]
             try:
-                outputs = await asyncio.gather(*tasks)
+                found = await asyncio.gather(*tasks)
             except BaseException:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 raise
-        return reply(request, outputs, loaded.version, loaded.tokenizer, loaded.stop)
+        outputs, tallies = zip(*found, strict=True)
+        return reply(request, outputs, tallies, loaded.version, loaded.tokenizer, loaded.stop)
 
     async def sleep(self) -> None:
         async with self._one_load, self._door.shut():
             self._loaded = None
-            if self._core is None or not await self._slept_in_place():
-                self._stop()
+            if not self._host.live or not await self._slept_in_place():
+                await self._stop()
 
     async def _slept_in_place(self) -> bool:
         """Whether the core gave back its memory and lives on. Weights are replaced after each sleep: none are kept."""
         if not self._options.sleeps_in_place:
             return False
-        (before, total), *_ = await self._core.collective_rpc("device_memory")
-        await within(self._core.sleep(level=2), SWAP_SECONDS, "sleeping")
-        (after, _), *_ = await self._core.collective_rpc("device_memory")
+        before = await self._free_memory()
+        await within(self._host.core.sleep(level=2), self._swap_seconds, "sleeping")
         self._asleep = True
-        freed = (after - before) / (total * self._options.memory_share)
+        freed = min(
+            (after - free) / (total * self._options.memory_share)
+            for (free, total), (after, _) in zip(before, await self._free_memory(), strict=True)
+        )
         # Some versions keep gigabytes: then the next one would find too little, and only an end helps.
         _log.info("asleep", freed_share=round(freed, 3))
-        return bool(freed >= FREED_SHARE)
+        return freed >= FREED_SHARE
+
+    async def _free_memory(self) -> list[tuple[int, int]]:
+        """Free and all bytes of each worker's device."""
+        asked = self._host.core.collective_rpc("device_memory")
+        found: list[tuple[int, int]] = await within(asked, self._swap_seconds, "looking at the memory")
+        return found
 
     def read(self, tokens: Sequence[int]) -> str:
         return "" if self._loaded is None else str(self._loaded.tokenizer.decode(tokens, skip_special_tokens=False))
 
     async def close(self) -> None:
         async with self._one_load:
-            self._stop()
+            await self._stop()
+        self._encoding.shutdown(wait=False)
 
     async def encoder_runs(self) -> int:
         """Images that the vision tower encoded since this was last asked (needs `count_encoder_runs`)."""
-        found: list[dict[str, dict[str, int]]] = await self._core.collective_rpc("get_encoder_timing_stats")
+        found: list[dict[str, dict[str, int]]] = await self._host.core.collective_rpc("get_encoder_timing_stats")
         return sum(request["num_encoder_calls"] for request in found[0].values())
+
+    def _serving(self) -> _Loaded | None:
+        """What can be sampled from: nothing, when the engine died meanwhile."""
+        return self._loaded if self._host.live else None
 
     def _verified(self, ref: ArtefactRef) -> Path:
         folder = self.store.verify(ref, MODEL_FOLDER)
@@ -144,99 +182,103 @@ class VllmEngine:
     async def _serve(self, folder: Path, version: str) -> None:
         """Swap weights with no request inside. Fails whole: old weights go on, or nothing is served until a load."""
         async with self._one_load:
-            found = await asyncio.to_thread(_describe, folder, version)
+            read = asyncio.to_thread(_describe, folder, version)
+            found = await within(read, READ_SECONDS, "reading the model folder")
             async with self._door.shut():
-                self._loaded = None
+                former, self._loaded = self._loaded, None
                 try:
-                    if self._core is None or self._shape != found.shape:
-                        await self._start(folder, found)
+                    if not self._host.live or self._shape != found.shape:
+                        await self._start(found)
+                        former = None
                     else:
-                        await self._swap(folder, found)
+                        await self._swap(found, former)
+                    self._loaded = replace(found, checksum=await self._checksum(found, former))
                 except BaseException:
-                    self._stop()
+                    await self._stop()
                     raise
-                self._loaded = found
-            _log.info("weights loaded", weight_version=version)
+            _log.info("weights loaded", weight_version=version, checksum=self._loaded.checksum)
 
-    async def _start(self, folder: Path, found: _Loaded) -> None:
-        self._stop()
-        self._shape = found.shape
-        await asyncio.to_thread(self._make_core, folder)
-        await within(self._core.update_weight_version(found.version), START_SECONDS, "starting the engine")
-        await self._note_checksum(found.version)
+    async def _start(self, found: _Loaded) -> None:
+        self._shape, self._asleep = found.shape, False
+        await self._host.start(found.folder)
+        await within(self._host.core.update_weight_version(found.version), self._swap_seconds, "naming the version")
 
-    def _make_core(self, folder: Path) -> None:
-        # Not as a result of the thread: what is left of that would hold the engine until the interpreter ends.
-        self._core = make_core(folder, self._options)
-
-    async def _swap(self, folder: Path, found: _Loaded) -> None:
-        """Load in place. The caches hold keys, values and image features of the old weights, so they go."""
-        core = self._core
+    async def _swap(self, found: _Loaded, former: _Loaded | None) -> None:
+        """Load in place. Keys and values are of the old weights, so they go; so are image features, unless what makes
+        them is the same in both."""
+        core = self._host.core
         if self._asleep:
-            await within(core.wake_up(), SWAP_SECONDS, "waking")
+            await within(core.wake_up(), self._swap_seconds, "waking")
             self._asleep = False
-        phases: tuple[tuple[str, Callable[[], Awaitable[Any]]], ...] = (
-            ("pausing", lambda: core.pause_generation(mode="wait", clear_cache=True)),
-            ("loading", lambda: core.collective_rpc("load_checkpoint", args=(str(folder),))),
-            ("dropping keys and values", core.reset_prefix_cache),
-            ("dropping images", core.reset_mm_cache),
-            ("dropping image features", core.reset_encoder_cache),
+        keep = former is not None and await asyncio.to_thread(same_tensors, former.folder, found.folder, sees)
+        phases: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
+            ("pausing", lambda: core.pause_generation(mode="wait", clear_cache=False)),
+            ("loading", lambda: core.collective_rpc("load_checkpoint", args=(str(found.folder), keep))),
+            *([] if keep else [("dropping image features", core.reset_encoder_cache)]),
+            ("dropping keys and values", self._forget_prefixes),
             ("naming the version", lambda: core.update_weight_version(found.version)),
-            ("summing the weights", lambda: self._note_checksum(found.version)),
             ("resuming", core.resume_generation),
-        )
+        ]
         for name, phase in phases:
-            await within(phase(), SWAP_SECONDS, name)
+            await within(phase(), self._swap_seconds, name)
 
-    async def _note_checksum(self, version: str) -> None:
-        """Raises Unavailable when a version that was loaded before has other weights now."""
-        digests = await self._core.compute_weight_checksums()
-        whole = hashlib.sha256(repr([sorted(digest.items()) for digest in digests]).encode()).hexdigest()
-        if self._checksums.setdefault(version, whole) != whole:
-            raise Unavailable(f"weights {version} were loaded with another checksum than before: load them again")
+    async def _forget_prefixes(self) -> None:
+        if not await self._host.core.reset_prefix_cache():
+            raise Unavailable("the engine still holds keys and values of the old weights: load the new ones again")
 
-    def _stop(self) -> None:
-        core, self._core, self._loaded, self._asleep = self._core, None, None, False
-        if core is not None:
-            core.shutdown()
-            # The engine is part of a circle of references; with it go its sockets and shared memory.
-            del core
-            gc.collect()
+    async def _checksum(self, found: _Loaded, former: _Loaded | None) -> str:
+        """Of what the engine holds. Raises Unavailable when that cannot be the checkpoint.
 
-    def _plans(
-        self, request: RolloutRequest, images: Sequence[Image], loaded: _Loaded, heard: bool
-    ) -> list[tuple[dict[str, Any], Any, str]]:
-        """Prompt and sampling parameters of each prompt, as vLLM takes them."""
-        context = self._core.model_config.max_model_len
-        plans = []
-        for index, (prompt, image) in enumerate(zip(request.prompts, images, strict=True)):
-            begun = prefix_ids(loaded.tokenizer, prompt.prefix)
-            ids = [*loaded.encoder.unexpanded(prompt.question, prompt.reference_answer), *begun]
-            whole = len(loaded.encoder.encode(prompt.question, image, prompt.reference_answer).input_ids) + len(begun)
-            max_tokens = min(request.max_tokens, room_for(index, whole, context))
+        vLLM fuses and packs tensors, so that files cannot tell what it should be. But one version always has the same,
+        and two have different ones, unless their tensors are equal. On a CPU, linear layers are packed out of the sums'
+        sight, so there two versions may well agree.
+        """
+        digests = await within(self._host.core.compute_weight_checksums(), self._swap_seconds, "summing the weights")
+        whole = hashlib.sha256(repr([sorted(one.items()) for one in digests]).encode()).hexdigest()
+        if self._checksums.setdefault(found.version, whole) != whole:
+            raise Unavailable(f"weights {found.version} were loaded with another checksum than before: load them again")
+        if former is None or former.checksum != whole or former.version == found.version or self._options.cpu:
+            return whole
+        if not await asyncio.to_thread(same_tensors, former.folder, found.folder):
+            raise Unavailable(f"the engine kept weights {former.version}: load {found.version} again")
+        return whole
+
+    async def _stop(self) -> None:
+        self._loaded, self._asleep = None, False
+        await self._host.stop()
+
+    def _prompts(self, request: RolloutRequest, loaded: _Loaded) -> list[list[int]]:
+        """Token ids of each prompt, its image as one place holder, which vLLM expands."""
+        return [
+            [
+                *loaded.prompts.unexpanded(prompt.question, prompt.reference_answer),
+                *prefix_ids(loaded.tokenizer, prompt.prefix),
+            ]
+            for prompt in request.prompts
+        ]
+
+    async def _sample(
+        self,
+        request: RolloutRequest,
+        index: int,
+        ids: list[int],
+        image: Image,
+        loaded: _Loaded,
+        ear: Ear | None,
+    ) -> tuple[Any, Tally]:
+        """The finished output of one prompt, and what it took."""
+        prompt = request.prompts[index]
+        room_for(index, len(ids), self._host.core.model_config.max_model_len)
+        sampling = parameters(
+            prompt, request.top_p, request.max_tokens, loaded.stop, loaded.suppressed, growing=ear is not None
+        )
+        name = f"rollout-{next(self._numbers)}"
+        with self._ledger.open(name, sampling.n) as tally:
+            hear = None if ear is None else ear.grown
             asked = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
-            growing = heard and index == 0
-            sampling = parameters(prompt, request.top_p, max_tokens, loaded.stop, loaded.suppressed, growing=growing)
-            plans.append((asked, sampling, loaded.version))
-        return plans
-
-    async def _sample(self, asked: dict[str, Any], parameters: Any, weight_version: str, ear: Ear | None) -> Any:
-        """The finished output of one prompt. Raises Unavailable when the engine died or answered with other weights."""
-        from vllm.exceptions import VLLMClientError
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
-
-        try:
-            async for output in self._core.generate(asked, parameters, f"rollout-{next(self._numbers)}"):
-                finished = output if ear is None else ear.grown(output)
-        except (EngineDeadError, EngineGenerateError) as error:
-            self._stop()
-            raise Unavailable(f"the engine failed: {error}; load weights again", retry_after=5.0) from error
-        except (VLLMClientError, ValueError) as error:
-            raise InvalidInput(f"the engine refused a prompt: {error}", field="prompts") from error
-        spans = {span.version for one in finished.outputs for span in one.weight_versions or ()}
-        if spans - {weight_version}:
-            raise Unavailable(f"samples came from {sorted(spans)}, not from {weight_version} alone: ask again")
-        return finished
+            output = await self._host.sample(name, asked, sampling, hear, field=f"prompts.{index}")
+            require_version(output, loaded.version)
+            return output, await tally.whole()
 
 
 def _describe(folder: Path, weight_version: str) -> _Loaded:
@@ -248,10 +290,10 @@ def _describe(folder: Path, weight_version: str) -> _Loaded:
         digest.update(name.encode() + (path.read_bytes() if path.is_file() else b""))
     return _Loaded(
         version=weight_version,
-        name=folder.name,
+        folder=folder,
         shape=digest.hexdigest(),
         tokenizer=processor.tokenizer,
-        encoder=PromptEncoder(processor),
+        prompts=PromptEncoder(processor),
         stop=tuple(sorted(stop_ids(configured.eos_token_id, processor.tokenizer))),
         suppressed=tuple(suppressed_ids(processor.tokenizer)),
     )

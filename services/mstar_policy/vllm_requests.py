@@ -4,8 +4,10 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage
+from mstar.errors import Unavailable
 from mstar.types import FinishReason, Response
 from mstar_policy.engine import Delta, Heard
+from mstar_policy.vllm_usage import Tally
 
 SUPPRESSED_BIAS = -100.0
 """Added to the logits of tokens that must never be sampled."""
@@ -65,10 +67,23 @@ class Ear:
                 self._heard(Delta(sample, ids, logprobs, reason))
 
 
+def require_version(output: Any, weight_version: str) -> None:
+    """Raises Unavailable unless every token of an output was sampled from these weights, as the engine says."""
+    spans = {span.version for one in output.outputs for span in one.weight_versions or ()}
+    sampled = any(one.token_ids for one in output.outputs)
+    if spans != ({weight_version} if sampled else set()):
+        raise Unavailable(f"samples came from {sorted(spans)}, not from {weight_version} alone: ask again")
+
+
 def reply(
-    request: RolloutRequest, outputs: Sequence[Any], weight_version: str, tokenizer: Any, stop: Collection[int]
+    request: RolloutRequest,
+    outputs: Sequence[Any],
+    tallies: Sequence[Tally],
+    weight_version: str,
+    tokenizer: Any,
+    stop: Collection[int],
 ) -> RolloutReply:
-    """The reply to a request, from the finished output of each of its prompts."""
+    """The reply to a request, from the finished output of each of its prompts and what it took."""
     # A greedy prompt was asked once, whatever its n.
     drawn = [
         output.outputs * prompt.n if prompt.temperature == 0 else sorted(output.outputs, key=lambda one: one.index)
@@ -76,11 +91,12 @@ def reply(
     ]
     samples = tuple(tuple(_response(one, tokenizer, stop) for one in own) for own in drawn)
     logprobs = tuple(tuple(_logprobs(one) for one in own) for own in drawn) if request.logprobs else None
-    computed = sum(len(output.prompt_token_ids) - (output.num_cached_tokens or 0) for output in outputs)
+    # Prompts of one image that start together are one run of the vision tower.
+    looked_at = {prompt.image for prompt, tally in zip(request.prompts, tallies, strict=True) if tally.from_scratch}
     usage = Usage(
-        prompt_tokens=computed,
+        prompt_tokens=sum(tally.computed for tally in tallies),
         completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
-        images_encoded=sum(not output.num_cached_tokens for output in outputs),
+        images_encoded=len(looked_at),
     )
     return RolloutReply(weight_version=weight_version, samples=samples, token_logprobs=logprobs, usage=usage)
 

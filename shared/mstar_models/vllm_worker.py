@@ -18,11 +18,16 @@ class CheckpointWorker:
 
         return torch.cuda.mem_get_info()
 
-    def load_checkpoint(self, folder: str) -> None:
-        """Replace all weights in place by those of a Hugging Face folder."""
+    def load_checkpoint(self, folder: str, keep_features: bool) -> None:
+        """Replace all weights in place by those of a Hugging Face folder.
+
+        `keep_features`: what the images were encoded to stays; the scheduler's list of it must then be left alone too.
+        """
         from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 
+        features = dict(self.model_runner.encoder_cache) if keep_features else {}
         self.reload_weights(weights_path=folder)
+        self.model_runner.encoder_cache.update(features)
         # On a CPU the output layer multiplies by a packed copy of its matrix. A head that is tied to the embedding is
         # not in the checkpoint under a name of its own, so the reload leaves that copy as it was.
         for layer in self.model_runner.get_model().modules():

@@ -72,3 +72,5 @@ class WeightsState(Frozen):
     weight_version: str
     ready: bool
     model: str
+    checksum: str = ""
+    """Of the tensors that the engine holds, where it can tell: replicas of one kind agree on it. Not of the files."""
