@@ -32,6 +32,7 @@ class RuleService(httpx2.BaseTransport):
 
     def __init__(self) -> None:
         self.loaded: str | None = None
+        self.checksum = ""
         self.failures: list[Exception] = []
         """What the next requests end with, before they are looked at."""
         self.requests: list[str] = []
@@ -52,7 +53,9 @@ class RuleService(httpx2.BaseTransport):
         if path == "/v1/weights":
             update = WeightsUpdate.model_validate_json(body)
             self.loaded = ArtefactRef(id=update.artefact, sha256=update.manifest_sha256).version
-            return WeightsState(weight_version=self.loaded, ready=True, model="m").model_dump_json()
+            return WeightsState(
+                weight_version=self.loaded, ready=True, model="m", checksum=self.checksum
+            ).model_dump_json()
         raise NotFound(path)
 
     def check_version(self, wanted: str | None) -> str:
@@ -83,7 +86,10 @@ class RulePolicy(RuleService):
             tuple(_sample(prompt.question, prompt.prefix, derive(prompt.seed, place)) for place in range(prompt.n))
             for prompt in request.prompts
         )
-        return RolloutReply(weight_version=version, samples=samples, usage=Usage()).model_dump_json()
+        logprobs = tuple(tuple((-1.0 * prompt.seed,) for _ in range(prompt.n)) for prompt in request.prompts)
+        told = logprobs if request.logprobs else None
+        reply = RolloutReply(weight_version=version, samples=samples, token_logprobs=told, usage=Usage())
+        return reply.model_dump_json()
 
 
 def _sample(question: str, prefix: str, draw: int) -> Response:

@@ -57,9 +57,9 @@ class ModelService:
 
         return _patiently(once, self._patience)
 
-    def ready(self, weights: ArtefactRef) -> None:
+    def ready(self, weights: ArtefactRef) -> WeightsState:
         """Wait until these weights are loaded. Raises Unavailable when patience ends."""
-        _patiently(lambda: self.push(weights), self._patience)
+        return _patiently(lambda: self.push(weights), self._patience)
 
     def push(self, weights: ArtefactRef) -> WeightsState:
         """Load a checkpoint artefact, if another one is loaded."""

@@ -16,6 +16,7 @@ from mstar_coordinator.work.services import PolicyService
 from work_bench import RulePolicy
 
 WEIGHTS = ArtefactRef(id="r-1/it01/train", sha256="b" * 64)
+NEXT = ArtefactRef(id="r-1/it02/train", sha256="c" * 64)
 URLS = ("http://127.0.0.1:1", "http://127.0.0.1:2", "http://127.0.0.1:3")
 
 
@@ -73,6 +74,55 @@ def test_a_replica_that_came_back_empty_gets_the_weights_first(
     policies[URLS[2]].loaded = None
     assert replicas.rollouts(request(6), WEIGHTS).weight_version == WEIGHTS.version
     assert policies[URLS[2]].loaded == WEIGHTS.version
+
+
+def test_replicas_that_hold_different_tensors_are_no_service(
+    replicas: PolicyReplicas, policies: dict[str, RulePolicy]
+) -> None:
+    for place, policy in enumerate(policies.values()):
+        policy.checksum = "same" if place else ""
+    assert replicas.rollouts(request(3), WEIGHTS), "one kind of engine tells of no checksum"
+    policies[URLS[1]].checksum = "another"
+    with pytest.raises(Unavailable, match="replicas hold different weights"):
+        replicas.rollouts(request(3), NEXT)
+    assert not any(one.weight_version == NEXT.version for policy in policies.values() for one in policy.rollouts)
+
+
+def test_log_probabilities_come_in_order_too(replicas: PolicyReplicas) -> None:
+    asked = request(20).model_copy(update={"logprobs": True})
+    reply = replicas.rollouts(asked, WEIGHTS)
+    assert reply.token_logprobs == tuple(((-1.0 * place,),) * 2 for place in range(20))
+    assert replicas.rollouts(request(20), WEIGHTS).token_logprobs is None
+
+
+def test_one_that_joins_late_takes_the_weights_first_and_nobody_waits_for_it(policies: dict[str, RulePolicy]) -> None:
+    urls = list(URLS[:2])
+
+    def make(url: str) -> PolicyService:
+        return PolicyService(url, transport=policies[url], patience_seconds=0.5)
+
+    replicas = PolicyReplicas(Replicas(urls, make, resolve_seconds=0))
+    replicas.rollouts(request(20), WEIGHTS)
+    newcomer = policies[URLS[2]]
+    newcomer.failures = [httpx2.ConnectError("it is still starting")] * 3
+    urls.append(URLS[2])
+    while not newcomer.rollouts:
+        reply = replicas.rollouts(request(20), WEIGHTS)
+        assert reply.weight_version == WEIGHTS.version
+    assert newcomer.requests[:4] == ["PUT /v1/weights"] * 4
+    assert newcomer.loaded == WEIGHTS.version
+
+
+def test_work_goes_on_with_those_that_stay(policies: dict[str, RulePolicy]) -> None:
+    urls = list(URLS)
+
+    def make(url: str) -> PolicyService:
+        return PolicyService(url, transport=policies[url], patience_seconds=0.5)
+
+    replicas = PolicyReplicas(Replicas(urls, make, resolve_seconds=0))
+    replicas.rollouts(request(20), WEIGHTS)
+    policies[urls.pop()].failures = [httpx2.ConnectError("it is gone")] * 99
+    assert len(replicas.rollouts(request(20), WEIGHTS).samples) == 20
 
 
 @given(st.integers(1, 5), st.lists(st.text(max_size=6), min_size=1, max_size=60, unique=True))
