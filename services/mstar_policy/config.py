@@ -30,7 +30,8 @@ class PolicySettings(ServiceSettings):
     batch_rows: int = Field(default=1024, ge=1)
     """Samples that are decoded together at most."""
     cache_megabytes: int = Field(default=1024, ge=1)
-    """Memory for the keys and values of the samples that are decoded together, where no GPU has them."""
+    """Memory for the keys and values of the samples that are decoded together, where vLLM has no GPU for them; the
+    transformers engine takes up to half as much again for those that come next."""
     gpu_memory_share: float = Field(default=0.9, gt=0, lt=1)
     """Share of a GPU's memory that vLLM may take."""
     sleep_in_place: bool = False

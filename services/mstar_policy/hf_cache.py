@@ -7,7 +7,7 @@ are taken out of the batch in place.
 from typing import Any
 
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 
 class RowLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -61,21 +61,37 @@ class RowCache(Cache):  # type: ignore[misc]
         self._shape = (rows, length, capacity)
         self._length = length
 
-    def place(self, piece: Cache, start: int, repeats: torch.Tensor) -> None:
-        """Copy a prefilled piece, each sequence repeated for its samples, to the rows from `start` on.
+    def place(self, piece: Cache, start: int, sequences: torch.Tensor) -> None:
+        """Copy sequences of a prefilled piece to the rows from `start` on, one that has several samples to several.
 
-        The piece's last column becomes the last of the first `length` columns, whatever its own width.
+        The piece's last column becomes the last of the first `length` columns, and of a wider one the beginning, which
+        must be padding, is left out.
         """
         for index, source in enumerate(piece.layers):
             if index == len(self.layers):
                 self.layers.append(RowLayer(*self._shape, like=source.keys))
             layer = self.layers[index]
-            columns = slice(self._length - source.keys.shape[2], self._length)
-            rows = slice(start, start + int(repeats.sum()))
-            layer.keys[rows, :, columns] = source.keys.repeat_interleave(repeats, dim=0)
-            layer.values[rows, :, columns] = source.values.repeat_interleave(repeats, dim=0)
+            width = min(source.keys.shape[2], self._length)
+            rows, columns = slice(start, start + len(sequences)), slice(self._length - width, self._length)
+            layer.keys[rows, :, columns] = source.keys[sequences, :, -width:]
+            layer.values[rows, :, columns] = source.values[sequences, :, -width:]
 
     def keep(self, rows: torch.Tensor) -> None:
         """Leave only the given rows in every layer."""
         for layer in self.layers:
             layer.keep(rows)
+
+
+def rows_of(cache: Cache, rows: torch.Tensor) -> DynamicCache:
+    """A copy of some rows of a prefilled piece, in the order given, that another forward pass may go on from."""
+    copy = DynamicCache()
+    for place, layer in enumerate(cache.layers):
+        copy.update(layer.keys[rows], layer.values[rows], place)
+    return copy
+
+
+def only_columns(cache: Cache, columns: torch.Tensor) -> None:
+    """Leave each row of a piece only the given columns [rows, kept], in their order."""
+    index = columns[:, None, :, None]
+    for layer in cache.layers:
+        layer.keys, layer.values = (kept.take_along_dim(index, dim=2) for kept in (layer.keys, layer.values))

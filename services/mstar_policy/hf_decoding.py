@@ -1,8 +1,8 @@
-"""Batched decoding over a transformers model: prefill once an opening, then a token a step for all its samples.
+"""Batched decoding over a transformers model: what openings begin with, then a token a step for all samples.
 
 It replaces `generate`, whose cost on small models is mostly its own bookkeeping. Rows are padded on the left, so that
 every row's next token is in the same column; a finished row soon leaves the batch. What this leaves out: text, and
-which requests are decoded together (the engine).
+requests (the engine).
 """
 
 from collections.abc import Collection, Sequence
@@ -12,29 +12,13 @@ from typing import Any
 import torch
 
 from mstar.types import FinishReason
-from mstar_models.encoding import EncodedPrompt, collate
-from mstar_models.packing import prompt_axes
-from mstar_policy.engine import Delta, Heard
-from mstar_policy.hf_cache import RowCache
-from mstar_policy.hf_sampling import Draw, RowSampler
+from mstar_policy.engine import Delta
+from mstar_policy.hf_batches import Limits, batches
+from mstar_policy.hf_prefill import Opening, Piece, Prefill, Start, start_of, stem_of
+from mstar_policy.hf_sampling import RowSampler
 
-PREFILL_OPENINGS = 64
 COMPACT_BELOW = 0.75
 """Share of running rows at which the finished ones are taken out: each time costs a copy of the cache."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What is prefilled once: a prompt with the beginning of its response, and the samples to draw from there."""
-
-    prompt: EncodedPrompt
-    prefix: tuple[int, ...]
-    draws: list[Draw]
-    heard: Heard | None = None
-    """Told of every token of its samples as it is drawn."""
-
-    def __len__(self) -> int:
-        return len(self.prompt.input_ids) + len(self.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +30,27 @@ class Sample:
     stopped: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What became of the openings of one prompt."""
+
+    samples: list[list[Sample]]
+    """Of each opening, in the order of its draws."""
+    computed: int
+    """Tokens of prompt and prefixes that went through the model."""
+
+
 class _Rows:
     """What is known of each row of a batch: running ones by their place in it, results by their first place."""
 
-    def __init__(
-        self, openings: Sequence[Opening], nexts: torch.Tensor, suppressed: torch.Tensor, dtype: torch.dtype
-    ) -> None:
-        """`nexts` [rows]: the position of each row's first token; `dtype`: of the model, which its mask must share."""
-        device = suppressed.device
+    def __init__(self, start: Start, suppressed: torch.Tensor, dtype: torch.dtype) -> None:
+        """`dtype`: of the model, which its mask must share."""
+        openings, device = start.openings, suppressed.device
         draws = [draw for opening in openings for draw in opening.draws]
         lengths = [len(opening) for opening in openings for _ in opening.draws]
         self.longest = longest = max(draw.max_tokens for draw in draws)
         self.sampler = RowSampler(draws, suppressed)
-        self.nexts = nexts
+        self.nexts = start.nexts
         self.running = torch.ones(len(draws), dtype=torch.bool, device=device)
         self.mask = _padding_mask(torch.tensor(lengths, device=device), longest).to(dtype)
         self._place = torch.arange(len(draws), device=device)
@@ -110,45 +102,33 @@ class _Rows:
 class Decoder:
     """Decodes batches over one model."""
 
-    def __init__(self, model: Any, stop: Collection[int], suppressed: Sequence[int]) -> None:
+    def __init__(
+        self, model: Any, stop: Collection[int], suppressed: Sequence[int], limits: Limits | None = None
+    ) -> None:
         self.model = model
+        self._limits = limits or Limits()
+        self._prefill = Prefill(model)
         self._stop = torch.tensor(sorted(stop), device=model.device)
         self._suppressed = torch.tensor(sorted(set(suppressed) - set(stop)), dtype=torch.long, device=model.device)
 
     @torch.inference_mode()
-    def run(self, openings: Sequence[Opening]) -> list[list[Sample]]:
-        """Samples of each opening, in the order of its draws."""
-        longest = max(draw.max_tokens for opening in openings for draw in opening.draws)
-        cache, logits, nexts = self._prefill(openings, longest)
-        samples = iter(self._decode(_Rows(openings, nexts, self._suppressed, self.model.dtype), cache, logits))
-        return [[next(samples) for _ in opening.draws] for opening in openings]
+    def run(self, prompts: Sequence[Sequence[Opening]]) -> list[Drawn]:
+        """Samples for the openings of each prompt; what openings of a prompt have in common is computed once."""
+        stems = [stem_of(openings) for openings in prompts]
+        pieces = self._prefill.run(stems)
+        found: dict[int, list[Sample]] = {}
+        for batch in batches([opening for openings in prompts for opening in openings], self._limits):
+            found |= self._batch(pieces, batch)
+        return [Drawn([found[id(opening)] for opening in stem.openings], stem.cost) for stem in stems]
 
-    def _prefill(self, openings: Sequence[Opening], longest: int) -> tuple[RowCache, torch.Tensor, torch.Tensor]:
-        """Cache of all rows, and logits [rows, vocabulary] and position [rows] of their first token."""
-        width = max(len(opening) for opening in openings)
-        repeats = torch.tensor([len(opening.draws) for opening in openings], device=self.model.device)
-        cache = RowCache(int(repeats.sum()), width, width + longest)
-        logits, nexts, start = [], [], 0
-        for begin in range(0, len(openings), PREFILL_OPENINGS):
-            part = openings[begin : begin + PREFILL_OPENINGS]
-            inputs = collate([(opening.prompt, opening.prefix) for opening in part], side="left")
-            places = [_places(self.model, opening) for opening in part]
-            inputs["position_ids"] = _on_the_right(places, inputs["input_ids"].shape[1])
-            output = self.model(**self._moved(inputs), use_cache=True, logits_to_keep=1)
-            own = repeats[begin : begin + PREFILL_OPENINGS]
-            cache.place(output.past_key_values, start, own)
-            logits.append(output.logits[:, -1])
-            nexts += [int(place.max()) + 1 for place in places]
-            start += int(own.sum())
-        after = torch.tensor(nexts, device=self.model.device)
-        return cache, torch.cat(logits).repeat_interleave(repeats, dim=0), after.repeat_interleave(repeats)
+    def _batch(self, pieces: Sequence[Piece], batch: Sequence[Opening]) -> dict[int, list[Sample]]:
+        """Samples by the id of their opening."""
+        start = start_of(pieces, batch, max(draw.max_tokens for opening in batch for draw in opening.draws))
+        samples = iter(self._decode(_Rows(start, self._suppressed, self.model.dtype), start))
+        return {id(opening): [next(samples) for _ in opening.draws] for opening in start.openings}
 
-    def _moved(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Inputs on the model's device, pixels in the type of its weights."""
-        kinds = {key: self.model.dtype if value.is_floating_point() else value.dtype for key, value in inputs.items()}
-        return {key: value.to(self.model.device, kinds[key]) for key, value in inputs.items()}
-
-    def _decode(self, rows: _Rows, cache: RowCache, logits: torch.Tensor) -> list[Sample]:
+    def _decode(self, rows: _Rows, start: Start) -> list[Sample]:
+        cache, logits = start.cache, start.logits
         for step in range(rows.longest):
             tokens, logprobs = rows.sampler.choose(logits, step)
             rows.note(step, tokens, logprobs, torch.isin(tokens, self._stop))
@@ -169,25 +149,6 @@ class Decoder:
                 logits_to_keep=1,
             ).logits[:, -1]
         return rows.samples()
-
-
-def _places(model: Any, opening: Opening) -> torch.Tensor:
-    """Positions [axes, tokens] of an opening: three axes where the model has M-RoPE, else one.
-
-    An image takes fewer positions than tokens there. Text goes on behind the largest one, the same on all axes.
-    """
-    axes = prompt_axes(model, opening.prompt)
-    prompt = torch.arange(len(opening.prompt.input_ids))[None] if axes is None else axes
-    behind = prompt.max() + 1 + torch.arange(len(opening.prefix))
-    return torch.cat([prompt, behind.expand(len(prompt), -1)], dim=1)
-
-
-def _on_the_right(places: Sequence[torch.Tensor], width: int) -> torch.Tensor:
-    """Positions of a batch that is padded on the left: [rows, width], or with several axes [axes, rows, width]."""
-    padded = torch.zeros((len(places[0]), len(places), width), dtype=torch.long)
-    for row, own in enumerate(places):
-        padded[:, row, width - own.shape[1] :] = own
-    return padded if len(padded) > 1 else padded[0]
 
 
 def _padding_mask(lengths: torch.Tensor, longest: int) -> torch.Tensor:

@@ -28,7 +28,9 @@ from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
 from mstar_policy.engine import Delta, Heard
 from mstar_policy.hf_attention import use_grouped_attention
-from mstar_policy.hf_decoding import Decoder, Opening, Sample
+from mstar_policy.hf_batches import Limits, windows
+from mstar_policy.hf_decoding import Decoder, Sample
+from mstar_policy.hf_prefill import Opening
 from mstar_policy.hf_sampling import Draw
 from mstar_policy.prompts import RETRY_AFTER_SECONDS, check_version, folder_version, prefix_ids, room_for, stop_ids
 
@@ -46,8 +48,7 @@ class _Loaded:
     decoder: Decoder
     context: int
     """Tokens that prompt and response may have together."""
-    bytes_per_token: int
-    """Keys and values of one token in all layers."""
+    limits: Limits
 
 
 class _Ear:
@@ -66,17 +67,24 @@ class _Ear:
 
 @dataclass
 class _Job:
-    """A request on its way: openings that no other prompt of it shares, and where each prompt's samples are."""
+    """A request on its way: its distinct openings by prompt, and where each prompt's samples are."""
 
     request: RolloutRequest
     images: Sequence[Image]
     ear: _Ear | None = None
     reply: Future[RolloutReply] = field(default_factory=Future)
-    openings: list[Opening] = field(default_factory=list)
-    places: list[tuple[int, int]] = field(default_factory=list)
-    """For each prompt: which opening, and which of its draws is the first."""
+    openings: list[list[Opening]] = field(default_factory=list)
+    """Of each distinct image and question: what is computed for them is shared within the request."""
+    places: list[tuple[Opening, int]] = field(default_factory=list)
+    """For each prompt its opening, and which of its draws is the first."""
     samples: dict[int, list[Sample]] = field(default_factory=dict)
-    """Samples of each opening, by its place in `openings`."""
+    """Samples of each opening, by its id."""
+    prompt_tokens: int = 0
+    images_encoded: int = 0
+
+
+_Part = tuple[_Job, list[Opening]]
+"""Openings of one prompt."""
 
 
 class HfEngine:
@@ -152,15 +160,16 @@ class HfEngine:
         model.to(device_here())
         use_grouped_attention(model)
         text = model.config.get_text_config()
+        limits = Limits(self._batch_rows, self._cache_bytes // _cache_bytes_per_token(text, model.dtype))
         stop = stop_ids(model.generation_config.eos_token_id, tokenizer)
         self._loaded = _Loaded(
             version=version,
             name=folder.name,
             tokenizer=tokenizer,
             encoder=PromptEncoder(processor),
-            decoder=Decoder(model, stop, suppressed_ids(tokenizer)),
+            decoder=Decoder(model, stop, suppressed_ids(tokenizer), limits),
             context=text.max_position_embeddings,
-            bytes_per_token=_cache_bytes_per_token(text, model.dtype),
+            limits=limits,
         )
 
     def _forget(self) -> None:
@@ -173,8 +182,10 @@ class HfEngine:
         ready = [job for job in self._take() if self._prepare(job, loaded)]
         if loaded is None or not ready:
             return
-        for batch in self._batches(ready, loaded):
-            self._decode(batch, loaded)
+        prompts = [(job, openings) for job in ready for openings in job.openings]
+        prompts.sort(key=lambda part: max(map(len, part[1])))
+        for window in windows(prompts, loaded.limits):
+            self._decode(window, loaded)
         for job in ready:
             if not job.reply.done():
                 _answer(job, loaded)
@@ -202,41 +213,24 @@ class HfEngine:
             return False
         return True
 
-    def _decode(self, batch: Sequence[tuple[_Job, int]], loaded: _Loaded) -> None:
-        """Fill in samples. Where a batch of several jobs fails, each is tried alone: only the one at fault fails."""
-        batch = [(job, place) for job, place in batch if not job.reply.done()]
-        jobs = {id(job): job for job, _ in batch}
+    def _decode(self, window: Sequence[_Part], loaded: _Loaded) -> None:
+        """Fill in samples. Where a window of several jobs fails, each is tried alone: only the one at fault fails."""
+        window = [(job, openings) for job, openings in window if not job.reply.done()]
+        jobs = {id(job): job for job, _ in window}
         try:
-            found = loaded.decoder.run([job.openings[place] for job, place in batch]) if batch else []
+            found = loaded.decoder.run([openings for _, openings in window]) if window else []
         except Exception as error:
             for job in jobs.values():
                 # What a listener was told cannot be taken back.
                 if len(jobs) == 1 or (job.ear is not None and job.ear.told):
                     job.reply.set_exception(error)
                 else:
-                    self._decode([item for item in batch if item[0] is job], loaded)
+                    self._decode([part for part in window if part[0] is job], loaded)
             return
-        for (job, place), samples in zip(batch, found, strict=True):
-            job.samples[place] = samples
-
-    def _batches(self, jobs: Sequence[_Job], loaded: _Loaded) -> Iterator[list[tuple[_Job, int]]]:
-        """Openings, neighbours in length together, in batches within the limits of rows and memory; one always fits."""
-        todo = [(job, place) for job in jobs for place in range(len(job.openings))]
-        todo.sort(key=lambda item: len(item[0].openings[item[1]]))
-        batch: list[tuple[_Job, int]] = []
-        rows = longest = 0
-        for job, place in todo:
-            opening = job.openings[place]
-            answer = max(longest, *(draw.max_tokens for draw in opening.draws))
-            total = rows + len(opening.draws)
-            memory = total * (len(opening) + answer) * loaded.bytes_per_token
-            if batch and (total > self._batch_rows or memory > self._cache_bytes):
-                yield batch
-                batch, total, answer = [], len(opening.draws), max(draw.max_tokens for draw in opening.draws)
-            batch.append((job, place))
-            rows, longest = total, answer
-        if batch:
-            yield batch
+        for (job, openings), drawn in zip(window, found, strict=True):
+            job.samples |= {id(opening): own for opening, own in zip(openings, drawn.samples, strict=True)}
+            job.prompt_tokens += drawn.computed
+            job.images_encoded += 1
 
 
 def _stopping() -> Unavailable:
@@ -245,18 +239,18 @@ def _stopping() -> Unavailable:
 
 def _encode(job: _Job, loaded: _Loaded) -> None:
     """Fill in openings and places: prompts that differ in temperature, seed or n only share an opening."""
-    known: dict[tuple[int, tuple[int, ...]], int] = {}
+    # The encoder gives the same object for the same image and question, and the job keeps it alive.
+    known: dict[int, dict[tuple[int, ...], Opening]] = {}
     for index, (prompt, image) in enumerate(zip(job.request.prompts, job.images, strict=True)):
         encoded = loaded.encoder.encode(prompt.question, image, prompt.reference_answer)
+        own = known.setdefault(id(encoded), {})
         prefix = tuple(prefix_ids(loaded.tokenizer, prompt.prefix))
-        # The encoder gives the same object for the same prompt, and the job keeps it alive.
-        place = known.setdefault((id(encoded), prefix), len(job.openings))
-        if place == len(job.openings):
-            job.openings.append(Opening(encoded, prefix, [], job.ear if index == 0 else None))
-        opening = job.openings[place]
+        opening = Opening(encoded, prefix, [], job.ear if index == 0 else None)
+        opening = own.setdefault(prefix, opening)
         room = room_for(index, len(opening), loaded.context)
-        job.places.append((place, len(opening.draws)))
+        job.places.append((opening, len(opening.draws)))
         opening.draws.extend(_draws(prompt, job.request.top_p, min(job.request.max_tokens, room)))
+    job.openings = [list(own.values()) for own in known.values()]
 
 
 def _draws(prompt: Prompt, top_p: float, max_tokens: int) -> Iterator[Draw]:
@@ -272,15 +266,15 @@ def _answer(job: _Job, loaded: _Loaded) -> None:
 
 def _reply(job: _Job, loaded: _Loaded) -> RolloutReply:
     drawn = [
-        job.samples[place][first : first + prompt.n]
-        for prompt, (place, first) in zip(job.request.prompts, job.places, strict=True)
+        job.samples[id(opening)][first : first + prompt.n]
+        for prompt, (opening, first) in zip(job.request.prompts, job.places, strict=True)
     ]
     samples = tuple(tuple(_response(sample, loaded.tokenizer) for sample in own) for own in drawn)
     logprobs = tuple(tuple(sample.logprobs for sample in own) for own in drawn) if job.request.logprobs else None
     usage = Usage(
-        prompt_tokens=sum(map(len, job.openings)),
+        prompt_tokens=job.prompt_tokens,
         completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
-        images_encoded=len(job.openings),
+        images_encoded=job.images_encoded,
     )
     return RolloutReply(weight_version=loaded.version, samples=samples, token_logprobs=logprobs, usage=usage)
 
@@ -296,5 +290,6 @@ def _response(sample: Sample, tokenizer: Any) -> Response:
 
 
 def _cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:
+    """Keys and values of one token in all layers."""
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return int(2 * text.num_hidden_layers * text.num_key_value_heads * width * dtype.itemsize)

@@ -1,13 +1,17 @@
-"""One small checkpoint for all tests of the policy, and an artefact store for each."""
+"""One small checkpoint for all tests of the policy, an artefact store for each, and models of three architectures."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from architectures import ARCHITECTURES
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
+from mstar_models.encoding import PromptEncoder
 from policy_bench import checkpoint
 
 
@@ -33,3 +37,15 @@ def warm(_first: tuple[Path, ArtefactRef, ArtefactRef]) -> ArtefactRef:
 @pytest.fixture
 def newer(_first: tuple[Path, ArtefactRef, ArtefactRef]) -> ArtefactRef:
     return _first[2]
+
+
+@pytest.fixture(params=ARCHITECTURES, ids=lambda make: make.__name__)
+def random_model(request: pytest.FixtureRequest) -> tuple[Any, PromptEncoder]:
+    """A model of random weights, larger than a fresh one's so that what it says depends on all it sees."""
+    torch.manual_seed(3)
+    make: Callable[[], tuple[Any, PromptEncoder]] = request.param
+    model, prompts = make()
+    with torch.no_grad():
+        for weight in model.eval().parameters():
+            weight.mul_(4 if weight.dim() > 1 else 1)
+    return model, prompts

@@ -1,19 +1,19 @@
 """Tests of the decoding loop against transformers' own, and of rows that come and go."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from architectures import ARCHITECTURES, plain_inputs
+from architectures import plain_inputs
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.encoding import PromptEncoder, collate, encode_text, suppressed_ids
 from mstar_models.loading import load_model, load_processor
 from mstar_policy.hf_attention import use_grouped_attention
-from mstar_policy.hf_decoding import Decoder, Opening, Sample
+from mstar_policy.hf_decoding import Decoder, Sample
+from mstar_policy.hf_prefill import Opening
 from mstar_policy.hf_sampling import Draw
 from policy_bench import picture
 
@@ -50,11 +50,16 @@ def openings(processor: Any, *, n: int, temperature: float, max_tokens: int = 16
     ]
 
 
+def run(decoder: Decoder, todo: list[Opening]) -> list[list[Sample]]:
+    """Samples of openings that share nothing."""
+    return [samples for drawn in decoder.run([[opening] for opening in todo]) for samples in drawn.samples]
+
+
 def test_greedy_decoding_is_that_of_transformers(folder: Path, processor: Any, model: Any) -> None:
     todo = openings(processor, n=2, temperature=0)
     suppressed = suppressed_ids(processor.tokenizer)
     stop = processor.tokenizer.eos_token_id
-    found = Decoder(model, [stop], suppressed).run(todo)
+    found = run(Decoder(model, [stop], suppressed), todo)
     inputs = collate([(opening.prompt, opening.prefix) for opening in todo], side="left")
     reference = load_model(folder).generate(
         **inputs, do_sample=False, max_new_tokens=16, eos_token_id=stop, suppress_tokens=suppressed
@@ -62,18 +67,6 @@ def test_greedy_decoding_is_that_of_transformers(folder: Path, processor: Any, m
     for samples, row in zip(found, reference.tolist(), strict=True):
         ids = row[: row.index(stop) + 1] if stop in row else row
         assert [list(sample.token_ids) for sample in samples] == [ids, ids]
-
-
-@pytest.fixture(params=ARCHITECTURES, ids=lambda make: make.__name__)
-def random(request: pytest.FixtureRequest) -> tuple[Any, PromptEncoder]:
-    """A model of random weights, larger than a fresh one's so that what it says depends on all it sees."""
-    torch.manual_seed(3)
-    make: Callable[[], tuple[Any, PromptEncoder]] = request.param
-    model, prompts = make()
-    with torch.no_grad():
-        for weight in model.eval().parameters():
-            weight.mul_(4 if weight.dim() > 1 else 1)
-    return model, prompts
 
 
 def generated(model: Any, opening: Opening) -> tuple[tuple[int, ...], list[float]]:
@@ -88,8 +81,8 @@ def generated(model: Any, opening: Opening) -> tuple[tuple[int, ...], list[float
     return tuple(ids.tolist()), logprobs.tolist()
 
 
-def test_greedy_decoding_is_that_of_every_architecture(random: tuple[Any, PromptEncoder]) -> None:
-    model, prompts = random
+def test_greedy_decoding_is_that_of_every_architecture(random_model: tuple[Any, PromptEncoder]) -> None:
+    model, prompts = random_model
     todo = [
         Opening(
             prompts.encode("How many?", picture(90 * place)), tuple(range(9, 9 + 5 * place)), [Draw(0, 0, 0, 1, 12)]
@@ -99,28 +92,28 @@ def test_greedy_decoding_is_that_of_every_architecture(random: tuple[Any, Prompt
     expected = [generated(model, opening) for opening in todo]
     assert len({ids for ids, _ in expected}) == 3
     use_grouped_attention(model)
-    for (sample,), (ids, logprobs) in zip(Decoder(model, [], []).run(todo), expected, strict=True):
+    for (sample,), (ids, logprobs) in zip(run(Decoder(model, [], []), todo), expected, strict=True):
         assert sample.token_ids == ids
         assert sample.logprobs == pytest.approx(logprobs, abs=1e-4)
 
 
-def test_weights_of_half_the_size_give_about_the_same(random: tuple[Any, PromptEncoder]) -> None:
-    model, prompts = random
+def test_weights_of_half_the_size_give_about_the_same(random_model: tuple[Any, PromptEncoder]) -> None:
+    model, prompts = random_model
     with torch.no_grad():
         for weight in model.parameters():
             weight.div_(4 if weight.dim() > 1 else 1)
     draws = [Draw(1, index, 1.0, 1.0, 8) for index in range(3)]
     todo = [Opening(prompts.encode("How many?", picture()), tuple(range(9, 9 + n)), draws) for n in (0, 3)]
     use_grouped_attention(model)
-    whole = Decoder(model, [], []).run(todo)
-    half = Decoder(model.to(torch.bfloat16), [], []).run(todo)
+    whole = run(Decoder(model, [], []), todo)
+    half = run(Decoder(model.to(torch.bfloat16), [], []), todo)
     first = [[[sample.logprobs[0] for sample in samples] for samples in run] for run in (whole, half)]
     assert first[1] == [pytest.approx(logprobs, abs=0.1) for logprobs in first[0]]
 
 
 def test_log_probabilities_are_those_of_a_full_forward_pass(processor: Any, model: Any) -> None:
     opening = openings(processor, n=3, temperature=0.8)[1]
-    for sample in Decoder(model, [processor.tokenizer.eos_token_id], []).run([opening])[0]:
+    for sample in run(Decoder(model, [processor.tokenizer.eos_token_id], []), [opening])[0]:
         inputs = collate([(opening.prompt, (*opening.prefix, *sample.token_ids))], side="right")
         with torch.inference_mode():
             logits = model(**inputs).logits[0, len(opening) - 1 : -1]
@@ -131,11 +124,11 @@ def test_log_probabilities_are_those_of_a_full_forward_pass(processor: Any, mode
 def test_rows_that_leave_the_batch_change_nothing_for_the_others(processor: Any, model: Any) -> None:
     # A quarter of the vocabulary ends a response here, so rows leave at every step.
     decoder = Decoder(model, range(60, 140), suppressed_ids(processor.tokenizer))
-    together = decoder.run(openings(processor, n=16, temperature=1.0))
+    together = run(decoder, openings(processor, n=16, temperature=1.0))
     lengths = {len(sample.token_ids) for samples in together for sample in samples}
     assert len(lengths) > 4
     for place, samples in enumerate(together):
-        alone = decoder.run([openings(processor, n=16, temperature=1.0)[place]])[0]
+        alone = run(decoder, [openings(processor, n=16, temperature=1.0)[place]])[0]
         assert [s.token_ids for s in alone] == [s.token_ids for s in samples]
         assert [sum(s.logprobs) for s in alone] == pytest.approx([sum(s.logprobs) for s in samples], abs=1e-3)
 
@@ -143,7 +136,7 @@ def test_rows_that_leave_the_batch_change_nothing_for_the_others(processor: Any,
 def test_limits_hold_row_by_row(processor: Any, model: Any) -> None:
     opening = openings(processor, n=1, temperature=1.0)[0]
     opening.draws[:] = [Draw(1, index, 1.0, 1.0, limit) for index, limit in enumerate((1, 7, 3))]
-    samples = Decoder(model, [], []).run([opening])[0]
+    samples = run(Decoder(model, [], []), [opening])[0]
     assert [(len(sample.token_ids), sample.stopped) for sample in samples] == [(1, False), (7, False), (3, False)]
 
 
@@ -153,7 +146,7 @@ def test_special_tokens_are_never_sampled(processor: Any, model: Any) -> None:
         model.lm_head.weight[suppressed] *= 3
 
     def sampled(without: list[int], temperature: float) -> set[int]:
-        found = Decoder(model, [], without).run(openings(processor, n=16, temperature=temperature))
+        found = run(Decoder(model, [], without), openings(processor, n=16, temperature=temperature))
         return {token for samples in found for sample in samples for token in sample.token_ids}
 
     for temperature in (0.0, 2.0):
@@ -163,7 +156,7 @@ def test_special_tokens_are_never_sampled(processor: Any, model: Any) -> None:
 
 def test_stopping_is_told_from_running_out(processor: Any, model: Any) -> None:
     opening = openings(processor, n=32, temperature=1.0, max_tokens=3)[0]
-    samples: list[Sample] = Decoder(model, range(60, 140), []).run([opening])[0]
+    samples: list[Sample] = run(Decoder(model, range(60, 140), []), [opening])[0]
     for sample in samples:
         assert sample.stopped == (60 <= sample.token_ids[-1] < 140)
         assert sample.stopped or len(sample.token_ids) == 3

@@ -7,12 +7,14 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from mstar.api.policy import RolloutReply
 from mstar.errors import InvalidInput, Unavailable
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_policy.engine import Delta
-from mstar_policy.hf_decoding import Decoder, Opening, Sample
+from mstar_policy.hf_decoding import Decoder, Drawn, Sample
 from mstar_policy.hf_engine import HfEngine
+from mstar_policy.hf_prefill import Opening
 from policy_bench import picture, prompt, request, texts
 
 
@@ -38,18 +40,16 @@ class Fussy(Decoder):
     """A decoder that fails, or gives samples without tokens' text, where a seed is among the draws."""
 
     def __init__(self, whole: Decoder, failing: int, unreadable: int) -> None:
-        super().__init__(whole.model, whole._stop.tolist(), whole._suppressed.tolist())
+        super().__init__(whole.model, whole._stop.tolist(), whole._suppressed.tolist(), whole._limits)
         self._failing, self._unreadable = failing, unreadable
 
-    def run(self, openings: Sequence[Opening]) -> list[list[Sample]]:
-        seeds = {draw.seed for opening in openings for draw in opening.draws}
-        found = super().run(openings)
-        if self._failing in seeds:
+    def run(self, prompts: Sequence[Sequence[Opening]]) -> list[Drawn]:
+        seeds = [[draw.seed for opening in openings for draw in opening.draws] for openings in prompts]
+        found = super().run(prompts)
+        if any(self._failing in own for own in seeds):
             raise RuntimeError("out of memory")
-        return [
-            [Sample((-1,), (0.0,), False)] if o.draws[0].seed == self._unreadable else s
-            for o, s in zip(openings, found, strict=True)
-        ]
+        odd = [[Sample((-1,), (0.0,), False)]]
+        return [Drawn(odd, 1) if self._unreadable in own else one for own, one in zip(seeds, found, strict=True)]
 
 
 def play(engine: HfEngine, ref: ArtefactRef, scene: Callable[[], Awaitable[None]]) -> None:
@@ -83,8 +83,11 @@ def test_work_that_waits_is_dropped_when_it_is_cancelled(store: ArtefactStore, w
 def test_limits_of_a_batch_change_no_sample(
     store: ArtefactStore, warm: ArtefactRef, rows: int, cache_bytes: int
 ) -> None:
-    asked = request(*(prompt(f"What is {n} and {n}?", n=3, seed=n) for n in range(4)), prompt(n=7, prefix="So"))
-    images = [picture(place) for place in range(5)]
+    asked = request(
+        *(prompt(f"What is {n} and {n}?", n=3, seed=n) for n in range(4)),
+        *(prompt(n=3, prefix=prefix) for prefix in ("So", "So one.\n\n", "", "So one.\n\nTwo.\n\n")),
+    )
+    images = [*(picture(place) for place in range(4)), *[picture()] * 4]
     usual, narrow = HfEngine(store), HfEngine(store, batch_rows=rows, cache_bytes=cache_bytes)
     found: list[list[list[str]]] = []
 
@@ -108,6 +111,23 @@ def test_prompts_that_differ_in_sampling_only_are_computed_once(store: ArtefactS
         assert reply.usage.images_encoded == 1
 
     play(engine, warm, scene)
+
+
+def test_prefixes_of_a_question_are_computed_behind_one_prompt(store: ArtefactStore, warm: ArtefactRef) -> None:
+    prefixes = ("", "One bar.\n\n", "One bar.\n\nTwo bars.\n\n", "Two bars.\n\n")
+    asked = request(*(prompt(prefix=prefix, n=2, seed=place) for place, prefix in enumerate(prefixes)))
+    together, narrow = HfEngine(store), HfEngine(store, cache_bytes=1)
+    found: list[RolloutReply] = []
+
+    async def scene(engine: HfEngine) -> None:
+        found.append(await engine.generate(asked, [picture()] * 4))
+
+    play(together, warm, lambda: scene(together))
+    play(narrow, warm, lambda: scene(narrow))
+    assert texts(found[0]) == texts(found[1])
+    shared, each = (reply.usage for reply in found)
+    assert (shared.images_encoded, each.images_encoded) == (1, 4), "without memory nothing is kept to be shared"
+    assert shared.prompt_tokens < each.prompt_tokens / 2
 
 
 def test_one_bad_request_fails_alone(store: ArtefactStore, warm: ArtefactRef) -> None:
