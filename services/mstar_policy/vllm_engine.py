@@ -30,7 +30,7 @@ from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import load_processor
 from mstar_models.tensors import same_tensors, sees
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
-from mstar_models.vllm_host import Make, VllmHost
+from mstar_models.vllm_host import Make, VllmHost, all_or_none
 from mstar_policy.engine import Heard
 from mstar_policy.prompts import check_version, folder_version, prefix_ids, room_for, stop_ids
 from mstar_policy.vllm_requests import Ear, parameters, reply, require_version
@@ -116,17 +116,10 @@ class VllmEngine:
             encode = asyncio.get_running_loop().run_in_executor
             begun = await encode(self._encoding, self._prompts, request, loaded)
             ears = [None if heard is None else Ear(heard, request.prompts[0])] + [None] * (len(begun) - 1)
-            tasks = [
-                asyncio.ensure_future(self._sample(request, index, ids, image, loaded, ear))
+            found = await all_or_none(
+                self._sample(request, index, ids, image, loaded, ear)
                 for index, (ids, image, ear) in enumerate(zip(begun, images, ears, strict=True))
-            ]
-            try:
-                found = await asyncio.gather(*tasks)
-            except BaseException:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                raise
+            )
         outputs, tallies = zip(*found, strict=True)
         return reply(request, outputs, tallies, loaded.version, loaded.tokenizer, loaded.stop)
 

@@ -10,12 +10,10 @@ import asyncio
 import hashlib
 import itertools
 import math
-import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +22,20 @@ from PIL.Image import Image
 from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, TooManyRequests, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
-from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_artefacts.storage import Storage, storage_of
+from mstar_artefacts.store import hash_file
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite
 from mstar_models.door import Door, within
 from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
-from mstar_models.loading import free_memory, load_processor
+from mstar_models.loading import load_processor
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
+from mstar_models.vllm_host import START_SECONDS, Make, VllmHost, all_or_none
 from mstar_prm.scorer import Segments, Work
 
-VERIFY_SECONDS = START_SECONDS = 1800.0
+VERIFY_SECONDS = 1800.0
 DRAIN_SECONDS = 600.0
-STOP_SECONDS = 120.0
+NAME_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -52,24 +52,20 @@ class VllmScorer:
 
     def __init__(
         self,
-        home: Path,
+        home: Path | Storage,
         options: VllmOptions,
         *,
         waiting_tokens: int,
-        make: Callable[[Path, VllmOptions], Any] = make_core,
+        make: Make = make_core,
         start_seconds: float = START_SECONDS,
     ) -> None:
-        """`waiting_tokens`: of requests under way and waiting, before others are refused. `make`: starts an engine for
-        a folder, within `start_seconds`."""
+        """`waiting_tokens`: of requests under way and waiting, before others are refused."""
         require_supported()
         self.work = Work()
-        self._store = ArtefactStore(home)
-        self._options = options
+        self._store = storage_of(home).artefacts()
         self._limit = waiting_tokens
         self._waiting = 0
-        self._make = make
-        self._start_seconds = start_seconds
-        self._core: Any = None
+        self._host = VllmHost(options, make, start_seconds)
         self._served: _Served | None = None
         self._door = Door(DRAIN_SECONDS)
         self._one_load = asyncio.Lock()
@@ -80,7 +76,7 @@ class VllmScorer:
     def weights(self) -> WeightsState:
         served = self._served
         # An engine may die while nobody asks it anything.
-        if served is None or self._core.errored:
+        if served is None or not self._host.live:
             return WeightsState(weight_version="", ready=False, model="")
         return WeightsState(weight_version=served.version, ready=True, model=served.name)
 
@@ -100,15 +96,15 @@ class VllmScorer:
         self, question: str, image: Image, responses: Sequence[Segments], version: str | None
     ) -> tuple[str, list[tuple[float, ...]]]:
         async with self._door.passing():
-            core, served = self._serving(version)
-            context = int(core.model_config.max_model_len)
+            served = self._serving(version)
+            context = int(self._host.core.model_config.max_model_len)
             encode = asyncio.get_running_loop().run_in_executor
             asked = (served, context, question, image, responses)
             prompt, beginnings = await encode(self._encoding, _beginnings, *asked)
             distinct = list(dict.fromkeys(one for own in beginnings for one in own))
             with self._admitted(sum(map(len, distinct))):
-                steps = (self._step(core, served, [*prompt, *one], image) for one in distinct)
-                scores = dict(zip(distinct, await _all_or_none(steps), strict=True))
+                steps = (self._step(served, [*prompt, *one], image) for one in distinct)
+                scores = dict(zip(distinct, await all_or_none(steps), strict=True))
         return served.version, [tuple(scores[one] for one in own) for own in beginnings]
 
     async def close(self) -> None:
@@ -116,13 +112,13 @@ class VllmScorer:
             await self._stop()
         await asyncio.to_thread(self._encoding.shutdown)
 
-    def _serving(self, version: str | None) -> tuple[Any, _Served]:
-        core, served = self._core, self._served
-        if served is None or core.errored:
+    def _serving(self, version: str | None) -> _Served:
+        served = self._served
+        if served is None or not self._host.live:
             raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
         if version is not None and version != served.version:
             raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
-        return core, served
+        return served
 
     def _verified(self, ref: ArtefactRef) -> Path:
         folder = self._store.verify(ref, MODEL_FOLDER)
@@ -138,30 +134,18 @@ class VllmScorer:
             async with self._door.shut():
                 await self._stop()
                 try:
-                    self._core = await self._started(folder)
-                    naming = self._core.update_weight_version(version)
-                    await within(naming, self._start_seconds, "naming the version")
+                    await self._host.start(folder)
+                    naming = self._host.core.update_weight_version(version)
+                    await within(naming, NAME_SECONDS, "naming the version")
                 except BaseException:
                     await self._stop()
                     raise
                 name = version.partition("@")[0]
                 self._served = _Served(version, name, PromptEncoder(processor), labels, _one_token(labels))
 
-    async def _started(self, folder: Path) -> Any:
-        making = _Making(partial(self._make, folder, self._options))
-        try:
-            await within(asyncio.to_thread(making.run), self._start_seconds, "starting the engine")
-        except BaseException:
-            making.leave()
-            raise
-        return making.take()
-
     async def _stop(self) -> None:
-        core, self._core, self._served = self._core, None, None
-        if core is not None:
-            await within(asyncio.to_thread(core.shutdown), STOP_SECONDS, "stopping the engine")
-            del core
-            free_memory()
+        self._served = None
+        await self._host.stop()
 
     @contextmanager
     def _admitted(self, tokens: int) -> Iterator[None]:
@@ -176,10 +160,11 @@ class VllmScorer:
         finally:
             self._waiting -= tokens
 
-    async def _step(self, core: Any, served: _Served, ids: list[int], image: Image) -> float:
+    async def _step(self, served: _Served, ids: list[int], image: Image) -> float:
         """Probability of the good label behind these tokens."""
         asked = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
-        finished = await _finished(core.generate(asked, served.sampling, f"step-{next(self._numbers)}"))
+        name = f"step-{next(self._numbers)}"
+        finished = await self._host.sample(name, asked, served.sampling, field="responses")
         known = finished.num_cached_tokens or 0
         self.work.forwards += 1
         self.work.tokens += len(finished.prompt_token_ids) - known
@@ -189,66 +174,6 @@ class VllmScorer:
         if not (math.isfinite(good) and math.isfinite(bad)):
             raise Internal("the model gave a score that is not a number: its weights may be damaged")
         return 1 / (1 + math.exp(bad - good))
-
-
-class _Making:
-    """An engine that a thread starts, and for which nobody may wait any more when it is there.
-
-    It is no result and no variable of the thread: what is left of that would hold it until the interpreter ends.
-    """
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make = make
-        self._core: Any = None
-        self._wanted = True
-        self._lock = threading.Lock()
-
-    def run(self) -> None:
-        self._core = self._make()
-        if not self._wanted:
-            self.leave()
-
-    def take(self) -> Any:
-        core, self._core = self._core, None
-        return core
-
-    def leave(self) -> None:
-        """Shut the engine down, now or as soon as it is there."""
-        with self._lock:
-            self._wanted = False
-            core = self.take()
-        if core is not None:
-            core.shutdown()
-
-
-async def _all_or_none(steps: Iterable[Coroutine[Any, Any, float]]) -> list[float]:
-    """Results together. When one fails nobody waits for the others: they end before this does."""
-    tasks = [asyncio.ensure_future(step) for step in steps]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _finished(outputs: AsyncIterator[Any]) -> Any:
-    """The last output of a request. Raises InvalidInput or Unavailable for this request alone: an engine that died says
-    so itself (`errored`), any other goes on."""
-    from vllm.exceptions import VLLMClientError
-    from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
-
-    try:
-        async for output in outputs:
-            finished = output
-    except VLLMClientError as error:
-        raise InvalidInput(f"the engine refused a response: {error}", field="responses") from error
-    except EngineDeadError as error:
-        raise Unavailable("the engine died: load weights again", retry_after=5.0) from error
-    except EngineGenerateError as error:
-        reason = repr(error.__cause__ or error)
-        raise Unavailable(f"the engine failed at a response: {reason}; send this again", retry_after=5.0) from error
-    return finished
 
 
 def _verified_version(folder: Path) -> str:

@@ -7,10 +7,10 @@ fails takes no other with it. What this leaves out: weights and their versions, 
 import asyncio
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mstar.errors import InvalidInput, Unavailable
 from mstar_models.door import within
@@ -21,6 +21,7 @@ STOP_SECONDS = 60.0
 END_SECONDS = 30.0
 """For vLLM's processes to end by themselves. Killed, which vLLM does after 5 s, they leave shared memory behind."""
 
+Result = TypeVar("Result")
 Make = Callable[[Path, VllmOptions], Any]
 """Starts an engine for the model in a folder."""
 
@@ -117,6 +118,17 @@ class VllmHost:
         finally:
             self._running.discard(task)
         return finished
+
+
+async def all_or_none(requests: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """Results together, each made in a task of its own. When one fails, the others end before this does."""
+    tasks = [asyncio.ensure_future(request) for request in requests]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Birth:

@@ -44,7 +44,7 @@ class Core:
         outputs = [SimpleNamespace(logprobs=[found])]
         yield SimpleNamespace(num_cached_tokens=0, prompt_token_ids=asked["prompt_token_ids"], outputs=outputs)
 
-    def shutdown(self) -> None:
+    def shutdown(self, timeout: float) -> None:
         self.errored = True
         self.ended.set()
 
