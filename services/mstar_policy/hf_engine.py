@@ -168,7 +168,7 @@ class HfEngine:
             tokenizer=tokenizer,
             encoder=PromptEncoder(processor),
             decoder=Decoder(model, stop, suppressed_ids(tokenizer), limits),
-            context=text.max_position_embeddings,
+            context=_context(text),
             limits=limits,
         )
 
@@ -287,6 +287,11 @@ def _response(sample: Sample, tokenizer: Any) -> Response:
         logprob=fsum(sample.logprobs),
         finish_reason=FinishReason.STOP if sample.stopped else FinishReason.LENGTH,
     )
+
+
+def _context(text: Any) -> int:
+    """Where some layers see a window only, no more than that: the row cache has no windows."""
+    return int(min(text.max_position_embeddings, getattr(text, "sliding_window", None) or text.max_position_embeddings))
 
 
 def _cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:

@@ -1,6 +1,7 @@
 """Tests of what the transformers engine does beyond the conformance suite: its queue, its batches, its prefixes."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -156,6 +157,23 @@ def test_a_response_ends_at_the_latest_where_the_context_does(store: ArtefactSto
         asked = request(prompt("total " * 440), max_tokens=500)
         reply = await engine.generate(asked, [picture()])
         assert reply.usage.prompt_tokens + reply.usage.completion_tokens <= 512
+
+    play(engine, warm, scene)
+
+
+def test_a_model_whose_layers_see_a_window_has_no_longer_context(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+    config = store.path(warm.id) / "model" / "config.json"
+    told = json.loads(config.read_text())
+    told["text_config"]["sliding_window"] = 60
+
+    async def scene() -> None:
+        config.write_text(json.dumps(told))
+        await engine.load_folder(config.parent)
+        reply = await engine.generate(request(prompt(), max_tokens=500), [picture()])
+        assert reply.usage.prompt_tokens + reply.usage.completion_tokens <= 60
+        with pytest.raises(InvalidInput, match="context is 60"):
+            await engine.generate(request(prompt("total " * 60)), [picture()])
 
     play(engine, warm, scene)
 
