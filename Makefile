@@ -4,6 +4,7 @@ VENV ?= .venv
 # CPU build of torch by default where the configured index has one. Elsewhere name an index, for example pytorch.org's:
 #   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+export TORCH_INDEX
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VLLM := $(VENV)/.vllm

@@ -11,13 +11,14 @@ RUN /opt/mstar/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp
 FROM ${BASE_IMAGE}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG SOURCE_URL=
 LABEL org.opencontainers.image.title="mstar-coordinator" \
       org.opencontainers.image.description="Coordinator of self-evolving multimodal training" \
-      org.opencontainers.image.source="https://arxiv.org/abs/2412.17451" \
+      org.opencontainers.image.source="${SOURCE_URL}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# The user has a name: torch asks for it when it is imported.
+# torch asks for the user's name; USER below has one for those that no passwd file knows.
 RUN groupadd --gid 10001 mstar \
     && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin mstar \
     && install -d -o 10001 -g 10001 /data
@@ -35,6 +36,7 @@ ENV PATH=/opt/mstar/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HF_HUB_OFFLINE=1 \
     HOME=/tmp \
+    USER=mstar \
     MSTAR_COORDINATOR_HOME=/data \
     MSTAR_COORDINATOR_HOST=0.0.0.0 \
     MSTAR_COORDINATOR_PORT=8400 \

@@ -1,8 +1,8 @@
 #!/usr/bin/env sh
 # Pin what each image installs, with hashes: `pip install uv && docker/lock.sh`. Run it when a dependency group changes.
 #
-# torch, what it brings along for CUDA, and DeepSpeed stay out: a GPU image has torch from its base, a CPU image from the
-# index that TORCH_INDEX names, and DeepSpeed is built against whichever torch that is.
+# torch and what it brings along for CUDA stay out: a GPU image has them from its base, a CPU image has torch from the index
+# that TORCH_INDEX names. DeepSpeed has a file of its own, since it is built when torch is there.
 set -eu
 cd "$(dirname "$0")/.."
 left_out="torch triton deepspeed cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti
@@ -14,3 +14,6 @@ for service in coordinator policy prm trainer; do
   uv pip compile -q --group "pyproject.toml:$service" --universal --python-version 3.11 --generate-hashes \
     --no-annotate --no-header $flags -o "docker/locks/$service.txt"
 done
+grep -o 'deepspeed==[0-9.]*' pyproject.toml | head -n 1 \
+  | uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --no-header - \
+    -o docker/locks/deepspeed.txt

@@ -6,23 +6,28 @@ ARG BASE_IMAGE=vllm/vllm-openai:v0.32.0
 
 FROM ${BASE_IMAGE} AS build
 ARG TORCH_INDEX=
-# A GPU base brings its own torch, which the environment sees; without one the CPU build is installed.
+ARG TORCH_SHA256=
+# A GPU base brings its own torch, which the environment sees; without one the CPU build is installed, and nothing else of
+# its index. Indexes differ in that wheel, so its hash, where it shall be held against one, is an argument.
 RUN python3 -m venv --system-site-packages /opt/mstar \
-    && { /opt/mstar/bin/python -c "import torch" 2>/dev/null \
-    || /opt/mstar/bin/pip install --no-cache-dir ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} torch==2.13.0; }
+    && echo "torch==2.13.0 ${TORCH_SHA256:+--hash=sha256:${TORCH_SHA256}}" > /tmp/torch.txt \
+    && { /opt/mstar/bin/python -c "import torch" 2>/dev/null || /opt/mstar/bin/pip install --no-cache-dir --no-deps \
+    ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} -r /tmp/torch.txt; }
 COPY docker/locks/policy.txt /tmp/lock.txt
-RUN /opt/mstar/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/lock.txt
+RUN /opt/mstar/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/lock.txt \
+    && /opt/mstar/bin/python -c "import torch"
 
 FROM ${BASE_IMAGE}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG SOURCE_URL=
 LABEL org.opencontainers.image.title="mstar-policy" \
       org.opencontainers.image.description="Sampling service of the current policy" \
-      org.opencontainers.image.source="https://arxiv.org/abs/2412.17451" \
+      org.opencontainers.image.source="${SOURCE_URL}" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# The user has a name: torch asks for it when it is imported.
+# torch asks for the user's name; USER below has one for those that no passwd file knows.
 RUN groupadd --gid 10001 mstar \
     && useradd --uid 10001 --gid 10001 --home-dir /tmp --no-create-home --shell /usr/sbin/nologin mstar \
     && install -d -o 10001 -g 10001 /data
@@ -38,6 +43,7 @@ ENV PATH=/opt/mstar/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     HF_HUB_OFFLINE=1 \
     HOME=/tmp \
+    USER=mstar \
     MSTAR_POLICY_HOME=/data \
     MSTAR_POLICY_HOST=0.0.0.0 \
     MSTAR_POLICY_PORT=8401 \

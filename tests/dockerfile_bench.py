@@ -1,7 +1,7 @@
 """A Dockerfile replayed without an engine: its own steps in a folder that stands for the container's root.
 
-What this leaves out: the base image (this machine's Python stands for it), the user that is made (this machine's users
-stay as they are), and the read-only root.
+What this leaves out: the base image, for which this machine's Python stands, and the user's entry in its passwd file.
+The machine's users stay as they are, so the processes run as one that has no name.
 """
 
 import json
@@ -10,13 +10,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
-KEPT = ("PIP_", "SSL_", "REQUESTS_CA_BUNDLE", "LANG", "TZ")
+KEPT = ("PIP_", "TORCH_INDEX", "SSL_", "REQUESTS_CA_BUNDLE", "LANG", "TZ")
 """Variables of this machine that a step may see: where packages come from, and certificates."""
+WRITABLE = ("data", "tmp")
+"""What a container with a read-only root may write to."""
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
@@ -36,16 +40,17 @@ class Replay:
     environment: dict[str, str] = field(default_factory=dict)
     entrypoint: list[str] = field(default_factory=list)
     health: list[str] = field(default_factory=list)
+    user: tuple[int, int] = (0, 0)
     left_out: list[str] = field(default_factory=list)
 
     def build(self) -> None:
         """Do every step, in the order of the file. Raises CalledProcessError for one that fails."""
-        for name in ("opt", "srv", "data", "tmp", "bin"):
+        for name in ("opt", "srv", "data", "tmp"):
             (self.root / name).mkdir(parents=True)
-        # What a base image for CPUs brings along: `python3`, which the steps call by name.
-        (self.root / "bin" / "python3").symlink_to(sys._base_executable)  # type: ignore[attr-defined]
+        self._bring_python()
         for name, rest in instructions((ROOT / "docker" / f"{self.service}.Dockerfile").read_text()):
             getattr(self, f"_{name.lower()}")(rest)
+        self._make_read_only()
 
     def here(self, text: str) -> str:
         """The text with the container's folders as those of this root."""
@@ -54,7 +59,9 @@ class Replay:
     def variables(self, more: dict[str, str]) -> dict[str, str]:
         """What a process in the container would have, and no variable of ours."""
         outside = {key: value for key, value in os.environ.items() if key.startswith(KEPT)}
-        base = {"PATH": f"{self.root / 'bin'}:{os.defpath}", "HOME": str(self.root / "tmp"), "OMP_NUM_THREADS": "1"}
+        base = {"PATH": self._path, "HOME": str(self.root / "tmp"), "OMP_NUM_THREADS": "1"}
+        if (own := self.root / "usr" / "lib").exists():
+            base["LD_LIBRARY_PATH"] = str(own)
         return outside | base | self.environment | {"TMPDIR": str(self.root / "tmp")} | more
 
     def command(self, parts: Sequence[str]) -> list[str]:
@@ -62,6 +69,50 @@ class Replay:
         found = shutil.which(parts[0], path=self.environment["PATH"])
         assert found is not None and Path(found).is_relative_to(self.root), f"{parts[0]}: {found}"
         return [found, *parts[1:]]
+
+    def start(self, command: Sequence[str], more: dict[str, str], **io: Any) -> "subprocess.Popen[bytes]":
+        """A process of the container, as the image's user where this one may change to it."""
+        user, group = self.user
+        own = {"user": user, "group": group, "extra_groups": []} if os.geteuid() == 0 else {}
+        return subprocess.Popen(
+            self.command(command), env=self.variables(more), cwd=self.root / "data", umask=0o022, **own, **io
+        )
+
+    def written(self) -> list[str]:
+        """Files outside of the writable folders that are younger than the image."""
+        return [str(path) for path in self._tree() if path.lstat().st_ctime > self._finished]
+
+    @property
+    def _path(self) -> str:
+        return f"{self.root / 'usr' / 'bin'}:{os.defpath}"
+
+    def _bring_python(self) -> None:
+        """What a base image for CPUs brings along: `python3`, which the steps call by name. It is this machine's, or a
+        copy where its folder is closed to the image's user."""
+        found, prefix = Path(sys._base_executable).resolve(), Path(sys.base_prefix).resolve()  # type: ignore[attr-defined]
+        if os.geteuid() == 0 and not all(folder.stat().st_mode & 0o001 for folder in found.parents):
+            needless = shutil.ignore_patterns("site-packages", "test", "__pycache__")
+            shutil.copytree(prefix, self.root / "usr", symlinks=True, ignore=needless)
+            found = self.root / "usr" / found.relative_to(prefix)
+        python = self.root / "usr" / "bin" / "python3"
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.unlink(missing_ok=True)
+        python.symlink_to(found)
+
+    def _tree(self) -> Iterator[Path]:
+        for name in ("opt", "srv", "usr"):
+            yield self.root / name
+            yield from (self.root / name).rglob("*")
+
+    def _make_read_only(self) -> None:
+        """Nothing but data and /tmp can be written, and those belong to the image's user."""
+        for path in self._tree():
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode & ~0o222)
+        if os.geteuid() == 0:
+            for name in WRITABLE:
+                os.chown(self.root / name, *self.user)
+        self._finished = time.time()
 
     def _run(self, rest: str) -> None:
         if "useradd" in rest:
@@ -82,9 +133,18 @@ class Replay:
         else:
             shutil.copyfile(path, place)
 
+    def _from(self, rest: str) -> None:
+        """A stage begins with an empty /tmp, and with what it copies from the one before."""
+        shutil.rmtree(self.root / "tmp")
+        (self.root / "tmp").mkdir()
+
+    def _user(self, rest: str) -> None:
+        user, _, group = rest.partition(":")
+        self.user = int(user), int(group)
+
     def _env(self, rest: str) -> None:
         for key, value in re.findall(r"(\w+)=(\S+)", rest):
-            self.environment[key] = self.here(value).replace("$PATH", f"{self.root / 'bin'}:{os.defpath}")
+            self.environment[key] = self.here(value).replace("$PATH", self._path)
 
     def _healthcheck(self, rest: str) -> None:
         self.health = json.loads(rest.partition("CMD ")[2])
@@ -93,6 +153,6 @@ class Replay:
         self.entrypoint = json.loads(rest)
 
     def _ignored(self, rest: str) -> None:
-        """Labels and ports say, and do nothing; user and working folder are the caller's."""
+        """Labels and ports say, and do nothing; every image works in /data."""
 
-    _from = _arg = _label = _user = _workdir = _expose = _ignored
+    _arg = _label = _workdir = _expose = _ignored

@@ -1,13 +1,24 @@
-"""Dockerfiles: linted, and what each copies is enough for its service to import and no more than it needs."""
+"""Dockerfiles: linted; what each copies and installs is what its service imports, with nothing missing or left over.
 
+That is told by folders and by declared packages; what a declared package brings along is its own affair.
+"""
+
+import ast
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from dockerfile_bench import instructions
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("coordinator", "policy", "prm", "trainer")
@@ -15,8 +26,12 @@ MODULES = {
     "coordinator": ("mstar_coordinator.app", "mstar_coordinator.worker", "mstar_coordinator.tasks"),
     "policy": ("mstar_policy.app", "mstar_policy.hf_engine", "mstar_policy.vllm_engine", "mstar_models.vllm_worker"),
     "prm": ("mstar_prm.app", "mstar_prm.hf_scorer"),
-    "trainer": ("mstar_trainer.worker", "mstar_trainer.train", "mstar_trainer.resident"),
+    "trainer": ("mstar_trainer.worker", "mstar_trainer.job", "mstar_trainer.session", "mstar_trainer.deepspeed_engine"),
 }
+DATA = {"recipes"}
+"""Folders without code."""
+BY_NAME = {"coordinator": {"psycopg"}, "prm": {"numpy"}}
+"""Packages that another one imports: SQLAlchemy for the URL of a database, torch to hand out the bytes of a tensor."""
 
 
 def dockerfile(service: str) -> str:
@@ -37,24 +52,118 @@ def test_hadolint_finds_nothing(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_copied_folders_are_all_that_the_service_imports(service: str, tmp_path: Path) -> None:
+def test_the_copied_folders_are_those_that_the_service_imports(service: str, tmp_path: Path) -> None:
     for source, target in copied(service):
         shutil.copytree(
             ROOT / source, tmp_path / target.lstrip("/"), ignore=shutil.ignore_patterns("__pycache__", "*.safetensors")
         )
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MSTAR_", "PYTHON"))}
     environment["PYTHONPATH"] = f"{tmp_path}/srv/shared:{tmp_path}/srv/services"
-    # -S and the hook below keep the editable install of the checkout out: only what was copied can be imported.
+    # The hook below keeps the editable install of the checkout out: only what was copied can be imported.
     code = (
         "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in type(f).__module__];"
         f"sys.path = [p for p in sys.path if not p.startswith({str(ROOT)!r}) or 'site-packages' in p];"
         f"import {', '.join(MODULES[service])};"
-        "print({m.split('.')[0] for m in sys.modules if m.startswith(('mstar', 'minivista'))})"
+        "print(*{m.split('.')[0] for m in sys.modules if m.startswith(('mstar', 'minivista'))})"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=tmp_path, timeout=120
     )
     assert done.returncode == 0, done.stderr[-1500:]
+    packages = {Path(source).name for source, _ in copied(service)} - DATA
+    # DeepSpeed talks while it is imported.
+    assert set(done.stdout.splitlines()[-1].split()) == packages
+
+
+def declared(group: str) -> list[Requirement]:
+    """Requirements of a dependency group and of those it includes."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    return [
+        one
+        for entry in groups[group]
+        for one in (declared(entry["include-group"]) if isinstance(entry, dict) else [Requirement(entry)])
+    ]
+
+
+def locked(name: str) -> set[str]:
+    """Packages that a lock pins, every one of them with a hash."""
+    found = re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==\S+(.*(?:\n    .*)+)", lock(name), re.M)
+    assert all("--hash=sha256:" in rest for _, rest in found)
+    assert len(found) == len(re.findall(r"^\S+==", lock(name), re.M))
+    return {name for name, _ in found}
+
+
+def lock(name: str) -> str:
+    return (ROOT / "docker" / "locks" / f"{name}.txt").read_text()
+
+
+def reached(requirements: Sequence[Requirement], *, here: bool) -> set[str]:
+    """Packages that these requirements bring, on this platform (`here`) or on any."""
+    seen: set[tuple[str, frozenset[str]]] = set()
+    todo = [(canonicalize_name(one.name), frozenset(one.extras)) for one in requirements]
+    while todo:
+        package = todo.pop()
+        if package in seen:
+            continue
+        seen.add(package)
+        try:
+            wanted = [Requirement(text) for text in requires(package[0]) or ()]
+        except PackageNotFoundError:  # for another platform
+            continue
+        todo += [
+            (canonicalize_name(one.name), frozenset(one.extras)) for one in wanted if _holds(one, package[1], here)
+        ]
+    return {name for name, _ in seen}
+
+
+def _holds(requirement: Requirement, extras: frozenset[str], here: bool) -> bool:
+    if requirement.marker is None:
+        return True
+    if here:
+        return any(requirement.marker.evaluate({"extra": extra}) for extra in extras or {""})
+    asked = re.findall(r"extra == [\"']([^\"']+)", str(requirement.marker))
+    return not asked or bool(extras & set(asked))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_lock_pins_with_hashes_what_the_group_brings_and_nothing_else(service: str) -> None:
+    names = locked(service)
+    assert names <= reached(declared(service), here=False)
+    missing = reached(declared(service), here=True) - names
+    assert missing == {"coordinator": set(), "trainer": {"torch", "deepspeed"}}.get(service, {"torch"})
+
+
+def test_deepspeed_is_pinned_with_a_hash_to_the_version_of_its_group() -> None:
+    assert locked("deepspeed") == {"deepspeed"}
+    version = re.findall(r"^deepspeed==(\S+)", lock("deepspeed"), re.M)
+    assert [str(one.specifier) for one in declared("trainer") if one.name == "deepspeed"] == [f"=={version[0]}"]
+    assert "setuptools" in locked("trainer")  # which builds it
+
+
+def imported(service: str) -> set[str]:
+    """Top-level modules that the copied folders import anywhere, the command line aside: no image starts it."""
+    found: set[str] = set()
+    for source, _ in copied(service):
+        for path in (ROOT / source).rglob("*.py"):
+            if "cli" in path.parts:
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_declared_package_is_imported(service: str) -> None:
+    modules: dict[str, set[str]] = {}
+    for module, packages in packages_distributions().items():
+        for package in packages:
+            modules.setdefault(canonicalize_name(package), set()).add(module)
+    names = {canonicalize_name(one.name) for one in declared(service)}
+    idle = {name for name in names if not modules[name] & imported(service)}
+    assert idle == BY_NAME.get(service, set())
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -68,8 +177,29 @@ def test_images_run_as_a_named_user_and_their_process_gets_the_signals(service: 
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_locks_pin_with_hashes_and_leave_torch_to_its_own_index(service: str) -> None:
-    lock = (ROOT / "docker" / "locks" / f"{service}.txt").read_text()
-    names = re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==", lock, re.M)
-    assert len(names) > 40 and lock.count("--hash=sha256:") >= len(names)
-    assert not {"torch", "deepspeed", "triton"} & set(names)
+def test_every_install_but_that_of_torch_is_held_against_a_hash(service: str) -> None:
+    installs = [rest for name, rest in instructions(dockerfile(service)) if name == "RUN" and "pip install" in rest]
+    for install in installs:
+        if "--require-hashes" not in install:
+            assert "/tmp/torch.txt" in install and "--hash=sha256:${TORCH_SHA256}" in install
+        assert install.count("--no-deps") == install.count("pip install")
+    assert len(installs) == {"coordinator": 1, "trainer": 3}.get(service, 2)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_labels_say_what_the_image_is_and_where_from(service: str) -> None:
+    final = instructions("FROM " + dockerfile(service).split("\nFROM ")[-1])
+    (label,) = (rest for name, rest in final if name == "LABEL")
+    labels = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', label))
+    assert labels.pop("description")
+    assert labels == {
+        "title": f"mstar-{service}",
+        "licenses": "Apache-2.0",
+        # Whoever builds and publishes an image knows these.
+        "source": "${SOURCE_URL}",
+        "version": "${VERSION}",
+        "revision": "${REVISION}",
+    }
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    arguments = [rest for name, rest in final if name == "ARG"]
+    assert arguments == [f"VERSION={version}", "REVISION=unknown", "SOURCE_URL="]
