@@ -1,5 +1,5 @@
-"""One of each process; two of each with a trainer of two ranks; one of each that take turns and sleep between them: the
-same recipe chooses the same rows.
+"""One of each process; one and two of each with a trainer of two ranks; one of each that take turns and sleep between
+them: the same recipe chooses the same rows.
 
 The coordinator's API stays one process, since it is the only one that opens the truth.
 """
@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+import minivista
 from mstar.api.runs import RunCreate
 from mstar.client import Client, Endpoint
 from mstar.evolution import RunState
@@ -43,6 +46,7 @@ RECIPE: dict[str, Any] = SMALL | {
     "evaluation.k": 1,
 }
 SHARDS = 4
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Ended:
     """By iteration, in the order in which they train."""
     iterations: tuple[IterationResult, ...]
     logs: dict[str, str]
+    trained: dict[str, torch.Tensor]
+    """Weights after the first iteration's training."""
 
 
 @pytest.fixture(scope="module")
@@ -61,21 +67,39 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 
 @pytest.fixture(scope="module")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """One of each service, and a trainer of two ranks."""
+    return _run(tmp_path_factory.mktemp("ranked"), 1, ranks=2)
+
+
+@pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    return _run(tmp_path_factory.mktemp("two"), 2)
+    return _run(tmp_path_factory.mktemp("two"), 2, ranks=2)
 
 
 @pytest.mark.system
-def test_two_of_each_choose_what_one_of_each_chooses(one: Ended, two: Ended) -> None:
-    """Iteration 1, whose policy and PRM are the same in both runs to the last bit."""
-    chosen, again = ([_telling(row) for row in ended.chosen[1]] for ended in (one, two))
+def test_two_of_each_choose_what_one_of_each_chooses(one: Ended, ranked: Ended, two: Ended) -> None:
+    """Iteration 1, whose policy and PRM are the same in all runs to the last bit."""
+    chosen, *others = ([_telling(row) for row in ended.chosen[1]] for ended in (one, ranked, two))
+    assert others == [chosen, chosen]
+    assert len(chosen) >= 5
+
+
+@pytest.mark.system
+def test_two_of_each_go_on_as_one_of_each_does(ranked: Ended, two: Ended) -> None:
+    """Iteration 2, after two ranks have trained: the same weights, and the same rows chosen from what they sample."""
+    assert all(torch.equal(ranked.trained[name], two.trained[name]) for name in ranked.trained)
+    chosen, again = ([_telling(row) for row in ended.chosen[2]] for ended in (ranked, two))
     assert chosen == again
     assert len(chosen) >= 5
 
 
 @pytest.mark.system
-def test_both_runs_sample_as_much(one: Ended, two: Ended) -> None:
-    """Iteration 2 samples from weights that two ranks trained: gradients summed in another order, other last bits."""
+def test_two_ranks_train_what_one_does_but_for_the_order_of_a_sum(one: Ended, two: Ended) -> None:
+    """Two ranks add up the gradients of half a batch each, so the last bits differ, and with them a few of the tokens
+    that iteration 2 samples: between one rank and two, its rows need not be the same."""
+    moved, apart = _apart(one.trained, load_file(minivista.MODEL_FOLDER / WEIGHTS)), _apart(one.trained, two.trained)
+    assert apart < moved / 100
     sampled, again = ([(it.index, it.questions, it.responses) for it in ended.iterations] for ended in (one, two))
     assert sampled == again == [(1, 20, 120), (2, 20, 120)]
 
@@ -104,14 +128,14 @@ def _telling(row: SelectedRow) -> tuple[str, int, float, str, tuple[float, ...]]
     return row.question.id, row.index, row.temperature, row.response, scores
 
 
-def _run(home: Path, each: int, *, asleep: bool = False) -> Ended:
-    """A run with so many of each process; `asleep`: they take turns in place."""
+def _run(home: Path, each: int, *, ranks: int = 1, asleep: bool = False) -> Ended:
+    """A run with so many of each service and its worker; `asleep`: services and trainer take turns in place."""
     ports, second = free_ports(), free_ports()
     with tempfile.TemporaryDirectory(prefix="mstar-") as folder:
         broker = Path(folder) / "b.sock"
         specs = [one for spec in stack(home, ports, broker, broker.exists) for one in _several(spec, each, second)]
         specs = [_taking_turns(spec, ports) if asleep else spec for spec in specs]
-        overrides = RECIPE | {"evolution.train.ranks": each}
+        overrides = RECIPE | {"evolution.train.ranks": ranks}
         with Supervisor(home, ports, specs=specs) as supervisor, Client(Endpoint(url=ports.coordinator_url)) as client:
             run_id = client.create_run(RunCreate(recipe="demo", overrides=overrides)).id
             while client.run(run_id).state is RunState.RUNNING and supervisor.failure is None:
@@ -119,7 +143,8 @@ def _run(home: Path, each: int, *, asleep: bool = False) -> Ended:
             ended, results = client.run(run_id), client.results(run_id)
         assert ended.state is RunState.SUCCEEDED, ended.error or supervisor.failure
         logs = {spec.name: (supervisor.logs / f"{spec.name}.log").read_text() for spec in specs}
-    return Ended({number: _chosen(home, run_id, number) for number in (1, 2)}, results.iterations, logs)
+    chosen = {number: _chosen(home, run_id, number) for number in (1, 2)}
+    return Ended(chosen, results.iterations, logs, load_file(home / run_id / "it01" / "train" / "model" / WEIGHTS))
 
 
 def _several(spec: ProcessSpec, each: int, second: Ports) -> Sequence[ProcessSpec]:
@@ -145,6 +170,11 @@ def _taking_turns(spec: ProcessSpec, ports: Ports) -> ProcessSpec:
     given = {"coordinator": coordinator, "trainer": {"RESIDENT": "false"}}.get(spec.name, {})
     own = {f"MSTAR_{spec.name.upper()}_{key}": value for key, value in given.items()}
     return replace(spec, env={**spec.env, **own})
+
+
+def _apart(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> float:
+    """The largest difference of any weight."""
+    return max(float((first[name].double() - second[name].double()).abs().max()) for name in first)
 
 
 def _chosen(home: Path, run_id: str, iteration: int) -> list[SelectedRow]:
