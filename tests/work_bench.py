@@ -130,6 +130,7 @@ class Bench:
         self.store = ArtefactStore(root / "home")
         self.images = ImageStore(root / "home" / ".mstar" / "images")
         self.context = Context(
+            home=root / "home",
             store=self.store,
             images=self.images,
             policy=PolicyService("http://policy", transport=self.policy),

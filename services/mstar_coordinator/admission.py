@@ -17,11 +17,16 @@ MAX_STEPS = 50_000
 MAX_NEEDS = 2_000_000
 CHECKPOINT_FACTOR = 3
 """A checkpoint holds the weights and two moments of AdamW for each."""
+PUBLISHED_MODELS = 2
+"""Policy and PRM, which lie in the run's folder wherever checkpoints are."""
 
 
-def admit(recipe: Recipe, data_root: Path, home: Path, reserve_bytes: int, nodes: int = 1) -> Recipe:
-    """The recipe with absolute paths, once all checks have passed. `nodes`: those that share one training.
+def admit(
+    recipe: Recipe, data_root: Path, home: Path, reserve_bytes: int, nodes: int = 1, *, remote: bool = False
+) -> Recipe:
+    """The recipe with absolute paths, once all checks have passed.
 
+    `nodes`: those that share one training. `remote`: checkpoints are not kept below `home`.
     Raises InvalidRecipe, InvalidDataset (naming file and line), InvalidInput for a model that can't be loaded,
     Forbidden for a path outside `data_root`, and StorageFull.
     """
@@ -37,8 +42,8 @@ def admit(recipe: Recipe, data_root: Path, home: Path, reserve_bytes: int, nodes
         folder = _below(data_root, model.base, "model.base")
         weights = _check_model(folder)
         model = model.model_copy(update={"base": str(folder)})
-    checkpoints = recipe.evolution.iterations + 3
-    _check_disk(home, reserve_bytes + checkpoints * CHECKPOINT_FACTOR * weights)
+    checkpoints = 0 if remote else recipe.evolution.iterations + 3
+    _check_disk(home, reserve_bytes + (checkpoints * CHECKPOINT_FACTOR + PUBLISHED_MODELS) * weights)
     return recipe.model_copy(update={"data": data, "model": model})
 
 

@@ -11,7 +11,6 @@ from fastapi.concurrency import run_in_threadpool
 
 from mstar.phases import GpuSharing
 from mstar.steps import Queue
-from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.cluster.in_place import InPlace
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.cluster.turns import Turns
@@ -115,7 +114,7 @@ def build_app(
     app.state.context = Context(
         settings=settings,
         store=store,
-        artefacts=ArtefactStore(settings.home),
+        artefacts=settings.storage().artefacts(),
         folders=folders,
         recipes=RecipeBook(settings.recipes_folder),
         rounds=rounds,

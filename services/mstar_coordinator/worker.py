@@ -5,8 +5,6 @@ import sys
 from pydantic import SecretStr, ValidationError
 
 from mstar.steps import Queue
-from mstar_artefacts.images import ImageStore
-from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.tasks import handlers
 from mstar_coordinator.work.context import Context
 from mstar_coordinator.work.replicas import PolicyReplicas, PrmReplicas, Replicas
@@ -48,12 +46,13 @@ def main(queues: str) -> None:
 
 def run(settings: RoundsWorkerSettings, queues: tuple[Queue, ...]) -> None:
     """Build the worker from its settings and start it in this process."""
-    home = settings.home.absolute()
+    storage = settings.storage()
     steps = StepClient(settings.coordinator_url, settings.internal_key)
     keys = (settings.internal_key, settings.weights_admin_key)
     context = Context(
-        store=ArtefactStore(home),
-        images=ImageStore(home / ".mstar" / "images"),
+        home=storage.home,
+        store=storage.artefacts(),
+        images=storage.images(),
         policy=PolicyReplicas(Replicas(_urls(settings.policy_url), lambda url: PolicyService(url, *keys))),
         prm=PrmReplicas(Replicas(_urls(settings.prm_url), lambda url: PrmService(url, *keys))),
         results=steps.results,

@@ -11,8 +11,6 @@ import structlog
 from fastapi import FastAPI
 
 from mstar.errors import MstarError
-from mstar_artefacts.images import ImageStore
-from mstar_artefacts.store import ArtefactStore
 from mstar_models.images import ImageGate
 from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.engine import Engine
@@ -74,7 +72,7 @@ def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
         cache_gigabytes=max(1, settings.cache_megabytes // 1024),
         threads=settings.threads,
     )
-    return VllmEngine(ArtefactStore(settings.home), options)
+    return VllmEngine(settings.storage().artefacts(), options)
 
 
 def transformers_engine(settings: PolicySettings) -> Engine:
@@ -82,7 +80,7 @@ def transformers_engine(settings: PolicySettings) -> Engine:
     from mstar_policy.hf_engine import HfEngine
 
     return HfEngine(
-        ArtefactStore(settings.home),
+        settings.storage().artefacts(),
         batch_rows=settings.batch_rows,
         cache_bytes=settings.cache_megabytes * 2**20,
         threads=settings.threads,
@@ -93,7 +91,7 @@ def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
     """The app over any engine. It lives at once, and is ready when weights are loaded."""
     gate = ImageGate()
     registry = new_registry()
-    rollouts = Rollouts(engine, gate, ImageStore(settings.home / ".mstar" / "images"), settings.waiting_rows)
+    rollouts = Rollouts(engine, gate, settings.storage().images(), settings.waiting_rows)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

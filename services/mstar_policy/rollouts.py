@@ -38,6 +38,7 @@ class Rollouts:
             return await self.engine.generate(request, images, heard)
 
     def _resolve(self, request: RolloutRequest) -> Sequence[Image]:
+        self._images.bring(prompt.image.sha256 for prompt in request.prompts if prompt.image.sha256 is not None)
         return [self._gate.resolve(prompt.image, self._images) for prompt in request.prompts]
 
     @contextmanager

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from mstar_artefacts.images import ImageStore
 from mstar_models.images import ImageGate
 from mstar_prm.config import PrmSettings
 from mstar_prm.metrics import WorkMetrics
@@ -42,7 +41,7 @@ def transformers_scorer(settings: PrmSettings) -> Scorer:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     return HfScorer(
-        settings.home,
+        settings.storage(),
         batch_tokens=settings.batch_tokens,
         waiting_tokens=settings.waiting_tokens,
         prefix_bytes=settings.prefix_megabytes * 2**20,
@@ -62,7 +61,7 @@ def vllm_scorer(settings: PrmSettings) -> Scorer:
         cpu=not torch.cuda.is_available(),
         threads=settings.threads,
     )
-    return VllmScorer(settings.home, options, waiting_tokens=settings.waiting_tokens)
+    return VllmScorer(settings.storage(), options, waiting_tokens=settings.waiting_tokens)
 
 
 def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
@@ -85,8 +84,6 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
     registry = new_registry()
     registry.register(WorkMetrics(scorer.work))
     app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, registry, DOORS)
-    app.include_router(
-        prm_router(scorer, gate, ImageStore(settings.home / ".mstar" / "images"), settings.deadline_seconds)
-    )
+    app.include_router(prm_router(scorer, gate, settings.storage().images(), settings.deadline_seconds))
     app.include_router(weights_router(scorer))
     return app

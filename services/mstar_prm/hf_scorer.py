@@ -19,7 +19,8 @@ from PIL.Image import Image
 from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
-from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_artefacts.storage import Storage, storage_of
+from mstar_artefacts.store import hash_file
 from mstar_models.checkpoint import check_finite, load_checkpoint
 from mstar_models.door import Door, within
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
@@ -62,11 +63,13 @@ class _Job:
 class HfScorer:
     """A `Scorer` in this process, on the GPU where there is one."""
 
-    def __init__(self, home: Path, *, batch_tokens: int, waiting_tokens: int, prefix_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self, home: Path | Storage, *, batch_tokens: int, waiting_tokens: int, prefix_bytes: int = 1 << 30
+    ) -> None:
         """`prefix_bytes`: memory for keys and values of prompts that may come back."""
         self.work = Work()
         self._prefix_bytes = prefix_bytes
-        self._store = ArtefactStore(home)
+        self._store = storage_of(home).artefacts()
         self._served: _Served | None = None
         self._batch_tokens = batch_tokens
         self._waiting_tokens = waiting_tokens

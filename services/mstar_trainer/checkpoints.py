@@ -38,7 +38,9 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
     """
     weights = engine.weights()
     if engine.rank == 0:
-        require_space(store.root, int(SPARE * (sum(t.nbytes for t in weights.values()) + engine.moment_bytes())))
+        wanted = int(SPARE * (sum(t.nbytes for t in weights.values()) + engine.moment_bytes()))
+        store.make_room(wanted)
+        require_space(store.root, wanted)
 
     def fill(folder: Path) -> None:
         _copy_all_but_weights(parent / MODEL, folder / MODEL)

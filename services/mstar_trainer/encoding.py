@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from mstar.types import Sha256
-from mstar_artefacts.images import ImageStore
+from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.images import ImageGate
 from mstar_models.loading import load_processor
@@ -53,7 +53,7 @@ class Tree:
 class ExampleEncoder:
     """Processor, image gate and image store of one model."""
 
-    def __init__(self, model_folder: Path, home: Path, model: Any) -> None:
+    def __init__(self, model_folder: Path, home: Path | Storage, model: Any) -> None:
         """Raises InvalidInput for a model that cannot be trained on trees."""
         require_plain_causal(model)
         processor = load_processor(model_folder)
@@ -61,13 +61,14 @@ class ExampleEncoder:
         self._model = model
         self._prompts = PromptEncoder(processor)
         self._gate = ImageGate()
-        self._images = ImageStore(home / ".mstar" / "images")
+        self._images = storage_of(home).images()
 
     def trees(self, groups: Sequence[Group], budget: int) -> list[Tree]:
         """A tree for each group, or several where one would have more than `budget` tokens.
 
         Raises NotFound or InvalidImage for an image that can't be read.
         """
+        self._images.bring(group[0].image for group in groups)
         return [tree for group in groups for tree in self._grow(group, budget)]
 
     def _grow(self, group: Group, budget: int) -> Iterator[Tree]:

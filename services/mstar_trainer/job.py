@@ -16,7 +16,6 @@ import structlog
 from mstar.api.steps import Arrivals, Claim
 from mstar.errors import InvalidInput, MstarError, NotFound, StepTaken, Unavailable
 from mstar.steps import ArtefactRef, TrainParams, TrainResult
-from mstar_artefacts.store import ArtefactStore
 from mstar_trainer.config import JobSettings
 from mstar_trainer.resident import Place, ResidentTrainer
 from mstar_trainer.tasks import train_step
@@ -41,7 +40,9 @@ def run(settings: JobSettings, node: int) -> None:
     coordinator = StepClient(settings.coordinator_url, settings.internal_key)
     meeting = f"tcp://{settings.first_node}:{settings.port}" if settings.nodes > 1 else None
     place = Place(node, settings.nodes, meeting)
-    trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds, place, settings.busy_share)
+    trainer = ResidentTrainer(
+        settings.storage(), settings.threads, settings.silence_seconds, place, settings.busy_share
+    )
     try:
         if node == 0:
             _lead(settings, coordinator, trainer)
@@ -52,7 +53,7 @@ def run(settings: JobSettings, node: int) -> None:
 
 
 def _lead(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrainer) -> None:
-    store = ArtefactStore(settings.home)
+    store = settings.storage().artefacts()
 
     def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
         _check_ranks(claim, settings.nodes)

@@ -12,13 +12,15 @@ from pydantic import Field, TypeAdapter
 from mstar.api.steps import Claim, StepInput
 from mstar.steps import ArtefactRef, TrainResult
 from mstar.types import Frozen
+from mstar_artefacts.storage import Storage
 
 
 class TrainRequest(Frozen):
-    """Do the train step of this claim, with artefacts and images below `home`."""
+    """Do the train step of this claim."""
 
     claim: Claim
-    home: str
+    storage: Storage
+    """Where artefacts and images are."""
     busy_share: float = 1.0
     """Of a GPU's memory, what others may hold when it begins."""
 

@@ -22,6 +22,7 @@ from typing import IO
 from mstar.api.steps import Arrivals, Claim, StepInput
 from mstar.errors import Unavailable, from_problem
 from mstar.steps import TrainParams
+from mstar_artefacts.storage import Storage, storage_of
 from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, Progress, Reply, TrainRequest
 from mstar_worker.stop import Preempted
 
@@ -104,7 +105,7 @@ class ResidentTrainer:
 
     def __init__(
         self,
-        home: Path,
+        home: Path | Storage,
         threads: int | None = None,
         silence_seconds: float = 1800.0,
         place: Place = Place(),
@@ -113,7 +114,7 @@ class ResidentTrainer:
         """`threads`: CPU threads of each rank (None: the cores shared out). A group that says nothing for
         `silence_seconds` is taken for hung and killed. `busy_share`: of a GPU's memory, what others may hold when a
         step begins."""
-        self.home = home
+        self.storage = storage_of(home)
         self._place = place
         self._threads = threads
         self._silence = silence_seconds
@@ -140,7 +141,7 @@ class ResidentTrainer:
             self._start(ranks)
             self._partitioned = partitioned
         try:
-            line = TrainRequest(claim=claim, home=str(self.home), busy_share=self._busy_share).model_dump_json()
+            line = TrainRequest(claim=claim, storage=self.storage, busy_share=self._busy_share).model_dump_json()
             for rank in self._ranks:
                 rank.ask(line)
             return self._await_all(progress, _Stream(claim, arrivals))

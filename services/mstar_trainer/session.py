@@ -21,7 +21,7 @@ from mstar.errors import InvalidInput
 from mstar.recipes import TrainRecipe
 from mstar.seeds import derive
 from mstar.steps import ArtefactRef, TrainParams, TrainResult
-from mstar_artefacts.store import ArtefactStore
+from mstar_artefacts.storage import Storage
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
 from mstar_trainer import checkpoints
@@ -48,9 +48,9 @@ class Held(NamedTuple):
 class Session:
     """The resident part of one rank."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.store = ArtefactStore(home)
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+        self.store = storage.artefacts()
         self._engine: TrainingEngine | None = None
         self._encoder: ExampleEncoder | None = None
         self._held: Held | None = None
@@ -98,7 +98,7 @@ class Session:
             return self._engine, self._encoder
         self._drop_engine()
         model = load_model(folder / checkpoints.MODEL)
-        self._encoder = ExampleEncoder(folder / checkpoints.MODEL, self.home, model)
+        self._encoder = ExampleEncoder(folder / checkpoints.MODEL, self.storage, model)
         frozen = _frozen_tower(model, params.settings)
         objective: torch.nn.Module = ResponseLoss(model, frozen)
         if params.objective == "prm":

@@ -13,7 +13,6 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import torch
@@ -45,8 +44,8 @@ def main() -> None:
     session: Session | None = None
     while True:
         request = TrainRequest.model_validate_json(lines.get())
-        if session is None or session.home != Path(request.home):
-            session = Session(Path(request.home))
+        if session is None or session.storage != request.storage:
+            session = Session(request.storage)
         _answer(session, request, lines, out, _await_room)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from mstar.api.steps import Claim
 from mstar.steps import ArtefactRef, Queue, TrainResult
-from mstar_artefacts.store import ArtefactStore
 from mstar_trainer.config import TrainerSettings
 from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.tasks import train_step
@@ -23,10 +22,11 @@ def main() -> None:
 def run(settings: TrainerSettings) -> None:
     """Build the worker from its settings and start it in this process (solo pool: one step at a time)."""
     coordinator = StepClient(settings.coordinator_url, settings.internal_key)
-    store = ArtefactStore(settings.home)
+    storage = settings.storage()
+    store = storage.artefacts()
     # A trainer that stays has its GPU to itself, or shares it as its installer wanted.
     busy_share = 1.0 if settings.resident else settings.busy_share
-    trainer = ResidentTrainer(settings.home, settings.threads, settings.silence_seconds, busy_share=busy_share)
+    trainer = ResidentTrainer(storage, settings.threads, settings.silence_seconds, busy_share=busy_share)
 
     def handle(claim: Claim, progress: Callable[[int, int], None]) -> tuple[ArtefactRef, TrainResult]:
         try:

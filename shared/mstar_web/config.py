@@ -6,16 +6,17 @@ which belong to runs and arrive over HTTP.
 
 import ipaddress
 import os
-from pathlib import Path
 from typing import ClassVar, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from mstar_artefacts.storage import StorageSettings
+
 Settings = TypeVar("Settings", bound="ServiceSettings")
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(StorageSettings, BaseSettings):
     """Base of a service's settings. A variable with the service's prefix that no field has is an error."""
 
     # The input of a failed validation may hold the key, so messages never show it.
@@ -30,8 +31,6 @@ class ServiceSettings(BaseSettings):
     """Address to listen on; anything but loopback needs a key for every role."""
     port: int = Field(ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
-    home: Path = Path("runs")
-    """Root of the artefacts, shared with all services; images lie in `.mstar/images` below it."""
     internal_key: SecretStr | None = None
     """Bearer key of the project's own services and workers; with no key of any role set, nothing is asked."""
     metrics_key: SecretStr | None = None

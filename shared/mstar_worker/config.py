@@ -1,12 +1,13 @@
 """Settings that every worker has, read from environment variables only. Each subclasses them with its own prefix."""
 
 import os
-from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mstar_artefacts.storage import StorageSettings
 
 
 def whole_url(url: SecretStr) -> SecretStr:
@@ -24,7 +25,7 @@ def whole_url(url: SecretStr) -> SecretStr:
 BrokerUrl = Annotated[SecretStr, AfterValidator(whole_url)]
 
 
-class ConnectedSettings(BaseSettings):
+class ConnectedSettings(StorageSettings, BaseSettings):
     """Base of everything that does steps. A variable with the subclass's prefix that no field has is an error."""
 
     # The input of a failed validation may hold the key, so messages never show it.
@@ -34,8 +35,6 @@ class ConnectedSettings(BaseSettings):
 
     coordinator_url: str = "http://127.0.0.1:8400"
     """Where steps are claimed and committed."""
-    home: Path = Path("runs")
-    """Root of artefacts and images, shared with all services."""
     internal_key: SecretStr | None = None
     """Bearer key of the project's own services."""
 

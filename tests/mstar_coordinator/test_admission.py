@@ -1,6 +1,8 @@
 """A run that can't work is refused before anything is written."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,13 @@ def test_a_model_without_safetensors_is_refused(root: Path) -> None:
     (root / "model" / "model.safetensors").rename(root / "model" / "pytorch_model.bin")
     with pytest.raises(InvalidInput, match="safetensors"):
         admitted(with_sources(), root)
+
+
+def test_checkpoints_that_lie_elsewhere_need_no_room_at_home(root: Path) -> None:
+    os.truncate(root / "model" / "model.safetensors", shutil.disk_usage(root).free // 8)
+    with pytest.raises(StorageFull):
+        admitted(with_sources(), root)
+    assert admit(with_sources(), root, root / "home", 0, remote=True)
 
 
 def test_a_full_disk_is_told_before_the_run(root: Path) -> None:

@@ -56,7 +56,14 @@ def start_run(
     if run_id is None:
         settings = coordinator.settings
         recipe = coordinator.recipes.read(request.recipe, request.overrides)
-        recipe = admit(recipe, settings.data_root, settings.home, settings.reserve_bytes, training_nodes(settings))
+        recipe = admit(
+            recipe,
+            settings.data_root,
+            settings.home,
+            settings.reserve_bytes,
+            training_nodes(settings),
+            remote=settings.artefacts is not None,
+        )
         run_id = coordinator.rounds.create(recipe, bound)
     response.headers["Location"] = f"/v1/runs/{run_id}"
     return show(coordinator, run_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -22,6 +23,8 @@ Done = tuple[ArtefactRef | None, StepResult]
 class Context:
     """Collaborators of a worker process."""
 
+    home: Path
+    """Folder that has the runs' folders, which is the coordinator's."""
     store: ArtefactStore
     images: ImageStore
     policy: Policy

@@ -43,6 +43,7 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
                     if done % PROGRESS_EVERY == 0:
                         progress(done, total)
         _copy_model(claim.recipe.model.base, folder / "model")
+        context.images.settle()
 
     metadata = {"data": data.source, "model": claim.recipe.model.base}
     return context.store.write(claim.output_id, fill, metadata), DoneResult(seconds=time.monotonic() - began)

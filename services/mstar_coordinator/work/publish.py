@@ -23,11 +23,11 @@ SHOWN_QUESTIONS = 12
 
 
 def run(claim: Claim, progress: Progress, context: Context) -> Done:
-    """No artefact: the folders stand beside the run's artefacts, and doing it again replaces them."""
+    """No artefact: the folders stand in the run's folder, and doing it again replaces them."""
     began = time.monotonic()
     params = claim.step.params
     assert isinstance(params, PublishParams)
-    run_folder = context.store.root / claim.run_id
+    run_folder = context.home / claim.run_id
     results = context.results(claim.run_id)
     licence = cards.licence_of(context.store.verify(artefact_of(claim, "prepare"), MODEL))
     _publish_policy(claim, params, context, run_folder, results, licence)
