@@ -76,5 +76,5 @@ class Turns:
 
 
 def _told(queue: Queue, pods: Pods) -> str:
-    words = pods.waiting or ("no pod is there" if not pods.there else "its pods must end first")
+    words = pods.waiting or ("no pod is there" if not pods.there else "it must give the GPUs up first")
     return f"{COMPONENTS[queue]} has {pods.ready} of {pods.wanted} ready ({words})"

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import wait
 from contextlib import ExitStack
 
 import pytest
@@ -30,6 +31,7 @@ class Sleeper:
         self.let = threading.Event()
         self.let.set()
         self.naps = 0
+        self.broken = False
 
     def weights(self) -> WeightsState:
         return WeightsState(weight_version="", ready=False, model="")
@@ -38,6 +40,8 @@ class Sleeper:
         """No weights are needed here."""
 
     async def sleep(self) -> None:
+        if self.broken:
+            raise Unavailable("the engine does not give its memory back")
         self.let.wait(10)
         self.naps += 1
 
@@ -61,8 +65,7 @@ def cluster(sleepers: dict[Queue, Sleeper]) -> Iterator[InPlace]:
 
 
 def settle(cluster: InPlace) -> None:
-    for change in list(cluster._changing.values()):
-        change.result(20)
+    wait(list(cluster._changing.values()), 20)
 
 
 def awake(cluster: InPlace) -> set[Queue]:
@@ -112,6 +115,28 @@ def test_a_service_counts_as_there_until_its_memory_is_free(cluster: InPlace, sl
     cluster.scale(Queue.SCORE, up=True)
     settle(cluster)
     assert cluster.pods()[Queue.SCORE].there == 1
+
+
+def test_a_service_that_does_not_fall_asleep_is_named_after_a_while(
+    bench: Bench, cluster: InPlace, sleepers: dict[Queue, Sleeper]
+) -> None:
+    bench.rounds.create(SMALL)
+    bench.do(bench.due()[0])
+    sleepers[Queue.SCORE].broken = True
+    turns = Turns(bench.store, bench.rounds, cluster, bench.clock, 900.0)
+    for seconds in (0, 1, 900):
+        bench.clock.pass_(seconds)
+        assert turns.problem is None
+        turns.advance()
+        settle(cluster)
+    turns.advance()
+    assert "held up for 15 minutes: prm has 1 of 1 ready (127.0.0.1:" in str(turns.problem)
+    assert "HTTPStatusError" in str(turns.problem)
+    sleepers[Queue.SCORE].broken = False
+    for _ in range(4):
+        turns.advance()
+        settle(cluster)
+    assert turns.problem is None and turns.is_open(Queue.ROLLOUT)
 
 
 def test_a_service_that_is_away_stops_the_turns_and_says_so(cluster: InPlace) -> None:
