@@ -52,6 +52,7 @@ START_SECONDS = 85.3
 SLEEP_SECONDS, WAKE_SECONDS = 0.3, 6.5
 """Level 2, Qwen3-8B (vllm-project/vllm#48337): the weights are read again, which is right for new ones."""
 
+PAGE = Path(__file__).with_suffix(".md")
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
@@ -318,4 +319,4 @@ def _range(sizes: list[int]) -> str:
 if __name__ == "__main__":
     page = report()
     print(page)
-    Path(__file__).with_suffix(".md").write_text(page)
+    PAGE.write_text(page)

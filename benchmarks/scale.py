@@ -1,7 +1,8 @@
 """One iteration of the paper's size through queue, truth and artefact store, with engines that answer at once.
 
-`python -m benchmarks.scale [RESPONSES …]` writes scale.md beside this file. Coordinator, broker and workers are the
-real processes; policy and PRM are `scale_engines`, and the trainer reads its rows and takes no step (`stand_ins`).
+`python -m benchmarks.scale [RESPONSES …]` writes scale.json and scale.md beside this file. Coordinator, broker and
+workers are the real processes; policy and PRM are `scale_engines`, and the trainer reads its rows and takes no step
+(`stand_ins`).
 With MSTAR_BENCH_DATABASE the truth is in that database instead of SQLite.
 """
 
@@ -11,7 +12,7 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -65,6 +66,9 @@ class Measured:
     cpu: dict[str, float]
     """CPU-seconds of each process."""
     publish_seconds: float
+    cores: int
+    python: str
+    """Where it was measured."""
 
     @property
     def rate(self) -> float:
@@ -114,6 +118,8 @@ def measure(responses: int, database: str | None) -> Measured:
             memory=watch.memory,
             cpu=cpu,
             publish_seconds=committed["publish/01"] - committed["it01/train"],
+            cores=os.cpu_count() or 1,
+            python=platform.python_version(),
         )
 
 
@@ -246,16 +252,17 @@ def _size(folder: Path) -> int:
 def report(found: list[dict[str, Any]]) -> str:
     """The Markdown page of everything measured so far."""
     rows = [Measured(**one) for one in found]
-    return "\n\n".join((_head(), _table(rows), _processes(rows), _verdict(rows))) + "\n"
+    return "\n\n".join((_head(rows), _table(rows), _processes(rows), _verdict(rows))) + "\n"
 
 
-def _head() -> str:
+def _head(rows: list[Measured]) -> str:
+    cores, python = (" and ".join(sorted({str(getattr(row, key)) for row in rows})) for key in ("cores", "python"))
     return f"""# One iteration through queue, truth and artefact store
 
-`python -m benchmarks.scale` on {os.cpu_count()} cores shared with other work, Python {platform.python_version()}. Real
-broker, coordinator and one worker for each queue; policy, PRM and trainer answer at once and share the same cores. A
-response has {TOKENS} tokens and about 900 characters, and {CORRECT_SHARE:.0%} are correct. Own CPU is that of broker,
-coordinator and workers, without a database server's."""
+`python -m benchmarks.scale` on {cores} cores shared with other work, Python {python}. Real broker, coordinator and one
+worker for each queue; policy, PRM and trainer answer at once and share the same cores. A response has {TOKENS} tokens
+and about 900 characters, and {CORRECT_SHARE:.0%} are correct. Own CPU is that of broker, coordinator and workers,
+without a database server's."""
 
 
 def _table(rows: list[Measured]) -> str:
@@ -295,12 +302,17 @@ def _verdict(rows: list[Measured]) -> str:
 
 def _growth(rows: list[Measured]) -> str:
     least, most = (choose(rows, key=lambda row: row.responses) for choose in (min, max))
-    seconds = (most.seconds / most.responses) / (least.seconds / least.responses)
-    cpu = (most.own_cpu / most.responses) / (least.own_cpu / least.responses)
+    speed = f"{most.database}: {most.responses:,} responses were through at {most.rate / PRODUCED:.1f} times that rate."
+    if least == most:
+        return speed
+
+    def grew(of: Callable[[Measured], float]) -> str:
+        return f"{of(most) / most.responses / (of(least) / least.responses):.2f} times"
+
     return (
-        f"{most.database}: {most.responses:,} responses were through at {most.rate / PRODUCED:.1f} times that rate. "
-        f"From {least.responses:,} responses to {most.responses:,}, the time for each grew {seconds:.2f} times and the "
-        f"pipeline's own CPU time {cpu:.2f} times."
+        f"{speed} From {least.responses:,} responses to {most.responses:,}, the time for each grew "
+        f"{grew(lambda row: row.seconds)}, the pipeline's own CPU time {grew(lambda row: row.own_cpu)}, and the "
+        f"coordinator's alone {grew(lambda row: row.cpu['coordinator'])}."
     )
 
 
