@@ -16,6 +16,7 @@ class FakeCore:
     model_config = SimpleNamespace(max_model_len=256)
 
     def __init__(self) -> None:
+        self.engine_core = SimpleNamespace(resources=SimpleNamespace(ctx=self))
         self.errored = False
         self.failures: dict[str, Exception] = {}
         """What a call of that name raises."""
@@ -89,6 +90,9 @@ class FakeCore:
     async def wake_up(self) -> None:
         await self._called("wake_up")
         self.free = 10
+
+    def destroy(self, linger: int) -> None:
+        """Nothing: it has no sockets."""
 
     def shutdown(self, timeout: float) -> None:
         self.errored = True

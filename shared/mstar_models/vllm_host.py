@@ -72,8 +72,11 @@ class VllmHost:
             if running:
                 await asyncio.wait(running, timeout=STOP_SECONDS)
             await within(asyncio.to_thread(core.shutdown, END_SECONDS), STOP_SECONDS, "stopping the engine")
+            # vLLM closes its sockets in the loop, behind its processes, and leaves what held them open.
+            await asyncio.sleep(0)
+            core.engine_core.resources.ctx.destroy(linger=0)
         finally:
-            # The engine is part of a circle of references; with it go its sockets and shared memory.
+            # The engine is part of a circle of references; with it goes its shared memory.
             del core
             gc.collect()
 

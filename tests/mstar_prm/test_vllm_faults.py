@@ -31,6 +31,10 @@ class Core:
         self.failure: Exception | None = None
         self.version = ""
         self.ended = threading.Event()
+        self.engine_core = SimpleNamespace(resources=SimpleNamespace(ctx=self))
+
+    def destroy(self, linger: int) -> None:
+        """Nothing: it has no sockets."""
 
     async def update_weight_version(self, version: str) -> None:
         self.version = version
