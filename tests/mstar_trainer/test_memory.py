@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mstar.errors import Unavailable
+from mstar_artefacts.storage import Storage
 from mstar_trainer.memory import LOOKS, Memory, await_room
 from mstar_trainer.protocol import REPLY, Failed, TrainRequest
 from mstar_trainer.session import Session
@@ -43,7 +44,8 @@ def test_what_is_never_given_back_is_told_in_bytes() -> None:
 
 def test_a_training_without_room_fails_before_it_begins(bench: Bench) -> None:
     bench.put_rows("data", bench.selected(3))
-    request = TrainRequest(claim=bench.claim("it01/train", "data"), home=str(bench.home), busy_share=0.1)
+    storage = Storage(home=bench.home)
+    request = TrainRequest(claim=bench.claim("it01/train", "data"), storage=storage, busy_share=0.1)
     said: list[float] = []
 
     def full(share: float) -> None:
@@ -51,7 +53,7 @@ def test_a_training_without_room_fails_before_it_begins(bench: Bench) -> None:
         await_room(device(iter([0] * LOOKS), total=24), share, lambda: None)
 
     out = io.StringIO()
-    _answer(Session(bench.home), request, queue.SimpleQueue(), out, full)
+    _answer(Session(storage), request, queue.SimpleQueue(), out, full)
     (reply,) = map(REPLY.validate_json, out.getvalue().splitlines())
     assert isinstance(reply, Failed)
     assert reply.problem["code"] == "unavailable" and "25,769,803,776 bytes" in reply.problem["detail"]
