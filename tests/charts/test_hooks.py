@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from chart_bench import CHART, named, pods, render
+from chart_bench import CHART, OPENING, named, pods, render
 from mstar.api.prm import ScoreRequest
+from s3_server import ACCESS, Bucket, s3_server
 
 SCORED = {"results": [{"steps": [{"score": 0.5}] * 3}, {"steps": [{"score": 0.1}] * 2}], "model_version": "abc"}
 
@@ -117,3 +118,18 @@ def test_before_the_first_run_somebody_is_at_the_address_that_the_hook_asks(
     assert service.get("publishNotReadyAddresses", False) is unready
     (container,) = pods(objects)["demo-mstar-test-score"]["containers"]
     assert {"name": "PRM_URL", "value": f"http://demo-mstar-{asked}:8402"} in container["env"]
+
+
+def test_one_hook_reads_from_the_bucket_what_another_has_written_and_says_when_there_is_nothing() -> None:
+    found = pods(render(OPENING["object store"]))
+    hooks = {way: found[f"demo-mstar-test-storage-{way}"]["containers"][0]["command"] for way in ("write", "read")}
+    path = {"PYTHONPATH": str(CHART.parents[1] / "shared")}
+
+    def done(way: str, bucket: Bucket) -> int:
+        environment = ACCESS | path | {"URL": bucket.url, "ENDPOINT": bucket.endpoint}
+        command = [sys.executable, *hooks[way][1:]]
+        return subprocess.run(command, env=environment, capture_output=True, timeout=60).returncode
+
+    with s3_server() as endpoint:
+        bucket = Bucket(endpoint)
+        assert [done("read", bucket), done("write", bucket), done("read", bucket)] == [1, 0, 0]

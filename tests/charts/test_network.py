@@ -30,6 +30,7 @@ TABLE: dict[str, Edges] = {
     "default": IN_TURNS,
     "dedicated": DEDICATED,
     "CPU": DEDICATED,
+    "object store": IN_TURNS,
     "nodes": IN_TURNS
     | {
         "coordinator": {("redis", 6379)},

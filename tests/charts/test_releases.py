@@ -117,7 +117,7 @@ def test_a_key_that_is_given_later_replaces_the_made_one_and_no_other(server: Ob
 
 def test_a_secret_of_ones_own_that_changes_restarts_who_reads_it(server: ObjectServer, helm: HelmSession) -> None:
     core = client.CoreV1Api(client.ApiClient(client.Configuration(host=server.url)))
-    values = {"keys": {"existingSecret": "k"}, "redis": {"existingSecret": "r"}}
+    values = DEDICATED | {"keys": {"existingSecret": "k"}, "redis": {"existingSecret": "r"}}
 
     def templates() -> dict[str, Any]:
         sets = {name: one for (kind, name), one in server.there().items() if kind in ("Deployment", "StatefulSet")}
@@ -132,7 +132,7 @@ def test_a_secret_of_ones_own_that_changes_restarts_who_reads_it(server: ObjectS
         (helm.upgrade if seen else helm.install)("demo", values)
         seen.append(templates())
     changed = [{one for one in now if now[one] != before[one]} for before, now in pairwise(seen)]
-    at_the_queue = {"redis", "coordinator", "worker-rollout", "worker-score"}
+    at_the_queue = {"redis", "coordinator", "worker-rollout", "worker-score", "trainer"}
     assert changed == [set(), at_the_queue, (at_the_queue | {"policy", "prm"}) - {"redis"}]
 
 

@@ -259,6 +259,48 @@ def test_one_pod_reads_what_another_has_written() -> None:
     assert weights["demo-mstar-test-storage-write"] < weights["demo-mstar-test-storage-read"]
 
 
+def test_with_an_object_store_only_the_coordinators_pod_has_a_claim() -> None:
+    objects = render(OPENING["object store"])
+    claims = named(objects, "PersistentVolumeClaim")
+    assert (
+        claims["demo-mstar-home"]["spec"]["accessModes"] == ["ReadWriteOnce"] and "demo-mstar-artefacts" not in claims
+    )
+    for name, pod in pods(objects).items():
+        (data,) = [one for one in pod["volumes"] if one["name"] == "artefacts"] or [{}]
+        assert ("persistentVolumeClaim" in data) is (name == "demo-mstar-coordinator"), name
+        assert data.get("emptyDir", {"sizeLimit": "40G"}) == {"sizeLimit": "40G"}, name
+
+
+def test_with_an_object_store_every_service_knows_it_and_its_own_credentials() -> None:
+    seen = set()
+    for pod in pods(render(OPENING["object store"])).values():
+        for container in pod["containers"]:
+            given = {entry["name"]: entry for entry in container.get("env", [])}
+            for name in [name for name in given if name.startswith("MSTAR_") and name.endswith("_HOME")]:
+                prefix = name.removesuffix("HOME")
+                assert given[f"{prefix}ARTEFACTS"]["value"] == "s3://bucket/below"
+                assert given[f"{prefix}ARTEFACTS_ENDPOINT"]["value"] == "http://minio.storage:9000"
+                secret = given["AWS_SECRET_ACCESS_KEY"]["valueFrom"]["secretKeyRef"]
+                assert secret == {"name": "my-s3", "key": "secret-access-key"}
+                seen.add(prefix)
+    assert seen == set(SETTINGS)
+
+
+def test_with_an_object_store_who_prepares_and_publishes_is_in_the_coordinators_pod() -> None:
+    found = pods(render(OPENING["object store"]))
+    queues = {
+        name: [c["args"][2] for c in pod["containers"] if c.get("args", [""])[0] == "worker"]
+        for name, pod in found.items()
+    }
+    assert {name: own for name, own in queues.items() if own} == {
+        "demo-mstar-coordinator": ["control"],
+        "demo-mstar-worker-rollout": ["rollout"],
+        "demo-mstar-worker-score": ["score"],
+    }
+    beside = pods(render())["demo-mstar-worker-score"]["containers"][0]["args"]
+    assert beside == ["worker", "--queues", "control,score"]
+
+
 def test_the_notes_say_what_to_type_next() -> None:
     said = notes()
     assert "port-forward svc/demo-mstar-coordinator 8400" in said and "helm -n ns test demo" in said

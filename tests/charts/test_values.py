@@ -7,7 +7,7 @@ import pytest
 import yaml
 from helm_python import Chart, HelmError
 
-from chart_bench import CHART, pods, render
+from chart_bench import CHART, named, pods, render
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -41,6 +41,8 @@ def test_values_and_schema_name_the_same_keys() -> None:
         {"policy": {"engine": "fast"}},
         {"storage": {"accessMode": "ReadOnlyMany"}},
         {"storage": {"size": "much"}},
+        {"storage": {"s3": {"bucketUrl": "https://bucket.s3.amazonaws.com"}}},
+        {"storage": {"s3": {"endpoint": "https://user:secret@s3.example.org"}}},
         {"gpuSharing": {"mode": "timeslicing"}},
         {"trainer": {"workload": "MPIJob"}},
         {"scoring": {"own": True, "model": "https://example.org/prm"}},
@@ -62,6 +64,11 @@ def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None
     ("values", "said"),
     [
         ({"storage": {"accessMode": "ReadWriteOnce"}}, r"storage\.accessMode .* set storage\.pinToNode"),
+        (
+            {"storage": {"s3": {"endpoint": "http://s3:9000"}}},
+            r"storage\.s3\.endpoint has no .* storage\.s3\.bucketUrl",
+        ),
+        ({"scoring": OWN, "storage": {"s3": {"bucketUrl": "s3://b-b"}}}, r"only the coordinator has a claim: mount"),
         ({"redis": {"enabled": False}}, r"redis\.enabled is false .* set redis\.externalSecret"),
         ({"redis": {"externalSecret": "x"}}, r"redis\.externalSecret has no effect .* redis\.enabled=false"),
         ({"keys": {"existingSecret": "x", "score": "y" * 20}}, r"keys\.existingSecret and single keys"),
@@ -77,6 +84,11 @@ def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None
         ({"workers": {"rollout": 0}}, r"workers\.rollout is 0.* set workers\.rollout to 1"),
         ({"workers": {"score": 0}}, r"workers\.score is 0.* set workers\.score to 1"),
         ({"scoring": OWN | {"replicas": 0}}, r"scoring\.replicas is 0.* set scoring\.replicas to 1"),
+        ({"prm": {"gpus": 2}}, r"prm\.gpus is above 1 .* set prm\.gpus=1 .* prm\.engine=vllm"),
+        ({"scoring": OWN | {"gpus": 2}}, r"scoring\.gpus is above 1 .* set scoring\.gpus=1 .* prm\.engine=vllm"),
+        ({"prm": {"engine": "vllm", "gpus": 0}}, r"prm\.engine is vllm and prm\.gpus is 0: set prm\.gpus"),
+        (COLOCATED | {"prm": {"engine": "vllm"}}, r"prm\.engine is vllm and gpuSharing\.gpus is 0: set gpuSharing"),
+        ({"scoring": {"autoscaled": True}}, r"scoring\.autoscaled has no effect .* scoring\.own=true"),
         ({"image": {"tag": "latest"}}, r"image\.tag is latest.* set image\.tag to a version"),
         ({"scoring": OWN | {"model": "/models/prm"}}, r"scoring\.model is /models/prm.* a folder below /data"),
         ({"scoring": OWN | {"model": "/database"}}, r"scoring\.model is /database.* a folder below /data"),
@@ -107,6 +119,21 @@ def test_a_model_for_scoring_may_lie_on_a_volume_of_its_own() -> None:
     assert {"name": "MSTAR_PRM_MODEL", "value": "/models/prm"} in container["env"] and mount in container[
         "volumeMounts"
     ]
+
+
+def test_a_prm_over_several_gpus_says_so_to_its_engine() -> None:
+    mode = {"gpuSharing": {"mode": "colocated", "gpus": 4}}
+    for values, name, count in (({}, "demo-mstar-prm", "2"), (mode, "demo-mstar-gpus", "4")):
+        containers = pods(render(values | {"prm": {"engine": "vllm", "gpus": 2}}))[name]["containers"]
+        (env,) = (one["env"] for one in containers if one["name"] == "prm")
+        assert {"name": "MSTAR_PRM_ENGINE", "value": "vllm"} in env
+        assert {"name": "MSTAR_PRM_TENSOR_PARALLEL", "value": count} in env
+
+
+def test_who_is_scaled_from_outside_has_no_replicas() -> None:
+    for scoring, there in ((OWN, True), (OWN | {"autoscaled": True, "replicas": 0}, False)):
+        deployment = named(render({"scoring": scoring}), "Deployment")["demo-mstar-scoring"]
+        assert ("replicas" in deployment["spec"]) is there
 
 
 def test_every_refusal_has_a_case_here() -> None:

@@ -32,8 +32,51 @@ app.kubernetes.io/component: {{ .component }}
 {{ .Values.redis.existingSecret | default (printf "%s-redis" (include "mstar.fullname" .)) }}
 {{- end }}
 
+{{/* With an object store the claim is the coordinator's alone, and another one: modes of a claim cannot be changed. */}}
 {{- define "mstar.claim" -}}
-{{ .Values.storage.existingClaim | default (printf "%s-artefacts" (include "mstar.fullname" .)) }}
+{{- $made := printf "%s-%s" (include "mstar.fullname" .) (ternary "home" "artefacts" (not (empty .Values.storage.s3.bucketUrl))) -}}
+{{ .Values.storage.existingClaim | default $made }}
+{{- end }}
+
+{{/* What is at /data: (dict "root" $ "own" true) for the coordinator, whose own data it has; to others it is a cache where
+there is an object store. Twice the cache's bound, which leaves out what is being written. */}}
+{{- define "mstar.dataVolume" -}}
+{{- if and .root.Values.storage.s3.bucketUrl (not .own) -}}
+- {name: artefacts, emptyDir: {sizeLimit: {{ mul 2 .root.Values.storage.s3.cacheGigabytes }}G}}
+{{- else -}}
+- {name: artefacts, persistentVolumeClaim: {claimName: {{ include "mstar.claim" .root }}}}
+{{- end }}
+{{- end }}
+
+{{/* Where artefacts are, for the service of a prefix: (dict "root" $ "prefix" "MSTAR_POLICY_"). */}}
+{{- define "mstar.storageEnv" -}}
+{{- with .root.Values.storage.s3 }}
+{{- if .bucketUrl }}
+- {name: {{ $.prefix }}ARTEFACTS, value: {{ .bucketUrl | quote }}}
+{{- with .endpoint }}
+- {name: {{ $.prefix }}ARTEFACTS_ENDPOINT, value: {{ . | quote }}}
+{{- end }}
+- {name: {{ $.prefix }}ARTEFACTS_CACHE_GIGABYTES, value: {{ .cacheGigabytes | quote }}}
+{{- include "mstar.s3Env" $.root }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Region and credentials, where AWS tools look for them. */}}
+{{- define "mstar.s3Env" -}}
+{{- with .Values.storage.s3 }}
+{{- with .region }}
+- {name: AWS_DEFAULT_REGION, value: {{ . | quote }}}
+{{- end }}
+{{- with .existingSecret }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: access-key-id}
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: secret-access-key}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* An environment variable from the keys: (dict "root" $ "name" "MSTAR_…_KEY" "key" "internal-key"). */}}
@@ -165,6 +208,9 @@ livenessProbe:
 see them would make others. */}}
 {{- define "mstar.checksum" -}}
 checksum/keys: {{ list .root.Values.keys (include "mstar.secretData" (dict "root" .root "name" .root.Values.keys.existingSecret)) | toJson | sha256sum }}
+{{- with .root.Values.storage.s3.existingSecret }}
+checksum/s3: {{ include "mstar.secretData" (dict "root" $.root "name" .) | sha256sum }}
+{{- end }}
 {{- end }}
 
 {{/* For those who speak to the queue: a password that changes is told to both ends. */}}

@@ -1,5 +1,6 @@
 {{/* The PRM: (dict "root" $ "component" "prm" "values" .Values.prm "shared" true), shared as for the policy. */}}
 {{- define "mstar.prmContainer" -}}
+{{- $gpus := ternary .root.Values.gpuSharing.gpus .values.gpus .shared -}}
 - name: prm
   image: {{ include "mstar.image" (dict "root" .root "image" .root.Values.prm.image) }}
   {{- include "mstar.container" (dict "root" .root) | nindent 2 }}
@@ -8,6 +9,11 @@
     - {name: MSTAR_PRM_HOST, value: 0.0.0.0}
     - {name: MSTAR_PRM_PORT, value: "8402"}
     - {name: MSTAR_PRM_HOME, value: /data}
+    {{- include "mstar.storageEnv" (dict "root" .root "prefix" "MSTAR_PRM_") | nindent 4 }}
+    - {name: MSTAR_PRM_ENGINE, value: {{ .root.Values.prm.engine }}}
+    {{- if eq .root.Values.prm.engine "vllm" }}
+    - {name: MSTAR_PRM_TENSOR_PARALLEL, value: {{ max 1 (int $gpus) | quote }}}
+    {{- end }}
     {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_PRM_SCORE_KEY" "key" "score-key") | nindent 4 }}
     {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_PRM_INTERNAL_KEY" "key" "internal-key") | nindent 4 }}
     {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_PRM_METRICS_KEY" "key" "metrics-key") | nindent 4 }}

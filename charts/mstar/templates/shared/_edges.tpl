@@ -17,13 +17,17 @@
 {{- toJson $edges -}}
 {{- end }}
 
-{{/* Components with business outside the release, as JSON: the database, the API of Kubernetes, a queue elsewhere. */}}
+{{/* Components with business outside the release, as JSON: the database, the API of Kubernetes, a queue elsewhere, or the
+object store, which is everyone's. */}}
 {{- define "mstar.outside" -}}
 {{- $outside := list -}}
 {{- if or .Values.database.existingSecret (eq .Values.gpuSharing.mode "scaleToZero") }}{{ $outside = list "coordinator" }}{{ end -}}
 {{- if not .Values.redis.enabled }}
 {{- $outside = list "coordinator" "worker-rollout" "worker-score" "test" -}}
 {{- if ne .Values.gpuSharing.mode "scaleToZero" }}{{ $outside = append $outside "trainer" }}{{ end -}}
+{{- end -}}
+{{- if .Values.storage.s3.bucketUrl }}
+{{- $outside = list "coordinator" "worker-rollout" "worker-score" "trainer" "policy" "prm" "scoring" "test" -}}
 {{- end -}}
 {{- toJson $outside -}}
 {{- end }}

@@ -12,6 +12,7 @@
   {{- include "mstar.container" (dict "root" .root) | nindent 2 }}
   env:
     - {name: MSTAR_TRAINER_HOME, value: /data}
+    {{- include "mstar.storageEnv" (dict "root" .root "prefix" "MSTAR_TRAINER_") | nindent 4 }}
     - {name: MSTAR_TRAINER_COORDINATOR_URL, value: "http://{{ include "mstar.fullname" .root }}-coordinator:8400"}
     {{- if not .job }}
     {{- include "mstar.brokerEnv" (dict "root" .root "name" "MSTAR_TRAINER_BROKER_URL") | nindent 4 }}

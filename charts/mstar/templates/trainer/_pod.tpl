@@ -12,7 +12,7 @@ subdomain: {{ include "mstar.fullname" .root }}-trainer
 containers:
   {{- include "mstar.trainerContainer" (dict "root" .root "job" .job "shared" false) | nindent 2 }}
 volumes:
-  - {name: artefacts, persistentVolumeClaim: {claimName: {{ include "mstar.claim" .root }}}}
+  {{- include "mstar.dataVolume" (dict "root" .root) | nindent 2 }}
   - {name: tmp, emptyDir: {}}
   - {name: shm, emptyDir: {medium: Memory, sizeLimit: {{ $values.shmSize }}}}
   {{- with $values.extraVolumes }}{{ toYaml . | nindent 2 }}{{ end }}
