@@ -24,12 +24,14 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
     tokens = Counter("mstar_policy_tokens", "Tokens computed.", ("kind",), registry=registry)
     # Both kinds from the start: a rate needs the zero before the first tokens.
     read, written = tokens.labels("prompt"), tokens.labels("completion")
+    images = Counter("mstar_policy_images", "Images encoded.", registry=registry)
     Gauge("mstar_policy_rows", "Samples under way.", registry=registry).set_function(lambda: rollouts.rows)
 
     async def counted(work: Awaitable[RolloutReply]) -> RolloutReply:
         reply = await work
         read.inc(reply.usage.prompt_tokens)
         written.inc(reply.usage.completion_tokens)
+        images.inc(reply.usage.images_encoded)
         return reply
 
     @router.post("/rollouts", tags=["rollouts"], response_model=RolloutReply)
