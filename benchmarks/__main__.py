@@ -15,7 +15,14 @@ from typing import Any
 
 import torch
 
+from benchmarks.measure import COSTS
+
 HERE = Path(__file__).parent
+WORK_HEAD = (
+    "What one measurement cost, ours and other; empty where a side does none of it or nobody counts it:\n\n"
+    "| what | against | CPU-s | other | wall s | other | tokens | other | images | other |\n"
+    "|---|---|---|---|---|---|---|---|---|---|\n"
+)
 GROUPS = ("prm_scoring", "rollouts", "training", "weight_push", "iteration", "coordination", "pipeline")
 
 
@@ -70,7 +77,19 @@ def _write(known: dict[str, list[dict[str, Any]]]) -> None:
     notes = [
         f"- {row['name']}, against {row['against']}: {_counted(row)}" for row in rows if row["counted"] or row["note"]
     ]
-    (HERE / "results.md").write_text(head + "\n".join(map(_line, rows)) + "\n\nCounted:\n\n" + "\n".join(notes) + "\n")
+    costs = "\n".join(_costs(row) for row in rows)
+    counted = "\n".join(notes)
+    page = f"{head}{chr(10).join(map(_line, rows))}\n\n{WORK_HEAD}{costs}\n\nCounted besides:\n\n{counted}\n"
+    (HERE / "results.md").write_text(page)
+
+
+def _costs(row: dict[str, Any]) -> str:
+    cells = [
+        f"{row['work'][side][key]:.4g}" if key in row["work"].get(side, {}) else ""
+        for key in COSTS
+        for side in ("ours", "other")
+    ]
+    return f"| {row['name']} | {row['against']} | {' | '.join(cells)} |"
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -11,7 +11,9 @@ import psutil
 PAIRS = 5
 Side = Callable[[], dict[str, float]]
 """Does the work once and returns what it counted, such as tokens or images. It may give `cpu` and `wall` itself."""
-Unit = Literal["cpu", "wall"]
+Which = Literal["ours", "other"]
+COSTS = ("cpu", "wall", "tokens", "images")
+"""What every row tells of both sides, where it applies: CPU-seconds, seconds, tokens computed and images encoded."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Row:
     pairs: int
     unit: str
     against: str
+    work: dict[Which, dict[str, float]] = field(default_factory=dict)
+    """Medians of the costs of one measurement."""
     counted: dict[str, float] = field(default_factory=dict)
     note: str = ""
 
@@ -41,12 +45,68 @@ class Pairs:
     ours: tuple[dict[str, float], ...]
     other: tuple[dict[str, float], ...]
 
-    def median(self, side: Literal["ours", "other"], key: str) -> float:
+    def median(self, side: Which, key: str) -> float:
         return statistics.median(one[key] for one in getattr(self, side))
 
-    def per(self, side: Literal["ours", "other"], key: str, unit: Unit) -> float:
+    def per(self, side: Which, key: str, unit: str) -> float:
         """Median rate of something counted, for each second of the unit."""
         return statistics.median(one[key] / one[unit] for one in getattr(self, side))
+
+    def work(self) -> dict[Which, dict[str, float]]:
+        """What both sides cost, as far as they counted it."""
+        sides: tuple[Which, ...] = ("ours", "other")
+        return {side: {key: self.median(side, key) for key in COSTS if key in getattr(self, side)[0]} for side in sides}
+
+
+def by_cost(
+    name: str,
+    pairs: Pairs,
+    against: str,
+    at_least: float,
+    *,
+    unit: Literal["cpu", "wall"] = "cpu",
+    target: str = "",
+    counted: dict[str, float] | None = None,
+    note: str = "",
+) -> Row:
+    """A row on what the same work costs: `at_least` times less than the other side."""
+    mine, other = (pairs.median(side, unit) for side in ("ours", "other"))  # type: ignore[arg-type]
+    label = {"cpu": "CPU-s", "wall": "s"}[unit]
+    return _row(name, mine, other, other / mine, at_least, target, label, against, pairs, counted, note)
+
+
+def by_rate(
+    name: str,
+    pairs: Pairs,
+    against: str,
+    at_least: float,
+    *,
+    what: str = "tokens",
+    unit: Literal["cpu", "wall"] = "wall",
+    counted: dict[str, float] | None = None,
+    note: str = "",
+) -> Row:
+    """A row on how much of something is done in a second: `at_least` times what the other side does."""
+    mine, other = (pairs.per(side, what, unit) for side in ("ours", "other"))  # type: ignore[arg-type]
+    label = what + {"cpu": "/CPU-s", "wall": "/s"}[unit]
+    return _row(name, mine, other, mine / other, at_least, "", label, against, pairs, counted, note)
+
+
+def _row(
+    name: str,
+    mine: float,
+    other: float,
+    ratio: float,
+    at_least: float,
+    target: str,
+    unit: str,
+    against: str,
+    pairs: Pairs,
+    counted: dict[str, float] | None,
+    note: str,
+) -> Row:
+    words, met = target or f">= {at_least:.2f}", ratio >= at_least
+    return Row(name, mine, other, ratio, words, met, len(pairs.ours), unit, against, pairs.work(), counted or {}, note)
 
 
 def compare(ours: Side, other: Side, pairs: int = PAIRS) -> Pairs:
@@ -56,16 +116,16 @@ def compare(ours: Side, other: Side, pairs: int = PAIRS) -> Pairs:
     for pair in range(pairs):
         order = [("ours", ours), ("other", other)]
         for name, side in order if pair % 2 == 0 else reversed(order):
-            found[name].append(_timed(side))
+            found[name].append(timed(side))
     return Pairs(tuple(found["ours"]), tuple(found["other"]))
 
 
 def best_of(makers: dict[int, Side]) -> int:
     """The batch size at which a side needs the least CPU time."""
-    return min(makers, key=lambda size: min(_timed(makers[size])["cpu"] for _ in range(2)))
+    return min(makers, key=lambda size: min(timed(makers[size])["cpu"] for _ in range(2)))
 
 
-def _timed(side: Side) -> dict[str, float]:
+def timed(side: Side) -> dict[str, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     counted = side()
     return {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall} | counted

@@ -37,9 +37,12 @@ class Script:
         self.processor = load_processor(MODEL_FOLDER)
         self.processor.tokenizer.padding_side = "left"
         self.labels = list(label_token_ids(self.processor.tokenizer))
+        self.work = {"tokens": 0.0, "images": 0.0}
+        """What sampling and scoring computed so far."""
 
     def iteration(self, questions: Sequence[Question], images: Sequence[Image]) -> dict[str, float]:
         """Sample, filter, score, select, train; returns what was done."""
+        before = dict(self.work)
         drawn = self.sample(questions, images)
         pairs = [
             (place, text)
@@ -50,7 +53,8 @@ class Script:
         rewards = self.score(questions, images, pairs)
         kept = self.select(pairs, rewards)
         self.train([(questions[place], images[place], text) for place, text in kept])
-        return {"responses": sum(map(len, drawn)), "kept": len(kept)}
+        work = {name: self.work[name] - before[name] for name in before}
+        return {"responses": sum(map(len, drawn)), "kept": len(kept)} | work
 
     @torch.inference_mode()
     def sample(self, questions: Sequence[Question], images: Sequence[Image]) -> list[list[str]]:
@@ -74,6 +78,8 @@ class Script:
                 text=texts, images=[[image] for image in images[part]], padding=True, return_tensors="pt"
             )
             made = self.policy.generate(**inputs, generation_config=config)[:, inputs["input_ids"].shape[1] :]
+            # Prompt and image are expanded to a row for each sample before the first pass.
+            self._count(self.n * int(inputs["attention_mask"].sum()) + made.numel(), self.n * len(texts))
             decoded = self.processor.batch_decode(made, skip_special_tokens=True)
             drawn += [decoded[place : place + self.n] for place in range(0, len(decoded), self.n)]
         return drawn
@@ -90,6 +96,7 @@ class Script:
             inputs = self.processor(
                 text=texts, images=[[images[place]] for place, _ in part], padding=True, return_tensors="pt"
             )
+            self._count(int(inputs["attention_mask"].sum()), len(part))
             good = self.prm(**inputs).logits[..., self.labels].softmax(-1)[..., 0]
             for row, (_, text) in enumerate(part):
                 rewards.append(min(float(good[row, end]) for end in self._ends(text)))
@@ -132,6 +139,10 @@ class Script:
                 gradient_checkpointing=False,
             )
             SFTTrainer(self.policy, args=settings, train_dataset=data, processing_class=self.processor).train()
+
+    def _count(self, tokens: int, images: int) -> None:
+        self.work["tokens"] += tokens
+        self.work["images"] += images
 
     def _prompt(self, question: Question) -> str:
         return str(self.processor.apply_chat_template(build_messages(question.text), add_generation_prompt=True))

@@ -16,7 +16,7 @@ import torch
 from transformers import GenerationConfig
 
 from benchmarks.material import MAX_TOKENS, THREADS, home, images, questions, rollouts
-from benchmarks.measure import Pairs, Row, best_of, compare, cpu_of
+from benchmarks.measure import Pairs, Row, best_of, by_rate, compare, cpu_of
 from minivista import MODEL_FOLDER
 from mstar.api.policy import RolloutReply
 from mstar_artefacts.store import ArtefactStore
@@ -54,13 +54,16 @@ class Generate:
 
     @torch.inference_mode()
     def __call__(self, batch_rows: int) -> dict[str, float]:
-        tokens, step = 0, max(1, batch_rows // N)
+        sampled = tokens = 0
+        step = max(1, batch_rows // N)
         for start in range(0, len(self.prompts), step):
             part = self.prompts[start : start + step]
             inputs = collate([(prompt, []) for prompt in part], "left")
             made = self.model.generate(**inputs, generation_config=self.config)[:, inputs["input_ids"].shape[1] :]
-            tokens += int((made != self.tokenizer.pad_token_id).sum())
-        return {"tokens": tokens}
+            sampled += int((made != self.tokenizer.pad_token_id).sum())
+            # Prompt and image are expanded to a row for each sample before the first pass.
+            tokens += N * int(inputs["attention_mask"].sum()) + made.numel()
+        return {"sampled": sampled, "tokens": tokens, "images": N * len(self.prompts)}
 
 
 @contextmanager
@@ -112,8 +115,7 @@ def run() -> list[Row]:
     with offline(engine) as runner, home(QUESTIONS) as root, served(root) as (client, pid):
 
         def direct() -> dict[str, float]:
-            reply = runner.run(engine.generate(asked, pictures))
-            return {"tokens": reply.usage.completion_tokens}
+            return counted(runner.run(engine.generate(asked, pictures)))
 
         def through_http() -> dict[str, float]:
             cpu = cpu_of(pid) + time.process_time()
@@ -121,7 +123,7 @@ def run() -> list[Row]:
                 "/v1/rollouts", content=asked.model_dump_json(), headers={"content-type": "application/json"}
             )
             reply = RolloutReply.model_validate_json(answer.raise_for_status().content)
-            return {"tokens": reply.usage.completion_tokens, "cpu": cpu_of(pid) + time.process_time() - cpu}
+            return counted(reply) | {"cpu": cpu_of(pid) + time.process_time() - cpu}
 
         http = compare(through_http, direct)
         ours = compare(direct, lambda: generate(best))
@@ -146,22 +148,27 @@ def _vllm() -> list[Row]:
         core = os.getpid()
 
         def ours() -> dict[str, float]:
-            return {"tokens": own.run(mine.generate(asked, pictures)).usage.completion_tokens}
+            return counted(own.run(mine.generate(asked, pictures)))
 
         def theirs() -> dict[str, float]:
             cpu = cpu_of(core)
-            tokens = other.run(vllm.generate(asked, pictures)).usage.completion_tokens
-            return {"tokens": tokens, "cpu": cpu_of(core) - cpu}
+            reply = other.run(vllm.generate(asked, pictures))
+            return counted(reply) | {"cpu": cpu_of(core) - cpu}
 
         pairs = compare(ours, theirs)
     return [_rates("rollouts, our default on CPU", pairs, "vLLM on a CPU, one thread", 1.0)]
 
 
-def _rates(name: str, pairs: Pairs, against: str, target: float) -> Row:
-    ours, other = (pairs.per(side, "tokens", "wall") for side in ("ours", "other"))  # type: ignore[arg-type]
-    counted = {
-        "tokens per CPU-s": pairs.per("ours", "tokens", "cpu"),
-        "tokens per CPU-s, other": pairs.per("other", "tokens", "cpu"),
+def counted(reply: RolloutReply) -> dict[str, float]:
+    """Tokens that were sampled, tokens that were computed for it, and images."""
+    usage = reply.usage
+    tokens = usage.prompt_tokens + usage.completion_tokens
+    return {"sampled": usage.completion_tokens, "tokens": tokens, "images": usage.images_encoded}
+
+
+def _rates(name: str, pairs: Pairs, against: str, at_least: float) -> Row:
+    per_cpu = {
+        "sampled tokens per CPU-s": pairs.per("ours", "sampled", "cpu"),
+        "sampled tokens per CPU-s, other": pairs.per("other", "sampled", "cpu"),
     }
-    ratio = ours / other
-    return Row(name, ours, other, ratio, f">= {target}", ratio >= target, len(pairs.ours), "tokens/s", against, counted)
+    return by_rate(name, pairs, against, at_least, what="sampled", counted=per_cpu)
