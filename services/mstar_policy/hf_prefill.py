@@ -192,11 +192,8 @@ class Prefill:
 
 def _alike(stems: Sequence[Stem]) -> Iterator[list[Stem]]:
     """Stems that can share a forward pass: their pixels have one shape, and they are neighbours in length."""
-
-    def shapes(stem: Stem) -> list[tuple[str, tuple[int, ...]]]:
-        return [(name, tuple(tensor.shape[1:])) for name, tensor in stem.prompt.pixels.items()]
-
-    for _, group in groupby(sorted(stems, key=lambda stem: (shapes(stem), len(stem))), key=shapes):
+    order = sorted(stems, key=lambda stem: (stem.prompt.pixel_shapes, len(stem)))
+    for _, group in groupby(order, key=lambda stem: stem.prompt.pixel_shapes):
         alike = list(group)
         yield from (alike[begin : begin + PREFILL_ROWS] for begin in range(0, len(alike), PREFILL_ROWS))
 

@@ -192,7 +192,8 @@ class HfScorer:
         return [results[place] for place in range(len(jobs))]
 
     def _together(self, jobs: Sequence[_Job], order: list[int]) -> list[int]:
-        """The next places that one forward pass takes: neighbours in length, known prompts apart from new ones."""
+        """The next places that one forward pass takes: neighbours in length, known prompts apart from new ones, and of
+        these only images of one shape."""
         places: list[int] = []
         first, keys = jobs[order[0]], set[bytes]()
         known = self._known(first)
@@ -203,7 +204,8 @@ class HfScorer:
                 break
             # A new prompt that comes twice is known the second time.
             twice = known == 0 and job.key in keys
-            if job.served is first.served and self._known(job) == known and not twice:
+            fits = self._known(job) == known and (known or job.prompt.pixel_shapes == first.prompt.pixel_shapes)
+            if job.served is first.served and fits and not twice:
                 places.append(place)
                 keys.add(job.key)
         return places

@@ -7,7 +7,7 @@ Prompts never hold the reference answer, and special tokens are never made from 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +94,19 @@ class ExampleEncoder:
 
 
 def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> list[Batch]:
-    """Trees of like length together, each batch with at most `budget` tokens of padded size, or one tree."""
+    """Trees of like length together, each batch with at most `budget` tokens of padded size, or one tree.
+
+    Images of different shapes are in different batches.
+    """
     batches: list[list[Tree]] = []
-    for tree in sorted(trees, key=lambda tree: len(tree.packed.ids)):
-        # The newest tree is the longest, so it gives the width.
-        if not batches or (len(batches[-1]) + 1) * len(tree.packed.ids) > budget:
-            batches.append([])
-        batches[-1].append(tree)
+    order = sorted(trees, key=lambda tree: (tree.prompt.pixel_shapes, len(tree.packed.ids)))
+    for _, alike in groupby(order, key=lambda tree: tree.prompt.pixel_shapes):
+        batches.append([])
+        for tree in alike:
+            # The newest tree is the longest, so it gives the width.
+            if batches[-1] and (len(batches[-1]) + 1) * len(tree.packed.ids) > budget:
+                batches.append([])
+            batches[-1].append(tree)
     return [_batch(batch, device) for batch in batches]
 
 

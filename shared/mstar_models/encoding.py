@@ -30,6 +30,11 @@ class EncodedPrompt:
     pixels: dict[str, torch.Tensor] = field(default_factory=dict)
     """What the vision tower takes, each tensor with a first axis that concatenates over prompts."""
 
+    @property
+    def pixel_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """In what the pixels of prompts must agree to be concatenated: images may have more tiles than others."""
+        return tuple((name, tuple(tensor.shape[1:])) for name, tensor in self.pixels.items())
+
 
 class PromptEncoder:
     """Encodes prompts and remembers the last ones: a question comes back for each temperature and iteration."""

@@ -5,6 +5,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from architectures import ARCHITECTURES, idefics3, plain_inputs
 from mstar.errors import TooLarge, Unavailable
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments, encode_text
 from mstar_models.labels import label_token_ids
+from mstar_models.packing import start
 from mstar_prm.hf_scorer import HfScorer, _Job, _Served
 from mstar_prm.prefixes import Prefixes, digest
 
@@ -137,6 +139,33 @@ def test_requests_of_about_one_length_share_a_pass_and_a_long_one_pads_none(serv
         assert isinstance(found, list) and isinstance(expected, list)
         for row, reference in zip(found, expected, strict=True):
             assert row == pytest.approx(reference, abs=1e-5)
+
+
+def test_images_of_several_shapes_are_scored_together(tmp_path: Any) -> None:
+    torch.manual_seed(3)
+    model, prompts = idefics3()
+    labels = label_token_ids(prompts.processor.tokenizer)
+    served = _Served("v@1", "v", model.eval(), prompts, labels, 256, Prefixes(0))
+    scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
+    jobs = []
+    for tiles in (1, 2, 1):
+        prompt = prompts.encode("How many?", Image.new("RGB", (64, 64)))
+        wide = {name: torch.cat([value] * tiles, dim=1) for name, value in prompt.pixels.items()}
+        # As large images are: several tiles, each with its place holders.
+        ids = [one for one in prompt.input_ids for _ in range(tiles if one == model.config.image_token_id else 1)]
+        tiled = EncodedPrompt(ids, wide)
+        packed = start(ids, None)
+        for response in RESPONSES[:2]:
+            tokens, ends = encode_segments(prompts.processor.tokenizer, response)
+            packed.add([tuple(tokens[a:b]) for a, b in pairwise([0, *(end + 1 for end in ends)])])
+        jobs.append(_Job(served, tiled, packed, bytes([len(jobs)])))
+    together = scorer._score(jobs)
+    assert scorer.work.forwards == 2
+    for found, job in zip(together, jobs, strict=True):
+        (alone,) = scorer._score([job])
+        assert isinstance(found, list) and isinstance(alone, list)
+        assert [list(row) for row in found] == [pytest.approx(row, abs=1e-5) for row in alone]
+    asyncio.run(scorer.close())
 
 
 def test_many_callers_at_once_get_the_scores_of_one_after_the_other(served: _Served, tmp_path: Any) -> None:

@@ -1,6 +1,7 @@
 """The places that are scored: response tokens and end of turn for the policy, ends of steps for the PRM."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -88,3 +89,15 @@ def test_a_response_without_text_teaches_to_end(encoder: ExampleEncoder, bench: 
     (tree,) = encoder.trees(grouped(sft_examples([row])), ROOMY)
     assert isinstance(tree, Tree)
     assert (tree.targets, tree.columns) == ([encoder.tokenizer.eos_token_id], [len(tree.prompt.input_ids) - 1])
+
+
+def test_images_of_several_shapes_are_batched_apart(bench: Bench, encoder: ExampleEncoder) -> None:
+    trees = encoder.trees(grouped(sft_examples(bench.selected(3))), ROOMY)
+    # As large images are: several tiles.
+    wide = {name: torch.cat([value, value], dim=1) for name, value in trees[1].prompt.pixels.items()}
+    trees[1].prompt = replace(trees[1].prompt, pixels=wide)
+    alone, together = micro_batches(trees, ROOMY, CPU)
+    if len(alone.images) == 2:
+        alone, together = together, alone
+    assert [len(batch.images) for batch in (alone, together)] == [1, 2]
+    assert alone.images[0][0] == trees[1].image
