@@ -15,6 +15,17 @@ OPENING: dict[str, dict[str, Any]] = {
     "CPU in place": {"gpuSharing": {"mode": "colocated", "gpus": 0}, "policy": {"engine": "transformers"}},
     "Kubeflow": {"trainer": {"nodes": 2, "workload": "TrainJob"}},
     "one GPU box": {"storage": {"accessMode": "ReadWriteOnce", "pinToNode": "node-1"}},
+    "object store": {
+        "storage": {
+            "s3": {
+                "bucketUrl": "s3://bucket/below",
+                "endpoint": "http://minio.storage:9000",
+                "region": "eu-west-1",
+                "existingSecret": "my-s3",
+                "cacheGigabytes": 20,
+            }
+        }
+    },
     "CPU": {
         "gpuSharing": {"mode": "dedicated"},
         "policy": {"gpus": 0, "engine": "transformers"},

@@ -22,8 +22,9 @@ EXCEPTIONS = {
     # Rule → (resources, reason).
     "CKV_K8S_8": (r"Pod\..*-test-.*", "a hook of `helm test` runs once and ends: there is nothing to restart"),
     "CKV_K8S_9": (
-        r"Deployment\..*-(trainer|worker-rollout|worker-score|policy|prm|gpus)$|Pod\..*-test-.*",
-        "no traffic is routed to workers and hooks; who is given weights, or wakes up, is reached before it is ready",
+        r"Deployment\..*-(trainer|worker-rollout|worker-score|policy|prm|gpus|coordinator)$|Pod\..*-test-.*",
+        "no traffic is routed to workers, of which one may be in the coordinator's pod, and to hooks; who is given "
+        "weights, or wakes up, is reached before it is ready",
     ),
     "CKV_K8S_11": (EVERYWHERE, "a CPU limit throttles what the node has free; requests share it out under pressure"),
     "CKV_K8S_15": (EVERYWHERE, "tags are versions that never move, and image.pullPolicy is there for other habits"),

@@ -166,6 +166,11 @@ def test_people_of_other_namespaces_are_let_in_by_label() -> None:
             {"coordinator", *WORKERS, "test", "trainer"},
         ),
         ({"gpuSharing": {"mode": "colocated"}}, set()),
+        (OPENING["object store"], {"coordinator", *WORKERS, "policy", "prm", "trainer", "test"}),
+        (
+            OPENING["object store"] | {"gpuSharing": {"mode": "colocated", "gpus": 0}},
+            {"coordinator", *WORKERS, "gpus", "test"},
+        ),
     ],
 )
 def test_who_has_business_outside_reaches_everything_but_metadata(values: dict[str, Any], outside: set[str]) -> None:

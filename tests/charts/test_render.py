@@ -266,7 +266,7 @@ def test_with_an_object_store_only_the_coordinators_pod_has_a_claim() -> None:
         claims["demo-mstar-home"]["spec"]["accessModes"] == ["ReadWriteOnce"] and "demo-mstar-artefacts" not in claims
     )
     for name, pod in pods(objects).items():
-        (data,) = [one for one in pod["volumes"] if one["name"] == "artefacts"] or [{}]
+        (data,) = [one for one in pod.get("volumes", []) if one["name"] == "artefacts"] or [{}]
         assert ("persistentVolumeClaim" in data) is (name == "demo-mstar-coordinator"), name
         assert data.get("emptyDir", {"sizeLimit": "40G"}) == {"sizeLimit": "40G"}, name
 
