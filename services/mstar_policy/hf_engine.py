@@ -23,7 +23,7 @@ from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.checkpoint import load_checkpoint
+from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
 from mstar_policy.engine import Delta, Heard
@@ -32,7 +32,7 @@ from mstar_policy.hf_batches import Limits, windows
 from mstar_policy.hf_decoding import Decoder, Sample
 from mstar_policy.hf_prefill import Opening
 from mstar_policy.hf_sampling import Draw
-from mstar_policy.prompts import RETRY_AFTER_SECONDS, check_version, folder_version, prefix_ids, room_for, stop_ids
+from mstar_policy.prompts import RETRY_AFTER_SECONDS, check_version, prefix_ids, room_for, stop_ids
 
 Result = TypeVar("Result")
 

@@ -1,15 +1,11 @@
 """What both engines ask of a prompt and of a model folder, so that they agree token for token."""
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mstar.api.policy import RolloutRequest
 from mstar.errors import InvalidInput, Unavailable, WeightVersionMismatch
 from mstar.layout import STEP_SEPARATOR, join_segments, scored_segments
-from mstar_artefacts.store import hash_file
-from mstar_models.checkpoint import check_finite
 from mstar_models.encoding import encode_prefix, encode_segments, encode_text
 
 RETRY_AFTER_SECONDS = 1.0
@@ -51,13 +47,3 @@ def stop_ids(configured: int | list[int] | None, tokenizer: Any) -> set[int]:
     """The end of the turn, and what else the model's generation configuration ends a response with."""
     listed = configured if isinstance(configured, list) else [configured]
     return {token for token in (tokenizer.eos_token_id, *listed) if token is not None}
-
-
-def folder_version(folder: Path) -> str:
-    """A version for weights that are no artefact: the folder's name and a digest of its safetensors.
-
-    Raises InvalidInput when a weight is not finite.
-    """
-    check_finite(folder, folder.resolve().name)
-    digests = "".join(hash_file(path) for path in sorted(folder.glob("*.safetensors")))
-    return f"{folder.resolve().name}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"

@@ -24,7 +24,7 @@ from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
 from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.checkpoint import MODEL_FOLDER, check_finite
+from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.door import Door, within
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import load_processor
@@ -32,7 +32,7 @@ from mstar_models.tensors import same_tensors, sees
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import Make, VllmHost, all_or_none
 from mstar_policy.engine import Heard
-from mstar_policy.prompts import check_version, folder_version, prefix_ids, room_for, stop_ids
+from mstar_policy.prompts import check_version, prefix_ids, room_for, stop_ids
 from mstar_policy.vllm_requests import Ear, parameters, reply, require_version
 from mstar_policy.vllm_usage import Ledger, Tally
 

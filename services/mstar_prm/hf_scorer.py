@@ -5,7 +5,6 @@ of the good label. Full-vocabulary logits are never made. What responses of a qu
 """
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,8 +19,7 @@ from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
-from mstar_artefacts.store import hash_file
-from mstar_models.checkpoint import check_finite, load_checkpoint
+from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.door import Door, within
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
@@ -130,10 +128,7 @@ class HfScorer:
                 wait.cancel()
 
     def _serve_folder(self, folder: Path) -> _Served:
-        model = load_model(folder)
-        check_finite(folder, folder.name)
-        digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
-        return self._serve(f"{folder.name}@{digest[:12]}", folder, model)
+        return self._serve(folder_version(folder), folder, load_model(folder))
 
     def _serve(self, version: str, folder: Path, model: Any) -> _Served:
         require_plain_causal(model)

@@ -7,7 +7,6 @@ another engine: a run loads its PRM once.
 """
 
 import asyncio
-import hashlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -23,8 +22,7 @@ from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, TooManyRequests, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
-from mstar_artefacts.store import hash_file
-from mstar_models.checkpoint import MODEL_FOLDER, check_finite
+from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.door import Door, within
 from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
@@ -85,7 +83,7 @@ class VllmScorer:
         await self._serve(folder, ref.version)
 
     async def load_folder(self, folder: Path) -> None:
-        version = await within(asyncio.to_thread(_verified_version, folder), VERIFY_SECONDS, "verifying the folder")
+        version = await within(asyncio.to_thread(folder_version, folder), VERIFY_SECONDS, "verifying the folder")
         await self._serve(folder, version)
 
     async def sleep(self) -> None:
@@ -174,12 +172,6 @@ class VllmScorer:
         if not (math.isfinite(good) and math.isfinite(bad)):
             raise Internal("the model gave a score that is not a number: its weights may be damaged")
         return 1 / (1 + math.exp(bad - good))
-
-
-def _verified_version(folder: Path) -> str:
-    check_finite(folder, folder.name)
-    digest = hashlib.sha256("".join(map(hash_file, sorted(folder.glob("*.safetensors")))).encode()).hexdigest()
-    return f"{folder.name}@{digest[:12]}"
 
 
 def _one_token(labels: tuple[int, int]) -> Any:

@@ -97,7 +97,8 @@ class Session:
         if self._engine is not None and self._encoder is not None and before is not None and held == wanted:
             return self._engine, self._encoder
         self._drop_engine()
-        model = load_model(folder / checkpoints.MODEL)
+        # Whole, for the optimizer's copy of the weights is made from it, whatever they are cut to for the passes.
+        model = load_model(folder / checkpoints.MODEL, torch.float32)
         self._encoder = ExampleEncoder(folder / checkpoints.MODEL, self.storage, model)
         frozen = _frozen_tower(model, params.settings)
         objective: torch.nn.Module = ResponseLoss(model, frozen)

@@ -1,13 +1,14 @@
 """The weights that an inference service serves: a verified folder, loaded whole, under one version."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from mstar.errors import InvalidInput
 from mstar.steps import ArtefactRef
-from mstar_artefacts.store import ArtefactStore
+from mstar_artefacts.store import ArtefactStore, hash_file
 from mstar_models.loading import load_model
 
 MODEL_FOLDER = "model"
@@ -24,12 +25,30 @@ def load_checkpoint(store: ArtefactStore, ref: ArtefactRef) -> tuple[Any, Path]:
     return model, folder
 
 
+def folder_version(folder: Path) -> str:
+    """A version for weights that are no artefact: the folder's name and a digest of its safetensors.
+
+    Raises InvalidInput when a weight is not finite.
+    """
+    name = folder.resolve().name
+    check_finite(folder, name)
+    digests = "".join(hash_file(path) for path in sorted(folder.glob("*.safetensors")))
+    return f"{name}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
+
+
 def check_finite(folder: Path, name: str) -> None:
-    """Raises InvalidInput, which calls the checkpoint by `name`, when a weight in the folder is not finite."""
+    """Raises InvalidInput, which calls the checkpoint by `name`, for a file that is damaged or a weight not finite."""
     for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, framework="pt") as tensors:
-            for key in tensors.keys():  # noqa: SIM118 - no mapping
-                tensor = tensors.get_tensor(key)
-                # One that is not finite makes the sum so; the sum of finite ones may overflow, hence the second look.
-                if not tensor.sum().isfinite() and not tensor.isfinite().all():
-                    raise InvalidInput(f"weight {key} of {name} is not finite", field="artefact")
+        try:
+            with safe_open(path, framework="pt") as tensors:
+                _check_finite(tensors, name)
+        except SafetensorError as error:
+            raise InvalidInput(f"{path.name} of {name} is no safetensors file: {error}", field="model") from error
+
+
+def _check_finite(tensors: Any, name: str) -> None:
+    for key in tensors.keys():  # noqa: SIM118 - no mapping
+        tensor = tensors.get_tensor(key)
+        # One that is not finite makes the sum so; the sum of finite ones may overflow, hence the second look.
+        if not tensor.sum().isfinite() and not tensor.isfinite().all():
+            raise InvalidInput(f"weight {key} of {name} is not finite", field="artefact")
