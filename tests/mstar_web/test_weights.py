@@ -27,7 +27,7 @@ class SlowHolder:
         self.gate.set()
 
     def weights(self) -> WeightsState:
-        return WeightsState(weight_version=self.version, ready=bool(self.version), model="small")
+        return WeightsState(weight_version=self.version, ready=bool(self.version), model="small", checksum="5" * 64)
 
     async def sleep(self) -> None:
         await self.gate.wait()
@@ -54,7 +54,8 @@ def test_a_version_is_loaded_once() -> None:
         return [await client.put("/v1/weights", json=GOOD) for _ in range(2)]
 
     for response in talk(app_with(holder), twice):
-        assert response.json() == {"weight_version": f"r1/warm/train@{'a' * 12}", "ready": True, "model": "small"}
+        version = f"r1/warm/train@{'a' * 12}"
+        assert response.json() == {"weight_version": version, "ready": True, "model": "small", "checksum": "5" * 64}
     assert holder.loads == 1
 
 
