@@ -42,15 +42,16 @@ class FakeCore:
     async def generate(self, asked: dict[str, Any], sampling: Any, name: str) -> AsyncIterator[Any]:
         await self._called("generate")
         span = SimpleNamespace(version=self.claimed_version or self.version)
-        outputs = [self._output(index, span) for index in range(sampling.n)]
-        yield SimpleNamespace(prompt_token_ids=asked["prompt_token_ids"], outputs=outputs)
+        likely = getattr(sampling, "logprob_token_ids", None) or [5]
+        outputs = [self._output(index, span, likely) for index in range(sampling.n)]
+        yield SimpleNamespace(prompt_token_ids=asked["prompt_token_ids"], num_cached_tokens=0, outputs=outputs)
 
-    def _output(self, index: int, span: Any) -> Any:
-        logprobs = [{5: SimpleNamespace(logprob=-0.5)}]
+    def _output(self, index: int, span: Any, likely: list[int]) -> Any:
+        """One token, which is the first of the likely ones; each next one is e times less likely."""
         return SimpleNamespace(
             index=index,
-            token_ids=[5],
-            logprobs=logprobs,
+            token_ids=likely[:1],
+            logprobs=[{token: SimpleNamespace(logprob=-0.5 - place) for place, token in enumerate(likely)}],
             cumulative_logprob=-0.5,
             finish_reason="length",
             weight_versions=[span],
