@@ -112,7 +112,7 @@ class LocalRelease:
         """The image's own command with the container's arguments."""
         _, entry = self._image(container)
         if entry[-1] == "mstar_coordinator" and "args" not in container and self._scales(container):
-            entry = ["python", str(ROOT / "tests" / "coordinator_in_cluster.py"), self.cluster.url]
+            entry = ["python", str(ROOT / "tests" / "support" / "coordinator_in_cluster.py"), self.cluster.url]
         return [sys.executable, *entry[1:], *container.get("args", [])]
 
     def values(self, name: str, container: dict[str, Any]) -> dict[str, str]:

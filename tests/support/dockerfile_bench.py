@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KEPT = ("PIP_", "TORCH_INDEX", "SSL_", "REQUESTS_CA_BUNDLE", "LANG", "TZ")
 """Variables of this machine that a step may see: where packages come from, and certificates."""
 WRITABLE = ("data", "tmp")

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 from helm_python import Chart
 
-CHART = Path(__file__).parents[1] / "charts" / "mstar"
+CHART = Path(__file__).parents[2] / "charts" / "mstar"
 OPENING: dict[str, dict[str, Any]] = {
     "default": {},
     "dedicated": {"gpuSharing": {"mode": "dedicated"}},

@@ -14,7 +14,7 @@ from typing import Any
 
 from helm_python import Config, HelmError, _native
 
-CHART = Path(__file__).parents[1] / "charts" / "mstar"
+CHART = Path(__file__).parents[2] / "charts" / "mstar"
 NAMESPACE = "ns"
 
 

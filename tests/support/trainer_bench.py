@@ -17,7 +17,7 @@ from mstar.types import Answer, AnswerType, Question, SelectedRow, StepLabelRow
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 
-MODEL = Path(__file__).parents[1] / "shared" / "minivista" / "model"
+MODEL = Path(__file__).parents[2] / "shared" / "minivista" / "model"
 GENTLE = TrainRecipe(learning_rate=3e-4, batch_size=8, micro_tokens=400)
 
 
