@@ -1,23 +1,25 @@
 """What coordinator and queue cost beside the engines, in an iteration of the standard run's size."""
 
-import os
 import statistics
 import tempfile
 from pathlib import Path
 
 from benchmarks.iteration import SETTINGS, Stack
-from benchmarks.material import THREADS
 from benchmarks.measure import PAIRS, Row, timed
 from mstar.client import Client, Endpoint
 from mstar_embedded.ports import free_ports
 from mstar_embedded.supervisor import Supervisor
 
-QUESTIONS, N = 1000, 16
+QUESTIONS, N = 900, 16
 
 
 def run() -> list[Row]:
-    os.environ["MSTAR_POLICY_THREADS"] = os.environ["MSTAR_PRM_THREADS"] = str(THREADS)
-    settings = SETTINGS | {"data.train": QUESTIONS * (PAIRS + 3), "evolution.questions": QUESTIONS, "evolution.n": N}
+    settings = SETTINGS | {
+        "data.train": 6000,
+        "evolution.questions": QUESTIONS,
+        "evolution.n": N,
+        "generation.shard_questions": 50,
+    }
     with tempfile.TemporaryDirectory(prefix="mstar-bench-") as home:
         ports = free_ports()
         endpoint = Endpoint(url=ports.coordinator_url, prm_url=ports.prm_url)

@@ -12,7 +12,8 @@ class _Training(ConnectedSettings):
     model_config = SettingsConfigDict(env_prefix="MSTAR_TRAINER_")
 
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads of each training process; by default the cores, shared out among the ranks."""
+    """CPU threads of each training process; by default OMP_NUM_THREADS, else the cores, shared out among the
+    ranks."""
     silence_seconds: float = Field(default=1800.0, gt=0)
     """Training processes that report nothing for so long are taken for hung and killed."""
     busy_share: float = Field(default=0.25, ge=0, le=1)

@@ -111,9 +111,9 @@ class ResidentTrainer:
         place: Place = Place(),
         busy_share: float = 1.0,
     ) -> None:
-        """`threads`: CPU threads of each rank (None: the cores shared out). A group that says nothing for
-        `silence_seconds` is taken for hung and killed. `busy_share`: of a GPU's memory, what others may hold when a
-        step begins."""
+        """`threads`: CPU threads of each rank (None: OMP_NUM_THREADS, else the cores, shared out). A group that says
+        nothing for `silence_seconds` is taken for hung and killed. `busy_share`: of a GPU's memory, what others may
+        hold when a step begins."""
         self.storage = storage_of(home)
         self._place = place
         self._threads = threads
@@ -169,7 +169,7 @@ class ResidentTrainer:
         self._replies = queue.SimpleQueue()
         self._meeting = Path(tempfile.mkdtemp(prefix="mstar-trainer-"))
         here = ranks // self._place.nodes
-        threads = self._threads or max(1, (os.cpu_count() or 1) // here)
+        threads = self._threads or max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // here)
         network = {} if self._place.meeting else {"GLOO_SOCKET_IFNAME": LOOPBACK}
         for rank in range(here):
             environment = (

@@ -71,6 +71,9 @@ class VllmHost:
         try:
             if running:
                 await asyncio.wait(running, timeout=STOP_SECONDS)
+            if core.output_handler is not None:
+                # It would take the end of the processes for their failure.
+                core.output_handler.cancel()
             await within(asyncio.to_thread(core.shutdown, END_SECONDS), STOP_SECONDS, "stopping the engine")
             # vLLM closes its sockets in the loop, behind its processes, and leaves what held them open.
             await asyncio.sleep(0)

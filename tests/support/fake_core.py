@@ -14,6 +14,7 @@ class FakeCore:
     """Answers each request with its number, or fails or waits where it is told to."""
 
     model_config = SimpleNamespace(max_model_len=256)
+    output_handler = None
 
     def __init__(self) -> None:
         self.engine_core = SimpleNamespace(resources=SimpleNamespace(ctx=self))
