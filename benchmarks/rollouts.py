@@ -25,7 +25,7 @@ from mstar_models.loading import load_model, load_processor
 from mstar_policy.engine import Engine
 from mstar_policy.hf_engine import HfEngine
 
-QUESTIONS, N = 64, 8
+QUESTIONS, N = 128, 8
 BATCHES = (64, 128, 256, 512)
 
 
