@@ -24,7 +24,7 @@ def run() -> list[Row]:
         ports = free_ports()
         endpoint = Endpoint(url=ports.coordinator_url, prm_url=ports.prm_url)
         with Supervisor(Path(home), ports) as supervisor, Client(endpoint) as client:
-            stack = Stack(client, supervisor, ports, settings)
+            stack = Stack(client, supervisor, ports, settings, look_seconds=1.0)
             stack.iteration()
             measured = [timed(stack.iteration) for _ in range(PAIRS)]
     engines, service, workers = (statistics.median(parts) for parts in zip(*stack.shares[1:], strict=True))

@@ -49,8 +49,12 @@ class Stack:
     An iteration ends with its checkpoint. What an extended run does then, evaluation and publishing, is not measured.
     """
 
-    def __init__(self, client: Client, supervisor: Supervisor, ports: Ports, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, client: Client, supervisor: Supervisor, ports: Ports, settings: dict[str, Any], look_seconds: float = 0.2
+    ) -> None:
+        """`look_seconds`: between two looks for the checkpoint, each of which costs the coordinator some work."""
         self.client, self.supervisor, self._ports = client, supervisor, ports
+        self._look_seconds = look_seconds
         self.run = client.create_run(RunCreate(recipe="demo", overrides=settings)).id
         self._number, self._seen = 1, None
         self._finish()
@@ -102,7 +106,7 @@ class Stack:
                 return
             if any(event.type == "run.failed" for event in page.data):
                 raise RuntimeError("the measured run failed")
-            time.sleep(0.2)
+            time.sleep(self._look_seconds)
 
     def _finish(self) -> None:
         while True:
