@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _serve() -> None:
-    from mstar_coordinator.app import create_app
+    from mstar_coordinator.api.app import create_app
     from mstar_coordinator.config import CoordinatorSettings
     from mstar_web.config import read_settings
     from mstar_web.serve import run
@@ -33,7 +33,7 @@ def _serve() -> None:
 
 
 def _work(queues: str) -> None:
-    from mstar_coordinator.worker import main as work
+    from mstar_coordinator.worker.main import main as work
 
     work(queues)
 

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from mstar.phases import GpuSharing
+from mstar_coordinator.cluster.interface import GpuSharing
 from mstar_web.config import ServiceSettings
 from mstar_worker.config import BrokerUrl
 

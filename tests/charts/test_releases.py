@@ -15,7 +15,7 @@ from kubernetes import client
 from chart_bench import OPENING, render
 from helm_session import HelmSession, Refused
 from mstar.steps import Queue
-from mstar_coordinator.cluster.kubernetes_cluster import KubernetesCluster, Release
+from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
 from object_server import FIXED, ObjectServer, fixed
 
 GOLDEN = Path(__file__).with_name("immutable.yaml")

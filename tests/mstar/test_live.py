@@ -29,7 +29,7 @@ from mstar.errors import (
     Unauthenticated,
 )
 from mstar.evolution import RunState
-from mstar_coordinator.app import build_app
+from mstar_coordinator.api.app import build_app
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.store.database import open_store
 

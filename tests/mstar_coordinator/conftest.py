@@ -1,4 +1,4 @@
-"""Fixtures of the coordinator's tests: a home whose truth is a SQLite file, or a database of a real PostgreSQL."""
+"""Fixtures of the coordinator's tests: a home on SQLite or on a real PostgreSQL, and a Kubernetes API server."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster_bench import ApiServer
 from coordinator_bench import Bench, use_database
 from postgres_server import PostgresServer
 
@@ -32,3 +33,10 @@ def bench(home: Path) -> Iterator[Bench]:
     bench = Bench(home)
     yield bench
     bench.store.close()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ApiServer]:
+    """A Kubernetes API server for each test."""
+    with ApiServer(tmp_path) as server:
+        yield server

@@ -12,7 +12,7 @@ SETTINGS = {
     "MSTAR_POLICY_": ("mstar_policy.config", "PolicySettings"),
     "MSTAR_PRM_": ("mstar_prm.config", "PrmSettings"),
     "MSTAR_COORDINATOR_": ("mstar_coordinator.config", "CoordinatorSettings"),
-    "MSTAR_WORKER_": ("mstar_coordinator.worker", "RoundsWorkerSettings"),
+    "MSTAR_WORKER_": ("mstar_coordinator.worker.main", "StepWorkerSettings"),
     "MSTAR_TRAINER_": ("mstar_trainer.config", "TrainerSettings"),
 }
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from compose_bench import COLOCATED, CPU, CPU_COLOCATED, GPU, PROFILES, ROOT, SECRETS, compose, config
-from mstar.phases import GpuSharing
+from mstar_coordinator.cluster.interface import GpuSharing
 from mstar_coordinator.config import CoordinatorSettings
 
 SETTINGS = {
     "MSTAR_POLICY_": ("mstar_policy.config", "PolicySettings"),
     "MSTAR_PRM_": ("mstar_prm.config", "PrmSettings"),
     "MSTAR_COORDINATOR_": ("mstar_coordinator.config", "CoordinatorSettings"),
-    "MSTAR_WORKER_": ("mstar_coordinator.worker", "RoundsWorkerSettings"),
+    "MSTAR_WORKER_": ("mstar_coordinator.worker.main", "StepWorkerSettings"),
     "MSTAR_TRAINER_": ("mstar_trainer.config", "TrainerSettings"),
 }
 MODEL_SERVICES = {"policy", "prm", "trainer"}

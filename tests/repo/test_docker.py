@@ -23,7 +23,7 @@ from dockerfile_bench import instructions
 ROOT = Path(__file__).parents[2]
 SERVICES = ("coordinator", "policy", "prm", "trainer")
 MODULES = {
-    "coordinator": ("mstar_coordinator.app", "mstar_coordinator.worker", "mstar_coordinator.tasks"),
+    "coordinator": ("mstar_coordinator.api.app", "mstar_coordinator.worker.main", "mstar_coordinator.worker.registry"),
     "policy": ("mstar_policy.app", "mstar_policy.hf_engine", "mstar_policy.vllm_engine", "mstar_models.vllm_worker"),
     "prm": ("mstar_prm.app", "mstar_prm.hf_scorer"),
     "trainer": ("mstar_trainer.worker", "mstar_trainer.job", "mstar_trainer.session", "mstar_trainer.deepspeed_engine"),

@@ -25,8 +25,8 @@ ALLOWED = {
     "mstar_policy.app": (),
     "mstar_prm.app": (),
     "mstar_trainer.worker": ("celery",),
-    "mstar_coordinator.app": ("sqlalchemy", "celery"),
-    "mstar_coordinator.worker": ("celery",),
+    "mstar_coordinator.api.app": ("sqlalchemy", "celery"),
+    "mstar_coordinator.worker.main": ("celery",),
 }
 
 

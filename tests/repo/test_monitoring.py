@@ -17,7 +17,7 @@ from chart_bench import CHART, OPENING, named, render
 from compose_bench import GPU, ROOT, config
 from coordinator_bench import SMALL, HandClock, MemoryPublisher
 from mstar_artefacts.store import ArtefactStore
-from mstar_coordinator.app import build_app as coordinator_app
+from mstar_coordinator.api.app import build_app as coordinator_app
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.store.database import open_store
 from mstar_policy.app import build_app as policy_app

@@ -17,7 +17,7 @@ from kubernetes import client
 from chart_bench import pods, render
 from mstar.steps import Queue
 from mstar_coordinator.cluster.interface import COMPONENTS
-from mstar_coordinator.cluster.kubernetes_cluster import KubernetesCluster, Release
+from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
 
 JOB = {
     "apiVersion": "batch/v1",

@@ -32,11 +32,11 @@ from mstar.steps import (
     StepResult,
     TrainResult,
 )
-from mstar_coordinator.outputs import WITHOUT_ARTEFACT
-from mstar_coordinator.records import RunRecord, StepRecord
-from mstar_coordinator.rounds import Rounds
-from mstar_coordinator.runfolder import RunFolders
+from mstar_coordinator.scheduler.commit_checks import WITHOUT_ARTEFACT
+from mstar_coordinator.scheduler.run_folders import RunFolders
+from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store, open_store
+from mstar_coordinator.store.records import RunRecord, StepRecord
 
 LEASE = 20.0
 SMALL = Recipe(
@@ -106,7 +106,7 @@ class MemoryPublisher:
 
 
 class Bench:
-    """Store and rounds over one home folder; a second bench on it is the process after a restart."""
+    """Store and lifecycle over one home folder; a second bench on it is the process after a restart."""
 
     def __init__(self, home: Path, clock: HandClock | None = None, *, streaming: bool = False) -> None:
         self.home = home
@@ -114,7 +114,7 @@ class Bench:
         self.changed = Event()
         self.store: Store = open_store(database_of(home))
         self.folders = RunFolders(home, self.store)
-        self.rounds = Rounds(self.store, self.folders, self.clock, LEASE, self.changed, streaming=streaming)
+        self.lifecycle = RunLifecycle(self.store, self.folders, self.clock, LEASE, self.changed, streaming=streaming)
 
     def run(self, run_id: str) -> RunRecord:
         with self.store.reading() as tx:
@@ -137,18 +137,18 @@ class Bench:
 
     def do(self, step_id: str) -> None:
         """Claim a step and commit it at once."""
-        claim = self.rounds.claim(step_id, "w")
-        self.rounds.commit(step_id, commit_of(claim))
+        claim = self.lifecycle.claim(step_id, "w")
+        self.lifecycle.commit(step_id, commit_of(claim))
 
     def work(self, until: Callable[[Claim], bool] = lambda _: False) -> None:
         """Do what is due until nothing is, or until a claimed step meets the condition; that one stays leased."""
         while due := self.due():
             for step_id in due:
-                claim = self.rounds.claim(step_id, "w")
+                claim = self.lifecycle.claim(step_id, "w")
                 if until(claim):
                     return
                 self.clock.pass_(1)
-                self.rounds.commit(step_id, commit_of(claim))
+                self.lifecycle.commit(step_id, commit_of(claim))
 
 
 def commit_of(claim: Claim, digest: str = "a" * 64) -> Commit:

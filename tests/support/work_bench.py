@@ -19,9 +19,9 @@ from mstar.steps import ArtefactRef, DoneResult, Params, StepResult, StepSpec
 from mstar.types import Response
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
-from mstar_coordinator.work import prepare
-from mstar_coordinator.work.context import Context
-from mstar_coordinator.work.services import PolicyService, PrmService
+from mstar_coordinator.worker.clients import PolicyService, PrmService
+from mstar_coordinator.worker.context import Context
+from mstar_coordinator.worker.steps import prepare
 
 SIZES = {"train": 8, "validation": 4, "test_id": 6, "test_ood": 4}
 RUN = "r-1"

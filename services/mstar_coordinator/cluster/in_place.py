@@ -13,9 +13,9 @@ from pydantic import SecretStr, ValidationError
 
 from mstar.api.policy import Power
 from mstar.errors import Unavailable
-from mstar.phases import Pods
 from mstar.steps import Queue
 from mstar_coordinator.addresses import addresses
+from mstar_coordinator.cluster.interface import Pods
 
 ASK_SECONDS, CHANGE_SECONDS = 5.0, 900.0
 """Patience for a look, and for a change: a service first finishes what it does."""

@@ -1,13 +1,57 @@
-"""What taking turns needs of a cluster. Adapters: `kubernetes_cluster`, and `in_place` for services that sleep."""
+"""What taking turns on GPUs needs of a cluster: pods as facts, turns as decisions, and the calls that act on them.
+
+Adapters: `kubernetes` for pods that come and go, `in_place` for services that sleep and wake.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
-from mstar.phases import Pods
 from mstar.steps import Queue
 
 COMPONENTS = {Queue.ROLLOUT: "policy", Queue.SCORE: "prm", Queue.TRAIN: "trainer"}
 """What people call the service of each queue that needs a GPU."""
+
+TURNS = (Queue.TRAIN, Queue.SCORE, Queue.ROLLOUT)
+"""Queues whose steps need a GPU. Earlier ones go first, so that what was begun ends before more is begun."""
+
+
+class GpuSharing(StrEnum):
+    """How the services come by their GPUs."""
+
+    DEDICATED = "dedicated"
+    """Each has its own, all the time."""
+    SCALE_TO_ZERO = "scaleToZero"
+    """They take turns; who has none has no pods."""
+    COLOCATED = "colocated"
+    """They take turns; who has none sleeps in place."""
+
+
+@dataclass(frozen=True)
+class Pods:
+    """What a queue's service has on the cluster."""
+
+    asked: bool = False
+    """Whether pods are asked for: replicas above 0, or a Job that has not ended."""
+    there: int = 0
+    """Pods that may hold a GPU, also those that are starting or ending."""
+    ready: int = 0
+    """Those of them that can be given work: they live and answer, whether or not weights are loaded yet."""
+    wanted: int = 1
+    """How many it has while it has the turn."""
+    waiting: str = ""
+    """Why those that are there are neither ready nor gone, in words."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Who may have pods now."""
+
+    holder: Queue | None
+    """Everyone else must have none; None while nobody may begin."""
+    opened: bool
+    """Whether the holder's steps can be handed out: all of its pods are ready, since a step may need each of them."""
 
 
 class Cluster(Protocol):

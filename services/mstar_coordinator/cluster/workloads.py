@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from mstar.errors import InvalidInput
-from mstar.phases import GpuSharing
+from mstar_coordinator.cluster.interface import GpuSharing
 from mstar_coordinator.config import CoordinatorSettings
 
 Body = dict[str, Any]

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, func, insert, select, text, update
 from mstar.errors import IdempotencyMismatch, NotFound
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
-from mstar_coordinator.records import RunRecord
+from mstar_coordinator.store.records import RunRecord
 from mstar_coordinator.store.tables import idempotency, runs
 
 

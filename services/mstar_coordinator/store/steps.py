@@ -10,7 +10,7 @@ from mstar.api.steps import StepInput
 from mstar.errors import NotFound
 from mstar.evolution import RunState
 from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult, StepSpec
-from mstar_coordinator.records import DueStep, StepRecord, StepState, stage_of
+from mstar_coordinator.store.records import DueStep, StepRecord, StepState, stage_of
 from mstar_coordinator.store.tables import events, needs, runs, steps
 
 _RESULT: TypeAdapter[StepResult] = TypeAdapter(StepResult)

@@ -1,4 +1,4 @@
-"""Turns by sleep: a whole run with real power routes on sockets, and what happens when a service is away."""
+"""GpuTurns by sleep: a whole run with real power routes on sockets, and what happens when a service is away."""
 
 import threading
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from coordinator_bench import SMALL, Bench, MemoryPublisher
 from mstar.api.policy import WeightsState
 from mstar.errors import Unavailable
 from mstar.evolution import RunState
-from mstar.phases import Pods
 from mstar.steps import ArtefactRef, Queue
 from mstar_coordinator.cluster.in_place import InPlace
-from mstar_coordinator.cluster.turns import Turns
-from mstar_coordinator.reconcile import Reconciler
+from mstar_coordinator.cluster.interface import Pods
+from mstar_coordinator.scheduler.gpu_turns import GpuTurns
+from mstar_coordinator.scheduler.reconciler import Reconciler
 from mstar_web.app import base_app
 from mstar_web.weights import weights_router
 from web_bench import BenchSettings, serving
@@ -75,10 +75,10 @@ def awake(cluster: InPlace) -> set[Queue]:
 def test_a_run_goes_through_while_one_at_a_time_is_awake(
     bench: Bench, cluster: InPlace, sleepers: dict[Queue, Sleeper]
 ) -> None:
-    run_id, publisher = bench.rounds.create(SMALL), MemoryPublisher()
-    turns = Turns(bench.store, bench.rounds, cluster, bench.clock, 900.0)
+    run_id, publisher = bench.lifecycle.create(SMALL), MemoryPublisher()
+    turns = GpuTurns(bench.store, bench.lifecycle, cluster, bench.clock, 900.0)
     reconciler = Reconciler(
-        bench.rounds, bench.store, bench.folders, publisher, bench.clock, bench.changed, 5.0, turns=turns
+        bench.lifecycle, bench.store, bench.folders, publisher, bench.clock, bench.changed, 5.0, turns=turns
     )
     trained = 0
     for _ in range(200):
@@ -120,10 +120,10 @@ def test_a_service_counts_as_there_until_its_memory_is_free(cluster: InPlace, sl
 def test_a_service_that_does_not_fall_asleep_is_named_after_a_while(
     bench: Bench, cluster: InPlace, sleepers: dict[Queue, Sleeper]
 ) -> None:
-    bench.rounds.create(SMALL)
+    bench.lifecycle.create(SMALL)
     bench.do(bench.due()[0])
     sleepers[Queue.SCORE].broken = True
-    turns = Turns(bench.store, bench.rounds, cluster, bench.clock, 900.0)
+    turns = GpuTurns(bench.store, bench.lifecycle, cluster, bench.clock, 900.0)
     for seconds in (0, 1, 900):
         bench.clock.pass_(seconds)
         assert turns.problem is None

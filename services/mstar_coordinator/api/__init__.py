@@ -1,0 +1,1 @@
+"""The coordinator's HTTP API: routes, what they answer with, and how the process is put together."""

@@ -1,0 +1,127 @@
+"""The coordinator's API: `create_app` reads settings and opens what they name, `build_app` joins given parts."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from threading import Event
+
+import httpx2
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+
+from mstar.steps import Queue
+from mstar_coordinator.api.metrics import add_metrics
+from mstar_coordinator.api.recipes import RecipeBook
+from mstar_coordinator.api.routes import events, iterations, leases, outputs, runs
+from mstar_coordinator.api.routes.context import Context
+from mstar_coordinator.api.routes.scoring import scoring_router
+from mstar_coordinator.cluster.in_place import InPlace
+from mstar_coordinator.cluster.interface import Cluster, GpuSharing
+from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
+from mstar_coordinator.scheduler.gpu_turns import GpuTurns
+from mstar_coordinator.scheduler.ports import Clock, Publisher
+from mstar_coordinator.scheduler.reconciler import Reconciler
+from mstar_coordinator.scheduler.run_folders import RunFolders
+from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
+from mstar_coordinator.store.database import Store, open_store
+from mstar_web.app import base_app
+from mstar_web.auth import door
+from mstar_web.config import read_settings
+from mstar_web.metrics import new_registry
+
+API_VERSION = "1"
+SCORING_SECONDS = 900.0
+"""Longer than the PRM's own deadline, which knows better."""
+DOORS = (
+    *(door(f"/v1/{asked}", "score") for asked in ("score", "rerank", "models")),
+    door("/internal/", "internal"),
+    door("/v1/", "run_admin", "internal", methods=["GET"]),
+    door("/v1/", "run_admin"),
+)
+
+
+def create_app(settings: CoordinatorSettings | None = None) -> FastAPI:
+    """The app as settings say, by default those of the environment.
+
+    Raises Conflict when another coordinator has the database open.
+    """
+    settings = settings or read_settings(CoordinatorSettings)
+    publisher = CeleryPublisher(settings.broker_url.get_secret_value())
+    return build_app(settings, open_store(settings.store_url()), publisher, time.time, _cluster(settings))
+
+
+def _cluster(settings: CoordinatorSettings) -> Cluster | None:
+    """Where services take turns on GPUs; None where each has its own. Raises InvalidInput outside of a cluster."""
+    if settings.gpu_sharing is GpuSharing.DEDICATED:
+        return None
+    if settings.gpu_sharing is GpuSharing.COLOCATED:
+        assert settings.policy_url is not None and settings.prm_url is not None
+        return InPlace({Queue.ROLLOUT: settings.policy_url, Queue.SCORE: settings.prm_url}, settings.internal_key)
+    from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
+
+    replicas = {Queue.ROLLOUT: settings.policy_replicas, Queue.SCORE: settings.prm_replicas}
+    names = settings.cluster_namespace, settings.cluster_instance, settings.cluster_prefix
+    return KubernetesCluster(Release(*names, replicas, settings.job_template))
+
+
+def _prm(settings: CoordinatorSettings) -> httpx2.AsyncClient | None:
+    if settings.prm_url is None:
+        return None
+    return httpx2.AsyncClient(base_url=settings.prm_url, timeout=httpx2.Timeout(SCORING_SECONDS, connect=5))
+
+
+def build_app(
+    settings: CoordinatorSettings,
+    store: Store,
+    publisher: Publisher,
+    clock: Clock,
+    cluster: Cluster | None = None,
+) -> FastAPI:
+    """The app over an open store, which it closes at its end together with publisher and cluster.
+
+    `cluster`: where the services take turns on GPUs; they can't overlap there, so training does not stream.
+    """
+    changed = Event()
+    folders = RunFolders(settings.home, store)
+    streaming = settings.stream_training and cluster is None
+    lifecycle = RunLifecycle(store, folders, clock, settings.lease_seconds, changed, streaming=streaming)
+    turns = None if cluster is None else GpuTurns(store, lifecycle, cluster, clock, settings.stuck_seconds)
+    reconciler = Reconciler(
+        lifecycle, store, folders, publisher, clock, changed, settings.republish_seconds, turns=turns
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        reconciler.start()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(reconciler.stop)
+            publisher.close()
+            if prm is not None:
+                await prm.aclose()
+            if cluster is not None:
+                cluster.close()
+            store.close()
+
+    prm = _prm(settings)
+    registry = new_registry()
+    add_metrics(registry, store, lifecycle, reconciler)
+    # Never unready because of the broker: workers that have their step already must be able to commit it.
+    app = base_app(
+        "mstar coordinator", API_VERSION, settings, lambda: None, lifespan, registry, DOORS, lambda: reconciler.problem
+    )
+    app.state.context = Context(
+        settings=settings,
+        store=store,
+        artefacts=settings.storage().artefacts(),
+        folders=folders,
+        recipes=RecipeBook(settings.recipes_folder),
+        lifecycle=lifecycle,
+    )
+    for routes in (runs, iterations, events, outputs, leases):
+        app.include_router(routes.router)
+    if prm is not None:
+        app.include_router(scoring_router(prm, settings.keys().get("score")))
+    return app

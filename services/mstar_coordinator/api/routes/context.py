@@ -1,0 +1,50 @@
+"""What routes work with, and how they page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Query, Request
+
+from mstar.api.runs import Page
+from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.api.recipes import RecipeBook
+from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.scheduler.run_folders import RunFolders
+from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
+from mstar_coordinator.store.database import Store
+
+
+@dataclass(frozen=True)
+class Context:
+    """The collaborators of one app."""
+
+    settings: CoordinatorSettings
+    store: Store
+    artefacts: ArtefactStore
+    folders: RunFolders
+    recipes: RecipeBook
+    lifecycle: RunLifecycle
+
+
+def _context(request: Request) -> Context:
+    context = request.app.state.context
+    assert isinstance(context, Context)
+    return context
+
+
+Item = TypeVar("Item")
+Coordinator = Annotated[Context, Depends(_context)]
+Limit = Annotated[int, Query(ge=1, le=500, description="Items on the page, at most.")]
+After = Annotated[int, Query(ge=-1, le=2**31, description="`last_id` of the page before.")]
+
+
+def paged(items: Sequence[Item], limit: int, ids: Sequence[str]) -> Page[Item]:
+    """A page of at most `limit` of the items; one item more says that there is a next page."""
+    shown = ids[:limit]
+    return Page(
+        data=tuple(items[:limit]),
+        has_more=len(items) > limit,
+        first_id=shown[0] if shown else None,
+        last_id=shown[-1] if shown else None,
+    )

@@ -1,0 +1,80 @@
+"""`/v1/runs/{id}/events`: a page of JSON, or a stream of server-sent events, both read from the store.
+
+A stream that breaks is resumed after `Last-Event-ID` without a gap, whatever happened to broker or coordinator between.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from starlette.responses import Response
+
+from mstar.api.runs import Event, Page
+from mstar.errors import InvalidInput
+from mstar.evolution import RunState
+from mstar_coordinator.api.routes.context import After, Context, Coordinator, Limit, paged
+
+POLL_SECONDS = 0.3
+KEEPALIVE_SECONDS = 15.0
+BATCH = 500
+ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+router = APIRouter(prefix="/v1/runs/{run_id}/events", tags=["events"])
+
+Accept = Annotated[str, Header(description="`text/event-stream` asks for a stream.")]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="Resume a stream after this event.")]
+
+
+@router.get(
+    "", response_model=Page[Event], responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+)
+async def list_events(
+    coordinator: Coordinator,
+    run_id: str,
+    limit: Limit = 100,
+    after: After = 0,
+    accept: Accept = "application/json",
+    last_event_id: LastEventId = None,
+) -> Page[Event] | Response:
+    """Events of a run, oldest first. A stream ends when the run has, after its last event."""
+    if last_event_id is not None:
+        after = _event_id(last_event_id)
+    if "text/event-stream" in accept:
+        # Read before the answer begins, so that an unknown run is a 404 and not an empty stream.
+        await run_in_threadpool(_read, coordinator, run_id, after, 1)
+        return EventSourceResponse(_stream(coordinator, run_id, after), headers={"Cache-Control": "no-store"})
+    found, _ = await run_in_threadpool(_read, coordinator, run_id, after, limit + 1)
+    return paged(found, limit, [str(event.id) for event in found])
+
+
+def _event_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise InvalidInput("Last-Event-ID must be the id of an event: a whole number", field="Last-Event-ID")
+    return int(text)
+
+
+def _read(context: Context, run_id: str, after: int, limit: int) -> tuple[list[Event], bool]:
+    """Events after one, and whether the run has ended."""
+    with context.store.reading() as tx:
+        ended = tx.runs.get(run_id).state in ENDED
+        return tx.events.after(run_id, after, limit), ended
+
+
+async def _stream(context: Context, run_id: str, after: int) -> AsyncIterator[bytes]:
+    quiet_since = time.monotonic()
+    while True:
+        found, ended = await run_in_threadpool(_read, context, run_id, after, BATCH)
+        for event in found:
+            yield format_sse_event(id=str(event.id), event=event.type, data_str=event.model_dump_json())
+            after, quiet_since = event.id, time.monotonic()
+        if ended and len(found) < BATCH:
+            return
+        if time.monotonic() - quiet_since >= KEEPALIVE_SECONDS:
+            yield KEEPALIVE_COMMENT
+            quiet_since = time.monotonic()
+        if len(found) < BATCH:
+            await asyncio.sleep(POLL_SECONDS)

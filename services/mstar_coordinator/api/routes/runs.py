@@ -1,0 +1,122 @@
+"""`/v1/runs` and `/v1/recipes`: start, list, show, pause, resume, cancel."""
+
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi.openapi.models import Example
+
+from mstar.api.runs import Page, Run, RunCreate
+from mstar_coordinator.api.recipes import NamedRecipe
+from mstar_coordinator.api.routes.context import Context, Coordinator, Limit, paged
+from mstar_coordinator.api.views import run_view
+from mstar_coordinator.cluster.workloads import training_nodes
+from mstar_coordinator.scheduler.admission import admit
+from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
+
+router = APIRouter(prefix="/v1", tags=["runs"])
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="A retry with the same key and body starts nothing new.",
+    ),
+]
+EXAMPLES = {
+    "by name": Example(value={"recipe": "demo", "overrides": {"evolution.iterations": 2, "seed": 7}}),
+    "inline": Example(value={"recipe": {"name": "mine", "evolution": {"iterations": 1, "n": 4}}}),
+}
+
+
+def idempotency(key: str | None, scope: str, body: str) -> IdempotencyKey | None:
+    """The key with the hash of what it stands for; None without a key."""
+    digest = hashlib.sha256(f"{scope}\n{body}".encode()).hexdigest()
+    return None if key is None else IdempotencyKey(key, digest)
+
+
+def show(context: Context, run_id: str) -> Run:
+    """A run as it is now. Raises NotFound."""
+    with context.store.reading() as tx:
+        return run_view(tx, tx.runs.get(run_id))
+
+
+@router.post("/runs", status_code=202)
+def start_run(
+    coordinator: Coordinator,
+    response: Response,
+    request: Annotated[RunCreate, Body(openapi_examples=EXAMPLES)],
+    key: Key = None,
+) -> Run:
+    """Check a recipe, its data and its model, and start a run. Nothing is started unless all checks pass."""
+    bound = idempotency(key, "runs", request.model_dump_json())
+    run_id = _started_before(coordinator, bound)
+    if run_id is None:
+        settings = coordinator.settings
+        recipe = coordinator.recipes.read(request.recipe, request.overrides)
+        recipe = admit(
+            recipe,
+            settings.data_root,
+            settings.home,
+            settings.reserve_bytes,
+            training_nodes(settings),
+            remote=settings.artefacts is not None,
+        )
+        run_id = coordinator.lifecycle.create(recipe, bound)
+    response.headers["Location"] = f"/v1/runs/{run_id}"
+    return show(coordinator, run_id)
+
+
+@router.get("/runs")
+def list_runs(
+    coordinator: Coordinator,
+    limit: Limit = 20,
+    after: Annotated[str | None, Query(max_length=40, description="`last_id` of the page before.")] = None,
+) -> Page[Run]:
+    """Runs, newest first."""
+    with coordinator.store.reading() as tx:
+        found = [run_view(tx, run) for run in tx.runs.page(after, limit + 1)]
+    return paged(found, limit, [run.id for run in found])
+
+
+@router.get("/runs/{run_id}")
+def get_run(coordinator: Coordinator, run_id: str) -> Run:
+    """One run with its progress."""
+    return show(coordinator, run_id)
+
+
+@router.post("/runs/{run_id}/pause")
+def pause_run(coordinator: Coordinator, run_id: str) -> Run:
+    """Let the steps in progress finish and start no other."""
+    coordinator.lifecycle.pause(run_id)
+    return show(coordinator, run_id)
+
+
+@router.post("/runs/{run_id}/resume")
+def resume_run(coordinator: Coordinator, run_id: str) -> Run:
+    """Go on with a paused or failed run."""
+    coordinator.lifecycle.resume(run_id)
+    return show(coordinator, run_id)
+
+
+@router.post("/runs/{run_id}/cancel")
+def cancel_run(coordinator: Coordinator, run_id: str) -> Run:
+    """End a run for good. What it made so far stays."""
+    coordinator.lifecycle.cancel(run_id)
+    return show(coordinator, run_id)
+
+
+@router.get("/recipes")
+def list_recipes(coordinator: Coordinator) -> Page[NamedRecipe]:
+    """Recipes that can be started by name."""
+    found = coordinator.recipes.all()
+    return paged(found, len(found), [recipe.name for recipe in found])
+
+
+def _started_before(context: Context, key: IdempotencyKey | None) -> str | None:
+    if key is None:
+        return None
+    with context.store.reading() as tx:
+        return tx.runs.find_key(key.key, key.body_sha256)

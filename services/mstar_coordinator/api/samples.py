@@ -1,0 +1,86 @@
+"""Pages of the responses that an iteration sampled, with verdicts and step scores, read from its artefacts."""
+
+from collections.abc import Sequence
+from itertools import islice
+
+from mstar.errors import NotFound
+from mstar.steps import GenerateParams
+from mstar.types import CheckedResponse, Frozen, Question, RolloutRow, ScoreRow, StepScores
+from mstar_artefacts.store import SCORES, ArtefactStore
+from mstar_coordinator.store.records import StepRecord
+
+
+class ScoredSample(Frozen):
+    """One response; `scores` is None where the PRM was not asked."""
+
+    response: CheckedResponse
+    scores: StepScores | None
+
+
+class QuestionSamples(Frozen):
+    """All responses to one question in one iteration."""
+
+    place: int
+    """Place of the question in the iteration; serves as cursor."""
+    question: Question
+    temperature: float
+    weight_version: str
+    prm_version: str | None
+    responses: tuple[ScoredSample, ...]
+
+
+def stages_of(iteration: int) -> tuple[str, str]:
+    """Stages whose shards hold an iteration's responses and their scores; 0 is the warm-up, which nobody scores."""
+    name = f"it{iteration:02d}" if iteration else "warmup"
+    return f"{name}/generate", f"{name}/select"
+
+
+def read_samples(
+    store: ArtefactStore, shards: Sequence[StepRecord], scores: Sequence[StepRecord], after: int, limit: int
+) -> list[QuestionSamples]:
+    """Samples of the questions at places above `after`, from the committed shards and the selected ones there are.
+
+    Raises NotFound when no shard is committed yet, and CorruptArtefact.
+    """
+    if not shards:
+        raise NotFound("this iteration has no responses yet", field="iteration")
+    by_shard = {step.name.rpartition("/")[2]: step for step in scores}
+    page: list[QuestionSamples] = []
+    place = 0
+    for shard in shards:
+        count = _questions(shard)
+        if place + count - 1 > after and len(page) < limit:
+            skip = max(0, after + 1 - place)
+            score = by_shard.get(shard.name.rpartition("/")[2])
+            page.extend(_read_shard(store, shard, score, place, skip, limit - len(page)))
+        place += count
+    return page
+
+
+def _questions(shard: StepRecord) -> int:
+    params = shard.spec.params
+    assert isinstance(params, GenerateParams), f"step {shard.name} samples nothing"
+    return params.count
+
+
+def _read_shard(
+    store: ArtefactStore, shard: StepRecord, score: StepRecord | None, first: int, skip: int, limit: int
+) -> list[QuestionSamples]:
+    assert shard.artefact is not None, f"step {shard.name} is not committed"
+    scored: dict[str, ScoreRow] = {}
+    if score is not None and score.artefact is not None:
+        scored = {row.question_id: row for row in store.rows(score.artefact, ScoreRow, SCORES)}
+    rows = islice(enumerate(store.rows(shard.artefact, RolloutRow), first), skip, skip + limit)
+    return [_joined(place, row, scored.get(row.question.id)) for place, row in rows]
+
+
+def _joined(place: int, row: RolloutRow, scores: ScoreRow | None) -> QuestionSamples:
+    by_index = {} if scores is None else {one.index: one for one in scores.responses}
+    return QuestionSamples(
+        place=place,
+        question=row.question,
+        temperature=row.temperature,
+        weight_version=row.weight_version,
+        prm_version=None if scores is None else scores.prm_version,
+        responses=tuple(ScoredSample(response=one, scores=by_index.get(one.index)) for one in row.responses),
+    )

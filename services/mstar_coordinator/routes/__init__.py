@@ -1,1 +1,0 @@
-"""HTTP routes of the coordinator, one file a concern. They translate; `rounds` and `store` decide and read."""

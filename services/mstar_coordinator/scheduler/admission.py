@@ -1,0 +1,119 @@
+"""What must hold before a run is started: its size, its ranks, its data, its base model and the disk.
+
+Nothing is written here.
+"""
+
+import shutil
+from math import ceil
+from pathlib import Path
+
+from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
+from mstar.recipes import Recipe
+from mstar_coordinator.scheduler.dataset_check import check_dataset
+
+BUILTIN = "builtin:"
+BUILTIN_NAMES = ("builtin:minivista",)
+MAX_STEPS = 50_000
+MAX_NEEDS = 2_000_000
+CHECKPOINT_FACTOR = 3
+"""A checkpoint holds the weights and two moments of AdamW for each."""
+PUBLISHED_MODELS = 2
+"""Policy and PRM, which lie in the run's folder wherever checkpoints are."""
+
+
+def admit(
+    recipe: Recipe, data_root: Path, home: Path, reserve_bytes: int, nodes: int = 1, *, remote: bool = False
+) -> Recipe:
+    """The recipe with absolute paths, once all checks have passed.
+
+    `nodes`: those that share one training. `remote`: checkpoints are not kept below `home`.
+    Raises InvalidRecipe, InvalidDataset (naming file and line), InvalidInput for a model that can't be loaded,
+    Forbidden for a path outside `data_root`, and StorageFull.
+    """
+    check_size(recipe, recipe.evolution.iterations)
+    check_ranks(recipe, nodes)
+    data, model = recipe.data, recipe.model
+    if not _is_builtin(data.source, "data.source"):
+        folder = _below(data_root, data.source, "data.source")
+        check_dataset(folder, data)
+        data = data.model_copy(update={"source": str(folder)})
+    weights = 0
+    if not _is_builtin(model.base, "model.base"):
+        folder = _below(data_root, model.base, "model.base")
+        weights = _check_model(folder)
+        model = model.model_copy(update={"base": str(folder)})
+    checkpoints = 0 if remote else recipe.evolution.iterations + 3
+    _check_disk(home, reserve_bytes + (checkpoints * CHECKPOINT_FACTOR + PUBLISHED_MODELS) * weights)
+    return recipe.model_copy(update={"data": data, "model": model})
+
+
+def check_size(recipe: Recipe, iterations: int) -> None:
+    """Raises InvalidRecipe for a graph of more steps than the coordinator can hold, before it is built."""
+
+    def shards(questions: int) -> int:
+        return ceil(questions / recipe.generation.shard_questions)
+
+    data = recipe.data
+    evaluation = 2 * shards(data.validation) + shards(data.test_id) + shards(data.test_ood)
+    iteration = 2 * shards(recipe.evolution.questions) + 2 * shards(recipe.exploration.questions)
+    first = shards(recipe.warmup.questions) if recipe.warmup else 0
+    first += 2 * shards(recipe.prm.questions) if recipe.prm else 0
+    steps = first + iterations * iteration + (iterations + 2) * evaluation
+    needs = (first + iterations * iteration) * (evaluation + 2)
+    if steps > MAX_STEPS or needs > MAX_NEEDS:
+        raise InvalidRecipe(
+            f"a run of {iterations} iterations would have about {steps} steps with {needs} dependencies: "
+            f"raise generation.shard_questions",
+            field="generation.shard_questions",
+        )
+
+
+def check_ranks(recipe: Recipe, nodes: int) -> None:
+    """Raises InvalidRecipe for trainings whose ranks the nodes cannot share, which would fail when they begin."""
+    parts = {"warmup": recipe.warmup, "prm": recipe.prm, "evolution": recipe.evolution}
+    for name, part in parts.items():
+        if part is not None and part.train.ranks % nodes:
+            field = f"{name}.train.ranks"
+            raise InvalidRecipe(
+                f"{field} is {part.train.ranks}, which the {nodes} nodes of a training cannot share: set it to all "
+                f"their GPUs, a multiple of {nodes}, or install with trainer.nodes=1",
+                field=field,
+            )
+
+
+def _is_builtin(source: str, field: str) -> bool:
+    if source.startswith(BUILTIN) and source not in BUILTIN_NAMES:
+        raise InvalidInput(f"{field} {source[:64]!r} is unknown: use {BUILTIN_NAMES[0]} or a folder", field=field)
+    return source.startswith(BUILTIN)
+
+
+def _below(root: Path, source: str, field: str) -> Path:
+    """Absolute path of a folder that a recipe names."""
+    if "\x00" in source:
+        raise InvalidInput(f"{field} is not a path", field=field)
+    resolved_root = root.resolve()
+    folder = (resolved_root / source).resolve()
+    if not folder.is_relative_to(resolved_root):
+        raise Forbidden(f"{field} must lie below the folder that the operator allows (data_root)", field=field)
+    if not folder.is_dir():
+        raise InvalidInput(f"{field} {source[:200]!r} is not a folder on the coordinator's machine", field=field)
+    return folder
+
+
+def _check_model(folder: Path) -> int:
+    """Bytes of the weights of a Hugging Face folder."""
+    if not (folder / "config.json").is_file():
+        raise InvalidInput(f"model.base {folder.name!r} has no config.json", field="model.base")
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        raise InvalidInput(f"model.base {folder.name!r} has no *.safetensors: convert it first", field="model.base")
+    return sum(path.stat().st_size for path in weights)
+
+
+def _check_disk(home: Path, wanted: int) -> None:
+    existing = next(path for path in (home, *home.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < wanted:
+        raise StorageFull(
+            f"the run needs {wanted / 1e9:.1f} GB and {free / 1e9:.1f} GB are free under home: free some disk"
+        )

@@ -1,0 +1,151 @@
+"""A thread that brings the world after the truth: hints for due steps, files of changed runs, expired leases.
+
+It runs after every change and every second; files, which take a while for a long run, are written every second only. A
+broker that is down costs hints, not requests: they are tried again.
+"""
+
+import time
+from collections.abc import Callable
+from threading import Event, Thread
+
+import structlog
+
+from mstar.errors import MstarError, Unavailable
+from mstar.steps import Queue
+from mstar_coordinator.scheduler.gpu_turns import GpuTurns
+from mstar_coordinator.scheduler.ports import Clock, Publisher
+from mstar_coordinator.scheduler.run_folders import RunFolders
+from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
+from mstar_coordinator.store.database import Store
+from mstar_coordinator.store.records import DueStep
+
+WINDOW = 64
+"""Hints that wait in one queue at most, so that a long stage does not fill the broker."""
+STOP_SECONDS = 2.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Owns the thread; `problem` says what does not work now."""
+
+    def __init__(
+        self,
+        lifecycle: RunLifecycle,
+        store: Store,
+        folders: RunFolders,
+        publisher: Publisher,
+        clock: Clock,
+        changed: Event,
+        republish_seconds: float,
+        interval_seconds: float = 1.0,
+        turns: GpuTurns | None = None,
+    ) -> None:
+        """`turns`: who has the GPUs, where they are taken in turns; without it every queue is open."""
+        self._turns = turns
+        self._lifecycle = lifecycle
+        self._store = store
+        self._folders = folders
+        self._publisher = publisher
+        self._clock = clock
+        self._changed = changed
+        self._republish_seconds = republish_seconds
+        self._interval_seconds = interval_seconds
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="reconciler", daemon=True)
+        self._slow: list[str | None] = []
+        """What was wrong with the parts that do not follow every change."""
+        self.problem: str | None = None
+
+    def start(self) -> None:
+        """Renew the leases that this process could not renew while it was away, then begin."""
+        self._lifecycle.renew_leases()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, with the files of all runs up to date."""
+        self._stopping.set()
+        self._changed.set()
+        # A call to a broker that is gone takes seconds to give up, and nothing is lost by leaving it behind.
+        self._thread.join(STOP_SECONDS)
+        self._attempt(self._folders.refresh)
+
+    def tick(self, *, whole: bool = True) -> None:
+        """One round; a part that fails is told in `problem`, tried again next time, and hinders no other.
+
+        `whole`: with the parts that need not follow every change.
+        """
+        if whole:
+            self._slow = [self._attempt(part) for part in (self.ask_broker, self._folders.refresh, self.take_turns)]
+        found = [self._attempt(part) for part in (self._lifecycle.expire_leases, self.publish_due)]
+        problem = next((one for one in (*found, *self._slow) if one), None)
+        if problem != self.problem:
+            _log.warning("reconciler", problem=problem or "none any more")
+        self.problem = problem
+
+    def publish_due(self) -> None:
+        """Send the hints that are missing. Raises Unavailable when the broker can't be reached."""
+        queues = [queue for queue in Queue if self.is_open(queue)]
+        with self._store.reading() as tx:
+            due = {queue: tx.steps.due(queue, WINDOW) for queue in queues}
+        for queue, steps in due.items():
+            if steps:
+                self._publish(queue, steps)
+
+    def is_open(self, queue: Queue) -> bool:
+        """Whether the queue's steps are handed out now."""
+        return self._turns is None or self._turns.is_open(queue)
+
+    def take_turns(self) -> None:
+        """Let the GPUs change hands when it is time. Raises Unavailable when the cluster does not answer, or when pods
+        hold a turn up for too long."""
+        if self._turns is not None:
+            self._turns.advance()
+            if self._turns.problem is not None:
+                raise Unavailable(self._turns.problem)
+
+    def ask_broker(self) -> None:
+        """Raise Unavailable when the broker can't be reached, also while there is nothing to send."""
+        self._publisher.depth(Queue.CONTROL)
+
+    def _run(self) -> None:
+        last = -self._interval_seconds
+        while not self._stopping.is_set():
+            self._changed.clear()
+            if whole := time.monotonic() - last >= self._interval_seconds:
+                last = time.monotonic()
+            self.tick(whole=whole)
+            self._changed.wait(self._interval_seconds)
+
+    def _attempt(self, part: Callable[[], None]) -> str | None:
+        """Do one part and return what went wrong."""
+        try:
+            part()
+        except MstarError as error:
+            return error.detail
+        except Exception as error:
+            _log.exception("the reconciler failed")
+            return f"unexpected {type(error).__name__}; see the log"
+        return None
+
+    def _publish(self, queue: Queue, due: list[DueStep]) -> None:
+        """Send hints for due steps: first ones up to the window, and lost ones once the queue is empty."""
+        now = self._clock()
+        sent = []
+        try:
+            for step in self._worth_sending(queue, due, now - self._republish_seconds):
+                self._publisher.publish(queue, step.id)
+                sent.append(step.id)
+        finally:
+            if sent:
+                with self._store.writing() as tx:
+                    tx.steps.set_published(sent, now)
+
+    def _worth_sending(self, queue: Queue, due: list[DueStep], late: float) -> list[DueStep]:
+        """A step that is still due though its queue is empty had a hint that is lost, or is on its way to a worker."""
+        fresh = [step for step in due if step.published_at is None]
+        lost = [step for step in due if step.published_at is not None and step.published_at <= late]
+        if not fresh and not lost:
+            return []
+        depth = self._publisher.depth(queue)
+        return fresh[: max(0, WINDOW - depth)] + (lost if depth == 0 else [])

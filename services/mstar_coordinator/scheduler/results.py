@@ -1,0 +1,137 @@
+"""Builds the numbers of a run (`results.json`) from what its steps committed. Pure: no reading, no writing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from mstar.results import IterationResult, Milestone, RunResults, SweepResult
+from mstar.steps import (
+    ChooseResult,
+    CollectResult,
+    EvaluateResult,
+    LabelResult,
+    SelectResult,
+    TrainResult,
+)
+from mstar.types import Frozen
+from mstar_coordinator.store.records import RunRecord, StepRecord
+
+SHOWN_KINDS = ("label", "collect", "select", "train", "choose", "evaluate", "publish")
+"""Kinds of steps whose results a run's numbers are made of."""
+SHARD_KINDS = ("label", "select")
+"""Those of them whose stages have a step for each shard."""
+
+Result = TypeVar("Result", bound=Frozen)
+
+
+def build_results(
+    run: RunRecord, steps: Sequence[StepRecord], starts: Mapping[str, float], artefacts: Mapping[str, str]
+) -> RunResults:
+    """The run as numbers.
+
+    `steps` are its committed steps of the `SHOWN_KINDS`, in the order of the graph; `starts` says when each stage
+    began; `artefacts` are the folders and files that the run has left, below its own folder.
+    """
+    by_name = {step.name: step for step in steps}
+    evaluations = {step.result.label: step.result for step in steps if isinstance(step.result, EvaluateResult)}
+    return RunResults(
+        id=run.id,
+        name=run.name,
+        state=run.state,
+        error=run.error,
+        recipe=run.recipe,
+        iterations=tuple(_iterations(run, by_name, starts)),
+        sweeps=tuple(
+            SweepResult(iteration=step.result.iteration, curve=step.result.curve, chosen=step.result.chosen)
+            for step in steps
+            if isinstance(step.result, ChooseResult)
+        ),
+        test=_milestones(run, evaluations),
+        prm=_prm(by_name, steps),
+        artefacts=dict(artefacts),
+        seconds=_span(starts.values(), (step.done_at for step in steps)),
+    )
+
+
+def _iterations(
+    run: RunRecord, steps: Mapping[str, StepRecord], starts: Mapping[str, float]
+) -> Iterable[IterationResult]:
+    """Every iteration whose responses are selected; its evaluation follows later."""
+    for index in range(1, run.iterations + 1):
+        name = f"it{index:02d}"
+        shards = [step for step in steps.values() if step.stage == f"{name}/select"]
+        selected = [step.result for step in shards if isinstance(step.result, SelectResult)]
+        questions, responses = (sum(getattr(one, field) for one in selected) for field in ("questions", "responses"))
+        if questions < run.recipe.evolution.questions:
+            continue
+        train = _result(steps, f"{name}/train", TrainResult)
+        after = _result(steps, f"eval/{name}/evaluate", EvaluateResult)
+        own = [*shards, *(steps[n] for n in (f"{name}/train", f"eval/{name}/evaluate") if n in steps)]
+        sound = [one.soundness for one in selected]
+        judged = sum(one.judged for one in sound)
+        yield IterationResult(
+            index=index,
+            temperature=selected[0].temperature,
+            greedy=after and after.greedy.id,
+            ood=after and after.greedy.ood,
+            by_task=after.greedy.by_task if after else {},
+            pass_at_k=after and after.pass_at_k,
+            reward_pass_at_2=after and after.reward_pass_at_2,
+            headroom=after and after.headroom,
+            sampled_accuracy=sum(one.correct for one in selected) / responses,
+            questions=questions,
+            responses=responses,
+            kept=sum(one.kept for one in selected),
+            weight_version=selected[0].weight_version,
+            seconds=_span(
+                (at for stage, at in starts.items() if stage.startswith(f"{name}/")), (step.done_at for step in own)
+            ),
+            losses=train.losses if train else (),
+            sound_among_kept=sum(one.kept for one in sound) / judged if judged else None,
+            sound_among_random=sum(one.random for one in sound) / judged if judged else None,
+            sound_at_best=sum(one.best for one in sound) / judged if judged else None,
+        )
+
+
+def _milestones(run: RunRecord, evaluations: Mapping[str, EvaluateResult]) -> dict[str, Milestone]:
+    """Base, warm-up, and as `final` the newest iteration that is evaluated."""
+    newest = next((f"it{i:02d}" for i in range(run.iterations, 0, -1) if f"it{i:02d}" in evaluations), None)
+    labels = {"base": "base", "warmup": "warmup"} | ({"final": newest} if newest else {})
+    return {
+        name: Milestone(
+            id=result.greedy.id,
+            ood=result.greedy.ood,
+            by_task=result.greedy.by_task,
+            pass_at_k=result.pass_at_k,
+            reward_pass_at_2=result.reward_pass_at_2,
+        )
+        for name, label in labels.items()
+        if (result := evaluations.get(label)) is not None
+    }
+
+
+def _prm(steps: Mapping[str, StepRecord], all_steps: Sequence[StepRecord]) -> dict[str, Any]:
+    labels = [step.result for step in all_steps if isinstance(step.result, LabelResult)]
+    made: dict[str, Any] = {}
+    if labels:
+        made = {
+            "solutions": sum(label.solutions for label in labels),
+            "prefixes": sum(label.prefixes for label in labels),
+            "completions": sum(label.completions for label in labels),
+        }
+    if (collect := _result(steps, "reward/collect", CollectResult)) is not None:
+        made |= {"kept": collect.kept, "steps": collect.steps, "mean_label": collect.mean_label}
+    if (train := _result(steps, "reward/train", TrainResult)) is not None:
+        made |= {"examples": train.examples, "losses": list(train.losses)}
+    return made
+
+
+def _result(steps: Mapping[str, StepRecord], name: str, kind: type[Result]) -> Result | None:
+    result = steps[name].result if name in steps else None
+    return result if isinstance(result, kind) else None
+
+
+def _span(starts: Iterable[float], ends: Iterable[float | None]) -> float | None:
+    """Seconds from the first start to the last end."""
+    begun = min(starts, default=None)
+    ended = max((end for end in ends if end is not None), default=None)
+    return None if begun is None or ended is None else max(0.0, ended - begun)

@@ -1,0 +1,89 @@
+"""The files of a run that people open: `recipe.yaml`, `results.json`, and `latest` beside the run folders.
+
+They are copies for reading; the store is the truth. What the run publishes at its end is written by a worker.
+"""
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from threading import Lock
+
+import yaml
+
+from mstar.errors import StorageFull
+from mstar.results import RunResults
+from mstar_artefacts.store import write_json
+from mstar_coordinator.scheduler.results import SHOWN_KINDS, build_results
+from mstar_coordinator.store.database import Store, Transaction
+from mstar_coordinator.store.records import RunRecord
+
+PUBLISHED = {
+    "policy": "policy",
+    "prm": "prm",
+    "cot_dataset": "cot_dataset",
+    "prm_dataset": "prm_dataset",
+    "report": "report.html",
+}
+"""What a run leaves behind, by its name in the results: folders and files below the run's folder."""
+
+
+class RunFolders:
+    """Run folders below the home folder."""
+
+    def __init__(self, home: Path, store: Store) -> None:
+        self._home = home
+        self._store = store
+        # One writer at a time, so that an older state can't replace a newer one.
+        self._writing = Lock()
+
+    def path(self, run_id: str) -> Path:
+        """Folder of a run."""
+        return self._home / run_id
+
+    def create(self, run: RunRecord) -> None:
+        """Make the folder of a new run with its recipe in it. Raises StorageFull."""
+        text = yaml.safe_dump(run.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        try:
+            self.path(run.id).mkdir(parents=True)
+            (self.path(run.id) / "recipe.yaml").write_text(text, encoding="utf-8")
+        except OSError as error:
+            self.discard(run.id)
+            raise StorageFull(f"could not make the run's folder: {error.strerror}; free some disk") from error
+
+    def discard(self, run_id: str) -> None:
+        """Remove the folder of a run that did not come to be."""
+        shutil.rmtree(self.path(run_id), ignore_errors=True)
+
+    def results(self, tx: Transaction, run: RunRecord) -> RunResults:
+        """The run as numbers, as of this transaction."""
+        steps = tx.steps.done(run.id, SHOWN_KINDS)
+        published = any(step.spec.params.kind == "publish" for step in steps)
+        left = {k: v for k, v in PUBLISHED.items() if published and (self.path(run.id) / v).exists()}
+        return build_results(run, steps, tx.steps.stage_starts(run.id), left)
+
+    def refresh(self) -> None:
+        """Rewrite the files of every run that changed since they were written. Raises StorageFull."""
+        with self._store.reading() as tx:
+            stale = tx.runs.stale()
+        for run_id in stale:
+            self._refresh(run_id)
+
+    def _refresh(self, run_id: str) -> None:
+        with self._writing:
+            with self._store.reading() as tx:
+                run = tx.runs.get(run_id)
+                results = self.results(tx, run)
+                newest = tx.runs.newest() == run_id
+            self.path(run_id).mkdir(parents=True, exist_ok=True)
+            write_json(self.path(run_id) / "results.json", results.model_dump(mode="json"))
+            if newest:
+                self._point_latest_at(run_id)
+            with self._store.writing() as tx:
+                tx.runs.set_written(run_id, run.revision)
+
+    def _point_latest_at(self, run_id: str) -> None:
+        link = self._home / "latest"
+        staging = self._home / f".tmp-latest-{uuid.uuid4().hex}"
+        os.symlink(run_id, staging, target_is_directory=True)
+        os.replace(staging, link)

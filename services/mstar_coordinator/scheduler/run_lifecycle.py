@@ -1,0 +1,305 @@
+"""Does what `mstar.evolution` says: every change of a run or a step, each in one transaction.
+
+What is claimed, renewed, committed or given back is decided here from the epoch and the state of the run; the store
+only keeps it. Sending hints and writing files is left to the reconciler, which is woken after every change.
+"""
+
+import secrets
+from dataclasses import dataclass
+from threading import Event
+
+from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, Release
+from mstar.errors import StaleEpoch, StepTaken
+from mstar.evolution import RunEvent, RunState, graph, transition
+from mstar.recipes import Recipe
+from mstar_coordinator.scheduler.admission import check_size
+from mstar_coordinator.scheduler.commit_checks import check_commit
+from mstar_coordinator.scheduler.ids import new_run_id
+from mstar_coordinator.scheduler.ports import Clock
+from mstar_coordinator.scheduler.results import SHARD_KINDS, SHOWN_KINDS
+from mstar_coordinator.scheduler.run_folders import RunFolders
+from mstar_coordinator.store.database import Store, Transaction
+from mstar_coordinator.store.records import RunRecord, StepRecord, StepState
+
+ATTEMPTS = 5
+"""Claims of one step before its run fails, so that a step that kills its worker can't go round for ever."""
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """A client's key and the hash of the body that came with it."""
+
+    key: str
+    body_sha256: str
+
+
+class RunLifecycle:
+    """The state machine over the store."""
+
+    def __init__(
+        self,
+        store: Store,
+        folders: RunFolders,
+        clock: Clock,
+        lease_seconds: float,
+        changed: Event,
+        *,
+        streaming: bool,
+    ) -> None:
+        """`streaming`: train steps begin with their first shard, while the others are still sampled."""
+        self._streaming = streaming
+        self._store = store
+        self._folders = folders
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._changed = changed
+        self.leases_lost = 0
+        """Steps taken back from silent workers since this process began."""
+
+    # --- runs
+
+    def create(self, recipe: Recipe, key: IdempotencyKey | None = None) -> str:
+        """Start a run and return its id; with a key that was used before, the id of the run it started.
+
+        Raises IdempotencyMismatch and StorageFull. Nothing is left of a run that could not be started.
+        """
+        now = self._clock()
+        run = RunRecord(
+            id=new_run_id(now, secrets.token_bytes(4)),
+            name=recipe.name,
+            state=RunState.RUNNING,
+            error=None,
+            created_at=now,
+            updated_at=now,
+            iterations=recipe.evolution.iterations,
+            recipe=recipe,
+        )
+        self._folders.create(run)
+        started = None
+        try:
+            with self._store.writing() as tx:
+                started = tx.runs.take_key(key.key, key.body_sha256, run.id, now) if key else run.id
+                if started == run.id:
+                    tx.runs.add(run)
+                    tx.steps.add(run.id, graph(recipe, run.iterations), streaming=self._streaming)
+                    tx.events.append(run.id, now, "run.created")
+        finally:
+            if started != run.id:
+                self._folders.discard(run.id)
+        self._changed.set()
+        return started
+
+    def extend(self, run_id: str, count: int, key: IdempotencyKey | None = None) -> None:
+        """Plan more iterations. Raises NotFound, IllegalTransition, and InvalidRecipe for a graph that is too large."""
+        with self._store.writing() as tx:
+            run = tx.runs.lock(run_id)
+            if key is not None:
+                if tx.runs.find_key(key.key, key.body_sha256) is not None:
+                    return
+                tx.runs.take_key(key.key, key.body_sha256, run_id, self._clock())
+            state = transition(run.state, RunEvent.EXTEND)
+            iterations = run.iterations + count
+            check_size(run.recipe, iterations)
+            tx.steps.remove_pending(run_id, "publish")
+            there = tx.steps.names(run_id)
+            new = [step for step in graph(run.recipe, iterations) if step.name not in there]
+            tx.steps.add(run_id, new, streaming=self._streaming)
+            tx.runs.set_iterations(run_id, iterations)
+            tx.runs.set_state(run_id, state, self._clock())
+            tx.events.append(run_id, self._clock(), "run.extended", message=f"{iterations} iterations planned")
+        self._changed.set()
+
+    def pause(self, run_id: str) -> None:
+        """Let leased steps finish and start no other. Raises NotFound or IllegalTransition."""
+        self._move(run_id, RunEvent.PAUSE, "run.paused")
+
+    def cancel(self, run_id: str) -> None:
+        """End a run for good; leases become void. Raises NotFound or IllegalTransition."""
+        self._move(run_id, RunEvent.CANCEL, "run.cancelled")
+
+    def resume(self, run_id: str) -> None:
+        """Go on with a paused or failed run; all attempts are forgotten. Raises NotFound or IllegalTransition."""
+        with self._store.writing() as tx:
+            run = tx.runs.lock(run_id)
+            tx.runs.set_state(run_id, transition(run.state, RunEvent.RESUME), self._clock())
+            tx.steps.retry_all(run_id)
+            tx.events.append(run_id, self._clock(), "run.resumed")
+            self._succeed_if_done(tx, run_id, RunState.RUNNING)
+        self._changed.set()
+
+    # --- steps
+
+    def claim(self, step_id: str, worker: str) -> Claim:
+        """Lease a step under a new epoch. Raises NotFound, or StepTaken when it is not to be done now."""
+        now = self._clock()
+        with self._store.writing() as tx:
+            run, step = _locked(tx, step_id)
+            if run.state is not RunState.RUNNING:
+                raise StepTaken(f"run {run.id} is {run.state.value}")
+            expired = step.state is StepState.LEASED and step.lease_until is not None and step.lease_until < now
+            if step.state is not StepState.PENDING and not expired:
+                raise StepTaken(f"step {step.name} is {step.state.value}")
+            if step.waiting:
+                raise StepTaken(f"step {step.name} waits for {step.waiting} others")
+            if step.attempts >= ATTEMPTS:
+                raise StepTaken(f"step {step.name} was tried {step.attempts} times")
+            epoch = tx.steps.lease(step, worker, now, now + self._lease_seconds)
+            tx.runs.touch(run.id, now, shown=False)
+            claim = self._claim(tx, run, step, epoch)
+        # A claim makes room in the window of hints.
+        self._changed.set()
+        return claim
+
+    def claimed(self, step_id: str) -> Claim:
+        """What the holder of a leased step was given. Raises NotFound, or StepTaken when nobody holds it."""
+        with self._store.reading() as tx:
+            step = tx.steps.get(step_id)
+            run = tx.runs.get(step.run_id)
+            if step.state is not StepState.LEASED or run.state is RunState.CANCELLED:
+                raise StepTaken(f"nobody holds step {step.name}: it is {step.state.value}")
+            return self._claim(tx, run, step, step.epoch)
+
+    def _claim(self, tx: Transaction, run: RunRecord, step: StepRecord, epoch: int) -> Claim:
+        return Claim(
+            step_id=step.id,
+            run_id=run.id,
+            epoch=epoch,
+            lease_seconds=self._lease_seconds,
+            step=step.spec,
+            recipe=run.recipe,
+            inputs=tx.steps.inputs(step.id, run.id),
+        )
+
+    def heartbeat(self, step_id: str, beat: Heartbeat) -> HeartbeatReply:
+        """Renew a lease. Raises NotFound, or StaleEpoch when it is void."""
+        with self._store.writing() as tx:
+            run, step = _locked(tx, step_id)
+            _check_held(run, step, beat.epoch)
+            tx.steps.renew(step_id, self._clock() + self._lease_seconds, beat.done, beat.total)
+        return HeartbeatReply(lease_seconds=self._lease_seconds)
+
+    def arrivals(self, step_id: str, epoch: int, after: int = 0) -> Arrivals:
+        """The inputs that a leased step has by now, or those committed after an event of its run.
+
+        Raises NotFound, or StaleEpoch when the lease is void.
+        """
+        with self._store.reading() as tx:
+            step = tx.steps.get(step_id)
+            run = tx.runs.get(step.run_id)
+            _check_held(run, step, epoch)
+            # Before the inputs: what is committed between the two questions is told twice and not never.
+            seen = tx.events.last_id(run.id)
+            inputs = tx.steps.inputs(step_id, run.id, after)
+            return Arrivals(inputs=inputs, seen=seen, coming=run.state is RunState.RUNNING)
+
+    def commit(self, step_id: str, commit: Commit) -> None:
+        """Take what a step left, once; the same commit again is accepted and changes nothing.
+
+        Raises NotFound, StaleEpoch when the lease is void, and InvalidInput for a result that can't be the step's.
+        """
+        now = self._clock()
+        with self._store.writing() as tx:
+            run, step = _locked(tx, step_id)
+            if step.state is StepState.DONE and _repeats(step, commit):
+                return
+            _check_held(run, step, commit.epoch)
+            check_commit(step, commit)
+            tx.steps.finish(step_id, now, commit.artefact, commit.result)
+            tx.runs.touch(run.id, now, shown=_shows(tx, run.id, step))
+            tx.events.append(run.id, now, "step.committed", step=step.name, result=commit.result)
+            self._succeed_if_done(tx, run.id, run.state)
+        self._changed.set()
+
+    def release(self, step_id: str, release: Release) -> None:
+        """Take a step back from a worker that can't finish it. Raises NotFound, or StaleEpoch for a void lease."""
+        with self._store.writing() as tx:
+            run, step = _locked(tx, step_id)
+            _check_held(run, step, release.epoch)
+            attempts = step.attempts - 1 if release.preempted else step.attempts
+            final = not release.preempted and (not release.retryable or attempts >= ATTEMPTS)
+            self._take_back(tx, run, step, attempts, release.error, final=final)
+        self._changed.set()
+
+    def end_unclaimed(self, step_id: str, epoch: int, error: str) -> None:
+        """Count an attempt that ended before it claimed its step, unless the step has gone on from `epoch` since."""
+        now = self._clock()
+        with self._store.writing() as tx:
+            run, step = _locked(tx, step_id)
+            if run.state is RunState.RUNNING and step.state is StepState.PENDING and step.epoch == epoch:
+                tx.steps.lease(step, "none", now, now)
+                attempts = step.attempts + 1
+                self._take_back(tx, run, step, attempts, error, final=attempts >= ATTEMPTS)
+        self._changed.set()
+
+    def expire_leases(self) -> None:
+        """Take steps back from workers that fell silent."""
+        now = self._clock()
+        with self._store.reading() as tx:
+            expired = tx.steps.expired(now)
+        for step_id in expired:
+            with self._store.writing() as tx:
+                run, step = _locked(tx, step_id)
+                if step.state is StepState.LEASED and step.lease_until is not None and step.lease_until < now:
+                    error = f"worker {step.worker} fell silent"
+                    self._take_back(tx, run, step, step.attempts, error, final=step.attempts >= ATTEMPTS)
+                    self.leases_lost += 1
+
+    def renew_leases(self) -> None:
+        """Give every worker a whole lease from now: while no coordinator ran, none could send a heartbeat."""
+        with self._store.writing() as tx:
+            tx.steps.renew_all(self._clock() + self._lease_seconds)
+
+    # --- parts
+
+    def _move(self, run_id: str, event: RunEvent, name: str) -> None:
+        with self._store.writing() as tx:
+            run = tx.runs.lock(run_id)
+            tx.runs.set_state(run_id, transition(run.state, event), self._clock(), run.error)
+            tx.events.append(run_id, self._clock(), name)
+        self._changed.set()
+
+    def _take_back(
+        self, tx: Transaction, run: RunRecord, step: StepRecord, attempts: int, error: str, *, final: bool
+    ) -> None:
+        now = self._clock()
+        if not final:
+            tx.steps.give_back(step.id, attempts, error)
+            if run.state is not RunState.CANCELLED:
+                tx.runs.touch(run.id, now, shown=False)
+                tx.events.append(run.id, now, "step.retried", step=step.name, message=error)
+            return
+        tx.steps.fail(step.id, error)
+        tx.events.append(run.id, now, "step.failed", step=step.name, message=error)
+        if run.state is RunState.RUNNING:
+            message = f"step {step.name} failed at attempt {attempts}: {error}"
+            tx.runs.set_state(run.id, transition(run.state, RunEvent.STEP_FAILED), now, message)
+            tx.events.append(run.id, now, "run.failed", step=step.name, message=message)
+
+    def _succeed_if_done(self, tx: Transaction, run_id: str, state: RunState) -> None:
+        if state is RunState.RUNNING and tx.steps.all_done(run_id):
+            tx.runs.set_state(run_id, transition(state, RunEvent.STEPS_DONE), self._clock())
+            tx.events.append(run_id, self._clock(), "run.succeeded")
+
+
+def _locked(tx: Transaction, step_id: str) -> tuple[RunRecord, StepRecord]:
+    """A step and its run, both unchanged by others until the transaction ends."""
+    run = tx.runs.lock(tx.steps.run_of(step_id))
+    return run, tx.steps.get(step_id)
+
+
+def _check_held(run: RunRecord, step: StepRecord, epoch: int) -> None:
+    if run.state is RunState.CANCELLED:
+        raise StaleEpoch(f"run {run.id} was cancelled: drop the work")
+    if step.state is not StepState.LEASED or step.epoch != epoch:
+        raise StaleEpoch(f"epoch {epoch} of step {step.name} is void (epoch {step.epoch}, {step.state.value})")
+
+
+def _shows(tx: Transaction, run_id: str, step: StepRecord) -> bool:
+    """Whether the run's numbers change. Those of shards count once their stage is whole, or every one of thousands of
+    shards would have all numbers made anew."""
+    kind = step.spec.params.kind
+    return kind in SHOWN_KINDS and (kind not in SHARD_KINDS or tx.steps.all_done(run_id, step.stage))
+
+
+def _repeats(step: StepRecord, commit: Commit) -> bool:
+    return (step.epoch, step.artefact, step.result) == (commit.epoch, commit.artefact, commit.result)

@@ -1,0 +1,1 @@
+"""What does the work of a step: claims from a queue, asks policy and PRM, writes artefacts. Opens no database."""

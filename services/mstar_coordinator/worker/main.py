@@ -1,0 +1,64 @@
+"""A worker of the coordinator: takes step ids from some of the queues control, rollout and score, one at a time."""
+
+import sys
+
+from pydantic import SecretStr, ValidationError
+
+from mstar.steps import Queue
+from mstar_coordinator.worker.clients import PolicyService, PrmService
+from mstar_coordinator.worker.context import Context
+from mstar_coordinator.worker.registry import handlers
+from mstar_coordinator.worker.replicas import PolicyReplicas, PrmReplicas, Replicas
+from mstar_web.logs import configure_logs
+from mstar_worker.client import StepClient
+from mstar_worker.config import WorkerSettings
+from mstar_worker.serve import work
+
+QUEUES = (Queue.CONTROL, Queue.ROLLOUT, Queue.SCORE)
+"""Queues of the steps that this service does; `train` is the trainer's."""
+
+
+class StepWorkerSettings(WorkerSettings):
+    """Settings from `MSTAR_WORKER_…` variables."""
+
+    policy_url: str = "http://127.0.0.1:8401"
+    """The policy service; several replicas as URLs with commas between, or as one name with several addresses."""
+    prm_url: str = "http://127.0.0.1:8402"
+    """The PRM service, or its replicas likewise."""
+    weights_admin_key: SecretStr | None = None
+    """Bearer key that may load weights into both."""
+
+
+def main(queues: str) -> None:
+    """Work on comma-separated queues until told to stop. What can't start ends with one line and code 1."""
+    names = [name.strip() for name in queues.split(",")]
+    if not set(names) <= {queue.value for queue in QUEUES}:
+        sys.exit(f"--queues {queues}: choose from {', '.join(queue.value for queue in QUEUES)}")
+    try:
+        settings = StepWorkerSettings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = "_".join(str(part) for part in first["loc"]).upper()
+        sys.exit(f"MSTAR_WORKER_{field}: {first['msg']}")
+    configure_logs("worker")
+    run(settings, tuple(Queue(name) for name in names))
+
+
+def run(settings: StepWorkerSettings, queues: tuple[Queue, ...]) -> None:
+    """Build the worker from its settings and start it in this process."""
+    storage = settings.storage()
+    steps = StepClient(settings.coordinator_url, settings.internal_key)
+    keys = (settings.internal_key, settings.weights_admin_key)
+    context = Context(
+        home=storage.home,
+        store=storage.artefacts(),
+        images=storage.images(),
+        policy=PolicyReplicas(Replicas(_urls(settings.policy_url), lambda url: PolicyService(url, *keys))),
+        prm=PrmReplicas(Replicas(_urls(settings.prm_url), lambda url: PrmService(url, *keys))),
+        results=steps.results,
+    )
+    work(settings.broker_url, queues, handlers(context), steps)
+
+
+def _urls(listed: str) -> list[str]:
+    return [url.strip() for url in listed.split(",") if url.strip()]

@@ -1,0 +1,200 @@
+"""Several replicas of a model service as one service: a question keeps to its replica, where its prefix is cached.
+
+Questions are spread by rendezvous hashing with a bound on the load, so that a replica that comes or goes moves few of
+them and none gets much more than its share. No question is sampled before all replicas that there are have taken the
+weights; one that comes later takes them before it is asked anything, and nobody waits for it. What this leaves out:
+talking to one replica, and retries (`services`).
+"""
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
+from mstar.api.prm import ScoreReply, ScoreRequest
+from mstar.errors import MstarError, Unavailable
+from mstar.steps import ArtefactRef
+from mstar_coordinator.addresses import addresses
+from mstar_coordinator.worker.clients import PolicyService, PrmService
+
+SLACK = 1.25
+"""Load that a replica takes at most, as a multiple of the mean."""
+RESOLVE_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+Part = TypeVar("Part")
+Service = TypeVar("Service", PolicyService, PrmService)
+
+
+class Policy(Protocol):
+    """What a step needs of the policy."""
+
+    def rollouts(self, request: RolloutRequest, weights: ArtefactRef) -> RolloutReply:
+        """Samples of exactly these weights."""
+
+
+class Prm(Protocol):
+    """What a step needs of the PRM."""
+
+    def score(self, request: ScoreRequest, weights: ArtefactRef) -> ScoreReply:
+        """Step scores by exactly these weights."""
+
+
+class Replicas(Generic[Service]):
+    """The replicas behind some URLs; a host name with several IPv4 addresses stands for one replica at each."""
+
+    def __init__(
+        self, urls: Sequence[str], make: Callable[[str], Service], resolve_seconds: float = RESOLVE_SECONDS
+    ) -> None:
+        """`resolve_seconds`: how long the addresses behind the host names are believed."""
+        self._urls = urls
+        self._resolve_seconds = resolve_seconds
+        self._make: Callable[[str], Service] = make
+        self._services: dict[str, Service] = {}
+        self._found: list[str] = []
+        self._due = 0.0
+        self._lock = Lock()
+
+    def current(self) -> dict[str, Service]:
+        """URL → service of every replica there is now."""
+        with self._lock:
+            if time.monotonic() >= self._due:
+                self._found = sorted({address for url in self._urls for address in addresses(url)})
+                self._due = time.monotonic() + self._resolve_seconds
+            for url in self._found:
+                # Not setdefault: a client costs 25 ms, which every request would pay.
+                if url not in self._services:
+                    self._services[url] = self._make(url)
+            return {url: self._services[url] for url in self._found}
+
+
+class PolicyReplicas:
+    """Implements `Policy` over replicas."""
+
+    def __init__(self, replicas: Replicas[PolicyService]) -> None:
+        self._replicas = replicas
+        self._lock = Lock()
+        self._version = ""
+        self._admitted: set[str] = set()
+        """Replicas that have taken the weights of that version."""
+        self._joining: set[str] = set()
+        self._newcomers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="newcomer")
+
+    def rollouts(self, request: RolloutRequest, weights: ArtefactRef) -> RolloutReply:
+        """Raises Unavailable unless every replica has taken the weights, or if replies are of several versions."""
+        found = self._replicas.current()
+        if len(found) == 1:
+            return next(iter(found.values())).rollouts(request, weights)
+        services = self._serving(found, weights)
+        places = spread([_key(prompt) for prompt in request.prompts], list(services))
+        parts = {
+            url: request.model_copy(update={"prompts": tuple(request.prompts[place] for place in own)})
+            for url, own in places.items()
+        }
+        with ThreadPoolExecutor(len(parts)) as pool:
+            replies = list(pool.map(lambda url: services[url].rollouts(parts[url], weights), parts))
+        return _merged(len(request.prompts), places, dict(zip(parts, replies, strict=True)))
+
+    def _serving(self, found: dict[str, PolicyService], weights: ArtefactRef) -> dict[str, PolicyService]:
+        """The replicas to ask. Those that are there when a version is first asked for must all take it."""
+        with self._lock:
+            known = self._version == weights.version and not self._admitted.isdisjoint(found)
+            if known:
+                self._invite({url: found[url] for url in found.keys() - self._admitted - self._joining}, weights)
+                return {url: found[url] for url in found if url in self._admitted}
+        # A replica that cannot take the weights must not be found out in the middle of an iteration.
+        with ThreadPoolExecutor(len(found)) as pool:
+            states = dict(zip(found, pool.map(lambda one: one.ready(weights), found.values()), strict=True))
+        _require_equal(states)
+        with self._lock:
+            self._version, self._admitted = weights.version, set(found)
+        return found
+
+    def _invite(self, newcomers: dict[str, PolicyService], weights: ArtefactRef) -> None:
+        """Let replicas take the weights beside the work; one that does not yet answer is invited again later."""
+
+        def join(url: str, service: PolicyService) -> None:
+            try:
+                service.push(weights)
+                taken = True
+            except MstarError as error:
+                log.info("replica not ready", service=url, detail=error.detail)
+                taken = False
+            with self._lock:
+                self._joining.discard(url)
+                if taken and self._version == weights.version:
+                    self._admitted.add(url)
+
+        for url, service in newcomers.items():
+            self._joining.add(url)
+            self._newcomers.submit(join, url, service)
+
+
+class PrmReplicas:
+    """Implements `Prm` over replicas."""
+
+    def __init__(self, replicas: Replicas[PrmService]) -> None:
+        self._replicas = replicas
+
+    def score(self, request: ScoreRequest, weights: ArtefactRef) -> ScoreReply:
+        services = self._replicas.current()
+        return services[preference(request.question, list(services))[0]].score(request, weights)
+
+
+def spread(keys: Sequence[str], replicas: Sequence[str]) -> dict[str, list[int]]:
+    """Replica → places of the keys it gets, in order. Equal keys go to one replica even beyond the bound."""
+    bound = math.ceil(SLACK * len(keys) / len(replicas))
+    places: dict[str, list[int]] = {}
+    chosen: dict[str, str] = {}
+    for place, key in enumerate(keys):
+        if key not in chosen:
+            order = preference(key, replicas)
+            chosen[key] = next((url for url in order if len(places.get(url, ())) < bound), order[0])
+        places.setdefault(chosen[key], []).append(place)
+    return places
+
+
+def preference(key: str, replicas: Sequence[str]) -> list[str]:
+    """Replicas from the first choice of a key to its last (highest random weight)."""
+    return sorted(replicas, key=lambda url: hashlib.sha256(f"{url}\n{key}".encode()).digest())
+
+
+def _key(prompt: Prompt) -> str:
+    return f"{prompt.image.sha256}\n{prompt.question}"
+
+
+def _require_equal(states: Mapping[str, WeightsState]) -> None:
+    """Raises Unavailable when replicas hold different tensors under one version."""
+    sums = {state.checksum for state in states.values() if state.checksum}
+    if len(sums) > 1:
+        held = ", ".join(f"{url} {state.checksum[:12]}" for url, state in states.items() if state.checksum)
+        raise Unavailable(f"replicas hold different weights under one version ({held}): restart those that are wrong")
+
+
+def _merged(count: int, places: dict[str, list[int]], replies: dict[str, RolloutReply]) -> RolloutReply:
+    versions = {reply.weight_version for reply in replies.values()}
+    if len(versions) != 1:
+        raise Unavailable(f"replicas answered with several weight versions ({', '.join(sorted(versions))}): ask again")
+    samples = _in_order(count, places, {url: reply.samples for url, reply in replies.items()})
+    told = {url: reply.token_logprobs for url, reply in replies.items() if reply.token_logprobs is not None}
+    logprobs = _in_order(count, places, told) if told.keys() == replies.keys() else None
+    usages = [reply.usage for reply in replies.values()]
+    usage = Usage(
+        prompt_tokens=sum(one.prompt_tokens for one in usages),
+        completion_tokens=sum(one.completion_tokens for one in usages),
+        images_encoded=sum(one.images_encoded for one in usages),
+    )
+    return RolloutReply(weight_version=versions.pop(), samples=samples, token_logprobs=logprobs, usage=usage)
+
+
+def _in_order(count: int, places: dict[str, list[int]], parts: Mapping[str, Sequence[Part]]) -> tuple[Part, ...]:
+    """What replicas told of the prompts that each had, in the order of the whole request."""
+    found = {place: one for url, own in places.items() for place, one in zip(own, parts[url], strict=True)}
+    return tuple(found[place] for place in range(count))

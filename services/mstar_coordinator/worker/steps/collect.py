@@ -1,0 +1,44 @@
+"""The PRM's training set: all labelled solutions, with hard labels or balanced if the recipe says so."""
+
+from mstar.api.steps import Claim
+from mstar.metrics import mean
+from mstar.recipes import LabelRule
+from mstar.seeds import derive
+from mstar.steps import CollectParams, CollectResult
+from mstar.types import StepLabelRow
+from mstar_coordinator.worker.context import Context, Done, rows_of
+from mstar_worker.lease import Progress
+
+MIDDLE = 0.5
+"""A solution whose least label is below this counts as poor when the set is balanced."""
+
+
+def run(claim: Claim, progress: Progress, context: Context) -> Done:
+    """Output: the rows, in an order fixed by their ids."""
+    params = claim.step.params
+    assert isinstance(params, CollectParams)
+    rows = [_ruled(row, params.label) for row in rows_of(context, claim, params.rows, StepLabelRow)]
+    kept = balanced(rows, claim.recipe.seed) if params.balance else rows
+    labels = [label for row in kept for label in row.labels]
+    result = CollectResult(
+        solutions=len(rows), kept=len(kept), steps=len(labels), mean_label=mean(labels) if labels else 0.0
+    )
+    return context.store.write_rows(claim.output_id, kept, {"label": params.label.value}), result
+
+
+def balanced(rows: list[StepLabelRow], seed: int) -> list[StepLabelRow]:
+    """As many poor solutions as good ones, dropping some of the larger side by seed; all of them if a side is empty."""
+    poor = [row for row in rows if min(row.labels) < MIDDLE]
+    good = [row for row in rows if min(row.labels) >= MIDDLE]
+    size = min(len(poor), len(good))
+    if not size:
+        return rows
+    drawn = [sorted(side, key=lambda row: derive(seed, "balance", row.id))[:size] for side in (poor, good)]
+    chosen = {row.id for side in drawn for row in side}
+    return [row for row in rows if row.id in chosen]
+
+
+def _ruled(row: StepLabelRow, rule: LabelRule) -> StepLabelRow:
+    if rule is LabelRule.SOFT:
+        return row
+    return row.model_copy(update={"labels": tuple(float(label > 0) for label in row.labels)})

@@ -1,0 +1,82 @@
+"""The first step: questions of every split and the base model become one artefact, images go to the image store."""
+
+import gzip
+import shutil
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import minivista
+from mstar.api.steps import Claim
+from mstar.errors import InvalidInput
+from mstar.recipes import DataRecipe
+from mstar.steps import ArtefactRef, DoneResult
+from mstar.types import Question
+from mstar_artefacts.images import ImageStore
+from mstar_artefacts.store import COMPRESSION, ArtefactStore
+from mstar_coordinator.worker.context import Context, Done
+from mstar_coordinator.worker.steps.dataset_reader import read_split
+from mstar_worker.lease import Progress
+
+BUILTIN = "builtin:minivista"
+CODE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".py")
+"""Pickles and modules: loading them would run what is inside."""
+PROGRESS_EVERY = 50
+
+
+def run(claim: Claim, progress: Progress, context: Context) -> Done:
+    """Output: `questions/<split>.jsonl.gz` and `model/`."""
+    began = time.monotonic()
+    data = claim.recipe.data
+    splits = {"train": data.train, "validation": data.validation, "test_id": data.test_id, "test_ood": data.test_ood}
+    total = sum(splits.values())
+
+    def fill(folder: Path) -> None:
+        (folder / "questions").mkdir()
+        done = 0
+        for split, count in splits.items():
+            with gzip.GzipFile(folder / "questions" / f"{split}.jsonl.gz", "wb", COMPRESSION, mtime=0) as out:
+                for question in _questions(data, split, count, context.images):
+                    out.write(question.model_dump_json().encode() + b"\n")
+                    done += 1
+                    if done % PROGRESS_EVERY == 0:
+                        progress(done, total)
+        _copy_model(claim.recipe.model.base, folder / "model")
+        context.images.settle()
+
+    metadata = {"data": data.source, "model": claim.recipe.model.base}
+    return context.store.write(claim.output_id, fill, metadata), DoneResult(seconds=time.monotonic() - began)
+
+
+def _questions(data: DataRecipe, split: str, count: int, images: ImageStore) -> Iterator[Question]:
+    if not count:
+        return
+    if data.source != BUILTIN:
+        yield from read_split(Path(data.source), split, count, images)
+        return
+    # Drawing the benchmark needs scikit-learn, which no other step should have to load.
+    from minivista.loader import load_split
+
+    for question, png in load_split(split, count):
+        images.put(png)
+        yield question
+
+
+def _copy_model(base: str, target: Path) -> None:
+    """Copies, since a link would change with its source. Nothing that could hold code is taken along."""
+    source = minivista.MODEL_FOLDER if base == BUILTIN else Path(base)
+    if not any(source.glob("*.safetensors")):
+        raise InvalidInput(f"model folder {base} holds no safetensors file", field="model.base")
+    target.mkdir()
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.suffix not in CODE_SUFFIXES:
+            shutil.copyfile(path, target / path.name)
+
+
+@lru_cache(maxsize=8)
+def questions(store: ArtefactStore, prepared: ArtefactRef, split: str) -> tuple[Question, ...]:
+    """All questions of a split, in the data set's order."""
+    path = store.verify(prepared) / "questions" / f"{split}.jsonl.gz"
+    with gzip.open(path, "rb") as lines:
+        return tuple(Question.model_validate_json(line) for line in lines)

@@ -1,0 +1,201 @@
+"""Hints follow the truth: windows, lost queues, a broker that is down, files of changed runs."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import yaml
+
+from coordinator_bench import LEASE, SMALL, Bench, MemoryPublisher, commit_of
+from mstar.evolution import RunState
+from mstar.recipes import GenerationRecipe, Recipe
+from mstar.steps import Queue
+from mstar_coordinator.scheduler.reconciler import WINDOW, Reconciler
+
+REPUBLISH = 5.0
+
+
+@pytest.fixture
+def publisher() -> MemoryPublisher:
+    return MemoryPublisher()
+
+
+@pytest.fixture
+def reconciler(bench: Bench, publisher: MemoryPublisher) -> Reconciler:
+    return Reconciler(
+        bench.lifecycle,
+        bench.store,
+        bench.folders,
+        publisher,
+        bench.clock,
+        bench.changed,
+        REPUBLISH,
+        0.05,
+    )
+
+
+@pytest.fixture
+def running(reconciler: Reconciler) -> Iterator[Reconciler]:
+    reconciler.start()
+    yield reconciler
+    reconciler.stop()
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the reconciler did not get there in time"
+        time.sleep(0.01)
+
+
+def test_a_due_step_is_published_once(bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    reconciler.tick()
+    reconciler.tick()
+    assert publisher.sent == [bench.step_id(run_id, "prepare")]
+
+
+def test_hints_of_an_emptied_broker_are_sent_again(
+    bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
+) -> None:
+    bench.lifecycle.create(SMALL)
+    reconciler.tick()
+    publisher.queues[Queue.CONTROL].clear()
+    reconciler.tick()
+    assert len(publisher.sent) == 1
+    bench.clock.pass_(REPUBLISH)
+    reconciler.tick()
+    assert len(publisher.sent) == 2
+
+
+def test_hints_that_nobody_takes_do_not_pile_up(
+    bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
+) -> None:
+    bench.lifecycle.create(SMALL)
+    for _ in range(10):
+        reconciler.tick()
+        bench.clock.pass_(10 * REPUBLISH)
+    assert len(publisher.sent) == 1
+
+
+def test_a_long_stage_fills_a_queue_only_up_to_the_window(
+    bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
+) -> None:
+    fine = Recipe.model_validate(SMALL.model_dump() | {"generation": GenerationRecipe(shard_questions=1)})
+    wide = fine.model_copy(
+        update={
+            "warmup": fine.warmup and fine.warmup.model_copy(update={"questions": 2 * WINDOW}),
+            "data": fine.data.model_copy(update={"train": 2 * WINDOW}),
+        }
+    )
+    run_id = bench.lifecycle.create(wide)
+    bench.do(bench.step_id(run_id, "prepare"))
+    reconciler.tick()
+    waiting = publisher.queues[Queue.ROLLOUT]
+    assert len(waiting) == WINDOW
+    bench.do(waiting.pop(0))
+    reconciler.tick()
+    assert len(waiting) == WINDOW and len(set(publisher.sent)) == len(publisher.sent)
+
+
+def test_a_step_of_a_silent_worker_is_published_again(
+    bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
+) -> None:
+    bench.lifecycle.create(SMALL)
+    reconciler.tick()
+    first = publisher.take()
+    assert first is not None
+    bench.lifecycle.claim(first, "w")
+    bench.clock.pass_(LEASE + 1)
+    reconciler.tick()
+    assert publisher.take() == first
+
+
+def test_paused_runs_get_no_hints(bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    bench.lifecycle.pause(run_id)
+    reconciler.tick()
+    assert publisher.sent == []
+    bench.lifecycle.resume(run_id)
+    reconciler.tick()
+    assert len(publisher.sent) == 1
+
+
+def test_a_broker_that_is_down_is_told_and_hinders_nothing_else(
+    bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
+) -> None:
+    publisher.down = True
+    run_id = bench.lifecycle.create(SMALL)
+    reconciler.tick()
+    assert reconciler.problem == "the broker is down"
+    assert (bench.home / run_id / "results.json").exists()
+    publisher.down = False
+    reconciler.tick()
+    assert reconciler.problem is None
+    assert len(publisher.sent) == 1
+
+
+def test_files_show_the_run_and_latest_points_at_the_newest(bench: Bench, reconciler: Reconciler) -> None:
+    older = bench.lifecycle.create(SMALL)
+    bench.clock.pass_(1)
+    newer = bench.lifecycle.create(SMALL)
+    reconciler.tick()
+    assert (bench.home / "latest").resolve().name == newer
+    assert Recipe.model_validate(yaml.safe_load((bench.home / older / "recipe.yaml").read_text())) == SMALL
+    bench.work()
+    reconciler.tick()
+    shown = json.loads((bench.home / newer / "results.json").read_text())
+    assert shown["state"] == "succeeded" and shown["iterations"][0]["greedy"] == 0.5
+    assert (bench.home / "latest").resolve().name == newer
+
+
+def test_files_are_rewritten_only_when_the_run_changed(bench: Bench, reconciler: Reconciler) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    reconciler.tick()
+    before = (bench.home / run_id / "results.json").stat().st_ino
+    reconciler.tick()
+    assert (bench.home / run_id / "results.json").stat().st_ino == before
+    bench.lifecycle.pause(run_id)
+    reconciler.tick()
+    assert (bench.home / run_id / "results.json").stat().st_ino != before
+
+
+def test_the_thread_carries_a_run_to_its_end(bench: Bench, running: Reconciler, publisher: MemoryPublisher) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+
+    def worked() -> bool:
+        hint = publisher.take()
+        if hint is not None:
+            bench.lifecycle.commit(hint, commit_of(bench.lifecycle.claim(hint, "w")))
+        return bench.run(run_id).state is RunState.SUCCEEDED
+
+    wait_for(worked)
+    assert len(publisher.sent) == len(set(publisher.sent))
+
+
+def test_files_show_a_stage_of_shards_once_it_is_whole(bench: Bench, reconciler: Reconciler) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+
+    def shown_after(name: str) -> bool:
+        """Whether the commit of a step makes the files stale."""
+        bench.work(until=lambda claim: claim.step.name == name)
+        reconciler.tick()
+        step = bench.steps(run_id)[name]
+        bench.clock.pass_(LEASE + 1)
+        bench.do(step.id)
+        with bench.store.reading() as tx:
+            return tx.runs.stale() == [run_id]
+
+    shards = ("it01/select/0000", "it01/select/0001")
+    assert [shown_after(name) for name in shards] == [False, True]
+    bench.work()
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+
+
+def test_stopping_leaves_the_files_up_to_date(bench: Bench, reconciler: Reconciler) -> None:
+    reconciler.start()
+    run_id = bench.lifecycle.create(SMALL)
+    bench.work()
+    reconciler.stop()
+    assert json.loads((bench.home / run_id / "results.json").read_text())["state"] == "succeeded"

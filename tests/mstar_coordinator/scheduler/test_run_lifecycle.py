@@ -1,0 +1,414 @@
+"""The state machine over a real store: graph, leases, epochs, attempts, extension, restart."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from coordinator_bench import LEASE, SMALL, Bench, commit_of
+from mstar.api.steps import Claim, Commit, Heartbeat, Release
+from mstar.errors import (
+    IdempotencyMismatch,
+    IllegalTransition,
+    InvalidInput,
+    InvalidRecipe,
+    NotFound,
+    StaleEpoch,
+    StepTaken,
+    StorageFull,
+)
+from mstar.evolution import RunState, graph
+from mstar.steps import DoneResult
+from mstar_coordinator.scheduler.run_folders import RunFolders
+from mstar_coordinator.scheduler.run_lifecycle import ATTEMPTS, IdempotencyKey, RunLifecycle
+from mstar_coordinator.store.records import StepState
+
+
+def started(bench: Bench) -> tuple[str, str]:
+    """A new run, and its first step."""
+    run_id = bench.lifecycle.create(SMALL)
+    return run_id, bench.step_id(run_id, "prepare")
+
+
+def test_a_run_goes_through_its_whole_graph_and_succeeds(bench: Bench) -> None:
+    run_id, _ = started(bench)
+    bench.work()
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+    assert {step.state for step in bench.steps(run_id).values()} == {StepState.DONE}
+    assert set(bench.steps(run_id)) == {step.name for step in graph(SMALL, 1)}
+    events = bench.events(run_id)
+    assert events[0] == "run.created" and events[-1] == "run.succeeded"
+    assert events.count("step.committed") == len(bench.steps(run_id))
+
+
+def test_only_what_needs_nothing_is_due_at_first(bench: Bench) -> None:
+    _, first = started(bench)
+    assert bench.due() == [first]
+
+
+def test_a_claim_brings_what_the_step_needs_and_what_was_prepared(bench: Bench) -> None:
+    run_id, _ = started(bench)
+    claims: list[Claim] = []
+
+    def note(claim: Claim) -> bool:
+        claims.append(claim)
+        return False
+
+    bench.work(until=note)
+    for claim in claims:
+        wanted = {*claim.step.needs, *claim.step.streams} | ({"prepare"} if claim.step.name != "prepare" else set())
+        assert set(claim.inputs) == wanted
+        assert claim.run_id == run_id and claim.recipe == SMALL
+    trained = next(claim for claim in claims if claim.step.name == "it01/train")
+    selected = trained.inputs["it01/select/0001"].artefact
+    assert selected is not None and selected.id == f"{run_id}/it01/select/0001"
+
+
+def test_helpers_of_a_holder_see_his_claim_while_he_holds_it(bench: Bench) -> None:
+    _, first = started(bench)
+    with pytest.raises(StepTaken, match="nobody holds"):
+        bench.lifecycle.claimed(first)
+    claim = bench.lifecycle.claim(first, "w")
+    assert bench.lifecycle.claimed(first) == claim
+    bench.lifecycle.commit(first, commit_of(claim))
+    with pytest.raises(StepTaken, match="it is done"):
+        bench.lifecycle.claimed(first)
+
+
+def half_sampled(bench: Bench) -> tuple[str, Claim]:
+    """A run whose first iteration has chosen from its first shard, and the claim of the rollouts of the second."""
+    run_id = bench.lifecycle.create(SMALL)
+    claims: list[Claim] = []
+
+    def second(claim: Claim) -> bool:
+        claims.append(claim)
+        return claim.step.name == "it01/generate/0001"
+
+    bench.work(until=second)
+    bench.do(bench.step_id(run_id, "it01/select/0000"))
+    return run_id, claims[-1]
+
+
+Streaming = tuple[Bench, str, Claim, Claim]
+
+
+@pytest.fixture
+def streaming(home: Path) -> Iterator[Streaming]:
+    """A coordinator that streams; a run; the claims of its second rollout shard and of its training."""
+    bench = Bench(home, streaming=True)
+    run_id, rollout = half_sampled(bench)
+    yield bench, run_id, rollout, bench.lifecycle.claim(bench.step_id(run_id, "it01/train"), "w")
+    bench.store.close()
+
+
+def test_streamed_training_begins_with_the_first_shard_and_sees_the_next_arrive(streaming: Streaming) -> None:
+    bench, run_id, rollout, train = streaming
+    shards = [name for name in train.inputs if name.startswith("it01/select/")]
+    assert shards == ["it01/select/0000"]
+    before = bench.lifecycle.arrivals(train.step_id, train.epoch)
+    assert before.coming and set(before.inputs) == set(train.inputs)
+    bench.lifecycle.commit(rollout.step_id, commit_of(rollout))
+    bench.do(bench.step_id(run_id, "it01/select/0001"))
+    after = bench.lifecycle.arrivals(train.step_id, train.epoch)
+    assert set(after.inputs) - set(before.inputs) == {"it01/select/0001"}
+    since = bench.lifecycle.arrivals(train.step_id, train.epoch, before.seen)
+    assert since.inputs == {"it01/select/0001": after.inputs["it01/select/0001"]}
+    assert bench.lifecycle.arrivals(train.step_id, train.epoch, since.seen).inputs == {}
+
+
+def test_no_more_shards_are_promised_while_a_run_is_paused(streaming: Streaming) -> None:
+    bench, run_id, _, train = streaming
+    bench.lifecycle.pause(run_id)
+    assert not bench.lifecycle.arrivals(train.step_id, train.epoch).coming
+
+
+def test_arrivals_are_told_to_the_holder_of_the_lease_only(streaming: Streaming) -> None:
+    bench, _, _, train = streaming
+    with pytest.raises(StaleEpoch):
+        bench.lifecycle.arrivals(train.step_id, train.epoch - 1)
+
+
+def test_without_streaming_training_waits_for_every_shard(bench: Bench) -> None:
+    run_id, _ = half_sampled(bench)
+    assert bench.steps(run_id)["it01/train"].waiting == 1
+
+
+def test_a_leased_step_cannot_be_claimed_and_one_that_waits_neither(bench: Bench) -> None:
+    run_id, first = started(bench)
+    bench.lifecycle.claim(first, "w1")
+    with pytest.raises(StepTaken, match="leased"):
+        bench.lifecycle.claim(first, "w2")
+    with pytest.raises(StepTaken, match="waits for"):
+        bench.lifecycle.claim(bench.step_id(run_id, "it01/train"), "w2")
+
+
+def test_of_many_claims_at_once_one_wins(bench: Bench) -> None:
+    _, first = started(bench)
+
+    def claim(number: int) -> int | None:
+        try:
+            return bench.lifecycle.claim(first, f"w{number}").epoch
+        except StepTaken:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [epoch for epoch in pool.map(claim, range(16)) if epoch is not None]
+    assert won == [1]
+
+
+def test_heartbeats_keep_a_lease(bench: Bench) -> None:
+    _, first = started(bench)
+    claim = bench.lifecycle.claim(first, "w")
+    for done in range(5):
+        bench.clock.pass_(LEASE * 0.9)
+        bench.lifecycle.expire_leases()
+        bench.lifecycle.heartbeat(first, Heartbeat(epoch=claim.epoch, done=done, total=5))
+    bench.lifecycle.commit(first, commit_of(claim))
+
+
+def test_a_lease_that_ran_out_is_taken_over_and_the_old_epoch_is_void(bench: Bench) -> None:
+    _, first = started(bench)
+    slow = bench.lifecycle.claim(first, "slow")
+    bench.clock.pass_(LEASE + 1)
+    quick = bench.lifecycle.claim(first, "quick")
+    assert quick.epoch == slow.epoch + 1
+    with pytest.raises(StaleEpoch):
+        bench.lifecycle.heartbeat(first, Heartbeat(epoch=slow.epoch))
+    with pytest.raises(StaleEpoch):
+        bench.lifecycle.commit(first, commit_of(slow))
+    with pytest.raises(StaleEpoch):
+        bench.lifecycle.release(first, Release(epoch=slow.epoch, error="late"))
+    bench.lifecycle.commit(first, commit_of(quick))
+
+
+def test_a_repeated_commit_is_accepted_and_another_one_is_not(bench: Bench) -> None:
+    run_id, first = started(bench)
+    claim = bench.lifecycle.claim(first, "w")
+    bench.lifecycle.commit(first, commit_of(claim))
+    before = bench.events(run_id)
+    bench.lifecycle.commit(first, commit_of(claim))
+    assert bench.events(run_id) == before
+    with pytest.raises(StaleEpoch):
+        bench.lifecycle.commit(first, commit_of(claim, digest="b" * 64))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"artefact": None}, "needs the artefact"),
+        ({"artefact": {"id": "r-other/prepare", "sha256": "a" * 64}}, "not r-other/prepare"),
+        ({"result": {"kind": "choose", "iteration": 1, "curve": {}, "chosen": 1.0}}, "kind done"),
+        ({"result": {"kind": "done", "seconds": float("nan")}}, "not finite"),
+    ],
+)
+def test_a_commit_that_cannot_be_the_steps_is_refused(bench: Bench, change: dict[str, object], message: str) -> None:
+    _, first = started(bench)
+    good = commit_of(bench.lifecycle.claim(first, "w"))
+    with pytest.raises(InvalidInput, match=message):
+        bench.lifecycle.commit(first, Commit.model_validate(good.model_dump() | change))
+    bench.lifecycle.commit(first, good)
+
+
+def test_a_silent_workers_step_is_given_to_another(bench: Bench) -> None:
+    run_id, first = started(bench)
+    bench.lifecycle.claim(first, "w")
+    bench.clock.pass_(LEASE + 1)
+    bench.lifecycle.expire_leases()
+    assert bench.due() == [first]
+    assert bench.events(run_id)[-1] == "step.retried"
+    bench.do(first)
+
+
+def test_a_step_that_kills_its_worker_fails_the_run_in_the_end(bench: Bench) -> None:
+    run_id, first = started(bench)
+    for _ in range(ATTEMPTS):
+        bench.lifecycle.claim(first, "w")
+        bench.clock.pass_(LEASE + 1)
+        bench.lifecycle.expire_leases()
+    run = bench.run(run_id)
+    assert run.state is RunState.FAILED
+    assert run.error is not None and "prepare" in run.error and "silent" in run.error
+    with pytest.raises(StepTaken):
+        bench.lifecycle.claim(first, "w")
+
+
+def test_attempts_are_counted_even_when_leases_are_taken_over_directly(bench: Bench) -> None:
+    _, first = started(bench)
+    for _ in range(ATTEMPTS):
+        bench.lifecycle.claim(first, "w")
+        bench.clock.pass_(LEASE + 1)
+    with pytest.raises(StepTaken, match="tried"):
+        bench.lifecycle.claim(first, "w")
+
+
+@pytest.mark.parametrize(
+    ("release", "state"),
+    [
+        ({"retryable": True}, RunState.RUNNING),
+        ({"retryable": False}, RunState.FAILED),
+        ({"retryable": False, "preempted": True}, RunState.RUNNING),
+    ],
+)
+def test_release_retries_or_fails(bench: Bench, release: dict[str, bool], state: RunState) -> None:
+    run_id, first = started(bench)
+    claim = bench.lifecycle.claim(first, "w")
+    bench.lifecycle.release(first, Release.model_validate({"epoch": claim.epoch, "error": "no luck"} | release))
+    assert bench.run(run_id).state is state
+
+
+def test_released_retries_end_and_preemption_does_not_count(bench: Bench) -> None:
+    run_id, first = started(bench)
+    for _ in range(3 * ATTEMPTS):
+        claim = bench.lifecycle.claim(first, "w")
+        bench.lifecycle.release(first, Release(epoch=claim.epoch, error="shutdown", preempted=True))
+    for _ in range(ATTEMPTS):
+        assert bench.run(run_id).state is RunState.RUNNING
+        claim = bench.lifecycle.claim(first, "w")
+        bench.lifecycle.release(first, Release(epoch=claim.epoch, error="disk on fire"))
+    assert "disk on fire" in (bench.run(run_id).error or "")
+
+
+def test_resume_after_a_failure_starts_the_count_anew(bench: Bench) -> None:
+    run_id, first = started(bench)
+    claim = bench.lifecycle.claim(first, "w")
+    bench.lifecycle.release(first, Release(epoch=claim.epoch, error="bad", retryable=False))
+    assert bench.due() == []
+    bench.lifecycle.resume(run_id)
+    assert bench.run(run_id).error is None
+    bench.work()
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+
+
+def test_a_paused_run_takes_commits_and_gives_no_claims(bench: Bench) -> None:
+    run_id, first = started(bench)
+    claim = bench.lifecycle.claim(first, "w")
+    bench.lifecycle.pause(run_id)
+    bench.lifecycle.heartbeat(first, Heartbeat(epoch=claim.epoch))
+    bench.lifecycle.commit(first, commit_of(claim))
+    assert bench.due() == []
+    with pytest.raises(StepTaken, match="paused"):
+        bench.lifecycle.claim(bench.step_id(run_id, "warmup/generate/0000"), "w")
+    bench.lifecycle.resume(run_id)
+    bench.work()
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+
+
+def test_a_run_whose_last_step_lands_while_it_is_paused_succeeds_on_resume(bench: Bench) -> None:
+    run_id, _ = started(bench)
+    last: list[Claim] = []
+
+    def publishing(claim: Claim) -> bool:
+        last.append(claim)
+        return claim.step.params.kind == "publish"
+
+    bench.work(until=publishing)
+    bench.lifecycle.pause(run_id)
+    bench.lifecycle.commit(last[-1].step_id, commit_of(last[-1]))
+    assert bench.run(run_id).state is RunState.PAUSED
+    bench.lifecycle.resume(run_id)
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+
+
+def test_cancel_voids_leases_and_is_final(bench: Bench) -> None:
+    run_id, first = started(bench)
+    claim = bench.lifecycle.claim(first, "w")
+    bench.lifecycle.cancel(run_id)
+    with pytest.raises(StaleEpoch, match="cancelled"):
+        bench.lifecycle.heartbeat(first, Heartbeat(epoch=claim.epoch))
+    with pytest.raises(StaleEpoch, match="cancelled"):
+        bench.lifecycle.commit(first, commit_of(claim))
+    for change in (bench.lifecycle.resume, bench.lifecycle.pause, bench.lifecycle.cancel):
+        with pytest.raises(IllegalTransition):
+            change(run_id)
+    bench.clock.pass_(LEASE + 1)
+    bench.lifecycle.expire_leases()
+    assert bench.events(run_id)[-1] == "run.cancelled"
+
+
+def test_a_finished_run_can_be_extended(bench: Bench) -> None:
+    run_id, _ = started(bench)
+    bench.work()
+    bench.lifecycle.extend(run_id, 1)
+    assert bench.run(run_id).state is RunState.RUNNING
+    bench.work()
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+    wanted = {step.name for step in graph(SMALL, 2)} | {"publish/01"}
+    assert set(bench.steps(run_id)) == wanted
+
+
+def test_extending_a_run_in_progress_replaces_its_last_step(bench: Bench) -> None:
+    run_id, _ = started(bench)
+    bench.lifecycle.extend(run_id, 2)
+    assert set(bench.steps(run_id)) == {step.name for step in graph(SMALL, 3)}
+    assert bench.run(run_id).iterations == 3
+    bench.work()
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+
+
+def test_an_extension_with_a_key_counts_once(bench: Bench) -> None:
+    run_id, _ = started(bench)
+    key = IdempotencyKey("k", "0" * 64)
+    bench.lifecycle.extend(run_id, 1, key)
+    bench.lifecycle.extend(run_id, 1, key)
+    assert bench.run(run_id).iterations == 2
+
+
+def test_an_extension_that_is_too_large_changes_nothing(bench: Bench) -> None:
+    run_id, _ = started(bench)
+    before = set(bench.steps(run_id))
+    with pytest.raises(InvalidRecipe, match="shard_questions"):
+        bench.lifecycle.extend(run_id, 100_000)
+    assert set(bench.steps(run_id)) == before
+
+
+def test_of_twenty_requests_with_one_key_one_starts_a_run(bench: Bench) -> None:
+    key = IdempotencyKey("order-7", "1" * 64)
+    with ThreadPoolExecutor(20) as pool:
+        ids = set(pool.map(lambda _: bench.lifecycle.create(SMALL, key), range(20)))
+    assert len(ids) == 1
+    assert [path.name for path in bench.home.glob("r-*")] == list(ids)
+    with pytest.raises(IdempotencyMismatch):
+        bench.lifecycle.create(SMALL, IdempotencyKey("order-7", "2" * 64))
+    assert [path.name for path in bench.home.glob("r-*")] == list(ids)
+
+
+def test_a_restart_goes_on_where_the_process_ended(home: Path) -> None:
+    first = Bench(home)
+    run_id = first.lifecycle.create(SMALL)
+    held: list[Claim] = []
+
+    def training(claim: Claim) -> bool:
+        held.append(claim)
+        return claim.step.name == "it01/train"
+
+    first.work(until=training)
+    first.store.close()
+
+    first.clock.pass_(10 * LEASE)
+    second = Bench(home, first.clock)
+    second.lifecycle.renew_leases()
+    second.lifecycle.expire_leases()
+    second.lifecycle.heartbeat(held[-1].step_id, Heartbeat(epoch=held[-1].epoch))
+    second.lifecycle.commit(held[-1].step_id, commit_of(held[-1]))
+    second.work()
+    assert second.run(run_id).state is RunState.SUCCEEDED
+    second.store.close()
+
+
+def test_a_run_that_cannot_have_its_folder_is_not_started(bench: Bench) -> None:
+    (bench.home / "file").write_text("")
+    homeless = RunFolders(bench.home / "file", bench.store)
+    with pytest.raises(StorageFull):
+        RunLifecycle(bench.store, homeless, bench.clock, LEASE, bench.changed, streaming=False).create(SMALL)
+    with bench.store.reading() as tx:
+        assert tx.runs.page(None, 10) == []
+
+
+def test_unknown_ids_are_not_found(bench: Bench) -> None:
+    with pytest.raises(NotFound, match="r-none"):
+        bench.lifecycle.pause("r-none")
+    with pytest.raises(NotFound, match="r-none-000000"):
+        bench.lifecycle.claim("r-none-000000", "w")
+    with pytest.raises(NotFound, match="r-none-000000"):
+        bench.lifecycle.commit("r-none-000000", Commit(epoch=1, result=DoneResult()))

@@ -1,0 +1,53 @@
+"""Cards: front matter that parses, licence that follows the base model, the numbers of the run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mstar_coordinator.worker.export import cards
+from publish_bench import finished_run
+
+
+def front(card: str) -> dict[str, Any]:
+    parsed = yaml.safe_load(card.split("---\n")[1])
+    assert isinstance(parsed, dict)
+    return parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "licence"),
+    [("---\nlicense: apache-2.0\n---\n# Base", "apache-2.0"), ("# Base", "other"), (None, "other")],
+)
+def test_licence_follows_the_base_model(tmp_path: Path, text: str | None, licence: str) -> None:
+    if text is not None:
+        (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    assert cards.licence_of(tmp_path) == licence
+
+
+def test_policy_card_tells_base_numbers_and_temperatures() -> None:
+    card = cards.policy_card(finished_run(), "mit")
+    assert front(card)["license"] == "mit"
+    assert front(card)["base_model"] == "builtin:minivista"
+    assert "license_name" not in front(card)
+    assert "| iteration 4 | 0.9 | 43.0 | 28.0 | 74.0 | 57.0 |" in card
+    assert "iteration 2: T = 1, 1200 of 8000 responses kept, from `r-01/it01/train@0123456789ab`" in card
+
+
+def test_an_unknown_licence_says_what_it_follows() -> None:
+    assert front(cards.policy_card(finished_run(), "other"))["license_name"] == "unknown: follows the base model"
+
+
+def test_prm_card_tells_how_it_was_made() -> None:
+    card = cards.prm_card(finished_run(), "mit")
+    assert "process-reward-model" in front(card)["tags"]
+    assert "- solutions: 1200" in card
+    assert "losses" not in card
+
+
+def test_dataset_card_counts_its_rows() -> None:
+    card = cards.dataset_card(finished_run(), "mit", "CoT data set", "Chains.", 17)
+    assert front(card)["task_categories"] == ["visual-question-answering"]
+    assert "pipeline_tag" not in front(card)
+    assert "17 rows from `builtin:minivista`" in card

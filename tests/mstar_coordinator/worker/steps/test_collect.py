@@ -1,0 +1,56 @@
+"""The PRM's training set: hard labels, and balance between poor and good solutions."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mstar.recipes import LabelRule
+from mstar.steps import CollectParams, CollectResult
+from mstar.types import Answer, AnswerType, StepLabelRow
+from mstar_coordinator.worker.steps import collect
+from work_bench import Bench
+
+
+def row(name: str, *labels: float) -> StepLabelRow:
+    return StepLabelRow(
+        id=name,
+        prompt="?",
+        completions=("step",) * len(labels),
+        labels=labels,
+        image="0" * 64,
+        answer=Answer(type=AnswerType.INTEGER, value="1"),
+        mc_successes=tuple(round(8 * label) for label in labels),
+        mc_rollouts=(8,) * len(labels),
+        weight_version="w",
+    )
+
+
+def collected(bench: Bench, rule: LabelRule, *, balance: bool) -> tuple[list[StepLabelRow], CollectResult]:
+    params = CollectParams(rows=("a", "b"), label=rule, balance=balance)
+    artefact, result = collect.run(bench.claim("collect", params), bench.report, bench.context)
+    assert artefact is not None
+    assert isinstance(result, CollectResult)
+    return list(bench.store.rows(artefact, StepLabelRow)), result
+
+
+def test_shards_are_joined_in_order_with_soft_or_hard_labels(bench: Bench) -> None:
+    bench.keep("a", [row("1", 0.25, 0.0)])
+    bench.keep("b", [row("2", 1.0)])
+    soft, result = collected(bench, LabelRule.SOFT, balance=False)
+    assert [one.labels for one in soft] == [(0.25, 0.0), (1.0,)]
+    assert (result.solutions, result.kept, result.steps) == (2, 2, 3)
+    bench.store.path("r-1/collect").rename(bench.store.path("r-1/soft"))
+    hard, _ = collected(bench, LabelRule.HARD, balance=False)
+    assert [one.labels for one in hard] == [(1.0, 0.0), (1.0,)]
+
+
+@given(st.lists(st.floats(0, 1), max_size=30), st.integers(0, 9))
+def test_balance_keeps_all_of_the_smaller_side_and_as_many_of_the_larger(labels: list[float], seed: int) -> None:
+    rows = [row(str(place), 1.0, label) for place, label in enumerate(labels)]
+    kept = collect.balanced(rows, seed)
+    poor = [one for one in rows if min(one.labels) < collect.MIDDLE]
+    smaller = min(len(poor), len(rows) - len(poor))
+    assert kept == [one for one in rows if one in kept]
+    if smaller:
+        assert sum(one in poor for one in kept) == smaller == len(kept) - smaller
+    else:
+        assert kept == rows

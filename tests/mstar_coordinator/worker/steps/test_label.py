@@ -1,0 +1,74 @@
+"""Monte-Carlo labels: every prefix of a solution is completed, and the label is the share that reaches the answer."""
+
+from typing import Any
+
+from example_rows import rollout
+from mstar.steps import LabelParams, LabelResult
+from mstar.types import FinishReason, RolloutRow, StepLabelRow
+from mstar_coordinator.worker.steps import label
+from work_bench import Bench
+
+END = "\n\n## Answer\n\n"
+
+
+def asked(*texts: str, correct: list[bool] | None = None) -> RolloutRow:
+    """Responses to `How many is 42?`, whose answer is 42."""
+    row = rollout(correct or [text.endswith("42") for text in texts], texts=texts)
+    return row.model_copy(update={"question": row.question.model_copy(update={"text": "How many is 42?"})})
+
+
+def labelled(bench: Bench, *rows: RolloutRow, max_steps: int = 12) -> tuple[list[StepLabelRow], LabelResult]:
+    bench.keep("rows", list(rows))
+    params = LabelParams(rows="rows", weights="prepare", completions=8, temperature=1.0, max_steps=max_steps)
+    artefact, result = label.run(bench.claim("label", params), bench.report, bench.context)
+    assert artefact is not None
+    assert isinstance(result, LabelResult)
+    return list(bench.store.rows(artefact, StepLabelRow)), result
+
+
+def test_every_step_is_labelled_by_its_completions_and_the_last_by_the_answer_itself(bench: Bench) -> None:
+    (row,), result = labelled(bench, asked(f"so so\n\ngood turn{END}42"))
+    assert row.completions == ("so so", "good turn", "## Answer\n\n42")
+    assert row.mc_rollouts == (8, 8, 1)
+    assert row.mc_successes[1:] == (8, 1)
+    assert 0 < row.mc_successes[0] < 8
+    assert row.labels == (row.mc_successes[0] / 8, 1.0, 1.0)
+    assert (result.solutions, result.prefixes, result.completions) == (1, 2, 16)
+
+
+def test_wrong_solutions_are_labelled_too(bench: Bench) -> None:
+    (row,), _ = labelled(bench, asked(f"bad start{END}41"))
+    assert row.labels == (0.0, 0.0)
+
+
+def test_prefixes_that_solutions_share_are_completed_once(bench: Bench) -> None:
+    texts = (f"good start\n\none{END}42", f"good start\n\ntwo{END}42", f"good start\n\none{END}42")
+    rows, result = labelled(bench, asked(*texts))
+    assert len(rows) == 2
+    prefixes = [prompt.prefix for request in bench.policy.rollouts for prompt in request.prompts]
+    assert prefixes == ["good start\n\n", "good start\n\none\n\n", "good start\n\ntwo\n\n"]
+    assert result.prefixes == 3
+
+
+def test_long_solutions_are_merged_and_unfinished_ones_left_out(bench: Bench) -> None:
+    long = asked("\n\n".join(f"good {place}" for place in range(9)) + f"{END}42", "cut off")
+    first, cut = long.responses
+    cut = cut.model_copy(update={"response": cut.response.model_copy(update={"finish_reason": FinishReason.LENGTH})})
+    (row,), _ = labelled(bench, long.model_copy(update={"responses": (first, cut)}), max_steps=4)
+    assert [step.count("good") for step in row.completions] == [3, 3, 3, 0]
+    assert len(row.labels) == 4
+
+
+def test_a_shard_without_solutions_asks_for_nothing(bench: Bench) -> None:
+    rows, result = labelled(bench, asked(" ", "\n"))
+    assert rows == []
+    assert result.completions == 0
+    assert bench.policy.requests == []
+
+
+def test_labelling_again_gives_the_same_rows(bench: Bench) -> None:
+    row: Any = asked(f"so so\n\nand so{END}42", f"well{END}41")
+    first, _ = labelled(bench, row)
+    bench.store.path("r-1/label").rename(bench.store.path("r-1/before"))
+    again, _ = labelled(bench, row)
+    assert again == first

@@ -1,0 +1,59 @@
+"""The prepared artefact: all questions, their images, and a base model without anything that could run."""
+
+from pathlib import Path
+
+import pytest
+
+from mstar.errors import InvalidInput
+from mstar.recipes import DataRecipe, ModelRecipe
+from mstar_coordinator.worker.steps import prepare
+from work_bench import SIZES, Bench, prepare_params
+
+
+def test_questions_of_every_split_come_with_their_images(bench: Bench) -> None:
+    prepared = bench.inputs["prepare"].artefact
+    assert prepared is not None
+    for split, size in SIZES.items():
+        found = prepare.questions(bench.store, prepared, split)
+        assert [question.split for question in found] == [split] * size
+        assert all(bench.images.get(question.image).startswith(b"image ") for question in found)
+        assert len({question.id for question in found}) == size
+
+
+def test_the_model_is_a_copy_without_pickles_and_modules(bench: Bench, tmp_path: Path) -> None:
+    prepared = bench.inputs["prepare"].artefact
+    assert prepared is not None
+    (tmp_path / "base" / "model.safetensors").write_text("changed later")
+    folder = bench.store.verify(prepared) / "model"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_doing_it_again_gives_the_same_artefact(tmp_path: Path) -> None:
+    first, second = Bench(tmp_path / "a"), Bench(tmp_path / "b")
+    second.recipe = first.recipe
+    first.prepare()
+    second.prepare()
+    assert first.inputs["prepare"].artefact == second.inputs["prepare"].artefact
+
+
+def test_the_builtin_benchmark_and_model_need_no_folder(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    data = DataRecipe(train=4, validation=4, test_id=2, test_ood=0)
+    bench.recipe = bench.recipe.model_copy(update={"data": data, "model": ModelRecipe()})
+    bench.prepare()
+    prepared = bench.inputs["prepare"].artefact
+    assert prepared is not None
+    question = prepare.questions(bench.store, prepared, "train")[3]
+    assert bench.images.get(question.image).startswith(b"\x89PNG")
+    assert (bench.store.path(prepared.id) / "model" / "model.safetensors").is_file()
+    assert prepare.questions(bench.store, prepared, "test_ood") == ()
+
+
+def test_a_model_without_safetensors_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    (tmp_path / "base" / "model.safetensors").unlink()
+    with pytest.raises(InvalidInput, match="no safetensors"):
+        bench.prepare()
+    claim = bench.claim("prepare", prepare_params())
+    assert bench.store.find(claim.output_id) is None
+    assert list(bench.store.path(claim.run_id).iterdir()) == []
