@@ -36,7 +36,7 @@ def images(count: int) -> tuple[Image.Image, ...]:
 
 
 def rollouts(count: int, n: int) -> RolloutRequest:
-    """n samples at T = 1 for each question."""
+    """N samples at T = 1 for each question."""
     prompts = tuple(
         Prompt(question=question.text, image=ImageInput(sha256=question.image), n=n, seed=place)
         for place, question in enumerate(questions(count))

@@ -1,5 +1,7 @@
-"""PRM scoring, n = 16 for each question: our packed tree against batched forward passes of whole sequences and against
-vLLM; and prompts that are remembered against prompts that are read again."""
+"""PRM scoring, n = 16 for each question: one packed tree against batched forward passes and against vLLM.
+
+A second pair compares prompts whose keys and values are remembered with prompts that are computed again.
+"""
 
 import asyncio
 import os

@@ -1,5 +1,7 @@
-"""One training pass over the same examples, two responses a question as an iteration selects them: our trainer's engine
-against Hugging Face's Trainer, 32 rows an update."""
+"""One training pass over the same examples: our trainer's engine against Hugging Face's Trainer, 32 rows an update.
+
+The examples are two responses a question, as an iteration selects them.
+"""
 
 import os
 import tempfile

@@ -24,7 +24,7 @@ def grouped_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """query [rows, heads, tokens, width], key and value [rows, key-value heads, columns, width].
+    """Query [rows, heads, tokens, width], key and value [rows, key-value heads, columns, width].
 
     Returns [rows, tokens, heads, width].
     """

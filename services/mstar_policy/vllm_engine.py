@@ -198,7 +198,8 @@ class VllmEngine:
 
     async def _swap(self, found: _Loaded, former: _Loaded | None) -> None:
         """Load in place. Keys and values are of the old weights, so they go; so are image features, unless what makes
-        them is the same in both."""
+        them is the same in both.
+        """
         core = self._host.core
         if self._asleep:
             await within(core.wake_up(), self._swap_seconds, "waking")

@@ -44,7 +44,7 @@ class Ledger:
         self._tallies: dict[str, Tally] = {}
 
     def __call__(self, config: object, engine: int) -> "Ledger":
-        """vLLM asks for a logger for each of its engines; one serves all."""
+        """VLLM asks for a logger for each of its engines; one serves all."""
         return self
 
     @contextmanager

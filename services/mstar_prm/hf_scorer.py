@@ -188,7 +188,8 @@ class HfScorer:
 
     def _together(self, jobs: Sequence[_Job], order: list[int]) -> list[int]:
         """The next places that one forward pass takes: neighbours in length, known prompts apart from new ones, and of
-        these only images of one shape."""
+        these only images of one shape.
+        """
         places: list[int] = []
         first, keys = jobs[order[0]], set[bytes]()
         known = self._known(first)

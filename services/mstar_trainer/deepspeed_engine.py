@@ -24,7 +24,8 @@ MASTER = "master"
 
 def join_ranks(rank: int, ranks: int, meeting: str) -> None:
     """Make the process group of all ranks, which meet at a URL of torch.distributed: a file on one machine, so that no
-    port is opened for it, or `tcp://` the first of several."""
+    port is opened for it, or `tcp://` the first of several.
+    """
     # DeepSpeed would otherwise compile its shared-memory all-reduce at run time: half a minute, and a compiler, on
     # every fresh machine. Gloo does the same work.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -30,7 +30,8 @@ class Memory:
 
 def await_room(look: Callable[[], Memory], share: float, pause: Callable[[], None]) -> None:
     """Return once others hold at most `share` of the GPU. Raises Unavailable when they still hold more after `LOOKS`
-    looks with a pause between two."""
+    looks with a pause between two.
+    """
     found = look()
     for _ in range(LOOKS - 1):
         if found.of_others <= share * found.total:

@@ -113,7 +113,8 @@ class ResidentTrainer:
     ) -> None:
         """`threads`: CPU threads of each rank (None: OMP_NUM_THREADS, else the cores, shared out). A group that says
         nothing for `silence_seconds` is taken for hung and killed. `busy_share`: of a GPU's memory, what others may
-        hold when a step begins."""
+        hold when a step begins.
+        """
         self.storage = storage_of(home)
         self._place = place
         self._threads = threads

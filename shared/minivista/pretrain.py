@@ -77,7 +77,8 @@ def pretrain(model: Any, processor: Any, steps: int, seed: int) -> None:
 
 def _optimizers(model: Any) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the text model, with which reading is learnt in a tenth of the steps; AdamW for the
-    rest. What the seeing phase taught stays as it is."""
+    rest. What the seeing phase taught stays as it is.
+    """
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("vision_model" not in name and "connector" not in name)
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -1,4 +1,4 @@
-"""The answer check: is the answer of a response the reference answer? (the reward 1[a = a*] of the paper)
+"""The answer check: is the answer of a response the reference answer? The reward 1[a = a*] of the paper.
 
 Only the text after the first answer heading is read; without the heading there is no answer, and never "the last
 number". The reference answer's type decides the rule, and what a rule can't read is wrong: nothing is mapped to the
@@ -129,7 +129,7 @@ _RULES: dict[AnswerType, Callable[[str, Answer], str]] = {
 
 
 def _verified(gold: str, said: str) -> bool:
-    """Both sides stand between dollar signs: bare, math-verify reads `2\\sqrt{3}` as 2 and a list as its last number.
+    r"""Both sides stand between dollar signs: bare, math-verify reads `2\sqrt{3}` as 2 and a list as its last number.
 
     Its time limits use SIGALRM, which Python delivers to the main thread of a process only.
     """

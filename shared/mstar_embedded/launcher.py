@@ -19,7 +19,7 @@ def main() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:
             sys.exit("the supervisor died before its child began")
-    os.execvp(command[0], command)
+    os.execvp(command[0], command)  # noqa: S606 - the supervisor's own command
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def device_here() -> torch.device:
 
 def dtype_for(device: torch.device, folder: Path) -> torch.dtype:
     """What weights are loaded as unless told otherwise: on a CPU float32, which is the faster and the finer one there;
-    elsewhere what the folder's configuration says, since twice its size may not fit."""
+    elsewhere what the folder's configuration says, since twice its size may not fit.
+    """
     if device.type == "cpu":
         return torch.float32
     config = json.loads((folder / "config.json").read_text())

@@ -124,7 +124,8 @@ def prompt_axes(model: Any, prompt: EncodedPrompt) -> torch.Tensor | None:
 
 def tensors(batch: Sequence[Packed], pad_id: int) -> dict[str, torch.Tensor]:
     """`input_ids` [B, T], `position_ids` [B, T] or with axes [3, B, T], and the boolean `attention_mask` [B, 1, T, T],
-    true where attended."""
+    true where attended.
+    """
     width = max(len(packed.ids) for packed in batch)
     ids = torch.full((len(batch), width), pad_id, dtype=torch.long)
     positions = torch.zeros_like(ids)

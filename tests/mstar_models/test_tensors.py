@@ -33,7 +33,7 @@ def test_files_do_not_matter_but_every_tensor_does(tmp_path: Path, tensors: dict
     assert not same_tensors(one, folder(tmp_path / "half", a={name: tensors[name].half() for name in names}))
 
 
-@pytest.mark.parametrize("name,seen", [("model.connector.weight", True), ("lm_head", False)])
+@pytest.mark.parametrize(("name", "seen"), [("model.connector.weight", True), ("lm_head", False)])
 def test_only_what_makes_image_features_is_looked_at(
     tmp_path: Path, tensors: dict[str, torch.Tensor], name: str, seen: bool
 ) -> None:

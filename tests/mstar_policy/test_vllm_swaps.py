@@ -202,7 +202,7 @@ def test_who_is_being_served_when_the_service_ends_is_told(store: ArtefactStore,
     play(store, scene)
 
 
-@pytest.mark.parametrize("freed,lives", [(95, True), (40, False)])
+@pytest.mark.parametrize(("freed", "lives"), [(95, True), (40, False)])
 def test_an_engine_that_keeps_memory_in_its_sleep_is_ended(
     store: ArtefactStore, warm: ArtefactRef, newer: ArtefactRef, freed: int, lives: bool
 ) -> None:

@@ -96,7 +96,7 @@ def test_response_loss_in_pieces_is_the_plain_one(bench: Bench, encoder: Example
 
 
 def test_cross_entropy_over_many_pieces_is_the_plain_one() -> None:
-    """torch's own function, over more rows than one piece holds."""
+    """Torch's own function, over more rows than one piece holds."""
     torch.manual_seed(0)
     hidden, weight = torch.randn(300, 16, requires_grad=True), torch.randn(700, 16, requires_grad=True)
     targets = torch.randint(700, (300,))

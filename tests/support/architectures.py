@@ -1,5 +1,7 @@
-"""Vision-language architectures of a few thousand weights, drawn at random: three for what must hold on every one, and
-some that cannot be packed."""
+"""Vision-language architectures of a few thousand random weights.
+
+Three are for what must hold on every one; the others cannot be packed.
+"""
 
 import zlib
 from collections.abc import Callable

@@ -1,5 +1,7 @@
-"""The coordinator as `python -m mstar_coordinator` starts it in its pod: the first argument is the address that the
-pod's service account would give for the API of Kubernetes."""
+"""The coordinator as `python -m mstar_coordinator` starts it in its pod.
+
+The first argument is the address that the pod's service account would give for the Kubernetes API.
+"""
 
 import sys
 import time

@@ -87,8 +87,10 @@ class Replay:
         return f"{self.root / 'usr' / 'bin'}:{os.defpath}"
 
     def _bring_python(self) -> None:
-        """What a base image for CPUs brings along: `python3`, which the steps call by name. It is this machine's, or a
-        copy where its folder is closed to the image's user."""
+        """What a base image for CPUs brings along: `python3`, which the steps call by name.
+
+        It is this machine's, or a copy where its folder is closed to the image's user.
+        """
         found, prefix = Path(sys._base_executable).resolve(), Path(sys.base_prefix).resolve()  # type: ignore[attr-defined]
         if os.geteuid() == 0 and not all(folder.stat().st_mode & 0o001 for folder in found.parents):
             needless = shutil.ignore_patterns("site-packages", "test", "__pycache__")

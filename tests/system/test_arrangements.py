@@ -1,7 +1,7 @@
-"""One of each process; one and two of each with a trainer of two ranks; one of each that take turns and sleep between
-them: the same recipe chooses the same rows.
+"""The same recipe chooses the same rows, however many processes do the work.
 
-The coordinator's API stays one process, since it is the only one that opens the truth.
+Tried with one process of each kind, with two of each and a trainer of two ranks, and with one of each that take turns on
+a GPU and sleep between them. The coordinator's API stays one process: only it opens the database.
 """
 
 import re
@@ -96,8 +96,11 @@ def test_two_of_each_go_on_as_one_of_each_does(ranked: Ended, two: Ended) -> Non
 
 @pytest.mark.system
 def test_two_ranks_train_what_one_does_but_for_the_order_of_a_sum(one: Ended, two: Ended) -> None:
-    """Two ranks add up the gradients of half a batch each, so the last bits differ, and with them a few of the tokens
-    that iteration 2 samples: between one rank and two, its rows need not be the same."""
+    """Two ranks train to almost the same weights as one.
+
+    Each adds up the gradients of half a batch, so the last bits differ, and with them a few of the tokens that iteration
+    2 samples: its rows need not be the same.
+    """
     moved, apart = _apart(one.trained, load_file(minivista.MODEL_FOLDER / WEIGHTS)), _apart(one.trained, two.trained)
     assert apart < moved / 100
     sampled, again = ([(it.index, it.questions, it.responses) for it in ended.iterations] for ended in (one, two))

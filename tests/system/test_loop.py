@@ -38,12 +38,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, d
     finally:
         process.kill()
     assert process.returncode == 0, err[-2000:]
-    yield home, json.loads(out), pids
+    return home, json.loads(out), pids
 
 
 def _kill_two(process: "subprocess.Popen[str]", home: Path) -> list[int]:
-    """Kill the policy after the warm-up's first shard, and training after the first one of an iteration, when it has
-    begun while the other shard is still sampled. Returns every pid seen."""
+    """Kill the policy after the warm-up's first shard and the trainer within an iteration. Returns every pid seen.
+
+    The trainer is killed after the iteration's first shard: it has begun by then, while the other is still sampled.
+    """
     pids: set[int] = set()
     for shard, module in (("warmup/select/0000", "mstar_policy"), ("it01/select/0000", "mstar_trainer.train")):
         wanted = home / "latest" / shard

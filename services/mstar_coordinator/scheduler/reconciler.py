@@ -98,7 +98,8 @@ class Reconciler:
 
     def take_turns(self) -> None:
         """Let the GPUs change hands when it is time. Raises Unavailable when the cluster does not answer, or when pods
-        hold a turn up for too long."""
+        hold a turn up for too long.
+        """
         if self._turns is not None:
             self._turns.advance()
             if self._turns.problem is not None:

@@ -296,7 +296,8 @@ def _check_held(run: RunRecord, step: StepRecord, epoch: int) -> None:
 
 def _shows(tx: Transaction, run_id: str, step: StepRecord) -> bool:
     """Whether the run's numbers change. Those of shards count once their stage is whole, or every one of thousands of
-    shards would have all numbers made anew."""
+    shards would have all numbers made anew.
+    """
     kind = step.spec.params.kind
     return kind in SHOWN_KINDS and (kind not in SHARD_KINDS or tx.steps.all_done(run_id, step.stage))
 
