@@ -1,6 +1,6 @@
 """The same recipe chooses the same rows, however many processes do the work.
 
-Tried with one process of each kind, with two of each and a trainer of two ranks, and with one of each that take turns on
+Tried with one process of each kind, with two of each and a trainer of two ranks, and with one of each taking turns on
 a GPU and sleep between them. The coordinator's API stays one process: only it opens the database.
 """
 
@@ -98,7 +98,7 @@ def test_two_of_each_go_on_as_one_of_each_does(ranked: Ended, two: Ended) -> Non
 def test_two_ranks_train_what_one_does_but_for_the_order_of_a_sum(one: Ended, two: Ended) -> None:
     """Two ranks train to almost the same weights as one.
 
-    Each adds up the gradients of half a batch, so the last bits differ, and with them a few of the tokens that iteration
+    Each adds up the gradients of half a batch, so the last bits differ, and with them a few tokens that iteration
     2 samples: its rows need not be the same.
     """
     moved, apart = _apart(one.trained, load_file(minivista.MODEL_FOLDER / WEIGHTS)), _apart(one.trained, two.trained)
