@@ -19,7 +19,7 @@ from minivista import MODEL_FOLDER
 from mstar.answers import check
 from mstar.layout import scored_segments
 from mstar.types import Question
-from mstar_models.chat import build_messages
+from mstar_models.chat import build_messages, question_turns
 from mstar_models.encoding import suppressed_ids
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model, load_processor
@@ -115,7 +115,7 @@ class Script:
         data = Dataset.from_list(
             [
                 {
-                    "prompt": build_messages(question.text),
+                    "prompt": build_messages(question_turns(question.text)),
                     "completion": [{"role": "assistant", "content": [{"type": "text", "text": text}]}],
                     "images": [image],
                 }
@@ -145,7 +145,11 @@ class Script:
         self.work["images"] += images
 
     def _prompt(self, question: Question) -> str:
-        return str(self.processor.apply_chat_template(build_messages(question.text), add_generation_prompt=True))
+        return str(
+            self.processor.apply_chat_template(
+                build_messages(question_turns(question.text)), add_generation_prompt=True
+            )
+        )
 
     def _ends(self, text: str) -> list[int]:
         """Places of step ends, counted from the right of a row that is padded on the left."""

@@ -24,6 +24,7 @@ from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
 from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
+from mstar_models.chat import question_turns
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.door import Door, within
 from mstar_models.encoding import PromptEncoder, suppressed_ids
@@ -245,7 +246,7 @@ class VllmEngine:
         """Token ids of each prompt, its image as one place holder, which vLLM expands."""
         return [
             [
-                *loaded.prompts.unexpanded(prompt.question, prompt.reference_answer),
+                *loaded.prompts.unexpanded(question_turns(prompt.question, prompt.reference_answer)),
                 *prefix_ids(loaded.tokenizer, prompt.prefix),
             ]
             for prompt in request.prompts

@@ -22,6 +22,7 @@ from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, TooManyRequests, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
+from mstar_models.chat import question_turns
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.door import Door, within
 from mstar_models.encoding import PromptEncoder, encode_segments
@@ -193,4 +194,4 @@ def _beginnings(
             detail = f"with its prompt it has {whole + len(ids)} tokens; {context - 1} fit"
             raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")
         found.append([tuple(ids[: end + 1]) for end in ends])
-    return served.prompts.unexpanded(question), found
+    return served.prompts.unexpanded(question_turns(question)), found

@@ -24,7 +24,7 @@ from minivista.problems import FOREIGN, STANDARD
 from minivista.seeing import see
 from minivista.splits import draws
 from mstar.layout import scored_segments
-from mstar_models.chat import build_messages
+from mstar_models.chat import build_messages, question_turns
 from mstar_models.encoding import encode_segments
 
 BATCH = 32
@@ -148,7 +148,7 @@ class _Examples:
         return prompt, [*response, self.tokenizer.eos_token_id], rgb(problem.picture)
 
     def _prompt(self, question: str, reference: str | None) -> list[int]:
-        messages = build_messages(question, reference)
+        messages = build_messages(question_turns(question, reference))
         text = self.processor.apply_chat_template(messages, add_generation_prompt=True)
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [new for token in ids for new in (self.image_ids if token == self.image_id else (token,))]

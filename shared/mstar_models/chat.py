@@ -1,10 +1,28 @@
-"""The conversation every prompt is made of: one user turn with the image and the question.
+"""Conversations as a model sees them: turns of text and images, and the one turn that every training prompt is.
 
 In warm-up the reference answer stands below the question, and the model writes the reasoning that leads to it (paper,
-section 3). The chat template that turns this into text belongs to the model's own processor.
+section 3). The chat template that turns turns into text belongs to the model's own processor.
 """
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side says."""
+
+    role: Role
+    parts: tuple[str | None, ...]
+    """Texts in their order; None stands where the next image is."""
+
+    @property
+    def images(self) -> int:
+        """How many images it shows."""
+        return self.parts.count(None)
 
 
 def prompt_text(question: str, reference_answer: str | None = None) -> str:
@@ -12,7 +30,15 @@ def prompt_text(question: str, reference_answer: str | None = None) -> str:
     return question if reference_answer is None else f"{question}\n\nReference answer: {reference_answer}"
 
 
-def build_messages(question: str, reference_answer: str | None = None) -> list[dict[str, Any]]:
-    """Messages in the form that Hugging Face chat templates take."""
-    content = [{"type": "image"}, {"type": "text", "text": prompt_text(question, reference_answer)}]
-    return [{"role": "user", "content": content}]
+def question_turns(question: str, reference_answer: str | None = None) -> tuple[Turn, ...]:
+    """The conversation of a question: one user turn with the image first."""
+    return (Turn("user", (None, prompt_text(question, reference_answer))),)
+
+
+def build_messages(turns: Iterable[Turn]) -> list[dict[str, Any]]:
+    """Turns in the form that Hugging Face chat templates take."""
+    return [{"role": turn.role, "content": [_part(part) for part in turn.parts]} for turn in turns]
+
+
+def _part(part: str | None) -> dict[str, str]:
+    return {"type": "image"} if part is None else {"type": "text", "text": part}

@@ -6,17 +6,20 @@ special token: an image placeholder that a response contains is read as ordinary
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
 import torch
+from cachetools import LRUCache
+from jinja2 import TemplateError
 from PIL import Image
 
+from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR
-from mstar_models.chat import build_messages
+from mstar_models.chat import Turn, build_messages, question_turns
 
 REMEMBERED_BYTES = 2**30
 _TEXT_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"})
@@ -40,37 +43,54 @@ class PromptEncoder:
     """Encodes prompts and remembers the last ones: a question comes back for each temperature and iteration."""
 
     def __init__(self, processor: Any, remembered_bytes: int = REMEMBERED_BYTES) -> None:
+        """`remembered_bytes`: of token ids, pixels and text that are kept."""
         self.processor = processor
-        self._remembered_bytes = remembered_bytes
-        self._bytes = 0
-        self._cache: OrderedDict[tuple[str, str | None, tuple[int, int], bytes], EncodedPrompt] = OrderedDict()
+        self._cache: LRUCache[tuple[str, bytes], EncodedPrompt] = LRUCache(remembered_bytes, getsizeof=_size)
 
     def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
-        """Token ids with the image's place holders expanded, and the image's tensors."""
-        key = (question, reference_answer, image.size, hashlib.sha256(image.tobytes()).digest())
+        """A question about one image, as the method trains and samples it."""
+        return self.encode_turns(question_turns(question, reference_answer), [image])
+
+    def encode_turns(self, turns: Sequence[Turn], images: Sequence[Image.Image]) -> EncodedPrompt:
+        """Token ids with the place holders of all images expanded, and the images' tensors.
+
+        `images` are those of the turns, in their order. Raises InvalidInput for turns that the model's chat template
+        does not take.
+        """
+        text = self.text_of(turns)
+        digest = hashlib.sha256()
+        for image in images:
+            digest.update(repr(image.size).encode() + hashlib.sha256(image.tobytes()).digest())
+        key = (text, digest.digest())
         found = self._cache.get(key)
         if found is None:
-            found = self._cache[key] = self._encode(question, image, reference_answer)
-            self._bytes += _size(found)
-            while self._bytes > self._remembered_bytes and len(self._cache) > 1:
-                self._bytes -= _size(self._cache.popitem(last=False)[1])
-        else:
-            self._cache.move_to_end(key)
+            found = self._encode(text, images)
+            # One that is larger than the whole memory is not kept.
+            with suppress(ValueError):
+                self._cache[key] = found
         return found
 
-    def unexpanded(self, question: str, reference_answer: str | None = None) -> list[int]:
-        """Token ids with one place holder for the image, for engines that expand it themselves."""
-        text = self._text(question, reference_answer)
-        return list(self.processor.tokenizer(text)["input_ids"])
+    def unexpanded(self, turns: Sequence[Turn]) -> list[int]:
+        """Token ids with one place holder an image, for engines that expand it themselves. Raises InvalidInput."""
+        return list(self.processor.tokenizer(self.text_of(turns))["input_ids"])
 
-    def _encode(self, question: str, image: Image.Image, reference_answer: str | None) -> EncodedPrompt:
-        values = self.processor(text=self._text(question, reference_answer), images=[image], return_tensors="pt")
+    def text_of(self, turns: Sequence[Turn]) -> str:
+        """The prompt as the model's chat template writes it, up to where the assistant begins. Raises InvalidInput."""
+        harmless = [
+            Turn(turn.role, tuple(part if part is None else self._harmless(part) for part in turn.parts))
+            for turn in turns
+        ]
+        try:
+            return str(self.processor.apply_chat_template(build_messages(harmless), add_generation_prompt=True))
+        except TemplateError as error:
+            detail = f"the model's chat template does not take these messages: {error}"
+            raise InvalidInput(detail, field="messages") from error
+
+    def _encode(self, text: str, images: Sequence[Image.Image]) -> EncodedPrompt:
+        shown = {"images": list(images)} if images else {}
+        values = self.processor(text=text, **shown, return_tensors="pt")
         pixels = {key: value for key, value in values.items() if key not in _TEXT_KEYS}
         return EncodedPrompt(values["input_ids"][0].tolist(), pixels)
-
-    def _text(self, question: str, reference_answer: str | None) -> str:
-        messages = build_messages(self._harmless(question), reference_answer and self._harmless(reference_answer))
-        return str(self.processor.apply_chat_template(messages, add_generation_prompt=True))
 
     def _harmless(self, text: str) -> str:
         """A user's text may spell a special token; a space inside keeps the processor from seeing one."""
@@ -81,8 +101,8 @@ class PromptEncoder:
 
 
 def _size(prompt: EncodedPrompt) -> int:
-    """Bytes of a prompt's tensors, which are nearly all of it."""
-    return sum(tensor.nbytes for tensor in prompt.pixels.values())
+    """Bytes of a prompt's tensors and token ids; a list of ids takes about 32 bytes for each."""
+    return 256 + 32 * len(prompt.input_ids) + sum(tensor.nbytes for tensor in prompt.pixels.values())
 
 
 def encode_segments(tokenizer: Any, segments: Sequence[str]) -> tuple[list[int], list[int]]:

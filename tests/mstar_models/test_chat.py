@@ -1,14 +1,22 @@
 """The user turn of every prompt."""
 
-from mstar_models.chat import build_messages
+from mstar_models.chat import Turn, build_messages, question_turns
 
 
 def test_the_picture_stands_before_the_question() -> None:
-    (turn,) = build_messages("How many?")
+    (turn,) = build_messages(question_turns("How many?"))
     assert turn["role"] == "user"
     assert turn["content"] == [{"type": "image"}, {"type": "text", "text": "How many?"}]
 
 
 def test_the_reference_answer_stands_below_the_question() -> None:
-    (turn,) = build_messages("How many?", "61")
+    (turn,) = build_messages(question_turns("How many?", "61"))
     assert turn["content"][1]["text"] == "How many?\n\nReference answer: 61"
+
+
+def test_turns_keep_their_order_and_their_images_theirs() -> None:
+    turns = [Turn("system", ("Be brief.",)), Turn("user", ("a", None, "b", None))]
+    assert [turn.images for turn in turns] == [0, 2]
+    first, second = build_messages(turns)
+    assert (first["role"], first["content"]) == ("system", [{"type": "text", "text": "Be brief."}])
+    assert [part["type"] for part in second["content"]] == ["text", "image", "text", "image"]

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from minivista.architecture import make_processor
 from minivista.tokenizer import make_tokenizer
+from mstar.errors import InvalidInput
 from mstar.layout import join_segments
+from mstar_models.chat import Turn, question_turns
 from mstar_models.encoding import (
     PromptEncoder,
     collate,
@@ -76,7 +79,7 @@ def test_pictures_of_the_same_bytes_in_another_shape_differ(processor: Any) -> N
 
 def test_the_prompts_used_least_lately_make_room(processor: Any) -> None:
     first = PromptEncoder(processor).encode("one", IMAGE)
-    encoder = PromptEncoder(processor, remembered_bytes=2 * sum(t.nbytes for t in first.pixels.values()))
+    encoder = PromptEncoder(processor, remembered_bytes=5 * sum(t.nbytes for t in first.pixels.values()) // 2)
     one, two = encoder.encode("one", IMAGE), encoder.encode("two", IMAGE)
     assert encoder.encode("one", IMAGE) is one
     encoder.encode("three", IMAGE)
@@ -88,8 +91,36 @@ def test_the_prompts_used_least_lately_make_room(processor: Any) -> None:
 def test_one_place_holder_stands_for_the_image_before_expansion(processor: Any) -> None:
     encoder = PromptEncoder(processor)
     image_id = processor.tokenizer.convert_tokens_to_ids("<image>")
-    assert encoder.unexpanded("How many?").count(image_id) == 1
+    assert encoder.unexpanded(question_turns("How many?")).count(image_id) == 1
     assert encoder.encode("How many?", IMAGE).input_ids.count(image_id) == 16
+
+
+def test_a_conversation_may_show_several_images_or_none(processor: Any) -> None:
+    encoder = PromptEncoder(processor)
+    image_id = processor.tokenizer.convert_tokens_to_ids("<image>")
+    other = Image.new("RGB", (64, 64))
+    turns = [Turn("system", ("Be brief.",)), Turn("user", (None, "and", None, "differ?")), Turn("assistant", ("yes",))]
+    two = encoder.encode_turns(turns, [IMAGE, other])
+    assert two.input_ids.count(image_id) == 2 * 16 and encoder.unexpanded(turns).count(image_id) == 2
+    assert encoder.encode_turns(turns, [other, IMAGE]) is not two
+    assert encoder.encode_turns(turns, [IMAGE, other]) is two
+    words = encoder.encode_turns([Turn("user", ("How many?",))], [])
+    assert image_id not in words.input_ids and not words.pixels
+
+
+def test_turns_that_the_template_does_not_take_are_refused() -> None:
+    processor = make_processor()
+    processor.chat_template = "{{ raise_exception('only user turns') }}"
+    with pytest.raises(InvalidInput, match="only user turns") as caught:
+        PromptEncoder(processor).encode_turns([Turn("system", ("Be brief.",))], [])
+    assert caught.value.field == "messages"
+
+
+def test_prompts_without_images_take_memory_as_well(processor: Any) -> None:
+    encoder = PromptEncoder(processor, remembered_bytes=50_000)
+    for number in range(200):
+        encoder.encode_turns([Turn("user", (f"How many of {number}?",))], [])
+    assert 2 < len(encoder._cache) < 100
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
