@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint format bench
+.PHONY: help install demo up check test lint format docs bench
 
 help: ## List the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ up: $(STAMP) ## Start the four services and their workers; Ctrl-C stops them
 test: lint $(VLLM) $(LINTERS) ## Run every check: lint, types, contracts, units, real processes
 	$(BIN)/python -m pytest
 
+# Two processes: most of these tests wait for a file, a socket or a child about half of the time.
+check: lint ## Run what takes minutes only: lint, types, contracts and the tests that start no service
+	$(BIN)/python -m pytest -n 2 -m "not slow and not system and not vllm" -k "not postgresql" --ignore=tests/charts --ignore=tests/repo --ignore=tests/system
+
 lint: $(STAMP) ## Style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,6 +64,10 @@ lint: $(STAMP) ## Style, types and import contracts
 format: $(STAMP) ## Rewrite the sources in the project's style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP) ## Rewrite the reference pages from the code and build the site in build/docs
+	$(BIN)/python docs/reference/generate.py
+	$(BIN)/zensical build --strict
 
 # What the benchmarks compare with.
 $(BENCH): $(VLLM)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mstar.types import Frozen
 from mstar_artefacts.images import ImageStore
@@ -79,6 +79,8 @@ def _endpoint_url(url: str) -> str:
 
 class StorageSettings(BaseModel):
     """The fields of every service's settings that say where its data lies."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     home: Path = Path("runs")
     """Folder of the service's data. Artefacts and images (in `.mstar/images`) lie below it, and all services share it,

@@ -21,7 +21,12 @@ class ServiceSettings(StorageSettings, BaseSettings):
 
     # The input of a failed validation may hold the key, so messages never show it.
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+        use_attribute_docstrings=True,
     )
 
     optional_roles: ClassVar[frozenset[str]] = frozenset({"metrics"})

@@ -30,7 +30,12 @@ class ConnectedSettings(StorageSettings, BaseSettings):
 
     # The input of a failed validation may hold the key, so messages never show it.
     model_config = SettingsConfigDict(
-        env_prefix="MSTAR_WORKER_", frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
+        env_prefix="MSTAR_WORKER_",
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
     )
 
     coordinator_url: str = "http://127.0.0.1:8400"

@@ -1,0 +1,37 @@
+"""Score every step of the responses in a file and keep the best one of each question.
+
+    python examples/score_file.py answers.jsonl
+
+A line has `image` (a path from the file's folder), `question` and `responses`, a list of texts. `mstar score` does the
+same and keeps everything; this shows the calls behind it.
+"""
+
+import base64
+import json
+import sys
+from pathlib import Path
+
+from mstar.api.images import ImageInput
+from mstar.api.prm import Candidate, ScoreRequest
+from mstar.client import Client, Endpoint
+
+
+def main(name: str) -> None:
+    """Print one JSON line a question: the best response, its score and the scores of its steps."""
+    file = Path(name)
+    with Client(Endpoint.from_environment()) as client, file.open(encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            image = base64.b64encode((file.parent / row["image"]).read_bytes()).decode()
+            request = ScoreRequest(
+                question=row["question"],
+                image=ImageInput(data=image),
+                responses=tuple(Candidate(text=text) for text in row["responses"]),
+            )
+            best = max(client.score(request).results, key=lambda result: result.score)
+            steps = [round(step.score, 3) for step in best.steps]
+            print(json.dumps({"best": row["responses"][best.index], "score": best.score, "steps": steps}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
