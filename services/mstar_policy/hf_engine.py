@@ -26,6 +26,7 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
+from mstar_models.suitability import require_cached_decoding
 from mstar_policy.engine import Delta, Heard
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_batches import Limits, windows
@@ -155,6 +156,7 @@ class HfEngine:
             raise _stopping()
 
     def _serve(self, model: Any, folder: Path, version: str) -> None:
+        require_cached_decoding(model)
         processor = load_processor(folder)
         tokenizer = processor.tokenizer
         model.to(device_here())

@@ -16,6 +16,7 @@ from transformers.cache_utils import Cache
 
 from mstar_models.encoding import EncodedPrompt, collate
 from mstar_models.packing import prompt_axes
+from mstar_models.suitability import image_kinds
 from mstar_policy.engine import Heard
 from mstar_policy.hf_cache import RowCache, only_columns, rows_of
 from mstar_policy.hf_sampling import Draw
@@ -150,7 +151,8 @@ class Prefill:
 
     def _stems(self, part: Sequence[Stem], inputs: dict[str, torch.Tensor]) -> Piece:
         places = [_places(self._model, stem) for stem in part]
-        inputs = inputs | {"position_ids": _on_the_right(places, inputs["input_ids"].shape[1])}
+        ids = inputs["input_ids"]
+        inputs = inputs | {"position_ids": _on_the_right(places, ids.shape[1])} | image_kinds(self._model, ids)
         return Piece(
             begun=[(row, opening) for row, stem in enumerate(part) for opening in stem.ends],
             nexts=self._here([int(place.max()) + 1 for place in places]),

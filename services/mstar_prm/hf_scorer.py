@@ -24,7 +24,8 @@ from mstar_models.door import Door, within
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import free_memory, load_model, load_processor
-from mstar_models.packing import Packed, prompt_axes, require_plain_causal, start, tensors
+from mstar_models.packing import Packed, prompt_axes, start, tensors
+from mstar_models.suitability import require_plain_causal
 from mstar_prm.batching import Batcher
 from mstar_prm.prefixes import Prefixes, behind, digest, joined
 from mstar_prm.scorer import Segments, Work

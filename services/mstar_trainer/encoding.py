@@ -18,7 +18,8 @@ from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.images import ImageGate
 from mstar_models.loading import load_processor
-from mstar_models.packing import Packed, prompt_axes, require_plain_causal, start, tensors
+from mstar_models.packing import Packed, prompt_axes, start, tensors
+from mstar_models.suitability import require_plain_causal
 from mstar_trainer.batches import Example, Group
 from mstar_trainer.loss import Batch
 

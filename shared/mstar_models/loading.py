@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText
 
-from mstar.errors import InvalidInput
+from mstar.errors import InvalidInput, MstarError
+from mstar_models.chat import Turn, build_messages
+from mstar_models.processors import assemble_processor
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types of half the size that models are served in, by their names in configurations."""
 
 
 def load_processor(folder: Path) -> Any:
-    """Tokenizer and image processor. Raises InvalidInput for a folder without them."""
+    """Tokenizer, image processor and chat template. Raises InvalidInput, which says what is missing and what to do."""
     _require(folder, "config.json")
-    with _told(folder):
-        # The Pillow backend needs no torchvision and gives the same pixels on every machine.
-        return AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, backend="pil")
+    with _translated(folder):
+        processor = assemble_processor(folder)
+        _check_template(folder, processor)
+    return processor
 
 
 def device_here() -> torch.device:
@@ -52,7 +54,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = None) -> Any:
     _require(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
         raise InvalidInput(f"model folder {folder.name} holds no safetensors file", field="model")
-    with _told(folder):
+    with _translated(folder):
         model, report = AutoModelForImageTextToText.from_pretrained(
             folder,
             dtype=dtype_for(device_here(), folder) if dtype is None else dtype,
@@ -79,11 +81,45 @@ def _require(folder: Path, name: str) -> None:
         raise InvalidInput(f"model folder {folder.name} holds no {name}", field="model")
 
 
+def _check_template(folder: Path, processor: Any) -> None:
+    """Raises InvalidInput where no prompt with an image could be made."""
+    if processor.chat_template is None:
+        raise InvalidInput(
+            f"model folder {folder.name} has no chat template: add chat_template.jinja, as instruction-tuned models "
+            "have it",
+            field="model",
+        )
+    both, words = (build_messages([Turn("user", parts)]) for parts in ((None, "question"), ("question",)))
+    texts = [processor.apply_chat_template(one, add_generation_prompt=True) for one in (both, words)]
+    if texts[0] == texts[1]:
+        raise InvalidInput(
+            f"the chat template of model folder {folder.name} leaves the image out of the prompt: write the image "
+            "token for parts of type 'image' in chat_template.jinja",
+            field="model",
+        )
+
+
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """What transformers finds wrong with a folder, as an error of ours in one line."""
+def _translated(folder: Path) -> Iterator[None]:
+    """Turn what transformers raises for a folder into one sentence.
+
+    It raises nearly anything for a file that is damaged or has values of the wrong type, hence every exception.
+    """
     try:
         yield
-    except (ValueError, OSError, RuntimeError, SafetensorError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InvalidInput(f"model folder {folder.name} cannot be loaded: {reason}", field="model") from error
+    except MstarError:
+        raise
+    except ImportError as error:
+        raise InvalidInput(
+            f"model folder {folder.name} needs a package that is not installed here: {_first_line(error)}",
+            field="model",
+        ) from error
+    except Exception as error:
+        raise InvalidInput(
+            f"model folder {folder.name} cannot be loaded: {_first_line(error)}", field="model"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

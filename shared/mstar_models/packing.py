@@ -6,55 +6,16 @@ nothing of the others; its position is that of a sequence of its own, so the num
 (the prefix sharing of Prefix Grouper, arXiv 2506.05433, carried on through the steps).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from inspect import signature
 from typing import Any
 
 import torch
 
-from mstar.errors import InvalidInput
 from mstar_models.encoding import EncodedPrompt
 
 PROMPT = 0
 """The root of the tree."""
-_WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
-"""Kind of layer → setting that says how many tokens it sees."""
-
-
-def require_plain_causal(model: Any) -> None:
-    """Raises InvalidInput for a model whose numbers would be others in a tree.
-
-    transformers uses a ready mask as it is in every layer: what a layer takes away from a causal mask of its own, or
-    adds to it, would be lost without a word.
-    """
-    obstacle = _obstacle(model.config, model.config.get_text_config(), signature(model.base_model.forward).parameters)
-    if obstacle is not None:
-        raise InvalidInput(f"models of type {model.config.model_type} cannot be packed: {obstacle}", field="model")
-
-
-def _obstacle(config: Any, text: Any, arguments: Iterable[str]) -> str | None:
-    """Why not, and what to do about it."""
-    kinds = set(getattr(text, "layer_types", None) or ())
-    unknown = sorted(kinds - _WINDOWS.keys() - {"full_attention"})
-    other = "take one with plain causal attention, such as Idefics3, LLaVA or Qwen2-VL"
-    if config.is_encoder_decoder or getattr(text, "cross_attention_layers", None):
-        return f"its images are not part of the text's sequence; {other}"
-    ahead = any(getattr(part, "use_bidirectional_attention", None) for part in (config, text))
-    if ahead or "token_type_ids" in arguments:
-        return f"tokens of its prompt or image see those behind them; {other}"
-    if unknown:
-        return f"it has layers of kind {', '.join(unknown)}; {other}"
-    window = _narrowest(text, kinds)
-    if window is not None and window < text.max_position_embeddings:
-        return f"some layers see {window} tokens only; set max_position_embeddings in its config.json to {window}"
-    return None
-
-
-def _narrowest(text: Any, kinds: set[str]) -> int | None:
-    """How many tokens the layer sees that sees the fewest; None: all of them."""
-    settings = [_WINDOWS[kind] for kind in kinds & _WINDOWS.keys()] if kinds else ["sliding_window"]
-    return min((width for name in settings if (width := getattr(text, name, None)) is not None), default=None)
 
 
 @dataclass

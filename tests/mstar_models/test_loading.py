@@ -1,6 +1,7 @@
 """Folders of models: safetensors only, nothing but this machine, clear words for what is missing."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -123,6 +124,53 @@ def test_a_processor_that_is_not_there_is_an_input_error(folder: Path) -> None:
     with pytest.raises(InvalidInput, match=r"model folder model cannot be loaded: \S") as refused:
         load_processor(folder)
     assert len(refused.value.detail.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        (None, "model folder model has no chat template: add chat_template.jinja"),
+        ("{% for m in messages %}{{ m['content'][-1]['text'] }}{% endfor %}", "leaves the image out of the prompt"),
+        ("{% for m in messages %}", "cannot be loaded: Unexpected end of template"),
+    ],
+)
+def test_a_template_that_makes_no_prompt_is_refused_at_load(folder: Path, template: str | None, said: str) -> None:
+    (folder / "chat_template.jinja").unlink()
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings.pop("chat_template", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+    with pytest.raises(InvalidInput, match=re.escape(said)):
+        load_processor(folder)
+
+
+def test_a_template_in_the_tokenizers_settings_is_found(folder: Path) -> None:
+    before = load_processor(folder).chat_template
+    (folder / "chat_template.jinja").unlink()
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": before}))
+    assert load_processor(folder).chat_template == before
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("processor_config.json", {"processor_class": "OwnProcessor"}, "names the processor 'OwnProcessor', which"),
+        ("processor_config.json", {"processor_class": "WhisperProcessor"}, "also takes a feature_extractor"),
+        ("tokenizer_config.json", {"tokenizer_class": 7}, "cannot be loaded: "),
+        ("config.json", {"text_config": 7}, "cannot be loaded: "),
+        ("config.json", {"model_type": "no-such-family"}, "no-such-family"),
+        ("config.json", {"vision_config": {"hidden_size": "many"}}, "cannot be loaded: "),
+    ],
+)
+def test_whatever_is_wrong_in_a_file_is_one_sentence(folder: Path, file: str, change: Any, said: str) -> None:
+    (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | change))
+    with pytest.raises(InvalidInput, match=re.escape(said)) as refused:
+        load_processor(folder)
+        load_model(folder)
+    assert len(refused.value.detail.splitlines()) == 1
+    assert refused.value.field == "model"
 
 
 @pytest.mark.parametrize(

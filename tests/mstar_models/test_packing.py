@@ -1,18 +1,13 @@
 """The packed tree: a token sees what it would see in a sequence of its own, and shared beginnings are there once."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from architectures import ARCHITECTURES, gemma3, llava, paligemma, plain_inputs
-from mstar.errors import InvalidInput
-from mstar_models.encoding import PromptEncoder
-from mstar_models.packing import Packed, require_plain_causal, start, tensors
+from architectures import llava, plain_inputs
+from mstar_models.packing import Packed, start, tensors
 
 PIECES = st.lists(st.tuples(st.integers(10, 12), st.integers(10, 12)), min_size=1, max_size=4)
 RESPONSES = st.lists(PIECES, min_size=1, max_size=6)
@@ -62,39 +57,6 @@ def test_text_behind_a_picture_goes_on_on_all_axes() -> None:
     assert positions.shape == (3, 1, 6)
     assert positions[:, 0, :4].equal(axes)
     assert positions[:, 0, 4:].tolist() == [[4, 5]] * 3
-
-
-@pytest.mark.parametrize("make", ARCHITECTURES, ids=lambda make: make.__name__)
-def test_models_with_plain_causal_attention_can_be_packed(make: Callable[[], tuple[Any, PromptEncoder]]) -> None:
-    require_plain_causal(make()[0])
-
-
-@pytest.mark.parametrize("make", [gemma3, paligemma], ids=lambda make: make.__name__)
-def test_models_that_look_ahead_are_refused(make: Callable[[], Any]) -> None:
-    with pytest.raises(InvalidInput, match=f"of type {make.__name__} .* see those behind them; take one") as refused:
-        require_plain_causal(make())
-    assert refused.value.field == "model"
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ({"model_type": "mistral", "sliding_window": 255}, "some layers see 255 tokens only; set max_position"),
-        ({"model_type": "mistral", "sliding_window": 256}, None),
-        ({"model_type": "mistral", "sliding_window": None}, None),
-        ({"model_type": "qwen2", "use_sliding_window": False, "sliding_window": 64}, None),
-        ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 2}, None),
-        ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1}, "see 64"),
-        ({"model_type": "cohere2", "sliding_window": 64}, "see 64"),
-        ({"model_type": "qwen3_next", "layer_types": ["linear_attention", "full_attention"]}, "kind linear_attention"),
-    ],
-)
-def test_a_window_must_hold_the_context_and_no_layer_may_remember(text: dict[str, Any], reason: str | None) -> None:
-    model, _ = llava(**text)
-    if reason is None:
-        return require_plain_causal(model)
-    with pytest.raises(InvalidInput, match=reason):
-        require_plain_causal(model)
 
 
 @pytest.mark.parametrize("window", [32, 16])

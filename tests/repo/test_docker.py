@@ -30,8 +30,14 @@ MODULES = {
 }
 DATA = {"recipes"}
 """Folders without code."""
-BY_NAME = {"coordinator": {"psycopg"}, "prm": {"numpy"}}
-"""Packages that another one imports: SQLAlchemy for the URL of a database, torch to hand out the bytes of a tensor."""
+BY_NAME = {
+    "coordinator": {"psycopg"},
+    "policy": {"num2words"},
+    "prm": {"numpy", "num2words"},
+    "trainer": {"num2words"},
+}
+"""Packages that another one imports: SQLAlchemy for the URL of a database, torch to hand out the bytes of a tensor,
+transformers for the processor of SmolVLM."""
 
 
 def dockerfile(service: str) -> str:

@@ -1,0 +1,105 @@
+"""The processor of a model folder: tokenizer, image processor and chat template, put together for images alone.
+
+transformers' own way asks for a video processor wherever a family has one, and that needs torchvision. Nothing here is
+sampled from video, so the processor is assembled without it. Image processors use torchvision where it is installed and
+Pillow where not; both give the same prompt and, up to the rounding of resampling, the same pixels.
+"""
+
+import json
+from importlib import import_module
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PreTrainedTokenizerFast, ProcessorMixin
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
+
+from mstar.errors import InvalidInput
+
+VIDEO = "video_processor"
+NAMING_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
+"""Where a folder may name the class of its processor, the most specific first."""
+WITHOUT_TORCHVISION = {"PixtralProcessor": "mstar_models.families.pixtral"}
+"""Processors that transformers only offers beside torchvision → our module with a class of the same name."""
+
+
+def assemble_processor(folder: Path) -> Any:
+    """The folder's processor without its video part.
+
+    Raises InvalidInput for a folder of a family without a processor, or one whose chat template is missing or drops the
+    image; whatever transformers raises for damaged or missing files.
+    """
+    kind = _images_only(_processor_class(folder))
+    settings, _ = kind.get_processor_dict(folder, local_files_only=True)
+    parts = {name: _part(folder, kind.__name__, name) for name in kind.get_attributes()}
+    without_video = {VIDEO: None} if VIDEO in signature(kind.__init__).parameters else {}
+    processor = kind.from_args_and_dict([], settings, **parts, **without_video)
+    if processor.chat_template is None:
+        # Many folders keep it in tokenizer_config.json, where a processor does not look.
+        processor.chat_template = parts["tokenizer"].chat_template
+    return processor
+
+
+def _processor_class(folder: Path) -> Any:
+    for name in NAMING_FILES:
+        if (named := _read(folder / name).get("processor_class")) is not None:
+            break
+    else:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        kind = PROCESSOR_MAPPING.get(type(config), None)
+        named = getattr(kind, "__name__", None)
+        if named is None:
+            raise InvalidInput(
+                f"model folder {folder.name}: models of type {config.model_type!r} have no processor for images; take "
+                "a vision-language model",
+                field="model",
+            )
+    if named in WITHOUT_TORCHVISION and not has_torchvision():
+        return getattr(import_module(WITHOUT_TORCHVISION[named]), named)
+    found = processor_class_from_name(named)
+    if found is None:
+        raise InvalidInput(
+            f"model folder {folder.name} names the processor {named!r}, which transformers does not have: it may need "
+            "code from the folder, which is never run",
+            field="model",
+        )
+    return found
+
+
+def _images_only(kind: Any) -> Any:
+    """The same processor class without the video part; it keeps its name, by which transformers and files know it."""
+
+    def get_attributes(cls: Any) -> list[str]:
+        return [name for name in kind.get_attributes() if name != VIDEO]
+
+    # SmolVLM's own asks the video processor for its frame rate even where a conversation has no video.
+    methods = {"get_attributes": classmethod(get_attributes), "apply_chat_template": ProcessorMixin.apply_chat_template}
+    return type(kind.__name__, (kind,), methods)
+
+
+def _part(folder: Path, kind: str, name: str) -> Any:
+    where = {"local_files_only": True, "trust_remote_code": False}
+    if name == "tokenizer":
+        # Mistral's folders name a Llama tokenizer, whose own rules would replace those in tokenizer.json.
+        auto = PreTrainedTokenizerFast if kind == "PixtralProcessor" else AutoTokenizer
+        return auto.from_pretrained(folder, **where)
+    if name == "image_processor":
+        backend = "torchvision" if has_torchvision() else "pil"
+        return AutoImageProcessor.from_pretrained(folder, backend=backend, **where)
+    raise InvalidInput(
+        f"model folder {folder.name}: {kind} also takes a {name}; only models of images and text are supported",
+        field="model",
+    )
+
+
+def has_torchvision() -> bool:
+    """Whether image processors may use it."""
+    return find_spec("torchvision") is not None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text())
+    return found if isinstance(found, dict) else {}
