@@ -26,7 +26,7 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.chat import question_turns
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
-from mstar_models.door import Door, within
+from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import load_processor
 from mstar_models.tensors import same_tensors, sees
@@ -86,7 +86,7 @@ class VllmEngine:
         self._asleep = False
         self._loaded: _Loaded | None = None
         self._checksums: dict[str, str] = {}
-        self._door = Door(DRAIN_SECONDS)
+        self._lock = DrainLock(DRAIN_SECONDS)
         self._one_load = asyncio.Lock()
         self._numbers = itertools.count()
         # A tokenizer has settings that a call switches for its time: two threads would mix them up.
@@ -110,7 +110,7 @@ class VllmEngine:
     async def generate(
         self, request: RolloutRequest, images: Sequence[Image], heard: Heard | None = None
     ) -> RolloutReply:
-        async with self._door.passing():
+        async with self._lock.using():
             loaded = self._serving()
             check_version(request, None if loaded is None else loaded.version)
             assert loaded is not None
@@ -125,7 +125,7 @@ class VllmEngine:
         return reply(request, outputs, tallies, loaded.version, loaded.tokenizer, loaded.stop)
 
     async def sleep(self) -> None:
-        async with self._one_load, self._door.shut():
+        async with self._one_load, self._lock.drained():
             self._loaded = None
             if not self._host.live or not await self._slept_in_place():
                 await self._stop()
@@ -178,7 +178,7 @@ class VllmEngine:
         async with self._one_load:
             read = asyncio.to_thread(_describe, folder, version)
             found = await within(read, READ_SECONDS, "reading the model folder")
-            async with self._door.shut():
+            async with self._lock.drained():
                 former, self._loaded = self._loaded, None
                 try:
                     if not self._host.live or self._shape != found.shape:

@@ -20,7 +20,7 @@ from mstar.errors import Internal, InvalidInput, TooLarge, Unavailable, WeightVe
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.checkpoint import folder_version, load_checkpoint
-from mstar_models.door import Door, within
+from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import free_memory, load_model, load_processor
@@ -75,7 +75,7 @@ class HfScorer:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         # A tokenizer has settings that a call switches for its time: two threads would mix them up.
         self._encoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoding")
-        self._door = Door(DRAIN_SECONDS)
+        self._lock = DrainLock(DRAIN_SECONDS)
         self._batches = Batcher[_Job, list[Scores]](self._score, batch_size=batch_tokens, waiting_size=waiting_tokens)
 
     def weights(self) -> WeightsState:
@@ -94,7 +94,7 @@ class HfScorer:
     async def sleep(self) -> None:
         self._served = None
         # Requests hold the model that they began with, and one that was given up is worked on to the end of its batch.
-        async with self._door.shut():
+        async with self._lock.drained():
             await within(asyncio.to_thread(self._batches.drain), DRAIN_SECONDS, "waiting for the running batch")
             await asyncio.get_running_loop().run_in_executor(self._encoding, free_memory)
 
@@ -107,7 +107,7 @@ class HfScorer:
         if version is not None and version != served.version:
             raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
         distinct = list(dict.fromkeys(responses))
-        async with self._door.passing():
+        async with self._lock.using():
             encode = asyncio.get_running_loop().run_in_executor
             jobs = await encode(self._encoding, self._jobs, served, question, image, distinct)
             by_response = dict(zip(distinct, await self._scores(jobs), strict=True))

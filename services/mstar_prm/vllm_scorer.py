@@ -24,7 +24,7 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.chat import question_turns
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
-from mstar_models.door import Door, within
+from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_processor
@@ -66,7 +66,7 @@ class VllmScorer:
         self._waiting = 0
         self._host = VllmHost(options, make, start_seconds)
         self._served: _Served | None = None
-        self._door = Door(DRAIN_SECONDS)
+        self._lock = DrainLock(DRAIN_SECONDS)
         self._one_load = asyncio.Lock()
         self._numbers = itertools.count()
         # A tokenizer has settings that a call switches for its time: two threads would mix them up.
@@ -88,13 +88,13 @@ class VllmScorer:
         await self._serve(folder, version)
 
     async def sleep(self) -> None:
-        async with self._one_load, self._door.shut():
+        async with self._one_load, self._lock.drained():
             await self._stop()
 
     async def score(
         self, question: str, image: Image, responses: Sequence[Segments], version: str | None
     ) -> tuple[str, list[tuple[float, ...]]]:
-        async with self._door.passing():
+        async with self._lock.using():
             served = self._serving(version)
             context = int(self._host.core.model_config.max_model_len)
             encode = asyncio.get_running_loop().run_in_executor
@@ -130,7 +130,7 @@ class VllmScorer:
             reading = asyncio.to_thread(load_processor, folder)
             processor = await within(reading, VERIFY_SECONDS, "reading the processor")
             labels = label_token_ids(processor.tokenizer)
-            async with self._door.shut():
+            async with self._lock.drained():
                 await self._stop()
                 try:
                     await self._host.start(folder)

@@ -1,7 +1,7 @@
-"""The image gate: bytes or a content hash in, RGB pixels out, decoded in a limited child process.
+"""The image gate: bytes or a content hash in, RGB pixels out, decoded in a few limited child processes.
 
-Nothing is ever fetched from an address. A child that crashes, hangs or runs out of memory is replaced, and the image
-that did it is refused.
+Nothing is ever fetched from an address. A child that crashes, hangs or runs out of memory or time is replaced, and the
+image that did it is refused. What was decoded lately is found without waiting for any child.
 """
 
 import base64
@@ -9,38 +9,54 @@ import binascii
 import contextlib
 import hashlib
 import json
+import os
+import queue
 import struct
 import subprocess
 import sys
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import IO
 
+from cachetools import LRUCache
 from PIL import Image
 
 from mstar.api.images import ImageInput
-from mstar.errors import InvalidImage, TooLarge, UnsupportedImage
+from mstar.errors import InvalidImage, MstarError, TooLarge, UnsupportedImage
 from mstar.types import Sha256
 from mstar_artefacts.images import ImageStore
 
 MAX_FILE_BYTES = 20_000_000
 SECONDS_PER_IMAGE = 20.0
+"""On the clock; the child itself ends after two seconds of work."""
 REMEMBERED_BYTES = 256_000_000
+CHILDREN = max(2, min(4, os.cpu_count() or 1))
+"""More than one, so that a slow image does not hold up the others."""
 
 
 class ImageGate:
-    """Decodes through one child process and remembers decoded images by content hash. Thread-safe."""
+    """Decodes images and remembers them by content hash. Thread-safe."""
 
-    def __init__(self, seconds_per_image: float = SECONDS_PER_IMAGE) -> None:
-        """`seconds_per_image`: a child that takes longer for one is replaced."""
-        self._seconds_per_image = seconds_per_image
+    def __init__(
+        self,
+        seconds_per_image: float = SECONDS_PER_IMAGE,
+        children: int = CHILDREN,
+        remembered_bytes: int = REMEMBERED_BYTES,
+    ) -> None:
+        """`seconds_per_image`: a child that takes longer for one is replaced. `children`: images decoded at once.
+        `remembered_bytes`: of decoded images that are kept.
+        """
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
-        self._end_child: Callable[[], object] = lambda: None
-        self._decoded: OrderedDict[Sha256, Image.Image] = OrderedDict()
-        self._bytes = 0
+        """Held for an instant only, never while an image is decoded."""
+        self._decoded: LRUCache[Sha256, Image.Image] = LRUCache(remembered_bytes, getsizeof=_size)
+        self._under_way: dict[Sha256, Future[Image.Image]] = {}
+        # The one used last is taken first, so that a quiet service starts only one.
+        self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()
+        self._children = [_Child(seconds_per_image) for _ in range(children)]
+        for child in self._children:
+            self._idle.put(child)
 
     def decode(self, data: bytes) -> Image.Image:
         """RGB image. Raises UnsupportedImage (415), InvalidImage (422) or TooLarge (413)."""
@@ -48,18 +64,23 @@ class ImageGate:
             raise TooLarge(f"image has {len(data)} bytes; at most {MAX_FILE_BYTES} are accepted", field="image")
         digest = hashlib.sha256(data).hexdigest()
         with self._lock:
-            found = self._decoded.get(digest)
-            if found is None:
-                found = self._in_child(data)
-                self._remember(digest, found)
-            return found
+            if (found := self._decoded.get(digest)) is not None:
+                return found
+            first = digest not in self._under_way
+            result = self._under_way.setdefault(digest, Future())
+        if first:
+            self._decode_for_all(digest, data, result)
+        return result.result()
+
+    def known(self, digest: Sha256) -> Image.Image | None:
+        """The image of this content hash if it was decoded lately; returns at once whatever is being decoded."""
+        with self._lock:
+            return self._decoded.get(digest)
 
     def resolve(self, image: ImageInput, store: ImageStore) -> Image.Image:
         """The image that a request names by hash or brings as base64. Raises NotFound for an unknown hash."""
         if image.sha256 is not None:
-            with self._lock:
-                found = self._decoded.get(image.sha256)
-            return found or self.decode(store.get(image.sha256))
+            return self.known(image.sha256) or self.decode(store.get(image.sha256))
         try:
             data = base64.b64decode(image.data or "", validate=True)
         except (binascii.Error, ValueError):
@@ -67,59 +88,94 @@ class ImageGate:
         return self.decode(data)
 
     def close(self) -> None:
-        """End the child."""
+        """End the children, once the images under way are decoded."""
+        for _ in self._children:
+            self._idle.get().stop()
+        for child in self._children:
+            self._idle.put(child)
+
+    def _decode_for_all(self, digest: Sha256, data: bytes, result: "Future[Image.Image]") -> None:
+        """Decode what others may wait for too."""
+        child = self._idle.get()
+        try:
+            image = child.decode(data)
+        except BaseException as error:
+            with self._lock:
+                del self._under_way[digest]
+            result.set_exception(error)
+            return
+        finally:
+            self._idle.put(child)
         with self._lock:
-            self._stop()
+            del self._under_way[digest]
+            # One that is larger than the whole memory is not kept.
+            with contextlib.suppress(ValueError):
+                self._decoded[digest] = image
+        result.set_result(image)
 
-    def _remember(self, digest: Sha256, image: Image.Image) -> None:
-        self._decoded[digest] = image
-        self._bytes += image.width * image.height * 3
-        while self._bytes > REMEMBERED_BYTES:
-            _, old = self._decoded.popitem(last=False)
-            self._bytes -= old.width * old.height * 3
 
-    def _in_child(self, data: bytes) -> Image.Image:
-        child = self._running()
-        assert child.stdin is not None and child.stdout is not None
-        timer = threading.Timer(self._seconds_per_image, child.kill)
+class _Child:
+    """One decoding process, started when it is first needed. Used by one thread at a time."""
+
+    def __init__(self, seconds_per_image: float) -> None:
+        self.seconds_per_image = seconds_per_image
+        self.process: subprocess.Popen[bytes] | None = None
+        self._end: Callable[[], object] = lambda: None
+
+    def decode(self, data: bytes) -> Image.Image:
+        process = self._running()
+        assert process.stdin is not None and process.stdout is not None
+        timer = threading.Timer(self.seconds_per_image, process.kill)
         timer.start()
         try:
-            child.stdin.write(struct.pack(">I", len(data)) + data)
-            child.stdin.flush()
-            return _read_answer(child.stdout)
+            process.stdin.write(struct.pack(">I", len(data)) + data)
+            process.stdin.flush()
+            return _read_answer(process.stdout)
+        except MstarError:
+            raise
         except (BrokenPipeError, EOFError):
-            self._stop()
+            self.stop()
             raise InvalidImage(
                 "image could not be decoded within the limits of memory and time", field="image"
             ) from None
+        except BaseException:
+            # Half an answer may be left in the pipe.
+            self.stop()
+            raise
         finally:
             timer.cancel()
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._child is None or self._child.poll() is not None:
-            self._stop()
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "mstar_models.decoder"],
+    def stop(self) -> None:
+        """End the process; the next image starts another."""
+        self._end()
+        self.process = None
+
+    def _running(self) -> "subprocess.Popen[bytes]":
+        if self.process is None or self.process.poll() is not None:
+            self.stop()
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "mstar_models.image_decoder"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
-            self._end_child = weakref.finalize(self, _end, self._child)
-        return self._child
-
-    def _stop(self) -> None:
-        self._end_child()
-        self._child = None
+            self._end = weakref.finalize(self, _end, self.process)
+        return self.process
 
 
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    """Kill and reap the child of a gate that was closed or is no longer used."""
-    child.kill()
-    for pipe in (child.stdin, child.stdout):
+def _size(image: Image.Image) -> int:
+    """Bytes of an RGB image."""
+    return image.width * image.height * 3
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Kill and reap the process of a gate that was closed or is no longer used."""
+    process.kill()
+    for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-    child.wait()
+    process.wait()
 
 
 def _read_answer(source: IO[bytes]) -> Image.Image:

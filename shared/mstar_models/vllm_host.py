@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mstar.errors import InvalidInput, Unavailable
-from mstar_models.door import within
+from mstar_models.drain_lock import within
 from mstar_models.vllm_core import VllmOptions, make_core
 
 START_SECONDS = 1800.0

@@ -6,8 +6,11 @@ import io
 import os
 import signal
 import struct
+import subprocess
+import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,11 @@ def encoded(kind: str, size: tuple[int, int] = (8, 4), **options: object) -> byt
     out = io.BytesIO()
     Image.new("RGB", size, (200, 10, 90)).save(out, kind, **options)
     return out.getvalue()
+
+
+def processes(gate: ImageGate) -> "list[subprocess.Popen[bytes]]":
+    """Those that were started."""
+    return [child.process for child in gate._children if child.process is not None]
 
 
 def png_of(width: int, height: int) -> bytes:
@@ -82,21 +90,49 @@ def test_a_file_beyond_the_limit_is_refused_unopened(gate: ImageGate) -> None:
 
 def test_a_child_that_was_killed_is_replaced(gate: ImageGate) -> None:
     gate.decode(encoded("PNG"))
-    assert gate._child is not None
-    os.kill(gate._child.pid, signal.SIGKILL)
-    gate._child.wait()
+    (process,) = processes(gate)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
     assert gate.decode(encoded("PNG", (3, 3))).size == (3, 3)
 
 
 def test_a_child_that_hangs_is_replaced() -> None:
-    gate = ImageGate(seconds_per_image=0.5)
+    gate = ImageGate(seconds_per_image=0.5, children=1)
     gate.decode(encoded("PNG"))
-    assert gate._child is not None
-    os.kill(gate._child.pid, signal.SIGSTOP)
+    (process,) = processes(gate)
+    os.kill(process.pid, signal.SIGSTOP)
     with pytest.raises(InvalidImage, match="limits of memory and time"):
         gate.decode(encoded("PNG", (3, 3)))
-    gate._seconds_per_image = 20
+    gate._children[0].seconds_per_image = 20
     assert gate.decode(encoded("PNG", (3, 3))).size == (3, 3)
+    gate.close()
+
+
+def test_a_slow_image_holds_up_neither_others_nor_what_is_known() -> None:
+    gate = ImageGate(seconds_per_image=60, children=2)
+    known, slow = encoded("PNG"), encoded("PNG", (5, 5))
+    gate.decode(known)
+    (process,) = processes(gate)
+    os.kill(process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(gate.decode, slow) for _ in range(2)]
+        while not gate._under_way:
+            time.sleep(0.001)
+        assert gate.known(hashlib.sha256(known).hexdigest()) is gate.decode(known)
+        assert gate.decode(encoded("PNG", (6, 6))).size == (6, 6)
+        assert not any(one.done() for one in waiting)
+        os.kill(process.pid, signal.SIGCONT)
+        assert waiting[0].result() is waiting[1].result(), "decoded once for both"
+    gate.close()
+
+
+def test_what_is_remembered_is_bounded_by_bytes() -> None:
+    gate = ImageGate(remembered_bytes=900)
+    images = [encoded("PNG", (10, width)) for width in (10, 11, 12, 40)]
+    for data in images:
+        gate.decode(data)
+    remembered = [gate.known(hashlib.sha256(data).hexdigest()) is not None for data in images]
+    assert remembered == [False, True, True, False], "one too large for the whole is not kept"
     gate.close()
 
 
@@ -104,10 +140,11 @@ def test_no_child_outlives_its_gate() -> None:
     gates = [ImageGate(), ImageGate()]
     for gate in gates:
         gate.decode(encoded("PNG"))
-    children = [gate._child for gate in gates]
+    ended = [process for gate in gates for process in processes(gate)]
     gates[0].close()
     del gate, gates[1]
-    assert all(child is not None and child.poll() is not None for child in children)
+    assert len(ended) == 2
+    assert all(process.poll() is not None for process in ended)
 
 
 def test_a_picture_is_decoded_once(gate: ImageGate) -> None:

@@ -1,25 +1,25 @@
-"""The door between requests and loads, and patience with a phase."""
+"""The lock between requests and loads, and phases that take too long."""
 
 import asyncio
 
 import pytest
 
 from mstar.errors import Unavailable
-from mstar_models.door import Door, within
+from mstar_models.drain_lock import DrainLock, within
 
 
-def test_a_load_waits_for_those_inside_and_keeps_others_out() -> None:
+def test_a_load_waits_for_running_requests_and_keeps_later_ones_out() -> None:
     async def scene() -> list[str]:
-        door, seen, leave = Door(30), [], asyncio.Event()
+        lock, seen, leave = DrainLock(30), [], asyncio.Event()
 
         async def request(name: str) -> None:
-            async with door.passing():
+            async with lock.using():
                 seen.append(f"{name} in")
                 await leave.wait()
                 seen.append(f"{name} out")
 
         async def load() -> None:
-            async with door.shut():
+            async with lock.drained():
                 seen.append("load")
 
         first = asyncio.ensure_future(request("first"))
@@ -35,17 +35,17 @@ def test_a_load_waits_for_those_inside_and_keeps_others_out() -> None:
     assert asyncio.run(scene()) == ["first in", "first out", "load", "second in", "second out"]
 
 
-def test_a_load_that_waits_too_long_gives_up_and_opens_the_door() -> None:
+def test_a_load_that_waits_too_long_gives_up_and_lets_requests_in() -> None:
     async def scene() -> None:
-        door = Door(0.05)
-        async with door.passing():
+        lock = DrainLock(0.05)
+        async with lock.using():
             with pytest.raises(Unavailable, match="waiting for running requests took more than"):
-                async with door.shut():
-                    pytest.fail("a request was still inside")
-        async with door.passing():
-            """The door is open again."""
-        async with door.shut():
-            """And closes, now that nobody is inside."""
+                async with lock.drained():
+                    pytest.fail("a request was still running")
+        async with lock.using():
+            """Requests may begin again."""
+        async with lock.drained():
+            """And a load may, now that none is running."""
 
     asyncio.run(scene())
 
