@@ -13,7 +13,13 @@ from itertools import pairwise
 STEP_SEPARATOR = "\n\n"
 ANSWER_HEADING = "## Answer"
 
-_HEADING = re.compile(r"^[^\S\n]*#{1,6}[^\S\n]*answer[^\S\n]*:?[^\S\n]*$", re.IGNORECASE | re.MULTILINE)
+_WORDS = r"(?:(?:the[^\S\n]+)?(?:final[^\S\n]+)?answer|(?:最终)?答案)"
+_BOLD = rf"(?P<{{0}}>\*\*|__){_WORDS}(?:[^\S\n]*[:：][^\S\n]*(?P={{0}})|(?P={{0}})[^\S\n]*[:：]|(?P={{0}})[^\S\n]*$)"
+_HEADING = re.compile(
+    rf"^[^\S\n]*(?:#{{1,6}}[^\S\n]*(?:{_WORDS}[^\S\n]*(?:[:：]|$)|{_BOLD.format('level')})"
+    rf"|{_BOLD.format('alone')}|{_WORDS}[^\S\n]*[:：])",
+    re.IGNORECASE | re.MULTILINE,
+)
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 
@@ -31,8 +37,9 @@ def split_response(text: str) -> ResponseParts:
     """Cut a response at its FIRST answer heading.
 
     The first heading counts and all that follows it is the answer, so a response that offers a second answer is read as
-    one long answer that matches nothing, instead of being given the better of two tries. A heading of any level, in any
-    case and with a colon is accepted, but it must stand alone on its line.
+    one long answer that matches nothing, instead of being given the better of two tries. A heading begins its line and
+    is written `## Answer` (any level), `**Answer**` or `Answer:`, also with "Final"; behind a colon the answer may be
+    on the same line.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     heading = _HEADING.search(text)

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from mstar.layout import join_segments, merge_segments, scored_segments, split_response
 
-PIECES = st.sampled_from(["a", "b c", " ", "\n", "\n\n", "\n\n\n", "\r\n", "\t", "\x0b", "## Answer", "# answer:"])
+PIECES = st.sampled_from(
+    ["a", "b c", " ", "\n", "\n\n", "\n\n\n", "\r\n", "\t", "\x0b", "## Answer", "# answer:", "**Answer**", "Answer: 5"]
+)
 TEXTS = st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=60)
 
 
@@ -26,6 +28,14 @@ def test_paragraphs_are_steps_and_the_rest_is_the_answer() -> None:
         ("one\n\n## Answer", ""),
         ("the answer is 5", None),
         ("one\n\n## Answer 5", None),
+        ("one\n\n## Answer: 5", "5"),
+        ("one\n\n## Final Answer\n\n5", "5"),
+        ("one\n\n**Answer**\n\n5", "5"),
+        ("one\n\n**Final Answer:** 5", "5"),
+        ("one\n\n**Answer**: 5", "5"),
+        ("one\n\nAnswer: 5", "5"),
+        ("one\n\n答案：5", "5"),
+        ("my answer: 5", None),
         ("one\n\nAnswer\n\n5", None),
         ("", None),
     ],

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from mstar.cli import doctor, runs, score, stack
+from mstar.cli import doctor, judge, runs, score, stack
 from mstar.errors import MstarError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app.command()(stack.up)
 app.command()(stack.demo)
 app.add_typer(runs.app, name="run")
 app.command("score")(score.score)
+app.command("judge")(judge.judge)
 app.command("report")(runs.report)
 app.command("doctor")(doctor.doctor)
 

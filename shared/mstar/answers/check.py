@@ -1,0 +1,156 @@
+"""Compares a response with the reference answer by the rule of the answer's type.
+
+The text after the first answer heading is read. What this leaves out: judges, and the rules of outside benchmarks.
+"""
+
+import json
+import re
+from collections.abc import Callable
+
+from mstar.answers.choices import compare_choice
+from mstar.answers.marks import bare, first_answer, plain
+from mstar.answers.maths import compare_math
+from mstar.answers.numbers import Number, read_number, rounded
+from mstar.answers.rule import DEFAULT_RULE, AnswerRule
+from mstar.answers.sentences import answer_in_sentence
+from mstar.answers.times import same_moment
+from mstar.answers.units import factor, is_percent, same_unit
+from mstar.errors import InvalidDataset
+from mstar.layout import split_response
+from mstar.types import Answer, AnswerType, Verdict
+
+_LONGEST = 4096
+"""Characters; a longer answer is not a bare answer, and would only cost time."""
+_ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
+_YES_NO = re.compile(r"(yes|no|true|false)\b[,.]\s+\S.*")
+
+
+def check(text: str, answer: Answer, rule: AnswerRule = DEFAULT_RULE) -> Verdict:
+    """Compare a response with a reference answer.
+
+    Raises InvalidDataset when the reference answer does not have its own type, and RuntimeError when a `math` answer is
+    checked outside a main thread.
+    """
+    said = split_response(text).answer
+    if said is None and rule.sentences:
+        said = answer_in_sentence(text)
+    if said is None:
+        return Verdict(correct=False, reason="no-answer-heading")
+    if not said:
+        return Verdict(correct=False, extracted="", reason="empty-answer")
+    if len(said) > _LONGEST:
+        return Verdict(correct=False, extracted=said[:80], reason="answer-too-long")
+    reason = _RULES[answer.type](said, answer, rule)
+    return Verdict(correct=reason == "equal", extracted=bare(said), reason=f"{answer.type.value}-{reason}")
+
+
+def _choice(said: str, answer: Answer, rule: AnswerRule) -> str:
+    return compare_choice(said, answer)
+
+
+def _integer(said: str, answer: Answer, rule: AnswerRule) -> str:
+    """Equal value; `61.0` is 61, and 61.4 is not."""
+    return _number(said, answer, rule, lambda one, gold: one.value == gold.value)
+
+
+def _float(said: str, answer: Answer, rule: AnswerRule) -> str:
+    """Equal value, or equal once the response is rounded to the decimals that count.
+
+    These are `precision`; without one, those that the reference answer has if they are two or more.
+    """
+
+    def same(one: Number, gold: Number) -> bool:
+        if one.value == gold.value:
+            return True
+        places = answer.precision if answer.precision is not None else gold.places if gold.places >= 2 else None
+        return places is not None and rounded(one.value, places) == gold.value
+
+    return _number(said, answer, rule, same)
+
+
+def _number(said: str, answer: Answer, rule: AnswerRule, same: Callable[[Number, Number], bool]) -> str:
+    gold = read_number(answer.value, DEFAULT_RULE)
+    if gold is None or (answer.type is AnswerType.INTEGER and gold.value.denominator != 1):
+        article = "an integer" if answer.type is AnswerType.INTEGER else "a number"
+        raise InvalidDataset(f"answer.value {answer.value!r} is not {article}", field="answer.value")
+    one = read_number(first_answer(said), rule)
+    if one is None:
+        return "unreadable"
+    measured = _measured(one, gold, answer.unit or gold.unit, rule)
+    if measured is None:
+        return "unit-different"
+    return _equal(any(same(value, gold) for value in measured))
+
+
+def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[Number, ...] | None:
+    """The response's value in the unit that is asked for; None where its unit is another."""
+    if not one.unit or (asked and same_unit(one.unit, asked)):
+        return (one,)
+    if asked:
+        times = factor(one.unit, asked)
+        return None if times is None else (Number(one.value * times, asked, 12),)
+    if is_percent(one.unit):
+        # 50 % is 0.5 for an answer below 1, and 50 for one above: 300 % is not 3.
+        share = Number(one.value / 100, "", one.places + 2)
+        return (share,) if abs(gold.value) < 1 else (one,) if rule.unasked_units else None
+    return (one,) if rule.unasked_units else None
+
+
+def _list(said: str, answer: Answer, rule: AnswerRule) -> str:
+    """The same elements in the same order, nested alike: numbers by value, all else as text."""
+    one, gold = _elements(first_answer(said)), _elements(answer.value)
+    if one is None or gold is None:
+        return "unreadable"
+    return _equal(_same(one, gold, answer.precision, rule)) if len(one) == len(gold) else "length-different"
+
+
+def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
+    """Equal text, without an article in front; `Yes, it is.` is yes; dates and times by what they name."""
+    one, gold = plain(first_answer(said)), plain(answer.value)
+    if gold in ("yes", "no", "true", "false") and (led := _YES_NO.fullmatch(one)):
+        one = led[1]
+    if same_moment(bare(said), bare(answer.value)):
+        return "equal"
+    return _equal(_ARTICLE.sub("", one, count=1) == _ARTICLE.sub("", gold, count=1))
+
+
+def _math(said: str, answer: Answer, rule: AnswerRule) -> str:
+    return compare_math(first_answer(said), answer, rule)
+
+
+_RULES: dict[AnswerType, Callable[[str, Answer, AnswerRule], str]] = {
+    AnswerType.CHOICE: _choice,
+    AnswerType.INTEGER: _integer,
+    AnswerType.FLOAT: _float,
+    AnswerType.LIST: _list,
+    AnswerType.TEXT: _text,
+    AnswerType.MATH: _math,
+}
+
+
+def _equal(equal: bool) -> str:
+    return "equal" if equal else "different"
+
+
+def _elements(text: str) -> list[object] | None:
+    """Elements of `[1, 2]`, `(1, 2)` or `1, 2`; lists inside stay lists. None for a list with a hole."""
+    text = bare(text)
+    if text[:1] + text[-1:] in ("[]", "()", "{}"):
+        try:
+            return list(json.loads("[" + text[1:-1].replace("'", '"').replace("(", "[").replace(")", "]") + "]"))
+        except (ValueError, RecursionError):
+            text = text[1:-1]
+    parts = [plain(part) for part in text.split(",")] if text.strip() else []
+    return list(parts) if all(parts) and not any(sign in text for sign in "[]") else None
+
+
+def _same(said: object, gold: object, precision: int | None, rule: AnswerRule) -> bool:
+    if isinstance(said, list) and isinstance(gold, list):
+        return len(said) == len(gold) and all(_same(s, g, precision, rule) for s, g in zip(said, gold, strict=True))
+    if isinstance(said, list) or isinstance(gold, list):
+        return False
+    one, other = read_number(str(said), rule), read_number(str(gold), rule)
+    if one is None or other is None:
+        return plain(str(said)) == plain(str(gold))
+    rounds = precision is not None and rounded(one.value, precision) == rounded(other.value, precision)
+    return (one.value == other.value or rounds) and (not one.unit or same_unit(one.unit, other.unit))

@@ -1,0 +1,91 @@
+r"""Takes off what models write around an answer: bold, dollars, boxes, quotes, LaTeX spacing, a lead-in sentence.
+
+Only marks that carry no meaning go. What is left is compared by the rule of the answer's type.
+"""
+
+import re
+import unicodedata
+
+_WRAPS = (
+    ("**", "**"), ("__", "__"), ("`", "`"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
+    ('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("\u2018", "\u2019"),
+)  # fmt: skip
+_COMMANDS = ("\\boxed{", "\\fbox{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\mbox{")
+_LEAD_IN = re.compile(
+    r"(?:(?:so|thus|hence|therefore)\b,?\s*)?(?:the\s+)?(?:(?:final|correct|right)\s+)?"
+    r"(?:answer|option|choice)\s*(?:is|=|:|\uff1a)\s*:?\s*",
+    re.IGNORECASE,
+)
+_TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname)\s*\{([^{}]*)\}")
+_SPACING = re.compile(r"\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\displaystyle")
+_EXPLAINS = re.compile(r"(?:because|since|as|explanation|reason|reasoning|this|that|note|here|for)\b", re.IGNORECASE)
+_DASHES = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{NON-BREAKING HYPHEN}": "-", "\u00a0": " "})
+
+
+def bare(text: str) -> str:
+    """The answer without the marks around it; the empty text stays empty."""
+    text = unicodedata.normalize("NFC", text).translate(_DASHES).strip()
+    while True:
+        shorter = _unwrapped(_LEAD_IN.sub("", text, count=1) if _LEAD_IN.match(text) else text)
+        if shorter == text or not shorter:
+            return text
+        text = shorter
+
+
+def first_answer(text: str) -> str:
+    """The answer without an explanation in paragraphs behind it: `A`, blank line, `Because …`."""
+    head, _, rest = text.partition("\n")
+    return head.strip() if head.strip() and _EXPLAINS.match(rest.strip()) else text
+
+
+def without_latex_text(text: str) -> str:
+    r"""Without LaTeX that only sets type: `5.2 \text{ cm}` → `5.2  cm`, `1{,}200` → `1,200`, `45^\circ` → `45°`."""
+    text = _SPACING.sub(" ", text.replace("{,}", ","))
+    text = (
+        re.sub(r"\^\s*\{?\s*\\circ\s*\}?", "°", text).replace("\\degree", "°").replace("\\%", "%").replace("\\$", "$")
+    )
+    while (plain := _TEXT_COMMAND.sub(r"\1", text)) != text:
+        text = plain
+    return text
+
+
+def plain(text: str) -> str:
+    """Text as it is compared: NFKC, case folded, white space joined, no final full stop, no quotes around."""
+    text = " ".join(without_latex_text(bare(text)).split()).casefold()
+    return unicodedata.normalize("NFKC", _spaced_unit(text)) if not _has_script(text) else _spaced_unit(text)
+
+
+def _has_script(text: str) -> bool:
+    """Whether NFKC would change meaning: a superscript turned into a digit (2³ into 23)."""
+    return any(
+        "SUPERSCRIPT" in unicodedata.name(sign, "") or "SUBSCRIPT" in unicodedata.name(sign, "") for sign in text
+    )
+
+
+def _spaced_unit(text: str) -> str:
+    """`12cm` and `12 cm` alike."""
+    return re.sub(r"(?<=\d)\s+(?=[^\W\d_]|[°%])", "", text)
+
+
+def _unwrapped(text: str) -> str:
+    text = text.strip()
+    if text.endswith(".") and not text.endswith(".."):
+        text = text[:-1].rstrip()
+    for start, end in _WRAPS:
+        inner = text[len(start) : -len(end)]
+        if len(text) > len(start) + len(end) and text.startswith(start) and text.endswith(end) and start not in inner:
+            return inner.strip()
+    for start in _COMMANDS:
+        if text.startswith(start) and text.endswith("}") and _closes_last(text, len(start) - 1):
+            return text[len(start) : -1].strip()
+    return text
+
+
+def _closes_last(text: str, opening: int) -> bool:
+    """Whether the brace at `opening` is closed by the last character."""
+    depth = 0
+    for place in range(opening, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return place == len(text) - 1
+    return False

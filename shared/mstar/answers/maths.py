@@ -1,0 +1,100 @@
+r"""Mathematical equality by math-verify, behind guards.
+
+On its own math-verify ignores units, reads the last number of a list, rounds, and does any arithmetic. So both sides
+must have the same words, signs and brackets before it is asked, exact numbers are compared as fractions, and `34+27` is
+no answer to 61.
+"""
+
+import re
+import threading
+from fractions import Fraction
+
+from mstar.answers.marks import bare, without_latex_text
+from mstar.answers.numbers import Number, read_number
+from mstar.answers.rule import AnswerRule
+from mstar.answers.units import same_unit
+from mstar.types import Answer
+
+_LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
+_WORD = re.compile(r"[A-Za-z]+")
+_FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln", "exp", "sqrt", "pi"}
+_VARIABLE = re.compile(r"^\s*[A-Za-z]\w*\s*=\s*")
+_SIGNS = "%°<>≤≥≠±:;!|"
+_ARITHMETIC = re.compile(r"[\d.)}\]]\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
+_RELATIONS = {
+    "\\leq": "≤",
+    "\\le": "≤",
+    "\\geq": "≥",
+    "\\ge": "≥",
+    "\\neq": "≠",
+    "\\ne": "≠",
+    "\\pm": "±",
+    "\\lt": "<",
+    "\\gt": ">",
+}
+
+
+def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
+    """`equal`, `different` or `unreadable`."""
+    said, gold = _prepared(said, answer.unit), _prepared(answer.value, answer.unit)
+    if rule.assignments and ("=" in said) != ("=" in gold):
+        said, gold = _VARIABLE.sub("", said), _VARIABLE.sub("", gold)
+    if said.split() == gold.split():
+        return "equal"
+    if _shape(said) != _shape(gold) or "$" in said:
+        return "unreadable"
+    if _ARITHMETIC.search(said) and not _ARITHMETIC.search(gold):
+        return "unreadable"
+    one, other = read_number(said, rule), read_number(gold, rule)
+    if one is not None and other is not None:
+        return _same_numbers(one, other)
+    if "." in said + gold and _decimals(said) != _decimals(gold):
+        return "unreadable"  # a rounded number is not the expression it came from
+    return "equal" if _verified(gold, said) else "different"
+
+
+def _same_numbers(said: Number, gold: Number) -> str:
+    if said.exact and gold.exact:
+        return "equal" if said.value == gold.value and said.unit == gold.unit else "different"
+    if said.exact != gold.exact:
+        return "different"
+    close = abs(said.value - gold.value) <= Fraction(1, 10**12) * (1 + abs(gold.value))
+    return "equal" if close and said.unit == gold.unit else "different"
+
+
+def _prepared(text: str, unit: str | None) -> str:
+    text = without_latex_text(bare(text)).strip()
+    for command, sign in _RELATIONS.items():
+        text = re.sub(re.escape(command) + r"(?![A-Za-z])", sign, text)
+    if unit:
+        number = re.match(r"(.*?[\d)}\]])\s*([^\d\s(){}\[\]]\D*)$", text)
+        if number and same_unit(number[2].strip(), unit):
+            text = number[1]
+    return text.removesuffix(".").strip()
+
+
+def _shape(text: str) -> tuple[object, ...]:
+    """What both sides must have in common: words in order, signs, brackets around, and the number of list elements."""
+    words = [word for word in _WORD.findall(_LATEX_COMMAND.sub(" ", text)) if word not in _FUNCTIONS]
+    # Products of single letters commute; words of several letters do not.
+    ordered = tuple(word for word in words if len(word) > 1)
+    brackets = (text[:1], text[-1:]) if text[:1] in "([{" and text[-1:] in ")]}" and "," in text else ("", "")
+    signs = tuple(sign for sign in text if sign in _SIGNS)
+    return ordered, frozenset("".join(words)), signs, brackets, text.count(","), text.count("=")
+
+
+def _decimals(text: str) -> list[str]:
+    return sorted(re.findall(r"\d+\.\d+", text))
+
+
+def _verified(gold: str, said: str) -> bool:
+    r"""Both sides stand between dollar signs: bare, math-verify reads `2\sqrt{3}` as 2 and a list as its last number.
+
+    Its time limits use SIGALRM, which Python delivers to the main thread of a process only.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("check answers of type math in the main thread of a process: their time limit needs it")
+    import math_verify
+
+    expressions = [math_verify.parse(f"${text}$") for text in (gold, said)]
+    return all(expressions) and bool(math_verify.verify(*expressions, float_rounding=12))

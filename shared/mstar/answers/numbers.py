@@ -1,0 +1,168 @@
+r"""Reads a number with its unit, as references and responses write them.
+
+One reader for both sides: `1,200`, `-3.5 cm`, `$12`, `1/2`, `1 1/2`, `50%`, `.5`, `1e6`, `1.2 million`, `two`, `3rd`,
+`\frac{1}{2}`, `2\sqrt{3}`. No arithmetic is done beyond a fraction: `34+27` is no number. Values are exact fractions;
+a value with a root or with pi is a float.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from mstar.answers.marks import bare, without_latex_text
+from mstar.answers.rule import AnswerRule
+
+_DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,40})(?:\.[0-9]{0,40})?|\.[0-9]{1,40}"
+_PLAIN = re.compile(
+    rf"(?P<sign>[+-]?)\s*(?P<currency>[$€£¥₹]?)\s*(?P<inner>[+-]?)(?P<digits>{_DIGITS})(?P<power>[eE][+-]?[0-9]{{1,2}})?"
+)
+_SCIENTIFIC = re.compile(r"\s*(?:\\times|×|x|\*)\s*10\s*\^\s*\{?\s*(?P<power>[+-]?[0-9]{1,2})\s*\}?")
+_DIVISOR = re.compile(r"\s*/\s*(?P<divisor>[0-9]{1,40})(?![0-9.])")
+_MIXED = re.compile(r"\s+(?P<over>[0-9]{1,9})\s*/\s*(?P<under>[0-9]{1,9})(?![0-9.])")
+_ROOT = r"\\sqrt\s*(?:\{\s*(?P<root>[0-9]{1,9})\s*\}|(?P<root_>[0-9]))"
+_FRACTION = re.compile(
+    r"(?P<sign>[+-]?)\s*(?:(?P<whole>[0-9]{1,9})\s*)?"
+    r"\\[dt]?frac\s*(?:\{\s*(?P<over>-?[0-9]{1,20})\s*\}|(?P<over_>[0-9]))\s*(?:\{\s*(?P<under>[0-9]{1,20})\s*\}|(?P<under_>[0-9]))"
+)
+_IRRATIONAL = re.compile(
+    rf"(?P<sign>[+-]?)\s*(?P<times>{_DIGITS})?\s*(?:\\cdot|\*)?\s*(?:{_ROOT}|(?P<pi>\\pi|π))"
+    r"(?:\s*/\s*(?P<divisor>[0-9]{1,9}))?"
+)
+_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SMALL = (
+    "zero one two three four five six seven eight nine ten "
+    "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+)
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORDS = {word: value for value, word in enumerate(_SMALL.split())} | {
+    word: 10 * value for value, word in enumerate(_TENS.split(), 2)
+}
+_ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
+_ABOUT = re.compile(r"(?:approximately|approx\.?|about|around|roughly|≈|\\approx|~)\s*", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    r"(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Z]{2,3}|\\angle\s*[A-Z]{1,3}|∠[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
+)
+
+
+_ONE_UNIT = r"[°µ%]?[^\W\d_]+(?:[²³]|\^\{?-?[1-3]\}?)?"
+_UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
+_JOINERS = {"or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times"}
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A value and what stands beside it."""
+
+    value: Fraction
+    unit: str = ""
+    """As written, such as `cm`, `%` or `$`; empty without one."""
+    places: int = 0
+    """Decimals that were written."""
+    exact: bool = True
+    """False for a root or pi, whose value is a float's."""
+
+
+def read_number(text: str, rule: AnswerRule) -> Number | None:
+    """The number that the text is, or None when it is anything else or more than one number."""
+    text = _ABOUT.sub("", bare(text), count=1) if _ABOUT.match(bare(text)) else bare(text)
+    if rule.assignments and (assigned := _ASSIGNED.match(text)):
+        text = bare(text[assigned.end() :])
+    readers: list[Callable[[str], tuple[Number, str] | None]] = [_fraction, _irrational] if rule.closed_forms else []
+    readers += [_plain, _worded] if rule.number_words else [_plain]
+    for read in readers:
+        found = read(text)
+        if found is not None and (number := _with_unit(*found, rule)) is not None:
+            return number
+    return None
+
+
+def rounded(value: Fraction, places: int) -> Fraction:
+    """To so many decimals, halves away from zero, as MathVista's answers are rounded."""
+    scale = 10**places
+    return Fraction(math.floor(abs(value) * scale + Fraction(1, 2)), scale) * (-1 if value < 0 else 1)
+
+
+def _plain(text: str) -> tuple[Number, str] | None:
+    """Number and rest of the text. The currency sign is its unit."""
+    text = without_latex_text(text).strip()
+    match = _PLAIN.match(text)
+    if match is None or (match["sign"] and match["inner"]):
+        return None
+    value = Fraction(match["digits"].replace(",", "") + (match["power"] or ""))
+    places = len(match["digits"].partition(".")[2])
+    rest = text[match.end() :]
+    if mixed := _MIXED.match(rest):
+        if not int(mixed["under"]) or value.denominator != 1 or int(mixed["over"]) >= int(mixed["under"]):
+            return None
+        value, rest = value + Fraction(int(mixed["over"]), int(mixed["under"])), rest[mixed.end() :]
+    elif divisor := _DIVISOR.match(rest):
+        if not int(divisor["divisor"]):
+            return None
+        value, rest, places = value / int(divisor["divisor"]), rest[divisor.end() :], 0
+    elif scientific := _SCIENTIFIC.match(rest):
+        value, rest = value * Fraction(10) ** int(scientific["power"]), rest[scientific.end() :]
+    negative = "-" in (match["sign"], match["inner"])
+    return Number(-value if negative else value, match["currency"], places), rest
+
+
+def _fraction(text: str) -> tuple[Number, str] | None:
+    match = _FRACTION.match(text)
+    if match is None:
+        return None
+    over, under = int(match["over"] or match["over_"]), int(match["under"] or match["under_"])
+    if not under:
+        return None
+    value = int(match["whole"] or 0) + Fraction(over, under)
+    return Number(-value if match["sign"] == "-" else value), without_latex_text(text[match.end() :])
+
+
+def _irrational(text: str) -> tuple[Number, str] | None:
+    match = _IRRATIONAL.match(text)
+    if match is None:
+        return None
+    value = math.pi if match["pi"] else math.sqrt(int(match["root"] or match["root_"]))
+    value *= float((match["times"] or "1").replace(",", "")) / int(match["divisor"] or 1)
+    return Number(Fraction(-value if match["sign"] == "-" else value), exact=False), without_latex_text(
+        text[match.end() :]
+    )
+
+
+def _worded(text: str) -> tuple[Number, str] | None:
+    """`two`, `twenty-one`, `minus three`."""
+    words = re.split(r"[\s-]+", text.strip().casefold())
+    negative = words[0] in ("minus", "negative")
+    words = words[1:] if negative else words
+    value, used = 0, 0
+    for word in words[:2]:
+        if word not in _WORDS or (used and not (value >= 20 and _WORDS[word] < 10)):
+            break
+        value, used = value + _WORDS[word], used + 1
+    if not used:
+        return None
+    return Number(Fraction(-value if negative else value)), " ".join(words[used:])
+
+
+def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
+    """The number with the rest read as its scale and unit; None when the rest is neither."""
+    rest = _ORDINAL.sub("", rest, count=1) if _ORDINAL.match(rest) else rest
+    rest = rest.strip()
+    word, _, behind = rest.partition(" ")
+    if rule.number_words and word.casefold() in _SCALES:
+        number, rest = Number(number.value * _SCALES[word.casefold()], number.unit, 0), behind.strip()
+    if not rest:
+        return number
+    if number.unit or not _is_unit(rest):
+        return None
+    return Number(number.value, rest, number.places, number.exact)
+
+
+def _is_unit(text: str) -> bool:
+    """Whether the rest could be a unit: a sign, or one to four words that join no second answer on."""
+    if text in "%°$€£¥₹":
+        return True
+    words = text.split()
+    if len(words) > 4 or _JOINERS & {word.casefold() for word in words}:
+        return False
+    return all(_UNIT_WORD.fullmatch(word) for word in words)

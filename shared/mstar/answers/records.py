@@ -1,0 +1,165 @@
+"""Reads the reference answer of a data set's row, in the columns that published sets have.
+
+MathVista (`answer`, `choices`, `answer_type`, `precision`, `unit`), M3CoT and ScienceQA (`choices` with a letter or an
+index), MMBench (`A` to `D` and a letter), AI2D (`options` with an index), and plain `question` with `answer`.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mstar.answers.marks import bare, plain
+from mstar.answers.numbers import read_number
+from mstar.answers.rule import DEFAULT_RULE
+from mstar.errors import InvalidDataset
+from mstar.types import Answer, AnswerType
+
+GOLD_COLUMNS = ("answer", "gold", "ground_truth", "target", "label", "solution")
+CHOICE_COLUMNS = ("choices", "options", "candidates")
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
+_LATEX = re.compile(r"\\[A-Za-z]+|[\^_]\{|[\^]\d|\$.*\$")
+_KINDS = {
+    "choice": AnswerType.CHOICE, "multi_choice": AnswerType.CHOICE, "multiple_choice": AnswerType.CHOICE,
+    "multi-choice": AnswerType.CHOICE, "mcq": AnswerType.CHOICE, "option": AnswerType.CHOICE,
+    "integer": AnswerType.INTEGER, "int": AnswerType.INTEGER, "float": AnswerType.FLOAT, "number": AnswerType.FLOAT,
+    "decimal": AnswerType.FLOAT, "list": AnswerType.LIST, "text": AnswerType.TEXT, "string": AnswerType.TEXT,
+    "math": AnswerType.MATH, "latex": AnswerType.MATH, "expression": AnswerType.MATH,
+}  # fmt: skip
+
+
+def answer_of(record: Mapping[str, Any], first_index: int = 0) -> Answer:
+    """The reference answer of a row. `first_index`: what the first option is called where options are numbered.
+
+    Raises InvalidDataset naming the column and what it should hold.
+    """
+    column = next((name for name in GOLD_COLUMNS if record.get(name) is not None), None)
+    if column is None:
+        raise InvalidDataset(f"the answer is missing: add a column {GOLD_COLUMNS[0]!r}", field="answer")
+    value = _text(record[column], column)
+    options = _options(record)
+    kind = _kind(record, value, options)
+    unit, precision = record.get("unit") or None, _precision(record.get("precision"))
+    if kind is AnswerType.CHOICE:
+        value = _letter_of(record[column], value, options, column, first_index)
+    elif kind in (AnswerType.INTEGER, AnswerType.FLOAT):
+        value, unit, kind = _number(value, unit, kind, column)
+    return Answer(
+        type=kind, value=value, choices=options, precision=precision, unit=None if unit is None else str(unit)
+    )
+
+
+def _kind(record: Mapping[str, Any], value: str, options: Sequence[str]) -> AnswerType:
+    """The type that the row names, else the one that its answer has. With options it is a choice, whatever they are."""
+    named = record.get("answer_type") or record.get("question_type") or ""
+    known = _KINDS.get(str(named).strip().casefold())
+    if named and record.get("answer_type") and known is None:
+        raise InvalidDataset(
+            f"answer_type {str(named)[:40]!r} is unknown: use one of {', '.join(AnswerType)}", field="answer_type"
+        )
+    if options or known is AnswerType.CHOICE:
+        return AnswerType.CHOICE
+    return known if known is not None else _guessed(value)
+
+
+def _guessed(value: str) -> AnswerType:
+    """By the reader that also reads responses, so that what it can read as a number is compared as one."""
+    text = bare(value)
+    if re.fullmatch(r"\(?[A-Z]\)?", text):
+        return AnswerType.CHOICE
+    if text[:1] + text[-1:] == "[]":
+        return AnswerType.LIST
+    number = read_number(
+        text, DEFAULT_RULE.model_copy(update={"assignments": False, "closed_forms": False, "number_words": False})
+    )
+    if number is not None and "/" not in text:
+        return AnswerType.INTEGER if number.value.denominator == 1 and not number.places else AnswerType.FLOAT
+    return AnswerType.MATH if _LATEX.search(value) or re.fullmatch(r"\d+\s*/\s*\d+", text) else AnswerType.TEXT
+
+
+def _number(value: str, unit: Any, kind: AnswerType, column: str) -> tuple[str, Any, AnswerType]:
+    """The value with its unit apart; an integer that is written `14.0` stays one."""
+    number = read_number(value, DEFAULT_RULE)
+    if number is None:
+        raise InvalidDataset(
+            f"{column} {value[:80]!r} is not a number: mend it, or set answer_type to text", field=column
+        )
+    if kind is AnswerType.INTEGER and number.value.denominator != 1:
+        raise InvalidDataset(f"{column} {value[:80]!r} is not an integer: set answer_type to float", field=column)
+    return value, unit or number.unit or None, kind
+
+
+def _letter_of(raw: Any, value: str, options: Sequence[str], column: str, first_index: int) -> str:
+    """The letter of the right option: by its text, its letter, or its index."""
+    texts = [plain(option) for option in options]
+    if texts.count(plain(value)) >= 1:
+        return LETTERS[texts.index(plain(value))]
+    letter = _LETTER.fullmatch(bare(value))
+    if letter and (not options or LETTERS.index(letter[1].upper()) < len(options)):
+        return letter[1].upper()
+    if re.fullmatch(r"\d{1,2}(?:\.0)?", value) and not isinstance(raw, bool):
+        place = int(float(value)) - first_index
+        if 0 <= place < len(options):
+            return LETTERS[place]
+    raise InvalidDataset(
+        f"{column} {value[:80]!r} is none of the {len(options)} options: give an option's text, letter or index",
+        field=column,
+    )
+
+
+def _options(record: Mapping[str, Any]) -> tuple[str, ...]:
+    raw = next((record[name] for name in CHOICE_COLUMNS if record.get(name)), None)
+    if raw is None:
+        lettered = [record[letter] for letter in LETTERS[:8] if not _missing(record.get(letter))]
+        return tuple(map(str, lettered)) if len(lettered) > 1 else ()
+    if isinstance(raw, str):
+        raw = _parsed(raw)
+    if isinstance(raw, Mapping):
+        raw = raw["text"] if isinstance(raw.get("text"), Sequence) and "text" in raw else list(raw.values())
+    if isinstance(raw, str) or not isinstance(raw, Sequence) or len(raw) > len(LETTERS):
+        raise InvalidDataset("choices must be a list of texts, 26 at most", field="choices")
+    return tuple(_text(option, "choices") for option in raw)
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value == "" or value != value  # a float that is not itself is a table's empty cell
+
+
+def _parsed(text: str) -> Any:
+    """A list that a table holds as text, in JSON or as Python writes it."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text
+
+
+def _text(value: Any, column: str) -> str:
+    """A JSON scalar or list as the text of an answer: true is `True`, 1e-07 is `0.0000001`."""
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise InvalidDataset(f"{column} is not a finite number", field=column)
+        return f"{value:.12f}".rstrip("0").rstrip(".") if value and abs(value) < 1e-4 else repr(value)
+    if isinstance(value, (list, tuple)):
+        return json.dumps(list(value), ensure_ascii=False)
+    if not isinstance(value, (str, int)):
+        raise InvalidDataset(f"{column} must be a text, a number or a list", field=column)
+    text = str(value).strip()
+    if not text:
+        raise InvalidDataset(f"{column} is empty", field=column)
+    return text
+
+
+def _precision(value: Any) -> int | None:
+    if _missing(value):
+        return None
+    try:
+        places = int(float(value))
+    except (TypeError, ValueError):
+        raise InvalidDataset(f"precision {str(value)[:40]!r} is not a number of decimals", field="precision") from None
+    if not 0 <= places <= 12:
+        raise InvalidDataset(f"precision {places} must be between 0 and 12", field="precision")
+    return places

@@ -1,0 +1,28 @@
+"""Dates and times in the ways people write them, compared by what they name."""
+
+import re
+from datetime import datetime
+
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%b %d, %Y", "%d %B %Y", "%d %b %Y", "%B %d %Y", "%b %d %Y", "%d. %B %Y")
+_TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p")
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
+
+
+def same_moment(said: str, gold: str) -> bool:
+    """Whether both are one date, or one time of day. `10:30` and `10:30 pm` are not."""
+    for formats in (_DATES, _TIMES):
+        first, second = _read(said, formats), _read(gold, formats)
+        if first is not None and second is not None:
+            return first == second
+    return False
+
+
+def _read(text: str, formats: tuple[str, ...]) -> datetime | None:
+    text = " ".join(text.casefold().split())
+    text = _ORDINAL.sub("", text.replace("a.m.", "am").replace("p.m.", "pm").replace("a.m", "am").replace("p.m", "pm"))
+    for layout in formats:
+        try:
+            return datetime.strptime(text, layout)
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,75 @@
+"""Compares units: the same unit in other words, and another unit of the same kind with its factor, by pint."""
+
+import re
+from fractions import Fraction
+from functools import cache, lru_cache
+from typing import Any
+
+_CURRENCIES = {
+    "$": "$", "dollar": "$", "dollars": "$", "usd": "$", "us dollars": "$", "u.s. dollars": "$", "bucks": "$",
+    "€": "€", "euro": "€", "euros": "€", "eur": "€", "£": "£", "gbp": "£", "pounds sterling": "£",
+    "¥": "¥", "yen": "¥", "jpy": "¥", "yuan": "¥", "rmb": "¥", "cny": "¥", "₹": "₹", "rupees": "₹", "inr": "₹",
+}  # fmt: skip
+_ALIKE = {
+    "%": "%", "percent": "%", "per cent": "%", "percents": "%", "percentage": "%",
+    "°": "°", "degree": "°", "degrees": "°", "deg": "°", "deg.": "°", 
+    "° c": "degC", "°c": "degC", "° f": "degF", "°f": "degF",
+}  # fmt: skip
+_FOR_PINT = re.compile(r"[A-Za-zµ°][A-Za-zµ°/*^ ().{}²³0-9·-]{0,39}")
+_SQUARES = ((re.compile(r"\b(?:sq\.?|square)\s+(\w+)"), r"\1**2"), (re.compile(r"\b(?:cu\.?|cubic)\s+(\w+)"), r"\1**3"))
+
+
+def same_unit(said: str, asked: str) -> bool:
+    """Whether both name one unit: `$` and `dollars`, `cm²` and `cm^2`, `years` and `year`."""
+    return _name(said) == _name(asked) or factor(said, asked) == 1
+
+
+@lru_cache(maxsize=4096)
+def factor(said: str, asked: str) -> Fraction | None:
+    """What one `said` is in `asked`, or None when they measure different things or a unit is unknown.
+
+    Scales with another zero (°C and °F) have no factor.
+    """
+    first, second = _parsed(_name(said)), _parsed(_name(asked))
+    if first is None or second is None or first.dimensionality != second.dimensionality:
+        return None
+    try:
+        return Fraction(_registry().Quantity(1, first).to(second).magnitude).limit_denominator(10**12)
+    except Exception:  # pint raises its own, TypeError and others for units without a factor
+        return None
+
+
+def is_percent(unit: str) -> bool:
+    """Whether a unit is the percent sign or its word."""
+    return _name(unit) == "%"
+
+
+def _name(unit: str) -> str:
+    text = " ".join(unit.replace("{", "").replace("}", "").split()).strip("()").removesuffix(".")
+    lowered = text.casefold()
+    if known := _CURRENCIES.get(lowered) or _ALIKE.get(lowered):
+        return known
+    text = text.replace("²", "^2").replace("³", "^3").replace("·", "*").replace(" per ", "/")
+    # Case carries meaning in symbols (mW and MW), not in words.
+    return lowered.removesuffix("s") if text.isalpha() and len(text) > 3 else text
+
+
+@lru_cache(maxsize=4096)
+def _parsed(unit: str) -> Any:
+    """The unit as pint has it; None for what it does not know."""
+    if not _FOR_PINT.fullmatch(unit):
+        return None
+    for pattern, power in _SQUARES:
+        unit = pattern.sub(power, unit)
+    try:
+        return _registry().Unit(unit.replace("^", "**").replace("°", "degree"))
+    except Exception:  # pint's parser raises many kinds for text that is no unit
+        return None
+
+
+@cache
+def _registry() -> Any:
+    # Imported when two different units meet: pint takes two seconds to load its tables.
+    import pint
+
+    return pint.UnitRegistry(cache_folder=None)

@@ -1,0 +1,66 @@
+"""`mstar judge FILE`: what the answer check says of your own records and responses, line by line."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel, ValidationError
+
+from mstar.answers import AnswerRule, answer_of, check
+from mstar.errors import InvalidDataset, InvalidInput
+from mstar.types import Verdict
+
+
+class Pair(BaseModel):
+    """What a line must have; further members are ignored."""
+
+    record: dict[str, Any]
+    """A row as the data set has it."""
+    response: str
+    correct: bool | None = None
+    """What a person says of the response."""
+
+
+def judge(
+    file: Annotated[Path, typer.Argument(help="JSON lines of record, response and optionally correct.")],
+    headings_only: Annotated[
+        bool, typer.Option("--headings-only", help="Count only what a run would train on.")
+    ] = False,
+) -> None:
+    """Print a verdict with its reason for each line; with `correct`, the confusion counts as the last line."""
+    rule = AnswerRule(sentences=not headings_only)
+    counts: Counter[str] = Counter()
+    for number, pair in _pairs(file):
+        verdict = _verdict(pair, rule)
+        print(json.dumps({"line": number, **verdict.model_dump()}, ensure_ascii=False))
+        if pair.correct is not None:
+            counts["pairs"] += 1
+            counts["accepts"] += verdict.correct and not pair.correct
+            counts["rejects"] += pair.correct and not verdict.correct
+    if counts["pairs"]:
+        print(f"{counts['pairs']} pairs, {counts['accepts']} false accepts, {counts['rejects']} false rejects")
+
+
+def _verdict(pair: Pair, rule: AnswerRule) -> Verdict:
+    try:
+        return check(pair.response, answer_of(pair.record), rule)
+    except InvalidDataset as error:
+        return Verdict(correct=False, reason=f"bad-record: {error.detail}")
+
+
+def _pairs(file: Path) -> Iterator[tuple[int, Pair]]:
+    """Lines with their numbers from 1; only a line feed ends one. Raises InvalidInput naming the line."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, Pair.model_validate_json(line)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise InvalidInput(f"{file.name} line {number}: {where}: {problem['msg']}", field="file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} cannot be read: {error}", field="file") from None
