@@ -137,11 +137,12 @@ def test_in_place_three_containers_share_the_gpus_of_one_pod() -> None:
     objects = render({"gpuSharing": {"mode": "colocated", "gpus": 8}})
     assert {"demo-mstar-policy", "demo-mstar-prm", "demo-mstar-trainer"}.isdisjoint(named(objects, "Deployment"))
     pod = pods(objects)["demo-mstar-gpus"]
-    assert pod["resourceClaims"] == [{"name": "gpus", "resourceClaimTemplateName": "demo-mstar-gpus"}]
+    ((claim, template),) = named(objects, "ResourceClaimTemplate").items()
+    assert pod["resourceClaims"] == [{"name": "gpus", "resourceClaimTemplateName": claim}]
     for container in pod["containers"]:
         assert container["resources"]["claims"] == [{"name": "gpus"}]
         assert "nvidia.com/gpu" not in container["resources"]["limits"]
-    (wanted,) = named(objects, "ResourceClaimTemplate")["demo-mstar-gpus"]["spec"]["spec"]["devices"]["requests"]
+    (wanted,) = template["spec"]["spec"]["devices"]["requests"]
     assert wanted["exactly"]["count"] == 8
     given = {one["name"]: one.get("value") for container in pod["containers"] for one in container["env"]}
     assert (given["MSTAR_POLICY_SLEEP_IN_PLACE"], given["MSTAR_TRAINER_RESIDENT"]) == ("true", "false")

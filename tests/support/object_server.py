@@ -1,6 +1,6 @@
 """A Kubernetes API server that keeps objects, on a real socket, for Helm's own install, upgrade and uninstall.
 
-It does what those meet: discovery, server-side apply with field managers, the default of `replicas`, fields that cannot
+It does what those meet: discovery, server-side apply with field managers, defaults and twins, fields that cannot
 change, plain text of Secrets, and the claims that a StatefulSet makes. What this leaves out: pods, garbage collection,
 admission, and schemas, which `kubernetes-validate` checks.
 """
@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from api_defaults import complaints, complete
 from field_owners import Conflict, Owned
 
 KINDS = {
@@ -34,6 +35,7 @@ FIXED = {
     "Deployment": [("spec", "selector")],
     "StatefulSet": [("spec", "selector"), ("spec", "serviceName"), ("spec", "volumeClaimTemplates")],
     "PersistentVolumeClaim": [("spec", "accessModes"), ("spec", "storageClassName")],
+    "ResourceClaimTemplate": [("spec",)],
     "RoleBinding": [("roleRef",)],
     "Service": [("spec", "clusterIP")],
 }
@@ -83,9 +85,17 @@ class ObjectServer:
         self._thread.join()
         self._server.server_close()
 
-    def hold(self, content: dict[str, Any], namespace: str = "ns") -> None:
+    def hold(self, content: dict[str, Any]) -> None:
         """Put an object in as if it had been there."""
-        self._apply((namespace, content["kind"], content["metadata"]["name"]), content, "before", force=True)
+        self.apply(content, "before")
+
+    def apply(self, content: dict[str, Any], manager: str) -> None:
+        """Apply an object without a request, taking fields from whoever has them. Raises Refusal."""
+        self._apply(_key(content), content, manager, force=True)
+
+    def delete(self, content: dict[str, Any]) -> None:
+        """Delete the object of this kind and name without a request."""
+        self._delete(_key(content))
 
     def there(self) -> dict[tuple[str, str], dict[str, Any]]:
         """(kind, name) → object."""
@@ -133,7 +143,10 @@ class ObjectServer:
             after.apply(_stored(given), manager, force=force)
         except Conflict as conflict:
             raise Refusal(409, "Conflict", f"Apply failed with 1 conflict: {conflict}") from conflict
-        _complete(after.content, key)
+        after.content["metadata"] |= {"namespace": key[0], "uid": "-".join(key), "resourceVersion": "1"}
+        complete(after.content)
+        if said := complaints(after.content):
+            raise Refusal(422, "Invalid", f"{key[1]} {key[2]} is invalid: {'; '.join(said)}")
         if before.content and fixed(before.content) != fixed(after.content):
             raise Refusal(422, "Invalid", f"{key[1]} {key[2]} is invalid: field is immutable: {fixed(before.content)}")
         self.objects[key] = after
@@ -200,6 +213,10 @@ class ObjectServer:
         return Handler
 
 
+def _key(content: dict[str, Any], namespace: str = "ns") -> Key:
+    return namespace, content["kind"], content["metadata"]["name"]
+
+
 def _stored(given: dict[str, Any]) -> dict[str, Any]:
     """Plain text of a Secret is kept encoded."""
     kept = copy.deepcopy(given)
@@ -209,12 +226,6 @@ def _stored(given: dict[str, Any]) -> dict[str, Any]:
             name: base64.b64encode(str(text).encode()).decode() for name, text in plain.items()
         }
     return kept
-
-
-def _complete(content: dict[str, Any], key: Key) -> None:
-    content["metadata"] |= {"namespace": key[0], "uid": "-".join(key), "resourceVersion": "1"}
-    if key[1] in ("Deployment", "StatefulSet"):
-        content["spec"].setdefault("replicas", 1)
 
 
 def _status(refusal: Refusal) -> dict[str, Any]:

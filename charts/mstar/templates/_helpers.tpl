@@ -105,9 +105,8 @@ there is an object store. Twice the cache's bound, which leaves out what is bein
 {{- define "mstar.pod" -}}
 enableServiceLinks: false
 automountServiceAccountToken: {{ empty .account | not }}
-{{- with .account }}
-serviceAccountName: {{ . }}
-{{- end }}
+{{- /* Named in every mode: where the field is dropped, the API server puts the last name back from its old twin. */}}
+serviceAccountName: {{ .account | default "default" }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets: {{ toJson . }}
 {{- end }}
@@ -188,6 +187,13 @@ readinessProbe:
 {{/* Label of the pods that a component runs in: (dict "root" $ "component" "policy"). */}}
 {{- define "mstar.podComponent" -}}
 {{- if and (eq .root.Values.gpuSharing.mode "colocated") (has .component (list "policy" "prm" "trainer")) }}gpus{{ else }}{{ .component }}{{ end }}
+{{- end }}
+
+{{/* Template of the claim of the GPUs that one pod shares. Its content cannot be changed, so other content has another
+name. */}}
+{{- define "mstar.gpuClaim" -}}
+{{- $sharing := .Values.gpuSharing -}}
+{{ include "mstar.fullname" . }}-gpus-{{ printf "%v %s" $sharing.gpus $sharing.deviceClass | sha256sum | trunc 8 }}
 {{- end }}
 
 {{/* A worker has no port: it touches a file while it lives, and hangs when it does not. */}}
