@@ -17,16 +17,18 @@ from mstar_policy.engine import Engine
 from mstar_policy.rollouts import Rollouts
 from mstar_policy.routes import policy_router
 from mstar_web.app import base_app
-from mstar_web.auth import door
+from mstar_web.auth import allow
+from mstar_web.bodies import BodyBound
 from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
-from mstar_web.weights import weights_router
+from mstar_web.weights import WEIGHTS_RULES, weights_router
 
 API_VERSION = "1"
-DOORS = (
-    door("/v1/weights", "weights_admin", methods=["PUT"]),
-    door("/v1/", "internal"),
-)
+RULES = (*WEIGHTS_RULES, allow("/v1/", "internal"))
+BOUNDS = {
+    "/v1/rollouts": BodyBound(bytes=64 * 2**20, values=2_000_000),
+    "/v1/chat": BodyBound(bytes=64 * 2**20, values=200_000),
+}
 
 _log = structlog.get_logger(__name__)
 
@@ -106,7 +108,7 @@ def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
     def not_ready() -> str | None:
         return None if engine.weights().ready else "no weights are loaded: PUT /v1/weights first"
 
-    app = base_app("mstar-policy", API_VERSION, settings, not_ready, lifespan, registry, DOORS)
+    app = base_app("mstar-policy", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS)
     app.include_router(policy_router(rollouts, registry))
     app.include_router(weights_router(engine))
     return app

@@ -13,6 +13,7 @@ from mstar.api.policy import RolloutReply, RolloutRequest
 from mstar_policy.chat import ChatRequest, completion, to_rollouts
 from mstar_policy.rollouts import Rollouts
 from mstar_policy.streaming import begun
+from mstar_web.bodies import JsonRoute
 from mstar_web.limits import until_gone
 
 MODEL_NAME = "mstar-policy"
@@ -20,7 +21,7 @@ MODEL_NAME = "mstar-policy"
 
 def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
     """All routes but weights and health. Work for a caller who disconnects is dropped."""
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", route_class=JsonRoute)
     tokens = Counter("mstar_policy_tokens", "Tokens computed.", ("kind",), registry=registry)
     # Both kinds from the start: a rate needs the zero before the first tokens.
     read, written = tokens.labels("prompt"), tokens.labels("completion")

@@ -11,18 +11,13 @@ from mstar_prm.metrics import WorkMetrics
 from mstar_prm.routes import prm_router
 from mstar_prm.scorer import Scorer
 from mstar_web.app import base_app
-from mstar_web.auth import door
+from mstar_web.auth import allow
 from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
-from mstar_web.weights import weights_router
+from mstar_web.weights import WEIGHTS_RULES, weights_router
 
 API_VERSION = "1"
-DOORS = (
-    door("/v1/weights", "weights_admin", methods=["PUT"]),
-    door("/v1/weights", "weights_admin", "internal"),
-    door("/v1/power", "internal"),
-    door("/v1/", "score", "internal"),
-)
+RULES = (*WEIGHTS_RULES, allow("/", "score", "internal"))
 
 
 def create_app(settings: PrmSettings | None = None) -> FastAPI:
@@ -83,7 +78,7 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
 
     registry = new_registry()
     registry.register(WorkMetrics(scorer.work))
-    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, registry, DOORS)
+    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, registry, RULES)
     app.include_router(prm_router(scorer, gate, settings.storage().images(), settings.deadline_seconds))
     app.include_router(weights_router(scorer))
     return app

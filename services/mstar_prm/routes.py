@@ -12,6 +12,7 @@ from mstar.layout import scored_segments
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import ImageGate
 from mstar_prm.scorer import Scorer, Segments
+from mstar_web.bodies import JsonRoute
 from mstar_web.limits import until_gone
 
 MAX_SEGMENTS = 512
@@ -33,7 +34,7 @@ Reranked = Annotated[RerankRequest, _EXAMPLES]
 
 def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore, deadline_seconds: float) -> APIRouter:
     """Routes over one scorer."""
-    router = APIRouter(prefix="/v1", tags=["scoring"])
+    router = APIRouter(prefix="/v1", tags=["scoring"], route_class=JsonRoute)
 
     async def scored(request: ScoreRequest, http: Request) -> ScoreReply:
         """Work that is not done by the deadline, or whose caller disconnects, is dropped before its turn."""

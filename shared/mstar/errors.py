@@ -1,11 +1,13 @@
 """The one error tree. Status and code stand on the class; a service turns any of them into RFC 9457 problem+json.
 
     MstarError
+    ├── BadRequest 400            not valid HTTP
     ├── InvalidInput 422          bad field in a request, recipe or data set
     │   ├── InvalidRecipe 422
     │   ├── InvalidDataset 422
     │   ├── InvalidImage 422
     │   ├── UnsupportedImage 415
+    │   ├── UnsupportedMediaType 415  a change whose body is not declared as JSON
     │   └── IdempotencyMismatch 422
     ├── Unauthenticated 401
     ├── Forbidden 403
@@ -15,8 +17,11 @@
     │   ├── StepTaken 409         the step is leased, finished or not due
     │   ├── StaleEpoch 409        a newer claim exists; the work of this one is void
     │   └── WeightVersionMismatch 409
+    ├── RequestTimeout 408        the request did not arrive in time
     ├── TooLarge 413
+    ├── MisdirectedRequest 421    a host name that this service does not answer to
     ├── TooManyRequests 429       with retry_after
+    ├── ClientGone 499            the caller closed the connection
     ├── Internal 500
     │   └── CorruptArtefact 500   a hash does not match its manifest
     ├── Unavailable 503           not ready, draining or overloaded; with retry_after
@@ -28,10 +33,6 @@ An error's `detail` is written for the person who sent the request: it names the
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-MAX_DETAIL = 2000
-MAX_FIELD = 200
-"""Characters of an error's texts."""
-
 
 class MstarError(Exception):
     """Base of every expected failure."""
@@ -41,10 +42,9 @@ class MstarError(Exception):
     title: ClassVar[str] = "Internal error"
 
     def __init__(self, detail: str, *, field: str | None = None, retry_after: float | None = None) -> None:
-        """`detail` and `field` may quote what a caller sent, so both are cut to a readable length."""
-        self.detail = _shortened(detail, MAX_DETAIL)
-        self.field = None if field is None else _shortened(field, MAX_FIELD)
-        super().__init__(self.detail)
+        super().__init__(detail)
+        self.detail = detail
+        self.field = field
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -67,12 +67,12 @@ class MstarError(Exception):
         return body
 
 
-def _shortened(text: str, limit: int) -> str:
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
-
-
 def _rebuild(kind: type[MstarError], detail: str, field: str | None, retry_after: float | None) -> MstarError:
     return kind(detail, field=field, retry_after=retry_after)
+
+
+class BadRequest(MstarError):
+    status, code, title = 400, "bad-request", "Bad request"
 
 
 class InvalidInput(MstarError):
@@ -93,6 +93,10 @@ class InvalidImage(InvalidInput):
 
 class UnsupportedImage(InvalidInput):
     status, code, title = 415, "unsupported-image", "Unsupported image format"
+
+
+class UnsupportedMediaType(InvalidInput):
+    status, code, title = 415, "unsupported-media-type", "Unsupported media type"
 
 
 class IdempotencyMismatch(InvalidInput):
@@ -131,12 +135,26 @@ class WeightVersionMismatch(Conflict):
     code, title = "weight-version-mismatch", "Another weight version is loaded"
 
 
+class RequestTimeout(MstarError):
+    status, code, title = 408, "request-timeout", "Request took too long to arrive"
+
+
 class TooLarge(MstarError):
     status, code, title = 413, "too-large", "Request too large"
 
 
+class MisdirectedRequest(MstarError):
+    status, code, title = 421, "misdirected-request", "Host not served here"
+
+
 class TooManyRequests(MstarError):
     status, code, title = 429, "too-many-requests", "Too many requests"
+
+
+class ClientGone(MstarError):
+    """The caller closed the connection, so nobody reads the answer. 499 is nginx's status for it."""
+
+    status, code, title = 499, "client-gone", "Client closed the request"
 
 
 class Internal(MstarError):

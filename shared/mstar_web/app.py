@@ -1,6 +1,10 @@
-"""The base of every service's app: errors as problems, request ids, authentication, limits, health and metrics."""
+"""The base of every service's app: errors as problems, request ids, authentication, limits, health, metrics, docs.
 
-from collections.abc import Callable, Sequence
+A request passes, from outside in: metrics, request id and log line, checks against web pages, authentication, the size
+that its body may have, admission. Only then is a byte of its body read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -10,14 +14,18 @@ from prometheus_client import CollectorRegistry, Gauge
 from starlette.responses import Response
 
 from mstar.errors import Unavailable
-from mstar_web.auth import BearerAuth, Door
+from mstar_web.admission import Admission
+from mstar_web.auth import AccessRule, BearerAuth
+from mstar_web.bodies import BodyBound, JsonRoute
+from mstar_web.browsers import BrowserGuard
 from mstar_web.config import ServiceSettings
+from mstar_web.docs import add_docs
 from mstar_web.limits import BodyLimit
 from mstar_web.metrics import HttpMetrics, exposition, new_registry
+from mstar_web.openapi import document_problems
 from mstar_web.problems import install_handlers
 from mstar_web.requests import RequestContext
 
-BODY_LIMIT = 64 * 1024 * 1024
 RETRY_AFTER_SECONDS = 2.0
 
 
@@ -28,25 +36,41 @@ def base_app(
     not_ready: Callable[[], str | None],
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
     registry: CollectorRegistry | None = None,
-    doors: Sequence[Door] = (),
+    rules: Sequence[AccessRule] = (),
     problem: Callable[[], str | None] = lambda: None,
+    bounds: Mapping[str, BodyBound] | None = None,
 ) -> FastAPI:
     """An app that a service adds its routers to.
 
-    `not_ready` says why the service cannot do its work now, or None when it can. `doors` say which roles' keys open
-    which paths. Metrics go into `registry`, which /metrics shows. `problem` says what does not work though the
-    service is ready.
+    `not_ready` says why the service cannot do its work now, or None when it can. `rules` say which roles' keys may
+    use which paths. Metrics go into `registry`, which /metrics shows. `problem` says what does not work though the
+    service is ready. `bounds` say what bodies may be, for paths with a beginning whose bodies are larger than usual.
     """
     metrics = new_registry() if registry is None else registry
     # The middleware decides; this dependency only puts the scheme into the OpenAPI document.
     documented = [Depends(HTTPBearer(auto_error=False))] if settings.keys() else []
-    app = FastAPI(title=title, version=version, lifespan=lifespan, dependencies=documented)
+    app = FastAPI(
+        title=title,
+        version=version,
+        lifespan=lifespan,
+        dependencies=documented,
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would repeat the host name that the caller sent.
+        redirect_slashes=False,
+    )
+    app.router.route_class = JsonRoute
     install_handlers(app)
+    document_problems(app)
     # Each one added stands around those before it.
-    app.add_middleware(BodyLimit, limit=BODY_LIMIT)
-    app.add_middleware(BearerAuth, keys=settings.keys(), doors=doors)
+    app.add_middleware(Admission)
+    app.add_middleware(BodyLimit, bounds=bounds or {})
+    app.add_middleware(BearerAuth, keys=settings.keys(), rules=rules)
+    any_host = bool(settings.keys()) and not settings.hosts()
+    app.add_middleware(BrowserGuard, hosts=settings.hosts(), any_host=any_host)
     app.add_middleware(RequestContext)
     app.add_middleware(HttpMetrics, registry=metrics)
+    add_docs(app)
     _add_health(app, not_ready, problem, metrics)
     return app
 

@@ -1,8 +1,8 @@
 """Bearer authentication with one key a role, deny by default.
 
 It is a middleware rather than a dependency of routes, so that a route added later, a mounted app or the documentation
-pages cannot be forgotten: only the paths that are listed as open answer without a key, and a path that no door names
-opens to every role of the service. What this leaves out: rotation, and limits per key.
+pages cannot be forgotten: only the paths that are listed as open answer without a key, and a path that no access rule
+names is for every role of the service. What this leaves out: rotation of keys, and limits per key (`admission`).
 """
 
 import hmac
@@ -16,22 +16,29 @@ from mstar.errors import Forbidden, Unauthenticated
 
 HEALTH_PATHS = frozenset({"/livez", "/readyz"})
 METRICS_PATH, METRICS_ROLE = "/metrics", "metrics"
-"""A role that opens this path only, for a scraper that should be able to do nothing else."""
+"""A role for this path only, for a scraper that should be able to do nothing else."""
+MAX_ECHO = 64
 
 
 @dataclass(frozen=True)
-class Door:
-    """Paths with a common beginning, and the roles that they open to."""
+class AccessRule:
+    """Paths with a common beginning, and the roles whose keys may use them."""
 
     prefix: str
     roles: frozenset[str]
     methods: frozenset[str] | None = None
-    """HTTP methods that the door stands for; None for all."""
+    """HTTP methods that the rule is about; None for all."""
 
 
-def door(prefix: str, *roles: str, methods: Sequence[str] | None = None) -> Door:
-    """A door in one line."""
-    return Door(prefix, frozenset(roles), None if methods is None else frozenset(methods))
+def caller_of(scope: Scope) -> str:
+    """Who sends a request, for turns and quotas: the role of the key, and the address of the other end."""
+    peer = scope.get("client") or ("", 0)
+    return f"{scope.get('mstar.roles', '')}@{peer[0]}"
+
+
+def allow(prefix: str, *roles: str, methods: Sequence[str] | None = None) -> AccessRule:
+    """An access rule in one line."""
+    return AccessRule(prefix, frozenset(roles), None if methods is None else frozenset(methods))
 
 
 class BearerAuth:
@@ -41,13 +48,13 @@ class BearerAuth:
         self,
         app: ASGIApp,
         keys: Mapping[str, str],
-        doors: Sequence[Door] = (),
+        rules: Sequence[AccessRule] = (),
         open_paths: frozenset[str] = HEALTH_PATHS,
     ) -> None:
-        """`keys`: role → key; with none, nothing is asked. The first door that fits a request decides."""
+        """`keys`: role → key; with none, nothing is asked. The first rule that fits a request decides."""
         self.app = app
         self.keys = {role: key.encode() for role, key in keys.items()}
-        self.doors = doors
+        self.rules = rules
         self.open_paths = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,20 +62,22 @@ class BearerAuth:
             roles = self._roles(Headers(scope=scope))
             wanted = self._wanted(scope.get("method", ""), scope["path"])
             if not roles & wanted:
-                raise Forbidden(f"this key does not open {scope['path']}: use the key of {' or '.join(sorted(wanted))}")
+                path = scope["path"][:MAX_ECHO]
+                raise Forbidden(f"this key may not use {path}: use the key of {' or '.join(sorted(wanted))}")
+            scope["mstar.roles"] = "+".join(sorted(roles))
         await self.app(scope, receive, send)
 
     def _roles(self, headers: Headers) -> frozenset[str]:
-        """Roles whose key the request brings; every key is compared, in constant time."""
+        """Roles whose key the request has; every key is compared, in constant time."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        brought = key.strip().encode()
-        matching = [role for role, expected in self.keys.items() if hmac.compare_digest(brought, expected)]
+        given = key.strip().encode()
+        matching = [role for role, expected in self.keys.items() if hmac.compare_digest(given, expected)]
         if scheme.lower() != "bearer" or not matching:
             raise Unauthenticated("send a key of the service as `Authorization: Bearer <key>`")
         return frozenset(matching)
 
     def _wanted(self, method: str, path: str) -> frozenset[str]:
-        for one in self.doors:
+        for one in self.rules:
             if path.startswith(one.prefix) and (one.methods is None or method in one.methods):
                 return one.roles
         return frozenset(self.keys) - (frozenset() if path == METRICS_PATH else {METRICS_ROLE})

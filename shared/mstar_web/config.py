@@ -36,6 +36,9 @@ class ServiceSettings(StorageSettings, BaseSettings):
     """Address to listen on; anything but loopback needs a key for every role."""
     port: int = Field(ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
+    allowed_hosts: str = ""
+    """Names besides localhost by which the service is reached, with commas between them; `*.example.org` for all below
+    one. Without keys no other name is answered; with keys every name is, unless some are listed here."""
     internal_key: SecretStr | None = None
     """Bearer key of the project's own services and workers; with no key of any role set, nothing is asked."""
     metrics_key: SecretStr | None = None
@@ -63,6 +66,10 @@ class ServiceSettings(StorageSettings, BaseSettings):
         if missing and keys:
             raise ValueError(f"set {missing[0]} too: a service has a key for each of its roles, or none")
         return self
+
+    def hosts(self) -> list[str]:
+        """Names in `allowed_hosts`."""
+        return [name.strip() for name in self.allowed_hosts.split(",") if name.strip()]
 
     @classmethod
     def roles(cls) -> list[str]:

@@ -6,52 +6,52 @@ away is cancelled.
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mstar.errors import MstarError, TooLarge
+from mstar.errors import ClientGone, TooLarge
+from mstar_web.bodies import BodyBound
 
 Result = TypeVar("Result")
 
 
 class BodyLimit:
-    """Raises TooLarge (413) once a request body exceeds `limit` bytes."""
+    """Raises TooLarge (413) once a request body exceeds what its path takes."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, bounds: Mapping[str, BodyBound]) -> None:
+        """`bounds`: beginning of a path → bound; the longest that fits counts, and the default where none does."""
         self.app = app
-        self.limit = limit
+        self._bounds = sorted(bounds.items(), key=lambda item: -len(item[0]))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        bound = next((bound for path, bound in self._bounds if scope["path"].startswith(path)), BodyBound())
+        scope["mstar.bound"] = bound
         length = Headers(scope=scope).get("content-length", "")
-        if length.isdecimal() and int(length) > self.limit:
-            raise self._too_large()
+        # A number of more than 19 digits is too large without being read.
+        if length.isdecimal() and (len(length) > 19 or int(length) > bound.bytes):
+            raise _too_large(bound)
         seen = 0
 
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self.limit:
-                raise self._too_large()
+            if seen > bound.bytes:
+                raise _too_large(bound)
             return message
 
         await self.app(scope, counted, send)
 
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"request body is larger than {self.limit} bytes: send fewer items in one request")
 
-
-class ClientGone(MstarError):
-    """The caller closed the connection; nobody reads the answer (499 is nginx's word for it)."""
-
-    status, code, title = 499, "client-gone", "Client closed the request"
+def _too_large(bound: BodyBound) -> TooLarge:
+    return TooLarge(f"request body is larger than {bound.bytes} bytes: send fewer items in one request")
 
 
 async def until_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:

@@ -1,7 +1,7 @@
 """Every failure as RFC 9457 problem+json, made in one place.
 
 Expected failures are `MstarError`s and carry their own status. Anything else is a 500 whose trace goes to the log,
-never to the caller. What a caller sent is never echoed beyond a few characters.
+never to the caller. Of what a caller sent, an answer repeats a few characters at most.
 """
 
 import json
@@ -57,6 +57,10 @@ def _on_mstar_error(request: Request, error: Exception) -> Response:
 
 def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    return _invalid_response(error)
+
+
+def _invalid_response(error: RequestValidationError) -> Response:
     found = [_one_invalid(item) for item in error.errors()[:MAX_LISTED]]
     first = found[0]
     problem = InvalidInput(f"{first['field']}: {first['message']}", field=first["field"]).problem()
@@ -65,15 +69,9 @@ def _on_invalid(request: Request, error: Exception) -> Response:
 
 def _one_invalid(item: dict[str, Any]) -> dict[str, str]:
     message = str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] == "json_invalid":
-        return {"field": "body", "message": f"not valid JSON at character {item['loc'][-1]}"}
     where = [str(part) for part in item["loc"]]
     field = ".".join(where[1:] if where[0] == "body" and len(where) > 1 else where)[: 4 * MAX_ECHO]
-    found = {"field": field, "message": message[: 4 * MAX_ECHO]}
-    # A whole object as input says nothing that the field's name does not.
-    if isinstance(item.get("input"), str | int | float | bool | None) and item["type"] != "missing":
-        found["input"] = repr(item.get("input"))[:MAX_ECHO]
-    return found
+    return {"field": field, "message": message[: 4 * MAX_ECHO]}
 
 
 def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -81,6 +79,8 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
     # The framework turns what is raised while it reads a body into a 400; the cause knows better.
     if isinstance(error.__cause__, MstarError):
         return problem_response(error.__cause__)
+    if isinstance(error.__cause__, RequestValidationError):
+        return _invalid_response(error.__cause__)
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
     detail = error.detail if error.detail != title else f"{request.method} {request.url.path[:MAX_ECHO]}: {title}"

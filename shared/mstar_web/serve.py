@@ -1,4 +1,4 @@
-"""Serve an app with uvicorn: bind first, answer plainly when the port is taken, drain on SIGTERM."""
+"""Serve an app with uvicorn: bind first, say plainly when the port is taken, finish running requests on SIGTERM."""
 
 import errno
 import socket
@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from mstar_web.config import ServiceSettings, env_prefix
 from mstar_web.logs import configure_logs
+from mstar_web.protocol import LimitedProtocol
 
 DRAIN_SECONDS = 20
 
@@ -15,13 +16,22 @@ DRAIN_SECONDS = 20
 def run(app: FastAPI, settings: ServiceSettings) -> None:
     """Serve until SIGTERM or SIGINT; running requests get 20 seconds to end.
 
-    Ends the process with code 1 and one line when the port cannot be had, and with 3 when the app fails to start.
+    Raises SystemExit: 1 with one line when the port is taken, 3 when the app fails to start.
     """
     configure_logs(app.title)
     listener = _bind(settings)
     server = uvicorn.Server(
         uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS
+            app,
+            http=LimitedProtocol,
+            ws="none",
+            # Nobody in front of a service is trusted to name the caller: X-Forwarded-For would give each request a
+            # quota of its own.
+            proxy_headers=False,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
         )
     )
     with listener:

@@ -12,8 +12,16 @@ from fastapi import APIRouter
 from mstar.api.policy import Power, WeightsState, WeightsUpdate
 from mstar.errors import Conflict, Unavailable
 from mstar.steps import ArtefactRef
+from mstar_web.auth import allow
+from mstar_web.bodies import JsonRoute
 
 ASLEEP_SECONDS = 30.0
+WEIGHTS_RULES = (
+    allow("/v1/weights", "weights_admin", methods=["PUT"]),
+    allow("/v1/weights", "weights_admin", "internal"),
+    allow("/v1/power", "internal"),
+)
+"""Who may change weights, who may see what is loaded, and who may send a service to sleep."""
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +46,7 @@ def weights_router(holder: WeightHolder) -> APIRouter:
     that is loaded already is not loaded again. While the service sleeps a load is a 503, so that none takes memory that
     another uses.
     """
-    router = APIRouter(prefix="/v1", tags=["weights"])
+    router = APIRouter(prefix="/v1", tags=["weights"], route_class=JsonRoute)
     one_load = asyncio.Lock()
     loading: list[str] = []
     awake = True

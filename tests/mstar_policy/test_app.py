@@ -94,7 +94,7 @@ def test_images_may_be_named_by_hash(app: FastAPI, store: ArtefactStore) -> None
         ({"prompts": [{"question": "?", "image": {"url": "http://a/b.png"}}]}, 422, "invalid-input", None),
         ({"prompts": [{"question": "?", "image": {"data": DATA}, "n": 101}]}, 413, "too-large", "prompts"),
         ({"prompts": [{"question": "?", "image": {"data": DATA}, "temperature": 2.1}]}, 422, "invalid-input", None),
-        ({"prompts": [{"question": "\ud800", "image": {"data": DATA}}]}, 422, "invalid-input", "prompts.0.question"),
+        ({"prompts": [{"question": "\ud800", "image": {"data": DATA}}]}, 422, "invalid-input", "body"),
     ],
 )
 def test_bad_rollouts_are_problems(

@@ -127,7 +127,7 @@ def test_images_may_be_named_by_hash(app: FastAPI, tmp_path: Path) -> None:
     ("change", "status", "code", "field"),
     [
         ({"question": ""}, 422, "invalid-input", "question"),
-        ({"question": "\ud800"}, 422, "invalid-input", "question"),
+        ({"question": "\ud800"}, 422, "invalid-input", "body"),
         ({"responses": []}, 422, "invalid-input", "responses"),
         ({"responses": [{"text": "a 1"}] * 257}, 422, "invalid-input", "responses"),
         ({"responses": [{"text": "a 1", "steps": ["a 1"]}]}, 422, "invalid-input", "responses.0"),

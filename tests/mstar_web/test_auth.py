@@ -3,10 +3,10 @@
 import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from mstar_web.app import base_app
-from mstar_web.auth import door
+from mstar_web.auth import allow
 from web_bench import BenchSettings, HouseSettings, ask
 
 
@@ -24,7 +24,7 @@ def app() -> FastAPI:
 def test_every_route_is_closed_but_the_health_checks(app: FastAPI) -> None:
     open_paths = set()
     for route in app.routes:
-        assert isinstance(route, Route)
+        assert isinstance(route, Route | Mount)
         if ask(app, "GET", route.path).status_code != 401:
             open_paths.add(route.path)
     assert open_paths == {"/livez", "/readyz"}
@@ -52,8 +52,8 @@ def test_the_scheme_is_documented(app: FastAPI) -> None:
 @pytest.fixture
 def house() -> FastAPI:
     settings = HouseSettings(internal_key=SecretStr("inside"), score_key=SecretStr("outside"))
-    doors = (door("/v1/", "score", methods=["GET"]), door("/v1/", "internal"))
-    app = base_app("bench", "1", settings, not_ready=lambda: None, doors=doors)
+    rules = (allow("/v1/", "score", methods=["GET"]), allow("/v1/", "internal"))
+    app = base_app("bench", "1", settings, not_ready=lambda: None, rules=rules)
 
     @app.api_route("/v1/things", methods=["GET", "PUT"])
     async def things() -> list[str]:
@@ -66,16 +66,14 @@ def house() -> FastAPI:
     ("method", "path", "inside", "outside"),
     [("GET", "/v1/things", 403, 200), ("PUT", "/v1/things", 200, 403), ("GET", "/metrics", 200, 200)],
 )
-def test_a_door_opens_to_the_keys_of_its_roles(
-    house: FastAPI, method: str, path: str, inside: int, outside: int
-) -> None:
+def test_a_rule_is_for_the_keys_of_its_roles(house: FastAPI, method: str, path: str, inside: int, outside: int) -> None:
     for key, status in (("inside", inside), ("outside", outside), ("neither", 401)):
         assert ask(house, method, path, headers={"authorization": f"Bearer {key}"}).status_code == status
 
 
 def test_the_key_for_metrics_reads_nothing_else() -> None:
     settings = HouseSettings(internal_key=SecretStr("in"), score_key=SecretStr("out"), metrics_key=SecretStr("scrape"))
-    app = base_app("bench", "1", settings, not_ready=lambda: None, doors=(door("/v1/", "internal"),))
+    app = base_app("bench", "1", settings, not_ready=lambda: None, rules=(allow("/v1/", "internal"),))
     headers = {"authorization": "Bearer scrape"}
     paths = [route.path for route in app.routes if isinstance(route, Route)] + ["/v1/things", "/elsewhere"]
     opened = {path for path in paths if ask(app, "GET", path, headers=headers).status_code == 200}

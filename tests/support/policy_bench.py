@@ -15,8 +15,7 @@ from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, Weight
 from mstar.errors import Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
-from mstar_artefacts.digests import digest_of, hexadecimal
-from mstar_artefacts.store import ArtefactStore
+from mstar_artefacts.store import ArtefactStore, hash_file
 from mstar_models.checkpoint import check_finite
 from mstar_policy.engine import Delta, Heard
 
@@ -92,7 +91,7 @@ class FakeEngine:
 
     async def load_folder(self, folder: Path) -> None:
         await asyncio.to_thread(check_finite, folder, folder.name)
-        self._version = f"{folder.name}@{hexadecimal(digest_of(folder / 'config.json'))[:12]}"
+        self._version = f"{folder.name}@{hash_file(folder / 'config.json')[:12]}"
 
     async def generate(
         self, request: RolloutRequest, images: Sequence[Image.Image], heard: Heard | None = None

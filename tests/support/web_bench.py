@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from mstar_web.config import ServiceSettings
+from mstar_web.protocol import LimitedProtocol
 
 Result = TypeVar("Result")
 
@@ -35,13 +36,14 @@ class HouseSettings(BenchSettings):
 
 
 def talk(app: FastAPI, conversation: Callable[[httpx2.AsyncClient], Awaitable[Result]], **client: Any) -> Result:
-    """Run a conversation with the app over ASGI, inside its lifespan."""
+    """Run a conversation with the app over ASGI, inside its lifespan. Requests are declared as JSON."""
 
     async def run() -> Result:
         transport = httpx2.ASGITransport(app=app)
+        options = {"base_url": "http://localhost", "headers": {"content-type": "application/json"}, **client}
         async with (
             app.router.lifespan_context(app),
-            httpx2.AsyncClient(transport=transport, base_url="http://service", **client) as session,
+            httpx2.AsyncClient(transport=transport, **options) as session,
         ):
             return await conversation(session)
 
@@ -58,9 +60,9 @@ def ask(app: FastAPI, method: str, path: str, **request: Any) -> httpx2.Response
 
 
 @contextlib.contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
+def serving(app: FastAPI, http: type[LimitedProtocol] = LimitedProtocol) -> Iterator[str]:
     """The app on a free port while the block runs."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, http=http, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -26,19 +26,25 @@ from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store, open_store
 from mstar_web.app import base_app
-from mstar_web.auth import door
+from mstar_web.auth import allow
+from mstar_web.bodies import BodyBound
 from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
 
 API_VERSION = "1"
 SCORING_SECONDS = 900.0
 """Longer than the PRM's own deadline, which knows better."""
-DOORS = (
-    *(door(f"/v1/{asked}", "score") for asked in ("score", "rerank", "models")),
-    door("/internal/", "internal"),
-    door("/v1/", "run_admin", "internal", methods=["GET"]),
-    door("/v1/", "run_admin"),
+RULES = (
+    *(allow(f"/v1/{asked}", "score") for asked in ("score", "rerank", "models")),
+    allow("/internal/", "internal"),
+    allow("/v1/", "run_admin", "internal", methods=["GET"]),
+    allow("/v1/", "run_admin"),
 )
+BOUNDS = {
+    **{path: BodyBound(bytes=32 * 2**20) for path in ("/v1/score", "/v1/rerank")},
+    "/internal/": BodyBound(bytes=16 * 2**20, values=1_000_000),
+}
+"""What the PRM takes as well, and what workers commit."""
 
 
 def create_app(settings: CoordinatorSettings | None = None) -> FastAPI:
@@ -110,7 +116,15 @@ def build_app(
     add_metrics(registry, store, lifecycle, reconciler)
     # Never unready because of the broker: workers that have their step already must be able to commit it.
     app = base_app(
-        "mstar coordinator", API_VERSION, settings, lambda: None, lifespan, registry, DOORS, lambda: reconciler.problem
+        "mstar coordinator",
+        API_VERSION,
+        settings,
+        lambda: None,
+        lifespan,
+        registry,
+        RULES,
+        lambda: reconciler.problem,
+        BOUNDS,
     )
     app.state.context = Context(
         settings=settings,

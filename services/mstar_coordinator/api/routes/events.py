@@ -17,13 +17,14 @@ from mstar.api.runs import Event, Page
 from mstar.errors import InvalidInput
 from mstar.evolution import RunState
 from mstar_coordinator.api.routes.context import After, Context, Coordinator, Limit, paged
+from mstar_web.bodies import JsonRoute
 
 POLL_SECONDS = 0.3
 KEEPALIVE_SECONDS = 15.0
 BATCH = 500
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 
-router = APIRouter(prefix="/v1/runs/{run_id}/events", tags=["events"])
+router = APIRouter(prefix="/v1/runs/{run_id}/events", tags=["events"], route_class=JsonRoute)
 
 Accept = Annotated[str, Header(description="`text/event-stream` asks for a stream.")]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="Resume a stream after this event.")]

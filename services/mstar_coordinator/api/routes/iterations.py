@@ -8,9 +8,10 @@ from mstar.api.runs import IterationStart, Page, Run
 from mstar.results import IterationResult
 from mstar_coordinator.api.routes.context import After, Coordinator, Limit, paged
 from mstar_coordinator.api.routes.runs import Key, idempotency, show
+from mstar_web.bodies import JsonRoute
 
 ONE_MORE = IterationStart()
-router = APIRouter(prefix="/v1/runs/{run_id}/iterations", tags=["iterations"])
+router = APIRouter(prefix="/v1/runs/{run_id}/iterations", tags=["iterations"], route_class=JsonRoute)
 
 
 @router.get("")

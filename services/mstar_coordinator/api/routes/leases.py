@@ -6,9 +6,10 @@ from fastapi import APIRouter, Query
 
 from mstar.api.steps import Ack, Arrivals, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
 from mstar_coordinator.api.routes.context import Coordinator
+from mstar_web.bodies import JsonRoute
 
 EventNumber = Annotated[int, Query(ge=0, description="`seen` of the answer before.")]
-router = APIRouter(prefix="/internal/v1/steps/{step_id}", tags=["internal"])
+router = APIRouter(prefix="/internal/v1/steps/{step_id}", tags=["internal"], route_class=JsonRoute)
 
 
 @router.post("/claim")

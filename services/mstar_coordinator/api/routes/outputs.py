@@ -11,11 +11,12 @@ from mstar.results import RunResults
 from mstar_coordinator.api.routes.context import After, Coordinator, Limit, paged
 from mstar_coordinator.api.samples import QuestionSamples, read_samples, stages_of
 from mstar_coordinator.api.views import checkpoint_view, step_view
+from mstar_web.bodies import JsonRoute
 
 # The report shows what models and data sets wrote, so nothing in it may run or load.
 REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
-router = APIRouter(prefix="/v1/runs/{run_id}", tags=["outputs"])
+router = APIRouter(prefix="/v1/runs/{run_id}", tags=["outputs"], route_class=JsonRoute)
 
 
 @router.get("/steps")

@@ -13,8 +13,9 @@ from mstar_coordinator.api.views import run_view
 from mstar_coordinator.cluster.workloads import training_nodes
 from mstar_coordinator.scheduler.admission import admit
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
+from mstar_web.bodies import JsonRoute
 
-router = APIRouter(prefix="/v1", tags=["runs"])
+router = APIRouter(prefix="/v1", tags=["runs"], route_class=JsonRoute)
 
 Key = Annotated[
     str | None,

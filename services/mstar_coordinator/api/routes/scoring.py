@@ -15,6 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from mstar.errors import Unavailable
 from mstar_coordinator.addresses import addresses
+from mstar_web.bodies import JsonRoute
 from mstar_web.limits import until_gone
 
 RETRY_AFTER_SECONDS = 60.0
@@ -70,7 +71,7 @@ def scoring_router(
     prm: httpx2.AsyncClient, key: str | None, find: Callable[[str], Sequence[str]] = addresses
 ) -> APIRouter:
     """Routes of the PRM under the coordinator's address. `key` opens the PRM; callers have shown the same one here."""
-    router = APIRouter(prefix="/v1", tags=["scoring"])
+    router = APIRouter(prefix="/v1", tags=["scoring"], route_class=JsonRoute)
     relay = Relay(prm, key, find)
 
     async def asked(request: Request) -> Response:

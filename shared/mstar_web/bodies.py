@@ -1,0 +1,132 @@
+"""JSON bodies of requests: bounded, read in a thread, and strict.
+
+Python's JSON parser and the validation behind it hold the interpreter lock, so a body that takes a second to read would
+stop every other request and the health checks for that second. Three things keep a body cheap: its bytes are counted as
+they arrive, its values are counted before it is parsed, and it is parsed in a thread of a small pool.
+
+Strict means: no duplicate keys, no NaN or infinity, no NUL, no half of a surrogate pair, no number that only looks like
+one (`"4"`, `true`). What this leaves out: the size in bytes (`limits`).
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import jiter
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+
+from mstar.errors import InvalidInput, TooLarge
+
+MAX_DEPTH = 32
+MAX_INTEGER = 2**63
+PARSERS = 2
+
+# Two threads for the whole process: more would only share one interpreter lock and keep a memory arena each.
+_parsers = ThreadPoolExecutor(PARSERS, thread_name_prefix="json")
+
+
+@dataclass(frozen=True)
+class BodyBound:
+    """What a request body may be at most."""
+
+    bytes: int = 4 * 2**20
+    values: int = 100_000
+    """Members, items and brackets. Commas inside strings are counted too, since telling them apart means parsing."""
+
+
+class _JsonRequest(Request):
+    """A request whose JSON is validated where it is parsed: FastAPI takes the model as it is."""
+
+    adapter: TypeAdapter[Any]
+
+    async def body(self) -> bytes:
+        """Whether there is a body, as one byte: FastAPI keeps what it gets here until the request ends."""
+        return b" " if await super().body() else b""
+
+    async def json(self) -> Any:
+        body = await super().body()
+        bound: BodyBound = self.scope.get("mstar.bound", BodyBound())
+        found = await asyncio.get_running_loop().run_in_executor(_parsers, read_body, self.adapter, body, bound)
+        # The bytes have become a model, which is enough to hold while the request waits.
+        self._body = b""
+        release: Callable[[], None] = self.scope.get("mstar.release", lambda: None)
+        release()
+        return found
+
+
+class JsonRoute(APIRoute):
+    """A route that reads its JSON body by these rules. For `APIRouter(route_class=JsonRoute)`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+        if self.body_field is None:
+            return handle
+        annotation = self.body_field.field_info.annotation
+        assert annotation is not None, "a parameter for a body says what it is"
+        adapter = TypeAdapter[Any](annotation)
+
+        async def strict(request: Request) -> Response:
+            wrapped = _JsonRequest(request.scope, request.receive)
+            wrapped.adapter = adapter
+            return await handle(wrapped)
+
+        return strict
+
+
+def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
+    """The value that a body holds.
+
+    Raises TooLarge, InvalidInput for what is no JSON or breaks a rule of all bodies, and RequestValidationError for
+    what the adapter refuses.
+    """
+    values = 1 + sum(body.count(mark) for mark in (b",", b"[", b"{"))
+    if values > bound.values:
+        raise TooLarge(f"the body holds more than {bound.values} values: send fewer items in one request")
+    try:
+        tree = jiter.from_json(body, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
+    except ValueError as error:
+        # The parser's words for half of a surrogate pair.
+        cause = str(error).replace("unexpected end of hex escape", "half of a surrogate pair")
+        raise InvalidInput(f"body: not valid JSON: {cause[:200]}", field="body") from None
+    _check_values(tree)
+    del tree
+    try:
+        return adapter.validate_json(body, strict=True)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from None
+
+
+def _check_values(tree: Any) -> None:
+    """Raises InvalidInput for JSON that can't be stored or computed with: depth, infinity, huge integers, NUL."""
+    waiting: list[tuple[Any, int, str]] = [(tree, 1, "")]
+    while waiting:
+        value, depth, place = waiting.pop()
+        problem = _problem(value) if depth <= MAX_DEPTH else f"nested more than {MAX_DEPTH} levels deep"
+        if problem is not None:
+            field = place.removeprefix(".") or "body"
+            raise InvalidInput(f"{field}: {problem}", field=field)
+        if isinstance(value, dict):
+            for key, child in value.items():
+                if "\x00" in key:
+                    raise InvalidInput("body: a name holds the character NUL", field="body")
+                waiting.append((child, depth + 1, f"{place}.{key}"[:200]))
+        elif isinstance(value, list):
+            waiting.extend((child, depth + 1, f"{place}.{index}"[:200]) for index, child in enumerate(value))
+
+
+def _problem(value: Any) -> str | None:
+    if isinstance(value, str) and "\x00" in value:
+        return "text must not hold the character NUL"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "number is too large"
+    # A boolean is an integer in Python, and small.
+    if isinstance(value, int) and not -MAX_INTEGER <= value < MAX_INTEGER:
+        return "integer is beyond 64 bits"
+    return None

@@ -1,0 +1,93 @@
+"""What keeps a web page from using a service through the browser of someone who may use it.
+
+A service on a laptop has no keys: it listens on loopback and trusts whoever reaches it. A browser reaches it too, and
+runs pages of strangers. Three checks keep these out:
+
+- `Host` must be a name of this service. A page that lets its own name resolve to 127.0.0.1 (DNS rebinding) still sends
+  that name.
+- `Origin`, which browsers add to what pages send, must be the service itself.
+- A change must declare its body as JSON, also when it has none: a page cannot do that for another origin without asking
+  first, and no service answers such a question (Fetch standard, section 4.9, "CORS-preflight fetch").
+"""
+
+import ipaddress
+import re
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mstar.errors import Forbidden, MisdirectedRequest, UnsupportedMediaType
+from mstar_web.admission import SAFE_METHODS
+
+LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
+
+_AUTHORITY = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
+
+
+class BrowserGuard:
+    """Raises MisdirectedRequest (421), Forbidden (403) or UnsupportedMediaType (415)."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str], any_host: bool) -> None:
+        """`hosts`: names besides loopback's, `*.example.org` for all below one.
+
+        `any_host`: take every name. That is for services with keys, which no page has.
+        """
+        self.app = app
+        self._hosts = {host.lower() for host in hosts}
+        self._any_host = any_host
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            self._check_host(headers.getlist("host"))
+            self._check_origin(headers)
+            _check_content_type(scope["method"], headers)
+        await self.app(scope, receive, send)
+
+    def _check_host(self, given: list[str]) -> None:
+        name = _name(given[0]) if len(given) == 1 else None
+        if name is None or not (self._any_host or self._known(name)):
+            shown = given[0][:64] if given else ""
+            raise MisdirectedRequest(
+                f"this service does not answer to the host {shown!r}: use localhost, or have its operator add the name "
+                "to ALLOWED_HOSTS"
+            )
+
+    def _known(self, name: str) -> bool:
+        parent = name.partition(".")[2]
+        return _is_loopback(name) or name in self._hosts or f"*.{parent}" in self._hosts
+
+    def _check_origin(self, headers: Headers) -> None:
+        origin = headers.get("origin")
+        if origin is None:
+            # Old browsers leave Origin out of some requests, and say where they come from in this one.
+            foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+            if foreign and headers.get("sec-fetch-mode") != "navigate":
+                raise Forbidden("requests of other web pages are not answered")
+            return
+        scheme, _, authority = origin.partition("://")
+        name = _name(authority)
+        own = authority.lower() == headers.get("host", "").lower()
+        if scheme not in ("http", "https") or name is None or not (own or name in self._hosts):
+            raise Forbidden("requests of web pages from another origin are not answered")
+
+
+def _check_content_type(method: str, headers: Headers) -> None:
+    given = headers.get("content-type", "").partition(";")[0].strip()
+    if method not in SAFE_METHODS and not _JSON.fullmatch(given):
+        raise UnsupportedMediaType("send the header `Content-Type: application/json`, also without a body")
+
+
+def _name(authority: str) -> str | None:
+    """The host without its port, lower-case; None for what is no host."""
+    found = _AUTHORITY.fullmatch(authority)
+    return None if found is None else found["name"].lower()
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return name in LOOPBACK_NAMES

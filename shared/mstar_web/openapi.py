@@ -1,0 +1,94 @@
+"""The OpenAPI document: every error of every route as problem+json, and a body for changes that need none."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+SCHEMA = "Problem"
+PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "An error as in RFC 9457.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string", "description": "`urn:mstar:error:` and the code."},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong and how to mend it, for a person."},
+        "code": {"type": "string", "description": "The kind of error, for a program."},
+        "field": {"type": "string", "description": "Dotted path of the field that is wrong."},
+        "retry_after": {"type": "number", "description": "Seconds after which another try makes sense."},
+        "errors": {
+            "type": "array",
+            "description": "Further fields that are wrong.",
+            "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+        "error": {"type": "object", "description": "The same in the shape that OpenAI's clients read."},
+    },
+}
+EVERY_ROUTE = {
+    "401": "No key, or not a key of this service.",
+    "403": "The key of a role that may not do this, or a web page of another origin.",
+    "421": "A host name that this service does not answer to.",
+    "500": "An error inside the service.",
+    "503": "Not ready or overloaded: see Retry-After.",
+}
+EVERY_CHANGE = {
+    "408": "The body did not arrive in time.",
+    "409": "The state of what is named does not allow this.",
+    "413": "The body is too large.",
+    "415": "The body is not declared as JSON, or an image has a format that is not supported.",
+    "422": "A field is wrong.",
+    "429": "Too much is under way: see Retry-After.",
+}
+NAMED = {"404": "What the path names does not exist."}
+QUERIED = {"422": EVERY_CHANGE["422"]}
+HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
+
+
+def document_problems(app: FastAPI) -> None:
+    """Make the app's document say what any of its routes may answer besides what it declares."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = made()
+            for path, methods in document["paths"].items():
+                for method, operation in methods.items():
+                    _complete(path, method, operation)
+            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+            schemas[SCHEMA] = PROBLEM
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+        assert app.openapi_schema is not None
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    responses: dict[str, Any] = operation.setdefault("responses", {})
+    possible = dict(EVERY_ROUTE)
+    if method != "get":
+        possible |= EVERY_CHANGE
+        operation.setdefault("requestBody", {"content": {"application/json": {"schema": {"type": "object"}}}})
+    if operation.get("parameters"):
+        possible |= QUERIED
+    if "{" in path:
+        possible |= NAMED
+    if path in HEALTH:
+        possible = {status: text for status, text in possible.items() if status in ("421", "503")}
+    for status, description in sorted(possible.items()):
+        declared = responses.get(status, {})
+        responses[status] = {
+            **declared,
+            "description": declared.get("description", description) if status != "422" else description,
+            "content": {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}},
+        }
+    for status, declared in responses.items():
+        if status.startswith(("4", "5")) and status not in possible:
+            declared["content"] = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}}

@@ -1,0 +1,122 @@
+"""HTTP/1.1 as uvicorn speaks it, with time limits and with its own errors as problem+json.
+
+uvicorn limits how long a connection may idle between two requests, and nothing else: a client that sends one byte now
+and then keeps its connection for ever. Here each phase has a limit: the head of a request, its body, and the time for
+which the other end may leave an answer unread. Work between body and answer has none; services limit that themselves.
+"""
+
+import asyncio
+import json
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from mstar.errors import BadRequest, RequestTimeout
+
+HEAD_SECONDS = 10.0
+"""From the start of a connection, or the end of the last answer, to the end of a request's head."""
+BODY_SECONDS = 60.0
+"""From the end of the head to the end of the body."""
+UNREAD_SECONDS = 60.0
+"""For which an answer may stay in the buffer without anything being taken from it."""
+
+
+class LimitedProtocol(H11Protocol):
+    """One connection. Class attributes are its limits in seconds."""
+
+    head_seconds = HEAD_SECONDS
+    body_seconds = BODY_SECONDS
+    unread_seconds = UNREAD_SECONDS
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._phase: str | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._enter("head", self.head_seconds)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._enter(None, 0)
+        self._stop_unread()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._follow()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # What follows is a new request, or the rest of a body that nobody wants.
+        self._enter(None, 0)
+        self._follow()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread_timer = self.loop.call_later(self.unread_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_unread()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        # A head that has begun to arrive when the connection's idle time ends has its own limit.
+        if not self.conn.trailing_data[0]:
+            super().timeout_keep_alive_handler()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(BadRequest("the request is not valid HTTP/1.1: check its first line, headers and length"))
+
+    def _follow(self) -> None:
+        """Start the limit of the phase that the other end is in now."""
+        if self.transport.is_closing() or self.conn.their_state is h11.DONE:
+            self._enter(None, 0)
+        elif self.conn.their_state is h11.SEND_BODY:
+            self._enter("body", self.body_seconds)
+        else:
+            self._enter("head", self.head_seconds)
+
+    def _enter(self, phase: str | None, seconds: float) -> None:
+        if phase == self._phase:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._phase = phase
+        self._timer = None if phase is None else self.loop.call_later(seconds, self._too_slow, phase, seconds)
+
+    def _too_slow(self, phase: str, seconds: float) -> None:
+        if self.transport.is_closing():
+            return
+        begun = self.cycle is not None and not self.cycle.response_complete
+        if begun and self.cycle.response_started:
+            self.transport.abort()
+        elif phase == "head" and not self.conn.trailing_data[0]:
+            self.transport.close()
+        else:
+            self._refuse(RequestTimeout(f"the {phase} of the request did not arrive within {seconds:g} s"))
+
+    def _refuse(self, error: BadRequest | RequestTimeout) -> None:
+        """Answer in place of the app, and close."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The app waits for a body that won't come.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        body = json.dumps(error.problem()).encode()
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        parts = (h11.Response(status_code=error.status, headers=headers), h11.Data(data=body), h11.EndOfMessage())
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            for part in parts:
+                self.transport.write(self.conn.send(part) or b"")
+        self.transport.close()
+
+    def _stop_unread(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
