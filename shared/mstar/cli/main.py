@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from mstar.cli import doctor, judge, runs, score, stack
+from mstar.cli import data, doctor, judge, runs, score, stack
 from mstar.errors import MstarError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command()(stack.up)
 app.command()(stack.demo)
 app.add_typer(runs.app, name="run")
+app.add_typer(data.app, name="data")
 app.command("score")(score.score)
 app.command("judge")(judge.judge)
 app.command("report")(runs.report)

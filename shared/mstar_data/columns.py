@@ -1,0 +1,81 @@
+"""Rows with columns: image folders, MathVista, M3CoT, ScienceQA, AI2D, MMStar, MMBench, and tables of one's own."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mstar.answers.records import CHOICE_COLUMNS, GOLD_COLUMNS
+from mstar_data.conversations import from_llava, from_messages, taken_apart
+from mstar_data.files import image_given
+from mstar_data.record import BadRecord, Record
+
+_QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
+_IMAGES = ("image", "decoded_image", "file_name", "image_path", "img", "picture", "img_path")
+_IDS = ("id", "pid", "question_id", "index", "qid", "image_id")
+_GROUPS = ("group", "task", "category", "l2-category", "l2_category", "topic", "subject", "source", "data_source")
+_KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "question_type", "precision", "unit", *"ABCDEFGH")
+_MATHVISTA = {
+    "figure question answering": "FQA", "geometry problem solving": "GPS", "math word problem": "MWP",
+    "textbook question answering": "TQA", "visual question answering": "VQA",
+}  # fmt: skip
+
+
+def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
+    """A record of any known shape. Raises BadRecord naming what is missing."""
+    if "conversations" in row:
+        return from_llava(row, where, root)
+    if "messages" in row:
+        return from_messages(row, where, root)
+    question = _first(row, _QUESTIONS)
+    if not isinstance(question, str) or not question.strip():
+        raise BadRecord(f"{where}: question is missing: name its column {_QUESTIONS[0]!r}")
+    gold = {name: row[name] for name in _KEPT if row.get(name) is not None}
+    embedded, options = taken_apart(question)
+    if options and not any(name in gold for name in CHOICE_COLUMNS):
+        question, gold["choices"] = embedded, options
+    given = row.get("metadata")
+    metadata: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
+    hint = row.get("hint") or row.get("context")
+    if isinstance(hint, str) and hint.strip():
+        question = f"{hint.strip()}\n{question}"
+    return Record(
+        where=where,
+        question=_without_placeholder(question),
+        image=_image(row, root),
+        gold=gold,
+        id=_text(_first(row, _IDS)),
+        group=_group(row, metadata),
+        split=_text(row.get("split") or metadata.get("split")),
+    )
+
+
+def _image(row: Mapping[str, Any], root: Path) -> Callable[[], bytes]:
+    # MathVista keeps a path in `image` and the bytes beside it, so bytes are looked for first.
+    given = [row[name] for name in _IMAGES if row.get(name) is not None]
+    for one in given:
+        if isinstance(one, Mapping) and one.get("bytes"):
+            one = one["bytes"]
+        if isinstance(one, (bytes, bytearray)):
+            return lambda data=bytes(one): data  # type: ignore[misc]
+    one = given[0] if given else None
+    return image_given(one.get("path") if isinstance(one, Mapping) else one, root)
+
+
+def _group(row: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
+    task = metadata.get("task")
+    if isinstance(task, str) and task in _MATHVISTA:
+        return _MATHVISTA[task]
+    return _text(_first(row, _GROUPS) or task)
+
+
+def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((row[name] for name in names if row.get(name) not in (None, "")), None)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or isinstance(value, (dict, list, bytes)) else str(value)[:200]
+
+
+def _without_placeholder(text: str) -> str:
+    return re.sub(r"\s*<image(?: ?\d+)?>\s*", "\n", text).strip()

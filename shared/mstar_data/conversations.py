@@ -1,0 +1,92 @@
+"""LLaVA conversations (MathV360K) and chat messages (OpenAI, ms-swift): question, options and answer taken apart."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mstar_data.files import image_file, image_given
+from mstar_data.record import BadRecord, Record
+
+_HINT = re.compile(r"^\s*Hint:[^\n]*\n", re.IGNORECASE)
+_QUESTION = re.compile(r"^\s*Question:\s*", re.IGNORECASE)
+_CHOICES = re.compile(r"\n\s*(?:Choices|Options):?\s*\n?(?P<list>.*)$", re.IGNORECASE | re.DOTALL)
+_CHOICE = re.compile(r"(?:^|\n|\s)\(?([A-Z])[).:]\s*(.*?)(?=(?:\n|\s)\(?[A-Z][).:]\s|\s*$)", re.DOTALL)
+_ANSWER = re.compile(
+    r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:is|:)\s*:?\s*(?P<answer>.+?)\s*$", re.IGNORECASE | re.DOTALL
+)
+_PLACEHOLDER = re.compile(r"\s*<image>\s*")
+
+
+def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
+    """A record of `{image, conversations: [{from, value}, …]}`; its first two turns are question and answer."""
+    turns = row.get("conversations")
+    if not isinstance(turns, Sequence) or len(turns) < 2:
+        raise BadRecord(f"{where}: conversations must hold a question and an answer")
+    question, choices = taken_apart(str(turns[0].get("value", "")))
+    image = row.get("image")
+    if isinstance(image, list):
+        if len(image) != 1:
+            raise BadRecord(f"{where}: a record must have one image, not {len(image)}")
+        image = image[0]
+    group = str(image).split("/")[0] if isinstance(image, str) and "/" in image else None
+    return Record(
+        where=where,
+        question=question,
+        image=image_file(root, image, "data_images", "images"),
+        gold={"answer": stated_answer(str(turns[1].get("value", ""))), "choices": choices},
+        id=None if row.get("id") is None else str(row["id"]),
+        group=group,
+    )
+
+
+def from_messages(row: Mapping[str, Any], where: str, root: Path) -> Record:
+    """A record of `{messages: [{role, content}, …]}`, its image as a part, in `images`, or as a `data:` URL."""
+    messages = [turn for turn in row["messages"] if turn.get("role") != "system"]
+    if len(messages) < 2 or messages[0].get("role") != "user" or messages[1].get("role") != "assistant":
+        raise BadRecord(f"{where}: messages must hold a user turn and the assistant's answer")
+    text, images = _parts(messages[0].get("content"))
+    images += list(row.get("images") or ())
+    if len(images) != 1:
+        raise BadRecord(f"{where}: a record must have one image, not {len(images)}")
+    question, choices = taken_apart(text)
+    answer, _ = _parts(messages[1].get("content"))
+    return Record(
+        where=where,
+        question=question,
+        image=_image(images[0], root),
+        gold={"answer": stated_answer(answer), "choices": choices},
+        id=None if row.get("id") is None else str(row["id"]),
+    )
+
+
+def taken_apart(text: str) -> tuple[str, list[str]]:
+    """Question and options of a prompt: without placeholder, hint and heading words."""
+    text = _HINT.sub("", _PLACEHOLDER.sub("\n", text).strip())
+    text = _QUESTION.sub("", text)
+    found = _CHOICES.search(text)
+    if found is None:
+        return text.strip(), []
+    options = [option.strip() for _, option in _CHOICE.findall(found["list"])]
+    return (text[: found.start()].strip(), options) if len(options) > 1 else (text.strip(), [])
+
+
+def stated_answer(text: str) -> str:
+    """What stands behind "The answer is", else the whole turn: it is one reference answer, not a response."""
+    found = _ANSWER.search(text.strip())
+    return (found["answer"] if found else text).strip().rstrip(".").strip()
+
+
+def _parts(content: Any) -> tuple[str, list[Any]]:
+    if isinstance(content, str):
+        return content, []
+    parts = content if isinstance(content, list) else []
+    text = "\n".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
+    urls = [part.get("image_url") or part.get("image") for part in parts if part.get("type") in ("image_url", "image")]
+    return text, [url.get("url") if isinstance(url, dict) else url for url in urls if url is not None]
+
+
+def _image(given: Any, root: Path) -> Callable[[], bytes]:
+    if isinstance(given, Mapping):
+        given = given.get("bytes") or given.get("path")
+    return image_given(given, root)

@@ -1,0 +1,85 @@
+"""Opens files of a source: inside its folder only, with bounded lines, in the text encodings that people send."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mstar_data.record import BadRecord
+
+LONGEST_LINE = 64 * 1024 * 1024
+"""Bytes; a record with an embedded image of 40 megabytes still fits."""
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
+LARGEST_IMAGE = 48 * 1024 * 1024
+
+
+def lines_of(file: Path) -> Iterator[tuple[int, str]]:
+    """Lines that are not blank, numbered from 1. Only a line feed ends one; a byte-order mark is taken off.
+
+    Raises BadRecord for a line that is too long or no UTF-8.
+    """
+    with file.open("rb") as source:
+        number = 0
+        while line := source.readline(LONGEST_LINE + 1):
+            number += 1
+            if len(line) > LONGEST_LINE:
+                raise BadRecord(
+                    f"{file.name} line {number}: longer than {LONGEST_LINE >> 20} MiB: cut the file into lines"
+                )
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError:
+                raise BadRecord(f"{file.name} line {number}: not UTF-8: save the file in that encoding") from None
+            if text.strip():
+                yield number, text
+
+
+def image_given(given: object, root: Path) -> Callable[[], bytes]:
+    """Reads an image from what a record has: bytes, base64, a `data:` URL, or a path in the source's folder."""
+    if isinstance(given, (bytes, bytearray)):
+        return lambda: bytes(given)
+    if isinstance(given, str) and (given.startswith(("data:", "http:", "https:")) or _BASE64.fullmatch(given)):
+        return image_data(given)
+    return image_file(root, given, "images")
+
+
+def image_file(root: Path, name: object, *folders: str) -> Callable[[], bytes]:
+    """Reads an image by the path that a record gives, from the source's folder or one of its sub-folders.
+
+    Links are followed only while they stay inside the folder.
+    """
+
+    def read() -> bytes:
+        if not isinstance(name, str) or not name or "\x00" in name or len(name) > 1000:
+            raise ValueError("the image is missing: give its path")
+        for folder in (".", *folders):
+            path = (root / folder / name).resolve()
+            if not path.is_relative_to(root):
+                raise ValueError(f"image {name[:200]} lies outside of the data set's folder")
+            if path.is_file():
+                return _bounded(path)
+        raise ValueError(f"image {name[:200]} is not there")
+
+    return read
+
+
+def image_data(text: object) -> Callable[[], bytes]:
+    """Decodes an image from base64, with or without a `data:` URL around it. Other URLs are never fetched."""
+
+    def read() -> bytes:
+        if not isinstance(text, str) or text.startswith(("http:", "https:", "file:", "ftp:")):
+            raise ValueError("the image must be in the data set, as a path or as base64: addresses are never fetched")
+        data = text.partition(";base64,")[2] if text.startswith("data:") else text
+        try:
+            return base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError):
+            raise ValueError("the image is not valid base64") from None
+
+    return read
+
+
+def _bounded(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST_IMAGE:
+        raise ValueError(f"image {path.name} is larger than {LARGEST_IMAGE >> 20} MiB: scale it down")
+    return path.read_bytes()

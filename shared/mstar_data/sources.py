@@ -1,0 +1,138 @@
+"""Finds out what a source is and yields its records, one after the other in bounded memory."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mstar.errors import InvalidDataset
+from mstar_data.columns import from_row
+from mstar_data.files import lines_of
+from mstar_data.record import BadRecord, Record
+
+ENDINGS = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
+
+
+def files_of(source: Path) -> list[Path]:
+    """The files with records: the one that is named, or those in a folder and its sub-folders, in order of name.
+
+    Raises InvalidDataset where there is none.
+    """
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise InvalidDataset(f"{source} is not there: name a file or a folder", field="source")
+    root = source.resolve()
+    found = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in ENDINGS and path.is_file()]
+    inside = [path for path in found if path.resolve().is_relative_to(root) and not path.name.startswith(".")]
+    # A set that is published twice, as a table and as text, is read once.
+    tables = [path for path in inside if path.suffix.lower() == ".parquet"]
+    if not inside:
+        raise InvalidDataset(
+            f"{source} has no {', '.join(ENDINGS)} file: name the one with the records", field="source"
+        )
+    return tables or inside
+
+
+def records_of(source: Path) -> Iterator[Record | BadRecord]:
+    """Every record of a source; in its place a BadRecord for one that cannot be read."""
+    root = (source if source.is_dir() else source.parent).resolve()
+    for file in files_of(source):
+        split = _split_of(file, root)
+        folder = file.resolve().parent if file.name.startswith("metadata.") else root
+        for where, row in _rows(file):
+            try:
+                if isinstance(row, BadRecord):
+                    raise row
+                if not isinstance(row, Mapping):
+                    raise BadRecord(f"{where}: a record must be an object with columns")
+                record = from_row(row, where, folder)
+            except BadRecord as bad:
+                yield bad
+            except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+                yield BadRecord(f"{where}: a field has the wrong type ({error})")
+            else:
+                yield record if record.split or not split else Record(**{**vars(record), "split": split})
+
+
+def _rows(file: Path) -> Iterator[tuple[str, Any]]:
+    readers = {".jsonl": _jsonl, ".json": _json, ".tsv": _table, ".csv": _table, ".parquet": _parquet}
+    return readers[file.suffix.lower()](file)
+
+
+def _jsonl(file: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        for number, line in lines_of(file):
+            where = f"{file.name} line {number}"
+            try:
+                yield where, json.loads(line)
+            except (ValueError, RecursionError):
+                yield where, BadRecord(f"{where}: not valid JSON")
+    except BadRecord as bad:
+        yield file.name, bad
+
+
+def _json(file: Path) -> Iterator[tuple[str, Any]]:
+    """A list of records, or an object of them by id as MathVista has it, without holding the file in memory."""
+    import ijson
+
+    with file.open("rb") as source:
+        start = 3 if source.read(3) == b"\xef\xbb\xbf" else 0
+        source.seek(start)
+        opening = source.read(4096).lstrip()[:1]
+        source.seek(start)
+        try:
+            if opening == b"{":
+                for key, row in ijson.kvitems(source, "", use_float=True):
+                    yield f"{file.name} record {key}", row
+            else:
+                for number, row in enumerate(ijson.items(source, "item", use_float=True), 1):
+                    yield f"{file.name} record {number}", row
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            yield file.name, BadRecord(f"{file.name}: not valid JSON ({str(error)[:120]})")
+
+
+def _table(file: Path) -> Iterator[tuple[str, Any]]:
+    """A table with a head line, fields separated by tabs or commas; images as base64 in `image` (MMBench)."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    with file.open(encoding="utf-8-sig", newline="") as source:
+        reader = csv.DictReader(source, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+        try:
+            for row in reader:
+                yield (
+                    f"{file.name} line {reader.line_num}",
+                    {name: value for name, value in row.items() if name and value},
+                )
+        except (csv.Error, UnicodeDecodeError) as error:
+            yield file.name, BadRecord(f"{file.name} line {reader.line_num}: {error}")
+
+
+def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise InvalidDataset(f"{file.name} is a Parquet file: pip install pyarrow", field="source") from None
+    try:
+        number = 0
+        for batch in parquet.ParquetFile(file).iter_batches(batch_size=64):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{file.name} row {number}", row
+    except (OSError, ValueError) as error:
+        yield file.name, BadRecord(f"{file.name}: not a readable Parquet file ({str(error)[:120]})")
+
+
+def _split_of(file: Path, root: Path) -> str | None:
+    """The split that a file's name or folder tells: `train.jsonl`, `test/metadata.jsonl`, `testmini-00000.parquet`."""
+    names = (file.stem.split("-")[0].split("_")[0].casefold(), file.resolve().parent.name.casefold())
+    return next((name for name in names if name in KNOWN_SPLITS), None)
+
+
+KNOWN_SPLITS = {
+    "train": "train", "training": "train", "validation": "validation", "val": "validation", "valid": "validation",
+    "dev": "validation", "testmini": "validation", "minival": "validation", "test": "test_id", "test_id": "test_id",
+    "test_ood": "test_ood", "ood": "test_ood",
+}  # fmt: skip
+"""The source's names of splits and what they are here."""
