@@ -20,6 +20,7 @@ from mstar.types import Question, Response
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_policy.hf_engine import HfEngine
+from mstar_policy.rollouts import sampling_request
 
 THREADS = 1
 MAX_TOKENS = 48
@@ -51,7 +52,7 @@ def responses(count: int, n: int) -> tuple[tuple[Response, ...], ...]:
     async def sample() -> tuple[tuple[Response, ...], ...]:
         engine = HfEngine(ArtefactStore(Path("runs")), threads=THREADS)
         await engine.load_folder(MODEL_FOLDER)
-        reply = await engine.generate(rollouts(count, n), images(count))
+        reply = await engine.generate(sampling_request(rollouts(count, n), images(count)))
         await engine.close()
         return reply.samples
 

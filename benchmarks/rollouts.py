@@ -22,8 +22,9 @@ from mstar.api.policy import RolloutReply
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.encoding import PromptEncoder, collate, suppressed_ids
 from mstar_models.loading import load_model, load_processor
-from mstar_policy.engine import Engine
+from mstar_policy.engine import Engine, Generation
 from mstar_policy.hf_engine import HfEngine
+from mstar_policy.rollouts import sampling_request
 
 QUESTIONS, N = 128, 8
 BATCHES = (64, 128, 256, 512)
@@ -115,7 +116,7 @@ def run() -> list[Row]:
     with offline(engine) as runner, home(QUESTIONS) as root, served(root) as (client, pid):
 
         def direct() -> dict[str, float]:
-            return counted(runner.run(engine.generate(asked, pictures)))
+            return counted(runner.run(engine.generate(sampling_request(asked, pictures))))
 
         def through_http() -> dict[str, float]:
             cpu = cpu_of(pid) + time.process_time()
@@ -148,18 +149,18 @@ def _vllm() -> list[Row]:
         core = os.getpid()
 
         def ours() -> dict[str, float]:
-            return counted(own.run(mine.generate(asked, pictures)))
+            return counted(own.run(mine.generate(sampling_request(asked, pictures))))
 
         def theirs() -> dict[str, float]:
             cpu = cpu_of(core)
-            reply = other.run(vllm.generate(asked, pictures))
+            reply = other.run(vllm.generate(sampling_request(asked, pictures)))
             return counted(reply) | {"cpu": cpu_of(core) - cpu}
 
         pairs = compare(ours, theirs)
     return [_rates("rollouts, our default on CPU", pairs, "vLLM on a CPU, one thread", 1.0)]
 
 
-def counted(reply: RolloutReply) -> dict[str, float]:
+def counted(reply: RolloutReply | Generation) -> dict[str, float]:
     """Tokens that were sampled, tokens that were computed for it, and images."""
     usage = reply.usage
     tokens = usage.prompt_tokens + usage.completion_tokens

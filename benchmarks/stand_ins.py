@@ -12,14 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
+from mstar.api.policy import WeightsState
 from mstar.api.steps import Claim
 from mstar.errors import Unavailable, WeightVersionMismatch
 from mstar.seeds import derive
 from mstar.steps import ArtefactRef, Queue, TrainParams, TrainResult
 from mstar.types import Response
 from mstar_artefacts.store import ArtefactStore
-from mstar_policy.engine import Heard
+from mstar_policy.engine import Generation, Prompt, SamplingRequest, TokenCallback
+from mstar_policy.text import Vocabulary
 
 PUSH_SECONDS = 1.0
 SEGMENTS = 6
@@ -77,19 +78,19 @@ class Device:
 class WaitingEngine(Device):
     """An `Engine` that is right in every second sample."""
 
-    async def generate(
-        self, request: RolloutRequest, images: Sequence[Any], heard: Heard | None = None
-    ) -> RolloutReply:
+    async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
         version = await self.computed(sum(prompt.n for prompt in request.prompts), request.weight_version)
         samples = tuple(tuple(_sample(prompt, place) for place in range(prompt.n)) for prompt in request.prompts)
-        return RolloutReply(weight_version=version, samples=samples, usage=Usage())
+        none = tuple(tuple(() for _ in own) for own in samples)
+        return Generation(weight_version=version, samples=samples, token_logprobs=none)
 
-    def read(self, tokens: Sequence[int]) -> str:
-        return " ".join(map(str, tokens))
+    def vocabulary(self) -> Vocabulary:
+        raise Unavailable("the stand-in has no tokens")
 
 
 def _sample(prompt: Prompt, place: int) -> Response:
-    number = int(prompt.question.removeprefix("How many is ").removesuffix("?"))
+    question = str(prompt.turns[-1].parts[-1]).partition("\n\nReference answer")[0]
+    number = int(question.removeprefix("How many is ").removesuffix("?"))
     draw = derive(prompt.seed, place)
     step = "" if prompt.prefix else f"first {draw % SEGMENTS}\n\nthen more\n\n"
     return Response(text=f"{step}## Answer\n\n{number + (draw >> 8) % 2}", token_ids=(1, 2, 3))

@@ -12,10 +12,11 @@ from fastapi import FastAPI
 
 from mstar.errors import MstarError
 from mstar_models.images import ImageGate
+from mstar_policy.chat import MAX_IMAGES
 from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.engine import Engine
 from mstar_policy.rollouts import Rollouts
-from mstar_policy.routes import policy_router
+from mstar_policy.routes import not_offered_router, policy_router
 from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
@@ -69,6 +70,7 @@ def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
         max_sequences=min(settings.batch_rows, 256) if cpu else settings.batch_rows,
         memory_share=settings.gpu_memory_share,
         tensor_parallel=settings.tensor_parallel,
+        images=MAX_IMAGES,
         sleeps_in_place=settings.sleep_in_place and not cpu,
         cpu=cpu,
         cache_gigabytes=max(1, settings.cache_megabytes // 1024),
@@ -111,6 +113,7 @@ def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
     app = base_app("mstar-policy", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS)
     app.include_router(policy_router(rollouts, registry))
     app.include_router(weights_router(engine))
+    app.include_router(not_offered_router())
     return app
 
 

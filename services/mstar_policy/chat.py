@@ -1,82 +1,133 @@
-"""OpenAI's chat completions in terms of rollouts: bodies, the way in and the way out.
+"""OpenAI's chat completions in terms of the engine: bodies, the way in and the way out.
 
-One user turn with one image is what the method trains and samples; other conversations are refused. So are the options
-that would change the answer and that this service does not have, unless their value changes nothing.
-What this leaves out: options that never touch the answer, such as `user` or `store`, are not looked at.
+A conversation may have several turns and images. Options that would change the answer and that this service does not
+have are refused by name, as is every option that it does not know, unless their value changes nothing.
 """
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mstar.api.images import ImageInput
-from mstar.api.policy import Prompt, RolloutReply, RolloutRequest
-from mstar.errors import InvalidInput
-from mstar.layout import STEP_SEPARATOR
+from mstar.api.policy import Usage
+from mstar.errors import InvalidInput, NotFound
+from mstar_models.chat import Role, Turn
+from mstar_policy.engine import Generation, Likely, Prompt, SamplingRequest
+from mstar_policy.rollouts import check_unicode
+from mstar_policy.text import Vocabulary
 
 DEFAULT_MAX_TOKENS = 512
-MISSING: Mapping[str, tuple[object, ...]] = {
+MAX_IMAGES = 8
+MAX_CHARACTERS = 131_072
+"""Text of all messages together."""
+MODEL_NAME = "mstar-policy"
+IDLE = frozenset(
+    {
+        "user",
+        "store",
+        "metadata",
+        "service_tier",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "parallel_tool_calls",
+    }
+)
+"""Options that never touch the answer: taken whatever their value."""
+HARMLESS: Mapping[str, tuple[object, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
     "logit_bias": ({},),
-    "stop": ("", []),
-    "top_logprobs": (0,),
     "response_format": ({"type": "text"},),
     "tools": ([],),
     "tool_choice": ("none", "auto"),
     "functions": ([],),
     "function_call": ("none", "auto"),
     "modalities": (["text"],),
-    "audio": (),
-    "prediction": (),
-    "moderation": (),
-    "web_search_options": (),
     "verbosity": ("medium",),
     "reasoning_effort": ("none", "medium"),
     # Those below are not OpenAI's own, but clients of other servers send them.
-    "top_k": (0, -1),
-    "min_p": (0,),
-    "repetition_penalty": (1,),
-    "min_tokens": (0,),
-    "ignore_eos": (False,),
-    "stop_token_ids": ([],),
+    "add_generation_prompt": (True,),
+    "add_special_tokens": (False,),
     "bad_words": ([],),
+    "best_of": (1,),
+    "chat_template_kwargs": ({},),
+    "continue_final_message": (False,),
+    "documents": ([],),
+    "echo": (False,),
+    "include_stop_str_in_output": (False,),
+    "length_penalty": (1,),
+    "min_p": (0,),
+    "min_tokens": (0,),
+    "mm_processor_kwargs": ({},),
+    "priority": (0,),
+    "repetition_penalty": (1,),
+    "return_token_ids": (False,),
+    "return_tokens_as_token_ids": (False,),
+    "skip_special_tokens": (True,),
+    "spaces_between_special_tokens": (True,),
+    "stop_token_ids": ([],),
+    "top_k": (0, -1),
+    "use_beam_search": (False,),
 }
 """Options that would change the answer and that this service does not have, with their values that change nothing."""
 
 
-class ImageUrl(BaseModel):
+def _without_nulls(body: Any) -> Any:
+    return {key: value for key, value in body.items() if value is not None} if isinstance(body, dict) else body
+
+
+class _Body(BaseModel):
+    """Types are taken as they are sent, and null is unset."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, body: Any) -> Any:
+        return _without_nulls(body)
+
+
+class ImageUrl(_Body):
     url: str
     """`data:image/png;base64,…`; addresses are never fetched."""
+    detail: Literal["auto", "low", "high", "original"] = "auto"
+    """Taken and without effect: the model's processor decides how large it sees an image."""
 
 
-class ContentPart(BaseModel):
+class ContentPart(_Body):
     type: Literal["text", "image_url"]
     text: str = ""
     image_url: ImageUrl | None = None
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(_Body):
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[ContentPart]
+    # What clients send back with an assistant's message that they got from here.
+    tool_calls: Annotated[list[Any], Field(max_length=0)] = []
+    annotations: Annotated[list[Any], Field(max_length=0)] = []
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(_Body):
     include_usage: bool = False
     """Send the counted work in a last chunk without choices."""
+    include_obfuscation: bool = False
+    """Taken and without effect."""
 
 
-class ChatRequest(BaseModel):
-    """`POST /v1/chat/completions`. Unknown keys are ignored, as OpenAI-compatible servers do, and null is unset."""
+class ChatRequest(_Body):
+    """`POST /v1/chat/completions`. Unknown options are refused by name, and null is unset."""
 
     model_config = ConfigDict(
         extra="allow",
         json_schema_extra={
             "example": {
-                "model": "mstar-policy",
+                "model": MODEL_NAME,
                 "messages": [
                     {
                         "role": "user",
@@ -91,77 +142,162 @@ class ChatRequest(BaseModel):
         },
     )
 
-    model: str = ""
-    """A weight version (with `@`) must be the loaded one; any other name means the loaded one."""
+    model: str = Field(default=MODEL_NAME, max_length=500)
+    """`mstar-policy`, which is what is loaded, or a weight version, which must be the loaded one."""
     messages: list[ChatMessage] = Field(min_length=1, max_length=64)
     n: int = Field(default=1, ge=1, le=128)
     temperature: float = Field(default=1.0, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_tokens: int | None = Field(default=None, ge=1, le=32_768)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
-    seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
+    seed: int | None = Field(default=None, ge=-1, le=2**63 - 1)
+    """The same seed gives the same samples; -1 and none draw one."""
+    stop: str | list[str] = []
+    """Up to 16 strings; the answer ends before the first of them."""
+    ignore_eos: bool = False
+    """Never end by itself, only by length or by `stop`; for measuring."""
     stream: bool = False
     stream_options: StreamOptions | None = None
-    logprobs: bool | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_nulls(cls, body: Any) -> Any:
-        return {key: value for key, value in body.items() if value is not None} if isinstance(body, dict) else body
+    logprobs: bool = False
+    top_logprobs: int = Field(default=0, ge=0, le=20)
+    """With `logprobs`, how many of the most likely tokens to name at every place."""
 
 
-def to_rollouts(chat: ChatRequest, seed: int) -> RolloutRequest:
-    """The rollout request that a chat asks for; `seed` is used when the chat brings none. Raises InvalidInput."""
+@dataclass(frozen=True)
+class Chat:
+    """What a chat asks of the engine."""
+
+    request: SamplingRequest
+    images: tuple[ImageInput, ...]
+    logprobs: bool
+    include_usage: bool
+
+
+def to_sampling(chat: ChatRequest, seed: int) -> Chat:
+    """What a chat asks for; `seed` is used when it brings none.
+
+    Raises InvalidInput, which names the field, for what this service does not do or cannot hold.
+    """
     _check_options(chat.model_extra or {})
-    *before, last = chat.messages
-    system = [message for message in before if message.role in ("system", "developer")]
-    if last.role != "user" or len(system) != len(before):
-        raise InvalidInput("messages must be one user turn, after system messages if any", field="messages")
-    texts = [_text_of(message) for message in chat.messages]
-    try:
-        prompt = Prompt(
-            question=STEP_SEPARATOR.join(text for text in texts if text),
-            image=_image_of(last),
-            n=chat.n,
-            temperature=chat.temperature,
-            seed=seed if chat.seed is None else chat.seed,
-        )
-    except ValidationError as error:
-        problem = error.errors(include_input=False)[0]
-        raise InvalidInput(f"messages: {problem['loc'][-1]}: {problem['msg']}", field="messages") from None
-    return RolloutRequest(
+    if chat.top_logprobs and not chat.logprobs:
+        raise InvalidInput("top_logprobs needs logprobs: send logprobs true as well", field="top_logprobs")
+    turns, images = _conversation(chat.messages)
+    prompt = Prompt(
+        turns=turns,
+        n=chat.n,
+        temperature=chat.temperature,
+        seed=seed if chat.seed in (None, -1) else chat.seed or 0,
+    )
+    request = SamplingRequest(
         prompts=(prompt,),
         max_tokens=chat.max_completion_tokens or chat.max_tokens or DEFAULT_MAX_TOKENS,
         top_p=chat.top_p,
-        logprobs=bool(chat.logprobs),
-        weight_version=chat.model if "@" in chat.model else None,
+        stop=_stops(chat.stop),
+        ignore_eos=chat.ignore_eos,
+        top_logprobs=chat.top_logprobs,
+        weight_version=None if chat.model == MODEL_NAME else chat.model,
     )
+    include_usage = chat.stream_options is not None and chat.stream_options.include_usage
+    return Chat(request, images, chat.logprobs, include_usage)
+
+
+def require_model(name: str, loaded: str) -> None:
+    """Raises NotFound unless a model of this name is served, `loaded` being the weight version."""
+    if name not in (MODEL_NAME, loaded):
+        served = f"{MODEL_NAME} or {loaded}" if loaded else MODEL_NAME
+        raise ModelNotFound(f"model {name[:64]!r} is not served here: send {served}", field="model")
+
+
+class ModelNotFound(NotFound):
+    """A model name that nothing is served under; the code is OpenAI's own."""
+
+    code, title = "model_not_found", "Model not found"
 
 
 def _check_options(sent: Mapping[str, object]) -> None:
-    """Refuse options of `MISSING` that are sent with a value that matters."""
-    for name, harmless in MISSING.items():
-        if name in sent and sent[name] not in harmless:
-            allowed = "".join(f" or send {json.dumps(value)}" for value in harmless)
-            raise InvalidInput(f"{name} is not supported: leave it out{allowed}", field=name)
+    """Refuse options that are unknown, or that are missing here and sent with a value that matters."""
+    for name, value in sent.items():
+        harmless = HARMLESS.get(name, ())
+        # 0 == False in Python, and a client that sends one for the other is mistaken.
+        if name not in IDLE and not any(type(value) is type(one) and value == one for one in _as_numbers(harmless)):
+            allowed = "".join(f" or send {json.dumps(one)}" for one in harmless)
+            raise InvalidInput(f"{name[:64]} is not supported: leave it out{allowed}", field=name[:64])
 
 
-Read = Callable[[Sequence[int]], str]
-"""The text of tokens."""
+def _as_numbers(values: Sequence[object]) -> list[object]:
+    """Whole numbers as decimal ones too: JSON does not tell them apart."""
+    return [*values, *(float(one) for one in values if type(one) is int)]
 
 
-def completion(reply: RolloutReply, identity: str, read: Read) -> dict[str, Any]:
+def _stops(stop: str | list[str]) -> tuple[str, ...]:
+    found = [stop] if isinstance(stop, str) else stop
+    if len(found) > 16 or sum(map(len, found)) > 4096:
+        raise InvalidInput("stop: at most 16 strings of 4096 characters together", field="stop")
+    for one in found:
+        check_unicode(one, "stop")
+    return tuple(dict.fromkeys(one for one in found if one))
+
+
+def _conversation(messages: Sequence[ChatMessage]) -> tuple[tuple[Turn, ...], tuple[ImageInput, ...]]:
+    """The turns, and the images that they show."""
+    turns: list[Turn] = []
+    images: list[ImageInput] = []
+    characters = 0
+    for place, message in enumerate(messages):
+        field = f"messages.{place}"
+        role: Role = "system" if message.role == "developer" else message.role
+        parts: list[str | None] = []
+        for part in _parts(message):
+            if isinstance(part, ImageUrl):
+                images.append(_image(part.url, field))
+                parts.append(None)
+            else:
+                check_unicode(part, field)
+                characters += len(part)
+                # Templates write parts one behind the other, and a client's texts are paragraphs.
+                parts[-1:] = [f"{parts[-1]}\n{part}"] if parts and parts[-1] is not None else [*parts[-1:], part]
+        if role != "user" and None in parts:
+            raise InvalidInput(f"{field}: only a user turn may show an image", field=field)
+        turns.append(Turn(role, tuple(parts)))
+    if characters > MAX_CHARACTERS:
+        detail = f"messages have {characters} characters; at most {MAX_CHARACTERS} are taken"
+        raise InvalidInput(detail, field="messages")
+    if len(images) > MAX_IMAGES:
+        raise InvalidInput(f"messages show {len(images)} images; at most {MAX_IMAGES} are taken", field="messages")
+    if not any(turn.images or any(part and part.strip() for part in turn.parts) for turn in turns):
+        raise InvalidInput("messages hold neither text nor image", field="messages")
+    return tuple(turns), tuple(images)
+
+
+def _parts(message: ChatMessage) -> list[str | ImageUrl]:
+    if isinstance(message.content, str):
+        return [message.content]
+    return [part.image_url if part.image_url is not None else part.text for part in message.content]
+
+
+def _image(url: str, field: str) -> ImageInput:
+    head, comma, data = url.partition(",")
+    if not (comma and head.startswith("data:") and head.endswith(";base64")):
+        detail = f"{field}: image_url.url must be data:image/png;base64,…; addresses are never fetched"
+        raise InvalidInput(detail, field=field)
+    if len(data) > 28_000_000:
+        raise InvalidInput(f"{field}: the image is larger than 28,000,000 characters of base64", field=field)
+    return ImageInput(data=data)
+
+
+def completion(chat: Chat, generation: Generation, identity: str, vocabulary: Vocabulary) -> dict[str, Any]:
     """Body of `chat.completion`; its `model` is the weight version that answered."""
     choices = [
         {
             "index": index,
-            "message": {"role": "assistant", "content": response.text},
+            "message": {"role": "assistant", "content": response.text, "refusal": None},
             "finish_reason": response.finish_reason.value,
-            "logprobs": _logprobs(reply, index, read),
+            "logprobs": _logprobs(generation, index, vocabulary) if chat.logprobs else None,
         }
-        for index, response in enumerate(reply.samples[0])
+        for index, response in enumerate(generation.samples[0])
     ]
-    return head(reply.weight_version, identity, "chat.completion") | {"choices": choices, "usage": usage(reply)}
+    begin = head(generation.weight_version, identity, "chat.completion")
+    return begin | {"choices": choices, "usage": usage(generation.usage)}
 
 
 def head(version: str, identity: str, kind: str) -> dict[str, Any]:
@@ -169,40 +305,45 @@ def head(version: str, identity: str, kind: str) -> dict[str, Any]:
     return {"id": identity, "object": kind, "created": int(time.time()), "model": version}
 
 
-def usage(reply: RolloutReply) -> dict[str, int]:
+def usage(counted: Usage) -> dict[str, int]:
     """Counted work in OpenAI's names."""
-    prompt, sampled = reply.usage.prompt_tokens, reply.usage.completion_tokens
+    prompt, sampled = counted.prompt_tokens, counted.completion_tokens
     return {"prompt_tokens": prompt, "completion_tokens": sampled, "total_tokens": prompt + sampled}
 
 
-def logprob_entry(token: int, logprob: float, read: Read) -> dict[str, Any]:
-    """One sampled token in OpenAI's shape."""
-    text = read([token])
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": []}
+def logprob_entries(
+    ids: Sequence[int],
+    logprobs: Sequence[float],
+    likely: Sequence[Likely],
+    vocabulary: Vocabulary,
+    *,
+    first: bool,
+) -> list[dict[str, Any]]:
+    """Sampled tokens in OpenAI's shape; `first`: they begin the answer."""
+    return [
+        _named(token, logprob, vocabulary, first=first and not place)
+        | {
+            "top_logprobs": [
+                _named(other, its, vocabulary, first=first and not place)
+                for other, its in (likely[place] if likely else ())
+            ]
+        }
+        for place, (token, logprob) in enumerate(zip(ids, logprobs, strict=True))
+    ]
 
 
-def _logprobs(reply: RolloutReply, index: int, read: Read) -> dict[str, Any] | None:
-    if reply.token_logprobs is None:
-        return None
-    pairs = zip(reply.samples[0][index].token_ids, reply.token_logprobs[0][index], strict=True)
-    return {"content": [logprob_entry(*pair, read) for pair in pairs], "refusal": None}
+def _named(token: int, logprob: float, vocabulary: Vocabulary, *, first: bool) -> dict[str, Any]:
+    """A token by its own bytes, which may be half a character."""
+    data = vocabulary.bytes_of(token, first=first)
+    return {"token": data.decode(errors="replace"), "logprob": logprob, "bytes": list(data)}
 
 
-def _text_of(message: ChatMessage) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    return "\n".join(part.text for part in message.content if part.type == "text")
-
-
-def _image_of(message: ChatMessage) -> ImageInput:
-    parts = message.content if isinstance(message.content, list) else []
-    urls = [part.image_url.url for part in parts if part.type == "image_url" and part.image_url is not None]
-    if len(urls) != 1:
-        raise InvalidInput(
-            f"the user turn must hold one image, not {len(urls)}: add an image_url part", field="messages"
-        )
-    head, comma, data = urls[0].partition(",")
-    if not (comma and head.startswith("data:") and head.endswith(";base64")):
-        detail = "image_url.url must be the image itself as data:image/png;base64,…; addresses are never fetched"
-        raise InvalidInput(detail, field="messages")
-    return ImageInput(data=data)
+def _logprobs(generation: Generation, index: int, vocabulary: Vocabulary) -> dict[str, Any]:
+    entries = logprob_entries(
+        generation.samples[0][index].token_ids,
+        generation.token_logprobs[0][index],
+        generation.likely[0][index] if generation.likely else (),
+        vocabulary,
+        first=True,
+    )
+    return {"content": entries, "refusal": None}

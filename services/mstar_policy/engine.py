@@ -4,17 +4,55 @@ An engine encodes, samples and counts; images arrive decoded and requests admitt
 adapter must keep to.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
+from mstar.api.policy import Usage, WeightsState
 from mstar.steps import ArtefactRef
-from mstar.types import FinishReason
+from mstar.types import FinishReason, Response
+from mstar_models.chat import Turn
+from mstar_policy.text import Vocabulary
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One conversation, with all its samples."""
+
+    turns: tuple[Turn, ...]
+    images: "tuple[Image, ...]" = ()
+    """Those of the turns, in their order."""
+    prefix: str = ""
+    """Beginning of the response that every sample continues."""
+    n: int = 1
+    temperature: float = 1.0
+    """0 is greedy decoding."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class SamplingRequest:
+    """Prompts that are sampled from one weight version."""
+
+    prompts: tuple[Prompt, ...]
+    max_tokens: int = 512
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    """A response ends before the first of these strings."""
+    ignore_eos: bool = False
+    """Never sample the end of the turn, so that only length or a stop string ends a response."""
+    top_logprobs: int = 0
+    """How many of the most likely tokens to name at every place."""
+    weight_version: str | None = None
+    """Refuse when another version is loaded."""
+
+
+Likely = tuple[tuple[int, float], ...]
+"""The most likely tokens at one place, each with its log-probability, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +64,25 @@ class Delta:
     logprobs: tuple[float, ...]
     """Of each of the tokens."""
     finish_reason: FinishReason | None = None
-    """With the last tokens; `token_ids` ends with the end-of-turn token when it is STOP."""
+    """With the last tokens; with STOP, `token_ids` ends with the end-of-turn token or completes a stop string."""
+    likely: tuple[Likely, ...] = ()
+    """At the place of each of the tokens, where they were asked for."""
 
 
-Heard = Callable[[Delta], object]
+@dataclass(frozen=True)
+class Generation:
+    """Samples in the order of the prompts; every one comes from `weight_version`."""
+
+    weight_version: str
+    samples: tuple[tuple[Response, ...], ...]
+    token_logprobs: tuple[tuple[tuple[float, ...], ...], ...]
+    """Of each sample's `token_ids`."""
+    likely: tuple[tuple[tuple[Likely, ...], ...], ...] = ()
+    """At the place of each of the tokens, where they were asked for."""
+    usage: Usage = field(default_factory=Usage)
+
+
+TokenCallback = Callable[[Delta], object]
 
 
 class Engine(Protocol):
@@ -37,6 +90,9 @@ class Engine(Protocol):
 
     def weights(self) -> WeightsState:
         """What is loaded; the version is empty before the first load."""
+
+    def vocabulary(self) -> Vocabulary:
+        """Tokens and text of the loaded model. Raises Unavailable without weights."""
 
     async def load(self, ref: ArtefactRef) -> None:
         """Serve a checkpoint artefact from the next batch on.
@@ -51,21 +107,16 @@ class Engine(Protocol):
     async def sleep(self) -> None:
         """Finish what runs, forget the weights and give the device's memory back. A load ends the sleep."""
 
-    async def generate(
-        self, request: RolloutRequest, images: Sequence["Image"], heard: Heard | None = None
-    ) -> RolloutReply:
-        """Samples for every prompt, `images` being theirs in order.
+    async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
+        """Samples for every prompt.
 
-        `heard` is called in the event loop's thread with the first prompt's tokens as they are sampled, all of them
+        `on_tokens` is called in the event loop's thread with the first prompt's tokens as they are sampled, all of them
         before the reply is there.
 
         A sample depends on weights, prompt, seed and its index, not on what else is decoded beside it (up to the
         rounding of the arithmetic). No special token is ever sampled. Cancelling drops work that has not begun. Raises
-        Unavailable without weights, WeightVersionMismatch, or InvalidInput for a prompt beyond the model's context.
+        Unavailable without weights, WeightVersionMismatch, or InvalidInput for a prompt that the model cannot take.
         """
-
-    def read(self, tokens: Sequence[int]) -> str:
-        """Text of tokens of the loaded vocabulary, a special token by its name."""
 
     async def close(self) -> None:
         """Finish the running batch and release the engine."""

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from mstar.types import FinishReason
-from mstar_policy.engine import Delta
+from mstar_policy.engine import Delta, Likely
 from mstar_policy.hf_batches import Limits, batches
 from mstar_policy.hf_prefill import Opening, Piece, Prefill, Start, start_of, stem_of
 from mstar_policy.hf_sampling import RowSampler
+from mstar_policy.text import StopWatch, Vocabulary
 
 COMPACT_BELOW = 0.75
 """Share of running rows at which the finished ones are taken out: each time costs a copy of the cache."""
@@ -23,11 +24,13 @@ COMPACT_BELOW = 0.75
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sampled continuation; `token_ids` includes the end-of-turn token if it `stopped` there."""
+    """One sampled continuation; `token_ids` includes what it stopped at."""
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     stopped: bool
+    """At the end of its turn or behind a stop string; else it ran out of tokens."""
+    likely: tuple[Likely, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,20 @@ class Drawn:
 class _Rows:
     """What is known of each row of a batch: running ones by their place in it, results by their first place."""
 
-    def __init__(self, start: Start, suppressed: torch.Tensor, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        start: Start,
+        suppressed: torch.Tensor,
+        ends: torch.Tensor,
+        dtype: torch.dtype,
+        vocabulary: Vocabulary | None,
+    ) -> None:
         """`dtype`: of the model, which its mask must share."""
         openings, device = start.openings, suppressed.device
         draws = [draw for opening in openings for draw in opening.draws]
         lengths = [len(opening) for opening in openings for _ in opening.draws]
         self.longest = longest = max(draw.max_tokens for draw in draws)
-        self.sampler = RowSampler(draws, suppressed)
+        self.sampler = RowSampler(draws, suppressed, ends)
         self.nexts = start.nexts
         self.running = torch.ones(len(draws), dtype=torch.bool, device=device)
         self.mask = _padding_mask(torch.tensor(lengths, device=device), longest).to(dtype)
@@ -59,30 +69,55 @@ class _Rows:
         self._counts = torch.zeros(len(draws), dtype=torch.long, device=device)
         self._logprobs = torch.zeros((len(draws), longest), device=device)
         self._stopped = torch.zeros(len(draws), dtype=torch.bool, device=device)
-        places = ((opening.heard, sample) for opening in openings for sample in range(len(opening.draws)))
-        self._ears = {row: (heard, sample) for row, (heard, sample) in enumerate(places) if heard is not None}
+        self._watches = {
+            row: StopWatch(vocabulary, draw.stop) for row, draw in enumerate(draws) if draw.stop and vocabulary
+        }
+        self._wanted = {row: draw.likely for row, draw in enumerate(draws) if draw.likely}
+        self._likely: dict[int, list[Likely]] = {row: [] for row in self._wanted}
+        places = ((opening.on_tokens, sample) for opening in openings for sample in range(len(opening.draws)))
+        self._callbacks = {row: (call, sample) for row, (call, sample) in enumerate(places) if call is not None}
 
-    def note(self, step: int, tokens: torch.Tensor, logprobs: torch.Tensor, stops: torch.Tensor) -> None:
-        """Record one token of every running row; rows that stop or reach their limit run no more."""
+    def note(self, step: int, tokens: torch.Tensor, logprobs: torch.Tensor, ends: torch.Tensor) -> None:
+        """Record one token of every running row; rows that stop or reach their limit run no more.
+
+        `tokens`, `logprobs` and `ends`, which says whether the token ends the turn, have shape [rows].
+        """
+        stops = ends | self._completed_stops(tokens)
+        self._note_likely()
         place = self._place[self.running]
         self._tokens[place, step] = tokens[self.running]
         self._logprobs[place, step] = logprobs[self.running]
         self._counts[place] = step + 1
         self._stopped[place] = stops[self.running]
-        was_running = self.running.clone() if self._ears else self.running
+        was_running = self.running.clone() if self._callbacks else self.running
         self.running &= ~stops & (self._allowed > step + 1)
-        if self._ears:
+        if self._callbacks:
             columns = (self._place, tokens, logprobs, stops, self.running)
-            self._tell(*(column[was_running].tolist() for column in columns))
+            self._report(*(column[was_running].tolist() for column in columns))
 
-    def _tell(
+    def _completed_stops(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Whether the token completes a stop string of its row, [rows] from tokens [rows]."""
+        found = torch.zeros_like(self.running)
+        if self._watches:
+            for row, (place, token) in enumerate(zip(self._place.tolist(), tokens.tolist(), strict=True)):
+                found[row] = place in self._watches and self._watches[place].completes(token)
+        return found
+
+    def _note_likely(self) -> None:
+        if self._wanted:
+            for row, (place, runs) in enumerate(zip(self._place.tolist(), self.running.tolist(), strict=True)):
+                if runs and place in self._wanted:
+                    self._likely[place].append(self.sampler.likeliest(row, self._wanted[place]))
+
+    def _report(
         self, rows: list[int], tokens: list[int], logprobs: list[float], stops: list[bool], going_on: list[bool]
     ) -> None:
         for row, token, logprob, stop, goes_on in zip(rows, tokens, logprobs, stops, going_on, strict=True):
-            if row in self._ears:
-                heard, sample = self._ears[row]
+            if row in self._callbacks:
+                on_tokens, sample = self._callbacks[row]
                 reason = None if goes_on else FinishReason.STOP if stop else FinishReason.LENGTH
-                heard(Delta(sample, (token,), (logprob,), reason))
+                likely = (self._likely[row][-1],) if row in self._likely else ()
+                on_tokens(Delta(sample, (token,), (logprob,), reason, likely))
 
     def keep(self, rows: torch.Tensor) -> None:
         """Leave only the given rows in the batch."""
@@ -94,8 +129,10 @@ class _Rows:
         """Results of all rows, in the order they came in."""
         counts, logprobs, stopped = self._counts.tolist(), self._logprobs.tolist(), self._stopped.tolist()
         return [
-            Sample(tuple(ids[:count]), tuple(logprob[:count]), stop)
-            for ids, count, logprob, stop in zip(self._tokens.tolist(), counts, logprobs, stopped, strict=True)
+            Sample(tuple(ids[:count]), tuple(logprob[:count]), stop, tuple(self._likely.get(row, ())))
+            for row, (ids, count, logprob, stop) in enumerate(
+                zip(self._tokens.tolist(), counts, logprobs, stopped, strict=True)
+            )
         ]
 
 
@@ -103,9 +140,16 @@ class Decoder:
     """Decodes batches over one model."""
 
     def __init__(
-        self, model: Any, stop: Collection[int], suppressed: Sequence[int], limits: Limits | None = None
+        self,
+        model: Any,
+        stop: Collection[int],
+        suppressed: Sequence[int],
+        limits: Limits | None = None,
+        vocabulary: Vocabulary | None = None,
     ) -> None:
+        """`stop`: tokens that end a turn. `vocabulary` is needed for draws with stop strings."""
         self.model = model
+        self.vocabulary = vocabulary
         self._limits = limits or Limits()
         self._prefill = Prefill(model)
         self._stop = torch.tensor(sorted(stop), device=model.device)
@@ -124,8 +168,11 @@ class Decoder:
     def _batch(self, pieces: Sequence[Piece], batch: Sequence[Opening]) -> dict[int, list[Sample]]:
         """Samples by the id of their opening."""
         start = start_of(pieces, batch, max(draw.max_tokens for opening in batch for draw in opening.draws))
-        samples = iter(self._decode(_Rows(start, self._suppressed, self.model.dtype), start))
+        samples = iter(self._decode(self._rows(start), start))
         return {id(opening): [next(samples) for _ in opening.draws] for opening in start.openings}
+
+    def _rows(self, start: Start) -> _Rows:
+        return _Rows(start, self._suppressed, self._stop, self.model.dtype, self.vocabulary)
 
     def _decode(self, rows: _Rows, start: Start) -> list[Sample]:
         cache, logits = start.cache, start.logits

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from PIL.Image import Image
 
-from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
+from mstar.api.policy import Usage, WeightsState
 from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
@@ -27,13 +26,22 @@ from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
 from mstar_models.suitability import require_cached_decoding
-from mstar_policy.engine import Delta, Heard
+from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, TokenCallback
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_batches import Limits, windows
 from mstar_policy.hf_decoding import Decoder, Sample
 from mstar_policy.hf_prefill import Opening
 from mstar_policy.hf_sampling import Draw
-from mstar_policy.prompts import RETRY_AFTER_SECONDS, check_version, prefix_ids, room_for, stop_ids
+from mstar_policy.prompts import (
+    NO_WEIGHTS,
+    RETRY_AFTER_SECONDS,
+    check_length,
+    check_version,
+    prefix_ids,
+    room_for,
+    stop_ids,
+)
+from mstar_policy.text import TokenizerVocabulary, Vocabulary, text_of
 
 Result = TypeVar("Result")
 
@@ -45,6 +53,7 @@ class _Loaded:
     version: str
     name: str
     tokenizer: Any
+    vocabulary: Vocabulary
     encoder: PromptEncoder
     decoder: Decoder
     context: int
@@ -52,28 +61,27 @@ class _Loaded:
     limits: Limits
 
 
-class _Ear:
-    """Tells in the caller's event loop of the first prompt's samples; others that share its opening come after them."""
+class _LoopCallback:
+    """Calls in the caller's event loop with the first prompt's tokens; others that share its prefix come after them."""
 
-    def __init__(self, heard: Heard, samples: int) -> None:
-        self._heard, self._samples = heard, samples
+    def __init__(self, on_tokens: TokenCallback, samples: int) -> None:
+        self._on_tokens, self._samples = on_tokens, samples
         self._loop = asyncio.get_running_loop()
-        self.told = False
+        self.called = False
 
     def __call__(self, delta: Delta) -> None:
         if delta.sample < self._samples:
-            self.told = True
-            self._loop.call_soon_threadsafe(self._heard, delta)
+            self.called = True
+            self._loop.call_soon_threadsafe(self._on_tokens, delta)
 
 
 @dataclass
 class _Job:
     """A request on its way: its distinct openings by prompt, and where each prompt's samples are."""
 
-    request: RolloutRequest
-    images: Sequence[Image]
-    ear: _Ear | None = None
-    reply: Future[RolloutReply] = field(default_factory=Future)
+    request: SamplingRequest
+    on_tokens: _LoopCallback | None = None
+    reply: Future[Generation] = field(default_factory=Future)
     openings: list[list[Opening]] = field(default_factory=list)
     """Of each distinct image and question: what is computed for them is shared within the request."""
     places: list[tuple[Opening, int]] = field(default_factory=list)
@@ -116,10 +124,14 @@ class HfEngine:
     async def load_folder(self, folder: Path) -> None:
         await self._in_thread(lambda: self._serve(load_model(folder), folder, folder_version(folder)))
 
-    async def generate(
-        self, request: RolloutRequest, images: Sequence[Image], heard: Heard | None = None
-    ) -> RolloutReply:
-        job = _Job(request, images, None if heard is None else _Ear(heard, request.prompts[0].n))
+    def vocabulary(self) -> Vocabulary:
+        loaded = self._loaded
+        if loaded is None:
+            raise Unavailable(NO_WEIGHTS, retry_after=RETRY_AFTER_SECONDS)
+        return loaded.vocabulary
+
+    async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
+        job = _Job(request, None if on_tokens is None else _LoopCallback(on_tokens, request.prompts[0].n))
         with self._guard:
             self._check_open()
             self._waiting.append(job)
@@ -128,9 +140,6 @@ class HfEngine:
 
     async def sleep(self) -> None:
         await self._in_thread(self._forget)
-
-    def read(self, tokens: Sequence[int]) -> str:
-        return "" if self._loaded is None else str(self._loaded.tokenizer.decode(tokens, skip_special_tokens=False))
 
     async def close(self) -> None:
         with self._guard:
@@ -164,12 +173,14 @@ class HfEngine:
         text = model.config.get_text_config()
         limits = Limits(self._batch_rows, self._cache_bytes // _cache_bytes_per_token(text, model.dtype))
         stop = stop_ids(model.generation_config.eos_token_id, tokenizer)
+        vocabulary = TokenizerVocabulary(tokenizer, stop)
         self._loaded = _Loaded(
             version=version,
             name=folder.name,
             tokenizer=tokenizer,
+            vocabulary=vocabulary,
             encoder=PromptEncoder(processor),
-            decoder=Decoder(model, stop, suppressed_ids(tokenizer), limits),
+            decoder=Decoder(model, stop, suppressed_ids(tokenizer), limits, vocabulary),
             context=_context(text),
             limits=limits,
         )
@@ -223,8 +234,8 @@ class HfEngine:
             found = loaded.decoder.run([openings for _, openings in window]) if window else []
         except Exception as error:
             for job in jobs.values():
-                # What a listener was told cannot be taken back.
-                if len(jobs) == 1 or (job.ear is not None and job.ear.told):
+                # Tokens that were sent to a caller cannot be taken back.
+                if len(jobs) == 1 or (job.on_tokens is not None and job.on_tokens.called):
                     job.reply.set_exception(error)
                 else:
                     self._decode([part for part in window if part[0] is job], loaded)
@@ -232,7 +243,7 @@ class HfEngine:
         for (job, openings), drawn in zip(window, found, strict=True):
             job.samples |= {id(opening): own for opening, own in zip(openings, drawn.samples, strict=True)}
             job.prompt_tokens += drawn.computed
-            job.images_encoded += 1
+            job.images_encoded += bool(openings[0].prompt.pixels)
 
 
 def _stopping() -> Unavailable:
@@ -241,22 +252,35 @@ def _stopping() -> Unavailable:
 
 def _encode(job: _Job, loaded: _Loaded) -> None:
     """Fill in openings and places: prompts that differ in temperature, seed or n only share an opening."""
-    # The encoder gives the same object for the same image and question, and the job keeps it alive.
+    # The encoder gives the same object for the same turns and images, and the job keeps it alive.
     known: dict[int, dict[tuple[int, ...], Opening]] = {}
-    for index, (prompt, image) in enumerate(zip(job.request.prompts, job.images, strict=True)):
-        encoded = loaded.encoder.encode(prompt.question, image, prompt.reference_answer)
+    for index, prompt in enumerate(job.request.prompts):
+        check_length(index, prompt, loaded.tokenizer, loaded.context)
+        encoded = loaded.encoder.encode_turns(prompt.turns, prompt.images)
         own = known.setdefault(id(encoded), {})
         prefix = tuple(prefix_ids(loaded.tokenizer, prompt.prefix))
-        opening = Opening(encoded, prefix, [], job.ear if index == 0 else None)
+        opening = Opening(encoded, prefix, [], job.on_tokens if index == 0 else None)
         opening = own.setdefault(prefix, opening)
         room = room_for(index, len(opening), loaded.context)
         job.places.append((opening, len(opening.draws)))
-        opening.draws.extend(_draws(prompt, job.request.top_p, min(job.request.max_tokens, room)))
+        opening.draws.extend(_draws(prompt, job.request, min(job.request.max_tokens, room)))
     job.openings = [list(own.values()) for own in known.values()]
 
 
-def _draws(prompt: Prompt, top_p: float, max_tokens: int) -> Iterator[Draw]:
-    return (Draw(prompt.seed, index, prompt.temperature, top_p, max_tokens) for index in range(prompt.n))
+def _draws(prompt: Prompt, request: SamplingRequest, max_tokens: int) -> Iterator[Draw]:
+    return (
+        Draw(
+            seed=prompt.seed,
+            index=index,
+            temperature=prompt.temperature,
+            top_p=request.top_p,
+            max_tokens=max_tokens,
+            stop=request.stop,
+            ignore_eos=request.ignore_eos,
+            likely=request.top_logprobs,
+        )
+        for index in range(prompt.n)
+    )
 
 
 def _answer(job: _Job, loaded: _Loaded) -> None:
@@ -266,25 +290,29 @@ def _answer(job: _Job, loaded: _Loaded) -> None:
         job.reply.set_exception(error)
 
 
-def _reply(job: _Job, loaded: _Loaded) -> RolloutReply:
+def _reply(job: _Job, loaded: _Loaded) -> Generation:
     drawn = [
         job.samples[id(opening)][first : first + prompt.n]
         for prompt, (opening, first) in zip(job.request.prompts, job.places, strict=True)
     ]
-    samples = tuple(tuple(_response(sample, loaded.tokenizer) for sample in own) for own in drawn)
-    logprobs = tuple(tuple(sample.logprobs for sample in own) for own in drawn) if job.request.logprobs else None
+    samples = tuple(tuple(_response(sample, loaded.vocabulary, job.request.stop) for sample in own) for own in drawn)
     usage = Usage(
         prompt_tokens=job.prompt_tokens,
         completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
         images_encoded=job.images_encoded,
     )
-    return RolloutReply(weight_version=loaded.version, samples=samples, token_logprobs=logprobs, usage=usage)
+    return Generation(
+        weight_version=loaded.version,
+        samples=samples,
+        token_logprobs=tuple(tuple(sample.logprobs for sample in own) for own in drawn),
+        likely=tuple(tuple(sample.likely for sample in own) for own in drawn) if job.request.top_logprobs else (),
+        usage=usage,
+    )
 
 
-def _response(sample: Sample, tokenizer: Any) -> Response:
-    ids = sample.token_ids[:-1] if sample.stopped else sample.token_ids
+def _response(sample: Sample, vocabulary: Vocabulary, stops: Sequence[str]) -> Response:
     return Response(
-        text=tokenizer.decode(ids, skip_special_tokens=False),
+        text=text_of(vocabulary, sample.token_ids, stops),
         token_ids=sample.token_ids,
         logprob=fsum(sample.logprobs),
         finish_reason=FinishReason.STOP if sample.stopped else FinishReason.LENGTH,

@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache
 from mstar_models.encoding import EncodedPrompt, collate
 from mstar_models.packing import prompt_axes
 from mstar_models.suitability import image_kinds
-from mstar_policy.engine import Heard
+from mstar_policy.engine import TokenCallback
 from mstar_policy.hf_cache import RowCache, only_columns, rows_of
 from mstar_policy.hf_sampling import Draw
 
@@ -32,8 +32,8 @@ class Opening:
     prompt: EncodedPrompt
     prefix: tuple[int, ...]
     draws: list[Draw]
-    heard: Heard | None = None
-    """Told of every token of its samples as it is drawn."""
+    on_tokens: TokenCallback | None = None
+    """Called with every token of its samples as it is drawn."""
 
     def __len__(self) -> int:
         return len(self.prompt.input_ids) + len(self.prefix)

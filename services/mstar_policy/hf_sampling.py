@@ -4,11 +4,17 @@ Each sample has its own stream of uniforms, made from the prompt's seed and the 
 generator, and takes one for each token. So what a sample becomes does not depend on what is decoded beside it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+from mstar_policy.engine import Likely
+
+LEAST_TEMPERATURE = 0.01
+"""vLLM samples at no lower one either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +28,37 @@ class Draw:
     """0 takes the most likely token."""
     top_p: float
     max_tokens: int
+    stop: tuple[str, ...] = ()
+    """Strings that end the sample."""
+    ignore_eos: bool = False
+    """The end of the turn is not sampled."""
+    likely: int = 0
+    """How many of the most likely tokens to name at every place."""
 
 
 class RowSampler:
     """The draws of a decoding batch, one a row."""
 
-    def __init__(self, draws: Sequence[Draw], suppressed: torch.Tensor) -> None:
+    def __init__(self, draws: Sequence[Draw], suppressed: torch.Tensor, ends: torch.Tensor | None = None) -> None:
+        """`suppressed` and `ends` [tokens]: never sampled, and not in rows that ignore the end of the turn."""
         device = suppressed.device
         self._suppressed = suppressed
-        self._temperature = torch.tensor([draw.temperature for draw in draws], device=device)[:, None]
-        self._top_p = torch.tensor([draw.top_p for draw in draws], device=device)[:, None]
+        self._ends = suppressed.new_empty(0) if ends is None else ends
+        # A smaller temperature overflows the division, and the nearest 32-bit number to it may be 0.
+        temperatures = [max(draw.temperature, LEAST_TEMPERATURE) if draw.temperature else 0.0 for draw in draws]
+        self._temperature = torch.tensor(temperatures, device=device)[:, None]
+        self._top_p = torch.tensor([draw.top_p if draw.temperature else 1.0 for draw in draws], device=device)[:, None]
+        self._endless = torch.tensor([draw.ignore_eos for draw in draws], device=device)[:, None]
+        self._any_endless = any(draw.ignore_eos for draw in draws)
+        self._any_likely = any(draw.likely for draw in draws)
+        self._latest: torch.Tensor | None = None
+        """[rows, vocabulary]: what the last tokens were drawn from, where a row wants the likeliest."""
         self._uniforms = torch.from_numpy(_uniforms(draws)).to(device)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Leave only the given rows, in order."""
         self._temperature, self._top_p = self._temperature[rows], self._top_p[rows]
-        self._uniforms = self._uniforms[rows]
+        self._endless, self._uniforms = self._endless[rows], self._uniforms[rows]
 
     def choose(self, logits: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens [rows] and their log-probabilities [rows] from logits [rows, vocabulary].
@@ -46,6 +67,8 @@ class RowSampler:
         temperature 1.
         """
         logits = logits.float().index_fill(1, self._suppressed, -torch.inf)
+        if self._any_endless:
+            logits = torch.where(self._endless, logits.index_fill(1, self._ends, -torch.inf), logits)
         greedy = self._temperature == 0
         probabilities = torch.softmax(logits / torch.where(greedy, 1.0, self._temperature), dim=1)
         if bool((self._top_p < 1).any()):
@@ -56,13 +79,26 @@ class RowSampler:
         target = torch.minimum(self._uniforms[:, step, None] * total, torch.nextafter(total, torch.zeros_like(total)))
         tokens = torch.searchsorted(sums, target, right=True)
         tokens = torch.where(greedy, logits.argmax(dim=1, keepdim=True), tokens)
+        self._latest = probabilities / total if self._any_likely else None
         return tokens[:, 0], (probabilities.gather(1, tokens) / total).log()[:, 0]
+
+    def likeliest(self, row: int, count: int) -> Likely:
+        """The `count` most likely tokens of a row at the step just chosen, without those that could not be drawn."""
+        assert self._latest is not None, "a draw asked for them"
+        found, tokens = self._latest[row].topk(min(count, self._latest.shape[1]))
+        pairs = zip(tokens.tolist(), found.log().tolist(), strict=True)
+        return tuple((token, logprob) for token, logprob in pairs if logprob > -math.inf)
 
 
 def _nucleus(probabilities: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
-    """Set to 0 what lies outside the smallest set of tokens whose probabilities sum to `top_p` of each row."""
+    """Set to 0 what lies outside the smallest set of tokens whose probabilities sum to `top_p` of each row.
+
+    `probabilities` [rows, vocabulary], `top_p` [rows, 1].
+    """
     ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
     outside = ordered.cumsum(dim=1) - ordered >= top_p
+    # The smallest set has one token, also where the nearest 32-bit number to top_p is 0.
+    outside[:, 0] = False
     return torch.zeros_like(probabilities).scatter(1, order, ordered.masked_fill(outside, 0.0))
 
 

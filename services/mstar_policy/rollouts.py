@@ -3,16 +3,47 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from PIL.Image import Image
 
+from mstar.api.images import ImageInput
 from mstar.api.policy import RolloutReply, RolloutRequest
 from mstar.errors import InvalidInput, TooLarge, TooManyRequests
 from mstar_artefacts.images import ImageStore
+from mstar_models.chat import question_turns
 from mstar_models.images import ImageGate
-from mstar_policy.engine import Engine, Heard
+from mstar_policy.engine import Engine, Generation, Prompt, SamplingRequest, TokenCallback
 
 RETRY_AFTER_SECONDS = 5.0
+
+
+def sampling_request(request: RolloutRequest, images: Sequence[Image] = ()) -> SamplingRequest:
+    """A rollout request in the engine's terms; `images` are those of its prompts, where they are decoded already."""
+    prompts = tuple(
+        Prompt(
+            turns=question_turns(prompt.question, prompt.reference_answer),
+            images=tuple(images[place : place + 1]),
+            prefix=prompt.prefix,
+            n=prompt.n,
+            temperature=prompt.temperature,
+            seed=prompt.seed,
+        )
+        for place, prompt in enumerate(request.prompts)
+    )
+    return SamplingRequest(
+        prompts, max_tokens=request.max_tokens, top_p=request.top_p, weight_version=request.weight_version
+    )
+
+
+def rollout_reply(request: RolloutRequest, generation: Generation) -> RolloutReply:
+    """What the engine sampled, as the body of a reply."""
+    return RolloutReply(
+        weight_version=generation.weight_version,
+        samples=generation.samples,
+        token_logprobs=generation.token_logprobs if request.logprobs else None,
+        usage=generation.usage,
+    )
 
 
 class Rollouts:
@@ -26,20 +57,38 @@ class Rollouts:
         self.rows = 0
         """Samples under way or waiting."""
 
-    async def sample(self, request: RolloutRequest, heard: Heard | None = None) -> RolloutReply:
-        """Samples for every prompt; `heard` is told of the first one's tokens as they come.
+    async def sample(self, request: RolloutRequest) -> RolloutReply:
+        """Samples for every prompt. Raises what `generate` raises."""
+        _check_text(request)
+        generation = await self.generate(sampling_request(request), [[prompt.image] for prompt in request.prompts])
+        return rollout_reply(request, generation)
+
+    async def generate(
+        self,
+        request: SamplingRequest,
+        images: Sequence[Sequence[ImageInput]],
+        on_tokens: TokenCallback | None = None,
+    ) -> Generation:
+        """Samples for every prompt, `images` being theirs; `on_tokens` gets the first one's tokens as they come.
 
         Raises TooLarge for a request that could never be admitted, TooManyRequests while others leave no room, and
         what the image gate and the engine raise.
         """
         with self._admitted(sum(prompt.n for prompt in request.prompts)):
-            _check_text(request)
-            images = await asyncio.to_thread(self._resolve, request)
-            return await self.engine.generate(request, images, heard)
+            found = await asyncio.to_thread(self._resolve, images)
+            prompts = tuple(replace(prompt, images=own) for prompt, own in zip(request.prompts, found, strict=True))
+            return await self.engine.generate(replace(request, prompts=prompts), on_tokens)
 
-    def _resolve(self, request: RolloutRequest) -> Sequence[Image]:
-        self._images.bring(prompt.image.sha256 for prompt in request.prompts if prompt.image.sha256 is not None)
-        return [self._gate.resolve(prompt.image, self._images) for prompt in request.prompts]
+    def check_room(self) -> None:
+        """Raises TooManyRequests when no request can be admitted now, so that none need be read."""
+        if self.rows >= self._limit:
+            raise TooManyRequests(f"{self.rows} samples are under way already", retry_after=RETRY_AFTER_SECONDS)
+
+    def _resolve(self, images: Sequence[Sequence[ImageInput]]) -> list[tuple[Image, ...]]:
+        distinct = dict.fromkeys(image for own in images for image in own)
+        self._images.bring(image.sha256 for image in distinct if image.sha256 is not None)
+        found = {image: self._gate.resolve(image, self._images) for image in distinct}
+        return [tuple(found[image] for image in own) for own in images]
 
     @contextmanager
     def _admitted(self, rows: int) -> Iterator[None]:
@@ -54,12 +103,15 @@ class Rollouts:
             self.rows -= rows
 
 
+def check_unicode(text: str, field: str) -> None:
+    """Raises InvalidInput for text that is no Unicode: JSON can carry half of a surrogate pair, tokenizers cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{field} holds a lone surrogate: send valid Unicode", field=field) from None
+
+
 def _check_text(request: RolloutRequest) -> None:
-    """Refuse text that is no Unicode: JSON can carry half of a surrogate pair, tokenizers cannot."""
     for index, prompt in enumerate(request.prompts):
         for name in ("question", "reference_answer", "prefix"):
-            try:
-                (getattr(prompt, name) or "").encode()
-            except UnicodeEncodeError:
-                field = f"prompts.{index}.{name}"
-                raise InvalidInput(f"{field} holds a lone surrogate: send valid Unicode", field=field) from None
+            check_unicode(getattr(prompt, name) or "", f"prompts.{index}.{name}")

@@ -2,21 +2,42 @@
 
 import secrets
 import uuid
-from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.responses import Response, StreamingResponse
 
-from mstar.api.policy import RolloutReply, RolloutRequest
-from mstar_policy.chat import ChatRequest, completion, to_rollouts
+from mstar.api.policy import RolloutReply, RolloutRequest, Usage
+from mstar.errors import NotFound
+from mstar_policy.chat import MODEL_NAME, ChatRequest, completion, require_model, to_sampling
+from mstar_policy.engine import Generation, TokenCallback
 from mstar_policy.rollouts import Rollouts
 from mstar_policy.streaming import begun
 from mstar_web.bodies import JsonRoute
 from mstar_web.limits import until_gone
 
-MODEL_NAME = "mstar-policy"
+NOT_OFFERED = (
+    "responses",
+    "completions",
+    "embeddings",
+    "moderations",
+    "images",
+    "audio",
+    "videos",
+    "realtime",
+    "files",
+    "uploads",
+    "batches",
+    "fine_tuning",
+    "assistants",
+    "threads",
+    "vector_stores",
+    "conversations",
+    "evals",
+)
+"""First parts of the paths of OpenAI's API that clients know and this service does not have."""
 
 
 def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
@@ -28,34 +49,37 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
     images = Counter("mstar_policy_images", "Images encoded.", registry=registry)
     Gauge("mstar_policy_rows", "Samples under way.", registry=registry).set_function(lambda: rollouts.rows)
 
-    async def counted(work: Awaitable[RolloutReply]) -> RolloutReply:
-        reply = await work
-        read.inc(reply.usage.prompt_tokens)
-        written.inc(reply.usage.completion_tokens)
-        images.inc(reply.usage.images_encoded)
-        return reply
+    def count(usage: Usage) -> None:
+        read.inc(usage.prompt_tokens)
+        written.inc(usage.completion_tokens)
+        images.inc(usage.images_encoded)
 
     @router.post("/rollouts", tags=["rollouts"], response_model=RolloutReply)
     async def sample_rollouts(body: RolloutRequest, request: Request) -> Response:
         """Sample every prompt n times from one weight version."""
-        reply = await counted(until_gone(request, rollouts.sample(body)))
+        reply = await until_gone(request, rollouts.sample(body))
+        count(reply.usage)
         # A reply holds thousands of samples; it is valid already and is written out once.
         return Response(reply.model_dump_json(), media_type="application/json")
 
     @router.post("/chat/completions", tags=["openai"], response_model=None)
     async def complete_chat(body: ChatRequest, request: Request) -> Response | dict[str, Any]:
-        """One image and question in OpenAI's shape; with `stream`, token by token as they are sampled."""
-        asked, identity = to_rollouts(body, seed=secrets.randbits(63)), f"chatcmpl-{uuid.uuid4().hex}"
+        """Answer a conversation in OpenAI's shape; with `stream`, token by token as they are sampled."""
+        chat, identity = to_sampling(body, seed=secrets.randbits(63)), f"chatcmpl-{uuid.uuid4().hex}"
         engine = rollouts.engine
+        vocabulary, version = engine.vocabulary(), engine.weights().weight_version
+        require_model(body.model, version)
+
+        async def sample(on_tokens: TokenCallback | None = None) -> Generation:
+            # The vocabulary and the first event are those of this version, so no other may answer.
+            asked = replace(chat.request, weight_version=version)
+            generation = await rollouts.generate(asked, [chat.images], on_tokens)
+            count(generation.usage)
+            return generation
+
         if not body.stream:
-            reply = await counted(until_gone(request, rollouts.sample(asked)))
-            return completion(reply, identity, engine.read)
-        version = engine.weights().weight_version
-        # The first event names the version, so no other may answer.
-        asked = asked.model_copy(update={"weight_version": asked.weight_version or version or None})
-        events = await until_gone(
-            request, begun(body, lambda heard: counted(rollouts.sample(asked, heard)), version, identity, engine.read)
-        )
+            return completion(chat, await until_gone(request, sample()), identity, vocabulary)
+        events = await until_gone(request, begun(chat, sample, version, identity, vocabulary))
         return StreamingResponse(events, media_type="text/event-stream")
 
     @router.get("/models", tags=["openai"])
@@ -63,7 +87,30 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
         """The policy, and the weight version that it serves now."""
         state = rollouts.engine.weights()
         names = [MODEL_NAME, state.weight_version] if state.ready else []
-        models = [{"id": name, "object": "model", "created": 0, "owned_by": "mstar"} for name in names]
-        return {"object": "list", "data": models}
+        return {"object": "list", "data": [_model(name) for name in names]}
 
+    @router.get("/models/{name:path}", tags=["openai"])
+    async def read_model(name: str) -> dict[str, Any]:
+        """One of them; 404 for a name that is not served."""
+        require_model(name, rollouts.engine.weights().weight_version)
+        return _model(name)
+
+    return router
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "mstar"}
+
+
+def not_offered_router() -> APIRouter:
+    """OpenAI's other routes, which say what this service offers instead. Add it behind all others."""
+    router = APIRouter(prefix="/v1", include_in_schema=False)
+
+    async def not_offered(request: Request) -> Response:
+        path = request.url.path[:64]
+        raise NotFound(f"{path} is not offered here: use POST /v1/chat/completions or POST /v1/rollouts")
+
+    for name in NOT_OFFERED:
+        for path in (f"/{name}", f"/{name}/{{rest:path}}"):
+            router.add_api_route(path, not_offered, methods=["GET", "POST", "DELETE"])
     return router

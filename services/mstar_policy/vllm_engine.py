@@ -9,7 +9,7 @@ the engine's life and death (`vllm_host`), and vLLM's own HTTP server with its d
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from PIL.Image import Image
 from transformers import GenerationConfig
 
-from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
+from mstar.api.policy import WeightsState
 from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.chat import question_turns
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import PromptEncoder, suppressed_ids
@@ -32,9 +30,18 @@ from mstar_models.loading import load_processor
 from mstar_models.tensors import same_tensors, sees
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import Make, VllmHost, all_or_none
-from mstar_policy.engine import Heard
-from mstar_policy.prompts import check_version, prefix_ids, room_for, stop_ids
-from mstar_policy.vllm_requests import Ear, parameters, reply, require_version
+from mstar_policy.engine import Generation, SamplingRequest, TokenCallback
+from mstar_policy.prompts import (
+    NO_WEIGHTS,
+    RETRY_AFTER_SECONDS,
+    check_length,
+    check_version,
+    prefix_ids,
+    room_for,
+    stop_ids,
+)
+from mstar_policy.text import TokenizerVocabulary, Vocabulary
+from mstar_policy.vllm_requests import GrowingOutputs, parameters, reply, require_version
 from mstar_policy.vllm_usage import Ledger, Tally
 
 SHAPE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja")
@@ -57,8 +64,8 @@ class _Loaded:
     folder: Path
     shape: str
     tokenizer: Any
+    vocabulary: Vocabulary
     prompts: PromptEncoder
-    stop: tuple[int, ...]
     suppressed: tuple[int, ...]
     checksum: str = ""
     """Of the tensors in the engine."""
@@ -107,22 +114,26 @@ class VllmEngine:
         version = asyncio.to_thread(folder_version, folder)
         await self._serve(folder, await within(version, READ_SECONDS, "reading the weights"))
 
-    async def generate(
-        self, request: RolloutRequest, images: Sequence[Image], heard: Heard | None = None
-    ) -> RolloutReply:
+    def vocabulary(self) -> Vocabulary:
+        loaded = self._serving()
+        if loaded is None:
+            raise Unavailable(NO_WEIGHTS, retry_after=RETRY_AFTER_SECONDS)
+        return loaded.vocabulary
+
+    async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
         async with self._lock.using():
             loaded = self._serving()
             check_version(request, None if loaded is None else loaded.version)
             assert loaded is not None
             encode = asyncio.get_running_loop().run_in_executor
-            begun = await encode(self._encoding, self._prompts, request, loaded)
-            ears = [None if heard is None else Ear(heard, request.prompts[0])] + [None] * (len(begun) - 1)
+            encoded = await encode(self._encoding, self._prompts, request, loaded)
+            first = None if on_tokens is None else GrowingOutputs(on_tokens, request.prompts[0], request.top_logprobs)
             found = await all_or_none(
-                self._sample(request, index, ids, image, loaded, ear)
-                for index, (ids, image, ear) in enumerate(zip(begun, images, ears, strict=True))
+                self._sample(request, index, ids, loaded, first if index == 0 else None)
+                for index, ids in enumerate(encoded)
             )
         outputs, tallies = zip(*found, strict=True)
-        return reply(request, outputs, tallies, loaded.version, loaded.tokenizer, loaded.stop)
+        return reply(request, outputs, tallies, loaded.version, loaded.vocabulary)
 
     async def sleep(self) -> None:
         async with self._one_load, self._lock.drained():
@@ -150,9 +161,6 @@ class VllmEngine:
         asked = self._host.core.collective_rpc("device_memory")
         found: list[tuple[int, int]] = await within(asked, self._swap_seconds, "looking at the memory")
         return found
-
-    def read(self, tokens: Sequence[int]) -> str:
-        return "" if self._loaded is None else str(self._loaded.tokenizer.decode(tokens, skip_special_tokens=False))
 
     async def close(self) -> None:
         async with self._one_load:
@@ -242,36 +250,29 @@ class VllmEngine:
         self._loaded, self._asleep = None, False
         await self._host.stop()
 
-    def _prompts(self, request: RolloutRequest, loaded: _Loaded) -> list[list[int]]:
-        """Token ids of each prompt, its image as one place holder, which vLLM expands."""
+    def _prompts(self, request: SamplingRequest, loaded: _Loaded) -> list[list[int]]:
+        """Token ids of each prompt, each image as one place holder, which vLLM expands."""
+        for index, prompt in enumerate(request.prompts):
+            check_length(index, prompt, loaded.tokenizer, self._host.core.model_config.max_model_len)
         return [
-            [
-                *loaded.prompts.unexpanded(question_turns(prompt.question, prompt.reference_answer)),
-                *prefix_ids(loaded.tokenizer, prompt.prefix),
-            ]
+            [*loaded.prompts.unexpanded(prompt.turns), *prefix_ids(loaded.tokenizer, prompt.prefix)]
             for prompt in request.prompts
         ]
 
     async def _sample(
-        self,
-        request: RolloutRequest,
-        index: int,
-        ids: list[int],
-        image: Image,
-        loaded: _Loaded,
-        ear: Ear | None,
+        self, request: SamplingRequest, index: int, ids: list[int], loaded: _Loaded, growing: GrowingOutputs | None
     ) -> tuple[Any, Tally]:
         """The finished output of one prompt, and what it took."""
         prompt = request.prompts[index]
         room_for(index, len(ids), self._host.core.model_config.max_model_len)
-        sampling = parameters(
-            prompt, request.top_p, request.max_tokens, loaded.stop, loaded.suppressed, growing=ear is not None
-        )
+        sampling = parameters(prompt, request, loaded.vocabulary.ends, loaded.suppressed, growing=growing is not None)
         name = f"rollout-{next(self._numbers)}"
         with self._ledger.open(name, sampling.n) as tally:
-            hear = None if ear is None else ear.grown
-            asked = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
-            output = await self._host.sample(name, asked, sampling, hear, field=f"prompts.{index}")
+            asked: dict[str, Any] = {"prompt_token_ids": ids}
+            if prompt.images:
+                asked["multi_modal_data"] = {"image": list(prompt.images)}
+            grown = None if growing is None else growing.grown
+            output = await self._host.sample(name, asked, sampling, grown, field=f"prompts.{index}")
             require_version(output, loaded.version)
             return output, await tally.whole()
 
@@ -288,7 +289,7 @@ def _describe(folder: Path, weight_version: str) -> _Loaded:
         folder=folder,
         shape=digest.hexdigest(),
         tokenizer=processor.tokenizer,
+        vocabulary=TokenizerVocabulary(processor.tokenizer, stop_ids(configured.eos_token_id, processor.tokenizer)),
         prompts=PromptEncoder(processor),
-        stop=tuple(sorted(stop_ids(configured.eos_token_id, processor.tokenizer))),
         suppressed=tuple(suppressed_ids(processor.tokenizer)),
     )

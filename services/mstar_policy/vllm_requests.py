@@ -1,12 +1,14 @@
 """Our requests in vLLM's terms: sampling parameters on the way in, responses and counted work on the way out."""
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage
+from mstar.api.policy import Usage
 from mstar.errors import Unavailable
 from mstar.types import FinishReason, Response
-from mstar_policy.engine import Delta, Heard
+from mstar_policy.engine import Delta, Generation, Likely, Prompt, SamplingRequest, TokenCallback
+from mstar_policy.text import Vocabulary, text_of
 from mstar_policy.vllm_usage import Tally
 
 SUPPRESSED_BIAS = -100.0
@@ -14,7 +16,7 @@ SUPPRESSED_BIAS = -100.0
 
 
 def parameters(
-    prompt: Prompt, top_p: float, max_tokens: int, stop: Collection[int], suppressed: Collection[int], *, growing: bool
+    prompt: Prompt, request: SamplingRequest, ends: Collection[int], suppressed: Collection[int], *, growing: bool
 ) -> Any:
     """SamplingParams of one prompt: all its samples at once, no special token.
 
@@ -24,47 +26,53 @@ def parameters(
     from vllm.sampling_params import RequestOutputKind
 
     greedy = prompt.temperature == 0
+    never = set(suppressed) | set(ends) if request.ignore_eos else set(suppressed) - set(ends)
     return SamplingParams(
         n=1 if greedy else prompt.n,
         temperature=prompt.temperature,
-        top_p=1.0 if greedy else top_p,
+        top_p=1.0 if greedy else request.top_p,
         seed=None if greedy else prompt.seed,
-        max_tokens=max_tokens,
-        stop_token_ids=list(stop),
-        logit_bias={token: SUPPRESSED_BIAS for token in suppressed if token not in stop},
-        logprobs=0,
-        detokenize=False,
+        max_tokens=request.max_tokens,
+        stop=list(request.stop),
+        stop_token_ids=[] if request.ignore_eos else list(ends),
+        ignore_eos=request.ignore_eos,
+        logit_bias=dict.fromkeys(sorted(never), SUPPRESSED_BIAS),
+        logprobs=request.top_logprobs,
+        # vLLM looks for stop strings in its own text.
+        detokenize=bool(request.stop),
         output_kind=RequestOutputKind.CUMULATIVE if growing else RequestOutputKind.FINAL_ONLY,
     )
 
 
-class Ear:
-    """Tells of growing outputs what is new in them."""
+class GrowingOutputs:
+    """Calls back with what is new in growing outputs."""
 
-    def __init__(self, heard: Heard, prompt: Prompt) -> None:
-        self._heard = heard
+    def __init__(self, on_tokens: TokenCallback, prompt: Prompt, top_logprobs: int) -> None:
+        self._on_tokens = on_tokens
+        self._top_logprobs = top_logprobs
         # A greedy prompt is asked once, whatever its n.
         self._same = prompt.n if prompt.temperature == 0 else 1
         self._latest: dict[int, Any] = {}
         self._known: dict[int, int] = {}
-        """Tokens of each sample that were told."""
+        """Tokens of each sample that were reported."""
 
     def grown(self, output: Any) -> Any:
         """The output with all samples so far, where vLLM only names those that grew."""
         for one in output.outputs:
             # vLLM adds to the list that an earlier output has, so its length then is kept apart.
-            self._tell(one, self._known.get(one.index, 0))
+            self._report(one, self._known.get(one.index, 0))
             self._known[one.index] = len(one.token_ids)
             self._latest[one.index] = one
         output.outputs = [self._latest[index] for index in sorted(self._latest)]
         return output
 
-    def _tell(self, one: Any, known: int) -> None:
+    def _report(self, one: Any, known: int) -> None:
         ids, logprobs = tuple(one.token_ids[known:]), _logprobs(one)[known:]
+        likely = _likely(one, self._top_logprobs)[known:] if self._top_logprobs else ()
         reason = None if one.finish_reason is None else _finish_reason(one)
         if ids or reason is not None:
             for sample in range(self._same) if self._same > 1 else (one.index,):
-                self._heard(Delta(sample, ids, logprobs, reason))
+                self._on_tokens(Delta(sample, ids, logprobs, reason, likely))
 
 
 def require_version(output: Any, weight_version: str) -> None:
@@ -76,40 +84,61 @@ def require_version(output: Any, weight_version: str) -> None:
 
 
 def reply(
-    request: RolloutRequest,
+    request: SamplingRequest,
     outputs: Sequence[Any],
     tallies: Sequence[Tally],
     weight_version: str,
-    tokenizer: Any,
-    stop: Collection[int],
-) -> RolloutReply:
+    vocabulary: Vocabulary,
+) -> Generation:
     """The reply to a request, from the finished output of each of its prompts and what it took."""
     # A greedy prompt was asked once, whatever its n.
     drawn = [
         output.outputs * prompt.n if prompt.temperature == 0 else sorted(output.outputs, key=lambda one: one.index)
         for prompt, output in zip(request.prompts, outputs, strict=True)
     ]
-    samples = tuple(tuple(_response(one, tokenizer, stop) for one in own) for own in drawn)
-    logprobs = tuple(tuple(_logprobs(one) for one in own) for own in drawn) if request.logprobs else None
+    samples = tuple(tuple(_response(one, vocabulary, request.stop) for one in own) for own in drawn)
     # Prompts of one image that start together are one run of the vision tower.
-    looked_at = {prompt.image for prompt, tally in zip(request.prompts, tallies, strict=True) if tally.from_scratch}
+    looked_at = {
+        id(image)
+        for prompt, tally in zip(request.prompts, tallies, strict=True)
+        if tally.from_scratch
+        for image in prompt.images
+    }
     usage = Usage(
         prompt_tokens=sum(tally.computed for tally in tallies),
         completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
         images_encoded=len(looked_at),
     )
-    return RolloutReply(weight_version=weight_version, samples=samples, token_logprobs=logprobs, usage=usage)
+    top = request.top_logprobs
+    return Generation(
+        weight_version=weight_version,
+        samples=samples,
+        token_logprobs=tuple(tuple(_logprobs(one) for one in own) for own in drawn),
+        likely=tuple(tuple(_likely(one, top) for one in own) for own in drawn) if top else (),
+        usage=usage,
+    )
 
 
-def _response(one: Any, tokenizer: Any, stop: Collection[int]) -> Response:
-    ids = tuple(one.token_ids)
-    reason = _finish_reason(one)
-    text = tokenizer.decode(ids[:-1] if reason is FinishReason.STOP and ids and ids[-1] in stop else ids)
+def _response(one: Any, vocabulary: Vocabulary, stops: Sequence[str]) -> Response:
     return Response(
-        text=text,
-        token_ids=ids,
+        text=text_of(vocabulary, one.token_ids, stops),
+        token_ids=tuple(one.token_ids),
         logprob=float(one.cumulative_logprob or 0.0),
-        finish_reason=reason,
+        finish_reason=_finish_reason(one),
+    )
+
+
+def _likely(one: Any, count: int) -> tuple[Likely, ...]:
+    """The most likely tokens at each place; vLLM adds the sampled one, and those outside the nucleus have minus
+    infinity.
+    """
+    return tuple(
+        tuple(
+            (token, float(entry.logprob))
+            for token, entry in sorted(found.items(), key=lambda pair: -pair[1].logprob)[:count]
+            if entry.logprob > -math.inf
+        )
+        for found in one.logprobs
     )
 
 

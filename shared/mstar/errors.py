@@ -58,7 +58,7 @@ class MstarError(Exception):
             "status": self.status,
             "detail": self.detail,
             "code": self.code,
-            "error": {"message": self.detail, "type": self.code, "code": self.code},
+            "error": {"message": self.detail, "type": self.code, "param": self.field, "code": self.code},
         }
         if self.field is not None:
             body["field"] = self.field

@@ -20,6 +20,8 @@ class VllmOptions:
     memory_share: float = 0.9
     """Share of a GPU's memory that weights and cache may take."""
     tensor_parallel: int = 1
+    images: int = 1
+    """Images that one prompt may show; memory for so many is set aside."""
     sleeps_in_place: bool = False
     """On a GPU, keep the engine's processes through a sleep and give back their memory; else they end."""
     cpu: bool = False
@@ -61,7 +63,7 @@ def make_core(folder: Path, options: VllmOptions, loggers: Sequence[Any] = ()) -
     }
     arguments = AsyncEngineArgs(
         model=str(folder),
-        limit_mm_per_prompt={"image": 1},
+        limit_mm_per_prompt={"image": options.images},
         max_num_seqs=options.max_sequences,
         enable_prefix_caching=True,
         enable_mm_processor_stats=options.count_encoder_runs,

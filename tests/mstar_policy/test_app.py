@@ -17,7 +17,7 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_policy.app import build_app, choose_engine
-from mstar_policy.chat import MISSING
+from mstar_policy.chat import HARMLESS, IDLE, MAX_IMAGES
 from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.hf_engine import HfEngine
 from mstar_web.logs import configure_logs
@@ -185,7 +185,7 @@ def test_a_streamed_chat_spells_out_the_same_text(app: FastAPI, warm: ArtefactRe
 
 def test_a_stream_that_cannot_begin_has_a_status(app: FastAPI) -> None:
     refused = ask(app, "POST", "/v1/chat/completions", json=chat(model="other@000000000000", stream=True))
-    assert refused.status_code == 409 and refused.json()["code"] == "weight-version-mismatch"
+    assert refused.status_code == 404 and refused.json()["code"] == "model_not_found"
 
 
 @pytest.mark.parametrize(
@@ -195,15 +195,28 @@ def test_a_stream_that_cannot_begin_has_a_status(app: FastAPI) -> None:
         (chat("file:///etc/passwd"), "never fetched"),
         (chat("data:image/svg+xml,<svg/>"), "never fetched"),
         (chat(f"data:image/png;base64,{DATA}%"), "base64"),
-        ({"messages": [{"role": "user", "content": "no picture"}]}, "one image, not 0"),
-        ({"messages": [{"role": "assistant", "content": "hello"}]}, "one user turn"),
-        (chat(model="other@000000000000") | {"seed": 1}, "is loaded"),
+        ({"messages": [{"role": "user", "content": ""}]}, "neither text nor image"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages.0 holds a lone surrogate"),
+        ({"messages": [{"role": "user", "content": "x" * 131_073}]}, "131073 characters"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": "x", "name": "Ann"}]}, "messages.0.name"),
+        (chat() | {"messages": chat()["messages"] * (MAX_IMAGES + 1)}, f"at most {MAX_IMAGES}"),
+        (chat(stop=["a"] * 17), "at most 16 strings"),
+        (chat(stop="\ud800"), "stop holds a lone surrogate"),
+        (chat(top_logprobs=2), "top_logprobs needs logprobs"),
+        (chat(seed=2**63), "seed"),
+        (chat(seed=-2), "seed"),
+        (chat(n="4"), "n:"),
+        (chat(n=True), "n:"),
+        (chat(n=10**400), "n:"),
+        (chat(temperature="0"), "temperature:"),
+        (chat(max_tokens=10**12), "max_tokens:"),
     ],
 )
 def test_chats_that_cannot_be_answered_say_why(app: FastAPI, request_body: dict[str, Any], said: str) -> None:
-    response = ask(app, "POST", "/v1/chat/completions", json=request_body)
-    assert response.status_code in (409, 422)
-    assert said in response.json()["error"]["message"]
+    response = ask(app, "POST", "/v1/chat/completions", content=json.dumps(request_body), headers=JSON)
+    assert response.status_code == 422
+    assert said in response.json()["error"]["message"] and response.json()["error"]["param"]
 
 
 @pytest.mark.parametrize(
@@ -212,8 +225,16 @@ def test_chats_that_cannot_be_answered_say_why(app: FastAPI, request_body: dict[
         ("frequency_penalty", 0.5),
         ("presence_penalty", -1),
         ("logit_bias", {"50": -100}),
-        ("stop", ["\n"]),
-        ("top_logprobs", 2),
+        ("allowed_token_ids", [1]),
+        ("chat_template", "{{ messages }}"),
+        ("echo", True),
+        ("guided_choice", ["a", "b"]),
+        ("guided_regex", "a*"),
+        ("min_tokens", 5),
+        ("never_heard_of", 1),
+        ("prompt_logprobs", 1),
+        ("structured_outputs", {"choice": ["a"]}),
+        ("frequency_penalty", False),
         ("response_format", {"type": "json_object"}),
         ("tools", [{"type": "function", "function": {"name": "f"}}]),
         ("tool_choice", "required"),
@@ -231,9 +252,22 @@ def test_options_that_would_change_the_answer_are_refused(app: FastAPI, name: st
 
 
 def test_options_that_change_nothing_are_accepted(app: FastAPI) -> None:
-    unset = {name: values[0] for name, values in MISSING.items() if values}
-    nulls = dict.fromkeys([*MISSING, "n", "temperature", "top_p", "seed", "max_tokens", "stream_options", "logprobs"])
-    idle = {"user": "u", "store": True, "metadata": {"a": "b"}, "service_tier": "auto", "parallel_tool_calls": False}
+    unset = {name: values[0] for name, values in HARMLESS.items()}
+    nulls = dict.fromkeys(
+        [
+            *HARMLESS,
+            *IDLE,
+            "structured_outputs",
+            "n",
+            "temperature",
+            "top_p",
+            "seed",
+            "max_tokens",
+            "stream_options",
+            "logprobs",
+        ]
+    )
+    idle = {"user": "u", "store": True, "metadata": {"a": "b"}, "service_tier": "auto"}
     for options in (unset, nulls, idle):
         answer = ask(app, "POST", "/v1/chat/completions", json=chat() | options)
         assert (answer.status_code, len(answer.json()["choices"])) == (200, 1)
@@ -242,6 +276,81 @@ def test_options_that_change_nothing_are_accepted(app: FastAPI) -> None:
 def test_models_are_the_policy_and_its_version(app: FastAPI, warm: ArtefactRef) -> None:
     models = ask(app, "GET", "/v1/models").json()["data"]
     assert [model["id"] for model in models] == ["mstar-policy", warm.version]
+    for model in models:
+        assert ask(app, "GET", f"/v1/models/{model['id']}").json() == model
+        assert ask(app, "POST", "/v1/chat/completions", json=chat(model=model["id"])).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["gpt-4o", "other@000000000000", "", "a/b", "x" * 499])
+def test_a_model_that_is_not_served_is_not_found(app: FastAPI, name: str) -> None:
+    for answer in (
+        ask(app, "POST", "/v1/chat/completions", json=chat(model=name)),
+        ask(app, "GET", f"/v1/models/{name or 'none'}"),
+    ):
+        assert answer.status_code == 404
+        error = answer.json()["error"]
+        assert (error["code"], error["param"]) == ("model_not_found", "model")
+        assert "mstar-policy" in error["message"] and len(answer.content) < 1000
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/responses"),
+        ("GET", "/v1/responses/resp_1"),
+        ("POST", "/v1/completions"),
+        ("POST", "/v1/embeddings"),
+        ("POST", "/v1/fine_tuning/jobs"),
+    ],
+)
+def test_routes_of_openai_that_are_missing_say_what_there_is(app: FastAPI, method: str, path: str) -> None:
+    answer = ask(app, method, path, json={})
+    assert answer.status_code == 404
+    assert f"{path} is not offered here: use POST /v1/chat/completions" in answer.json()["error"]["message"]
+
+
+def words(app: FastAPI, **fields: Any) -> str:
+    return str(ask(app, "POST", "/v1/chat/completions", json=chat(**fields)).json()["choices"][0]["message"]["content"])
+
+
+def test_an_answer_ends_before_a_stop_string(app: FastAPI) -> None:
+    whole = words(app, seed=3)
+    third = whole.split()[2]
+    for stop in (third, [third], ["nothing of the kind", third]):
+        answer = ask(app, "POST", "/v1/chat/completions", json=chat(seed=3, stop=stop)).json()["choices"][0]
+        assert (answer["message"]["content"], answer["finish_reason"]) == (whole[: whole.index(third)], "stop")
+    assert words(app, seed=3, stop=[]) == words(app, seed=3, stop="") == whole
+
+
+def test_a_seed_of_minus_one_is_none(app: FastAPI) -> None:
+    assert words(app, seed=-1) != words(app, seed=-1)
+    assert words(app, seed=3) == words(app, seed=3)
+
+
+def test_conversations_matter_in_all_their_parts(app: FastAPI) -> None:
+    parts = chat()["messages"][0]["content"]
+    picture, question = parts
+    variants: list[list[dict[str, Any]]] = [
+        [{"role": "user", "content": "How many bars are there?"}],
+        [{"role": "user", "content": [question]}, {"role": "assistant", "content": "3"}],
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": parts}],
+        [{"role": "developer", "content": "Be long."}, {"role": "user", "content": parts}],
+        [{"role": "user", "content": [picture, picture, question]}],
+        [{"role": "user", "content": [question, picture]}],
+        [{"role": "user", "content": parts}],
+        [
+            {"role": "user", "content": parts},
+            {"role": "assistant", "content": "3", "refusal": None, "tool_calls": None, "annotations": []},
+            {"role": "user", "content": "Sure?"},
+        ],
+    ]
+    assert len({words(app, seed=3, messages=messages) for messages in variants}) == len(variants)
+
+
+def test_the_likeliest_tokens_are_named_where_asked(app: FastAPI) -> None:
+    for stream in (False, True):
+        answer = ask(app, "POST", "/v1/chat/completions", json=chat(logprobs=True, top_logprobs=2, stream=stream))
+        assert answer.text.count('"top_logprobs":') == 32
 
 
 def test_every_route_needs_the_key(store: ArtefactStore, engine: FakeEngine) -> None:

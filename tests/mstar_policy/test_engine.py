@@ -1,7 +1,9 @@
 """The conformance suite of engines: what `Engine` promises, asked of every adapter."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,10 +12,12 @@ from safetensors.torch import load_file, save_file
 from mstar.api.policy import RolloutReply, RolloutRequest
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
+from mstar.types import FinishReason
 from mstar_artefacts.store import ArtefactStore
-from mstar_policy.engine import Delta, Engine
+from mstar_models.chat import Turn
+from mstar_policy.engine import Delta, Engine, Prompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
-from policy_bench import FakeEngine, corrupt, picture, prompt, request, texts
+from policy_bench import FakeEngine, corrupt, generate, picture, prompt, request, texts
 from vllm_bench import VLLM_MARKS, StartedVllm
 
 PYTORCH = {"format": "pt"}
@@ -53,7 +57,7 @@ def with_engine(
 
 
 async def sample(engine: Engine, asked: RolloutRequest) -> RolloutReply:
-    return await engine.generate(asked, [picture(place) for place in range(len(asked.prompts))])
+    return await generate(engine, asked, [picture(place) for place in range(len(asked.prompts))])
 
 
 def test_nothing_is_served_before_the_first_load(make: Callable[[], Engine]) -> None:
@@ -75,7 +79,7 @@ def test_a_reply_has_every_sample_in_order_and_its_version(make: Callable[[], En
         assert reply.usage.completion_tokens == counted > 0
         assert reply.usage.prompt_tokens > 0
         for responses, item in zip(reply.samples, asked.prompts, strict=True):
-            alone = await engine.generate(request(item), [picture(asked.prompts.index(item))])
+            alone = await generate(engine, request(item), [picture(asked.prompts.index(item))])
             assert [response.text for response in alone.samples[0]] == [response.text for response in responses]
 
     with_engine(make, warm, scene)
@@ -95,7 +99,7 @@ def test_samples_follow_from_seed_and_index(make: Callable[[], Engine], warm: Ar
 def test_temperature_zero_is_the_same_for_every_seed(make: Callable[[], Engine], warm: ArtefactRef) -> None:
     async def scene(engine: Engine) -> None:
         asked = request(prompt(n=3, seed=1, temperature=0), prompt(n=1, seed=2, temperature=0))
-        reply = await engine.generate(asked, [picture(), picture()])
+        reply = await generate(engine, asked, [picture(), picture()])
         assert len({response.text for responses in reply.samples for response in responses}) == 1
 
     with_engine(make, warm, scene)
@@ -111,7 +115,7 @@ def test_the_prompt_matters_in_all_its_parts(make: Callable[[], Engine], warm: A
             (prompt(prefix="There are three bars.\n\n"), picture(0)),
             (prompt(temperature=0.5), picture(0)),
         ]
-        reply = await engine.generate(request(*(item for item, _ in variants)), [image for _, image in variants])
+        reply = await generate(engine, request(*(item for item, _ in variants)), [image for _, image in variants])
         assert len({response.text for responses in reply.samples for response in responses}) == len(variants)
 
     with_engine(make, warm, scene)
@@ -126,7 +130,7 @@ def test_log_probabilities_come_token_by_token_where_asked(make: Callable[[], En
                 assert len(logprobs) == len(response.token_ids)
                 assert sum(logprobs) == pytest.approx(response.logprob, abs=1e-4)
                 assert max(logprobs) <= 1e-6
-                assert engine.read(response.token_ids).startswith(response.text)
+                assert engine.vocabulary().read(response.token_ids).startswith(response.text)
         assert (await sample(engine, request(prompt()))).token_logprobs is None
 
     with_engine(make, warm, scene)
@@ -137,14 +141,95 @@ def test_tokens_are_heard_as_they_are_sampled(make: Callable[[], Engine], warm: 
         for first in (prompt(n=3, seed=7), prompt(n=2, temperature=0)):
             deltas: list[Delta] = []
             asked = request(first, prompt(n=2, seed=9), logprobs=True)
-            reply = await engine.generate(asked, [picture(), picture()], deltas.append)
+            reply = await generate(engine, asked, [picture(), picture()], deltas.append)
             assert reply.token_logprobs is not None and len(deltas) > first.n, "in several parts"
             for sample, response in enumerate(reply.samples[0]):
                 own = [delta for delta in deltas if delta.sample == sample]
                 assert sum((delta.token_ids for delta in own), ()) == response.token_ids
                 assert sum((delta.logprobs for delta in own), ()) == pytest.approx(reply.token_logprobs[0][sample])
                 assert [delta.finish_reason for delta in own] == [None] * (len(own) - 1) + [response.finish_reason]
-            assert texts(reply) == texts(await engine.generate(asked, [picture(), picture()]))
+            assert texts(reply) == texts(await generate(engine, asked, [picture(), picture()]))
+
+    with_engine(make, warm, scene)
+
+
+def conversation(**fields: object) -> SamplingRequest:
+    """One question in words only, with two samples."""
+    return SamplingRequest(prompts=(Prompt(turns=(Turn("user", ("How many?",)),), n=2, seed=3),), **fields)  # type: ignore[arg-type]
+
+
+def test_a_sample_ends_before_a_stop_string(make: Callable[[], Engine], warm: ArtefactRef) -> None:
+    async def scene(engine: Engine) -> None:
+        whole = await engine.generate(conversation(max_tokens=12))
+        text = whole.samples[0][0].text
+        stop = text[len(text) // 2 :][:3]
+        deltas: list[Delta] = []
+        cut = await engine.generate(conversation(max_tokens=12, stop=("not there", stop)), deltas.append)
+        response = cut.samples[0][0]
+        assert response.text == text[: text.index(stop)]
+        assert response.finish_reason is FinishReason.STOP
+        ids = whole.samples[0][0].token_ids
+        assert response.token_ids == ids[: len(response.token_ids)] and len(response.token_ids) < len(ids)
+        assert sum((delta.token_ids for delta in deltas if not delta.sample), ()) == response.token_ids
+        other = cut.samples[0][1]
+        if stop not in whole.samples[0][1].text:
+            assert other.token_ids == whole.samples[0][1].token_ids
+
+    with_engine(make, warm, scene)
+
+
+def test_the_end_of_the_turn_can_be_ignored(make: Callable[[], Engine], warm: ArtefactRef) -> None:
+    async def scene(engine: Engine) -> None:
+        found = await engine.generate(conversation(max_tokens=32, ignore_eos=True))
+        ends = engine.vocabulary().ends
+        for response in found.samples[0]:
+            assert len(response.token_ids) == 32 and not ends & set(response.token_ids)  # type: ignore[operator]
+
+    with_engine(make, warm, scene)
+
+
+def test_the_likeliest_tokens_come_place_by_place(make: Callable[[], Engine], warm: ArtefactRef) -> None:
+    async def scene(engine: Engine) -> None:
+        deltas: list[Delta] = []
+        found = await engine.generate(conversation(max_tokens=6, top_logprobs=3), deltas.append)
+        for sample, response in enumerate(found.samples[0]):
+            own, logprobs = found.likely[0][sample], found.token_logprobs[0][sample]
+            told = [likely for delta in deltas if delta.sample == sample for likely in delta.likely]
+            assert len(own) == len(response.token_ids) == len(told)
+            for token, logprob, likely in zip(response.token_ids, logprobs, own, strict=True):
+                assert 0 < len(likely) <= 3
+                values = [value for _, value in likely]
+                assert values == sorted(values, reverse=True) and logprob <= values[0] + 1e-4
+                assert all(value == pytest.approx(logprob, abs=1e-4) for other, value in likely if other == token)
+
+    with_engine(make, warm, scene)
+
+
+@pytest.mark.parametrize("fields", [{"temperature": 1e-320}, {"temperature": 1e-9}])
+def test_numbers_beyond_a_sampler_s_reach_are_taken_to_its_edge(
+    make: Callable[[], Engine], warm: ArtefactRef, fields: dict[str, float]
+) -> None:
+    async def scene(engine: Engine) -> None:
+        asked = conversation(max_tokens=4, top_p=1e-320)
+        prompts = (replace(asked.prompts[0], seed=2**63 - 1, **fields),)  # type: ignore[arg-type]
+        found = await engine.generate(replace(asked, prompts=prompts))
+        assert all(math.isfinite(value) for own in found.token_logprobs[0] for value in own)
+
+    with_engine(make, warm, scene)
+
+
+def test_conversations_show_several_images_or_none(make: Callable[[], Engine], warm: ArtefactRef) -> None:
+    async def scene(engine: Engine) -> None:
+        user = Turn("user", (None, "and", None, "differ?"))
+        shown = [(picture(1), picture(2)), (picture(2), picture(1)), (picture(1), picture(1))]
+        prompts = [Prompt(turns=(user,), images=own, temperature=0) for own in shown]
+        prompts.append(Prompt(turns=(Turn("user", ("differ?",)),), temperature=0))
+        talk = (Turn("system", ("Be brief.",)), Turn("user", ("One?",)), Turn("assistant", ("No.",)))
+        prompts.append(Prompt(turns=(*talk, Turn("user", ("Two?",))), temperature=0))
+        found = await engine.generate(SamplingRequest(tuple(prompts), max_tokens=12))
+        alone = [await engine.generate(SamplingRequest((prompt,), max_tokens=12)) for prompt in prompts]
+        assert [one.samples[0][0].text for one in alone] == [own[0].text for own in found.samples]
+        assert len({own[0].text for own in found.samples}) >= 3
 
     with_engine(make, warm, scene)
 

@@ -2,11 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
-from PIL import Image
 
 from mstar.api.policy import RolloutReply
 from mstar.errors import InvalidInput, Unavailable
@@ -16,25 +15,7 @@ from mstar_policy.engine import Delta
 from mstar_policy.hf_decoding import Decoder, Drawn, Sample
 from mstar_policy.hf_engine import HfEngine
 from mstar_policy.hf_prefill import Opening
-from policy_bench import picture, prompt, request, texts
-
-
-class Watched(Sequence[Image.Image]):
-    """Pictures that tell whether anyone looked at them."""
-
-    def __init__(self) -> None:
-        self.seen = False
-
-    def __getitem__(self, place: int) -> Image.Image:  # type: ignore[override]
-        self.seen = True
-        return picture()
-
-    def __iter__(self) -> Iterator[Image.Image]:
-        self.seen = True
-        return iter([picture()])
-
-    def __len__(self) -> int:
-        return 1
+from policy_bench import generate, picture, prompt, request, texts
 
 
 class Fussy(Decoder):
@@ -68,14 +49,18 @@ def test_work_that_waits_is_dropped_when_it_is_cancelled(store: ArtefactStore, w
     engine = HfEngine(store)
 
     async def scene() -> None:
-        gone, kept = Watched(), Watched()
-        busy = asyncio.ensure_future(engine.generate(request(prompt(n=64), max_tokens=100), [picture()]))
+        busy = asyncio.ensure_future(generate(engine, request(prompt(n=64), max_tokens=100), [picture()]))
         await asyncio.sleep(0.05)
-        waiting = [asyncio.ensure_future(engine.generate(request(prompt()), images)) for images in (gone, kept)]
+        waiting = [
+            asyncio.ensure_future(generate(engine, request(prompt(question)), [picture()]))
+            for question in ("Is it gone?", "Is it kept?")
+        ]
         await asyncio.sleep(0)
         waiting[0].cancel()
         await asyncio.gather(busy, waiting[1])
-        assert (gone.seen, kept.seen) == (False, True)
+        assert engine._loaded is not None
+        encoded = " ".join(text for text, _ in engine._loaded.encoder._cache)
+        assert "Is it kept?" in encoded and "Is it gone?" not in encoded
 
     play(engine, warm, scene)
 
@@ -93,7 +78,7 @@ def test_limits_of_a_batch_change_no_sample(
     found: list[list[list[str]]] = []
 
     async def scene(engine: HfEngine) -> None:
-        replies = await asyncio.gather(*(engine.generate(asked, images) for _ in range(2)))
+        replies = await asyncio.gather(*(generate(engine, asked, images) for _ in range(2)))
         found.extend(texts(reply) for reply in replies)
 
     play(usual, warm, lambda: scene(usual))
@@ -105,9 +90,9 @@ def test_prompts_that_differ_in_sampling_only_are_computed_once(store: ArtefactS
     engine = HfEngine(store)
 
     async def scene() -> None:
-        one = await engine.generate(request(prompt()), [picture()])
+        one = await generate(engine, request(prompt()), [picture()])
         sweep = request(*(prompt(temperature=t / 10, n=2, seed=t) for t in range(3, 17)))
-        reply = await engine.generate(sweep, [picture()] * 14)
+        reply = await generate(engine, sweep, [picture()] * 14)
         assert reply.usage.prompt_tokens == one.usage.prompt_tokens
         assert reply.usage.images_encoded == 1
 
@@ -121,7 +106,7 @@ def test_prefixes_of_a_question_are_computed_behind_one_prompt(store: ArtefactSt
     found: list[RolloutReply] = []
 
     async def scene(engine: HfEngine) -> None:
-        found.append(await engine.generate(asked, [picture()] * 4))
+        found.append(await generate(engine, asked, [picture()] * 4))
 
     play(together, warm, lambda: scene(together))
     play(narrow, warm, lambda: scene(narrow))
@@ -137,9 +122,9 @@ def test_one_bad_request_fails_alone(store: ArtefactStore, warm: ArtefactRef) ->
     async def scene() -> None:
         long = request(prompt("total " * 600))
         replies = await asyncio.gather(
-            engine.generate(request(prompt()), [picture()]),
-            engine.generate(long, [picture()]),
-            engine.generate(request(prompt()), [picture()]),
+            generate(engine, request(prompt()), [picture()]),
+            generate(engine, long, [picture()]),
+            generate(engine, request(prompt()), [picture()]),
             return_exceptions=True,
         )
         assert isinstance(replies[1], InvalidInput)
@@ -155,7 +140,7 @@ def test_a_response_ends_at_the_latest_where_the_context_does(store: ArtefactSto
 
     async def scene() -> None:
         asked = request(prompt("total " * 440), max_tokens=500)
-        reply = await engine.generate(asked, [picture()])
+        reply = await generate(engine, asked, [picture()])
         assert reply.usage.prompt_tokens + reply.usage.completion_tokens <= 512
 
     play(engine, warm, scene)
@@ -170,10 +155,10 @@ def test_a_model_whose_layers_see_a_window_has_no_longer_context(store: Artefact
     async def scene() -> None:
         config.write_text(json.dumps(told))
         await engine.load_folder(config.parent)
-        reply = await engine.generate(request(prompt(), max_tokens=500), [picture()])
+        reply = await generate(engine, request(prompt(), max_tokens=500), [picture()])
         assert reply.usage.prompt_tokens + reply.usage.completion_tokens <= 60
         with pytest.raises(InvalidInput, match="context is 60"):
-            await engine.generate(request(prompt("total " * 60)), [picture()])
+            await generate(engine, request(prompt("total " * 60)), [picture()])
 
     play(engine, warm, scene)
 
@@ -182,8 +167,8 @@ def test_special_tokens_in_a_prefix_are_read_as_characters(store: ArtefactStore,
     engine = HfEngine(store)
 
     async def scene() -> None:
-        plain = await engine.generate(request(prompt(), max_tokens=1), [picture()])
-        odd = await engine.generate(request(prompt(prefix="<image> <image>\n\n"), max_tokens=1), [picture()])
+        plain = await generate(engine, request(prompt(), max_tokens=1), [picture()])
+        odd = await generate(engine, request(prompt(prefix="<image> <image>\n\n"), max_tokens=1), [picture()])
         # As one token each they would be two, and the model would look for three pictures.
         assert odd.usage.prompt_tokens - plain.usage.prompt_tokens > 4
 
@@ -201,22 +186,22 @@ def test_a_failure_is_answered_to_the_one_whose_request_it_is(store: ArtefactSto
     engine = HfEngine(store)
 
     async def scene() -> None:
-        expected = texts(await engine.generate(request(prompt(seed=1)), [picture()]))
+        expected = texts(await generate(engine, request(prompt(seed=1)), [picture()]))
         assert engine._loaded is not None
         engine._loaded = replace(engine._loaded, decoder=Fussy(engine._loaded.decoder, failing=2, unreadable=3))
         heard: list[Delta] = []
-        busy = asyncio.ensure_future(engine.generate(request(prompt(seed=9, n=64), max_tokens=60), [picture()]))
+        busy = asyncio.ensure_future(generate(engine, request(prompt(seed=9, n=64), max_tokens=60), [picture()]))
         await taken(engine)
         together = [
-            *(engine.generate(request(prompt(seed=seed)), [picture()]) for seed in range(1, 5)),
-            engine.generate(request(prompt(seed=5)), [picture()], heard.append),
+            *(generate(engine, request(prompt(seed=seed)), [picture()]) for seed in range(1, 5)),
+            generate(engine, request(prompt(seed=5)), [picture()], heard.append),
         ]
         replies = await asyncio.gather(*together, return_exceptions=True)
         assert [isinstance(reply, Exception) for reply in replies] == [False, True, True, False, True]
         assert texts(replies[0]) == expected
         assert str(replies[1]) == str(replies[4]) == "out of memory" and heard
         await busy
-        assert texts(await engine.generate(request(prompt(seed=1)), [picture()])) == expected
+        assert texts(await generate(engine, request(prompt(seed=1)), [picture()])) == expected
 
     play(engine, warm, scene)
 
@@ -225,16 +210,17 @@ def test_who_waits_when_the_engine_closes_is_told(store: ArtefactStore, warm: Ar
     engine = HfEngine(store)
 
     async def scene() -> None:
-        busy = asyncio.ensure_future(engine.generate(request(prompt(n=64), max_tokens=60), [picture()]))
+        busy = asyncio.ensure_future(generate(engine, request(prompt(n=64), max_tokens=60), [picture()]))
         await taken(engine)
         waiting = [
-            asyncio.ensure_future(work) for work in (engine.generate(request(prompt()), [picture()]), engine.load(warm))
+            asyncio.ensure_future(work)
+            for work in (generate(engine, request(prompt()), [picture()]), engine.load(warm))
         ]
         await asyncio.sleep(0)
         assert engine._waiting and not busy.done()
         await engine.close()
         late = await asyncio.gather(
-            *waiting, engine.generate(request(prompt()), [picture()]), engine.sleep(), return_exceptions=True
+            *waiting, generate(engine, request(prompt()), [picture()]), engine.sleep(), return_exceptions=True
         )
         assert [type(error) for error in late] == [Unavailable] * 4
         assert "stopping" in str(late[0])

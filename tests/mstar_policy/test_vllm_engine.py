@@ -14,7 +14,7 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_policy.hf_engine import HfEngine
 from mstar_policy.prompts import prefix_ids
-from policy_bench import picture, prompt, request, texts
+from policy_bench import generate, picture, prompt, request, texts
 from vllm_bench import VLLM_MARKS, StartedVllm
 
 pytestmark = VLLM_MARKS
@@ -33,7 +33,7 @@ def started() -> Iterator[StartedVllm]:
 
 def sample(started: StartedVllm, store: ArtefactStore, asked: RolloutRequest, shades: list[int]) -> RolloutReply:
     engine = started.vllm(store)
-    return started.run(engine.generate(asked, [picture(shade) for shade in shades]))
+    return started.run(generate(engine, asked, [picture(shade) for shade in shades]))
 
 
 def load(started: StartedVllm, store: ArtefactStore, ref: ArtefactRef) -> None:
@@ -152,6 +152,6 @@ async def plain(store: ArtefactStore, ref: ArtefactRef, asked: RolloutRequest, s
     engine = HfEngine(store, threads=1)
     await engine.load(ref)
     try:
-        return await engine.generate(asked, [picture(shade) for shade in shades])
+        return await generate(engine, asked, [picture(shade) for shade in shades])
     finally:
         await engine.close()

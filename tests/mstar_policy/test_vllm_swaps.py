@@ -15,7 +15,7 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.vllm_core import VllmOptions
 from mstar_policy.vllm_engine import VllmEngine
-from policy_bench import picture, prompt, request
+from policy_bench import generate, picture, prompt, request
 from vllm_bench import VLLM_MARKS
 
 pytestmark = VLLM_MARKS
@@ -44,7 +44,7 @@ def play(store: ArtefactStore, scene: Callable[[VllmEngine, FakeCores], Awaitabl
 
 
 async def sample(engine: VllmEngine) -> RolloutReply:
-    return await engine.generate(request(prompt(n=2), prompt(temperature=0)), [picture(), picture(5)])
+    return await generate(engine, request(prompt(n=2), prompt(temperature=0)), [picture(), picture(5)])
 
 
 def test_a_swap_goes_through_all_phases_in_order(store: ArtefactStore, warm: ArtefactRef, newer: ArtefactRef) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -17,7 +18,10 @@ from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore, hash_file
 from mstar_models.checkpoint import check_finite
-from mstar_policy.engine import Delta, Heard
+from mstar_policy import engine as engines
+from mstar_policy.engine import Delta, Engine, Generation, SamplingRequest, TokenCallback
+from mstar_policy.rollouts import rollout_reply, sampling_request
+from mstar_policy.text import StopSearch
 
 WORDS = ["There", "are", "one", "two", "three", "bars", "each", "first", "second", "best", "so", "total", "row"]
 
@@ -50,6 +54,7 @@ def corrupt(store: ArtefactStore, ref: ArtefactRef) -> None:
     path.write_bytes(data)
 
 
+@cache
 def picture(shade: int = 0) -> Image.Image:
     return Image.new("RGB", (64, 64), (shade % 256, 80, 160))
 
@@ -72,6 +77,25 @@ def texts(reply: RolloutReply) -> list[list[str]]:
     return [[response.text for response in responses] for responses in reply.samples]
 
 
+async def generate(
+    engine: Engine, asked: RolloutRequest, images: Sequence[Image.Image], on_tokens: TokenCallback | None = None
+) -> RolloutReply:
+    """What the service does with a rollout request whose images are decoded."""
+    return rollout_reply(asked, await engine.generate(sampling_request(asked, list(images)), on_tokens))
+
+
+class FakeVocabulary:
+    """A token a word."""
+
+    ends: frozenset[int] = frozenset()
+
+    def read(self, tokens: Sequence[int]) -> str:
+        return "".join(f"{WORDS[token]} " for token in tokens)
+
+    def bytes_of(self, token: int, *, first: bool = False) -> bytes:
+        return self.read([token]).encode()
+
+
 class FakeEngine:
     """An engine that needs no model: words drawn by hash from prompt, seed and weight version."""
 
@@ -84,6 +108,11 @@ class FakeEngine:
     def weights(self) -> WeightsState:
         return WeightsState(weight_version=self._version, ready=bool(self._version), model="fake")
 
+    def vocabulary(self) -> FakeVocabulary:
+        if not self._version:
+            raise Unavailable("no weights are loaded")
+        return FakeVocabulary()
+
     async def load(self, ref: ArtefactRef) -> None:
         await asyncio.to_thread(self._store.verify, ref)
         async with self.turn:
@@ -93,9 +122,7 @@ class FakeEngine:
         await asyncio.to_thread(check_finite, folder, folder.name)
         self._version = f"{folder.name}@{hash_file(folder / 'config.json')[:12]}"
 
-    async def generate(
-        self, request: RolloutRequest, images: Sequence[Image.Image], heard: Heard | None = None
-    ) -> RolloutReply:
+    async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
         async with self.turn:
             version = self._version
             if not version:
@@ -105,18 +132,19 @@ class FakeEngine:
             await asyncio.sleep(0)
             self.generated += 1
             samples = tuple(
-                tuple(_fake_response(item, image, index, version, request.max_tokens) for index in range(item.n))
-                for item, image in zip(request.prompts, images, strict=True)
+                tuple(_fake_response(item, index, version, request) for index in range(item.n))
+                for item in request.prompts
             )
-        if heard is not None:
+        if on_tokens is not None:
             for index, response in enumerate(samples[0]):
-                await _fake_telling(heard, index, response)
+                await _fake_report(on_tokens, index, response, request)
         tokens = sum(len(response.token_ids) for responses in samples for response in responses)
-        logprobs = tuple(tuple((-0.5,) * len(one.token_ids) for one in own) for own in samples)
-        return RolloutReply(
+        likely = tuple(tuple(_fake_likely(one, request) for one in own) for own in samples)
+        return Generation(
             weight_version=version,
             samples=samples,
-            token_logprobs=logprobs if request.logprobs else None,
+            token_logprobs=tuple(tuple((-0.5,) * len(one.token_ids) for one in own) for own in samples),
+            likely=likely if request.top_logprobs else (),
             usage=Usage(prompt_tokens=1, completion_tokens=tokens),
         )
 
@@ -124,22 +152,35 @@ class FakeEngine:
         async with self.turn:
             self._version = ""
 
-    def read(self, tokens: Sequence[int]) -> str:
-        return "".join(f"{WORDS[token]} " for token in tokens)
-
     async def close(self) -> None:
         pass
 
 
-async def _fake_telling(heard: Heard, index: int, response: Response) -> None:
+async def _fake_report(on_tokens: TokenCallback, index: int, response: Response, request: SamplingRequest) -> None:
+    likely = _fake_likely(response, request)
     for place, token in enumerate(response.token_ids, start=1):
-        heard(Delta(index, (token,), (-0.5,), response.finish_reason if place == len(response.token_ids) else None))
+        reason = response.finish_reason if place == len(response.token_ids) else None
+        on_tokens(Delta(index, (token,), (-0.5,), reason, likely[place - 1 : place]))
         await asyncio.sleep(0)
 
 
-def _fake_response(item: Prompt, image: Image.Image, index: int, version: str, max_tokens: int) -> Response:
-    source = (item.question, item.reference_answer, item.prefix, version, hashlib.sha256(image.tobytes()).hexdigest())
+def _fake_likely(response: Response, request: SamplingRequest) -> tuple[engines.Likely, ...]:
+    count = request.top_logprobs
+    return tuple(tuple((token, -0.5) for _ in range(count)) for token in response.token_ids) if count else ()
+
+
+def _fake_response(item: engines.Prompt, index: int, version: str, request: SamplingRequest) -> Response:
+    seen = [hashlib.sha256(image.tobytes()).hexdigest() for image in item.images]
+    source = (item.turns, item.prefix, version, seen)
     draw = "greedy" if item.temperature == 0 else (item.temperature, item.seed, index)
-    ids = tuple(byte % len(WORDS) for byte in hashlib.sha256(repr((source, draw)).encode()).digest()[:max_tokens])
-    text = "".join(f"{WORDS[token]} " for token in ids)
-    return Response(text=text, token_ids=ids, logprob=-0.5 * len(ids), finish_reason=FinishReason.LENGTH)
+    digest = hashlib.sha256(repr((source, draw)).encode()).digest()[: request.max_tokens]
+    vocabulary, search = FakeVocabulary(), StopSearch(request.stop)
+    ids: list[int] = []
+    text = ""
+    for byte in digest:
+        ids.append(byte % len(WORDS))
+        text += search.more(vocabulary.read(ids[-1:]))
+        if search.found is not None:
+            break
+    reason = FinishReason.LENGTH if search.found is None else FinishReason.STOP
+    return Response(text=text + search.rest(), token_ids=tuple(ids), logprob=-0.5 * len(ids), finish_reason=reason)

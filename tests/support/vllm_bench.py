@@ -2,19 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import pytest
-from PIL.Image import Image
 
-from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState
+from mstar.api.policy import WeightsState
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.vllm_core import VllmOptions
-from mstar_policy.engine import Engine, Heard
+from mstar_policy.engine import Engine, Generation, SamplingRequest, TokenCallback
+from mstar_policy.text import Vocabulary
 from mstar_policy.vllm_engine import VllmEngine
 
 Result = TypeVar("Result")
@@ -23,7 +23,7 @@ VLLM_MARKS = [
     # vLLM's own imports warn of what torch and Python will take away; none of that is ours to change.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
-OPTIONS = VllmOptions(max_sequences=64, cpu=True, threads=1, count_encoder_runs=True)
+OPTIONS = VllmOptions(max_sequences=64, cpu=True, threads=1, images=2, count_encoder_runs=True)
 
 
 class StartedVllm:
@@ -89,19 +89,17 @@ class _View:
         self._engine = self._started.vllm(self._store)
         await self._started.beside(self._engine.load_folder(folder))
 
-    async def generate(
-        self, request: RolloutRequest, images: Sequence[Image], heard: Heard | None = None
-    ) -> RolloutReply:
+    def vocabulary(self) -> Vocabulary:
+        return self._engine.vocabulary()
+
+    async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
         loop = asyncio.get_running_loop()
         # vLLM lives in a loop of its own.
-        passed_on = None if heard is None else (lambda delta: loop.call_soon_threadsafe(heard, delta))
-        return await self._started.beside(self._engine.generate(request, images, passed_on))
+        passed_on = None if on_tokens is None else (lambda delta: loop.call_soon_threadsafe(on_tokens, delta))
+        return await self._started.beside(self._engine.generate(request, passed_on))
 
     async def sleep(self) -> None:
         await self._started.beside(self._engine.sleep())
-
-    def read(self, tokens: Sequence[int]) -> str:
-        return self._engine.read(tokens)
 
     async def close(self) -> None:
         """The core goes on for the next test."""
