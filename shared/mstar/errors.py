@@ -33,6 +33,10 @@ An error's `detail` is written for the person who sent the request: it names the
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+MAX_DETAIL = 2000
+MAX_FIELD = 200
+"""Characters of an error's texts."""
+
 
 class MstarError(Exception):
     """Base of every expected failure."""
@@ -42,9 +46,10 @@ class MstarError(Exception):
     title: ClassVar[str] = "Internal error"
 
     def __init__(self, detail: str, *, field: str | None = None, retry_after: float | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.field = field
+        """`detail` and `field` may quote what a caller sent, so both are cut to a readable length."""
+        self.detail = _shortened(detail, MAX_DETAIL)
+        self.field = None if field is None else _shortened(field, MAX_FIELD)
+        super().__init__(self.detail)
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -65,6 +70,10 @@ class MstarError(Exception):
         if self.retry_after is not None:
             body["retry_after"] = self.retry_after
         return body
+
+
+def _shortened(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def _rebuild(kind: type[MstarError], detail: str, field: str | None, retry_after: float | None) -> MstarError:

@@ -5,61 +5,85 @@ can't silently fall back to a default. Reading files is the caller's job: this m
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from mstar.documents import MAX_DEPTH, check_plain, parse_yaml
 from mstar.errors import InvalidRecipe
 from mstar.scoring import Savings
 from mstar.types import Frozen
 
 PAPER_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
 """Temperatures compared by the controller (paper, section 4)."""
+MAX_SAMPLES = 1024
+"""Samples of one prompt that the policy service takes."""
+MAX_PROMPTS = 8192
+"""Prompts of one rollout request that the policy service takes."""
+MAX_QUESTIONS = 10_000_000
+MAX_GRID = 64
+
+
+class Misfit(ValueError):
+    """Two fields that do not fit together; `field` is the one to change, from the model that noticed."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class DataRecipe(Frozen):
     """Which questions a run sees."""
 
-    source: str = "builtin:minivista"
+    source: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
     """`builtin:minivista`, or a folder with one sub-folder per split (metadata.jsonl and images)."""
-    train: int = Field(default=6000, ge=1)
-    validation: int = Field(default=250, ge=1)
-    test_id: int = Field(default=750, ge=1)
-    test_ood: int = Field(default=500, ge=0)
+    train: int = Field(default=6000, ge=1, le=MAX_QUESTIONS)
+    validation: int = Field(default=250, ge=1, le=MAX_QUESTIONS)
+    test_id: int = Field(default=750, ge=1, le=MAX_QUESTIONS)
+    test_ood: int = Field(default=500, ge=0, le=MAX_QUESTIONS)
 
 
 class ModelRecipe(Frozen):
     """Where the base weights lie."""
 
-    base: str = "builtin:minivista"
+    base: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
     """`builtin:minivista`, or a local folder in Hugging Face layout with safetensors."""
 
 
 class TrainRecipe(Frozen):
     """One optimisation: AdamW at a constant rate, as the paper's reading notes give it."""
 
-    learning_rate: float = Field(default=1e-6, gt=0)
-    batch_size: int = Field(default=128, ge=1)
-    """Examples per optimizer step, over all ranks."""
-    micro_tokens: int = Field(default=8192, ge=1)
+    learning_rate: float = Field(default=1e-6, gt=0, le=1)
+    batch_size: int = Field(default=128, ge=1, le=65_536)
+    """Examples per optimizer step, over all ranks; a multiple of `ranks`."""
+    micro_tokens: int = Field(default=8192, ge=1, le=1_048_576)
     """Tokens per forward pass and rank, padding counted; a single longer example is one pass."""
-    epochs: int = Field(default=1, ge=1)
-    warmup_steps: int = Field(default=0, ge=0)
+    epochs: int = Field(default=1, ge=1, le=100)
+    warmup_steps: int = Field(default=0, ge=0, le=1_000_000)
     """Linear rise of the rate, counted in global steps of the whole run and so not repeated each iteration."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    max_grad_norm: float = Field(default=1.0, gt=0, le=1e6)
     freeze_vision: bool = False
     zero_stage: int = Field(default=2, ge=0, le=3)
-    ranks: int = Field(default=1, ge=1)
+    ranks: int = Field(default=1, ge=1, le=1024)
+
+    @model_validator(mode="after")
+    def _even_shares(self) -> Self:
+        if self.batch_size % self.ranks:
+            lower = self.batch_size - self.batch_size % self.ranks
+            near = " or ".join(str(size) for size in (lower, lower + self.ranks) if size)
+            raise Misfit(
+                "batch_size", f"{self.batch_size} examples cannot be shared evenly by {self.ranks} ranks: set {near}"
+            )
+        return self
 
 
 class GenerationRecipe(Frozen):
     """What all sampling shares."""
 
-    max_tokens: int = Field(default=512, ge=1)
+    max_tokens: int = Field(default=512, ge=1, le=32_768)
     top_p: float = Field(default=1.0, gt=0, le=1)
     shard_questions: int = Field(default=32, ge=1, le=512)
     """Questions per rollout shard: the unit that is leased, retried and streamed."""
@@ -68,10 +92,10 @@ class GenerationRecipe(Frozen):
 class WarmupRecipe(Frozen):
     """The model sees the answer, writes the chain, and the right ones train it (paper, section 3)."""
 
-    questions: int = Field(default=400, ge=1)
-    n: int = Field(default=4, ge=1)
+    questions: int = Field(default=400, ge=1, le=MAX_QUESTIONS)
+    n: int = Field(default=4, ge=1, le=MAX_SAMPLES)
     temperature: float = Field(default=1.0, gt=0, le=2)
-    keep_per_question: int = Field(default=1, ge=1)
+    keep_per_question: int = Field(default=1, ge=1, le=MAX_SAMPLES)
     train: TrainRecipe = TrainRecipe()
 
 
@@ -85,13 +109,13 @@ class LabelRule(StrEnum):
 class PrmRecipe(Frozen):
     """Process reward model: Monte-Carlo step labels from the warm-up policy, then training from the same base."""
 
-    questions: int = Field(default=400, ge=1)
-    n: int = Field(default=4, ge=1)
+    questions: int = Field(default=400, ge=1, le=MAX_QUESTIONS)
+    n: int = Field(default=4, ge=1, le=MAX_SAMPLES)
     """Solutions sampled per question."""
-    completions: int = Field(default=16, ge=1)
+    completions: int = Field(default=16, ge=1, le=MAX_SAMPLES)
     """Monte-Carlo completions per prefix. Ours; the paper does not give it."""
     temperature: float = Field(default=1.0, gt=0, le=2)
-    max_steps: int = Field(default=12, ge=1)
+    max_steps: int = Field(default=12, ge=1, le=512)
     """Longer solutions have neighbouring steps merged."""
     label: LabelRule = LabelRule.SOFT
     balance: bool = True
@@ -117,7 +141,7 @@ class SelectionRecipe(Frozen):
     """H of the paper: Top-2 by default."""
 
     mode: SelectionMode = SelectionMode.TOP
-    k: int = Field(default=2, ge=1)
+    k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
     """Kept per question, for `top`, `random` and `oracle`."""
     alpha: float = Field(default=0.2, ge=0, le=1)
     """Least R_p, for `threshold`. Ours; the paper does not give it."""
@@ -141,9 +165,9 @@ class EvolutionRecipe(Frozen):
     """The iterations."""
 
     iterations: int = Field(default=4, ge=0, le=1000)
-    questions: int = Field(default=1000, ge=1)
+    questions: int = Field(default=1000, ge=1, le=MAX_QUESTIONS)
     """Labelled questions per iteration: the share of the paper's table 1."""
-    n: int = Field(default=16, ge=1)
+    n: int = Field(default=16, ge=1, le=MAX_SAMPLES)
     temperature: float = Field(default=1.0, gt=0, le=2)
     init: InitFrom = InitFrom.LAST
     optimizer: OptimizerState = OptimizerState.CARRIED
@@ -163,35 +187,41 @@ class ExplorationRecipe(Frozen):
     """The temperature sweep on validation questions."""
 
     mode: ExplorationMode = ExplorationMode.REWARD_PASS
-    every: int = Field(default=2, ge=1)
+    every: int = Field(default=2, ge=1, le=1000)
     """Iterations between two sweeps."""
-    start: int = Field(default=3, ge=1)
+    start: int = Field(default=3, ge=1, le=1001)
     """First iteration that a sweep precedes: with 3 and every 2, two iterations run at the initial temperature."""
-    grid: tuple[float, ...] = PAPER_GRID
-    questions: int = Field(default=250, ge=1)
-    n: int = Field(default=16, ge=1)
-    k: int = Field(default=2, ge=1)
+    grid: tuple[float, ...] = Field(default=PAPER_GRID, min_length=1, max_length=MAX_GRID)
+    questions: int = Field(default=250, ge=1, le=MAX_QUESTIONS)
+    n: int = Field(default=16, ge=1, le=MAX_SAMPLES)
+    k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
 
     @field_validator("grid")
     @classmethod
     def _rising(cls, grid: tuple[float, ...]) -> tuple[float, ...]:
-        if not grid or list(grid) != sorted(set(grid)) or not (grid[0] > 0 and grid[-1] <= 2):
+        if list(grid) != sorted(set(grid)) or not (grid[0] > 0 and grid[-1] <= 2):
             raise ValueError("temperatures must rise, without repeats, within (0, 2]")
         return grid
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.mode is not ExplorationMode.FIXED and self.k > self.n:
+            raise Misfit("k", f"{self.k} needs as many samples, but exploration.n is {self.n}: raise it or lower k")
+        return self
 
 
 class EvaluationRecipe(Frozen):
     """What is measured after warm-up and after each iteration: greedy on both tests, samples on validation."""
 
-    n: int = Field(default=8, ge=1)
-    k: int = Field(default=8, ge=1)
+    n: int = Field(default=8, ge=1, le=MAX_SAMPLES)
+    k: int = Field(default=8, ge=1, le=MAX_SAMPLES)
     """K of Pass@K over the n validation samples."""
     temperature: float = Field(default=1.0, gt=0, le=2)
 
     @model_validator(mode="after")
-    def _enough(self) -> "EvaluationRecipe":
+    def _enough(self) -> Self:
         if self.k > self.n:
-            raise ValueError(f"k = {self.k} needs at least as many samples, but n = {self.n}: raise evaluation.n")
+            raise Misfit("k", f"{self.k} needs as many samples, but evaluation.n is {self.n}: raise it or lower k")
         return self
 
 
@@ -210,63 +240,124 @@ class Recipe(Frozen):
     evaluation: EvaluationRecipe = EvaluationRecipe()
 
     @model_validator(mode="after")
-    def _parts_fit(self) -> "Recipe":
-        needs_prm = self.evolution.selection.mode in (SelectionMode.TOP, SelectionMode.THRESHOLD)
-        if self.prm is None and needs_prm:
-            raise ValueError("evolution.selection.mode ranks by the PRM: add a prm section or choose all or random")
-        if self.prm is None and self.exploration.mode is ExplorationMode.REWARD_PASS:
-            raise ValueError("exploration.mode reward_pass needs a prm section: add one or set fixed or pass")
-        for name, wanted in (("warmup.questions", self.warmup), ("prm.questions", self.prm)):
-            if wanted is not None and wanted.questions > self.data.train:
-                raise ValueError(f"{name} = {wanted.questions} exceeds data.train = {self.data.train}")
-        if self.exploration.questions > self.data.validation:
-            raise ValueError("exploration.questions exceeds data.validation: lower the first or raise the second")
+    def _prm_where_needed(self) -> Self:
+        if self.prm is not None:
+            return self
+        if self.evolution.selection.mode in (SelectionMode.TOP, SelectionMode.THRESHOLD):
+            raise Misfit("evolution.selection.mode", "ranks by the PRM: add a prm section, or choose all or random")
+        if self.exploration.mode is ExplorationMode.REWARD_PASS:
+            raise Misfit("exploration.mode", "reward_pass needs a prm section: add one, or set fixed or pass")
+        return self
+
+    @model_validator(mode="after")
+    def _enough_questions(self) -> Self:
+        iterations = self.evolution if self.evolution.iterations else None
+        sections = {"warmup": self.warmup, "prm": self.prm, "evolution": iterations}
+        parts = {name: part for name, part in sections.items() if part is not None}
+        pools = [(f"{name}.questions", part.questions, "train") for name, part in parts.items()]
+        pools.append(("exploration.questions", self.exploration.questions, "validation"))
+        for field, wanted, split in pools:
+            there = getattr(self.data, split)
+            if wanted > there:
+                raise Misfit(field, f"{wanted} exceeds data.{split}, which is {there}: lower it or raise data.{split}")
+        return self
+
+    @model_validator(mode="after")
+    def _sweep_in_one_request(self) -> Self:
+        plan = self.exploration
+        prompts = min(self.generation.shard_questions, plan.questions) * len(plan.grid)
+        if plan.mode is not ExplorationMode.FIXED and prompts > MAX_PROMPTS:
+            raise Misfit(
+                "generation.shard_questions",
+                f"times the {len(plan.grid)} temperatures of exploration.grid is {prompts} prompts in one request, "
+                f"and at most {MAX_PROMPTS} are taken: lower it to {MAX_PROMPTS // len(plan.grid)}",
+            )
         return self
 
 
 def parse_recipe(values: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Validate a recipe with dotted overrides such as `{"evolution.iterations": 2}` laid over it.
+    """Validate a recipe with overrides laid over it: dotted keys, sections, or both.
 
+    `{"evolution.n": 2}` and `{"evolution": {"n": 2}}` mean the same and leave the rest of the section as it is.
     Raises InvalidRecipe naming the first bad field.
     """
-    merged = _merge(values, overrides or {})
+    check_plain(values, "recipe")
+    check_plain(overrides or {}, "overrides")
+    merged = _copied(values)
+    for path, value in _flat(overrides or {}).items():
+        _set(merged, path, value)
     try:
-        return Recipe.model_validate_json(_json(merged))
+        # Strict: text or `true` is no number. From JSON, where lists may become tuples and names enums.
+        return Recipe.model_validate_json(json.dumps(merged, allow_nan=False), strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise InvalidRecipe(f"{field}: {first['msg']}", field=field) from None
+        raise _refusal(error) from None
 
 
 def parse_recipe_yaml(text: str, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """Validate a recipe in YAML (safe loader only). Raises InvalidRecipe."""
+    """Validate a recipe in YAML. Raises InvalidRecipe."""
+    return parse_recipe(recipe_values(text), overrides)
+
+
+def recipe_values(text: str) -> dict[str, Any]:
+    """The values of a recipe in YAML, not yet validated. Raises InvalidRecipe for text that is no mapping."""
     try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        values = parse_yaml(text)
+    except ValueError as error:
         raise InvalidRecipe(f"recipe is not valid YAML: {error}", field="recipe") from None
     if not isinstance(values, dict):
         raise InvalidRecipe("recipe must be a mapping with at least a name", field="recipe")
-    return parse_recipe(values, overrides)
+    return values
 
 
-def _json(values: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(values, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise InvalidRecipe(f"recipe holds a value that JSON cannot: {error}", field="recipe") from None
+def _refusal(error: ValidationError) -> InvalidRecipe:
+    first = error.errors(include_input=False, include_url=False)[0]
+    cause = first.get("ctx", {}).get("error")
+    places = [str(part) for part in first["loc"]]
+    if isinstance(cause, Misfit):
+        places.append(cause.field)
+    field = ".".join(places) or "recipe"
+    return InvalidRecipe(f"{field}: {first['msg'].removeprefix('Value error, ')}", field=field)
 
 
-def _merge(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    merged: dict[str, Any] = {k: _merge(v, {}) if isinstance(v, Mapping) else v for k, v in values.items()}
-    for path, value in overrides.items():
-        *parents, leaf = path.split(".")
-        place = merged
-        for part in parents:
-            child = place.get(part)
-            if child is None:
-                child = place[part] = {}
-            if not isinstance(child, dict):
-                raise InvalidRecipe(f"override {path}: {part} is not a section", field=path)
-            place = child
+def _copied(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copied(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+
+
+def _flat(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Overrides by the dotted path of the value that each sets. Raises InvalidRecipe where two set the same."""
+    found: dict[str, Any] = {}
+    for path, value in _leaves(overrides, ""):
+        if path in found:
+            raise InvalidRecipe(f"override {path} is given twice: keep one", field=path)
+        found[path] = value
+    for path in found:
+        parts = path.split(".")
+        outer = next((o for end in range(1, len(parts)) if (o := ".".join(parts[:end])) in found), None)
+        if outer is not None:
+            raise InvalidRecipe(f"override {path} lies inside {outer}, which is overridden too: keep one", field=path)
+    return found
+
+
+def _leaves(overrides: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in overrides.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _set(values: dict[str, Any], path: str, value: Any) -> None:
+    """Set one value by its dotted path; an empty section leaves the one that is there."""
+    *parents, leaf = path.split(".")
+    if len(parents) >= MAX_DEPTH:
+        raise InvalidRecipe(f"override {path} names more than {MAX_DEPTH} levels", field=path)
+    place = values
+    for part in parents:
+        child = place.get(part)
+        if child is None:
+            child = place[part] = {}
+        if not isinstance(child, dict):
+            raise InvalidRecipe(f"override {path}: {part} is not a section", field=path)
+        place = child
+    if value != {} or not isinstance(place.get(leaf), dict):
         place[leaf] = value
-    return merged

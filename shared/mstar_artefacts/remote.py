@@ -23,6 +23,7 @@ from mstar.errors import CorruptArtefact, NotFound
 from mstar.steps import ArtefactRef
 from mstar.types import Sha256
 from mstar_artefacts.cache import Cache, Growth, Hold, alone, last_use, size_of
+from mstar_artefacts.digests import digest_of, function_of, hexadecimal
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.objects import Objects
 from mstar_artefacts.store import (
@@ -30,9 +31,9 @@ from mstar_artefacts.store import (
     ArtefactStore,
     FileEntry,
     Manifest,
-    hash_file,
     mismatched,
     plain_parts,
+    require_no_other,
     seal,
     translated,
 )
@@ -112,6 +113,7 @@ class RemoteArtefacts(ArtefactStore):
                     lacking = mismatched(held.folder, lacking)
                     self._cache.make_room(sum(one.bytes for one in lacking))
                     _at_once(FILES_AT_ONCE, lambda one: self._fetch(ref, held.folder, one), lacking)
+            require_no_other(ref, held.folder, manifest.files, part)
         except OSError as error:
             held.release()
             raise translated(error, ref.id) from error
@@ -122,8 +124,8 @@ class RemoteArtefacts(ArtefactStore):
 
     def _manifest(self, ref: ArtefactRef, folder: Path) -> Manifest:
         path = folder / MANIFEST
-        if path.is_file() and hash_file(path) == ref.sha256:
-            return Manifest.model_validate_json(path.read_bytes())
+        if path.is_file() and hashlib.sha256(known := path.read_bytes()).hexdigest() == ref.sha256:
+            return Manifest.model_validate_json(known)
         try:
             data = self._objects.read(_key(ref.id, MANIFEST))
         except NotFound:
@@ -140,7 +142,7 @@ class RemoteArtefacts(ArtefactStore):
         staging = folder / f".tmp-{uuid.uuid4().hex}"
         try:
             self._objects.download(_object(ref.id, entry), staging)
-            if hash_file(staging) != entry.sha256:
+            if digest_of(staging, function_of(entry.digest)) != entry.digest:
                 raise CorruptArtefact(f"file {entry.name} of artefact {ref.id} does not match its manifest")
             staging.replace(target)
         except NotFound as error:
@@ -250,7 +252,7 @@ def _key(artefact: str, name: str) -> str:
 
 
 def _object(artefact: str, entry: FileEntry) -> str:
-    return _key(artefact, f"{entry.name}.{entry.sha256[:NAME_DIGITS]}")
+    return _key(artefact, f"{entry.name}.{hexadecimal(entry.digest)[:NAME_DIGITS]}")
 
 
 def _image_key(digest: Sha256) -> str:

@@ -12,17 +12,17 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel, model_validator
 
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull
 from mstar.steps import ArtefactRef
-from mstar.types import Frozen, Sha256
+from mstar.types import Frozen
+from mstar_artefacts.digests import BLAKE3, SHA256, Digest, digests_of, function_of
 
 MANIFEST = "manifest.json"
 ROWS = "rows"
@@ -32,16 +32,32 @@ TABLE = ".jsonl.gz"
 COMPRESSION = 1
 """Gzip's level. Its default, 9, takes 15 times as long to save an eighth of the bytes, and writing rows is what workers
 do most."""
-PARALLEL_BYTES = 32 * 1024**2
-HASHERS = 8
-"""Files that are read at the same time: hashing keeps a core busy at one or two GB/s, a disk gives more."""
 Row = TypeVar("Row", bound=BaseModel)
 
 
+def _plain_name(name: str) -> str:
+    if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or "\x00" in name:
+        raise ValueError("a file's name is a plain relative path")
+    return name
+
+
 class FileEntry(Frozen):
-    name: str
+    """One file of an artefact."""
+
+    name: Annotated[str, AfterValidator(_plain_name)]
+    """Relative to the artefact's folder."""
     bytes: int
-    sha256: Sha256
+    digest: Digest
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, value: Any) -> Any:
+        """Manifests of before hold the SHA-256 under its name."""
+        if isinstance(value, dict) and "sha256" in value and "digest" not in value:
+            return {key: one for key, one in value.items() if key != "sha256"} | {
+                "digest": f"{SHA256}:{value['sha256']}"
+            }
+        return value
 
 
 class Manifest(Frozen):
@@ -125,14 +141,17 @@ class ArtefactStore:
         return Manifest.model_validate_json(data)
 
     def verify(self, ref: ArtefactRef, part: str | None = None) -> Path:
-        """Folder of an artefact whose every file has the hash of the manifest. Raises NotFound or CorruptArtefact.
+        """Folder of an artefact that holds exactly what its manifest lists. Raises NotFound or CorruptArtefact.
+
+        So a loader that takes whatever lies in the folder takes nothing else. Links count as damage.
 
         `part`: a folder in it, which alone is looked at and returned: who serves weights reads no optimizer. The folder
         can be read until this store verifies another.
         """
-        folder = self.path(ref.id)
-        for wrong in mismatched(folder, self.manifest(ref).files, part):
+        folder, files = self.path(ref.id), self.manifest(ref).files
+        for wrong in mismatched(folder, files, part):
             raise CorruptArtefact(f"file {wrong.name} of artefact {ref.id} does not match its manifest")
+        require_no_other(ref, folder, files, part)
         return folder if part is None else folder / part
 
     def rows(self, ref: ArtefactRef, kind: type[Row], table: str = ROWS) -> Iterator[Row]:
@@ -168,28 +187,43 @@ def seal(folder: Path, artefact: str, metadata: dict[str, Any]) -> Manifest:
 
 
 def mismatched(folder: Path, files: Iterable[FileEntry], part: str | None = None) -> list[FileEntry]:
-    """Those of the files (of one part) that are missing in the folder or have another hash."""
+    """Those of the files (of one part) that are missing in the folder, are links, or have another digest."""
     wanted = [one for one in files if part is None or one.name.startswith(f"{part}/")]
-    found = _hashes([(folder / one.name, one.bytes) for one in wanted])
-    return [entry for entry, sha256 in zip(wanted, found, strict=True) if sha256 != entry.sha256]
+    there = [one for one in wanted if _is_own_file(folder, one)]
+    found = digests_of([(folder / one.name, function_of(one.digest)) for one in there])
+    right = {entry.name for entry, digest in zip(there, found, strict=True) if digest == entry.digest}
+    return [entry for entry in wanted if entry.name not in right]
 
 
-def _hashes(files: Sequence[tuple[Path, int]]) -> list[str | None]:
-    """Hashes of files of about these sizes, None for a missing one; several at a time where it is worth threads."""
-    if sum(size for _, size in files) < PARALLEL_BYTES:
-        return [_hash_of(path) for path, _ in files]
-    with ThreadPoolExecutor(min(HASHERS, os.cpu_count() or 1)) as threads:
-        return list(threads.map(_hash_of, (path for path, _ in files)))
+def _is_own_file(folder: Path, entry: FileEntry) -> bool:
+    """Whether it is a file of the manifest's size in the folder itself: no link on the way leads elsewhere."""
+    path = folder
+    for part in entry.name.split("/"):
+        path = path / part
+        if path.is_symlink():
+            return False
+    return path.is_file() and path.stat().st_size == entry.bytes
 
 
-def _hash_of(path: Path) -> str | None:
-    return hash_file(path) if path.is_file() else None
+def require_no_other(ref: ArtefactRef, folder: Path, files: Iterable[FileEntry], part: str | None) -> None:
+    """Raises CorruptArtefact for a file in the folder that the manifest does not list."""
+    for name in unlisted(folder, files, part):
+        raise CorruptArtefact(f"artefact {ref.id} holds {name[:200]}, which its manifest does not list: remove it")
 
 
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def unlisted(folder: Path, files: Iterable[FileEntry], part: str | None = None) -> list[str]:
+    """Names of files and links in the folder (in one part of it) that are not among these.
+
+    Hidden ones are not loaded by anybody, and a folder with a manifest of its own is another artefact.
+    """
+    known = {MANIFEST} | {one.name for one in files}
+    found = []
+    for place, folders, names in os.walk(folder if part is None else folder / part):
+        here = Path(place)
+        links = [name for name in folders if (here / name).is_symlink()]
+        folders[:] = [name for name in folders if name[0] != "." and not (here / name / MANIFEST).exists()]
+        found += [(here / name).relative_to(folder).as_posix() for name in (*names, *links) if name[0] != "."]
+    return sorted(set(found) - known)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -210,10 +244,14 @@ def _write_table(path: Path, rows: Iterable[BaseModel]) -> None:
 
 
 def _entries(folder: Path) -> Iterator[FileEntry]:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            _fsync(path)
-            yield FileEntry(name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, sha256=hash_file(path))
+    below = sorted(folder.rglob("*"))
+    if links := [path.name for path in below if path.is_symlink()]:
+        raise InvalidInput(f"{links[0][:200]} is a link: an artefact holds files of its own", field="artefact")
+    files = [path for path in below if path.is_file()]
+    for path in files:
+        _fsync(path)
+    for path, digest in zip(files, digests_of([(path, BLAKE3) for path in files]), strict=True):
+        yield FileEntry(name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, digest=digest)
 
 
 def _write_durably(path: Path, data: bytes) -> None:

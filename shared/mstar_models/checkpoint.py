@@ -7,19 +7,27 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from mstar.errors import InvalidInput
+from mstar.model_files import is_model_file
 from mstar.steps import ArtefactRef
-from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_artefacts.digests import BLAKE3, digests_of
+from mstar_artefacts.store import ArtefactStore
 from mstar_models.loading import load_model
 
 MODEL_FOLDER = "model"
 
 
 def load_checkpoint(store: ArtefactStore, ref: ArtefactRef) -> tuple[Any, Path]:
-    """Model and its folder from a checkpoint artefact, every file of it hashed first.
+    """Model and its folder from a checkpoint artefact, which holds exactly what its manifest lists.
 
-    Raises NotFound, CorruptArtefact, or InvalidInput when the weights are not finite.
+    Raises NotFound, CorruptArtefact, or InvalidInput for a weight that is not finite or a file that no model has.
     """
     folder = store.verify(ref, MODEL_FOLDER)
+    for path in folder.rglob("*"):
+        if path.is_file() and not is_model_file(path.name):
+            raise InvalidInput(
+                f"checkpoint {ref.id} holds {path.name[:200]}, which is no file of a model: make it again without it",
+                field="artefact",
+            )
     model = load_model(folder)
     check_finite(folder, ref.id)
     return model, folder
@@ -32,7 +40,7 @@ def folder_version(folder: Path) -> str:
     """
     name = folder.resolve().name
     check_finite(folder, name)
-    digests = "".join(hash_file(path) for path in sorted(folder.glob("*.safetensors")))
+    digests = "".join(digests_of([(path, BLAKE3) for path in sorted(folder.glob("*.safetensors"))]))
     return f"{name}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
 
 

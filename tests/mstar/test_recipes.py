@@ -1,9 +1,11 @@
 """Recipes: the shipped ones, refusals that name the field, overrides."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
 
 from mstar.errors import InvalidRecipe
 from mstar.recipes import (
@@ -84,18 +86,67 @@ def test_the_paper_s_numbers() -> None:
         ({"name": "x", "evolution": {"n": 0}}, "evolution.n", "greater than or equal to 1"),
         ({"name": "../x"}, "name", "match pattern"),
         ({"name": "x", "exploration": {"grid": [0.7, 0.3]}}, "exploration.grid", "must rise"),
-        ({"name": "x", "exploration": {"grid": []}}, "exploration.grid", "must rise"),
-        ({"name": "x", "evaluation": {"n": 4, "k": 8}}, "evaluation", "raise evaluation.n"),
-        ({"name": "x", "prm": None}, "recipe", "add a prm section"),
-        ({"name": "x", "warmup": {"questions": 9000}}, "recipe", "exceeds data.train"),
-        ({"name": "x", "exploration": {"questions": 300}}, "recipe", "exceeds data.validation"),
-        ({"name": "x", "seed": {1, 2}}, "recipe", "JSON cannot"),
-        ({"name": "x", "evolution": {"temperature": float("nan")}}, "recipe", "JSON cannot"),
+        ({"name": "x", "exploration": {"grid": []}}, "exploration.grid", "at least 1 item"),
+        ({"name": "x", "exploration": {"grid": [0.5] * 200_000}}, "recipe.exploration.grid", "more than 10000"),
+        ({"name": "x", "exploration": {"grid": [n / 100 for n in range(1, 66)]}}, "exploration.grid", "at most 64"),
+        ({"name": "x", "exploration": {"n": 2, "k": 3}}, "exploration.k", "raise it or lower k"),
+        ({"name": "x", "evaluation": {"n": 4, "k": 8}}, "evaluation.k", "evaluation.n is 4"),
+        ({"name": "x", "prm": None}, "evolution.selection.mode", "add a prm section"),
+        ({"name": "x", "warmup": {"questions": 9000}}, "warmup.questions", "exceeds data.train"),
+        ({"name": "x", "evolution": {"questions": 9000}}, "evolution.questions", "raise data.train"),
+        ({"name": "x", "exploration": {"questions": 300}}, "exploration.questions", "exceeds data.validation"),
+        ({"name": "x", "seed": {1, 2}}, "recipe.seed", "JSON cannot"),
+        ({"name": "x", "seed": 10**30}, "recipe.seed", "beyond 64 bits"),
+        ({"name": "x", "evolution": {"temperature": float("nan")}}, "recipe.evolution.temperature", "finite"),
+        ({"name": "x", "evolution": {"n": 10**9}}, "evolution.n", "less than or equal to 1024"),
+        ({"name": "x", "evolution": {"n": "4"}}, "evolution.n", "valid integer"),
+        ({"name": "x", "evolution": {"n": True}}, "evolution.n", "valid integer"),
+        ({"name": "x", "generation": {"max_tokens": 10**12}}, "generation.max_tokens", "32768"),
+        ({"name": "x", "data": {"train": 10**9}}, "data.train", "10000000"),
+        ({"name": "x", "data": {"source": "\x00"}}, "recipe.data.source", "NUL"),
+        ({"name": "x", "data": {"source": "\ud800"}}, "recipe.data.source", "surrogate"),
+        ({"name": "x", "data": {"source": "a" * 2000}}, "data.source", "1024 characters"),
+        ({"name": "x", "warmup": {"train": {"ranks": 10**6}}}, "warmup.train.ranks", "1024"),
+        ({"name": "x", "prm": {"train": {"learning_rate": 1e308}}}, "prm.train.learning_rate", "equal to 1"),
+        (
+            {"name": "x", "evolution": {"train": {"batch_size": 100, "ranks": 8}}},
+            "evolution.train.batch_size",
+            "set 96 or 104",
+        ),
+        (
+            {"name": "x", "generation": {"shard_questions": 512}, "data": {"validation": 512}}
+            | {"exploration": {"questions": 512, "grid": [n / 100 for n in range(1, 65)]}},
+            "generation.shard_questions",
+            "lower it to 128",
+        ),
+        ({"name": "x", "y" * 10**6: 1}, "recipe", "which is too long"),
+        ({"name": "x", "y" * 150: 1}, "y" * 150, "not permitted"),
+        ({"name": "x" * 5000}, "recipe.name", "longer than 4096"),
     ],
 )
 def test_refusal_names_field_and_fix(values: dict[str, Any], field: str, words: str) -> None:
     with pytest.raises(InvalidRecipe, match=words) as caught:
         parse_recipe(values)
+    assert caught.value.field == field
+    assert len(caught.value.detail) < 400
+
+
+def numeric_fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of every field of a recipe that takes a number."""
+    for name, field in model.model_fields.items():
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        for kind in kinds:
+            if issubclass(kind, BaseModel):
+                yield from numeric_fields(kind, f"{prefix}{name}.")
+            elif kind in (int, float):
+                yield f"{prefix}{name}"
+
+
+@pytest.mark.parametrize("field", sorted(set(numeric_fields(Recipe)) - {"exploration.grid"}))
+@pytest.mark.parametrize("value", [2**62, -1, 1.7e308])
+def test_every_number_has_bounds(field: str, value: float) -> None:
+    with pytest.raises(InvalidRecipe) as caught:
+        parse_recipe({"name": "x"}, {field: value})
     assert caught.value.field == field
 
 
@@ -113,6 +164,52 @@ def test_overrides_lie_over_the_recipe_and_leave_it_alone() -> None:
     assert recipe.warmup is not None
     assert recipe.warmup.train.batch_size == 8
     assert values == {"name": "x", "evolution": {"n": 4}}
+
+
+STANDARD = {
+    "name": "x",
+    "evolution": {"n": 4, "train": {"learning_rate": 1e-4, "batch_size": 32}, "selection": {"mode": "all"}},
+}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"evolution.iterations": 1, "evolution.train.ranks": 2},
+        {"evolution": {"iterations": 1, "train": {"ranks": 2}}},
+        {"evolution": {"iterations": 1}, "evolution.train.ranks": 2},
+        {"evolution.train": {"ranks": 2}, "evolution.iterations": 1},
+        {"evolution": {"iterations": 1, "train.ranks": 2}},
+        {"evolution": {"iterations": 1, "train": {"ranks": 2}, "selection": {}}},
+    ],
+)
+def test_a_section_is_merged_at_every_depth(overrides: dict[str, Any]) -> None:
+    plan = parse_recipe(STANDARD, overrides).evolution
+    assert (plan.iterations, plan.train.ranks) == (1, 2)
+    assert (plan.n, plan.train.learning_rate, plan.train.batch_size) == (4, 1e-4, 32)
+    assert plan.selection.mode is SelectionMode.ALL
+
+
+def test_null_takes_a_section_away_and_a_list_is_replaced_whole() -> None:
+    recipe = parse_recipe(STANDARD, {"warmup": None, "exploration": {"grid": [0.5, 1.0]}})
+    assert recipe.warmup is None and recipe.exploration.grid == (0.5, 1.0)
+    assert parse_recipe({**STANDARD, "warmup": None}, {"warmup": {"n": 2}}).warmup is not None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({"evolution": {"n": 2}, "evolution.n": 3}, "evolution.n is given twice"),
+        ({"warmup": None, "warmup.n": 3}, "lies inside warmup"),
+        ({".".join("a" * 50): 1}, "more than 16 levels"),
+        ({"a." * 10**6: 1}, "too long"),
+        ({"": 1}, "not permitted"),
+        ({"evolution..n": 1}, "evolution.: Extra inputs are not permitted"),
+    ],
+)
+def test_overrides_that_contradict_or_lead_nowhere(overrides: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRecipe, match=words):
+        parse_recipe(STANDARD, overrides)
 
 
 def test_an_override_can_not_go_below_a_value() -> None:

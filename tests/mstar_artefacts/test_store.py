@@ -1,14 +1,18 @@
 """Artefacts appear whole or not at all, never change, and a wrong byte is found."""
 
+import hashlib
+import json
 import threading
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull
 from mstar.steps import ArtefactRef
 from mstar.types import Verdict
-from mstar_artefacts.store import MANIFEST, PARALLEL_BYTES, ROWS, TABLE, ArtefactStore, write_json
+from mstar_artefacts.digests import PARALLEL_BYTES
+from mstar_artefacts.store import MANIFEST, ROWS, TABLE, ArtefactStore, FileEntry, write_json
 
 ROWS_OF_TEST = [Verdict(correct=True, extracted="4"), Verdict(correct=False)]
 
@@ -68,6 +72,79 @@ def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     (tmp_path / "x" / MANIFEST).write_text("{}")
     with pytest.raises(CorruptArtefact, match="manifest"):
         store.manifest(ref)
+
+
+def model_and_optimizer(folder: Path) -> None:
+    for name in ("model/weights.safetensors", "model/config.json", "optimizer/0.safetensors"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(name)
+
+
+@pytest.mark.parametrize("name", ["model/more.safetensors", "model/deep/er/tokenizer.json", "notes.txt"])
+def test_what_the_manifest_does_not_list_is_found(tmp_path: Path, name: str) -> None:
+    store = ArtefactStore(tmp_path)
+    ref = store.write("r/train", model_and_optimizer, {})
+    (tmp_path / ref.id / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / ref.id / name).write_text("not ours")
+    with pytest.raises(CorruptArtefact, match=f"holds {name}, which its manifest does not list: remove it"):
+        store.verify(ref)
+    if name.startswith("model/"):
+        with pytest.raises(CorruptArtefact, match="does not list"):
+            store.verify(ref, "model")
+    store.verify(ref, "optimizer")
+
+
+@pytest.mark.parametrize("linked", ["model/config.json", "model", "model/new.json", "model/new"])
+def test_links_count_as_damage(tmp_path: Path, linked: str) -> None:
+    store = ArtefactStore(tmp_path / "home")
+    ref = store.write("train", model_and_optimizer, {})
+    place = store.path(ref.id) / linked
+    elsewhere = tmp_path / "elsewhere"
+    if place.exists():
+        place.rename(elsewhere)
+    else:
+        elsewhere.mkdir()
+    place.symlink_to(elsewhere)
+    with pytest.raises(CorruptArtefact):
+        store.verify(ref, "model")
+
+
+def test_a_link_is_never_sealed(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="passwd is a link"):
+        ArtefactStore(tmp_path).write("x", lambda folder: (folder / "passwd").symlink_to("/etc/passwd"), {})
+
+
+def test_other_artefacts_below_and_hidden_files_are_no_damage(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+    ref = store.write("it01/select", model_and_optimizer, {})
+    below = store.write_rows("it01/select/shards/0001", ROWS_OF_TEST, {})
+    (store.path(ref.id) / ".nfs0001").write_text("open elsewhere")
+    store.verify(ref)
+    store.verify(below)
+
+
+def test_manifests_of_before_are_read(tmp_path: Path) -> None:
+    """They have SHA-256 digests, under that name."""
+    store = ArtefactStore(tmp_path)
+    ref = store.write("x", model_and_optimizer, {})
+    path = store.path(ref.id) / MANIFEST
+    manifest = json.loads(path.read_text())
+    assert all(one["digest"].startswith("blake3:") for one in manifest["files"])
+    for one in manifest["files"]:
+        del one["digest"]
+        one["sha256"] = hashlib.sha256((store.path(ref.id) / one["name"]).read_bytes()).hexdigest()
+    path.write_text(json.dumps(manifest))
+    before = ArtefactRef(id="x", sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    store.verify(before)
+    (store.path(ref.id) / "model" / "config.json").write_text("model/config.jsom")
+    with pytest.raises(CorruptArtefact, match=r"config\.json"):
+        store.verify(before)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a//b", "a/./b", "", "a\\b"])
+def test_a_manifest_cannot_name_a_file_elsewhere(name: str) -> None:
+    with pytest.raises(ValidationError, match="plain relative path"):
+        FileEntry(name=name, bytes=1, digest=f"blake3:{'0' * 64}")
 
 
 def test_a_part_is_verified_by_itself_and_many_files_at_once(tmp_path: Path) -> None:

@@ -208,3 +208,15 @@ def test_a_checkpoint_is_verified_and_must_be_finite(folder: Path, tmp_path: Pat
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     with pytest.raises(CorruptArtefact):
         load_checkpoint(store, good)
+
+
+@pytest.mark.parametrize("name", ["training_args.bin", "modeling_own.py", "adapter_config.json", "key.pem"])
+def test_a_checkpoint_with_a_file_of_another_kind_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    store = ArtefactStore(tmp_path / "home")
+
+    def fill(target: Path) -> None:
+        shutil.copytree(folder, target / "model")
+        (target / "model" / name).write_text("{}")
+
+    with pytest.raises(InvalidInput, match=f"holds {name}, which is no file of a model"):
+        load_checkpoint(store, store.write("r-1/odd", fill, {}))

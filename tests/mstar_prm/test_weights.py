@@ -101,7 +101,9 @@ def test_bad_weights_leave_the_old_ones_serving(store: ArtefactStore, prm: Artef
         ):
             with pytest.raises(error):
                 await scorer.load(ref)
-        assert await scorer.score(QUESTION, picture(), [STEPS], None) == (prm.version, before)
+        version, (after,) = await scorer.score(QUESTION, picture(), [STEPS], None)
+        # The second time the prompt's keys and values are known, and sums are rounded in another order.
+        assert (version, after) == (prm.version, pytest.approx(before[0], abs=1e-6))
 
     using(store, conversation)
 

@@ -16,7 +16,8 @@ from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, Weight
 from mstar.errors import Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
-from mstar_artefacts.store import ArtefactStore, hash_file
+from mstar_artefacts.digests import digest_of, hexadecimal
+from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import check_finite
 from mstar_policy import engine as engines
 from mstar_policy.engine import Delta, Engine, Generation, SamplingRequest, TokenCallback
@@ -120,7 +121,7 @@ class FakeEngine:
 
     async def load_folder(self, folder: Path) -> None:
         await asyncio.to_thread(check_finite, folder, folder.name)
-        self._version = f"{folder.name}@{hash_file(folder / 'config.json')[:12]}"
+        self._version = f"{folder.name}@{hexadecimal(digest_of(folder / 'config.json'))[:12]}"
 
     async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
         async with self.turn:

@@ -2,8 +2,9 @@
 
 from typing import Any, Generic, TypeVar
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from mstar.documents import check_plain
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.steps import StepResult
@@ -16,7 +17,14 @@ class RunCreate(Frozen):
     recipe: str | dict[str, Any]
     """Name of a recipe that the coordinator ships, or the recipe itself."""
     overrides: dict[str, Any] = {}
-    """Dotted keys laid over the recipe, such as `{"evolution.iterations": 2}`."""
+    """Laid over the recipe: dotted keys such as `{"evolution.iterations": 2}`, or sections, which are merged."""
+
+    @field_validator("recipe", "overrides", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuses what could be neither stored nor shown. Raises InvalidRecipe naming the place."""
+        check_plain(value, str(info.field_name))
+        return value
 
 
 class Progress(Frozen):

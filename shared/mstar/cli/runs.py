@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from pydantic import ValidationError
 
 from mstar.api.runs import Run, RunCreate
 from mstar.cli.output import console, follow, gain, print_json, program, results_table
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
+from mstar.documents import parse_yaml
 from mstar.errors import CorruptArtefact, InvalidRecipe, NotFound, Unavailable
 from mstar.evolution import RunState
-from mstar.recipes import parse_recipe_yaml
+from mstar.recipes import parse_recipe, recipe_values
 from mstar.results import RunResults
 
 app = typer.Typer(help="Start, watch and steer runs.", no_args_is_help=True)
@@ -136,9 +136,9 @@ def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
         if not equals:
             raise InvalidRecipe(f"--set {setting}: write it as key=value", field=setting)
         try:
-            overrides[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InvalidRecipe(f"--set {setting}: the value is not valid YAML", field=key) from None
+            overrides[key] = parse_yaml(value)
+        except ValueError as error:
+            raise InvalidRecipe(f"--set {setting}: the value is not valid YAML: {error}", field=key) from None
     if seed is not None:
         overrides["seed"] = seed
     path = Path(recipe)
@@ -150,8 +150,9 @@ def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRecipe(f"recipe file {recipe} cannot be read: {error}", field="recipe") from error
-    parse_recipe_yaml(text, overrides)
-    return RunCreate(recipe=yaml.safe_load(text), overrides=overrides)
+    values = recipe_values(text)
+    parse_recipe(values, overrides)
+    return RunCreate(recipe=values, overrides=overrides)
 
 
 def _start_on_server(client: Client, create: RunCreate, *, detach: bool, as_json: bool) -> None:

@@ -115,10 +115,15 @@ def test_a_key_makes_a_retry_harmless(app: FastAPI) -> None:
         ({"recipe": "demo", "overrides": {"evolution.n": 0}}, "invalid-recipe", "evolution.n"),
         ({"recipe": "demo", "overrides": {"data.source": "/etc"}}, "forbidden", "data.source"),
         (
-            {"recipe": "demo", "overrides": {"evolution.questions": 10**12}},
+            {"recipe": "demo", "overrides": {"data.train": 10**7, "evolution.questions": 10**7}},
             "invalid-recipe",
             "generation.shard_questions",
         ),
+        ({"recipe": "demo", "overrides": {"evolution.questions": 10**12}}, "invalid-recipe", "evolution.questions"),
+        ({"recipe": "demo", "overrides": {"evolution": {"n": 10**9}}}, "invalid-recipe", "evolution.n"),
+        ({"recipe": {"name": "\ud800"}}, "invalid-recipe", "recipe.name"),
+        ({"recipe": json.loads('{"a":' * 300 + "1" + "}" * 300)}, "invalid-recipe", "recipe" + ".a" * 17),
+        ({"recipe": "demo", "overrides": {"a" * 10**6: 1}}, "invalid-recipe", "overrides"),
         ({}, "invalid-input", "recipe"),
         ({"recipe": "demo", "extra": 1}, "invalid-input", "extra"),
     ],
@@ -126,7 +131,8 @@ def test_a_key_makes_a_retry_harmless(app: FastAPI) -> None:
 def test_a_bad_run_names_its_field_and_leaves_nothing(
     app: FastAPI, tmp_path: Path, body: dict[str, Any], code: str, field: str
 ) -> None:
-    answer = ask(app, "POST", "/v1/runs", json=body)
+    # Encoded here, since the client's own encoder refuses half of a surrogate pair.
+    answer = ask(app, "POST", "/v1/runs", content=json.dumps(body), headers={"Content-Type": "application/json"})
     assert (answer.json()["code"], answer.json()["field"]) == (code, field)
     assert list((tmp_path / "runs").glob("r-*")) == []
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import minivista
 from mstar.api.steps import Claim
 from mstar.errors import InvalidInput
+from mstar.model_files import is_model_file
 from mstar.recipes import DataRecipe
 from mstar.steps import ArtefactRef, DoneResult
 from mstar.types import Question
@@ -20,8 +21,6 @@ from mstar_coordinator.worker.steps.dataset_reader import read_split
 from mstar_worker.lease import Progress
 
 BUILTIN = "builtin:minivista"
-CODE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".py")
-"""Pickles and modules: loading them would run what is inside."""
 PROGRESS_EVERY = 50
 
 
@@ -64,13 +63,13 @@ def _questions(data: DataRecipe, split: str, count: int, images: ImageStore) -> 
 
 
 def _copy_model(base: str, target: Path) -> None:
-    """Copies, since a link would change with its source. Nothing that could hold code is taken along."""
+    """Copies what belongs to a model: a link would change with its source, and may lead out of the folder."""
     source = minivista.MODEL_FOLDER if base == BUILTIN else Path(base)
     if not any(source.glob("*.safetensors")):
         raise InvalidInput(f"model folder {base} holds no safetensors file", field="model.base")
     target.mkdir()
     for path in sorted(source.iterdir()):
-        if path.is_file() and path.suffix not in CODE_SUFFIXES:
+        if is_model_file(path.name) and path.is_file() and not path.is_symlink():
             shutil.copyfile(path, target / path.name)
 
 
