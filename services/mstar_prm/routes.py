@@ -8,7 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from mstar.api.prm import Candidate, RerankRequest, ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
 from mstar.errors import InvalidInput, Unavailable
-from mstar.layout import scored_segments
+from mstar.layout import canonical_steps, scored_segments
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import ImageGate
 from mstar_prm.scorer import Scorer, Segments
@@ -77,7 +77,7 @@ def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore, deadline_sec
 
 
 def _segments(candidate: Candidate, place: int) -> Segments:
-    segments = candidate.steps or scored_segments(candidate.text or "")
+    segments = canonical_steps(candidate.steps) if candidate.steps else scored_segments(candidate.text or "")
     if not segments or len(segments) > MAX_SEGMENTS:
         detail = f"it has {len(segments)} steps, but 1 to {MAX_SEGMENTS} can be scored"
         raise InvalidInput(f"response {place}: {detail}", field=f"responses.{place}")

@@ -1,14 +1,17 @@
 """The layout of every response: steps as paragraphs, then the heading `## Answer`, a blank line and the bare answer.
 
 Policy, PRM, trainer and answer check all cut responses here, so a step is the same thing everywhere (paper, section 3:
-steps are separated by blank lines). What this leaves out: tokens (the model package) and what an answer is worth
-(`answers`).
+steps are separated by blank lines). Blank lines inside display mathematics and code separate nothing (`blocks`).
+What this leaves out: tokens (the model package) and what an answer is worth (`answers`).
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+from mstar.blocks import blocks
 
 STEP_SEPARATOR = "\n\n"
 ANSWER_HEADING = "## Answer"
@@ -28,7 +31,7 @@ class ResponseParts:
     """A response cut in two."""
 
     steps: tuple[str, ...]
-    """Paragraphs before the heading, stripped, none empty."""
+    """Paragraphs before the heading, stripped, none empty. A block of mathematics or code stays in one."""
     answer: str | None
     """Everything after the first heading, stripped; None when no line is the heading, empty when nothing follows it."""
 
@@ -41,7 +44,7 @@ def split_response(text: str) -> ResponseParts:
     is written `## Answer` (any level), `**Answer**` or `Answer:`, also with "Final"; behind a colon the answer may be
     on the same line.
     """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = _plain_line_ends(text)
     heading = _HEADING.search(text)
     if heading is None:
         return ResponseParts(_paragraphs(text), None)
@@ -80,6 +83,19 @@ def join_segments(segments: Sequence[str]) -> str:
     return STEP_SEPARATOR.join(segments)
 
 
+def canonical_steps(steps: Sequence[str]) -> tuple[str, ...]:
+    """Steps that a caller has cut, as they would stand in a response: plain line ends, no white space around them.
+
+    A score depends on every token of a step, so a trailing line end must not make another step of it. A step that is
+    white space only becomes empty.
+    """
+    return tuple(_plain_line_ends(step).strip() for step in steps)
+
+
+def _plain_line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _grouped(segments: Sequence[str], count: int) -> tuple[str, ...]:
     total = len(segments)
     bounds = [total * place // count for place in range(count + 1)]
@@ -87,5 +103,14 @@ def _grouped(segments: Sequence[str], count: int) -> tuple[str, ...]:
 
 
 def _paragraphs(text: str) -> tuple[str, ...]:
-    stripped = (paragraph.strip() for paragraph in _BLANK_LINES.split(text))
-    return tuple(paragraph for paragraph in stripped if paragraph)
+    """Pieces between blank lines, stripped, none empty; a blank line inside mathematics or code cuts none."""
+    inside = blocks(text)
+    pieces, begin = [], 0
+    for blank in _BLANK_LINES.finditer(text):
+        place = bisect_right(inside, (blank.start(), len(text)))
+        if place and blank.start() < inside[place - 1][1]:
+            continue
+        pieces.append(text[begin : blank.start()])
+        begin = blank.end()
+    stripped = (piece.strip() for piece in (*pieces, text[begin:]))
+    return tuple(piece for piece in stripped if piece)

@@ -1,13 +1,40 @@
 """Cutting responses into steps and answer."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstar.layout import join_segments, merge_segments, scored_segments, split_response
+from mstar.blocks import blocks
+from mstar.layout import canonical_steps, join_segments, merge_segments, scored_segments, split_response
 
 PIECES = st.sampled_from(
-    ["a", "b c", " ", "\n", "\n\n", "\n\n\n", "\r\n", "\t", "\x0b", "## Answer", "# answer:", "**Answer**", "Answer: 5"]
+    [
+        "a",
+        "b c",
+        " ",
+        "\n",
+        "\n\n",
+        "\n\n\n",
+        "\r\n",
+        "\t",
+        "\x0b",
+        "## Answer",
+        "# answer:",
+        "**Answer**",
+        "Answer: 5",
+        "$$",
+        "\\[",
+        "\\]",
+        "\\begin{cases}",
+        "\\end{cases}",
+        "```",
+        "\n```\n",
+        "~~~py",
+        "\n~~~\n",
+        "\\",
+    ]
 )
 TEXTS = st.lists(PIECES, max_size=14).map("".join) | st.text(max_size=60)
 
@@ -77,3 +104,57 @@ def test_merging_is_even_and_spares_the_answer_block() -> None:
 def test_merging_needs_room_for_one() -> None:
     with pytest.raises(ValueError, match="limit = 0"):
         merge_segments(("a",), 0)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        "$$\nx = 3\n\ny = 4\n$$",
+        "\\[\na\n\n= b\n\\]",
+        "\\begin{aligned}\na\n\n&= b\n\\end{aligned}",
+        "\\begin{cases} 1\n\n\\begin{cases} 2\n\n\\end{cases}\n\n3 \\end{cases}",
+        "```python\nx = 3\n\nprint('$$')\n```",
+        "~~~\na\n\n```\n\nb\n~~~",
+        "````\n```\n\n```\n````",
+    ],
+)
+def test_a_blank_line_inside_a_block_cuts_no_step(block: str) -> None:
+    text = f"We know this.\n\nSo {block} holds.\n\nHence 7.\n\n## Answer\n\n7"
+    if block[0] in "`~":
+        text = text.replace(f"So {block} holds", f"So\n{block}\nholds")
+        block = f"\n{block}\n"
+        assert scored_segments(text)[1] == f"So{block}holds."
+    else:
+        assert scored_segments(text)[1] == f"So {block} holds."
+    assert len(scored_segments(text)) == 4
+    assert split_response(text).answer == "7"
+
+
+@pytest.mark.parametrize(
+    "mark", ["$$", "\\[", "\\]", "\\begin{cases}", "\\end{cases}", "```", "```python", "\\\\[2pt]"]
+)
+def test_a_mark_that_nothing_closes_is_ordinary_text(mark: str) -> None:
+    assert scored_segments(f"a\n\n{mark}\n\nb\n\nc") == ("a", mark, "b", "c")
+
+
+def test_a_block_ends_before_the_answer() -> None:
+    """A stray mark in a step finds no partner in the answer."""
+    assert scored_segments("a $$ b\n\nc\n\n## Answer\n\n$$4$$") == ("a $$ b", "c", "## Answer\n\n$$4$$")
+    assert scored_segments("a\n\n\\\\[2pt] b\n\n\\] c") == ("a", "\\\\[2pt] b", "\\] c")
+
+
+@pytest.mark.parametrize("mark", ["$$", "\\[\n\n", "\\begin{a}\n\n", "```x\n\n", "```\n\n", "\\begin{a}\\end{a}\n\n"])
+def test_many_marks_take_no_longer_than_their_number(mark: str) -> None:
+    """Were each looked for on its own, this would take minutes."""
+    assert scored_segments(mark * 100_000)
+
+
+@given(TEXTS)
+def test_blocks_follow_each_other(text: str) -> None:
+    found = blocks(text)
+    assert all(begin < end <= len(text) for begin, end in found)
+    assert all(one[1] <= other[0] for one, other in pairwise(found))
+
+
+def test_steps_of_a_caller_are_as_they_stand_in_a_response() -> None:
+    assert canonical_steps(["a\n", " b ", "c\r\nd\r", "a"]) == ("a", "b", "c\nd", "a")
