@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 
+from minivista import SIZES
 from minivista.canvas import png
 from minivista.problems import Problem
-from minivista.splits import SIZES, draws, group_at
+from minivista.splits import draws, group_at
 from mstar.errors import InvalidDataset
 from mstar.types import Question
 

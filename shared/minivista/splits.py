@@ -18,8 +18,6 @@ from mstar.seeds import derive
 GROUPS: dict[str, Maker] = {"FQA": fqa.make, "GPS": gps.make, "MWP": mwp.make, "TQA": tqa.make, "VQA": vqa.make}
 """Task groups, named as MathVista's."""
 
-SIZES = {"train": 6000, "unlabelled": 2000, "validation": 250, "test_id": 750, "test_ood": 500}
-
 _OWNERS = [split for split, share in SHARES.items() for _ in range(share)]
 
 

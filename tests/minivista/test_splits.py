@@ -7,10 +7,11 @@ from functools import cache
 
 import pytest
 
+from minivista import SIZES
 from minivista.digits import SHARES, flowers, handwritten
 from minivista.loader import load_split
 from minivista.problems import STANDARD
-from minivista.splits import GROUPS, SIZES, owner
+from minivista.splits import GROUPS, owner
 from mstar.types import AnswerType, Question
 
 EACH = 200

@@ -144,7 +144,7 @@ class Bench:
             generation=GenerationRecipe(shard_questions=4, max_tokens=16),
             warmup=None,
             prm=None,
-            evolution={"selection": {"mode": "all"}},  # type: ignore[arg-type]
+            evolution={"questions": 4, "selection": {"mode": "all"}},  # type: ignore[arg-type]
             exploration={"mode": "fixed", "questions": 4},  # type: ignore[arg-type]
         )
         self.inputs: dict[str, StepInput] = {}

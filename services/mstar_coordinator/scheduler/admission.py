@@ -7,9 +7,11 @@ import shutil
 from math import ceil
 from pathlib import Path
 
+import minivista
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
 from mstar.recipes import Recipe
 from mstar_coordinator.scheduler.dataset_check import check_dataset
+from mstar_coordinator.scheduler.model_check import check_model
 
 BUILTIN = "builtin:"
 BUILTIN_NAMES = ("builtin:minivista",)
@@ -33,14 +35,16 @@ def admit(
     check_size(recipe, recipe.evolution.iterations)
     check_ranks(recipe, nodes)
     data, model = recipe.data, recipe.model
-    if not _is_builtin(data.source, "data.source"):
+    if _is_builtin(data.source, "data.source"):
+        _check_benchmark(recipe)
+    else:
         folder = _below(data_root, data.source, "data.source")
         check_dataset(folder, data)
         data = data.model_copy(update={"source": str(folder)})
     weights = 0
     if not _is_builtin(model.base, "model.base"):
         folder = _below(data_root, model.base, "model.base")
-        weights = _check_model(folder)
+        weights = check_model(folder)
         model = model.model_copy(update={"base": str(folder)})
     checkpoints = 0 if remote else recipe.evolution.iterations + 3
     _check_disk(home, reserve_bytes + (checkpoints * CHECKPOINT_FACTOR + PUBLISHED_MODELS) * weights)
@@ -87,27 +91,30 @@ def _is_builtin(source: str, field: str) -> bool:
     return source.startswith(BUILTIN)
 
 
+def _check_benchmark(recipe: Recipe) -> None:
+    for split in ("train", "validation", "test_id", "test_ood"):
+        wanted, there = getattr(recipe.data, split), minivista.SIZES[split]
+        if wanted > there:
+            raise InvalidRecipe(
+                f"data.{split}: {wanted} questions are wanted, and the benchmark that ships has {there}: lower it",
+                field=f"data.{split}",
+            )
+
+
 def _below(root: Path, source: str, field: str) -> Path:
-    """Absolute path of a folder that a recipe names."""
-    if "\x00" in source:
-        raise InvalidInput(f"{field} is not a path", field=field)
+    """Absolute path of a folder that a recipe names. Raises InvalidInput and Forbidden."""
     resolved_root = root.resolve()
-    folder = (resolved_root / source).resolve()
-    if not folder.is_relative_to(resolved_root):
-        raise Forbidden(f"{field} must lie below the folder that the operator allows (data_root)", field=field)
-    if not folder.is_dir():
-        raise InvalidInput(f"{field} {source[:200]!r} is not a folder on the coordinator's machine", field=field)
-    return folder
-
-
-def _check_model(folder: Path) -> int:
-    """Bytes of the weights of a Hugging Face folder."""
-    if not (folder / "config.json").is_file():
-        raise InvalidInput(f"model.base {folder.name!r} has no config.json", field="model.base")
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise InvalidInput(f"model.base {folder.name!r} has no *.safetensors: convert it first", field="model.base")
-    return sum(path.stat().st_size for path in weights)
+    missing = InvalidInput(f"{field} {source[:200]!r} is not a folder on the coordinator's machine", field=field)
+    try:
+        folder = (resolved_root / source).resolve()
+        if not folder.is_relative_to(resolved_root):
+            raise Forbidden(f"{field} must lie below the folder that the operator allows (data_root)", field=field)
+        if folder.is_dir():
+            return folder
+    except (OSError, ValueError, RuntimeError):
+        # A path that the file system refuses: too long, a NUL, half of a surrogate pair, links in a circle.
+        raise missing from None
+    raise missing
 
 
 def _check_disk(home: Path, wanted: int) -> None:

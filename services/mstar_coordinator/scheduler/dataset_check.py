@@ -1,17 +1,11 @@
-"""Checks a data set folder before a run is started on it, without decoding its images.
+"""Checks every record of a data set that a run will use, before the run is started, without decoding its images."""
 
-A data set has one sub-folder per split with `metadata.jsonl`: one JSON object a line with `file_name` (an image in the
-same sub-folder), `question` and `answer`. Reading it into the artefact store is a worker's job.
-"""
-
-import json
 from pathlib import Path
-from typing import Any
 
 from mstar.errors import InvalidDataset
+from mstar.pictures import picture_size
 from mstar.recipes import DataRecipe
-
-COLUMNS = ("file_name", "question", "answer")
+from mstar_coordinator.dataset_rows import Row, read_rows
 
 
 def check_dataset(folder: Path, data: DataRecipe) -> None:
@@ -19,39 +13,17 @@ def check_dataset(folder: Path, data: DataRecipe) -> None:
     wanted = {"train": data.train, "validation": data.validation, "test_id": data.test_id, "test_ood": data.test_ood}
     for split, count in wanted.items():
         if count:
-            _check_split(folder / split, split, count)
+            seen: set[Path] = set()
+            for row in read_rows(folder, split, count):
+                if row.image not in seen:
+                    _check_picture(row)
+                    seen.add(row.image)
 
 
-def _check_split(folder: Path, split: str, wanted: int) -> None:
-    metadata = folder / "metadata.jsonl"
-    if not metadata.is_file():
-        raise InvalidDataset(f"{split}/metadata.jsonl is missing in the data set", field="data.source")
-    found = 0
-    with open(metadata, "rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                _check_row(folder, f"{split}/metadata.jsonl line {number}", line)
-                found += 1
-            if found == wanted:
-                return
-    raise InvalidDataset(
-        f"{split}/metadata.jsonl has {found} questions but the recipe wants {wanted}: lower data.{split}",
-        field=f"data.{split}",
-    )
-
-
-def _check_row(folder: Path, where: str, line: bytes) -> None:
+def _check_picture(row: Row) -> None:
     try:
-        row: Any = json.loads(line)
-    except ValueError:
-        raise InvalidDataset(f"{where}: not valid JSON", field="data.source") from None
-    if not isinstance(row, dict):
-        raise InvalidDataset(f"{where}: not a JSON object", field="data.source")
-    for column in COLUMNS:
-        if not str(row.get(column) or "").strip():
-            raise InvalidDataset(f"{where}: {column} is missing or empty", field="data.source")
-    image = (folder / str(row["file_name"])).resolve()
-    if not image.is_relative_to(folder.resolve()) or not image.is_file():
-        raise InvalidDataset(
-            f"{where}: image {str(row['file_name'])[:200]} is not in the split's folder", field="data.source"
-        )
+        with open(row.image, "rb") as file:
+            picture_size(file)
+    except (ValueError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InvalidDataset(f"{row.where}: image {row.image.name[:80]} {reason}", field="data.source") from None

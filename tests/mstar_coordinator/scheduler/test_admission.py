@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+import minivista
 from coordinator_bench import SMALL
 from mstar.errors import Forbidden, InvalidDataset, InvalidInput, InvalidRecipe, MstarError, StorageFull
 from mstar.recipes import Recipe
 from mstar_coordinator.scheduler.admission import admit, check_ranks, check_size
 
+PICTURE = (Path(__file__).parents[2] / "cases" / "pictures" / "grey16.png").read_bytes()
+GIF = b"GIF89a" + bytes(40)
 SPLITS = {"train": 8, "validation": 4, "test_id": 4, "test_ood": 4}
 
 
@@ -24,11 +27,8 @@ def root(tmp_path: Path) -> Path:
         rows = [{"file_name": f"{i}.png", "question": "How many?", "answer": "3"} for i in range(count)]
         (folder / "metadata.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
         for row in rows:
-            (folder / row["file_name"]).write_bytes(b"png")
-    model = tmp_path / "root" / "model"
-    model.mkdir()
-    (model / "config.json").write_text("{}")
-    (model / "model.safetensors").write_bytes(b"0" * 100)
+            (folder / row["file_name"]).write_bytes(PICTURE)
+    shutil.copytree(minivista.MODEL_FOLDER, tmp_path / "root" / "model")
     return tmp_path / "root"
 
 
@@ -63,6 +63,8 @@ def test_folders_below_the_root_become_absolute(root: Path) -> None:
         ("set", "set", InvalidInput, "model.base"),
         ("builtin:mnist", "model", InvalidInput, "data.source"),
         ("set\x00", "model", InvalidInput, "data.source"),
+        ("a" * 1000, "model", InvalidInput, "data.source"),
+        ("set", "\ud800", InvalidInput, "model.base"),
     ],
 )
 def test_other_places_are_refused(root: Path, data: str, base: str, error: type[MstarError], field: str) -> None:
@@ -82,14 +84,14 @@ def test_a_link_does_not_lead_out_of_the_root(root: Path) -> None:
     [
         ("{", "train/metadata.jsonl line 2: not valid JSON"),
         ("[1]", "train/metadata.jsonl line 2: not a JSON object"),
-        ('{"file_name": "1.png", "question": "?"}', "train/metadata.jsonl line 2: answer is missing"),
+        ('{"file_name": "1.png", "question": "?"}', "train/metadata.jsonl line 2: the answer is missing"),
         ('{"file_name": "no.png", "question": "?", "answer": "1"}', "line 2: image no.png"),
         ('{"file_name": "../validation/1.png", "question": "?", "answer": "1"}', "line 2: image"),
     ],
 )
 def test_a_bad_row_is_named_by_file_and_line(root: Path, line: str, message: str) -> None:
     metadata = root / "set" / "train" / "metadata.jsonl"
-    lines = metadata.read_text().splitlines()
+    lines = metadata.read_text().split("\n")
     metadata.write_text("\n".join([lines[0], line, *lines[2:]]))
     with pytest.raises(InvalidDataset, match=message):
         admitted(with_sources(), root)
@@ -110,12 +112,128 @@ def test_a_missing_split_is_named(root: Path) -> None:
 
 def test_a_model_without_safetensors_is_refused(root: Path) -> None:
     (root / "model" / "model.safetensors").rename(root / "model" / "pytorch_model.bin")
-    with pytest.raises(InvalidInput, match="safetensors"):
+    with pytest.raises(InvalidInput, match="holds no safetensors"):
         admitted(with_sources(), root)
 
 
+def write_weights(path: Path, header: object, body: bytes) -> None:
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
+
+
+def tensor(begin: int, end: int, shape: list[int] | None = None) -> dict[str, object]:
+    return {"dtype": "U8", "shape": [end - begin] if shape is None else shape, "data_offsets": [begin, end]}
+
+
+@pytest.mark.parametrize(
+    ("header", "body", "said"),
+    [
+        ({}, b"", "holds no tensor"),
+        ([], b"", "not an object"),
+        ({"a": tensor(0, 4)}, b"123", "3 bytes of tensors"),
+        ({"a": tensor(0, 4)}, b"12345", "5 bytes of tensors"),
+        ({"a": tensor(0, 4), "b": tensor(5, 6)}, b"123456", "does not begin where"),
+        ({"a": tensor(0, 4, [5])}, b"1234", "shape that its bytes do not fill"),
+        ({"a": tensor(0, 4, [-4])}, b"1234", "description of tensor 'a'"),
+        ({"a": {"dtype": "X", "shape": [], "data_offsets": [0, 1]}}, b"1", "description of tensor 'a'"),
+        ({"a": 3}, b"", "description of tensor 'a'"),
+    ],
+)
+def test_damaged_weights_are_refused(root: Path, header: object, body: bytes, said: str) -> None:
+    write_weights(root / "model" / "model.safetensors", header, body)
+    with pytest.raises(InvalidInput, match=said) as refused:
+        admitted(with_sources(), root)
+    assert refused.value.field == "model.base"
+
+
+@pytest.mark.parametrize("size", [0, 7, 100, 1_000_000])
+def test_weights_that_were_cut_off_are_refused(root: Path, size: int) -> None:
+    os.truncate(root / "model" / "model.safetensors", size)
+    with pytest.raises(InvalidInput, match=r"damaged model\.safetensors"):
+        admitted(with_sources(), root)
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [
+        ({"weight_map": {"a": "part.safetensors", "b": "part.safetensors"}}, "lacks tensor 'b' in part"),
+        ({"weight_map": {"a": "none.safetensors"}}, "lacks none.safetensors"),
+        ({"weight_map": {"a": "../x.safetensors"}}, "no \\*.safetensors beside it"),
+        ({"weight_map": {"a": 3}}, "no \\*.safetensors beside it"),
+        ({"weight_map": []}, "has no weight_map"),
+        ([], "not a JSON object"),
+    ],
+)
+def test_the_index_of_the_weights_must_be_right(root: Path, index: object, said: str) -> None:
+    write_weights(root / "model" / "part.safetensors", {"a": tensor(0, 1)}, b"1")
+    (root / "model" / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(InvalidInput, match=said):
+        admitted(with_sources(), root)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("config.json", "{", "config.json that is not valid JSON"),
+        ("config.json", "[" * 10_000, "nested too deeply"),
+        ("config.json", "{}", "no model_type"),
+        ("config.json", '{"model_type": "a", "text_config": 3}', "text_config in config.json, which must be an object"),
+        ("config.json", '{"model_type": "a", "vision_config": {"hidden_size": "b"}}', "hidden_size in config.json vis"),
+        ("config.json", '{"model_type": ["a"]}', "model_type in config.json, which must be a text"),
+        ("tokenizer.json", None, "has no tokenizer"),
+        ("tokenizer.json", "{", "tokenizer.json that is not valid JSON"),
+        ("processor_config.json", None, "has no image processor"),
+        ("chat_template.jinja", None, "has no chat template"),
+    ],
+)
+def test_a_model_folder_that_lacks_a_part_is_refused(root: Path, name: str, text: str | None, said: str) -> None:
+    path = root / "model" / name
+    path.unlink()
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InvalidInput, match=said) as refused:
+        admitted(with_sources(), root)
+    assert refused.value.field == "model.base"
+
+
+def test_no_link_leads_out_of_a_model_folder(root: Path) -> None:
+    (root / "elsewhere").write_text("{}")
+    (root / "model" / "generation_config.json").unlink()
+    (root / "model" / "generation_config.json").symlink_to(root / "elsewhere")
+    with pytest.raises(InvalidInput, match="leads out of it"):
+        admitted(with_sources(), root)
+
+
+def test_a_snapshot_of_the_hub_may_link_to_its_blobs(root: Path) -> None:
+    blobs, snapshot = root / "models--x" / "blobs", root / "models--x" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (root / "model").rename(blobs)
+    for path in blobs.iterdir():
+        (snapshot / path.name).symlink_to(f"../../blobs/{path.name}")
+    assert admitted(with_sources(base="models--x/snapshots/abc"), root).model.base == str(snapshot)
+
+
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [(GIF, "no PNG, JPEG or WebP"), (b"", "no PNG"), (PICTURE[:20], "cut off"), (PICTURE[:24] + bytes(60), "damaged")],
+)
+def test_a_file_that_is_no_picture_is_named_by_its_line(root: Path, picture: bytes, said: str) -> None:
+    (root / "set" / "test_id" / "2.png").write_bytes(picture)
+    with pytest.raises(InvalidDataset, match=rf"test_id/metadata\.jsonl line 3: image 2\.png .*{said}"):
+        admitted(with_sources(), root)
+
+
+def test_the_benchmark_that_ships_has_so_many_questions(root: Path) -> None:
+    recipe = SMALL.model_copy(update={"data": SMALL.data.model_copy(update={"train": 10_000_000})})
+    with pytest.raises(InvalidRecipe, match="has 6000: lower it") as refused:
+        admitted(recipe, root)
+    assert refused.value.field == "data.train"
+
+
 def test_checkpoints_that_lie_elsewhere_need_no_room_at_home(root: Path) -> None:
-    os.truncate(root / "model" / "model.safetensors", shutil.disk_usage(root).free // 8)
+    size = shutil.disk_usage(root).free // 8
+    write_weights(root / "model" / "model.safetensors", {"a": tensor(0, size)}, b"")
+    os.truncate(root / "model" / "model.safetensors", (root / "model" / "model.safetensors").stat().st_size + size)
     with pytest.raises(StorageFull):
         admitted(with_sources(), root)
     assert admit(with_sources(), root, root / "home", 0, remote=True)

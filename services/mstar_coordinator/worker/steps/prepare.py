@@ -9,13 +9,12 @@ from pathlib import Path
 
 import minivista
 from mstar.api.steps import Claim
-from mstar.errors import InvalidInput
-from mstar.model_files import is_model_file
 from mstar.recipes import DataRecipe
 from mstar.steps import ArtefactRef, DoneResult
 from mstar.types import Question
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
+from mstar_coordinator.model_folder import model_files
 from mstar_coordinator.worker.context import Context, Done
 from mstar_coordinator.worker.steps.dataset_reader import read_split
 from mstar_worker.lease import Progress
@@ -63,14 +62,11 @@ def _questions(data: DataRecipe, split: str, count: int, images: ImageStore) -> 
 
 
 def _copy_model(base: str, target: Path) -> None:
-    """Copies what belongs to a model: a link would change with its source, and may lead out of the folder."""
+    """Copies, since a link would change with its source: the files of the model and nothing else of the folder."""
     source = minivista.MODEL_FOLDER if base == BUILTIN else Path(base)
-    if not any(source.glob("*.safetensors")):
-        raise InvalidInput(f"model folder {base} holds no safetensors file", field="model.base")
     target.mkdir()
-    for path in sorted(source.iterdir()):
-        if is_model_file(path.name) and path.is_file() and not path.is_symlink():
-            shutil.copyfile(path, target / path.name)
+    for path in model_files(source):
+        shutil.copyfile(path, target / path.name)
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 """A user's data set: what its rows become, and errors that name file and line."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,23 @@ def test_optional_columns_are_kept(tmp_path: Path) -> None:
         ("{", "train/metadata.jsonl line 2"),
         ({"answer": 1, "file_name": "none.png"}, "line 2: image none.png is not in the split's folder"),
         ({"answer": 1, "file_name": "../../etc/passwd"}, "not in the split's folder"),
-        ({"answer": 1, "answer_type": "guess"}, "line 2: 'guess' is not a valid AnswerType"),
+        ({"answer": 1, "answer_type": "guess"}, "line 2: answer_type 'guess' is unknown"),
         ({"answer": " "}, "line 2"),
-        ({}, "line 2: 'answer'"),
+        ({"answer": 1, "question": 3.5, "id": True}, "line 2: id must be a text"),
+        ({"answer": 1, "question": ["?"]}, "line 2: question must be a text"),
+        ({"answer": 1, "question": "?" * 40_000}, "line 2: text: String should have at most 32768"),
+        ({"answer": 1, "question": "\ud800"}, "line 2: text: "),
+        ({"answer": 1, "question": "\x00"}, "line 2: question holds a NUL"),
+        ({"answer": {"a": 1}}, "line 2: answer must be"),
+        ({"answer": 1, "gold_steps": "a"}, "line 2: gold_steps must be a list"),
+        ({"answer": 1, "file_name": "a" * 5000}, "not in the split's folder"),
+        ({"answer": 1, "file_name": "\x00"}, "not in the split's folder"),
+        ({"answer": 1, "file_name": 3}, "line 2: file_name is missing"),
+        ({"answer": 1, "id": "train/000000"}, "line 2: id 'train/000000' is given twice"),
+        ('{"answer": 1, "answer": 2}', "line 2: not valid JSON: key 'answer' is given twice"),
+        ("[" * 100_000, "line 2: not valid JSON: nested too deeply"),
+        ('{"a": "' + "x" * 1_100_000 + '"}', "line 2 is longer than 1000000 bytes"),
+        ({}, "line 2: the answer is missing"),
     ],
 )
 def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, bad: dict[str, Any] | str, message: str) -> None:
@@ -65,7 +80,55 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, bad: dict[str, Any]
 
 
 def test_a_split_that_is_missing_or_too_small_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidDataset, match="can't be read"):
+    with pytest.raises(InvalidDataset, match="is missing"):
         list(read_split(tmp_path, "train", 1, ImageStore(tmp_path / "images")))
-    with pytest.raises(InvalidDataset, match="has 1 questions, not 2"):
+    with pytest.raises(InvalidDataset, match="has 1 questions but the recipe wants 2"):
         read(tmp_path, {"answer": 1}, limit=2)
+
+
+@pytest.mark.parametrize("value", [0, False, 0.0, True])
+def test_every_json_scalar_is_an_answer(tmp_path: Path, value: object) -> None:
+    (question,) = read(tmp_path, {"answer": value})
+    assert question.answer is not None and question.answer.value == str(value)
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85"])
+def test_only_a_line_feed_ends_a_line(tmp_path: Path, mark: str) -> None:
+    row = json.dumps({"file_name": "a.png", "question": f"a{mark}b", "answer": 1}, ensure_ascii=False)
+    (question,) = read(tmp_path, row)
+    assert question.text == f"a{mark}b"
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    row = json.dumps({"file_name": "a.png", "question": "?", "answer": 1})
+    assert len(read(tmp_path, f"\ufeff{row}\r", row)) == 2
+
+
+def test_no_link_leads_out_of_the_data_set(tmp_path: Path) -> None:
+    outside, inside = tmp_path / "outside", tmp_path / "set"
+    outside.mkdir()
+    inside.mkdir()
+    read(outside, {"answer": 1})
+    images = ImageStore(tmp_path / "images")
+    (inside / "train").symlink_to(outside / "train")
+    with pytest.raises(InvalidDataset, match="train is a link out of the data set's folder"):
+        list(read_split(inside, "train", 1, images))
+    (inside / "train").unlink()
+    (inside / "train").mkdir()
+    (inside / "train" / "metadata.jsonl").symlink_to(outside / "train" / "metadata.jsonl")
+    with pytest.raises(InvalidDataset, match=r"metadata\.jsonl is a link out"):
+        list(read_split(inside, "train", 1, images))
+
+
+def test_reading_needs_bounded_memory(tmp_path: Path) -> None:
+    split = tmp_path / "train"
+    split.mkdir()
+    with open(split / "metadata.jsonl", "wb") as file:
+        file.truncate(150_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidDataset, match="line 1 is longer than"):
+            list(read_split(tmp_path, "train", 1, ImageStore(tmp_path / "images")))
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

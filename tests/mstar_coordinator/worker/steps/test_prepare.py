@@ -28,6 +28,17 @@ def test_the_model_is_a_copy_without_pickles_and_modules(bench: Bench, tmp_path:
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
 
 
+def test_only_the_files_of_a_model_are_copied(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for name in (".env", "id_rsa", "notes.txt", "modeling.py", "old.safetensors", "vocab.json", "LICENSE.txt"):
+        (tmp_path / "base" / name).write_text("{}")
+    bench.prepare()
+    prepared = bench.inputs["prepare"].artefact
+    assert prepared is not None
+    copied = sorted(path.name for path in (bench.store.verify(prepared) / "model").iterdir())
+    assert copied == ["LICENSE.txt", "config.json", "model.safetensors", "vocab.json"]
+
+
 def test_doing_it_again_gives_the_same_artefact(tmp_path: Path) -> None:
     first, second = Bench(tmp_path / "a"), Bench(tmp_path / "b")
     second.recipe = first.recipe

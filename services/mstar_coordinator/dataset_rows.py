@@ -1,0 +1,152 @@
+"""Rows of a user's data set: one folder per split with `metadata.jsonl` and image files, as the Hub's image folders.
+
+Columns: `file_name`, `question`, and an answer with what goes with it (`mstar.answers.answer_of`); optionally `id`,
+`group` and `gold_steps`. Read with bounded memory, at admission and again when the run prepares its data. Only a line
+feed ends a line, and no path leads out of the data set's folder.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from mstar.answers import answer_of
+from mstar.documents import parse_json
+from mstar.errors import InvalidDataset, InvalidInput
+from mstar.types import Question
+
+METADATA = "metadata.jsonl"
+MAX_LINE_BYTES = 1_000_000
+_BOM = b"\xef\xbb\xbf"
+_NO_IMAGE = "0" * 64
+_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question as the file has it."""
+
+    where: str
+    """File and line, for messages."""
+    question: Question
+    """With an image hash of zeros, since nothing has been read yet."""
+    image: Path
+
+
+def read_rows(folder: Path, split: str, limit: int) -> Iterator[Row]:
+    """The first `limit` rows of a split. Raises InvalidDataset naming file and line, also when there are too few."""
+    home, metadata = _inside(folder, split)
+    found = 0
+    seen: set[str] = set()
+    for number, line in _lines(metadata, f"{split}/{METADATA}"):
+        where = f"{split}/{METADATA} line {number}"
+        row = _row(line, where, home, split, found)
+        if row.question.id in seen:
+            raise InvalidDataset(f"{where}: id {row.question.id[:_SHOWN]!r} is given twice", field="data.source")
+        seen.add(row.question.id)
+        yield row
+        found += 1
+        if found == limit:
+            return
+    raise InvalidDataset(
+        f"{split}/{METADATA} has {found} questions but the recipe wants {limit}: lower data.{split}",
+        field=f"data.{split}",
+    )
+
+
+def _inside(folder: Path, split: str) -> tuple[Path, Path]:
+    """The split's folder and its metadata, neither of which may be a link that leads away."""
+    root = folder.resolve()
+    home = (root / split).resolve()
+    metadata = (home / METADATA).resolve()
+    for path, name in ((home, split), (metadata, f"{split}/{METADATA}")):
+        if not path.is_relative_to(root):
+            raise InvalidDataset(f"{name} is a link out of the data set's folder: copy it there", field="data.source")
+    if not metadata.is_file():
+        raise InvalidDataset(f"{split}/{METADATA} is missing in the data set", field="data.source")
+    return home, metadata
+
+
+def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
+    """Lines that are not blank, with their numbers from 1; a byte-order mark before the first is skipped."""
+    try:
+        with open(path, "rb") as file:
+            number = 0
+            while line := file.readline(MAX_LINE_BYTES + 1):
+                number += 1
+                if len(line) > MAX_LINE_BYTES:
+                    detail = f"{name} line {number} is longer than {MAX_LINE_BYTES} bytes"
+                    raise InvalidDataset(detail, field="data.source")
+                line = line.removeprefix(_BOM) if number == 1 else line
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise InvalidDataset(f"{name} can't be read: {error.strerror}", field="data.source") from error
+
+
+def _row(line: bytes, where: str, home: Path, split: str, place: int) -> Row:
+    try:
+        row = parse_json(line)
+    except ValueError as error:
+        raise InvalidDataset(f"{where}: not valid JSON: {str(error)[:_SHOWN]}", field="data.source") from None
+    if not isinstance(row, dict):
+        raise InvalidDataset(f"{where}: not a JSON object", field="data.source")
+    try:
+        question = Question(
+            id=_text(row.get("id"), "id") if row.get("id") is not None else f"{split}/{place:06d}",
+            text=_text(row.get("question"), "question"),
+            image=_NO_IMAGE,
+            answer=answer_of(row),
+            group=_text(row.get("group"), "group") if row.get("group") else "ALL",
+            split=split,
+            source=home.parent.name,
+            gold_steps=_texts(row.get("gold_steps"), "gold_steps"),
+        )
+        return Row(where, question, _image(row.get("file_name"), home))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        column = ".".join(map(str, first["loc"]))
+        raise InvalidDataset(f"{where}: {column}: {first['msg']}", field="data.source") from None
+    except InvalidInput as error:
+        raise InvalidDataset(f"{where}: {error.detail}", field="data.source") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidDataset(f"{where}: {str(error)[:_SHOWN]}", field="data.source") from None
+
+
+def _text(value: Any, column: str) -> str:
+    """A text, or a number as one. Raises InvalidDataset."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        problem = "is missing" if value is None else "must be a text"
+        raise InvalidDataset(f"{column} {problem}", field=column)
+    text = str(value)
+    if not text.strip():
+        raise InvalidDataset(f"{column} is empty", field=column)
+    if "\x00" in text:
+        raise InvalidDataset(f"{column} holds a NUL character", field=column)
+    return text
+
+
+def _texts(value: Any, column: str) -> tuple[str, ...]:
+    """A list of texts, or nothing. Raises InvalidDataset."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise InvalidDataset(f"{column} must be a list of texts", field=column)
+    return tuple(_text(one, column) for one in value)
+
+
+def _image(name: Any, home: Path) -> Path:
+    """Path of an existing file below the split's folder."""
+    if not isinstance(name, str) or not name.strip():
+        raise InvalidDataset("file_name is missing: name an image in the split's folder", field="file_name")
+    missing = InvalidDataset(f"image {name[:_SHOWN]} is not in the split's folder", field="file_name")
+    try:
+        path = (home / name).resolve()
+        if path.is_relative_to(home) and path.is_file():
+            return path
+    except (OSError, ValueError):
+        # A name that the file system refuses: too long, a NUL, half of a surrogate pair.
+        raise missing from None
+    raise missing

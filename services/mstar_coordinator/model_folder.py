@@ -1,0 +1,159 @@
+"""Which files of a user's model folder belong to the model, and whether its weights are whole. Needs no torch.
+
+Everything else in the folder stays where it is: hidden files, keys, code and weights that the index does not name.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from mstar.documents import parse_json
+from mstar.errors import InvalidInput
+from mstar.model_files import is_model_file
+
+KINDS = (
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
+    "tekken.json", "vocab.json", "vocab.txt", "merges.txt", "special_tokens_map.json", "added_tokens.json",
+    "spiece.model", "sentencepiece.bpe.model", "preprocessor_config.json", "processor_config.json",
+    "image_processor_config.json", "video_preprocessor_config.json", "chat_template.json", "chat_template.jinja",
+    "README.md", "LICENSE*", "NOTICE*",
+)  # fmt: skip
+"""Names of what a model needs besides its weights: of a user's JSON and text files, the others may hold anything."""
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+MAX_JSON_BYTES = 64_000_000
+"""A tokenizer of a large vocabulary has some ten million bytes."""
+MAX_HEADER_BYTES = 100_000_000
+"""The limit of the safetensors library."""
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Files to take along, by name. Raises InvalidInput for missing weights, or a link that leads out of the folder."""
+    there = (path.name for path in folder.iterdir() if is_model_file(path.name))
+    names = {name for name in there if any(fnmatchcase(name, kind) for kind in KINDS)}
+    names |= set(weight_files(folder))
+    if (folder / INDEX).exists():
+        names.add(INDEX)
+    return [_inside(folder, name) for name in sorted(names) if (folder / name).is_file()]
+
+
+def weight_files(folder: Path) -> dict[str, set[str] | None]:
+    """Files of weights, each with the tensors that the index says it has; None: there is no index.
+
+    Raises InvalidInput.
+    """
+    if not (folder / INDEX).exists():
+        if not (folder / SINGLE).is_file():
+            raise _refused(folder, f"holds no safetensors: neither {SINGLE} nor {INDEX}; convert it first")
+        return {SINGLE: None}
+    listed = read_json(folder, INDEX).get("weight_map")
+    if not isinstance(listed, dict) or not listed:
+        raise _refused(folder, f"has no weight_map in {INDEX}")
+    found: dict[str, set[str] | None] = {}
+    for tensor, name in listed.items():
+        if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
+            raise _refused(folder, f"names {str(name)[:64]!r} in {INDEX}, which is no *.safetensors beside it")
+        tensors = found.setdefault(name, set())
+        assert tensors is not None
+        tensors.add(tensor)
+    return found
+
+
+def check_weights(folder: Path) -> int:
+    """Bytes of all weights, once every header is whole and the index agrees with it. Raises InvalidInput."""
+    total = 0
+    for name, listed in weight_files(folder).items():
+        path = _inside(folder, name)
+        if not path.is_file():
+            raise _refused(folder, f"lacks {name}, which {INDEX} lists")
+        try:
+            tensors = set(_header(path))
+        except ValueError as error:
+            raise _refused(folder, f"has a damaged {name}: {error}") from None
+        missing = sorted((listed or set()) - tensors)
+        if missing:
+            raise _refused(folder, f"lacks tensor {missing[0][:100]!r} in {name}, where {INDEX} puts it")
+        total += path.stat().st_size
+    return total
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """A JSON object of the folder. Raises InvalidInput."""
+    path = _inside(folder, name)
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise _refused(folder, f"has a {name} of more than {MAX_JSON_BYTES} bytes")
+        found = parse_json(path.read_bytes())
+    except OSError as error:
+        raise _refused(folder, f"has no readable {name}: {error.strerror}") from None
+    except ValueError as error:
+        raise _refused(folder, f"has a {name} that is not valid JSON: {str(error)[:100]}") from None
+    if not isinstance(found, dict):
+        raise _refused(folder, f"has a {name} that is not a JSON object")
+    return found
+
+
+def _header(path: Path) -> Iterator[str]:
+    """Names of the tensors of a safetensors file. Raises ValueError for one that is not whole.
+
+    The format: 8 bytes with the header's length, the header as JSON, the tensors one after the other without gaps.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 10 or length > min(size - 8, MAX_HEADER_BYTES):
+            raise ValueError("it is cut off, or no safetensors file")
+        header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("its header is not an object")
+    header.pop("__metadata__", None)
+    if not header:
+        raise ValueError("it holds no tensor")
+    place = 0
+    for name, (begin, end) in sorted(((n, _span(n, t)) for n, t in header.items()), key=lambda one: one[1]):
+        if begin != place:
+            raise ValueError(f"tensor {name[:100]!r} does not begin where the one before ends")
+        place = end
+        yield name
+    if place != size - 8 - length:
+        raise ValueError(f"it has {size - 8 - length} bytes of tensors, and its header describes {place}")
+
+
+def _span(name: str, tensor: Any) -> tuple[int, int]:
+    """First byte of a tensor and the one after its last. Raises ValueError."""
+    wrong = ValueError(f"the description of tensor {name[:100]!r} is not one")
+    if not isinstance(tensor, Mapping):
+        raise wrong
+    shape, offsets, bits = tensor.get("shape"), tensor.get("data_offsets"), _BITS.get(str(tensor.get("dtype")))
+    for numbers in (shape, offsets):
+        if not isinstance(numbers, list) or any(type(n) is not int or not 0 <= n < 2**60 for n in numbers):
+            raise wrong
+    assert isinstance(shape, list) and isinstance(offsets, list)
+    if len(offsets) != 2 or bits is None or len(shape) > 16:
+        raise wrong
+    if 8 * (offsets[1] - offsets[0]) != bits * prod(shape):
+        raise ValueError(f"tensor {name[:100]!r} has a shape that its bytes do not fill")
+    return offsets[0], offsets[1]
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """The real file behind a name. A link may lead below the folder, or from a hub's snapshot to its blobs."""
+    root = folder.resolve()
+    if root.parent.name == "snapshots":
+        root = root.parent.parent
+    path = (folder / name).resolve()
+    if not path.is_relative_to(root):
+        raise _refused(folder, f"has a link {name} that leads out of it: copy the file there")
+    return folder / name
+
+
+def _refused(folder: Path, problem: str) -> InvalidInput:
+    return InvalidInput(f"model.base {folder.name[:64]!r} {problem}", field="model.base")

@@ -1,0 +1,104 @@
+"""Whether a file is a still picture that the services take, from its header alone: PNG, JPEG or WebP.
+
+Nothing is decoded, so this needs no image library. A file that passes may still be damaged further on.
+"""
+
+import struct
+import zlib
+from typing import BinaryIO
+
+MAX_FILE_BYTES = 20_000_000
+MAX_PIXELS = 40_000_000
+MAX_SIDE_RATIO = 200
+"""As the image decoder of the model services has them."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+_FRAME_STARTS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_MAX_SEGMENTS = 10_000
+
+
+def picture_size(file: BinaryIO) -> tuple[int, int]:
+    """Width and height of a picture in an open file. Raises ValueError that says what is wrong with it."""
+    size = file.seek(0, 2)
+    file.seek(0)
+    if size > MAX_FILE_BYTES:
+        raise ValueError(f"has {size} bytes; at most {MAX_FILE_BYTES} are accepted")
+    head = file.read(30)
+    try:
+        if head.startswith(_PNG):
+            width, height = _png(file)
+        elif head.startswith(b"\xff\xd8"):
+            width, height = _jpeg(file)
+        elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+            width, height = _webp(head, size)
+        else:
+            raise ValueError("is no PNG, JPEG or WebP file: convert it")
+    except struct.error:
+        raise ValueError("is cut off in its header") from None
+    if not width or not height:
+        raise ValueError("has no pixels")
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"has {width} x {height} pixels; at most {MAX_PIXELS} are accepted")
+    if max(width, height) > MAX_SIDE_RATIO * min(width, height):
+        raise ValueError(f"of {width} x {height} pixels is too narrow")
+    return width, height
+
+
+def _png(file: BinaryIO) -> tuple[int, int]:
+    """The chunks before the pixels (RFC 2083, 3): size first, and no animation control."""
+    file.seek(len(_PNG))
+    size: tuple[int, int] | None = None
+    for _ in range(_MAX_SEGMENTS):
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if size is None:
+            body = file.read(17)
+            width, height = struct.unpack_from(">II", body)
+            (checksum,) = struct.unpack_from(">I", body, 13)
+            if kind != b"IHDR" or length != 13 or zlib.crc32(kind + body[:13]) != checksum:
+                raise ValueError("is a damaged PNG")
+            size = width, height
+            continue
+        if kind == b"acTL":
+            raise ValueError("is animated; send a still one")
+        if kind == b"IDAT":
+            return size
+        file.seek(length + 4, 1)
+    raise ValueError("is a damaged PNG")
+
+
+def _jpeg(file: BinaryIO) -> tuple[int, int]:
+    """The first frame header (ITU-T T.81, B.2.2)."""
+    file.seek(2)
+    for _ in range(_MAX_SEGMENTS):
+        mark, kind = struct.unpack(">BB", file.read(2))
+        while mark == 0xFF and kind == 0xFF:
+            (kind,) = struct.unpack(">B", file.read(1))
+        (length,) = struct.unpack(">H", file.read(2))
+        if mark != 0xFF or length < 2:
+            break
+        if kind in _FRAME_STARTS:
+            _, height, width = struct.unpack(">BHH", file.read(5))
+            return width, height
+        file.seek(length - 2, 1)
+    raise ValueError("is a damaged JPEG")
+
+
+def _webp(head: bytes, size: int) -> tuple[int, int]:
+    """The three kinds of WebP (RFC 9649, 2.5 to 2.7): extended, lossless, lossy."""
+    (length,) = struct.unpack_from("<I", head, 4)
+    if length + 8 > size:
+        raise ValueError("is a WebP that was cut off")
+    kind = head[12:16]
+    if kind == b"VP8X":
+        flags, wide, high = struct.unpack_from("<B3x3s3s", head, 20)
+        if flags & 2:
+            raise ValueError("is animated; send a still one")
+        return int.from_bytes(wide, "little") + 1, int.from_bytes(high, "little") + 1
+    if kind == b"VP8L":
+        signature, bits = struct.unpack_from("<BI", head, 20)
+        if signature == 0x2F:
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if kind == b"VP8 ":
+        start, width, height = struct.unpack_from("<3sHH", head, 23)
+        if start == b"\x9d\x01\x2a":
+            return width & 0x3FFF, height & 0x3FFF
+    raise ValueError("is a damaged WebP")
