@@ -1,4 +1,4 @@
-"""Who touches the worker's file: its event loop while it waits for hints, a thread while it cannot.
+"""Who touches the worker's file: its event loop while it waits for task messages, a thread while it cannot.
 
 The loop stands still while a step is in hand (the step has its own lease and time limits) and while the broker is away
 (a restart would bring nothing); a thread beats for it then. So the file grows old only when an idle loop hangs, or when
@@ -6,6 +6,7 @@ the process is gone. `celery inspect ping` would ask the broker instead, and res
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,8 +21,11 @@ class Pulse:
 
     def __init__(self, app: Celery) -> None:
         self._file = own_file()
+        self._ended = False
         self._carried = threading.Event()
         self._carried.set()
+        self.waiting_since: float | None = None
+        """Since when the event loop has been waiting for a message, on the monotonic clock; None while it is not."""
         app.steps["consumer"].add(_turns_of(self))
 
     def start(self) -> None:
@@ -30,19 +34,23 @@ class Pulse:
 
     def end(self) -> None:
         """Leave no file behind that would pass for a living worker."""
+        self._ended = True
         self._carried.clear()
         self._file.unlink(missing_ok=True)
 
     def touch(self) -> None:
-        self._file.touch()
+        if not self._ended:
+            self._file.touch()
 
     def carry(self) -> None:
         """From here the thread beats."""
+        self.waiting_since = None
         self._carried.set()
 
     def rest(self) -> None:
         """From here the event loop must."""
         self._carried.clear()
+        self.waiting_since = time.monotonic()
 
     @contextmanager
     def carried(self) -> Iterator[None]:

