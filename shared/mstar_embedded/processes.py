@@ -24,6 +24,8 @@ class ProcessSpec:
     """Answers 200 when the child is up; None for one that counts as up once it runs."""
     ready: Callable[[], bool] | None = None
     """The same for a child that speaks no HTTP."""
+    stops_first: bool = False
+    """Has steps to give back, so it is told to stop while the coordinator still answers."""
 
 
 def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[], bool]) -> list[ProcessSpec]:
@@ -50,7 +52,8 @@ def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[]
         return ProcessSpec(name, (python, "-m", f"mstar_{name}"), env, f"{url}/livez")
 
     def worker(name: str, queues: str) -> ProcessSpec:
-        return ProcessSpec(name, (python, "-m", "mstar_coordinator", "worker", "--queues", queues), worker_env)
+        command = (python, "-m", "mstar_coordinator", "worker", "--queues", queues)
+        return ProcessSpec(name, command, worker_env, stops_first=True)
 
     return [
         ProcessSpec("broker", _broker_command(home, socket_path), ready=broker_ready),
@@ -59,7 +62,7 @@ def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[]
         service("prm", ports.prm, ports.prm_url),
         worker("worker-rollout", "rollout"),
         worker("worker-score", "control,score"),
-        ProcessSpec("trainer", (python, "-m", "mstar_trainer"), trainer_env),
+        ProcessSpec("trainer", (python, "-m", "mstar_trainer"), trainer_env, stops_first=True),
     ]
 
 

@@ -1,7 +1,8 @@
 """Starts the stack, keeps it running, and leaves nothing behind.
 
-A child that dies is started again after a growing pause; one that keeps dying ends everything with its last words. The
-children live in process groups of their own and can't outlive this process (see `launcher`).
+A child that dies is started again after a growing pause, for as long as it takes; the others go on meanwhile. One that
+does not stay up for minutes is a `failure`, with its last words. The children live in process groups of their own and
+can't outlive this process (see `launcher`).
 """
 
 import contextlib
@@ -30,8 +31,9 @@ LEAST_FREE_BYTES = 500_000_000
 START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 QUICK_DEATH_SECONDS = 5.0
-QUICK_DEATHS = 5
-LONGEST_PAUSE = 8.0
+PATIENCE_SECONDS = 120.0
+"""A child that has kept dying for so long is a failure."""
+LONGEST_PAUSE = 30.0
 
 Notice = Callable[[str], None]
 
@@ -45,6 +47,8 @@ class _Child:
         self.process: subprocess.Popen[bytes] | None = None
         self.started = 0.0
         self.quick_deaths = 0
+        self.dying_since: float | None = None
+        """Time of the first quick death, on the monotonic clock; None once it stays up."""
         self.due = 0.0
         """When to start again after a death, on the monotonic clock."""
 
@@ -93,13 +97,13 @@ class Supervisor:
         ports: Ports,
         notice: Notice = lambda line: None,
         specs: Sequence[ProcessSpec] | None = None,
+        patience: float = PATIENCE_SECONDS,
     ) -> None:
         """`specs`: what to run instead of the whole stack; the first is up before the others start, and stops last."""
         self.home = home.absolute()
         self.ports = ports
-        self.failure: str | None = None
-        """Why the stack was given up, once it was."""
         self._notice = notice
+        self._patience = patience
         self._stopping = threading.Event()
         self._runtime = Path(tempfile.mkdtemp(prefix="mstar-"))
         self._lock: IO[str] | None = None
@@ -132,6 +136,13 @@ class Supervisor:
         """Process id of each child that runs."""
         running = [child for child in self._children if child.process is not None and child.process.poll() is None]
         return {child.spec.name: child.process.pid for child in running if child.process is not None}
+
+    @property
+    def failure(self) -> str | None:
+        """Which child keeps dying, with its last words; None while all of them stay up."""
+        late = time.monotonic() - self._patience
+        dying = [child for child in self._children if child.dying_since is not None and child.dying_since < late]
+        return f"{dying[0].spec.name} keeps dying: {dying[0].last_words()}" if dying else None
 
     def _plan(self, specs: Sequence[ProcessSpec]) -> list[_Child]:
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -175,27 +186,26 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.wait(0.2):
             for child in self._children:
-                if child.died() and not self._revive(child):
-                    self.failure = f"{child.spec.name} keeps dying: {child.last_words()}"
-                    self._notice(self.failure)
-                    return
+                if child.died():
+                    self._revive(child)
+                elif child.quick_deaths and time.monotonic() - child.started > QUICK_DEATH_SECONDS:
+                    child.quick_deaths, child.dying_since = 0, None
+                    self._notice(f"{child.spec.name} stays up again")
 
-    def _revive(self, child: _Child) -> bool:
-        """Start a dead child again when its pause is over; False when it died too often too soon."""
+    def _revive(self, child: _Child) -> None:
+        """Start a dead child again when its pause is over."""
         now = time.monotonic()
         if not child.due:
             quick = now - child.started < QUICK_DEATH_SECONDS
             child.quick_deaths = child.quick_deaths + 1 if quick else 0
+            child.dying_since = (child.dying_since or now) if quick else None
             pause = min(0.2 * 2**child.quick_deaths, LONGEST_PAUSE)
             child.due = now + pause
-            self._notice(f"{child.spec.name} died: starting it again")
+            self._notice(f"{child.spec.name} died: starting it again in {pause:.1f} s ({child.last_words()})")
             child.signal(signal.SIGKILL)
-        if child.quick_deaths >= QUICK_DEATHS:
-            return False
         if now >= child.due and not self._stopping.is_set():
             child.due = 0.0
             child.start()
-        return True
 
     def _stop(self) -> None:
         """Workers first, so that they give their steps back while the coordinator still answers; the broker last."""
@@ -203,7 +213,9 @@ class Supervisor:
         if self._watcher.is_alive():
             self._watcher.join()
         broker, *others = self._children
-        for group in (list(reversed(others)), [broker]):
+        workers = [child for child in others if child.spec.stops_first]
+        services = [child for child in others if not child.spec.stops_first]
+        for group in (workers, services, [broker]):
             for child in group:
                 child.signal(signal.SIGTERM)
             self._reap(group)

@@ -28,7 +28,12 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # What kombu raises about a message that is none. It is off the queue by then, so the next one is asked for.
-        self.channel_errors = (*self.channel_errors, ValueError, TypeError, LookupError)
+        self.channel_errors: tuple[type[BaseException], ...] = (
+            *self.conninfo.channel_errors,
+            ValueError,
+            TypeError,
+            LookupError,
+        )
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         """Called when a command failed or the connection broke; a new connection is made after this returns.

@@ -24,6 +24,8 @@ Handler = Callable[[Claim, Progress], tuple[ArtefactRef | None, StepResult]]
 
 BEATS_PER_LEASE = 4
 COMMIT_PAUSE = 0.5
+RELEASE_SECONDS = 5.0
+"""How long a step is given back to a coordinator that does not answer: it may be starting, and may be gone."""
 COMMIT_SECONDS = 120.0
 """How long a finished step is offered to a coordinator that does not answer; the work is worth more than the wait."""
 
@@ -134,7 +136,12 @@ def _release(
     release = Release(
         epoch=claim.epoch, error=error[:4000] or code, code=code, retryable=retryable, preempted=preempted
     )
-    try:
-        coordinator.release(claim.step_id, release)
-    except MstarError as failure:
-        log.warning("release failed", step=claim.step.name, detail=failure.detail)
+    deadline = time.monotonic() + RELEASE_SECONDS
+    while True:
+        try:
+            return coordinator.release(claim.step_id, release)
+        except MstarError as failure:
+            if not isinstance(failure, Unavailable) or time.monotonic() > deadline:
+                log.warning("release failed", step=claim.step.name, detail=failure.detail)
+                return
+            time.sleep(COMMIT_PAUSE)

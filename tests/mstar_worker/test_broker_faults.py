@@ -1,4 +1,4 @@
-"""A real worker under faults of a real broker: it lives, and takes the next step soon after the broker is well again."""
+"""A real worker under faults of a real broker: it lives, and takes the next step soon after."""
 
 import contextlib
 import os

@@ -67,8 +67,10 @@ class CeleryPublisher:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except ResponseError as error:
-        # Such as OOM, READONLY, MISCONF or NOPERM: an answer, but no room for a message.
-        raise Unavailable(f"the broker refuses task messages: {str(error)[:200]}") from error
     except (OperationalError, RedisError, OSError) as error:
-        raise Unavailable(f"the broker can't be reached: {type(error).__name__}") from error
+        # Celery wraps what the client raised.
+        cause = error.__cause__ or error
+        if isinstance(cause, ResponseError):
+            # Such as OOM, READONLY, MISCONF or NOPERM: it answers, and takes no message.
+            raise Unavailable(f"the broker refuses task messages: {str(cause)[:200]}") from error
+        raise Unavailable(f"the broker can't be reached: {type(cause).__name__}") from error
