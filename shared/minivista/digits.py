@@ -1,14 +1,16 @@
-"""Real material: handwritten digits and measured flowers from scikit-learn's bundled sets, shared out among the splits.
+"""Real material: handwritten digits and measured flowers, which `material.py` took from scikit-learn's bundled sets.
 
-A digit image or a flower that one split uses appears in no other.
+They are shared out among the splits: a digit image or a flower that one split uses appears in no other.
 """
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits, load_iris
 
+MATERIAL = Path(__file__).with_name("material.npz")
+"""`images` of shape [1797, 8, 8] with grey levels 0 to 16, their `digits` [1797], `flowers` [150, 4] in millimetres."""
 SHARES = {"pretrain": 6, "train": 5, "unlabelled": 2, "validation": 2, "test_id": 3, "test_ood": 2}
 """Of every twenty examples, how many go to which split."""
 
@@ -16,16 +18,17 @@ SHARES = {"pretrain": 6, "train": 5, "unlabelled": 2, "validation": 2, "test_id"
 @cache
 def handwritten(split: str) -> dict[int, NDArray[np.uint8]]:
     """Digit → images of shape [count, 16, 16], grey levels 0 to 16, doubled in size."""
-    data = load_digits()
-    images = data.images.astype(np.uint8).repeat(2, axis=1).repeat(2, axis=2)
+    with np.load(MATERIAL) as material:
+        images, digits = material["images"].repeat(2, axis=1).repeat(2, axis=2), material["digits"]
     mine = _places(len(images), split)
-    return {digit: images[mine][data.target[mine] == digit] for digit in range(10)}
+    return {digit: images[mine][digits[mine] == digit] for digit in range(10)}
 
 
 @cache
 def flowers(split: str) -> NDArray[np.int64]:
     """Sepal length, sepal width, petal length and petal width in millimetres, shape [count, 4]."""
-    measured: NDArray[np.int64] = np.rint(load_iris().data * 10).astype(np.int64)
+    with np.load(MATERIAL) as material:
+        measured: NDArray[np.int64] = material["flowers"].astype(np.int64)
     return measured[_places(len(measured), split)]
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from api_defaults import pod_templates
-from chart_bench import OPENING, render
+from chart_bench import FILES, OPENING, render
 from field_owners import Owned
 from object_server import ObjectServer, Refusal
 
 SCORING = {"own": True, "model": "/data/prm"}
-MODES = {name: values for name, values in OPENING.items() if name != "one GPU box"} | {
+MODES = {name: values for name, values in OPENING.items() if name not in {"one GPU box", *FILES}} | {
     "JobSet": {"trainer": {"workload": "JobSet"}},
     "in place, one GPU": {"gpuSharing": {"mode": "colocated", "gpus": 1}},
     "scoring, autoscaled": {"scoring": SCORING | {"autoscaled": True}},
@@ -27,7 +27,7 @@ MODES = {name: values for name, values in OPENING.items() if name != "one GPU bo
         "podSecurityContext": dict.fromkeys(("runAsUser", "runAsGroup", "fsGroup")),
     },
 }
-"""Sets of values; "one GPU box" has a claim of another access mode, which no upgrade can change."""
+"""Sets of values, without those whose claims have another access mode or size, which no upgrade can change."""
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from chart_bench import OPENING, render
+from chart_bench import OPENING, offline, render
 from helm_session import HelmSession, Refused
 from mstar.steps import Queue
 from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
@@ -202,6 +202,16 @@ def test_containers_share_gpus_only_where_kubernetes_can(
         else:
             with pytest.raises(Refused, match=rf"gpuSharing\.mode is colocated.* {version}: set gpuSharing\.mode="):
                 helm.install("demo", values)
+
+
+def test_a_workload_that_the_cluster_does_not_know_is_refused(server: ObjectServer, helm: HelmSession) -> None:
+    job_set = {"trainer": {"workload": "JobSet"}}
+    with pytest.raises(
+        Refused, match=r"has no jobset\.x-k8s\.io/v1alpha2: install the JobSet controller .*workload=Job"
+    ):
+        helm.install("demo", job_set)
+    assert server.there() == {}
+    helm.install("demo", offline(job_set))
 
 
 def test_a_kubernetes_that_is_too_old_is_refused(tmp_path: Path) -> None:

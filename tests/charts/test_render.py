@@ -6,9 +6,10 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 from helm_python import Chart, lint, package
 
-from chart_bench import CHART, OPENING, jobs, named, notes, pods, render
+from chart_bench import CHART, FILES, OPENING, jobs, named, notes, offline, pods, render
 
 SETTINGS = {
     "MSTAR_POLICY_": ("mstar_policy.config", "PolicySettings"),
@@ -40,7 +41,7 @@ def test_kubernetes_accepts_every_object(objects: list[dict[str, Any]], version:
 @pytest.mark.parametrize("version", ["v1.30.0", "v1.37.0"])
 @pytest.mark.parametrize("opening", OPENING)
 def test_helm_lint_finds_nothing(opening: str, version: str) -> None:
-    report = lint(CHART, OPENING[opening], strict=True, namespace="ns", kube_version=version)
+    report = lint(CHART, offline(OPENING[opening]), strict=True, namespace="ns", kube_version=version)
     assert report["errors"] == []
     assert [said["error"] for said in report["messages"]] == ["icon is recommended"]
 
@@ -111,6 +112,60 @@ def test_gpu_pods_are_replaced_not_rolled_and_have_shared_memory() -> None:
         assert {"name": "shm", "mountPath": "/dev/shm"} in pod["containers"][0]["volumeMounts"]
     on_cpu = pods(render(OPENING["CPU"]))["demo-mstar-policy"]["containers"][0]
     assert "nvidia.com/gpu" not in on_cpu["resources"]["limits"]
+
+
+def test_an_image_may_have_a_tag_of_its_own() -> None:
+    cpu = {name: {"image": {"tag": "2-cpu"}} for name in ("policy", "prm", "trainer")}
+    images = {
+        container["image"]
+        for name, pod in pods(render(OPENING["dedicated"] | cpu | {"image": {"tag": "2"}})).items()
+        for container in pod["containers"]
+        if "redis" not in name
+    }
+    assert images == {"mstar-coordinator:2", "mstar-policy:2-cpu", "mstar-prm:2-cpu", "mstar-trainer:2-cpu"}
+    pinned = {"image": {"tag": "2-cpu", "digest": "sha256:" + "a" * 64}}
+    (container,) = pods(render({"policy": pinned}))["demo-mstar-policy"]["containers"]
+    assert container["image"] == "mstar-policy@sha256:" + "a" * 64
+
+
+def test_the_values_for_a_laptop_fit_one_and_name_the_images_that_compose_builds() -> None:
+    found = pods(render(FILES["values-cpu.yaml"]))
+    running = [container for name, pod in found.items() if "-test-" not in name for container in pod["containers"]]
+    version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
+    images = {container["image"] for container in running}
+    models = {f"mstar-{name}:{version}-cpu" for name in ("policy", "prm", "trainer")}
+    assert {image for image in images if image.startswith("mstar-")} == models | {f"mstar-coordinator:{version}"}
+    requests = [container["resources"]["requests"] for container in running]
+    # A control plane on the same two cores takes nearly one of them.
+    assert sum(int(one["cpu"].removesuffix("m")) for one in requests) <= 900
+    assert not any("nvidia.com/gpu" in container["resources"]["limits"] for container in running)
+
+
+@pytest.mark.parametrize(("name", "gpus"), [("values-gpu-1.yaml", 1), ("values-gpu-8.yaml", 8)])
+def test_the_values_for_a_node_of_gpus_give_each_in_turn_all_of_them(name: str, gpus: int) -> None:
+    objects = render(FILES[name])
+    own = pods(objects)["demo-mstar-coordinator"]["containers"][0]["env"]
+    counts = {entry["name"]: entry.get("value") for entry in own}
+    for component in ("policy", "prm"):
+        (container,) = pods(objects)[f"demo-mstar-{component}"]["containers"]
+        replicas = int(counts[f"MSTAR_COORDINATOR_{component.upper()}_REPLICAS"])
+        assert container["resources"]["limits"]["nvidia.com/gpu"] * replicas == gpus
+    (job,) = jobs(objects)
+    assert job["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == gpus
+
+
+def test_with_only_the_gpus_set_to_0_all_pods_fit_a_node_of_two_cores() -> None:
+    found = pods(render({name: {"gpus": 0} for name in ("policy", "prm", "trainer")}))
+    requests = {name: pod["containers"][0]["resources"]["requests"]["cpu"] for name, pod in found.items()}
+    counts = {"coordinator": 1, "redis": 1, "worker-rollout": 2, "worker-score": 2}
+    in_turn = max(int(requests[name].removesuffix("m")) for name in ("demo-mstar-policy", "trainer-job"))
+    together = sum(int(requests[f"demo-mstar-{name}"].removesuffix("m")) * count for name, count in counts.items())
+    assert together + in_turn <= 1000
+
+
+def test_no_process_of_ours_is_the_first_of_its_pod(objects: list[dict[str, Any]]) -> None:
+    # The first process of a namespace gets no SIGTERM that it has no handler for yet.
+    assert all(pod["shareProcessNamespace"] is True for pod in pods(objects).values())
 
 
 def test_slow_starts_are_waited_for_and_hangs_are_not() -> None:

@@ -51,6 +51,8 @@ def test_the_role_allows_what_is_called_and_nothing_else(kind: str, tmp_path: Pa
         cluster.start_training("r-1-000007", 1)
         assert len(server.made) == 2 and len(server.jobs) == 1
         called = server.used
+        server.uninstall()
+        assert server.jobs == {} and "trainer" not in server.holders()
     rules = named(objects, "Role")["demo-mstar-coordinator"]["rules"]
     allowed = {
         (verb, group, resource)
@@ -61,6 +63,8 @@ def test_the_role_allows_what_is_called_and_nothing_else(kind: str, tmp_path: Pa
     }
     assert allowed == called
     assert rules[0]["resourceNames"] == ["demo-mstar-policy", "demo-mstar-prm"]
+    (owners,) = (rule["resourceNames"] for rule in rules if rule["resources"] == ["configmaps"])
+    assert owners == ["demo-mstar-trainer-job"] and set(owners) <= set(named(objects, "ConfigMap"))
 
 
 def test_only_the_coordinator_gets_a_token() -> None:

@@ -63,7 +63,10 @@ def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"storage": {"accessMode": "ReadWriteOnce"}}, r"storage\.accessMode .* set storage\.pinToNode"),
+        (
+            {"storage": {"accessMode": "ReadWriteOnce"}},
+            r"storage\.accessMode .* set storage\.pinToNode .* storage\.oneNode",
+        ),
         (
             {"storage": {"s3": {"endpoint": "http://s3:9000"}}},
             r"storage\.s3\.endpoint has no .* storage\.s3\.bucketUrl",
@@ -90,6 +93,15 @@ def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None
         (COLOCATED | {"prm": {"engine": "vllm"}}, r"prm\.engine is vllm and gpuSharing\.gpus is 0: set gpuSharing"),
         ({"scoring": {"autoscaled": True}}, r"scoring\.autoscaled has no effect .* scoring\.own=true"),
         ({"image": {"tag": "latest"}}, r"image\.tag is latest.* set image\.tag to a version"),
+        ({"prm": {"image": {"tag": "latest"}}}, r"prm\.image\.tag is latest.* set prm\.image\.tag to a version"),
+        (
+            {"trainer": {"workload": "JobSet", "checkWorkload": True}},
+            r"trainer\.workload is JobSet.* no jobset\.x-k8s\.io/v1alpha2: install .* --api-versions",
+        ),
+        (
+            {"trainer": {"workload": "TrainJob", "checkWorkload": True}},
+            r"trainer\.workload is TrainJob.* install Kubeflow Trainer .* trainer\.checkWorkload=false",
+        ),
         ({"scoring": OWN | {"model": "/models/prm"}}, r"scoring\.model is /models/prm.* a folder below /data"),
         ({"scoring": OWN | {"model": "/database"}}, r"scoring\.model is /database.* a folder below /data"),
         ({"scoring": OWN | {"model": "/data/../etc"}}, r"scoring\.model is /data/\.\./etc.* a folder below /data"),

@@ -29,6 +29,7 @@ SPACE = r"/apis/{}/namespaces/ns/{}(?:/(?P<name>[a-z0-9-]+))?(?:\?(?P<query>.*))
 ROUTES = (
     ("apps", "deployments/scale", re.compile(r"/apis/apps/v1/namespaces/ns/deployments/m-(\w+)/scale")),
     ("", "pods", re.compile(r"/api/v1/namespaces/ns/pods\?labelSelector=.*instance%3Dthis")),
+    ("", "configmaps", re.compile(r"/api/v1/namespaces/ns/configmaps/m-trainer-job")),
     ("batch", "jobs", re.compile(SPACE.format("batch/v1", "jobs"))),
     ("jobset.x-k8s.io", "jobsets", re.compile(SPACE.format("jobset.x-k8s.io/v1alpha2", "jobsets"))),
     ("trainer.kubeflow.org", "trainjobs", re.compile(SPACE.format("trainer.kubeflow.org/v1alpha1", "trainjobs"))),
@@ -131,9 +132,9 @@ class ApiServer:
             return 415, {"message": f"the body of the declared type {kind} is no patch by an object"}
         for group, resource, pattern in ROUTES:
             if (match := pattern.fullmatch(path)) is not None:
-                reading = "get" if resource == "deployments/scale" else "list"
+                reading = "get" if resource in ("deployments/scale", "configmaps") else "list"
                 self.used.add((VERBS.get(method, reading), group, resource))
-                answers = {"deployments/scale": self._scale, "pods": self._pods}
+                answers = {"deployments/scale": self._scale, "pods": self._pods, "configmaps": self._owner}
                 with self._lock:
                     return answers.get(resource, self._jobs)(method, match, body)
         return 404, {"message": path}
@@ -142,6 +143,17 @@ class ApiServer:
         if method == "PATCH":
             self.replicas[match[1]] = json.loads(body)["spec"]["replicas"]
         return 200, {"spec": {"replicas": self.replicas[match[1]]}, "status": {"replicas": 0}}
+
+    def _owner(self, method: str, match: "re.Match[str]", body: bytes) -> tuple[int, dict[str, Any]]:
+        return 200, {"metadata": {"name": "m-trainer-job", "uid": "uid-of-the-template"}}
+
+    def uninstall(self) -> None:
+        """The ConfigMap of the template is deleted, and garbage collection deletes what it owns."""
+        with self._lock:
+            for name, job in list(self.jobs.items()):
+                if {one["uid"] for one in job["metadata"].get("ownerReferences", ())} == {"uid-of-the-template"}:
+                    del self.jobs[name]
+                    self.pods = [one for one in self.pods if not one["metadata"]["name"].startswith(name)]
 
     def _pods(self, method: str, match: "re.Match[str]", body: bytes) -> tuple[int, dict[str, Any]]:
         return 200, {"items": self.pods}

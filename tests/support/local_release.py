@@ -86,7 +86,7 @@ class LocalRelease:
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         stack.enter_context(self.cluster)
         for one in self.objects:
-            if one["kind"] == "Deployment":
+            if one["kind"] in ("Deployment", "ConfigMap"):
                 self.cluster.hold(one)
             for name, text in one.get("data", {}).items():
                 (self.home / "etc" / "mstar" / name).write_text(text)

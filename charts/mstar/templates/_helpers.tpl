@@ -18,10 +18,10 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
-{{/* A digest wins over the tag. */}}
+{{/* A digest wins over a tag, and the image's own tag over that of all. */}}
 {{- define "mstar.image" -}}
 {{- if .image.digest }}{{ .root.Values.image.registry }}{{ .image.repository }}@{{ .image.digest }}
-{{- else }}{{ .root.Values.image.registry }}{{ .image.repository }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end }}
+{{- else }}{{ .root.Values.image.registry }}{{ .image.repository }}:{{ coalesce .image.tag .root.Values.image.tag .root.Chart.AppVersion }}{{ end }}
 {{- end }}
 
 {{- define "mstar.keysSecret" -}}
@@ -104,6 +104,8 @@ there is an object store. Twice the cache's bound, which leaves out what is bein
 {{/* What every pod has in common: (dict "root" $ "values" .Values.policy), and "account" for who calls Kubernetes. */}}
 {{- define "mstar.pod" -}}
 enableServiceLinks: false
+{{- /* A container's first process ignores SIGTERM until it has a handler; with the pod's own init it is not the first. */}}
+shareProcessNamespace: true
 automountServiceAccountToken: {{ empty .account | not }}
 {{- /* Named in every mode: where the field is dropped, the API server puts the last name back from its old twin. */}}
 serviceAccountName: {{ .account | default "default" }}

@@ -1,9 +1,9 @@
 """The cluster through the `kubernetes` client, with the least verbs: get and patch the scale of two deployments, list
-pods; create, list and delete Jobs (or what stands for them).
+pods; create, list and delete Jobs (or what stands for them); get the ConfigMap that owns them.
 
 A Job is made from the template that the chart renders, under a name for one attempt. Those of earlier attempts that
-have finished are deleted before the next is made, since not every kind goes by itself. Nothing is watched from here,
-and no secret is read.
+have finished are deleted before the next is made, since not every kind goes by itself. Its owner is the ConfigMap of
+the template: Kubernetes deletes the Job when `helm uninstall` deletes that. Nothing is watched, and no secret is read.
 """
 
 import hashlib
@@ -88,7 +88,7 @@ class KubernetesCluster:
         digest = hashlib.sha256(f"{step_id} {epoch}".encode()).hexdigest()[:10]
         # Named after both, so that an attempt is made once only.
         name = f"{self._release.prefix}-train-{digest}"
-        body = filled(read_template(self._release.job), name, step_id, epoch)
+        body = filled(read_template(self._release.job), name, step_id, epoch, self._owner())
         place = _place(body, self._release.namespace)
         attempts = self._attempts(place)
         if name in attempts:
@@ -103,6 +103,13 @@ class KubernetesCluster:
 
     def close(self) -> None:
         self._api.close()
+
+    def _owner(self) -> dict[str, str]:
+        """Reference to the release's ConfigMap with the template."""
+        name = f"{self._release.prefix}-trainer-job"
+        with _told():
+            found = self._core.read_namespaced_config_map(name, self._release.namespace, _request_timeout=SECONDS)
+        return {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": found.metadata.uid}
 
     def _attempts(self, place: _Place) -> dict[str, dict[str, Any]]:
         """Name → object of every training that this release has had and that is still known."""

@@ -49,13 +49,16 @@ def training_nodes(settings: CoordinatorSettings) -> int:
     return _reader(template)(template, "").count
 
 
-def filled(template: Mapping[str, Any], name: str, step_id: str, epoch: int) -> Body:
+def filled(template: Mapping[str, Any], name: str, step_id: str, epoch: int, owner: Body | None = None) -> Body:
     """The object for one attempt at a step, under a name of its own. Raises InvalidInput for an unknown kind.
 
     `epoch`: that of the last attempt; the first node's claim raises it by one, which the other nodes wait for.
+    `owner`: owner reference to the object whose deletion deletes this one too.
     """
     body = copy.deepcopy(dict(template))
     body["metadata"]["name"] = name
+    if owner is not None:
+        body["metadata"]["ownerReferences"] = [owner]
     nodes = _reader(body)(body, name)
     given = {"MSTAR_TRAINER_STEP": step_id}
     if nodes.count > 1:
