@@ -4,7 +4,12 @@
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 FROM ${BASE_IMAGE} AS build
-RUN python3 -m venv /opt/mstar
+# Where packages come from in a closed network; HTTP_PROXY and HTTPS_PROXY are arguments of every build already.
+ARG PIP_INDEX_URL=
+ARG CA_CERTIFICATE=
+ENV PIP_CERT=/tmp/ca.pem
+COPY docker/trust.py /tmp/trust.py
+RUN python3 -m venv /opt/mstar && /opt/mstar/bin/python /tmp/trust.py /tmp/ca.pem
 COPY docker/locks/coordinator.txt /tmp/lock.txt
 RUN /opt/mstar/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/lock.txt
 
@@ -46,4 +51,5 @@ WORKDIR /data
 EXPOSE 8400
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8400/livez', timeout=4)"]
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "mstar_coordinator"]

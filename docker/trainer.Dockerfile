@@ -5,11 +5,17 @@
 ARG BASE_IMAGE=pytorch/pytorch:2.13.0-cuda13.0-cudnn9-runtime
 
 FROM ${BASE_IMAGE} AS build
+# Where packages come from in a closed network; HTTP_PROXY and HTTPS_PROXY are arguments of every build already.
+ARG PIP_INDEX_URL=
+ARG CA_CERTIFICATE=
+ENV PIP_CERT=/tmp/ca.pem
+COPY docker/trust.py /tmp/trust.py
 ARG TORCH_INDEX=
 ARG TORCH_SHA256=
 # A GPU base brings its own torch, which the environment sees; without one the CPU build is installed, and nothing else of
 # its index. Indexes differ in that wheel, so its hash, where it shall be held against one, is an argument.
 RUN python3 -m venv --system-site-packages /opt/mstar \
+    && /opt/mstar/bin/python /tmp/trust.py /tmp/ca.pem \
     && echo "torch==2.13.0 ${TORCH_SHA256:+--hash=sha256:${TORCH_SHA256}}" > /tmp/torch.txt \
     && { /opt/mstar/bin/python -c "import torch" 2>/dev/null || /opt/mstar/bin/pip install --no-cache-dir --no-deps \
     ${TORCH_INDEX:+--index-url "${TORCH_INDEX}"} -r /tmp/torch.txt; }
@@ -53,4 +59,5 @@ USER 10001:10001
 WORKDIR /data
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
     CMD ["python", "-m", "mstar_worker.alive"]
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "mstar_trainer"]

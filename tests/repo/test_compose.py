@@ -104,9 +104,37 @@ def test_a_model_may_be_spread_over_gpus() -> None:
     assert config(CPU, **spread)["services"]["prm"]["environment"]["MSTAR_PRM_ENGINE"] == "transformers"
 
 
-def test_the_base_of_the_prm_is_that_of_its_dockerfile() -> None:
-    own = re.findall(r"^ARG BASE_IMAGE=(\S+)$", (ROOT / "docker" / "prm.Dockerfile").read_text(), re.M)
-    assert [config(GPU)["services"]["prm"]["build"]["args"]["BASE_IMAGE"]] == own
+BUILT = ("coordinator", "policy", "prm", "trainer")
+MIRROR = "https://mirror.example.org"
+
+
+@pytest.mark.parametrize("service", BUILT)
+def test_the_base_of_an_image_is_that_of_its_dockerfile(service: str) -> None:
+    own = re.findall(r"^ARG BASE_IMAGE=(\S+)$", (ROOT / "docker" / f"{service}.Dockerfile").read_text(), re.M)
+    assert [config(GPU)["services"][service]["build"]["args"]["BASE_IMAGE"]] == own
+
+
+@pytest.mark.parametrize("service", BUILT)
+@pytest.mark.parametrize("files", [GPU, CPU])
+def test_a_closed_network_is_told_to_every_build(service: str, files: tuple[str, ...]) -> None:
+    given = {"PIP_INDEX_URL": f"{MIRROR}/simple", "CA_CERTIFICATE": "LS0t", "HTTPS_PROXY": f"{MIRROR}:3128"}
+    base, torch = "mirror.example.org/base", f"{MIRROR}/cpu"
+    own = f"MSTAR_{service.upper()}_BASE_IMAGE" if files == GPU or service == "coordinator" else "MSTAR_CPU_BASE_IMAGE"
+    variables = {f"MSTAR_{name}" if name != "HTTPS_PROXY" else name: value for name, value in given.items()}
+    services = config(files, **variables, **{own: base}, MSTAR_TORCH_INDEX=torch)["services"]
+    arguments = services[service]["build"]["args"]
+    assert given.items() <= arguments.items() and arguments["BASE_IMAGE"] == base
+    assert arguments.get("TORCH_INDEX") == (torch if files == CPU and service != "coordinator" else None)
+    text = (ROOT / "docker" / f"{service}.Dockerfile").read_text()
+    # A proxy is an argument of every build without being declared.
+    assert set(arguments) - set(re.findall(r"^ARG (\w+)=", text, re.M)) <= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}
+
+
+def test_the_example_names_every_variable_that_the_files_read() -> None:
+    read = set(re.findall(r"\$\{(\w+)", "".join((ROOT / name).read_text() for name in CPU_COLOCATED)))
+    example = set(re.findall(r"^(?:# )?(\w+)=", (ROOT / ".env.example").read_text(), re.M))
+    own_images = {name for name in read if name.endswith("_IMAGE") and not name.startswith("MSTAR_")}
+    assert read - own_images - example == set()
 
 
 def test_own_models_and_data_are_seen_by_those_that_read_them_and_changed_by_none() -> None:

@@ -157,4 +157,4 @@ class Replay:
     def _ignored(self, rest: str) -> None:
         """Labels and ports say, and do nothing; every image works in /data."""
 
-    _arg = _label = _workdir = _expose = _ignored
+    _arg = _label = _workdir = _expose = _stopsignal = _ignored
