@@ -63,16 +63,25 @@ def use_database(home: Path, url: str) -> None:
 
 
 class HandClock:
-    """Time that stands still until a test moves it."""
+    """Time that stands still until a test moves it: monotonic, and beside it a time of day that may jump."""
 
-    def __init__(self, now: float = 1_700_000_000.0) -> None:
-        self.now = now
+    def __init__(self) -> None:
+        self._passed = 0.0
+        self._day = 1_700_000_000.0
 
     def __call__(self) -> float:
-        return self.now
+        return self._passed
+
+    def wall(self) -> float:
+        return self._day
 
     def pass_(self, seconds: float) -> None:
-        self.now += seconds
+        self._passed += seconds
+        self._day += seconds
+
+    def jump(self, seconds: float) -> None:
+        """Set the time of day by so much, without any time passing."""
+        self._day += seconds
 
 
 class MemoryPublisher:
@@ -116,7 +125,7 @@ class Bench:
         self.home = home
         self.clock = clock or HandClock()
         self.changed = Event()
-        self.store: Store = open_store(database_of(home))
+        self.store: Store = open_store(database_of(home), self.clock.wall)
         self.folders = RunFolders(home, self.store)
         self.lifecycle = RunLifecycle(self.store, self.folders, self.clock, LEASE, self.changed, streaming=streaming)
 
@@ -138,6 +147,14 @@ class Bench:
     def events(self, run_id: str) -> list[str]:
         with self.store.reading() as tx:
             return [event.type for event in tx.events.after(run_id, 0, 10_000)]
+
+    def let_leases_run_out(self) -> None:
+        """Time passes in which nobody sends a heartbeat, and the coordinator looks as it does every second."""
+        for _ in range(5):
+            self.clock.pass_(LEASE / 4)
+            self.lifecycle.expire_leases()
+        self.clock.pass_(1)
+        self.lifecycle.expire_leases()
 
     def do(self, step_id: str) -> None:
         """Claim a step and commit it at once."""

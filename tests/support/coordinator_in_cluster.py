@@ -29,7 +29,7 @@ def main() -> None:
     )
     cluster = KubernetesCluster(release, client.ApiClient(client.Configuration(host=sys.argv[1])))
     publisher = CeleryPublisher(settings.broker_url.get_secret_value())
-    run(build_app(settings, open_store(settings.store_url()), publisher, time.time, cluster), settings)
+    run(build_app(settings, open_store(settings.store_url()), publisher, time.monotonic, cluster), settings)
 
 
 main()

@@ -54,7 +54,7 @@ def create_app(settings: CoordinatorSettings | None = None) -> FastAPI:
     """
     settings = settings or read_settings(CoordinatorSettings)
     publisher = CeleryPublisher(settings.broker_url.get_secret_value())
-    return build_app(settings, open_store(settings.store_url()), publisher, time.time, _cluster(settings))
+    return build_app(settings, open_store(settings.store_url()), publisher, time.monotonic, _cluster(settings))
 
 
 def _cluster(settings: CoordinatorSettings) -> Cluster | None:
@@ -86,7 +86,8 @@ def build_app(
 ) -> FastAPI:
     """The app over an open store, which it closes at its end together with publisher and cluster.
 
-    `cluster`: where the services take turns on GPUs; they can't overlap there, so training does not stream.
+    `clock`: monotonic seconds. `cluster`: where the services take turns on GPUs; they can't overlap there, so training
+    does not stream.
     """
     changed = Event()
     folders = RunFolders(settings.home, store)

@@ -1,4 +1,4 @@
-"""Gives the GPUs in turns: asks the truth what there is to do and the cluster what is there, and applies the rule."""
+"""Gives the GPUs in turns: asks the database what there is to do, the cluster what is there, and applies the rule."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,7 +34,7 @@ class GpuTurns:
         """Which pods hold a turn up for too long, and why."""
 
     def is_open(self, queue: Queue) -> bool:
-        """Whether hints for a queue's steps may be sent. Those of train steps are not where a Job does them."""
+        """Whether task messages for a queue's steps may be sent. Those of train steps are not where a Job does them."""
         if queue not in TURNS:
             return True
         in_job = queue is Queue.TRAIN and self._cluster.jobs

@@ -4,8 +4,18 @@ _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: in the order of ASCII, without letters that look like digits."""
 
 
-def new_run_id(now: float, entropy: bytes) -> str:
-    """`r-`, ten digits of the milliseconds since the epoch, and one digit for each byte of entropy."""
-    milliseconds = int(now * 1000)
+def new_run_id(now: float, entropy: bytes, after: str | None = None) -> str:
+    """`r-`, ten digits of the milliseconds since the epoch, and one digit for each byte of entropy.
+
+    `after`: the newest id there is. The new one sorts behind it even when the clock was put back.
+    """
+    milliseconds = max(int(now * 1000), 0 if after is None else _milliseconds(after) + 1)
     time = "".join(_DIGITS[(milliseconds >> shift) & 31] for shift in range(45, -1, -5))
     return f"r-{time}{''.join(_DIGITS[byte & 31] for byte in entropy)}"
+
+
+def _milliseconds(run_id: str) -> int:
+    value = 0
+    for digit in run_id[2:12]:
+        value = value << 5 | _DIGITS.index(digit)
+    return value

@@ -1,4 +1,4 @@
-"""What the coordinator needs from outside, as interfaces: the time, and a way to send hints to workers."""
+"""What the scheduler needs from outside, as interfaces: a clock for time limits, and a way to send task messages."""
 
 from typing import Protocol
 
@@ -6,22 +6,22 @@ from mstar.steps import Queue
 
 
 class Clock(Protocol):
-    """Wall-clock time, since stamps and leases outlive the process."""
+    """Monotonic time, which only differences have a meaning of. The time of day comes from the database."""
 
     def __call__(self) -> float:
-        """Seconds since the epoch, UTC."""
+        """Seconds since some moment."""
         ...
 
 
 class Publisher(Protocol):
-    """Sends hints that a step is worth claiming. One may be lost or come twice: the store decides, not the queue."""
+    """Sends task messages: a step is worth claiming. One may be lost or come twice; the database decides."""
 
     def publish(self, queue: Queue, step_id: str) -> None:
-        """Tell one worker of the queue. Raises Unavailable when the broker can't be reached."""
+        """Send a message to one worker of the queue. Raises Unavailable when the broker can't be reached."""
         ...
 
     def depth(self, queue: Queue) -> int:
-        """Hints that wait for a worker. Raises Unavailable when the broker can't be reached."""
+        """Messages that wait for a worker. Raises Unavailable when the broker can't be reached."""
         ...
 
     def check(self) -> None:
@@ -29,5 +29,5 @@ class Publisher(Protocol):
         ...
 
     def close(self) -> None:
-        """Give up the connection."""
+        """Close the connection."""
         ...

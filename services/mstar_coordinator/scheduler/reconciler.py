@@ -1,7 +1,8 @@
-"""A thread that brings the world after the truth: hints for due steps, files of changed runs, expired leases.
+"""A thread that makes queues, files and leases match the database.
 
-It runs after every change and every second; files, which take a while for a long run, are written every second only. A
-broker that is down costs hints, not requests: they are tried again.
+It sends task messages for due steps, writes the files of changed runs and takes back the steps of silent workers. It
+runs after every change and every second; files, which take a while for a long run, are written every second only. A
+broker that is down delays task messages and fails no request: they are sent once it is back.
 """
 
 import time
@@ -16,11 +17,12 @@ from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.ports import Clock, Publisher
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
+from mstar_coordinator.scheduler.stillness import Stillness
 from mstar_coordinator.store.database import Store
 from mstar_coordinator.store.records import DueStep
 
 WINDOW = 64
-"""Hints that wait in one queue at most, so that a long stage does not fill the broker."""
+"""Task messages that wait in one queue at most, so that a long stage does not fill the broker."""
 STOP_SECONDS = 2.0
 
 _log = structlog.get_logger(__name__)
@@ -47,7 +49,7 @@ class Reconciler:
         self._store = store
         self._folders = folders
         self._publisher = publisher
-        self._clock = clock
+        self._messages = Stillness(clock)
         self._changed = changed
         self._republish_seconds = republish_seconds
         self._interval_seconds = interval_seconds
@@ -58,8 +60,7 @@ class Reconciler:
         self.problem: str | None = None
 
     def start(self) -> None:
-        """Renew the leases that this process could not renew while it was away, then begin."""
-        self._lifecycle.renew_leases()
+        """Begin. Workers that hold a step have a whole lease from now."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -84,13 +85,17 @@ class Reconciler:
         self.problem = problem
 
     def publish_due(self) -> None:
-        """Send the hints that are missing. Raises Unavailable when the broker can't be reached."""
+        """Send the task messages that are missing. Raises Unavailable when the broker can't be reached."""
         queues = [queue for queue in Queue if self.is_open(queue)]
         with self._store.reading() as tx:
             due = {queue: tx.steps.due(queue, WINDOW) for queue in queues}
+        self._messages.keep({step.id for steps in due.values() for step in steps})
         for queue, steps in due.items():
             if steps:
                 self._publish(queue, steps)
+
+    def _is_late(self, step: DueStep) -> bool:
+        return self._messages.seconds(step.id, step.published_at) >= self._republish_seconds
 
     def is_open(self, queue: Queue) -> bool:
         """Whether the queue's steps are handed out now."""
@@ -130,22 +135,24 @@ class Reconciler:
         return None
 
     def _publish(self, queue: Queue, due: list[DueStep]) -> None:
-        """Send hints for due steps: first ones up to the window, and lost ones once the queue is empty."""
-        now = self._clock()
-        sent = []
+        """Send task messages for due steps: first ones up to the window, and lost ones once the queue is empty."""
+        sent: list[str] = []
         try:
-            for step in self._worth_sending(queue, due, now - self._republish_seconds):
+            for step in self._worth_sending(queue, due):
                 self._publisher.publish(queue, step.id)
                 sent.append(step.id)
         finally:
             if sent:
                 with self._store.writing() as tx:
+                    now = tx.now()
                     tx.steps.set_published(sent, now)
+                for step_id in sent:
+                    self._messages.restart(step_id, now)
 
-    def _worth_sending(self, queue: Queue, due: list[DueStep], late: float) -> list[DueStep]:
-        """A step that is still due though its queue is empty had a hint that is lost, or is on its way to a worker."""
+    def _worth_sending(self, queue: Queue, due: list[DueStep]) -> list[DueStep]:
+        """A step that is still due though its queue is empty: its message is lost, or on its way to a worker."""
         fresh = [step for step in due if step.published_at is None]
-        lost = [step for step in due if step.published_at is not None and step.published_at <= late]
+        lost = [step for step in due if step.published_at is not None and self._is_late(step)]
         if not fresh and not lost:
             return []
         depth = self._publisher.depth(queue)

@@ -1,7 +1,7 @@
-"""Does what `mstar.evolution` says: every change of a run or a step, each in one transaction.
+"""The state machine of `mstar.evolution` over the database: every change of a run or a step is one transaction.
 
 What is claimed, renewed, committed or given back is decided here from the epoch and the state of the run; the store
-only keeps it. Sending hints and writing files is left to the reconciler, which is woken after every change.
+only keeps it. The reconciler sends task messages and writes files; it is woken after every change.
 """
 
 import secrets
@@ -15,6 +15,7 @@ from mstar.recipes import Recipe
 from mstar_coordinator.scheduler.admission import check_size
 from mstar_coordinator.scheduler.commit_checks import check_commit
 from mstar_coordinator.scheduler.ids import new_run_id
+from mstar_coordinator.scheduler.leases import LeaseWatch
 from mstar_coordinator.scheduler.ports import Clock
 from mstar_coordinator.scheduler.results import SHARD_KINDS, SHOWN_KINDS
 from mstar_coordinator.scheduler.run_folders import RunFolders
@@ -46,11 +47,13 @@ class RunLifecycle:
         *,
         streaming: bool,
     ) -> None:
-        """`streaming`: train steps begin with their first shard, while the others are still sampled."""
+        """`clock`: monotonic seconds, by which leases run out.
+        `streaming`: train steps begin with their first shard, while the others are still sampled.
+        """
         self._streaming = streaming
         self._store = store
         self._folders = folders
-        self._clock = clock
+        self._watch = LeaseWatch(clock, lease_seconds)
         self._lease_seconds = lease_seconds
         self._changed = changed
         self.leases_lost = 0
@@ -63,9 +66,10 @@ class RunLifecycle:
 
         Raises IdempotencyMismatch and StorageFull. Nothing is left of a run that could not be started.
         """
-        now = self._clock()
+        with self._store.reading() as tx:
+            now, newest = tx.now(), tx.runs.newest()
         run = RunRecord(
-            id=new_run_id(now, secrets.token_bytes(4)),
+            id=new_run_id(now, secrets.token_bytes(4), after=newest),
             name=recipe.name,
             state=RunState.RUNNING,
             error=None,
@@ -96,7 +100,7 @@ class RunLifecycle:
             if key is not None:
                 if tx.runs.find_key(key.key, key.body_sha256) is not None:
                     return
-                tx.runs.take_key(key.key, key.body_sha256, run_id, self._clock())
+                tx.runs.take_key(key.key, key.body_sha256, run_id, tx.now())
             state = transition(run.state, RunEvent.EXTEND)
             iterations = run.iterations + count
             check_size(run.recipe, iterations)
@@ -105,8 +109,9 @@ class RunLifecycle:
             new = [step for step in graph(run.recipe, iterations) if step.name not in there]
             tx.steps.add(run_id, new, streaming=self._streaming)
             tx.runs.set_iterations(run_id, iterations)
-            tx.runs.set_state(run_id, state, self._clock())
-            tx.events.append(run_id, self._clock(), "run.extended", message=f"{iterations} iterations planned")
+            now = tx.now()
+            tx.runs.set_state(run_id, state, now)
+            tx.events.append(run_id, now, "run.extended", message=f"{iterations} iterations planned")
         self._changed.set()
 
     def pause(self, run_id: str) -> None:
@@ -118,12 +123,18 @@ class RunLifecycle:
         self._move(run_id, RunEvent.CANCEL, "run.cancelled")
 
     def resume(self, run_id: str) -> None:
-        """Go on with a paused or failed run; all attempts are forgotten. Raises NotFound or IllegalTransition."""
+        """Go on with a paused or failed run; all attempts are forgotten, and steps that nobody renews are free again.
+
+        Raises NotFound or IllegalTransition.
+        """
         with self._store.writing() as tx:
-            run = tx.runs.lock(run_id)
-            tx.runs.set_state(run_id, transition(run.state, RunEvent.RESUME), self._clock())
+            run, now = tx.runs.lock(run_id), tx.now()
+            tx.runs.set_state(run_id, transition(run.state, RunEvent.RESUME), now)
+            for step in tx.steps.leased(run_id):
+                if self._watch.is_silent(step.lease):
+                    tx.steps.give_back(step.id, step.attempts, f"worker {step.worker} fell silent")
             tx.steps.retry_all(run_id)
-            tx.events.append(run_id, self._clock(), "run.resumed")
+            tx.events.append(run_id, now, "run.resumed")
             self._succeed_if_done(tx, run_id, RunState.RUNNING)
         self._changed.set()
 
@@ -131,22 +142,22 @@ class RunLifecycle:
 
     def claim(self, step_id: str, worker: str) -> Claim:
         """Lease a step under a new epoch. Raises NotFound, or StepTaken when it is not to be done now."""
-        now = self._clock()
         with self._store.writing() as tx:
             run, step = _locked(tx, step_id)
             if run.state is not RunState.RUNNING:
                 raise StepTaken(f"run {run.id} is {run.state.value}")
-            expired = step.state is StepState.LEASED and step.lease_until is not None and step.lease_until < now
-            if step.state is not StepState.PENDING and not expired:
+            if step.state is not StepState.PENDING:
                 raise StepTaken(f"step {step.name} is {step.state.value}")
             if step.waiting:
                 raise StepTaken(f"step {step.name} waits for {step.waiting} others")
             if step.attempts >= ATTEMPTS:
                 raise StepTaken(f"step {step.name} was tried {step.attempts} times")
-            epoch = tx.steps.lease(step, worker, now, now + self._lease_seconds)
+            now = tx.now()
+            lease = tx.steps.lease(step, worker, now)
             tx.runs.touch(run.id, now, shown=False)
-            claim = self._claim(tx, run, step, epoch)
-        # A claim makes room in the window of hints.
+            claim = self._claim(tx, run, step, lease.epoch)
+        self._watch.begin(lease)
+        # A claim makes room in the window of task messages.
         self._changed.set()
         return claim
 
@@ -175,7 +186,8 @@ class RunLifecycle:
         with self._store.writing() as tx:
             run, step = _locked(tx, step_id)
             _check_held(run, step, beat.epoch)
-            tx.steps.renew(step_id, self._clock() + self._lease_seconds, beat.done, beat.total)
+            lease = tx.steps.renew(step, beat.done, beat.total)
+        self._watch.begin(lease)
         return HeartbeatReply(lease_seconds=self._lease_seconds)
 
     def arrivals(self, step_id: str, epoch: int, after: int = 0) -> Arrivals:
@@ -197,13 +209,13 @@ class RunLifecycle:
 
         Raises NotFound, StaleEpoch when the lease is void, and InvalidInput for a result that can't be the step's.
         """
-        now = self._clock()
         with self._store.writing() as tx:
             run, step = _locked(tx, step_id)
             if step.state is StepState.DONE and _repeats(step, commit):
                 return
             _check_held(run, step, commit.epoch)
             check_commit(step, commit)
+            now = tx.now()
             tx.steps.finish(step_id, now, commit.artefact, commit.result)
             tx.runs.touch(run.id, now, shown=_shows(tx, run.id, step))
             tx.events.append(run.id, now, "step.committed", step=step.name, result=commit.result)
@@ -222,46 +234,42 @@ class RunLifecycle:
 
     def end_unclaimed(self, step_id: str, epoch: int, error: str) -> None:
         """Count an attempt that ended before it claimed its step, unless the step has gone on from `epoch` since."""
-        now = self._clock()
         with self._store.writing() as tx:
             run, step = _locked(tx, step_id)
             if run.state is RunState.RUNNING and step.state is StepState.PENDING and step.epoch == epoch:
-                tx.steps.lease(step, "none", now, now)
+                tx.steps.lease(step, "none", tx.now())
                 attempts = step.attempts + 1
                 self._take_back(tx, run, step, attempts, error, final=attempts >= ATTEMPTS)
         self._changed.set()
 
     def expire_leases(self) -> None:
         """Take steps back from workers that fell silent."""
-        now = self._clock()
         with self._store.reading() as tx:
-            expired = tx.steps.expired(now)
-        for step_id in expired:
+            leases = tx.steps.leases()
+        for step_id in self._watch.silent(leases):
             with self._store.writing() as tx:
+                # Where this waited for the database, heartbeats did so too.
+                if self._watch.check_gap():
+                    return
                 run, step = _locked(tx, step_id)
-                if step.state is StepState.LEASED and step.lease_until is not None and step.lease_until < now:
+                if step.state is StepState.LEASED and self._watch.is_silent(step.lease):
                     error = f"worker {step.worker} fell silent"
                     self._take_back(tx, run, step, step.attempts, error, final=step.attempts >= ATTEMPTS)
                     self.leases_lost += 1
-
-    def renew_leases(self) -> None:
-        """Give every worker a whole lease from now: while no coordinator ran, none could send a heartbeat."""
-        with self._store.writing() as tx:
-            tx.steps.renew_all(self._clock() + self._lease_seconds)
 
     # --- parts
 
     def _move(self, run_id: str, event: RunEvent, name: str) -> None:
         with self._store.writing() as tx:
-            run = tx.runs.lock(run_id)
-            tx.runs.set_state(run_id, transition(run.state, event), self._clock(), run.error)
-            tx.events.append(run_id, self._clock(), name)
+            run, now = tx.runs.lock(run_id), tx.now()
+            tx.runs.set_state(run_id, transition(run.state, event), now, run.error)
+            tx.events.append(run_id, now, name)
         self._changed.set()
 
     def _take_back(
         self, tx: Transaction, run: RunRecord, step: StepRecord, attempts: int, error: str, *, final: bool
     ) -> None:
-        now = self._clock()
+        now = tx.now()
         if not final:
             tx.steps.give_back(step.id, attempts, error)
             if run.state is not RunState.CANCELLED:
@@ -277,8 +285,9 @@ class RunLifecycle:
 
     def _succeed_if_done(self, tx: Transaction, run_id: str, state: RunState) -> None:
         if state is RunState.RUNNING and tx.steps.all_done(run_id):
-            tx.runs.set_state(run_id, transition(state, RunEvent.STEPS_DONE), self._clock())
-            tx.events.append(run_id, self._clock(), "run.succeeded")
+            now = tx.now()
+            tx.runs.set_state(run_id, transition(state, RunEvent.STEPS_DONE), now)
+            tx.events.append(run_id, now, "run.succeeded")
 
 
 def _locked(tx: Transaction, step_id: str) -> tuple[RunRecord, StepRecord]:

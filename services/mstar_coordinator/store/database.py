@@ -3,7 +3,8 @@
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,19 +26,23 @@ BUSY_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Transaction:
-    """Everything in it becomes true together or not at all."""
+    """Everything in it happens together or not at all."""
 
     runs: Runs
     steps: Steps
     events: Events
+    now: Callable[[], float]
+    """The time of day by the database's clock, in seconds since the epoch: one clock for all that write to it."""
 
 
 class Store:
     """The database. One process at a time opens a SQLite file; see `open_store`."""
 
-    def __init__(self, engine: Engine, lock: int | None) -> None:
+    def __init__(self, engine: Engine, lock: int | None, wall: Callable[[], float] = time.time) -> None:
+        """`wall`: the time of day where the database is a file and has no clock of its own."""
         self._engine = engine
         self._lock = lock
+        self._wall = wall
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -47,7 +52,7 @@ class Store:
         """
         try:
             with self._engine.connect().execution_options(mstar_writes=True) as connection, connection.begin():
-                yield _transaction(connection)
+                yield self._transaction(connection)
         except OperationalError as error:
             raise _translated(error) from error
 
@@ -55,7 +60,11 @@ class Store:
     def reading(self) -> Iterator[Transaction]:
         """A consistent view that never waits for writers."""
         with self._engine.connect() as connection, connection.begin():
-            yield _transaction(connection)
+            yield self._transaction(connection)
+
+    def _transaction(self, connection: Connection) -> Transaction:
+        now = self._wall if connection.dialect.name == "sqlite" else lambda: _clock_of(connection)
+        return Transaction(Runs(connection), Steps(connection), Events(connection), now)
 
     def close(self) -> None:
         """Close all connections and let another process open the database."""
@@ -65,8 +74,8 @@ class Store:
             self._lock = None
 
 
-def open_store(url: str) -> Store:
-    """Open a database and make the tables that it lacks.
+def open_store(url: str, wall: Callable[[], float] = time.time) -> Store:
+    """Open a database and make the tables that it lacks. `wall`: the time of day, used with SQLite only.
 
     Raises Conflict when another coordinator has the same SQLite file open: each would take the other's leases for its
     own to expire. Raises InvalidInput for a URL that is no database.
@@ -76,19 +85,19 @@ def open_store(url: str) -> Store:
     except ArgumentError:
         raise InvalidInput("database_url is not a database URL, such as sqlite:////data/mstar.sqlite") from None
     if parsed.get_backend_name() != "sqlite":
-        return _opened(create_engine(parsed, pool_size=16, max_overflow=16, pool_pre_ping=True), None)
+        return _opened(create_engine(parsed, pool_size=16, max_overflow=16, pool_pre_ping=True), None, wall)
     if not parsed.database or parsed.database == ":memory:":
-        raise InvalidInput("database_url needs a file, such as sqlite:////data/mstar.sqlite: the truth must last")
+        raise InvalidInput("database_url needs a file, such as sqlite:////data/mstar.sqlite: the database must last")
     path = Path(parsed.database)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = _take_lock(path.with_name(path.name + ".lock"))
     engine = create_engine(parsed, pool_size=16, max_overflow=32, connect_args={"timeout": BUSY_SECONDS})
     _configure_sqlite(engine)
-    return _opened(engine, lock)
+    return _opened(engine, lock, wall)
 
 
-def _opened(engine: Engine, lock: int | None) -> Store:
-    store = Store(engine, lock)
+def _opened(engine: Engine, lock: int | None, wall: Callable[[], float]) -> Store:
+    store = Store(engine, lock, wall)
     try:
         _create_tables(engine)
     except BaseException:
@@ -155,5 +164,5 @@ def _translated(error: OperationalError) -> Exception:
     return error
 
 
-def _transaction(connection: Connection) -> Transaction:
-    return Transaction(Runs(connection), Steps(connection), Events(connection))
+def _clock_of(connection: Connection) -> float:
+    return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())

@@ -1,4 +1,4 @@
-"""Runs and steps as the truth has them, as plain values: what the store returns and everything else reads."""
+"""Runs and steps as the database has them, as plain values: what the store returns and everything else reads."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,7 +50,8 @@ class StepRecord:
     worker: str | None
     error: str | None
     claimed_at: float | None
-    lease_until: float | None
+    renewals: int
+    """Grows with each heartbeat of the worker that holds the step."""
     done_at: float | None
     units_done: int
     units_total: int
@@ -73,12 +74,27 @@ class StepRecord:
         """From the last claim to the commit; None until then."""
         if self.claimed_at is None or self.done_at is None:
             return None
-        return self.done_at - self.claimed_at
+        # The database's clock may have been put back between the two.
+        return max(0.0, self.done_at - self.claimed_at)
+
+    @property
+    def lease(self) -> "Lease":
+        """The lease as it stands now, for a step that is leased."""
+        return Lease(self.id, self.epoch, self.renewals)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A step that a worker holds. Epoch and renewals change with every sign of life of a worker."""
+
+    step_id: str
+    epoch: int
+    renewals: int
 
 
 @dataclass(frozen=True)
 class DueStep:
-    """A step that a worker could claim now, and when a hint for it was sent last."""
+    """A step that a worker could claim now, and when a task message for it was sent last."""
 
     id: str
     published_at: float | None

@@ -10,7 +10,7 @@ from mstar.api.steps import StepInput
 from mstar.errors import NotFound
 from mstar.evolution import RunState
 from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult, StepSpec
-from mstar_coordinator.store.records import DueStep, StepRecord, StepState, stage_of
+from mstar_coordinator.store.records import DueStep, Lease, StepRecord, StepState, stage_of
 from mstar_coordinator.store.tables import events, needs, runs, steps
 
 _RESULT: TypeAdapter[StepResult] = TypeAdapter(StepResult)
@@ -181,15 +181,15 @@ class Steps:
         )
         return [DueStep(row.id, row.published_at) for row in self._connection.execute(query)]
 
-    def expired(self, now: float) -> list[str]:
-        """Ids of the steps whose lease ran out."""
-        out = select(steps.c.id).where(steps.c.state == StepState.LEASED, steps.c.lease_until < now)
-        return list(self._connection.execute(out).scalars())
+    def leases(self) -> list[Lease]:
+        """Every lease of every run."""
+        query = select(steps.c.id, steps.c.epoch, steps.c.renewals).where(steps.c.state == StepState.LEASED)
+        return [Lease(row.id, row.epoch, row.renewals) for row in self._connection.execute(query)]
 
     # --- changing
 
-    def lease(self, step: StepRecord, worker: str, now: float, until: float) -> int:
-        """Give a step to a worker under the next epoch, which is returned."""
+    def lease(self, step: StepRecord, worker: str, now: float) -> Lease:
+        """Give a step to a worker under the next epoch."""
         self._change(
             step.id,
             state=StepState.LEASED,
@@ -197,20 +197,16 @@ class Steps:
             attempts=step.attempts + 1,
             worker=worker,
             claimed_at=now,
-            lease_until=until,
+            renewals=0,
             units_done=0,
             units_total=0,
         )
-        return step.epoch + 1
+        return Lease(step.id, step.epoch + 1, 0)
 
-    def renew(self, step_id: str, until: float, done: int, total: int) -> None:
-        """Move the end of a lease, and note how far the work is."""
-        self._change(step_id, lease_until=until, units_done=done, units_total=total)
-
-    def renew_all(self, until: float) -> None:
-        """Move the end of every lease to at least `until`."""
-        short = (steps.c.state == StepState.LEASED, steps.c.lease_until < until)
-        self._connection.execute(update(steps).where(*short).values(lease_until=until))
+    def renew(self, step: StepRecord, done: int, total: int) -> Lease:
+        """Count a heartbeat of the worker that holds the step, and note how far the work is."""
+        self._change(step.id, renewals=step.renewals + 1, units_done=done, units_total=total)
+        return Lease(step.id, step.epoch, step.renewals + 1)
 
     def finish(self, step_id: str, now: float, artefact: ArtefactRef | None, result: StepResult) -> None:
         """Mark a step done for good and lower what its dependents wait for."""
@@ -218,7 +214,6 @@ class Steps:
             step_id,
             state=StepState.DONE,
             done_at=now,
-            lease_until=None,
             error=None,
             artefact_id=None if artefact is None else artefact.id,
             artefact_sha256=None if artefact is None else artefact.sha256,
@@ -228,24 +223,22 @@ class Steps:
         self._connection.execute(update(steps).where(steps.c.id.in_(dependents)).values(waiting=steps.c.waiting - 1))
 
     def give_back(self, step_id: str, attempts: int, error: str) -> None:
-        """Make a leased step claimable again; its hint counts as not sent."""
-        self._change(
-            step_id, state=StepState.PENDING, attempts=attempts, error=error, lease_until=None, published_at=None
-        )
+        """Make a leased step claimable again; its task message counts as not sent."""
+        self._change(step_id, state=StepState.PENDING, attempts=attempts, error=error, published_at=None)
 
     def fail(self, step_id: str, error: str) -> None:
         """Take a step out of work until its run is resumed."""
-        self._change(step_id, state=StepState.FAILED, error=error, lease_until=None)
+        self._change(step_id, state=StepState.FAILED, error=error)
 
     def retry_all(self, run_id: str) -> None:
-        """Make failed steps claimable again, and forget attempts and hints of all that are not done."""
+        """Make failed steps claimable again, and forget attempts and task messages of all that are not done."""
         failed = (steps.c.run_id == run_id, steps.c.state == StepState.FAILED)
         self._connection.execute(update(steps).where(*failed).values(state=StepState.PENDING))
         undone = (steps.c.run_id == run_id, steps.c.state != StepState.DONE)
         self._connection.execute(update(steps).where(*undone).values(attempts=0, published_at=None))
 
     def set_published(self, step_ids: Sequence[str], now: float) -> None:
-        """Note that hints for these steps were sent."""
+        """Note that task messages for these steps were sent."""
         self._connection.execute(update(steps).where(steps.c.id.in_(step_ids)).values(published_at=now))
 
     def _change(self, step_id: str, **values: Any) -> None:
@@ -268,6 +261,7 @@ def _new_row(step_id: str, run_id: str, position: int, spec: StepSpec, waiting: 
         "state": StepState.PENDING.value,
         "waiting": waiting,
         "epoch": 0,
+        "renewals": 0,
         "attempts": 0,
         "units_done": 0,
         "units_total": 0,
@@ -287,7 +281,7 @@ def _step(row: Row[Any]) -> StepRecord:
         worker=row.worker,
         error=row.error,
         claimed_at=row.claimed_at,
-        lease_until=row.lease_until,
+        renewals=row.renewals,
         done_at=row.done_at,
         units_done=row.units_done,
         units_total=row.units_total,

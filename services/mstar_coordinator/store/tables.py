@@ -1,4 +1,4 @@
-"""The tables of the truth: runs, their steps and what each needs, their events, and idempotency keys.
+"""The tables: runs, their steps and what each needs, their events, and idempotency keys.
 
 Values that only travel (recipes, step parameters, results) are JSON text and are never queried.
 """
@@ -17,7 +17,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 2
+VERSION = 3
 """Grows with every change of the tables, or of what their JSON text holds."""
 
 metadata = MetaData()
@@ -61,7 +61,8 @@ steps = Table(
     Column("error", Text),
     Column("published_at", Float),
     Column("claimed_at", Float),
-    Column("lease_until", Float),
+    # Grows with each heartbeat. Whether a lease has run out is measured by who watches it, never stored as a time.
+    Column("renewals", Integer, nullable=False),
     Column("done_at", Float),
     Column("units_done", Integer, nullable=False),
     Column("units_total", Integer, nullable=False),

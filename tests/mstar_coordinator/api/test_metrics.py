@@ -4,7 +4,7 @@ from threading import Event
 
 from prometheus_client import CollectorRegistry
 
-from coordinator_bench import LEASE, SMALL, Bench, HandClock, MemoryPublisher
+from coordinator_bench import SMALL, Bench, HandClock, MemoryPublisher
 from mstar.evolution import RunState
 from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.scheduler.reconciler import Reconciler
@@ -53,9 +53,8 @@ def test_every_state_of_a_run_is_there_before_a_run_is_in_it(bench: Bench) -> No
 def test_a_worker_that_falls_silent_is_counted_once(bench: Bench) -> None:
     registry, _ = registry_of(bench, MemoryPublisher())
     bench.lifecycle.claim(bench.step_id(bench.lifecycle.create(SMALL), "prepare"), "w")
-    bench.clock.pass_(LEASE + 1)
     for _ in range(2):
-        bench.lifecycle.expire_leases()
+        bench.let_leases_run_out()
         assert registry.get_sample_value("mstar_coordinator_leases_lost_total") == 1
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import yaml
 
-from coordinator_bench import LEASE, SMALL, Bench, MemoryPublisher, commit_of
+from coordinator_bench import SMALL, Bench, MemoryPublisher, commit_of
 from mstar.evolution import RunState
 from mstar.recipes import GenerationRecipe, Recipe
 from mstar.steps import Queue
@@ -69,6 +69,18 @@ def test_hints_of_an_emptied_broker_are_sent_again(
     assert len(publisher.sent) == 2
 
 
+def test_a_lost_hint_is_sent_again_though_the_clock_was_put_back(
+    bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
+) -> None:
+    bench.lifecycle.create(SMALL)
+    reconciler.tick()
+    publisher.queues[Queue.CONTROL].clear()
+    bench.clock.jump(-7200)
+    bench.clock.pass_(REPUBLISH)
+    reconciler.tick()
+    assert len(publisher.sent) == 2
+
+
 def test_hints_that_nobody_takes_do_not_pile_up(
     bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
 ) -> None:
@@ -107,7 +119,7 @@ def test_a_step_of_a_silent_worker_is_published_again(
     first = publisher.take()
     assert first is not None
     bench.lifecycle.claim(first, "w")
-    bench.clock.pass_(LEASE + 1)
+    bench.let_leases_run_out()
     reconciler.tick()
     assert publisher.take() == first
 
@@ -182,7 +194,7 @@ def test_files_show_a_stage_of_shards_once_it_is_whole(bench: Bench, reconciler:
         bench.work(until=lambda claim: claim.step.name == name)
         reconciler.tick()
         step = bench.steps(run_id)[name]
-        bench.clock.pass_(LEASE + 1)
+        bench.let_leases_run_out()
         bench.do(step.id)
         with bench.store.reading() as tx:
             return tx.runs.stale() == [run_id]
