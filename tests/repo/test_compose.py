@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +186,20 @@ def test_our_containers_have_no_rights_they_do_not_need() -> None:
 def test_the_queue_keeps_what_it_has() -> None:
     command = " ".join(config(GPU)["services"]["redis"]["command"])
     assert "--appendonly yes" in command and "noeviction" in command and "--requirepass" in command
+
+
+def test_results_are_taken_out_as_the_page_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "operate.md").read_text()
+    lines = re.findall(r"^(?:docker compose exec|kubectl exec) .*\| tar -x$", page, re.M)
+    assert len(lines) == 2
+    services = config(GPU)["services"]
+    assert "/data" in {volume["target"] for volume in services["coordinator"]["volumes"]}
+    run = tmp_path / "data" / "demo-1"
+    run.mkdir(parents=True)
+    (tmp_path / "data" / "latest").symlink_to("demo-1")
+    (run / "results.json").write_text("{}")
+    for place, line in enumerate(lines):
+        (here := tmp_path / str(place)).mkdir()
+        taken = line[line.index("tar ") :].replace("/data", str(tmp_path / "data"))
+        subprocess.run(["sh", "-ec", taken], cwd=here, check=True)
+        assert (here / "latest" / "results.json").read_text() == "{}" and not (here / "latest").is_symlink()
