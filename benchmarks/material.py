@@ -19,6 +19,7 @@ from mstar.steps import ArtefactRef
 from mstar.types import Question, Response
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
+from mstar_models.checkpoint import FINITE
 from mstar_policy.hf_engine import HfEngine
 from mstar_policy.rollouts import sampling_request
 
@@ -70,9 +71,9 @@ def home(count: int) -> Iterator[Path]:
 
 
 def base_checkpoint(root: Path, name: str = "r-0/prepare", model: Path = MODEL_FOLDER) -> ArtefactRef:
-    """A model folder as a committed checkpoint artefact."""
+    """A model folder as a committed checkpoint artefact, as the trainer writes one."""
 
     def fill(folder: Path) -> None:
         shutil.copytree(model, folder / "model")
 
-    return ArtefactStore(root).write(name, fill, {})
+    return ArtefactStore(root).write(name, fill, {FINITE: True})

@@ -6,7 +6,7 @@ train step seeds its generators from the recipe's seed and its own name: doing i
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from mstar.errors import InvalidInput, StorageFull
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
+from mstar_models.checkpoint import FINITE
 from mstar_trainer.deepspeed_engine import TrainingEngine
 from mstar_trainer.state import STATE, TrainerState
 
@@ -34,10 +35,11 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
     """Write the checkpoint; all ranks must call it together, and rank 0 writes.
 
     `parent` is the folder of the parent's artefact: tokenizer and processor files are copied from there. Raises
-    StorageFull.
+    StorageFull, or InvalidInput when a weight is not finite.
     """
     weights = engine.weights()
     if engine.rank == 0:
+        require_finite(weights, artefact)
         wanted = int(SPARE * (sum(t.nbytes for t in weights.values()) + engine.moment_bytes()))
         store.make_room(wanted)
         require_space(store.root, wanted)
@@ -49,8 +51,9 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
         _write_shards(folder / OPTIMIZER, engine.moments())
         (folder / STATE).write_text(state.model_dump_json(indent=2))
 
+    metadata = {"kind": "checkpoint", "parent": state.parent, "global_step": state.global_step, FINITE: True}
     if engine.rank == 0:
-        store.write(artefact, fill, {"kind": "checkpoint", "parent": state.parent, "global_step": state.global_step})
+        store.write(artefact, fill, metadata)
     else:
         for _ in engine.moments():
             pass
@@ -58,6 +61,16 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
     ref = store.find(artefact)
     assert ref is not None, f"rank 0 passed the barrier without writing {artefact}"
     return ref
+
+
+def require_finite(weights: Mapping[str, Tensor], artefact: str) -> None:
+    """Raises InvalidInput for a weight that is not finite; services that load the checkpoint need not look again."""
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise InvalidInput(
+                f"weight {name} of {artefact} is not finite after training: lower train.learning_rate",
+                field="train.learning_rate",
+            )
 
 
 def require_space(folder: Path, wanted: int) -> None:
