@@ -3,11 +3,12 @@
 import argparse
 import sys
 
-from mstar.errors import MstarError
+from mstar.early_stop import end_on_stop_signals
 
 
 def main() -> None:
     """Serve, or work, until told to stop. What can't start ends with one line and code 1."""
+    end_on_stop_signals()
     parser = argparse.ArgumentParser(prog="mstar_coordinator", description=__doc__)
     commands = parser.add_subparsers(dest="command")
     worker = commands.add_parser("worker", help="do steps of some queues")
@@ -20,6 +21,7 @@ def main() -> None:
 
 
 def _serve() -> None:
+    from mstar.errors import MstarError
     from mstar_coordinator.api.app import create_app
     from mstar_coordinator.config import CoordinatorSettings
     from mstar_web.config import read_settings

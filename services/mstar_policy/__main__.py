@@ -1,12 +1,16 @@
 """`python -m mstar_policy`: serve the policy until SIGTERM."""
 
-from mstar_policy.app import build_app, make_engine
-from mstar_policy.config import PolicySettings
-from mstar_web.config import read_settings
-from mstar_web.serve import run
+from mstar.early_stop import end_on_stop_signals
 
 
 def main() -> None:
+    """Serve until told to stop."""
+    end_on_stop_signals()
+    from mstar_policy.app import build_app, make_engine
+    from mstar_policy.config import PolicySettings
+    from mstar_web.config import read_settings
+    from mstar_web.serve import run
+
     settings = read_settings(PolicySettings)
     run(build_app(settings, make_engine(settings)), settings)
 

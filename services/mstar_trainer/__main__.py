@@ -2,8 +2,17 @@
 
 import sys
 
-from mstar_trainer import job, worker
+from mstar.early_stop import end_on_stop_signals
 
-if sys.argv[1:] not in ([], ["job"]):
-    sys.exit("usage: python -m mstar_trainer [job]")
-(job if sys.argv[1:] else worker).main()
+
+def main() -> None:
+    """Work until told to stop, or do one step."""
+    end_on_stop_signals()
+    from mstar_trainer import job, worker
+
+    if sys.argv[1:] not in ([], ["job"]):
+        sys.exit("usage: python -m mstar_trainer [job]")
+    (job if sys.argv[1:] else worker).main()
+
+
+main()

@@ -2,10 +2,12 @@
 
 import errno
 import socket
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
+from mstar.early_stop import end_now
 from mstar_web.config import ServiceSettings, env_prefix
 from mstar_web.logs import configure_logs
 from mstar_web.protocol import LimitedProtocol
@@ -20,7 +22,7 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
     """
     configure_logs(app.title)
     listener = _bind(settings)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             app,
             http=LimitedProtocol,
@@ -38,6 +40,15 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
         server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(3)
+
+
+class _Server(uvicorn.Server):
+    """Leaves at once while its app still loads: nobody waits for an answer then, and a model takes minutes."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if not self.started:
+            end_now(sig, frame)
+        super().handle_exit(sig, frame)
 
 
 def _bind(settings: ServiceSettings) -> socket.socket:

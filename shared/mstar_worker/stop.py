@@ -9,6 +9,8 @@ import threading
 from types import FrameType
 from typing import Any
 
+from mstar.early_stop import end_now
+
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -53,7 +55,8 @@ class StopGuard:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         before = self._before[signal.Signals(number)]
-        if callable(before) and before is not signal.default_int_handler:
+        # What ends a process at once would keep the step from being given back.
+        if callable(before) and before not in (signal.default_int_handler, end_now):
             before(number, frame)
         if self._working:
             self._working = False
