@@ -19,6 +19,7 @@ from mstar.steps import ArtefactRef, TrainParams, TrainResult
 from mstar_trainer.config import JobSettings
 from mstar_trainer.resident import Place, ResidentTrainer
 from mstar_trainer.tasks import train_step
+from mstar_web.logs import configure_logs
 from mstar_worker.client import StepClient
 from mstar_worker.lease import advance
 
@@ -32,6 +33,7 @@ log = structlog.get_logger()
 
 def main() -> None:
     """Do the step of this Job. `JOB_COMPLETION_INDEX`, which Kubernetes sets, says which node this is."""
+    configure_logs("mstar-trainer")
     run(JobSettings(), int(os.environ.get("JOB_COMPLETION_INDEX", "0")))
 
 

@@ -19,12 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import structlog
+
 from mstar.api.steps import Arrivals, Claim, StepInput
 from mstar.errors import Unavailable, from_problem
 from mstar.steps import TrainParams
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, Progress, Reply, TrainRequest
 from mstar_worker.stop import Preempted
+
+_log = structlog.get_logger(__name__)
 
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 POLL = 0.5
@@ -97,7 +101,7 @@ class _Rank:
     def _read_stderr(self) -> None:
         for line in _pipe(self.process.stderr):
             self.last_lines.append(line.rstrip())
-            sys.stderr.write(line)
+            _pass_on(line, self.rank)
 
 
 class ResidentTrainer:
@@ -245,6 +249,14 @@ class _Stream:
         if self.missing and not found.coming:
             raise Preempted("the run is paused")
         return new
+
+
+def _pass_on(line: str, rank: int) -> None:
+    """A line of a training process into this one's log; what no logger wrote there becomes an event of its own."""
+    if line.startswith("{"):
+        sys.stderr.write(line)
+    elif line.strip():
+        _log.info("output of a training process", rank=rank, line=line.rstrip())
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:

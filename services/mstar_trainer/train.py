@@ -11,19 +11,21 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
+import structlog
 import torch
 
 from mstar.errors import Internal, MstarError
 from mstar_trainer.memory import Memory, await_room
 from mstar_trainer.protocol import Done, Failed, MoreInputs, Progress, Reply, TrainRequest
+from mstar_web.logs import configure_logs, one_log
 
 if TYPE_CHECKING:
     from mstar_trainer.session import Session
 
+_log = structlog.get_logger(__name__)
 PR_SET_PDEATHSIG = 1
 LOOK_SECONDS = 2.0
 """Between two looks at a GPU that is not free yet."""
@@ -32,6 +34,7 @@ LOOK_SECONDS = 2.0
 def main() -> None:
     """Join the other ranks, then do one train step after the other until the input ends."""
     out = _claim_stdout()
+    configure_logs("mstar-trainer")
     _die_with_parent()
     lines = _lines()
     # DeepSpeed chooses its accelerator while it is imported, hence here.
@@ -39,6 +42,7 @@ def main() -> None:
     from mstar_trainer.deepspeed_engine import join_ranks
     from mstar_trainer.session import Session
 
+    one_log()
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     join_ranks(rank, ranks, os.environ["MSTAR_TRAINER_RENDEZVOUS"])
     session: Session | None = None
@@ -73,7 +77,7 @@ def _answer(
     except MstarError as error:
         say(Failed(problem=error.problem()))
     except Exception as error:
-        traceback.print_exc()
+        _log.exception("train step failed", step=request.claim.step.name)
         say(Failed(problem=Internal(f"training failed: {type(error).__name__}: {error}").problem()))
 
 

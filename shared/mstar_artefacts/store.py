@@ -179,7 +179,12 @@ def plain_parts(artefact: str) -> list[str]:
 
 
 def seal(folder: Path, artefact: str, metadata: dict[str, Any]) -> Manifest:
-    """Make a folder's files durable, hash them, and write the manifest beside them."""
+    """Make a folder's files durable and readable for all who may read the folder, hash them, and write the manifest."""
+    # The folder was made under the process's umask; safetensors writes its files for their owner alone.
+    mode = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
     manifest = Manifest(id=artefact, files=tuple(_entries(folder)), metadata=metadata)
     _write_durably(folder / MANIFEST, manifest.model_dump_json().encode())
     _fsync(folder)

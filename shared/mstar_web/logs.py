@@ -43,6 +43,16 @@ def configure_logs(service: str, level: int = logging.INFO) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
 
 
+def one_log() -> None:
+    """Send what libraries log through handlers of their own through the process's instead. Call it after importing
+    them.
+    """
+    for logger in list(logging.Logger.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and logger.handlers:
+            logger.handlers.clear()
+            logger.propagate = True
+
+
 def hide_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Replace values under secret-looking keys, passwords inside URLs and bearer keys inside texts."""
     for key, value in event.items():

@@ -197,3 +197,17 @@ def test_write_json_replaces_whole(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(path, {"a": float("nan")})
     assert [p.name for p in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_files_of_an_artefact_are_for_all_whom_the_umask_lets(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "model").mkdir()
+        (folder / "model" / "plain.json").write_text("{}")
+        # As safetensors leaves its files.
+        (folder / "model" / "weights.safetensors").touch(mode=0o600)
+
+    ref = ArtefactStore(tmp_path).write("r1/it01/train", fill, {})
+    folder = ArtefactStore(tmp_path).path(ref.id)
+    modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
+    (tmp_path / "beside").touch()
+    assert modes == {(tmp_path / "beside").stat().st_mode & 0o777}
