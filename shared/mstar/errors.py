@@ -51,6 +51,8 @@ class MstarError(Exception):
         self.field = None if field is None else _shortened(field, MAX_FIELD)
         super().__init__(self.detail)
         self.retry_after = retry_after
+        self.logged = False
+        """Whether the log has it already, as one line for all requests that meet the same outage."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.detail, self.field, self.retry_after))

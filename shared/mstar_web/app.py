@@ -6,6 +6,7 @@ that its body may have, admission. Only then is a byte of its body read.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from threading import Event
 from typing import Any
 
 from fastapi import Depends, FastAPI
@@ -60,6 +61,7 @@ def base_app(
         redirect_slashes=False,
     )
     app.router.route_class = JsonRoute
+    app.state.stopping = Event()
     install_handlers(app)
     document_problems(app)
     # Each one added stands around those before it.

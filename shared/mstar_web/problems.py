@@ -46,7 +46,7 @@ def problem_of(error: Exception) -> MstarError:
     if not isinstance(error, MstarError):
         _log.error("unexpected error", exc_info=error)
         return Internal("unexpected error; the service's log has the details under this request id")
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not error.logged:
         _log.warning("request failed", code=error.code, detail=error.detail)
     return error
 

@@ -43,11 +43,17 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Leaves at once while its app still loads: nobody waits for an answer then, and a model takes minutes."""
+    """Leaves at once while its app still loads, and then tells the app of the signal.
+
+    Nobody waits for an answer while a model loads, which takes minutes. Later, responses without an end of their own
+    (event streams) end on `app.state.stopping`, or the stop would wait for its time limit.
+    """
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.started:
             end_now(sig, frame)
+        if isinstance(self.config.app, FastAPI):
+            self.config.app.state.stopping.set()
         super().handle_exit(sig, frame)
 
 

@@ -39,14 +39,23 @@ class PostgresServer:
         subprocess.run(
             [binaries / "bin" / "initdb", "-D", data, "--no-sync", *made], check=True, capture_output=True, **as_user
         )
+        self._as_user = as_user
         options = (*FAST, "listen_addresses=", f"unix_socket_directories={self._folder}")
         flags = [part for option in options for part in ("-c", option)]
-        with open(self._folder / "log", "wb") as log:
-            self._process = subprocess.Popen(
-                [binaries / "bin" / "postgres", "-D", data, *flags], stdout=log, stderr=log, **as_user
-            )
-        self._wait()
+        self._command = [str(binaries / "bin" / "postgres"), "-D", str(data), *flags]
+        self.start()
         return self
+
+    def start(self) -> None:
+        """Start the server, also again after `stop`."""
+        with open(self._folder / "log", "wb") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, **self._as_user)
+        self._wait()
+
+    def stop(self) -> None:
+        """Stop the server at once; its databases stay."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(30)
 
     def __exit__(self, *_: object) -> None:
         # With SIGTERM it would wait until every client has gone.

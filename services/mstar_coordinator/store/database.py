@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,16 +11,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError
 
-from mstar.errors import Conflict, InvalidInput, StorageFull, Unavailable
+from mstar.errors import Conflict, InvalidInput
 from mstar_coordinator.store.events import Events
+from mstar_coordinator.store.faults import Outage, refuse_unfit_values, translate_errors
 from mstar_coordinator.store.runs import Runs
 from mstar_coordinator.store.steps import Steps
 from mstar_coordinator.store.tables import VERSION, metadata, schema
 
 BUSY_SECONDS = 30.0
 """How long a SQLite transaction waits for another to end before it fails."""
+POOL_SECONDS = 10.0
+"""How long a request waits for a connection when all are in use."""
+POSTGRES = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
+"""Seconds to connect, and milliseconds for which sent data may stay unacknowledged."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Store:
         self._engine = engine
         self._lock = lock
         self._wall = wall
+        self._outage = Outage()
 
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
@@ -50,16 +55,17 @@ class Store:
 
         Raises StorageFull when the disk is, and Unavailable when another transaction does not end.
         """
-        try:
-            with self._engine.connect().execution_options(mstar_writes=True) as connection, connection.begin():
-                yield self._transaction(connection)
-        except OperationalError as error:
-            raise _translated(error) from error
+        with (
+            translate_errors(self._outage),
+            self._engine.connect().execution_options(mstar_writes=True) as connection,
+            connection.begin(),
+        ):
+            yield self._transaction(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """A consistent view that never waits for writers."""
-        with self._engine.connect() as connection, connection.begin():
+        """A consistent view that never waits for writers. Raises Unavailable."""
+        with translate_errors(self._outage), self._engine.connect() as connection, connection.begin():
             yield self._transaction(connection)
 
     def _transaction(self, connection: Connection) -> Transaction:
@@ -85,7 +91,18 @@ def open_store(url: str, wall: Callable[[], float] = time.time) -> Store:
     except ArgumentError:
         raise InvalidInput("database_url is not a database URL, such as sqlite:////data/mstar.sqlite") from None
     if parsed.get_backend_name() != "sqlite":
-        return _opened(create_engine(parsed, pool_size=16, max_overflow=16, pool_pre_ping=True), None, wall)
+        return _opened(
+            create_engine(
+                parsed,
+                pool_size=16,
+                max_overflow=16,
+                pool_pre_ping=True,
+                pool_timeout=POOL_SECONDS,
+                connect_args=POSTGRES,
+            ),
+            None,
+            wall,
+        )
     if not parsed.database or parsed.database == ":memory:":
         raise InvalidInput("database_url needs a file, such as sqlite:////data/mstar.sqlite: the database must last")
     path = Path(parsed.database)
@@ -97,9 +114,11 @@ def open_store(url: str, wall: Callable[[], float] = time.time) -> Store:
 
 
 def _opened(engine: Engine, lock: int | None, wall: Callable[[], float]) -> Store:
+    refuse_unfit_values(engine)
     store = Store(engine, lock, wall)
     try:
-        _create_tables(engine)
+        with translate_errors(Outage()):
+            _create_tables(engine)
     except BaseException:
         store.close()
         raise
@@ -152,16 +171,6 @@ def _configure_sqlite(engine: Engine) -> None:
         # A deferred transaction that reads first and then writes fails at once when another wrote in between.
         writes = connection.get_execution_options().get("mstar_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _translated(error: OperationalError) -> Exception:
-    """What SQLite says of its surroundings, for the sender of the request; anything else stays as it is."""
-    code = getattr(error.orig, "sqlite_errorcode", None)
-    if code == sqlite3.SQLITE_FULL:
-        return StorageFull("no space left for the database: free some disk, then try again")
-    if code == sqlite3.SQLITE_BUSY:
-        return Unavailable("the database is busy: try again", retry_after=1.0)
-    return error
 
 
 def _clock_of(connection: Connection) -> float:

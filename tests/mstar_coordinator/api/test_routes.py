@@ -240,6 +240,58 @@ def test_a_stream_waits_for_what_happens_next(app: FastAPI, publisher: MemoryPub
     talk(app, conversation)
 
 
+def test_open_streams_end_when_the_service_stops(app: FastAPI) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        run_id = await start(client)
+        stream = asyncio.create_task(client.get(f"/v1/runs/{run_id}/events", headers={"Accept": "text/event-stream"}))
+        await asyncio.sleep(0.05)
+        app.state.stopping.set()
+        async with asyncio.timeout(5):
+            events = _streamed(await stream)
+        # On a slow machine the stream may begin when the service has stopped already.
+        assert {event.type for event in events} <= {"run.created"}
+
+    talk(app, conversation)
+
+
+NASTY = ("%00", "r-%ED%A0%80", "x" * 5000, "-1", str(2**63), "r-%F0%9F%98%80")
+
+
+def test_ids_and_numbers_that_nothing_can_hold_are_refused(app: FastAPI) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        run_id = await start(client)
+        step = (await client.get(f"/v1/runs/{run_id}/steps")).json()["data"][0]["id"]
+        assert (await client.post(f"/internal/v1/steps/{step}/claim", json={"worker": "w"})).status_code == 200
+        asked: list[tuple[str, str, Any]] = []
+        for nasty in NASTY:
+            asked += [("GET", f"/v1/runs/{nasty}{tail}", None) for tail in ("", "/steps", "/report", "/events")]
+            asked += [("GET", f"/v1/runs?after={nasty}", None), ("GET", f"/internal/v1/steps/{nasty}/claim", None)]
+            asked += [("GET", f"/v1/runs/{run_id}/{one}?after={nasty}", None) for one in ("steps", "events")]
+            asked += [("POST", f"/v1/runs/{nasty}/pause", {}), ("POST", f"/v1/runs/{nasty}/iterations", {"count": 1})]
+            asked.append(("GET", f"/internal/v1/steps/{step}/arrivals?epoch=1&after={nasty}", None))
+        for number in (2**31, 2**63, 10**400, -(2**63)):
+            path = f"/internal/v1/steps/{step}"
+            asked.append(("POST", f"{path}/heartbeat", {"epoch": 1, "done": number, "total": number}))
+            asked.append(("POST", f"{path}/heartbeat", {"epoch": number}))
+            asked.append(("POST", f"/v1/runs/{run_id}/iterations", {"count": number}))
+        for text in ("\ud800", "a\x00b", "x" * 10**6):
+            asked.append(("POST", f"/internal/v1/steps/{step}/claim", {"worker": text}))
+            asked.append(("POST", f"/internal/v1/steps/{step}/release", {"epoch": 7, "error": text, "code": text}))
+            asked.append(("POST", "/v1/runs", {"recipe": text}))
+            asked.append(("POST", "/v1/runs", {"recipe": {"name": text}}))
+            asked.append(("POST", "/v1/runs", {"recipe": "demo", "overrides": {text: 1}}))
+        wrong = []
+        for method, path, body in asked:
+            content = None if body is None else json.dumps(body)
+            headers = {"Content-Type": "application/json"}
+            answer = await client.request(method, path, content=content, headers=headers)
+            if answer.status_code >= 500:
+                wrong.append((method, path[:60], str(body)[:60], answer.status_code))
+        assert wrong == []
+
+    talk(app, conversation)
+
+
 def _streamed(answer: httpx2.Response) -> list[Event]:
     lines = answer.text.splitlines()
     return [Event.model_validate_json(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]

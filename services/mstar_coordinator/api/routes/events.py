@@ -4,17 +4,18 @@ A stream that breaks is resumed after `Last-Event-ID` without a gap, whatever ha
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import Response
 
 from mstar.api.runs import Event, Page
-from mstar.errors import InvalidInput
+from mstar.errors import InvalidInput, Unavailable
 from mstar.evolution import RunState
 from mstar_coordinator.api.routes.context import After, Context, Coordinator, Limit, paged
 from mstar_web.bodies import JsonRoute
@@ -34,6 +35,7 @@ LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="R
     "", response_model=Page[Event], responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 )
 async def list_events(
+    request: Request,
     coordinator: Coordinator,
     run_id: str,
     limit: Limit = 100,
@@ -47,7 +49,9 @@ async def list_events(
     if "text/event-stream" in accept:
         # Read before the answer begins, so that an unknown run is a 404 and not an empty stream.
         await run_in_threadpool(_read, coordinator, run_id, after, 1)
-        return EventSourceResponse(_stream(coordinator, run_id, after), headers={"Cache-Control": "no-store"})
+        return EventSourceResponse(
+            _stream(coordinator, request.app.state.stopping, run_id, after), headers={"Cache-Control": "no-store"}
+        )
     found, _ = await run_in_threadpool(_read, coordinator, run_id, after, limit + 1)
     return paged(found, limit, [str(event.id) for event in found])
 
@@ -65,10 +69,14 @@ def _read(context: Context, run_id: str, after: int, limit: int) -> tuple[list[E
         return tx.events.after(run_id, after, limit), ended
 
 
-async def _stream(context: Context, run_id: str, after: int) -> AsyncIterator[bytes]:
+async def _stream(context: Context, stopping: threading.Event, run_id: str, after: int) -> AsyncIterator[bytes]:
     quiet_since = time.monotonic()
-    while True:
-        found, ended = await run_in_threadpool(_read, context, run_id, after, BATCH)
+    # A client resumes after the last id that it has seen, so a stream may end at any time.
+    while not stopping.is_set():
+        try:
+            found, ended = await run_in_threadpool(_read, context, run_id, after, BATCH)
+        except Unavailable:
+            return
         for event in found:
             yield format_sse_event(id=str(event.id), event=event.type, data_str=event.model_dump_json())
             after, quiet_since = event.id, time.monotonic()
