@@ -12,11 +12,13 @@ from mstar_prm.routes import prm_router
 from mstar_prm.scorer import Scorer
 from mstar_web.app import base_app
 from mstar_web.auth import allow
+from mstar_web.bodies import BodyBound
 from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
 from mstar_web.weights import WEIGHTS_RULES, weights_router
 
 API_VERSION = "1"
+BOUNDS = {path: BodyBound(bytes=32 * 2**20) for path in ("/v1/score", "/v1/rerank")}
 RULES = (*WEIGHTS_RULES, allow("/", "score", "internal"))
 
 
@@ -78,7 +80,7 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
 
     registry = new_registry()
     registry.register(WorkMetrics(scorer.work))
-    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, registry, RULES)
+    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS)
     app.include_router(prm_router(scorer, gate, settings.storage().images(), settings.deadline_seconds))
     app.include_router(weights_router(scorer))
     return app

@@ -1,22 +1,39 @@
 """Routes of the PRM service: score the steps of responses, rerank responses, name the model."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
 from fastapi.concurrency import run_in_threadpool
+from PIL.Image import Image
 
-from mstar.api.prm import Candidate, RerankRequest, ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
+from mstar.api.prm import (
+    Candidate,
+    ItemError,
+    RefusedCandidate,
+    RerankRequest,
+    ScoredResponse,
+    ScoredStep,
+    ScoreReply,
+    ScoreRequest,
+)
 from mstar.errors import InvalidInput, Unavailable
 from mstar.layout import canonical_steps, scored_segments
 from mstar_artefacts.images import ImageStore
-from mstar_models.images import ImageGate
+from mstar_models.images import CHILDREN, ImageGate
 from mstar_prm.scorer import Scorer, Segments
+from mstar_web.auth import caller_of
 from mstar_web.bodies import JsonRoute
 from mstar_web.limits import until_gone
+from mstar_web.turns import Turns
 
 MAX_SEGMENTS = 512
 RETRY_AFTER_SECONDS = 5.0
+SCORED_TOGETHER = 16
+"""Requests that are encoded or scored at once. Enough to fill a batch; few enough that a caller's turn comes soon."""
+WAITING = 256
+"""Requests that may wait for a turn, half of them of one caller, before further ones get a 429."""
 
 _EXAMPLE: dict[str, Any] = {
     "question": "What is the total of A and C?",
@@ -36,20 +53,58 @@ def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore, deadline_sec
     """Routes over one scorer."""
     router = APIRouter(prefix="/v1", tags=["scoring"], route_class=JsonRoute)
 
+    decoding = Turns(CHILDREN, waiting=WAITING, waiting_each=WAITING // 2)
+    scoring = Turns(SCORED_TOGETHER, waiting=WAITING, waiting_each=WAITING // 2)
+
     async def scored(request: ScoreRequest, http: Request) -> ScoreReply:
         """Work that is not done by the deadline, or whose caller disconnects, is dropped before its turn."""
         try:
-            return await asyncio.wait_for(until_gone(http, _score(request)), deadline_seconds)
+            return await asyncio.wait_for(until_gone(http, _score(request, caller_of(http.scope))), deadline_seconds)
         except TimeoutError:
             detail = f"not scored within {deadline_seconds:g} s: send this again later, or fewer responses at once"
             raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS) from None
 
-    async def _score(request: ScoreRequest) -> ScoreReply:
-        segments = [_segments(candidate, place) for place, candidate in enumerate(request.responses)]
-        image = await run_in_threadpool(gate.resolve, request.image, images)
-        version, scores = await scorer.score(request.question, image, segments, request.model_version)
-        results = tuple(_result(place, *pair) for place, pair in enumerate(zip(segments, scores, strict=True)))
-        return ScoreReply(model_version=version, results=results)
+    async def _score(request: ScoreRequest, caller: str) -> ScoreReply:
+        if not scorer.weights().ready:
+            raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
+        segments, refused = await run_in_threadpool(_cut, request.responses)
+        image = await _image(request, caller)
+        async with scoring.turn(caller):
+            version, scores = await _each(request, image, segments, refused)
+        results = (
+            _not_scored(place, refused[place]) if place in refused else _result(place, segments[place], scores[place])
+            for place in range(len(request.responses))
+        )
+        return ScoreReply(model_version=version, results=tuple(results))
+
+    async def _image(request: ScoreRequest, caller: str) -> Image:
+        # An image that is known never waits behind those that others have decoded.
+        known = gate.known(request.image.sha256) if request.image.sha256 is not None else None
+        if known is not None:
+            return known
+        async with decoding.turn(caller):
+            return await run_in_threadpool(gate.resolve, request.image, images)
+
+    async def _each(
+        request: ScoreRequest, image: Image, segments: dict[int, Segments], refused: dict[int, InvalidInput]
+    ) -> tuple[str, dict[int, tuple[float, ...]]]:
+        """Scores by place. A response that the scorer refuses is noted in `refused`, and the others are scored."""
+        while True:
+            places = [place for place in segments if place not in refused]
+            if not places:
+                raise refused[min(refused)]
+            asked = [segments[place] for place in places]
+            try:
+                version, scores = await scorer.score(request.question, image, asked, request.model_version)
+            except InvalidInput as error:
+                own = (error.field or "").removeprefix("responses.")
+                if not own.isdecimal():
+                    raise
+                place = places[int(own)]
+                detail = error.detail.replace(f"response {own}", f"response {place}", 1)
+                refused[place] = InvalidInput(detail, field=f"responses.{place}")
+            else:
+                return version, dict(zip(places, scores, strict=True))
 
     @router.post("/score")
     async def score(request: Scored, http: Request) -> ScoreReply:
@@ -63,7 +118,7 @@ def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore, deadline_sec
     async def rerank(request: Reranked, http: Request) -> ScoreReply:
         """The same, best response first; equal scores keep their order."""
         reply = await scored(request, http)
-        best = sorted(reply.results, key=lambda result: -result.score)[: request.top_n]
+        best = sorted(reply.results, key=lambda result: (result.error is not None, -result.score))[: request.top_n]
         return reply.model_copy(update={"results": tuple(best)})
 
     @router.get("/models")
@@ -76,12 +131,27 @@ def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore, deadline_sec
     return router
 
 
-def _segments(candidate: Candidate, place: int) -> Segments:
-    segments = canonical_steps(candidate.steps) if candidate.steps else scored_segments(candidate.text or "")
-    if not segments or len(segments) > MAX_SEGMENTS:
-        detail = f"it has {len(segments)} steps, but 1 to {MAX_SEGMENTS} can be scored"
-        raise InvalidInput(f"response {place}: {detail}", field=f"responses.{place}")
-    return segments
+def _cut(candidates: Sequence[Candidate]) -> tuple[dict[int, Segments], dict[int, InvalidInput]]:
+    """By place: the segments of the responses that can be scored, and why the others can't."""
+    segments: dict[int, Segments] = {}
+    refused: dict[int, InvalidInput] = {}
+    for place, candidate in enumerate(candidates):
+        if isinstance(candidate, RefusedCandidate):
+            field = f"responses.{place}.{candidate.field}".rstrip(".")
+            refused[place] = InvalidInput(f"{field}: {candidate.detail}", field=field)
+            continue
+        found = canonical_steps(candidate.steps) if candidate.steps else scored_segments(candidate.text or "")
+        if not found or len(found) > MAX_SEGMENTS:
+            detail = f"it has {len(found)} steps, but 1 to {MAX_SEGMENTS} can be scored"
+            refused[place] = InvalidInput(f"response {place}: {detail}", field=f"responses.{place}")
+        else:
+            segments[place] = found
+    return segments, refused
+
+
+def _not_scored(place: int, error: InvalidInput) -> ScoredResponse:
+    problem = ItemError(code=error.code, detail=error.detail, field=error.field or f"responses.{place}")
+    return ScoredResponse(index=place, score=0.0, steps=(), error=problem)
 
 
 def _result(place: int, segments: Segments, scores: tuple[float, ...]) -> ScoredResponse:

@@ -1,6 +1,7 @@
-"""The interface of a scorer. Adapter: `hf_scorer` (transformers, in this process).
+"""The interface of a scorer. Adapters: `hf_scorer` (transformers, in this process) and `vllm_scorer`.
 
-A scorer gets segments, already cut, and returns a number for each; how these become a response's score is `minimum`.
+A scorer gets segments, already cut, and returns a number for each. A response's score, which is the least of them, is
+made in `routes`.
 """
 
 from collections.abc import Sequence

@@ -6,14 +6,14 @@ special token: an image placeholder that a response contains is read as ordinary
 """
 
 import hashlib
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal
 
 import torch
-from cachetools import LRUCache
+from cachetools import LRUCache, cached
 from jinja2 import TemplateError
 from PIL import Image
 
@@ -22,6 +22,7 @@ from mstar.layout import STEP_SEPARATOR
 from mstar_models.chat import Turn, build_messages, question_turns
 
 REMEMBERED_BYTES = 2**30
+REMEMBERED_TEXT_BYTES = 64 * 2**20
 _TEXT_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"})
 
 
@@ -123,7 +124,12 @@ def encode_prefix(tokenizer: Any, segments: Sequence[str]) -> list[int]:
     return [token for segment in segments for token in encode_text(tokenizer, segment + STEP_SEPARATOR)]
 
 
-@lru_cache(maxsize=65_536)
+def _bytes_of(ids: tuple[int, ...]) -> int:
+    # Each id is a pointer and an integer of its own; the key, which is the text, is of about the same size.
+    return 200 + 72 * len(ids)
+
+
+@cached(LRUCache(REMEMBERED_TEXT_BYTES, getsizeof=_bytes_of), lock=threading.Lock())
 def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
     """Token ids of plain text, in which no special token is recognised."""
     return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])

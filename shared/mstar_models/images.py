@@ -4,8 +4,6 @@ Nothing is ever fetched from an address. A child that crashes, hangs or runs out
 image that did it is refused. What was decoded lately is found without waiting for any child.
 """
 
-import base64
-import binascii
 import contextlib
 import hashlib
 import json
@@ -23,7 +21,7 @@ from typing import IO
 from cachetools import LRUCache
 from PIL import Image
 
-from mstar.api.images import ImageInput
+from mstar.api.images import ImageInput, read_base64
 from mstar.errors import InvalidImage, MstarError, TooLarge, UnsupportedImage
 from mstar.types import Sha256
 from mstar_artefacts.images import ImageStore
@@ -81,11 +79,7 @@ class ImageGate:
         """The image that a request names by hash or brings as base64. Raises NotFound for an unknown hash."""
         if image.sha256 is not None:
             return self.known(image.sha256) or self.decode(store.get(image.sha256))
-        try:
-            data = base64.b64decode(image.data or "", validate=True)
-        except (binascii.Error, ValueError):
-            raise InvalidImage("image.data is not standard base64", field="image.data") from None
-        return self.decode(data)
+        return self.decode(read_base64(image.data or ""))
 
     def close(self) -> None:
         """End the children, once the images under way are decoded."""

@@ -133,7 +133,12 @@ def test_images_may_be_named_by_hash(app: FastAPI, tmp_path: Path) -> None:
         ({"responses": [{"text": "a 1", "steps": ["a 1"]}]}, 422, "invalid-input", "responses.0"),
         ({"responses": [{"text": " \n\n "}]}, 422, "invalid-input", "responses.0"),
         ({"responses": [{"steps": ["a 1", " "]}]}, 422, "invalid-input", "responses.0"),
-        ({"responses": [{"text": "a 1"}, {"text": "a 1\n\n" * 513}]}, 422, "invalid-input", "responses.1"),
+        ({"responses": [{"text": "a 1\n\n" * 513}]}, 422, "invalid-input", "responses.0"),
+        ({"responses": [{"text": "a 1" * 80_000}] * 10}, 422, "invalid-input", "body"),
+        ({"responses": [{"steps": ["a" * 65_537]}]}, 422, "invalid-input", "responses.0.steps.0"),
+        ({"model_version": "x" * 3_000_000}, 422, "invalid-input", "model_version"),
+        ({"image": {"data": "AAA"}}, 422, "invalid-image", "image.data"),
+        ({"image": {"data": "AB=="}}, 422, "invalid-image", "image.data"),
         ({"surprise": 1}, 422, "invalid-input", "surprise"),
         ({"model_version": "other@000000000000"}, 409, "weight-version-mismatch", "model_version"),
         ({"image": {"sha256": "0" * 64}}, 404, "not-found", "image.sha256"),
@@ -151,6 +156,27 @@ def test_bad_requests_are_problems(
     assert (response.status_code, response.json()["code"]) == (status, code)
     if field is not None:
         assert response.json()["field"] == field
+
+
+def test_bad_responses_of_a_request_spoil_themselves_only(app: FastAPI) -> None:
+    good = {"text": "a 0.5"}
+    long = {"text": "a 1\n\n" * 513}
+    bad = [5, {}, {"text": ""}, {"text": 4}, {"steps": []}, {"text": "a", "other": 1}, long, [], None]
+    answer = ask(app, "POST", "/v1/score", json=body(responses=[good, *bad, good]))
+    assert answer.status_code == 200
+    first, *refused, last = answer.json()["results"]
+    assert first["score"] == last["score"] == 0.5
+    for place, one in enumerate(refused, 1):
+        assert one["steps"] == []
+        assert one["error"]["field"].startswith(f"responses.{place}")
+    best = ask(app, "POST", "/v1/rerank", json=body(responses=[{"text": ""}, {"text": "a 0.2"}])).json()["results"]
+    assert [one["index"] for one in best] == [1, 0]
+
+
+def test_white_space_around_a_given_step_changes_nothing(app: FastAPI, scorer: ReadingScorer) -> None:
+    for step in ("a 0.5", "a 0.5\n", "\n\n a 0.5 \r\n"):
+        answer = ask(app, "POST", "/v1/score", json=body(responses=[{"steps": [step]}])).json()
+        assert answer["results"][0]["steps"] == [{"text": "a 0.5", "score": 0.5}]
 
 
 @pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{", b"\x00\xff", b"[" * 50_000])

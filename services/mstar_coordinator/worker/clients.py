@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 
 from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
-from mstar.errors import Conflict, TooManyRequests, Unavailable, from_problem
+from mstar.errors import Conflict, InvalidInput, TooManyRequests, Unavailable, from_problem
 from mstar.steps import ArtefactRef
 
 Reply = TypeVar("Reply", bound=BaseModel)
@@ -100,7 +100,11 @@ class PrmService(ModelService):
     def score(self, request: ScoreRequest, weights: ArtefactRef) -> ScoreReply:
         """Step scores by exactly these weights."""
         versioned = request.model_copy(update={"model_version": weights.version})
-        return self.asked("/v1/score", versioned, ScoreReply, weights)
+        reply = self.asked("/v1/score", versioned, ScoreReply, weights)
+        for one in reply.results:
+            if one.error is not None:
+                raise InvalidInput(one.error.detail, field=one.error.field)
+        return reply
 
 
 def _patiently(call: Callable[[], Reply], seconds: float) -> Reply:

@@ -1,16 +1,36 @@
 """Bodies of the PRM service: step scores and reranking."""
 
-from pydantic import Field, model_validator
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    model_validator,
+)
+from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from mstar.api.images import ImageInput
 from mstar.types import Frozen
+
+MAX_CHARACTERS = 2_000_000
+"""Of all responses of one request: bounds what is tokenized for it."""
+Step = Annotated[str, StringConstraints(max_length=65_536)]
+
+
+def _as_tuple(value: Any) -> Any:
+    # An item that `_kept_apart` looks at has become a list in Python, which is no tuple where types are strict.
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Candidate(Frozen):
     """One response to score: as text in the response layout, or already cut into steps."""
 
     text: str | None = Field(default=None, max_length=262_144)
-    steps: tuple[str, ...] | None = Field(default=None, max_length=512)
+    steps: Annotated[tuple[Step, ...] | None, BeforeValidator(_as_tuple)] = Field(default=None, max_length=512)
 
     @model_validator(mode="after")
     def _one(self) -> "Candidate":
@@ -22,15 +42,47 @@ class Candidate(Frozen):
             raise ValueError("text must not be empty")
         return self
 
+    @property
+    def characters(self) -> int:
+        """Length of all its text."""
+        return len(self.text or "") + sum(map(len, self.steps or ()))
+
+
+class RefusedCandidate(Candidate):
+    """Stands for an item that is no candidate, so that the others of its request are scored. Made by a service only."""
+
+    field: str = ""
+    detail: str = ""
+
+
+def _kept_apart(value: Any, handle: ModelWrapValidatorHandler[Candidate], info: ValidationInfo) -> Candidate:
+    """A bad item of a JSON body spoils itself only; in Python it is an error at once."""
+    try:
+        return handle(value)
+    except ValidationError as error:
+        if info.mode != "json":
+            raise
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        message = str(first["msg"]).removeprefix("Value error, ")[:200]
+        field = ".".join(map(str, first["loc"]))[:100]
+        return RefusedCandidate.model_construct(field=field, detail=message)
+
 
 class ScoreRequest(Frozen):
     """`POST /v1/score`: one question with its responses."""
 
     question: str = Field(min_length=1, max_length=32_768)
     image: ImageInput
-    responses: tuple[Candidate, ...] = Field(min_length=1, max_length=256)
-    model_version: str | None = None
+    responses: tuple[Annotated[Candidate, WrapValidator(_kept_apart)], ...] = Field(min_length=1, max_length=256)
+    model_version: str | None = Field(default=None, max_length=500)
     """Refuse with 409 when another version is loaded."""
+
+    @model_validator(mode="after")
+    def _bounded(self) -> "ScoreRequest":
+        characters = sum(candidate.characters for candidate in self.responses)
+        if characters > MAX_CHARACTERS:
+            raise ValueError(f"the responses have {characters} characters together; {MAX_CHARACTERS} fit in a request")
+        return self
 
 
 class ScoredStep(Frozen):
@@ -39,11 +91,21 @@ class ScoredStep(Frozen):
     """Probability of the good label at the end of the step."""
 
 
+class ItemError(Frozen):
+    """Why one response of a request was not scored."""
+
+    code: str = "invalid-input"
+    detail: str
+    field: str
+
+
 class ScoredResponse(Frozen):
     index: int
     score: float
-    """Aggregate over the steps."""
+    """Aggregate over the steps; 0 for a response that was not scored."""
     steps: tuple[ScoredStep, ...]
+    error: ItemError | None = None
+    """Set for a response that could not be scored beside others that could."""
 
 
 class ScoreReply(Frozen):
