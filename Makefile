@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test lint format docs bench
+.PHONY: help install demo up check test faults lint format docs bench
 
 help: ## List the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ docs: $(STAMP) ## Rewrite the reference pages from the code and build the site i
 $(BENCH): $(VLLM)
 	$(BIN)/python -m pip install -q --group bench
 	@touch $(BENCH)
+
+faults: $(STAMP) ## Bring faults about in real processes and show how long each takes
+	$(BIN)/python -m pytest -m faults --durations=0
 
 bench: $(BENCH) ## Measure the stages of the loop and write benchmarks/results.md
 	$(BIN)/python -m benchmarks

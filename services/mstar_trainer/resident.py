@@ -23,6 +23,7 @@ import structlog
 
 from mstar.api.steps import Arrivals, Claim, StepInput
 from mstar.errors import Unavailable, from_problem
+from mstar.leftovers import collect, owned_prefix
 from mstar.steps import TrainParams
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, Progress, Reply, TrainRequest
@@ -31,6 +32,7 @@ from mstar_worker.stop import Preempted
 _log = structlog.get_logger(__name__)
 
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
+MEETING_PREFIX = "mstar-trainer-"
 POLL = 0.5
 """Seconds between two looks for inputs that are still to come."""
 Arrive = Callable[[], Arrivals]
@@ -172,7 +174,8 @@ class ResidentTrainer:
     def _start(self, ranks: int) -> None:
         self.close()
         self._replies = queue.SimpleQueue()
-        self._meeting = Path(tempfile.mkdtemp(prefix="mstar-trainer-"))
+        collect(MEETING_PREFIX)
+        self._meeting = Path(tempfile.mkdtemp(prefix=owned_prefix(MEETING_PREFIX)))
         here = ranks // self._place.nodes
         threads = self._threads or max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // here)
         network = {} if self._place.meeting else {"GLOO_SOCKET_IFNAME": LOOPBACK}

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from mstar.errors import Conflict, StorageFull, Unavailable
+from mstar.leftovers import collect, owned_prefix
 from mstar_embedded.ports import Ports
 from mstar_embedded.processes import ProcessSpec, child_environment, stack
 
@@ -34,6 +35,7 @@ QUICK_DEATH_SECONDS = 5.0
 PATIENCE_SECONDS = 120.0
 """A child that has kept dying for so long is a failure."""
 LONGEST_PAUSE = 30.0
+RUNTIME_PREFIX = "mstar-up-"
 
 Notice = Callable[[str], None]
 
@@ -105,7 +107,8 @@ class Supervisor:
         self._notice = notice
         self._patience = patience
         self._stopping = threading.Event()
-        self._runtime = Path(tempfile.mkdtemp(prefix="mstar-"))
+        collect(RUNTIME_PREFIX)
+        self._runtime = Path(tempfile.mkdtemp(prefix=owned_prefix(RUNTIME_PREFIX)))
         self._lock: IO[str] | None = None
         self._children = self._plan(specs or stack(self.home, ports, self.socket, self._broker_answers))
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)

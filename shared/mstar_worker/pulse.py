@@ -13,7 +13,8 @@ from typing import Any
 
 from celery import Celery, bootsteps
 
-from mstar_worker.alive import BEAT_SECONDS, own_file
+from mstar.leftovers import collect
+from mstar_worker.alive import BEAT_SECONDS, PREFIX, own_file
 
 
 class Pulse:
@@ -29,6 +30,7 @@ class Pulse:
         app.steps["consumer"].add(_turns_of(self))
 
     def start(self) -> None:
+        collect(PREFIX)
         self.touch()
         threading.Thread(target=self._carry, name="pulse", daemon=True).start()
 

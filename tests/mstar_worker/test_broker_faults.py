@@ -18,7 +18,7 @@ from mstar_worker.app import make_celery, publish
 from mstar_worker.serve import EXIT_DEAF
 from step_board import Broker, StepBoard, broker
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.faults]
 
 SCRIPT = Path(__file__).with_name("patient_worker.py")
 RECOVERY_SECONDS = 60
@@ -99,8 +99,9 @@ def bench(board: StepBoard, tmp_path: Path) -> Iterator[Bench]:
         yield bench
 
 
-def test_steps_that_end_while_the_broker_is_dead(bench: Bench) -> None:
-    for n in range(3):
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+def test_steps_that_end_while_the_broker_is_dead(bench: Bench, kills: int) -> None:
+    for n in range(kills):
         bench.begin(f"in-hand-{n}")
         bench.queue.kill()
         bench.end(f"in-hand-{n}")

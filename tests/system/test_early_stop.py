@@ -13,7 +13,7 @@ import pytest
 
 import minivista
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.faults]
 
 SERVICES = {
     "coordinator": ("mstar_coordinator",),
