@@ -25,7 +25,7 @@ def train_step(
     """
     params = claim.step.params
     assert isinstance(params, TrainParams), f"step {claim.step.name} is not a train step"
-    ready = store.find(claim.output_id)
+    ready = store.adopt(claim.output_id)
     if ready is not None:
         state = read_state(store.verify(ready))
         assert state is not None, f"{ready.id} is no checkpoint"

@@ -69,6 +69,11 @@ class RemoteArtefacts(ArtefactStore):
         except NotFound:
             return None
 
+    def discard(self, artefact: str) -> None:
+        if self.find(artefact) is not None:
+            key = _key(artefact, MANIFEST)
+            raise CorruptArtefact(f"artefact {artefact} is damaged: remove {key} from the store, then resume the run")
+
     def write(self, artefact: str, fill: Callable[[Path], None], metadata: dict[str, Any]) -> ArtefactRef:
         place = self.path(artefact)
         try:

@@ -89,6 +89,31 @@ class ArtefactStore:
             return None
         return ArtefactRef(id=artefact, sha256=hashlib.sha256(manifest.read_bytes()).hexdigest())
 
+    def adopt(self, artefact: str) -> ArtefactRef | None:
+        """Reference to an artefact that nobody has committed yet, once all of it is verified; None where there is none.
+
+        What an earlier attempt left damaged is removed. Raises CorruptArtefact where it cannot be.
+        """
+        ref = self.find(artefact)
+        try:
+            if ref is not None:
+                self.verify(ref)
+                return ref
+        except (CorruptArtefact, ValueError):
+            pass
+        self.discard(artefact)
+        return None
+
+    def discard(self, artefact: str) -> None:
+        """Remove an artefact that nobody has committed."""
+        final = self.path(artefact)
+        gone = final.parent / f".tmp-{final.name}-{uuid.uuid4().hex}"
+        try:
+            final.rename(gone)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(gone, ignore_errors=True)
+
     def write(self, artefact: str, fill: Callable[[Path], None], metadata: dict[str, Any]) -> ArtefactRef:
         """Create an artefact; `fill` writes its files into the folder it is given.
 

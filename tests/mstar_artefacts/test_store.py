@@ -94,6 +94,25 @@ def test_what_the_manifest_does_not_list_is_found(tmp_path: Path, name: str) -> 
     store.verify(ref, "optimizer")
 
 
+@pytest.mark.parametrize("damage", ["bit", "truncated", "no file", "manifest", "no manifest", "manifest bytes"])
+def test_what_an_attempt_left_damaged_is_made_again(tmp_path: Path, damage: str) -> None:
+    store = ArtefactStore(tmp_path)
+    ref = store.write_rows("r/it01/select/0000", ROWS_OF_TEST, {})
+    assert store.adopt(ref.id) == ref
+    folder = tmp_path / ref.id
+    file = folder / (MANIFEST if "manifest" in damage else f"{ROWS}{TABLE}")
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    changes = {"bit": bytes(data), "truncated": bytes(data[:-5]), "manifest": b"{}", "manifest bytes": b"\xff"}
+    if damage in changes:
+        file.write_bytes(changes[damage])
+    else:
+        file.unlink()
+    assert store.adopt(ref.id) is None
+    assert list(folder.parent.iterdir()) == [], "nothing of it stays"
+    assert store.write_rows(ref.id, ROWS_OF_TEST, {}) == ref == store.adopt(ref.id)
+
+
 @pytest.mark.parametrize("linked", ["model/config.json", "model", "model/new.json", "model/new"])
 def test_links_count_as_damage(tmp_path: Path, linked: str) -> None:
     store = ArtefactStore(tmp_path / "home")

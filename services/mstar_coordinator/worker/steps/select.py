@@ -25,7 +25,7 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     assert isinstance(params, SelectParams)
     rows = list(rows_of(context, claim, (params.rows,), RolloutRow))
     # An attempt that died between artefact and commit is not repeated: what it chose is adopted.
-    ref = context.store.find(claim.output_id) or _choose(claim, params, rows, progress, context)
+    ref = context.store.adopt(claim.output_id) or _choose(claim, params, rows, progress, context)
     kept = list(context.store.rows(ref, SelectedRow))
     scores = list(context.store.rows(ref, ScoreRow, SCORES))
     return ref, _result(claim, params, rows, kept, scores, time.monotonic() - began)
