@@ -26,6 +26,7 @@ from mstar_models.labels import label_token_ids
 from mstar_models.loading import free_memory, load_model, load_processor
 from mstar_models.packing import Packed, prompt_axes, start, tensors
 from mstar_models.suitability import require_plain_causal
+from mstar_models.trunk import label_logits, run_trunk
 from mstar_prm.batching import Batcher
 from mstar_prm.prefixes import Prefixes, behind, digest, joined
 from mstar_prm.scorer import Segments, Work
@@ -226,7 +227,7 @@ class HfScorer:
                 inputs[key] = torch.cat([job.prompt.pixels[key] for job in jobs])
         self._count(jobs, known)
         moved = {key: value.to(self._device) for key, value in inputs.items()}
-        output = served.model.model(**moved, past_key_values=past, use_cache=True)
+        output = run_trunk(served.model, **moved, past_key_values=past, use_cache=True)
         if not known:
             width = moved["input_ids"].shape[1]
             for row, job in enumerate(jobs):
@@ -245,8 +246,7 @@ class HfScorer:
         """Of the good label at each step's end, from hidden states [B, T, D] of what follows the known tokens."""
         places = [(row, end - known) for row, job in enumerate(jobs) for ends in job.packed.ends for end in ends]
         rows, columns = (torch.tensor(axis, device=self._device) for axis in zip(*places, strict=True))
-        # [number of segments, 2]: good and bad
-        logits = hidden[rows, columns].float() @ served.model.lm_head.weight[list(served.labels)].float().T
+        logits = label_logits(served.model, hidden[rows, columns], served.labels)
         good = iter(logits.softmax(-1)[:, 0].tolist())
         return [_finite([tuple(next(good) for _ in ends) for ends in job.packed.ends]) for job in jobs]
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mstar_models.trunk import output_head, run_trunk
 from mstar_trainer.vision import FrozenTower, Picture
 
 
@@ -45,7 +46,7 @@ class ResponseLoss(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Sum over the P places: a scalar."""
         hidden = _hidden(self.model, self.frozen, batch)
-        head = self.model.get_output_embeddings()
+        head = output_head(self.model)
         if _saves(head) if self.fused is None else self.fused:
             options = torch.nn.LinearCrossEntropyOptions()
             return functional.linear_cross_entropy(
@@ -70,7 +71,7 @@ class StepLoss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Sum over the P places: a scalar."""
-        logits = self.model.get_output_embeddings()(_hidden(self.model, self.frozen, batch)).float()
+        logits = output_head(self.model)(_hidden(self.model, self.frozen, batch)).float()
         margin = logits[:, self.good] - logits[:, self.bad]
         return functional.binary_cross_entropy_with_logits(margin, batch.targets, reduction="sum")
 
@@ -79,7 +80,7 @@ def _hidden(model: Any, frozen: FrozenTower | None, batch: Batch) -> Tensor:
     """The last hidden states at the scored places: [P, D]."""
     inputs = {name: t.to(model.dtype) if t.is_floating_point() else t for name, t in batch.inputs.items()}
     with nullcontext() if frozen is None else frozen.serving(batch.images):
-        hidden: Tensor = model.base_model(**inputs, use_cache=False).last_hidden_state
+        hidden: Tensor = run_trunk(model, **inputs, use_cache=False).last_hidden_state
     return hidden[batch.rows, batch.columns]
 
 

@@ -17,7 +17,7 @@ from typing import Self
 SLACK = 0.05
 """Share of the limit by which the folder may grow before its size is looked up again: that reads every entry."""
 STAGING = ".tmp-"
-DOOR = ".door"
+LOCK = ".lock"
 
 
 class Hold:
@@ -66,7 +66,7 @@ class Cache:
     def hold(self, name: str) -> Hold:
         """The entry of this name, made where there is none, as the most recently used one."""
         folder = self.root / name
-        with self._door():
+        with self._alone():
             folder.mkdir(exist_ok=True)
             held = _hold(folder)
         os.utime(folder)
@@ -76,7 +76,7 @@ class Cache:
     def staging(self) -> Iterator[Hold]:
         """A new folder to fill. Unless it is kept, it is removed at the end."""
         folder = self.root / f"{STAGING}{uuid.uuid4().hex}"
-        with self._door():
+        with self._alone():
             folder.mkdir()
             held = _hold(folder)
         try:
@@ -87,7 +87,7 @@ class Cache:
 
     def keep(self, staged: Hold, name: str) -> None:
         """Make an entry of a filled folder, unless there is one."""
-        with self._door():
+        with self._alone():
             if not (self.root / name).exists():
                 staged.folder.rename(self.root / name)
 
@@ -115,7 +115,7 @@ class Cache:
         """Whether the folder is gone; False while somebody holds it."""
         gone = self.root / f"{STAGING}{uuid.uuid4().hex}"
         try:
-            with self._door(), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with self._alone(), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 folder.rename(gone)
         except BlockingIOError:
             return False
@@ -125,19 +125,19 @@ class Cache:
         return True
 
     @contextmanager
-    def _door(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[None]:
         """Alone among all who make, rename or remove entries; each of these takes an instant."""
         self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / DOOR).touch()
-        with _locked(self.root / DOOR, fcntl.LOCK_EX):
+        (self.root / LOCK).touch()
+        with _locked(self.root / LOCK, fcntl.LOCK_EX):
             yield
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Alone among those who hold this entry, to fill it."""
-    (folder / DOOR).touch()
-    with _locked(folder / DOOR, fcntl.LOCK_EX):
+    (folder / LOCK).touch()
+    with _locked(folder / LOCK, fcntl.LOCK_EX):
         yield
 
 

@@ -68,7 +68,7 @@ def two_parts(folder: Path) -> None:
 
 def files_below(home: Path) -> list[str]:
     """Names of the files that a machine holds of artefacts."""
-    return sorted(path.name for path in home.rglob("*") if path.is_file() and path.name != ".door")
+    return sorted(path.name for path in home.rglob("*") if path.is_file() and path.name != ".lock")
 
 
 def test_rows_that_one_machine_writes_another_reads(place: Place) -> None:
