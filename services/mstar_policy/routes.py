@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +43,7 @@ NOT_OFFERED = (
 
 def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
     """All routes but weights and health. Work for a caller who disconnects is dropped."""
-    router = APIRouter(prefix="/v1", route_class=JsonRoute)
+    router = APIRouter(prefix="/v1", route_class=_admitting(rollouts))
     tokens = Counter("mstar_policy_tokens", "Tokens computed.", ("kind",), registry=registry)
     # Both kinds from the start: a rate needs the zero before the first tokens.
     read, written = tokens.labels("prompt"), tokens.labels("completion")
@@ -96,6 +97,23 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
         return _model(name)
 
     return router
+
+
+def _admitting(rollouts: Rollouts) -> type[JsonRoute]:
+    """Routes that refuse work before its body is read while nothing more can be admitted."""
+
+    class AdmittingRoute(JsonRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def admitted(request: Request) -> Response:
+                if request.method == "POST":
+                    rollouts.check_room()
+                return await handle(request)
+
+            return admitted
+
+    return AdmittingRoute
 
 
 def _model(name: str) -> dict[str, Any]:

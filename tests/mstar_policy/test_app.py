@@ -130,6 +130,22 @@ def test_requests_beyond_the_bound_are_told_to_wait(app: FastAPI, engine: FakeEn
     talk(app, conversation)
 
 
+def test_a_full_service_refuses_before_it_reads(app: FastAPI, engine: FakeEngine) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        item = body()["prompts"][0]
+        async with engine.turn:
+            waiting = asyncio.ensure_future(client.post("/v1/rollouts", json=body(prompts=[item | {"n": 100}])))
+            while "mstar_policy_rows 100.0" not in (await client.get("/metrics")).text:
+                await asyncio.sleep(0.01)
+            for path in ("/v1/rollouts", "/v1/chat/completions"):
+                refused = await client.post(path, content=b"{", headers=JSON)
+                assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+            assert (await client.get("/v1/models")).status_code == 200
+        assert (await waiting).status_code == 200
+
+    talk(app, conversation)
+
+
 def test_a_caller_who_leaves_is_not_worked_for(app: FastAPI, engine: FakeEngine) -> None:
     async def leaves() -> None:
         sent = [{"type": "http.request", "body": json.dumps(body()).encode(), "more_body": False}]
@@ -196,13 +212,13 @@ def test_a_stream_that_cannot_begin_has_a_status(app: FastAPI) -> None:
         (chat("data:image/svg+xml,<svg/>"), "never fetched"),
         (chat(f"data:image/png;base64,{DATA}%"), "base64"),
         ({"messages": [{"role": "user", "content": ""}]}, "neither text nor image"),
-        ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages.0 holds a lone surrogate"),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, "half of a surrogate pair"),
         ({"messages": [{"role": "user", "content": "x" * 131_073}]}, "131073 characters"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
         ({"messages": [{"role": "user", "content": "x", "name": "Ann"}]}, "messages.0.name"),
         (chat() | {"messages": chat()["messages"] * (MAX_IMAGES + 1)}, f"at most {MAX_IMAGES}"),
         (chat(stop=["a"] * 17), "at most 16 strings"),
-        (chat(stop="\ud800"), "stop holds a lone surrogate"),
+        (chat(stop="\ud800"), "half of a surrogate pair"),
         (chat(top_logprobs=2), "top_logprobs needs logprobs"),
         (chat(seed=2**63), "seed"),
         (chat(seed=-2), "seed"),
