@@ -24,6 +24,16 @@ from mstar_coordinator.store.records import DueStep
 WINDOW = 64
 """Task messages that wait in one queue at most, so that a long stage does not fill the broker."""
 STOP_SECONDS = 2.0
+PATIENCE_SECONDS = 5.0
+"""After so long a part that has not come back counts as a problem of what it waits for."""
+WAITS_FOR = {
+    "ask_broker": "the broker",
+    "refresh": "the disk or the database",
+    "take_turns": "the cluster",
+    "expire_leases": "the database",
+    "publish_due": "the database or the broker",
+}
+"""What each part of a round waits for."""
 
 _log = structlog.get_logger(__name__)
 
@@ -42,6 +52,7 @@ class Reconciler:
         republish_seconds: float,
         interval_seconds: float = 1.0,
         turns: GpuTurns | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """`turns`: who has the GPUs, where they are taken in turns; without it every queue is open."""
         self._turns = turns
@@ -53,11 +64,14 @@ class Reconciler:
         self._changed = changed
         self._republish_seconds = republish_seconds
         self._interval_seconds = interval_seconds
+        self._patience_seconds = patience_seconds
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="reconciler", daemon=True)
         self._slow: list[str | None] = []
         """What was wrong with the parts that do not follow every change."""
-        self.problem: str | None = None
+        self._found: str | None = None
+        self._under_way: tuple[str, float] | None = None
+        """What is being done now, and since when by the process's monotonic clock."""
 
     def start(self) -> None:
         """Begin. Workers that hold a step have a whole lease from now."""
@@ -80,9 +94,19 @@ class Reconciler:
             self._slow = [self._attempt(part) for part in (self.ask_broker, self._folders.refresh, self.take_turns)]
         found = [self._attempt(part) for part in (self._lifecycle.expire_leases, self.publish_due)]
         problem = next((one for one in (*found, *self._slow) if one), None)
-        if problem != self.problem:
+        if problem != self._found:
             _log.warning("reconciler", problem=problem or "none any more")
-        self.problem = problem
+        self._found = problem
+
+    @property
+    def problem(self) -> str | None:
+        """What does not work now, such as a broker or a database that has not answered for a while; never waits."""
+        under_way = self._under_way
+        if under_way is not None:
+            waited = time.monotonic() - under_way[1]
+            if waited > self._patience_seconds:
+                return f"{under_way[0]} has not answered for {waited:.0f} s"
+        return self._found
 
     def publish_due(self) -> None:
         """Send the task messages that are missing. Raises Unavailable when the broker can't be reached."""
@@ -125,6 +149,7 @@ class Reconciler:
 
     def _attempt(self, part: Callable[[], None]) -> str | None:
         """Do one part and return what went wrong."""
+        self._under_way = (WAITS_FOR.get(part.__name__, part.__name__), time.monotonic())
         try:
             part()
         except MstarError as error:
@@ -132,6 +157,8 @@ class Reconciler:
         except Exception as error:
             _log.exception("the reconciler failed")
             return f"unexpected {type(error).__name__}; see the log"
+        finally:
+            self._under_way = None
         return None
 
     def _publish(self, queue: Queue, due: list[DueStep]) -> None:

@@ -62,7 +62,7 @@ class Event(Frozen):
     run_id: str
     at: float
     type: str
-    """Such as run.created, step.committed, step.retried, weights.pushed, run.succeeded."""
+    """Such as run.created, step.committed, step.retried, run.succeeded."""
     step: str | None = None
     message: str = ""
     result: StepResult | None = None

@@ -1,6 +1,7 @@
 """Hints follow the truth: windows, lost queues, a broker that is down, files of changed runs."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -146,6 +147,32 @@ def test_a_broker_that_is_down_is_told_and_hinders_nothing_else(
     reconciler.tick()
     assert reconciler.problem is None
     assert len(publisher.sent) == 1
+
+
+def test_a_broker_that_neither_answers_nor_refuses_is_named(bench: Bench, publisher: MemoryPublisher) -> None:
+    released = threading.Event()
+
+    class HalfOpen(MemoryPublisher):
+        def check(self) -> None:
+            released.wait(20)
+
+    bench.lifecycle.create(SMALL)
+    stuck = Reconciler(
+        bench.lifecycle,
+        bench.store,
+        bench.folders,
+        HalfOpen(),
+        bench.clock,
+        bench.changed,
+        REPUBLISH,
+        0.05,
+        patience_seconds=0.05,
+    )
+    stuck.start()
+    wait_for(lambda: stuck.problem is not None and stuck.problem.startswith("the broker has not answered for"))
+    released.set()
+    wait_for(lambda: stuck.problem is None)
+    stuck.stop()
 
 
 def test_files_show_the_run_and_latest_points_at_the_newest(bench: Bench, reconciler: Reconciler) -> None:
