@@ -113,7 +113,7 @@ class KubernetesCluster:
 
     def _attempts(self, place: _Place) -> dict[str, dict[str, Any]]:
         """Name → object of every training that this release has had and that is still known."""
-        with _told():
+        with _told(kind=f"{place[3]}.{place[0]}"):
             listed = self._objects.list_namespaced_custom_object(
                 *place,
                 label_selector=f"{self._labels()},app.kubernetes.io/component={COMPONENTS[Queue.TRAIN]}",
@@ -180,11 +180,13 @@ def _place(body: dict[str, Any], namespace: str) -> _Place:
 
 
 @contextmanager
-def _told(allowed: int | None = None) -> Iterator[None]:
-    """What the API server refuses, or that there is none, as an error of ours."""
+def _told(allowed: int | None = None, kind: str | None = None) -> Iterator[None]:
+    """What the API server refuses, or that there is none, as an error of ours. `kind`: of objects that are listed."""
     try:
         yield
     except ApiException as error:
+        if error.status == GONE and kind is not None:
+            raise Unavailable(f"this cluster does not know {kind}: install its operator and CRD") from error
         if error.status != allowed:
             raise Unavailable(f"Kubernetes refused: {error.status} {error.reason}") from error
     except (HTTPError, OSError) as error:

@@ -87,3 +87,13 @@ def test_an_api_server_that_is_gone_is_unavailable(tmp_path: Path) -> None:
         cluster = server.cluster()
     with pytest.raises(Unavailable, match="can't be reached"):
         cluster.pods()
+
+
+def test_a_kind_that_the_cluster_lacks_is_named(server: ApiServer, tmp_path: Path) -> None:
+    job = tmp_path / "unknown.yaml"
+    job.write_text(
+        "apiVersion: batch.example.org/v1\nkind: Job\nmetadata: {}\n"
+        "spec: {template: {spec: {containers: [{name: trainer, env: []}]}}}\n"
+    )
+    with pytest.raises(Unavailable, match=r"does not know jobs\.batch\.example\.org: install its operator and CRD"):
+        server.cluster(job).start_training("r-1-000001", 0)
