@@ -49,11 +49,13 @@ def test_what_the_prm_answers_is_passed_on(relayed: FastAPI) -> None:
             await client.post("/v1/rerank", json=QUESTION),
         ]
 
-    models, bad, unknown_image = talk(relayed, asked)
+    models, bad, not_ready = talk(relayed, asked)
     assert (models.status_code, models.json()) == (200, {"object": "list", "data": []})
     assert bad.status_code == 422 and bad.json()["field"] == "responses"
     assert bad.headers["content-type"] == "application/problem+json"
-    assert unknown_image.status_code == 404 and unknown_image.json()["code"] == "not-found"
+    # Without weights the image isn't even looked for.
+    assert (not_ready.status_code, not_ready.json()["code"]) == (503, "unavailable")
+    assert "no weights" in not_ready.json()["detail"]
 
 
 def test_a_prm_without_a_gpu_is_refused_with_a_time(tmp_path: Path) -> None:
