@@ -12,14 +12,17 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from mstar.api.prm import ScoreReply, ScoreRequest
-from mstar.api.runs import Checkpoint, Event, IterationStart, Page, Run, RunCreate
-from mstar.errors import Internal, Unavailable, from_problem
+from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, Run, RunCreate, StepView
+from mstar.api.samples import QuestionSamples
+from mstar.errors import Forbidden, Internal, MstarError, Unauthenticated, Unavailable, from_problem
 from mstar.results import IterationResult, RunResults
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
 DEFAULT_URL = "http://127.0.0.1:8400"
 DEFAULT_PRM_URL = "http://127.0.0.1:8402"
+_GATEWAY = (502, 504)
+"""What a proxy answers while the service behind it is being replaced."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,21 @@ class Client:
     def checkpoints(self, run_id: str) -> Page[Checkpoint]:
         return self._call(Page[Checkpoint], "GET", f"/v1/runs/{run_id}/checkpoints")
 
+    def steps(self, run_id: str, after: str | None = None, limit: int = 100) -> Page[StepView]:
+        """Steps of the run's graph, in order."""
+        return self._call(Page[StepView], "GET", f"/v1/runs/{run_id}/steps", params=_params(after=after, limit=limit))
+
+    def samples(
+        self, run_id: str, iteration: int = 1, after: str | None = None, limit: int = 20
+    ) -> Page[QuestionSamples]:
+        """What an iteration sampled, question by question; 0 is the warm-up."""
+        params = _params(iteration=iteration, after=after, limit=limit)
+        return self._call(Page[QuestionSamples], "GET", f"/v1/runs/{run_id}/samples", params=params)
+
+    def recipes(self) -> Page[NamedRecipe]:
+        """Recipes that can be started by name."""
+        return self._call(Page[NamedRecipe], "GET", "/v1/recipes")
+
     def score(self, request: ScoreRequest) -> ScoreReply:
         """Step scores of the responses of one question, from the PRM service."""
         return self._call(ScoreReply, "POST", "/v1/score", body=request, service=self.endpoint.scoring)
@@ -138,12 +156,24 @@ class Client:
             raise Unavailable(
                 f"nothing answers at {url}: start it with `mstar up`, or set {variable} ({type(error).__name__})"
             ) from error
+        if answer.status_code in _GATEWAY:
+            raise Unavailable(f"the gateway before {url} answers {answer.status_code}: the service may be restarting")
         if answer.is_error:
-            raise from_problem(_problem(answer), answer.status_code)
+            raise _with_remedy(from_problem(_problem(answer), answer.status_code), url, scoring=service is not None)
         try:
             return reply.model_validate_json(answer.content)
         except ValidationError as error:
             raise Internal(f"the answer of {url} is not that of this service: is it another one, or newer?") from error
+
+
+def _with_remedy(error: MstarError, url: str, *, scoring: bool) -> MstarError:
+    """An error about keys as what to do here about it; others as they are."""
+    variable = "MSTAR_SCORE_KEY" if scoring else "MSTAR_RUN_ADMIN_KEY"
+    if isinstance(error, Unauthenticated):
+        return Unauthenticated(f"{url} does not know your key: set {variable}")
+    if isinstance(error, Forbidden) and "key" in error.detail:
+        return Forbidden(f"{url} refuses your key: {error.detail}; set {variable} to it", field=error.field)
+    return error
 
 
 def _problem(answer: httpx2.Response) -> dict[str, Any]:

@@ -96,3 +96,27 @@ def test_the_environment_names_addresses_and_keys(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MSTAR_RUN_ADMIN_KEY", "k")
     monkeypatch.setenv("MSTAR_SCORE_KEY", "")
     assert Endpoint.from_environment() == Endpoint(url="http://there:8400", run_admin_key="k")
+
+
+@pytest.mark.parametrize(("code", "status"), [("unauthenticated", 401), ("forbidden", 403)])
+def test_an_error_about_keys_names_the_variable(code: str, status: int) -> None:
+    problem = {"code": code, "status": status, "title": "t", "detail": "this key may not use /v1/runs"}
+    with Client(ENDPOINT, Answers(status, json.dumps(problem))) as client:
+        with pytest.raises(MstarError, match="set MSTAR_RUN_ADMIN_KEY"):
+            client.runs()
+        with pytest.raises(MstarError, match="set MSTAR_SCORE_KEY"):
+            client.score(SCORE)
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_gateway_without_its_service_is_away_and_not_broken(status: int) -> None:
+    with Client(ENDPOINT, Answers(status, "<html>")) as client, pytest.raises(Unavailable, match="restarting"):
+        client.runs()
+
+
+def test_samples_steps_and_recipes_can_be_asked_for() -> None:
+    answers = Answers(200, json.dumps({"data": []}))
+    with Client(ENDPOINT, answers) as client:
+        assert client.samples("r-1", 2).data == client.steps("r-1").data == client.recipes().data == ()
+    paths = [str(request.url).removeprefix("http://runs:1") for request in answers.requests]
+    assert paths == ["/v1/runs/r-1/samples?iteration=2&limit=20", "/v1/runs/r-1/steps?limit=100", "/v1/recipes"]

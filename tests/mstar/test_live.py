@@ -177,6 +177,7 @@ def test_people_are_told_what_comes_next(server: Server) -> None:
     ("arguments", "said"),
     [
         (("run", "start", "none", "--detach"), "there are: demo"),
+        (("run", "start", "demo", "--home", "mine"), "leave out --home"),
         (("run", "start", "demo", "--set", "evolution.n=0", "--detach"), "evolution.n: "),
         (("run", "show", "r-none"), "r-none"),
         (("run", "watch", "r-none", "--json"), "r-none"),

@@ -1,11 +1,19 @@
 """What the commands print of themselves."""
 
+import io
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from mstar.cli.output import program
+from mstar.api.runs import Progress, Run
+from mstar.cli import output
+from mstar.cli.output import follow, program
+from mstar.errors import Unavailable
+from mstar.evolution import RunState
+from mstar.recipes import Recipe
+from publish_bench import finished_run
 
 
 def test_the_next_command_is_one_that_the_shell_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,3 +28,42 @@ def test_the_next_command_is_one_that_the_shell_finds(tmp_path: Path, monkeypatc
     assert program() == "mstar"
     monkeypatch.setattr(sys, "argv", ["-c"])
     assert program() == "mstar"
+
+
+def run_in(state: RunState) -> Run:
+    progress = Progress(steps_done=1, steps_total=2, stage="it01/generate")
+    recipe = Recipe(name="x")
+    return Run(
+        id="r-1", name="x", state=state, created_at=0, updated_at=0, iterations=1, recipe=recipe, progress=progress
+    )
+
+
+def test_a_server_that_is_replaced_is_asked_again() -> None:
+    answers: list[Run | None] = [run_in(RunState.RUNNING), None, None, run_in(RunState.SUCCEEDED)]
+
+    def read() -> Run:
+        answer = answers.pop(0)
+        if answer is None:
+            raise Unavailable("nothing answers")
+        return answer
+
+    assert follow(read).state is RunState.SUCCEEDED and answers == []
+
+
+def test_a_stack_that_gave_up_is_not_waited_for() -> None:
+    def read() -> Run:
+        raise Unavailable("nothing answers")
+
+    reasons = iter([None, "the policy died"])
+    with pytest.raises(Unavailable, match="the policy died"):
+        follow(read, lambda: next(reasons))
+
+
+def test_a_table_of_forty_columns_keeps_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(width=40, file=io.StringIO())
+    monkeypatch.setattr(output, "console", console)
+    console.print(output.results_table(finished_run()))
+    lines = console.file.getvalue().split("\n")
+    assert all(len(line) <= 40 for line in lines)
+    last = finished_run().iterations[-1]
+    assert any(f"{100 * last.greedy:.1f}" in line and f"{100 * last.ood:.1f}" in line for line in lines)

@@ -102,3 +102,16 @@ def test_a_command_that_is_missing_or_fails_has_no_answer() -> None:
     assert ask(("no-such-command-anywhere",)) is None
     assert ask(("false",)) is None
     assert ask(("echo", "here")) == "here\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok", "said"),
+    [
+        ("2.29.1\n", True, "2.29.1 as `docker-compose`"),
+        ("v5.0.0", True, "v5.0.0"),
+        ("1.29.2", False, "1.29.2 is too old"),
+    ],
+)
+def test_the_standalone_compose_counts_from_version_2(tmp_path: Path, answer: str, ok: bool, said: str) -> None:
+    found = findings(tmp_path, {"docker-compose version": answer})["compose"]
+    assert found[0] is ok and said in found[1]

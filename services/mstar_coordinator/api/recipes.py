@@ -4,16 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mstar.api.runs import NamedRecipe
 from mstar.errors import InvalidRecipe
 from mstar.recipes import Recipe, parse_recipe, parse_recipe_yaml
-from mstar.types import Frozen
-
-
-class NamedRecipe(Frozen):
-    """A recipe and the name by which it is started, such as `minivista` or `arms/rest-em`."""
-
-    name: str
-    recipe: Recipe
 
 
 class RecipeBook:

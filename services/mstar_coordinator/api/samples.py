@@ -3,30 +3,12 @@
 from collections.abc import Sequence
 from itertools import islice
 
+from mstar.api.samples import QuestionSamples, ScoredSample
 from mstar.errors import NotFound
 from mstar.steps import GenerateParams
-from mstar.types import CheckedResponse, Frozen, Question, RolloutRow, ScoreRow, StepScores
+from mstar.types import RolloutRow, ScoreRow
 from mstar_artefacts.store import SCORES, ArtefactStore
 from mstar_coordinator.store.records import StepRecord
-
-
-class ScoredSample(Frozen):
-    """One response; `scores` is None where the PRM was not asked."""
-
-    response: CheckedResponse
-    scores: StepScores | None
-
-
-class QuestionSamples(Frozen):
-    """All responses to one question in one iteration."""
-
-    place: int
-    """Place of the question in the iteration; serves as cursor."""
-    question: Question
-    temperature: float
-    weight_version: str
-    prm_version: str | None
-    responses: tuple[ScoredSample, ...]
 
 
 def stages_of(iteration: int) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Bodies of the coordinator's public API: runs, iterations, events, samples, checkpoints."""
+"""Bodies of the coordinator's public API: runs, recipes, iterations, events and checkpoints."""
 
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +25,13 @@ class RunCreate(Frozen):
         """Refuses what could be neither stored nor shown. Raises InvalidRecipe naming the place."""
         check_plain(value, str(info.field_name))
         return value
+
+
+class NamedRecipe(Frozen):
+    """A recipe and the name by which it is started, such as `minivista` or `arms/rest-em`."""
+
+    name: str
+    recipe: Recipe
 
 
 class Progress(Frozen):
@@ -69,7 +76,7 @@ class Event(Frozen):
 
 
 class StepView(Frozen):
-    """One step as the truth has it."""
+    """One step as the database has it."""
 
     id: str
     name: str

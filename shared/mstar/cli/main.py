@@ -1,6 +1,8 @@
 """Puts the commands together, and turns every expected error into one line and exit code 1."""
 
 import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
 
 import typer
 
@@ -11,9 +13,29 @@ app = typer.Typer(
     name="mstar",
     help="Self-evolving training for multimodal reasoning (M-STaR).",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            print(f"mstar {version('mstar-service')}")
+        except PackageNotFoundError:
+            print("mstar, from a checkout that is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
+
 app.command()(stack.up)
 app.command()(stack.demo)
 app.add_typer(runs.app, name="run")

@@ -10,10 +10,19 @@ from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from mstar.api.runs import Run
+from mstar.errors import Unavailable
 from mstar.evolution import RunState
 from mstar.results import RunResults
 
@@ -21,7 +30,12 @@ console = Console()
 progress_console = Console(stderr=True)
 """Progress goes to standard error, so that `--json` leaves pure JSON on standard output."""
 POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 300.0
+"""How long a server may be away while a run is followed: a pod that moves pulls its image first."""
+LONGEST_PAUSE = 5.0
 PLAIN_SECONDS = 5.0
+NARROW_COLUMNS = 60
+"""Below this the bar gives way, so that the numbers stay."""
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 
 
@@ -44,16 +58,25 @@ def results_table(results: RunResults) -> Table:
     """Base, warm-up and every iteration: T, greedy on both tests, Pass@K, Reward-Pass@2, in percent."""
     k = results.recipe.evaluation.k
     table = Table(title=f"{results.name} · {results.id} · {results.state.value}", title_justify="left")
-    table.add_column("policy")
+    narrow = console.width < NARROW_COLUMNS
+    if narrow:
+        # Numbers that wrap can't be read; words can.
+        table.pad_edge, table.padding, table.show_edge = False, (0, 1, 0, 0), False
+    table.add_column("policy", overflow="fold")
     for name in ("T", "greedy ID", "greedy OOD", f"Pass@{k}", "Reward-Pass@2", "kept"):
-        table.add_column(name, justify="right")
+        table.add_column(name.replace("-", " ").replace("@", " @") if narrow else name, justify="right")
     for name, label in (("base", "base"), ("warmup", "warm-up")):
         if name in results.test:
             made = results.test[name]
             table.add_row(label, "", *map(_percent, (made.id, made.ood, made.pass_at_k, made.reward_pass_at_2)), "")
     for one in results.iterations:
         numbers = (one.greedy, one.ood, one.pass_at_k, one.reward_pass_at_2)
-        table.add_row(f"iteration {one.index}", f"{one.temperature:g}", *map(_percent, numbers), str(one.kept))
+        table.add_row(
+            f"it {one.index}" if narrow else f"iteration {one.index}",
+            f"{one.temperature:g}",
+            *map(_percent, numbers),
+            str(one.kept),
+        )
     return table
 
 
@@ -73,15 +96,11 @@ def follow(read: Callable[[], Run], broken: Callable[[], str | None] = lambda: N
     states = _states(read, broken)
     if not progress_console.is_terminal:
         return _follow_plainly(states)
-    columns = (
-        TextColumn("[bold]{task.description:<28}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("steps"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+    narrow = progress_console.width < NARROW_COLUMNS
+    wide = (BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TextColumn("left"))
+    numbers = (MofNCompleteColumn(),) if narrow else (*wide, TimeRemainingColumn())
+    name = TextColumn("[bold]{task.description:<14.14}" if narrow else "[bold]{task.description:<28}")
+    columns: tuple[ProgressColumn, ...] = (name, *numbers)
     with Progress(*columns, console=progress_console) as progress:
         whole = progress.add_task("run", total=None)
         stage = progress.add_task("stage", total=None)
@@ -105,26 +124,27 @@ def _follow_plainly(states: Iterator[Run]) -> Run:
 
 
 def _states(read: Callable[[], Run], broken: Callable[[], str | None]) -> Iterator[Run]:
-    from mstar.errors import Unavailable
-
-    away = 0
+    """The run again and again until it ends or pauses. A server that does not answer is asked again for minutes: its
+    process or pod is being replaced, and the run goes on meanwhile. Raises Unavailable when it stays away.
+    """
+    pause, silent_since = POLL_SECONDS, None
     while True:
-        try:
-            run = read()
-            away = 0
-        except Unavailable:
-            # A coordinator that was killed is started again within seconds.
-            away += 1
-            if away > 60 / POLL_SECONDS:
-                raise
-            time.sleep(POLL_SECONDS)
-            continue
-        yield run
-        if run.state in ENDED or run.state is RunState.PAUSED:
-            return
         reason = broken()
         if reason is not None:
             raise Unavailable(reason)
+        try:
+            run = read()
+        except Unavailable:
+            silent_since = silent_since or time.monotonic()
+            if time.monotonic() - silent_since > PATIENCE_SECONDS:
+                raise
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            continue
+        pause, silent_since = POLL_SECONDS, None
+        yield run
+        if run.state in ENDED or run.state is RunState.PAUSED:
+            return
         time.sleep(POLL_SECONDS)
 
 

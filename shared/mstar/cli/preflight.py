@@ -33,12 +33,7 @@ def ask(command: Sequence[str]) -> str | None:
 
 def preflight(folder: Path, ask: Ask = ask) -> Iterator[Finding]:
     """Findings for the compose file in `folder`; the later ones make sense only where Docker answers."""
-    compose = ask(("docker", "compose", "version", "--short"))
-    yield (
-        "compose",
-        compose is not None,
-        (compose or "not found: install Docker Engine with its Compose plugin").strip(),
-    )
+    yield _compose(ask)
     yield _keys(folder)
     info = ask(("docker", "info", "--format", "{{json .}}"))
     if info is None:
@@ -46,6 +41,19 @@ def preflight(folder: Path, ask: Ask = ask) -> Iterator[Finding]:
         return
     yield "docker", True, "the engine answers"
     yield _gpu(folder, info, ask)
+
+
+def _compose(ask: Ask) -> Finding:
+    """The plugin, or the standalone program of version 2 or newer."""
+    plugin = ask(("docker", "compose", "version", "--short"))
+    if plugin is not None:
+        return "compose", True, plugin.strip()
+    alone = (ask(("docker-compose", "version", "--short")) or "").strip()
+    major = re.match(r"v?(\d+)\.", alone)
+    if major and int(major[1]) >= 2:
+        return "compose", True, f"{alone} as `docker-compose`: type that where the pages say `docker compose`"
+    old = f"`docker-compose` {alone} is too old" if alone else "not found"
+    return "compose", False, f"{old}: install Docker Engine with its Compose plugin"
 
 
 def _keys(folder: Path) -> Finding:

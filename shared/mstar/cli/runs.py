@@ -1,6 +1,7 @@
 """`mstar run …` and `mstar report`: start, watch and steer runs, and read what they left."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,11 +9,11 @@ import typer
 from pydantic import ValidationError
 
 from mstar.api.runs import Run, RunCreate
-from mstar.cli.output import console, follow, gain, print_json, program, results_table
+from mstar.cli.output import ENDED, console, follow, gain, print_json, program, results_table
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.documents import parse_yaml
-from mstar.errors import CorruptArtefact, InvalidRecipe, NotFound, Unavailable
+from mstar.errors import CorruptArtefact, InvalidInput, InvalidRecipe, NotFound, Unavailable
 from mstar.evolution import RunState
 from mstar.recipes import parse_recipe, recipe_values
 from mstar.results import RunResults
@@ -23,6 +24,7 @@ RunArgument = Annotated[str, typer.Argument(help="Run id, or latest.", metavar="
 
 @app.command()
 def start(
+    context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A .yaml file, or the name of a recipe that ships.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override: evolution.iterations=2")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the whole run.")] = None,
@@ -35,6 +37,13 @@ def start(
     endpoint = Endpoint.from_environment()
     with Client(endpoint) as client:
         if client.reachable():
+            source = context.get_parameter_source("home")
+            if source is not None and source.name == "COMMANDLINE":
+                raise InvalidInput(
+                    f"the server at {endpoint.url} has a folder of its own: leave out --home, or "
+                    "stop the server to start one with this folder",
+                    field="--home",
+                )
             _start_on_server(client, create, detach=detach, as_json=as_json)
             return
     if endpoint.url != DEFAULT_URL:
@@ -50,13 +59,23 @@ def start(
 def list_runs(as_json: JsonOption = False) -> None:
     """The newest runs of the server."""
     with Client(Endpoint.from_environment()) as client:
-        page = client.runs()
-    if as_json:
-        print_json(page)
-        return
-    for run in page.data:
-        done = f"{run.progress.steps_done}/{run.progress.steps_total}"
-        console.print(f"{run.id}  {run.state.value:<10} {done:>9} steps  {run.name}", highlight=False)
+        page = client.runs(limit=20)
+        if as_json:
+            print_json(page)
+            return
+        for run in page.data:
+            done = f"{run.progress.steps_done}/{run.progress.steps_total}"
+            began = datetime.fromtimestamp(run.created_at).strftime("%Y-%m-%d %H:%M")
+            line = f"{run.id}  {began}  {run.state.value:<9}  {done:>9} steps  {_score(client, run):>12}  {run.name}"
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def _score(client: Client, run: Run) -> str:
+    """Greedy accuracy of the last policy of a run that has ended."""
+    if run.state not in ENDED:
+        return ""
+    final = client.results(run.id).test.get("final")
+    return "" if final is None or final.id is None else f"greedy {100 * final.id:.1f}"
 
 
 @app.command()
@@ -111,8 +130,20 @@ def report(run: RunArgument = "latest", home: HomeOption = Path("runs")) -> None
     """Print the path of a run's report."""
     path = home / run / "report.html"
     if not path.is_file():
-        raise NotFound(f"{path} does not exist: a run writes its report at its end")
+        raise NotFound(_why_no_report(run, home))
     print(path.resolve())
+
+
+def _why_no_report(run: str, home: Path) -> str:
+    """What became of a run that has no report, as its folder says."""
+    missing = f"{home / run / 'report.html'} does not exist"
+    if not (home / run / "results.json").is_file():
+        return f"{missing}: a run writes its report at its end"
+    results = read_results(run, home)
+    if results.state is RunState.FAILED:
+        resume = f"`{program()} run resume {results.id}` goes on once the cause is mended"
+        return f"run {results.id} failed before its report: {results.error}; {resume}"
+    return f"{missing}: run {results.id} is {results.state.value}, and writes it at its end"
 
 
 def read_results(run: str, home: Path) -> RunResults:
@@ -167,7 +198,13 @@ def _start_on_server(client: Client, create: RunCreate, *, detach: bool, as_json
 
 
 def _finish(client: Client, run_id: str, *, as_json: bool) -> None:
-    ended = follow(lambda: client.run(run_id))
+    try:
+        ended = follow(lambda: client.run(run_id))
+    except Unavailable as error:
+        again = f"{program()} run watch {run_id}"
+        raise Unavailable(
+            f"{error.detail}; the run goes on without this command: follow it again with `{again}`"
+        ) from error
     results = client.results(run_id)
     if as_json:
         print_json(results)

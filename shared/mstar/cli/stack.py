@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from mstar.cli.output import console, follow, gain, print_json, program, results
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput, Unavailable
 from mstar.evolution import RunState
+
+if TYPE_CHECKING:
+    from mstar_embedded.ports import Ports
 
 HomeOption = Annotated[Path, typer.Option(help="Folder for everything a run makes.", envvar="MSTAR_HOME")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -40,14 +43,31 @@ def up(
     ports: Annotated[str, typer.Option(help="fixed (8400 to 8402) or auto.")] = "fixed",
 ) -> None:
     """Start the four services and their workers; Ctrl-C stops them."""
-    with embedded(home, ports) as (client, _):
-        console.print(
-            f"coordinator {client.endpoint.url}   scoring {client.endpoint.prm_url}   Ctrl-C stops everything"
-        )
-        console.print(f"next: {program()} run start demo", highlight=False)
+    with embedded(home, ports) as (client, supervisor):
+        from mstar_embedded.supervisor import Supervisor
+
+        assert isinstance(supervisor, Supervisor)
+        _say_what_works(supervisor.ports, client.endpoint)
         while True:
             # A service that keeps dying is told as it happens, and the others go on.
             time.sleep(0.5)
+
+
+def _say_what_works(ports: "Ports", endpoint: Endpoint) -> None:
+    """Addresses, and the next command with the variables that it needs to find them."""
+    for name, url in (("coordinator", ports.coordinator_url), ("policy", ports.policy_url), ("PRM", ports.prm_url)):
+        console.print(f"{name:<12} {url}   API at {url}/docs", highlight=False, soft_wrap=True)
+    console.print("keys         none: only this machine can reach them. Ctrl-C stops everything", highlight=False)
+    there = Endpoint()
+    variables = [
+        f"{name}={url} "
+        for name, url, usual in (
+            ("MSTAR_URL", endpoint.url, there.url),
+            ("MSTAR_PRM_URL", endpoint.prm_url, there.prm_url),
+        )
+        if url != usual
+    ]
+    console.print(f"next: {''.join(variables)}{program()} run start demo", highlight=False, soft_wrap=True)
 
 
 def demo(home: HomeOption = Path("runs"), as_json: JsonOption = False) -> None:

@@ -6,10 +6,11 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 
 from mstar.api.runs import Checkpoint, Page, StepView
+from mstar.api.samples import QuestionSamples
 from mstar.errors import NotFound
 from mstar.results import RunResults
 from mstar_coordinator.api.routes.context import After, Coordinator, Limit, paged
-from mstar_coordinator.api.samples import QuestionSamples, read_samples, stages_of
+from mstar_coordinator.api.samples import read_samples, stages_of
 from mstar_coordinator.api.views import checkpoint_view, step_view
 from mstar_web.bodies import JsonRoute
 

@@ -6,8 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Query, Response
 from fastapi.openapi.models import Example
 
-from mstar.api.runs import Page, Run, RunCreate
-from mstar_coordinator.api.recipes import NamedRecipe
+from mstar.api.runs import NamedRecipe, Page, Run, RunCreate
 from mstar_coordinator.api.routes.context import Context, Coordinator, Limit, paged
 from mstar_coordinator.api.views import run_view
 from mstar_coordinator.cluster.workloads import training_nodes
