@@ -16,7 +16,8 @@ from mstar.api.policy import WeightsState
 from mstar.api.steps import Claim
 from mstar.errors import Unavailable, WeightVersionMismatch
 from mstar.seeds import derive
-from mstar.steps import ArtefactRef, Queue, TrainParams, TrainResult
+from mstar.stages.train import TrainParams, TrainResult
+from mstar.steps import ArtefactRef, Queue
 from mstar.types import Response
 from mstar_artefacts.store import ArtefactStore
 from mstar_policy.engine import Generation, Prompt, SamplingRequest, TokenCallback

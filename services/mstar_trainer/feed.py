@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mstar.api.steps import Claim, StepInput
 from mstar.errors import InvalidDataset, InvalidInput
-from mstar.steps import ArtefactRef, TrainParams
+from mstar.stages.train import TRAIN
+from mstar.steps import ArtefactRef
 from mstar.types import SelectedRow, StepLabelRow
 from mstar_artefacts.store import ArtefactStore
 from mstar_trainer.batches import Example, prm_examples, sft_examples
@@ -17,12 +18,11 @@ class Feed:
     """Goes over the shards once. The order of arrival changes when a shard is read, never what is trained when."""
 
     def __init__(self, store: ArtefactStore, claim: Claim, more: More) -> None:
-        assert isinstance(claim.step.params, TrainParams)
         self.rows = 0
         """Rows of the shards so far."""
         self._shards = 0
         self._store = store
-        self._params = claim.step.params
+        self._params = TRAIN.narrow(claim.step.params)
         self._inputs = dict(claim.inputs)
         self._awaited = set(claim.step.streams)
         self._more = more

@@ -15,7 +15,8 @@ import structlog
 
 from mstar.api.steps import Arrivals, Claim
 from mstar.errors import InvalidInput, MstarError, NotFound, StepTaken, Unavailable
-from mstar.steps import ArtefactRef, TrainParams, TrainResult
+from mstar.stages.train import TRAIN, TrainResult
+from mstar.steps import ArtefactRef
 from mstar_trainer.config import JobSettings
 from mstar_trainer.resident import Place, ResidentTrainer
 from mstar_trainer.tasks import train_step
@@ -61,7 +62,7 @@ def _lead(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrain
         _check_ranks(claim, settings.nodes)
         return train_step(claim, progress, coordinator.follow(claim), store, trainer)
 
-    advance(settings.step, {"train": handle}, coordinator, f"job@{socket.gethostname()}")
+    advance(settings.step, {TRAIN.kind: handle}, coordinator, f"job@{socket.gethostname()}")
 
 
 def _follow(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrainer) -> None:
@@ -70,8 +71,7 @@ def _follow(settings: JobSettings, coordinator: StepClient, trainer: ResidentTra
         return
     watch = threading.Thread(target=_watch, args=(settings, coordinator, trainer), name="watch", daemon=True)
     watch.start()
-    params = claim.step.params
-    assert isinstance(params, TrainParams)
+    params = TRAIN.narrow(claim.step.params)
     try:
         trainer.train(claim, params.settings.ranks, lambda done, total: None, _nothing_more)
     except MstarError as error:
@@ -109,8 +109,7 @@ def _watch(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrai
 
 
 def _check_ranks(claim: Claim, nodes: int) -> None:
-    params = claim.step.params
-    assert isinstance(params, TrainParams)
+    params = TRAIN.narrow(claim.step.params)
     if params.settings.ranks % nodes:
         raise InvalidInput(
             f"train.ranks is {params.settings.ranks}, which {nodes} nodes cannot share: choose a multiple of {nodes}",

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from mstar.api.steps import Claim, StepInput
-from mstar.steps import ArtefactRef, TrainResult
+from mstar.stages.train import TrainResult
+from mstar.steps import ArtefactRef
 from mstar.types import Frozen
 from mstar_artefacts.storage import Storage
 

@@ -24,7 +24,7 @@ import structlog
 from mstar.api.steps import Arrivals, Claim, StepInput
 from mstar.errors import Unavailable, from_problem
 from mstar.leftovers import collect, owned_prefix
-from mstar.steps import TrainParams
+from mstar.stages.train import TRAIN
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, Progress, Reply, TrainRequest
 from mstar_worker.stop import Preempted
@@ -142,7 +142,7 @@ class ResidentTrainer:
         `progress` gets optimizer steps done and to do; `arrivals` is asked what has come of the inputs that the claim
         lacks. Both may raise to give the step up.
         """
-        partitioned = isinstance(claim.step.params, TrainParams) and claim.step.params.settings.zero_stage == 3
+        partitioned = TRAIN.narrow(claim.step.params).settings.zero_stage == 3
         # ZeRO-3 replaces functions of torch for good: after it, the same process would train to other last bits.
         if len(self.pids) != ranks // self._place.nodes or self._partitioned is not partitioned:
             self._start(ranks)

@@ -20,7 +20,8 @@ from mstar.api.steps import Claim
 from mstar.errors import InvalidInput
 from mstar.recipes import TrainRecipe
 from mstar.seeds import derive
-from mstar.steps import ArtefactRef, TrainParams, TrainResult
+from mstar.stages.train import TRAIN, TrainParams, TrainResult
+from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
@@ -63,8 +64,7 @@ class Session:
         gate raise.
         """
         began = time.monotonic()
-        params = claim.step.params
-        assert isinstance(params, TrainParams)
+        params = TRAIN.narrow(claim.step.params)
         parent = artefact_of(claim.inputs, params.parent, claim.step.name)
         folder = self.store.verify(parent)
         feed = Feed(self.store, claim, more)

@@ -5,7 +5,7 @@ No torch here: the worker reads it to see whether a step was already done.
 
 from pathlib import Path
 
-from mstar.steps import TrainResult
+from mstar.stages.train import TrainResult
 from mstar.types import Frozen
 
 STATE = "trainer_state.json"

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from mstar.api.steps import Claim
-from mstar.steps import ArtefactRef, TrainParams, TrainResult
+from mstar.stages.train import TRAIN, TrainResult
+from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_trainer.resident import Arrive, ResidentTrainer
 from mstar_trainer.state import read_state
@@ -23,8 +24,7 @@ def train_step(
     inputs have come since the claim; both may raise to give up. Raises CorruptArtefact,
     InvalidDataset when no row was kept, and Unavailable when a training process died.
     """
-    params = claim.step.params
-    assert isinstance(params, TrainParams), f"step {claim.step.name} is not a train step"
+    params = TRAIN.narrow(claim.step.params)
     ready = store.adopt(claim.output_id)
     if ready is not None:
         state = read_state(store.verify(ready))

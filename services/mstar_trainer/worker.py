@@ -6,7 +6,8 @@ It never imports torch, so it stays small and answers its broker while the train
 from collections.abc import Callable
 
 from mstar.api.steps import Claim
-from mstar.steps import ArtefactRef, Queue, TrainResult
+from mstar.stages.train import TRAIN, TrainResult
+from mstar.steps import ArtefactRef, Queue
 from mstar_trainer.config import TrainerSettings
 from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.tasks import train_step
@@ -39,6 +40,6 @@ def run(settings: TrainerSettings) -> None:
                 trainer.close()
 
     try:
-        work(settings.broker_url, (Queue.TRAIN,), {"train": handle}, coordinator)
+        work(settings.broker_url, (Queue.TRAIN,), {TRAIN.kind: handle}, coordinator)
     finally:
         trainer.close()

@@ -1,29 +1,41 @@
-"""A run as a state machine and a graph of steps: state + event → next state, steps done → steps due.
+"""A run as a state machine (state + event → next state) and as a graph of steps.
 
-The graph is data. It says for every arm of the paper what follows what; streaming inside an iteration falls out of it,
+The graph is data: for every arm of the paper it says what needs what. Streaming inside an iteration follows from it,
 because a selection shard needs only its own rollout shard, and training begins with the first of them. Nothing here
-knows a queue, a clock or a database.
+knows a queue, a clock or a database; which steps are due is the store's to say.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from mstar.errors import IllegalTransition
-from mstar.recipes import ExplorationMode, InitFrom, OptimizerState, Recipe, SelectionMode, SelectionRecipe, TrainRecipe
-from mstar.scoring import ScoreUse
-from mstar.steps import (
-    ChooseParams,
-    CollectParams,
-    Draw,
-    EvaluateParams,
-    GenerateParams,
-    LabelParams,
-    PrepareParams,
-    PublishParams,
-    ScoreParams,
-    SelectParams,
-    StepSpec,
-    TrainParams,
+from mstar.recipes import ExplorationMode, InitFrom, OptimizerState, PrmRecipe, Recipe, TrainRecipe, WarmupRecipe
+from mstar.selection_rules import SelectionMode, SelectionRecipe
+from mstar.stages import StepSpec
+from mstar.stages.choose import ChooseParams
+from mstar.stages.collect import CollectParams
+from mstar.stages.evaluate import EvaluateParams
+from mstar.stages.generate import GenerateParams, Sampling
+from mstar.stages.label import LabelParams
+from mstar.stages.prepare import PrepareParams
+from mstar.stages.publish import PublishParams
+from mstar.stages.score import ScoreParams
+from mstar.stages.select import SelectParams
+from mstar.stages.train import TrainParams
+from mstar.step_names import (
+    BASE,
+    COLLECT,
+    PREPARE,
+    REWARD,
+    WARMUP,
+    choose_step,
+    evaluation_step,
+    iteration_of,
+    iteration_phase,
+    publish_step,
+    sibling,
+    step_name,
+    train_step,
 )
 
 
@@ -84,11 +96,6 @@ def graph(recipe: Recipe, iterations: int) -> tuple[StepSpec, ...]:
     return tuple(_Graph(recipe).build(iterations))
 
 
-def due(steps: Collection[StepSpec], done: Collection[str]) -> list[StepSpec]:
-    """Steps that are not done and whose needs all are; nothing streams here."""
-    return [step for step in steps if step.name not in done and all(n in done for n in (*step.needs, *step.streams))]
-
-
 def sweep_precedes(recipe: Recipe, iteration: int) -> bool:
     """Whether a temperature sweep comes before this iteration (1-based)."""
     plan = recipe.exploration
@@ -102,132 +109,124 @@ class _Graph:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.first_policy = "warmup/train" if recipe.warmup else "prepare"
-        self.prm = "reward/train" if recipe.prm else None
+        self.first_policy = train_step(WARMUP) if recipe.warmup else PREPARE
+        self.prm = train_step(REWARD) if recipe.prm else None
         self.choose: str | None = None
         self.evaluations: list[str] = []
 
     def build(self, iterations: int) -> Iterator[StepSpec]:
-        yield StepSpec(name="prepare", params=PrepareParams())
-        yield from self.evaluation("base", "prepare")
+        yield StepSpec(name=PREPARE, params=PrepareParams())
+        yield from self.evaluation(BASE, PREPARE)
         if self.recipe.warmup:
-            yield from self.warmup()
-            yield from self.evaluation("warmup", self.first_policy)
+            yield from self.warmup(self.recipe.warmup)
+            yield from self.evaluation(WARMUP, self.first_policy)
         if self.recipe.prm:
-            yield from self.reward_model()
+            yield from self.reward_model(self.recipe.prm)
         for iteration in range(1, iterations + 1):
             yield from self.iteration(iteration)
         yield self.publish(iterations)
 
-    def warmup(self) -> Iterator[StepSpec]:
+    def warmup(self, plan: WarmupRecipe) -> Iterator[StepSpec]:
         """Rationales for known answers, then SFT on the right ones."""
-        plan = self.recipe.warmup
-        assert plan is not None
         rows = []
         for shard, start, count in self.shards(plan.questions):
-            rows.append(f"warmup/generate/{shard:04d}")
+            rows.append(step_name(WARMUP, "generate", shard=shard))
             params = GenerateParams(
                 purpose="warmup",
                 split="train",
                 start=start,
                 count=count,
-                draws=(Draw(n=plan.n, temperature=plan.temperature),),
+                draws=(Sampling(n=plan.n, temperature=plan.temperature),),
                 with_reference=True,
-                weights="prepare",
+                weights=PREPARE,
             )
-            yield StepSpec(name=rows[-1], params=params, needs=("prepare",))
+            yield StepSpec(name=rows[-1], params=params, needs=(PREPARE,))
         rule = SelectionRecipe(mode=SelectionMode.RANDOM, k=plan.keep_per_question)
         selected = [self.select(0, name, rule) for name in rows]
         yield from selected
-        yield self.train("warmup", 0, selected, "prepare", plan.train, carry_optimizer=False)
+        yield self.train(WARMUP, 0, selected, PREPARE, plan.train, carry_optimizer=False)
 
-    def reward_model(self) -> Iterator[StepSpec]:
+    def reward_model(self, plan: PrmRecipe) -> Iterator[StepSpec]:
         """Solutions of the first policy, Monte-Carlo labels for each step, and PRM training (paper, section 3)."""
-        plan = self.recipe.prm
-        assert plan is not None
         labels = []
         for shard, start, count in self.shards(plan.questions):
-            sample, label = f"reward/sample/{shard:04d}", f"reward/label/{shard:04d}"
-            labels.append(label)
+            sample = step_name(REWARD, "sample", shard=shard)
+            labels.append(sibling(sample, "label"))
             params = GenerateParams(
                 purpose="prm",
                 split="train",
                 start=start,
                 count=count,
-                draws=(Draw(n=plan.n, temperature=plan.temperature),),
+                draws=(Sampling(n=plan.n, temperature=plan.temperature),),
                 weights=self.first_policy,
             )
-            yield StepSpec(name=sample, params=params, needs=(self.first_policy, *self.predecessors("warmup")))
-            yield StepSpec(
-                name=label,
-                params=LabelParams(
-                    rows=sample,
-                    weights=self.first_policy,
-                    completions=plan.completions,
-                    temperature=plan.temperature,
-                    max_steps=plan.max_steps,
-                ),
-                needs=(self.first_policy, sample),
+            yield StepSpec(name=sample, params=params, needs=(self.first_policy, *self.predecessors(WARMUP)))
+            label = LabelParams(
+                rows=sample,
+                weights=self.first_policy,
+                completions=plan.completions,
+                temperature=plan.temperature,
+                max_steps=plan.max_steps,
             )
+            yield StepSpec(name=labels[-1], params=label, needs=(self.first_policy, sample))
         collect = CollectParams(rows=tuple(labels), label=plan.label, balance=plan.balance)
-        yield StepSpec(name="reward/collect", params=collect, needs=tuple(labels))
+        yield StepSpec(name=COLLECT, params=collect, needs=tuple(labels))
         train = TrainParams(
             objective="prm",
             iteration=0,
-            data=("reward/collect",),
-            parent="prepare",
+            data=(COLLECT,),
+            parent=PREPARE,
             carry_optimizer=False,
             settings=plan.train,
         )
-        yield StepSpec(name="reward/train", params=train, needs=("prepare", "reward/collect"))
+        yield StepSpec(name=train_step(REWARD), params=train, needs=(PREPARE, COLLECT))
 
     def iteration(self, number: int) -> Iterator[StepSpec]:
         """Sweep if due; rollouts, selection and training shard by shard; evaluation."""
-        plan = self.recipe.evolution
+        plan, phase = self.recipe.evolution, iteration_phase(number)
         weights = self.policy_after(number - 1)
         if sweep_precedes(self.recipe, number):
             yield from self.sweep(number, weights)
         chosen = (self.choose,) if self.choose else ()
         selected: list[StepSpec] = []
         for shard, start, count in self.shards(plan.questions):
-            rows = f"it{number:02d}/generate/{shard:04d}"
+            rows = step_name(phase, "generate", shard=shard)
             params = GenerateParams(
-                purpose=f"it{number:02d}",
+                purpose=phase,
                 split="train",
                 start=(number - 1) * plan.questions + start,
                 count=count,
-                draws=(Draw(n=plan.n, temperature=None if self.choose else plan.temperature),),
+                draws=(Sampling(n=plan.n, temperature=None if self.choose else plan.temperature),),
                 weights=weights,
                 choose=self.choose,
             )
             yield StepSpec(name=rows, params=params, needs=self.prerequisites(number) + chosen)
             selected.append(self.select(number, rows, plan.selection))
             yield selected[-1]
-        name = f"it{number:02d}"
         parent = weights if plan.init is InitFrom.LAST else self.first_policy
         carried = plan.optimizer is OptimizerState.CARRIED
-        yield self.train(name, number, selected, parent, plan.train, carry_optimizer=carried)
-        yield from self.evaluation(name, f"{name}/train")
+        yield self.train(phase, number, selected, parent, plan.train, carry_optimizer=carried)
+        yield from self.evaluation(phase, train_step(phase))
 
     def sweep(self, number: int, weights: str) -> Iterator[StepSpec]:
         """Question-major: a shard holds every temperature of its questions, so their prefix is computed once."""
         plan = self.recipe.exploration
         rows, scores = [], []
         for shard, start, count in self.shards(plan.questions):
-            rows.append(f"it{number:02d}/sweep/generate/{shard:04d}")
+            rows.append(step_name(iteration_phase(number), "sweep", "generate", shard=shard))
             params = GenerateParams(
                 purpose=f"sweep{number:02d}",
                 split="validation",
                 start=start,
                 count=count,
-                draws=tuple(Draw(n=plan.n, temperature=t) for t in plan.grid),
+                draws=tuple(Sampling(n=plan.n, temperature=t) for t in plan.grid),
                 weights=weights,
             )
             yield StepSpec(name=rows[-1], params=params, needs=self.prerequisites(number))
             if plan.mode is ExplorationMode.REWARD_PASS:
-                scores.append(f"it{number:02d}/sweep/score/{shard:04d}")
-                yield self.score(scores[-1], rows[-1], ScoreUse.RANKING, plan.k)
-        previous, self.choose = self.choose, f"it{number:02d}/sweep/choose"
+                scores.append(sibling(rows[-1], "score"))
+                yield self.score(scores[-1], rows[-1], plan.k)
+        previous, self.choose = self.choose, choose_step(number)
         choose = ChooseParams(
             iteration=number,
             mode=plan.mode,
@@ -250,26 +249,26 @@ class _Graph:
         needs = (weights, *self.predecessors(label))
         for name, split, start, count in self.evaluation_shards(label):
             on_validation = split == "validation"
-            draw = Draw(n=plan.n, temperature=plan.temperature) if on_validation else Draw(n=1, temperature=0.0)
+            draw = Sampling(n=plan.n, temperature=plan.temperature) if on_validation else Sampling(n=1, temperature=0.0)
             params = GenerateParams(
                 purpose="eval", split=split, start=start, count=count, draws=(draw,), weights=weights
             )
             yield StepSpec(name=name, params=params, needs=needs)
             (sampled if on_validation else greedy).append(name)
             if on_validation and self.prm:
-                scores.append(name.replace("validation", "score"))
+                scores.append(sibling(name, "score"))
                 # Best-of-n looks at the one response that is ranked first.
-                yield self.score(scores[-1], name, ScoreUse.RANKING, 1)
-        self.evaluations.append(f"eval/{label}/evaluate")
-        params_ = EvaluateParams(
+                yield self.score(scores[-1], name, 1)
+        self.evaluations.append(evaluation_step(label))
+        evaluate = EvaluateParams(
             label=label, greedy=tuple(greedy), sampled=tuple(sampled), scores=tuple(scores), k=plan.k
         )
-        yield StepSpec(name=self.evaluations[-1], params=params_, needs=(*greedy, *sampled, *scores))
+        yield StepSpec(name=self.evaluations[-1], params=evaluate, needs=(*greedy, *sampled, *scores))
 
     def publish(self, iterations: int) -> StepSpec:
-        """What the run leaves behind (METHOD: the four resources)."""
+        """What the run leaves behind: policy, PRM, CoT data set and PRM data set."""
         selections = tuple(
-            f"it{i:02d}/select/{shard:04d}"
+            step_name(iteration_phase(i), "select", shard=shard)
             for i in range(1, iterations + 1)
             for shard, *_ in self.shards(self.recipe.evolution.questions)
         )
@@ -277,28 +276,25 @@ class _Graph:
             policy=self.policy_after(iterations),
             prm=self.prm,
             selections=selections,
-            collected="reward/collect" if self.prm else None,
+            collected=COLLECT if self.prm else None,
             evaluations=tuple(self.evaluations),
         )
-        made = (params.policy, *((self.prm, "reward/collect") if self.prm else ()), *selections)
-        return StepSpec(name=f"publish/{iterations:02d}", params=params, needs=(*made, *self.evaluations))
+        made = (params.policy, *((self.prm, COLLECT) if self.prm else ()), *selections)
+        return StepSpec(name=publish_step(iterations), params=params, needs=(*made, *self.evaluations))
 
-    def score(self, name: str, rows: str, use: ScoreUse, k: int | None) -> StepSpec:
-        assert self.prm is not None and self.recipe.prm is not None
-        params = ScoreParams(rows=rows, prm=self.prm, use=use, k=k, savings=self.recipe.prm.savings)
-        return StepSpec(name=name, params=params, needs=(self.prm, rows))
+    def score(self, name: str, rows: str, k: int) -> StepSpec:
+        assert self.prm is not None
+        return StepSpec(name=name, params=ScoreParams(rows=rows, prm=self.prm, k=k), needs=(self.prm, rows))
 
-    def select(self, iteration: int, rows: str, rule: SelectionRecipe) -> StepSpec:
+    def select(self, iteration: int, rows: str, recipe: SelectionRecipe) -> StepSpec:
         """The choice among a shard's responses, which asks the PRM where the rule ranks."""
-        prm = self.prm if rule.mode in (SelectionMode.TOP, SelectionMode.THRESHOLD) else None
-        savings = self.recipe.prm.savings if self.recipe.prm else True
-        params = SelectParams(iteration=iteration, rows=rows, prm=prm, savings=savings, rule=rule)
-        needs = (rows, prm) if prm else (rows,)
-        return StepSpec(name=rows.replace("/generate/", "/select/"), params=params, needs=needs)
+        prm = self.prm if recipe.rule.needs_prm else None
+        params = SelectParams(iteration=iteration, rows=rows, prm=prm, rule=recipe)
+        return StepSpec(name=sibling(rows, "select"), params=params, needs=(rows, prm) if prm else (rows,))
 
     def train(
         self,
-        stage: str,
+        phase: str,
         iteration: int,
         selected: Sequence[StepSpec],
         parent: str,
@@ -316,7 +312,7 @@ class _Graph:
             carry_optimizer=carry_optimizer,
             settings=settings,
         )
-        return StepSpec(name=f"{stage}/train", params=params, needs=(parent, data[0]), streams=data[1:])
+        return StepSpec(name=train_step(phase), params=params, needs=(parent, data[0]), streams=data[1:])
 
     def prerequisites(self, number: int) -> tuple[str, ...]:
         """What comes before any sampling of an iteration: its weights, the PRM, and what samples older weights."""
@@ -329,25 +325,26 @@ class _Graph:
 
         The policy serves one version at a time, so what samples an old one comes before what samples the next.
         """
-        if label == "base":
+        if label == BASE:
             return ()
-        before = "base" if label == "warmup" else self.label_after(int(label.removeprefix("it")) - 1)
+        number = iteration_of(label)
+        before = BASE if number is None else self.label_after(number - 1)
         return tuple(name for name, *_ in self.evaluation_shards(before))
 
     def policy_after(self, iteration: int) -> str:
-        return f"it{iteration:02d}/train" if iteration else self.first_policy
+        return train_step(iteration_phase(iteration)) if iteration else self.first_policy
 
     def label_after(self, iteration: int) -> str:
         if iteration:
-            return f"it{iteration:02d}"
-        return "warmup" if self.recipe.warmup else "base"
+            return iteration_phase(iteration)
+        return WARMUP if self.recipe.warmup else BASE
 
     def evaluation_shards(self, label: str) -> list[tuple[str, str, int, int]]:
         """(step name, split, first place, count) of all sampling that one evaluation does."""
         data = self.recipe.data
         sizes = (("test_id", data.test_id), ("test_ood", data.test_ood), ("validation", data.validation))
         return [
-            (f"eval/{label}/{split}/{shard:04d}", split, start, count)
+            (evaluation_step(label, split, shard), split, start, count)
             for split, size in sizes
             for shard, start, count in self.shards(size, greedy=split != "validation")
         ]

@@ -11,7 +11,7 @@ from math import comb, fsum
 
 from mstar.errors import InvalidInput
 from mstar.layout import split_response
-from mstar.scoring import decided
+from mstar.needed_scores import decided
 from mstar.seeds import derive
 from mstar.types import CheckedResponse, RolloutRow, ScoreRow
 

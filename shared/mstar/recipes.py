@@ -13,13 +13,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from mstar.documents import MAX_DEPTH, check_plain, parse_yaml
 from mstar.errors import InvalidRecipe
-from mstar.scoring import Savings
+from mstar.needed_scores import NO_SAVINGS, Savings
+from mstar.selection_rules import MAX_SAMPLES, SelectionRecipe
 from mstar.types import Frozen
 
 PAPER_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
 """Temperatures compared by the controller (paper, section 4)."""
-MAX_SAMPLES = 1024
-"""Samples of one prompt that the policy service takes."""
 MAX_PROMPTS = 8192
 """Prompts of one rollout request that the policy service takes."""
 MAX_QUESTIONS = 10_000_000
@@ -120,31 +119,14 @@ class PrmRecipe(Frozen):
     label: LabelRule = LabelRule.SOFT
     balance: bool = True
     """Keep as many solutions with a low minimum label as with a high one."""
-    savings: bool = True
-    """Leave out scores that cannot change what is kept or measured; false: score everything."""
-    leave_out: Savings = Savings()
-    """Which of them, while savings are on."""
+    savings: Savings = Savings()
+    """Which scores are left out because they cannot change what is kept or measured; `false` scores everything."""
     train: TrainRecipe = TrainRecipe(freeze_vision=True)
 
-
-class SelectionMode(StrEnum):
-    """Which correct responses train the next policy (paper, table 2)."""
-
-    ALL = "all"
-    RANDOM = "random"
-    TOP = "top"
-    THRESHOLD = "threshold"
-    ORACLE = "oracle"
-
-
-class SelectionRecipe(Frozen):
-    """H of the paper: Top-2 by default."""
-
-    mode: SelectionMode = SelectionMode.TOP
-    k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
-    """Kept per question, for `top`, `random` and `oracle`."""
-    alpha: float = Field(default=0.2, ge=0, le=1)
-    """Least R_p, for `threshold`. Ours; the paper does not give it."""
+    @field_validator("savings", mode="before")
+    @classmethod
+    def _all_or_none(cls, savings: Any) -> Any:
+        return (Savings() if savings else NO_SAVINGS) if isinstance(savings, bool) else savings
 
 
 class InitFrom(StrEnum):
@@ -243,7 +225,7 @@ class Recipe(Frozen):
     def _prm_where_needed(self) -> Self:
         if self.prm is not None:
             return self
-        if self.evolution.selection.mode in (SelectionMode.TOP, SelectionMode.THRESHOLD):
+        if self.evolution.selection.rule.needs_prm:
             raise Misfit("evolution.selection.mode", "ranks by the PRM: add a prm section, or choose all or random")
         if self.exploration.mode is ExplorationMode.REWARD_PASS:
             raise Misfit("exploration.mode", "reward_pass needs a prm section: add one, or set fixed or pass")

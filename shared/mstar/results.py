@@ -4,7 +4,7 @@ from typing import Any
 
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
-from mstar.steps import Accuracy
+from mstar.stages.evaluate import Accuracy
 from mstar.types import Frozen
 
 

@@ -4,13 +4,15 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from mstar.errors import IllegalTransition
-from mstar.evolution import RunEvent, RunState, due, graph, sweep_precedes, transition
-from mstar.recipes import Recipe, SelectionMode, parse_recipe, parse_recipe_yaml
-from mstar.steps import GenerateParams, SelectParams, StepSpec, TrainParams
+from mstar.evolution import RunEvent, RunState, graph, sweep_precedes, transition
+from mstar.recipes import Recipe, parse_recipe, parse_recipe_yaml
+from mstar.selection_rules import SelectionMode
+from mstar.stages import StepSpec
+from mstar.stages.generate import GenerateParams
+from mstar.stages.select import SelectParams
+from mstar.stages.train import TrainParams
 
 R, P, S, F, C = RunState.RUNNING, RunState.PAUSED, RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED
 NO = None
@@ -179,16 +181,3 @@ def test_a_run_without_iterations_evaluates_base_and_warmup() -> None:
 def test_a_run_without_warmup_starts_from_the_base() -> None:
     plan = parse_recipe({"name": "x", "warmup": None})
     assert trained(graph(plan, 1), "it01/train").parent == "prepare"
-
-
-@given(st.randoms(use_true_random=False), st.sampled_from(NAMES))
-def test_any_order_of_doing_what_is_due_finishes(order: object, name: str) -> None:
-    steps = graph(SMALL_GRAPHS[name], 2)
-    done: set[str] = set()
-    while ready := due(steps, done):
-        assert not {step.name for step in ready} & done
-        done.add(order.choice(ready).name)  # type: ignore[attr-defined]
-    assert done == {step.name for step in steps}
-
-
-SMALL_GRAPHS = {name: recipe(name) for name in NAMES}

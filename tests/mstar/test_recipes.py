@@ -8,16 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from mstar.errors import InvalidRecipe
-from mstar.recipes import (
-    PAPER_GRID,
-    ExplorationMode,
-    InitFrom,
-    OptimizerState,
-    Recipe,
-    SelectionMode,
-    parse_recipe,
-    parse_recipe_yaml,
-)
+from mstar.recipes import PAPER_GRID, ExplorationMode, InitFrom, OptimizerState, Recipe, parse_recipe, parse_recipe_yaml
+from mstar.selection_rules import SelectionMode
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 SHIPPED = sorted(FOLDER.rglob("*.yaml"))

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from example_rows import rollout, scored
 from mstar.errors import InvalidRecipe
-from mstar.recipes import SelectionMode, SelectionRecipe
 from mstar.selection import Soundness, select, soundness
+from mstar.selection_rules import SelectionMode, SelectionRecipe
 from mstar.types import FinishReason, RolloutRow, SelectedRow
 
 CHAIN = ("A is 12", "12 + 30 = 42")

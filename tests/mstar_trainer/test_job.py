@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from chart_bench import named, render
-from mstar.steps import TrainResult
+from mstar.stages.train import TrainResult
 from mstar_coordinator.cluster.workloads import filled
 from mstar_trainer.config import JobSettings
 from step_board import StepBoard
@@ -113,7 +113,7 @@ def test_two_nodes_train_as_one(bench: Bench, board: StepBoard) -> None:
 @pytest.mark.slow
 def test_a_node_ends_when_the_first_one_dies(bench: Bench, board: StepBoard) -> None:
     bench.put_rows("data", bench.selected(40))
-    endless = PAIR.model_copy(update={"epochs": 200})
+    endless = PAIR.model_copy(update={"epochs": 100})
     board.add("train", bench.claim("it01/train", "data", settings=endless))
     port = free_port()
     first, second = (job(bench, board, node, 2, port) for node in (0, 1))

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mstar.api.steps import Arrivals
-from mstar.errors import CorruptArtefact
-from mstar.steps import TrainResult
+from mstar.errors import InvalidDataset
+from mstar.stages.train import TrainResult
 from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.state import STATE, TrainerState
 from mstar_trainer.tasks import train_step
@@ -49,10 +49,12 @@ def test_a_finished_checkpoint_is_adopted_without_training(bench: Bench) -> None
     assert trainer.pids == []
 
 
-def test_a_damaged_one_is_not(bench: Bench) -> None:
+def test_a_damaged_one_is_made_again(bench: Bench) -> None:
+    """With no row to train on, the attempt says so instead of handing the damaged checkpoint in."""
     bench.store.write("r-1/it01/train", fill, {})
     (bench.store.path("r-1/it01/train") / STATE).write_text("{}")
     bench.put_rows("it01/select", [])
     claim = bench.claim("it01/train", "it01/select")
-    with pytest.raises(CorruptArtefact):
+    with pytest.raises(InvalidDataset, match="nothing to train on"):
         train_step(claim, ignore, nothing_new, bench.store, ResidentTrainer(bench.home))
+    assert bench.store.find("r-1/it01/train") is None

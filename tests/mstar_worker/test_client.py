@@ -10,7 +10,9 @@ import pytest
 
 from mstar.api.steps import Claim
 from mstar.recipes import Recipe
-from mstar.steps import DoneResult, PrepareParams, StepSpec
+from mstar.stages import StepSpec
+from mstar.stages.prepare import PrepareParams
+from mstar.steps import DoneResult
 from mstar_worker.client import StepClient
 
 CLAIM = Claim(

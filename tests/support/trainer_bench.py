@@ -12,7 +12,9 @@ from pydantic import BaseModel
 
 from mstar.api.steps import Claim, StepInput
 from mstar.recipes import Recipe, TrainRecipe
-from mstar.steps import ArtefactRef, DoneResult, StepSpec, TrainParams
+from mstar.stages import StepSpec
+from mstar.stages.train import TrainParams
+from mstar.steps import ArtefactRef, DoneResult
 from mstar.types import Answer, AnswerType, Question, SelectedRow, StepLabelRow
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore

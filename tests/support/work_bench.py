@@ -12,15 +12,18 @@ from mstar.api.prm import ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
 from mstar.api.steps import Claim, StepInput
 from mstar.errors import MstarError, NotFound, Unavailable, WeightVersionMismatch
 from mstar.layout import scored_segments
-from mstar.recipes import DataRecipe, GenerationRecipe, ModelRecipe, Recipe
+from mstar.needed_scores import NO_SAVINGS, Savings
+from mstar.recipes import DataRecipe, GenerationRecipe, ModelRecipe, PrmRecipe, Recipe
 from mstar.results import RunResults
 from mstar.seeds import derive
-from mstar.steps import ArtefactRef, DoneResult, Params, StepResult, StepSpec
+from mstar.stages import StepSpec
+from mstar.stages.prepare import PrepareParams
+from mstar.steps import ArtefactRef, DoneResult, StepParams, StepResult
 from mstar.types import Response
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.worker.clients import PolicyService, PrmService
-from mstar_coordinator.worker.context import Context
+from mstar_coordinator.worker.context import ClaimedStep, Collaborators, Params
 from mstar_coordinator.worker.steps import prepare
 
 SIZES = {"train": 8, "validation": 4, "test_id": 6, "test_ood": 4}
@@ -129,7 +132,7 @@ class Bench:
         self.prm = RulePrm()
         self.store = ArtefactStore(root / "home")
         self.images = ImageStore(root / "home" / ".mstar" / "images")
-        self.context = Context(
+        self.context = Collaborators(
             home=root / "home",
             store=self.store,
             images=self.images,
@@ -152,10 +155,19 @@ class Bench:
 
     def prepare(self) -> None:
         """Run the first step and keep its artefact; it serves as policy and PRM checkpoint too."""
-        artefact, result = prepare.run(self.claim("prepare", prepare_params()), self.report, self.context)
+        artefact, result = prepare.run(self.step("prepare", PrepareParams()))
         self.done("prepare", artefact, result)
 
-    def claim(self, name: str, params: Params) -> Claim:
+    def use_prm(self, *, savings: bool) -> None:
+        """Have a PRM in the recipe, with all savings or none."""
+        plan = PrmRecipe(questions=4, savings=Savings() if savings else NO_SAVINGS)
+        self.recipe = self.recipe.model_copy(update={"prm": plan})
+
+    def step(self, name: str, params: Params) -> ClaimedStep[Params]:
+        """The step as its worker is handed it."""
+        return ClaimedStep(self.claim(name, params), params, self.report, self.context)
+
+    def claim(self, name: str, params: StepParams) -> Claim:
         return Claim(
             step_id=name,
             run_id=RUN,
@@ -175,10 +187,6 @@ class Bench:
 
     def report(self, done: int, total: int) -> None:
         self.progress.append((done, total))
-
-
-def prepare_params() -> Params:
-    return StepSpec.model_validate({"name": "prepare", "params": {"kind": "prepare"}}).params
 
 
 def write_dataset(folder: Path) -> Path:

@@ -5,7 +5,9 @@ from itertools import islice
 
 from mstar.api.samples import QuestionSamples, ScoredSample
 from mstar.errors import NotFound
-from mstar.steps import GenerateParams
+from mstar.stages.generate import GENERATE
+from mstar.stages.select import SELECT
+from mstar.step_names import sampling_phase, shard_of, step_name
 from mstar.types import RolloutRow, ScoreRow
 from mstar_artefacts.store import SCORES, ArtefactStore
 from mstar_coordinator.store.records import StepRecord
@@ -13,8 +15,8 @@ from mstar_coordinator.store.records import StepRecord
 
 def stages_of(iteration: int) -> tuple[str, str]:
     """Stages whose shards hold an iteration's responses and their scores; 0 is the warm-up, which nobody scores."""
-    name = f"it{iteration:02d}" if iteration else "warmup"
-    return f"{name}/generate", f"{name}/select"
+    phase = sampling_phase(iteration)
+    return step_name(phase, GENERATE.kind), step_name(phase, SELECT.kind)
 
 
 def read_samples(
@@ -26,23 +28,21 @@ def read_samples(
     """
     if not shards:
         raise NotFound("this iteration has no responses yet", field="iteration")
-    by_shard = {step.name.rpartition("/")[2]: step for step in scores}
+    by_shard = {shard_of(step.name): step for step in scores}
     page: list[QuestionSamples] = []
     place = 0
     for shard in shards:
         count = _questions(shard)
         if place + count - 1 > after and len(page) < limit:
             skip = max(0, after + 1 - place)
-            score = by_shard.get(shard.name.rpartition("/")[2])
+            score = by_shard.get(shard_of(shard.name))
             page.extend(_read_shard(store, shard, score, place, skip, limit - len(page)))
         place += count
     return page
 
 
 def _questions(shard: StepRecord) -> int:
-    params = shard.spec.params
-    assert isinstance(params, GenerateParams), f"step {shard.name} samples nothing"
-    return params.count
+    return GENERATE.narrow(shard.spec.params).count
 
 
 def _read_shard(

@@ -1,7 +1,7 @@
 """GpuTurns records into the bodies of the public API. Pure but for the reads of the transaction it is given."""
 
 from mstar.api.runs import Checkpoint, Progress, Run, StepView
-from mstar.steps import TrainParams, TrainResult
+from mstar.stages.train import TRAIN, TrainResult
 from mstar_coordinator.store.database import Transaction
 from mstar_coordinator.store.records import RunRecord, StepRecord
 
@@ -36,8 +36,9 @@ def step_view(step: StepRecord) -> StepView:
 
 def checkpoint_view(step: StepRecord) -> Checkpoint:
     """The checkpoint that a committed train step left."""
-    params, result = step.spec.params, step.result
-    assert isinstance(params, TrainParams) and isinstance(result, TrainResult) and step.artefact is not None
+    params, result = TRAIN.narrow(step.spec.params), step.result
+    assert isinstance(result, TrainResult)
+    assert step.artefact is not None
     return Checkpoint(
         id=step.artefact.id,
         objective=params.objective,

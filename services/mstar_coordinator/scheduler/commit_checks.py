@@ -7,22 +7,16 @@ from mstar.api.steps import Commit
 from mstar.errors import InvalidInput
 from mstar_coordinator.store.records import StepRecord
 
-WITHOUT_RESULT = ("prepare", "publish")
-"""Kinds of steps that report nothing but that they are done."""
-WITHOUT_ARTEFACT = ("choose", "evaluate", "publish")
-"""Kinds of steps whose output is their result, or lies outside the artefact store."""
-
 
 def check_commit(step: StepRecord, commit: Commit) -> None:
     """Raises InvalidInput when artefact or result can't be this step's, or a number is not finite."""
-    kind = step.spec.params.kind
-    wanted = "done" if kind in WITHOUT_RESULT else kind
-    if commit.result.kind != wanted:
+    declared = step.spec.declaration
+    if commit.result.kind != declared.result_kind:
         raise InvalidInput(
-            f"step {step.name} needs a result of kind {wanted}, not {commit.result.kind}", field="result"
+            f"step {step.name} needs a result of kind {declared.result_kind}, not {commit.result.kind}", field="result"
         )
     output = f"{step.run_id}/{step.name}"
-    if commit.artefact is None and kind not in WITHOUT_ARTEFACT:
+    if commit.artefact is None and declared.artefact:
         raise InvalidInput(f"step {step.name} needs the artefact {output}", field="artefact")
     if commit.artefact is not None and commit.artefact.id != output:
         raise InvalidInput(f"the artefact of step {step.name} is {output}, not {commit.artefact.id}", field="artefact")

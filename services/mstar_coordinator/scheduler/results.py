@@ -4,21 +4,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from mstar.results import IterationResult, Milestone, RunResults, SweepResult
-from mstar.steps import (
-    ChooseResult,
-    CollectResult,
-    EvaluateResult,
-    LabelResult,
-    SelectResult,
-    TrainResult,
+from mstar.stages.choose import ChooseResult
+from mstar.stages.collect import CollectResult
+from mstar.stages.evaluate import EvaluateResult
+from mstar.stages.label import LabelResult
+from mstar.stages.select import SELECT, SelectResult
+from mstar.stages.train import TrainResult
+from mstar.step_names import (
+    BASE,
+    COLLECT,
+    REWARD,
+    WARMUP,
+    evaluation_step,
+    iteration_of,
+    iteration_phase,
+    step_name,
+    train_step,
 )
 from mstar.types import Frozen
 from mstar_coordinator.store.records import RunRecord, StepRecord
-
-SHOWN_KINDS = ("label", "collect", "select", "train", "choose", "evaluate", "publish")
-"""Kinds of steps whose results a run's numbers are made of."""
-SHARD_KINDS = ("label", "select")
-"""Those of them whose stages have a step for each shard."""
 
 Result = TypeVar("Result", bound=Frozen)
 
@@ -28,8 +32,8 @@ def build_results(
 ) -> RunResults:
     """The run as numbers.
 
-    `steps` are its committed steps of the `SHOWN_KINDS`, in the order of the graph; `starts` says when each stage
-    began; `artefacts` are the folders and files that the run has left, below its own folder.
+    `steps` are its committed steps of the kinds that are shown, in the order of the graph; `starts` says when each
+    stage began; `artefacts` are the folders and files that the run has left, below its own folder.
     """
     by_name = {step.name: step for step in steps}
     evaluations = {step.result.label: step.result for step in steps if isinstance(step.result, EvaluateResult)}
@@ -45,7 +49,7 @@ def build_results(
             for step in steps
             if isinstance(step.result, ChooseResult)
         ),
-        test=_milestones(run, evaluations),
+        test=_milestones(evaluations),
         prm=_prm(by_name, steps),
         artefacts=dict(artefacts),
         seconds=_span(starts.values(), (step.done_at for step in steps)),
@@ -57,15 +61,15 @@ def _iterations(
 ) -> Iterable[IterationResult]:
     """Every iteration whose responses are selected; its evaluation follows later."""
     for index in range(1, run.iterations + 1):
-        name = f"it{index:02d}"
-        shards = [step for step in steps.values() if step.stage == f"{name}/select"]
+        phase = iteration_phase(index)
+        shards = [step for step in steps.values() if step.stage == step_name(phase, SELECT.kind)]
         selected = [step.result for step in shards if isinstance(step.result, SelectResult)]
         questions, responses = (sum(getattr(one, field) for one in selected) for field in ("questions", "responses"))
         if questions < run.recipe.evolution.questions:
             continue
-        train = _result(steps, f"{name}/train", TrainResult)
-        after = _result(steps, f"eval/{name}/evaluate", EvaluateResult)
-        own = [*shards, *(steps[n] for n in (f"{name}/train", f"eval/{name}/evaluate") if n in steps)]
+        train = _result(steps, train_step(phase), TrainResult)
+        after = _result(steps, evaluation_step(phase), EvaluateResult)
+        own = [*shards, *(steps[n] for n in (train_step(phase), evaluation_step(phase)) if n in steps)]
         sound = [one.soundness for one in selected]
         judged = sum(one.judged for one in sound)
         yield IterationResult(
@@ -83,7 +87,7 @@ def _iterations(
             kept=sum(one.kept for one in selected),
             weight_version=selected[0].weight_version,
             seconds=_span(
-                (at for stage, at in starts.items() if stage.startswith(f"{name}/")), (step.done_at for step in own)
+                (at for stage, at in starts.items() if iteration_of(stage) == index), (step.done_at for step in own)
             ),
             losses=train.losses if train else (),
             sound_among_kept=sum(one.kept for one in sound) / judged if judged else None,
@@ -92,10 +96,12 @@ def _iterations(
         )
 
 
-def _milestones(run: RunRecord, evaluations: Mapping[str, EvaluateResult]) -> dict[str, Milestone]:
+def _milestones(evaluations: Mapping[str, EvaluateResult]) -> dict[str, Milestone]:
     """Base, warm-up, and as `final` the newest iteration that is evaluated."""
-    newest = next((f"it{i:02d}" for i in range(run.iterations, 0, -1) if f"it{i:02d}" in evaluations), None)
-    labels = {"base": "base", "warmup": "warmup"} | ({"final": newest} if newest else {})
+    labels = {"base": BASE, "warmup": WARMUP}
+    iterations = [label for label in evaluations if iteration_of(label) is not None]
+    if iterations:
+        labels["final"] = max(iterations, key=lambda label: iteration_of(label) or 0)
     return {
         name: Milestone(
             id=result.greedy.id,
@@ -118,9 +124,9 @@ def _prm(steps: Mapping[str, StepRecord], all_steps: Sequence[StepRecord]) -> di
             "prefixes": sum(label.prefixes for label in labels),
             "completions": sum(label.completions for label in labels),
         }
-    if (collect := _result(steps, "reward/collect", CollectResult)) is not None:
+    if (collect := _result(steps, COLLECT, CollectResult)) is not None:
         made |= {"kept": collect.kept, "steps": collect.steps, "mean_label": collect.mean_label}
-    if (train := _result(steps, "reward/train", TrainResult)) is not None:
+    if (train := _result(steps, train_step(REWARD), TrainResult)) is not None:
         made |= {"examples": train.examples, "losses": list(train.losses)}
     return made
 

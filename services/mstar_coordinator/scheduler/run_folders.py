@@ -13,8 +13,10 @@ import yaml
 
 from mstar.errors import StorageFull
 from mstar.results import RunResults
+from mstar.stages import SHOWN_KINDS
+from mstar.stages.publish import PUBLISH
 from mstar_artefacts.store import write_json
-from mstar_coordinator.scheduler.results import SHOWN_KINDS, build_results
+from mstar_coordinator.scheduler.results import build_results
 from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.records import RunRecord
 
@@ -58,7 +60,7 @@ class RunFolders:
     def results(self, tx: Transaction, run: RunRecord) -> RunResults:
         """The run as numbers, as of this transaction."""
         steps = tx.steps.done(run.id, SHOWN_KINDS)
-        published = any(step.spec.params.kind == "publish" for step in steps)
+        published = any(step.spec.params.kind == PUBLISH.kind for step in steps)
         left = {k: v for k, v in PUBLISHED.items() if published and (self.path(run.id) / v).exists()}
         return build_results(run, steps, tx.steps.stage_starts(run.id), left)
 

@@ -12,12 +12,12 @@ from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, 
 from mstar.errors import StaleEpoch, StepTaken
 from mstar.evolution import RunEvent, RunState, graph, transition
 from mstar.recipes import Recipe
+from mstar.stages.publish import PUBLISH
 from mstar_coordinator.scheduler.admission import check_size
 from mstar_coordinator.scheduler.commit_checks import check_commit
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.scheduler.leases import LeaseWatch
 from mstar_coordinator.scheduler.ports import Clock
-from mstar_coordinator.scheduler.results import SHARD_KINDS, SHOWN_KINDS
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.records import RunRecord, StepRecord, StepState
@@ -104,7 +104,7 @@ class RunLifecycle:
             state = transition(run.state, RunEvent.EXTEND)
             iterations = run.iterations + count
             check_size(run.recipe, iterations)
-            tx.steps.remove_pending(run_id, "publish")
+            tx.steps.remove_pending(run_id, PUBLISH.kind)
             there = tx.steps.names(run_id)
             new = [step for step in graph(run.recipe, iterations) if step.name not in there]
             tx.steps.add(run_id, new, streaming=self._streaming)
@@ -307,8 +307,8 @@ def _shows(tx: Transaction, run_id: str, step: StepRecord) -> bool:
     """Whether the run's numbers change. Those of shards count once their stage is whole, or every one of thousands of
     shards would have all numbers made anew.
     """
-    kind = step.spec.params.kind
-    return kind in SHOWN_KINDS and (kind not in SHARD_KINDS or tx.steps.all_done(run_id, step.stage))
+    declared = step.spec.declaration
+    return declared.shown and (not declared.sharded or tx.steps.all_done(run_id, step.stage))
 
 
 def _repeats(step: StepRecord, commit: Commit) -> bool:

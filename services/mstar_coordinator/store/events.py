@@ -6,10 +6,11 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, func, insert, select
 
 from mstar.api.runs import Event
+from mstar.stages import AnyResult
 from mstar.steps import StepResult
 from mstar_coordinator.store.tables import events
 
-_RESULT: TypeAdapter[StepResult] = TypeAdapter(StepResult)
+_RESULT: TypeAdapter[StepResult] = TypeAdapter(AnyResult)
 
 
 class Events:

@@ -5,7 +5,9 @@ from enum import StrEnum
 
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
-from mstar.steps import ArtefactRef, StepResult, StepSpec
+from mstar.stages import StepSpec
+from mstar.step_names import stage_of
+from mstar.steps import ArtefactRef, StepResult
 
 
 class StepState(StrEnum):
@@ -98,9 +100,3 @@ class DueStep:
 
     id: str
     published_at: float | None
-
-
-def stage_of(name: str) -> str:
-    """Group of a step: its name without the shard number."""
-    head, _, tail = name.rpartition("/")
-    return head if head and tail.isdigit() else name

@@ -9,11 +9,13 @@ from sqlalchemy import Connection, Row, Select, and_, case, delete, func, insert
 from mstar.api.steps import StepInput
 from mstar.errors import NotFound
 from mstar.evolution import RunState
-from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult, StepSpec
-from mstar_coordinator.store.records import DueStep, Lease, StepRecord, StepState, stage_of
+from mstar.stages import AnyResult, StepSpec
+from mstar.step_names import PREPARE, stage_of
+from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult
+from mstar_coordinator.store.records import DueStep, Lease, StepRecord, StepState
 from mstar_coordinator.store.tables import events, needs, runs, steps
 
-_RESULT: TypeAdapter[StepResult] = TypeAdapter(StepResult)
+_RESULT: TypeAdapter[StepResult] = TypeAdapter(AnyResult)
 
 
 class Steps:
@@ -156,7 +158,7 @@ class Steps:
         and all of hundreds of inputs each time would cost the square of their number.
         """
         wanted = select(needs.c.need_id).where(needs.c.step_id == step_id)
-        prepared = and_(steps.c.run_id == run_id, steps.c.name == "prepare", steps.c.id != step_id)
+        prepared = and_(steps.c.run_id == run_id, steps.c.name == PREPARE, steps.c.id != step_id)
         left = select(steps.c.name, steps.c.artefact_id, steps.c.artefact_sha256, steps.c.result)
         query = left.where(steps.c.id.in_(wanted) | prepared, steps.c.state == StepState.DONE)
         if after:

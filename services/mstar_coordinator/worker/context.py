@@ -1,27 +1,32 @@
-"""What every step's work may use: artefacts, images, the two model services, and the inputs of its claim."""
+"""A step that this worker has claimed, with everything that its work may use: inputs, artefacts, images, services."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
 from mstar.api.steps import Claim
 from mstar.errors import NotFound
+from mstar.recipes import Recipe
 from mstar.results import RunResults
-from mstar.steps import ArtefactRef, StepResult
+from mstar.steps import ArtefactRef, StepParams, StepResult
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.worker.replicas import Policy, Prm
+from mstar_worker.lease import Progress
 
 Row = TypeVar("Row", bound=BaseModel)
-Done = tuple[ArtefactRef | None, StepResult]
+Params = TypeVar("Params", bound=StepParams, covariant=True)
+Result = TypeVar("Result", bound=StepResult)
+Output = tuple[ArtefactRef | None, Result]
+"""What the work of a step returns: its artefact, if its stage leaves one, and its result."""
 
 
 @dataclass(frozen=True)
-class Context:
-    """Collaborators of a worker process."""
+class Collaborators:
+    """What a worker process talks to; the same for all its steps."""
 
     home: Path
     """Folder that has the runs' folders, which is the coordinator's."""
@@ -33,27 +38,51 @@ class Context:
     """A run's numbers, from the coordinator's API."""
 
 
-def artefact_of(claim: Claim, step: str) -> ArtefactRef:
-    """Artefact of a step this one needs. Raises NotFound when the claim came without it."""
-    given = claim.inputs.get(step)
-    if given is None or given.artefact is None:
-        raise NotFound(f"step {claim.step.name} was claimed without the artefact of {step}")
-    return given.artefact
+@dataclass(frozen=True)
+class ClaimedStep(Generic[Params]):
+    """One claimed step, with its parameters as its stage declares them."""
 
+    claim: Claim
+    params: Params
+    progress: Progress
+    """Call it with units done and to do, between pieces of work; it raises StaleEpoch once the lease is lost."""
+    use: Collaborators
 
-def rows_of(context: Context, claim: Claim, steps: Sequence[str], kind: type[Row]) -> Iterator[Row]:
-    """Rows of several steps, one step after the other in the order given."""
-    for step in steps:
-        yield from context.store.rows(artefact_of(claim, step), kind)
+    @property
+    def name(self) -> str:
+        return self.claim.step.name
 
+    @property
+    def recipe(self) -> Recipe:
+        return self.claim.recipe
 
-def write_once(
-    context: Context, claim: Claim, kind: type[Row], make: Callable[[], Iterable[Row]], metadata: dict[str, Any]
-) -> tuple[ArtefactRef, list[Row]]:
-    """The step's row artefact and what stands in it.
+    def artefact(self, step: str) -> ArtefactRef:
+        """Artefact of a step that this one needs. Raises NotFound when the claim came without it."""
+        given = self.claim.inputs.get(step)
+        if given is None or given.artefact is None:
+            raise NotFound(f"step {self.name} was claimed without the artefact of {step}")
+        return given.artefact
 
-    An attempt that died between artefact and commit is not repeated: its rows are adopted. Results are counted over the
-    rows returned here, so they describe the artefact whoever wrote it.
-    """
-    ref = context.store.adopt(claim.output_id) or context.store.write_rows(claim.output_id, make(), metadata)
-    return ref, list(context.store.rows(ref, kind))
+    def result(self, step: str, kind: type[Result]) -> Result:
+        """Result of a step that this one needs. Raises NotFound when the claim came without it."""
+        given = self.claim.inputs.get(step)
+        if given is None or not isinstance(given.result, kind):
+            raise NotFound(f"step {self.name} was claimed without the result of {step}")
+        return given.result
+
+    def rows(self, steps: Sequence[str], kind: type[Row]) -> Iterator[Row]:
+        """Rows of several steps, one step after the other in the order given."""
+        for step in steps:
+            yield from self.use.store.rows(self.artefact(step), kind)
+
+    def write_once(
+        self, kind: type[Row], make: Callable[[], Iterable[Row]], metadata: dict[str, Any]
+    ) -> tuple[ArtefactRef, list[Row]]:
+        """The step's row artefact and what stands in it.
+
+        An attempt that died between artefact and commit is not repeated: its rows are adopted. Results are counted over
+        the rows returned here, so they describe the artefact whoever wrote it.
+        """
+        store, output_id = self.use.store, self.claim.output_id
+        ref = store.adopt(output_id) or store.write_rows(output_id, make(), metadata)
+        return ref, list(store.rows(ref, kind))

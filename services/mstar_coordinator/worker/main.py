@@ -6,7 +6,7 @@ from pydantic import SecretStr, ValidationError
 
 from mstar.steps import Queue
 from mstar_coordinator.worker.clients import PolicyService, PrmService
-from mstar_coordinator.worker.context import Context
+from mstar_coordinator.worker.context import Collaborators
 from mstar_coordinator.worker.registry import handlers
 from mstar_coordinator.worker.replicas import PolicyReplicas, PrmReplicas, Replicas
 from mstar_web.logs import configure_logs
@@ -49,7 +49,7 @@ def run(settings: StepWorkerSettings, queues: tuple[Queue, ...]) -> None:
     storage = settings.storage()
     steps = StepClient(settings.coordinator_url, settings.internal_key)
     keys = (settings.internal_key, settings.weights_admin_key)
-    context = Context(
+    use = Collaborators(
         home=storage.home,
         store=storage.artefacts(),
         images=storage.images(),
@@ -57,7 +57,7 @@ def run(settings: StepWorkerSettings, queues: tuple[Queue, ...]) -> None:
         prm=PrmReplicas(Replicas(_urls(settings.prm_url), lambda url: PrmService(url, *keys))),
         results=steps.results,
     )
-    work(settings.broker_url, queues, handlers(context), steps)
+    work(settings.broker_url, queues, handlers(use), steps)
 
 
 def _urls(listed: str) -> list[str]:

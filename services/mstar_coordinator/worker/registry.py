@@ -1,30 +1,33 @@
-"""Which work does which kind of step, bound to a worker's collaborators."""
+"""Which function does which kind of step: the `run` of the module in `steps` that has the name of its stage."""
 
-from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from typing import Any, Protocol
 
 from mstar.api.steps import Claim
-from mstar_coordinator.worker.context import Context, Done
-from mstar_coordinator.worker.steps import choose, collect, evaluate, generate, label, prepare, publish, score, select
+from mstar.stages import STAGES
+from mstar.steps import Queue, Stage
+from mstar_coordinator.worker.context import ClaimedStep, Collaborators, Output
 from mstar_worker.lease import Handler, Progress
 
-WORK: dict[str, Callable[[Claim, Progress, Context], Done]] = {
-    "prepare": prepare.run,
-    "generate": generate.run,
-    "score": score.run,
-    "label": label.run,
-    "collect": collect.run,
-    "select": select.run,
-    "choose": choose.run,
-    "evaluate": evaluate.run,
-    "publish": publish.run,
-}
+
+class Run(Protocol):
+    """The work of one kind of step."""
+
+    def __call__(self, step: ClaimedStep[Any], /) -> Output[Any]: ...
 
 
-def handlers(context: Context) -> dict[str, Handler]:
-    """A handler for every kind of step but `train`, which is the trainer's."""
-    return {kind: partial(_work, work, context) for kind, work in WORK.items()}
+def work_of(stage: Stage[Any, Any]) -> Run:
+    """The function that does a stage's steps. Raises ImportError where there is no module of its name."""
+    run: Run = import_module(f"mstar_coordinator.worker.steps.{stage.kind}").run
+    return run
 
 
-def _work(work: Callable[[Claim, Progress, Context], Done], context: Context, claim: Claim, progress: Progress) -> Done:
-    return work(claim, progress, context)
+def handlers(use: Collaborators) -> dict[str, Handler]:
+    """A handler for every kind of step but those of the queue `train`, which are the trainer's."""
+    stages = [stage for stage in STAGES.values() if stage.queue is not Queue.TRAIN]
+    return {stage.kind: partial(_handle, stage, work_of(stage), use) for stage in stages}
+
+
+def _handle(stage: Stage[Any, Any], run: Run, use: Collaborators, claim: Claim, progress: Progress) -> Output[Any]:
+    return run(ClaimedStep(claim, stage.narrow(claim.step.params), progress, use))

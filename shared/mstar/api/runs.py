@@ -7,7 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from mstar.documents import check_plain
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
-from mstar.steps import StepResult
+from mstar.stages import AnyResult
 from mstar.types import Frozen
 
 
@@ -72,7 +72,7 @@ class Event(Frozen):
     """Such as run.created, step.committed, step.retried, run.succeeded."""
     step: str | None = None
     message: str = ""
-    result: StepResult | None = None
+    result: AnyResult | None = None
 
 
 class StepView(Frozen):

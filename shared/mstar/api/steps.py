@@ -7,7 +7,8 @@ claim of a step, and a commit with an old one is refused (a fencing token).
 from pydantic import Field
 
 from mstar.recipes import Recipe
-from mstar.steps import ArtefactRef, StepResult, StepSpec
+from mstar.stages import AnyResult, StepSpec
+from mstar.steps import ArtefactRef
 from mstar.types import Frozen
 
 
@@ -19,7 +20,7 @@ class StepInput(Frozen):
     """What a committed step left: an artefact, a result, or both."""
 
     artefact: ArtefactRef | None
-    result: StepResult
+    result: AnyResult
 
 
 class Claim(Frozen):
@@ -66,7 +67,7 @@ class HeartbeatReply(Frozen):
 class Commit(Frozen):
     epoch: int
     artefact: ArtefactRef | None = None
-    result: StepResult
+    result: AnyResult
 
 
 class Release(Frozen):

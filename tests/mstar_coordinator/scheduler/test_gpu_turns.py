@@ -88,6 +88,7 @@ def test_a_run_goes_through_on_gpus_taken_in_turns(bench: Bench, server: ApiServ
         ("get", "apps", "deployments/scale"),
         ("patch", "apps", "deployments/scale"),
         ("list", "", "pods"),
+        ("get", "", "configmaps"),
         ("create", "batch", "jobs"),
         ("list", "batch", "jobs"),
         ("delete", "batch", "jobs"),

@@ -1,5 +1,6 @@
 """The state machine over a real store: graph, leases, epochs, attempts, extension, restart."""
 
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -476,3 +477,17 @@ def test_unknown_ids_are_not_found(bench: Bench) -> None:
         bench.lifecycle.claim("r-none-000000", "w")
     with pytest.raises(NotFound, match="r-none-000000"):
         bench.lifecycle.commit("r-none-000000", Commit(epoch=1, result=DoneResult()))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_order_of_doing_what_is_due_finishes(bench: Bench, seed: int) -> None:
+    """What the database says is due has all its needs, and leads to the end in whatever order it is done."""
+    order = random.Random(seed)
+    run_id = bench.lifecycle.create(SMALL)
+    needs = {step.id: step.spec.needs for step in bench.steps(run_id).values()}
+    while due := bench.due():
+        step_id = order.choice(due)
+        done = {name for name, step in bench.steps(run_id).items() if step.state is StepState.DONE}
+        assert set(needs[step_id]) <= done
+        bench.do(step_id)
+    assert bench.run(run_id).state is RunState.SUCCEEDED

@@ -1,29 +1,26 @@
 """The PRM's training set: all labelled solutions, with hard labels or balanced if the recipe says so."""
 
-from mstar.api.steps import Claim
 from mstar.metrics import mean
 from mstar.recipes import LabelRule
 from mstar.seeds import derive
-from mstar.steps import CollectParams, CollectResult
+from mstar.stages.collect import CollectParams, CollectResult
 from mstar.types import StepLabelRow
-from mstar_coordinator.worker.context import Context, Done, rows_of
-from mstar_worker.lease import Progress
+from mstar_coordinator.worker.context import ClaimedStep, Output
 
 MIDDLE = 0.5
 """A solution whose least label is below this counts as poor when the set is balanced."""
 
 
-def run(claim: Claim, progress: Progress, context: Context) -> Done:
-    """Output: the rows, in an order fixed by their ids."""
-    params = claim.step.params
-    assert isinstance(params, CollectParams)
-    rows = [_ruled(row, params.label) for row in rows_of(context, claim, params.rows, StepLabelRow)]
-    kept = balanced(rows, claim.recipe.seed) if params.balance else rows
+def run(step: ClaimedStep[CollectParams]) -> Output[CollectResult]:
+    """Output: the rows, in the order of their shards."""
+    params = step.params
+    rows = [_ruled(row, params.label) for row in step.rows(params.rows, StepLabelRow)]
+    kept = balanced(rows, step.recipe.seed) if params.balance else rows
     labels = [label for row in kept for label in row.labels]
     result = CollectResult(
         solutions=len(rows), kept=len(kept), steps=len(labels), mean_label=mean(labels) if labels else 0.0
     )
-    return context.store.write_rows(claim.output_id, kept, {"label": params.label.value}), result
+    return step.use.store.write_rows(step.claim.output_id, kept, {"label": params.label.value}), result
 
 
 def balanced(rows: list[StepLabelRow], seed: int) -> list[StepLabelRow]:

@@ -1,6 +1,5 @@
 """One line of the results table: greedy accuracy on both tests, and the sampled metrics on validation."""
 
-from mstar.api.steps import Claim
 from mstar.metrics import (
     best_of_n,
     by_task,
@@ -11,29 +10,27 @@ from mstar.metrics import (
     sampled_accuracy,
     sound_among_correct,
 )
-from mstar.steps import Accuracy, EvaluateParams, EvaluateResult
+from mstar.stages.evaluate import Accuracy, EvaluateParams, EvaluateResult
 from mstar.types import RolloutRow, ScoreRow
-from mstar_coordinator.worker.context import Context, Done, rows_of
-from mstar_worker.lease import Progress
+from mstar_coordinator.worker.context import ClaimedStep, Output
 
 KEPT = 2
 """K of Reward-Pass@K: training keeps two (paper, section 4)."""
 
 
-def run(claim: Claim, progress: Progress, context: Context) -> Done:
+def run(step: ClaimedStep[EvaluateParams]) -> Output[EvaluateResult]:
     """No artefact: the result is the line."""
-    params = claim.step.params
-    assert isinstance(params, EvaluateParams)
-    greedy = list(rows_of(context, claim, params.greedy, RolloutRow))
-    sampled = list(rows_of(context, claim, params.sampled, RolloutRow))
-    scores = list(rows_of(context, claim, params.scores, ScoreRow))
+    params = step.params
+    greedy = list(step.rows(params.greedy, RolloutRow))
+    sampled = list(step.rows(params.sampled, RolloutRow))
+    scores = list(step.rows(params.scores, ScoreRow))
     known = [row for row in greedy if row.question.split == "test_id"]
     foreign = [row for row in greedy if row.question.split == "test_ood"]
     accuracy = Accuracy(
         id=greedy_accuracy(known), ood=greedy_accuracy(foreign) if foreign else None, by_task=by_task(known)
     )
     pass_at_k = mean_pass_at_k(sampled, params.k)
-    seed = claim.recipe.seed
+    seed = step.recipe.seed
     return None, EvaluateResult(
         label=params.label,
         greedy=accuracy,

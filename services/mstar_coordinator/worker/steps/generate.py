@@ -7,33 +7,26 @@ from functools import lru_cache
 from mstar.answers import check
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
-from mstar.api.steps import Claim
-from mstar.errors import NotFound
-from mstar.recipes import Recipe
 from mstar.seeds import derive, permutation, take
-from mstar.steps import ArtefactRef, ChooseResult, GenerateParams, GenerateResult
+from mstar.stages.choose import ChooseResult
+from mstar.stages.generate import GenerateParams, GenerateResult
+from mstar.step_names import PREPARE
+from mstar.steps import ArtefactRef
 from mstar.types import CheckedResponse, Question, Response, RolloutRow, Verdict
-from mstar_coordinator.worker.context import Context, Done, artefact_of, write_once
+from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.steps.prepare import questions
-from mstar_worker.lease import Progress
 
 UNLABELLED = Verdict(correct=False, reason="no-reference-answer")
 
 
-def run(claim: Claim, progress: Progress, context: Context) -> Done:
+def run(step: ClaimedStep[GenerateParams]) -> Output[GenerateResult]:
     """Output: a row for each question and temperature, question-major, so that a prompt's prefix stays warm."""
     began = time.monotonic()
-    params = claim.step.params
-    assert isinstance(params, GenerateParams)
-    weights = artefact_of(claim, params.weights)
-
-    def make() -> Iterator[RolloutRow]:
-        return _sampled(claim, params, weights, context, progress)
-
-    ref, rows = write_once(context, claim, RolloutRow, make, {"weight_version": weights.version})
+    weights = step.artefact(step.params.weights)
+    ref, rows = step.write_once(RolloutRow, lambda: _sampled(step, weights), {"weight_version": weights.version})
     responses = [response for row in rows for response in row.responses]
     return ref, GenerateResult(
-        questions=params.count,
+        questions=step.params.count,
         responses=len(responses),
         correct=sum(response.verdict.correct for response in responses),
         tokens=sum(len(response.response.token_ids) for response in responses),
@@ -54,37 +47,36 @@ def checked(question: Question, samples: tuple[Response, ...]) -> tuple[CheckedR
     )
 
 
-def _sampled(
-    claim: Claim, params: GenerateParams, weights: ArtefactRef, context: Context, progress: Progress
-) -> Iterator[RolloutRow]:
+def _sampled(step: ClaimedStep[GenerateParams], weights: ArtefactRef) -> Iterator[RolloutRow]:
     """One request for the whole shard: the engine decides how to batch it."""
-    draws = _draws(claim, params)
-    plan = [(question, n, t) for question in _questions(claim, params, context) for n, t in draws]
-    generation = claim.recipe.generation
+    draws, count = _draws(step), step.params.count
+    plan = [(question, n, t) for question in _questions(step) for n, t in draws]
+    generation = step.recipe.generation
     request = RolloutRequest(
-        prompts=tuple(_prompt(claim.recipe, params, question, n, t) for question, n, t in plan),
+        prompts=tuple(_prompt(step, question, n, t) for question, n, t in plan),
         max_tokens=generation.max_tokens,
         top_p=generation.top_p,
     )
-    progress(0, params.count)
-    reply = context.policy.rollouts(request, weights)
+    step.progress(0, count)
+    reply = step.use.policy.rollouts(request, weights)
     for place, ((question, _, temperature), samples) in enumerate(zip(plan, reply.samples, strict=True)):
-        progress(place // len(draws), params.count)
+        step.progress(place // len(draws), count)
         yield RolloutRow(
             question=question,
             temperature=temperature,
             weight_version=reply.weight_version,
             responses=checked(question, samples),
         )
-    progress(params.count, params.count)
+    step.progress(count, count)
 
 
-def _questions(claim: Claim, params: GenerateParams, context: Context) -> tuple[Question, ...]:
+def _questions(step: ClaimedStep[GenerateParams]) -> tuple[Question, ...]:
     """The shard's share: the train split in seeded order, the others as they stand."""
-    pool = questions(context.store, artefact_of(claim, "prepare"), params.split)
+    params = step.params
+    pool = questions(step.use.store, step.artefact(PREPARE), params.split)
     if params.split != "train":
         return take(pool, params.start, params.count)
-    order = _order(len(pool), claim.recipe.seed, params.split)
+    order = _order(len(pool), step.recipe.seed, params.split)
     return tuple(pool[place] for place in take(order, params.start, params.count))
 
 
@@ -94,24 +86,23 @@ def _order(size: int, seed: int, split: str) -> tuple[int, ...]:
     return tuple(permutation(size, derive(seed, "order", split)))
 
 
-def _draws(claim: Claim, params: GenerateParams) -> list[tuple[int, float]]:
-    return [(draw.n, _chosen(claim, params) if draw.temperature is None else draw.temperature) for draw in params.draws]
+def _draws(step: ClaimedStep[GenerateParams]) -> list[tuple[int, float]]:
+    """(n, temperature) of each draw, the chosen temperature where none is set."""
+    return [(draw.n, _chosen(step) if draw.temperature is None else draw.temperature) for draw in step.params.draws]
 
 
-def _chosen(claim: Claim, params: GenerateParams) -> float:
-    given = claim.inputs.get(params.choose or "")
-    if given is None or not isinstance(given.result, ChooseResult):
-        raise NotFound(f"step {claim.step.name} was claimed without the temperature that {params.choose} chose")
-    return given.result.chosen
+def _chosen(step: ClaimedStep[GenerateParams]) -> float:
+    assert step.params.choose is not None, f"{step.name} has neither a temperature nor a step that chose one"
+    return step.result(step.params.choose, ChooseResult).chosen
 
 
-def _prompt(recipe: Recipe, params: GenerateParams, question: Question, n: int, temperature: float) -> Prompt:
-    reference = question.answer.value if params.with_reference and question.answer else None
+def _prompt(step: ClaimedStep[GenerateParams], question: Question, n: int, temperature: float) -> Prompt:
+    reference = question.answer.value if step.params.with_reference and question.answer else None
     return Prompt(
         question=question.text,
         image=ImageInput(sha256=question.image),
         reference_answer=reference,
         n=n,
         temperature=temperature,
-        seed=derive(recipe.seed, params.purpose, question.id, temperature),
+        seed=derive(step.recipe.seed, step.params.purpose, question.id, temperature),
     )

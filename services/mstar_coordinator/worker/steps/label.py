@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from mstar.answers import check
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
-from mstar.api.steps import Claim
 from mstar.layout import STEP_SEPARATOR, join_segments, merge_segments, scored_segments
 from mstar.seeds import derive
-from mstar.steps import ArtefactRef, LabelParams, LabelResult
+from mstar.stages.label import LabelParams, LabelResult
+from mstar.steps import ArtefactRef
 from mstar.types import CheckedResponse, FinishReason, Question, Response, RolloutRow, StepLabelRow
-from mstar_coordinator.worker.context import Context, Done, artefact_of, rows_of, write_once
-from mstar_worker.lease import Progress
+from mstar_coordinator.worker.context import ClaimedStep, Output
 
 PREFIXES_PER_REQUEST = 512
 """Bounds the size of a reply, and the work that is lost with a lease."""
@@ -36,20 +35,19 @@ class _Solution:
         return [(question, join_segments(self.segments[:end])) for end in range(1, len(self.segments))]
 
 
-def run(claim: Claim, progress: Progress, context: Context) -> Done:
+def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
     """Output: a row for each distinct solution."""
     began = time.monotonic()
-    params = claim.step.params
-    assert isinstance(params, LabelParams)
-    weights = artefact_of(claim, params.weights)
-    solutions = _solutions(list(rows_of(context, claim, (params.rows,), RolloutRow)), params.max_steps)
+    params = step.params
+    weights = step.artefact(params.weights)
+    solutions = _solutions(list(step.rows((params.rows,), RolloutRow)), params.max_steps)
     wanted = {prefix: solution.row.question for solution in solutions for prefix in solution.prefixes}
 
     def make() -> Iterator[StepLabelRow]:
-        successes = _successes(claim, params, weights, wanted, context, progress)
+        successes = _successes(step, weights, wanted)
         return (_labelled(solution, successes, params.completions, weights.version) for solution in solutions)
 
-    ref, rows = write_once(context, claim, StepLabelRow, make, {"weight_version": weights.version})
+    ref, rows = step.write_once(StepLabelRow, make, {"weight_version": weights.version})
     return ref, LabelResult(
         solutions=len(rows),
         prefixes=len(wanted),
@@ -59,26 +57,21 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
 
 
 def _successes(
-    claim: Claim,
-    params: LabelParams,
-    weights: ArtefactRef,
-    wanted: dict[tuple[str, str], Question],
-    context: Context,
-    progress: Progress,
+    step: ClaimedStep[LabelParams], weights: ArtefactRef, wanted: dict[tuple[str, str], Question]
 ) -> dict[tuple[str, str], int]:
     """How many completions of each prefix reach the reference answer."""
     found: dict[tuple[str, str], int] = {}
     prefixes = list(wanted.items())
-    generation = claim.recipe.generation
+    generation = step.recipe.generation
     for start in range(0, len(prefixes), PREFIXES_PER_REQUEST):
-        progress(start, len(prefixes))
+        step.progress(start, len(prefixes))
         part = prefixes[start : start + PREFIXES_PER_REQUEST]
-        prompts = tuple(_prompt(claim, params, question, text) for (_, text), question in part)
+        prompts = tuple(_prompt(step, question, text) for (_, text), question in part)
         request = RolloutRequest(prompts=prompts, max_tokens=generation.max_tokens, top_p=generation.top_p)
-        reply = context.policy.rollouts(request, weights)
+        reply = step.use.policy.rollouts(request, weights)
         for (key, question), samples in zip(part, reply.samples, strict=True):
             found[key] = sum(_reaches(question, key[1], sample) for sample in samples)
-    progress(len(prefixes), len(prefixes))
+    step.progress(len(prefixes), len(prefixes))
     return found
 
 
@@ -94,14 +87,14 @@ def _solutions(rows: list[RolloutRow], max_steps: int) -> list[_Solution]:
     return list(found.values())
 
 
-def _prompt(claim: Claim, params: LabelParams, question: Question, text: str) -> Prompt:
+def _prompt(step: ClaimedStep[LabelParams], question: Question, text: str) -> Prompt:
     return Prompt(
         question=question.text,
         image=ImageInput(sha256=question.image),
         prefix=text + STEP_SEPARATOR,
-        n=params.completions,
-        temperature=params.temperature,
-        seed=derive(claim.recipe.seed, "label", question.id, text),
+        n=step.params.completions,
+        temperature=step.params.temperature,
+        seed=derive(step.recipe.seed, "label", question.id, text),
     )
 
 

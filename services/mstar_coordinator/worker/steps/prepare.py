@@ -8,25 +8,24 @@ from functools import lru_cache
 from pathlib import Path
 
 import minivista
-from mstar.api.steps import Claim
 from mstar.recipes import DataRecipe
+from mstar.stages.prepare import PrepareParams
 from mstar.steps import ArtefactRef, DoneResult
 from mstar.types import Question
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
 from mstar_coordinator.model_folder import model_files
-from mstar_coordinator.worker.context import Context, Done
+from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.steps.dataset_reader import read_split
-from mstar_worker.lease import Progress
 
 BUILTIN = "builtin:minivista"
 PROGRESS_EVERY = 50
 
 
-def run(claim: Claim, progress: Progress, context: Context) -> Done:
+def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
     """Output: `questions/<split>.jsonl.gz` and `model/`."""
     began = time.monotonic()
-    data = claim.recipe.data
+    data, model = step.recipe.data, step.recipe.model
     splits = {"train": data.train, "validation": data.validation, "test_id": data.test_id, "test_ood": data.test_ood}
     total = sum(splits.values())
 
@@ -35,16 +34,16 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
         done = 0
         for split, count in splits.items():
             with gzip.GzipFile(folder / "questions" / f"{split}.jsonl.gz", "wb", COMPRESSION, mtime=0) as out:
-                for question in _questions(data, split, count, context.images):
+                for question in _questions(data, split, count, step.use.images):
                     out.write(question.model_dump_json().encode() + b"\n")
                     done += 1
                     if done % PROGRESS_EVERY == 0:
-                        progress(done, total)
-        _copy_model(claim.recipe.model.base, folder / "model")
-        context.images.settle()
+                        step.progress(done, total)
+        _copy_model(model.base, folder / "model")
+        step.use.images.settle()
 
-    metadata = {"data": data.source, "model": claim.recipe.model.base}
-    return context.store.write(claim.output_id, fill, metadata), DoneResult(seconds=time.monotonic() - began)
+    ref = step.use.store.write(step.claim.output_id, fill, {"data": data.source, "model": model.base})
+    return ref, DoneResult(seconds=time.monotonic() - began)
 
 
 def _questions(data: DataRecipe, split: str, count: int, images: ImageStore) -> Iterator[Question]:

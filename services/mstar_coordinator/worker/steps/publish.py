@@ -3,82 +3,87 @@
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from mstar.api.steps import Claim
 from mstar.results import RunResults
-from mstar.steps import DoneResult, PublishParams
+from mstar.stages.generate import GENERATE
+from mstar.stages.publish import PublishParams
+from mstar.step_names import PREPARE, iteration_of, shard_of, sibling
+from mstar.steps import DoneResult
 from mstar.types import RolloutRow, ScoreRow, SelectedRow, StepLabelRow
 from mstar_artefacts.store import SCORES
-from mstar_coordinator.worker.context import Context, Done, artefact_of, rows_of
+from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.export import cards
 from mstar_coordinator.worker.export.datasets import write_cot, write_step_labels
 from mstar_coordinator.worker.export.folders import replace_folder, replace_text
 from mstar_coordinator.worker.export.report import Sample, render_report
-from mstar_worker.lease import Progress
 
 MODEL = "model"
 SHOWN_QUESTIONS = 12
 """Questions of each shown iteration in the report."""
 
 
-def run(claim: Claim, progress: Progress, context: Context) -> Done:
+@dataclass(frozen=True)
+class _Publication:
+    """What all that a run publishes shares."""
+
+    step: ClaimedStep[PublishParams]
+    folder: Path
+    """The run's folder."""
+    results: RunResults
+    licence: str
+
+
+def run(step: ClaimedStep[PublishParams]) -> Output[DoneResult]:
     """No artefact: the folders stand in the run's folder, and doing it again replaces them."""
     began = time.monotonic()
-    params = claim.step.params
-    assert isinstance(params, PublishParams)
-    run_folder = context.home / claim.run_id
-    results = context.results(claim.run_id)
-    licence = cards.licence_of(context.store.verify(artefact_of(claim, "prepare"), MODEL))
-    _publish_policy(claim, params, context, run_folder, results, licence)
-    progress(1, 3)
-    _publish_cot(claim, params, context, run_folder, results, licence)
-    progress(2, 3)
-    if params.prm is not None:
-        _publish_prm(claim, params, context, run_folder, results, licence)
-    replace_text(run_folder / "report.html", render_report(results, _samples(claim, params, context)))
+    model = step.use.store.verify(step.artefact(PREPARE), MODEL)
+    run_id = step.claim.run_id
+    publication = _Publication(step, step.use.home / run_id, step.use.results(run_id), cards.licence_of(model))
+    _publish_policy(publication)
+    step.progress(1, 3)
+    _publish_cot(publication)
+    step.progress(2, 3)
+    if step.params.prm is not None:
+        _publish_prm(publication, step.params.prm)
+    report = render_report(publication.results, _samples(step))
+    replace_text(publication.folder / "report.html", report)
     return None, DoneResult(seconds=time.monotonic() - began)
 
 
-def _publish_policy(
-    claim: Claim, params: PublishParams, context: Context, run_folder: Path, results: RunResults, licence: str
-) -> None:
-    source = context.store.verify(artefact_of(claim, params.policy), MODEL)
-    card = cards.policy_card(results, licence)
-    replace_folder(run_folder / "policy", lambda folder: _copy_model(source, folder, card))
+def _publish_policy(out: _Publication) -> None:
+    source = out.step.use.store.verify(out.step.artefact(out.step.params.policy), MODEL)
+    card = cards.policy_card(out.results, out.licence)
+    replace_folder(out.folder / "policy", lambda folder: _copy_model(source, folder, card))
 
 
-def _publish_cot(
-    claim: Claim, params: PublishParams, context: Context, run_folder: Path, results: RunResults, licence: str
-) -> None:
-    rows = list(rows_of(context, claim, params.selections, SelectedRow))
+def _publish_cot(out: _Publication) -> None:
+    rows = list(out.step.rows(out.step.params.selections, SelectedRow))
     text = "Chains of thought that were sampled, found correct and selected for training, with their step scores."
 
     def fill(folder: Path) -> None:
-        count = write_cot(folder, rows, context.images)
-        card = cards.dataset_card(results, licence, "CoT data set", text, count)
+        count = write_cot(folder, rows, out.step.use.images)
+        card = cards.dataset_card(out.results, out.licence, "CoT data set", text, count)
         (folder / "README.md").write_text(card, encoding="utf-8")
 
-    replace_folder(run_folder / "cot_dataset", fill)
+    replace_folder(out.folder / "cot_dataset", fill)
 
 
-def _publish_prm(
-    claim: Claim, params: PublishParams, context: Context, run_folder: Path, results: RunResults, licence: str
-) -> None:
-    assert params.prm is not None
-    source = context.store.verify(artefact_of(claim, params.prm), MODEL)
-    card = cards.prm_card(results, licence)
-    replace_folder(run_folder / "prm", lambda folder: _copy_model(source, folder, card))
-    collected = (params.collected,) if params.collected else ()
-    rows = list(rows_of(context, claim, collected, StepLabelRow))
+def _publish_prm(out: _Publication, prm: str) -> None:
+    source = out.step.use.store.verify(out.step.artefact(prm), MODEL)
+    card = cards.prm_card(out.results, out.licence)
+    replace_folder(out.folder / "prm", lambda folder: _copy_model(source, folder, card))
+    collected = (out.step.params.collected,) if out.step.params.collected else ()
+    rows = list(out.step.rows(collected, StepLabelRow))
     text = "Solutions with a Monte-Carlo label after every step, in TRL's stepwise supervision columns, and images."
 
     def fill(folder: Path) -> None:
-        count = write_step_labels(folder, rows, context.images)
-        made = cards.dataset_card(results, licence, "PRM data set", text, count)
+        count = write_step_labels(folder, rows, out.step.use.images)
+        made = cards.dataset_card(out.results, out.licence, "PRM data set", text, count)
         (folder / "README.md").write_text(made, encoding="utf-8")
 
-    replace_folder(run_folder / "prm_dataset", fill)
+    replace_folder(out.folder / "prm_dataset", fill)
 
 
 def _copy_model(source: Path, folder: Path, card: str) -> None:
@@ -86,32 +91,32 @@ def _copy_model(source: Path, folder: Path, card: str) -> None:
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _samples(claim: Claim, params: PublishParams, context: Context) -> list[Sample]:
+def _samples(step: ClaimedStep[PublishParams]) -> list[Sample]:
     """Some questions of the first and of the last iteration, with what was kept of their responses."""
-    first_shards = [name for name in params.selections if name.endswith("/0000")]
+    first_shards = [name for name in step.params.selections if shard_of(name) == 0]
     shown = dict.fromkeys((*first_shards[:1], *first_shards[-1:]))
-    return [sample for name in shown for sample in _of_shard(claim, name, context)]
+    return [sample for name in shown for sample in _of_shard(step, name)]
 
 
-def _of_shard(claim: Claim, selection: str, context: Context) -> list[Sample]:
-    iteration = selection.partition("/")[0]
-    shard = context.store.find(f"{claim.run_id}/{selection.replace('/select/', '/generate/')}")
+def _of_shard(step: ClaimedStep[PublishParams], selection: str) -> list[Sample]:
+    store, images = step.use.store, step.use.images
+    shard = store.find(f"{step.claim.run_id}/{sibling(selection, GENERATE.kind)}")
     if shard is None:
         return []
-    scores = {row.question_id: row for row in context.store.rows(artefact_of(claim, selection), ScoreRow, SCORES)}
+    scores = {row.question_id: row for row in store.rows(step.artefact(selection), ScoreRow, SCORES)}
     kept: dict[str, set[int]] = {}
-    for row in rows_of(context, claim, (selection,), SelectedRow):
+    for row in step.rows((selection,), SelectedRow):
         kept.setdefault(row.question.id, set()).add(row.index)
     return [
         Sample(
             question=row.question,
-            image=context.images.get(row.question.image),
+            image=images.get(row.question.image),
             rollouts=row,
             scores=scores.get(row.question.id),
             kept=frozenset(kept.get(row.question.id, ())),
-            iteration=int(iteration.removeprefix("it")),
+            iteration=iteration_of(selection) or 0,
         )
-        for row in _telling(list(context.store.rows(shard, RolloutRow)), scores)
+        for row in _telling(list(store.rows(shard, RolloutRow)), scores)
     ]
 
 

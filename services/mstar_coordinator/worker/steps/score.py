@@ -2,7 +2,7 @@
 
 Exact savings: rows of one question (a sweep has one for each temperature) are asked about together, so that the PRM
 computes image and question once, equal texts are scored once, and what cannot change an outcome is left out
-(`mstar.scoring`).
+(`mstar.needed_scores`).
 """
 
 import time
@@ -13,12 +13,13 @@ from itertools import groupby
 
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoredStep, ScoreRequest
-from mstar.api.steps import Claim
-from mstar.scoring import NO_SAVINGS, Savings, to_score
-from mstar.steps import ArtefactRef, ScoreParams, ScoreResult
+from mstar.needed_scores import NO_SAVINGS, Savings, needed_for_ranking
+from mstar.recipes import Recipe
+from mstar.stages.score import ScoreParams, ScoreResult
+from mstar.steps import ArtefactRef, StepParams
 from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
-from mstar_coordinator.worker.context import Context, Done, artefact_of, rows_of, write_once
-from mstar_worker.lease import Progress
+from mstar_coordinator.worker.context import ClaimedStep, Output
+from mstar_coordinator.worker.replicas import Prm
 
 IN_FLIGHT = 16
 """Requests that the PRM holds at once, so that it can batch them."""
@@ -38,20 +39,17 @@ class _Ask:
     texts: tuple[str, ...]
 
 
-def run(claim: Claim, progress: Progress, context: Context) -> Done:
+def run(step: ClaimedStep[ScoreParams]) -> Output[ScoreResult]:
     """Output: a row for each rollout row, in its order; responses that need no score are left out of it."""
     began = time.monotonic()
-    params = claim.step.params
-    assert isinstance(params, ScoreParams)
-    prm = artefact_of(claim, params.prm)
-    rows = list(rows_of(context, claim, (params.rows,), RolloutRow))
+    prm = step.artefact(step.params.prm)
+    rows = list(step.rows((step.params.rows,), RolloutRow))
 
     def make() -> list[ScoreRow]:
-        savings = savings_of(claim, on=params.savings)
-        wanted = [(row, to_score(row, params.use, params.k, savings)) for row in rows]
-        return score_rows(context, prm, wanted, progress)
+        wanted = [(row, needed_for_ranking(row, step.params.k, savings_of(step.recipe))) for row in rows]
+        return score_rows(step, prm, wanted)
 
-    ref, scores = write_once(context, claim, ScoreRow, make, {"prm_version": prm.version})
+    ref, scores = step.write_once(ScoreRow, make, {"prm_version": prm.version})
     return ref, ScoreResult(
         responses=sum(len(row.responses) for row in rows),
         scored=sum(len(score.responses) for score in scores),
@@ -60,16 +58,14 @@ def run(claim: Claim, progress: Progress, context: Context) -> Done:
     )
 
 
-def savings_of(claim: Claim, *, on: bool) -> Savings:
-    """What the run's recipe leaves out in a step, `on` where it is to leave out anything."""
-    if not on:
-        return NO_SAVINGS
-    return Savings() if claim.recipe.prm is None else claim.recipe.prm.leave_out
+def savings_of(recipe: Recipe) -> Savings:
+    """Which scores the run leaves out."""
+    return recipe.prm.savings if recipe.prm else NO_SAVINGS
 
 
-def score_rows(context: Context, prm: ArtefactRef, wanted: Sequence[Wanted], progress: Progress) -> list[ScoreRow]:
+def score_rows(step: ClaimedStep[StepParams], prm: ArtefactRef, wanted: Sequence[Wanted]) -> list[ScoreRow]:
     """Scores of the wanted responses of each rollout row, in the rows' order."""
-    found = _scored(context, prm, _asks(wanted), progress)
+    found = _scored(step, prm, _asks(wanted))
     return [_row(row, responses, found, prm.version) for row, responses in wanted]
 
 
@@ -86,29 +82,30 @@ def _asks(wanted: Sequence[Wanted]) -> list[_Ask]:
 
 
 def _scored(
-    context: Context, prm: ArtefactRef, asks: Sequence[_Ask], progress: Progress
+    step: ClaimedStep[StepParams], prm: ArtefactRef, asks: Sequence[_Ask]
 ) -> dict[tuple[str, str], tuple[ScoredStep, ...]]:
     """Steps with their scores, by question id and text."""
     found: dict[tuple[str, str], tuple[ScoredStep, ...]] = {}
     pool = ThreadPoolExecutor(IN_FLIGHT)
     try:
-        for done, (ask, steps) in enumerate(zip(asks, pool.map(lambda a: _send(context, prm, a), asks), strict=True)):
-            progress(done, len(asks))
+        replies = pool.map(lambda ask: _send(step.use.prm, prm, ask), asks)
+        for done, (ask, steps) in enumerate(zip(asks, replies, strict=True)):
+            step.progress(done, len(asks))
             found |= {(ask.question.id, text): own for text, own in zip(ask.texts, steps, strict=True)}
-        progress(len(asks), len(asks))
+        step.progress(len(asks), len(asks))
     finally:
         # A lost lease or a stop signal must not wait for requests that nobody needs any more.
         pool.shutdown(wait=False, cancel_futures=True)
     return found
 
 
-def _send(context: Context, prm: ArtefactRef, ask: _Ask) -> list[tuple[ScoredStep, ...]]:
+def _send(service: Prm, prm: ArtefactRef, ask: _Ask) -> list[tuple[ScoredStep, ...]]:
     request = ScoreRequest(
         question=ask.question.text,
         image=ImageInput(sha256=ask.question.image),
         responses=tuple(Candidate(text=text) for text in ask.texts),
     )
-    return [result.steps for result in context.prm.score(request, prm).results]
+    return [result.steps for result in service.score(request, prm).results]
 
 
 def _row(

@@ -4,7 +4,7 @@ import pytest
 
 from example_rows import rollout, scored
 from mstar.recipes import ExplorationMode
-from mstar.steps import ChooseParams, ChooseResult
+from mstar.stages.choose import ChooseParams, ChooseResult
 from mstar_coordinator.worker.steps import choose
 from work_bench import Bench
 
@@ -14,7 +14,7 @@ def chosen(bench: Bench, mode: ExplorationMode, previous: str | None = None) -> 
     params = ChooseParams(
         iteration=3, mode=mode, grid=(0.5, 1.0), k=1, current=1.0, previous=previous, rows=("rows",), scores=scores
     )
-    artefact, result = choose.run(bench.claim("it03/sweep/choose", params), bench.report, bench.context)
+    artefact, result = choose.run(bench.step("it03/sweep/choose", params))
     assert artefact is None
     assert isinstance(result, ChooseResult)
     return result

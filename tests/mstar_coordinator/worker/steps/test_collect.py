@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mstar.recipes import LabelRule
-from mstar.steps import CollectParams, CollectResult
+from mstar.stages.collect import CollectParams, CollectResult
 from mstar.types import Answer, AnswerType, StepLabelRow
 from mstar_coordinator.worker.steps import collect
 from work_bench import Bench
@@ -26,7 +26,7 @@ def row(name: str, *labels: float) -> StepLabelRow:
 
 def collected(bench: Bench, rule: LabelRule, *, balance: bool) -> tuple[list[StepLabelRow], CollectResult]:
     params = CollectParams(rows=("a", "b"), label=rule, balance=balance)
-    artefact, result = collect.run(bench.claim("collect", params), bench.report, bench.context)
+    artefact, result = collect.run(bench.step("collect", params))
     assert artefact is not None
     assert isinstance(result, CollectResult)
     return list(bench.store.rows(artefact, StepLabelRow)), result

@@ -1,7 +1,7 @@
 """One line of the results table from its shards."""
 
 from example_rows import rollout, scored
-from mstar.steps import EvaluateParams, EvaluateResult
+from mstar.stages.evaluate import EvaluateParams, EvaluateResult
 from mstar.types import RolloutRow
 from mstar_coordinator.worker.steps import evaluate
 from work_bench import Bench
@@ -13,7 +13,7 @@ def on(split: str, row: RolloutRow) -> RolloutRow:
 
 def evaluated(bench: Bench, scores: tuple[str, ...]) -> EvaluateResult:
     params = EvaluateParams(label="it01", greedy=("greedy",), sampled=("sampled",), scores=scores, k=2)
-    artefact, result = evaluate.run(bench.claim("eval/it01/evaluate", params), bench.report, bench.context)
+    artefact, result = evaluate.run(bench.step("eval/it01/evaluate", params))
     assert artefact is None
     assert isinstance(result, EvaluateResult)
     return result

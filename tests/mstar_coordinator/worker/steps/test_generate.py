@@ -1,12 +1,14 @@
 """Rollout shards: who is asked, with which seeds and weights, and what comes of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mstar.errors import StaleEpoch
-from mstar.steps import ChooseResult, Draw, GenerateParams, GenerateResult
+from mstar.stages.choose import ChooseResult
+from mstar.stages.generate import GenerateParams, GenerateResult, Sampling
 from mstar.types import RolloutRow
 from mstar_coordinator.worker.steps import generate
 from work_bench import Bench
@@ -18,14 +20,14 @@ def params(**changes: Any) -> GenerateParams:
         "split": "train",
         "start": 0,
         "count": 4,
-        "draws": (Draw(n=6, temperature=1.0),),
+        "draws": (Sampling(n=6, temperature=1.0),),
         "weights": "prepare",
     }
     return GenerateParams(**(values | changes))
 
 
 def sampled(bench: Bench, name: str = "it01/generate/0000", **changes: Any) -> tuple[list[RolloutRow], GenerateResult]:
-    artefact, result = generate.run(bench.claim(name, params(**changes)), bench.report, bench.context)
+    artefact, result = generate.run(bench.step(name, params(**changes)))
     assert artefact is not None
     assert isinstance(result, GenerateResult)
     return list(bench.store.rows(artefact, RolloutRow)), result
@@ -60,7 +62,7 @@ def test_other_splits_stay_in_their_order(bench: Bench) -> None:
 
 
 def test_a_sweep_is_question_major_and_every_draw_has_its_own_seed(bench: Bench) -> None:
-    draws = (Draw(n=2, temperature=0.5), Draw(n=2, temperature=1.0))
+    draws = (Sampling(n=2, temperature=0.5), Sampling(n=2, temperature=1.0))
     rows, _ = sampled(bench, split="validation", draws=draws, count=2)
     assert [(row.question.id[-1], row.temperature) for row in rows] == [("0", 0.5), ("0", 1.0), ("1", 0.5), ("1", 1.0)]
     (request,) = bench.policy.rollouts
@@ -69,7 +71,7 @@ def test_a_sweep_is_question_major_and_every_draw_has_its_own_seed(bench: Bench)
 
 def test_the_chosen_temperature_is_used(bench: Bench) -> None:
     bench.done("it03/sweep/choose", None, ChooseResult(iteration=3, curve={"0.7": 0.5}, chosen=0.7))
-    rows, _ = sampled(bench, draws=(Draw(n=2),), choose="it03/sweep/choose")
+    rows, _ = sampled(bench, draws=(Sampling(n=2),), choose="it03/sweep/choose")
     assert {row.temperature for row in rows} == {0.7}
 
 
@@ -93,7 +95,7 @@ def test_two_workers_make_the_same_artefact(tmp_path: Path) -> None:
         bench = Bench(tmp_path / name)
         bench.recipe = bench.recipe if not made else made[0][0]
         bench.prepare()
-        artefact, _ = generate.run(bench.claim("it01/generate/0000", params()), bench.report, bench.context)
+        artefact, _ = generate.run(bench.step("it01/generate/0000", params()))
         made.append((bench.recipe, artefact))
     assert made[0][1] == made[1][1]
 
@@ -107,12 +109,12 @@ def test_an_artefact_that_is_there_is_adopted_without_sampling(bench: Bench) -> 
 
 
 def test_a_lost_lease_stops_the_work_and_leaves_no_artefact(bench: Bench) -> None:
-    claim = bench.claim("it01/generate/0000", params())
+    step = bench.step("it01/generate/0000", params())
 
     def lost(done: int, total: int) -> None:
         raise StaleEpoch("a newer claim exists")
 
     with pytest.raises(StaleEpoch):
-        generate.run(claim, lost, bench.context)
-    assert bench.store.find(claim.output_id) is None
+        generate.run(replace(step, progress=lost))
+    assert bench.store.find(step.claim.output_id) is None
     assert bench.policy.rollouts == []

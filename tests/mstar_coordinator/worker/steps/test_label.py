@@ -3,7 +3,7 @@
 from typing import Any
 
 from example_rows import rollout
-from mstar.steps import LabelParams, LabelResult
+from mstar.stages.label import LabelParams, LabelResult
 from mstar.types import FinishReason, RolloutRow, StepLabelRow
 from mstar_coordinator.worker.steps import label
 from work_bench import Bench
@@ -20,7 +20,7 @@ def asked(*texts: str, correct: list[bool] | None = None) -> RolloutRow:
 def labelled(bench: Bench, *rows: RolloutRow, max_steps: int = 12) -> tuple[list[StepLabelRow], LabelResult]:
     bench.keep("rows", list(rows))
     params = LabelParams(rows="rows", weights="prepare", completions=8, temperature=1.0, max_steps=max_steps)
-    artefact, result = label.run(bench.claim("label", params), bench.report, bench.context)
+    artefact, result = label.run(bench.step("label", params))
     assert artefact is not None
     assert isinstance(result, LabelResult)
     return list(bench.store.rows(artefact, StepLabelRow)), result

@@ -6,8 +6,9 @@ import pytest
 
 from mstar.errors import InvalidInput
 from mstar.recipes import DataRecipe, ModelRecipe
+from mstar.stages.prepare import PrepareParams
 from mstar_coordinator.worker.steps import prepare
-from work_bench import SIZES, Bench, prepare_params
+from work_bench import SIZES, Bench
 
 
 def test_questions_of_every_split_come_with_their_images(bench: Bench) -> None:
@@ -65,6 +66,6 @@ def test_a_model_without_safetensors_is_refused_and_leaves_nothing(tmp_path: Pat
     (tmp_path / "base" / "model.safetensors").unlink()
     with pytest.raises(InvalidInput, match="no safetensors"):
         bench.prepare()
-    claim = bench.claim("prepare", prepare_params())
+    claim = bench.claim("prepare", PrepareParams())
     assert bench.store.find(claim.output_id) is None
     assert list(bench.store.path(claim.run_id).iterdir()) == []

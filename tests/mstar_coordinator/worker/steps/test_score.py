@@ -1,5 +1,6 @@
 """Score shards: every wanted response gets its own steps' scores, and nothing is computed twice."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,8 +8,7 @@ import pytest
 from example_rows import rollout
 from mstar.errors import StaleEpoch
 from mstar.layout import scored_segments
-from mstar.scoring import ScoreUse
-from mstar.steps import ScoreParams, ScoreResult
+from mstar.stages.score import ScoreParams, ScoreResult
 from mstar.types import ScoreRow
 from mstar_coordinator.worker.steps import score
 from work_bench import Bench
@@ -16,11 +16,9 @@ from work_bench import Bench
 GOOD, BAD = "good step\n\n## Answer\n\n42", "bad step\n\n## Answer\n\n42"
 
 
-def scored(
-    bench: Bench, use: ScoreUse = ScoreUse.RANKING, k: int = 2, *, savings: bool = False, name: str = "score"
-) -> tuple[list[ScoreRow], ScoreResult]:
-    params = ScoreParams(rows="rows", prm="prepare", use=use, k=k, savings=savings)
-    artefact, result = score.run(bench.claim(name, params), bench.report, bench.context)
+def scored(bench: Bench, *, savings: bool = False, name: str = "score") -> tuple[list[ScoreRow], ScoreResult]:
+    bench.use_prm(savings=savings)
+    artefact, result = score.run(bench.step(name, ScoreParams(rows="rows", prm="prepare", k=2)))
     assert artefact is not None
     assert isinstance(result, ScoreResult)
     return list(bench.store.rows(artefact, ScoreRow)), result
@@ -38,13 +36,13 @@ def test_scores_stand_in_step_with_rows_and_responses(bench: Bench) -> None:
     assert (result.responses, result.scored) == (6, 6)
 
 
-def test_only_correct_responses_are_sent_where_only_they_count(bench: Bench) -> None:
-    solved = rollout([False, True, False], texts=["a", GOOD, "c"], name="solved")
-    bench.keep("rows", [solved, rollout([False] * 3, name="unsolved")])
-    rows, result = scored(bench, ScoreUse.SELECTION, 0, savings=True)
-    assert [[one.index for one in row.responses] for row in rows] == [[1], []]
-    assert [len(request.responses) for request in bench.prm.scored] == [1]
-    assert (result.responses, result.scored) == (6, 1)
+def test_what_is_decided_in_any_order_is_not_sent(bench: Bench) -> None:
+    open_row = rollout([False, True, False], texts=["a", GOOD, "c"], name="open")
+    bench.keep("rows", [open_row, rollout([False] * 3, name="unsolved"), rollout([True] * 3, name="solved")])
+    rows, result = scored(bench, savings=True)
+    assert [[one.index for one in row.responses] for row in rows] == [[0, 1, 2], [], []]
+    assert [len(request.responses) for request in bench.prm.scored] == [3]
+    assert (result.responses, result.scored) == (9, 3)
 
 
 def test_equal_texts_of_one_question_are_scored_once(bench: Bench) -> None:
@@ -81,13 +79,13 @@ def test_scoring_again_gives_the_same_artefact(bench: Bench) -> None:
 def test_a_lost_lease_stops_the_requests(bench: Bench) -> None:
     rows: list[Any] = [rollout([True] * 3, name=f"q{place}") for place in range(200)]
     bench.keep("rows", rows)
-    claim = bench.claim("score", ScoreParams(rows="rows", prm="prepare", use=ScoreUse.RANKING, k=2, savings=False))
+    step = bench.step("score", ScoreParams(rows="rows", prm="prepare", k=2))
 
     def lost(done: int, total: int) -> None:
         if done == 3:
             raise StaleEpoch("cancelled")
 
     with pytest.raises(StaleEpoch):
-        score.run(claim, lost, bench.context)
+        score.run(replace(step, progress=lost))
     assert len(bench.prm.scored) < 200
-    assert bench.store.find(claim.output_id) is None
+    assert bench.store.find(step.claim.output_id) is None

@@ -1,8 +1,8 @@
 """Selection of one shard: what is asked of the PRM, what is kept, counts and soundness."""
 
 from example_rows import rollout
-from mstar.recipes import SelectionMode, SelectionRecipe
-from mstar.steps import SelectParams, SelectResult
+from mstar.selection_rules import SelectionMode, SelectionRecipe
+from mstar.stages.select import SelectParams, SelectResult
 from mstar.types import RolloutRow, ScoreRow, SelectedRow
 from mstar_artefacts.store import SCORES
 from mstar_coordinator.worker.steps import select
@@ -25,8 +25,9 @@ def selected(
     bench: Bench, rule: SelectionRecipe, *, savings: bool = True
 ) -> tuple[list[SelectedRow], list[ScoreRow], SelectResult]:
     prm = "prepare" if rule.mode is SelectionMode.TOP else None
-    params = SelectParams(iteration=1, rows="rows/0", prm=prm, savings=savings, rule=rule)
-    artefact, result = select.run(bench.claim("it01/select/0000", params), bench.report, bench.context)
+    bench.use_prm(savings=savings)
+    params = SelectParams(iteration=1, rows="rows/0", prm=prm, rule=rule)
+    artefact, result = select.run(bench.step("it01/select/0000", params))
     assert artefact is not None
     assert isinstance(result, SelectResult)
     rows, scores = bench.store.rows(artefact, SelectedRow), bench.store.rows(artefact, ScoreRow, SCORES)

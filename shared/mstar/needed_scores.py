@@ -1,12 +1,9 @@
-"""Which responses the PRM must see before an outcome is known: the others cost nothing.
+"""Which responses the PRM must score before an outcome is known; the others need no score, and so cost nothing.
 
-The savings are exact, and a recipe can switch each off (`prm.leave_out`), or all of them (`prm.savings`). Selection
-ranks correct responses only, and where no more of them are left than it keeps, it keeps them all whatever their scores.
-A question's part in Pass@K among the K best-ranked is 0 when none of its n responses is correct, and 1 when at most
-K - 1 are wrong.
+The savings are exact, and a recipe can switch each off (`prm.savings`). Selection ranks correct responses only, and
+where no more of them are left than it keeps, it keeps them all whatever their scores. A question's part in Pass@K among
+the K best-ranked is 0 when none of its n responses is correct, and 1 when at most K - 1 are wrong.
 """
-
-from enum import StrEnum
 
 from mstar.layout import join_segments, scored_segments
 from mstar.types import CheckedResponse, FinishReason, Frozen, RolloutRow
@@ -26,24 +23,16 @@ class Savings(Frozen):
 NO_SAVINGS = Savings(wrong=False, uncontested=False, decided=False)
 
 
-class ScoreUse(StrEnum):
-    """What scores are for: to choose among correct responses, or to rank all of them."""
+def needed_for_selection(row: RolloutRow, k: int | None, savings: Savings) -> tuple[CheckedResponse, ...]:
+    """The responses of one question that a selection needs scores of; `k`: how many it keeps, None for any number."""
+    candidates = tuple(distinct_correct(row).values())
+    if savings.uncontested and k is not None and len(candidates) <= k:
+        return ()
+    return candidates if savings.wrong else row.responses
 
-    SELECTION = "selection"
-    RANKING = "ranking"
 
-
-def to_score(row: RolloutRow, use: ScoreUse, k: int | None, savings: Savings) -> tuple[CheckedResponse, ...]:
-    """The responses of one question whose scores are needed.
-
-    `k`: how many selection keeps (None: all above a threshold), or the least K that a ranking is cut at.
-    """
-    if use is ScoreUse.SELECTION:
-        candidates = tuple(distinct_correct(row).values())
-        if savings.uncontested and k is not None and len(candidates) <= k:
-            return ()
-        return candidates if savings.wrong else row.responses
-    assert k is not None
+def needed_for_ranking(row: RolloutRow, k: int, savings: Savings) -> tuple[CheckedResponse, ...]:
+    """The responses of one question that a ranking needs scores of; `k`: the least K that it is cut at."""
     return () if savings.decided and decided(row, k) is not None else row.responses
 
 

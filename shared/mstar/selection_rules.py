@@ -1,0 +1,120 @@
+"""The rules that choose among a question's correct responses (paper, table 2), each declared once in `RULES`.
+
+A new rule is a mode, a function and an entry of the table: recipe checks, the step graph and the workers read from it
+whether the rule asks the PRM and whose scores it needs. Applying a rule to rollout rows is `selection`'s part.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import Field
+
+from mstar.types import Frozen
+
+MAX_SAMPLES = 1024
+"""Responses to one question that a run may sample, keep or compare."""
+
+
+class SelectionMode(StrEnum):
+    """Which correct responses train the next policy."""
+
+    ALL = "all"
+    RANDOM = "random"
+    TOP = "top"
+    THRESHOLD = "threshold"
+    ORACLE = "oracle"
+
+
+class SelectionRecipe(Frozen):
+    """H of the paper: Top-2 by default."""
+
+    mode: SelectionMode = SelectionMode.TOP
+    k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
+    """Kept per question, for `top`, `random` and `oracle`."""
+    alpha: float = Field(default=0.2, ge=0, le=1)
+    """Responses whose R_p is above it are kept, for `threshold`. Ours; the paper does not give it."""
+
+    @property
+    def rule(self) -> "SelectionRule":
+        """The declared rule of this mode."""
+        return RULES[self.mode]
+
+    def scored_above(self) -> int | None:
+        """Correct responses that a question must exceed before the rule looks at scores; None: it always does."""
+        return self.k if self.rule.keeps_k else None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A correct response that differs from all before it."""
+
+    index: int
+    """Place among the n responses of its question."""
+    text: str
+    """Canonical text."""
+    reward: float | None
+    """R_p, the least step score; None where it was not asked for."""
+    step_scores: tuple[float, ...]
+    draw: int
+    """Seeded number that orders draws and ties."""
+    sound: bool
+    """Whether it reasons as the question's known chain."""
+
+    @property
+    def score(self) -> float:
+        """R_p of a candidate that is known to have one."""
+        assert self.reward is not None, f"candidate {self.index} has no score"
+        return self.reward
+
+
+@dataclass(frozen=True)
+class SelectionRule:
+    """One way to choose."""
+
+    choose: Callable[[Sequence[Candidate], SelectionRecipe], Sequence[Candidate]]
+    """Gets the candidates in drawn order, which settles ties."""
+    reason: Callable[[SelectionRecipe, int], str]
+    """Why a response was kept, from the recipe and the number of candidates; stands in the data set."""
+    needs_prm: bool = False
+    """It compares rewards, so the run needs a PRM."""
+    keeps_k: bool = False
+    """It keeps k whatever they are worth, so where no more are left it keeps all and needs no score."""
+
+
+def _all(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+    return candidates
+
+
+def _random(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+    return candidates[: recipe.k]
+
+
+def _top(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+    if len(candidates) <= recipe.k:
+        return candidates
+    # A stable sort: equal rewards stay in drawn order.
+    return sorted(candidates, key=lambda candidate: -candidate.score)[: recipe.k]
+
+
+def _threshold(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+    return [candidate for candidate in candidates if candidate.score > recipe.alpha]
+
+
+def _oracle(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+    return [candidate for candidate in candidates if candidate.sound][: recipe.k]
+
+
+def _first_k(recipe: SelectionRecipe, correct: int) -> str:
+    return f"{recipe.mode.value}-{recipe.k} of {correct} correct"
+
+
+RULES = {
+    SelectionMode.ALL: SelectionRule(_all, lambda _, correct: f"all of {correct} correct"),
+    SelectionMode.RANDOM: SelectionRule(_random, _first_k, keeps_k=True),
+    SelectionMode.TOP: SelectionRule(_top, _first_k, needs_prm=True, keeps_k=True),
+    SelectionMode.THRESHOLD: SelectionRule(
+        _threshold, lambda recipe, correct: f"reward above {recipe.alpha:g}, of {correct} correct", needs_prm=True
+    ),
+    SelectionMode.ORACLE: SelectionRule(_oracle, lambda recipe, correct: f"sound, {recipe.k} of {correct} correct"),
+}

@@ -1,0 +1,47 @@
+"""Select: choose the responses of one rollout shard that train the next policy (H of the paper, section 2)."""
+
+from typing import Literal
+
+from mstar.selection import Soundness
+from mstar.selection_rules import SelectionRecipe
+from mstar.steps import Queue, Stage, StepParams, StepResult
+
+
+class SelectParams(StepParams):
+    """Which shard, and by which rule.
+
+    Output: `rows.jsonl.gz` of SelectedRow, and `scores.jsonl.gz` of ScoreRow where there is a PRM.
+    """
+
+    kind: Literal["select"] = "select"
+    iteration: int
+    """0 is the warm-up."""
+    rows: str
+    prm: str | None
+    """Step whose artefact is the PRM checkpoint; None where the rule needs no score."""
+    rule: SelectionRecipe
+
+
+class SelectResult(StepResult):
+    """What a shard's sampling gave, what was scored, and what was kept of it."""
+
+    kind: Literal["select"] = "select"
+    questions: int
+    responses: int
+    correct: int
+    scored: int
+    kept: int
+    temperature: float
+    weight_version: str
+    solved_questions: int
+    """Questions with at least one correct response."""
+    soundness: Soundness
+    prm_version: str | None
+    seconds: float
+
+
+def _asks_no_prm(params: SelectParams) -> bool:
+    return params.prm is None
+
+
+SELECT = Stage(SelectParams, SelectResult, Queue.SCORE, shown=True, sharded=True, light=_asks_no_prm)
