@@ -48,12 +48,12 @@ demo: $(STAMP) ## Run the whole method on the small benchmark, on this machine
 up: $(STAMP) ## Start the four services and their workers; Ctrl-C stops them
 	$(BIN)/mstar up
 
-test: lint $(VLLM) $(LINTERS) ## Run every check: lint, types, contracts, units, real processes
-	$(BIN)/python -m pytest
+test: check $(VLLM) $(LINTERS) ## Run every check: the quick ones, then real processes, vLLM, PostgreSQL, chart and images
+	$(BIN)/python -m pytest -m "not quick"
 
-# Two processes: most of these tests wait for a file, a socket or a child about half of the time.
-check: lint ## Run what takes minutes only: lint, types, contracts and the tests that start no service
-	$(BIN)/python -m pytest -n 2 -m "not slow and not system and not vllm" -k "not postgresql" --ignore=tests/charts --ignore=tests/repo --ignore=tests/system
+# Two processes: these tests wait for a file, a socket or a child about half of the time.
+check: lint ## Run what takes minutes only: lint, types, contracts, and the tests that start no service, with coverage
+	$(BIN)/python -m pytest -m quick -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 lint: $(STAMP) ## Style, types and import contracts
 	$(BIN)/ruff check .
