@@ -16,6 +16,7 @@ SHUFFLE = 2
 
 
 def make_processor() -> Any:
+    """Image processor, tokenizer and chat template of the base model."""
     images = Idefics3ImageProcessorPil(
         do_image_splitting=False,
         do_resize=True,

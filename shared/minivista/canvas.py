@@ -61,6 +61,7 @@ Picture = NDArray[np.uint8]
 
 
 def blank(colour: int) -> Picture:
+    """A picture [SIDE, SIDE] of one grey value."""
     return np.full((SIDE, SIDE), colour, dtype=np.uint8)
 
 

@@ -11,6 +11,7 @@ NAMES = "ABCD"
 
 
 def make(rng: random.Random, style: Style, split: str) -> Problem:
+    """A bar chart with a question about its values."""
     values = [rng.randint(style.low, style.high) for _ in NAMES]
     if rng.random() < 0.25:
         values = [int(v) for v in rng.choice(list(flowers(split)))]

@@ -8,6 +8,7 @@ from mstar.types import Answer, AnswerType
 
 
 def make(rng: random.Random, style: Style, split: str) -> Problem:
+    """A rectangle or triangle with a question about its measures."""
     return _rectangle(rng, style) if rng.random() < 0.5 else _triangle(rng, style)
 
 

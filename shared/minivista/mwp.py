@@ -13,6 +13,7 @@ THINGS = ("apples", "coins", "books", "cards")
 
 
 def make(rng: random.Random, style: Style, split: str) -> Problem:
+    """Two numbers in pictures with a small word problem."""
     top, bottom = rng.randint(style.low, style.high), rng.randint(2, 9)
     picture = blank(rng.choice(style.backgrounds))
     cells = ["no"] * 16

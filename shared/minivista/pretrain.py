@@ -43,6 +43,7 @@ GIVEN_SHARE = 0.3
 
 
 def main() -> None:
+    """Train the base model and write its folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=2000)
@@ -76,8 +77,9 @@ def pretrain(model: Any, processor: Any, steps: int, seed: int) -> None:
 
 
 def _optimizers(model: Any) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the text model, with which reading is learnt in a tenth of the steps; AdamW for the
-    rest. What the seeing phase taught stays as it is.
+    """Muon for the matrices inside the text model, AdamW for the rest.
+
+    With Muon reading is learnt in a tenth of the steps. What the seeing phase taught stays as it is.
     """
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("vision_model" not in name and "connector" not in name)

@@ -67,10 +67,12 @@ def total(first: int, second: int) -> str:
 
 
 def difference(first: int, second: int) -> str:
+    """The step that subtracts."""
     return f"Rest: {first} - {second} = {first - second}"
 
 
 def double(value: int) -> str:
+    """The step that doubles."""
     return f"Twice: 2 x {value} = {2 * value}"
 
 

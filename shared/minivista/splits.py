@@ -22,6 +22,7 @@ _OWNERS = [split for split, share in SHARES.items() for _ in range(share)]
 
 
 def group_at(index: int) -> str:
+    """Task group of the question at a place: groups take turns."""
     return list(GROUPS)[index % len(GROUPS)]
 
 

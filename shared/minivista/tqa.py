@@ -11,6 +11,7 @@ COLUMNS = ("first", "second")
 
 
 def make(rng: random.Random, style: Style, split: str) -> Problem:
+    """A table with a question about its cells."""
     table = [[rng.randint(style.low, style.high) for _ in COLUMNS] for _ in NAMES]
     picture = _draw(rng, style, table)
     return _mean(rng, table, picture) if rng.random() < 0.5 else _column(rng, table, picture)

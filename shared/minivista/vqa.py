@@ -11,6 +11,7 @@ LETTERS = "ABC"
 
 
 def make(rng: random.Random, style: Style, split: str) -> Problem:
+    """Objects to count and compare."""
     counts = rng.sample(range(1, 7), 3)
     cells = rng.sample(range(16), sum(counts)) if sum(counts) <= 16 else []
     if not cells:

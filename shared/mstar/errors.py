@@ -83,82 +83,122 @@ def _rebuild(kind: type[MstarError], detail: str, field: str | None, retry_after
 
 
 class BadRequest(MstarError):
+    """The bytes are not valid HTTP."""
+
     status, code, title = 400, "bad-request", "Bad request"
 
 
 class InvalidInput(MstarError):
+    """A field of a request has a value that cannot be used."""
+
     status, code, title = 422, "invalid-input", "Invalid input"
 
 
 class InvalidRecipe(InvalidInput):
+    """A recipe or one of its overrides cannot be used; `field` is its dotted path."""
+
     code, title = "invalid-recipe", "Invalid recipe"
 
 
 class InvalidDataset(InvalidInput):
+    """A data set or one of its records cannot be used."""
+
     code, title = "invalid-dataset", "Invalid data set"
 
 
 class InvalidImage(InvalidInput):
+    """The bytes are no image that can be decoded within the limits."""
+
     code, title = "invalid-image", "Invalid image"
 
 
 class UnsupportedImage(InvalidInput):
+    """The image has a format that is not on the allow-list."""
+
     status, code, title = 415, "unsupported-image", "Unsupported image format"
 
 
 class UnsupportedMediaType(InvalidInput):
+    """A change whose body is not declared as JSON."""
+
     status, code, title = 415, "unsupported-media-type", "Unsupported media type"
 
 
 class IdempotencyMismatch(InvalidInput):
+    """The key came before with another body."""
+
     code, title = "idempotency-mismatch", "Idempotency-Key used with another body"
 
 
 class Unauthenticated(MstarError):
+    """No key, or one that nobody has."""
+
     status, code, title = 401, "unauthenticated", "Authentication required"
 
 
 class Forbidden(MstarError):
+    """The key's role may not do this, or a path leads out of the allowed folder."""
+
     status, code, title = 403, "forbidden", "Not allowed"
 
 
 class NotFound(MstarError):
+    """The run, step, checkpoint, artefact or route does not exist."""
+
     status, code, title = 404, "not-found", "Not found"
 
 
 class Conflict(MstarError):
+    """What is asked for contradicts what is there now."""
+
     status, code, title = 409, "conflict", "Conflict"
 
 
 class IllegalTransition(Conflict):
+    """The run's state does not allow the request."""
+
     code, title = "illegal-transition", "Not possible in this state"
 
 
 class StepTaken(Conflict):
+    """The step is leased, finished or not due."""
+
     code, title = "step-taken", "Step cannot be claimed"
 
 
 class StaleEpoch(Conflict):
+    """A newer claim exists, so the work of this one is void."""
+
     code, title = "stale-epoch", "Claim is no longer valid"
 
 
 class WeightVersionMismatch(Conflict):
+    """Another version of the weights is loaded than the one asked for."""
+
     code, title = "weight-version-mismatch", "Another weight version is loaded"
 
 
 class RequestTimeout(MstarError):
+    """The request did not arrive in time."""
+
     status, code, title = 408, "request-timeout", "Request took too long to arrive"
 
 
 class TooLarge(MstarError):
+    """The request has more bytes, items or pixels than the service takes."""
+
     status, code, title = 413, "too-large", "Request too large"
 
 
 class MisdirectedRequest(MstarError):
+    """The Host header names a host that this service does not answer to."""
+
     status, code, title = 421, "misdirected-request", "Host not served here"
 
 
 class TooManyRequests(MstarError):
+    """The caller or the service has as much work as it takes; try again after `retry_after` seconds."""
+
     status, code, title = 429, "too-many-requests", "Too many requests"
 
 
@@ -169,18 +209,24 @@ class ClientGone(MstarError):
 
 
 class Internal(MstarError):
-    pass
+    """Something that should not happen; the log has the details."""
 
 
 class CorruptArtefact(Internal):
+    """A file does not match the hash in its manifest, or is missing."""
+
     code, title = "corrupt-artefact", "Artefact does not match its manifest"
 
 
 class Unavailable(MstarError):
+    """Not ready, draining, or something the service needs does not answer."""
+
     status, code, title = 503, "unavailable", "Not available now"
 
 
 class StorageFull(MstarError):
+    """The disk or database has no room."""
+
     status, code, title = 507, "storage-full", "No storage left"
 
 

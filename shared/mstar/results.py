@@ -34,6 +34,8 @@ class IterationResult(Frozen):
 
 
 class SweepResult(Frozen):
+    """One temperature sweep and what the controller chose."""
+
     iteration: int
     curve: dict[str, float]
     chosen: float

@@ -19,8 +19,9 @@ class Animated(Exception):
 
 
 def pixels_only(data: bytes) -> bytes:
-    """A PNG without its texts, profiles and other chunks, which may unpack to far more than the file; others as they
-    are. Raises Animated for a PNG of several frames.
+    """A PNG without texts, profiles and other chunks, which may unpack to far more than the file; others as they are.
+
+    Raises Animated for a PNG of several frames.
     """
     if not data.startswith(PNG):
         return data

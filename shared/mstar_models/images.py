@@ -43,7 +43,9 @@ class ImageGate:
         children: int = CHILDREN,
         remembered_bytes: int = REMEMBERED_BYTES,
     ) -> None:
-        """`seconds_per_image`: a child that takes longer for one is replaced. `children`: images decoded at once.
+        """Start no child yet.
+
+        `seconds_per_image`: a child that takes longer for one is replaced. `children`: images decoded at once.
         `remembered_bytes`: of decoded images that are kept.
         """
         self._lock = threading.Lock()

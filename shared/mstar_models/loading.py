@@ -36,8 +36,10 @@ def device_here() -> torch.device:
 
 
 def dtype_for(device: torch.device, folder: Path) -> torch.dtype:
-    """What weights are loaded as unless told otherwise: on a CPU float32, which is the faster and the finer one there;
-    elsewhere what the folder's configuration says, since twice its size may not fit.
+    """What weights are loaded as unless told otherwise.
+
+    On a CPU float32, which is the faster and the finer one there; elsewhere what the folder's configuration says, since
+    twice its size may not fit.
     """
     if device.type == "cpu":
         return torch.float32

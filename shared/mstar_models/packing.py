@@ -84,7 +84,9 @@ def prompt_axes(model: Any, prompt: EncodedPrompt) -> torch.Tensor | None:
 
 
 def tensors(batch: Sequence[Packed], pad_id: int) -> dict[str, torch.Tensor]:
-    """`input_ids` [B, T], `position_ids` [B, T] or with axes [3, B, T], and the boolean `attention_mask` [B, 1, T, T],
+    """Tensors of packed trees, padded to the longest.
+
+    `input_ids` [B, T], `position_ids` [B, T] or with axes [3, B, T], and the boolean `attention_mask` [B, 1, T, T],
     true where attended.
     """
     width = max(len(packed.ids) for packed in batch)

@@ -27,8 +27,9 @@ class Admission:
     def __init__(
         self, app: ASGIApp, requests: int = REQUESTS, requests_each: int = REQUESTS_EACH, body_bytes: int = BODY_BYTES
     ) -> None:
-        """`requests_each`: of one caller. One caller may hold half of `body_bytes`; a body is admitted when it is the
-        only one.
+        """`requests_each`: of one caller.
+
+        One caller may hold half of `body_bytes`; a body is admitted when it is the only one.
         """
         self.app = app
         self._limit, self._limit_each, self._bytes_limit = requests, requests_each, body_bytes

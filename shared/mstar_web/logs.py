@@ -44,8 +44,9 @@ def configure_logs(service: str, level: int = logging.INFO) -> None:
 
 
 def one_log() -> None:
-    """Send what libraries log through handlers of their own through the process's instead. Call it after importing
-    them.
+    """Send what libraries log through handlers of their own through the process's instead.
+
+    Call it after importing them.
     """
     for logger in list(logging.Logger.manager.loggerDict.values()):
         if isinstance(logger, logging.Logger) and logger.handlers:

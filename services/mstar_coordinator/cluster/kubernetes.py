@@ -1,5 +1,7 @@
-"""The cluster through the `kubernetes` client, with the least verbs: get and patch the scale of two deployments, list
-pods; create, list and delete Jobs (or what stands for them); get the ConfigMap that owns them.
+"""The cluster through the `kubernetes` client, with the least verbs.
+
+These are: get and patch the scale of two deployments; list pods; create, list and delete Jobs or what stands for them;
+get the ConfigMap that owns them.
 
 A Job is made from the template that the chart renders, under a name for one attempt. Those of earlier attempts that
 have finished are deleted before the next is made, since not every kind goes by itself. Its owner is the ConfigMap of

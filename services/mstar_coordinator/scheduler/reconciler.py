@@ -126,8 +126,9 @@ class Reconciler:
         return self._turns is None or self._turns.is_open(queue)
 
     def take_turns(self) -> None:
-        """Let the GPUs change hands when it is time. Raises Unavailable when the cluster does not answer, or when pods
-        hold a turn up for too long.
+        """Let the GPUs change hands when it is time.
+
+        Raises Unavailable when the cluster does not answer, or when pods hold a turn up for too long.
         """
         if self._turns is not None:
             self._turns.advance()

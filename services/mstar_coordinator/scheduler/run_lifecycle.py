@@ -48,6 +48,7 @@ class RunLifecycle:
         streaming: bool,
     ) -> None:
         """`clock`: monotonic seconds, by which leases run out.
+
         `streaming`: train steps begin with their first shard, while the others are still sampled.
         """
         self._streaming = streaming
@@ -304,8 +305,9 @@ def _check_held(run: RunRecord, step: StepRecord, epoch: int) -> None:
 
 
 def _shows(tx: Transaction, run_id: str, step: StepRecord) -> bool:
-    """Whether the run's numbers change. Those of shards count once their stage is whole, or every one of thousands of
-    shards would have all numbers made anew.
+    """Whether the run's numbers change with this step.
+
+    Shards count once their stage is whole, or each of thousands would have all numbers made anew.
     """
     declared = step.spec.declaration
     return declared.shown and (not declared.sharded or tx.steps.all_done(run_id, step.stage))

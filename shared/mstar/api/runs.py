@@ -49,6 +49,8 @@ class Progress(Frozen):
 
 
 class Run(Frozen):
+    """One run with its state and progress."""
+
     id: str
     name: str
     state: RunState

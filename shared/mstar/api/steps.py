@@ -13,6 +13,8 @@ from mstar.types import Frozen
 
 
 class ClaimRequest(Frozen):
+    """`POST …/claim`: who wants to do a step."""
+
     worker: str = Field(min_length=1, max_length=200)
 
 
@@ -54,6 +56,8 @@ class Arrivals(Frozen):
 
 
 class Heartbeat(Frozen):
+    """`POST …/heartbeat`: keeps a lease and reports progress."""
+
     epoch: int
     done: int = 0
     """Units of the step's own work finished so far, for progress display."""
@@ -61,10 +65,14 @@ class Heartbeat(Frozen):
 
 
 class HeartbeatReply(Frozen):
+    """How long the lease lasts without another heartbeat."""
+
     lease_seconds: float
 
 
 class Commit(Frozen):
+    """`POST …/commit`: what a step left, handed in once."""
+
     epoch: int
     artefact: ArtefactRef | None = None
     result: AnyResult

@@ -124,8 +124,10 @@ def _follow_plainly(states: Iterator[Run]) -> Run:
 
 
 def _states(read: Callable[[], Run], broken: Callable[[], str | None]) -> Iterator[Run]:
-    """The run again and again until it ends or pauses. A server that does not answer is asked again for minutes: its
-    process or pod is being replaced, and the run goes on meanwhile. Raises Unavailable when it stays away.
+    """The run again and again until it ends or pauses.
+
+    A server that does not answer is asked again for minutes: its process or pod is being replaced, and the run goes on
+    meanwhile. Raises Unavailable when it stays away.
     """
     pause, silent_since = POLL_SECONDS, None
     while True:
