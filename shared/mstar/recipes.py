@@ -39,9 +39,13 @@ class DataRecipe(Frozen):
     source: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
     """`builtin:minivista`, or a folder with one sub-folder per split (metadata.jsonl and images)."""
     train: int = Field(default=6000, ge=1, le=MAX_QUESTIONS)
+    """Questions of the training split that the run may use."""
     validation: int = Field(default=250, ge=1, le=MAX_QUESTIONS)
+    """Questions on which temperatures are compared and Pass@K is measured."""
     test_id: int = Field(default=750, ge=1, le=MAX_QUESTIONS)
+    """Test questions like those of training."""
     test_ood: int = Field(default=500, ge=0, le=MAX_QUESTIONS)
+    """Test questions unlike those of training; 0 for none."""
 
 
 class ModelRecipe(Frozen):
@@ -55,18 +59,25 @@ class TrainRecipe(Frozen):
     """One optimisation: AdamW at a constant rate, as the paper's reading notes give it."""
 
     learning_rate: float = Field(default=1e-6, gt=0, le=1)
+    """Constant after `warmup_steps`."""
     batch_size: int = Field(default=128, ge=1, le=65_536)
     """Examples per optimizer step, over all ranks; a multiple of `ranks`."""
     micro_tokens: int = Field(default=8192, ge=1, le=1_048_576)
     """Tokens per forward pass and rank, padding counted; a single longer example is one pass."""
     epochs: int = Field(default=1, ge=1, le=100)
+    """Passes over the selected rows."""
     warmup_steps: int = Field(default=0, ge=0, le=1_000_000)
     """Linear rise of the rate, counted in global steps of the whole run and so not repeated each iteration."""
     weight_decay: float = Field(default=0.0, ge=0, le=1)
+    """AdamW's, on all trained weights."""
     max_grad_norm: float = Field(default=1.0, gt=0, le=1e6)
+    """Gradients are scaled down to this norm."""
     freeze_vision: bool = False
+    """Leave the vision tower as it is; its outputs are then computed once."""
     zero_stage: int = Field(default=2, ge=0, le=3)
+    """DeepSpeed's ZeRO: 1 shares optimizer states between ranks, 2 gradients too, 3 weights too."""
     ranks: int = Field(default=1, ge=1, le=1024)
+    """Processes of one training, one for each GPU."""
 
     @model_validator(mode="after")
     def _even_shares(self) -> Self:
@@ -83,7 +94,9 @@ class GenerationRecipe(Frozen):
     """What all sampling shares."""
 
     max_tokens: int = Field(default=512, ge=1, le=32_768)
+    """Most tokens of a response; one that is cut off is never kept."""
     top_p: float = Field(default=1.0, gt=0, le=1)
+    """Nucleus sampling; 1 samples from all tokens."""
     shard_questions: int = Field(default=32, ge=1, le=512)
     """Questions per rollout shard: the unit that is leased, retried and streamed."""
 
@@ -92,9 +105,13 @@ class WarmupRecipe(Frozen):
     """The model sees the answer, writes the chain, and the right ones train it (paper, section 3)."""
 
     questions: int = Field(default=400, ge=1, le=MAX_QUESTIONS)
+    """Training questions whose reasoning the base model writes."""
     n: int = Field(default=4, ge=1, le=MAX_SAMPLES)
+    """Responses sampled per question."""
     temperature: float = Field(default=1.0, gt=0, le=2)
+    """Sampling temperature."""
     keep_per_question: int = Field(default=1, ge=1, le=MAX_SAMPLES)
+    """Correct responses that train, drawn at random."""
     train: TrainRecipe = TrainRecipe()
 
 
@@ -109,14 +126,17 @@ class PrmRecipe(Frozen):
     """Process reward model: Monte-Carlo step labels from the warm-up policy, then training from the same base."""
 
     questions: int = Field(default=400, ge=1, le=MAX_QUESTIONS)
+    """Training questions whose solutions are labelled step by step."""
     n: int = Field(default=4, ge=1, le=MAX_SAMPLES)
     """Solutions sampled per question."""
     completions: int = Field(default=16, ge=1, le=MAX_SAMPLES)
     """Monte-Carlo completions per prefix. Ours; the paper does not give it."""
     temperature: float = Field(default=1.0, gt=0, le=2)
+    """Sampling temperature of solutions and completions."""
     max_steps: int = Field(default=12, ge=1, le=512)
     """Longer solutions have neighbouring steps merged."""
     label: LabelRule = LabelRule.SOFT
+    """`soft`: the share of completions that reach the answer; `hard`: whether one did."""
     balance: bool = True
     """Keep as many solutions with a low minimum label as with a high one."""
     savings: Savings = Savings()
@@ -147,12 +167,17 @@ class EvolutionRecipe(Frozen):
     """The iterations."""
 
     iterations: int = Field(default=4, ge=0, le=1000)
+    """How many there are; more can be added later."""
     questions: int = Field(default=1000, ge=1, le=MAX_QUESTIONS)
     """Labelled questions per iteration: the share of the paper's table 1."""
     n: int = Field(default=16, ge=1, le=MAX_SAMPLES)
+    """Responses sampled per question."""
     temperature: float = Field(default=1.0, gt=0, le=2)
+    """Sampling temperature until a sweep sets another."""
     init: InitFrom = InitFrom.LAST
+    """Policy that an iteration trains on from: the `last`, or the `first` as in ReST-EM."""
     optimizer: OptimizerState = OptimizerState.CARRIED
+    """`carried` continues the optimizer of the last iteration, `fresh` starts a new one."""
     selection: SelectionRecipe = SelectionRecipe()
     train: TrainRecipe = TrainRecipe()
 
@@ -169,14 +194,19 @@ class ExplorationRecipe(Frozen):
     """The temperature sweep on validation questions."""
 
     mode: ExplorationMode = ExplorationMode.REWARD_PASS
+    """What the controller maximises: `reward_pass`, `pass`, or `fixed` for no controller."""
     every: int = Field(default=2, ge=1, le=1000)
     """Iterations between two sweeps."""
     start: int = Field(default=3, ge=1, le=1001)
     """First iteration that a sweep precedes: with 3 and every 2, two iterations run at the initial temperature."""
     grid: tuple[float, ...] = Field(default=PAPER_GRID, min_length=1, max_length=MAX_GRID)
+    """Temperatures that are compared, rising, within (0, 2]."""
     questions: int = Field(default=250, ge=1, le=MAX_QUESTIONS)
+    """Validation questions of a sweep."""
     n: int = Field(default=16, ge=1, le=MAX_SAMPLES)
+    """Responses per question and temperature."""
     k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
+    """K of Reward-Pass@K or Pass@K."""
 
     @field_validator("grid")
     @classmethod
@@ -196,9 +226,11 @@ class EvaluationRecipe(Frozen):
     """What is measured after warm-up and after each iteration: greedy on both tests, samples on validation."""
 
     n: int = Field(default=8, ge=1, le=MAX_SAMPLES)
+    """Responses per validation question."""
     k: int = Field(default=8, ge=1, le=MAX_SAMPLES)
     """K of Pass@K over the n validation samples."""
     temperature: float = Field(default=1.0, gt=0, le=2)
+    """Sampling temperature."""
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -211,7 +243,9 @@ class Recipe(Frozen):
     """A whole run."""
 
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")
+    """Shown in lists and reports."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    """All draws of the run follow from it."""
     data: DataRecipe = DataRecipe()
     model: ModelRecipe = ModelRecipe()
     generation: GenerationRecipe = GenerationRecipe()

@@ -30,6 +30,7 @@ class SelectionRecipe(Frozen):
     """H of the paper: Top-2 by default."""
 
     mode: SelectionMode = SelectionMode.TOP
+    """Which correct responses train: `top` by the PRM, `all`, `random`, `threshold`, or `oracle` by known steps."""
     k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
     """Kept per question, for `top`, `random` and `oracle`."""
     alpha: float = Field(default=0.2, ge=0, le=1)

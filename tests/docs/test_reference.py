@@ -25,7 +25,7 @@ def test_the_reference_is_what_the_code_says(made: Path, page: str) -> None:
     assert (REFERENCE / page).read_text() == (made / page).read_text(), "run `make docs`"
 
 
-@pytest.mark.parametrize("page", ["settings.md"])
+@pytest.mark.parametrize("page", ["recipe.md", "settings.md"])
 def test_every_field_has_a_sentence(made: Path, page: str) -> None:
     rows = [line for line in (made / page).read_text().splitlines() if line.startswith("| `")]
     assert rows
