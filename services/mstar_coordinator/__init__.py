@@ -1,1 +1,1 @@
-"""The coordinator: the truth about runs, their state machine, and the queueing of their steps."""
+"""The coordinator: REST API, database, scheduler and step workers of M-STaR runs."""

@@ -1,16 +1,27 @@
 """Settings of the coordinator's API, from environment variables only."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from mstar_coordinator.cluster.interface import GpuSharing
 from mstar_web.config import ServiceSettings
 from mstar_worker.config import BrokerUrl
 
 RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+class GpuSharing(StrEnum):
+    """How the services come by their GPUs."""
+
+    DEDICATED = "dedicated"
+    """Each has its own, all the time."""
+    SCALE_TO_ZERO = "scaleToZero"
+    """They take turns; who has none has no pods."""
+    COLOCATED = "colocated"
+    """They take turns; who has none sleeps in place."""
 
 
 class CoordinatorSettings(ServiceSettings):
@@ -29,13 +40,13 @@ class CoordinatorSettings(ServiceSettings):
     """PRM to pass /v1/score on to, for people who would not find it while others have its GPU, and to put to sleep
     with colocated; unset, nothing is."""
     broker_url: BrokerUrl
-    """Redis or Valkey that carries the hints; `redis+socket:///path?virtual_host=0` for a unix socket."""
+    """Redis or Valkey that carries task messages; `redis+socket:///path?virtual_host=0` for a unix socket."""
     database_url: SecretStr | None = None
-    """SQL database of the truth; unset, SQLite in `.mstar/mstar.sqlite` below home."""
+    """SQL database of runs and steps; unset, SQLite in `.mstar/mstar.sqlite` below home."""
     lease_seconds: float = Field(default=20.0, gt=0)
     """A worker that sends no heartbeat for so long loses its step."""
     republish_seconds: float = Field(default=5.0, gt=0)
-    """Hints older than this are sent again when their queue is empty."""
+    """Task messages older than this are sent again when their queue is empty."""
     stream_training: bool = True
     """Begin training with the first selected shard, while the others are still sampled and scored."""
     gpu_sharing: GpuSharing = GpuSharing.DEDICATED

@@ -1,7 +1,7 @@
 """Derived randomness: every seed, order and share of a run follows from the recipe's seed by SHA-256.
 
 So the same recipe draws the same samples on every machine and every Python, whatever the order in which workers arrive.
-This holds no generator and no state; who draws numbers seeds his own generator with `derive`.
+This holds no generator and no state; who draws numbers seeds a generator with `derive`.
 """
 
 import hashlib

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from compose_bench import COLOCATED, CPU, CPU_COLOCATED, GPU, PROFILES, ROOT, SECRETS, compose, config
-from mstar_coordinator.cluster.interface import GpuSharing
-from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.config import CoordinatorSettings, GpuSharing
 
 SETTINGS = {
     "MSTAR_POLICY_": ("mstar_policy.config", "PolicySettings"),

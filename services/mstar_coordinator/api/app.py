@@ -16,8 +16,8 @@ from mstar_coordinator.api.routes import events, iterations, leases, outputs, ru
 from mstar_coordinator.api.routes.context import Context
 from mstar_coordinator.api.routes.scoring import scoring_router
 from mstar_coordinator.cluster.in_place import InPlace
-from mstar_coordinator.cluster.interface import Cluster, GpuSharing
-from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.cluster.interface import Cluster
+from mstar_coordinator.config import CoordinatorSettings, GpuSharing
 from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.ports import Clock, Publisher

@@ -1,4 +1,4 @@
-"""What the coordinator tells Prometheus about runs and steps: counted in the truth at every scrape, kept nowhere."""
+"""What the coordinator tells Prometheus about runs and steps: counted in the database at every scrape, kept nowhere."""
 
 from collections.abc import Iterator
 
@@ -42,7 +42,9 @@ class RunMetrics(Collector):
 def add_metrics(registry: CollectorRegistry, store: Store, lifecycle: RunLifecycle, reconciler: Reconciler) -> None:
     """Put the coordinator's own metrics beside those that every service has."""
     registry.register(RunMetrics(store, lifecycle, reconciler))
-    degraded = Gauge("mstar_coordinator_degraded", "1 while hints can't be sent or files written.", registry=registry)
+    degraded = Gauge(
+        "mstar_coordinator_degraded", "1 while task messages can't be sent or files written.", registry=registry
+    )
     degraded.set_function(lambda: float(reconciler.problem is not None))
 
 

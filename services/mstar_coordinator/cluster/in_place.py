@@ -47,7 +47,7 @@ class InPlace:
             found[queue] = Pods(
                 asked=awake > 0, there=awake, ready=awake, wanted=len(replicas), waiting=self._failures(replicas)
             )
-        # Its processes end with each step, and whether there is one is the truth's to say.
+        # Its processes end with each step, and the database says whether there is one.
         return found | {Queue.TRAIN: Pods(ready=1)}
 
     def scale(self, queue: Queue, *, up: bool) -> None:

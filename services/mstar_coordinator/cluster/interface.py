@@ -5,7 +5,6 @@ Adapters: `kubernetes` for pods that come and go, `in_place` for services that s
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from mstar.steps import Queue
@@ -15,17 +14,6 @@ COMPONENTS = {Queue.ROLLOUT: "policy", Queue.SCORE: "prm", Queue.TRAIN: "trainer
 
 TURNS = (Queue.TRAIN, Queue.SCORE, Queue.ROLLOUT)
 """Queues whose steps need a GPU. Earlier ones go first, so that what was begun ends before more is begun."""
-
-
-class GpuSharing(StrEnum):
-    """How the services come by their GPUs."""
-
-    DEDICATED = "dedicated"
-    """Each has its own, all the time."""
-    SCALE_TO_ZERO = "scaleToZero"
-    """They take turns; who has none has no pods."""
-    COLOCATED = "colocated"
-    """They take turns; who has none sleeps in place."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from typing import Any
 import yaml
 
 from mstar.errors import InvalidInput
-from mstar_coordinator.cluster.interface import GpuSharing
-from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.config import CoordinatorSettings, GpuSharing
 
 Body = dict[str, Any]
 

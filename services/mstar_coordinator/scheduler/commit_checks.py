@@ -1,4 +1,4 @@
-"""What a committed step may leave: the rules by which a commit is refused before it becomes truth. Pure."""
+"""What a committed step may leave: the rules by which a commit is refused before it is stored. Pure."""
 
 import math
 from typing import Any

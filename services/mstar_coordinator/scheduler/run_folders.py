@@ -1,6 +1,6 @@
 """The files of a run that people open: `recipe.yaml`, `results.json`, and `latest` beside the run folders.
 
-They are copies for reading; the store is the truth. What the run publishes at its end is written by a worker.
+They are copies for reading; the database decides. What the run publishes at its end is written by a worker.
 """
 
 import os

@@ -12,9 +12,8 @@ from chart_bench import named, render
 from coordinator_bench import SMALL, HandClock, MemoryPublisher
 from mstar.errors import InvalidInput
 from mstar_coordinator.api.app import build_app
-from mstar_coordinator.cluster.interface import GpuSharing
 from mstar_coordinator.cluster.workloads import filled, training_nodes
-from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.config import CoordinatorSettings, GpuSharing
 from mstar_coordinator.store.database import open_store
 from web_bench import ask
 

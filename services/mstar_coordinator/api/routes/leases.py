@@ -20,7 +20,7 @@ def claim_step(coordinator: Coordinator, step_id: str, request: ClaimRequest) ->
 
 @router.get("/claim")
 def get_claim(coordinator: Coordinator, step_id: str) -> Claim:
-    """What the holder of a leased step was given, for those that help him. 409 `step-taken` when nobody holds it."""
+    """What the holder of a leased step was given, for processes that help it. 409 `step-taken` when nobody holds it."""
     return coordinator.lifecycle.claimed(step_id)
 
 
