@@ -4,8 +4,9 @@ from mstar.early_stop import end_on_stop_signals
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM. Raises SystemExit for a setting that is not valid."""
     end_on_stop_signals()
+    # Imported late, so that a stop signal is heeded during the seconds that torch takes to load.
     from mstar_policy.app import build_app, make_engine
     from mstar_policy.config import PolicySettings
     from mstar_web.config import read_settings

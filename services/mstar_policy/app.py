@@ -1,4 +1,4 @@
-"""The policy service's app: `create_app` reads settings and makes the engine, `build_app` puts parts together."""
+"""Builds the policy service's app: `create_app` from settings, `build_app` from parts that are there."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 
 def create_app() -> FastAPI:
-    """The app by the environment's settings."""
+    """The app configured by environment variables. Raises what `make_engine` raises."""
     settings = read_settings(PolicySettings)
     return build_app(settings, make_engine(settings))
 
@@ -51,7 +51,7 @@ def make_engine(settings: PolicySettings) -> Engine:
 
 
 def choose_engine(asked: EngineChoice, *, gpu: bool, vllm_installed: bool) -> Literal["transformers", "vllm"]:
-    """What was asked for; left to the service, vLLM on a GPU, where its batches and kernels count.
+    """The engine that the settings name; with `auto`, vLLM on a GPU, where its batching and kernels pay off.
 
     On a CPU the transformers engine samples twice as fast (benchmarks/results.md) and starts at once. That was measured
     on the small model; no model is known yet when the engine is chosen, and vLLM can always be asked for.
@@ -62,7 +62,7 @@ def choose_engine(asked: EngineChoice, *, gpu: bool, vllm_installed: bool) -> Li
 
 
 def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
-    """The engine of choice on GPUs."""
+    """The vLLM engine. Raises SystemExit when the installed version does not work."""
     from mstar_models.vllm_core import VllmOptions
     from mstar_policy.vllm_engine import VllmEngine
 
@@ -80,7 +80,7 @@ def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
 
 
 def transformers_engine(settings: PolicySettings) -> Engine:
-    """The engine that needs nothing but torch and transformers."""
+    """The engine that needs only torch and transformers."""
     from mstar_policy.hf_engine import HfEngine
 
     return HfEngine(
@@ -92,7 +92,7 @@ def transformers_engine(settings: PolicySettings) -> Engine:
 
 
 def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
-    """The app over any engine. It lives at once, and is ready when weights are loaded."""
+    """The app over any engine. It is alive at once, and ready when weights are loaded."""
     gate = ImageGate()
     registry = new_registry()
     rollouts = Rollouts(engine, gate, settings.storage().images(), settings.waiting_rows)
@@ -126,5 +126,5 @@ async def _load_first(engine: Engine, folder: Path | None) -> None:
         # The service stays up without weights: it says so in /readyz and can still be given others.
         _log.error("model of the settings not loaded", folder=str(folder), detail=error.detail)
     except Exception:
-        # Nobody waits for this task: what is not logged here is never seen.
+        # Nothing awaits this task, so an error that is not logged here is lost.
         _log.exception("model of the settings not loaded", folder=str(folder))

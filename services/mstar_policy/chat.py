@@ -1,7 +1,7 @@
-"""OpenAI's chat completions in terms of the engine: bodies, the way in and the way out.
+"""OpenAI's chat completions: request and reply bodies, and their translation to and from engine requests.
 
-A conversation may have several turns and images. Options that would change the answer and that this service does not
-have are refused by name, as is every option that it does not know, unless their value changes nothing.
+A conversation may have several turns and images. Unsupported options that would change the answer are refused by name,
+as are unknown ones; a value without effect is accepted.
 """
 
 import json
@@ -37,7 +37,7 @@ IDLE = frozenset(
         "parallel_tool_calls",
     }
 )
-"""Options that never touch the answer: taken whatever their value."""
+"""Options that never affect the answer: accepted with any value."""
 HARMLESS: Mapping[str, tuple[object, ...]] = {
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
@@ -74,7 +74,7 @@ HARMLESS: Mapping[str, tuple[object, ...]] = {
     "top_k": (0, -1),
     "use_beam_search": (False,),
 }
-"""Options that would change the answer and that this service does not have, with their values that change nothing."""
+"""Unsupported options that would change the answer, each with its values that have no effect."""
 
 
 def _without_nulls(body: Any) -> Any:
@@ -82,7 +82,7 @@ def _without_nulls(body: Any) -> Any:
 
 
 class _Body(BaseModel):
-    """Types are taken as they are sent, and null is unset."""
+    """Strict types (a string is no number), and null means unset."""
 
     model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -93,19 +93,25 @@ class _Body(BaseModel):
 
 
 class ImageUrl(_Body):
+    """An image of a message, as a data URL."""
+
     url: str
     """`data:image/png;base64,…`; addresses are never fetched."""
     detail: Literal["auto", "low", "high", "original"] = "auto"
-    """Taken and without effect: the model's processor decides how large it sees an image."""
+    """Accepted without effect: the model's processor decides the resolution of an image."""
 
 
 class ContentPart(_Body):
+    """One part of a message: text or an image."""
+
     type: Literal["text", "image_url"]
     text: str = ""
     image_url: ImageUrl | None = None
 
 
 class ChatMessage(_Body):
+    """One turn of a conversation."""
+
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[ContentPart]
     # What clients send back with an assistant's message that they got from here.
@@ -114,14 +120,16 @@ class ChatMessage(_Body):
 
 
 class StreamOptions(_Body):
+    """Options of a streamed answer."""
+
     include_usage: bool = False
-    """Send the counted work in a last chunk without choices."""
+    """Send the token counts in a last chunk without choices."""
     include_obfuscation: bool = False
-    """Taken and without effect."""
+    """Accepted without effect."""
 
 
 class ChatRequest(_Body):
-    """`POST /v1/chat/completions`. Unknown options are refused by name, and null is unset."""
+    """`POST /v1/chat/completions`. Unknown options are refused by name, and null means unset."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -143,7 +151,7 @@ class ChatRequest(_Body):
     )
 
     model: str = Field(default=MODEL_NAME, max_length=500)
-    """`mstar-policy`, which is what is loaded, or a weight version, which must be the loaded one."""
+    """`mstar-policy` for whatever is loaded, or a weight version, which must be the loaded one."""
     messages: list[ChatMessage] = Field(min_length=1, max_length=64)
     n: int = Field(default=1, ge=1, le=128)
     temperature: float = Field(default=1.0, ge=0, le=2)
@@ -151,11 +159,11 @@ class ChatRequest(_Body):
     max_tokens: int | None = Field(default=None, ge=1, le=32_768)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
     seed: int | None = Field(default=None, ge=-1, le=2**63 - 1)
-    """The same seed gives the same samples; -1 and none draw one."""
+    """The same seed gives the same samples; without one, or with -1, a random seed is drawn."""
     stop: str | list[str] = []
     """Up to 16 strings; the answer ends before the first of them."""
     ignore_eos: bool = False
-    """Never end by itself, only by length or by `stop`; for measuring."""
+    """Never sample the end of the turn, so that only length or `stop` ends the answer; for benchmarks."""
     stream: bool = False
     stream_options: StreamOptions | None = None
     logprobs: bool = False
@@ -165,7 +173,7 @@ class ChatRequest(_Body):
 
 @dataclass(frozen=True)
 class Chat:
-    """What a chat asks of the engine."""
+    """A chat request translated for the engine."""
 
     request: SamplingRequest
     images: tuple[ImageInput, ...]
@@ -174,9 +182,9 @@ class Chat:
 
 
 def to_sampling(chat: ChatRequest, seed: int) -> Chat:
-    """What a chat asks for; `seed` is used when it brings none.
+    """Translate a chat request; `seed` is used when the request has none.
 
-    Raises InvalidInput, which names the field, for what this service does not do or cannot hold.
+    Raises InvalidInput, naming the field, for options that are not supported and for sizes beyond the limits.
     """
     _check_options(chat.model_extra or {})
     if chat.top_logprobs and not chat.logprobs:
@@ -215,7 +223,7 @@ class ModelNotFound(NotFound):
 
 
 def _check_options(sent: Mapping[str, object]) -> None:
-    """Refuse options that are unknown, or that are missing here and sent with a value that matters."""
+    """Raise InvalidInput for an unknown option, or an unsupported one whose value would change the answer."""
     for name, value in sent.items():
         harmless = HARMLESS.get(name, ())
         # 0 == False in Python, and a client that sends one for the other is mistaken.
@@ -239,7 +247,7 @@ def _stops(stop: str | list[str]) -> tuple[str, ...]:
 
 
 def _conversation(messages: Sequence[ChatMessage]) -> tuple[tuple[Turn, ...], tuple[ImageInput, ...]]:
-    """The turns, and the images that they show."""
+    """The turns, and the images that they show, in order. Raises InvalidInput."""
     turns: list[Turn] = []
     images: list[ImageInput] = []
     characters = 0
@@ -254,18 +262,18 @@ def _conversation(messages: Sequence[ChatMessage]) -> tuple[tuple[Turn, ...], tu
             else:
                 check_unicode(part, field)
                 characters += len(part)
-                # Templates write parts one behind the other, and a client's texts are paragraphs.
+                # Chat templates join parts without a separator, but clients send one paragraph a part.
                 parts[-1:] = [f"{parts[-1]}\n{part}"] if parts and parts[-1] is not None else [*parts[-1:], part]
         if role != "user" and None in parts:
             raise InvalidInput(f"{field}: only a user turn may show an image", field=field)
         turns.append(Turn(role, tuple(parts)))
     if characters > MAX_CHARACTERS:
-        detail = f"messages have {characters} characters; at most {MAX_CHARACTERS} are taken"
+        detail = f"messages have {characters} characters; at most {MAX_CHARACTERS} are accepted"
         raise InvalidInput(detail, field="messages")
     if len(images) > MAX_IMAGES:
-        raise InvalidInput(f"messages show {len(images)} images; at most {MAX_IMAGES} are taken", field="messages")
+        raise InvalidInput(f"messages show {len(images)} images; at most {MAX_IMAGES} are accepted", field="messages")
     if not any(turn.images or any(part and part.strip() for part in turn.parts) for turn in turns):
-        raise InvalidInput("messages hold neither text nor image", field="messages")
+        raise InvalidInput("messages contain neither text nor an image: send at least one", field="messages")
     return tuple(turns), tuple(images)
 
 
@@ -301,12 +309,12 @@ def completion(chat: Chat, generation: Generation, identity: str, vocabulary: Vo
 
 
 def head(version: str, identity: str, kind: str) -> dict[str, Any]:
-    """What every body begins with."""
+    """Fields that every reply body and every chunk begins with."""
     return {"id": identity, "object": kind, "created": int(time.time()), "model": version}
 
 
 def usage(counted: Usage) -> dict[str, int]:
-    """Counted work in OpenAI's names."""
+    """Token counts under OpenAI's names."""
     prompt, sampled = counted.prompt_tokens, counted.completion_tokens
     return {"prompt_tokens": prompt, "completion_tokens": sampled, "total_tokens": prompt + sampled}
 
@@ -333,7 +341,7 @@ def logprob_entries(
 
 
 def _named(token: int, logprob: float, vocabulary: Vocabulary, *, first: bool) -> dict[str, Any]:
-    """A token by its own bytes, which may be half a character."""
+    """A token with its log-probability and its own bytes, which may be half a character."""
     data = vocabulary.bytes_of(token, first=first)
     return {"token": data.decode(errors="replace"), "logprob": logprob, "bytes": list(data)}
 

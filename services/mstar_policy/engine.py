@@ -1,7 +1,7 @@
 """The interface of an inference engine. Adapters: `hf_engine` (transformers) and `vllm_engine`.
 
-An engine encodes, samples and counts; images arrive decoded and requests admitted. The conformance tests say what every
-adapter must keep to.
+An engine encodes, samples and counts; images arrive decoded, and requests are admitted before. The conformance tests
+define what every adapter must do.
 """
 
 from collections.abc import Callable
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prompt:
-    """One conversation, with all its samples."""
+    """One conversation, and how many samples of the next turn to draw."""
 
     turns: tuple[Turn, ...]
     images: "tuple[Image, ...]" = ()
-    """Those of the turns, in their order."""
+    """Images of the turns, in their order."""
     prefix: str = ""
     """Beginning of the response that every sample continues."""
     n: int = 1
@@ -36,7 +36,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class SamplingRequest:
-    """Prompts that are sampled from one weight version."""
+    """Prompts to sample from one weight version."""
 
     prompts: tuple[Prompt, ...]
     max_tokens: int = 512
@@ -48,11 +48,11 @@ class SamplingRequest:
     top_logprobs: int = 0
     """How many of the most likely tokens to name at every place."""
     weight_version: str | None = None
-    """Refuse when another version is loaded."""
+    """Refuse the request when another version is loaded; None accepts any."""
 
 
 Likely = tuple[tuple[int, float], ...]
-"""The most likely tokens at one place, each with its log-probability, the likeliest first."""
+"""The most likely tokens at one place, each with its log-probability in nats, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Delta:
     sample: int
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    """Of each of the tokens."""
+    """Log-probability of each token, in nats."""
     finish_reason: FinishReason | None = None
     """With the last tokens; with STOP, `token_ids` ends with the end-of-turn token or completes a stop string."""
     likely: tuple[Likely, ...] = ()
@@ -76,7 +76,7 @@ class Generation:
     weight_version: str
     samples: tuple[tuple[Response, ...], ...]
     token_logprobs: tuple[tuple[tuple[float, ...], ...], ...]
-    """Of each sample's `token_ids`."""
+    """Log-probabilities of each sample's `token_ids`, in nats."""
     likely: tuple[tuple[tuple[Likely, ...], ...], ...] = ()
     """At the place of each of the tokens, where they were asked for."""
     usage: Usage = field(default_factory=Usage)
@@ -89,7 +89,7 @@ class Engine(Protocol):
     """Samples from one set of weights at a time."""
 
     def weights(self) -> WeightsState:
-        """What is loaded; the version is empty before the first load."""
+        """The loaded weights; the version is empty before the first load."""
 
     def vocabulary(self) -> Vocabulary:
         """Tokens and text of the loaded model. Raises Unavailable without weights."""
@@ -105,7 +105,7 @@ class Engine(Protocol):
         """Serve a plain model folder, under a version made from its content. Raises InvalidInput."""
 
     async def sleep(self) -> None:
-        """Finish what runs, forget the weights and give the device's memory back. A load ends the sleep."""
+        """Finish running requests, drop the weights and free the device's memory. A load ends the sleep."""
 
     async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
         """Samples for every prompt.

@@ -1,7 +1,7 @@
-"""Attention for decoding: query heads that share keys and values are read as several queries of one head.
+"""Grouped-query attention for decoding: query heads that share a key-value head become several queries of one head.
 
-With one query token a row that is the same arithmetic, and spares the copy of all keys and values for every query head
-that transformers makes whenever there is a mask. Prefill and vision towers take transformers' own path.
+With one query token a row this is the same arithmetic, without the copy of all keys and values for every query head
+that transformers makes when there is a mask. Prefill and vision towers use the implementation of transformers.
 """
 
 from typing import Any
@@ -24,9 +24,9 @@ def grouped_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Query [rows, heads, tokens, width], key and value [rows, key-value heads, columns, width].
+    """Attend from query [rows, heads, tokens, width] to key and value [rows, key-value heads, columns, width].
 
-    Returns [rows, tokens, heads, width].
+    `attention_mask` [rows, 1, tokens, columns] is added to the scores. Returns [rows, tokens, heads, width].
     """
     rows, heads, tokens, width = query.shape
     if tokens != 1 or attention_mask is None:
@@ -41,7 +41,7 @@ def grouped_attention(
 
 
 def use_grouped_attention(model: Any) -> None:
-    """Make a model use it, where the model's attention can be chosen at all."""
+    """Switch a model to it."""
     AttentionInterface.register(NAME, grouped_attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)

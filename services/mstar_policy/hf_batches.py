@@ -1,60 +1,68 @@
-"""Cutting what waits into what is prefilled together, and that into what is decoded together.
+"""Groups waiting prompts into prefill and decode batches.
 
-Prefill wants the openings of a prompt beside each other, for they share its computation; decoding wants neighbours in
-length, which fill the same columns and end at about the same time. What this leaves out: whose openings they are, and
-how they are computed.
+Prefill wants the prefixes of one prompt together, because they share its computation. Decoding wants neighbours in
+length, which fill the same columns and end at about the same time. What this leaves out: which request a prefix
+belongs to, and how it is computed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mstar_policy.hf_prefill import Opening
+from mstar_policy.hf_prefill import PromptPrefix
 
 Thing = TypeVar("Thing")
 Owner = TypeVar("Owner")
 
 PREFILLED_SHARE = 2
-"""What is prefilled and waits for its batch takes at most one part in so many of the memory that a batch may take."""
+"""Prefilled prefixes that wait for their batch take at most this fraction (1 / 2) of the memory of a decode batch."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a batch may need."""
+    """Upper bounds of a decode batch."""
 
     rows: int = 1024
-    """Samples that are decoded together."""
+    """Most samples decoded together."""
     tokens: int = 1 << 20
-    """Tokens, of all of them and with room for their answers, whose keys and values there is memory for."""
+    """Most tokens whose keys and values fit in memory: over all rows, padding and room for the answers included."""
 
 
 def windows(
-    prompts: Iterable[tuple[Owner, Sequence[Opening]]], limits: Limits
-) -> Iterator[list[tuple[Owner, list[Opening]]]]:
-    """Openings of prompts in their order, as many as may be prefilled together; one opening always may."""
+    prompts: Iterable[tuple[Owner, Sequence[PromptPrefix]]], limits: Limits
+) -> Iterator[list[tuple[Owner, list[PromptPrefix]]]]:
+    """Groups to prefill together, in the order of the prompts, each with its owner.
+
+    A group stays within the memory for prefilled prefixes, unless it is a single prefix that is longer.
+    """
     most = limits.tokens // PREFILLED_SHARE
-    parts = [(owner, part) for owner, openings in prompts for part in _cut(openings, len, most)]
-    return _cut(parts, lambda owned: sum(map(len, owned[1])), most)
+    parts = [(owner, part) for owner, prefixes in prompts for part in _grouped(prefixes, len, most)]
+    return _grouped(parts, lambda owned: sum(map(len, owned[1])), most)
 
 
-def batches(openings: Iterable[Opening], limits: Limits) -> Iterator[list[Opening]]:
-    """Openings by length, as many together as may be decoded together; one opening always may."""
-    batch: list[Opening] = []
+def batches(prefixes: Iterable[PromptPrefix], limits: Limits) -> Iterator[list[PromptPrefix]]:
+    """Groups to decode together, shortest prefixes first.
+
+    A group stays within the limits, unless it is a single prefix that exceeds them.
+    """
+    batch: list[PromptPrefix] = []
     rows = answer = 0
-    for opening in sorted(openings, key=len):
-        more = len(opening.draws)
-        longest = max(draw.max_tokens for draw in opening.draws)
+    for prefix in sorted(prefixes, key=len):
+        more = len(prefix.draws)
+        longest = max(draw.max_tokens for draw in prefix.draws)
         total, answer = rows + more, max(answer, longest)
-        if batch and (total > limits.rows or total * (len(opening) + answer) > limits.tokens):
+        # Sorted by length, so this prefix is the widest so far, and all rows are padded to it.
+        if batch and (total > limits.rows or total * (len(prefix) + answer) > limits.tokens):
             yield batch
             batch, total, answer = [], more, longest
-        batch.append(opening)
+        batch.append(prefix)
         rows = total
     if batch:
         yield batch
 
 
-def _cut(things: Iterable[Thing], cost: Callable[[Thing], int], most: int) -> Iterator[list[Thing]]:
+def _grouped(things: Iterable[Thing], cost: Callable[[Thing], int], most: int) -> Iterator[list[Thing]]:
+    """Consecutive groups whose costs sum to at most `most`; one that costs more is alone in its group."""
     taken: list[Thing] = []
     spent = 0
     for thing in things:

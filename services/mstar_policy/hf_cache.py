@@ -1,7 +1,7 @@
-"""Keys and values of a decoding batch, in memory allocated once.
+"""Key-value cache of a decoding batch, in memory that is allocated once.
 
-transformers' own growing cache copies everything at every token; this one writes one column. Rows that have finished
-are taken out of the batch in place.
+The growing cache of transformers copies everything at every token; this one writes one column. Rows that have finished
+are removed from the batch in place.
 """
 
 from typing import Any
@@ -14,6 +14,7 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
     """One layer: `keys` and `values` of shape [rows, key-value heads, capacity, head width], `length` columns used."""
 
     def __init__(self, rows: int, length: int, capacity: int, like: torch.Tensor) -> None:
+        """`like` [any, key-value heads, any, head width] gives the two other sizes, type and device."""
         super().__init__()
         shape = (rows, like.shape[1], capacity, like.shape[3])
         self.keys = like.new_empty(shape)
@@ -27,7 +28,7 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append columns [rows, heads, new, width] and return all that are used."""
+        """Append columns [rows, key-value heads, new, head width] and return all that are used, in the same layout."""
         end = self.length + key_states.shape[2]
         self.keys[: self.rows, :, self.length : end] = key_states
         self.values[: self.rows, :, self.length : end] = value_states
@@ -35,8 +36,9 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
         return self.keys[: self.rows, :, :end], self.values[: self.rows, :, :end]
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Leave only the given rows, in order."""
+        """Keep only the given rows, `rows` being increasing indices [kept]."""
         self.rows = len(rows)
+        # Indexing copies before it writes, so a row may move onto one that is still needed.
         for buffer in (self.keys, self.values):
             buffer[: self.rows, :, : self.length] = buffer[rows, :, : self.length]
 
@@ -44,30 +46,35 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
         """Nothing to do: the memory is there from the start."""
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Columns that a mask must cover, the new ones included, and the index of the first."""
         return self.length + query_length, 0
 
     def get_seq_length(self) -> int:
+        """Columns in use."""
         return self.length
 
     def get_max_length(self) -> int:
+        """Columns that fit."""
         return self.capacity
 
 
 class RowCache(Cache):  # type: ignore[misc]
-    """The cache of all layers of a batch; made layer by layer from prefilled pieces."""
+    """The cache of all layers of a batch, filled from prefill chunks."""
 
     def __init__(self, rows: int, length: int, capacity: int) -> None:
+        """`length`: columns that prefill fills; `capacity`: with room for the sampled tokens."""
         super().__init__(layers=[])
         self._shape = (rows, length, capacity)
         self._length = length
 
-    def place(self, piece: Cache, start: int, sequences: torch.Tensor) -> None:
-        """Copy sequences of a prefilled piece to the rows from `start` on, one that has several samples to several.
+    def place(self, chunk: Cache, start: int, sequences: torch.Tensor) -> None:
+        """Copy `sequences` [new rows] of a prefill chunk to the rows from `start` on; an index may repeat.
 
-        The piece's last column becomes the last of the first `length` columns, and of a wider one the beginning, which
-        must be padding, is left out.
+        The last column of the chunk becomes column `length - 1`. Where the chunk is wider than `length`, its first
+        columns, which must be padding, are left out.
         """
-        for index, source in enumerate(piece.layers):
+        for index, source in enumerate(chunk.layers):
+            # Made on first use: only a prefilled layer knows its number of heads and its width.
             if index == len(self.layers):
                 self.layers.append(RowLayer(*self._shape, like=source.keys))
             layer = self.layers[index]
@@ -77,13 +84,13 @@ class RowCache(Cache):  # type: ignore[misc]
             layer.values[rows, :, columns] = source.values[sequences, :, -width:]
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Leave only the given rows in every layer."""
+        """Keep only the given rows in every layer, `rows` being increasing indices [kept]."""
         for layer in self.layers:
             layer.keep(rows)
 
 
 def rows_of(cache: Cache, rows: torch.Tensor) -> DynamicCache:
-    """A copy of some rows of a prefilled piece, in the order given, that another forward pass may go on from."""
+    """Copy `rows` [copied] of a prefilled cache, in that order, for another forward pass to continue from."""
     copy = DynamicCache()
     for place, layer in enumerate(cache.layers):
         copy.update(layer.keys[rows], layer.values[rows], place)
@@ -91,7 +98,7 @@ def rows_of(cache: Cache, rows: torch.Tensor) -> DynamicCache:
 
 
 def only_columns(cache: Cache, columns: torch.Tensor) -> None:
-    """Leave each row of a piece only the given columns [rows, kept], in their order."""
+    """Keep only the given columns [rows, kept] of each row, in that order."""
     index = columns[:, None, :, None]
     for layer in cache.layers:
         layer.keys, layer.values = (kept.take_along_dim(index, dim=2) for kept in (layer.keys, layer.values))

@@ -1,8 +1,8 @@
-"""Batched decoding over a transformers model: what openings begin with, then a token a step for all samples.
+"""Batched decoding over a transformers model: prefill, then one token a step for all samples.
 
-It replaces `generate`, whose cost on small models is mostly its own bookkeeping. Rows are padded on the left, so that
-every row's next token is in the same column; a finished row soon leaves the batch. What this leaves out: text, and
-requests (the engine).
+It replaces `generate` of transformers, whose cost on small models is mostly bookkeeping. Rows are padded on the left,
+so that every row's next token is in the same column; finished rows are removed from the batch. What this leaves out:
+text, and requests (the engine).
 """
 
 from collections.abc import Collection, Sequence
@@ -14,55 +14,56 @@ import torch
 from mstar.types import FinishReason
 from mstar_policy.engine import Delta, Likely
 from mstar_policy.hf_batches import Limits, batches
-from mstar_policy.hf_prefill import Opening, Piece, Prefill, Start, start_of, stem_of
+from mstar_policy.hf_prefill import DecodeStart, Prefill, PrefillChunk, PromptPrefix, decode_start, shared_prefix
 from mstar_policy.hf_sampling import RowSampler
 from mstar_policy.text import StopWatch, Vocabulary
 
 COMPACT_BELOW = 0.75
-"""Share of running rows at which the finished ones are taken out: each time costs a copy of the cache."""
+"""Finished rows are removed when the share of running ones falls below this: each removal copies the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sampled continuation; `token_ids` includes what it stopped at."""
+    """One sampled continuation; `token_ids` includes the token that it stopped at."""
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
     stopped: bool
-    """At the end of its turn or behind a stop string; else it ran out of tokens."""
+    """Whether the turn ended or a stop string was complete; else it reached its limit of tokens."""
     likely: tuple[Likely, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What became of the openings of one prompt."""
+    """Samples of all prefixes of one prompt."""
 
     samples: list[list[Sample]]
-    """Of each opening, in the order of its draws."""
+    """Of each prefix, in the order of its draws."""
     computed: int
     """Tokens of prompt and prefixes that went through the model."""
 
 
 class _Rows:
-    """What is known of each row of a batch: running ones by their place in it, results by their first place."""
+    """State of a decoding batch: running rows by their current index, results by their first one."""
 
     def __init__(
         self,
-        start: Start,
+        start: DecodeStart,
         suppressed: torch.Tensor,
         ends: torch.Tensor,
         dtype: torch.dtype,
         vocabulary: Vocabulary | None,
     ) -> None:
-        """`dtype`: of the model, which its mask must share."""
-        openings, device = start.openings, suppressed.device
-        draws = [draw for opening in openings for draw in opening.draws]
-        lengths = [len(opening) for opening in openings for _ in opening.draws]
+        """`suppressed` and `ends` [tokens]; `dtype` of the model, which its mask must share."""
+        prefixes, device = start.prefixes, suppressed.device
+        draws = [draw for prefix in prefixes for draw in prefix.draws]
+        lengths = [len(prefix) for prefix in prefixes for _ in prefix.draws]
         self.longest = longest = max(draw.max_tokens for draw in draws)
         self.sampler = RowSampler(draws, suppressed, ends)
-        self.nexts = start.nexts
+        self.next_positions = start.next_positions
         self.running = torch.ones(len(draws), dtype=torch.bool, device=device)
         self.mask = _padding_mask(torch.tensor(lengths, device=device), longest).to(dtype)
+        # First index of each running row: rows leave the batch, and results stay where they are.
         self._place = torch.arange(len(draws), device=device)
         self._allowed = torch.tensor([draw.max_tokens for draw in draws], device=device)
         self._tokens = torch.zeros((len(draws), longest), dtype=torch.long, device=device)
@@ -74,11 +75,11 @@ class _Rows:
         }
         self._wanted = {row: draw.likely for row, draw in enumerate(draws) if draw.likely}
         self._likely: dict[int, list[Likely]] = {row: [] for row in self._wanted}
-        places = ((opening.on_tokens, sample) for opening in openings for sample in range(len(opening.draws)))
+        places = ((prefix.on_tokens, sample) for prefix in prefixes for sample in range(len(prefix.draws)))
         self._callbacks = {row: (call, sample) for row, (call, sample) in enumerate(places) if call is not None}
 
     def note(self, step: int, tokens: torch.Tensor, logprobs: torch.Tensor, ends: torch.Tensor) -> None:
-        """Record one token of every running row; rows that stop or reach their limit run no more.
+        """Record one token of every running row; rows that stop or reach their limit are finished.
 
         `tokens`, `logprobs` and `ends`, which says whether the token ends the turn, have shape [rows].
         """
@@ -92,6 +93,7 @@ class _Rows:
         was_running = self.running.clone() if self._callbacks else self.running
         self.running &= ~stops & (self._allowed > step + 1)
         if self._callbacks:
+            # Copying these to the host waits for the GPU, so it is done only where somebody listens.
             columns = (self._place, tokens, logprobs, stops, self.running)
             self._report(*(column[was_running].tolist() for column in columns))
 
@@ -120,13 +122,13 @@ class _Rows:
                 on_tokens(Delta(sample, (token,), (logprob,), reason, likely))
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Leave only the given rows in the batch."""
+        """Keep only the given rows in the batch, `rows` being increasing indices [kept]."""
         self.sampler.keep(rows)
-        self.nexts, self.mask = self.nexts[rows], self.mask[rows]
+        self.next_positions, self.mask = self.next_positions[rows], self.mask[rows]
         self.running, self._place, self._allowed = self.running[rows], self._place[rows], self._allowed[rows]
 
     def samples(self) -> list[Sample]:
-        """Results of all rows, in the order they came in."""
+        """Results of all rows, finished ones included, in the order of the draws."""
         counts, logprobs, stopped = self._counts.tolist(), self._logprobs.tolist(), self._stopped.tolist()
         return [
             Sample(tuple(ids[:count]), tuple(logprob[:count]), stop, tuple(self._likely.get(row, ())))
@@ -137,7 +139,7 @@ class _Rows:
 
 
 class Decoder:
-    """Decodes batches over one model."""
+    """Samples from one model in batches."""
 
     def __init__(
         self,
@@ -156,26 +158,27 @@ class Decoder:
         self._suppressed = torch.tensor(sorted(set(suppressed) - set(stop)), dtype=torch.long, device=model.device)
 
     @torch.inference_mode()
-    def run(self, prompts: Sequence[Sequence[Opening]]) -> list[Drawn]:
-        """Samples for the openings of each prompt; what openings of a prompt have in common is computed once."""
-        stems = [stem_of(openings) for openings in prompts]
-        pieces = self._prefill.run(stems)
+    def run(self, prompts: Sequence[Sequence[PromptPrefix]]) -> list[Drawn]:
+        """Draw the samples of the prefixes of each prompt; what prefixes of a prompt share is computed once."""
+        shared = [shared_prefix(prefixes) for prefixes in prompts]
+        chunks = self._prefill.run(shared)
         found: dict[int, list[Sample]] = {}
-        for batch in batches([opening for openings in prompts for opening in openings], self._limits):
-            found |= self._batch(pieces, batch)
-        return [Drawn([found[id(opening)] for opening in stem.openings], stem.cost) for stem in stems]
+        for batch in batches([prefix for prefixes in prompts for prefix in prefixes], self._limits):
+            found |= self._batch(chunks, batch)
+        return [Drawn([found[id(prefix)] for prefix in one.prefixes], one.cost) for one in shared]
 
-    def _batch(self, pieces: Sequence[Piece], batch: Sequence[Opening]) -> dict[int, list[Sample]]:
-        """Samples by the id of their opening."""
-        start = start_of(pieces, batch, max(draw.max_tokens for opening in batch for draw in opening.draws))
+    def _batch(self, chunks: Sequence[PrefillChunk], batch: Sequence[PromptPrefix]) -> dict[int, list[Sample]]:
+        """Samples by the `id` of their prefix."""
+        start = decode_start(chunks, batch, max(draw.max_tokens for prefix in batch for draw in prefix.draws))
         samples = iter(self._decode(self._rows(start), start))
-        return {id(opening): [next(samples) for _ in opening.draws] for opening in start.openings}
+        return {id(prefix): [next(samples) for _ in prefix.draws] for prefix in start.prefixes}
 
-    def _rows(self, start: Start) -> _Rows:
+    def _rows(self, start: DecodeStart) -> _Rows:
         return _Rows(start, self._suppressed, self._stop, self.model.dtype, self.vocabulary)
 
-    def _decode(self, rows: _Rows, start: Start) -> list[Sample]:
-        cache, logits = start.cache, start.logits
+    def _decode(self, rows: _Rows, start: DecodeStart) -> list[Sample]:
+        """Sample a token of every row, then run the model on those, until no row runs."""
+        cache, logits = start.cache, start.logits  # [rows, vocabulary]
         for step in range(rows.longest):
             tokens, logprobs = rows.sampler.choose(logits, step)
             rows.note(step, tokens, logprobs, torch.isin(tokens, self._stop))
@@ -190,7 +193,7 @@ class Decoder:
             logits = self.model(
                 input_ids=tokens[:, None],
                 attention_mask=rows.mask[..., : cache.get_seq_length() + 1],
-                position_ids=rows.nexts[:, None] + step,
+                position_ids=rows.next_positions[:, None] + step,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
@@ -199,8 +202,9 @@ class Decoder:
 
 
 def _padding_mask(lengths: torch.Tensor, longest: int) -> torch.Tensor:
-    """Additive mask [rows, 1, 1, columns]: 0, and minus infinity at the padding on the left."""
+    """Additive mask [rows, 1, 1, columns] from `lengths` [rows]: minus infinity at the padding on the left, else 0."""
     width = int(lengths.max())
+    # Columns of the tokens to come are unmasked from the start, and each step takes its part of the mask.
     columns = torch.arange(width + longest, device=lengths.device)
     padding = columns < (width - lengths)[:, None]
     return torch.zeros(padding.shape, device=lengths.device).masked_fill(padding, -torch.inf)[:, None, None]

@@ -1,8 +1,8 @@
-"""The transformers engine: one model in this process, decoded by a single thread.
+"""The transformers engine: one model in this process, run by a single thread.
 
-Everything that touches the model runs in that thread, loads as well, so a batch never sees two weight versions and the
-event loop never waits. Requests that wait when it becomes free are decoded together: small ones from many callers cost
-little more than one large one. A failure is answered to the one whose request it is.
+Everything that touches the model runs in that thread, loading included, so a batch never sees two weight versions and
+the event loop never blocks. Requests that wait when the thread becomes free are decoded together: many small ones cost
+little more than one large one. A failure goes to the request that caused it, and to no other.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, Toke
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_batches import Limits, windows
 from mstar_policy.hf_decoding import Decoder, Sample
-from mstar_policy.hf_prefill import Opening
+from mstar_policy.hf_prefill import PromptPrefix
 from mstar_policy.hf_sampling import Draw
 from mstar_policy.prompts import (
     NO_WEIGHTS,
@@ -48,7 +48,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class _Loaded:
-    """One set of weights with all that depends on it."""
+    """One set of weights and everything that depends on it."""
 
     version: str
     name: str
@@ -62,7 +62,10 @@ class _Loaded:
 
 
 class _LoopCallback:
-    """Calls in the caller's event loop with the first prompt's tokens; others that share its prefix come after them."""
+    """Reports tokens of the first prompt in the caller's event loop.
+
+    Other prompts of the request may share its prefix; their draws come after its own and are not reported.
+    """
 
     def __init__(self, on_tokens: TokenCallback, samples: int) -> None:
         self._on_tokens, self._samples = on_tokens, samples
@@ -77,23 +80,23 @@ class _LoopCallback:
 
 @dataclass
 class _Job:
-    """A request on its way: its distinct openings by prompt, and where each prompt's samples are."""
+    """A request in progress: its distinct prefixes by prompt, and where each prompt's samples are."""
 
     request: SamplingRequest
     on_tokens: _LoopCallback | None = None
     reply: Future[Generation] = field(default_factory=Future)
-    openings: list[list[Opening]] = field(default_factory=list)
-    """Of each distinct image and question: what is computed for them is shared within the request."""
-    places: list[tuple[Opening, int]] = field(default_factory=list)
-    """For each prompt its opening, and which of its draws is the first."""
+    prefixes: list[list[PromptPrefix]] = field(default_factory=list)
+    """Grouped by distinct image and question, whose computation is shared within the request."""
+    places: list[tuple[PromptPrefix, int]] = field(default_factory=list)
+    """For each prompt of the request its prefix, and the index of its first draw there."""
     samples: dict[int, list[Sample]] = field(default_factory=dict)
-    """Samples of each opening, by its id."""
+    """Samples of each prefix, by its `id`."""
     prompt_tokens: int = 0
     images_encoded: int = 0
 
 
-_Part = tuple[_Job, list[Opening]]
-"""Openings of one prompt."""
+_Part = tuple[_Job, list[PromptPrefix]]
+"""Prefixes of one prompt."""
 
 
 class HfEngine:
@@ -102,6 +105,7 @@ class HfEngine:
     def __init__(
         self, store: ArtefactStore, batch_rows: int = 1024, cache_bytes: int = 1 << 30, threads: int | None = None
     ) -> None:
+        """`batch_rows`: most samples decoded together; `cache_bytes`: memory for their keys and values."""
         self._store = store
         self._batch_rows = batch_rows
         self._cache_bytes = cache_bytes
@@ -113,24 +117,29 @@ class HfEngine:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine", initializer=prepare)
 
     def weights(self) -> WeightsState:
+        """See `Engine`."""
         loaded = self._loaded
         if loaded is None:
             return WeightsState(weight_version="", ready=False, model="")
         return WeightsState(weight_version=loaded.version, ready=True, model=loaded.name)
 
     async def load(self, ref: ArtefactRef) -> None:
+        """See `Engine`. Also raises Unavailable while the service stops."""
         await self._in_thread(lambda: self._serve(*load_checkpoint(self._store, ref), ref.version))
 
     async def load_folder(self, folder: Path) -> None:
+        """See `Engine`. Also raises Unavailable while the service stops."""
         await self._in_thread(lambda: self._serve(load_model(folder), folder, folder_version(folder)))
 
     def vocabulary(self) -> Vocabulary:
+        """See `Engine`. Raises Unavailable without weights."""
         loaded = self._loaded
         if loaded is None:
             raise Unavailable(NO_WEIGHTS, retry_after=RETRY_AFTER_SECONDS)
         return loaded.vocabulary
 
     async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
+        """See `Engine`. Also raises Unavailable while the service stops."""
         job = _Job(request, None if on_tokens is None else _LoopCallback(on_tokens, request.prompts[0].n))
         with self._guard:
             self._check_open()
@@ -139,9 +148,11 @@ class HfEngine:
         return await asyncio.wrap_future(job.reply)
 
     async def sleep(self) -> None:
+        """See `Engine`. Also raises Unavailable while the service stops."""
         await self._in_thread(self._forget)
 
     async def close(self) -> None:
+        """See `Engine`. Requests that still wait get Unavailable."""
         with self._guard:
             self._closed = True
             left = [job for job in self._waiting if job.reply.set_running_or_notify_cancel()]
@@ -165,6 +176,7 @@ class HfEngine:
             raise _stopping()
 
     def _serve(self, model: Any, folder: Path, version: str) -> None:
+        """Replace the loaded model. Raises InvalidInput for one that cannot be decoded, and the old one stays."""
         require_cached_decoding(model)
         processor = load_processor(folder)
         tokenizer = processor.tokenizer
@@ -190,12 +202,13 @@ class HfEngine:
         free_memory()
 
     def _work(self) -> None:
-        """Answer a batch's worth of waiting requests; one of them may be larger than a batch."""
+        """Answer waiting requests, about one batch of them; a single request may be larger than a batch."""
         loaded = self._loaded
         ready = [job for job in self._take() if self._prepare(job, loaded)]
         if loaded is None or not ready:
             return
-        prompts = [(job, openings) for job in ready for openings in job.openings]
+        prompts = [(job, prefixes) for job in ready for prefixes in job.prefixes]
+        # Neighbours in length need the least padding.
         prompts.sort(key=lambda part: max(map(len, part[1])))
         for window in windows(prompts, loaded.limits):
             self._decode(window, loaded)
@@ -209,14 +222,14 @@ class HfEngine:
         with self._guard:
             while self._waiting and rows < self._batch_rows:
                 job = self._waiting.popleft()
-                # False when the caller has gone meanwhile.
+                # False when the caller has disconnected meanwhile.
                 if job.reply.set_running_or_notify_cancel():
                     jobs.append(job)
                     rows += sum(prompt.n for prompt in job.request.prompts)
         return jobs
 
     def _prepare(self, job: _Job, loaded: _Loaded | None) -> bool:
-        """Encode a job's prompts; a job that cannot be done is answered with its own error."""
+        """Encode the prompts of a job and return True; a job that cannot be done gets its error as the reply."""
         try:
             check_version(job.request, None if loaded is None else loaded.version)
             assert loaded is not None
@@ -227,11 +240,11 @@ class HfEngine:
         return True
 
     def _decode(self, window: Sequence[_Part], loaded: _Loaded) -> None:
-        """Fill in samples. Where a window of several jobs fails, each is tried alone: only the one at fault fails."""
-        window = [(job, openings) for job, openings in window if not job.reply.done()]
+        """Fill in samples. If a window of several jobs fails, each is tried alone: only the faulty one fails."""
+        window = [(job, prefixes) for job, prefixes in window if not job.reply.done()]
         jobs = {id(job): job for job, _ in window}
         try:
-            found = loaded.decoder.run([openings for _, openings in window]) if window else []
+            found = loaded.decoder.run([prefixes for _, prefixes in window]) if window else []
         except Exception as error:
             for job in jobs.values():
                 # Tokens that were sent to a caller cannot be taken back.
@@ -240,10 +253,10 @@ class HfEngine:
                 else:
                     self._decode([part for part in window if part[0] is job], loaded)
             return
-        for (job, openings), drawn in zip(window, found, strict=True):
-            job.samples |= {id(opening): own for opening, own in zip(openings, drawn.samples, strict=True)}
+        for (job, prefixes), drawn in zip(window, found, strict=True):
+            job.samples |= {id(prefix): own for prefix, own in zip(prefixes, drawn.samples, strict=True)}
             job.prompt_tokens += drawn.computed
-            job.images_encoded += bool(openings[0].prompt.pixels)
+            job.images_encoded += bool(prefixes[0].prompt.pixels)
 
 
 def _stopping() -> Unavailable:
@@ -251,20 +264,23 @@ def _stopping() -> Unavailable:
 
 
 def _encode(job: _Job, loaded: _Loaded) -> None:
-    """Fill in openings and places: prompts that differ in temperature, seed or n only share an opening."""
+    """Fill in prefixes and places: prompts that differ only in temperature, seed or n share a prefix.
+
+    Raises InvalidInput for a prompt that leaves no room for a response.
+    """
     # The encoder gives the same object for the same turns and images, and the job keeps it alive.
-    known: dict[int, dict[tuple[int, ...], Opening]] = {}
+    known: dict[int, dict[tuple[int, ...], PromptPrefix]] = {}
     for index, prompt in enumerate(job.request.prompts):
         check_length(index, prompt, loaded.tokenizer, loaded.context)
         encoded = loaded.encoder.encode_turns(prompt.turns, prompt.images)
         own = known.setdefault(id(encoded), {})
-        prefix = tuple(prefix_ids(loaded.tokenizer, prompt.prefix))
-        opening = Opening(encoded, prefix, [], job.on_tokens if index == 0 else None)
-        opening = own.setdefault(prefix, opening)
-        room = room_for(index, len(opening), loaded.context)
-        job.places.append((opening, len(opening.draws)))
-        opening.draws.extend(_draws(prompt, job.request, min(job.request.max_tokens, room)))
-    job.openings = [list(own.values()) for own in known.values()]
+        response = tuple(prefix_ids(loaded.tokenizer, prompt.prefix))
+        prefix = PromptPrefix(encoded, response, [], job.on_tokens if index == 0 else None)
+        prefix = own.setdefault(response, prefix)
+        room = room_for(index, len(prefix), loaded.context)
+        job.places.append((prefix, len(prefix.draws)))
+        prefix.draws.extend(_draws(prompt, job.request, min(job.request.max_tokens, room)))
+    job.prefixes = [list(own.values()) for own in known.values()]
 
 
 def _draws(prompt: Prompt, request: SamplingRequest, max_tokens: int) -> Iterator[Draw]:
@@ -292,8 +308,8 @@ def _answer(job: _Job, loaded: _Loaded) -> None:
 
 def _reply(job: _Job, loaded: _Loaded) -> Generation:
     drawn = [
-        job.samples[id(opening)][first : first + prompt.n]
-        for prompt, (opening, first) in zip(job.request.prompts, job.places, strict=True)
+        job.samples[id(prefix)][first : first + prompt.n]
+        for prompt, (prefix, first) in zip(job.request.prompts, job.places, strict=True)
     ]
     samples = tuple(tuple(_response(sample, loaded.vocabulary, job.request.stop) for sample in own) for own in drawn)
     usage = Usage(
@@ -320,11 +336,14 @@ def _response(sample: Sample, vocabulary: Vocabulary, stops: Sequence[str]) -> R
 
 
 def _context(text: Any) -> int:
-    """Where some layers see a window only, no more than that: the row cache has no windows."""
+    """Most tokens of a sequence; no more than the sliding window where some layers have one.
+
+    The row cache keeps every column, so beyond the window those layers would attend to too much.
+    """
     return int(min(text.max_position_embeddings, getattr(text, "sliding_window", None) or text.max_position_embeddings))
 
 
 def _cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:
-    """Keys and values of one token in all layers."""
+    """Bytes of the keys and values of one token in all layers."""
     width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     return int(2 * text.num_hidden_layers * text.num_key_value_heads * width * dtype.itemsize)

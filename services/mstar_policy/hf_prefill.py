@@ -1,8 +1,8 @@
-"""Prefill: keys and values of all that stands before the first token of each sample, computed once where it is shared.
+"""Prefill: computes keys and values of everything before the first sampled token, once where samples share it.
 
-Openings of one prompt have image and question in common, and Monte-Carlo prefixes often their first steps too. This
-stem is computed once; what an opening adds to it is computed behind a copy of the stem's keys and values. What this
-leaves out: how samples are drawn, and what is prefilled and decoded together (`hf_batches`).
+Prefixes of one prompt have image and question in common, and Monte-Carlo prefixes often their first steps too. This
+shared prefix is computed once; what one prefix adds to it is computed on top of a copy of the shared keys and values.
+What this leaves out: how samples are drawn, and how prompts are grouped into batches (`hf_batches`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,198 +22,215 @@ from mstar_policy.hf_cache import RowCache, only_columns, rows_of
 from mstar_policy.hf_sampling import Draw
 
 PREFILL_ROWS = 64
-"""Sequences of one forward pass at most."""
+"""Most sequences in one forward pass."""
 
 
 @dataclass(frozen=True)
-class Opening:
-    """Where samples begin: a prompt with the beginning of its response, and the samples to draw from there."""
+class PromptPrefix:
+    """A prompt with the beginning of its response, and the samples to draw from there."""
 
     prompt: EncodedPrompt
-    prefix: tuple[int, ...]
+    response: tuple[int, ...]
+    """Tokens that the response begins with."""
     draws: list[Draw]
     on_tokens: TokenCallback | None = None
     """Called with every token of its samples as it is drawn."""
 
     def __len__(self) -> int:
-        return len(self.prompt.input_ids) + len(self.prefix)
+        return len(self.prompt.input_ids) + len(self.response)
 
 
 @dataclass(frozen=True)
-class Stem:
-    """What openings of one prompt have in common: the prompt, and as much of their prefixes."""
+class SharedPrefix:
+    """The longest token sequence that all prefixes of one prompt begin with."""
 
-    openings: Sequence[Opening]
+    prefixes: Sequence[PromptPrefix]
     prompt: EncodedPrompt
-    common: tuple[int, ...]
+    response: tuple[int, ...]
+    """Tokens that all the responses begin with."""
 
     def __len__(self) -> int:
-        return len(self.prompt.input_ids) + len(self.common)
+        return len(self.prompt.input_ids) + len(self.response)
 
     @property
-    def ends(self) -> list[Opening]:
-        """Openings that add nothing to it."""
-        return [opening for opening in self.openings if len(opening) == len(self)]
+    def complete(self) -> list[PromptPrefix]:
+        """Prefixes that add nothing to it."""
+        return [prefix for prefix in self.prefixes if len(prefix) == len(self)]
 
     @property
     def cost(self) -> int:
-        """Tokens computed for all its openings."""
-        return len(self) + sum(len(opening) - len(self) for opening in self.openings)
+        """Tokens computed for all its prefixes."""
+        return len(self) + sum(len(prefix) - len(self) for prefix in self.prefixes)
 
 
-def stem_of(openings: Sequence[Opening]) -> Stem:
-    """The stem of openings that all have the same prompt."""
-    columns = zip(*(opening.prefix for opening in openings), strict=False)
+def shared_prefix(prefixes: Sequence[PromptPrefix]) -> SharedPrefix:
+    """What prefixes share that all have the same prompt."""
+    columns = zip(*(prefix.response for prefix in prefixes), strict=False)
     common = (tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, columns))
-    return Stem(openings, openings[0].prompt, tuple(common))
+    return SharedPrefix(prefixes, prefixes[0].prompt, tuple(common))
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Sequences that went through the model together, and the openings that begin behind some of them."""
+class PrefillChunk:
+    """Result of one forward pass: its sequences, and the prefixes that some of them complete."""
 
-    begun: list[tuple[int, Opening]]
-    """With the place of the sequence."""
+    complete: list[tuple[int, PromptPrefix]]
+    """Each with the index of its sequence."""
     cache: Cache
+    """Keys and values [sequences, key-value heads, columns, head width] of each layer, padded on the left."""
     logits: torch.Tensor
-    """[sequences, vocabulary]"""
-    nexts: torch.Tensor
-    """[sequences]: the position behind each."""
+    """[sequences, vocabulary] at the last token of each."""
+    next_positions: torch.Tensor
+    """[sequences]: the position of the token that follows each."""
 
 
 @dataclass(frozen=True)
-class Start:
-    """All rows of a batch, ready for their first token."""
+class DecodeStart:
+    """State of a decoding batch before its first token."""
 
-    openings: list[Opening]
+    prefixes: list[PromptPrefix]
     """In the order of their rows: one row for each draw."""
     cache: RowCache
     logits: torch.Tensor
     """[rows, vocabulary]"""
-    nexts: torch.Tensor
-    """[rows]: the position that a row's first token has."""
+    next_positions: torch.Tensor
+    """[rows]: the position of each row's first sampled token."""
 
 
-def start_of(pieces: Sequence[Piece], batch: Sequence[Opening], longest: int) -> Start:
-    """Rows for some of the openings that the pieces begin, with room for `longest` more tokens."""
-    rows, width = sum(len(opening.draws) for opening in batch), max(map(len, batch))
+def decode_start(chunks: Sequence[PrefillChunk], batch: Sequence[PromptPrefix], longest: int) -> DecodeStart:
+    """One row for each draw of the batch, gathered from prefilled chunks, with room for `longest` sampled tokens."""
+    rows, width = sum(len(prefix.draws) for prefix in batch), max(map(len, batch))
+    # By identity: prefixes compare by content, and two requests may ask for equal ones.
     cache, wanted = RowCache(rows, width, width + longest), set(map(id, batch))
-    openings: list[Opening] = []
-    logits, nexts, first = [], [], 0
-    for piece in pieces:
-        begun = [(place, opening) for place, opening in piece.begun if id(opening) in wanted]
-        # One entry for each row: the place of its sequence.
-        places = torch.tensor([place for place, opening in begun for _ in opening.draws], device=piece.nexts.device)
-        if begun:
-            cache.place(piece.cache, first, places)
-            openings += [opening for _, opening in begun]
-            logits.append(piece.logits[places])
-            nexts.append(piece.nexts[places])
-            first += len(places)
-    return Start(openings, cache, torch.cat(logits), torch.cat(nexts))
+    prefixes: list[PromptPrefix] = []
+    logits, next_positions, first = [], [], 0
+    for chunk in chunks:
+        complete = [(sequence, prefix) for sequence, prefix in chunk.complete if id(prefix) in wanted]
+        # [rows of this chunk]: the sequence that each row continues.
+        sequences = torch.tensor(
+            [sequence for sequence, prefix in complete for _ in prefix.draws], device=chunk.next_positions.device
+        )
+        if complete:
+            cache.place(chunk.cache, first, sequences)
+            prefixes += [prefix for _, prefix in complete]
+            logits.append(chunk.logits[sequences])
+            next_positions.append(chunk.next_positions[sequences])
+            first += len(sequences)
+    return DecodeStart(prefixes, cache, torch.cat(logits), torch.cat(next_positions))
 
 
 @dataclass(frozen=True)
-class _Branch:
-    """What an opening adds to its stem."""
+class _Suffix:
+    """What one prefix adds to its shared prefix."""
 
-    opening: Opening
+    prefix: PromptPrefix
     row: int
-    """Of the stem in its piece."""
+    """Row of the shared prefix in its chunk."""
     tokens: tuple[int, ...]
 
 
 class Prefill:
-    """Prefills batches over one model."""
+    """Prefills batches with one model."""
 
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def run(self, stems: Sequence[Stem]) -> list[Piece]:
-        """Pieces that begin all openings of the stems."""
-        return [piece for piece in self._pieces(stems) if piece.begun]
+    def run(self, shared: Sequence[SharedPrefix]) -> list[PrefillChunk]:
+        """Chunks that together complete all prefixes, each in exactly one of them."""
+        # A chunk that completes none was needed by the suffixes only, and its memory is freed here.
+        return [chunk for chunk in self._chunks(shared) if chunk.complete]
 
-    def _pieces(self, stems: Sequence[Stem]) -> Iterator[Piece]:
-        for part in _alike(stems):
-            inputs = collate([(stem.prompt, stem.common) for stem in part], side="left")
-            piece = self._stems(part, inputs)
-            yield piece
-            branches = [
-                _Branch(opening, row, opening.prefix[len(stem.common) :])
-                for row, stem in enumerate(part)
-                for opening in stem.openings
-                if len(opening) > len(stem)
+    def _chunks(self, shared: Sequence[SharedPrefix]) -> Iterator[PrefillChunk]:
+        for group in _same_shapes(shared):
+            # Padded on the left, so that the last column of every row is its last token.
+            inputs = collate([(one.prompt, one.response) for one in group], side="left")
+            chunk = self._shared_chunk(group, inputs)
+            yield chunk
+            suffixes = [
+                _Suffix(prefix, row, prefix.response[len(one.response) :])
+                for row, one in enumerate(group)
+                for prefix in one.prefixes
+                if len(prefix) > len(one)
             ]
-            branches.sort(key=lambda branch: len(branch.tokens))
+            # Neighbours in length need the least padding.
+            suffixes.sort(key=lambda suffix: len(suffix.tokens))
             mask = inputs["attention_mask"].to(self._model.device)
-            for begin in range(0, len(branches), PREFILL_ROWS):
-                yield self._branches(branches[begin : begin + PREFILL_ROWS], piece, mask)
+            for begin in range(0, len(suffixes), PREFILL_ROWS):
+                yield self._suffix_chunk(suffixes[begin : begin + PREFILL_ROWS], chunk, mask)
 
-    def _stems(self, part: Sequence[Stem], inputs: dict[str, torch.Tensor]) -> Piece:
-        places = [_places(self._model, stem) for stem in part]
+    def _shared_chunk(self, group: Sequence[SharedPrefix], inputs: dict[str, torch.Tensor]) -> PrefillChunk:
+        """`inputs`: `input_ids` and `attention_mask` [len(group), columns], and the pixels of all images."""
+        positions = [_positions(self._model, one) for one in group]
         ids = inputs["input_ids"]
-        inputs = inputs | {"position_ids": _on_the_right(places, ids.shape[1])} | image_kinds(self._model, ids)
-        return Piece(
-            begun=[(row, opening) for row, stem in enumerate(part) for opening in stem.ends],
-            nexts=self._here([int(place.max()) + 1 for place in places]),
+        inputs = inputs | {"position_ids": _left_padded(positions, ids.shape[1])} | image_kinds(self._model, ids)
+        return PrefillChunk(
+            complete=[(row, prefix) for row, one in enumerate(group) for prefix in one.complete],
+            next_positions=self._on_device([int(own.max()) + 1 for own in positions]),
             **self._forward(inputs),
         )
 
-    def _branches(self, branches: Sequence[_Branch], stems: Piece, mask: torch.Tensor) -> Piece:
-        """`mask` [stems, columns]: where the stems have tokens."""
-        rows = self._here([branch.row for branch in branches])
-        width = max(len(branch.tokens) for branch in branches)
-        own = [EncodedPrompt(list(branch.tokens)) for branch in branches]
+    def _suffix_chunk(self, suffixes: Sequence[_Suffix], shared: PrefillChunk, mask: torch.Tensor) -> PrefillChunk:
+        """Compute suffixes on top of their shared prefixes; `mask` [sequences, columns]: where those have tokens."""
+        rows = self._on_device([suffix.row for suffix in suffixes])
+        width = max(len(suffix.tokens) for suffix in suffixes)
+        own = [EncodedPrompt(list(suffix.tokens)) for suffix in suffixes]
         inputs = {
             key: value.to(self._model.device) for key, value in collate([(one, ()) for one in own], "left").items()
         }
-        lengths = inputs["attention_mask"].sum(dim=1)
-        # Text behind the stem has the same position on all axes. Padding may have any: nothing looks at it.
-        positions = (stems.nexts[rows] - width + lengths)[:, None] + torch.arange(width, device=rows.device)
-        seen = torch.cat([mask[rows], inputs["attention_mask"]], dim=1)
+        lengths = inputs["attention_mask"].sum(dim=1)  # [rows]
+        # Text after the images has the same position on all axes. Padding is masked, so its position may be any.
+        starts = shared.next_positions[rows] - width + lengths
+        positions = starts[:, None] + torch.arange(width, device=rows.device)  # [rows, width]
+        seen = torch.cat([mask[rows], inputs["attention_mask"]], dim=1)  # [rows, columns + width]
         inputs |= {"attention_mask": seen, "position_ids": positions.clamp(min=0)}
-        found = self._forward(inputs, past_key_values=rows_of(stems.cache, rows))
-        # Between stem and branch may be padding. What is not padding moves to the right, in its order.
+        found = self._forward(inputs, past_key_values=rows_of(shared.cache, rows))
+        # Padding may lie between shared prefix and suffix. A stable sort moves all of it to the left.
         only_columns(found["cache"], seen.argsort(dim=1, stable=True)[:, -int(seen.sum(dim=1).max()) :])
-        return Piece(
-            begun=[(row, branch.opening) for row, branch in enumerate(branches)],
-            nexts=stems.nexts[rows] + lengths,
+        return PrefillChunk(
+            complete=[(row, suffix.prefix) for row, suffix in enumerate(suffixes)],
+            next_positions=shared.next_positions[rows] + lengths,
             **found,
         )
 
     def _forward(self, inputs: dict[str, torch.Tensor], past_key_values: DynamicCache | None = None) -> dict[str, Any]:
-        """Cache, and logits [sequences, vocabulary] of the last column; pixels in the type of the weights."""
+        """Run the model on `input_ids` [sequences, columns]; return its cache and logits [sequences, vocabulary].
+
+        The logits are those of the last column. Pixels are cast to the type of the weights.
+        """
         kinds = {key: self._model.dtype if value.is_floating_point() else value.dtype for key, value in inputs.items()}
         moved = {key: value.to(self._model.device, kinds[key]) for key, value in inputs.items()}
+        # Logits of every column would take columns × vocabulary floats a sequence; sampling needs the last one's only.
         output = self._model(**moved, past_key_values=past_key_values, use_cache=True, logits_to_keep=1)
         return {"cache": output.past_key_values, "logits": output.logits[:, -1]}
 
-    def _here(self, numbers: Sequence[int]) -> torch.Tensor:
+    def _on_device(self, numbers: Sequence[int]) -> torch.Tensor:
+        """Tensor [len(numbers)] on the device of the model."""
         return torch.tensor(numbers, dtype=torch.long, device=self._model.device)
 
 
-def _alike(stems: Sequence[Stem]) -> Iterator[list[Stem]]:
-    """Stems that can share a forward pass: their pixels have one shape, and they are neighbours in length."""
-    order = sorted(stems, key=lambda stem: (stem.prompt.pixel_shapes, len(stem)))
-    for _, group in groupby(order, key=lambda stem: stem.prompt.pixel_shapes):
+def _same_shapes(shared: Sequence[SharedPrefix]) -> Iterator[list[SharedPrefix]]:
+    """Groups that can share a forward pass: their pixels have one shape, and they are neighbours in length."""
+    order = sorted(shared, key=lambda one: (one.prompt.pixel_shapes, len(one)))
+    for _, group in groupby(order, key=lambda one: one.prompt.pixel_shapes):
         alike = list(group)
         yield from (alike[begin : begin + PREFILL_ROWS] for begin in range(0, len(alike), PREFILL_ROWS))
 
 
-def _places(model: Any, stem: Stem) -> torch.Tensor:
-    """Positions [axes, tokens] of a stem: three axes where the model has M-RoPE, else one.
+def _positions(model: Any, shared: SharedPrefix) -> torch.Tensor:
+    """Positions [axes, tokens] of a shared prefix: three axes where the model has M-RoPE, else one.
 
-    An image takes fewer positions than tokens there. Text goes on behind the largest one, the same on all axes.
+    With M-RoPE an image takes fewer positions than tokens (Qwen2-VL, arXiv 2409.12191, section 2.1). Text continues
+    after the largest position, the same on all axes.
     """
-    axes = prompt_axes(model, stem.prompt)
-    prompt = torch.arange(len(stem.prompt.input_ids))[None] if axes is None else axes
-    behind = prompt.max() + 1 + torch.arange(len(stem.common))
-    return torch.cat([prompt, behind.expand(len(prompt), -1)], dim=1)
+    axes = prompt_axes(model, shared.prompt)
+    prompt = torch.arange(len(shared.prompt.input_ids))[None] if axes is None else axes
+    after = prompt.max() + 1 + torch.arange(len(shared.response))
+    return torch.cat([prompt, after.expand(len(prompt), -1)], dim=1)
 
 
-def _on_the_right(places: Sequence[torch.Tensor], width: int) -> torch.Tensor:
-    """Positions of a batch that is padded on the left: [rows, width], or with several axes [axes, rows, width]."""
-    padded = torch.zeros((len(places[0]), len(places), width), dtype=torch.long)
-    for row, own in enumerate(places):
+def _left_padded(positions: Sequence[torch.Tensor], width: int) -> torch.Tensor:
+    """Positions, each [axes, tokens], as one batch padded on the left: [rows, width], or [axes, rows, width]."""
+    padded = torch.zeros((len(positions[0]), len(positions), width), dtype=torch.long)
+    for row, own in enumerate(positions):
         padded[:, row, width - own.shape[1] :] = own
     return padded if len(padded) > 1 else padded[0]

@@ -1,7 +1,7 @@
-"""Choosing the next token of every row: temperature, nucleus, suppressed tokens, and randomness fixed in advance.
+"""Chooses the next token of every row: temperature, nucleus, suppressed tokens, and reproducible randomness.
 
 Each sample has its own stream of uniforms, made from the prompt's seed and the sample's index by a counter-based
-generator, and takes one for each token. So what a sample becomes does not depend on what is decoded beside it.
+generator, and uses one for each token. So a sample does not depend on what is decoded in the same batch.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch
 from mstar_policy.engine import Likely
 
 LEAST_TEMPERATURE = 0.01
-"""vLLM samples at no lower one either."""
+"""Lowest temperature above 0; the same as in vLLM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +31,20 @@ class Draw:
     stop: tuple[str, ...] = ()
     """Strings that end the sample."""
     ignore_eos: bool = False
-    """The end of the turn is not sampled."""
+    """Never sample the end of the turn."""
     likely: int = 0
     """How many of the most likely tokens to name at every place."""
 
 
 class RowSampler:
-    """The draws of a decoding batch, one a row."""
+    """Samples one token a row for a decoding batch."""
 
     def __init__(self, draws: Sequence[Draw], suppressed: torch.Tensor, ends: torch.Tensor | None = None) -> None:
-        """`suppressed` and `ends` [tokens]: never sampled, and not in rows that ignore the end of the turn."""
+        """`suppressed` [tokens] are never sampled; `ends` [tokens] are not in rows that ignore the end of the turn."""
         device = suppressed.device
         self._suppressed = suppressed
         self._ends = suppressed.new_empty(0) if ends is None else ends
-        # A smaller temperature overflows the division, and the nearest 32-bit number to it may be 0.
+        # Dividing by a smaller temperature may overflow, and as a 32-bit number it may be 0.
         temperatures = [max(draw.temperature, LEAST_TEMPERATURE) if draw.temperature else 0.0 for draw in draws]
         self._temperature = torch.tensor(temperatures, device=device)[:, None]
         self._top_p = torch.tensor([draw.top_p if draw.temperature else 1.0 for draw in draws], device=device)[:, None]
@@ -52,19 +52,19 @@ class RowSampler:
         self._any_endless = any(draw.ignore_eos for draw in draws)
         self._any_likely = any(draw.likely for draw in draws)
         self._latest: torch.Tensor | None = None
-        """[rows, vocabulary]: what the last tokens were drawn from, where a row wants the likeliest."""
+        """Probabilities [rows, vocabulary] that the last tokens were drawn from, if a row wants the likeliest."""
         self._uniforms = torch.from_numpy(_uniforms(draws)).to(device)
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Leave only the given rows, in order."""
+        """Keep only the given rows, `rows` being increasing indices [kept]."""
         self._temperature, self._top_p = self._temperature[rows], self._top_p[rows]
         self._endless, self._uniforms = self._endless[rows], self._uniforms[rows]
 
     def choose(self, logits: torch.Tensor, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens [rows] and their log-probabilities [rows] from logits [rows, vocabulary].
+        """Choose tokens [rows] from logits [rows, vocabulary]; return them with their log-probabilities [rows].
 
-        Probabilities are those that were sampled from, with temperature and nucleus applied; for a greedy row those at
-        temperature 1.
+        `step` counts sampled tokens from 0. Probabilities are those sampled from, with temperature and nucleus
+        (Holtzman et al., arXiv 1904.09751) applied; for a greedy row those at temperature 1.
         """
         logits = logits.float().index_fill(1, self._suppressed, -torch.inf)
         if self._any_endless:
@@ -73,6 +73,7 @@ class RowSampler:
         probabilities = torch.softmax(logits / torch.where(greedy, 1.0, self._temperature), dim=1)
         if bool((self._top_p < 1).any()):
             probabilities = _nucleus(probabilities, self._top_p)
+        # Inverse transform sampling: the token whose interval of the cumulative sum holds the uniform.
         sums = probabilities.cumsum(dim=1)
         total = sums[:, -1:]
         # Strictly below the total, so that the search ends at a token of positive probability.
@@ -83,7 +84,10 @@ class RowSampler:
         return tokens[:, 0], (probabilities.gather(1, tokens) / total).log()[:, 0]
 
     def likeliest(self, row: int, count: int) -> Likely:
-        """The `count` most likely tokens of a row at the step just chosen, without those that could not be drawn."""
+        """The `count` most likely tokens of a row at the step just chosen, without those that could not be drawn.
+
+        Only for batches in which a draw has `likely` above 0.
+        """
         assert self._latest is not None, "a draw asked for them"
         found, tokens = self._latest[row].topk(min(count, self._latest.shape[1]))
         pairs = zip(tokens.tolist(), found.log().tolist(), strict=True)
@@ -91,19 +95,19 @@ class RowSampler:
 
 
 def _nucleus(probabilities: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
-    """Set to 0 what lies outside the smallest set of tokens whose probabilities sum to `top_p` of each row.
+    """Set to 0 each row's tokens outside the smallest set whose probabilities sum to `top_p`.
 
     `probabilities` [rows, vocabulary], `top_p` [rows, 1].
     """
     ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
     outside = ordered.cumsum(dim=1) - ordered >= top_p
-    # The smallest set has one token, also where the nearest 32-bit number to top_p is 0.
+    # The set always has one token, even where top_p as a 32-bit number is 0.
     outside[:, 0] = False
     return torch.zeros_like(probabilities).scatter(1, order, ordered.masked_fill(outside, 0.0))
 
 
 def _uniforms(draws: Sequence[Draw]) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Numbers in [0, 1) of shape [rows, longest max_tokens]; greedy rows need none."""
+    """Random numbers in [0, 1), shape [rows, longest max_tokens]; those of greedy rows are 0 and unused."""
     found = np.zeros((len(draws), max(draw.max_tokens for draw in draws)), dtype=np.float32)
     for row, draw in enumerate(draws):
         if draw.temperature > 0:

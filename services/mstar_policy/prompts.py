@@ -1,4 +1,4 @@
-"""What both engines ask of a prompt and of a model folder, so that they agree token for token."""
+"""Checks and tokens that both engines share, so that they agree token for token."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,7 +14,7 @@ NO_WEIGHTS = "no weights are loaded: PUT /v1/weights first"
 
 
 def check_version(request: SamplingRequest, loaded: str | None) -> None:
-    """Raises Unavailable before the first load, WeightVersionMismatch when a request wants other weights."""
+    """Raise Unavailable before the first load, WeightVersionMismatch when a request names other weights."""
     if loaded is None:
         raise Unavailable(NO_WEIGHTS, retry_after=RETRY_AFTER_SECONDS)
     if request.weight_version not in (None, loaded):
@@ -25,7 +25,10 @@ def check_version(request: SamplingRequest, loaded: str | None) -> None:
 
 
 def check_length(index: int, prompt: Prompt, tokenizer: Any, context: int) -> None:
-    """Raises InvalidInput for a prompt that cannot fit whatever its tokens are, before time is spent on making them."""
+    """Raise InvalidInput for a prompt whose characters alone exceed the context, before it is tokenized.
+
+    `context`: tokens of prompt and response together. Tokenizing very long text would block the engine.
+    """
     longest = _longest_token(tokenizer)
     characters = len(prompt.prefix) + sum(len(part) for turn in prompt.turns for part in turn.parts if part is not None)
     room_for(index, characters // longest, context)
@@ -33,12 +36,12 @@ def check_length(index: int, prompt: Prompt, tokenizer: Any, context: int) -> No
 
 @lru_cache(maxsize=4)
 def _longest_token(tokenizer: Any) -> int:
-    """Characters that one token stands for at most."""
+    """Most characters in one token."""
     return max(map(len, tokenizer.get_vocab()), default=1)
 
 
 def room_for(index: int, tokens: int, context: int) -> int:
-    """Tokens that a response may have behind a prompt of so many. Raises InvalidInput when none is left."""
+    """Tokens left for the response after a prompt of `tokens`. Raises InvalidInput when none is left."""
     if tokens >= context:
         raise InvalidInput(
             f"prompts.{index} has at least {tokens} tokens with its prefix, the model's context is {context}",
@@ -48,7 +51,10 @@ def room_for(index: int, tokens: int, context: int) -> int:
 
 
 def prefix_ids(tokenizer: Any, prefix: str) -> Sequence[int]:
-    """Tokens of the beginning of a response: as training and scoring see it where it is whole steps, else literally."""
+    """Tokens of the beginning of a response.
+
+    A beginning of whole steps is tokenized step by step, as in training and scoring; any other as plain text.
+    """
     segments = scored_segments(prefix)
     whole = join_segments(segments)
     if prefix == whole:
@@ -59,6 +65,6 @@ def prefix_ids(tokenizer: Any, prefix: str) -> Sequence[int]:
 
 
 def stop_ids(configured: int | list[int] | None, tokenizer: Any) -> set[int]:
-    """The end of the turn, and what else the model's generation configuration ends a response with."""
+    """Tokens that end a response: the end of the turn, and those of the model's generation configuration."""
     listed = configured if isinstance(configured, list) else [configured]
     return {token for token in (tokenizer.eos_token_id, *listed) if token is not None}

@@ -1,4 +1,4 @@
-"""From a request to a reply: bounds on waiting work, images through the gate, then the engine."""
+"""Handles a rollout request: limits waiting work, decodes images, then has the engine sample."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ RETRY_AFTER_SECONDS = 5.0
 
 
 def sampling_request(request: RolloutRequest, images: Sequence[Image] = ()) -> SamplingRequest:
-    """A rollout request in the engine's terms; `images` are those of its prompts, where they are decoded already."""
+    """Translate a rollout request for the engine; `images`: those of its prompts, if they are decoded already."""
     prompts = tuple(
         Prompt(
             turns=question_turns(prompt.question, prompt.reference_answer),
@@ -37,7 +37,7 @@ def sampling_request(request: RolloutRequest, images: Sequence[Image] = ()) -> S
 
 
 def rollout_reply(request: RolloutRequest, generation: Generation) -> RolloutReply:
-    """What the engine sampled, as the body of a reply."""
+    """The reply body for what the engine sampled."""
     return RolloutReply(
         weight_version=generation.weight_version,
         samples=generation.samples,
@@ -47,7 +47,7 @@ def rollout_reply(request: RolloutRequest, generation: Generation) -> RolloutRep
 
 
 class Rollouts:
-    """Admits requests, resolves their images and has the engine sample."""
+    """Admits requests, decodes their images and has the engine sample."""
 
     def __init__(self, engine: Engine, gate: ImageGate, images: ImageStore, waiting_rows: int) -> None:
         self.engine = engine
@@ -55,10 +55,10 @@ class Rollouts:
         self._images = images
         self._limit = waiting_rows
         self.rows = 0
-        """Samples under way or waiting."""
+        """Samples in progress or waiting."""
 
     async def sample(self, request: RolloutRequest) -> RolloutReply:
-        """Samples for every prompt. Raises what `generate` raises."""
+        """Sample every prompt. Raises InvalidInput for text that is not valid Unicode, and what `generate` raises."""
         _check_text(request)
         generation = await self.generate(sampling_request(request), [[prompt.image] for prompt in request.prompts])
         return rollout_reply(request, generation)
@@ -69,7 +69,7 @@ class Rollouts:
         images: Sequence[Sequence[ImageInput]],
         on_tokens: TokenCallback | None = None,
     ) -> Generation:
-        """Samples for every prompt, `images` being theirs; `on_tokens` gets the first one's tokens as they come.
+        """Sample every prompt; `images` holds those of each, `on_tokens` gets the first one's tokens as they come.
 
         Raises TooLarge for a request that could never be admitted, TooManyRequests while others leave no room, and
         what the image gate and the engine raise.
@@ -80,11 +80,12 @@ class Rollouts:
             return await self.engine.generate(replace(request, prompts=prompts), on_tokens)
 
     def check_room(self) -> None:
-        """Raises TooManyRequests when no request can be admitted now, so that none need be read."""
+        """Raise TooManyRequests when no request can be admitted now, so that its body need not be read."""
         if self.rows >= self._limit:
-            raise TooManyRequests(f"{self.rows} samples are under way already", retry_after=RETRY_AFTER_SECONDS)
+            raise TooManyRequests(f"{self.rows} samples are in progress already", retry_after=RETRY_AFTER_SECONDS)
 
     def _resolve(self, images: Sequence[Sequence[ImageInput]]) -> list[tuple[Image, ...]]:
+        # Many prompts share an image: fetch and decode each once.
         distinct = dict.fromkeys(image for own in images for image in own)
         self._images.bring(image.sha256 for image in distinct if image.sha256 is not None)
         found = {image: self._gate.resolve(image, self._images) for image in distinct}
@@ -95,7 +96,7 @@ class Rollouts:
         if rows > self._limit:
             raise TooLarge(f"request asks for {rows} samples; at most {self._limit} fit in one", field="prompts")
         if self.rows + rows > self._limit:
-            raise TooManyRequests(f"{self.rows} samples are under way already", retry_after=RETRY_AFTER_SECONDS)
+            raise TooManyRequests(f"{self.rows} samples are in progress already", retry_after=RETRY_AFTER_SECONDS)
         self.rows += rows
         try:
             yield
@@ -104,7 +105,7 @@ class Rollouts:
 
 
 def check_unicode(text: str, field: str) -> None:
-    """Raises InvalidInput for text that is no Unicode: JSON can carry half of a surrogate pair, tokenizers cannot."""
+    """Raise InvalidInput for a lone surrogate, which JSON can carry and tokenizers cannot encode."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The policy's routes: rollouts for the loop, chat completions and models for everyone's tools."""
+"""The policy's routes: rollouts for the training loop, chat completions and models for OpenAI clients."""
 
 import secrets
 import uuid
@@ -38,17 +38,17 @@ NOT_OFFERED = (
     "conversations",
     "evals",
 )
-"""First parts of the paths of OpenAI's API that clients know and this service does not have."""
+"""First path segments of OpenAI's API that this service does not offer."""
 
 
 def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
-    """All routes but weights and health. Work for a caller who disconnects is dropped."""
+    """All routes except weights and health. Work for a caller who disconnects is dropped."""
     router = APIRouter(prefix="/v1", route_class=_admitting(rollouts))
     tokens = Counter("mstar_policy_tokens", "Tokens computed.", ("kind",), registry=registry)
-    # Both kinds from the start: a rate needs the zero before the first tokens.
+    # Both labels exist from the start, because a rate needs the zero before the first tokens.
     read, written = tokens.labels("prompt"), tokens.labels("completion")
     images = Counter("mstar_policy_images", "Images encoded.", registry=registry)
-    Gauge("mstar_policy_rows", "Samples under way.", registry=registry).set_function(lambda: rollouts.rows)
+    Gauge("mstar_policy_rows", "Samples in progress.", registry=registry).set_function(lambda: rollouts.rows)
 
     def count(usage: Usage) -> None:
         read.inc(usage.prompt_tokens)
@@ -60,7 +60,7 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
         """Sample every prompt n times from one weight version."""
         reply = await until_gone(request, rollouts.sample(body))
         count(reply.usage)
-        # A reply holds thousands of samples; it is valid already and is written out once.
+        # A reply holds thousands of samples; FastAPI would validate them again before it serializes them.
         return Response(reply.model_dump_json(), media_type="application/json")
 
     @router.post("/chat/completions", tags=["openai"], response_model=None)
@@ -72,7 +72,7 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
         require_model(body.model, version)
 
         async def sample(on_tokens: TokenCallback | None = None) -> Generation:
-            # The vocabulary and the first event are those of this version, so no other may answer.
+            # Vocabulary and first event belong to this version, so no other may answer.
             asked = replace(chat.request, weight_version=version)
             generation = await rollouts.generate(asked, [chat.images], on_tokens)
             count(generation.usage)
@@ -92,7 +92,7 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
 
     @router.get("/models/{name:path}", tags=["openai"])
     async def read_model(name: str) -> dict[str, Any]:
-        """One of them; 404 for a name that is not served."""
+        """One served model; 404 for any other name."""
         require_model(name, rollouts.engine.weights().weight_version)
         return _model(name)
 
@@ -100,7 +100,7 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
 
 
 def _admitting(rollouts: Rollouts) -> type[JsonRoute]:
-    """Routes that refuse work before its body is read while nothing more can be admitted."""
+    """Routes that refuse a request before reading its body while nothing more can be admitted."""
 
     class AdmittingRoute(JsonRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -121,7 +121,7 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def not_offered_router() -> APIRouter:
-    """OpenAI's other routes, which say what this service offers instead. Add it behind all others."""
+    """OpenAI's other routes, which answer 404 with what this service offers instead. Include it last."""
     router = APIRouter(prefix="/v1", include_in_schema=False)
 
     async def not_offered(request: Request) -> Response:

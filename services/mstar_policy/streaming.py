@@ -1,7 +1,7 @@
-"""A chat completion as server-sent events, token by token while the engine samples.
+"""Streams a chat completion as server-sent events while the engine samples.
 
-Text is sent in whole characters and never a part of a stop string: what may be one is held back until it is clear. What
-this leaves out: OpenAI's other bodies (`chat`), and sampling.
+Text is sent in whole characters, and never a part of a stop string: what may become one is held back. What this leaves
+out: OpenAI's other bodies (`chat`), and sampling.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from mstar_web.problems import problem_of
 
 
 class _Answer:
-    """One of the samples as it grows."""
+    """One sample as it grows."""
 
     def __init__(self, chat: Chat, vocabulary: Vocabulary) -> None:
         self._chat, self._vocabulary = chat, vocabulary
@@ -25,7 +25,7 @@ class _Answer:
         self._begun = False
 
     def grown(self, delta: Delta) -> dict[str, Any]:
-        """The choice of a chunk. The token that ends the turn is in the log-probabilities, not in the text."""
+        """The choice of one chunk. The token that ends the turn is in the log-probabilities, not in the text."""
         text = self._search.more(self._writer.more(delta.token_ids))
         if delta.finish_reason is not None:
             text += self._search.more(self._writer.rest()) + self._search.rest()
@@ -46,7 +46,10 @@ async def begun(
     identity: str,
     vocabulary: Vocabulary,
 ) -> AsyncIterator[str]:
-    """Events of a completion, once its first token is there. Raises what `sample` raises before that."""
+    """Events of a completion, returned when its first token is there.
+
+    Raises what `sample` raises before that, so that an early failure still gets its own HTTP status.
+    """
     deltas: asyncio.Queue[Delta | None] = asyncio.Queue()
     work = asyncio.ensure_future(sample(deltas.put_nowait))
     work.add_done_callback(lambda _: deltas.put_nowait(None))
@@ -68,7 +71,7 @@ async def _events(
     begin: dict[str, Any],
     vocabulary: Vocabulary,
 ) -> AsyncIterator[str]:
-    """Events from the first delta on. Whoever stops listening cancels the work."""
+    """Events from the first delta on. The work is cancelled when the client stops reading."""
     answers = [_Answer(chat, vocabulary) for _ in range(chat.request.prompts[0].n)]
     try:
         for index in range(len(answers)):
@@ -83,7 +86,7 @@ async def _events(
             yield _event(begin | {"usage": usage(generation.usage)}, [])
         yield "data: [DONE]\n\n"
     except Exception as error:
-        # The status has been sent: what is left is to say it in the stream.
+        # The status 200 has been sent already, so the error becomes an event of the stream.
         problem: MstarError = problem_of(error)
         yield f"data: {json.dumps(problem.problem())}\n\n"
     finally:

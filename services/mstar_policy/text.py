@@ -1,6 +1,6 @@
-"""Text of tokens: the bytes of one, the characters of a growing sequence, and where a stop string ends it.
+"""Turns tokens into text: bytes of a single token, characters of a growing sequence, and stop strings.
 
-Byte-level vocabularies cut characters into pieces of one to four bytes, so the text of a token alone may be half a
+Byte-level vocabularies split characters of up to four bytes over several tokens, so a single token may be half a
 character. What this leaves out: how prompts become tokens (`mstar_models.encoding`).
 """
 
@@ -21,15 +21,15 @@ class Vocabulary(Protocol):
 
     @property
     def ends(self) -> Collection[int]:
-        """Tokens that end a turn; they are no part of its text."""
+        """Tokens that end a turn; its text does not include them."""
 
     def read(self, tokens: Sequence[int]) -> str:
-        """Their text, a special token by its name; bytes that are no whole character are `TORN`."""
+        """Text of tokens, special ones by their name; bytes that are not a whole character become `TORN`."""
 
     def bytes_of(self, token: int, *, first: bool = False) -> bytes:
-        """UTF-8 bytes that one token stands for, maybe part of a character.
+        """UTF-8 bytes of one token, possibly part of a character.
 
-        `first`: it begins a text, where some vocabularies drop the space of the first word.
+        `first`: the token begins a text, where some vocabularies drop the space before the first word.
         """
 
 
@@ -43,9 +43,11 @@ class TokenizerVocabulary:
         self._decoders = _decoders(tokenizer)
 
     def read(self, tokens: Sequence[int]) -> str:
+        """See `Vocabulary`."""
         return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
 
     def bytes_of(self, token: int, *, first: bool = False) -> bytes:
+        """See `Vocabulary`."""
         found = self._bytes(token)
         if first and found.startswith(b" ") and not self.read([token]).startswith(" "):
             return found[1:]
@@ -66,18 +68,18 @@ class TokenizerVocabulary:
 
 
 class TextWriter:
-    """The text of a growing sequence of tokens, in pieces that make up the text of the whole."""
+    """Decodes a growing sequence of tokens incrementally; the parts add up to the text of the whole."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
         self._ids: list[int] = []
         self._begin = self._said = 0
-        """Tokens before the window that is read again, and tokens whose text was given out."""
+        """Index of the first token that is read again, and number of tokens whose text was returned."""
 
     def more(self, ids: Sequence[int]) -> str:
-        """Text that these tokens complete; one that ends within a character waits for the rest of it."""
+        """Text that these tokens complete; empty where they end within a character."""
         self._ids += [token for token in ids if token not in self._vocabulary.ends]
-        # How a token reads may depend on the one before, so a window of two pieces is read and the first one cut off.
+        # How a token decodes may depend on the one before, so the previous part is decoded again and cut off.
         before = self._vocabulary.read(self._ids[self._begin : self._said])
         whole = self._vocabulary.read(self._ids[self._begin :])
         if whole.endswith(TORN):
@@ -86,13 +88,13 @@ class TextWriter:
         return whole[len(before) :]
 
     def rest(self) -> str:
-        """What was held back, without the half character at its end."""
+        """Text that was held back, without half a character at its end."""
         before = self._vocabulary.read(self._ids[self._begin : self._said])
         return self._vocabulary.read(self._ids[self._begin :]).rstrip(TORN)[len(before) :]
 
 
 class StopSearch:
-    """Cuts growing text before the stop string that is complete first, and gives out nothing of it before.
+    """Ends growing text before the first complete stop string, and never returns a part of that string.
 
     Of several that are complete at the same character, the longest counts.
     """
@@ -104,7 +106,7 @@ class StopSearch:
         """The stop string that ended the text."""
 
     def more(self, piece: str) -> str:
-        """Text that no stop string can begin in any more."""
+        """Text that is certain not to belong to a stop string."""
         if self.found is not None:
             return ""
         text = self._held + piece
@@ -117,19 +119,19 @@ class StopSearch:
         return text[: len(text) - len(self._held)]
 
     def rest(self) -> str:
-        """What was held back and has become no stop string."""
+        """Text that was held back as the possible beginning of a stop string, at the end of the sample."""
         held, self._held = self._held, ""
         return held
 
     def _begun(self, text: str) -> int:
-        """Length of the longest end of the text that a stop string begins with."""
+        """Length of the longest suffix of the text that is a prefix of a stop string."""
         longest = max(map(len, self._stops), default=1) - 1
         lengths = range(min(longest, len(text)), 0, -1)
         return next((n for n in lengths if any(stop.startswith(text[-n:]) for stop in self._stops)), 0)
 
 
 class StopWatch:
-    """Says of each token of a growing response whether it completes a stop string."""
+    """Tells for each token of a growing response whether it completes a stop string."""
 
     def __init__(self, vocabulary: Vocabulary, stops: Sequence[str]) -> None:
         self._writer, self._search = TextWriter(vocabulary), StopSearch(stops)
@@ -141,14 +143,14 @@ class StopWatch:
 
 
 def text_of(vocabulary: Vocabulary, ids: Sequence[int], stops: Sequence[str] = ()) -> str:
-    """Text of a whole response up to its end or a stop string, without half a character at its end."""
+    """Text of a whole response up to its first stop string, without half a character at the end."""
     text = vocabulary.read([token for token in ids if token not in vocabulary.ends]).rstrip(TORN)
     search = StopSearch(stops)
     return search.more(text) + search.rest()
 
 
 def _decoders(tokenizer: Any) -> frozenset[str]:
-    """Kinds of all decoders that a tokenizer chains; none for one without tokenizers' own backend."""
+    """Names of the decoders of a tokenizer; empty where it is not backed by the `tokenizers` library."""
     decoder = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
     if decoder is None:
         return frozenset()
@@ -158,7 +160,7 @@ def _decoders(tokenizer: Any) -> frozenset[str]:
 
 @cache
 def _byte_of_letter() -> dict[str, int]:
-    """The alphabet of byte-level BPE: printable bytes stand for themselves, the others for letters from U+0100 on."""
+    """Alphabet of byte-level BPE (GPT-2): printable bytes stand for themselves, others for letters from U+0100 on."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}

@@ -1,9 +1,10 @@
 """The vLLM engine: an AsyncLLM in this process, whose core runs the model in a process of its own.
 
-One request carries all samples of a prompt, so the image is encoded once and the prefix computed once; prompts that
-share a question share both through vLLM's caches. New weights are loaded in place between requests: a load waits for
-those that run, keeps later ones at the door, and drops every cache that the old weights filled. What this leaves out:
-the engine's life and death (`vllm_host`), and vLLM's own HTTP server with its developer endpoints, which never starts.
+One request covers all samples of a prompt, so its image and its prefix are computed once; prompts that share a
+question share both through vLLM's caches. New weights are loaded in place between requests: a load waits for running
+ones, keeps later ones waiting, and drops every cache that the old weights filled. What this leaves out:
+starting and stopping the engine (`vllm_host`), and vLLM's own HTTP server with its developer endpoints, which never
+starts.
 """
 
 import asyncio
@@ -45,20 +46,22 @@ from mstar_policy.vllm_requests import GrowingOutputs, parameters, reply, requir
 from mstar_policy.vllm_usage import Ledger, Tally
 
 SHAPE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja")
-"""Files that another engine is needed for when they change; else only the weights differ."""
+"""When one of these files changes, a new engine is started; else only the weights are replaced."""
 READ_SECONDS = 1800.0
-"""For hashing a checkpoint and reading what a folder holds beside weights."""
+"""Time limit for hashing a checkpoint, and for reading the other files of a model folder."""
 DRAIN_SECONDS = 600.0
+"""Time limit for running requests to end before a load."""
 SWAP_SECONDS = 300.0
+"""Time limit for each phase of a load inside vLLM."""
 FREED_SHARE = 0.8
-"""Of the memory that the engine may take, what a sleep must give back."""
+"""Share of the engine's memory that a sleep must free; else the engine is stopped instead."""
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """One set of weights with all that depends on its folder."""
+    """One set of weights and everything that depends on its folder."""
 
     version: str
     folder: Path
@@ -81,7 +84,7 @@ class VllmEngine:
         make: Make | None = None,
         swap_seconds: float = SWAP_SECONDS,
     ) -> None:
-        """`make` stands in for vLLM's own; `swap_seconds`: for each phase of an exchange of weights."""
+        """`make` builds the engine instead of vLLM; `swap_seconds`: time limit for each phase of a load."""
         require_supported()
         self.store = store
         self._options = options
@@ -96,10 +99,11 @@ class VllmEngine:
         self._lock = DrainLock(DRAIN_SECONDS)
         self._one_load = asyncio.Lock()
         self._numbers = itertools.count()
-        # A tokenizer has settings that a call switches for its time: two threads would mix them up.
+        # Calls change settings of the tokenizer while they run, so it must not be used by two threads at once.
         self._encoding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoding")
 
     def weights(self) -> WeightsState:
+        """See `Engine`."""
         loaded = self._serving()
         if loaded is None:
             return WeightsState(weight_version="", ready=False, model="")
@@ -107,20 +111,24 @@ class VllmEngine:
         return WeightsState(weight_version=loaded.version, ready=True, model=name, checksum=loaded.checksum)
 
     async def load(self, ref: ArtefactRef) -> None:
+        """See `Engine`. Also raises Unavailable when vLLM fails or a time limit is over; then no weights are loaded."""
         folder = await within(asyncio.to_thread(self._verified, ref), READ_SECONDS, "verifying the checkpoint")
         await self._serve(folder, ref.version)
 
     async def load_folder(self, folder: Path) -> None:
+        """See `Engine`, and `load`."""
         version = asyncio.to_thread(folder_version, folder)
         await self._serve(folder, await within(version, READ_SECONDS, "reading the weights"))
 
     def vocabulary(self) -> Vocabulary:
+        """See `Engine`. Raises Unavailable without weights."""
         loaded = self._serving()
         if loaded is None:
             raise Unavailable(NO_WEIGHTS, retry_after=RETRY_AFTER_SECONDS)
         return loaded.vocabulary
 
     async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
+        """See `Engine`."""
         async with self._lock.using():
             loaded = self._serving()
             check_version(request, None if loaded is None else loaded.version)
@@ -136,13 +144,14 @@ class VllmEngine:
         return reply(request, outputs, tallies, loaded.version, loaded.vocabulary)
 
     async def sleep(self) -> None:
+        """See `Engine`. Raises Unavailable when vLLM fails or a time limit is over."""
         async with self._one_load, self._lock.drained():
             self._loaded = None
             if not self._host.live or not await self._slept_in_place():
                 await self._stop()
 
     async def _slept_in_place(self) -> bool:
-        """Whether the core gave back its memory and lives on. Weights are replaced after each sleep: none are kept."""
+        """Whether the core freed its memory and keeps running. It keeps no weights: each sleep ends with a load."""
         if not self._options.sleeps_in_place:
             return False
         before = await self._free_memory()
@@ -152,28 +161,29 @@ class VllmEngine:
             (after - free) / (total * self._options.memory_share)
             for (free, total), (after, _) in zip(before, await self._free_memory(), strict=True)
         )
-        # Some versions keep gigabytes: then the next one would find too little, and only an end helps.
+        # Some versions of vLLM keep gigabytes, too much for the next user of the GPU; then only stopping helps.
         _log.info("asleep", freed_share=round(freed, 3))
         return freed >= FREED_SHARE
 
     async def _free_memory(self) -> list[tuple[int, int]]:
-        """Free and all bytes of each worker's device."""
+        """Free and total bytes of each worker's device."""
         asked = self._host.core.collective_rpc("device_memory")
         found: list[tuple[int, int]] = await within(asked, self._swap_seconds, "looking at the memory")
         return found
 
     async def close(self) -> None:
+        """See `Engine`."""
         async with self._one_load:
             await self._stop()
         self._encoding.shutdown(wait=False)
 
     async def encoder_runs(self) -> int:
-        """Images that the vision tower encoded since this was last asked (needs `count_encoder_runs`)."""
+        """Images that the vision tower encoded since the last call (needs `count_encoder_runs`)."""
         found: list[dict[str, dict[str, int]]] = await self._host.core.collective_rpc("get_encoder_timing_stats")
         return sum(request["num_encoder_calls"] for request in found[0].values())
 
     def _serving(self) -> _Loaded | None:
-        """What can be sampled from: nothing, when the engine died meanwhile."""
+        """The loaded weights; None when the engine has died meanwhile."""
         return self._loaded if self._host.live else None
 
     def _verified(self, ref: ArtefactRef) -> Path:
@@ -182,7 +192,7 @@ class VllmEngine:
         return folder
 
     async def _serve(self, folder: Path, version: str) -> None:
-        """Swap weights with no request inside. Fails whole: old weights go on, or nothing is served until a load."""
+        """Load weights while no request runs. On failure, the old weights stay, or nothing is served until a load."""
         async with self._one_load:
             read = asyncio.to_thread(_describe, folder, version)
             found = await within(read, READ_SECONDS, "reading the model folder")
@@ -206,8 +216,9 @@ class VllmEngine:
         await within(self._host.core.update_weight_version(found.version), self._swap_seconds, "naming the version")
 
     async def _swap(self, found: _Loaded, former: _Loaded | None) -> None:
-        """Load in place. Keys and values are of the old weights, so they go; so are image features, unless what makes
-        them is the same in both.
+        """Load weights in place and drop what the old ones computed.
+
+        Keys and values always go. Image features stay if the tensors that compute them are equal in both checkpoints.
         """
         core = self._host.core
         if self._asleep:
@@ -230,11 +241,11 @@ class VllmEngine:
             raise Unavailable("the engine still holds keys and values of the old weights: load the new ones again")
 
     async def _checksum(self, found: _Loaded, former: _Loaded | None) -> str:
-        """Of what the engine holds. Raises Unavailable when that cannot be the checkpoint.
+        """Checksum of the tensors in the engine. Raises Unavailable when they cannot be those of the checkpoint.
 
-        vLLM fuses and packs tensors, so that files cannot tell what it should be. But one version always has the same,
-        and two have different ones, unless their tensors are equal. On a CPU, linear layers are packed out of the sums'
-        sight, so there two versions may well agree.
+        vLLM fuses and packs tensors, so the expected checksum cannot be computed from the files. But one version always
+        has the same checksum, and two versions have different ones unless their tensors are equal. On a CPU, vLLM packs
+        linear layers where its checksum does not look, so there two versions may have the same.
         """
         digests = await within(self._host.core.compute_weight_checksums(), self._swap_seconds, "summing the weights")
         whole = hashlib.sha256(repr([sorted(one.items()) for one in digests]).encode()).hexdigest()
@@ -251,7 +262,10 @@ class VllmEngine:
         await self._host.stop()
 
     def _prompts(self, request: SamplingRequest, loaded: _Loaded) -> list[list[int]]:
-        """Token ids of each prompt, each image as one place holder, which vLLM expands."""
+        """Token ids of each prompt, with one placeholder for each image, which vLLM expands.
+
+        Raises InvalidInput for a prompt that is longer than the context.
+        """
         for index, prompt in enumerate(request.prompts):
             check_length(index, prompt, loaded.tokenizer, self._host.core.model_config.max_model_len)
         return [
@@ -262,7 +276,7 @@ class VllmEngine:
     async def _sample(
         self, request: SamplingRequest, index: int, ids: list[int], loaded: _Loaded, growing: GrowingOutputs | None
     ) -> tuple[Any, Tally]:
-        """The finished output of one prompt, and what it took."""
+        """The finished output of one prompt, and what it cost. Raises InvalidInput or Unavailable."""
         prompt = request.prompts[index]
         room_for(index, len(ids), self._host.core.model_config.max_model_len)
         sampling = parameters(prompt, request, loaded.vocabulary.ends, loaded.suppressed, growing=growing is not None)

@@ -1,4 +1,4 @@
-"""Our requests in vLLM's terms: sampling parameters on the way in, responses and counted work on the way out."""
+"""Translates requests to vLLM's sampling parameters, and its outputs to responses and token counts."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -18,9 +18,9 @@ SUPPRESSED_BIAS = -100.0
 def parameters(
     prompt: Prompt, request: SamplingRequest, ends: Collection[int], suppressed: Collection[int], *, growing: bool
 ) -> Any:
-    """SamplingParams of one prompt: all its samples at once, no special token.
+    """SamplingParams for all samples of one prompt, with special tokens suppressed.
 
-    `growing`: outputs as the responses grow, each with all tokens so far; else one with whole responses.
+    `growing`: vLLM gives an output after every step, with all tokens so far; else a single one at the end.
     """
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind
@@ -38,28 +38,28 @@ def parameters(
         ignore_eos=request.ignore_eos,
         logit_bias=dict.fromkeys(sorted(never), SUPPRESSED_BIAS),
         logprobs=request.top_logprobs,
-        # vLLM looks for stop strings in its own text.
+        # vLLM looks for stop strings in the text that it decodes itself.
         detokenize=bool(request.stop),
         output_kind=RequestOutputKind.CUMULATIVE if growing else RequestOutputKind.FINAL_ONLY,
     )
 
 
 class GrowingOutputs:
-    """Calls back with what is new in growing outputs."""
+    """Reports the new tokens of growing outputs."""
 
     def __init__(self, on_tokens: TokenCallback, prompt: Prompt, top_logprobs: int) -> None:
         self._on_tokens = on_tokens
         self._top_logprobs = top_logprobs
-        # A greedy prompt is asked once, whatever its n.
+        # A greedy prompt is sampled once, whatever its n.
         self._same = prompt.n if prompt.temperature == 0 else 1
         self._latest: dict[int, Any] = {}
         self._known: dict[int, int] = {}
         """Tokens of each sample that were reported."""
 
     def grown(self, output: Any) -> Any:
-        """The output with all samples so far, where vLLM only names those that grew."""
+        """Report new tokens, and return the output with all samples: vLLM includes only those that grew."""
         for one in output.outputs:
-            # vLLM adds to the list that an earlier output has, so its length then is kept apart.
+            # vLLM extends the same list that an earlier output holds, so the length at that time is stored.
             self._report(one, self._known.get(one.index, 0))
             self._known[one.index] = len(one.token_ids)
             self._latest[one.index] = one
@@ -76,7 +76,7 @@ class GrowingOutputs:
 
 
 def require_version(output: Any, weight_version: str) -> None:
-    """Raises Unavailable unless every token of an output was sampled from these weights, as the engine says."""
+    """Raise Unavailable unless the engine reports that every token was sampled from these weights."""
     spans = {span.version for one in output.outputs for span in one.weight_versions or ()}
     sampled = any(one.token_ids for one in output.outputs)
     if spans != ({weight_version} if sampled else set()):
@@ -90,14 +90,14 @@ def reply(
     weight_version: str,
     vocabulary: Vocabulary,
 ) -> Generation:
-    """The reply to a request, from the finished output of each of its prompts and what it took."""
-    # A greedy prompt was asked once, whatever its n.
+    """The reply to a request, from the finished output of each prompt and its token counts."""
+    # A greedy prompt was sampled once, whatever its n.
     drawn = [
         output.outputs * prompt.n if prompt.temperature == 0 else sorted(output.outputs, key=lambda one: one.index)
         for prompt, output in zip(request.prompts, outputs, strict=True)
     ]
     samples = tuple(tuple(_response(one, vocabulary, request.stop) for one in own) for own in drawn)
-    # Prompts of one image that start together are one run of the vision tower.
+    # Prompts with the same image that start together share one run of the vision tower.
     looked_at = {
         id(image)
         for prompt, tally in zip(request.prompts, tallies, strict=True)
@@ -129,8 +129,9 @@ def _response(one: Any, vocabulary: Vocabulary, stops: Sequence[str]) -> Respons
 
 
 def _likely(one: Any, count: int) -> tuple[Likely, ...]:
-    """The most likely tokens at each place; vLLM adds the sampled one, and those outside the nucleus have minus
-    infinity.
+    """The most likely tokens at each place.
+
+    vLLM lists the sampled one as well, and tokens outside the nucleus with minus infinity.
     """
     return tuple(
         tuple(

@@ -1,7 +1,7 @@
-"""What vLLM computed for each request, by its own count.
+"""Counts the prompt tokens that vLLM computed for each request, from its own statistics.
 
-A request for n samples becomes n requests inside vLLM, and its output tells of the last of them only. vLLM's statistics
-tell of each, so they are listened to here. What this leaves out: Prometheus, to which vLLM reports by itself.
+A request for n samples becomes n requests inside vLLM, and its output reports the counts of the last one only. vLLM's
+statistics report each, so they are used here. What this leaves out: Prometheus, to which vLLM reports by itself.
 """
 
 import asyncio
@@ -9,21 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-TELL_SECONDS = 1.0
-"""How long the statistics of a request may come behind its output."""
+STATISTICS_SECONDS = 1.0
+"""How long the statistics of a request may arrive after its output."""
 
 
 class Tally:
-    """Prompt tokens that one request computed, over its samples."""
+    """Prompt tokens computed for one request, summed over its samples."""
 
     def __init__(self, samples: int) -> None:
         self.computed = 0
         self.from_scratch = False
-        """Whether a sample found nothing in the prefix cache, so that its image was looked at."""
+        """Whether a sample found nothing in the prefix cache, so that its image was encoded."""
         self._open = samples
         self._all = asyncio.Event()
 
     def add(self, prompt_tokens: int, cached_tokens: int) -> None:
+        """Count one finished sample."""
         self.computed += prompt_tokens - cached_tokens
         self.from_scratch |= cached_tokens == 0
         self._open -= 1
@@ -31,25 +32,28 @@ class Tally:
             self._all.set()
 
     async def whole(self) -> "Tally":
-        """Itself, when all samples are in. A count that never comes is no reason to lose samples."""
+        """Wait until all samples are counted, and return self.
+
+        After `STATISTICS_SECONDS` it returns without them: a missing count is no reason to lose samples.
+        """
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._all.wait(), TELL_SECONDS)
+            await asyncio.wait_for(self._all.wait(), STATISTICS_SECONDS)
         return self
 
 
 class Ledger:
-    """A stat logger in vLLM's sense, for the requests that are open."""
+    """Implements vLLM's stat logger, and counts for the requests that are open."""
 
     def __init__(self) -> None:
         self._tallies: dict[str, Tally] = {}
 
     def __call__(self, config: object, engine: int) -> "Ledger":
-        """VLLM asks for a logger for each of its engines; one serves all."""
+        """Called by vLLM to make a logger for each of its engines; one serves all."""
         return self
 
     @contextmanager
     def open(self, name: str, samples: int) -> Iterator[Tally]:
-        """Listen for a request while entered."""
+        """Count for the request of this name while the context is entered."""
         tally = self._tallies[name] = Tally(samples)
         try:
             yield tally
@@ -59,16 +63,17 @@ class Ledger:
     def record(
         self, scheduler_stats: Any, iteration_stats: Any, mm_cache_stats: Any = None, engine_idx: int = 0
     ) -> None:
+        """Called by vLLM after every step."""
         for one in () if iteration_stats is None else iteration_stats.finished_requests:
             tally = self._tallies.get(one.request_id)
             if tally is not None:
                 tally.add(one.num_prompt_tokens, one.num_cached_tokens)
 
     def log(self) -> None:
-        """Nothing: vLLM's own loggers do."""
+        """Do nothing: vLLM's own loggers write these."""
 
     def log_engine_initialized(self) -> None:
-        """Nothing: the service says so itself."""
+        """Do nothing: the service logs this itself."""
 
     def record_sleep_state(self, is_awake: int, level: int) -> None:
-        """Nothing: the service knows."""
+        """Do nothing: the service puts it to sleep itself."""

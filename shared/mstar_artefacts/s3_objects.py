@@ -51,13 +51,13 @@ class S3Objects:
         self._opened: S3FileSystem | None = None
 
     def read(self, key: str) -> bytes:
-        with self._told(key):
+        with self._translate_errors(key):
             # In parts it would first be asked for its size, and a missing bucket would look like a missing object.
             data: bytes = _again(lambda: self._files().cat_file(self._path(key), max_concurrency=1))
         return data
 
     def create(self, key: str, data: bytes) -> bool:
-        with self._told(key):
+        with self._translate_errors(key):
             for attempt in range(ATTEMPTS):
                 try:
                     self._put("_pipe_file", self._path(key), data, size=len(data), mode="create")
@@ -73,11 +73,11 @@ class S3Objects:
         raise AssertionError("the last attempt returns or raises")
 
     def upload(self, path: Path, key: str) -> None:
-        with self._told(key):
+        with self._translate_errors(key):
             self._put("_put_file", str(path), self._path(key), size=path.stat().st_size, chunksize=CHUNK_BYTES)
 
     def download(self, key: str, path: Path) -> None:
-        with self._told(key):
+        with self._translate_errors(key):
             _again(lambda: self._files().get_file(self._path(key), str(path), chunksize=CHUNK_BYTES))
 
     def _create_without_condition(self, key: str, data: bytes) -> bool:
@@ -129,8 +129,8 @@ class S3Objects:
         return files
 
     @contextmanager
-    def _told(self, key: str) -> Iterator[None]:
-        """What the store or the disk refuses, as an error of ours."""
+    def _translate_errors(self, key: str) -> Iterator[None]:
+        """Raise an error of `mstar.errors` for whatever the store or the disk refuses."""
         try:
             yield
         except (OSError, BotoCoreError, ClientError, *S3_RETRYABLE_ERRORS) as error:

@@ -211,7 +211,7 @@ def test_a_stream_that_cannot_begin_has_a_status(app: FastAPI) -> None:
         (chat("file:///etc/passwd"), "never fetched"),
         (chat("data:image/svg+xml,<svg/>"), "never fetched"),
         (chat(f"data:image/png;base64,{DATA}%"), "base64"),
-        ({"messages": [{"role": "user", "content": ""}]}, "neither text nor image"),
+        ({"messages": [{"role": "user", "content": ""}]}, "neither text nor an image"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, "half of a surrogate pair"),
         ({"messages": [{"role": "user", "content": "x" * 131_073}]}, "131073 characters"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),

@@ -14,7 +14,7 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_policy.engine import Delta
 from mstar_policy.hf_decoding import Decoder, Drawn, Sample
 from mstar_policy.hf_engine import HfEngine
-from mstar_policy.hf_prefill import Opening
+from mstar_policy.hf_prefill import PromptPrefix
 from policy_bench import generate, picture, prompt, request, texts
 
 
@@ -25,8 +25,8 @@ class Fussy(Decoder):
         super().__init__(whole.model, whole._stop.tolist(), whole._suppressed.tolist(), whole._limits)
         self._failing, self._unreadable = failing, unreadable
 
-    def run(self, prompts: Sequence[Sequence[Opening]]) -> list[Drawn]:
-        seeds = [[draw.seed for opening in openings for draw in opening.draws] for openings in prompts]
+    def run(self, prompts: Sequence[Sequence[PromptPrefix]]) -> list[Drawn]:
+        seeds = [[draw.seed for prefix in prefixes for draw in prefix.draws] for prefixes in prompts]
         found = super().run(prompts)
         if any(self._failing in own for own in seeds):
             raise RuntimeError("out of memory")

@@ -1,4 +1,4 @@
-"""Tests of what openings share: the stem, the numbers behind it, and prompts whose pixels differ in shape."""
+"""Tests of the prefix that prompts share, of what is computed on top of it, and of pixels of several shapes."""
 
 from typing import Any
 
@@ -9,20 +9,20 @@ from architectures import idefics3
 from mstar_models.encoding import EncodedPrompt, PromptEncoder
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_decoding import Decoder, Sample
-from mstar_policy.hf_prefill import Opening, stem_of
+from mstar_policy.hf_prefill import PromptPrefix, shared_prefix
 from mstar_policy.hf_sampling import Draw
 from policy_bench import picture
 
 PREFIXES = ((9, 10), (9, 10, 11, 12, 13), (9, 10, 11, 30, 31, 32, 33), (), (40,), (9, 10, 11))
 
 
-def openings(prompt: EncodedPrompt, prefixes: tuple[tuple[int, ...], ...], seed: int = 0) -> list[Opening]:
+def prompt_prefixes(prompt: EncodedPrompt, prefixes: tuple[tuple[int, ...], ...], seed: int = 0) -> list[PromptPrefix]:
     draws = [[Draw(seed + place, index, 1.0 * (index % 2), 1.0, 8) for index in range(3)] for place in range(9)]
-    return [Opening(prompt, prefix, own) for prefix, own in zip(prefixes, draws, strict=False)]
+    return [PromptPrefix(prompt, prefix, own) for prefix, own in zip(prefixes, draws, strict=False)]
 
 
 @pytest.mark.parametrize(
-    ("prefixes", "common", "ends", "cost"),
+    ("prefixes", "common", "complete", "cost"),
     [
         (((),), (), 1, 4),
         (((1, 2),), (1, 2), 1, 6),
@@ -31,11 +31,16 @@ def openings(prompt: EncodedPrompt, prefixes: tuple[tuple[int, ...], ...], seed:
         (((), (1,), (1, 2, 3)), (), 1, 8),
     ],
 )
-def test_a_stem_is_all_that_openings_begin_with(
-    prefixes: tuple[tuple[int, ...], ...], common: tuple[int, ...], ends: int, cost: int
+def test_the_shared_prefix_is_all_that_prefixes_begin_with(
+    prefixes: tuple[tuple[int, ...], ...], common: tuple[int, ...], complete: int, cost: int
 ) -> None:
-    stem = stem_of(openings(EncodedPrompt([5, 6, 7, 8]), prefixes))
-    assert (stem.common, len(stem.ends), stem.cost, len(stem)) == (common, ends, cost, 4 + len(common))
+    shared = shared_prefix(prompt_prefixes(EncodedPrompt([5, 6, 7, 8]), prefixes))
+    assert (shared.response, len(shared.complete), shared.cost, len(shared)) == (
+        common,
+        complete,
+        cost,
+        4 + len(common),
+    )
 
 
 def same(found: list[list[Sample]], expected: list[list[Sample]]) -> None:
@@ -50,9 +55,13 @@ def test_what_is_shared_changes_no_sample(random_model: tuple[Any, PromptEncoder
     use_grouped_attention(model)
     decoder = Decoder(model, range(60, 70), [])
     first, second = (prompts.encode("How many?", picture(shade)) for shade in (10, 240))
-    todo = [openings(first, PREFIXES), openings(second, PREFIXES[1:3], seed=7), openings(second, PREFIXES[:1])]
+    todo = [
+        prompt_prefixes(first, PREFIXES),
+        prompt_prefixes(second, PREFIXES[1:3], seed=7),
+        prompt_prefixes(second, PREFIXES[:1]),
+    ]
     for drawn, own in zip(decoder.run(todo), todo, strict=True):
-        alone = [decoder.run([[opening]])[0] for opening in own]
+        alone = [decoder.run([[prefix]])[0] for prefix in own]
         same(drawn.samples, [one.samples[0] for one in alone])
         assert drawn.computed <= sum(one.computed for one in alone) - (len(own) - 1) * len(own[0].prompt.input_ids)
 
@@ -66,6 +75,6 @@ def test_prompts_with_pixels_of_several_shapes_are_decoded_together() -> None:
     tiles = [place for place in one.input_ids for _ in range(2 if place == token else 1)]
     two = EncodedPrompt(tiles, {key: torch.cat([value, value], dim=1) for key, value in one.pixels.items()})
     decoder = Decoder(model.eval(), [], [])
-    todo = [openings(prompt, PREFIXES[:2]) for prompt in (two, one, two)]
+    todo = [prompt_prefixes(prompt, PREFIXES[:2]) for prompt in (two, one, two)]
     for drawn, own in zip(decoder.run(todo), todo, strict=True):
         same(drawn.samples, decoder.run([own])[0].samples)

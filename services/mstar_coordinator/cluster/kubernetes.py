@@ -77,7 +77,7 @@ class KubernetesCluster:
         replicas = self._release.replicas[queue] if up else 0
         if self._replicas(queue) == replicas:
             return
-        with _told():
+        with _translate_errors():
             self._apps.patch_namespaced_deployment_scale(
                 self._deployment(queue),
                 self._release.namespace,
@@ -98,7 +98,7 @@ class KubernetesCluster:
         for other, job in attempts.items():
             if end_of(job) is not None:
                 self._delete(place, other)
-        with _told(allowed=EXISTS):
+        with _translate_errors(allowed=EXISTS):
             # Not the client's own type for Jobs: it refuses numbers as quantities, which Kubernetes takes.
             self._objects.create_namespaced_custom_object(*place, body, _request_timeout=SECONDS)
         return None
@@ -109,13 +109,13 @@ class KubernetesCluster:
     def _owner(self) -> dict[str, str]:
         """Reference to the release's ConfigMap with the template."""
         name = f"{self._release.prefix}-trainer-job"
-        with _told():
+        with _translate_errors():
             found = self._core.read_namespaced_config_map(name, self._release.namespace, _request_timeout=SECONDS)
         return {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": found.metadata.uid}
 
     def _attempts(self, place: _Place) -> dict[str, dict[str, Any]]:
         """Name → object of every training that this release has had and that is still known."""
-        with _told(kind=f"{place[3]}.{place[0]}"):
+        with _translate_errors(kind=f"{place[3]}.{place[0]}"):
             listed = self._objects.list_namespaced_custom_object(
                 *place,
                 label_selector=f"{self._labels()},app.kubernetes.io/component={COMPONENTS[Queue.TRAIN]}",
@@ -131,14 +131,14 @@ class KubernetesCluster:
         return f"{job.get('kind', 'Job')} {name} ended before it took the step ({end}){'; ' if words else ''}{words}"
 
     def _delete(self, place: _Place, name: str) -> None:
-        with _told(allowed=GONE):
+        with _translate_errors(allowed=GONE):
             # Else the pods of a Job would stay: an API server keeps them unless it is told.
             self._objects.delete_namespaced_custom_object(
                 *place, name, propagation_policy="Background", _request_timeout=SECONDS
             )
 
     def _replicas(self, queue: Queue) -> int:
-        with _told():
+        with _translate_errors():
             scale = self._apps.read_namespaced_deployment_scale(
                 self._deployment(queue), self._release.namespace, _request_timeout=SECONDS
             )
@@ -146,7 +146,7 @@ class KubernetesCluster:
 
     def _pods(self) -> list[Any]:
         """Pods of this release, also those that have ended."""
-        with _told():
+        with _translate_errors():
             listed = self._core.list_namespaced_pod(
                 self._release.namespace, label_selector=self._labels(), _request_timeout=SECONDS
             )
@@ -182,8 +182,11 @@ def _place(body: dict[str, Any], namespace: str) -> _Place:
 
 
 @contextmanager
-def _told(allowed: int | None = None, kind: str | None = None) -> Iterator[None]:
-    """What the API server refuses, or that there is none, as an error of ours. `kind`: of objects that are listed."""
+def _translate_errors(allowed: int | None = None, kind: str | None = None) -> Iterator[None]:
+    """Raise Unavailable for whatever the API server refuses, and when it cannot be reached.
+
+    `allowed`: a status that is no error. `kind`: what is listed, named where the cluster does not know it.
+    """
     try:
         yield
     except ApiException as error:

@@ -31,10 +31,12 @@ def _waits_for(pod: Any) -> str:
         return f"{name} has not ended yet"
     for status in pod.status.container_statuses or []:
         if status.state is not None and status.state.waiting is not None:
-            return f"{name} is {phase}, {_told(status.state.waiting.reason, status.state.waiting.message)}"
+            return (
+                f"{name} is {phase}, {_reason_and_message(status.state.waiting.reason, status.state.waiting.message)}"
+            )
     for condition in pod.status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
-            return f"{name} is {phase}, {_told(condition.reason, condition.message)}"
+            return f"{name} is {phase}, {_reason_and_message(condition.reason, condition.message)}"
     return f"{name} is {phase} and not ready"
 
 
@@ -42,7 +44,7 @@ def end_of(job: dict[str, Any]) -> str | None:
     """How a Job or what stands for one finished; None while it goes on."""
     for condition in job.get("status", {}).get("conditions", ()):
         if condition["type"] in FINISHED and condition["status"] == "True":
-            return _told(condition["type"], condition.get("message") or condition.get("reason"))
+            return _reason_and_message(condition["type"], condition.get("message") or condition.get("reason"))
     return None
 
 
@@ -54,9 +56,10 @@ def last_words(pods: Iterable[Any]) -> str:
             if ended is not None and ended.exit_code:
                 # The end of a log tells more than its beginning.
                 message = (ended.message or "")[-LETTERS:]
-                return f"{pod.metadata.name} ended with exit code {ended.exit_code}, {_told(ended.reason, message)}"
+                why = _reason_and_message(ended.reason, message)
+                return f"{pod.metadata.name} ended with exit code {ended.exit_code}, {why}"
     return ""
 
 
-def _told(reason: str | None, message: str | None) -> str:
+def _reason_and_message(reason: str | None, message: str | None) -> str:
     return ": ".join(part.strip()[:LETTERS] for part in (reason, message) if part)

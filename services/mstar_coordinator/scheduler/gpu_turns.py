@@ -73,10 +73,10 @@ class GpuTurns:
         waited = self._clock() - self._since
         self.problem = None
         if queues and waited >= self._stuck_seconds:
-            told = "; ".join(_told(queue, pods[queue]) for queue in queues)
-            self.problem = f"the turn on the GPUs has been held up for {waited / 60:.0f} minutes: {told}"
+            waits = "; ".join(_pods_waited_for(queue, pods[queue]) for queue in queues)
+            self.problem = f"the turn on the GPUs has been held up for {waited / 60:.0f} minutes: {waits}"
 
 
-def _told(queue: Queue, pods: Pods) -> str:
+def _pods_waited_for(queue: Queue, pods: Pods) -> str:
     words = pods.waiting or ("no pod is there" if not pods.there else "it must give the GPUs up first")
     return f"{COMPONENTS[queue]} has {pods.ready} of {pods.wanted} ready ({words})"
