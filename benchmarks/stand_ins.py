@@ -114,9 +114,9 @@ class WaitingScorer(Device):
 
 
 def _serve_policy(seconds: float) -> None:
+    from mstar.environment import read_settings
     from mstar_policy.app import build_app
     from mstar_policy.config import PolicySettings
-    from mstar_web.config import read_settings
     from mstar_web.serve import run
 
     settings = read_settings(PolicySettings)
@@ -124,9 +124,9 @@ def _serve_policy(seconds: float) -> None:
 
 
 def _serve_prm(seconds: float) -> None:
+    from mstar.environment import read_settings
     from mstar_prm.app import build_app
     from mstar_prm.config import PrmSettings
-    from mstar_web.config import read_settings
     from mstar_web.serve import run
 
     settings = read_settings(PrmSettings)

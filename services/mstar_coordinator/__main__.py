@@ -21,10 +21,10 @@ def main() -> None:
 
 
 def _serve() -> None:
+    from mstar.environment import read_settings
     from mstar.errors import MstarError
     from mstar_coordinator.api.app import create_app
     from mstar_coordinator.config import CoordinatorSettings
-    from mstar_web.config import read_settings
     from mstar_web.serve import run
 
     try:

@@ -5,11 +5,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 def addresses(url: str) -> list[str]:
-    """The URL once for each IPv4 address of its host; as it stands where the name is not known now."""
-    parts = urlsplit(url)
+    """The URL once for each IPv4 address of its host; unchanged where the name is unknown now, or where it is no URL.
+
+    Whoever asks there then gets the error that names the URL.
+    """
     try:
+        parts = urlsplit(url)
         found = socket.getaddrinfo(parts.hostname, parts.port, socket.AF_INET, socket.SOCK_STREAM)
-    except OSError:
+    except (OSError, ValueError):
         return [url]
     hosts = sorted({str(address[4][0]) for address in found})
     if len(hosts) < 2 or parts.scheme != "http":

@@ -10,6 +10,7 @@ from typing import Literal
 import structlog
 from fastapi import FastAPI
 
+from mstar.environment import read_settings
 from mstar.errors import MstarError
 from mstar_models.images import ImageGate
 from mstar_policy.chat import MAX_IMAGES
@@ -20,7 +21,6 @@ from mstar_policy.routes import not_offered_router, policy_router
 from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
-from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
 from mstar_web.weights import WEIGHTS_RULES, weights_router
 

@@ -6,9 +6,9 @@ from mstar.early_stop import end_on_stop_signals
 def main() -> None:
     """Serve until told to stop."""
     end_on_stop_signals()
+    from mstar.environment import read_settings
     from mstar_prm.app import create_app
     from mstar_prm.config import PrmSettings
-    from mstar_web.config import read_settings
     from mstar_web.serve import run
 
     settings = read_settings(PrmSettings)

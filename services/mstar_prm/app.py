@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from mstar.environment import read_settings
 from mstar_models.images import ImageGate
 from mstar_prm.config import PrmSettings
 from mstar_prm.metrics import WorkMetrics
@@ -13,7 +14,6 @@ from mstar_prm.scorer import Scorer
 from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
-from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
 from mstar_web.weights import WEIGHTS_RULES, weights_router
 

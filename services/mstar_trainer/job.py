@@ -14,6 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from mstar.api.steps import Arrivals, Claim
+from mstar.environment import read_settings
 from mstar.errors import InvalidInput, MstarError, NotFound, StepTaken, Unavailable
 from mstar.stages.train import TRAIN, TrainResult
 from mstar.steps import ArtefactRef
@@ -35,12 +36,12 @@ log = structlog.get_logger()
 def main() -> None:
     """Do the step of this Job. `JOB_COMPLETION_INDEX`, which Kubernetes sets, says which node this is."""
     configure_logs("mstar-trainer")
-    run(JobSettings(), int(os.environ.get("JOB_COMPLETION_INDEX", "0")))
+    run(read_settings(JobSettings), int(os.environ.get("JOB_COMPLETION_INDEX", "0")))
 
 
 def run(settings: JobSettings, node: int) -> None:
     """The part of one node; returns when the step is committed, given back or taken by another."""
-    coordinator = StepClient(settings.coordinator_url, settings.internal_key)
+    coordinator = StepClient.of(settings)
     meeting = f"tcp://{settings.first_node}:{settings.port}" if settings.nodes > 1 else None
     place = Place(node, settings.nodes, meeting)
     trainer = ResidentTrainer(
@@ -101,10 +102,11 @@ def _watch(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrai
         try:
             if coordinator.claimed(settings.step).epoch == settings.epoch:
                 continue
-        except Unavailable:
-            continue
         except (StepTaken, NotFound):
             pass
+        except MstarError:
+            # A coordinator that restarts, or a proxy's error page: neither says that the lease is lost.
+            continue
         return trainer.kill()
 
 

@@ -6,6 +6,7 @@ It never imports torch, so it stays small and answers its broker while the train
 from collections.abc import Callable
 
 from mstar.api.steps import Claim
+from mstar.environment import read_settings
 from mstar.stages.train import TRAIN, TrainResult
 from mstar.steps import ArtefactRef, Queue
 from mstar_trainer.config import TrainerSettings
@@ -19,12 +20,12 @@ from mstar_worker.serve import work
 def main() -> None:
     """Work until told to stop, then kill the training processes."""
     configure_logs("mstar-trainer")
-    run(TrainerSettings())
+    run(read_settings(TrainerSettings))
 
 
 def run(settings: TrainerSettings) -> None:
     """Build the worker from its settings and start it in this process (solo pool: one step at a time)."""
-    coordinator = StepClient(settings.coordinator_url, settings.internal_key)
+    coordinator = StepClient.of(settings)
     storage = settings.storage()
     store = storage.artefacts()
     # A trainer that stays has its GPU to itself, or shares it as its installer wanted.

@@ -6,23 +6,20 @@ Errors come back as the classes of `mstar.errors`. What this leaves out: interna
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx2
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, Run, RunCreate, StepView
 from mstar.api.samples import QuestionSamples
-from mstar.errors import Forbidden, Internal, MstarError, Unauthenticated, Unavailable, from_problem
+from mstar.http_json import Reply, Sender, Target
 from mstar.results import IterationResult, RunResults
-
-Reply = TypeVar("Reply", bound=BaseModel)
 
 DEFAULT_URL = "http://127.0.0.1:8400"
 DEFAULT_PRM_URL = "http://127.0.0.1:8402"
-_GATEWAY = (502, 504)
-"""What a proxy answers while the service behind it is being replaced."""
+START = "start it with `mstar up`"
 
 
 @dataclass(frozen=True)
@@ -46,14 +43,14 @@ class Endpoint:
         )
 
     @property
-    def runs(self) -> tuple[str, str | None]:
-        """Base URL and key of the coordinator."""
-        return self.url.rstrip("/"), self.run_admin_key
+    def runs(self) -> Target:
+        """The coordinator."""
+        return Target(self.url, self.run_admin_key, "MSTAR_URL", "MSTAR_RUN_ADMIN_KEY", START)
 
     @property
-    def scoring(self) -> tuple[str, str | None]:
-        """Base URL and key of the scoring endpoint."""
-        return self.prm_url.rstrip("/"), self.score_key
+    def scoring(self) -> Target:
+        """The scoring endpoint."""
+        return Target(self.prm_url, self.score_key, "MSTAR_PRM_URL", "MSTAR_SCORE_KEY", START)
 
 
 class Client:
@@ -61,21 +58,21 @@ class Client:
 
     def __init__(self, endpoint: Endpoint, transport: httpx2.BaseTransport | None = None) -> None:
         self.endpoint = endpoint
-        timeout = httpx2.Timeout(60, connect=3)
-        self._http = httpx2.Client(timeout=timeout, transport=transport)
+        self._sender = Sender(httpx2.Timeout(60, connect=3), transport)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._sender.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._http.close()
+        self.close()
 
     def reachable(self) -> bool:
         """Whether a coordinator answers."""
-        try:
-            return self._http.get(f"{self.endpoint.url}/livez", timeout=2).status_code == 200
-        except httpx2.TransportError:
-            return False
+        return self._sender.reaches(self.endpoint.runs, "/livez", 2)
 
     def create_run(self, create: RunCreate, idempotency_key: str | None = None) -> Run:
         """Start a run. The same key with the same body gives the same run."""
@@ -83,6 +80,7 @@ class Client:
         return self._call(Run, "POST", "/v1/runs", body=create, headers=headers)
 
     def run(self, run_id: str) -> Run:
+        """One run. Raises NotFound."""
         return self._call(Run, "GET", f"/v1/runs/{run_id}")
 
     def runs(self, after: str | None = None, limit: int = 50) -> Page[Run]:
@@ -90,12 +88,15 @@ class Client:
         return self._call(Page[Run], "GET", "/v1/runs", params=_params(after=after, limit=limit))
 
     def pause(self, run_id: str) -> Run:
+        """Stop giving out steps; those in hand are finished."""
         return self._call(Run, "POST", f"/v1/runs/{run_id}/pause")
 
     def resume(self, run_id: str) -> Run:
+        """Go on with a paused run."""
         return self._call(Run, "POST", f"/v1/runs/{run_id}/resume")
 
     def cancel(self, run_id: str) -> Run:
+        """End the run for good; what it has made stays."""
         return self._call(Run, "POST", f"/v1/runs/{run_id}/cancel")
 
     def extend(self, run_id: str, count: int = 1) -> Run:
@@ -103,15 +104,19 @@ class Client:
         return self._call(Run, "POST", f"/v1/runs/{run_id}/iterations", body=IterationStart(count=count))
 
     def iterations(self, run_id: str) -> Page[IterationResult]:
+        """Results of the iterations so far, in order."""
         return self._call(Page[IterationResult], "GET", f"/v1/runs/{run_id}/iterations")
 
     def results(self, run_id: str) -> RunResults:
+        """Everything the run has measured so far."""
         return self._call(RunResults, "GET", f"/v1/runs/{run_id}/results")
 
     def events(self, run_id: str, after: str | None = None, limit: int = 100) -> Page[Event]:
+        """What happened in the run, oldest first."""
         return self._call(Page[Event], "GET", f"/v1/runs/{run_id}/events", params=_params(after=after, limit=limit))
 
     def checkpoints(self, run_id: str) -> Page[Checkpoint]:
+        """The run's checkpoints that can be served or loaded."""
         return self._call(Page[Checkpoint], "GET", f"/v1/runs/{run_id}/checkpoints")
 
     def steps(self, run_id: str, after: str | None = None, limit: int = 100) -> Page[StepView]:
@@ -142,46 +147,10 @@ class Client:
         body: BaseModel | None = None,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        service: tuple[str, str | None] | None = None,
+        service: Target | None = None,
     ) -> Reply:
-        url, key = service or self.endpoint.runs
-        content = None if body is None else body.model_dump_json()
-        sent = {"Content-Type": "application/json", **(headers or {})}
-        if key is not None:
-            sent["Authorization"] = f"Bearer {key}"
-        try:
-            answer = self._http.request(method, url + path, content=content, params=params, headers=sent)
-        except httpx2.TransportError as error:
-            variable = "MSTAR_URL" if service is None else "MSTAR_PRM_URL"
-            raise Unavailable(
-                f"nothing answers at {url}: start it with `mstar up`, or set {variable} ({type(error).__name__})"
-            ) from error
-        if answer.status_code in _GATEWAY:
-            raise Unavailable(f"the gateway before {url} answers {answer.status_code}: the service may be restarting")
-        if answer.is_error:
-            raise _with_remedy(from_problem(_problem(answer), answer.status_code), url, scoring=service is not None)
-        try:
-            return reply.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise Internal(f"the answer of {url} is not that of this service: is it another one, or newer?") from error
-
-
-def _with_remedy(error: MstarError, url: str, *, scoring: bool) -> MstarError:
-    """An error about keys as what to do here about it; others as they are."""
-    variable = "MSTAR_SCORE_KEY" if scoring else "MSTAR_RUN_ADMIN_KEY"
-    if isinstance(error, Unauthenticated):
-        return Unauthenticated(f"{url} does not know your key: set {variable}")
-    if isinstance(error, Forbidden) and "key" in error.detail:
-        return Forbidden(f"{url} refuses your key: {error.detail}; set {variable} to it", field=error.field)
-    return error
-
-
-def _problem(answer: httpx2.Response) -> dict[str, Any]:
-    try:
-        problem = answer.json()
-    except ValueError:
-        return {}
-    return problem if isinstance(problem, dict) else {}
+        target = service or self.endpoint.runs
+        return self._sender.send(target, method, path, reply, body=body, params=params, headers=headers)
 
 
 def _params(**given: Any) -> dict[str, Any]:

@@ -5,18 +5,16 @@ which belong to runs and arrive over HTTP.
 """
 
 import ipaddress
-import os
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from mstar.environment import OwnVariables, env_prefix
 from mstar_artefacts.storage import StorageSettings
 
-Settings = TypeVar("Settings", bound="ServiceSettings")
 
-
-class ServiceSettings(StorageSettings, BaseSettings):
+class ServiceSettings(StorageSettings, OwnVariables, BaseSettings):
     """Base of a service's settings. A variable with the service's prefix that no field has is an error."""
 
     # The input of a failed validation may hold the key, so messages never show it.
@@ -45,15 +43,6 @@ class ServiceSettings(StorageSettings, BaseSettings):
     """Bearer key that reads /metrics and opens nothing else; where it is missing, Prometheus takes another role's."""
 
     @model_validator(mode="after")
-    def _no_unknown_variable(self) -> Self:
-        prefix = env_prefix(type(self))
-        known = {prefix + name.upper() for name in type(self).model_fields}
-        unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
-        if unknown:
-            raise ValueError(f"unknown setting {unknown[0]}: remove it, or use one of {', '.join(sorted(known))}")
-        return self
-
-    @model_validator(mode="after")
     def _no_open_door(self) -> Self:
         keys, prefix = self.keys(), env_prefix(type(self))
         needed = [role for role in self.roles() if role not in self.optional_roles]
@@ -80,23 +69,6 @@ class ServiceSettings(StorageSettings, BaseSettings):
         """Role → key, of the roles that have one."""
         found = {role: getattr(self, f"{role}_key") for role in self.roles()}
         return {role: key.get_secret_value() for role, key in found.items() if key is not None}
-
-
-def env_prefix(kind: type[ServiceSettings]) -> str:
-    """Prefix of the service's variables, such as `MSTAR_POLICY_`."""
-    return str(kind.model_config.get("env_prefix", ""))
-
-
-def read_settings(kind: type[Settings]) -> Settings:
-    """Settings from the environment; a bad one ends the process with a line that names the variable."""
-    try:
-        return kind()
-    except ValidationError as error:
-        lines = []
-        for problem in error.errors(include_input=False, include_url=False):
-            name = "".join(env_prefix(kind) + str(part).upper() for part in problem["loc"][:1])
-            lines.append(f"{name}: {problem['msg']}" if name else problem["msg"])
-        raise SystemExit("\n".join(lines)) from None
 
 
 def _is_loopback(host: str) -> bool:

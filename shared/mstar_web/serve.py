@@ -8,7 +8,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from mstar.early_stop import end_now
-from mstar_web.config import ServiceSettings, env_prefix
+from mstar.environment import env_prefix
+from mstar_web.config import ServiceSettings
 from mstar_web.logs import configure_logs
 from mstar_web.protocol import LimitedProtocol
 

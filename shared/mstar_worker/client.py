@@ -1,27 +1,40 @@
 """The worker's side of the step protocol over HTTP (bodies in `mstar.api.steps`)."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Self
 
 import httpx2
 from pydantic import BaseModel, SecretStr
 
 from mstar.api.steps import Ack, Arrivals, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
-from mstar.errors import Unavailable, from_problem
+from mstar.environment import env_prefix
+from mstar.http_json import Reply, Sender, Target
 from mstar.results import RunResults
-
-Body = TypeVar("Body", bound=BaseModel)
+from mstar_worker.config import ConnectedSettings
 
 
 class StepClient:
-    """Claims, renews, commits and releases steps. Thread-safe; raises MstarError, Unavailable when nothing answers."""
+    """Claims, renews, commits and releases steps. Thread-safe; every call raises what `Sender.send` raises."""
 
-    def __init__(self, url: str, key: SecretStr | None = None, transport: httpx2.BaseTransport | None = None) -> None:
-        headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
-        timeout = httpx2.Timeout(30, connect=5)
-        self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout, transport=transport)
+    def __init__(
+        self,
+        url: str,
+        key: SecretStr | None = None,
+        transport: httpx2.BaseTransport | None = None,
+        prefix: str = "MSTAR_WORKER_",
+    ) -> None:
+        """`prefix`: of the variables that messages tell the reader to set."""
+        secret = None if key is None else key.get_secret_value()
+        self._target = Target(url, secret, f"{prefix}COORDINATOR_URL", f"{prefix}INTERNAL_KEY")
+        self._sender = Sender(httpx2.Timeout(30, connect=5), transport)
+
+    @classmethod
+    def of(cls, settings: ConnectedSettings) -> Self:
+        """A client of the coordinator that these settings name."""
+        return cls(settings.coordinator_url, settings.internal_key, prefix=env_prefix(type(settings)))
 
     def claim(self, step_id: str, worker: str) -> Claim:
+        """Lease a step to this worker. Raises StepTaken when it is leased, finished or not due."""
         return self._post(step_id, "claim", ClaimRequest(worker=worker), Claim)
 
     def claimed(self, step_id: str) -> Claim:
@@ -29,7 +42,7 @@ class StepClient:
         return self._send("GET", f"/internal/v1/steps/{step_id}/claim", None, Claim)
 
     def follow(self, claim: Claim) -> Callable[[], Arrivals]:
-        """Asks which inputs of a leased step have come since it was called last; the first time, which are there."""
+        """A function that asks which inputs of a leased step are new since its last call; the first call gets all."""
         seen = 0
 
         def ask() -> Arrivals:
@@ -42,12 +55,15 @@ class StepClient:
         return ask
 
     def heartbeat(self, step_id: str, beat: Heartbeat) -> HeartbeatReply:
+        """Renew the lease and report progress. Raises StaleEpoch when the lease is lost."""
         return self._post(step_id, "heartbeat", beat, HeartbeatReply)
 
     def commit(self, step_id: str, commit: Commit) -> None:
+        """Hand in a step's result. Raises StaleEpoch when the lease is lost; the same commit may be sent again."""
         self._post(step_id, "commit", commit, Ack)
 
     def release(self, step_id: str, release: Release) -> None:
+        """Give a step back with the reason. Raises StaleEpoch when the lease is lost."""
         self._post(step_id, "release", release, Ack)
 
     def results(self, run_id: str) -> RunResults:
@@ -55,22 +71,11 @@ class StepClient:
         return self._send("GET", f"/v1/runs/{run_id}/results", None, RunResults)
 
     def close(self) -> None:
-        self._http.close()
+        """Close the connections."""
+        self._sender.close()
 
-    def _post(self, step_id: str, verb: str, body: BaseModel, reply: type[Body]) -> Body:
+    def _post(self, step_id: str, verb: str, body: BaseModel, reply: type[Reply]) -> Reply:
         return self._send("POST", f"/internal/v1/steps/{step_id}/{verb}", body, reply)
 
-    def _send(self, method: str, path: str, body: BaseModel | None, reply: type[Body]) -> Body:
-        content = None if body is None else body.model_dump_json()
-        headers = {"Content-Type": "application/json"}
-        try:
-            answer = self._http.request(method, path, content=content, headers=headers)
-        except httpx2.TransportError as error:
-            raise Unavailable(f"the coordinator does not answer: {error}", retry_after=1) from error
-        if answer.is_error:
-            try:
-                problem = answer.json()
-            except ValueError:
-                problem = {}
-            raise from_problem(problem, answer.status_code)
-        return reply.model_validate_json(answer.content)
+    def _send(self, method: str, path: str, body: BaseModel | None, reply: type[Reply]) -> Reply:
+        return self._sender.send(self._target, method, path, reply, body=body)

@@ -5,10 +5,10 @@ then is void. What this leaves out: what a step does (the handlers) and when it 
 """
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 
 import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_when_event_set, wait_fixed
 
 from mstar.api.steps import Claim, Commit, Heartbeat, Release
 from mstar.errors import InvalidInput, MstarError, NotFound, StaleEpoch, StepTaken, Unavailable
@@ -40,6 +40,10 @@ def advance(step_id: str, handlers: Mapping[str, Handler], coordinator: StepClie
             claim = coordinator.claim(step_id, worker)
         except (StepTaken, NotFound, Unavailable) as reason:
             log.info("step not claimed", step=step_id, reason=reason.detail)
+            return
+        except MstarError as error:
+            # A refused key or a stranger at the URL: the worker stays, and takes steps once that is put right.
+            log.warning("step not claimed", step=step_id, reason=error.detail)
             return
         log.info("step claimed", run=claim.run_id, step=claim.step.name, epoch=claim.epoch)
         with _Lease(claim, coordinator) as lease:
@@ -75,7 +79,9 @@ class _Lease:
         self._claim = claim
         self._coordinator = coordinator
         self._units = (0, 0)
-        self._lost: str | None = None
+        self.lost = threading.Event()
+        """Set once a heartbeat was told that another claim holds, or none."""
+        self._reason = ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
@@ -88,13 +94,10 @@ class _Lease:
         self._thread.join(timeout=10)
 
     def progress(self, done: int, total: int) -> None:
+        """Note how far the handler is, for the next heartbeat. Raises StaleEpoch once the lease is lost."""
         self._units = (done, total)
-        if self._lost is not None:
-            raise StaleEpoch(self._lost)
-
-    @property
-    def lost(self) -> bool:
-        return self._lost is not None
+        if self.lost.is_set():
+            raise StaleEpoch(self._reason)
 
     def _beat(self) -> None:
         seconds = self._claim.lease_seconds
@@ -104,7 +107,8 @@ class _Lease:
             try:
                 seconds = self._coordinator.heartbeat(self._claim.step_id, beat).lease_seconds
             except (StaleEpoch, StepTaken, NotFound) as error:
-                self._lost = error.detail
+                self._reason = error.detail
+                self.lost.set()
                 return
             except MstarError as error:
                 # A coordinator that restarts is not a lost lease: the work goes on, and the commit decides.
@@ -113,14 +117,14 @@ class _Lease:
 
 def _commit(claim: Claim, coordinator: StepClient, lease: _Lease, commit: Commit) -> None:
     """Commit until the coordinator answers or says that the lease is lost. A repeated commit changes nothing there."""
-    deadline = time.monotonic() + max(COMMIT_SECONDS, 4 * claim.lease_seconds)
-    while True:
-        try:
-            return coordinator.commit(claim.step_id, commit)
-        except Unavailable:
-            if lease.lost or time.monotonic() > deadline:
-                raise
-            time.sleep(COMMIT_PAUSE)
+    seconds = max(COMMIT_SECONDS, 4 * claim.lease_seconds)
+    retrying = Retrying(
+        retry=retry_if_exception_type(Unavailable),
+        wait=wait_fixed(COMMIT_PAUSE),
+        stop=stop_after_delay(seconds) | stop_when_event_set(lease.lost),
+        reraise=True,
+    )
+    retrying(coordinator.commit, claim.step_id, commit)
 
 
 def _release(
@@ -136,12 +140,13 @@ def _release(
     release = Release(
         epoch=claim.epoch, error=error[:4000] or code, code=code, retryable=retryable, preempted=preempted
     )
-    deadline = time.monotonic() + RELEASE_SECONDS
-    while True:
-        try:
-            return coordinator.release(claim.step_id, release)
-        except MstarError as failure:
-            if not isinstance(failure, Unavailable) or time.monotonic() > deadline:
-                log.warning("release failed", step=claim.step.name, detail=failure.detail)
-                return
-            time.sleep(COMMIT_PAUSE)
+    retrying = Retrying(
+        retry=retry_if_exception_type(Unavailable),
+        wait=wait_fixed(COMMIT_PAUSE),
+        stop=stop_after_delay(RELEASE_SECONDS),
+        reraise=True,
+    )
+    try:
+        retrying(coordinator.release, claim.step_id, release)
+    except MstarError as failure:
+        log.warning("release failed", step=claim.step.name, detail=failure.detail)

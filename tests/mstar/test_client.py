@@ -9,7 +9,7 @@ from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoreRequest
 from mstar.api.runs import RunCreate
 from mstar.client import Client, Endpoint
-from mstar.errors import Internal, InvalidRecipe, MstarError, NotFound, Unavailable
+from mstar.errors import Internal, InvalidRecipe, MstarError, Unavailable
 
 ENDPOINT = Endpoint("http://runs:1/", "http://scores:2", run_admin_key="admin", score_key="score")
 SCORE = ScoreRequest(question="How many?", image=ImageInput(sha256="0" * 64), responses=(Candidate(text="3"),))
@@ -68,8 +68,8 @@ def test_problems_come_back_as_their_errors() -> None:
 
 
 @pytest.mark.parametrize("body", ["", "<html>bad gateway</html>", "[1]", "null"])
-def test_an_answer_that_is_no_problem_is_an_error_by_status(body: str) -> None:
-    with Client(ENDPOINT, Answers(404, body)) as client, pytest.raises(NotFound):
+def test_an_error_page_of_another_server_does_not_pass_for_a_missing_run(body: str) -> None:
+    with Client(ENDPOINT, Answers(404, body)) as client, pytest.raises(Internal, match="http://runs:1 answers 404"):
         client.run("r-1")
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from mstar.environment import read_settings
 from mstar_prm.config import PrmSettings
-from mstar_web.config import read_settings
 
 
 def test_defaults_listen_on_loopback_only() -> None:

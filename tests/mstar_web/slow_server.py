@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 from starlette.responses import StreamingResponse
 
+from mstar.environment import read_settings
 from mstar_web.app import base_app
-from mstar_web.config import read_settings
 from mstar_web.serve import run
 from web_bench import BenchSettings
 

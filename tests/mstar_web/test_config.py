@@ -2,7 +2,7 @@
 
 import pytest
 
-from mstar_web.config import read_settings
+from mstar.environment import read_settings
 from web_bench import BenchSettings, HouseSettings
 
 

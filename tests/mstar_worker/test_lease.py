@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from types import FrameType
 
+import httpx2
 import pytest
 
 from mstar.api.steps import Claim
@@ -47,7 +48,7 @@ def test_a_step_that_is_taken_or_unknown_is_left_alone(board: StepBoard, client:
     assert len(board.steps["s1"].commits) == 1
 
 
-def test_a_coordinator_that_is_away_costs_the_hint_only() -> None:
+def test_a_coordinator_that_is_away_costs_the_task_message_only() -> None:
     advance("s1", {}, StepClient("http://127.0.0.1:9"), "tester")
 
 
@@ -109,6 +110,54 @@ def test_a_commit_waits_for_a_coordinator_that_restarts(board: StepBoard, client
     board.away = 2
     do(board, client, lambda claim, progress: (None, RESULT))
     assert len(board.steps["s1"].commits) == 1
+
+
+class Garbling(httpx2.HTTPTransport):
+    """Puts a page of HTML in the place of the first answers to one verb; the coordinator never sees those requests."""
+
+    def __init__(self, verb: str, status: int, times: int) -> None:
+        super().__init__()
+        self.verb, self.status, self.left = verb, status, times
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self.left and request.url.path.endswith(self.verb):
+            self.left -= 1
+            return httpx2.Response(self.status, html="<html>welcome</html>")
+        return super().handle_request(request)
+
+
+@pytest.mark.parametrize("status", [200, 404, 409, 502])
+def test_a_heartbeat_with_a_strange_answer_does_not_cost_the_lease(board: StepBoard, status: int) -> None:
+    transport = Garbling("heartbeat", status, 2)
+    client = StepClient(board.url, transport=transport)
+
+    def slow(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+        board.wait(lambda steps: steps["s1"].beats)
+        progress(1, 1)
+        return None, RESULT
+
+    do(board, client, slow)
+    client.close()
+    assert transport.left == 0
+    assert len(board.steps["s1"].commits) == 1
+
+
+@pytest.mark.parametrize("status", [200, 401, 404, 500, 502])
+def test_a_claim_with_a_strange_answer_costs_the_task_message_only(board: StepBoard, status: int) -> None:
+    client = StepClient(board.url, transport=Garbling("claim", status, 1))
+    do(board, client, lambda claim, progress: (None, RESULT))
+    assert board.steps["s1"].commits == []
+    advance("s1", {"prepare": lambda claim, progress: (None, RESULT)}, client, "tester")
+    client.close()
+    assert len(board.steps["s1"].commits) == 1
+
+
+def test_a_commit_with_a_strange_answer_gives_the_step_back(board: StepBoard) -> None:
+    client = StepClient(board.url, transport=Garbling("commit", 200, 1))
+    do(board, client, lambda claim, progress: (None, RESULT))
+    client.close()
+    (release,) = board.steps["s1"].releases
+    assert (release.code, release.retryable) == ("internal", True)
 
 
 @pytest.fixture

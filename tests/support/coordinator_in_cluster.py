@@ -8,13 +8,13 @@ import time
 
 from kubernetes import client
 
+from mstar.environment import read_settings
 from mstar.steps import Queue
 from mstar_coordinator.api.app import build_app
 from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
 from mstar_coordinator.store.database import open_store
-from mstar_web.config import read_settings
 from mstar_web.serve import run
 
 

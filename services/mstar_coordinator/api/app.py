@@ -9,6 +9,7 @@ import httpx2
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from mstar.environment import read_settings
 from mstar.steps import Queue
 from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.recipes import RecipeBook
@@ -28,7 +29,6 @@ from mstar_coordinator.store.database import Store, open_store
 from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
-from mstar_web.config import read_settings
 from mstar_web.metrics import new_registry
 
 API_VERSION = "1"

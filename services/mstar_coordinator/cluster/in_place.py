@@ -1,24 +1,25 @@
-"""Services that stay on one set of GPUs and take turns by sleeping: asked over HTTP, with no cluster behind it.
+"""Turns on one set of GPUs between services that keep running: HTTP requests put them to sleep and wake them.
 
-Policy and PRM give back their memory when told, and the trainer's worker holds none between steps. What this leaves
-out: loading weights, which workers push as soon as a service is awake.
+Policy and PRM give their memory back when they are put to sleep, and the trainer's worker holds none between steps.
+What this leaves out: loading weights, which workers push as soon as a service is awake.
 """
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from urllib.parse import urlsplit
 
 import httpx2
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from mstar.api.policy import Power
-from mstar.errors import Unavailable
+from mstar.errors import MstarError, Unavailable
+from mstar.http_json import Sender, Target
 from mstar.steps import Queue
 from mstar_coordinator.addresses import addresses
 from mstar_coordinator.cluster.interface import Pods
 
 ASK_SECONDS, CHANGE_SECONDS = 5.0, 900.0
-"""Patience for a look, and for a change: a service first finishes what it does."""
+"""How long a question and a change may take: before it sleeps, a service finishes its running requests."""
+URL_SETTINGS = {Queue.ROLLOUT: "MSTAR_COORDINATOR_POLICY_URL", Queue.SCORE: "MSTAR_COORDINATOR_PRM_URL"}
 
 
 class InPlace:
@@ -33,54 +34,59 @@ class InPlace:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """`urls`: of policy and PRM; a host name with several IPv4 addresses stands for one replica at each."""
-        headers = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
         self._urls = urls
-        self._http = httpx2.Client(headers=headers, transport=transport)
+        self._key = None if key is None else key.get_secret_value()
+        self._sender = Sender(httpx2.Timeout(ASK_SECONDS), transport)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="power")
         self._changing: dict[str, Future[Power]] = {}
 
     def pods(self) -> Mapping[Queue, Pods]:
+        """What is awake now, one replica counting as one pod."""
         found = {}
         for queue, url in self._urls.items():
             replicas = addresses(url)
-            awake = sum(self._ask("GET", f"{one}/v1/power", ASK_SECONDS).awake for one in replicas)
+            awake = sum(self._ask(queue, one).awake for one in replicas)
             found[queue] = Pods(
                 asked=awake > 0, there=awake, ready=awake, wanted=len(replicas), waiting=self._failures(replicas)
             )
-        # Its processes end with each step, and the database says whether there is one.
+        # The trainer's processes end with each step; the database says whether a step is running.
         return found | {Queue.TRAIN: Pods(ready=1)}
 
     def scale(self, queue: Queue, *, up: bool) -> None:
-        """Begin it: a service first finishes what it does, which nobody should wait for here."""
+        """Begin to wake a service or to put it to sleep, in a thread: it first finishes its running requests."""
         for one in addresses(self._urls[queue]):
             begun = self._changing.get(one)
             if begun is not None and not begun.done():
                 continue
-            if self._ask("GET", f"{one}/v1/power", ASK_SECONDS).awake is not up:
-                change = Power(awake=up)
-                self._changing[one] = self._threads.submit(self._ask, "PUT", f"{one}/v1/power", CHANGE_SECONDS, change)
+            if self._ask(queue, one).awake is not up:
+                self._changing[one] = self._threads.submit(self._change, queue, one, Power(awake=up))
 
     def start_training(self, step_id: str, epoch: int) -> str | None:
+        """Never called, since `jobs` is false."""
         raise AssertionError("the trainer's worker takes its steps from its queue")
 
     def close(self) -> None:
-        # First the connections: a change that goes on would keep its thread.
-        self._http.close()
+        """End the changes that are under way, as far as this process waits for them."""
+        # Connections first: a thread would wait for its change to end.
+        self._sender.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _failures(self, replicas: Sequence[str]) -> str:
-        """Of changes that were begun and came to nothing."""
+        """Errors of the last changes that failed, as one text."""
         changes = [self._changing[one] for one in replicas if one in self._changing]
         errors = [one.exception() for one in changes if one.done() and not one.cancelled()]
         return "; ".join(str(error) for error in errors if error is not None)
 
-    def _ask(self, method: str, url: str, seconds: float, body: Power | None = None) -> Power:
-        content = None if body is None else body.model_dump_json()
-        sent = {"Content-Type": "application/json"}
+    def _ask(self, queue: Queue, url: str) -> Power:
+        return self._send(queue, url, "GET", None, ASK_SECONDS)
+
+    def _change(self, queue: Queue, url: str, change: Power) -> Power:
+        return self._send(queue, url, "PUT", change, CHANGE_SECONDS)
+
+    def _send(self, queue: Queue, url: str, method: str, body: Power | None, seconds: float) -> Power:
+        """Raises Unavailable whatever the service's error is: only the next look can tell what it does."""
+        target = Target(url, self._key, URL_SETTINGS[queue], "MSTAR_COORDINATOR_INTERNAL_KEY")
         try:
-            answer = self._http.request(method, url, content=content, headers=sent, timeout=seconds)
-            answer.raise_for_status()
-            return Power.model_validate_json(answer.content)
-        except (httpx2.HTTPError, ValidationError) as error:
-            host = urlsplit(url).netloc
-            raise Unavailable(f"{host} does not say whether it sleeps: {type(error).__name__}") from error
+            return self._sender.send(target, method, "/v1/power", Power, body=body, timeout=seconds)
+        except MstarError as error:
+            raise Unavailable(f"{target.shown} does not say whether it sleeps: {error.detail}") from error

@@ -1,23 +1,23 @@
-"""Calls to policy and PRM: push the weights a step needs, then ask; wait out a restart.
+"""Calls to policy and PRM: push the weights a step needs, send the request, and retry while a service restarts.
 
 A service that was killed comes back without weights, or another step may have loaded others. Both show as a refusal
-(409 or 503), which is answered by a push and another try. A reply is therefore always from the version asked for.
+(409 or 503). The client then pushes the weights and asks again, so a reply is always from the version asked for.
 """
 
-import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import ClassVar
 
 import httpx2
 import structlog
 from pydantic import BaseModel, SecretStr
+from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
 
 from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
-from mstar.errors import Conflict, InvalidInput, TooManyRequests, Unavailable, from_problem
+from mstar.errors import Conflict, InvalidInput, TooManyRequests, Unavailable
+from mstar.http_json import Reply, Sender, Target
 from mstar.steps import ArtefactRef
 
-Reply = TypeVar("Reply", bound=BaseModel)
 PATIENCE_SECONDS = 90.0
 """How long a service may be away before the step is given back."""
 ANSWER_SECONDS = 900.0
@@ -27,7 +27,10 @@ log = structlog.get_logger()
 
 
 class ModelService:
-    """HTTP side that policy and PRM share. Thread-safe."""
+    """HTTP side that policy and PRM share. Thread-safe; every call raises what `Sender.send` raises."""
+
+    url_setting: ClassVar[str]
+    """Variable that holds the service's URL."""
 
     def __init__(
         self,
@@ -37,23 +40,24 @@ class ModelService:
         transport: httpx2.BaseTransport | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        self._internal_key, self._weights_admin_key = internal_key, weights_admin_key
-        timeout = httpx2.Timeout(ANSWER_SECONDS, connect=5)
+        self._target = self._with_key(url, internal_key, "MSTAR_WORKER_INTERNAL_KEY")
+        self._weights_target = self._with_key(url, weights_admin_key, "MSTAR_WORKER_WEIGHTS_ADMIN_KEY")
         self._patience = patience_seconds
-        self._http = httpx2.Client(base_url=url, timeout=timeout, transport=transport)
+        self._sender = Sender(httpx2.Timeout(ANSWER_SECONDS, connect=5), transport)
 
     def close(self) -> None:
-        self._http.close()
+        """Close the connections."""
+        self._sender.close()
 
     def asked(self, path: str, body: BaseModel, reply: type[Reply], weights: ArtefactRef) -> Reply:
         """POST until it is answered, with these weights loaded. Raises Unavailable when patience ends."""
 
         def once() -> Reply:
             try:
-                return self._send("POST", path, body, reply, self._internal_key)
+                return self._sender.send(self._target, "POST", path, reply, body=body)
             except (Conflict, Unavailable):
                 self.push(weights)
-                return self._send("POST", path, body, reply, self._internal_key)
+                return self._sender.send(self._target, "POST", path, reply, body=body)
 
         return _patiently(once, self._patience)
 
@@ -64,29 +68,18 @@ class ModelService:
     def push(self, weights: ArtefactRef) -> WeightsState:
         """Load a checkpoint artefact, if another one is loaded."""
         update = WeightsUpdate(artefact=weights.id, manifest_sha256=weights.sha256)
-        state = self._send("PUT", "/v1/weights", update, WeightsState, self._weights_admin_key)
-        log.info("weights pushed", service=str(self._http.base_url), weight_version=state.weight_version)
+        state = self._sender.send(self._weights_target, "PUT", "/v1/weights", WeightsState, body=update)
+        log.info("weights pushed", service=self._target.shown, weight_version=state.weight_version)
         return state
 
-    def _send(self, method: str, path: str, body: BaseModel, reply: type[Reply], key: SecretStr | None) -> Reply:
-        headers = {"Content-Type": "application/json"}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key.get_secret_value()}"
-        try:
-            answer = self._http.request(method, path, content=body.model_dump_json(), headers=headers)
-        except httpx2.TransportError as error:
-            raise Unavailable(f"{self._http.base_url} does not answer: {type(error).__name__}") from error
-        if answer.is_error:
-            try:
-                problem = answer.json()
-            except ValueError:
-                problem = {}
-            raise from_problem(problem, answer.status_code)
-        return reply.model_validate_json(answer.content)
+    def _with_key(self, url: str, key: SecretStr | None, setting: str) -> Target:
+        return Target(url, None if key is None else key.get_secret_value(), self.url_setting, setting)
 
 
 class PolicyService(ModelService):
     """The policy service."""
+
+    url_setting = "MSTAR_WORKER_POLICY_URL"
 
     def rollouts(self, request: RolloutRequest, weights: ArtefactRef) -> RolloutReply:
         """Samples of exactly these weights."""
@@ -96,6 +89,8 @@ class PolicyService(ModelService):
 
 class PrmService(ModelService):
     """The PRM service."""
+
+    url_setting = "MSTAR_WORKER_PRM_URL"
 
     def score(self, request: ScoreRequest, weights: ArtefactRef) -> ScoreReply:
         """Step scores by exactly these weights."""
@@ -108,13 +103,11 @@ class PrmService(ModelService):
 
 
 def _patiently(call: Callable[[], Reply], seconds: float) -> Reply:
-    deadline = time.monotonic() + seconds
-    pause = 0.2
-    while True:
-        try:
-            return call()
-        except (Unavailable, Conflict, TooManyRequests):
-            if time.monotonic() + pause > deadline:
-                raise
-            time.sleep(pause)
-            pause = min(2 * pause, 3.0)
+    """Call until it succeeds, with growing pauses. Raises the last error when the next try would come too late."""
+    retrying = Retrying(
+        retry=retry_if_exception_type((Unavailable, Conflict, TooManyRequests)),
+        wait=wait_exponential(multiplier=0.2, max=3),
+        stop=stop_before_delay(seconds),
+        reraise=True,
+    )
+    return retrying(call)

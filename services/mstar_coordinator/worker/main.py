@@ -2,8 +2,9 @@
 
 import sys
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
+from mstar.environment import read_settings
 from mstar.steps import Queue
 from mstar_coordinator.worker.clients import PolicyService, PrmService
 from mstar_coordinator.worker.context import Collaborators
@@ -30,16 +31,11 @@ class StepWorkerSettings(WorkerSettings):
 
 
 def main(queues: str) -> None:
-    """Work on comma-separated queues until told to stop. What can't start ends with one line and code 1."""
+    """Work on comma-separated queues until told to stop. A bad setting ends it with one line and code 1."""
     names = [name.strip() for name in queues.split(",")]
     if not set(names) <= {queue.value for queue in QUEUES}:
         sys.exit(f"--queues {queues}: choose from {', '.join(queue.value for queue in QUEUES)}")
-    try:
-        settings = StepWorkerSettings()
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = "_".join(str(part) for part in first["loc"]).upper()
-        sys.exit(f"MSTAR_WORKER_{field}: {first['msg']}")
+    settings = read_settings(StepWorkerSettings)
     configure_logs("worker")
     run(settings, tuple(Queue(name) for name in names))
 
@@ -47,7 +43,7 @@ def main(queues: str) -> None:
 def run(settings: StepWorkerSettings, queues: tuple[Queue, ...]) -> None:
     """Build the worker from its settings and start it in this process."""
     storage = settings.storage()
-    steps = StepClient(settings.coordinator_url, settings.internal_key)
+    steps = StepClient.of(settings)
     keys = (settings.internal_key, settings.weights_admin_key)
     use = Collaborators(
         home=storage.home,

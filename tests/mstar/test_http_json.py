@@ -1,0 +1,66 @@
+"""The sender by itself: what it sends, and what its messages never show."""
+
+import httpx2
+import pytest
+from pydantic import BaseModel
+
+from mstar.errors import NotFound, TooManyRequests, Unauthenticated, Unavailable
+from mstar.http_json import Sender, Target
+from raw_server import RawServer, http
+
+TIMEOUT = httpx2.Timeout(10)
+
+
+class Body(BaseModel):
+    """A body both ways."""
+
+    number: int
+
+
+def test_body_key_and_headers_go_along_and_the_reply_is_validated() -> None:
+    with RawServer(http(200, b'{"number": 4}')) as server:
+        sender = Sender(TIMEOUT)
+        target = Target(f"{server.url}/behind/", "secret")
+        sent = {"Idempotency-Key": "once"}
+        assert (
+            sender.send(target, "POST", "/v1/n", Body, body=Body(number=3), params={"a": 1}, headers=sent).number == 4
+        )
+        sender.close()
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    assert lines[0] == b"post /behind/v1/n?a=1 http/1.1" and body == b'{"number":3}'
+    assert {b"authorization: bearer secret", b"idempotency-key: once", b"content-type: application/json"} <= set(lines)
+
+
+def test_credentials_in_a_url_are_never_shown() -> None:
+    target = Target("http://user:hunter2@127.0.0.1:9/v1/", "the-key")
+    assert target.shown == "http://127.0.0.1:9/v1"
+    with pytest.raises(Unavailable) as caught:
+        Sender(TIMEOUT).send(target, "GET", "/x", Body)
+    assert "hunter2" not in caught.value.detail and "the-key" not in repr(target)
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two\nlines", "tab\t", "\x00"])
+def test_a_key_that_no_header_can_carry_is_named_and_not_shown(key: str) -> None:
+    with pytest.raises(Unauthenticated, match="set MSTAR_KEY") as caught:
+        Sender(TIMEOUT).send(Target("http://127.0.0.1:9", key, key_setting="MSTAR_KEY"), "GET", "/x", Body)
+    assert key not in caught.value.detail
+
+
+def test_a_problem_keeps_field_and_pause_and_an_unknown_code_goes_by_status() -> None:
+    body = b'{"code": "slow-down", "detail": "later", "field": "n", "retry_after": 2.5}'
+    with RawServer(http(429, body)) as server, pytest.raises(TooManyRequests) as caught:
+        Sender(TIMEOUT).send(Target(server.url), "GET", "/x", Body)
+    assert (caught.value.detail, caught.value.field, caught.value.retry_after) == ("later", "n", 2.5)
+
+
+def test_a_service_reaches_or_not() -> None:
+    sender = Sender(TIMEOUT)
+    with RawServer(http(200, b"ok")) as server:
+        assert sender.reaches(Target(server.url), "/livez", 5)
+    with RawServer(http(404, b"")) as server:
+        assert not sender.reaches(Target(server.url), "/livez", 5)
+    assert not sender.reaches(Target("http://127.0.0.1:1"), "/livez", 5)
+    assert not sender.reaches(Target("http://[::1"), "/livez", 5)
+    with pytest.raises(NotFound), RawServer(http(404, b'{"code": "not-found", "title": "no run"}')) as server:
+        sender.send(Target(server.url), "GET", "/x", Body)
