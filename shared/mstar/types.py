@@ -7,7 +7,7 @@ sent over HTTP without conversion. There is no behaviour here beyond validation,
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """Lower-case hexadecimal SHA-256 digest of the encoded bytes."""
@@ -105,12 +105,25 @@ class RolloutRow(Frozen):
     responses: tuple[CheckedResponse, ...]
 
 
+SCORE_DECIMALS = 4
+"""Decimals of a step score that are kept. The last bits of a score depend on what the PRM computes beside it: two
+equal runs differ by up to 4e-7. Rounding removes that, but for the rare score on a boundary; ties follow the seed."""
+
+
 class StepScores(Frozen):
-    """Process reward of one response: a score in [0, 1] for each step; R_p is their minimum (paper, section 3)."""
+    """Process reward of one response: a score in [0, 1] for each step; R_p is their minimum (paper, section 3).
+
+    Scores are rounded to SCORE_DECIMALS, so whatever is chosen, ranked or stored rests on rounded scores.
+    """
 
     index: int = Field(ge=0)
     steps: tuple[str, ...]
     scores: tuple[float, ...]
+
+    @field_validator("scores")
+    @classmethod
+    def _rounded(cls, scores: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(round(score, SCORE_DECIMALS) for score in scores)
 
     @property
     def minimum(self) -> float:

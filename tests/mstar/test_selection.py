@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from example_rows import rollout, scored
 from mstar.errors import InvalidRecipe
+from mstar.metrics import ranked
 from mstar.selection import Soundness, select, soundness
 from mstar.selection_rules import SelectionMode, SelectionRecipe
 from mstar.types import FinishReason, RolloutRow, SelectedRow
@@ -116,3 +117,29 @@ def test_soundness_compares_with_the_expectation_of_random_draws() -> None:
     top = kept(row, [0.9, 0.8, 0.1, 0.1], rule("top"))
     assert soundness([(row, top), (rollout([True]), ())], seed=0) == Soundness(judged=2, kept=1, random=0.5, best=1)
     assert soundness([(rollout([True]), kept(rollout([True]), None, rule("all")))], seed=0) == Soundness()
+
+
+GRID = st.integers(10, 9_990).map(lambda place: place / 10_000)
+JITTER = st.floats(-4e-7, 4e-7)
+
+
+@given(
+    st.lists(st.tuples(GRID, JITTER, JITTER), min_size=2, max_size=6),
+    st.sampled_from([SelectionMode.TOP, SelectionMode.THRESHOLD]),
+    st.integers(1, 3),
+    st.integers(0, 5),
+)
+def test_last_bits_of_the_scores_change_neither_choice_nor_ranking(
+    table: list[tuple[float, float, float]], mode: SelectionMode, k: int, seed: int
+) -> None:
+    row = rollout([True] * len(table))
+    runs = [scored(row, [score + jitter for score, jitter in column]) for column in _runs(table)]
+    assert runs[0] == runs[1]
+    recipe = SelectionRecipe(mode=mode, k=k, alpha=table[0][0])
+    first, second = (select(row, scores, recipe, iteration=1, seed=seed) for scores in runs)
+    assert first == second
+    assert ranked(row, runs[0], seed) == ranked(row, runs[1], seed)
+
+
+def _runs(table: list[tuple[float, float, float]]) -> list[list[tuple[float, float]]]:
+    return [[(one[0], one[place]) for one in table] for place in (1, 2)]

@@ -108,6 +108,8 @@ class RulePrm(RuleService):
     def __init__(self) -> None:
         super().__init__()
         self.scored: list[ScoreRequest] = []
+        self.jitter = 0.0
+        """What the first response of a request gets more than its steps are worth, and the others less."""
 
     def answer(self, path: str, body: bytes) -> str:
         if path != "/v1/score":
@@ -115,12 +117,15 @@ class RulePrm(RuleService):
         request = ScoreRequest.model_validate_json(body)
         version = self.check_version(request.model_version)
         self.scored.append(request)
-        results = tuple(_scored(index, str(one.text)) for index, one in enumerate(request.responses))
+        results = tuple(
+            _scored(index, str(one.text), self.jitter if index == 0 else -self.jitter)
+            for index, one in enumerate(request.responses)
+        )
         return ScoreReply(model_version=version, results=results).model_dump_json()
 
 
-def _scored(index: int, text: str) -> ScoredResponse:
-    steps = tuple(ScoredStep(text=part, score=0.1 if "bad" in part else 0.9) for part in scored_segments(text))
+def _scored(index: int, text: str, more: float) -> ScoredResponse:
+    steps = tuple(ScoredStep(text=part, score=more + (0.1 if "bad" in part else 0.9)) for part in scored_segments(text))
     return ScoredResponse(index=index, score=min(step.score for step in steps), steps=steps)
 
 

@@ -1,5 +1,7 @@
 """Selection of one shard: what is asked of the PRM, what is kept, counts and soundness."""
 
+from pathlib import Path
+
 from example_rows import rollout
 from mstar.selection_rules import SelectionMode, SelectionRecipe
 from mstar.stages.select import SelectParams, SelectResult
@@ -75,3 +77,17 @@ def test_rules_without_scores_ask_nothing(bench: Bench) -> None:
     assert [(row.question.id, row.index) for row in rows] == [("q2", 0), ("q2", 1), ("q2", 2), ("q1", 1)]
     assert {row.prm_version for row in rows} == {None}
     assert (scores, result.prm_version, bench.prm.requests) == ([], None, [])
+
+
+def test_last_bits_of_the_scores_change_no_byte_of_what_is_kept(tmp_path: Path) -> None:
+    recipe, left = None, set()
+    for name, jitter in (("none", 0.0), ("up", 3.6e-7), ("down", -3.6e-7)):
+        bench = Bench(tmp_path / name)
+        bench.recipe = recipe = recipe or bench.recipe
+        bench.prm.jitter = jitter
+        bench.prepare()
+        bench.keep("rows/0", shard())
+        # Two of three are worth the same, and one is kept.
+        selected(bench, SelectionRecipe(mode=SelectionMode.TOP, k=1))
+        left.add(bench.store.find("r-1/it01/select/0000"))
+    assert len(left) == 1
