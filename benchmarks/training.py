@@ -24,7 +24,7 @@ from mstar_trainer.deepspeed_engine import TrainingEngine, join_ranks
 from mstar_trainer.encoding import ExampleEncoder
 from mstar_trainer.feed import Feed
 from mstar_trainer.loss import Batch, ResponseLoss
-from mstar_trainer.session import train_pass
+from mstar_trainer.training_loop import train_pass
 
 QUESTIONS = 256
 RESPONSES = 2

@@ -1,8 +1,8 @@
-"""Which rows train together, and in which order: fixed by seed and place, never by arrival.
+"""Decides which rows train together, and in which order: by seed and position, never by arrival.
 
-Rows of one question stay together, for they are trained behind one copy of its prompt and image. The first pass takes
+Rows of one question stay together, because they are trained with one copy of its prompt and image. The first pass takes
 the shards in their order, so it can begin with the first; every later pass mixes all questions. An optimizer step takes
-the next `batch_size` rows, and cuts a question in two where it ends in the middle of one. What this leaves out: tokens,
+the next `batch_size` rows, and splits a question where it ends in the middle of one. What this leaves out: tokens,
 tensors and the model.
 """
 
@@ -38,7 +38,7 @@ def sft_examples(rows: Iterable[SelectedRow]) -> list[Example]:
 
 
 def prm_examples(rows: Iterable[StepLabelRow]) -> list[Example]:
-    """Solutions with a label after every step; one without a step teaches nothing and is left out.
+    """Solutions with a label after every step; one without a step is left out.
 
     Raises InvalidDataset when the numbers of steps and labels differ.
     """
@@ -65,7 +65,7 @@ def grouped(examples: Iterable[Example]) -> list[Group]:
 def plan(shards: Iterable[Sequence[Example]], settings: TrainRecipe, seed: int) -> Iterator[list[Group]]:
     """The optimizer steps of one train step, in the order in which they are taken.
 
-    Nothing is asked of `shards` before it is needed, so they may still arrive. Every pass has its own order, derived
+    A shard is read only when it is needed, so later ones may still arrive. Every pass has its own order, derived
     from `seed`, and every row is in it once: the last step of a pass is as small as what is left.
     """
     seen: list[Group] = []
@@ -82,12 +82,12 @@ def plan(shards: Iterable[Sequence[Example]], settings: TrainRecipe, seed: int) 
 
 
 def count_steps(rows: int, settings: TrainRecipe) -> int:
-    """How many optimizer steps `plan` gives for so many rows."""
+    """Number of optimizer steps that `plan` makes of `rows` rows."""
     return settings.epochs * -(-rows // settings.batch_size)
 
 
 def deal(groups: Sequence[Group], ranks: int) -> list[list[Group]]:
-    """The groups of each rank: the longest first, each to the rank that has least to do; a rank may get none."""
+    """Groups of each rank: longest first, each to the rank with the least work so far; a rank may get none."""
     shares: list[list[Group]] = [[] for _ in range(ranks)]
     load = [0] * ranks
     for group in sorted(groups, key=_size, reverse=True):
@@ -102,7 +102,7 @@ def _shuffled(groups: Sequence[Group], seed: int) -> list[Group]:
 
 
 def _filled(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
-    """Steps of exactly `size` rows, but for the last."""
+    """Steps of exactly `size` rows, except the last."""
     step: list[Group] = []
     room = size
     for group in groups:
@@ -117,5 +117,5 @@ def _filled(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
 
 
 def _size(group: Group) -> int:
-    """Length in characters, which is known without opening an image."""
+    """Length in characters: a measure of work that needs neither tokens nor the image."""
     return len(group[0].prompt) + sum(len(segment) for example in group for segment in example.segments)

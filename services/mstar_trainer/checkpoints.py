@@ -1,8 +1,8 @@
 """Checkpoint artefacts: `model/` as plain transformers loads it, `optimizer/` in safetensors, `trainer_state.json`.
 
 DeepSpeed's own checkpoint files are not used: they are pickles, and its `latest` can point at half a checkpoint. Here
-everything stands under one manifest, which the artefact store writes last. Random states are not saved, because every
-train step seeds its generators from the recipe's seed and its own name: doing it again is exact by construction.
+one manifest covers everything, and the artefact store writes it last. Random states are not saved, because every
+train step seeds its generators from the recipe's seed and its own name: repeating it is exact by construction.
 """
 
 import shutil
@@ -24,11 +24,11 @@ from mstar_trainer.state import STATE, TrainerState
 MODEL = "model"
 OPTIMIZER = "optimizer"
 SPARE = 1.1
-"""Room asked for, as a multiple of the checkpoint's tensors."""
+"""Free disk required, as a multiple of the size of the checkpoint's tensors."""
 WEIGHT_SHARD = "256MB"
-"""Size of a file of weights: who loads them hashes several at a time."""
+"""Size of one file of weights; loading verifies the hashes of several in parallel."""
 SHARD_BYTES = 2 * 1024**3
-"""Moments are written in files of about this size, so that rank 0 never holds all of them."""
+"""Size of one file of moments, so that rank 0 never holds all of them."""
 
 
 def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Path, state: TrainerState) -> ArtefactRef:
@@ -55,6 +55,7 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
     if engine.rank == 0:
         store.write(artefact, fill, metadata)
     else:
+        # Each moment is gathered from all ranks, so the others must iterate as well.
         for _ in engine.moments():
             pass
     engine.barrier()
@@ -64,7 +65,7 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
 
 
 def require_finite(weights: Mapping[str, Tensor], artefact: str) -> None:
-    """Raises InvalidInput for a weight that is not finite; services that load the checkpoint need not look again."""
+    """Raise InvalidInput for a weight, of any shape, that is not finite; services that load it need not check again."""
     for name, tensor in weights.items():
         if not tensor.isfinite().all():
             raise InvalidInput(
@@ -84,9 +85,9 @@ def require_space(folder: Path, wanted: int) -> None:
 
 
 def load_moments(engine: TrainingEngine, folder: Path, step: int) -> None:
-    """Put the optimizer state of the checkpoint in `folder` into a new engine.
+    """Load the optimizer state of the checkpoint in `folder` into a new engine.
 
-    Moments of parameters that are frozen now are left out. Raises InvalidInput when one that is trained has none.
+    Moments of parameters that are frozen now are skipped. Raises InvalidInput when one that is trained has none.
     """
     engine.begin_at(step)
     wanted = engine.moment_names()
@@ -108,6 +109,7 @@ def _copy_all_but_weights(source: Path, target: Path) -> None:
 
 
 def _write_shards(folder: Path, tensors: Iterator[tuple[str, Tensor]]) -> None:
+    """Write named tensors of any shape to numbered safetensors files."""
     folder.mkdir()
     shard: dict[str, Tensor] = {}
     number = 0

@@ -1,6 +1,6 @@
-"""The one file that knows DeepSpeed: process group, engine, updates, and moments by parameter name.
+"""Wraps DeepSpeed, which no other file imports: process group, engine, updates, and moments by parameter name.
 
-Moments leave and enter as whole fp32 tensors under the names of their parameters, so a checkpoint depends on neither
+Moments are read and set as whole fp32 tensors under the names of their parameters, so a checkpoint depends on neither
 ZeRO stage nor number of ranks, and needs neither a pickle nor DeepSpeed's own checkpoint files. What this leaves out:
 files (`checkpoints`) and what the loss is (`loss`).
 """
@@ -23,8 +23,10 @@ MASTER = "master"
 
 
 def join_ranks(rank: int, ranks: int, meeting: str) -> None:
-    """Make the process group of all ranks, which meet at a URL of torch.distributed: a file on one machine, so that no
-    port is opened for it, or `tcp://` the first of several.
+    """Make the process group of all ranks.
+
+    `meeting`: a URL of torch.distributed, a file on one machine, so that no port is opened, or `tcp://` and the first
+    of several machines.
     """
     # DeepSpeed would otherwise compile its shared-memory all-reduce at run time: half a minute, and a compiler, on
     # every fresh machine. Gloo does the same work.
@@ -43,7 +45,7 @@ class TrainingEngine:
     """A model under DeepSpeed with AdamW: fp32 on CPU, bfloat16 with fp32 master weights on CUDA."""
 
     def __init__(self, objective: nn.Module, model: nn.Module, settings: TrainRecipe) -> None:
-        """`objective` maps a Batch to a scalar sum and contains `model`, whose parameters give the names."""
+        """`objective` maps a Batch to a scalar tensor, a sum, and contains `model`, whose parameters give the names."""
         self.half = torch.cuda.is_available()
         self._named = {name: p for name, p in model.named_parameters() if p.requires_grad}
         optimizer = torch.optim.AdamW(
@@ -63,10 +65,10 @@ class TrainingEngine:
         self._partitioned = settings.zero_stage == 3
 
     def update(self, batches: Sequence[tuple[Batch, float]], learning_rate: float) -> float:
-        """One optimizer step over this rank's micro-batches; the weighted sum of all ranks' losses.
+        """Do one optimizer step over this rank's micro-batches; return the weighted sum of all ranks' losses.
 
-        Each batch comes with the factor for its loss: one over the step's total, or 0 for a batch that only keeps this
-        rank in step with the others.
+        Each batch has a factor for its loss: one over the step's total of scored places, or 0 for a batch that only
+        keeps this rank in step with the others.
         """
         loss = torch.zeros((), dtype=torch.float64, device=self.device)
         for place, (batch, factor) in enumerate(batches):
@@ -102,7 +104,10 @@ class TrainingEngine:
             torch.distributed.barrier()
 
     def weights(self) -> dict[str, Tensor]:
-        """The model's state dict on the CPU; all ranks must ask together, and only rank 0 gets it (others: empty)."""
+        """The model's state dict on the CPU, each tensor in its whole shape.
+
+        All ranks must call it together; only rank 0 gets the tensors, the others an empty dict.
+        """
         if not self._partitioned:
             return {name: t.cpu() for name, t in self.model.state_dict().items()} if self.rank == 0 else {}
         whole = {}
@@ -121,18 +126,19 @@ class TrainingEngine:
                 yield f"{MASTER}/{name}", safe_get_full_fp32_param(parameter).cpu()
 
     def moment_names(self) -> set[str]:
-        """The names that `moments` gives."""
+        """Names of the tensors that `moments` yields."""
         keys = (*MOMENTS, MASTER) if self.half else MOMENTS
         return {f"{key}/{name}" for key in keys for name in self._named}
 
     def moment_bytes(self) -> int:
-        """Size of all that `moments` gives."""
+        """Bytes of all tensors that `moments` yields."""
         copies = len(MOMENTS) + (1 if self.half else 0)
         return 4 * copies * sum(getattr(p, "ds_numel", p.numel()) for p in self._named.values())
 
     def begin_at(self, step: int) -> None:
-        """Create zero moments that AdamW takes for those after `step` updates, ready for `set_moment`."""
+        """Create zero moments with AdamW's step counter at `step`, ready for `set_moment`."""
         zero = self._zero
+        # The optimizer makes its state at its first update; loading a checkpoint needs it before.
         flats = zero.fp32_partitioned_groups_flat if self._partitioned else zero.single_partition_of_fp32_groups
         for flat in flats:
             zeros = {key: torch.zeros_like(flat) for key in MOMENTS}
@@ -141,7 +147,7 @@ class TrainingEngine:
             zero._lazy_init_hp_params_optimizer_state()
 
     def set_moment(self, name: str, value: Tensor) -> None:
-        """Put one tensor from `moments` back. Needs `begin_at` first."""
+        """Set one tensor of `moments`, in the shape of its parameter, on every rank. Needs `begin_at` first."""
         key, parameter_name = name.split("/", 1)
         parameter: Any = self._named[parameter_name]
         state = None if key == MASTER else key
@@ -160,9 +166,9 @@ class TrainingEngine:
 
 
 def _config(settings: TrainRecipe, half: bool) -> dict[str, Any]:
-    """DeepSpeed's configuration. Accumulation is driven by `update`, for the number of micro-batches varies.
+    """DeepSpeed's configuration. Accumulation is driven by `update`, because the number of micro-batches varies.
 
-    Stage 0 runs as stage 1: the same updates, with the moments shared out instead of copied to every rank.
+    Stage 0 runs as stage 1: the same updates, with the moments divided among the ranks instead of copied to each.
     """
     return {
         "train_micro_batch_size_per_gpu": 1,

@@ -1,8 +1,7 @@
-"""From groups of examples to packed tensors: prompt and image once, the responses as a tree behind them, and the places
-that are scored.
+"""Encodes groups of examples as packed tensors: prompt and image once, then the responses as a tree.
 
-Prompts never hold the reference answer, and special tokens are never made from a response's text: both come from
-`mstar_models.encoding`, which policy and PRM use as well, so all of them see the same tokens.
+Prompts never contain the reference answer, and special tokens are never made from a response's text: both come from
+`mstar_models.encoding`, which policy and PRM use as well, so all three see the same tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,11 +31,15 @@ class Tree:
     prompt: EncodedPrompt
     packed: Packed
     columns: list[int] = field(default_factory=list)
-    """Token whose hidden state is read, P of them; a step that responses share is there once for each."""
+    """P indices of tokens whose hidden state is read; a step that responses share is there once for each."""
     targets: list[float] = field(default_factory=list)
+    """P targets: ids of the next tokens, or labels."""
 
     def add(self, pieces: Sequence[tuple[int, ...]], labels: Sequence[float]) -> None:
-        """Put a response behind the prompt. Without labels each of its tokens is a target, else the pieces' ends."""
+        """Add a response after the prompt, `pieces` being the tokens of its segments.
+
+        With labels the end of each segment is scored, without them every token is a target.
+        """
         before = len(self.prompt.input_ids) - 1
         self.packed.add(pieces)
         ends = self.packed.ends[-1]
@@ -45,14 +48,15 @@ class Tree:
             self.targets += labels
             return
         for end, tokens in zip(ends, pieces, strict=True):
-            # The hidden state of a token predicts the next one, and what comes before a piece may stand elsewhere.
+            # The hidden state of a token predicts the next one. The token before a segment need not be its neighbour
+            # in the packed sequence: shared segments are packed once.
             self.columns += [before, *range(end - len(tokens) + 1, end)]
             self.targets += tokens
             before = end
 
 
 class ExampleEncoder:
-    """Processor, image gate and image store of one model."""
+    """Encodes examples for one model."""
 
     def __init__(self, model_folder: Path, home: Path | Storage, model: Any) -> None:
         """Raises InvalidInput for a model that cannot be trained on trees."""
@@ -65,9 +69,9 @@ class ExampleEncoder:
         self._images = storage_of(home).images()
 
     def trees(self, groups: Sequence[Group], budget: int) -> list[Tree]:
-        """A tree for each group, or several where one would have more than `budget` tokens.
+        """A tree for each group, or several where one would exceed `budget` tokens.
 
-        Raises NotFound or InvalidImage for an image that can't be read.
+        Raises NotFound or InvalidImage for an image that cannot be read.
         """
         self._images.bring(group[0].image for group in groups)
         return [tree for group in groups for tree in self._grow(group, budget)]
@@ -85,7 +89,7 @@ class ExampleEncoder:
         yield tree
 
     def _pieces(self, example: Example) -> list[tuple[int, ...]]:
-        """Token ids of each segment; a response that is to be written itself ends with the end of the turn."""
+        """Token ids of each segment. Where the response itself is trained on, the last one ends the turn."""
         ids, ends = encode_segments(self.tokenizer, example.segments)
         pieces = [tuple(ids[begin:end]) for begin, end in pairwise([0, *(end + 1 for end in ends)])]
         if example.labels:
@@ -95,9 +99,9 @@ class ExampleEncoder:
 
 
 def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> list[Batch]:
-    """Trees of like length together, each batch with at most `budget` tokens of padded size, or one tree.
+    """Batches of trees that are similar in length, with at most `budget` tokens each, padding included, or one tree.
 
-    Images of different shapes are in different batches.
+    Tensors have the shapes that `Batch` says. Images of different shapes are in different batches.
     """
     batches: list[list[Tree]] = []
     order = sorted(trees, key=lambda tree: (tree.prompt.pixel_shapes, len(tree.packed.ids)))
@@ -112,6 +116,7 @@ def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> l
 
 
 def _batch(trees: Sequence[Tree], device: torch.device) -> Batch:
+    # Padding may have any id: the mask hides it, and no scored place reads it.
     inputs = tensors([tree.packed for tree in trees], pad_id=0)
     for key in trees[0].prompt.pixels:
         inputs[key] = torch.cat([tree.prompt.pixels[key] for tree in trees])

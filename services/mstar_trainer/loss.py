@@ -1,7 +1,7 @@
-"""The two objectives as modules around the model: both return a sum, which the caller divides by the step's total.
+"""The two objectives, as modules around the model: both return a sum, which the caller divides by the step's total.
 
 Dividing by the number of tokens (or of steps) of the whole optimizer step, and not of the micro-batch, makes the update
-independent of how rows are cut into micro-batches and dealt to ranks. Only the hidden states at the scored places go
+independent of how rows are split into micro-batches and among ranks. Only the hidden states at the scored places go
 through the language model head, so no logits are made for prompts, images and padding.
 """
 
@@ -30,14 +30,14 @@ class Batch:
     columns: Tensor
     """Token whose hidden state is read, int64 [P]."""
     targets: Tensor
-    """What should come out there, [P]: the next token's id (int64), or the share of good completions (float32)."""
+    """Targets of the scored places, [P]: ids of the next tokens (int64), or shares of good completions (float32)."""
 
 
 class ResponseLoss(nn.Module):
     """Objective `sft`: negative log-likelihood of response tokens and end of sequence, in nats."""
 
     def __init__(self, model: Any, frozen: FrozenTower | None = None, fused: bool | None = None) -> None:
-        """`fused`: whether logits [P, V] are never made, but multiplied and summed in pieces; None: where it saves."""
+        """`fused`: compute logits [P, V] in chunks and never hold all of them; None: where that saves memory."""
         super().__init__()
         self.model = model
         self.frozen = frozen
@@ -63,6 +63,7 @@ class StepLoss(nn.Module):
     """
 
     def __init__(self, model: Any, good: int, bad: int, frozen: FrozenTower | None = None) -> None:
+        """`good` and `bad`: ids of the two label tokens."""
         super().__init__()
         self.model = model
         self.good = good
@@ -72,6 +73,7 @@ class StepLoss(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Sum over the P places: a scalar."""
         logits = output_head(self.model)(_hidden(self.model, self.frozen, batch)).float()
+        # A softmax over two logits is the sigmoid of their difference.
         margin = logits[:, self.good] - logits[:, self.bad]
         return functional.binary_cross_entropy_with_logits(margin, batch.targets, reduction="sum")
 
@@ -85,9 +87,9 @@ def _hidden(model: Any, frozen: FrozenTower | None, batch: Batch) -> Tensor:
 
 
 def _saves(head: nn.Module) -> bool:
-    """Whether to multiply and sum in pieces: on a CPU it saves nothing.
+    """Whether to compute logits in chunks: on a CPU that saves nothing.
 
-    A weight that ZeRO-3 has split is whole only inside its own module's call.
+    With ZeRO-3 it cannot be done: a partitioned weight is whole only while its own module is called.
     """
     weight = head.weight
     return isinstance(weight, Tensor) and weight.is_cuda and not hasattr(weight, "ds_status")

@@ -1,7 +1,8 @@
-"""Whether a GPU that others had before is free enough to train on: a rule over numbers, and the wait for it.
+"""Waits until a GPU that other processes used before is free enough to train on.
 
-What a sleeper keeps, or one that has not quite ended, would stop a training in its middle for want of memory; here it
-is told before it begins. What this leaves out: reading the numbers (`train`), and who holds the memory.
+Memory that a sleeping engine keeps, or a process that has not ended yet, would make training fail halfway; checked
+here, it fails with a clear error before it begins. What this leaves out: reading the numbers (`rank_main`), and who
+holds the memory.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from mstar.errors import Unavailable
 
 LOOKS = 30
-"""Before it is given up: a process that ends gives its memory back some seconds after its pod is gone."""
+"""Looks before giving up: a process frees its memory some seconds after its pod is gone."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,18 @@ class Memory:
     free: int
     total: int
     own: int = 0
-    """Held by this process's allocator."""
+    """Bytes held by this process's allocator."""
 
     @property
     def of_others(self) -> int:
-        """Held by other processes, and by the context of this one."""
+        """Bytes held by other processes, and by the CUDA context of this one."""
         return max(0, self.total - self.free - self.own)
 
 
 def await_room(look: Callable[[], Memory], share: float, pause: Callable[[], None]) -> None:
-    """Return once others hold at most `share` of the GPU. Raises Unavailable when they still hold more after `LOOKS`
-    looks with a pause between two.
+    """Return once others hold at most `share` of the GPU, in [0, 1].
+
+    Raises Unavailable when they still hold more after `LOOKS` looks, with a pause between two.
     """
     found = look()
     for _ in range(LOOKS - 1):
@@ -40,6 +42,6 @@ def await_room(look: Callable[[], Memory], share: float, pause: Callable[[], Non
         found = look()
     if found.of_others > share * found.total:
         raise Unavailable(
-            f"others still hold {found.of_others:,} bytes of the GPU's {found.total:,}, more than {share:.0%}: who had "
-            f"it before has not given its memory back, or shares it"
+            f"others still hold {found.of_others:,} bytes of the GPU's {found.total:,}, more than {share:.0%}: the "
+            "process that used it before has not freed its memory, or still runs"
         )

@@ -1,6 +1,6 @@
-"""The worker's hold on the training processes: starts them, asks for one step at a time, and notices their death.
+"""Starts the training processes, gives them one train step at a time, and notices when one dies.
 
-They stay alive between steps, so libraries, model and optimizer are loaded once in a run. After any failure they are
+They stay alive between steps, so libraries, model and optimizer are loaded once a run. After any failure they are
 killed, and the next step starts new ones from its parent checkpoint. There is no torch in the worker's own process.
 """
 
@@ -55,7 +55,7 @@ class _Rank:
     def __init__(self, rank: int, environment: dict[str, str], replies: "queue.SimpleQueue[tuple[int, str | None]]"):
         self.rank = rank
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "mstar_trainer.train"],
+            [sys.executable, "-m", "mstar_trainer.rank_main"],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -75,7 +75,7 @@ class _Rank:
             _pipe(self.process.stdin).write(line + "\n")
             _pipe(self.process.stdin).flush()
         except BrokenPipeError:
-            # Its end of output, on its way through the reading thread, tells why.
+            # The process has died; its end of output reaches the reading thread, which reports why.
             return
 
     def kill(self) -> None:
@@ -117,9 +117,10 @@ class ResidentTrainer:
         place: Place = Place(),
         busy_share: float = 1.0,
     ) -> None:
-        """`threads`: CPU threads of each rank (None: OMP_NUM_THREADS, else the cores, shared out). A group that says
-        nothing for `silence_seconds` is taken for hung and killed. `busy_share`: of a GPU's memory, what others may
-        hold when a step begins.
+        """`threads`: CPU threads of each rank (None: OMP_NUM_THREADS, else the cores, divided among the ranks).
+
+        A group that reports nothing for `silence_seconds` counts as hung and is killed. `busy_share`: share of a GPU's
+        memory that others may hold when a step begins.
         """
         self.storage = storage_of(home)
         self._place = place
@@ -143,7 +144,7 @@ class ResidentTrainer:
         lacks. Both may raise to give the step up.
         """
         partitioned = TRAIN.narrow(claim.step.params).settings.zero_stage == 3
-        # ZeRO-3 replaces functions of torch for good: after it, the same process would train to other last bits.
+        # ZeRO-3 replaces functions of torch permanently; other stages would then differ in the last bits.
         if len(self.pids) != ranks // self._place.nodes or self._partitioned is not partitioned:
             self._start(ranks)
             self._partitioned = partitioned

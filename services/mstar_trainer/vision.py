@@ -1,6 +1,6 @@
-"""A frozen vision tower: what it gives for an image never changes, so it is computed once and kept.
+"""Caches the outputs of a frozen vision tower: they never change for an image, so each is computed once.
 
-It works for every architecture whose pixel tensors and tower outputs run along their first axis image after image
+It works for every architecture whose pixel tensors and tower outputs have one image after another on their first axis
 (tiles of LLaVA and Idefics3, patches of Qwen2-VL), which is how batches are made (`mstar_models.encoding`).
 """
 
@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from mstar.types import Sha256
 
 ROOM = 2**31
-"""Bytes of outputs that are kept. What comes after is computed each time: rows come back in passes, where making room
-for the newest would drop just what comes next."""
+"""Bytes of outputs that are kept; what does not fit is computed each time.
+
+Nothing is evicted: every pass goes over all rows, so making room for the newest would drop what is needed next."""
 
 Pixels = Mapping[str, Tensor]
-"""One image as the processor makes it; first axes concatenate over images."""
+"""Tensors [tiles or patches, ...] of one image from the processor; batches concatenate them on the first axis."""
 Picture = tuple[Sha256, Pixels]
 Output = dict[str, Any]
-"""Fields of a tower's output, each a tensor, a tuple of tensors, or None."""
+"""Fields of a tower's output: each a tensor, images on its first axis, a tuple of such tensors, or None."""
 
 
 def freeze(model: nn.Module) -> nn.Module:
@@ -37,11 +38,12 @@ def freeze(model: nn.Module) -> nn.Module:
 
 
 class FrozenTower:
-    """Stands in for the forward pass of a tower that does not train."""
+    """Replaces the forward pass of a tower that does not train by one with a cache."""
 
     def __init__(self, model: Any, tower: nn.Module, room: int = ROOM) -> None:
+        """`tower`: that of `model`, frozen; `room`: bytes of outputs to keep."""
         self.computed = 0
-        """Images that the tower has seen."""
+        """Images that the tower has encoded."""
         self._model = model
         self._tower = tower
         self._compute: Callable[..., Any] = tower.forward
@@ -54,7 +56,7 @@ class FrozenTower:
 
     @contextmanager
     def serving(self, images: Sequence[Picture]) -> Iterator[None]:
-        """While entered, the tower gives its outputs for these images, which go into the model in this order."""
+        """While entered, the tower returns its outputs for these images, which the model gets in this order."""
         fresh: dict[Sha256, Output] = {}
         for alike in _alike(picture for picture in images if picture[0] not in self._kept):
             fresh |= self._outputs(alike)
@@ -65,7 +67,7 @@ class FrozenTower:
             self._serve = None
 
     def _outputs(self, alike: Mapping[Sha256, Pixels]) -> dict[Sha256, Output]:
-        """What the tower gives for images of one shape, in one pass."""
+        """Outputs of the tower for images of one shape, computed in one pass."""
         pixels = {
             key: torch.cat([one[key] for one in alike.values()]).to(self._model.device)
             for key in next(iter(alike.values()))
@@ -73,7 +75,7 @@ class FrozenTower:
         pixels = {key: t.to(self._model.dtype) if t.is_floating_point() else t for key, t in pixels.items()}
         self._tower.eval()
         with torch.no_grad():
-            # The connector computes along for nothing; only the model knows how its pixels reach the tower.
+            # This runs the connector in vain, but only the model knows how pixels reach its tower.
             self._model.get_image_features(**pixels)
         self.computed += len(alike)
         fresh = dict(zip(alike, _split(self._made, len(alike)), strict=True))
@@ -106,7 +108,7 @@ def _tensors(output: Output) -> Iterator[Tensor]:
 
 
 def _split(output: Output, count: int) -> list[Output]:
-    """The output of `count` images of one shape, image by image; copies, so that each can be dropped alone."""
+    """Split the output of `count` images of one shape into copies: views would keep the whole tensor in memory."""
 
     def part(value: Any, place: int) -> Any:
         if isinstance(value, Tensor):
@@ -117,7 +119,7 @@ def _split(output: Output, count: int) -> list[Output]:
 
 
 def _joined(outputs: Sequence[Output]) -> Output:
-    """The output of several images as that of one batch."""
+    """Concatenate the outputs of several images on their first axis."""
 
     def join(values: Sequence[Any]) -> Any:
         if isinstance(values[0], Tensor):

@@ -10,8 +10,8 @@ from mstar.errors import Unavailable
 from mstar_artefacts.storage import Storage
 from mstar_trainer.memory import LOOKS, Memory, await_room
 from mstar_trainer.protocol import REPLY, Failed, TrainRequest
-from mstar_trainer.session import Session
-from mstar_trainer.train import _answer
+from mstar_trainer.rank_main import _answer
+from mstar_trainer.training_loop import TrainingLoop
 from trainer_bench import Bench
 
 GIB = 2**30
@@ -53,7 +53,7 @@ def test_a_training_without_room_fails_before_it_begins(bench: Bench) -> None:
         await_room(device(iter([0] * LOOKS), total=24), share, lambda: None)
 
     out = io.StringIO()
-    _answer(Session(storage), request, queue.SimpleQueue(), out, full)
+    _answer(TrainingLoop(storage), request, queue.SimpleQueue(), out, full)
     (reply,) = map(REPLY.validate_json, out.getvalue().splitlines())
     assert isinstance(reply, Failed)
     assert reply.problem["code"] == "unavailable" and "25,769,803,776 bytes" in reply.problem["detail"]

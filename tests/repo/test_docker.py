@@ -26,7 +26,13 @@ MODULES = {
     "coordinator": ("mstar_coordinator.api.app", "mstar_coordinator.worker.main", "mstar_coordinator.worker.registry"),
     "policy": ("mstar_policy.app", "mstar_policy.hf_engine", "mstar_policy.vllm_engine", "mstar_models.vllm_worker"),
     "prm": ("mstar_prm.app", "mstar_prm.hf_scorer"),
-    "trainer": ("mstar_trainer.worker", "mstar_trainer.job", "mstar_trainer.session", "mstar_trainer.deepspeed_engine"),
+    "trainer": (
+        "mstar_trainer.worker",
+        "mstar_trainer.job",
+        "mstar_trainer.rank_main",
+        "mstar_trainer.training_loop",
+        "mstar_trainer.deepspeed_engine",
+    ),
 }
 DATA = {"recipes"}
 """Folders without code."""

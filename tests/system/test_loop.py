@@ -47,7 +47,7 @@ def _kill_two(process: "subprocess.Popen[str]", home: Path) -> list[int]:
     The trainer is killed after the iteration's first shard: it has begun by then, while the other is still sampled.
     """
     pids: set[int] = set()
-    for shard, module in (("warmup/select/0000", "mstar_policy"), ("it01/select/0000", "mstar_trainer.train")):
+    for shard, module in (("warmup/select/0000", "mstar_policy"), ("it01/select/0000", "mstar_trainer.rank_main")):
         wanted = home / "latest" / shard
         _until(lambda wanted=wanted: wanted.exists() or process.poll() is not None, 200)  # type: ignore[misc]
         running = psutil.Process(process.pid).children(recursive=True)

@@ -1,8 +1,8 @@
-"""One rank's side of training: does a train step, and keeps model and optimizer for the next one of the run.
+"""The training loop of one rank: does a train step, and keeps model and optimizer for the next one of the run.
 
-The engine is used again only if it holds exactly the parent checkpoint and the optimizer is carried over; in every
-other case it is built anew from the parent's files, on CPU with the same result to the last bit. What this leaves out:
-the process around it (`train`) and the choice of rows and order (`batches`).
+The engine is reused only if it holds exactly the parent checkpoint and the optimizer is carried over. In every other
+case it is rebuilt from the parent's files, on a CPU with a bit-identical result. What this leaves out: the process
+around it (`rank_main`), and the choice and order of rows (`batches`).
 """
 
 import gc
@@ -38,30 +38,30 @@ from mstar_trainer.vision import FrozenTower, freeze
 Report = Callable[[int, int], None]
 
 
-class Held(NamedTuple):
-    """What the resident engine is, to decide whether it can go on."""
+class EngineState(NamedTuple):
+    """What the engine holds, to decide whether it can be reused."""
 
     version: str
     objective: str
     settings: TrainRecipe
 
 
-class Session:
-    """The resident part of one rank."""
+class TrainingLoop:
+    """Does train steps on one rank, one after the other."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self.store = storage.artefacts()
         self._engine: TrainingEngine | None = None
         self._encoder: ExampleEncoder | None = None
-        self._held: Held | None = None
+        self._held: EngineState | None = None
 
     def train(self, claim: Claim, report: Report, more: More) -> tuple[ArtefactRef, TrainResult]:
         """Train as the claim says, write the checkpoint `claim.output_id`, and return it with the losses.
 
-        `report` gets optimizer steps done and to do; `more` waits for inputs that were not there when the step was
-        claimed. Raises InvalidDataset when there is no row to train on, and whatever the artefact store and the image
-        gate raise.
+        `report` gets the optimizer steps done and their total; `more` waits for inputs that arrive after the claim.
+        Raises InvalidInput when a loss or a weight is not finite, InvalidDataset when there is no row to
+        train on, and whatever the artefact store and the image decoder raise.
         """
         began = time.monotonic()
         params = TRAIN.narrow(claim.step.params)
@@ -84,20 +84,20 @@ class Session:
             result=result,
         )
         ref = checkpoints.save(self.store, claim.output_id, engine, folder, state)
-        self._held = Held(ref.version, params.objective, params.settings)
+        self._held = EngineState(ref.version, params.objective, params.settings)
         return ref, result.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
 
     def _ready(
         self, parent: ArtefactRef, folder: Path, params: TrainParams, before: TrainerState | None
     ) -> tuple[TrainingEngine, ExampleEncoder]:
-        """An engine that holds the parent's weights, and its moments if they are carried over."""
-        wanted = Held(parent.version, params.objective, params.settings)
-        # From here on the engine is no checkpoint's, until the next one is written.
+        """An engine with the parent's weights, and with its optimizer state if that is carried over."""
+        wanted = EngineState(parent.version, params.objective, params.settings)
+        # From here on the engine matches no checkpoint, until the next one is written.
         held, self._held = self._held, None
         if self._engine is not None and self._encoder is not None and before is not None and held == wanted:
             return self._engine, self._encoder
         self._drop_engine()
-        # Whole, for the optimizer's copy of the weights is made from it, whatever they are cut to for the passes.
+        # In fp32, because the master weights are copied from it, also where forward and backward run in bfloat16.
         model = load_model(folder / checkpoints.MODEL, torch.float32)
         self._encoder = ExampleEncoder(folder / checkpoints.MODEL, self.storage, model)
         frozen = _frozen_tower(model, params.settings)
@@ -113,6 +113,7 @@ class Session:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+            # The engine is part of reference cycles, and two models may not fit beside each other.
             gc.collect()
 
 
@@ -125,7 +126,10 @@ def train_pass(
     first_step: int,
     report: Report,
 ) -> tuple[list[float], int]:
-    """Mean loss of every optimizer step, and the number of scored places in all."""
+    """Run all optimizer steps; return the mean loss of each (nats a scored place) and the number of scored places.
+
+    `first_step`: updates before these, for the learning rate. Raises InvalidInput when a loss is not finite.
+    """
     losses: list[float] = []
     places = 0
     for number, groups in enumerate(plan(feed, settings, seed)):
@@ -146,9 +150,10 @@ def train_pass(
 def _encode(
     engine: TrainingEngine, encoder: ExampleEncoder, groups: Sequence[Group], settings: TrainRecipe
 ) -> tuple[list[tuple[Batch, float]], int]:
-    """This rank's micro-batches with the factor of their loss, and the scored places of all ranks.
+    """This rank's micro-batches with the factor of their loss, and the number of scored places over all ranks.
 
-    Ranks update together, so one that has fewer batches than another computes some for nothing.
+    Every rank must run the same number of micro-batches, because each takes part in collective operations; a rank with
+    fewer repeats one with factor 0, which adds nothing to loss and gradient.
     """
     budget = settings.micro_tokens
     mine = deal(groups, engine.ranks)[engine.rank]
@@ -162,7 +167,10 @@ def _encode(
 
 
 def _frozen_tower(model: Any, settings: TrainRecipe) -> FrozenTower | None:
-    """The vision tower, if it is frozen and its outputs can be kept: ZeRO-3 must see every module called."""
+    """The vision tower, if it is frozen and its outputs can be cached.
+
+    ZeRO-3 gathers weights when a module is called, so skipping the call of the tower would break its order.
+    """
     if not settings.freeze_vision:
         return None
     tower = freeze(model)

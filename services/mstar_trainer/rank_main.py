@@ -1,7 +1,7 @@
-"""The resident training process: one rank, driven by JSON lines on standard input, answering on standard output.
+"""Entry point of a training process: one rank, driven by JSON lines on standard input and output.
 
-Started by `resident` as `python -m mstar_trainer.train` with RANK, WORLD_SIZE and MSTAR_TRAINER_RENDEZVOUS set. It ends
-when its input ends or its parent dies. What libraries print goes to standard error.
+Started by `resident` as `python -m mstar_trainer.rank_main` with RANK, WORLD_SIZE and MSTAR_TRAINER_RENDEZVOUS set. It
+ends when its input ends or its parent dies. Output of libraries goes to standard error.
 """
 
 import ctypes
@@ -23,44 +23,47 @@ from mstar_trainer.protocol import Done, Failed, MoreInputs, Progress, Reply, Tr
 from mstar_web.logs import configure_logs, one_log
 
 if TYPE_CHECKING:
-    from mstar_trainer.session import Session
+    from mstar_trainer.training_loop import TrainingLoop
 
 _log = structlog.get_logger(__name__)
 PR_SET_PDEATHSIG = 1
 LOOK_SECONDS = 2.0
-"""Between two looks at a GPU that is not free yet."""
+"""Time between two looks at a GPU that is not free yet."""
 
 
 def main() -> None:
-    """Join the other ranks, then do one train step after the other until the input ends."""
+    """Join the other ranks, then do train steps until the input ends."""
     out = _claim_stdout()
     configure_logs("mstar-trainer")
     _die_with_parent()
     lines = _lines()
-    # DeepSpeed chooses its accelerator while it is imported, hence here.
+    # DeepSpeed chooses its accelerator while it is imported, so this must come first.
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
     from mstar_trainer.deepspeed_engine import join_ranks
-    from mstar_trainer.session import Session
+    from mstar_trainer.training_loop import TrainingLoop
 
     one_log()
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     join_ranks(rank, ranks, os.environ["MSTAR_TRAINER_RENDEZVOUS"])
-    session: Session | None = None
+    loop: TrainingLoop | None = None
     while True:
         request = TrainRequest.model_validate_json(lines.get())
-        if session is None or session.storage != request.storage:
-            session = Session(request.storage)
-        _answer(session, request, lines, out, _await_room)
+        if loop is None or loop.storage != request.storage:
+            loop = TrainingLoop(request.storage)
+        _answer(loop, request, lines, out, _await_room)
 
 
 def _answer(
-    session: "Session",
+    loop: "TrainingLoop",
     request: TrainRequest,
     lines: "queue.SimpleQueue[str]",
     out: TextIO,
     room: Callable[[float], None],
 ) -> None:
-    """`room` waits until others hold at most a share of this rank's GPU, and raises when they go on holding more."""
+    """Do one request and write its replies; errors become a reply, so that the worker can raise them.
+
+    `room` waits until other processes hold at most a share of this rank's GPU, and raises Unavailable if they do not.
+    """
 
     def say(reply: Reply) -> None:
         out.write(reply.model_dump_json() + "\n")
@@ -68,7 +71,7 @@ def _answer(
 
     try:
         room(request.busy_share)
-        artefact, result = session.train(
+        artefact, result = loop.train(
             request.claim,
             lambda done, total: say(Progress(done=done, total=total)),
             lambda: MoreInputs.model_validate_json(lines.get()).inputs,
@@ -82,7 +85,7 @@ def _answer(
 
 
 def _await_room(share: float) -> None:
-    """On a CPU there is always room."""
+    """Wait for room on the GPU; on a CPU there always is."""
     if torch.cuda.is_available() and share < 1:
         await_room(_memory, share, lambda: time.sleep(LOOK_SECONDS))
 
@@ -101,13 +104,13 @@ def _claim_stdout() -> TextIO:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux for SIGKILL when the parent ends, for one that is killed closes nothing in good order."""
+    """Ask Linux for SIGKILL when the parent ends: a parent that is killed cannot stop its children itself."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _lines() -> "queue.SimpleQueue[str]":
-    """Standard input, read in a thread: the process ends with its input, even in the middle of a step."""
+    """Lines of standard input, read in a thread: the process ends with its input, even in the middle of a step."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def read() -> None:
