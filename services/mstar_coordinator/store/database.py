@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -17,8 +17,8 @@ from mstar.errors import Conflict, InvalidInput
 from mstar_coordinator.store.events import Events
 from mstar_coordinator.store.faults import Outage, refuse_unfit_values, translate_errors
 from mstar_coordinator.store.runs import Runs
+from mstar_coordinator.store.schema import migrate
 from mstar_coordinator.store.steps import Steps
-from mstar_coordinator.store.tables import VERSION, metadata, schema
 
 BUSY_SECONDS = 30.0
 """How long a SQLite transaction waits for another to end before it fails."""
@@ -81,10 +81,10 @@ class Store:
 
 
 def open_store(url: str, wall: Callable[[], float] = time.time) -> Store:
-    """Open a database and make the tables that it lacks. `wall`: the time of day, used with SQLite only.
+    """Open a database and bring its tables up to date. `wall`: the time of day, used with SQLite only.
 
     Raises Conflict when another coordinator has the same SQLite file open: each would take the other's leases for its
-    own to expire. Raises InvalidInput for a URL that is no database.
+    own to expire. Raises InvalidInput for a URL that is no database, and for tables of a newer release.
     """
     try:
         parsed = make_url(url)
@@ -118,26 +118,11 @@ def _opened(engine: Engine, lock: int | None, wall: Callable[[], float]) -> Stor
     store = Store(engine, lock, wall)
     try:
         with translate_errors(Outage()):
-            _create_tables(engine)
+            migrate(engine)
     except BaseException:
         store.close()
         raise
     return store
-
-
-def _create_tables(engine: Engine) -> None:
-    with engine.begin() as connection:
-        fresh = not inspect(connection).has_table("runs")
-        metadata.create_all(connection)
-        if fresh:
-            connection.execute(insert(schema).values(version=VERSION))
-        found = connection.execute(select(schema.c.version)).scalar()
-    if found != VERSION:
-        raise InvalidInput(
-            f"the database has tables of version {found or 1}, this coordinator writes version {VERSION}: finish its "
-            "runs with the release that began them, or name another home or database",
-            field="database_url",
-        )
 
 
 def _take_lock(path: Path) -> int:

@@ -1,6 +1,7 @@
 """The tables: runs, their steps and what each needs, their events, and idempotency keys.
 
-Values that only travel (recipes, step parameters, results) are JSON text and are never queried.
+Values that only travel (recipes, step parameters, results) are JSON text and are never queried. Every change of the
+tables, or of what their JSON text holds, comes with a revision in `migrations/versions/`.
 """
 
 from sqlalchemy import (
@@ -17,12 +18,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 3
-"""Grows with every change of the tables, or of what their JSON text holds."""
-
 metadata = MetaData()
-
-schema = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
 
 runs = Table(
     "runs",
@@ -62,7 +58,7 @@ steps = Table(
     Column("published_at", Float),
     Column("claimed_at", Float),
     # Grows with each heartbeat. Whether a lease has run out is measured by who watches it, never stored as a time.
-    Column("renewals", Integer, nullable=False),
+    Column("renewals", Integer, nullable=False, server_default="0"),
     Column("done_at", Float),
     Column("units_done", Integer, nullable=False),
     Column("units_total", Integer, nullable=False),

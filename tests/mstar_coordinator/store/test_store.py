@@ -50,14 +50,6 @@ def test_the_first_due_steps_are_found_without_sorting_all(tmp_path: Path) -> No
     bench.store.close()
 
 
-def test_tables_of_another_release_are_refused(bench: Bench) -> None:
-    with bench.store.writing() as tx:
-        tx.runs._connection.exec_driver_sql("UPDATE schema_version SET version = 1")
-    bench.store.close()
-    with pytest.raises(InvalidInput, match="tables of version 1"):
-        open_store(database_of(bench.home))
-
-
 def test_a_transaction_that_fails_leaves_nothing(bench: Bench) -> None:
     run_id = bench.lifecycle.create(SMALL)
     with pytest.raises(ZeroDivisionError), bench.store.writing() as tx:
