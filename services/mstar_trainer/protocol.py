@@ -1,7 +1,7 @@
 """What the worker and its resident child processes say to each other: one JSON object a line.
 
 The worker writes a TrainRequest to the standard input of every rank, and MoreInputs until the step has all of its own;
-every rank answers with any number of Progress lines and then one Done or Failed. There is no transport here and no
+every rank answers with any number of RankProgress lines and then one Done or Failed. There is no transport here and no
 torch, so both sides can import it.
 """
 
@@ -32,7 +32,7 @@ class MoreInputs(Frozen):
     inputs: dict[str, StepInput]
 
 
-class Progress(Frozen):
+class RankProgress(Frozen):
     """Optimizer steps done of all that this train step has."""
 
     kind: Literal["progress"] = "progress"
@@ -55,5 +55,5 @@ class Failed(Frozen):
     problem: dict[str, Any]
 
 
-Reply = Progress | Done | Failed
+Reply = RankProgress | Done | Failed
 REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])

@@ -19,7 +19,7 @@ import torch
 
 from mstar.errors import Internal, MstarError
 from mstar_trainer.memory import Memory, await_room
-from mstar_trainer.protocol import Done, Failed, MoreInputs, Progress, Reply, TrainRequest
+from mstar_trainer.protocol import Done, Failed, MoreInputs, RankProgress, Reply, TrainRequest
 from mstar_web.logs import configure_logs, one_log
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _answer(
         room(request.busy_share)
         artefact, result = loop.train(
             request.claim,
-            lambda done, total: say(Progress(done=done, total=total)),
+            lambda done, total: say(RankProgress(done=done, total=total)),
             lambda: MoreInputs.model_validate_json(lines.get()).inputs,
         )
         say(Done(artefact=artefact, result=result))

@@ -26,7 +26,7 @@ from mstar.errors import Unavailable, from_problem
 from mstar.leftovers import collect, owned_prefix
 from mstar.stages.train import TRAIN
 from mstar_artefacts.storage import Storage, storage_of
-from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, Progress, Reply, TrainRequest
+from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, RankProgress, Reply, TrainRequest
 from mstar_worker.stop import Preempted
 
 _log = structlog.get_logger(__name__)
@@ -207,7 +207,7 @@ class ResidentTrainer:
                 raise from_problem(reply.problem, int(reply.problem["status"]))
             if isinstance(reply, Done):
                 answers[rank] = reply
-            elif isinstance(reply, Progress) and rank == 0:
+            elif isinstance(reply, RankProgress) and rank == 0:
                 progress(reply.done, reply.total)
         return answers[0]
 

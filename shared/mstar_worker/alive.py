@@ -1,7 +1,7 @@
-"""A worker has no port to ask, so it touches a file while it lives; `python -m mstar_worker.alive` looks at it.
+"""Liveness check of a worker, which has no port: it touches a file, and `python -m mstar_worker.alive` reads its age.
 
-For containers, where one worker is all there is: elsewhere the answer is that some worker of this machine lives. What
-this leaves out: who touches when, which is in `pulse.py`.
+Meant for containers with one worker each: with several on a machine it says that at least one is alive. What this
+leaves out: when the file is touched, which is in `pulse.py`.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 PREFIX, SUFFIX = "mstar-worker-", ".alive"
 BEAT_SECONDS = 5.0
 LIMIT_SECONDS = 60.0
-"""A file that is older says that its worker hangs."""
+"""Age above which the worker counts as hung."""
 
 
 def own_file() -> Path:
@@ -28,12 +28,12 @@ def youngest() -> float | None:
 
 
 def main() -> None:
-    """End with code 0 when a worker lives, and with 1 and a line when none does."""
+    """Exit with code 0 when a worker is alive, and with 1 and a line when none is."""
     age = youngest()
     if age is None:
-        sys.exit("no worker runs here")
+        sys.exit("no worker is running here")
     if age > LIMIT_SECONDS:
-        sys.exit(f"the worker has not moved for {age:.0f} s")
+        sys.exit(f"the worker has not touched its file for {age:.0f} s")
 
 
 if __name__ == "__main__":

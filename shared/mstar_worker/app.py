@@ -1,7 +1,7 @@
-"""The Celery application: every setting that matters is written down, because most defaults lose or repeat work.
+"""The Celery application. Every setting that matters is explicit, because most defaults lose or repeat work.
 
-The database decides which steps are due; a task message only says that one of them is worth claiming. So a message
-that is lost, doubled or late costs time and nothing else, and nothing here tries to keep one from being lost.
+The database decides which steps are due; a task message only tells a worker to try to claim one of them. A message
+that is lost, duplicated or late therefore costs time only, and nothing here tries to prevent that.
 """
 
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ def make_celery(broker_url: str, queues: Sequence[Queue] = tuple(Queue)) -> Cele
         task_serializer="json",
         task_ignore_result=True,
         task_create_missing_queues=False,
-        # The broker forgets a message when it hands it out. With acknowledgements, one that fails because the broker is
-        # away would count as a message in hand for ever, and a worker with a full hand takes no other.
+        # The broker deletes a message on delivery. An acknowledgement that fails because the broker is away would count
+        # the message as unfinished for ever, and a worker at its limit of one takes no other.
         task_queues=[
             KombuQueue(queue.value, Exchange(EXCHANGE), routing_key=queue.value, no_ack=True) for queue in queues
         ],
         task_default_queue=queues[0].value,
         task_publish_retry=False,
         task_send_sent_event=False,
-        # Otherwise the number of cores: with the solo pool it decides nothing but how much is fetched ahead.
+        # The default is the number of cores; with the solo pool it decides only how many messages are fetched ahead.
         worker_concurrency=1,
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
@@ -44,13 +44,13 @@ def make_celery(broker_url: str, queues: Sequence[Queue] = tuple(Queue)) -> Cele
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        # A reply such as OOM, READONLY or MISCONF is waited out like a lost connection.
+        # Replies such as OOM, READONLY or MISCONF are retried like a lost connection.
         broker_channel_error_retry=True,
         broker_transport_options={
             "socket_timeout": 5,
             "socket_connect_timeout": 5,
             "queue_order_strategy": "priority",
-            # For whoever asks or publishes; a consumer goes on for ever, by broker_connection_max_retries.
+            # For publishers and queries; a consumer retries for ever, by broker_connection_max_retries.
             "max_retries": 1,
             "interval_start": 0.1,
             "interval_max": 0.1,

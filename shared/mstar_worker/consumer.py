@@ -14,7 +14,7 @@ from celery.worker.state import maybe_shutdown
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
 CALM_SECONDS = 30.0
-"""A broker that has worked for so long is well again: the next trouble begins with the first pause."""
+"""After so long without an error the broker counts as healthy, and the next error starts with the first pause."""
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # What kombu raises about a message that is none. It is off the queue by then, so the next one is asked for.
+        # What kombu raises about a malformed message. It is off the queue by then, so the consumer takes the next one.
         self.channel_errors: tuple[type[BaseException], ...] = (
             *self.conninfo.channel_errors,
             ValueError,
@@ -38,7 +38,7 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         """Called when a command failed or the connection broke; a new connection is made after this returns.
 
-        Raises WorkerShutdown when the worker was told to stop meanwhile.
+        Raises WorkerShutdown when a stop signal came meanwhile.
         """
         calm = time.monotonic() - self._resumed > CALM_SECONDS
         self._pause = FIRST_PAUSE if calm or not self._pause else min(2 * self._pause, LONGEST_PAUSE)
@@ -52,10 +52,12 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
 
 
 class UnacknowledgedRequest(Request):  # type: ignore[misc]
-    """A message in hand. The queues are declared without acknowledgements, and Celery would send them all the same."""
+    """A received message. Celery would acknowledge it although its queue is declared without acknowledgements."""
 
     def acknowledge(self) -> None:
+        """Mark the message as done without telling the broker."""
         self.acknowledged = True
 
     def reject(self, requeue: bool = False) -> Any:
+        """Mark the message as done; it is never put back, since the database repeats what is still due."""
         self.acknowledged = True

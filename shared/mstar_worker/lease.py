@@ -1,7 +1,7 @@
-"""Claim a step, renew its lease while a handler does it, and commit once, or give it back with the reason.
+"""Claim a step, renew its lease while a handler does it, then commit its result or release it with the reason.
 
-A lease that is lost (another epoch, a cancelled run) stops the handler at its next progress report; what it made until
-then is void. What this leaves out: what a step does (the handlers) and when it is due (the coordinator).
+When the lease is lost (another epoch, a cancelled run), the handler stops at its next progress report, and its output
+is discarded. What this leaves out: what a step does (the handlers) and when it is due (the coordinator).
 """
 
 import threading
@@ -18,20 +18,20 @@ from mstar_worker.stop import Preempted, StopGuard
 
 log = structlog.get_logger()
 
-Progress = Callable[[int, int], None]
-"""Called with units done and to do; raises StaleEpoch once the lease is lost."""
-Handler = Callable[[Claim, Progress], tuple[ArtefactRef | None, StepResult]]
+ReportProgress = Callable[[int, int], None]
+"""Called with units done and units in all; raises StaleEpoch once the lease is lost."""
+Handler = Callable[[Claim, ReportProgress], tuple[ArtefactRef | None, StepResult]]
 
 BEATS_PER_LEASE = 4
 COMMIT_PAUSE = 0.5
 RELEASE_SECONDS = 5.0
-"""How long a step is given back to a coordinator that does not answer: it may be starting, and may be gone."""
+"""How long a release is retried while the coordinator does not answer: it may be restarting, and may be gone."""
 COMMIT_SECONDS = 120.0
-"""How long a finished step is offered to a coordinator that does not answer; the work is worth more than the wait."""
+"""How long a commit is retried while the coordinator does not answer; the work is worth more than the wait."""
 
 
 def advance(step_id: str, handlers: Mapping[str, Handler], coordinator: StepClient, worker: str) -> None:
-    """Try to do one step; returns quietly when it is taken, done, unknown or not due.
+    """Try to do one step; returns without an error when it is taken, done, unknown or not due.
 
     Failures go to the coordinator, which decides on another attempt: bad input is final, anything else is not.
     """
@@ -42,7 +42,7 @@ def advance(step_id: str, handlers: Mapping[str, Handler], coordinator: StepClie
             log.info("step not claimed", step=step_id, reason=reason.detail)
             return
         except MstarError as error:
-            # A refused key or a stranger at the URL: the worker stays, and takes steps once that is put right.
+            # A refused key or another server at the URL: the worker keeps running and claims steps once that is fixed.
             log.warning("step not claimed", step=step_id, reason=error.detail)
             return
         log.info("step claimed", run=claim.run_id, step=claim.step.name, epoch=claim.epoch)
@@ -61,7 +61,7 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
     except StaleEpoch as reason:
         log.warning("step given up", **context, reason=reason.detail)
     except Preempted as reason:
-        why = str(reason) or "the worker was told to stop"
+        why = str(reason) or "the worker is stopping"
         log.warning("step given back", **context, reason=why)
         _release(claim, coordinator, why, "preempted", preempted=True)
     except MstarError as error:
@@ -136,7 +136,7 @@ def _release(
     retryable: bool = True,
     preempted: bool = False,
 ) -> None:
-    """Give the step back; if that fails as well, the lease runs out by itself."""
+    """Release the step; if that fails as well, the lease expires by itself."""
     release = Release(
         epoch=claim.epoch, error=error[:4000] or code, code=code, retryable=retryable, preempted=preempted
     )

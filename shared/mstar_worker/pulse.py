@@ -1,8 +1,8 @@
-"""Who touches the worker's file: its event loop while it waits for task messages, a thread while it cannot.
+"""Keeps the worker's liveness file fresh: from its event loop while that is idle, from a thread while it is busy.
 
-The loop stands still while a step is in hand (the step has its own lease and time limits) and while the broker is away
-(a restart would bring nothing); a thread beats for it then. So the file grows old only when an idle loop hangs, or when
-the process is gone. `celery inspect ping` would ask the broker instead, and restart workers for the broker's faults.
+The loop does not run during a step (which has its own lease and time limits) or while the broker is away (a restart
+would not help); a thread touches the file then. So the file grows old only when an idle loop hangs or the process is
+gone. `celery inspect ping` would ask the broker instead, and restart workers for the broker's faults.
 """
 
 import threading
@@ -18,7 +18,7 @@ from mstar_worker.alive import BEAT_SECONDS, PREFIX, own_file
 
 
 class Pulse:
-    """The file of this process. It begins with the thread beating, since a worker begins without a broker."""
+    """The liveness file of this process. The thread touches it first, since a worker starts without a broker."""
 
     def __init__(self, app: Celery) -> None:
         self._file = own_file()
@@ -30,33 +30,35 @@ class Pulse:
         app.steps["consumer"].add(_turns_of(self))
 
     def start(self) -> None:
+        """Remove the files of dead workers, make this one's, and start the thread."""
         collect(PREFIX)
         self.touch()
         threading.Thread(target=self._carry, name="pulse", daemon=True).start()
 
     def end(self) -> None:
-        """Leave no file behind that would pass for a living worker."""
+        """Remove the file, so that this process does not pass for a living worker."""
         self._ended = True
         self._carried.clear()
         self._file.unlink(missing_ok=True)
 
     def touch(self) -> None:
+        """Set the file's time to now; nothing after `end`."""
         if not self._ended:
             self._file.touch()
 
     def carry(self) -> None:
-        """From here the thread beats."""
+        """From here the thread touches the file."""
         self.waiting_since = None
         self._carried.set()
 
     def rest(self) -> None:
-        """From here the event loop must."""
+        """From here the event loop has to touch it."""
         self._carried.clear()
         self.waiting_since = time.monotonic()
 
     @contextmanager
     def carried(self) -> Iterator[None]:
-        """Around work that keeps the event loop."""
+        """Context for work that blocks the event loop."""
         self.carry()
         try:
             yield

@@ -1,4 +1,4 @@
-"""Runs a Celery worker in this process: the same few lines for the trainer and for the coordinator's workers."""
+"""Runs a Celery worker in this process, for the trainer and for the coordinator's workers alike."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ from mstar_worker.pulse import Pulse
 from mstar_worker.watchdog import DEAF_SECONDS, Watchdog
 
 LEAVE_SECONDS = 10.0
-"""A deaf worker that does not stop by itself for so long is ended."""
+"""How long a deaf worker may take to stop before it is killed."""
 EXIT_DEAF = 75
 """EX_TEMPFAIL of sysexits.h: worth another start."""
 
@@ -35,10 +35,10 @@ def work(
     steps: StepClient,
     deaf_seconds: float = DEAF_SECONDS,
 ) -> None:
-    """Take step ids from these queues, one at a time, until told to stop.
+    """Take step ids from these queues, one at a time, until a stop signal.
 
     The solo pool does the work in the main thread, which the time limit of the answer check needs. Gossip, mingle and
-    Celery's own heartbeats are off: workers have nothing to tell each other. A worker that receives nothing for
+    Celery's own heartbeats are off: workers exchange no messages. A worker that receives nothing for
     `deaf_seconds` though its queues hold messages ends with code 75.
     """
     app = make_celery(broker_url.get_secret_value(), queues)
@@ -52,7 +52,7 @@ def work(
 
     for queue in queues:
         app.task(advance_step, name=TASK_NAMES[queue], Request=UnacknowledgedRequest)
-    # A line for every heartbeat would drown the steps.
+    # At INFO, one line per heartbeat would bury the lines about steps.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     options = ["--loglevel=INFO", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     leaving = _Leaving(pulse)
@@ -67,7 +67,7 @@ def work(
 
 
 class _Leaving:
-    """Ends a deaf worker: in good order where its main thread still listens to signals, else at once."""
+    """Ends a deaf worker: gracefully if its main thread still handles signals, else at once."""
 
     def __init__(self, pulse: Pulse) -> None:
         self._pulse = pulse
@@ -75,7 +75,7 @@ class _Leaving:
 
     def __call__(self, reason: str) -> None:
         self.reason = reason
-        log.critical("worker is deaf and leaves", reason=reason)
+        log.critical("worker is deaf and exits", reason=reason)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(LEAVE_SECONDS)
         self._pulse.end()

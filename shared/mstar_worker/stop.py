@@ -1,7 +1,7 @@
-"""SIGTERM and Ctrl-C while a step is in hand: the step is given back at once instead of being worked to its end.
+"""SIGTERM and Ctrl-C during a step: the step is given back at once instead of being finished.
 
-Celery's own handler runs first and makes the worker leave after this task. What this leaves out: idle workers, which
-Celery stops alone.
+Celery's own handler runs first and makes the worker exit after this task. What this leaves out: idle workers, which
+Celery stops by itself.
 """
 
 import signal
@@ -15,14 +15,14 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Preempted(BaseException):
-    """The step is given back unharmed, because the worker was told to stop or for the reason given.
+    """The step is given back without counting as failed: the worker is stopping, or for the reason given.
 
-    Not an Exception, so that no handler takes it for a failure of its work.
+    Not an Exception, so that no handler catches it as a failure of its work.
     """
 
 
 class StopGuard:
-    """While entered, a stop signal raises Preempted inside `working` and is remembered outside of it.
+    """While entered, a stop signal raises Preempted between `begin` and `end`, and is remembered otherwise.
 
     Signals reach the main thread only; in any other thread this does nothing.
     """
@@ -49,13 +49,13 @@ class StopGuard:
             raise Preempted
 
     def end(self) -> None:
-        """From here a signal is only remembered, so that a commit is not torn."""
+        """From here a signal is only remembered, so that a commit is not interrupted."""
         self._working = False
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
         before = self._before[signal.Signals(number)]
-        # What ends a process at once would keep the step from being given back.
+        # A handler that ends the process at once would prevent the release of the step.
         if callable(before) and before not in (signal.default_int_handler, end_now):
             before(number, frame)
         if self._working:

@@ -1,7 +1,7 @@
-"""Notices a worker that takes no messages though its queues hold some, and ends it so that it is started again.
+"""Ends an idle worker that receives no messages although its queues hold some, so that it is started again.
 
-No known fault makes a worker deaf; this is for those that are not known. A worker that has a step in hand, or whose
-broker is away or refuses commands, is not deaf. What this leaves out: who starts the worker again (the supervisor,
+No known fault makes a worker deaf; this guards against unknown ones. A worker that does a step, or whose broker is
+away or refuses commands, does not count as deaf. What this leaves out: who starts the worker again (the supervisor,
 Compose or the kubelet).
 """
 
@@ -14,7 +14,7 @@ DEAF_SECONDS = 60.0
 
 
 class Watchdog:
-    """Looks every few seconds from a thread of its own."""
+    """Checks every few seconds in a thread of its own."""
 
     def __init__(
         self,
@@ -34,10 +34,11 @@ class Watchdog:
         self._filled_since: float | None = None
 
     def start(self) -> None:
+        """Start the thread."""
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def look(self, now: float) -> None:
-        """One look at worker and queues; `now` on the monotonic clock."""
+        """Check worker and queues once; `now` is on the monotonic clock."""
         since = self._waiting_since()
         depth = 0 if since is None else self._messages()
         if since is None or not depth:

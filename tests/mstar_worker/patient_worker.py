@@ -13,13 +13,13 @@ from pydantic import SecretStr
 from mstar.api.steps import Claim
 from mstar.steps import DoneResult, Queue
 from mstar_worker.client import StepClient
-from mstar_worker.lease import Progress
+from mstar_worker.lease import ReportProgress
 from mstar_worker.serve import work
 
 broker_url, coordinator_url, folder, deaf_seconds = (*sys.argv[1:], "60")[:4]
 
 
-def wait_for_file(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+def wait_for_file(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
     while not (Path(folder) / claim.step.name).exists():
         progress(0, 1)
         time.sleep(0.02)

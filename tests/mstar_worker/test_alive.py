@@ -20,8 +20,8 @@ def asked(folder: Path) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("ages", "said"),
     [
-        ([], "no worker runs here"),
-        ([LIMIT_SECONDS + 40], "has not moved for 1"),
+        ([], "no worker is running here"),
+        ([LIMIT_SECONDS + 40], "has not touched its file for 1"),
         ([0], None),
         ([LIMIT_SECONDS + 40, 0], None),
     ],

@@ -13,7 +13,7 @@ from mstar.api.steps import Claim
 from mstar.errors import CorruptArtefact, InvalidDataset, MstarError
 from mstar.steps import ArtefactRef, DoneResult
 from mstar_worker.client import StepClient
-from mstar_worker.lease import Handler, Progress, advance
+from mstar_worker.lease import Handler, ReportProgress, advance
 from step_board import StepBoard
 
 RESULT = DoneResult(seconds=1.5)
@@ -24,7 +24,7 @@ def do(board: StepBoard, client: StepClient, handler: Handler) -> None:
 
 
 def failing(error: Exception) -> Handler:
-    def handler(claim: Claim, progress: Progress) -> tuple[ArtefactRef | None, DoneResult]:
+    def handler(claim: Claim, progress: ReportProgress) -> tuple[ArtefactRef | None, DoneResult]:
         raise error
 
     return handler
@@ -39,7 +39,7 @@ def test_what_the_handler_returns_is_committed_once_under_its_epoch(board: StepB
 
 
 def test_a_step_that_is_taken_or_unknown_is_left_alone(board: StepBoard, client: StepClient) -> None:
-    def never(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+    def never(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
         raise AssertionError("must not be called")
 
     do(board, client, lambda claim, progress: (None, RESULT))
@@ -71,7 +71,7 @@ def test_a_failure_is_handed_back_with_its_reason(
 
 
 def test_heartbeats_keep_a_lease_longer_than_its_time_and_carry_progress(board: StepBoard, client: StepClient) -> None:
-    def slow(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+    def slow(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
         progress(3, 9)
         time.sleep(2.5 * claim.lease_seconds)
         return None, RESULT
@@ -84,7 +84,7 @@ def test_heartbeats_keep_a_lease_longer_than_its_time_and_carry_progress(board: 
 def test_a_lost_lease_stops_the_handler_and_nothing_is_committed(board: StepBoard, client: StepClient) -> None:
     units = []
 
-    def robbed(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+    def robbed(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
         board.steal("s1")
         for unit in range(500):
             units.append(unit)
@@ -98,7 +98,7 @@ def test_a_lost_lease_stops_the_handler_and_nothing_is_committed(board: StepBoar
 
 
 def test_a_commit_after_a_theft_that_no_heartbeat_saw_is_refused(board: StepBoard, client: StepClient) -> None:
-    def robbed(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+    def robbed(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
         board.steal("s1")
         return None, RESULT
 
@@ -131,7 +131,7 @@ def test_a_heartbeat_with_a_strange_answer_does_not_cost_the_lease(board: StepBo
     transport = Garbling("heartbeat", status, 2)
     client = StepClient(board.url, transport=transport)
 
-    def slow(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+    def slow(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
         board.wait(lambda steps: steps["s1"].beats)
         progress(1, 1)
         return None, RESULT
@@ -174,7 +174,7 @@ def stops() -> Iterator[list[int]]:
 
 
 def test_a_stop_signal_gives_the_step_back_at_once(board: StepBoard, client: StepClient, stops: list[int]) -> None:
-    def told_to_stop(claim: Claim, progress: Progress) -> tuple[None, DoneResult]:
+    def told_to_stop(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(30)
         return None, RESULT

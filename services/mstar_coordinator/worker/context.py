@@ -15,7 +15,7 @@ from mstar.steps import ArtefactRef, StepParams, StepResult
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.worker.replicas import Policy, Prm
-from mstar_worker.lease import Progress
+from mstar_worker.lease import ReportProgress
 
 Row = TypeVar("Row", bound=BaseModel)
 Params = TypeVar("Params", bound=StepParams, covariant=True)
@@ -44,7 +44,7 @@ class ClaimedStep(Generic[Params]):
 
     claim: Claim
     params: Params
-    progress: Progress
+    progress: ReportProgress
     """Call it with units done and to do, between pieces of work; it raises StaleEpoch once the lease is lost."""
     use: Collaborators
 

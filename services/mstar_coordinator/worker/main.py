@@ -16,7 +16,7 @@ from mstar_worker.config import WorkerSettings
 from mstar_worker.serve import work
 
 QUEUES = (Queue.CONTROL, Queue.ROLLOUT, Queue.SCORE)
-"""Queues of the steps that this service does; `train` is the trainer's."""
+"""Queues this worker can serve; `train` belongs to the trainer."""
 
 
 class StepWorkerSettings(WorkerSettings):
@@ -31,7 +31,7 @@ class StepWorkerSettings(WorkerSettings):
 
 
 def main(queues: str) -> None:
-    """Work on comma-separated queues until told to stop. A bad setting ends it with one line and code 1."""
+    """Work on comma-separated queues until a stop signal. A bad setting ends it with one line and code 1."""
     names = [name.strip() for name in queues.split(",")]
     if not set(names) <= {queue.value for queue in QUEUES}:
         sys.exit(f"--queues {queues}: choose from {', '.join(queue.value for queue in QUEUES)}")

@@ -8,7 +8,7 @@ from mstar.api.steps import Claim
 from mstar.stages import STAGES
 from mstar.steps import Queue, Stage
 from mstar_coordinator.worker.context import ClaimedStep, Collaborators, Output
-from mstar_worker.lease import Handler, Progress
+from mstar_worker.lease import Handler, ReportProgress
 
 
 class Run(Protocol):
@@ -29,5 +29,7 @@ def handlers(use: Collaborators) -> dict[str, Handler]:
     return {stage.kind: partial(_handle, stage, work_of(stage), use) for stage in stages}
 
 
-def _handle(stage: Stage[Any, Any], run: Run, use: Collaborators, claim: Claim, progress: Progress) -> Output[Any]:
+def _handle(
+    stage: Stage[Any, Any], run: Run, use: Collaborators, claim: Claim, progress: ReportProgress
+) -> Output[Any]:
     return run(ClaimedStep(claim, stage.narrow(claim.step.params), progress, use))

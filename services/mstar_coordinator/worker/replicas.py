@@ -1,9 +1,9 @@
 """Several replicas of a model service as one service: a question keeps to its replica, where its prefix is cached.
 
 Questions are spread by rendezvous hashing with a bound on the load, so that a replica that comes or goes moves few of
-them and none gets much more than its share. No question is sampled before all replicas that there are have taken the
-weights; one that comes later takes them before it is asked anything, and nobody waits for it. What this leaves out:
-talking to one replica, and retries (`services`).
+them and none gets much more than its share. Sampling starts when all replicas present have loaded the weights; one
+that joins later loads them before it gets questions, and nothing waits for it. What this leaves out: requests to one
+replica, and retries (`clients`).
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class Replicas(Generic[Service]):
     def __init__(
         self, urls: Sequence[str], make: Callable[[str], Service], resolve_seconds: float = RESOLVE_SECONDS
     ) -> None:
-        """`resolve_seconds`: how long the addresses behind the host names are believed."""
+        """`resolve_seconds`: how long the addresses behind the host names are kept before they are resolved again."""
         self._urls = urls
         self._resolve_seconds = resolve_seconds
         self._make: Callable[[str], Service] = make
@@ -63,7 +63,7 @@ class Replicas(Generic[Service]):
         self._lock = Lock()
 
     def current(self) -> dict[str, Service]:
-        """URL → service of every replica there is now."""
+        """URL → service of every replica present now."""
         with self._lock:
             if time.monotonic() >= self._due:
                 self._found = sorted({address for url in self._urls for address in addresses(url)})
@@ -109,7 +109,7 @@ class PolicyReplicas:
             if known:
                 self._invite({url: found[url] for url in found.keys() - self._admitted - self._joining}, weights)
                 return {url: found[url] for url in found if url in self._admitted}
-        # A replica that cannot take the weights must not be found out in the middle of an iteration.
+        # A replica that cannot load the weights must fail here, and not in the middle of an iteration.
         with ThreadPoolExecutor(len(found)) as pool:
             states = dict(zip(found, pool.map(lambda one: one.ready(weights), found.values()), strict=True))
         _require_equal(states)
@@ -118,7 +118,7 @@ class PolicyReplicas:
         return found
 
     def _invite(self, newcomers: dict[str, PolicyService], weights: ArtefactRef) -> None:
-        """Let replicas take the weights beside the work; one that does not yet answer is invited again later."""
+        """Load the weights into new replicas in the background; one that does not answer yet is tried again later."""
 
         def join(url: str, service: PolicyService) -> None:
             try:
@@ -144,6 +144,7 @@ class PrmReplicas:
         self._replicas = replicas
 
     def score(self, request: ScoreRequest, weights: ArtefactRef) -> ScoreReply:
+        """Step scores from the replica that the question belongs to."""
         services = self._replicas.current()
         return services[preference(request.question, list(services))[0]].score(request, weights)
 
@@ -195,6 +196,6 @@ def _merged(count: int, places: dict[str, list[int]], replies: dict[str, Rollout
 
 
 def _in_order(count: int, places: dict[str, list[int]], parts: Mapping[str, Sequence[Part]]) -> tuple[Part, ...]:
-    """What replicas told of the prompts that each had, in the order of the whole request."""
+    """Each replica's results for its own prompts, put into the order of the whole request."""
     found = {place: one for url, own in places.items() for place, one in zip(own, parts[url], strict=True)}
     return tuple(found[place] for place in range(count))
