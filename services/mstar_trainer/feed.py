@@ -1,4 +1,4 @@
-"""The rows of a train step, shard by shard in the order of its claim, waiting for those that are still to come."""
+"""Reads the rows of a train step shard by shard in the order of its claim, and waits for shards to arrive."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -15,7 +15,7 @@ More = Callable[[], Mapping[str, StepInput]]
 
 
 class Feed:
-    """Goes over the shards once. The order of arrival changes when a shard is read, never what is trained when."""
+    """Iterates over the shards once. The order of arrival affects when a shard is read, never the order of rows."""
 
     def __init__(self, store: ArtefactStore, claim: Claim, more: More) -> None:
         self.rows = 0
@@ -43,7 +43,7 @@ class Feed:
             )
 
     def expected_rows(self) -> int:
-        """Rows of all shards: known once the last is there, until then as if the others were like those so far."""
+        """Rows of all shards: exact once the last is read, until then extrapolated from the shards so far."""
         return -(-self.rows * len(self._params.data) // max(1, self._shards))
 
     def _artefact(self, name: str) -> ArtefactRef:
@@ -58,7 +58,7 @@ class Feed:
 
 
 def artefact_of(inputs: Mapping[str, StepInput], name: str, step: str) -> ArtefactRef:
-    """What a step of this name left. Raises InvalidInput."""
+    """The artefact of the step `name` among the inputs. Raises InvalidInput when it is not there."""
     given = inputs.get(name)
     if given is None or given.artefact is None:
         raise InvalidInput(f"step {step} needs the artefact of {name}, which its claim lacks", field="inputs")

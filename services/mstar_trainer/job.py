@@ -1,8 +1,8 @@
-"""One train step and then the end: what a Kubernetes Job runs where training takes turns on the GPUs with others.
+"""Does one train step and exits: the program of a Kubernetes Job, where training shares the GPUs in turns.
 
 The first node claims the step like any worker. Nodes of the same Job ask the coordinator for what it was given, start
-their share of the ranks, and end when it ends or loses the lease. Failures are told to the coordinator, which makes
-another Job; so a Job itself is never repeated.
+their share of the ranks, and end when it ends or loses the lease. Failures are reported to the coordinator, which
+creates another Job; so a Job itself is never retried.
 """
 
 import os
@@ -26,7 +26,7 @@ from mstar_worker.client import StepClient
 from mstar_worker.lease import advance
 
 LOOK_SECONDS = 2.0
-"""Between two looks at the lease of the first node."""
+"""Time between two looks at the lease of the first node."""
 CLAIM_SECONDS = 900.0
 """How long the other nodes wait for the first one to claim."""
 
@@ -34,13 +34,13 @@ log = structlog.get_logger()
 
 
 def main() -> None:
-    """Do the step of this Job. `JOB_COMPLETION_INDEX`, which Kubernetes sets, says which node this is."""
+    """Do the step of this Job. Kubernetes sets `JOB_COMPLETION_INDEX` to the number of this node."""
     configure_logs("mstar-trainer")
     run(read_settings(JobSettings), int(os.environ.get("JOB_COMPLETION_INDEX", "0")))
 
 
 def run(settings: JobSettings, node: int) -> None:
-    """The part of one node; returns when the step is committed, given back or taken by another."""
+    """Do the part of one node; return when the step is committed, given back or taken by another."""
     coordinator = StepClient.of(settings)
     meeting = f"tcp://{settings.first_node}:{settings.port}" if settings.nodes > 1 else None
     place = Place(node, settings.nodes, meeting)
@@ -76,12 +76,12 @@ def _follow(settings: JobSettings, coordinator: StepClient, trainer: ResidentTra
     try:
         trainer.train(claim, params.settings.ranks, lambda done, total: None, _nothing_more)
     except MstarError as error:
-        # The first node tells the coordinator; here it is only the end.
+        # The first node reports the failure to the coordinator; this one only stops.
         log.warning("training ended", step=claim.step.name, detail=error.detail)
 
 
 def _await_claim(settings: JobSettings, coordinator: StepClient) -> Claim | None:
-    """What the first node was given; None when its attempt is over, or never came."""
+    """The claim of the first node; None when its attempt is over or it never claimed."""
     deadline = time.monotonic() + CLAIM_SECONDS
     while time.monotonic() < deadline:
         try:
@@ -120,5 +120,5 @@ def _check_ranks(claim: Claim, nodes: int) -> None:
 
 
 def _nothing_more() -> Arrivals:
-    """A Job begins when all of its data is there."""
+    """No inputs to wait for: a Job starts when all of its data is there."""
     return Arrivals(inputs={}, coming=True)

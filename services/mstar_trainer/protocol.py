@@ -1,4 +1,4 @@
-"""What the worker and its resident child processes say to each other: one JSON object a line.
+"""Messages between the worker and its training processes: one JSON object a line.
 
 The worker writes a TrainRequest to the standard input of every rank, and MoreInputs until the step has all of its own;
 every rank answers with any number of RankProgress lines and then one Done or Failed. There is no transport here and no
@@ -23,17 +23,17 @@ class TrainRequest(Frozen):
     storage: Storage
     """Where artefacts and images are."""
     busy_share: float = 1.0
-    """Of a GPU's memory, what others may hold when it begins."""
+    """Share of a GPU's memory that other processes may hold when the step begins."""
 
 
 class MoreInputs(Frozen):
-    """Inputs of the step at hand that have arrived since."""
+    """Inputs of the current step that have arrived since its request."""
 
     inputs: dict[str, StepInput]
 
 
 class RankProgress(Frozen):
-    """Optimizer steps done of all that this train step has."""
+    """Optimizer steps done, and their total in this train step."""
 
     kind: Literal["progress"] = "progress"
     done: int
@@ -41,7 +41,7 @@ class RankProgress(Frozen):
 
 
 class Done(Frozen):
-    """The checkpoint is written. Only what rank 0 says is used."""
+    """The checkpoint is written. Only the answer of rank 0 is used."""
 
     kind: Literal["done"] = "done"
     artefact: ArtefactRef

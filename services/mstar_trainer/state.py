@@ -1,4 +1,4 @@
-"""What `trainer_state.json` of a checkpoint says: where training stands, and what the step reported.
+"""Contents of a checkpoint's `trainer_state.json`: where training stands, and what the step reported.
 
 No torch here: the worker reads it to see whether a step was already done.
 """
@@ -28,6 +28,6 @@ class TrainerState(Frozen):
 
 
 def read_state(checkpoint: Path) -> TrainerState | None:
-    """State of the checkpoint in a folder; None where there is none, as beside the base model."""
+    """State of the checkpoint in a folder; None for a base model, which has none."""
     path = checkpoint / STATE
     return TrainerState.model_validate_json(path.read_bytes()) if path.exists() else None

@@ -1,4 +1,4 @@
-"""What the worker does with a claimed train step: adopt the checkpoint if it is there already, else have it made."""
+"""Handles a claimed train step: adopts its checkpoint if one is there already, else has it trained."""
 
 from collections.abc import Callable
 

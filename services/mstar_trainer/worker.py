@@ -1,4 +1,4 @@
-"""The worker process: takes step ids from the queue `train`, one at a time, and holds the training processes.
+"""The worker process: takes step ids from the queue `train`, one at a time, and runs the training processes.
 
 It never imports torch, so it stays small and answers its broker while the training processes compute.
 """
@@ -28,7 +28,7 @@ def run(settings: TrainerSettings) -> None:
     coordinator = StepClient.of(settings)
     storage = settings.storage()
     store = storage.artefacts()
-    # A trainer that stays has its GPU to itself, or shares it as its installer wanted.
+    # A resident trainer has its GPU to itself, or shares it by choice of the operator.
     busy_share = 1.0 if settings.resident else settings.busy_share
     trainer = ResidentTrainer(storage, settings.threads, settings.silence_seconds, busy_share=busy_share)
 
@@ -36,7 +36,7 @@ def run(settings: TrainerSettings) -> None:
         try:
             return train_step(claim, progress, coordinator.follow(claim), store, trainer)
         finally:
-            # Before the step is committed, since the next one on this GPU may begin with that.
+            # Before the step is committed: the next one on this GPU may begin as soon as it is.
             if not settings.resident:
                 trainer.close()
 
