@@ -18,7 +18,10 @@ from mstar_web.metrics import new_registry
 from mstar_web.weights import WEIGHTS_RULES, weights_router
 
 API_VERSION = "1"
-BOUNDS = {path: BodyBound(bytes=32 * 2**20) for path in ("/v1/score", "/v1/rerank")}
+BOUNDS = {
+    path: BodyBound(bytes=32 * 2**20)
+    for path in ("/v1/score", "/v1/rerank", "/v2/rerank", "/score", "/rerank", "/pooling")
+}
 RULES = (*WEIGHTS_RULES, allow("/", "score", "internal"))
 
 

@@ -12,16 +12,17 @@ from mstar.api.prm import (
     Candidate,
     ItemError,
     RefusedCandidate,
-    RerankRequest,
     ScoredResponse,
     ScoredStep,
     ScoreReply,
     ScoreRequest,
 )
-from mstar.errors import InvalidInput, Unavailable
+from mstar.api.ranking import AnyRerank, AnyScore, PairsReply, PairsRequest, PoolingReply, RankReply, RankRequest
+from mstar.errors import InvalidInput, NotFound, Unavailable
 from mstar.layout import canonical_steps, scored_segments
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import CHILDREN, ImageGate
+from mstar_prm.client_shapes import best_first, pairs_reply, pooling_reply, rank_reply
 from mstar_prm.scorer import Scorer, Segments
 from mstar_web.auth import caller_of
 from mstar_web.bodies import JsonRoute
@@ -29,6 +30,8 @@ from mstar_web.limits import until_gone
 from mstar_web.turns import Turns
 
 MAX_SEGMENTS = 512
+MODEL = "mstar-prm"
+"""A name for whatever model is loaded, for clients that must send one."""
 RETRY_AFTER_SECONDS = 5.0
 SCORED_TOGETHER = 16
 """Requests that are encoded or scored at once. Enough to fill a batch; few enough that a caller's turn comes soon."""
@@ -44,14 +47,22 @@ _EXAMPLE: dict[str, Any] = {
     ],
 }
 
-_EXAMPLES = Body(openapi_examples={"two": {"value": _EXAMPLE}})
-Scored = Annotated[ScoreRequest, _EXAMPLES]
-Reranked = Annotated[RerankRequest, _EXAMPLES]
+_QUERY = [
+    {"type": "text", "text": "What is the total of A and C?"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+]
+_DOCUMENTS = ["Sum: 34 + 27 = 61\n\n## Answer\n\n61", "It looks like 60\n\n## Answer\n\n60"]
+_RANK = {"model": MODEL, "query": _QUERY, "documents": _DOCUMENTS, "top_n": 1}
+_PAIRS = {"model": MODEL, "text_1": {"content": _QUERY}, "text_2": _DOCUMENTS}
+
+Scored = Annotated[AnyScore, Body(openapi_examples={"two": {"value": _EXAMPLE}, "vLLM": {"value": _PAIRS}})]
+Reranked = Annotated[AnyRerank, Body(openapi_examples={"two": {"value": _EXAMPLE}, "Cohere": {"value": _RANK}})]
+Pairs = Annotated[PairsRequest, Body(openapi_examples={"vLLM": {"value": _PAIRS}})]
 
 
 def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore, deadline_seconds: float) -> APIRouter:
     """Routes over one scorer."""
-    router = APIRouter(prefix="/v1", tags=["scoring"], route_class=JsonRoute)
+    router = APIRouter(tags=["scoring"], route_class=JsonRoute)
 
     decoding = Turns(CHILDREN, waiting=WAITING, waiting_each=WAITING // 2)
     scoring = Turns(SCORED_TOGETHER, waiting=WAITING, waiting_each=WAITING // 2)
@@ -106,22 +117,48 @@ def prm_router(scorer: Scorer, gate: ImageGate, images: ImageStore, deadline_sec
             else:
                 return version, dict(zip(places, scores, strict=True))
 
+    def check(model: str | None) -> None:
+        state = scorer.weights()
+        if state.ready and model not in (None, MODEL, state.model, state.weight_version):
+            raise NotFound(f"the model {model[:100]!r} is not served; {MODEL} is the one that is", field="model")
+
+    @router.post("/v1/score")
     @router.post("/score")
-    async def score(request: Scored, http: Request) -> ScoreReply:
+    async def score(request: Scored, http: Request) -> ScoreReply | PairsReply:
         """Score every step of every response of one question. A response's score is its least step score.
 
-        Paper, section 3: R_p(y) = min over the steps. The answer block counts as the last step.
+        Paper, section 3: R_p(y) = min over the steps. The answer block counts as the last step. vLLM's score bodies
+        are taken too, and answered in their shape.
         """
-        return await scored(request, http)
+        if isinstance(request.root, ScoreRequest):
+            return await scored(request.root, http)
+        check(request.root.model)
+        return pairs_reply(await each(request.root, http))
 
+    @router.post("/pooling")
+    async def pooling(request: Pairs, http: Request) -> PoolingReply:
+        """The score of each step of each document, in vLLM's shape."""
+        check(request.model)
+        return pooling_reply(await each(request, http))
+
+    async def each(request: PairsRequest, http: Request) -> list[ScoreReply]:
+        asked = await run_in_threadpool(request.requests)
+        return [await scored(one, http) for one in asked]
+
+    @router.post("/v1/rerank")
+    @router.post("/v2/rerank")
     @router.post("/rerank")
-    async def rerank(request: Reranked, http: Request) -> ScoreReply:
-        """The same, best response first; equal scores keep their order."""
-        reply = await scored(request, http)
-        best = sorted(reply.results, key=lambda result: (result.error is not None, -result.score))[: request.top_n]
+    async def rerank(request: Reranked, http: Request) -> ScoreReply | RankReply:
+        """The same, best response first; equal scores keep their order. Cohere's and Jina's bodies are taken too."""
+        if isinstance(request.root, RankRequest):
+            check(request.root.model)
+            asked = await run_in_threadpool(request.root.request)
+            return rank_reply(request.root, await scored(asked, http))
+        reply = await scored(request.root, http)
+        best = best_first(reply.results)[: request.root.top_n]
         return reply.model_copy(update={"results": tuple(best)})
 
-    @router.get("/models")
+    @router.get("/v1/models")
     async def models() -> dict[str, Any]:
         """The loaded model, in OpenAI's list shape."""
         state = scorer.weights()

@@ -100,7 +100,12 @@ def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in found]) from None
+        raise RequestValidationError([{**item, "loc": ("body", *_place(item["loc"]))} for item in found]) from None
+
+
+def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where an error is, without the tag (`shape:…`) that pydantic puts first for bodies of several shapes."""
+    return loc[1:] if loc and str(loc[0]).startswith("shape:") else loc
 
 
 def _check_values(tree: Any) -> None:

@@ -15,7 +15,7 @@ from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.api.routes import events, iterations, leases, outputs, runs
 from mstar_coordinator.api.routes.context import Context
-from mstar_coordinator.api.routes.scoring import scoring_router
+from mstar_coordinator.api.routes.scoring import RELAYED, scoring_router
 from mstar_coordinator.cluster.in_place import InPlace
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings, GpuSharing
@@ -35,13 +35,13 @@ API_VERSION = "1"
 SCORING_SECONDS = 900.0
 """Longer than the PRM's own deadline, which knows better."""
 RULES = (
-    *(allow(f"/v1/{asked}", "score") for asked in ("score", "rerank", "models")),
+    *(allow(path, "score") for path, _ in RELAYED),
     allow("/internal/", "internal"),
     allow("/v1/", "run_admin", "internal", methods=["GET"]),
     allow("/v1/", "run_admin"),
 )
 BOUNDS = {
-    **{path: BodyBound(bytes=32 * 2**20) for path in ("/v1/score", "/v1/rerank")},
+    **{path: BodyBound(bytes=32 * 2**20) for path, _ in RELAYED},
     "/internal/": BodyBound(bytes=16 * 2**20, values=1_000_000),
 }
 """What the PRM takes as well, and what workers commit."""

@@ -4,7 +4,7 @@ import binascii
 
 from pydantic import Field, model_validator
 
-from mstar.errors import InvalidImage
+from mstar.errors import InvalidImage, InvalidInput
 from mstar.types import Frozen, Sha256
 
 PIECE = 4 * 2**18
@@ -42,3 +42,25 @@ def read_base64(text: str, field: str = "image.data") -> bytes:
             f"{field} is not canonical base64: its last character has bits that mean nothing", field=field
         )
     return data
+
+
+SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
+
+
+def image_of_data_url(url: str, field: str) -> ImageInput:
+    """The image of a `data:image/…;base64,…` URL (RFC 2397).
+
+    Raises InvalidInput for another kind of URL or a type other than PNG, JPEG and WebP, and InvalidImage when the bytes
+    do not begin as the declared type does.
+    """
+    head, _, data = url.partition(",")
+    kind = head.lower().removeprefix("data:image/").removesuffix(";base64").replace("jpg", "jpeg")
+    if head.lower() not in (f"data:image/{name};base64" for name in (*SIGNATURES, "jpg")):
+        detail = f"{field}: the image must be data:image/png;base64,… (or jpeg, webp); addresses are never fetched"
+        raise InvalidInput(detail, field=field)
+    if len(data) > 28_000_000:
+        raise InvalidInput(f"{field}: the image has more than 28,000,000 characters of base64", field=field)
+    # 16 characters are 12 bytes; a whole number of groups decodes by itself.
+    if not read_base64(data[:16], field).startswith(SIGNATURES[kind]):
+        raise InvalidImage(f"{field}: the bytes are not of the declared type image/{kind}", field=field)
+    return ImageInput(data=data)

@@ -20,6 +20,11 @@ from mstar_web.limits import until_gone
 
 RETRY_AFTER_SECONDS = 60.0
 """A turn lasts for minutes, and nobody knows for how many."""
+RELAYED = (
+    *((path, "POST") for path in ("/v1/score", "/v1/rerank", "/v2/rerank", "/score", "/rerank", "/pooling")),
+    ("/v1/models", "GET"),
+)
+"""Paths of the PRM, with their methods."""
 PASSED_ON = ("content-type", "retry-after")
 AWAY = "the PRM has no GPU now, since sampling or training has its turn: send this again later"
 SILENT = "the PRM took the request and gave no answer in time: send fewer responses in one request, or this again later"
@@ -71,7 +76,7 @@ def scoring_router(
     prm: httpx2.AsyncClient, key: str | None, find: Callable[[str], Sequence[str]] = addresses
 ) -> APIRouter:
     """Routes of the PRM under the coordinator's address. `key` opens the PRM; callers have shown the same one here."""
-    router = APIRouter(prefix="/v1", tags=["scoring"], route_class=JsonRoute)
+    router = APIRouter(tags=["scoring"], route_class=JsonRoute)
     relay = Relay(prm, key, find)
 
     async def asked(request: Request) -> Response:
@@ -83,6 +88,6 @@ def scoring_router(
 
     said = "The PRM has no GPU now, or gave no answer; see Retry-After."
     described: dict[str, Any] = {"responses": {503: {"description": said}}}
-    for path, method in (("/score", "POST"), ("/rerank", "POST"), ("/models", "GET")):
+    for path, method in RELAYED:
         router.add_api_route(path, asked, methods=[method], name=f"relay {path}", **described)
     return router

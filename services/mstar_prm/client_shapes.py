@@ -1,0 +1,65 @@
+"""Answers in the shapes of other servers, made from our own replies.
+
+Their shapes have no place for one document's error, so that a document that can't be scored fails its request.
+"""
+
+import time
+import uuid
+from collections.abc import Sequence
+
+from mstar.api.prm import ScoredResponse, ScoreReply
+from mstar.api.ranking import (
+    PairScore,
+    PairsReply,
+    Pooled,
+    PoolingReply,
+    Ranked,
+    RankedDocument,
+    RankReply,
+    RankRequest,
+)
+from mstar.errors import InvalidInput
+
+
+def best_first(results: Sequence[ScoredResponse]) -> list[ScoredResponse]:
+    """Highest score first, equal scores in their order, and what was not scored last."""
+    return sorted(results, key=lambda result: (result.error is not None, -result.score))
+
+
+def rank_reply(request: RankRequest, reply: ScoreReply) -> RankReply:
+    """Cohere's and Jina's answer. Raises InvalidInput for a document that was not scored."""
+    best = best_first(_scored([reply]))[: request.top_n or None]
+    results = [
+        Ranked(
+            index=one.index,
+            relevance_score=one.score,
+            document=RankedDocument(text=request.documents[one.index].text) if request.return_documents else None,
+        )
+        for one in best
+    ]
+    return RankReply(id=f"rerank-{uuid.uuid4().hex}", model=reply.model_version, results=results)
+
+
+def pairs_reply(replies: Sequence[ScoreReply]) -> PairsReply:
+    """VLLM's answer to a score request. Raises InvalidInput for a document that was not scored."""
+    data = [PairScore(index=place, score=one.score) for place, one in enumerate(_scored(replies))]
+    return PairsReply(
+        id=f"score-{uuid.uuid4().hex}", created=int(time.time()), model=replies[0].model_version, data=data
+    )
+
+
+def pooling_reply(replies: Sequence[ScoreReply]) -> PoolingReply:
+    """For each document the scores of its steps, [steps]. Raises InvalidInput for a document that was not scored."""
+    data = [Pooled(index=place, data=[step.score for step in one.steps]) for place, one in enumerate(_scored(replies))]
+    return PoolingReply(
+        id=f"pool-{uuid.uuid4().hex}", created=int(time.time()), model=replies[0].model_version, data=data
+    )
+
+
+def _scored(replies: Sequence[ScoreReply]) -> list[ScoredResponse]:
+    results = [one for reply in replies for one in reply.results]
+    for place, one in enumerate(results):
+        if one.error is not None:
+            field = f"documents.{place}"
+            raise InvalidInput(f"{field}: {one.error.detail}", field=field)
+    return results
