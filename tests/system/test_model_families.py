@@ -162,7 +162,7 @@ def test_the_policy_says_what_generate_says(family: Family, folders: Path, tmp_p
         url = {"url": f"data:image/png;base64,{data(0)}"}
         parts = [{"type": "image_url", "image_url": url}, {"type": "text", "text": QUESTION}]
         turns = [{"role": "user", "content": parts}]
-        chat = {"model": engine.weights().model, "messages": turns, "max_tokens": MAX_TOKENS, "temperature": 0}
+        chat = {"model": "mstar-policy", "messages": turns, "max_tokens": MAX_TOKENS, "temperature": 0}
         said = await client.post("/v1/chat/completions", json=chat)
         return RolloutReply.model_validate_json(sampled.content), said.json()["choices"][0]["message"]["content"]
 
@@ -172,7 +172,9 @@ def test_the_policy_says_what_generate_says(family: Family, folders: Path, tmp_p
         assert sample.logprob == pytest.approx(logprob, abs=1e-4)
     assert abs(expected[0][1] - expected[1][1]) > 1e-3, "what is said depends on the picture"
     end = reference.processor.tokenizer.eos_token_id
-    assert said == reference.processor.tokenizer.decode([one for one in expected[0][0] if one != end])
+    text = reference.processor.tokenizer.decode([one for one in expected[0][0] if one != end])
+    # Random weights stop within a character; the chat leaves such an end out.
+    assert said.rstrip("\N{REPLACEMENT CHARACTER}") == text.rstrip("\N{REPLACEMENT CHARACTER}")
 
 
 @pytest.mark.parametrize("family", PACKED, ids=lambda family: family.name)
