@@ -276,7 +276,7 @@ def test_giving_up_ends_the_processes(lab: Lab) -> None:
 @SLOW
 @pytest.mark.parametrize("stage", [2, 3])
 def test_two_ranks_train_as_one(lab: Lab, stage: int) -> None:
-    alone = GENTLE.model_copy(update={"zero_stage": stage, "batch_size": 7})
+    alone = GENTLE.model_copy(update={"zero_stage": stage, "batch_size": 6})
     pair = alone.model_copy(update={"ranks": 2})
     done = lab.train("ranks/train", "it01/select", settings=pair)
     on = lab.train("ranks2/train", "it02/select", "ranks/train", settings=pair)
