@@ -129,7 +129,7 @@ def test_the_container_of_a_training_asks_for_its_step_and_ends(release: LocalRe
     environment = outside() | release.values("train", container)
     done = subprocess.run(release.command(container), env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-800:]
-    assert "step not claimed" in done.stdout and "'r-1-000007' does not exist" in done.stdout
+    assert "step not claimed" in done.stderr and "'r-1-000007' does not exist" in done.stderr
 
 
 @pytest.mark.system
