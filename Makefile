@@ -49,7 +49,7 @@ up: $(STAMP) ## Start the four services and their workers; Ctrl-C stops them
 	$(BIN)/mstar up
 
 test: check $(VLLM) $(LINTERS) ## Run every check: the quick ones, then real processes, vLLM, PostgreSQL, chart and images
-	$(BIN)/python -m pytest -m "not quick"
+	$(BIN)/python -m pytest -m "not quick" -n 2 --dist loadfile
 
 # Two processes: these tests wait for a file, a socket or a child about half of the time.
 check: lint ## Run what takes minutes only: lint, types, contracts, and the tests that start no service, with coverage
