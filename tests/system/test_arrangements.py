@@ -28,7 +28,7 @@ from mstar_embedded.processes import ProcessSpec, stack
 from mstar_embedded.supervisor import Supervisor
 from small_run import SMALL
 
-RECIPE: dict[str, Any] = SMALL | {
+RECIPE: dict[str, Any] = {name: value for name, value in SMALL.items() if not name.startswith("warmup.")} | {
     # Without warm-up and with few tests, which other tests look at; four shards an iteration, so that workers share.
     "data.train": 40,
     "data.validation": 4,
