@@ -43,7 +43,7 @@ class RowLayer(CacheLayerMixin):  # type: ignore[misc]
             buffer[: self.rows, :, : self.length] = buffer[rows, :, : self.length]
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        """Nothing to do: the memory is there from the start."""
+        """Nothing to do for states [rows, key-value heads, new, head width]: the memory is there from the start."""
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Columns that a mask must cover, the new ones included, and the index of the first."""

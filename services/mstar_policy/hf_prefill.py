@@ -159,7 +159,10 @@ class Prefill:
                 yield self._suffix_chunk(suffixes[begin : begin + PREFILL_ROWS], chunk, mask)
 
     def _shared_chunk(self, group: Sequence[SharedPrefix], inputs: dict[str, torch.Tensor]) -> PrefillChunk:
-        """`inputs`: `input_ids` and `attention_mask` [len(group), columns], and the pixels of all images."""
+        """Compute shared prefixes, one a row.
+
+        `inputs`: `input_ids` and `attention_mask` [len(group), columns], and the pixels of all images.
+        """
         positions = [_positions(self._model, one) for one in group]
         ids = inputs["input_ids"]
         inputs = inputs | {"position_ids": _left_padded(positions, ids.shape[1])} | image_kinds(self._model, ids)
@@ -204,7 +207,7 @@ class Prefill:
         return {"cache": output.past_key_values, "logits": output.logits[:, -1]}
 
     def _on_device(self, numbers: Sequence[int]) -> torch.Tensor:
-        """Tensor [len(numbers)] on the device of the model."""
+        """Numbers as a tensor [len(numbers)] on the device of the model."""
         return torch.tensor(numbers, dtype=torch.long, device=self._model.device)
 
 

@@ -11,6 +11,7 @@ from mstar_prm.config import PrmSettings
 from mstar_prm.metrics import WorkMetrics
 from mstar_prm.routes import prm_router
 from mstar_prm.scorer import Scorer
+from mstar_prm.scoring import Scoring
 from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
@@ -84,6 +85,7 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
     registry = new_registry()
     registry.register(WorkMetrics(scorer.work))
     app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS)
-    app.include_router(prm_router(scorer, gate, settings.storage().images(), settings.deadline_seconds))
+    scoring = Scoring(scorer, gate, settings.storage().images(), settings.deadline_seconds)
+    app.include_router(prm_router(scoring))
     app.include_router(weights_router(scorer))
     return app

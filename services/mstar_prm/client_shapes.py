@@ -1,4 +1,4 @@
-"""Answers in the shapes of other servers, made from our own replies.
+"""Requests and answers in the shapes of other servers, around our own.
 
 Their shapes have no place for one document's error, so that a document that can't be scored fails its request.
 """
@@ -7,10 +7,14 @@ import time
 import uuid
 from collections.abc import Sequence
 
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+
 from mstar.api.prm import ScoredResponse, ScoreReply
 from mstar.api.ranking import (
     PairScore,
     PairsReply,
+    PairsRequest,
     Pooled,
     PoolingReply,
     Ranked,
@@ -19,6 +23,7 @@ from mstar.api.ranking import (
     RankRequest,
 )
 from mstar.errors import InvalidInput
+from mstar_prm.scoring import Scoring
 
 
 def best_first(results: Sequence[ScoredResponse]) -> list[ScoredResponse]:
@@ -38,6 +43,17 @@ def rank_reply(request: RankRequest, reply: ScoreReply) -> RankReply:
         for one in best
     ]
     return RankReply(id=f"rerank-{uuid.uuid4().hex}", model=reply.model_version, results=results)
+
+
+async def pair_replies(scoring: Scoring, request: PairsRequest, http: Request) -> list[ScoreReply]:
+    """Our replies to a request for pairs: one for a query with all documents, else one a pair.
+
+    Raises NotFound for a model that is not served, and what `Scoring.reply` raises.
+    """
+    scoring.require_model(request.model)
+    # Data URLs and texts of 256 documents take a while to look at, which the event loop must not wait for.
+    asked = await run_in_threadpool(request.requests)
+    return [await scoring.reply(one, http) for one in asked]
 
 
 def pairs_reply(replies: Sequence[ScoreReply]) -> PairsReply:

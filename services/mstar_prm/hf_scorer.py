@@ -189,8 +189,10 @@ class HfScorer:
         return [results[place] for place in range(len(jobs))]
 
     def _together(self, jobs: Sequence[_Job], order: list[int]) -> list[int]:
-        """The next places that one forward pass takes: neighbours in length, known prompts apart from new ones, and of
-        these only images of one shape.
+        """The next places that one forward pass takes, neighbours in length.
+
+        Known prompts are apart from new ones, since they have a past of another width, and of new ones only images of
+        one shape are together.
         """
         places: list[int] = []
         first, keys = jobs[order[0]], set[bytes]()

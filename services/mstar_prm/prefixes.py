@@ -5,11 +5,12 @@ leaves out: responses, which are seldom the same.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
+from cachetools import LRUCache
 from transformers import DynamicCache
 
 from mstar_models.encoding import EncodedPrompt
@@ -32,36 +33,32 @@ class Prefixes:
     """The last prompts, as many as a number of bytes holds. Used by one thread."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._bytes = 0
-        self._kept: OrderedDict[bytes, Prefix] = OrderedDict()
+        self._kept: LRUCache[bytes, Prefix] = LRUCache(limit_bytes, getsizeof=_size)
 
     def find(self, key: bytes) -> Prefix | None:
         """The prompt's prefix; it is the last one to go then."""
-        found = self._kept.get(key)
-        if found is not None:
-            self._kept.move_to_end(key)
-        return found
+        return self._kept.get(key)
 
     def keep(self, key: bytes, cache: Any, row: int, length: int, width: int) -> None:
-        """Remember the first `length` tokens of a row of a forward pass over `width` tokens."""
+        """Remember the first `length` tokens of a row of a forward pass over `width` tokens.
+
+        `cache`: keys and values [B, heads, width, head width] for each layer.
+        """
         layers = [(layer.keys, layer.values) for layer in cache.layers]
         # A layer that sees a window only has forgotten the beginning.
         if key in self._kept or any(keys.shape[2] != width for keys, _ in layers):
             return
-        prefix = tuple((_first(keys, row, length), _first(values, row, length)) for keys, values in layers)
-        size = sum(keys.nbytes + values.nbytes for keys, values in prefix)
-        if size > self._limit:
-            return
-        self._kept[key] = prefix
-        self._bytes += size
-        while self._bytes > self._limit:
-            _, gone = self._kept.popitem(last=False)
-            self._bytes -= sum(keys.nbytes + values.nbytes for keys, values in gone)
+        # A prompt that is larger than the whole memory is not kept.
+        with suppress(ValueError):
+            self._kept[key] = tuple((_first(keys, row, length), _first(values, row, length)) for keys, values in layers)
+
+
+def _size(prefix: Prefix) -> int:
+    return sum(keys.nbytes + values.nbytes for keys, values in prefix)
 
 
 def joined(prefixes: Sequence[Prefix]) -> DynamicCache:
-    """Prefixes of one length as the past of a batch."""
+    """Prefixes of one length P as the past of a batch: [B, heads, P, head width] for each layer."""
     cache = DynamicCache()
     for place, layers in enumerate(zip(*prefixes, strict=True)):
         keys, values = (torch.cat(parts) for parts in zip(*layers, strict=True))
@@ -70,7 +67,11 @@ def joined(prefixes: Sequence[Prefix]) -> DynamicCache:
 
 
 def behind(inputs: dict[str, torch.Tensor], length: int) -> dict[str, torch.Tensor]:
-    """Inputs of whole sequences without their first tokens, which only the mask still knows."""
+    """Inputs of whole sequences without their first `length` tokens, whose keys and values are in the cache.
+
+    `input_ids` [B, T], `position_ids` [B, T] or [3, B, T] and `attention_mask` [B, 1, T, T] become T - `length` wide;
+    the mask keeps all T columns, since what is left still attends to the cached tokens.
+    """
     return {
         "input_ids": inputs["input_ids"][:, length:],
         "position_ids": inputs["position_ids"][..., length:],
@@ -79,5 +80,6 @@ def behind(inputs: dict[str, torch.Tensor], length: int) -> dict[str, torch.Tens
 
 
 def _first(tensor: torch.Tensor, row: int, length: int) -> torch.Tensor:
+    """[1, heads, length, head width] of a row of [B, heads, T, head width]."""
     # A copy: a view would keep the whole batch alive.
     return tensor[row : row + 1, :, :length].clone()

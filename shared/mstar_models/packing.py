@@ -66,7 +66,10 @@ class Packed:
 
 
 def start(prompt: Sequence[int], axes: torch.Tensor | None = None) -> Packed:
-    """A prompt without responses. It ends in text, whose position is one on all axes: responses go on from there."""
+    """A prompt of P tokens without responses; `axes` [3, P] where the model has M-RoPE (`prompt_axes`).
+
+    It ends in text, whose position is one on all axes: responses go on from there.
+    """
     positions = list(range(len(prompt))) if axes is None else axes[0].tolist()
     return Packed(list(prompt), positions, [PROMPT] * len(prompt), axes=axes)
 

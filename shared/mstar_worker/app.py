@@ -60,7 +60,8 @@ def make_celery(broker_url: str, queues: Sequence[Queue] = tuple(Queue)) -> Cele
 
 
 def publish(app: Celery, queue: Queue, step_id: str) -> None:
-    """Put one task message on a queue. Raises kombu's OperationalError when the broker does not answer, and redis-py's
-    ResponseError when it refuses.
+    """Put one task message on a queue.
+
+    Raises kombu's OperationalError when the broker does not answer, and redis-py's ResponseError when it refuses.
     """
     app.send_task(TASK_NAMES[queue], args=[step_id], queue=queue.value)

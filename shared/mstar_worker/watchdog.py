@@ -23,9 +23,11 @@ class Watchdog:
         leave: Callable[[str], None],
         limit: float = DEAF_SECONDS,
     ) -> None:
-        """`waiting_since`: since when the worker has been waiting for a message, on the monotonic clock; None while it
-        is not waiting. `depth`: messages in its queues; raises while the broker does not answer. `leave`: ends the
-        worker with a reason.
+        """Watch a worker by three functions.
+
+        `waiting_since`: since when the worker has been waiting for a message, on the monotonic clock; None while it is
+        not waiting. `depth`: messages in its queues; raises while the broker does not answer. `leave`: ends the worker
+        with a reason.
         """
         self._waiting_since = waiting_since
         self._depth = depth

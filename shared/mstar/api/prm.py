@@ -86,6 +86,8 @@ class ScoreRequest(Frozen):
 
 
 class ScoredStep(Frozen):
+    """One step of a response with its score."""
+
     text: str
     score: float = Field(ge=0, le=1)
     """Probability of the good label at the end of the step."""
@@ -100,6 +102,8 @@ class ItemError(Frozen):
 
 
 class ScoredResponse(Frozen):
+    """One response with the scores of its steps, or why it has none."""
+
     index: int
     score: float
     """Aggregate over the steps; 0 for a response that was not scored."""
@@ -109,6 +113,8 @@ class ScoredResponse(Frozen):
 
 
 class ScoreReply(Frozen):
+    """Answer to `ScoreRequest` and `RerankRequest`."""
+
     model_version: str
     aggregation: str = "min"
     results: tuple[ScoredResponse, ...]

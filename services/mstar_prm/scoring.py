@@ -1,0 +1,138 @@
+"""One request's way to its scores: cut the responses, decode the image, wait for a turn, score, name what failed.
+
+Every route ends here, so all of them share one deadline, one order of callers and one way to report a bad response.
+What this leaves out: bodies of requests and replies (`routes`), and tokens (the scorer).
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from PIL.Image import Image
+
+from mstar.api.prm import Candidate, ItemError, RefusedCandidate, ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
+from mstar.errors import InvalidInput, NotFound, Unavailable
+from mstar.layout import canonical_steps, scored_segments
+from mstar_artefacts.images import ImageStore
+from mstar_models.images import CHILDREN, ImageGate
+from mstar_prm.scorer import Scorer, Segments
+from mstar_web.auth import caller_of
+from mstar_web.limits import until_gone
+from mstar_web.turns import Turns
+
+MAX_SEGMENTS = 512
+MODEL = "mstar-prm"
+"""A name for whatever model is loaded, for clients that must send one."""
+RETRY_AFTER_SECONDS = 5.0
+SCORED_TOGETHER = 16
+"""Requests that are encoded or scored at once. Enough to fill a batch; few enough that a caller's turn comes soon."""
+WAITING = 256
+"""Requests that may wait for a turn, half of them of one caller, before further ones get a 429."""
+
+
+class Scoring:
+    """Scores requests with one scorer, whatever route they came by."""
+
+    def __init__(self, scorer: Scorer, gate: ImageGate, images: ImageStore, deadline_seconds: float) -> None:
+        """`deadline_seconds`: from the moment the body is read to the last score."""
+        self.scorer = scorer
+        self._gate = gate
+        self._images = images
+        self._deadline_seconds = deadline_seconds
+        # Decoding has its own turns: a request whose image is known must not queue behind large JPEGs of others.
+        self._decoding = Turns(CHILDREN, waiting=WAITING, waiting_each=WAITING // 2)
+        self._scoring = Turns(SCORED_TOGETHER, waiting=WAITING, waiting_each=WAITING // 2)
+
+    def require_model(self, name: str | None) -> None:
+        """Raises NotFound for a model that is not the loaded one; None and MODEL stand for any."""
+        state = self.scorer.weights()
+        if state.ready and name not in (None, MODEL, state.model, state.weight_version):
+            raise NotFound(f"the model {name[:100]!r} is not served; {MODEL} is the one that is", field="model")
+
+    async def reply(self, request: ScoreRequest, http: Request) -> ScoreReply:
+        """Scores of all responses; work whose caller disconnects is dropped before its turn.
+
+        Raises Unavailable without weights or past the deadline, TooManyRequests, the errors of the image, and
+        InvalidInput where no response can be scored.
+        """
+        work = self._reply(request, caller_of(http.scope))
+        try:
+            return await asyncio.wait_for(until_gone(http, work), self._deadline_seconds)
+        except TimeoutError:
+            detail = (
+                f"not scored within {self._deadline_seconds:g} s: send this again later, or fewer responses at once"
+            )
+            raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS) from None
+
+    async def _reply(self, request: ScoreRequest, caller: str) -> ScoreReply:
+        # Asked first: without weights, cutting and decoding would be work for nothing.
+        if not self.scorer.weights().ready:
+            raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
+        segments, refused = await run_in_threadpool(_cut, request.responses)
+        image = await self._image(request, caller)
+        async with self._scoring.turn(caller):
+            version, scores = await self._scored(request, image, segments, refused)
+        results = (
+            _not_scored(place, refused[place]) if place in refused else _result(place, segments[place], scores[place])
+            for place in range(len(request.responses))
+        )
+        return ScoreReply(model_version=version, results=tuple(results))
+
+    async def _image(self, request: ScoreRequest, caller: str) -> Image:
+        # An image that is known never waits behind those that others have decoded.
+        known = self._gate.known(request.image.sha256) if request.image.sha256 is not None else None
+        if known is not None:
+            return known
+        async with self._decoding.turn(caller):
+            return await run_in_threadpool(self._gate.resolve, request.image, self._images)
+
+    async def _scored(
+        self, request: ScoreRequest, image: Image, segments: dict[int, Segments], refused: dict[int, InvalidInput]
+    ) -> tuple[str, dict[int, tuple[float, ...]]]:
+        """Scores by place. A response that the scorer refuses is noted in `refused`, and the others are scored."""
+        while True:
+            places = [place for place in segments if place not in refused]
+            if not places:
+                raise refused[min(refused)]
+            asked = [segments[place] for place in places]
+            try:
+                version, scores = await self.scorer.score(request.question, image, asked, request.model_version)
+            except InvalidInput as error:
+                # The scorer counts the responses that it was given; the caller counts those that it sent.
+                own = (error.field or "").removeprefix("responses.")
+                if not own.isdecimal():
+                    raise
+                place = places[int(own)]
+                detail = error.detail.replace(f"response {own}", f"response {place}", 1)
+                refused[place] = InvalidInput(detail, field=f"responses.{place}")
+            else:
+                return version, dict(zip(places, scores, strict=True))
+
+
+def _cut(candidates: Sequence[Candidate]) -> tuple[dict[int, Segments], dict[int, InvalidInput]]:
+    """By place: the segments of the responses that can be scored, and why the others can't."""
+    segments: dict[int, Segments] = {}
+    refused: dict[int, InvalidInput] = {}
+    for place, candidate in enumerate(candidates):
+        if isinstance(candidate, RefusedCandidate):
+            field = f"responses.{place}.{candidate.field}".rstrip(".")
+            refused[place] = InvalidInput(f"{field}: {candidate.detail}", field=field)
+            continue
+        found = canonical_steps(candidate.steps) if candidate.steps else scored_segments(candidate.text or "")
+        if not found or len(found) > MAX_SEGMENTS:
+            detail = f"it has {len(found)} steps, but 1 to {MAX_SEGMENTS} can be scored"
+            refused[place] = InvalidInput(f"response {place}: {detail}", field=f"responses.{place}")
+        else:
+            segments[place] = found
+    return segments, refused
+
+
+def _not_scored(place: int, error: InvalidInput) -> ScoredResponse:
+    problem = ItemError(code=error.code, detail=error.detail, field=error.field or f"responses.{place}")
+    return ScoredResponse(index=place, score=0.0, steps=(), error=problem)
+
+
+def _result(place: int, segments: Segments, scores: tuple[float, ...]) -> ScoredResponse:
+    steps = tuple(ScoredStep(text=text, score=score) for text, score in zip(segments, scores, strict=True))
+    return ScoredResponse(index=place, score=min(scores), steps=steps)
