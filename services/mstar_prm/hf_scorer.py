@@ -1,14 +1,13 @@
 """The scorer on transformers: one packed tree per question, the head at step ends only.
 
-The hidden state at the last token of a segment meets the two label rows of the head; their softmax is the probability
-of the good label. Full-vocabulary logits are never made. What responses of a question share is computed once.
+The hidden state at the last token of a step becomes its score by the model's scheme (`schemes`). What responses of a
+question share is computed once.
 """
 
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,15 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.drain_lock import DrainLock, within
-from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
-from mstar_models.labels import label_token_ids
+from mstar_models.encoding import EncodedPrompt, PromptEncoder
 from mstar_models.loading import free_memory, load_model, load_processor
 from mstar_models.packing import Packed, prompt_axes, start, tensors
 from mstar_models.suitability import require_plain_causal
-from mstar_models.trunk import label_logits, run_trunk
+from mstar_models.trunk import run_trunk
 from mstar_prm.batching import Batcher
 from mstar_prm.prefixes import Prefixes, behind, digest, joined
+from mstar_prm.schemes.interface import Scheme
+from mstar_prm.schemes.label_tokens import LabelTokens
 from mstar_prm.scorer import Segments, Work
 
 Scores = tuple[float, ...]
@@ -45,8 +45,7 @@ class _Served:
     version: str
     name: str
     model: Any
-    prompts: PromptEncoder
-    labels: tuple[int, int]
+    scheme: Scheme
     context: int
     prefixes: Prefixes
 
@@ -134,14 +133,12 @@ class HfScorer:
 
     def _serve(self, version: str, folder: Path, model: Any) -> _Served:
         require_plain_causal(model)
-        processor = load_processor(folder)
         config = model.config.get_text_config()
         return _Served(
             version=version,
             name=version.partition("@")[0],
             model=model.to(self._device),
-            prompts=PromptEncoder(processor),
-            labels=label_token_ids(processor.tokenizer),
+            scheme=LabelTokens(PromptEncoder(load_processor(folder))),
             context=int(config.max_position_embeddings),
             prefixes=Prefixes(self._prefix_bytes),
         )
@@ -162,16 +159,15 @@ class HfScorer:
         self, served: _Served, question: str, image: Image, responses: list[Segments]
     ) -> tuple[EncodedPrompt, list[Packed]]:
         """The prompt, and its responses in groups that fit a forward pass together."""
-        prompt = served.prompts.encode(question, image)
-        tokenizer = served.prompts.processor.tokenizer
+        prompt = served.scheme.prompt(question, image)
         axes = prompt_axes(served.model, prompt)
         groups = [start(prompt.input_ids, axes)]
         for place, response in enumerate(responses):
-            ids, ends = encode_segments(tokenizer, response)
-            if len(prompt.input_ids) + len(ids) > served.context:
-                detail = f"with its prompt it has {len(prompt.input_ids) + len(ids)} tokens; {served.context} fit"
+            segments = served.scheme.pieces(response)
+            length = len(prompt.input_ids) + sum(map(len, segments))
+            if length > served.context:
+                detail = f"with its prompt it has {length} tokens; {served.context} fit"
                 raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")
-            segments = [tuple(ids[begin:end]) for begin, end in pairwise([0, *(end + 1 for end in ends)])]
             if groups[-1].ends and len(groups[-1].ids) + groups[-1].cost(segments) > self._batch_tokens:
                 groups.append(start(prompt.input_ids, axes))
             groups[-1].add(segments)
@@ -234,7 +230,7 @@ class HfScorer:
             width = moved["input_ids"].shape[1]
             for row, job in enumerate(jobs):
                 served.prefixes.keep(job.key, output.past_key_values, row, len(job.prompt.input_ids), width)
-        return self._probabilities(served, jobs, output.last_hidden_state, known)
+        return self._step_scores(served, jobs, output.last_hidden_state, known)
 
     def _count(self, jobs: Sequence[_Job], known: int) -> None:
         self.work.forwards += 1
@@ -242,14 +238,13 @@ class HfScorer:
         self.work.images += 0 if known else len(jobs)
         self.work.known_prompts += len(jobs) if known else 0
 
-    def _probabilities(
+    def _step_scores(
         self, served: _Served, jobs: Sequence[_Job], hidden: torch.Tensor, known: int
     ) -> list[list[Scores] | Exception]:
-        """Of the good label at each step's end, from hidden states [B, T, D] of what follows the known tokens."""
+        """Scores of each step, from hidden states [B, T, D] of what follows the `known` tokens."""
         places = [(row, end - known) for row, job in enumerate(jobs) for ends in job.packed.ends for end in ends]
         rows, columns = (torch.tensor(axis, device=self._device) for axis in zip(*places, strict=True))
-        logits = label_logits(served.model, hidden[rows, columns], served.labels)
-        good = iter(logits.softmax(-1)[:, 0].tolist())
+        good = iter(served.scheme.good(served.model, hidden[rows, columns]).tolist())
         return [_finite([tuple(next(good) for _ in ends) for ends in job.packed.ends]) for job in jobs]
 
 

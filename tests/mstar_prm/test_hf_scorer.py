@@ -15,10 +15,10 @@ from PIL import Image
 from architectures import ARCHITECTURES, idefics3, plain_inputs
 from mstar.errors import TooLarge, Unavailable
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments, encode_text
-from mstar_models.labels import label_token_ids
 from mstar_models.packing import start
 from mstar_prm.hf_scorer import HfScorer, _Job, _Served
 from mstar_prm.prefixes import Prefixes, digest
+from mstar_prm.schemes.label_tokens import LabelTokens
 
 RESPONSES = (
     ("A is 3", "Sum: 3 + 4 = 7", "## Answer\n\n7"),
@@ -37,19 +37,24 @@ def served(request: pytest.FixtureRequest) -> _Served:
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(4 if weight.dim() > 1 else 1)
-    labels = label_token_ids(prompts.processor.tokenizer)
-    return _Served("v@1", "v", model.eval(), prompts, labels, 256, Prefixes(1 << 20))
+    return _Served("v@1", "v", model.eval(), LabelTokens(prompts), 256, Prefixes(1 << 20))
+
+
+def prompts_of(served: _Served) -> PromptEncoder:
+    assert isinstance(served.scheme, LabelTokens)
+    return served.scheme.prompts
 
 
 def one_by_one(served: _Served, image: Image.Image) -> list[list[float]]:
     """A whole forward pass for each response, by the model's own means."""
     found = []
-    prompt = served.prompts.encode("How many?", image)
+    prompt = prompts_of(served).encode("How many?", image)
     for response in RESPONSES:
-        ids, ends = encode_segments(served.prompts.processor.tokenizer, response)
+        ids, ends = encode_segments(prompts_of(served).processor.tokenizer, response)
         with torch.inference_mode():
             logits = served.model(**plain_inputs(prompt, ids)).logits[0]
-        pair = logits[[len(prompt.input_ids) + end for end in ends]][:, list(served.labels)]
+        assert isinstance(served.scheme, LabelTokens)
+        pair = logits[[len(prompt.input_ids) + end for end in ends]][:, list(served.scheme.labels)]
         found.append(pair.softmax(-1)[:, 0].tolist())
     return found
 
@@ -71,8 +76,8 @@ def test_scores_equal_full_forward_passes(served: _Served, batch_tokens: int, tm
     for row, reference in zip(scores, expected, strict=True):
         assert row == pytest.approx(reference, abs=1e-5)
     if batch_tokens == 4096:
-        prompt = len(served.prompts.encode("How many?", image).input_ids)
-        own = [len(encode_segments(served.prompts.processor.tokenizer, one)[0]) for one in RESPONSES]
+        prompt = len(prompts_of(served).encode("How many?", image).input_ids)
+        own = [len(encode_segments(prompts_of(served).processor.tokenizer, one)[0]) for one in RESPONSES]
         assert scorer.work.images == 1
         assert scorer.work.tokens < prompt + sum(own) - own[2] - 3
 
@@ -100,7 +105,7 @@ def test_a_question_that_comes_back_costs_its_responses_only(served: _Served, tm
     expected = [row for picture in pictures for row in one_by_one(served, picture)]
     for row, reference in zip(scores, expected, strict=True):
         assert row == pytest.approx(reference, abs=1e-5)
-    own = [len(encode_segments(served.prompts.processor.tokenizer, one)[0]) for one in RESPONSES]
+    own = [len(encode_segments(prompts_of(served).processor.tokenizer, one)[0]) for one in RESPONSES]
     assert after - before < 3 * sum(own), "no prompt was computed again"
     assert (scorer.work.images, scorer.work.known_prompts) == (2, 3)
 
@@ -144,8 +149,7 @@ def test_requests_of_about_one_length_share_a_pass_and_a_long_one_pads_none(serv
 def test_images_of_several_shapes_are_scored_together(tmp_path: Any) -> None:
     torch.manual_seed(3)
     model, prompts = idefics3()
-    labels = label_token_ids(prompts.processor.tokenizer)
-    served = _Served("v@1", "v", model.eval(), prompts, labels, 256, Prefixes(0))
+    served = _Served("v@1", "v", model.eval(), LabelTokens(prompts), 256, Prefixes(0))
     scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
     jobs = []
     for tiles in (1, 2, 1):
@@ -170,7 +174,7 @@ def test_images_of_several_shapes_are_scored_together(tmp_path: Any) -> None:
 
 def test_many_callers_at_once_get_the_scores_of_one_after_the_other(served: _Served, tmp_path: Any) -> None:
     """Texts that spell special tokens are read as plain ones, whatever is encoded beside them."""
-    special = [str(token) for token in served.prompts.processor.tokenizer.added_tokens_decoder.values()]
+    special = [str(token) for token in prompts_of(served).processor.tokenizer.added_tokens_decoder.values()]
     asked = [
         (f"How many {word}?", Image.new("RGB", (64, 64), (shade, 120, 200)), (f"A {word} {shade}", f"so {word}", word))
         for shade, word in enumerate(["<image>", "bars", *special, "</s>", "<end_of_utterance>"] * 2)
@@ -178,9 +182,9 @@ def test_many_callers_at_once_get_the_scores_of_one_after_the_other(served: _Ser
 
     async def ask(*, together: bool) -> list[tuple[float, ...]]:
         scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
-        processor = served.prompts.processor
-        fresh = PromptEncoder(processor) if type(served.prompts) is PromptEncoder else served.prompts
-        scorer._served = replace(served, prompts=fresh, prefixes=Prefixes(0))
+        processor = prompts_of(served).processor
+        fresh = PromptEncoder(processor) if type(prompts_of(served)) is PromptEncoder else prompts_of(served)
+        scorer._served = replace(served, scheme=LabelTokens(fresh), prefixes=Prefixes(0))
         encode_text.cache_clear()
         calls = [scorer.score(question, image, [steps], None) for question, image, steps in asked]
         try:
@@ -213,11 +217,10 @@ def test_one_thread_encodes_beside_the_event_loop_and_a_sleep_waits_for_it(tmp_p
     torch.manual_seed(3)
     model, prompts = idefics3()
     held = HeldPrompts(prompts.processor)
-    labels = label_token_ids(prompts.processor.tokenizer)
 
     async def scene() -> None:
         scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
-        scorer._served = _Served("v@1", "v", model.eval(), held, labels, 256, Prefixes(1 << 20))
+        scorer._served = _Served("v@1", "v", model.eval(), LabelTokens(held), 256, Prefixes(1 << 20))
         calls = (scorer.score(f"{n}?", Image.new("RGB", (64, 64)), RESPONSES, None) for n in range(4))
         running = asyncio.gather(*calls)
         assert await asyncio.to_thread(held.begun.wait, 30)
@@ -237,8 +240,7 @@ def test_more_than_could_ever_wait_is_refused_for_good(tmp_path: Any) -> None:
     torch.manual_seed(3)
     model, prompts = idefics3()
     scorer = HfScorer(tmp_path, batch_tokens=64, waiting_tokens=100)
-    labels = label_token_ids(prompts.processor.tokenizer)
-    scorer._served = _Served("v@1", "v", model.eval(), prompts, labels, 256, Prefixes(1 << 20))
+    scorer._served = _Served("v@1", "v", model.eval(), LabelTokens(prompts), 256, Prefixes(1 << 20))
     many = [("A is 3", f"Sum: 3 + 4 = {place}") for place in range(40)]
 
     async def ask() -> None:
@@ -255,8 +257,7 @@ def test_a_sleep_ends_what_runs_and_lets_go_of_the_model(tmp_path: Any) -> None:
     torch.manual_seed(3)
     model, prompts = idefics3()
     scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
-    labels = label_token_ids(prompts.processor.tokenizer)
-    scorer._served = _Served("v@1", "v", model.eval(), prompts, labels, 256, Prefixes(1 << 20))
+    scorer._served = _Served("v@1", "v", model.eval(), LabelTokens(prompts), 256, Prefixes(1 << 20))
     held = weakref.ref(model)
     del model, prompts
 

@@ -1,0 +1,26 @@
+"""What the scorer needs to know of a scheme: the tokens of prompt and steps, and a score from a hidden state.
+
+Every scheme reads the score of a step at one token, so responses of a question are one packed tree whatever the scheme.
+What this leaves out: forward passes, batches and caches (`hf_scorer`).
+"""
+
+from typing import Any, Protocol
+
+from PIL.Image import Image
+from torch import Tensor
+
+from mstar_models.encoding import EncodedPrompt
+from mstar_prm.scorer import Segments
+
+
+class Scheme(Protocol):
+    """One way to score steps, bound to the tokenizer of one model."""
+
+    def prompt(self, question: str, image: Image) -> EncodedPrompt:
+        """All that stands before the first step. Raises InvalidInput for what the chat template does not take."""
+
+    def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
+        """Token ids of each step; the score of a step is read at the last of its own."""
+
+    def good(self, model: Any, hidden: Tensor) -> Tensor:
+        """Scores [P] in [0, 1] from the hidden states [P, D] at the ends of P pieces."""
