@@ -18,6 +18,7 @@ from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, Unavailable, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
+from mstar_models.attention import use_tree_attention
 from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import EncodedPrompt, PromptEncoder
@@ -134,10 +135,12 @@ class HfScorer:
     def _serve(self, version: str, folder: Path, model: Any) -> _Served:
         require_plain_causal(model)
         config = model.config.get_text_config()
+        model.to(self._device)
+        use_tree_attention(model)
         return _Served(
             version=version,
             name=version.partition("@")[0],
-            model=model.to(self._device),
+            model=model,
             scheme=LabelTokens(PromptEncoder(load_processor(folder))),
             context=int(config.max_position_embeddings),
             prefixes=Prefixes(self._prefix_bytes),

@@ -69,13 +69,13 @@ def joined(prefixes: Sequence[Prefix]) -> DynamicCache:
 def behind(inputs: dict[str, torch.Tensor], length: int) -> dict[str, torch.Tensor]:
     """Inputs of whole sequences without their first `length` tokens, whose keys and values are in the cache.
 
-    `input_ids` [B, T], `position_ids` [B, T] or [3, B, T] and `attention_mask` [B, 1, T, T] become T - `length` wide;
-    the mask keeps all T columns, since what is left still attends to the cached tokens.
+    `input_ids` [B, T] and `position_ids` [B, T] or [3, B, T] become T - `length` wide; `spans` [B, 2, T] stay whole,
+    since what is left still attends to the cached tokens.
     """
     return {
         "input_ids": inputs["input_ids"][:, length:],
         "position_ids": inputs["position_ids"][..., length:],
-        "attention_mask": inputs["attention_mask"][:, :, length:],
+        "spans": inputs["spans"],
     }
 
 

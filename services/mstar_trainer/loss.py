@@ -22,7 +22,7 @@ class Batch:
     """One micro-batch of B trees, T tokens wide, with P scored places."""
 
     inputs: dict[str, Tensor]
-    """input_ids [B, T], position_ids, attention_mask [B, 1, T, T] and the processor's pixel tensors."""
+    """input_ids [B, T], position_ids, spans [B, 2, T] of the trees, and the processor's pixel tensors."""
     images: tuple[Picture, ...]
     """The image of each tree with its content hash, B of them."""
     rows: Tensor

@@ -23,6 +23,7 @@ from mstar.seeds import derive
 from mstar.stages.train import TRAIN, TrainParams, TrainResult
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage
+from mstar_models.attention import use_tree_attention
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
 from mstar_trainer import checkpoints
@@ -105,6 +106,8 @@ class TrainingLoop:
         if params.objective == "prm":
             objective = StepLoss(model, *label_token_ids(self._encoder.tokenizer), frozen)
         self._engine = TrainingEngine(objective, model, params.settings)
+        # DeepSpeed has moved it to its device.
+        use_tree_attention(model)
         if before is not None:
             checkpoints.load_moments(self._engine, folder, before.global_step)
         return self._engine, self._encoder

@@ -89,23 +89,22 @@ def prompt_axes(model: Any, prompt: EncodedPrompt) -> torch.Tensor | None:
 def tensors(batch: Sequence[Packed], pad_id: int) -> dict[str, torch.Tensor]:
     """Tensors of packed trees, padded to the longest.
 
-    `input_ids` [B, T], `position_ids` [B, T] or with axes [3, B, T], and the boolean `attention_mask` [B, 1, T, T],
-    true where attended.
+    `input_ids` [B, T], `position_ids` [B, T] or with axes [3, B, T], and `spans` [B, 2, T], int32, for the mask
+    (`mstar_models.attention`): a token's place in a walk through the tree, depth first, and where the walk leaves what
+    grows from it. A query at place p sees the keys with place <= p < end.
     """
     width = max(len(packed.ids) for packed in batch)
     ids = torch.full((len(batch), width), pad_id, dtype=torch.long)
     positions = torch.zeros_like(ids)
-    visible = torch.eye(width, dtype=torch.bool).repeat(len(batch), 1, 1)
+    # Padding sees itself, or softmax would be empty, and comes behind every token.
+    alone = torch.stack([torch.arange(width), torch.arange(1, width + 1)]).int()
+    spans = alone.repeat(len(batch), 1, 1)
     for row, packed in enumerate(batch):
         length = len(packed.ids)
         ids[row, :length] = torch.tensor(packed.ids)
         positions[row, :length] = torch.tensor(packed.positions)
-        nodes = torch.tensor(packed.nodes)
-        # [T, T]: the key's piece is before the query's in the tree, or the same one. Padding sees itself, or softmax
-        # would be empty.
-        visible[row, :length, :length] = _ancestors(packed.parents)[nodes][:, nodes]
-    causal = torch.ones((width, width), dtype=torch.bool).tril()
-    inputs = {"input_ids": ids, "attention_mask": (visible & causal)[:, None]}
+        spans[row, :, :length] = _spans(packed)
+    inputs = {"input_ids": ids, "spans": spans}
     return inputs | {"position_ids": positions if batch[0].axes is None else _on_axes(positions, batch)}
 
 
@@ -118,9 +117,20 @@ def _on_axes(positions: torch.Tensor, batch: Sequence[Packed]) -> torch.Tensor:
     return spread
 
 
-def _ancestors(parents: Sequence[int]) -> torch.Tensor:
-    """[pieces, pieces]: whether the second is the first or before it. A piece comes after its parent."""
-    found = torch.eye(len(parents), dtype=torch.bool)
-    for node, parent in enumerate(parents):
-        found[node] |= found[parent]
-    return found
+def _spans(packed: Packed) -> torch.Tensor:
+    """[2, T]: each token's place in a walk through the tree, and where the walk leaves the subtree of its piece."""
+    nodes = torch.tensor(packed.nodes)
+    own = nodes.bincount(minlength=len(packed.parents)).tolist()
+    below = list(own)
+    # A piece comes after its parent, so backwards every subtree is complete before it is counted.
+    for node in range(len(own) - 1, PROMPT, -1):
+        below[packed.parents[node]] += below[node]
+    begins, free = [0] * len(own), list(own)
+    for node in range(1, len(own)):
+        begins[node] = free[packed.parents[node]]
+        free[packed.parents[node]] += below[node]
+        free[node] += begins[node]
+    first, tokens = torch.tensor(begins), torch.tensor(own)
+    # Tokens of a piece lie side by side, and pieces in the order of their numbers.
+    places = torch.arange(len(nodes)) - (tokens.cumsum(0) - tokens)[nodes] + first[nodes]
+    return torch.stack([places, (first + torch.tensor(below))[nodes]]).int()

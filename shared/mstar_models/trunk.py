@@ -7,10 +7,16 @@ from typing import Any
 
 from torch import Tensor
 
+from mstar_models.attention import block_mask, dense_mask, reads_blocks
 
-def run_trunk(model: Any, **inputs: Any) -> Any:
-    """The trunk's output; `last_hidden_state` has shape [B, T, D], and `past_key_values` are there where asked for."""
-    return model.base_model(**inputs)
+
+def run_trunk(model: Any, *, spans: Tensor, input_ids: Tensor, **inputs: Any) -> Any:
+    """The trunk's output for packed trees (`mstar_models.packing.tensors`), or for their last tokens behind a past.
+
+    `last_hidden_state` has shape [B, T, D], and `past_key_values` are there where asked for.
+    """
+    mask = block_mask if reads_blocks(model) else dense_mask
+    return model.base_model(input_ids=input_ids, attention_mask=mask(spans, input_ids.shape[1]), **inputs)
 
 
 def output_head(model: Any) -> Any:

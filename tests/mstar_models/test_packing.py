@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from architectures import llava, plain_inputs
+from mstar_models.attention import dense_mask
 from mstar_models.packing import Packed, start, tensors
+from mstar_models.trunk import run_trunk
 
 PIECES = st.lists(st.tuples(st.integers(10, 12), st.integers(10, 12)), min_size=1, max_size=4)
 RESPONSES = st.lists(PIECES, min_size=1, max_size=6)
@@ -25,9 +27,10 @@ def packed_of(responses: list[list[tuple[int, int]]]) -> Packed:
 def test_each_end_sees_exactly_its_own_sequence(responses: list[list[tuple[int, int]]]) -> None:
     packed = packed_of(responses)
     inputs = tensors([packed], pad_id=0)
+    mask = dense_mask(inputs["spans"], len(packed.ids))
     for response, ends in zip(responses, packed.ends, strict=True):
         for count, end in enumerate(ends, 1):
-            seen = inputs["attention_mask"][0, 0, end].nonzero()[:, 0]
+            seen = mask[0, 0, end].nonzero()[:, 0]
             alone = [*PROMPT, *(token for piece in response[:count] for token in piece)]
             assert inputs["input_ids"][0, seen].tolist() == alone
             assert inputs["position_ids"][0, seen].tolist() == list(range(len(alone)))
@@ -45,8 +48,9 @@ def test_distinct_beginnings_are_there_once(responses: list[list[tuple[int, int]
 def test_shorter_rows_are_padded_and_padding_sees_only_itself() -> None:
     inputs = tensors([packed_of([[(10, 10)]]), packed_of([[(10, 10), (11, 11)]])], pad_id=7)
     assert inputs["input_ids"][0].tolist() == [1, 2, 3, 10, 10, 7, 7]
-    assert inputs["attention_mask"][0, 0, 5].tolist() == [False] * 5 + [True, False]
-    assert not inputs["attention_mask"][0, 0, :5, 5:].any()
+    mask = dense_mask(inputs["spans"], 7)
+    assert mask[0, 0, 5].tolist() == [False] * 5 + [True, False]
+    assert not mask[0, 0, :5, 5:].any()
 
 
 def test_text_behind_a_picture_goes_on_on_all_axes() -> None:
@@ -70,7 +74,7 @@ def test_a_window_that_holds_each_response_holds_the_tree(window: int) -> None:
         packed.add(response)
     assert len(packed.ids) > 2 * window
     with torch.inference_mode():
-        found = model.eval().model(**tensors([packed], pad_id=0), **prompt.pixels).last_hidden_state[0]
+        found = run_trunk(model.eval(), **tensors([packed], pad_id=0), **prompt.pixels).last_hidden_state[0]
         alone = [
             model.model(**plain_inputs(prompt, [*first, *last])).last_hidden_state[0, -1] for first, last in responses
         ]

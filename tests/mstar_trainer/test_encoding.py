@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mstar_models.attention import dense_mask
 from mstar_models.encoding import encode_segments
 from mstar_models.loading import load_model
 from mstar_trainer.batches import grouped, prm_examples, sft_examples
@@ -24,7 +25,8 @@ def encoder(bench: Bench) -> ExampleEncoder:
 
 def seen(batch: Batch) -> Iterator[tuple[list[int], float]]:
     """For each scored place: the tokens that it sees, and its target."""
-    ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+    ids = batch.inputs["input_ids"]
+    mask = dense_mask(batch.inputs["spans"], ids.shape[1])
     for row, column, target in zip(batch.rows, batch.columns, batch.targets, strict=True):
         yield ids[row, mask[row, 0, column]].tolist(), target.item()
 

@@ -1,0 +1,118 @@
+"""Who sees whom in a batch of packed trees, and the attention that reads it: a dense mask on CPUs, blocks on GPUs.
+
+A dense mask has T × T entries, which is 400 MB for 20,000 tokens and as much again for the copy that a kernel adds to
+the scores. FlexAttention (arXiv 2412.05496) takes a list of blocks with something to see instead, and leaves the other
+blocks out of the computation too. What this leaves out: attention while sampling (`mstar_policy.hf_attention`).
+"""
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+NAME = "tree_attention"
+BLOCK = 128
+"""Side of a block in tokens: the one that FlexAttention's kernels are tuned for."""
+_TOGETHER = 8
+"""Rows of blocks that are looked at together: 1,024 × T entries at a time."""
+
+
+def dense_mask(spans: Tensor, queries: int) -> Tensor:
+    """Boolean [B, 1, queries, T], true where attended, of the last tokens of trees with spans [B, 2, T]."""
+    order, last = spans.unbind(1)
+    own = order[:, -queries:, None]
+    return ((order[:, None] <= own) & (own < last[:, None]))[:, None]
+
+
+def block_mask(spans: Tensor, queries: int) -> BlockMask:
+    """The same as blocks of `BLOCK` × `BLOCK`; memory grows with (T / BLOCK)²."""
+    order, last = (one.contiguous() for one in spans.unbind(1))
+    own = order[:, -queries:].contiguous()
+
+    def seen(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (order[batch, key] <= own[batch, query]) & (own[batch, query] < last[batch, key])
+
+    some, every = _blocks(order, last, own)
+    return BlockMask.from_kv_blocks(
+        *_listed(some & ~every), *_listed(every), BLOCK_SIZE=BLOCK, mask_mod=seen, seq_lengths=(queries, order.shape[1])
+    )
+
+
+def _blocks(order: Tensor, last: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """For each block of queries and keys [B, Q / BLOCK, T / BLOCK]: whether any entry is seen, and whether all are."""
+    # Filled up with keys that nobody sees and queries that see nobody.
+    keys = functional.pad(order, (0, -order.shape[1] % BLOCK), value=torch.iinfo(order.dtype).max)
+    ends = functional.pad(last, (0, -last.shape[1] % BLOCK), value=0)
+    asking = functional.pad(own, (0, -own.shape[1] % BLOCK), value=-1)
+    some, every = [], []
+    for rows in torch.split(asking, _TOGETHER * BLOCK, dim=1):
+        seen = (keys[:, None] <= rows[:, :, None]) & (rows[:, :, None] < ends[:, None])
+        tiles = seen.reshape(len(seen), -1, BLOCK, seen.shape[2] // BLOCK, BLOCK)
+        some.append(tiles.any(4).any(2))
+        every.append(tiles.all(4).all(2))
+    return torch.cat(some, 1), torch.cat(every, 1)
+
+
+def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """What FlexAttention reads of boolean blocks [B, rows, columns].
+
+    How many each row has [B, 1, rows], and all columns of each row, those first [B, 1, rows, columns].
+    """
+    which = blocks.byte().argsort(dim=-1, descending=True, stable=True)
+    return blocks.sum(-1, dtype=torch.int32)[:, None], which.int()[:, None]
+
+
+def use_tree_attention(model: Any) -> None:
+    """Have a model that is on its device read trees as blocks, if the device has the kernels; else change nothing."""
+    device = model.device
+    # FlexAttention's kernels need the asynchronous copies and bfloat16 of Ampere.
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        read_blocks(model)
+
+
+def read_blocks(model: Any) -> None:
+    """Switch a model to block masks, on any device."""
+    AttentionInterface.register(NAME, tree_attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    model.set_attn_implementation(NAME)
+
+
+def reads_blocks(model: Any) -> bool:
+    """Whether a model was switched to block masks."""
+    return bool(model.config._attn_implementation == NAME)
+
+
+def tree_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | BlockMask | None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attend from query [B, heads, Q, width] to key and value [B, key-value heads, T, width].
+
+    Returns [B, Q, heads, width]. Whatever has no block mask, such as a vision tower, is left to SDPA.
+    """
+    if not isinstance(attention_mask, BlockMask):
+        result: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **kwargs
+        )
+        return result
+    attend = flex_attention if query.device.type == "cpu" else _compiled()
+    grouped = query.shape[1] != key.shape[1]
+    found = attend(query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=grouped)
+    return found.transpose(1, 2).contiguous(), None
+
+
+@cache
+def _compiled() -> Any:
+    """FlexAttention as a fused kernel; uncompiled it holds all scores. One kernel serves all lengths."""
+    return torch.compile(flex_attention, dynamic=True)

@@ -1,0 +1,74 @@
+"""Block masks show what dense ones show: by entries, by blocks, and in what a model computes.
+
+FlexAttention's own kernels need a GPU (`benchmarks/gpu.py`); here the same mask goes through its reference on the CPU.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from architectures import ARCHITECTURES
+from minivista import MODEL_FOLDER
+from mstar_models.attention import BLOCK, block_mask, dense_mask, read_blocks, reads_blocks, use_tree_attention
+from mstar_models.loading import load_model
+from mstar_models.packing import Packed, start, tensors
+from mstar_models.trunk import run_trunk
+
+PIECES = st.lists(st.integers(1, 3), min_size=1, max_size=4)
+"""Which of three long pieces a response takes at each step."""
+TREES = st.lists(st.lists(PIECES, min_size=1, max_size=5), min_size=1, max_size=3)
+
+
+def packed_of(responses: list[list[int]]) -> Packed:
+    packed = start(range(70))
+    for response in responses:
+        packed.add([(piece,) * 60 * piece for piece in response])
+    return packed
+
+
+@settings(deadline=None, max_examples=30)
+@given(TREES, st.integers(0, 69))
+def test_blocks_show_what_the_dense_mask_shows(trees: list[list[list[int]]], known: int) -> None:
+    spans = tensors([packed_of(one) for one in trees], pad_id=0)["spans"]
+    keys = spans.shape[2]
+    queries = keys - known
+    dense, blocks = dense_mask(spans, queries), block_mask(spans, queries)
+    rows = torch.arange(len(trees))[:, None, None]
+    query, key = torch.arange(queries)[:, None], torch.arange(keys)
+    assert blocks.mask_mod(rows, torch.zeros(()), query, key).equal(dense[:, 0])
+    # [B, 1, Q / BLOCK, T / BLOCK], 1 where a block is computed.
+    computed = blocks.to_dense().bool()[:, 0]
+    padded = torch.nn.functional.pad(dense[:, 0], (0, -keys % BLOCK, 0, -queries % BLOCK))
+    tiles = padded.unflatten(1, (-1, BLOCK)).unflatten(3, (-1, BLOCK))
+    assert computed.equal(tiles.any(4).any(2))
+    full = blocks.full_kv_num_blocks
+    assert full is not None and full[:, 0].equal(tiles.all(4).all(2).sum(-1))
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
+@pytest.mark.parametrize("made", ARCHITECTURES)
+def test_a_model_computes_the_same_from_blocks(made: Callable[[], tuple[Any, Any]]) -> None:
+    torch.manual_seed(5)
+    model, prompts = made()
+    prompt = prompts.encode("How many?", Image.new("RGB", (64, 64), (200, 30, 90)))
+    packed = start(prompt.input_ids)
+    for last in range(4):
+        packed.add([tuple(range(10, 40)), tuple(range(60 - last, 80))])
+    inputs = tensors([packed], pad_id=0) | prompt.pixels
+    with torch.inference_mode():
+        dense = run_trunk(model.eval(), **inputs).last_hidden_state
+        read_blocks(model)
+        blocks = run_trunk(model, **inputs).last_hidden_state
+    assert reads_blocks(model)
+    assert torch.allclose(blocks, dense, atol=2e-6)
+
+
+def test_a_cpu_keeps_the_dense_mask() -> None:
+    model = load_model(MODEL_FOLDER)
+    use_tree_attention(model)
+    assert not reads_blocks(model)
