@@ -12,7 +12,7 @@ import httpx2
 from pydantic import BaseModel
 
 from mstar.api.prm import ScoreReply, ScoreRequest
-from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, Run, RunCreate, StepView
+from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, RepairedRun, Run, RunCreate, StepView
 from mstar.api.samples import QuestionSamples
 from mstar.http_json import Reply, Sender, Target
 from mstar.results import IterationResult, RunResults
@@ -20,6 +20,8 @@ from mstar.results import IterationResult, RunResults
 DEFAULT_URL = "http://127.0.0.1:8400"
 DEFAULT_PRM_URL = "http://127.0.0.1:8402"
 START = "start it with `mstar up`"
+REPAIR_SECONDS = 3600.0
+"""To read every artefact of a run: checkpoints of large models are hundreds of gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,13 @@ class Client:
         """Stop giving out steps; those in hand are finished."""
         return self._call(Run, "POST", f"/v1/runs/{run_id}/pause")
 
-    def resume(self, run_id: str) -> Run:
-        """Go on with a paused run."""
-        return self._call(Run, "POST", f"/v1/runs/{run_id}/resume")
+    def resume(self, run_id: str) -> RepairedRun:
+        """Go on with a paused or failed run; what the rest of it reads is checked, and made again where damaged."""
+        return self._call(RepairedRun, "POST", f"/v1/runs/{run_id}/resume", timeout=REPAIR_SECONDS)
+
+    def repair(self, run_id: str) -> RepairedRun:
+        """Check every artefact of the run, and make damaged ones again."""
+        return self._call(RepairedRun, "POST", f"/v1/runs/{run_id}/repair", timeout=REPAIR_SECONDS)
 
     def cancel(self, run_id: str) -> Run:
         """End the run for good; what it has made stays."""
@@ -148,9 +154,12 @@ class Client:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         service: Target | None = None,
+        timeout: float | None = None,
     ) -> Reply:
         target = service or self.endpoint.runs
-        return self._sender.send(target, method, path, reply, body=body, params=params, headers=headers)
+        return self._sender.send(
+            target, method, path, reply, body=body, params=params, headers=headers, timeout=timeout
+        )
 
 
 def _params(**given: Any) -> dict[str, Any]:

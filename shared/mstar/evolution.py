@@ -55,6 +55,8 @@ class RunEvent(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     CANCEL = "cancel"
+    REPAIR = "repair"
+    """Damaged artefacts are to be made again."""
     EXTEND = "extend"
     """One more iteration was asked for."""
     STEPS_DONE = "steps-done"
@@ -64,14 +66,18 @@ class RunEvent(StrEnum):
 _TRANSITIONS = {
     (RunState.RUNNING, RunEvent.PAUSE): RunState.PAUSED,
     (RunState.RUNNING, RunEvent.CANCEL): RunState.CANCELLED,
+    (RunState.RUNNING, RunEvent.REPAIR): RunState.RUNNING,
     (RunState.RUNNING, RunEvent.EXTEND): RunState.RUNNING,
     (RunState.RUNNING, RunEvent.STEPS_DONE): RunState.SUCCEEDED,
     (RunState.RUNNING, RunEvent.STEP_FAILED): RunState.FAILED,
     (RunState.PAUSED, RunEvent.RESUME): RunState.RUNNING,
+    (RunState.PAUSED, RunEvent.REPAIR): RunState.PAUSED,
     (RunState.PAUSED, RunEvent.CANCEL): RunState.CANCELLED,
     (RunState.PAUSED, RunEvent.EXTEND): RunState.PAUSED,
+    (RunState.SUCCEEDED, RunEvent.REPAIR): RunState.RUNNING,
     (RunState.SUCCEEDED, RunEvent.EXTEND): RunState.RUNNING,
     (RunState.FAILED, RunEvent.RESUME): RunState.RUNNING,
+    (RunState.FAILED, RunEvent.REPAIR): RunState.RUNNING,
     (RunState.FAILED, RunEvent.CANCEL): RunState.CANCELLED,
 }
 
@@ -94,6 +100,13 @@ def graph(recipe: Recipe, iterations: int) -> tuple[StepSpec, ...]:
     extended at any time.
     """
     return tuple(_Graph(recipe).build(iterations))
+
+
+def reads(step: StepSpec) -> tuple[str, ...]:
+    """Names of the steps whose outputs a step reads: those that it waits for, and what comes along with every claim."""
+    sampled = step.params.sampled if isinstance(step.params, PublishParams) else ()
+    prepared = () if step.name == PREPARE else (PREPARE,)
+    return tuple(dict.fromkeys((*step.needs, *step.streams, *sampled, *prepared)))
 
 
 def sweep_precedes(recipe: Recipe, iteration: int) -> bool:

@@ -111,6 +111,10 @@ class Cache:
             if self._remove(folder):
                 excess -= entries[folder]
 
+    def drop(self, name: str) -> None:
+        """Remove an entry, unless somebody holds it; nothing happens where there is none."""
+        self._remove(self.root / name)
+
     def _remove(self, folder: Path) -> bool:
         """Whether the folder is gone; False while somebody holds it."""
         gone = self.root / f"{STAGING}{uuid.uuid4().hex}"

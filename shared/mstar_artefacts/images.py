@@ -50,5 +50,19 @@ class ImageStore:
             raise CorruptArtefact(f"image {digest} does not have its own hash")
         return data
 
+    def damaged(self, digests: Iterable[Sha256]) -> list[Sha256]:
+        """Those of the images that are missing, or do not have their hash, where they are kept. Reads all of them."""
+        found = []
+        for digest in dict.fromkeys(digests):
+            try:
+                self.get(digest)
+            except (NotFound, CorruptArtefact):
+                found.append(digest)
+        return found
+
+    def discard(self, digest: Sha256) -> None:
+        """Remove an image, so that it is stored anew when it is put again."""
+        self._path(digest).unlink(missing_ok=True)
+
     def _path(self, digest: Sha256) -> Path:
         return self.root / digest[:2] / f"{digest}.img"

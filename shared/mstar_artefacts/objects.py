@@ -20,5 +20,8 @@ class Objects(Protocol):
     def upload(self, path: Path, key: str) -> None:
         """Put a file of any size."""
 
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens where there is none."""
+
     def download(self, key: str, path: Path) -> None:
         """Write an object to a file. Raises NotFound."""

@@ -69,10 +69,32 @@ class RemoteArtefacts(ArtefactStore):
         except NotFound:
             return None
 
+    def damage(self, ref: ArtefactRef) -> str | None:
+        # The cache is passed over: a copy that is still right here would hide what every other machine gets.
+        try:
+            data = self._objects.read(_key(ref.id, MANIFEST))
+        except NotFound:
+            return f"artefact {ref.id} does not exist"
+        if hashlib.sha256(data).hexdigest() != ref.sha256:
+            return f"manifest of artefact {ref.id} does not have the hash that was committed"
+        try:
+            with self._cache.staging() as staged:
+                _at_once(
+                    FILES_AT_ONCE,
+                    lambda one: self._check_object(ref, staged.folder, one),
+                    Manifest.model_validate_json(data).files,
+                )
+        except CorruptArtefact as error:
+            return error.detail
+        except OSError as error:
+            raise translated(error, ref.id) from error
+        return None
+
     def discard(self, artefact: str) -> None:
-        if self.find(artefact) is not None:
-            key = _key(artefact, MANIFEST)
-            raise CorruptArtefact(f"artefact {artefact} is damaged: remove {key} from the store, then resume the run")
+        """Remove the manifest, without which there is no artefact. Who makes it again writes over its other objects."""
+        plain_parts(artefact)
+        self._objects.delete(_key(artefact, MANIFEST))
+        self._cache.drop(self.path(artefact).name)
 
     def write(self, artefact: str, fill: Callable[[Path], None], metadata: dict[str, Any]) -> ArtefactRef:
         place = self.path(artefact)
@@ -155,6 +177,12 @@ class RemoteArtefacts(ArtefactStore):
         finally:
             staging.unlink(missing_ok=True)
 
+    def _check_object(self, ref: ArtefactRef, folder: Path, entry: FileEntry) -> None:
+        """Fetch a file, compare its hash, and drop it: a checkpoint may be larger than this disk."""
+        self._cache.make_room(entry.bytes)
+        self._fetch(ref, folder, entry)
+        (folder / entry.name).unlink()
+
     def _upload(self, artefact: str, folder: Path, entry: FileEntry) -> None:
         self._objects.upload(folder / entry.name, _object(artefact, entry))
 
@@ -203,6 +231,24 @@ class RemoteImages(ImageStore):
             raise CorruptArtefact(f"image {digest} does not have its own hash")
         self._remember(digest, data)
         return data
+
+    def damaged(self, digests: Iterable[Sha256]) -> list[Sha256]:
+        found: list[Sha256] = []
+
+        def check(digest: Sha256) -> None:
+            try:
+                if hashlib.sha256(self._objects.read(_image_key(digest))).hexdigest() == digest:
+                    return
+            except NotFound:
+                pass
+            found.append(digest)
+
+        _at_once(IMAGES_AT_ONCE, check, dict.fromkeys(digests))
+        return sorted(found)
+
+    def discard(self, digest: Sha256) -> None:
+        self._objects.delete(_image_key(digest))
+        super().discard(digest)
 
     def _store(self, digest: Sha256, data: bytes) -> None:
         self._objects.create(_image_key(digest), data)

@@ -76,6 +76,11 @@ class S3Objects:
         with self._translate_errors(key):
             self._put("_put_file", str(path), self._path(key), size=path.stat().st_size, chunksize=CHUNK_BYTES)
 
+    def delete(self, key: str) -> None:
+        with self._translate_errors(key):
+            # S3 answers alike whether there was one or not; s3fs asks nothing before.
+            self._files().rm_file(self._path(key))
+
     def download(self, key: str, path: Path) -> None:
         with self._translate_errors(key):
             _again(lambda: self._files().get_file(self._path(key), str(path), chunksize=CHUNK_BYTES))
@@ -147,7 +152,7 @@ class S3Objects:
         if isinstance(error, PermissionError):
             return Unavailable(
                 f"{where} refuses access ({code or 'no permission'}): it takes credentials that may list the bucket "
-                "and get and put its objects"
+                "and get, put and delete its objects"
             )
         reason = code or type(error).__name__
         return Unavailable(f"{where} does not answer as it should: {reason}", retry_after=RETRY_AFTER_SECONDS)

@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, model_validator
 
-from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull
+from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull, Unavailable
 from mstar.steps import ArtefactRef
 from mstar.types import Frozen
 from mstar_artefacts.digests import BLAKE3, SHA256, Digest, digests_of, function_of
@@ -32,6 +32,8 @@ TABLE = ".jsonl.gz"
 COMPRESSION = 1
 """Gzip's level. Its default, 9, takes 15 times as long to save an eighth of the bytes, and writing rows is what workers
 do most."""
+BAD_DISK = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
+"""What a file system answers for blocks that it lost."""
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -104,14 +106,34 @@ class ArtefactStore:
         self.discard(artefact)
         return None
 
+    def damage(self, ref: ArtefactRef) -> str | None:
+        """What is wrong with a committed artefact where it is kept; None where it is whole. Reads all of it.
+
+        Raises Unavailable when it cannot be read for another reason, such as missing permission.
+        """
+        try:
+            self.verify(ref)
+        except (CorruptArtefact, NotFound) as error:
+            return error.detail
+        except OSError as error:
+            if error.errno in BAD_DISK:
+                return f"artefact {ref.id} cannot be read: {error.strerror}"
+            raise Unavailable(f"artefact {ref.id} cannot be read: {error.strerror}") from error
+        return None
+
     def discard(self, artefact: str) -> None:
-        """Remove an artefact that nobody has committed."""
+        """Remove an artefact, so that it can be made again. Raises CorruptArtefact where it cannot be removed."""
         final = self.path(artefact)
         gone = final.parent / f".tmp-{final.name}-{uuid.uuid4().hex}"
         try:
+            # One rename, so that nobody finds half of it.
             final.rename(gone)
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise CorruptArtefact(
+                f"damaged artefact {artefact} cannot be removed ({error.strerror}): remove its folder, then resume"
+            ) from error
         shutil.rmtree(gone, ignore_errors=True)
 
     def write(self, artefact: str, fill: Callable[[Path], None], metadata: dict[str, Any]) -> ArtefactRef:

@@ -322,3 +322,42 @@ def test_images_that_were_used_last_stay_within_the_bound(bucket: Bucket, tmp_pa
 def test_a_folder_holds_images_as_before(tmp_path: Path) -> None:
     digest = Storage(home=tmp_path).images().put(b"picture")
     assert ImageStore(tmp_path / ".mstar" / "images").get(digest) == b"picture"
+
+
+@pytest.mark.parametrize("spoilt", ["x.txt", MANIFEST])
+@pytest.mark.parametrize("data", [b"another", None], ids=["changed", "missing"])
+def test_damage_is_seen_where_an_artefact_is_kept_and_mended_by_making_it_again(
+    place: Place, spoilt: str, data: bytes | None
+) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "x.txt").write_text("what was")
+
+    store = place.machine("a").artefacts()
+    ref = store.write("r/one", fill, {})
+    assert store.damage(ref) is None
+    # The machine that wrote it has a copy in its cache that is still right.
+    place.spoil("r/one", spoilt, data)
+    assert store.damage(ref) is not None
+    store.discard("r/one")
+    assert store.find("r/one") is None
+    assert store.write("r/one", fill, {}) == ref
+    assert place.machine("b").artefacts().damage(ref) is None
+
+
+def test_what_is_not_there_can_be_discarded(place: Place) -> None:
+    store = place.machine("a").artefacts()
+    store.discard("r/none")
+    with pytest.raises(InvalidInput):
+        store.discard("../x")
+
+
+def test_a_spoilt_image_is_discarded_and_put_again(bucket: Bucket, tmp_path: Path) -> None:
+    images = _machine(bucket, tmp_path / "a").images()
+    good, bad = images.put(b"good"), images.put(b"bad")
+    images.settle()
+    bucket.put(f"images/{bad[:2]}/{bad}.img", b"other")
+    assert images.damaged([good, bad, bad]) == [bad]
+    images.discard(bad)
+    images.put(b"bad")
+    images.settle()
+    assert _machine(bucket, tmp_path / "b").images().damaged([good, bad]) == []

@@ -26,6 +26,7 @@ from mstar.stages.score import ScoreResult
 from mstar.stages.select import SelectResult
 from mstar.stages.train import TrainResult
 from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult
+from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store, open_store
@@ -120,7 +121,10 @@ class Bench:
         self.changed = Event()
         self.store: Store = open_store(database_of(home), self.clock.wall)
         self.folders = RunFolders(home, self.store)
-        self.lifecycle = RunLifecycle(self.store, self.folders, self.clock, LEASE, self.changed, streaming=streaming)
+        self.artefacts = ArtefactStore(home)
+        self.lifecycle = RunLifecycle(
+            self.store, self.folders, self.clock, LEASE, self.changed, self.artefacts.discard, streaming=streaming
+        )
 
     def run(self, run_id: str) -> RunRecord:
         with self.store.reading() as tx:

@@ -23,6 +23,7 @@ from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.ports import Clock, Publisher
 from mstar_coordinator.scheduler.reconciler import Reconciler
+from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store, open_store
@@ -92,7 +93,10 @@ def build_app(
     changed = Event()
     folders = RunFolders(settings.home, store)
     streaming = settings.stream_training and cluster is None
-    lifecycle = RunLifecycle(store, folders, clock, settings.lease_seconds, changed, streaming=streaming)
+    artefacts = settings.storage().artefacts()
+    lifecycle = RunLifecycle(
+        store, folders, clock, settings.lease_seconds, changed, artefacts.discard, streaming=streaming
+    )
     turns = None if cluster is None else GpuTurns(store, lifecycle, cluster, clock, settings.stuck_seconds)
     reconciler = Reconciler(
         lifecycle, store, folders, publisher, clock, changed, settings.republish_seconds, turns=turns
@@ -130,10 +134,11 @@ def build_app(
     app.state.context = Context(
         settings=settings,
         store=store,
-        artefacts=settings.storage().artefacts(),
+        artefacts=artefacts,
         folders=folders,
         recipes=RecipeBook(settings.recipes_folder),
         lifecycle=lifecycle,
+        repair=Repair(store, artefacts, settings.storage().images(), lifecycle),
     )
     for routes in (runs, iterations, events, outputs, leases):
         app.include_router(routes.router)

@@ -5,23 +5,28 @@ only keeps it. The reconciler sends task messages and writes files; it is woken 
 """
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from threading import Event
+from types import MappingProxyType
 
 from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, Release
-from mstar.errors import StaleEpoch, StepTaken
+from mstar.errors import CorruptArtefact, StaleEpoch, StepTaken
 from mstar.evolution import RunEvent, RunState, graph, transition
 from mstar.recipes import Recipe
 from mstar.stages.publish import PUBLISH
+from mstar.step_names import PREPARE
 from mstar_coordinator.scheduler.admission import check_size
 from mstar_coordinator.scheduler.commit_checks import check_commit
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.scheduler.leases import LeaseWatch
 from mstar_coordinator.scheduler.ports import Clock
+from mstar_coordinator.scheduler.reopening import Discard, Loss, differs, listed, reopen, reopen_readers
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.records import RunRecord, StepRecord, StepState
 
+NOTHING: Mapping[str, Loss] = MappingProxyType({})
 ATTEMPTS = 5
 """Claims of one step before its run fails, so that a step that kills its worker can't go round for ever."""
 
@@ -44,14 +49,16 @@ class RunLifecycle:
         clock: Clock,
         lease_seconds: float,
         changed: Event,
+        discard: Discard,
         *,
         streaming: bool,
     ) -> None:
-        """`clock`: monotonic seconds, by which leases run out.
+        """`clock`: monotonic seconds, by which leases run out. `discard`: removes what a step had left before.
 
         `streaming`: train steps begin with their first shard, while the others are still sampled.
         """
         self._streaming = streaming
+        self._discard = discard
         self._store = store
         self._folders = folders
         self._watch = LeaseWatch(clock, lease_seconds)
@@ -123,10 +130,10 @@ class RunLifecycle:
         """End a run for good; leases become void. Raises NotFound or IllegalTransition."""
         self._move(run_id, RunEvent.CANCEL, "run.cancelled")
 
-    def resume(self, run_id: str) -> None:
+    def resume(self, run_id: str, lost: Mapping[str, Loss] = NOTHING) -> None:
         """Go on with a paused or failed run; all attempts are forgotten, and steps that nobody renews are free again.
 
-        Raises NotFound or IllegalTransition.
+        `lost`: by step, what it must make again. Raises NotFound or IllegalTransition.
         """
         with self._store.writing() as tx:
             run, now = tx.runs.lock(run_id), tx.now()
@@ -136,7 +143,21 @@ class RunLifecycle:
                     tx.steps.give_back(step.id, step.attempts, f"worker {step.worker} fell silent")
             tx.steps.retry_all(run_id)
             tx.events.append(run_id, now, "run.resumed")
+            self._reopen(tx, run_id, lost)
             self._succeed_if_done(tx, run_id, RunState.RUNNING)
+        self._changed.set()
+
+    def repair(self, run_id: str, lost: Mapping[str, Loss]) -> None:
+        """Have damaged artefacts made again, as in `resume`; a run that has ended goes on, a paused one stays so.
+
+        Raises NotFound or IllegalTransition.
+        """
+        with self._store.writing() as tx:
+            run, now = tx.runs.lock(run_id), tx.now()
+            tx.runs.set_state(run_id, transition(run.state, RunEvent.REPAIR), now)
+            if run.state is RunState.FAILED:
+                tx.steps.retry_all(run_id)
+            self._reopen(tx, run_id, lost)
         self._changed.set()
 
     # --- steps
@@ -218,8 +239,13 @@ class RunLifecycle:
             check_commit(step, commit)
             now = tx.now()
             tx.steps.finish(step_id, now, commit.artefact, commit.result)
+            if step.name == PREPARE:
+                tx.steps.recount(run.id)
             tx.runs.touch(run.id, now, shown=_shows(tx, run.id, step))
             tx.events.append(run.id, now, "step.committed", step=step.name, result=commit.result)
+            if differs(step, commit) and (again := reopen_readers(tx, run.id, step, self._discard)):
+                message = f"it is not what it was before; done again, since they read it: {listed(again)}"
+                tx.events.append(run.id, now, "step.changed", step=step.name, message=message)
             self._succeed_if_done(tx, run.id, run.state)
         self._changed.set()
 
@@ -230,7 +256,10 @@ class RunLifecycle:
             _check_held(run, step, release.epoch)
             attempts = step.attempts - 1 if release.preempted else step.attempts
             final = not release.preempted and (not release.retryable or attempts >= ATTEMPTS)
-            self._take_back(tx, run, step, attempts, release.error, final=final)
+            error = release.error
+            if release.code == CorruptArtefact.code:
+                error += f"; have it made again with `mstar run resume {run.id}`"
+            self._take_back(tx, run, step, attempts, error, final=final)
         self._changed.set()
 
     def end_unclaimed(self, step_id: str, epoch: int, error: str) -> None:
@@ -259,6 +288,27 @@ class RunLifecycle:
                     self.leases_lost += 1
 
     # --- parts
+
+    def _reopen(self, tx: Transaction, run_id: str, lost: Mapping[str, Loss]) -> None:
+        """Take back into work what was found damaged, unless its step has made it again since."""
+        again = [
+            step
+            for step in tx.steps.of_run(run_id)
+            if step.name in lost and step.state is StepState.DONE and step.artefact == lost[step.name].left
+        ]
+        if not again:
+            return
+        now = tx.now()
+        for step in again:
+            message = f"{lost[step.name].reason}; the step is done again"
+            tx.events.append(run_id, now, "artefact.damaged", step=step.name, message=message)
+
+        def discard(step: StepRecord) -> None:
+            if not lost[step.name].intact:
+                self._discard(lost[step.name].left.id)
+
+        reopen(tx, run_id, again, discard)
+        tx.runs.touch(run_id, now, shown=True)
 
     def _move(self, run_id: str, event: RunEvent, name: str) -> None:
         with self._store.writing() as tx:

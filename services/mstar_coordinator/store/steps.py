@@ -86,6 +86,10 @@ class Steps:
         query = select(steps).where(steps.c.run_id == run_id, steps.c.position > after).limit(limit)
         return self._all(query)
 
+    def of_run(self, run_id: str) -> list[StepRecord]:
+        """All steps, in the order of the graph."""
+        return self._all(select(steps).where(steps.c.run_id == run_id))
+
     def done(self, run_id: str, kinds: Collection[str]) -> list[StepRecord]:
         """Committed steps of some kinds, in the order of the graph."""
         wanted = (steps.c.run_id == run_id, steps.c.kind.in_(kinds), steps.c.state == StepState.DONE)
@@ -211,7 +215,7 @@ class Steps:
         return Lease(step.id, step.epoch, step.renewals + 1)
 
     def finish(self, step_id: str, now: float, artefact: ArtefactRef | None, result: StepResult) -> None:
-        """Mark a step done for good and lower what its dependents wait for."""
+        """Mark a step done and lower what its dependents wait for."""
         self._change(
             step_id,
             state=StepState.DONE,
@@ -222,7 +226,9 @@ class Steps:
             result=_RESULT.dump_json(result).decode(),
         )
         dependents = select(needs.c.step_id).where(needs.c.need_id == step_id, needs.c.streams.is_(False))
-        self._connection.execute(update(steps).where(steps.c.id.in_(dependents)).values(waiting=steps.c.waiting - 1))
+        # A step that is done again may have dependents that are done already.
+        waiting = (steps.c.id.in_(dependents), steps.c.state != StepState.DONE)
+        self._connection.execute(update(steps).where(*waiting).values(waiting=steps.c.waiting - 1))
 
     def give_back(self, step_id: str, attempts: int, error: str) -> None:
         """Make a leased step claimable again; its task message counts as not sent."""
@@ -238,6 +244,36 @@ class Steps:
         self._connection.execute(update(steps).where(*failed).values(state=StepState.PENDING))
         undone = (steps.c.run_id == run_id, steps.c.state != StepState.DONE)
         self._connection.execute(update(steps).where(*undone).values(attempts=0, published_at=None))
+
+    def reopen(self, step_ids: Collection[str]) -> None:
+        """Make steps claimable again that are done or leased, as if they had never been tried.
+
+        What they left stays noted, to be compared with what they leave next. Ends with `recount`.
+        """
+        fresh = {"attempts": 0, "error": None, "published_at": None, "done_at": None, "units_done": 0, "units_total": 0}
+        self._connection.execute(update(steps).where(steps.c.id.in_(step_ids)).values(state=StepState.PENDING, **fresh))
+
+    def recount(self, run_id: str) -> None:
+        """Count anew what each step that is not done waits for.
+
+        While `prepare` is done again, everything waits for it: its questions and model come with every claim.
+        """
+        made = steps.alias()
+        open_needs = (
+            select(func.count())
+            .select_from(needs.join(made, made.c.id == needs.c.need_id))
+            .where(needs.c.step_id == steps.c.id, needs.c.streams.is_(False), made.c.state != StepState.DONE)
+            .scalar_subquery()
+        )
+        preparing = (
+            select(func.count())
+            .select_from(made)
+            .where(made.c.run_id == run_id, made.c.name == PREPARE, made.c.state != StepState.DONE)
+            .where(steps.c.name != PREPARE)
+            .scalar_subquery()
+        )
+        undone = (steps.c.run_id == run_id, steps.c.state != StepState.DONE)
+        self._connection.execute(update(steps).where(*undone).values(waiting=open_needs + preparing))
 
     def set_published(self, step_ids: Sequence[str], now: float) -> None:
         """Note that task messages for these steps were sent."""

@@ -64,6 +64,23 @@ class Run(Frozen):
     progress: Progress
 
 
+class Damage(Frozen):
+    """Something that a run has committed and that is damaged, so that its step is done again."""
+
+    step: str
+    """Step that made it."""
+    reason: str
+    """What is wrong, with the artefact's or image's id."""
+
+
+class RepairedRun(Run):
+    """A run after its artefacts were looked through."""
+
+    checked: int
+    """Artefacts that were read."""
+    damaged: tuple[Damage, ...] = ()
+
+
 class Event(Frozen):
     """One thing that happened. `id` grows without gaps within a run and serves as SSE event id and cursor."""
 
@@ -71,7 +88,7 @@ class Event(Frozen):
     run_id: str
     at: float
     type: str
-    """Such as run.created, step.committed, step.retried, run.succeeded."""
+    """Such as run.created, step.committed, step.retried, artefact.damaged, run.succeeded."""
     step: str | None = None
     message: str = ""
     result: AnyResult | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from mstar.api.runs import Run, RunCreate
+from mstar.api.runs import RepairedRun, Run, RunCreate
 from mstar.cli.output import ENDED, console, follow, gain, print_json, program, results_table
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
@@ -106,8 +106,14 @@ def pause(run: RunArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def resume(run: RunArgument, as_json: JsonOption = False) -> None:
-    """Go on with a paused or failed run."""
+    """Go on with a paused or failed run; damaged artefacts that the rest of it reads are made again."""
     _steer(run, Client.resume, as_json=as_json)
+
+
+@app.command()
+def repair(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Check every artefact of a run, and have damaged ones made again."""
+    _steer(run, Client.repair, as_json=as_json)
 
 
 @app.command()
@@ -221,7 +227,15 @@ def _steer(run: str, call: Callable[[Client, str], Run], *, as_json: bool) -> No
     if as_json:
         print_json(changed)
     else:
+        if isinstance(changed, RepairedRun):
+            _print_damage(changed)
         console.print(f"run {changed.id} is {changed.state.value}", highlight=False)
+
+
+def _print_damage(run: RepairedRun) -> None:
+    for one in run.damaged:
+        console.print(f"{one.step} is done again: {one.reason}", highlight=False, soft_wrap=True)
+    console.print(f"{run.checked} artefacts checked, {len(run.damaged)} damaged", highlight=False)
 
 
 def _resolve(client: Client, run: str) -> str:

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from mstar.stages.generate import GENERATE
+from mstar.step_names import shard_of, sibling
 from mstar.steps import DoneResult, Queue, Stage, StepParams
 
 
@@ -14,6 +16,17 @@ class PublishParams(StepParams):
     selections: tuple[str, ...]
     collected: str | None
     evaluations: tuple[str, ...]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Selections that the report shows samples of: the first shard of the first and of the last iteration."""
+        first_shards = [name for name in self.selections if shard_of(name) == 0]
+        return tuple(dict.fromkeys((*first_shards[:1], *first_shards[-1:])))
+
+    @property
+    def sampled(self) -> tuple[str, ...]:
+        """The rollout steps of those selections, which are read beside the steps named above."""
+        return tuple(sibling(name, GENERATE.kind) for name in self.shown)
 
 
 PUBLISH = Stage(PublishParams, DoneResult, Queue.CONTROL, artefact=False, shown=True)

@@ -465,7 +465,9 @@ def test_a_run_that_cannot_have_its_folder_is_not_started(bench: Bench) -> None:
     (bench.home / "file").write_text("")
     homeless = RunFolders(bench.home / "file", bench.store)
     with pytest.raises(StorageFull):
-        RunLifecycle(bench.store, homeless, bench.clock, LEASE, bench.changed, streaming=False).create(SMALL)
+        RunLifecycle(
+            bench.store, homeless, bench.clock, LEASE, bench.changed, bench.artefacts.discard, streaming=False
+        ).create(SMALL)
     with bench.store.reading() as tx:
         assert tx.runs.page(None, 10) == []
 

@@ -10,6 +10,7 @@ from mstar.api.runs import Page
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store
@@ -25,6 +26,7 @@ class Context:
     folders: RunFolders
     recipes: RecipeBook
     lifecycle: RunLifecycle
+    repair: Repair
 
 
 def _context(request: Request) -> Context:

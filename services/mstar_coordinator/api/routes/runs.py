@@ -1,4 +1,4 @@
-"""`/v1/runs` and `/v1/recipes`: start, list, show, pause, resume, cancel."""
+"""`/v1/runs` and `/v1/recipes`: start, list, show, pause, resume, repair, cancel."""
 
 import hashlib
 from typing import Annotated
@@ -6,11 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Header, Query, Response
 from fastapi.openapi.models import Example
 
-from mstar.api.runs import NamedRecipe, Page, Run, RunCreate
+from mstar.api.runs import Damage, NamedRecipe, Page, RepairedRun, Run, RunCreate
 from mstar_coordinator.api.routes.context import Context, Coordinator, Limit, paged
 from mstar_coordinator.api.views import run_view
 from mstar_coordinator.cluster.workloads import training_nodes
 from mstar_coordinator.scheduler.admission import admit
+from mstar_coordinator.scheduler.repair import Findings
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
 from mstar_web.bodies import JsonRoute
 
@@ -95,10 +96,15 @@ def pause_run(coordinator: Coordinator, run_id: str) -> Run:
 
 
 @router.post("/runs/{run_id}/resume")
-def resume_run(coordinator: Coordinator, run_id: str) -> Run:
-    """Go on with a paused or failed run."""
-    coordinator.lifecycle.resume(run_id)
-    return show(coordinator, run_id)
+def resume_run(coordinator: Coordinator, run_id: str) -> RepairedRun:
+    """Go on with a paused or failed run. What the rest of it reads is checked first, and made again where damaged."""
+    return _repaired(coordinator, run_id, coordinator.repair.resume(run_id))
+
+
+@router.post("/runs/{run_id}/repair")
+def repair_run(coordinator: Coordinator, run_id: str) -> RepairedRun:
+    """Check every artefact of a run, and have damaged ones made again; a run that has ended goes on for that."""
+    return _repaired(coordinator, run_id, coordinator.repair.repair(run_id))
 
 
 @router.post("/runs/{run_id}/cancel")
@@ -113,6 +119,11 @@ def list_recipes(coordinator: Coordinator) -> Page[NamedRecipe]:
     """Recipes that can be started by name."""
     found = coordinator.recipes.all()
     return paged(found, len(found), [recipe.name for recipe in found])
+
+
+def _repaired(context: Context, run_id: str, found: Findings) -> RepairedRun:
+    damaged = tuple(Damage(step=step, reason=loss.reason) for step, loss in found.lost.items())
+    return RepairedRun(**dict(show(context, run_id)), checked=found.checked, damaged=damaged)
 
 
 def _started_before(context: Context, key: IdempotencyKey | None) -> str | None:

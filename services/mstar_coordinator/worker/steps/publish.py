@@ -9,7 +9,7 @@ from pathlib import Path
 from mstar.results import RunResults
 from mstar.stages.generate import GENERATE
 from mstar.stages.publish import PublishParams
-from mstar.step_names import PREPARE, iteration_of, shard_of, sibling
+from mstar.step_names import PREPARE, iteration_of, sibling
 from mstar.steps import DoneResult
 from mstar.types import RolloutRow, ScoreRow, SelectedRow, StepLabelRow
 from mstar_artefacts.store import SCORES
@@ -93,9 +93,7 @@ def _copy_model(source: Path, folder: Path, card: str) -> None:
 
 def _samples(step: ClaimedStep[PublishParams]) -> list[Sample]:
     """Some questions of the first and of the last iteration, with what was kept of their responses."""
-    first_shards = [name for name in step.params.selections if shard_of(name) == 0]
-    shown = dict.fromkeys((*first_shards[:1], *first_shards[-1:]))
-    return [sample for name in shown for sample in _of_shard(step, name)]
+    return [sample for name in step.params.shown for sample in _of_shard(step, name)]
 
 
 def _of_shard(step: ClaimedStep[PublishParams], selection: str) -> list[Sample]:

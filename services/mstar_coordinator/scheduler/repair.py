@@ -1,0 +1,109 @@
+"""Finds what a run has committed and what is damaged since, and has the steps that made it done again.
+
+A step that is done again and leaves what it left before (the same manifest, hash by hash) changes nothing else: what
+hangs on it stays. Only where it leaves something else are the steps that read it done again as well, and so on.
+"""
+
+import gzip
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from mstar.evolution import RunEvent, RunState, reads, transition
+from mstar.step_names import PREPARE
+from mstar.steps import ArtefactRef
+from mstar.types import Question, Sha256
+from mstar_artefacts.images import ImageStore
+from mstar_artefacts.store import TABLE, ArtefactStore
+from mstar_coordinator.scheduler.reopening import Loss
+from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
+from mstar_coordinator.store.database import Store
+from mstar_coordinator.store.records import StepRecord, StepState
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was looked at, and what is wrong with it."""
+
+    checked: int
+    """Artefacts that were read."""
+    lost: dict[str, Loss]
+    """By step, in the order of the graph."""
+
+
+class Repair:
+    """Checks the artefacts of runs; the lifecycle then has the damaged ones made again."""
+
+    def __init__(self, store: Store, artefacts: ArtefactStore, images: ImageStore, lifecycle: RunLifecycle) -> None:
+        self._store = store
+        self._artefacts = artefacts
+        self._images = images
+        self._lifecycle = lifecycle
+
+    def resume(self, run_id: str) -> Findings:
+        """Go on with a paused or failed run, once what the rest of it reads is checked.
+
+        What no step reads any more is passed over: an old checkpoint that somebody removed to save room is not trained
+        again. Raises NotFound or IllegalTransition.
+        """
+        state, steps = self._look(run_id, RunEvent.RESUME)
+        findings = self._check(steps, _wanted(steps), images=state is RunState.FAILED)
+        self._lifecycle.resume(run_id, findings.lost)
+        return findings
+
+    def repair(self, run_id: str) -> Findings:
+        """Check every artefact and image of a run, and change nothing where all are whole.
+
+        Raises NotFound or IllegalTransition.
+        """
+        _, steps = self._look(run_id, RunEvent.REPAIR)
+        findings = self._check(steps, steps, images=True)
+        if findings.lost:
+            self._lifecycle.repair(run_id, findings.lost)
+        return findings
+
+    def _look(self, run_id: str, event: RunEvent) -> tuple[RunState, dict[str, StepRecord]]:
+        """State and steps of a run that takes the event."""
+        with self._store.reading() as tx:
+            state = tx.runs.get(run_id).state
+            transition(state, event)
+            return state, {step.name: step for step in tx.steps.of_run(run_id)}
+
+    def _check(self, steps: Mapping[str, StepRecord], wanted: Collection[str], *, images: bool) -> Findings:
+        lost: dict[str, Loss] = {}
+        checked: set[str] = set()
+        open_ = list(wanted)
+        while open_:
+            step = steps[open_.pop()]
+            if step.name in checked or step.state is not StepState.DONE or step.artefact is None:
+                continue
+            checked.add(step.name)
+            reason = self._artefacts.damage(step.artefact)
+            if reason is not None:
+                lost[step.name] = Loss(step.artefact, reason)
+                # To make it again takes what it was made of.
+                open_ += reads(step.spec)
+        prepared = steps[PREPARE].artefact if steps[PREPARE].state is StepState.DONE else None
+        # Which images there are is not known while the questions themselves are damaged; a second look finds them.
+        if images and prepared is not None and PREPARE not in lost and (gone := self._discard_images(prepared)):
+            reason = f"image {gone[0]} is missing or does not have its hash (one of {len(gone)})"
+            lost[PREPARE] = Loss(prepared, reason, intact=True)
+        return Findings(len(checked), dict(sorted(lost.items(), key=lambda one: steps[one[0]].position)))
+
+    def _discard_images(self, prepared: ArtefactRef) -> list[Sha256]:
+        """Remove the damaged images of a run's questions, since an image that is there is not stored again."""
+        lost = self._images.damaged(question.image for question in _questions(self._artefacts, prepared))
+        for digest in lost:
+            self._images.discard(digest)
+        return lost
+
+
+def _wanted(steps: Mapping[str, StepRecord]) -> set[str]:
+    """Names of what those steps read that are still to be done."""
+    return {name for step in steps.values() if step.state is not StepState.DONE for name in reads(step.spec)}
+
+
+def _questions(artefacts: ArtefactStore, prepared: ArtefactRef) -> Iterator[Question]:
+    for path in sorted(artefacts.verify(prepared, "questions").glob(f"*{TABLE}")):
+        with gzip.open(path, "rb") as lines:
+            for line in lines:
+                yield Question.model_validate_json(line)
