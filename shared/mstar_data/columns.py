@@ -42,7 +42,7 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
     return Record(
         where=where,
         question=_without_placeholder(question),
-        image=_image(row, root),
+        image=image_of(row, root),
         gold=gold,
         id=_text(_first(row, _IDS)),
         group=_group(row, metadata),
@@ -50,7 +50,8 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
     )
 
 
-def _image(row: Mapping[str, Any], root: Path) -> Callable[[], bytes]:
+def image_of(row: Mapping[str, Any], root: Path) -> Callable[[], bytes]:
+    """Reads the image of a row, from the first of its columns that has bytes, else a path or base64."""
     # MathVista keeps a path in `image` and the bytes beside it, so bytes are looked for first.
     given = [row[name] for name in _IMAGES if row.get(name) is not None]
     for one in given:

@@ -20,6 +20,16 @@ def files_of(source: Path) -> list[Path]:
 
     Raises InvalidDataset where there is none.
     """
+    return once(listed_files(source))
+
+
+def once(files: list[Path]) -> list[Path]:
+    """Without the text of a set that is published twice, as Parquet and as text."""
+    return [path for path in files if path.suffix.lower() == ".parquet"] or files
+
+
+def listed_files(source: Path) -> list[Path]:
+    """All files with records. Raises InvalidDataset where there is none."""
     if source.is_file():
         return [source]
     if not source.is_dir():
@@ -27,13 +37,11 @@ def files_of(source: Path) -> list[Path]:
     root = source.resolve()
     found = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in ENDINGS and path.is_file()]
     inside = [path for path in found if path.resolve().is_relative_to(root) and not path.name.startswith(".")]
-    # A set that is published twice, as a table and as text, is read once.
-    tables = [path for path in inside if path.suffix.lower() == ".parquet"]
     if not inside:
         raise InvalidDataset(
             f"{source} has no {', '.join(ENDINGS)} file: name the one with the records", field="source"
         )
-    return tables or inside
+    return inside
 
 
 def records_of(source: Path) -> Iterator[Record | BadRecord]:
@@ -42,7 +50,7 @@ def records_of(source: Path) -> Iterator[Record | BadRecord]:
     for file in files_of(source):
         split = _split_of(file, root)
         folder = file.resolve().parent if file.name.startswith("metadata.") else root
-        for where, row in _rows(file):
+        for where, row in rows_of(file):
             try:
                 if isinstance(row, BadRecord):
                     raise row
@@ -57,7 +65,8 @@ def records_of(source: Path) -> Iterator[Record | BadRecord]:
                 yield record if record.split or not split else Record(**{**vars(record), "split": split})
 
 
-def _rows(file: Path) -> Iterator[tuple[str, Any]]:
+def rows_of(file: Path) -> Iterator[tuple[str, Any]]:
+    """Each row of a file with its place for messages; in its place a BadRecord for one that cannot be read."""
     readers = {".jsonl": _jsonl, ".json": _json, ".tsv": _table, ".csv": _table, ".parquet": _parquet}
     return readers[file.suffix.lower()](file)
 

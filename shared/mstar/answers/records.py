@@ -39,7 +39,7 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0) -> Answer:
     if column is None:
         raise InvalidDataset(f"the answer is missing: add a column {GOLD_COLUMNS[0]!r}", field="answer")
     value = _text(record[column], column)
-    options = _options(record)
+    options = options_of(record)
     kind = _kind(record, value, options)
     unit, precision = record.get("unit") or None, _precision(record.get("precision"))
     if kind is AnswerType.CHOICE:
@@ -109,7 +109,8 @@ def _letter_of(raw: Any, value: str, options: Sequence[str], column: str, first_
     )
 
 
-def _options(record: Mapping[str, Any]) -> tuple[str, ...]:
+def options_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Option texts in their order; empty where the row has none. Raises InvalidDataset."""
     raw = next((record[name] for name in CHOICE_COLUMNS if record.get(name)), None)
     if raw is None:
         lettered = [record[letter] for letter in LETTERS[:8] if not _missing(record.get(letter))]

@@ -1,0 +1,122 @@
+"""Measures one benchmark: asks the policy for what is not there yet, in shards, then judges everything."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from mstar.errors import Conflict, InvalidInput, TooLarge
+from mstar.judges import Benchmark
+from mstar.judges.tables import Judged
+from mstar.seeds import derive
+from mstar.types import FinishReason, Response, Verdict
+from mstar_data.benchmarks import Shown
+from mstar_eval.responses import ResponseFile, Responses
+from mstar_eval.services import ModelServices, Sampling
+
+SHARD_ITEMS = 32
+SHARD_BYTES = 24 * 2**20
+"""Of images; in base64 this is half of what the policy takes in one request."""
+IN_FLIGHT = 2
+"""Requests at a time: one is sampled while the next one's images are decoded."""
+Progress = Callable[[int, int], None]
+"""Told how many items are done, of how many."""
+
+
+def complete(
+    benchmark: Benchmark,
+    shown: Sequence[Shown],
+    file: ResponseFile,
+    services: ModelServices,
+    progress: Progress = lambda done, total: None,
+) -> None:
+    """Sample, and score where there is a PRM, each item that the file lacks; every finished shard is kept.
+
+    Raises Conflict when the policy's weights change meanwhile, and what the services raise.
+    """
+    missing = [one for one in shown if one.item.id not in file.rows]
+    threads = ThreadPoolExecutor(IN_FLIGHT)
+    work = [threads.submit(_shard, benchmark, shard, file, services) for shard in _shards(missing)]
+    failure: Exception | None = None
+    try:
+        for done in as_completed(work):
+            if done.cancelled():
+                continue
+            try:
+                rows = done.result()
+            except Exception as error:
+                # What is being sampled now is still waited for and kept.
+                failure = failure or error
+                threads.shutdown(wait=False, cancel_futures=True)
+                continue
+            file.add(rows)
+            progress(len(file.rows), len(shown))
+    finally:
+        # After Ctrl-C nothing is waited for: the session closes the connections, which ends the requests.
+        threads.shutdown(wait=False, cancel_futures=True)
+    if failure is not None:
+        raise failure
+
+
+def judged(benchmark: Benchmark, shown: Sequence[Shown], file: ResponseFile) -> Iterator[tuple[Judged, list[Verdict]]]:
+    """Each item with its verdicts, in the order of the benchmark's file."""
+    for one in shown:
+        row = file.rows[one.item.id]
+        verdicts = [
+            benchmark.judge(text, one.item) if text else Verdict(correct=False, reason="no-response")
+            for text in row.texts
+        ]
+        yield Judged(one.item, tuple(verdict.correct for verdict in verdicts), row.best), verdicts
+
+
+def response_path(out: Path, benchmark: Benchmark) -> Path:
+    """Where an evaluation keeps its responses to a benchmark."""
+    return out / "responses" / f"{benchmark.name}.jsonl"
+
+
+def _shards(shown: Sequence[Shown]) -> Iterator[list[Shown]]:
+    shard: list[Shown] = []
+    size = 0
+    for one in shown:
+        if shard and (len(shard) >= SHARD_ITEMS or size + len(one.image) > SHARD_BYTES):
+            yield shard
+            shard, size = [], 0
+        shard.append(one)
+        size += len(one.image)
+    if shard:
+        yield shard
+
+
+def _shard(
+    benchmark: Benchmark, shard: Sequence[Shown], file: ResponseFile, services: ModelServices
+) -> list[Responses]:
+    settings = file.settings
+    how = Sampling(settings.n, settings.temperature, settings.max_tokens, settings.top_p)
+    prompts = [(benchmark.prompt(one.item), one.image, _seed(settings.seed, benchmark, one)) for one in shard]
+    try:
+        version, samples = services.sample(prompts, how)
+    except (InvalidInput, TooLarge) as error:
+        # One item that cannot be asked must not cost the others of its shard.
+        if len(shard) > 1:
+            return [row for one in shard for row in _shard(benchmark, [one], file, services)]
+        return [_refused(shard[0], settings.n, error.detail)]
+    if services.version not in ("", version):
+        raise Conflict(f"the policy now serves {version}, and this evaluation began with {services.version}")
+    return [
+        _row(one, text, responses, services)
+        for one, (text, _, _), responses in zip(shard, prompts, samples, strict=True)
+    ]
+
+
+def _row(one: Shown, text: str, samples: Sequence[Response], services: ModelServices) -> Responses:
+    texts = tuple(sample.text for sample in samples)
+    scores = services.score(text, one.image, texts)[1] if services.scores and len(texts) > 1 else None
+    cut = tuple(sample.finish_reason is FinishReason.LENGTH for sample in samples)
+    return Responses(id=one.item.id, texts=texts, cut=cut, scores=scores)
+
+
+def _refused(one: Shown, n: int, detail: str) -> Responses:
+    return Responses(id=one.item.id, texts=("",) * n, cut=(False,) * n, refused=detail[:500])
+
+
+def _seed(seed: int, benchmark: Benchmark, one: Shown) -> int:
+    return derive(seed, "evaluation", benchmark.name, one.item.id)

@@ -1,0 +1,88 @@
+"""One benchmark from its files to its results, and the files that an evaluation leaves."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from mstar.errors import CorruptArtefact, InvalidInput, NotFound
+from mstar.judges import BENCHMARKS, Benchmark
+from mstar_data.benchmarks import Shown, digest_of, items_of
+from mstar_eval import exports
+from mstar_eval.evaluation import Progress, complete, judged, response_path
+from mstar_eval.responses import ResponseFile
+from mstar_eval.results import BenchmarkResult, EvaluationResult, markdown, result_of
+from mstar_eval.services import Sampling
+from mstar_eval.session import Session
+
+
+def items(benchmark: Benchmark, data: Sequence[str], limit: int | None = None) -> list[Shown]:
+    """The benchmark's items from what `--data` names: a folder of several, or `name=path`.
+
+    Raises InvalidInput where nothing is named for it, and InvalidDataset.
+    """
+    named = {name: path for name, equals, path in (one.partition("=") for one in data) if equals and name in BENCHMARKS}
+    folders = [one for one in data if one.partition("=")[0] not in BENCHMARKS]
+    own = named.get(benchmark.name) or named.get(benchmark.name.removesuffix("-r"))
+    given = own or (folders[-1] if folders else "")
+    if not given:
+        raise InvalidInput(
+            f"no files are named for {benchmark.title}: download them, then --data FOLDER or "
+            f"--data {benchmark.name}=PATH (docs/evaluation.md says where they are)",
+            field="data",
+        )
+    return list(items_of(benchmark, Path(given), limit))
+
+
+def measure(
+    benchmark: Benchmark,
+    shown: Sequence[Shown],
+    session: Session,
+    how: Sampling,
+    out: Path,
+    seed: int,
+    progress: Progress = lambda done, total: None,
+) -> BenchmarkResult:
+    """Ask for what is missing, judge everything, write the result files."""
+    settings = session.settings(benchmark, digest_of(shown), how, seed)
+    file = ResponseFile(response_path(out, benchmark), settings)
+    if any(one.item.id not in file.rows for one in shown):
+        complete(benchmark, shown, file, session.services(), progress)
+    found = list(judged(benchmark, shown, file))
+    result = result_of(benchmark, file, found)
+    exports.write_verdicts(out / "verdicts" / f"{benchmark.name}.jsonl", found)
+    exports.write_vlmevalkit(out, settings.model, benchmark, file, found)
+    exports.write_vlmevalkit_scores(out, settings.model, benchmark, result.lines[0])
+    exports.write_lmms_eval(out, settings.model, benchmark, file, found, _date(file.path))
+    return result
+
+
+def write_summary(out: Path, result: EvaluationResult) -> None:
+    """`results.json`, `results.md`, and lmms-eval's file over all tasks."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_text(json.dumps(result.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
+    (out / "results.md").write_text(markdown(result), encoding="utf-8")
+    newest = max(response_path(out, BENCHMARKS[name]).stat().st_mtime for name in result.benchmarks)
+    exports.write_lmms_eval_results(out, result.model, result.benchmarks, _written(newest))
+
+
+def read_results(folder: Path) -> EvaluationResult:
+    """The results that an evaluation left. Raises NotFound and CorruptArtefact."""
+    path = folder / "results.json" if folder.is_dir() else folder
+    if not path.is_file():
+        raise NotFound(f"{path} does not exist: name the folder of another evaluation", field="against")
+    try:
+        return EvaluationResult.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise CorruptArtefact(f"{path} holds no results that this version can read", field="against") from None
+
+
+def _date(path: Path) -> str:
+    return _written(path.stat().st_mtime)
+
+
+def _written(seconds: float) -> str:
+    """When responses were last added, so that judging them again replaces the result files."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%d_%H%M%S")

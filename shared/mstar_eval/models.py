@@ -1,0 +1,70 @@
+"""What `mstar eval` is given: a run, a model folder, or the address of a policy that serves already."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mstar.errors import InvalidInput, NotFound
+from mstar.http_json import Target
+
+BUILTIN = "builtin:minivista"
+_EDGE = 2**20
+_HEADS = (".safetensors", ".json", ".jinja", ".txt", ".model")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model to measure."""
+
+    name: str
+    """For tables and file names."""
+    folder: Path | None = None
+    """Hugging Face layout; None for one that is served."""
+    url: str = ""
+    prm: Path | None = None
+    """The run's own PRM, where it has one."""
+    out: Path = Path("evaluations")
+    """Where results go unless the user says otherwise."""
+
+
+def measured(model: str, home: Path, builtin: Path) -> Measured:
+    """What a name stands for. Raises NotFound, and InvalidInput for a folder without a model."""
+    if model.startswith(("http://", "https://")):
+        name = Target(model).shown.partition("//")[2]
+        return Measured(name=_safe(name), url=model, out=Path("evaluations") / _safe(name))
+    if model == BUILTIN:
+        return Measured(name="minivista", folder=builtin, out=Path("evaluations") / "minivista")
+    run = home / model
+    if "/" not in model and (run / "policy" / "config.json").is_file():
+        prm = run / "prm" if (run / "prm" / "config.json").is_file() else None
+        name = _safe(run.resolve().name)
+        return Measured(name=name, folder=run / "policy", prm=prm, out=run / "evaluation")
+    folder = Path(model)
+    if (folder / "config.json").is_file():
+        name = _safe(folder.resolve().name)
+        return Measured(name=name, folder=folder, out=Path("evaluations") / name)
+    if folder.is_dir():
+        raise InvalidInput(f"{model} holds no model: it has no config.json", field="model")
+    if run.is_dir():
+        raise NotFound(f"run {model} has no policy yet: it is written at the run's end", field="model")
+    raise NotFound(
+        f"{model} is neither a run in {home}, a model folder nor the address of a policy service", field="model"
+    )
+
+
+def folder_version(folder: Path) -> str:
+    """Changes with the model's files: their names, sizes, first and last mebibyte. Sixteen hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _HEADS and path.is_file():
+            size = path.stat().st_size
+            digest.update(f"{path.name}\0{size}\0".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(_EDGE))
+                file.seek(max(0, size - _EDGE))
+                digest.update(file.read(_EDGE))
+    return digest.hexdigest()[:16]
+
+
+def _safe(name: str) -> str:
+    return "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in name)[:80].strip(".") or "model"
