@@ -8,7 +8,9 @@ is named after it, so doing it again is harmless. Parameters name other steps, n
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import ConfigDict, StringConstraints
 
 from mstar.types import Frozen, Sha256
 
@@ -26,14 +28,23 @@ TASK_NAMES = {queue: f"mstar.{queue.value}.advance" for queue in Queue}
 """Celery task of each queue. Its one argument is a step id."""
 
 
+def _require_kind(schema: dict[str, Any]) -> None:
+    """Say in the JSON schema that `kind` must be sent: it tells the kinds apart, and each has its own as default."""
+    schema["required"] = sorted({*schema.get("required", ()), "kind"})
+
+
 class StepParams(Frozen):
     """Base of what a step is asked to do."""
+
+    model_config = ConfigDict(json_schema_extra=_require_kind)
 
     kind: str
 
 
 class StepResult(Frozen):
     """Base of what a step reports when it is committed."""
+
+    model_config = ConfigDict(json_schema_extra=_require_kind)
 
     kind: str
 
@@ -87,10 +98,17 @@ class Stage(Generic[Params, Result]):
         return Queue.CONTROL if self.light(params) else self.queue
 
 
-class ArtefactRef(Frozen):
-    """An immutable artefact: its id (a path below the artefact root) and the SHA-256 of its manifest."""
+ArtefactId = Annotated[
+    str,
+    StringConstraints(max_length=160, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,7}$"),
+]
+"""A path below the artefact root. Short enough to be one file name as well, escaped, with room for a prefix."""
 
-    id: str
+
+class ArtefactRef(Frozen):
+    """An immutable artefact: its id and the SHA-256 of its manifest."""
+
+    id: ArtefactId
     sha256: Sha256
 
     @property

@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, model_validator
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError, model_validator
 
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull, Unavailable
-from mstar.steps import ArtefactRef
+from mstar.steps import ArtefactId, ArtefactRef
 from mstar.types import Frozen
 from mstar_artefacts.digests import BLAKE3, SHA256, Digest, digests_of, function_of
 
@@ -35,6 +35,8 @@ do most."""
 BAD_DISK = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
 """What a file system answers for blocks that it lost."""
 Row = TypeVar("Row", bound=BaseModel)
+
+_IDS = TypeAdapter[str](ArtefactId)
 
 
 def _plain_name(name: str) -> str:
@@ -218,11 +220,12 @@ class ArtefactStore:
 
 
 def plain_parts(artefact: str) -> list[str]:
-    """Parts of an artefact's id. Raises InvalidInput for one that is not a plain relative path."""
-    parts = artefact.split("/")
-    if any(p in ("", ".", "..") or "\\" in p or "\x00" in p or p.startswith(".tmp-") for p in parts):
-        raise InvalidInput(f"artefact id {artefact[:64]!r} is not a plain relative path", field="artefact")
-    return parts
+    """Parts of an artefact's id. Raises InvalidInput for one that is not a plain relative path, or too long."""
+    try:
+        return _IDS.validate_python(artefact).split("/")
+    except ValidationError:
+        detail = f"artefact id {artefact[:64]!r} is not a plain relative path of at most 160 characters"
+        raise InvalidInput(detail, field="artefact") from None
 
 
 def seal(folder: Path, artefact: str, metadata: dict[str, Any]) -> Manifest:

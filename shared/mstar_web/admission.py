@@ -12,9 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mstar.errors import TooManyRequests
 from mstar_web.auth import caller_of
-from mstar_web.bodies import BodyBound
+from mstar_web.bodies import SAFE_METHODS, BodyBound
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUESTS = 512
 REQUESTS_EACH = 256
 BODY_BYTES = 256 * 2**20

@@ -23,6 +23,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from mstar.errors import InvalidInput, TooLarge
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing and carry no body."""
 MAX_DEPTH = 32
 MAX_INTEGER = 2**63
 PARSERS = 2
@@ -66,7 +68,9 @@ class JsonRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         if self.body_field is None:
-            return handle
+            # A route that takes the request itself reads its body by rules of its own.
+            own_rules = SAFE_METHODS.issuperset(self.methods or ()) or self.dependant.request_param_name is not None
+            return handle if own_rules else _without_body(handle)
         annotation = self.body_field.field_info.annotation
         assert annotation is not None, "a parameter for a body says what it is"
         adapter = TypeAdapter[Any](annotation)
@@ -77,6 +81,17 @@ class JsonRoute(APIRoute):
             return await handle(wrapped)
 
         return strict
+
+
+def _without_body(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> Callable[..., Any]:
+    """A handler for changes that need no body: none and `{}` are fine, members would be ignored and so are refused."""
+
+    async def strict(request: Request) -> Response:
+        if (await request.body()).strip() not in (b"", b"{}"):
+            raise InvalidInput("body: this call takes no body: send none, or {}", field="body")
+        return await handle(request)
+
+    return strict
 
 
 def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:

@@ -15,10 +15,11 @@ import re
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mstar.errors import Forbidden, MisdirectedRequest, UnsupportedMediaType
-from mstar_web.admission import SAFE_METHODS
+from mstar_web.bodies import SAFE_METHODS
 
 LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
 
@@ -43,7 +44,8 @@ class BrowserGuard:
             headers = Headers(scope=scope)
             self._check_host(headers.getlist("host"))
             self._check_origin(headers)
-            _check_content_type(scope["method"], headers)
+            if scope["method"] not in SAFE_METHODS and _is_routed(scope):
+                _check_content_type(headers)
         await self.app(scope, receive, send)
 
     def _check_host(self, given: list[str]) -> None:
@@ -74,9 +76,14 @@ class BrowserGuard:
             raise Forbidden("requests of web pages from another origin are not answered")
 
 
-def _check_content_type(method: str, headers: Headers) -> None:
+def _is_routed(scope: Scope) -> bool:
+    """Whether some route takes this method on this path; anything else ends as a 404 or 405 and changes nothing."""
+    return any(route.matches(scope)[0] is Match.FULL for route in scope["app"].routes)
+
+
+def _check_content_type(headers: Headers) -> None:
     given = headers.get("content-type", "").partition(";")[0].strip()
-    if method not in SAFE_METHODS and not _JSON.fullmatch(given):
+    if not _JSON.fullmatch(given):
         raise UnsupportedMediaType("send the header `Content-Type: application/json`, also without a body")
 
 

@@ -38,6 +38,7 @@ EVERY_ROUTE = {
     "503": "Not ready or overloaded: see Retry-After.",
 }
 EVERY_CHANGE = {
+    "404": "What the path or the body names does not exist.",
     "408": "The body did not arrive in time.",
     "409": "The state of what is named does not allow this.",
     "413": "The body is too large.",
@@ -45,7 +46,8 @@ EVERY_CHANGE = {
     "422": "A field is wrong.",
     "429": "Too much is under way: see Retry-After.",
 }
-NAMED = {"404": "What the path names does not exist."}
+NAMED = {"404": EVERY_CHANGE["404"], "409": EVERY_CHANGE["409"]}
+NO_BODY = {"required": True, "content": {"application/json": {"schema": {"type": "object", "maxProperties": 0}}}}
 QUERIED = {"422": EVERY_CHANGE["422"]}
 HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 
@@ -57,10 +59,11 @@ def document_problems(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = made()
+            schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
             for path, methods in document["paths"].items():
                 for method, operation in methods.items():
                     _complete(path, method, operation)
-            schemas = document.setdefault("components", {}).setdefault("schemas", {})
+                    schemas.update(_definitions(operation["requestBody"]) if "requestBody" in operation else {})
             schemas[SCHEMA] = PROBLEM
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
@@ -75,7 +78,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     possible = dict(EVERY_ROUTE)
     if method != "get":
         possible |= EVERY_CHANGE
-        operation.setdefault("requestBody", {"content": {"application/json": {"schema": {"type": "object"}}}})
+        # Also where a body may be empty: the header that declares it as JSON must be there.
+        operation["requestBody"] = {**operation.get("requestBody", NO_BODY), "required": True}
     if operation.get("parameters"):
         possible |= QUERIED
     if "{" in path:
@@ -92,3 +96,11 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     for status, declared in responses.items():
         if status.startswith(("4", "5")) and status not in possible:
             declared["content"] = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}}
+
+
+def _definitions(body: dict[str, Any]) -> dict[str, Any]:
+    """Schemas that a body written by hand brings along; references look for them under the document's components."""
+    found: dict[str, Any] = {}
+    for content in body["content"].values():
+        found |= content["schema"].pop("$defs", {})
+    return found

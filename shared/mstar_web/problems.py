@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from mstar.errors import Internal, InvalidInput, MstarError, Unauthenticated
 
@@ -86,7 +87,16 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
     detail = error.detail if error.detail != title else f"{request.method} {request.url.path[:MAX_ECHO]}: {title}"
     body = {"type": f"urn:mstar:error:{code}", "title": title, "status": error.status_code, "detail": detail}
     body |= {"code": code, "error": {"message": detail, "type": code, "code": code}}
-    return _response(error.status_code, body, dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_methods(request))
+    return _response(error.status_code, body, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """All methods of the path. The framework names those of its first route only (RFC 9110, section 15.5.6)."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes if isinstance(route, Route) for method in route.methods or ()})
 
 
 def _response(status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:

@@ -192,7 +192,9 @@ def test_an_artefact_that_is_not_there(tmp_path: Path) -> None:
         store.verify(ArtefactRef(id="nothing", sha256="0" * 64))
 
 
-@pytest.mark.parametrize("name", ["../x", "/x", "a//b", "a/../b", "", ".", "a\\b", "a\x00b", ".tmp-x"])
+@pytest.mark.parametrize(
+    "name", ["../x", "/x", "a//b", "a/../b", "", ".", "a\\b", "a\x00b", ".tmp-x", "a" * 161, "é", "a/" * 8 + "a"]
+)
 def test_an_id_cannot_leave_the_root(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidInput):
         ArtefactStore(tmp_path).path(name)

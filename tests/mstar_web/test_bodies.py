@@ -168,3 +168,17 @@ def test_pages_of_the_api_take_every_script_from_the_service(page: str) -> None:
 
     sources = talk(shop(), conversation)
     assert any(source.endswith(".js") for source in sources)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"), [(b"", 200), (b"{}", 200), (b" ", 200), (b"[]", 422), (b'{"now": true}', 422)]
+)
+def test_a_change_without_a_body_takes_no_members(body: bytes, status: int) -> None:
+    app = base_app("bench", "1", BenchSettings(), not_ready=lambda: None)
+
+    @app.post("/stop")
+    async def stop() -> str:
+        return "stopped"
+
+    answer = ask(app, "POST", "/stop", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == status

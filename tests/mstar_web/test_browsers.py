@@ -104,3 +104,19 @@ def test_made_up_methods_share_one_label() -> None:
     text = talk(app_with(BenchSettings()), conversation)
     assert "MADEUP" not in text
     assert 'mstar_http_requests_total{method="other"' in text
+
+
+@pytest.mark.parametrize("method", ["PUT", "TRACE", "DELETE", "OPTIONS", "GET"])
+def test_a_method_that_a_path_lacks_is_a_405_that_lists_those_it_has(method: str) -> None:
+    app = app_with(BenchSettings())
+
+    @app.patch("/runs/{name}/cancel")
+    async def again(name: str) -> str:
+        return name
+
+    refused = ask(app, method, "/runs/a/cancel")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "PATCH, POST")
+
+
+def test_a_path_that_is_not_there_is_a_404_whatever_is_sent() -> None:
+    assert ask(app_with(BenchSettings()), "POST", "/no-such-path").status_code == 404

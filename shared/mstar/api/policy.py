@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from mstar.api.images import ImageInput
+from mstar.steps import ArtefactId
 from mstar.types import Frozen, Response, Sha256
 
 
@@ -55,7 +56,7 @@ class RolloutReply(Frozen):
 class WeightsUpdate(Frozen):
     """`PUT /v1/weights`, on policy and PRM: load a checkpoint artefact."""
 
-    artefact: str = Field(min_length=1, max_length=500)
+    artefact: ArtefactId
     manifest_sha256: Sha256
 
 

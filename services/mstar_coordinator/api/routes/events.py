@@ -15,7 +15,7 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import Response
 
 from mstar.api.runs import Event, Page
-from mstar.errors import InvalidInput, Unavailable
+from mstar.errors import Unavailable
 from mstar.evolution import RunState
 from mstar_coordinator.api.routes.context import After, Context, Coordinator, Limit, paged
 from mstar_web.bodies import JsonRoute
@@ -28,7 +28,10 @@ ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 router = APIRouter(prefix="/v1/runs/{run_id}/events", tags=["events"], route_class=JsonRoute)
 
 Accept = Annotated[str, Header(description="`text/event-stream` asks for a stream.")]
-LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="Resume a stream after this event.")]
+LastEventId = Annotated[
+    str,
+    Header(alias="Last-Event-ID", pattern="^[0-9]{0,15}$", description="Resume a stream after the event with this id."),
+]
 
 
 @router.get(
@@ -41,11 +44,11 @@ async def list_events(
     limit: Limit = 100,
     after: After = 0,
     accept: Accept = "application/json",
-    last_event_id: LastEventId = None,
+    last_event_id: LastEventId = "",
 ) -> Page[Event] | Response:
     """Events of a run, oldest first. A stream ends when the run has, after its last event."""
-    if last_event_id is not None:
-        after = _event_id(last_event_id)
+    if last_event_id:
+        after = int(last_event_id)
     if "text/event-stream" in accept:
         # Read before the answer begins, so that an unknown run is a 404 and not an empty stream.
         await run_in_threadpool(_read, coordinator, run_id, after, 1)
@@ -54,12 +57,6 @@ async def list_events(
         )
     found, _ = await run_in_threadpool(_read, coordinator, run_id, after, limit + 1)
     return paged(found, limit, [str(event.id) for event in found])
-
-
-def _event_id(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise InvalidInput("Last-Event-ID must be the id of an event: a whole number", field="Last-Event-ID")
-    return int(text)
 
 
 def _read(context: Context, run_id: str, after: int, limit: int) -> tuple[list[Event], bool]:

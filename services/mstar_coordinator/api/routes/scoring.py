@@ -12,19 +12,23 @@ from typing import Any
 import httpx2
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel
 
+from mstar.api.ranking import AnyRerank, AnyScore, PairsRequest
 from mstar.errors import Unavailable
 from mstar_coordinator.addresses import addresses
-from mstar_web.bodies import JsonRoute
 from mstar_web.limits import until_gone
 
 RETRY_AFTER_SECONDS = 60.0
 """A turn lasts for minutes, and nobody knows for how many."""
-RELAYED = (
-    *((path, "POST") for path in ("/v1/score", "/v1/rerank", "/v2/rerank", "/score", "/rerank", "/pooling")),
-    ("/v1/models", "GET"),
+RELAYED: tuple[tuple[str, type[BaseModel] | None], ...] = (
+    ("/v1/score", AnyScore),
+    ("/score", AnyScore),
+    *((path, AnyRerank) for path in ("/v1/rerank", "/v2/rerank", "/rerank")),
+    ("/pooling", PairsRequest),
+    ("/v1/models", None),
 )
-"""Paths of the PRM, with their methods."""
+"""Paths of the PRM, with the body of those that are posted."""
 PASSED_ON = ("content-type", "retry-after")
 AWAY = "the PRM has no GPU now, since sampling or training has its turn: send this again later"
 SILENT = "the PRM took the request and gave no answer in time: send fewer responses in one request, or this again later"
@@ -76,7 +80,7 @@ def scoring_router(
     prm: httpx2.AsyncClient, key: str | None, find: Callable[[str], Sequence[str]] = addresses
 ) -> APIRouter:
     """Routes of the PRM under the coordinator's address. `key` opens the PRM; callers have shown the same one here."""
-    router = APIRouter(tags=["scoring"], route_class=JsonRoute)
+    router = APIRouter(tags=["scoring"])  # the PRM reads the bodies, by its rules
     relay = Relay(prm, key, find)
 
     async def asked(request: Request) -> Response:
@@ -88,6 +92,17 @@ def scoring_router(
 
     said = "The PRM has no GPU now, or gave no answer; see Retry-After."
     described: dict[str, Any] = {"responses": {503: {"description": said}}}
-    for path, method in RELAYED:
-        router.add_api_route(path, asked, methods=[method], name=f"relay {path}", **described)
+    for path, body in RELAYED:
+        method = "GET" if body is None else "POST"
+        router.add_api_route(
+            path, asked, methods=[method], name=f"relay {path}", openapi_extra=_described(body), **described
+        )
     return router
+
+
+def _described(body: type[BaseModel] | None) -> dict[str, Any] | None:
+    """What the OpenAPI document says of a body that is passed on unread."""
+    if body is None:
+        return None
+    schema = body.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
