@@ -5,7 +5,7 @@ so that every row's next token is in the same column; finished rows are removed 
 text, and requests (the engine).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,10 @@ class _Rows:
         ]
 
 
+class Abandoned(Exception):
+    """Nobody waits for the samples any more."""
+
+
 class Decoder:
     """Samples from one model in batches."""
 
@@ -158,28 +162,37 @@ class Decoder:
         self._suppressed = torch.tensor(sorted(set(suppressed) - set(stop)), dtype=torch.long, device=model.device)
 
     @torch.inference_mode()
-    def run(self, prompts: Sequence[Sequence[PromptPrefix]]) -> list[Drawn]:
-        """Draw the samples of the prefixes of each prompt; what prefixes of a prompt share is computed once."""
+    def run(
+        self, prompts: Sequence[Sequence[PromptPrefix]], is_abandoned: Callable[[], bool] = lambda: False
+    ) -> list[Drawn]:
+        """Draw the samples of the prefixes of each prompt; what prefixes of a prompt share is computed once.
+
+        `is_abandoned`: asked before every token; once it is true, this raises Abandoned.
+        """
         shared = [shared_prefix(prefixes) for prefixes in prompts]
         chunks = self._prefill.run(shared)
         found: dict[int, list[Sample]] = {}
         for batch in batches([prefix for prefixes in prompts for prefix in prefixes], self._limits):
-            found |= self._batch(chunks, batch)
+            found |= self._batch(chunks, batch, is_abandoned)
         return [Drawn([found[id(prefix)] for prefix in one.prefixes], one.cost) for one in shared]
 
-    def _batch(self, chunks: Sequence[PrefillChunk], batch: Sequence[PromptPrefix]) -> dict[int, list[Sample]]:
+    def _batch(
+        self, chunks: Sequence[PrefillChunk], batch: Sequence[PromptPrefix], is_abandoned: Callable[[], bool]
+    ) -> dict[int, list[Sample]]:
         """Samples by the `id` of their prefix."""
         start = decode_start(chunks, batch, max(draw.max_tokens for prefix in batch for draw in prefix.draws))
-        samples = iter(self._decode(self._rows(start), start))
+        samples = iter(self._decode(self._rows(start), start, is_abandoned))
         return {id(prefix): [next(samples) for _ in prefix.draws] for prefix in start.prefixes}
 
     def _rows(self, start: DecodeStart) -> _Rows:
         return _Rows(start, self._suppressed, self._stop, self.model.dtype, self.vocabulary)
 
-    def _decode(self, rows: _Rows, start: DecodeStart) -> list[Sample]:
+    def _decode(self, rows: _Rows, start: DecodeStart, is_abandoned: Callable[[], bool]) -> list[Sample]:
         """Sample a token of every row, then run the model on those, until no row runs."""
         cache, logits = start.cache, start.logits  # [rows, vocabulary]
         for step in range(rows.longest):
+            if is_abandoned():
+                raise Abandoned
             tokens, logprobs = rows.sampler.choose(logits, step)
             rows.note(step, tokens, logprobs, torch.isin(tokens, self._stop))
             running = int(rows.running.sum())

@@ -29,7 +29,7 @@ from mstar_models.suitability import require_cached_decoding
 from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, TokenCallback
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_batches import Limits, windows
-from mstar_policy.hf_decoding import Decoder, Sample
+from mstar_policy.hf_decoding import Abandoned, Decoder, Sample
 from mstar_policy.hf_prefill import PromptPrefix
 from mstar_policy.hf_sampling import Draw
 from mstar_policy.prompts import (
@@ -93,6 +93,8 @@ class _Job:
     """Samples of each prefix, by its `id`."""
     prompt_tokens: int = 0
     images_encoded: int = 0
+    abandoned: bool = False
+    """The caller has gone: what is not sampled yet need not be."""
 
 
 _Part = tuple[_Job, list[PromptPrefix]]
@@ -145,7 +147,12 @@ class HfEngine:
             self._check_open()
             self._waiting.append(job)
             self._thread.submit(self._work)
-        return await asyncio.wrap_future(job.reply)
+        try:
+            return await asyncio.wrap_future(job.reply)
+        except asyncio.CancelledError:
+            # A job that waits is cancelled with its future; one under way is told to end after the current token.
+            job.abandoned = True
+            raise
 
     async def sleep(self) -> None:
         """See `Engine`. Also raises Unavailable while the service stops."""
@@ -213,6 +220,8 @@ class HfEngine:
         for window in windows(prompts, loaded.limits):
             self._decode(window, loaded)
         for job in ready:
+            if job.abandoned and not job.reply.done():
+                job.reply.set_exception(Abandoned())
             if not job.reply.done():
                 _answer(job, loaded)
 
@@ -241,10 +250,16 @@ class HfEngine:
 
     def _decode(self, window: Sequence[_Part], loaded: _Loaded) -> None:
         """Fill in samples. If a window of several jobs fails, each is tried alone: only the faulty one fails."""
-        window = [(job, prefixes) for job, prefixes in window if not job.reply.done()]
+        window = [(job, prefixes) for job, prefixes in window if not job.reply.done() and not job.abandoned]
         jobs = {id(job): job for job, _ in window}
+
+        def is_abandoned() -> bool:
+            return all(job.abandoned for job in jobs.values())
+
         try:
-            found = loaded.decoder.run([prefixes for _, prefixes in window]) if window else []
+            found = loaded.decoder.run([prefixes for _, prefixes in window], is_abandoned) if window else []
+        except Abandoned:
+            return
         except Exception as error:
             for job in jobs.values():
                 # Tokens that were sent to a caller cannot be taken back.

@@ -4,6 +4,9 @@ Every client of the project sends through this, so each handles a silent service
 the wrong shape alike. What this leaves out: retries, which differ from caller to caller, and streamed answers.
 """
 
+import contextlib
+import socket
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -26,6 +29,12 @@ Reply = TypeVar("Reply", bound=BaseModel)
 
 GATEWAY_STATUSES = (502, 503, 504)
 """What a proxy answers while the service behind it is being replaced."""
+CONNECTED = (
+    "connection.connect_tcp.complete",
+    "connection.connect_unix_socket.complete",
+    "connection.start_tls.complete",
+)
+"""Events of the HTTP library that bring a new stream."""
 RETRY_SECONDS = 1.0
 """Suggested pause before a silent service is asked again."""
 
@@ -71,10 +80,28 @@ class Sender:
     def __init__(self, timeout: httpx2.Timeout, transport: httpx2.BaseTransport | None = None) -> None:
         """`timeout`: of every request that does not bring its own. `transport`: a test's, instead of the network."""
         self._http = httpx2.Client(timeout=timeout, transport=transport)
+        self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
+        """Open connections, each of which may have a request under way."""
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def give_up(self) -> None:
+        """End every request under way: each raises Unavailable at once, and the service sees its caller leave.
+
+        May be called from any thread.
+        """
+        for stream in list(self._streams):
+            connected = stream.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                # Closing it would not wake a thread that reads. A TLS socket's own method would say goodbye first.
+                socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+    def _note_stream(self, event: str, info: Mapping[str, Any]) -> None:
+        """Called by the HTTP library with each thing that it does (its `trace` extension)."""
+        if event in CONNECTED:
+            self._streams.add(info["return_value"])
 
     def reaches(self, target: Target, path: str, seconds: float) -> bool:
         """Whether the service answers this path with 200 within so many seconds."""
@@ -109,6 +136,7 @@ class Sender:
                 content=None if body is None else body.model_dump_json(),
                 params=params,
                 headers=_headers(target, headers),
+                extensions={"trace": self._note_stream},
                 **options,
             )
         except httpx2.DecodingError as error:

@@ -22,7 +22,11 @@ ReportProgress = Callable[[int, int], None]
 """Called with units done and units in all; raises StaleEpoch once the lease is lost."""
 Handler = Callable[[Claim, ReportProgress], tuple[ArtefactRef | None, StepResult]]
 
+GiveUp = Callable[[], None]
+"""Called from another thread when nobody needs what the handler does: ends what it waits for, such as requests."""
 BEATS_PER_LEASE = 4
+BEAT_SECONDS = 2.0
+"""Longest time between heartbeats, and so until a worker learns that its run was cancelled."""
 COMMIT_PAUSE = 0.5
 RELEASE_SECONDS = 5.0
 """How long a release is retried while the coordinator does not answer: it may be restarting, and may be gone."""
@@ -30,10 +34,21 @@ COMMIT_SECONDS = 120.0
 """How long a commit is retried while the coordinator does not answer; the work is worth more than the wait."""
 
 
-def advance(step_id: str, handlers: Mapping[str, Handler], coordinator: StepClient, worker: str) -> None:
+def nothing_to_give_up() -> None:
+    """For handlers that wait for nothing outside."""
+
+
+def advance(
+    step_id: str,
+    handlers: Mapping[str, Handler],
+    coordinator: StepClient,
+    worker: str,
+    give_up: GiveUp = nothing_to_give_up,
+) -> None:
     """Try to do one step; returns without an error when it is taken, done, unknown or not due.
 
-    Failures go to the coordinator, which decides on another attempt: bad input is final, anything else is not.
+    `give_up` is called as soon as the lease is lost, and when a stop signal has ended the handler. Failures go to the
+    coordinator, which decides on another attempt: bad input is final, anything else is not.
     """
     with StopGuard() as guard:
         try:
@@ -46,7 +61,7 @@ def advance(step_id: str, handlers: Mapping[str, Handler], coordinator: StepClie
             log.warning("step not claimed", step=step_id, reason=error.detail)
             return
         log.info("step claimed", run=claim.run_id, step=claim.step.name, epoch=claim.epoch)
-        with _Lease(claim, coordinator) as lease:
+        with _Lease(claim, coordinator, give_up) as lease:
             _do(claim, handlers[claim.step.params.kind], coordinator, lease, guard)
 
 
@@ -62,9 +77,13 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
         log.warning("step given up", **context, reason=reason.detail)
     except Preempted as reason:
         why = str(reason) or "the worker is stopping"
+        lease.give_up()
         log.warning("step given back", **context, reason=why)
         _release(claim, coordinator, why, "preempted", preempted=True)
     except MstarError as error:
+        if lease.lost.is_set():
+            log.warning("step given up", **context, reason=lease.reason)
+            return
         log.warning("step failed", **context, code=error.code, detail=error.detail)
         _release(claim, coordinator, error.detail, error.code, retryable=not isinstance(error, InvalidInput))
     except Exception as error:
@@ -75,13 +94,15 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
 class _Lease:
     """Heartbeats from a thread of its own while the handler works."""
 
-    def __init__(self, claim: Claim, coordinator: StepClient) -> None:
+    def __init__(self, claim: Claim, coordinator: StepClient, give_up: GiveUp) -> None:
         self._claim = claim
         self._coordinator = coordinator
+        self.give_up = give_up
         self._units = (0, 0)
         self.lost = threading.Event()
         """Set once a heartbeat was told that another claim holds, or none."""
-        self._reason = ""
+        self.reason = ""
+        """Why it was lost."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
@@ -97,18 +118,19 @@ class _Lease:
         """Note how far the handler is, for the next heartbeat. Raises StaleEpoch once the lease is lost."""
         self._units = (done, total)
         if self.lost.is_set():
-            raise StaleEpoch(self._reason)
+            raise StaleEpoch(self.reason)
 
     def _beat(self) -> None:
         seconds = self._claim.lease_seconds
-        while not self._ended.wait(seconds / BEATS_PER_LEASE):
+        while not self._ended.wait(min(seconds / BEATS_PER_LEASE, BEAT_SECONDS)):
             done, total = self._units
             beat = Heartbeat(epoch=self._claim.epoch, done=done, total=total)
             try:
                 seconds = self._coordinator.heartbeat(self._claim.step_id, beat).lease_seconds
             except (StaleEpoch, StepTaken, NotFound) as error:
-                self._reason = error.detail
+                self.reason = error.detail
                 self.lost.set()
+                self.give_up()
                 return
             except MstarError as error:
                 # A coordinator that restarts is not a lost lease: the work goes on, and the commit decides.

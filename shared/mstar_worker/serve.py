@@ -16,7 +16,7 @@ from mstar.steps import TASK_NAMES, Queue
 from mstar_worker.app import make_celery
 from mstar_worker.client import StepClient
 from mstar_worker.consumer import UnacknowledgedRequest
-from mstar_worker.lease import Handler, advance
+from mstar_worker.lease import GiveUp, Handler, advance, nothing_to_give_up
 from mstar_worker.pulse import Pulse
 from mstar_worker.watchdog import DEAF_SECONDS, Watchdog
 
@@ -33,13 +33,14 @@ def work(
     queues: Sequence[Queue],
     handlers: Mapping[str, Handler],
     steps: StepClient,
+    give_up: GiveUp = nothing_to_give_up,
     deaf_seconds: float = DEAF_SECONDS,
 ) -> None:
     """Take step ids from these queues, one at a time, until a stop signal.
 
     The solo pool does the work in the main thread, which the time limit of the answer check needs. Gossip, mingle and
     Celery's own heartbeats are off: workers exchange no messages. A worker that receives nothing for
-    `deaf_seconds` though its queues hold messages ends with code 75.
+    `deaf_seconds` though its queues hold messages ends with code 75. `give_up`: see `advance`.
     """
     app = make_celery(broker_url.get_secret_value(), queues)
     names = ",".join(queue.value for queue in queues)
@@ -48,7 +49,7 @@ def work(
 
     def advance_step(step_id: str) -> None:
         with pulse.carried():
-            advance(step_id, handlers, steps, worker)
+            advance(step_id, handlers, steps, worker, give_up)
 
     for queue in queues:
         app.task(advance_step, name=TASK_NAMES[queue], Request=UnacknowledgedRequest)

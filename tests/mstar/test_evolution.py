@@ -21,6 +21,7 @@ TABLE = {
     RunEvent.PAUSE: (P, NO, NO, NO, NO),
     RunEvent.RESUME: (NO, R, NO, R, NO),
     RunEvent.CANCEL: (C, C, NO, C, NO),
+    RunEvent.REPAIR: (R, P, R, R, NO),
     RunEvent.EXTEND: (R, P, R, NO, NO),
     RunEvent.STEPS_DONE: (S, NO, NO, NO, NO),
     RunEvent.STEP_FAILED: (F, NO, NO, NO, NO),
@@ -68,7 +69,7 @@ def test_every_state_and_event(event: RunEvent, place: int) -> None:
 
 
 def test_a_refusal_says_what_is_possible() -> None:
-    with pytest.raises(IllegalTransition, match="possible now: cancel, resume"):
+    with pytest.raises(IllegalTransition, match="possible now: cancel, repair, resume"):
         transition(F, RunEvent.PAUSE)
     with pytest.raises(IllegalTransition, match="possible now: nothing"):
         transition(C, RunEvent.RESUME)

@@ -1,5 +1,7 @@
 """The sender by itself: what it sends, and what its messages never show."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx2
 import pytest
 from pydantic import BaseModel
@@ -7,6 +9,7 @@ from pydantic import BaseModel
 from mstar.errors import NotFound, TooManyRequests, Unauthenticated, Unavailable
 from mstar.http_json import Sender, Target
 from raw_server import RawServer, http
+from silent_server import SilentServer
 
 TIMEOUT = httpx2.Timeout(10)
 
@@ -64,3 +67,17 @@ def test_a_service_reaches_or_not() -> None:
     assert not sender.reaches(Target("http://[::1"), "/livez", 5)
     with pytest.raises(NotFound), RawServer(http(404, b'{"code": "not-found", "title": "no run"}')) as server:
         sender.send(Target(server.url), "GET", "/x", Body)
+
+
+def test_requests_under_way_are_given_up_at_once_and_the_next_one_is_not() -> None:
+    sender = Sender(httpx2.Timeout(60))
+    with SilentServer() as silent, ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(sender.send, Target(silent.url), "GET", "/x", Body) for _ in range(3)]
+        silent.wait_for(3)
+        sender.give_up()
+        for one in asked:
+            with pytest.raises(Unavailable):
+                one.result(timeout=10)
+        assert silent.left.wait(10)
+    with RawServer(http(200, b'{"number": 4}')) as server:
+        assert sender.send(Target(server.url), "GET", "/x", Body).number == 4

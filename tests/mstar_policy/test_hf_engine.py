@@ -25,9 +25,11 @@ class Fussy(Decoder):
         super().__init__(whole.model, whole._stop.tolist(), whole._suppressed.tolist(), whole._limits)
         self._failing, self._unreadable = failing, unreadable
 
-    def run(self, prompts: Sequence[Sequence[PromptPrefix]]) -> list[Drawn]:
+    def run(
+        self, prompts: Sequence[Sequence[PromptPrefix]], is_abandoned: Callable[[], bool] = lambda: False
+    ) -> list[Drawn]:
         seeds = [[draw.seed for prefix in prefixes for draw in prefix.draws] for prefixes in prompts]
-        found = super().run(prompts)
+        found = super().run(prompts, is_abandoned)
         if any(self._failing in own for own in seeds):
             raise RuntimeError("out of memory")
         odd = [[Sample((-1,), (0.0,), False)]]
@@ -61,6 +63,31 @@ def test_work_that_waits_is_dropped_when_it_is_cancelled(store: ArtefactStore, w
         assert engine._loaded is not None
         encoded = " ".join(text for text, _ in engine._loaded.encoder._cache)
         assert "Is it kept?" in encoded and "Is it gone?" not in encoded
+
+    play(engine, warm, scene)
+
+
+def test_work_under_way_ends_with_the_next_token_when_it_is_cancelled(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+
+    async def scene() -> None:
+        assert engine._loaded is not None
+        passes = 0
+
+        def count(*_: object) -> None:
+            nonlocal passes
+            passes += 1
+
+        engine._loaded.decoder.model.register_forward_pre_hook(count)
+        busy = asyncio.ensure_future(generate(engine, request(prompt(n=64), max_tokens=200), [picture()]))
+        while passes < 3:
+            await asyncio.sleep(0.01)
+        busy.cancel()
+        await asyncio.gather(busy, return_exceptions=True)
+        at_the_end = passes
+        await generate(engine, request(prompt("Is it free?"), max_tokens=2), [picture()])
+        # One that was under way, and those of the new request.
+        assert passes <= at_the_end + 5
 
     play(engine, warm, scene)
 

@@ -28,4 +28,4 @@ def wait_for_file(claim: Claim, progress: ReportProgress) -> tuple[None, DoneRes
 
 signal.signal(signal.SIGUSR2, lambda *_: time.sleep(600))
 handlers = {"prepare": wait_for_file}
-work(SecretStr(broker_url), (Queue.CONTROL,), handlers, StepClient(coordinator_url), float(deaf_seconds))
+work(SecretStr(broker_url), (Queue.CONTROL,), handlers, StepClient(coordinator_url), deaf_seconds=float(deaf_seconds))

@@ -4,16 +4,19 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from types import FrameType
 
 import httpx2
 import pytest
 
-from mstar.api.steps import Claim
+from mstar.api.steps import Ack, Claim
 from mstar.errors import CorruptArtefact, InvalidDataset, MstarError
+from mstar.http_json import Sender, Target
 from mstar.steps import ArtefactRef, DoneResult
 from mstar_worker.client import StepClient
 from mstar_worker.lease import Handler, ReportProgress, advance
+from silent_server import SilentServer
 from step_board import StepBoard
 
 RESULT = DoneResult(seconds=1.5)
@@ -200,3 +203,32 @@ def test_a_stop_signal_does_not_tear_a_commit(board: StepBoard, stops: list[int]
     client.close()
     assert len(board.steps["s1"].commits) == 1
     assert board.steps["s1"].releases == []
+
+
+def test_a_request_in_hand_is_given_up_when_the_lease_is_lost(board: StepBoard, client: StepClient) -> None:
+    sender = Sender(httpx2.Timeout(60))
+    stopped: list[float] = []
+    with SilentServer() as silent:
+
+        def ask(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
+            board.steal("s1")
+            sender.send(Target(silent.url), "GET", "/slow", Ack)
+            raise AssertionError("nobody answers")
+
+        began = time.monotonic()
+        advance(board.add("s1"), {"prepare": ask}, client, "tester", sender.give_up)
+        stopped.append(time.monotonic() - began)
+        assert silent.left.wait(10)
+    # The request itself would wait for a minute.
+    assert stopped[0] < 30 and board.steps["s1"].releases == []
+
+
+def test_a_worker_asks_every_two_seconds_whether_its_lease_still_holds() -> None:
+    with StepBoard(lease_seconds=60) as board, closing(StepClient(board.url)) as client:
+
+        def slow(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
+            board.wait(lambda steps: len(steps["s1"].beats) >= 2, seconds=25)
+            return None, RESULT
+
+        advance(board.add("s1"), {"prepare": slow}, client, "tester")
+        assert len(board.steps["s1"].commits) == 1

@@ -44,26 +44,44 @@ class ModelService:
         self._weights_target = self._with_key(url, weights_admin_key, "MSTAR_WORKER_WEIGHTS_ADMIN_KEY")
         self._patience = patience_seconds
         self._sender = Sender(httpx2.Timeout(ANSWER_SECONDS, connect=5), transport)
+        self._given_up = 0
+        """How often all requests were given up."""
+
+    def give_up(self) -> None:
+        """End the requests under way, and try none of them again. May be called from any thread."""
+        self._given_up += 1
+        self._sender.give_up()
 
     def close(self) -> None:
         """Close the connections."""
         self._sender.close()
 
     def asked(self, path: str, body: BaseModel, reply: type[Reply], weights: ArtefactRef) -> Reply:
-        """POST until it is answered, with these weights loaded. Raises Unavailable when patience ends."""
+        """POST until it is answered, with these weights loaded.
+
+        Raises Unavailable when patience ends, and when the request is given up.
+        """
+        is_over = self._watch()
 
         def once() -> Reply:
             try:
                 return self._sender.send(self._target, "POST", path, reply, body=body)
             except (Conflict, Unavailable):
+                if is_over():
+                    raise
                 self.push(weights)
                 return self._sender.send(self._target, "POST", path, reply, body=body)
 
-        return _patiently(once, self._patience)
+        return _patiently(once, self._patience, is_over)
 
     def ready(self, weights: ArtefactRef) -> WeightsState:
         """Wait until these weights are loaded. Raises Unavailable when patience ends."""
-        return _patiently(lambda: self.push(weights), self._patience)
+        return _patiently(lambda: self.push(weights), self._patience, self._watch())
+
+    def _watch(self) -> Callable[[], bool]:
+        """Says whether requests were given up from now on."""
+        before = self._given_up
+        return lambda: self._given_up != before
 
     def push(self, weights: ArtefactRef) -> WeightsState:
         """Load a checkpoint artefact, if another one is loaded."""
@@ -102,12 +120,16 @@ class PrmService(ModelService):
         return reply
 
 
-def _patiently(call: Callable[[], Reply], seconds: float) -> Reply:
-    """Call until it succeeds, with growing pauses. Raises the last error when the next try would come too late."""
+def _patiently(call: Callable[[], Reply], seconds: float, is_over: Callable[[], bool]) -> Reply:
+    """Call until it succeeds, with growing pauses.
+
+    Raises the last error when the next try would come too late, or when nobody needs it any more.
+    """
+    too_late = stop_before_delay(seconds)
     retrying = Retrying(
         retry=retry_if_exception_type((Unavailable, Conflict, TooManyRequests)),
         wait=wait_exponential(multiplier=0.2, max=3),
-        stop=stop_before_delay(seconds),
+        stop=lambda state: is_over() or too_late(state),
         reraise=True,
     )
     return retrying(call)

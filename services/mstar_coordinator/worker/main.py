@@ -45,15 +45,22 @@ def run(settings: StepWorkerSettings, queues: tuple[Queue, ...]) -> None:
     storage = settings.storage()
     steps = StepClient.of(settings)
     keys = (settings.internal_key, settings.weights_admin_key)
+    policy = Replicas(_urls(settings.policy_url), lambda url: PolicyService(url, *keys))
+    prm = Replicas(_urls(settings.prm_url), lambda url: PrmService(url, *keys))
+
+    def give_up() -> None:
+        policy.give_up()
+        prm.give_up()
+
     use = Collaborators(
         home=storage.home,
         store=storage.artefacts(),
         images=storage.images(),
-        policy=PolicyReplicas(Replicas(_urls(settings.policy_url), lambda url: PolicyService(url, *keys))),
-        prm=PrmReplicas(Replicas(_urls(settings.prm_url), lambda url: PrmService(url, *keys))),
+        policy=PolicyReplicas(policy),
+        prm=PrmReplicas(prm),
         results=steps.results,
     )
-    work(settings.broker_url, queues, handlers(use), steps)
+    work(settings.broker_url, queues, handlers(use), steps, give_up)
 
 
 def _urls(listed: str) -> list[str]:

@@ -62,6 +62,13 @@ class Replicas(Generic[Service]):
         self._due = 0.0
         self._lock = Lock()
 
+    def give_up(self) -> None:
+        """End all requests under way."""
+        with self._lock:
+            services = list(self._services.values())
+        for service in services:
+            service.give_up()
+
     def current(self) -> dict[str, Service]:
         """URL → service of every replica present now."""
         with self._lock:
@@ -98,8 +105,12 @@ class PolicyReplicas:
             url: request.model_copy(update={"prompts": tuple(request.prompts[place] for place in own)})
             for url, own in places.items()
         }
-        with ThreadPoolExecutor(len(parts)) as pool:
+        pool = ThreadPoolExecutor(len(parts))
+        try:
             replies = list(pool.map(lambda url: services[url].rollouts(parts[url], weights), parts))
+        finally:
+            # A stop signal must not wait for replies that nobody needs any more.
+            pool.shutdown(wait=False, cancel_futures=True)
         return _merged(len(request.prompts), places, dict(zip(parts, replies, strict=True)))
 
     def _serving(self, found: dict[str, PolicyService], weights: ArtefactRef) -> dict[str, PolicyService]:

@@ -66,6 +66,24 @@ def test_what_a_retry_cannot_mend_is_raised_at_once() -> None:
     assert strict.requests == [ROLLOUT]
 
 
+def test_a_request_that_is_given_up_is_not_tried_again() -> None:
+    service = PolicyService("http://policy", transport=(leaving := LeavingPolicy()), patience_seconds=60)
+    leaving.leave = service.give_up
+    with pytest.raises(Unavailable):
+        service.rollouts(REQUEST, OLD)
+    assert leaving.requests == [ROLLOUT]
+
+
+class LeavingPolicy(RulePolicy):
+    """Requests of whom are given up while it works."""
+
+    leave: Callable[[], None]
+
+    def answer(self, path: str, body: bytes) -> str:
+        self.leave()
+        raise Unavailable("the connection broke")
+
+
 class StrictPolicy(RulePolicy):
     """Finds fault with every request."""
 
