@@ -1,0 +1,132 @@
+"""One model family on the device, in float32 and bfloat16, against the model by its own means there."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.gpu_device import CUDA, DEVICE, scratch
+from benchmarks.gpu_training import join_alone
+from family_folders import Family, write_folder
+from family_reference import (
+    MAX_TOKENS,
+    QUESTION,
+    STEPS,
+    Plain,
+    commit,
+    no_more,
+    picture,
+    selected,
+    sft_loss,
+    step_scores,
+)
+from model_families import FAMILIES
+from mstar.recipes import TrainRecipe
+from mstar_artefacts.storage import Storage
+from mstar_artefacts.store import ArtefactStore
+from mstar_models.chat import question_turns
+from mstar_models.loading import load_model, load_processor
+from mstar_policy.engine import Prompt, SamplingRequest
+from mstar_policy.hf_engine import HfEngine
+from mstar_prm.hf_scorer import HfScorer
+from mstar_trainer.training_loop import TrainingLoop
+from trainer_bench import Bench
+
+SETTINGS = TrainRecipe(learning_rate=1e-4, batch_size=8, micro_tokens=1000)
+PLACES = (0, 1)
+"""Of the pictures."""
+
+
+def family(name: str) -> dict[str, Any]:
+    """Differences between the services and the plain model, for each type of weights."""
+    known = next(one for one in FAMILIES if one.name == name)
+    found: dict[str, Any] = {}
+    with scratch() as root:
+        folder = write_folder(known, root / "fp32" / name)
+        half = root / "bf16" / name
+        shutil.copytree(folder, half)
+        _declare_half(half)
+        for kind, where in (("fp32", folder), ("bf16", half)):
+            reference = Plain(load_model(where).to(DEVICE), load_processor(where))
+            if not known.not_sampled:
+                found[f"{kind} policy"] = asyncio.run(_sampled(reference, where, root))
+            if not known.not_packed:
+                found[f"{kind} PRM"] = {"largest difference": asyncio.run(_scored(reference, where, root))}
+        if not known.not_packed:
+            found["SFT"] = _trained(known, folder, half, root)
+    return found or {"refused": known.not_packed}
+
+
+def _declare_half(folder: Path) -> None:
+    path = folder / "config.json"
+    settings = json.loads(path.read_text()) | {"dtype": "bfloat16"}
+    settings["text_config"] = settings.get("text_config", {}) | {"dtype": "bfloat16"}
+    path.write_text(json.dumps(settings))
+
+
+async def _sampled(reference: Plain, folder: Path, root: Path) -> dict[str, Any]:
+    """How far greedy decoding goes with `generate`.
+
+    Where they part, the margin in nats by which the model itself prefers its token: in bfloat16 two may be equal.
+    """
+    engine = HfEngine(ArtefactStore(root), threads=1)
+    await engine.load_folder(folder)
+    prompts = tuple(Prompt(question_turns(QUESTION), (picture(place),), temperature=0.0) for place in PLACES)
+    reply = await engine.generate(SamplingRequest(prompts, max_tokens=MAX_TOKENS))
+    await engine.close()
+    equal, tokens, margin, off = 0, 0, 0.0, 0.0
+    for place, (sample,) in zip(PLACES, reply.samples, strict=True):
+        expected, logprob = reference.greedy(picture(place))
+        got = list(sample.token_ids)
+        same = _common(got, expected)
+        equal, tokens = equal + same, tokens + len(expected)
+        if got == expected:
+            off = max(off, abs(sample.logprob - logprob))
+        else:
+            last = reference.logits(picture(place), expected[:same])[-1].log_softmax(0)
+            margin = max(margin, float(last[expected[same]] - last[got[same]]))
+    return {"tokens equal": equal, "of": tokens, "margin where they part": margin, "log-probability off by": off}
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+async def _scored(reference: Plain, folder: Path, root: Path) -> float:
+    """Largest difference between a score from the tree and one from a pass of its own."""
+    scorer = HfScorer(root, batch_tokens=2048, waiting_tokens=100_000)
+    await scorer.load_folder(folder)
+    off = 0.0
+    for place in PLACES:
+        _, scores = await scorer.score(QUESTION, picture(place), STEPS, None)
+        for steps, got in zip(STEPS, scores, strict=True):
+            off = max(off, float((torch.tensor(got) - step_scores(reference, picture(place), steps)).abs().max()))
+    await scorer.close()
+    return off
+
+
+def _trained(known: Family, folder: Path, half: Path, root: Path) -> dict[str, Any]:
+    """The first loss of a real step beside the plain one, in the type that training has on this device."""
+    plain = {
+        kind: sft_loss(Plain(load_model(where).to(DEVICE), load_processor(where)))
+        for kind, where in (("float32", folder), ("bfloat16", half))
+    }
+    bench = Bench(root / "home")
+    base = commit(bench, known.name, folder)
+    bench.put_rows("select", [selected(bench, place) for place in PLACES])
+    claim = bench.claim("train", "select", base, settings=SETTINGS, carry=False)
+    with join_alone():
+        loop = TrainingLoop(Storage(home=bench.home))
+        ref, result = loop.train(claim, lambda done, total: None, no_more)
+    written = bench.store.verify(ref) / "model"
+    load_model(written)
+    return {
+        "loss": result.first_loss,
+        "plain": plain["bfloat16" if CUDA else "float32"],
+        "in float32": plain["float32"],
+    }

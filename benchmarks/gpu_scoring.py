@@ -1,0 +1,172 @@
+"""Trees under a dense mask and under blocks, and the way of weights from the disk to what serves them."""
+
+import asyncio
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from benchmarks.gpu_device import (
+    CUDA,
+    DEVICE,
+    GIGA,
+    folder_of,
+    forget_peak,
+    held,
+    median,
+    peak,
+    random_model,
+    scratch,
+    seconds,
+)
+from mstar_artefacts.digests import BLAKE3, digests_of
+from mstar_artefacts.store import ArtefactStore
+from mstar_models.attention import block_mask, dense_mask, read_blocks
+from mstar_models.chat import question_turns
+from mstar_models.checkpoint import FINITE, load_checkpoint
+from mstar_models.packing import Packed, start, tensors
+from mstar_models.trunk import run_trunk
+from mstar_policy.engine import Prompt, SamplingRequest
+from mstar_policy.hf_engine import HfEngine
+from mstar_prm.hf_scorer import HfScorer
+from mstar_trainer.checkpoints import WEIGHT_SHARD
+
+PROMPT, STEP, LENGTH = (800, 40, 8) if CUDA else (60, 10, 3)
+"""Tokens of the prompt and of a step, and steps of a response. Every four responses share their first half."""
+
+
+def tree(tokens: int) -> Packed:
+    """A prompt with responses of text, `tokens` tokens or a few more."""
+    packed = start([5 + n % 200 for n in range(PROMPT)], torch.arange(PROMPT).expand(3, -1))
+    response = 0
+    while len(packed.ids) < tokens:
+        shared = [tuple(7 + (response // 4 + step + n) % 200 for n in range(STEP)) for step in range(LENGTH // 2)]
+        # The first token is the response's own.
+        own = [(10 + response, *shared[0][1:]) for _ in range(LENGTH - LENGTH // 2)]
+        packed.add([*shared, *own])
+        response += 1
+    return packed
+
+
+def attention(tokens: int) -> dict[str, Any]:
+    """Tokens a second and memory of the 2 B model over one tree, forward as the PRM and both ways as the trainer."""
+    packed = tree(tokens if CUDA else tokens // 32)
+    found: dict[str, Any] = {"tokens": len(packed.ids), "responses": len(packed.ends)}
+    with scratch() as root:
+        model = random_model(folder_of("2b", root / "model"), torch.bfloat16)
+    inputs = {key: value.to(DEVICE) for key, value in tensors([packed], pad_id=0).items()}
+    width = len(packed.ids)
+    found["share of pairs seen"] = float(dense_mask(inputs["spans"], width).float().mean())
+    ends = torch.tensor([one[-1] for one in packed.ends], device=DEVICE)
+    hidden: dict[str, torch.Tensor] = {}
+    for name, make in (("dense", dense_mask), ("blocks", block_mask)):
+        if name == "blocks":
+            read_blocks(model)
+        own = {"mask ms": 1000 * median(lambda make=make: make(inputs["spans"], width))}  # type: ignore[misc]
+        hidden[name] = _forward(model, inputs, own)[0, ends].float()
+        if CUDA:
+            _both_ways(model, inputs, own)
+        found[name] = own
+    off = (hidden["blocks"] - hidden["dense"]).norm() / hidden["dense"].norm()
+    return found | {"hidden states differ by": float(off)}
+
+
+def _forward(model: Any, inputs: dict[str, torch.Tensor], own: dict[str, Any]) -> torch.Tensor:
+    """Last hidden states [1, T, D]; notes what they cost."""
+    with torch.inference_mode():
+        kept: list[torch.Tensor] = []
+
+        def run() -> None:
+            kept[:] = [run_trunk(model, **inputs, use_cache=False).last_hidden_state]
+
+        own["first s"] = seconds(run)
+        before = held()
+        forget_peak()
+        took = median(run)
+        own |= {"tokens/s": inputs["input_ids"].numel() / took, "GB beside": peak() - before}
+        return kept[0]
+
+
+def _both_ways(model: Any, inputs: dict[str, torch.Tensor], own: dict[str, Any]) -> None:
+    def run() -> None:
+        run_trunk(model, **inputs, use_cache=False).last_hidden_state.float().pow(2).mean().backward()
+        model.zero_grad()
+
+    try:
+        own["training first s"] = seconds(run)
+        before = held()
+        forget_peak()
+        own["training tokens/s"] = inputs["input_ids"].numel() / median(run, 3)
+        own["training GB beside"] = peak() - before
+    except torch.OutOfMemoryError:
+        own["training"] = "out of memory"
+
+
+def hand_over(shape: str) -> dict[str, Any]:
+    """A checkpoint from the trainer's files to a model that answers, and the transformers engine with it."""
+    with scratch() as root:
+        folder = folder_of(shape, root / "model")
+        found = {"writing s": _write(folder)}
+        forget_peak()
+        store = ArtefactStore(root)
+        began = time.perf_counter()
+        ref = store.write(
+            "r-0/it01/train", lambda target: shutil.move(folder, target / "model") and None, {FINITE: True}
+        )
+        found["sealing s"] = time.perf_counter() - began
+        files = sorted((store.path(ref.id) / "model").glob("*.safetensors"))
+        size = sum(file.stat().st_size for file in files) / GIGA
+        found |= {"GB": size, "files": len(files)}
+        found["digests GB/s"] = size / median(lambda: digests_of([(file, BLAKE3) for file in files]), 3)
+        found["safetensors to the device GB/s"] = size / median(lambda: _read(files), 3)
+        found["verified and on the device GB/s"] = size / median(lambda: _loaded(store, ref), 3)
+        return found | asyncio.run(_served(store, root, ref))
+
+
+def _write(folder: Path) -> float:
+    model = random_model(folder, torch.bfloat16)
+    return seconds(lambda: model.save_pretrained(folder, max_shard_size=WEIGHT_SHARD))
+
+
+def _read(files: list[Path]) -> None:
+    for file in files:
+        load_file(file, device=str(DEVICE))
+
+
+def _loaded(store: ArtefactStore, ref: Any) -> None:
+    load_checkpoint(store, ref)[0].to(DEVICE)
+
+
+async def _served(store: ArtefactStore, root: Path, ref: Any) -> dict[str, Any]:
+    """Seconds until policy and PRM have the weights, and what they do a second then."""
+    engine = HfEngine(store, cache_bytes=16 << 30)
+    began = time.perf_counter()
+    await engine.load(ref)
+    found: dict[str, Any] = {"policy loaded s": time.perf_counter() - began}
+    count, samples, length = (16, 16, 128) if CUDA else (2, 2, 4)
+    side = 560 if CUDA else 56
+    images = [Image.new("RGB", (side, side), (10 * place, 90, 30)) for place in range(count)]
+    prompts = tuple(Prompt(question_turns("How many?"), (image,), n=samples, seed=3) for image in images)
+    request = SamplingRequest(prompts, max_tokens=length, ignore_eos=True)
+    await engine.generate(request)
+    began = time.perf_counter()
+    await engine.generate(request)
+    found["sampled tokens/s"] = count * samples * length / (time.perf_counter() - began)
+    await engine.sleep()
+    await engine.close()
+    scorer = HfScorer(root, batch_tokens=16_384, waiting_tokens=1_000_000)
+    began = time.perf_counter()
+    await scorer.load(ref)
+    found["PRM loaded s"] = time.perf_counter() - began
+    steps = [tuple(f"Step {step} of {one}: 3 + 4 = 7 and so on" for step in range(8)) for one in range(samples)]
+    for turn in ("first s", "known prompts s"):
+        began, before = time.perf_counter(), scorer.work.tokens
+        await asyncio.gather(*(scorer.score("How many?", image, steps, None) for image in images))
+        found[f"PRM {turn}"] = time.perf_counter() - began
+        found[f"PRM {turn.replace(' s', ' tokens')}"] = scorer.work.tokens - before
+    await scorer.close()
+    return found

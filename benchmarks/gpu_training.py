@@ -1,0 +1,207 @@
+"""Real training steps by DeepSpeed at sizes that people train, and cross-entropy without logits."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from benchmarks.gpu_device import (
+    CUDA,
+    DEVICE,
+    folder_of,
+    forget_peak,
+    held,
+    median,
+    peak,
+    random_model,
+    scratch,
+    seconds,
+)
+from mstar.recipes import TrainRecipe
+from mstar_artefacts.images import ImageStore
+from mstar_artefacts.storage import Storage
+from mstar_models.attention import use_tree_attention
+from mstar_trainer.batches import Example, grouped
+from mstar_trainer.encoding import ExampleEncoder, micro_batches
+from mstar_trainer.loss import Batch, ResponseLoss
+from mstar_trainer.vision import FrozenTower, freeze
+
+QUESTIONS, RESPONSES = (16, 4) if CUDA else (2, 2)
+STEPS = 5
+SIDE = 560 if CUDA else 56
+"""Of the pictures in pixels: 400 image tokens."""
+UPDATES = 3
+
+
+@contextmanager
+def join_alone() -> Iterator[None]:
+    """A process group of this process, as a training of one rank has it."""
+    os.environ["DS_ACCELERATOR"] = DEVICE.type
+    os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    from mstar_trainer.deepspeed_engine import join_ranks
+
+    with scratch() as folder:
+        join_ranks(0, 1, f"file://{folder / 'meeting'}")
+        yield
+
+
+def training(shape: str, stage: int) -> dict[str, Any]:
+    """Updates of one rank on 64 responses to 16 questions, the vision tower frozen."""
+    settings = TrainRecipe(learning_rate=1e-5, batch_size=64, micro_tokens=8192, zero_stage=stage, freeze_vision=True)
+    with scratch() as root, join_alone():
+        from mstar_trainer.deepspeed_engine import TrainingEngine
+
+        folder = folder_of(shape, root / "model")
+        model = random_model(folder, torch.float32)
+        weights = sum(weight.numel() for weight in model.parameters())
+        encoder = ExampleEncoder(folder, Storage(home=root), model)
+        tower = freeze(model)
+        loss = ResponseLoss(model, None if stage == 3 else FrozenTower(model, tower))
+        engine = TrainingEngine(loss, model, settings)
+        use_tree_attention(model)
+        begun = held()
+        batches = _batches(encoder, root, settings)
+        total = sum(len(batch.targets) for batch in batches)
+        work = [(batch, 1 / total) for batch in batches]
+        losses: list[float] = []
+        forget_peak()
+        first = seconds(lambda: losses.append(engine.update(work, 1e-5)))
+        later = [seconds(lambda: losses.append(engine.update(work, 1e-5))) for _ in range(UPDATES)]
+        tokens = sum(batch.inputs["input_ids"].numel() for batch in batches)
+        rate = tokens / min(later)
+        return {
+            "weights in billions": weights / 1e9,
+            "tokens an update": tokens,
+            "micro-batches": len(batches),
+            "first update s": first,
+            "update s": min(later),
+            "tokens/s": rate,
+            # Forward 2, backward 4 operations a weight and token; the frozen tower's outputs are remembered.
+            "TFLOP/s": 6 * sum(p.numel() for p in model.parameters() if p.requires_grad) * rate / 1e12,
+            "GB before": begun,
+            "peak GB": peak(),
+            "losses": [round(loss, 4) for loss in losses],
+        }
+
+
+def backward(shape: str) -> dict[str, Any]:
+    """Forward and backward in bfloat16 without an optimizer: what a model that does not fit whole still shows."""
+    with scratch() as root:
+        folder = folder_of(shape, root / "model")
+        model = random_model(folder, torch.bfloat16)
+        encoder = ExampleEncoder(folder, Storage(home=root), model)
+        loss = ResponseLoss(model, FrozenTower(model, freeze(model)))
+        use_tree_attention(model)
+        settings = TrainRecipe(batch_size=64, micro_tokens=8192)
+        batches = _batches(encoder, root, settings)[:1]
+        before = held()
+
+        def both() -> None:
+            for batch in batches:
+                (loss(batch) / len(batch.targets)).backward()
+            model.zero_grad()
+
+        both()
+        forget_peak()
+        took = median(both, 3)
+        tokens = sum(batch.inputs["input_ids"].numel() for batch in batches)
+        return {"tokens": tokens, "tokens/s": tokens / took, "GB before": before, "peak GB": peak()}
+
+
+def _batches(encoder: ExampleEncoder, root: Path, settings: TrainRecipe) -> list[Batch]:
+    """Questions with a picture each, and responses that share their first step."""
+    store = ImageStore(root / ".mstar" / "images")
+    length = 20 if CUDA else 2
+    examples = []
+    for question in range(QUESTIONS):
+        out = io.BytesIO()
+        Image.new("RGB", (SIDE, SIDE), (12 * question, 90, 200)).save(out, "PNG")
+        image = store.put(out.getvalue())
+        for response in range(RESPONSES):
+            steps = [f"The sum {place * (response + 1)} is " + "3 + 4 = 7. " * length for place in range(STEPS)]
+            examples.append(Example(f"How many bars are there in {question}?", image, tuple(steps)))
+    trees = encoder.trees(grouped(examples), settings.micro_tokens)
+    return micro_batches(trees, settings.micro_tokens, DEVICE)
+
+
+class _HeadOnly(nn.Module):
+    """A model whose trunk gives hidden states [1, P, D] that are there already."""
+
+    def __init__(self, places: int, width: int, vocabulary: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.hidden = nn.Parameter(torch.randn(1, places, width, device=DEVICE, dtype=dtype))
+        self.head = nn.Linear(width, vocabulary, bias=False, device=DEVICE, dtype=dtype)
+        self.dtype, self.config = dtype, SimpleNamespace(_attn_implementation="sdpa")
+
+    def base_model(self, **inputs: Any) -> Any:
+        return SimpleNamespace(last_hidden_state=self.hidden)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.head
+
+
+def cross_entropy() -> dict[str, Any]:
+    """Loss, gradients, time and memory at the head of the 2 B model; the reference is float32."""
+    width, vocabulary, sizes = (1536, 151_936, (2048, 8192, 32_768)) if CUDA else (64, 1000, (128,))
+    found: dict[str, Any] = {}
+    for places in sizes:
+        torch.manual_seed(1)
+        model = _HeadOnly(places, width, vocabulary, torch.bfloat16)
+        targets = torch.randint(0, vocabulary, (places,), device=DEVICE)
+        index = torch.arange(places, device=DEVICE)
+        inputs = {"input_ids": index[None], "spans": torch.zeros(1, 2, places, dtype=torch.int32, device=DEVICE)}
+        batch = Batch(inputs, (), torch.zeros_like(index), index, targets)
+        truth = _exact(model, targets)
+        for name, fused in (("plain", False), ("fused", True)):
+            found[f"{places} places {name}"] = _compared(model, ResponseLoss(model, None, fused), batch, truth)
+    return found
+
+
+def _exact(model: _HeadOnly, targets: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Loss and gradients of hidden states and head in float32, 1,024 places at a time."""
+    hidden, head = (one.detach().float() for one in (model.hidden[0], model.head.weight))
+    by_head = torch.zeros_like(head)
+    total, parts = 0.0, []
+    for some, wanted in zip(hidden.split(1024), targets.split(1024), strict=True):
+        logits = some @ head.T
+        total += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
+        logits = logits.softmax(1)
+        logits[torch.arange(len(wanted), device=DEVICE), wanted] -= 1
+        parts.append(logits @ head)
+        by_head += logits.T @ some
+    return total, torch.cat(parts), by_head
+
+
+def _compared(
+    model: _HeadOnly, loss: ResponseLoss, batch: Batch, truth: tuple[float, Tensor, Tensor]
+) -> dict[str, float | str]:
+    def both() -> None:
+        model.zero_grad()
+        loss(batch).backward()
+
+    before = held()
+    forget_peak()
+    try:
+        took = median(both)
+    except torch.OutOfMemoryError:
+        return {"outcome": "out of memory"}
+    gradients = [model.hidden.grad[0], model.head.weight.grad]  # type: ignore[index]
+    return {
+        "loss off by": abs(float(loss(batch)) / truth[0] - 1),
+        "gradient of hidden states off by": _off(gradients[0], truth[1]),
+        "gradient of the head off by": _off(gradients[1], truth[2]),
+        "ms": 1000 * took,
+        "GB beside": peak() - before,
+    }
+
+
+def _off(got: Tensor | None, exact: Tensor) -> float:
+    assert got is not None
+    return float((got.float() - exact).norm() / exact.norm())

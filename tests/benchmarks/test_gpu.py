@@ -1,0 +1,41 @@
+"""The runner of GPU rows keeps what is done and goes on after failures; a real row runs on the CPU at a tiny shape."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu import DONE, Row, measure_all, missing, read, report
+
+REAL = Row("cross-entropy", "gpu_training", "cross_entropy")
+
+
+def measured(wanted: list[Row], logs: Path, budget: float = 60.0) -> dict[str, dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    measure_all(wanted, found.append, logs, budget)
+    return {one["row"]: one for one in found}
+
+
+def test_one_failure_or_hang_does_not_stop_the_others(tmp_path: Path) -> None:
+    alone, hanging = Row("alone", "measure", "missing"), Row("hanging", "gpu_training", "cross_entropy", seconds=0.01)
+    found = measured([alone, hanging, REAL, Row("beside", "measure", "missing", alone=False)], tmp_path)
+    outcomes = {name: record["outcome"] for name, record in found.items()}
+    assert outcomes == {"alone": "failed", "hanging": "timed out", "cross-entropy": DONE, "beside": "failed"}
+    assert "AttributeError" in found["alone"]["error"]
+    plain, fused = (found["cross-entropy"]["result"][f"128 places {kind}"] for kind in ("plain", "fused"))
+    assert plain["loss off by"] < 1e-4 and fused["gradient of hidden states off by"] < 0.01
+    assert "| cross-entropy | measured |" in report(found)
+
+
+def test_a_second_call_measures_what_is_missing(tmp_path: Path) -> None:
+    out = tmp_path / "rows.jsonl"
+    offered = [REAL, Row("device", "gpu_device", "describe"), Row("train/2b", "gpu_training", "training")]
+    assert missing(offered, read(out), ()) == offered
+    # The last line was cut off.
+    out.write_text(
+        '{"row": "device", "outcome": "failed"}\n{"row": "cross-entropy", "outcome": "measured"}\n{"row": "tr'
+    )
+    assert [row.name for row in missing(offered, read(out), ())] == ["device", "train/2b"]
+    assert [row.name for row in missing(offered, read(out), ("train", "cross"))] == ["train/2b"]
+
+
+def test_no_row_begins_after_the_budget(tmp_path: Path) -> None:
+    assert measured([Row("beside", "measure", "missing", alone=False)], tmp_path, -1.0) == {}
