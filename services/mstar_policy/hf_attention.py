@@ -24,9 +24,10 @@ def grouped_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attend from query [rows, heads, tokens, width] to key and value [rows, key-value heads, columns, width].
+    """Attend from query [rows, heads, tokens, width] to key [rows, key-value heads, columns, width].
 
-    `attention_mask` [rows, 1, tokens, columns] is added to the scores. Returns [rows, tokens, heads, width].
+    `value` is of the same shape up to its width, which may be another one. `attention_mask` [rows, 1, tokens, columns]
+    is added to the scores. Returns [rows, tokens, heads, width of the values].
     """
     rows, heads, tokens, width = query.shape
     if tokens != 1 or attention_mask is None:
@@ -37,7 +38,7 @@ def grouped_attention(
     shared = key.shape[1]
     grouped = query.view(rows, shared, heads // shared, width)
     found = scaled_dot_product_attention(grouped, key, value, attn_mask=attention_mask, scale=scaling)
-    return found.reshape(rows, 1, heads, width), None
+    return found.reshape(rows, 1, heads, value.shape[3]), None
 
 
 def use_grouped_attention(model: Any) -> None:

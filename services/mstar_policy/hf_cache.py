@@ -11,14 +11,16 @@ from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 
 class RowLayer(CacheLayerMixin):  # type: ignore[misc]
-    """One layer: `keys` and `values` of shape [rows, key-value heads, capacity, head width], `length` columns used."""
+    """One layer: `keys` and `values` of shape [rows, key-value heads, capacity, head width], `length` columns used.
 
-    def __init__(self, rows: int, length: int, capacity: int, like: torch.Tensor) -> None:
-        """`like` [any, key-value heads, any, head width] gives the two other sizes, type and device."""
+    With latent attention (DeepSeek-V2, arXiv 2405.04434) keys and values have different widths.
+    """
+
+    def __init__(self, rows: int, length: int, capacity: int, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """`keys` and `values` [any, key-value heads, any, head width] give the other sizes, type and device."""
         super().__init__()
-        shape = (rows, like.shape[1], capacity, like.shape[3])
-        self.keys = like.new_empty(shape)
-        self.values = like.new_empty(shape)
+        self.keys = keys.new_empty((rows, keys.shape[1], capacity, keys.shape[3]))
+        self.values = values.new_empty((rows, values.shape[1], capacity, values.shape[3]))
         # Masked columns still enter the weighted sum with weight 0, and 0 times garbage may be NaN.
         self.keys[:, :, :length] = 0
         self.values[:, :, :length] = 0
@@ -76,7 +78,7 @@ class RowCache(Cache):  # type: ignore[misc]
         for index, source in enumerate(chunk.layers):
             # Made on first use: only a prefilled layer knows its number of heads and its width.
             if index == len(self.layers):
-                self.layers.append(RowLayer(*self._shape, like=source.keys))
+                self.layers.append(RowLayer(*self._shape, source.keys, source.values))
             layer = self.layers[index]
             width = min(source.keys.shape[2], self._length)
             rows, columns = slice(start, start + len(sequences)), slice(self._length - width, self._length)

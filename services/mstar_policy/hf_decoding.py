@@ -43,7 +43,7 @@ class Drawn:
     """Tokens of prompt and prefixes that went through the model."""
 
 
-class _Rows:
+class Rows:
     """State of a decoding batch: running rows by their current index, results by their first one."""
 
     def __init__(
@@ -59,8 +59,11 @@ class _Rows:
         draws = [draw for prefix in prefixes for draw in prefix.draws]
         lengths = [len(prefix) for prefix in prefixes for _ in prefix.draws]
         self.longest = longest = max(draw.max_tokens for draw in draws)
+        self.width = max(lengths)
+        """Columns before the first sampled token."""
         self.sampler = RowSampler(draws, suppressed, ends)
         self.next_positions = start.next_positions
+        self.per_token = start.per_token
         self.running = torch.ones(len(draws), dtype=torch.bool, device=device)
         self.mask = _padding_mask(torch.tensor(lengths, device=device), longest).to(dtype)
         # First index of each running row: rows leave the batch, and results stay where they are.
@@ -125,6 +128,7 @@ class _Rows:
         """Keep only the given rows in the batch, `rows` being increasing indices [kept]."""
         self.sampler.keep(rows)
         self.next_positions, self.mask = self.next_positions[rows], self.mask[rows]
+        self.per_token = {name: value[rows] for name, value in self.per_token.items()}
         self.running, self._place, self._allowed = self.running[rows], self._place[rows], self._allowed[rows]
 
     def samples(self) -> list[Sample]:
@@ -156,10 +160,13 @@ class Decoder:
         """`stop`: tokens that end a turn. `vocabulary` is needed for draws with stop strings."""
         self.model = model
         self.vocabulary = vocabulary
-        self._limits = limits or Limits()
-        self._prefill = Prefill(model)
+        self.limits = limits or Limits()
+        self.prefill = Prefill(model)
         self._stop = torch.tensor(sorted(stop), device=model.device)
-        self._suppressed = torch.tensor(sorted(set(suppressed) - set(stop)), dtype=torch.long, device=model.device)
+        # A tokenizer may name tokens that the model has no row for.
+        known = range(model.config.get_text_config().vocab_size)
+        never = sorted(token for token in set(suppressed) - set(stop) if token in known)
+        self._suppressed = torch.tensor(never, dtype=torch.long, device=model.device)
 
     @torch.inference_mode()
     def run(
@@ -170,9 +177,9 @@ class Decoder:
         `is_abandoned`: asked before every token; once it is true, this raises Abandoned.
         """
         shared = [shared_prefix(prefixes) for prefixes in prompts]
-        chunks = self._prefill.run(shared)
+        chunks = self.prefill.run(shared)
         found: dict[int, list[Sample]] = {}
-        for batch in batches([prefix for prefixes in prompts for prefix in prefixes], self._limits):
+        for batch in batches([prefix for prefixes in prompts for prefix in prefixes], self.limits):
             found |= self._batch(chunks, batch, is_abandoned)
         return [Drawn([found[id(prefix)] for prefix in one.prefixes], one.cost) for one in shared]
 
@@ -181,13 +188,14 @@ class Decoder:
     ) -> dict[int, list[Sample]]:
         """Samples by the `id` of their prefix."""
         start = decode_start(chunks, batch, max(draw.max_tokens for prefix in batch for draw in prefix.draws))
-        samples = iter(self._decode(self._rows(start), start, is_abandoned))
+        return self._samples(start, is_abandoned)
+
+    def _samples(self, start: DecodeStart, is_abandoned: Callable[[], bool]) -> dict[int, list[Sample]]:
+        rows = Rows(start, self._suppressed, self._stop, self.model.dtype, self.vocabulary)
+        samples = iter(self._decode(rows, start, is_abandoned))
         return {id(prefix): [next(samples) for _ in prefix.draws] for prefix in start.prefixes}
 
-    def _rows(self, start: DecodeStart) -> _Rows:
-        return _Rows(start, self._suppressed, self._stop, self.model.dtype, self.vocabulary)
-
-    def _decode(self, rows: _Rows, start: DecodeStart, is_abandoned: Callable[[], bool]) -> list[Sample]:
+    def _decode(self, rows: Rows, start: DecodeStart, is_abandoned: Callable[[], bool]) -> list[Sample]:
         """Sample a token of every row, then run the model on those, until no row runs."""
         cache, logits = start.cache, start.logits  # [rows, vocabulary]
         for step in range(rows.longest):
@@ -202,16 +210,25 @@ class Decoder:
                 keep = rows.running.nonzero()[:, 0]
                 tokens = tokens[keep]
                 rows.keep(keep)
-                cache.keep(keep)
+                self._keep(cache, keep)
             logits = self.model(
                 input_ids=tokens[:, None],
-                attention_mask=rows.mask[..., : cache.get_seq_length() + 1],
+                attention_mask=self._mask(rows, step),
                 position_ids=rows.next_positions[:, None] + step,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **rows.per_token,
             ).logits[:, -1]
         return rows.samples()
+
+    def _mask(self, rows: Rows, step: int) -> torch.Tensor:
+        """What the tokens of a step see: [rows, 1, 1, columns], added to the scores."""
+        return rows.mask[..., : rows.width + step + 1]
+
+    def _keep(self, cache: Any, rows: torch.Tensor) -> None:
+        """Keep only the given rows of the cache, `rows` being increasing indices [kept]."""
+        cache.keep(rows)
 
 
 def _padding_mask(lengths: torch.Tensor, longest: int) -> torch.Tensor:

@@ -25,11 +25,12 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.encoding import PromptEncoder, suppressed_ids
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
-from mstar_models.suitability import require_cached_decoding
+from mstar_models.suitability import require_decoder, row_cache_obstacle
 from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, TokenCallback
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_batches import Limits, windows
 from mstar_policy.hf_decoding import Abandoned, Decoder, Sample
+from mstar_policy.hf_own_cache import OwnCacheDecoder
 from mstar_policy.hf_prefill import PromptPrefix
 from mstar_policy.hf_sampling import Draw
 from mstar_policy.prompts import (
@@ -184,11 +185,14 @@ class HfEngine:
 
     def _serve(self, model: Any, folder: Path, version: str) -> None:
         """Replace the loaded model. Raises InvalidInput for one that cannot be decoded, and the old one stays."""
-        require_cached_decoding(model)
+        require_decoder(model)
         processor = load_processor(folder)
         tokenizer = processor.tokenizer
         model.to(device_here())
-        use_grouped_attention(model)
+        decoder: type[Decoder] = OwnCacheDecoder
+        if row_cache_obstacle(model) is None:
+            decoder = Decoder
+            use_grouped_attention(model)
         text = model.config.get_text_config()
         limits = Limits(self._batch_rows, self._cache_bytes // _cache_bytes_per_token(text, model.dtype))
         stop = stop_ids(model.generation_config.eos_token_id, tokenizer)
@@ -199,8 +203,8 @@ class HfEngine:
             tokenizer=tokenizer,
             vocabulary=vocabulary,
             encoder=PromptEncoder(processor),
-            decoder=Decoder(model, stop, suppressed_ids(tokenizer), limits, vocabulary),
-            context=_context(text),
+            decoder=decoder(model, stop, suppressed_ids(tokenizer), limits, vocabulary),
+            context=int(text.max_position_embeddings),
             limits=limits,
         )
 
@@ -350,15 +354,10 @@ def _response(sample: Sample, vocabulary: Vocabulary, stops: Sequence[str]) -> R
     )
 
 
-def _context(text: Any) -> int:
-    """Most tokens of a sequence; no more than the sliding window where some layers have one.
-
-    The row cache keeps every column, so beyond the window those layers would attend to too much.
-    """
-    return int(min(text.max_position_embeddings, getattr(text, "sliding_window", None) or text.max_position_embeddings))
-
-
 def _cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:
     """Bytes of the keys and values of one token in all layers."""
-    width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return int(2 * text.num_hidden_layers * text.num_key_value_heads * width * dtype.itemsize)
+    keys = values = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    if getattr(text, "kv_lora_rank", None):
+        # transformers keeps latent attention's keys and values expanded: their two widths are their own.
+        keys, values = text.qk_nope_head_dim + text.qk_rope_head_dim, text.v_head_dim
+    return int((keys + values) * text.num_hidden_layers * text.num_key_value_heads * dtype.itemsize)

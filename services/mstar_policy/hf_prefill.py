@@ -6,7 +6,7 @@ What this leaves out: how samples are drawn, and how prompts are grouped into ba
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, takewhile
 from typing import Any
 
@@ -16,7 +16,7 @@ from transformers.cache_utils import Cache
 
 from mstar_models.encoding import EncodedPrompt, collate
 from mstar_models.packing import prompt_axes
-from mstar_models.suitability import image_kinds
+from mstar_models.token_inputs import token_inputs
 from mstar_policy.engine import TokenCallback
 from mstar_policy.hf_cache import RowCache, only_columns, rows_of
 from mstar_policy.hf_sampling import Draw
@@ -82,6 +82,8 @@ class PrefillChunk:
     """[sequences, vocabulary] at the last token of each."""
     next_positions: torch.Tensor
     """[sequences]: the position of the token that follows each."""
+    per_token: dict[str, torch.Tensor] = field(default_factory=dict)
+    """[sequences, 1, ...]: what the model takes beside the id of every token that follows."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,13 @@ class DecodeStart:
 
     prefixes: list[PromptPrefix]
     """In the order of their rows: one row for each draw."""
-    cache: RowCache
+    cache: Cache
     logits: torch.Tensor
     """[rows, vocabulary]"""
     next_positions: torch.Tensor
     """[rows]: the position of each row's first sampled token."""
+    per_token: dict[str, torch.Tensor] = field(default_factory=dict)
+    """[rows, 1, ...]: what the model takes beside the id of every sampled token."""
 
 
 def decode_start(chunks: Sequence[PrefillChunk], batch: Sequence[PromptPrefix], longest: int) -> DecodeStart:
@@ -140,6 +144,11 @@ class Prefill:
         # A chunk that completes none was needed by the suffixes only, and its memory is freed here.
         return [chunk for chunk in self._chunks(shared) if chunk.complete]
 
+    def whole(self, prefixes: Sequence[PromptPrefix]) -> PrefillChunk:
+        """One chunk of prefixes of one length and of pixels of one shape, with nothing shared and no padding."""
+        group = [SharedPrefix([prefix], prefix.prompt, prefix.response) for prefix in prefixes]
+        return self._shared_chunk(group, collate([(one.prompt, one.response) for one in group], side="left"))
+
     def _chunks(self, shared: Sequence[SharedPrefix]) -> Iterator[PrefillChunk]:
         for group in _same_shapes(shared):
             # Padded on the left, so that the last column of every row is its last token.
@@ -164,11 +173,13 @@ class Prefill:
         `inputs`: `input_ids` and `attention_mask` [len(group), columns], and the pixels of all images.
         """
         positions = [_positions(self._model, one) for one in group]
-        ids = inputs["input_ids"]
-        inputs = inputs | {"position_ids": _left_padded(positions, ids.shape[1])} | image_kinds(self._model, ids)
+        width = inputs["input_ids"].shape[1]
+        inputs = inputs | {"position_ids": _left_padded(positions, width)}
+        inputs |= token_inputs(self._model, [(one.prompt, len(one)) for one in group], width, "left")
         return PrefillChunk(
             complete=[(row, prefix) for row, one in enumerate(group) for prefix in one.complete],
             next_positions=self._on_device([int(own.max()) + 1 for own in positions]),
+            per_token={name: inputs[name][:, -1:].to(self._model.device) for name in group[0].prompt.per_token},
             **self._forward(inputs),
         )
 

@@ -22,9 +22,9 @@ from mstar_models.attention import use_tree_attention
 from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import EncodedPrompt, PromptEncoder
+from mstar_models.layout import Layout
 from mstar_models.loading import free_memory, load_model, load_processor
-from mstar_models.packing import Packed, prompt_axes, start, tensors
-from mstar_models.suitability import require_plain_causal
+from mstar_models.packing import Packed
 from mstar_models.trunk import run_trunk
 from mstar_prm.batching import Batcher
 from mstar_prm.prefixes import Prefixes, behind, digest, joined
@@ -46,6 +46,7 @@ class _Served:
     version: str
     name: str
     model: Any
+    layout: Layout
     scheme: Scheme
     context: int
     prefixes: Prefixes
@@ -133,14 +134,16 @@ class HfScorer:
         return self._serve(folder_version(folder), folder, load_model(folder))
 
     def _serve(self, version: str, folder: Path, model: Any) -> _Served:
-        require_plain_causal(model)
+        layout = Layout(model)
         config = model.config.get_text_config()
         model.to(self._device)
-        use_tree_attention(model)
+        if layout.packs:
+            use_tree_attention(model)
         return _Served(
             version=version,
             name=version.partition("@")[0],
             model=model,
+            layout=layout,
             scheme=LabelTokens(PromptEncoder(load_processor(folder))),
             context=int(config.max_position_embeddings),
             prefixes=Prefixes(self._prefix_bytes),
@@ -163,16 +166,16 @@ class HfScorer:
     ) -> tuple[EncodedPrompt, list[Packed]]:
         """The prompt, and its responses in groups that fit a forward pass together."""
         prompt = served.scheme.prompt(question, image)
-        axes = prompt_axes(served.model, prompt)
-        groups = [start(prompt.input_ids, axes)]
+        layout = served.layout
+        groups = [layout.start(prompt)]
         for place, response in enumerate(responses):
             segments = served.scheme.pieces(response)
             length = len(prompt.input_ids) + sum(map(len, segments))
             if length > served.context:
                 detail = f"with its prompt it has {length} tokens; {served.context} fit"
                 raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")
-            if groups[-1].ends and len(groups[-1].ids) + groups[-1].cost(segments) > self._batch_tokens:
-                groups.append(start(prompt.input_ids, axes))
+            if not layout.takes(groups[-1], segments, self._batch_tokens):
+                groups.append(layout.another(groups[-1]))
             groups[-1].add(segments)
         return prompt, groups
 
@@ -201,8 +204,8 @@ class HfScorer:
             job, width = jobs[place], len(jobs[place].packed.ids)
             if places and (width > longest or (len(places) + 1) * width > self._batch_tokens):
                 break
-            # A new prompt that comes twice is known the second time.
-            twice = known == 0 and job.key in keys
+            # A new prompt that comes twice is known the second time, unless nothing of a prompt is shared.
+            twice = known == 0 and job.key in keys and job.served.layout.packs
             fits = self._known(job) == known and (known or job.prompt.pixel_shapes == first.prompt.pixel_shapes)
             if job.served is first.served and fits and not twice:
                 places.append(place)
@@ -216,20 +219,18 @@ class HfScorer:
     @torch.inference_mode()
     def _forward(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
         served = jobs[0].served
-        inputs = tensors([job.packed for job in jobs], pad_id=0)
+        inputs = served.layout.inputs([(job.prompt, job.packed) for job in jobs])
         known = self._known(jobs[0])
+        past = None
         if known:
             found = [served.prefixes.find(job.key) for job in jobs]
             inputs = behind(inputs, known)
             past = joined([prefix for prefix in found if prefix is not None])
-        else:
-            past = None
-            for key in jobs[0].prompt.pixels:
-                inputs[key] = torch.cat([job.prompt.pixels[key] for job in jobs])
         self._count(jobs, known)
         moved = {key: value.to(self._device) for key, value in inputs.items()}
-        output = run_trunk(served.model, **moved, past_key_values=past, use_cache=True)
-        if not known:
+        packs = served.layout.packs
+        output = run_trunk(served.model, **moved, past_key_values=past, use_cache=packs)
+        if packs and not known:
             width = moved["input_ids"].shape[1]
             for row, job in enumerate(jobs):
                 served.prefixes.keep(job.key, output.past_key_values, row, len(job.prompt.input_ids), width)

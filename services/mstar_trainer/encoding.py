@@ -16,9 +16,9 @@ from mstar.types import Sha256
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.images import ImageGate
+from mstar_models.layout import Layout
 from mstar_models.loading import load_processor
-from mstar_models.packing import Packed, prompt_axes, start, tensors
-from mstar_models.suitability import require_plain_causal
+from mstar_models.packing import Packed
 from mstar_trainer.batches import Example, Group
 from mstar_trainer.loss import Batch
 
@@ -28,6 +28,7 @@ class Tree:
     """One prompt with some of its responses, T tokens, and P scored places."""
 
     image: Sha256
+    layout: Layout
     prompt: EncodedPrompt
     packed: Packed
     columns: list[int] = field(default_factory=list)
@@ -59,17 +60,16 @@ class ExampleEncoder:
     """Encodes examples for one model."""
 
     def __init__(self, model_folder: Path, home: Path | Storage, model: Any) -> None:
-        """Raises InvalidInput for a model that cannot be trained on trees."""
-        require_plain_causal(model)
+        """Raises InvalidInput for a model whose response does not continue its prompt."""
+        self.layout = Layout(model)
         processor = load_processor(model_folder)
         self.tokenizer = processor.tokenizer
-        self._model = model
         self._prompts = PromptEncoder(processor)
         self._gate = ImageGate()
         self._images = storage_of(home).images()
 
     def trees(self, groups: Sequence[Group], budget: int) -> list[Tree]:
-        """A tree for each group, or several where one would exceed `budget` tokens.
+        """A tree for each group, or several where one would exceed `budget` tokens or the model takes no trees.
 
         Raises NotFound or InvalidImage for an image that cannot be read.
         """
@@ -78,13 +78,12 @@ class ExampleEncoder:
 
     def _grow(self, group: Group, budget: int) -> Iterator[Tree]:
         prompt = self._prompts.encode(group[0].prompt, self._gate.decode(self._images.get(group[0].image)))
-        axes = prompt_axes(self._model, prompt)
-        tree = Tree(group[0].image, prompt, start(prompt.input_ids, axes))
+        tree = Tree(group[0].image, self.layout, prompt, self.layout.start(prompt))
         for example in group:
             pieces = self._pieces(example)
-            if tree.targets and len(tree.packed.ids) + tree.packed.cost(pieces) > budget:
+            if not self.layout.takes(tree.packed, pieces, budget):
                 yield tree
-                tree = Tree(group[0].image, prompt, start(prompt.input_ids, axes))
+                tree = Tree(group[0].image, self.layout, prompt, self.layout.another(tree.packed))
             tree.add(pieces, example.labels)
         yield tree
 
@@ -116,10 +115,7 @@ def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> l
 
 
 def _batch(trees: Sequence[Tree], device: torch.device) -> Batch:
-    # Padding may have any id: the mask hides it, and no scored place reads it.
-    inputs = tensors([tree.packed for tree in trees], pad_id=0)
-    for key in trees[0].prompt.pixels:
-        inputs[key] = torch.cat([tree.prompt.pixels[key] for tree in trees])
+    inputs = trees[0].layout.inputs([(tree.prompt, tree.packed) for tree in trees])
     rows = [row for row, tree in enumerate(trees) for _ in tree.columns]
     targets = [target for tree in trees for target in tree.targets]
     kind = torch.int64 if isinstance(targets[0], int) else torch.float32

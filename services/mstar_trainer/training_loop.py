@@ -24,6 +24,7 @@ from mstar.stages.train import TRAIN, TrainParams, TrainResult
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage
 from mstar_models.attention import use_tree_attention
+from mstar_models.families import family_of
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
 from mstar_trainer import checkpoints
@@ -107,7 +108,8 @@ class TrainingLoop:
             objective = StepLoss(model, *label_token_ids(self._encoder.tokenizer), frozen)
         self._engine = TrainingEngine(objective, model, params.settings)
         # DeepSpeed has moved it to its device.
-        use_tree_attention(model)
+        if self._encoder.layout.packs:
+            use_tree_attention(model)
         if before is not None:
             checkpoints.load_moments(self._engine, folder, before.global_step)
         return self._engine, self._encoder
@@ -177,7 +179,8 @@ def _frozen_tower(model: Any, settings: TrainRecipe) -> FrozenTower | None:
     if not settings.freeze_vision:
         return None
     tower = freeze(model)
-    return None if settings.zero_stage == 3 else FrozenTower(model, tower)
+    cached = settings.zero_stage != 3 and family_of(model.config).tower_by_image
+    return FrozenTower(model, tower) if cached else None
 
 
 def _result(examples: int, losses: list[float], tokens: int, first_step: int, settings: TrainRecipe) -> TrainResult:

@@ -75,8 +75,9 @@ class FrozenTower:
         pixels = {key: t.to(self._model.dtype) if t.is_floating_point() else t for key, t in pixels.items()}
         self._tower.eval()
         with torch.no_grad():
-            # This runs the connector in vain, but only the model knows how pixels reach its tower.
-            self._model.get_image_features(**pixels)
+            # This runs the connector in vain, but only the model knows how pixels reach its tower. Mllama, whose
+            # images are not part of the text, gives them to the tower as they are.
+            getattr(self._model, "get_image_features", self._tower)(**pixels)
         self.computed += len(alike)
         fresh = dict(zip(alike, _split(self._made, len(alike)), strict=True))
         for image, output in fresh.items():

@@ -7,7 +7,7 @@ special token: an image placeholder that a response contains is read as ordinary
 
 import hashlib
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -20,10 +20,13 @@ from PIL import Image
 from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR
 from mstar_models.chat import Turn, build_messages, question_turns
+from mstar_models.families import family_of_processor
 
 REMEMBERED_BYTES = 2**30
 REMEMBERED_TEXT_BYTES = 64 * 2**20
-_TEXT_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"})
+_TEXT_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "labels"})
+_TOKEN_KEYS = frozenset({"cross_attention_mask"})
+"""What a processor gives for each token that does not follow from the token ids."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,29 @@ class EncodedPrompt:
 
     input_ids: list[int]
     pixels: dict[str, torch.Tensor] = field(default_factory=dict)
-    """What the vision tower takes, each tensor with a first axis that concatenates over prompts."""
+    """What the vision tower takes, each tensor with an axis that concatenates over prompts, most often the first."""
+    per_token: dict[str, torch.Tensor] = field(default_factory=dict)
+    """What the model takes for each of the P tokens beside its id, each tensor [1, P, ...]."""
+    pixel_axes: Mapping[str, int] = field(default_factory=dict)
+    """The axis that concatenates over prompts, where it is not the first."""
 
     @property
     def pixel_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """In what the pixels of prompts must agree to be concatenated: images may have more tiles than others."""
-        return tuple((name, tuple(tensor.shape[1:])) for name, tensor in self.pixels.items())
+        return tuple((name, self._rest(name, tensor)) for name, tensor in self.pixels.items())
+
+    def _rest(self, name: str, tensor: torch.Tensor) -> tuple[int, ...]:
+        axis = self.pixel_axes.get(name, 0)
+        return (*tensor.shape[:axis], *tensor.shape[axis + 1 :])
+
+
+def join_pixels(prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
+    """Pixels of prompts whose `pixel_shapes` are equal, as one batch."""
+    first = prompts[0]
+    return {
+        name: torch.cat([prompt.pixels[name] for prompt in prompts], dim=first.pixel_axes.get(name, 0))
+        for name in first.pixels
+    }
 
 
 class PromptEncoder:
@@ -46,6 +66,7 @@ class PromptEncoder:
     def __init__(self, processor: Any, remembered_bytes: int = REMEMBERED_BYTES) -> None:
         """`remembered_bytes`: of token ids, pixels and text that are kept."""
         self.processor = processor
+        self._family = family_of_processor(processor)
         self._cache: LRUCache[tuple[str, bytes], EncodedPrompt] = LRUCache(remembered_bytes, getsizeof=_size)
 
     def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
@@ -90,8 +111,9 @@ class PromptEncoder:
     def _encode(self, text: str, images: Sequence[Image.Image]) -> EncodedPrompt:
         shown = {"images": list(images)} if images else {}
         values = self.processor(text=text, **shown, return_tensors="pt")
-        pixels = {key: value for key, value in values.items() if key not in _TEXT_KEYS}
-        return EncodedPrompt(values["input_ids"][0].tolist(), pixels)
+        pixels = {key: value for key, value in values.items() if key not in _TEXT_KEYS | _TOKEN_KEYS}
+        per_token = {key: value for key, value in values.items() if key in _TOKEN_KEYS}
+        return EncodedPrompt(values["input_ids"][0].tolist(), pixels, per_token, self._family.pixel_axes)
 
     def _harmless(self, text: str) -> str:
         """A user's text may spell a special token; a space inside keeps the processor from seeing one."""
@@ -158,5 +180,4 @@ def collate(
         where = slice(width - len(row), width) if side == "left" else slice(0, len(row))
         ids[place, where] = torch.tensor(row, dtype=torch.long)
         mask[place, where] = 1
-    pixels = {key: torch.cat([prompt.pixels[key] for prompt, _ in pairs]) for key in pairs[0][0].pixels}
-    return {"input_ids": ids, "attention_mask": mask, **pixels}
+    return {"input_ids": ids, "attention_mask": mask, **join_pixels([prompt for prompt, _ in pairs])}

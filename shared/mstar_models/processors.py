@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PreTrain
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
 
 from mstar.errors import InvalidInput
+from mstar_models.families import family_of_processor
 
 VIDEO = "video_processor"
 NAMING_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
@@ -37,7 +38,7 @@ def assemble_processor(folder: Path) -> Any:
     processor = kind.from_args_and_dict([], settings, **parts, **without_video)
     if processor.chat_template is None:
         # Many folders keep it in tokenizer_config.json, where a processor does not look.
-        processor.chat_template = parts["tokenizer"].chat_template
+        processor.chat_template = parts["tokenizer"].chat_template or family_of_processor(processor).template
     return processor
 
 

@@ -1,7 +1,8 @@
-"""Which architectures the services can serve and train: what a model's attention must be for batches and for trees.
+"""What a model's attention allows: one tree of responses, one cache of keys and values for all rows, or neither.
 
-Everything is read from the configuration and the signature of the forward pass, so that a model is refused when it is
-loaded and never gives wrong numbers. `docs/models.md` lists the outcome for each family.
+Everything is read from the configuration and the signature of the forward pass when a model is loaded, so that a model
+never gives wrong numbers. What is not allowed is done another way, slower: `layout` for PRM and trainer, the policy's
+`hf_own_cache` for sampling. `docs/models.md` lists the outcome for each family.
 """
 
 from collections.abc import Iterable
@@ -10,40 +11,45 @@ from typing import Any
 
 from mstar.errors import InvalidInput
 
-LINEAR = frozenset({"linear_attention", "mamba", "recurrent", "conv"})
+STATEFUL = frozenset({"linear_attention", "mamba", "recurrent", "conv", "hybrid"})
 """Kinds of layer that keep a running state instead of keys and values."""
 _WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 """Kind of layer → setting that says how many tokens it sees."""
 
 
-def require_plain_causal(model: Any) -> None:
-    """Raises InvalidInput for a model whose numbers would be others in a tree.
+def require_decoder(model: Any) -> None:
+    """Raises InvalidInput for a model whose response is not the continuation of its prompt."""
+    if model.config.is_encoder_decoder:
+        raise InvalidInput(
+            f"models of type {model.config.model_type} have an encoder for the prompt and a decoder for the response, "
+            "which is not supported; take a decoder-only model, such as Qwen2.5-VL or InternVL",
+            field="model",
+        )
+
+
+def packing_obstacle(model: Any) -> str | None:
+    """Why the numbers of responses would be others in one tree; None: they are the same.
 
     transformers uses a ready mask as it is in every layer: what a layer takes away from a causal mask of its own, or
     adds to it, would be lost without a word.
     """
-    obstacle = _packing_obstacle(
-        model.config, model.config.get_text_config(), signature(model.base_model.forward).parameters
-    )
-    if obstacle is not None:
-        raise InvalidInput(f"models of type {model.config.model_type} cannot be packed: {obstacle}", field="model")
+    text = model.config.get_text_config()
+    return _packing_obstacle(model.config, text, signature(model.base_model.forward).parameters)
 
 
 def _packing_obstacle(config: Any, text: Any, arguments: Iterable[str]) -> str | None:
-    """Why not, and what to do about it."""
     kinds = set(getattr(text, "layer_types", None) or ())
     unknown = sorted(kinds - _WINDOWS.keys() - {"full_attention"})
-    other = "take one with plain causal attention, such as Idefics3, LLaVA or Qwen2-VL"
-    if config.is_encoder_decoder or getattr(text, "cross_attention_layers", None):
-        return f"its images are not part of the text's sequence; {other}"
+    if getattr(text, "cross_attention_layers", None):
+        return "its images are not part of the text's sequence"
     ahead = any(getattr(part, "use_bidirectional_attention", None) for part in (config, text))
     if ahead or "token_type_ids" in arguments:
-        return f"tokens of its prompt or image see those behind them; {other}"
+        return "tokens of its prompt or image see those behind them"
     if unknown:
-        return f"it has layers of kind {', '.join(unknown)}; {other}"
+        return f"it has layers of kind {', '.join(unknown)}"
     window = _narrowest(text, kinds)
     if window is not None and window < text.max_position_embeddings:
-        return f"some layers see {window} tokens only; set max_position_embeddings in its config.json to {window}"
+        return f"some layers see {window} tokens only"
     return None
 
 
@@ -53,29 +59,19 @@ def _narrowest(text: Any, kinds: set[str]) -> int | None:
     return min((width for name in settings if (width := getattr(text, name, None)) is not None), default=None)
 
 
-def require_cached_decoding(model: Any) -> None:
-    """Raises InvalidInput for a model that batched decoding over one cache of keys and values cannot sample from."""
-    text = model.config.get_text_config()
-    if model.config.is_encoder_decoder or getattr(text, "cross_attention_layers", None):
-        obstacle = "its images are not part of the text's sequence"
-    elif stateful := sorted(LINEAR & set(getattr(text, "layer_types", None) or ())):
-        obstacle = f"its layers of kind {', '.join(stateful)} keep no keys and values"
-    elif getattr(text, "kv_lora_rank", None):
-        obstacle = "its keys and values have different widths (latent attention)"
-    else:
-        return
-    raise InvalidInput(
-        f"models of type {model.config.model_type} cannot be sampled with the transformers engine: {obstacle}; set "
-        "MSTAR_POLICY_ENGINE=vllm, or take another model",
-        field="model",
-    )
+def row_cache_obstacle(model: Any) -> str | None:
+    """Why rows of different lengths cannot be decoded over one cache of keys and values; None: they can.
 
-
-def image_kinds(model: Any, ids: Any) -> dict[str, Any]:
-    """`token_type_ids` [B, T] for token ids [B, T]: 1 where an image is, for models whose image tokens see each other.
-
-    Empty for the others.
+    A window is an obstacle, too: the cache keeps every column, and the mask that goes with it is the same in every
+    layer.
     """
-    if "token_type_ids" not in signature(model.forward).parameters:
-        return {}
-    return {"token_type_ids": (ids == model.config.image_token_id).long()}
+    text = model.config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ())
+    if getattr(text, "cross_attention_layers", None):
+        return "its images are not part of the text's sequence"
+    if stateful := sorted(STATEFUL & kinds):
+        return f"its layers of kind {', '.join(stateful)} keep no keys and values"
+    window = _narrowest(text, kinds)
+    if window is not None and window < text.max_position_embeddings:
+        return f"some layers see {window} tokens only"
+    return None

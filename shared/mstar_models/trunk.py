@@ -10,13 +10,16 @@ from torch import Tensor
 from mstar_models.attention import block_mask, dense_mask, reads_blocks
 
 
-def run_trunk(model: Any, *, spans: Tensor, input_ids: Tensor, **inputs: Any) -> Any:
-    """The trunk's output for packed trees (`mstar_models.packing.tensors`), or for their last tokens behind a past.
+def run_trunk(model: Any, *, input_ids: Tensor, spans: Tensor | None = None, **inputs: Any) -> Any:
+    """The trunk's output for the sequences of a `Layout`, or for the last tokens of trees behind a past.
 
+    `spans` describe trees (`mstar_models.packing.tensors`); without them `inputs` have an attention mask.
     `last_hidden_state` has shape [B, T, D], and `past_key_values` are there where asked for.
     """
-    mask = block_mask if reads_blocks(model) else dense_mask
-    return model.base_model(input_ids=input_ids, attention_mask=mask(spans, input_ids.shape[1]), **inputs)
+    if spans is not None:
+        mask = block_mask if reads_blocks(model) else dense_mask
+        inputs["attention_mask"] = mask(spans, input_ids.shape[1])
+    return model.base_model(input_ids=input_ids, **inputs)
 
 
 def output_head(model: Any) -> Any:

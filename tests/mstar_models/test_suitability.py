@@ -1,64 +1,65 @@
-"""Which architectures are taken, and that the others are refused with a reason."""
+"""What is known of an architecture's attention from its configuration."""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from transformers import Florence2Config, Florence2ForConditionalGeneration
 
 from architectures import ARCHITECTURES, gemma3, llava, paligemma
 from mstar.errors import InvalidInput
 from mstar_models.encoding import PromptEncoder
-from mstar_models.suitability import require_cached_decoding, require_plain_causal
+from mstar_models.suitability import packing_obstacle, require_decoder, row_cache_obstacle
 
 
 @pytest.mark.parametrize("make", ARCHITECTURES, ids=lambda make: make.__name__)
-def test_models_with_plain_causal_attention_can_be_packed(make: Callable[[], tuple[Any, PromptEncoder]]) -> None:
-    require_plain_causal(make()[0])
+def test_plain_causal_attention_takes_trees_and_rows_of_any_length(
+    make: Callable[[], tuple[Any, PromptEncoder]],
+) -> None:
+    model, _ = make()
+    assert (packing_obstacle(model), row_cache_obstacle(model)) == (None, None)
 
 
 @pytest.mark.parametrize("make", [gemma3, paligemma], ids=lambda make: make.__name__)
-def test_models_that_look_ahead_are_refused(make: Callable[[], Any]) -> None:
-    with pytest.raises(InvalidInput, match=f"of type {make.__name__} .* see those behind them; take one") as refused:
-        require_plain_causal(make())
+def test_models_that_look_ahead_take_no_trees(make: Callable[[], Any]) -> None:
+    assert packing_obstacle(make()) == "tokens of its prompt or image see those behind them"
+
+
+SLIDING: list[tuple[dict[str, Any], int | None]] = [
+    ({"model_type": "mistral", "sliding_window": 255}, 255),
+    ({"model_type": "mistral", "sliding_window": 256}, None),
+    ({"model_type": "mistral", "sliding_window": None}, None),
+    ({"model_type": "qwen2", "use_sliding_window": False, "sliding_window": 64}, None),
+    ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 2}, None),
+    ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1}, 64),
+    ({"model_type": "cohere2", "sliding_window": 64}, 64),
+]
+
+
+@pytest.mark.parametrize(("text", "window"), SLIDING)
+def test_a_window_shorter_than_the_context_is_an_obstacle(text: dict[str, Any], window: int | None) -> None:
+    model, _ = llava(**text)
+    expected = None if window is None else f"some layers see {window} tokens only"
+    assert (packing_obstacle(model), row_cache_obstacle(model)) == (expected, expected)
+
+
+def test_layers_with_a_running_state_share_nothing() -> None:
+    model, _ = llava(model_type="qwen3_next", layer_types=["linear_attention", "full_attention"])
+    assert packing_obstacle(model) == "it has layers of kind linear_attention"
+    assert row_cache_obstacle(model) == "its layers of kind linear_attention keep no keys and values"
+
+
+def test_latent_attention_is_causal_attention() -> None:
+    model, _ = llava(model_type="deepseek_v3", kv_lora_rank=16)
+    assert (packing_obstacle(model), row_cache_obstacle(model)) == (None, None)
+
+
+def test_an_encoder_for_the_prompt_is_refused_in_one_sentence() -> None:
+    vision = {"embed_dim": [8] * 4, "num_heads": [1] * 4, "num_groups": [1] * 4, "depths": [1] * 4}
+    text = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "vocab_size": 60, "encoder_ffn_dim": 16}
+    model = Florence2ForConditionalGeneration(
+        Florence2Config(vision_config=vision | {"projection_dim": 16}, text_config=text, image_token_id=50)
+    )
+    with pytest.raises(InvalidInput, match="of type florence2 have an encoder for the prompt") as refused:
+        require_decoder(model)
     assert refused.value.field == "model"
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ({"model_type": "mistral", "sliding_window": 255}, "some layers see 255 tokens only; set max_position"),
-        ({"model_type": "mistral", "sliding_window": 256}, None),
-        ({"model_type": "mistral", "sliding_window": None}, None),
-        ({"model_type": "qwen2", "use_sliding_window": False, "sliding_window": 64}, None),
-        ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 2}, None),
-        ({"model_type": "qwen2", "use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1}, "see 64"),
-        ({"model_type": "cohere2", "sliding_window": 64}, "see 64"),
-        ({"model_type": "qwen3_next", "layer_types": ["linear_attention", "full_attention"]}, "kind linear_attention"),
-    ],
-)
-def test_a_window_must_hold_the_context_and_no_layer_may_remember(text: dict[str, Any], reason: str | None) -> None:
-    model, _ = llava(**text)
-    if reason is None:
-        return require_plain_causal(model)
-    with pytest.raises(InvalidInput, match=reason):
-        require_plain_causal(model)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ({}, None),
-        ({"model_type": "mistral", "sliding_window": 64}, None),
-        (
-            {"model_type": "qwen3_next", "layer_types": ["linear_attention", "full_attention"]},
-            "keep no keys and values",
-        ),
-        ({"model_type": "deepseek_v3", "kv_lora_rank": 16}, "different widths"),
-    ],
-)
-def test_layers_without_keys_of_one_width_are_not_sampled_from(text: dict[str, Any], reason: str | None) -> None:
-    model, _ = llava(**text)
-    if reason is None:
-        return require_cached_decoding(model)
-    with pytest.raises(InvalidInput, match=f"of type llava cannot be sampled .* {reason}.*; set MSTAR_POLICY_ENGINE"):
-        require_cached_decoding(model)

@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from architectures import ARCHITECTURES, plain_inputs
-from mstar.errors import InvalidInput
 from mstar_models.encoding import encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
@@ -36,7 +35,7 @@ def plain_sum(encoder: ExampleEncoder, example: Example, place_loss: Callable[[T
     """The loss of one row by the model's own forward pass; `place_loss` gets its logits [R + 1, V]."""
     (tree,) = encoder.trees([(example,)], ROOMY)
     tokens, _ = encode_segments(encoder.tokenizer, example.segments)
-    logits = encoder._model(**plain_inputs(tree.prompt, tokens)).logits[0]
+    logits = encoder.layout.model(**plain_inputs(tree.prompt, tokens)).logits[0]
     return place_loss(logits[len(tree.prompt.input_ids) - 1 :], example)
 
 
@@ -50,7 +49,7 @@ def gradient_of(loss: Tensor, model: Any) -> Tensor:
 def test_response_loss_and_its_gradient_are_those_of_separate_rows(
     bench: Bench, encoder: ExampleEncoder, budget: int
 ) -> None:
-    model, end = encoder._model, encoder.tokenizer.eos_token_id
+    model, end = encoder.layout.model, encoder.tokenizer.eos_token_id
     groups = grouped(sft_examples(bench.of_one_question(3) + bench.selected(3)))
 
     def nats(logits: Tensor, example: Example) -> Tensor:
@@ -66,7 +65,7 @@ def test_response_loss_and_its_gradient_are_those_of_separate_rows(
 
 
 def test_step_loss_and_its_gradient_are_those_of_separate_rows(bench: Bench, encoder: ExampleEncoder) -> None:
-    model = encoder._model
+    model = encoder.layout.model
     good, bad = label_token_ids(encoder.tokenizer)
     groups: list[Group] = grouped(prm_examples(bench.labelled(6)))
 
@@ -85,7 +84,7 @@ def test_step_loss_and_its_gradient_are_those_of_separate_rows(bench: Bench, enc
 
 def test_response_loss_in_pieces_is_the_plain_one(bench: Bench, encoder: ExampleEncoder) -> None:
     """The path of a GPU, run on this device."""
-    model = encoder._model
+    model = encoder.layout.model
     groups = grouped(sft_examples(bench.of_one_question(3) + bench.selected(3)))
     (batch,) = micro_batches(encoder.trees(groups, ROOMY), ROOMY, CPU)
     pieces, plain = (ResponseLoss(model, fused=fused)(batch) for fused in (True, False))
@@ -112,18 +111,27 @@ def test_cross_entropy_over_many_pieces_is_the_plain_one() -> None:
         assert one is not None and other is not None and torch.allclose(one, other, atol=1e-4)
 
 
-def test_a_model_that_cannot_be_packed_is_not_trained(bench: Bench) -> None:
+def test_a_model_that_takes_no_trees_has_the_loss_of_separate_responses(bench: Bench) -> None:
+    """Its layers see 16 tokens, so only the window keeps far tokens apart."""
     model = load_model(MODEL)
     model.config.text_config.sliding_window = 16
-    with pytest.raises(InvalidInput, match="some layers see 16 tokens only"):
-        ExampleEncoder(MODEL, bench.home, model)
+    encoder = ExampleEncoder(MODEL, bench.home, model)
+    group = grouped(sft_examples(bench.of_one_question(3)))
+    trees = encoder.trees(group, ROOMY)
+    assert [len(tree.packed.ends) for tree in trees] == [1, 1, 1]
+    model.config.text_config.sliding_window = None
+    packed = ExampleEncoder(MODEL, bench.home, model).trees(group, ROOMY)
+    assert [len(tree.packed.ends) for tree in packed] == [3]
+    (apart,), (together,) = micro_batches(trees, ROOMY, CPU), micro_batches(packed, ROOMY, CPU)
+    # The weights are a plain Llama's: whatever the layout, the sum is the same.
+    assert ResponseLoss(model)(apart).item() == pytest.approx(ResponseLoss(model)(together).item(), rel=1e-5)
 
 
 def test_a_shared_step_counts_for_each_of_its_responses(bench: Bench) -> None:
     encoder = ExampleEncoder(MODEL, bench.home, load_model(MODEL))
     (example,) = sft_examples(bench.selected(1))
     once, twice = (
-        ResponseLoss(encoder._model)(micro_batches(encoder.trees([group], ROOMY), ROOMY, CPU)[0]).item()
+        ResponseLoss(encoder.layout.model)(micro_batches(encoder.trees([group], ROOMY), ROOMY, CPU)[0]).item()
         for group in ((example,), (example, example))
     )
     assert twice == pytest.approx(2 * once, rel=1e-6)

@@ -47,10 +47,10 @@ class Family:
     user: str = "<|im_start|>user\n"
     assistant: str = "<|im_start|>assistant\n"
     template_file: str = "chat_template.json"
-    not_sampled: str = ""
-    """What the policy's refusal says; empty where it samples."""
-    not_packed: str = ""
-    """What the refusal of PRM and trainer says, which pack responses into trees; empty where they work."""
+    own_cache: str = ""
+    """Why the policy decodes prompts of one length at a time; empty where rows of any length share a batch."""
+    one_by_one: str = ""
+    """Why PRM and trainer compute each response by itself; empty where responses are packed into trees."""
 
     @property
     def model_type(self) -> str:

@@ -40,12 +40,18 @@ class Plain:
         """What the processor gives for the question, and tokens of a response behind it: all of shape [1, T]."""
         text = self.processor.apply_chat_template(build_messages(question_turns(QUESTION)), add_generation_prompt=True)
         values = dict(self.processor(text=text, images=[picture], return_tensors="pt"))
+        values.pop("labels", None)
         behind = torch.tensor([list(tokens)], dtype=torch.long)
         values["input_ids"] = torch.cat([values["input_ids"], behind], dim=1)
         values["attention_mask"] = torch.ones_like(values["input_ids"])
         for kinds in ("mm_token_type_ids", "token_type_ids"):
             if kinds in values:
-                values[kinds] = torch.cat([values[kinds], torch.zeros_like(behind)], dim=1)
+                # PaliGemma's are 0 in the prompt and 1 behind it; the others' are 1 where an image is.
+                of_text = int(self.model.config.model_type == "paligemma")
+                values[kinds] = torch.cat([values[kinds], torch.full_like(behind, of_text)], dim=1)
+        if "cross_attention_mask" in values:
+            seen = values["cross_attention_mask"]  # [1, P, images, tiles]
+            values["cross_attention_mask"] = torch.cat([seen, *[seen[:, -1:]] * len(tokens)], dim=1)
         kinds = {key: self.model.dtype if value.is_floating_point() else value.dtype for key, value in values.items()}
         return {key: value.to(self.model.device, kinds[key]) for key, value in values.items()}
 

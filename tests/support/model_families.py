@@ -229,7 +229,7 @@ def _aya_vision(ids: Ids) -> Settings:
 def _gemma3(ids: Ids) -> Settings:
     return {
         "model_type": "gemma3",
-        "text_config": TEXT | {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 256},
+        "text_config": TEXT | {"head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 24},
         "vision_config": SIGLIP | {"vision_use_head": False},
         "mm_tokens_per_image": 16,
         "boi_token_index": ids("<start_of_image>"),
@@ -284,6 +284,8 @@ IDEFICS_TURNS: Settings = {"tokenizer": "PreTrainedTokenizerFast", "begin": "<|i
                            "end": "<end_of_utterance>", "user": "User:", "assistant": "Assistant:"}  # fmt: skip
 AHEAD = "tokens of its prompt or image see those behind them"
 APART = "its images are not part of the text's sequence"
+LINEAR: Settings = {"own_cache": "its layers of kind linear_attention keep no keys and values",
+                    "one_by_one": "it has layers of kind linear_attention"}  # fmt: skip
 PINPOINTS = [[32, 64], [64, 32]]
 PIXTRAL_TOKENS = ("[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]")
 PIXTRAL_TURNS = LLAMA_TURNS | {"user": "[INST]", "assistant": "[/INST]", "image": "[IMG]",
@@ -374,17 +376,17 @@ FAMILIES = (
            named={"extra_special_tokens": {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>",
                                            "eoi_token": "<end_of_image>"}},
            tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<end_of_turn>", user="<start_of_turn>user\n",
-           assistant="<start_of_turn>model\n", not_packed=AHEAD),
+           assistant="<start_of_turn>model\n", one_by_one=AHEAD, own_cache="some layers see 24 tokens only"),
     Family("mllama", "Mllama (Llama 3.2 Vision)", _mllama,
            _plain_images("MllamaImageProcessor", "MllamaProcessor", 32, max_image_tiles=2),
            ("<|image|>", "<|python_tag|>"), "<|image|>", tokenizer="PreTrainedTokenizerFast",
            begin="<|begin_of_text|>", end="<|eot_id|>", user="user\n", assistant="assistant\n",
-           not_sampled=APART, not_packed=APART),
+           own_cache=APART, one_by_one=APART),
     Family("paligemma", "PaliGemma", _paligemma,
            _plain_images("SiglipImageProcessor", "PaliGemmaProcessor", 32, image_seq_length=16),
-           ("<image>",), "<image>", tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<eos>", template_file="",
-           not_sampled="has no chat template", not_packed=AHEAD),
+           ("<image>", *(f"<loc{n:04}>" for n in range(1024)), *(f"<seg{n:03}>" for n in range(128))), "<image>",
+           tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<eos>", template_file="",
+           one_by_one=AHEAD),
     Family("qwen3_5", "Qwen3.5", _qwen3_5, _qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"),
-           QWEN_TOKENS, QWEN_IMAGE, not_sampled="its layers of kind linear_attention keep no keys and values",
-           not_packed="it has layers of kind linear_attention"),
+           QWEN_TOKENS, QWEN_IMAGE, **LINEAR),
 )  # fmt: skip

@@ -16,15 +16,28 @@ through the services. *Policy* and *chat*: greedy tokens and log-probabilities e
 scores equal those of one forward pass for each response. *Trainer*: the first SFT and PRM losses equal the plain ones,
 and the checkpoint loads again. All of it runs on the CPU with the transformers engine, without torchvision.
 
-| family | `model_type` | policy | chat | PRM | trainer |
-|---|---|---|---|---|---|
+| family | `model_type` | policy and chat | PRM and trainer |
+|---|---|---|---|
 """
 TAIL = """
-A model that cannot be used is refused when it is loaded, in one sentence that says what to do:
+What the two right columns mean:
+
+- *shared* in policy and chat: prompts of any length share a batch, and samples of a question share its prompt.
+- *shared* in PRM and trainer: responses of a question are packed into one tree behind one copy of its prompt.
+- *one by one* in policy and chat: only prompts of one length share a batch, and each beginning of a response is
+  computed whole.
+- *one by one* in PRM and trainer: each response is a sequence of its own, with its own copy of prompt and image.
+
+One by one is exact and slower: with n responses a question, PRM and trainer compute the prompt and its image n times.
+It is chosen when a model is loaded, from its configuration. The reasons:
 
 | family | service | reason |
 |---|---|---|
 {reasons}
+
+A model with an encoder for the prompt and a decoder for the response (Florence-2, T5Gemma 2) is refused when it is
+loaded. Folders of PaliGemma have no chat template; the one in `shared/mstar_models/families/paligemma.py` is used: the
+image, then the question.
 
 ## What is installed
 
@@ -35,17 +48,7 @@ SmolVLM's processor wants `num2words`, which comes with the model services.
 
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.
 
-## Add a model family
-
-1. Add a row to `FAMILIES` in `tests/support/model_families.py`: a function that gives its `config.json` with small
-   sizes, its `preprocessor_config.json`, its special tokens, and what its chat template writes for an image.
-2. Run `pytest tests/system/test_model_families.py -k <name>`. Most families need nothing else.
-3. What transformers lacks for the family goes into one file, `shared/mstar_models/families/<name>.py`. For a processor
-   that asks for torchvision, name its class in `WITHOUT_TORCHVISION` of `shared/mstar_models/processors.py`
-   (see `families/pixtral.py`).
-4. If its attention is not plain causal, say in `shared/mstar_models/suitability.py` why it is refused, and put the same
-   words into `not_sampled` or `not_packed` of its row.
-5. Write this page again: `python tests/support/models_page.py`.
+[Add a model family](add-a-family.md) says how to support another one.
 """
 
 
@@ -56,16 +59,16 @@ def render() -> str:
 
 
 def _row(family: Family) -> str:
-    sampled, packed = (_mark(reason) for reason in (family.not_sampled, family.not_packed))
-    return f"| {family.title} | `{family.model_type}` | {sampled} | {sampled} | {packed} | {packed} |"
+    sampled, packed = (_mark(reason) for reason in (family.own_cache, family.one_by_one))
+    return f"| {family.title} | `{family.model_type}` | {sampled} | {packed} |"
 
 
 def _mark(reason: str) -> str:
-    return "refused" if reason else "yes"
+    return "yes, one by one" if reason else "yes, shared"
 
 
 def _reasons(family: Family) -> list[str]:
-    services = {"policy and chat": family.not_sampled, "PRM and trainer": family.not_packed}
+    services = {"policy and chat": family.own_cache, "PRM and trainer": family.one_by_one}
     return [f"| {family.title} | {service} | {reason} |" for service, reason in services.items() if reason]
 
 

@@ -5,7 +5,6 @@ What this leaves out: that large checkpoints fit and are fast.
 """
 
 import asyncio
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -33,10 +32,9 @@ from family_reference import (
 from model_families import FAMILIES
 from mstar.api.policy import RolloutReply
 from mstar.api.prm import ScoreReply
-from mstar.errors import InvalidInput
 from mstar.recipes import TrainRecipe
-from mstar_artefacts.store import ArtefactStore
 from mstar_models.loading import load_model, load_processor
+from mstar_models.suitability import packing_obstacle, row_cache_obstacle
 from mstar_policy import app as policy_app
 from mstar_policy.config import PolicySettings
 from mstar_policy.hf_engine import HfEngine
@@ -52,8 +50,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:`hidden_state` is deprecated:FutureWarning"),
 ]
-SAMPLED = [family for family in FAMILIES if not family.not_sampled]
-PACKED = [family for family in FAMILIES if not family.not_packed]
 SETTINGS = TrainRecipe(learning_rate=1e-4, batch_size=8, micro_tokens=1000)
 
 
@@ -85,7 +81,7 @@ def plain(folder: Path) -> Plain:
     return Plain(load_model(folder), load_processor(folder))
 
 
-@pytest.mark.parametrize("family", SAMPLED, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_the_policy_says_what_generate_says(family: Family, folders: Path, tmp_path: Path) -> None:
     folder = folder_of(family, folders)
     reference = plain(folder)
@@ -115,7 +111,7 @@ def test_the_policy_says_what_generate_says(family: Family, folders: Path, tmp_p
     assert said.rstrip("\N{REPLACEMENT CHARACTER}") == text.rstrip("\N{REPLACEMENT CHARACTER}")
 
 
-@pytest.mark.parametrize("family", PACKED, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_scores_are_those_of_separate_passes(family: Family, folders: Path, tmp_path: Path) -> None:
     folder = folder_of(family, folders)
     reference = plain(folder)
@@ -136,7 +132,7 @@ def test_scores_are_those_of_separate_passes(family: Family, folders: Path, tmp_
             assert [step.score for step in result.steps] == pytest.approx(expected.tolist(), abs=2e-6)
 
 
-@pytest.mark.parametrize("family", PACKED, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_the_first_loss_is_the_plain_one_and_the_checkpoint_loads(
     family: Family, folders: Path, bench: Bench, trainer: ResidentTrainer
 ) -> None:
@@ -145,16 +141,16 @@ def test_the_first_loss_is_the_plain_one_and_the_checkpoint_loads(
     base = commit(bench, family.name, folder)
     bench.put_rows(f"{family.name}/select", [selected(bench, place) for place in range(2)])
     bench.put_rows(f"{family.name}/collect", [labelled(bench, place) for place in range(2)])
-    for objective, rows, expected in (
-        ("sft", "select", sft_loss(reference)),
-        ("prm", "collect", prm_loss(reference)),
+    for objective, rows, expected, frozen in (
+        ("sft", "select", sft_loss(reference), False),
+        ("prm", "collect", prm_loss(reference), True),
     ):
         name = f"{family.name}-{objective}/train"
         claim = bench.claim(
             name,
             f"{family.name}/{rows}",
             base,
-            settings=SETTINGS,
+            settings=SETTINGS.model_copy(update={"freeze_vision": frozen}),
             carry=False,
             objective=objective,  # type: ignore[arg-type]
         )
@@ -170,31 +166,8 @@ def test_the_first_loss_is_the_plain_one_and_the_checkpoint_loads(
         assert any(moved)
 
 
-@pytest.mark.parametrize("family", [one for one in FAMILIES if one.not_packed], ids=lambda family: family.name)
-def test_what_cannot_be_packed_is_refused_in_one_sentence(family: Family, folders: Path, tmp_path: Path) -> None:
-    scorer = HfScorer(tmp_path, batch_tokens=2048, waiting_tokens=100_000)
-
-    async def load() -> None:
-        try:
-            await scorer.load_folder(folder_of(family, folders))
-        finally:
-            await scorer.close()
-
-    with pytest.raises(InvalidInput, match=f"models of type {family.name} cannot be packed: .*{family.not_packed}"):
-        asyncio.run(load())
-
-
-@pytest.mark.parametrize("family", [one for one in FAMILIES if one.not_sampled], ids=lambda family: family.name)
-def test_what_cannot_be_sampled_is_refused_in_one_sentence(family: Family, folders: Path, tmp_path: Path) -> None:
-    engine = HfEngine(ArtefactStore(tmp_path), threads=1)
-
-    async def load() -> None:
-        try:
-            await engine.load_folder(folder_of(family, folders))
-        finally:
-            await engine.close()
-
-    with pytest.raises(InvalidInput, match=re.escape(family.not_sampled)) as refused:
-        asyncio.run(load())
-    assert refused.value.field == "model"
-    assert len(refused.value.detail.splitlines()) == 1
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_what_a_family_cannot_share_is_known_from_its_folder(family: Family, folders: Path) -> None:
+    model = plain(folder_of(family, folders)).model
+    assert (packing_obstacle(model) or "") == family.one_by_one
+    assert (row_cache_obstacle(model) or "") == family.own_cache

@@ -1,1 +1,24 @@
-"""What a model family needs beside what transformers brings, one file each; `docs/models.md` lists the families."""
+"""What a model family needs beside what transformers brings, one file each; `docs/models.md` lists the families.
+
+Most families need no file. `FAMILIES` holds those that do; `family_of` and `family_of_processor` find them.
+"""
+
+from typing import Any
+
+from mstar_models.families import minicpmv, paligemma
+from mstar_models.families.declaration import Family
+
+FAMILIES: tuple[Family, ...] = (minicpmv.FAMILY, paligemma.FAMILY)
+PLAIN = Family(name="")
+"""A family that needs nothing."""
+
+
+def family_of(config: Any) -> Family:
+    """The family of a model's configuration, `PLAIN` for one without a file."""
+    return next((one for one in FAMILIES if config.model_type in one.model_types), PLAIN)
+
+
+def family_of_processor(processor: Any) -> Family:
+    """The family that a processor belongs to, `PLAIN` for one without a file."""
+    name = type(processor).__name__
+    return next((one for one in FAMILIES if name in one.processors), PLAIN)

@@ -1,0 +1,31 @@
+"""The form in which a model family says what it needs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+TokenInputs = Callable[[Any, list[int], int], dict[str, Tensor]]
+"""From a model's configuration, the token ids [P] of a prompt and the length T of a sequence that begins with it, to
+inputs [1, T] that the forward pass takes beside the ids."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What one model family needs; every default is what most families need, which is nothing."""
+
+    name: str
+    model_types: tuple[str, ...] = ()
+    """`model_type` in config.json."""
+    processors: tuple[str, ...] = ()
+    """Class names of its processors."""
+    token_inputs: TokenInputs | None = None
+    """Inputs for each token beside its id; None: those that the forward pass asks for by the usual names."""
+    pixel_axes: Mapping[str, int] = field(default_factory=dict)
+    """Axis on which the pixels of several prompts are joined, by the tensor's name, where it is not the first."""
+    tower_by_image: bool = True
+    """Whether the vision tower's outputs have one image after another on their first axis, so that a frozen tower's
+    outputs can be kept by image."""
+    template: str | None = None
+    """Chat template for folders that have none, because the family was never tuned for conversations."""

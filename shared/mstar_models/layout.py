@@ -1,0 +1,63 @@
+"""How the responses of a question become sequences that one model computes exactly.
+
+A model with plain causal attention takes them as one tree behind one copy of the prompt (`packing`). Another one takes
+each response as a sequence of its own, padded on the right: slower, and right for every decoder, since no token of a
+response depends on what comes behind it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from mstar_models.encoding import EncodedPrompt, join_pixels
+from mstar_models.families import family_of
+from mstar_models.packing import Packed, prompt_axes, start, tensors
+from mstar_models.suitability import packing_obstacle, require_decoder
+from mstar_models.token_inputs import token_inputs
+
+
+class Layout:
+    """The sequences of one model."""
+
+    def __init__(self, model: Any) -> None:
+        """Raises InvalidInput for a model that has no sequence of prompt and response."""
+        require_decoder(model)
+        self.packs = packing_obstacle(model) is None
+        """Whether the responses of a question share one copy of its prompt."""
+        self.family = family_of(model.config)
+        self.model = model
+
+    def start(self, prompt: EncodedPrompt) -> Packed:
+        """A sequence of a prompt without responses."""
+        return start(prompt.input_ids, prompt_axes(self.model, prompt))
+
+    def another(self, packed: Packed) -> Packed:
+        """A sequence of the same prompt without responses."""
+        width = packed.nodes.count(0)
+        return start(packed.ids[:width], packed.axes)
+
+    def takes(self, packed: Packed, pieces: Sequence[tuple[int, ...]], budget: int) -> bool:
+        """Whether a sequence takes one more response within `budget` tokens; the first always."""
+        if not packed.ends:
+            return True
+        return self.packs and len(packed.ids) + packed.cost(pieces) <= budget
+
+    def inputs(self, rows: Sequence[tuple[EncodedPrompt, Packed]]) -> dict[str, torch.Tensor]:
+        """Arguments of a forward pass over B sequences of at most T tokens, pixels included.
+
+        `input_ids` [B, T], `position_ids` [B, T] or [3, B, T], for trees `spans` [B, 2, T], else `attention_mask`
+        [B, T], and what the family takes for each token.
+        """
+        inputs = tensors([packed for _, packed in rows], pad_id=0)
+        if not self.packs:
+            del inputs["spans"]
+            inputs["attention_mask"] = _right_padded([len(packed.ids) for _, packed in rows])
+        lengths = [(prompt, len(packed.ids)) for prompt, packed in rows]
+        more = token_inputs(self.model, lengths, inputs["input_ids"].shape[1], "right")
+        return inputs | more | join_pixels([prompt for prompt, _ in rows])
+
+
+def _right_padded(lengths: Sequence[int]) -> torch.Tensor:
+    """[B, T]: 1 where a sequence has tokens."""
+    return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()

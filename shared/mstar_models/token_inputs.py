@@ -1,0 +1,53 @@
+"""What a forward pass takes for each token beside its id: which tokens are an image's, which images a token sees.
+
+A sequence is a prompt with any number of response tokens behind it; those are text, and see what the prompt's last
+token sees of the images.
+"""
+
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any, Literal
+
+import torch
+
+from mstar_models.encoding import EncodedPrompt
+from mstar_models.families import family_of
+
+
+def token_inputs(
+    model: Any, rows: Sequence[tuple[EncodedPrompt, int]], width: int, side: Literal["left", "right"]
+) -> dict[str, torch.Tensor]:
+    """Tensors [B, width, ...] for sequences that begin with the prompts and have the given lengths.
+
+    Empty for most families. Padding on `side` repeats the value at that end: the attention mask hides it.
+    """
+    found = [_of_row(model, prompt, length) for prompt, length in rows]
+    return {name: torch.cat([_padded(own[name], width, side) for own in found]) for name in found[0]}
+
+
+def _of_row(model: Any, prompt: EncodedPrompt, length: int) -> dict[str, torch.Tensor]:
+    """Tensors [1, length, ...]."""
+    declared = family_of(model.config).token_inputs or _image_kinds(model)
+    inputs = {} if declared is None else declared(model.config, prompt.input_ids, length)
+    return inputs | {name: _padded(value, length, "right") for name, value in prompt.per_token.items()}
+
+
+def _image_kinds(model: Any) -> Any:
+    """For a forward pass that asks for `token_type_ids`, as Gemma 3's, whose tokens of an image see each other."""
+    return _image_places if "token_type_ids" in signature(model.forward).parameters else None
+
+
+def _image_places(config: Any, prompt: list[int], length: int) -> dict[str, torch.Tensor]:
+    """`token_type_ids` [1, T]: 1 where an image is."""
+    kinds = (torch.tensor([prompt]) == config.image_token_id).long()
+    return {"token_type_ids": torch.nn.functional.pad(kinds, (0, length - len(prompt)))}
+
+
+def _padded(value: torch.Tensor, width: int, side: Literal["left", "right"]) -> torch.Tensor:
+    """[1, width, ...] from [1, T, ...]: the value at that end is repeated."""
+    missing = width - value.shape[1]
+    if missing <= 0:
+        return value
+    end = value[:, :1] if side == "left" else value[:, -1:]
+    more = end.expand(-1, missing, *value.shape[2:])
+    return torch.cat([more, value] if side == "left" else [value, more], dim=1)
