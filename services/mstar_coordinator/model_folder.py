@@ -14,13 +14,14 @@ from typing import Any
 from mstar.documents import parse_json
 from mstar.errors import InvalidInput
 from mstar.model_files import is_model_file
+from mstar.prm_schemes import DECLARATION
 
 KINDS = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
     "tekken.json", "vocab.json", "vocab.txt", "merges.txt", "special_tokens_map.json", "added_tokens.json",
     "spiece.model", "sentencepiece.bpe.model", "preprocessor_config.json", "processor_config.json",
     "image_processor_config.json", "video_preprocessor_config.json", "chat_template.json", "chat_template.jinja",
-    "README.md", "LICENSE*", "NOTICE*",
+    DECLARATION, "README.md", "LICENSE*", "NOTICE*",
 )  # fmt: skip
 """Names of what a model needs besides its weights: of a user's JSON and text files, the others may hold anything."""
 INDEX = "model.safetensors.index.json"

@@ -21,15 +21,15 @@ from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.attention import use_tree_attention
 from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.drain_lock import DrainLock, within
-from mstar_models.encoding import EncodedPrompt, PromptEncoder
+from mstar_models.encoding import EncodedPrompt
 from mstar_models.layout import Layout
-from mstar_models.loading import free_memory, load_model, load_processor
+from mstar_models.loading import free_memory
 from mstar_models.packing import Packed
 from mstar_models.trunk import run_trunk
 from mstar_prm.batching import Batcher
 from mstar_prm.prefixes import Prefixes, behind, digest, joined
+from mstar_prm.schemes.folder import load_prm
 from mstar_prm.schemes.interface import Scheme
-from mstar_prm.schemes.label_tokens import LabelTokens
 from mstar_prm.scorer import Segments, Work
 
 Scores = tuple[float, ...]
@@ -87,8 +87,8 @@ class HfScorer:
         return WeightsState(weight_version=served.version, ready=True, model=served.name)
 
     async def load(self, ref: ArtefactRef) -> None:
-        model, folder = await asyncio.to_thread(load_checkpoint, self._store, ref)
-        self._served = await asyncio.to_thread(self._serve, ref.version, folder, model)
+        loaded, _ = await asyncio.to_thread(load_checkpoint, self._store, ref, load_prm)
+        self._served = await asyncio.to_thread(self._serve, ref.version, *loaded)
 
     async def load_folder(self, folder: Path) -> None:
         self._served = await asyncio.to_thread(self._serve_folder, folder)
@@ -131,9 +131,9 @@ class HfScorer:
                 wait.cancel()
 
     def _serve_folder(self, folder: Path) -> _Served:
-        return self._serve(folder_version(folder), folder, load_model(folder))
+        return self._serve(folder_version(folder), *load_prm(folder))
 
-    def _serve(self, version: str, folder: Path, model: Any) -> _Served:
+    def _serve(self, version: str, model: Any, scheme: Scheme) -> _Served:
         layout = Layout(model)
         config = model.config.get_text_config()
         model.to(self._device)
@@ -144,7 +144,7 @@ class HfScorer:
             name=version.partition("@")[0],
             model=model,
             layout=layout,
-            scheme=LabelTokens(PromptEncoder(load_processor(folder))),
+            scheme=scheme,
             context=int(config.max_position_embeddings),
             prefixes=Prefixes(self._prefix_bytes),
         )
@@ -239,7 +239,7 @@ class HfScorer:
     def _count(self, jobs: Sequence[_Job], known: int) -> None:
         self.work.forwards += 1
         self.work.tokens += sum(len(job.packed.ids) - known for job in jobs)
-        self.work.images += 0 if known else len(jobs)
+        self.work.images += 0 if known else sum(bool(job.prompt.pixels) for job in jobs)
         self.work.known_prompts += len(jobs) if known else 0
 
     def _step_scores(

@@ -20,16 +20,18 @@ from PIL.Image import Image
 
 from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, TooManyRequests, Unavailable, WeightVersionMismatch
+from mstar.prm_schemes import LabelTokens
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.chat import question_turns
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import PromptEncoder, encode_segments
-from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_processor
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import START_SECONDS, Make, VllmHost, all_or_none
+from mstar_prm.schemes.folder import declared_scheme
+from mstar_prm.schemes.label_tokens import known_ids
 from mstar_prm.scorer import Segments, Work
 
 VERIFY_SECONDS = 1800.0
@@ -129,7 +131,7 @@ class VllmScorer:
         async with self._one_load:
             reading = asyncio.to_thread(load_processor, folder)
             processor = await within(reading, VERIFY_SECONDS, "reading the processor")
-            labels = label_token_ids(processor.tokenizer)
+            labels = _labels(folder, processor.tokenizer)
             async with self._lock.drained():
                 await self._stop()
                 try:
@@ -173,6 +175,18 @@ class VllmScorer:
         if not (math.isfinite(good) and math.isfinite(bad)):
             raise Internal("the model gave a score that is not a number: its weights may be damaged")
         return 1 / (1 + math.exp(bad - good))
+
+
+def _labels(folder: Path, tokenizer: Any) -> tuple[int, int]:
+    """Ids of the labels. Raises InvalidInput for a PRM of a scheme whose score is not what the model writes next."""
+    declared = declared_scheme(folder, tokenizer)
+    if not isinstance(declared, LabelTokens) or declared.step_tag is not None:
+        raise InvalidInput(
+            f"model folder {folder.name} scores steps by {declared.scheme}, and the vllm engine reads label tokens at "
+            "step ends only: set MSTAR_PRM_ENGINE=transformers",
+            field="model",
+        )
+    return known_ids(tokenizer, (declared.good, declared.bad))
 
 
 def _one_token(labels: tuple[int, int]) -> Any:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mstar.errors import InvalidInput, StorageFull
+from mstar.prm_schemes import DECLARATION, LabelTokens
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import FINITE
@@ -31,11 +32,19 @@ SHARD_BYTES = 2 * 1024**3
 """Size of one file of moments, so that rank 0 never holds all of them."""
 
 
-def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Path, state: TrainerState) -> ArtefactRef:
+def save(
+    store: ArtefactStore,
+    artefact: str,
+    engine: TrainingEngine,
+    parent: Path,
+    state: TrainerState,
+    scheme: LabelTokens | None = None,
+) -> ArtefactRef:
     """Write the checkpoint; all ranks must call it together, and rank 0 writes.
 
-    `parent` is the folder of the parent's artefact: tokenizer and processor files are copied from there. Raises
-    StorageFull, or InvalidInput when a weight is not finite.
+    `parent` is the folder of the parent's artefact: tokenizer and processor files are copied from there. `scheme`: how
+    a reward model scores steps, which its folder then declares. Raises StorageFull, or InvalidInput when a weight is
+    not finite.
     """
     weights = engine.weights()
     if engine.rank == 0:
@@ -48,6 +57,10 @@ def save(store: ArtefactStore, artefact: str, engine: TrainingEngine, parent: Pa
         _copy_all_but_weights(parent / MODEL, folder / MODEL)
         model: Any = engine.model
         model.save_pretrained(folder / MODEL, state_dict=weights, max_shard_size=WEIGHT_SHARD)
+        if scheme is not None:
+            # Without it a folder whose labels are `+` and `-` looks like any vision-language model.
+            said = scheme.model_dump_json(include={"scheme", "good", "bad"}, indent=2)
+            (folder / MODEL / DECLARATION).write_text(said)
         _write_shards(folder / OPTIMIZER, engine.moments())
         (folder / STATE).write_text(state.model_dump_json(indent=2))
 

@@ -18,6 +18,7 @@ import torch
 
 from mstar.api.steps import Claim
 from mstar.errors import InvalidInput
+from mstar.prm_schemes import own_scheme
 from mstar.recipes import TrainRecipe
 from mstar.seeds import derive
 from mstar.stages.train import TRAIN, TrainParams, TrainResult
@@ -85,7 +86,8 @@ class TrainingLoop:
             examples_seen=(before.examples_seen if before else 0) + feed.rows * params.settings.epochs,
             result=result,
         )
-        ref = checkpoints.save(self.store, claim.output_id, engine, folder, state)
+        scheme = own_scheme(encoder.tokenizer.get_vocab()) if params.objective == "prm" else None
+        ref = checkpoints.save(self.store, claim.output_id, engine, folder, state, scheme)
         self._held = EngineState(ref.version, params.objective, params.settings)
         return ref, result.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
 

@@ -1,8 +1,9 @@
 """The weights that an inference service serves: a verified folder, loaded whole, under one version."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors import SafetensorError, safe_open
 
@@ -13,13 +14,17 @@ from mstar_artefacts.digests import BLAKE3, digests_of
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.loading import load_model
 
+Loaded = TypeVar("Loaded")
+
 MODEL_FOLDER = "model"
 FINITE = "finite"
 """In a manifest's metadata: true where every weight was found to be a finite number before it was written."""
 
 
-def load_checkpoint(store: ArtefactStore, ref: ArtefactRef) -> tuple[Any, Path]:
-    """Model and its folder from a checkpoint artefact, which holds exactly what its manifest lists.
+def load_checkpoint(
+    store: ArtefactStore, ref: ArtefactRef, load: Callable[[Path], Loaded] = load_model
+) -> tuple[Loaded, Path]:
+    """What `load` makes of a checkpoint artefact, and its folder, which holds exactly what its manifest lists.
 
     Raises NotFound, CorruptArtefact, or InvalidInput for a weight that is not finite or a file that no model has.
     """
@@ -30,11 +35,11 @@ def load_checkpoint(store: ArtefactStore, ref: ArtefactRef) -> tuple[Any, Path]:
                 f"checkpoint {ref.id} holds {path.name[:200]}, which is no file of a model: make it again without it",
                 field="artefact",
             )
-    model = load_model(folder)
+    loaded = load(folder)
     # The trainer looks at every weight before it writes a checkpoint, and says so in the manifest.
     if not store.manifest(ref).metadata.get(FINITE):
         check_finite(folder, ref.id)
-    return model, folder
+    return loaded, folder
 
 
 def folder_version(folder: Path) -> str:

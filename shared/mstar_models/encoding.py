@@ -79,7 +79,10 @@ class PromptEncoder:
         `images` are those of the turns, in their order. Raises InvalidInput for turns that the model's chat template
         does not take.
         """
-        text = self.text_of(turns)
+        return self.encode_rendered(self.text_of(turns), images)
+
+    def encode_rendered(self, text: str, images: Sequence[Image.Image]) -> EncodedPrompt:
+        """The same for a prompt that the chat template has already made text of."""
         digest = hashlib.sha256()
         for image in images:
             digest.update(repr(image.size).encode() + hashlib.sha256(image.tobytes()).digest())
@@ -99,7 +102,7 @@ class PromptEncoder:
     def text_of(self, turns: Sequence[Turn]) -> str:
         """The prompt as the model's chat template writes it, up to where the assistant begins. Raises InvalidInput."""
         harmless = [
-            Turn(turn.role, tuple(part if part is None else self._harmless(part) for part in turn.parts))
+            Turn(turn.role, tuple(part if part is None else self.harmless(part) for part in turn.parts))
             for turn in turns
         ]
         try:
@@ -115,7 +118,7 @@ class PromptEncoder:
         per_token = {key: value for key, value in values.items() if key in _TOKEN_KEYS}
         return EncodedPrompt(values["input_ids"][0].tolist(), pixels, per_token, self._family.pixel_axes)
 
-    def _harmless(self, text: str) -> str:
+    def harmless(self, text: str) -> str:
         """A user's text may spell a special token; a space inside keeps the processor from seeing one."""
         for token in map(str, self.processor.tokenizer.added_tokens_decoder.values()):
             if token in text:

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from mstar.errors import InvalidInput
-
-_PAIRS = (("<good>", "<bad>"), ("+", "-"))
+from mstar.prm_schemes import own_scheme
 
 
 def label_token_ids(tokenizer: Any) -> tuple[int, int]:
@@ -13,7 +11,5 @@ def label_token_ids(tokenizer: Any) -> tuple[int, int]:
     Which tokens the paper used is not known; `+` and `-` follow Math-Shepherd.
     """
     vocabulary = tokenizer.get_vocab()
-    for good, bad in _PAIRS:
-        if good in vocabulary and bad in vocabulary:
-            return vocabulary[good], vocabulary[bad]
-    raise InvalidInput("the tokenizer has neither <good>/<bad> nor +/- as single tokens", field="model")
+    scheme = own_scheme(vocabulary)
+    return vocabulary[scheme.good], vocabulary[scheme.bad]

@@ -24,7 +24,7 @@ HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 def load_processor(folder: Path) -> Any:
     """Tokenizer, image processor and chat template. Raises InvalidInput, which says what is missing and what to do."""
     _require(folder, "config.json")
-    with _translated(folder):
+    with translated(folder):
         processor = assemble_processor(folder)
         _check_template(folder, processor)
     return processor
@@ -48,16 +48,17 @@ def dtype_for(device: torch.device, folder: Path) -> torch.dtype:
     return HALVES.get(next(filter(None, named), ""), torch.float32)
 
 
-def load_model(folder: Path, dtype: torch.dtype | None = None) -> Any:
+def load_model(folder: Path, dtype: torch.dtype | None = None, kind: Any = AutoModelForImageTextToText) -> Any:
     """The model, in evaluation mode and on the CPU; `dtype` unset is that of `dtype_for` this machine.
 
-    Raises InvalidInput for a folder whose safetensors do not give it whole.
+    `kind`: transformers' class that says which parts it has; `AutoModel` is a trunk without a head. Raises InvalidInput
+    for a folder whose safetensors do not give it whole.
     """
     _require(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
         raise InvalidInput(f"model folder {folder.name} holds no safetensors file", field="model")
-    with _translated(folder):
-        model, report = AutoModelForImageTextToText.from_pretrained(
+    with translated(folder):
+        model, report = kind.from_pretrained(
             folder,
             dtype=dtype_for(device_here(), folder) if dtype is None else dtype,
             local_files_only=True,
@@ -102,7 +103,7 @@ def _check_template(folder: Path, processor: Any) -> None:
 
 
 @contextmanager
-def _translated(folder: Path) -> Iterator[None]:
+def translated(folder: Path) -> Iterator[None]:
     """Turn what transformers raises for a folder into one sentence.
 
     It raises nearly anything for a file that is damaged or has values of the wrong type, hence every exception.

@@ -76,7 +76,7 @@ def start(prompt: Sequence[int], axes: torch.Tensor | None = None) -> Packed:
 
 def prompt_axes(model: Any, prompt: EncodedPrompt) -> torch.Tensor | None:
     """Positions [3, P] of a prompt where the model has M-RoPE; None where places are enough."""
-    index = getattr(model.model, "get_rope_index", None)
+    index = getattr(model.base_model, "get_rope_index", None)
     if index is None:
         return None
     ids = torch.tensor([prompt.input_ids], device=model.device)

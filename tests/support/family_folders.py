@@ -88,6 +88,8 @@ def write_folder(family: Family, folder: Path, seed: int = 0) -> Path:
     if family.processor is not None:
         _write(folder / "processor_config.json", family.processor)
     _write_template(family, folder)
+    # So that the PRM serves it as well; policy and trainer do not look at it.
+    _write(folder / "prm_scheme.json", {"scheme": "label-tokens", "good": "+", "bad": "-"})
     return folder
 
 

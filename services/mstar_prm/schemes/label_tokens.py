@@ -1,4 +1,4 @@
-"""Two label tokens at the end of each step, as our own trainer makes PRMs.
+"""Two label tokens at the end of each step: as our own trainer makes PRMs, and behind a tag, as Math-Shepherd has it.
 
 A step's score is the probability of the good label against the bad one, the rest of the vocabulary left out.
 """
@@ -9,28 +9,78 @@ from typing import Any
 from PIL.Image import Image
 from torch import Tensor
 
+from mstar import prm_schemes
+from mstar.errors import InvalidInput
+from mstar.prm_schemes import OWN_LABELS
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
-from mstar_models.labels import label_token_ids
 from mstar_models.trunk import label_logits
+from mstar_prm.schemes.conversation import Conversation
 from mstar_prm.scorer import Segments
 
 
 class LabelTokens:
-    """A `Scheme`: the label is what the model would write next."""
+    """A `Scheme`: the label is what the model would write next behind the step and its blank line."""
 
-    def __init__(self, prompts: PromptEncoder) -> None:
-        """Raises InvalidInput for a vocabulary without a pair of labels."""
+    def __init__(self, prompts: PromptEncoder, names: tuple[str, str] = OWN_LABELS) -> None:
+        """`names`: the good and the bad label. Raises InvalidInput for one that is not in the vocabulary."""
         self.prompts = prompts
-        self._tokenizer = prompts.processor.tokenizer
-        self.labels = label_token_ids(self._tokenizer)
+        self.labels = known_ids(prompts.processor.tokenizer, names)
 
     def prompt(self, question: str, image: Image) -> EncodedPrompt:
         return self.prompts.encode(question, image)
 
     def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
-        ids, ends = encode_segments(self._tokenizer, segments)
+        ids, ends = encode_segments(self.prompts.processor.tokenizer, segments)
         return [tuple(ids[begin:end]) for begin, end in pairwise([0, *(end + 1 for end in ends)])]
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:
         # Two rows of the head are enough: logits of the whole vocabulary are never made.
         return label_logits(model, hidden, self.labels).softmax(-1)[:, 0]
+
+
+class TaggedLabels:
+    """A `Scheme`: the label is what the model would write behind a tag at the step's end.
+
+    Math-Shepherd (arXiv 2312.08935) trains the label in the tag's own place, so its logits at the tag are read.
+    """
+
+    def __init__(self, conversation: Conversation, scheme: prm_schemes.LabelTokens) -> None:
+        """Raises InvalidInput for a label that is not a single token."""
+        assert scheme.step_tag is not None
+        self._conversation = conversation
+        self._tag, self._separator = scheme.step_tag, scheme.separator
+        self._labels = spelled_ids(conversation.tokenizer, (scheme.good, scheme.bad))
+
+    def prompt(self, question: str, image: Image) -> EncodedPrompt:
+        return self._conversation.prompt(question, image)
+
+    def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
+        return self._conversation.tagged(segments, self._tag, self._separator)
+
+    def good(self, model: Any, hidden: Tensor) -> Tensor:
+        return label_logits(model, hidden, self._labels).softmax(-1)[:, 0]
+
+
+def known_ids(tokenizer: Any, names: tuple[str, str]) -> tuple[int, int]:
+    """Ids of labels by their names in the vocabulary. Raises InvalidInput for one that is not there."""
+    vocabulary = tokenizer.get_vocab()
+    for name in names:
+        if name not in vocabulary:
+            detail = f"the label {name!r} of the PRM's scheme is no token of its tokenizer: correct prm_scheme.json"
+            raise InvalidInput(detail, field="model")
+    return vocabulary[names[0]], vocabulary[names[1]]
+
+
+def spelled_ids(tokenizer: Any, names: tuple[str, str]) -> tuple[int, int]:
+    """Ids of labels by their spelling as a text of their own, which Llama's vocabularies begin with a space.
+
+    Raises InvalidInput for one that is not a single token.
+    """
+    found = []
+    for name in names:
+        ids = tokenizer(name, add_special_tokens=False)["input_ids"]
+        if len(ids) != 1:
+            detail = f"the label {name!r} of the PRM's scheme is {len(ids)} tokens of its tokenizer, and must be one"
+            raise InvalidInput(detail, field="model")
+        found.append(ids[0])
+    return found[0], found[1]

@@ -1,0 +1,75 @@
+"""A PRM from its folder: the scheme that it declares, its trunk or model, its tokenizer and its head."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+
+from mstar import prm_schemes
+from mstar.documents import parse_json
+from mstar.errors import InvalidInput
+from mstar.prm_schemes import DECLARATION, PrmScheme, scheme_of
+from mstar_models.encoding import PromptEncoder
+from mstar_models.loading import load_model, load_processor, translated
+from mstar_prm.schemes.conversation import Conversation
+from mstar_prm.schemes.heads import read_head
+from mstar_prm.schemes.interface import Scheme
+from mstar_prm.schemes.label_tokens import LabelTokens, TaggedLabels
+from mstar_prm.schemes.step_token import StepToken
+from mstar_prm.schemes.text_only import TextProcessor
+from mstar_prm.schemes.turns import Turns
+from mstar_prm.schemes.value_head import ValueHead
+
+
+def load_prm(folder: Path) -> tuple[Any, Scheme]:
+    """The model, in evaluation mode and on the CPU, and its scheme. Raises InvalidInput, which says what is missing."""
+    # The scheme first: to refuse a folder for it takes no weights.
+    sees = "vision_config" in _read(folder, "config.json")
+    processor = load_processor(folder) if sees else _text_processor(folder)
+    declared = declared_scheme(folder, processor.tokenizer)
+    prompts = PromptEncoder(processor)
+    if isinstance(declared, prm_schemes.LabelTokens) and declared.step_tag is None:
+        own = LabelTokens(prompts, (declared.good, declared.bad))
+        return load_model(folder, kind=_with_head(sees=sees)), own
+    conversation = Conversation(prompts, declared, images=sees)
+    if isinstance(declared, prm_schemes.LabelTokens | prm_schemes.Turns):
+        by_words: Scheme = (
+            Turns(conversation, declared)
+            if isinstance(declared, prm_schemes.Turns)
+            else TaggedLabels(conversation, declared)
+        )
+        return load_model(folder, kind=_with_head(sees=sees)), by_words
+    model = load_model(folder, kind=AutoModel)
+    hidden = int(model.config.get_text_config().hidden_size)
+    if isinstance(declared, prm_schemes.StepToken):
+        return model, StepToken(conversation, declared, read_head(folder, hidden, StepToken.CLASSES))
+    return model, ValueHead(conversation, declared, read_head(folder, hidden, ValueHead.CLASSES))
+
+
+def declared_scheme(folder: Path, tokenizer: Any) -> PrmScheme:
+    """The scheme that a folder declares, or is known to have. Raises InvalidInput."""
+    config = _read(folder, "config.json")
+    declared = _read(folder, DECLARATION) if (folder / DECLARATION).is_file() else None
+    return scheme_of(f"model folder {folder.name}", config, declared, tokenizer.get_vocab(), "model")
+
+
+def _with_head(*, sees: bool) -> Any:
+    return AutoModelForImageTextToText if sees else AutoModelForCausalLM
+
+
+def _text_processor(folder: Path) -> TextProcessor:
+    with translated(folder):
+        return TextProcessor(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        found = parse_json((folder / name).read_bytes())
+    except FileNotFoundError:
+        raise InvalidInput(f"model folder {folder.name} holds no {name}", field="model") from None
+    except ValueError as error:
+        detail = f"model folder {folder.name} has a {name} that is not valid JSON: {str(error)[:100]}"
+        raise InvalidInput(detail, field="model") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"model folder {folder.name} has a {name} that is not a JSON object", field="model")
+    return found

@@ -1,0 +1,63 @@
+"""Heads that PRMs have on top of a trunk, read from the folder's safetensors by name and shape.
+
+transformers has no class for most of them, and the code that comes with a folder is never run.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from mstar.errors import InvalidInput
+
+NAMES = ("score", "classifier", "v_head.summary", "v_head", "value_head", "reward_head")
+"""What published checkpoints call their head."""
+
+
+def read_head(folder: Path, hidden: int, outputs: int) -> nn.Module:
+    """From hidden states [P, hidden] to [P, outputs], in float32: one linear layer, or several with ReLU between.
+
+    Raises InvalidInput for a folder without a head, or one of another shape.
+    """
+    tensors = _tensors(folder)
+    layers = [_linear(tensors, name) for name in sorted({key.rpartition(".")[0] for key in tensors})]
+    if not layers:
+        raise InvalidInput(
+            f"model folder {folder.name} has no head for steps: none of its tensors is named {', '.join(NAMES)}; take "
+            "a PRM's folder, or declare another scheme in prm_scheme.json",
+            field="model",
+        )
+    shapes = [(layer.in_features, layer.out_features) for layer in layers]
+    inner = all(left[1] == right[0] for left, right in pairwise(shapes))
+    if not inner or shapes[0][0] != hidden or shapes[-1][1] != outputs:
+        raise InvalidInput(
+            f"model folder {folder.name} has a head of shapes {shapes}, and its scheme needs one from {hidden} to "
+            f"{outputs}: declare the scheme that fits in prm_scheme.json",
+            field="model",
+        )
+    between = [part for layer in layers[:-1] for part in (layer, nn.ReLU())]
+    return nn.Sequential(*between, layers[-1]).eval()
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    """The head's tensors, by their names behind the head's own."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as stored:
+            for key in stored.keys():  # noqa: SIM118 - no mapping
+                name = next((name for name in NAMES if key.removeprefix("model.").startswith(f"{name}.")), None)
+                if name is not None:
+                    rest = key.removeprefix("model.").removeprefix(f"{name}.")
+                    found.setdefault(name, {})[rest] = stored.get_tensor(key).float()
+    return next((found[name] for name in NAMES if name in found), {})
+
+
+def _linear(tensors: dict[str, Tensor], name: str) -> nn.Linear:
+    prefix = f"{name}." if name else ""
+    weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")
+    if weight is None or weight.dim() != 2:
+        raise InvalidInput(f"the head for steps has no matrix {prefix}weight: it is no linear layer", field="model")
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    layer.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
+    return layer

@@ -1,0 +1,33 @@
+"""A head with two classes, read at a token behind each step: Qwen2.5-Math-PRM (arXiv 2501.07301) and its like."""
+
+from typing import Any
+
+from PIL.Image import Image
+from torch import Tensor, nn
+
+from mstar import prm_schemes
+from mstar_models.encoding import EncodedPrompt
+from mstar_prm.schemes.conversation import Conversation
+from mstar_prm.scorer import Segments
+
+
+class StepToken:
+    """A `Scheme`: the probability of the class that means a correct step."""
+
+    CLASSES = 2
+
+    def __init__(self, conversation: Conversation, scheme: prm_schemes.StepToken, head: nn.Module) -> None:
+        """`head`: from hidden states [P, D] to logits [P, 2]."""
+        self._conversation = conversation
+        self._scheme = scheme
+        self._head = head
+
+    def prompt(self, question: str, image: Image) -> EncodedPrompt:
+        return self._conversation.prompt(question, image)
+
+    def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
+        return self._conversation.tagged(segments, self._scheme.step_tag, self._scheme.separator)
+
+    def good(self, model: Any, hidden: Tensor) -> Tensor:
+        logits: Tensor = self._head.to(hidden.device)(hidden.float())
+        return logits.softmax(-1)[:, self._scheme.good_class]
