@@ -107,7 +107,7 @@ class WaitingScorer(Device):
         self.work = Work()
 
     async def score(
-        self, question: str, image: Any, responses: Sequence[Segments], version: str | None
+        self, question: str, image: Any, responses: Sequence[Segments], version: str | None, system: str = ""
     ) -> tuple[str, list[tuple[float, ...]]]:
         served = await self.computed(len(responses), version)
         return served, [tuple((derive(0, piece) % 1000) / 1000 for piece in response) for response in responses]

@@ -22,7 +22,7 @@ def sampling_request(request: RolloutRequest, images: Sequence[Image] = ()) -> S
     """Translate a rollout request for the engine; `images`: those of its prompts, if they are decoded already."""
     prompts = tuple(
         Prompt(
-            turns=question_turns(prompt.question, prompt.reference_answer),
+            turns=question_turns(prompt.question, prompt.system),
             images=tuple(images[place : place + 1]),
             prefix=prompt.prefix,
             n=prompt.n,
@@ -114,5 +114,5 @@ def check_unicode(text: str, field: str) -> None:
 
 def _check_text(request: RolloutRequest) -> None:
     for index, prompt in enumerate(request.prompts):
-        for name in ("question", "reference_answer", "prefix"):
+        for name in ("question", "system", "prefix"):
             check_unicode(getattr(prompt, name) or "", f"prompts.{index}.{name}")

@@ -101,7 +101,7 @@ class HfScorer:
             await asyncio.get_running_loop().run_in_executor(self._encoding, free_memory)
 
     async def score(
-        self, question: str, image: Image, responses: Sequence[Segments], version: str | None
+        self, question: str, image: Image, responses: Sequence[Segments], version: str | None, system: str = ""
     ) -> tuple[str, list[Scores]]:
         served = self._served
         if served is None:
@@ -111,7 +111,7 @@ class HfScorer:
         distinct = list(dict.fromkeys(responses))
         async with self._lock.using():
             encode = asyncio.get_running_loop().run_in_executor
-            jobs = await encode(self._encoding, self._jobs, served, question, image, distinct)
+            jobs = await encode(self._encoding, self._jobs, served, question, image, distinct, system)
             by_response = dict(zip(distinct, await self._scores(jobs), strict=True))
         return served.version, [by_response[response] for response in responses]
 
@@ -149,9 +149,11 @@ class HfScorer:
             prefixes=Prefixes(self._prefix_bytes),
         )
 
-    def _jobs(self, served: _Served, question: str, image: Image, responses: list[Segments]) -> list[_Job]:
+    def _jobs(
+        self, served: _Served, question: str, image: Image, responses: list[Segments], system: str = ""
+    ) -> list[_Job]:
         """The work that a request is. Raises TooLarge for more than could ever wait."""
-        prompt, groups = self._packed(served, question, image, responses)
+        prompt, groups = self._packed(served, question, image, responses, system)
         tokens = sum(len(packed.ids) for packed in groups)
         if len(groups) > 1 and tokens > self._waiting_tokens:
             raise TooLarge(
@@ -162,10 +164,10 @@ class HfScorer:
         return [_Job(served, prompt, packed, key) for packed in groups]
 
     def _packed(
-        self, served: _Served, question: str, image: Image, responses: list[Segments]
+        self, served: _Served, question: str, image: Image, responses: list[Segments], system: str = ""
     ) -> tuple[EncodedPrompt, list[Packed]]:
         """The prompt, and its responses in groups that fit a forward pass together."""
-        prompt = served.scheme.prompt(question, image)
+        prompt = served.scheme.prompt(question, image, system)
         layout = served.layout
         groups = [layout.start(prompt)]
         for place, response in enumerate(responses):

@@ -49,9 +49,11 @@ class Scorer(Protocol):
         """Forget the weights and give the device's memory back, once what runs has ended. A load ends the sleep."""
 
     async def score(
-        self, question: str, image: "Image", responses: Sequence[Segments], version: str | None
+        self, question: str, image: "Image", responses: Sequence[Segments], version: str | None, system: str = ""
     ) -> tuple[str, list[tuple[float, ...]]]:
         """(version, for each response the probability of the good label at the end of each segment).
+
+        `question` and `system` are the texts of the user turn and of the system turn before it, if there is one.
 
         Raises Unavailable without weights, WeightVersionMismatch, TooManyRequests when too much waits, TooLarge for
         more than could ever wait, InvalidInput for a response beyond the model's context, and Internal for scores that

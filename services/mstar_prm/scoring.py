@@ -97,7 +97,9 @@ class Scoring:
                 raise refused[min(refused)]
             asked = [segments[place] for place in places]
             try:
-                version, scores = await self.scorer.score(request.question, image, asked, request.model_version)
+                version, scores = await self.scorer.score(
+                    request.question, image, asked, request.model_version, request.system
+                )
             except InvalidInput as error:
                 # The scorer counts the responses that it was given; the caller counts those that it sent.
                 own = (error.field or "").removeprefix("responses.")

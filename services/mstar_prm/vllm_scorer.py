@@ -23,7 +23,7 @@ from mstar.errors import Internal, InvalidInput, TooLarge, TooManyRequests, Unav
 from mstar.prm_schemes import LabelTokens
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
-from mstar_models.chat import question_turns
+from mstar_models.chat import Turn, question_turns
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import PromptEncoder, encode_segments
@@ -94,13 +94,13 @@ class VllmScorer:
             await self._stop()
 
     async def score(
-        self, question: str, image: Image, responses: Sequence[Segments], version: str | None
+        self, question: str, image: Image, responses: Sequence[Segments], version: str | None, system: str = ""
     ) -> tuple[str, list[tuple[float, ...]]]:
         async with self._lock.using():
             served = self._serving(version)
             context = int(self._host.core.model_config.max_model_len)
             encode = asyncio.get_running_loop().run_in_executor
-            asked = (served, context, question, image, responses)
+            asked = (served, context, question_turns(question, system), image, responses)
             prompt, beginnings = await encode(self._encoding, _beginnings, *asked)
             distinct = list(dict.fromkeys(one for own in beginnings for one in own))
             with self._admitted(sum(map(len, distinct))):
@@ -196,10 +196,10 @@ def _one_token(labels: tuple[int, int]) -> Any:
 
 
 def _beginnings(
-    served: _Served, context: int, question: str, image: Image, responses: Sequence[Segments]
+    served: _Served, context: int, turns: Sequence[Turn], image: Image, responses: Sequence[Segments]
 ) -> tuple[list[int], list[list[tuple[int, ...]]]]:
     """Tokens of the prompt, and for each response those up to the end of each of its segments."""
-    whole = len(served.prompts.encode(question, image).input_ids)
+    whole = len(served.prompts.encode_turns(turns, [image]).input_ids)
     found = []
     for place, response in enumerate(responses):
         ids, ends = encode_segments(served.prompts.processor.tokenizer, response)
@@ -208,4 +208,4 @@ def _beginnings(
             detail = f"with its prompt it has {whole + len(ids)} tokens; {context - 1} fit"
             raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")
         found.append([tuple(ids[: end + 1]) for end in ends])
-    return served.prompts.unexpanded(question_turns(question)), found
+    return served.prompts.unexpanded(turns), found

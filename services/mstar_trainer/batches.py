@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mstar.errors import InvalidDataset
 from mstar.layout import scored_segments
+from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import TrainRecipe
 from mstar.seeds import derive, permutation
 from mstar.types import SelectedRow, Sha256, StepLabelRow
@@ -21,20 +22,26 @@ class Example:
     """One row of either objective: a prompt with its image, and the segments of one response."""
 
     prompt: str
+    """Text of the user turn."""
     image: Sha256
     segments: tuple[str, ...]
     """Pieces of the response: the steps, and the answer block if it has one."""
     labels: tuple[float, ...] = ()
     """A target in [0, 1] for the end of each segment; empty for the objective `sft`."""
+    system: str = ""
+    """Text of the system turn; without one there is none."""
 
 
 Group = tuple[Example, ...]
 """Rows of one prompt and image."""
 
 
-def sft_examples(rows: Iterable[SelectedRow]) -> list[Example]:
+def sft_examples(rows: Iterable[SelectedRow], form: PromptForm) -> list[Example]:
     """Selected responses in canonical layout. The prompt never shows the reference answer, not even in warm-up."""
-    return [Example(row.question.text, row.question.image, scored_segments(row.response)) for row in rows]
+    return [
+        Example(prompt_text(row.question, form), row.question.image, scored_segments(row.response), system=form.system)
+        for row in rows
+    ]
 
 
 def prm_examples(rows: Iterable[StepLabelRow]) -> list[Example]:
@@ -50,15 +57,15 @@ def prm_examples(rows: Iterable[StepLabelRow]) -> list[Example]:
                 field="labels",
             )
         if row.labels:
-            examples.append(Example(row.prompt, row.image, row.completions, row.labels))
+            examples.append(Example(row.prompt, row.image, row.completions, row.labels, row.system))
     return examples
 
 
 def grouped(examples: Iterable[Example]) -> list[Group]:
     """Rows by prompt and image, in the order of each group's first row."""
-    groups: dict[tuple[str, Sha256], list[Example]] = {}
+    groups: dict[tuple[str, str, Sha256], list[Example]] = {}
     for example in examples:
-        groups.setdefault((example.prompt, example.image), []).append(example)
+        groups.setdefault((example.system, example.prompt, example.image), []).append(example)
     return [tuple(group) for group in groups.values()]
 
 

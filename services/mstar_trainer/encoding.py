@@ -77,7 +77,9 @@ class ExampleEncoder:
         return [tree for group in groups for tree in self._grow(group, budget)]
 
     def _grow(self, group: Group, budget: int) -> Iterator[Tree]:
-        prompt = self._prompts.encode(group[0].prompt, self._gate.decode(self._images.get(group[0].image)))
+        prompt = self._prompts.encode(
+            group[0].prompt, self._gate.decode(self._images.get(group[0].image)), group[0].system
+        )
         tree = Tree(group[0].image, self.layout, prompt, self.layout.start(prompt))
         for example in group:
             pieces = self._pieces(example)

@@ -22,6 +22,7 @@ class Feed:
         """Rows of the shards so far."""
         self._shards = 0
         self._store = store
+        self._form = claim.recipe.form
         self._params = TRAIN.narrow(claim.step.params)
         self._inputs = dict(claim.inputs)
         self._awaited = set(claim.step.streams)
@@ -53,7 +54,7 @@ class Feed:
 
     def _read(self, ref: ArtefactRef) -> list[Example]:
         if self._params.objective == "sft":
-            return sft_examples(self._store.rows(ref, SelectedRow))
+            return sft_examples(self._store.rows(ref, SelectedRow), self._form)
         return prm_examples(self._store.rows(ref, StepLabelRow))
 
 

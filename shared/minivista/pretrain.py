@@ -146,11 +146,11 @@ class _Examples:
             shares = SKILLS if phase == "skills" else GIVEN if given else OPEN
             text = respond(self.rng, problem, shares, given=given)
         response, _ = encode_segments(self.tokenizer, scored_segments(text))
-        prompt = self._prompt(question, problem.answer.value if given else None)
+        prompt = self._prompt(f"{question}\n\nReference answer: {problem.answer.value}" if given else question)
         return prompt, [*response, self.tokenizer.eos_token_id], rgb(problem.picture)
 
-    def _prompt(self, question: str, reference: str | None) -> list[int]:
-        messages = build_messages(question_turns(question, reference))
+    def _prompt(self, question: str) -> list[int]:
+        messages = build_messages(question_turns(question))
         text = self.processor.apply_chat_template(messages, add_generation_prompt=True)
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [new for token in ids for new in (self.image_ids if token == self.image_id else (token,))]

@@ -16,11 +16,22 @@ from mstar.blocks import blocks
 STEP_SEPARATOR = "\n\n"
 ANSWER_HEADING = "## Answer"
 
-_WORDS = r"(?:(?:the[^\S\n]+)?(?:final[^\S\n]+)?answer|(?:最终)?答案)"
-_BOLD = rf"(?P<{{0}}>\*\*|__){_WORDS}(?:[^\S\n]*[:：][^\S\n]*(?P={{0}})|(?P={{0}})[^\S\n]*[:：]|(?P={{0}})[^\S\n]*$)"
+_SPACE = r"[^\S\n]*"
+_NAME = r"(?:(?:the[^\S\n]+)?(?:(?:final|correct)[^\S\n]+)?answer|(?:最终)?答案)"
+_COLON = rf"(?:[^\S\n]+is)?{_SPACE}[:：]"
+_EMPHASIS = r"(?P<mark>\*\*|__|\*|_)"
 _HEADING = re.compile(
-    rf"^[^\S\n]*(?:#{{1,6}}[^\S\n]*(?:{_WORDS}[^\S\n]*(?:[:：]|$)|{_BOLD.format('level')})"
-    rf"|{_BOLD.format('alone')}|{_WORDS}[^\S\n]*[:：])",
+    rf"^{_SPACE}(?:[>•*-][^\S\n]+)?(?P<level>\#{{1,6}}{_SPACE})?(?:"
+    # **Answer:** 61   **Answer**: 61   **Answer** alone on its line
+    rf"{_EMPHASIS}{_NAME}(?:{_COLON}{_SPACE}(?P=mark)|(?P=mark){_SPACE}[:：]|(?P=mark){_SPACE}$)"
+    # **Answer: 61**
+    rf"|{_EMPHASIS.replace('mark', 'around')}{_NAME}{_COLON}{_SPACE}"
+    rf"(?P<inside>[^\n]*?\S)(?P=around)(?={_SPACE}\.?{_SPACE}$)"
+    # Answer: 61   ## Answer: 61
+    rf"|{_NAME}{_COLON}"
+    # ## Answer
+    rf"|(?(level){_NAME}{_SPACE}\#*{_SPACE}$|(?!))"
+    r")",
     re.IGNORECASE | re.MULTILINE,
 )
 _BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
@@ -41,14 +52,15 @@ def split_response(text: str) -> ResponseParts:
 
     The first heading counts and all that follows it is the answer, so a response that offers a second answer is read as
     one long answer that matches nothing, instead of being given the better of two tries. A heading begins its line and
-    is written `## Answer` (any level), `**Answer**` or `Answer:`, also with "Final"; behind a colon the answer may be
-    on the same line.
+    is written `## Answer` (any level), `**Answer**`, `Answer:` or `The answer is:`, also with "Final" or "Correct" and
+    behind a bullet or a quotation mark; behind a colon the answer may be on the same line.
     """
     text = _plain_line_ends(text)
     heading = _HEADING.search(text)
     if heading is None:
         return ResponseParts(_paragraphs(text), None)
-    return ResponseParts(_paragraphs(text[: heading.start()]), join_segments(_paragraphs(text[heading.end() :])))
+    answer = (heading["inside"] or "") + text[heading.end() :]
+    return ResponseParts(_paragraphs(text[: heading.start()]), join_segments(_paragraphs(answer)))
 
 
 def scored_segments(text: str) -> tuple[str, ...]:

@@ -11,9 +11,11 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from mstar.answers.rule import AnswerRule
 from mstar.documents import MAX_DEPTH, check_plain, parse_yaml
 from mstar.errors import InvalidRecipe
 from mstar.needed_scores import NO_SAVINGS, Savings
+from mstar.prompts import PromptForm, PromptRecipe, prompt_form
 from mstar.selection_rules import MAX_SAMPLES, SelectionRecipe
 from mstar.types import Frozen
 
@@ -248,12 +250,19 @@ class Recipe(Frozen):
     """All draws of the run follow from it."""
     data: DataRecipe = DataRecipe()
     model: ModelRecipe = ModelRecipe()
+    prompt: PromptRecipe = PromptRecipe()
+    answers: AnswerRule = AnswerRule()
     generation: GenerationRecipe = GenerationRecipe()
     warmup: WarmupRecipe | None = WarmupRecipe()
     prm: PrmRecipe | None = PrmRecipe()
     evolution: EvolutionRecipe = EvolutionRecipe()
     exploration: ExplorationRecipe = ExplorationRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
+
+    @property
+    def form(self) -> PromptForm:
+        """How every question of the run is put, and where its answer is found."""
+        return prompt_form(self.prompt, self.model.base)
 
     @model_validator(mode="after")
     def _prm_where_needed(self) -> Self:

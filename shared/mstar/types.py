@@ -163,6 +163,7 @@ class StepLabelRow(Frozen):
 
     id: str
     prompt: str
+    """Text of the user turn, as the model saw it."""
     completions: tuple[str, ...]
     labels: tuple[float, ...]
     """Share of completions that reached a* from the end of each step, in [0, 1]."""
@@ -171,3 +172,5 @@ class StepLabelRow(Frozen):
     mc_successes: tuple[int, ...]
     mc_rollouts: tuple[int, ...]
     weight_version: str
+    system: str = ""
+    """Text of the system turn; without one there is none."""

@@ -1,7 +1,7 @@
-"""Conversations as a model sees them: turns of text and images, and the one turn that every training prompt is.
+"""Conversations as a model sees them: turns of text and images, and the one that every training prompt is.
 
-In warm-up the reference answer stands below the question, and the model writes the reasoning that leads to it (paper,
-section 3). The chat template that turns turns into text belongs to the model's own processor.
+The words of a prompt come from `mstar.prompts`; the chat template that turns turns into text belongs to the model's own
+processor.
 """
 
 from collections.abc import Iterable
@@ -25,14 +25,13 @@ class Turn:
         return self.parts.count(None)
 
 
-def prompt_text(question: str, reference_answer: str | None = None) -> str:
-    """Text of the user turn."""
-    return question if reference_answer is None else f"{question}\n\nReference answer: {reference_answer}"
+def question_turns(question: str, system: str = "") -> tuple[Turn, ...]:
+    """The conversation of a question: the system turn if there is one, and a user turn with the image first.
 
-
-def question_turns(question: str, reference_answer: str | None = None) -> tuple[Turn, ...]:
-    """The conversation of a question: one user turn with the image first."""
-    return (Turn("user", (None, prompt_text(question, reference_answer))),)
+    `question` is the whole text of the user turn, which `mstar.prompts` builds.
+    """
+    asked = Turn("user", (None, question))
+    return (Turn("system", (system,)), asked) if system else (asked,)
 
 
 def build_messages(turns: Iterable[Turn]) -> list[dict[str, Any]]:

@@ -69,9 +69,9 @@ class PromptEncoder:
         self._family = family_of_processor(processor)
         self._cache: LRUCache[tuple[str, bytes], EncodedPrompt] = LRUCache(remembered_bytes, getsizeof=_size)
 
-    def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
+    def encode(self, question: str, image: Image.Image, system: str = "") -> EncodedPrompt:
         """A question about one image, as the method trains and samples it."""
-        return self.encode_turns(question_turns(question, reference_answer), [image])
+        return self.encode_turns(question_turns(question, system), [image])
 
     def encode_turns(self, turns: Sequence[Turn], images: Sequence[Image.Image]) -> EncodedPrompt:
         """Token ids with the place holders of all images expanded, and the images' tensors.

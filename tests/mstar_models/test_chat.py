@@ -9,9 +9,10 @@ def test_the_picture_stands_before_the_question() -> None:
     assert turn["content"] == [{"type": "image"}, {"type": "text", "text": "How many?"}]
 
 
-def test_the_reference_answer_stands_below_the_question() -> None:
-    (turn,) = build_messages(question_turns("How many?", "61"))
-    assert turn["content"][1]["text"] == "How many?\n\nReference answer: 61"
+def test_the_system_turn_stands_first_and_only_where_there_is_one() -> None:
+    system, user = build_messages(question_turns("How many?", "Be brief."))
+    assert (system["role"], system["content"]) == ("system", [{"type": "text", "text": "Be brief."}])
+    assert [user] == build_messages(question_turns("How many?"))
 
 
 def test_turns_keep_their_order_and_their_images_theirs() -> None:

@@ -47,8 +47,8 @@ def test_a_prefix_is_a_beginning_of_every_whole(begun: list[str], rest: list[str
 def test_text_never_becomes_a_special_token(processor: Any, token: str) -> None:
     special = processor.tokenizer.convert_tokens_to_ids(token)
     assert special not in encode_text(processor.tokenizer, f"It says {token} here")
-    encoded = PromptEncoder(processor).encode(f"What is {token}?", IMAGE, reference_answer=token)
-    plain = PromptEncoder(processor).encode("What is it?", IMAGE, reference_answer="it")
+    encoded = PromptEncoder(processor).encode(f"What is {token}?", IMAGE, system=token)
+    plain = PromptEncoder(processor).encode("What is it?", IMAGE, system="it")
     assert encoded.input_ids.count(special) == plain.input_ids.count(special)
 
 
@@ -65,7 +65,7 @@ def test_a_prompt_is_encoded_once_for_each_image_and_question(processor: Any) ->
     assert encoder.encode("How many?", IMAGE.copy()) is first
     others = (
         encoder.encode("How many?", Image.new("RGB", (64, 64))),
-        encoder.encode("How many?", IMAGE, reference_answer="3"),
+        encoder.encode("How many?", IMAGE, system="Be brief."),
     )
     assert all(other is not first for other in others)
 

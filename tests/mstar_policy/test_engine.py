@@ -111,7 +111,8 @@ def test_the_prompt_matters_in_all_its_parts(make: Callable[[], Engine], warm: A
             (prompt(), picture(0)),
             (prompt(), picture(200)),
             (prompt("How many books are there?"), picture(0)),
-            (prompt(reference_answer="17"), picture(0)),
+            (prompt("How many bars are there?\n\nReference answer: 17"), picture(0)),
+            (prompt(system="Be brief."), picture(0)),
             (prompt(prefix="There are three bars.\n\n"), picture(0)),
             (prompt(temperature=0.5), picture(0)),
         ]

@@ -55,7 +55,7 @@ class ReadingScorer:
         self.version = ""
 
     async def score(
-        self, question: str, image: Image, responses: Sequence[Segments], version: str | None
+        self, question: str, image: Image, responses: Sequence[Segments], version: str | None, system: str = ""
     ) -> tuple[str, list[tuple[float, ...]]]:
         if not self.version:
             raise Unavailable("no weights", retry_after=2)

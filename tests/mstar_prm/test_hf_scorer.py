@@ -207,11 +207,11 @@ class HeldPrompts(PromptEncoder):
         self.begun, self.may_go_on = threading.Event(), threading.Event()
         self.threads: list[int] = []
 
-    def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
+    def encode(self, question: str, image: Image.Image, system: str = "") -> EncodedPrompt:
         self.threads.append(threading.get_ident())
         self.begun.set()
         assert self.may_go_on.wait(30)
-        return super().encode(question, image, reference_answer)
+        return super().encode(question, image, system)
 
 
 def test_one_thread_encodes_beside_the_event_loop_and_a_sleep_waits_for_it(tmp_path: Any) -> None:

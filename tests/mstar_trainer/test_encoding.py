@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mstar.prompts import PRESETS, PromptPreset
 from mstar_models.attention import dense_mask
 from mstar_models.encoding import encode_segments
 from mstar_models.loading import load_model
@@ -13,6 +14,8 @@ from mstar_trainer.batches import grouped, prm_examples, sft_examples
 from mstar_trainer.encoding import ExampleEncoder, Tree, micro_batches
 from mstar_trainer.loss import Batch
 from trainer_bench import MODEL, Bench
+
+PLAIN = PRESETS[PromptPreset.MINIVISTA]
 
 CPU = torch.device("cpu")
 ROOMY = 10_000
@@ -32,7 +35,7 @@ def seen(batch: Batch) -> Iterator[tuple[list[int], float]]:
 
 
 def test_every_response_token_and_the_end_are_predicted_from_all_before(bench: Bench, encoder: ExampleEncoder) -> None:
-    group = tuple(sft_examples(bench.of_one_question(3)))
+    group = tuple(sft_examples(bench.of_one_question(3), PLAIN))
     (tree,) = encoder.trees([group], ROOMY)
     (batch,) = micro_batches([tree], ROOMY, CPU)
     expected = []
@@ -62,12 +65,12 @@ def test_the_prompt_does_not_hold_the_reference_answer(bench: Bench, encoder: Ex
     assert answer is not None
     other = row.question.model_copy(update={"answer": answer.model_copy(update={"value": "8"})})
     changed = row.model_copy(update={"question": other})
-    first, second = (encoder.trees(grouped(sft_examples([one])), ROOMY)[0].packed.ids for one in (row, changed))
+    first, second = (encoder.trees(grouped(sft_examples([one], PLAIN)), ROOMY)[0].packed.ids for one in (row, changed))
     assert first == second
 
 
 def test_a_tree_beyond_the_budget_is_cut_between_responses(bench: Bench, encoder: ExampleEncoder) -> None:
-    group = tuple(sft_examples(bench.of_one_question(6)))
+    group = tuple(sft_examples(bench.of_one_question(6), PLAIN))
     (whole,) = encoder.trees([group], ROOMY)
     cut = encoder.trees([group], len(whole.packed.ids) - 1)
     assert len(cut) == 2 and all(len(tree.packed.ids) < len(whole.packed.ids) for tree in cut)
@@ -76,7 +79,7 @@ def test_a_tree_beyond_the_budget_is_cut_between_responses(bench: Bench, encoder
 
 
 def test_micro_batches_keep_to_the_budget_and_put_like_lengths_together(bench: Bench, encoder: ExampleEncoder) -> None:
-    trees = encoder.trees(grouped(sft_examples(bench.selected(12))), ROOMY)
+    trees = encoder.trees(grouped(sft_examples(bench.selected(12), PLAIN)), ROOMY)
     budget = 3 * max(len(tree.packed.ids) for tree in trees)
     batches = micro_batches(trees, budget, CPU)
     assert sum(len(batch.images) for batch in batches) == len(trees)
@@ -88,13 +91,13 @@ def test_micro_batches_keep_to_the_budget_and_put_like_lengths_together(bench: B
 
 def test_a_response_without_text_teaches_to_end(encoder: ExampleEncoder, bench: Bench) -> None:
     row = bench.selected(1)[0].model_copy(update={"response": ""})
-    (tree,) = encoder.trees(grouped(sft_examples([row])), ROOMY)
+    (tree,) = encoder.trees(grouped(sft_examples([row], PLAIN)), ROOMY)
     assert isinstance(tree, Tree)
     assert (tree.targets, tree.columns) == ([encoder.tokenizer.eos_token_id], [len(tree.prompt.input_ids) - 1])
 
 
 def test_images_of_several_shapes_are_batched_apart(bench: Bench, encoder: ExampleEncoder) -> None:
-    trees = encoder.trees(grouped(sft_examples(bench.selected(3))), ROOMY)
+    trees = encoder.trees(grouped(sft_examples(bench.selected(3), PLAIN)), ROOMY)
     # As large images are: several tiles.
     wide = {name: torch.cat([value, value], dim=1) for name, value in trees[1].prompt.pixels.items()}
     trees[1].prompt = replace(trees[1].prompt, pixels=wide)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from architectures import ARCHITECTURES, plain_inputs
+from mstar.prompts import PRESETS, PromptPreset
 from mstar_models.encoding import encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
@@ -16,6 +17,8 @@ from mstar_trainer.batches import Example, Group, grouped, prm_examples, sft_exa
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.loss import ResponseLoss, StepLoss
 from trainer_bench import MODEL, Bench
+
+PLAIN = PRESETS[PromptPreset.MINIVISTA]
 
 CPU = torch.device("cpu")
 ROOMY = 10_000
@@ -50,7 +53,7 @@ def test_response_loss_and_its_gradient_are_those_of_separate_rows(
     bench: Bench, encoder: ExampleEncoder, budget: int
 ) -> None:
     model, end = encoder.layout.model, encoder.tokenizer.eos_token_id
-    groups = grouped(sft_examples(bench.of_one_question(3) + bench.selected(3)))
+    groups = grouped(sft_examples(bench.of_one_question(3) + bench.selected(3), PLAIN))
 
     def nats(logits: Tensor, example: Example) -> Tensor:
         targets = torch.tensor([*encode_segments(encoder.tokenizer, example.segments)[0], end])
@@ -85,7 +88,7 @@ def test_step_loss_and_its_gradient_are_those_of_separate_rows(bench: Bench, enc
 def test_response_loss_in_pieces_is_the_plain_one(bench: Bench, encoder: ExampleEncoder) -> None:
     """The path of a GPU, run on this device."""
     model = encoder.layout.model
-    groups = grouped(sft_examples(bench.of_one_question(3) + bench.selected(3)))
+    groups = grouped(sft_examples(bench.of_one_question(3) + bench.selected(3), PLAIN))
     (batch,) = micro_batches(encoder.trees(groups, ROOMY), ROOMY, CPU)
     pieces, plain = (ResponseLoss(model, fused=fused)(batch) for fused in (True, False))
     assert pieces.item() == pytest.approx(plain.item(), rel=1e-5)
@@ -129,7 +132,7 @@ def test_a_model_that_takes_no_trees_has_the_loss_of_separate_responses(bench: B
 
 def test_a_shared_step_counts_for_each_of_its_responses(bench: Bench) -> None:
     encoder = ExampleEncoder(MODEL, bench.home, load_model(MODEL))
-    (example,) = sft_examples(bench.selected(1))
+    (example,) = sft_examples(bench.selected(1), PLAIN)
     once, twice = (
         ResponseLoss(encoder.layout.model)(micro_batches(encoder.trees([group], ROOMY), ROOMY, CPU)[0]).item()
         for group in ((example,), (example, example))

@@ -19,6 +19,7 @@ from architectures import plain_inputs
 from mstar.api.steps import Arrivals
 from mstar.errors import InvalidDataset, Unavailable
 from mstar.layout import join_segments
+from mstar.prompts import PRESETS, PromptPreset
 from mstar.recipes import TrainRecipe
 from mstar.seeds import derive
 from mstar_models.encoding import encode_segments
@@ -32,6 +33,8 @@ from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.state import read_state
 from mstar_worker.stop import Preempted
 from trainer_bench import GENTLE, Bench
+
+PLAIN = PRESETS[PromptPreset.MINIVISTA]
 
 CPU = torch.device("cpu")
 SLOW = pytest.mark.slow
@@ -154,7 +157,7 @@ def plain_adamw(lab: Lab, settings: TrainRecipe, seed: int) -> tuple[dict[str, t
     encoder = ExampleEncoder(folder, lab.bench.home, model)
     optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     losses = []
-    for groups in plan([sft_examples(lab.bench.selected(20, seed=1))], settings, seed):
+    for groups in plan([sft_examples(lab.bench.selected(20, seed=1), PLAIN)], settings, seed):
         rows = [plain_row(encoder, example) for group in groups for example in group]
         total = sum(int((labels != -100).sum()) for _, labels in rows)
         losses.append(0.0)
@@ -309,5 +312,5 @@ def test_training_processes_die_with_the_worker(lab: Lab) -> None:
 
 def test_the_canonical_text_is_what_is_trained(lab: Lab) -> None:
     untidy = lab.bench.selected(1)[0].model_copy(update={"response": "One.\n \n\n  Two.\n\n###  answer:\n4"})
-    (example,) = sft_examples([untidy])
+    (example,) = sft_examples([untidy], PLAIN)
     assert join_segments(example.segments) == "One.\n\nTwo.\n\n## Answer\n\n4"

@@ -4,12 +4,15 @@ import pytest
 import torch
 
 from architectures import ARCHITECTURES
+from mstar.prompts import PRESETS, PromptPreset
 from mstar_models.loading import load_model
 from mstar_trainer.batches import grouped, sft_examples
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.loss import Batch, ResponseLoss
 from mstar_trainer.vision import FrozenTower, freeze
 from trainer_bench import MODEL, Bench
+
+PLAIN = PRESETS[PromptPreset.MINIVISTA]
 
 ROOMY = 10_000
 
@@ -22,7 +25,7 @@ def test_freezing_leaves_the_language_model_and_the_connector() -> None:
 
 
 def batches_of(encoder: ExampleEncoder, bench: Bench) -> list[Batch]:
-    groups = grouped(sft_examples(bench.selected(5)))
+    groups = grouped(sft_examples(bench.selected(5), PLAIN))
     budget = max(len(tree.packed.ids) for tree in encoder.trees(groups, ROOMY)) * 2
     return micro_batches(encoder.trees(groups, budget), budget, torch.device("cpu"))
 

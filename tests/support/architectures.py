@@ -43,7 +43,7 @@ class MadeUpPrompts(PromptEncoder):
         self._ids = ids
         self._draw = draw
 
-    def encode(self, question: str, image: Image.Image, reference_answer: str | None = None) -> EncodedPrompt:
+    def encode(self, question: str, image: Image.Image, system: str = "") -> EncodedPrompt:
         return EncodedPrompt(self._ids, self._draw(torch.Generator().manual_seed(zlib.crc32(image.tobytes()))))
 
 

@@ -96,7 +96,7 @@ class RulePolicy(RuleService):
 
 
 def _sample(question: str, prefix: str, draw: int) -> Response:
-    gold = int(question.removeprefix("How many is ").removesuffix("?"))
+    gold = int(question.partition("?")[0].removeprefix("How many is "))
     right = "good" in prefix or (draw % 2 == 0 and "bad" not in prefix)
     step = "" if prefix else f"{'good' if right else 'bad'} step {draw % 5}\n\nthen more\n\n"
     return Response(text=f"{step}## Answer\n\n{gold if right else gold + 1}", token_ids=(1, 2, 3))

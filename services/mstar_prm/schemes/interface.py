@@ -16,8 +16,11 @@ from mstar_prm.scorer import Segments
 class Scheme(Protocol):
     """One way to score steps, bound to the tokenizer of one model."""
 
-    def prompt(self, question: str, image: Image) -> EncodedPrompt:
-        """All that stands before the first step. Raises InvalidInput for what the chat template does not take."""
+    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
+        """All that stands before the first step; a published scheme has a system turn of its own instead.
+
+        Raises InvalidInput for what the chat template does not take.
+        """
 
     def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
         """Token ids of each step; the score of a step is read at the last of its own."""

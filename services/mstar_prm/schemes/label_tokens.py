@@ -26,8 +26,8 @@ class LabelTokens:
         self.prompts = prompts
         self.labels = known_ids(prompts.processor.tokenizer, names)
 
-    def prompt(self, question: str, image: Image) -> EncodedPrompt:
-        return self.prompts.encode(question, image)
+    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
+        return self.prompts.encode(question, image, system)
 
     def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
         ids, ends = encode_segments(self.prompts.processor.tokenizer, segments)
@@ -51,7 +51,7 @@ class TaggedLabels:
         self._tag, self._separator = scheme.step_tag, scheme.separator
         self._labels = spelled_ids(conversation.tokenizer, (scheme.good, scheme.bad))
 
-    def prompt(self, question: str, image: Image) -> EncodedPrompt:
+    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
         return self._conversation.prompt(question, image)
 
     def pieces(self, segments: Segments) -> list[tuple[int, ...]]:

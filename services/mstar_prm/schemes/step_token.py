@@ -22,7 +22,7 @@ class StepToken:
         self._scheme = scheme
         self._head = head
 
-    def prompt(self, question: str, image: Image) -> EncodedPrompt:
+    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
         return self._conversation.prompt(question, image)
 
     def pieces(self, segments: Segments) -> list[tuple[int, ...]]:

@@ -30,7 +30,7 @@ class Turns:
         labels = [self._label(name) for name in (scheme.good, scheme.bad)]
         self._labels = labels[0], labels[1]
 
-    def prompt(self, question: str, image: Image) -> EncodedPrompt:
+    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
         return self._conversation.prompt(question, image)
 
     def pieces(self, segments: Segments) -> list[tuple[int, ...]]:

@@ -5,7 +5,8 @@ can't read is wrong: nothing is mapped to the nearest option, and the last numbe
 """
 
 from mstar.answers.check import check
+from mstar.answers.find import find_answer
 from mstar.answers.records import answer_of
-from mstar.answers.rule import DEFAULT_RULE, AnswerRule
+from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 
-__all__ = ["DEFAULT_RULE", "AnswerRule", "answer_of", "check"]
+__all__ = ["DEFAULT_RULE", "AnswerPlace", "AnswerRule", "answer_of", "check", "find_answer"]

@@ -1,6 +1,7 @@
 """Compares a response with the reference answer by the rule of the answer's type.
 
-The text after the first answer heading is read. What this leaves out: judges, and the rules of outside benchmarks.
+Where a response states its answer is found first (`find`). What this leaves out: judges, and the rules of outside
+benchmarks.
 """
 
 import json
@@ -8,15 +9,15 @@ import re
 from collections.abc import Callable
 
 from mstar.answers.choices import compare_choice
+from mstar.answers.find import MISSING, find_answer
 from mstar.answers.marks import bare, first_answer, plain
 from mstar.answers.maths import compare_math
 from mstar.answers.numbers import Number, read_number, rounded
-from mstar.answers.rule import DEFAULT_RULE, AnswerRule
+from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
 from mstar.answers.times import same_moment
 from mstar.answers.units import factor, is_percent, same_unit
 from mstar.errors import InvalidDataset
-from mstar.layout import split_response
 from mstar.types import Answer, AnswerType, Verdict
 
 _LONGEST = 4096
@@ -25,17 +26,19 @@ _ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
 _YES_NO = re.compile(r"(yes|no|true|false)\b[,.]\s+\S.*")
 
 
-def check(text: str, answer: Answer, rule: AnswerRule = DEFAULT_RULE) -> Verdict:
-    """Compare a response with a reference answer.
+def check(
+    text: str, answer: Answer, rule: AnswerRule = DEFAULT_RULE, place: AnswerPlace = AnswerPlace.HEADING
+) -> Verdict:
+    """Compare a response with a reference answer. `place`: where the response states its own.
 
     Raises InvalidDataset when the reference answer does not have its own type, and RuntimeError when a `math` answer is
     checked outside a main thread.
     """
-    said = split_response(text).answer
+    said = find_answer(text, place)
     if said is None and rule.sentences:
         said = answer_in_sentence(text)
     if said is None:
-        return Verdict(correct=False, reason="no-answer-heading")
+        return Verdict(correct=False, reason=MISSING[place])
     if not said:
         return Verdict(correct=False, extracted="", reason="empty-answer")
     if len(said) > _LONGEST:

@@ -19,12 +19,13 @@ _LEAD_IN = re.compile(
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname)\s*\{([^{}]*)\}")
 _SPACING = re.compile(r"\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\displaystyle")
 _EXPLAINS = re.compile(r"(?:because|since|as|explanation|reason|reasoning|this|that|note|here|for)\b", re.IGNORECASE)
+_HOPES = re.compile(r"(?<=\.)\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
 _DASHES = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{NON-BREAKING HYPHEN}": "-", "\u00a0": " "})
 
 
 def bare(text: str) -> str:
     """The answer without the marks around it; the empty text stays empty."""
-    text = unicodedata.normalize("NFC", text).translate(_DASHES).strip()
+    text = _HOPES.sub("", unicodedata.normalize("NFC", text).translate(_DASHES).strip())
     while True:
         shorter = _unwrapped(_LEAD_IN.sub("", text, count=1) if _LEAD_IN.match(text) else text)
         if shorter == text or not shorter:
@@ -35,7 +36,7 @@ def bare(text: str) -> str:
 def first_answer(text: str) -> str:
     """The answer without an explanation in paragraphs behind it: `A`, blank line, `Because …`."""
     head, _, rest = text.partition("\n")
-    return head.strip() if head.strip() and _EXPLAINS.match(rest.strip()) else text
+    return head.strip() if head.strip() and _EXPLAINS.match(rest.lstrip("#*_ \n")) else text
 
 
 def without_latex_text(text: str) -> str:

@@ -1,6 +1,23 @@
-"""Where strictness is a choice: what the answer check accepts beyond the plain answer, each with a name."""
+"""What the answer check looks at (`AnswerPlace`), and where its strictness is a choice (`AnswerRule`)."""
+
+from enum import StrEnum
 
 from mstar.types import Frozen
+
+
+class AnswerPlace(StrEnum):
+    """Where a response states its answer. `docs/answers.md` has the rule of each."""
+
+    HEADING = "heading"
+    """Behind the first answer heading, as the paper's layout has it."""
+    BOXED = "boxed"
+    r"""In `\boxed{…}`, the only one or several that say the same."""
+    ANSWER_TAG = "answer_tag"
+    """Between `<answer>` and `</answer>`."""
+    LAST_LINE = "last_line"
+    """The whole last line that is not blank."""
+    LETTER = "letter"
+    """The last line, where it is an option's letter; for choice questions only."""
 
 
 class AnswerRule(Frozen):

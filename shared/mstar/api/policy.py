@@ -6,14 +6,18 @@ from mstar.api.images import ImageInput
 from mstar.steps import ArtefactId
 from mstar.types import Frozen, Response, Sha256
 
+MAX_PROMPT = 65_536
+"""Characters of a user turn: a question of 32,768 with its options and its instruction."""
+
 
 class Prompt(Frozen):
     """One question at one temperature, with all its samples."""
 
-    question: str = Field(min_length=1, max_length=32_768)
+    question: str = Field(min_length=1, max_length=MAX_PROMPT)
+    """Text of the user turn, as `mstar.prompts` builds it; the image stands before it."""
     image: ImageInput
-    reference_answer: str | None = Field(default=None, max_length=4096)
-    """Shown to the model in the prompt (warm-up)."""
+    system: str = Field(default="", max_length=4096)
+    """Text of the system turn; without one there is none."""
     prefix: str = Field(default="", max_length=65_536)
     """Beginning of the response that every sample continues (Monte-Carlo completions); replies exclude it."""
     n: int = Field(default=1, ge=1, le=1024)

@@ -14,6 +14,7 @@ from pydantic import (
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from mstar.api.images import ImageInput
+from mstar.api.policy import MAX_PROMPT
 from mstar.types import Frozen
 
 MAX_CHARACTERS = 2_000_000
@@ -71,8 +72,11 @@ def _kept_apart(value: Any, handle: ModelWrapValidatorHandler[Candidate], info: 
 class ScoreRequest(Frozen):
     """`POST /v1/score`: one question with its responses."""
 
-    question: str = Field(min_length=1, max_length=32_768)
+    question: str = Field(min_length=1, max_length=MAX_PROMPT)
+    """Text of the user turn that the responses answer, as it stood in the PRM's training."""
     image: ImageInput
+    system: str = Field(default="", max_length=4096)
+    """Text of the system turn; without one there is none."""
     responses: tuple[Annotated[Candidate, WrapValidator(_kept_apart)], ...] = Field(min_length=1, max_length=256)
     model_version: str | None = Field(default=None, max_length=500)
     """Refuse with 409 when another version is loaded."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel, ValidationError
 
-from mstar.answers import AnswerRule, answer_of, check
+from mstar.answers import AnswerPlace, AnswerRule, answer_of, check
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.types import Verdict
 
@@ -29,12 +29,13 @@ def judge(
     headings_only: Annotated[
         bool, typer.Option("--headings-only", help="Count only what a run would train on.")
     ] = False,
+    answer: Annotated[AnswerPlace, typer.Option(help="Where a response states its answer.")] = AnswerPlace.HEADING,
 ) -> None:
     """Print a verdict with its reason for each line; with `correct`, the confusion counts as the last line."""
     rule = AnswerRule(sentences=not headings_only)
     counts: Counter[str] = Counter()
     for number, pair in _pairs(file):
-        verdict = _verdict(pair, rule)
+        verdict = _verdict(pair, rule, answer)
         print(json.dumps({"line": number, **verdict.model_dump()}, ensure_ascii=False))
         if pair.correct is not None:
             counts["pairs"] += 1
@@ -44,9 +45,9 @@ def judge(
         print(f"{counts['pairs']} pairs, {counts['accepts']} false accepts, {counts['rejects']} false rejects")
 
 
-def _verdict(pair: Pair, rule: AnswerRule) -> Verdict:
+def _verdict(pair: Pair, rule: AnswerRule, place: AnswerPlace) -> Verdict:
     try:
-        return check(pair.response, answer_of(pair.record), rule)
+        return check(pair.response, answer_of(pair.record), rule, place)
     except InvalidDataset as error:
         return Verdict(correct=False, reason=f"bad-record: {error.detail}")
 

@@ -7,6 +7,8 @@ from functools import lru_cache
 from mstar.answers import check
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
+from mstar.prompts import prompt_text
+from mstar.recipes import Recipe
 from mstar.seeds import derive, permutation, take
 from mstar.stages.choose import ChooseResult
 from mstar.stages.generate import GenerateParams, GenerateResult
@@ -35,13 +37,14 @@ def run(step: ClaimedStep[GenerateParams]) -> Output[GenerateResult]:
     )
 
 
-def checked(question: Question, samples: tuple[Response, ...]) -> tuple[CheckedResponse, ...]:
+def checked(question: Question, samples: tuple[Response, ...], recipe: Recipe) -> tuple[CheckedResponse, ...]:
     """Responses with their verdicts; an unlabelled question has none that is correct."""
+    rule, place = recipe.answers, recipe.form.answer
     return tuple(
         CheckedResponse(
             index=index,
             response=sample,
-            verdict=check(sample.text, question.answer) if question.answer else UNLABELLED,
+            verdict=check(sample.text, question.answer, rule, place) if question.answer else UNLABELLED,
         )
         for index, sample in enumerate(samples)
     )
@@ -65,7 +68,7 @@ def _sampled(step: ClaimedStep[GenerateParams], weights: ArtefactRef) -> Iterato
             question=question,
             temperature=temperature,
             weight_version=reply.weight_version,
-            responses=checked(question, samples),
+            responses=checked(question, samples, step.recipe),
         )
     step.progress(count, count)
 
@@ -97,11 +100,11 @@ def _chosen(step: ClaimedStep[GenerateParams]) -> float:
 
 
 def _prompt(step: ClaimedStep[GenerateParams], question: Question, n: int, temperature: float) -> Prompt:
-    reference = question.answer.value if step.params.with_reference and question.answer else None
+    form = step.recipe.form
     return Prompt(
-        question=question.text,
+        question=prompt_text(question, form, with_reference=step.params.with_reference and question.answer is not None),
         image=ImageInput(sha256=question.image),
-        reference_answer=reference,
+        system=form.system,
         n=n,
         temperature=temperature,
         seed=derive(step.recipe.seed, step.params.purpose, question.id, temperature),

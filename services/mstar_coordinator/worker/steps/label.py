@@ -12,6 +12,8 @@ from mstar.answers import check
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
 from mstar.layout import STEP_SEPARATOR, join_segments, merge_segments, scored_segments
+from mstar.prompts import PromptForm, prompt_text
+from mstar.recipes import Recipe
 from mstar.seeds import derive
 from mstar.stages.label import LabelParams, LabelResult
 from mstar.steps import ArtefactRef
@@ -45,7 +47,10 @@ def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
 
     def make() -> Iterator[StepLabelRow]:
         successes = _successes(step, weights, wanted)
-        return (_labelled(solution, successes, params.completions, weights.version) for solution in solutions)
+        return (
+            _labelled(solution, successes, params.completions, weights.version, step.recipe.form)
+            for solution in solutions
+        )
 
     ref, rows = step.write_once(StepLabelRow, make, {"weight_version": weights.version})
     return ref, LabelResult(
@@ -70,7 +75,7 @@ def _successes(
         request = RolloutRequest(prompts=prompts, max_tokens=generation.max_tokens, top_p=generation.top_p)
         reply = step.use.policy.rollouts(request, weights)
         for (key, question), samples in zip(part, reply.samples, strict=True):
-            found[key] = sum(_reaches(question, key[1], sample) for sample in samples)
+            found[key] = sum(_reaches(question, key[1], sample, step.recipe) for sample in samples)
     step.progress(len(prefixes), len(prefixes))
     return found
 
@@ -88,9 +93,11 @@ def _solutions(rows: list[RolloutRow], max_steps: int) -> list[_Solution]:
 
 
 def _prompt(step: ClaimedStep[LabelParams], question: Question, text: str) -> Prompt:
+    form = step.recipe.form
     return Prompt(
-        question=question.text,
+        question=prompt_text(question, form),
         image=ImageInput(sha256=question.image),
+        system=form.system,
         prefix=text + STEP_SEPARATOR,
         n=step.params.completions,
         temperature=step.params.temperature,
@@ -98,13 +105,18 @@ def _prompt(step: ClaimedStep[LabelParams], question: Question, text: str) -> Pr
     )
 
 
-def _reaches(question: Question, prefix: str, sample: Response) -> bool:
+def _reaches(question: Question, prefix: str, sample: Response, recipe: Recipe) -> bool:
     assert question.answer is not None
-    return check(prefix + STEP_SEPARATOR + sample.text, question.answer).correct
+    text = prefix + STEP_SEPARATOR + sample.text
+    return check(text, question.answer, recipe.answers, recipe.form.answer).correct
 
 
 def _labelled(
-    solution: _Solution, successes: dict[tuple[str, str], int], completions: int, version: str
+    solution: _Solution,
+    successes: dict[tuple[str, str], int],
+    completions: int,
+    version: str,
+    form: PromptForm,
 ) -> StepLabelRow:
     question = solution.row.question
     assert question.answer is not None
@@ -112,7 +124,7 @@ def _labelled(
     tried = [completions] * (len(solution.segments) - 1) + [1]
     return StepLabelRow(
         id=f"{question.id}/{solution.checked.index}",
-        prompt=question.text,
+        prompt=prompt_text(question, form),
         completions=solution.segments,
         labels=tuple(good / total for good, total in zip(reached, tried, strict=True)),
         image=question.image,
@@ -120,4 +132,5 @@ def _labelled(
         mc_successes=tuple(reached),
         mc_rollouts=tuple(tried),
         weight_version=version,
+        system=form.system,
     )

@@ -14,6 +14,7 @@ from itertools import groupby
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoredStep, ScoreRequest
 from mstar.needed_scores import NO_SAVINGS, Savings, needed_for_ranking
+from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import Recipe
 from mstar.stages.score import ScoreParams, ScoreResult
 from mstar.steps import ArtefactRef, StepParams
@@ -88,7 +89,7 @@ def _scored(
     found: dict[tuple[str, str], tuple[ScoredStep, ...]] = {}
     pool = ThreadPoolExecutor(IN_FLIGHT)
     try:
-        replies = pool.map(lambda ask: _send(step.use.prm, prm, ask), asks)
+        replies = pool.map(lambda ask: _send(step.use.prm, prm, ask, step.recipe.form), asks)
         for done, (ask, steps) in enumerate(zip(asks, replies, strict=True)):
             step.progress(done, len(asks))
             found |= {(ask.question.id, text): own for text, own in zip(ask.texts, steps, strict=True)}
@@ -99,10 +100,11 @@ def _scored(
     return found
 
 
-def _send(service: Prm, prm: ArtefactRef, ask: _Ask) -> list[tuple[ScoredStep, ...]]:
+def _send(service: Prm, prm: ArtefactRef, ask: _Ask, form: PromptForm) -> list[tuple[ScoredStep, ...]]:
     request = ScoreRequest(
-        question=ask.question.text,
+        question=prompt_text(ask.question, form),
         image=ImageInput(sha256=ask.question.image),
+        system=form.system,
         responses=tuple(Candidate(text=text) for text in ask.texts),
     )
     return [result.steps for result in service.score(request, prm).results]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from mstar.errors import StaleEpoch
+from mstar.prompts import PromptPreset, PromptRecipe
 from mstar.stages.choose import ChooseResult
 from mstar.stages.generate import GenerateParams, GenerateResult, Sampling
 from mstar.types import RolloutRow
@@ -79,9 +80,21 @@ def test_only_warm_up_shows_the_reference_answer(bench: Bench) -> None:
     sampled(bench, "plain")
     sampled(bench, "shown", with_reference=True)
     plain, shown = bench.policy.rollouts
-    assert {prompt.reference_answer for prompt in plain.prompts} == {None}
-    assert all(prompt.reference_answer in prompt.question for prompt in shown.prompts if prompt.reference_answer)
-    assert None not in {prompt.reference_answer for prompt in shown.prompts}
+    assert not any("Reference answer" in prompt.question for prompt in plain.prompts)
+    for before, after in zip(plain.prompts, shown.prompts, strict=True):
+        assert after.question.startswith(f"{before.question}\n\nReference answer: ")
+
+
+def test_a_recipe_s_prompt_and_answer_place_reach_sampling(bench: Bench) -> None:
+    prompt = PromptRecipe(preset=PromptPreset.BOXED, system="Be brief.")
+    bench.recipe = bench.recipe.model_copy(update={"prompt": prompt})
+    rows, result = sampled(bench)
+    (request,) = bench.policy.rollouts
+    assert {prompt.system for prompt in request.prompts} == {"Be brief."}
+    assert all("\\boxed{}: a whole number" in prompt.question for prompt in request.prompts)
+    # The stand-in answers behind a heading, which is not where this recipe looks.
+    assert {one.verdict.reason for row in rows for one in row.responses} == {"no-single-box"}
+    assert result.correct == 0
 
 
 def test_images_travel_as_hashes(bench: Bench) -> None:
