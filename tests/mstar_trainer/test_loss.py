@@ -119,7 +119,7 @@ def test_a_model_that_takes_no_trees_has_the_loss_of_separate_responses(bench: B
     model = load_model(MODEL)
     model.config.text_config.sliding_window = 16
     encoder = ExampleEncoder(MODEL, bench.home, model)
-    group = grouped(sft_examples(bench.of_one_question(3)))
+    group = grouped(sft_examples(bench.of_one_question(3), PLAIN))
     trees = encoder.trees(group, ROOMY)
     assert [len(tree.packed.ends) for tree in trees] == [1, 1, 1]
     model.config.text_config.sliding_window = None
