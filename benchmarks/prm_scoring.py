@@ -45,7 +45,7 @@ class FullForwards:
             prompt = self.prompts.encode(question.text, image)
             for response in drawn:
                 ids, ends = encode_segments(processor.tokenizer, scored_segments(response.text))
-                self.rows.append((prompt, ids, [len(prompt.input_ids) + end for end in ends]))
+                self.rows.append((prompt, ids, [len(prompt.input_ids) + end - 1 for end in ends]))
 
     @torch.inference_mode()
     def __call__(self, batch_size: int) -> dict[str, float]:

@@ -27,7 +27,9 @@ class Prompt:
     images: "tuple[Image, ...]" = ()
     """Images of the turns, in their order."""
     prefix: str = ""
-    """Beginning of the response that every sample continues."""
+    """Beginning of the response that every sample continues, as text."""
+    prefix_ids: tuple[int, ...] = ()
+    """The same as tokens that were sampled; at most one of the two is given."""
     n: int = 1
     temperature: float = 1.0
     """0 is greedy decoding."""
@@ -80,6 +82,8 @@ class Generation:
     likely: tuple[tuple[tuple[Likely, ...], ...], ...] = ()
     """At the place of each of the tokens, where they were asked for."""
     usage: Usage = field(default_factory=Usage)
+    vocabulary: Vocabulary | None = None
+    """What the token ids mean."""
 
 
 TokenCallback = Callable[[Delta], object]

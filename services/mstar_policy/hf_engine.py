@@ -293,7 +293,7 @@ def _encode(job: _Job, loaded: _Loaded) -> None:
         check_length(index, prompt, loaded.tokenizer, loaded.context)
         encoded = loaded.encoder.encode_turns(prompt.turns, prompt.images)
         own = known.setdefault(id(encoded), {})
-        response = tuple(prefix_ids(loaded.tokenizer, prompt.prefix))
+        response = tuple(prefix_ids(index, prompt, loaded.tokenizer))
         prefix = PromptPrefix(encoded, response, [], job.on_tokens if index == 0 else None)
         prefix = own.setdefault(response, prefix)
         room = room_for(index, len(prefix), loaded.context)
@@ -342,6 +342,7 @@ def _reply(job: _Job, loaded: _Loaded) -> Generation:
         token_logprobs=tuple(tuple(sample.logprobs for sample in own) for own in drawn),
         likely=tuple(tuple(sample.likely for sample in own) for own in drawn) if job.request.top_logprobs else (),
         usage=usage,
+        vocabulary=loaded.vocabulary,
     )
 
 

@@ -5,8 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from mstar.errors import InvalidInput, Unavailable, WeightVersionMismatch
-from mstar.layout import STEP_SEPARATOR, join_segments, scored_segments
-from mstar_models.encoding import encode_prefix, encode_segments, encode_text
+from mstar_models.encoding import check_sampled, encode_text
 from mstar_policy.engine import Prompt, SamplingRequest
 
 RETRY_AFTER_SECONDS = 1.0
@@ -31,7 +30,7 @@ def check_length(index: int, prompt: Prompt, tokenizer: Any, context: int) -> No
     """
     longest = _longest_token(tokenizer)
     characters = len(prompt.prefix) + sum(len(part) for turn in prompt.turns for part in turn.parts if part is not None)
-    room_for(index, characters // longest, context)
+    room_for(index, characters // longest + len(prompt.prefix_ids), context)
 
 
 @lru_cache(maxsize=4)
@@ -50,18 +49,13 @@ def room_for(index: int, tokens: int, context: int) -> int:
     return context - tokens
 
 
-def prefix_ids(tokenizer: Any, prefix: str) -> Sequence[int]:
-    """Tokens of the beginning of a response.
+def prefix_ids(index: int, prompt: Prompt, tokenizer: Any) -> Sequence[int]:
+    """Tokens of the beginning of a response: those that were sampled, or those of its text.
 
-    A beginning of whole steps is tokenized step by step, as in training and scoring; any other as plain text.
+    Raises InvalidInput for a token that is never sampled.
     """
-    segments = scored_segments(prefix)
-    whole = join_segments(segments)
-    if prefix == whole:
-        return encode_segments(tokenizer, segments)[0]
-    if prefix == whole + STEP_SEPARATOR:
-        return encode_prefix(tokenizer, segments)
-    return encode_text(tokenizer, prefix)
+    check_sampled(tokenizer, prompt.prefix_ids, f"prompts.{index}.prefix_ids")
+    return prompt.prefix_ids or encode_text(tokenizer, prompt.prefix)
 
 
 def stop_ids(configured: int | list[int] | None, tokenizer: Any) -> set[int]:

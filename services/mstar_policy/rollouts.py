@@ -10,10 +10,12 @@ from PIL.Image import Image
 from mstar.api.images import ImageInput
 from mstar.api.policy import RolloutReply, RolloutRequest
 from mstar.errors import InvalidInput, TooLarge, TooManyRequests
+from mstar.types import Response
 from mstar_artefacts.images import ImageStore
 from mstar_models.chat import question_turns
 from mstar_models.images import ImageGate
 from mstar_policy.engine import Engine, Generation, Prompt, SamplingRequest, TokenCallback
+from mstar_policy.text import Vocabulary
 
 RETRY_AFTER_SECONDS = 5.0
 
@@ -25,6 +27,7 @@ def sampling_request(request: RolloutRequest, images: Sequence[Image] = ()) -> S
             turns=question_turns(prompt.question, prompt.system),
             images=tuple(images[place : place + 1]),
             prefix=prompt.prefix,
+            prefix_ids=prompt.prefix_ids,
             n=prompt.n,
             temperature=prompt.temperature,
             seed=prompt.seed,
@@ -37,13 +40,23 @@ def sampling_request(request: RolloutRequest, images: Sequence[Image] = ()) -> S
 
 
 def rollout_reply(request: RolloutRequest, generation: Generation) -> RolloutReply:
-    """The reply body for what the engine sampled."""
+    """The reply body for what the engine sampled. Whole responses come with the ends of their steps."""
+    vocabulary = generation.vocabulary
+    samples = tuple(
+        own if vocabulary is None or prompt.prefix or prompt.prefix_ids else _with_steps(own, vocabulary)
+        for prompt, own in zip(request.prompts, generation.samples, strict=True)
+    )
     return RolloutReply(
         weight_version=generation.weight_version,
-        samples=generation.samples,
+        samples=samples,
         token_logprobs=generation.token_logprobs if request.logprobs else None,
         usage=generation.usage,
+        vocabulary="" if vocabulary is None else vocabulary.digest,
     )
+
+
+def _with_steps(samples: Sequence[Response], vocabulary: Vocabulary) -> tuple[Response, ...]:
+    return tuple(one.model_copy(update={"step_ends": vocabulary.step_ends(one.token_ids)}) for one in samples)
 
 
 class Rollouts:
@@ -61,7 +74,8 @@ class Rollouts:
         """Sample every prompt. Raises InvalidInput for text that is not valid Unicode, and what `generate` raises."""
         _check_text(request)
         generation = await self.generate(sampling_request(request), [[prompt.image] for prompt in request.prompts])
-        return rollout_reply(request, generation)
+        # Thousands of responses take a while to cut, and other requests want the event loop.
+        return await asyncio.to_thread(rollout_reply, request, generation)
 
     async def generate(
         self,

@@ -4,16 +4,10 @@ Byte-level vocabularies split characters of up to four bytes over several tokens
 character. What this leaves out: how prompts become tokens (`mstar_models.encoding`).
 """
 
-import json
-import re
 from collections.abc import Collection, Sequence
-from functools import cache
 from typing import Any, Protocol
 
-TORN = "\ufffd"
-"""What a tokenizer makes of bytes that are not a whole character."""
-_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-"""A token of SentencePiece's byte fallback."""
+from mstar_models.spelling import TORN, spelling_of, step_ends
 
 
 class Vocabulary(Protocol):
@@ -22,6 +16,10 @@ class Vocabulary(Protocol):
     @property
     def ends(self) -> Collection[int]:
         """Tokens that end a turn; its text does not include them."""
+
+    @property
+    def digest(self) -> str:
+        """Tells whether the ids of another service mean the same tokens."""
 
     def read(self, tokens: Sequence[int]) -> str:
         """Text of tokens, special ones by their name; bytes that are not a whole character become `TORN`."""
@@ -32,39 +30,29 @@ class Vocabulary(Protocol):
         `first`: the token begins a text, where some vocabularies drop the space before the first word.
         """
 
+    def step_ends(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """For each segment of a whole response, how many of its tokens lie up to its end (`spelling.step_ends`)."""
+
 
 class TokenizerVocabulary:
     """Implements `Vocabulary` over a tokenizer of transformers."""
 
     def __init__(self, tokenizer: Any, ends: Collection[int]) -> None:
-        self._tokenizer = tokenizer
+        self._spelling = spelling_of(tokenizer)
         self.ends = frozenset(ends)
-        self._added = frozenset(tokenizer.added_tokens_decoder)
-        self._decoders = _decoders(tokenizer)
+        self.digest = self._spelling.digest
 
     def read(self, tokens: Sequence[int]) -> str:
         """See `Vocabulary`."""
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
+        return self._spelling.read(tokens)
 
     def bytes_of(self, token: int, *, first: bool = False) -> bytes:
         """See `Vocabulary`."""
-        found = self._bytes(token)
-        if first and found.startswith(b" ") and not self.read([token]).startswith(" "):
-            return found[1:]
-        return found
+        return self._spelling.bytes_of(token, first=first)
 
-    def _bytes(self, token: int) -> bytes:
-        piece = str(self._tokenizer.convert_ids_to_tokens(token))
-        if "ByteLevel" in self._decoders and all(letter in _byte_of_letter() for letter in piece):
-            return bytes(_byte_of_letter()[letter] for letter in piece)
-        if token in self._added:
-            return piece.encode()
-        fallback = _BYTE.fullmatch(piece) if "ByteFallback" in self._decoders else None
-        if fallback is not None:
-            return bytes([int(fallback[1], 16)])
-        if self._decoders & {"Metaspace", "ByteFallback"}:
-            return piece.replace("\u2581", " ").encode()
-        return self.read([token]).encode()
+    def step_ends(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        """See `Vocabulary`."""
+        return step_ends(self._spelling, tokens, self.ends)
 
 
 class TextWriter:
@@ -147,20 +135,3 @@ def text_of(vocabulary: Vocabulary, ids: Sequence[int], stops: Sequence[str] = (
     text = vocabulary.read([token for token in ids if token not in vocabulary.ends]).rstrip(TORN)
     search = StopSearch(stops)
     return search.more(text) + search.rest()
-
-
-def _decoders(tokenizer: Any) -> frozenset[str]:
-    """Names of the decoders of a tokenizer; empty where it is not backed by the `tokenizers` library."""
-    decoder = getattr(getattr(tokenizer, "backend_tokenizer", None), "decoder", None)
-    if decoder is None:
-        return frozenset()
-    state = json.loads(decoder.__getstate__())
-    return frozenset(str(one["type"]) for one in (state, *state.get("decoders", ())))
-
-
-@cache
-def _byte_of_letter() -> dict[str, int]:
-    """Alphabet of byte-level BPE (GPT-2): printable bytes stand for themselves, others for letters from U+0100 on."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}

@@ -269,8 +269,8 @@ class VllmEngine:
         for index, prompt in enumerate(request.prompts):
             check_length(index, prompt, loaded.tokenizer, self._host.core.model_config.max_model_len)
         return [
-            [*loaded.prompts.unexpanded(prompt.turns), *prefix_ids(loaded.tokenizer, prompt.prefix)]
-            for prompt in request.prompts
+            [*loaded.prompts.unexpanded(prompt.turns), *prefix_ids(index, prompt, loaded.tokenizer)]
+            for index, prompt in enumerate(request.prompts)
         ]
 
     async def _sample(

@@ -116,6 +116,7 @@ def reply(
         token_logprobs=tuple(tuple(_logprobs(one) for one in own) for own in drawn),
         likely=tuple(tuple(_likely(one, top) for one in own) for own in drawn) if top else (),
         usage=usage,
+        vocabulary=vocabulary,
     )
 
 

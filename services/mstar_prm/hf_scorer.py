@@ -25,12 +25,13 @@ from mstar_models.encoding import EncodedPrompt
 from mstar_models.layout import Layout
 from mstar_models.loading import free_memory
 from mstar_models.packing import Packed
+from mstar_models.spelling import vocabulary_digest
 from mstar_models.trunk import run_trunk
 from mstar_prm.batching import Batcher
 from mstar_prm.prefixes import Prefixes, behind, digest, joined
 from mstar_prm.schemes.folder import load_prm
 from mstar_prm.schemes.interface import Scheme
-from mstar_prm.scorer import Segments, Work
+from mstar_prm.scorer import Segments, Work, pieces
 
 Scores = tuple[float, ...]
 
@@ -84,7 +85,13 @@ class HfScorer:
         served = self._served
         if served is None:
             return WeightsState(weight_version="", ready=False, model="")
-        return WeightsState(weight_version=served.version, ready=True, model=served.name)
+        own = served.scheme.tokenizer
+        return WeightsState(
+            weight_version=served.version,
+            ready=True,
+            model=served.name,
+            vocabulary="" if own is None else vocabulary_digest(own),
+        )
 
     async def load(self, ref: ArtefactRef) -> None:
         loaded, _ = await asyncio.to_thread(load_checkpoint, self._store, ref, load_prm)
@@ -168,10 +175,10 @@ class HfScorer:
     ) -> tuple[EncodedPrompt, list[Packed]]:
         """The prompt, and its responses in groups that fit a forward pass together."""
         prompt = served.scheme.prompt(question, image, system)
-        layout = served.layout
+        layout, scheme = served.layout, served.scheme
         groups = [layout.start(prompt)]
         for place, response in enumerate(responses):
-            segments = served.scheme.pieces(response)
+            segments = pieces(place, response, scheme.tokenizer, scheme.pieces)
             length = len(prompt.input_ids) + sum(map(len, segments))
             if length > served.context:
                 detail = f"with its prompt it has {length} tokens; {served.context} fit"

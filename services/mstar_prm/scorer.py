@@ -4,18 +4,39 @@ A scorer gets segments, already cut, and returns a number for each. A response's
 made in `routes`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mstar.api.policy import WeightsState
 from mstar.steps import ArtefactRef
+from mstar_models.encoding import check_sampled
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Segments = tuple[str, ...]
+Texts = tuple[str, ...]
+"""The steps of a response."""
+Pieces = tuple[tuple[int, ...], ...]
+"""The same as the token ids that a policy with the same vocabulary sampled, empty for a step that ends within the same
+token as the one before it."""
+Segments = Texts | Pieces
+
+
+def pieces(
+    place: int, segments: Segments, tokenizer: Any, encode: Callable[[Texts], list[tuple[int, ...]]]
+) -> list[tuple[int, ...]]:
+    """Token ids of each step: those that were sampled, or what `encode` makes of the texts.
+
+    Raises InvalidInput, naming the place of the response, for a token that no policy samples.
+    """
+    texts = tuple(one for one in segments if isinstance(one, str))
+    if texts:
+        return encode(texts)
+    sampled = [one for one in segments if not isinstance(one, str)]
+    check_sampled(tokenizer, [token for one in sampled for token in one], f"responses.{place}")
+    return sampled
 
 
 @dataclass

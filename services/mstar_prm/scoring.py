@@ -16,7 +16,8 @@ from mstar.errors import InvalidInput, NotFound, Unavailable
 from mstar.layout import canonical_steps, scored_segments
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import CHILDREN, ImageGate
-from mstar_prm.scorer import Scorer, Segments
+from mstar_models.spelling import cut
+from mstar_prm.scorer import Scorer, Segments, Texts
 from mstar_web.auth import caller_of
 from mstar_web.limits import until_gone
 from mstar_web.turns import Turns
@@ -88,14 +89,15 @@ class Scoring:
             return await run_in_threadpool(self._gate.resolve, request.image, self._images)
 
     async def _scored(
-        self, request: ScoreRequest, image: Image, segments: dict[int, Segments], refused: dict[int, InvalidInput]
+        self, request: ScoreRequest, image: Image, segments: dict[int, Texts], refused: dict[int, InvalidInput]
     ) -> tuple[str, dict[int, tuple[float, ...]]]:
         """Scores by place. A response that the scorer refuses is noted in `refused`, and the others are scored."""
         while True:
             places = [place for place in segments if place not in refused]
             if not places:
                 raise refused[min(refused)]
-            asked = [segments[place] for place in places]
+            vocabulary = self.scorer.weights().vocabulary
+            asked = [_sampled(request.responses[place], vocabulary) or segments[place] for place in places]
             try:
                 version, scores = await self.scorer.score(
                     request.question, image, asked, request.model_version, request.system
@@ -112,9 +114,15 @@ class Scoring:
                 return version, dict(zip(places, scores, strict=True))
 
 
-def _cut(candidates: Sequence[Candidate]) -> tuple[dict[int, Segments], dict[int, InvalidInput]]:
+def _sampled(candidate: Candidate, vocabulary: str) -> Segments:
+    """Token ids of each step; empty where they were sampled with another vocabulary, or not at all."""
+    tokens = candidate.tokens
+    return tuple(cut(tokens.ids, tokens.ends)) if tokens and tokens.vocabulary == vocabulary else ()
+
+
+def _cut(candidates: Sequence[Candidate]) -> tuple[dict[int, Texts], dict[int, InvalidInput]]:
     """By place: the segments of the responses that can be scored, and why the others can't."""
-    segments: dict[int, Segments] = {}
+    segments: dict[int, Texts] = {}
     refused: dict[int, InvalidInput] = {}
     for place, candidate in enumerate(candidates):
         if isinstance(candidate, RefusedCandidate):
@@ -135,6 +143,6 @@ def _not_scored(place: int, error: InvalidInput) -> ScoredResponse:
     return ScoredResponse(index=place, score=0.0, steps=(), error=problem)
 
 
-def _result(place: int, segments: Segments, scores: tuple[float, ...]) -> ScoredResponse:
+def _result(place: int, segments: Texts, scores: tuple[float, ...]) -> ScoredResponse:
     steps = tuple(ScoredStep(text=text, score=score) for text, score in zip(segments, scores, strict=True))
     return ScoredResponse(index=place, score=min(scores), steps=steps)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.loading import load_processor
+from mstar_models.spelling import cut, vocabulary_digest
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import START_SECONDS, Make, VllmHost, all_or_none
 from mstar_prm.schemes.folder import declared_scheme
 from mstar_prm.schemes.label_tokens import known_ids
-from mstar_prm.scorer import Segments, Work
+from mstar_prm.scorer import Segments, Texts, Work, pieces
 
 VERIFY_SECONDS = 1800.0
 DRAIN_SECONDS = 600.0
@@ -45,6 +47,7 @@ class _Served:
     name: str
     prompts: PromptEncoder
     labels: tuple[int, int]
+    vocabulary: str
     sampling: Any
 
 
@@ -79,7 +82,7 @@ class VllmScorer:
         # An engine may die while nobody asks it anything.
         if served is None or not self._host.live:
             return WeightsState(weight_version="", ready=False, model="")
-        return WeightsState(weight_version=served.version, ready=True, model=served.name)
+        return WeightsState(weight_version=served.version, ready=True, model=served.name, vocabulary=served.vocabulary)
 
     async def load(self, ref: ArtefactRef) -> None:
         folder = await within(asyncio.to_thread(self._verified, ref), VERIFY_SECONDS, "verifying the checkpoint")
@@ -142,7 +145,8 @@ class VllmScorer:
                     await self._stop()
                     raise
                 name = version.partition("@")[0]
-                self._served = _Served(version, name, PromptEncoder(processor), labels, _one_token(labels))
+                vocabulary = vocabulary_digest(processor.tokenizer)
+                self._served = _Served(version, name, PromptEncoder(processor), labels, vocabulary, _one_token(labels))
 
     async def _stop(self) -> None:
         self._served = None
@@ -199,13 +203,19 @@ def _beginnings(
     served: _Served, context: int, turns: Sequence[Turn], image: Image, responses: Sequence[Segments]
 ) -> tuple[list[int], list[list[tuple[int, ...]]]]:
     """Tokens of the prompt, and for each response those up to the end of each of its segments."""
+    tokenizer = served.prompts.processor.tokenizer
+
+    def encode(texts: Texts) -> list[tuple[int, ...]]:
+        return cut(*encode_segments(tokenizer, texts))
+
     whole = len(served.prompts.encode_turns(turns, [image]).input_ids)
     found = []
     for place, response in enumerate(responses):
-        ids, ends = encode_segments(served.prompts.processor.tokenizer, response)
+        segments = pieces(place, response, tokenizer, encode)
+        ids = [token for segment in segments for token in segment]
         # One token is sampled behind it.
         if whole + len(ids) + 1 > context:
             detail = f"with its prompt it has {whole + len(ids)} tokens; {context - 1} fit"
             raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")
-        found.append([tuple(ids[: end + 1]) for end in ends])
+        found.append([tuple(ids[:end]) for end in accumulate(map(len, segments))])
     return served.prompts.unexpanded(turns), found

@@ -14,7 +14,7 @@ from mstar.layout import scored_segments
 from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import TrainRecipe
 from mstar.seeds import derive, permutation
-from mstar.types import SelectedRow, Sha256, StepLabelRow
+from mstar.types import SampledTokens, SelectedRow, Sha256, StepLabelRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Example:
     """A target in [0, 1] for the end of each segment; empty for the objective `sft`."""
     system: str = ""
     """Text of the system turn; without one there is none."""
+    tokens: SampledTokens | None = None
+    """The response as it was sampled; None for one that came as text."""
 
 
 Group = tuple[Example, ...]
@@ -37,9 +39,15 @@ Group = tuple[Example, ...]
 
 
 def sft_examples(rows: Iterable[SelectedRow], form: PromptForm) -> list[Example]:
-    """Selected responses in canonical layout. The prompt never shows the reference answer, not even in warm-up."""
+    """Selected responses. The prompt never shows the reference answer, not even in warm-up."""
     return [
-        Example(prompt_text(row.question, form), row.question.image, scored_segments(row.response), system=form.system)
+        Example(
+            prompt_text(row.question, form),
+            row.question.image,
+            scored_segments(row.response),
+            system=form.system,
+            tokens=row.tokens,
+        )
         for row in rows
     ]
 
@@ -47,17 +55,22 @@ def sft_examples(rows: Iterable[SelectedRow], form: PromptForm) -> list[Example]
 def prm_examples(rows: Iterable[StepLabelRow]) -> list[Example]:
     """Solutions with a label after every step; one without a step is left out.
 
-    Raises InvalidDataset when the numbers of steps and labels differ.
+    Raises InvalidDataset when the numbers of steps, labels and ends of sampled steps differ.
     """
     examples = []
     for row in rows:
+        if row.tokens is not None and len(row.tokens.ends) != len(row.labels):
+            raise InvalidDataset(
+                f"row {row.id} has {len(row.tokens.ends)} ends of steps and {len(row.labels)} labels: give each one",
+                field="tokens",
+            )
         if len(row.completions) != len(row.labels):
             raise InvalidDataset(
                 f"row {row.id} has {len(row.completions)} completions and {len(row.labels)} labels: give each one",
                 field="labels",
             )
         if row.labels:
-            examples.append(Example(row.prompt, row.image, row.completions, row.labels, row.system))
+            examples.append(Example(row.prompt, row.image, row.completions, row.labels, row.system, row.tokens))
     return examples
 
 

@@ -1,12 +1,12 @@
 """Encodes groups of examples as packed tensors: prompt and image once, then the responses as a tree.
 
-Prompts never contain the reference answer, and special tokens are never made from a response's text: both come from
-`mstar_models.encoding`, which policy and PRM use as well, so all three see the same tokens.
+A response that the policy sampled is trained on as it was sampled, token by token. Prompts, which never contain the
+reference answer, and responses that came as text are encoded by `mstar_models.encoding`, as in policy and PRM.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, pairwise
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mstar_models.images import ImageGate
 from mstar_models.layout import Layout
 from mstar_models.loading import load_processor
 from mstar_models.packing import Packed
+from mstar_models.spelling import cut, vocabulary_digest
 from mstar_trainer.batches import Example, Group
 from mstar_trainer.loss import Batch
 
@@ -64,6 +65,7 @@ class ExampleEncoder:
         self.layout = Layout(model)
         processor = load_processor(model_folder)
         self.tokenizer = processor.tokenizer
+        self._vocabulary = vocabulary_digest(self.tokenizer)
         self._prompts = PromptEncoder(processor)
         self._gate = ImageGate()
         self._images = storage_of(home).images()
@@ -90,13 +92,20 @@ class ExampleEncoder:
         yield tree
 
     def _pieces(self, example: Example) -> list[tuple[int, ...]]:
-        """Token ids of each segment. Where the response itself is trained on, the last one ends the turn."""
-        ids, ends = encode_segments(self.tokenizer, example.segments)
-        pieces = [tuple(ids[begin:end]) for begin, end in pairwise([0, *(end + 1 for end in ends)])]
+        """Token ids of each segment: those that were sampled, or those of the text.
+
+        Where the response itself is trained on, the last piece ends the turn: with the token that was sampled there, or
+        with the tokenizer's own.
+        """
+        sampled = example.tokens
+        if sampled is None or sampled.vocabulary != self._vocabulary:
+            ids, ends = encode_segments(self.tokenizer, example.segments)
+            whole = [*ids, self.tokenizer.eos_token_id]
+        else:
+            ids, ends, whole = list(sampled.ids), list(sampled.ends), list(sampled.ids)
         if example.labels:
-            return pieces
-        last = pieces.pop() if pieces else ()
-        return [*pieces, (*last, self.tokenizer.eos_token_id)]
+            return cut(ids, ends)
+        return [piece for piece in cut(whole, [*ends[:-1], len(whole)]) if piece]
 
 
 def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> list[Batch]:

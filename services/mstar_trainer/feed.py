@@ -13,6 +13,12 @@ from mstar_trainer.batches import Example, prm_examples, sft_examples
 More = Callable[[], Mapping[str, StepInput]]
 """Waits for the next inputs to arrive."""
 
+NOTHING = {
+    "sft": "no response was kept; sample more (n, questions) or select less strictly (evolution.selection)",
+    "prm": "no solution was labelled; sample more (prm.n, prm.questions) or allow longer ones (prm.max_steps)",
+}
+"""Why no shard of an objective holds a row, and what to change."""
+
 
 class Feed:
     """Iterates over the shards once. The order of arrival affects when a shard is read, never the order of rows."""
@@ -37,11 +43,7 @@ class Feed:
             self.rows += len(examples)
             yield examples
         if not self.rows:
-            raise InvalidDataset(
-                "nothing to train on: no response was kept; sample more (n, questions) or select less strictly "
-                "(evolution.selection)",
-                field="data",
-            )
+            raise InvalidDataset(f"nothing to train on: {NOTHING[self._params.objective]}", field="data")
 
     def expected_rows(self) -> int:
         """Rows of all shards: exact once the last is read, until then extrapolated from the shards so far."""

@@ -9,7 +9,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from mstar.blocks import blocks
 
@@ -75,19 +74,18 @@ def scored_segments(text: str) -> tuple[str, ...]:
     return (*parts.steps, join_segments(block))
 
 
-def merge_segments(segments: Sequence[str], limit: int) -> tuple[str, ...]:
-    """Join neighbours until at most `limit` segments are left, into groups whose sizes differ by one at most.
+def segment_spans(text: str) -> tuple[tuple[int, int], ...]:
+    """Where each of the `scored_segments` begins and ends in the text as it is, white space around it left out.
 
-    An answer block stays on its own while `limit` is 2 or more: its score is about the answer, not about a step.
-    Raises ValueError for a limit below 1.
+    Sampled tokens are cut with these: they spell the text as it was written, not its canonical form.
     """
-    if limit < 1:
-        raise ValueError(f"limit = {limit}: at least one segment must be allowed")
-    if len(segments) <= limit:
-        return tuple(segments)
-    if limit > 1 and _HEADING.match(segments[-1]):
-        return (*_grouped(segments[:-1], limit - 1), segments[-1])
-    return _grouped(segments, limit)
+    # As long as the text itself, so that places in one are places in the other.
+    text = text.replace("\r\n", " \n").replace("\r", "\n")
+    heading = _HEADING.search(text)
+    if heading is None:
+        return _spans(text)
+    begin = heading.start() + len(heading[0]) - len(heading[0].lstrip())
+    return (*_spans(text[: heading.start()]), (begin, len(text.rstrip())))
 
 
 def join_segments(segments: Sequence[str]) -> str:
@@ -108,21 +106,24 @@ def _plain_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _grouped(segments: Sequence[str], count: int) -> tuple[str, ...]:
-    total = len(segments)
-    bounds = [total * place // count for place in range(count + 1)]
-    return tuple(join_segments(segments[low:high]) for low, high in pairwise(bounds))
-
-
 def _paragraphs(text: str) -> tuple[str, ...]:
     """Pieces between blank lines, stripped, none empty; a blank line inside mathematics or code cuts none."""
+    return tuple(text[begin:end] for begin, end in _spans(text))
+
+
+def _spans(text: str) -> tuple[tuple[int, int], ...]:
+    """Begin and end of each paragraph."""
     inside = blocks(text)
     pieces, begin = [], 0
     for blank in _BLANK_LINES.finditer(text):
         place = bisect_right(inside, (blank.start(), len(text)))
         if place and blank.start() < inside[place - 1][1]:
             continue
-        pieces.append(text[begin : blank.start()])
+        pieces.append((begin, blank.start()))
         begin = blank.end()
-    stripped = (piece.strip() for piece in (*pieces, text[begin:]))
-    return tuple(piece for piece in stripped if piece)
+    return tuple(_stripped(text, *piece) for piece in (*pieces, (begin, len(text))) if text[slice(*piece)].strip())
+
+
+def _stripped(text: str, begin: int, end: int) -> tuple[int, int]:
+    piece = text[begin:end]
+    return end - len(piece.lstrip()), begin + len(piece.rstrip())

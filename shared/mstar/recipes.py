@@ -135,8 +135,8 @@ class PrmRecipe(Frozen):
     """Monte-Carlo completions per prefix. Ours; the paper does not give it."""
     temperature: float = Field(default=1.0, gt=0, le=2)
     """Sampling temperature of solutions and completions."""
-    max_steps: int = Field(default=12, ge=1, le=512)
-    """Longer solutions have neighbouring steps merged."""
+    max_steps: int = Field(default=32, ge=1, le=512)
+    """Solutions with more steps are not labelled; every step of the others is."""
     label: LabelRule = LabelRule.SOFT
     """`soft`: the share of completions that reach the answer; `hard`: whether one did."""
     balance: bool = True

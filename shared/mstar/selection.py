@@ -14,7 +14,7 @@ from mstar.metrics import is_sound, rewards_by_index
 from mstar.needed_scores import distinct_correct
 from mstar.seeds import derive
 from mstar.selection_rules import Candidate, SelectionRecipe
-from mstar.types import Frozen, RolloutRow, ScoreRow, SelectedRow
+from mstar.types import Frozen, RolloutRow, SampledTokens, ScoreRow, SelectedRow
 
 
 class Soundness(Frozen):
@@ -34,13 +34,14 @@ class Soundness(Frozen):
 def select(
     row: RolloutRow, scores: ScoreRow | None, recipe: SelectionRecipe, *, iteration: int, seed: int
 ) -> tuple[SelectedRow, ...]:
-    """The responses of one question that are kept, in the order of their places and in canonical layout.
+    """The responses of one question that are kept, in the order of their places: text in canonical layout, and tokens.
 
     Raises InvalidRecipe when the outcome hangs on a reward that is missing.
     """
     candidates = _candidates(row, scores, seed)
     _require_rewards(candidates, row, recipe)
     drawn = sorted(candidates, key=lambda candidate: candidate.draw)
+    sampled = {checked.index: checked.response for checked in row.responses}
     return tuple(
         SelectedRow(
             question=row.question,
@@ -53,6 +54,7 @@ def select(
             step_scores=kept.step_scores,
             reward=kept.reward,
             reason=recipe.rule.reason(recipe, len(candidates)),
+            tokens=SampledTokens.of(sampled[kept.index], row.vocabulary),
         )
         for kept in sorted(recipe.rule.choose(drawn, recipe), key=lambda kept: kept.index)
     )

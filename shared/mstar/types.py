@@ -5,12 +5,17 @@ sent over HTTP without conversion. There is no behaviour here beyond validation,
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """Lower-case hexadecimal SHA-256 digest of the encoded bytes."""
+
+
+def as_tuple(value: Any) -> Any:
+    """A list as the tuple that strict validation wants, where a validator in between hides that it came from JSON."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Frozen(BaseModel):
@@ -73,9 +78,39 @@ class Response(Frozen):
 
     text: str
     token_ids: tuple[int, ...] = ()
+    """As they were sampled, the end of the turn included where it was."""
+    step_ends: tuple[int, ...] = ()
+    """For each of its `scored_segments`, how many tokens lie up to its end; two that end within one token end together.
+    Empty where the tokens are not known, and for the continuation of a prefix."""
     logprob: float = 0.0
     """Sum of the sampled tokens' log-probabilities at the sampling temperature, in nats."""
     finish_reason: FinishReason = FinishReason.STOP
+
+
+class SampledTokens(Frozen):
+    """A response as it was sampled: no text is tokenized again, so training and scoring see what the policy said."""
+
+    ids: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field(min_length=1, max_length=65_536)
+    """The end of the turn included where it was sampled."""
+    ends: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field(min_length=1, max_length=65_536)
+    """For each segment, how many ids lie up to its end."""
+    vocabulary: str = Field(max_length=64)
+    """Digest of the vocabulary. A model with another one gets the text."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if list(self.ends) != sorted(self.ends) or self.ends[0] < 1 or self.ends[-1] > len(self.ids):
+            raise ValueError("ends must rise from 1 to the number of ids at most")
+        if min(self.ids) < 0:
+            raise ValueError("a token id is negative")
+        return self
+
+    @classmethod
+    def of(cls, response: "Response", vocabulary: str) -> "SampledTokens | None":
+        """Those of a sampled response; None where its tokens or the ends of its steps are not known."""
+        if not (response.token_ids and response.step_ends and vocabulary):
+            return None
+        return cls(ids=response.token_ids, ends=response.step_ends, vocabulary=vocabulary)
 
 
 class Verdict(Frozen):
@@ -103,6 +138,8 @@ class RolloutRow(Frozen):
     temperature: float
     weight_version: str
     responses: tuple[CheckedResponse, ...]
+    vocabulary: str = ""
+    """Digest of the vocabulary that the token ids belong to."""
 
 
 SCORE_DECIMALS = 4
@@ -153,6 +190,8 @@ class SelectedRow(Frozen):
     reward: float | None = None
     reason: str
     """Why the row was kept, such as `top-2 of 5 correct`."""
+    tokens: SampledTokens | None = None
+    """What was sampled, which is trained on; None for a response that came as text."""
 
 
 class StepLabelRow(Frozen):
@@ -174,3 +213,5 @@ class StepLabelRow(Frozen):
     weight_version: str
     system: str = ""
     """Text of the system turn; without one there is none."""
+    tokens: SampledTokens | None = None
+    """What was sampled, with an end for every label; None for a solution that came as text."""

@@ -1,8 +1,8 @@
 """Text and image to tokens, in one way for policy, PRM and trainer.
 
-A prompt goes through the model's own processor and chat template. A response is cut into segments and each segment is
-tokenized on its own, so the token at which a step ends is the same wherever it is looked for. Text never becomes a
-special token: an image placeholder that a response contains is read as ordinary characters.
+A prompt goes through the model's own processor and chat template. What the policy sampled is never tokenized again: its
+token ids go through the whole run. A response that comes as text is tokenized here. Text never becomes a special token:
+an image placeholder that a response contains is read as ordinary characters.
 """
 
 import hashlib
@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Literal
 
 import torch
@@ -18,9 +20,10 @@ from jinja2 import TemplateError
 from PIL import Image
 
 from mstar.errors import InvalidInput
-from mstar.layout import STEP_SEPARATOR
+from mstar.layout import STEP_SEPARATOR, join_segments
 from mstar_models.chat import Turn, build_messages, question_turns
 from mstar_models.families import family_of_processor
+from mstar_models.spelling import segment_ends, spelling_of
 
 REMEMBERED_BYTES = 2**30
 REMEMBERED_TEXT_BYTES = 64 * 2**20
@@ -132,21 +135,19 @@ def _size(prompt: EncodedPrompt) -> int:
 
 
 def encode_segments(tokenizer: Any, segments: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Token ids of a response, and for each segment the index of its last token.
+    """Token ids of a response that comes as text, and how many of them lie up to the end of each segment.
 
-    Every segment but the last carries the blank line behind it.
+    The one way in which text from outside becomes tokens: the segments are joined by blank lines and tokenized as a
+    whole, as a model would write them, and cut as sampled tokens are (`spelling`). A vocabulary that lacks a character
+    of the text cannot spell it, so that no place in it is certain; then each segment is tokenized on its own.
     """
-    ids: list[int] = []
-    ends: list[int] = []
-    for place, segment in enumerate(segments):
-        ids += encode_text(tokenizer, segment + STEP_SEPARATOR if place < len(segments) - 1 else segment)
-        ends.append(len(ids) - 1)
-    return ids, ends
-
-
-def encode_prefix(tokenizer: Any, segments: Sequence[str]) -> list[int]:
-    """Token ids of a beginning of a response that goes on with another segment."""
-    return [token for segment in segments for token in encode_text(tokenizer, segment + STEP_SEPARATOR)]
+    whole = encode_text(tokenizer, join_segments(segments))
+    ends = segment_ends(spelling_of(tokenizer), whole, segments)
+    if ends is not None:
+        return list(whole), list(ends)
+    last = len(segments) - 1
+    parts = [encode_text(tokenizer, one if n == last else one + STEP_SEPARATOR) for n, one in enumerate(segments)]
+    return [token for part in parts for token in part], list(accumulate(map(len, parts)))
 
 
 def _bytes_of(ids: tuple[int, ...]) -> int:
@@ -164,6 +165,18 @@ def suppressed_ids(tokenizer: Any) -> list[int]:
     """Tokens that sampling must never emit: every special or added one but the end of the turn."""
     added = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
     return sorted(added - {tokenizer.eos_token_id})
+
+
+def check_sampled(tokenizer: Any, ids: Sequence[int], field: str) -> None:
+    """Raises InvalidInput, naming the field, for ids that no policy samples: beyond the vocabulary, or placeholders."""
+    strange = _never_sampled(tokenizer).intersection(ids) or {token for token in ids if token >= len(tokenizer)}
+    if strange:
+        raise InvalidInput(f"{field}: {min(strange)} is not a token that this model's policy samples", field=field)
+
+
+@lru_cache(maxsize=4)
+def _never_sampled(tokenizer: Any) -> frozenset[int]:
+    return frozenset(suppressed_ids(tokenizer))
 
 
 def collate(

@@ -39,20 +39,24 @@ class Packed:
         """Tokens that a response would add: those of its segments from the first that is not there yet."""
         node = PROMPT
         for place, tokens in enumerate(segments):
-            found = self._pieces.get((node, tokens))
+            found = self._pieces.get((node, tokens)) if tokens else (node, 0)
             if found is None:
                 return sum(map(len, segments[place:]))
             node = found[0]
         return 0
 
     def add(self, segments: Sequence[tuple[int, ...]]) -> None:
-        """Put a response behind the prompt, sharing the pieces that are there."""
+        """Put a response behind the prompt, sharing the pieces that are there.
+
+        A segment without tokens ends together with another one: an empty one has the end of the one before it.
+        """
         node, end, ends = PROMPT, self.nodes.count(PROMPT) - 1, []
         for tokens in segments:
-            found = self._pieces.get((node, tokens))
-            if found is None:
-                found = self._pieces[node, tokens] = self._grow(node, self.positions[end] + 1, tokens)
-            node, end = found
+            if tokens:
+                found = self._pieces.get((node, tokens))
+                if found is None:
+                    found = self._pieces[node, tokens] = self._grow(node, self.positions[end] + 1, tokens)
+                node, end = found
             ends.append(end)
         self.ends.append(ends)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mstar.blocks import blocks
-from mstar.layout import canonical_steps, join_segments, merge_segments, scored_segments, split_response
+from mstar.layout import canonical_steps, join_segments, scored_segments, segment_spans, split_response
 
 PIECES = st.sampled_from(
     [
@@ -86,24 +86,24 @@ def test_canonical_text_is_cut_into_the_same_segments(text: str) -> None:
     assert all(segment == segment.strip() != "" for segment in segments)
 
 
-@given(TEXTS, st.integers(1, 6))
-def test_merging_keeps_the_text_and_the_limit(text: str, limit: int) -> None:
-    segments = scored_segments(text)
-    merged = merge_segments(segments, limit)
-    assert join_segments(merged) == join_segments(segments)
-    assert len(merged) == min(limit, len(segments))
+@given(TEXTS)
+def test_spans_are_where_the_segments_stand_in_the_text(text: str) -> None:
+    segments, spans = scored_segments(text), segment_spans(text)
+    plain = [text[begin:end].replace("\r\n", "\n").replace("\r", "\n") for begin, end in spans]
+    assert len(plain) == len(segments)
+    steps = len(split_response(text).steps)
+    assert plain[:steps] == list(segments[:steps])
+    for block in plain[steps:]:
+        assert scored_segments(block) == segments[steps:]
+    assert all(one == one.strip() for one in plain)
+    assert [place for span in spans for place in span] == sorted(place for span in spans for place in span)
 
 
-def test_merging_is_even_and_spares_the_answer_block() -> None:
-    segments = ("a", "b", "c", "d", "e", "## Answer\n\n1")
-    assert merge_segments(segments, 3) == ("a\n\nb", "c\n\nd\n\ne", "## Answer\n\n1")
-    assert merge_segments(segments, 1) == (join_segments(segments),)
-    assert merge_segments(segments[:5], 2) == ("a\n\nb", "c\n\nd\n\ne")
-
-
-def test_merging_needs_room_for_one() -> None:
-    with pytest.raises(ValueError, match="limit = 0"):
-        merge_segments(("a",), 0)
+def test_spans_of_a_text_with_other_line_ends_are_places_in_it() -> None:
+    text = "a\r\n\r\n b\rc \r\n\r\n  ** Answer:** 5\r\n"
+    assert [text[slice(*span)] for span in segment_spans("one\r\n\r\n two\rthree \r\n\r\n**Answer:** 5\r\n")]
+    text = "one\r\n\r\n two\rthree \r\n\r\n  **Answer:** 5\r\n"
+    assert [text[slice(*span)] for span in segment_spans(text)] == ["one", "two\rthree", "**Answer:** 5"]
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import pytest
 
 from mstar.api.policy import RolloutReply
 from mstar.errors import InvalidInput, Unavailable
+from mstar.layout import scored_segments
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.encoding import PromptEncoder, collate, suppressed_ids
+from mstar_models.encoding import PromptEncoder, collate, encode_text, suppressed_ids
 from mstar_models.loading import load_model, load_processor
 from mstar_policy.engine import Delta
 from mstar_policy.hf_decoding import Decoder, Drawn, Sample
@@ -270,5 +271,33 @@ def test_who_waits_when_the_engine_closes_is_told(store: ArtefactStore, warm: Ar
         assert [type(error) for error in late] == [Unavailable] * 4
         assert "stopping" in str(late[0])
         assert len((await busy).samples[0]) == 64, "what runs is finished"
+
+    play(engine, warm, scene)
+
+
+def test_a_reply_says_where_steps_end_and_goes_on_from_tokens(store: ArtefactStore, warm: ArtefactRef) -> None:
+    engine = HfEngine(store)
+
+    async def scene() -> None:
+        (first,) = (await generate(engine, request(prompt(n=6, seed=4), max_tokens=40), [picture()])).samples
+        assert engine._loaded is not None
+        tokenizer, vocabulary = engine._loaded.tokenizer, engine.vocabulary()
+        for one in first:
+            assert len(one.step_ends) == len(scored_segments(one.text))
+            assert one.step_ends == vocabulary.step_ends(one.token_ids)
+        ids = max(first, key=lambda one: len(one.token_ids)).token_ids[:9]
+        asked = request(
+            prompt(n=2, prefix_ids=ids, seed=1), prompt(n=2, prefix=tokenizer.decode(ids), seed=1), max_tokens=6
+        )
+        reply = await generate(engine, asked, [picture()] * 2)
+        assert reply.vocabulary == vocabulary.digest != ""
+        assert all(one.step_ends == () for own in reply.samples for one in own)
+        if list(encode_text(tokenizer, tokenizer.decode(ids))) == list(ids):
+            assert reply.samples[0] == reply.samples[1]
+        image = tokenizer.convert_tokens_to_ids("<image>")
+        for strange in (image, len(tokenizer)):
+            with pytest.raises(InvalidInput, match="is not a token") as refused:
+                await generate(engine, request(prompt(prefix_ids=(strange,))), [picture()])
+            assert refused.value.field == "prompts.0.prefix_ids"
 
     play(engine, warm, scene)

@@ -43,7 +43,8 @@ class ReadingScorer:
         self.work = Work()
 
     def weights(self) -> WeightsState:
-        return WeightsState(weight_version=self.version, ready=bool(self.version), model=self.version.partition("@")[0])
+        name = self.version.partition("@")[0]
+        return WeightsState(weight_version=self.version, ready=bool(self.version), model=name, vocabulary="mine")
 
     async def load(self, ref: ArtefactRef) -> None:
         self.version = ref.version
@@ -65,10 +66,14 @@ class ReadingScorer:
             raise TooManyRequests("later", retry_after=2)
         async with self.turn:
             self.scored += 1
-            return self.version, [tuple(float(text.split()[-1]) for text in response) for response in responses]
+            return self.version, [tuple(map(_said, response)) for response in responses]
 
     async def close(self) -> None:
         pass
+
+
+def _said(segment: str | tuple[int, ...]) -> float:
+    return float(segment.split()[-1]) if isinstance(segment, str) else len(segment) / 10
 
 
 def body(**fields: Any) -> dict[str, Any]:
@@ -95,6 +100,38 @@ def test_a_response_has_the_score_of_its_least_step(app: FastAPI) -> None:
         ("Sum 0.4", 0.4),
         ("## Answer\n\n0.7", 0.7),
     ]
+
+
+@pytest.mark.parametrize(("vocabulary", "scores"), [("mine", [0.2, 0.1]), ("another", [0.8, 0.6])])
+def test_sampled_tokens_count_where_the_vocabulary_is_the_same(
+    app: FastAPI, vocabulary: str, scores: list[float]
+) -> None:
+    tokens = {"ids": [5, 6, 7, 1], "ends": [2, 3], "vocabulary": vocabulary}
+    response = {"steps": ["See 0.8", "## Answer\n\n0.6"], "tokens": tokens}
+    reply = ScoreReply.model_validate_json(ask(app, "POST", "/v1/score", json=body(responses=[response])).content)
+    assert [(step.text, step.score) for step in reply.results[0].steps] == list(
+        zip(response["steps"], scores, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ends": [2]}, "one end for each"),
+        ({"ends": [3, 2]}, "must rise"),
+        ({"ends": [0, 2]}, "must rise"),
+        ({"ends": [2, 9]}, "must rise"),
+        ({"ids": [5, -1, 7, 1]}, "negative"),
+    ],
+)
+def test_tokens_that_do_not_fit_spoil_their_own_response_only(app: FastAPI, change: dict[str, Any], said: str) -> None:
+    tokens = {"ids": [5, 6, 7, 1], "ends": [2, 3], "vocabulary": "mine", **change}
+    bad = {"steps": ["See 0.8", "## Answer\n\n0.6"], "tokens": tokens}
+    asked = body(responses=[bad, {"text": "See 0.9"}])
+    reply = ScoreReply.model_validate_json(ask(app, "POST", "/v1/score", json=asked).content)
+    refused, scored = reply.results
+    assert refused.error is not None and said in refused.error.detail
+    assert scored.score == 0.9
 
 
 def test_reranking_puts_the_best_first_and_keeps_the_order_of_equals(app: FastAPI) -> None:

@@ -5,7 +5,6 @@ import threading
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,10 +12,11 @@ import torch
 from PIL import Image
 
 from architectures import ARCHITECTURES, idefics3, plain_inputs
-from mstar.errors import TooLarge, Unavailable
+from mstar.errors import InvalidInput, TooLarge, Unavailable
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments, encode_text
 from mstar_models.layout import Layout
 from mstar_models.packing import start
+from mstar_models.spelling import cut
 from mstar_prm.hf_scorer import HfScorer, _Job, _Served
 from mstar_prm.prefixes import Prefixes, digest
 from mstar_prm.schemes.label_tokens import LabelTokens
@@ -55,9 +55,32 @@ def one_by_one(served: _Served, image: Image.Image) -> list[list[float]]:
         with torch.inference_mode():
             logits = served.model(**plain_inputs(prompt, ids)).logits[0]
         assert isinstance(served.scheme, LabelTokens)
-        pair = logits[[len(prompt.input_ids) + end for end in ends]][:, list(served.scheme.labels)]
+        pair = logits[[len(prompt.input_ids) + end - 1 for end in ends]][:, list(served.scheme.labels)]
         found.append(pair.softmax(-1)[:, 0].tolist())
     return found
+
+
+def test_sampled_tokens_are_scored_as_they_are(served: _Served, tmp_path: Any) -> None:
+    scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
+    scorer._served = served
+    image = Image.new("RGB", (64, 64), (10, 120, 200))
+    ids, ends = encode_segments(prompts_of(served).processor.tokenizer, RESPONSES[0])
+    one_token = (tuple(ids), (), ())
+    strange: Any = ((len(prompts_of(served).processor.tokenizer),),)
+
+    async def ask() -> list[tuple[float, ...]]:
+        try:
+            with pytest.raises(InvalidInput, match="is not a token that this model's policy samples") as refused:
+                await scorer.score("How many?", image, [RESPONSES[0], strange], None)
+            assert refused.value.field == "responses.1"
+            asked: Any = [RESPONSES[0], tuple(cut(ids, ends)), one_token]
+            return (await scorer.score("How many?", image, asked, None))[1]
+        finally:
+            await scorer.close()
+
+    text, sampled, together = asyncio.run(ask())
+    assert sampled == pytest.approx(text, abs=1e-6)
+    assert together == pytest.approx([text[-1]] * 3, abs=1e-6)
 
 
 @pytest.mark.parametrize("batch_tokens", [4096, 60])
@@ -162,7 +185,7 @@ def test_images_of_several_shapes_are_scored_together(tmp_path: Any) -> None:
         packed = start(ids, None)
         for response in RESPONSES[:2]:
             tokens, ends = encode_segments(prompts.processor.tokenizer, response)
-            packed.add([tuple(tokens[a:b]) for a, b in pairwise([0, *(end + 1 for end in ends)])])
+            packed.add(cut(tokens, ends))
         jobs.append(_Job(served, tiled, packed, bytes([len(jobs)])))
     together = scorer._score(jobs)
     assert scorer.work.forwards == 2

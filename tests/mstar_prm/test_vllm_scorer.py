@@ -80,4 +80,4 @@ def test_what_cannot_wait_is_refused(tmp_path: Path) -> None:
             await second
         assert len((await first)[1]) == 1
 
-    with_scorer(tmp_path, scene, waiting_tokens=sum(end + 1 for end in ends) + 1)
+    with_scorer(tmp_path, scene, waiting_tokens=sum(ends) + 1)

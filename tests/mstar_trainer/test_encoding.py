@@ -6,10 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from mstar.errors import InvalidDataset
 from mstar.prompts import PRESETS, PromptPreset
+from mstar.types import SampledTokens
 from mstar_models.attention import dense_mask
 from mstar_models.encoding import encode_segments
 from mstar_models.loading import load_model
+from mstar_models.spelling import vocabulary_digest
 from mstar_trainer.batches import grouped, prm_examples, sft_examples
 from mstar_trainer.encoding import ExampleEncoder, Tree, micro_batches
 from mstar_trainer.loss import Batch
@@ -47,6 +50,49 @@ def test_every_response_token_and_the_end_are_predicted_from_all_before(bench: B
     assert len(tree.packed.ids) < len(tree.prompt.input_ids) + len(expected), "the opening that all share is there once"
 
 
+def test_what_was_sampled_is_trained_token_by_token(bench: Bench, encoder: ExampleEncoder) -> None:
+    """Also where its text would become other tokens, and with the end of the turn that was sampled."""
+    step = [encoder.tokenizer.convert_tokens_to_ids(piece) for piece in ("a", "n", "\n", "\n")]
+    assert encode_segments(encoder.tokenizer, ("an", "7"))[0][:2] != step[:2]
+    other_end = encoder.tokenizer.convert_tokens_to_ids("<s>")
+    ids = (*step, encoder.tokenizer.convert_tokens_to_ids("7"), other_end)
+    sampled = SampledTokens(ids=ids, ends=(4, 5), vocabulary=vocabulary_digest(encoder.tokenizer))
+    (row,) = bench.selected(1)
+    row = row.model_copy(update={"response": "an\n\n7", "tokens": sampled})
+    (tree,) = encoder.trees(grouped(sft_examples([row], PLAIN)), ROOMY)
+    assert tree.targets == list(ids)
+    assert tree.packed.ids[len(tree.prompt.input_ids) :] == list(ids)
+    label = bench.labelled(1)[0].model_copy(update={"tokens": sampled})
+    (tree,) = encoder.trees(grouped(prm_examples([label])), ROOMY)
+    assert tree.packed.ids[len(tree.prompt.input_ids) :] == list(ids[:-1])
+    assert tree.columns == [len(tree.prompt.input_ids) + 3, len(tree.prompt.input_ids) + 4]
+
+
+def test_tokens_of_another_vocabulary_give_way_to_the_text(bench: Bench, encoder: ExampleEncoder) -> None:
+    (row,) = bench.selected(1)
+    strange = SampledTokens(ids=(1, 2, 3), ends=(1, 2, 3), vocabulary="another")
+    (tree,) = encoder.trees(grouped(sft_examples([row.model_copy(update={"tokens": strange})], PLAIN)), ROOMY)
+    (plain,) = encoder.trees(grouped(sft_examples([row], PLAIN)), ROOMY)
+    assert tree.targets == plain.targets
+
+
+def test_steps_that_end_together_are_scored_at_one_place(bench: Bench, encoder: ExampleEncoder) -> None:
+    ids = tuple(encode_segments(encoder.tokenizer, ("an", "7"))[0])
+    sampled = SampledTokens(ids=ids, ends=(len(ids), len(ids)), vocabulary=vocabulary_digest(encoder.tokenizer))
+    row = bench.labelled(1)[0].model_copy(update={"tokens": sampled})
+    (tree,) = encoder.trees(grouped(prm_examples([row])), ROOMY)
+    assert tree.columns == [len(tree.packed.ids) - 1] * 2
+    selected = bench.selected(1)[0].model_copy(update={"tokens": sampled})
+    (tree,) = encoder.trees(grouped(sft_examples([selected], PLAIN)), ROOMY)
+    assert tree.targets == list(ids)
+
+
+def test_a_row_with_other_ends_than_labels_is_refused(bench: Bench) -> None:
+    sampled = SampledTokens(ids=(1, 2, 3), ends=(1, 2, 3), vocabulary="v")
+    with pytest.raises(InvalidDataset, match="3 ends of steps and 2 labels"):
+        prm_examples([bench.labelled(1)[0].model_copy(update={"tokens": sampled})])
+
+
 def test_steps_are_scored_at_their_last_token(bench: Bench, encoder: ExampleEncoder) -> None:
     examples = prm_examples(bench.labelled(2))
     (batch,) = micro_batches(encoder.trees(grouped(examples), ROOMY), ROOMY, CPU)
@@ -54,7 +100,7 @@ def test_steps_are_scored_at_their_last_token(bench: Bench, encoder: ExampleEnco
     for example in examples:
         prompt = encoder.trees([(example,)], ROOMY)[0].prompt.input_ids
         tokens, ends = encode_segments(encoder.tokenizer, example.segments)
-        expected += [prompt + tokens[: end + 1] for end in ends]
+        expected += [prompt + tokens[:end] for end in ends]
     assert sorted(tokens for tokens, _ in seen(batch)) == sorted(expected)
     assert torch.allclose(batch.targets.sort().values, torch.tensor([0.1, 0.5, 0.5, 0.9]))
 

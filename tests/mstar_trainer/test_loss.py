@@ -74,7 +74,7 @@ def test_step_loss_and_its_gradient_are_those_of_separate_rows(bench: Bench, enc
 
     def nats(logits: Tensor, example: Example) -> Tensor:
         _, ends = encode_segments(encoder.tokenizer, example.segments)
-        score = logits[1:][ends][:, [good, bad]].softmax(-1)[:, 0]
+        score = logits[ends][:, [good, bad]].softmax(-1)[:, 0]
         labels = torch.tensor(example.labels)
         return -(labels * score.log() + (1 - labels) * (1 - score).log()).sum()
 

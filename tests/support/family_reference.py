@@ -100,7 +100,7 @@ def step_scores(reference: Plain, image: Image.Image, steps: Sequence[str]) -> t
     """[S]: probability of the good label at the end of each step, from one pass over the whole response."""
     tokens, ends = encode_segments(reference.processor.tokenizer, steps)
     labels = list(label_token_ids(reference.processor.tokenizer))
-    return reference.logits(image, tokens)[1:][ends][:, labels].softmax(dim=1)[:, 0]
+    return reference.logits(image, tokens)[ends][:, labels].softmax(dim=1)[:, 0]
 
 
 def commit(bench: Bench, family: str, folder: Path) -> str:

@@ -89,12 +89,16 @@ class FakeVocabulary:
     """A token a word."""
 
     ends: frozenset[int] = frozenset()
+    digest = "words"
 
     def read(self, tokens: Sequence[int]) -> str:
         return "".join(f"{WORDS[token]} " for token in tokens)
 
     def bytes_of(self, token: int, *, first: bool = False) -> bytes:
         return self.read([token]).encode()
+
+    def step_ends(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        return (len(tokens),) if tokens else ()
 
 
 class FakeEngine:
@@ -147,6 +151,7 @@ class FakeEngine:
             token_logprobs=tuple(tuple((-0.5,) * len(one.token_ids) for one in own) for own in samples),
             likely=likely if request.top_logprobs else (),
             usage=Usage(prompt_tokens=1, completion_tokens=tokens),
+            vocabulary=FakeVocabulary(),
         )
 
     async def sleep(self) -> None:
@@ -172,7 +177,7 @@ def _fake_likely(response: Response, request: SamplingRequest) -> tuple[engines.
 
 def _fake_response(item: engines.Prompt, index: int, version: str, request: SamplingRequest) -> Response:
     seen = [hashlib.sha256(image.tobytes()).hexdigest() for image in item.images]
-    source = (item.turns, item.prefix, version, seen)
+    source = (item.turns, item.prefix, item.prefix_ids, version, seen)
     draw = "greedy" if item.temperature == 0 else (item.temperature, item.seed, index)
     digest = hashlib.sha256(repr((source, draw)).encode()).digest()[: request.max_tokens]
     vocabulary, search = FakeVocabulary(), StopSearch(request.stop)

@@ -118,14 +118,14 @@ class RulePrm(RuleService):
         version = self.check_version(request.model_version)
         self.scored.append(request)
         results = tuple(
-            _scored(index, str(one.text), self.jitter if index == 0 else -self.jitter)
+            _scored(index, one.steps or scored_segments(one.text or ""), self.jitter if index == 0 else -self.jitter)
             for index, one in enumerate(request.responses)
         )
         return ScoreReply(model_version=version, results=results).model_dump_json()
 
 
-def _scored(index: int, text: str, more: float) -> ScoredResponse:
-    steps = tuple(ScoredStep(text=part, score=more + (0.1 if "bad" in part else 0.9)) for part in scored_segments(text))
+def _scored(index: int, segments: tuple[str, ...], more: float) -> ScoredResponse:
+    steps = tuple(ScoredStep(text=part, score=more + (0.1 if "bad" in part else 0.9)) for part in segments)
     return ScoredResponse(index=index, score=min(step.score for step in steps), steps=steps)
 
 

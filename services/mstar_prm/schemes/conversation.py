@@ -16,7 +16,7 @@ from PIL.Image import Image
 from mstar.errors import InvalidInput
 from mstar.prm_schemes import LabelTokens, StepToken, Turns, ValueHead
 from mstar_models.encoding import EncodedPrompt, PromptEncoder
-from mstar_prm.scorer import Segments
+from mstar_prm.scorer import Texts
 
 Message = dict[str, Any]
 STEPS = "@steps@"
@@ -46,7 +46,7 @@ class Conversation:
         text = self._opening(self.prompts.harmless(question)).rstrip(" ")
         return self.prompts.encode_rendered(text, [image] if self._images else [])
 
-    def tagged(self, segments: Segments, tag: str, separator: str) -> list[tuple[int, ...]]:
+    def tagged(self, segments: Texts, tag: str, separator: str) -> list[tuple[int, ...]]:
         """Token ids of each step with the tag behind it, at whose last token its score is read."""
         steps = [self.prompts.harmless(step) + tag for step in segments]
         return self.cut([self.lead + steps[0], *(separator + step for step in steps[1:])])

@@ -10,11 +10,14 @@ from PIL.Image import Image
 from torch import Tensor
 
 from mstar_models.encoding import EncodedPrompt
-from mstar_prm.scorer import Segments
+from mstar_prm.scorer import Texts
 
 
 class Scheme(Protocol):
     """One way to score steps, bound to the tokenizer of one model."""
+
+    tokenizer: Any
+    """The tokenizer whose ids are scored as a policy sampled them; None where every step is tokenized from its text."""
 
     def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
         """All that stands before the first step; a published scheme has a system turn of its own instead.
@@ -22,8 +25,11 @@ class Scheme(Protocol):
         Raises InvalidInput for what the chat template does not take.
         """
 
-    def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
-        """Token ids of each step; the score of a step is read at the last of its own."""
+    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
+        """Token ids of each step; the score of a step is read at the last of its own.
+
+        A step without ids ends within the same token as the one before it, and is scored there.
+        """
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:
         """Scores [P] in [0, 1] from the hidden states [P, D] at the ends of P pieces."""

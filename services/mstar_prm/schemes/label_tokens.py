@@ -3,7 +3,6 @@
 A step's score is the probability of the good label against the bad one, the rest of the vocabulary left out.
 """
 
-from itertools import pairwise
 from typing import Any
 
 from PIL.Image import Image
@@ -13,9 +12,10 @@ from mstar import prm_schemes
 from mstar.errors import InvalidInput
 from mstar.prm_schemes import OWN_LABELS
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
+from mstar_models.spelling import cut
 from mstar_models.trunk import label_logits
 from mstar_prm.schemes.conversation import Conversation
-from mstar_prm.scorer import Segments
+from mstar_prm.scorer import Texts
 
 
 class LabelTokens:
@@ -24,14 +24,14 @@ class LabelTokens:
     def __init__(self, prompts: PromptEncoder, names: tuple[str, str] = OWN_LABELS) -> None:
         """`names`: the good and the bad label. Raises InvalidInput for one that is not in the vocabulary."""
         self.prompts = prompts
-        self.labels = known_ids(prompts.processor.tokenizer, names)
+        self.tokenizer = prompts.processor.tokenizer
+        self.labels = known_ids(self.tokenizer, names)
 
     def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
         return self.prompts.encode(question, image, system)
 
-    def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
-        ids, ends = encode_segments(self.prompts.processor.tokenizer, segments)
-        return [tuple(ids[begin:end]) for begin, end in pairwise([0, *(end + 1 for end in ends)])]
+    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
+        return cut(*encode_segments(self.tokenizer, segments))
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:
         # Two rows of the head are enough: logits of the whole vocabulary are never made.
@@ -47,6 +47,7 @@ class TaggedLabels:
     def __init__(self, conversation: Conversation, scheme: prm_schemes.LabelTokens) -> None:
         """Raises InvalidInput for a label that is not a single token."""
         assert scheme.step_tag is not None
+        self.tokenizer: Any = None
         self._conversation = conversation
         self._tag, self._separator = scheme.step_tag, scheme.separator
         self._labels = spelled_ids(conversation.tokenizer, (scheme.good, scheme.bad))
@@ -54,7 +55,7 @@ class TaggedLabels:
     def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
         return self._conversation.prompt(question, image)
 
-    def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
+    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
         return self._conversation.tagged(segments, self._tag, self._separator)
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from mstar.errors import InvalidInput
 from mstar_models.encoding import EncodedPrompt
 from mstar_models.trunk import label_logits
 from mstar_prm.schemes.conversation import STEPS, Conversation, text_part
-from mstar_prm.scorer import Segments
+from mstar_prm.scorer import Texts
 
 _NEXT = "@next@"
 """Stands for the second step while the template is rendered."""
@@ -25,6 +25,7 @@ class Turns:
 
     def __init__(self, conversation: Conversation, scheme: prm_schemes.Turns) -> None:
         """Raises InvalidInput for a chat template whose turns depend on their place, or labels of several tokens."""
+        self.tokenizer: Any = None
         self._conversation = conversation
         self._asks, self._between = _glue(conversation, scheme.good)
         labels = [self._label(name) for name in (scheme.good, scheme.bad)]
@@ -33,7 +34,7 @@ class Turns:
     def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
         return self._conversation.prompt(question, image)
 
-    def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
+    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
         steps = [self._conversation.prompts.harmless(step) + self._asks for step in segments]
         return self._conversation.cut(
             [self._conversation.lead + steps[0], *(self._between + step for step in steps[1:])]

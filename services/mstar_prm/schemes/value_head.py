@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mstar import prm_schemes
 from mstar_models.encoding import EncodedPrompt
 from mstar_prm.schemes.conversation import Conversation
-from mstar_prm.scorer import Segments
+from mstar_prm.scorer import Texts
 
 
 class ValueHead:
@@ -18,6 +18,7 @@ class ValueHead:
 
     def __init__(self, conversation: Conversation, scheme: prm_schemes.ValueHead, head: nn.Module) -> None:
         """`head`: from hidden states [P, D] to numbers [P, 1]."""
+        self.tokenizer: Any = None
         self._conversation = conversation
         self._scheme = scheme
         self._head = head
@@ -25,7 +26,7 @@ class ValueHead:
     def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
         return self._conversation.prompt(question, image)
 
-    def pieces(self, segments: Segments) -> list[tuple[int, ...]]:
+    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
         return self._conversation.tagged(segments, self._scheme.step_tag, self._scheme.separator)
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:

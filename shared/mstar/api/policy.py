@@ -1,6 +1,8 @@
 """Bodies of the policy service: rollouts and weights. The chat completions route has OpenAI's own shapes."""
 
-from pydantic import Field
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from mstar.api.images import ImageInput
 from mstar.steps import ArtefactId
@@ -20,10 +22,18 @@ class Prompt(Frozen):
     """Text of the system turn; without one there is none."""
     prefix: str = Field(default="", max_length=65_536)
     """Beginning of the response that every sample continues (Monte-Carlo completions); replies exclude it."""
+    prefix_ids: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(), max_length=32_768)
+    """The same as the token ids that were sampled, in place of its text."""
     n: int = Field(default=1, ge=1, le=1024)
     temperature: float = Field(default=1.0, ge=0, le=2)
     """0 is greedy decoding."""
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
+
+    @model_validator(mode="after")
+    def _one_prefix(self) -> Self:
+        if self.prefix and self.prefix_ids:
+            raise ValueError("give either prefix or prefix_ids")
+        return self
 
 
 class RolloutRequest(Frozen):
@@ -54,6 +64,8 @@ class RolloutReply(Frozen):
     samples: tuple[tuple[Response, ...], ...]
     token_logprobs: tuple[tuple[tuple[float, ...], ...], ...] | None = None
     """Of each sample's `token_ids`, where they were asked for."""
+    vocabulary: str = ""
+    """Digest of the tokenizer's vocabulary: where two agree, a token id means the same token."""
     usage: Usage = Usage()
 
 
@@ -79,3 +91,5 @@ class WeightsState(Frozen):
     model: str
     checksum: str = ""
     """Of the tensors that the engine holds, where it can tell: replicas of one kind agree on it. Not of the files."""
+    vocabulary: str = ""
+    """Digest of the tokenizer's vocabulary."""

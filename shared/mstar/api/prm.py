@@ -15,23 +15,20 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from mstar.api.images import ImageInput
 from mstar.api.policy import MAX_PROMPT
-from mstar.types import Frozen
+from mstar.types import Frozen, SampledTokens, as_tuple
 
 MAX_CHARACTERS = 2_000_000
 """Of all responses of one request: bounds what is tokenized for it."""
 Step = Annotated[str, StringConstraints(max_length=65_536)]
 
 
-def _as_tuple(value: Any) -> Any:
-    # An item that `_kept_apart` looks at has become a list in Python, which is no tuple where types are strict.
-    return tuple(value) if isinstance(value, list) else value
-
-
 class Candidate(Frozen):
     """One response to score: as text in the response layout, or already cut into steps."""
 
     text: str | None = Field(default=None, max_length=262_144)
-    steps: Annotated[tuple[Step, ...] | None, BeforeValidator(_as_tuple)] = Field(default=None, max_length=512)
+    steps: Annotated[tuple[Step, ...] | None, BeforeValidator(as_tuple)] = Field(default=None, max_length=512)
+    tokens: SampledTokens | None = None
+    """The steps as a policy sampled them. A PRM with the same vocabulary scores these ids, another one the text."""
 
     @model_validator(mode="after")
     def _one(self) -> "Candidate":
@@ -41,6 +38,8 @@ class Candidate(Frozen):
             raise ValueError("steps must be a non-empty list of non-empty strings")
         if self.text is not None and not self.text.strip():
             raise ValueError("text must not be empty")
+        if self.tokens is not None and len(self.tokens.ends) != len(self.steps or ()):
+            raise ValueError("tokens must come with steps, and with one end for each of them")
         return self
 
     @property

@@ -15,6 +15,7 @@ class LabelParams(StepParams):
     completions: int
     temperature: float
     max_steps: int
+    """Solutions with more steps are left out."""
 
 
 class LabelResult(StepResult):
@@ -22,6 +23,8 @@ class LabelResult(StepResult):
 
     kind: Literal["label"] = "label"
     solutions: int
+    too_long: int = 0
+    """Solutions that were left out for their number of steps."""
     prefixes: int
     completions: int
     seconds: float

@@ -69,6 +69,7 @@ def _sampled(step: ClaimedStep[GenerateParams], weights: ArtefactRef) -> Iterato
             temperature=temperature,
             weight_version=reply.weight_version,
             responses=checked(question, samples, step.recipe),
+            vocabulary=reply.vocabulary,
         )
     step.progress(count, count)
 

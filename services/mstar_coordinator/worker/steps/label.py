@@ -1,23 +1,25 @@
 """Monte-Carlo step labels: cut each solution after every step, complete each prefix, count how many reach a*.
 
 The last segment needs no completion: its label is whether the whole response is right. Prefixes that several solutions
-of a question share are completed once.
+of a question share are completed once. A prefix is continued from the tokens that were sampled, and every step has a
+label: labels, training and scoring cut a solution alike.
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mstar.answers import check
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
-from mstar.layout import STEP_SEPARATOR, join_segments, merge_segments, scored_segments
+from mstar.layout import STEP_SEPARATOR, join_segments, scored_segments
 from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import Recipe
 from mstar.seeds import derive
 from mstar.stages.label import LabelParams, LabelResult
 from mstar.steps import ArtefactRef
-from mstar.types import CheckedResponse, FinishReason, Question, Response, RolloutRow, StepLabelRow
+from mstar.types import CheckedResponse, FinishReason, Question, Response, RolloutRow, SampledTokens, StepLabelRow
 from mstar_coordinator.worker.context import ClaimedStep, Output
 
 PREFIXES_PER_REQUEST = 512
@@ -25,16 +27,36 @@ PREFIXES_PER_REQUEST = 512
 
 
 @dataclass(frozen=True)
+class _Prefix:
+    """The beginning of a solution up to the end of a step, as it is completed."""
+
+    question: str
+    """Its id."""
+    text: str
+    ids: tuple[int, ...] = ()
+    """What was sampled; empty where only the text is known."""
+
+
+@dataclass(frozen=True)
 class _Solution:
     row: RolloutRow
     checked: CheckedResponse
     segments: tuple[str, ...]
+    tokens: SampledTokens | None
 
     @property
-    def prefixes(self) -> list[tuple[str, str]]:
-        """(question id, text up to the end of a segment) for every segment but the last."""
-        question = self.row.question.id
-        return [(question, join_segments(self.segments[:end])) for end in range(1, len(self.segments))]
+    def prefixes(self) -> list[_Prefix | None]:
+        """The beginning that each segment ends; None: the whole solution, which needs no completion."""
+        return [self._prefix(place) for place in range(len(self.segments))]
+
+    def _prefix(self, place: int) -> _Prefix | None:
+        ends = self.tokens.ends if self.tokens else tuple(range(1, len(self.segments) + 1))
+        # Segments that end within one token are completed together.
+        behind = bisect_right(ends, ends[place])
+        if behind == len(self.segments):
+            return None
+        ids = self.tokens.ids[: ends[place]] if self.tokens else ()
+        return _Prefix(self.row.question.id, join_segments(self.segments[:behind]), ids)
 
 
 def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
@@ -42,8 +64,9 @@ def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
     began = time.monotonic()
     params = step.params
     weights = step.artefact(params.weights)
-    solutions = _solutions(list(step.rows((params.rows,), RolloutRow)), params.max_steps)
-    wanted = {prefix: solution.row.question for solution in solutions for prefix in solution.prefixes}
+    found = _solutions(list(step.rows((params.rows,), RolloutRow)))
+    solutions = [solution for solution in found if len(solution.segments) <= params.max_steps]
+    wanted = {prefix: one.row.question for one in solutions for prefix in one.prefixes if prefix is not None}
 
     def make() -> Iterator[StepLabelRow]:
         successes = _successes(step, weights, wanted)
@@ -55,6 +78,7 @@ def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
     ref, rows = step.write_once(StepLabelRow, make, {"weight_version": weights.version})
     return ref, LabelResult(
         solutions=len(rows),
+        too_long=len(found) - len(solutions),
         prefixes=len(wanted),
         completions=len(wanted) * params.completions,
         seconds=time.monotonic() - began,
@@ -62,46 +86,47 @@ def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
 
 
 def _successes(
-    step: ClaimedStep[LabelParams], weights: ArtefactRef, wanted: dict[tuple[str, str], Question]
-) -> dict[tuple[str, str], int]:
+    step: ClaimedStep[LabelParams], weights: ArtefactRef, wanted: dict[_Prefix, Question]
+) -> dict[_Prefix, int]:
     """How many completions of each prefix reach the reference answer."""
-    found: dict[tuple[str, str], int] = {}
+    found: dict[_Prefix, int] = {}
     prefixes = list(wanted.items())
     generation = step.recipe.generation
     for start in range(0, len(prefixes), PREFIXES_PER_REQUEST):
         step.progress(start, len(prefixes))
         part = prefixes[start : start + PREFIXES_PER_REQUEST]
-        prompts = tuple(_prompt(step, question, text) for (_, text), question in part)
+        prompts = tuple(_prompt(step, question, prefix) for prefix, question in part)
         request = RolloutRequest(prompts=prompts, max_tokens=generation.max_tokens, top_p=generation.top_p)
         reply = step.use.policy.rollouts(request, weights)
-        for (key, question), samples in zip(part, reply.samples, strict=True):
-            found[key] = sum(_reaches(question, key[1], sample, step.recipe) for sample in samples)
+        for (prefix, question), samples in zip(part, reply.samples, strict=True):
+            found[prefix] = sum(_reaches(question, prefix.text, sample, step.recipe) for sample in samples)
     step.progress(len(prefixes), len(prefixes))
     return found
 
 
-def _solutions(rows: list[RolloutRow], max_steps: int) -> list[_Solution]:
+def _solutions(rows: list[RolloutRow]) -> list[_Solution]:
     """Distinct solutions that ended by themselves and have at least one segment."""
     found: dict[tuple[str, str], _Solution] = {}
     for row in rows:
         for checked in row.responses:
             segments = scored_segments(checked.response.text)
             if segments and checked.response.finish_reason is FinishReason.STOP:
-                solution = _Solution(row, checked, merge_segments(segments, max_steps))
+                solution = _Solution(row, checked, segments, SampledTokens.of(checked.response, row.vocabulary))
                 found.setdefault((row.question.id, join_segments(segments)), solution)
     return list(found.values())
 
 
-def _prompt(step: ClaimedStep[LabelParams], question: Question, text: str) -> Prompt:
+def _prompt(step: ClaimedStep[LabelParams], question: Question, prefix: _Prefix) -> Prompt:
     form = step.recipe.form
     return Prompt(
         question=prompt_text(question, form),
         image=ImageInput(sha256=question.image),
         system=form.system,
-        prefix=text + STEP_SEPARATOR,
+        prefix="" if prefix.ids else prefix.text + STEP_SEPARATOR,
+        prefix_ids=prefix.ids,
         n=step.params.completions,
         temperature=step.params.temperature,
-        seed=derive(step.recipe.seed, "label", question.id, text),
+        seed=derive(step.recipe.seed, "label", question.id, prefix.text),
     )
 
 
@@ -113,15 +138,16 @@ def _reaches(question: Question, prefix: str, sample: Response, recipe: Recipe) 
 
 def _labelled(
     solution: _Solution,
-    successes: dict[tuple[str, str], int],
+    successes: dict[_Prefix, int],
     completions: int,
     version: str,
     form: PromptForm,
 ) -> StepLabelRow:
     question = solution.row.question
     assert question.answer is not None
-    reached = [*(successes[prefix] for prefix in solution.prefixes), int(solution.checked.verdict.correct)]
-    tried = [completions] * (len(solution.segments) - 1) + [1]
+    own = int(solution.checked.verdict.correct)
+    reached = [own if prefix is None else successes[prefix] for prefix in solution.prefixes]
+    tried = [1 if prefix is None else completions for prefix in solution.prefixes]
     return StepLabelRow(
         id=f"{question.id}/{solution.checked.index}",
         prompt=prompt_text(question, form),
@@ -133,4 +159,5 @@ def _labelled(
         mc_rollouts=tuple(tried),
         weight_version=version,
         system=form.system,
+        tokens=solution.tokens,
     )

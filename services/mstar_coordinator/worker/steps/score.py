@@ -1,7 +1,7 @@
 """Step scores for the responses of one rollout shard.
 
 Exact savings: rows of one question (a sweep has one for each temperature) are asked about together, so that the PRM
-computes image and question once, equal texts are scored once, and what cannot change an outcome is left out
+computes image and question once, equal responses are scored once, and what cannot change an outcome is left out
 (`mstar.needed_scores`).
 """
 
@@ -13,18 +13,19 @@ from itertools import groupby
 
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoredStep, ScoreRequest
+from mstar.layout import scored_segments
 from mstar.needed_scores import NO_SAVINGS, Savings, needed_for_ranking
 from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import Recipe
 from mstar.stages.score import ScoreParams, ScoreResult
 from mstar.steps import ArtefactRef, StepParams
-from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
+from mstar.types import CheckedResponse, Question, RolloutRow, SampledTokens, ScoreRow, StepScores
 from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.replicas import Prm
 
 IN_FLIGHT = 16
 """Requests that the PRM holds at once, so that it can batch them."""
-TEXTS_PER_REQUEST = 256
+RESPONSES_PER_REQUEST = 256
 """The most that the score route takes."""
 
 
@@ -33,11 +34,19 @@ Wanted = tuple[RolloutRow, tuple[CheckedResponse, ...]]
 
 
 @dataclass(frozen=True)
+class _Said:
+    """A response as the PRM sees it: equal ones are scored once."""
+
+    text: str
+    tokens: SampledTokens | None
+
+
+@dataclass(frozen=True)
 class _Ask:
-    """Distinct texts of one question."""
+    """Distinct responses to one question."""
 
     question: Question
-    texts: tuple[str, ...]
+    responses: tuple[_Said, ...]
 
 
 def run(step: ClaimedStep[ScoreParams]) -> Output[ScoreResult]:
@@ -75,24 +84,28 @@ def _asks(wanted: Sequence[Wanted]) -> list[_Ask]:
     asks = []
     for _, group in groupby(wanted, key=lambda one: one[0].question.id):
         own = list(group)
-        texts = [response.response.text for _, responses in own for response in responses]
-        distinct = tuple(dict.fromkeys(text for text in texts if text.strip()))
-        for start in range(0, len(distinct), TEXTS_PER_REQUEST):
-            asks.append(_Ask(own[0][0].question, distinct[start : start + TEXTS_PER_REQUEST]))
+        said = [_said(row, response) for row, responses in own for response in responses]
+        distinct = tuple(dict.fromkeys(one for one in said if one.text.strip()))
+        for start in range(0, len(distinct), RESPONSES_PER_REQUEST):
+            asks.append(_Ask(own[0][0].question, distinct[start : start + RESPONSES_PER_REQUEST]))
     return asks
+
+
+def _said(row: RolloutRow, checked: CheckedResponse) -> _Said:
+    return _Said(checked.response.text, SampledTokens.of(checked.response, row.vocabulary))
 
 
 def _scored(
     step: ClaimedStep[StepParams], prm: ArtefactRef, asks: Sequence[_Ask]
-) -> dict[tuple[str, str], tuple[ScoredStep, ...]]:
-    """Steps with their scores, by question id and text."""
-    found: dict[tuple[str, str], tuple[ScoredStep, ...]] = {}
+) -> dict[tuple[str, _Said], tuple[ScoredStep, ...]]:
+    """Steps with their scores, by question id and response."""
+    found: dict[tuple[str, _Said], tuple[ScoredStep, ...]] = {}
     pool = ThreadPoolExecutor(IN_FLIGHT)
     try:
         replies = pool.map(lambda ask: _send(step.use.prm, prm, ask, step.recipe.form), asks)
         for done, (ask, steps) in enumerate(zip(asks, replies, strict=True)):
             step.progress(done, len(asks))
-            found |= {(ask.question.id, text): own for text, own in zip(ask.texts, steps, strict=True)}
+            found |= {(ask.question.id, said): own for said, own in zip(ask.responses, steps, strict=True)}
         step.progress(len(asks), len(asks))
     finally:
         # A lost lease or a stop signal must not wait for requests that nobody needs any more.
@@ -105,22 +118,28 @@ def _send(service: Prm, prm: ArtefactRef, ask: _Ask, form: PromptForm) -> list[t
         question=prompt_text(ask.question, form),
         image=ImageInput(sha256=ask.question.image),
         system=form.system,
-        responses=tuple(Candidate(text=text) for text in ask.texts),
+        responses=tuple(_candidate(said) for said in ask.responses),
     )
     return [result.steps for result in service.score(request, prm).results]
+
+
+def _candidate(said: _Said) -> Candidate:
+    if said.tokens is None:
+        return Candidate(text=said.text)
+    return Candidate(steps=scored_segments(said.text), tokens=said.tokens)
 
 
 def _row(
     row: RolloutRow,
     responses: Sequence[CheckedResponse],
-    found: dict[tuple[str, str], tuple[ScoredStep, ...]],
+    found: dict[tuple[str, _Said], tuple[ScoredStep, ...]],
     version: str,
 ) -> ScoreRow:
     return ScoreRow(
         question_id=row.question.id,
         prm_version=version,
         responses=tuple(
-            _step_scores(response.index, found.get((row.question.id, response.response.text), ()))
+            _step_scores(response.index, found.get((row.question.id, _said(row, response)), ()))
             for response in responses
         ),
     )

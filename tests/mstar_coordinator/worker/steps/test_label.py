@@ -3,8 +3,9 @@
 from typing import Any
 
 from example_rows import rollout
+from mstar.layout import scored_segments
 from mstar.stages.label import LabelParams, LabelResult
-from mstar.types import FinishReason, RolloutRow, StepLabelRow
+from mstar.types import FinishReason, RolloutRow, SampledTokens, StepLabelRow
 from mstar_coordinator.worker.steps import label
 from work_bench import Bench
 
@@ -50,13 +51,45 @@ def test_prefixes_that_solutions_share_are_completed_once(bench: Bench) -> None:
     assert result.prefixes == 3
 
 
-def test_long_solutions_are_merged_and_unfinished_ones_left_out(bench: Bench) -> None:
-    long = asked("\n\n".join(f"good {place}" for place in range(9)) + f"{END}42", "cut off")
-    first, cut = long.responses
+def test_unfinished_solutions_and_those_of_too_many_steps_are_left_out(bench: Bench) -> None:
+    long = "\n\n".join(f"good {place}" for place in range(4)) + f"{END}42"
+    row = asked(long, f"good{END}42", "cut off")
+    *whole, cut = row.responses
     cut = cut.model_copy(update={"response": cut.response.model_copy(update={"finish_reason": FinishReason.LENGTH})})
-    (row,), _ = labelled(bench, long.model_copy(update={"responses": (first, cut)}), max_steps=4)
-    assert [step.count("good") for step in row.completions] == [3, 3, 3, 0]
-    assert len(row.labels) == 4
+    shard = row.model_copy(update={"responses": (*whole, cut)})
+    rows, result = labelled(bench, shard, max_steps=4)
+    assert [one.completions for one in rows] == [("good", "## Answer\n\n42")]
+    assert result.too_long == 1
+    bench.store.path("r-1/label").rename(bench.store.path("r-1/before"))
+    rows, result = labelled(bench, shard, max_steps=5)
+    assert [len(one.labels) for one in rows] == [5, 2], "labels are one for each step that scoring sees"
+    assert rows[0].completions == scored_segments(long)
+    assert result.too_long == 0
+
+
+def sampled(row: RolloutRow, *tokens: tuple[tuple[int, ...], tuple[int, ...]]) -> RolloutRow:
+    """The row with token ids, and how many of them lie up to the end of each step."""
+    responses = tuple(
+        one.model_copy(update={"response": one.response.model_copy(update={"token_ids": ids, "step_ends": ends})})
+        for one, (ids, ends) in zip(row.responses, tokens, strict=True)
+    )
+    return row.model_copy(update={"responses": responses, "vocabulary": "v"})
+
+
+def test_sampled_tokens_are_completed_and_kept(bench: Bench) -> None:
+    row = sampled(asked(f"so so\n\ngood turn{END}42"), ((5, 6, 7, 8, 9, 1), (2, 4, 5)))
+    (found,), _ = labelled(bench, row)
+    assert found.tokens == SampledTokens(ids=(5, 6, 7, 8, 9, 1), ends=(2, 4, 5), vocabulary="v")
+    prompts = [prompt for request in bench.policy.rollouts for prompt in request.prompts]
+    assert [(prompt.prefix, prompt.prefix_ids) for prompt in prompts] == [("", (5, 6)), ("", (5, 6, 7, 8))]
+
+
+def test_steps_that_end_within_one_token_are_completed_together(bench: Bench) -> None:
+    row = sampled(asked(f"good\n\nb\n\nc{END}42"), ((5, 6, 7, 1), (2, 2, 3, 3)))
+    (found,), result = labelled(bench, row)
+    assert found.mc_rollouts == (8, 8, 1, 1), "what ends with the solution needs no completion"
+    assert found.labels[0] == found.labels[1]
+    assert result.completions == 8
 
 
 def test_a_shard_without_solutions_asks_for_nothing(bench: Bench) -> None:

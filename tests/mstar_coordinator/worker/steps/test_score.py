@@ -36,6 +36,21 @@ def test_scores_stand_in_step_with_rows_and_responses(bench: Bench) -> None:
     assert (result.responses, result.scored) == (6, 6)
 
 
+def test_sampled_tokens_are_scored_with_the_steps_that_they_hold(bench: Bench) -> None:
+    row = rollout([True] * 3, texts=[GOOD, GOOD, GOOD])
+    tokens = [((5, 6, 7, 1), (2, 3)), ((5, 6, 7, 1), (2, 3)), ((5, 5, 6, 7, 1), (3, 4))]
+    responses = tuple(
+        one.model_copy(update={"response": one.response.model_copy(update={"token_ids": ids, "step_ends": ends})})
+        for one, (ids, ends) in zip(row.responses, tokens, strict=True)
+    )
+    bench.keep("rows", [row.model_copy(update={"responses": responses, "vocabulary": "v"})])
+    rows, _ = scored(bench)
+    (request,) = bench.prm.scored
+    assert [one.tokens and one.tokens.ids for one in request.responses] == [(5, 6, 7, 1), (5, 5, 6, 7, 1)]
+    assert [one.steps for one in request.responses] == [scored_segments(GOOD)] * 2
+    assert [len(one.scores) for one in rows[0].responses] == [2, 2, 2]
+
+
 def test_what_is_decided_in_any_order_is_not_sent(bench: Bench) -> None:
     open_row = rollout([False, True, False], texts=["a", GOOD, "c"], name="open")
     bench.keep("rows", [open_row, rollout([False] * 3, name="unsolved"), rollout([True] * 3, name="solved")])

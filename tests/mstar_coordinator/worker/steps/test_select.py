@@ -5,7 +5,7 @@ from pathlib import Path
 from example_rows import rollout
 from mstar.selection_rules import SelectionMode, SelectionRecipe
 from mstar.stages.select import SelectParams, SelectResult
-from mstar.types import RolloutRow, ScoreRow, SelectedRow
+from mstar.types import RolloutRow, SampledTokens, ScoreRow, SelectedRow
 from mstar_artefacts.store import SCORES
 from mstar_coordinator.worker.steps import select
 from work_bench import Bench
@@ -91,3 +91,13 @@ def test_last_bits_of_the_scores_change_no_byte_of_what_is_kept(tmp_path: Path) 
         selected(bench, SelectionRecipe(mode=SelectionMode.TOP, k=1))
         left.add(bench.store.find("r-1/it01/select/0000"))
     assert len(left) == 1
+
+
+def test_what_was_sampled_goes_on_with_the_row(bench: Bench) -> None:
+    bench.prepare()
+    row = rollout([True], texts=[TEXTS[1]])
+    said = row.responses[0].response.model_copy(update={"token_ids": (5, 6, 7, 1), "step_ends": (2, 3)})
+    responses = (row.responses[0].model_copy(update={"response": said}),)
+    bench.keep("rows/0", [row.model_copy(update={"responses": responses, "vocabulary": "v"})])
+    (kept,), _, _ = selected(bench, SelectionRecipe(mode=SelectionMode.ALL))
+    assert kept.tokens == SampledTokens(ids=(5, 6, 7, 1), ends=(2, 3), vocabulary="v")
