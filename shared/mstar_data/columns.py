@@ -8,7 +8,8 @@ from typing import Any
 from mstar.answers.records import CHOICE_COLUMNS, GOLD_COLUMNS
 from mstar_data.conversations import from_llava, from_messages, taken_apart
 from mstar_data.files import image_given
-from mstar_data.record import BadRecord, Record
+from mstar_data.record import BadRecord, ReadImage, Record
+from mstar_data.step_labels import from_steps, is_step_row
 
 _QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
 _IMAGES = ("image", "decoded_image", "file_name", "image_path", "img", "picture", "img_path")
@@ -27,6 +28,8 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
         return from_llava(row, where, root)
     if "messages" in row:
         return from_messages(row, where, root)
+    if is_step_row(row):
+        return from_steps(row, where, images_of(row, root))
     question = _first(row, _QUESTIONS)
     if not isinstance(question, str) or not question.strip():
         raise BadRecord(f"{where}: question is missing: name its column {_QUESTIONS[0]!r}")
@@ -42,12 +45,23 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
     return Record(
         where=where,
         question=_without_placeholder(question),
-        image=image_of(row, root),
+        images=images_of(row, root),
         gold=gold,
         id=_text(_first(row, _IDS)),
         group=_group(row, metadata),
         split=_text(row.get("split") or metadata.get("split")),
     )
+
+
+def images_of(row: Mapping[str, Any], root: Path) -> tuple[ReadImage, ...]:
+    """All images of a row: those of `images`, else `image_1` to `image_9` (MMMU), else its one image."""
+    several = row.get("images")
+    if isinstance(several, (list, tuple)) and several:
+        return tuple(image_of({"image": one}, root) for one in several)
+    numbered = [row[name] for place in range(1, 10) if row.get(name := f"image_{place}") is not None]
+    if numbered and not any(row.get(name) is not None for name in _IMAGES):
+        return tuple(image_of({"image": one}, root) for one in numbered)
+    return (image_of(row, root),)
 
 
 def image_of(row: Mapping[str, Any], root: Path) -> Callable[[], bytes]:

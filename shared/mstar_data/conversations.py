@@ -24,16 +24,14 @@ def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
     if not isinstance(turns, Sequence) or len(turns) < 2:
         raise BadRecord(f"{where}: conversations must hold a question and an answer")
     question, choices = taken_apart(str(turns[0].get("value", "")))
-    image = row.get("image")
-    if isinstance(image, list):
-        if len(image) != 1:
-            raise BadRecord(f"{where}: a record must have one image, not {len(image)}")
-        image = image[0]
-    group = str(image).split("/")[0] if isinstance(image, str) and "/" in image else None
+    given = row.get("image") if row.get("image") is not None else row.get("images")
+    images = given if isinstance(given, list) else [given]
+    first = images[0] if images else None
+    group = str(first).split("/")[0] if isinstance(first, str) and "/" in first else None
     return Record(
         where=where,
         question=question,
-        image=image_file(root, image, "data_images", "images"),
+        images=tuple(image_file(root, image, "data_images", "images") for image in images),
         gold={"answer": stated_answer(str(turns[1].get("value", ""))), "choices": choices},
         id=None if row.get("id") is None else str(row["id"]),
         group=group,
@@ -41,20 +39,18 @@ def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
 
 
 def from_messages(row: Mapping[str, Any], where: str, root: Path) -> Record:
-    """A record of `{messages: [{role, content}, …]}`, its image as a part, in `images`, or as a `data:` URL."""
+    """A record of `{messages: [{role, content}, …]}`, its images as parts, in `images`, or as `data:` URLs."""
     messages = [turn for turn in row["messages"] if turn.get("role") != "system"]
     if len(messages) < 2 or messages[0].get("role") != "user" or messages[1].get("role") != "assistant":
         raise BadRecord(f"{where}: messages must hold a user turn and the assistant's answer")
     text, images = _parts(messages[0].get("content"))
     images += list(row.get("images") or ())
-    if len(images) != 1:
-        raise BadRecord(f"{where}: a record must have one image, not {len(images)}")
     question, choices = taken_apart(text)
     answer, _ = _parts(messages[1].get("content"))
     return Record(
         where=where,
         question=question,
-        image=_image(images[0], root),
+        images=tuple(_image(image, root) for image in images),
         gold={"answer": stated_answer(answer), "choices": choices},
         id=None if row.get("id") is None else str(row["id"]),
     )

@@ -4,8 +4,10 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
+from mstar_data.archives import Archives
 from mstar_data.record import BadRecord
 
 LONGEST_LINE = 64 * 1024 * 1024
@@ -45,7 +47,7 @@ def image_given(given: object, root: Path) -> Callable[[], bytes]:
 
 
 def image_file(root: Path, name: object, *folders: str) -> Callable[[], bytes]:
-    """Reads an image by the path that a record gives, from the source's folder or one of its sub-folders.
+    """Reads an image by the path that a record gives: from the source's folder, its sub-folders, or archives in it.
 
     Links are followed only while they stay inside the folder.
     """
@@ -59,9 +61,17 @@ def image_file(root: Path, name: object, *folders: str) -> Callable[[], bytes]:
                 raise ValueError(f"image {name[:200]} lies outside of the data set's folder")
             if path.is_file():
                 return _bounded(path)
-        raise ValueError(f"image {name[:200]} is not there")
+        packed = _archives(root).read(name)
+        if packed is None:
+            raise ValueError(f"image {name[:200]} is not there")
+        return packed
 
     return read
+
+
+@lru_cache(maxsize=8)
+def _archives(root: Path) -> Archives:
+    return Archives(root)
 
 
 def image_data(text: object) -> Callable[[], bytes]:

@@ -1,215 +1,208 @@
 """Writes a source's records as a data set of the project: a folder a split, images once by content hash.
 
 An import is one transaction: everything is written into a hidden folder beside the target, which is renamed at the end.
-What fails leaves nothing.
+One that is killed leaves the hidden folder, and the same command goes on from there; one that is refused leaves
+nothing.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from mstar.answers import answer_of
-from mstar.errors import Conflict, InvalidDataset, MstarError
-from mstar.seeds import derive
-from mstar_data.record import BadRecord, Record
-from mstar_data.sources import KNOWN_SPLITS, records_of
+from mstar.errors import Conflict, InvalidDataset
+from mstar_data.duplicates import Duplicates
+from mstar_data.fingerprints import Fingerprint
+from mstar_data.mapping import read_mapping
+from mstar_data.rows import AS_IT_IS, Options, Row, read_rows
+from mstar_data.sources import files_of
+from mstar_data.summary import SHOWN, Summary
 
-SPLITS = ("train", "validation", "test_id", "test_ood")
-_ENDINGS = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg"}
-_SHOWN = 20
-
-
-@dataclass
-class Summary:
-    """What an import read and what it could not use."""
-
-    records: Counter[str] = field(default_factory=Counter)
-    """By split."""
-    types: Counter[str] = field(default_factory=Counter)
-    """By type of answer."""
-    groups: Counter[str] = field(default_factory=Counter)
-    images: int = 0
-    repeated: int = 0
-    """Records whose question, image and answer came before in their split; left out."""
-    shared: int = 0
-    """Records that an earlier split has as well, so that a test would repeat the training."""
-    problems: list[str] = field(default_factory=list)
-    """The first of them, each with its file and place."""
-    bad: int = 0
-
-    def refuse(self, problem: str) -> None:
-        """Count a record that cannot be used."""
-        self.bad += 1
-        if len(self.problems) < _SHOWN:
-            self.problems.append(problem)
-
-
-@dataclass(frozen=True)
-class Row:
-    """A record that is ready to be written."""
-
-    split: str
-    columns: Mapping[str, Any]
-    image: bytes
-    name: str
-    """File name of the image, from its content."""
-
-
-def read_rows(
-    source: Path, summary: Summary, shares: Mapping[str, float] | None = None, first_index: int = 0
-) -> Iterator[Row]:
-    """Records of a source that can be used, counted in `summary` with those that cannot.
-
-    `shares`: split → its share of all records, drawn by the record's content; None: the source's own splits, and
-    `train` where it names none. `first_index`: what the first option is called where options are numbered.
-    """
-    seen: dict[bytes, list[str]] = {}
-    for record in records_of(source):
-        if isinstance(record, BadRecord):
-            summary.refuse(str(record))
-            continue
-        try:
-            row = _row(record, shares, first_index)
-        except (MstarError, ValueError) as error:
-            detail = error.detail if isinstance(error, MstarError) else str(error)
-            summary.refuse(f"{record.where}: {detail}")
-            continue
-        key = hashlib.sha256(json.dumps([row.columns["question"], row.name, row.columns["answer"]]).encode()).digest()
-        splits = seen.setdefault(key, [])
-        if row.split in splits:
-            summary.repeated += 1
-            continue
-        summary.shared += bool(splits)
-        splits.append(row.split)
-        summary.records[row.split] += 1
-        summary.types[row.columns["answer_type"]] += 1
-        summary.groups[str(row.columns.get("group") or "")] += 1
-        yield row
+CHECKPOINT_EVERY = 2000
+"""Records between two points from which a killed import goes on."""
 
 
 def import_source(
     source: Path,
     target: Path,
+    options: Options = AS_IT_IS,
     *,
-    shares: Mapping[str, float] | None = None,
-    first_index: int = 0,
     skip_bad: bool = False,
-    tick: Callable[[], None] = lambda: None,
+    tick: Callable[[int], None] = lambda records: None,
 ) -> Summary:
     """Write the data set `target`, or nothing.
 
-    Raises Conflict where the target is there already, and InvalidDataset where records are bad (unless they may be
-    skipped) or none is left.
+    `tick` is told how many records of the source are done. Raises Conflict where the target is there already or another
+    import makes it, and InvalidDataset where records are bad (unless they may be skipped) or none is left.
     """
     if target.exists():
         raise Conflict(f"{target} is there already: choose another name, or remove it", field="name")
-    summary = Summary()
-    work = target.with_name(f".{target.name}.importing-{os.getpid()}")
-    try:
-        _write(work, read_rows(source, summary, shares, first_index), summary, tick)
-        _check(summary, skip_bad)
-        (work / "import.json").write_text(json.dumps(_provenance(source, summary), indent=1) + "\n")
-        work.rename(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return summary
+    work = _Work(target.with_name(f".{target.name}.importing"), _settings(source, options, skip_bad))
+    with work:
+        try:
+            rows = read_rows(source, work.summary, options, work.duplicates, work.place)
+            for row in rows:
+                work.write(row)
+                tick(row.place)
+            _check(work.summary, skip_bad)
+        except Exception:
+            work.remove()
+            raise
+        work.finish(target, source, options)
+    return work.summary
 
 
-def _write(work: Path, rows: Iterable[Row], summary: Summary, tick: Callable[[], None]) -> None:
-    work.mkdir(parents=True)
-    outputs = {}
-    try:
-        for row in rows:
-            folder = work / row.split
-            if row.split not in outputs:
-                (folder / "images").mkdir(parents=True)
-                outputs[row.split] = (folder / "metadata.jsonl").open("w", encoding="utf-8", newline="\n")
-            image = folder / "images" / row.name
-            if not image.exists():
-                image.write_bytes(row.image)
-                summary.images += 1
-            line = {"file_name": f"images/{row.name}", **row.columns}
-            outputs[row.split].write(json.dumps(line, ensure_ascii=False) + "\n")
-            tick()
-    finally:
-        for output in outputs.values():
+def options_of(mapping: Path | None = None, **given: Any) -> Options:
+    """Options with a mapping file and the list of held-out ids that it names. Raises InvalidInput."""
+    if mapping is None:
+        return Options(**given)
+    read = read_mapping(mapping)
+    held_out: frozenset[str] = frozenset()
+    if read.splits is not None and read.splits.held_out is not None:
+        path = mapping.parent / read.splits.held_out
+        if not path.is_file():
+            raise InvalidDataset(f"{path} is not there: the mapping's splits.held_out names it", field="mapping")
+        held_out = frozenset(line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip())
+    return Options(mapping=read, held_out=held_out, **given)
+
+
+class _Work:
+    """The hidden folder of an import that is under way."""
+
+    def __init__(self, folder: Path, settings: str) -> None:
+        self.folder, self._settings = folder, settings
+        self.summary, self.duplicates, self.place = Summary(), Duplicates(), 0
+        self._outputs: dict[str, IO[str]] = {}
+        self._lock: IO[str] | None = None
+        self._pictures: set[str] = set()
+        self._since = 0
+
+    def __enter__(self) -> "_Work":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise Conflict(f"another import of {self.folder.name} runs: wait for it", field="name") from None
+        if not self._continued():
+            for path in self.folder.iterdir():
+                if path.name != ".lock":
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for output in self._outputs.values():
             output.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def write(self, row: Row) -> None:
+        """Write a record and its new images; every so often, a point to go on from."""
+        for name, data in zip(row.names, row.images, strict=True):
+            image = self.folder / row.split / "images" / name
+            if not image.exists():
+                image.parent.mkdir(parents=True, exist_ok=True)
+                image.write_bytes(data)
+                self.summary.images += 1
+        files = [f"images/{name}" for name in row.names]
+        named = {"file_name": files[0]} if len(files) == 1 else {"file_names": files}
+        self._line(f"{row.split}/metadata.jsonl", {**named, **row.columns})
+        if row.twin:
+            self._line("duplicates.jsonl", {"record": row.where, "split": row.split, "doubles": row.twin})
+        record, question, picture = row.seen
+        look = [] if picture.sha256 in self._pictures else [f"{picture.outline:x}", picture.colours.hex()]
+        self._pictures.add(picture.sha256)
+        self._line(".seen.jsonl", [record.hex(), question.hex(), row.split, picture.sha256, *look])
+        self.place = row.place
+        self._since += 1
+        if self._since >= CHECKPOINT_EVERY:
+            self._checkpoint()
+
+    def remove(self) -> None:
+        """Take everything back."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def finish(self, target: Path, source: Path, options: Options) -> None:
+        """Leave only the data set, under its name."""
+        self.__exit__()
+        for name in (".seen.jsonl", ".checkpoint.json", ".lock"):
+            (self.folder / name).unlink(missing_ok=True)
+        provenance = {
+            "source": source.name,
+            "licence": options.mapping.licence if options.mapping is not None else None,
+            "mapping": options.mapping.model_dump(mode="json", exclude_defaults=True) if options.mapping else None,
+            "dropped_kinds": sorted(options.drop),
+            "evaluation_sets": sorted(options.evaluation),
+            **self.summary.as_json(),
+        }
+        (self.folder / "import.json").write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+        self.folder.rename(target)
+
+    def _line(self, name: str, value: Any) -> None:
+        if name not in self._outputs:
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._outputs[name] = path.open("a", encoding="utf-8", newline="\n")
+        self._outputs[name].write(json.dumps(value, ensure_ascii=False) + "\n")
+
+    def _checkpoint(self) -> None:
+        sizes = {}
+        for name, output in self._outputs.items():
+            output.flush()
+            sizes[name] = os.fstat(output.fileno()).st_size
+        point = {"settings": self._settings, "place": self.place, "sizes": sizes, "summary": self.summary.as_json()}
+        fresh = self.folder / ".checkpoint.new"
+        fresh.write_text(json.dumps(point))
+        fresh.replace(self.folder / ".checkpoint.json")
+        self._since = 0
+
+    def _continued(self) -> bool:
+        """Whether a killed import of the same source can go on; its files are then cut to the last point."""
+        path = self.folder / ".checkpoint.json"
+        if not path.is_file():
+            return False
+        try:
+            point = json.loads(path.read_text())
+            if point["settings"] != self._settings:
+                return False
+            for file in self.folder.rglob("*.jsonl"):
+                os.truncate(file, point["sizes"].get(str(file.relative_to(self.folder)), 0))
+            self._remember(self.folder / ".seen.jsonl")
+            self.summary, self.place = Summary.from_json(point["summary"]), point["place"]
+        except (ValueError, KeyError, TypeError, OSError):
+            self.duplicates, self._pictures = Duplicates(), set()
+            return False
+        return True
+
+    def _remember(self, path: Path) -> None:
+        looks: dict[str, Fingerprint] = {}
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                record, question, split, sha256, *look = json.loads(line)
+                if look:
+                    looks[sha256] = Fingerprint(sha256, int(look[0], 16), bytes.fromhex(look[1]))
+                self.duplicates.see(bytes.fromhex(record), bytes.fromhex(question), looks[sha256], split)
+        self._pictures = set(looks)
 
 
 def _check(summary: Summary, skip_bad: bool) -> None:
     if summary.bad and not skip_bad:
         shown = "\n  ".join(summary.problems)
+        more = f"\n  and {summary.bad - SHOWN} more" if summary.bad > SHOWN else ""
         raise InvalidDataset(
-            f"{summary.bad} records cannot be used:\n  {shown}\nmend them, or leave them out with --skip-bad",
+            f"{summary.bad} records cannot be used:\n  {shown}{more}\nmend them, or leave them out with --skip-bad",
             field="source",
         )
     if not summary.records:
         raise InvalidDataset("no record can be used", field="source")
 
 
-def _row(record: Record, shares: Mapping[str, float] | None, first_index: int) -> Row:
-    """Raises BadRecord, MstarError or ValueError for what cannot be used."""
-    if not record.question.strip():
-        raise BadRecord("question is empty")
-    answer = answer_of(record.gold, first_index)
-    data = record.image()
-    name = f"{hashlib.sha256(data).hexdigest()}{_ending(data)}"
-    columns: dict[str, Any] = {
-        "question": record.question,
-        "answer": answer.value,
-        "answer_type": answer.type.value,
-        "choices": list(answer.choices),
-        "precision": answer.precision,
-        "unit": answer.unit,
-        "id": record.id,
-        "group": record.group,
-    }
-    columns = {key: value for key, value in columns.items() if value not in (None, [])}
-    split = _drawn(record.question + name, shares) if shares else _own_split(record)
-    return Row(split=split, columns=columns, image=data, name=name)
-
-
-def _own_split(record: Record) -> str:
-    if record.split is None:
-        return "train"
-    split = KNOWN_SPLITS.get(record.split.casefold())
-    if split is None:
-        raise BadRecord(f"split {record.split[:40]!r} is unknown: use {', '.join(SPLITS)}, or give --split shares")
-    return split
-
-
-def _drawn(content: str, shares: Mapping[str, float]) -> str:
-    """By the record's own content: the same record falls into the same split however the source is ordered."""
-    point, below = derive(0, "split", content) / 2**63, 0.0
-    for split, share in shares.items():
-        below += share
-        if point < below:
-            return split
-    return list(shares)[-1]
-
-
-def _ending(data: bytes) -> str:
-    """Raises ValueError for what is no PNG, JPEG or WebP."""
-    for start, ending in _ENDINGS.items():
-        if data.startswith(start):
-            return ending
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return ".webp"
-    raise ValueError("the image is no PNG, JPEG or WebP: convert it")
-
-
-def _provenance(source: Path, summary: Summary) -> dict[str, Any]:
-    return {
-        "source": source.name,
-        "records": dict(summary.records),
-        "images": summary.images,
-        "repeated": summary.repeated,
-        "shared_by_splits": summary.shared,
-        "skipped": summary.bad,
-    }
+def _settings(source: Path, options: Options, skip_bad: bool) -> str:
+    """Changes with the source's files and with how they are read."""
+    files: Iterable[Any] = ((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files_of(source))
+    content = [sorted(files), repr(options), skip_bad]
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()

@@ -1,8 +1,11 @@
-"""One record as a source has it, before its image is read and its answer is checked."""
+"""One record as a source has it, before its images are read and its answer is checked."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+
+ReadImage = Callable[[], bytes]
+"""Reads an image file's bytes. Raises ValueError with a sentence where there is none to read."""
 
 
 @dataclass(frozen=True)
@@ -12,15 +15,18 @@ class Record:
     where: str
     """File and line or place in it, for messages."""
     question: str
-    image: Callable[[], bytes]
-    """Reads the image file's bytes. Raises ValueError with a sentence where there is none to read."""
+    images: tuple[ReadImage, ...]
+    """In the order of the question."""
     gold: Mapping[str, Any]
     """The columns that `mstar.answers.answer_of` reads: answer, choices, answer_type, precision, unit."""
     id: str | None = None
     group: str | None = None
     split: str | None = None
     """The source's own name of the split; None where it has none."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    steps: tuple[str, ...] = ()
+    """Steps of a solution, where the set labels them."""
+    labels: tuple[float, ...] = ()
+    """For each step how likely it is right, in [0, 1]."""
 
 
 class BadRecord(ValueError):

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidDataset
+from mstar_data.archives import ENDINGS as ARCHIVES
+from mstar_data.archives import is_archive, is_webdataset, samples
 from mstar_data.columns import from_row
 from mstar_data.files import lines_of
+from mstar_data.mapping import Mapping as Columns
+from mstar_data.mapping import column_of
 from mstar_data.record import BadRecord, Record
 
-ENDINGS = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
+ENDINGS = (".jsonl", ".json", ".tsv", ".csv", ".parquet", ".arrow")
+_NOT_RECORDS = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "import.json"}
 
 
 def files_of(source: Path) -> list[Path]:
@@ -35,17 +40,22 @@ def listed_files(source: Path) -> list[Path]:
     if not source.is_dir():
         raise InvalidDataset(f"{source} is not there: name a file or a folder", field="source")
     root = source.resolve()
-    found = [path for path in sorted(source.rglob("*")) if path.suffix.lower() in ENDINGS and path.is_file()]
+    named = (path for path in sorted(source.rglob("*")) if path.is_file() and path.name not in _NOT_RECORDS)
+    found = [path for path in named if path.suffix.lower() in ENDINGS]
     inside = [path for path in found if path.resolve().is_relative_to(root) and not path.name.startswith(".")]
     if not inside:
+        shards = (path for path in sorted(source.rglob("*")) if is_archive(path) and path.is_file())
+        inside = [path for path in shards if is_webdataset(path)]
+    if not inside:
         raise InvalidDataset(
-            f"{source} has no {', '.join(ENDINGS)} file: name the one with the records", field="source"
+            f"{source} has no {', '.join(ENDINGS)} file and no webdataset shard: name the one with the records",
+            field="source",
         )
     return inside
 
 
-def records_of(source: Path) -> Iterator[Record | BadRecord]:
-    """Every record of a source; in its place a BadRecord for one that cannot be read."""
+def records_of(source: Path, mapping: Columns | None = None) -> Iterator[Record | BadRecord | None]:
+    """Every record of a source; in its place a BadRecord for one that cannot be read, None for one filtered out."""
     root = (source if source.is_dir() else source.parent).resolve()
     for file in files_of(source):
         split = _split_of(file, root)
@@ -56,19 +66,44 @@ def records_of(source: Path) -> Iterator[Record | BadRecord]:
                     raise row
                 if not isinstance(row, Mapping):
                     raise BadRecord(f"{where}: a record must be an object with columns")
+                if mapping is not None:
+                    if not mapping.keeps(row):
+                        yield None
+                        continue
+                    row = {**mapping.renamed(row), **_mapped_split(mapping, row, where)}
                 record = from_row(row, where, folder)
             except BadRecord as bad:
                 yield bad
             except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-                yield BadRecord(f"{where}: a field has the wrong type ({error})")
+                yield BadRecord(f"{where}: {error}")
             else:
                 yield record if record.split or not split else Record(**{**vars(record), "split": split})
 
 
 def rows_of(file: Path) -> Iterator[tuple[str, Any]]:
     """Each row of a file with its place for messages; in its place a BadRecord for one that cannot be read."""
-    readers = {".jsonl": _jsonl, ".json": _json, ".tsv": _table, ".csv": _table, ".parquet": _parquet}
-    return readers[file.suffix.lower()](file)
+    if is_archive(file):
+        return samples(file)
+    readers = {
+        ".jsonl": _jsonl, ".json": _json, ".tsv": _table, ".csv": _table, ".parquet": _parquet, ".arrow": _arrow,
+    }  # fmt: skip
+    reader = readers.get(file.suffix.lower())
+    if reader is None:
+        raise InvalidDataset(
+            f"{file.name} is none of {', '.join((*ENDINGS, *ARCHIVES))}: name a file with records", field="source"
+        )
+    return reader(file)
+
+
+def _mapped_split(mapping: Columns, row: Mapping[str, Any], where: str) -> dict[str, str]:
+    """The split that the mapping's column names. Raises BadRecord for a value that it does not list."""
+    splits = mapping.splits
+    if splits is None or splits.column is None:
+        return {}
+    value = str(column_of(row, splits.column))
+    if value not in splits.values:
+        raise BadRecord(f"{where}: {splits.column} is {value[:40]!r}, which the mapping's splits do not name")
+    return {"split": splits.values[value]}
 
 
 def _jsonl(file: Path) -> Iterator[tuple[str, Any]]:
@@ -131,6 +166,22 @@ def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
                 yield f"{file.name} row {number}", row
     except (OSError, ValueError) as error:
         yield file.name, BadRecord(f"{file.name}: not a readable Parquet file ({str(error)[:120]})")
+
+
+def _arrow(file: Path) -> Iterator[tuple[str, Any]]:
+    """A shard of a data set that `datasets` saved to the disk."""
+    import pyarrow
+
+    number = 0
+    try:
+        with pyarrow.memory_map(str(file)) as source:
+            for batch in pyarrow.ipc.open_stream(source):
+                for start in range(0, batch.num_rows, 64):
+                    for row in batch.slice(start, 64).to_pylist():
+                        number += 1
+                        yield f"{file.name} row {number}", row
+    except (OSError, ValueError) as error:
+        yield file.name, BadRecord(f"{file.name}: not a readable Arrow file ({str(error)[:120]})")
 
 
 def _split_of(file: Path, root: Path) -> str | None:

@@ -11,9 +11,9 @@ import struct
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from io import BytesIO
 from math import ceil
-from typing import BinaryIO
 
 from mstar_models.image_headers import Animated, jpeg_scans, pixels_only
 
@@ -28,14 +28,23 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 def main() -> None:
-    """Serve until standard input ends."""
+    """Answer with pixels until standard input ends."""
+    serve(_pixels)
+
+
+def serve(answer: Callable[[bytes], bytes]) -> None:
+    """Limit this process, then answer each frame until standard input ends; `answer` may raise Refused."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(4):
         data = source.read(struct.unpack(">I", head)[0])
         _limit_time()
-        _answer(data, sink)
+        try:
+            sink.write(answer(data))
+        except Refused as refused:
+            sink.write(json.dumps({"code": refused.args[0], "detail": refused.args[1]}).encode() + b"\n")
+        sink.flush()
 
 
 def _limit_time() -> None:
@@ -44,21 +53,17 @@ def _limit_time() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (ceil(time.process_time()) + CPU_SECONDS, hard))
 
 
-def _answer(data: bytes, sink: BinaryIO) -> None:
-    try:
-        width, height, pixels = decode(data)
-        sink.write(json.dumps({"width": width, "height": height}).encode() + b"\n" + pixels)
-    except _Refused as refused:
-        sink.write(json.dumps({"code": refused.args[0], "detail": refused.args[1]}).encode() + b"\n")
-    sink.flush()
+def _pixels(data: bytes) -> bytes:
+    width, height, pixels = decode(data)
+    return json.dumps({"width": width, "height": height}).encode() + b"\n" + pixels
 
 
-class _Refused(Exception):
-    """With the code of an error and its detail."""
+class Refused(Exception):
+    """An image that is not taken, with the code of an error and its detail."""
 
 
 def decode(data: bytes) -> tuple[int, int, bytes]:
-    """(width, height, RGB bytes of shape [height, width, 3]) of one still image."""
+    """(width, height, RGB bytes of shape [height, width, 3]) of one still image. Raises Refused."""
     from PIL import Image
 
     from mstar_models.pictures import upright_rgb
@@ -70,28 +75,28 @@ def decode(data: bytes) -> tuple[int, int, bytes]:
         data = pixels_only(data)
         image = Image.open(BytesIO(data), formats=FORMATS)
     except Animated:
-        raise _Refused("invalid-image", "image is animated; send a still one") from None
+        raise Refused("invalid-image", "image is animated; send a still one") from None
     except Exception as error:
-        raise _Refused("unsupported-image", "image is not a readable PNG, JPEG or WebP file") from error
+        raise Refused("unsupported-image", "image is not a readable PNG, JPEG or WebP file") from error
     _check_bounds(*image.size, jpeg_scans(data))
     # A phone's JPEG may hold a second picture (format MPO: a depth map, or the other eye's); the first is the photo.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise _Refused("invalid-image", "image is animated; send a still one")
+        raise Refused("invalid-image", "image is animated; send a still one")
     try:
         upright = upright_rgb(image)
     except Exception as error:
-        raise _Refused("invalid-image", "image data is damaged") from error
+        raise Refused("invalid-image", "image data is damaged") from error
     return upright.width, upright.height, upright.tobytes()
 
 
 def _check_bounds(width: int, height: int, scans: int) -> None:
     if width * height > MAX_PIXELS:
-        raise _Refused("invalid-image", f"image has {width} x {height} pixels; at most {MAX_PIXELS} are accepted")
+        raise Refused("invalid-image", f"image has {width} x {height} pixels; at most {MAX_PIXELS} are accepted")
     if max(width, height) > MAX_SIDE_RATIO * min(width, height):
-        raise _Refused("invalid-image", f"image of {width} x {height} pixels is too narrow")
+        raise Refused("invalid-image", f"image of {width} x {height} pixels is too narrow")
     if width * height * scans > MAX_SCANNED_PIXELS:
         detail = f"progressive JPEG of {width} x {height} pixels has {scans} scans; save it as a baseline JPEG"
-        raise _Refused("invalid-image", detail)
+        raise Refused("invalid-image", detail)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -10,29 +10,50 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from mstar.cli.output import console
 from mstar.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from mstar_data.rows import Options, Row
+    from mstar_data.summary import Summary
+
 app = typer.Typer(help="Look at data sets and import them.", no_args_is_help=True)
-SourceArgument = Annotated[Path, typer.Argument(help="A file, or a folder with records and images.")]
+SourceArgument = Annotated[Path, typer.Argument(help="A file, an archive, or a folder with records and images.")]
 SplitOption = Annotated[
     list[str] | None,
     typer.Option("--split", help="Share of a split: train=0.9; all make 1. Default: the source's own."),
 ]
 IndexOption = Annotated[int, typer.Option(help="Number of the first option, where answers are numbers.", min=0, max=1)]
+MappingOption = Annotated[
+    Path | None, typer.Option("--mapping", help="YAML file: columns, types, splits, filters of a source of your own.")
+]
+OverlapOption = Annotated[
+    list[str] | None,
+    typer.Option("--overlap", help="NAME=PATH of an evaluation set to look for in the source; may be repeated."),
+]
+DropOption = Annotated[
+    list[str] | None,
+    typer.Option("--drop", help="Leave out shared, near, overlap or overlap-question records; may be repeated."),
+]
+UnlabelledOption = Annotated[
+    bool, typer.Option("--unlabelled", help="Keep questions without an answer, in a split of their own.")
+]
 
 
 @app.command()
-def inspect(source: SourceArgument, shown: Annotated[int, typer.Option("--records", min=0, max=50)] = 5) -> None:
-    """Show what would be read: some records, and counts of splits, types, groups and problems."""
-    from mstar_data.importing import Summary, read_rows
+def inspect(
+    source: SourceArgument,
+    shown: Annotated[int, typer.Option("--records", min=0, max=50)] = 5,
+    mapping: MappingOption = None,
+    first_index: IndexOption = 0,
+    overlap: OverlapOption = None,
+    unlabelled: UnlabelledOption = False,
+) -> None:
+    """Show what would be read: some records, and counts of splits, types, groups, doubles and problems."""
+    from mstar_data.rows import read_rows
+    from mstar_data.summary import Summary
 
     summary = Summary()
-    rows = read_rows(source, summary)
+    rows = read_rows(source, summary, _options(None, first_index, mapping, overlap, None, unlabelled))
     for row in islice(rows, shown):
-        options = "  ".join(f"({chr(65 + place)}) {text}" for place, text in enumerate(row.columns.get("choices", ())))
-        console.print(f"[bold]{row.split}[/bold]  {row.name[:12]}…  {len(row.image):,} bytes", highlight=False)
-        console.print(row.columns["question"], markup=False, highlight=False)
-        if options:
-            console.print(options, markup=False, highlight=False)
-        console.print(f"→ {row.columns['answer']}  ({row.columns['answer_type']})\n", markup=False, highlight=False)
+        _print_row(row)
     for _ in rows:
         pass
     _print(summary)
@@ -43,29 +64,59 @@ def import_(
     source: SourceArgument,
     name: Annotated[Path, typer.Option("--as", help="Folder to make; its appearance means that all is there.")],
     split: SplitOption = None,
+    mapping: MappingOption = None,
     first_index: IndexOption = 0,
+    overlap: OverlapOption = None,
+    drop: DropOption = None,
+    unlabelled: UnlabelledOption = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out records that cannot be used.")] = False,
 ) -> None:
-    """Import LLaVA or chat JSON, image folders, tables, Parquet and the published benchmarks."""
+    """Import LLaVA or chat JSON, image folders, tables, Parquet, archives and the published benchmarks."""
     from mstar_data.importing import import_source
 
-    columns = (SpinnerColumn(), TextColumn("{task.completed} records"), TimeElapsedColumn())
+    options = _options(split, first_index, mapping, overlap, drop, unlabelled)
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} records"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("import", total=None)
         summary = import_source(
-            source,
-            name,
-            shares=_shares(split),
-            first_index=first_index,
-            skip_bad=skip_bad,
-            tick=lambda: progress.advance(task),
+            source, name, options, skip_bad=skip_bad, tick=lambda done: progress.update(task, completed=done)
         )
     _print(summary)
     console.print(f"next: mstar run start demo --set data.source={name}", highlight=False)
 
 
+def _options(
+    split: list[str] | None,
+    first_index: int,
+    mapping: Path | None,
+    overlap: list[str] | None,
+    drop: list[str] | None,
+    unlabelled: bool,
+) -> "Options":
+    from mstar_data.importing import options_of
+    from mstar_data.rows import DROPS
+
+    wrong = sorted(set(drop or ()) - set(DROPS))
+    if wrong:
+        raise InvalidInput(f"--drop {wrong[0]}: use one of {', '.join(DROPS)}", field="drop")
+    given: dict[str, Any] = {"first_index": first_index, "drop": frozenset(drop or ()), "unlabelled": unlabelled}
+    return options_of(mapping, shares=_shares(split), evaluation=_evaluation(overlap), **given)
+
+
+def _evaluation(given: list[str] | None) -> dict[str, Path]:
+    sets = {}
+    for one in given or ():
+        name, equals, path = one.partition("=")
+        if not equals or not name or not Path(path).exists():
+            raise InvalidInput(
+                f"--overlap {one}: write a name with its file or folder: mathvista=PATH", field="overlap"
+            )
+        sets[name] = Path(path)
+    return sets
+
+
 def _shares(given: list[str] | None) -> dict[str, float] | None:
-    from mstar_data.importing import SPLITS
+    from mstar_data.rows import SPLITS
 
     if not given:
         return None
@@ -83,16 +134,37 @@ def _shares(given: list[str] | None) -> dict[str, float] | None:
     return shares
 
 
-def _print(summary: object) -> None:
-    from mstar_data.importing import Summary
+def _print_row(row: "Row") -> None:
+    options = "  ".join(f"({chr(65 + place)}) {text}" for place, text in enumerate(row.columns.get("choices", ())))
+    pictures = "  ".join(f"{name[:12]}…  {len(data):,} bytes" for name, data in zip(row.names, row.images, strict=True))
+    console.print(f"[bold]{row.split}[/bold]  {pictures}", highlight=False)
+    console.print(row.columns["question"], markup=False, highlight=False)
+    if options:
+        console.print(options, markup=False, highlight=False)
+    for step, label in zip(row.columns.get("completions", ()), row.columns.get("labels", ()), strict=True):
+        console.print(f"  {label:.2f}  {step}", markup=False, highlight=False)
+    answer = f"{row.columns['answer']}  ({row.columns['answer_type']})" if "answer" in row.columns else "no answer"
+    console.print(f"→ {answer}\n", markup=False, highlight=False)
 
-    assert isinstance(summary, Summary)
+
+def _print(summary: "Summary") -> None:
     for title, counts in (("split", summary.records), ("type", summary.types), ("group", summary.groups)):
         named = ", ".join(f"{name or 'none'} {count:,}" for name, count in counts.most_common(12))
         console.print(f"{title:<7}{named or '-'}", markup=False, highlight=False)
     console.print(f"images {summary.images:,} written, {summary.repeated:,} repeated records left out", highlight=False)
-    if summary.shared:
-        console.print(f"{summary.shared:,} records are in more than one split: a test would repeat the training")
+    for count, what in (
+        (summary.filtered, "records are left out by the mapping's filters"),
+        (summary.shared, "records are in an earlier split too: a test would repeat the training (--drop shared)"),
+        (summary.near, "records ask what came before about a picture that looks the same (--drop near)"),
+        (summary.dropped, "records of these kinds were dropped"),
+    ):
+        if count:
+            console.print(f"{count:,} {what}", markup=False, highlight=False)
+    for name, count in summary.overlap.items():
+        both = summary.overlap_questions[name]
+        console.print(
+            f"{count:,} records show a picture of {name}, {both:,} with its question (--drop overlap)", highlight=False
+        )
     if summary.bad:
         console.print(f"{summary.bad:,} records cannot be used:", highlight=False)
         for problem in summary.problems:

@@ -1,0 +1,273 @@
+"""From a source's records to rows that can be written: answers read, images decoded, duplicates found."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mstar.answers import answer_of
+from mstar.answers.records import GOLD_COLUMNS
+from mstar.errors import InvalidDataset, MstarError
+from mstar.judges import BENCHMARKS
+from mstar_data.benchmarks import items_of
+from mstar_data.duplicates import Duplicates, Seen, question_key
+from mstar_data.fingerprints import Fingerprint, Fingerprints
+from mstar_data.mapping import Mapping as Columns
+from mstar_data.record import BadRecord, Record
+from mstar_data.sources import KNOWN_SPLITS, records_of
+from mstar_data.splitting import drawn_split
+from mstar_data.summary import Summary
+
+SPLITS = ("train", "validation", "test_id", "test_ood")
+STEPS = "steps"
+"""Split of labelled solutions, which train a PRM."""
+UNLABELLED = "unlabelled"
+"""Split of questions without an answer."""
+DROPS = ("shared", "near", "overlap", "overlap-question")
+"""What may be left out, besides what is repeated inside a split."""
+_ENDINGS = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a source is read."""
+
+    shares: Mapping[str, float] | None = None
+    """Split → its share of all records, drawn by the record's content; None: the source's own splits."""
+    first_index: int = 0
+    """What the first option is called where options are numbered."""
+    mapping: Columns | None = None
+    held_out: frozenset[str] = frozenset()
+    """Ids that the mapping's list keeps from training."""
+    unlabelled: bool = False
+    """Keep questions without an answer, in a split of their own."""
+    drop: frozenset[str] = frozenset()
+    evaluation: Mapping[str, Path] = field(default_factory=dict)
+    """Benchmark or name → its files, to look for overlap with."""
+
+
+AS_IT_IS = Options()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record that is ready to be written."""
+
+    place: int
+    """Its number in the source, from 1."""
+    where: str
+    split: str
+    columns: Mapping[str, Any]
+    images: tuple[bytes, ...]
+    names: tuple[str, ...]
+    """File names of the images, from their content."""
+    seen: tuple[bytes, bytes, Fingerprint]
+    """Digests of record and question, and the first picture."""
+    twin: str = ""
+    """What the record doubles: `near`, `shared`, `overlap mathvista` …"""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    place: int
+    record: Record
+    split: str
+    columns: Mapping[str, Any]
+    images: tuple[bytes, ...]
+    names: tuple[str, ...]
+
+
+def read_rows(
+    source: Path, summary: Summary, options: Options = AS_IT_IS, duplicates: Duplicates | None = None, skip: int = 0
+) -> Iterator[Row]:
+    """Records of a source that can be used, in its order, counted in `summary` with those that cannot.
+
+    `skip`: so many records at the start were read before.
+    """
+    found = duplicates or Duplicates()
+    with Fingerprints() as prints:
+        add_evaluation_sets(found, options.evaluation, prints)
+        pictures: list[Future[Fingerprint]] = []
+        for subject, picture in prints.each(_images(source, options, skip)):
+            if subject is None:
+                summary.filtered += 1
+                continue
+            if isinstance(subject, str):
+                summary.refuse(subject)
+                continue
+            pictures.append(picture)
+            if len(pictures) < len(subject.images):
+                continue
+            looked, pictures = pictures, []
+            try:
+                looks = [one.result() for one in looked]
+            except ValueError as error:
+                summary.refuse(f"{subject.record.where}: {error}")
+                continue
+            row = _row(subject, looks[0])
+            seen = found.see(*row.seen, row.split)
+            row = replace(row, twin=_twin(summary, seen, row.split))
+            if seen.exact == row.split:
+                summary.repeated += 1
+            elif _dropped(options.drop, seen, row.split):
+                summary.dropped += 1
+            else:
+                summary.records[row.split] += 1
+                summary.types[row.columns.get("answer_type") or "none"] += 1
+                summary.groups[str(row.columns.get("group") or "")] += 1
+                yield row
+
+
+def add_evaluation_sets(duplicates: Duplicates, sets: Mapping[str, Path], prints: Fingerprints) -> None:
+    """Remember the questions and pictures of benchmarks and other sets. Raises InvalidDataset for one of no use."""
+    for name, path in sets.items():
+        if name in BENCHMARKS:
+            pairs = ((question_key(one.item.question), one.image) for one in items_of(BENCHMARKS[name], path))
+        else:
+            pairs = ((question_key(record.question), data) for record, data in _readable(path))
+        for question, picture in prints.each(pairs):
+            try:
+                duplicates.add_evaluation(name, question, picture.result())
+            except ValueError as error:
+                raise InvalidDataset(f"evaluation set {name}: {error}", field="overlap") from None
+
+
+def _readable(path: Path) -> Iterator[tuple[Record, bytes]]:
+    for record in records_of(path):
+        if isinstance(record, BadRecord):
+            raise InvalidDataset(f"evaluation set: {record}", field="overlap")
+        if record is not None:
+            yield record, record.images[0]()
+
+
+def _images(source: Path, options: Options, skip: int) -> Iterator[tuple[_Prepared | str | None, bytes | None]]:
+    """Each prepared record once for each of its images; a sentence for one of no use, None for one filtered out.
+
+    All in the source's order, so that what is counted up to a record does not depend on how far was read ahead.
+    """
+    for place, record in enumerate(records_of(source, options.mapping), 1):
+        if place <= skip:
+            continue
+        if record is None:
+            yield None, None
+            continue
+        try:
+            if isinstance(record, BadRecord):
+                raise record
+            prepared = _prepared(place, record, options)
+        except (MstarError, ValueError) as error:
+            detail = error.detail if isinstance(error, MstarError) else str(error)
+            yield detail if isinstance(record, BadRecord) else f"{record.where}: {detail}", None
+            continue
+        for image in prepared.images:
+            yield prepared, image
+
+
+def _prepared(place: int, record: Record, options: Options) -> _Prepared:
+    """Raises BadRecord, MstarError or ValueError for what cannot be used."""
+    if not record.question.strip():
+        raise BadRecord("question is empty")
+    if not record.images:
+        raise BadRecord("the image is missing: give its path")
+    images = tuple(read() for read in record.images)
+    names = tuple(f"{hashlib.sha256(data).hexdigest()}{_ending(data)}" for data in images)
+    split = _split(record, names[0], options)
+    columns: dict[str, Any] = {"question": record.question, **_gold(record, split, options)}
+    columns |= {"id": record.id, "group": record.group}
+    if record.steps:
+        columns |= {"completions": list(record.steps), "labels": list(record.labels)}
+    columns = {key: value for key, value in columns.items() if value not in (None, [])}
+    if split != STEPS and "answer" not in columns:
+        split = UNLABELLED
+    return _Prepared(place, record, split, columns, images, names)
+
+
+def _gold(record: Record, split: str, options: Options) -> dict[str, Any]:
+    """Columns of the reference answer; none for a question without one where that is allowed."""
+    first = options.mapping.first_index if options.mapping is not None else options.first_index
+    missing = not any(record.gold.get(name) not in (None, "") for name in GOLD_COLUMNS)
+    if missing and (split == STEPS or options.unlabelled):
+        return {}
+    answer = answer_of(record.gold, first)
+    return {
+        "answer": answer.value,
+        "answer_type": answer.type.value,
+        "choices": list(answer.choices),
+        "precision": answer.precision,
+        "unit": answer.unit,
+    }
+
+
+def _split(record: Record, image: str, options: Options) -> str:
+    if record.split == STEPS:
+        return STEPS
+    rule = options.mapping.splits if options.mapping is not None else None
+    if rule is not None and rule.held_out is not None and record.id in options.held_out:
+        return rule.split
+    shares, seed = options.shares, 0
+    if shares is None and rule is not None and rule.shares:
+        shares, seed = {str(split): share for split, share in rule.shares.items()}, rule.seed
+    if shares:
+        return drawn_split(record.question + image, shares, seed)
+    if record.split is None or (rule is not None and rule.held_out is not None):
+        return "train"
+    split = KNOWN_SPLITS.get(record.split.casefold())
+    if split is None:
+        raise BadRecord(f"split {record.split[:40]!r} is unknown: use {', '.join(SPLITS)}, or give --split shares")
+    return split
+
+
+def _row(prepared: _Prepared, picture: Fingerprint) -> Row:
+    columns = prepared.columns
+    content = [columns["question"], prepared.names, columns.get("answer"), columns.get("completions")]
+    record = hashlib.blake2b(json.dumps(content).encode(), digest_size=16).digest()
+    question = question_key(columns["question"])
+    if columns.get("completions"):
+        question = record  # several solutions of one question are no duplicates
+    return Row(
+        place=prepared.place,
+        where=prepared.record.where,
+        split=prepared.split,
+        columns=columns,
+        images=prepared.images,
+        names=prepared.names,
+        seen=(record, question, picture),
+    )
+
+
+def _twin(summary: Summary, seen: Seen, split: str) -> str:
+    """Count what a record doubles, and name it."""
+    if seen.overlap is not None:
+        summary.overlap[seen.overlap] += 1
+        if seen.overlap_question:
+            summary.overlap_questions[seen.overlap] += 1
+        return f"{'overlap-question' if seen.overlap_question else 'overlap'} {seen.overlap}"
+    if seen.exact is not None and seen.exact != split:
+        summary.shared += 1
+        return f"shared {seen.exact}"
+    if seen.exact is None and seen.near is not None:
+        summary.near += 1
+        return f"near {seen.near}"
+    return ""
+
+
+def _dropped(drop: frozenset[str], seen: Seen, split: str) -> bool:
+    return (
+        ("overlap" in drop and seen.overlap is not None)
+        or ("overlap-question" in drop and seen.overlap_question)
+        or ("shared" in drop and seen.exact not in (None, split))
+        or ("near" in drop and seen.exact is None and seen.near is not None)
+    )
+
+
+def _ending(data: bytes) -> str:
+    """Raises ValueError for what is no PNG, JPEG or WebP."""
+    for start, ending in _ENDINGS.items():
+        if data.startswith(start):
+            return ending
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return ".webp"
+    raise ValueError("the image is no PNG, JPEG or WebP: convert it")

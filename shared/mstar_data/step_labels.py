@@ -1,0 +1,71 @@
+"""Solutions whose steps somebody has labelled: TRL's stepwise supervision, VisualPRM, PRM800K-like lists of steps."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mstar.answers.records import CHOICE_COLUMNS, GOLD_COLUMNS
+from mstar_data.record import BadRecord, ReadImage, Record
+
+MAX_STEPS = 512
+_TEXTS = ("step", "text", "content", "value")
+_SCORES = ("score", "label", "rating", "mc_score", "value")
+_PROMPTS = ("prompt", "question", "query", "problem")
+_KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "precision", "unit")
+
+
+def is_step_row(row: Mapping[str, Any]) -> bool:
+    """Whether a row has labelled steps."""
+    if isinstance(row.get("completions"), (list, tuple)) and isinstance(row.get("labels"), (list, tuple)):
+        return True
+    steps = row.get("steps")
+    return isinstance(steps, (list, tuple)) and bool(steps) and isinstance(steps[0], Mapping)
+
+
+def from_steps(row: Mapping[str, Any], where: str, images: tuple[ReadImage, ...]) -> Record:
+    """A record with steps and labels. Labels: booleans, 0 and 1, -1 and 1, or shares in [0, 1]. Raises BadRecord."""
+    question = next((row[name] for name in _PROMPTS if isinstance(row.get(name), str) and row[name].strip()), None)
+    if question is None:
+        raise BadRecord(f"{where}: prompt is missing: name its column {_PROMPTS[0]!r}")
+    if isinstance(row.get("completions"), (list, tuple)):
+        steps, labels = list(row["completions"]), list(row["labels"])
+    else:
+        steps = [_first(step, _TEXTS, where) for step in row["steps"]]
+        labels = [_first(step, _SCORES, where) for step in row["steps"]]
+    if len(steps) != len(labels) or not 0 < len(steps) <= MAX_STEPS:
+        raise BadRecord(f"{where}: {len(steps)} steps and {len(labels)} labels: give a label for each step")
+    if not all(isinstance(step, str) and step.strip() for step in steps):
+        raise BadRecord(f"{where}: steps must be texts that are not empty")
+    return Record(
+        where=where,
+        question=question.replace("<image>", "").strip(),
+        images=images,
+        gold={name: row[name] for name in _KEPT if row.get(name) is not None and name != "label"},
+        id=None if row.get("id") is None else str(row["id"])[:200],
+        group=None if row.get("group") is None else str(row["group"])[:200],
+        split="steps",
+        steps=tuple(steps),
+        labels=_scaled(labels, where),
+    )
+
+
+def _scaled(labels: list[Any], where: str) -> tuple[float, ...]:
+    """Shares in [0, 1]; where a label is -1, bad and neutral steps become 0."""
+    try:
+        numbers = [float(label) for label in labels]
+    except (TypeError, ValueError):
+        raise BadRecord(f"{where}: labels must be numbers or booleans") from None
+    if -1.0 in numbers and set(numbers) <= {-1.0, 0.0, 1.0}:
+        numbers = [max(0.0, number) for number in numbers]
+    if not all(math.isfinite(number) and 0 <= number <= 1 for number in numbers):
+        raise BadRecord(f"{where}: labels must lie in [0, 1], or be -1, 0 and 1")
+    return tuple(numbers)
+
+
+def _first(step: Any, names: tuple[str, ...], where: str) -> Any:
+    if not isinstance(step, Mapping):
+        raise BadRecord(f"{where}: each step must be an object with {names[0]} and {_SCORES[0]}")
+    found = next((step[name] for name in names if step.get(name) is not None), None)
+    if found is None:
+        raise BadRecord(f"{where}: a step has no {names[0]}")
+    return found

@@ -1,0 +1,54 @@
+"""What an import read, what it could not use, and what came twice."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+SHOWN = 20
+"""Problems that a message lists; the imported folder has all of them in a file."""
+
+
+@dataclass
+class Summary:
+    """Counts of an import, and the first problems."""
+
+    records: Counter[str] = field(default_factory=Counter)
+    """By split."""
+    types: Counter[str] = field(default_factory=Counter)
+    """By type of answer."""
+    groups: Counter[str] = field(default_factory=Counter)
+    images: int = 0
+    filtered: int = 0
+    """Records that the mapping's filters leave out."""
+    repeated: int = 0
+    """Records whose question, image and answer came before in their split; left out."""
+    shared: int = 0
+    """Records that an earlier split has as well, so that a test would repeat the training."""
+    near: int = 0
+    """Records with a question that came before, about a picture that looks the same."""
+    overlap: Counter[str] = field(default_factory=Counter)
+    """Records whose picture an evaluation set has, by set."""
+    overlap_questions: Counter[str] = field(default_factory=Counter)
+    """Those whose question about it the set has as well."""
+    dropped: int = 0
+    """Of the last four kinds, what `--drop` left out."""
+    problems: list[str] = field(default_factory=list)
+    """The first of them, each with its file and place."""
+    bad: int = 0
+
+    def refuse(self, problem: str) -> None:
+        """Count a record that cannot be used."""
+        self.bad += 1
+        if len(self.problems) < SHOWN:
+            self.problems.append(problem)
+
+    def as_json(self) -> dict[str, Any]:
+        """All counts, for a file."""
+        return {name: dict(value) if isinstance(value, Counter) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The summary that `as_json` wrote."""
+        counters = ("records", "types", "groups", "overlap", "overlap_questions")
+        given: dict[str, Any] = {name: Counter(v) if name in counters else v for name, v in values.items()}
+        return cls(**given)

@@ -1,0 +1,234 @@
+"""Mapping files, archives, labelled steps, several images: what the readers of published shapes leave out."""
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+
+from mstar.errors import InvalidDataset, InvalidInput
+from mstar_data.importing import import_source, options_of
+from mstar_data.mapping import Mapping as Columns
+from mstar_data.rows import Options, Row, read_rows
+from mstar_data.summary import Summary
+
+CASES = Path(__file__).parents[1] / "cases" / "formats"
+PNG = (CASES / "imagefolder" / "train" / "0.png").read_bytes()
+OTHER = (CASES / "imagefolder" / "train" / "1.png").read_bytes()
+
+
+def rows(source: Path, options: Options = Options(), summary: Summary | None = None) -> list[Row]:  # noqa: B008
+    found = Summary() if summary is None else summary
+    read = list(read_rows(source, found, options))
+    assert summary is not None or not found.problems, found.problems
+    return read
+
+
+def write(folder: Path, records: list[Mapping[str, Any]], name: str = "all.jsonl") -> Path:
+    (folder / "0.png").write_bytes(PNG)
+    path = folder / name
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def test_a_mapping_names_columns_types_splits_and_filters(tmp_path: Path) -> None:
+    source = write(
+        tmp_path,
+        [
+            {"ask": "a?", "gold": "2", "meta": {"pic": "0.png", "task": "x"}, "fold": "tr", "lang": "en", "kind": "mc",
+             "opts": ["p", "q"]},
+            {"ask": "b?", "gold": "1.50", "meta": {"pic": "0.png"}, "fold": "te", "lang": "en", "kind": "num"},
+            {"ask": "c?", "gold": "1", "meta": {"pic": "0.png"}, "fold": "te", "lang": "fr", "kind": "num"},
+            {"ask": "d?", "gold": "1", "meta": {"pic": "0.png"}, "fold": "??", "lang": "en", "kind": "num"},
+        ],
+    )  # fmt: skip
+    (tmp_path / "map.yaml").write_text(
+        "columns: {question: ask, answer: gold, image: meta.pic, group: meta.task, choices: opts}\n"
+        "types:\n  - {when: {column: kind, equals: mc}, type: choice}\n  - {type: float, precision: 2, unit: cm}\n"
+        "first_index: 1\nsplits: {column: fold, values: {tr: train, te: test_id}}\n"
+        "filters: [{column: lang, in: [en]}]\nlicence: cc-by-4.0\n"
+    )
+    summary = Summary()
+    first, second = rows(source, options_of(tmp_path / "map.yaml"), summary)
+    assert (first.split, first.columns["answer"], first.columns["group"]) == ("train", "B", "x")
+    assert (second.split, second.columns["answer_type"], second.columns["precision"], second.columns["unit"]) == (
+        "test_id", "float", 2, "cm",
+    )  # fmt: skip
+    assert (summary.filtered, summary.bad) == (1, 1)
+    assert "line 4: fold is '??', which the mapping's splits do not name" in summary.problems[0]
+    import_source(source, tmp_path / "set", options_of(tmp_path / "map.yaml"), skip_bad=True)
+    assert json.loads((tmp_path / "set" / "import.json").read_text())["licence"] == "cc-by-4.0"
+
+
+def test_held_out_ids_are_kept_from_training(tmp_path: Path) -> None:
+    source = write(tmp_path, [{"id": f"r{n}", "image": "0.png", "question": f"q{n}", "answer": n} for n in range(4)])
+    (tmp_path / "ids.list").write_text("r1\nr3\n")
+    (tmp_path / "map.yaml").write_text("splits: {held_out: ids.list, split: test_ood}\n")
+    assert [row.split for row in rows(source, options_of(tmp_path / "map.yaml"))] == ["train", "test_ood"] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a", "must hold keys"),
+        ("colums: {}", "colums"),
+        ("columns: {quesion: q}", "columns"),
+        ("filters: [{column: a}]", "give a test"),
+        ("filters: [{column: a, matches: '('}]", "no regular expression"),
+        ("splits: {column: a}", "belong together"),
+        ("splits: {shares: {train: 0.5}}", "make 1 together"),
+        ("splits: {held_out: none.list}", "none.list is not there"),
+        ("columns: [", "cannot be read"),
+        ("types: [{type: number}]", "types"),
+    ],
+)
+def test_a_bad_mapping_names_its_key(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "map.yaml").write_text(text)
+    with pytest.raises(InvalidInput, match=said):
+        options_of(tmp_path / "map.yaml")
+
+
+def test_a_column_that_the_mapping_names_must_be_there(tmp_path: Path) -> None:
+    source = write(tmp_path, [{"image": "0.png", "question": "q", "answer": 1}])
+    summary = Summary()
+    rows(source, Options(mapping=Columns(columns={"question": "ask"})), summary)
+    assert "line 1: the mapping's column 'ask' for question is not there" in summary.problems[0]
+
+
+def packed(path: Path, members: Mapping[str, bytes]) -> None:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name, data)
+        return
+    with tarfile.open(path, "w:gz" if path.suffix in (".gz", ".tgz") else "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("name", ["shard-000000.tar", "shard-000000.tar.gz", "shard.zip"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_webdataset_shards_are_read(tmp_path: Path, name: str, whole: bool) -> None:
+    record = json.dumps({"question": "How many?", "answer": "3"}).encode()
+    packed(tmp_path / name, {"a/0001.png": PNG, "a/0001.json": record, "a/0002.png": OTHER, "a/0002.json": record})
+    found = rows(tmp_path if whole else tmp_path / name)
+    assert [row.columns["id"] for row in found] == ["a/0001", "a/0002"]
+    assert [row.images for row in found] == [(PNG,), (OTHER,)]
+
+
+@pytest.mark.parametrize("name", ["data_images.zip", "data_images.tar"])
+@pytest.mark.parametrize("inner", ["TabMWP/0.png", "data_images/TabMWP/0.png"])
+def test_images_are_found_in_archives_beside_the_records(tmp_path: Path, name: str, inner: str) -> None:
+    packed(tmp_path / name, {inner: OTHER})
+    write(tmp_path, [{"image": "TabMWP/0.png", "question": "q", "answer": 1}])
+    assert rows(tmp_path)[0].images == (OTHER,)
+
+
+def test_a_damaged_or_compressed_archive_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shard.tar").write_bytes(b"no archive" * 100)
+    with pytest.raises(InvalidDataset, match=r"shard\.tar: not a readable archive"):
+        import_source(tmp_path / "shard.tar", tmp_path / "set")
+    (tmp_path / "shard.tar").unlink()
+    packed(tmp_path / "images.tar.gz", {"0001.png": PNG})
+    source = tmp_path / "train.jsonl"
+    source.write_text(json.dumps({"image": "0001.png", "question": "q", "answer": 1}))
+    with pytest.raises(InvalidDataset, match="compressed tar"):
+        import_source(tmp_path, tmp_path / "set")
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0.png", b"\0" * (49 * 2**20))
+    (tmp_path / "train.jsonl").write_text(json.dumps({"image": "0.png", "question": "q", "answer": 1}))
+    with pytest.raises(InvalidDataset, match="larger than 48 MiB"):
+        import_source(tmp_path, tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    ("record", "steps", "labels"),
+    [
+        ({"prompt": "p", "completions": ["a", "b"], "labels": [True, False]}, ["a", "b"], [1.0, 0.0]),
+        ({"prompt": "p", "completions": ["a"], "labels": [0.25], "answer": "7"}, ["a"], [0.25]),
+        ({"question": "p", "steps": [{"step": "a", "score": 0.5}, {"step": "b", "score": 1}]}, ["a", "b"], [0.5, 1.0]),
+        ({"question": "p", "steps": [{"text": "a", "rating": -1}, {"text": "b", "rating": 1}]}, ["a", "b"], [0.0, 1.0]),
+    ],
+)
+def test_labelled_steps_of_several_shapes_are_one(
+    tmp_path: Path, record: dict[str, Any], steps: list[str], labels: list[float]
+) -> None:
+    (row,) = rows(write(tmp_path, [{"image": "0.png", **record}]))
+    assert (row.split, row.columns["completions"], row.columns["labels"]) == ("steps", steps, labels)
+    assert row.columns["question"] == "p" and row.columns.get("answer") == record.get("answer")
+
+
+def test_visualprm_is_read_whole(tmp_path: Path) -> None:
+    source = write(
+        tmp_path, [json.loads(line) for line in (CASES / "visualprm400k/train.jsonl").read_text().split("\n") if line]
+    )
+    (tmp_path / "images").mkdir()
+    for number in range(4):
+        (tmp_path / "images" / f"{number}.png").write_bytes(PNG)
+    summary = Summary()
+    assert rows(source, summary=summary)[0].columns["labels"] == [1.0, 0.25] and summary.bad == 0
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"prompt": "p", "completions": ["a"], "labels": []}, "give a label for each step"),
+        ({"prompt": "p", "completions": ["a"], "labels": [2]}, r"labels must lie in \[0, 1\]"),
+        ({"prompt": "p", "completions": ["a"], "labels": ["x"]}, "numbers or booleans"),
+        ({"prompt": "p", "completions": [""], "labels": [1]}, "not empty"),
+        ({"completions": ["a"], "labels": [1]}, "prompt is missing"),
+        ({"prompt": "p", "steps": [{"step": "a"}]}, "a step has no score"),
+    ],
+)
+def test_bad_step_labels_are_named(tmp_path: Path, record: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidDataset, match=f"line 1: .*{said}"):
+        import_source(write(tmp_path, [{"image": "0.png", **record}]), tmp_path / "set")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"images": ["0.png", "1.png"], "question": "q", "answer": 1},
+        {"image_1": "0.png", "image_2": "1.png", "question": "q", "answer": 1},
+        {"image": ["0.png", "1.png"], "conversations": [{"value": "<image><image>q"}, {"value": "1"}]},
+        {
+            "images": ["0.png", "1.png"],
+            "messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "1"}],
+        },
+    ],
+)  # fmt: skip
+def test_several_images_are_kept_in_order(tmp_path: Path, record: dict[str, Any]) -> None:
+    source = write(tmp_path, [record])
+    (tmp_path / "1.png").write_bytes(OTHER)
+    import_source(source, tmp_path / "set")
+    row = json.loads((tmp_path / "set" / "train" / "metadata.jsonl").read_text())
+    images = [(tmp_path / "set" / "train" / name).read_bytes() for name in row["file_names"]]
+    assert images == [PNG, OTHER] and "file_name" not in row
+
+
+def test_questions_without_an_answer_get_a_split_of_their_own_when_asked(tmp_path: Path) -> None:
+    source = write(tmp_path, [{"image": "0.png", "question": "q"}, {"image": "0.png", "question": "r", "answer": 1}])
+    assert [row.split for row in rows(source, Options(unlabelled=True))] == ["unlabelled", "train"]
+    with pytest.raises(InvalidDataset, match="line 1: the answer is missing"):
+        import_source(source, tmp_path / "set")
+
+
+def test_what_datasets_saved_to_the_disk_is_read(tmp_path: Path) -> None:
+    table = pyarrow.Table.from_pylist([{"question": "q", "answer": "1", "image": {"bytes": PNG, "path": None}}])
+    (tmp_path / "train").mkdir()
+    path = str(tmp_path / "train" / "data-00000-of-00001.arrow")
+    with pyarrow.OSFile(path, "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    (tmp_path / "train" / "state.json").write_text('{"_data_files": []}')
+    (row,) = rows(tmp_path)
+    assert (row.split, row.images) == ("train", (PNG,))
