@@ -49,12 +49,12 @@ def record(number: int, images: int) -> dict[str, object]:
             "The answer is A",
         ),
         (
-            "Please answer the question requiring an integer answer and provide the final value, e.g., 1, 2, 3, at the end.",
+            "Please answer the question requiring an integer answer and provide the final value, e.g., 1, at the end.",
             f"How many bars are above line {number}?",
             f"The answer is {number % 17}",
         ),
         (
-            "Please answer the question requiring a floating-point number with one decimal place and provide the final value.",
+            "Please answer the question requiring a floating-point number with one decimal place, e.g., 1.2.",
             f"What is the mean of series {number}?",
             f"The answer is {number % 91 / 10}",
         ),
@@ -98,8 +98,8 @@ def main() -> None:
     finally:
         shutil.rmtree(folder)
     page = (
-        f"# Import of {given.records:,} records\n\n`python -m benchmarks.data_import` on {os.cpu_count()} cores shared with "
-        f"other work: a synthetic set in MathV360K's shape, {given.images:,} images of 120 x 90.\n\n"
+        f"# Import of {given.records:,} records\n\n`python -m benchmarks.data_import` on {os.cpu_count()} cores shared "
+        f"with other work: a synthetic set in MathV360K's shape, {given.images:,} images of 120 x 90.\n\n"
         f"| | |\n|---|---|\n| wall time | {seconds:.0f} s |\n| records a second | {given.records / seconds:.0f} |\n"
         f"| processor time | {used.ru_utime + used.ru_stime:.0f} s |\n"
         f"| peak memory of the largest process | {used.ru_maxrss / 1024:.0f} MiB |\n"
