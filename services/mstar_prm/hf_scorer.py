@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
+from transformers import DynamicCache
 
 from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, Unavailable, WeightVersionMismatch
@@ -230,14 +231,15 @@ class HfScorer:
         served = jobs[0].served
         inputs = served.layout.inputs([(job.prompt, job.packed) for job in jobs])
         known = self._known(jobs[0])
-        past = None
+        packs = served.layout.packs
+        # A cache that is not made for the model keeps every token, also in layers that see a window.
+        past = DynamicCache() if packs else None
         if known:
             found = [served.prefixes.find(job.key) for job in jobs]
             inputs = behind(inputs, known)
             past = joined([prefix for prefix in found if prefix is not None])
         self._count(jobs, known)
         moved = {key: value.to(self._device) for key, value in inputs.items()}
-        packs = served.layout.packs
         output = run_trunk(served.model, **moved, past_key_values=past, use_cache=packs)
         if packs and not known:
             width = moved["input_ids"].shape[1]

@@ -1,7 +1,7 @@
 """How the responses of a question become sequences that one model computes exactly.
 
-A model with plain causal attention takes them as one tree behind one copy of the prompt (`packing`). Another one takes
-each response as a sequence of its own, padded on the right: slower, and right for every decoder, since no token of a
+Where a mask can say what every layer sees, they are one tree behind one copy of the prompt (`packing`). Elsewhere
+each response is a sequence of its own, padded on the right: slower, and right for every decoder, since no token of a
 response depends on what comes behind it.
 """
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from mstar_models.encoding import EncodedPrompt, join_pixels
 from mstar_models.families import family_of
@@ -50,12 +51,26 @@ class Layout:
         [B, T], and what the family takes for each token.
         """
         inputs = tensors([packed for _, packed in rows], pad_id=0)
-        if not self.packs:
+        if self.packs:
+            for row, (prompt, _) in enumerate(rows):
+                self._look_ahead(prompt, inputs["spans"][row, 0])
+        else:
             del inputs["spans"]
             inputs["attention_mask"] = _right_padded([len(packed.ids) for _, packed in rows])
         lengths = [(prompt, len(packed.ids)) for prompt, packed in rows]
         more = token_inputs(self.model, lengths, inputs["input_ids"].shape[1], "right")
         return inputs | more | join_pixels([prompt for prompt, _ in rows])
+
+    def _look_ahead(self, prompt: EncodedPrompt, places: torch.Tensor) -> None:
+        """Let the tokens of a block see each other: in `places` [T] of the walk, all of them stand at its first one."""
+        ids = torch.tensor(prompt.input_ids)
+        if self.family.sees_ahead == "prompt":
+            places[: len(ids)] = 0
+        elif self.family.sees_ahead == "image":
+            image = ids == self.model.config.image_token_id
+            begins = image & ~functional.pad(image, (1, 0))[:-1]
+            first = torch.where(begins | ~image, torch.arange(len(ids)), 0).cummax(0).values
+            places[: len(ids)] = first.to(places.dtype)
 
 
 def _right_padded(lengths: Sequence[int]) -> torch.Tensor:

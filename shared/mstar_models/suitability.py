@@ -5,11 +5,11 @@ never gives wrong numbers. What is not allowed is done another way, slower: `lay
 `hf_own_cache` for sampling. `docs/models.md` lists the outcome for each family.
 """
 
-from collections.abc import Iterable
 from inspect import signature
 from typing import Any
 
 from mstar.errors import InvalidInput
+from mstar_models.families import family_of
 
 STATEFUL = frozenset({"linear_attention", "mamba", "recurrent", "conv", "hybrid"})
 """Kinds of layer that keep a running state instead of keys and values."""
@@ -31,26 +31,45 @@ def packing_obstacle(model: Any) -> str | None:
     """Why the numbers of responses would be others in one tree; None: they are the same.
 
     transformers uses a ready mask as it is in every layer: what a layer takes away from a causal mask of its own, or
-    adds to it, would be lost without a word.
+    adds to it, must be in the tree's mask (`layout`), or would be lost without a word.
+    """
+    config, text = model.config, model.config.get_text_config()
+    if unknown := sorted(_kinds(text) - _WINDOWS.keys() - {"full_attention"}):
+        return f"it has layers of kind {', '.join(unknown)}"
+    ahead = any(getattr(part, "use_bidirectional_attention", None) for part in (config, text))
+    asked = "token_type_ids" in signature(model.base_model.forward).parameters
+    if (ahead or asked) and family_of(config).sees_ahead is None:
+        return "tokens of its prompt or image see those behind them"
+    window = _narrowest(text, _kinds(text))
+    if window is not None and window < text.max_position_embeddings and not _takes_windows(model):
+        return "some layers see a window only"
+    return None
+
+
+def windows(model: Any) -> dict[str, int]:
+    """Kind of layer → how many tokens it sees, of those that see less than the context; empty: all see everything.
+
+    The kind is "" where all layers are of one kind and the configuration does not name it.
     """
     text = model.config.get_text_config()
-    return _packing_obstacle(model.config, text, signature(model.base_model.forward).parameters)
+    kinds = _kinds(text)
+    settings = {kind: _WINDOWS[kind] for kind in kinds & _WINDOWS.keys()} if kinds else {"": "sliding_window"}
+    found = {kind: getattr(text, name, None) for kind, name in settings.items()}
+    return {kind: width for kind, width in found.items() if width and width < text.max_position_embeddings}
 
 
-def _packing_obstacle(config: Any, text: Any, arguments: Iterable[str]) -> str | None:
-    kinds = set(getattr(text, "layer_types", None) or ())
-    unknown = sorted(kinds - _WINDOWS.keys() - {"full_attention"})
-    if getattr(text, "cross_attention_layers", None):
-        return "its images are not part of the text's sequence"
-    ahead = any(getattr(part, "use_bidirectional_attention", None) for part in (config, text))
-    if ahead or "token_type_ids" in arguments:
-        return "tokens of its prompt or image see those behind them"
-    if unknown:
-        return f"it has layers of kind {', '.join(unknown)}"
-    window = _narrowest(text, kinds)
-    if window is not None and window < text.max_position_embeddings:
-        return f"some layers see {window} tokens only"
-    return None
+def _takes_windows(model: Any) -> bool:
+    """Whether a tree's mask can be given for each kind of layer.
+
+    Not where windows count something else than places in the sequence (chunks, M-RoPE), nor with PaliGemma 2, which
+    makes the masks of its language model itself.
+    """
+    chunks = "chunked_attention" in _kinds(model.config.get_text_config())
+    return not chunks and not hasattr(model.model, "get_rope_index") and model.config.model_type != "paligemma"
+
+
+def _kinds(text: Any) -> set[str]:
+    return set(getattr(text, "layer_types", None) or ())
 
 
 def _narrowest(text: Any, kinds: set[str]) -> int | None:
@@ -66,12 +85,12 @@ def row_cache_obstacle(model: Any) -> str | None:
     layer.
     """
     text = model.config.get_text_config()
-    kinds = set(getattr(text, "layer_types", None) or ())
+    kinds = _kinds(text)
     if getattr(text, "cross_attention_layers", None):
         return "its images are not part of the text's sequence"
     if stateful := sorted(STATEFUL & kinds):
         return f"its layers of kind {', '.join(stateful)} keep no keys and values"
     window = _narrowest(text, kinds)
     if window is not None and window < text.max_position_embeddings:
-        return f"some layers see {window} tokens only"
+        return "some layers see a window only"
     return None

@@ -5,9 +5,11 @@ Logits over the whole vocabulary are made for few places only, so the head is ne
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mstar_models.attention import block_mask, dense_mask, reads_blocks
+from mstar_models.suitability import windows
 
 
 def run_trunk(model: Any, *, input_ids: Tensor, spans: Tensor | None = None, **inputs: Any) -> Any:
@@ -17,9 +19,34 @@ def run_trunk(model: Any, *, input_ids: Tensor, spans: Tensor | None = None, **i
     `last_hidden_state` has shape [B, T, D], and `past_key_values` are there where asked for.
     """
     if spans is not None:
-        mask = block_mask if reads_blocks(model) else dense_mask
-        inputs["attention_mask"] = mask(spans, input_ids.shape[1])
+        inputs["attention_mask"] = _masks(model, spans, inputs["position_ids"])
+        # The tree's mask has what they say already.
+        inputs.pop("token_type_ids", None)
     return model.base_model(input_ids=input_ids, **inputs)
+
+
+def _masks(model: Any, spans: Tensor, positions: Tensor) -> Any:
+    """The mask of trees with spans [B, 2, T] for queries at `positions` [B, Q] or [3, B, Q].
+
+    Where some layers see a window only, a mask for each kind of layer.
+    """
+    queries = positions.shape[-1]
+    whole = (block_mask if reads_blocks(model) else dense_mask)(spans, queries)
+    narrow = windows(model)
+    if not narrow:
+        return whole
+    masks = {kind: dense_mask(spans, queries) & _within(positions, spans.shape[2], narrow[kind]) for kind in narrow}
+    return masks[""] if "" in masks else {"full_attention": whole} | masks
+
+
+def _within(positions: Tensor, width: int, window: int) -> Tensor:
+    """Boolean [B, 1, Q, width]: whether a key is less than `window` positions before the query.
+
+    `positions` [B, Q] are those of the queries; keys before the first query are a prompt's.
+    """
+    known = torch.arange(width - positions.shape[1], device=positions.device)
+    keys = torch.cat([known.expand(len(positions), -1), positions], dim=1)
+    return (positions[:, :, None] - keys[:, None] < window)[:, None]
 
 
 def output_head(model: Any) -> Any:

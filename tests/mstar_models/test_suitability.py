@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from transformers import Florence2Config, Florence2ForConditionalGeneration
 
-from architectures import ARCHITECTURES, gemma3, llava, paligemma
+from architectures import ARCHITECTURES, gemma3, llava, paligemma, qwen2_vl
 from mstar.errors import InvalidInput
 from mstar_models.encoding import PromptEncoder
-from mstar_models.suitability import packing_obstacle, require_decoder, row_cache_obstacle
+from mstar_models.suitability import packing_obstacle, require_decoder, row_cache_obstacle, windows
 
 
 @pytest.mark.parametrize("make", ARCHITECTURES, ids=lambda make: make.__name__)
@@ -21,8 +21,11 @@ def test_plain_causal_attention_takes_trees_and_rows_of_any_length(
 
 
 @pytest.mark.parametrize("make", [gemma3, paligemma], ids=lambda make: make.__name__)
-def test_models_that_look_ahead_take_no_trees(make: Callable[[], Any]) -> None:
-    assert packing_obstacle(make()) == "tokens of its prompt or image see those behind them"
+def test_blocks_that_see_themselves_are_packed_where_a_family_declares_them(make: Callable[[], Any]) -> None:
+    model = make()
+    assert packing_obstacle(model) is None
+    model.config.model_type = "unheard_of"
+    assert packing_obstacle(model) == "tokens of its prompt or image see those behind them"
 
 
 SLIDING: list[tuple[dict[str, Any], int | None]] = [
@@ -37,10 +40,18 @@ SLIDING: list[tuple[dict[str, Any], int | None]] = [
 
 
 @pytest.mark.parametrize(("text", "window"), SLIDING)
-def test_a_window_shorter_than_the_context_is_an_obstacle(text: dict[str, Any], window: int | None) -> None:
+def test_a_window_shorter_than_the_context_is_in_the_mask_of_a_tree(text: dict[str, Any], window: int | None) -> None:
     model, _ = llava(**text)
-    expected = None if window is None else f"some layers see {window} tokens only"
-    assert (packing_obstacle(model), row_cache_obstacle(model)) == (expected, expected)
+    assert packing_obstacle(model) is None
+    assert set(windows(model).values()) == ({window} if window else set())
+    assert row_cache_obstacle(model) == ("some layers see a window only" if window else None)
+
+
+def test_windows_that_do_not_count_places_take_no_trees() -> None:
+    model, _ = qwen2_vl()
+    model.config.text_config.layer_types = ["sliding_attention", "full_attention"]
+    model.config.text_config.sliding_window = 64
+    assert packing_obstacle(model) == "some layers see a window only"
 
 
 def test_layers_with_a_running_state_share_nothing() -> None:

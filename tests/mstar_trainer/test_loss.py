@@ -115,19 +115,16 @@ def test_cross_entropy_over_many_pieces_is_the_plain_one() -> None:
 
 
 def test_a_model_that_takes_no_trees_has_the_loss_of_separate_responses(bench: Bench) -> None:
-    """Its layers see 16 tokens, so only the window keeps far tokens apart."""
-    model = load_model(MODEL)
-    model.config.text_config.sliding_window = 16
-    encoder = ExampleEncoder(MODEL, bench.home, model)
+    encoder = ExampleEncoder(MODEL, bench.home, load_model(MODEL))
     group = grouped(sft_examples(bench.of_one_question(3), PLAIN))
-    trees = encoder.trees(group, ROOMY)
-    assert [len(tree.packed.ends) for tree in trees] == [1, 1, 1]
-    model.config.text_config.sliding_window = None
-    packed = ExampleEncoder(MODEL, bench.home, model).trees(group, ROOMY)
-    assert [len(tree.packed.ends) for tree in packed] == [3]
-    (apart,), (together,) = micro_batches(trees, ROOMY, CPU), micro_batches(packed, ROOMY, CPU)
-    # The weights are a plain Llama's: whatever the layout, the sum is the same.
-    assert ResponseLoss(model)(apart).item() == pytest.approx(ResponseLoss(model)(together).item(), rel=1e-5)
+    sums = []
+    for packs, shapes in ((True, [3]), (False, [1, 1, 1])):
+        encoder.layout.packs = packs
+        trees = encoder.trees(group, ROOMY)
+        assert [len(tree.packed.ends) for tree in trees] == shapes
+        (batch,) = micro_batches(trees, ROOMY, CPU)
+        sums.append(ResponseLoss(encoder.layout.model)(batch).item())
+    assert sums[0] == pytest.approx(sums[1], rel=1e-5)
 
 
 def test_a_shared_step_counts_for_each_of_its_responses(bench: Bench) -> None:

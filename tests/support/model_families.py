@@ -282,7 +282,6 @@ IDEFICS_TOKENS = ("<|im_start|>", "<fake_token_around_image>", "<image>", "<glob
                   *(f"<row_{r}_col_{c}>" for r in (1, 2) for c in (1, 2)))  # fmt: skip
 IDEFICS_TURNS: Settings = {"tokenizer": "PreTrainedTokenizerFast", "begin": "<|im_start|>",
                            "end": "<end_of_utterance>", "user": "User:", "assistant": "Assistant:"}  # fmt: skip
-AHEAD = "tokens of its prompt or image see those behind them"
 APART = "its images are not part of the text's sequence"
 LINEAR: Settings = {"own_cache": "its layers of kind linear_attention keep no keys and values",
                     "one_by_one": "it has layers of kind linear_attention"}  # fmt: skip
@@ -376,17 +375,16 @@ FAMILIES = (
            named={"extra_special_tokens": {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>",
                                            "eoi_token": "<end_of_image>"}},
            tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<end_of_turn>", user="<start_of_turn>user\n",
-           assistant="<start_of_turn>model\n", one_by_one=AHEAD, own_cache="some layers see 24 tokens only"),
+           assistant="<start_of_turn>model\n", own_cache="some layers see a window only"),
     Family("mllama", "Mllama (Llama 3.2 Vision)", _mllama,
            _plain_images("MllamaImageProcessor", "MllamaProcessor", 32, max_image_tiles=2),
            ("<|image|>", "<|python_tag|>"), "<|image|>", tokenizer="PreTrainedTokenizerFast",
            begin="<|begin_of_text|>", end="<|eot_id|>", user="user\n", assistant="assistant\n",
-           own_cache=APART, one_by_one=APART),
+           own_cache=APART),
     Family("paligemma", "PaliGemma", _paligemma,
            _plain_images("SiglipImageProcessor", "PaliGemmaProcessor", 32, image_seq_length=16),
            ("<image>", *(f"<loc{n:04}>" for n in range(1024)), *(f"<seg{n:03}>" for n in range(128))), "<image>",
-           tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<eos>", template_file="",
-           one_by_one=AHEAD),
+           tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<eos>", template_file=""),
     Family("qwen3_5", "Qwen3.5", _qwen3_5, _qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"),
            QWEN_TOKENS, QWEN_IMAGE, **LINEAR),
 )  # fmt: skip

@@ -5,10 +5,10 @@ Most families need no file. `FAMILIES` holds those that do; `family_of` and `fam
 
 from typing import Any
 
-from mstar_models.families import minicpmv, paligemma
+from mstar_models.families import gemma3, minicpmv, paligemma
 from mstar_models.families.declaration import Family
 
-FAMILIES: tuple[Family, ...] = (minicpmv.FAMILY, paligemma.FAMILY)
+FAMILIES: tuple[Family, ...] = (gemma3.FAMILY, minicpmv.FAMILY, paligemma.FAMILY)
 PLAIN = Family(name="")
 """A family that needs nothing."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -22,6 +22,8 @@ class Family:
     """Class names of its processors."""
     token_inputs: TokenInputs | None = None
     """Inputs for each token beside its id; None: those that the forward pass asks for by the usual names."""
+    sees_ahead: Literal["image", "prompt"] | None = None
+    """What is one block whose tokens all see each other: each image, or the whole prompt."""
     pixel_axes: Mapping[str, int] = field(default_factory=dict)
     """Axis on which the pixels of several prompts are joined, by the tensor's name, where it is not the first."""
     tower_by_image: bool = True

@@ -28,5 +28,6 @@ FAMILY = Family(
     model_types=("paligemma",),
     processors=("PaliGemmaProcessor",),
     token_inputs=_suffix,
+    sees_ahead="prompt",
     template=_TEMPLATE,
 )
