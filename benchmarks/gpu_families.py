@@ -25,7 +25,7 @@ from family_reference import (
     step_scores,
 )
 from model_families import FAMILIES
-from mstar.recipes import TrainRecipe
+from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.storage import Storage
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.chat import question_turns

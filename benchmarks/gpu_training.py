@@ -24,14 +24,15 @@ from benchmarks.gpu_device import (
     scratch,
     seconds,
 )
-from mstar.recipes import TrainRecipe
+from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.storage import Storage
 from mstar_models.attention import use_tree_attention
 from mstar_trainer.batches import Example, grouped
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.loss import Batch, ResponseLoss
-from mstar_trainer.vision import FrozenTower, freeze
+from mstar_trainer.parts import freeze, vision_tower
+from mstar_trainer.vision import FrozenTower
 
 QUESTIONS, RESPONSES = (16, 4) if CUDA else (2, 2)
 STEPS = 5
@@ -62,8 +63,8 @@ def training(shape: str, stage: int) -> dict[str, Any]:
         model = random_model(folder, torch.float32)
         weights = sum(weight.numel() for weight in model.parameters())
         encoder = ExampleEncoder(folder, Storage(home=root), model)
-        tower = freeze(model)
-        loss = ResponseLoss(model, None if stage == 3 else FrozenTower(model, tower))
+        freeze(model, settings)
+        loss = ResponseLoss(model, None if stage == 3 else FrozenTower(model, vision_tower(model)))
         engine = TrainingEngine(loss, model, settings)
         use_tree_attention(model)
         begun = held()
@@ -97,9 +98,10 @@ def backward(shape: str) -> dict[str, Any]:
         folder = folder_of(shape, root / "model")
         model = random_model(folder, torch.bfloat16)
         encoder = ExampleEncoder(folder, Storage(home=root), model)
-        loss = ResponseLoss(model, FrozenTower(model, freeze(model)))
+        settings = TrainRecipe(batch_size=64, micro_tokens=8192, freeze_vision=True)
+        freeze(model, settings)
+        loss = ResponseLoss(model, FrozenTower(model, vision_tower(model)))
         use_tree_attention(model)
-        settings = TrainRecipe(batch_size=64, micro_tokens=8192)
         batches = _batches(encoder, root, settings)[:1]
         before = held()
 

@@ -16,7 +16,7 @@ from benchmarks.material import THREADS, home, images, questions, responses
 from benchmarks.measure import Row, by_rate, compare
 from minivista import MODEL_FOLDER
 from mstar.layout import scored_segments
-from mstar.recipes import TrainRecipe
+from mstar.train_recipe import TrainRecipe
 from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.loading import load_model, load_processor
 from mstar_trainer.batches import Example
@@ -148,7 +148,7 @@ def run() -> list[Row]:
 
         def ours() -> dict[str, float]:
             before = loss.tokens, loss.images
-            train_pass(engine, encoder, _OneShard(rows), SETTINGS, 0, 0, lambda done, total: None)
+            train_pass(engine, encoder, _OneShard(rows), SETTINGS, 0, lambda _: SETTINGS.learning_rate, lambda *_: None)
             return {"examples": EXAMPLES, "tokens": loss.tokens - before[0], "images": loss.images - before[1]}
 
         def theirs() -> dict[str, float]:

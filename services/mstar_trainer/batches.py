@@ -2,18 +2,20 @@
 
 Rows of one question stay together, because they are trained with one copy of its prompt and image. The first pass takes
 the shards in their order, so it can begin with the first; every later pass mixes all questions. An optimizer step takes
-the next `batch_size` rows, and splits a question where it ends in the middle of one. What this leaves out: tokens,
-tensors and the model.
+the next `batch_size` rows, and splits a question where it ends in the middle of one. A budget of updates repeats rows,
+or takes equal parts of the shards. What this leaves out: tokens, tensors and the model.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
+from typing import Protocol
 
 from mstar.errors import InvalidDataset
 from mstar.layout import scored_segments
 from mstar.prompts import PromptForm, prompt_text
-from mstar.recipes import TrainRecipe
 from mstar.seeds import derive, permutation
+from mstar.train_recipe import TrainRecipe
 from mstar.types import SampledTokens, SelectedRow, Sha256, StepLabelRow
 
 
@@ -82,16 +84,32 @@ def grouped(examples: Iterable[Example]) -> list[Group]:
     return [tuple(group) for group in groups.values()]
 
 
-def plan(shards: Iterable[Sequence[Example]], settings: TrainRecipe, seed: int) -> Iterator[list[Group]]:
+class Shards(Protocol):
+    """Rows shard by shard; how many shards there are is known before they have arrived."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Sequence[Example]]: ...
+
+
+def plan(shards: Shards, settings: TrainRecipe, seed: int) -> Iterator[list[Group]]:
     """The optimizer steps of one train step, in the order in which they are taken.
 
-    A shard is read only when it is needed, so later ones may still arrive. Every pass has its own order, derived
-    from `seed`, and every row is in it once: the last step of a pass is as small as what is left.
+    A shard is read only when it is needed, so later ones may still arrive; all of them are read in the end. Every pass
+    has its own order, derived from `seed`, and every row is in it once: without `updates`, the last step of a pass is
+    as small as what is left.
     """
+    arriving = iter(shards)
+    if settings.updates is not None:
+        rows = _budgeted(arriving, len(shards), settings.updates * settings.batch_size, seed)
+        yield from islice(_filled(rows, settings.batch_size), settings.updates)
+        for _ in arriving:
+            pass
+        return
     seen: list[Group] = []
 
     def first_pass() -> Iterator[Group]:
-        for number, shard in enumerate(shards):
+        for number, shard in enumerate(arriving):
             groups = grouped(shard)
             seen.extend(groups)
             yield from _shuffled(groups, derive(seed, "epoch", 0, number))
@@ -103,7 +121,12 @@ def plan(shards: Iterable[Sequence[Example]], settings: TrainRecipe, seed: int) 
 
 def count_steps(rows: int, settings: TrainRecipe) -> int:
     """Number of optimizer steps that `plan` makes of `rows` rows."""
-    return settings.epochs * -(-rows // settings.batch_size)
+    return settings.updates or settings.epochs * -(-rows // settings.batch_size)
+
+
+def count_visits(rows: int, settings: TrainRecipe) -> int:
+    """Number of rows in all steps that `plan` makes of `rows` rows, repeats counted."""
+    return settings.updates * settings.batch_size if settings.updates else settings.epochs * rows
 
 
 def deal(groups: Sequence[Group], ranks: int) -> list[list[Group]]:
@@ -119,6 +142,31 @@ def deal(groups: Sequence[Group], ranks: int) -> list[list[Group]]:
 
 def _shuffled(groups: Sequence[Group], seed: int) -> list[Group]:
     return [groups[place] for place in permutation(len(groups), seed)]
+
+
+def _budgeted(arriving: Iterator[Sequence[Example]], shards: int, rows: int, seed: int) -> Iterator[Group]:
+    """At least `rows` rows, or none where the shards hold none; no row comes twice before each has come once.
+
+    Each shard gives its part of the budget when it arrives, so a small budget takes from all of them. What was cut
+    comes next, and then whole passes over everything.
+    """
+    seen: list[Group] = []
+    cut: list[Group] = []
+    taken = 0
+    for number, shard in enumerate(arriving):
+        groups = grouped(shard)
+        seen += groups
+        room = rows * (number + 1) // shards - taken
+        for group in _shuffled(groups, derive(seed, "epoch", 0, number)):
+            now, later = group[:room], group[room:]
+            room, taken = room - len(now), taken + len(now)
+            if now:
+                yield now
+            if later:
+                cut.append(later)
+    yield from _shuffled(cut, derive(seed, "cut"))
+    for epoch in count(1) if seen else ():
+        yield from _shuffled(seen, derive(seed, "epoch", epoch))
 
 
 def _filled(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:

@@ -1,14 +1,16 @@
 """Checkpoint artefacts: `model/` as plain transformers loads it, `optimizer/` in safetensors, `trainer_state.json`.
 
+With LoRA, `model/` holds the merged weights and `adapter/` the adapters as peft loads them. Tensors are gathered and
+written one after the other, so no rank ever holds the whole model or optimizer.
+
 DeepSpeed's own checkpoint files are not used: they are pickles, and its `latest` can point at half a checkpoint. Here
 one manifest covers everything, and the artefact store writes it last. Random states are not saved, because every
 train step seeds its generators from the recipe's seed and its own name: repeating it is exact by construction.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -19,15 +21,15 @@ from mstar.prm_schemes import DECLARATION, LabelTokens
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import FINITE
+from mstar_trainer.adapters import ADAPTER, save_adapters
 from mstar_trainer.deepspeed_engine import TrainingEngine
 from mstar_trainer.state import STATE, TrainerState
+from mstar_trainer.weight_files import write_weights
 
 MODEL = "model"
 OPTIMIZER = "optimizer"
 SPARE = 1.1
 """Free disk required, as a multiple of the size of the checkpoint's tensors."""
-WEIGHT_SHARD = "256MB"
-"""Size of one file of weights; loading verifies the hashes of several in parallel."""
 SHARD_BYTES = 2 * 1024**3
 """Size of one file of moments, so that rank 0 never holds all of them."""
 
@@ -46,21 +48,21 @@ def save(
     a reward model scores steps, which its folder then declares. Raises StorageFull, or InvalidInput when a weight is
     not finite.
     """
-    weights = engine.weights()
     if engine.rank == 0:
-        require_finite(weights, artefact)
-        wanted = int(SPARE * (sum(t.nbytes for t in weights.values()) + engine.moment_bytes()))
+        wanted = int(SPARE * (engine.weight_bytes() + engine.moment_bytes()))
         store.make_room(wanted)
         require_space(store.root, wanted)
+    lora = state.settings.lora if state.settings else None
 
     def fill(folder: Path) -> None:
         _copy_all_but_weights(parent / MODEL, folder / MODEL)
-        model: Any = engine.model
-        model.save_pretrained(folder / MODEL, state_dict=weights, max_shard_size=WEIGHT_SHARD)
+        write_weights(folder / MODEL, engine.model, engine.weights(), artefact)
         if scheme is not None:
             # Without it a folder whose labels are `+` and `-` looks like any vision-language model.
             said = scheme.model_dump_json(include={"scheme", "good", "bad"}, indent=2)
             (folder / MODEL / DECLARATION).write_text(said)
+        if lora:
+            save_adapters(folder / ADAPTER, engine.adapters(), engine.model, lora)
         _write_shards(folder / OPTIMIZER, engine.moments())
         (folder / STATE).write_text(state.model_dump_json(indent=2))
 
@@ -68,23 +70,17 @@ def save(
     if engine.rank == 0:
         store.write(artefact, fill, metadata)
     else:
-        # Each moment is gathered from all ranks, so the others must iterate as well.
+        # Each tensor is gathered from all ranks, so the others must take the same way.
+        for _ in engine.weights():
+            pass
+        if lora:
+            engine.adapters()
         for _ in engine.moments():
             pass
     engine.barrier()
     ref = store.find(artefact)
     assert ref is not None, f"rank 0 passed the barrier without writing {artefact}"
     return ref
-
-
-def require_finite(weights: Mapping[str, Tensor], artefact: str) -> None:
-    """Raise InvalidInput for a weight, of any shape, that is not finite; services that load it need not check again."""
-    for name, tensor in weights.items():
-        if not tensor.isfinite().all():
-            raise InvalidInput(
-                f"weight {name} of {artefact} is not finite after training: lower train.learning_rate",
-                field="train.learning_rate",
-            )
 
 
 def require_space(folder: Path, wanted: int) -> None:

@@ -6,6 +6,7 @@ files (`checkpoints`) and what the loss is (`loss`).
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import deepspeed
@@ -14,10 +15,13 @@ from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mstar.recipes import TrainRecipe
+from mstar.train_recipe import Optimizer, Precision, TrainRecipe
+from mstar_trainer.adapters import adapted_weights, adapter_parameters, factors, merged, plain_name
 from mstar_trainer.loss import Batch
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+MOMENTS = {Optimizer.ADAMW: ("exp_avg", "exp_avg_sq"), Optimizer.SGD: ("momentum_buffer",)}
+"""What each optimizer keeps for every trained weight."""
+MOMENTUM = 0.9
 MASTER = "master"
 """Name of the fp32 weights where the model itself is bfloat16."""
 
@@ -41,19 +45,29 @@ def join_ranks(rank: int, ranks: int, meeting: str) -> None:
     )
 
 
+def dtype_of(settings: TrainRecipe) -> torch.dtype:
+    """Type of weights and activations in training on this machine."""
+    if settings.dtype is Precision.AUTO:
+        return torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    return torch.bfloat16 if settings.dtype is Precision.BF16 else torch.float32
+
+
 class TrainingEngine:
-    """A model under DeepSpeed with AdamW: fp32 on CPU, bfloat16 with fp32 master weights on CUDA."""
+    """A model under DeepSpeed: in fp32, or in bfloat16 with fp32 master weights of what trains."""
 
     def __init__(self, objective: nn.Module, model: nn.Module, settings: TrainRecipe) -> None:
-        """`objective` maps a Batch to a scalar tensor, a sum, and contains `model`, whose parameters give the names."""
-        self.half = torch.cuda.is_available()
+        """`objective` maps a Batch to a scalar tensor, a sum, and contains `model`, whose parameters give the names.
+
+        The model has the type that `dtype_of` says, which is also that of the first master weights.
+        """
+        self.half = dtype_of(settings) is torch.bfloat16
+        self._moments = MOMENTS[settings.optimizer]
         self._named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        optimizer = torch.optim.AdamW(
-            list(self._named.values()), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        if settings.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
         self._engine, self._zero, _, _ = deepspeed.initialize(
             model=objective,
-            optimizer=optimizer,
+            optimizer=_optimizer(list(self._named.values()), settings),
             model_parameters=list(self._named.values()),
             config=_config(settings, self.half),
         )
@@ -103,45 +117,82 @@ class TrainingEngine:
         if self.ranks > 1:
             torch.distributed.barrier()
 
-    def weights(self) -> dict[str, Tensor]:
-        """The model's state dict on the CPU, each tensor in its whole shape.
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and whole tensors of the model on the CPU, each tied weight once, adapters merged into what they adapt.
 
-        All ranks must call it together; only rank 0 gets the tensors, the others an empty dict.
+        All ranks must iterate together; only rank 0 gets the tensors, the others empty ones.
         """
-        if not self._partitioned:
-            return {name: t.cpu() for name, t in self.model.state_dict().items()} if self.rank == 0 else {}
-        whole = {}
-        for name, tensor in self.model.state_dict(keep_vars=True).items():
-            with deepspeed.zero.GatheredParameters([tensor] if isinstance(tensor, nn.Parameter) else []):
+        adapted = adapted_weights(self.model)
+        for name, tensor in self._own_tensors():
+            plain = plain_name(name)
+            if plain is None:
+                continue
+            layer = adapted.get(plain)
+            with self._whole([tensor, *(factors(layer) if layer else ())]):
                 if self.rank == 0:
-                    whole[name] = tensor.detach().cpu().clone()
-        return whole
+                    yield plain, self._copied(tensor if layer is None else merged(tensor, layer))
+                else:
+                    yield plain, torch.empty(0)
+
+    def weight_bytes(self) -> int:
+        """Bytes of all tensors that `weights` yields."""
+        own = [tensor for name, tensor in self._own_tensors() if plain_name(name) is not None]
+        return sum(getattr(tensor, "ds_numel", tensor.numel()) * tensor.itemsize for tensor in own)
+
+    def adapters(self) -> dict[str, Tensor]:
+        """Adapters on the CPU by the names of their files; all ranks must call it together, and rank 0 gets them."""
+        found = {}
+        for name, parameter in adapter_parameters(self.model).items():
+            with self._whole([parameter]):
+                if self.rank == 0:
+                    found[name] = self._copied(parameter)
+        return found
+
+    def _own_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """The model's state, each tensor once, layer by layer."""
+        seen: set[int] = set()
+        for name, tensor in self.model.state_dict(keep_vars=True).items():
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                yield name, tensor
+
+    def _whole(self, tensors: Sequence[Tensor]) -> AbstractContextManager[None]:
+        """While entered, partitioned parameters are there in their whole shape, on every rank."""
+        if not self._partitioned:
+            return nullcontext()
+        parameters = [tensor for tensor in tensors if isinstance(tensor, nn.Parameter)]
+        gathered: AbstractContextManager[None] = deepspeed.zero.GatheredParameters(parameters)
+        return gathered
+
+    def _copied(self, tensor: Tensor) -> Tensor:
+        """On the CPU; what is whole for a moment only is copied there, too."""
+        return tensor.detach().cpu().clone() if self._partitioned else tensor.detach().cpu()
 
     def moments(self) -> Iterator[tuple[str, Tensor]]:
         """Optimizer state as (`exp_avg/<parameter>`, fp32 tensor of its shape); all ranks must iterate together."""
         for name, parameter in self._named.items():
-            for key in MOMENTS:
+            for key in self._moments:
                 yield f"{key}/{name}", safe_get_full_optimizer_state(parameter, key).cpu()
             if self.half:
                 yield f"{MASTER}/{name}", safe_get_full_fp32_param(parameter).cpu()
 
     def moment_names(self) -> set[str]:
         """Names of the tensors that `moments` yields."""
-        keys = (*MOMENTS, MASTER) if self.half else MOMENTS
+        keys = (*self._moments, MASTER) if self.half else self._moments
         return {f"{key}/{name}" for key in keys for name in self._named}
 
     def moment_bytes(self) -> int:
         """Bytes of all tensors that `moments` yields."""
-        copies = len(MOMENTS) + (1 if self.half else 0)
+        copies = len(self._moments) + (1 if self.half else 0)
         return 4 * copies * sum(getattr(p, "ds_numel", p.numel()) for p in self._named.values())
 
     def begin_at(self, step: int) -> None:
-        """Create zero moments with AdamW's step counter at `step`, ready for `set_moment`."""
+        """Create zero moments with the optimizer's step counter at `step`, ready for `set_moment`."""
         zero = self._zero
         # The optimizer makes its state at its first update; loading a checkpoint needs it before.
         flats = zero.fp32_partitioned_groups_flat if self._partitioned else zero.single_partition_of_fp32_groups
         for flat in flats:
-            zeros = {key: torch.zeros_like(flat) for key in MOMENTS}
+            zeros = {key: torch.zeros_like(flat) for key in self._moments}
             zero.optimizer.state[flat] = {"step": torch.tensor(float(step), device=flat.device), **zeros}
         if not self._partitioned:
             zero._lazy_init_hp_params_optimizer_state()
@@ -165,16 +216,31 @@ class TrainingEngine:
         self._engine.destroy()
 
 
+def _optimizer(parameters: list[nn.Parameter], settings: TrainRecipe) -> torch.optim.Optimizer:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer is Optimizer.SGD:
+        return torch.optim.SGD(parameters, lr=rate, momentum=MOMENTUM, weight_decay=decay, fused=True)
+    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
+
+
 def _config(settings: TrainRecipe, half: bool) -> dict[str, Any]:
     """DeepSpeed's configuration. Accumulation is driven by `update`, because the number of micro-batches varies.
 
     Stage 0 runs as stage 1: the same updates, with the moments divided among the ranks instead of copied to each.
     """
+    zero: dict[str, Any] = {"stage": max(1, settings.zero_stage)}
+    host = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
+    if settings.offload_optimizer:
+        zero["offload_optimizer"] = host
+    if settings.offload_parameters:
+        zero["offload_param"] = host
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": settings.max_grad_norm,
-        "zero_optimization": {"stage": max(1, settings.zero_stage)},
+        "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,
+        # torch's fused AdamW runs on the CPU as well; DeepSpeed's would be compiled at run time.
+        "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": half},
     }

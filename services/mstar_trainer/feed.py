@@ -35,6 +35,10 @@ class Feed:
         self._more = more
         self._step = claim.step.name
 
+    def __len__(self) -> int:
+        """Number of shards, those included that have not arrived."""
+        return len(self._params.data)
+
     def __iter__(self) -> Iterator[list[Example]]:
         """Raises InvalidDataset when no shard holds a row, and InvalidInput for an input that the claim lacks."""
         for name in self._params.data:

@@ -19,24 +19,26 @@ import torch
 from mstar.api.steps import Claim
 from mstar.errors import InvalidInput
 from mstar.prm_schemes import own_scheme
-from mstar.recipes import TrainRecipe
 from mstar.seeds import derive
 from mstar.stages.train import TRAIN, TrainParams, TrainResult
 from mstar.steps import ArtefactRef
+from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.storage import Storage
 from mstar_models.attention import use_tree_attention
 from mstar_models.families import family_of
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
 from mstar_trainer import checkpoints
-from mstar_trainer.batches import Group, count_steps, deal, plan
-from mstar_trainer.deepspeed_engine import TrainingEngine
+from mstar_trainer.adapters import attach, load_adapters
+from mstar_trainer.batches import Group, count_steps, count_visits, deal, plan
+from mstar_trainer.deepspeed_engine import TrainingEngine, dtype_of
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.feed import Feed, More, artefact_of
 from mstar_trainer.loss import Batch, ResponseLoss, StepLoss
+from mstar_trainer.parts import freeze, vision_tower
 from mstar_trainer.schedule import learning_rate
-from mstar_trainer.state import TrainerState, read_state
-from mstar_trainer.vision import FrozenTower, freeze
+from mstar_trainer.state import TrainerState, goes_on_with_adapters, read_state
+from mstar_trainer.vision import FrozenTower
 
 Report = Callable[[int, int], None]
 
@@ -71,38 +73,57 @@ class TrainingLoop:
         parent = artefact_of(claim.inputs, params.parent, claim.step.name)
         folder = self.store.verify(parent)
         feed = Feed(self.store, claim, more)
-        before = read_state(folder) if params.carry_optimizer else None
-        engine, encoder = self._ready(parent, folder, params, before)
+        there = read_state(folder)
+        before = there if params.carry_optimizer else None
+        base = there.base if there is not None and goes_on_with_adapters(there, params.settings) else None
         seed = derive(claim.recipe.seed, "train", claim.step.name)
+        # New adapters begin at random, and on every rank alike.
+        _seed_generators(seed)
+        engine, encoder = self._ready(parent, folder, params, before, base)
         _seed_generators(derive(seed, "rank", engine.rank))
         first_step = before.global_step if before else 0
-        losses, tokens = train_pass(engine, encoder, feed, params.settings, seed, first_step, report)
-        result = _result(feed.rows, losses, tokens, first_step, params.settings)
+        begin = schedule_place(before, params)
+
+        def rate(number: int) -> float:
+            return learning_rate(params.settings, begin + number, params.horizon)
+
+        losses, tokens = train_pass(engine, encoder, feed, params.settings, seed, rate, report)
+        result = _result(feed.rows, losses, tokens, first_step, rate(len(losses) - 1))
         state = TrainerState(
             objective=params.objective,
             step=claim.step.name,
             parent=parent.version,
             global_step=result.global_step,
-            examples_seen=(before.examples_seen if before else 0) + feed.rows * params.settings.epochs,
+            schedule_step=begin + result.steps,
+            examples_seen=(before.examples_seen if before else 0) + count_visits(feed.rows, params.settings),
+            settings=params.settings,
+            base=(base or parent) if params.settings.lora else None,
             result=result,
         )
         scheme = own_scheme(encoder.tokenizer.get_vocab()) if params.objective == "prm" else None
         ref = checkpoints.save(self.store, claim.output_id, engine, folder, state, scheme)
-        self._held = EngineState(ref.version, params.objective, params.settings)
+        self._held = EngineState(ref.version, params.objective, _of_the_engine(params.settings))
         return ref, result.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
 
     def _ready(
-        self, parent: ArtefactRef, folder: Path, params: TrainParams, before: TrainerState | None
+        self,
+        parent: ArtefactRef,
+        folder: Path,
+        params: TrainParams,
+        before: TrainerState | None,
+        base: ArtefactRef | None,
     ) -> tuple[TrainingEngine, ExampleEncoder]:
-        """An engine with the parent's weights, and with its optimizer state if that is carried over."""
-        wanted = EngineState(parent.version, params.objective, params.settings)
+        """An engine with the parent's weights, and with its optimizer state if that is carried over.
+
+        `base`: checkpoint below the parent's adapters, where they go on.
+        """
+        wanted = EngineState(parent.version, params.objective, _of_the_engine(params.settings))
         # From here on the engine matches no checkpoint, until the next one is written.
         held, self._held = self._held, None
         if self._engine is not None and self._encoder is not None and before is not None and held == wanted:
             return self._engine, self._encoder
         self._drop_engine()
-        # In fp32, because the master weights are copied from it, also where forward and backward run in bfloat16.
-        model = load_model(folder / checkpoints.MODEL, torch.float32)
+        model = self._model(folder, params.settings, base)
         self._encoder = ExampleEncoder(folder / checkpoints.MODEL, self.storage, model)
         frozen = _frozen_tower(model, params.settings)
         objective: torch.nn.Module = ResponseLoss(model, frozen)
@@ -115,6 +136,17 @@ class TrainingLoop:
         if before is not None:
             checkpoints.load_moments(self._engine, folder, before.global_step)
         return self._engine, self._encoder
+
+    def _model(self, folder: Path, settings: TrainRecipe, base: ArtefactRef | None) -> Any:
+        """The model with what trains of it having gradients, and with adapters if they do."""
+        below = folder if base is None else self.store.verify(base)
+        model = load_model(below / checkpoints.MODEL, dtype_of(settings))
+        freeze(model, settings)
+        if settings.lora:
+            attach(model, settings)
+        if base is not None:
+            load_adapters(model, folder)
+        return model
 
     def _drop_engine(self) -> None:
         if self._engine is not None:
@@ -130,22 +162,22 @@ def train_pass(
     feed: Feed,
     settings: TrainRecipe,
     seed: int,
-    first_step: int,
+    rate: Callable[[int], float],
     report: Report,
 ) -> tuple[list[float], int]:
     """Run all optimizer steps; return the mean loss of each (nats a scored place) and the number of scored places.
 
-    `first_step`: updates before these, for the learning rate. Raises InvalidInput when a loss is not finite.
+    `rate` gives the learning rate of each, counted from 0. Raises InvalidInput when a loss is not finite.
     """
     losses: list[float] = []
     places = 0
     for number, groups in enumerate(plan(feed, settings, seed)):
         report(number, count_steps(feed.expected_rows(), settings))
         batches, total = _encode(engine, encoder, groups, settings)
-        loss = engine.update(batches, learning_rate(settings, first_step + number))
+        loss = engine.update(batches, rate(number))
         if not math.isfinite(loss):
             raise InvalidInput(
-                f"the loss of optimizer step {first_step + number + 1} is {loss}: lower train.learning_rate",
+                f"the loss of optimizer step {number + 1} is {loss}: lower train.learning_rate",
                 field="train.learning_rate",
             )
         losses.append(loss)
@@ -178,14 +210,25 @@ def _frozen_tower(model: Any, settings: TrainRecipe) -> FrozenTower | None:
 
     ZeRO-3 gathers weights when a module is called, so skipping the call of the tower would break its order.
     """
-    if not settings.freeze_vision:
+    if not settings.freeze_vision or settings.zero_stage == 3:
         return None
-    tower = freeze(model)
-    cached = settings.zero_stage != 3 and family_of(model.config).tower_by_image
-    return FrozenTower(model, tower) if cached else None
+    cached = family_of(model.config).tower_by_image
+    return FrozenTower(model, vision_tower(model)) if cached else None
 
 
-def _result(examples: int, losses: list[float], tokens: int, first_step: int, settings: TrainRecipe) -> TrainResult:
+def schedule_place(before: TrainerState | None, params: TrainParams) -> int:
+    """Updates of the schedule that lie behind this train step; `before`: state whose optimizer is carried over."""
+    if before is None or not params.carry_schedule:
+        return 0
+    return before.global_step if before.schedule_step is None else before.schedule_step
+
+
+def _of_the_engine(settings: TrainRecipe) -> TrainRecipe:
+    """The settings without those that the engine does not know, in which iterations may differ."""
+    return settings.model_copy(update={"updates": None})
+
+
+def _result(examples: int, losses: list[float], tokens: int, first_step: int, last_rate: float) -> TrainResult:
     return TrainResult(
         examples=examples,
         steps=len(losses),
@@ -193,7 +236,7 @@ def _result(examples: int, losses: list[float], tokens: int, first_step: int, se
         first_loss=losses[0],
         last_loss=losses[-1],
         losses=tuple(losses),
-        learning_rate=learning_rate(settings, first_step + len(losses) - 1),
+        learning_rate=last_rate,
         tokens=tokens,
         seconds=0.0,
     )

@@ -25,18 +25,6 @@ Output = dict[str, Any]
 """Fields of a tower's output: each a tensor, images on its first axis, a tuple of such tensors, or None."""
 
 
-def freeze(model: nn.Module) -> nn.Module:
-    """Exclude the vision tower from training and return it; the connector and the language model stay in.
-
-    Raises ValueError for a model that has no tower by a name that transformers knows.
-    """
-    tower: nn.Module = model.get_encoder(modality="image")  # type: ignore[operator]
-    if tower is model or tower is getattr(model, "base_model", None):
-        raise ValueError("settings.freeze_vision: no vision tower was found in this model; set it to false")
-    tower.requires_grad_(False)
-    return tower
-
-
 class FrozenTower:
     """Replaces the forward pass of a tower that does not train by one with a cache."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 
 from mstar.errors import IllegalTransition
-from mstar.recipes import ExplorationMode, InitFrom, OptimizerState, PrmRecipe, Recipe, TrainRecipe, WarmupRecipe
+from mstar.recipes import ExplorationMode, InitFrom, PrmRecipe, Recipe, WarmupRecipe
 from mstar.selection_rules import SelectionMode, SelectionRecipe
 from mstar.stages import StepSpec
 from mstar.stages.choose import ChooseParams
@@ -157,7 +157,16 @@ class _Graph:
         rule = SelectionRecipe(mode=SelectionMode.RANDOM, k=plan.keep_per_question)
         selected = [self.select(0, name, rule) for name in rows]
         yield from selected
-        yield self.train(WARMUP, 0, selected, PREPARE, plan.train, carry_optimizer=False)
+        train = TrainParams(
+            objective="sft",
+            iteration=0,
+            data=_names(selected),
+            parent=PREPARE,
+            carry_optimizer=False,
+            horizon=plan.train.updates,
+            settings=plan.train,
+        )
+        yield _streaming(WARMUP, train)
 
     def reward_model(self, plan: PrmRecipe) -> Iterator[StepSpec]:
         """Solutions of the first policy, Monte-Carlo labels for each step, and PRM training (paper, section 3)."""
@@ -190,6 +199,7 @@ class _Graph:
             data=(COLLECT,),
             parent=PREPARE,
             carry_optimizer=False,
+            horizon=plan.train.updates,
             settings=plan.train,
         )
         yield StepSpec(name=train_step(REWARD), params=train, needs=(PREPARE, COLLECT))
@@ -217,8 +227,18 @@ class _Graph:
             selected.append(self.select(number, rows, plan.selection))
             yield selected[-1]
         parent = weights if plan.init is InitFrom.LAST else self.first_policy
-        carried = plan.optimizer is OptimizerState.CARRIED
-        yield self.train(phase, number, selected, parent, plan.train, carry_optimizer=carried)
+        follows = plan.init is InitFrom.LAST and number > 1
+        train = TrainParams(
+            objective="sft",
+            iteration=number,
+            data=_names(selected),
+            parent=parent,
+            carry_optimizer=plan.carries and (follows or plan.inherit_warmup),
+            carry_schedule=follows,
+            horizon=plan.horizon(number),
+            settings=plan.train_of(number),
+        )
+        yield _streaming(phase, train)
         yield from self.evaluation(phase, train_step(phase))
 
     def sweep(self, number: int, weights: str) -> Iterator[StepSpec]:
@@ -305,28 +325,6 @@ class _Graph:
         params = SelectParams(iteration=iteration, rows=rows, prm=prm, rule=recipe)
         return StepSpec(name=sibling(rows, "select"), params=params, needs=(rows, prm) if prm else (rows,))
 
-    def train(
-        self,
-        phase: str,
-        iteration: int,
-        selected: Sequence[StepSpec],
-        parent: str,
-        settings: TrainRecipe,
-        *,
-        carry_optimizer: bool,
-    ) -> StepSpec:
-        """Training on selected shards, which may begin with the first of them."""
-        data = tuple(step.name for step in selected)
-        params = TrainParams(
-            objective="sft",
-            iteration=iteration,
-            data=data,
-            parent=parent,
-            carry_optimizer=carry_optimizer,
-            settings=settings,
-        )
-        return StepSpec(name=train_step(phase), params=params, needs=(parent, data[0]), streams=data[1:])
-
     def prerequisites(self, number: int) -> tuple[str, ...]:
         """What comes before any sampling of an iteration: its weights, the PRM, and what samples older weights."""
         weights = self.policy_after(number - 1)
@@ -366,3 +364,13 @@ class _Graph:
         """(shard, first place, count); greedy shards are larger, since each question gives one response only."""
         size = self.recipe.generation.shard_questions * (8 if greedy else 1)
         return [(i, start, min(size, questions - start)) for i, start in enumerate(range(0, questions, size))]
+
+
+def _names(steps: Sequence[StepSpec]) -> tuple[str, ...]:
+    return tuple(step.name for step in steps)
+
+
+def _streaming(phase: str, params: TrainParams) -> StepSpec:
+    """Training on selected shards, which may begin with the first of them."""
+    first, *others = params.data
+    return StepSpec(name=train_step(phase), params=params, needs=(params.parent, first), streams=tuple(others))

@@ -14,9 +14,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mstar.answers.rule import AnswerRule
 from mstar.documents import MAX_DEPTH, check_plain, parse_yaml
 from mstar.errors import InvalidRecipe
+from mstar.misfit import Misfit
 from mstar.needed_scores import NO_SAVINGS, Savings
 from mstar.prompts import PromptForm, PromptRecipe, prompt_form
 from mstar.selection_rules import MAX_SAMPLES, SelectionRecipe
+from mstar.train_recipe import MAX_UPDATES, TrainRecipe, share_of
 from mstar.types import Frozen
 
 PAPER_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6)
@@ -25,14 +27,6 @@ MAX_PROMPTS = 8192
 """Prompts of one rollout request that the policy service takes."""
 MAX_QUESTIONS = 10_000_000
 MAX_GRID = 64
-
-
-class Misfit(ValueError):
-    """Two fields that do not fit together; `field` is the one to change, from the model that noticed."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
 
 
 class DataRecipe(Frozen):
@@ -55,41 +49,6 @@ class ModelRecipe(Frozen):
 
     base: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
     """`builtin:minivista`, or a local folder in Hugging Face layout with safetensors."""
-
-
-class TrainRecipe(Frozen):
-    """One optimisation: AdamW at a constant rate, as the paper's reading notes give it."""
-
-    learning_rate: float = Field(default=1e-6, gt=0, le=1)
-    """Constant after `warmup_steps`."""
-    batch_size: int = Field(default=128, ge=1, le=65_536)
-    """Examples per optimizer step, over all ranks; a multiple of `ranks`."""
-    micro_tokens: int = Field(default=8192, ge=1, le=1_048_576)
-    """Tokens per forward pass and rank, padding counted; a single longer example is one pass."""
-    epochs: int = Field(default=1, ge=1, le=100)
-    """Passes over the selected rows."""
-    warmup_steps: int = Field(default=0, ge=0, le=1_000_000)
-    """Linear rise of the rate, counted in global steps of the whole run and so not repeated each iteration."""
-    weight_decay: float = Field(default=0.0, ge=0, le=1)
-    """AdamW's, on all trained weights."""
-    max_grad_norm: float = Field(default=1.0, gt=0, le=1e6)
-    """Gradients are scaled down to this norm."""
-    freeze_vision: bool = False
-    """Leave the vision tower as it is; its outputs are then computed once."""
-    zero_stage: int = Field(default=2, ge=0, le=3)
-    """DeepSpeed's ZeRO: 1 shares optimizer states between ranks, 2 gradients too, 3 weights too."""
-    ranks: int = Field(default=1, ge=1, le=1024)
-    """Processes of one training, one for each GPU."""
-
-    @model_validator(mode="after")
-    def _even_shares(self) -> Self:
-        if self.batch_size % self.ranks:
-            lower = self.batch_size - self.batch_size % self.ranks
-            near = " or ".join(str(size) for size in (lower, lower + self.ranks) if size)
-            raise Misfit(
-                "batch_size", f"{self.batch_size} examples cannot be shared evenly by {self.ranks} ranks: set {near}"
-            )
-        return self
 
 
 class GenerationRecipe(Frozen):
@@ -115,6 +74,11 @@ class WarmupRecipe(Frozen):
     keep_per_question: int = Field(default=1, ge=1, le=MAX_SAMPLES)
     """Correct responses that train, drawn at random."""
     train: TrainRecipe = TrainRecipe()
+
+    @model_validator(mode="after")
+    def _schedule_ends(self) -> Self:
+        self.train.check_schedule(self.train.updates, "train.updates")
+        return self
 
 
 class LabelRule(StrEnum):
@@ -150,6 +114,11 @@ class PrmRecipe(Frozen):
     def _all_or_none(cls, savings: Any) -> Any:
         return (Savings() if savings else NO_SAVINGS) if isinstance(savings, bool) else savings
 
+    @model_validator(mode="after")
+    def _schedule_ends(self) -> Self:
+        self.train.check_schedule(self.train.updates, "train.updates")
+        return self
+
 
 class InitFrom(StrEnum):
     """Which policy an iteration starts from: ReST-EM starts from the first, the others from the last."""
@@ -179,9 +148,49 @@ class EvolutionRecipe(Frozen):
     init: InitFrom = InitFrom.LAST
     """Policy that an iteration trains on from: the `last`, or the `first` as in ReST-EM."""
     optimizer: OptimizerState = OptimizerState.CARRIED
-    """`carried` continues the optimizer of the last iteration, `fresh` starts a new one."""
+    """`carried` continues optimizer and schedule of the last iteration, `fresh` starts new ones."""
+    inherit_warmup: bool = True
+    """Where the optimizer is carried over: the first iteration takes over that of the warm-up, but not its schedule.
+    Ours; the paper does not say."""
+    updates: int | None = Field(default=None, ge=1, le=MAX_UPDATES)
+    """Optimizer steps of all iterations together, shared out evenly; instead of `train.updates`. One that is added
+    later trains as long as the last."""
     selection: SelectionRecipe = SelectionRecipe()
     train: TrainRecipe = TrainRecipe()
+
+    @property
+    def carries(self) -> bool:
+        """Whether the optimizer of the parent goes on."""
+        return self.optimizer is OptimizerState.CARRIED
+
+    @property
+    def continuous(self) -> bool:
+        """Whether each iteration goes on where the last one stopped: weights, optimizer and schedule."""
+        return self.init is InitFrom.LAST and self.carries
+
+    def train_of(self, iteration: int) -> TrainRecipe:
+        """Settings of one iteration (1-based), with its share of `updates`."""
+        if self.updates is None:
+            return self.train
+        return self.train.model_copy(update={"updates": share_of(self.updates, self.iterations, iteration)})
+
+    def horizon(self, iteration: int) -> int | None:
+        """Updates over which the schedule of this iteration runs; None where rows and epochs decide."""
+        each = self.train_of(iteration).updates
+        if not self.continuous or each is None:
+            return each
+        return self.updates or each * self.iterations
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        if self.updates is not None and (self.train.updates is not None or self.train.epochs != 1):
+            key = "train.updates" if self.train.updates is not None else "train.epochs"
+            raise Misfit(key, "evolution.updates already says how long all iterations train: leave one of the two out")
+        if self.updates is not None and self.updates < self.iterations:
+            raise Misfit("updates", f"{self.updates} is less than one for each of the {self.iterations} iterations")
+        if self.iterations:
+            self.train.check_schedule(self.horizon(self.iterations), "evolution.updates or evolution.train.updates")
+        return self
 
 
 class ExplorationMode(StrEnum):
@@ -285,6 +294,19 @@ class Recipe(Frozen):
             there = getattr(self.data, split)
             if wanted > there:
                 raise Misfit(field, f"{wanted} exceeds data.{split}, which is {there}: lower it or raise data.{split}")
+        return self
+
+    @model_validator(mode="after")
+    def _optimizer_can_go_on(self) -> Self:
+        plan = self.evolution
+        if self.warmup is None or not (plan.iterations and plan.inherit_warmup and plan.carries):
+            return self
+        if not plan.train.can_go_on_from(self.warmup.train):
+            raise Misfit(
+                "evolution.inherit_warmup",
+                "the warm-up's optimizer has no state for what the iterations train: set it to false, or give both the "
+                "same optimizer, lora and freeze_ fields",
+            )
         return self
 
     @model_validator(mode="after")

@@ -135,6 +135,24 @@ def test_continuous_arms_carry_policy_and_optimizer(name: str) -> None:
     ]
 
 
+def test_the_schedule_begins_with_the_first_iteration_and_the_optimizer_with_the_warm_up() -> None:
+    steps = graph(recipe("minivista"), 2)
+    assert [(t.carry_optimizer, t.carry_schedule) for t in (trained(steps, f"it0{i}/train") for i in (1, 2))] == [
+        (True, False),
+        (True, True),
+    ]
+
+
+def test_the_warm_up_s_moments_can_be_left_behind() -> None:
+    plan = parse_recipe({"name": "x", "evolution": {"inherit_warmup": False, "updates": 9, "iterations": 2}})
+    steps = graph(plan, 2)
+    assert [trained(steps, f"it0{i}/train").carry_optimizer for i in (1, 2)] == [False, True]
+    assert [(t.settings.updates, t.horizon) for t in (trained(steps, f"it0{i}/train") for i in (1, 2))] == [
+        (5, 9),
+        (4, 9),
+    ]
+
+
 def test_a_shard_is_chosen_from_as_soon_as_it_is_sampled() -> None:
     steps = [step for step in graph(recipe("minivista"), 1) if step.name.startswith("it01/select/")]
     assert len(steps) > 1

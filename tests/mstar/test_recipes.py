@@ -69,6 +69,11 @@ def test_the_paper_s_numbers() -> None:
     assert (recipe.exploration.grid, recipe.exploration.questions, recipe.exploration.every) == (PAPER_GRID, 250, 2)
 
 
+def train(**settings: Any) -> dict[str, Any]:
+    """A recipe with these settings for the iterations."""
+    return {"name": "x", "evolution": {"train": settings}}
+
+
 @pytest.mark.parametrize(
     ("values", "field", "words"),
     [
@@ -111,6 +116,26 @@ def test_the_paper_s_numbers() -> None:
             "generation.shard_questions",
             "lower it to 128",
         ),
+        (train(epochs=2, updates=5), "evolution.train.epochs", "leave epochs out"),
+        (train(schedule="cosine"), "evolution.train.schedule", "set evolution.updates or evolution.train.updates"),
+        ({"name": "x", "prm": {"train": {"schedule": "wsd"}}}, "prm.train.schedule", "set train.updates"),
+        (train(updates=5, warmup_steps=20), "evolution.train.warmup_steps", "nothing of 20 updates"),
+        ({"name": "x", "evolution": {"updates": 3}}, "evolution.updates", "less than one for each of the 4"),
+        (
+            {"name": "x", "evolution": {"updates": 8, "train": {"updates": 2}}},
+            "evolution.train.updates",
+            "leave one of the two out",
+        ),
+        (
+            train(freeze_vision=True, freeze_projector=True, freeze_language=True),
+            "evolution.train.freeze_language",
+            "nothing is left to train",
+        ),
+        (train(offload_parameters=True), "evolution.train.offload_parameters", "zero_stage 3"),
+        (train(lora={"quantize": True}, zero_stage=3), "evolution.train.lora.quantize", "zero_stage to 2"),
+        (train(lora={"targets": ["a b"]}), "evolution.train.lora.targets.0", "match pattern"),
+        (train(lora={}), "evolution.inherit_warmup", "set it to false"),
+        (train(optimizer="sgd"), "evolution.inherit_warmup", "set it to false"),
         ({"name": "x", "y" * 10**6: 1}, "recipe", "which is too long"),
         ({"name": "x", "y" * 150: 1}, "y" * 150, "not permitted"),
         ({"name": "x" * 5000}, "recipe.name", "longer than 4096"),
@@ -218,3 +243,22 @@ def test_text_that_is_no_recipe(text: str, words: str) -> None:
 def test_yaml_builds_no_objects() -> None:
     with pytest.raises(InvalidRecipe, match="not valid YAML"):
         parse_recipe_yaml("name: !!python/object/apply:os.getcwd []")
+
+
+def test_updates_of_a_run_are_shared_out_evenly() -> None:
+    plan = parse_recipe({"name": "x", "evolution": {"iterations": 4, "updates": 10}}).evolution
+    assert [plan.train_of(number).updates for number in (1, 2, 3, 4, 5)] == [3, 3, 2, 2, 2]
+    assert [plan.horizon(number) for number in (1, 4)] == [10, 10]
+    fresh = parse_recipe({"name": "x", "evolution": {"iterations": 4, "updates": 10, "optimizer": "fresh"}}).evolution
+    assert [fresh.horizon(number) for number in (1, 4)] == [3, 2], "each iteration has a schedule of its own"
+
+
+def test_an_optimizer_may_go_on_with_less_to_train_but_not_with_more() -> None:
+    less = {"name": "x", "evolution": {"train": {"freeze_vision": True}}}
+    assert parse_recipe(less).evolution.train.freeze_vision
+    more = {"name": "x", "warmup": {"train": {"freeze_vision": True}}}
+    with pytest.raises(InvalidRecipe, match="no state for what the iterations train"):
+        parse_recipe(more)
+    assert parse_recipe(more, {"evolution.inherit_warmup": False})
+    adapters = {"lora": {"rank": 4}}
+    assert parse_recipe({"name": "x", "warmup": {"train": adapters}, "evolution": {"train": adapters}})

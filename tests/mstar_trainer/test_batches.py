@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mstar.errors import InvalidDataset
-from mstar.recipes import TrainRecipe
+from mstar.train_recipe import TrainRecipe
 from mstar.types import Answer, AnswerType, StepLabelRow
-from mstar_trainer.batches import Example, Group, count_steps, deal, grouped, plan, prm_examples
+from mstar_trainer.batches import Example, Group, count_steps, count_visits, deal, grouped, plan, prm_examples
 
 SHARDS = st.lists(st.lists(st.integers(1, 7), max_size=12), min_size=1, max_size=5)
 """For each shard, how many rows each of its questions has."""
@@ -56,13 +56,17 @@ def test_a_question_is_cut_only_where_a_step_ends(shards: list[list[int]], setti
 def test_no_shard_is_asked_for_before_it_is_needed(shards: list[list[int]], settings: TrainRecipe) -> None:
     asked: list[int] = []
 
-    def arriving() -> Iterator[list[Example]]:
-        for number, shard in enumerate(made(shards)):
-            asked.append(number)
-            yield shard
+    class Arriving:
+        def __len__(self) -> int:
+            return len(shards)
+
+        def __iter__(self) -> Iterator[list[Example]]:
+            for number, shard in enumerate(made(shards)):
+                asked.append(number)
+                yield shard
 
     known = 0
-    for step in plan(arriving(), settings.model_copy(update={"epochs": 1}), 3):
+    for step in plan(Arriving(), settings.model_copy(update={"epochs": 1}), 3):
         known += len(rows_of(step))
         assert sum(sum(shards[number]) for number in asked[:-1]) <= known
 
@@ -73,6 +77,34 @@ def test_the_first_pass_takes_the_shards_in_their_order_and_later_ones_mix_them(
     first = [{example.prompt.split(".")[0] for example in rows_of(step)} for step in steps]
     assert first[:2] == [{"question 0"}, {"question 1"}]
     assert first[2] == {"question 0", "question 1"}
+
+
+@given(SHARDS, st.integers(1, 12), st.integers(1, 9), st.integers(0, 2**40))
+def test_a_budget_of_updates_is_kept_and_no_row_comes_twice_before_all_came_once(
+    shards: list[list[int]], updates: int, size: int, seed: int
+) -> None:
+    settings = TrainRecipe(batch_size=size, updates=updates)
+    rows = Counter(example for shard in made(shards) for example in shard)
+    steps = [rows_of(step) for step in plan(made(shards), settings, seed)]
+    if not rows:
+        assert steps == []
+        return
+    assert [len(step) for step in steps] == [size] * updates
+    assert count_steps(rows.total(), settings) == updates
+    assert count_visits(rows.total(), settings) == updates * size
+    visits = Counter(example for step in steps for example in step)
+    distinct = [visits[example] / rows[example] for example in rows]
+    assert max(distinct) - min(distinct) <= 1
+    assert steps == [rows_of(step) for step in plan(made(shards), settings, seed)]
+
+
+def test_a_small_budget_takes_from_every_shard_and_awaits_the_last() -> None:
+    shards, settings = made([[1] * 40] * 4), TrainRecipe(batch_size=8, updates=2)
+    (first, second) = (rows_of(step) for step in plan(shards, settings, 0))
+    taken = Counter(example.prompt.split(".")[0] for example in first + second)
+    assert taken == {f"question {shard}": 4 for shard in range(4)}
+    others = {example for step in plan(shards, settings, 1) for example in rows_of(step)}
+    assert others != {*first, *second}, "another seed cuts other rows"
 
 
 def test_the_seed_decides_the_order() -> None:

@@ -6,13 +6,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from architectures import plain_inputs
@@ -20,8 +19,8 @@ from mstar.api.steps import Arrivals
 from mstar.errors import InvalidDataset, Unavailable
 from mstar.layout import join_segments
 from mstar.prompts import PRESETS, PromptPreset
-from mstar.recipes import TrainRecipe
 from mstar.seeds import derive
+from mstar.train_recipe import TrainRecipe
 from mstar_models.encoding import encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model, load_processor
@@ -29,63 +28,14 @@ from mstar_trainer.batches import Example, grouped, plan, prm_examples, sft_exam
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.loss import StepLoss
 from mstar_trainer.protocol import Done
-from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.state import read_state
 from mstar_worker.stop import Preempted
-from trainer_bench import GENTLE, Bench
+from trainer_bench import GENTLE, Lab, weights
 
 PLAIN = PRESETS[PromptPreset.MINIVISTA]
 
 CPU = torch.device("cpu")
 SLOW = pytest.mark.slow
-
-
-def never() -> Arrivals:
-    raise AssertionError("every input came with the claim")
-
-
-class Lab:
-    """A bench with processes that stay up for the whole module, since starting them takes seconds."""
-
-    def __init__(self, home: Path) -> None:
-        self.bench = Bench(home)
-        self.trainer = ResidentTrainer(home, threads=1)
-        self.bench.put_rows("it01/select", self.bench.selected(20, seed=1))
-        self.bench.put_rows("it02/select", self.bench.selected(20, seed=2))
-        self.bench.put_rows("none/select", [])
-        self.bench.put_rows("prm/collect", self.bench.labelled(16))
-
-    def train(
-        self,
-        name: str,
-        data: str | tuple[str, ...],
-        parent: str = "prepare",
-        progress: Callable[[int, int], None] = lambda done, total: None,
-        **options: Any,
-    ) -> Done:
-        """Train a step and keep its checkpoint as an input for later ones."""
-        ranks = options.get("settings", GENTLE).ranks
-        done = self.trainer.train(self.bench.claim(name, data, parent, **options), ranks, progress, never)
-        self.bench.inputs[name] = done.artefact
-        return done
-
-    def stream(self, name: str, shards: tuple[str, ...], order: Sequence[int], ranks: int = 1) -> Done:
-        """Train on shards of which only the first is there at once and the others come in this order, one a look."""
-        settings = GENTLE.model_copy(update={"ranks": ranks})
-        claim = self.bench.claim(name, shards, settings=settings)
-        known = {key: given for key, given in claim.inputs.items() if key not in shards[1:]}
-        coming = iter(order)
-
-        def arrivals() -> Arrivals:
-            if (number := next(coming, None)) is not None:
-                known[shards[number]] = claim.inputs[shards[number]]
-            return Arrivals(inputs=dict(known), coming=True)
-
-        waiting = claim.model_copy(update={"inputs": dict(known)})
-        return self.trainer.train(waiting, ranks, lambda done, total: None, arrivals)
-
-    def folder(self, name: str) -> Path:
-        return self.bench.store.path(self.bench.inputs[name].id)
 
 
 @pytest.fixture(scope="module")
@@ -99,10 +49,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def first(lab: Lab) -> Done:
     """A checkpoint that others go on from."""
     return lab.train("it01/train", "it01/select")
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model" / "model.safetensors")
 
 
 def test_the_loss_of_a_few_rows_falls(lab: Lab) -> None:

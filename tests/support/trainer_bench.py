@@ -3,24 +3,41 @@
 import io
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 from pydantic import BaseModel
+from safetensors.torch import load_file
+from torch import Tensor
 
-from mstar.api.steps import Claim, StepInput
-from mstar.recipes import Recipe, TrainRecipe
+from mstar.api.steps import Arrivals, Claim, StepInput
+from mstar.recipes import Recipe
 from mstar.stages import StepSpec
-from mstar.stages.train import TrainParams
+from mstar.stages.train import TrainParams, TrainResult
 from mstar.steps import ArtefactRef, DoneResult
+from mstar.train_recipe import TrainRecipe
 from mstar.types import Answer, AnswerType, Question, SelectedRow, StepLabelRow
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
+from mstar_trainer.protocol import Done
+from mstar_trainer.resident import ResidentTrainer
 
 MODEL = Path(__file__).parents[2] / "shared" / "minivista" / "model"
 GENTLE = TrainRecipe(learning_rate=3e-4, batch_size=8, micro_tokens=400)
+
+RESULT = TrainResult(
+    examples=1,
+    steps=1,
+    global_step=1,
+    first_loss=1.0,
+    last_loss=1.0,
+    losses=(1.0,),
+    learning_rate=1e-3,
+    tokens=1,
+    seconds=0.0,
+)
 
 
 class Bench:
@@ -99,10 +116,17 @@ class Bench:
         settings: TrainRecipe = GENTLE,
         carry: bool = True,
         objective: Literal["sft", "prm"] = "sft",
+        horizon: int | None = None,
     ) -> Claim:
         shards = (data,) if isinstance(data, str) else data
         params = TrainParams(
-            objective=objective, iteration=1, data=shards, parent=parent, carry_optimizer=carry, settings=settings
+            objective=objective,
+            iteration=1,
+            data=shards,
+            parent=parent,
+            carry_optimizer=carry,
+            horizon=horizon,
+            settings=settings,
         )
         return Claim(
             step_id=f"s-{name}",
@@ -113,3 +137,56 @@ class Bench:
             recipe=Recipe(name="test", seed=7),
             inputs={key: StepInput(artefact=ref, result=DoneResult()) for key, ref in self.inputs.items()},
         )
+
+
+def never() -> Arrivals:
+    raise AssertionError("every input came with the claim")
+
+
+class Lab:
+    """A bench with processes that stay up for the whole module, since starting them takes seconds."""
+
+    def __init__(self, home: Path) -> None:
+        self.bench = Bench(home)
+        self.trainer = ResidentTrainer(home, threads=1)
+        self.bench.put_rows("it01/select", self.bench.selected(20, seed=1))
+        self.bench.put_rows("it02/select", self.bench.selected(20, seed=2))
+        self.bench.put_rows("none/select", [])
+        self.bench.put_rows("prm/collect", self.bench.labelled(16))
+
+    def train(
+        self,
+        name: str,
+        data: str | tuple[str, ...],
+        parent: str = "prepare",
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        **options: Any,
+    ) -> Done:
+        """Train a step and keep its checkpoint as an input for later ones."""
+        ranks = options.get("settings", GENTLE).ranks
+        done = self.trainer.train(self.bench.claim(name, data, parent, **options), ranks, progress, never)
+        self.bench.inputs[name] = done.artefact
+        return done
+
+    def stream(self, name: str, shards: tuple[str, ...], order: Sequence[int], ranks: int = 1) -> Done:
+        """Train on shards of which only the first is there at once and the others come in this order, one a look."""
+        settings = GENTLE.model_copy(update={"ranks": ranks})
+        claim = self.bench.claim(name, shards, settings=settings)
+        known = {key: given for key, given in claim.inputs.items() if key not in shards[1:]}
+        coming = iter(order)
+
+        def arrivals() -> Arrivals:
+            if (number := next(coming, None)) is not None:
+                known[shards[number]] = claim.inputs[shards[number]]
+            return Arrivals(inputs=dict(known), coming=True)
+
+        waiting = claim.model_copy(update={"inputs": dict(known)})
+        return self.trainer.train(waiting, ranks, lambda done, total: None, arrivals)
+
+    def folder(self, name: str) -> Path:
+        return self.bench.store.path(self.bench.inputs[name].id)
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """Tensors of a checkpoint's model."""
+    return load_file(folder / "model" / "model.safetensors")

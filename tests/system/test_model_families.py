@@ -32,7 +32,7 @@ from family_reference import (
 from model_families import FAMILIES
 from mstar.api.policy import RolloutReply
 from mstar.api.prm import ScoreReply
-from mstar.recipes import TrainRecipe
+from mstar.train_recipe import TrainRecipe
 from mstar_models.loading import load_model, load_processor
 from mstar_models.suitability import packing_obstacle, row_cache_obstacle
 from mstar_policy import app as policy_app

@@ -2,8 +2,8 @@
 
 from typing import Literal
 
-from mstar.recipes import TrainRecipe
 from mstar.steps import Queue, Stage, StepParams, StepResult
+from mstar.train_recipe import TrainRecipe
 
 
 class TrainParams(StepParams):
@@ -17,7 +17,11 @@ class TrainParams(StepParams):
     parent: str
     """Step whose checkpoint gives the weights."""
     carry_optimizer: bool
-    """Take optimizer moments, global step and schedule from the parent as well."""
+    """Take optimizer moments and their count of updates from the parent as well."""
+    carry_schedule: bool = True
+    """With `carry_optimizer`: go on in the schedule where the parent stopped, instead of at its begin."""
+    horizon: int | None = None
+    """Updates over which the schedule runs, those of earlier steps included; None where it has no end."""
     settings: TrainRecipe
 
 
