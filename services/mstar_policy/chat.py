@@ -1,24 +1,21 @@
-"""OpenAI's chat completions: request and reply bodies, and their translation to and from engine requests.
+"""OpenAI's chat completions: the request body and its translation to an engine request (`chat_reply` has the way back).
 
 A conversation may have several turns and images. Unsupported options that would change the answer are refused by name,
 as are unknown ones; a value without effect is accepted.
 """
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mstar.api.images import ImageInput
-from mstar.api.policy import Usage
+from mstar.api.images import ImageInput, image_of_data_url
 from mstar.errors import InvalidInput, NotFound
 from mstar_models.chat import Role, Turn
-from mstar_policy.engine import Generation, Likely, Prompt, SamplingRequest
+from mstar_policy.engine import Prompt, SamplingRequest
 from mstar_policy.rollouts import check_unicode
-from mstar_policy.text import Vocabulary
 
 DEFAULT_MAX_TOKENS = 512
 MAX_IMAGES = 8
@@ -257,7 +254,7 @@ def _conversation(messages: Sequence[ChatMessage]) -> tuple[tuple[Turn, ...], tu
         parts: list[str | None] = []
         for part in _parts(message):
             if isinstance(part, ImageUrl):
-                images.append(_image(part.url, field))
+                images.append(image_of_data_url(part.url, field))
                 parts.append(None)
             else:
                 check_unicode(part, field)
@@ -281,77 +278,3 @@ def _parts(message: ChatMessage) -> list[str | ImageUrl]:
     if isinstance(message.content, str):
         return [message.content]
     return [part.image_url if part.image_url is not None else part.text for part in message.content]
-
-
-def _image(url: str, field: str) -> ImageInput:
-    head, comma, data = url.partition(",")
-    if not (comma and head.startswith("data:") and head.endswith(";base64")):
-        detail = f"{field}: image_url.url must be data:image/png;base64,…; addresses are never fetched"
-        raise InvalidInput(detail, field=field)
-    if len(data) > 28_000_000:
-        raise InvalidInput(f"{field}: the image is larger than 28,000,000 characters of base64", field=field)
-    return ImageInput(data=data)
-
-
-def completion(chat: Chat, generation: Generation, identity: str, vocabulary: Vocabulary) -> dict[str, Any]:
-    """Body of `chat.completion`; its `model` is the weight version that answered."""
-    choices = [
-        {
-            "index": index,
-            "message": {"role": "assistant", "content": response.text, "refusal": None},
-            "finish_reason": response.finish_reason.value,
-            "logprobs": _logprobs(generation, index, vocabulary) if chat.logprobs else None,
-        }
-        for index, response in enumerate(generation.samples[0])
-    ]
-    begin = head(generation.weight_version, identity, "chat.completion")
-    return begin | {"choices": choices, "usage": usage(generation.usage)}
-
-
-def head(version: str, identity: str, kind: str) -> dict[str, Any]:
-    """Fields that every reply body and every chunk begins with."""
-    return {"id": identity, "object": kind, "created": int(time.time()), "model": version}
-
-
-def usage(counted: Usage) -> dict[str, int]:
-    """Token counts under OpenAI's names."""
-    prompt, sampled = counted.prompt_tokens, counted.completion_tokens
-    return {"prompt_tokens": prompt, "completion_tokens": sampled, "total_tokens": prompt + sampled}
-
-
-def logprob_entries(
-    ids: Sequence[int],
-    logprobs: Sequence[float],
-    likely: Sequence[Likely],
-    vocabulary: Vocabulary,
-    *,
-    first: bool,
-) -> list[dict[str, Any]]:
-    """Sampled tokens in OpenAI's shape; `first`: they begin the answer."""
-    return [
-        _named(token, logprob, vocabulary, first=first and not place)
-        | {
-            "top_logprobs": [
-                _named(other, its, vocabulary, first=first and not place)
-                for other, its in (likely[place] if likely else ())
-            ]
-        }
-        for place, (token, logprob) in enumerate(zip(ids, logprobs, strict=True))
-    ]
-
-
-def _named(token: int, logprob: float, vocabulary: Vocabulary, *, first: bool) -> dict[str, Any]:
-    """A token with its log-probability and its own bytes, which may be half a character."""
-    data = vocabulary.bytes_of(token, first=first)
-    return {"token": data.decode(errors="replace"), "logprob": logprob, "bytes": list(data)}
-
-
-def _logprobs(generation: Generation, index: int, vocabulary: Vocabulary) -> dict[str, Any]:
-    entries = logprob_entries(
-        generation.samples[0][index].token_ids,
-        generation.token_logprobs[0][index],
-        generation.likely[0][index] if generation.likely else (),
-        vocabulary,
-        first=True,
-    )
-    return {"content": entries, "refusal": None}

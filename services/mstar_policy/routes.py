@@ -12,7 +12,8 @@ from starlette.responses import Response, StreamingResponse
 
 from mstar.api.policy import RolloutReply, RolloutRequest, Usage
 from mstar.errors import NotFound
-from mstar_policy.chat import MODEL_NAME, ChatRequest, completion, require_model, to_sampling
+from mstar_policy.chat import MODEL_NAME, ChatRequest, require_model, to_sampling
+from mstar_policy.chat_reply import ChatReply, Model, ModelList, completion
 from mstar_policy.engine import Generation, TokenCallback
 from mstar_policy.rollouts import Rollouts
 from mstar_policy.streaming import begun
@@ -63,8 +64,13 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
         # A reply holds thousands of samples; FastAPI would validate them again before it serializes them.
         return Response(reply.model_dump_json(), media_type="application/json")
 
-    @router.post("/chat/completions", tags=["openai"], response_model=None)
-    async def complete_chat(body: ChatRequest, request: Request) -> Response | dict[str, Any]:
+    @router.post(
+        "/chat/completions",
+        tags=["openai"],
+        response_model=None,
+        responses={200: {"model": ChatReply, "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
+    async def complete_chat(body: ChatRequest, request: Request) -> Response | ChatReply:
         """Answer a conversation in OpenAI's shape; with `stream`, token by token as they are sampled."""
         chat, identity = to_sampling(body, seed=secrets.randbits(63)), f"chatcmpl-{uuid.uuid4().hex}"
         engine = rollouts.engine
@@ -84,14 +90,14 @@ def policy_router(rollouts: Rollouts, registry: CollectorRegistry) -> APIRouter:
         return StreamingResponse(events, media_type="text/event-stream")
 
     @router.get("/models", tags=["openai"])
-    async def list_models() -> dict[str, Any]:
+    async def list_models() -> ModelList:
         """The policy, and the weight version that it serves now."""
         state = rollouts.engine.weights()
         names = [MODEL_NAME, state.weight_version] if state.ready else []
-        return {"object": "list", "data": [_model(name) for name in names]}
+        return ModelList(object="list", data=[_model(name) for name in names])
 
     @router.get("/models/{name:path}", tags=["openai"])
-    async def read_model(name: str) -> dict[str, Any]:
+    async def read_model(name: str) -> Model:
         """One served model; 404 for any other name."""
         require_model(name, rollouts.engine.weights().weight_version)
         return _model(name)
@@ -116,8 +122,8 @@ def _admitting(rollouts: Rollouts) -> type[JsonRoute]:
     return AdmittingRoute
 
 
-def _model(name: str) -> dict[str, Any]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "mstar"}
+def _model(name: str) -> Model:
+    return Model(id=name, object="model", created=0, owned_by="mstar")
 
 
 def not_offered_router() -> APIRouter:

@@ -1,16 +1,18 @@
 """Streams a chat completion as server-sent events while the engine samples.
 
 Text is sent in whole characters, and never a part of a stop string: what may become one is held back. What this leaves
-out: OpenAI's other bodies (`chat`), and sampling.
+out: OpenAI's other bodies (`chat`, `chat_reply`), and sampling.
 """
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from mstar.errors import MstarError
-from mstar_policy.chat import Chat, head, logprob_entries, usage
+from mstar_policy.chat import Chat
+from mstar_policy.chat_reply import Logprobs, logprob_entries, usage
 from mstar_policy.engine import Delta, Generation, TokenCallback
 from mstar_policy.text import StopSearch, TextWriter, Vocabulary
 from mstar_web.problems import problem_of
@@ -34,7 +36,7 @@ class _Answer:
             entries = logprob_entries(
                 delta.token_ids, delta.logprobs, delta.likely, self._vocabulary, first=not self._begun
             )
-            logprobs = {"content": entries, "refusal": None}
+            logprobs = Logprobs(content=entries, refusal=None)
         self._begun = self._begun or bool(delta.token_ids)
         return _choice(delta.sample, {"content": text}, logprobs)
 
@@ -60,7 +62,8 @@ async def begun(
     except BaseException:
         work.cancel()
         raise
-    return _events(chat, work, first, deltas, head(version, identity, "chat.completion.chunk"), vocabulary)
+    head = {"id": identity, "object": "chat.completion.chunk", "created": int(time.time()), "model": version}
+    return _events(chat, work, first, deltas, head, vocabulary)
 
 
 async def _events(
@@ -94,7 +97,7 @@ async def _events(
 
 
 def _choice(
-    index: int, delta: dict[str, str], logprobs: dict[str, Any] | None = None, finish_reason: str | None = None
+    index: int, delta: dict[str, str], logprobs: Logprobs | None = None, finish_reason: str | None = None
 ) -> dict[str, Any]:
     return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason}
 

@@ -23,7 +23,7 @@ from mstar_web.config import ServiceSettings
 from mstar_web.docs import add_docs
 from mstar_web.limits import BodyLimit
 from mstar_web.metrics import HttpMetrics, exposition, new_registry
-from mstar_web.openapi import document_problems
+from mstar_web.openapi import document_problems, operation_ids
 from mstar_web.problems import install_handlers
 from mstar_web.requests import RequestContext
 
@@ -59,6 +59,7 @@ def base_app(
         redoc_url=None,
         # A redirect would repeat the host name that the caller sent.
         redirect_slashes=False,
+        generate_unique_id_function=operation_ids(),
     )
     app.router.route_class = JsonRoute
     app.state.stopping = Event()

@@ -1,8 +1,11 @@
 """The OpenAPI document: every error of every route as problem+json, and a body for changes that need none."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 SCHEMA = "Problem"
 PROBLEM: dict[str, Any] = {
@@ -52,6 +55,21 @@ QUERIED = {"422": EVERY_CHANGE["422"]}
 HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 
 
+def operation_ids() -> Callable[[APIRoute], str]:
+    """How an app names its operations: after the function, so that generated clients have readable names.
+
+    A function that stands at several paths is named after the path as well, except at its first.
+    """
+    first: dict[str, str] = {}
+
+    def operation_id(route: APIRoute) -> str:
+        if first.setdefault(route.name, route.path_format) == route.path_format:
+            return route.name
+        return f"{route.name}_at_{re.sub('[^a-z0-9]+', '_', route.path_format.lower()).strip('_')}"
+
+    return operation_id
+
+
 def document_problems(app: FastAPI) -> None:
     """Make the app's document say what any of its routes may answer besides what it declares."""
     made = app.openapi
@@ -65,6 +83,8 @@ def document_problems(app: FastAPI) -> None:
                     _complete(path, method, operation)
                     schemas.update(_definitions(operation["requestBody"]) if "requestBody" in operation else {})
             schemas[SCHEMA] = PROBLEM
+            for schema in schemas.values():
+                _leave_out_nested_defaults(schema)
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
         assert app.openapi_schema is not None
@@ -104,3 +124,13 @@ def _definitions(body: dict[str, Any]) -> dict[str, Any]:
     for content in body["content"].values():
         found |= content["schema"].pop("$defs", {})
     return found
+
+
+def _leave_out_nested_defaults(schema: dict[str, Any]) -> None:
+    """Take away defaults that are objects: client generators drop a field that has one and may be null as well.
+
+    Nothing is lost, since the object's own schema has the default of each of its fields.
+    """
+    for field in schema.get("properties", {}).values():
+        if isinstance(field.get("default"), dict):
+            del field["default"]

@@ -4,78 +4,17 @@ No crash, no undocumented answer, nothing accepted that the document refuses. MS
 """
 
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from policy_bench import save_model
+from real_services import coordinator, policy, prm
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = os.environ.get("MSTAR_FUZZ_EXAMPLES", "3")
-
-
-@contextmanager
-def service(name: str, home: Path, **settings: object) -> Iterator[str]:
-    """The URL of a service that is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings |= {"home": home, "port": port}
-    environment = {f"MSTAR_{name.upper()}_{key.upper()}": str(value) for key, value in settings.items()}
-    paths = f"{ROOT / 'shared'}:{ROOT / 'services'}"
-    with (home / "log").open("wb") as log:
-        child = subprocess.Popen(
-            [sys.executable, "-m", f"mstar_{name}"],
-            env=environment | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "PATH": os.environ["PATH"]},
-            stderr=log,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + 120
-        while not ready(url):
-            assert child.poll() is None and time.monotonic() < end, (home / "log").read_text()
-            time.sleep(0.1)
-        yield url
-        assert child.poll() is None, "the service is still there"
-        assert "Traceback" not in (home / "log").read_text()
-    finally:
-        child.terminate()
-        child.wait(30)
-
-
-def ready(url: str) -> bool:
-    try:
-        return httpx2.get(f"{url}/readyz").status_code == 200
-    except httpx2.TransportError:
-        return False
-
-
-@contextmanager
-def coordinator(home: Path) -> Iterator[str]:
-    nowhere = f"redis+socket://{home}/none.sock?virtual_host=0"
-    with service("coordinator", home, broker_url=nowhere, prm_url="http://127.0.0.1:9", reserve_bytes=0) as url:
-        yield url
-
-
-@contextmanager
-def policy(home: Path) -> Iterator[str]:
-    save_model(home / "model", seed=1)
-    with service("policy", home, model=home / "model", engine="transformers") as url:
-        yield url
-
-
-@contextmanager
-def prm(home: Path) -> Iterator[str]:
-    save_model(home / "model", seed=1)
-    with service("prm", home, model=home / "model", engine="transformers") as url:
-        yield url
 
 
 @pytest.mark.system

@@ -95,7 +95,12 @@ def scoring_router(
     for path, body in RELAYED:
         method = "GET" if body is None else "POST"
         router.add_api_route(
-            path, asked, methods=[method], name=f"relay {path}", openapi_extra=_described(body), **described
+            path,
+            asked,
+            methods=[method],
+            name=f"relay{path.replace('/', '_')}",
+            openapi_extra=_described(body),
+            **described,
         )
     return router
 
