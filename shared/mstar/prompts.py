@@ -161,7 +161,7 @@ def prompt_text(question: Question, form: PromptForm, *, with_reference: bool = 
     reference. Raises ValueError where the reference of an unlabelled question is asked for.
     """
     answer = question.answer
-    instruction = _filled(form.instruction, _words(form, answer))
+    instruction = instruction_text(form, answer)
     unit = f" (Unit: {answer.unit})" if answer and answer.unit else ""
     asked = _filled(form.question, {"question": lambda: question.text, "unit": lambda: unit})
     parts = [asked, _options(question.text, answer, form)]
@@ -171,6 +171,11 @@ def prompt_text(question: Question, form: PromptForm, *, with_reference: bool = 
             raise ValueError(f"question {question.id} has no reference answer to show")
         parts.append(_filled(form.reference, {"answer": lambda: answer.value}))
     return form.between.join(part for part in parts if part)
+
+
+def instruction_text(form: PromptForm, answer: Answer | None) -> str:
+    """What the model is asked to do, for an answer of this type; empty where the form has no instruction."""
+    return _filled(form.instruction, _words(form, answer))
 
 
 def shows_options(text: str, options: tuple[str, ...]) -> bool:

@@ -62,7 +62,9 @@ def judged(benchmark: Benchmark, shown: Sequence[Shown], file: ResponseFile) -> 
     for one in shown:
         row = file.rows[one.item.id]
         verdicts = [
-            benchmark.judge(text, one.item) if text else Verdict(correct=False, reason="no-response")
+            benchmark.judge(file.settings.asking.readable(text), one.item)
+            if text
+            else Verdict(correct=False, reason="no-response")
             for text in row.texts
         ]
         yield Judged(one.item, tuple(verdict.correct for verdict in verdicts), row.best), verdicts
@@ -91,9 +93,10 @@ def _shard(
 ) -> list[Responses]:
     settings = file.settings
     how = Sampling(settings.n, settings.temperature, settings.max_tokens, settings.top_p)
-    prompts = [(benchmark.prompt(one.item), one.image, _seed(settings.seed, benchmark, one)) for one in shard]
+    asking = settings.asking
+    prompts = [(asking.text(benchmark, one.item), one.image, _seed(settings.seed, benchmark, one)) for one in shard]
     try:
-        version, samples = services.sample(prompts, how)
+        version, samples = services.sample(prompts, how, asking.system)
     except (InvalidInput, TooLarge) as error:
         # One item that cannot be asked must not cost the others of its shard.
         if len(shard) > 1:

@@ -46,7 +46,7 @@ def write_vlmevalkit(out: Path, model: str, about: Benchmark, file: ResponseFile
     """`MODEL_SET.tsv` with a row for each prompt, as its inference writes it, and the table of scores beside it."""
     if not about.vlmevalkit:
         return
-    folder = out / "vlmevalkit" / model
+    folder, asking = out / "vlmevalkit" / model, file.settings.asking
     folder.mkdir(parents=True, exist_ok=True)
     letters = LETTERS[: max((len(one.item.options) for one, _ in found), default=0)]
     columns = ["index", "question", *letters, "answer", "category", "l2-category", "prediction", "hit"]
@@ -63,7 +63,7 @@ def write_vlmevalkit(out: Path, model: str, about: Benchmark, file: ResponseFile
                     "answer": item.gold,
                     "category": item.subgroup or _LONG_GROUPS.get(item.group, item.group),
                     "l2-category": item.group,
-                    "prediction": answer_or_whole(file.rows[item.id].texts[0]),
+                    "prediction": answer_or_whole(asking.readable(file.rows[item.id].texts[0])),
                     "hit": int(verdicts[0].correct),
                 }
             )
@@ -90,7 +90,7 @@ def write_lmms_eval(out: Path, model: str, about: Benchmark, file: ResponseFile,
     """`DATE_samples_TASK.jsonl` with a line for each prompt."""
     if not about.lmms_eval:
         return
-    folder = out / "lmms-eval" / model
+    folder, asking = out / "lmms-eval" / model, file.settings.asking
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{date}_samples_{about.lmms_eval}.jsonl").open("w", encoding="utf-8", newline="\n") as sink:
         for place, (one, verdicts) in enumerate(found):
@@ -98,9 +98,9 @@ def write_lmms_eval(out: Path, model: str, about: Benchmark, file: ResponseFile,
             line = {
                 "doc_id": place,
                 "target": one.item.gold,
-                "input": about.prompt(one.item),
+                "input": asking.text(about, one.item),
                 "resps": list(row.texts),
-                "filtered_resps": [answer_or_whole(text) for text in row.texts],
+                "filtered_resps": [answer_or_whole(asking.readable(text)) for text in row.texts],
                 "doc_hash": hashlib.sha256(one.item.model_dump_json().encode()).hexdigest(),
                 "question_id": one.item.id,
                 "exact_match": float(verdicts[0].correct),

@@ -11,6 +11,7 @@ from mstar.errors import CorruptArtefact, InvalidInput, NotFound
 from mstar.judges import BENCHMARKS, Benchmark
 from mstar_data.benchmarks import Shown, digest_of, items_of
 from mstar_eval import exports
+from mstar_eval.asking import OFFICIALLY, Asking
 from mstar_eval.evaluation import Progress, complete, judged, response_path
 from mstar_eval.responses import ResponseFile
 from mstar_eval.results import BenchmarkResult, EvaluationResult, markdown, result_of
@@ -43,10 +44,11 @@ def measure(
     how: Sampling,
     out: Path,
     seed: int,
+    asking: Asking = OFFICIALLY,
     progress: Progress = lambda done, total: None,
 ) -> BenchmarkResult:
     """Ask for what is missing, judge everything, write the result files."""
-    settings = session.settings(benchmark, digest_of(shown), how, seed)
+    settings = session.settings(benchmark, digest_of(shown), how, seed, asking)
     file = ResponseFile(response_path(out, benchmark), settings)
     if any(one.item.id not in file.rows for one in shown):
         complete(benchmark, shown, file, session.services(), progress)

@@ -4,8 +4,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from mstar.errors import InvalidInput, NotFound
+from pydantic import ValidationError
+
+from mstar.errors import CorruptArtefact, InvalidInput, NotFound
 from mstar.http_json import Target
+from mstar.prompts import PromptForm, prompt_form
+from mstar.results import RunResults
 
 BUILTIN = "builtin:minivista"
 _EDGE = 2**20
@@ -23,6 +27,8 @@ class Measured:
     url: str = ""
     prm: Path | None = None
     """The run's own PRM, where it has one."""
+    form: PromptForm | None = None
+    """How the run put its questions; None for what is no run."""
     out: Path = Path("evaluations")
     """Where results go unless the user says otherwise."""
 
@@ -38,7 +44,7 @@ def measured(model: str, home: Path, builtin: Path) -> Measured:
     if "/" not in model and (run / "policy" / "config.json").is_file():
         prm = run / "prm" if (run / "prm" / "config.json").is_file() else None
         name = _safe(run.resolve().name)
-        return Measured(name=name, folder=run / "policy", prm=prm, out=run / "evaluation")
+        return Measured(name=name, folder=run / "policy", prm=prm, form=_form(run), out=run / "evaluation")
     folder = Path(model)
     if (folder / "config.json").is_file():
         name = _safe(folder.resolve().name)
@@ -50,6 +56,18 @@ def measured(model: str, home: Path, builtin: Path) -> Measured:
     raise NotFound(
         f"{model} is neither a run in {home}, a model folder nor the address of a policy service", field="model"
     )
+
+
+def _form(run: Path) -> PromptForm | None:
+    """The prompt of the run's recipe. Raises CorruptArtefact for results that cannot be read."""
+    path = run / "results.json"
+    if not path.is_file():
+        return None
+    try:
+        recipe = RunResults.model_validate_json(path.read_bytes()).recipe
+    except ValidationError:
+        raise CorruptArtefact(f"{path} holds no results that this version can read", field="model") from None
+    return prompt_form(recipe.prompt, recipe.model.base)
 
 
 def folder_version(folder: Path) -> str:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from mstar.errors import Conflict, CorruptArtefact
 from mstar.types import Frozen
+from mstar_eval.asking import OFFICIALLY, Asking
 
 
 class Settings(Frozen):
@@ -31,7 +32,7 @@ class Settings(Frozen):
     max_tokens: int
     top_p: float
     seed: int
-    prompt: str = "official"
+    asking: Asking = OFFICIALLY
     prm_version: str = ""
     """Empty: responses have no scores."""
 

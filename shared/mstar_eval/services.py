@@ -80,12 +80,19 @@ class ModelServices:
         return self._sender.send(self._prm, "GET", "/v1/weights", WeightsState).weight_version
 
     def sample(
-        self, prompts: Sequence[tuple[str, bytes, int]], how: Sampling
+        self, prompts: Sequence[tuple[str, bytes, int]], how: Sampling, system: str = ""
     ) -> tuple[str, tuple[tuple[Response, ...], ...]]:
         """Weight version and n responses for each (text, image, seed). Raises what `Sender.send` raises."""
         request = RolloutRequest(
             prompts=tuple(
-                Prompt(question=text, image=_encoded(image), n=how.n, temperature=how.temperature, seed=seed)
+                Prompt(
+                    question=text,
+                    system=system,
+                    image=_encoded(image),
+                    n=how.n,
+                    temperature=how.temperature,
+                    seed=seed,
+                )
                 for text, image, seed in prompts
             ),
             max_tokens=how.max_tokens,

@@ -11,6 +11,7 @@ from pathlib import Path
 from mstar.errors import InvalidInput
 from mstar.http_json import Target
 from mstar.judges import Benchmark
+from mstar_eval.asking import Asking
 from mstar_eval.models import Measured, folder_version
 from mstar_eval.responses import Settings
 from mstar_eval.services import ModelServices, Sampling
@@ -39,7 +40,7 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def settings(self, benchmark: Benchmark, data_sha256: str, how: Sampling, seed: int) -> Settings:
+    def settings(self, benchmark: Benchmark, data_sha256: str, how: Sampling, seed: int, asking: Asking) -> Settings:
         """How responses are made. Raises Unavailable where a service that was named by address does not answer."""
         model_version, prm_version = self._both_versions()
         return Settings(
@@ -52,6 +53,7 @@ class Session:
             max_tokens=how.max_tokens,
             top_p=how.top_p,
             seed=seed,
+            asking=asking,
             prm_version=prm_version,
         )
 

@@ -43,6 +43,9 @@ def evaluate(
     temperature: Annotated[float, typer.Option(min=0, max=2, help="Of sampling; greedy answers have none.")] = 1.0,
     max_tokens: Annotated[int, typer.Option(min=1, max=32_768, help="Most tokens of a response.")] = 1024,
     prm: Annotated[str | None, typer.Option(help="PRM for the best of n: a folder, an address, or none.")] = None,
+    prompt: Annotated[
+        str, typer.Option(help="What is added to the official prompt: auto (the run's own), official, or a preset.")
+    ] = "auto",
     limit: LimitOption = None,
     against: AgainstOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; continued where it is there.")] = None,
@@ -52,6 +55,7 @@ def evaluate(
 ) -> None:
     """Measure a model on published benchmarks, by their official prompts and rules."""
     import minivista
+    from mstar_eval.asking import asking
     from mstar_eval.measuring import items, measure, read_results, write_summary
     from mstar_eval.models import measured
     from mstar_eval.results import EvaluationResult, compared
@@ -64,13 +68,14 @@ def evaluate(
     other = None if against is None else read_results(against)
     # Every file is read before a model is loaded, so that a bad one costs no time.
     shown = {one.name: items(one, data or [], limit) for one in chosen}
+    asked = asking(prompt, about.form)
     how = Sampling(samples, temperature if samples > 1 else 0.0, max_tokens)
     signal.signal(signal.SIGTERM, _interrupt)
     with Session(about, prm_of(prm, about, samples), folder, _notice(as_json)) as session:
         results = {}
         for one in chosen:
             with _bar(one.title) as progress:
-                results[one.name] = measure(one, shown[one.name], session, how, folder, seed, progress)
+                results[one.name] = measure(one, shown[one.name], session, how, folder, seed, asked, progress)
     final = EvaluationResult(model=about.name, benchmarks=results)
     if other is not None:
         final = compared(final, other)
