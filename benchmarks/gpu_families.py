@@ -28,8 +28,12 @@ from model_families import FAMILIES
 from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.storage import Storage
 from mstar_artefacts.store import ArtefactStore
+from mstar_models.attention import block_mask, read_blocks
 from mstar_models.chat import question_turns
+from mstar_models.encoding import PromptEncoder, encode_segments
+from mstar_models.layout import Layout
 from mstar_models.loading import load_model, load_processor
+from mstar_models.trunk import run_trunk
 from mstar_policy.engine import Prompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from mstar_prm.hf_scorer import HfScorer
@@ -52,13 +56,12 @@ def family(name: str) -> dict[str, Any]:
         _declare_half(half)
         for kind, where in (("fp32", folder), ("bf16", half)):
             reference = Plain(load_model(where).to(DEVICE), load_processor(where))
-            if not known.not_sampled:
-                found[f"{kind} policy"] = asyncio.run(_sampled(reference, where, root))
-            if not known.not_packed:
-                found[f"{kind} PRM"] = {"largest difference": asyncio.run(_scored(reference, where, root))}
-        if not known.not_packed:
-            found["SFT"] = _trained(known, folder, half, root)
-    return found or {"refused": known.not_packed}
+            found[f"{kind} policy"] = asyncio.run(_sampled(reference, where, root))
+            found[f"{kind} PRM"] = {"largest difference": asyncio.run(_scored(reference, where, root))}
+            if not known.one_by_one:
+                found[f"{kind} blocks"] = {"differ by": _blocks(reference)}
+        found["SFT"] = _trained(known, folder, half, root)
+    return found
 
 
 def _declare_half(folder: Path) -> None:
@@ -108,6 +111,26 @@ async def _scored(reference: Plain, folder: Path, root: Path) -> float:
             off = max(off, float((torch.tensor(got) - step_scores(reference, picture(place), steps)).abs().max()))
     await scorer.close()
     return off
+
+
+def _blocks(reference: Plain) -> float:
+    """Relative difference of the last hidden states of a tree, from a mask of blocks and from a dense one."""
+    model, layout = reference.model, Layout(reference.model)
+    prompt = PromptEncoder(reference.processor).encode(QUESTION, picture(0))
+    packed = layout.start(prompt)
+    for steps in STEPS:
+        packed.add([tuple(encode_segments(reference.processor.tokenizer, [step])[0]) for step in steps])
+    inputs = layout.inputs([(prompt, packed)])
+    kinds = {key: model.dtype if value.is_floating_point() else value.dtype for key, value in inputs.items()}
+    inputs = {key: value.to(DEVICE, kinds[key]) for key, value in inputs.items()}
+    spans = inputs.pop("spans")
+    with torch.inference_mode():
+        dense = run_trunk(model, **inputs, spans=spans).last_hidden_state.float()
+        read_blocks(model)
+        mask = block_mask(spans, len(packed.ids))
+        blocks = run_trunk(model, **inputs, attention_mask=mask).last_hidden_state.float()
+    model.set_attn_implementation("sdpa")
+    return float((blocks - dense).norm() / dense.norm())
 
 
 def _trained(known: Family, folder: Path, half: Path, root: Path) -> dict[str, Any]:

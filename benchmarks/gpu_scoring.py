@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ from mstar_trainer.checkpoints import WEIGHT_SHARD
 
 PROMPT, STEP, LENGTH = (800, 40, 8) if CUDA else (60, 10, 3)
 """Tokens of the prompt and of a step, and steps of a response. Every four responses share their first half."""
+EXACT_TO = 4096
+"""Tokens up to which float32 fits beside."""
 
 
 def tree(tokens: int) -> Packed:
@@ -59,48 +62,56 @@ def attention(tokens: int) -> dict[str, Any]:
     with scratch() as root:
         model = random_model(folder_of("2b", root / "model"), torch.bfloat16)
     inputs = {key: value.to(DEVICE) for key, value in tensors([packed], pad_id=0).items()}
-    width = len(packed.ids)
-    found["share of pairs seen"] = float(dense_mask(inputs["spans"], width).float().mean())
+    width, spans = len(packed.ids), inputs.pop("spans")
+    found["share of pairs seen"] = float(dense_mask(spans, width).float().mean())
     ends = torch.tensor([one[-1] for one in packed.ends], device=DEVICE)
     hidden: dict[str, torch.Tensor] = {}
     for name, make in (("dense", dense_mask), ("blocks", block_mask)):
         if name == "blocks":
             read_blocks(model)
-        own = {"mask ms": 1000 * median(lambda make=make: make(inputs["spans"], width))}  # type: ignore[misc]
-        hidden[name] = _forward(model, inputs, own)[0, ends].float()
+
+        def run(make: Callable[[torch.Tensor, int], Any] = make) -> torch.Tensor:
+            mask = make(spans, width)
+            states: torch.Tensor = run_trunk(model, **inputs, attention_mask=mask, use_cache=False).last_hidden_state
+            return states
+
+        own = {"mask ms": 1000 * median(lambda make=make: make(spans, width))}  # type: ignore[misc]
+        hidden[name] = _forward(run, width, own)[0, ends].float()
         if CUDA:
-            _both_ways(model, inputs, own)
+            _both_ways(model, run, width, own)
         found[name] = own
+    if width < EXACT_TO:
+        # The same weights in float32 under the dense mask: what both are rounded from.
+        model.float()
+        with torch.inference_mode():
+            exact = run(dense_mask)[0, ends]
+        for name, states in hidden.items():
+            found[name]["off by"] = float((states - exact).norm() / exact.norm())
     off = (hidden["blocks"] - hidden["dense"]).norm() / hidden["dense"].norm()
     return found | {"hidden states differ by": float(off)}
 
 
-def _forward(model: Any, inputs: dict[str, torch.Tensor], own: dict[str, Any]) -> torch.Tensor:
+def _forward(run: Callable[[], torch.Tensor], tokens: int, own: dict[str, Any]) -> torch.Tensor:
     """Last hidden states [1, T, D]; notes what they cost."""
     with torch.inference_mode():
-        kept: list[torch.Tensor] = []
-
-        def run() -> None:
-            kept[:] = [run_trunk(model, **inputs, use_cache=False).last_hidden_state]
-
         own["first s"] = seconds(run)
         before = held()
         forget_peak()
         took = median(run)
-        own |= {"tokens/s": inputs["input_ids"].numel() / took, "GB beside": peak() - before}
-        return kept[0]
+        own |= {"tokens/s": tokens / took, "GB beside": peak() - before}
+        return run()
 
 
-def _both_ways(model: Any, inputs: dict[str, torch.Tensor], own: dict[str, Any]) -> None:
-    def run() -> None:
-        run_trunk(model, **inputs, use_cache=False).last_hidden_state.float().pow(2).mean().backward()
+def _both_ways(model: Any, run: Callable[[], torch.Tensor], tokens: int, own: dict[str, Any]) -> None:
+    def both() -> None:
+        run().float().pow(2).mean().backward()
         model.zero_grad()
 
     try:
-        own["training first s"] = seconds(run)
+        own["training first s"] = seconds(both)
         before = held()
         forget_peak()
-        own["training tokens/s"] = inputs["input_ids"].numel() / median(run, 3)
+        own["training tokens/s"] = tokens / median(both, 3)
         own["training GB beside"] = peak() - before
     except torch.OutOfMemoryError:
         own["training"] = "out of memory"
@@ -162,11 +173,16 @@ async def _served(store: ArtefactStore, root: Path, ref: Any) -> dict[str, Any]:
     began = time.perf_counter()
     await scorer.load(ref)
     found["PRM loaded s"] = time.perf_counter() - began
-    steps = [tuple(f"Step {step} of {one}: 3 + 4 = 7 and so on" for step in range(8)) for one in range(samples)]
-    for turn in ("first s", "known prompts s"):
+    steps = [tuple(f"Step {step} of {one}: 3 + 4 = 7" for step in range(5)) for one in range(samples)]
+    # The first time compiles and fills; then pictures are new, and then known.
+    for turn, shown in (("first", images), ("new prompts", _others(images)), ("known prompts", images)):
         began, before = time.perf_counter(), scorer.work.tokens
-        await asyncio.gather(*(scorer.score("How many?", image, steps, None) for image in images))
-        found[f"PRM {turn}"] = time.perf_counter() - began
-        found[f"PRM {turn.replace(' s', ' tokens')}"] = scorer.work.tokens - before
+        await asyncio.gather(*(scorer.score("How many?", image, steps, None) for image in shown))
+        took, tokens = time.perf_counter() - began, scorer.work.tokens - before
+        found[f"PRM {turn}"] = {"tokens": tokens, "s": took, "tokens/s": tokens / took}
     await scorer.close()
     return found
+
+
+def _others(images: list[Image.Image]) -> list[Image.Image]:
+    return [image.transpose(Image.Transpose.ROTATE_90).point(lambda value: value ^ 1) for image in images]

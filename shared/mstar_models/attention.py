@@ -17,8 +17,13 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "tree_attention"
+BLOCKS_FROM = 4096
+"""Tokens of a tree from which blocks are used. Below, a dense mask is as fast (docs/gpu-runs.md) and needs no kernel to
+be compiled, which takes seconds."""
 BLOCK = 128
 """Side of a block in tokens: the one that FlexAttention's kernels are tuned for."""
+_OPTIONS = {"FORCE_USE_FLEX_ATTENTION": True}
+"""torch has another kernel for less than 128 queries, which fails to compile for 65 and more with grouped heads."""
 _TOGETHER = 8
 """Rows of blocks that are looked at together: 1,024 × T entries at a time."""
 
@@ -88,6 +93,12 @@ def reads_blocks(model: Any) -> bool:
     return bool(model.config._attn_implementation == NAME)
 
 
+def tree_mask(model: Any, spans: Tensor, queries: int) -> Tensor | BlockMask:
+    """The mask that is best for a model and trees with spans [B, 2, T], of their last `queries` tokens."""
+    wide = reads_blocks(model) and spans.shape[2] >= BLOCKS_FROM
+    return block_mask(spans, queries) if wide else dense_mask(spans, queries)
+
+
 def tree_attention(
     module: torch.nn.Module,
     query: Tensor,
@@ -108,7 +119,9 @@ def tree_attention(
         return result
     attend = flex_attention if query.device.type == "cpu" else _compiled()
     grouped = query.shape[1] != key.shape[1]
-    found = attend(query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=grouped)
+    found = attend(
+        query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=grouped, kernel_options=_OPTIONS
+    )
     return found.transpose(1, 2).contiguous(), None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mstar_models.attention import block_mask, dense_mask, reads_blocks
+from mstar_models.attention import dense_mask, tree_mask
 from mstar_models.suitability import windows
 
 
@@ -31,7 +31,7 @@ def _masks(model: Any, spans: Tensor, positions: Tensor) -> Any:
     Where some layers see a window only, a mask for each kind of layer.
     """
     queries = positions.shape[-1]
-    whole = (block_mask if reads_blocks(model) else dense_mask)(spans, queries)
+    whole = tree_mask(model, spans, queries)
     narrow = windows(model)
     if not narrow:
         return whole

@@ -11,10 +11,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.nn.attention.flex_attention import BlockMask
 
 from architectures import ARCHITECTURES
 from minivista import MODEL_FOLDER
-from mstar_models.attention import BLOCK, block_mask, dense_mask, read_blocks, reads_blocks, use_tree_attention
+from mstar_models.attention import (
+    BLOCK,
+    BLOCKS_FROM,
+    block_mask,
+    dense_mask,
+    read_blocks,
+    reads_blocks,
+    tree_mask,
+    use_tree_attention,
+)
 from mstar_models.loading import load_model
 from mstar_models.packing import Packed, start, tensors
 from mstar_models.trunk import run_trunk
@@ -59,13 +69,22 @@ def test_a_model_computes_the_same_from_blocks(made: Callable[[], tuple[Any, Any
     packed = start(prompt.input_ids)
     for last in range(4):
         packed.add([tuple(range(10, 40)), tuple(range(60 - last, 80))])
-    inputs = tensors([packed], pad_id=0) | prompt.pixels
+    inputs = tensors([packed], pad_id=0)
     with torch.inference_mode():
-        dense = run_trunk(model.eval(), **inputs).last_hidden_state
+        dense = run_trunk(model.eval(), **inputs, **prompt.pixels).last_hidden_state
         read_blocks(model)
-        blocks = run_trunk(model, **inputs).last_hidden_state
-    assert reads_blocks(model)
+        mask = block_mask(inputs.pop("spans"), len(packed.ids))
+        blocks = run_trunk(model, **inputs, **prompt.pixels, attention_mask=mask).last_hidden_state
     assert torch.allclose(blocks, dense, atol=2e-6)
+
+
+def test_wide_trees_alone_are_read_as_blocks() -> None:
+    model = load_model(MODEL_FOLDER)
+    wide, narrow = (torch.zeros(1, 2, width, dtype=torch.int32) for width in (BLOCKS_FROM, BLOCKS_FROM - 1))
+    assert isinstance(tree_mask(model, wide, 1), torch.Tensor)
+    read_blocks(model)
+    assert isinstance(tree_mask(model, narrow, 1), torch.Tensor)
+    assert isinstance(tree_mask(model, wide, 1), BlockMask)
 
 
 def test_a_cpu_keeps_the_dense_mask() -> None:

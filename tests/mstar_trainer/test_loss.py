@@ -1,6 +1,7 @@
 """Both losses are sums over scored places, equal to those of one plain sequence for each row on three architectures."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
 from mstar_trainer.batches import Example, Group, grouped, prm_examples, sft_examples
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
-from mstar_trainer.loss import ResponseLoss, StepLoss
+from mstar_trainer.loss import Batch, ResponseLoss, StepLoss
 from trainer_bench import MODEL, Bench
 
 PLAIN = PRESETS[PromptPreset.MINIVISTA]
@@ -90,28 +91,37 @@ def test_response_loss_in_pieces_is_the_plain_one(bench: Bench, encoder: Example
     model = encoder.layout.model
     groups = grouped(sft_examples(bench.of_one_question(3) + bench.selected(3), PLAIN))
     (batch,) = micro_batches(encoder.trees(groups, ROOMY), ROOMY, CPU)
-    pieces, plain = (ResponseLoss(model, fused=fused)(batch) for fused in (True, False))
+    assert len(batch.targets) > 2 * 50
+    pieces, plain = (ResponseLoss(model, places=places)(batch) for places in (50, None))
     assert pieces.item() == pytest.approx(plain.item(), rel=1e-5)
     found, expected = gradient_of(pieces, model), gradient_of(plain, model)
     assert expected.abs().max() > 0.1
     assert torch.allclose(found, expected, atol=2e-3, rtol=1e-3)
 
 
-def test_cross_entropy_over_many_pieces_is_the_plain_one() -> None:
-    """Torch's own function, over more rows than one piece holds."""
+class _Trunk(torch.nn.Module):
+    """A model whose trunk gives hidden states [1, P, D] that are there already."""
+
+    def __init__(self, places: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.hidden = torch.nn.Parameter(torch.randn(1, places, 16, dtype=dtype))
+        self.head = torch.nn.Linear(16, 700, bias=False, dtype=dtype)
+        self.dtype = dtype
+
+    def base_model(self, **inputs: Any) -> Any:
+        return SimpleNamespace(last_hidden_state=self.hidden)
+
+    def get_output_embeddings(self) -> torch.nn.Module:
+        return self.head
+
+
+def test_the_loss_over_many_pieces_in_bfloat16_is_summed_in_float32() -> None:
     torch.manual_seed(0)
-    hidden, weight = torch.randn(300, 16, requires_grad=True), torch.randn(700, 16, requires_grad=True)
-    targets = torch.randint(700, (300,))
-    options = torch.nn.LinearCrossEntropyOptions()
-    pieces = functional.linear_cross_entropy(hidden, weight, targets, reduction="sum", options=options)
-    pieces.backward()
-    mine = [hidden.grad, weight.grad]
-    hidden.grad = weight.grad = None
-    plain = functional.cross_entropy(hidden @ weight.T, targets, reduction="sum")
-    plain.backward()
-    assert pieces.item() == pytest.approx(plain.item(), rel=1e-5)
-    for one, other in zip(mine, [hidden.grad, weight.grad], strict=True):
-        assert one is not None and other is not None and torch.allclose(one, other, atol=1e-4)
+    model, index = _Trunk(5000, torch.bfloat16), torch.arange(5000)
+    batch = Batch({"input_ids": index[None]}, (), torch.zeros_like(index), index, torch.randint(700, (5000,)))
+    pieces = ResponseLoss(model, places=64)(batch)
+    exact = functional.cross_entropy(model.head.float()(model.hidden[0].float()), batch.targets, reduction="sum")
+    assert pieces.item() == pytest.approx(exact.item(), rel=1e-4)
 
 
 def test_a_model_that_takes_no_trees_has_the_loss_of_separate_responses(bench: Bench) -> None:
