@@ -60,7 +60,7 @@ class ResponseLoss(nn.Module):
         # Not torch's linear_cross_entropy, which adds up in bfloat16: its loss is off by a tenth (docs/gpu-runs.md).
         parts = [
             checkpoint(_negative_log_likelihood, head, *part, use_reentrant=False)
-            for part in zip(hidden.split(places), batch.targets.split(places), strict=True)
+            for part in zip(torch.split(hidden, places), torch.split(batch.targets, places), strict=True)
         ]
         return torch.stack(parts).sum()
 
