@@ -86,6 +86,12 @@ def check_weights(folder: Path) -> int:
     return total
 
 
+def tensor_names(folder: Path) -> set[str]:
+    """Names of all tensors. Raises InvalidInput for weights that are not whole."""
+    check_weights(folder)
+    return {name for file in weight_files(folder) for name in _header(_inside(folder, file))}
+
+
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """A JSON object of the folder. Raises InvalidInput."""
     path = _inside(folder, name)

@@ -15,6 +15,7 @@ from mstar.stages import StepSpec
 from mstar.stages.choose import ChooseParams
 from mstar.stages.collect import CollectParams
 from mstar.stages.evaluate import EvaluateParams
+from mstar.stages.fetch import FetchParams
 from mstar.stages.generate import GenerateParams, Sampling
 from mstar.stages.label import LabelParams
 from mstar.stages.prepare import PrepareParams
@@ -25,6 +26,7 @@ from mstar.stages.train import TrainParams
 from mstar.step_names import (
     BASE,
     COLLECT,
+    FETCH,
     PREPARE,
     REWARD,
     WARMUP,
@@ -123,7 +125,8 @@ class _Graph:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.first_policy = train_step(WARMUP) if recipe.warmup else PREPARE
-        self.prm = train_step(REWARD) if recipe.prm else None
+        self.trains_prm = recipe.prm is not None and recipe.prm.train is not None
+        self.prm = (train_step(REWARD) if self.trains_prm else FETCH) if recipe.prm else None
         self.choose: str | None = None
         self.evaluations: list[str] = []
 
@@ -169,7 +172,15 @@ class _Graph:
         yield _streaming(WARMUP, train)
 
     def reward_model(self, plan: PrmRecipe) -> Iterator[StepSpec]:
-        """Solutions of the first policy, Monte-Carlo labels for each step, and PRM training (paper, section 3)."""
+        """Solutions of the first policy, Monte-Carlo labels for each step, and PRM training (paper, section 3).
+
+        A PRM that is not trained is fetched, and that is all.
+        """
+        if plan.base is not None:
+            yield StepSpec(name=FETCH, params=FetchParams())
+        if plan.train is None:
+            return
+        parent = PREPARE if plan.base is None else FETCH
         labels = []
         for shard, start, count in self.shards(plan.questions):
             sample = step_name(REWARD, "sample", shard=shard)
@@ -197,12 +208,12 @@ class _Graph:
             objective="prm",
             iteration=0,
             data=(COLLECT,),
-            parent=PREPARE,
+            parent=parent,
             carry_optimizer=False,
             horizon=plan.train.updates,
             settings=plan.train,
         )
-        yield StepSpec(name=train_step(REWARD), params=train, needs=(PREPARE, COLLECT))
+        yield StepSpec(name=train_step(REWARD), params=train, needs=(parent, COLLECT))
 
     def iteration(self, number: int) -> Iterator[StepSpec]:
         """Sweep if due; rollouts, selection and training shard by shard; evaluation."""
@@ -309,10 +320,13 @@ class _Graph:
             policy=self.policy_after(iterations),
             prm=self.prm,
             selections=selections,
-            collected=COLLECT if self.prm else None,
+            collected=COLLECT if self.trains_prm else None,
             evaluations=tuple(self.evaluations),
         )
-        made = (params.policy, *((self.prm, COLLECT) if self.prm else ()), *selections)
+        fetched = FETCH if self.recipe.prm and self.recipe.prm.base else None
+        # Its card says where a PRM of another base comes from.
+        scored = dict.fromkeys(name for name in (self.prm, params.collected, fetched) if name is not None)
+        made = (params.policy, *scored, *selections)
         return StepSpec(name=publish_step(iterations), params=params, needs=(*made, *self.evaluations))
 
     def score(self, name: str, rows: str, k: int) -> StepSpec:

@@ -17,7 +17,8 @@ DECLARATION = "prm_scheme.json"
 """File of a model folder that declares its scheme."""
 OWN_LABELS = ("<good>", "<bad>")
 """Label tokens that only a PRM's vocabulary has; a folder with both needs no declaration."""
-_MARKS = ("{image}", "{question}", "{steps}")
+HEADS = ("score", "classifier", "v_head.summary", "v_head", "value_head", "reward_head")
+"""What published checkpoints call their head for steps."""
 _VISUALPRM = """\
 You are an advanced AI assistant, designed to serve as a process supervision model. In this task, I will provide a \
 problem statement followed by the first step of the solution process. For each subsequent turn, I will give you a new \
@@ -165,6 +166,18 @@ def scheme_of(
         "lists them",
         field=field,
     )
+
+
+def is_head(tensor: str) -> bool:
+    """Whether a tensor of this name belongs to a head for steps."""
+    return head_name(tensor) is not None
+
+
+def head_name(tensor: str) -> tuple[str, str] | None:
+    """The head that a tensor belongs to, and the tensor's name within it; None for one of the trunk."""
+    inner = tensor.removeprefix("model.")
+    found = next((name for name in HEADS if inner.startswith(f"{name}.")), None)
+    return None if found is None else (found, inner.removeprefix(f"{found}."))
 
 
 def own_scheme(vocabulary: Collection[str]) -> LabelTokens:

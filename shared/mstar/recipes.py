@@ -89,8 +89,14 @@ class LabelRule(StrEnum):
 
 
 class PrmRecipe(Frozen):
-    """Process reward model: Monte-Carlo step labels from the warm-up policy, then training from the same base."""
+    """Process reward model (PRM): Monte-Carlo step labels from the warm-up policy, then training from the same base.
 
+    Or one that others published, which is served as it is: `train: false` and its folder as `base`.
+    """
+
+    base: str | None = Field(default=None, min_length=1, max_length=1024)
+    """Local folder of the model that the PRM is trained from, or of the PRM itself with `train: false`; unset, it is
+    trained from `model.base`."""
     questions: int = Field(default=400, ge=1, le=MAX_QUESTIONS)
     """Training questions whose solutions are labelled step by step."""
     n: int = Field(default=4, ge=1, le=MAX_SAMPLES)
@@ -107,7 +113,19 @@ class PrmRecipe(Frozen):
     """Keep as many solutions with a low minimum label as with a high one."""
     savings: Savings = Savings()
     """Which scores are left out because they cannot change what is kept or measured; `false` scores everything."""
-    train: TrainRecipe = TrainRecipe(freeze_vision=True)
+    train: TrainRecipe | None = TrainRecipe(freeze_vision=True)
+    """How it is trained; `false` serves `base` as it is, and all fields above but `savings` do nothing."""
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _not_trained(cls, train: Any) -> Any:
+        return None if train is False else train
+
+    @model_validator(mode="after")
+    def _there_is_one(self) -> Self:
+        if self.train is None and self.base is None:
+            raise Misfit("base", "nothing is trained: name the folder of a PRM, or give prm.train its settings")
+        return self
 
     @field_validator("savings", mode="before")
     @classmethod
@@ -273,6 +291,13 @@ class Recipe(Frozen):
         """How every question of the run is put, and where its answer is found."""
         return prompt_form(self.prompt, self.model.base)
 
+    @property
+    def scoring_form(self) -> PromptForm:
+        """How questions are put to the PRM: as to the policy, but one that others trained knows none of our layouts."""
+        if self.prm is not None and self.prm.train is None:
+            return self.form.model_copy(update={"instruction": "", "system": ""})
+        return self.form
+
     @model_validator(mode="after")
     def _prm_where_needed(self) -> Self:
         if self.prm is not None:
@@ -286,7 +311,8 @@ class Recipe(Frozen):
     @model_validator(mode="after")
     def _enough_questions(self) -> Self:
         iterations = self.evolution if self.evolution.iterations else None
-        sections = {"warmup": self.warmup, "prm": self.prm, "evolution": iterations}
+        trained = self.prm if self.prm and self.prm.train else None
+        sections = {"warmup": self.warmup, "prm": trained, "evolution": iterations}
         parts = {name: part for name, part in sections.items() if part is not None}
         pools = [(f"{name}.questions", part.questions, "train") for name, part in parts.items()]
         pools.append(("exploration.questions", self.exploration.questions, "validation"))

@@ -12,6 +12,8 @@ BASE = "base"
 WARMUP = "warmup"
 REWARD = "reward"
 COLLECT = f"{REWARD}/collect"
+FETCH = f"{REWARD}/fetch"
+"""Brings the reward model that a recipe names."""
 
 _ITERATION = re.compile(r"it(\d{2,})(?:/|$)")
 

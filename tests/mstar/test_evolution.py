@@ -11,6 +11,8 @@ from mstar.recipes import Recipe, parse_recipe, parse_recipe_yaml
 from mstar.selection_rules import SelectionMode
 from mstar.stages import StepSpec
 from mstar.stages.generate import GenerateParams
+from mstar.stages.publish import PublishParams
+from mstar.stages.score import ScoreParams
 from mstar.stages.select import SelectParams
 from mstar.stages.train import TrainParams
 
@@ -195,6 +197,24 @@ def test_a_run_without_iterations_evaluates_base_and_warmup() -> None:
     assert "publish/00" in names
     assert {"eval/base/evaluate", "eval/warmup/evaluate"} <= set(names)
     assert not any(name.startswith("it") for name in names)
+
+
+def test_a_prm_that_others_trained_is_fetched_and_asked() -> None:
+    plan = parse_recipe_yaml("name: x\nprm:\n  train: false\n  base: some/prm\n", SMALL)
+    steps = by_name(graph(plan, 3))
+    assert [name for name in steps if name.startswith("reward/")] == ["reward/fetch"]
+    assert "reward/fetch" in steps["it01/select/0000"].needs
+    asked = {step.params.prm for step in steps.values() if isinstance(step.params, SelectParams | ScoreParams)}
+    assert asked == {"reward/fetch", None}, "warm-up asks none"
+    published = steps["publish/03"].params
+    assert isinstance(published, PublishParams)
+    assert (published.prm, published.collected) == ("reward/fetch", None)
+
+
+def test_a_prm_may_be_trained_from_a_base_of_its_own() -> None:
+    steps = graph(parse_recipe_yaml("name: x\nprm: {base: some/model, questions: 20}", SMALL), 1)
+    assert trained(steps, "reward/train").parent == "reward/fetch"
+    assert {"reward/fetch", "reward/collect"} == set(by_name(steps)["reward/train"].needs)
 
 
 def test_a_run_without_warmup_starts_from_the_base() -> None:

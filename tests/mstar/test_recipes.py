@@ -229,6 +229,16 @@ def test_overrides_that_contradict_or_lead_nowhere(overrides: dict[str, Any], wo
         parse_recipe(STANDARD, overrides)
 
 
+@pytest.mark.parametrize("off", [False, None])
+def test_a_prm_that_is_not_trained_needs_a_folder(off: bool | None) -> None:
+    plan = parse_recipe({"name": "x"}, {"prm.train": off, "prm.base": "some/prm"})
+    assert plan.prm is not None and plan.prm.train is None
+    assert plan.scoring_form.instruction == "" != plan.form.instruction or plan.form.instruction == ""
+    with pytest.raises(InvalidRecipe, match="name the folder of a PRM") as refused:
+        parse_recipe({"name": "x"}, {"prm.train": off})
+    assert refused.value.field == "prm.base"
+
+
 def test_an_override_can_not_go_below_a_value() -> None:
     with pytest.raises(InvalidRecipe, match="name is not a section"):
         parse_recipe({"name": "x"}, {"name.first": 1})

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import minivista
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
-from mstar.recipes import Recipe
+from mstar.recipes import PrmRecipe, Recipe
 from mstar_coordinator.scheduler.dataset_check import check_dataset
-from mstar_coordinator.scheduler.model_check import check_model
+from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
 
 BUILTIN = "builtin:"
 BUILTIN_NAMES = ("builtin:minivista",)
@@ -46,9 +46,30 @@ def admit(
         folder = _below(data_root, model.base, "model.base")
         weights = check_model(folder)
         model = model.model_copy(update={"base": str(folder)})
+        if recipe.prm and recipe.prm.train and recipe.prm.base is None:
+            require_labels(folder)
+    prm, prm_weights = _admit_prm(recipe, data_root)
     checkpoints = 0 if remote else recipe.evolution.iterations + 3
-    _check_disk(home, reserve_bytes + (checkpoints * CHECKPOINT_FACTOR + PUBLISHED_MODELS) * weights)
-    return recipe.model_copy(update={"data": data, "model": model})
+    # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
+    wanted = (checkpoints * CHECKPOINT_FACTOR + PUBLISHED_MODELS) * weights + PUBLISHED_MODELS * prm_weights
+    _check_disk(home, reserve_bytes + wanted)
+    return recipe.model_copy(update={"data": data, "model": model, "prm": prm})
+
+
+def _admit_prm(recipe: Recipe, data_root: Path) -> tuple[PrmRecipe | None, int]:
+    """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none."""
+    prm = recipe.prm
+    if prm is None or prm.base is None:
+        return prm, 0
+    if _is_builtin(prm.base, "prm.base"):
+        return prm, 0
+    folder = _below(data_root, prm.base, "prm.base")
+    try:
+        weights = check_prm(folder, trained=prm.train is not None)
+    except InvalidInput as error:
+        # The checks of a model's folder speak of the base model, for which they were made.
+        raise InvalidInput(error.detail.replace("model.base", "prm.base", 1), field="prm.base") from None
+    return prm.model_copy(update={"base": str(folder)}), weights
 
 
 def check_size(recipe: Recipe, iterations: int) -> None:
@@ -61,7 +82,7 @@ def check_size(recipe: Recipe, iterations: int) -> None:
     evaluation = 2 * shards(data.validation) + shards(data.test_id) + shards(data.test_ood)
     iteration = 2 * shards(recipe.evolution.questions) + 2 * shards(recipe.exploration.questions)
     first = shards(recipe.warmup.questions) if recipe.warmup else 0
-    first += 2 * shards(recipe.prm.questions) if recipe.prm else 0
+    first += 2 * shards(recipe.prm.questions) if recipe.prm and recipe.prm.train else 0
     steps = first + iterations * iteration + (iterations + 2) * evaluation
     needs = (first + iterations * iteration) * (evaluation + 2)
     if steps > MAX_STEPS or needs > MAX_NEEDS:
@@ -76,10 +97,11 @@ def check_ranks(recipe: Recipe, nodes: int) -> None:
     """Raises InvalidRecipe for trainings whose ranks the nodes cannot share, which would fail when they begin."""
     parts = {"warmup": recipe.warmup, "prm": recipe.prm, "evolution": recipe.evolution}
     for name, part in parts.items():
-        if part is not None and part.train.ranks % nodes:
+        train = None if part is None else part.train
+        if train is not None and train.ranks % nodes:
             field = f"{name}.train.ranks"
             raise InvalidRecipe(
-                f"{field} is {part.train.ranks}, which the {nodes} nodes of a training cannot share: set it to all "
+                f"{field} is {train.ranks}, which the {nodes} nodes of a training cannot share: set it to all "
                 f"their GPUs, a multiple of {nodes}, or install with trainer.nodes=1",
                 field=field,
             )

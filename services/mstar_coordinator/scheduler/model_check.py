@@ -4,14 +4,27 @@ Needs no torch. What this leaves out, and the model services find when they load
 that they know, and whether the tensors are those that it needs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidInput
-from mstar_coordinator.model_folder import check_weights, model_files, read_json
+from mstar.prm_schemes import (
+    DECLARATION,
+    HEADS,
+    KNOWN,
+    OWN,
+    LabelTokens,
+    PrmScheme,
+    Turns,
+    is_head,
+    own_scheme,
+    scheme_of,
+)
+from mstar_coordinator.model_folder import check_weights, model_files, read_json, tensor_names
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
+TOKENIZER_CONFIG = "tokenizer_config.json"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _SECTIONS = ("text_config", "llm_config", "vision_config", "rope_parameters", "rope_scaling")
 _COUNTS = (
@@ -23,6 +36,98 @@ _TEXTS = ("model_type", "dtype", "torch_dtype", "hidden_act")
 
 def check_model(folder: Path) -> int:
     """Bytes of the weights. Raises InvalidInput for a folder that is not a whole model."""
+    _check_config(folder)
+    _check_parts(folder, processor=True, template=True)
+    model_files(folder)
+    return check_weights(folder)
+
+
+def check_prm(folder: Path, *, trained: bool) -> int:
+    """Bytes of the weights of a process reward model, or of a model to train one from.
+
+    Raises InvalidInput for a folder that is not whole, that does not say how its steps are scored, or, where it is to
+    be trained, that our trainer makes no PRM from.
+    """
+    config = _check_config(folder)
+    sees = "vision_config" in config
+    vocabulary = _vocabulary(folder)
+    scheme = OWN if trained else _scheme(folder, config, vocabulary)
+    if trained:
+        _check_trainable(folder, config, vocabulary)
+        require_labels(folder)
+    _check_parts(folder, processor=sees, template=scheme.plain is None)
+    _check_head(folder, scheme)
+    model_files(folder)
+    return check_weights(folder)
+
+
+def _scheme(folder: Path, config: Mapping[str, Any], vocabulary: Collection[str]) -> PrmScheme:
+    declared = read_json(folder, DECLARATION) if (folder / DECLARATION).is_file() else None
+    return scheme_of(f"model.base {folder.name[:64]!r}", config, declared, vocabulary, "model.base")
+
+
+def _check_trainable(folder: Path, config: Mapping[str, Any], vocabulary: Collection[str]) -> None:
+    """Our trainer reads label tokens at step ends of a vision-language model."""
+    if "vision_config" not in config:
+        raise _refused(folder, "sees no images, and a PRM is trained on them: set prm.train to false, or name another")
+    said = (folder / DECLARATION).is_file() or any(name in KNOWN for name in config.get("architectures") or ())
+    scheme = _scheme(folder, config, vocabulary) if said else OWN
+    if not isinstance(scheme, LabelTokens) or scheme.step_tag is not None:
+        raise _refused(
+            folder,
+            f"scores steps by {scheme.scheme} in a way that is not trained here: set prm.train to false to use it as "
+            "it is, or name a plain vision-language model",
+        )
+
+
+def require_labels(folder: Path) -> None:
+    """Raises InvalidInput for a tokenizer without the label tokens that our trainer needs.
+
+    Only a tokenizer whose whole vocabulary is text can be looked at here; others are checked by the trainer.
+    """
+    if not _has(folder, "tokenizer.json"):
+        return
+    try:
+        own_scheme(_vocabulary(folder))
+    except InvalidInput:
+        raise _refused(
+            folder,
+            "has neither <good>/<bad> nor +/- as tokens in tokenizer.json, of which a PRM learns one: add a pair, set "
+            "prm.train to false with a PRM of its own, or leave the prm section out",
+        ) from None
+
+
+def _check_head(folder: Path, scheme: PrmScheme) -> None:
+    if isinstance(scheme, LabelTokens | Turns) or any(map(is_head, tensor_names(folder))):
+        return
+    raise _refused(
+        folder,
+        f"has no head for the scheme {scheme.scheme}: no tensor is named {', '.join(HEADS)}; correct {DECLARATION}",
+    )
+
+
+def _vocabulary(folder: Path) -> set[str]:
+    """Tokens that the tokenizer's JSON files name: all of them, or the added ones where the rest is binary."""
+    added = read_json(folder, TOKENIZER_CONFIG).get("added_tokens_decoder") if _has(folder, TOKENIZER_CONFIG) else None
+    found = {str(one.get("content")) for one in _mapping(added).values() if isinstance(one, Mapping)}
+    if _has(folder, "tokenizer.json"):
+        tokenizer = read_json(folder, "tokenizer.json")
+        pieces = _mapping(tokenizer.get("model")).get("vocab")
+        # Pairs of byte-pair encoding stand in an object, pieces of a unigram model in a list with their scores.
+        found |= {str(piece[0] if isinstance(piece, list) and piece else piece) for piece in pieces or ()}
+        found |= {str(_mapping(one).get("content")) for one in tokenizer.get("added_tokens") or ()}
+    return found
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _has(folder: Path, name: str) -> bool:
+    return (folder / name).is_file()
+
+
+def _check_config(folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         raise _refused(folder, "has no config.json")
     config = read_json(folder, "config.json")
@@ -30,18 +135,17 @@ def check_model(folder: Path) -> int:
         raise _refused(folder, problem)
     if not config.get("model_type"):
         raise _refused(folder, "has no model_type in config.json")
-    _check_parts(folder)
-    model_files(folder)
-    return check_weights(folder)
+    return config
 
 
-def _check_parts(folder: Path) -> None:
-    for names, what in ((TOKENIZERS, "tokenizer"), (PROCESSORS, "image processor")):
+def _check_parts(folder: Path, *, processor: bool, template: bool) -> None:
+    wanted = [(TOKENIZERS, "tokenizer"), *([(PROCESSORS, "image processor")] if processor else [])]
+    for names, what in wanted:
         if not any((folder / name).is_file() for name in names):
             raise _refused(folder, f"has no {what}: add one of {', '.join(names)}")
     found = {name: read_json(folder, name) for name in _jsons(folder)}
     templates = (folder / "chat_template.jinja").is_file()
-    if not templates and not any(parts.get("chat_template") for parts in found.values()):
+    if template and not templates and not any(parts.get("chat_template") for parts in found.values()):
         raise _refused(folder, "has no chat template: add chat_template.jinja, as instruction-tuned models have it")
 
 

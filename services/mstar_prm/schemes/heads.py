@@ -10,9 +10,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from mstar.errors import InvalidInput
-
-NAMES = ("score", "classifier", "v_head.summary", "v_head", "value_head", "reward_head")
-"""What published checkpoints call their head."""
+from mstar.prm_schemes import HEADS, head_name
 
 
 def read_head(folder: Path, hidden: int, outputs: int) -> nn.Module:
@@ -24,7 +22,7 @@ def read_head(folder: Path, hidden: int, outputs: int) -> nn.Module:
     layers = [_linear(tensors, name) for name in sorted({key.rpartition(".")[0] for key in tensors})]
     if not layers:
         raise InvalidInput(
-            f"model folder {folder.name} has no head for steps: none of its tensors is named {', '.join(NAMES)}; take "
+            f"model folder {folder.name} has no head for steps: none of its tensors is named {', '.join(HEADS)}; take "
             "a PRM's folder, or declare another scheme in prm_scheme.json",
             field="model",
         )
@@ -46,11 +44,11 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as stored:
             for key in stored.keys():  # noqa: SIM118 - no mapping
-                name = next((name for name in NAMES if key.removeprefix("model.").startswith(f"{name}.")), None)
-                if name is not None:
-                    rest = key.removeprefix("model.").removeprefix(f"{name}.")
+                place = head_name(key)
+                if place is not None:
+                    name, rest = place
                     found.setdefault(name, {})[rest] = stored.get_tensor(key).float()
-    return next((found[name] for name in NAMES if name in found), {})
+    return next((found[name] for name in HEADS if name in found), {})
 
 
 def _linear(tensors: dict[str, Tensor], name: str) -> nn.Linear:

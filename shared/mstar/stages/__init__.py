@@ -12,6 +12,7 @@ from pydantic import Field
 from mstar.stages.choose import CHOOSE
 from mstar.stages.collect import COLLECT
 from mstar.stages.evaluate import EVALUATE
+from mstar.stages.fetch import FETCH
 from mstar.stages.generate import GENERATE
 from mstar.stages.label import LABEL
 from mstar.stages.prepare import PREPARE
@@ -23,7 +24,8 @@ from mstar.steps import Queue, Stage, StepParams, StepResult
 from mstar.types import Frozen
 
 STAGES: dict[str, Stage[Any, Any]] = {
-    stage.kind: stage for stage in (PREPARE, GENERATE, SCORE, LABEL, COLLECT, SELECT, TRAIN, CHOOSE, EVALUATE, PUBLISH)
+    stage.kind: stage
+    for stage in (PREPARE, FETCH, GENERATE, SCORE, LABEL, COLLECT, SELECT, TRAIN, CHOOSE, EVALUATE, PUBLISH)
 }
 """Every kind of step by its name."""
 SHOWN_KINDS = tuple(kind for kind, stage in STAGES.items() if stage.shown)

@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import minivista
+import prm_folders
 from coordinator_bench import SMALL
 from mstar.errors import Forbidden, InvalidDataset, InvalidInput, InvalidRecipe, MstarError, StorageFull
 from mstar.recipes import Recipe
@@ -15,6 +17,13 @@ from mstar_coordinator.scheduler.admission import admit, check_ranks, check_size
 
 PICTURE = (Path(__file__).parents[2] / "cases" / "pictures" / "grey16.png").read_bytes()
 GIF = b"GIF89a" + bytes(40)
+WRITERS = (
+    prm_folders.qwen_math_prm,
+    prm_folders.trl_prm,
+    prm_folders.math_shepherd,
+    prm_folders.ursa_rm,
+    prm_folders.visual_prm,
+)
 SPLITS = {"train": 8, "validation": 4, "test_id": 4, "test_ood": 4}
 
 
@@ -237,6 +246,55 @@ def test_checkpoints_that_lie_elsewhere_need_no_room_at_home(root: Path) -> None
     with pytest.raises(StorageFull):
         admitted(with_sources(), root)
     assert admit(with_sources(), root, root / "home", 0, remote=True)
+
+
+def with_prm(**fields: object) -> Recipe:
+    assert SMALL.prm is not None
+    return with_sources().model_copy(update={"prm": SMALL.prm.model_copy(update=fields)})
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_published_prms_of_every_scheme_are_admitted(root: Path, write: Callable[[Path], Path]) -> None:
+    write(root / "prm")
+    prm = admitted(with_prm(base="prm", train=None), root).prm
+    assert prm is not None and prm.base == str(root / "prm")
+
+
+@pytest.mark.parametrize(
+    ("write", "change", "train", "part"),
+    [
+        (prm_folders.visual_prm, {"prm_scheme.json": None}, False, "does not say how a step is scored: config.json"),
+        (prm_folders.visual_prm, {"prm_scheme.json": {"scheme": "stars"}}, False, "prm_scheme.json with a bad scheme"),
+        (prm_folders.visual_prm, {"prm_scheme.json": {"scheme": "value-head"}}, False, "has no head for the scheme"),
+        (prm_folders.visual_prm, {"preprocessor_config.json": None, "processor_config.json": None}, False, "processor"),
+        (prm_folders.qwen_math_prm, {"tokenizer.json": None}, False, "has no tokenizer"),
+        (prm_folders.visual_prm, {}, True, "scores steps by turns in a way that is not trained here"),
+        (prm_folders.math_shepherd, {}, True, "sees no images"),
+    ],
+)
+def test_a_prm_that_cannot_serve_is_refused_in_one_sentence(
+    root: Path, write: Callable[[Path], Path], change: dict[str, object], train: bool, part: str
+) -> None:
+    folder = write(root / "prm")
+    for name, value in change.items():
+        if value is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_text(json.dumps(value))
+    assert SMALL.prm is not None
+    with pytest.raises(InvalidInput) as refused:
+        admitted(with_prm(base="prm", train=SMALL.prm.train if train else None), root)
+    assert refused.value.field == "prm.base" and refused.value.detail.startswith("prm.base 'prm' ")
+    assert part in refused.value.detail and "\n" not in refused.value.detail
+
+
+def test_a_base_whose_vocabulary_has_no_labels_is_refused_before_anything_is_sampled(root: Path) -> None:
+    path = root / "model" / "tokenizer.json"
+    assert "<good>" in path.read_text()
+    path.write_text(path.read_text().replace("<good>", "<well>").replace('"+"', '"plus"'))
+    with pytest.raises(InvalidInput, match="neither <good>/<bad> nor") as refused:
+        admitted(with_sources(), root)
+    assert refused.value.field == "model.base"
 
 
 def test_a_full_disk_is_told_before_the_run(root: Path) -> None:

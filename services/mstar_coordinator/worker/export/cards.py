@@ -6,6 +6,9 @@ from pathlib import Path
 
 import yaml
 
+from mstar.layout import ANSWER_HEADING
+from mstar.model_files import source_name
+from mstar.prm_schemes import LabelTokens
 from mstar.results import RunResults
 
 UNKNOWN = "other"
@@ -23,10 +26,10 @@ def licence_of(model: Path) -> str:
 def policy_card(results: RunResults, licence: str) -> str:
     """Card of the policy checkpoint."""
     lines = [
-        _model_front(results, licence, "self-evolving-training"),
+        _model_front(results.recipe.model.base, licence, "self-evolving-training"),
         f"# Policy of run {results.id}",
-        f"Made from `{results.recipe.model.base}` by self-evolving training, recipe `{results.name}`, seed "
-        f"{results.recipe.seed}. Method: {PAPER}.",
+        f"Made from `{source_name(results.recipe.model.base)}` by self-evolving training, recipe "
+        f"`{results.name}`, seed {results.recipe.seed}. Method: {PAPER}.",
         "## Measured",
         results_table(results),
         "## How it sampled",
@@ -40,18 +43,68 @@ def policy_card(results: RunResults, licence: str) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def prm_card(results: RunResults, licence: str) -> str:
-    """Card of the process reward model."""
+def prm_card(results: RunResults, licence: str, scheme: LabelTokens) -> str:
+    """Card of the process reward model that the run has trained, with the code that scores by it."""
+    recipe = results.recipe
+    base = (recipe.prm and recipe.prm.base) or recipe.model.base
     lines = [
-        _model_front(results, licence, "process-reward-model"),
+        _model_front(base, licence, "process-reward-model"),
         f"# Process reward model of run {results.id}",
-        f"Trained from `{results.recipe.model.base}` on Monte-Carlo step labels. A step's score is the probability of "
-        "the good label token at its end; a response's score is the least of its steps. It is a reranker, not a "
-        f"verifier. Method: {PAPER}.",
+        f"Trained from `{source_name(base)}` on Monte-Carlo step labels. It is a reranker, not a verifier. Method: "
+        f"{PAPER}.",
+        "## How it scores",
+        f"The labels are the tokens `{scheme.good}` and `{scheme.bad}`. A step is a paragraph, and the answer block "
+        f"(`{ANSWER_HEADING}`, a blank line, the answer) is the last one. A step's score is the probability of "
+        f"`{scheme.good}` against `{scheme.bad}` as the next token behind the step and its blank line. The question is "
+        "written as the run wrote it. With plain transformers:",
+        f"```python\n{scoring_code(scheme)}```",
         "## How it was made",
         *(f"- {name}: {value}" for name, value in results.prm.items() if not isinstance(value, list | tuple | dict)),
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def published_prm_card(results: RunResults, licence: str) -> str:
+    """Card of a process reward model that others have made, and that the run used as it is."""
+    assert results.recipe.prm is not None and results.recipe.prm.base is not None
+    base = results.recipe.prm.base
+    lines = [
+        _model_front(base, licence, "process-reward-model"),
+        f"# Process reward model that run {results.id} used",
+        f"A copy of `{source_name(base)}`, unchanged: the run trained none. How it scores steps is declared in its own "
+        f"folder; `mstar-prm` serves it with `MSTAR_PRM_MODEL` set to this folder.",
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def scoring_code(scheme: LabelTokens) -> str:
+    """Python that scores the steps of one response with plain transformers, in the folder of the PRM."""
+    return _SCORING.replace("GOOD", scheme.good).replace("BAD", scheme.bad)
+
+
+_SCORING = """\
+import torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+question = "What is the total of A and C?"
+image = Image.open("question.png").convert("RGB")
+steps = ["A is 34, C is 27", "Sum: 34 + 27 = 61", "## Answer\\n\\n61"]
+
+processor = AutoProcessor.from_pretrained(".")
+model = AutoModelForImageTextToText.from_pretrained(".").eval()
+labels = processor.tokenizer.convert_tokens_to_ids(["GOOD", "BAD"])
+content = [{"type": "image"}, {"type": "text", "text": question}]
+prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+scores = []
+for end in range(1, len(steps) + 1):
+    response = "\\n\\n".join(steps[:end]) + ("\\n\\n" if end < len(steps) else "")
+    inputs = processor(text=prompt + response, images=[image], return_tensors="pt")
+    with torch.inference_mode():
+        good, _ = model(**inputs).logits[0, -1, labels].float().softmax(-1).tolist()
+    scores.append(good)
+print(scores)
+"""
 
 
 def dataset_card(results: RunResults, licence: str, title: str, text: str, rows: int) -> str:
@@ -60,7 +113,8 @@ def dataset_card(results: RunResults, licence: str, title: str, text: str, rows:
         _front(licence, {"task_categories": ["visual-question-answering"], "tags": ["mstar"]}),
         f"# {title} of run {results.id}",
         text,
-        f"{rows} rows from `{results.recipe.data.source}`. Every row names the weights that wrote it. Method: {PAPER}.",
+        f"{rows} rows from `{source_name(results.recipe.data.source)}`. Every row names the weights that "
+        f"wrote it. Method: {PAPER}.",
     ]
     return "\n\n".join(lines) + "\n"
 
@@ -87,9 +141,8 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}"
 
 
-def _model_front(results: RunResults, licence: str, tag: str) -> str:
-    base = results.recipe.model.base
-    about = {"base_model": base, "pipeline_tag": "image-text-to-text", "library_name": "transformers"}
+def _model_front(base: str, licence: str, tag: str) -> str:
+    about = {"base_model": source_name(base), "pipeline_tag": "image-text-to-text", "library_name": "transformers"}
     return _front(licence, {**about, "tags": ["mstar", tag]})
 
 

@@ -39,7 +39,7 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
                     done += 1
                     if done % PROGRESS_EVERY == 0:
                         step.progress(done, total)
-        _copy_model(model.base, folder / "model")
+        copy_model(model.base, folder / "model")
         step.use.images.settle()
 
     ref = step.use.store.write(step.claim.output_id, fill, {"data": data.source, "model": model.base})
@@ -60,7 +60,7 @@ def _questions(data: DataRecipe, split: str, count: int, images: ImageStore) -> 
         yield question
 
 
-def _copy_model(base: str, target: Path) -> None:
+def copy_model(base: str, target: Path) -> None:
     """Copies, since a link would change with its source: the files of the model and nothing else of the folder."""
     source = minivista.MODEL_FOLDER if base == BUILTIN else Path(base)
     target.mkdir()

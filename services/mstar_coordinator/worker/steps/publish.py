@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mstar.prm_schemes import DECLARATION, OWN, LabelTokens
 from mstar.results import RunResults
 from mstar.stages.generate import GENERATE
 from mstar.stages.publish import PublishParams
-from mstar.step_names import PREPARE, iteration_of, sibling
+from mstar.step_names import FETCH, PREPARE, iteration_of, sibling
 from mstar.steps import DoneResult
 from mstar.types import RolloutRow, ScoreRow, SelectedRow, StepLabelRow
 from mstar_artefacts.store import SCORES
@@ -72,10 +73,31 @@ def _publish_cot(out: _Publication) -> None:
 
 def _publish_prm(out: _Publication, prm: str) -> None:
     source = out.step.use.store.verify(out.step.artefact(prm), MODEL)
-    card = cards.prm_card(out.results, out.licence)
+    collected = out.step.params.collected
+    if collected is None:
+        card = cards.published_prm_card(out.results, cards.licence_of(source))
+    else:
+        card = cards.prm_card(out.results, _prm_licence(out), _scheme(source))
     replace_folder(out.folder / "prm", lambda folder: _copy_model(source, folder, card))
-    collected = (out.step.params.collected,) if out.step.params.collected else ()
-    rows = list(out.step.rows(collected, StepLabelRow))
+    if collected is not None:
+        _publish_labels(out, collected)
+
+
+def _prm_licence(out: _Publication) -> str:
+    """Of the model that the PRM was trained from, where it has a base of its own."""
+    if out.results.recipe.prm is None or out.results.recipe.prm.base is None:
+        return out.licence
+    return cards.licence_of(out.step.use.store.verify(out.step.artefact(FETCH), MODEL))
+
+
+def _scheme(model: Path) -> LabelTokens:
+    """How a PRM of our trainer scores steps."""
+    declared = model / DECLARATION
+    return LabelTokens.model_validate_json(declared.read_bytes()) if declared.is_file() else OWN
+
+
+def _publish_labels(out: _Publication, collected: str) -> None:
+    rows = list(out.step.rows((collected,), StepLabelRow))
     text = "Solutions with a Monte-Carlo label after every step, in TRL's stepwise supervision columns, and images."
 
     def fill(folder: Path) -> None:

@@ -102,7 +102,7 @@ def _scored(
     found: dict[tuple[str, _Said], tuple[ScoredStep, ...]] = {}
     pool = ThreadPoolExecutor(IN_FLIGHT)
     try:
-        replies = pool.map(lambda ask: _send(step.use.prm, prm, ask, step.recipe.form), asks)
+        replies = pool.map(lambda ask: _send(step.use.prm, prm, ask, step.recipe.scoring_form), asks)
         for done, (ask, steps) in enumerate(zip(asks, replies, strict=True)):
             step.progress(done, len(asks))
             found |= {(ask.question.id, said): own for said, own in zip(ask.responses, steps, strict=True)}

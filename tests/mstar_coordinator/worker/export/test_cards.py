@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mstar.prm_schemes import LabelTokens
 from mstar_coordinator.worker.export import cards
 from publish_bench import finished_run
 
@@ -40,10 +41,33 @@ def test_an_unknown_licence_says_what_it_follows() -> None:
 
 
 def test_prm_card_tells_how_it_was_made() -> None:
-    card = cards.prm_card(finished_run(), "mit")
+    card = cards.prm_card(finished_run(), "mit", LabelTokens(good="+", bad="-"))
     assert "process-reward-model" in front(card)["tags"]
     assert "- solutions: 1200" in card
     assert "losses" not in card
+    assert "`+` against `-`" in card
+    assert card.count("```") == 2, "the code that scores"
+
+
+def test_cards_name_models_and_data_by_their_own_names() -> None:
+    run = finished_run()
+    prm = run.recipe.prm.model_copy(update={"base": "/srv/models/Some-PRM", "train": None}) if run.recipe.prm else None
+    where = {
+        "model": run.recipe.model.model_copy(update={"base": "/srv/models/Qwen2.5-VL-3B"}),
+        "data": run.recipe.data.model_copy(update={"source": "/srv/data/MathV360K"}),
+        "prm": prm,
+    }
+    moved = run.model_copy(update={"recipe": run.recipe.model_copy(update=where)})
+    made = [
+        cards.policy_card(moved, "mit"),
+        cards.prm_card(moved, "mit", LabelTokens()),
+        cards.published_prm_card(moved, "mit"),
+        cards.dataset_card(moved, "mit", "CoT data set", "Chains.", 17),
+    ]
+    assert not any("/srv" in card for card in made)
+    bases = [front(card).get("base_model") for card in made]
+    assert bases == ["Qwen2.5-VL-3B", "Some-PRM", "Some-PRM", None]
+    assert "from `MathV360K`" in made[3]
 
 
 def test_dataset_card_counts_its_rows() -> None:
