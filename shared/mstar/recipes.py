@@ -134,7 +134,8 @@ class PrmRecipe(Frozen):
 
     @model_validator(mode="after")
     def _schedule_ends(self) -> Self:
-        self.train.check_schedule(self.train.updates, "train.updates")
+        if self.train is not None:
+            self.train.check_schedule(self.train.updates, "train.updates")
         return self
 
 
