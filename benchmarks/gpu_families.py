@@ -28,7 +28,7 @@ from model_families import FAMILIES
 from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.storage import Storage
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.attention import block_mask, read_blocks
+from mstar_models.attention import read_blocks
 from mstar_models.chat import question_turns
 from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.layout import Layout
@@ -123,13 +123,10 @@ def _blocks(reference: Plain) -> float:
     inputs = layout.inputs([(prompt, packed)])
     kinds = {key: model.dtype if value.is_floating_point() else value.dtype for key, value in inputs.items()}
     inputs = {key: value.to(DEVICE, kinds[key]) for key, value in inputs.items()}
-    spans = inputs.pop("spans")
     with torch.inference_mode():
-        dense = run_trunk(model, **inputs, spans=spans).last_hidden_state.float()
-        read_blocks(model)
-        mask = block_mask(spans, len(packed.ids))
-        blocks = run_trunk(model, **inputs, attention_mask=mask).last_hidden_state.float()
-    model.set_attn_implementation("sdpa")
+        dense = run_trunk(model, **inputs).last_hidden_state.float()
+        read_blocks(model, fewest=0)
+        blocks = run_trunk(model, **inputs).last_hidden_state.float()
     return float((blocks - dense).norm() / dense.norm())
 
 

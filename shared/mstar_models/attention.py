@@ -5,6 +5,7 @@ the scores. FlexAttention (arXiv 2412.05496) takes a list of blocks with somethi
 blocks out of the computation too. What this leaves out: attention while sampling (`mstar_policy.hf_attention`).
 """
 
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -28,40 +29,74 @@ _TOGETHER = 8
 """Rows of blocks that are looked at together: 1,024 × T entries at a time."""
 
 
-def dense_mask(spans: Tensor, queries: int) -> Tensor:
+@dataclass(frozen=True)
+class Window:
+    """How far back layers see that do not see everything."""
+
+    tokens: int
+    positions: Tensor
+    """Of all tokens of the trees, [B, T]."""
+
+
+def dense_mask(spans: Tensor, queries: int, window: Window | None = None) -> Tensor:
     """Boolean [B, 1, queries, T], true where attended, of the last tokens of trees with spans [B, 2, T]."""
     order, last = spans.unbind(1)
     own = order[:, -queries:, None]
-    return ((order[:, None] <= own) & (own < last[:, None]))[:, None]
+    seen = (order[:, None] <= own) & (own < last[:, None])
+    if window is not None:
+        seen &= window.positions[:, -queries:, None] - window.positions[:, None] < window.tokens
+    return seen[:, None]
 
 
-def block_mask(spans: Tensor, queries: int) -> BlockMask:
+def block_mask(spans: Tensor, queries: int, window: Window | None = None) -> BlockMask:
     """The same as blocks of `BLOCK` × `BLOCK`; memory grows with (T / BLOCK)²."""
     order, last = (one.contiguous() for one in spans.unbind(1))
     own = order[:, -queries:].contiguous()
+    # Without a window everything is near.
+    reach = spans.shape[2] if window is None else window.tokens
+    places = torch.zeros_like(order) if window is None else window.positions.to(order.dtype)
+    asking = places[:, -queries:].contiguous()
 
     def seen(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (order[batch, key] <= own[batch, query]) & (own[batch, query] < last[batch, key])
 
-    some, every = _blocks(order, last, own)
+    def near(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return seen(batch, head, query, key) & (asking[batch, query] - places[batch, key] < reach)
+
+    some, every = _blocks((order, last, places), (own, asking), reach)
     return BlockMask.from_kv_blocks(
-        *_listed(some & ~every), *_listed(every), BLOCK_SIZE=BLOCK, mask_mod=seen, seq_lengths=(queries, order.shape[1])
+        *_listed(some & ~every),
+        *_listed(every),
+        BLOCK_SIZE=BLOCK,
+        mask_mod=seen if window is None else near,
+        seq_lengths=(queries, order.shape[1]),
     )
 
 
-def _blocks(order: Tensor, last: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
-    """For each block of queries and keys [B, Q / BLOCK, T / BLOCK]: whether any entry is seen, and whether all are."""
+def _blocks(keys: tuple[Tensor, Tensor, Tensor], queries: tuple[Tensor, Tensor], reach: int) -> tuple[Tensor, Tensor]:
+    """For each block of queries and keys [B, Q / BLOCK, T / BLOCK]: whether any entry is seen, and whether all are.
+
+    `keys`: place in the tree, its end and position of each key, [B, T]; `queries`: place and position, [B, Q].
+    """
     # Filled up with keys that nobody sees and queries that see nobody.
-    keys = functional.pad(order, (0, -order.shape[1] % BLOCK), value=torch.iinfo(order.dtype).max)
-    ends = functional.pad(last, (0, -last.shape[1] % BLOCK), value=0)
-    asking = functional.pad(own, (0, -own.shape[1] % BLOCK), value=-1)
+    order, last, places = (
+        _filled(one, fill) for one, fill in zip(keys, (torch.iinfo(torch.int32).max, 0, 0), strict=True)
+    )
+    own, asking = (_filled(one, fill) for one, fill in zip(queries, (-1, 0), strict=True))
     some, every = [], []
-    for rows in torch.split(asking, _TOGETHER * BLOCK, dim=1):
-        seen = (keys[:, None] <= rows[:, :, None]) & (rows[:, :, None] < ends[:, None])
+    rows = _TOGETHER * BLOCK
+    for mine, at in zip(torch.split(own, rows, dim=1), torch.split(asking, rows, dim=1), strict=True):
+        seen = (order[:, None] <= mine[:, :, None]) & (mine[:, :, None] < last[:, None])
+        seen &= at[:, :, None] - places[:, None] < reach
         tiles = seen.reshape(len(seen), -1, BLOCK, seen.shape[2] // BLOCK, BLOCK)
         some.append(tiles.any(4).any(2))
         every.append(tiles.all(4).all(2))
     return torch.cat(some, 1), torch.cat(every, 1)
+
+
+def _filled(values: Tensor, fill: int) -> Tensor:
+    """[B, N] filled up to whole blocks."""
+    return functional.pad(values, (0, -values.shape[1] % BLOCK), value=fill)
 
 
 def _listed(blocks: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,22 +116,19 @@ def use_tree_attention(model: Any) -> None:
         read_blocks(model)
 
 
-def read_blocks(model: Any) -> None:
-    """Switch a model to block masks, on any device."""
+def read_blocks(model: Any, fewest: int = BLOCKS_FROM) -> None:
+    """Switch a model to block masks for trees of `fewest` tokens and more, on any device."""
     AttentionInterface.register(NAME, tree_attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)
+    model.blocks_from = fewest
 
 
-def reads_blocks(model: Any) -> bool:
-    """Whether a model was switched to block masks."""
-    return bool(model.config._attn_implementation == NAME)
-
-
-def tree_mask(model: Any, spans: Tensor, queries: int) -> Tensor | BlockMask:
+def tree_mask(model: Any, spans: Tensor, queries: int, window: Window | None = None) -> Tensor | BlockMask:
     """The mask that is best for a model and trees with spans [B, 2, T], of their last `queries` tokens."""
-    wide = reads_blocks(model) and spans.shape[2] >= BLOCKS_FROM
-    return block_mask(spans, queries) if wide else dense_mask(spans, queries)
+    fewest = getattr(model, "blocks_from", None)
+    wide = fewest is not None and spans.shape[2] >= fewest
+    return (block_mask if wide else dense_mask)(spans, queries, window)
 
 
 def tree_attention(

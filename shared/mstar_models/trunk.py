@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mstar_models.attention import dense_mask, tree_mask
+from mstar_models.attention import Window, tree_mask
 from mstar_models.suitability import windows
 
 
@@ -35,18 +35,11 @@ def _masks(model: Any, spans: Tensor, positions: Tensor) -> Any:
     narrow = windows(model)
     if not narrow:
         return whole
-    masks = {kind: dense_mask(spans, queries) & _within(positions, spans.shape[2], narrow[kind]) for kind in narrow}
+    # Keys before the first query are a prompt's.
+    known = torch.arange(spans.shape[2] - queries, device=positions.device)
+    places = torch.cat([known.expand(len(positions), -1), positions], dim=1)
+    masks = {kind: tree_mask(model, spans, queries, Window(width, places)) for kind, width in narrow.items()}
     return masks[""] if "" in masks else {"full_attention": whole} | masks
-
-
-def _within(positions: Tensor, width: int, window: int) -> Tensor:
-    """Boolean [B, 1, Q, width]: whether a key is less than `window` positions before the query.
-
-    `positions` [B, Q] are those of the queries; keys before the first query are a prompt's.
-    """
-    known = torch.arange(width - positions.shape[1], device=positions.device)
-    keys = torch.cat([known.expand(len(positions), -1), positions], dim=1)
-    return (positions[:, :, None] - keys[:, None] < window)[:, None]
 
 
 def output_head(model: Any) -> Any:

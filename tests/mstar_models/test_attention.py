@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.attention.flex_attention import BlockMask
 
-from architectures import ARCHITECTURES
+from architectures import ARCHITECTURES, llava
 from minivista import MODEL_FOLDER
 from mstar_models.attention import (
     BLOCK,
     BLOCKS_FROM,
+    Window,
     block_mask,
     dense_mask,
     read_blocks,
-    reads_blocks,
     tree_mask,
     use_tree_attention,
 )
@@ -42,12 +42,13 @@ def packed_of(responses: list[list[int]]) -> Packed:
 
 
 @settings(deadline=None, max_examples=30)
-@given(TREES, st.integers(0, 69))
-def test_blocks_show_what_the_dense_mask_shows(trees: list[list[list[int]]], known: int) -> None:
-    spans = tensors([packed_of(one) for one in trees], pad_id=0)["spans"]
-    keys = spans.shape[2]
+@given(TREES, st.integers(0, 69), st.sampled_from([None, 30, 150]))
+def test_blocks_show_what_the_dense_mask_shows(trees: list[list[list[int]]], known: int, reach: int | None) -> None:
+    inputs = tensors([packed_of(one) for one in trees], pad_id=0)
+    spans, keys = inputs["spans"], inputs["spans"].shape[2]
     queries = keys - known
-    dense, blocks = dense_mask(spans, queries), block_mask(spans, queries)
+    window = None if reach is None else Window(reach, inputs["position_ids"])
+    dense, blocks = dense_mask(spans, queries, window), block_mask(spans, queries, window)
     rows = torch.arange(len(trees))[:, None, None]
     query, key = torch.arange(queries)[:, None], torch.arange(keys)
     assert blocks.mask_mod(rows, torch.zeros(()), query, key).equal(dense[:, 0])
@@ -72,9 +73,24 @@ def test_a_model_computes_the_same_from_blocks(made: Callable[[], tuple[Any, Any
     inputs = tensors([packed], pad_id=0)
     with torch.inference_mode():
         dense = run_trunk(model.eval(), **inputs, **prompt.pixels).last_hidden_state
-        read_blocks(model)
-        mask = block_mask(inputs.pop("spans"), len(packed.ids))
-        blocks = run_trunk(model, **inputs, **prompt.pixels, attention_mask=mask).last_hidden_state
+        read_blocks(model, fewest=0)
+        blocks = run_trunk(model, **inputs, **prompt.pixels).last_hidden_state
+    assert torch.allclose(blocks, dense, atol=2e-6)
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile:UserWarning")
+def test_a_model_with_windows_computes_the_same_from_blocks() -> None:
+    torch.manual_seed(5)
+    model, prompts = llava(model_type="mistral", sliding_window=24, max_position_embeddings=64)
+    prompt = prompts.encode("How many?", Image.new("RGB", (64, 64)))
+    packed = start(prompt.input_ids)
+    for last in range(4):
+        packed.add([tuple(range(10, 20)), tuple(range(60 - last, 70))])
+    inputs = tensors([packed], pad_id=0) | prompt.pixels
+    with torch.inference_mode():
+        dense = run_trunk(model.eval(), **inputs).last_hidden_state
+        read_blocks(model, fewest=0)
+        blocks = run_trunk(model, **inputs).last_hidden_state
     assert torch.allclose(blocks, dense, atol=2e-6)
 
 
@@ -90,4 +106,5 @@ def test_wide_trees_alone_are_read_as_blocks() -> None:
 def test_a_cpu_keeps_the_dense_mask() -> None:
     model = load_model(MODEL_FOLDER)
     use_tree_attention(model)
-    assert not reads_blocks(model)
+    spans = torch.zeros(1, 2, BLOCKS_FROM, dtype=torch.int32)
+    assert isinstance(tree_mask(model, spans, 1), torch.Tensor)
