@@ -20,9 +20,9 @@ from mstar.answers import check
 from mstar.layout import scored_segments
 from mstar.types import Question
 from mstar_models.chat import build_messages, question_turns
-from mstar_models.encoding import suppressed_ids
 from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model, load_processor
+from mstar_models.special_tokens import suppressed_ids
 
 KEPT = 2
 LEARNING_RATE, BATCH = 1e-4, 32

@@ -20,8 +20,9 @@ from benchmarks.measure import Pairs, Row, best_of, by_rate, compare, cpu_of
 from minivista import MODEL_FOLDER
 from mstar.api.policy import RolloutReply
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.encoding import PromptEncoder, collate, suppressed_ids
+from mstar_models.encoding import PromptEncoder, collate
 from mstar_models.loading import load_model, load_processor
+from mstar_models.special_tokens import suppressed_ids
 from mstar_policy.engine import Engine, Generation
 from mstar_policy.hf_engine import HfEngine
 from mstar_policy.rollouts import sampling_request

@@ -23,8 +23,9 @@ from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import folder_version, load_checkpoint
-from mstar_models.encoding import PromptEncoder, suppressed_ids
+from mstar_models.encoding import PromptEncoder
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
+from mstar_models.special_tokens import suppressed_ids, turn_ends
 from mstar_models.suitability import require_decoder, row_cache_obstacle
 from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, TokenCallback
 from mstar_policy.hf_attention import use_grouped_attention
@@ -40,7 +41,6 @@ from mstar_policy.prompts import (
     check_version,
     prefix_ids,
     room_for,
-    stop_ids,
 )
 from mstar_policy.text import TokenizerVocabulary, Vocabulary, text_of
 
@@ -195,7 +195,7 @@ class HfEngine:
             use_grouped_attention(model)
         text = model.config.get_text_config()
         limits = Limits(self._batch_rows, self._cache_bytes // _cache_bytes_per_token(text, model.dtype))
-        stop = stop_ids(model.generation_config.eos_token_id, tokenizer)
+        stop = turn_ends(folder, processor)
         vocabulary = TokenizerVocabulary(tokenizer, stop)
         self._loaded = _Loaded(
             version=version,

@@ -56,9 +56,3 @@ def prefix_ids(index: int, prompt: Prompt, tokenizer: Any) -> Sequence[int]:
     """
     check_sampled(tokenizer, prompt.prefix_ids, f"prompts.{index}.prefix_ids")
     return prompt.prefix_ids or encode_text(tokenizer, prompt.prefix)
-
-
-def stop_ids(configured: int | list[int] | None, tokenizer: Any) -> set[int]:
-    """Tokens that end a response: the end of the turn, and those of the model's generation configuration."""
-    listed = configured if isinstance(configured, list) else [configured]
-    return {token for token in (tokenizer.eos_token_id, *listed) if token is not None}

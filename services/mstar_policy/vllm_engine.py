@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from transformers import GenerationConfig
 
 from mstar.api.policy import WeightsState
 from mstar.errors import Unavailable
@@ -26,8 +25,9 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.drain_lock import DrainLock, within
-from mstar_models.encoding import PromptEncoder, suppressed_ids
+from mstar_models.encoding import PromptEncoder
 from mstar_models.loading import load_processor
+from mstar_models.special_tokens import suppressed_ids, turn_ends
 from mstar_models.tensors import same_tensors, sees
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import Make, VllmHost, all_or_none
@@ -39,7 +39,6 @@ from mstar_policy.prompts import (
     check_version,
     prefix_ids,
     room_for,
-    stop_ids,
 )
 from mstar_policy.text import TokenizerVocabulary, Vocabulary
 from mstar_policy.vllm_requests import GrowingOutputs, parameters, reply, require_version
@@ -293,7 +292,6 @@ class VllmEngine:
 
 def _describe(folder: Path, weight_version: str) -> _Loaded:
     processor = load_processor(folder)
-    configured = GenerationConfig.from_pretrained(folder, local_files_only=True)
     digest = hashlib.sha256()
     for name in SHAPE_FILES:
         path = folder / name
@@ -303,7 +301,7 @@ def _describe(folder: Path, weight_version: str) -> _Loaded:
         folder=folder,
         shape=digest.hexdigest(),
         tokenizer=processor.tokenizer,
-        vocabulary=TokenizerVocabulary(processor.tokenizer, stop_ids(configured.eos_token_id, processor.tokenizer)),
+        vocabulary=TokenizerVocabulary(processor.tokenizer, turn_ends(folder, processor)),
         prompts=PromptEncoder(processor),
         suppressed=tuple(suppressed_ids(processor.tokenizer)),
     )

@@ -19,6 +19,7 @@ from mstar_models.images import ImageGate
 from mstar_models.layout import Layout
 from mstar_models.loading import load_processor
 from mstar_models.packing import Packed
+from mstar_models.special_tokens import end_of_turn
 from mstar_models.spelling import cut, vocabulary_digest
 from mstar_trainer.batches import Example, Group
 from mstar_trainer.loss import Batch
@@ -66,6 +67,7 @@ class ExampleEncoder:
         processor = load_processor(model_folder)
         self.tokenizer = processor.tokenizer
         self._vocabulary = vocabulary_digest(self.tokenizer)
+        self._end = end_of_turn(processor)
         self._prompts = PromptEncoder(processor)
         self._gate = ImageGate()
         self._images = storage_of(home).images()
@@ -95,12 +97,12 @@ class ExampleEncoder:
         """Token ids of each segment: those that were sampled, or those of the text.
 
         Where the response itself is trained on, the last piece ends the turn: with the token that was sampled there, or
-        with the tokenizer's own.
+        with the one that the chat template writes.
         """
         sampled = example.tokens
         if sampled is None or sampled.vocabulary != self._vocabulary:
             ids, ends = encode_segments(self.tokenizer, example.segments)
-            whole = [*ids, self.tokenizer.eos_token_id]
+            whole = [*ids, self._end]
         else:
             ids, ends, whole = list(sampled.ids), list(sampled.ends), list(sampled.ids)
         if example.labels:

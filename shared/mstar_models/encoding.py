@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR, join_segments
 from mstar_models.chat import Turn, build_messages, question_turns
 from mstar_models.families import family_of_processor
+from mstar_models.special_tokens import edges_of, never_sampled, special_tokens
 from mstar_models.spelling import segment_ends, spelling_of
 
 REMEMBERED_BYTES = 2**30
@@ -70,6 +70,8 @@ class PromptEncoder:
         """`remembered_bytes`: of token ids, pixels and text that are kept."""
         self.processor = processor
         self._family = family_of_processor(processor)
+        self._edges = edges_of(processor.tokenizer)
+        self._special = tuple(special_tokens(processor.tokenizer))
         self._cache: LRUCache[tuple[str, bytes], EncodedPrompt] = LRUCache(remembered_bytes, getsizeof=_size)
 
     def encode(self, question: str, image: Image.Image, system: str = "") -> EncodedPrompt:
@@ -100,7 +102,10 @@ class PromptEncoder:
 
     def unexpanded(self, turns: Sequence[Turn]) -> list[int]:
         """Token ids with one place holder an image, for engines that expand it themselves. Raises InvalidInput."""
-        return list(self.processor.tokenizer(self.text_of(turns))["input_ids"])
+        text = self.text_of(turns)
+        asked = self._edges.asked(text)
+        ids = list(self.processor.tokenizer(text, add_special_tokens=asked)["input_ids"])
+        return ids[: len(ids) - self._edges.behind * asked]
 
     def text_of(self, turns: Sequence[Turn]) -> str:
         """The prompt as the model's chat template writes it, up to where the assistant begins. Raises InvalidInput."""
@@ -116,14 +121,17 @@ class PromptEncoder:
 
     def _encode(self, text: str, images: Sequence[Image.Image]) -> EncodedPrompt:
         shown = {"images": list(images)} if images else {}
-        values = self.processor(text=text, **shown, return_tensors="pt")
+        # A template and a tokenizer that both write a beginning would give two.
+        asked = self._edges.asked(text)
+        values = self.processor(text=text, **shown, return_tensors="pt", add_special_tokens=asked)
+        length = values["input_ids"].shape[1] - self._edges.behind * asked
         pixels = {key: value for key, value in values.items() if key not in _TEXT_KEYS | _TOKEN_KEYS}
-        per_token = {key: value for key, value in values.items() if key in _TOKEN_KEYS}
-        return EncodedPrompt(values["input_ids"][0].tolist(), pixels, per_token, self._family.pixel_axes)
+        per_token = {key: value[:, :length] for key, value in values.items() if key in _TOKEN_KEYS}
+        return EncodedPrompt(values["input_ids"][0, :length].tolist(), pixels, per_token, self._family.pixel_axes)
 
     def harmless(self, text: str) -> str:
         """A user's text may spell a special token; a space inside keeps the processor from seeing one."""
-        for token in map(str, self.processor.tokenizer.added_tokens_decoder.values()):
+        for token in self._special:
             if token in text:
                 text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
@@ -161,22 +169,11 @@ def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
     return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
-def suppressed_ids(tokenizer: Any) -> list[int]:
-    """Tokens that sampling must never emit: every special or added one but the end of the turn."""
-    added = set(tokenizer.added_tokens_decoder) | set(tokenizer.all_special_ids)
-    return sorted(added - {tokenizer.eos_token_id})
-
-
 def check_sampled(tokenizer: Any, ids: Sequence[int], field: str) -> None:
     """Raises InvalidInput, naming the field, for ids that no policy samples: beyond the vocabulary, or placeholders."""
-    strange = _never_sampled(tokenizer).intersection(ids) or {token for token in ids if token >= len(tokenizer)}
+    strange = never_sampled(tokenizer).intersection(ids) or {token for token in ids if token >= len(tokenizer)}
     if strange:
         raise InvalidInput(f"{field}: {min(strange)} is not a token that this model's policy samples", field=field)
-
-
-@lru_cache(maxsize=4)
-def _never_sampled(tokenizer: Any) -> frozenset[int]:
-    return frozenset(suppressed_ids(tokenizer))
 
 
 def collate(

@@ -16,6 +16,7 @@ from transformers import AutoModelForImageTextToText
 from mstar.errors import InvalidInput, MstarError
 from mstar_models.chat import Turn, build_messages
 from mstar_models.processors import assemble_processor
+from mstar_models.special_tokens import mark_placeholders
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types of half the size that models are served in, by their names in configurations."""
@@ -27,6 +28,7 @@ def load_processor(folder: Path) -> Any:
     with translated(folder):
         processor = assemble_processor(folder)
         _check_template(folder, processor)
+        mark_placeholders(processor)
     return processor
 
 

@@ -13,13 +13,8 @@ from minivista.tokenizer import make_tokenizer
 from mstar.errors import InvalidInput
 from mstar.layout import join_segments
 from mstar_models.chat import Turn, question_turns
-from mstar_models.encoding import (
-    PromptEncoder,
-    collate,
-    encode_segments,
-    encode_text,
-    suppressed_ids,
-)
+from mstar_models.encoding import PromptEncoder, collate, encode_segments, encode_text
+from mstar_models.special_tokens import suppressed_ids
 
 TOKENIZER = make_tokenizer()
 SEGMENTS = st.lists(st.sampled_from(["A is 3", "Sum: 3 + 4 = 7", "## Answer\n\n7", "x"]), min_size=1, max_size=5)

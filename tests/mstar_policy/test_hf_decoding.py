@@ -9,8 +9,9 @@ import torch
 from architectures import plain_inputs
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.encoding import PromptEncoder, collate, encode_text, suppressed_ids
+from mstar_models.encoding import PromptEncoder, collate, encode_text
 from mstar_models.loading import load_model, load_processor
+from mstar_models.special_tokens import suppressed_ids
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_decoding import Decoder, Sample
 from mstar_policy.hf_prefill import PromptPrefix

@@ -12,8 +12,9 @@ from mstar.errors import InvalidInput, Unavailable
 from mstar.layout import scored_segments
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.encoding import PromptEncoder, collate, encode_text, suppressed_ids
+from mstar_models.encoding import PromptEncoder, collate, encode_text
 from mstar_models.loading import load_model, load_processor
+from mstar_models.special_tokens import suppressed_ids
 from mstar_policy.engine import Delta
 from mstar_policy.hf_decoding import Decoder, Drawn, Sample
 from mstar_policy.hf_engine import HfEngine

@@ -18,8 +18,9 @@ from torch.nn import functional
 from mstar.api.steps import Arrivals
 from mstar.types import Answer, AnswerType, Question, SelectedRow, StepLabelRow
 from mstar_models.chat import build_messages, question_turns
-from mstar_models.encoding import encode_segments, suppressed_ids
+from mstar_models.encoding import encode_segments
 from mstar_models.labels import label_token_ids
+from mstar_models.special_tokens import suppressed_ids
 from trainer_bench import Bench
 
 MAX_TOKENS = 8

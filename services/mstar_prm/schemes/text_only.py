@@ -19,6 +19,5 @@ class TextProcessor:
         return str(made)
 
     def __call__(self, text: str, **options: Any) -> Any:
-        """Token ids of a prompt, with the tokenizer's own beginning unless the text has it already."""
-        begun = self.tokenizer.bos_token is not None and text.startswith(self.tokenizer.bos_token)
-        return self.tokenizer([text], add_special_tokens=not begun, **options)
+        """Token ids of a prompt."""
+        return self.tokenizer([text], **options)
