@@ -48,6 +48,15 @@ class Milestone(Accuracy):
     reward_pass_at_2: float | None = None
 
 
+class Quarantined(Frozen):
+    """A question that the run is done without, since it ended every worker that worked on it."""
+
+    question: str
+    step: str
+    """Step at which that was found out."""
+    reason: str
+
+
 class RunResults(Frozen):
     """Everything that a run measured so far."""
 
@@ -62,6 +71,7 @@ class RunResults(Frozen):
     """By base, warmup and final."""
     prm: dict[str, Any] = {}
     """How the PRM was made: solutions, prefixes, completions, losses."""
+    quarantined: tuple[Quarantined, ...] = ()
     artefacts: dict[str, str] = {}
     """Folders below the run's folder: policy, prm, cot_dataset, prm_dataset, report."""
     seconds: float | None = None

@@ -6,6 +6,7 @@ is discarded. What this leaves out: what a step does (the handlers) and when it 
 
 import threading
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_when_event_set, wait_fixed
@@ -18,8 +19,18 @@ from mstar_worker.stop import Preempted, StopGuard
 
 log = structlog.get_logger()
 
-ReportProgress = Callable[[int, int], None]
-"""Called with units done and units in all; raises StaleEpoch once the lease is lost."""
+
+class ReportProgress(Protocol):
+    """What a handler calls between pieces of its work."""
+
+    def __call__(self, done: int, total: int, question: str | None = None) -> None:
+        """Note units done and units in all. Raises StaleEpoch once the lease is lost.
+
+        `question`: id of the question that is begun now. The coordinator knows it before this returns, so that it is
+        known at what a worker died. Raises Unavailable where it does not answer.
+        """
+
+
 Handler = Callable[[Claim, ReportProgress], tuple[ArtefactRef | None, StepResult]]
 
 GiveUp = Callable[[], None]
@@ -99,6 +110,7 @@ class _Lease:
         self._coordinator = coordinator
         self.give_up = give_up
         self._units = (0, 0)
+        self._question: str | None = None
         self.lost = threading.Event()
         """Set once a heartbeat was told that another claim holds, or none."""
         self.reason = ""
@@ -114,19 +126,24 @@ class _Lease:
         self._ended.set()
         self._thread.join(timeout=10)
 
-    def progress(self, done: int, total: int) -> None:
-        """Note how far the handler is, for the next heartbeat. Raises StaleEpoch once the lease is lost."""
-        self._units = (done, total)
+    def progress(self, done: int, total: int, question: str | None = None) -> None:
+        """Note how far the handler is, for the next heartbeat; a new question is told at once."""
+        begun = question is not None and question != self._question
+        self._units, self._question = (done, total), question
         if self.lost.is_set():
             raise StaleEpoch(self.reason)
+        if begun:
+            self._coordinator.heartbeat(self._claim.step_id, self._heartbeat())
+
+    def _heartbeat(self) -> Heartbeat:
+        done, total = self._units
+        return Heartbeat(epoch=self._claim.epoch, done=done, total=total, question=self._question)
 
     def _beat(self) -> None:
         seconds = self._claim.lease_seconds
         while not self._ended.wait(min(seconds / BEATS_PER_LEASE, BEAT_SECONDS)):
-            done, total = self._units
-            beat = Heartbeat(epoch=self._claim.epoch, done=done, total=total)
             try:
-                seconds = self._coordinator.heartbeat(self._claim.step_id, beat).lease_seconds
+                seconds = self._coordinator.heartbeat(self._claim.step_id, self._heartbeat()).lease_seconds
             except (StaleEpoch, StepTaken, NotFound) as error:
                 self.reason = error.detail
                 self.lost.set()

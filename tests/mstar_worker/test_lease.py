@@ -232,3 +232,16 @@ def test_a_worker_asks_every_two_seconds_whether_its_lease_still_holds() -> None
 
         advance(board.add("s1"), {"prepare": slow}, client, "tester")
         assert len(board.steps["s1"].commits) == 1
+
+
+def test_a_question_is_known_before_it_is_begun(board: StepBoard, client: StepClient) -> None:
+    known: list[str | None] = []
+
+    def one_by_one(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
+        for question in ("a", "a", "b"):
+            progress(0, 2, question)
+            known.append(board.steps["s1"].beats[-1].question)
+        return None, RESULT
+
+    do(board, client, one_by_one)
+    assert known == ["a", "a", "b"]

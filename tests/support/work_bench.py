@@ -190,7 +190,7 @@ class Bench:
         """Put rows that a test made by hand into the place of a step's artefact."""
         self.done(name, self.store.write_rows(f"{RUN}/{name}", rows, {}), DoneResult())
 
-    def report(self, done: int, total: int) -> None:
+    def report(self, done: int, total: int, question: str | None = None) -> None:
         self.progress.append((done, total))
 
 

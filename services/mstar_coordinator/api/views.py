@@ -1,4 +1,4 @@
-"""GpuTurns records into the bodies of the public API. Pure but for the reads of the transaction it is given."""
+"""Turns records into the bodies of the public API. Pure but for the reads of the transaction it is given."""
 
 from mstar.api.runs import Checkpoint, Progress, Run, StepView
 from mstar.stages.train import TRAIN, TrainResult
@@ -18,6 +18,7 @@ def run_view(tx: Transaction, run: RunRecord) -> Run:
         iterations=run.iterations,
         recipe=run.recipe,
         progress=_progress(tx, run.id),
+        quarantined=len(tx.suspects.quarantined(run.id)),
     )
 
 

@@ -1,9 +1,10 @@
 """Builds the numbers of a run (`results.json`) from what its steps committed. Pure: no reading, no writing."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from typing import Any, TypeVar
 
-from mstar.results import IterationResult, Milestone, RunResults, SweepResult
+from mstar.results import IterationResult, Milestone, Quarantined, RunResults, SweepResult
 from mstar.stages.choose import ChooseResult
 from mstar.stages.collect import CollectResult
 from mstar.stages.evaluate import EvaluateResult
@@ -28,7 +29,11 @@ Result = TypeVar("Result", bound=Frozen)
 
 
 def build_results(
-    run: RunRecord, steps: Sequence[StepRecord], starts: Mapping[str, float], artefacts: Mapping[str, str]
+    run: RunRecord,
+    steps: Sequence[StepRecord],
+    starts: Mapping[str, float],
+    artefacts: Mapping[str, str],
+    quarantined: tuple[Quarantined, ...] = (),
 ) -> RunResults:
     """The run as numbers.
 
@@ -51,6 +56,7 @@ def build_results(
         ),
         test=_milestones(evaluations),
         prm=_prm(by_name, steps),
+        quarantined=quarantined,
         artefacts=dict(artefacts),
         seconds=_span(starts.values(), (step.done_at for step in steps)),
     )
@@ -65,7 +71,7 @@ def _iterations(
         shards = [step for step in steps.values() if step.stage == step_name(phase, SELECT.kind)]
         selected = [step.result for step in shards if isinstance(step.result, SelectResult)]
         questions, responses = (sum(getattr(one, field) for one in selected) for field in ("questions", "responses"))
-        if questions < run.recipe.evolution.questions:
+        if len(selected) < ceil(run.recipe.evolution.questions / run.recipe.generation.shard_questions):
             continue
         train = _result(steps, train_step(phase), TrainResult)
         after = _result(steps, evaluation_step(phase), EvaluateResult)
@@ -81,7 +87,8 @@ def _iterations(
             pass_at_k=after and after.pass_at_k,
             reward_pass_at_2=after and after.reward_pass_at_2,
             headroom=after and after.headroom,
-            sampled_accuracy=sum(one.correct for one in selected) / responses,
+            # All questions of an iteration may be in quarantine.
+            sampled_accuracy=sum(one.correct for one in selected) / max(1, responses),
             questions=questions,
             responses=responses,
             kept=sum(one.kept for one in selected),

@@ -62,7 +62,7 @@ class RunFolders:
         steps = tx.steps.done(run.id, SHOWN_KINDS)
         published = any(step.spec.params.kind == PUBLISH.kind for step in steps)
         left = {k: v for k, v in PUBLISHED.items() if published and (self.path(run.id) / v).exists()}
-        return build_results(run, steps, tx.steps.stage_starts(run.id), left)
+        return build_results(run, steps, tx.steps.stage_starts(run.id), left, tx.suspects.quarantined(run.id))
 
     def refresh(self) -> None:
         """Rewrite the files of every run that changed since they were written. Raises StorageFull."""

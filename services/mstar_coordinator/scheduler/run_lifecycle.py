@@ -13,6 +13,7 @@ from types import MappingProxyType
 from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, Release
 from mstar.errors import CorruptArtefact, StaleEpoch, StepTaken
 from mstar.evolution import RunEvent, RunState, graph, transition
+from mstar.poison import CAREFUL_AFTER
 from mstar.recipes import Recipe
 from mstar.stages.publish import PUBLISH
 from mstar.step_names import PREPARE
@@ -21,6 +22,7 @@ from mstar_coordinator.scheduler.commit_checks import check_commit
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.scheduler.leases import LeaseWatch
 from mstar_coordinator.scheduler.ports import Clock
+from mstar_coordinator.scheduler.quarantine import blame
 from mstar_coordinator.scheduler.reopening import Discard, Loss, differs, listed, reopen, reopen_readers
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.store.database import Store, Transaction
@@ -201,6 +203,9 @@ class RunLifecycle:
             step=step.spec,
             recipe=run.recipe,
             inputs=tx.steps.inputs(step.id, run.id),
+            careful=step.attempts >= CAREFUL_AFTER,
+            suspects=tx.suspects.of_step(run.id, step.name),
+            quarantined=tuple(one.question for one in tx.suspects.quarantined(run.id)),
         )
 
     def heartbeat(self, step_id: str, beat: Heartbeat) -> HeartbeatReply:
@@ -208,7 +213,7 @@ class RunLifecycle:
         with self._store.writing() as tx:
             run, step = _locked(tx, step_id)
             _check_held(run, step, beat.epoch)
-            lease = tx.steps.renew(step, beat.done, beat.total)
+            lease = tx.steps.renew(step, beat.done, beat.total, beat.question)
         self._watch.begin(lease)
         return HeartbeatReply(lease_seconds=self._lease_seconds)
 
@@ -239,6 +244,7 @@ class RunLifecycle:
             check_commit(step, commit)
             now = tx.now()
             tx.steps.finish(step_id, now, commit.artefact, commit.result)
+            tx.suspects.clear(run.id, step.name)
             if step.name == PREPARE:
                 tx.steps.recount(run.id)
             tx.runs.touch(run.id, now, shown=_shows(tx, run.id, step))
@@ -254,11 +260,13 @@ class RunLifecycle:
         with self._store.writing() as tx:
             run, step = _locked(tx, step_id)
             _check_held(run, step, release.epoch)
-            attempts = step.attempts - 1 if release.preempted else step.attempts
-            final = not release.preempted and (not release.retryable or attempts >= ATTEMPTS)
             error = release.error
             if release.code == CorruptArtefact.code:
                 error += f"; have it made again with `mstar run resume {run.id}`"
+            # An attempt counts unless the worker was only told to stop, or the search for its cause came forward.
+            counts = not release.preempted and not (release.retryable and blame(tx, run, step, error))
+            attempts = step.attempts if counts else step.attempts - 1
+            final = not release.preempted and (not release.retryable or attempts >= ATTEMPTS)
             self._take_back(tx, run, step, attempts, error, final=final)
         self._changed.set()
 
@@ -284,7 +292,8 @@ class RunLifecycle:
                 run, step = _locked(tx, step_id)
                 if step.state is StepState.LEASED and self._watch.is_silent(step.lease):
                     error = f"worker {step.worker} fell silent"
-                    self._take_back(tx, run, step, step.attempts, error, final=step.attempts >= ATTEMPTS)
+                    attempts = step.attempts - blame(tx, run, step, error)
+                    self._take_back(tx, run, step, attempts, error, final=attempts >= ATTEMPTS)
                     self.leases_lost += 1
 
     # --- parts

@@ -19,6 +19,7 @@ from mstar_coordinator.store.faults import Outage, refuse_unfit_values, translat
 from mstar_coordinator.store.runs import Runs
 from mstar_coordinator.store.schema import migrate
 from mstar_coordinator.store.steps import Steps
+from mstar_coordinator.store.suspects import Suspects
 
 BUSY_SECONDS = 30.0
 """How long a SQLite transaction waits for another to end before it fails."""
@@ -35,6 +36,7 @@ class Transaction:
     runs: Runs
     steps: Steps
     events: Events
+    suspects: Suspects
     now: Callable[[], float]
     """The time of day by the database's clock, in seconds since the epoch: one clock for all that write to it."""
 
@@ -70,7 +72,7 @@ class Store:
 
     def _transaction(self, connection: Connection) -> Transaction:
         now = self._wall if connection.dialect.name == "sqlite" else lambda: _clock_of(connection)
-        return Transaction(Runs(connection), Steps(connection), Events(connection), now)
+        return Transaction(Runs(connection), Steps(connection), Events(connection), Suspects(connection), now)
 
     def close(self) -> None:
         """Close all connections and let another process open the database."""

@@ -60,6 +60,8 @@ class StepRecord:
     """Units of the step's own work, as its worker last reported them."""
     artefact: ArtefactRef | None
     result: StepResult | None
+    in_hand: str | None = None
+    """The question that its worker does now, where it does them one at a time."""
 
     @property
     def name(self) -> str:

@@ -204,14 +204,15 @@ class Steps:
             worker=worker,
             claimed_at=now,
             renewals=0,
+            in_hand=None,
             units_done=0,
             units_total=0,
         )
         return Lease(step.id, step.epoch + 1, 0)
 
-    def renew(self, step: StepRecord, done: int, total: int) -> Lease:
+    def renew(self, step: StepRecord, done: int, total: int, in_hand: str | None) -> Lease:
         """Count a heartbeat of the worker that holds the step, and note how far the work is."""
-        self._change(step.id, renewals=step.renewals + 1, units_done=done, units_total=total)
+        self._change(step.id, renewals=step.renewals + 1, units_done=done, units_total=total, in_hand=in_hand)
         return Lease(step.id, step.epoch, step.renewals + 1)
 
     def finish(self, step_id: str, now: float, artefact: ArtefactRef | None, result: StepResult) -> None:
@@ -325,6 +326,7 @@ def _step(row: Row[Any]) -> StepRecord:
         units_total=row.units_total,
         artefact=_artefact(row.artefact_id, row.artefact_sha256),
         result=_result(row.result),
+        in_hand=row.in_hand,
     )
 
 

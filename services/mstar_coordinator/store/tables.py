@@ -60,6 +60,8 @@ steps = Table(
     # Grows with each heartbeat. Whether a lease has run out is measured by who watches it, never stored as a time.
     Column("renewals", Integer, nullable=False, server_default="0"),
     Column("done_at", Float),
+    # The question that its worker said it begins, while it does them one at a time.
+    Column("in_hand", String(200)),
     Column("units_done", Integer, nullable=False),
     Column("units_total", Integer, nullable=False),
     Column("artefact_id", String(500)),
@@ -94,6 +96,19 @@ events = Table(
     Column("message", Text, nullable=False),
     Column("result", Text),
     PrimaryKeyConstraint("run_id", "id"),
+)
+
+# Questions at which careful attempts of a step ended (`mstar.poison`).
+suspects = Table(
+    "suspects",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("question_id", String(200), nullable=False),
+    Column("step", String(120), nullable=False),
+    Column("reason", Text, nullable=False),
+    # From when on the run is done without it.
+    Column("quarantined_at", Float),
+    PrimaryKeyConstraint("run_id", "question_id"),
 )
 
 # No foreign key: the key is taken before its run is written, so that only one of several equal requests goes on.

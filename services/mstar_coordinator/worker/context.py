@@ -12,6 +12,7 @@ from mstar.errors import NotFound
 from mstar.recipes import Recipe
 from mstar.results import RunResults
 from mstar.steps import ArtefactRef, StepParams, StepResult
+from mstar.types import RolloutRow, ScoreRow
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.worker.replicas import Policy, Prm
@@ -20,6 +21,7 @@ from mstar_worker.lease import ReportProgress
 Row = TypeVar("Row", bound=BaseModel)
 Params = TypeVar("Params", bound=StepParams, covariant=True)
 Result = TypeVar("Result", bound=StepResult)
+Value = TypeVar("Value")
 Output = tuple[ArtefactRef | None, Result]
 """What the work of a step returns: its artefact, if its stage leaves one, and its result."""
 
@@ -71,9 +73,27 @@ class ClaimedStep(Generic[Params]):
         return given.result
 
     def rows(self, steps: Sequence[str], kind: type[Row]) -> Iterator[Row]:
-        """Rows of several steps, one step after the other in the order given."""
+        """Rows of several steps, one step after the other in the order given, but for questions in quarantine."""
+        out = set(self.claim.quarantined)
         for step in steps:
-            yield from self.use.store.rows(self.artefact(step), kind)
+            for row in self.use.store.rows(self.artefact(step), kind):
+                if not out or _question_of(row) not in out:
+                    yield row
+
+    def in_turn(self, questions: Iterable[str], do: Callable[[str], Value]) -> dict[str, Value]:
+        """What `do` returns for each question id, one after another: each is named before it is begun, suspects last.
+
+        Raises StaleEpoch once the lease is lost.
+        """
+        suspects = set(self.claim.suspects)
+        order = sorted(dict.fromkeys(questions), key=lambda one: one in suspects)
+        found = {}
+        for done, question in enumerate(order):
+            self.progress(done, len(order), question)
+            found[question] = do(question)
+        # Nothing is in hand while the artefact is written.
+        self.progress(len(order), len(order))
+        return found
 
     def write_once(
         self, kind: type[Row], make: Callable[[], Iterable[Row]], metadata: dict[str, Any]
@@ -86,3 +106,10 @@ class ClaimedStep(Generic[Params]):
         store, output_id = self.use.store, self.claim.output_id
         ref = store.adopt(output_id) or store.write_rows(output_id, make(), metadata)
         return ref, list(store.rows(ref, kind))
+
+
+def _question_of(row: BaseModel) -> str | None:
+    """Id of the question that a row samples or scores; None for a row that is made of such rows."""
+    if isinstance(row, RolloutRow):
+        return row.question.id
+    return row.question_id if isinstance(row, ScoreRow) else None

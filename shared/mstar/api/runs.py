@@ -62,6 +62,8 @@ class Run(Frozen):
     """Iterations planned; more can be asked for."""
     recipe: Recipe
     progress: Progress
+    quarantined: int = 0
+    """Questions that the run is done without, since they end every worker that works on them."""
 
 
 class Damage(Frozen):
@@ -88,7 +90,7 @@ class Event(Frozen):
     run_id: str
     at: float
     type: str
-    """Such as run.created, step.committed, step.retried, artefact.damaged, run.succeeded."""
+    """Such as run.created, step.committed, step.retried, artefact.damaged, question.quarantined, run.succeeded."""
     step: str | None = None
     message: str = ""
     result: AnyResult | None = None

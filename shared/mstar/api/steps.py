@@ -38,6 +38,13 @@ class Claim(Frozen):
     """By step name: everything in `step.needs`, what `step.streams` have left so far, and the prepared data and base
     model as `prepare`."""
 
+    careful: bool = False
+    """Earlier attempts failed: questions are done one at a time, each named in a heartbeat before it is begun."""
+    suspects: tuple[str, ...] = ()
+    """Ids of questions at which such attempts ended: they come last."""
+    quarantined: tuple[str, ...] = ()
+    """Ids of questions that the run is done without."""
+
     @property
     def output_id(self) -> str:
         """Where the step's artefact goes: derived from the step, so redoing it is harmless."""
@@ -62,6 +69,8 @@ class Heartbeat(Frozen):
     done: int = 0
     """Units of the step's own work finished so far, for progress display."""
     total: int = 0
+    question: str | None = Field(default=None, max_length=200)
+    """Id of the question in hand, where they are done one at a time."""
 
 
 class HeartbeatReply(Frozen):

@@ -91,6 +91,12 @@ def gain(results: RunResults) -> str:
     )
 
 
+def left_out(results: RunResults) -> str:
+    """Which questions the run is done without, in a line; empty where there is none."""
+    names = ", ".join(one.question for one in results.quarantined)
+    return f"Left out, since they end every worker that works on them: {names}" if names else ""
+
+
 def follow(read: Callable[[], Run], broken: Callable[[], str | None] = lambda: None) -> Run:
     """Show a run's progress until it ends or pauses; `broken` says why it can't go on."""
     states = _states(read, broken)

@@ -1,7 +1,7 @@
 """Rollouts: sample a shard's questions from one weight version and check every answer."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 from mstar.answers import check
@@ -28,7 +28,7 @@ def run(step: ClaimedStep[GenerateParams]) -> Output[GenerateResult]:
     ref, rows = step.write_once(RolloutRow, lambda: _sampled(step, weights), {"weight_version": weights.version})
     responses = [response for row in rows for response in row.responses]
     return ref, GenerateResult(
-        questions=step.params.count,
+        questions=len(rows) // len(step.params.draws),
         responses=len(responses),
         correct=sum(response.verdict.correct for response in responses),
         tokens=sum(len(response.response.token_ids) for response in responses),
@@ -51,19 +51,37 @@ def checked(question: Question, samples: tuple[Response, ...], recipe: Recipe) -
 
 
 def _sampled(step: ClaimedStep[GenerateParams], weights: ArtefactRef) -> Iterator[RolloutRow]:
-    """One request for the whole shard: the engine decides how to batch it."""
-    draws, count = _draws(step), step.params.count
-    plan = [(question, n, t) for question in _questions(step) for n, t in draws]
+    """One request for the whole shard: the engine decides how to batch it. A careful attempt sends one a question."""
+    asked = _questions(step)
+    if not step.claim.careful:
+        yield from _asked(step, weights, asked, step.progress)
+        return
+    found = {question.id: question for question in asked}
+    rows = step.in_turn(found, lambda one: list(_asked(step, weights, (found[one],), lambda *_: None)))
+    for question in asked:
+        yield from rows[question.id]
+
+
+def _asked(
+    step: ClaimedStep[GenerateParams],
+    weights: ArtefactRef,
+    asked: Sequence[Question],
+    progress: Callable[[int, int], None],
+) -> Iterator[RolloutRow]:
+    draws, count = _draws(step), len(asked)
+    plan = [(question, n, t) for question in asked for n, t in draws]
+    if not plan:
+        return
     generation = step.recipe.generation
     request = RolloutRequest(
         prompts=tuple(_prompt(step, question, n, t) for question, n, t in plan),
         max_tokens=generation.max_tokens,
         top_p=generation.top_p,
     )
-    step.progress(0, count)
+    progress(0, count)
     reply = step.use.policy.rollouts(request, weights)
     for place, ((question, _, temperature), samples) in enumerate(zip(plan, reply.samples, strict=True)):
-        step.progress(place // len(draws), count)
+        progress(place // len(draws), count)
         yield RolloutRow(
             question=question,
             temperature=temperature,
@@ -71,11 +89,16 @@ def _sampled(step: ClaimedStep[GenerateParams], weights: ArtefactRef) -> Iterato
             responses=checked(question, samples, step.recipe),
             vocabulary=reply.vocabulary,
         )
-    step.progress(count, count)
+    progress(count, count)
 
 
 def _questions(step: ClaimedStep[GenerateParams]) -> tuple[Question, ...]:
-    """The shard's share: the train split in seeded order, the others as they stand."""
+    """The shard's share: the train split in seeded order, the others as they stand; none that is in quarantine."""
+    out = set(step.claim.quarantined)
+    return tuple(question for question in _share(step) if question.id not in out)
+
+
+def _share(step: ClaimedStep[GenerateParams]) -> tuple[Question, ...]:
     params = step.params
     pool = questions(step.use.store, step.artefact(PREPARE), params.split)
     if params.split != "train":

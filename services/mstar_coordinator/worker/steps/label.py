@@ -7,7 +7,7 @@ label: labels, training and scoring cut a solution alike.
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mstar.answers import check
@@ -89,18 +89,32 @@ def _successes(
     step: ClaimedStep[LabelParams], weights: ArtefactRef, wanted: dict[_Prefix, Question]
 ) -> dict[_Prefix, int]:
     """How many completions of each prefix reach the reference answer."""
+    if not step.claim.careful:
+        return _completed(step, weights, list(wanted.items()), step.progress)
+    of_question: dict[str, list[tuple[_Prefix, Question]]] = {}
+    for key, question in wanted.items():
+        of_question.setdefault(question.id, []).append((key, question))
+    found = step.in_turn(of_question, lambda one: _completed(step, weights, of_question[one], lambda *_: None))
+    return {key: count for counts in found.values() for key, count in counts.items()}
+
+
+def _completed(
+    step: ClaimedStep[LabelParams],
+    weights: ArtefactRef,
+    prefixes: Sequence[tuple[_Prefix, Question]],
+    progress: Callable[[int, int], None],
+) -> dict[_Prefix, int]:
     found: dict[_Prefix, int] = {}
-    prefixes = list(wanted.items())
     generation = step.recipe.generation
     for start in range(0, len(prefixes), PREFIXES_PER_REQUEST):
-        step.progress(start, len(prefixes))
+        progress(start, len(prefixes))
         part = prefixes[start : start + PREFIXES_PER_REQUEST]
         prompts = tuple(_prompt(step, question, prefix) for prefix, question in part)
         request = RolloutRequest(prompts=prompts, max_tokens=generation.max_tokens, top_p=generation.top_p)
         reply = step.use.policy.rollouts(request, weights)
         for (prefix, question), samples in zip(part, reply.samples, strict=True):
             found[prefix] = sum(_reaches(question, prefix.text, sample, step.recipe) for sample in samples)
-    step.progress(len(prefixes), len(prefixes))
+    progress(len(prefixes), len(prefixes))
     return found
 
 

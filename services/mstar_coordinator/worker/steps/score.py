@@ -99,6 +99,8 @@ def _scored(
     step: ClaimedStep[StepParams], prm: ArtefactRef, asks: Sequence[_Ask]
 ) -> dict[tuple[str, _Said], tuple[ScoredStep, ...]]:
     """Steps with their scores, by question id and response."""
+    if step.claim.careful:
+        return _scored_in_turn(step, prm, asks)
     found: dict[tuple[str, _Said], tuple[ScoredStep, ...]] = {}
     pool = ThreadPoolExecutor(IN_FLIGHT)
     try:
@@ -111,6 +113,23 @@ def _scored(
         # A lost lease or a stop signal must not wait for requests that nobody needs any more.
         pool.shutdown(wait=False, cancel_futures=True)
     return found
+
+
+def _scored_in_turn(
+    step: ClaimedStep[StepParams], prm: ArtefactRef, asks: Sequence[_Ask]
+) -> dict[tuple[str, _Said], tuple[ScoredStep, ...]]:
+    """The same, one question after another."""
+    form = step.recipe.scoring_form
+    of_question: dict[str, list[_Ask]] = {}
+    for ask in asks:
+        of_question.setdefault(ask.question.id, []).append(ask)
+    scored = step.in_turn(of_question, lambda one: [_send(step.use.prm, prm, ask, form) for ask in of_question[one]])
+    return {
+        (question, said): own
+        for question, replies in scored.items()
+        for ask, reply in zip(of_question[question], replies, strict=True)
+        for said, own in zip(ask.responses, reply, strict=True)
+    }
 
 
 def _send(service: Prm, prm: ArtefactRef, ask: _Ask, form: PromptForm) -> list[tuple[ScoredStep, ...]]:

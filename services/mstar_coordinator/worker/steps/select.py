@@ -60,8 +60,9 @@ def _result(
         correct=sum(correct),
         scored=sum(len(score.responses) for score in scores),
         kept=len(kept),
-        temperature=rows[0].temperature,
-        weight_version=rows[0].weight_version,
+        # No row is left where all questions of the shard are in quarantine.
+        temperature=rows[0].temperature if rows else 0.0,
+        weight_version=rows[0].weight_version if rows else "",
         solved_questions=sum(count > 0 for count in correct),
         soundness=soundness(((row, of_question[row.question.id]) for row in rows), step.recipe.seed),
         prm_version=step.artefact(step.params.prm).version if step.params.prm else None,

@@ -1,0 +1,37 @@
+"""When a question is taken for one that ends every worker which works on it, and is left out of its run.
+
+A shard that has failed twice is done carefully: one question after another, each named to the coordinator before it is
+begun. The question at which such an attempt ends becomes a suspect. Suspects come last in the next attempt, so one that
+ends it again does so after all others have succeeded; then it is quarantined. A worker that dies for another reason
+makes a suspect of an innocent question, which succeeds the next time.
+"""
+
+from collections.abc import Collection
+from enum import StrEnum
+
+CAREFUL_AFTER = 2
+"""Failed attempts of a shard before its questions are done one at a time, which is slower."""
+MOST_SUSPECTS = 8
+"""Of one shard. More means that something else than a question is at fault."""
+MOST_QUARANTINED = 3
+"""Of one shard: a run that goes on without many of its questions is no longer the run that was asked for."""
+
+
+class Verdict(StrEnum):
+    """What the end of a careful attempt says about the question in hand."""
+
+    SUSPECT = "suspect"
+    QUARANTINE = "quarantine"
+    NOTHING = "nothing"
+
+
+def judge(question: str | None, suspects: Collection[str], quarantined: int) -> Verdict:
+    """What to make of an attempt that ended at this question, given the shard's suspects and count of quarantined.
+
+    SUSPECT and QUARANTINE bring the search forward, so such an attempt does not count against the step.
+    """
+    if question is None:
+        return Verdict.NOTHING
+    if question in suspects:
+        return Verdict.QUARANTINE if quarantined < MOST_QUARANTINED else Verdict.NOTHING
+    return Verdict.SUSPECT if len(suspects) < MOST_SUSPECTS else Verdict.NOTHING

@@ -1,0 +1,90 @@
+"""A policy on a real socket that kills its caller when it is asked about one question; the others get an answer."""
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+
+from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState, WeightsUpdate
+from mstar.steps import ArtefactRef
+from mstar.types import Response
+
+PLACE = 2
+"""Which question of the first request is the one."""
+
+
+class KillingPolicy:
+    """While entered, answers at `url`. `kill` ends whoever asks."""
+
+    def __init__(self, kill: Callable[[], None]) -> None:
+        self.kills = 0
+        self.poison: tuple[str, str | None] | None = None
+        self._kill = kill
+        self._loaded = ""
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def load(self, body: bytes) -> str:
+        update = WeightsUpdate.model_validate_json(body)
+        self._loaded = ArtefactRef(id=update.artefact, sha256=update.manifest_sha256).version
+        return WeightsState(weight_version=self._loaded, ready=True, model="m").model_dump_json()
+
+    def sample(self, body: bytes) -> str | None:
+        """None where the caller was killed."""
+        request = RolloutRequest.model_validate_json(body)
+        asked = [_key(prompt) for prompt in request.prompts]
+        self.poison = self.poison or asked[PLACE]
+        if self.poison in asked:
+            self.kills += 1
+            self._kill()
+            return None
+        samples = tuple(
+            (Response(text="one step\n\n## Answer\n\n1", token_ids=(1, 2)),) * prompt.n for prompt in request.prompts
+        )
+        return RolloutReply(
+            weight_version=request.weight_version or self._loaded, samples=samples, usage=Usage()
+        ).model_dump_json()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        policy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_PUT(self) -> None:
+                self._send(policy.load(self._body()))
+
+            def do_POST(self) -> None:
+                self._send(policy.sample(self._body()))
+
+            def _body(self) -> bytes:
+                return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+
+            def _send(self, content: str | None) -> None:
+                if content is None:
+                    self.close_connection = True
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content.encode())
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
+
+
+def _key(prompt: Prompt) -> tuple[str, str | None]:
+    return prompt.question, prompt.image.sha256
