@@ -18,8 +18,10 @@ from family_reference import (
     STEPS,
     Plain,
     commit,
+    labelled,
     no_more,
     picture,
+    prm_loss,
     selected,
     sft_loss,
     step_scores,
@@ -60,7 +62,7 @@ def family(name: str) -> dict[str, Any]:
             found[f"{kind} PRM"] = {"largest difference": asyncio.run(_scored(reference, where, root))}
             if not known.one_by_one:
                 found[f"{kind} blocks"] = {"differ by": _blocks(reference)}
-        found["SFT"] = _trained(known, folder, half, root)
+        found |= _trained(known, folder, half, root)
     return found
 
 
@@ -131,22 +133,27 @@ def _blocks(reference: Plain) -> float:
 
 
 def _trained(known: Family, folder: Path, half: Path, root: Path) -> dict[str, Any]:
-    """The first loss of a real step beside the plain one, in the type that training has on this device."""
-    plain = {
-        kind: sft_loss(Plain(load_model(where).to(DEVICE), load_processor(where)))
-        for kind, where in (("float32", folder), ("bfloat16", half))
-    }
+    """First losses of real steps beside the plain ones, in the type that training has on this device."""
+    reference = Plain(load_model(half if CUDA else folder).to(DEVICE), load_processor(folder))
+    plain = {"sft": sft_loss(reference), "prm": prm_loss(reference)}
     bench = Bench(root / "home")
     base = commit(bench, known.name, folder)
-    bench.put_rows("select", [selected(bench, place) for place in PLACES])
-    claim = bench.claim("train", "select", base, settings=SETTINGS, carry=False)
+    bench.put_rows("sft-rows", [selected(bench, place) for place in PLACES])
+    bench.put_rows("prm-rows", [labelled(bench, place) for place in PLACES])
+    found = {}
     with join_alone():
         loop = TrainingLoop(Storage(home=bench.home))
-        ref, result = loop.train(claim, lambda done, total: None, no_more)
-    written = bench.store.verify(ref) / "model"
-    load_model(written)
-    return {
-        "loss": result.first_loss,
-        "plain": plain["bfloat16" if CUDA else "float32"],
-        "in float32": plain["float32"],
-    }
+        for name, objective, more in (("SFT", "sft", {}), ("PRM training", "prm", {"freeze_vision": True})):
+            settings = SETTINGS.model_copy(update=more)
+            claim = bench.claim(
+                f"{objective}/train",
+                f"{objective}-rows",
+                base,
+                settings=settings,
+                carry=False,
+                objective=objective,  # type: ignore[arg-type]
+            )
+            ref, result = loop.train(claim, lambda done, total: None, no_more)
+            load_model(bench.store.verify(ref) / "model")
+            found[name] = {"loss": result.first_loss, "plain": plain[objective]}
+    return found

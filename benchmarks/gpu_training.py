@@ -54,26 +54,32 @@ def join_alone() -> Iterator[None]:
         yield
 
 
-def training(shape: str, stage: int) -> dict[str, Any]:
-    """Updates of one rank on 64 responses to 16 questions, the vision tower frozen."""
-    settings = TrainRecipe(learning_rate=1e-5, batch_size=64, micro_tokens=8192, zero_stage=stage, freeze_vision=True)
+def training(shape: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Updates of one rank on 64 responses to 16 questions with the options of a recipe, the vision tower frozen."""
+    settings = TrainRecipe.model_validate(
+        {"learning_rate": 1e-5, "batch_size": 64, "micro_tokens": 8192, "freeze_vision": True} | options
+    )
     with scratch() as root, join_alone():
-        from mstar_trainer.deepspeed_engine import TrainingEngine
+        from mstar_trainer.adapters import attach
+        from mstar_trainer.deepspeed_engine import TrainingEngine, dtype_of
 
         folder = folder_of(shape, root / "model")
-        model = random_model(folder, torch.float32)
+        model = random_model(folder, dtype_of(settings))
         weights = sum(weight.numel() for weight in model.parameters())
         encoder = ExampleEncoder(folder, Storage(home=root), model)
-        freeze(model, settings)
-        loss = ResponseLoss(model, None if stage == 3 else FrozenTower(model, vision_tower(model)))
-        engine = TrainingEngine(loss, model, settings)
-        use_tree_attention(model)
-        begun = held()
         batches = _batches(encoder, root, settings)
+        freeze(model, settings)
+        if settings.lora:
+            attach(model, settings)
+        trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        frozen = None if settings.zero_stage == 3 else FrozenTower(model, vision_tower(model))
+        engine = TrainingEngine(ResponseLoss(model, frozen), model, settings)
+        use_tree_attention(model)
         total = sum(len(batch.targets) for batch in batches)
         work = [(batch, 1 / total) for batch in batches]
         losses: list[float] = []
-        plain = 0.0 if stage == 3 else _plain(model, batches) / total
+        plain = None if settings.zero_stage == 3 else _plain(model, batches) / total
+        begun = held()
         forget_peak()
         first = seconds(lambda: losses.append(engine.update(work, 1e-5)))
         later = [seconds(lambda: losses.append(engine.update(work, 1e-5))) for _ in range(UPDATES)]
@@ -81,13 +87,16 @@ def training(shape: str, stage: int) -> dict[str, Any]:
         rate = tokens / min(later)
         return {
             "weights in billions": weights / 1e9,
+            "trained in billions": trained / 1e9,
             "tokens an update": tokens,
             "micro-batches": len(batches),
+            "most tokens": max(batch.inputs["input_ids"].numel() for batch in batches),
+            "most places": max(len(batch.targets) for batch in batches),
+            "images": QUESTIONS,
+            "patches": sum(len(batch.inputs["pixel_values"]) for batch in batches),
             "first update s": first,
             "update s": min(later),
             "tokens/s": rate,
-            # Forward 2, backward 4 operations a weight and token; the frozen tower's outputs are remembered.
-            "TFLOP/s": 6 * sum(p.numel() for p in model.parameters() if p.requires_grad) * rate / 1e12,
             "GB before": begun,
             "peak GB": peak(),
             "losses": [round(loss, 4) for loss in losses],
