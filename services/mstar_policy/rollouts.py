@@ -1,14 +1,14 @@
 """Handles a rollout request: limits waiting work, decodes images, then has the engine sample."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from PIL.Image import Image
 
 from mstar.api.images import ImageInput
-from mstar.api.policy import RolloutReply, RolloutRequest
+from mstar.api.policy import RefusedPrompt, RolloutReply, RolloutRequest
 from mstar.errors import InvalidInput, TooLarge, TooManyRequests
 from mstar.types import Response
 from mstar_artefacts.images import ImageStore
@@ -59,6 +59,23 @@ def _with_steps(samples: Sequence[Response], vocabulary: Vocabulary) -> tuple[Re
     return tuple(one.model_copy(update={"step_ends": vocabulary.step_ends(one.token_ids)}) for one in samples)
 
 
+def _complete(
+    reply: RolloutReply, places: Sequence[int], refused: Mapping[int, InvalidInput], count: int
+) -> RolloutReply:
+    """The reply with empty samples where a prompt was refused."""
+    if not refused:
+        return reply
+    samples = dict(zip(places, reply.samples, strict=True))
+    logprobs = None if reply.token_logprobs is None else dict(zip(places, reply.token_logprobs, strict=True))
+    return reply.model_copy(
+        update={
+            "samples": tuple(samples.get(place, ()) for place in range(count)),
+            "token_logprobs": logprobs and tuple(logprobs.get(place, ()) for place in range(count)),
+            "refused": tuple(RefusedPrompt(index=place, detail=refused[place].detail) for place in sorted(refused)),
+        }
+    )
+
+
 class Rollouts:
     """Admits requests, decodes their images and has the engine sample."""
 
@@ -71,11 +88,27 @@ class Rollouts:
         """Samples in progress or waiting."""
 
     async def sample(self, request: RolloutRequest) -> RolloutReply:
-        """Sample every prompt. Raises InvalidInput for text that is not valid Unicode, and what `generate` raises."""
+        """Sample every prompt, but for those that the model does not take, which the reply names.
+
+        Raises InvalidInput for text that is not valid Unicode and where no prompt is taken, and what `generate` raises.
+        """
         _check_text(request)
-        generation = await self.generate(sampling_request(request), [[prompt.image] for prompt in request.prompts])
-        # Thousands of responses take a while to cut, and other requests want the event loop.
-        return await asyncio.to_thread(rollout_reply, request, generation)
+        places, refused = list(range(len(request.prompts))), dict[int, InvalidInput]()
+        while True:
+            asked = request.model_copy(update={"prompts": tuple(request.prompts[place] for place in places)})
+            try:
+                generation = await self.generate(sampling_request(asked), [[prompt.image] for prompt in asked.prompts])
+            except InvalidInput as error:
+                own = (error.field or "").removeprefix("prompts.")
+                if not own.isdecimal() or len(places) == 1:
+                    raise
+                # A prompt is refused before its request is sampled, and what was encoded is remembered.
+                place = places.pop(int(own))
+                refused[place] = error
+            else:
+                # Thousands of responses take a while to cut, and other requests want the event loop.
+                reply = await asyncio.to_thread(rollout_reply, asked, generation)
+                return _complete(reply, places, refused, len(request.prompts))
 
     async def generate(
         self,

@@ -1,8 +1,8 @@
 """The paper's measures over checked and scored responses (section 4), all as shares in [0, 1].
 
 Rows come in as they stand in rollout and score shards. Means are exactly rounded, so they do not depend on the order of
-rows and two equal tallies compare equal. What this leaves out: which temperature to choose (`exploration`) and which
-responses to keep (`selection`).
+rows and two equal tallies compare equal. A question that could not be sampled counts as one without a correct response.
+What this leaves out: which temperature to choose (`exploration`) and which responses to keep (`selection`).
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ def mean(values: Sequence[float]) -> float:
 
 def greedy_accuracy(rows: Sequence[RolloutRow]) -> float:
     """Share of questions whose one greedy response (T = 0) is correct."""
-    return mean([float(_sampled(row)[0].verdict.correct) for row in rows])
+    return mean([float(any(one.verdict.correct for one in _sampled(row)[:1])) for row in rows])
 
 
 def by_task(rows: Sequence[RolloutRow]) -> dict[str, float]:
@@ -38,7 +38,7 @@ def by_task(rows: Sequence[RolloutRow]) -> dict[str, float]:
 
 def sampled_accuracy(rows: Sequence[RolloutRow]) -> float:
     """Share of correct responses, each question weighing the same."""
-    return mean([_correct(row) / len(row.responses) for row in rows])
+    return mean([_correct(row) / max(1, len(row.responses)) for row in rows])
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -53,7 +53,7 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 
 def mean_pass_at_k(rows: Sequence[RolloutRow], k: int) -> float:
     """Pass@K over questions."""
-    return mean([pass_at_k(len(row.responses), _correct(row), k) for row in rows])
+    return mean([0.0 if row.problem else pass_at_k(len(row.responses), _correct(row), k) for row in rows])
 
 
 def reward_pass_at_k(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], k: int, seed: int) -> float:
@@ -127,7 +127,7 @@ def _correct(row: RolloutRow) -> int:
 
 
 def _sampled(row: RolloutRow) -> tuple[CheckedResponse, ...]:
-    if not row.responses:
+    if not row.responses and not row.problem:
         raise InvalidInput(f"question {row.question.id} has no response", field="rows")
     return row.responses
 

@@ -58,6 +58,9 @@ class GenerationRecipe(Frozen):
     """Most tokens of a response; one that is cut off is never kept."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus sampling; 1 samples from all tokens."""
+    least_solved: float = Field(default=0.01, ge=0, le=1)
+    """The run stops, with counts, where a smaller share of a stage's training questions gets a response to keep.
+    Judged from 256 questions on, or when the stage is whole; 0 for never."""
     shard_questions: int = Field(default=32, ge=1, le=512)
     """Questions per rollout shard: the unit that is leased, retried and streamed."""
 

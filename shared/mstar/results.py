@@ -3,6 +3,7 @@
 from typing import Any
 
 from mstar.evolution import RunState
+from mstar.outcomes import Outcomes
 from mstar.recipes import Recipe
 from mstar.stages.evaluate import Accuracy
 from mstar.types import Frozen
@@ -72,6 +73,8 @@ class RunResults(Frozen):
     prm: dict[str, Any] = {}
     """How the PRM was made: solutions, prefixes, completions, losses."""
     quarantined: tuple[Quarantined, ...] = ()
+    outcomes: dict[str, Outcomes] = {}
+    """What became of the responses of warm-up and of each iteration (`warmup`, `it01`), once they are selected from."""
     artefacts: dict[str, str] = {}
     """Folders below the run's folder: policy, prm, cot_dataset, prm_dataset, report."""
     seconds: float | None = None

@@ -140,6 +140,8 @@ class RolloutRow(Frozen):
     responses: tuple[CheckedResponse, ...]
     vocabulary: str = ""
     """Digest of the vocabulary that the token ids belong to."""
+    problem: str = ""
+    """Why nothing was sampled, where `responses` is empty: such as a prompt that is longer than the context."""
 
 
 SCORE_DECIMALS = 4

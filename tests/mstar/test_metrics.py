@@ -106,3 +106,12 @@ def test_soundness_counts_correct_responses_with_a_known_chain() -> None:
     assert metrics.sound_among_correct([known, rollout([True])]) == 0.5
     assert metrics.sound_among_correct([rollout([True])]) is None
     assert Response(text=texts[0]).text == known.responses[0].response.text
+
+
+def test_a_question_that_could_not_be_sampled_counts_as_not_solved() -> None:
+    there, missing = rollout([True, True]), rollout([], name="q2").model_copy(update={"problem": "too long"})
+    rows, scores = [there, missing], [scored(there, [0.5, 0.5]), scored(missing, [])]
+    assert metrics.greedy_accuracy(rows) == metrics.sampled_accuracy(rows) == metrics.mean_pass_at_k(rows, 2) == 0.5
+    assert metrics.reward_pass_at_k(rows, scores, 2, 0) == 0.5
+    with pytest.raises(InvalidInput, match="q2 has no response"):
+        metrics.greedy_accuracy([rollout([], name="q2")])

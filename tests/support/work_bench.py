@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx2
 
-from mstar.api.policy import RolloutReply, RolloutRequest, Usage, WeightsState, WeightsUpdate
+from mstar.api.policy import Prompt, RefusedPrompt, RolloutReply, RolloutRequest, Usage, WeightsState, WeightsUpdate
 from mstar.api.prm import ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
 from mstar.api.steps import Claim, StepInput
 from mstar.errors import MstarError, NotFound, Unavailable, WeightVersionMismatch
@@ -78,6 +78,8 @@ class RulePolicy(RuleService):
     def __init__(self) -> None:
         super().__init__()
         self.rollouts: list[RolloutRequest] = []
+        self.too_long: str | None = None
+        """Prompts that hold this are refused."""
 
     def answer(self, path: str, body: bytes) -> str:
         if path != "/v1/rollouts":
@@ -85,14 +87,22 @@ class RulePolicy(RuleService):
         request = RolloutRequest.model_validate_json(body)
         version = self.check_version(request.weight_version)
         self.rollouts.append(request)
+        refused = [place for place, prompt in enumerate(request.prompts) if self._refuses(prompt)]
         samples = tuple(
-            tuple(_sample(prompt.question, prompt.prefix, derive(prompt.seed, place)) for place in range(prompt.n))
-            for prompt in request.prompts
+            tuple(
+                _sample(prompt.question, prompt.prefix, derive(prompt.seed, draw))
+                for draw in range(0 if place in refused else prompt.n)
+            )
+            for place, prompt in enumerate(request.prompts)
         )
         logprobs = tuple(tuple((-1.0 * prompt.seed,) for _ in range(prompt.n)) for prompt in request.prompts)
         told = logprobs if request.logprobs else None
-        reply = RolloutReply(weight_version=version, samples=samples, token_logprobs=told, usage=Usage())
+        named = tuple(RefusedPrompt(index=place, detail="too long for the model") for place in refused)
+        reply = RolloutReply(weight_version=version, samples=samples, token_logprobs=told, usage=Usage(), refused=named)
         return reply.model_dump_json()
+
+    def _refuses(self, prompt: Prompt) -> bool:
+        return self.too_long is not None and self.too_long in f"{prompt.question}{prompt.prefix}"
 
 
 def _sample(question: str, prefix: str, draw: int) -> Response:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import Any, TypeVar
 
+from mstar.outcomes import Outcomes, together
 from mstar.results import IterationResult, Milestone, Quarantined, RunResults, SweepResult
 from mstar.stages.choose import ChooseResult
 from mstar.stages.collect import CollectResult
@@ -19,6 +20,7 @@ from mstar.step_names import (
     evaluation_step,
     iteration_of,
     iteration_phase,
+    sampling_phase,
     step_name,
     train_step,
 )
@@ -57,6 +59,7 @@ def build_results(
         test=_milestones(evaluations),
         prm=_prm(by_name, steps),
         quarantined=quarantined,
+        outcomes=_outcomes(run, steps),
         artefacts=dict(artefacts),
         seconds=_span(starts.values(), (step.done_at for step in steps)),
     )
@@ -101,6 +104,18 @@ def _iterations(
             sound_among_random=sum(one.random for one in sound) / judged if judged else None,
             sound_at_best=sum(one.best for one in sound) / judged if judged else None,
         )
+
+
+def _outcomes(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Outcomes]:
+    """By phase, from its selected shards."""
+    made = {}
+    for index in range(run.iterations + 1):
+        phase = sampling_phase(index)
+        shards = [step.result for step in steps if step.stage == step_name(phase, SELECT.kind)]
+        seen = together([one.outcomes for one in shards if isinstance(one, SelectResult)])
+        if seen.questions:
+            made[phase] = seen
+    return made
 
 
 def _milestones(evaluations: Mapping[str, EvaluateResult]) -> dict[str, Milestone]:

@@ -19,6 +19,7 @@ from mstar.stages.publish import PUBLISH
 from mstar.step_names import PREPARE
 from mstar_coordinator.scheduler.admission import check_size
 from mstar_coordinator.scheduler.commit_checks import check_commit
+from mstar_coordinator.scheduler.futility import futile, judged_shards, may_be_futile
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.scheduler.leases import LeaseWatch
 from mstar_coordinator.scheduler.ports import Clock
@@ -252,7 +253,8 @@ class RunLifecycle:
             if differs(step, commit) and (again := reopen_readers(tx, run.id, step, self._discard)):
                 message = f"it is not what it was before; done again, since they read it: {listed(again)}"
                 tx.events.append(run.id, now, "step.changed", step=step.name, message=message)
-            self._succeed_if_done(tx, run.id, run.state)
+            if not self._stop_if_futile(tx, run, step):
+                self._succeed_if_done(tx, run.id, run.state)
         self._changed.set()
 
     def release(self, step_id: str, release: Release) -> None:
@@ -342,6 +344,22 @@ class RunLifecycle:
             message = f"step {step.name} failed at attempt {attempts}: {error}"
             tx.runs.set_state(run.id, transition(run.state, RunEvent.STEP_FAILED), now, message)
             tx.events.append(run.id, now, "run.failed", step=step.name, message=message)
+
+    def _stop_if_futile(self, tx: Transaction, run: RunRecord, step: StepRecord) -> bool:
+        """End a run whose first shards show that nothing can be kept; once a stage, so that it may be resumed."""
+        if run.state is not RunState.RUNNING or not may_be_futile(step.spec):
+            return False
+        done, total = tx.steps.counts(run.id, step.stage)
+        if done > judged_shards(run.recipe) or tx.events.has(run.id, "run.failed", step.stage):
+            return False
+        shards = [one.result for one in tx.steps.done_in_stage(run.id, step.stage)]
+        reason = futile(run.recipe, step.stage, shards, whole=done == total)
+        if reason is None:
+            return False
+        now = tx.now()
+        tx.runs.set_state(run.id, transition(run.state, RunEvent.STEP_FAILED), now, reason)
+        tx.events.append(run.id, now, "run.failed", step=step.stage, message=reason)
+        return True
 
     def _succeed_if_done(self, tx: Transaction, run_id: str, state: RunState) -> None:
         if state is RunState.RUNNING and tx.steps.all_done(run_id):

@@ -46,6 +46,11 @@ class Events:
         query = select(func.coalesce(func.max(events.c.id), 0)).where(events.c.run_id == run_id)
         return int(self._connection.execute(query).scalar_one())
 
+    def has(self, run_id: str, type_: str, step: str) -> bool:
+        """Whether a run has an event of a type about a step or a stage."""
+        where = (events.c.run_id == run_id, events.c.type == type_, events.c.step == step)
+        return self._connection.execute(select(events.c.id).where(*where).limit(1)).first() is not None
+
     def after(self, run_id: str, after: int, limit: int) -> list[Event]:
         """Up to `limit` events with numbers above `after`, oldest first."""
         query = select(events).where(events.c.run_id == run_id, events.c.id > after).order_by(events.c.id).limit(limit)

@@ -57,6 +57,14 @@ class Usage(Frozen):
     images_encoded: int = 0
 
 
+class RefusedPrompt(Frozen):
+    """A prompt that was not sampled beside others that were."""
+
+    index: int
+    """Its place in the request; its samples are empty."""
+    detail: str
+
+
 class RolloutReply(Frozen):
     """Samples in the order of the prompts; every one comes from `weight_version`."""
 
@@ -67,6 +75,8 @@ class RolloutReply(Frozen):
     vocabulary: str = ""
     """Digest of the tokenizer's vocabulary: where two agree, a token id means the same token."""
     usage: Usage = Usage()
+    refused: tuple[RefusedPrompt, ...] = ()
+    """Prompts that are too long for the model, or that it does not take."""
 
 
 class WeightsUpdate(Frozen):

@@ -24,6 +24,7 @@ from rich.table import Table
 from mstar.api.runs import Run
 from mstar.errors import Unavailable
 from mstar.evolution import RunState
+from mstar.outcomes import counted
 from mstar.results import RunResults
 
 console = Console()
@@ -78,6 +79,14 @@ def results_table(results: RunResults) -> Table:
             str(one.kept),
         )
     return table
+
+
+def outcome_lines(results: RunResults) -> Iterator[str]:
+    """For each phase what became of its responses, where some have no answer that can be read or were skipped."""
+    recipe = results.recipe
+    for phase, seen in results.outcomes.items():
+        if seen.no_answer + seen.cut_off + seen.unreadable + seen.skipped:
+            yield f"{phase}: {counted(seen, recipe.form.answer, recipe.generation.max_tokens)}."
 
 
 def gain(results: RunResults) -> str:

@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from mstar.api.runs import RepairedRun, Run, RunCreate
-from mstar.cli.output import ENDED, console, follow, gain, left_out, print_json, program, results_table
+from mstar.cli.output import ENDED, console, follow, gain, left_out, outcome_lines, print_json, program, results_table
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.documents import parse_yaml
@@ -89,8 +89,10 @@ def show(run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: 
     console.print(gain(results))
     if results.quarantined:
         console.print(left_out(results), highlight=False, soft_wrap=True)
+    for line in outcome_lines(results):
+        console.print(line, markup=False, highlight=False)
     if results.error:
-        console.print(f"error: {results.error}", highlight=False)
+        console.print(f"error: {results.error}", markup=False, highlight=False)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from mstar.outcomes import Outcomes
 from mstar.steps import Queue, Stage, StepParams, StepResult
 from mstar.types import Frozen
 
@@ -44,6 +45,7 @@ class GenerateResult(StepResult):
     tokens: int
     weight_version: str
     seconds: float
+    outcomes: Outcomes = Outcomes()
 
 
 GENERATE = Stage(GenerateParams, GenerateResult, Queue.ROLLOUT, sharded=True)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from mstar.outcomes import Outcomes
 from mstar.selection import Soundness
 from mstar.selection_rules import SelectionRecipe
 from mstar.steps import Queue, Stage, StepParams, StepResult
@@ -38,6 +39,7 @@ class SelectResult(StepResult):
     soundness: Soundness
     prm_version: str | None
     seconds: float
+    outcomes: Outcomes = Outcomes()
 
 
 def _asks_no_prm(params: SelectParams) -> bool:

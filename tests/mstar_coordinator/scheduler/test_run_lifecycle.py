@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from coordinator_bench import LEASE, SMALL, Bench, commit_of
+from mstar.answers import AnswerPlace
 from mstar.api.steps import Claim, Commit, Heartbeat, Release
 from mstar.errors import (
     IdempotencyMismatch,
@@ -20,6 +21,8 @@ from mstar.errors import (
     StorageFull,
 )
 from mstar.evolution import RunState, graph
+from mstar.outcomes import Outcomes, Shape
+from mstar.recipes import WarmupRecipe
 from mstar.steps import DoneResult
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import ATTEMPTS, IdempotencyKey, RunLifecycle
@@ -493,3 +496,54 @@ def test_any_order_of_doing_what_is_due_finishes(bench: Bench, seed: int) -> Non
         assert set(needs[step_id]) <= done
         bench.do(step_id)
     assert bench.run(run_id).state is RunState.SUCCEEDED
+
+
+def unread(claim: Claim, text: str = "So \\boxed{4}") -> Commit:
+    """A shard of 32 questions with two responses each, none of which has an answer heading."""
+    shape = Shape(shape="one paragraph, answer in a box", count=64, example=text)
+    seen = Outcomes(questions=32, responses=64, no_answer=64, readable_in={AnswerPlace.BOXED: 64}, shapes=(shape,))
+    commit = commit_of(claim)
+    return commit.model_copy(update={"result": commit.result.model_copy(update={"outcomes": seen})})
+
+
+def test_a_run_that_cannot_earn_anything_stops_at_its_first_shard_and_says_why(bench: Bench) -> None:
+    run_id, _ = started(bench)
+    first = bench.step_id(run_id, "warmup/generate/0000")
+    bench.work(until=lambda claim: claim.step_id == first)
+    bench.let_leases_run_out()
+    bench.lifecycle.commit(first, unread(bench.lifecycle.claim(first, "w")))
+    run = bench.run(run_id)
+    assert run.state is RunState.FAILED and run.error is not None
+    assert "stopped after warmup/generate" in run.error
+    assert "of 64 responses 0 are right, 64 have no answer heading" in run.error
+    assert "64 x one paragraph, answer in a box" in run.error
+    assert "set prompt.preset boxed" in run.error
+    assert bench.steps(run_id)["warmup/generate/0000"].state is StepState.DONE
+    assert bench.due() == [] and bench.events(run_id)[-1] == "run.failed"
+
+
+def test_a_run_that_was_stopped_goes_on_when_it_is_resumed(bench: Bench) -> None:
+    run_id = bench.lifecycle.create(SMALL.model_copy(update={"warmup": WarmupRecipe(questions=8)}))
+    first = bench.step_id(run_id, "warmup/generate/0000")
+    bench.work(until=lambda claim: claim.step_id == first)
+    bench.let_leases_run_out()
+    bench.lifecycle.commit(first, unread(bench.lifecycle.claim(first, "w")))
+    bench.lifecycle.resume(run_id)
+    second = bench.step_id(run_id, "warmup/generate/0001")
+    bench.lifecycle.commit(second, unread(bench.lifecycle.claim(second, "w")))
+    assert bench.run(run_id).state is RunState.RUNNING
+    bench.work()
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+
+
+def test_a_poor_measurement_stops_no_run(bench: Bench) -> None:
+    run_id, _ = started(bench)
+
+    def measuring(claim: Claim) -> bool:
+        return claim.step.params.kind == "generate" and "validation" in claim.step.name
+
+    bench.work(until=measuring)
+    bench.let_leases_run_out()
+    (step,) = (one for one in bench.steps(run_id).values() if "validation" in one.name and one.epoch)
+    bench.lifecycle.commit(step.id, unread(bench.lifecycle.claim(step.id, "w")))
+    assert bench.run(run_id).state is RunState.RUNNING

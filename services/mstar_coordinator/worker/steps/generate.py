@@ -7,6 +7,7 @@ from functools import lru_cache
 from mstar.answers import check
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
+from mstar.outcomes import outcomes_of
 from mstar.prompts import prompt_text
 from mstar.recipes import Recipe
 from mstar.seeds import derive, permutation, take
@@ -34,6 +35,7 @@ def run(step: ClaimedStep[GenerateParams]) -> Output[GenerateResult]:
         tokens=sum(len(response.response.token_ids) for response in responses),
         weight_version=weights.version,
         seconds=time.monotonic() - began,
+        outcomes=outcomes_of(rows),
     )
 
 
@@ -80,6 +82,7 @@ def _asked(
     )
     progress(0, count)
     reply = step.use.policy.rollouts(request, weights)
+    problems = {one.index: one.detail for one in reply.refused}
     for place, ((question, _, temperature), samples) in enumerate(zip(plan, reply.samples, strict=True)):
         progress(place // len(draws), count)
         yield RolloutRow(
@@ -88,6 +91,7 @@ def _asked(
             weight_version=reply.weight_version,
             responses=checked(question, samples, step.recipe),
             vocabulary=reply.vocabulary,
+            problem=problems.get(place, ""),
         )
     progress(count, count)
 

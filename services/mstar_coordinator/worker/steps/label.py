@@ -73,6 +73,7 @@ def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
         return (
             _labelled(solution, successes, params.completions, weights.version, step.recipe.form)
             for solution in solutions
+            if all(prefix in successes for prefix in solution.prefixes)
         )
 
     ref, rows = step.write_once(StepLabelRow, make, {"weight_version": weights.version})
@@ -88,7 +89,7 @@ def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
 def _successes(
     step: ClaimedStep[LabelParams], weights: ArtefactRef, wanted: dict[_Prefix, Question]
 ) -> dict[_Prefix, int]:
-    """How many completions of each prefix reach the reference answer."""
+    """How many completions of each prefix reach the reference answer; one that is too long to go on is left out."""
     if not step.claim.careful:
         return _completed(step, weights, list(wanted.items()), step.progress)
     of_question: dict[str, list[tuple[_Prefix, Question]]] = {}
@@ -112,8 +113,10 @@ def _completed(
         prompts = tuple(_prompt(step, question, prefix) for prefix, question in part)
         request = RolloutRequest(prompts=prompts, max_tokens=generation.max_tokens, top_p=generation.top_p)
         reply = step.use.policy.rollouts(request, weights)
-        for (prefix, question), samples in zip(part, reply.samples, strict=True):
-            found[prefix] = sum(_reaches(question, prefix.text, sample, step.recipe) for sample in samples)
+        refused = {one.index for one in reply.refused}
+        for place, ((prefix, question), samples) in enumerate(zip(part, reply.samples, strict=True)):
+            if place not in refused:
+                found[prefix] = sum(_reaches(question, prefix.text, sample, step.recipe) for sample in samples)
     progress(len(prefixes), len(prefixes))
     return found
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from mstar.needed_scores import needed_for_selection
+from mstar.outcomes import outcomes_of
 from mstar.selection import select, soundness
 from mstar.stages.select import SelectParams, SelectResult
 from mstar.steps import ArtefactRef
@@ -67,4 +68,5 @@ def _result(
         soundness=soundness(((row, of_question[row.question.id]) for row in rows), step.recipe.seed),
         prm_version=step.artefact(step.params.prm).version if step.params.prm else None,
         seconds=0.0,
+        outcomes=outcomes_of(rows),
     )

@@ -54,5 +54,5 @@ def test_an_empty_response_is_shown_as_such() -> None:
 def test_a_run_without_results_says_what_will_appear() -> None:
     empty = RunResults(id="r-2", name="new", state=RunState.RUNNING, recipe=small_recipe())
     html = render_report(empty, [])
-    assert html.count("will appear here") == 6
+    assert html.count("will appear here") == 7
     assert "points</strong>" not in html

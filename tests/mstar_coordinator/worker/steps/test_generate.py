@@ -131,3 +131,15 @@ def test_a_lost_lease_stops_the_work_and_leaves_no_artefact(bench: Bench) -> Non
         generate.run(replace(step, progress=lost))
     assert bench.store.find(step.claim.output_id) is None
     assert bench.policy.rollouts == []
+
+
+def test_a_question_whose_prompt_is_too_long_is_named_and_the_shard_goes_on(bench: Bench) -> None:
+    before, _ = sampled(bench, "before")
+    long = before[1].question
+    bench.policy.too_long = long.text
+    rows, result = sampled(bench)
+    assert [row.question for row in rows] == [row.question for row in before]
+    assert (rows[1].responses, rows[1].problem) == ((), "too long for the model")
+    assert all(row.responses and not row.problem for row in rows if row.question != long)
+    assert (result.outcomes.skipped, result.outcomes.skipped_ids) == (1, (long.id,))
+    assert result.questions == len(before)

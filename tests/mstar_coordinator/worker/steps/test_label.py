@@ -105,3 +105,10 @@ def test_labelling_again_gives_the_same_rows(bench: Bench) -> None:
     bench.store.path("r-1/label").rename(bench.store.path("r-1/before"))
     again, _ = labelled(bench, row)
     assert again == first
+
+
+def test_a_solution_whose_prefix_is_too_long_to_go_on_has_no_label(bench: Bench) -> None:
+    bench.policy.too_long = "endless"
+    (row,), result = labelled(bench, asked(f"good start{END}42", f"good endless start{END}42"))
+    assert row.completions[0] == "good start"
+    assert result.solutions == 1
