@@ -73,7 +73,7 @@ def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
         return (
             _labelled(solution, successes, params.completions, weights.version, step.recipe.form)
             for solution in solutions
-            if all(prefix in successes for prefix in solution.prefixes)
+            if all(prefix is None or prefix in successes for prefix in solution.prefixes)
         )
 
     ref, rows = step.write_once(StepLabelRow, make, {"weight_version": weights.version})
