@@ -67,7 +67,7 @@ def _lead(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrain
 
 
 def _follow(settings: JobSettings, coordinator: StepClient, trainer: ResidentTrainer) -> None:
-    claim = _await_claim(settings, coordinator)
+    claim = await_claim(settings.step, settings.epoch, coordinator)
     if claim is None:
         return
     watch = threading.Thread(target=_watch, args=(settings, coordinator, trainer), name="watch", daemon=True)
@@ -80,18 +80,26 @@ def _follow(settings: JobSettings, coordinator: StepClient, trainer: ResidentTra
         log.warning("training ended", step=claim.step.name, detail=error.detail)
 
 
-def _await_claim(settings: JobSettings, coordinator: StepClient) -> Claim | None:
-    """The claim of the first node; None when its attempt is over or it never claimed."""
-    deadline = time.monotonic() + CLAIM_SECONDS
+def await_claim(
+    step: str, epoch: int | None, coordinator: StepClient, seconds: float = CLAIM_SECONDS, pause: float = LOOK_SECONDS
+) -> Claim | None:
+    """The claim of the first node; None when its attempt is over or it never claimed, whatever answers meanwhile."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            claim = coordinator.claimed(settings.step)
+            claim = coordinator.claimed(step)
         except NotFound:
             return None
         except (StepTaken, Unavailable):
-            time.sleep(LOOK_SECONDS)
+            time.sleep(pause)
             continue
-        return claim if claim.epoch == settings.epoch else None
+        except MstarError as error:
+            # A refused key, or a proxy's page in the coordinator's place: it may be mended within the time.
+            log.warning("claim not read", step=step, detail=error.detail)
+            time.sleep(pause)
+            continue
+        return claim if claim.epoch == epoch else None
+    log.warning("the first node has not claimed the step", step=step, seconds=seconds)
     return None
 
 

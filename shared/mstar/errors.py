@@ -34,6 +34,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 MAX_DETAIL = 2000
+YEAR = 366 * 86_400.0
+"""Seconds; a longer pause is nobody's answer."""
 MAX_FIELD = 200
 """Characters of an error's texts."""
 
@@ -243,9 +245,11 @@ def from_problem(problem: Mapping[str, Any], status: int) -> MstarError:
     kind = by_code.get(str(problem.get("code", "")))
     if kind is None:
         kind = next((k for k in by_code.values() if k.status == status), Internal)
-    retry_after = problem.get("retry_after")
+    field, retry_after = problem.get("field"), problem.get("retry_after")
+    # A proxy, or a service of another release, may send anything under these names.
+    usable = isinstance(retry_after, int | float) and not isinstance(retry_after, bool) and 0 <= retry_after < YEAR
     return kind(
         str(problem.get("detail") or problem.get("title") or f"HTTP {status}"),
-        field=problem.get("field"),
-        retry_after=float(retry_after) if retry_after is not None else None,
+        field=field if isinstance(field, str) else None,
+        retry_after=float(retry_after) if usable and retry_after is not None else None,
     )

@@ -1,11 +1,18 @@
 """The error tree: one problem body out, the same error back."""
 
 import pickle
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mstar import errors
 from mstar.errors import Internal, InvalidRecipe, MstarError, NotFound, TooManyRequests, from_problem
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=2)
+)
 
 
 def kinds(root: type[MstarError]) -> list[type[MstarError]]:
@@ -38,3 +45,10 @@ def test_unknown_codes_become_the_nearest_class() -> None:
 def test_codes_are_unique_but_for_internal() -> None:
     codes = [kind.code for kind in kinds(errors.MstarError) if kind is not Internal]
     assert len(codes) == len(set(codes))
+
+
+@given(st.dictionaries(st.sampled_from(["code", "detail", "title", "field", "retry_after", "status"]), json_values))
+def test_any_problem_can_be_read(problem: dict[str, Any]) -> None:
+    error = from_problem(problem, 503)
+    assert error.field is None or isinstance(error.field, str)
+    assert error.retry_after is None or error.retry_after >= 0

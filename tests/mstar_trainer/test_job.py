@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ from chart_bench import named, render
 from mstar.stages.train import TrainResult
 from mstar_coordinator.cluster.workloads import filled
 from mstar_trainer.config import JobSettings
+from mstar_trainer.job import await_claim
+from mstar_worker.client import StepClient
+from raw_server import RawServer, http
 from step_board import StepBoard
 from trainer_bench import GENTLE, Bench
 
@@ -137,3 +141,19 @@ def test_ranks_that_nodes_cannot_share_fail_for_good(bench: Bench, board: StepBo
 def test_several_nodes_must_know_the_first() -> None:
     with pytest.raises(ValidationError, match="first_node"):
         JobSettings(step="s", nodes=2)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http(200, b"<html>a proxy</html>", kind="text/html"),
+        http(200, b"{}"),
+        http(401, b'{"code": "unauthenticated", "detail": "no", "retry_after": "soon", "field": [1]}'),
+        http(500, b"oops", kind="text/plain"),
+        b"no http at all",
+    ],
+)
+def test_whatever_answers_in_the_coordinator_s_place_ends_no_node_with_a_traceback(answer: bytes) -> None:
+    with RawServer(answer) as server, closing(StepClient(server.url)) as client:
+        assert await_claim("train", 1, client, seconds=0.3, pause=0.1) is None
+        assert len(server.requests) > 1

@@ -139,6 +139,7 @@ def build_app(
         recipes=RecipeBook(settings.recipes_folder),
         lifecycle=lifecycle,
         repair=Repair(store, artefacts, settings.storage().images(), lifecycle),
+        problem=lambda: reconciler.problem,
     )
     for routes in (runs, iterations, events, outputs, leases):
         app.include_router(routes.router)

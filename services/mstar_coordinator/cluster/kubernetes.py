@@ -9,6 +9,7 @@ the template: Kubernetes deletes the Job when `helm uninstall` deletes that. Not
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ SECONDS = (3, 10)
 MERGE = "application/merge-patch+json"
 """Given to the API server by name: the client's own choice has changed between its versions."""
 GONE, EXISTS = 404, 409
+SAID = 300
+"""Characters of the API server's words in a message."""
 _Place = tuple[str, str, str, str]
 
 
@@ -77,7 +80,7 @@ class KubernetesCluster:
         replicas = self._release.replicas[queue] if up else 0
         if self._replicas(queue) == replicas:
             return
-        with _translate_errors():
+        with _translate_errors(f"scale deployment {self._deployment(queue)}"):
             self._apps.patch_namespaced_deployment_scale(
                 self._deployment(queue),
                 self._release.namespace,
@@ -98,7 +101,7 @@ class KubernetesCluster:
         for other, job in attempts.items():
             if end_of(job) is not None:
                 self._delete(place, other)
-        with _translate_errors(allowed=EXISTS):
+        with _translate_errors(f"create {_kind(body)} {name}", allowed=EXISTS):
             # Not the client's own type for Jobs: it refuses numbers as quantities, which Kubernetes takes.
             self._objects.create_namespaced_custom_object(*place, body, _request_timeout=SECONDS)
         return None
@@ -109,13 +112,13 @@ class KubernetesCluster:
     def _owner(self) -> dict[str, str]:
         """Reference to the release's ConfigMap with the template."""
         name = f"{self._release.prefix}-trainer-job"
-        with _translate_errors():
+        with _translate_errors(f"read ConfigMap {name}"):
             found = self._core.read_namespaced_config_map(name, self._release.namespace, _request_timeout=SECONDS)
         return {"apiVersion": "v1", "kind": "ConfigMap", "name": name, "uid": found.metadata.uid}
 
     def _attempts(self, place: _Place) -> dict[str, dict[str, Any]]:
         """Name → object of every training that this release has had and that is still known."""
-        with _translate_errors(kind=f"{place[3]}.{place[0]}"):
+        with _translate_errors(f"list {place[3]}.{place[0]}", crd=f"{place[3]}.{place[0]} ({place[0]}/{place[1]})"):
             listed = self._objects.list_namespaced_custom_object(
                 *place,
                 label_selector=f"{self._labels()},app.kubernetes.io/component={COMPONENTS[Queue.TRAIN]}",
@@ -131,14 +134,14 @@ class KubernetesCluster:
         return f"{job.get('kind', 'Job')} {name} ended before it took the step ({end}){'; ' if words else ''}{words}"
 
     def _delete(self, place: _Place, name: str) -> None:
-        with _translate_errors(allowed=GONE):
+        with _translate_errors(f"delete {place[3]}.{place[0]} {name}", allowed=GONE):
             # Else the pods of a Job would stay: an API server keeps them unless it is told.
             self._objects.delete_namespaced_custom_object(
                 *place, name, propagation_policy="Background", _request_timeout=SECONDS
             )
 
     def _replicas(self, queue: Queue) -> int:
-        with _translate_errors():
+        with _translate_errors(f"read the scale of deployment {self._deployment(queue)}"):
             scale = self._apps.read_namespaced_deployment_scale(
                 self._deployment(queue), self._release.namespace, _request_timeout=SECONDS
             )
@@ -146,7 +149,7 @@ class KubernetesCluster:
 
     def _pods(self) -> list[Any]:
         """Pods of this release, also those that have ended."""
-        with _translate_errors():
+        with _translate_errors("list pods"):
             listed = self._core.list_namespaced_pod(
                 self._release.namespace, label_selector=self._labels(), _request_timeout=SECONDS
             )
@@ -182,17 +185,31 @@ def _place(body: dict[str, Any], namespace: str) -> _Place:
 
 
 @contextmanager
-def _translate_errors(allowed: int | None = None, kind: str | None = None) -> Iterator[None]:
+def _translate_errors(wish: str, allowed: int | None = None, crd: str | None = None) -> Iterator[None]:
     """Raise Unavailable for whatever the API server refuses, and when it cannot be reached.
 
-    `allowed`: a status that is no error. `kind`: what is listed, named where the cluster does not know it.
+    `wish`: what is asked of it, with the object. `allowed`: a status that is no error. `crd`: the kind that is listed,
+    which a cluster may not know.
     """
     try:
         yield
     except ApiException as error:
-        if error.status == GONE and kind is not None:
-            raise Unavailable(f"this cluster does not know {kind}: install its operator and CRD") from error
+        if error.status == GONE and crd is not None:
+            raise Unavailable(f"this cluster does not know {crd}: install its operator and CRD") from error
         if error.status != allowed:
-            raise Unavailable(f"Kubernetes refused: {error.status} {error.reason}") from error
+            raise Unavailable(f"Kubernetes refuses to {wish}: {error.status} {error.reason}{_said(error)}") from error
     except (HTTPError, OSError) as error:
         raise Unavailable(f"the Kubernetes API can't be reached: {type(error).__name__}") from error
+
+
+def _said(error: ApiException) -> str:
+    """The API server's own words, which name the role or quota that is missing; empty where it sent none."""
+    try:
+        words = str(json.loads(error.body or "{}")["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f" ({words[:SAID]})"
+
+
+def _kind(body: dict[str, Any]) -> str:
+    return f"{body['kind']} ({body['apiVersion']})"

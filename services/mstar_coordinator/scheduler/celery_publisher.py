@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from celery import Celery
 from kombu import Connection
 from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import RedisError, ResponseError
@@ -21,7 +22,8 @@ class CeleryPublisher:
 
     def __init__(self, broker_url: str) -> None:
         self._app = make_celery(broker_url)
-        self._asking: Connection | None = None
+        # Each is for one thread: a check that hangs must not hold up what is sent.
+        self._asking, self._probing = _Line(self._app), _Line(self._app)
 
     def publish(self, queue: Queue, step_id: str) -> None:
         """Send one task message, without retries: the reconciler comes back. Raises Unavailable with the reason."""
@@ -30,7 +32,7 @@ class CeleryPublisher:
 
     def depth(self, queue: Queue) -> int:
         """Messages that no worker has taken yet. Raises Unavailable with the reason."""
-        with self._channel() as channel:
+        with self._asking.channel() as channel:
             try:
                 return int(channel.queue_declare(queue=queue.value, passive=True).message_count)
             except ChannelError:
@@ -38,27 +40,37 @@ class CeleryPublisher:
 
     def check(self) -> None:
         """Raise Unavailable with the reason when the broker would not take a message now."""
-        with self._channel() as channel:
+        with self._probing.channel() as channel:
             channel.client.set(PROBE_KEY, "", ex=PROBE_SECONDS)
 
     def close(self) -> None:
         """Close all connections."""
-        self._hang_up()
+        self._asking.hang_up()
+        self._probing.hang_up()
         self._app.close()
 
+
+class _Line:
+    """One connection for many questions, since making one costs more than asking; a new one after any trouble."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._connection: Connection | None = None
+
     @contextmanager
-    def _channel(self) -> Iterator[Any]:
-        """One connection for all questions, since making one costs more than asking; a new one after any trouble."""
-        self._asking = self._asking or self._app.connection_for_write()
+    def channel(self) -> Iterator[Any]:
+        """The channel to ask through. Raises Unavailable with the reason."""
+        self._connection = self._connection or self._app.connection_for_write()
         try:
             with _translated():
-                yield self._asking.default_channel
+                yield self._connection.default_channel
         except Unavailable:
-            self._hang_up()
+            self.hang_up()
             raise
 
-    def _hang_up(self) -> None:
-        connection, self._asking = self._asking, None
+    def hang_up(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
         if connection is not None:
             connection.release()
 

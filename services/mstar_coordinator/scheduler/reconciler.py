@@ -6,28 +6,31 @@ broker that is down delays task messages and fails no request: they are sent onc
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from threading import Event, Thread
 
 import structlog
 
 from mstar.errors import MstarError, Unavailable
+from mstar.evolution import RunState
 from mstar.steps import Queue
+from mstar_coordinator.scheduler.dependencies import LIMIT_SECONDS, Dependencies
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.ports import Clock, Publisher
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.scheduler.stillness import Stillness
 from mstar_coordinator.store.database import Store
-from mstar_coordinator.store.records import DueStep
+from mstar_coordinator.store.records import DueStep, StepState
 
 WINDOW = 64
 """Task messages that wait in one queue at most, so that a long stage does not fill the broker."""
 STOP_SECONDS = 2.0
 PATIENCE_SECONDS = 5.0
 """After so long a part that has not come back counts as a problem of what it waits for."""
+UNATTENDED_SECONDS = 30.0
+"""A queue whose first step lies there for so long, while no step of it is under way, has no worker."""
 WAITS_FOR = {
-    "ask_broker": "the broker",
     "refresh": "the disk or the database",
     "take_turns": "the cluster",
     "expire_leases": "the database",
@@ -70,17 +73,28 @@ class Reconciler:
         self._slow: list[str | None] = []
         """What was wrong with the parts that do not follow every change."""
         self._found: str | None = None
+        self._dependencies = Dependencies(
+            {"the broker": publisher.check, "the database": store.check}, min(LIMIT_SECONDS, patience_seconds)
+        )
+        self._unattended: dict[Queue, str] = {}
+        """What is wrong with the queues that nobody takes from."""
+        self._heads = Stillness(clock)
+        """How long the first due step of each queue has been the same one."""
+        self._held: str | None = None
+        """Why the GPUs do not change hands, as the runs' events say."""
         self._under_way: tuple[str, float] | None = None
         """What is being done now, and since when by the process's monotonic clock."""
 
     def start(self) -> None:
         """Begin. Workers that hold a step have a whole lease from now."""
+        self._dependencies.start()
         self._thread.start()
 
     def stop(self) -> None:
         """End the thread, with the files of all runs up to date."""
         self._stopping.set()
         self._changed.set()
+        self._dependencies.stop()
         # A call to a broker that is gone takes seconds to give up, and nothing is lost by leaving it behind.
         self._thread.join(STOP_SECONDS)
         self._attempt(self._folders.refresh)
@@ -91,7 +105,8 @@ class Reconciler:
         `whole`: with the parts that need not follow every change.
         """
         if whole:
-            self._slow = [self._attempt(part) for part in (self.ask_broker, self._folders.refresh, self.take_turns)]
+            self._slow = [self._attempt(part) for part in (self._folders.refresh, self.take_turns)]
+            self._slow.append(self._attempt(self.tell_held))
         found = [self._attempt(part) for part in (self._lifecycle.expire_leases, self.publish_due)]
         problem = next((one for one in (*found, *self._slow) if one), None)
         if problem != self._found:
@@ -101,22 +116,43 @@ class Reconciler:
     @property
     def problem(self) -> str | None:
         """What does not work now, such as a broker or a database that has not answered for a while; never waits."""
+        return "; ".join(dict.fromkeys(self._problems())) or None
+
+    def _problems(self) -> Iterator[str]:
+        asked = self._dependencies.problems
+        yield from asked
         under_way = self._under_way
         if under_way is not None:
             waited = time.monotonic() - under_way[1]
-            if waited > self._patience_seconds:
-                return f"{under_way[0]} has not answered for {waited:.0f} s"
-        return self._found
+            # What hangs because of the broker or the database has been named by then.
+            if waited > self._patience_seconds and not asked:
+                yield f"{under_way[0]} has not answered for {waited:.0f} s"
+        if self._found is not None:
+            yield self._found
+        yield from self._unattended.values()
 
     def publish_due(self) -> None:
         """Send the task messages that are missing. Raises Unavailable when the broker can't be reached."""
         queues = [queue for queue in Queue if self.is_open(queue)]
         with self._store.reading() as tx:
             due = {queue: tx.steps.due(queue, WINDOW) for queue in queues}
+            under_way = {queue for queue, _, state in tx.steps.tally() if state == StepState.LEASED}
         self._messages.keep({step.id for steps in due.values() for step in steps})
+        self._look_for_workers({queue: steps[0].id for queue, steps in due.items() if steps}, under_way)
         for queue, steps in due.items():
             if steps:
                 self._publish(queue, steps)
+
+    def _look_for_workers(self, heads: Mapping[Queue, str], under_way: Collection[str]) -> None:
+        """Note the queues whose first due step nobody claims though no worker of the queue is at work."""
+        self._heads.keep({queue.value for queue in heads})
+        found = {}
+        for queue, step_id in heads.items():
+            busy = queue.value in under_way
+            waited = self._heads.seconds(queue.value, (step_id, busy))
+            if not busy and waited >= UNATTENDED_SECONDS:
+                found[queue] = f"no worker takes from the queue {queue.value}: step {step_id} waits for {waited:.0f} s"
+        self._unattended = found
 
     def _is_late(self, step: DueStep) -> bool:
         return self._messages.seconds(step.id, step.published_at) >= self._republish_seconds
@@ -135,9 +171,17 @@ class Reconciler:
             if self._turns.problem is not None:
                 raise Unavailable(self._turns.problem)
 
-    def ask_broker(self) -> None:
-        """Raise Unavailable when the broker would not take a message, also while there is nothing to send."""
-        self._publisher.check()
+    def tell_held(self) -> None:
+        """Tell the runs, in their events, when something begins to hold the GPUs up, and when it no longer does."""
+        held = self._slow[-1]
+        if held == self._held or self._turns is None:
+            return
+        with self._store.writing() as tx:
+            now = tx.now()
+            for run_id in tx.runs.ids(RunState.RUNNING):
+                tx.runs.lock(run_id)
+                tx.events.append(run_id, now, "run.held" if held else "run.freed", message=held or "")
+        self._held = held
 
     def _run(self) -> None:
         last = -self._interval_seconds

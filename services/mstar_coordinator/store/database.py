@@ -70,6 +70,11 @@ class Store:
         with translate_errors(self._outage), self._engine.connect() as connection, connection.begin():
             yield self._transaction(connection)
 
+    def check(self) -> None:
+        """Return when a transaction that writes could be made now. Raises Unavailable."""
+        with self.writing() as tx:
+            tx.now()
+
     def _transaction(self, connection: Connection) -> Transaction:
         now = self._wall if connection.dialect.name == "sqlite" else lambda: _clock_of(connection)
         return Transaction(Runs(connection), Steps(connection), Events(connection), Suspects(connection), now)

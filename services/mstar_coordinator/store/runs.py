@@ -48,6 +48,11 @@ class Runs:
             query = query.where(runs.c.id < after)
         return [_run(row) for row in self._connection.execute(query)]
 
+    def ids(self, state: RunState) -> list[str]:
+        """Ids of the runs in a state, oldest first."""
+        query = select(runs.c.id).where(runs.c.state == state.value).order_by(runs.c.id)
+        return list(self._connection.execute(query).scalars())
+
     def newest(self) -> str | None:
         """Id of the run created last, or None when there is none."""
         return self._connection.execute(select(runs.c.id).order_by(runs.c.id.desc()).limit(1)).scalar()

@@ -62,6 +62,8 @@ class Run(Frozen):
     """Iterations planned; more can be asked for."""
     recipe: Recipe
     progress: Progress
+    problem: str | None = None
+    """What holds the run up now, such as a broker that is away or a cluster that refuses a Job."""
     quarantined: int = 0
     """Questions that the run is done without, since they end every worker that works on them."""
 

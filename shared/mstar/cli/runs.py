@@ -93,6 +93,20 @@ def show(run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: 
         console.print(line, markup=False, highlight=False)
     if results.error:
         console.print(f"error: {results.error}", markup=False, highlight=False)
+    if results.state is RunState.RUNNING and (problem := _problem_of(results.id)) is not None:
+        console.print(f"held up: {problem}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _problem_of(run_id: str) -> str | None:
+    """What holds a run up, as its server says; None without a server, whose folder tells nothing of it."""
+    with Client(Endpoint.from_environment()) as client:
+        if not client.reachable():
+            return None
+        try:
+            return client.run(run_id).problem
+        except NotFound:
+            # The folder is that of another server.
+            return None
 
 
 @app.command()

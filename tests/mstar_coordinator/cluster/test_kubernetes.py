@@ -1,14 +1,17 @@
 """The adapter against an API server on a socket: what it sees of pods, what it asks for, how it fails."""
 
+import json
 from pathlib import Path
 
 import pytest
+from kubernetes import client
 
 from cluster_bench import ApiServer, env_of
 from mstar.errors import InvalidInput, Unavailable
 from mstar.steps import Queue
 from mstar_coordinator.cluster.interface import Pods
 from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
+from raw_server import RawServer, http
 
 
 def test_pods_are_there_before_they_answer_and_until_they_are_gone(server: ApiServer) -> None:
@@ -95,5 +98,20 @@ def test_a_kind_that_the_cluster_lacks_is_named(server: ApiServer, tmp_path: Pat
         "apiVersion: batch.example.org/v1\nkind: Job\nmetadata: {}\n"
         "spec: {template: {spec: {containers: [{name: trainer, env: []}]}}}\n"
     )
-    with pytest.raises(Unavailable, match=r"does not know jobs\.batch\.example\.org: install its operator and CRD"):
+    with pytest.raises(
+        Unavailable,
+        match=r"jobs\.batch\.example\.org \(batch\.example\.org/v1\): install its operator and CRD",
+    ):
         server.cluster(job).start_training("r-1-000001", 0)
+
+
+def test_what_the_cluster_refuses_is_named_with_its_words(tmp_path: Path) -> None:
+    words = json.dumps({"kind": "Status", "message": 'deployments.apps "m-prm" is forbidden: cannot patch'}).encode()
+    with RawServer(http(403, words)) as refusing:
+        api = client.ApiClient(client.Configuration(host=refusing.url))
+        cluster = KubernetesCluster(Release("ns", "this", "m", {Queue.SCORE: 2}, tmp_path / "job.yaml"), api)
+        with pytest.raises(Unavailable, match=r"read the scale of deployment m-prm: 403 .*is forbidden: cannot patch"):
+            cluster.scale(Queue.SCORE, up=True)
+        with pytest.raises(Unavailable, match="refuses to list pods: 403"):
+            cluster.pods()
+        cluster.close()

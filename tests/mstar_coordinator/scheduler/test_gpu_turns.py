@@ -131,7 +131,7 @@ def test_an_api_server_that_refuses_closes_the_queues_and_is_told(bench: Bench, 
     assert site.turns.is_open(Queue.ROLLOUT)
     server.refuse = 403
     site.reconciler.tick()
-    assert site.reconciler.problem == "Kubernetes refused: 403 Forbidden"
+    assert site.reconciler.problem == "Kubernetes refuses to list pods: 403 Forbidden (no)"
     assert not site.turns.is_open(Queue.ROLLOUT)
 
 

@@ -238,3 +238,62 @@ def test_stopping_leaves_the_files_up_to_date(bench: Bench, reconciler: Reconcil
     bench.work()
     reconciler.stop()
     assert json.loads((bench.home / run_id / "results.json").read_text())["state"] == "succeeded"
+
+
+def test_a_queue_that_nobody_takes_from_is_named(
+    bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
+) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    step_id = bench.step_id(run_id, "prepare")
+    reconciler.tick()
+    bench.clock.pass_(29)
+    reconciler.tick()
+    assert reconciler.problem is None
+    bench.clock.pass_(2)
+    reconciler.tick()
+    assert reconciler.problem == f"no worker takes from the queue control: step {step_id} waits for 31 s"
+    bench.do(step_id)
+    reconciler.tick()
+    assert reconciler.problem is None
+
+
+def test_a_queue_whose_worker_is_at_work_is_not_named(
+    bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
+) -> None:
+    first, second = (bench.lifecycle.create(SMALL) for _ in range(2))
+    bench.lifecycle.claim(bench.step_id(first, "prepare"), "w")
+    for _ in range(3):
+        reconciler.tick()
+        bench.clock.pass_(60)
+    assert bench.steps(second)["prepare"].state == "pending"
+    assert reconciler.problem is None
+
+
+class RefusingTurns:
+    """GPU turns whose cluster refuses."""
+
+    def __init__(self) -> None:
+        self.problem: str | None = "Kubernetes refuses to create Job m-train-1: 403 Forbidden"
+
+    def advance(self) -> None:
+        """Nothing changes hands."""
+
+    def is_open(self, queue: Queue) -> bool:
+        return True
+
+
+def test_runs_are_told_once_what_holds_the_gpus_up_and_when_it_is_over(
+    bench: Bench, publisher: MemoryPublisher
+) -> None:
+    turns = RefusingTurns()
+    parts = bench.lifecycle, bench.store, bench.folders, publisher, bench.clock, bench.changed, REPUBLISH
+    reconciler = Reconciler(*parts, turns=turns)  # type: ignore[arg-type]
+    run_id = bench.lifecycle.create(SMALL)
+    for _ in range(3):
+        reconciler.tick()
+    assert reconciler.problem == turns.problem
+    turns.problem = None
+    reconciler.tick()
+    with bench.store.reading() as tx:
+        told = [(one.type, one.message) for one in tx.events.after(run_id, 1, 10)]
+    assert told == [("run.held", "Kubernetes refuses to create Job m-train-1: 403 Forbidden"), ("run.freed", "")]

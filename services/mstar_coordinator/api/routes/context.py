@@ -1,6 +1,6 @@
 """What routes work with, and how they page."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -27,6 +27,8 @@ class Context:
     recipes: RecipeBook
     lifecycle: RunLifecycle
     repair: Repair
+    problem: Callable[[], str | None]
+    """What does not work now of all that runs need; never waits."""
 
 
 def _context(request: Request) -> Context:

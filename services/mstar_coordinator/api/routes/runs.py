@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Header, Query, Response
 from fastapi.openapi.models import Example
 
 from mstar.api.runs import Damage, NamedRecipe, Page, RepairedRun, Run, RunCreate
+from mstar.evolution import RunState
 from mstar_coordinator.api.routes.context import Context, Coordinator, Limit, paged
 from mstar_coordinator.api.views import run_view
 from mstar_coordinator.cluster.workloads import training_nodes
@@ -41,7 +42,9 @@ def idempotency(key: str | None, scope: str, body: str) -> IdempotencyKey | None
 def show(context: Context, run_id: str) -> Run:
     """A run as it is now. Raises NotFound."""
     with context.store.reading() as tx:
-        return run_view(tx, tx.runs.get(run_id))
+        run = run_view(tx, tx.runs.get(run_id))
+    problem = context.problem() if run.state is RunState.RUNNING else None
+    return run if problem is None else run.model_copy(update={"problem": problem})
 
 
 @router.post("/runs", status_code=202)
