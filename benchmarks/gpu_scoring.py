@@ -34,7 +34,7 @@ from mstar_models.trunk import run_trunk
 from mstar_policy.engine import Prompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from mstar_prm.hf_scorer import HfScorer
-from mstar_trainer.checkpoints import WEIGHT_SHARD
+from mstar_trainer.weight_files import write_weights
 
 PROMPT, STEP, LENGTH = (800, 40, 8) if CUDA else (60, 10, 3)
 """Tokens of the prompt and of a step, and steps of a response. Every four responses share their first half."""
@@ -140,7 +140,9 @@ def hand_over(shape: str) -> dict[str, Any]:
 
 def _write(folder: Path) -> float:
     model = random_model(folder, torch.bfloat16)
-    return seconds(lambda: model.save_pretrained(folder, max_shard_size=WEIGHT_SHARD))
+    # Tied weights once.
+    own = {id(tensor): (name, tensor) for name, tensor in reversed(model.state_dict(keep_vars=True).items())}
+    return seconds(lambda: write_weights(folder, model, ((name, t.detach().cpu()) for name, t in own.values()), "r-0"))
 
 
 def _read(files: list[Path]) -> None:

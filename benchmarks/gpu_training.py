@@ -165,7 +165,7 @@ class _HeadOnly(nn.Module):
         super().__init__()
         self.hidden = nn.Parameter(torch.randn(1, places, width, device=DEVICE, dtype=dtype))
         self.head = nn.Linear(width, vocabulary, bias=False, device=DEVICE, dtype=dtype)
-        self.dtype, self.config = dtype, SimpleNamespace(_attn_implementation="sdpa")
+        self.dtype = dtype
 
     def base_model(self, **inputs: Any) -> Any:
         return SimpleNamespace(last_hidden_state=self.hidden)
@@ -183,8 +183,7 @@ def cross_entropy() -> dict[str, Any]:
         model = _HeadOnly(places, width, vocabulary, torch.bfloat16)
         targets = torch.randint(0, vocabulary, (places,), device=DEVICE)
         index = torch.arange(places, device=DEVICE)
-        inputs = {"input_ids": index[None], "spans": torch.zeros(1, 2, places, dtype=torch.int32, device=DEVICE)}
-        batch = Batch(inputs, (), torch.zeros_like(index), index, targets)
+        batch = Batch({"input_ids": index[None]}, (), torch.zeros_like(index), index, targets)
         truth = _exact(model, targets)
         for name, at_a_time in (("plain", places), ("in pieces", 1024 if CUDA else 32)):
             found[f"{places} places {name}"] = _compared(model, ResponseLoss(model, None, at_a_time), batch, truth)

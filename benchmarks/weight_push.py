@@ -15,7 +15,7 @@ from benchmarks.measure import Pairs, Row, by_cost, compare, cpu_of
 from benchmarks.rollouts import served
 from minivista.architecture import make_model, make_processor
 from mstar_artefacts.digests import BLAKE3, digests_of
-from mstar_trainer.checkpoints import WEIGHT_SHARD
+from mstar_trainer.weight_files import SHARD_BYTES
 
 WIDTH, LAYERS = 768, 12
 
@@ -28,7 +28,7 @@ def _model(folder: Path, seed: int) -> None:
     config = small.config
     config.text_config.hidden_size, config.text_config.num_hidden_layers = WIDTH, LAYERS
     config.text_config.intermediate_size, config.text_config.head_dim = 4 * WIDTH, WIDTH // 4
-    type(small)(config).save_pretrained(folder, max_shard_size=WEIGHT_SHARD)
+    type(small)(config).save_pretrained(folder, max_shard_size=SHARD_BYTES)
     processor.save_pretrained(folder)
 
 

@@ -1,9 +1,10 @@
 """The runner of GPU rows keeps what is done and goes on after failures; a real row runs on the CPU at a tiny shape."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu import DONE, Row, measure_all, missing, read, report
+from benchmarks.gpu import DONE, Row, measure_all, missing, read, report, rows
 
 REAL = Row("cross-entropy", "gpu_training", "cross_entropy")
 
@@ -24,6 +25,13 @@ def test_one_failure_or_hang_does_not_stop_the_others(tmp_path: Path) -> None:
         result = found["cross-entropy"]["result"][f"128 places {kind}"]
         assert result["loss off by"] < 1e-4 and result["gradient of hidden states off by"] < 0.01
     assert "| cross-entropy | measured |" in report(found)
+
+
+def test_every_row_names_a_function_that_is_there() -> None:
+    offered = rows()
+    assert len({row.name for row in offered}) == len(offered)
+    for row in offered:
+        assert callable(getattr(import_module(f"benchmarks.{row.module}"), row.function))
 
 
 def test_a_second_call_measures_what_is_missing(tmp_path: Path) -> None:
