@@ -1,9 +1,9 @@
-"""One iteration of the paper's size through queue, truth and artefact store, with engines that answer at once.
+"""One iteration of the paper's size through queue, database and artefact store, with engines that answer at once.
 
 `python -m benchmarks.scale [RESPONSES …]` writes scale.json and scale.md beside this file. Coordinator, broker and
 workers are the real processes; policy and PRM are `scale_engines`, and the trainer reads its rows and takes no step
 (`stand_ins`).
-With MSTAR_BENCH_DATABASE the truth is in that database instead of SQLite.
+MSTAR_BENCH_DATABASE names a database to use instead of SQLite.
 """
 
 import json
@@ -257,7 +257,7 @@ def report(found: list[dict[str, Any]]) -> str:
 
 def _head(rows: list[Measured]) -> str:
     cores, python = (" and ".join(sorted({str(getattr(row, key)) for row in rows})) for key in ("cores", "python"))
-    return f"""# One iteration through queue, truth and artefact store
+    return f"""# One iteration through queue, database and artefact store
 
 `python -m benchmarks.scale` on {cores} cores shared with other work, Python {python}. Real broker, coordinator and one
 worker for each queue; policy, PRM and trainer answer at once and share the same cores. A response has {TOKENS} tokens
@@ -267,7 +267,7 @@ without a database server's."""
 
 def _table(rows: list[Measured]) -> str:
     head = (
-        "| responses | truth | s | responses/s | own CPU ms/response | rows kept | database | broker | artefacts "
+        "| responses | stored in | s | responses/s | own CPU ms/response | rows kept | database | broker | artefacts "
         "| publish s |\n|---|---|---|---|---|---|---|---|---|---|\n"
     )
     return head + "\n".join(
@@ -280,7 +280,7 @@ def _table(rows: list[Measured]) -> str:
 
 def _processes(rows: list[Measured]) -> str:
     names = list(rows[0].cpu)
-    head = f"CPU-seconds and highest memory of each process:\n\n| responses | truth | {' | '.join(names)} |\n"
+    head = f"CPU-seconds and highest memory of each process:\n\n| responses | stored in | {' | '.join(names)} |\n"
     lines = [
         f"| {row.responses:,} | {row.database} | "
         + " | ".join(f"{row.cpu[name]:.1f} s, {row.memory.get(name, 0) / 1e6:.0f} MB" for name in names)

@@ -53,7 +53,7 @@ class CoordinatorSettings(ServiceSettings):
     """`dedicated`; or policy, PRM and trainer take turns on the same GPUs, and training waits for all of its data:
     `scaleToZero` with pods of a Kubernetes cluster that come and go, `colocated` with services that sleep."""
     stuck_seconds: float = Field(default=900.0, gt=0)
-    """A turn on the GPUs that pods hold up for so long, by not starting or not ending, is told as a problem."""
+    """A turn on the GPUs that pods hold up for so long, by not starting or not ending, is reported as a problem."""
     policy_url: str | None = None
     """Policy to put to sleep; needed with colocated, as prm_url is."""
     cluster_namespace: str = "default"

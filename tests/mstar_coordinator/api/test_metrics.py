@@ -1,4 +1,4 @@
-"""Metrics of the coordinator follow the truth, without being told."""
+"""Metrics of the coordinator follow the database, without being told."""
 
 from threading import Event
 

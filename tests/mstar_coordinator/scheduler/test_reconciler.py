@@ -1,4 +1,4 @@
-"""Hints follow the truth: windows, lost queues, a broker that is down, files of changed runs."""
+"""Task messages follow the database: windows, lost queues, a broker that is down, files of changed runs."""
 
 import json
 import threading
