@@ -16,6 +16,7 @@ from mstar_models.images import ImageGate
 from mstar_policy.chat import MAX_IMAGES
 from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.engine import Engine
+from mstar_policy.probed import ProbedEngine
 from mstar_policy.rollouts import Rollouts
 from mstar_policy.routes import not_offered_router, policy_router
 from mstar_web.app import base_app
@@ -94,6 +95,7 @@ def transformers_engine(settings: PolicySettings) -> Engine:
 def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
     """The app over any engine. It is alive at once, and ready when weights are loaded."""
     gate = ImageGate()
+    engine = ProbedEngine(engine, settings.storage().artefacts())
     registry = new_registry()
     rollouts = Rollouts(engine, gate, settings.storage().images(), settings.waiting_rows)
 

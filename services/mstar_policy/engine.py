@@ -72,6 +72,16 @@ class Delta:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """A prompt as the model gets it, without its prefix."""
+
+    ids: tuple[int, ...]
+    """Place holders of images expanded."""
+    positions: tuple[tuple[int, ...], ...] = ()
+    """Positions of the ids, on one axis or on three; empty where the engine keeps them to itself."""
+
+
+@dataclass(frozen=True)
 class Generation:
     """Samples in the order of the prompts; every one comes from `weight_version`."""
 
@@ -121,6 +131,9 @@ class Engine(Protocol):
         rounding of the arithmetic). No special token is ever sampled. Cancelling drops work that has not begun. Raises
         Unavailable without weights, WeightVersionMismatch, or InvalidInput for a prompt that the model cannot take.
         """
+
+    async def see(self, prompt: Prompt) -> Seen:
+        """What the model gets for a prompt, to compare it with others'. Raises Unavailable without weights."""
 
     async def close(self) -> None:
         """Finish the running batch and release the engine."""

@@ -27,12 +27,12 @@ from mstar_models.encoding import PromptEncoder
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
 from mstar_models.special_tokens import suppressed_ids, turn_ends
 from mstar_models.suitability import require_decoder, row_cache_obstacle
-from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, TokenCallback
+from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, Seen, TokenCallback
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_batches import Limits, windows
 from mstar_policy.hf_decoding import Abandoned, Decoder, Sample
 from mstar_policy.hf_own_cache import OwnCacheDecoder
-from mstar_policy.hf_prefill import PromptPrefix
+from mstar_policy.hf_prefill import PromptPrefix, prompt_positions
 from mstar_policy.hf_sampling import Draw
 from mstar_policy.prompts import (
     NO_WEIGHTS,
@@ -124,7 +124,13 @@ class HfEngine:
         loaded = self._loaded
         if loaded is None:
             return WeightsState(weight_version="", ready=False, model="")
-        return WeightsState(weight_version=loaded.version, ready=True, model=loaded.name)
+        return WeightsState(
+            weight_version=loaded.version,
+            ready=True,
+            model=loaded.name,
+            vocabulary=loaded.vocabulary.digest,
+            dtype=str(loaded.decoder.model.dtype).removeprefix("torch."),
+        )
 
     async def load(self, ref: ArtefactRef) -> None:
         """See `Engine`. Also raises Unavailable while the service stops."""
@@ -154,6 +160,10 @@ class HfEngine:
             # A job that waits is cancelled with its future; one under way is told to end after the current token.
             job.abandoned = True
             raise
+
+    async def see(self, prompt: Prompt) -> Seen:
+        """See `Engine`. Also raises Unavailable while the service stops."""
+        return await self._in_thread(lambda: self._seen(prompt))
 
     async def sleep(self) -> None:
         """See `Engine`. Also raises Unavailable while the service stops."""
@@ -206,6 +216,15 @@ class HfEngine:
             decoder=decoder(model, stop, suppressed_ids(tokenizer), limits, vocabulary),
             context=int(text.max_position_embeddings),
             limits=limits,
+        )
+
+    def _seen(self, prompt: Prompt) -> Seen:
+        loaded = self._loaded
+        if loaded is None:
+            raise Unavailable(NO_WEIGHTS, retry_after=RETRY_AFTER_SECONDS)
+        encoded = loaded.encoder.encode_turns(prompt.turns, prompt.images)
+        return Seen(
+            tuple(encoded.input_ids), tuple(map(tuple, prompt_positions(loaded.decoder.model, encoded).tolist()))
         )
 
     def _forget(self) -> None:

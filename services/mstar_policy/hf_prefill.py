@@ -236,10 +236,15 @@ def _positions(model: Any, shared: SharedPrefix) -> torch.Tensor:
     With M-RoPE an image takes fewer positions than tokens (Qwen2-VL, arXiv 2409.12191, section 2.1). Text continues
     after the largest position, the same on all axes.
     """
-    axes = prompt_axes(model, shared.prompt)
-    prompt = torch.arange(len(shared.prompt.input_ids))[None] if axes is None else axes
+    prompt = prompt_positions(model, shared.prompt)
     after = prompt.max() + 1 + torch.arange(len(shared.response))
     return torch.cat([prompt, after.expand(len(prompt), -1)], dim=1)
+
+
+def prompt_positions(model: Any, prompt: EncodedPrompt) -> torch.Tensor:
+    """Positions [axes, P] of a prompt alone."""
+    axes = prompt_axes(model, prompt)
+    return torch.arange(len(prompt.input_ids))[None] if axes is None else axes
 
 
 def _left_padded(positions: Sequence[torch.Tensor], width: int) -> torch.Tensor:

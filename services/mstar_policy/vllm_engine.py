@@ -31,7 +31,7 @@ from mstar_models.special_tokens import suppressed_ids, turn_ends
 from mstar_models.tensors import same_tensors, sees
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import Make, VllmHost, all_or_none
-from mstar_policy.engine import Generation, SamplingRequest, TokenCallback
+from mstar_policy.engine import Generation, Prompt, SamplingRequest, Seen, TokenCallback
 from mstar_policy.prompts import (
     NO_WEIGHTS,
     RETRY_AFTER_SECONDS,
@@ -107,7 +107,14 @@ class VllmEngine:
         if loaded is None:
             return WeightsState(weight_version="", ready=False, model="")
         name = loaded.folder.name
-        return WeightsState(weight_version=loaded.version, ready=True, model=name, checksum=loaded.checksum)
+        return WeightsState(
+            weight_version=loaded.version,
+            ready=True,
+            model=name,
+            checksum=loaded.checksum,
+            vocabulary=loaded.vocabulary.digest,
+            dtype=str(self._host.core.model_config.dtype).removeprefix("torch."),
+        )
 
     async def load(self, ref: ArtefactRef) -> None:
         """See `Engine`. Also raises Unavailable when vLLM fails or a time limit is over; then no weights are loaded."""
@@ -141,6 +148,18 @@ class VllmEngine:
             )
         outputs, tallies = zip(*found, strict=True)
         return reply(request, outputs, tallies, loaded.version, loaded.vocabulary)
+
+    async def see(self, prompt: Prompt) -> Seen:
+        """See `Engine`. vLLM names no positions; it expands place holders only when it samples."""
+        async with self._lock.using():
+            loaded = self._serving()
+            if loaded is None:
+                raise Unavailable(NO_WEIGHTS, retry_after=RETRY_AFTER_SECONDS)
+            asked = SamplingRequest((replace(prompt, prefix="", prefix_ids=(), n=1, temperature=0.0),), max_tokens=1)
+            encode = asyncio.get_running_loop().run_in_executor
+            (ids,) = await encode(self._encoding, self._prompts, asked, loaded)
+            output, _ = await self._sample(asked, 0, ids, loaded, None)
+        return Seen(tuple(output.prompt_token_ids))
 
     async def sleep(self) -> None:
         """See `Engine`. Raises Unavailable when vLLM fails or a time limit is over."""

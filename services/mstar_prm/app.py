@@ -9,6 +9,7 @@ from mstar.environment import read_settings
 from mstar_models.images import ImageGate
 from mstar_prm.config import PrmSettings
 from mstar_prm.metrics import WorkMetrics
+from mstar_prm.probed import ProbedScorer
 from mstar_prm.routes import prm_router
 from mstar_prm.scorer import Scorer
 from mstar_prm.scoring import Scoring
@@ -68,6 +69,7 @@ def vllm_scorer(settings: PrmSettings) -> Scorer:
 def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
     """The app over a scorer, which it closes at its end."""
     gate = ImageGate()
+    scorer = ProbedScorer(scorer, settings.storage().artefacts())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

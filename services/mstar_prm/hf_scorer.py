@@ -92,6 +92,7 @@ class HfScorer:
             ready=True,
             model=served.name,
             vocabulary="" if own is None else vocabulary_digest(own),
+            dtype=str(served.model.dtype).removeprefix("torch."),
         )
 
     async def load(self, ref: ArtefactRef) -> None:

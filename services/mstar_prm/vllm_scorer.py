@@ -82,7 +82,13 @@ class VllmScorer:
         # An engine may die while nobody asks it anything.
         if served is None or not self._host.live:
             return WeightsState(weight_version="", ready=False, model="")
-        return WeightsState(weight_version=served.version, ready=True, model=served.name, vocabulary=served.vocabulary)
+        return WeightsState(
+            weight_version=served.version,
+            ready=True,
+            model=served.name,
+            vocabulary=served.vocabulary,
+            dtype=str(self._host.core.model_config.dtype).removeprefix("torch."),
+        )
 
     async def load(self, ref: ArtefactRef) -> None:
         folder = await within(asyncio.to_thread(self._verified, ref), VERIFY_SECONDS, "verifying the checkpoint")

@@ -18,9 +18,11 @@ from torch import Tensor
 
 from mstar.errors import InvalidInput, StorageFull
 from mstar.prm_schemes import DECLARATION, LabelTokens
+from mstar.probes import Probe
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import FINITE
+from mstar_models.probing import write_probe
 from mstar_trainer.adapters import ADAPTER, save_adapters
 from mstar_trainer.deepspeed_engine import TrainingEngine
 from mstar_trainer.state import STATE, TrainerState
@@ -41,11 +43,13 @@ def save(
     parent: Path,
     state: TrainerState,
     scheme: LabelTokens | None = None,
+    probe: Probe | None = None,
 ) -> ArtefactRef:
     """Write the checkpoint; all ranks must call it together, and rank 0 writes.
 
     `parent` is the folder of the parent's artefact: tokenizer and processor files are copied from there. `scheme`: how
-    a reward model scores steps, which its folder then declares. Raises StorageFull, or InvalidInput when a weight is
+    a reward model scores steps, which its folder then declares. `probe`: what the weights say.
+    Raises StorageFull, or InvalidInput when a weight is
     not finite.
     """
     if engine.rank == 0:
@@ -65,6 +69,8 @@ def save(
             save_adapters(folder / ADAPTER, engine.adapters(), engine.model, lora)
         _write_shards(folder / OPTIMIZER, engine.moments())
         (folder / STATE).write_text(state.model_dump_json(indent=2))
+        if probe is not None:
+            write_probe(folder, probe)
 
     metadata = {"kind": "checkpoint", "parent": state.parent, "global_step": state.global_step, FINITE: True}
     if engine.rank == 0:

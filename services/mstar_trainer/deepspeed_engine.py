@@ -96,6 +96,16 @@ class TrainingEngine:
         self._engine.step()
         return self.total(float(loss))
 
+    def read(self, batch: Batch) -> Tensor:
+        """What the model says at a batch's places, without a gradient (`loss`). All ranks must call it together."""
+        self._engine.eval()
+        try:
+            with torch.no_grad():
+                found: Tensor = self._engine(batch, read=True)
+        finally:
+            self._engine.train()
+        return found
+
     def total(self, value: float) -> float:
         """Sum of one number over all ranks."""
         if self.ranks == 1:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 
 from mstar.types import Sha256
 from mstar_artefacts.storage import Storage, storage_of
@@ -19,7 +20,7 @@ from mstar_models.images import ImageGate
 from mstar_models.layout import Layout
 from mstar_models.loading import load_processor
 from mstar_models.packing import Packed
-from mstar_models.special_tokens import end_of_turn
+from mstar_models.special_tokens import end_of_turn, turn_ends
 from mstar_models.spelling import cut, vocabulary_digest
 from mstar_trainer.batches import Example, Group
 from mstar_trainer.loss import Batch
@@ -68,6 +69,8 @@ class ExampleEncoder:
         self.tokenizer = processor.tokenizer
         self._vocabulary = vocabulary_digest(self.tokenizer)
         self._end = end_of_turn(processor)
+        self.ends = turn_ends(model_folder, processor)
+        """Tokens that end a response."""
         self._prompts = PromptEncoder(processor)
         self._gate = ImageGate()
         self._images = storage_of(home).images()
@@ -81,9 +84,8 @@ class ExampleEncoder:
         return [tree for group in groups for tree in self._grow(group, budget)]
 
     def _grow(self, group: Group, budget: int) -> Iterator[Tree]:
-        prompt = self._prompts.encode(
-            group[0].prompt, self._gate.decode(self._images.get(group[0].image)), group[0].system
-        )
+        picture = self._gate.decode(self._images.get(group[0].image))
+        prompt = self._prompts.encode(group[0].prompt, picture, group[0].system)
         tree = Tree(group[0].image, self.layout, prompt, self.layout.start(prompt))
         for example in group:
             pieces = self._pieces(example)
@@ -92,6 +94,13 @@ class ExampleEncoder:
                 tree = Tree(group[0].image, self.layout, prompt, self.layout.another(tree.packed))
             tree.add(pieces, example.labels)
         yield tree
+
+    def tree(self, example: Example, picture: Image) -> Tree:
+        """The tree of one example whose picture is there already."""
+        prompt = self._prompts.encode(example.prompt, picture, example.system)
+        tree = Tree(example.image, self.layout, prompt, self.layout.start(prompt))
+        tree.add(self._pieces(example), example.labels)
+        return tree
 
     def _pieces(self, example: Example) -> list[tuple[int, ...]]:
         """Token ids of each segment: those that were sampled, or those of the text.

@@ -50,10 +50,12 @@ class ResponseLoss(nn.Module):
         self.frozen = frozen
         self.places = places
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Sum over the P places: a scalar."""
+    def forward(self, batch: Batch, read: bool = False) -> Tensor:
+        """Sum over the P places: a scalar. With `read`, the logits [P, V] instead."""
         hidden = _hidden(self.model, self.frozen, batch)
         head = output_head(self.model)
+        if read:
+            return head(hidden).float()  # type: ignore[no-any-return]
         places = self.places or (PLACES if hidden.is_cuda else len(hidden))
         if len(hidden) <= places:
             return _negative_log_likelihood(head, hidden, batch.targets)
@@ -80,11 +82,14 @@ class StepLoss(nn.Module):
         self.bad = bad
         self.frozen = frozen
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Sum over the P places: a scalar."""
+    def forward(self, batch: Batch, read: bool = False) -> Tensor:
+        """Sum over the P places: a scalar. With `read`, the score [P] of each place instead."""
         logits = output_head(self.model)(_hidden(self.model, self.frozen, batch)).float()
         # A softmax over two logits is the sigmoid of their difference.
         margin = logits[:, self.good] - logits[:, self.bad]
+        if read:
+            scores: Tensor = margin.sigmoid()
+            return scores
         return functional.binary_cross_entropy_with_logits(margin, batch.targets, reduction="sum")
 
 

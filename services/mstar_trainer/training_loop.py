@@ -36,6 +36,7 @@ from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.feed import Feed, More, artefact_of
 from mstar_trainer.loss import Batch, ResponseLoss, StepLoss
 from mstar_trainer.parts import freeze, vision_tower
+from mstar_trainer.probing import measure
 from mstar_trainer.schedule import learning_rate
 from mstar_trainer.state import TrainerState, goes_on_with_adapters, read_state
 from mstar_trainer.vision import FrozenTower
@@ -101,7 +102,8 @@ class TrainingLoop:
             result=result,
         )
         scheme = own_scheme(encoder.tokenizer.get_vocab()) if params.objective == "prm" else None
-        ref = checkpoints.save(self.store, claim.output_id, engine, folder, state, scheme)
+        probe = measure(engine, encoder, params.objective)
+        ref = checkpoints.save(self.store, claim.output_id, engine, folder, state, scheme, probe)
         self._held = EngineState(ref.version, params.objective, _of_the_engine(params.settings))
         return ref, result.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
 

@@ -220,6 +220,12 @@ class CorruptArtefact(Internal):
     code, title = "corrupt-artefact", "Artefact does not match its manifest"
 
 
+class ProbeFailed(Internal):
+    """A service answers otherwise than the weights that it was given."""
+
+    code, title = "probe-failed", "Weights do not answer as they should"
+
+
 class Unavailable(MstarError):
     """Not ready, draining, or something the service needs does not answer."""
 

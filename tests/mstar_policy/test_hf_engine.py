@@ -19,7 +19,6 @@ from mstar_policy.engine import Delta
 from mstar_policy.hf_decoding import Decoder, Drawn, Sample
 from mstar_policy.hf_engine import HfEngine
 from mstar_policy.hf_prefill import PromptPrefix
-from mstar_policy.prompts import prefix_ids
 from policy_bench import generate, picture, prompt, request, texts
 
 
@@ -201,7 +200,7 @@ def test_a_model_whose_layers_see_a_window_is_sampled_beyond_it(store: ArtefactS
     for text in ("How many?", "total " * 60):
         encoded = encoder.encode(text, picture())
         for prefix in ("", "total"):
-            inputs = collate([(encoded, prefix_ids(processor.tokenizer, prefix))], "left")
+            inputs = collate([(encoded, encode_text(processor.tokenizer, prefix))], "left")
             width = inputs["input_ids"].shape[1]
             made = model.generate(
                 **inputs, do_sample=False, max_new_tokens=9, suppress_tokens=suppressed_ids(processor.tokenizer)

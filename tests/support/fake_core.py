@@ -13,7 +13,7 @@ from mstar_models.vllm_core import VllmOptions
 class FakeCore:
     """Answers each request with its number, or fails or waits where it is told to."""
 
-    model_config = SimpleNamespace(max_model_len=256)
+    model_config = SimpleNamespace(max_model_len=256, dtype="torch.float32")
     output_handler = None
 
     def __init__(self) -> None:

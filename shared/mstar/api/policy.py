@@ -103,3 +103,5 @@ class WeightsState(Frozen):
     """Of the tensors that the engine holds, where it can tell: replicas of one kind agree on it. Not of the files."""
     vocabulary: str = ""
     """Digest of the tokenizer's vocabulary."""
+    dtype: str = ""
+    """Type that it is computed in, such as `bfloat16`."""

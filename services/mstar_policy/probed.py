@@ -1,0 +1,101 @@
+"""Asks an engine for the probe of the weights that it has just loaded, before anybody gets a sample of them.
+
+A checkpoint carries what the trainer's own forward pass says at a few places (`mstar.probes`). The engine is asked the
+same, through its caches: what the old weights left there gives other numbers, and then the load fails and nothing is
+served. What this leaves out: base models, which have no probe.
+"""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from mstar.api.policy import WeightsState
+from mstar.errors import ProbeFailed
+from mstar.probes import Probe, largest_difference, tolerance
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ArtefactStore
+from mstar_models.chat import question_turns
+from mstar_models.probe_gate import ProbeGate
+from mstar_models.probing import ASKED, QUESTION, picture, read_probe
+from mstar_policy.engine import Engine, Generation, Prompt, SamplingRequest, Seen, TokenCallback
+from mstar_policy.text import Vocabulary
+
+SHAPE = "wide"
+"""The trainer's picture."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ProbedEngine:
+    """An `Engine` around another one."""
+
+    def __init__(self, engine: Engine, store: ArtefactStore) -> None:
+        self._engine = engine
+        self._store = store
+        self._gate = ProbeGate()
+
+    def weights(self) -> WeightsState:
+        """See `Engine`. Weights that are being probed are not ready."""
+        return self._gate.shown(self._engine.weights())
+
+    def vocabulary(self) -> Vocabulary:
+        """See `Engine`."""
+        return self._engine.vocabulary()
+
+    async def load(self, ref: ArtefactRef) -> None:
+        """See `Engine`. Raises ProbeFailed for weights that do not answer as they should, and then none are loaded."""
+        probe = await asyncio.to_thread(read_probe, self._store, ref)
+        if probe is None:
+            await self._engine.load(ref)
+            return
+        async with self._gate.closed(ref.version):
+            await self._engine.load(ref)
+            try:
+                await self._check(probe, ref)
+            except BaseException:
+                await self._engine.sleep()
+                raise
+
+    async def load_folder(self, folder: Path) -> None:
+        """See `Engine`."""
+        await self._engine.load_folder(folder)
+
+    async def sleep(self) -> None:
+        """See `Engine`."""
+        await self._engine.sleep()
+
+    async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
+        """See `Engine`. A request waits while the weights that it is for are probed."""
+        await self._gate.passed(request.weight_version)
+        return await self._engine.generate(request, on_tokens)
+
+    async def see(self, prompt: Prompt) -> Seen:
+        """See `Engine`."""
+        return await self._engine.see(prompt)
+
+    async def close(self) -> None:
+        """See `Engine`."""
+        await self._engine.close()
+
+    async def _check(self, probe: Probe, ref: ArtefactRef) -> None:
+        state = self._engine.weights()
+        if probe.vocabulary != self._engine.vocabulary().digest:
+            raise ProbeFailed(f"weights {ref.version} are served with another vocabulary than they were trained with")
+        # One request: the places share the prompt, so it is computed once, as in a batch of rollouts.
+        prompts = tuple(
+            Prompt(question_turns(QUESTION), (picture(SHAPE),), prefix_ids=place.before, temperature=0.0)
+            for place in probe.places
+        )
+        asked = SamplingRequest(prompts, max_tokens=1, top_logprobs=ASKED, weight_version=ref.version)
+        found = await self._engine.generate(asked)
+        seen = [likely[0] for (likely,) in found.likely]
+        worst = max(map(largest_difference, probe.places, seen))
+        allowed = tolerance((probe.dtype, state.dtype))
+        _log.info("weights probed", weight_version=ref.version, difference=worst, tolerance=allowed)
+        if not worst <= allowed:
+            raise ProbeFailed(
+                f"weights {ref.version} say something else here than in the trainer: {worst:.3g} nats apart, where "
+                f"{probe.dtype} and {state.dtype or 'this engine'} may differ by {allowed}; load them again, and look "
+                "for stale caches if it stays so"
+            )

@@ -1,0 +1,83 @@
+"""Asks a scorer for the probe of the weights that it has just loaded, before anybody gets a score of them.
+
+As `mstar_policy.probed` does for the policy: the trainer's own scores of a few steps lie with the checkpoint.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from mstar.api.policy import WeightsState
+from mstar.errors import ProbeFailed
+from mstar.probes import Probe, tolerance
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ArtefactStore
+from mstar_models.probe_gate import ProbeGate
+from mstar_models.probing import QUESTION, STEPS, picture, read_probe
+from mstar_prm.scorer import Scorer, Segments
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SHAPE = "wide"
+"""The trainer's picture."""
+STEEPEST = 0.25
+"""By how much a score changes at most with a nat of the label's logit: the sigmoid's slope at 0."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ProbedScorer:
+    """A `Scorer` around another one."""
+
+    def __init__(self, scorer: Scorer, store: ArtefactStore) -> None:
+        self._scorer = scorer
+        self._store = store
+        self.work = scorer.work
+        self._gate = ProbeGate()
+
+    def weights(self) -> WeightsState:
+        return self._gate.shown(self._scorer.weights())
+
+    async def load(self, ref: ArtefactRef) -> None:
+        """Also raises ProbeFailed for weights that do not score as they should, and then none are loaded."""
+        probe = await asyncio.to_thread(read_probe, self._store, ref)
+        if probe is None:
+            await self._scorer.load(ref)
+            return
+        async with self._gate.closed(ref.version):
+            await self._scorer.load(ref)
+            try:
+                await self._check(probe, ref)
+            except BaseException:
+                await self._scorer.sleep()
+                raise
+
+    async def load_folder(self, folder: Path) -> None:
+        await self._scorer.load_folder(folder)
+
+    async def sleep(self) -> None:
+        await self._scorer.sleep()
+
+    async def score(
+        self, question: str, image: "Image", responses: Sequence[Segments], version: str | None, system: str = ""
+    ) -> tuple[str, list[tuple[float, ...]]]:
+        await self._gate.passed(version)
+        return await self._scorer.score(question, image, responses, version, system)
+
+    async def close(self) -> None:
+        await self._scorer.close()
+
+    async def _check(self, probe: Probe, ref: ArtefactRef) -> None:
+        _, (scores,) = await self._scorer.score(QUESTION, picture(SHAPE), [STEPS], ref.version)
+        worst = max(abs(one - other) for one, other in zip(probe.scores, scores, strict=True))
+        allowed = STEEPEST * tolerance((probe.dtype, self._scorer.weights().dtype))
+        _log.info("weights probed", weight_version=ref.version, difference=worst, tolerance=allowed)
+        if not worst <= allowed:
+            raise ProbeFailed(
+                f"weights {ref.version} score otherwise here than in the trainer: {worst:.3g} apart, where "
+                f"{allowed:.3g} is allowed for their types; load them again, and look for stale caches if it stays so"
+            )
