@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mstar.answers.records import CHOICE_COLUMNS, GOLD_COLUMNS
-from mstar_data.conversations import from_llava, from_messages, taken_apart
+from mstar_data.conversations import from_llava, from_messages, taken_apart, turns_of
 from mstar_data.files import image_given
 from mstar_data.record import BadRecord, ReadImage, Record
 from mstar_data.step_labels import from_steps, is_step_row
@@ -16,6 +16,8 @@ _IMAGES = ("image", "decoded_image", "file_name", "image_path", "img", "picture"
 _IDS = ("id", "pid", "question_id", "index", "qid", "image_id")
 _GROUPS = ("group", "task", "category", "l2-category", "l2_category", "topic", "subject", "source", "data_source")
 _KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "question_type", "precision", "unit", *"ABCDEFGH")
+EXPORTED = "mstar"
+"""What this project's exports say in verl's `data_source`, which names a reward function there and no group."""
 _MATHVISTA = {
     "figure question answering": "FQA", "geometry problem solving": "GPS", "math word problem": "MWP",
     "textbook question answering": "TQA", "visual question answering": "VQA",
@@ -26,10 +28,12 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
     """A record of any known shape. Raises BadRecord naming what is missing."""
     if "conversations" in row:
         return from_llava(row, where, root)
-    if "messages" in row:
-        return from_messages(row, where, root)
     if is_step_row(row):
         return from_steps(row, where, images_of(row, root))
+    # What this project exports has its own columns beside a trainer's; they say more than the prompt does.
+    turns = None if isinstance(row.get("question"), str) else turns_of(row)
+    if turns is not None:
+        return from_messages({**row, "messages": turns}, where, root)
     question = _first(row, _QUESTIONS)
     if not isinstance(question, str) or not question.strip():
         raise BadRecord(f"{where}: question is missing: name its column {_QUESTIONS[0]!r}")
@@ -50,6 +54,7 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
         id=_text(_first(row, _IDS)),
         group=_group(row, metadata),
         split=_text(row.get("split") or metadata.get("split")),
+        response=row["response"] if isinstance(row.get("response"), str) and row["response"].strip() else None,
     )
 
 
@@ -81,7 +86,8 @@ def _group(row: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
     task = metadata.get("task")
     if isinstance(task, str) and task in _MATHVISTA:
         return _MATHVISTA[task]
-    return _text(_first(row, _GROUPS) or task)
+    named = {name: row[name] for name in _GROUPS if row.get(name) != EXPORTED and name in row}
+    return _text(_first(named, _GROUPS) or task)
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:

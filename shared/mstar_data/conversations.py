@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mstar.layout import split_response
 from mstar_data.files import image_file, image_given
 from mstar_data.record import BadRecord, Record
 
@@ -24,6 +25,7 @@ def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
     if not isinstance(turns, Sequence) or len(turns) < 2:
         raise BadRecord(f"{where}: conversations must hold a question and an answer")
     question, choices = taken_apart(str(turns[0].get("value", "")))
+    said = str(turns[1].get("value", ""))
     given = row.get("image") if row.get("image") is not None else row.get("images")
     images = given if isinstance(given, list) else [given]
     first = images[0] if images else None
@@ -32,10 +34,25 @@ def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
         where=where,
         question=question,
         images=tuple(image_file(root, image, "data_images", "images") for image in images),
-        gold={"answer": stated_answer(str(turns[1].get("value", ""))), "choices": choices},
+        gold={"answer": stated_answer(said), "choices": choices},
         id=None if row.get("id") is None else str(row["id"]),
+        response=_solution(said),
         group=group,
     )
+
+
+def turns_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
+    """The turns of chat messages, of TRL's prompt with completion, or of verl's prompt with its reward; else None."""
+    if isinstance(row.get("messages"), Sequence):
+        turns: Sequence[Any] = row["messages"]
+        return turns
+    prompt, completion, reward = row.get("prompt"), row.get("completion"), row.get("reward_model")
+    if not isinstance(prompt, list):
+        return None
+    if isinstance(completion, list):
+        return [*prompt, *completion]
+    truth = reward.get("ground_truth") if isinstance(reward, Mapping) else None
+    return [*prompt, *([] if truth is None else [{"role": "assistant", "content": str(truth)}])]
 
 
 def from_messages(row: Mapping[str, Any], where: str, root: Path) -> Record:
@@ -46,13 +63,14 @@ def from_messages(row: Mapping[str, Any], where: str, root: Path) -> Record:
     text, images = _parts(messages[0].get("content"))
     images += list(row.get("images") or ())
     question, choices = taken_apart(text)
-    answer, _ = _parts(messages[1].get("content"))
+    said, _ = _parts(messages[1].get("content"))
     return Record(
         where=where,
         question=question,
         images=tuple(_image(image, root) for image in images),
-        gold={"answer": stated_answer(answer), "choices": choices},
+        gold={"answer": stated_answer(said), "choices": choices},
         id=None if row.get("id") is None else str(row["id"]),
+        response=_solution(said),
     )
 
 
@@ -68,9 +86,17 @@ def taken_apart(text: str) -> tuple[str, list[str]]:
 
 
 def stated_answer(text: str) -> str:
-    """What stands behind "The answer is", else the whole turn: it is one reference answer, not a response."""
+    """What stands behind the answer heading, or "The answer is"; else the whole turn, as it is a reference."""
+    headed = split_response(text).answer
+    if headed:
+        return headed
     found = _ANSWER.search(text.strip())
     return (found["answer"] if found else text).strip().rstrip(".").strip()
+
+
+def _solution(text: str) -> str | None:
+    """The turn, where it is a solution that can train: with an answer heading, or several paragraphs."""
+    return text if split_response(text).answer or "\n\n" in text.strip() else None
 
 
 def _parts(content: Any) -> tuple[str, list[Any]]:

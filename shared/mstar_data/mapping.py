@@ -22,6 +22,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from mstar.answers.records import ChoiceForm
 from mstar.documents import parse_yaml
 from mstar.errors import InvalidInput
 from mstar.types import AnswerType, Frozen
@@ -116,6 +117,8 @@ class Mapping(Frozen):
     types: tuple[TypeRule, ...] = ()
     first_index: int = Field(default=0, ge=0, le=1)
     """What the first option is called where answers are numbers."""
+    answers: ChoiceForm | None = None
+    """What stands for the right option of a choice: its letter, its index or its text. Default: any that is clear."""
     splits: Splits | None = None
     filters: tuple[Condition, ...] = ()
     """A row that fails one is left out, and counted."""

@@ -25,6 +25,8 @@ class Record:
     """The source's own name of the split; None where it has none."""
     steps: tuple[str, ...] = ()
     """Steps of a solution, where the set labels them."""
+    response: str | None = None
+    """A whole solution that ends in the answer, where the set has one: trains SFT."""
     labels: tuple[float, ...] = ()
     """For each step how likely it is right, in [0, 1]."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mstar.answers import answer_of
-from mstar.answers.records import GOLD_COLUMNS
+from mstar.answers.records import GOLD_COLUMNS, ChoiceForm
 from mstar.errors import InvalidDataset, MstarError
 from mstar.judges import BENCHMARKS
 from mstar_data.benchmarks import items_of
@@ -39,6 +39,8 @@ class Options:
     """Split → its share of all records, drawn by the record's content; None: the source's own splits."""
     first_index: int = 0
     """What the first option is called where options are numbered."""
+    answers: ChoiceForm | None = None
+    """What stands for the right option of a choice; None takes any that is clear."""
     mapping: Columns | None = None
     held_out: frozenset[str] = frozenset()
     """Ids that the mapping's list keeps from training."""
@@ -173,10 +175,12 @@ def _prepared(place: int, record: Record, options: Options) -> _Prepared:
     if not record.images:
         raise BadRecord("the image is missing: give its path")
     images = tuple(read() for read in record.images)
-    names = tuple(f"{hashlib.sha256(data).hexdigest()}{_ending(data)}" for data in images)
+    names = tuple(f"{hashlib.sha256(data).hexdigest()}{image_ending(data)}" for data in images)
     split = _split(record, names[0], options)
     columns: dict[str, Any] = {"question": record.question, **_gold(record, split, options)}
     columns |= {"id": record.id, "group": record.group}
+    if record.response is not None:
+        columns["response"] = record.response
     if record.steps:
         columns |= {"completions": list(record.steps), "labels": list(record.labels)}
     columns = {key: value for key, value in columns.items() if value not in (None, [])}
@@ -187,11 +191,13 @@ def _prepared(place: int, record: Record, options: Options) -> _Prepared:
 
 def _gold(record: Record, split: str, options: Options) -> dict[str, Any]:
     """Columns of the reference answer; none for a question without one where that is allowed."""
-    first = options.mapping.first_index if options.mapping is not None else options.first_index
+    first, form = options.first_index, options.answers
+    if options.mapping is not None:
+        first, form = options.mapping.first_index, options.mapping.answers
     missing = not any(record.gold.get(name) not in (None, "") for name in GOLD_COLUMNS)
     if missing and (split == STEPS or options.unlabelled):
         return {}
-    answer = answer_of(record.gold, first)
+    answer = answer_of(record.gold, first, form)
     return {
         "answer": answer.value,
         "answer_type": answer.type.value,
@@ -222,10 +228,11 @@ def _split(record: Record, image: str, options: Options) -> str:
 
 def _row(prepared: _Prepared, picture: Fingerprint) -> Row:
     columns = prepared.columns
-    content = [columns["question"], prepared.names, columns.get("answer"), columns.get("completions")]
+    content = [columns["question"], prepared.names, columns.get("answer")]
+    content += [columns.get("completions"), columns.get("response")]
     record = hashlib.blake2b(json.dumps(content).encode(), digest_size=16).digest()
     question = question_key(columns["question"])
-    if columns.get("completions"):
+    if columns.get("completions") or columns.get("response"):
         question = record  # several solutions of one question are no duplicates
     return Row(
         place=prepared.place,
@@ -263,8 +270,8 @@ def _dropped(drop: frozenset[str], seen: Seen, split: str) -> bool:
     )
 
 
-def _ending(data: bytes) -> str:
-    """Raises ValueError for what is no PNG, JPEG or WebP."""
+def image_ending(data: bytes) -> str:
+    """`.png`, `.jpg` or `.webp`, by the first bytes. Raises ValueError for what is no PNG, JPEG or WebP."""
     for start, ending in _ENDINGS.items():
         if data.startswith(start):
             return ending

@@ -193,6 +193,6 @@ def _split_of(file: Path, root: Path) -> str | None:
 KNOWN_SPLITS = {
     "train": "train", "training": "train", "validation": "validation", "val": "validation", "valid": "validation",
     "dev": "validation", "testmini": "validation", "minival": "validation", "test": "test_id", "test_id": "test_id",
-    "test_ood": "test_ood", "ood": "test_ood",
+    "test_ood": "test_ood", "ood": "test_ood", "steps": "steps", "unlabelled": "unlabelled",
 }  # fmt: skip
 """The source's names of splits and what they are here."""

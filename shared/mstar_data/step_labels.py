@@ -10,7 +10,7 @@ from mstar_data.record import BadRecord, ReadImage, Record
 MAX_STEPS = 512
 _TEXTS = ("step", "text", "content", "value")
 _SCORES = ("score", "label", "rating", "mc_score", "value")
-_PROMPTS = ("prompt", "question", "query", "problem")
+_PROMPTS = ("question", "prompt", "query", "problem")
 _KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "precision", "unit")
 
 
@@ -26,9 +26,10 @@ def from_steps(row: Mapping[str, Any], where: str, images: tuple[ReadImage, ...]
     """A record with steps and labels. Labels: booleans, 0 and 1, -1 and 1, or shares in [0, 1]. Raises BadRecord."""
     question = next((row[name] for name in _PROMPTS if isinstance(row.get(name), str) and row[name].strip()), None)
     if question is None:
-        raise BadRecord(f"{where}: prompt is missing: name its column {_PROMPTS[0]!r}")
+        raise BadRecord(f"{where}: prompt is missing: name its column {_PROMPTS[1]!r}")
     if isinstance(row.get("completions"), (list, tuple)):
-        steps, labels = list(row["completions"]), list(row["labels"])
+        soft = row.get("soft_labels")
+        steps, labels = list(row["completions"]), list(row["labels"] if soft is None else soft)
     else:
         steps = [_first(step, _TEXTS, where) for step in row["steps"]]
         labels = [_first(step, _SCORES, where) for step in row["steps"]]

@@ -11,7 +11,7 @@ import httpx2
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, WeightsState
 from mstar.api.prm import Candidate, ScoreReply, ScoreRequest
-from mstar.errors import TooManyRequests, Unavailable
+from mstar.errors import InvalidInput, TooManyRequests, Unavailable
 from mstar.http_json import Sender, Target
 from mstar.types import Response
 
@@ -39,7 +39,7 @@ class ModelServices:
 
     def __init__(
         self,
-        policy: Target,
+        policy: Target | None,
         prm: Target | None = None,
         transport: httpx2.BaseTransport | None = None,
         patience: float = PATIENCE_SECONDS,
@@ -67,6 +67,7 @@ class ModelServices:
 
     def weights(self) -> WeightsState:
         """What the policy has loaded. Raises Unavailable without weights, and what `Sender.send` raises."""
+        assert self._policy is not None
         state = self._sender.send(self._policy, "GET", "/v1/weights", WeightsState)
         if not state.ready:
             raise Unavailable(f"the policy at {self._policy.shown} has no weights: load some first")
@@ -83,6 +84,8 @@ class ModelServices:
         self, prompts: Sequence[tuple[str, bytes, int]], how: Sampling, system: str = ""
     ) -> tuple[str, tuple[tuple[Response, ...], ...]]:
         """Weight version and n responses for each (text, image, seed). Raises what `Sender.send` raises."""
+        assert self._policy is not None
+        policy = self._policy
         request = RolloutRequest(
             prompts=tuple(
                 Prompt(
@@ -98,10 +101,21 @@ class ModelServices:
             max_tokens=how.max_tokens,
             top_p=how.top_p,
         )
-        reply = self._patiently(
-            lambda: self._sender.send(self._policy, "POST", "/v1/rollouts", RolloutReply, body=request)
-        )
+        reply = self._patiently(lambda: self._sender.send(policy, "POST", "/v1/rollouts", RolloutReply, body=request))
         return reply.weight_version, reply.samples
+
+    def step_scores(self, text: str, image: bytes, response: str) -> tuple[str, tuple[float, ...]]:
+        """PRM version and the score of each step of one response. Raises InvalidInput for one that cannot be scored."""
+        assert self._prm is not None
+        prm, request = (
+            self._prm,
+            ScoreRequest(question=text, image=_encoded(image), responses=(Candidate(text=response),)),
+        )
+        reply = self._patiently(lambda: self._sender.send(prm, "POST", "/v1/score", ScoreReply, body=request))
+        result = reply.results[0]
+        if result.error is not None:
+            raise InvalidInput(result.error.detail, field=result.error.field)
+        return reply.model_version, tuple(step.score for step in result.steps)
 
     def score(self, text: str, image: bytes, responses: Sequence[str]) -> tuple[str, tuple[float, ...]]:
         """PRM version and the least step score of each response; an empty response scores 0."""

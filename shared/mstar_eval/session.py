@@ -67,9 +67,9 @@ class Session:
     def _started(self) -> ModelServices:
         named = {"policy": self.about.folder, "prm": self._prm}
         folders = {name: folder for name, folder in named.items() if isinstance(folder, Path)}
-        targets = {"policy": _target(self.about.url)} if self.about.url else {}
+        targets = {"policy": target_of(self.about.url)} if self.about.url else {}
         if isinstance(self._prm, str):
-            targets["prm"] = _target(self._prm)
+            targets["prm"] = target_of(self._prm)
         if not folders:
             return self._stack.enter_context(ModelServices(targets["policy"], targets.get("prm")))
         from mstar_embedded.models import served_models
@@ -103,5 +103,6 @@ def prm_of(given: str | None, about: Measured, samples: int) -> str | Path | Non
     return Path(given)
 
 
-def _target(url: str) -> Target:
+def target_of(url: str) -> Target:
+    """A service that is named by address, with the key of the environment."""
     return Target(url, os.environ.get(KEY) or None, "the address", KEY)

@@ -8,6 +8,7 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from mstar.answers.marks import bare, plain
@@ -30,8 +31,18 @@ _KINDS = {
 }  # fmt: skip
 
 
-def answer_of(record: Mapping[str, Any], first_index: int = 0) -> Answer:
+class ChoiceForm(StrEnum):
+    """What a data set writes for the right option."""
+
+    LETTER = "letter"
+    INDEX = "index"
+    TEXT = "text"
+
+
+def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: ChoiceForm | None = None) -> Answer:
     """The reference answer of a row. `first_index`: what the first option is called where options are numbered.
+
+    `choice_form`: what stands for the right option; None takes any, unless two readings name different options.
 
     Raises InvalidDataset naming the column and what it should hold.
     """
@@ -43,7 +54,8 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0) -> Answer:
     kind = _kind(record, value, options)
     unit, precision = record.get("unit") or None, _precision(record.get("precision"))
     if kind is AnswerType.CHOICE:
-        value = _letter_of(record[column], value, options, column, first_index)
+        form = choice_form or _form_of(record)
+        value = _letter_of(record[column], value, options, column, first_index, form)
     elif kind in (AnswerType.INTEGER, AnswerType.FLOAT):
         value, unit, kind = _number(value, unit, kind, column)
     return Answer(
@@ -91,22 +103,54 @@ def _number(value: str, unit: Any, kind: AnswerType, column: str) -> tuple[str, 
     return value, unit or number.unit or None, kind
 
 
-def _letter_of(raw: Any, value: str, options: Sequence[str], column: str, first_index: int) -> str:
-    """The letter of the right option: by its text, its letter, or its index."""
+def _form_of(record: Mapping[str, Any]) -> ChoiceForm | None:
+    """What the row's own columns say: MathVista gives texts, columns A to D go with a letter."""
+    named = str(record.get("answer_type") or "").strip().casefold()
+    if named in ("text", "string") or record.get("question_type") == "multi_choice":
+        return ChoiceForm.TEXT
+    lettered = not any(record.get(name) for name in CHOICE_COLUMNS)
+    return ChoiceForm.LETTER if lettered or _KINDS.get(named) is AnswerType.CHOICE else None
+
+
+def _letter_of(
+    raw: Any, value: str, options: Sequence[str], column: str, first_index: int, form: ChoiceForm | None
+) -> str:
+    """The letter of the right option: by its text, its letter, or its index.
+
+    Two readings that name different options are refused, unless it is known which form the set has.
+    """
+    readings = _readings(raw, value, options, first_index)
+    if form in readings:
+        return readings[form]
     texts = [plain(option) for option in options]
-    if texts.count(plain(value)) >= 1:
-        return LETTERS[texts.index(plain(value))]
-    letter = _LETTER.fullmatch(bare(value))
-    if letter and (not options or LETTERS.index(letter[1].upper()) < len(options)):
-        return letter[1].upper()
-    if re.fullmatch(r"\d{1,2}(?:\.0)?", value) and not isinstance(raw, bool):
-        place = int(float(value)) - first_index
-        if 0 <= place < len(options):
-            return LETTERS[place]
+    if len({texts[LETTERS.index(letter)] if options else letter for letter in readings.values()}) > 1:
+        shown = " and ".join(f"the {form_} of option {letter}" for form_, letter in readings.items())
+        raise InvalidDataset(
+            f"{column} {value[:80]!r} is {shown}: set answer_type to choice for letters or to text for texts",
+            field=column,
+        )
+    if readings:
+        return next(iter(readings.values()))
     raise InvalidDataset(
         f"{column} {value[:80]!r} is none of the {len(options)} options: give an option's text, letter or index",
         field=column,
     )
+
+
+def _readings(raw: Any, value: str, options: Sequence[str], first_index: int) -> dict[ChoiceForm, str]:
+    """Which option each form of writing it would name."""
+    found: dict[ChoiceForm, str] = {}
+    texts = [plain(option) for option in options]
+    if plain(value) in texts:
+        found[ChoiceForm.TEXT] = LETTERS[texts.index(plain(value))]
+    letter = _LETTER.fullmatch(bare(value))
+    if letter and (not options or LETTERS.index(letter[1].upper()) < len(options)):
+        found[ChoiceForm.LETTER] = letter[1].upper()
+    if re.fullmatch(r"\d{1,2}(?:\.0)?", value) and not isinstance(raw, bool):
+        place = int(float(value)) - first_index
+        if 0 <= place < len(options):
+            found[ChoiceForm.INDEX] = LETTERS[place]
+    return found
 
 
 def options_of(record: Mapping[str, Any]) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from mstar.answers.records import ChoiceForm
 from mstar.cli.output import console
+from mstar.cli.stack import HomeOption
 from mstar.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ SplitOption = Annotated[
     typer.Option("--split", help="Share of a split: train=0.9; all make 1. Default: the source's own."),
 ]
 IndexOption = Annotated[int, typer.Option(help="Number of the first option, where answers are numbers.", min=0, max=1)]
+AnswersOption = Annotated[
+    ChoiceForm | None, typer.Option("--answers", help="What stands for the right option. Default: any that is clear.")
+]
 MappingOption = Annotated[
     Path | None, typer.Option("--mapping", help="YAML file: columns, types, splits, filters of a source of your own.")
 ]
@@ -31,6 +36,11 @@ OverlapOption = Annotated[
 DropOption = Annotated[
     list[str] | None,
     typer.Option("--drop", help="Leave out shared, near, overlap or overlap-question records; may be repeated."),
+]
+LayoutOption = Annotated[str, typer.Option(help="trl, trl-stepwise, verl, parquet, ms-swift or llama-factory.")]
+PrmOption = Annotated[
+    str | None,
+    typer.Option(help="PRM for responses without step scores: a folder, an address, or none. Default: the run's."),
 ]
 UnlabelledOption = Annotated[
     bool, typer.Option("--unlabelled", help="Keep questions without an answer, in a split of their own.")
@@ -43,6 +53,7 @@ def inspect(
     shown: Annotated[int, typer.Option("--records", min=0, max=50)] = 5,
     mapping: MappingOption = None,
     first_index: IndexOption = 0,
+    answers: AnswersOption = None,
     overlap: OverlapOption = None,
     unlabelled: UnlabelledOption = False,
 ) -> None:
@@ -51,7 +62,7 @@ def inspect(
     from mstar_data.summary import Summary
 
     summary = Summary()
-    rows = read_rows(source, summary, _options(None, first_index, mapping, overlap, None, unlabelled))
+    rows = read_rows(source, summary, _options(None, first_index, answers, mapping, overlap, None, unlabelled))
     for row in islice(rows, shown):
         _print_row(row)
     for _ in rows:
@@ -66,6 +77,7 @@ def import_(
     split: SplitOption = None,
     mapping: MappingOption = None,
     first_index: IndexOption = 0,
+    answers: AnswersOption = None,
     overlap: OverlapOption = None,
     drop: DropOption = None,
     unlabelled: UnlabelledOption = False,
@@ -74,7 +86,7 @@ def import_(
     """Import LLaVA or chat JSON, image folders, tables, Parquet, archives and the published benchmarks."""
     from mstar_data.importing import import_source
 
-    options = _options(split, first_index, mapping, overlap, drop, unlabelled)
+    options = _options(split, first_index, answers, mapping, overlap, drop, unlabelled)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} records"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("import", total=None)
@@ -85,9 +97,38 @@ def import_(
     console.print(f"next: mstar run start demo --set data.source={name}", highlight=False)
 
 
+@app.command()
+def export(
+    source: Annotated[str, typer.Argument(help="A run (latest), or a data set's folder.", metavar="RUN|FOLDER")],
+    name: Annotated[Path, typer.Option("--as", help="Folder to make.")],
+    layout: Annotated[
+        str, typer.Option(help="trl, trl-stepwise, verl, parquet, ms-swift or llama-factory.")
+    ] = "parquet",
+    which: Annotated[str, typer.Option("--set", help="Of a run: cot (responses) or prm (labelled steps).")] = "cot",
+    prm: PrmOption = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the rows, for the card.")] = None,
+    home: HomeOption = Path("runs"),
+) -> None:
+    """Write a data set in the layout of a trainer, with images, step scores and a card of where the rows come from."""
+    from mstar_data.exporting import export as write
+    from mstar_data.layouts import layout as layout_of
+    from mstar_data.samples import samples_of
+    from mstar_eval.exported import described, with_scores
+
+    chosen = layout_of(layout)
+    folder, form, origin, own_prm = described(source, which, home, licence)
+    ranked = None if chosen.labelled_steps or prm == "none" else prm or own_prm
+    with with_scores(samples_of(folder, form), ranked, name.parent) as samples:
+        counts = write(samples, chosen, name, origin)
+    console.print(
+        f"{counts.rows:,} rows, {counts.images:,} images, {counts.scored:,} with step scores", highlight=False
+    )
+
+
 def _options(
     split: list[str] | None,
     first_index: int,
+    answers: ChoiceForm | None,
     mapping: Path | None,
     overlap: list[str] | None,
     drop: list[str] | None,
@@ -99,8 +140,8 @@ def _options(
     wrong = sorted(set(drop or ()) - set(DROPS))
     if wrong:
         raise InvalidInput(f"--drop {wrong[0]}: use one of {', '.join(DROPS)}", field="drop")
-    given: dict[str, Any] = {"first_index": first_index, "drop": frozenset(drop or ()), "unlabelled": unlabelled}
-    return options_of(mapping, shares=_shares(split), evaluation=_evaluation(overlap), **given)
+    given: dict[str, Any] = {"drop": frozenset(drop or ()), "evaluation": _evaluation(overlap), "answers": answers}
+    return options_of(mapping, shares=_shares(split), first_index=first_index, unlabelled=unlabelled, **given)
 
 
 def _evaluation(given: list[str] | None) -> dict[str, Path]:

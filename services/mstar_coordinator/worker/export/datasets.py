@@ -1,7 +1,7 @@
 """The two data sets of a run as folders that Hugging Face tools load as they are: rows in JSON lines, images beside.
 
-The CoT set has the layout of the Hub's image folders; the PRM set has the columns of TRL's stepwise supervision, and
-more. What this leaves out: parquet, which would need a heavy package.
+Both have the layout of the Hub's image folders, so that `datasets` decodes the images; the PRM set has the columns of
+TRL's stepwise supervision. What this leaves out: the layouts of other trainers (`mstar data export`).
 """
 
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mstar.types import SelectedRow, Sha256, StepLabelRow
+from mstar.types import Answer, SelectedRow, Sha256, StepLabelRow
 from mstar_artefacts.images import ImageStore
 
 _ENDINGS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
@@ -20,12 +20,12 @@ def write_cot(folder: Path, rows: Iterable[SelectedRow], images: ImageStore) -> 
 
     Lines are ASCII, since some readers end a line at any Unicode line break that a response may hold.
     """
-    return _write(folder, ((row.question.image, _cot(row)) for row in rows), images, "file_name")
+    return _write(folder, ((row.question.image, _cot(row)) for row in rows), images)
 
 
 def write_step_labels(folder: Path, rows: Iterable[StepLabelRow], images: ImageStore) -> int:
-    """Write `train.jsonl` and `images/`; returns the number of rows."""
-    return _write(folder, ((row.image, _labels(row)) for row in rows), images, "images", name="train.jsonl")
+    """Write `metadata.jsonl` and `images/`; returns the number of rows."""
+    return _write(folder, ((row.image, _labels(row)) for row in rows), images)
 
 
 def image_ending(data: bytes) -> str:
@@ -39,8 +39,7 @@ def _cot(row: SelectedRow) -> dict[str, Any]:
         "id": row.question.id,
         "question": row.question.text,
         "response": row.response,
-        "answer": answer.value if answer else None,
-        "answer_type": answer.type.value if answer else None,
+        **_answer(answer),
         "group": row.question.group,
         "iteration": row.iteration,
         "temperature": row.temperature,
@@ -57,30 +56,34 @@ def _labels(row: StepLabelRow) -> dict[str, Any]:
         "id": row.id,
         "prompt": row.prompt,
         "completions": row.completions,
-        "labels": row.labels,
-        "answer": row.answer.value,
+        # TRL's `tokenize_row` takes booleans: it would cut 0.9 down to 0.
+        "labels": [label > 0 for label in row.labels],
+        "soft_labels": row.labels,
+        **_answer(row.answer),
         "mc_successes": row.mc_successes,
         "mc_rollouts": row.mc_rollouts,
         "weight_version": row.weight_version,
     }
 
 
-def _write(
-    folder: Path,
-    rows: Iterable[tuple[Sha256, Mapping[str, Any]]],
-    images: ImageStore,
-    column: str,
-    name: str = "metadata.jsonl",
-) -> int:
+def _answer(answer: Answer | None) -> dict[str, Any]:
+    """Columns that `mstar.answers.answer_of` reads again."""
+    if answer is None:
+        return {"answer": None, "answer_type": None}
+    given = {"choices": list(answer.choices), "precision": answer.precision, "unit": answer.unit}
+    known = {name: value for name, value in given.items() if value not in (None, [])}
+    return {"answer": answer.value, "answer_type": answer.type.value, **known}
+
+
+def _write(folder: Path, rows: Iterable[tuple[Sha256, Mapping[str, Any]]], images: ImageStore) -> int:
     (folder / "images").mkdir(parents=True)
     paths: dict[Sha256, str] = {}
     count = 0
-    with open(folder / name, "w", encoding="utf-8") as lines:
+    with open(folder / "metadata.jsonl", "w", encoding="utf-8") as lines:
         for digest, row in rows:
             if digest not in paths:
                 paths[digest] = _copy(folder, digest, images)
-            place = paths[digest] if column == "file_name" else [paths[digest]]
-            lines.write(json.dumps({column: place, **row}) + "\n")
+            lines.write(json.dumps({"file_name": paths[digest], **row}) + "\n")
             count += 1
     return count
 

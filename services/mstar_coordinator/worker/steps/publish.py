@@ -61,7 +61,10 @@ def _publish_policy(out: _Publication) -> None:
 
 def _publish_cot(out: _Publication) -> None:
     rows = list(out.step.rows(out.step.params.selections, SelectedRow))
-    text = "Chains of thought that were sampled, found correct and selected for training, with their step scores."
+    text = (
+        "Chains of thought that were sampled, found correct and selected for training. Those that the PRM ranked have "
+        "its step scores; `mstar data export` scores the others."
+    )
 
     def fill(folder: Path) -> None:
         count = write_cot(folder, rows, out.step.use.images)
@@ -98,7 +101,10 @@ def _scheme(model: Path) -> LabelTokens:
 
 def _publish_labels(out: _Publication, collected: str) -> None:
     rows = list(out.step.rows((collected,), StepLabelRow))
-    text = "Solutions with a Monte-Carlo label after every step, in TRL's stepwise supervision columns, and images."
+    text = (
+        "Solutions with a Monte-Carlo label after every step, in the columns of TRL's stepwise supervision: `labels` "
+        "says whether any completion reached the answer, `soft_labels` which share of them did."
+    )
 
     def fill(folder: Path) -> None:
         count = write_step_labels(folder, rows, out.step.use.images)

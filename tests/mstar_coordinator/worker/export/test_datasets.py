@@ -62,13 +62,10 @@ def test_step_labels_have_the_columns_of_stepwise_supervision(tmp_path: Path) ->
     images = ImageStore(tmp_path / "store")
     digest = images.put(png())
     assert write_step_labels(tmp_path / "prm", [labelled(digest)], images) == 1
-    (row,) = lines(tmp_path / "prm" / "train.jsonl")
-    assert (row["prompt"], row["completions"], row["labels"]) == (
-        "How many?",
-        ["A is 12", "## Answer\n\n42"],
-        [0.5, 1.0],
-    )
-    assert (row["images"], row["id"], row["answer"]) == ([f"images/{digest[:16]}.png"], "q1/0", "42")
+    (row,) = lines(tmp_path / "prm" / "metadata.jsonl")
+    assert (row["prompt"], row["completions"]) == ("How many?", ["A is 12", "## Answer\n\n42"])
+    assert (row["labels"], row["soft_labels"]) == ([True, True], [0.5, 1.0])
+    assert (row["file_name"], row["id"], row["answer"]) == (f"images/{digest[:16]}.png", "q1/0", "42")
     assert (row["mc_successes"], row["mc_rollouts"]) == ([4, 8], [8, 8])
 
 

@@ -1,0 +1,205 @@
+"""Writes samples in the layout of a trainer: a new folder that appears whole, with a card of where rows come from."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mstar.errors import Conflict, InvalidDataset
+from mstar_data.layouts import Layout
+from mstar_data.rows import image_ending
+from mstar_data.samples import Sample
+
+ROWS_A_GROUP = 256
+"""Rows of a Parquet row group: bounds the memory."""
+SHARD_BYTES = 400_000_000
+"""Of images in a Parquet file, beyond which another begins."""
+
+
+@dataclass
+class Exported:
+    """What was written, for the card."""
+
+    rows: int = 0
+    images: int = 0
+    scored: int = 0
+    """Rows with step scores or labelled steps."""
+    values: dict[str, Counter[str]] = field(default_factory=dict)
+    """Provenance column → value → rows."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the card says of all samples together."""
+
+    title: str
+    model: str = "unknown"
+    """Base model."""
+    prompt: str = "unknown"
+    """Preset of the prompt."""
+    source: str = "unknown"
+    """Data set that the questions come from."""
+    licence: str = "other"
+
+
+def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Origin) -> Exported:
+    """Write the folder `target`, or nothing. Raises Conflict where it is there, InvalidDataset for an unfit sample."""
+    if target.exists():
+        raise Conflict(f"{target} is there already: choose another --as, or remove it", field="as")
+    work = target.with_name(f".{target.name}.exporting-{os.getpid()}")
+    work.mkdir(parents=True)
+    try:
+        counts = Exported()
+        write = _write_parquet if layout.embedded else _write_lines
+        write(work, _counted(samples, counts), layout, counts)
+        if not counts.rows:
+            raise InvalidDataset("there is nothing to export", field="source")
+        (work / "README.md").write_text(card(layout, origin, counts), encoding="utf-8")
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return counts
+
+
+def card(layout: Layout, origin: Origin, counts: Exported) -> str:
+    """The folder's README with the Hub's front matter."""
+    data = "data/*.parquet" if layout.embedded else "*.json*"
+    lines = [
+        f"---\nlicense: {origin.licence}\ntask_categories: [visual-question-answering]\ntags: [mstar]\n"
+        f'configs:\n- config_name: default\n  data_files: "{data}"\n---',
+        f"# {origin.title}",
+        f"{counts.rows} rows in the layout `{layout.name}`, {counts.images} images. {counts.scored} rows have step "
+        "scores or labelled steps.",
+        "## Where the rows come from",
+        f"- base model: `{origin.model}`",
+        f"- prompt: `{origin.prompt}`",
+        f"- questions: `{origin.source}`",
+        *(f"- {name}: {_listed(values)}" for name, values in counts.values.items()),
+        "Each row names the weights, temperature and PRM behind it, where it has them, and its source record (`id`).",
+        *_how_to_load(layout),
+    ]
+    return "\n\n".join(lines[:4]) + "\n\n" + "\n".join(lines[4:-2]) + "\n\n" + "\n\n".join(lines[-2:]) + "\n"
+
+
+def _how_to_load(layout: Layout) -> list[str]:
+    notes = {
+        "ms-swift": "Images are paths below this folder: set `ROOT_IMAGE_DIR` to it.",
+        "llama-factory": "Images are paths below this folder: set `dataset_dir` and `media_dir` to it.",
+        "trl-stepwise": "`labels` are booleans, as TRL's PRMTrainer takes them: a step is good if any completion "
+        "from it reached the answer. `soft_labels` has the shares.",
+    }
+    return [notes.get(layout.name, "`datasets.load_dataset` decodes the images.")]
+
+
+def _listed(values: Counter[str]) -> str:
+    named = ", ".join(f"{value} ({count})" for value, count in values.most_common(8))
+    return named + (f" and {len(values) - 8} more" if len(values) > 8 else "")
+
+
+def _counted(samples: Iterable[Sample], counts: Exported) -> Iterator[Sample]:
+    for sample in samples:
+        counts.rows += 1
+        counts.scored += bool(sample.step_scores or sample.labels)
+        for name in ("weight_version", "temperature", "prm_version", "iteration"):
+            if name in sample.provenance:
+                counts.values.setdefault(name, Counter())[str(sample.provenance[name])] += 1
+        yield sample
+
+
+def _write_lines(folder: Path, samples: Iterable[Sample], layout: Layout, counts: Exported) -> None:
+    """JSON lines with images beside; for LLaMA-Factory a JSON list and the file that declares it."""
+    (folder / "images").mkdir()
+    name = "train.json" if layout.name == "llama-factory" else "train.jsonl"
+    with (folder / name).open("w", encoding="utf-8", newline="\n") as sink:
+        sink.write("[\n" if name.endswith(".json") else "")
+        for number, sample in enumerate(samples):
+            paths = [_image_file(folder, data, counts) for data in sample.images]
+            # ASCII: some readers end a line at any Unicode line break that a response may hold.
+            row = json.dumps(layout.row(sample, paths))
+            sink.write((",\n" if number else "") + row if name.endswith(".json") else f"{row}\n")
+        sink.write("\n]\n" if name.endswith(".json") else "")
+    if layout.name == "llama-factory":
+        columns = {"messages": "messages", "images": "images"}
+        tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
+        about = {"mstar": {"file_name": name, "formatting": "sharegpt", "columns": columns, "tags": tags}}
+        (folder / "dataset_info.json").write_text(json.dumps(about, indent=2) + "\n")
+
+
+def _image_file(folder: Path, data: bytes, counts: Exported) -> str:
+    name = f"images/{hashlib.sha256(data).hexdigest()}{image_ending(data)}"
+    if not (folder / name).exists():
+        (folder / name).write_bytes(data)
+        counts.images += 1
+    return name
+
+
+def _write_parquet(folder: Path, samples: Iterable[Sample], layout: Layout, counts: Exported) -> None:
+    """Shards with the images inside, declared as such, so that `datasets` decodes them."""
+    (folder / "data").mkdir()
+    shards = [
+        _write_shard(folder / "data" / f"train-{number:05d}.parquet", rows)
+        for number, rows in enumerate(_shards(samples, layout, counts))
+    ]
+    for number, path in enumerate(shards):
+        path.rename(path.with_name(f"train-{number:05d}-of-{len(shards):05d}.parquet"))
+
+
+def _shards(samples: Iterable[Sample], layout: Layout, counts: Exported) -> Iterator[list[dict[str, Any]]]:
+    rows: list[dict[str, Any]] = []
+    size = 0
+    for sample in samples:
+        counts.images += len(sample.images)
+        size += sum(map(len, sample.images))
+        rows.append(layout.row(sample, [{"bytes": data, "path": None} for data in sample.images]))
+        if size > SHARD_BYTES:
+            yield rows
+            rows, size = [], 0
+    if rows:
+        yield rows
+
+
+def _write_shard(path: Path, rows: list[dict[str, Any]]) -> Path:
+    import pyarrow
+    from pyarrow import parquet
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    whole = [{name: row.get(name) for name in names} for row in rows]
+    schema = pyarrow.Table.from_pylist(whole).schema
+    # `datasets` heeds what is declared only where the column has exactly the type of its images.
+    image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    schema = schema.set(schema.get_field_index("images"), pyarrow.field("images", pyarrow.list_(image)))
+    features = {name: _feature(schema.field(name).type, name) for name in names}
+    declared = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    with parquet.ParquetWriter(path, declared) as writer:
+        for start in range(0, len(whole), ROWS_A_GROUP):
+            writer.write_table(pyarrow.Table.from_pylist(whole[start : start + ROWS_A_GROUP], schema=declared))
+    return path
+
+
+def _feature(kind: Any, name: str) -> Any:
+    """How `datasets` names an Arrow type."""
+    import pyarrow
+
+    if name == "images":
+        return {"feature": {"_type": "Image"}, "_type": "Sequence"}
+    if pyarrow.types.is_list(kind):
+        inner = _feature(kind.value_type, "")
+        return [inner] if pyarrow.types.is_struct(kind.value_type) else {"feature": inner, "_type": "Sequence"}
+    if pyarrow.types.is_struct(kind):
+        return {field.name: _feature(field.type, "") for field in kind}
+    dtype = {"double": "float64", "null": "null"}.get(str(kind), str(kind))
+    return {"dtype": dtype, "_type": "Value"}
+
+
+def provenance_of(folder: Path) -> Mapping[str, Any]:
+    """What an import wrote of its own source; empty for a folder that was not imported."""
+    path = folder / "import.json"
+    if not path.is_file():
+        return {}
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,143 @@
+"""The columns that each trainer takes. All keep the source's own columns beside them, so that an export imports again.
+
+| layout | file | for |
+|---|---|---|
+| `trl` | Parquet, images inside | TRL's SFT: `prompt`, `completion`, `images` |
+| `trl-stepwise` | Parquet, images inside | TRL's PRMTrainer: `prompt`, `completions`, `labels`, `soft_labels` |
+| `verl` | Parquet, images inside | verl: `prompt`, `images`, `reward_model.ground_truth` |
+| `parquet` | Parquet, images inside | everything as columns |
+| `ms-swift` | JSON lines, images beside | `messages` with `<image>`, `images` |
+| `llama-factory` | JSON, images beside | the same, and `dataset_info.json` |
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mstar.errors import InvalidDataset
+from mstar_data.columns import EXPORTED
+from mstar_data.samples import Sample
+
+Images = Sequence[Any]
+"""What a row has for its images: paths, or objects with their bytes."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How rows are written."""
+
+    name: str
+    row: Callable[[Sample, Images], dict[str, Any]]
+    embedded: bool
+    """Images stand in the rows, as Parquet; else as files beside JSON lines."""
+    labelled_steps: bool = False
+    """Takes only samples with labelled steps; all others take only samples with a response or an answer."""
+
+
+def layout(name: str) -> Layout:
+    """A layout by its name. Raises InvalidDataset with the names that there are."""
+    found = LAYOUTS.get(name)
+    if found is None:
+        raise InvalidDataset(f"--layout {name[:40]}: use one of {', '.join(LAYOUTS)}", field="layout")
+    return found
+
+
+def _own(sample: Sample) -> dict[str, Any]:
+    """The source's columns, and where the sample comes from."""
+    columns: dict[str, Any] = {
+        "id": sample.id,
+        "question": sample.question,
+        **sample.answer,
+        "group": sample.group,
+        "split": sample.split,
+        "response": sample.response,
+        "step_scores": list(sample.step_scores),
+        **sample.provenance,
+    }
+    return {name: value for name, value in columns.items() if value not in (None, [])}
+
+
+def _said(sample: Sample) -> str:
+    """What the assistant says: the response, else the bare answer."""
+    if sample.response is not None:
+        return sample.response
+    if sample.steps:
+        return "\n\n".join(sample.steps)
+    if "answer" not in sample.answer:
+        raise InvalidDataset(f"{sample.where}: neither a response nor an answer: nothing can be trained on it")
+    return str(sample.answer["answer"])
+
+
+def _labels(sample: Sample) -> dict[str, Any]:
+    """Booleans as TRL's `tokenize_row` takes them: it cuts 0.9 down to 0. Soft labels keep their own column."""
+    if not sample.steps:
+        return {}
+    return {
+        "completions": list(sample.steps),
+        "labels": [label > 0 for label in sample.labels],
+        "soft_labels": list(sample.labels),
+    }
+
+
+def _turns(sample: Sample, content: str) -> list[dict[str, str]]:
+    system = [{"role": "system", "content": sample.system}] if sample.system else []
+    return [*system, {"role": "user", "content": content}]
+
+
+def _trl(sample: Sample, images: Images) -> dict[str, Any]:
+    return {
+        **_own(sample),
+        "prompt": _turns(sample, sample.prompt),
+        "completion": [{"role": "assistant", "content": _said(sample)}],
+        "images": list(images),
+    }
+
+
+def _trl_stepwise(sample: Sample, images: Images) -> dict[str, Any]:
+    if not sample.steps:
+        raise InvalidDataset(f"{sample.where}: no labelled steps: export a PRM data set (--set prm)", field="layout")
+    return {**_own(sample), "prompt": sample.prompt, **_labels(sample), "images": list(images)}
+
+
+def _verl(sample: Sample, images: Images) -> dict[str, Any]:
+    if "answer" not in sample.answer:
+        raise InvalidDataset(f"{sample.where}: no answer to reward: verl needs one", field="layout")
+    marks = "<image>" * len(images)
+    return {
+        "data_source": EXPORTED,
+        "prompt": _turns(sample, f"{marks}{sample.prompt}"),
+        "images": list(images),
+        "ability": sample.group or "multimodal_reasoning",
+        "reward_model": {"style": "rule", "ground_truth": str(sample.answer["answer"])},
+        "extra_info": {"index": sample.id, "split": sample.split, "answer_type": sample.answer["answer_type"]},
+        **_own(sample),
+        **_labels(sample),
+    }
+
+
+def _parquet(sample: Sample, images: Images) -> dict[str, Any]:
+    return {**_own(sample), "prompt": sample.prompt, **_labels(sample), "images": list(images)}
+
+
+def _messages(sample: Sample, images: Images) -> dict[str, Any]:
+    marks = "<image>" * len(images)
+    assistant = {"role": "assistant", "content": _said(sample)}
+    return {
+        "messages": [*_turns(sample, f"{marks}{sample.prompt}"), assistant],
+        "images": list(images),
+        **_own(sample),
+        **_labels(sample),
+    }
+
+
+LAYOUTS: Mapping[str, Layout] = {
+    one.name: one
+    for one in (
+        Layout("trl", _trl, embedded=True),
+        Layout("trl-stepwise", _trl_stepwise, embedded=True, labelled_steps=True),
+        Layout("verl", _verl, embedded=True),
+        Layout("parquet", _parquet, embedded=True),
+        Layout("ms-swift", _messages, embedded=False),
+        Layout("llama-factory", _messages, embedded=False),
+    )
+}

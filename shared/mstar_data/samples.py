@@ -1,0 +1,119 @@
+"""Reads what a run left, or an imported set, as samples that can be exported: question, images, response, step labels.
+
+A run's folder has `cot_dataset/` (responses that were trained on) and `prm_dataset/` (solutions with labelled steps).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mstar.answers.records import answer_of
+from mstar.errors import InvalidDataset
+from mstar.prompts import PromptForm, prompt_text
+from mstar.types import Answer, Question
+from mstar_data.columns import images_of
+from mstar_data.record import BadRecord
+from mstar_data.sources import rows_of
+
+NO_IMAGE = "0" * 64
+SETS = ("cot", "prm")
+_LINES = ("metadata.jsonl", "train.jsonl")
+_PROVENANCE = (
+    "iteration", "temperature", "weight_version", "prm_version", "reward", "reason", "mc_successes", "mc_rollouts",
+    "source_record",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row to export."""
+
+    where: str
+    id: str
+    question: str
+    """As the source has it."""
+    prompt: str
+    """The user turn as the model was asked, with options and instruction."""
+    system: str
+    images: tuple[bytes, ...]
+    answer: Mapping[str, Any]
+    """Columns `answer`, `answer_type`, `choices`, `precision`, `unit`; empty without a reference answer."""
+    split: str
+    group: str | None = None
+    response: str | None = None
+    steps: tuple[str, ...] = ()
+    labels: tuple[float, ...] = ()
+    step_scores: tuple[float, ...] = ()
+    """Of the response, by the PRM; empty where nobody scored it."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def sample_folder(source: Path, which: str) -> Path:
+    """The folder with the samples: a run's data set, or the set itself. Raises InvalidDataset."""
+    if which not in SETS:
+        raise InvalidDataset(f"--set {which}: use {' or '.join(SETS)}", field="set")
+    inside = source / f"{which}_dataset"
+    if inside.is_dir():
+        return inside
+    if (source / "results.json").is_file():
+        raise InvalidDataset(f"{source} has no {inside.name}: a run writes it at its end", field="source")
+    if not source.is_dir():
+        raise InvalidDataset(f"{source} is not there: name a run or a data set's folder", field="source")
+    return source
+
+
+def samples_of(folder: Path, form: PromptForm) -> Iterator[Sample]:
+    """Every sample of a folder and of its splits, in order. Raises InvalidDataset naming file and line."""
+    files = [path for name in _LINES for path in sorted(folder.glob(f"**/{name}"))]
+    if not files:
+        raise InvalidDataset(f"{folder} has no {' or '.join(_LINES)}: import the set first", field="source")
+    for file in files:
+        split = file.parent.name if file.parent != folder else "train"
+        for number, (where, row) in enumerate(rows_of(file)):
+            place = f"{split}/{where}"
+            try:
+                if isinstance(row, BadRecord):
+                    raise row
+                yield _sample(row, place, split, f"{split}/{number:06d}", file.parent.resolve(), form)
+            except (TypeError, ValueError, KeyError, AttributeError, InvalidDataset) as error:
+                raise InvalidDataset(f"{place}: {getattr(error, 'detail', error)}", field="source") from None
+
+
+def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Path, form: PromptForm) -> Sample:
+    given = {**row, "images": row["file_names"]} if row.get("file_names") else row
+    text = str(row.get("question") or row.get("prompt") or "")
+    answer = _answer(row)
+    question = Question(id=str(row.get("id") or name), text=text, image=NO_IMAGE, answer=answer)
+    soft = row.get("soft_labels") if row.get("soft_labels") is not None else row.get("labels")
+    return Sample(
+        where=where,
+        id=question.id,
+        question=text,
+        # A run's labelled solutions hold the prompt as it was asked, and no question beside it.
+        prompt=prompt_text(question, form) if row.get("question") else text,
+        system=form.system,
+        images=tuple(read() for read in images_of(given, root)),
+        answer=_columns(answer),
+        split=split,
+        group=None if row.get("group") is None else str(row["group"]),
+        response=row.get("response"),
+        steps=tuple(row.get("completions") or ()),
+        labels=tuple(map(float, soft or ())),
+        step_scores=tuple(map(float, row.get("step_scores") or ())),
+        provenance={name: row[name] for name in _PROVENANCE if row.get(name) is not None},
+    )
+
+
+def _answer(row: Mapping[str, Any]) -> Answer | None:
+    return answer_of(row) if row.get("answer") is not None else None
+
+
+def _columns(answer: Answer | None) -> dict[str, Any]:
+    if answer is None:
+        return {}
+    columns: dict[str, Any] = {
+        "answer": answer.value, "answer_type": answer.type.value, "choices": list(answer.choices),
+        "precision": answer.precision, "unit": answer.unit,
+    }  # fmt: skip
+    return {name: value for name, value in columns.items() if value not in (None, [])}
