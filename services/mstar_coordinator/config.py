@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from mstar.trusted_code import TrustedCodeText
 from mstar_web.config import ServiceSettings
 from mstar_worker.config import BrokerUrl
 
@@ -70,6 +71,9 @@ class CoordinatorSettings(ServiceSettings):
     """The Job that trains, as the chart renders it."""
     data_root: Path = Field(default_factory=Path.cwd)
     """Folder below which recipes may name data sets and models; relative paths start here."""
+    trusted_code: TrustedCodeText = ""
+    """Code from model folders that policy, PRM and trainer may run, as their settings of this name; a run on such a
+    model is refused at once where it is not listed here."""
     recipes_folder: Path = RECIPES
     """Folder of the recipes that can be started by name."""
     reserve_bytes: int = Field(default=500_000_000, ge=0)

@@ -82,8 +82,10 @@ def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
 
 def transformers_engine(settings: PolicySettings) -> Engine:
     """The engine that needs only torch and transformers."""
+    from mstar_models.remote_code import allow_code
     from mstar_policy.hf_engine import HfEngine
 
+    allow_code(settings.trusted_code)
     return HfEngine(
         settings.storage().artefacts(),
         batch_rows=settings.batch_rows,

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from mstar.trusted_code import TrustedCodeText
 from mstar_web.config import ServiceSettings
 
 EngineChoice = Literal["auto", "transformers", "vllm"]
@@ -22,6 +23,9 @@ class PolicySettings(ServiceSettings):
     """Bearer key that may load weights."""
     model: Path | None = None
     """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
+    trusted_code: TrustedCodeText = ""
+    """Code from model folders that may run here, `TYPE=/FOLDER@sha256:DIGEST` with commas between; docs/models.md says
+    how to allow a folder, and what stays dangerous. Empty: none."""
     engine: EngineChoice = "auto"
     """Inference engine. Without a GPU the transformers engine is the faster one on small models, so auto takes vLLM
     only where it is installed and a GPU is there; a large model on a CPU may be faster with vllm."""

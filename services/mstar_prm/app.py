@@ -38,8 +38,10 @@ def transformers_scorer(settings: PrmSettings) -> Scorer:
     # Imported here so that a bad setting is reported before torch is loaded.
     import torch
 
+    from mstar_models.remote_code import allow_code
     from mstar_prm.hf_scorer import HfScorer
 
+    allow_code(settings.trusted_code)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     return HfScorer(

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from mstar.trusted_code import TrustedCodeText
 from mstar_web.config import ServiceSettings
 
 
@@ -22,6 +23,9 @@ class PrmSettings(ServiceSettings):
     """Bearer key that may load weights."""
     model: Path | None = None
     """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
+    trusted_code: TrustedCodeText = ""
+    """Code from model folders that may run here, `TYPE=/FOLDER@sha256:DIGEST` with commas between; docs/models.md says
+    how to allow a folder, and what stays dangerous. Empty: none."""
     engine: Literal["transformers", "vllm"] = "transformers"
     """Inference engine: vllm for a PRM that is spread over several GPUs, in an image that has vLLM; transformers for
     all else, which needs a fraction of the time."""

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from mstar.trusted_code import TrustedCodeText
 from mstar_worker.config import ConnectedSettings, WorkerSettings
 
 
@@ -14,6 +15,9 @@ class _Training(ConnectedSettings):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of each training process; by default OMP_NUM_THREADS, else the cores, shared out among the
     ranks."""
+    trusted_code: TrustedCodeText = ""
+    """Code from model folders that may run here, `TYPE=/FOLDER@sha256:DIGEST` with commas between; docs/models.md says
+    how to allow a folder, and what stays dangerous. Empty: none."""
     silence_seconds: float = Field(default=1800.0, gt=0)
     """Training processes that report nothing for so long are taken for hung and killed."""
     busy_share: float = Field(default=0.25, ge=0, le=1)

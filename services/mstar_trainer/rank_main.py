@@ -39,10 +39,13 @@ def main() -> None:
     lines = _lines()
     # DeepSpeed chooses its accelerator while it is imported, so this must come first.
     os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
+    from mstar_models.remote_code import allow_code
     from mstar_trainer.deepspeed_engine import join_ranks
     from mstar_trainer.training_loop import TrainingLoop
 
     one_log()
+    # The worker has checked it with its other settings, and hands its environment on.
+    allow_code(os.environ.get("MSTAR_TRAINER_TRUSTED_CODE", ""))
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     join_ranks(rank, ranks, os.environ["MSTAR_TRAINER_RENDEZVOUS"])
     loop: TrainingLoop | None = None

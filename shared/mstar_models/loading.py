@@ -1,4 +1,4 @@
-"""Processor and model from a local folder: safetensors only, no code from the folder, no hub.
+"""Processor and model from a local folder: safetensors only, no hub, no code but what the operator allowed.
 
 What this leaves out: moving a model to its device, which is for who runs it.
 """
@@ -16,6 +16,12 @@ from transformers import AutoModelForImageTextToText
 from mstar.errors import InvalidInput, MstarError
 from mstar_models.chat import Turn, build_messages
 from mstar_models.processors import assemble_processor
+from mstar_models.remote_loading import (
+    family_with_code,
+    give_generation_settings,
+    remote_model_class,
+    remote_processor,
+)
 from mstar_models.special_tokens import mark_placeholders
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -26,7 +32,8 @@ def load_processor(folder: Path) -> Any:
     """Tokenizer, image processor and chat template. Raises InvalidInput, which says what is missing and what to do."""
     _require(folder, "config.json")
     with translated(folder):
-        processor = assemble_processor(folder)
+        remote = family_with_code(folder)
+        processor = assemble_processor(folder) if remote is None else remote_processor(folder, *remote)
         _check_template(folder, processor)
         mark_placeholders(processor)
     return processor
@@ -59,15 +66,20 @@ def load_model(folder: Path, dtype: torch.dtype | None = None, kind: Any = AutoM
     _require(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
         raise InvalidInput(f"model folder {folder.name} holds no safetensors file", field="model")
+    own: dict[str, Any] = {"trust_remote_code": False}
     with translated(folder):
+        if (remote := family_with_code(folder)) is not None:
+            kind, own["config"] = remote_model_class(folder, remote[0], remote[2])
         model, report = kind.from_pretrained(
             folder,
+            **own,
             dtype=dtype_for(device_here(), folder) if dtype is None else dtype,
             local_files_only=True,
-            trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
         )
+        if remote is not None:
+            give_generation_settings(model, folder)
     # transformers fills what is missing with random numbers and only logs it.
     if report["missing_keys"]:
         raise InvalidInput(f"model folder {folder.name} lacks weight {min(report['missing_keys'])}", field="model")

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from transformers import AddedToken, AutoConfig, GenerationConfig
+from transformers import AddedToken, GenerationConfig
 
 from mstar_models.chat import Turn, build_messages
+from mstar_models.remote_loading import read_config
 
 GENERATION = "generation_config.json"
 _SAID = "@said@"
@@ -81,7 +82,7 @@ def turn_ends(folder: Path, processor: Any) -> frozenset[int]:
     if (folder / GENERATION).is_file():
         configured = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
     else:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config = read_config(folder)
         configured = GenerationConfig.from_model_config(config).eos_token_id
     listed = configured if isinstance(configured, list) else [configured]
     found = {*listed, processor.tokenizer.eos_token_id, _end_of_template(processor)}

@@ -13,6 +13,7 @@ from mstar_models.families import family_of
 
 STATEFUL = frozenset({"linear_attention", "mamba", "recurrent", "conv", "hybrid"})
 """Kinds of layer that keep a running state instead of keys and values."""
+CODE = "its attention is in code from its folder"
 _WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 """Kind of layer → setting that says how many tokens it sees."""
 
@@ -34,6 +35,8 @@ def packing_obstacle(model: Any) -> str | None:
     adds to it, must be in the tree's mask (`layout`), or would be lost without a word.
     """
     config, text = model.config, model.config.get_text_config()
+    if family_of(config).remote is not None:
+        return CODE
     if unknown := sorted(_kinds(text) - _WINDOWS.keys() - {"full_attention"}):
         return f"it has layers of kind {', '.join(unknown)}"
     ahead = any(getattr(part, "use_bidirectional_attention", None) for part in (config, text))
@@ -86,6 +89,8 @@ def row_cache_obstacle(model: Any) -> str | None:
     """
     text = model.config.get_text_config()
     kinds = _kinds(text)
+    if family_of(model.config).remote is not None:
+        return CODE
     if getattr(text, "cross_attention_layers", None):
         return "its images are not part of the text's sequence"
     if stateful := sorted(STATEFUL & kinds):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mstar_models.attention import Window, tree_mask
+from mstar_models.families import family_of
 from mstar_models.suitability import windows
 
 
@@ -22,7 +23,8 @@ def run_trunk(model: Any, *, input_ids: Tensor, spans: Tensor | None = None, **i
         inputs["attention_mask"] = _masks(model, spans, inputs["position_ids"])
         # The tree's mask has what they say already.
         inputs.pop("token_type_ids", None)
-    return model.base_model(input_ids=input_ids, **inputs)
+    trunk = model.base_model if family_of(model.config).remote is None else model.trunk
+    return trunk(input_ids=input_ids, **inputs)
 
 
 def _masks(model: Any, spans: Tensor, positions: Tensor) -> Any:

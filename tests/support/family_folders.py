@@ -61,8 +61,7 @@ class Family:
 def write_folder(family: Family, folder: Path, seed: int = 0) -> Path:
     """Write a random checkpoint of the family, and return its folder."""
     folder.mkdir(parents=True)
-    tokenizer = _tokenizer(family)
-    size = -(-tokenizer.get_vocab_size() // 8) * 8
+    tokenizer, size = _tokenizer_of(family)
 
     def token_id(token: str) -> int:
         found = tokenizer.token_to_id(token)
@@ -82,8 +81,7 @@ def write_folder(family: Family, folder: Path, seed: int = 0) -> Path:
                 weight.add_(0.1 * torch.randn_like(weight) if weight.dim() > 1 else 0.5)
     model.generation_config.eos_token_id = token_id(family.end)
     model.save_pretrained(folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    _write(folder / "tokenizer_config.json", _tokenizer_settings(family))
+    _save_tokenizer(tokenizer, family, folder)
     _write(folder / "preprocessor_config.json", family.images)
     if family.processor is not None:
         _write(folder / "processor_config.json", family.processor)
@@ -91,6 +89,23 @@ def write_folder(family: Family, folder: Path, seed: int = 0) -> Path:
     # So that the PRM serves it as well; policy and trainer do not look at it.
     _write(folder / "prm_scheme.json", {"scheme": "label-tokens", "good": "+", "bad": "-"})
     return folder
+
+
+def write_tokenizer(family: Family, folder: Path) -> tuple[int, int]:
+    """Write the family's tokenizer; returns how many rows a vocabulary for it has, and the id of its end of turn."""
+    tokenizer, size = _tokenizer_of(family)
+    _save_tokenizer(tokenizer, family, folder)
+    return size, int(tokenizer.token_to_id(family.end))
+
+
+def _tokenizer_of(family: Family) -> tuple[Tokenizer, int]:
+    tokenizer = _tokenizer(family)
+    return tokenizer, -(-tokenizer.get_vocab_size() // 8) * 8
+
+
+def _save_tokenizer(tokenizer: Tokenizer, family: Family, folder: Path) -> None:
+    tokenizer.save(str(folder / "tokenizer.json"))
+    _write(folder / "tokenizer_config.json", _tokenizer_settings(family))
 
 
 def _tokenizer(family: Family) -> Tokenizer:

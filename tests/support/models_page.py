@@ -9,7 +9,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 HEAD = """# Models
 
 A run takes any vision-language model of the families below, from a local folder with `config.json`, `*.safetensors`,
-tokenizer, image processor and chat template, as a download from a hub has them. Code in the folder is never run.
+tokenizer, image processor and chat template, as a download from a hub has them. Code in the folder is not run, unless
+[an operator allows it](#code-from-a-folder).
 
 `tests/system/test_model_families.py` saves a small random checkpoint of every family as such a folder and drives it
 through the services. *Policy* and *chat*: greedy tokens and log-probabilities equal those of `generate`. *PRM*: step
@@ -38,6 +39,31 @@ It is chosen when a model is loaded, from its configuration. The reasons:
 A model with an encoder for the prompt and a decoder for the response (Florence-2, T5Gemma 2) is refused when it is
 loaded. Folders of PaliGemma have no chat template; the one in `shared/mstar_models/families/paligemma.py` is used: the
 image, then the question.
+
+## Code from a folder
+
+Two of the paper's models are not in transformers: MiniCPM-Llama3-V-2.5 (`minicpmv`) and Phi-3.5-vision (`phi3_v`).
+Their code lies in their folders. It runs only where an operator allows it, by the hash of its files:
+
+1. Read the `*.py` files of the folder. They run with all rights of the service that loads the model: they see its keys,
+   its network and every prompt.
+2. `python -m mstar_models.remote_code /models/MiniCPM-Llama3-V-2_5` prints an entry,
+   `minicpmv=/models/MiniCPM-Llama3-V-2_5@sha256:…`.
+3. Put it into `MSTAR_POLICY_TRUSTED_CODE`, `MSTAR_PRM_TRUSTED_CODE`, `MSTAR_TRAINER_TRUSTED_CODE` and
+   `MSTAR_COORDINATOR_TRUSTED_CODE`; several entries have commas between them. The folder must be there for policy, PRM
+   and trainer.
+
+No request, recipe or checkpoint can name code. Checkpoints hold none; they are loaded with the allowed code for their
+`model_type`. A changed byte, or a file more or less, refuses the folder until the new hash is allowed. The files that
+were compared are what is imported, from memory. Whatever else has code in its folder is refused.
+
+What stays dangerous: the hash says which code runs, not that it is harmless, and the code may import any installed
+package. Give those services no more rights than they need.
+
+`tests/system/test_remote_families.py` writes small models with code of the same calls (nested slices, image places and
+position ids; negative ids for images) and compares policy, PRM and trainer with them. The real folders were not tried:
+their code was written for an older transformers, and may need small changes, which change the hash. Their successors
+are native and need none of this. vLLM brings code of its own for both; serving them with it was not tried either.
 
 ## What is installed
 

@@ -10,6 +10,7 @@ from mstar.documents import parse_json
 from mstar.errors import InvalidInput
 from mstar.prm_schemes import DECLARATION, PrmScheme, scheme_of
 from mstar_models.encoding import PromptEncoder
+from mstar_models.families import remote_family
 from mstar_models.loading import load_model, load_processor, translated
 from mstar_prm.schemes.conversation import Conversation
 from mstar_prm.schemes.heads import read_head
@@ -24,7 +25,8 @@ from mstar_prm.schemes.value_head import ValueHead
 def load_prm(folder: Path) -> tuple[Any, Scheme]:
     """The model, in evaluation mode and on the CPU, and its scheme. Raises InvalidInput, which says what is missing."""
     # The scheme first: to refuse a folder for it takes no weights.
-    sees = "vision_config" in _read(folder, "config.json")
+    config = _read(folder, "config.json")
+    sees = "vision_config" in config or remote_family(config.get("model_type")) is not None
     processor = load_processor(folder) if sees else _text_processor(folder)
     declared = declared_scheme(folder, processor.tokenizer)
     prompts = PromptEncoder(processor)

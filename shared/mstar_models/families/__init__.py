@@ -5,10 +5,16 @@ Most families need no file. `FAMILIES` holds those that do; `family_of` and `fam
 
 from typing import Any
 
-from mstar_models.families import gemma3, minicpmv, paligemma
+from mstar_models.families import gemma3, minicpm_llama3_v, minicpmv, paligemma, phi3_vision
 from mstar_models.families.declaration import Family
 
-FAMILIES: tuple[Family, ...] = (gemma3.FAMILY, minicpmv.FAMILY, paligemma.FAMILY)
+FAMILIES: tuple[Family, ...] = (
+    gemma3.FAMILY,
+    minicpm_llama3_v.FAMILY,
+    minicpmv.FAMILY,
+    paligemma.FAMILY,
+    phi3_vision.FAMILY,
+)
 PLAIN = Family(name="")
 """A family that needs nothing."""
 
@@ -21,4 +27,9 @@ def family_of(config: Any) -> Family:
 def family_of_processor(processor: Any) -> Family:
     """The family that a processor belongs to, `PLAIN` for one without a file."""
     name = type(processor).__name__
-    return next((one for one in FAMILIES if name in one.processors), PLAIN)
+    return getattr(processor, "family", None) or next((one for one in FAMILIES if name in one.processors), PLAIN)
+
+
+def remote_family(model_type: Any) -> Family | None:
+    """The family of a `model_type` whose code lies in its folder; None: transformers has the code, or nobody."""
+    return next((one for one in FAMILIES if one.remote is not None and model_type in one.model_types), None)

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from mstar_models.families.remote import RemoteCode
+
 TokenInputs = Callable[[Any, list[int], int], dict[str, Tensor]]
 """From a model's configuration, the token ids [P] of a prompt and the length T of a sequence that begins with it, to
 inputs [1, T] that the forward pass takes beside the ids."""
@@ -31,3 +33,5 @@ class Family:
     outputs can be kept by image."""
     template: str | None = None
     """Chat template for folders that have none, because the family was never tuned for conversations."""
+    remote: RemoteCode | None = None
+    """How it is called, for a family whose code lies in its folder; None: transformers has it."""
