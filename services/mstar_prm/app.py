@@ -49,6 +49,7 @@ def transformers_scorer(settings: PrmSettings) -> Scorer:
         batch_tokens=settings.batch_tokens,
         waiting_tokens=settings.waiting_tokens,
         prefix_bytes=settings.prefix_megabytes * 2**20,
+        deterministic=settings.deterministic,
     )
 
 

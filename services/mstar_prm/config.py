@@ -37,6 +37,9 @@ class PrmSettings(ServiceSettings):
     """CPU threads of the scorer; unset, one for each core."""
     batch_tokens: int = Field(default=8192, ge=256)
     """Tokens, padding included, that one forward pass takes at most."""
+    deterministic: bool = False
+    """Compute each question alone and remember none, so that equal requests get equal scores to the last bit, whatever
+    waits beside them. Slower on a GPU, which could take many questions at once; transformers only."""
     prefix_megabytes: int = Field(default=1024, ge=0)
     """Memory for keys and values of questions that may be asked about again; 0 remembers none. vLLM has its own."""
     waiting_tokens: int = Field(default=4_000_000, ge=1024)

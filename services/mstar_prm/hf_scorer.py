@@ -67,11 +67,22 @@ class HfScorer:
     """A `Scorer` in this process, on the GPU where there is one."""
 
     def __init__(
-        self, home: Path | Storage, *, batch_tokens: int, waiting_tokens: int, prefix_bytes: int = 1 << 30
+        self,
+        home: Path | Storage,
+        *,
+        batch_tokens: int,
+        waiting_tokens: int,
+        prefix_bytes: int = 1 << 30,
+        deterministic: bool = False,
     ) -> None:
-        """`prefix_bytes`: memory for keys and values of prompts that may come back."""
+        """`prefix_bytes`: memory for keys and values of prompts that may come back.
+
+        `deterministic`: the numbers of a forward pass hang on its shape in the last bits. So each job has one of its
+        own, and no prompt is remembered, since what is computed behind one has another shape.
+        """
         self.work = Work()
-        self._prefix_bytes = prefix_bytes
+        self._prefix_bytes = 0 if deterministic else prefix_bytes
+        self._deterministic = deterministic
         self._store = storage_of(home).artefacts()
         self._served: _Served | None = None
         self._batch_tokens = batch_tokens
@@ -207,6 +218,8 @@ class HfScorer:
         Known prompts are apart from new ones, since they have a past of another width, and of new ones only images of
         one shape are together.
         """
+        if self._deterministic:
+            return order[:1]
         places: list[int] = []
         first, keys = jobs[order[0]], set[bytes]()
         known = self._known(first)

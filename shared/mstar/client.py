@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx2
 from pydantic import BaseModel
 
+from mstar.api.policy import WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, RepairedRun, Run, RunCreate, StepView
 from mstar.api.samples import QuestionSamples
@@ -18,8 +19,10 @@ from mstar.http_json import Reply, Sender, Target
 from mstar.results import IterationResult, RunResults
 
 DEFAULT_URL = "http://127.0.0.1:8400"
+DEFAULT_POLICY_URL = "http://127.0.0.1:8401"
 DEFAULT_PRM_URL = "http://127.0.0.1:8402"
 START = "start it with `mstar up`"
+LOAD_SECONDS = 900.0
 REPAIR_SECONDS = 3600.0
 """To read every artefact of a run: checkpoints of large models are hundreds of gigabytes."""
 
@@ -32,22 +35,39 @@ class Endpoint:
     prm_url: str = DEFAULT_PRM_URL
     run_admin_key: str | None = None
     score_key: str | None = None
+    policy_url: str = DEFAULT_POLICY_URL
+    weights_admin_key: str | None = None
 
     @classmethod
     def from_environment(cls) -> Self:
-        """MSTAR_URL with MSTAR_RUN_ADMIN_KEY, MSTAR_PRM_URL with MSTAR_SCORE_KEY; loopback defaults."""
+        """MSTAR_URL with MSTAR_RUN_ADMIN_KEY, MSTAR_PRM_URL with MSTAR_SCORE_KEY, MSTAR_POLICY_URL; loopback defaults.
+
+        MSTAR_WEIGHTS_ADMIN_KEY loads weights into policy and PRM.
+        """
         env = os.environ
         return cls(
             url=env.get("MSTAR_URL", DEFAULT_URL),
             prm_url=env.get("MSTAR_PRM_URL", DEFAULT_PRM_URL),
             run_admin_key=env.get("MSTAR_RUN_ADMIN_KEY") or None,
             score_key=env.get("MSTAR_SCORE_KEY") or None,
+            policy_url=env.get("MSTAR_POLICY_URL", DEFAULT_POLICY_URL),
+            weights_admin_key=env.get("MSTAR_WEIGHTS_ADMIN_KEY") or None,
         )
 
     @property
     def runs(self) -> Target:
         """The coordinator."""
         return Target(self.url, self.run_admin_key, "MSTAR_URL", "MSTAR_RUN_ADMIN_KEY", START)
+
+    @property
+    def policy_weights(self) -> Target:
+        """The policy, to load weights into it."""
+        return Target(self.policy_url, self.weights_admin_key, "MSTAR_POLICY_URL", "MSTAR_WEIGHTS_ADMIN_KEY", START)
+
+    @property
+    def prm_weights(self) -> Target:
+        """The PRM, to load weights into it."""
+        return Target(self.prm_url, self.weights_admin_key, "MSTAR_PRM_URL", "MSTAR_WEIGHTS_ADMIN_KEY", START)
 
     @property
     def scoring(self) -> Target:
@@ -124,6 +144,18 @@ class Client:
     def checkpoints(self, run_id: str) -> Page[Checkpoint]:
         """The run's checkpoints that can be served or loaded."""
         return self._call(Page[Checkpoint], "GET", f"/v1/runs/{run_id}/checkpoints")
+
+    def load(self, checkpoint: Checkpoint) -> WeightsState:
+        """Have the policy or the PRM serve a checkpoint, whichever it is one of, until something else is loaded."""
+        prm = checkpoint.objective == "prm"
+        return self._call(
+            WeightsState,
+            "PUT",
+            "/v1/weights",
+            body=WeightsUpdate(artefact=checkpoint.id, manifest_sha256=checkpoint.sha256),
+            service=self.endpoint.prm_weights if prm else self.endpoint.policy_weights,
+            timeout=LOAD_SECONDS,
+        )
 
     def steps(self, run_id: str, after: str | None = None, limit: int = 100) -> Page[StepView]:
         """Steps of the run's graph, in order."""

@@ -222,6 +222,29 @@ def test_many_callers_at_once_get_the_scores_of_one_after_the_other(served: _Ser
         assert row == pytest.approx(reference, abs=1e-5)
 
 
+def test_equal_requests_get_equal_scores_to_the_last_bit_whatever_waits_beside_them(
+    served: _Served, tmp_path: Any
+) -> None:
+    asked = [(f"How many of {n}?", [steps[: 1 + n % 3] for steps in RESPONSES]) for n in range(12)]
+    image = Image.new("RGB", (64, 64), (90, 120, 200))
+
+    async def ask(order: list[int], *, together: bool) -> dict[int, list[tuple[float, ...]]]:
+        scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000, deterministic=True)
+        scorer._served = replace(served, prefixes=Prefixes(scorer._prefix_bytes))
+        calls = [scorer.score(asked[n][0], image, asked[n][1], None) for n in order]
+        try:
+            replies = await asyncio.gather(*calls) if together else [await call for call in calls]
+        finally:
+            await scorer.close()
+        assert scorer.work.forwards == len(order) and scorer.work.known_prompts == 0
+        return {n: scores for n, (_, scores) in zip(order, replies, strict=True)}
+
+    places = list(range(len(asked)))
+    alone = asyncio.run(ask(places, together=False))
+    assert asyncio.run(ask(places[::-1], together=True)) == alone
+    assert asyncio.run(ask(places[5:] + places[:5], together=True)) == alone
+
+
 class HeldPrompts(PromptEncoder):
     """Encodes nothing before it is let, and remembers in which threads it was asked to."""
 

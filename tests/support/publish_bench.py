@@ -10,7 +10,7 @@ from mstar.evolution import RunState
 from mstar.recipes import Recipe, parse_recipe
 from mstar.results import IterationResult, Milestone, RunResults, SweepResult
 from mstar.types import RolloutRow
-from mstar_coordinator.worker.export.report import Sample
+from mstar_coordinator.export.report import Sample
 
 GROUPS = ("FQA", "GPS", "MWP", "TQA", "VQA")
 

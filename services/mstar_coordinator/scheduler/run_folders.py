@@ -1,6 +1,7 @@
 """The files of a run that people open: `recipe.yaml`, `results.json`, and `latest` beside the run folders.
 
-They are copies for reading; the database decides. What the run publishes at its end is written by a worker.
+They are copies for reading; the database decides. What the run publishes at its end is written by a worker; a run that
+ends before that gets a report here, which says why.
 """
 
 import os
@@ -12,10 +13,13 @@ from threading import Lock
 import yaml
 
 from mstar.errors import StorageFull
+from mstar.evolution import RunState
 from mstar.results import RunResults
 from mstar.stages import SHOWN_KINDS
 from mstar.stages.publish import PUBLISH
 from mstar_artefacts.store import write_json
+from mstar_coordinator.export.folders import replace_text
+from mstar_coordinator.export.report import render_report
 from mstar_coordinator.scheduler.results import build_results
 from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.records import RunRecord
@@ -28,6 +32,12 @@ PUBLISHED = {
     "report": "report.html",
 }
 """What a run leaves behind, by its name in the results: folders and files below the run's folder."""
+REPORT = "report"
+CUT_SHORT = (RunState.FAILED, RunState.CANCELLED)
+"""States of runs that may have ended before they published anything."""
+CUT_SHORT_MARK = b'name="mstar-cut-short"'
+HEAD_BYTES = 1000
+"""In which a report of such a run has its mark."""
 
 
 class RunFolders:
@@ -61,7 +71,8 @@ class RunFolders:
         """The run as numbers, as of this transaction."""
         steps = tx.steps.done(run.id, SHOWN_KINDS)
         published = any(step.spec.params.kind == PUBLISH.kind for step in steps)
-        left = {k: v for k, v in PUBLISHED.items() if published and (self.path(run.id) / v).exists()}
+        wanted = PUBLISHED if published else {REPORT: PUBLISHED[REPORT]} if run.state in CUT_SHORT else {}
+        left = {k: v for k, v in wanted.items() if (self.path(run.id) / v).exists()}
         return build_results(run, steps, tx.steps.stage_starts(run.id), left, tx.suspects.quarantined(run.id))
 
     def refresh(self) -> None:
@@ -78,11 +89,23 @@ class RunFolders:
                 results = self.results(tx, run)
                 newest = tx.runs.newest() == run_id
             self.path(run_id).mkdir(parents=True, exist_ok=True)
+            results = self._reported(results)
             write_json(self.path(run_id) / "results.json", results.model_dump(mode="json"))
             if newest:
                 self._point_latest_at(run_id)
             with self._store.writing() as tx:
                 tx.runs.set_written(run_id, run.revision)
+
+    def _reported(self, results: RunResults) -> RunResults:
+        """The results, with a report where the run was cut short before its own; none of before where it goes on."""
+        path = self.path(results.id) / PUBLISHED[REPORT]
+        if results.state in CUT_SHORT:
+            results = results.model_copy(update={"artefacts": results.artefacts | {REPORT: PUBLISHED[REPORT]}})
+            replace_text(path, render_report(results, []))
+        elif path.is_file() and CUT_SHORT_MARK in path.read_bytes()[:HEAD_BYTES]:
+            # Only what was written here: a worker may just have put the run's own report in its place.
+            path.unlink(missing_ok=True)
+        return results
 
     def _point_latest_at(self, run_id: str) -> None:
         link = self._home / "latest"

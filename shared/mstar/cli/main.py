@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mstar.cli import data, doctor, evaluate, judge, runs, score, stack
+from mstar.cli import data, doctor, evaluate, judge, runs, score, serve, stack
 from mstar.errors import MstarError
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ app.command("score")(score.score)
 app.command("judge")(judge.judge)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(runs.report)
+app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 

@@ -113,7 +113,7 @@ def _problem_of(run_id: str) -> str | None:
 def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
     """Show a run's progress until it ends; Ctrl-C only stops watching."""
     with Client(Endpoint.from_environment()) as client:
-        _finish(client, _resolve(client, run), as_json=as_json)
+        _finish(client, resolve(client, run), as_json=as_json)
 
 
 @app.command()
@@ -181,7 +181,7 @@ def read_results(run: str, home: Path) -> RunResults:
     with Client(Endpoint.from_environment()) as client:
         if not client.reachable():
             raise NotFound(f"{path} does not exist, and no server runs: check the run id or --home")
-        return client.results(_resolve(client, run))
+        return client.results(resolve(client, run))
 
 
 def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
@@ -241,7 +241,7 @@ def _finish(client: Client, run_id: str, *, as_json: bool) -> None:
 
 def _steer(run: str, call: Callable[[Client, str], Run], *, as_json: bool) -> None:
     with Client(Endpoint.from_environment()) as client:
-        changed = call(client, _resolve(client, run))
+        changed = call(client, resolve(client, run))
     if as_json:
         print_json(changed)
     else:
@@ -256,7 +256,8 @@ def _print_damage(run: RepairedRun) -> None:
     console.print(f"{run.checked} artefacts checked, {len(run.damaged)} damaged", highlight=False)
 
 
-def _resolve(client: Client, run: str) -> str:
+def resolve(client: Client, run: str) -> str:
+    """The run's id; that of the newest one for `latest`. Raises NotFound where there is none."""
     if run != "latest":
         return run
     page = client.runs(limit=1)

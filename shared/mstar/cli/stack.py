@@ -33,7 +33,7 @@ def embedded(home: Path, ports: str, *, quiet: bool = False) -> "Iterator[tuple[
     chosen = free_ports() if ports == "auto" else fixed_ports()
     signal.signal(signal.SIGTERM, _interrupt)
     notice = (lambda line: None) if quiet else (lambda line: console.print(f"[dim]{line}[/dim]", highlight=False))
-    endpoint = Endpoint(url=chosen.coordinator_url, prm_url=chosen.prm_url)
+    endpoint = Endpoint(url=chosen.coordinator_url, prm_url=chosen.prm_url, policy_url=chosen.policy_url)
     with Supervisor(home, chosen, notice) as supervisor, Client(endpoint) as client:
         yield client, supervisor
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from coordinator_bench import SMALL, Bench, MemoryPublisher, commit_of
+from mstar.api.steps import Release
 from mstar.evolution import RunState
 from mstar.recipes import GenerationRecipe, Recipe
 from mstar.steps import Queue
@@ -297,3 +298,38 @@ def test_runs_are_told_once_what_holds_the_gpus_up_and_when_it_is_over(
     with bench.store.reading() as tx:
         told = [(one.type, one.message) for one in tx.events.after(run_id, 1, 10)]
     assert told == [("run.held", "Kubernetes refuses to create Job m-train-1: 403 Forbidden"), ("run.freed", "")]
+
+
+def fail(bench: Bench, run_id: str, reason: str) -> None:
+    claim = bench.lifecycle.claim(bench.step_id(run_id, "prepare"), "w")
+    bench.lifecycle.release(claim.step_id, Release(epoch=claim.epoch, error=reason, retryable=False))
+
+
+def test_a_run_that_fails_has_a_report_with_the_reason_on_top(bench: Bench, reconciler: Reconciler) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    fail(bench, run_id, "line 3: no <answer>")
+    reconciler.tick()
+    report = bench.home / "latest" / "report.html"
+    text = report.read_text()
+    assert "This run failed" in text and "line 3: no &lt;answer&gt;" in text and f"mstar run resume {run_id}" in text
+    assert text.index("line 3") < text.index("Results, in percent")
+    assert json.loads((bench.home / run_id / "results.json").read_text())["artefacts"] == {"report": "report.html"}
+    bench.lifecycle.resume(run_id)
+    reconciler.tick()
+    assert not report.exists()
+
+
+def test_a_run_that_is_cancelled_has_a_report_as_well(bench: Bench, reconciler: Reconciler) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    bench.lifecycle.cancel(run_id)
+    reconciler.tick()
+    assert "was cancelled" in (bench.home / run_id / "report.html").read_text()
+
+
+def test_the_report_that_a_worker_has_just_published_is_left_alone(bench: Bench, reconciler: Reconciler) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    own = bench.home / run_id / "report.html"
+    own.write_text("<html>what the run published")
+    bench.do(bench.step_id(run_id, "prepare"))
+    reconciler.tick()
+    assert own.read_text() == "<html>what the run published"

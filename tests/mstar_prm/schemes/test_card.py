@@ -13,7 +13,7 @@ from PIL import Image
 from mstar.prm_schemes import OWN
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_coordinator.worker.export.cards import scoring_code
+from mstar_coordinator.export.cards import scoring_code
 from mstar_prm.hf_scorer import HfScorer
 from policy_bench import picture
 

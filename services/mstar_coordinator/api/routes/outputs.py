@@ -65,7 +65,7 @@ def list_samples(
 
 @router.get("/report", response_class=FileResponse)
 def get_report(coordinator: Coordinator, run_id: str) -> FileResponse:
-    """The report as one HTML file; written when the run publishes."""
+    """The report as one HTML file; written when the run publishes, or when it fails or is cancelled before."""
     with coordinator.store.reading() as tx:
         run = tx.runs.get(run_id)
     path = coordinator.folders.path(run.id) / "report.html"

@@ -14,11 +14,11 @@ from mstar.step_names import FETCH, PREPARE, iteration_of, sibling
 from mstar.steps import DoneResult
 from mstar.types import RolloutRow, ScoreRow, SelectedRow, StepLabelRow
 from mstar_artefacts.store import SCORES
+from mstar_coordinator.export import cards
+from mstar_coordinator.export.datasets import write_cot, write_step_labels
+from mstar_coordinator.export.folders import replace_folder, replace_text
+from mstar_coordinator.export.report import Sample, render_report
 from mstar_coordinator.worker.context import ClaimedStep, Output
-from mstar_coordinator.worker.export import cards
-from mstar_coordinator.worker.export.datasets import write_cot, write_step_labels
-from mstar_coordinator.worker.export.folders import replace_folder, replace_text
-from mstar_coordinator.worker.export.report import Sample, render_report
 
 MODEL = "model"
 SHOWN_QUESTIONS = 12

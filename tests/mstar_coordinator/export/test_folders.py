@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mstar_coordinator.worker.export.folders import replace_folder, replace_text
+from mstar_coordinator.export.folders import replace_folder, replace_text
 
 
 def test_a_folder_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:

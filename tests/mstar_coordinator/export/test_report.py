@@ -4,7 +4,7 @@ import re
 
 from mstar.evolution import RunState
 from mstar.results import RunResults
-from mstar_coordinator.worker.export.report import render_report
+from mstar_coordinator.export.report import render_report
 from publish_bench import finished_run, sample, small_recipe
 
 RIGHT = "A is 12\n\n## Answer\n\n42"

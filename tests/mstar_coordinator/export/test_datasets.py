@@ -10,7 +10,7 @@ from example_rows import question
 from mstar.errors import NotFound
 from mstar.types import Answer, AnswerType, SelectedRow, StepLabelRow
 from mstar_artefacts.images import ImageStore
-from mstar_coordinator.worker.export.datasets import image_ending, write_cot, write_step_labels
+from mstar_coordinator.export.datasets import image_ending, write_cot, write_step_labels
 from publish_bench import png
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mstar.prm_schemes import LabelTokens
-from mstar_coordinator.worker.export import cards
+from mstar_coordinator.export import cards
 from publish_bench import finished_run
 
 

@@ -14,9 +14,9 @@ from mstar.layout import ANSWER_HEADING, scored_segments
 from mstar.recipes import ExplorationMode
 from mstar.results import RunResults
 from mstar.types import Question, RolloutRow, ScoreRow, StepScores
-from mstar_coordinator.worker.export.cards import percent, table_rows
-from mstar_coordinator.worker.export.charts import Band, Line, chart
-from mstar_coordinator.worker.export.datasets import image_ending
+from mstar_coordinator.export.cards import percent, table_rows
+from mstar_coordinator.export.charts import Band, Line, chart
+from mstar_coordinator.export.datasets import image_ending
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class _Response:
 
 
 _TEMPLATES = Environment(
-    loader=PackageLoader("mstar_coordinator.worker.export"),
+    loader=PackageLoader("mstar_coordinator.export"),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
