@@ -14,6 +14,7 @@ from PIL.Image import Image
 from mstar.api.prm import Candidate, ItemError, RefusedCandidate, ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
 from mstar.errors import InvalidInput, NotFound, Unavailable
 from mstar.layout import canonical_steps, scored_segments
+from mstar.reward import RewardRule, aggregated
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import CHILDREN, ImageGate
 from mstar_models.spelling import cut
@@ -74,11 +75,14 @@ class Scoring:
         image = await self._image(request, caller)
         async with self._scoring.turn(caller):
             version, scores = await self._scored(request, image, segments, refused)
+        rule = RewardRule(aggregate=request.aggregate, answer_block=request.answer_block)
         results = (
-            _not_scored(place, refused[place]) if place in refused else _result(place, segments[place], scores[place])
+            _not_scored(place, refused[place])
+            if place in refused
+            else _result(place, segments[place], scores[place], rule)
             for place in range(len(request.responses))
         )
-        return ScoreReply(model_version=version, results=tuple(results))
+        return ScoreReply(model_version=version, aggregation=rule.aggregate.value, results=tuple(results))
 
     async def _image(self, request: ScoreRequest, caller: str) -> Image:
         # An image that is known never waits behind those that others have decoded.
@@ -143,6 +147,6 @@ def _not_scored(place: int, error: InvalidInput) -> ScoredResponse:
     return ScoredResponse(index=place, score=0.0, steps=(), error=problem)
 
 
-def _result(place: int, segments: Texts, scores: tuple[float, ...]) -> ScoredResponse:
+def _result(place: int, segments: Texts, scores: tuple[float, ...], rule: RewardRule) -> ScoredResponse:
     steps = tuple(ScoredStep(text=text, score=score) for text, score in zip(segments, scores, strict=True))
-    return ScoredResponse(index=place, score=min(scores), steps=steps)
+    return ScoredResponse(index=place, score=aggregated(segments, scores, None, rule), steps=steps)

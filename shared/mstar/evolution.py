@@ -157,7 +157,9 @@ class _Graph:
                 weights=PREPARE,
             )
             yield StepSpec(name=rows[-1], params=params, needs=(PREPARE,))
-        rule = SelectionRecipe(mode=SelectionMode.RANDOM, k=plan.keep_per_question)
+        # What is no chain later is none here either: warm-up teaches the format.
+        min_steps = self.recipe.evolution.selection.min_steps
+        rule = SelectionRecipe(mode=SelectionMode.RANDOM, k=plan.keep_per_question, min_steps=min_steps)
         selected = [self.select(0, name, rule) for name in rows]
         yield from selected
         train = TrainParams(

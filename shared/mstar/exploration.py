@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from mstar.errors import InvalidInput
-from mstar.metrics import mean_pass_at_k, reward_pass_at_k
+from mstar.metrics import MINIMUM, mean_pass_at_k, reward_pass_at_k
+from mstar.reward import RewardRule
 from mstar.types import RolloutRow, ScoreRow
 
 
@@ -33,13 +34,15 @@ def pass_curve(rows: Sequence[RolloutRow], k: int) -> dict[float, float]:
     return {temperature: mean_pass_at_k(grouped[temperature], k) for temperature in sorted(grouped)}
 
 
-def reward_pass_curve(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], k: int, seed: int) -> dict[float, float]:
+def reward_pass_curve(
+    rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], k: int, seed: int, rule: RewardRule = MINIMUM
+) -> dict[float, float]:
     """Reward-Pass@K at each temperature of a sweep, from the coldest; `scores` stand in step with `rows`."""
     grouped: dict[float, list[tuple[RolloutRow, ScoreRow]]] = defaultdict(list)
     for row, score in zip(rows, scores, strict=True):
         grouped[row.temperature].append((row, score))
     return {
-        temperature: reward_pass_at_k([r for r, _ in pairs], [s for _, s in pairs], k, seed)
+        temperature: reward_pass_at_k([r for r, _ in pairs], [s for _, s in pairs], k, seed, rule)
         for temperature, pairs in sorted(grouped.items())
     }
 

@@ -88,6 +88,11 @@ def segment_spans(text: str) -> tuple[tuple[int, int], ...]:
     return (*_spans(text[: heading.start()]), (begin, len(text.rstrip())))
 
 
+def is_answer_block(segment: str) -> bool:
+    """Whether one of the `scored_segments` is the answer block."""
+    return _HEADING.match(segment) is not None
+
+
 def join_segments(segments: Sequence[str]) -> str:
     """The text of consecutive segments: one blank line between two of them."""
     return STEP_SEPARATOR.join(segments)

@@ -12,8 +12,12 @@ from math import comb, fsum
 from mstar.errors import InvalidInput
 from mstar.layout import split_response
 from mstar.needed_scores import decided
+from mstar.reward import RewardRule, reward
 from mstar.seeds import derive
 from mstar.types import CheckedResponse, RolloutRow, ScoreRow
+
+MINIMUM = RewardRule()
+"""R_p of the paper: the least score of a step."""
 
 
 def mean(values: Sequence[float]) -> float:
@@ -56,26 +60,28 @@ def mean_pass_at_k(rows: Sequence[RolloutRow], k: int) -> float:
     return mean([0.0 if row.problem else pass_at_k(len(row.responses), _correct(row), k) for row in rows])
 
 
-def reward_pass_at_k(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], k: int, seed: int) -> float:
+def reward_pass_at_k(
+    rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], k: int, seed: int, rule: RewardRule = MINIMUM
+) -> float:
     """Share of questions with a correct response among the k that the PRM ranks highest of ALL n sampled.
 
     There is no correctness filter before the ranking (paper, section 4; K = 2 because training keeps two). Equal
     rewards are ordered by seed and place. Raises InvalidInput when an outcome hangs on a score that is missing.
     """
     pairs = zip(rows, scores, strict=True)
-    return mean([_reward_pass(row, score, k, seed) for row, score in pairs])
+    return mean([_reward_pass(row, score, k, seed, rule) for row, score in pairs])
 
 
-def _reward_pass(row: RolloutRow, score: ScoreRow, k: int, seed: int) -> float:
+def _reward_pass(row: RolloutRow, score: ScoreRow, k: int, seed: int, rule: RewardRule) -> float:
     known = decided(row, k)
     if known is None:
-        return float(any(response.verdict.correct for response in ranked(row, score, seed)[:k]))
+        return float(any(response.verdict.correct for response in ranked(row, score, seed, rule)[:k]))
     return known
 
 
-def best_of_n(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], seed: int) -> float:
+def best_of_n(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], seed: int, rule: RewardRule = MINIMUM) -> float:
     """Share of questions whose one response with the highest reward is correct: the PRM as a verifier."""
-    return reward_pass_at_k(rows, scores, 1, seed)
+    return reward_pass_at_k(rows, scores, 1, seed, rule)
 
 
 def headroom(pass_at_k: float, greedy: float) -> float:
@@ -83,9 +89,9 @@ def headroom(pass_at_k: float, greedy: float) -> float:
     return pass_at_k - greedy
 
 
-def ranked(row: RolloutRow, score: ScoreRow, seed: int) -> list[CheckedResponse]:
-    """All responses of a question from the highest reward (minimum over its step scores) to the lowest."""
-    rewards = rewards_by_index(row, score)
+def ranked(row: RolloutRow, score: ScoreRow, seed: int, rule: RewardRule = MINIMUM) -> list[CheckedResponse]:
+    """All responses of a question from the highest reward to the lowest."""
+    rewards = rewards_by_index(row, score, rule)
     missing = [r.index for r in _sampled(row) if r.index not in rewards]
     if missing:
         raise InvalidInput(
@@ -96,13 +102,14 @@ def ranked(row: RolloutRow, score: ScoreRow, seed: int) -> list[CheckedResponse]
     return sorted(row.responses, key=lambda r: key[r.index])
 
 
-def rewards_by_index(row: RolloutRow, score: ScoreRow) -> dict[int, float]:
+def rewards_by_index(row: RolloutRow, score: ScoreRow, rule: RewardRule = MINIMUM) -> dict[int, float]:
     """R_p of each scored response, by its place among the n. Raises InvalidInput for another question's scores."""
     if score.question_id != row.question.id:
         raise InvalidInput(
             f"scores of question {score.question_id} stand beside rollouts of {row.question.id}", field="scores"
         )
-    return {scored.index: scored.minimum for scored in score.responses}
+    answers = {checked.index: checked.verdict.extracted for checked in row.responses}
+    return {scored.index: reward(scored, answers.get(scored.index), rule) for scored in score.responses}
 
 
 def is_sound(text: str, gold_steps: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ the K best-ranked is 0 when none of its n responses is correct, and 1 when at mo
 """
 
 from mstar.layout import join_segments, scored_segments
+from mstar.reward import is_chain
 from mstar.types import CheckedResponse, FinishReason, Frozen, RolloutRow
 
 
@@ -23,9 +24,14 @@ class Savings(Frozen):
 NO_SAVINGS = Savings(wrong=False, uncontested=False, decided=False)
 
 
-def needed_for_selection(row: RolloutRow, k: int | None, savings: Savings) -> tuple[CheckedResponse, ...]:
-    """The responses of one question that a selection needs scores of; `k`: how many it keeps, None for any number."""
-    candidates = tuple(distinct_correct(row).values())
+def needed_for_selection(
+    row: RolloutRow, k: int | None, savings: Savings, min_steps: int = 0
+) -> tuple[CheckedResponse, ...]:
+    """The responses of one question that a selection needs scores of.
+
+    `k`: how many it keeps, None for any number. `min_steps`: steps that a response must have to be kept.
+    """
+    candidates = tuple(distinct_correct(row, min_steps).values())
     if savings.uncontested and k is not None and len(candidates) <= k:
         return ()
     return candidates if savings.wrong else row.responses
@@ -44,10 +50,15 @@ def decided(row: RolloutRow, k: int) -> float | None:
     return 1.0 if correct > len(row.responses) - k else None
 
 
-def distinct_correct(row: RolloutRow) -> dict[str, CheckedResponse]:
-    """Canonical text → the first correct response with it. One that was cut off at the token limit is none."""
+def distinct_correct(row: RolloutRow, min_steps: int = 0) -> dict[str, CheckedResponse]:
+    """Canonical text → the first correct response with it.
+
+    One that was cut off at the token limit is none, nor is one with fewer than `min_steps` steps.
+    """
     found: dict[str, CheckedResponse] = {}
     for checked in row.responses:
         if checked.verdict.correct and checked.response.finish_reason is not FinishReason.LENGTH:
+            if not is_chain(checked, min_steps):
+                continue
             found.setdefault(join_segments(scored_segments(checked.response.text)), checked)
     return found

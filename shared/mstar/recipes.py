@@ -17,6 +17,7 @@ from mstar.errors import InvalidRecipe
 from mstar.misfit import Misfit
 from mstar.needed_scores import NO_SAVINGS, Savings
 from mstar.prompts import PromptForm, PromptRecipe, prompt_form
+from mstar.reward import Aggregate, RewardRule
 from mstar.selection_rules import MAX_SAMPLES, SelectionRecipe
 from mstar.train_recipe import MAX_UPDATES, TrainRecipe, share_of
 from mstar.types import Frozen
@@ -110,6 +111,11 @@ class PrmRecipe(Frozen):
     """Sampling temperature of solutions and completions."""
     max_steps: int = Field(default=32, ge=1, le=512)
     """Solutions with more steps are not labelled; every step of the others is."""
+    aggregate: Aggregate = Aggregate.MIN
+    """How step scores become R_p: `min` (the paper), `mean`, `product`, `last`, or `length_min`, the minimum corrected
+    for the number of steps. All but `min` are ours."""
+    answer_block: bool = False
+    """Whether the answer's own score counts among them. In the paper R_p is over the steps; the answer is none."""
     label: LabelRule = LabelRule.SOFT
     """`soft`: the share of completions that reach the answer; `hard`: whether one did."""
     balance: bool = True
@@ -117,7 +123,12 @@ class PrmRecipe(Frozen):
     savings: Savings = Savings()
     """Which scores are left out because they cannot change what is kept or measured; `false` scores everything."""
     train: TrainRecipe | None = TrainRecipe(freeze_vision=True)
-    """How it is trained; `false` serves `base` as it is, and all fields above but `savings` do nothing."""
+    """How it is trained; `false` serves `base` as it is, and what says how labels are made does nothing."""
+
+    @property
+    def reward_rule(self) -> RewardRule:
+        """How R_p is made of step scores."""
+        return RewardRule(aggregate=self.aggregate, answer_block=self.answer_block)
 
     @field_validator("train", mode="before")
     @classmethod
@@ -294,6 +305,11 @@ class Recipe(Frozen):
     def form(self) -> PromptForm:
         """How every question of the run is put, and where its answer is found."""
         return prompt_form(self.prompt, self.model.base)
+
+    @property
+    def reward_rule(self) -> RewardRule:
+        """How R_p is made of step scores."""
+        return self.prm.reward_rule if self.prm is not None else RewardRule()
 
     @property
     def scoring_form(self) -> PromptForm:

@@ -1,17 +1,18 @@
 """Applies a selection rule to rollout rows: R(y) = H(1[a = a*] x R_p(y)) of the paper.
 
-Incorrect responses never pass. Correct ones that differ only in white space count once, and one that was cut off at the
-token limit is left out, because training on it would teach an end that the policy never wrote. Ties and draws follow
-the seed and the response's place. What this leaves out: the rules (`selection_rules`), the answer check (`answers`) and
-the scores themselves.
+Incorrect responses never pass, nor do those that are no chain of steps. Correct ones that differ only in white space
+count once, and one that was cut off at the token limit is left out, because training on it would teach an end that the
+policy never wrote. Ties and draws follow the seed and the response's place. What this leaves out: the rules
+(`selection_rules`), the answer check (`answers`) and the scores themselves.
 """
 
 from collections.abc import Iterable, Sequence
 from math import fsum
 
 from mstar.errors import InvalidRecipe
-from mstar.metrics import is_sound, rewards_by_index
+from mstar.metrics import MINIMUM, is_sound, rewards_by_index
 from mstar.needed_scores import distinct_correct
+from mstar.reward import RewardRule
 from mstar.seeds import derive
 from mstar.selection_rules import Candidate, SelectionRecipe
 from mstar.types import Frozen, RolloutRow, SampledTokens, ScoreRow, SelectedRow
@@ -32,13 +33,19 @@ class Soundness(Frozen):
 
 
 def select(
-    row: RolloutRow, scores: ScoreRow | None, recipe: SelectionRecipe, *, iteration: int, seed: int
+    row: RolloutRow,
+    scores: ScoreRow | None,
+    recipe: SelectionRecipe,
+    *,
+    iteration: int,
+    seed: int,
+    rule: RewardRule = MINIMUM,
 ) -> tuple[SelectedRow, ...]:
     """The responses of one question that are kept, in the order of their places: text in canonical layout, and tokens.
 
     Raises InvalidRecipe when the outcome hangs on a reward that is missing.
     """
-    candidates = _candidates(row, scores, seed)
+    candidates = _candidates(row, scores, seed, recipe.min_steps, rule)
     _require_rewards(candidates, row, recipe)
     drawn = sorted(candidates, key=lambda candidate: candidate.draw)
     sampled = {checked.index: checked.response for checked in row.responses}
@@ -60,14 +67,14 @@ def select(
     )
 
 
-def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: int) -> Soundness:
-    """How sound the choice was, over all questions with a known chain."""
+def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: int, min_steps: int = 0) -> Soundness:
+    """How sound the choice was, over all questions with a known chain; `min_steps` is that of the selection."""
     judged = kept_sound = best = 0
     random: list[float] = []
     for row, kept in rows:
         if not row.question.gold_steps or not kept:
             continue
-        candidates = _candidates(row, None, seed)
+        candidates = _candidates(row, None, seed, min_steps, MINIMUM)
         sound = {candidate.index for candidate in candidates if candidate.sound}
         judged += len(kept)
         kept_sound += sum(one.index in sound for one in kept)
@@ -76,8 +83,10 @@ def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: in
     return Soundness(judged=judged, kept=kept_sound, random=fsum(random), best=best)
 
 
-def _candidates(row: RolloutRow, scores: ScoreRow | None, seed: int) -> list[Candidate]:
-    rewards = rewards_by_index(row, scores) if scores else {}
+def _candidates(
+    row: RolloutRow, scores: ScoreRow | None, seed: int, min_steps: int, rule: RewardRule
+) -> list[Candidate]:
+    rewards = rewards_by_index(row, scores, rule) if scores else {}
     steps = {scored.index: scored.scores for scored in scores.responses} if scores else {}
     gold = row.question.gold_steps
     return [
@@ -89,7 +98,7 @@ def _candidates(row: RolloutRow, scores: ScoreRow | None, seed: int) -> list[Can
             draw=derive(seed, "select", row.question.id, checked.index),
             sound=bool(gold) and is_sound(text, gold),
         )
-        for text, checked in distinct_correct(row).items()
+        for text, checked in distinct_correct(row, min_steps).items()
     ]
 
 

@@ -35,6 +35,9 @@ class SelectionRecipe(Frozen):
     """Kept per question, for `top`, `random` and `oracle`."""
     alpha: float = Field(default=0.2, ge=0, le=1)
     """Responses whose R_p is above it are kept, for `threshold`. Ours; the paper does not give it."""
+    min_steps: int = Field(default=1, ge=0, le=512)
+    """Steps that a response must have to be kept, in every mode. A paragraph that only states the answer is none. Ours:
+    in the paper every response is a chain, since warm-up has taught the format; 0 keeps bare answers as well."""
 
     @property
     def rule(self) -> "SelectionRule":
@@ -55,7 +58,7 @@ class Candidate:
     text: str
     """Canonical text."""
     reward: float | None
-    """R_p, the least step score; None where it was not asked for."""
+    """R_p; None where it was not asked for."""
     step_scores: tuple[float, ...]
     draw: int
     """Seeded number that orders draws and ties."""

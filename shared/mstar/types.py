@@ -150,7 +150,7 @@ equal runs differ by up to 4e-7. Rounding removes that, but for the rare score o
 
 
 class StepScores(Frozen):
-    """Process reward of one response: a score in [0, 1] for each step; R_p is their minimum (paper, section 3).
+    """Step scores of one response, each in [0, 1]; the answer block has one too. `reward` makes R_p of them.
 
     Scores are rounded to SCORE_DECIMALS, so whatever is chosen, ranked or stored rests on rounded scores.
     """
@@ -163,11 +163,6 @@ class StepScores(Frozen):
     @classmethod
     def _rounded(cls, scores: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(round(score, SCORE_DECIMALS) for score in scores)
-
-    @property
-    def minimum(self) -> float:
-        """R_p(y) = min over the step scores; 0 for a response without a step."""
-        return min(self.scores, default=0.0)
 
 
 class ScoreRow(Frozen):

@@ -28,6 +28,5 @@ def test_rows_survive_json(responses: list[tuple[bool, str]]) -> None:
     assert RolloutRow.model_validate_json(row.model_dump_json()) == row
 
 
-def test_reward_is_the_weakest_step() -> None:
-    assert StepScores(index=0, steps=("a", "b"), scores=(0.9, 0.2)).minimum == 0.2
-    assert StepScores(index=0, steps=(), scores=()).minimum == 0.0
+def test_step_scores_are_rounded() -> None:
+    assert StepScores(index=0, steps=("a", "b"), scores=(0.9, 0.20004)).scores == (0.9, 0.2)

@@ -94,7 +94,7 @@ def app(tmp_path: Path, scorer: ReadingScorer) -> FastAPI:
 def test_a_response_has_the_score_of_its_least_step(app: FastAPI) -> None:
     reply = ScoreReply.model_validate_json(ask(app, "POST", "/v1/score", json=body()).content)
     assert (reply.model_version, reply.aggregation) == ("m@111111111111", "min")
-    assert [(one.index, one.score) for one in reply.results] == [(0, 0.4), (1, 0.6)]
+    assert [(one.index, one.score) for one in reply.results] == [(0, 0.4), (1, 0.8)]
     assert [(step.text, step.score) for step in reply.results[0].steps] == [
         ("See 0.9", 0.9),
         ("Sum 0.4", 0.4),
@@ -132,6 +132,23 @@ def test_tokens_that_do_not_fit_spoil_their_own_response_only(app: FastAPI, chan
     refused, scored = reply.results
     assert refused.error is not None and said in refused.error.detail
     assert scored.score == 0.9
+
+
+@pytest.mark.parametrize(
+    ("asked", "scores"),
+    [
+        ({"answer_block": True}, [0.4, 0.6]),
+        ({"aggregate": "mean"}, [0.65, 0.8]),
+        ({"aggregate": "last", "answer_block": True}, [0.7, 0.6]),
+        ({"aggregate": "product"}, [0.36, 0.8]),
+        ({"aggregate": "length_min"}, [0.64, 0.8]),
+    ],
+)
+def test_a_caller_chooses_how_steps_become_a_score(app: FastAPI, asked: dict[str, Any], scores: list[float]) -> None:
+    answer = ask(app, "POST", "/v1/score", json=body(**asked)).json()
+    assert [one["score"] for one in answer["results"]] == pytest.approx(scores)
+    assert answer["aggregation"] == asked.get("aggregate", "min")
+    assert ask(app, "POST", "/v1/score", json=body(aggregate="median")).json()["field"] == "aggregate"
 
 
 def test_reranking_puts_the_best_first_and_keeps_the_order_of_equals(app: FastAPI) -> None:
@@ -316,7 +333,7 @@ def test_the_whole_path_with_the_real_scorer(store: ArtefactStore, prm: Artefact
         assert (await client.put("/v1/weights", json=update)).json()["weight_version"] == prm.version
         first = ScoreReply.model_validate_json((await client.post("/v1/score", json=body())).content)
         assert first.model_version == prm.version
-        assert all(one.score == min(step.score for step in one.steps) for one in first.results)
+        assert all(one.score == min(step.score for step in one.steps[:-1]) for one in first.results)
         bad = await client.put("/v1/weights", json={"artefact": newer.id, "manifest_sha256": newer.sha256})
         assert (bad.status_code, bad.json()["code"]) == (500, "corrupt-artefact")
         again = ScoreReply.model_validate_json((await client.post("/v1/score", json=body())).content)

@@ -56,7 +56,8 @@ def prm_card(results: RunResults, licence: str, scheme: LabelTokens) -> str:
         f"The labels are the tokens `{scheme.good}` and `{scheme.bad}`. A step is a paragraph, and the answer block "
         f"(`{ANSWER_HEADING}`, a blank line, the answer) is the last one. A step's score is the probability of "
         f"`{scheme.good}` against `{scheme.bad}` as the next token behind the step and its blank line. The question is "
-        "written as the run wrote it. With plain transformers:",
+        f"written as the run wrote it. The run took `{recipe.reward_rule.aggregate}` over the steps of a response, "
+        f"{'with' if recipe.reward_rule.answer_block else 'without'} the answer block. With plain transformers:",
         f"```python\n{scoring_code(scheme)}```",
         "## How it was made",
         *(f"- {name}: {value}" for name, value in results.prm.items() if not isinstance(value, list | tuple | dict)),

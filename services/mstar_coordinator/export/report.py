@@ -13,7 +13,8 @@ from markupsafe import Markup
 from mstar.layout import ANSWER_HEADING, scored_segments
 from mstar.recipes import ExplorationMode
 from mstar.results import RunResults
-from mstar.types import Question, RolloutRow, ScoreRow, StepScores
+from mstar.reward import Aggregate, RewardRule, reward
+from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
 from mstar_coordinator.export.cards import percent, table_rows
 from mstar_coordinator.export.charts import Band, Line, chart
 from mstar_coordinator.export.datasets import image_ending
@@ -67,7 +68,7 @@ def render_report(results: RunResults, samples: Sequence[Sample]) -> str:
         losses=Markup(_losses(results)),  # noqa: S704
         sweeps=Markup(_sweeps(results)),  # noqa: S704
         groups=_groups(results),
-        samples=[_shown(sample) for sample in samples],
+        samples=[_shown(sample, results.recipe.reward_rule) for sample in samples],
     )
 
 
@@ -131,18 +132,18 @@ def _groups(results: RunResults) -> list[tuple[str, ...]]:
     return [(group, *(percent(one.by_task.get(group)) if one else "" for one in made)) for group in groups]
 
 
-def _shown(sample: Sample) -> dict[str, object]:
+def _shown(sample: Sample, rule: RewardRule) -> dict[str, object]:
     scores = {one.index: one for one in sample.scores.responses} if sample.scores else {}
     responses = []
     for checked in sample.rollouts.responses:
         scored = scores.get(checked.index)
         responses.append(
             _Response(
-                steps=_steps(checked.response.text, scored),
+                steps=_steps(checked, scored, rule),
                 correct=checked.verdict.correct,
                 reason=checked.verdict.reason,
                 kept=checked.index in sample.kept,
-                reward=scored.minimum if scored else None,
+                reward=reward(scored, checked.verdict.extracted, rule) if scored else None,
             )
         )
     responses.sort(key=lambda one: -1.0 if one.reward is None else one.reward, reverse=True)
@@ -156,12 +157,14 @@ def _shown(sample: Sample) -> dict[str, object]:
     }
 
 
-def _steps(text: str, scored: StepScores | None) -> tuple[_Step, ...]:
+def _steps(checked: CheckedResponse, scored: StepScores | None, rule: RewardRule) -> tuple[_Step, ...]:
     """The pieces of a response as they are shown, tinted where they have a score; the answer's heading in one line."""
     if scored is None:
-        return tuple(_Step(_in_line(piece), None, "transparent", False) for piece in scored_segments(text))
+        pieces = scored_segments(checked.response.text)
+        return tuple(_Step(_in_line(piece), None, "transparent", False) for piece in pieces)
+    lowest = reward(scored, checked.verdict.extracted, rule.model_copy(update={"aggregate": Aggregate.MIN}))
     return tuple(
-        _Step(_in_line(piece), score, _colour(score), score == scored.minimum)
+        _Step(_in_line(piece), score, _colour(score), score == lowest)
         for piece, score in zip(scored.steps, scored.scores, strict=True)
     )
 

@@ -21,10 +21,10 @@ def score_router(scoring: Scoring) -> APIRouter:
     @router.post("/v1/score")
     @router.post("/score")
     async def score(request: Scored, http: Request) -> ScoreReply | PairsReply:
-        """Score every step of every response of one question. A response's score is its least step score.
+        """Score every step of every response of one question; a response's score is its least step score.
 
-        Paper, section 3: R_p(y) = min over the steps. The answer block counts as the last step. vLLM's score bodies
-        are taken too, and answered in their shape.
+        Paper, section 3: R_p(y) = min over the steps. The answer block has a score of its own, which counts only with
+        `answer_block`. vLLM's score bodies are taken too, and answered in their shape.
         """
         if isinstance(request.root, ScoreRequest):
             return await scoring.reply(request.root, http)

@@ -15,6 +15,7 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from mstar.api.images import ImageInput
 from mstar.api.policy import MAX_PROMPT
+from mstar.reward import Aggregate
 from mstar.types import Frozen, SampledTokens, as_tuple
 
 MAX_CHARACTERS = 2_000_000
@@ -79,6 +80,10 @@ class ScoreRequest(Frozen):
     responses: tuple[Annotated[Candidate, WrapValidator(_kept_apart)], ...] = Field(min_length=1, max_length=256)
     model_version: str | None = Field(default=None, max_length=500)
     """Refuse with 409 when another version is loaded."""
+    aggregate: Aggregate = Aggregate.MIN
+    """How step scores become a response's score: `min` (the paper), `mean`, `product`, `last` or `length_min`."""
+    answer_block: bool = False
+    """Whether the answer's own score counts among them; without, a response that is only an answer has the score 0."""
 
     @model_validator(mode="after")
     def _bounded(self) -> "ScoreRequest":
@@ -109,7 +114,7 @@ class ScoredResponse(Frozen):
 
     index: int
     score: float
-    """Aggregate over the steps; 0 for a response that was not scored."""
+    """Aggregate over the steps; 0 for a response without a step, or one that was not scored."""
     steps: tuple[ScoredStep, ...]
     error: ItemError | None = None
     """Set for a response that could not be scored beside others that could."""
@@ -120,6 +125,7 @@ class ScoreReply(Frozen):
 
     model_version: str
     aggregation: str = "min"
+    """The `aggregate` of the request."""
     results: tuple[ScoredResponse, ...]
     """In the order of the request; for `/v1/rerank`, best first."""
 

@@ -14,6 +14,8 @@ from sqlalchemy import Connection, create_engine, inspect
 from coordinator_bench import SMALL, Bench, database_of
 from mstar.errors import InvalidInput
 from mstar.needed_scores import NO_SAVINGS, Savings
+from mstar.reward import RewardRule
+from mstar.stages.select import SelectParams
 from mstar_coordinator.store.database import open_store
 from mstar_coordinator.store.tables import metadata
 
@@ -81,6 +83,17 @@ def test_savings_that_were_switched_off_stay_off(home: Path) -> None:
     recipe = bench.run(RUN).recipe
     bench.store.close()
     assert recipe.prm is not None and recipe.prm.savings == NO_SAVINGS
+
+
+def test_runs_of_before_keep_how_they_rewarded_and_what_they_kept(home: Path) -> None:
+    load_version_2(home)
+    bench = Bench(home)
+    recipe, steps = bench.run(RUN).recipe, bench.steps(RUN)
+    bench.store.close()
+    assert recipe.reward_rule == RewardRule(answer_block=True)
+    rules = [step.spec.params.rule for step in steps.values() if isinstance(step.spec.params, SelectParams)]
+    assert {recipe.evolution.selection.min_steps, *(rule.min_steps for rule in rules)} == {0}
+    assert rules
 
 
 def test_a_database_of_the_last_version_before_alembic_is_taken_over(home: Path) -> None:

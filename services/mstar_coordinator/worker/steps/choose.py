@@ -15,7 +15,7 @@ def run(step: ClaimedStep[ChooseParams]) -> Output[ChooseResult]:
         curve = pass_curve(rows, params.k)
     else:
         scores = list(step.rows(params.scores, ScoreRow))
-        curve = reward_pass_curve(rows, scores, params.k, step.recipe.seed)
+        curve = reward_pass_curve(rows, scores, params.k, step.recipe.seed, step.recipe.reward_rule)
     current = step.result(params.previous, ChooseResult).chosen if params.previous else params.current
     chosen = choose(curve, current)
     return None, ChooseResult(iteration=params.iteration, curve=recorded(curve), chosen=chosen)

@@ -30,15 +30,15 @@ def run(step: ClaimedStep[EvaluateParams]) -> Output[EvaluateResult]:
         id=greedy_accuracy(known), ood=greedy_accuracy(foreign) if foreign else None, by_task=by_task(known)
     )
     pass_at_k = mean_pass_at_k(sampled, params.k)
-    seed = step.recipe.seed
+    seed, rule = step.recipe.seed, step.recipe.reward_rule
     return None, EvaluateResult(
         label=params.label,
         greedy=accuracy,
         pass_at_k=pass_at_k,
         k=params.k,
-        reward_pass_at_2=reward_pass_at_k(sampled, scores, KEPT, seed) if scores else None,
+        reward_pass_at_2=reward_pass_at_k(sampled, scores, KEPT, seed, rule) if scores else None,
         sampled_accuracy=sampled_accuracy(sampled),
         headroom=headroom(pass_at_k, accuracy.id),
-        best_of_n=best_of_n(sampled, scores, seed) if scores else None,
+        best_of_n=best_of_n(sampled, scores, seed, rule) if scores else None,
         sound_among_correct=sound_among_correct(sampled),
     )

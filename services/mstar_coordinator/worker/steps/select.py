@@ -35,14 +35,21 @@ def _choose(step: ClaimedStep[SelectParams], rows: Sequence[RolloutRow]) -> Arte
         kept = [one for row in rows for one in _kept(step, row, None)]
         return step.use.store.write_rows(output_id, kept, metadata)
     k, savings = recipe.scored_above(), savings_of(step.recipe)
-    wanted = [(row, needed_for_selection(row, k, savings)) for row in rows]
+    wanted = [(row, needed_for_selection(row, k, savings, recipe.min_steps)) for row in rows]
     scores = score_rows(step, step.artefact(step.params.prm), wanted)
     kept = [one for row, score in zip(rows, scores, strict=True) for one in _kept(step, row, score)]
     return step.use.store.write_tables(output_id, {ROWS: kept, SCORES: scores}, metadata)
 
 
 def _kept(step: ClaimedStep[SelectParams], row: RolloutRow, score: ScoreRow | None) -> tuple[SelectedRow, ...]:
-    return select(row, score, step.params.rule, iteration=step.params.iteration, seed=step.recipe.seed)
+    return select(
+        row,
+        score,
+        step.params.rule,
+        iteration=step.params.iteration,
+        seed=step.recipe.seed,
+        rule=step.recipe.reward_rule,
+    )
 
 
 def _result(
@@ -54,6 +61,9 @@ def _result(
     of_question: dict[str, list[SelectedRow]] = {row.question.id: [] for row in rows}
     for one in kept:
         of_question[one.question.id].append(one)
+    shown = soundness(
+        ((row, of_question[row.question.id]) for row in rows), step.recipe.seed, step.params.rule.min_steps
+    )
     correct = [sum(response.verdict.correct for response in row.responses) for row in rows]
     return SelectResult(
         questions=len(rows),
@@ -65,7 +75,7 @@ def _result(
         temperature=rows[0].temperature if rows else 0.0,
         weight_version=rows[0].weight_version if rows else "",
         solved_questions=sum(count > 0 for count in correct),
-        soundness=soundness(((row, of_question[row.question.id]) for row in rows), step.recipe.seed),
+        soundness=shown,
         prm_version=step.artefact(step.params.prm).version if step.params.prm else None,
         seconds=0.0,
         outcomes=outcomes_of(rows),

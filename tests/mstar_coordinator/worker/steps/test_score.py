@@ -8,12 +8,18 @@ import pytest
 from example_rows import rollout
 from mstar.errors import StaleEpoch
 from mstar.layout import scored_segments
+from mstar.reward import RewardRule, reward
 from mstar.stages.score import ScoreParams, ScoreResult
-from mstar.types import ScoreRow
+from mstar.types import ScoreRow, StepScores
 from mstar_coordinator.worker.steps import score
 from work_bench import Bench
 
 GOOD, BAD = "good step\n\n## Answer\n\n42", "bad step\n\n## Answer\n\n42"
+
+
+def least(scores: StepScores) -> float:
+    """The least score, the answer's included."""
+    return reward(scores, None, RewardRule(answer_block=True))
 
 
 def scored(bench: Bench, *, savings: bool = False, name: str = "score") -> tuple[list[ScoreRow], ScoreResult]:
@@ -32,7 +38,7 @@ def test_scores_stand_in_step_with_rows_and_responses(bench: Bench) -> None:
     for row in rows:
         assert [one.index for one in row.responses] == [0, 1, 2]
         assert [one.steps for one in row.responses] == [scored_segments(text) for text in texts]
-        assert [one.minimum for one in row.responses] == [0.9, 0.1, 0.1]
+        assert [least(one) for one in row.responses] == [0.9, 0.1, 0.1]
     assert (result.responses, result.scored) == (6, 6)
 
 
@@ -65,14 +71,17 @@ def test_equal_texts_of_one_question_are_scored_once(bench: Bench) -> None:
     bench.keep("rows", sweep)
     rows, result = scored(bench)
     assert [tuple(one.text for one in request.responses) for request in bench.prm.scored] == [(GOOD, BAD)]
-    assert [[one.minimum for one in row.responses] for row in rows] == [[0.9, 0.1, 0.9, 0.9]] * 3
+    assert [[least(one) for one in row.responses] for row in rows] == [[0.9, 0.1, 0.9, 0.9]] * 3
     assert result.scored == 12
 
 
 def test_a_blank_response_scores_nothing_and_is_not_sent(bench: Bench) -> None:
     bench.keep("rows", [rollout([False, True], texts=[" \n", GOOD])])
     rows, _ = scored(bench)
-    assert [(one.index, one.minimum) for one in rows[0].responses] == [(0, 0.0), (1, 0.9)]
+    assert [(one.index, least(one)) for one in rows[0].responses] == [
+        (0, 0.0),
+        (1, 0.9),
+    ]
 
 
 def test_many_texts_are_cut_into_requests_that_the_service_takes(bench: Bench) -> None:
