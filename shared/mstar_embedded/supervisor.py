@@ -25,6 +25,7 @@ from typing import IO, Self
 
 from mstar.errors import Conflict, StorageFull, Unavailable
 from mstar.leftovers import collect, owned_prefix
+from mstar_artefacts.staging import collect_staging
 from mstar_embedded.ports import Ports
 from mstar_embedded.processes import ProcessSpec, child_environment, stack
 
@@ -163,6 +164,8 @@ class Supervisor:
             raise StorageFull(f"{self.home} has {free // 10**6} MB left: free at least {LEAST_FREE_BYTES // 10**6} MB")
 
     def _start(self) -> None:
+        # This home's lock is held and all children of a supervisor die with it, so nobody writes below.
+        collect_staging(self.home, older_than=0)
         broker, *others = self._children
         broker.start()
         self._await([broker])

