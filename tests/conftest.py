@@ -26,6 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if _OURS in os.environ:
         return
     folder = Path(tempfile.mkdtemp(prefix="t-"))
+    # PostgreSQL refuses to run as root, and finds its own folder in here as another user.
+    folder.chmod(0o711)
     config.stash[_OWN_FOLDER] = folder
     os.environ[_OURS] = os.environ["TMPDIR"] = str(folder)
     # What was found before holds for the whole process else.
