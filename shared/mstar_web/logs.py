@@ -4,9 +4,11 @@ The standard library's loggers (uvicorn's among them) go the same way.
 """
 
 import logging
+import os
 import re
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -41,6 +43,15 @@ def configure_logs(service: str, level: int = logging.INFO) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
+
+
+def log_place() -> str:
+    """Where this process's log lies, for those who look for it: the name of the file, without folders, if it is one."""
+    try:
+        path = Path(os.readlink(f"/proc/self/fd/{sys.stderr.fileno()}"))
+    except (OSError, ValueError):
+        return "the standard error of this service"
+    return path.name if path.is_file() else "the standard error of this service"
 
 
 def one_log() -> None:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from mstar.errors import Internal, InvalidInput, MstarError, Unauthenticated
+from mstar_web.logs import log_place
 
 MAX_ECHO = 64
 MAX_LISTED = 20
@@ -46,7 +47,7 @@ def problem_of(error: Exception) -> MstarError:
     """What a caller is told of any exception; an unexpected one is logged with its trace and becomes a bare 500."""
     if not isinstance(error, MstarError):
         _log.error("unexpected error", exc_info=error)
-        return Internal("unexpected error; the service's log has the details under this request id")
+        return Internal(f"unexpected error: {log_place()} has the details under this request id")
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not error.logged:
         _log.warning("request failed", code=error.code, detail=error.detail)
     return error

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import structlog
@@ -36,3 +39,22 @@ def test_secrets_are_hidden_from_structured_and_plain_loggers(capsys: pytest.Cap
     line = last_line(capsys)
     assert "hunter2" not in json.dumps(line)
     assert line["service"] == "bench"
+
+
+@pytest.mark.parametrize(("where", "said"), [("file", "policy.log"), ("pipe", "the standard error of this service")])
+def test_an_unexpected_error_names_the_file_that_holds_it(tmp_path: Path, where: str, said: str) -> None:
+    log = tmp_path / "policy.log"
+    script = (
+        "from mstar_web.logs import configure_logs\nfrom mstar_web.problems import problem_of\n"
+        "configure_logs('mstar-policy')\nprint(problem_of(ValueError('what it was')).detail)"
+    )
+    with open(log, "wb") as file:
+        ran = subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=subprocess.PIPE,
+            stderr=file if where == "file" else subprocess.PIPE,
+            timeout=60,
+            check=True,
+        )
+    assert ran.stdout.decode().strip() == f"unexpected error: {said} has the details under this request id"
+    assert b"what it was" in (log.read_bytes() if where == "file" else ran.stderr)

@@ -36,8 +36,13 @@ It is chosen when a model is loaded, from its configuration. The reasons:
 |---|---|---|
 {reasons}
 
-A model with an encoder for the prompt and a decoder for the response (Florence-2, T5Gemma 2) is refused when it is
-loaded. Folders of PaliGemma have no chat template; the one in `shared/mstar_models/families/paligemma.py` is used: the
+## What is refused
+
+Before a run starts, in one sentence that names the file and what to do: a `model_type` that transformers does not load
+as a vision-language model, or whose response does not continue its prompt (Florence-2, T5Gemma 2); a folder without
+tokenizer, image processor, chat template or whole weights; a chat template that drops the image or the question. Other
+types that transformers loads are admitted without a promise; the services refuse what they find when they load one.
+Folders of PaliGemma have no chat template; the one in `shared/mstar_models/families/paligemma.py` is used: the
 image, then the question.
 
 ## Code from a folder

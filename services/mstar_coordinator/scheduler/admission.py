@@ -4,6 +4,7 @@ Nothing is written here.
 """
 
 import shutil
+from collections.abc import Collection
 from math import ceil
 from pathlib import Path
 
@@ -24,11 +25,19 @@ PUBLISHED_MODELS = 2
 
 
 def admit(
-    recipe: Recipe, data_root: Path, home: Path, reserve_bytes: int, nodes: int = 1, *, remote: bool = False
+    recipe: Recipe,
+    data_root: Path,
+    home: Path,
+    reserve_bytes: int,
+    nodes: int = 1,
+    *,
+    remote: bool = False,
+    trusted: Collection[str] = (),
 ) -> Recipe:
     """The recipe with absolute paths, once all checks have passed.
 
-    `nodes`: those that share one training. `remote`: checkpoints are not kept below `home`.
+    `nodes`: those that share one training. `remote`: checkpoints are not kept below `home`. `trusted`: types of model
+    whose code from a folder may run.
     Raises InvalidRecipe, InvalidDataset (naming file and line), InvalidInput for a model that can't be loaded,
     Forbidden for a path outside `data_root`, and StorageFull.
     """
@@ -44,7 +53,7 @@ def admit(
     weights = 0
     if not _is_builtin(model.base, "model.base"):
         folder = _below(data_root, model.base, "model.base")
-        weights = check_model(folder)
+        weights = check_model(folder, trusted)
         model = model.model_copy(update={"base": str(folder)})
         if recipe.prm and recipe.prm.train and recipe.prm.base is None:
             require_labels(folder)

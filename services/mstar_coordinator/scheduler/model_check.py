@@ -1,7 +1,7 @@
 """Checks a user's model folder before a run is started on it: configuration, tokenizer, processor, template, weights.
 
-Needs no torch. What this leaves out, and the model services find when they load it: whether the architecture is one
-that they know, and whether the tensors are those that it needs.
+Needs no torch. What this leaves out, and the model services find when they load it: whether the tensors are those that
+the architecture needs.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidInput
+from mstar.model_types import WITH_CODE, WITHOUT_TEMPLATE, type_problem
 from mstar.prm_schemes import (
     DECLARATION,
     HEADS,
@@ -22,6 +23,7 @@ from mstar.prm_schemes import (
     scheme_of,
 )
 from mstar_coordinator.model_folder import check_weights, model_files, read_json, tensor_names
+from mstar_coordinator.scheduler.template_check import template_of, template_problem
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
 TOKENIZER_CONFIG = "tokenizer_config.json"
@@ -34,10 +36,17 @@ _COUNTS = (
 _TEXTS = ("model_type", "dtype", "torch_dtype", "hidden_act")
 
 
-def check_model(folder: Path) -> int:
-    """Bytes of the weights. Raises InvalidInput for a folder that is not a whole model."""
-    _check_config(folder)
-    _check_parts(folder, processor=True, template=True)
+def check_model(folder: Path, trusted: Collection[str] = ()) -> int:
+    """Bytes of the weights. Raises InvalidInput for a folder that is not a whole model of a family that is known.
+
+    `trusted`: types of model whose code from a folder the operator allows.
+    """
+    config = _check_config(folder)
+    model_type = str(config["model_type"])
+    if (problem := type_problem(model_type, trusted)) is not None:
+        raise _refused(folder, problem)
+    _check_parts(folder, processor=True)
+    _check_template(folder, model_type)
     model_files(folder)
     return check_weights(folder)
 
@@ -55,7 +64,9 @@ def check_prm(folder: Path, *, trained: bool) -> int:
     if trained:
         _check_trainable(folder, config, vocabulary)
         require_labels(folder)
-    _check_parts(folder, processor=sees, template=scheme.plain is None)
+    _check_parts(folder, processor=sees)
+    if scheme.plain is None:
+        _check_template(folder, str(config["model_type"]), sees=sees)
     _check_head(folder, scheme)
     model_files(folder)
     return check_weights(folder)
@@ -138,15 +149,24 @@ def _check_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _check_parts(folder: Path, *, processor: bool, template: bool) -> None:
+def _check_parts(folder: Path, *, processor: bool) -> None:
     wanted = [(TOKENIZERS, "tokenizer"), *([(PROCESSORS, "image processor")] if processor else [])]
     for names, what in wanted:
         if not any((folder / name).is_file() for name in names):
             raise _refused(folder, f"has no {what}: add one of {', '.join(names)}")
-    found = {name: read_json(folder, name) for name in _jsons(folder)}
-    templates = (folder / "chat_template.jinja").is_file()
-    if template and not templates and not any(parts.get("chat_template") for parts in found.values()):
-        raise _refused(folder, "has no chat template: add chat_template.jinja, as instruction-tuned models have it")
+    for name in _jsons(folder):
+        read_json(folder, name)
+
+
+def _check_template(folder: Path, model_type: str, *, sees: bool = True) -> None:
+    """Raises InvalidInput for a template that is not there, or, for a model that sees images, drops them."""
+    found = template_of(folder)
+    if found is None:
+        if model_type not in WITHOUT_TEMPLATE:
+            raise _refused(folder, "has no chat template: add chat_template.jinja, as instruction-tuned models have it")
+    # Where the code lies in the folder, a message is one text, in which our file writes the mark of the image.
+    elif sees and model_type not in WITH_CODE and (problem := template_problem(folder, *found)) is not None:
+        raise _refused(folder, problem)
 
 
 def _jsons(folder: Path) -> Iterator[str]:

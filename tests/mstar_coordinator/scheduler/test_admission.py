@@ -186,6 +186,12 @@ def test_the_index_of_the_weights_must_be_right(root: Path, index: object, said:
         ("config.json", "{", "config.json that is not valid JSON"),
         ("config.json", "[" * 10_000, "nested too deeply"),
         ("config.json", "{}", "no model_type"),
+        (
+            "config.json",
+            '{"model_type": "llama"}',
+            "model_type 'llama' in config.json, which is no vision-language model",
+        ),
+        ("config.json", '{"model_type": "phi3_v"}', "needs code from its folder, and that runs only where an operator"),
         ("config.json", '{"model_type": "a", "text_config": 3}', "text_config in config.json, which must be an object"),
         ("config.json", '{"model_type": "a", "vision_config": {"hidden_size": "b"}}', "hidden_size in config.json vis"),
         ("config.json", '{"model_type": ["a"]}', "model_type in config.json, which must be a text"),
@@ -193,6 +199,20 @@ def test_the_index_of_the_weights_must_be_right(root: Path, index: object, said:
         ("tokenizer.json", "{", "tokenizer.json that is not valid JSON"),
         ("processor_config.json", None, "has no image processor"),
         ("chat_template.jinja", None, "has no chat template"),
+        (
+            "chat_template.jinja",
+            "{{ messages[0]['content'][-1]['text'] }}",
+            "in chat_template.jinja that drops the image",
+        ),
+        ("chat_template.jinja", "{{ messages[0]['content'][0]['type'] }}", "drops the question"),
+        (
+            "chat_template.jinja",
+            "{{ '<|user|>' + messages[0]['content'] }}",
+            "does not take an image and a text as parts",
+        ),
+        ("chat_template.jinja", "{% for one in messages %}", "does not take an image and a text as parts"),
+        ("chat_template.jinja", "{{ raise_exception('text only') }}", "parts of a message: text only"),
+        ("chat_template.jinja", "{{ ''.__class__.__mro__ }}", "does not take an image and a text as parts"),
     ],
 )
 def test_a_model_folder_that_lacks_a_part_is_refused(root: Path, name: str, text: str | None, said: str) -> None:
@@ -203,6 +223,47 @@ def test_a_model_folder_that_lacks_a_part_is_refused(root: Path, name: str, text
     with pytest.raises(InvalidInput, match=said) as refused:
         admitted(with_sources(), root)
     assert refused.value.field == "model.base"
+
+
+IMAGE = "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+TEMPLATE = f"{{{{ bos_token }}}}{{% for part in messages[0]['content'] %}}{IMAGE}{{% endfor %}}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("chat_template.jinja", TEMPLATE),
+        ("chat_template.jinja", f"{{% generation %}}{TEMPLATE}{{%- endgeneration %}}{{{{ strftime_now('%Y') }}}}"),
+        ("chat_template.json", json.dumps({"chat_template": TEMPLATE})),
+        ("processor_config.json", json.dumps({"chat_template": TEMPLATE})),
+        ("tokenizer_config.json", json.dumps({"chat_template": TEMPLATE, "bos_token": {"content": "<s>"}})),
+        (
+            "tokenizer_config.json",
+            json.dumps(
+                {"chat_template": [{"name": "tools", "template": ""}, {"name": "default", "template": TEMPLATE}]}
+            ),
+        ),
+    ],
+)
+def test_a_template_is_found_wherever_folders_keep_it(root: Path, name: str, text: str) -> None:
+    (root / "model" / "chat_template.jinja").unlink()
+    (root / "model" / name).write_text(text)
+    assert admitted(with_sources(), root)
+
+
+def test_a_family_with_a_prompt_of_its_own_needs_no_template(root: Path) -> None:
+    config = root / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "paligemma"}))
+    (root / "model" / "chat_template.jinja").unlink()
+    assert admitted(with_sources(), root)
+
+
+def test_a_family_whose_code_is_allowed_is_admitted(root: Path) -> None:
+    config = root / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "phi3_v"}))
+    with pytest.raises(InvalidInput, match="needs code from its folder"):
+        admitted(with_sources(), root)
+    assert admit(with_sources(), root, root / "home", 0, trusted=["phi3_v"])
 
 
 def test_no_link_leads_out_of_a_model_folder(root: Path) -> None:

@@ -8,6 +8,7 @@ from fastapi.openapi.models import Example
 
 from mstar.api.runs import Damage, NamedRecipe, Page, RepairedRun, Run, RunCreate
 from mstar.evolution import RunState
+from mstar.trusted_code import parse_trusted_code
 from mstar_coordinator.api.routes.context import Context, Coordinator, Limit, paged
 from mstar_coordinator.api.views import run_view
 from mstar_coordinator.cluster.workloads import training_nodes
@@ -67,6 +68,7 @@ def start_run(
             settings.reserve_bytes,
             training_nodes(settings),
             remote=settings.artefacts is not None,
+            trusted=parse_trusted_code(settings.trusted_code),
         )
         run_id = coordinator.lifecycle.create(recipe, bound)
     response.headers["Location"] = f"/v1/runs/{run_id}"

@@ -1,0 +1,42 @@
+"""What admission knows of model types is what transformers and our families have."""
+
+import pytest
+from transformers import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as LOADED
+
+from mstar.model_types import DECODERS, OTHERS, WITH_CODE, WITHOUT_TEMPLATE, type_problem
+from mstar_models.families import FAMILIES
+
+
+def test_the_types_are_those_of_transformers() -> None:
+    assert set(LOADED) == DECODERS | OTHERS
+    assert not DECODERS & OTHERS
+    # Made of two models that it must be given.
+    alone = OTHERS - {"vision-encoder-decoder"}
+    assert all(CONFIG_MAPPING[name]().is_encoder_decoder for name in alone)
+
+
+def test_the_types_are_those_of_our_families() -> None:
+    declared = [(name, family) for family in FAMILIES for name in family.model_types]
+    assert {name for name, family in declared if family.remote is not None} == WITH_CODE
+    assert {name for name, family in declared if family.template is not None} == WITHOUT_TEMPLATE
+    assert {name for name, _ in declared} <= DECODERS | WITH_CODE
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("llama", "no vision-language model that transformers has: take one of the families that docs/models.md lists"),
+        ("internvl_chat", "take the native folder of the same model, whose name ends in -hf"),
+        ("florence2", "an encoder for the prompt and a decoder for the response"),
+        ("phi3_v", "needs code from its folder, and that runs only where an operator allows it"),
+    ],
+)
+def test_another_type_is_refused_with_what_to_do(name: str, said: str) -> None:
+    problem = type_problem(name)
+    assert problem is not None and said in problem and problem.startswith(f"has model_type '{name}' in config.json")
+
+
+def test_allowed_code_makes_a_type_known() -> None:
+    assert type_problem("minicpmv", ["minicpmv"]) is None
+    assert type_problem("phi3_v", ["minicpmv"]) is not None
