@@ -75,8 +75,8 @@ $(BENCH): $(VLLM)
 	$(BIN)/python -m pip install -q --group bench
 	@touch $(BENCH)
 
-faults: $(STAMP) ## Bring faults about in real processes and show how long each takes
-	$(BIN)/python -m pytest -m faults --durations=0
+faults: $(STAMP) ## Bring faults about in real processes; writes the table of docs/reliability.md
+	$(BIN)/python -m pytest -m faults -p faults_table --durations=0
 
 bench: $(BENCH) ## Measure the stages of the loop and write benchmarks/results.md
 	$(BIN)/python -m benchmarks

@@ -67,6 +67,10 @@ def process(tmp_path: Path, port: int) -> Iterator[Process]:
         process.end(signal.SIGKILL)
 
 
+@pytest.mark.faults(
+    "coordinator killed (SIGKILL) while a worker holds a step",
+    "after its restart the lease holds, and the commit counts",
+)
 @pytest.mark.system
 def test_a_run_outlives_its_coordinator(process: Process, tmp_path: Path, port: int) -> None:
     run = process.http.post("/v1/runs", json={"recipe": SMALL.model_dump(mode="json")}).json()

@@ -99,6 +99,9 @@ def bench(board: StepBoard, tmp_path: Path) -> Iterator[Bench]:
         yield bench
 
 
+@pytest.mark.faults(
+    "broker killed while a step ends, again and again in one run", "every step is committed, and the next one is taken"
+)
 @pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_steps_that_end_while_the_broker_is_dead(bench: Bench, kills: int) -> None:
     for n in range(kills):
@@ -110,6 +113,10 @@ def test_steps_that_end_while_the_broker_is_dead(bench: Bench, kills: int) -> No
     bench.do("next")
 
 
+@pytest.mark.faults(
+    "broker accepts connections and answers nothing while steps end",
+    "every step is committed, and the next one is taken",
+)
 @pytest.mark.slow
 def test_steps_that_end_while_the_broker_is_silent(bench: Bench) -> None:
     """Once for each message that the worker might have been lent: a lost acknowledgement must not cost one for good."""
@@ -121,6 +128,7 @@ def test_steps_that_end_while_the_broker_is_silent(bench: Bench) -> None:
     bench.do("next")
 
 
+@pytest.mark.faults("connections to the broker cut every 0.1 s", "the step is committed, and the next one is taken")
 def test_connections_that_are_cut_all_the_time(bench: Bench) -> None:
     bench.begin("in-hand")
     for n in range(30):
@@ -160,6 +168,10 @@ REFUSALS: dict[str, tuple[Fault, Fault]] = {
 """Reply of the broker → what brings it about, and what ends it."""
 
 
+@pytest.mark.faults(
+    "broker refuses: full, read-only, too few replicas, no password, no permission, wrong type of key",
+    "the worker waits with a growing pause, and goes on",
+)
 @pytest.mark.slow
 @pytest.mark.parametrize("reply", REFUSALS)
 def test_a_broker_that_refuses_is_waited_out(bench: Bench, reply: str) -> None:
@@ -174,6 +186,7 @@ def test_a_broker_that_refuses_is_waited_out(bench: Bench, reply: str) -> None:
     assert "Unrecoverable error" not in bench.said
 
 
+@pytest.mark.faults("broker refuses while a worker starts", "the worker waits, and takes the first step")
 @pytest.mark.slow
 def test_a_worker_that_starts_while_the_broker_refuses(bench: Bench) -> None:
     begin, end = REFUSALS["OOM"]
@@ -185,6 +198,7 @@ def test_a_worker_that_starts_while_the_broker_refuses(bench: Bench) -> None:
     bench.do("next")
 
 
+@pytest.mark.faults("a message that is no task message", "it is dropped, and the next one is taken")
 @pytest.mark.parametrize(
     "message",
     [
@@ -199,6 +213,9 @@ def test_a_message_that_is_none_is_passed_over(bench: Bench, message: str) -> No
     bench.do("next")
 
 
+@pytest.mark.faults(
+    "an idle worker takes nothing from a queue that is not empty", "it ends with code 75, to be started again"
+)
 def test_a_worker_that_takes_nothing_from_a_full_queue_leaves(board: StepBoard, tmp_path: Path) -> None:
     with broker() as queue, Bench(queue, board, tmp_path, deaf_seconds=2) as bench:
         bench.do("first")

@@ -75,6 +75,7 @@ def test_hints_are_followed_and_doubled_ones_change_nothing(
     assert {board.steps[name].epoch for name in "abc"} == {1}
 
 
+@pytest.mark.faults("worker killed (SIGKILL) in a step", "its lease ends, and another worker does the step")
 def test_a_killed_worker_loses_its_lease_and_another_finishes_the_step(
     queue: Broker, board: StepBoard, start: Start, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_worker_told_to_stop_gives_its_step_back_and_leaves(queue: Broker, boa
     assert release.preempted
 
 
+@pytest.mark.faults("broker killed and started again empty", "workers find it, and take what is sent again")
 def test_a_broker_that_restarts_empty_is_found_again(
     queue: Broker, board: StepBoard, start: Start, tmp_path: Path
 ) -> None:

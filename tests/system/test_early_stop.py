@@ -56,6 +56,7 @@ def await_handler(pid: int) -> None:
     raise AssertionError("it never caught SIGTERM")
 
 
+@pytest.mark.faults("SIGTERM 0.1 to 2 s after the start, as process 1, for each of five programs", "it ends at once")
 @pytest.mark.skipif(sys.platform != "linux", reason="process 1 and /proc are Linux's")
 @pytest.mark.parametrize("delay", [0.1, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("name", SERVICES)

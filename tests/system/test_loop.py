@@ -65,6 +65,7 @@ def _until(condition: Callable[[], bool], seconds: float) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.faults("policy and training killed (SIGKILL) in one run", "the run succeeds, and nothing is left running")
 def test_the_run_succeeds_though_processes_were_killed(finished: tuple[Path, dict[str, Any], list[int]]) -> None:
     _, results, _ = finished
     assert results["state"] == "succeeded"

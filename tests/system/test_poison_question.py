@@ -18,11 +18,15 @@ from mstar_embedded.processes import stack
 from mstar_embedded.supervisor import Supervisor
 from small_run import SMALL
 
-pytestmark = [pytest.mark.system, pytest.mark.faults]
+pytestmark = pytest.mark.system
 SETTINGS = {"MSTAR_COORDINATOR_LEASE_SECONDS": "4", "MSTAR_COORDINATOR_REPUBLISH_SECONDS": "1"}
 DONE = ("step.committed", "eval/base/test_id/0000")
 
 
+@pytest.mark.faults(
+    "a question that ends every worker by SIGKILL",
+    "it is found, left out and named, and the step is committed without it",
+)
 def test_a_question_that_kills_every_worker_is_quarantined(tmp_path: Path) -> None:
     ports = free_ports()
     started: list[Supervisor] = []

@@ -14,7 +14,7 @@ from mstar_embedded.supervisor import Supervisor
 from run_files import files_of
 from small_run import SMALL
 
-pytestmark = [pytest.mark.system, pytest.mark.faults]
+pytestmark = pytest.mark.system
 SHORT = SMALL | {"evolution.iterations": 1, "exploration.start": 1}
 SHARD, CHECKPOINT, OLD = "it01/select/0000", "reward/train", "reward/sample/0000"
 
@@ -32,6 +32,10 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.faults(
+    "flipped byte in a shard and truncated checkpoint, in mid-run and after the end",
+    "the run fails and names it; resume and repair end with the same files as an undisturbed run",
+)
 def test_a_run_whose_artefacts_were_damaged_ends_with_the_files_of_another(tmp_path: Path) -> None:
     ports = free_ports()
     with Supervisor(tmp_path, ports), Client(Endpoint(url=ports.coordinator_url)) as client:
