@@ -13,9 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from mstar.answers import answer_of
+from mstar.answers.records import GOLD_COLUMNS
 from mstar.documents import parse_json
 from mstar.errors import InvalidDataset, InvalidInput
-from mstar.types import Question
+from mstar.evolution import UNLABELLED
+from mstar.types import Answer, Question
 
 METADATA = "metadata.jsonl"
 MAX_LINE_BYTES = 1_000_000
@@ -98,7 +100,7 @@ def _row(line: bytes, where: str, home: Path, split: str, place: int) -> Row:
             id=_text(row.get("id"), "id") if row.get("id") is not None else f"{split}/{place:06d}",
             text=_text(row.get("question"), "question"),
             image=_NO_IMAGE,
-            answer=answer_of(row),
+            answer=_answer(row, split),
             group=_text(row.get("group"), "group") if row.get("group") else "ALL",
             split=split,
             source=home.parent.name,
@@ -113,6 +115,13 @@ def _row(line: bytes, where: str, home: Path, split: str, place: int) -> Row:
         raise InvalidDataset(f"{where}: {error.detail}", field="data.source") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidDataset(f"{where}: {str(error)[:_SHOWN]}", field="data.source") from None
+
+
+def _answer(row: dict[str, Any], split: str) -> Answer | None:
+    """The reference answer, which only the split of unlabelled questions may lack. Raises InvalidDataset."""
+    if split == UNLABELLED and not any(row.get(name) is not None for name in GOLD_COLUMNS):
+        return None
+    return answer_of(row)
 
 
 def _text(value: Any, column: str) -> str:

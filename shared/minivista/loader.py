@@ -10,8 +10,10 @@ from mstar.errors import InvalidDataset
 from mstar.types import Question
 
 
-def load_split(split: str, limit: int | None = None) -> Iterator[tuple[Question, bytes]]:
+def load_split(split: str, limit: int | None = None, *, oracle: bool = False) -> Iterator[tuple[Question, bytes]]:
     """Yield (question, PNG bytes). The first `limit` questions of a split are the same for every limit.
+
+    `oracle`: with the answers of the unlabelled split, which are hidden otherwise.
 
     No picture of one split is in another, see `splits`, and none comes twice in its own. Raises InvalidDataset for an
     unknown split or a limit above its size.
@@ -26,11 +28,11 @@ def load_split(split: str, limit: int | None = None) -> Iterator[tuple[Question,
     for index in range(count):
         problem, digest = next(pair for pair in draws(split, index) if pair[1] not in seen)
         seen.add(digest)
-        yield _question(split, index, problem, digest), png(problem.picture)
+        yield _question(split, index, problem, digest, oracle), png(problem.picture)
 
 
-def _question(split: str, index: int, problem: Problem, digest: str) -> Question:
-    labelled = split != "unlabelled"
+def _question(split: str, index: int, problem: Problem, digest: str, oracle: bool) -> Question:
+    labelled = oracle or split != "unlabelled"
     return Question(
         id=f"minivista/{split}/{index:06d}",
         text=problem.question,

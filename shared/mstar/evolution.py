@@ -119,6 +119,23 @@ def sweep_precedes(recipe: Recipe, iteration: int) -> bool:
     return (iteration - plan.start) % plan.every == 0
 
 
+UNLABELLED = "unlabelled"
+"""Split of the questions without an answer."""
+
+
+def iteration_shards(recipe: Recipe, iteration: int) -> list[tuple[int, str, int, int]]:
+    """(shard, split, first place, count) of all sampling that an iteration (1-based) trains on, labelled ones first."""
+    plan, size = recipe.evolution, recipe.generation.shard_questions
+    unlabelled = plan.unlabelled_in(iteration)
+    before = sum(plan.unlabelled_in(one) for one in range(1, iteration))
+    found = [
+        ("train", (iteration - 1) * plan.questions - before + start, count)
+        for _, start, count in _shards(plan.questions - unlabelled, size)
+    ]
+    found += [(UNLABELLED, before + start, count) for _, start, count in _shards(unlabelled, size)]
+    return [(shard, *one) for shard, one in enumerate(found)]
+
+
 class _Graph:
     """Builds the step graph of one recipe; each method yields the steps of one phase."""
 
@@ -225,19 +242,20 @@ class _Graph:
             yield from self.sweep(number, weights)
         chosen = (self.choose,) if self.choose else ()
         selected: list[StepSpec] = []
-        for shard, start, count in self.shards(plan.questions):
+        for shard, split, start, count in iteration_shards(self.recipe, number):
             rows = step_name(phase, "generate", shard=shard)
             params = GenerateParams(
                 purpose=phase,
-                split="train",
-                start=(number - 1) * plan.questions + start,
+                split=split,
+                start=start,
                 count=count,
                 draws=(Sampling(n=plan.n, temperature=None if self.choose else plan.temperature),),
                 weights=weights,
                 choose=self.choose,
             )
             yield StepSpec(name=rows, params=params, needs=self.prerequisites(number) + chosen)
-            selected.append(self.select(number, rows, plan.selection))
+            votes = split == UNLABELLED and not plan.unlabelled.oracle
+            selected.append(self.select(number, rows, plan.selection, votes=votes))
             yield selected[-1]
         parent = weights if plan.init is InitFrom.LAST else self.first_policy
         follows = plan.init is InitFrom.LAST and number > 1
@@ -316,7 +334,7 @@ class _Graph:
         selections = tuple(
             step_name(iteration_phase(i), "select", shard=shard)
             for i in range(1, iterations + 1)
-            for shard, *_ in self.shards(self.recipe.evolution.questions)
+            for shard, *_ in iteration_shards(self.recipe, i)
         )
         params = PublishParams(
             policy=self.policy_after(iterations),
@@ -335,10 +353,10 @@ class _Graph:
         assert self.prm is not None
         return StepSpec(name=name, params=ScoreParams(rows=rows, prm=self.prm, k=k), needs=(self.prm, rows))
 
-    def select(self, iteration: int, rows: str, recipe: SelectionRecipe) -> StepSpec:
-        """The choice among a shard's responses, which asks the PRM where the rule ranks."""
-        prm = self.prm if recipe.rule.needs_prm else None
-        params = SelectParams(iteration=iteration, rows=rows, prm=prm, rule=recipe)
+    def select(self, iteration: int, rows: str, recipe: SelectionRecipe, *, votes: bool = False) -> StepSpec:
+        """The choice among a shard's responses, which asks the PRM where the rule ranks, or where responses vote."""
+        prm = self.prm if votes or recipe.rule.needs_prm else None
+        params = SelectParams(iteration=iteration, rows=rows, prm=prm, rule=recipe, votes=votes)
         return StepSpec(name=sibling(rows, "select"), params=params, needs=(rows, prm) if prm else (rows,))
 
     def prerequisites(self, number: int) -> tuple[str, ...]:
@@ -378,8 +396,11 @@ class _Graph:
 
     def shards(self, questions: int, *, greedy: bool = False) -> list[tuple[int, int, int]]:
         """(shard, first place, count); greedy shards are larger, since each question gives one response only."""
-        size = self.recipe.generation.shard_questions * (8 if greedy else 1)
-        return [(i, start, min(size, questions - start)) for i, start in enumerate(range(0, questions, size))]
+        return _shards(questions, self.recipe.generation.shard_questions * (8 if greedy else 1))
+
+
+def _shards(questions: int, size: int) -> list[tuple[int, int, int]]:
+    return [(i, start, min(size, questions - start)) for i, start in enumerate(range(0, questions, size))]
 
 
 def _names(steps: Sequence[StepSpec]) -> tuple[str, ...]:

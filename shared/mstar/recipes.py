@@ -43,6 +43,8 @@ class DataRecipe(Frozen):
     """Test questions like those of training."""
     test_ood: int = Field(default=500, ge=0, le=MAX_QUESTIONS)
     """Test questions unlike those of training; 0 for none."""
+    unlabelled: int = Field(default=0, ge=0, le=MAX_QUESTIONS)
+    """Questions of the split `unlabelled` that the run may use; their answers, where they have any, stay hidden."""
 
 
 class ModelRecipe(Frozen):
@@ -167,13 +169,24 @@ class OptimizerState(StrEnum):
     FRESH = "fresh"
 
 
+class UnlabelledRecipe(Frozen):
+    """Questions without an answer, mixed into the iterations: the responses vote on one (paper, table 3)."""
+
+    share: float = Field(default=0.0, ge=0, lt=1)
+    """Part of an iteration's questions that have no answer."""
+    begin: float = Field(default=0.0, ge=0, lt=1)
+    """They come into the iterations after this part of `evolution.iterations`."""
+    oracle: bool = False
+    """Uses their reference answers after all, where the data set has them: the most that pseudo-answers could give."""
+
+
 class EvolutionRecipe(Frozen):
     """The iterations."""
 
     iterations: int = Field(default=4, ge=0, le=1000)
     """How many there are; more can be added later."""
     questions: int = Field(default=1000, ge=1, le=MAX_QUESTIONS)
-    """Labelled questions per iteration: the share of the paper's table 1."""
+    """Questions per iteration, unlabelled ones included: the share of the paper's table 1."""
     n: int = Field(default=16, ge=1, le=MAX_SAMPLES)
     """Responses sampled per question."""
     temperature: float = Field(default=1.0, gt=0, le=2)
@@ -189,7 +202,13 @@ class EvolutionRecipe(Frozen):
     """Optimizer steps of all iterations together, shared out evenly; instead of `train.updates`. One that is added
     later trains as long as the last."""
     selection: SelectionRecipe = SelectionRecipe()
+    unlabelled: UnlabelledRecipe = UnlabelledRecipe()
     train: TrainRecipe = TrainRecipe()
+
+    def unlabelled_in(self, iteration: int) -> int:
+        """How many questions of an iteration (1-based) have no answer."""
+        mixed = iteration > self.unlabelled.begin * self.iterations
+        return round(self.questions * self.unlabelled.share) if mixed else 0
 
     @property
     def carries(self) -> bool:
@@ -326,6 +345,21 @@ class Recipe(Frozen):
             raise Misfit("evolution.selection.mode", "ranks by the PRM: add a prm section, or choose all or random")
         if self.exploration.mode is ExplorationMode.REWARD_PASS:
             raise Misfit("exploration.mode", "reward_pass needs a prm section: add one, or set fixed or pass")
+        return self
+
+    @model_validator(mode="after")
+    def _unlabelled_fit(self) -> Self:
+        plan, wanted = self.evolution.unlabelled, round(self.evolution.questions * self.evolution.unlabelled.share)
+        if not plan.share:
+            return self
+        if self.prm is None and not plan.oracle:
+            raise Misfit("evolution.unlabelled.share", "the PRM weighs the votes: add a prm section, or set oracle")
+        if wanted > self.data.unlabelled:
+            raise Misfit(
+                "data.unlabelled",
+                f"{self.data.unlabelled} is less than the {wanted} unlabelled questions of an iteration: raise it, or "
+                "lower evolution.unlabelled.share",
+            )
         return self
 
     @model_validator(mode="after")

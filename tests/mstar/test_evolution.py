@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mstar.errors import IllegalTransition
+from mstar.errors import IllegalTransition, InvalidRecipe
 from mstar.evolution import RunEvent, RunState, graph, sweep_precedes, transition
 from mstar.recipes import Recipe, parse_recipe, parse_recipe_yaml
 from mstar.selection_rules import SelectionMode
@@ -220,3 +220,33 @@ def test_a_prm_may_be_trained_from_a_base_of_its_own() -> None:
 def test_a_run_without_warmup_starts_from_the_base() -> None:
     plan = parse_recipe({"name": "x", "warmup": None})
     assert trained(graph(plan, 1), "it01/train").parent == "prepare"
+
+
+def test_unlabelled_questions_are_a_share_of_each_iteration_from_its_begin_on() -> None:
+    values = {"data.unlabelled": 40, "evolution.unlabelled.share": 0.4, "evolution.unlabelled.begin": 0.5}
+    mixed = recipe("minivista").model_copy()
+    mixed = parse_recipe(mixed.model_dump(mode="json"), values)
+    steps = by_name(graph(mixed, 4))
+    for iteration, labelled, unlabelled in ((1, 20, 0), (2, 20, 0), (3, 12, 8), (4, 12, 8)):
+        sampled = [
+            step.params
+            for name, step in steps.items()
+            if name.startswith(f"it{iteration:02d}/generate") and isinstance(step.params, GenerateParams)
+        ]
+        counts = {split: sum(one.count for one in sampled if one.split == split) for split in ("train", "unlabelled")}
+        assert counts == {"train": labelled, "unlabelled": unlabelled}
+    last = [step.params for name, step in steps.items() if name.startswith("it04/select")]
+    assert [one.votes for one in last if isinstance(one, SelectParams)] == [False, False, True]
+    published = next(step.params for step in steps.values() if isinstance(step.params, PublishParams))
+    assert set(published.selections) == {name for name in steps if "/select/" in name and not name.startswith("warmup")}
+
+
+def test_an_unlabelled_share_needs_questions_and_a_prm_or_the_oracle() -> None:
+    values = recipe("minivista").model_dump(mode="json")
+    with pytest.raises(InvalidRecipe, match=r"data\.unlabelled: 0 is less than the 10"):
+        parse_recipe(values, {"evolution.unlabelled.share": 0.5})
+    bare = {"prm": None, "evolution.selection.mode": "all", "exploration.mode": "fixed", "data.unlabelled": 10}
+    with pytest.raises(InvalidRecipe, match="the PRM weighs the votes"):
+        parse_recipe(values, {**bare, "evolution.unlabelled.share": 0.5})
+    oracle = parse_recipe(values, {**bare, "evolution.unlabelled.share": 0.5, "evolution.unlabelled.oracle": True})
+    assert not any(getattr(step.params, "votes", False) for step in graph(oracle, 2))

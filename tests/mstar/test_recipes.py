@@ -25,6 +25,11 @@ ARMS = {
     "arms/top-4": (LAST, CARRIED, SelectionMode.TOP, FIXED),
     "arms/pass-at-k": (LAST, CARRIED, SelectionMode.TOP, ExplorationMode.PASS),
     "arms/oracle": (LAST, CARRIED, SelectionMode.ORACLE, FIXED),
+    "arms/unlabelled-00": (LAST, CARRIED, SelectionMode.TOP, FIXED),
+    "arms/unlabelled-25": (LAST, CARRIED, SelectionMode.TOP, FIXED),
+    "arms/unlabelled-50": (LAST, CARRIED, SelectionMode.TOP, FIXED),
+    "arms/unlabelled-75": (LAST, CARRIED, SelectionMode.TOP, FIXED),
+    "arms/unlabelled-oracle": (LAST, CARRIED, SelectionMode.TOP, FIXED),
     "minivista": (LAST, CARRIED, SelectionMode.TOP, TUNED),
     "demo": (LAST, CARRIED, SelectionMode.TOP, TUNED),
     "paper": (LAST, CARRIED, SelectionMode.TOP, TUNED),
@@ -50,7 +55,8 @@ def test_each_arm_is_what_its_name_says(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name in ARMS if name.startswith("arms/")))
 def test_arms_differ_from_the_standard_run_in_the_arm_only(name: str) -> None:
     arm, standard = read(name), read("minivista")
-    shared = ("seed", "data", "model", "generation", "warmup", "evaluation")
+    shared = ("seed", "model", "generation", "warmup", "evaluation")
+    assert arm.data.model_copy(update={"unlabelled": 0}) == standard.data
     assert [getattr(arm, key) for key in shared] == [getattr(standard, key) for key in shared]
     assert (arm.evolution.n, arm.evolution.train) == (standard.evolution.n, standard.evolution.train)
     seen = arm.evolution.iterations * arm.evolution.questions
@@ -59,6 +65,13 @@ def test_arms_differ_from_the_standard_run_in_the_arm_only(name: str) -> None:
 
 def test_kept_per_question() -> None:
     assert [read(f"arms/{name}").evolution.selection.k for name in ("top-1", "top-4", "random-2")] == [1, 4, 2]
+
+
+@pytest.mark.parametrize("percent", [0, 25, 50, 75])
+def test_a_mixture_has_the_share_that_its_name_says(percent: int) -> None:
+    arm = read(f"arms/unlabelled-{percent:02d}")
+    assert [arm.evolution.unlabelled_in(iteration) for iteration in (1, 4)] == [10 * percent] * 2
+    assert read("arms/unlabelled-oracle").evolution.unlabelled.oracle
 
 
 def test_the_paper_s_numbers() -> None:

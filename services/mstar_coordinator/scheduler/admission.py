@@ -10,6 +10,7 @@ from pathlib import Path
 
 import minivista
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
+from mstar.evolution import UNLABELLED, iteration_shards
 from mstar.recipes import PrmRecipe, Recipe
 from mstar_coordinator.scheduler.dataset_check import check_dataset
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
@@ -89,7 +90,7 @@ def check_size(recipe: Recipe, iterations: int) -> None:
 
     data = recipe.data
     evaluation = 2 * shards(data.validation) + shards(data.test_id) + shards(data.test_ood)
-    iteration = 2 * shards(recipe.evolution.questions) + 2 * shards(recipe.exploration.questions)
+    iteration = 2 * len(iteration_shards(recipe, max(1, iterations))) + 2 * shards(recipe.exploration.questions)
     first = shards(recipe.warmup.questions) if recipe.warmup else 0
     first += 2 * shards(recipe.prm.questions) if recipe.prm and recipe.prm.train else 0
     steps = first + iterations * iteration + (iterations + 2) * evaluation
@@ -123,7 +124,7 @@ def _is_builtin(source: str, field: str) -> bool:
 
 
 def _check_benchmark(recipe: Recipe) -> None:
-    for split in ("train", "validation", "test_id", "test_ood"):
+    for split in ("train", "validation", "test_id", "test_ood", UNLABELLED):
         wanted, there = getattr(recipe.data, split), minivista.SIZES[split]
         if wanted > there:
             raise InvalidRecipe(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mstar.errors import InvalidDataset
+from mstar.evolution import UNLABELLED
 from mstar.pictures import picture_size
 from mstar.recipes import DataRecipe
 from mstar_coordinator.dataset_rows import Row, read_rows
@@ -11,6 +12,7 @@ from mstar_coordinator.dataset_rows import Row, read_rows
 def check_dataset(folder: Path, data: DataRecipe) -> None:
     """Raises InvalidDataset naming file and line, or the split that has too few questions."""
     wanted = {"train": data.train, "validation": data.validation, "test_id": data.test_id, "test_ood": data.test_ood}
+    wanted[UNLABELLED] = data.unlabelled
     for split, count in wanted.items():
         if count:
             seen: set[Path] = set()

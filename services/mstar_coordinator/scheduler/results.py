@@ -1,9 +1,9 @@
 """Builds the numbers of a run (`results.json`) from what its steps committed. Pure: no reading, no writing."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import ceil
 from typing import Any, TypeVar
 
+from mstar.evolution import iteration_shards
 from mstar.outcomes import Outcomes, together
 from mstar.results import IterationResult, Milestone, Quarantined, RunResults, SweepResult
 from mstar.stages.choose import ChooseResult
@@ -74,7 +74,7 @@ def _iterations(
         shards = [step for step in steps.values() if step.stage == step_name(phase, SELECT.kind)]
         selected = [step.result for step in shards if isinstance(step.result, SelectResult)]
         questions, responses = (sum(getattr(one, field) for one in selected) for field in ("questions", "responses"))
-        if len(selected) < ceil(run.recipe.evolution.questions / run.recipe.generation.shard_questions):
+        if len(selected) < len(iteration_shards(run.recipe, index)):
             continue
         train = _result(steps, train_step(phase), TrainResult)
         after = _result(steps, evaluation_step(phase), EvaluateResult)
@@ -91,7 +91,8 @@ def _iterations(
             reward_pass_at_2=after and after.reward_pass_at_2,
             headroom=after and after.headroom,
             # All questions of an iteration may be in quarantine.
-            sampled_accuracy=sum(one.correct for one in selected) / max(1, responses),
+            sampled_accuracy=sum(one.correct for one in selected)
+            / max(1, responses - sum(one.unlabelled for one in selected)),
             questions=questions,
             responses=responses,
             kept=sum(one.kept for one in selected),

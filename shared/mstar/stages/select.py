@@ -21,6 +21,8 @@ class SelectParams(StepParams):
     prm: str | None
     """Step whose artefact is the PRM checkpoint; None where the rule needs no score."""
     rule: SelectionRecipe
+    votes: bool = False
+    """The questions have no answer: the responses vote on one, weighted by the PRM."""
 
 
 class SelectResult(StepResult):
@@ -30,6 +32,9 @@ class SelectResult(StepResult):
     questions: int
     responses: int
     correct: int
+    """Of the labelled questions; a response that only agrees with a vote is not counted."""
+    unlabelled: int = 0
+    """Responses to questions without an answer."""
     scored: int
     kept: int
     temperature: float

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import minivista
+from mstar.evolution import UNLABELLED
 from mstar.recipes import DataRecipe
 from mstar.stages.prepare import PrepareParams
 from mstar.steps import ArtefactRef, DoneResult
@@ -27,6 +28,8 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
     began = time.monotonic()
     data, model = step.recipe.data, step.recipe.model
     splits = {"train": data.train, "validation": data.validation, "test_id": data.test_id, "test_ood": data.test_ood}
+    splits |= {UNLABELLED: data.unlabelled} if data.unlabelled else {}
+    oracle = step.recipe.evolution.unlabelled.oracle
     total = sum(splits.values())
 
     def fill(folder: Path) -> None:
@@ -34,7 +37,8 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
         done = 0
         for split, count in splits.items():
             with gzip.GzipFile(folder / "questions" / f"{split}.jsonl.gz", "wb", COMPRESSION, mtime=0) as out:
-                for question in _questions(data, split, count, step.use.images):
+                for found in _questions(data, split, count, step.use.images, oracle):
+                    question = _without_answer(found) if split == UNLABELLED and not oracle else found
                     out.write(question.model_dump_json().encode() + b"\n")
                     done += 1
                     if done % PROGRESS_EVERY == 0:
@@ -46,7 +50,7 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
     return ref, DoneResult(seconds=time.monotonic() - began)
 
 
-def _questions(data: DataRecipe, split: str, count: int, images: ImageStore) -> Iterator[Question]:
+def _questions(data: DataRecipe, split: str, count: int, images: ImageStore, oracle: bool) -> Iterator[Question]:
     if not count:
         return
     if data.source != BUILTIN:
@@ -55,7 +59,7 @@ def _questions(data: DataRecipe, split: str, count: int, images: ImageStore) -> 
     # Drawing the benchmark needs scikit-learn, which no other step should have to load.
     from minivista.loader import load_split
 
-    for question, png in load_split(split, count):
+    for question, png in load_split(split, count, oracle=oracle):
         images.put(png)
         yield question
 
@@ -66,6 +70,11 @@ def copy_model(base: str, target: Path) -> None:
     target.mkdir()
     for path in model_files(source):
         shutil.copyfile(path, target / path.name)
+
+
+def _without_answer(question: Question) -> Question:
+    """As the run may see an unlabelled question: even an answer that the data set has must not reach any worker."""
+    return question.model_copy(update={"answer": None, "gold_steps": ()})
 
 
 @lru_cache(maxsize=8)

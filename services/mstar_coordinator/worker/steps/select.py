@@ -12,6 +12,7 @@ from mstar.selection import select, soundness
 from mstar.stages.select import SelectParams, SelectResult
 from mstar.steps import ArtefactRef
 from mstar.types import RolloutRow, ScoreRow, SelectedRow
+from mstar.voting import PSEUDO, voted
 from mstar_artefacts.store import ROWS, SCORES
 from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.steps.score import savings_of, score_rows
@@ -35,21 +36,29 @@ def _choose(step: ClaimedStep[SelectParams], rows: Sequence[RolloutRow]) -> Arte
         kept = [one for row in rows for one in _kept(step, row, None)]
         return step.use.store.write_rows(output_id, kept, metadata)
     k, savings = recipe.scored_above(), savings_of(step.recipe)
-    wanted = [(row, needed_for_selection(row, k, savings, recipe.min_steps)) for row in rows]
+    # Every response votes, so every one needs its weight.
+    wanted = [
+        (row, row.responses if _votes(step, row) else needed_for_selection(row, k, savings, recipe.min_steps))
+        for row in rows
+    ]
     scores = score_rows(step, step.artefact(step.params.prm), wanted)
     kept = [one for row, score in zip(rows, scores, strict=True) for one in _kept(step, row, score)]
     return step.use.store.write_tables(output_id, {ROWS: kept, SCORES: scores}, metadata)
 
 
+def _votes(step: ClaimedStep[SelectParams], row: RolloutRow) -> bool:
+    return step.params.votes and row.question.answer is None
+
+
 def _kept(step: ClaimedStep[SelectParams], row: RolloutRow, score: ScoreRow | None) -> tuple[SelectedRow, ...]:
-    return select(
-        row,
-        score,
-        step.params.rule,
-        iteration=step.params.iteration,
-        seed=step.recipe.seed,
-        rule=step.recipe.reward_rule,
-    )
+    seed, recipe = step.recipe.seed, step.recipe
+    decided = row
+    if _votes(step, row):
+        decided = voted(row, score, recipe.answers, recipe.form.answer, seed, recipe.reward_rule)
+    kept = select(decided, score, step.params.rule, iteration=step.params.iteration, seed=seed, rule=recipe.reward_rule)
+    if decided is row:
+        return kept
+    return tuple(one.model_copy(update={"reason": f"{one.reason}, by {PSEUDO}"}) for one in kept)
 
 
 def _result(
@@ -69,6 +78,7 @@ def _result(
         questions=len(rows),
         responses=sum(len(row.responses) for row in rows),
         correct=sum(correct),
+        unlabelled=sum(len(row.responses) for row in rows if row.question.answer is None),
         scored=sum(len(score.responses) for score in scores),
         kept=len(kept),
         # No row is left where all questions of the shard are in quarantine.

@@ -132,3 +132,13 @@ def test_reading_needs_bounded_memory(tmp_path: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_only_the_unlabelled_split_may_lack_answers(tmp_path: Path) -> None:
+    split = tmp_path / "unlabelled"
+    split.mkdir()
+    (split / "a.png").write_bytes(b"image")
+    rows = [{"file_name": "a.png", "question": "?"}, {"file_name": "a.png", "question": "!", "answer": 3}]
+    (split / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = list(read_split(tmp_path, "unlabelled", 2, ImageStore(tmp_path / "images")))
+    assert [question.answer is None for question in found] == [True, False]

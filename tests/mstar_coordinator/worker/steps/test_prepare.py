@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mstar.errors import InvalidInput
-from mstar.recipes import DataRecipe, ModelRecipe
+from mstar.recipes import DataRecipe, ModelRecipe, UnlabelledRecipe
 from mstar.stages.prepare import PrepareParams
 from mstar_coordinator.worker.steps import prepare
 from work_bench import SIZES, Bench
@@ -69,3 +69,17 @@ def test_a_model_without_safetensors_is_refused_and_leaves_nothing(tmp_path: Pat
     claim = bench.claim("prepare", PrepareParams())
     assert bench.store.find(claim.output_id) is None
     assert list(bench.store.path(claim.run_id).iterdir()) == []
+
+
+def test_answers_of_unlabelled_questions_reach_no_worker_but_the_oracles(tmp_path: Path) -> None:
+    for oracle in (False, True):
+        bench = Bench(tmp_path / str(oracle))
+        data = DataRecipe(train=4, validation=4, test_id=2, test_ood=0, unlabelled=6)
+        plan = bench.recipe.evolution.model_copy(update={"unlabelled": UnlabelledRecipe(oracle=oracle)})
+        bench.recipe = bench.recipe.model_copy(update={"data": data, "model": ModelRecipe(), "evolution": plan})
+        bench.prepare()
+        prepared = bench.inputs["prepare"].artefact
+        assert prepared is not None
+        found = prepare.questions(bench.store, prepared, "unlabelled")
+        assert [question.answer is not None for question in found] == [oracle] * 6
+        assert all(question.answer for question in prepare.questions(bench.store, prepared, "train"))

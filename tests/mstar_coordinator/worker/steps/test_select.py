@@ -101,3 +101,19 @@ def test_what_was_sampled_goes_on_with_the_row(bench: Bench) -> None:
     bench.keep("rows/0", [row.model_copy(update={"responses": responses, "vocabulary": "v"})])
     (kept,), _, _ = selected(bench, SelectionRecipe(mode=SelectionMode.ALL))
     assert kept.tokens == SampledTokens(ids=(5, 6, 7, 1), ends=(2, 3), vocabulary="v")
+
+
+def test_unlabelled_questions_are_kept_by_the_vote_and_counted_apart(bench: Bench) -> None:
+    bench.prepare()
+    bench.use_prm(savings=True)
+    free = rollout([False, False, False], name="q3", texts=[TEXTS[1], TEXTS[2], "good start\n\n## Answer\n\n41"])
+    unlabelled = free.model_copy(update={"question": free.question.model_copy(update={"answer": None})})
+    bench.keep("rows/0", [unlabelled, rollout([True, True], name="q1")])
+    params = SelectParams(iteration=1, rows="rows/0", prm="prepare", rule=TOP, votes=True)
+    artefact, result = select.run(bench.step("it01/select/0000", params))
+    assert artefact is not None and isinstance(result, SelectResult)
+    rows = list(bench.store.rows(artefact, SelectedRow))
+    assert [(row.question.id, row.index) for row in rows] == [("q3", 0), ("q3", 1), ("q1", 0), ("q1", 1)]
+    assert rows[0].question.answer is not None and rows[0].question.answer.value == "42"
+    assert "by pseudo-answer" in rows[0].reason and "pseudo" not in rows[2].reason
+    assert (result.correct, result.unlabelled, result.responses, result.scored) == (2, 3, 5, 3)
