@@ -11,7 +11,8 @@ from mstar.answers import AnswerPlace, AnswerRule, answer_of, check
 from mstar.answers.find import find_answer
 from mstar.answers.marks import bare, first_answer
 from mstar.errors import InvalidDataset
-from mstar.metrics import rewards_by_index
+from mstar.metrics import MINIMUM, rewards_by_index
+from mstar.reward import RewardRule
 from mstar.seeds import derive
 from mstar.types import Answer, AnswerType, CheckedResponse, FinishReason, RolloutRow, ScoreRow, Verdict
 
