@@ -96,17 +96,18 @@ def _shard(
     asking = settings.asking
     prompts = [(asking.text(benchmark, one.item), one.image, _seed(settings.seed, benchmark, one)) for one in shard]
     try:
-        version, samples = services.sample(prompts, how, asking.system)
+        reply = services.rollouts(prompts, how, asking.system)
     except (InvalidInput, TooLarge) as error:
         # One item that cannot be asked must not cost the others of its shard.
         if len(shard) > 1:
             return [row for one in shard for row in _shard(benchmark, [one], file, services)]
         return [_refused(shard[0], settings.n, error.detail)]
+    version, problems = reply.weight_version, {one.index: one.detail for one in reply.refused}
     if services.version not in ("", version):
         raise Conflict(f"the policy now serves {version}, and this evaluation began with {services.version}")
     return [
-        _row(one, text, responses, services)
-        for one, (text, _, _), responses in zip(shard, prompts, samples, strict=True)
+        _refused(one, settings.n, problems[place]) if place in problems else _row(one, text, responses, services)
+        for place, (one, (text, _, _), responses) in enumerate(zip(shard, prompts, reply.samples, strict=True))
     ]
 
 

@@ -13,7 +13,6 @@ from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, WeightsState
 from mstar.api.prm import Candidate, ScoreReply, ScoreRequest
 from mstar.errors import InvalidInput, TooManyRequests, Unavailable
 from mstar.http_json import Sender, Target
-from mstar.types import Response
 
 ANSWER_SECONDS = 3600.0
 """One request samples a whole shard."""
@@ -80,10 +79,11 @@ class ModelServices:
             return ""
         return self._sender.send(self._prm, "GET", "/v1/weights", WeightsState).weight_version
 
-    def sample(
-        self, prompts: Sequence[tuple[str, bytes, int]], how: Sampling, system: str = ""
-    ) -> tuple[str, tuple[tuple[Response, ...], ...]]:
-        """Weight version and n responses for each (text, image, seed). Raises what `Sender.send` raises."""
+    def rollouts(self, prompts: Sequence[tuple[str, bytes, int]], how: Sampling, system: str = "") -> RolloutReply:
+        """N responses for each (text, image, seed), and which prompts the model does not take.
+
+        Raises what `Sender.send` raises.
+        """
         assert self._policy is not None
         policy = self._policy
         request = RolloutRequest(
@@ -101,8 +101,7 @@ class ModelServices:
             max_tokens=how.max_tokens,
             top_p=how.top_p,
         )
-        reply = self._patiently(lambda: self._sender.send(policy, "POST", "/v1/rollouts", RolloutReply, body=request))
-        return reply.weight_version, reply.samples
+        return self._patiently(lambda: self._sender.send(policy, "POST", "/v1/rollouts", RolloutReply, body=request))
 
     def step_scores(self, text: str, image: bytes, response: str) -> tuple[str, tuple[float, ...]]:
         """PRM version and the score of each step of one response. Raises InvalidInput for one that cannot be scored."""

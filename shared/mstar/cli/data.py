@@ -94,7 +94,8 @@ def import_(
             source, name, options, skip_bad=skip_bad, tick=lambda done: progress.update(task, completed=done)
         )
     _print(summary)
-    console.print(f"next: mstar run start demo --set data.source={name}", highlight=False)
+    console.print(f"next: mstar try --model FOLDER --data {name}", highlight=False)
+    console.print(f"then: mstar run start demo --set data.source={name}", highlight=False)
 
 
 @app.command()

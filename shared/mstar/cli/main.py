@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mstar.cli import data, doctor, evaluate, judge, runs, score, serve, stack
+from mstar.cli import data, doctor, evaluate, judge, runs, score, serve, stack, trying
 from mstar.errors import MstarError
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ app.add_typer(runs.app, name="run")
 app.add_typer(data.app, name="data")
 app.command("score")(score.score)
 app.command("judge")(judge.judge)
+app.command("try")(trying.try_)
 app.command("eval")(evaluate.evaluate)
 app.command("report")(runs.report)
 app.command("serve")(serve.serve)

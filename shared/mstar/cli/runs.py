@@ -19,6 +19,7 @@ from mstar.recipes import parse_recipe, recipe_values
 from mstar.results import RunResults
 
 app = typer.Typer(help="Start, watch and steer runs.", no_args_is_help=True)
+YAML = (".yaml", ".yml")
 RunArgument = Annotated[str, typer.Argument(help="Run id, or latest.", metavar="RUN")]
 
 
@@ -185,6 +186,19 @@ def read_results(run: str, home: Path) -> RunResults:
 
 
 def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
+    overrides = settings_of(settings)
+    if seed is not None:
+        overrides["seed"] = seed
+    path = Path(recipe)
+    if path.suffix not in YAML:
+        return RunCreate(recipe=recipe, overrides=overrides)
+    values = values_of(path)
+    parse_recipe(values, overrides)
+    return RunCreate(recipe=values, overrides=overrides)
+
+
+def settings_of(settings: list[str]) -> dict[str, Any]:
+    """What `--set` options say. Raises InvalidRecipe."""
     overrides: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -194,20 +208,19 @@ def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
             overrides[key] = parse_yaml(value)
         except ValueError as error:
             raise InvalidRecipe(f"--set {setting}: the value is not valid YAML: {error}", field=key) from None
-    if seed is not None:
-        overrides["seed"] = seed
-    path = Path(recipe)
-    if path.suffix not in (".yaml", ".yml"):
-        return RunCreate(recipe=recipe, overrides=overrides)
+    return overrides
+
+
+def values_of(path: Path) -> dict[str, Any]:
+    """The values of a recipe file, not yet validated. Raises InvalidRecipe."""
+    recipe = str(path)
     if not path.is_file():
         raise InvalidRecipe(f"recipe file {recipe} does not exist", field="recipe")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidRecipe(f"recipe file {recipe} cannot be read: {error}", field="recipe") from error
-    values = recipe_values(text)
-    parse_recipe(values, overrides)
-    return RunCreate(recipe=values, overrides=overrides)
+    return recipe_values(text)
 
 
 def _start_on_server(client: Client, create: RunCreate, *, detach: bool, as_json: bool) -> None:

@@ -1,0 +1,139 @@
+"""`mstar try --model … --data …`: see prompts, responses and verdicts of a few questions before any run."""
+
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mstar.cli.output import console, print_json, progress_console
+from mstar.cli.runs import YAML, settings_of, values_of
+from mstar.cli.stack import HomeOption, JsonOption
+from mstar.outcomes import counted
+from mstar.recipes import Recipe, parse_recipe
+
+if TYPE_CHECKING:
+    from mstar.types import CheckedResponse
+    from mstar_eval.trying import Pick, Trial, Tried
+
+BUILTIN = "builtin:minivista"
+SHIPPED = Path(__file__).parents[3] / "recipes"
+ModelOption = Annotated[
+    str | None, typer.Option(help="A model folder, a run, or the address of a policy service. Default: the recipe's.")
+]
+DataOption = Annotated[
+    str | None, typer.Option(help="A data set as data.source or data import takes it. Default: the recipe's.")
+]
+RecipeOption = Annotated[str | None, typer.Option("--recipe", help="A .yaml file, or the name of a recipe that ships.")]
+ReferenceOption = Annotated[
+    bool, typer.Option("--with-reference", help="Show the reference answer to the model, as warm-up does.")
+]
+
+
+def try_(
+    model: ModelOption = None,
+    data: DataOption = None,
+    recipe: RecipeOption = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: prompt.preset=boxed")] = None,
+    questions: Annotated[int, typer.Option(min=1, max=64, help="Questions to ask.")] = 5,
+    samples: Annotated[int, typer.Option(min=1, max=64, help="Responses a question.")] = 1,
+    with_reference: ReferenceOption = False,
+    first_index: Annotated[int, typer.Option(help="Number of the first option, where answers are numbers.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which questions are drawn.")] = 0,
+    home: HomeOption = Path("runs"),
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a model a few questions as a run would, and show why each answer counts or does not."""
+    import minivista
+    from mstar_eval.models import measured
+    from mstar_eval.session import Session
+    from mstar_eval.trying import picked, tried
+
+    plan = _plan(recipe, settings or [], model, data)
+    about = measured(plan.model.base, home, minivista.MODEL_FOLDER)
+    # The policy of a run is asked as that run asked it, unless the recipe says otherwise.
+    given = recipe is not None or any(one.startswith("prompt.") for one in settings or [])
+    form = plan.form if given or about.form is None else about.form
+    picks = picked(_pool(plan.data.source, first_index), questions, seed)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with (
+        tempfile.TemporaryDirectory(prefix="mstar-try-") as folder,
+        Session(about, None, Path(folder), _notice) as session,
+    ):
+        trial = tried(picks, session.services(), plan, form, samples, with_reference=with_reference)
+    if as_json:
+        print_json(trial)
+    else:
+        _show(trial, plan.generation.max_tokens)
+
+
+def _pool(source: str, first_index: int) -> "Iterator[Pick]":
+    from mstar_eval.trying import Pick, questions_of
+
+    if source != BUILTIN:
+        return questions_of(Path(source), first_index)
+    from minivista.loader import load_split
+
+    return (Pick(question, png) for question, png in load_split("train"))
+
+
+def _plan(recipe: str | None, settings: list[str], model: str | None, data: str | None) -> Recipe:
+    """The recipe with model and data of the options; one that only names them where no recipe is given."""
+    named = {"model.base": model, "data.source": data}
+    overrides = settings_of(settings) | {key: value for key, value in named.items() if value is not None}
+    if recipe is None:
+        return parse_recipe({"name": "try"}, overrides)
+    path = Path(recipe)
+    return parse_recipe(values_of(path if path.suffix in YAML else SHIPPED / f"{recipe}.yaml"), overrides)
+
+
+def _show(trial: "Trial", max_tokens: int) -> None:
+    if trial.system:
+        _print(f"system: {trial.system}\n")
+    for place, one in enumerate(trial.tried, 1):
+        _show_one(place, len(trial.tried), one)
+    seen = trial.outcomes
+    _print(f"{seen.solved} of {seen.questions} questions solved; {counted(seen, trial.answer, max_tokens)}.")
+    right = ", ".join(f"{name.value} {count}" for name, count in trial.right_in.items() if count)
+    _print(f"right answers by prompt.answer: {right or 'none in any place'}")
+    if trial.advice:
+        console.print(trial.advice, style="bold", markup=False, highlight=False, soft_wrap=True)
+
+
+def _show_one(place: int, count: int, one: "Tried") -> None:
+    about = one.question
+    console.rule(f"{place} of {count} · {about.split} · {about.id}", align="left", style="dim")
+    _print(f"{one.prompt}\n")
+    if one.problem:
+        _print(f"✗ not sampled: {one.problem}\n")
+    for response in one.responses:
+        _show_response(response, about.answer.value if about.answer else "")
+
+
+def _show_response(checked: "CheckedResponse", gold: str) -> None:
+    verdict = checked.verdict
+    console.print(checked.response.text or "(empty)", style="cyan", markup=False, highlight=False, soft_wrap=True)
+    read = "nothing" if verdict.extracted is None else repr(verdict.extracted)
+    cut = ", cut off" if checked.response.finish_reason.value == "length" else ""
+    mark, style = ("✓", "green") if verdict.correct else ("✗", "red")
+    console.print(
+        f"{mark} {verdict.reason}: read {read}, reference {gold!r}{cut}\n",
+        style=style,
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print(line: str) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _notice(line: str) -> None:
+    progress_console.print(f"[dim]{line}[/dim]", highlight=False)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
