@@ -102,5 +102,5 @@ def _row(pairs: Pairs, files: Sequence[Path], *, cold: bool) -> Row:
         unit="wall",
         target="<= 1.3 x its time",
         counted=counted,
-        note="weights are hashed, a file on each core, before any is loaded; the other side trusts what it reads",
+        note="weights are hashed while they are loaded, and served once both are done; the other side hashes nothing",
     )

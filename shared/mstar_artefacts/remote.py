@@ -123,6 +123,10 @@ class RemoteArtefacts(ArtefactStore):
             before.release()
         return held.folder if part is None else held.folder / part
 
+    def unread(self, ref: ArtefactRef, part: str) -> Path | None:
+        """None: what is not in the cache yet is hashed on its way into it."""
+        return None
+
     @contextmanager
     def _reading(self, ref: ArtefactRef) -> Iterator[Path]:
         with self._complete(ref, None) as held:

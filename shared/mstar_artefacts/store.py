@@ -203,6 +203,17 @@ class ArtefactStore:
         require_no_other(ref, folder, files, part)
         return folder if part is None else folder / part
 
+    def unread(self, ref: ArtefactRef, part: str) -> Path | None:
+        """The folder that `verify` returns, where its files have the names and sizes of the manifest.
+
+        None where they must be fetched or are not as listed. For those who read and `verify` at the same time, and use
+        nothing of what they read before that is done. Raises NotFound or CorruptArtefact.
+        """
+        folder, files = self.path(ref.id), self.manifest(ref).files
+        wanted = [one for one in files if one.name.startswith(f"{part}/")]
+        as_listed = all(_is_own_file(folder, one) for one in wanted) and not unlisted(folder, files, part)
+        return folder / part if as_listed else None
+
     def rows(self, ref: ArtefactRef, kind: type[Row], table: str = ROWS) -> Iterator[Row]:
         """Rows of one table of an artefact, verified first; none where it lacks a table that stands beside `rows`."""
         with self._reading(ref) as folder:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,18 +29,41 @@ def load_checkpoint(
 
     Raises NotFound, CorruptArtefact, or InvalidInput for a weight that is not finite or a file that no model has.
     """
-    folder = store.verify(ref, MODEL_FOLDER)
+    folder = store.unread(ref, MODEL_FOLDER)
+    if folder is None:
+        folder = store.verify(ref, MODEL_FOLDER)
+        loaded = _load(folder, ref, load)
+    else:
+        loaded = _load_while_verified(store, folder, ref, load)
+    # The trainer looks at every weight before it writes a checkpoint, and says so in the manifest.
+    if not store.manifest(ref).metadata.get(FINITE):
+        check_finite(folder, ref.id)
+    return loaded, folder
+
+
+def _load_while_verified(
+    store: ArtefactStore, folder: Path, ref: ArtefactRef, load: Callable[[Path], Loaded]
+) -> Loaded:
+    """Hashing reads the same files as loading does, so they share the time; nothing loaded leaves before both are done.
+
+    Raises CorruptArtefact before anything that loading made of a damaged file.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="verify") as pool:
+        verified = pool.submit(store.verify, ref, MODEL_FOLDER)
+        try:
+            return _load(folder, ref, load)
+        finally:
+            verified.result()
+
+
+def _load(folder: Path, ref: ArtefactRef, load: Callable[[Path], Loaded]) -> Loaded:
     for path in folder.rglob("*"):
         if path.is_file() and not is_model_file(path.name):
             raise InvalidInput(
                 f"checkpoint {ref.id} holds {path.name[:200]}, which is no file of a model: make it again without it",
                 field="artefact",
             )
-    loaded = load(folder)
-    # The trainer looks at every weight before it writes a checkpoint, and says so in the manifest.
-    if not store.manifest(ref).metadata.get(FINITE):
-        check_finite(folder, ref.id)
-    return loaded, folder
+    return load(folder)
 
 
 def folder_version(folder: Path) -> str:
