@@ -16,6 +16,7 @@ tokenizer, image processor and chat template, as a download from a hub has them.
 through the services. *Policy* and *chat*: greedy tokens and log-probabilities equal those of `generate`. *PRM*: step
 scores equal those of one forward pass for each response. *Trainer*: the first SFT and PRM losses equal the plain ones,
 and the checkpoint loads again. All of it runs on the CPU with the transformers engine, without torchvision.
+On CUDA and in bfloat16 the rows were run once, with torchvision: [which, and how far off](gpu-runs.md).
 
 | family | `model_type` | policy and chat | PRM and trainer |
 |---|---|---|---|
