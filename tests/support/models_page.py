@@ -80,6 +80,20 @@ SmolVLM's processor wants `num2words`, which comes with the model services.
 
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.
 
+## Check a model
+
+`mstar doctor --align MODEL` loads a folder into policy (each engine that is installed), PRM and trainer, and lays side
+by side what they make of three pictures of different shape: the tokens of the prompt, how many of them stand for the
+image, and their positions. Then each engine samples a response, and its log-probabilities stand beside the trainer's.
+The exit code is 0 when all is equal. vLLM does not tell its positions; another one would show in the log-probabilities.
+
+```
+mstar doctor --align shared/minivista/model
+```
+
+Log-probabilities may differ by 0.002 nats in float32, 0.05 in float16 and 0.3 in bfloat16. [Tokens](tokens.md) says
+what holds of tokens on the way through a run, and how each push of weights is checked.
+
 [Add a model family](add-a-family.md) says how to support another one.
 """
 

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from mstar.cli.align import align
 from mstar.cli.output import console, print_json
 from mstar.cli.preflight import Finding, preflight
 from mstar.cli.stack import HomeOption, JsonOption
@@ -21,9 +22,25 @@ PORTS = (8400, 8401, 8402)
 
 ComposeOption = Annotated[bool, typer.Option("--compose", help="Check for `docker compose up` in this folder instead.")]
 
+AlignOption = Annotated[
+    Path | None,
+    typer.Option("--align", metavar="MODEL", help="Compare how policy, PRM and trainer see a model folder instead."),
+]
 
-def doctor(home: HomeOption = Path("runs"), as_json: JsonOption = False, compose: ComposeOption = False) -> None:
-    """Check Python, packages, broker, ports, memory and disk. Exit code 1 when something needed is missing."""
+
+def doctor(
+    home: HomeOption = Path("runs"),
+    as_json: JsonOption = False,
+    compose: ComposeOption = False,
+    model: AlignOption = None,
+) -> None:
+    """Check Python, packages, broker, ports, memory and disk. Exit code 1 when something needed is missing.
+
+    With `--align`: tokens, image tokens and positions of three prompts as each service sees them, and the
+    log-probabilities of a sampled response by sampler and trainer; exit code 1 when they are not equal.
+    """
+    if model is not None:
+        raise typer.Exit(not align(model, as_json=as_json))
     findings = list(preflight(Path.cwd()) if compose else _findings(home))
     if as_json:
         print_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])

@@ -1,0 +1,35 @@
+"""`python -m mstar_prm.align MODEL`: how the PRM sees a model's prompts."""
+
+import sys
+from pathlib import Path
+
+from mstar.alignment import View
+from mstar_models.aligning import positions_of, prompt_view, say
+from mstar_models.layout import Layout
+from mstar_models.probing import QUESTION, SHAPES, picture
+from mstar_prm.schemes.folder import load_prm
+
+WHO = "PRM"
+
+
+def main() -> None:
+    """Write the view."""
+    folder = Path(sys.argv[1])
+    say(WHO, lambda: look(folder))
+
+
+def look(folder: Path) -> View:
+    """The view of a folder, by the scheme that it declares. Raises InvalidInput for one that is no PRM's base."""
+    model, scheme = load_prm(folder)
+    layout = Layout(model)
+    prompts = []
+    for shape in SHAPES:
+        prompt = scheme.prompt(QUESTION, picture(shape))
+        packed = layout.start(prompt)
+        positions = positions_of(packed.axes, packed.positions, len(prompt.input_ids))
+        prompts.append(prompt_view(folder, shape, prompt.input_ids, positions))
+    return View(who=WHO, dtype=str(model.dtype).removeprefix("torch."), prompts=tuple(prompts))
+
+
+if __name__ == "__main__":
+    main()

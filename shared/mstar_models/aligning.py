@@ -1,0 +1,44 @@
+"""What the `align` commands of the three model services share: arguments, the count of image tokens, the output.
+
+Each is started by `mstar doctor --align` as a process of its own, `python -m mstar_policy.align MODEL`, and writes one
+line of JSON.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from mstar.alignment import Positions, PromptView, View
+from mstar.errors import MstarError
+
+
+def image_tokens(folder: Path, ids: Sequence[int]) -> int:
+    """How many ids stand for an image."""
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    names = ("image_token_id", "image_token_index", "vision_token_id")
+    token = next((value for name in names if (value := getattr(config, name, None)) is not None), None)
+    return sum(one == token for one in ids)
+
+
+def prompt_view(folder: Path, picture: str, ids: Sequence[int], positions: Positions) -> PromptView:
+    """The view of one prompt."""
+    return PromptView(picture=picture, ids=tuple(ids), image_tokens=image_tokens(folder, ids), positions=positions)
+
+
+def positions_of(axes: Any, places: Sequence[int], length: int) -> Positions:
+    """Positions of a prompt of `length` tokens: `axes` [3, P] where the model has them, else the places themselves."""
+    return tuple(map(tuple, axes.tolist())) if axes is not None else (tuple(places[:length]),)
+
+
+def say(who: str, look: Callable[[], View]) -> None:
+    """Write what a service sees; an expected error is part of it."""
+    try:
+        view = look()
+    except MstarError as error:
+        view = View(who=who, error=error.detail)
+    # Libraries write to standard output too: the view is the last line.
+    sys.stdout.write("\n" + json.dumps(view.model_dump(mode="json")) + "\n")
