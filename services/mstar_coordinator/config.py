@@ -79,6 +79,12 @@ class CoordinatorSettings(ServiceSettings):
     reserve_bytes: int = Field(default=500_000_000, ge=0)
     """Disk space that must be free beyond a new run's checkpoints, or the run is refused."""
 
+    training_gpu_gb: float | None = Field(default=None, gt=0)
+    """Memory of each GPU that trains: a run whose training would not fit, by what `mstar plan` reckons, is refused.
+    Unset, that is not looked at."""
+    training_four_bit: bool = False
+    """bitsandbytes is there beside the trainers, so recipes may set `lora.quantize`."""
+
     @model_validator(mode="after")
     def _scores_are_asked_for_with_a_key(self) -> Self:
         if self.prm_url is not None and self.keys() and self.score_key is None:

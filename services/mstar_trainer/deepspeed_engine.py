@@ -15,6 +15,7 @@ from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mstar.memory_plan import BUCKET
 from mstar.train_recipe import Optimizer, Precision, TrainRecipe
 from mstar_trainer.adapters import adapted_weights, adapter_parameters, factors, merged, plain_name
 from mstar_trainer.loss import Batch
@@ -238,7 +239,12 @@ def _config(settings: TrainRecipe, half: bool) -> dict[str, Any]:
 
     Stage 0 runs as stage 1: the same updates, with the moments divided among the ranks instead of copied to each.
     """
-    zero: dict[str, Any] = {"stage": max(1, settings.zero_stage)}
+    # DeepSpeed's buckets of half a billion values would take 2 GB of each GPU.
+    zero: dict[str, Any] = {
+        "stage": max(1, settings.zero_stage),
+        "reduce_bucket_size": BUCKET,
+        "allgather_bucket_size": BUCKET,
+    }
     host = {"device": "cpu", "pin_memory": torch.cuda.is_available()}
     if settings.offload_optimizer:
         zero["offload_optimizer"] = host

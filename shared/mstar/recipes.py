@@ -132,11 +132,6 @@ class PrmRecipe(Frozen):
         """How R_p is made of step scores."""
         return RewardRule(aggregate=self.aggregate, answer_block=self.answer_block)
 
-    @field_validator("train", mode="before")
-    @classmethod
-    def _not_trained(cls, train: Any) -> Any:
-        return None if train is False else train
-
     @model_validator(mode="after")
     def _there_is_one(self) -> Self:
         if self.train is None and self.base is None:
@@ -337,6 +332,13 @@ class Recipe(Frozen):
             return self.form.model_copy(update={"instruction": "", "system": ""})
         return self.form
 
+    def trainings(self) -> dict[str, TrainRecipe]:
+        """Settings of everything that is trained, by the section that has them."""
+        found = {"evolution": self.evolution.train}
+        if self.prm is not None and self.prm.train is not None:
+            found = {"prm": self.prm.train} | found
+        return ({"warmup": self.warmup.train} if self.warmup is not None else {}) | found
+
     @model_validator(mode="after")
     def _prm_where_needed(self) -> Self:
         if self.prm is not None:
@@ -413,6 +415,10 @@ def parse_recipe(values: Mapping[str, Any], overrides: Mapping[str, Any] | None 
     merged = _copied(values)
     for path, value in _flat(overrides or {}).items():
         _set(merged, path, value)
+    prm = merged.get("prm")
+    if isinstance(prm, dict) and prm.get("train") is False:
+        # Here, since below a validator that sees raw values pydantic takes no names for enums and no lists for tuples.
+        prm["train"] = None
     try:
         # Strict: text or `true` is no number. From JSON, where lists may become tuples and names enums.
         return Recipe.model_validate_json(json.dumps(merged, allow_nan=False), strict=True)

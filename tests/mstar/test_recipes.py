@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from mstar.errors import InvalidRecipe
+from mstar.evolution import sweep_precedes
 from mstar.recipes import PAPER_GRID, ExplorationMode, InitFrom, OptimizerState, Recipe, parse_recipe, parse_recipe_yaml
 from mstar.selection_rules import SelectionMode
 
@@ -33,6 +34,11 @@ ARMS = {
     "minivista": (LAST, CARRIED, SelectionMode.TOP, TUNED),
     "demo": (LAST, CARRIED, SelectionMode.TOP, TUNED),
     "paper": (LAST, CARRIED, SelectionMode.TOP, TUNED),
+    **{
+        f"models/{name}-{kind}": (LAST, CARRIED, SelectionMode.TOP, TUNED)
+        for name in ("minicpm-v-2.5", "phi-3.5-vision", "internvl2-2b", "qwen2.5-vl-3b", "qwen2.5-vl-7b")
+        for kind in ("full", "lora")
+    },
 }
 
 
@@ -76,7 +82,10 @@ def test_a_mixture_has_the_share_that_its_name_says(percent: int) -> None:
 
 def test_the_paper_s_numbers() -> None:
     recipe = read("paper")
-    assert recipe.evolution.questions / recipe.data.train == 0.25
+    assert recipe.evolution.questions == 45_000 == 0.25 * recipe.data.train
+    assert recipe.evolution.updates == 10_000
+    assert recipe.evolution.iterations >= 15
+    assert sum(sweep_precedes(recipe, number) for number in range(1, recipe.evolution.iterations + 1)) >= 5
     assert (recipe.evolution.n, recipe.evolution.selection.k) == (16, 2)
     assert (recipe.evolution.train.learning_rate, recipe.evolution.train.batch_size) == (1e-6, 128)
     assert (recipe.exploration.grid, recipe.exploration.questions, recipe.exploration.every) == (PAPER_GRID, 250, 2)
@@ -285,3 +294,16 @@ def test_an_optimizer_may_go_on_with_less_to_train_but_not_with_more() -> None:
     assert parse_recipe(more, {"evolution.inherit_warmup": False})
     adapters = {"lora": {"rank": 4}}
     assert parse_recipe({"name": "x", "warmup": {"train": adapters}, "evolution": {"train": adapters}})
+
+
+def test_the_prm_takes_every_option_that_the_policy_takes() -> None:
+    options = {"updates": 9, "schedule": "cosine", "optimizer": "sgd", "lora": {"targets": ["q_proj"]}, "dtype": "bf16"}
+    parsed = parse_recipe(
+        {"name": "x", "prm": {"train": options}, "evolution": {"train": options, "inherit_warmup": False}}
+    )
+    assert parsed.prm is not None and parsed.prm.train == parsed.evolution.train
+    assert parsed.trainings() == {
+        "warmup": parsed.warmup and parsed.warmup.train,
+        "prm": parsed.prm.train,
+        "evolution": parsed.evolution.train,
+    }

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 
 from architectures import ARCHITECTURES
 from mstar.errors import InvalidInput
+from mstar.memory_plan import checkpoint_bytes
+from mstar.model_folder import read_weights
 from mstar.prompts import PRESETS, PromptPreset
 from mstar.train_recipe import LoraRecipe, TrainRecipe
 from mstar_models.labels import label_token_ids
@@ -32,6 +34,10 @@ SLOW = pytest.mark.slow
 
 def adapting(**options: Any) -> TrainRecipe:
     return TrainRecipe.model_validate(GENTLE.model_dump() | {"lora": LORA, "learning_rate": 3e-3} | options)
+
+
+def full(**options: Any) -> TrainRecipe:
+    return TrainRecipe.model_validate(GENTLE.model_dump() | options)
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +79,17 @@ def test_the_adapter_file_is_peft_s_and_names_no_path(lab: Lab, trained: Done) -
     assert config["base_model_name_or_path"] is None and str(lab.bench.home) not in text
 
 
+def test_a_checkpoint_is_as_large_as_planned(lab: Lab, trained: Done) -> None:
+    remove(lab, "full/train")
+    lab.train("full/train", "it01/select")
+    for name, settings in (("lora/train", adapting(dtype="fp32")), ("full/train", full(dtype="fp32"))):
+        folder = lab.folder(name)
+        there = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+        assert there == pytest.approx(checkpoint_bytes(read_weights(folder / "model"), settings), rel=0.05)
+
+
 def test_another_attempt_draws_the_same_adapters(lab: Lab, trained: Done) -> None:
-    remove(lab, "lora/train")
+    remove(lab, "lora/train", "full/train")
     lab.train("full/train", "it01/select")
     again = lab.train("lora/train", "it01/select", settings=adapting())
     assert again.artefact == trained.artefact, "equal to the last bit"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mstar.errors import InvalidInput, StorageFull
-from mstar_coordinator.model_folder import check_weights
+from mstar.model_folder import check_weights
 from mstar_models.loading import load_model
 from mstar_trainer.checkpoints import require_space
 from mstar_trainer.weight_files import require_finite, write_weights

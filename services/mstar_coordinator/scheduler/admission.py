@@ -5,13 +5,17 @@ Nothing is written here.
 
 import shutil
 from collections.abc import Collection
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
 import minivista
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
 from mstar.evolution import UNLABELLED, iteration_shards
+from mstar.model_folder import read_shape, read_weights
+from mstar.model_shape import ModelShape
 from mstar.recipes import PrmRecipe, Recipe
+from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
 from mstar_coordinator.scheduler.dataset_check import check_dataset
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
 
@@ -19,10 +23,18 @@ BUILTIN = "builtin:"
 BUILTIN_NAMES = ("builtin:minivista",)
 MAX_STEPS = 50_000
 MAX_NEEDS = 2_000_000
-CHECKPOINT_FACTOR = 3
-"""A checkpoint holds the weights and two moments of AdamW for each."""
-PUBLISHED_MODELS = 2
-"""Policy and PRM, which lie in the run's folder wherever checkpoints are."""
+
+
+@dataclass(frozen=True)
+class Trainers:
+    """What the operator says of the machines that train."""
+
+    nodes: int = 1
+    """Those that share one training."""
+    gpu_gb: float | None = None
+    """Memory of each GPU; None: unknown, or there is none."""
+    four_bit: bool = False
+    """They have bitsandbytes."""
 
 
 def admit(
@@ -30,20 +42,20 @@ def admit(
     data_root: Path,
     home: Path,
     reserve_bytes: int,
-    nodes: int = 1,
+    trainers: Trainers,
     *,
     remote: bool = False,
     trusted: Collection[str] = (),
 ) -> Recipe:
     """The recipe with absolute paths, once all checks have passed.
 
-    `nodes`: those that share one training. `remote`: checkpoints are not kept below `home`. `trusted`: types of model
-    whose code from a folder may run.
+    `remote`: checkpoints are not kept below `home`. `trusted`: types of model whose code from a folder may run.
     Raises InvalidRecipe, InvalidDataset (naming file and line), InvalidInput for a model that can't be loaded,
     Forbidden for a path outside `data_root`, and StorageFull.
     """
     check_size(recipe, recipe.evolution.iterations)
-    check_ranks(recipe, nodes)
+    check_ranks(recipe, trainers.nodes)
+    check_four_bit(recipe, trainers)
     data, model = recipe.data, recipe.model
     if _is_builtin(data.source, "data.source"):
         _check_benchmark(recipe)
@@ -51,18 +63,19 @@ def admit(
         folder = _below(data_root, data.source, "data.source")
         check_dataset(folder, data)
         data = data.model_copy(update={"source": str(folder)})
-    weights = 0
+    wanted = 0
     if not _is_builtin(model.base, "model.base"):
         folder = _below(data_root, model.base, "model.base")
-        weights = check_model(folder, trusted)
+        check_model(folder, trusted)
+        wanted = disk_bytes(recipe, read_weights(folder), checkpoints=not remote)
+        if trainers.gpu_gb is not None:
+            check_memory(recipe, read_shape(folder), trainers.gpu_gb)
         model = model.model_copy(update={"base": str(folder)})
         if recipe.prm and recipe.prm.train and recipe.prm.base is None:
             require_labels(folder)
     prm, prm_weights = _admit_prm(recipe, data_root)
-    checkpoints = 0 if remote else recipe.evolution.iterations + 3
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
-    wanted = (checkpoints * CHECKPOINT_FACTOR + PUBLISHED_MODELS) * weights + PUBLISHED_MODELS * prm_weights
-    _check_disk(home, reserve_bytes + wanted)
+    _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)
     return recipe.model_copy(update={"data": data, "model": model, "prm": prm})
 
 
@@ -105,15 +118,37 @@ def check_size(recipe: Recipe, iterations: int) -> None:
 
 def check_ranks(recipe: Recipe, nodes: int) -> None:
     """Raises InvalidRecipe for trainings whose ranks the nodes cannot share, which would fail when they begin."""
-    parts = {"warmup": recipe.warmup, "prm": recipe.prm, "evolution": recipe.evolution}
-    for name, part in parts.items():
-        train = None if part is None else part.train
-        if train is not None and train.ranks % nodes:
+    for name, settings in recipe.trainings().items():
+        if settings.ranks % nodes:
             field = f"{name}.train.ranks"
             raise InvalidRecipe(
-                f"{field} is {train.ranks}, which the {nodes} nodes of a training cannot share: set it to all "
+                f"{field} is {settings.ranks}, which the {nodes} nodes of a training cannot share: set it to all "
                 f"their GPUs, a multiple of {nodes}, or install with trainer.nodes=1",
                 field=field,
+            )
+
+
+def check_four_bit(recipe: Recipe, trainers: Trainers) -> None:
+    """Raises InvalidRecipe for 4-bit weights where the trainers cannot hold any."""
+    for name, settings in recipe.trainings().items():
+        if settings.lora and settings.lora.quantize and not trainers.four_bit:
+            field = f"{name}.train.lora.quantize"
+            raise InvalidRecipe(
+                f"{field} needs bitsandbytes beside the trainers, and this server is set up without: set it to false, "
+                "or install bitsandbytes there and set MSTAR_COORDINATOR_TRAINING_FOUR_BIT=true",
+                field=field,
+            )
+
+
+def check_memory(recipe: Recipe, shape: ModelShape, gpu_gb: float) -> None:
+    """Raises InvalidRecipe, which says what to change, for a training that does not fit into a GPU of this size."""
+    for name, settings in recipe.trainings().items():
+        plan = plan_training(name, settings, shape, Machine(gpus=settings.ranks, gpu_bytes=int(gpu_gb * GIGA)))
+        if not plan.fits:
+            raise InvalidRecipe(
+                f"{name}.train needs about {plan.total / GIGA:.0f} GB on each GPU and {plan.room / GIGA:.0f} GB are "
+                f"there: change {'; '.join(plan.remedies)}",
+                field=f"{name}.train",
             )
 
 

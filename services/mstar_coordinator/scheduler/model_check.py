@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidInput
+from mstar.model_folder import check_weights, model_files, read_json, tensor_names
 from mstar.model_types import WITH_CODE, WITHOUT_TEMPLATE, type_problem
 from mstar.prm_schemes import (
     DECLARATION,
@@ -22,7 +23,6 @@ from mstar.prm_schemes import (
     own_scheme,
     scheme_of,
 )
-from mstar_coordinator.model_folder import check_weights, model_files, read_json, tensor_names
 from mstar_coordinator.scheduler.template_check import template_of, template_problem
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mstar_coordinator.model_folder import read_json
+from mstar.model_folder import read_json
 
 WRITTEN = "chat_template.jinja"
 IN_JSON = ("chat_template.json", "processor_config.json", "tokenizer_config.json")

@@ -3,23 +3,22 @@
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from mstar.api.runs import RepairedRun, Run, RunCreate
 from mstar.cli.output import ENDED, console, follow, gain, left_out, outcome_lines, print_json, program, results_table
+from mstar.cli.recipe_files import file_values, is_file_name, overrides_of
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
-from mstar.documents import parse_yaml
-from mstar.errors import CorruptArtefact, InvalidInput, InvalidRecipe, NotFound, Unavailable
+from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable
 from mstar.evolution import RunState
-from mstar.recipes import parse_recipe, recipe_values
+from mstar.recipes import parse_recipe
 from mstar.results import RunResults
 
 app = typer.Typer(help="Start, watch and steer runs.", no_args_is_help=True)
-YAML = (".yaml", ".yml")
 RunArgument = Annotated[str, typer.Argument(help="Run id, or latest.", metavar="RUN")]
 
 
@@ -186,41 +185,12 @@ def read_results(run: str, home: Path) -> RunResults:
 
 
 def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
-    overrides = settings_of(settings)
-    if seed is not None:
-        overrides["seed"] = seed
-    path = Path(recipe)
-    if path.suffix not in YAML:
+    overrides = overrides_of(settings) | ({} if seed is None else {"seed": seed})
+    if not is_file_name(recipe):
         return RunCreate(recipe=recipe, overrides=overrides)
-    values = values_of(path)
+    values = file_values(recipe)
     parse_recipe(values, overrides)
     return RunCreate(recipe=values, overrides=overrides)
-
-
-def settings_of(settings: list[str]) -> dict[str, Any]:
-    """What `--set` options say. Raises InvalidRecipe."""
-    overrides: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise InvalidRecipe(f"--set {setting}: write it as key=value", field=setting)
-        try:
-            overrides[key] = parse_yaml(value)
-        except ValueError as error:
-            raise InvalidRecipe(f"--set {setting}: the value is not valid YAML: {error}", field=key) from None
-    return overrides
-
-
-def values_of(path: Path) -> dict[str, Any]:
-    """The values of a recipe file, not yet validated. Raises InvalidRecipe."""
-    recipe = str(path)
-    if not path.is_file():
-        raise InvalidRecipe(f"recipe file {recipe} does not exist", field="recipe")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRecipe(f"recipe file {recipe} cannot be read: {error}", field="recipe") from error
-    return recipe_values(text)
 
 
 def _start_on_server(client: Client, create: RunCreate, *, detach: bool, as_json: bool) -> None:

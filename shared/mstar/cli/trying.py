@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mstar.cli.output import console, print_json, progress_console
-from mstar.cli.runs import YAML, settings_of, values_of
+from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import HomeOption, JsonOption
 from mstar.outcomes import counted
 from mstar.recipes import Recipe, parse_recipe
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mstar_eval.trying import Pick, Trial, Tried
 
 BUILTIN = "builtin:minivista"
-SHIPPED = Path(__file__).parents[3] / "recipes"
 ModelOption = Annotated[
     str | None, typer.Option(help="A model folder, a run, or the address of a policy service. Default: the recipe's.")
 ]
@@ -82,11 +81,10 @@ def _pool(source: str, first_index: int) -> "Iterator[Pick]":
 def _plan(recipe: str | None, settings: list[str], model: str | None, data: str | None) -> Recipe:
     """The recipe with model and data of the options; one that only names them where no recipe is given."""
     named = {"model.base": model, "data.source": data}
-    overrides = settings_of(settings) | {key: value for key, value in named.items() if value is not None}
+    overrides = overrides_of(settings) | {key: value for key, value in named.items() if value is not None}
     if recipe is None:
         return parse_recipe({"name": "try"}, overrides)
-    path = Path(recipe)
-    return parse_recipe(values_of(path if path.suffix in YAML else SHIPPED / f"{recipe}.yaml"), overrides)
+    return parse_recipe(recipe_values_of(recipe), overrides)
 
 
 def _show(trial: "Trial", max_tokens: int) -> None:

@@ -12,8 +12,11 @@ import minivista
 import prm_folders
 from coordinator_bench import SMALL
 from mstar.errors import Forbidden, InvalidDataset, InvalidInput, InvalidRecipe, MstarError, StorageFull
+from mstar.model_folder import read_weights
 from mstar.recipes import Recipe
-from mstar_coordinator.scheduler.admission import admit, check_ranks, check_size
+from mstar.run_plan import disk_bytes
+from mstar.train_recipe import TrainRecipe
+from mstar_coordinator.scheduler.admission import Trainers, admit, check_ranks, check_size
 
 PICTURE = (Path(__file__).parents[2] / "cases" / "pictures" / "grey16.png").read_bytes()
 GIF = b"GIF89a" + bytes(40)
@@ -51,7 +54,7 @@ def with_sources(data: str = "set", base: str = "model") -> Recipe:
 
 
 def admitted(recipe: Recipe, root: Path, reserve: int = 0) -> Recipe:
-    return admit(recipe, root, root / "home" / "not" / "yet", reserve)
+    return admit(recipe, root, root / "home" / "not" / "yet", reserve, Trainers())
 
 
 def test_folders_below_the_root_become_absolute(root: Path) -> None:
@@ -263,7 +266,7 @@ def test_a_family_whose_code_is_allowed_is_admitted(root: Path) -> None:
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "phi3_v"}))
     with pytest.raises(InvalidInput, match="needs code from its folder"):
         admitted(with_sources(), root)
-    assert admit(with_sources(), root, root / "home", 0, trusted=["phi3_v"])
+    assert admit(with_sources(), root, root / "home", 0, Trainers(), trusted=["phi3_v"])
 
 
 def test_no_link_leads_out_of_a_model_folder(root: Path) -> None:
@@ -306,7 +309,7 @@ def test_checkpoints_that_lie_elsewhere_need_no_room_at_home(root: Path) -> None
     os.truncate(root / "model" / "model.safetensors", (root / "model" / "model.safetensors").stat().st_size + size)
     with pytest.raises(StorageFull):
         admitted(with_sources(), root)
-    assert admit(with_sources(), root, root / "home", 0, remote=True)
+    assert admit(with_sources(), root, root / "home", 0, Trainers(), remote=True)
 
 
 def with_prm(**fields: object) -> Recipe:
@@ -387,3 +390,41 @@ def test_ranks_that_the_nodes_cannot_share_are_refused_by_field() -> None:
         assert caught.value.field == f"{name}.train.ranks" and "a multiple of 4" in caught.value.detail
     with pytest.raises(InvalidRecipe, match="ranks is 8, which the 3 nodes"):
         check_ranks(shared, 3)
+
+
+def trained_with(recipe: Recipe, **options: object) -> Recipe:
+    assert recipe.warmup is not None
+    train = TrainRecipe.model_validate(recipe.evolution.train.model_dump() | options)
+    changed = {
+        name: getattr(recipe, name).model_copy(update={"train": train}) for name in ("warmup", "prm", "evolution")
+    }
+    return recipe.model_copy(update=changed)
+
+
+def test_four_bit_weights_are_refused_where_no_trainer_can_hold_them(root: Path) -> None:
+    recipe = trained_with(with_sources(), lora={"quantize": True})
+    with pytest.raises(
+        InvalidRecipe, match="install bitsandbytes there and set MSTAR_COORDINATOR_TRAINING_FOUR_BIT"
+    ) as no:
+        admitted(recipe, root)
+    assert no.value.field == "warmup.train.lora.quantize"
+    assert admit(recipe, root, root / "home", 0, Trainers(four_bit=True))
+
+
+def test_a_training_that_does_not_fit_into_the_gpus_says_what_to_change(root: Path) -> None:
+    assert admit(with_sources(), root, root / "home", 0, Trainers(gpu_gb=80))
+    with pytest.raises(
+        InvalidRecipe, match=r"warmup\.train needs about \d+ GB .*change gradient_checkpointing: true"
+    ) as no:
+        admit(with_sources(), root, root / "home", 0, Trainers(gpu_gb=2.1))
+    assert no.value.field == "warmup.train"
+
+
+def test_the_disk_is_reckoned_by_what_is_trained(root: Path) -> None:
+    weights = read_weights(root / "model")
+    full, lora = (
+        disk_bytes(recipe, weights) for recipe in (with_sources(), trained_with(with_sources(), lora={"rank": 2}))
+    )
+    checkpoints = SMALL.evolution.iterations + 2
+    assert full > 12 * checkpoints * weights.parameters
+    assert lora < full / 2

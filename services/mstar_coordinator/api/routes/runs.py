@@ -12,7 +12,7 @@ from mstar.trusted_code import parse_trusted_code
 from mstar_coordinator.api.routes.context import Context, Coordinator, Limit, paged
 from mstar_coordinator.api.views import run_view
 from mstar_coordinator.cluster.workloads import training_nodes
-from mstar_coordinator.scheduler.admission import admit
+from mstar_coordinator.scheduler.admission import Trainers, admit
 from mstar_coordinator.scheduler.repair import Findings
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
 from mstar_web.bodies import JsonRoute
@@ -66,7 +66,7 @@ def start_run(
             settings.data_root,
             settings.home,
             settings.reserve_bytes,
-            training_nodes(settings),
+            Trainers(training_nodes(settings), settings.training_gpu_gb, settings.training_four_bit),
             remote=settings.artefacts is not None,
             trusted=parse_trusted_code(settings.trusted_code),
         )

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import minivista
 from mstar.evolution import UNLABELLED
+from mstar.model_folder import model_files
 from mstar.recipes import DataRecipe
 from mstar.stages.prepare import PrepareParams
 from mstar.steps import ArtefactRef, DoneResult
 from mstar.types import Question
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
-from mstar_coordinator.model_folder import model_files
 from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.steps.dataset_reader import read_split
 

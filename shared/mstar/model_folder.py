@@ -14,6 +14,7 @@ from typing import Any
 from mstar.documents import parse_json
 from mstar.errors import InvalidInput
 from mstar.model_files import is_model_file
+from mstar.model_shape import ModelShape, Weights, count_weights, shape_of
 from mstar.prm_schemes import DECLARATION
 
 KINDS = (
@@ -76,7 +77,7 @@ def check_weights(folder: Path) -> int:
         if not path.is_file():
             raise _refused(folder, f"lacks {name}, which {INDEX} lists")
         try:
-            tensors = set(_header(path))
+            tensors = {tensor for tensor, _ in _header(path)}
         except ValueError as error:
             raise _refused(folder, f"has a damaged {name}: {error}") from None
         missing = sorted((listed or set()) - tensors)
@@ -89,7 +90,26 @@ def check_weights(folder: Path) -> int:
 def tensor_names(folder: Path) -> set[str]:
     """Names of all tensors. Raises InvalidInput for weights that are not whole."""
     check_weights(folder)
-    return {name for file in weight_files(folder) for name in _header(_inside(folder, file))}
+    return {name for file in weight_files(folder) for name, _ in _header(_inside(folder, file))}
+
+
+def read_weights(folder: Path) -> Weights:
+    """How many weights each part of the model has. Raises InvalidInput."""
+    names = weight_files(folder)
+    try:
+        tensors = [tensor for name in names for tensor in _header(_inside(folder, name))]
+    except (OSError, ValueError) as error:
+        raise _refused(folder, f"has damaged weights: {error}") from None
+    return count_weights(tensors, sum((folder / name).stat().st_size for name in names))
+
+
+def read_shape(folder: Path) -> ModelShape:
+    """The sizes that memory and work follow from. Raises InvalidInput."""
+    config = read_json(folder, "config.json")
+    try:
+        return shape_of(folder.name, config, read_weights(folder))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refused(folder, f"has no sizes of a language model in config.json: {error}") from None
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
@@ -108,8 +128,8 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def _header(path: Path) -> Iterator[str]:
-    """Names of the tensors of a safetensors file. Raises ValueError for one that is not whole.
+def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the tensors of a safetensors file. Raises ValueError for one that is not whole.
 
     The format: 8 bytes with the header's length, the header as JSON, the tensors one after the other without gaps.
     """
@@ -129,7 +149,7 @@ def _header(path: Path) -> Iterator[str]:
         if begin != place:
             raise ValueError(f"tensor {name[:100]!r} does not begin where the one before ends")
         place = end
-        yield name
+        yield name, tuple(header[name]["shape"])
     if place != size - 8 - length:
         raise ValueError(f"it has {size - 8 - length} bytes of tensors, and its header describes {place}")
 

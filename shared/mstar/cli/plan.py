@@ -1,0 +1,99 @@
+"""`mstar plan RECIPE`: memory of each service, disk, tokens and GPU-hours of a run, before anything starts."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from mstar.cli.output import console, print_json
+from mstar.cli.recipe_files import read_recipe
+from mstar.cli.stack import JsonOption
+from mstar.errors import InvalidInput
+from mstar.known_shapes import known_shape
+from mstar.model_folder import read_shape
+from mstar.model_shape import ModelShape
+from mstar.recipes import Recipe
+from mstar.run_plan import GIGA, Habits, Machine, RunPlan, ServicePlan, plan_run
+
+
+def plan(
+    recipe: Annotated[str, typer.Argument(help="A .yaml file, or the name of a recipe that ships.")],
+    gpus: Annotated[int, typer.Option(min=1, max=1024, help="GPUs of the machine.")] = 8,
+    gpu_memory: Annotated[float, typer.Option(min=1, max=2000, help="Memory of each, in GB.")] = 80.0,
+    model: Annotated[str | None, typer.Option(help="Folder, or name of a known model; else the recipe's.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: evolution.iterations=2")] = None,
+    tflops: Annotated[float, typer.Option(min=1, help="Assumed dense bf16 peak of a GPU.")] = 989.0,
+    bandwidth: Annotated[float, typer.Option(min=0.01, help="Assumed memory bandwidth, in TB/s.")] = 3.35,
+    response_tokens: Annotated[int, typer.Option(min=1, help="Assumed length of a response.")] = 220,
+    as_json: JsonOption = False,
+) -> None:
+    """Say whether a run fits on the GPUs and what it takes. Exit code 1 when it does not fit."""
+    read = read_recipe(recipe, settings or [])
+    machine = Machine(gpus=gpus, gpu_bytes=int(gpu_memory * GIGA), tflops=tflops, bandwidth=bandwidth)
+    made = plan_run(read, _shape(model, read), machine, Habits(response_tokens=response_tokens))
+    if as_json:
+        totals = {"fits": made.fits, "gpu_hours": made.gpu_hours}
+        print_json(made.model_dump(mode="json") | totals)
+    else:
+        _print(made, machine, response_tokens)
+    if not made.fits:
+        raise typer.Exit(1)
+
+
+def _shape(model: str | None, recipe: Recipe) -> ModelShape:
+    """The folder if it is here, else a known model of its name. Raises InvalidInput."""
+    wanted = model or recipe.model.base
+    folder = Path(wanted)
+    try:
+        is_folder = folder.is_dir()
+    except (OSError, ValueError):
+        raise InvalidInput(f"{wanted[:200]!r} is no folder", field="--model") from None
+    return read_shape(folder) if is_folder else known_shape(wanted if wanted.startswith("builtin:") else folder.name)
+
+
+def _print(made: RunPlan, machine: Machine, response_tokens: int) -> None:
+    shape = made.model
+    console.print(f"{shape.name}: {shape.weights.parameters / GIGA:.2f} B weights", highlight=False)
+    table = Table("service", "GPUs", "needs, GB", "has, GB", "of which", "fits")
+    for service in made.services:
+        parts = ", ".join(f"{name} {_gb(size)}" for name, size in service.parts.items())
+        table.add_row(
+            service.name,
+            str(service.gpus),
+            _gb(service.total),
+            _gb(service.room),
+            parts,
+            "yes" if service.fits else "NO",
+        )
+    console.print(table)
+    for service in made.services:
+        _print_more(service)
+    work = Table("work", "sampled, M", "read, M", "trained, M", "GPU-hours")
+    for part in made.work:
+        tokens = (part.sampled, part.read, part.trained)
+        work.add_row(part.name, *(f"{n / 1e6:.1f}" if n else "" for n in tokens), f"{part.gpu_hours:.1f}")
+    work.add_row("all", "", "", "", f"{made.gpu_hours:.1f}")
+    console.print(work)
+    days = made.gpu_hours / machine.gpus / 24
+    console.print(
+        f"disk: {_gb(made.disk)} GB for {made.checkpoints} checkpoints, the base and the published models\n"
+        f"time: {made.gpu_hours:.0f} GPU-hours, {days:.1f} days if no GPU of {machine.gpus} is ever idle\n"
+        "Memory is per GPU, with each service alone on it (GPUs in turns). Assumed, not measured: "
+        f"{machine.tflops:.0f} TFLOP/s of which training reaches {machine.training_share:.0%} and prompts "
+        f"{machine.prefill_share:.0%}; sampling at {machine.decode_share:.0%} of {machine.bandwidth} TB/s with "
+        f"{machine.batch} responses together; responses of {response_tokens} tokens, images of {shape.image_tokens}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _print_more(service: ServicePlan) -> None:
+    if service.host:
+        console.print(f"{service.name}: {_gb(service.host)} GB of the machine's memory", highlight=False)
+    if service.remedies:
+        console.print(f"{service.name}: change {'; '.join(service.remedies)}", highlight=False, soft_wrap=True)
+
+
+def _gb(size: int) -> str:
+    return f"{size / GIGA:.1f}"

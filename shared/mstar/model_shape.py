@@ -1,0 +1,135 @@
+"""What a plan must know of a model: how many weights its parts have, and the sizes that activations follow from.
+
+Read from the configuration and the shapes of the weights, as a folder has them. What this leaves out: reading files
+(`mstar.model_folder`), and what follows from the numbers (`memory_plan`).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from math import prod
+from typing import Any
+
+from pydantic import Field
+
+from mstar.types import Frozen
+
+Tensors = Iterable[tuple[str, tuple[int, ...]]]
+"""Names and shapes of weights."""
+
+_VISION = re.compile(r"(^|\.)(vision\w*|visual|vpm|img_processor|image_encoder)(\.|$)")
+_PROJECTOR = re.compile(
+    r"(^|\.)(\w*projector\w*|connector|merger|resampler|mlp1|img_projection\w*|vision_embed_tokens|multi_modal\w*)(\.|$)"
+)
+_EMBEDDING = re.compile(r"(^|\.)(embed_tokens|lm_head|wte|tok_embeddings|output)\.weight$")
+
+
+class Part(Frozen):
+    """One part of a model."""
+
+    parameters: int = Field(ge=0)
+    """All of its weights."""
+    linear: int = Field(ge=0)
+    """Sum of inputs and outputs of its linear layers: an adapter of rank r adds r times as many weights."""
+    matrices: int = Field(default=0, ge=0)
+    """Weights of its linear layers, which 4-bit quantization shrinks."""
+
+
+class Weights(Frozen):
+    """How many weights a vision-language model has, part by part."""
+
+    vision: Part
+    projector: Part
+    language: Part
+    """Layers and norms of the language model, without `embedding`."""
+    embedding: int = Field(ge=0)
+    """Weights of the token embeddings, and of the output head where it is not tied to them."""
+    stored: int = Field(ge=0)
+    """Bytes of the files that hold them."""
+
+    @property
+    def parameters(self) -> int:
+        """All weights."""
+        return self.vision.parameters + self.projector.parameters + self.language.parameters + self.embedding
+
+
+class ModelShape(Frozen):
+    """A vision-language model by numbers."""
+
+    name: str
+    weights: Weights
+    hidden: int = Field(ge=1)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    kv_heads: int = Field(ge=1)
+    head_dim: int = Field(ge=1)
+    intermediate: int = Field(ge=1)
+    vocabulary: int = Field(ge=1)
+    vision_hidden: int = Field(ge=1)
+    vision_layers: int = Field(ge=0)
+    vision_intermediate: int = Field(ge=1)
+    image_tokens: int = Field(default=1024, ge=1)
+    """Tokens of an image in the prompt, on average; an assumption of the plan."""
+    patches: int = Field(default=4096, ge=1)
+    """Patches of an image that the vision tower computes, on average; an assumption of the plan."""
+
+
+def shape_of(name: str, config: Mapping[str, Any], weights: Weights) -> ModelShape:
+    """The shape of a model from its config.json. What only the vision tower has is guessed where it is missing.
+
+    Raises KeyError for a configuration without the sizes of a language model.
+    """
+    text = _section(config, "text_config", "llm_config") or config
+    vision = _section(config, "vision_config") or {}
+    hidden, heads = int(text["hidden_size"]), int(text["num_attention_heads"])
+    vision_hidden = int(_first(vision, ("embed_dim", "hidden_size", "width"), hidden))
+    merge = int(_first(vision, ("spatial_merge_size",), _first(config, ("scale_factor",), 1)))
+    tokens = int(config.get("image_seq_length") or _default_tokens(vision, merge))
+    return ModelShape(
+        name=name,
+        weights=weights,
+        hidden=hidden,
+        layers=int(text["num_hidden_layers"]),
+        heads=heads,
+        kv_heads=int(text.get("num_key_value_heads") or heads),
+        head_dim=int(text.get("head_dim") or hidden // heads),
+        intermediate=int(text.get("intermediate_size") or 4 * hidden),
+        vocabulary=int(text.get("vocab_size") or config.get("vocab_size") or 32_000),
+        vision_hidden=vision_hidden,
+        vision_layers=int(_first(vision, ("num_hidden_layers", "depth"), 1)),
+        vision_intermediate=int(_first(vision, ("intermediate_size",), 4 * vision_hidden)),
+        image_tokens=tokens,
+        patches=tokens * max(1, merge) ** 2,
+    )
+
+
+def count_weights(tensors: Tensors, stored: int) -> Weights:
+    """Weights of each part, by the names that families give them."""
+    parts = {part: [0, 0, 0] for part in ("vision", "projector", "language")}
+    embedding = 0
+    for name, shape in tensors:
+        if _EMBEDDING.search(name) and not _VISION.search(name):
+            embedding += prod(shape)
+            continue
+        counts = parts["projector" if _PROJECTOR.search(name) else "vision" if _VISION.search(name) else "language"]
+        counts[0] += prod(shape)
+        if len(shape) == 2 and name.endswith(".weight") and "embed" not in name.rsplit(".", 2)[-2]:
+            counts[1] += sum(shape)
+            counts[2] += prod(shape)
+    found = {part: Part(parameters=n, linear=linear, matrices=m) for part, (n, linear, m) in parts.items()}
+    return Weights(**found, embedding=embedding, stored=stored)
+
+
+def _section(config: Mapping[str, Any], *names: str) -> Mapping[str, Any] | None:
+    return next((part for name in names if isinstance(part := config.get(name), Mapping)), None)
+
+
+def _first(config: Mapping[str, Any], names: Iterable[str], otherwise: Any) -> Any:
+    return next((config[name] for name in names if isinstance(config.get(name), int)), otherwise)
+
+
+def _default_tokens(vision: Mapping[str, Any], merge: int) -> int:
+    """Image tokens of a family with one size of pictures; 1024 where pictures keep their own."""
+    size, patch = vision.get("image_size"), vision.get("patch_size")
+    if not (isinstance(size, int) and isinstance(patch, int)) or "spatial_merge_size" in vision:
+        return 1024
+    return max(1, (size // patch // max(1, merge)) ** 2)

@@ -1,0 +1,189 @@
+"""What `mstar plan` says before a run: memory that adds up, what to change, disk and work."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from mstar.cli.main import app
+from mstar.cli.recipe_files import read_recipe
+from mstar.errors import InvalidInput
+from mstar.known_shapes import known_shape
+from mstar.memory_plan import BUCKET, checkpoint_bytes, trained_parameters, training_memory
+from mstar.model_folder import read_shape
+from mstar.recipes import parse_recipe
+from mstar.run_plan import GIGA, Habits, Machine, plan_run
+from mstar.train_recipe import TrainRecipe
+
+MODEL = Path(__file__).parents[2] / "shared" / "minivista" / "model"
+PUBLISHED = {
+    "Qwen2.5-VL-3B-Instruct": 3.75e9,
+    "Qwen2.5-VL-7B-Instruct": 8.29e9,
+    "MiniCPM-Llama3-V-2_5": 8.54e9,
+    "Phi-3.5-vision-instruct": 4.15e9,
+    "InternVL2-2B": 2.21e9,
+}
+NAMES = ("minicpm-v-2.5", "phi-3.5-vision", "internvl2-2b", "qwen2.5-vl-3b", "qwen2.5-vl-7b")
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_a_known_model_has_as_many_weights_as_it_was_published_with(name: str) -> None:
+    assert known_shape(name).weights.parameters == pytest.approx(PUBLISHED[name], rel=0.01)
+
+
+def test_a_folder_is_counted_by_its_files() -> None:
+    read, known = read_shape(MODEL), known_shape("builtin:minivista")
+    assert read.weights.parameters == 1_085_376
+    assert known.weights.parameters == pytest.approx(read.weights.parameters, rel=0.02)
+    same = (
+        "hidden",
+        "layers",
+        "heads",
+        "kv_heads",
+        "head_dim",
+        "intermediate",
+        "vocabulary",
+        "image_tokens",
+        "patches",
+    )
+    assert [getattr(read, key) for key in same] == [getattr(known, key) for key in same]
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(InvalidInput, match=r"no model known by name: InternVL2-2B.*Qwen2\.5-VL-7B-Instruct"):
+        known_shape("gpt-9")
+
+
+@pytest.mark.parametrize("name", [*(f"models/{name}-full" for name in NAMES), "paper"])
+def test_full_tuning_fits_on_eight_gpus_of_80_gb(name: str) -> None:
+    fits(name, 8)
+
+
+@pytest.mark.parametrize("name", [f"models/{name}-lora" for name in NAMES])
+def test_adapters_fit_on_one_gpu_of_80_gb(name: str) -> None:
+    fits(name, 1)
+
+
+def fits(name: str, gpus: int) -> None:
+    recipe = read_recipe(name, [])
+    made = plan_run(recipe, known_shape(Path(recipe.model.base).name), machine(gpus), Habits())
+    assert made.fits, [service.name for service in made.services if not service.fits]
+    assert made.gpu_hours > 0 and made.disk > 0
+
+
+def machine(gpus: int, gigabytes: float = 80) -> Machine:
+    return Machine(gpus=gpus, gpu_bytes=int(gigabytes * GIGA))
+
+
+def test_what_does_not_fit_says_what_to_change_and_then_it_fits() -> None:
+    recipe = read_recipe(
+        "models/qwen2.5-vl-7b-full", ["evolution.train.ranks=1", "evolution.train.gradient_checkpointing=false"]
+    )
+    shape = known_shape("Qwen2.5-VL-7B-Instruct")
+    service = next(one for one in plan_run(recipe, shape, machine(8), Habits()).services if "evolution" in one.name)
+    assert not service.fits
+    assert service.remedies[0] == "gradient_checkpointing: true" and "ranks: 8" in service.remedies
+    changes: dict[str, Any] = {}
+    for remedy in service.remedies:
+        key, _, value = remedy.partition(": ")
+        changes[key] = json.loads(value)
+    changed = recipe.evolution.train.model_copy(update=changes)
+    assert training_memory(shape, changed).total <= service.room
+
+
+def test_more_ranks_than_gpus_do_not_fit() -> None:
+    recipe = read_recipe("models/qwen2.5-vl-3b-full", [])
+    made = plan_run(recipe, known_shape("Qwen2.5-VL-3B-Instruct"), machine(2), Habits())
+    assert not made.fits
+    assert any("ranks is 8 and there are 2 GPUs" in remedy for one in made.services for remedy in one.remedies)
+
+
+SETTINGS = st.builds(
+    TrainRecipe,
+    ranks=st.sampled_from([1, 2, 8]),
+    zero_stage=st.sampled_from([1, 2, 3]),
+    freeze_vision=st.booleans(),
+    batch_size=st.just(128),
+    micro_tokens=st.sampled_from([2048, 8192]),
+)
+
+
+@given(SETTINGS)
+def test_each_remedy_lowers_the_memory(settings: TrainRecipe) -> None:
+    shape = known_shape("Qwen2.5-VL-7B-Instruct")
+    before = training_memory(shape, settings).total
+    for change in (
+        {"gradient_checkpointing": True},
+        {"micro_tokens": 1024},
+        {"offload_optimizer": True},
+        {"lora": {"rank": 16}},
+        {"optimizer": "sgd"},
+        {"freeze_projector": True, "freeze_vision": True},
+    ):
+        after = training_memory(shape, TrainRecipe.model_validate(settings.model_dump() | change)).total
+        assert after <= before, change
+
+
+def test_the_sums_are_those_of_zero() -> None:
+    """16 bytes a weight in bf16 under AdamW (arXiv 1910.02054, section 3.1), and 4 for gradients in fp32."""
+    shape = known_shape("Qwen2.5-VL-7B-Instruct")
+    memory = training_memory(shape, TrainRecipe(zero_stage=1))
+    parameters = shape.weights.parameters
+    assert memory.weights == 2 * parameters and memory.optimizer == 12 * parameters
+    assert memory.gradients == 6 * parameters + 4 * BUCKET
+    eight = training_memory(shape, TrainRecipe(zero_stage=2, ranks=8))
+    assert eight.optimizer == pytest.approx(memory.optimizer / 8, rel=1e-6)
+    assert eight.gradients == pytest.approx(6 * parameters / 8 + 4 * BUCKET, rel=1e-6)
+
+
+def test_quantized_weights_take_a_third() -> None:
+    shape = known_shape("Qwen2.5-VL-7B-Instruct")
+    plain = training_memory(shape, TrainRecipe.model_validate({"lora": {"rank": 16}})).weights
+    small = training_memory(shape, TrainRecipe.model_validate({"lora": {"rank": 16, "quantize": True}})).weights
+    assert 0.3 < small / plain < 0.5
+
+
+def test_a_checkpoint_of_a_bf16_base_is_six_to_seven_times_its_size() -> None:
+    weights = known_shape("InternVL2-2B").weights
+    sizes = {
+        kind: checkpoint_bytes(weights, TrainRecipe.model_validate({"dtype": kind}))
+        for kind in ("fp32", "bf16", "auto")
+    }
+    assert sizes["fp32"] == 6 * weights.stored and sizes["bf16"] == 7 * weights.stored == sizes["auto"]
+    lora = TrainRecipe.model_validate({"lora": {"rank": 16}, "dtype": "bf16"})
+    assert checkpoint_bytes(weights, lora) == weights.stored + 14 * trained_parameters(weights, lora)
+
+
+def test_equal_updates_cost_the_same_whatever_is_kept() -> None:
+    def hours(mode: str) -> float:
+        values = {"name": "x", "prm": None, "exploration": {"mode": "fixed"}}
+        evolution = {"updates": 400, "selection": {"mode": mode}, "n": 4}
+        made = plan_run(
+            parse_recipe(values | {"evolution": evolution}), known_shape("InternVL2-2B"), machine(1), Habits()
+        )
+        return next(part.gpu_hours for part in made.work if part.name == "iterations: train")
+
+    assert hours("all") == pytest.approx(hours("random"))
+
+
+def test_the_command_prints_tables_and_fails_when_it_does_not_fit() -> None:
+    good = CliRunner().invoke(app, ["plan", "models/qwen2.5-vl-7b-lora", "--gpus", "1", "--gpu-memory", "80"])
+    assert good.exit_code == 0, good.output
+    assert "Assumed, not measured" in good.output and "trainer: evolution" in good.output
+    bad = CliRunner().invoke(app, ["plan", "paper", "--gpus", "8", "--gpu-memory", "24", "--json"])
+    assert bad.exit_code == 1
+    made = json.loads(bad.output)
+    assert made["fits"] is False and made["gpu_hours"] > 10
+
+
+def test_a_folder_and_a_file_are_taken(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: mine\n")
+    done = CliRunner().invoke(
+        app, ["plan", str(file), "--model", str(MODEL), "--json", "--set", "evolution.iterations=2"]
+    )
+    assert done.exit_code == 0 and json.loads(done.output)["model"]["hidden"] == 128
