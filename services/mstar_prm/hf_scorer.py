@@ -208,7 +208,7 @@ class HfScorer:
         while order:
             places = self._together(jobs, order)
             order = [place for place in order if place not in places]
-            for place, scores in zip(places, self._forward([jobs[place] for place in places]), strict=True):
+            for place, scores in zip(places, self._fitted([jobs[place] for place in places]), strict=True):
                 results[place] = scores
         return [results[place] for place in range(len(jobs))]
 
@@ -239,6 +239,21 @@ class HfScorer:
     def _known(self, job: _Job) -> int:
         """Tokens of the prompt whose keys and values are there: all or none."""
         return 0 if job.served.prefixes.find(job.key) is None else len(job.prompt.input_ids)
+
+    def _fitted(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
+        """Results of one forward pass, or of more where a GPU has not the memory for all jobs together."""
+        try:
+            return self._forward(jobs)
+        except torch.OutOfMemoryError:
+            # Only outside of here the tensors of the failed pass are gone.
+            pass
+        free_memory()
+        if len(jobs) == 1:
+            tokens = len(jobs[0].packed.ids)
+            detail = f"{tokens} tokens at once take more memory than the GPU has: lower MSTAR_PRM_BATCH_TOKENS"
+            return [TooLarge(detail, field="responses")]
+        half = len(jobs) // 2
+        return [*self._fitted(jobs[:half]), *self._fitted(jobs[half:])]
 
     @torch.inference_mode()
     def _forward(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:

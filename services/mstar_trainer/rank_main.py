@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 import structlog
 import torch
 
-from mstar.errors import Internal, MstarError
+from mstar.errors import Internal, InvalidInput, MstarError
 from mstar_trainer.memory import Memory, await_room
 from mstar_trainer.protocol import Done, Failed, MoreInputs, RankProgress, Reply, TrainRequest
 from mstar_web.logs import configure_logs, one_log
@@ -82,9 +82,22 @@ def _answer(
         say(Done(artefact=artefact, result=result))
     except MstarError as error:
         say(Failed(problem=error.problem()))
+    except torch.OutOfMemoryError as error:
+        _log.exception("train step needs more memory than the GPU has", step=request.claim.step.name)
+        say(Failed(problem=_too_large(error).problem()))
     except Exception as error:
         _log.exception("train step failed", step=request.claim.step.name)
         say(Failed(problem=Internal(f"training failed: {type(error).__name__}: {error}").problem()))
+
+
+def _too_large(error: torch.OutOfMemoryError) -> InvalidInput:
+    """As bad input, which is not tried again: the same training would need as much the next time."""
+    first = str(error).partition(". If reserved")[0]
+    return InvalidInput(
+        "this training takes more memory than the GPU has: set train.gradient_checkpointing, train.lora or "
+        f"train.offload_optimizer, lower train.micro_tokens, or use more GPUs with train.zero_stage 3 ({first})",
+        field="train.micro_tokens",
+    )
 
 
 def _await_room(share: float) -> None:

@@ -323,3 +323,32 @@ def test_a_sleep_ends_what_runs_and_lets_go_of_the_model(tmp_path: Any) -> None:
 
     asyncio.run(scene())
     assert held() is None, "the memory is free"
+
+
+@pytest.mark.parametrize("most", [1, 0])
+def test_a_batch_that_the_memory_does_not_hold_is_scored_in_parts(served: _Served, tmp_path: Any, most: int) -> None:
+    """A GPU that holds so many questions at a time; without room for one the caller is told what to change."""
+    scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
+    images = [Image.new("RGB", (64, 64), (10, 120, shade)) for shade in (0, 100, 200)]
+    expected = [one_by_one(served, image) for image in images]
+    passes = []
+
+    def allocate(module: Any, args: Any, kwargs: Any) -> None:
+        passes.append(len(kwargs["input_ids"]))
+        if passes[-1] > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 48.00 MiB.")
+
+    served.model.base_model.register_forward_pre_hook(allocate, with_kwargs=True)
+
+    jobs = [job for image in images for job in scorer._jobs(served, "How many?", image, list(dict.fromkeys(RESPONSES)))]
+    results = scorer._score(jobs)
+    asyncio.run(scorer.close())
+    assert passes[0] == 3
+    for found, scores in zip(results, expected, strict=True):
+        if most:
+            assert isinstance(found, list)
+            distinct = [scores[RESPONSES.index(one)] for one in dict.fromkeys(RESPONSES)]
+            for got, one in zip(found, distinct, strict=True):
+                assert got == pytest.approx(one, abs=1e-5)
+        else:
+            assert isinstance(found, TooLarge) and "lower MSTAR_PRM_BATCH_TOKENS" in found.detail

@@ -3,10 +3,12 @@
 import io
 import queue
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import torch
 
-from mstar.errors import Unavailable
+from mstar.errors import InvalidInput, Unavailable, from_problem
 from mstar_artefacts.storage import Storage
 from mstar_trainer.memory import LOOKS, Memory, await_room
 from mstar_trainer.protocol import REPLY, Failed, TrainRequest
@@ -58,3 +60,27 @@ def test_a_training_without_room_fails_before_it_begins(bench: Bench) -> None:
     assert isinstance(reply, Failed)
     assert reply.problem["code"] == "unavailable" and "25,769,803,776 bytes" in reply.problem["detail"]
     assert said == [0.1]
+
+
+class _Greedy(TrainingLoop):
+    """A training that asks for more than there is, in the words of PyTorch."""
+
+    def train(self, *args: Any) -> Any:
+        raise torch.OutOfMemoryError(
+            "CUDA out of memory. Tried to allocate 48.00 MiB. GPU 0 has a total capacity of 139.80 GiB of which 13.12 "
+            "MiB is free. If reserved but unallocated memory is large try setting PYTORCH_CUDA_ALLOC_CONF=…"
+        )
+
+
+def test_a_training_that_does_not_fit_is_refused_with_what_to_change(bench: Bench) -> None:
+    bench.put_rows("data", bench.selected(3))
+    storage = Storage(home=bench.home)
+    request = TrainRequest(claim=bench.claim("it01/train", "data"), storage=storage)
+    out = io.StringIO()
+    _answer(_Greedy(storage), request, queue.SimpleQueue(), out, lambda share: None)
+    (reply,) = map(REPLY.validate_json, out.getvalue().splitlines())
+    assert isinstance(reply, Failed)
+    problem = from_problem(reply.problem, int(reply.problem["status"]))
+    assert isinstance(problem, InvalidInput) and problem.field == "train.micro_tokens"
+    assert "set train.gradient_checkpointing, train.lora" in problem.detail
+    assert "139.80 GiB" in problem.detail and "PYTORCH_CUDA_ALLOC_CONF" not in problem.detail
