@@ -42,6 +42,7 @@ class Growth:
     """Says when a folder that is let grow to a limit must be looked at again."""
 
     def __init__(self, limit: int) -> None:
+        # Looking costs a walk over all entries, so it is not done for every small file.
         self._slack = int(limit * SLACK)
         self.target = limit - self._slack
         """What to bring the folder down to, so that it can grow unseen and stay below the limit."""
@@ -66,9 +67,11 @@ class Cache:
     def hold(self, name: str) -> Hold:
         """The entry of this name, made where there is none, as the most recently used one."""
         folder = self.root / name
+        # Made and held in one go: between the two another process could remove it as unused.
         with self._alone():
             folder.mkdir(exist_ok=True)
             held = _hold(folder)
+        # Its time of change is when it was used last, for whoever makes room.
         os.utime(folder)
         return held
 
@@ -117,6 +120,7 @@ class Cache:
 
     def _remove(self, folder: Path) -> bool:
         """Whether the folder is gone; False while somebody holds it."""
+        # Renamed under the lock and emptied outside of it: a checkpoint takes seconds to delete.
         gone = self.root / f"{STAGING}{uuid.uuid4().hex}"
         try:
             with self._alone(), _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
@@ -166,6 +170,7 @@ def last_use(path: Path) -> float:
 
 
 def _hold(folder: Path) -> Hold:
+    # flock belongs to the open file, so the kernel drops it with the process, however that ends.
     descriptor = os.open(folder, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return Hold(folder, descriptor)

@@ -29,6 +29,7 @@ def digest_of(path: Path, kind: str = BLAKE3, threads: int = 1) -> str:
     if kind == SHA256:
         with open(path, "rb") as file:
             return f"{SHA256}:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+    # Mapped, not read: the pages are mostly in the cache already, since the file was just written or is read next.
     return f"{BLAKE3}:{blake3(max_threads=threads).update_mmap(path).hexdigest()}"
 
 
@@ -37,6 +38,7 @@ def digests_of(files: Sequence[tuple[Path, str]]) -> list[str]:
     cores = min(HASHERS, os.cpu_count() or 1)
     if sum(path.stat().st_size for path, _ in files) < PARALLEL_BYTES:
         return [digest_of(path, kind) for path, kind in files]
+    # Many small files are spread over the cores, one each; a few large ones are each split over several.
     at_once = min(cores, len(files))
     threads = max(1, cores // at_once)
     with ThreadPoolExecutor(at_once) as pool:

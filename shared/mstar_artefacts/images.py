@@ -25,6 +25,7 @@ class ImageStore:
         path = self._path(digest)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
+            # A name of its own, so that two writers of one image never share a half-written file.
             staging = path.with_name(f".tmp-{uuid.uuid4().hex}")
             try:
                 staging.write_bytes(data)
@@ -46,6 +47,7 @@ class ImageStore:
             data = self._path(digest).read_bytes()
         except FileNotFoundError:
             raise NotFound(f"image {digest} is not in the image store", field="image.sha256") from None
+        # The hash is the name, so a changed file cannot pass for another image.
         if hashlib.sha256(data).hexdigest() != digest:
             raise CorruptArtefact(f"image {digest} does not have its own hash")
         return data

@@ -93,6 +93,7 @@ class RemoteArtefacts(ArtefactStore):
     def discard(self, artefact: str) -> None:
         """Remove the manifest, without which there is no artefact. Who makes it again writes over its other objects."""
         plain_parts(artefact)
+        # Without its manifest an artefact does not exist, whatever other objects are left of it.
         self._objects.delete(_key(artefact, MANIFEST))
         self._cache.drop(self.path(artefact).name)
 
@@ -104,6 +105,7 @@ class RemoteArtefacts(ArtefactStore):
                 manifest = seal(staged.folder, artefact, metadata)
                 self._cache.make_room(sum(one.bytes for one in manifest.files))
                 _at_once(FILES_AT_ONCE, lambda one: self._upload(artefact, staged.folder, one), manifest.files)
+                # The manifest comes last and only where there is none: it is the commit.
                 own = (staged.folder / MANIFEST).read_bytes()
                 if not self._objects.create(_key(artefact, MANIFEST), own):
                     return _ref(artefact, self._objects.read(_key(artefact, MANIFEST)))
@@ -118,6 +120,7 @@ class RemoteArtefacts(ArtefactStore):
 
     def verify(self, ref: ArtefactRef, part: str | None = None) -> Path:
         held = self._complete(ref, part)
+        # The caller reads the folder after this returns, so it stays held until the next one is asked for.
         before, self._verified = self._verified, held
         if before is not None:
             before.release()
@@ -137,6 +140,7 @@ class RemoteArtefacts(ArtefactStore):
         held = self._cache.hold(self.path(ref.id).name)
         try:
             manifest = self._manifest(ref, held.folder)
+            # What lies in the cache is hashed like what is fetched: a disk changes bits, and so do people.
             lacking = mismatched(held.folder, manifest.files, part)
             if lacking:
                 with alone(held.folder):

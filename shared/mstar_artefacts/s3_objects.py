@@ -6,9 +6,8 @@ is asked for here, and no message holds one, since only names of errors are quot
 
 import errno
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from botocore.handlers import add_expect_header
 from fsspec.asyn import sync
 from s3fs import S3FileSystem
 from s3fs.core import S3_RETRYABLE_ERRORS
+from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from mstar.errors import NotFound, StorageFull, Unavailable
 
@@ -25,16 +25,16 @@ ATTEMPTS = 3
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 SLOWEST = 1_000_000
-"""Bytes a second; an upload that is slower is given up. One to a peer that reads nothing would never end."""
+"""Bytes a second. A slower upload is given up: no timeout of the library ends one to a peer that reads nothing."""
 RETRY_AFTER_SECONDS = 10.0
 CHUNK_BYTES = 16 * 1024**2
 CHUNKS = 4
 """Parts of one file under way at once; each is in memory."""
 TAKEN = ("PreconditionFailed", "412")
 BUSY = ("ConditionalRequestConflict", "409")
-"""Two writers of one key at the same instant: asked again, one of them is told that it is taken."""
+"""Two writers create one key at the same instant. On the next try one of them is told that it is taken."""
 UNCONDITIONAL = ("NotImplemented", "501")
-"""Stores that know no conditional writes."""
+"""From stores without conditional writes."""
 FULL = ("QuotaExceeded", "InsufficientStorage", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507")
 LOCAL_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -53,24 +53,21 @@ class S3Objects:
     def read(self, key: str) -> bytes:
         with self._translate_errors(key):
             # In parts it would first be asked for its size, and a missing bucket would look like a missing object.
-            data: bytes = _again(lambda: self._files().cat_file(self._path(key), max_concurrency=1))
+            data: bytes = _AGAIN_WHEN_BROKEN(self._files().cat_file, self._path(key), max_concurrency=1)
         return data
 
     def create(self, key: str, data: bytes) -> bool:
         with self._translate_errors(key):
-            for attempt in range(ATTEMPTS):
-                try:
-                    self._put("_pipe_file", self._path(key), data, size=len(data), mode="create")
-                    return True
-                except OSError as error:
-                    if _code(error) in TAKEN:
-                        return False
-                    if _code(error) in UNCONDITIONAL:
-                        return self._create_without_condition(key, data)
-                    if _code(error) not in BUSY or attempt == ATTEMPTS - 1:
-                        raise
-                time.sleep(0.1 * 2**attempt)
-        raise AssertionError("the last attempt returns or raises")
+            try:
+                # botocore retries what any request may meet; a conflict of two writers it hands on.
+                _AGAIN_WHILE_BUSY(self._put, "_pipe_file", self._path(key), data, size=len(data), mode="create")
+            except OSError as error:
+                if _code(error) in TAKEN:
+                    return False
+                if _code(error) in UNCONDITIONAL:
+                    return self._create_without_condition(key, data)
+                raise
+            return True
 
     def upload(self, path: Path, key: str) -> None:
         with self._translate_errors(key):
@@ -83,7 +80,7 @@ class S3Objects:
 
     def download(self, key: str, path: Path) -> None:
         with self._translate_errors(key):
-            _again(lambda: self._files().get_file(self._path(key), str(path), chunksize=CHUNK_BYTES))
+            _AGAIN_WHEN_BROKEN(self._files().get_file, self._path(key), str(path), chunksize=CHUNK_BYTES)
 
     def _create_without_condition(self, key: str, data: bytes) -> bool:
         """Between look and write another may come: both wrote what the same step makes, and the later one stays."""
@@ -158,14 +155,6 @@ class S3Objects:
         return Unavailable(f"{where} does not answer as it should: {reason}", retry_after=RETRY_AFTER_SECONDS)
 
 
-def _again(read: Callable[[], Any]) -> Any:
-    """Read, and again when the connection breaks in the middle of an answer: the retries above end with its head."""
-    for _ in range(ATTEMPTS - 1):
-        with suppress(*S3_RETRYABLE_ERRORS):
-            return read()
-    return read()
-
-
 def _code(error: BaseException | None) -> str:
     """The store's own name of an error, such as NoSuchKey; empty for one that is not the store's."""
     while error is not None:
@@ -173,3 +162,15 @@ def _code(error: BaseException | None) -> str:
             return str(error.response.get("Error", {}).get("Code", ""))
         error = error.__cause__
     return ""
+
+
+# botocore's own retries end with the head of an answer; the connection may break in its body.
+_AGAIN_WHEN_BROKEN = Retrying(
+    retry=retry_if_exception_type(S3_RETRYABLE_ERRORS), stop=stop_after_attempt(ATTEMPTS), reraise=True
+)
+_AGAIN_WHILE_BUSY = Retrying(
+    retry=retry_if_exception(lambda error: _code(error) in BUSY),
+    wait=wait_exponential(multiplier=0.1),
+    stop=stop_after_attempt(ATTEMPTS),
+    reraise=True,
+)

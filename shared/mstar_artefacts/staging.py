@@ -25,6 +25,7 @@ def collect_staging(home: Path, older_than: float = STALE_SECONDS) -> list[Path]
     for place, folders, files in os.walk(home):
         here = Path(place)
         found = [here / name for name in (*folders, *files) if name.startswith(PREFIX)]
+        # A run has thousands of whole artefacts, and nothing is written inside of one.
         whole = MANIFEST in files
         folders[:] = [] if whole else [name for name in folders if not name.startswith(PREFIX)]
         for path in found:

@@ -34,6 +34,7 @@ class Storage(Frozen):
         """The artefact store. Nothing is connected before it is used."""
         if self.remote is None:
             return ArtefactStore(self.home)
+        # Imported here, since s3fs takes half a second and most installations have a folder.
         from mstar_artefacts.cache import Cache
         from mstar_artefacts.remote import RemoteArtefacts
         from mstar_artefacts.s3_objects import S3Objects

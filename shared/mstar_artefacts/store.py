@@ -152,6 +152,7 @@ class ArtefactStore:
             try:
                 staging.rename(final)
             except OSError:
+                # A folder that is not empty cannot be renamed over: another writer was first, and its output stays.
                 if not (final / MANIFEST).exists():
                     raise
             _fsync(final.parent)
@@ -246,6 +247,8 @@ def seal(folder: Path, artefact: str, metadata: dict[str, Any]) -> Manifest:
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             path.chmod(mode)
+    # Each file is on the disk before the manifest names it, and the manifest before the folder gets its name: after a
+    # power cut there is the whole artefact or none.
     manifest = Manifest(id=artefact, files=tuple(_entries(folder)), metadata=metadata)
     _write_durably(folder / MANIFEST, manifest.model_dump_json().encode())
     _fsync(folder)
@@ -257,6 +260,7 @@ def mismatched(folder: Path, files: Iterable[FileEntry], part: str | None = None
     wanted = [one for one in files if part is None or one.name.startswith(f"{part}/")]
     there = [one for one in wanted if _is_own_file(folder, one)]
     found = digests_of([(folder / one.name, function_of(one.digest)) for one in there])
+    # Sizes were compared before, so a truncated file costs no hashing.
     right = {entry.name for entry, digest in zip(there, found, strict=True) if digest == entry.digest}
     return [entry for entry in wanted if entry.name not in right]
 
@@ -304,6 +308,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _write_table(path: Path, rows: Iterable[BaseModel]) -> None:
+    # Without name and time in its head, equal rows give equal bytes, and so equal hashes.
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as out:
         for row in rows:
             out.write(row.model_dump_json().encode() + b"\n")
@@ -328,6 +333,7 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def _fsync(path: Path) -> None:
+    # Works on folders as well: a new name is durable only once its folder is.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

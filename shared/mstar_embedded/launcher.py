@@ -17,6 +17,7 @@ def main() -> None:
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        # The parent may have died before the setting was made; then no signal comes any more.
         if os.getppid() != parent:
             sys.exit("the supervisor died before its child began")
     os.execvp(command[0], command)  # noqa: S606 - the supervisor's own command

@@ -21,11 +21,11 @@ class ProcessSpec:
     command: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     live_url: str | None = None
-    """Answers 200 when the child is up; None for one that counts as up once it runs."""
+    """URL that answers 200 once the child is up. None: it is up as soon as its process runs."""
     ready: Callable[[], bool] | None = None
-    """The same for a child that speaks no HTTP."""
+    """Whether a child without HTTP is up."""
     stops_first: bool = False
-    """Has steps to give back, so it is told to stop while the coordinator still answers."""
+    """A worker: it releases its step when it stops, and for that the coordinator must still answer."""
 
 
 def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[], bool]) -> list[ProcessSpec]:
@@ -73,6 +73,7 @@ def child_environment(spec: ProcessSpec) -> dict[str, str]:
     Several services compute in turn on the same cores; a thread that spins would burn another service's time.
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(OWN_PREFIXES)}
+    # A container may have fewer cores than its machine.
     cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     quiet = {
         "OMP_NUM_THREADS": inherited.get("OMP_NUM_THREADS", cores),
@@ -90,6 +91,7 @@ def child_environment(spec: ProcessSpec) -> dict[str, str]:
 def _broker_command(home: Path, socket_path: Path) -> tuple[str, ...]:
     folder = home / ".mstar" / "queue"
     folder.mkdir(parents=True, exist_ok=True)
+    # A socket instead of a port: no other program of this machine or network can connect.
     options = {
         "port": "0",
         "unixsocket": str(socket_path),

@@ -63,6 +63,7 @@ class _Child:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
+                # A group of its own, which is killed as a whole: a trainer has ranks, vLLM an engine.
                 start_new_session=True,
             )
         self.started = time.monotonic()
@@ -175,6 +176,7 @@ class Supervisor:
         self._await(others)
 
     def _await(self, children: Sequence[_Child]) -> None:
+        # All start at once, since each loads for seconds; only the broker comes before them.
         deadline = time.monotonic() + START_SECONDS
         waiting = list(children)
         while waiting:
@@ -205,9 +207,11 @@ class Supervisor:
             quick = now - child.started < QUICK_DEATH_SECONDS
             child.quick_deaths = child.quick_deaths + 1 if quick else 0
             child.dying_since = (child.dying_since or now) if quick else None
+            # One that dies at once again and again would fill a core and the log.
             pause = min(0.2 * 2**child.quick_deaths, LONGEST_PAUSE)
             child.due = now + pause
             self._notice(f"{child.spec.name} died: starting it again in {pause:.1f} s ({child.last_words()})")
+            # What it had started would hold ports and memory that its successor needs.
             child.signal(signal.SIGKILL)
         if now >= child.due and not self._stopping.is_set():
             child.due = 0.0
@@ -215,6 +219,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Workers first, so that they give their steps back while the coordinator still answers; the broker last."""
+        # First of all, or the watcher would start again what is stopped here.
         self._stopping.set()
         if self._watcher.is_alive():
             self._watcher.join()

@@ -59,6 +59,7 @@ class BearerAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan" and self.keys and scope["path"] not in self.open_paths:
+            # The path as the server parsed it, never one rebuilt from the Host header (CVE-2026-48710).
             roles = self._roles(Headers(scope=scope))
             wanted = self._wanted(scope.get("method", ""), scope["path"])
             if not roles & wanted:
@@ -71,6 +72,7 @@ class BearerAuth:
         """Roles whose key the request has; every key is compared, in constant time."""
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = key.strip().encode()
+        # All are compared, also after one has matched: the time tells nothing about which one, or how far.
         matching = [role for role, expected in self.keys.items() if hmac.compare_digest(given, expected)]
         if scheme.lower() != "bearer" or not matching:
             raise Unauthenticated("send a key of the service as `Authorization: Bearer <key>`")

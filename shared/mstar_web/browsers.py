@@ -71,6 +71,7 @@ class BrowserGuard:
             return
         scheme, _, authority = origin.partition("://")
         name = _name(authority)
+        # A service behind a proxy is its own origin under the name by which it was asked.
         own = authority.lower() == headers.get("host", "").lower()
         if scheme not in ("http", "https") or name is None or not (own or name in self._hosts):
             raise Forbidden("requests of web pages from another origin are not answered")

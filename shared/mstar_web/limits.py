@@ -39,6 +39,7 @@ class BodyLimit:
             raise _too_large(bound)
         seen = 0
 
+        # The declared length may be missing or wrong, so what arrives is counted as well.
         async def counted() -> Message:
             nonlocal seen
             message = await receive()
@@ -64,6 +65,7 @@ async def until_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Res
             raise ClientGone("the connection was closed before the answer was ready")
         return task.result()
     finally:
+        # Both are awaited, or a cancelled task would be reported as never retrieved.
         for future in (task, gone):
             future.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):

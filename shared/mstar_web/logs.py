@@ -29,6 +29,7 @@ def configure_logs(service: str, level: int = logging.INFO) -> None:
         structlog.processors.format_exc_info,
         hide_secrets,
     ]
+    # Machines read JSON; a person at a terminal does not.
     readable = sys.stderr.isatty()
     render = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
     structlog.configure(

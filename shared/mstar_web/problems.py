@@ -44,7 +44,7 @@ def problem_response(error: Exception) -> Response:
 
 
 def problem_of(error: Exception) -> MstarError:
-    """What a caller is told of any exception; an unexpected one is logged with its trace and becomes a bare 500."""
+    """The error that a caller gets for an exception. An unexpected one is logged with its trace, and not quoted."""
     if not isinstance(error, MstarError):
         _log.error("unexpected error", exc_info=error)
         return Internal(f"unexpected error: {log_place()} has the details under this request id")

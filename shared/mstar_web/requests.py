@@ -29,6 +29,7 @@ class RequestContext:
             await self.app(scope, receive, send)
             return
         given = Headers(scope=scope).get(HEADER, "")
+        # An id of the caller's goes into logs and headers, so only plain ones are taken over.
         request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
         status: int | None = None
 
@@ -45,6 +46,7 @@ class RequestContext:
                 await self.app(scope, receive, with_id)
             except Exception as error:
                 if status is not None:
+                    # The head of the answer is out, and a second one cannot follow it.
                     raise
                 await problem_response(error)(scope, receive, with_id)
             finally:

@@ -58,6 +58,7 @@ class Turns:
             caller, queue = next(iter(self._queues.items()))
             called = queue.popleft()
             self._waiting -= 1
+            # To the end of the rotation, so that everybody else comes before this caller's next one.
             if queue:
                 self._queues.move_to_end(caller)
             else:

@@ -77,6 +77,7 @@ def weights_router(holder: WeightHolder) -> APIRouter:
     async def update_weights(update: WeightsUpdate) -> WeightsState:
         """Load a checkpoint artefact by id and manifest hash; replies when it serves."""
         ref = ArtefactRef(id=update.artefact, sha256=update.manifest_sha256)
+        # Refused before the lock: whoever waits for it would replace weights that nobody has used yet.
         if loading and loading[0] != ref.version:
             raise Conflict(f"weights {loading[0]} are being loaded: try again when that is done", retry_after=1.0)
         async with one_load:

@@ -23,6 +23,7 @@ def own_file() -> Path:
 
 def youngest() -> float | None:
     """Seconds since a worker of this machine last touched its file; None when there is none."""
+    # By the wall clock, as the files' times are; a jump of it makes one check fail, and probes allow several.
     ages = [time.time() - file.stat().st_mtime for file in Path(tempfile.gettempdir()).glob(f"{PREFIX}*{SUFFIX}")]
     return min(ages, default=None)
 

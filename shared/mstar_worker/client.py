@@ -26,6 +26,7 @@ class StepClient:
         """`prefix`: of the variables that messages tell the reader to set."""
         secret = None if key is None else key.get_secret_value()
         self._target = Target(url, secret, f"{prefix}COORDINATOR_URL", f"{prefix}INTERNAL_KEY")
+        # A coordinator that waits for its database answers within 30 seconds, with a 503 if need be.
         self._sender = Sender(httpx2.Timeout(30, connect=5), transport)
 
     @classmethod

@@ -98,6 +98,7 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
         log.warning("step failed", **context, code=error.code, detail=error.detail)
         _release(claim, coordinator, error.detail, error.code, retryable=not isinstance(error, InvalidInput))
     except Exception as error:
+        # A fault of the program: its trace goes to the log, and the coordinator gets the kind of error.
         log.exception("step failed unexpectedly", **context)
         _release(claim, coordinator, f"{type(error).__name__}: {error}", "internal")
 
@@ -124,6 +125,7 @@ class _Lease:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
+        # A heartbeat under way may wait for a coordinator that is gone; the next step must not.
         self._thread.join(timeout=10)
 
     def progress(self, done: int, total: int, question: str | None = None) -> None:
@@ -132,6 +134,7 @@ class _Lease:
         self._units, self._question = (done, total), question
         if self.lost.is_set():
             raise StaleEpoch(self.reason)
+        # A heartbeat of the thread may be two seconds away, and the question may end this process before.
         if begun:
             self._coordinator.heartbeat(self._claim.step_id, self._heartbeat())
 
@@ -156,6 +159,7 @@ class _Lease:
 
 def _commit(claim: Claim, coordinator: StepClient, lease: _Lease, commit: Commit) -> None:
     """Commit until the coordinator answers or says that the lease is lost. A repeated commit changes nothing there."""
+    # Longer than a lease: heartbeats go on meanwhile, so the step stays this worker's.
     seconds = max(COMMIT_SECONDS, 4 * claim.lease_seconds)
     retrying = Retrying(
         retry=retry_if_exception_type(Unavailable),

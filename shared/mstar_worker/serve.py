@@ -78,6 +78,7 @@ class _Leaving:
         self.reason = reason
         log.critical("worker is deaf and exits", reason=reason)
         os.kill(os.getpid(), signal.SIGTERM)
+        # The handler runs in the main thread, which may hang in a call that never returns.
         time.sleep(LEAVE_SECONDS)
         self._pulse.end()
         os._exit(EXIT_DEAF)

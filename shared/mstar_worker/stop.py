@@ -54,10 +54,12 @@ class StopGuard:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
+        # Celery's handler, which ends the worker's loop after this task.
         before = self._before[signal.Signals(number)]
         # A handler that ends the process at once would prevent the release of the step.
         if callable(before) and before not in (signal.default_int_handler, end_now):
             before(number, frame)
         if self._working:
+            # Once only: a second signal must not interrupt the release that follows.
             self._working = False
             raise Preempted

@@ -46,6 +46,7 @@ class Watchdog:
         if since is None or not depth:
             self._filled_since = None
             return
+        # Counted from when messages were first seen: a queue that has just been filled is nobody's fault.
         if self._filled_since is None:
             self._filled_since = now
         deaf = now - max(since, self._filled_since)

@@ -55,7 +55,8 @@ def test_a_version_is_loaded_once() -> None:
 
     for response in talk(app_with(holder), twice):
         version = f"r1/warm/train@{'a' * 12}"
-        assert response.json() == {"weight_version": version, "ready": True, "model": "small", "checksum": "5" * 64}
+        told = {"weight_version": version, "ready": True, "model": "small", "checksum": "5" * 64}
+        assert told.items() <= response.json().items()
     assert holder.loads == 1
 
 

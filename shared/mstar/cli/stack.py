@@ -49,7 +49,7 @@ def up(
         assert isinstance(supervisor, Supervisor)
         _say_what_works(supervisor.ports, client.endpoint)
         while True:
-            # A service that keeps dying is told as it happens, and the others go on.
+            # The supervisor restarts what dies and prints it. Nothing is left to do here but to wait for Ctrl-C.
             time.sleep(0.5)
 
 
@@ -57,7 +57,7 @@ def _say_what_works(ports: "Ports", endpoint: Endpoint) -> None:
     """Addresses, and the next command with the variables that it needs to find them."""
     for name, url in (("coordinator", ports.coordinator_url), ("policy", ports.policy_url), ("PRM", ports.prm_url)):
         console.print(f"{name:<12} {url}   API at {url}/docs", highlight=False, soft_wrap=True)
-    console.print("keys         none: only this machine can reach them. Ctrl-C stops everything", highlight=False)
+    console.print("keys         none, since only this machine can connect. Ctrl-C stops everything", highlight=False)
     there = Endpoint()
     variables = [
         f"{name}={url} "
