@@ -23,6 +23,8 @@ NAMING_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_
 """Where a folder may name the class of its processor, the most specific first."""
 WITHOUT_TORCHVISION = {"PixtralProcessor": "mstar_models.families.pixtral"}
 """Processors that transformers only offers beside torchvision → our module with a class of the same name."""
+WITHOUT_VIDEO = {"MiniCPMV4_6Processor": "mstar_models.families.minicpmv_processor"}
+"""Processors that cannot be made without a video processor → our module with a class of the same name."""
 
 
 def assemble_processor(folder: Path) -> Any:
@@ -56,8 +58,9 @@ def _processor_class(folder: Path) -> Any:
                 "a vision-language model",
                 field="model",
             )
-    if named in WITHOUT_TORCHVISION and not has_torchvision():
-        return getattr(import_module(WITHOUT_TORCHVISION[named]), named)
+    own = WITHOUT_VIDEO if has_torchvision() else WITHOUT_TORCHVISION | WITHOUT_VIDEO
+    if named in own:
+        return getattr(import_module(own[named]), named)
     found = processor_class_from_name(named)
     if found is None:
         raise InvalidInput(

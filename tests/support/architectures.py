@@ -1,6 +1,6 @@
 """Vision-language architectures of a few thousand random weights.
 
-Three are for what must hold on every one; the others cannot be packed.
+Four are for what must hold on every one; the others see ahead.
 """
 
 import zlib
@@ -96,7 +96,13 @@ def qwen2_vl() -> tuple[Any, PromptEncoder]:
     return Qwen2VLForConditionalGeneration(config), prompts
 
 
-ARCHITECTURES = [idefics3, llava, qwen2_vl]
+def latent() -> tuple[Any, PromptEncoder]:
+    """Keys and values of different widths."""
+    widths = {"kv_lora_rank": 16, "q_lora_rank": 16, "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 12}
+    return llava(model_type="deepseek_v3", first_k_dense_replace=2, num_key_value_heads=4, **widths)
+
+
+ARCHITECTURES = [idefics3, llava, qwen2_vl, latent]
 SIGLIP = {
     "hidden_size": 32,
     "intermediate_size": 48,

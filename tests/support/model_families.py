@@ -75,6 +75,25 @@ def _qwen3_5(ids: Ids) -> Settings:
     return _qwen(ids, "qwen3_5", vision, heads | kinds)
 
 
+MINICPM_NAMES = {
+    "image": "<image_pad>", "video": "<video_pad>", "image_start": "<image>", "image_end": "</image>",
+    "slice_start": "<slice>", "slice_end": "</slice>", "image_id_start": "<image_id>", "image_id_end": "</image_id>",
+}  # fmt: skip
+
+
+def _minicpmv4_6(ids: Ids) -> Settings:
+    text = _qwen3_5(lambda token: 0)["text_config"]
+    return {
+        "model_type": "minicpmv4_6",
+        "text_config": text | {"model_type": "qwen3_5_text"},
+        "vision_config": VISION | {"image_size": 64, "patch_size": 8},
+        "insert_layer_id": 0,
+        "image_size": 64,
+        "image_token_id": ids("<image_pad>"),
+        "video_token_id": ids("<video_pad>"),
+    }
+
+
 def _qwen_images(patch: int, kind: str, processor: str) -> Settings:
     return {
         "image_processor_type": kind,
@@ -387,4 +406,10 @@ FAMILIES = (
            tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<eos>", template_file=""),
     Family("qwen3_5", "Qwen3.5", _qwen3_5, _qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"),
            QWEN_TOKENS, QWEN_IMAGE, **LINEAR),
+    Family("minicpmv4_6", "MiniCPM-V 4.6", _minicpmv4_6,
+           {"image_processor_type": "MiniCPMV4_6ImageProcessor", "processor_class": "MiniCPMV4_6Processor",
+            "patch_size": 8, "scale_resolution": 64, "max_slice_nums": 2},
+           ("<|im_start|>", *MINICPM_NAMES.values()), "<image_pad>",
+           named={"extra_special_tokens": {f"{name}_token": token for name, token in MINICPM_NAMES.items()}},
+           template_file="chat_template.jinja", **LINEAR),
 )  # fmt: skip
