@@ -13,13 +13,24 @@ from mstar_models.families import family_of
 
 STATEFUL = frozenset({"linear_attention", "mamba", "recurrent", "conv", "hybrid"})
 """Kinds of layer that keep a running state instead of keys and values."""
+AHEAD = "use_bidirectional_attention"
+"""Setting of Gemma's families: which tokens see those behind them."""
 CODE = "its attention is in code from its folder"
 _WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 """Kind of layer → setting that says how many tokens it sees."""
 
 
 def require_decoder(model: Any) -> None:
-    """Raises InvalidInput for a model whose response is not the continuation of its prompt."""
+    """Raises InvalidInput for a model whose response is not the continuation of its prompt, token by token."""
+    parts = (model.config, model.config.get_text_config())
+    # PaliGemma says so too, and means its prompt.
+    whole = any(getattr(part, AHEAD, None) in (True, "all") for part in parts)
+    if whole and family_of(model.config).sees_ahead != "prompt":
+        raise InvalidInput(
+            f"this model of type {model.config.model_type} lets every token see all others ({AHEAD} in config.json), "
+            "as models of embeddings do; take one that writes text",
+            field="model",
+        )
     if model.config.is_encoder_decoder:
         raise InvalidInput(
             f"models of type {model.config.model_type} have an encoder for the prompt and a decoder for the response, "
@@ -39,7 +50,7 @@ def packing_obstacle(model: Any) -> str | None:
         return CODE
     if unknown := sorted(_kinds(text) - _WINDOWS.keys() - {"full_attention"}):
         return f"it has layers of kind {', '.join(unknown)}"
-    ahead = any(getattr(part, "use_bidirectional_attention", None) for part in (config, text))
+    ahead = looks_ahead(config)
     asked = "token_type_ids" in signature(model.base_model.forward).parameters
     if (ahead or asked) and family_of(config).sees_ahead is None:
         return "tokens of its prompt or image see those behind them"
@@ -47,6 +58,11 @@ def packing_obstacle(model: Any) -> str | None:
     if window is not None and window < text.max_position_embeddings and not _takes_windows(model):
         return "some layers see a window only"
     return None
+
+
+def looks_ahead(config: Any) -> bool:
+    """Whether the configuration says that tokens of an image see each other."""
+    return any(getattr(part, AHEAD, None) for part in (config, config.get_text_config()))
 
 
 def windows(model: Any) -> dict[str, int]:

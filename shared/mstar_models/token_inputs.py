@@ -12,6 +12,7 @@ import torch
 
 from mstar_models.encoding import EncodedPrompt
 from mstar_models.families import family_of
+from mstar_models.suitability import looks_ahead
 
 
 def token_inputs(
@@ -27,20 +28,27 @@ def token_inputs(
 
 def _of_row(model: Any, prompt: EncodedPrompt, length: int) -> dict[str, torch.Tensor]:
     """Tensors [1, length, ...]."""
-    declared = family_of(model.config).token_inputs or _image_kinds(model)
+    declared = family_of(model.config).token_inputs
+    name = _kinds_name(model) if declared is None else None
     inputs = {} if declared is None else declared(model.config, prompt.input_ids, length)
+    if name is not None:
+        inputs[name] = _image_places(model.config, prompt.input_ids, length)
     return inputs | {name: _padded(value, length, "right") for name, value in prompt.per_token.items()}
 
 
-def _image_kinds(model: Any) -> Any:
-    """For a forward pass that asks for `token_type_ids`, as Gemma 3's, whose tokens of an image see each other."""
-    return _image_places if "token_type_ids" in signature(model.forward).parameters else None
+def _kinds_name(model: Any) -> str | None:
+    """By which name a forward pass takes the places of images, if tokens of an image see each other."""
+    taken = signature(model.forward).parameters
+    if "token_type_ids" in taken:
+        return "token_type_ids"
+    # Others take this one for positions only, which they are given.
+    return "mm_token_type_ids" if "mm_token_type_ids" in taken and looks_ahead(model.config) else None
 
 
-def _image_places(config: Any, prompt: list[int], length: int) -> dict[str, torch.Tensor]:
-    """`token_type_ids` [1, T]: 1 where an image is."""
+def _image_places(config: Any, prompt: list[int], length: int) -> torch.Tensor:
+    """[1, T]: 1 where an image is."""
     kinds = (torch.tensor([prompt]) == config.image_token_id).long()
-    return {"token_type_ids": torch.nn.functional.pad(kinds, (0, length - len(prompt)))}
+    return torch.nn.functional.pad(kinds, (0, length - len(prompt)))
 
 
 def _padded(value: torch.Tensor, width: int, side: Literal["left", "right"]) -> torch.Tensor:

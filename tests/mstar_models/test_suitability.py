@@ -74,3 +74,12 @@ def test_an_encoder_for_the_prompt_is_refused_in_one_sentence() -> None:
     with pytest.raises(InvalidInput, match="of type florence2 have an encoder for the prompt") as refused:
         require_decoder(model)
     assert refused.value.field == "model"
+
+
+def test_a_response_that_sees_ahead_is_refused() -> None:
+    require_decoder(paligemma())
+    model = gemma3()
+    require_decoder(model)
+    model.config.text_config.use_bidirectional_attention = True
+    with pytest.raises(InvalidInput, match="lets every token see all others"):
+        require_decoder(model)

@@ -76,6 +76,8 @@ are native and need none of this. vLLM brings code of its own for both; serving 
 Nothing needs torchvision. Where it is installed it resizes images, else Pillow does: prompts are equal, and so are
 pixels up to the rounding of resampling. It must be the build that belongs to torch. The test of the families runs
 without it.
+Some families have only an image processor that needs torchvision (Kimi K2.5, Gemma 4, Phi-4-multimodal): they were not
+tried.
 SmolVLM's processor wants `num2words`, which comes with the model services.
 
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.

@@ -6,7 +6,7 @@ from transformers import ProcessorMixin
 from transformers.models.minicpmv4_6 import processing_minicpmv4_6 as theirs
 
 
-class MiniCPMV4_6Processor(theirs.MiniCPMV4_6Processor):  # type: ignore[misc] # noqa: N801
+class MiniCPMV4_6Processor(theirs.MiniCPMV4_6Processor):  # type: ignore[misc]
     """Named as transformers' own, since folders name their processor."""
 
     def __init__(
