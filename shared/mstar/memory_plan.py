@@ -1,8 +1,8 @@
 """How much memory and disk a training takes, from the model's shape and the recipe: sums of bytes, no measurement.
 
 The terms are those of ZeRO (Rajbhandari et al., arXiv 1910.02054), with the activations that layers of Llama's kind
-keep for the backward pass. `benchmarks/memory.md` holds them against measured peaks. What this leaves out: which
-machine there is (`mstar.cli.plan`), and inference (`run_plan`).
+keep for the backward pass. They are held against measured peaks: on a CPU by `benchmarks.memory`, on a GPU in
+docs/gpu-runs.md. What this leaves out: which machine there is (`mstar.cli.plan`), and inference (`run_plan`).
 """
 
 from math import ceil
@@ -18,6 +18,12 @@ BUCKET = 50_000_000
 NF4 = 0.5 + 4 / 64
 """Bytes of a weight in 4 bits with a scale of 4 bytes for 64 of them (QLoRA, arXiv 2305.14314, without its second
 quantization)."""
+SUB_GROUP = 1_000_000_000
+"""Weights that ZeRO-3 updates together: DeepSpeed's `sub_group_size`."""
+HEAD_PLACES = 1024
+"""Places whose logits a GPU holds at a time: `PLACES` of the trainer's loss."""
+LOGIT_BYTES = 12
+"""Of a logit: itself and its gradient in bf16, both in fp32 too."""
 RESPONSE_SHARE = 0.5
 """Tokens of a micro-batch that are scored: those of responses."""
 
@@ -29,6 +35,9 @@ class TrainingMemory(Frozen):
     optimizer: int
     """Moments, and fp32 weights of what trains: DeepSpeed keeps them also beside weights in fp32."""
     gradients: int
+    """When the update begins: those of all micro-batches, and their fp32 copies."""
+    held: int = 0
+    """Gradients of the micro-batches before, while another one is computed."""
     activations: int
     """What the forward pass keeps for the backward pass, and the logits where they are made."""
     host: int = 0
@@ -37,7 +46,7 @@ class TrainingMemory(Frozen):
     @property
     def total(self) -> int:
         """On the device at the worst moment: activations are gone before all gradients are there."""
-        return self.weights + self.optimizer + max(self.gradients, self.activations)
+        return self.weights + self.optimizer + max(self.gradients, self.held + self.activations)
 
 
 def trained_parameters(weights: Weights, settings: TrainRecipe) -> int:
@@ -82,8 +91,8 @@ def training_memory(
 ) -> TrainingMemory:
     """Peak memory of one rank.
 
-    `tokens`: of a micro-batch, else `micro_tokens`; `places`: scored ones among them. On a GPU logits are made in
-    chunks and so not counted.
+    `tokens`: of a micro-batch, else `micro_tokens`; `places`: scored ones among them. On a GPU logits are made for
+    `HEAD_PLACES` of them at a time. An update there has more than one micro-batch.
     """
     half = settings.dtype is Precision.BF16 or (settings.dtype is Precision.AUTO and gpu)
     width = BF16 if half else FP32
@@ -95,10 +104,18 @@ def training_memory(
     # Gradients go through a bucket into the rank's part of them, of which the update makes an fp32 copy.
     buckets = 2 * width * min(trained, BUCKET)
     own = width * ceil(trained / (share if settings.zero_stage >= 2 else 1))
-    gradients = buckets + own + FP32 * ceil(trained / share)
+    at_once = ceil(trained / share)
+    copied = FP32 * (min(at_once, SUB_GROUP) if settings.zero_stage == 3 else at_once)
+    if settings.offload_optimizer and gpu:
+        # They are sent to the machine's memory as they come, and copied there.
+        own = copied = 0
+    gradients = buckets + own + copied
+    held = buckets + own if gpu else 0
+    places = places if places is not None else int(tokens * RESPONSE_SHARE)
     activations = _activations(shape, settings, tokens, width)
-    if not gpu:
-        places = places if places is not None else int(tokens * RESPONSE_SHARE)
+    if gpu:
+        activations += LOGIT_BYTES * min(places, HEAD_PLACES) * shape.vocabulary
+    else:
         activations += 3 * FP32 * places * shape.vocabulary
     host = 0
     if settings.offload_optimizer:
@@ -106,7 +123,9 @@ def training_memory(
     if settings.offload_parameters:
         host += weights
         weights = 2 * width * _layer_parameters(shape)
-    return TrainingMemory(weights=weights, optimizer=optimizer, gradients=gradients, activations=activations, host=host)
+    return TrainingMemory(
+        weights=weights, optimizer=optimizer, gradients=gradients, held=held, activations=activations, host=host
+    )
 
 
 def _weight_bytes(shape: ModelShape, settings: TrainRecipe, width: int) -> int:

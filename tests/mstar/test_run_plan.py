@@ -15,6 +15,7 @@ from mstar.errors import InvalidInput
 from mstar.known_shapes import known_shape
 from mstar.memory_plan import BUCKET, checkpoint_bytes, trained_parameters, training_memory
 from mstar.model_folder import read_shape
+from mstar.model_shape import ModelShape, Part, Weights
 from mstar.recipes import parse_recipe
 from mstar.run_plan import GIGA, Habits, Machine, plan_run
 from mstar.train_recipe import TrainRecipe
@@ -187,3 +188,53 @@ def test_a_folder_and_a_file_are_taken(tmp_path: Path) -> None:
         app, ["plan", str(file), "--model", str(MODEL), "--json", "--set", "evolution.iterations=2"]
     )
     assert done.exit_code == 0 and json.loads(done.output)["model"]["hidden"] == 128
+
+
+QWEN_2B = ModelShape(
+    name="Qwen2.5-VL at the size of Qwen2-VL-2B",
+    weights=Weights(
+        vision=Part(parameters=631_975_680, linear=696_960, matrices=629_964_800),
+        projector=Part(parameters=34_086_656, linear=16_896, matrices=34_078_720),
+        language=Part(parameters=1_310_340_608, linear=1_154_048, matrices=1_310_195_712),
+        embedding=233_373_696,
+        stored=4_419_553_280,
+    ),
+    hidden=1536,
+    layers=28,
+    heads=12,
+    kv_heads=2,
+    head_dim=128,
+    intermediate=8960,
+    vocabulary=151_936,
+    vision_hidden=1280,
+    vision_layers=32,
+    vision_intermediate=3420,
+)
+MEASURED = {
+    "2b/zero0": {"zero_stage": 0},
+    "2b/zero2": {"zero_stage": 2},
+    "2b/zero3": {"zero_stage": 3},
+    "2b/checkpointing": {"gradient_checkpointing": True},
+    "2b/offload": {"offload_optimizer": True},
+    "8b/lora": {"lora": {"rank": 16}},
+    "8b/lora-checkpointing": {"lora": {"rank": 16}, "gradient_checkpointing": True},
+    "8b/zero3-checkpointing": {"zero_stage": 3, "gradient_checkpointing": True},
+}
+
+
+@pytest.mark.parametrize("row", sorted(MEASURED))
+def test_the_plan_is_close_to_what_a_gpu_took(row: str) -> None:
+    """Peaks on an H200 (docs/gpu-runs.md)."""
+    lines = (Path(__file__).parents[2] / "benchmarks" / "gpu.jsonl").read_text().splitlines()
+    found = {record["row"]: record["result"] for record in map(json.loads, lines) if "result" in record}[f"train/{row}"]
+    known = QWEN_2B if row.startswith("2b") else known_shape("Qwen2.5-VL-7B-Instruct")
+    images, patches = found["images"], found["patches"]
+    shape = known.model_copy(update={"image_tokens": patches // images // 4, "patches": patches // images})
+    settings = TrainRecipe.model_validate({"batch_size": 64, "freeze_vision": True} | MEASURED[row])
+    memory = training_memory(shape, settings, tokens=found["most tokens"], places=found["most places"])
+    assert memory.total / GIGA == pytest.approx(found["peak GB"], rel=0.1)
+
+
+def test_a_full_training_that_ran_out_of_memory_on_150_gb_is_not_planned_there() -> None:
+    settings = TrainRecipe(zero_stage=2, freeze_vision=True)
+    assert training_memory(known_shape("Qwen2.5-VL-7B-Instruct"), settings).total > 150 * GIGA
