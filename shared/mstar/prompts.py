@@ -16,6 +16,8 @@ from mstar.answers.rule import AnswerPlace
 from mstar.types import Answer, AnswerType, Frozen, Question
 
 MAX_WORDS = 4096
+PROMPT_FILE = "mstar_prompt.json"
+"""In the folder of a policy or PRM that a run has left: the form in which it was asked."""
 BUILTIN_MODEL = "builtin:minivista"
 
 
@@ -83,6 +85,8 @@ class PromptRecipe(Frozen):
     """Whether the instruction stands before or after the question."""
     reference: str | None = Field(default=None, max_length=MAX_WORDS)
     """How the reference answer is given in warm-up, last in the prompt: text with `{answer}`."""
+    between: str | None = Field(default=None, min_length=1, max_length=20)
+    """What stands between question, options, instruction and reference."""
     answer: AnswerPlace | None = None
     """Where the answer is found; `{layout}` asks for it there."""
 
@@ -152,6 +156,14 @@ def prompt_form(recipe: PromptRecipe, base: str) -> PromptForm:
     form = PRESETS[recipe.preset or default]
     given = {name: value for name, value in recipe if value is not None}
     return form.model_copy(update=given)
+
+
+def inherited(recipe: PromptRecipe, form: PromptForm) -> PromptRecipe:
+    """The recipe of a run that begins with a model that was asked in this form; a preset of its own starts anew."""
+    if recipe.preset is not None:
+        return recipe
+    given = {name: value for name, value in recipe if value is not None}
+    return PromptRecipe(**{**form.model_dump(), **given})
 
 
 def prompt_text(question: Question, form: PromptForm, *, with_reference: bool = False) -> str:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound
 from mstar.http_json import Target
-from mstar.prompts import PromptForm, prompt_form
+from mstar.prompts import PROMPT_FILE, PromptForm, prompt_form
 from mstar.results import RunResults
 
 BUILTIN = "builtin:minivista"
@@ -28,7 +28,7 @@ class Measured:
     prm: Path | None = None
     """The run's own PRM, where it has one."""
     form: PromptForm | None = None
-    """How the run put its questions; None for what is no run."""
+    """How the run put its questions; None for what no run has left."""
     out: Path = Path("evaluations")
     """Where results go unless the user says otherwise."""
 
@@ -48,7 +48,7 @@ def measured(model: str, home: Path, builtin: Path) -> Measured:
     folder = Path(model)
     if (folder / "config.json").is_file():
         name = _safe(folder.resolve().name)
-        return Measured(name=name, folder=folder, out=Path("evaluations") / name)
+        return Measured(name=name, folder=folder, form=_left_form(folder), out=Path("evaluations") / name)
     if folder.is_dir():
         raise InvalidInput(f"{model} holds no model: it has no config.json", field="model")
     if run.is_dir():
@@ -68,6 +68,17 @@ def _form(run: Path) -> PromptForm | None:
     except ValidationError:
         raise CorruptArtefact(f"{path} holds no results that this version can read", field="model") from None
     return prompt_form(recipe.prompt, recipe.model.base)
+
+
+def _left_form(folder: Path) -> PromptForm | None:
+    """The form that a run has left beside the model. Raises CorruptArtefact for a file that cannot be read."""
+    path = folder / PROMPT_FILE
+    if not path.is_file():
+        return None
+    try:
+        return PromptForm.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise CorruptArtefact(f"{path} holds no prompt that this version can read", field="model") from None
 
 
 def folder_version(folder: Path) -> str:

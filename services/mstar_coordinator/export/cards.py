@@ -9,7 +9,9 @@ import yaml
 from mstar.layout import ANSWER_HEADING
 from mstar.model_files import source_name
 from mstar.prm_schemes import LabelTokens
+from mstar.prompts import prompt_text
 from mstar.results import RunResults
+from mstar.types import Answer, AnswerType, Question
 
 UNKNOWN = "other"
 """The Hub's word for a licence that has no name of its own."""
@@ -38,6 +40,8 @@ def policy_card(results: RunResults, licence: str) -> str:
             f"from `{one.weight_version}`"
             for one in results.iterations
         ),
+        "## How it is asked",
+        *_asked(results),
         "It loads with plain transformers: `AutoModelForImageTextToText.from_pretrained(folder)`.",
     ]
     return "\n\n".join(lines) + "\n"
@@ -59,10 +63,24 @@ def prm_card(results: RunResults, licence: str, scheme: LabelTokens) -> str:
         f"written as the run wrote it. The run took `{recipe.reward_rule.aggregate}` over the steps of a response, "
         f"{'with' if recipe.reward_rule.answer_block else 'without'} the answer block. With plain transformers:",
         f"```python\n{scoring_code(scheme)}```",
+        *_asked(results),
         "## How it was made",
         *(f"- {name}: {value}" for name, value in results.prm.items() if not isinstance(value, list | tuple | dict)),
     ]
     return "\n\n".join(lines) + "\n"
+
+
+def _asked(results: RunResults) -> tuple[str, ...]:
+    """The prompt's preset and the answer's place, with the user turn of an example."""
+    form = results.recipe.form
+    gold = Answer(type=AnswerType.CHOICE, value="B", choices=("red", "blue"))
+    text = prompt_text(Question(id="example", text="Which bar is taller?", image="0" * 64, answer=gold), form)
+    shown = "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
+    system = f" A system turn says: {form.system}" if form.system else ""
+    return (
+        f"Prompt preset `{form.preset.value}`; the answer is read from `{form.answer.value}`.{system} The image, then:",
+        shown,
+    )
 
 
 def published_prm_card(results: RunResults, licence: str) -> str:
@@ -114,6 +132,8 @@ def dataset_card(results: RunResults, licence: str, title: str, text: str, rows:
         _front(licence, {"task_categories": ["visual-question-answering"], "tags": ["mstar"]}),
         f"# {title} of run {results.id}",
         text,
+        "## How it was asked",
+        *_asked(results),
         f"{rows} rows from `{source_name(results.recipe.data.source)}`. Every row names the weights that "
         f"wrote it. Method: {PAPER}.",
     ]

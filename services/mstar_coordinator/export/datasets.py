@@ -9,18 +9,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from mstar.prompts import PromptForm, prompt_text
 from mstar.types import Answer, SelectedRow, Sha256, StepLabelRow
 from mstar_artefacts.images import ImageStore
 
 _ENDINGS = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp"}
 
 
-def write_cot(folder: Path, rows: Iterable[SelectedRow], images: ImageStore) -> int:
+def write_cot(folder: Path, rows: Iterable[SelectedRow], images: ImageStore, form: PromptForm) -> int:
     """Write `metadata.jsonl` and `images/`; returns the number of rows.
+
+    `form`: how the run asked, so that a row has the prompt that its response answers.
 
     Lines are ASCII, since some readers end a line at any Unicode line break that a response may hold.
     """
-    return _write(folder, ((row.question.image, _cot(row)) for row in rows), images)
+    return _write(folder, ((row.question.image, _cot(row, form)) for row in rows), images)
 
 
 def write_step_labels(folder: Path, rows: Iterable[StepLabelRow], images: ImageStore) -> int:
@@ -33,11 +36,13 @@ def image_ending(data: bytes) -> str:
     return next((end for head, end in _ENDINGS.items() if data.startswith(head)), "img")
 
 
-def _cot(row: SelectedRow) -> dict[str, Any]:
+def _cot(row: SelectedRow, form: PromptForm) -> dict[str, Any]:
     answer = row.question.answer
     return {
         "id": row.question.id,
         "question": row.question.text,
+        "system": form.system,
+        "user": prompt_text(row.question, form),
         "response": row.response,
         **_answer(answer),
         "group": row.question.group,
@@ -55,6 +60,7 @@ def _labels(row: StepLabelRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "prompt": row.prompt,
+        "system": row.system,
         "completions": row.completions,
         # TRL's `tokenize_row` takes booleans: it would cut 0.9 down to 0.
         "labels": [label > 0 for label in row.labels],

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from pydantic import ValidationError
+
 import minivista
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
 from mstar.evolution import UNLABELLED, iteration_shards
 from mstar.model_folder import read_shape, read_weights
 from mstar.model_shape import ModelShape
+from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited
 from mstar.recipes import PrmRecipe, Recipe
 from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
 from mstar_coordinator.scheduler.dataset_check import check_dataset
@@ -56,7 +59,7 @@ def admit(
     check_size(recipe, recipe.evolution.iterations)
     check_ranks(recipe, trainers.nodes)
     check_four_bit(recipe, trainers)
-    data, model = recipe.data, recipe.model
+    data, model, prompt = recipe.data, recipe.model, recipe.prompt
     if _is_builtin(data.source, "data.source"):
         _check_benchmark(recipe)
     else:
@@ -71,12 +74,28 @@ def admit(
         if trainers.gpu_gb is not None:
             check_memory(recipe, read_shape(folder), trainers.gpu_gb)
         model = model.model_copy(update={"base": str(folder)})
+        prompt = _inherited_prompt(prompt, folder)
         if recipe.prm and recipe.prm.train and recipe.prm.base is None:
             require_labels(folder)
     prm, prm_weights = _admit_prm(recipe, data_root)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
     _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)
-    return recipe.model_copy(update={"data": data, "model": model, "prm": prm})
+    return recipe.model_copy(update={"data": data, "model": model, "prompt": prompt, "prm": prm})
+
+
+def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
+    """How the model was asked by the run that left it, where it says so and the recipe names no preset.
+
+    Raises InvalidInput for a file that holds no form.
+    """
+    path = folder / PROMPT_FILE
+    if not path.is_file():
+        return prompt
+    try:
+        return inherited(prompt, PromptForm.model_validate_json(path.read_bytes()))
+    except (OSError, ValidationError):
+        detail = f"{path} holds no prompt that this version can read: remove it, and set prompt.preset"
+        raise InvalidInput(detail, field="model.base") from None
 
 
 def _admit_prm(recipe: Recipe, data_root: Path) -> tuple[PrmRecipe | None, int]:

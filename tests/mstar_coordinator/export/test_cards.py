@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from mstar.prm_schemes import LabelTokens
+from mstar.prompts import PromptPreset, PromptRecipe
 from mstar_coordinator.export import cards
 from publish_bench import finished_run
 
@@ -75,3 +76,15 @@ def test_dataset_card_counts_its_rows() -> None:
     assert front(card)["task_categories"] == ["visual-question-answering"]
     assert "pipeline_tag" not in front(card)
     assert "17 rows from `builtin:minivista`" in card
+
+
+def test_cards_show_how_the_model_is_asked() -> None:
+    run = finished_run()
+    boxed = run.recipe.model_copy(update={"prompt": PromptRecipe(preset=PromptPreset.BOXED, system="Be exact.")})
+    for card in (
+        cards.policy_card(run.model_copy(update={"recipe": boxed}), "mit"),
+        cards.prm_card(run.model_copy(update={"recipe": boxed}), "mit", LabelTokens(good="+", bad="-")),
+        cards.dataset_card(run.model_copy(update={"recipe": boxed}), "mit", "CoT data set", "Chains.", 7),
+    ):
+        assert "Prompt preset `boxed`; the answer is read from `boxed`. A system turn says: Be exact." in card
+        assert "> Which bar is taller?\n>\n> (A) red\n> (B) blue\n" in card

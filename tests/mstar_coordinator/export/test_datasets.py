@@ -8,10 +8,13 @@ import pytest
 
 from example_rows import question
 from mstar.errors import NotFound
+from mstar.prompts import PRESETS, PromptPreset
 from mstar.types import Answer, AnswerType, SelectedRow, StepLabelRow
 from mstar_artefacts.images import ImageStore
 from mstar_coordinator.export.datasets import image_ending, write_cot, write_step_labels
 from publish_bench import png
+
+FORM = PRESETS[PromptPreset.MSTAR]
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -50,7 +53,7 @@ def labelled(image: str) -> StepLabelRow:
 def test_cot_rows_stand_beside_their_images(tmp_path: Path) -> None:
     images = ImageStore(tmp_path / "store")
     digest = images.put(png())
-    assert write_cot(tmp_path / "cot", [selected(digest, "a\u2028b"), selected(digest, "c")], images) == 2
+    assert write_cot(tmp_path / "cot", [selected(digest, "a\u2028b"), selected(digest, "c")], images, FORM) == 2
     first, second = lines(tmp_path / "cot" / "metadata.jsonl")
     assert first["file_name"] == second["file_name"] == f"images/{digest[:16]}.png"
     assert (tmp_path / "cot" / first["file_name"]).read_bytes() == png()
@@ -71,7 +74,7 @@ def test_step_labels_have_the_columns_of_stepwise_supervision(tmp_path: Path) ->
 
 def test_a_missing_image_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="not in the image store"):
-        write_cot(tmp_path / "cot", [selected("a" * 64, "c")], ImageStore(tmp_path / "store"))
+        write_cot(tmp_path / "cot", [selected("a" * 64, "c")], ImageStore(tmp_path / "store"), FORM)
 
 
 @pytest.mark.parametrize(

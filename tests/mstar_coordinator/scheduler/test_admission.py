@@ -13,6 +13,7 @@ import prm_folders
 from coordinator_bench import SMALL
 from mstar.errors import Forbidden, InvalidDataset, InvalidInput, InvalidRecipe, MstarError, StorageFull
 from mstar.model_folder import read_weights
+from mstar.prompts import PRESETS, PROMPT_FILE, PromptPreset, PromptRecipe
 from mstar.recipes import Recipe
 from mstar.run_plan import disk_bytes
 from mstar.train_recipe import TrainRecipe
@@ -428,3 +429,16 @@ def test_the_disk_is_reckoned_by_what_is_trained(root: Path) -> None:
     checkpoints = SMALL.evolution.iterations + 2
     assert full > 12 * checkpoints * weights.parameters
     assert lora < full / 2
+
+
+def test_a_model_that_a_run_has_left_is_asked_as_that_run_asked_it(root: Path) -> None:
+    form = PRESETS[PromptPreset.BOXED].model_copy(update={"system": "Be exact."})
+    (root / "model" / PROMPT_FILE).write_text(form.model_dump_json())
+    assert admitted(with_sources(), root).form == form
+    own = with_sources().model_copy(update={"prompt": PromptRecipe(system="Other.")})
+    assert admitted(own, root).form == form.model_copy(update={"system": "Other."})
+    anew = with_sources().model_copy(update={"prompt": PromptRecipe(preset=PromptPreset.MSTAR)})
+    assert admitted(anew, root).form == PRESETS[PromptPreset.MSTAR]
+    (root / "model" / PROMPT_FILE).write_text("{}")
+    with pytest.raises(InvalidInput, match="holds no prompt that this version can read"):
+        admitted(with_sources(), root)

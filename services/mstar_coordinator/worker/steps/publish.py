@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mstar.prm_schemes import DECLARATION, OWN, LabelTokens
+from mstar.prompts import PROMPT_FILE, PromptForm
 from mstar.results import RunResults
 from mstar.stages.generate import GENERATE
 from mstar.stages.publish import PublishParams
@@ -56,7 +57,8 @@ def run(step: ClaimedStep[PublishParams]) -> Output[DoneResult]:
 def _publish_policy(out: _Publication) -> None:
     source = out.step.use.store.verify(out.step.artefact(out.step.params.policy), MODEL)
     card = cards.policy_card(out.results, out.licence)
-    replace_folder(out.folder / "policy", lambda folder: _copy_model(source, folder, card))
+    form = out.step.recipe.form
+    replace_folder(out.folder / "policy", lambda folder: _copy_model(source, folder, card, form))
 
 
 def _publish_cot(out: _Publication) -> None:
@@ -67,7 +69,7 @@ def _publish_cot(out: _Publication) -> None:
     )
 
     def fill(folder: Path) -> None:
-        count = write_cot(folder, rows, out.step.use.images)
+        count = write_cot(folder, rows, out.step.use.images, out.step.recipe.form)
         card = cards.dataset_card(out.results, out.licence, "CoT data set", text, count)
         (folder / "README.md").write_text(card, encoding="utf-8")
 
@@ -78,10 +80,10 @@ def _publish_prm(out: _Publication, prm: str) -> None:
     source = out.step.use.store.verify(out.step.artefact(prm), MODEL)
     collected = out.step.params.collected
     if collected is None:
-        card = cards.published_prm_card(out.results, cards.licence_of(source))
+        form, card = None, cards.published_prm_card(out.results, cards.licence_of(source))
     else:
-        card = cards.prm_card(out.results, _prm_licence(out), _scheme(source))
-    replace_folder(out.folder / "prm", lambda folder: _copy_model(source, folder, card))
+        form, card = out.step.recipe.form, cards.prm_card(out.results, _prm_licence(out), _scheme(source))
+    replace_folder(out.folder / "prm", lambda folder: _copy_model(source, folder, card, form))
     if collected is not None:
         _publish_labels(out, collected)
 
@@ -114,8 +116,11 @@ def _publish_labels(out: _Publication, collected: str) -> None:
     replace_folder(out.folder / "prm_dataset", fill)
 
 
-def _copy_model(source: Path, folder: Path, card: str) -> None:
+def _copy_model(source: Path, folder: Path, card: str, form: PromptForm | None) -> None:
+    """The model with its card, and with the form of its prompts where the run has trained it."""
     shutil.copytree(source, folder, dirs_exist_ok=True)
+    if form is not None:
+        (folder / PROMPT_FILE).write_text(form.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
