@@ -4,9 +4,12 @@ import sys
 from pathlib import Path
 
 from mstar.alignment import View
+from mstar.environment import read_settings
 from mstar_models.aligning import positions_of, prompt_view, say
 from mstar_models.layout import Layout
 from mstar_models.probing import QUESTION, SHAPES, picture
+from mstar_models.remote_code import allow_code
+from mstar_prm.config import PrmSettings
 from mstar_prm.schemes.folder import load_prm
 
 WHO = "PRM"
@@ -15,6 +18,7 @@ WHO = "PRM"
 def main() -> None:
     """Write the view."""
     folder = Path(sys.argv[1])
+    allow_code(read_settings(PrmSettings).trusted_code)
     say(WHO, lambda: look(folder))
 
 

@@ -4,6 +4,7 @@ The responses come on standard input, as a JSON list of `ResponseView`. They are
 without DeepSpeed around the model.
 """
 
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from mstar_models.aligning import positions_of, prompt_view, say
 from mstar_models.attention import use_tree_attention
 from mstar_models.loading import device_here, load_model
 from mstar_models.probing import SHAPES, picture
+from mstar_models.remote_code import allow_code
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.loss import ResponseLoss
 from mstar_trainer.probing import BUDGET, logprobs, sampled
@@ -29,6 +31,8 @@ _RESPONSES = TypeAdapter(tuple[ResponseView, ...])
 def main() -> None:
     """Write the view."""
     folder, responses = Path(sys.argv[1]), _RESPONSES.validate_json(sys.stdin.read() or "[]")
+    # As the trainer's processes read it (`rank_main`).
+    allow_code(os.environ.get("MSTAR_TRAINER_TRUSTED_CODE", ""))
     with tempfile.TemporaryDirectory() as home:
         say(WHO, lambda: look(folder, Path(home), responses))
 

@@ -10,18 +10,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
-
 from mstar.alignment import Positions, PromptView, View
 from mstar.errors import MstarError
+from mstar_models.remote_loading import read_config
 
 
 def image_tokens(folder: Path, ids: Sequence[int]) -> int:
     """How many ids stand for an image."""
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    config = read_config(folder)
     names = ("image_token_id", "image_token_index", "vision_token_id")
     token = next((value for name in names if (value := getattr(config, name, None)) is not None), None)
-    return sum(one == token for one in ids)
+    # Phi-3.5-vision has none: its images are negative ids.
+    return sum(one == token or one < 0 for one in ids)
 
 
 def prompt_view(folder: Path, picture: str, ids: Sequence[int], positions: Positions) -> PromptView:

@@ -123,7 +123,13 @@ class PromptEncoder:
         shown = {"images": list(images)} if images else {}
         # A template and a tokenizer that both write a beginning would give two.
         asked = self._edges.asked(text)
-        values = self.processor(text=text, **shown, return_tensors="pt", add_special_tokens=asked)
+        try:
+            values = self.processor(text=text, **shown, return_tensors="pt", add_special_tokens=asked)
+        except ValueError as error:
+            # Some take no prompt without an image, or one image only.
+            said = str(error).strip().splitlines() or ["no reason given"]
+            detail = f"the model's processor does not take {len(images)} images in this prompt: {said[0][:200]}"
+            raise InvalidInput(detail, field="messages") from error
         length = values["input_ids"].shape[1] - self._edges.behind * asked
         pixels = {key: value for key, value in values.items() if key not in _TEXT_KEYS | _TOKEN_KEYS}
         per_token = {key: value[:, :length] for key, value in values.items() if key in _TOKEN_KEYS}

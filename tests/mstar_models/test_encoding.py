@@ -123,3 +123,17 @@ def test_padding_stands_on_the_side_that_was_asked_for(processor: Any, side: Any
     assert batch["pixel_values"].shape[0] == 2
     assert batch["input_ids"][0][batch["attention_mask"][0].bool()].tolist() == [*short.input_ids, 7, 8]
     assert batch["input_ids"].dtype == torch.long
+
+
+def test_a_prompt_that_the_processor_does_not_take_is_refused_in_one_sentence(processor: Any) -> None:
+    class Picky:
+        tokenizer, chat_template = processor.tokenizer, processor.chat_template
+        apply_chat_template = processor.apply_chat_template
+
+        def __call__(self, **kwargs: object) -> object:
+            raise ValueError("`images` are expected as arguments.\nMore about it.")
+
+    with pytest.raises(InvalidInput, match="does not take 0 images in this prompt: `images` are expected") as refused:
+        PromptEncoder(Picky()).encode_turns([Turn("user", ("Hello",))], [])
+    assert refused.value.field == "messages"
+    assert len(refused.value.detail.splitlines()) == 1

@@ -19,6 +19,7 @@ from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
 from family_reference import MAX_TOKENS, QUESTION, STEPS, commit, data, labelled, no_more, picture, selected
+from mstar.alignment import compare
 from mstar.api.policy import RolloutReply
 from mstar.api.prm import ScoreReply
 from mstar.errors import Forbidden, InvalidInput
@@ -27,10 +28,13 @@ from mstar_models.encoding import encode_segments
 from mstar_models.loading import load_model, load_processor
 from mstar_models.remote_code import allow_code, code_digest, read_code
 from mstar_models.special_tokens import suppressed_ids
+from mstar_policy import align as policy_align
 from mstar_policy import app as policy_app
 from mstar_policy.config import PolicySettings
+from mstar_prm import align as prm_align
 from mstar_prm import app as prm_app
 from mstar_prm.config import PrmSettings
+from mstar_trainer import align as trainer_align
 from mstar_trainer.resident import ResidentTrainer
 from remote_families import REMOTE_FAMILIES, TEMPLATE, RemoteFamily, class_of, write_remote_folder
 from trainer_bench import Bench
@@ -179,6 +183,15 @@ def test_it_is_trained_and_its_checkpoint_loads_with_the_allowed_code_only(
     for key, weight in again.named_parameters():
         assert torch.equal(weight, before[key]) == (id(weight) in frozen), key
     assert again.config.architectures == own.model.config.architectures
+
+
+def test_policy_prm_and_trainer_see_the_same(own: Own, tmp_path: Path) -> None:
+    """As `mstar doctor --align`, with log-probabilities of a response by sampler and trainer."""
+    settings = PolicySettings(home=tmp_path, trusted_code=entry(own.folder, own.family.name))
+    policy = asyncio.run(policy_align.look(own.folder, "transformers", settings))
+    lines = compare([policy, prm_align.look(own.folder), trainer_align.look(own.folder, tmp_path, policy.responses)])
+    assert len(lines) == 3 * 3 + 1
+    assert all(line.equal for line in lines), lines
 
 
 def test_a_changed_byte_or_a_further_file_refuses_the_folder(own: Own, tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ class RemoteProcessor:
     def __call__(self, text: str, images: Any = None, return_tensors: str = "pt", **kwargs: Any) -> dict[str, Any]:
         """`input_ids` [1, T], and tensors of the images."""
         if not images:
-            return {"input_ids": self.tokenizer(text, return_tensors="pt")["input_ids"]}
+            asked = kwargs.get("add_special_tokens", True)
+            return {"input_ids": self.tokenizer(text, add_special_tokens=asked, return_tensors="pt")["input_ids"]}
         values = self._inner(text, images, return_tensors="pt")
         ids = torch.as_tensor(values["input_ids"]).reshape(1, -1)
         return {"input_ids": ids, **self._code.pixels(values)}
