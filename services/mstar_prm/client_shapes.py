@@ -21,6 +21,7 @@ from mstar.api.ranking import (
     RankedDocument,
     RankReply,
     RankRequest,
+    ScoringUsage,
 )
 from mstar.errors import InvalidInput
 from mstar_prm.scoring import Scoring
@@ -31,7 +32,7 @@ def best_first(results: Sequence[ScoredResponse]) -> list[ScoredResponse]:
     return sorted(results, key=lambda result: (result.error is not None, -result.score))
 
 
-def rank_reply(request: RankRequest, reply: ScoreReply) -> RankReply:
+def rank_reply(request: RankRequest, reply: ScoreReply, tokens: int) -> RankReply:
     """Cohere's and Jina's answer. Raises InvalidInput for a document that was not scored."""
     best = best_first(_scored([reply]))[: request.top_n or None]
     results = [
@@ -42,34 +43,52 @@ def rank_reply(request: RankRequest, reply: ScoreReply) -> RankReply:
         )
         for one in best
     ]
-    return RankReply(id=f"rerank-{uuid.uuid4().hex}", model=reply.model_version, results=results)
+    name = f"rerank-{uuid.uuid4().hex}"
+    return RankReply(id=name, model=reply.model_version, results=results, usage=_usage(tokens))
 
 
-async def pair_replies(scoring: Scoring, request: PairsRequest, http: Request) -> list[ScoreReply]:
-    """Our replies to a request for pairs: one for a query with all documents, else one a pair.
+async def pair_replies(scoring: Scoring, request: PairsRequest, http: Request) -> tuple[list[ScoreReply], int]:
+    """Our replies to a request for pairs, one for a query with all documents, else one a pair; and their tokens.
 
-    Raises NotFound for a model that is not served, and what `Scoring.reply` raises.
+    Raises NotFound for a model that is not served, and what `Scoring.replies` raises.
     """
     scoring.require_model(request.model)
     # Data URLs and texts of 256 documents take a while to look at, which the event loop must not wait for.
-    asked = await run_in_threadpool(request.requests)
-    return [await scoring.reply(one, http) for one in asked]
+    return await scoring.replies(await run_in_threadpool(request.requests), http)
 
 
-def pairs_reply(replies: Sequence[ScoreReply]) -> PairsReply:
+def pairs_reply(replies: Sequence[ScoreReply], tokens: int) -> PairsReply:
     """VLLM's answer to a score request. Raises InvalidInput for a document that was not scored."""
     data = [PairScore(index=place, score=one.score) for place, one in enumerate(_scored(replies))]
     return PairsReply(
-        id=f"score-{uuid.uuid4().hex}", created=int(time.time()), model=replies[0].model_version, data=data
+        id=f"score-{uuid.uuid4().hex}",
+        created=int(time.time()),
+        model=replies[0].model_version,
+        data=data,
+        usage=_usage(tokens),
     )
 
 
-def pooling_reply(replies: Sequence[ScoreReply]) -> PoolingReply:
-    """For each document the scores of its steps, [steps]. Raises InvalidInput for a document that was not scored."""
-    data = [Pooled(index=place, data=[step.score for step in one.steps]) for place, one in enumerate(_scored(replies))]
+def pooling_reply(replies: Sequence[ScoreReply], tokens: int) -> PoolingReply:
+    """VLLM's answer for a process reward model: for each response a row of two classes a step, bad and good.
+
+    Raises InvalidInput for a response that was not scored.
+    """
+    data = [
+        Pooled(index=place, data=[(1 - step.score, step.score) for step in one.steps])
+        for place, one in enumerate(_scored(replies))
+    ]
     return PoolingReply(
-        id=f"pool-{uuid.uuid4().hex}", created=int(time.time()), model=replies[0].model_version, data=data
+        id=f"pool-{uuid.uuid4().hex}",
+        created=int(time.time()),
+        model=replies[0].model_version,
+        data=data,
+        usage=_usage(tokens),
     )
+
+
+def _usage(tokens: int) -> ScoringUsage:
+    return ScoringUsage(prompt_tokens=tokens, total_tokens=tokens)
 
 
 def _scored(replies: Sequence[ScoreReply]) -> list[ScoredResponse]:

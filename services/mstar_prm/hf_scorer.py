@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL.Image import Image
 from transformers import DynamicCache
 
 from mstar.api.policy import WeightsState
-from mstar.errors import Internal, InvalidInput, TooLarge, Unavailable, WeightVersionMismatch
+from mstar.errors import Internal, InvalidInput, TooLarge, WeightVersionMismatch
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.attention import use_tree_attention
@@ -32,7 +33,7 @@ from mstar_prm.batching import Batcher
 from mstar_prm.prefixes import Prefixes, behind, digest, joined
 from mstar_prm.schemes.folder import load_prm
 from mstar_prm.schemes.interface import Scheme
-from mstar_prm.scorer import Segments, Work, pieces
+from mstar_prm.scorer import Segments, Work, no_weights, pieces
 
 Scores = tuple[float, ...]
 
@@ -125,7 +126,7 @@ class HfScorer:
     ) -> tuple[str, list[Scores]]:
         served = self._served
         if served is None:
-            raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
+            raise no_weights()
         if version is not None and version != served.version:
             raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
         distinct = list(dict.fromkeys(responses))
@@ -134,6 +135,13 @@ class HfScorer:
             jobs = await encode(self._encoding, self._jobs, served, question, image, distinct, system)
             by_response = dict(zip(distinct, await self._scores(jobs), strict=True))
         return served.version, [by_response[response] for response in responses]
+
+    async def count_tokens(self, question: str, image: Image, responses: Sequence[Segments], system: str = "") -> int:
+        served = self._served
+        if served is None:
+            raise no_weights()
+        counted = partial(self._count_tokens, served, question, image, responses, system)
+        return await asyncio.get_running_loop().run_in_executor(self._encoding, counted)
 
     async def close(self) -> None:
         self._served = None
@@ -168,6 +176,14 @@ class HfScorer:
             context=int(config.max_position_embeddings),
             prefixes=Prefixes(self._prefix_bytes),
         )
+
+    def _count_tokens(
+        self, served: _Served, question: str, image: Image, responses: Sequence[Segments], system: str
+    ) -> int:
+        scheme = served.scheme
+        prompt = len(scheme.prompt(question, image, system).input_ids)
+        own = (pieces(place, one, scheme.tokenizer, scheme.pieces) for place, one in enumerate(responses))
+        return sum(prompt + sum(map(len, steps)) for steps in own)
 
     def _jobs(
         self, served: _Served, question: str, image: Image, responses: list[Segments], system: str = ""

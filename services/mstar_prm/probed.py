@@ -68,6 +68,9 @@ class ProbedScorer:
         await self._gate.passed(version)
         return await self._scorer.score(question, image, responses, version, system)
 
+    async def count_tokens(self, question: str, image: "Image", responses: Sequence[Segments], system: str = "") -> int:
+        return await self._scorer.count_tokens(question, image, responses, system)
+
     async def close(self) -> None:
         await self._scorer.close()
 

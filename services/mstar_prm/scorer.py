@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mstar.api.policy import WeightsState
+from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar_models.encoding import check_sampled
 
@@ -22,6 +23,11 @@ Pieces = tuple[tuple[int, ...], ...]
 """The same as the token ids that a policy with the same vocabulary sampled, empty for a step that ends within the same
 token as the one before it."""
 Segments = Texts | Pieces
+
+
+def no_weights() -> Unavailable:
+    """The error of every request that comes before the first load."""
+    return Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
 
 
 def pieces(
@@ -79,6 +85,13 @@ class Scorer(Protocol):
         Raises Unavailable without weights, WeightVersionMismatch, TooManyRequests when too much waits, TooLarge for
         more than could ever wait, InvalidInput for a response beyond the model's context, and Internal for scores that
         are not finite.
+        """
+
+    async def count_tokens(self, question: str, image: "Image", responses: Sequence[Segments], system: str = "") -> int:
+        """Tokens of the prompt with each of the responses, as if each were sent alone.
+
+        What other servers report as `usage`; computed are fewer, since responses share their prompt. Raises
+        Unavailable without weights, and InvalidInput.
         """
 
     async def close(self) -> None:

@@ -5,7 +5,9 @@ What this leaves out: bodies of requests and replies (`routes`), and tokens (the
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
@@ -18,7 +20,8 @@ from mstar.reward import RewardRule, aggregated
 from mstar_artefacts.images import ImageStore
 from mstar_models.images import CHILDREN, ImageGate
 from mstar_models.spelling import cut
-from mstar_prm.scorer import Scorer, Segments, Texts
+from mstar_models.vllm_host import all_or_none
+from mstar_prm.scorer import Scorer, Segments, Texts, no_weights
 from mstar_web.auth import caller_of
 from mstar_web.limits import until_gone
 from mstar_web.turns import Turns
@@ -29,8 +32,22 @@ MODEL = "mstar-prm"
 RETRY_AFTER_SECONDS = 5.0
 SCORED_TOGETHER = 16
 """Requests that are encoded or scored at once. Enough to fill a batch; few enough that a caller's turn comes soon."""
+PAIRS_TOGETHER = 8
+"""Questions of one request that are worked on at once."""
 WAITING = 256
 """Requests that may wait for a turn, half of them of one caller, before further ones get a 429."""
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What one question's request comes to."""
+
+    reply: ScoreReply
+    tokens: int
+    """Of its prompt with each response; 0 where nobody asked for them."""
 
 
 class Scoring:
@@ -58,7 +75,25 @@ class Scoring:
         Raises Unavailable without weights or past the deadline, TooManyRequests, the errors of the image, and
         InvalidInput where no response can be scored.
         """
-        work = self._reply(request, caller_of(http.scope))
+        return (await self._in_time(self._scores(request, caller_of(http.scope), count=False), http)).reply
+
+    async def replies(self, requests: Sequence[ScoreRequest], http: Request) -> tuple[list[ScoreReply], int]:
+        """The same for several questions of one request, and the tokens of all, as other servers report them.
+
+        The deadline is one for all of them. When one fails, the others are given up.
+        """
+        # A few at a time: a request with 256 pairs must not take every place in the queues of decoding and scoring.
+        free = asyncio.Semaphore(PAIRS_TOGETHER)
+        caller = caller_of(http.scope)
+
+        async def one(request: ScoreRequest) -> _Scored:
+            async with free:
+                return await self._scores(request, caller, count=True)
+
+        found = await self._in_time(all_or_none(map(one, requests)), http)
+        return [one.reply for one in found], sum(one.tokens for one in found)
+
+    async def _in_time(self, work: Coroutine[Any, Any, Result], http: Request) -> Result:
         try:
             return await asyncio.wait_for(until_gone(http, work), self._deadline_seconds)
         except TimeoutError:
@@ -67,14 +102,15 @@ class Scoring:
             )
             raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS) from None
 
-    async def _reply(self, request: ScoreRequest, caller: str) -> ScoreReply:
+    async def _scores(self, request: ScoreRequest, caller: str, *, count: bool) -> _Scored:
         # Asked first: without weights, cutting and decoding would be work for nothing.
         if not self.scorer.weights().ready:
-            raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
+            raise no_weights()
         segments, refused = await run_in_threadpool(_cut, request.responses)
         image = await self._image(request, caller)
         async with self._scoring.turn(caller):
             version, scores = await self._scored(request, image, segments, refused)
+            tokens = await self._tokens(request, image, segments, scores) if count else 0
         rule = RewardRule(aggregate=request.aggregate, answer_block=request.answer_block)
         results = (
             _not_scored(place, refused[place])
@@ -82,7 +118,14 @@ class Scoring:
             else _result(place, segments[place], scores[place], rule)
             for place in range(len(request.responses))
         )
-        return ScoreReply(model_version=version, aggregation=rule.aggregate.value, results=tuple(results))
+        reply = ScoreReply(model_version=version, aggregation=rule.aggregate.value, results=tuple(results))
+        return _Scored(reply, tokens)
+
+    async def _tokens(
+        self, request: ScoreRequest, image: Image, segments: dict[int, Texts], scored: Collection[int]
+    ) -> int:
+        own = [segments[place] for place in scored]
+        return await self.scorer.count_tokens(request.question, image, own, request.system)
 
     async def _image(self, request: ScoreRequest, caller: str) -> Image:
         # An image that is known never waits behind those that others have decoded.

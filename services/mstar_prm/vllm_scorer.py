@@ -20,7 +20,7 @@ from typing import Any
 from PIL.Image import Image
 
 from mstar.api.policy import WeightsState
-from mstar.errors import Internal, InvalidInput, TooLarge, TooManyRequests, Unavailable, WeightVersionMismatch
+from mstar.errors import Internal, InvalidInput, TooLarge, TooManyRequests, WeightVersionMismatch
 from mstar.prm_schemes import LabelTokens
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
@@ -34,7 +34,7 @@ from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import START_SECONDS, Make, VllmHost, all_or_none
 from mstar_prm.schemes.folder import declared_scheme
 from mstar_prm.schemes.label_tokens import known_ids
-from mstar_prm.scorer import Segments, Texts, Work, pieces
+from mstar_prm.scorer import Segments, Texts, Work, no_weights, pieces
 
 VERIFY_SECONDS = 1800.0
 DRAIN_SECONDS = 600.0
@@ -117,6 +117,14 @@ class VllmScorer:
                 scores = dict(zip(distinct, await all_or_none(steps), strict=True))
         return served.version, [tuple(scores[one] for one in own) for own in beginnings]
 
+    async def count_tokens(self, question: str, image: Image, responses: Sequence[Segments], system: str = "") -> int:
+        served = self._serving(None)
+        context = int(self._host.core.model_config.max_model_len)
+        asked = (served, context, question_turns(question, system), image, responses)
+        encode = asyncio.get_running_loop().run_in_executor
+        prompt, beginnings = await encode(self._encoding, _beginnings, *asked)
+        return sum(len(prompt) + len(own[-1]) for own in beginnings)
+
     async def close(self) -> None:
         async with self._one_load:
             await self._stop()
@@ -125,7 +133,7 @@ class VllmScorer:
     def _serving(self, version: str | None) -> _Served:
         served = self._served
         if served is None or not self._host.live:
-            raise Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
+            raise no_weights()
         if version is not None and version != served.version:
             raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
         return served

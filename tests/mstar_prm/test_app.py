@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from web_bench import ask, talk
 JSON = {"content-type": "application/json"}
 DATA = base64.b64encode(png()).decode()
 IMAGE = {"data": DATA}
+URL = f"data:image/png;base64,{DATA}"
 
 
 class ReadingScorer:
@@ -67,6 +69,9 @@ class ReadingScorer:
         async with self.turn:
             self.scored += 1
             return self.version, [tuple(map(_said, response)) for response in responses]
+
+    async def count_tokens(self, question: str, image: Image, responses: Sequence[Segments], system: str = "") -> int:
+        return 10 * len(responses)
 
     async def close(self) -> None:
         pass
@@ -170,6 +175,37 @@ def test_work_beyond_the_deadline_is_given_up(tmp_path: Path, scorer: ReadingSco
     assert (late.status_code, late.headers["retry-after"]) == (503, "5")
     assert "not scored within 0.05 s" in late.json()["detail"]
     assert scorer.scored == 0
+
+
+def test_the_pairs_of_one_request_share_one_deadline(tmp_path: Path, scorer: ReadingScorer) -> None:
+    app = build_app(PrmSettings(home=tmp_path, deadline_seconds=0.5), scorer)
+    query = {"content": [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": URL}}]}
+    pairs = {"queries": [query] * 256, "documents": ["a 0.5"] * 256}
+
+    async def conversation(client: httpx2.AsyncClient) -> tuple[httpx2.Response, float]:
+        async with scorer.turn:
+            began = time.monotonic()
+            return await client.post("/score", json=pairs), time.monotonic() - began
+
+    late, seconds = talk(app, conversation)
+    assert (late.status_code, scorer.scored) == (503, 0)
+    # One after the other, each with a deadline of its own, they would take 128 s.
+    assert seconds < 30
+
+
+def test_the_pairs_of_one_request_are_all_scored_and_others_get_their_turn(app: FastAPI) -> None:
+    query = {"content": [{"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": URL}}]}
+    pairs = {"queries": [query] * 256, "documents": [f"a 0.{place:03}" for place in range(256)]}
+
+    async def conversation(client: httpx2.AsyncClient) -> tuple[httpx2.Response, httpx2.Response]:
+        many = asyncio.ensure_future(client.post("/score", json=pairs))
+        alone = await client.post("/v1/score", json=body())
+        return await many, alone
+
+    many, alone = talk(app, conversation)
+    assert (many.status_code, alone.status_code) == (200, 200)
+    assert [one["score"] for one in many.json()["data"]] == [float(f"0.{place:03}") for place in range(256)]
+    assert many.json()["usage"] == {"prompt_tokens": 2560, "total_tokens": 2560, "completion_tokens": 0}
 
 
 def test_images_may_be_named_by_hash(app: FastAPI, tmp_path: Path) -> None:

@@ -22,5 +22,10 @@ _DOCUMENTS = ["Sum: 34 + 27 = 61\n\n## Answer\n\n61", "It looks like 60\n\n## An
 
 RANK = {"model": MODEL, "query": _QUERY, "documents": _DOCUMENTS, "top_n": 1}
 """Cohere's and Jina's rerank body."""
+CHAT = {
+    "model": MODEL,
+    "messages": [{"role": "user", "content": _QUERY}, {"role": "assistant", "content": _DOCUMENTS[0]}],
+}
+"""vLLM's pooling body."""
 PAIRS = {"model": MODEL, "text_1": {"content": _QUERY}, "text_2": _DOCUMENTS}
 """vLLM's score body."""

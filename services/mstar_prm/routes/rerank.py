@@ -33,7 +33,8 @@ def rerank_router(scoring: Scoring) -> APIRouter:
         if isinstance(request.root, RankRequest):
             scoring.require_model(request.root.model)
             asked = await run_in_threadpool(request.root.request)
-            return rank_reply(request.root, await scoring.reply(asked, http))
+            (reply,), tokens = await scoring.replies([asked], http)
+            return rank_reply(request.root, reply, tokens)
         reply = await scoring.reply(request.root, http)
         best = best_first(reply.results)[: request.root.top_n]
         return reply.model_copy(update={"results": tuple(best)})

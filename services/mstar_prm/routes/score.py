@@ -28,6 +28,6 @@ def score_router(scoring: Scoring) -> APIRouter:
         """
         if isinstance(request.root, ScoreRequest):
             return await scoring.reply(request.root, http)
-        return pairs_reply(await pair_replies(scoring, request.root, http))
+        return pairs_reply(*await pair_replies(scoring, request.root, http))
 
     return router

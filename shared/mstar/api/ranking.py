@@ -14,6 +14,7 @@ from mstar.errors import InvalidInput
 from mstar.types import Frozen
 
 MAX_DOCUMENTS = 256
+MAX_SYSTEM = 4096
 
 
 class ImageUrl(Frozen):
@@ -71,14 +72,20 @@ def _is_parts(value: list[Any]) -> bool:
     return bool(value) and all(isinstance(item, dict) and "type" in item for item in value)
 
 
-def question_of(query: Content, field: str) -> tuple[str, ImageInput]:
-    """Question and image of a query. Raises InvalidInput naming the field, InvalidImage for a bad data URL."""
+def question_of(query: Content, field: str, image: ImageInput | None = None) -> tuple[str, ImageInput]:
+    """Question and image of a query; `image` is one that was sent beside it.
+
+    Raises InvalidInput naming the field, InvalidImage for a bad data URL.
+    """
     text = query.text.strip()
     if not text or len(text) > 32_768:
         raise InvalidInput(f"{field}: the question must have 1 to 32,768 characters", field=field)
-    if len(query.urls) != 1:
+    if image is not None and not query.urls:
+        return text, image
+    if len(query.urls) != 1 or image is not None:
+        sent = len(query.urls) + (image is not None)
         detail = (
-            f"{field}: an image is needed, but {len(query.urls)} were sent: send the query as a list of parts with "
+            f"{field}: an image is needed, but {sent} were sent: send the query as a list of parts with "
             'one {"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}'
         )
         raise InvalidInput(detail, field=field)
@@ -103,6 +110,8 @@ class RankRequest(Frozen):
 
     model: str | None = Field(default=None, max_length=500)
     query: Content
+    image: ImageInput | None = None
+    """Ours: the image, for clients whose query can only be a string."""
     documents: list[Content] = Field(min_length=1, max_length=MAX_DOCUMENTS)
     top_n: int | None = Field(default=None, ge=0)
     """How many results to return; all with 0, as in vLLM."""
@@ -110,7 +119,7 @@ class RankRequest(Frozen):
 
     def request(self) -> ScoreRequest:
         """The same as our own body. Raises InvalidInput."""
-        question, image = question_of(self.query, "query")
+        question, image = question_of(self.query, "query", self.image)
         return ScoreRequest(question=question, image=image, responses=candidates_of(self.documents, "documents"))
 
 
@@ -153,6 +162,50 @@ class PairsRequest(Frozen):
         ]
 
 
+class Message(Frozen):
+    """One message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: Content
+
+
+class PoolingRequest(Frozen):
+    """vLLM's `POST /pooling` with a conversation: a question with its image, and the answer whose steps are scored."""
+
+    model: str | None = Field(default=None, max_length=500)
+    messages: list[Message] = Field(min_length=2, max_length=3)
+    """A system message may come first; then the user's and the assistant's."""
+    task: Literal["token_classify"] | None = None
+    encoding_format: Literal["float"] = "float"
+    use_activation: Literal[True] | None = None
+    add_generation_prompt: Literal[False] = False
+    user: str | None = Field(default=None, max_length=500)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_prompt(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "input" in value and "messages" not in value:
+            raise ValueError("input is a prompt without an image: send messages, the user's and the assistant's")
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "PoolingRequest":
+        roles = [message.role for message in self.messages]
+        if roles not in (["user", "assistant"], ["system", "user", "assistant"]):
+            raise ValueError("messages must be user and assistant, or system, user and assistant")
+        return self
+
+    def request(self) -> ScoreRequest:
+        """The same as our own body. Raises InvalidInput."""
+        *before, asked, said = self.messages
+        question, image = question_of(asked.content, "messages")
+        system = before[0].content.text if before else ""
+        if len(system) > MAX_SYSTEM:
+            raise InvalidInput(f"messages: the system text must have at most {MAX_SYSTEM} characters", field="messages")
+        responses = candidates_of([said.content], "messages")
+        return ScoreRequest(question=question, image=image, responses=responses, system=system)
+
+
 def _shape(value: Any) -> str:
     """Which body this is: another server's has a query; without any such field it is judged as our own."""
     if isinstance(value, RankRequest | PairsRequest):
@@ -183,6 +236,17 @@ class AnyScore(
     """`POST /v1/score`, told apart by the names of vLLM's two sides."""
 
 
+class AnyPooling(
+    RootModel[
+        Annotated[
+            Annotated[PoolingRequest, Tag("shape:own")] | Annotated[PairsRequest, Tag("shape:client")],
+            Discriminator(_shape),
+        ]
+    ]
+):
+    """`POST /pooling`, told apart by the names of two sides."""
+
+
 class RankedDocument(Frozen):
     """A document as it was sent."""
 
@@ -197,12 +261,21 @@ class Ranked(Frozen):
     document: RankedDocument | None = None
 
 
+class ScoringUsage(Frozen):
+    """Tokens of a request as vLLM counts them: the prompt anew with each response."""
+
+    prompt_tokens: int
+    total_tokens: int
+    completion_tokens: int = 0
+
+
 class RankReply(Frozen):
     """Answer to `RankRequest`, best first."""
 
     id: str
     model: str
     results: list[Ranked]
+    usage: ScoringUsage
 
 
 class PairScore(Frozen):
@@ -222,6 +295,7 @@ class PairsReply(Frozen):
     """Unix seconds."""
     model: str
     data: list[PairScore]
+    usage: ScoringUsage
 
 
 class Pooled(Frozen):
@@ -229,7 +303,8 @@ class Pooled(Frozen):
 
     index: int
     object: Literal["pooling"] = "pooling"
-    data: list[float]
+    data: list[tuple[float, float]]
+    """For each step the probabilities of the classes bad and good."""
 
 
 class PoolingReply(Frozen):
@@ -241,3 +316,4 @@ class PoolingReply(Frozen):
     """Unix seconds."""
     model: str
     data: list[Pooled]
+    usage: ScoringUsage
