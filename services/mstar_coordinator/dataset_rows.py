@@ -17,6 +17,7 @@ from mstar.answers.records import GOLD_COLUMNS
 from mstar.documents import parse_json
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.evolution import UNLABELLED
+from mstar.recipes import split_field
 from mstar.types import Answer, Question
 
 METADATA = "metadata.jsonl"
@@ -53,8 +54,8 @@ def read_rows(folder: Path, split: str, limit: int) -> Iterator[Row]:
         if found == limit:
             return
     raise InvalidDataset(
-        f"{split}/{METADATA} has {found} questions but the recipe wants {limit}: lower data.{split}",
-        field=f"data.{split}",
+        f"{split}/{METADATA} has {found} questions but the recipe wants {limit}: lower {split_field(split)}",
+        field=split_field(split),
     )
 
 

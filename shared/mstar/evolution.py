@@ -386,8 +386,7 @@ class _Graph:
 
     def evaluation_shards(self, label: str) -> list[tuple[str, str, int, int]]:
         """(step name, split, first place, count) of all sampling that one evaluation does."""
-        data = self.recipe.data
-        sizes = (("test_id", data.test_id), ("test_ood", data.test_ood), ("validation", data.validation))
+        sizes = (*self.recipe.tests.items(), ("validation", self.recipe.data.validation))
         return [
             (evaluation_step(label, split, shard), split, start, count)
             for split, size in sizes

@@ -5,6 +5,7 @@ can't silently fall back to a default. Reading files is the caller's job: this m
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any, Self
@@ -28,6 +29,13 @@ MAX_PROMPTS = 8192
 """Prompts of one rollout request that the policy service takes."""
 MAX_QUESTIONS = 10_000_000
 MAX_GRID = 64
+RESERVED_SPLITS = frozenset({"train", "validation", "test_id", "test_ood", "unlabelled", "steps", "images"})
+"""Splits with a meaning of their own, which no further test may have for its name."""
+
+
+def split_field(split: str) -> str:
+    """The recipe's field that says how many questions of a split are used."""
+    return f"data.{split}" if split in DataRecipe.model_fields else f"evaluation.sets.{split}"
 
 
 class DataRecipe(Frozen):
@@ -289,6 +297,21 @@ class EvaluationRecipe(Frozen):
     """K of Pass@K over the n validation samples."""
     temperature: float = Field(default=1.0, gt=0, le=2)
     """Sampling temperature."""
+    sets: dict[str, int] = Field(default={}, max_length=32)
+    """Further tests: splits of the data set by name, with how many questions of each are answered greedily."""
+
+    @field_validator("sets")
+    @classmethod
+    def _named(cls, sets: dict[str, int]) -> dict[str, int]:
+        for name, questions in sets.items():
+            if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", name) or name in RESERVED_SPLITS:
+                raise ValueError(
+                    f"{name[:40]!r} cannot name a set: use small letters, digits, - and _, and none of "
+                    f"{', '.join(sorted(RESERVED_SPLITS))}"
+                )
+            if not 0 < questions <= MAX_QUESTIONS:
+                raise ValueError(f"{name} must have between 1 and {MAX_QUESTIONS} questions")
+        return sets
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
@@ -348,6 +371,20 @@ class Recipe(Frozen):
         if self.exploration.mode is ExplorationMode.REWARD_PASS:
             raise Misfit("exploration.mode", "reward_pass needs a prm section: add one, or set fixed or pass")
         return self
+
+    @property
+    def tests(self) -> dict[str, int]:
+        """Splits that are answered greedily after each training → their questions, in the order of the tables."""
+        named = {"test_id": self.data.test_id, "test_ood": self.data.test_ood, **self.evaluation.sets}
+        return {split: questions for split, questions in named.items() if questions}
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """All splits that the run prepares → their questions. What is read, checked and measured follows from here."""
+        data = self.data
+        tests = {"test_id": data.test_id, "test_ood": data.test_ood, **self.evaluation.sets}
+        named = {"train": data.train, "validation": data.validation, **tests}
+        return {**named, "unlabelled": data.unlabelled} if data.unlabelled else named
 
     @model_validator(mode="after")
     def _unlabelled_fit(self) -> Self:

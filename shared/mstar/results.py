@@ -18,6 +18,8 @@ class IterationResult(Frozen):
     """Greedy accuracy on test-ID after the iteration; None until evaluated. Likewise below."""
     ood: float | None = None
     by_task: dict[str, float] = {}
+    sets: dict[str, float] = {}
+    """Greedy accuracy on the further tests of `evaluation.sets`."""
     pass_at_k: float | None = None
     reward_pass_at_2: float | None = None
     headroom: float | None = None

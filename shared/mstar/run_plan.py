@@ -259,8 +259,7 @@ class _Tally:
             if sweep.mode == "reward_pass":
                 yield self.scoring(f"{sweeps} sweeps: score", sweeps * sweep.questions, sweep.n * len(sweep.grid))
         points = plan.iterations + 1 + (recipe.warmup is not None)
-        data = recipe.data
-        responses = points * (data.test_id + data.test_ood + data.validation * check.n)
+        responses = points * (sum(recipe.tests.values()) + recipe.data.validation * check.n)
         yield self.sampling("evaluation", responses, 1)
 
     def sampling(self, name: str, prompts: int, each: int, tokens: int | None = None) -> Work:

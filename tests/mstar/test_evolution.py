@@ -250,3 +250,38 @@ def test_an_unlabelled_share_needs_questions_and_a_prm_or_the_oracle() -> None:
         parse_recipe(values, {**bare, "evolution.unlabelled.share": 0.5})
     oracle = parse_recipe(values, {**bare, "evolution.unlabelled.share": 0.5, "evolution.unlabelled.oracle": True})
     assert not any(getattr(step.params, "votes", False) for step in graph(oracle, 2))
+
+
+def test_further_tests_are_answered_wherever_the_two_are() -> None:
+    more = parse_recipe(recipe("minivista").model_dump(mode="json"), {"evaluation.sets": {"charts": 70, "maps": 5}})
+    assert more.tests == {"test_id": 10, "test_ood": 10, "charts": 70, "maps": 5}
+    assert more.splits == {"train": 60, "validation": 20, **more.tests}
+    steps = by_name(graph(more, 1))
+    for label in ("base", "warmup", "it01"):
+        counts = {
+            split: sum(
+                step.params.count
+                for name, step in steps.items()
+                if name.startswith(f"eval/{label}/{split}/") and isinstance(step.params, GenerateParams)
+            )
+            for split in more.tests
+        }
+        assert counts == more.tests
+        evaluate = steps[f"eval/{label}/evaluate"]
+        assert {f"eval/{label}/charts/0000", f"eval/{label}/charts/0001"} <= set(evaluate.needs)
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        ({"train": 5}, "cannot name a set"),
+        ({"a/x": 5}, "cannot name a set"),
+        ({"Charts": 5}, "cannot name a set"),
+        ({"charts": 0}, "between 1 and"),
+        ({"charts": "5"}, "evaluation.sets"),
+    ],
+)
+def test_a_bad_set_is_named(sets: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidRecipe, match=said) as refused:
+        parse_recipe({"name": "x"}, {"evaluation.sets": sets})
+    assert refused.value.field is not None and refused.value.field.startswith("evaluation.sets")

@@ -67,3 +67,14 @@ def test_a_table_of_forty_columns_keeps_its_numbers(monkeypatch: pytest.MonkeyPa
     assert all(len(line) <= 40 for line in lines)
     last = finished_run().iterations[-1]
     assert any(f"{100 * last.greedy:.1f}" in line and f"{100 * last.ood:.1f}" in line for line in lines)
+
+
+def test_further_tests_have_a_column_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished_run()
+    plan = run.recipe.evaluation.model_copy(update={"sets": {"charts": 9}})
+    last = run.iterations[-1].model_copy(update={"sets": {"charts": 0.123}})
+    recipe = run.recipe.model_copy(update={"evaluation": plan})
+    console = Console(width=120, file=io.StringIO())
+    monkeypatch.setattr(output, "console", console)
+    console.print(output.results_table(run.model_copy(update={"recipe": recipe, "iterations": (last,)})))
+    assert "charts" in console.file.getvalue() and "12.3" in console.file.getvalue()

@@ -142,18 +142,33 @@ def dataset_card(results: RunResults, licence: str, title: str, text: str, rows:
 
 def results_table(results: RunResults) -> str:
     """The results as a Markdown table, shares in percent."""
-    head = "| | T | greedy ID | greedy OOD | Pass@K | Reward-Pass@2 |\n|---|---|---|---|---|---|"
+    titles = table_titles(results)
+    head = f"| | {' | '.join(titles)} |\n|{'---|' * (len(titles) + 1)}"
     return "\n".join([head, *(f"| {' | '.join(row)} |" for row in table_rows(results))])
 
 
+def table_titles(results: RunResults) -> tuple[str, ...]:
+    """Titles of the columns behind the name, those of the recipe's further tests included."""
+    return (
+        "T",
+        "greedy ID",
+        "greedy OOD",
+        *results.recipe.evaluation.sets,
+        f"Pass@{results.recipe.evaluation.k}",
+        "Reward-Pass@2",
+    )
+
+
 def table_rows(results: RunResults) -> Iterable[tuple[str, ...]]:
-    """(name, T, greedy ID, greedy OOD, Pass@K, Reward-Pass@2) of base, warm-up and every iteration."""
+    """Name and a cell for each of `table_titles`, of base, warm-up and every iteration."""
+    sets = tuple(results.recipe.evaluation.sets)
     for name in ("base", "warmup"):
         if name in results.test:
             made = results.test[name]
-            yield (name, "", *map(percent, (made.id, made.ood, made.pass_at_k, made.reward_pass_at_2)))
+            tests = (made.id, made.ood, *map(made.sets.get, sets))
+            yield (name, "", *map(percent, (*tests, made.pass_at_k, made.reward_pass_at_2)))
     for one in results.iterations:
-        numbers = (one.greedy, one.ood, one.pass_at_k, one.reward_pass_at_2)
+        numbers = (one.greedy, one.ood, *map(one.sets.get, sets), one.pass_at_k, one.reward_pass_at_2)
         yield (f"iteration {one.index}", f"{one.temperature:g}", *map(percent, numbers))
 
 

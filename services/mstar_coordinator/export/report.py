@@ -15,7 +15,7 @@ from mstar.recipes import ExplorationMode
 from mstar.results import RunResults
 from mstar.reward import Aggregate, RewardRule, reward
 from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
-from mstar_coordinator.export.cards import percent, table_rows
+from mstar_coordinator.export.cards import percent, table_rows, table_titles
 from mstar_coordinator.export.charts import Band, Line, chart
 from mstar_coordinator.export.datasets import image_ending
 
@@ -61,6 +61,7 @@ def render_report(results: RunResults, samples: Sequence[Sample]) -> str:
     """The report as HTML."""
     return _TEMPLATES.get_template("report.html.j2").render(
         results=results,
+        titles=table_titles(results),
         rows=list(table_rows(results)),
         percent=percent,
         gain=_gain(results),
@@ -86,6 +87,10 @@ def _learning(results: RunResults) -> str:
     series = {
         "greedy ID": [made.id for _, made in starts] + [one.greedy for one in results.iterations],
         "greedy OOD": [made.ood for _, made in starts] + [one.ood for one in results.iterations],
+        **{
+            name: [made.sets.get(name) for _, made in starts] + [one.sets.get(name) for one in results.iterations]
+            for name in results.recipe.evaluation.sets
+        },
         passed: [made.pass_at_k for _, made in starts] + [one.pass_at_k for one in results.iterations],
         "Reward-Pass@2": [m.reward_pass_at_2 for _, m in starts] + [o.reward_pass_at_2 for o in results.iterations],
     }

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 import minivista
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
-from mstar.evolution import UNLABELLED, iteration_shards
+from mstar.evolution import iteration_shards
 from mstar.model_folder import read_shape, read_weights
 from mstar.model_shape import ModelShape
 from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited
-from mstar.recipes import PrmRecipe, Recipe
+from mstar.recipes import PrmRecipe, Recipe, split_field
 from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
 from mstar_coordinator.scheduler.dataset_check import check_dataset
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
@@ -64,7 +64,7 @@ def admit(
         _check_benchmark(recipe)
     else:
         folder = _below(data_root, data.source, "data.source")
-        check_dataset(folder, data)
+        check_dataset(folder, recipe.splits)
         data = data.model_copy(update={"source": str(folder)})
     wanted = 0
     if not _is_builtin(model.base, "model.base"):
@@ -121,7 +121,7 @@ def check_size(recipe: Recipe, iterations: int) -> None:
         return ceil(questions / recipe.generation.shard_questions)
 
     data = recipe.data
-    evaluation = 2 * shards(data.validation) + shards(data.test_id) + shards(data.test_ood)
+    evaluation = 2 * shards(data.validation) + sum(map(shards, recipe.tests.values()))
     iteration = 2 * len(iteration_shards(recipe, max(1, iterations))) + 2 * shards(recipe.exploration.questions)
     first = shards(recipe.warmup.questions) if recipe.warmup else 0
     first += 2 * shards(recipe.prm.questions) if recipe.prm and recipe.prm.train else 0
@@ -178,12 +178,12 @@ def _is_builtin(source: str, field: str) -> bool:
 
 
 def _check_benchmark(recipe: Recipe) -> None:
-    for split in ("train", "validation", "test_id", "test_ood", UNLABELLED):
-        wanted, there = getattr(recipe.data, split), minivista.SIZES[split]
+    for split, wanted in recipe.splits.items():
+        there, field = minivista.SIZES.get(split, 0), split_field(split)
         if wanted > there:
             raise InvalidRecipe(
-                f"data.{split}: {wanted} questions are wanted, and the benchmark that ships has {there}: lower it",
-                field=f"data.{split}",
+                f"{field}: {wanted} questions are wanted, and the benchmark that ships has {there}: lower it",
+                field=field,
             )
 
 

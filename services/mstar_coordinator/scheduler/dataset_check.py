@@ -1,25 +1,23 @@
 """Checks every record of a data set that a run will use, before the run is started, without decoding its images."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mstar.errors import InvalidDataset
-from mstar.evolution import UNLABELLED
 from mstar.pictures import picture_size
-from mstar.recipes import DataRecipe
 from mstar_coordinator.dataset_rows import Row, read_rows
 
 
-def check_dataset(folder: Path, data: DataRecipe) -> None:
+def check_dataset(folder: Path, splits: Mapping[str, int]) -> None:
     """Raises InvalidDataset naming file and line, or the split that has too few questions."""
-    wanted = {"train": data.train, "validation": data.validation, "test_id": data.test_id, "test_ood": data.test_ood}
-    wanted[UNLABELLED] = data.unlabelled
-    for split, count in wanted.items():
-        if count:
-            seen: set[Path] = set()
-            for row in read_rows(folder, split, count):
-                if row.image not in seen:
-                    _check_picture(row)
-                    seen.add(row.image)
+    for split, count in splits.items():
+        if not count:
+            continue
+        seen: set[Path] = set()
+        for row in read_rows(folder, split, count):
+            if row.image not in seen:
+                _check_picture(row)
+                seen.add(row.image)
 
 
 def _check_picture(row: Row) -> None:

@@ -87,6 +87,7 @@ def _iterations(
             greedy=after and after.greedy.id,
             ood=after and after.greedy.ood,
             by_task=after.greedy.by_task if after else {},
+            sets=after.greedy.sets if after else {},
             pass_at_k=after and after.pass_at_k,
             reward_pass_at_2=after and after.reward_pass_at_2,
             headroom=after and after.headroom,
@@ -129,6 +130,7 @@ def _milestones(evaluations: Mapping[str, EvaluateResult]) -> dict[str, Mileston
         name: Milestone(
             id=result.greedy.id,
             ood=result.greedy.ood,
+            sets=result.greedy.sets,
             by_task=result.greedy.by_task,
             pass_at_k=result.pass_at_k,
             reward_pass_at_2=result.reward_pass_at_2,

@@ -56,22 +56,23 @@ def print_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:
 
 
 def results_table(results: RunResults) -> Table:
-    """Base, warm-up and every iteration: T, greedy on both tests, Pass@K, Reward-Pass@2, in percent."""
-    k = results.recipe.evaluation.k
+    """Base, warm-up and every iteration: T, greedy on the tests, Pass@K, Reward-Pass@2, in percent."""
+    k, sets = results.recipe.evaluation.k, tuple(results.recipe.evaluation.sets)
     table = Table(title=f"{results.name} · {results.id} · {results.state.value}", title_justify="left")
     narrow = console.width < NARROW_COLUMNS
     if narrow:
         # Numbers that wrap can't be read; words can.
         table.pad_edge, table.padding, table.show_edge = False, (0, 1, 0, 0), False
     table.add_column("policy", overflow="fold")
-    for name in ("T", "greedy ID", "greedy OOD", f"Pass@{k}", "Reward-Pass@2", "kept"):
+    for name in ("T", "greedy ID", "greedy OOD", *sets, f"Pass@{k}", "Reward-Pass@2", "kept"):
         table.add_column(name.replace("-", " ").replace("@", " @") if narrow else name, justify="right")
     for name, label in (("base", "base"), ("warmup", "warm-up")):
         if name in results.test:
             made = results.test[name]
-            table.add_row(label, "", *map(_percent, (made.id, made.ood, made.pass_at_k, made.reward_pass_at_2)), "")
+            tests = (made.id, made.ood, *map(made.sets.get, sets))
+            table.add_row(label, "", *map(_percent, (*tests, made.pass_at_k, made.reward_pass_at_2)), "")
     for one in results.iterations:
-        numbers = (one.greedy, one.ood, one.pass_at_k, one.reward_pass_at_2)
+        numbers = (one.greedy, one.ood, *map(one.sets.get, sets), one.pass_at_k, one.reward_pass_at_2)
         table.add_row(
             f"it {one.index}" if narrow else f"iteration {one.index}",
             f"{one.temperature:g}",

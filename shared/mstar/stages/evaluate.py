@@ -19,12 +19,14 @@ class EvaluateParams(StepParams):
 
 
 class Accuracy(Frozen):
-    """Greedy accuracy on both tests, in [0, 1]."""
+    """Greedy accuracy on the tests, in [0, 1]."""
 
     id: float
     ood: float | None
     by_task: dict[str, float]
     """On test-ID, by task group."""
+    sets: dict[str, float] = {}
+    """On the further tests of `evaluation.sets`, by name."""
 
 
 class EvaluateResult(StepResult):

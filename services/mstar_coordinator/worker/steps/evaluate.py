@@ -1,4 +1,4 @@
-"""One line of the results table: greedy accuracy on both tests, and the sampled metrics on validation."""
+"""One line of the results table: greedy accuracy on the tests, and the sampled metrics on validation."""
 
 from mstar.metrics import (
     best_of_n,
@@ -24,10 +24,10 @@ def run(step: ClaimedStep[EvaluateParams]) -> Output[EvaluateResult]:
     greedy = list(step.rows(params.greedy, RolloutRow))
     sampled = list(step.rows(params.sampled, RolloutRow))
     scores = list(step.rows(params.scores, ScoreRow))
-    known = [row for row in greedy if row.question.split == "test_id"]
-    foreign = [row for row in greedy if row.question.split == "test_ood"]
+    by_split = {name: [row for row in greedy if row.question.split == name] for name in step.recipe.tests}
+    shares = {name: greedy_accuracy(rows) for name, rows in by_split.items() if rows}
     accuracy = Accuracy(
-        id=greedy_accuracy(known), ood=greedy_accuracy(foreign) if foreign else None, by_task=by_task(known)
+        id=shares.pop("test_id"), ood=shares.pop("test_ood", None), by_task=by_task(by_split["test_id"]), sets=shares
     )
     pass_at_k = mean_pass_at_k(sampled, params.k)
     seed, rule = step.recipe.seed, step.recipe.reward_rule

@@ -27,8 +27,7 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
     """Output: `questions/<split>.jsonl.gz` and `model/`."""
     began = time.monotonic()
     data, model = step.recipe.data, step.recipe.model
-    splits = {"train": data.train, "validation": data.validation, "test_id": data.test_id, "test_ood": data.test_ood}
-    splits |= {UNLABELLED: data.unlabelled} if data.unlabelled else {}
+    splits = step.recipe.splits
     oracle = step.recipe.evolution.unlabelled.oracle
     total = sum(splits.values())
 

@@ -38,3 +38,12 @@ def test_without_a_prm_and_a_foreign_test_there_are_no_such_numbers(bench: Bench
     bench.keep("sampled", [rollout([True, True])])
     line = evaluated(bench, ())
     assert (line.greedy.ood, line.reward_pass_at_2, line.best_of_n) == (None, None, None)
+
+
+def test_further_tests_of_the_recipe_are_measured_by_name(bench: Bench) -> None:
+    plan = bench.recipe.evaluation.model_copy(update={"sets": {"charts": 2, "maps": 1}})
+    bench.recipe = bench.recipe.model_copy(update={"evaluation": plan})
+    charts = [on("charts", rollout([right], name=f"c{right}")) for right in (True, False)]
+    bench.keep("greedy", [on("test_id", rollout([True])), *charts, on("maps", rollout([True], name="m"))])
+    bench.keep("sampled", [rollout([True, True])])
+    assert evaluated(bench, ()).greedy.sets == {"charts": 0.5, "maps": 1.0}
