@@ -29,7 +29,14 @@ def until(condition: Callable[[], bool], seconds: float = 400) -> None:
 def flip(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
-    path.write_bytes(data)
+    replace(path, bytes(data))
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Another file under the name: writing into one that a service has mapped would change what it computes with."""
+    other = path.with_name(".other")
+    other.write_bytes(data)
+    other.replace(path)
 
 
 @pytest.mark.faults(
@@ -49,7 +56,7 @@ def test_a_run_whose_artefacts_were_damaged_ends_with_the_files_of_another(tmp_p
         # What is left of the run reads both of them.
         flip(folder / SHARD / "rows.jsonl.gz")
         (weights,) = (folder / CHECKPOINT / "model").glob("*.safetensors")
-        weights.write_bytes(weights.read_bytes()[:-100])
+        replace(weights, weights.read_bytes()[:-100])
         until(lambda: client.run(hurt).state is not RunState.RUNNING)
         assert client.run(hurt).state is RunState.FAILED and "mstar run resume" in str(client.run(hurt).error)
 
