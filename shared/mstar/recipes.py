@@ -29,6 +29,7 @@ MAX_PROMPTS = 8192
 """Prompts of one rollout request that the policy service takes."""
 MAX_QUESTIONS = 10_000_000
 MAX_GRID = 64
+MAX_PIXELS = 100_000_000
 RESERVED_SPLITS = frozenset({"train", "validation", "test_id", "test_ood", "unlabelled", "steps", "images"})
 """Splits with a meaning of their own, which no further test may have for its name."""
 
@@ -60,6 +61,16 @@ class ModelRecipe(Frozen):
 
     base: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
     """`builtin:minivista`, or a local folder in Hugging Face layout with safetensors."""
+    min_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
+    """Smaller pictures are scaled up to so many pixels; unset, the model's own bound. For models such as Qwen2.5-VL."""
+    max_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
+    """Larger pictures are scaled down to so many pixels, which bounds the tokens of a picture."""
+
+    @model_validator(mode="after")
+    def _rising_bounds(self) -> Self:
+        if self.min_pixels is not None and self.max_pixels is not None and self.min_pixels > self.max_pixels:
+            raise Misfit("max_pixels", f"{self.max_pixels} is below min_pixels, which is {self.min_pixels}: raise it")
+        return self
 
 
 class GenerationRecipe(Frozen):

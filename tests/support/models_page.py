@@ -82,6 +82,14 @@ SmolVLM's processor wants `num2words`, which comes with the model services.
 
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.
 
+## Resolution
+
+`model.min_pixels` and `model.max_pixels` of a recipe bound a picture's pixels, and with them its tokens, for models
+that scale to a number of pixels: Qwen2-VL, Qwen2.5-VL, Qwen3-VL, GLM-4.1V, GLM-4.6V. They are written into the run's
+copy of the folder, so that policy (vLLM too), PRM, trainer and the published model all keep to them. Other families
+scale by sides or tiles; a recipe that sets bounds for one of them is refused. A `prm.base` that has such bounds gets
+them as well.
+
 ## Check a model
 
 `mstar doctor --align MODEL` loads a folder into policy (each engine that is installed), PRM and trainer, and lays side

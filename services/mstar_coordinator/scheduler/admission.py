@@ -19,6 +19,7 @@ from mstar.model_shape import ModelShape
 from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited
 from mstar.recipes import PrmRecipe, Recipe, split_field
 from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
+from mstar_coordinator.pixel_bounds import require_bounds
 from mstar_coordinator.scheduler.dataset_check import check_dataset
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
 
@@ -70,6 +71,7 @@ def admit(
     if not _is_builtin(model.base, "model.base"):
         folder = _below(data_root, model.base, "model.base")
         check_model(folder, trusted)
+        require_bounds(folder, model, "model.base")
         wanted = disk_bytes(recipe, read_weights(folder), checkpoints=not remote)
         if trainers.gpu_gb is not None:
             check_memory(recipe, read_shape(folder), trainers.gpu_gb)
@@ -77,6 +79,8 @@ def admit(
         prompt = _inherited_prompt(prompt, folder)
         if recipe.prm and recipe.prm.train and recipe.prm.base is None:
             require_labels(folder)
+    else:
+        require_bounds(minivista.MODEL_FOLDER, model, "model.base")
     prm, prm_weights = _admit_prm(recipe, data_root)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
     _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)

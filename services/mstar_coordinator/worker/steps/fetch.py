@@ -17,7 +17,7 @@ def run(step: ClaimedStep[FetchParams]) -> Output[DoneResult]:
     base = recipe.base
 
     def fill(folder: Path) -> None:
-        copy_model(base, folder / "model")
+        copy_model(base, folder / "model", step.recipe.model)
 
     ref = step.use.store.write(step.claim.output_id, fill, {"model": base})
     return ref, DoneResult(seconds=time.monotonic() - began)

@@ -10,12 +10,13 @@ from pathlib import Path
 import minivista
 from mstar.evolution import UNLABELLED
 from mstar.model_folder import model_files
-from mstar.recipes import DataRecipe
+from mstar.recipes import DataRecipe, ModelRecipe
 from mstar.stages.prepare import PrepareParams
 from mstar.steps import ArtefactRef, DoneResult
 from mstar.types import Question
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
+from mstar_coordinator.pixel_bounds import write_bounds
 from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.steps.dataset_reader import read_split
 
@@ -42,7 +43,7 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
                     done += 1
                     if done % PROGRESS_EVERY == 0:
                         step.progress(done, total)
-        copy_model(model.base, folder / "model")
+        copy_model(model.base, folder / "model", model)
         step.use.images.settle()
 
     ref = step.use.store.write(step.claim.output_id, fill, {"data": data.source, "model": model.base})
@@ -63,12 +64,16 @@ def _questions(data: DataRecipe, split: str, count: int, images: ImageStore, ora
         yield question
 
 
-def copy_model(base: str, target: Path) -> None:
-    """Copies, since a link would change with its source: the files of the model and nothing else of the folder."""
+def copy_model(base: str, target: Path, model: ModelRecipe) -> None:
+    """Copies, since a link would change with its source: the files of the model and nothing else of the folder.
+
+    The pixel bounds of the recipe's `model` stand in the copy.
+    """
     source = minivista.MODEL_FOLDER if base == BUILTIN else Path(base)
     target.mkdir()
     for path in model_files(source):
         shutil.copyfile(path, target / path.name)
+    write_bounds(target, model)
 
 
 def _without_answer(question: Question) -> Question:
