@@ -5,6 +5,7 @@ pages cannot be forgotten: only the paths that are listed as open answer without
 names is for every role of the service. What this leaves out: rotation of keys, and limits per key (`admission`).
 """
 
+import base64
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,11 +71,10 @@ class BearerAuth:
 
     def _roles(self, headers: Headers) -> frozenset[str]:
         """Roles whose key the request has; every key is compared, in constant time."""
-        scheme, _, key = headers.get("authorization", "").partition(" ")
-        given = key.strip().encode()
+        given = _key(headers.get("authorization", ""))
         # All are compared, also after one has matched: the time tells nothing about which one, or how far.
         matching = [role for role, expected in self.keys.items() if hmac.compare_digest(given, expected)]
-        if scheme.lower() != "bearer" or not matching:
+        if not given or not matching:
             raise Unauthenticated("send a key of the service as `Authorization: Bearer <key>`")
         return frozenset(matching)
 
@@ -83,3 +83,19 @@ class BearerAuth:
             if path.startswith(one.prefix) and (one.methods is None or method in one.methods):
                 return one.roles
         return frozenset(self.keys) - (frozenset() if path == METRICS_PATH else {METRICS_ROLE})
+
+
+def _key(authorization: str) -> bytes:
+    """The key of a bearer token (RFC 6750), or the password of Basic authentication (RFC 7617), which browsers ask for.
+
+    A page of another origin gains nothing by a password that the browser adds: `BrowserGuard` stands before this.
+    """
+    scheme, _, rest = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip().encode()
+    if scheme.lower() != "basic":
+        return b""
+    try:
+        return base64.b64decode(rest.strip(), validate=True).partition(b":")[2]
+    except ValueError:
+        return b""

@@ -37,7 +37,8 @@ def problem_response(error: Exception) -> Response:
     error = problem_of(error)
     headers = {}
     if isinstance(error, Unauthenticated):
-        headers["WWW-Authenticate"] = "Bearer"
+        # A browser asks its user for a password where Basic is offered; programs send a bearer key.
+        headers["WWW-Authenticate"] = 'Bearer, Basic realm="M-STaR: a key as the password", charset="UTF-8"'
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     return _response(error.status, error.problem(), headers)

@@ -14,6 +14,7 @@ from mstar.environment import read_settings
 from mstar.steps import Queue
 from mstar_artefacts.staging import collect_staging
 from mstar_coordinator.api.metrics import add_metrics
+from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.api.routes import events, iterations, leases, outputs, runs
 from mstar_coordinator.api.routes.context import Context
@@ -40,6 +41,7 @@ SCORING_SECONDS = 900.0
 """Longer than the PRM's own deadline, which knows better."""
 RULES = (
     *(allow(path, "score") for path, _ in RELAYED),
+    allow("/runs", "run_admin"),
     allow("/internal/", "internal"),
     allow("/v1/", "run_admin", "internal", methods=["GET"]),
     allow("/v1/", "run_admin"),
@@ -148,6 +150,7 @@ def build_app(
     )
     for routes in (runs, iterations, events, outputs, leases):
         app.include_router(routes.router)
+    add_pages(app)
     if prm is not None:
         app.include_router(scoring_router(prm, settings.keys().get("score")))
     return app

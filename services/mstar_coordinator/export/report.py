@@ -6,6 +6,7 @@ Everything that a model or a data set wrote is escaped by the template. There is
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -60,17 +61,24 @@ _TEMPLATES = Environment(
 def render_report(results: RunResults, samples: Sequence[Sample]) -> str:
     """The report as HTML."""
     return _TEMPLATES.get_template("report.html.j2").render(
-        results=results,
-        titles=table_titles(results),
-        rows=list(table_rows(results)),
         percent=percent,
         gain=_gain(results),
-        learning=Markup(_learning(results)),  # noqa: S704 - our own SVG, whose texts are escaped
-        losses=Markup(_losses(results)),  # noqa: S704
-        sweeps=Markup(_sweeps(results)),  # noqa: S704
-        groups=_groups(results),
-        samples=[_shown(sample, results.recipe.reward_rule) for sample in samples],
+        sweeps=Markup(_sweeps(results)),  # noqa: S704 - our own SVG, whose texts are escaped
+        samples=[shown(sample, results.recipe.reward_rule) for sample in samples],
+        **figures(results),
     )
+
+
+def figures(results: RunResults) -> dict[str, Any]:
+    """What a template needs to show a run's numbers: the table's rows, the charts, and accuracy by task group."""
+    return {
+        "results": results,
+        "titles": table_titles(results),
+        "rows": list(table_rows(results)),
+        "learning": Markup(_learning(results)),  # noqa: S704 - our own SVG, whose texts are escaped
+        "losses": Markup(_losses(results)),  # noqa: S704
+        "groups": _groups(results),
+    }
 
 
 def _gain(results: RunResults) -> float | None:
@@ -137,7 +145,8 @@ def _groups(results: RunResults) -> list[tuple[str, ...]]:
     return [(group, *(percent(one.by_task.get(group)) if one else "" for one in made)) for group in groups]
 
 
-def _shown(sample: Sample, rule: RewardRule) -> dict[str, object]:
+def shown(sample: Sample, rule: RewardRule) -> dict[str, object]:
+    """What a template needs to show a question's responses, the best first, each with its steps and their scores."""
     scores = {one.index: one for one in sample.scores.responses} if sample.scores else {}
     responses = []
     for checked in sample.rollouts.responses:

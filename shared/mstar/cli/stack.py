@@ -56,7 +56,8 @@ def up(
 def _say_what_works(ports: "Ports", endpoint: Endpoint) -> None:
     """Addresses, and the next command with the variables that it needs to find them."""
     for name, url in (("coordinator", ports.coordinator_url), ("policy", ports.policy_url), ("PRM", ports.prm_url)):
-        console.print(f"{name:<12} {url}   API at {url}/docs", highlight=False, soft_wrap=True)
+        pages = f"pages at {url}/runs, " if name == "coordinator" else ""
+        console.print(f"{name:<12} {url}   {pages}API at {url}/docs", highlight=False, soft_wrap=True)
     console.print("keys         none, since only this machine can connect. Ctrl-C stops everything", highlight=False)
     there = Endpoint()
     variables = [

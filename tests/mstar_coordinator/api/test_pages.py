@@ -1,0 +1,177 @@
+"""The pages for people: what they show, that they escape what others wrote, and load nothing from another host."""
+
+import base64
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from pydantic import SecretStr
+
+from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of
+from example_rows import rollout
+from mstar.api.runs import Progress, Run
+from mstar.api.steps import Claim
+from mstar.evolution import RunState
+from mstar.results import RunResults, SweepResult
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ROWS, ArtefactStore
+from mstar_coordinator.api.app import build_app
+from mstar_coordinator.api.pages.views import run_line, sweep_map
+from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.store.database import open_store
+from web_bench import serving
+
+EVIL = "<script>alert(1)</script>"
+
+
+def client_of(home: Path, publisher: MemoryPublisher, **keys: SecretStr) -> Iterator[httpx2.Client]:
+    settings = CoordinatorSettings(
+        broker_url="redis://unused", home=home / "runs", data_root=home, reserve_bytes=0, **keys
+    )
+    app = build_app(settings, open_store(database_of(home)), publisher, HandClock())
+    with serving(app) as url, httpx2.Client(base_url=url) as client:
+        yield client
+
+
+@pytest.fixture
+def publisher() -> MemoryPublisher:
+    return MemoryPublisher()
+
+
+@pytest.fixture
+def client(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
+    yield from client_of(home, publisher)
+
+
+@pytest.fixture
+def keyed(tmp_path: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
+    yield from client_of(tmp_path, publisher, run_admin_key=SecretStr("k-run"), internal_key=SecretStr("k-inside"))
+
+
+def start(client: httpx2.Client) -> str:
+    recipe = json.loads(SMALL.model_dump_json())
+    return str(client.post("/v1/runs", json={"recipe": recipe}).json()["id"])
+
+
+def work(client: httpx2.Client, publisher: MemoryPublisher, home: Path, until: str) -> None:
+    """Do steps by hand until one of that name is done; a rollout shard leaves two questions."""
+    store = ArtefactStore(home / "runs")
+    for _ in range(400):
+        hint = publisher.take()
+        if hint is None:
+            time.sleep(0.02)
+            continue
+        claim = Claim.model_validate_json(client.post(f"/internal/v1/steps/{hint}/claim", json={"worker": "w"}).content)
+        commit = commit_of(claim)
+        if claim.step.name.startswith("it01/generate"):
+            rows = [rollout([True, False], name=f"q{EVIL}{place}") for place in range(2)]
+            left: ArtefactRef = store.write_tables(claim.output_id, {ROWS: rows}, {})
+            commit = commit.model_copy(update={"artefact": left})
+        client.post(f"/internal/v1/steps/{hint}/commit", json=commit.model_dump(mode="json"))
+        if claim.step.name == until:
+            return
+    raise AssertionError(f"{until} was never done")
+
+
+def test_without_a_run_the_page_says_how_to_start_one(client: httpx2.Client) -> None:
+    first = client.get("/")
+    assert (first.status_code, first.headers["location"]) == (307, "runs")
+    assert "mstar run start demo" in client.get("/runs").text
+
+
+def test_a_run_is_listed_and_shown_with_its_state(client: httpx2.Client) -> None:
+    run_id = start(client)
+    listed = client.get("/runs").text
+    assert f'href="/runs/{run_id}"' in listed and "running" in listed
+    page = client.get(f"/runs/{run_id}")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "run.created" in page.text and "0 of" in page.text
+    client.post(f"/v1/runs/{run_id}/cancel", json={})
+    ended = client.get(f"/runs/{run_id}/now").text
+    assert "cancelled" in ended and 'data-action="pause"' in page.text and "data-action" not in ended
+
+
+def test_a_run_that_does_not_exist_is_a_problem(client: httpx2.Client) -> None:
+    for path in ("/runs/r-none", "/runs/r-none/now", "/runs/r-none/responses"):
+        assert client.get(path).json()["code"] == "not-found"
+    assert client.get("/runs?after=<x>").status_code == 422
+
+
+def test_responses_are_shown_with_their_verdicts_and_escaped(
+    client: httpx2.Client, publisher: MemoryPublisher, home: Path
+) -> None:
+    run_id = start(client)
+    assert "This iteration has no responses yet" in client.get(f"/runs/{run_id}/responses").text
+    work(client, publisher, home, "it01/generate/0000")
+    page = client.get(f"/runs/{run_id}/responses?iteration=1").text
+    assert page.count('class="response right"') == 2 and page.count('class="response"') == 2
+    for path in ("/runs", f"/runs/{run_id}", f"/runs/{run_id}/responses?iteration=1"):
+        assert EVIL not in client.get(path).text
+
+
+def test_a_page_loads_only_from_its_own_host_and_runs_no_script_in_it(client: httpx2.Client) -> None:
+    run_id = start(client)
+    for path in ("/runs", f"/runs/{run_id}"):
+        page = client.get(path)
+        assert "default-src 'none'; script-src 'self'" in page.headers["content-security-policy"]
+        assert page.headers["x-content-type-options"] == "nosniff"
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert loaded and all(one.startswith(("/", "data:,")) for one in loaded)
+        assert not re.search(r"<script(?![^>]* src=)|\son\w+=", page.text)
+    for name in re.findall(r"/files/[\w.]+", page.text):
+        assert client.get(name).status_code == 200
+
+
+def test_a_browser_sends_a_key_as_the_password(keyed: httpx2.Client) -> None:
+    refused = keyed.get("/runs")
+    assert refused.status_code == 401 and "Basic realm=" in refused.headers["www-authenticate"]
+    for key, status in (("k-run", 200), ("k-inside", 403), ("k-other", 401)):
+        given = base64.b64encode(f"anybody:{key}".encode()).decode()
+        assert keyed.get("/runs", headers={"authorization": f"Basic {given}"}).status_code == status
+    assert keyed.get("/runs", headers={"authorization": "Basic k-run"}).status_code == 401
+
+
+def results(**fields: object) -> RunResults:
+    return RunResults.model_validate({"id": "r-1", "name": "n", "state": RunState.RUNNING, "recipe": SMALL, **fields})
+
+
+def test_the_map_has_a_column_for_each_sweep_and_marks_what_was_chosen() -> None:
+    sweeps = (
+        SweepResult(iteration=2, curve={"0.5": 0.2, "1.0": 0.6}, chosen=1.0),
+        SweepResult(iteration=4, curve={"0.5": 0.4, "1.5": 0.3}, chosen=0.5),
+    )
+    found = sweep_map(results(sweeps=sweeps))
+    assert found is not None and found.iterations == (2, 4)
+    assert [temperature for temperature, _ in found.rows] == [1.5, 1.0, 0.5]
+    cells = dict(found.rows)
+    best, least = cells[1.0][0], cells[0.5][0]
+    assert best is not None and least is not None and cells[1.0][1] is None
+    assert (best.shade, best.chosen, least.shade, least.chosen) == (100, True, 8, False)
+    assert sweep_map(results()) is None
+
+
+def test_a_line_counts_the_gain_from_warm_up() -> None:
+    run = Run(
+        id="r-1",
+        name="n",
+        state=RunState.RUNNING,
+        created_at=0.0,
+        updated_at=0.0,
+        iterations=2,
+        recipe=SMALL,
+        progress=Progress(steps_done=1, steps_total=4, stage="it01/generate"),
+    )
+    warm = {"id": 0.2, "ood": 0.1, "by_task": {}}
+    one = {
+        **{"index": 1, "temperature": 0.7, "greedy": 0.5, "ood": 0.4, "sampled_accuracy": 0.3},
+        **{"questions": 8, "responses": 32, "kept": 9, "weight_version": "v"},
+    }
+    line = run_line(run, results(test={"warmup": warm}, iterations=[one]))
+    assert (line.percent, line.greedy, line.ood, line.temperature) == (25, 50.0, 40.0, 0.7)
+    assert line.gain == pytest.approx(30.0)
+    before = run_line(run, results(test={"warmup": warm}))
+    assert (before.greedy, before.gain) == (20.0, None)
