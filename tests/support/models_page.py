@@ -57,7 +57,7 @@ Their code lies in their folders. It runs only where an operator allows it, by t
    `minicpmv=/models/MiniCPM-Llama3-V-2_5@sha256:…`.
 3. Put it into `MSTAR_POLICY_TRUSTED_CODE`, `MSTAR_PRM_TRUSTED_CODE`, `MSTAR_TRAINER_TRUSTED_CODE` and
    `MSTAR_COORDINATOR_TRUSTED_CODE`; several entries have commas between them. The folder must be there for policy, PRM
-   and trainer.
+   and trainer, such as on the volume that they share. With Helm the variables go into `extraEnv` of each service.
 
 No request, recipe or checkpoint can name code. Checkpoints hold none; they are loaded with the allowed code for their
 `model_type`. A changed byte, or a file more or less, refuses the folder until the new hash is allowed. The files that
@@ -68,16 +68,16 @@ package. Give those services no more rights than they need.
 
 `tests/system/test_remote_families.py` writes small models with code of the same calls (nested slices, image places and
 position ids; negative ids for images) and compares policy, PRM and trainer with them. The real folders were not tried:
-their code was written for an older transformers, and may need small changes, which change the hash. Their successors
-are native and need none of this. vLLM brings code of its own for both; serving them with it was not tried either.
+their code was written for an older transformers, and may need small changes, which change the hash. MiniCPM-V 4.6 is
+native and needs none of this. The vLLM engine refuses them.
 
 ## What is installed
 
 Nothing needs torchvision. Where it is installed it resizes images, else Pillow does: prompts are equal, and so are
 pixels up to the rounding of resampling. It must be the build that belongs to torch. The test of the families runs
 without it.
-Some families have only an image processor that needs torchvision (Kimi K2.5, Gemma 4, Phi-4-multimodal): they were not
-tried.
+Some families have only an image processor that needs torchvision (Kimi K2.5, Gemma 4): they were not tried.
+Phi-4-multimodal is refused: transformers does not list it among the models of images and text.
 SmolVLM's processor wants `num2words`, which comes with the model services.
 
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.

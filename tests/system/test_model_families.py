@@ -33,7 +33,9 @@ from model_families import FAMILIES
 from mstar.api.policy import RolloutReply
 from mstar.api.prm import ScoreReply
 from mstar.train_recipe import TrainRecipe
+from mstar_models.encoding import encode_text
 from mstar_models.loading import load_model, load_processor
+from mstar_models.special_tokens import suppressed_ids
 from mstar_models.suitability import packing_obstacle, row_cache_obstacle
 from mstar_policy import app as policy_app
 from mstar_policy.config import PolicySettings
@@ -109,6 +111,39 @@ def test_the_policy_says_what_generate_says(family: Family, folders: Path, tmp_p
     text = reference.processor.tokenizer.decode([one for one in expected[0][0] if one != end])
     # Random weights stop within a character; the chat leaves such an end out.
     assert said.rstrip("\N{REPLACEMENT CHARACTER}") == text.rstrip("\N{REPLACEMENT CHARACTER}")
+
+
+BEGINNINGS = ((0, ""), (0, "3 + 4 = 7\n\nSo"), (0, "3 + 4 = 7\n\nIt is"), (1, "So it is"))
+"""Picture and beginning of the response: two that share one, and others of other lengths."""
+ODD = ("gemma3", "mllama", "paligemma", "qwen3_5", "minicpmv4_6", "qwen2_5_vl")
+
+
+@pytest.mark.parametrize("family", [one for one in FAMILIES if one.name in ODD], ids=lambda family: family.name)
+def test_beginnings_of_several_lengths_are_continued_together(family: Family, folders: Path, tmp_path: Path) -> None:
+    """As in Monte-Carlo estimation: the padding between them, and what is shared, change no token."""
+    reference = plain(folder_of(family, folders))
+    tokenizer = reference.processor.tokenizer
+    never = suppressed_ids(tokenizer)
+    settings = PolicySettings(home=tmp_path)
+    engine = HfEngine(settings.storage().artefacts(), threads=1)
+
+    async def ask(client: httpx2.AsyncClient) -> RolloutReply:
+        await engine.load_folder(folder_of(family, folders))
+        asked = {"question": QUESTION, "temperature": 0}
+        prompts = [asked | {"image": {"data": data(place)}, "prefix": begun} for place, begun in BEGINNINGS]
+        sampled = await client.post("/v1/rollouts", json={"prompts": prompts, "max_tokens": 4})
+        return RolloutReply.model_validate_json(sampled.content)
+
+    reply = talk(policy_app.build_app(settings, engine), ask)
+    for (place, begun), (sample,) in zip(BEGINNINGS, reply.samples, strict=True):
+        tokens, total = list(encode_text(tokenizer, begun)), 0.0
+        for token in sample.token_ids:
+            last = reference.logits(picture(place), tokens)[-1].clone()
+            last[[one for one in never if one < len(last)]] = -torch.inf
+            assert token == int(last.argmax())
+            tokens.append(token)
+            total += float(last.log_softmax(0)[token])
+        assert sample.logprob == pytest.approx(total, abs=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

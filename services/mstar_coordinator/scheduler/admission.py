@@ -81,7 +81,7 @@ def admit(
             require_labels(folder)
     else:
         require_bounds(minivista.MODEL_FOLDER, model, "model.base")
-    prm, prm_weights = _admit_prm(recipe, data_root)
+    prm, prm_weights = _admit_prm(recipe, data_root, trusted)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
     _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)
     return recipe.model_copy(update={"data": data, "model": model, "prompt": prompt, "prm": prm})
@@ -102,7 +102,7 @@ def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
         raise InvalidInput(detail, field="model.base") from None
 
 
-def _admit_prm(recipe: Recipe, data_root: Path) -> tuple[PrmRecipe | None, int]:
+def _admit_prm(recipe: Recipe, data_root: Path, trusted: Collection[str]) -> tuple[PrmRecipe | None, int]:
     """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none."""
     prm = recipe.prm
     if prm is None or prm.base is None:
@@ -111,7 +111,7 @@ def _admit_prm(recipe: Recipe, data_root: Path) -> tuple[PrmRecipe | None, int]:
         return prm, 0
     folder = _below(data_root, prm.base, "prm.base")
     try:
-        weights = check_prm(folder, trained=prm.train is not None)
+        weights = check_prm(folder, trained=prm.train is not None, trusted=trusted)
     except InvalidInput as error:
         # The checks of a model's folder speak of the base model, for which they were made.
         raise InvalidInput(error.detail.replace("model.base", "prm.base", 1), field="prm.base") from None

@@ -51,14 +51,16 @@ def check_model(folder: Path, trusted: Collection[str] = ()) -> int:
     return check_weights(folder)
 
 
-def check_prm(folder: Path, *, trained: bool) -> int:
-    """Bytes of the weights of a process reward model, or of a model to train one from.
+def check_prm(folder: Path, *, trained: bool, trusted: Collection[str] = ()) -> int:
+    """Bytes of the weights of a process reward model, or of a model to train one from; `trusted` as in `check_model`.
 
     Raises InvalidInput for a folder that is not whole, that does not say how its steps are scored, or, where it is to
     be trained, that our trainer makes no PRM from.
     """
     config = _check_config(folder)
-    sees = "vision_config" in config
+    sees = _sees(config)
+    if sees and (problem := type_problem(str(config["model_type"]), trusted)) is not None:
+        raise _refused(folder, problem)
     vocabulary = _vocabulary(folder)
     scheme = OWN if trained else _scheme(folder, config, vocabulary)
     if trained:
@@ -79,7 +81,7 @@ def _scheme(folder: Path, config: Mapping[str, Any], vocabulary: Collection[str]
 
 def _check_trainable(folder: Path, config: Mapping[str, Any], vocabulary: Collection[str]) -> None:
     """Our trainer reads label tokens at step ends of a vision-language model."""
-    if "vision_config" not in config:
+    if not _sees(config):
         raise _refused(folder, "sees no images, and a PRM is trained on them: set prm.train to false, or name another")
     said = (folder / DECLARATION).is_file() or any(name in KNOWN for name in config.get("architectures") or ())
     scheme = _scheme(folder, config, vocabulary) if said else OWN
@@ -106,6 +108,11 @@ def require_labels(folder: Path) -> None:
             "has neither <good>/<bad> nor +/- as tokens in tokenizer.json, of which a PRM learns one: add a pair, set "
             "prm.train to false with a PRM of its own, or leave the prm section out",
         ) from None
+
+
+def _sees(config: Mapping[str, Any]) -> bool:
+    """Whether a model takes images; the code of some says so, and their configuration does not."""
+    return "vision_config" in config or config.get("model_type") in WITH_CODE
 
 
 def _check_head(folder: Path, scheme: PrmScheme) -> None:

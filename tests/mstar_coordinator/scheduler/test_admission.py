@@ -333,6 +333,13 @@ def test_published_prms_of_every_scheme_are_admitted(root: Path, write: Callable
         (prm_folders.visual_prm, {"prm_scheme.json": {"scheme": "value-head"}}, False, "has no head for the scheme"),
         (prm_folders.visual_prm, {"preprocessor_config.json": None, "processor_config.json": None}, False, "processor"),
         (prm_folders.qwen_math_prm, {"tokenizer.json": None}, False, "has no tokenizer"),
+        (
+            prm_folders.visual_prm,
+            {"config.json": {"model_type": "internvl_chat", "vision_config": {}}},
+            False,
+            "take the native folder of the same model, whose name ends in -hf",
+        ),
+        (prm_folders.visual_prm, {"config.json": {"model_type": "phi3_v"}}, False, "needs code from its folder"),
         (prm_folders.visual_prm, {}, True, "scores steps by turns in a way that is not trained here"),
         (prm_folders.math_shepherd, {}, True, "sees no images"),
     ],
