@@ -4,6 +4,7 @@ A service that was killed comes back without weights, or another step may have l
 (409 or 503). The client then pushes the weights and asks again, so a reply is always from the version asked for.
 """
 
+import re
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ import structlog
 from pydantic import BaseModel, SecretStr
 from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_exponential
 
-from mstar.api.policy import RolloutReply, RolloutRequest, WeightsState, WeightsUpdate
+from mstar.api.policy import RefusedPrompt, RolloutReply, RolloutRequest, WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.errors import Conflict, InvalidInput, TooManyRequests, Unavailable
 from mstar.http_json import Reply, Sender, Target
@@ -100,9 +101,18 @@ class PolicyService(ModelService):
     url_setting = "MSTAR_WORKER_POLICY_URL"
 
     def rollouts(self, request: RolloutRequest, weights: ArtefactRef) -> RolloutReply:
-        """Samples of exactly these weights."""
+        """Samples of exactly these weights; prompts that the model does not take are named in the reply."""
         versioned = request.model_copy(update={"weight_version": weights.version})
-        return self.asked("/v1/rollouts", versioned, RolloutReply, weights)
+        try:
+            return self.asked("/v1/rollouts", versioned, RolloutReply, weights)
+        except InvalidInput as error:
+            # The service refuses a request once it has no prompt left to sample.
+            if not re.fullmatch(r"prompts\.\d+", error.field or ""):
+                raise
+            refused = (RefusedPrompt(index=place, detail=error.detail) for place in range(len(request.prompts)))
+            return RolloutReply(
+                weight_version=weights.version, samples=((),) * len(request.prompts), refused=tuple(refused)
+            )
 
 
 class PrmService(ModelService):

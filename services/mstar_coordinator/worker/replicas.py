@@ -203,7 +203,21 @@ def _merged(count: int, places: dict[str, list[int]], replies: dict[str, Rollout
         completion_tokens=sum(one.completion_tokens for one in usages),
         images_encoded=sum(one.images_encoded for one in usages),
     )
-    return RolloutReply(weight_version=versions.pop(), samples=samples, token_logprobs=logprobs, usage=usage)
+    refused = [
+        one.model_copy(update={"index": places[url][one.index]})
+        for url, reply in replies.items()
+        for one in reply.refused
+    ]
+    vocabularies = {reply.vocabulary for reply in replies.values() if reply.vocabulary}
+    return RolloutReply(
+        weight_version=versions.pop(),
+        samples=samples,
+        token_logprobs=logprobs,
+        # Token ids of several vocabularies cannot be told apart, so that only the text counts then.
+        vocabulary=vocabularies.pop() if len(vocabularies) == 1 else "",
+        usage=usage,
+        refused=tuple(sorted(refused, key=lambda one: one.index)),
+    )
 
 
 def _in_order(count: int, places: dict[str, list[int]], parts: Mapping[str, Sequence[Part]]) -> tuple[Part, ...]:

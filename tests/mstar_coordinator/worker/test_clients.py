@@ -84,6 +84,18 @@ class LeavingPolicy(RulePolicy):
         raise Unavailable("the connection broke")
 
 
+def test_a_request_of_prompts_that_are_too_long_names_each() -> None:
+    class Short(RulePolicy):
+        def answer(self, path: str, body: bytes) -> str:
+            raise InvalidInput("prompts.0 has 900 tokens, the model's context is 512", field="prompts.0")
+
+    service = PolicyService("http://policy", transport=Short())
+    both = RolloutRequest(prompts=REQUEST.prompts * 2)
+    reply = service.rollouts(both, OLD)
+    assert (reply.weight_version, reply.samples) == (OLD.version, ((), ()))
+    assert [one.index for one in reply.refused] == [0, 1]
+
+
 class StrictPolicy(RulePolicy):
     """Finds fault with every request."""
 

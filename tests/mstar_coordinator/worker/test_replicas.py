@@ -46,6 +46,15 @@ def test_replies_are_those_of_one_service_in_order(replicas: PolicyReplicas, pol
     assert sum(len(one.prompts) for policy in policies.values() for one in policy.rollouts) == 20
 
 
+def test_refused_prompts_keep_their_places(replicas: PolicyReplicas, policies: dict[str, RulePolicy]) -> None:
+    alone = RulePolicy()
+    for policy in (alone, *policies.values()):
+        policy.too_long = "7?"
+    reply = replicas.rollouts(request(20), WEIGHTS)
+    assert [one.index for one in reply.refused] == [7, 17]
+    assert reply == PolicyService("http://127.0.0.1:9", transport=alone).rollouts(request(20), WEIGHTS)
+
+
 def test_a_client_is_made_once_for_each_replica() -> None:
     made: list[str] = []
 
