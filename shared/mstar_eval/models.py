@@ -8,8 +8,7 @@ from pydantic import ValidationError
 
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound
 from mstar.http_json import Target
-from mstar.prompts import PROMPT_FILE, PromptForm, prompt_form
-from mstar.results import RunResults
+from mstar.prompts import PROMPT_FILE, PromptForm
 
 BUILTIN = "builtin:minivista"
 _EDGE = 2**20
@@ -44,11 +43,11 @@ def measured(model: str, home: Path, builtin: Path) -> Measured:
     if "/" not in model and (run / "policy" / "config.json").is_file():
         prm = run / "prm" if (run / "prm" / "config.json").is_file() else None
         name = _safe(run.resolve().name)
-        return Measured(name=name, folder=run / "policy", prm=prm, form=_form(run), out=run / "evaluation")
+        return Measured(name=name, folder=run / "policy", prm=prm, form=_form(run / "policy"), out=run / "evaluation")
     folder = Path(model)
     if (folder / "config.json").is_file():
         name = _safe(folder.resolve().name)
-        return Measured(name=name, folder=folder, form=_left_form(folder), out=Path("evaluations") / name)
+        return Measured(name=name, folder=folder, form=_form(folder), out=Path("evaluations") / name)
     if folder.is_dir():
         raise InvalidInput(f"{model} holds no model: it has no config.json", field="model")
     if run.is_dir():
@@ -58,20 +57,11 @@ def measured(model: str, home: Path, builtin: Path) -> Measured:
     )
 
 
-def _form(run: Path) -> PromptForm | None:
-    """The prompt of the run's recipe. Raises CorruptArtefact for results that cannot be read."""
-    path = run / "results.json"
-    if not path.is_file():
-        return None
-    try:
-        recipe = RunResults.model_validate_json(path.read_bytes()).recipe
-    except ValidationError:
-        raise CorruptArtefact(f"{path} holds no results that this version can read", field="model") from None
-    return prompt_form(recipe.prompt, recipe.model.base)
+def _form(folder: Path) -> PromptForm | None:
+    """The form in which a run asked this model, which it leaves beside the weights; None for a model of no run.
 
-
-def _left_form(folder: Path) -> PromptForm | None:
-    """The form that a run has left beside the model. Raises CorruptArtefact for a file that cannot be read."""
+    Raises CorruptArtefact for one that cannot be read.
+    """
     path = folder / PROMPT_FILE
     if not path.is_file():
         return None

@@ -14,6 +14,7 @@ import pytest
 from mstar.errors import Conflict, CorruptArtefact, InvalidInput, NotFound, Unavailable
 from mstar.http_json import Target
 from mstar.judges import BENCHMARKS
+from mstar.prompts import PRESETS, PROMPT_FILE, PromptPreset
 from mstar_data.benchmarks import Shown
 from mstar_eval.measuring import items, measure, read_results, write_summary
 from mstar_eval.models import Measured, folder_version, measured
@@ -244,6 +245,13 @@ def test_what_is_measured_is_a_run_a_folder_or_an_address(tmp_path: Path) -> Non
         measured("r3", home, builtin)
     with pytest.raises(InvalidInput, match=r"no config\.json"):
         measured(str(tmp_path), home, builtin)
+    form = PRESETS[PromptPreset.BOXED]
+    assert run.form is None
+    (home / "r1" / "policy" / PROMPT_FILE).write_text(form.model_dump_json())
+    assert measured("r1", home, builtin).form == measured(str(home / "r1" / "policy"), home, builtin).form == form
+    (home / "r1" / "policy" / PROMPT_FILE).write_text("{}")
+    with pytest.raises(CorruptArtefact, match="holds no prompt"):
+        measured("r1", home, builtin)
     version = folder_version(tmp_path / "model")
     (tmp_path / "model" / "config.json").write_text("[]")
     assert folder_version(tmp_path / "model") != version
