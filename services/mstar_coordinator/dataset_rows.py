@@ -17,7 +17,7 @@ from mstar.answers.records import GOLD_COLUMNS
 from mstar.documents import parse_json
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.evolution import UNLABELLED
-from mstar.recipes import split_field
+from mstar.recipes import STEPS, split_field
 from mstar.types import Answer, Question
 
 METADATA = "metadata.jsonl"
@@ -36,6 +36,10 @@ class Row:
     question: Question
     """With an image hash of zeros, since nothing has been read yet."""
     image: Path
+    steps: tuple[str, ...] = ()
+    """Of a solution in the split `steps`."""
+    labels: tuple[float, ...] = ()
+    """For each step how likely it is right, in [0, 1]."""
 
 
 def read_rows(folder: Path, split: str, limit: int) -> Iterator[Row]:
@@ -99,7 +103,7 @@ def _row(line: bytes, where: str, home: Path, split: str, place: int) -> Row:
     try:
         question = Question(
             id=_text(row.get("id"), "id") if row.get("id") is not None else f"{split}/{place:06d}",
-            text=_text(row.get("question"), "question"),
+            text=_text(row.get("question") or row.get("prompt"), "question"),
             image=_NO_IMAGE,
             answer=_answer(row, split),
             group=_text(row.get("group"), "group") if row.get("group") else "ALL",
@@ -107,7 +111,8 @@ def _row(line: bytes, where: str, home: Path, split: str, place: int) -> Row:
             source=home.parent.name,
             gold_steps=_texts(row.get("gold_steps"), "gold_steps"),
         )
-        return Row(where, question, _image(row.get("file_name"), home))
+        steps, labels = _solution(row) if split == STEPS else ((), ())
+        return Row(where, question, _image(row.get("file_name"), home), steps, labels)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         column = ".".join(map(str, first["loc"]))
@@ -119,10 +124,22 @@ def _row(line: bytes, where: str, home: Path, split: str, place: int) -> Row:
 
 
 def _answer(row: dict[str, Any], split: str) -> Answer | None:
-    """The reference answer, which only the split of unlabelled questions may lack. Raises InvalidDataset."""
-    if split == UNLABELLED and not any(row.get(name) is not None for name in GOLD_COLUMNS):
+    """The reference answer, which unlabelled questions and labelled solutions may lack. Raises InvalidDataset."""
+    if split in (UNLABELLED, STEPS) and not any(row.get(name) is not None for name in GOLD_COLUMNS):
         return None
     return answer_of(row)
+
+
+def _solution(row: dict[str, Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Steps and their labels: shares in `soft_labels`, else shares or booleans in `labels`. Raises InvalidDataset."""
+    steps = _texts(row.get("completions"), "completions")
+    column = "labels" if row.get("soft_labels") is None else "soft_labels"
+    labels = row.get(column)
+    if not steps or not isinstance(labels, list) or len(labels) != len(steps):
+        raise InvalidDataset(f"{column} must be a list with a label for each of the {len(steps)} completions")
+    if not all(isinstance(label, bool | int | float) and 0 <= label <= 1 for label in labels):
+        raise InvalidDataset(f"{column} must lie between 0 and 1, or be true and false")
+    return steps, tuple(map(float, labels))
 
 
 def _text(value: Any, column: str) -> str:

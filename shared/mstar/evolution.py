@@ -193,15 +193,16 @@ class _Graph:
     def reward_model(self, plan: PrmRecipe) -> Iterator[StepSpec]:
         """Solutions of the first policy, Monte-Carlo labels for each step, and PRM training (paper, section 3).
 
-        A PRM that is not trained is fetched, and that is all.
+        A PRM that is not trained is fetched, and that is all. Solutions that the data set brings are neither sampled
+        nor labelled.
         """
         if plan.base is not None:
             yield StepSpec(name=FETCH, params=FetchParams())
         if plan.train is None:
             return
         parent = PREPARE if plan.base is None else FETCH
-        labels = []
-        for shard, start, count in self.shards(plan.questions):
+        labels: list[str] = []
+        for shard, start, count in () if plan.given else self.shards(plan.questions):
             sample = step_name(REWARD, "sample", shard=shard)
             labels.append(sibling(sample, "label"))
             params = GenerateParams(
@@ -221,8 +222,9 @@ class _Graph:
                 max_steps=plan.max_steps,
             )
             yield StepSpec(name=labels[-1], params=label, needs=(self.first_policy, sample))
-        collect = CollectParams(rows=tuple(labels), label=plan.label, balance=plan.balance)
-        yield StepSpec(name=COLLECT, params=collect, needs=tuple(labels))
+        given = plan.given > 0
+        collect = CollectParams(rows=tuple(labels), given=given, label=plan.label, balance=plan.balance)
+        yield StepSpec(name=COLLECT, params=collect, needs=(PREPARE,) if given else tuple(labels))
         train = TrainParams(
             objective="prm",
             iteration=0,

@@ -30,12 +30,16 @@ MAX_PROMPTS = 8192
 MAX_QUESTIONS = 10_000_000
 MAX_GRID = 64
 MAX_PIXELS = 100_000_000
+STEPS = "steps"
+"""Split of solutions whose steps the data set labels."""
 RESERVED_SPLITS = frozenset({"train", "validation", "test_id", "test_ood", "unlabelled", "steps", "images"})
 """Splits with a meaning of their own, which no further test may have for its name."""
 
 
 def split_field(split: str) -> str:
     """The recipe's field that says how many questions of a split are used."""
+    if split == STEPS:
+        return "prm.given"
     return f"data.{split}" if split in DataRecipe.model_fields else f"evaluation.sets.{split}"
 
 
@@ -122,6 +126,9 @@ class PrmRecipe(Frozen):
     base: str | None = Field(default=None, min_length=1, max_length=1024)
     """Local folder of the model that the PRM is trained from, or of the PRM itself with `train: false`; unset, it is
     trained from `model.base`."""
+    given: int = Field(default=0, ge=0, le=MAX_QUESTIONS)
+    """Solutions of the data set's split `steps` that train it, with the labels that they come with; 0 labels our own.
+    What says how labels are made then does nothing."""
     questions: int = Field(default=400, ge=1, le=MAX_QUESTIONS)
     """Training questions whose solutions are labelled step by step."""
     n: int = Field(default=4, ge=1, le=MAX_SAMPLES)
@@ -395,7 +402,8 @@ class Recipe(Frozen):
         data = self.data
         tests = {"test_id": data.test_id, "test_ood": data.test_ood, **self.evaluation.sets}
         named = {"train": data.train, "validation": data.validation, **tests}
-        return {**named, "unlabelled": data.unlabelled} if data.unlabelled else named
+        more = {"unlabelled": data.unlabelled, STEPS: self.prm.given if self.prm and self.prm.train else 0}
+        return named | {split: questions for split, questions in more.items() if questions}
 
     @model_validator(mode="after")
     def _unlabelled_fit(self) -> Self:
@@ -415,7 +423,7 @@ class Recipe(Frozen):
     @model_validator(mode="after")
     def _enough_questions(self) -> Self:
         iterations = self.evolution if self.evolution.iterations else None
-        trained = self.prm if self.prm and self.prm.train else None
+        trained = self.prm if self.prm and self.prm.train and not self.prm.given else None
         sections = {"warmup": self.warmup, "prm": trained, "evolution": iterations}
         parts = {name: part for name, part in sections.items() if part is not None}
         pools = [(f"{name}.questions", part.questions, "train") for name, part in parts.items()]

@@ -202,12 +202,15 @@ class StepLabelRow(Frozen):
     """Text of the user turn, as the model saw it."""
     completions: tuple[str, ...]
     labels: tuple[float, ...]
-    """Share of completions that reached a* from the end of each step, in [0, 1]."""
+    """Share of completions that reached a* from the end of each step, in [0, 1]; or what the data set says of it."""
     image: Sha256
-    answer: Answer
+    answer: Answer | None
+    """None where the data set labels steps and gives no answer."""
     mc_successes: tuple[int, ...]
     mc_rollouts: tuple[int, ...]
+    """Both are empty for labels that the data set brought."""
     weight_version: str
+    """Empty for a solution that the data set brought."""
     system: str = ""
     """Text of the system turn; without one there is none."""
     tokens: SampledTokens | None = None

@@ -285,3 +285,13 @@ def test_a_bad_set_is_named(sets: dict[str, object], said: str) -> None:
     with pytest.raises(InvalidRecipe, match=said) as refused:
         parse_recipe({"name": "x"}, {"evaluation.sets": sets})
     assert refused.value.field is not None and refused.value.field.startswith("evaluation.sets")
+
+
+def test_labelled_solutions_of_the_data_set_are_neither_sampled_nor_labelled() -> None:
+    given = parse_recipe(recipe("minivista").model_dump(mode="json"), {"prm.given": 30, "prm.questions": 9_999})
+    assert given.splits["steps"] == 30
+    steps = by_name(graph(given, 1))
+    assert not [name for name in steps if name.startswith(("reward/sample", "reward/label"))]
+    collect = steps["reward/collect"]
+    assert collect.needs == ("prepare",) and getattr(collect.params, "given", False)
+    assert trained(tuple(steps.values()), "reward/train").data == ("reward/collect",)

@@ -11,6 +11,8 @@ class CollectParams(StepParams):
 
     kind: Literal["collect"] = "collect"
     rows: tuple[str, ...]
+    given: bool = False
+    """Take the solutions that the data set brought, in place of label shards."""
     label: LabelRule
     balance: bool
 

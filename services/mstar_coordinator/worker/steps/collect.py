@@ -1,11 +1,16 @@
 """The PRM's training set: all labelled solutions, with hard labels or balanced if the recipe says so."""
 
+import gzip
+from collections.abc import Iterator
+
 from mstar.metrics import mean
 from mstar.recipes import LabelRule
 from mstar.seeds import derive
 from mstar.stages.collect import CollectParams, CollectResult
+from mstar.step_names import PREPARE
 from mstar.types import StepLabelRow
 from mstar_coordinator.worker.context import ClaimedStep, Output
+from mstar_coordinator.worker.steps.prepare import GIVEN
 
 MIDDLE = 0.5
 """A solution whose least label is below this counts as poor when the set is balanced."""
@@ -14,13 +19,22 @@ MIDDLE = 0.5
 def run(step: ClaimedStep[CollectParams]) -> Output[CollectResult]:
     """Output: the rows, in the order of their shards."""
     params = step.params
-    rows = [_ruled(row, params.label) for row in step.rows(params.rows, StepLabelRow)]
+    source = given_rows(step) if params.given else step.rows(params.rows, StepLabelRow)
+    rows = [_ruled(row, params.label) for row in source]
     kept = balanced(rows, step.recipe.seed) if params.balance else rows
     labels = [label for row in kept for label in row.labels]
     result = CollectResult(
         solutions=len(rows), kept=len(kept), steps=len(labels), mean_label=mean(labels) if labels else 0.0
     )
     return step.use.store.write_rows(step.claim.output_id, kept, {"label": params.label.value}), result
+
+
+def given_rows(step: ClaimedStep[CollectParams]) -> Iterator[StepLabelRow]:
+    """Solutions with labelled steps that the data set brought, as the first step prepared them."""
+    path = step.use.store.verify(step.artefact(PREPARE)) / GIVEN
+    with gzip.open(path, "rb") as lines:
+        for line in lines:
+            yield StepLabelRow.model_validate_json(line)
 
 
 def balanced(rows: list[StepLabelRow], seed: int) -> list[StepLabelRow]:

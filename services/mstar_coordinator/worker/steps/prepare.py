@@ -10,18 +10,21 @@ from pathlib import Path
 import minivista
 from mstar.evolution import UNLABELLED
 from mstar.model_folder import model_files
-from mstar.recipes import DataRecipe, ModelRecipe
+from mstar.prompts import prompt_text
+from mstar.recipes import STEPS, DataRecipe, ModelRecipe
 from mstar.stages.prepare import PrepareParams
 from mstar.steps import ArtefactRef, DoneResult
-from mstar.types import Question
+from mstar.types import Question, StepLabelRow
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
 from mstar_coordinator.pixel_bounds import write_bounds
 from mstar_coordinator.worker.context import ClaimedStep, Output
-from mstar_coordinator.worker.steps.dataset_reader import read_split
+from mstar_coordinator.worker.steps.dataset_reader import read_solutions, read_split
 
 BUILTIN = "builtin:minivista"
 PROGRESS_EVERY = 50
+GIVEN = "steps.jsonl.gz"
+"""Solutions whose steps the data set labels."""
 
 
 def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
@@ -36,6 +39,10 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
         (folder / "questions").mkdir()
         done = 0
         for split, count in splits.items():
+            if split == STEPS:
+                _write_steps(folder / GIVEN, step, count)
+                done += count
+                continue
             with gzip.GzipFile(folder / "questions" / f"{split}.jsonl.gz", "wb", COMPRESSION, mtime=0) as out:
                 for found in _questions(data, split, count, step.use.images, oracle):
                     question = _without_answer(found) if split == UNLABELLED and not oracle else found
@@ -48,6 +55,26 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
 
     ref = step.use.store.write(step.claim.output_id, fill, {"data": data.source, "model": model.base})
     return ref, DoneResult(seconds=time.monotonic() - began)
+
+
+def _write_steps(path: Path, step: ClaimedStep[PrepareParams], count: int) -> None:
+    """The labelled solutions, put as the run puts its questions."""
+    form = step.recipe.form
+    with gzip.GzipFile(path, "wb", COMPRESSION, mtime=0) as out:
+        for row, question in read_solutions(Path(step.recipe.data.source), count, step.use.images):
+            solution = StepLabelRow(
+                id=question.id,
+                prompt=prompt_text(question, form),
+                completions=row.steps,
+                labels=row.labels,
+                image=question.image,
+                answer=question.answer,
+                mc_successes=(),
+                mc_rollouts=(),
+                weight_version="",
+                system=form.system,
+            )
+            out.write(solution.model_dump_json().encode() + b"\n")
 
 
 def _questions(data: DataRecipe, split: str, count: int, images: ImageStore, oracle: bool) -> Iterator[Question]:

@@ -1,5 +1,8 @@
 """The PRM's training set: hard labels, and balance between poor and good solutions."""
 
+import json
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -54,3 +57,28 @@ def test_balance_keeps_all_of_the_smaller_side_and_as_many_of_the_larger(labels:
         assert sum(one in poor for one in kept) == smaller == len(kept) - smaller
     else:
         assert kept == rows
+
+
+def test_labelled_solutions_come_from_the_data_set(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    folder = Path(bench.recipe.data.source) / "steps"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(b"image of steps")
+    rows = [
+        {"file_name": "a.png", "question": "?", "id": "s1", "completions": ["a", "b"], "labels": [True, False],
+         "soft_labels": [0.9, 0.0], "answer": 3},
+        {"file_name": "a.png", "prompt": "!", "id": "s2", "completions": ["c"], "labels": [True]},
+    ]  # fmt: skip
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    bench.use_prm(savings=True)
+    assert bench.recipe.prm is not None
+    plan = bench.recipe.prm.model_copy(update={"given": 2})
+    bench.recipe = bench.recipe.model_copy(update={"prm": plan})
+    bench.prepare()
+    params = CollectParams(rows=(), given=True, label=LabelRule.SOFT, balance=False)
+    artefact, result = collect.run(bench.step("reward/collect", params))
+    assert artefact is not None and isinstance(result, CollectResult)
+    first, second = bench.store.rows(artefact, StepLabelRow)
+    assert (first.completions, first.labels, first.weight_version) == (("a", "b"), (0.9, 0.0), "")
+    assert first.prompt.startswith("?") and first.answer is not None and second.answer is None
+    assert bench.images.get(first.image) == b"image of steps" and (result.solutions, result.steps) == (2, 3)

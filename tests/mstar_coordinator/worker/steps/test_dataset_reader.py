@@ -142,3 +142,22 @@ def test_only_the_unlabelled_split_may_lack_answers(tmp_path: Path) -> None:
     (split / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = list(read_split(tmp_path, "unlabelled", 2, ImageStore(tmp_path / "images")))
     assert [question.answer is None for question in found] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"labels": [1]}, "a label for each of the 0 completions"),
+        ({"completions": ["a", "b"], "labels": [1]}, "a label for each of the 2 completions"),
+        ({"completions": ["a"], "labels": [2]}, "must lie between 0 and 1"),
+        ({"completions": ["a"], "labels": ["good"]}, "must lie between 0 and 1"),
+        ({"completions": ["a"], "labels": [True], "soft_labels": 3}, "soft_labels must be a list"),
+    ],
+)
+def test_bad_step_labels_are_named_by_line(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    split = tmp_path / "steps"
+    split.mkdir()
+    (split / "a.png").write_bytes(b"image")
+    (split / "metadata.jsonl").write_text(json.dumps({"file_name": "a.png", "prompt": "?", **row}))
+    with pytest.raises(InvalidDataset, match=rf"steps/metadata\.jsonl line 1: .*{said}"):
+        list(read_split(tmp_path, "steps", 1, ImageStore(tmp_path / "images")))
