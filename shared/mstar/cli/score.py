@@ -12,11 +12,17 @@ import typer
 from pydantic import BaseModel, ValidationError
 from rich.progress import track
 
+from mstar.answers import answer_of
+from mstar.answers.records import GOLD_COLUMNS
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoreRequest
 from mstar.cli.output import console
+from mstar.cli.runs import read_results
+from mstar.cli.stack import HomeOption
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput
+from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
+from mstar.types import Answer, AnswerType, Question
 
 
 class Line(BaseModel):
@@ -31,13 +37,19 @@ class Line(BaseModel):
 def score(
     file: Annotated[Path, typer.Argument(help="JSON lines of image (a path), question and responses.")],
     out: Annotated[Path | None, typer.Option(help="Where to write; standard output by default.")] = None,
+    prompt: Annotated[
+        str | None,
+        typer.Option(help="A run (latest) or a preset whose prompt the PRM knows. Default: the bare question."),
+    ] = None,
+    home: HomeOption = Path("runs"),
 ) -> None:
     """Score every step of every response. Each output line is the input line with `results` added."""
+    form = None if prompt is None else _form(prompt, home)
     lines = list(_lines(file))
     with Client(Endpoint.from_environment()) as client, _opened(out) as sink:
         quiet = out is None or not console.is_terminal
         for number, line in lines if quiet else track(lines, "scoring"):
-            row = _scored(client, file, number, line)
+            row = _scored(client, file, number, line, form)
             sink.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -66,7 +78,25 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
         yield sink
 
 
-def _scored(client: Client, file: Path, number: int, line: str) -> dict[str, Any]:
+def _form(prompt: str, home: Path) -> PromptForm:
+    """The form of a preset, or of a run. Raises what `read_results` raises."""
+    if prompt in list(PromptPreset):
+        return PRESETS[PromptPreset(prompt)]
+    return read_results(prompt, home).recipe.form
+
+
+def _asked(row: dict[str, Any], given: Line, form: PromptForm) -> str:
+    """The user turn as the run wrote it, with the options that the line has. Raises InvalidDataset."""
+    answer = None
+    if any(row.get(name) is not None for name in GOLD_COLUMNS):
+        answer = answer_of(row)
+    elif isinstance(options := row.get("choices"), list) and options:
+        # Which option is right is not shown, so that any letter does.
+        answer = Answer(type=AnswerType.CHOICE, value="A", choices=tuple(map(str, options)))
+    return prompt_text(Question(id="line", text=given.question, image="0" * 64, answer=answer), form)
+
+
+def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm | None) -> dict[str, Any]:
     """The line with its results. Raises InvalidInput naming the line."""
     where = f"{file.name} line {number}"
     try:
@@ -74,7 +104,8 @@ def _scored(client: Client, file: Path, number: int, line: str) -> dict[str, Any
         given = Line.model_validate(row)
         image = (file.parent / given.image).read_bytes()
         request = ScoreRequest(
-            question=given.question,
+            question=given.question if form is None else _asked(row, given, form),
+            system="" if form is None else form.system,
             image=ImageInput(data=base64.b64encode(image).decode()),
             responses=tuple(Candidate(text=text) for text in given.responses),
         )
