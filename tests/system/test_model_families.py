@@ -32,7 +32,9 @@ from family_reference import (
 from model_families import FAMILIES
 from mstar.api.policy import RolloutReply
 from mstar.api.prm import ScoreReply
+from mstar.steps import ArtefactRef
 from mstar.train_recipe import TrainRecipe
+from mstar_artefacts.store import ArtefactStore
 from mstar_models.encoding import encode_text
 from mstar_models.loading import load_model, load_processor
 from mstar_models.special_tokens import suppressed_ids
@@ -40,9 +42,11 @@ from mstar_models.suitability import packing_obstacle, row_cache_obstacle
 from mstar_policy import app as policy_app
 from mstar_policy.config import PolicySettings
 from mstar_policy.hf_engine import HfEngine
+from mstar_policy.probed import ProbedEngine
 from mstar_prm import app as prm_app
 from mstar_prm.config import PrmSettings
 from mstar_prm.hf_scorer import HfScorer
+from mstar_prm.probed import ProbedScorer
 from mstar_trainer.resident import ResidentTrainer
 from trainer_bench import Bench
 from web_bench import talk
@@ -199,6 +203,21 @@ def test_the_first_loss_is_the_plain_one_and_the_checkpoint_loads(
             not torch.equal(a, b) for a, b in zip(again.model.parameters(), reference.model.parameters(), strict=True)
         ]
         assert any(moved)
+        # A push is refused where policy or PRM say something else than the trainer about the same weights.
+        asyncio.run(pushed(objective, bench.store, done.artefact))
+
+
+async def pushed(objective: str, store: ArtefactStore, checkpoint: ArtefactRef) -> None:
+    service: ProbedEngine | ProbedScorer = (
+        ProbedEngine(HfEngine(store, threads=1), store)
+        if objective == "sft"
+        else ProbedScorer(HfScorer(store.root, batch_tokens=2048, waiting_tokens=100_000), store)
+    )
+    try:
+        await service.load(checkpoint)
+        assert service.weights().ready
+    finally:
+        await service.close()
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

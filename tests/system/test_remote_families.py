@@ -31,6 +31,8 @@ from mstar_models.special_tokens import suppressed_ids
 from mstar_policy import align as policy_align
 from mstar_policy import app as policy_app
 from mstar_policy.config import PolicySettings
+from mstar_policy.hf_engine import HfEngine
+from mstar_policy.probed import ProbedEngine
 from mstar_prm import align as prm_align
 from mstar_prm import app as prm_app
 from mstar_prm.config import PrmSettings
@@ -178,6 +180,13 @@ def test_it_is_trained_and_its_checkpoint_loads_with_the_allowed_code_only(
         load_model(written)
     allow_code(entry(own.folder, name))
     again = load_model(written)
+    engine = ProbedEngine(HfEngine(bench.store, threads=1), bench.store)
+
+    async def push() -> None:
+        await engine.load(done.artefact)
+        await engine.close()
+
+    asyncio.run(push())
     frozen = {id(weight) for weight in again.get_encoder(modality="image").parameters()}
     before = dict(own.model.named_parameters())
     for key, weight in again.named_parameters():
