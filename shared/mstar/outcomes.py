@@ -21,6 +21,8 @@ JUDGED_QUESTIONS = 256
 """Questions after which a small share of kept ones says something; a whole stage is judged whatever its size."""
 JUDGED_RESPONSES = 64
 """Responses after which it says enough that none has an answer."""
+WRONG = "a wrong answer in its place"
+"""Shape of all responses whose answer was read and is wrong."""
 _EXAMPLE = 120
 _UNREAD = ("empty-answer", "answer-too-long")
 _NAMES = {
@@ -63,7 +65,7 @@ class Outcomes(Frozen):
     """An answer in its place that the check cannot read."""
     wrong: int = 0
     readable_in: dict[AnswerPlace, int] = {}
-    """For each place how many responses have an answer there."""
+    """For each place how many of those without an answer in its place, or cut off, have one there."""
     shapes: tuple[Shape, ...] = ()
     """The most frequent shapes of responses that are not right, the most frequent first."""
 
@@ -81,11 +83,15 @@ def outcomes_of(rows: Iterable[RolloutRow]) -> Outcomes:
             skipped.append(row.question.id)
         counts["solved"] += any(_can_be_kept(one) for one in row.responses)
         for one in row.responses:
+            fate = _fate(one)
             counts["responses"] += 1
-            counts[_fate(one)] += 1
-            places.update(place for place in AnswerPlace if find_answer(one.response.text, place))
-            if not one.verdict.correct:
-                shapes.setdefault(shape_of(one), []).append(one.response.text)
+            counts[fate] += 1
+            if fate in ("no_answer", "cut_off"):
+                places.update(place for place in AnswerPlace if find_answer(one.response.text, place))
+            if fate != "correct":
+                # Most responses of a run that works are right or wrong, and looking closer at each would cost as much
+                # as checking it.
+                shapes.setdefault(WRONG if fate == "wrong" else shape_of(one), []).append(one.response.text)
     kept = (Shape(shape=name, count=len(texts), example=_end(texts[0])) for name, texts in shapes.items())
     return Outcomes(
         **counts,

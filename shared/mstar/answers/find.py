@@ -12,7 +12,7 @@ from itertools import pairwise
 from mstar.answers.marks import bare, first_answer
 from mstar.answers.numbers import read_number
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace
-from mstar.layout import split_response
+from mstar.layout import join_segments, split_response
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
 _TAG = re.compile(r"<(?P<end>/?)answer>", re.IGNORECASE)
@@ -72,8 +72,17 @@ def tags(text: str) -> list[Span]:
 
 
 def _behind_heading(text: str) -> str | None:
-    answer = split_response(text).answer
-    return answer and _marked_in(answer)
+    """What follows the first heading; further headings are passed over while all say the same."""
+    whole = answer = split_response(text).answer
+    while answer and len(answer) <= _LONGEST:
+        below = split_response(answer)
+        if below.answer is None:
+            return _marked_in(answer)
+        first = join_segments(below.steps)
+        if first and bare(_marked_in(first)) != bare(_marked_in(below.answer)):
+            return whole
+        answer = below.answer
+    return answer if answer is None else whole
 
 
 def _in_box(text: str) -> str | None:

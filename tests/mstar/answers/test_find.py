@@ -102,6 +102,9 @@ def test_two_different_answers_are_none(steps: list[str], value: int, off: int) 
         (HEADING, "## Answer\n\n\\boxed{12} kg", "12 kg"),
         (HEADING, "## Answer\n\n\\boxed{12} or 13", "\\boxed{12} or 13"),
         (HEADING, "## Answer\n\n", ""),
+        (HEADING, "The final answer is: 12\n\n## Answer\n\n**12**", "**12**"),
+        (HEADING, "## Answer\n\n**Answer:** 12", "12"),
+        (HEADING, "The answer is: 11\n\n## Answer\n\n12", "11\n\n## Answer\n\n12"),
     ],
 )
 def test_place(place: AnswerPlace, text: str, found: str | None) -> None:
