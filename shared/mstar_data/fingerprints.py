@@ -16,7 +16,10 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TypeVar
+
+from mstar.errors import InvalidDataset
 
 MAX_FILE_BYTES = 20_000_000
 """As in the model services."""
@@ -45,6 +48,8 @@ class Fingerprints:
     """A few children at work. A context manager."""
 
     def __init__(self, children: int = max(1, min(4, os.cpu_count() or 1))) -> None:
+        if find_spec("PIL") is None:
+            raise InvalidDataset("images are decoded with Pillow: pip install pillow", field="source")
         self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()
         self._children = [_Child() for _ in range(children)]
         for child in self._children:

@@ -5,11 +5,14 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from mstar.errors import Conflict, InvalidInput, TooLarge
-from mstar.judges import Benchmark
+from mstar.judges import Benchmark, Item
+from mstar.judges.options import REFUSED
 from mstar.judges.tables import Judged
+from mstar.layout import ANSWER_HEADING, STEP_SEPARATOR
 from mstar.seeds import derive
 from mstar.types import FinishReason, Response, Verdict
 from mstar_data.benchmarks import Shown
+from mstar_eval.assistant import Assistant
 from mstar_eval.responses import ResponseFile, Responses
 from mstar_eval.services import ModelServices, Sampling
 
@@ -57,17 +60,31 @@ def complete(
         raise failure
 
 
-def judged(benchmark: Benchmark, shown: Sequence[Shown], file: ResponseFile) -> Iterator[tuple[Judged, list[Verdict]]]:
-    """Each item with its verdicts, in the order of the benchmark's file."""
+def judged(
+    benchmark: Benchmark, shown: Sequence[Shown], file: ResponseFile, assistant: Assistant | None = None
+) -> Iterator[tuple[Judged, list[Verdict]]]:
+    """Each item with its verdicts, in the order of the benchmark's file.
+
+    `assistant`: is asked for the answer of a response in which the rule finds none.
+    """
+    asking = file.settings.asking
     for one in shown:
         row = file.rows[one.item.id]
-        verdicts = [
-            benchmark.judge(file.settings.asking.readable(text), one.item)
-            if text
-            else Verdict(correct=False, reason="no-response")
-            for text in row.texts
-        ]
+        verdicts = [_verdict(benchmark, one.item, text, asking.readable(text), assistant) for text in row.texts]
         yield Judged(one.item, tuple(verdict.correct for verdict in verdicts), row.best), verdicts
+
+
+def _verdict(benchmark: Benchmark, item: Item, text: str, readable: str, assistant: Assistant | None) -> Verdict:
+    if not text:
+        return Verdict(correct=False, reason="no-response")
+    verdict = benchmark.judge(readable, item)
+    if verdict.extracted is not None or assistant is None:
+        return verdict
+    found = assistant.answer(item, text)
+    if found.strip("(). ") in ("", REFUSED):
+        return verdict.model_copy(update={"reason": f"{verdict.reason}, nor by the judge"})
+    helped = benchmark.judge(f"{ANSWER_HEADING}{STEP_SEPARATOR}{found}", item)
+    return helped.model_copy(update={"reason": f"{helped.reason}, by the judge"})
 
 
 def response_path(out: Path, benchmark: Benchmark) -> Path:

@@ -12,6 +12,7 @@ from mstar.judges import BENCHMARKS, Benchmark
 from mstar_data.benchmarks import Shown, digest_of, items_of
 from mstar_eval import exports
 from mstar_eval.asking import OFFICIALLY, Asking
+from mstar_eval.assistant import Assistant
 from mstar_eval.evaluation import Progress, complete, judged, response_path
 from mstar_eval.responses import ResponseFile
 from mstar_eval.results import BenchmarkResult, EvaluationResult, markdown, result_of
@@ -46,14 +47,15 @@ def measure(
     seed: int,
     asking: Asking = OFFICIALLY,
     progress: Progress = lambda done, total: None,
+    assistant: Assistant | None = None,
 ) -> BenchmarkResult:
     """Ask for what is missing, judge everything, write the result files."""
     settings = session.settings(benchmark, digest_of(shown), how, seed, asking)
     file = ResponseFile(response_path(out, benchmark), settings)
     if any(one.item.id not in file.rows for one in shown):
         complete(benchmark, shown, file, session.services(), progress)
-    found = list(judged(benchmark, shown, file))
-    result = result_of(benchmark, file, found)
+    found = list(judged(benchmark, shown, file, assistant))
+    result = result_of(benchmark, file, found, assistant.name if assistant else "")
     exports.write_verdicts(out / "verdicts" / f"{benchmark.name}.jsonl", found)
     exports.write_vlmevalkit(out, settings.model, benchmark, file, found)
     exports.write_vlmevalkit_scores(out, settings.model, benchmark, result.lines[0])

@@ -16,6 +16,8 @@ class BenchmarkResult(Frozen):
     """One benchmark."""
 
     settings: Settings
+    judge: str = ""
+    """Language model that found answers where the rule found none; empty: no model did."""
     lines: tuple[Line, ...]
     """The first is the one that tables show."""
     items: int
@@ -49,7 +51,7 @@ class EvaluationResult(Frozen):
 
 
 def result_of(
-    benchmark: Benchmark, file: ResponseFile, found: Sequence[tuple[Judged, Sequence[Verdict]]]
+    benchmark: Benchmark, file: ResponseFile, found: Sequence[tuple[Judged, Sequence[Verdict]]], judge: str = ""
 ) -> BenchmarkResult:
     """Tables and counts of one benchmark."""
     judged = [one for one, _ in found]
@@ -60,6 +62,7 @@ def result_of(
     refused = [row.refused for row in rows if row.refused]
     return BenchmarkResult(
         settings=file.settings,
+        judge=judge,
         lines=lines(benchmark, judged, file.settings.seed),
         items=len(judged),
         cut=sum(map(sum, (row.cut for row in rows))),

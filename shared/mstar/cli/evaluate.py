@@ -27,6 +27,10 @@ OnOption = Annotated[str, typer.Option("--on", help=f"Benchmarks, commas between
 DataOption = Annotated[
     list[str] | None, typer.Option("--data", help="Folder with the published files, or NAME=PATH; may be repeated.")
 ]
+JudgeOption = Annotated[
+    str | None,
+    typer.Option(help="MODEL@URL of a chat server that finds answers where the rule finds none. Default: no model."),
+]
 LimitOption = Annotated[
     int | None, typer.Option(min=1, help="Questions of each group at most: a quick look, not a result.")
 ]
@@ -46,6 +50,7 @@ def evaluate(
     prompt: Annotated[
         str, typer.Option(help="What is added to the official prompt: auto (the run's own), official, or a preset.")
     ] = "auto",
+    judge: JudgeOption = None,
     limit: LimitOption = None,
     against: AgainstOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; continued where it is there.")] = None,
@@ -56,6 +61,7 @@ def evaluate(
     """Measure a model on published benchmarks, by their official prompts and rules."""
     import minivista
     from mstar_eval.asking import asking
+    from mstar_eval.assistant import assistant_of
     from mstar_eval.measuring import items, measure, read_results, write_summary
     from mstar_eval.models import measured
     from mstar_eval.results import EvaluationResult, compared
@@ -71,11 +77,14 @@ def evaluate(
     asked = asking(prompt, about.form)
     how = Sampling(samples, temperature if samples > 1 else 0.0, max_tokens)
     signal.signal(signal.SIGTERM, _interrupt)
-    with Session(about, prm_of(prm, about, samples), folder, _notice(as_json)) as session:
+    with (
+        Session(about, prm_of(prm, about, samples), folder, _notice(as_json)) as session,
+        assistant_of(judge, folder / "judge.jsonl") as helper,
+    ):
         results = {}
         for one in chosen:
-            with _bar(one.title) as progress:
-                results[one.name] = measure(one, shown[one.name], session, how, folder, seed, asked, progress)
+            with _bar(one.title) as bar:
+                results[one.name] = measure(one, shown[one.name], session, how, folder, seed, asked, bar, helper)
     final = EvaluationResult(model=about.name, benchmarks=results)
     if other is not None:
         final = compared(final, other)
