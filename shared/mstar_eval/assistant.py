@@ -1,8 +1,8 @@
 """A language model that finds the answer where a benchmark's rule finds none. Off by default.
 
 Official MathVista extracts every answer so, and VLMEvalKit maps options so; their numbers depend on the model. Any
-server with OpenAI's chat completions will do. What it was asked and what it said is kept in a file, which is the cache as
-well: the same question is never paid for twice, and the verdicts can be checked by hand.
+server with OpenAI's chat completions will do. What it was asked and what it said is kept in a file, which is the
+cache: the same question is never paid for twice, and the verdicts can be checked by hand.
 """
 
 import hashlib
@@ -114,8 +114,8 @@ def question_for(item: Item, response: str) -> str:
     options = "".join(f"\n({letter}) {text}" for letter, text in zip(LETTERS, item.options, strict=False))
     return (
         "Below are a question and somebody's response to it. Copy the final answer out of the response. Do not solve "
-        f"the question, and do not correct the response. Reply with {_FORMS[item.kind]}, and nothing else. If the response "
-        f"gives no final answer, reply with Z.\n\nQuestion: {item.question}{options}\n\nResponse:\n"
+        f"the question, and do not correct the response. Reply with {_FORMS[item.kind]}, and nothing else. If the "
+        f"response gives no final answer, reply with Z.\n\nQuestion: {item.question}{options}\n\nResponse:\n"
         f"{response[-MAX_CHARACTERS:]}\n\nFinal answer:"
     )
 
