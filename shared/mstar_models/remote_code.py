@@ -97,11 +97,12 @@ def _named(folder: Path, auto: str) -> str | None:
         # A tokenizer has a slow class and a fast one.
         named = next(filter(None, reversed(found)), None) if isinstance(found, list) else found
         if named is not None:
-            if not isinstance(named, str) or not all(part.isidentifier() for part in named.split(".")):
+            parts = named.split(".") if isinstance(named, str) else []
+            if len(parts) != 2 or not all(part.isidentifier() for part in parts):
                 raise InvalidInput(
                     f"auto_map in {name} of {folder} names {named!r}: code must lie there", field="model"
                 )
-            return named
+            return str(named)
     return None
 
 
@@ -114,6 +115,8 @@ def _imported(code: TrustedCode, module: str) -> ModuleType:
             "then allow the new one",
             field="model",
         )
+    if f"{module}.py" not in files:
+        raise InvalidInput(f"{code.folder} has no {module}.py, which auto_map names", field="model")
     package = f"{PACKAGE}{code.digest.removeprefix('sha256:')}"
     if package not in sys.modules:
         sys.meta_path.append(_Finder(package, files))
