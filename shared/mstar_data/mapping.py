@@ -5,7 +5,7 @@
       - {when: {column: kind, equals: mc}, type: choice}
       - {type: float, precision: 2}
     first_index: 1
-    splits: {column: fold, values: {tr: train, te: test_id}}
+    splits: {column: fold, values: {tr: train, te: test_id, ch: charts}}
     filters:
       - {column: lang, in: [en]}
       - {column: gold, present: true}
@@ -18,20 +18,21 @@ import json
 import re
 from collections.abc import Mapping as Columns
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from mstar.answers.records import ChoiceForm
 from mstar.documents import parse_yaml
 from mstar.errors import InvalidInput
 from mstar.types import AnswerType, Frozen
+from mstar_data.splitting import split_name
 
 Target = Literal[
     "question", "answer", "image", "images", "choices", "id", "group", "split", "hint", "unit", "precision",
     "answer_type", "steps", "completions", "labels",
 ]  # fmt: skip
-Split = Literal["train", "validation", "test_id", "test_ood"]
+Split = Annotated[str, AfterValidator(split_name)]
 Scalar = str | int | float | bool | None
 
 

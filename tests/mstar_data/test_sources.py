@@ -65,6 +65,16 @@ def test_a_mapping_names_columns_types_splits_and_filters(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "set" / "import.json").read_text())["licence"] == "cc-by-4.0"
 
 
+def test_a_mapping_and_shares_may_name_further_tests(tmp_path: Path) -> None:
+    source = write(tmp_path, [{"image": "0.png", "question": f"q{n}", "answer": n, "fold": "c"} for n in range(40)])
+    (tmp_path / "map.yaml").write_text("splits: {column: fold, values: {c: charts}}\n")
+    assert {row.split for row in rows(source, options_of(tmp_path / "map.yaml"))} == {"charts"}
+    assert {row.split for row in rows(source, Options(shares={"train": 0.5, "maps": 0.5}))} == {"train", "maps"}
+    (tmp_path / "map.yaml").write_text("splits: {column: fold, values: {c: ../x}}\n")
+    with pytest.raises(InvalidInput, match="splits"):
+        options_of(tmp_path / "map.yaml")
+
+
 def test_held_out_ids_are_kept_from_training(tmp_path: Path) -> None:
     source = write(tmp_path, [{"id": f"r{n}", "image": "0.png", "question": f"q{n}", "answer": n} for n in range(4)])
     (tmp_path / "ids.list").write_text("r1\nr3\n")
