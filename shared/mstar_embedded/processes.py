@@ -68,11 +68,14 @@ def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[]
 
 
 def child_environment(spec: ProcessSpec) -> dict[str, str]:
-    """The environment of a child: ours without other services' settings, and threads that don't spin while they wait.
+    """The environment of a child: ours without settings of services, and threads that don't spin while they wait.
 
-    Several services compute in turn on the same cores; a thread that spins would burn another service's time.
+    Only which code a service may run from model folders is taken from ours: nobody else can say that. Several services
+    compute in turn on the same cores; a thread that spins would burn another service's time.
     """
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(OWN_PREFIXES)}
+    trusted = f"MSTAR_{spec.name.upper()}_TRUSTED_CODE"
+    inherited |= {trusted: os.environ[trusted]} if trusted in os.environ else {}
     # A container may have fewer cores than its machine.
     cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     quiet = {

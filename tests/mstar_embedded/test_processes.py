@@ -51,3 +51,16 @@ def test_settings_of_the_callers_shell_do_not_leak_in(tmp_path: Path, monkeypatc
     assert environment["MSTAR_POLICY_PORT"] == "8401"
     assert "MSTAR_PRM_SCORE_KEY" not in environment
     assert (environment["OMP_NUM_THREADS"], environment["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
+
+
+def test_code_that_the_operator_allowed_reaches_the_service_that_is_to_run_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COORDINATOR", "POLICY", "PRM", "TRAINER"):
+        monkeypatch.setenv(f"MSTAR_{name}_TRUSTED_CODE", name)
+    found = {}
+    for spec in plan(tmp_path):
+        environment = child_environment(spec)
+        found[spec.name] = [value for key, value in environment.items() if key.endswith("_TRUSTED_CODE")]
+    own = {name: [name.upper()] for name in ("coordinator", "policy", "prm", "trainer")}
+    assert found == {"broker": [], "worker-rollout": [], "worker-score": []} | own
