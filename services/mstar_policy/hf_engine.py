@@ -59,6 +59,8 @@ class _Loaded:
     decoder: Decoder
     context: int
     """Tokens that prompt and response may have together."""
+    size: int
+    """Rows of the embeddings."""
     limits: Limits
 
 
@@ -215,6 +217,7 @@ class HfEngine:
             encoder=PromptEncoder(processor),
             decoder=decoder(model, stop, suppressed_ids(tokenizer), limits, vocabulary),
             context=int(text.max_position_embeddings),
+            size=int(text.vocab_size),
             limits=limits,
         )
 
@@ -312,7 +315,7 @@ def _encode(job: _Job, loaded: _Loaded) -> None:
         check_length(index, prompt, loaded.tokenizer, loaded.context)
         encoded = loaded.encoder.encode_turns(prompt.turns, prompt.images)
         own = known.setdefault(id(encoded), {})
-        response = tuple(prefix_ids(index, prompt, loaded.tokenizer))
+        response = tuple(prefix_ids(index, prompt, loaded.tokenizer, loaded.size))
         prefix = PromptPrefix(encoded, response, [], job.on_tokens if index == 0 else None)
         prefix = own.setdefault(response, prefix)
         room = room_for(index, len(prefix), loaded.context)

@@ -49,10 +49,10 @@ def room_for(index: int, tokens: int, context: int) -> int:
     return context - tokens
 
 
-def prefix_ids(index: int, prompt: Prompt, tokenizer: Any) -> Sequence[int]:
+def prefix_ids(index: int, prompt: Prompt, tokenizer: Any, size: int | None = None) -> Sequence[int]:
     """Tokens of the beginning of a response: those that were sampled, or those of its text.
 
-    Raises InvalidInput for a token that is never sampled.
+    `size`: rows of the model's embeddings. Raises InvalidInput for a token that is never sampled.
     """
-    check_sampled(tokenizer, prompt.prefix_ids, f"prompts.{index}.prefix_ids")
+    check_sampled(tokenizer, prompt.prefix_ids, size, f"prompts.{index}.prefix_ids")
     return prompt.prefix_ids or encode_text(tokenizer, prompt.prefix)

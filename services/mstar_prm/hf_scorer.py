@@ -205,9 +205,10 @@ class HfScorer:
         """The prompt, and its responses in groups that fit a forward pass together."""
         prompt = served.scheme.prompt(question, image, system)
         layout, scheme = served.layout, served.scheme
+        size = int(served.model.config.get_text_config().vocab_size)
         groups = [layout.start(prompt)]
         for place, response in enumerate(responses):
-            segments = pieces(place, response, scheme.tokenizer, scheme.pieces)
+            segments = pieces(place, response, scheme.tokenizer, scheme.pieces, size)
             length = len(prompt.input_ids) + sum(map(len, segments))
             if length > served.context:
                 detail = f"with its prompt it has {length} tokens; {served.context} fit"

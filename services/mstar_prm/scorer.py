@@ -31,17 +31,22 @@ def no_weights() -> Unavailable:
 
 
 def pieces(
-    place: int, segments: Segments, tokenizer: Any, encode: Callable[[Texts], list[tuple[int, ...]]]
+    place: int,
+    segments: Segments,
+    tokenizer: Any,
+    encode: Callable[[Texts], list[tuple[int, ...]]],
+    size: int | None = None,
 ) -> list[tuple[int, ...]]:
     """Token ids of each step: those that were sampled, or what `encode` makes of the texts.
 
-    Raises InvalidInput, naming the place of the response, for a token that no policy samples.
+    `size`: rows of the model's embeddings. Raises InvalidInput, naming the place of the response, for a token that no
+    policy samples.
     """
     texts = tuple(one for one in segments if isinstance(one, str))
     if texts:
         return encode(texts)
     sampled = [one for one in segments if not isinstance(one, str)]
-    check_sampled(tokenizer, [token for one in sampled for token in one], f"responses.{place}")
+    check_sampled(tokenizer, [token for one in sampled for token in one], size, f"responses.{place}")
     return sampled
 
 

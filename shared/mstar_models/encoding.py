@@ -175,9 +175,14 @@ def encode_text(tokenizer: Any, text: str) -> tuple[int, ...]:
     return tuple(tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"])
 
 
-def check_sampled(tokenizer: Any, ids: Sequence[int], field: str) -> None:
-    """Raises InvalidInput, naming the field, for ids that no policy samples: beyond the vocabulary, or placeholders."""
-    strange = never_sampled(tokenizer).intersection(ids) or {token for token in ids if token >= len(tokenizer)}
+def check_sampled(tokenizer: Any, ids: Sequence[int], size: int | None, field: str) -> None:
+    """Raises InvalidInput, naming the field, for ids that no policy samples: beyond the model's embeddings, or special.
+
+    `size`: rows of the embeddings, often more than the tokenizer has tokens; None where the engine looks itself.
+    """
+    strange = never_sampled(tokenizer).intersection(ids)
+    if size is not None:
+        strange |= {token for token in ids if token >= size}
     if strange:
         raise InvalidInput(f"{field}: {min(strange)} is not a token that this model's policy samples", field=field)
 

@@ -57,7 +57,11 @@ class Spelling:
         return [len(self.read(tokens[:end]).rstrip(TORN).encode()) for end in range(len(tokens) + 1)]
 
     def _bytes(self, token: int) -> bytes:
-        piece = str(self._tokenizer.convert_ids_to_tokens(token))
+        named = self._tokenizer.convert_ids_to_tokens(token)
+        if named is None:
+            # A row of the embeddings that only fills them up to a round number.
+            return b""
+        piece = str(named)
         if "ByteLevel" in self._decoders and all(letter in _byte_of_letter() for letter in piece):
             return bytes(_byte_of_letter()[letter] for letter in piece)
         if token in self._added:
