@@ -12,8 +12,8 @@ from minivista.architecture import make_processor
 from mstar.api.policy import RolloutReply, RolloutRequest
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
+from mstar_models.encoding import encode_text
 from mstar_policy.hf_engine import HfEngine
-from mstar_policy.prompts import prefix_ids
 from policy_bench import generate, picture, prompt, request, texts
 from vllm_bench import VLLM_MARKS, StartedVllm
 
@@ -102,7 +102,7 @@ def test_completions_of_prefixes_share_the_image_and_what_is_common(warmed: Star
     usage = sample(warmed, store, request(*prompts, max_tokens=2), [8] * 3).usage
     assert warmed.run(warmed.vllm(store).encoder_runs()) == usage.images_encoded == 1
     assert usage.prompt_tokens == computed() - before
-    longest = whole + len(prefix_ids(make_processor().tokenizer, prefixes[-1]))
+    longest = whole + len(encode_text(make_processor().tokenizer, prefixes[-1]))
     assert usage.prompt_tokens <= longest + 8 * BLOCK < 9 * whole
 
 
