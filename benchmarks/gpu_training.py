@@ -165,7 +165,7 @@ class _HeadOnly(nn.Module):
         super().__init__()
         self.hidden = nn.Parameter(torch.randn(1, places, width, device=DEVICE, dtype=dtype))
         self.head = nn.Linear(width, vocabulary, bias=False, device=DEVICE, dtype=dtype)
-        self.dtype = dtype
+        self.dtype, self.config = dtype, SimpleNamespace(model_type="")
 
     def base_model(self, **inputs: Any) -> Any:
         return SimpleNamespace(last_hidden_state=self.hidden)

@@ -4,6 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pytest
 from benchmarks.gpu import DONE, Row, measure_all, missing, read, report, rows
 
 REAL = Row("cross-entropy", "gpu_training", "cross_entropy")
@@ -15,6 +16,7 @@ def measured(wanted: list[Row], logs: Path, budget: float = 60.0) -> dict[str, d
     return {one["row"]: one for one in found}
 
 
+@pytest.mark.slow
 def test_one_failure_or_hang_does_not_stop_the_others(tmp_path: Path) -> None:
     alone, hanging = Row("alone", "measure", "missing"), Row("hanging", "gpu_training", "cross_entropy", seconds=0.01)
     found = measured([alone, hanging, REAL, Row("beside", "measure", "missing", alone=False)], tmp_path)
@@ -27,6 +29,7 @@ def test_one_failure_or_hang_does_not_stop_the_others(tmp_path: Path) -> None:
     assert "| cross-entropy | measured |" in report(found)
 
 
+@pytest.mark.slow
 def test_every_row_names_a_function_that_is_there() -> None:
     offered = rows()
     assert len({row.name for row in offered}) == len(offered)

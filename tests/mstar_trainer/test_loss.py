@@ -106,7 +106,7 @@ class _Trunk(torch.nn.Module):
         super().__init__()
         self.hidden = torch.nn.Parameter(torch.randn(1, places, 16, dtype=dtype))
         self.head = torch.nn.Linear(16, 700, bias=False, dtype=dtype)
-        self.dtype = dtype
+        self.dtype, self.config = dtype, SimpleNamespace(model_type="")
 
     def base_model(self, **inputs: Any) -> Any:
         return SimpleNamespace(last_hidden_state=self.hidden)
