@@ -127,6 +127,9 @@ def _run(root: Path, settings: Any) -> dict[str, float]:
     encoder._model = None
     begun = _forget_peak()
     model = load_model(root / "model", dtype_of(settings))
+    for parameter in model.parameters():
+        # What is frozen would otherwise stay in the mapped file, with all of its pages.
+        parameter.data = parameter.data.clone()
     freeze(model, settings)
     if settings.lora:
         attach(model, settings)

@@ -5,6 +5,8 @@ checkpoint has the adapters as peft reads them and the merged weights, which eve
 out: which weights lie below the adapters (`training_loop`), and the update (`deepspeed_engine`).
 """
 
+import re
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ ADAPTER = "adapter"
 """Folder of a checkpoint that `peft.PeftModel.from_pretrained` reads."""
 WEIGHTS = "adapter_model.safetensors"
 _NAME = "default"
+_SCALES = re.compile(r"\.weight\.(absmax|quant_map|nested_|quant_state)")
 _PREFIX = "base_model.model."
 """What peft writes before the name of every weight."""
 
@@ -66,8 +69,29 @@ def adapted_weights(model: nn.Module) -> dict[str, LoraLayer]:
 
 
 def plain_name(name: str) -> str | None:
-    """Name of a tensor in a model without adapters; None for one that belongs to an adapter."""
-    return None if ".lora_" in name else name.replace(".base_layer.", ".")
+    """Name of a tensor in a model as published; None for one of an adapter, and for scales of 4-bit weights."""
+    return None if ".lora_" in name or _SCALES.search(name) else name.replace(".base_layer.", ".")
+
+
+def unpacked(weight: Tensor) -> Tensor:
+    """A weight in 4 bits, [out * in / 2, 1], as the numbers [out, in] that it stands for; others as they are."""
+    state = getattr(weight, "quant_state", None)
+    if state is None:
+        return weight
+    from bitsandbytes.functional import dequantize_4bit
+
+    numbers: Tensor = dequantize_4bit(weight.data, state)
+    return numbers
+
+
+def whole_size(tensor: Tensor) -> int:
+    """Bytes of a tensor when it is neither partitioned nor packed."""
+    state = getattr(tensor, "quant_state", None)
+    if state is not None:
+        kind: torch.dtype = state.dtype
+        return int(prod(state.shape)) * kind.itemsize
+    count: int = getattr(tensor, "ds_numel", tensor.numel())
+    return count * tensor.itemsize
 
 
 def merged(weight: Tensor, layer: LoraLayer) -> Tensor:

@@ -17,7 +17,15 @@ from torch.nn import functional
 
 from mstar.memory_plan import BUCKET
 from mstar.train_recipe import Optimizer, Precision, TrainRecipe
-from mstar_trainer.adapters import adapted_weights, adapter_parameters, factors, merged, plain_name
+from mstar_trainer.adapters import (
+    adapted_weights,
+    adapter_parameters,
+    factors,
+    merged,
+    plain_name,
+    unpacked,
+    whole_size,
+)
 from mstar_trainer.loss import Batch
 
 MOMENTS = {Optimizer.ADAMW: ("exp_avg", "exp_avg_sq"), Optimizer.SGD: ("momentum_buffer",)}
@@ -70,7 +78,7 @@ class TrainingEngine:
             model=objective,
             optimizer=_optimizer(list(self._named.values()), settings),
             model_parameters=list(self._named.values()),
-            config=_config(settings, self.half),
+            config=engine_config(settings),
         )
         self._engine.train()
         self.model = model
@@ -141,14 +149,14 @@ class TrainingEngine:
             layer = adapted.get(plain)
             with self._whole([tensor, *(factors(layer) if layer else ())]):
                 if self.rank == 0:
-                    yield plain, self._copied(tensor if layer is None else merged(tensor, layer))
+                    weight = unpacked(tensor)
+                    yield plain, self._copied(weight if layer is None else merged(weight, layer))
                 else:
                     yield plain, torch.empty(0)
 
     def weight_bytes(self) -> int:
         """Bytes of all tensors that `weights` yields."""
-        own = [tensor for name, tensor in self._own_tensors() if plain_name(name) is not None]
-        return sum(getattr(tensor, "ds_numel", tensor.numel()) * tensor.itemsize for tensor in own)
+        return sum(whole_size(tensor) for name, tensor in self._own_tensors() if plain_name(name) is not None)
 
     def adapters(self) -> dict[str, Tensor]:
         """Adapters on the CPU by the names of their files; all ranks must call it together, and rank 0 gets them."""
@@ -234,7 +242,7 @@ def _optimizer(parameters: list[nn.Parameter], settings: TrainRecipe) -> torch.o
     return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
 
 
-def _config(settings: TrainRecipe, half: bool) -> dict[str, Any]:
+def engine_config(settings: TrainRecipe) -> dict[str, Any]:
     """DeepSpeed's configuration. Accumulation is driven by `update`, because the number of micro-batches varies.
 
     Stage 0 runs as stage 1: the same updates, with the moments divided among the ranks instead of copied to each.
@@ -258,5 +266,5 @@ def _config(settings: TrainRecipe, half: bool) -> dict[str, Any]:
         "zero_allow_untested_optimizer": True,
         # torch's fused AdamW runs on the CPU as well; DeepSpeed's would be compiled at run time.
         "zero_force_ds_cpu_optimizer": False,
-        "bf16": {"enabled": half},
+        "bf16": {"enabled": dtype_of(settings) is torch.bfloat16},
     }

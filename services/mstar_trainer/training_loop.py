@@ -27,13 +27,13 @@ from mstar_artefacts.storage import Storage
 from mstar_models.attention import use_tree_attention
 from mstar_models.families import family_of
 from mstar_models.labels import label_token_ids
-from mstar_models.loading import load_model
 from mstar_trainer import checkpoints
 from mstar_trainer.adapters import attach, load_adapters
 from mstar_trainer.batches import Group, count_steps, count_visits, deal, plan
-from mstar_trainer.deepspeed_engine import TrainingEngine, dtype_of
+from mstar_trainer.deepspeed_engine import TrainingEngine
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.feed import Feed, More, artefact_of
+from mstar_trainer.loading import load_for_training
 from mstar_trainer.loss import Batch, ResponseLoss, StepLoss
 from mstar_trainer.parts import freeze, vision_tower
 from mstar_trainer.probing import measure
@@ -142,7 +142,7 @@ class TrainingLoop:
     def _model(self, folder: Path, settings: TrainRecipe, base: ArtefactRef | None) -> Any:
         """The model with what trains of it having gradients, and with adapters if they do."""
         below = folder if base is None else self.store.verify(base)
-        model = load_model(below / checkpoints.MODEL, dtype_of(settings))
+        model = load_for_training(below / checkpoints.MODEL, settings)
         freeze(model, settings)
         if settings.lora:
             attach(model, settings)

@@ -24,6 +24,8 @@ HEAD_PLACES = 1024
 """Places whose logits a GPU holds at a time: `PLACES` of the trainer's loss."""
 LOGIT_BYTES = 12
 """Of a logit: itself and its gradient in bf16, both in fp32 too."""
+TEXT_TOKENS = 300
+"""Tokens of a question and its responses behind one image."""
 RESPONSE_SHARE = 0.5
 """Tokens of a micro-batch that are scored: those of responses."""
 
@@ -37,7 +39,7 @@ class TrainingMemory(Frozen):
     gradients: int
     """When the update begins: those of all micro-batches, and their fp32 copies."""
     held: int = 0
-    """Gradients of the micro-batches before, while another one is computed."""
+    """Gradients that are there already while a micro-batch is computed."""
     activations: int
     """What the forward pass keeps for the backward pass, and the logits where they are made."""
     host: int = 0
@@ -110,7 +112,8 @@ def training_memory(
         # They are sent to the machine's memory as they come, and copied there.
         own = copied = 0
     gradients = buckets + own + copied
-    held = buckets + own if gpu else 0
+    # With one micro-batch, as on a small CPU, the first gradients come while activations go.
+    held = buckets + own if gpu else gradients // 2
     places = places if places is not None else int(tokens * RESPONSE_SHARE)
     activations = _activations(shape, settings, tokens, width)
     if gpu:
@@ -148,7 +151,7 @@ def _layer_parameters(shape: ModelShape) -> int:
 
 def _activations(shape: ModelShape, settings: TrainRecipe, tokens: int, width: int) -> int:
     text = tokens * width * _kept_by_a_layer(shape, width)
-    images = max(1, tokens // (2 * shape.image_tokens))
+    images = max(1, tokens // (shape.image_tokens + TEXT_TOKENS))
     patches = images * shape.patches
     vision = 0 if settings.freeze_vision else patches * width * _kept_by_a_vision_layer(shape)
     if not settings.gradient_checkpointing:

@@ -5,9 +5,10 @@ What this leaves out: moving a model to its device, which is for who runs it.
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -57,11 +58,16 @@ def dtype_for(device: torch.device, folder: Path) -> torch.dtype:
     return HALVES.get(next(filter(None, named), ""), torch.float32)
 
 
-def load_model(folder: Path, dtype: torch.dtype | None = None, kind: Any = AutoModelForImageTextToText) -> Any:
+def load_model(
+    folder: Path,
+    dtype: torch.dtype | None = None,
+    kind: Any = AutoModelForImageTextToText,
+    options: Mapping[str, Any] = MappingProxyType({}),
+) -> Any:
     """The model, in evaluation mode and on the CPU; `dtype` unset is that of `dtype_for` this machine.
 
-    `kind`: transformers' class that says which parts it has; `AutoModel` is a trunk without a head. Raises InvalidInput
-    for a folder whose safetensors do not give it whole.
+    `kind`: transformers' class that says which parts it has; `AutoModel` is a trunk without a head. `options`: further
+    ones of `from_pretrained`. Raises InvalidInput for a folder whose safetensors do not give it whole.
     """
     _require(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
@@ -77,6 +83,7 @@ def load_model(folder: Path, dtype: torch.dtype | None = None, kind: Any = AutoM
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
+            **options,
         )
         if remote is not None:
             give_generation_settings(model, folder)
