@@ -38,6 +38,7 @@ def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
         id=None if row.get("id") is None else str(row["id"]),
         response=_solution(said),
         group=group,
+        split=_split(row),
     )
 
 
@@ -70,6 +71,7 @@ def from_messages(row: Mapping[str, Any], where: str, root: Path) -> Record:
         images=tuple(_image(image, root) for image in images),
         gold={"answer": stated_answer(said), "choices": choices},
         id=None if row.get("id") is None else str(row["id"]),
+        split=_split(row),
         response=_solution(said),
     )
 
@@ -92,6 +94,10 @@ def stated_answer(text: str) -> str:
         return headed
     found = _ANSWER.search(text.strip())
     return (found["answer"] if found else text).strip().rstrip(".").strip()
+
+
+def _split(row: Mapping[str, Any]) -> str | None:
+    return row["split"] if isinstance(row.get("split"), str) and row["split"] else None
 
 
 def _solution(text: str) -> str | None:

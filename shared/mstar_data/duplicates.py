@@ -1,8 +1,9 @@
 """Finds records that come twice: exactly, with a picture that nearly is the same, or in an evaluation set.
 
-A near duplicate asks the same question about a picture that looks the same. Equal questions alone are common
-(`Find x.`), and so are pictures with several questions, so neither alone is a duplicate inside a set. Between a
-training set and an evaluation set a shared picture counts by itself, since a model can remember it.
+A near duplicate asks the same question about a picture that looks the same, and has the same answer: two pictures that
+differ in one digit look alike, and their answers differ. Equal questions alone are common (`Find x.`), and so are
+pictures with several questions, so neither alone is a duplicate inside a set. Between a training set and an evaluation
+set a shared picture counts by itself, since a model can remember it.
 """
 
 import hashlib
@@ -114,15 +115,16 @@ class Duplicates:
         self._evaluated.setdefault(number, name)
         self._evaluated_questions.setdefault(_near_key(question, number), name)
 
-    def see(self, record: bytes, question: bytes, picture: Fingerprint, split: str) -> Seen:
+    def see(self, record: bytes, question: bytes, answer: bytes, picture: Fingerprint, split: str) -> Seen:
         """What came before this record, which is remembered. `record`: digest of question, answer and image."""
         number = self._pictures.place(picture)
-        near = _near_key(question, number)
+        asked = _near_key(question, number)
+        near = asked + answer
         found = Seen(
             exact=self._records.get(record),
             near=self._near.get(near),
             overlap=self._evaluated.get(number),
-            overlap_question=near in self._evaluated_questions,
+            overlap_question=asked in self._evaluated_questions,
         )
         self._records.setdefault(record, split)
         self._near.setdefault(near, split)

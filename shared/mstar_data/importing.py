@@ -113,10 +113,10 @@ class _Work:
         self._line(f"{row.split}/metadata.jsonl", {**named, **row.columns})
         if row.twin:
             self._line("duplicates.jsonl", {"record": row.where, "split": row.split, "doubles": row.twin})
-        record, question, picture = row.seen
+        *keys, picture = row.seen
         look = [] if picture.sha256 in self._pictures else [f"{picture.outline:x}", picture.colours.hex()]
         self._pictures.add(picture.sha256)
-        self._line(".seen.jsonl", [record.hex(), question.hex(), row.split, picture.sha256, *look])
+        self._line(".seen.jsonl", [*(key.hex() for key in keys), row.split, picture.sha256, *look])
         self.place = row.place
         self._since += 1
         if self._since >= CHECKPOINT_EVERY:
@@ -182,10 +182,11 @@ class _Work:
         looks: dict[str, Fingerprint] = {}
         with path.open(encoding="utf-8") as lines:
             for line in lines:
-                record, question, split, sha256, *look = json.loads(line)
+                record, question, answer, split, sha256, *look = json.loads(line)
                 if look:
                     looks[sha256] = Fingerprint(sha256, int(look[0], 16), bytes.fromhex(look[1]))
-                self.duplicates.see(bytes.fromhex(record), bytes.fromhex(question), looks[sha256], split)
+                keys = [bytes.fromhex(key) for key in (record, question, answer)]
+                self.duplicates.see(keys[0], keys[1], keys[2], looks[sha256], split)
         self._pictures = set(looks)
 
 

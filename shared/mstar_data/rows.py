@@ -66,8 +66,8 @@ class Row:
     images: tuple[bytes, ...]
     names: tuple[str, ...]
     """File names of the images, from their content."""
-    seen: tuple[bytes, bytes, Fingerprint]
-    """Digests of record and question, and the first picture."""
+    seen: tuple[bytes, bytes, bytes, Fingerprint]
+    """Digests of record, question and answer, and the first picture."""
     twin: str = ""
     """What the record doubles: `near`, `shared`, `overlap mathvista` …"""
 
@@ -231,7 +231,7 @@ def _row(prepared: _Prepared, picture: Fingerprint) -> Row:
     columns = prepared.columns
     content = [columns["question"], prepared.names, columns.get("answer")]
     content += [columns.get("completions"), columns.get("response")]
-    record = hashlib.blake2b(json.dumps(content).encode(), digest_size=16).digest()
+    record = _digest(content, 16)
     question = question_key(columns["question"])
     if columns.get("completions") or columns.get("response"):
         question = record  # several solutions of one question are no duplicates
@@ -242,8 +242,12 @@ def _row(prepared: _Prepared, picture: Fingerprint) -> Row:
         columns=columns,
         images=prepared.images,
         names=prepared.names,
-        seen=(record, question, picture),
+        seen=(record, question, _digest(columns.get("answer")), picture),
     )
+
+
+def _digest(value: Any, size: int = 8) -> bytes:
+    return hashlib.blake2b(json.dumps(value).encode(), digest_size=size).digest()
 
 
 def _twin(summary: Summary, seen: Seen, split: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +67,21 @@ def records_of(source: Path, mapping: Columns | None = None) -> Iterator[Record 
                     raise row
                 if not isinstance(row, Mapping):
                     raise BadRecord(f"{where}: a record must be an object with columns")
+                named = None
                 if mapping is not None:
                     if not mapping.keeps(row):
                         yield None
                         continue
-                    row = {**mapping.renamed(row), **_mapped_split(mapping, row, where)}
+                    named, row = _mapped_split(mapping, row, where), mapping.renamed(row)
                 record = from_row(row, where, folder)
+                if named is not None:
+                    record = replace(record, split=named)
             except BadRecord as bad:
                 yield bad
             except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
                 yield BadRecord(f"{where}: {error}")
             else:
-                yield record if record.split or not split else Record(**{**vars(record), "split": split})
+                yield record if record.split or not split else replace(record, split=split)
 
 
 def rows_of(file: Path) -> Iterator[tuple[str, Any]]:
@@ -95,15 +99,15 @@ def rows_of(file: Path) -> Iterator[tuple[str, Any]]:
     return reader(file)
 
 
-def _mapped_split(mapping: Columns, row: Mapping[str, Any], where: str) -> dict[str, str]:
-    """The split that the mapping's column names. Raises BadRecord for a value that it does not list."""
+def _mapped_split(mapping: Columns, row: Mapping[str, Any], where: str) -> str | None:
+    """The split that the mapping's column names; None without one. Raises BadRecord for a value that is not listed."""
     splits = mapping.splits
     if splits is None or splits.column is None:
-        return {}
+        return None
     value = str(column_of(row, splits.column))
     if value not in splits.values:
         raise BadRecord(f"{where}: {splits.column} is {value[:40]!r}, which the mapping's splits do not name")
-    return {"split": splits.values[value]}
+    return splits.values[value]
 
 
 def _jsonl(file: Path) -> Iterator[tuple[str, Any]]:

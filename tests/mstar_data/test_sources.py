@@ -75,6 +75,17 @@ def test_a_mapping_and_shares_may_name_further_tests(tmp_path: Path) -> None:
         options_of(tmp_path / "map.yaml")
 
 
+def test_a_mapping_splits_conversations_too(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "<image>\nq"}, {"from": "gpt", "value": "The answer is 3"}]
+    chat = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "3"}]
+    record = {"image": "0.png", "fold": "te"}
+    source = write(tmp_path, [{**record, "conversations": turns}, {**record, "images": ["0.png"], "messages": chat}])
+    (tmp_path / "map.yaml").write_text("splits: {column: fold, values: {te: test_id}}\n")
+    assert [row.split for row in rows(source, options_of(tmp_path / "map.yaml"))][:1] == ["test_id"]
+    own = write(tmp_path, [{**record, "conversations": turns, "split": "val"}])
+    assert rows(own)[0].split == "validation"
+
+
 def test_held_out_ids_are_kept_from_training(tmp_path: Path) -> None:
     source = write(tmp_path, [{"id": f"r{n}", "image": "0.png", "question": f"q{n}", "answer": n} for n in range(4)])
     (tmp_path / "ids.list").write_text("r1\nr3\n")
