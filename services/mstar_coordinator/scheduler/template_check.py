@@ -60,10 +60,12 @@ def _render(folder: Path, template: str, parts: list[dict[str, str]]) -> str:
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )
     environment.globals |= {"raise_exception": _raise, "strftime_now": lambda form: "1 Jan 2026"}
-    environment.filters["tojson"] = lambda value, **kwargs: json.dumps(value, ensure_ascii=False, **kwargs)
+    environment.filters["tojson"] = lambda value, **options: json.dumps(value, **{"ensure_ascii": False} | options)
     compiled = environment.from_string(_GENERATION.sub("", template))
     messages = [{"role": "user", "content": parts}]
-    return compiled.render(messages=messages, add_generation_prompt=True, **_special_tokens(folder))
+    return compiled.render(
+        messages=messages, tools=None, documents=None, add_generation_prompt=True, **_special_tokens(folder)
+    )
 
 
 def _special_tokens(folder: Path) -> dict[str, str]:

@@ -238,6 +238,15 @@ TEMPLATE = f"{{{{ bos_token }}}}{{% for part in messages[0]['content'] %}}{IMAGE
     [
         ("chat_template.jinja", TEMPLATE),
         ("chat_template.jinja", f"{{% generation %}}{TEMPLATE}{{%- endgeneration %}}{{{{ strftime_now('%Y') }}}}"),
+        (
+            "chat_template.jinja",
+            "{%- if tools is not none %}{{ raise_exception('no tools') }}{% endif %}"
+            "{%- set n = namespace(images=0) %}{%- for message in messages %}{%- if message.content is string %}"
+            "{{- message.content | trim }}{%- else %}{%- for part in message.content | selectattr('type', 'equalto', "
+            "'image') %}{%- set n.images = n.images + 1 %}Picture {{ n.images }}{%- endfor %}"
+            "{%- for part in message.content if part.type == 'text' %}{{- part['text'] | trim }}{%- continue %}"
+            "{%- endfor %}{%- endif %}{{ {'a': 1} | tojson(indent=2, ensure_ascii=True) }}{%- endfor %}",
+        ),
         ("chat_template.json", json.dumps({"chat_template": TEMPLATE})),
         ("processor_config.json", json.dumps({"chat_template": TEMPLATE})),
         ("tokenizer_config.json", json.dumps({"chat_template": TEMPLATE, "bos_token": {"content": "<s>"}})),
