@@ -117,11 +117,16 @@ def use_tree_attention(model: Any) -> None:
 
 
 def read_blocks(model: Any, fewest: int = BLOCKS_FROM) -> None:
-    """Switch a model to block masks for trees of `fewest` tokens and more, on any device."""
+    """Switch a model to block masks for trees of `fewest` tokens and more, on any device.
+
+    A model whose code has attention of its own keeps the dense mask.
+    """
     AttentionInterface.register(NAME, tree_attention)
     AttentionMaskInterface.register(NAME, sdpa_mask)
     model.set_attn_implementation(NAME)
-    model.blocks_from = fewest
+    # For such a model transformers logs a warning and changes nothing.
+    if model.config.get_text_config()._attn_implementation == NAME:
+        model.blocks_from = fewest
 
 
 def tree_mask(model: Any, spans: Tensor, queries: int, window: Window | None = None) -> Tensor | BlockMask:

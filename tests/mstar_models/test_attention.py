@@ -108,3 +108,14 @@ def test_a_cpu_keeps_the_dense_mask() -> None:
     use_tree_attention(model)
     spans = torch.zeros(1, 2, BLOCKS_FROM, dtype=torch.int32)
     assert isinstance(tree_mask(model, spans, 1), torch.Tensor)
+
+
+def test_a_model_with_attention_of_its_own_keeps_the_dense_mask() -> None:
+    model = load_model(MODEL_FOLDER)
+
+    cannot = {"_can_set_attn_implementation": classmethod(lambda _: False)}
+    for module in model.modules():
+        if hasattr(module, "set_attn_implementation"):
+            module.__class__ = type(type(module).__name__, (type(module),), cannot)
+    read_blocks(model, fewest=0)
+    assert isinstance(tree_mask(model, torch.zeros(1, 2, 300, dtype=torch.int32), 300), torch.Tensor)
