@@ -49,9 +49,8 @@ class KillingPolicy:
             self.kills += 1
             self._kill()
             return None
-        samples = tuple(
-            (Response(text="one step\n\n## Answer\n\n1", token_ids=(1, 2)),) * prompt.n for prompt in request.prompts
-        )
+        answer = Response(text="one step\n\n## Answer\n\n1", token_ids=(1, 2))
+        samples = tuple((answer,) * prompt.n for prompt in request.prompts)
         return RolloutReply(
             weight_version=request.weight_version or self._loaded, samples=samples, usage=Usage()
         ).model_dump_json()

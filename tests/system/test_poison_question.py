@@ -20,6 +20,8 @@ from small_run import SMALL
 
 pytestmark = pytest.mark.system
 SETTINGS = {"MSTAR_COORDINATOR_LEASE_SECONDS": "4", "MSTAR_COORDINATOR_REPUBLISH_SECONDS": "1"}
+# The policy here answers nothing right, which would end the run as well.
+OVERRIDES = SMALL | {"generation.least_solved": 0}
 DONE = ("step.committed", "eval/base/test_id/0000")
 
 
@@ -48,7 +50,7 @@ def test_a_question_that_kills_every_worker_is_quarantined(tmp_path: Path) -> No
             Client(Endpoint(url=ports.coordinator_url)) as client,
         ):
             started.append(supervisor)
-            run_id = client.create_run(RunCreate(recipe="demo", overrides=SMALL)).id
+            run_id = client.create_run(RunCreate(recipe="demo", overrides=OVERRIDES)).id
             deadline = time.monotonic() + 150
             while not any((one.type, one.step) == DONE for one in client.events(run_id, limit=500).data):
                 assert time.monotonic() < deadline, client.events(run_id, limit=500).data[-5:]
