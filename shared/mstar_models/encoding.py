@@ -26,7 +26,8 @@ from mstar_models.special_tokens import edges_of, never_sampled, special_tokens
 from mstar_models.spelling import segment_ends, spelling_of
 
 REMEMBERED_BYTES = 2**30
-REMEMBERED_TEXT_BYTES = 64 * 2**20
+REMEMBERED_TEXT_BYTES = 32 * 2**20
+"""Of token ids: texts that are refused are tokenized as well, and must not fill the memory."""
 _TEXT_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "labels"})
 _TOKEN_KEYS = frozenset({"cross_attention_mask"})
 """What a processor gives for each token that does not follow from the token ids."""
