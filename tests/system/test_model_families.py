@@ -35,6 +35,7 @@ from mstar.api.prm import ScoreReply
 from mstar.steps import ArtefactRef
 from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.scheduler.model_check import check_model
 from mstar_models.encoding import encode_text
 from mstar_models.loading import load_model, load_processor
 from mstar_models.special_tokens import suppressed_ids
@@ -218,6 +219,11 @@ async def pushed(objective: str, store: ArtefactStore, checkpoint: ArtefactRef) 
         assert service.weights().ready
     finally:
         await service.close()
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_a_run_on_the_family_is_admitted(family: Family, folders: Path) -> None:
+    assert check_model(folder_of(family, folders)) > 0
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

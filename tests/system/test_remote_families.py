@@ -24,6 +24,7 @@ from mstar.api.policy import RolloutReply
 from mstar.api.prm import ScoreReply
 from mstar.errors import Forbidden, InvalidInput
 from mstar.train_recipe import TrainRecipe
+from mstar_coordinator.scheduler.model_check import check_model
 from mstar_models.encoding import encode_segments
 from mstar_models.loading import load_model, load_processor
 from mstar_models.remote_code import allow_code, code_digest, read_code
@@ -139,6 +140,12 @@ def test_the_policy_says_what_the_folders_own_model_says(own: Own, tmp_path: Pat
         assert list(sample.token_ids) == tokens
         assert sample.logprob == pytest.approx(logprob, abs=1e-4)
     assert abs(expected[0][1] - expected[1][1]) > 1e-3, "what is said depends on the picture"
+
+
+def test_a_run_is_admitted_where_the_code_is_allowed(own: Own, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="needs code from its folder, and that runs only where an operator allows"):
+        check_model(own.folder)
+    assert check_model(without_code(own.folder, tmp_path / "model"), [own.family.name]) > 0
 
 
 def test_scores_are_those_of_the_folders_own_model(own: Own, tmp_path: Path) -> None:
