@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from pydantic import ValidationError
 
@@ -56,28 +57,28 @@ def described(
 
 
 @contextmanager
-def with_scores(samples: Iterator[Sample], prm: str | Path | None, home: Path) -> Iterator[Iterator[Sample]]:
+def with_scores(samples: Iterator[Sample], prm: str | Path | None) -> Iterator[Iterator[Sample]]:
     """The samples, with step scores for responses that have none. `prm`: a model folder or an address.
 
     The PRM is started when the first score is missing, and stopped at the end.
     """
     with ExitStack() as stack:
-        yield samples if prm is None else _scored(samples, prm, home, stack)
+        yield samples if prm is None else _scored(samples, prm, stack)
 
 
-def _scored(samples: Iterator[Sample], prm: str | Path, home: Path, stack: ExitStack) -> Iterator[Sample]:
+def _scored(samples: Iterator[Sample], prm: str | Path, stack: ExitStack) -> Iterator[Sample]:
     services: ModelServices | None = None
     for sample in samples:
         if sample.response is None or sample.step_scores or sample.steps or len(sample.images) != 1:
             yield sample
             continue
-        services = services or stack.enter_context(_started(prm, home, stack))
+        services = services or stack.enter_context(_started(prm, stack))
         version, scores = services.step_scores(sample.prompt, sample.images[0], sample.response)
         provenance = {**sample.provenance, "prm_version": version, "reward": min(scores)}
         yield replace(sample, step_scores=scores, provenance=provenance)
 
 
-def _started(prm: str | Path, home: Path, stack: ExitStack) -> ModelServices:
+def _started(prm: str | Path, stack: ExitStack) -> ModelServices:
     if isinstance(prm, str) and prm.startswith(("http://", "https://")):
         return ModelServices(None, target_of(prm))
     folder = Path(prm)
@@ -85,7 +86,8 @@ def _started(prm: str | Path, home: Path, stack: ExitStack) -> ModelServices:
         raise InvalidInput(f"--prm {prm}: neither an address nor a folder with a model", field="prm")
     from mstar_embedded.models import served_models
 
-    supervisor, urls = stack.enter_context(served_models(home, {"prm": folder}))
+    home = stack.enter_context(TemporaryDirectory(prefix="mstar-export-"))
+    supervisor, urls = stack.enter_context(served_models(Path(home), {"prm": folder}))
     return ModelServices(None, Target(urls["prm"]), broken=lambda: supervisor.failure)
 
 

@@ -119,7 +119,7 @@ def export(
     chosen = layout_of(layout)
     folder, form, origin, own_prm = described(source, which, home, licence)
     ranked = None if chosen.labelled_steps or prm == "none" else prm or own_prm
-    with with_scores(samples_of(folder, form), ranked, name.parent) as samples:
+    with with_scores(samples_of(folder, form), ranked) as samples:
         counts = write(samples, chosen, name, origin)
     console.print(
         f"{counts.rows:,} rows, {counts.images:,} images, {counts.scored:,} with step scores", highlight=False
