@@ -14,11 +14,12 @@ from pydantic import ValidationError
 import minivista
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
 from mstar.evolution import iteration_shards
-from mstar.model_folder import read_shape, read_weights
+from mstar.model_folder import read_shape, read_weights, tensor_names
 from mstar.model_shape import ModelShape
 from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited
 from mstar.recipes import PrmRecipe, Recipe, split_field
 from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
+from mstar.train_recipe import ALL_LINEAR
 from mstar_coordinator.pixel_bounds import require_bounds
 from mstar_coordinator.scheduler.dataset_check import check_dataset
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
@@ -72,6 +73,7 @@ def admit(
         folder = _below(data_root, model.base, "model.base")
         check_model(folder, trusted)
         require_bounds(folder, model, "model.base")
+        check_targets(recipe, tensor_names(folder))
         wanted = disk_bytes(recipe, read_weights(folder), checkpoints=not remote)
         if trainers.gpu_gb is not None:
             check_memory(recipe, read_shape(folder), trainers.gpu_gb)
@@ -161,6 +163,21 @@ def check_four_bit(recipe: Recipe, trainers: Trainers) -> None:
                 "or install bitsandbytes there and set MSTAR_COORDINATOR_TRAINING_FOUR_BIT=true",
                 field=field,
             )
+
+
+def check_targets(recipe: Recipe, names: Collection[str]) -> None:
+    """Raises InvalidRecipe for a LoRA target that ends no weight's name, which would fail when training begins.
+
+    `names`: of the weights as the folder has them.
+    """
+    layers = {name.removesuffix(".weight").rpartition(".")[2] for name in names if name.endswith(".weight")}
+    for name, settings in recipe.trainings().items():
+        for target in settings.lora.targets if settings.lora else ():
+            if target != ALL_LINEAR and target.rpartition(".")[2] not in layers:
+                field, there = f"{name}.train.lora.targets", ", ".join(sorted(layers)[:24])
+                raise InvalidRecipe(
+                    f"{field}: no layer of the base model is called {target!r}; there are {there}", field=field
+                )
 
 
 def check_memory(recipe: Recipe, shape: ModelShape, gpu_gb: float) -> None:

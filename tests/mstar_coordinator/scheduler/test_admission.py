@@ -428,6 +428,13 @@ def test_four_bit_weights_are_refused_where_no_trainer_can_hold_them(root: Path)
     assert admit(recipe, root, root / "home", 0, Trainers(four_bit=True))
 
 
+def test_a_layer_that_the_base_does_not_have_is_refused_as_a_target(root: Path) -> None:
+    assert admitted(trained_with(with_sources(), lora={"targets": ["q_proj", "mlp.down_proj"]}), root)
+    with pytest.raises(InvalidRecipe, match=r"is called 'query'; there are .*q_proj") as no:
+        admitted(trained_with(with_sources(), lora={"targets": ["query"]}), root)
+    assert no.value.field == "warmup.train.lora.targets"
+
+
 def test_a_training_that_does_not_fit_into_the_gpus_says_what_to_change(root: Path) -> None:
     assert admit(with_sources(), root, root / "home", 0, Trainers(gpu_gb=80))
     with pytest.raises(
