@@ -427,7 +427,8 @@ class Recipe(Frozen):
         sections = {"warmup": self.warmup, "prm": trained, "evolution": iterations}
         parts = {name: part for name, part in sections.items() if part is not None}
         pools = [(f"{name}.questions", part.questions, "train") for name, part in parts.items()]
-        pools.append(("exploration.questions", self.exploration.questions, "validation"))
+        if self.exploration.mode is not ExplorationMode.FIXED:
+            pools.append(("exploration.questions", self.exploration.questions, "validation"))
         for field, wanted, split in pools:
             there = getattr(self.data, split)
             if wanted > there:

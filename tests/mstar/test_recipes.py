@@ -307,3 +307,8 @@ def test_the_prm_takes_every_option_that_the_policy_takes() -> None:
         "prm": parsed.prm.train,
         "evolution": parsed.evolution.train,
     }
+
+
+def test_a_recipe_without_a_sweep_needs_no_questions_for_one() -> None:
+    small = {"name": "x", "data": {"validation": 12}, "exploration": {"mode": "fixed"}}
+    assert parse_recipe(small).data.validation == 12
