@@ -4,6 +4,7 @@ FlexAttention's own kernels need a GPU (`benchmarks/gpu.py`); here the same mask
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,13 @@ from mstar_models.attention import (
 from mstar_models.loading import load_model
 from mstar_models.packing import Packed, start, tensors
 from mstar_models.trunk import run_trunk
+
+
+@pytest.fixture(autouse=True)
+def compiled_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch compiles a probe of the processor before its reference runs."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+
 
 PIECES = st.lists(st.integers(1, 3), min_size=1, max_size=4)
 """Which of three long pieces a response takes at each step."""
