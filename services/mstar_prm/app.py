@@ -87,6 +87,7 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
     def not_ready() -> str | None:
         return None if scorer.weights().ready else "no weights are loaded yet"
 
+    # A registry of its own: the global one would count twice where tests build several apps.
     registry = new_registry()
     registry.register(WorkMetrics(scorer.work))
     app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS)

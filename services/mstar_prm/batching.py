@@ -40,10 +40,12 @@ class Batcher(Generic[Job, Result]):
 
         Raises TooManyRequests when the queue is full, Unavailable once it is closed, and whatever the work raised.
         """
+        # A future of threads, not of asyncio: the worker sets it, and knows no loop.
         future: Future[Result] = Future()
         with self._changed:
             if self._closed:
                 raise _stopping()
+            # A job that is larger than the whole queue is taken when nothing waits, or it would never be done.
             if self._size and self._size + size > self._waiting_size:
                 raise TooManyRequests("too much work is waiting: send this again later", retry_after=2)
             self._size += size
@@ -88,6 +90,7 @@ class Batcher(Generic[Job, Result]):
         try:
             results = self._work(jobs) if jobs else []
         except Exception as error:
+            # Whatever it is, the callers wait for it; raised here, it would end the thread and every later request.
             results = [error] * len(jobs)
         for (_, future), result in zip(taken, results, strict=True):
             if isinstance(result, Exception):

@@ -34,6 +34,7 @@ def best_first(results: Sequence[ScoredResponse]) -> list[ScoredResponse]:
 
 def rank_reply(request: RankRequest, reply: ScoreReply, tokens: int) -> RankReply:
     """Cohere's and Jina's answer. Raises InvalidInput for a document that was not scored."""
+    # vLLM's `top_n` of 0 asks for all.
     best = best_first(_scored([reply]))[: request.top_n or None]
     results = [
         Ranked(
@@ -75,6 +76,7 @@ def pooling_reply(replies: Sequence[ScoreReply], tokens: int) -> PoolingReply:
     Raises InvalidInput for a response that was not scored.
     """
     data = [
+        # Their clients read the second class of each row, as a PRM with a head of two classes gives it.
         Pooled(index=place, data=[(1 - step.score, step.score) for step in one.steps])
         for place, one in enumerate(_scored(replies))
     ]

@@ -18,6 +18,7 @@ class WorkMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         said = "Tokens computed, images encoded, forward passes, and questions whose prompt was remembered."
         counter = CounterMetricFamily("mstar_prm_work", said, labels=("kind",))
+        # By the fields of `Work`, so a new counter is told without a change here.
         for kind, count in asdict(self._work).items():
             counter.add_metric([kind], count)
         yield counter

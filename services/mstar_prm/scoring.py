@@ -150,6 +150,7 @@ class Scoring:
                     request.question, image, asked, request.model_version, request.system
                 )
             except InvalidInput as error:
+                # The scorer stops at the first that it refuses, so each round leaves one response out.
                 # The scorer counts the responses that it was given; the caller counts those that it sent.
                 own = (error.field or "").removeprefix("responses.")
                 if not own.isdecimal():

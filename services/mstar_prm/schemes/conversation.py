@@ -48,6 +48,7 @@ class Conversation:
 
     def tagged(self, segments: Texts, tag: str, separator: str) -> list[tuple[int, ...]]:
         """Token ids of each step with the tag behind it, at whose last token its score is read."""
+        # Harmless, since the whole text is tokenized with special tokens recognised: a step may spell one.
         steps = [self.prompts.harmless(step) + tag for step in segments]
         return self.cut([self.lead + steps[0], *(separator + step for step in steps[1:])])
 
@@ -55,6 +56,7 @@ class Conversation:
         """Token ids of consecutive parts of the text behind the opening. A token belongs to where it begins."""
         text = self._context + "".join(parts)
         coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        # Begins and not ends: all bytes of a character that is split over tokens have its begin.
         begins = [begin for begin, _ in coded["offset_mapping"]]
         ends = accumulate(map(len, parts), initial=len(self._context))
         places = [bisect_left(begins, end) for end in ends]

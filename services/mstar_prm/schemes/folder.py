@@ -33,6 +33,7 @@ def load_prm(folder: Path) -> tuple[Any, Scheme]:
     if isinstance(declared, prm_schemes.LabelTokens) and declared.step_tag is None:
         own = LabelTokens(prompts, (declared.good, declared.bad))
         return load_model(folder, kind=_with_head(sees=sees)), own
+    # Labels at step ends need no text of their own around the steps; every other scheme does.
     conversation = Conversation(prompts, declared, images=sees)
     if isinstance(declared, prm_schemes.LabelTokens | prm_schemes.Turns):
         by_words: Scheme = (
@@ -41,6 +42,7 @@ def load_prm(folder: Path) -> tuple[Any, Scheme]:
             else TaggedLabels(conversation, declared)
         )
         return load_model(folder, kind=_with_head(sees=sees)), by_words
+    # transformers' own classes for token classification know one linear layer, and none of a vision-language model.
     model = load_model(folder, kind=AutoModel)
     hidden = int(model.config.get_text_config().hidden_size)
     if isinstance(declared, prm_schemes.StepToken):

@@ -19,6 +19,7 @@ def read_head(folder: Path, hidden: int, outputs: int) -> nn.Module:
     Raises InvalidInput for a folder without a head, or one of another shape.
     """
     tensors = _tensors(folder)
+    # Numbered layers (score.0, score.2) sort in their order; the gap is the ReLU, which has no tensor.
     layers = [_linear(tensors, name) for name in sorted({key.rpartition(".")[0] for key in tensors})]
     if not layers:
         raise InvalidInput(
@@ -47,7 +48,9 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
                 place = head_name(key)
                 if place is not None:
                     name, rest = place
-                    found.setdefault(name, {})[rest] = stored.get_tensor(key).float()
+                    found.setdefault(name, {})[rest] = stored.get_tensor(
+                        key
+                    ).float()  # a few rows, so halves save nothing
     return next((found[name] for name in HEADS if name in found), {})
 
 

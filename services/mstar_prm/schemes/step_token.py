@@ -30,5 +30,6 @@ class StepToken:
         return self._conversation.tagged(segments, self._scheme.step_tag, self._scheme.separator)
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:
+        # In float32: a half has three digits, and responses of one question differ in the fourth.
         logits: Tensor = self._head.to(hidden.device)(hidden.float())
         return logits.softmax(-1)[:, self._scheme.good_class]

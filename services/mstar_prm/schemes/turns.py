@@ -59,6 +59,7 @@ def _glue(conversation: Conversation, good: str) -> tuple[str, str]:
     said = {"role": "assistant", "content": text_part(good)}
     more = {"role": "user", "content": text_part(_NEXT)}
     text = conversation.render([*conversation.messages("?"), said, more], asks=True)
+    # Rendered as a whole and not turn by turn: a template may write the first turn otherwise than the next ones.
     middle, _, asks = text[text.rindex(STEPS) + len(STEPS) :].partition(_NEXT)
     if not asks or not middle.startswith(asks):
         detail = "the model's chat template writes turns differently by their place, so steps cannot be sent as turns"

@@ -30,5 +30,6 @@ class ValueHead:
         return self._conversation.tagged(segments, self._scheme.step_tag, self._scheme.separator)
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:
+        # In float32, as the label rows of the other schemes, so that scores are as fine.
         values: Tensor = self._head.to(hidden.device)(hidden.float())
         return values[:, 0].sigmoid()
