@@ -71,7 +71,8 @@ def main() -> None:
     page = (
         "# Memory of training, planned and measured\n\n"
         "`python -m benchmarks.memory` on a CPU: peaks of three real updates under DeepSpeed, in MB, beside what "
-        "`mstar plan`\nreckons for the same tokens and pictures. No GPU is in this table.\n\n"
+        "`mstar plan`\nreckons for the same tokens and pictures. No GPU is in this table. A process takes some 50 "
+        "to 100 MB besides, which\nis not planned and weighs most where little is needed.\n\n"
         "| model | training | weights, M | planned | measured | off by | after loading |\n"
         "|---|---|---|---|---|---|---|\n"
     )
