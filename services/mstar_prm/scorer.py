@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mstar.api.policy import WeightsState
 from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
-from mstar_models.encoding import check_sampled
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,6 +44,9 @@ def pieces(
     texts = tuple(one for one in segments if isinstance(one, str))
     if texts:
         return encode(texts)
+    # Here, since it brings torch: the service's app is built before anything of it is needed.
+    from mstar_models.encoding import check_sampled
+
     sampled = [one for one in segments if not isinstance(one, str)]
     check_sampled(tokenizer, [token for one in sampled for token in one], size, f"responses.{place}")
     return sampled

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mstar.probes import Probe, ProbePlace
 from mstar.types import SampledTokens
-from mstar_models.probing import NAMED, QUESTION, STEPS, digest, picture, response_ids
+from mstar_models.encoding import encode_segments
+from mstar_models.probing import NAMED, PLACES, QUESTION, STEPS, digest, picture
 from mstar_models.special_tokens import never_sampled
 from mstar_models.spelling import vocabulary_digest
 from mstar_trainer.batches import Example
@@ -30,7 +31,8 @@ def measure(engine: TrainingEngine, encoder: ExampleEncoder, objective: str) -> 
         labels = (0.0,) * len(STEPS)
         scores = read(engine, encoder, Example(QUESTION, digest(SHAPE), STEPS, labels), SHAPE)
         return Probe(dtype=dtype, vocabulary=vocabulary, scores=tuple(scores.tolist()))
-    ids = response_ids(encoder.tokenizer)
+    # A probe has a place before each of these tokens.
+    ids = tuple(encode_segments(encoder.tokenizer, STEPS)[0][:PLACES])
     logits = read(engine, encoder, sampled(encoder, ids, SHAPE), SHAPE)
     return Probe(dtype=dtype, vocabulary=vocabulary, places=_places(ids, logprobs(encoder, logits)))
 

@@ -7,14 +7,12 @@ with the next one. What this leaves out: the numbers (`mstar.probes`).
 import hashlib
 import io
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, ImageDraw
 
 from mstar.probes import Probe
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.encoding import encode_segments
 
 FOLDER = "probe"
 """In a checkpoint: a folder of its own, so that it can be verified alone."""
@@ -51,11 +49,6 @@ def png(shape: str) -> bytes:
 def digest(shape: str) -> str:
     """Content hash of that file."""
     return hashlib.sha256(png(shape)).hexdigest()
-
-
-def response_ids(tokenizer: Any) -> tuple[int, ...]:
-    """The first tokens of the response; a probe has a place before each."""
-    return tuple(encode_segments(tokenizer, STEPS)[0][:PLACES])
 
 
 def write_probe(checkpoint: Path, probe: Probe) -> None:
