@@ -17,7 +17,10 @@ from mstar.client import Client, Endpoint
 
 
 def main(name: str) -> None:
-    """Print one JSON line a question: the best response, its score and the scores of its steps."""
+    """Print one JSON line a question: the best response, its score, and the scores of its steps and of its answer.
+
+    The score is the least of the steps; the answer, which comes last, is left out of it.
+    """
     file = Path(name)
     with Client(Endpoint.from_environment()) as client, file.open(encoding="utf-8") as lines:
         for line in lines:
