@@ -36,7 +36,9 @@ def recipe_page() -> str:
     rows = "".join(_row(path, field) for path, field in _fields(Recipe))
     return (
         f"# Recipe fields\n\n{MADE}\nA recipe is a YAML file; `--set path=value` and the `overrides` of the REST API "
-        f"lay single fields over it. A key that is not here is refused.\n\n{TABLE}{rows}"
+        "lay single fields over it. A key that is not here is refused, but for `extends`: the name of a recipe that "
+        "ships, or the path of a `.yaml` file from the folder of this one. It is that recipe with what it changes."
+        f"\n\n{TABLE}{rows}"
     )
 
 

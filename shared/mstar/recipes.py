@@ -18,6 +18,7 @@ from mstar.errors import InvalidRecipe
 from mstar.misfit import Misfit
 from mstar.needed_scores import NO_SAVINGS, Savings
 from mstar.prompts import PromptForm, PromptRecipe, prompt_form
+from mstar.recipe_inheritance import EXTENDS
 from mstar.reward import Aggregate, RewardRule
 from mstar.selection_rules import MAX_SAMPLES, SelectionRecipe
 from mstar.train_recipe import MAX_UPDATES, TrainRecipe, share_of
@@ -469,6 +470,12 @@ def parse_recipe(values: Mapping[str, Any], overrides: Mapping[str, Any] | None 
     """
     check_plain(values, "recipe")
     check_plain(overrides or {}, "overrides")
+    if EXTENDS in values or EXTENDS in (overrides or {}):
+        raise InvalidRecipe(
+            "extends: parents are files, which are not read here: start the recipe by its file or its name, or send it "
+            "to the coordinator; overrides cannot hold extends",
+            field=EXTENDS,
+        )
     merged = _copied(values)
     for path, value in _flat(overrides or {}).items():
         _set(merged, path, value)

@@ -7,6 +7,7 @@ import pytest
 
 from mstar.errors import IllegalTransition, InvalidRecipe
 from mstar.evolution import RunEvent, RunState, graph, sweep_precedes, transition
+from mstar.recipe_folder import RecipeFolder
 from mstar.recipes import Recipe, parse_recipe, parse_recipe_yaml
 from mstar.selection_rules import SelectionMode
 from mstar.stages import StepSpec
@@ -44,9 +45,9 @@ SMALL = {
 
 def recipe(name: str) -> Recipe:
     """A shipped recipe with fewer questions, so that its graph is small."""
-    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
-    prm = {} if "prm: null" in text else {"prm.questions": 20}
-    return parse_recipe_yaml(text, SMALL | prm)
+    values = RecipeFolder(RECIPES).named(name)
+    prm = {} if values["prm"] is None else {"prm.questions": 20}
+    return parse_recipe(values, SMALL | prm)
 
 
 def by_name(steps: tuple[StepSpec, ...]) -> dict[str, StepSpec]:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from mstar.errors import InvalidRecipe
 from mstar.evolution import sweep_precedes
+from mstar.recipe_folder import RecipeFolder
 from mstar.recipes import PAPER_GRID, ExplorationMode, InitFrom, OptimizerState, Recipe, parse_recipe, parse_recipe_yaml
 from mstar.selection_rules import SelectionMode
 
@@ -43,7 +44,7 @@ ARMS = {
 
 
 def read(name: str) -> Recipe:
-    return parse_recipe_yaml((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    return parse_recipe(RecipeFolder(FOLDER).named(name))
 
 
 def test_every_shipped_recipe_is_listed_here() -> None:

@@ -15,7 +15,7 @@ class RunCreate(Frozen):
     """`POST /v1/runs`. An `Idempotency-Key` header makes a retry harmless."""
 
     recipe: str | dict[str, Any]
-    """Name of a recipe that the coordinator ships, or the recipe itself."""
+    """Name of a recipe that the coordinator ships, or the recipe itself, which may extend one that ships: `extends`."""
     overrides: dict[str, Any] = {}
     """Laid over the recipe: dotted keys such as `{"evolution.iterations": 2}`, or sections, which are merged."""
 

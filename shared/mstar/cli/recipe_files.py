@@ -5,9 +5,10 @@ from typing import Any
 
 from mstar.documents import parse_yaml
 from mstar.errors import InvalidRecipe
-from mstar.recipes import Recipe, parse_recipe, recipe_values
+from mstar.recipe_folder import RecipeFolder, is_file_name
+from mstar.recipes import Recipe, parse_recipe
 
-SHIPPED = Path(__file__).parents[3] / "recipes"
+SHIPPED = RecipeFolder(Path(__file__).parents[3] / "recipes", hint="; a file is named with its .yaml")
 """In a checkout; an installed package has none."""
 
 
@@ -18,30 +19,7 @@ def read_recipe(recipe: str, settings: list[str]) -> Recipe:
 
 def recipe_values_of(recipe: str) -> dict[str, Any]:
     """The values of a file, or of a recipe of this checkout by name, not yet validated. Raises InvalidRecipe."""
-    if is_file_name(recipe):
-        return file_values(recipe)
-    there = {path.relative_to(SHIPPED).with_suffix("").as_posix(): path for path in sorted(SHIPPED.rglob("*.yaml"))}
-    if recipe not in there:
-        known = ", ".join(there) or "none"
-        raise InvalidRecipe(f"recipe {recipe[:64]!r} is unknown; give a .yaml file, or one of: {known}", field="recipe")
-    return file_values(str(there[recipe]))
-
-
-def is_file_name(recipe: str) -> bool:
-    """Whether this names a file, and not a recipe that ships."""
-    return Path(recipe).suffix in (".yaml", ".yml")
-
-
-def file_values(recipe: str) -> dict[str, Any]:
-    """The values in a recipe file, not yet validated. Raises InvalidRecipe."""
-    path = Path(recipe)
-    if not path.is_file():
-        raise InvalidRecipe(f"recipe file {recipe} does not exist", field="recipe")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRecipe(f"recipe file {recipe} cannot be read: {error}", field="recipe") from error
-    return recipe_values(text)
+    return SHIPPED.file(Path(recipe)) if is_file_name(recipe) else SHIPPED.named(recipe)
 
 
 def overrides_of(settings: list[str]) -> dict[str, Any]:

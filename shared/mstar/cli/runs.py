@@ -10,11 +10,12 @@ from pydantic import ValidationError
 
 from mstar.api.runs import RepairedRun, Run, RunCreate
 from mstar.cli.output import ENDED, console, follow, gain, left_out, outcome_lines, print_json, program, results_table
-from mstar.cli.recipe_files import file_values, is_file_name, overrides_of
+from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable
 from mstar.evolution import RunState
+from mstar.recipe_folder import is_file_name
 from mstar.recipes import parse_recipe
 from mstar.results import RunResults
 
@@ -188,7 +189,7 @@ def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
     overrides = overrides_of(settings) | ({} if seed is None else {"seed": seed})
     if not is_file_name(recipe):
         return RunCreate(recipe=recipe, overrides=overrides)
-    values = file_values(recipe)
+    values = recipe_values_of(recipe)
     parse_recipe(values, overrides)
     return RunCreate(recipe=values, overrides=overrides)
 
