@@ -208,7 +208,7 @@ class _Graph:
             params = GenerateParams(
                 purpose="prm",
                 split="train",
-                start=start,
+                start=self.recipe.prm_start + start,
                 count=count,
                 draws=(Sampling(n=plan.n, temperature=plan.temperature),),
                 weights=self.first_policy,

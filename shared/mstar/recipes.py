@@ -132,6 +132,9 @@ class PrmRecipe(Frozen):
     What says how labels are made then does nothing."""
     questions: int = Field(default=400, ge=1, le=MAX_QUESTIONS)
     """Training questions whose solutions are labelled step by step."""
+    own_questions: bool = True
+    """Take the questions behind those of the warm-up in the seeded order, so that none trains both; `false` takes them
+    from the beginning, as the warm-up does, where the data has too few for two parts. Ours; the paper does not say."""
     n: int = Field(default=4, ge=1, le=MAX_SAMPLES)
     """Solutions sampled per question."""
     completions: int = Field(default=16, ge=1, le=MAX_SAMPLES)
@@ -374,6 +377,12 @@ class Recipe(Frozen):
             return self.form.model_copy(update={"instruction": "", "system": ""})
         return self.form
 
+    @property
+    def prm_start(self) -> int:
+        """Place in the seeded order of the training split at which the PRM's questions begin."""
+        apart = self.prm is not None and self.prm.own_questions and self.warmup is not None
+        return self.warmup.questions if apart and self.warmup else 0
+
     def trainings(self) -> dict[str, TrainRecipe]:
         """Settings of everything that is trained, by the section that has them."""
         found = {"evolution": self.evolution.train}
@@ -434,6 +443,13 @@ class Recipe(Frozen):
             there = getattr(self.data, split)
             if wanted > there:
                 raise Misfit(field, f"{wanted} exceeds data.{split}, which is {there}: lower it or raise data.{split}")
+        if trained is not None and self.prm_start + trained.questions > self.data.train:
+            raise Misfit(
+                "prm.questions",
+                f"{trained.questions} behind the {self.prm_start} of warmup.questions exceed data.train, which is "
+                f"{self.data.train}: lower one of them, raise data.train, or set prm.own_questions to false, so that "
+                "the PRM learns from questions of the warm-up",
+            )
         return self
 
     @model_validator(mode="after")

@@ -23,16 +23,17 @@ class SelectionMode(StrEnum):
     RANDOM = "random"
     TOP = "top"
     THRESHOLD = "threshold"
-    ORACLE = "oracle"
+    SOUND = "sound"
 
 
 class SelectionRecipe(Frozen):
     """H of the paper: Top-2 by default."""
 
     mode: SelectionMode = SelectionMode.TOP
-    """Which correct responses train: `top` by the PRM, `all`, `random`, `threshold`, or `oracle` by known steps."""
+    """Which correct responses train: `top` by the PRM, `all`, `random`, `threshold`, or `sound`: those that
+    reason as the question's known chain, which is an upper bound and no method."""
     k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
-    """Kept per question, for `top`, `random` and `oracle`."""
+    """Kept per question, for `top`, `random` and `sound`."""
     alpha: float = Field(default=0.2, ge=0, le=1)
     """Responses whose R_p is above it are kept, for `threshold`. Ours; the paper does not give it."""
     min_steps: int = Field(default=1, ge=0, le=512)
@@ -105,7 +106,7 @@ def _threshold(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequ
     return [candidate for candidate in candidates if candidate.score > recipe.alpha]
 
 
-def _oracle(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+def _sound(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
     return [candidate for candidate in candidates if candidate.sound][: recipe.k]
 
 
@@ -120,5 +121,5 @@ RULES = {
     SelectionMode.THRESHOLD: SelectionRule(
         _threshold, lambda recipe, correct: f"reward above {recipe.alpha:g}, of {correct} correct", needs_prm=True
     ),
-    SelectionMode.ORACLE: SelectionRule(_oracle, lambda recipe, correct: f"sound, {recipe.k} of {correct} correct"),
+    SelectionMode.SOUND: SelectionRule(_sound, lambda recipe, correct: f"sound, {recipe.k} of {correct} correct"),
 }

@@ -63,7 +63,7 @@ class Question(Frozen):
     split: str = "train"
     source: str = ""
     gold_steps: tuple[str, ...] = ()
-    """A known sound chain, where the data set has one: measures soundness, trains nothing but the `oracle` arm."""
+    """A known sound chain, where the data set has one: measures soundness, trains nothing but the arm `sound`."""
 
 
 class FinishReason(StrEnum):

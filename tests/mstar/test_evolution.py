@@ -181,6 +181,18 @@ def test_iterations_take_the_next_share_of_the_training_split() -> None:
     assert places == {"it01": list(range(20)), "it02": list(range(20, 40)), "it03": list(range(40, 60))}
 
 
+def test_warm_up_and_prm_have_questions_of_their_own() -> None:
+    def places(own: bool, phase: str) -> set[int]:
+        plan = parse_recipe({"name": "x"}, SMALL | {"prm.questions": 20, "prm.own_questions": own})
+        sampled = [step.params for step in graph(plan, 1) if step.name.startswith(phase)]
+        params = [one for one in sampled if isinstance(one, GenerateParams)]
+        return {place for one in params for place in range(one.start, one.start + one.count)}
+
+    assert places(True, "warmup/generate") == set(range(20))
+    assert places(True, "reward/sample") == set(range(20, 40))
+    assert places(False, "reward/sample") == set(range(20))
+
+
 def test_sweeps_come_every_second_iteration_and_set_the_temperature() -> None:
     plan = recipe("minivista")
     assert [sweep_precedes(plan, i) for i in range(1, 8)] == [False, False, True, False, True, False, True]

@@ -51,9 +51,9 @@ def test_threshold_is_exclusive() -> None:
     assert rows[0].reason == "reward above 0.2, of 3 correct"
 
 
-def test_oracle_keeps_sound_chains_only() -> None:
+def test_sound_keeps_sound_chains_only() -> None:
     row = rollout([True, True], texts=["It is 42\n\n## Answer\n\n42", SOUND], gold_steps=CHAIN)
-    assert [one.index for one in kept(row, None, rule("oracle"))] == [1]
+    assert [one.index for one in kept(row, None, rule("sound"))] == [1]
 
 
 def test_copies_count_once_and_leave_in_canonical_layout() -> None:

@@ -100,7 +100,7 @@ def test_a_long_stage_fills_a_queue_only_up_to_the_window(
     wide = fine.model_copy(
         update={
             "warmup": fine.warmup and fine.warmup.model_copy(update={"questions": 2 * WINDOW}),
-            "data": fine.data.model_copy(update={"train": 2 * WINDOW}),
+            "data": fine.data.model_copy(update={"train": 3 * WINDOW}),
         }
     )
     run_id = bench.lifecycle.create(wide)

@@ -15,6 +15,7 @@ from coordinator_bench import SMALL, Bench, database_of
 from mstar.errors import InvalidInput
 from mstar.needed_scores import NO_SAVINGS, Savings
 from mstar.reward import RewardRule
+from mstar.selection_rules import SelectionMode
 from mstar.stages.select import SelectParams
 from mstar_coordinator.store.database import open_store
 from mstar_coordinator.store.tables import metadata
@@ -94,6 +95,19 @@ def test_runs_of_before_keep_how_they_rewarded_and_what_they_kept(home: Path) ->
     rules = [step.spec.params.rule for step in steps.values() if isinstance(step.spec.params, SelectParams)]
     assert {recipe.evolution.selection.min_steps, *(rule.min_steps for rule in rules)} == {0}
     assert rules
+
+
+def test_runs_of_before_keep_their_questions_and_what_oracle_selected(home: Path) -> None:
+    load_version_2(home)
+    for table, column in (("runs", "recipe"), ("steps", "spec")):
+        note(home, f"""UPDATE {table} SET {column} = replace({column}, '"mode":"top"', '"mode":"oracle"')""")
+    bench = Bench(home)
+    recipe, steps = bench.run(RUN).recipe, bench.steps(RUN)
+    bench.store.close()
+    assert recipe.prm is not None and (recipe.prm.own_questions, recipe.prm_start) == (False, 0)
+    rules = [step.spec.params.rule for step in steps.values() if isinstance(step.spec.params, SelectParams)]
+    assert SelectionMode.SOUND is recipe.evolution.selection.mode
+    assert SelectionMode.SOUND in {rule.mode for rule in rules}
 
 
 def test_a_database_of_the_last_version_before_alembic_is_taken_over(home: Path) -> None:

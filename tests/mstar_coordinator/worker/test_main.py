@@ -19,7 +19,7 @@ SMALL = parse_recipe(
         "name": "small",
         "data": {"train": 4, "validation": 2, "test_id": 2, "test_ood": 0},
         "warmup": {"questions": 4},
-        "prm": {"questions": 4},
+        "prm": {"questions": 4, "own_questions": False},
         "evolution": {"questions": 4},
         "exploration": {"questions": 2},
     }
