@@ -18,7 +18,8 @@ from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.engine import Engine
 from mstar_policy.probed import ProbedEngine
 from mstar_policy.rollouts import Rollouts
-from mstar_policy.routes import not_offered_router, policy_router
+from mstar_policy.routes import policy_router
+from mstar_policy.routes.not_offered import not_offered_router
 from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound

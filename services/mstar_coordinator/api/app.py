@@ -1,8 +1,9 @@
 """The coordinator's API: `create_app` reads settings and opens what they name, `build_app` joins given parts."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from threading import Event
 
 import httpx2
@@ -13,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from mstar.environment import read_settings
 from mstar.steps import Queue
 from mstar_artefacts.staging import collect_staging
+from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
@@ -95,44 +97,17 @@ def build_app(
     `clock`: monotonic seconds. `cluster`: where the services take turns on GPUs; they can't overlap there, so training
     does not stream.
     """
-    changed = Event()
-    folders = RunFolders(settings.home, store)
-    streaming = settings.stream_training and cluster is None
-    artefacts = settings.storage().artefacts()
-    lifecycle = RunLifecycle(
-        store, folders, clock, settings.lease_seconds, changed, artefacts.discard, streaming=streaming
-    )
-    turns = None if cluster is None else GpuTurns(store, lifecycle, cluster, clock, settings.stuck_seconds)
-    reconciler = Reconciler(
-        lifecycle, store, folders, publisher, clock, changed, settings.republish_seconds, turns=turns
-    )
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if left := await run_in_threadpool(collect_staging, settings.home):
-            log.info("removed what killed writers had left", count=len(left), first=left[0].name)
-        reconciler.start()
-        try:
-            yield
-        finally:
-            await run_in_threadpool(reconciler.stop)
-            publisher.close()
-            if prm is not None:
-                await prm.aclose()
-            if cluster is not None:
-                cluster.close()
-            store.close()
-
-    prm = _prm(settings)
-    registry = new_registry()
+    folders, artefacts = RunFolders(settings.home, store), settings.storage().artefacts()
+    lifecycle, reconciler = _scheduling(settings, store, publisher, clock, cluster, folders, artefacts)
+    prm, registry = _prm(settings), new_registry()
     add_metrics(registry, store, lifecycle, reconciler)
-    # Never unready because of the broker: workers that have their step already must be able to commit it.
     app = base_app(
         "mstar coordinator",
         API_VERSION,
         settings,
+        # Never unready because of the broker: workers that have their step already must be able to commit it.
         lambda: None,
-        lifespan,
+        _lifespan(settings.home, store, publisher, cluster, reconciler, prm),
         registry,
         RULES,
         lambda: reconciler.problem,
@@ -154,3 +129,55 @@ def build_app(
     if prm is not None:
         app.include_router(scoring_router(prm, settings.keys().get("score")))
     return app
+
+
+def _scheduling(
+    settings: CoordinatorSettings,
+    store: Store,
+    publisher: Publisher,
+    clock: Clock,
+    cluster: Cluster | None,
+    folders: RunFolders,
+    artefacts: ArtefactStore,
+) -> tuple[RunLifecycle, Reconciler]:
+    """What decides and what acts on it; the first wakes the second whenever a run has changed."""
+    changed = Event()
+    streaming = settings.stream_training and cluster is None
+    lifecycle = RunLifecycle(
+        store, folders, clock, settings.lease_seconds, changed, artefacts.discard, streaming=streaming
+    )
+    turns = None if cluster is None else GpuTurns(store, lifecycle, cluster, clock, settings.stuck_seconds)
+    reconciler = Reconciler(
+        lifecycle, store, folders, publisher, clock, changed, settings.republish_seconds, turns=turns
+    )
+    return lifecycle, reconciler
+
+
+def _lifespan(
+    home: Path,
+    store: Store,
+    publisher: Publisher,
+    cluster: Cluster | None,
+    reconciler: Reconciler,
+    prm: httpx2.AsyncClient | None,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Starts the reconciler with the app, and at its end closes what the app was given."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if left := await run_in_threadpool(collect_staging, home):
+            log.info("removed what killed writers had left", count=len(left), first=left[0].name)
+        reconciler.start()
+        try:
+            yield
+        finally:
+            # First: its thread uses all that is closed below.
+            await run_in_threadpool(reconciler.stop)
+            publisher.close()
+            if prm is not None:
+                await prm.aclose()
+            if cluster is not None:
+                cluster.close()
+            store.close()
+
+    return lifespan

@@ -1,14 +1,12 @@
-"""A run as a state machine (state + event → next state) and as a graph of steps.
+"""A run as a graph of steps, for every arm of the paper.
 
-The graph is data: for every arm of the paper it says what needs what. Streaming inside an iteration follows from it,
-because a selection shard needs only its own rollout shard, and training begins with the first of them. Nothing here
-knows a queue, a clock or a database; which steps are due is the store's to say.
+The graph is data: it says what needs what. Streaming inside an iteration follows from it, because a selection shard
+needs only its own rollout shard, and training begins with the first of them.
 """
 
 from collections.abc import Iterator, Sequence
-from enum import StrEnum
 
-from mstar.errors import IllegalTransition
+from mstar.evolution.sharding import UNLABELLED, iteration_shards, shards_of, sweep_precedes
 from mstar.recipes import ExplorationMode, InitFrom, PrmRecipe, Recipe, WarmupRecipe
 from mstar.selection_rules import SelectionMode, SelectionRecipe
 from mstar.stages import StepSpec
@@ -41,60 +39,6 @@ from mstar.step_names import (
 )
 
 
-class RunState(StrEnum):
-    """States of a run."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-class RunEvent(StrEnum):
-    """What can happen to a run."""
-
-    PAUSE = "pause"
-    RESUME = "resume"
-    CANCEL = "cancel"
-    REPAIR = "repair"
-    """Damaged artefacts are to be made again."""
-    EXTEND = "extend"
-    """One more iteration was asked for."""
-    STEPS_DONE = "steps-done"
-    STEP_FAILED = "step-failed"
-
-
-_TRANSITIONS = {
-    (RunState.RUNNING, RunEvent.PAUSE): RunState.PAUSED,
-    (RunState.RUNNING, RunEvent.CANCEL): RunState.CANCELLED,
-    (RunState.RUNNING, RunEvent.REPAIR): RunState.RUNNING,
-    (RunState.RUNNING, RunEvent.EXTEND): RunState.RUNNING,
-    (RunState.RUNNING, RunEvent.STEPS_DONE): RunState.SUCCEEDED,
-    (RunState.RUNNING, RunEvent.STEP_FAILED): RunState.FAILED,
-    (RunState.PAUSED, RunEvent.RESUME): RunState.RUNNING,
-    (RunState.PAUSED, RunEvent.REPAIR): RunState.PAUSED,
-    (RunState.PAUSED, RunEvent.CANCEL): RunState.CANCELLED,
-    (RunState.PAUSED, RunEvent.EXTEND): RunState.PAUSED,
-    (RunState.SUCCEEDED, RunEvent.REPAIR): RunState.RUNNING,
-    (RunState.SUCCEEDED, RunEvent.EXTEND): RunState.RUNNING,
-    (RunState.FAILED, RunEvent.RESUME): RunState.RUNNING,
-    (RunState.FAILED, RunEvent.REPAIR): RunState.RUNNING,
-    (RunState.FAILED, RunEvent.CANCEL): RunState.CANCELLED,
-}
-
-
-def transition(state: RunState, event: RunEvent) -> RunState:
-    """The state after an event. Raises IllegalTransition where the table has no entry."""
-    try:
-        return _TRANSITIONS[state, event]
-    except KeyError:
-        allowed = sorted(e.value for s, e in _TRANSITIONS if s is state)
-        raise IllegalTransition(
-            f"cannot {event.value} a run that is {state.value}; possible now: {', '.join(allowed) or 'nothing'}"
-        ) from None
-
-
 def graph(recipe: Recipe, iterations: int) -> tuple[StepSpec, ...]:
     """All steps of a run of so many iterations, in the order in which they are worth doing.
 
@@ -109,31 +53,6 @@ def reads(step: StepSpec) -> tuple[str, ...]:
     sampled = step.params.sampled if isinstance(step.params, PublishParams) else ()
     prepared = () if step.name == PREPARE else (PREPARE,)
     return tuple(dict.fromkeys((*step.needs, *step.streams, *sampled, *prepared)))
-
-
-def sweep_precedes(recipe: Recipe, iteration: int) -> bool:
-    """Whether a temperature sweep comes before this iteration (1-based)."""
-    plan = recipe.exploration
-    if plan.mode is ExplorationMode.FIXED or iteration < plan.start:
-        return False
-    return (iteration - plan.start) % plan.every == 0
-
-
-UNLABELLED = "unlabelled"
-"""Split of the questions without an answer."""
-
-
-def iteration_shards(recipe: Recipe, iteration: int) -> list[tuple[int, str, int, int]]:
-    """(shard, split, first place, count) of all sampling that an iteration (1-based) trains on, labelled ones first."""
-    plan, size = recipe.evolution, recipe.generation.shard_questions
-    unlabelled = plan.unlabelled_in(iteration)
-    before = sum(plan.unlabelled_in(one) for one in range(1, iteration))
-    found = [
-        ("train", (iteration - 1) * plan.questions - before + start, count)
-        for _, start, count in _shards(plan.questions - unlabelled, size)
-    ]
-    found += [(UNLABELLED, before + start, count) for _, start, count in _shards(unlabelled, size)]
-    return [(shard, *one) for shard, one in enumerate(found)]
 
 
 class _Graph:
@@ -397,11 +316,7 @@ class _Graph:
 
     def shards(self, questions: int, *, greedy: bool = False) -> list[tuple[int, int, int]]:
         """(shard, first place, count); greedy shards are larger, since each question gives one response only."""
-        return _shards(questions, self.recipe.generation.shard_questions * (8 if greedy else 1))
-
-
-def _shards(questions: int, size: int) -> list[tuple[int, int, int]]:
-    return [(i, start, min(size, questions - start)) for i, start in enumerate(range(0, questions, size))]
+        return shards_of(questions, self.recipe.generation.shard_questions * (8 if greedy else 1))
 
 
 def _names(steps: Sequence[StepSpec]) -> tuple[str, ...]:

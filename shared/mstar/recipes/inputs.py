@@ -1,0 +1,59 @@
+"""What a run starts from: its questions, its base model, and what all sampling shares."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from mstar.misfit import Misfit
+from mstar.types import Frozen
+
+MAX_QUESTIONS = 10_000_000
+MAX_PIXELS = 100_000_000
+
+
+class DataRecipe(Frozen):
+    """Which questions a run sees."""
+
+    source: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
+    """`builtin:minivista`, or a folder with one sub-folder per split (metadata.jsonl and images)."""
+    train: int = Field(default=6000, ge=1, le=MAX_QUESTIONS)
+    """Questions of the training split that the run may use."""
+    validation: int = Field(default=250, ge=1, le=MAX_QUESTIONS)
+    """Questions on which temperatures are compared and Pass@K is measured."""
+    test_id: int = Field(default=750, ge=1, le=MAX_QUESTIONS)
+    """Test questions like those of training."""
+    test_ood: int = Field(default=500, ge=0, le=MAX_QUESTIONS)
+    """Test questions unlike those of training; 0 for none."""
+    unlabelled: int = Field(default=0, ge=0, le=MAX_QUESTIONS)
+    """Questions of the split `unlabelled` that the run may use; their answers, where they have any, stay hidden."""
+
+
+class ModelRecipe(Frozen):
+    """Where the base weights lie."""
+
+    base: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
+    """`builtin:minivista`, or a local folder in Hugging Face layout with safetensors."""
+    min_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
+    """Smaller pictures are scaled up to so many pixels; unset, the model's own bound. For models such as Qwen2.5-VL."""
+    max_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
+    """Larger pictures are scaled down to so many pixels, which bounds the tokens of a picture."""
+
+    @model_validator(mode="after")
+    def _rising_bounds(self) -> Self:
+        if self.min_pixels is not None and self.max_pixels is not None and self.min_pixels > self.max_pixels:
+            raise Misfit("max_pixels", f"{self.max_pixels} is below min_pixels, which is {self.min_pixels}: raise it")
+        return self
+
+
+class GenerationRecipe(Frozen):
+    """What all sampling shares."""
+
+    max_tokens: int = Field(default=512, ge=1, le=32_768)
+    """Most tokens of a response; one that is cut off is never kept."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Nucleus sampling; 1 samples from all tokens."""
+    least_solved: float = Field(default=0.01, ge=0, le=1)
+    """The run stops, with counts, where a smaller share of a stage's training questions gets a response to keep.
+    Judged from 256 questions on, or when the stage is whole; 0 for never."""
+    shard_questions: int = Field(default=32, ge=1, le=512)
+    """Questions per rollout shard: the unit that is leased, retried and streamed."""
