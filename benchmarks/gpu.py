@@ -32,6 +32,7 @@ DONE = "measured"
 
 CHECKPOINTED = {"gradient_checkpointing": True}
 LORA = {"lora": {"rank": 16}}
+QLORA = {"lora": {"rank": 16, "quantize": True}}
 TRAININGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("8b/lora", "8b", LORA),
     ("8b/zero3-checkpointing", "8b", {"zero_stage": 3} | CHECKPOINTED),
@@ -40,6 +41,9 @@ TRAININGS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("8b/lora-checkpointing", "8b", LORA | CHECKPOINTED),
     ("2b/zero2", "2b", {"zero_stage": 2}),
     ("2b/offload", "2b", {"offload_optimizer": True}),
+    ("2b/offload-parameters", "2b", {"zero_stage": 3, "offload_optimizer": True, "offload_parameters": True}),
+    ("2b/qlora", "2b", QLORA),
+    ("8b/qlora-checkpointing", "8b", QLORA | CHECKPOINTED),
     ("8b/zero2", "8b", {"zero_stage": 2}),
 )
 """Options of the recipe's `train` at each size. The last one is known not to fit one GPU of 150 GB."""
@@ -73,7 +77,7 @@ def rows() -> tuple[Row, ...]:
         Row("train/2b/zero0", "gpu_training", "training", ("2b", {"zero_stage": 0})),
         Row("cross-entropy", "gpu_training", "cross_entropy", ()),
         *families,
-        *(Row(f"train/{name}", "gpu_training", "training", (shape, options)) for name, shape, options in TRAININGS),
+        *(Row(f"train/{name}", "gpu_training", "training", (shape, options), 150.0) for name, shape, options in TRAININGS),
         Row("backward/8b", "gpu_training", "backward", ("8b",)),
         Row("hand-over/2b", "gpu_scoring", "hand_over", ("2b",)),
     )

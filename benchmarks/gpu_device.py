@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from family_folders import write_folder
 from model_families import FAMILIES
 from mstar_models.loading import device_here
+from mstar_trainer.weight_files import write_weights
 
 DEVICE = device_here()
 CUDA = DEVICE.type == "cuda"
@@ -91,6 +92,14 @@ def random_model(folder: Path, dtype: torch.dtype) -> Any:
     torch.manual_seed(0)
     with DEVICE:
         return AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(folder), dtype=dtype).eval()
+
+
+def write_random(folder: Path, dtype: torch.dtype) -> float:
+    """Random weights in the folder, by the trainer's own writer; returns the seconds that writing took."""
+    model = random_model(folder, dtype)
+    # Tied weights once.
+    own = {id(tensor): (name, tensor) for name, tensor in reversed(model.state_dict(keep_vars=True).items())}
+    return seconds(lambda: write_weights(folder, model, ((name, t.detach().cpu()) for name, t in own.values()), "r-0"))
 
 
 def wait() -> None:

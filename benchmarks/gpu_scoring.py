@@ -23,6 +23,7 @@ from benchmarks.gpu_device import (
     random_model,
     scratch,
     seconds,
+    write_random,
 )
 from mstar_artefacts.digests import BLAKE3, digests_of
 from mstar_artefacts.store import ArtefactStore
@@ -34,7 +35,6 @@ from mstar_models.trunk import run_trunk
 from mstar_policy.engine import Prompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from mstar_prm.hf_scorer import HfScorer
-from mstar_trainer.weight_files import write_weights
 
 PROMPT, STEP, LENGTH = (800, 40, 8) if CUDA else (60, 10, 3)
 """Tokens of the prompt and of a step, and steps of a response. Every four responses share their first half."""
@@ -121,7 +121,7 @@ def hand_over(shape: str) -> dict[str, Any]:
     """A checkpoint from the trainer's files to a model that answers, and the transformers engine with it."""
     with scratch() as root:
         folder = folder_of(shape, root / "model")
-        found = {"writing s": _write(folder)}
+        found = {"writing s": write_random(folder, torch.bfloat16)}
         forget_peak()
         store = ArtefactStore(root)
         began = time.perf_counter()
@@ -136,13 +136,6 @@ def hand_over(shape: str) -> dict[str, Any]:
         found["safetensors to the device GB/s"] = size / median(lambda: _read(files), 3)
         found["verified and on the device GB/s"] = size / median(lambda: _loaded(store, ref), 3)
         return found | asyncio.run(_served(store, root, ref))
-
-
-def _write(folder: Path) -> float:
-    model = random_model(folder, torch.bfloat16)
-    # Tied weights once.
-    own = {id(tensor): (name, tensor) for name, tensor in reversed(model.state_dict(keep_vars=True).items())}
-    return seconds(lambda: write_weights(folder, model, ((name, t.detach().cpu()) for name, t in own.values()), "r-0"))
 
 
 def _read(files: list[Path]) -> None:

@@ -2,8 +2,11 @@
 
 import io
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from benchmarks.gpu_device import (
     CUDA,
     DEVICE,
+    GIGA,
     folder_of,
     forget_peak,
     held,
@@ -23,17 +27,20 @@ from benchmarks.gpu_device import (
     random_model,
     scratch,
     seconds,
+    write_random,
 )
 from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.storage import Storage
 from mstar_models.attention import use_tree_attention
 from mstar_models.trunk import output_head, run_trunk
+from mstar_trainer.adapters import attach, whole_size
 from mstar_trainer.batches import Example, grouped
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.loss import Batch, ResponseLoss
 from mstar_trainer.parts import freeze, vision_tower
 from mstar_trainer.vision import FrozenTower
+from mstar_trainer.weight_files import write_weights
 
 QUESTIONS, RESPONSES = (16, 4) if CUDA else (2, 2)
 STEPS = 5
@@ -60,18 +67,17 @@ def training(shape: str, options: dict[str, Any]) -> dict[str, Any]:
         {"learning_rate": 1e-5, "batch_size": 64, "micro_tokens": 8192, "freeze_vision": True} | options
     )
     with scratch() as root, join_alone():
-        from mstar_trainer.adapters import attach
-        from mstar_trainer.deepspeed_engine import TrainingEngine, dtype_of
+        from mstar_trainer.deepspeed_engine import TrainingEngine
 
         folder = folder_of(shape, root / "model")
-        model = random_model(folder, dtype_of(settings))
-        weights = sum(weight.numel() for weight in model.parameters())
+        model, loading = _model(folder, settings)
+        weights = sum(_count(weight) for weight in model.parameters())
         encoder = ExampleEncoder(folder, Storage(home=root), model)
         batches = _batches(encoder, root, settings)
         freeze(model, settings)
         if settings.lora:
             attach(model, settings)
-        trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        trained = sum(_count(weight) for weight in model.parameters() if weight.requires_grad)
         frozen = None if settings.zero_stage == 3 else FrozenTower(model, vision_tower(model))
         engine = TrainingEngine(ResponseLoss(model, frozen), model, settings)
         use_tree_attention(model)
@@ -85,23 +91,58 @@ def training(shape: str, options: dict[str, Any]) -> dict[str, Any]:
         later = [seconds(lambda: losses.append(engine.update(work, 1e-5))) for _ in range(UPDATES)]
         tokens = sum(batch.inputs["input_ids"].numel() for batch in batches)
         rate = tokens / min(later)
-        return {
-            "weights in billions": weights / 1e9,
-            "trained in billions": trained / 1e9,
-            "tokens an update": tokens,
-            "micro-batches": len(batches),
-            "most tokens": max(batch.inputs["input_ids"].numel() for batch in batches),
-            "most places": max(len(batch.targets) for batch in batches),
-            "images": QUESTIONS,
-            "patches": sum(len(batch.inputs["pixel_values"]) for batch in batches),
-            "first update s": first,
-            "update s": min(later),
-            "tokens/s": rate,
-            "GB before": begun,
-            "peak GB": peak(),
-            "losses": [round(loss, 4) for loss in losses],
-            "plain loss before": plain,
-        }
+        return (
+            loading
+            | {
+                "weights in billions": weights / 1e9,
+                "trained in billions": trained / 1e9,
+                "tokens an update": tokens,
+                "micro-batches": len(batches),
+                "most tokens": max(batch.inputs["input_ids"].numel() for batch in batches),
+                "most places": max(len(batch.targets) for batch in batches),
+                "images": QUESTIONS,
+                "patches": sum(len(batch.inputs["pixel_values"]) for batch in batches),
+                "first update s": first,
+                "update s": min(later),
+                "tokens/s": rate,
+                "GB before": begun,
+                "peak GB": peak(),
+                "losses": [round(loss, 4) for loss in losses],
+                "plain loss before": plain,
+            }
+            | _written(engine, root)
+        )
+
+
+def _model(folder: Path, settings: TrainRecipe) -> tuple[Any, dict[str, float]]:
+    """The model, and what loading it took; from files where the trainer's loader changes what it reads."""
+    from mstar_trainer.deepspeed_engine import dtype_of
+    from mstar_trainer.loading import load_for_training
+
+    if not (settings.offload_parameters or (settings.lora and settings.lora.quantize)):
+        return random_model(folder, dtype_of(settings)), {}
+    # Written by a process that ends: what it held on the device would count as ours.
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        pool.submit(write_random, folder, dtype_of(settings)).result()
+    forget_peak()
+    began = time.perf_counter()
+    model = load_for_training(folder, settings)
+    found = {"loading s": time.perf_counter() - began, "GB loaded": held(), "peak GB while loading": peak()}
+    return model.to(DEVICE) if settings.zero_stage < 3 else model, found
+
+
+def _count(weight: Tensor) -> int:
+    """Numbers that a weight stands for, when it is neither partitioned nor packed in 4 bits."""
+    return whole_size(weight) // (weight.quant_state.dtype if hasattr(weight, "quant_state") else weight.dtype).itemsize
+
+
+def _written(engine: Any, root: Path) -> dict[str, float]:
+    """Seconds and GB of a checkpoint's weights, as the trainer writes them: whole numbers, adapters merged."""
+    target = root / "written"
+    target.mkdir()
+    took = seconds(lambda: write_weights(target, engine.model, engine.weights(), "r-0"))
+    size = sum(file.stat().st_size for file in target.rglob("*.safetensors")) / GIGA
+    return {"writing s": took, "written GB": size}
 
 
 @torch.no_grad()
