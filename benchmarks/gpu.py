@@ -28,6 +28,8 @@ PLACES = ("", "shared", "services", "tests/support")
 TOGETHER = max(2, min(12, (os.cpu_count() or 1) - 2))
 """Rows at a time of those that measure no time."""
 LAST_LINES = 12
+LONG = 150.0
+"""Seconds of a row that also writes and reads a model."""
 DONE = "measured"
 
 CHECKPOINTED = {"gradient_checkpointing": True}
@@ -77,7 +79,10 @@ def rows() -> tuple[Row, ...]:
         Row("train/2b/zero0", "gpu_training", "training", ("2b", {"zero_stage": 0})),
         Row("cross-entropy", "gpu_training", "cross_entropy", ()),
         *families,
-        *(Row(f"train/{name}", "gpu_training", "training", (shape, options), 150.0) for name, shape, options in TRAININGS),
+        *(
+            Row(f"train/{name}", "gpu_training", "training", (shape, options), 150.0)
+            for name, shape, options in TRAININGS
+        ),
         Row("backward/8b", "gpu_training", "backward", ("8b",)),
         Row("hand-over/2b", "gpu_scoring", "hand_over", ("2b",)),
     )
