@@ -40,6 +40,8 @@ class CoordinatorSettings(ServiceSettings):
     prm_url: str | None = None
     """PRM to pass /v1/score on to, for people who would not find it while others have its GPU, and to put to sleep
     with colocated; unset, nothing is."""
+    session_hours: float = Field(default=12.0, gt=0, le=24 * 90)
+    """How long a person stays signed in to the pages."""
     broker_url: BrokerUrl
     """Redis or Valkey that carries task messages; `redis+socket:///path?virtual_host=0` for a unix socket."""
     database_url: SecretStr | None = None

@@ -23,6 +23,7 @@ from mstar_policy.routes.not_offered import not_offered_router
 from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
+from mstar_web.keyring import remote_keyring
 from mstar_web.metrics import new_registry
 from mstar_web.weights import WEIGHTS_RULES, weights_router
 
@@ -115,7 +116,10 @@ def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
     def not_ready() -> str | None:
         return None if engine.weights().ready else "no weights are loaded: PUT /v1/weights first"
 
-    app = base_app("mstar-policy", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS)
+    keyring = remote_keyring(settings.coordinator_url, settings.internal_key)
+    app = base_app(
+        "mstar-policy", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS, keyring=keyring
+    )
     app.include_router(policy_router(rollouts, registry))
     app.include_router(weights_router(engine))
     app.include_router(not_offered_router())

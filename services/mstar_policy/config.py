@@ -21,6 +21,9 @@ class PolicySettings(ServiceSettings):
     """Port to listen on; 0 takes a free one."""
     weights_admin_key: SecretStr | None = None
     """Bearer key that may load weights."""
+    coordinator_url: str | None = None
+    """Coordinator that knows the keys made with `mstar keys`; unset, only the keys of these settings open this
+    service."""
     model: Path | None = None
     """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
     trusted_code: TrustedCodeText = ""

@@ -16,6 +16,7 @@ from mstar_prm.scoring import Scoring
 from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
+from mstar_web.keyring import remote_keyring
 from mstar_web.metrics import new_registry
 from mstar_web.weights import WEIGHTS_RULES, weights_router
 
@@ -90,7 +91,10 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
     # A registry of its own: the global one would count twice where tests build several apps.
     registry = new_registry()
     registry.register(WorkMetrics(scorer.work))
-    app = base_app("mstar prm", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS)
+    keyring = remote_keyring(settings.coordinator_url, settings.internal_key)
+    app = base_app(
+        "mstar prm", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS, keyring=keyring
+    )
     scoring = Scoring(scorer, gate, settings.storage().images(), settings.deadline_seconds)
     app.include_router(prm_router(scoring))
     app.include_router(weights_router(scorer))

@@ -4,8 +4,8 @@ A request passes, from outside in: metrics, request id and log line, checks agai
 that its body may have, admission. Only then is a byte of its body read.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from threading import Event
 from typing import Any
 
@@ -16,11 +16,12 @@ from starlette.responses import Response
 
 from mstar.errors import Unavailable
 from mstar_web.admission import Admission
-from mstar_web.auth import AccessRule, BearerAuth
+from mstar_web.auth import AccessRule, BearerAuth, SignIn
 from mstar_web.bodies import BodyBound, JsonRoute
 from mstar_web.browsers import BrowserGuard
 from mstar_web.config import ServiceSettings
 from mstar_web.docs import add_docs
+from mstar_web.keyring import Keyring
 from mstar_web.limits import BodyLimit
 from mstar_web.metrics import HttpMetrics, exposition, new_registry
 from mstar_web.openapi import document_problems, operation_ids
@@ -40,12 +41,15 @@ def base_app(
     rules: Sequence[AccessRule] = (),
     problem: Callable[[], str | None] = lambda: None,
     bounds: Mapping[str, BodyBound] | None = None,
+    keyring: Keyring | None = None,
+    sign_in: SignIn | None = None,
 ) -> FastAPI:
     """An app that a service adds its routers to.
 
     `not_ready` says why the service cannot do its work now, or None when it can. `rules` say which roles' keys may
     use which paths. Metrics go into `registry`, which /metrics shows. `problem` says what does not work though the
     service is ready. `bounds` say what bodies may be, for paths with a beginning whose bodies are larger than usual.
+    `keyring` knows the keys that no setting names, and is closed at the end. `sign_in` lets browsers in.
     """
     metrics = new_registry() if registry is None else registry
     # The middleware decides; this dependency only puts the scheme into the OpenAPI document.
@@ -53,7 +57,7 @@ def base_app(
     app = FastAPI(
         title=title,
         version=version,
-        lifespan=lifespan,
+        lifespan=_closing(keyring, lifespan),
         dependencies=documented,
         docs_url=None,
         redoc_url=None,
@@ -68,7 +72,7 @@ def base_app(
     # Each one added stands around those before it.
     app.add_middleware(Admission)
     app.add_middleware(BodyLimit, bounds=bounds or {})
-    app.add_middleware(BearerAuth, keys=settings.keys(), rules=rules)
+    app.add_middleware(BearerAuth, keys=settings.keys(), rules=rules, keyring=keyring, sign_in=sign_in)
     any_host = bool(settings.keys()) and not settings.hosts()
     app.add_middleware(BrowserGuard, hosts=settings.hosts(), any_host=any_host)
     app.add_middleware(RequestContext)
@@ -76,6 +80,23 @@ def base_app(
     add_docs(app)
     _add_health(app, not_ready, problem, metrics)
     return app
+
+
+def _closing(
+    keyring: Keyring | None, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The lifespan, after which the keyring is closed."""
+
+    @asynccontextmanager
+    async def whole(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            async with nullcontext() if lifespan is None else lifespan(app):
+                yield
+        finally:
+            if keyring is not None:
+                await keyring.close()
+
+    return whole
 
 
 def _add_health(

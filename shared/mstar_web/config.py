@@ -40,7 +40,7 @@ class ServiceSettings(StorageSettings, OwnVariables, BaseSettings):
     internal_key: SecretStr | None = None
     """Bearer key of the project's own services and workers; with no key of any role set, nothing is asked."""
     metrics_key: SecretStr | None = None
-    """Bearer key that reads /metrics and opens nothing else; where it is missing, Prometheus takes another role's."""
+    """Bearer key that reads /metrics and opens nothing else; where it is missing, Prometheus takes the internal one."""
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:

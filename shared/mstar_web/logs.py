@@ -13,8 +13,10 @@ from typing import Any
 
 import structlog
 
+from mstar.api.keys import KEY_TEXT
+
 _SECRET_KEY = re.compile(r"authorization|cookie|password|secret|_key$|token$", re.IGNORECASE)
-_SECRET_TEXT = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*(?=@)|(?<=[Bb]earer )[^\s\"']+")
+_SECRET_TEXT = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*(?=@)|(?<=[Bb]earer )[^\s\"']+|" + KEY_TEXT)
 _HIDDEN = "[hidden]"
 
 
@@ -67,7 +69,7 @@ def one_log() -> None:
 
 
 def hide_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace values under secret-looking keys, passwords inside URLs and bearer keys inside texts."""
+    """Replace values under secret-looking keys, passwords inside URLs and keys inside texts."""
     for key, value in event.items():
         if _SECRET_KEY.search(key):
             event[key] = _HIDDEN

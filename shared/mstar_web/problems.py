@@ -37,8 +37,8 @@ def problem_response(error: Exception) -> Response:
     error = problem_of(error)
     headers = {}
     if isinstance(error, Unauthenticated):
-        # A browser asks its user for a password where Basic is offered; programs send a bearer key.
-        headers["WWW-Authenticate"] = 'Bearer, Basic realm="M-STaR: a key as the password", charset="UTF-8"'
+        # Only this scheme: for Basic a browser would ask for a password, and send it along with every request.
+        headers["WWW-Authenticate"] = 'Bearer realm="M-STaR"'
     if error.retry_after is not None:
         headers["Retry-After"] = str(math.ceil(error.retry_after))
     return _response(error.status, error.problem(), headers)

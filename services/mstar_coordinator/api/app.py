@@ -15,12 +15,16 @@ from mstar.environment import read_settings
 from mstar.steps import Queue
 from mstar_artefacts.staging import collect_staging
 from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.metrics import add_metrics
+from mstar_coordinator.api.pages import sign_in
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
-from mstar_coordinator.api.routes import events, iterations, leases, outputs, runs
+from mstar_coordinator.api.routes import events, iterations, keys, leases, outputs, runs
+from mstar_coordinator.api.routes import sessions as sessions_routes
 from mstar_coordinator.api.routes.context import Context
 from mstar_coordinator.api.routes.scoring import RELAYED, scoring_router
+from mstar_coordinator.api.routes.sessions import SESSION_PATH, SIGN_IN_PATH
 from mstar_coordinator.cluster.in_place import InPlace
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings, GpuSharing
@@ -33,7 +37,7 @@ from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store, open_store
 from mstar_web.app import base_app
-from mstar_web.auth import allow
+from mstar_web.auth import ANY_ROLE, SignIn, allow
 from mstar_web.bodies import BodyBound
 from mstar_web.metrics import new_registry
 
@@ -41,13 +45,19 @@ log = structlog.get_logger(__name__)
 API_VERSION = "1"
 SCORING_SECONDS = 900.0
 """Longer than the PRM's own deadline, which knows better."""
+OPEN_PREFIXES = ("/files/", SIGN_IN_PATH)
+"""What signing in needs: style and scripts of the pages, in which nothing is secret, and the route itself."""
 RULES = (
     *(allow(path, "score") for path, _ in RELAYED),
-    allow("/runs", "run_admin"),
+    *(allow(path, *ANY_ROLE) for path in ("/docs", "/redoc", "/openapi.json", SESSION_PATH)),
+    allow("/v1/keys", "run_admin"),
     allow("/internal/", "internal"),
-    allow("/v1/", "run_admin", "internal", methods=["GET"]),
+    allow("/v1/", "run_admin", "read", "internal", methods=["GET"]),
     allow("/v1/", "run_admin"),
+    # Everything else is a page.
+    allow("/", "run_admin", "read"),
 )
+"""Roles by path. `session` is what every role may ask about: its own."""
 BOUNDS = {
     **{path: BodyBound(bytes=32 * 2**20) for path, _ in RELAYED},
     "/internal/": BodyBound(bytes=16 * 2**20, values=1_000_000),
@@ -100,6 +110,7 @@ def build_app(
     folders, artefacts = RunFolders(settings.home, store), settings.storage().artefacts()
     lifecycle, reconciler = _scheduling(settings, store, publisher, clock, cluster, folders, artefacts)
     prm, registry = _prm(settings), new_registry()
+    door = Door.over(store, settings.keys(), 3600 * settings.session_hours)
     add_metrics(registry, store, lifecycle, reconciler)
     app = base_app(
         "mstar coordinator",
@@ -112,6 +123,8 @@ def build_app(
         RULES,
         lambda: reconciler.problem,
         BOUNDS,
+        door.keyring,
+        SignIn(door.sessions, sign_in.PAGE, OPEN_PREFIXES),
     )
     app.state.context = Context(
         settings=settings,
@@ -122,9 +135,11 @@ def build_app(
         lifecycle=lifecycle,
         repair=Repair(store, artefacts, settings.storage().images(), lifecycle),
         problem=lambda: reconciler.problem,
+        door=door,
     )
-    for routes in (runs, iterations, events, outputs, leases):
+    for routes in (sessions_routes, keys, runs, iterations, events, outputs, leases):
         app.include_router(routes.router)
+    app.include_router(sign_in.router)
     add_pages(app)
     if prm is not None:
         app.include_router(scoring_router(prm, settings.keys().get("score")))

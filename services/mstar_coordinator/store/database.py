@@ -16,8 +16,10 @@ from sqlalchemy.exc import ArgumentError
 from mstar.errors import Conflict, InvalidInput
 from mstar_coordinator.store.events import Events
 from mstar_coordinator.store.faults import Outage, refuse_unfit_values, translate_errors
+from mstar_coordinator.store.keys import Keys
 from mstar_coordinator.store.runs import Runs
 from mstar_coordinator.store.schema import migrate
+from mstar_coordinator.store.sessions import SessionRows
 from mstar_coordinator.store.steps import Steps
 from mstar_coordinator.store.suspects import Suspects
 
@@ -37,6 +39,8 @@ class Transaction:
     steps: Steps
     events: Events
     suspects: Suspects
+    keys: Keys
+    sessions: SessionRows
     now: Callable[[], float]
     """The time of day by the database's clock, in seconds since the epoch: one clock for all that write to it."""
 
@@ -48,7 +52,7 @@ class Store:
         """`wall`: the time of day where the database is a file and has no clock of its own."""
         self._engine = engine
         self._lock = lock
-        self._wall = wall
+        self.wall = wall
         self._outage = Outage()
 
     @contextmanager
@@ -76,8 +80,16 @@ class Store:
             tx.now()
 
     def _transaction(self, connection: Connection) -> Transaction:
-        now = self._wall if connection.dialect.name == "sqlite" else lambda: _clock_of(connection)
-        return Transaction(Runs(connection), Steps(connection), Events(connection), Suspects(connection), now)
+        now = self.wall if connection.dialect.name == "sqlite" else lambda: _clock_of(connection)
+        return Transaction(
+            runs=Runs(connection),
+            steps=Steps(connection),
+            events=Events(connection),
+            suspects=Suspects(connection),
+            keys=Keys(connection),
+            sessions=SessionRows(connection),
+            now=now,
+        )
 
     def close(self) -> None:
         """Close all connections and let another process open the database."""

@@ -1,4 +1,4 @@
-"""The tables: runs, their steps and what each needs, their events, and idempotency keys.
+"""The tables: runs, their steps and what each needs, their events, idempotency keys, and who may come in.
 
 Values that only travel (recipes, step parameters, results) are JSON text and are never queried. Every change of the
 tables, or of what their JSON text holds, comes with a revision in `migrations/versions/`.
@@ -119,4 +119,31 @@ idempotency = Table(
     Column("body_sha256", String(64), nullable=False),
     Column("run_id", String(40), nullable=False),
     Column("at", Float, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    # Public: the middle part of the key.
+    Column("id", String(12), primary_key=True),
+    Column("name", String(80), nullable=False),
+    Column("roles", String(200), nullable=False),
+    Column("project", String(40), nullable=False, index=True),
+    Column("limits", Text, nullable=False),
+    Column("secret_hash", String(200), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("created_by", String(80), nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+)
+
+# People who signed in with a key. The columns are in the order of `SessionRecord`.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("key_id", String(12)),
+    Column("proof", String(64)),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False, index=True),
 )

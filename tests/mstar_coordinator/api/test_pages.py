@@ -1,6 +1,5 @@
 """The pages for people: what they show, that they escape what others wrote, and load nothing from another host."""
 
-import base64
 import json
 import re
 import time
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from pydantic import SecretStr
 
 from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of
 from example_rows import rollout
@@ -28,10 +26,8 @@ from web_bench import serving
 EVIL = "<script>alert(1)</script>"
 
 
-def client_of(home: Path, publisher: MemoryPublisher, **keys: SecretStr) -> Iterator[httpx2.Client]:
-    settings = CoordinatorSettings(
-        broker_url="redis://unused", home=home / "runs", data_root=home, reserve_bytes=0, **keys
-    )
+def client_of(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
+    settings = CoordinatorSettings(broker_url="redis://unused", home=home / "runs", data_root=home, reserve_bytes=0)
     app = build_app(settings, open_store(database_of(home)), publisher, HandClock())
     with serving(app) as url, httpx2.Client(base_url=url) as client:
         yield client
@@ -45,11 +41,6 @@ def publisher() -> MemoryPublisher:
 @pytest.fixture
 def client(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
     yield from client_of(home, publisher)
-
-
-@pytest.fixture
-def keyed(tmp_path: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
-    yield from client_of(tmp_path, publisher, run_admin_key=SecretStr("k-run"), internal_key=SecretStr("k-inside"))
 
 
 def start(client: httpx2.Client) -> str:
@@ -124,15 +115,6 @@ def test_a_page_loads_only_from_its_own_host_and_runs_no_script_in_it(client: ht
         assert not re.search(r"<script(?![^>]* src=)|\son\w+=", page.text)
     for name in re.findall(r"/files/[\w.]+", page.text):
         assert client.get(name).status_code == 200
-
-
-def test_a_browser_sends_a_key_as_the_password(keyed: httpx2.Client) -> None:
-    refused = keyed.get("/runs")
-    assert refused.status_code == 401 and "Basic realm=" in refused.headers["www-authenticate"]
-    for key, status in (("k-run", 200), ("k-inside", 403), ("k-other", 401)):
-        given = base64.b64encode(f"anybody:{key}".encode()).decode()
-        assert keyed.get("/runs", headers={"authorization": f"Basic {given}"}).status_code == status
-    assert keyed.get("/runs", headers={"authorization": "Basic k-run"}).status_code == 401
 
 
 def results(**fields: object) -> RunResults:

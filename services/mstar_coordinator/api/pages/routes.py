@@ -1,7 +1,6 @@
 """`/` and `/runs…`: HTML made on the server from the same values as the API; nothing is loaded from another host.
 
-What a model or a data set wrote is escaped by the templates. What this leaves out: sessions. A browser sends a key of
-the coordinator as the password of HTTP Basic authentication.
+What a model or a data set wrote is escaped by the templates. What this leaves out: signing in (`sign_in`).
 """
 
 from pathlib import Path

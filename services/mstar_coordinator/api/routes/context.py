@@ -6,14 +6,17 @@ from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query, Request
 
+from mstar.api.keys import Principal
 from mstar.api.runs import Page
 from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store
+from mstar_web.auth import principal_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Context:
     repair: Repair
     problem: Callable[[], str | None]
     """What does not work now of all that runs need; never waits."""
+    door: Door
 
 
 def _context(request: Request) -> Context:
@@ -37,8 +41,14 @@ def _context(request: Request) -> Context:
     return context
 
 
+def _caller(request: Request) -> Principal:
+    return principal_of(request.scope)
+
+
 Item = TypeVar("Item")
 Coordinator = Annotated[Context, Depends(_context)]
+Caller = Annotated[Principal, Depends(_caller)]
+"""Who sends the request."""
 Limit = Annotated[int, Query(ge=1, le=500, description="Items on the page, at most.")]
 After = Annotated[int, Query(ge=-1, le=2**31, description="`last_id` of the page before.")]
 

@@ -19,7 +19,7 @@ async function act(button) {
   if (button.dataset.sure && !confirm(button.dataset.sure)) return;
   const answer = await fetch(`/v1/runs/${run}/${button.dataset.action}`, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: changeHeaders(),
     body: "{}",
   });
   const body = await answer.json();

@@ -1,0 +1,97 @@
+"""Sessions of people in browsers, in the database: a key is shown once, and a cookie stands for it from then on.
+
+A session ends with its time, when its user signs out, and with the key that it began with: a key of the database that
+is revoked or expires, a bootstrap key that settings change. The database never has what the cookie holds.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Mapping
+
+from fastapi.concurrency import run_in_threadpool
+
+from mstar.api.keys import Principal
+from mstar_coordinator.access.key_book import KeyBook
+from mstar_coordinator.store.database import Store
+from mstar_coordinator.store.sessions import SessionRecord
+from mstar_web.auth import bootstrap_principals
+from mstar_web.keyring import Keyring
+
+TOKEN_BYTES = 32
+
+
+class StoredSessions:
+    """Begins, finds and ends sessions."""
+
+    def __init__(
+        self,
+        store: Store,
+        book: KeyBook,
+        keyring: Keyring,
+        bootstrap: Mapping[str, str],
+        seconds: float,
+        random: Callable[[int], str] = secrets.token_urlsafe,
+    ) -> None:
+        """`keyring`: checks keys, perhaps from memory. `bootstrap`: role → key of the settings.
+
+        `seconds`: how long a session lasts.
+        """
+        self.seconds = seconds
+        self._store, self._book, self._keyring, self._random = store, book, keyring, random
+        self._bootstrap = bootstrap_principals(bootstrap)
+
+    async def begin(self, key: str) -> tuple[str, Principal] | None:
+        """Begin a session for a key: what its cookie holds, and who it is. None for a key that opens nothing."""
+        token = self._random(TOKEN_BYTES)
+        matching = [own for own in self._bootstrap if hmac.compare_digest(own, key.encode())]
+        if key and matching:
+            principal, proof = self._bootstrap[matching[0]], _proof(matching[0], token)
+        else:
+            found = await self._keyring.find(key)
+            if found is None:
+                return None
+            principal, proof = found, None
+        await run_in_threadpool(self._add, token, principal.id, proof)
+        return token, principal
+
+    async def of(self, token: str) -> Principal | None:
+        """Whose session it is; None once it has ended."""
+        return await run_in_threadpool(self._find, token)
+
+    def end(self, token: str) -> None:
+        """End a session."""
+        with self._store.writing() as tx:
+            tx.sessions.remove(_digest(token))
+
+    def _add(self, token: str, key_id: str | None, proof: str | None) -> None:
+        with self._store.writing() as tx:
+            now = tx.now()
+            tx.sessions.remove_ended(now)
+            tx.sessions.add(SessionRecord(_digest(token), key_id, proof, now, now + self.seconds))
+
+    def _find(self, token: str) -> Principal | None:
+        with self._store.reading() as tx:
+            session, now = tx.sessions.find(_digest(token)), tx.now()
+        if session is None or session.expires_at <= now:
+            return None
+        if session.key_id is not None:
+            return self._book.principal(session.key_id)
+        return next(
+            (
+                principal
+                for key, principal in self._bootstrap.items()
+                if hmac.compare_digest(_proof(key, token), session.proof or "")
+            ),
+            None,
+        )
+
+
+def _digest(token: str) -> str:
+    # The token is 256 random bits, so a fast hash is enough.
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _proof(key: bytes, token: str) -> str:
+    """Binds a session to a bootstrap key, which nobody can guess from it without the token, which is stored nowhere."""
+    return hmac.new(key, token.encode(), hashlib.sha256).hexdigest()

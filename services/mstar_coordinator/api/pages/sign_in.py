@@ -1,0 +1,34 @@
+"""`/sign-in`: where a browser without a session is sent, and from where it goes on to the page that it asked for."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from mstar_coordinator.api.pages.routes import HEADERS
+from mstar_coordinator.api.routes.context import Coordinator
+
+PAGE = "/sign-in"
+FIRST_PAGE = "/runs"
+
+router = APIRouter(include_in_schema=False)
+_templates = Environment(
+    loader=PackageLoader("mstar_coordinator.api.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+)
+
+
+@router.get(PAGE)
+def sign_in_page(
+    coordinator: Coordinator, next_page: Annotated[str, Query(alias="next", max_length=2000)] = FIRST_PAGE
+) -> Response:
+    """The form; where no key is asked for, the page to go on to."""
+    target = next_page if _is_local(next_page) else FIRST_PAGE
+    if not coordinator.settings.keys():
+        return RedirectResponse(target, 303)
+    return HTMLResponse(_templates.get_template("sign_in.html.j2").render(next=target), headers=HEADERS)
+
+
+def _is_local(target: str) -> bool:
+    """Whether a browser that follows it stays with this service. Two slashes begin the name of another host."""
+    return target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()

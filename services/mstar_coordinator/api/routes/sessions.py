@@ -1,0 +1,56 @@
+"""`/v1/session`: sign in with a key, see who one is, sign out."""
+
+import math
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import Field
+from starlette.datastructures import Headers
+
+from mstar.api.keys import Principal
+from mstar.errors import Unauthenticated
+from mstar.types import Frozen
+from mstar_coordinator.api.routes.context import Caller, Coordinator
+from mstar_web.bodies import JsonRoute
+from mstar_web.sessions import came_by_https, clear_cookies, session_token, set_cookies
+
+SESSION_PATH = "/v1/session"
+SIGN_IN_PATH = "/v1/session/sign-in"
+
+router = APIRouter(tags=["session"], route_class=JsonRoute)
+
+
+class SignInRequest(Frozen):
+    """`POST /v1/session/sign-in`."""
+
+    key: str = Field(min_length=1, max_length=1000)
+    """A key of the coordinator. The browser keeps a cookie instead of it."""
+
+
+@router.post(SIGN_IN_PATH)
+async def sign_in(coordinator: Coordinator, http: Request, response: Response, request: SignInRequest) -> Principal:
+    """Begin a session: the answer sets a cookie that scripts can't read, and one with the CSRF token of changes."""
+    begun = await coordinator.door.sessions.begin(request.key.strip())
+    if begun is None:
+        raise Unauthenticated("this key opens nothing here: it may be mistyped, expired or revoked", field="key")
+    token, principal = begun
+    secure = came_by_https(Headers(scope=http.scope), http.scope["scheme"])
+    set_cookies(response, token, math.floor(coordinator.door.sessions.seconds), secure=secure)
+    response.headers["Cache-Control"] = "no-store"
+    return principal
+
+
+@router.get(SESSION_PATH)
+async def get_session(caller: Caller) -> Principal:
+    """Who one is, by key or by session."""
+    return caller
+
+
+@router.post("/v1/session/sign-out")
+async def sign_out(coordinator: Coordinator, http: Request, response: Response, caller: Caller) -> Principal:
+    """End the session that the cookie is for."""
+    token = session_token(Headers(scope=http.scope))
+    if token is not None:
+        await run_in_threadpool(coordinator.door.sessions.end, token)
+    clear_cookies(response)
+    return caller
