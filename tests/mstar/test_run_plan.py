@@ -216,6 +216,8 @@ MEASURED = {
     "2b/zero3": {"zero_stage": 3},
     "2b/checkpointing": {"gradient_checkpointing": True},
     "2b/offload": {"offload_optimizer": True},
+    "2b/offload-parameters": {"zero_stage": 3, "offload_optimizer": True, "offload_parameters": True},
+    "2b/qlora": {"lora": {"rank": 16, "quantize": True}},
     "8b/lora": {"lora": {"rank": 16}},
     "8b/lora-checkpointing": {"lora": {"rank": 16}, "gradient_checkpointing": True},
     "8b/zero3-checkpointing": {"zero_stage": 3, "gradient_checkpointing": True},
