@@ -1,4 +1,4 @@
-"""A 64 x 64 picture in indexed colours, with glyphs and shapes drawn in integers only, and its PNG bytes.
+"""Pictures in indexed colours, with glyphs and shapes drawn in integers only, and its PNG bytes.
 
 The same seed gives the same bytes on every machine: no font, no anti-aliasing, no compressor whose output could differ
 between versions (deflate blocks are stored, not compressed).
@@ -57,12 +57,12 @@ _ROWS = {
 GLYPHS = {name: np.array([[int(bit) for bit in row] for row in rows.split()], bool) for name, rows in _ROWS.items()}
 
 Picture = NDArray[np.uint8]
-"""Colour indices, shape [64, 64]."""
+"""Colour indices, shape [height, width]."""
 
 
-def blank(colour: int) -> Picture:
-    """A picture [SIDE, SIDE] of one grey value."""
-    return np.full((SIDE, SIDE), colour, dtype=np.uint8)
+def blank(colour: int, side: int = SIDE) -> Picture:
+    """A picture [side, side] of one colour."""
+    return np.full((side, side), colour, dtype=np.uint8)
 
 
 def letter(picture: Picture, row: int, column: int, character: str, colour: int) -> None:
@@ -113,7 +113,7 @@ def shape(picture: Picture, cell_row: int, cell_column: int, name: str, colour: 
 
 
 def rgb(picture: Picture) -> NDArray[np.uint8]:
-    """Shape [64, 64, 3]."""
+    """Shape [height, width, 3]."""
     return PALETTE[picture]
 
 
@@ -123,7 +123,8 @@ def png(picture: Picture) -> bytes:
     body = (
         b"\x78\x01\x01" + struct.pack("<HH", len(raw), len(raw) ^ 0xFFFF) + raw + struct.pack(">I", zlib.adler32(raw))
     )
-    header = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 3, 0, 0, 0)
+    height, width = picture.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"PLTE", PALETTE.tobytes()), (b"IDAT", body), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks

@@ -5,6 +5,7 @@ English text is read; other characters become `<unk>`.
 """
 
 import string
+from collections.abc import Sequence
 from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
@@ -34,16 +35,16 @@ CHAT_TEMPLATE = (
 )
 
 
-def make_tokenizer() -> Any:
-    """The tokenizer as transformers loads it."""
+def make_tokenizer(words: Sequence[str] = WORDS) -> Any:
+    """The tokenizer as transformers loads it, with these words as tokens."""
     pieces = [*SPECIAL, "\n\n", "\n", " "]
     marks = string.digits + string.punctuation
     pieces += [form for mark in marks for form in (mark, f" {mark}")] + ["##", " ##"]
-    pieces += [form for word in sorted(set(WORDS)) for form in (word, f" {word}")]
+    pieces += [form for word in sorted(set(words)) for form in (word, f" {word}")]
     pieces += [form for letter in string.ascii_letters for form in (letter, f" {letter}")]
     vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    known = "|".join(sorted(set(WORDS), key=len, reverse=True))
+    known = "|".join(sorted(set(words), key=len, reverse=True))
     pattern = rf"\n\n|\n| ?##| ?(?:{known})(?![A-Za-z])| ?[A-Za-z]| ?[0-9]| ?[!-/:-@\[-`{{-~]| |."
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()

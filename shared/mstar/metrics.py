@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from math import comb, fsum
 
 from mstar.errors import InvalidInput
-from mstar.layout import split_response
 from mstar.needed_scores import decided
 from mstar.reward import RewardRule, reward
 from mstar.seeds import derive
+from mstar.soundness import is_sound
 from mstar.types import CheckedResponse, RolloutRow, ScoreRow
 
 MINIMUM = RewardRule()
@@ -112,11 +112,6 @@ def rewards_by_index(row: RolloutRow, score: ScoreRow, rule: RewardRule = MINIMU
     return {scored.index: reward(scored, answers.get(scored.index), rule) for scored in score.responses}
 
 
-def is_sound(text: str, gold_steps: Sequence[str]) -> bool:
-    """Whether a response reasons exactly as the known chain: the same steps in the same order, but for white space."""
-    return _words(split_response(text).steps) == _words(gold_steps)
-
-
 def sound_among_correct(rows: Iterable[RolloutRow]) -> float | None:
     """Share of sound chains among all correct responses; None where no correct response has a known chain."""
     sound = [
@@ -137,7 +132,3 @@ def _sampled(row: RolloutRow) -> tuple[CheckedResponse, ...]:
     if not row.responses and not row.problem:
         raise InvalidInput(f"question {row.question.id} has no response", field="rows")
     return row.responses
-
-
-def _words(steps: Sequence[str]) -> list[list[str]]:
-    return [step.split() for step in steps]

@@ -18,7 +18,8 @@ from mstar.types import Answer, AnswerType, Frozen, Question
 MAX_WORDS = 4096
 PROMPT_FILE = "mstar_prompt.json"
 """In the folder of a policy or PRM that a run has left: the form in which it was asked."""
-BUILTIN_MODEL = "builtin:minivista"
+BUILTIN_MODELS = "builtin:"
+"""How the names of the models that ship begin."""
 
 
 class PromptPreset(StrEnum):
@@ -70,7 +71,7 @@ class PromptRecipe(Frozen):
     """How questions are put to the model and where its answer is found. What is left out is the preset's."""
 
     preset: PromptPreset | None = None
-    """`mstar`, `boxed`, `mathvista` or `minivista`. Default: `minivista` for the model that ships, else `mstar`."""
+    """`mstar`, `boxed`, `mathvista` or `minivista`. Default: `minivista` for the models that ship, else `mstar`."""
     system: str | None = Field(default=None, max_length=MAX_WORDS)
     """The system turn; empty for none."""
     question: str | None = Field(default=None, max_length=MAX_WORDS)
@@ -152,7 +153,7 @@ PRESETS = {
 
 def prompt_form(recipe: PromptRecipe, base: str) -> PromptForm:
     """The whole form: the preset, by default that of the base model, with what the recipe changes of it."""
-    default = PromptPreset.MINIVISTA if base == BUILTIN_MODEL else PromptPreset.MSTAR
+    default = PromptPreset.MINIVISTA if base.startswith(BUILTIN_MODELS) else PromptPreset.MSTAR
     form = PRESETS[recipe.preset or default]
     given = {name: value for name, value in recipe if value is not None}
     return form.model_copy(update=given)

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from math import fsum
 
 from mstar.errors import InvalidRecipe
-from mstar.metrics import MINIMUM, is_sound, rewards_by_index
+from mstar.metrics import MINIMUM, rewards_by_index
 from mstar.needed_scores import distinct_correct
 from mstar.reward import RewardRule
 from mstar.seeds import derive
 from mstar.selection_rules import Candidate, SelectionRecipe
+from mstar.soundness import is_sound
 from mstar.types import Frozen, RolloutRow, SampledTokens, ScoreRow, SelectedRow
 
 

@@ -1,6 +1,7 @@
 """What `mstar eval` is given: a run, a model folder, or the address of a policy that serves already."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from mstar.errors import CorruptArtefact, InvalidInput, NotFound
 from mstar.http_json import Target
 from mstar.prompts import PROMPT_FILE, PromptForm
 
-BUILTIN = "builtin:minivista"
 _EDGE = 2**20
 _HEADS = (".safetensors", ".json", ".jinja", ".txt", ".model")
 
@@ -32,13 +32,14 @@ class Measured:
     """Where results go unless the user says otherwise."""
 
 
-def measured(model: str, home: Path, builtin: Path) -> Measured:
-    """What a name stands for. Raises NotFound, and InvalidInput for a folder without a model."""
+def measured(model: str, home: Path, builtins: Mapping[str, Path]) -> Measured:
+    """What a name stands for; `builtins`: folders of the models that ship. Raises NotFound, and InvalidInput for a folder without a model."""
     if model.startswith(("http://", "https://")):
         name = Target(model).shown.partition("//")[2]
         return Measured(name=_safe(name), url=model, out=Path("evaluations") / _safe(name))
-    if model == BUILTIN:
-        return Measured(name="minivista", folder=builtin, out=Path("evaluations") / "minivista")
+    if model in builtins:
+        name = model.partition(":")[2]
+        return Measured(name=name, folder=builtins[model], out=Path("evaluations") / name)
     run = home / model
     if "/" not in model and (run / "policy" / "config.json").is_file():
         prm = run / "prm" if (run / "prm" / "config.json").is_file() else None

@@ -10,7 +10,7 @@ from minivista.problems import FOREIGN, STANDARD, Style
 from minivista.splits import GROUPS
 from mstar.answers import check
 from mstar.layout import ANSWER_HEADING, join_segments
-from mstar.metrics import is_sound
+from mstar.soundness import is_sound
 
 
 @pytest.mark.parametrize("group", GROUPS)

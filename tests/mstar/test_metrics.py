@@ -86,20 +86,6 @@ def test_nothing_sampled_is_an_error() -> None:
         metrics.sampled_accuracy([rollout([])])
 
 
-@pytest.mark.parametrize(
-    ("text", "sound"),
-    [
-        ("A is 12\n\n12 + 30 = 42\n\n## Answer\n\n42", True),
-        ("A  is 12 \n\n\n12 + 30\n= 42\n\n## Answer\n\n41", True),
-        ("12 + 30 = 42\n\nA is 12\n\n## Answer\n\n42", False),
-        ("A is 12\n\n## Answer\n\n42", False),
-        ("A is 12 12 + 30 = 42\n\n## Answer\n\n42", False),
-    ],
-)
-def test_soundness(text: str, sound: bool) -> None:
-    assert metrics.is_sound(text, CHAIN) is sound
-
-
 def test_soundness_counts_correct_responses_with_a_known_chain() -> None:
     texts = ["A is 12\n\n12 + 30 = 42\n\n## Answer\n\n42", "42 maybe\n\n## Answer\n\n42", "no"]
     known = rollout([True, True, False], texts=texts, gold_steps=CHAIN)

@@ -232,26 +232,26 @@ def test_what_is_measured_is_a_run_a_folder_or_an_address(tmp_path: Path) -> Non
         (folder / "config.json").write_text("{}")
     (home / "r2").mkdir()
     (home / "latest").symlink_to("r1")
-    builtin = tmp_path / "builtin"
-    run = measured("latest", home, builtin)
+    builtins = {"builtin:minivista": tmp_path / "builtin"}
+    run = measured("latest", home, builtins)
     assert (run.name, run.folder, run.prm) == ("r1", home / "latest" / "policy", home / "latest" / "prm")
     assert prm_of(None, run, 4) == run.prm and prm_of(None, run, 1) is None and prm_of("none", run, 4) is None
-    assert measured(str(tmp_path / "model"), home, builtin).name == "model"
-    assert measured("http://u:p@host:1/x", home, builtin).name == "host_1_x"
-    assert measured("builtin:minivista", home, builtin).folder == builtin
+    assert measured(str(tmp_path / "model"), home, builtins).name == "model"
+    assert measured("http://u:p@host:1/x", home, builtins).name == "host_1_x"
+    assert measured("builtin:minivista", home, builtins).folder == tmp_path / "builtin"
     with pytest.raises(NotFound, match="written at the run's end"):
-        measured("r2", home, builtin)
+        measured("r2", home, builtins)
     with pytest.raises(NotFound, match="neither a run in"):
-        measured("r3", home, builtin)
+        measured("r3", home, builtins)
     with pytest.raises(InvalidInput, match=r"no config\.json"):
-        measured(str(tmp_path), home, builtin)
+        measured(str(tmp_path), home, builtins)
     form = PRESETS[PromptPreset.BOXED]
     assert run.form is None
     (home / "r1" / "policy" / PROMPT_FILE).write_text(form.model_dump_json())
-    assert measured("r1", home, builtin).form == measured(str(home / "r1" / "policy"), home, builtin).form == form
+    assert measured("r1", home, builtins).form == measured(str(home / "r1" / "policy"), home, builtins).form == form
     (home / "r1" / "policy" / PROMPT_FILE).write_text("{}")
     with pytest.raises(CorruptArtefact, match="holds no prompt"):
-        measured("r1", home, builtin)
+        measured("r1", home, builtins)
     version = folder_version(tmp_path / "model")
     (tmp_path / "model" / "config.json").write_text("[]")
     assert folder_version(tmp_path / "model") != version

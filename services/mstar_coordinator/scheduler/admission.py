@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-import minivista
+from minivista.builtin import BUILTINS, PREFIX
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
 from mstar.evolution import iteration_shards
 from mstar.model_folder import read_shape, read_weights, tensor_names
@@ -24,8 +24,6 @@ from mstar_coordinator.pixel_bounds import require_bounds
 from mstar_coordinator.scheduler.dataset_check import check_dataset
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
 
-BUILTIN = "builtin:"
-BUILTIN_NAMES = ("builtin:minivista",)
 MAX_STEPS = 50_000
 MAX_NEEDS = 2_000_000
 
@@ -82,7 +80,7 @@ def admit(
         if recipe.prm and recipe.prm.train and recipe.prm.base is None:
             require_labels(folder)
     else:
-        require_bounds(minivista.MODEL_FOLDER, model, "model.base")
+        require_bounds(BUILTINS[model.base].model, model, "model.base")
     prm, prm_weights = _admit_prm(recipe, data_root, trusted)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
     _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)
@@ -193,14 +191,15 @@ def check_memory(recipe: Recipe, shape: ModelShape, gpu_gb: float) -> None:
 
 
 def _is_builtin(source: str, field: str) -> bool:
-    if source.startswith(BUILTIN) and source not in BUILTIN_NAMES:
-        raise InvalidInput(f"{field} {source[:64]!r} is unknown: use {BUILTIN_NAMES[0]} or a folder", field=field)
-    return source.startswith(BUILTIN)
+    if source.startswith(PREFIX) and source not in BUILTINS:
+        known = ", ".join(BUILTINS)
+        raise InvalidInput(f"{field} {source[:64]!r} is unknown: use {known} or a folder", field=field)
+    return source.startswith(PREFIX)
 
 
 def _check_benchmark(recipe: Recipe) -> None:
     for split, wanted in recipe.splits.items():
-        there, field = minivista.SIZES.get(split, 0), split_field(split)
+        there, field = BUILTINS[recipe.data.source].sizes.get(split, 0), split_field(split)
         if wanted > there:
             raise InvalidRecipe(
                 f"{field}: {wanted} questions are wanted, and the benchmark that ships has {there}: lower it",

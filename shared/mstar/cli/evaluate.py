@@ -59,7 +59,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on published benchmarks, by their official prompts and rules."""
-    import minivista
+    from minivista.builtin import MODELS
     from mstar_eval.asking import asking
     from mstar_eval.assistant import assistant_of
     from mstar_eval.measuring import items, measure, read_results, write_summary
@@ -69,7 +69,7 @@ def evaluate(
     from mstar_eval.session import Session, prm_of
 
     chosen = _benchmarks(on)
-    about = measured(model, home, minivista.MODEL_FOLDER)
+    about = measured(model, home, MODELS)
     folder = out or about.out
     other = None if against is None else read_results(against)
     # Every file is read before a model is loaded, so that a bad one costs no time.

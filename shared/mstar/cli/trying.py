@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mstar.types import CheckedResponse
     from mstar_eval.trying import Pick, Trial, Tried
 
-BUILTIN = "builtin:minivista"
 ModelOption = Annotated[
     str | None, typer.Option(help="A model folder, a run, or the address of a policy service. Default: the recipe's.")
 ]
@@ -45,13 +44,13 @@ def try_(
     as_json: JsonOption = False,
 ) -> None:
     """Ask a model a few questions as a run would, and show why each answer counts or does not."""
-    import minivista
+    from minivista.builtin import MODELS
     from mstar_eval.models import measured
     from mstar_eval.session import Session
     from mstar_eval.trying import picked, tried
 
     plan = _plan(recipe, settings or [], model, data)
-    about = measured(plan.model.base, home, minivista.MODEL_FOLDER)
+    about = measured(plan.model.base, home, MODELS)
     # The policy of a run is asked as that run asked it, unless the recipe says otherwise.
     given = recipe is not None or any(one.startswith("prompt.") for one in settings or [])
     form = plan.form if given or about.form is None else about.form
@@ -69,13 +68,12 @@ def try_(
 
 
 def _pool(source: str, first_index: int) -> "Iterator[Pick]":
+    from minivista.builtin import BUILTINS
     from mstar_eval.trying import Pick, questions_of
 
-    if source != BUILTIN:
+    if source not in BUILTINS:
         return questions_of(Path(source), first_index)
-    from minivista.loader import load_split
-
-    return (Pick(question, png) for question, png in load_split("train"))
+    return (Pick(question, png) for question, png in BUILTINS[source].load_split("train"))
 
 
 def _plan(recipe: str | None, settings: list[str], model: str | None, data: str | None) -> Recipe:

@@ -15,7 +15,8 @@ class DataRecipe(Frozen):
     """Which questions a run sees."""
 
     source: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
-    """`builtin:minivista`, or a folder with one sub-folder per split (metadata.jsonl and images)."""
+    """`builtin:minivista`, `builtin:minivista-study`, or a folder with one sub-folder per split (metadata.jsonl and
+    images)."""
     train: int = Field(default=6000, ge=1, le=MAX_QUESTIONS)
     """Questions of the training split that the run may use."""
     validation: int = Field(default=250, ge=1, le=MAX_QUESTIONS)
@@ -32,7 +33,7 @@ class ModelRecipe(Frozen):
     """Where the base weights lie."""
 
     base: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
-    """`builtin:minivista`, or a local folder in Hugging Face layout with safetensors."""
+    """`builtin:minivista`, `builtin:minivista-study`, or a local folder in Hugging Face layout with safetensors."""
     min_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
     """Smaller pictures are scaled up to so many pixels; unset, the model's own bound. For models such as Qwen2.5-VL."""
     max_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-import minivista
+from minivista.builtin import BUILTINS
 from mstar.evolution import UNLABELLED
 from mstar.model_folder import model_files
 from mstar.prompts import prompt_text
@@ -21,7 +21,6 @@ from mstar_coordinator.pixel_bounds import write_bounds
 from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.steps.dataset_reader import read_solutions, read_split
 
-BUILTIN = "builtin:minivista"
 PROGRESS_EVERY = 50
 GIVEN = "steps.jsonl.gz"
 """Solutions whose steps the data set labels."""
@@ -80,13 +79,11 @@ def _write_steps(path: Path, step: ClaimedStep[PrepareParams], count: int) -> No
 def _questions(data: DataRecipe, split: str, count: int, images: ImageStore, oracle: bool) -> Iterator[Question]:
     if not count:
         return
-    if data.source != BUILTIN:
+    builtin = BUILTINS.get(data.source)
+    if builtin is None:
         yield from read_split(Path(data.source), split, count, images)
         return
-    # Drawing the benchmark needs scikit-learn, which no other step should have to load.
-    from minivista.loader import load_split
-
-    for question, png in load_split(split, count, oracle=oracle):
+    for question, png in builtin.load_split(split, count, oracle=oracle):
         images.put(png)
         yield question
 
@@ -96,7 +93,7 @@ def copy_model(base: str, target: Path, model: ModelRecipe) -> None:
 
     The pixel bounds of the recipe's `model` stand in the copy.
     """
-    source = minivista.MODEL_FOLDER if base == BUILTIN else Path(base)
+    source = BUILTINS[base].model if base in BUILTINS else Path(base)
     target.mkdir()
     for path in model_files(source):
         shutil.copyfile(path, target / path.name)

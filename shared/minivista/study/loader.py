@@ -1,0 +1,47 @@
+"""Questions of the study's set with their images, split by split, in a fixed order."""
+
+import hashlib
+from collections.abc import Iterator
+
+from minivista.canvas import png
+from minivista.study import SIZES
+from minivista.study.chains import sound_chain
+from minivista.study.scenes import Scene, draws, group_at
+from mstar.errors import InvalidDataset
+from mstar.types import Answer, AnswerType, Question
+
+NAME = "minivista-study"
+
+
+def load_split(split: str, limit: int | None = None, *, oracle: bool = False) -> Iterator[tuple[Question, bytes]]:
+    """Yield (question, PNG bytes). The first `limit` questions of a split are the same for every limit.
+
+    `oracle`: with the answers of the unlabelled split, which are hidden otherwise. No picture of one split is in
+    another, and none comes twice in its own. Raises InvalidDataset for an unknown split or a limit above its size.
+    """
+    if split not in SIZES:
+        raise InvalidDataset(f"{NAME} has no split {split[:40]!r}; it has {', '.join(SIZES)}", field="data")
+    count = SIZES[split] if limit is None else limit
+    if count > SIZES[split]:
+        detail = f"{NAME}'s {split} split has {SIZES[split]} questions, not {count}"
+        raise InvalidDataset(detail, field=f"data.{split}")
+    seen: set[tuple[object, ...]] = set()
+    for index in range(count):
+        scene, picture = next(pair for pair in draws(split, index) if (pair[0].values, pair[0].scripts) not in seen)
+        seen.add((scene.values, scene.scripts))
+        data = png(picture)
+        yield _question(split, index, scene, hashlib.sha256(data).hexdigest(), oracle), data
+
+
+def _question(split: str, index: int, scene: Scene, digest: str, oracle: bool) -> Question:
+    labelled = oracle or split != "unlabelled"
+    return Question(
+        id=f"{NAME}/{split}/{index:06d}",
+        text=scene.question,
+        image=digest,
+        answer=Answer(type=AnswerType.INTEGER, value=str(scene.answer)) if labelled else None,
+        group=group_at(index),
+        split=split,
+        source=NAME,
+        gold_steps=sound_chain(scene) if labelled else (),
+    )

@@ -1,0 +1,227 @@
+"""Make the study's base model: `python -m minivista.study.pretrain --out FOLDER` (ten minutes on one core).
+
+First the vision tower learns what stands in each cell, all of it, as real towers come pretrained. Then the language model
+learns to read and to answer from the solver of `solver`, which knows a third of its subject badly: what a hard value is
+called has to be found out later, by self-evolution. What this leaves out: the benchmark's own questions.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Sequence
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+
+from minivista.canvas import Picture, rgb
+from minivista.study.architecture import make_model, make_processor
+from minivista.study.scenes import NAMES, Scene, draws
+from minivista.study.scripts import SCRIPTS, VALUES
+from minivista.study.solver import drill, respond, transcript
+from mstar.layout import STEP_SEPARATOR, scored_segments
+from mstar_models.chat import build_messages, question_turns
+
+BATCH = 64
+DRILLS = 32
+SEEING_BATCH = 64
+SEEING_STEPS, STEPS = 1200, 2500
+SEEING_RATE = 1.5e-3
+PEAK_RATE, LAST_RATE = 3e-3, 1e-4
+READING = 0.1
+"""Share of the steps in which pictures are transcribed only."""
+REREAD_SHARE = 0.1
+"""Share of transcripts afterwards."""
+FOREIGN_SHARE = 0.3
+"""Share of the pictures in the style that only test-OOD has: a real base model has seen many styles too."""
+GIVEN_SHARE = 0.25
+"""Share of the prompts that hold the reference answer."""
+READ = "Read the picture"
+TOP_RATE_STEPS = 100
+
+
+def main() -> None:
+    """Train the base model and write its folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--eyes", type=Path, help="vision tower of an earlier call, or where to keep this one's")
+    arguments = parser.parse_args()
+    torch.manual_seed(arguments.seed)
+    processor = make_processor()
+    model = make_model(processor.tokenizer)
+    examples = Examples(processor, arguments.seed)
+    if arguments.eyes and arguments.eyes.is_file():
+        _eyes(model).load_state_dict(torch.load(arguments.eyes))
+    else:
+        see(model, examples)
+        if arguments.eyes:
+            torch.save(_eyes(model).state_dict(), arguments.eyes)
+    learn(model, examples, arguments.steps)
+    model.save_pretrained(arguments.out)
+    processor.save_pretrained(arguments.out)
+
+
+def _eyes(model: Any) -> torch.nn.ModuleList:
+    return torch.nn.ModuleList([model.model.vision_model, model.model.connector])
+
+
+class Examples:
+    """An endless stream of examples, encoded without the processor's own overhead but to the same tensors."""
+
+    def __init__(self, processor: Any, seed: int) -> None:
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.rng = random.Random(seed)
+        self._places = count(seed * 100_000_000)
+        image, around, whole = (
+            self.tokenizer.convert_tokens_to_ids(token) for token in ("<image>", "<fake_token_around_image>", "<global-img>")
+        )
+        self.image_id = image
+        self.image_ids = [around, whole, *[image] * processor.image_seq_len, around]
+        self._known: dict[str, list[int]] = {}
+        self._prompts: dict[str, list[int]] = {}
+
+    def scenes(self, number: int) -> tuple[list[Scene], torch.Tensor]:
+        """Scenes with their pixels [number, 1, 3, 48, 48]."""
+        found: list[Scene] = []
+        pictures: list[Picture] = []
+        for _ in range(number):
+            scene, picture = next(draws("pretrain", next(self._places), foreign=self.rng.random() < FOREIGN_SHARE))
+            found.append(scene)
+            pictures.append(picture)
+        pixels = torch.from_numpy(rgb(np.stack(pictures))).float().permute(0, 3, 1, 2).unsqueeze(1) / 127.5 - 1
+        return found, pixels
+
+    def batch(self, *, reading_only: bool) -> dict[str, torch.Tensor]:
+        """Tensors of one batch: input_ids, attention_mask, labels [B, T]; pixel_values [B, 1, 3, 48, 48]."""
+        scenes, pixels = self.scenes(BATCH)
+        return {**_padded([self._example(scene, reading_only=reading_only) for scene in scenes]), "pixel_values": pixels}
+
+    def drills(self) -> dict[str, torch.Tensor]:
+        """Tensors of calculations without a picture: input_ids, attention_mask, labels [DRILLS, T]."""
+        pairs = (drill(self.rng) for _ in range(DRILLS))
+        return _padded([(self._ids(asked), self._ids(f" {value}")) for asked, value in pairs])
+
+    def _example(self, scene: Scene, *, reading_only: bool) -> tuple[list[int], list[int]]:
+        if reading_only or self.rng.random() < REREAD_SHARE:
+            question, text = READ, transcript(self.rng, scene)
+        else:
+            given = self.rng.random() < GIVEN_SHARE
+            question = f"{scene.question}\n\nReference answer: {scene.answer}" if given else scene.question
+            text = respond(self.rng, scene, given=given)
+        return self._prompt(question), self._response(scored_segments(text))
+
+    def _prompt(self, question: str) -> list[int]:
+        if question not in self._prompts:
+            messages = build_messages(question_turns(question))
+            ids = self._ids(self.processor.apply_chat_template(messages, add_generation_prompt=True))
+            expanded = [new for token in ids for new in (self.image_ids if token == self.image_id else (token,))]
+            self._prompts[question] = expanded
+        return self._prompts[question]
+
+    def _response(self, segments: Sequence[str]) -> list[int]:
+        """The same ids as `encode_segments` gives, from steps that are encoded once: there are few thousand."""
+        pieces = [self._ids(segment) for segment in segments]
+        between = self._ids(STEP_SEPARATOR)
+        joined = [*chain.from_iterable([*piece, *between] for piece in pieces[:-1]), *pieces[-1]]
+        return [*joined, self.tokenizer.eos_token_id]
+
+    def _ids(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._known[text]
+
+
+def see(model: Any, examples: Examples, steps: int = SEEING_STEPS) -> None:
+    """Train vision tower and connector in place.
+
+    Each image token is asked, through linear heads that are thrown away, what its cell shows in which script, and which
+    cell it is: the language model finds a token by what it says of its place, since rotary positions only tell distances.
+    """
+    kinds = {(script, value): place for place, (script, value) in enumerate((s, v) for s in SCRIPTS for v in VALUES)}
+    width = model.config.text_config.hidden_size
+    shown, places = torch.nn.Linear(width, len(kinds)), torch.nn.Linear(width, len(NAMES))
+    trained = [*_eyes(model).parameters(), *shown.parameters(), *places.parameters()]
+    optimizer = torch.optim.AdamW(trained, lr=SEEING_RATE, betas=(0.9, 0.98))
+    place_labels = torch.arange(len(NAMES)).repeat(SEEING_BATCH)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = _rate(step, steps, SEEING_RATE)
+        scenes, pixels = examples.scenes(SEEING_BATCH)
+        labels = torch.tensor([kinds[pair] for one in scenes for pair in zip(one.scripts, one.values, strict=True)])
+        features = model.model.get_image_features(pixel_values=pixels).pooler_output.reshape(-1, width)
+        loss = cross_entropy(shown(features), labels) + cross_entropy(places(features), place_labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if step % 100 == 99:
+            right = (shown(features).argmax(-1) == labels).float().mean().item()
+            print(f"seeing {step + 1}/{steps} loss {loss.item():.4f} right {right:.3f}", flush=True)
+
+
+def learn(model: Any, examples: Examples, steps: int) -> None:
+    """Train the language model in place; what the seeing phase taught stays as it is."""
+    optimizers = _optimizers(model)
+    began = time.monotonic()
+    for step in range(steps):
+        batch = examples.batch(reading_only=step < READING * steps)
+        loss = _loss(model, batch) + 0.5 * _loss(model, examples.drills())
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = _rate(step, steps, PEAK_RATE)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if step % 100 == 99:
+            print(f"step {step + 1}/{steps} loss {loss.item():.4f} {time.monotonic() - began:.0f} s", flush=True)
+
+
+def _optimizers(model: Any) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the language model, AdamW for the rest: reading is learnt in a tenth of the steps."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("vision_model" not in name and "connector" not in name)
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    inner = [parameter for name, parameter in trained.items() if ".layers." in name and parameter.ndim == 2]
+    rest = [parameter for name, parameter in trained.items() if ".layers." not in name or parameter.ndim != 2]
+    return [
+        torch.optim.Muon(inner, lr=PEAK_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01),
+    ]
+
+
+def _rate(step: int, steps: int, peak: float) -> float:
+    if step < TOP_RATE_STEPS:
+        return peak * (step + 1) / TOP_RATE_STEPS
+    return LAST_RATE + (peak - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+def _padded(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
+    """Prompts with their responses as input_ids, attention_mask and labels [B, T], padded on the right."""
+    width = max(len(prompt) + len(response) for prompt, response in rows)
+    ids = torch.zeros((len(rows), width), dtype=torch.long)
+    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+    for place, (prompt, response) in enumerate(rows):
+        whole = torch.tensor(prompt + response)
+        ids[place, : len(whole)] = whole
+        mask[place, : len(whole)] = 1
+        labels[place, len(prompt) : len(whole)] = whole[len(prompt) :]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def _loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Mean cross-entropy per response token, with the head computed at those tokens only."""
+    labels = batch.pop("labels")
+    hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
+    wanted = labels[:, 1:] != -100
+    return cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted])
+
+
+if __name__ == "__main__":
+    main()
