@@ -1,4 +1,4 @@
-"""The sets that ship, each with its base model, by the names that recipes use: `builtin:minivista` and its study set."""
+"""The sets that ship, each with its base model, by the names that recipes use, such as `builtin:minivista`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

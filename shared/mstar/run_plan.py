@@ -258,8 +258,9 @@ class _Tally:
             yield self.sampling(f"{sweeps} sweeps: sample", sweeps * sweep.questions, sweep.n * len(sweep.grid))
             if sweep.mode == "reward_pass":
                 yield self.scoring(f"{sweeps} sweeps: score", sweeps * sweep.questions, sweep.n * len(sweep.grid))
-        points = plan.iterations + 1 + (recipe.warmup is not None)
-        responses = points * (sum(recipe.tests.values()) + recipe.data.validation * check.n)
+        points = [*range(1, plan.iterations + 1), *[None] * (1 + (recipe.warmup is not None))]
+        greedy = sum(sum(recipe.tests_after(point).values()) for point in points)
+        responses = greedy + len(points) * recipe.data.validation * check.n
         yield self.sampling("evaluation", responses, 1)
 
     def sampling(self, name: str, prompts: int, each: int, tokens: int | None = None) -> Work:

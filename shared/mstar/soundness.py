@@ -47,7 +47,7 @@ def claim_of(step: str) -> Claim | None:
 def is_sound(text: str, gold_steps: Sequence[str]) -> bool:
     """Whether a response makes the claims of the known chain, each once and none other, before it needs them.
 
-    Where the known chain has a step that is no claim, the steps must be the same in the same order, but for white space.
+    Where the known chain has a step that is no claim, the steps must be the same in the same order, white space aside.
     """
     steps = split_response(text).steps
     gold = tuple(claim for step in gold_steps if (claim := claim_of(step)))
@@ -58,7 +58,7 @@ def is_sound(text: str, gold_steps: Sequence[str]) -> bool:
 
 
 def _needs(gold: Sequence[Claim]) -> dict[Claim, set[str]]:
-    """What must be stated before each claim. A number that the known chain takes from the question is stated nowhere."""
+    """What must be stated before each claim. Numbers that the known chain takes from the question need not be."""
     stated: set[str] = set()
     needs: dict[Claim, set[str]] = {}
     for claim in gold:

@@ -33,7 +33,10 @@ class Measured:
 
 
 def measured(model: str, home: Path, builtins: Mapping[str, Path]) -> Measured:
-    """What a name stands for; `builtins`: folders of the models that ship. Raises NotFound, and InvalidInput for a folder without a model."""
+    """What a name stands for; `builtins`: folders of the models that ship.
+
+    Raises NotFound, and InvalidInput for a folder without a model.
+    """
     if model.startswith(("http://", "https://")):
         name = Target(model).shown.partition("//")[2]
         return Measured(name=_safe(name), url=model, out=Path("evaluations") / _safe(name))

@@ -108,6 +108,23 @@ def test_a_longer_run_contains_the_shorter_one_but_for_publish(name: str) -> Non
     assert all(long[one] == short[one] for one in short if one in long)
 
 
+def test_tests_between_may_be_small_and_those_at_both_ends_are_whole() -> None:
+    few = parse_recipe(recipe("minivista").model_dump(mode="json"), {"evaluation.between": 100})
+    found = by_name(graph(few, 5))
+
+    def asked(label: str, split: str) -> int:
+        shards = [step.params for name, step in found.items() if name.startswith(f"{label}/eval/")]
+        return sum(one.count for one in shards if isinstance(one, GenerateParams) and one.split == split)
+
+    assert [asked(label, "test_id") for label in ("base", "warmup", "it01", "it03", "it04", "it05")] == [
+        750, 750, 100, 100, 750, 750,
+    ]  # fmt: skip
+    assert asked("it01", "test_ood") == 100
+    assert asked("it01", "validation") == asked("it04", "validation") == 250
+    short = by_name(graph(few, 2))
+    assert set(short) - set(found) == {"publish/02"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_selection_rule_and_scores_follow_the_arm(name: str) -> None:
     plan = recipe(name)

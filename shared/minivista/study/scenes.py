@@ -1,7 +1,7 @@
 """One problem of the set: nine values in a 3 x 3 grid, and a question about three of them.
 
-Cells are lettered A to I, row by row. In-domain all cells of a picture are in one script and on light paper; in test-OOD
-every cell has a script of its own, on dark paper. Which split may hold a scene follows from a hash of its values and
+Cells are lettered A to I, row by row. In-domain all cells of a picture are in one script and on light paper; in
+test-OOD each has a script of its own, on dark paper. Which split may hold a scene follows from a hash of its values and
 scripts, which a picture fixes, so no picture can be in two splits.
 """
 
@@ -34,7 +34,19 @@ from mstar.seeds import derive
 NAMES = "ABCDEFGHI"
 SIDE = 3 * CELL
 SPLITS = ("pretrain", "train", "unlabelled", "validation", "test_id", "test_ood")
-OWNERS = ("pretrain", "pretrain", "pretrain", "train", "train", "unlabelled", "validation", "test_id", "test_id", "test_ood", "test_ood")
+OWNERS = (
+    "pretrain",
+    "pretrain",
+    "pretrain",
+    "train",
+    "train",
+    "unlabelled",
+    "validation",
+    "test_id",
+    "test_id",
+    "test_ood",
+    "test_ood",
+)
 """Which split may hold a scene, by its hash."""
 FOREIGN = "test_ood"
 FLOWER_SHARE = 0.25

@@ -307,7 +307,8 @@ class _Graph:
 
     def evaluation_shards(self, label: str) -> list[tuple[str, str, int, int]]:
         """(step name, split, first place, count) of all sampling that one evaluation does."""
-        sizes = (*self.recipe.tests.items(), ("validation", self.recipe.data.validation))
+        tests = self.recipe.tests_after(iteration_of(label))
+        sizes = (*tests.items(), ("validation", self.recipe.data.validation))
         return [
             (evaluation_step(label, split, shard), split, start, count)
             for split, size in sizes

@@ -21,6 +21,9 @@ class EvaluationRecipe(Frozen):
     """K of Pass@K over the n validation samples."""
     temperature: float = Field(default=1.0, gt=0, le=2)
     """Sampling temperature."""
+    between: int | None = Field(default=None, ge=1, le=MAX_QUESTIONS)
+    """Questions of each test that are answered after an iteration before the last of `evolution.iterations`; unset: all
+    of them, as after the base model, the warm-up and the last iteration."""
     sets: dict[str, int] = Field(default={}, max_length=32)
     """Further tests: splits of the data set by name, with how many questions of each are answered greedily."""
 

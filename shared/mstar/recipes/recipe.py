@@ -86,6 +86,13 @@ class Recipe(Frozen):
         named = {"test_id": self.data.test_id, "test_ood": self.data.test_ood, **self.evaluation.sets}
         return {split: questions for split, questions in named.items() if questions}
 
+    def tests_after(self, iteration: int | None) -> dict[str, int]:
+        """How many questions of each test are answered after an iteration; None: after base model or warm-up."""
+        between = self.evaluation.between
+        if between is None or iteration is None or iteration >= self.evolution.iterations:
+            return self.tests
+        return {split: min(questions, between) for split, questions in self.tests.items()}
+
     @property
     def splits(self) -> dict[str, int]:
         """All splits that the run prepares → their questions. What is read, checked and measured follows from here."""
