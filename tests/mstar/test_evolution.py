@@ -113,7 +113,7 @@ def test_tests_between_may_be_small_and_those_at_both_ends_are_whole() -> None:
     found = by_name(graph(few, 5))
 
     def asked(label: str, split: str) -> int:
-        shards = [step.params for name, step in found.items() if name.startswith(f"{label}/eval/")]
+        shards = [step.params for name, step in found.items() if name.startswith(f"eval/{label}/")]
         return sum(one.count for one in shards if isinstance(one, GenerateParams) and one.split == split)
 
     assert [asked(label, "test_id") for label in ("base", "warmup", "it01", "it03", "it04", "it05")] == [
