@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx2
 from pydantic import BaseModel
 
+from mstar.api.keys import Key, KeyCreate, NewKey
 from mstar.api.policy import WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, RepairedRun, Run, RunCreate, StepView
@@ -171,6 +172,18 @@ class Client:
     def recipes(self) -> Page[NamedRecipe]:
         """Recipes that can be started by name."""
         return self._call(Page[NamedRecipe], "GET", "/v1/recipes")
+
+    def create_key(self, create: KeyCreate) -> NewKey:
+        """Make a key; the answer is the only place that shows it."""
+        return self._call(NewKey, "POST", "/v1/keys", body=create)
+
+    def keys(self, after: str | None = None, limit: int = 100) -> Page[Key]:
+        """Keys of the caller's project, the newest first; of all projects for an operator."""
+        return self._call(Page[Key], "GET", "/v1/keys", params=_params(after=after, limit=limit))
+
+    def revoke_key(self, key_id: str) -> Key:
+        """End a key for good. Raises NotFound."""
+        return self._call(Key, "POST", f"/v1/keys/{key_id}/revoke")
 
     def score(self, request: ScoreRequest) -> ScoreReply:
         """Step scores of the responses of one question, from the PRM service."""

@@ -19,6 +19,8 @@ IN_TURNS: Edges = {
     "worker-score": FROM_WORKERS,
     "coordinator": {("redis", 6379), ("prm", 8402)},
     "trainer": {("coordinator", 8400)},
+    "policy": {("coordinator", 8400)},
+    "prm": {("coordinator", 8400)},
     "test": {("redis", 6379), ("coordinator", 8400)},
 }
 DEDICATED: Edges = IN_TURNS | {
@@ -36,6 +38,7 @@ TABLE: dict[str, Edges] = {
         "coordinator": {("redis", 6379)},
         "trainer": {("coordinator", 8400), *(("trainer", port) for port in PORTS)},
         "test": {("redis", 6379), ("coordinator", 8400), ("scoring", 8402)},
+        "scoring": {("coordinator", 8400)},
     },
     "colocated": {
         **{key: {("redis", 6379), ("coordinator", 8400), ("gpus", 8401), ("gpus", 8402)} for key in WORKERS},
@@ -47,6 +50,8 @@ TABLE: dict[str, Edges] = {
         **dict.fromkeys(WORKERS, FROM_WORKERS - {("redis", 6379)}),
         "coordinator": {("prm", 8402)},
         "trainer": {("coordinator", 8400)},
+        "policy": {("coordinator", 8400)},
+        "prm": {("coordinator", 8400)},
         "test": {("coordinator", 8400)},
     },
 }
@@ -196,7 +201,7 @@ def test_more_may_be_allowed_to_those_who_work() -> None:
     values = {"gpuSharing": {"mode": "dedicated"}, "networkPolicy": {"extraEgress": [store]}}
     network = Network(values)
     leaving = {one for one in COMPONENTS if network.leaves(labels(one), "198.51.100.7")}
-    assert leaving == {"coordinator", *WORKERS, "trainer"}
+    assert leaving == {"coordinator", *WORKERS, "policy", "prm", "trainer"}
     assert not network.leaves(labels("coordinator"), "198.51.100.7", 80)
     for policy in named(render(values), "NetworkPolicy").values():
         kubernetes_validate.validate(policy, "1.37", strict=True)

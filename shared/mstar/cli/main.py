@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mstar.cli import data, doctor, evaluate, judge, plan, runs, score, serve, stack, trying
+from mstar.cli import data, doctor, evaluate, judge, keys, plan, runs, score, serve, stack, trying
 from mstar.errors import MstarError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ app.command()(stack.up)
 app.command()(stack.demo)
 app.add_typer(runs.app, name="run")
 app.add_typer(data.app, name="data")
+app.add_typer(keys.app, name="keys")
 app.command("plan")(plan.plan)
 app.command("score")(score.score)
 app.command("judge")(judge.judge)

@@ -9,6 +9,7 @@
     - {name: MSTAR_POLICY_HOST, value: 0.0.0.0}
     - {name: MSTAR_POLICY_PORT, value: "8401"}
     - {name: MSTAR_POLICY_HOME, value: /data}
+    - {name: MSTAR_POLICY_COORDINATOR_URL, value: "http://{{ include "mstar.fullname" .root }}-coordinator:8400"}
     {{- include "mstar.storageEnv" (dict "root" .root "prefix" "MSTAR_POLICY_") | nindent 4 }}
     - {name: MSTAR_POLICY_ENGINE, value: {{ .root.Values.policy.engine }}}
     - {name: MSTAR_POLICY_GPU_MEMORY_SHARE, value: {{ .root.Values.policy.gpuMemoryShare | quote }}}

@@ -9,6 +9,7 @@
     - {name: MSTAR_PRM_HOST, value: 0.0.0.0}
     - {name: MSTAR_PRM_PORT, value: "8402"}
     - {name: MSTAR_PRM_HOME, value: /data}
+    - {name: MSTAR_PRM_COORDINATOR_URL, value: "http://{{ include "mstar.fullname" .root }}-coordinator:8400"}
     {{- include "mstar.storageEnv" (dict "root" .root "prefix" "MSTAR_PRM_") | nindent 4 }}
     - {name: MSTAR_PRM_ENGINE, value: {{ .root.Values.prm.engine }}}
     {{- if eq .root.Values.prm.engine "vllm" }}

@@ -7,7 +7,7 @@
 {{- $sleeps := ternary (list "coordinator") (list) (eq $mode "colocated") -}}
 {{- $relays := ternary (list "coordinator") $sleeps (eq $people "coordinator") -}}
 {{- $edges := dict
-  "coordinator" (dict "port" 8400 "from" (concat $workers (list "trainer" "test")))
+  "coordinator" (dict "port" 8400 "from" (concat $workers (list "trainer" "policy" "prm") (ternary (list "scoring") (list) .Values.scoring.own) (list "test")))
   "policy" (dict "port" 8401 "from" (concat $workers $sleeps))
   "prm" (dict "port" 8402 "from" (concat $workers $relays (ternary (list "test") (list) (eq $people "prm")))) -}}
 {{- if .Values.redis.enabled }}{{ $_ := set $edges "redis" (dict "port" 6379 "from" (concat $workers $stays (list "coordinator" "test"))) }}{{ end -}}
