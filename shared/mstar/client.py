@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from mstar.api.keys import Key, KeyCreate, NewKey
 from mstar.api.policy import WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
+from mstar.api.responses import FoundPage, ResponseQuery
 from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, RepairedRun, Run, RunCreate, StepView
 from mstar.api.samples import QuestionSamples
 from mstar.http_json import Reply, Sender, Target
@@ -168,6 +169,11 @@ class Client:
         """What an iteration sampled, question by question; 0 is the warm-up."""
         params = _params(iteration=iteration, after=after, limit=limit)
         return self._call(Page[QuestionSamples], "GET", f"/v1/runs/{run_id}/samples", params=params)
+
+    def responses(self, run_id: str, query: ResponseQuery | None = None) -> FoundPage:
+        """Questions whose responses meet a filter, in the order that it asks for."""
+        params = (query or ResponseQuery()).model_dump(mode="json", exclude_defaults=True)
+        return self._call(FoundPage, "GET", f"/v1/runs/{run_id}/responses", params=params)
 
     def recipes(self) -> Page[NamedRecipe]:
         """Recipes that can be started by name."""

@@ -20,7 +20,7 @@ from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.pages import sign_in
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
-from mstar_coordinator.api.routes import events, iterations, keys, leases, outputs, runs
+from mstar_coordinator.api.routes import events, iterations, keys, leases, outputs, responses, runs
 from mstar_coordinator.api.routes import sessions as sessions_routes
 from mstar_coordinator.api.routes.context import Context
 from mstar_coordinator.api.routes.scoring import RELAYED, scoring_router
@@ -28,6 +28,7 @@ from mstar_coordinator.api.routes.sessions import SESSION_PATH, SIGN_IN_PATH
 from mstar_coordinator.cluster.in_place import InPlace
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings, GpuSharing
+from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.ports import Clock, Publisher
@@ -111,6 +112,7 @@ def build_app(
     lifecycle, reconciler = _scheduling(settings, store, publisher, clock, cluster, folders, artefacts)
     prm, registry = _prm(settings), new_registry()
     door = Door.over(store, settings.keys(), 3600 * settings.session_hours)
+    indexes = ResponseIndexes(settings.home.absolute() / ".mstar" / "responses", store, artefacts)
     add_metrics(registry, store, lifecycle, reconciler)
     app = base_app(
         "mstar coordinator",
@@ -118,7 +120,7 @@ def build_app(
         settings,
         # Never unready because of the broker: workers that have their step already must be able to commit it.
         lambda: None,
-        _lifespan(settings.home, store, publisher, cluster, reconciler, prm),
+        _lifespan(settings.home, store, publisher, cluster, reconciler, indexes, prm),
         registry,
         RULES,
         lambda: reconciler.problem,
@@ -134,10 +136,11 @@ def build_app(
         recipes=RecipeBook(settings.recipes_folder),
         lifecycle=lifecycle,
         repair=Repair(store, artefacts, settings.storage().images(), lifecycle),
+        responses=indexes,
         problem=lambda: reconciler.problem,
         door=door,
     )
-    for routes in (sessions_routes, keys, runs, iterations, events, outputs, leases):
+    for routes in (sessions_routes, keys, runs, iterations, events, outputs, responses, leases):
         app.include_router(routes.router)
     app.include_router(sign_in.router)
     add_pages(app)
@@ -174,6 +177,7 @@ def _lifespan(
     publisher: Publisher,
     cluster: Cluster | None,
     reconciler: Reconciler,
+    indexes: ResponseIndexes,
     prm: httpx2.AsyncClient | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Starts the reconciler with the app, and at its end closes what the app was given."""
@@ -186,8 +190,9 @@ def _lifespan(
         try:
             yield
         finally:
-            # First: its thread uses all that is closed below.
+            # First: their threads use all that is closed below.
             await run_in_threadpool(reconciler.stop)
+            await run_in_threadpool(indexes.stop)
             publisher.close()
             if prm is not None:
                 await prm.aclose()

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from mstar.layout import ANSWER_HEADING, scored_segments
 from mstar.recipes import ExplorationMode
 from mstar.results import RunResults
-from mstar.reward import Aggregate, RewardRule, reward
+from mstar.reward import Aggregate, RewardRule, aggregated, reward
 from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
 from mstar_coordinator.export.cards import percent, table_rows, table_titles
 from mstar_coordinator.export.charts import Band, Line, chart
@@ -34,7 +34,9 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class _Step:
+class TintedStep:
+    """A piece of a response as it is shown."""
+
     text: str
     score: float | None
     colour: str
@@ -43,7 +45,7 @@ class _Step:
 
 @dataclass(frozen=True)
 class _Response:
-    steps: tuple[_Step, ...]
+    steps: tuple[TintedStep, ...]
     correct: bool
     reason: str
     kept: bool
@@ -171,15 +173,24 @@ def shown(sample: Sample, rule: RewardRule) -> dict[str, object]:
     }
 
 
-def _steps(checked: CheckedResponse, scored: StepScores | None, rule: RewardRule) -> tuple[_Step, ...]:
-    """The pieces of a response as they are shown, tinted where they have a score; the answer's heading in one line."""
-    if scored is None:
-        pieces = scored_segments(checked.response.text)
-        return tuple(_Step(_in_line(piece), None, "transparent", False) for piece in pieces)
-    lowest = reward(scored, checked.verdict.extracted, rule.model_copy(update={"aggregate": Aggregate.MIN}))
+def _steps(checked: CheckedResponse, scored: StepScores | None, rule: RewardRule) -> tuple[TintedStep, ...]:
+    pieces, scores = ((), ()) if scored is None else (scored.steps, scored.scores)
+    return tinted(checked.response.text, pieces, scores, checked.verdict.extracted, rule)
+
+
+def tinted(
+    text: str, steps: Sequence[str], scores: Sequence[float], answer: str | None, rule: RewardRule
+) -> tuple[TintedStep, ...]:
+    """The pieces of a response as they are shown, tinted where they have a score; the answer's heading in one line.
+
+    `steps`, `scores`: [steps] each, empty where nothing was scored; then the text is cut. `answer`: the bare answer.
+    """
+    if not steps:
+        return tuple(TintedStep(_in_line(piece), None, "transparent", False) for piece in scored_segments(text))
+    lowest = aggregated(steps, scores, answer, rule.model_copy(update={"aggregate": Aggregate.MIN}))
     return tuple(
-        _Step(_in_line(piece), score, _colour(score), score == lowest)
-        for piece, score in zip(scored.steps, scored.scores, strict=True)
+        TintedStep(_in_line(piece), score, _colour(score), score == lowest)
+        for piece, score in zip(steps, scores, strict=True)
     )
 
 

@@ -95,6 +95,16 @@ class Steps:
         wanted = (steps.c.run_id == run_id, steps.c.kind.in_(kinds), steps.c.state == StepState.DONE)
         return self._all(select(steps).where(*wanted))
 
+    def of_stage(self, run_id: str, stage: str) -> list[StepRecord]:
+        """All steps of one stage, in the order of the graph."""
+        return self._all(select(steps).where(steps.c.run_id == run_id, steps.c.stage == stage))
+
+    def stage_marks(self, run_id: str) -> dict[str, tuple[int, float]]:
+        """Stage → committed steps of it, and when the last of them was: changes with every commit in the stage."""
+        done = (steps.c.run_id == run_id, steps.c.state == StepState.DONE)
+        query = select(steps.c.stage, func.count(), func.max(steps.c.done_at)).where(*done).group_by(steps.c.stage)
+        return {row[0]: (int(row[1]), float(row[2] or 0.0)) for row in self._connection.execute(query)}
+
     def done_in_stage(self, run_id: str, stage: str) -> list[StepRecord]:
         """Committed steps of one stage, in the order of the graph."""
         wanted = (steps.c.run_id == run_id, steps.c.stage == stage, steps.c.state == StepState.DONE)

@@ -1,36 +1,18 @@
 """The pages for people: what they show, that they escape what others wrote, and load nothing from another host."""
 
-import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of
-from example_rows import rollout
+from coordinator_bench import SMALL, MemoryPublisher
 from mstar.api.runs import Progress, Run
-from mstar.api.steps import Claim
 from mstar.evolution import RunState
 from mstar.results import RunResults, SweepResult
-from mstar.steps import ArtefactRef
-from mstar_artefacts.store import ROWS, ArtefactStore
-from mstar_coordinator.api.app import build_app
 from mstar_coordinator.api.pages.views import run_line, sweep_map
-from mstar_coordinator.config import CoordinatorSettings
-from mstar_coordinator.store.database import open_store
-from web_bench import serving
-
-EVIL = "<script>alert(1)</script>"
-
-
-def client_of(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
-    settings = CoordinatorSettings(broker_url="redis://unused", home=home / "runs", data_root=home, reserve_bytes=0)
-    app = build_app(settings, open_store(database_of(home)), publisher, HandClock())
-    with serving(app) as url, httpx2.Client(base_url=url) as client:
-        yield client
+from pages_bench import EVIL, client_of, indexed, start, work
 
 
 @pytest.fixture
@@ -41,31 +23,6 @@ def publisher() -> MemoryPublisher:
 @pytest.fixture
 def client(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
     yield from client_of(home, publisher)
-
-
-def start(client: httpx2.Client) -> str:
-    recipe = json.loads(SMALL.model_dump_json())
-    return str(client.post("/v1/runs", json={"recipe": recipe}).json()["id"])
-
-
-def work(client: httpx2.Client, publisher: MemoryPublisher, home: Path, until: str) -> None:
-    """Do steps by hand until one of that name is done; a rollout shard leaves two questions."""
-    store = ArtefactStore(home / "runs")
-    for _ in range(400):
-        hint = publisher.take()
-        if hint is None:
-            time.sleep(0.02)
-            continue
-        claim = Claim.model_validate_json(client.post(f"/internal/v1/steps/{hint}/claim", json={"worker": "w"}).content)
-        commit = commit_of(claim)
-        if claim.step.name.startswith("it01/generate"):
-            rows = [rollout([True, False], name=f"q{EVIL}{place}") for place in range(2)]
-            left: ArtefactRef = store.write_tables(claim.output_id, {ROWS: rows}, {})
-            commit = commit.model_copy(update={"artefact": left})
-        client.post(f"/internal/v1/steps/{hint}/commit", json=commit.model_dump(mode="json"))
-        if claim.step.name == until:
-            return
-    raise AssertionError(f"{until} was never done")
 
 
 def test_without_a_run_the_page_says_how_to_start_one(client: httpx2.Client) -> None:
@@ -96,9 +53,9 @@ def test_responses_are_shown_with_their_verdicts_and_escaped(
     client: httpx2.Client, publisher: MemoryPublisher, home: Path
 ) -> None:
     run_id = start(client)
-    assert "This iteration has no responses yet" in client.get(f"/runs/{run_id}/responses").text
+    assert "This run has no responses yet" in client.get(f"/runs/{run_id}/responses").text
     work(client, publisher, home, "it01/generate/0000")
-    page = client.get(f"/runs/{run_id}/responses?iteration=1").text
+    page = indexed(client, f"/runs/{run_id}/responses?iteration=1")
     assert page.count('class="response right"') == 2 and page.count('class="response"') == 2
     for path in ("/runs", f"/runs/{run_id}", f"/runs/{run_id}/responses?iteration=1"):
         assert EVIL not in client.get(path).text

@@ -3,19 +3,15 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
-from mstar_coordinator.api.pages.routes import HEADERS
+from mstar_coordinator.api.pages.rendering import page
 from mstar_coordinator.api.routes.context import Coordinator
 
 PAGE = "/sign-in"
 FIRST_PAGE = "/runs"
 
 router = APIRouter(include_in_schema=False)
-_templates = Environment(
-    loader=PackageLoader("mstar_coordinator.api.pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-)
 
 
 @router.get(PAGE)
@@ -26,7 +22,7 @@ def sign_in_page(
     target = next_page if _is_local(next_page) else FIRST_PAGE
     if not coordinator.settings.keys():
         return RedirectResponse(target, 303)
-    return HTMLResponse(_templates.get_template("sign_in.html.j2").render(next=target), headers=HEADERS)
+    return page("sign_in.html.j2", next=target)
 
 
 def _is_local(target: str) -> bool:

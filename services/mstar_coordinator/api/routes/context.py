@@ -12,6 +12,7 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
@@ -30,6 +31,7 @@ class Context:
     recipes: RecipeBook
     lifecycle: RunLifecycle
     repair: Repair
+    responses: ResponseIndexes
     problem: Callable[[], str | None]
     """What does not work now of all that runs need; never waits."""
     door: Door

@@ -1,0 +1,61 @@
+"""A coordinator with its pages in this process, and a worker in the test that does a run's steps by hand."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+
+from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of
+from example_rows import rollout
+from mstar.api.steps import Claim
+from mstar.steps import ArtefactRef
+from mstar_artefacts.store import ROWS, ArtefactStore
+from mstar_coordinator.api.app import build_app
+from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.store.database import open_store
+from web_bench import serving
+
+EVIL = "<script>alert(1)</script>"
+
+
+def client_of(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
+    settings = CoordinatorSettings(broker_url="redis://unused", home=home / "runs", data_root=home, reserve_bytes=0)
+    app = build_app(settings, open_store(database_of(home)), publisher, HandClock())
+    with serving(app) as url, httpx2.Client(base_url=url) as client:
+        yield client
+
+
+def start(client: httpx2.Client) -> str:
+    recipe = json.loads(SMALL.model_dump_json())
+    return str(client.post("/v1/runs", json={"recipe": recipe}).json()["id"])
+
+
+def work(client: httpx2.Client, publisher: MemoryPublisher, home: Path, until: str) -> None:
+    """Do steps by hand until one of that name is done; a rollout shard leaves two questions."""
+    store = ArtefactStore(home / "runs")
+    for _ in range(400):
+        hint = publisher.take()
+        if hint is None:
+            time.sleep(0.02)
+            continue
+        claim = Claim.model_validate_json(client.post(f"/internal/v1/steps/{hint}/claim", json={"worker": "w"}).content)
+        commit = commit_of(claim)
+        if claim.step.name.startswith("it01/generate"):
+            rows = [rollout([True, False], name=f"q{EVIL}{place}") for place in range(2)]
+            left: ArtefactRef = store.write_tables(claim.output_id, {ROWS: rows}, {})
+            commit = commit.model_copy(update={"artefact": left})
+        client.post(f"/internal/v1/steps/{hint}/commit", json=commit.model_dump(mode="json"))
+        if claim.step.name == until:
+            return
+    raise AssertionError(f"{until} was never done")
+
+
+def indexed(client: httpx2.Client, path: str) -> str:
+    """A page of responses once there are some on it."""
+    for _ in range(200):
+        if 'class="sample"' in (page := client.get(path).text):
+            return page
+        time.sleep(0.05)
+    raise AssertionError(f"no responses on {path}")
