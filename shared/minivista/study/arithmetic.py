@@ -15,8 +15,10 @@ OPERATIONS: dict[str, Callable[[int, int], int]] = {
     "@": lambda first, second: (first + second) // 2,
 }
 """Sign → result: dial sum, dial difference, larger, smaller, distance, middle (rounded down)."""
-WEIGHTS = {"+": 3, "-": 3, "^": 4, "&": 4, "~": 3, "@": 3}
+WEIGHTS = dict.fromkeys(OPERATIONS, 1)
 """How often each is asked for."""
+FAMILIAR = {"+": 3, "-": 3, "^": 4, "&": 4, "~": 3, "@": 3}
+"""The same in pretraining, where the easiest are met most."""
 
 
 def result(sign: str, first: int, second: int) -> int:

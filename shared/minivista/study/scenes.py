@@ -27,7 +27,7 @@ from minivista.canvas import (
     blank,
 )
 from minivista.digits import flowers
-from minivista.study.arithmetic import WEIGHTS, result
+from minivista.study.arithmetic import FAMILIAR, WEIGHTS, result
 from minivista.study.scripts import CELL, SCRIPTS, VALUES, Pen
 from mstar.seeds import derive
 
@@ -104,6 +104,7 @@ def draws(split: str, index: int, *, foreign: bool | None = None) -> Iterator[tu
     """
     strange = split == FOREIGN if foreign is None else foreign
     group = group_at(index)
+    weights = FAMILIAR if split == "pretrain" else WEIGHTS
     rng = random.Random(derive(0, "minivista-study", split, index))
     while True:
         values = _values(rng, group, split)
@@ -111,7 +112,7 @@ def draws(split: str, index: int, *, foreign: bool | None = None) -> Iterator[tu
         if owner(values, scripts) != split:
             continue
         asked = rng.sample(NAMES, 3)
-        signs = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()), k=2)
+        signs = rng.choices(tuple(weights), tuple(weights.values()), k=2)
         scene = Scene(tuple(values), tuple(scripts), (asked[0], asked[1], asked[2]), (signs[0], signs[1]))
         yield scene, _draw(rng, scene, split, dark=strange)
 

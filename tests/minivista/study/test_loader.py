@@ -15,11 +15,11 @@ from mstar.layout import ANSWER_HEADING, join_segments
 from mstar.soundness import is_sound
 
 GOLDEN = {
-    "train": "bf7bae5c595473a6",
-    "unlabelled": "5cb2c7574a433823",
+    "train": "d7f0757ad008ed1d",
+    "unlabelled": "690390f19fffa472",
     "validation": "139ff9343158551d",
-    "test_id": "38bdf64ded620ee8",
-    "test_ood": "007b301f024dd880",
+    "test_id": "101e9129e1616b2b",
+    "test_ood": "34a1e86506b41ec6",
 }
 
 
