@@ -1,8 +1,8 @@
 """The gates of the study's benchmark, on rows whose properties are known."""
 
 import pytest
-
 from benchmarks.gates import Gate, pairs, sampled
+
 from mstar.reward import Aggregate, RewardRule
 from mstar.types import (
     Answer,
