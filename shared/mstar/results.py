@@ -41,7 +41,15 @@ class SweepResult(Frozen):
 
     iteration: int
     curve: dict[str, float]
+    """The measured metric at each temperature."""
     chosen: float
+    fitted: dict[str, float] = {}
+    """The smooth curve, where `exploration.estimator` is `fit`."""
+    probability: float | None = None
+    """That the highest point of the smooth curve is better than the temperature before the sweep."""
+    pass_at_k: dict[str, float] = {}
+    """Pass@`passes` at each temperature, of the policy after the iteration before."""
+    passes: int = 1
 
 
 class Milestone(Accuracy):

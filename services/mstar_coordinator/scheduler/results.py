@@ -52,7 +52,7 @@ def build_results(
         recipe=run.recipe,
         iterations=tuple(_iterations(run, by_name, starts)),
         sweeps=tuple(
-            SweepResult(iteration=step.result.iteration, curve=step.result.curve, chosen=step.result.chosen)
+            SweepResult.model_validate(step.result.model_dump(exclude={"kind"}))
             for step in steps
             if isinstance(step.result, ChooseResult)
         ),

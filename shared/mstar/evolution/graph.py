@@ -206,6 +206,7 @@ class _Graph:
                 count=count,
                 draws=tuple(Sampling(n=plan.n, temperature=t) for t in plan.grid),
                 weights=weights,
+                common_numbers=plan.common_numbers,
             )
             yield StepSpec(name=rows[-1], params=params, needs=self.prerequisites(number))
             if plan.mode is ExplorationMode.REWARD_PASS:
@@ -217,6 +218,9 @@ class _Graph:
             mode=plan.mode,
             grid=plan.grid,
             k=plan.k,
+            passes=min(self.recipe.evaluation.k, plan.n),
+            estimator=plan.estimator,
+            confidence=plan.confidence,
             current=self.recipe.evolution.temperature,
             previous=previous,
             rows=tuple(rows),

@@ -8,7 +8,7 @@ of the recipe is a file here, but for those that other rules share: `train_recip
 
 from mstar.recipes.evaluation import EvaluationRecipe
 from mstar.recipes.evolution import EvolutionRecipe, InitFrom, OptimizerState, UnlabelledRecipe
-from mstar.recipes.exploration import PAPER_GRID, ExplorationMode, ExplorationRecipe
+from mstar.recipes.exploration import PAPER_GRID, Estimator, ExplorationMode, ExplorationRecipe
 from mstar.recipes.inputs import DataRecipe, GenerationRecipe, ModelRecipe
 from mstar.recipes.parsing import parse_recipe, parse_recipe_yaml, recipe_values
 from mstar.recipes.prm import LabelRule, PrmRecipe
@@ -20,6 +20,7 @@ __all__ = [
     "PAPER_GRID",
     "STEPS",
     "DataRecipe",
+    "Estimator",
     "EvaluationRecipe",
     "EvolutionRecipe",
     "ExplorationMode",

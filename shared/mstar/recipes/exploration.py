@@ -23,6 +23,13 @@ class ExplorationMode(StrEnum):
     PASS = "pass"  # noqa: S105 - a metric
 
 
+class Estimator(StrEnum):
+    """How a sweep's measurements become a choice. The paper takes the arg-max; the fit is ours."""
+
+    ARGMAX = "argmax"
+    FIT = "fit"
+
+
 class ExplorationRecipe(Frozen):
     """The temperature sweep on validation questions."""
 
@@ -40,6 +47,14 @@ class ExplorationRecipe(Frozen):
     """Responses per question and temperature."""
     k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
     """K of Reward-Pass@K or Pass@K."""
+    estimator: Estimator = Estimator.ARGMAX
+    """`argmax` takes the highest point that was measured (the paper); `fit` draws a smooth curve through the points and
+    changes the temperature only with `confidence`."""
+    confidence: float = Field(default=0.8, ge=0.5, lt=1)
+    """With `fit`: the least probability of being better at which another temperature replaces the current one."""
+    common_numbers: bool = False
+    """Sample all temperatures of a question with the same random numbers. Ours: it makes two temperatures easier to
+    tell apart, and the points of a smooth curve less independent."""
 
     @field_validator("grid")
     @classmethod

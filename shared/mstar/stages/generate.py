@@ -33,6 +33,8 @@ class GenerateParams(StepParams):
     """Step whose artefact is the policy checkpoint."""
     choose: str | None = None
     """Sweep step that set the temperature, if one has."""
+    common_numbers: bool = False
+    """All temperatures of a question draw with the same random numbers, so that their difference has less noise."""
 
 
 class GenerateResult(StepResult):

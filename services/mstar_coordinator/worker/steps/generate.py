@@ -129,11 +129,13 @@ def _chosen(step: ClaimedStep[GenerateParams]) -> float:
 
 def _prompt(step: ClaimedStep[GenerateParams], question: Question, n: int, temperature: float) -> Prompt:
     form = step.recipe.form
+    # A sample's random numbers follow from seed and index: equal seeds couple the samples of two temperatures.
+    own = () if step.params.common_numbers else (temperature,)
     return Prompt(
         question=prompt_text(question, form, with_reference=step.params.with_reference and question.answer is not None),
         image=ImageInput(sha256=question.image),
         system=form.system,
         n=n,
         temperature=temperature,
-        seed=derive(step.recipe.seed, step.params.purpose, question.id, temperature),
+        seed=derive(step.recipe.seed, step.params.purpose, question.id, *own),
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from example_rows import rollout, scored
-from mstar.recipes import ExplorationMode
+from mstar.recipes import Estimator, ExplorationMode
 from mstar.stages.choose import ChooseParams, ChooseResult
 from mstar_coordinator.worker.steps import choose
 from work_bench import Bench
@@ -35,3 +35,24 @@ def test_a_tie_keeps_what_the_sweep_before_chose(bench: Bench) -> None:
     assert chosen(bench, ExplorationMode.PASS).chosen == 1.0
     bench.done("it01/sweep/choose", None, ChooseResult(iteration=1, curve={"0.5": 1.0}, chosen=0.5))
     assert chosen(bench, ExplorationMode.PASS, "it01/sweep/choose").chosen == 0.5
+
+
+def test_the_smooth_curve_and_pass_at_k_are_recorded_with_the_choice(bench: Bench) -> None:
+    rows = [rollout([True, False], name=f"q{place}", temperature=t) for place in range(4) for t in (0.5, 1.0)]
+    bench.keep("rows", rows)
+    params = ChooseParams(
+        iteration=3,
+        mode=ExplorationMode.PASS,
+        grid=(0.5, 1.0),
+        k=1,
+        passes=2,
+        estimator=Estimator.FIT,
+        current=0.8,
+        rows=("rows",),
+        scores=(),
+    )
+    _, made = choose.run(bench.step("it03/sweep/choose", params))
+    assert made.curve == made.fitted == pytest.approx({"0.5": 0.5, "1.0": 0.5})
+    assert (made.pass_at_k, made.passes) == ({"0.5": 1.0, "1.0": 1.0}, 2)
+    # Nothing speaks for another temperature, so the current one stays, though no sweep measured it.
+    assert (made.chosen, made.probability) == (0.8, pytest.approx(0.5))

@@ -57,6 +57,17 @@ def test_shards_of_the_train_split_cut_one_seeded_order_and_wrap_around(bench: B
     assert ids[0] + ids[1] != sorted(ids[0] + ids[1])
 
 
+def test_temperatures_of_a_sweep_may_share_their_random_numbers(bench: Bench) -> None:
+    draws = tuple(Sampling(n=2, temperature=t) for t in (0.5, 1.0))
+
+    sampled(bench, "a", draws=draws)
+    sampled(bench, "b", draws=draws, common_numbers=True)
+    own, common = ([prompt.seed for prompt in request.prompts] for request in bench.policy.rollouts)
+    assert len(set(own)) == len(own) == 8
+    # Question-major: the two temperatures of a question stand side by side.
+    assert common[::2] == common[1::2] and len(set(common)) == 4
+
+
 def test_other_splits_stay_in_their_order(bench: Bench) -> None:
     rows, _ = sampled(bench, split="validation")
     assert [row.question.id for row in rows] == [f"validation/{place:06d}" for place in range(4)]
