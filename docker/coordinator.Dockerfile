@@ -11,7 +11,9 @@ ENV PIP_CERT=/tmp/ca.pem
 COPY docker/trust.py /tmp/trust.py
 RUN python3 -m venv /opt/mstar && /opt/mstar/bin/python /tmp/trust.py /tmp/ca.pem
 COPY docker/locks/coordinator.txt /tmp/lock.txt
-RUN /opt/mstar/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/lock.txt
+# The Kubernetes client has all of its API twice; the asynchronous half, 68 MB, is never imported.
+RUN /opt/mstar/bin/pip install --no-cache-dir --no-deps --require-hashes -r /tmp/lock.txt \
+    && rm -r /opt/mstar/lib/python3.*/site-packages/kubernetes/aio
 
 FROM ${BASE_IMAGE}
 ARG VERSION=0.1.0
