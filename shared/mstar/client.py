@@ -17,8 +17,10 @@ from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.api.responses import FoundPage, ResponseQuery
 from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, RepairedRun, Run, RunCreate, StepView
 from mstar.api.samples import QuestionSamples
+from mstar.api.studies import StudyCreate, StudyView
 from mstar.http_json import Reply, Sender, Target
 from mstar.results import IterationResult, RunResults
+from mstar.study.record import StudyRun
 
 DEFAULT_URL = "http://127.0.0.1:8400"
 DEFAULT_POLICY_URL = "http://127.0.0.1:8401"
@@ -174,6 +176,32 @@ class Client:
         """Questions whose responses meet a filter, in the order that it asks for."""
         params = (query or ResponseQuery()).model_dump(mode="json", exclude_defaults=True)
         return self._call(FoundPage, "GET", f"/v1/runs/{run_id}/responses", params=params)
+
+    def create_study(self, study: StudyCreate, key: str | None = None) -> StudyView:
+        """Start a study; `key` makes a retry harmless."""
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return self._call(StudyView, "POST", "/v1/studies", body=study, headers=headers)
+
+    def studies(self, after: str | None = None, limit: int = 20) -> Page[StudyView]:
+        """Studies, newest first."""
+        return self._call(Page[StudyView], "GET", "/v1/studies", params=_params(after=after, limit=limit))
+
+    def study(self, study_id: str) -> StudyView:
+        """One study with the states of its runs."""
+        return self._call(StudyView, "GET", f"/v1/studies/{study_id}")
+
+    def study_results(self, study_id: str, after: str | None = None, limit: int = 20) -> Page[StudyRun]:
+        """What is kept of the finished runs of a study, in their order."""
+        params = _params(after=after, limit=limit)
+        return self._call(Page[StudyRun], "GET", f"/v1/studies/{study_id}/results", params=params)
+
+    def resume_study(self, study_id: str) -> StudyView:
+        """Try the failed runs of a study again."""
+        return self._call(StudyView, "POST", f"/v1/studies/{study_id}/resume")
+
+    def cancel_study(self, study_id: str) -> StudyView:
+        """End a study and the run that is under way."""
+        return self._call(StudyView, "POST", f"/v1/studies/{study_id}/cancel")
 
     def recipes(self) -> Page[NamedRecipe]:
         """Recipes that can be started by name."""

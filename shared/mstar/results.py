@@ -3,6 +3,7 @@
 from typing import Any
 
 from mstar.evolution import RunState
+from mstar.marks import Marks
 from mstar.outcomes import Outcomes
 from mstar.recipes import Recipe
 from mstar.stages.evaluate import Accuracy
@@ -82,6 +83,8 @@ class RunResults(Frozen):
     """By base, warmup and final."""
     prm: dict[str, Any] = {}
     """How the PRM was made: solutions, prefixes, completions, losses."""
+    marks: dict[str, dict[str, Marks]] = {}
+    """By policy (`base`, `warmup`, `it01`) and test: which questions it answers right greedily."""
     quarantined: tuple[Quarantined, ...] = ()
     outcomes: dict[str, Outcomes] = {}
     """What became of the responses of warm-up and of each iteration (`warmup`, `it01`), once they are selected from."""

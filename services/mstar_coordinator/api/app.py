@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
@@ -22,6 +23,7 @@ from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.api.routes import events, iterations, keys, leases, outputs, responses, runs
 from mstar_coordinator.api.routes import sessions as sessions_routes
+from mstar_coordinator.api.routes import studies as study_routes
 from mstar_coordinator.api.routes.context import Context
 from mstar_coordinator.api.routes.scoring import RELAYED, scoring_router
 from mstar_coordinator.api.routes.sessions import SESSION_PATH, SIGN_IN_PATH
@@ -30,12 +32,15 @@ from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings, GpuSharing
 from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
+from mstar_coordinator.scheduler.code_version import code_version
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.ports import Clock, Publisher
 from mstar_coordinator.scheduler.reconciler import Reconciler
 from mstar_coordinator.scheduler.repair import Repair
+from mstar_coordinator.scheduler.reuse import Reuse
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
+from mstar_coordinator.scheduler.study_jobs import StudyJobs
 from mstar_coordinator.store.database import Store, open_store
 from mstar_web.app import base_app
 from mstar_web.auth import ANY_ROLE, SignIn, allow
@@ -109,11 +114,12 @@ def build_app(
     does not stream.
     """
     folders, artefacts = RunFolders(settings.home, store), settings.storage().artefacts()
-    lifecycle, reconciler = _scheduling(settings, store, publisher, clock, cluster, folders, artefacts)
+    made = _scheduling(settings, store, publisher, clock, cluster, folders, artefacts)
+    reconciler = made.reconciler
     prm, registry = _prm(settings), new_registry()
     door = Door.over(store, settings.keys(), 3600 * settings.session_hours)
     indexes = ResponseIndexes(settings.home.absolute() / ".mstar" / "responses", store, artefacts)
-    add_metrics(registry, store, lifecycle, reconciler)
+    add_metrics(registry, store, made.lifecycle, reconciler)
     app = base_app(
         "mstar coordinator",
         API_VERSION,
@@ -134,19 +140,30 @@ def build_app(
         artefacts=artefacts,
         folders=folders,
         recipes=RecipeBook(settings.recipes_folder),
-        lifecycle=lifecycle,
-        repair=Repair(store, artefacts, settings.storage().images(), lifecycle),
+        lifecycle=made.lifecycle,
+        repair=made.repair,
+        studies=made.studies,
         responses=indexes,
         problem=lambda: reconciler.problem,
         door=door,
     )
-    for routes in (sessions_routes, keys, runs, iterations, events, outputs, responses, leases):
+    for routes in (sessions_routes, keys, runs, study_routes, iterations, events, outputs, responses, leases):
         app.include_router(routes.router)
     app.include_router(sign_in.router)
     add_pages(app)
     if prm is not None:
         app.include_router(scoring_router(prm, settings.keys().get("score")))
     return app
+
+
+@dataclass(frozen=True)
+class _Scheduling:
+    """What decides on runs and studies, and what acts on it."""
+
+    lifecycle: RunLifecycle
+    repair: Repair
+    studies: StudyJobs
+    reconciler: Reconciler
 
 
 def _scheduling(
@@ -157,18 +174,35 @@ def _scheduling(
     cluster: Cluster | None,
     folders: RunFolders,
     artefacts: ArtefactStore,
-) -> tuple[RunLifecycle, Reconciler]:
-    """What decides and what acts on it; the first wakes the second whenever a run has changed."""
+) -> _Scheduling:
+    """All of them share one event, by which those that decide wake the reconciler."""
     changed = Event()
-    streaming = settings.stream_training and cluster is None
+    reuse = Reuse(artefacts, code_version)
     lifecycle = RunLifecycle(
-        store, folders, clock, settings.lease_seconds, changed, artefacts.discard, streaming=streaming
+        store,
+        folders,
+        clock,
+        settings.lease_seconds,
+        changed,
+        artefacts.discard,
+        streaming=settings.stream_training and cluster is None,
+        reuse=reuse,
     )
+    repair = Repair(store, artefacts, settings.storage().images(), lifecycle)
+    studies = StudyJobs(store, lifecycle, repair, reuse, artefacts, code_version, changed)
     turns = None if cluster is None else GpuTurns(store, lifecycle, cluster, clock, settings.stuck_seconds)
     reconciler = Reconciler(
-        lifecycle, store, folders, publisher, clock, changed, settings.republish_seconds, turns=turns
+        lifecycle,
+        store,
+        folders,
+        publisher,
+        clock,
+        changed,
+        settings.republish_seconds,
+        turns=turns,
+        advance_studies=studies.advance,
     )
-    return lifecycle, reconciler
+    return _Scheduling(lifecycle, repair, studies, reconciler)
 
 
 def _lifespan(

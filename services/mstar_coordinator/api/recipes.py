@@ -21,5 +21,8 @@ class RecipeBook:
 
     def read(self, recipe: str | Mapping[str, Any], overrides: Mapping[str, Any]) -> Recipe:
         """A recipe by name, or given itself, with its parents and overrides. Raises InvalidRecipe."""
-        values = self._folder.named(recipe) if isinstance(recipe, str) else self._folder.given(recipe)
-        return parse_recipe(values, overrides)
+        return parse_recipe(self.values(recipe), overrides)
+
+    def values(self, recipe: str | Mapping[str, Any]) -> dict[str, Any]:
+        """Values of a recipe by name, or given itself, with its parents; not yet validated. Raises InvalidRecipe."""
+        return self._folder.named(recipe) if isinstance(recipe, str) else self._folder.given(recipe)

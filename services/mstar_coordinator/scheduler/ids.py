@@ -1,17 +1,18 @@
-"""Run ids: made by the server, sortable by time of creation."""
+"""Ids of runs and studies: made by the server, sortable by time of creation."""
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32: in the order of ASCII, without letters that look like digits."""
 
 
-def new_run_id(now: float, entropy: bytes, after: str | None = None) -> str:
+def new_run_id(now: float, entropy: bytes, after: str | None = None, prefix: str = "r") -> str:
     """`r-`, ten digits of the milliseconds since the epoch, and one digit for each byte of entropy.
 
-    `after`: the newest id there is. The new one sorts behind it even when the clock was put back.
+    `after`: the newest id there is. The new one sorts behind it even when the clock was put back. `prefix`: one letter
+    for what the id names: `r` for a run, `s` for a study.
     """
     milliseconds = max(int(now * 1000), 0 if after is None else _milliseconds(after) + 1)
     time = "".join(_DIGITS[(milliseconds >> shift) & 31] for shift in range(45, -1, -5))
-    return f"r-{time}{''.join(_DIGITS[byte & 31] for byte in entropy)}"
+    return f"{prefix}-{time}{''.join(_DIGITS[byte & 31] for byte in entropy)}"
 
 
 def _milliseconds(run_id: str) -> int:

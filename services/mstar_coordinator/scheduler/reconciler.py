@@ -1,8 +1,9 @@
 """A thread that makes queues, files and leases match the database.
 
-It sends task messages for due steps, writes the files of changed runs and takes back the steps of silent workers. It
-runs after every change and every second; files, which take a while for a long run, are written every second only. A
-broker that is down delays task messages and fails no request: they are sent once it is back.
+It sends task messages for due steps, writes the files of changed runs, takes back the steps of silent workers and
+starts the next run of a study. It runs after every change and every second; what need not follow every change, such as
+files, is done every second only. A broker that is down delays task messages and fails no request: they are sent once it
+is back.
 """
 
 import time
@@ -33,6 +34,7 @@ UNATTENDED_SECONDS = 30.0
 WAITS_FOR = {
     "refresh": "the disk or the database",
     "take_turns": "the cluster",
+    "advance_studies": "the disk or the database",
     "expire_leases": "the database",
     "publish_due": "the database or the broker",
 }
@@ -56,8 +58,13 @@ class Reconciler:
         interval_seconds: float = 1.0,
         turns: GpuTurns | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        advance_studies: Callable[[], None] = lambda: None,
     ) -> None:
-        """`turns`: who has the GPUs, where they are taken in turns; without it every queue is open."""
+        """`turns`: who has the GPUs, where they are taken in turns; without it every queue is open.
+
+        `advance_studies`: starts the next run of a study when the last one has ended.
+        """
+        self._advance_studies = advance_studies
         self._turns = turns
         self._lifecycle = lifecycle
         self._store = store
@@ -106,7 +113,7 @@ class Reconciler:
         """
         if whole:
             self._slow = [self._attempt(part) for part in (self._folders.refresh, self.take_turns)]
-            self._slow.append(self._attempt(self.tell_held))
+            self._slow += [self._attempt(part) for part in (self.tell_held, self.advance_studies)]
         found = [self._attempt(part) for part in (self._lifecycle.expire_leases, self.publish_due)]
         problem = next((one for one in (*found, *self._slow) if one), None)
         if problem != self._found:
@@ -171,9 +178,13 @@ class Reconciler:
             if self._turns.problem is not None:
                 raise Unavailable(self._turns.problem)
 
+    def advance_studies(self) -> None:
+        """Go on with the study whose turn it is. Raises StorageFull when its next run has no room."""
+        self._advance_studies()
+
     def tell_held(self) -> None:
         """Tell the runs, in their events, when something begins to hold the GPUs up, and when it no longer does."""
-        held = self._slow[-1]
+        held = self._slow[1]
         if held == self._held or self._turns is None:
             return
         with self._store.writing() as tx:

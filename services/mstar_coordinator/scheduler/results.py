@@ -58,6 +58,7 @@ def build_results(
         ),
         test=_milestones(evaluations),
         prm=_prm(by_name, steps),
+        marks={label: one.marks for label, one in evaluations.items() if one.marks},
         quarantined=quarantined,
         outcomes=_outcomes(run, steps),
         artefacts=dict(artefacts),

@@ -5,7 +5,7 @@ only keeps it. The reconciler sends task messages and writes files; it is woken 
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from mstar_coordinator.scheduler.leases import LeaseWatch
 from mstar_coordinator.scheduler.ports import Clock
 from mstar_coordinator.scheduler.quarantine import blame
 from mstar_coordinator.scheduler.reopening import Discard, Loss, differs, listed, reopen, reopen_readers
+from mstar_coordinator.scheduler.reuse import Reuse
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.records import RunRecord, StepRecord, StepState
@@ -55,11 +56,14 @@ class RunLifecycle:
         discard: Discard,
         *,
         streaming: bool,
+        reuse: Reuse | None = None,
     ) -> None:
         """`clock`: monotonic seconds, by which leases run out. `discard`: removes what a step had left before.
 
-        `streaming`: train steps begin with their first shard, while the others are still sampled.
+        `streaming`: train steps begin with their first shard, while the others are still sampled. `reuse`: takes over
+        for runs of a study what others have made.
         """
+        self._reuse = reuse
         self._streaming = streaming
         self._discard = discard
         self._store = store
@@ -72,9 +76,12 @@ class RunLifecycle:
 
     # --- runs
 
-    def create(self, recipe: Recipe, key: IdempotencyKey | None = None) -> str:
+    def create(
+        self, recipe: Recipe, key: IdempotencyKey | None = None, join: Callable[[Transaction, str], None] | None = None
+    ) -> str:
         """Start a run and return its id; with a key that was used before, the id of the run it started.
 
+        `join`: makes the run one of a study, in the same transaction; such a run takes over what others have made.
         Raises IdempotencyMismatch and StorageFull. Nothing is left of a run that could not be started.
         """
         with self._store.reading() as tx:
@@ -98,6 +105,10 @@ class RunLifecycle:
                     tx.runs.add(run)
                     tx.steps.add(run.id, graph(recipe, run.iterations), streaming=self._streaming)
                     tx.events.append(run.id, now, "run.created")
+                    if join is not None:
+                        join(tx, run.id)
+                        if self._reuse is not None:
+                            self._reuse.begin(tx, run)
         finally:
             if started != run.id:
                 self._folders.discard(run.id)
@@ -248,6 +259,8 @@ class RunLifecycle:
             tx.suspects.clear(run.id, step.name)
             if step.name == PREPARE:
                 tx.steps.recount(run.id)
+                if self._reuse is not None and tx.studies.holds(run.id):
+                    self._reuse.follow(tx, run)
             tx.runs.touch(run.id, now, shown=_shows(tx, run.id, step))
             tx.events.append(run.id, now, "step.committed", step=step.name, result=commit.result)
             if differs(step, commit) and (again := reopen_readers(tx, run.id, step, self._discard)):

@@ -21,6 +21,7 @@ from mstar_coordinator.store.runs import Runs
 from mstar_coordinator.store.schema import migrate
 from mstar_coordinator.store.sessions import SessionRows
 from mstar_coordinator.store.steps import Steps
+from mstar_coordinator.store.studies import Studies
 from mstar_coordinator.store.suspects import Suspects
 
 BUSY_SECONDS = 30.0
@@ -41,6 +42,7 @@ class Transaction:
     suspects: Suspects
     keys: Keys
     sessions: SessionRows
+    studies: Studies
     now: Callable[[], float]
     """The time of day by the database's clock, in seconds since the epoch: one clock for all that write to it."""
 
@@ -88,6 +90,7 @@ class Store:
             suspects=Suspects(connection),
             keys=Keys(connection),
             sessions=SessionRows(connection),
+            studies=Studies(connection),
             now=now,
         )
 

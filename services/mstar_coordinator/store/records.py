@@ -1,4 +1,4 @@
-"""Runs and steps as the database has them, as plain values: what the store returns and everything else reads."""
+"""Runs, steps and studies as the database has them, as plain values: what the store returns and the others read."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,6 +8,8 @@ from mstar.recipes import Recipe
 from mstar.stages import StepSpec
 from mstar.step_names import stage_of
 from mstar.steps import ArtefactRef, StepResult
+from mstar.study.plan import Study
+from mstar.study.states import StudyState
 
 
 class StepState(StrEnum):
@@ -62,6 +64,8 @@ class StepRecord:
     result: StepResult | None
     in_hand: str | None = None
     """The question that its worker does now, where it does them one at a time."""
+    key: str | None = None
+    """Hash of everything that determines what it leaves; set for runs of a study."""
 
     @property
     def name(self) -> str:
@@ -102,3 +106,29 @@ class DueStep:
 
     id: str
     published_at: float | None
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """One study. Times are seconds since the epoch."""
+
+    id: str
+    name: str
+    state: StudyState
+    error: str | None
+    created_at: float
+    updated_at: float
+    plan: Study
+
+
+@dataclass(frozen=True)
+class StudyEntry:
+    """One run of a study, begun or not."""
+
+    position: int
+    arm: str
+    recipe: Recipe
+    run_id: str | None = None
+    """None until its turn comes."""
+    state: RunState | None = None
+    error: str | None = None

@@ -1,10 +1,10 @@
 """Statements on steps: the graph, leases with fencing epochs, and what finished steps left."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, Select, and_, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, delete, func, insert, select, update
 
 from mstar.api.steps import StepInput
 from mstar.errors import NotFound
@@ -15,6 +15,8 @@ from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult
 from mstar_coordinator.store.records import DueStep, Lease, StepRecord, StepState
 from mstar_coordinator.store.tables import events, needs, runs, steps
 
+KEYS_AT_ONCE = 500
+"""Keys in one question: a database bounds the parameters of a statement."""
 _RESULT: TypeAdapter[StepResult] = TypeAdapter(AnyResult)
 
 
@@ -286,6 +288,24 @@ class Steps:
         undone = (steps.c.run_id == run_id, steps.c.state != StepState.DONE)
         self._connection.execute(update(steps).where(*undone).values(waiting=open_needs + preparing))
 
+    def set_keys(self, run_id: str, keys: Mapping[str, str]) -> None:
+        """Note, by step name, what determines the steps' outputs."""
+        rows = [{"step": name, "step_key": key} for name, key in keys.items()]
+        where = (steps.c.run_id == run_id, steps.c.name == bindparam("step"))
+        if rows:
+            self._connection.execute(update(steps).where(*where).values(key=bindparam("step_key")), rows)
+
+    def made(self, keys: Collection[str]) -> dict[str, StepRecord]:
+        """By key, a step that is done and has left what the key stands for, in whichever run; the oldest one."""
+        found: dict[str, StepRecord] = {}
+        wanted = sorted(keys)
+        for begin in range(0, len(wanted), KEYS_AT_ONCE):
+            part = wanted[begin : begin + KEYS_AT_ONCE]
+            query = select(steps).where(steps.c.key.in_(part), steps.c.state == StepState.DONE)
+            for row in self._connection.execute(query.order_by(steps.c.run_id, steps.c.position)):
+                found.setdefault(row.key, _step(row))
+        return found
+
     def set_published(self, step_ids: Sequence[str], now: float) -> None:
         """Note that task messages for these steps were sent."""
         self._connection.execute(update(steps).where(steps.c.id.in_(step_ids)).values(published_at=now))
@@ -337,6 +357,7 @@ def _step(row: Row[Any]) -> StepRecord:
         artefact=_artefact(row.artefact_id, row.artefact_sha256),
         result=_result(row.result),
         in_hand=row.in_hand,
+        key=row.key,
     )
 
 

@@ -67,6 +67,9 @@ steps = Table(
     Column("artefact_id", String(500)),
     Column("artefact_sha256", String(64)),
     Column("result", Text),
+    # Hash of what determines the output; set for runs of a study, which take over each other's steps by it.
+    Column("key", String(64)),
+    Index("steps_by_key", "key"),
     Index("steps_by_name", "run_id", "name", unique=True),
     Index("steps_by_position", "run_id", "position", unique=True),
     Index("steps_by_stage", "run_id", "stage"),
@@ -146,4 +149,32 @@ sessions = Table(
     Column("proof", String(64)),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
+)
+
+# The plan is JSON text: the study as its file says it, with the recipe of every arm made whole.
+studies = Table(
+    "studies",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("name", String(80), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("error", Text),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("plan", Text, nullable=False),
+)
+
+# In the order in which they are run, one at a time.
+study_runs = Table(
+    "study_runs",
+    metadata,
+    Column("study_id", ForeignKey("studies.id"), nullable=False),
+    Column("position", Integer, nullable=False, autoincrement=False),
+    Column("arm", String(40), nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("recipe", Text, nullable=False),
+    # None until its turn comes.
+    Column("run_id", ForeignKey("runs.id")),
+    PrimaryKeyConstraint("study_id", "position"),
+    Index("study_runs_by_run", "run_id", unique=True),
 )

@@ -92,7 +92,8 @@ class Event(Frozen):
     run_id: str
     at: float
     type: str
-    """Such as run.created, step.committed, step.retried, artefact.damaged, question.quarantined, run.succeeded."""
+    """Such as run.created, step.committed, step.reused, step.retried, artefact.damaged, question.quarantined and
+    run.succeeded."""
     step: str | None = None
     message: str = ""
     result: AnyResult | None = None

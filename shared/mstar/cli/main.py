@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mstar.cli import data, doctor, evaluate, judge, keys, plan, runs, score, serve, stack, trying
+from mstar.cli import data, doctor, evaluate, judge, keys, plan, runs, score, serve, stack, study, trying
 from mstar.errors import MstarError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ def _options(
 app.command()(stack.up)
 app.command()(stack.demo)
 app.add_typer(runs.app, name="run")
+app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
 app.command("plan")(plan.plan)

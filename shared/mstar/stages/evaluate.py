@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from mstar.marks import Marks
 from mstar.steps import Queue, Stage, StepParams, StepResult
 from mstar.types import Frozen
 
@@ -43,6 +44,8 @@ class EvaluateResult(StepResult):
     """Pass@K on validation minus greedy accuracy on test-ID."""
     best_of_n: float | None = None
     sound_among_correct: float | None = None
+    marks: dict[str, Marks] = {}
+    """By test: which questions were answered right greedily."""
 
 
 EVALUATE = Stage(EvaluateParams, EvaluateResult, Queue.CONTROL, artefact=False, shown=True)

@@ -16,6 +16,7 @@ from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
+from mstar_coordinator.scheduler.study_jobs import StudyJobs
 from mstar_coordinator.store.database import Store
 from mstar_web.auth import principal_of
 
@@ -32,6 +33,7 @@ class Context:
     lifecycle: RunLifecycle
     repair: Repair
     responses: ResponseIndexes
+    studies: StudyJobs
     problem: Callable[[], str | None]
     """What does not work now of all that runs need; never waits."""
     door: Door

@@ -8,6 +8,7 @@ from fastapi.openapi.models import Example
 
 from mstar.api.runs import Damage, NamedRecipe, Page, RepairedRun, Run, RunCreate
 from mstar.evolution import RunState
+from mstar.recipes import Recipe
 from mstar.trusted_code import parse_trusted_code
 from mstar_coordinator.api.routes.context import Context, Coordinator, Limit, paged
 from mstar_coordinator.api.views import run_view
@@ -40,6 +41,20 @@ def idempotency(key: str | None, scope: str, body: str) -> IdempotencyKey | None
     return None if key is None else IdempotencyKey(key, digest)
 
 
+def admitted(context: Context, recipe: Recipe) -> Recipe:
+    """The recipe as it can be run here, with absolute paths. Raises what `admit` raises."""
+    settings = context.settings
+    return admit(
+        recipe,
+        settings.data_root,
+        settings.home,
+        settings.reserve_bytes,
+        Trainers(training_nodes(settings), settings.training_gpu_gb, settings.training_four_bit),
+        remote=settings.artefacts is not None,
+        trusted=parse_trusted_code(settings.trusted_code),
+    )
+
+
 def show(context: Context, run_id: str) -> Run:
     """A run as it is now. Raises NotFound."""
     with context.store.reading() as tx:
@@ -59,17 +74,7 @@ def start_run(
     bound = idempotency(key, "runs", request.model_dump_json())
     run_id = _started_before(coordinator, bound)
     if run_id is None:
-        settings = coordinator.settings
-        recipe = coordinator.recipes.read(request.recipe, request.overrides)
-        recipe = admit(
-            recipe,
-            settings.data_root,
-            settings.home,
-            settings.reserve_bytes,
-            Trainers(training_nodes(settings), settings.training_gpu_gb, settings.training_four_bit),
-            remote=settings.artefacts is not None,
-            trusted=parse_trusted_code(settings.trusted_code),
-        )
+        recipe = admitted(coordinator, coordinator.recipes.read(request.recipe, request.overrides))
         run_id = coordinator.lifecycle.create(recipe, bound)
     response.headers["Location"] = f"/v1/runs/{run_id}"
     return show(coordinator, run_id)

@@ -1,5 +1,6 @@
 """One line of the results table: greedy accuracy on the tests, and the sampled metrics on validation."""
 
+from mstar.marks import marks_of
 from mstar.metrics import (
     best_of_n,
     by_task,
@@ -41,4 +42,5 @@ def run(step: ClaimedStep[EvaluateParams]) -> Output[EvaluateResult]:
         headroom=headroom(pass_at_k, accuracy.id),
         best_of_n=best_of_n(sampled, scores, seed, rule) if scores else None,
         sound_among_correct=sound_among_correct(sampled),
+        marks={name: marks_of(rows) for name, rows in by_split.items() if rows},
     )

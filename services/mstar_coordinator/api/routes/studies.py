@@ -1,0 +1,149 @@
+"""`/v1/studies`: start, list, show, resume and cancel studies, and read what their finished runs left."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Query, Response
+from fastapi.openapi.models import Example
+
+from mstar.api.runs import Page
+from mstar.api.studies import StudyCreate, StudyRunView, StudyView
+from mstar.evolution import RunState
+from mstar.recipes import Recipe
+from mstar.study.plan import Study, parse_study
+from mstar.study.record import StudyRun, recipe_digest, record_of
+from mstar.study.states import StudyState
+from mstar_coordinator.api.routes.context import After, Context, Coordinator, Limit, paged
+from mstar_coordinator.api.routes.runs import Key, admitted, idempotency
+from mstar_coordinator.scheduler.code_version import code_version
+from mstar_coordinator.store.database import Transaction
+from mstar_coordinator.store.records import StudyEntry, StudyRecord
+from mstar_web.bodies import JsonRoute
+
+router = APIRouter(prefix="/v1/studies", tags=["studies"], route_class=JsonRoute)
+
+EXAMPLES = {
+    "two arms": Example(
+        value={
+            "study": {
+                "name": "mine",
+                "base": "demo",
+                "arms": {"all": {"prm": None, "evolution": {"selection": {"mode": "all"}}}, "top-2": {}},
+                "seeds": [0, 1],
+                "contrasts": [{"a": "top-2", "b": "all"}],
+            }
+        }
+    )
+}
+
+
+@router.post("", status_code=202)
+def start_study(
+    coordinator: Coordinator,
+    response: Response,
+    request: Annotated[StudyCreate, Body(openapi_examples=EXAMPLES)],
+    key: Key = None,
+) -> StudyView:
+    """Check every arm of a study as a run is checked, and take it on. Its runs are done one at a time."""
+    bound = idempotency(key, "studies", request.model_dump_json())
+    study_id = None
+    if bound is not None:
+        with coordinator.store.reading() as tx:
+            study_id = tx.runs.find_key(bound.key, bound.body_sha256)
+    if study_id is None:
+        study, runs = _planned(coordinator, request)
+        study_id = coordinator.studies.create(study, runs, bound)
+    response.headers["Location"] = f"/v1/studies/{study_id}"
+    return _show(coordinator, study_id)
+
+
+@router.get("")
+def list_studies(
+    coordinator: Coordinator,
+    limit: Limit = 20,
+    after: Annotated[str | None, Query(max_length=40, description="`last_id` of the page before.")] = None,
+) -> Page[StudyView]:
+    """Studies, newest first."""
+    with coordinator.store.reading() as tx:
+        found = [_view(tx, study) for study in tx.studies.page(after, limit + 1)]
+    return paged(found, limit, [one.id for one in found])
+
+
+@router.get("/{study_id}")
+def get_study(coordinator: Coordinator, study_id: str) -> StudyView:
+    """One study with the states of its runs."""
+    return _show(coordinator, study_id)
+
+
+@router.get("/{study_id}/results")
+def list_study_results(coordinator: Coordinator, study_id: str, limit: Limit = 20, after: After = -1) -> Page[StudyRun]:
+    """What is kept of each finished run, in the order of the runs; `after` counts their places from 0."""
+    with coordinator.store.reading() as tx:
+        study = tx.studies.get(study_id)
+        ended = [one for one in tx.studies.entries(study_id) if one.state is RunState.SUCCEEDED]
+        later = [one for one in ended if one.position > after][: limit + 1]
+        found = [_record(coordinator, tx, study, one) for one in later]
+    return paged(found, limit, [str(one.position) for one in later])
+
+
+@router.post("/{study_id}/resume")
+def resume_study(coordinator: Coordinator, study_id: str) -> StudyView:
+    """Try the failed runs of a study again, and go on with the rest."""
+    coordinator.studies.resume(study_id)
+    return _show(coordinator, study_id)
+
+
+@router.post("/{study_id}/cancel")
+def cancel_study(coordinator: Coordinator, study_id: str) -> StudyView:
+    """End a study and its run that is under way. What was made so far stays."""
+    coordinator.studies.cancel(study_id)
+    return _show(coordinator, study_id)
+
+
+def _planned(coordinator: Context, request: StudyCreate) -> tuple[Study, list[tuple[str, Recipe]]]:
+    """The study with its base in full, and the admitted recipe of every run. Raises what admission raises."""
+    study = parse_study(request.study)
+    base = coordinator.recipes.values(study.base)
+    study = study.model_copy(update={"base": base})
+    wanted = study.chosen([(one.arm, one.seed) for one in request.runs])
+    arms = dict.fromkeys(arm for arm, _ in wanted)
+    checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0])) for arm in arms}
+    return study, [(arm, checked[arm].model_copy(update={"seed": seed})) for arm, seed in wanted]
+
+
+def _show(coordinator: Context, study_id: str) -> StudyView:
+    with coordinator.store.reading() as tx:
+        view = _view(tx, tx.studies.get(study_id))
+    problem = coordinator.problem() if view.state is StudyState.RUNNING else None
+    return view.model_copy(update={"problem": problem})
+
+
+def _view(tx: Transaction, study: StudyRecord) -> StudyView:
+    return StudyView(
+        id=study.id,
+        name=study.name,
+        state=study.state,
+        error=study.error,
+        created_at=study.created_at,
+        updated_at=study.updated_at,
+        study=study.plan,
+        runs=tuple(
+            StudyRunView(arm=one.arm, seed=one.recipe.seed, run=one.run_id, state=one.state, error=one.error)
+            for one in tx.studies.entries(study.id)
+        ),
+    )
+
+
+def _record(coordinator: Context, tx: Transaction, study: StudyRecord, entry: StudyEntry) -> StudyRun:
+    assert entry.run_id is not None
+    base: dict[str, Any] = study.plan.base if isinstance(study.plan.base, dict) else {}
+    planned = study.plan.recipe(base, entry.arm, entry.recipe.seed)
+    steps = tx.steps.of_run(entry.run_id)
+    return record_of(
+        study.name,
+        entry.arm,
+        coordinator.folders.results(tx, tx.runs.get(entry.run_id)),
+        [step.result for step in steps],
+        digest=recipe_digest(planned),
+        code=code_version(),
+        reused=sum(step.result is not None and step.claimed_at is None for step in steps),
+    )

@@ -1,0 +1,202 @@
+"""`mstar study …`: run the arms of a study over its seeds, watch it, and write its report."""
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from mstar.api.studies import RunChoice, StudyCreate, StudyView
+from mstar.cli.output import LONGEST_PAUSE, PATIENCE_SECONDS, console, print_json, program
+from mstar.cli.stack import JsonOption, embedded
+from mstar.cli.study_files import names, numbers, read_results, read_study, write_result
+from mstar.client import DEFAULT_URL, Client, Endpoint
+from mstar.errors import NotFound, Unavailable
+from mstar.evolution import RunState
+from mstar.study.plan import Study
+from mstar.study.record import StudyRun
+from mstar.study.states import StudyState
+
+app = typer.Typer(help="Compare arms of the method over several seeds.", no_args_is_help=True)
+StudyArgument = Annotated[str, typer.Argument(help="A .yaml file, or the name of a study that ships.")]
+IdArgument = Annotated[str, typer.Argument(help="Study id, or latest.", metavar="STUDY")]
+ResultsOption = Annotated[Path | None, typer.Option(help="Folder of result files, one for each finished run.")]
+POLL_SECONDS = 2.0
+Run = tuple[str, int]
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    seeds: Annotated[str | None, typer.Option(help="Only these seeds, such as 3,4.")] = None,
+    arms: Annotated[str | None, typer.Option(help="Only these arms, such as top-2,random-2.")] = None,
+    home: Annotated[Path | None, typer.Option(help="Run it here, with services of its own on free ports.")] = None,
+    results: ResultsOption = None,
+    detach: Annotated[bool, typer.Option(help="Do not wait for the end; needs a running server.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a study, or a part of it, on the running server or in a home of its own.
+
+    Typed again it goes on where it was. Runs whose result file is there are not done again.
+    """
+    plan = read_study(study)
+    there = read_results(results, plan) if results is not None and results.is_dir() else {}
+    wanted = [one for one in plan.part(names(arms), numbers(seeds, "--seeds")) if one not in there]
+    if not wanted:
+        _say(as_json, "every run of this part has its result file already")
+        return
+    endpoint = Endpoint.from_environment()
+    if home is None:
+        with Client(endpoint) as client:
+            if client.reachable():
+                view = _begin(client, plan, wanted)
+                if not detach:
+                    view = _follow(client, view, wanted, results, lambda: None, quiet=as_json)
+                _finish(view, as_json=as_json)
+                return
+        if endpoint.url != DEFAULT_URL:
+            raise Unavailable(f"nothing answers at {endpoint.url}: check MSTAR_URL")
+    if detach:
+        raise Unavailable("--detach needs a running server and no --home: start one with `mstar up`")
+    with embedded(home or Path("runs"), "auto", quiet=as_json) as (client, supervisor):
+        view = _begin(client, plan, wanted)
+        view = _follow(client, view, wanted, results, lambda: getattr(supervisor, "failure", None), quiet=as_json)
+    _finish(view, as_json=as_json)
+
+
+@app.command()
+def show(study: IdArgument = "latest", as_json: JsonOption = False) -> None:
+    """The runs of a study with what they have reached so far."""
+    with Client(Endpoint.from_environment()) as client:
+        view = client.study(_resolve(client, study))
+        found = {(one.arm, one.seed): one for one in _records(client, view.id)}
+    if as_json:
+        print_json(view)
+        return
+    table = Table(title=f"{view.name} · {view.id} · {view.state.value}", title_justify="left")
+    for name in ("seed", "arm", "run", "state", "warm-up", "final ID", "final OOD", "reused"):
+        table.add_column(name)
+    for one in view.runs:
+        record = found.get((one.arm, one.seed))
+        state = one.state.value if one.state else "waiting"
+        table.add_row(str(one.seed), one.arm, one.run or "", state, *(_scores(record) if record else [""] * 4))
+    console.print(table)
+    for text in filter(None, (view.error, view.problem)):
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def resume(study: IdArgument, as_json: JsonOption = False) -> None:
+    """Try the failed runs of a study again, and go on with the rest."""
+    with Client(Endpoint.from_environment()) as client:
+        _finish(client.resume_study(_resolve(client, study)), as_json=as_json)
+
+
+@app.command()
+def cancel(study: IdArgument, as_json: JsonOption = False) -> None:
+    """End a study and its run that is under way; what was made stays."""
+    with Client(Endpoint.from_environment()) as client:
+        _finish(client.cancel_study(_resolve(client, study)), as_json=as_json, ended=False)
+
+
+def _begin(client: Client, plan: Study, wanted: Collection[Run]) -> StudyView:
+    """The study that does these runs: one that was begun before and holds all of them, else a new one."""
+    for view in client.studies(limit=100).data:
+        same = view.study == plan and set(wanted) <= {(one.arm, one.seed) for one in view.runs}
+        if same and view.state is not StudyState.CANCELLED:
+            return client.resume_study(view.id) if view.state is StudyState.FAILED else view
+    body = StudyCreate(
+        study=plan.model_dump(mode="json"), runs=tuple(RunChoice(arm=arm, seed=seed) for arm, seed in wanted)
+    )
+    return client.create_study(body, hashlib.sha256(body.model_dump_json().encode()).hexdigest())
+
+
+def _follow(
+    client: Client,
+    view: StudyView,
+    wanted: Collection[Run],
+    results: Path | None,
+    broken: Callable[[], str | None],
+    *,
+    quiet: bool,
+) -> StudyView:
+    """Wait for the end of these runs, and write the result file of each as soon as it ends. Raises Unavailable."""
+    told: set[Run] = set()
+    silent_since = None
+    while True:
+        if (reason := broken()) is not None:
+            raise Unavailable(reason)
+        try:
+            view = client.study(view.id)
+            done = {(one.arm, one.seed) for one in view.runs if one.state is RunState.SUCCEEDED}
+            if done - told:
+                for record in _records(client, view.id):
+                    one = (record.arm, record.seed)
+                    if one in wanted and one not in told:
+                        place = "" if results is None else f" → {write_result(results, record)}"
+                        _say(quiet, f"{record.arm} · seed {record.seed}: {_line(record)}{place}")
+                told |= done
+        except Unavailable:
+            silent_since = silent_since or time.monotonic()
+            if time.monotonic() - silent_since > PATIENCE_SECONDS:
+                raise
+            time.sleep(LONGEST_PAUSE)
+            continue
+        silent_since = None
+        if view.state is not StudyState.RUNNING:
+            return view
+        time.sleep(POLL_SECONDS)
+
+
+def _records(client: Client, study_id: str) -> list[StudyRun]:
+    """All results that a study has so far."""
+    found: list[StudyRun] = []
+    after: str | None = None
+    while True:
+        page = client.study_results(study_id, after=after, limit=20)
+        found += page.data
+        if not page.has_more:
+            return found
+        after = page.last_id
+
+
+def _finish(view: StudyView, *, as_json: bool, ended: bool = True) -> None:
+    if as_json:
+        print_json(view)
+    else:
+        done = sum(one.state is RunState.SUCCEEDED for one in view.runs)
+        console.print(f"study {view.id} is {view.state.value}: {done} of {len(view.runs)} runs done", highlight=False)
+        if view.state is StudyState.RUNNING:
+            console.print(f"next: {program()} study show {view.id}", highlight=False)
+    if ended and view.state is StudyState.FAILED:
+        raise Unavailable(view.error or f"study {view.id} failed: see its runs with `{program()} study show {view.id}`")
+
+
+def _resolve(client: Client, study: str) -> str:
+    """The study's id; that of the newest one for `latest`. Raises NotFound where there is none."""
+    if study != "latest":
+        return study
+    page = client.studies(limit=1)
+    if not page.data:
+        raise NotFound(f"there is no study yet: start one with `{program()} study run quick`")
+    return page.data[0].id
+
+
+def _scores(record: StudyRun) -> list[str]:
+    warmup = record.policy("warmup")
+    shares = (warmup.tests.get("test_id") if warmup else None, *map(record.final.tests.get, ("test_id", "test_ood")))
+    return [*("-" if share is None else f"{100 * share:.1f}" for share in shares), str(record.reused)]
+
+
+def _line(record: StudyRun) -> str:
+    warmup, final, ood, reused = _scores(record)
+    return f"warm-up {warmup}, final {final} on test-ID and {ood} on test-OOD; {reused} steps reused"
+
+
+def _say(quiet: bool, text: str) -> None:
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)

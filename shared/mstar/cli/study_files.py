@@ -1,0 +1,103 @@
+"""Study files and the result files of finished runs, as commands read and write them."""
+
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mstar.cli.recipe_files import SHIPPED
+from mstar.errors import InvalidInput, StorageFull
+from mstar.recipe_folder import is_file_name
+from mstar.study.plan import Study, parse_study_yaml
+from mstar.study.record import StudyRun, parse_record, recipe_digest
+
+STUDIES = Path(__file__).parents[3] / "studies"
+"""In a checkout; an installed package has none."""
+
+
+def read_study(study: str) -> Study:
+    """A study file, or a study of this checkout by name, with its base recipe in full. Raises InvalidInput."""
+    path = Path(study) if is_file_name(study) else STUDIES / f"{study}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(one.stem for one in STUDIES.glob("*.yaml"))) or "none"
+        raise InvalidInput(f"study file {path} does not exist; by name there are: {known}", field="study")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"study file {path} cannot be read: {error}", field="study") from error
+    found = parse_study_yaml(text)
+    made = found.model_copy(update={"base": _base(found.base, path.parent)})
+    for arm in made.arms:
+        planned(made, arm, made.seeds[0])
+    return made
+
+
+def planned(study: Study, arm: str, seed: int) -> str:
+    """Digest of the recipe of one run. Raises InvalidRecipe."""
+    assert isinstance(study.base, dict), "read_study makes the base whole"
+    return recipe_digest(study.recipe(study.base, arm, seed))
+
+
+def read_results(folder: Path, study: Study) -> dict[tuple[str, int], StudyRun]:
+    """Runs of a study whose result files lie in a folder or below, by arm and seed.
+
+    Files of other studies are passed over. Raises InvalidInput for a file that is no result, for one of another recipe
+    than the study's, and for two different results of one run.
+    """
+    found: dict[tuple[str, int], StudyRun] = {}
+    for path in sorted(folder.rglob("*.json")):
+        if not path.name.startswith(f"{study.name}--"):
+            continue
+        run = parse_record(path.read_bytes(), str(path))
+        if run.study != study.name or run.arm not in study.arms or run.seed not in study.seeds:
+            continue
+        if run.recipe != planned(study, run.arm, run.seed):
+            raise InvalidInput(
+                f"{path} was made with another recipe than the study has now: move the file away, or undo the change",
+                field="results",
+            )
+        before = found.get((run.arm, run.seed))
+        if before is not None and before != run:
+            raise InvalidInput(f"{path} is a second result of {run.arm} with seed {run.seed}", field="results")
+        found[run.arm, run.seed] = run
+    return found
+
+
+def write_result(folder: Path, run: StudyRun) -> Path:
+    """Write the result file of a run in one rename. Raises StorageFull."""
+    path = folder / f"{run.name}.json"
+    staging = folder / f".tmp-{uuid.uuid4().hex}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staging.write_text(run.model_dump_json() + "\n", encoding="utf-8")
+        os.replace(staging, path)
+    except OSError as error:
+        staging.unlink(missing_ok=True)
+        raise StorageFull(f"{path} could not be written: {error.strerror}") from error
+    return path
+
+
+def numbers(text: str | None, field: str) -> list[int]:
+    """`3,4` as numbers. Raises InvalidInput."""
+    try:
+        return [int(one) for one in names(text)]
+    except ValueError:
+        raise InvalidInput(f"{field} {text}: write numbers with commas between, such as 3,4", field=field) from None
+
+
+def names(text: str | None) -> list[str]:
+    """`a,b` as names."""
+    return [one.strip() for one in (text or "").split(",") if one.strip()]
+
+
+def in_order(study: Study, found: Iterable[StudyRun]) -> list[StudyRun]:
+    """Runs in the order of the study."""
+    places = {one: place for place, one in enumerate(study.runs())}
+    return sorted(found, key=lambda run: places[run.arm, run.seed])
+
+
+def _base(base: str | dict[str, Any], folder: Path) -> dict[str, Any]:
+    if isinstance(base, dict):
+        return SHIPPED.given(base)
+    return SHIPPED.file(folder / base) if is_file_name(base) else SHIPPED.named(base)

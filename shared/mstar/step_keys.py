@@ -1,0 +1,83 @@
+"""A key for everything that determines what a step leaves: two steps with one key leave the same, in whichever runs.
+
+A key is a hash over the step's parameters, the seed, the recipe's sections that its work reads, the version of the code
+and the keys of all steps that it reads (a Merkle tree). Data and base model enter by the content of `prepare`'s
+artefact. So runs that differ in a late section share everything before it.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mstar.evolution import reads
+from mstar.recipes import Recipe
+from mstar.stages import StepSpec
+from mstar.stages.choose import ChooseParams
+from mstar.stages.evaluate import EvaluateParams
+from mstar.stages.fetch import FetchParams
+from mstar.stages.publish import PublishParams
+from mstar.stages.score import ScoreParams
+from mstar.stages.select import SelectParams
+from mstar.step_names import PREPARE
+from mstar.steps import StepParams
+
+BUILTIN = "builtin:"
+"""Begin of the names of data sets and models that come with the code."""
+
+
+def prepare_key(recipe: Recipe, code: str) -> str | None:
+    """Key of `prepare`; None where it reads folders, whose content only its artefact tells."""
+    if not (recipe.data.source.startswith(BUILTIN) and recipe.model.base.startswith(BUILTIN)):
+        return None
+    read = {
+        "data": recipe.data.model_dump(mode="json"),
+        "model": recipe.model.model_dump(mode="json"),
+        "splits": recipe.splits,
+        "oracle": recipe.evolution.unlabelled.oracle,
+    }
+    return _hash([code, PREPARE, read])
+
+
+def step_keys(recipe: Recipe, steps: Sequence[StepSpec], prepared: str, code: str) -> dict[str, str]:
+    """Key of each step after `prepare`, by name, for those that have one.
+
+    `steps`: a run's graph, in its order. `prepared`: a hash of the content that `prepare` left. A step that reads
+    a model from a folder has none, nor has what follows from it: what lies there is not known here. Nor has `publish`,
+    which writes into its own run's folder.
+    """
+    keys: dict[str, str] = {PREPARE: prepared}
+    common = {
+        "seed": recipe.seed,
+        **{
+            name: getattr(recipe, name).model_dump(mode="json") for name in ("model", "prompt", "answers", "generation")
+        },
+    }
+    for step in steps:
+        read = reads(step)
+        if step.name == PREPARE or isinstance(step.params, FetchParams | PublishParams):
+            continue
+        if all(name in keys for name in read):
+            own = [code, step.name, step.params.model_dump(mode="json"), common, _sections(recipe, step.params)]
+            keys[step.name] = _hash([*own, [keys[name] for name in read]])
+    del keys[PREPARE]
+    return keys
+
+
+def _sections(recipe: Recipe, params: StepParams) -> dict[str, Any]:
+    """What a step's work reads of the recipe beside what all steps read."""
+    scored = isinstance(params, ScoreParams)
+    scored |= isinstance(params, SelectParams) and params.prm is not None
+    scored |= isinstance(params, ChooseParams | EvaluateParams) and bool(params.scores)
+    found: dict[str, Any] = {}
+    if scored:
+        # How R_p is made and which scores are left out; how the PRM was trained is in its own steps' keys.
+        found["prm"] = None if recipe.prm is None else recipe.prm.model_dump(mode="json")
+    if isinstance(params, EvaluateParams):
+        found["tests"] = recipe.tests
+    return found
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
