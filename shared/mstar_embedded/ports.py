@@ -1,11 +1,17 @@
 """Which TCP ports the three HTTP services get."""
 
+import random
 import socket
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, fields
 
 from mstar.errors import Conflict
 
 HOST = "127.0.0.1"
+FREE = range(20_000, 30_000)
+"""Where free ports are looked for."""
+_RESERVED: list[socket.socket] = []
+"""Held open until this process ends."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,35 @@ def fixed_ports(ports: Ports = Ports()) -> Ports:
 
 
 def free_ports() -> Ports:
-    """Three ports that nothing listens on now."""
-    probes = [socket.socket() for _ in range(3)]
+    """Three ports that nothing listens on, which this process has for itself until it ends. Raises Conflict.
+
+    Several stacks may start at once on one machine, and a service binds its port seconds after it was chosen: so each
+    port is reserved under its number, and all lie below the range from which the system takes ports for others.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(FREE, len(FREE)):
+        if _reserve(port):
+            found.append(port)
+        if len(found) == len(fields(Ports)):
+            return Ports(*found)
+    raise Conflict(f"no three ports from {FREE[0]} to {FREE[-1]} are free on {HOST}: stop what listens there")
+
+
+def _reserve(port: int) -> bool:
+    """Whether nobody listens on a port and no other stack of this machine has chosen it."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    if sys.platform != "linux":
+        return True
+    # Linux frees a name in the abstract namespace when its process ends, however that happens; no file is left.
+    name = socket.socket(socket.AF_UNIX)
     try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return Ports(*(probe.getsockname()[1] for probe in probes))
-    finally:
-        for probe in probes:
-            probe.close()
+        name.bind(f"\0mstar-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    _RESERVED.append(name)
+    return True

@@ -30,7 +30,8 @@ from mstar_embedded.ports import Ports
 from mstar_embedded.processes import ProcessSpec, child_environment, stack
 
 LEAST_FREE_BYTES = 500_000_000
-START_SECONDS = 120.0
+START_SECONDS = 300.0
+"""Several stacks may load their models on the same cores at the same time."""
 STOP_SECONDS = 10.0
 QUICK_DEATH_SECONDS = 5.0
 PATIENCE_SECONDS = 120.0

@@ -11,13 +11,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mstar.charts import Band, Line, chart
 from mstar.layout import ANSWER_HEADING, scored_segments
 from mstar.recipes import ExplorationMode
 from mstar.results import RunResults
 from mstar.reward import Aggregate, RewardRule, aggregated, reward
 from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
 from mstar_coordinator.export.cards import percent, table_rows, table_titles
-from mstar_coordinator.export.charts import Band, Line, chart
 from mstar_coordinator.export.datasets import image_ending
 
 

@@ -13,13 +13,24 @@ from rich.table import Table
 from mstar.api.studies import RunChoice, StudyCreate, StudyView
 from mstar.cli.output import LONGEST_PAUSE, PATIENCE_SECONDS, console, print_json, program
 from mstar.cli.stack import JsonOption, embedded
-from mstar.cli.study_files import names, numbers, read_results, read_study, write_result
+from mstar.cli.study_files import (
+    in_order,
+    names,
+    numbers,
+    read_properties,
+    read_results,
+    read_study,
+    write_result,
+    write_text,
+)
 from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.errors import NotFound, Unavailable
 from mstar.evolution import RunState
+from mstar.study.page import study_csv, study_page
 from mstar.study.plan import Study
 from mstar.study.record import StudyRun
 from mstar.study.states import StudyState
+from mstar.study.summary import summarise
 
 app = typer.Typer(help="Compare arms of the method over several seeds.", no_args_is_help=True)
 StudyArgument = Annotated[str, typer.Argument(help="A .yaml file, or the name of a study that ships.")]
@@ -87,6 +98,46 @@ def show(study: IdArgument = "latest", as_json: JsonOption = False) -> None:
     console.print(table)
     for text in filter(None, (view.error, view.problem)):
         console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    study: StudyArgument,
+    results: ResultsOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for the three files.")] = Path("study"),
+    gates: Annotated[
+        Path | None, typer.Option(help="JSON file with further `properties`, measured by another program.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write study.html, study.csv and study.json from result files, or from the running server."""
+    plan = read_study(study)
+    if results is not None:
+        found = list(read_results(results, plan).values())
+    else:
+        with Client(Endpoint.from_environment()) as client:
+            views = [view for view in client.studies(limit=100).data if view.study == plan]
+            found = list({(one.arm, one.seed): one for view in views for one in _records(client, view.id)}.values())
+    if not found:
+        raise NotFound(f"no run of study {plan.name} has ended yet: name the folder of its result files with --results")
+    runs = in_order(plan, found)
+    summary = summarise(plan, runs)
+    if gates is not None:
+        summary = summary.model_copy(update={"properties": (*read_properties(gates), *summary.properties)})
+    texts = {
+        "study.html": study_page(plan, summary, runs),
+        "study.csv": study_csv(runs),
+        "study.json": summary.model_dump_json(indent=1) + "\n",
+    }
+    for name, text in texts.items():
+        write_text(out / name, text)
+    if as_json:
+        print_json(summary)
+        return
+    for pair in summary.pairs:
+        ends = "" if pair.low is None else f" ({pair.low:+.1f} to {pair.high:+.1f})"
+        console.print(f"{pair.a} − {pair.b}: {pair.difference:+.1f}{ends}, {pair.verdict}", highlight=False)
+    console.print(f"{summary.runs} of {summary.planned} runs; report: {out / 'study.html'}", highlight=False)
 
 
 @app.command()

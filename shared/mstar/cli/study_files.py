@@ -6,14 +6,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field, ValidationError
+
 from mstar.cli.recipe_files import SHIPPED
 from mstar.errors import InvalidInput, StorageFull
 from mstar.recipe_folder import is_file_name
 from mstar.study.plan import Study, parse_study_yaml
 from mstar.study.record import StudyRun, parse_record, recipe_digest
+from mstar.study.summary import PropertyResult
 
 STUDIES = Path(__file__).parents[3] / "studies"
 """In a checkout; an installed package has none."""
+
+
+class _Gates(BaseModel):
+    """A file with properties, whatever else it holds."""
+
+    properties: tuple[PropertyResult, ...] = Field(max_length=256)
 
 
 def read_study(study: str) -> Study:
@@ -64,18 +73,35 @@ def read_results(folder: Path, study: Study) -> dict[tuple[str, int], StudyRun]:
     return found
 
 
+def read_properties(path: Path) -> tuple[PropertyResult, ...]:
+    """The `properties` of a JSON file, which another program has measured. Raises InvalidInput."""
+    try:
+        return _Gates.model_validate_json(path.read_bytes()).properties
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}", field="gates") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InvalidInput(f"{path}: {where}: {first['msg']}", field="gates") from None
+
+
 def write_result(folder: Path, run: StudyRun) -> Path:
     """Write the result file of a run in one rename. Raises StorageFull."""
     path = folder / f"{run.name}.json"
-    staging = folder / f".tmp-{uuid.uuid4().hex}"
+    write_text(path, run.model_dump_json() + "\n")
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file in one rename. Raises StorageFull."""
+    staging = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        staging.write_text(run.model_dump_json() + "\n", encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staging.write_text(text, encoding="utf-8")
         os.replace(staging, path)
     except OSError as error:
         staging.unlink(missing_ok=True)
         raise StorageFull(f"{path} could not be written: {error.strerror}") from error
-    return path
 
 
 def numbers(text: str | None, field: str) -> list[int]:

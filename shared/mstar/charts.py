@@ -43,9 +43,14 @@ def chart(
     *,
     x_names: Sequence[tuple[float, str]] = (),
     band: Band | None = None,
+    bands: Sequence[Band] = (),
 ) -> str:
-    """An SVG element, or a sentence that says what will appear when there is nothing to draw."""
-    known = [(x, y) for line in lines for x, y in line.points if y is not None]
+    """An SVG element, or a sentence that says what will appear when there is nothing to draw.
+
+    `band`: one area of a colour of its own. `bands`: one for each of the first lines, in the line's colour.
+    """
+    edges = [point for one in bands for point in (*one.low, *one.high)]
+    known = [(x, y) for x, y in (*(point for line in lines for point in line.points), *edges) if y is not None]
     if not known:
         awaited = escape(y_label[:1].upper() + y_label[1:])
         return f"<p class='empty'>{awaited} will appear here once it has been measured.</p>"
@@ -53,6 +58,8 @@ def chart(
     y_ticks = _ticks([y for _, y in known])
     place = _placing([x for x, _ in x_ticks] + [x for x, _ in known], [y for y, _ in y_ticks])
     parts = [*_shaded(band, place), *_axes(x_ticks, y_ticks, place)]
+    for number, one in enumerate(bands):
+        parts += _shaded(one, place, COLOURS[number % len(COLOURS)])
     ends: list[tuple[float, float, str, str]] = []
     for number, line in enumerate(lines):
         colour = COLOURS[number % len(COLOURS)]
@@ -93,7 +100,7 @@ def _series(line: Line, colour: str, place: Place) -> list[str]:
     return parts
 
 
-def _shaded(band: Band | None, place: Place) -> list[str]:
+def _shaded(band: Band | None, place: Place, colour: str | None = None) -> list[str]:
     """The band's outline, there along `high` and back along `low`, over the x where both are known."""
     if band is None:
         return []
@@ -101,7 +108,8 @@ def _shaded(band: Band | None, place: Place) -> list[str]:
     both = [(x, high, low) for x, high, low in pairs if high is not None and low is not None]
     outline = [place(x, high) for x, high, _ in both] + [place(x, low) for x, _, low in reversed(both)]
     path = " ".join(f"{x},{y}" for x, y in outline)
-    return [f"<polygon points='{path}' class='band'><title>{escape(band.name)}</title></polygon>"] if both else []
+    look = "class='band'" if colour is None else f"fill='{colour}' fill-opacity='0.12'"
+    return [f"<polygon points='{path}' {look}><title>{escape(band.name)}</title></polygon>"] if both else []
 
 
 def _labels(ends: Sequence[tuple[float, float, str, str]]) -> list[str]:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstar_coordinator.export.charts import HEIGHT, WIDTH, Band, Line, chart
+from mstar.charts import HEIGHT, WIDTH, Band, Line, chart
 
 SVG_VALUES = st.floats(-1e4, 1e4).map(lambda value: round(value, 3))
 

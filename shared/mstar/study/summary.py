@@ -1,0 +1,306 @@
+"""What a study found: `study.json`. Arms with their spread, named comparisons with their verdicts, and the properties.
+
+Numbers are percent or points of accuracy. Only runs that are there count: an arm with fewer seeds than another is
+compared with it on the seeds that both have.
+"""
+
+from collections.abc import Callable, Sequence
+from statistics import fmean, stdev
+
+from mstar.errors import InvalidInput
+from mstar.study.plan import WARMUP, Contrast, Measure, NonInferiority, Property, Study
+from mstar.study.record import Cost, PolicyRecord, StudyRun
+from mstar.study.statistics import Estimate, Table, differences, estimates, holm
+from mstar.types import Frozen
+
+LEVEL = 0.05
+HOLDS, REVERSED, OPEN = "holds", "does not hold", "cannot be told"
+TESTS = ("test_id", "test_ood")
+
+
+class Spread(Frozen):
+    """Mean over the seeds, and the standard deviation between them; None with one seed."""
+
+    mean: float
+    sd: float | None
+
+
+class Gain(Frozen):
+    """A mean with its interval; None with one seed."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class PropertyResult(Frozen):
+    """Whether something that the comparisons rest on holds."""
+
+    name: str
+    value: float | None
+    """None where no run tells it."""
+    wanted: str
+    met: bool | None
+
+
+class ArmResult(Frozen):
+    """One arm over its seeds."""
+
+    name: str
+    seeds: tuple[int, ...]
+    warmup: float
+    final_id: Spread
+    final_ood: Spread | None
+    gain_over_warmup: Gain
+    cost: Cost
+    """Mean of a run, as if it shared nothing."""
+
+
+class PairResult(Frozen):
+    """One comparison: a minus b."""
+
+    a: str
+    b: str
+    test: str
+    seeds: tuple[int, ...]
+    """Those that both have."""
+    difference: float
+    low: float | None
+    high: float | None
+    probability: float | None
+    """That a is truly above b."""
+    wins: int
+    """Seeds on which a is above b."""
+    p: float | None
+    p_holm: float | None = None
+    """Corrected for the number of named contrasts."""
+    margin: float | None = None
+    """Set where only is asked whether a is not worse than b by more."""
+    verdict: str
+
+
+class StudySummary(Frozen):
+    """The whole study."""
+
+    name: str
+    runs: int
+    planned: int
+    properties: tuple[PropertyResult, ...]
+    arms: tuple[ArmResult, ...]
+    pairs: tuple[PairResult, ...]
+    """The named comparisons on test-ID, for which the study was made."""
+    pairs_ood: tuple[PairResult, ...]
+    """The same on test-OOD: shown, and no basis of a verdict that was registered."""
+
+
+def summarise(study: Study, runs: Sequence[StudyRun]) -> StudySummary:
+    """Compare what is there of a study. Raises InvalidInput for runs that were measured on other questions."""
+    by_arm = {arm: {run.seed: run for run in runs if run.arm == arm} for arm in study.arms}
+    by_arm = {arm: found for arm, found in by_arm.items() if found}
+    gains = _estimates([(arm, WARMUP) for arm in by_arm], by_arm, "test_id")
+    pairs, pairs_ood = (_pairs(study, by_arm, test) for test in TESTS)
+    return StudySummary(
+        name=study.name,
+        runs=len(runs),
+        planned=len(study.runs()),
+        properties=tuple(_property(one, by_arm) for one in study.properties),
+        arms=tuple(_arm(arm, found, gains.get((arm, WARMUP))) for arm, found in by_arm.items()),
+        pairs=pairs,
+        pairs_ood=pairs_ood,
+    )
+
+
+ByArm = dict[str, dict[int, StudyRun]]
+Pair = tuple[str, str]
+
+
+def _pairs(study: Study, by_arm: ByArm, test: str) -> tuple[PairResult, ...]:
+    named: list[Contrast] = [*study.contrasts, *study.non_inferiority]
+    found = _estimates([(one.a, one.b) for one in named], by_arm, test)
+    tested = [one for one in study.contrasts if (one.a, one.b) in found]
+    p_values = [found[one.a, one.b].p_value for one in tested]
+    # Contrasts that have no runs yet still count, or the correction would grow with the study.
+    missing = [1.0] * (len(study.contrasts) - len(tested))
+    corrected = holm([1.0 if p is None else p for p in p_values] + missing)
+    made = [
+        _pair(one, found[one.a, one.b], by_arm, test, None if p is None else whole)
+        for one, p, whole in zip(tested, p_values, corrected, strict=False)
+    ]
+    made += [_pair(one, found[one.a, one.b], by_arm, test) for one in study.non_inferiority if (one.a, one.b) in found]
+    return tuple(made)
+
+
+def _pair(one: Contrast, found: Estimate, by_arm: ByArm, test: str, p_holm: float | None = None) -> PairResult:
+    seeds = _common((one.a, one.b), by_arm, test)
+    won = [_share(one.a, seed, by_arm, test) > _share(one.b, seed, by_arm, test, one.a) for seed in seeds]
+    margin = one.margin if isinstance(one, NonInferiority) else None
+    return PairResult(
+        a=one.a,
+        b=one.b,
+        test=test,
+        seeds=seeds,
+        difference=found.mean,
+        low=found.low,
+        high=found.high,
+        probability=found.probability,
+        wins=sum(won),
+        p=found.p_value,
+        p_holm=p_holm,
+        margin=margin,
+        verdict=_verdict(found, p_holm) if margin is None else _not_worse(found, margin),
+    )
+
+
+def _verdict(found: Estimate, p_holm: float | None) -> str:
+    if p_holm is None or p_holm >= LEVEL:
+        return OPEN
+    return HOLDS if found.mean > 0 else REVERSED
+
+
+def _not_worse(found: Estimate, margin: float) -> str:
+    if found.above(-margin):
+        return HOLDS
+    return REVERSED if found.below(-margin) else OPEN
+
+
+def _estimates(pairs: Sequence[Pair], by_arm: ByArm, test: str) -> dict[Pair, Estimate]:
+    """Estimates of the differences for which there are runs."""
+    tables: dict[str, Table] = {}
+    for a, b in pairs:
+        seeds = _common((a, b), by_arm, test)
+        if seeds:
+            one = [_outcomes(a, seed, by_arm, test) for seed in seeds]
+            other = [_outcomes(b, seed, by_arm, test, a) for seed in seeds]
+            tables[f"{a} {b}"] = differences(one, other)
+    _same_questions([run for found in by_arm.values() for run in found.values()], test)
+    found = estimates(tables) if tables else {}
+    return {(a, b): found[f"{a} {b}"] for a, b in pairs if f"{a} {b}" in found}
+
+
+def _same_questions(runs: Sequence[StudyRun], test: str) -> None:
+    seen: dict[tuple[str, int], StudyRun] = {}
+    for run in runs:
+        for policy in run.policies:
+            if (marks := policy.marks.get(test)) is not None:
+                seen.setdefault((marks.ids, marks.questions), run)
+    if len(seen) > 1:
+        one, other = list(seen.values())[:2]
+        raise InvalidInput(
+            f"{one.name} and {other.name} were measured on other questions of {test}, so they cannot be compared: run "
+            "one of them again on the other's data",
+            field="results",
+        )
+
+
+def _common(pair: Pair, by_arm: ByArm, test: str) -> tuple[int, ...]:
+    """Seeds for which both policies have marks on the test."""
+    a, b = pair
+    if a not in by_arm or (b != WARMUP and b not in by_arm):
+        return ()
+    there = [seed for seed in sorted(by_arm[a]) if b == WARMUP or seed in by_arm[b]]
+    both = {seed: (_policy(a, seed, by_arm), _policy(b, seed, by_arm, a)) for seed in there}
+    return tuple(seed for seed, pair in both.items() if all(one is not None and test in one.marks for one in pair))
+
+
+def _policy(arm: str, seed: int, by_arm: ByArm, beside: str = "") -> PolicyRecord | None:
+    """The last policy of a run; for `warmup` that after the warm-up of the arm beside it."""
+    return by_arm[beside][seed].policy(WARMUP) if arm == WARMUP else by_arm[arm][seed].final
+
+
+def _known(arm: str, seed: int, by_arm: ByArm, beside: str = "") -> PolicyRecord:
+    policy = _policy(arm, seed, by_arm, beside)
+    assert policy is not None, "only seeds with both policies are compared"
+    return policy
+
+
+def _outcomes(arm: str, seed: int, by_arm: ByArm, test: str, beside: str = "") -> list[int]:
+    try:
+        return _known(arm, seed, by_arm, beside).marks[test].outcomes()
+    except ValueError as error:
+        raise InvalidInput(f"result of {beside or arm} with seed {seed}: {error}", field="results") from None
+
+
+def _share(arm: str, seed: int, by_arm: ByArm, test: str, beside: str = "") -> float:
+    return _known(arm, seed, by_arm, beside).tests[test]
+
+
+def _arm(name: str, found: dict[int, StudyRun], gain: Estimate | None) -> ArmResult:
+    runs = list(found.values())
+    first = [run.policy(WARMUP) or run.policies[0] for run in runs]
+    ood = [run.final.tests["test_ood"] for run in runs if "test_ood" in run.final.tests]
+    costs = {field: fmean(getattr(run.cost, field) for run in runs) for field in Cost.model_fields}
+    change = fmean(run.final.tests["test_id"] - one.tests["test_id"] for run, one in zip(runs, first, strict=True))
+    return ArmResult(
+        name=name,
+        seeds=tuple(sorted(found)),
+        warmup=100 * fmean(one.tests["test_id"] for one in first),
+        final_id=spread([run.final.tests["test_id"] for run in runs]),
+        final_ood=spread(ood) if ood else None,
+        gain_over_warmup=Gain(mean=gain.mean, low=gain.low, high=gain.high)
+        if gain
+        else Gain(mean=100 * change, low=None, high=None),
+        cost=Cost.model_validate({key: round(value) for key, value in costs.items()}),
+    )
+
+
+def spread(shares: Sequence[float]) -> Spread:
+    """Mean and standard deviation of shares, in percent."""
+    return Spread(mean=100 * fmean(shares), sd=100 * stdev(shares) if len(shares) > 1 else None)
+
+
+def _property(one: Property, by_arm: ByArm) -> PropertyResult:
+    value = _MEASURES[one.measure](one, by_arm)
+    met = None if value is None else one.met(value)
+    return PropertyResult(name=one.name, value=value, wanted=one.wanted, met=met)
+
+
+def _runs_of(one: Property, by_arm: ByArm) -> list[StudyRun]:
+    """The runs that a property is measured on; one a seed where all arms begin with the same warm-up."""
+    if one.arm is not None:
+        return list(by_arm.get(one.arm, {}).values())
+    return list({seed: run for found in by_arm.values() for seed, run in found.items()}.values())
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return 100 * fmean(known) if known else None
+
+
+def _of_warmup(read: Callable[[PolicyRecord], float | None]) -> Callable[[Property, ByArm], float | None]:
+    def measured(one: Property, by_arm: ByArm) -> float | None:
+        return _mean([read(first) for run in _runs_of(one, by_arm) if (first := run.policy(WARMUP)) is not None])
+
+    return measured
+
+
+def _first_iteration_share(one: Property, by_arm: ByArm) -> float | None:
+    """A ratio of means: that of single runs would be anything where a gain is near zero."""
+    steps = [(run.policy(WARMUP), run.policy("it01"), run.final) for run in _runs_of(one, by_arm)]
+    known = [(a.tests["test_id"], b.tests["test_id"], c.tests["test_id"]) for a, b, c in steps if a and b]
+    whole = sum(last - begin for begin, _, last in known)
+    return 100 * sum(first - begin for begin, first, _ in known) / whole if whole > 0 else None
+
+
+def _pass_at_k_change(one: Property, by_arm: ByArm) -> float | None:
+    runs = [(run.policy(WARMUP), run.final) for run in _runs_of(one, by_arm)]
+    return _mean([last.pass_at_k - first.pass_at_k for first, last in runs if first])
+
+
+def _difference(one: Property, by_arm: ByArm) -> float | None:
+    assert one.arm is not None and one.other is not None, "a difference has both"
+    seeds = _common((one.arm, one.other), by_arm, "test_id")
+    return _mean([_share(one.arm, s, by_arm, "test_id") - _share(one.other, s, by_arm, "test_id") for s in seeds])
+
+
+def _unsound(policy: PolicyRecord) -> float | None:
+    return None if policy.sound_among_correct is None else 1 - policy.sound_among_correct
+
+
+_MEASURES: dict[Measure, Callable[[Property, ByArm], float | None]] = {
+    Measure.WARMUP_GREEDY: _of_warmup(lambda policy: policy.tests["test_id"]),
+    Measure.WARMUP_PASS_AT_K: _of_warmup(lambda policy: policy.pass_at_k),
+    Measure.WARMUP_UNSOUND: _of_warmup(_unsound),
+    Measure.FIRST_ITERATION_SHARE: _first_iteration_share,
+    Measure.PASS_AT_K_CHANGE: _pass_at_k_change,
+    Measure.DIFFERENCE: _difference,
+}

@@ -1,0 +1,238 @@
+"""Studies as jobs, on a bench: one run at a time, in the order of the seeds, and nothing equal is done twice."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coordinator_bench import SMALL, Bench, commit_of
+from mstar.api.steps import Claim, Release
+from mstar.errors import IdempotencyMismatch, IllegalTransition
+from mstar.evolution import RunState
+from mstar.recipes import Recipe
+from mstar.steps import ArtefactRef
+from mstar.study.plan import Study, parse_study
+from mstar.study.states import StudyState
+from mstar_artefacts.images import ImageStore
+from mstar_coordinator.scheduler.repair import Repair
+from mstar_coordinator.scheduler.reuse import Reuse
+from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey, RunLifecycle
+from mstar_coordinator.scheduler.study_jobs import StudyJobs
+from mstar_coordinator.store.records import StudyEntry
+
+BASE: dict[str, Any] = json.loads(SMALL.model_dump_json())
+VALUES: dict[str, Any] = {
+    "name": "small",
+    "base": BASE,
+    "arms": {
+        "continuous": {"prm": None, "evolution": {"selection": {"mode": "all"}}, "exploration": {"mode": "fixed"}},
+        "top-2": {"evolution": {"iterations": 2}},
+        "random-2": {"evolution": {"iterations": 2, "selection": {"mode": "random", "k": 2}}},
+    },
+    "seeds": [3, 4],
+}
+
+
+class StudyBench(Bench):
+    """A bench whose worker leaves real artefacts, since what they hold decides what is shared."""
+
+    def __init__(self, home: Path, code: str = "c0de") -> None:
+        super().__init__(home)
+        reuse = Reuse(self.artefacts, lambda: code)
+        self.lifecycle = RunLifecycle(
+            self.store, self.folders, self.clock, 20.0, self.changed, self.artefacts.discard, streaming=False,
+            reuse=reuse,
+        )  # fmt: skip
+        repair = Repair(self.store, self.artefacts, ImageStore(home), self.lifecycle)
+        self.jobs = StudyJobs(self.store, self.lifecycle, repair, reuse, self.artefacts, lambda: code, self.changed)
+
+    def entries(self, study_id: str) -> list[StudyEntry]:
+        with self.store.reading() as tx:
+            return tx.studies.entries(study_id)
+
+    def state(self, study_id: str) -> StudyState:
+        with self.store.reading() as tx:
+            return tx.studies.get(study_id).state
+
+    def work_off(self) -> list[str]:
+        """Do what is due until nothing is; the names of the steps that were done."""
+        done = []
+        while due := self.due():
+            claim = self.lifecycle.claim(due[0], "w")
+            self.clock.pass_(1)
+            self.lifecycle.commit(claim.step_id, self.left(claim))
+            done.append(claim.step.name)
+        return done
+
+    def left(self, claim: Claim) -> Any:
+        commit = commit_of(claim)
+        if commit.artefact is None:
+            return commit
+        # What a step holds follows from what it reads, not from the run that it stands in.
+        read = sorted(one.artefact.id.partition("/")[2] for one in claim.inputs.values() if one.artefact)
+        content = json.dumps([claim.step.name, claim.recipe.seed, read]).encode()
+        ref: ArtefactRef = self.artefacts.write(
+            claim.output_id, lambda folder: (folder / "content").write_bytes(content) and None, {}
+        )
+        return commit.model_copy(update={"artefact": ref})
+
+
+@pytest.fixture
+def bench(home: Path) -> Iterator[StudyBench]:
+    bench = StudyBench(home)
+    yield bench
+    bench.store.close()
+
+
+def study(**changes: Any) -> Study:
+    return parse_study(VALUES | changes)
+
+
+def planned(plan: Study) -> list[tuple[str, Recipe]]:
+    assert isinstance(plan.base, dict)
+    return [(arm, plan.recipe(plan.base, arm, seed)) for arm, seed in plan.runs()]
+
+
+def begin(bench: StudyBench, key: IdempotencyKey | None = None, **changes: Any) -> str:
+    plan = study(**changes)
+    return bench.jobs.create(plan, planned(plan), key)
+
+
+def run_all(bench: StudyBench, study_id: str) -> dict[tuple[str, int], list[str]]:
+    """Steps that each run of the study has done itself."""
+    done = {}
+    for _ in range(20):
+        bench.jobs.advance()
+        begun = [one for one in bench.entries(study_id) if one.state is RunState.RUNNING]
+        assert len(begun) <= 1
+        if not begun:
+            return done
+        done[begun[0].arm, begun[0].recipe.seed] = bench.work_off()
+    raise AssertionError("the study did not end")
+
+
+def test_all_arms_of_a_seed_come_before_the_next_seed_and_share_what_is_equal(bench: StudyBench) -> None:
+    study_id = begin(bench)
+    done = run_all(bench, study_id)
+    assert list(done) == [(arm, seed) for seed in (3, 4) for arm in VALUES["arms"]]
+    assert bench.state(study_id) is StudyState.SUCCEEDED
+    first, second, third = (done[arm, 3] for arm in VALUES["arms"])
+    assert "prepare" in first and "warmup/train" in first
+    # The second arm has a PRM and another number of iterations; all before the PRM is the first one's.
+    assert not {"prepare", "warmup/train", "warmup/generate/0000", "eval/base/greedy/0000"} & set(second)
+    assert {"reward/train", "it01/select/0000", "it02/train"} <= set(second)
+    # The third arm shares the PRM as well, and the rollouts of the first iteration.
+    assert not {"reward/train", "reward/label/0000", "it01/generate/0000", "it01/generate/0001"} & set(third)
+    assert {"it01/select/0000", "it01/train", "it02/generate/0000", "publish/02"} <= set(third)
+    # Nothing is shared across seeds but the data.
+    assert "warmup/train" in done["continuous", 4]
+
+
+def test_a_run_says_from_which_run_it_has_its_steps(bench: StudyBench) -> None:
+    study_id = begin(bench, seeds=[3])
+    run_all(bench, study_id)
+    first, second, _ = bench.entries(study_id)
+    assert first.run_id and second.run_id
+    with bench.store.reading() as tx:
+        events = [one for one in tx.events.after(second.run_id, 0, 10_000) if one.type == "step.reused"]
+    assert any(one.step == "warmup/train" and one.message.endswith(f"reused from run {first.run_id}") for one in events)
+    step, source = (bench.steps(run)["warmup/train"] for run in (second.run_id, first.run_id))
+    assert (step.artefact, step.result) == (source.artefact, source.result)
+    assert step.key == source.key is not None
+
+
+def test_other_code_shares_nothing(home: Path) -> None:
+    first = StudyBench(home)
+    run_all(first, begin(first, seeds=[3]))
+    first.store.close()
+    second = StudyBench(home, code="0ther")
+    done = run_all(second, begin(second, seeds=[3]))
+    second.store.close()
+    assert "warmup/train" in done["continuous", 3]
+
+
+def test_a_run_outside_of_studies_takes_nothing_over(bench: StudyBench) -> None:
+    study_id = begin(bench, seeds=[3])
+    run_all(bench, study_id)
+    recipe = bench.entries(study_id)[0].recipe
+    bench.lifecycle.create(recipe)
+    assert "warmup/train" in bench.work_off()
+
+
+def test_an_artefact_that_is_gone_is_not_taken_over(bench: StudyBench) -> None:
+    study_id = begin(bench, seeds=[3])
+    bench.jobs.advance()
+    bench.work_off()
+    first = bench.entries(study_id)[0].run_id
+    bench.artefacts.discard(f"{first}/warmup/train")
+    bench.jobs.advance()
+    assert "warmup/train" in bench.work_off()
+
+
+def test_checkpoints_on_the_way_go_once_nobody_will_read_them(bench: StudyBench) -> None:
+    study_id = begin(
+        bench, seeds=[3], arms={"top-2": VALUES["arms"]["top-2"], "longer": {"evolution": {"iterations": 3}}}
+    )
+    run_all(bench, study_id)
+    first, second = (one.run_id for one in bench.entries(study_id))
+    there = [
+        name
+        for run in (first, second)
+        for name in ("warmup/train", "it01/train", "it02/train", "it03/train")
+        if bench.artefacts.find(f"{run}/{name}") is not None
+    ]
+    # The first run's last checkpoint and the second's; the warm-up stays, for whoever asks for it.
+    assert there == ["warmup/train", "it02/train", "it03/train"]
+
+
+def test_a_failed_run_leaves_the_others_alone_and_resume_tries_it_again(bench: StudyBench) -> None:
+    study_id = begin(bench, seeds=[3])
+    bench.jobs.advance()
+    claim = bench.lifecycle.claim(bench.due()[0], "w")
+    bench.lifecycle.release(claim.step_id, Release(epoch=claim.epoch, error="no such data", retryable=False))
+    run_all(bench, study_id)
+    assert bench.state(study_id) is StudyState.FAILED
+    with bench.store.reading() as tx:
+        assert "1 of 3 runs have no result; continuous with seed 3" in str(tx.studies.get(study_id).error)
+    bench.jobs.resume(study_id)
+    bench.work_off()
+    bench.jobs.advance()
+    assert bench.state(study_id) is StudyState.SUCCEEDED
+
+
+def test_cancel_ends_the_run_that_is_under_way(bench: StudyBench) -> None:
+    study_id = begin(bench)
+    bench.jobs.advance()
+    bench.jobs.cancel(study_id)
+    bench.jobs.advance()
+    assert [one.state for one in bench.entries(study_id)] == [RunState.CANCELLED, *[None] * 5]
+    with pytest.raises(IllegalTransition, match="cannot resume a study that is cancelled"):
+        bench.jobs.resume(study_id)
+
+
+def test_studies_wait_for_each_other(bench: StudyBench) -> None:
+    first, second = begin(bench, seeds=[3]), begin(bench, seeds=[4])
+    bench.jobs.advance()
+    bench.jobs.advance()
+    assert [bool(one.run_id) for one in (*bench.entries(first), *bench.entries(second))] == [True, *[False] * 5]
+
+
+def test_a_key_starts_one_study(bench: StudyBench) -> None:
+    key = IdempotencyKey("k", "a" * 64)
+    assert begin(bench, key) == begin(bench, key)
+    with pytest.raises(IdempotencyMismatch):
+        begin(bench, IdempotencyKey("k", "b" * 64))
+
+
+def test_a_study_goes_on_after_a_restart(home: Path) -> None:
+    bench = StudyBench(home)
+    study_id = begin(bench, seeds=[3])
+    bench.jobs.advance()
+    bench.work_off()
+    bench.store.close()
+    again = StudyBench(home)
+    run_all(again, study_id)
+    assert again.state(study_id) is StudyState.SUCCEEDED
+    again.store.close()
