@@ -81,6 +81,9 @@ class CoordinatorSettings(ServiceSettings):
     reserve_bytes: int = Field(default=500_000_000, ge=0)
     """Disk space that must be free beyond a new run's checkpoints, or the run is refused."""
 
+    data_check_seconds: float = Field(default=20.0, gt=0, le=50)
+    """For so long a run's data set is looked at before the run is started or refused; what is not looked at by then is
+    left to its first step."""
     training_gpu_gb: float | None = Field(default=None, gt=0)
     """Memory of each GPU that trains: a run whose training would not fit, by what `mstar plan` reckons, is refused.
     Unset, that is not looked at."""

@@ -17,7 +17,7 @@ from mstar.answers.records import GOLD_COLUMNS
 from mstar.documents import parse_json
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.evolution import UNLABELLED
-from mstar.recipes import STEPS, split_field
+from mstar.recipes import STEPS
 from mstar.types import Answer, Question
 
 METADATA = "metadata.jsonl"
@@ -42,25 +42,30 @@ class Row:
     """For each step how likely it is right, in [0, 1]."""
 
 
-def read_rows(folder: Path, split: str, limit: int) -> Iterator[Row]:
-    """The first `limit` rows of a split. Raises InvalidDataset naming file and line, also when there are too few."""
+@dataclass(frozen=True)
+class BadRow:
+    """A line that no question can be made of."""
+
+    problem: str
+    """With file and line."""
+
+
+def rows_of(folder: Path, split: str) -> Iterator[Row | BadRow]:
+    """Every row of a split, in order. Raises InvalidDataset where the split is missing or cannot be read."""
     home, metadata = _inside(folder, split)
-    found = 0
     seen: set[str] = set()
-    for number, line in _lines(metadata, f"{split}/{METADATA}"):
+    for place, (number, line) in enumerate(_lines(metadata, f"{split}/{METADATA}")):
         where = f"{split}/{METADATA} line {number}"
-        row = _row(line, where, home, split, found)
+        try:
+            row = _row(line, where, home, split, place)
+        except InvalidDataset as error:
+            yield BadRow(error.detail)
+            continue
         if row.question.id in seen:
-            raise InvalidDataset(f"{where}: id {row.question.id[:_SHOWN]!r} is given twice", field="data.source")
+            yield BadRow(f"{where}: id {row.question.id[:_SHOWN]!r} is given twice")
+            continue
         seen.add(row.question.id)
         yield row
-        found += 1
-        if found == limit:
-            return
-    raise InvalidDataset(
-        f"{split}/{METADATA} has {found} questions but the recipe wants {limit}: lower {split_field(split)}",
-        field=split_field(split),
-    )
 
 
 def _inside(folder: Path, split: str) -> tuple[Path, Path]:
@@ -76,16 +81,21 @@ def _inside(folder: Path, split: str) -> tuple[Path, Path]:
     return home, metadata
 
 
-def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
-    """Lines that are not blank, with their numbers from 1; a byte-order mark before the first is skipped."""
+def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes | None]]:
+    """Lines that are not blank, with their numbers from 1; None for one that is too long.
+
+    A byte-order mark before the first is skipped.
+    """
     try:
         with open(path, "rb") as file:
             number = 0
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
-                    detail = f"{name} line {number} is longer than {MAX_LINE_BYTES} bytes"
-                    raise InvalidDataset(detail, field="data.source")
+                    while line and not line.endswith(b"\n"):
+                        line = file.readline(MAX_LINE_BYTES + 1)
+                    yield number, None
+                    continue
                 line = line.removeprefix(_BOM) if number == 1 else line
                 if line.strip():
                     yield number, line
@@ -93,7 +103,9 @@ def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes]]:
         raise InvalidDataset(f"{name} can't be read: {error.strerror}", field="data.source") from error
 
 
-def _row(line: bytes, where: str, home: Path, split: str, place: int) -> Row:
+def _row(line: bytes | None, where: str, home: Path, split: str, place: int) -> Row:
+    if line is None:
+        raise InvalidDataset(f"{where}: longer than {MAX_LINE_BYTES} bytes", field="data.source")
     try:
         row = parse_json(line)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mstar.data_check import DataCheck
 from mstar.evolution import RunState
 from mstar.marks import Marks
 from mstar.outcomes import Outcomes
@@ -85,6 +86,8 @@ class RunResults(Frozen):
     """How the PRM was made: solutions, prefixes, completions, losses."""
     marks: dict[str, dict[str, Marks]] = {}
     """By policy (`base`, `warmup`, `it01`) and test: which questions it answers right greedily."""
+    data: DataCheck | None = None
+    """What the check of the data set found; None before the first step has ended, and for the benchmark that ships."""
     quarantined: tuple[Quarantined, ...] = ()
     outcomes: dict[str, Outcomes] = {}
     """What became of the responses of warm-up and of each iteration (`warmup`, `it01`), once they are selected from."""

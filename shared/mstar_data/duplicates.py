@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mstar_data.fingerprints import Fingerprint
+from mstar_data.looks import Fingerprint
 
 FAR_BITS = 7
 """Outlines of 256 bits that differ in more places are of different pictures."""

@@ -12,14 +12,15 @@ import struct
 import subprocess
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TypeVar
 
 from mstar.errors import InvalidDataset
+from mstar_data.known_images import KnownImages
+from mstar_data.looks import Fingerprint
 
 MAX_FILE_BYTES = 20_000_000
 """As in the model services."""
@@ -27,27 +28,17 @@ SECONDS_PER_IMAGE = 20.0
 REMEMBERED = 200_000
 """Fingerprints kept by content, about 100 bytes each; a set asks several questions about an image."""
 AHEAD = 64
-"""Records whose images are decoded at a time: bounds the memory."""
+AHEAD_BYTES = 128 * 2**20
+"""Records whose images are decoded at a time, and their files' bytes: bounds the memory."""
 COMMAND = (sys.executable, "-m", "mstar_models.image_fingerprints")
 Subject = TypeVar("Subject")
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """What an image looks like."""
-
-    sha256: str
-    """Of the file."""
-    outline: int
-    """256 bits: is a place brighter than its right neighbour?"""
-    colours: bytes
-    """Mean red, green and blue of 4 x 4 parts."""
 
 
 class Fingerprints:
     """A few children at work. A context manager."""
 
-    def __init__(self, children: int = max(1, min(4, os.cpu_count() or 1))) -> None:
+    def __init__(self, children: int = max(1, min(4, os.cpu_count() or 1)), known: KnownImages | None = None) -> None:
+        """`known`: what was found out earlier, and where to remember what is found out now."""
         if find_spec("PIL") is None:
             raise InvalidDataset("images are decoded with Pillow: pip install pillow", field="source")
         self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()
@@ -56,6 +47,7 @@ class Fingerprints:
             self._idle.put(child)
         self._threads = ThreadPoolExecutor(children)
         self._known: OrderedDict[bytes, Fingerprint | str] = OrderedDict()
+        self._kept = known
 
     def __enter__(self) -> "Fingerprints":
         return self
@@ -74,18 +66,26 @@ class Fingerprints:
 
         A subject without an image keeps its place, with a future that nobody may ask.
         """
-        waiting: list[tuple[Subject, Future[Fingerprint]]] = []
+        waiting: deque[tuple[Subject, Future[Fingerprint], int]] = deque()
+        size = 0
         for subject, data in pairs:
-            waiting.append((subject, Future() if data is None else self._submitted(data)))
-            if len(waiting) >= AHEAD:
-                yield waiting.pop(0)
-        yield from waiting
+            waiting.append((subject, Future() if data is None else self._submitted(data), len(data or b"")))
+            size += waiting[-1][2]
+            while len(waiting) >= AHEAD or (size > AHEAD_BYTES and waiting):
+                first, look, held = waiting.popleft()
+                size -= held
+                yield first, look
+        for first, look, _ in waiting:
+            yield first, look
 
     def _submitted(self, data: bytes) -> "Future[Fingerprint]":
         digest = hashlib.sha256(data).digest()
         known = self._known.get(digest)
+        if known is None and self._kept is not None:
+            known = self._kept.get(digest.hex())
         if known is None:
             return self._threads.submit(self._decoded, digest, data)
+        self._remember(digest, known)
         self._known.move_to_end(digest)
         done: Future[Fingerprint] = Future()
         done.set_exception(ValueError(known)) if isinstance(known, str) else done.set_result(known)
@@ -99,10 +99,15 @@ class Fingerprints:
             found = child.ask(digest.hex(), data)
         except ValueError as error:
             self._remember(digest, str(error))
+            # What ended the child may have been a busy machine, so only this process remembers that.
+            if self._kept is not None and not isinstance(error, _Ended):
+                self._kept.put(digest.hex(), str(error))
             raise
         finally:
             self._idle.put(child)
         self._remember(digest, found)
+        if self._kept is not None:
+            self._kept.put(digest.hex(), found)
         return found
 
     def _remember(self, digest: bytes, found: Fingerprint | str) -> None:
@@ -110,6 +115,10 @@ class Fingerprints:
         with contextlib.suppress(KeyError):
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
+
+
+class _Ended(ValueError):
+    """The child ended before it answered."""
 
 
 class _Child:
@@ -135,7 +144,7 @@ class _Child:
             timer.cancel()
         if not line.endswith(b"\n"):
             self.stop()
-            raise ValueError("the image could not be decoded within the limits of memory and time")
+            raise _Ended("the image could not be decoded within the limits of memory and time")
         answer = json.loads(line)
         if "code" in answer:
             raise ValueError(f"the {answer['detail']}")

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from mstar.errors import Conflict, InvalidDataset
 from mstar_data.duplicates import Duplicates
-from mstar_data.fingerprints import Fingerprint
+from mstar_data.looks import Fingerprint
 from mstar_data.mapping import read_mapping
 from mstar_data.rows import AS_IT_IS, Options, Row, read_rows
 from mstar_data.sources import files_of

@@ -14,7 +14,8 @@ from mstar.errors import InvalidDataset, MstarError
 from mstar.judges import BENCHMARKS
 from mstar_data.benchmarks import items_of
 from mstar_data.duplicates import Duplicates, Seen, question_key
-from mstar_data.fingerprints import Fingerprint, Fingerprints
+from mstar_data.fingerprints import Fingerprints
+from mstar_data.looks import Fingerprint
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.record import BadRecord, Record
 from mstar_data.sources import KNOWN_SPLITS, records_of

@@ -23,7 +23,12 @@ from dockerfile_bench import instructions
 ROOT = Path(__file__).parents[2]
 SERVICES = ("coordinator", "policy", "prm", "trainer")
 MODULES = {
-    "coordinator": ("mstar_coordinator.api.app", "mstar_coordinator.worker.main", "mstar_coordinator.worker.registry"),
+    "coordinator": (
+        "mstar_coordinator.api.app",
+        "mstar_coordinator.worker.main",
+        "mstar_coordinator.worker.registry",
+        "mstar_models.image_fingerprints",
+    ),
     "policy": ("mstar_policy.app", "mstar_policy.hf_engine", "mstar_policy.vllm_engine", "mstar_models.vllm_worker"),
     "prm": ("mstar_prm.app", "mstar_prm.hf_scorer"),
     "trainer": (

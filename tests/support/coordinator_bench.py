@@ -22,6 +22,7 @@ from mstar.stages.collect import CollectResult
 from mstar.stages.evaluate import Accuracy, EvaluateResult
 from mstar.stages.generate import GenerateResult
 from mstar.stages.label import LabelResult
+from mstar.stages.prepare import PrepareResult
 from mstar.stages.score import ScoreResult
 from mstar.stages.select import SelectResult
 from mstar.stages.train import TrainResult
@@ -199,6 +200,7 @@ def result_of(claim: Claim) -> StepResult:
             prm_version="p@0",
             seconds=1.0,
         ),
+        "prepare": lambda: PrepareResult(seconds=1.0),
         "train": lambda: TrainResult(
             examples=9,
             steps=2,

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.worker.clients import PolicyService, PrmService
 from mstar_coordinator.worker.context import ClaimedStep, Collaborators, Params
 from mstar_coordinator.worker.steps import prepare
+from small_png import small_png
+from trusting_looks import TrustingLooks
 
 SIZES = {"train": 8, "validation": 4, "test_id": 6, "test_ood": 4}
 RUN = "r-1"
@@ -151,6 +154,7 @@ class Bench:
             home=root / "home",
             store=self.store,
             images=self.images,
+            looks=lambda: nullcontext(TrustingLooks()),
             policy=PolicyService("http://policy", transport=self.policy),
             prm=PrmService("http://prm", transport=self.prm),
             results=_no_results,
@@ -205,14 +209,14 @@ class Bench:
 
 
 def write_dataset(folder: Path) -> Path:
-    """A data set folder whose image files are distinct bytes; nothing here decodes them."""
+    """A data set folder in which every question has a picture of its own."""
     number = 0
     for split, size in SIZES.items():
         (folder / split).mkdir(parents=True)
         rows = []
         for _ in range(size):
             number += 1
-            (folder / split / f"{number}.png").write_bytes(f"image {number}".encode())
+            (folder / split / f"{number}.png").write_bytes(small_png(number))
             rows.append({"file_name": f"{number}.png", "question": f"How many is {number}?", "answer": number})
         (folder / split / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return folder

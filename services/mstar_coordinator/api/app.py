@@ -30,9 +30,11 @@ from mstar_coordinator.api.routes.sessions import SESSION_PATH, SIGN_IN_PATH
 from mstar_coordinator.cluster.in_place import InPlace
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings, GpuSharing
+from mstar_coordinator.dataset_check import open_looks
 from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
 from mstar_coordinator.scheduler.code_version import code_version
+from mstar_coordinator.scheduler.data_admission import DataAdmission
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.ports import Clock, Publisher
 from mstar_coordinator.scheduler.reconciler import Reconciler
@@ -144,6 +146,7 @@ def build_app(
         repair=made.repair,
         studies=made.studies,
         responses=indexes,
+        data=DataAdmission(lambda: open_looks(settings.home), clock, settings.data_check_seconds),
         problem=lambda: reconciler.problem,
         door=door,
     )

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mstar.charts import Band, Line, chart
+from mstar.data_check import check_lines
 from mstar.layout import ANSWER_HEADING, scored_segments
 from mstar.recipes import ExplorationMode
 from mstar.results import RunResults
@@ -65,6 +66,7 @@ def render_report(results: RunResults, samples: Sequence[Sample]) -> str:
     return _TEMPLATES.get_template("report.html.j2").render(
         percent=percent,
         gain=_gain(results),
+        data_lines=check_lines(results.data),
         sweeps=Markup(_sweeps(results)),  # noqa: S704 - our own SVG, whose texts are escaped
         samples=[shown(sample, results.recipe.reward_rule) for sample in samples],
         **figures(results),

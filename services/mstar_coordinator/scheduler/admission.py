@@ -1,6 +1,6 @@
-"""What must hold before a run is started: its size, its ranks, its data, its base model and the disk.
+"""What must hold before a run is started: its size, its ranks, its base model, the disk, and where its data is.
 
-Nothing is written here.
+Nothing is written here. What the data set holds is looked at by `data_admission`.
 """
 
 import shutil
@@ -21,7 +21,6 @@ from mstar.recipes import PrmRecipe, Recipe, split_field
 from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
 from mstar.train_recipe import ALL_LINEAR
 from mstar_coordinator.pixel_bounds import require_bounds
-from mstar_coordinator.scheduler.dataset_check import check_dataset
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
 
 MAX_STEPS = 50_000
@@ -53,7 +52,7 @@ def admit(
     """The recipe with absolute paths, once all checks have passed.
 
     `remote`: checkpoints are not kept below `home`. `trusted`: types of model whose code from a folder may run.
-    Raises InvalidRecipe, InvalidDataset (naming file and line), InvalidInput for a model that can't be loaded,
+    Raises InvalidRecipe, InvalidInput for a model that can't be loaded,
     Forbidden for a path outside `data_root`, and StorageFull.
     """
     check_size(recipe, recipe.evolution.iterations)
@@ -64,7 +63,6 @@ def admit(
         _check_benchmark(recipe)
     else:
         folder = _below(data_root, data.source, "data.source")
-        check_dataset(folder, recipe.splits)
         data = data.model_copy(update={"source": str(folder)})
     wanted = 0
     if not _is_builtin(model.base, "model.base"):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from mstar.data_check import DataCheck
 from mstar.evolution import iteration_shards
 from mstar.outcomes import Outcomes, together
 from mstar.results import IterationResult, Milestone, Quarantined, RunResults, SweepResult
@@ -10,11 +11,13 @@ from mstar.stages.choose import ChooseResult
 from mstar.stages.collect import CollectResult
 from mstar.stages.evaluate import EvaluateResult
 from mstar.stages.label import LabelResult
+from mstar.stages.prepare import PrepareResult
 from mstar.stages.select import SELECT, SelectResult
 from mstar.stages.train import TrainResult
 from mstar.step_names import (
     BASE,
     COLLECT,
+    PREPARE,
     REWARD,
     WARMUP,
     evaluation_step,
@@ -59,6 +62,7 @@ def build_results(
         test=_milestones(evaluations),
         prm=_prm(by_name, steps),
         marks={label: one.marks for label, one in evaluations.items() if one.marks},
+        data=_data(by_name),
         quarantined=quarantined,
         outcomes=_outcomes(run, steps),
         artefacts=dict(artefacts),
@@ -107,6 +111,11 @@ def _iterations(
             sound_among_random=sum(one.random for one in sound) / judged if judged else None,
             sound_at_best=sum(one.best for one in sound) / judged if judged else None,
         )
+
+
+def _data(steps: Mapping[str, StepRecord]) -> DataCheck | None:
+    prepared = _result(steps, PREPARE, PrepareResult)
+    return prepared.data if prepared is not None and prepared.data.records else None
 
 
 def _outcomes(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Outcomes]:

@@ -77,11 +77,16 @@ class RunLifecycle:
     # --- runs
 
     def create(
-        self, recipe: Recipe, key: IdempotencyKey | None = None, join: Callable[[Transaction, str], None] | None = None
+        self,
+        recipe: Recipe,
+        key: IdempotencyKey | None = None,
+        join: Callable[[Transaction, str], None] | None = None,
+        note: str = "",
     ) -> str:
         """Start a run and return its id; with a key that was used before, the id of the run it started.
 
         `join`: makes the run one of a study, in the same transaction; such a run takes over what others have made.
+        `note`: what its first event says.
         Raises IdempotencyMismatch and StorageFull. Nothing is left of a run that could not be started.
         """
         with self._store.reading() as tx:
@@ -104,7 +109,7 @@ class RunLifecycle:
                 if started == run.id:
                     tx.runs.add(run)
                     tx.steps.add(run.id, graph(recipe, run.iterations), streaming=self._streaming)
-                    tx.events.append(run.id, now, "run.created")
+                    tx.events.append(run.id, now, "run.created", message=note)
                     if join is not None:
                         join(tx, run.id)
                         if self._reuse is not None:

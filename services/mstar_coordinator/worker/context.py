@@ -1,6 +1,7 @@
 """A step that this worker has claimed, with everything that its work may use: inputs, artefacts, images, services."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,7 @@ from mstar.steps import ArtefactRef, StepParams, StepResult
 from mstar.types import RolloutRow, ScoreRow
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.dataset_check import Looks
 from mstar_coordinator.worker.replicas import Policy, Prm
 from mstar_worker.lease import ReportProgress
 
@@ -34,6 +36,8 @@ class Collaborators:
     """Folder that has the runs' folders, which is the coordinator's."""
     store: ArtefactStore
     images: ImageStore
+    looks: Callable[[], AbstractContextManager[Looks]]
+    """Starts what decodes the pictures of a data set."""
     policy: Policy
     prm: Prm
     results: Callable[[str], RunResults]

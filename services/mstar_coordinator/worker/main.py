@@ -6,6 +6,7 @@ from pydantic import SecretStr
 
 from mstar.environment import read_settings
 from mstar.steps import Queue
+from mstar_coordinator.dataset_check import open_looks
 from mstar_coordinator.worker.clients import PolicyService, PrmService
 from mstar_coordinator.worker.context import Collaborators
 from mstar_coordinator.worker.registry import handlers
@@ -56,6 +57,7 @@ def run(settings: StepWorkerSettings, queues: tuple[Queue, ...]) -> None:
         home=storage.home,
         store=storage.artefacts(),
         images=storage.images(),
+        looks=lambda: open_looks(storage.home),
         policy=PolicyReplicas(policy),
         prm=PrmReplicas(prm),
         results=steps.results,

@@ -13,6 +13,7 @@ from mstar.cli.output import ENDED, console, follow, gain, left_out, outcome_lin
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
+from mstar.data_check import check_lines
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable
 from mstar.evolution import RunState
 from mstar.recipe_folder import is_file_name
@@ -29,12 +30,15 @@ def start(
     recipe: Annotated[str, typer.Argument(help="A .yaml file, or the name of a recipe that ships.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override: evolution.iterations=2")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the whole run.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out records that cannot be used, and count them in the results.")
+    ] = False,
     detach: Annotated[bool, typer.Option(help="Do not wait for the end.")] = False,
     home: HomeOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
     """Start a run on the running server, or on a stack of its own when there is none."""
-    create = _create(recipe, settings or [], seed)
+    create = _create(recipe, [*(settings or []), *(["data.skip_bad=true"] if skip_bad else [])], seed)
     endpoint = Endpoint.from_environment()
     with Client(endpoint) as client:
         if client.reachable():
@@ -90,8 +94,8 @@ def show(run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: 
     console.print(gain(results))
     if results.quarantined:
         console.print(left_out(results), highlight=False, soft_wrap=True)
-    for line in outcome_lines(results):
-        console.print(line, markup=False, highlight=False)
+    for line in (*check_lines(results.data), *outcome_lines(results)):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if results.error:
         console.print(f"error: {results.error}", markup=False, highlight=False)
     if results.state is RunState.RUNNING and (problem := _problem_of(results.id)) is not None:

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from mstar.data_check import Drop
 from mstar.misfit import Misfit
 from mstar.types import Frozen
 
@@ -27,6 +28,11 @@ class DataRecipe(Frozen):
     """Test questions unlike those of training; 0 for none."""
     unlabelled: int = Field(default=0, ge=0, le=MAX_QUESTIONS)
     """Questions of the split `unlabelled` that the run may use; their answers, where they have any, stay hidden."""
+    skip_bad: bool = False
+    """Leave out records that cannot be used, and keep count and reasons in the results; `false` refuses the run."""
+    drop: tuple[Drop, ...] = ()
+    """Records to leave out because they double others: `repeated` in their split, `shared` with another, `near` for a
+    picture that looks the same, `overlap` for a picture that a test shows, `overlap-question` for its question too."""
 
 
 class ModelRecipe(Frozen):

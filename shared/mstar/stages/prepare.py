@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from mstar.steps import DoneResult, Queue, Stage, StepParams
+from mstar.data_check import DataCheck
+from mstar.steps import Queue, Stage, StepParams, StepResult
 
 
 class PrepareParams(StepParams):
@@ -11,4 +12,12 @@ class PrepareParams(StepParams):
     kind: Literal["prepare"] = "prepare"
 
 
-PREPARE = Stage(PrepareParams, DoneResult, Queue.CONTROL)
+class PrepareResult(StepResult):
+    """What was found out about the data set."""
+
+    kind: Literal["prepare"] = "prepare"
+    seconds: float = 0.0
+    data: DataCheck = DataCheck()
+
+
+PREPARE = Stage(PrepareParams, PrepareResult, Queue.CONTROL, shown=True)

@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from mstar.recipes import Recipe
 from mstar.run_plan import disk_bytes
 from mstar.train_recipe import TrainRecipe
 from mstar_coordinator.scheduler.admission import Trainers, admit, check_ranks, check_size
+from mstar_coordinator.scheduler.data_admission import DataAdmission
+from trusting_looks import TrustingLooks
 
 PICTURE = (Path(__file__).parents[2] / "cases" / "pictures" / "grey16.png").read_bytes()
 GIF = b"GIF89a" + bytes(40)
@@ -55,7 +59,9 @@ def with_sources(data: str = "set", base: str = "model") -> Recipe:
 
 
 def admitted(recipe: Recipe, root: Path, reserve: int = 0) -> Recipe:
-    return admit(recipe, root, root / "home" / "not" / "yet", reserve, Trainers())
+    found = admit(recipe, root, root / "home" / "not" / "yet", reserve, Trainers())
+    DataAdmission(lambda: nullcontext(TrustingLooks()), time.monotonic, seconds=50).check(found)
+    return found
 
 
 def test_folders_below_the_root_become_absolute(root: Path) -> None:

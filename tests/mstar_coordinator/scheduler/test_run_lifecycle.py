@@ -203,8 +203,8 @@ def test_a_repeated_commit_is_accepted_and_another_one_is_not(bench: Bench) -> N
     [
         ({"artefact": None}, "needs the artefact"),
         ({"artefact": {"id": "r-other/prepare", "sha256": "a" * 64}}, "not r-other/prepare"),
-        ({"result": {"kind": "choose", "iteration": 1, "curve": {}, "chosen": 1.0}}, "kind done"),
-        ({"result": {"kind": "done", "seconds": float("nan")}}, "not finite"),
+        ({"result": {"kind": "choose", "iteration": 1, "curve": {}, "chosen": 1.0}}, "kind prepare"),
+        ({"result": {"kind": "prepare", "seconds": float("nan")}}, "not finite"),
     ],
 )
 def test_a_commit_that_cannot_be_the_steps_is_refused(bench: Bench, change: dict[str, object], message: str) -> None:

@@ -13,6 +13,7 @@ from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.responses.indexer import ResponseIndexes
+from mstar_coordinator.scheduler.data_admission import DataAdmission
 from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
@@ -34,6 +35,7 @@ class Context:
     repair: Repair
     responses: ResponseIndexes
     studies: StudyJobs
+    data: DataAdmission
     problem: Callable[[], str | None]
     """What does not work now of all that runs need; never waits."""
     door: Door

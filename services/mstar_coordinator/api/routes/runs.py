@@ -75,7 +75,8 @@ def start_run(
     run_id = _started_before(coordinator, bound)
     if run_id is None:
         recipe = admitted(coordinator, coordinator.recipes.read(request.recipe, request.overrides))
-        run_id = coordinator.lifecycle.create(recipe, bound)
+        note = coordinator.data.check(recipe)
+        run_id = coordinator.lifecycle.create(recipe, bound, note=note)
     response.headers["Location"] = f"/v1/runs/{run_id}"
     return show(coordinator, run_id)
 

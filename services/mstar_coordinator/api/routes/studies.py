@@ -107,6 +107,9 @@ def _planned(coordinator: Context, request: StudyCreate) -> tuple[Study, list[tu
     wanted = study.chosen([(one.arm, one.seed) for one in request.runs])
     arms = dict.fromkeys(arm for arm, _ in wanted)
     checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0])) for arm in arms}
+    # Arms share their data: each set is looked at once.
+    for recipe in {(one.data, tuple(one.splits.items())): one for one in checked.values()}.values():
+        coordinator.data.check(recipe)
     return study, [(arm, checked[arm].model_copy(update={"seed": seed})) for arm, seed in wanted]
 
 

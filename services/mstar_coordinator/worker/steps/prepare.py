@@ -3,89 +3,117 @@
 import gzip
 import shutil
 import time
-from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from minivista.builtin import BUILTINS
+from mstar.data_check import DataCheck
 from mstar.evolution import UNLABELLED
 from mstar.model_folder import model_files
 from mstar.prompts import prompt_text
-from mstar.recipes import STEPS, DataRecipe, ModelRecipe
-from mstar.stages.prepare import PrepareParams
-from mstar.steps import ArtefactRef, DoneResult
+from mstar.recipes import STEPS, ModelRecipe
+from mstar.stages.prepare import PrepareParams, PrepareResult
+from mstar.steps import ArtefactRef
 from mstar.types import Question, StepLabelRow
-from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
+from mstar_coordinator.dataset_check import DatasetCheck
+from mstar_coordinator.dataset_rows import Row
 from mstar_coordinator.pixel_bounds import write_bounds
 from mstar_coordinator.worker.context import ClaimedStep, Output
-from mstar_coordinator.worker.steps.dataset_reader import read_solutions, read_split
 
 PROGRESS_EVERY = 50
 GIVEN = "steps.jsonl.gz"
 """Solutions whose steps the data set labels."""
 
 
-def run(step: ClaimedStep[PrepareParams]) -> Output[DoneResult]:
-    """Output: `questions/<split>.jsonl.gz` and `model/`."""
+def run(step: ClaimedStep[PrepareParams]) -> Output[PrepareResult]:
+    """Output: `questions/<split>.jsonl.gz` and `model/`.
+
+    Raises InvalidDataset for records that cannot be used, before anything is sampled or trained.
+    """
     began = time.monotonic()
     data, model = step.recipe.data, step.recipe.model
-    splits = step.recipe.splits
-    oracle = step.recipe.evolution.unlabelled.oracle
-    total = sum(splits.values())
+    found = DataCheck()
 
     def fill(folder: Path) -> None:
+        nonlocal found
         (folder / "questions").mkdir()
-        done = 0
-        for split, count in splits.items():
-            if split == STEPS:
-                _write_steps(folder / GIVEN, step, count)
-                done += count
-                continue
-            with gzip.GzipFile(folder / "questions" / f"{split}.jsonl.gz", "wb", COMPRESSION, mtime=0) as out:
-                for found in _questions(data, split, count, step.use.images, oracle):
-                    question = _without_answer(found) if split == UNLABELLED and not oracle else found
-                    out.write(question.model_dump_json().encode() + b"\n")
-                    done += 1
-                    if done % PROGRESS_EVERY == 0:
-                        step.progress(done, total)
+        if data.source in BUILTINS:
+            _fill_builtin(folder, step)
+        else:
+            found = _fill(folder, step)
         copy_model(model.base, folder / "model", model)
         step.use.images.settle()
 
     ref = step.use.store.write(step.claim.output_id, fill, {"data": data.source, "model": model.base})
-    return ref, DoneResult(seconds=time.monotonic() - began)
+    return ref, PrepareResult(seconds=time.monotonic() - began, data=found)
 
 
-def _write_steps(path: Path, step: ClaimedStep[PrepareParams], count: int) -> None:
-    """The labelled solutions, put as the run puts its questions."""
+def _fill_builtin(folder: Path, step: ClaimedStep[PrepareParams]) -> None:
+    builtin = BUILTINS[step.recipe.data.source]
+    splits, oracle = step.recipe.splits, step.recipe.evolution.unlabelled.oracle
+    done, total = 0, sum(splits.values())
+    for split, count in splits.items():
+        with _questions_file(folder, split) as out:
+            for question, png in builtin.load_split(split, count, oracle=oracle) if count else ():
+                step.use.images.put(png)
+                _write(out, _as_seen(question, oracle))
+                done += 1
+                if done % PROGRESS_EVERY == 0:
+                    step.progress(done, total)
+
+
+def _fill(folder: Path, step: ClaimedStep[PrepareParams]) -> DataCheck:
+    """The records of a folder, each of them checked. Raises InvalidDataset."""
+    splits, oracle = step.recipe.splits, step.recipe.evolution.unlabelled.oracle
+    total = sum(splits.values())
+    with ExitStack() as stack:
+        files = {
+            split: stack.enter_context(_zipped(folder / GIVEN) if split == STEPS else _questions_file(folder, split))
+            for split in splits
+        }
+        looks = stack.enter_context(step.use.looks())
+        check = DatasetCheck.of(step.recipe, looks)
+        for sound in check.rows():
+            question = sound.row.question.model_copy(update={"image": step.use.images.put(sound.image)})
+            split = question.split
+            kept = _solution(sound.row, question, step) if split == STEPS else _as_seen(question, oracle)
+            _write(files[split], kept)
+            if check.looked % PROGRESS_EVERY == 0:
+                step.progress(min(check.looked, total), total)
+        return check.result()
+
+
+def _solution(row: Row, question: Question, step: ClaimedStep[PrepareParams]) -> StepLabelRow:
+    """A labelled solution, put as the run puts its questions."""
     form = step.recipe.form
-    with gzip.GzipFile(path, "wb", COMPRESSION, mtime=0) as out:
-        for row, question in read_solutions(Path(step.recipe.data.source), count, step.use.images):
-            solution = StepLabelRow(
-                id=question.id,
-                prompt=prompt_text(question, form),
-                completions=row.steps,
-                labels=row.labels,
-                image=question.image,
-                answer=question.answer,
-                mc_successes=(),
-                mc_rollouts=(),
-                weight_version="",
-                system=form.system,
-            )
-            out.write(solution.model_dump_json().encode() + b"\n")
+    return StepLabelRow(
+        id=question.id,
+        prompt=prompt_text(question, form),
+        completions=row.steps,
+        labels=row.labels,
+        image=question.image,
+        answer=question.answer,
+        mc_successes=(),
+        mc_rollouts=(),
+        weight_version="",
+        system=form.system,
+    )
 
 
-def _questions(data: DataRecipe, split: str, count: int, images: ImageStore, oracle: bool) -> Iterator[Question]:
-    if not count:
-        return
-    builtin = BUILTINS.get(data.source)
-    if builtin is None:
-        yield from read_split(Path(data.source), split, count, images)
-        return
-    for question, png in builtin.load_split(split, count, oracle=oracle):
-        images.put(png)
-        yield question
+def _questions_file(folder: Path, split: str) -> gzip.GzipFile:
+    return _zipped(folder / "questions" / f"{split}.jsonl.gz")
+
+
+def _zipped(path: Path) -> gzip.GzipFile:
+    return gzip.GzipFile(path, "wb", COMPRESSION, mtime=0)
+
+
+def _write(out: gzip.GzipFile, row: BaseModel) -> None:
+    out.write(row.model_dump_json().encode() + b"\n")
 
 
 def copy_model(base: str, target: Path, model: ModelRecipe) -> None:
@@ -100,8 +128,10 @@ def copy_model(base: str, target: Path, model: ModelRecipe) -> None:
     write_bounds(target, model)
 
 
-def _without_answer(question: Question) -> Question:
-    """As the run may see an unlabelled question: even an answer that the data set has must not reach any worker."""
+def _as_seen(question: Question, oracle: bool) -> Question:
+    """As the run may see it: even an answer that the data set has of an unlabelled question must reach no worker."""
+    if question.split != UNLABELLED or oracle:
+        return question
     return question.model_copy(update={"answer": None, "gold_steps": ()})
 
 

@@ -10,6 +10,7 @@ from mstar.recipes import LabelRule
 from mstar.stages.collect import CollectParams, CollectResult
 from mstar.types import Answer, AnswerType, StepLabelRow
 from mstar_coordinator.worker.steps import collect
+from small_png import small_png
 from work_bench import Bench
 
 
@@ -63,7 +64,7 @@ def test_labelled_solutions_come_from_the_data_set(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     folder = Path(bench.recipe.data.source) / "steps"
     folder.mkdir()
-    (folder / "a.png").write_bytes(b"image of steps")
+    (folder / "a.png").write_bytes(small_png(99))
     rows = [
         {"file_name": "a.png", "question": "?", "id": "s1", "completions": ["a", "b"], "labels": [True, False],
          "soft_labels": [0.9, 0.0], "answer": 3},
@@ -81,4 +82,4 @@ def test_labelled_solutions_come_from_the_data_set(tmp_path: Path) -> None:
     first, second = bench.store.rows(artefact, StepLabelRow)
     assert (first.completions, first.labels, first.weight_version) == (("a", "b"), (0.9, 0.0), "")
     assert first.prompt.startswith("?") and first.answer is not None and second.answer is None
-    assert bench.images.get(first.image) == b"image of steps" and (result.solutions, result.steps) == (2, 3)
+    assert bench.images.get(first.image) == small_png(99) and (result.solutions, result.steps) == (2, 3)

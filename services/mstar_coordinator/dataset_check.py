@@ -1,0 +1,225 @@
+"""Looks at every record of a data set that a run uses: its answer, its picture, and what it doubles.
+
+The same check runs when a run is asked for, as far as its time goes, and whole in the step `prepare`, which is the
+first: nothing is sampled or trained on records that nobody looked at. Tests go first, so that a record which doubles
+one is found on the side of training.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Protocol, Self, TypeVar
+
+from mstar.data_check import SHOWN, DataCheck, Drop
+from mstar.errors import InvalidDataset
+from mstar.pictures import MAX_FILE_BYTES, picture_size
+from mstar.recipes import DataRecipe, Recipe, split_field
+from mstar_coordinator.dataset_rows import METADATA, BadRow, Row, rows_of
+from mstar_data.duplicates import Duplicates, Seen, question_key
+from mstar_data.fingerprints import Fingerprints
+from mstar_data.known_images import KnownImages
+from mstar_data.looks import Fingerprint
+
+LISTED = 10
+"""Problems in a message; a run's record has twice as many."""
+Subject = TypeVar("Subject")
+
+
+class Looks(Protocol):
+    """Decodes pictures: `mstar_data.fingerprints.Fingerprints`."""
+
+    def each(self, pairs: Iterable[tuple[Subject, bytes | None]]) -> Iterator[tuple[Subject, Future[Fingerprint]]]:
+        """Each subject with what its picture looks like, in order; the future raises ValueError for one of no use."""
+        ...
+
+
+def open_looks(home: Path) -> Fingerprints:
+    """Decodes in limited children; what is found out is remembered below the coordinator's folder."""
+    return Fingerprints(known=KnownImages(home / ".mstar" / "known_images"))
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A record that can be used, with its picture's file."""
+
+    row: Row
+    image: bytes
+
+
+@dataclass
+class DatasetCheck:
+    """One pass over the splits of a run's data set."""
+
+    folder: Path
+    splits: Mapping[str, int]
+    """Records that the run uses, by split, in the order in which they are looked at."""
+    tests: frozenset[str]
+    """Those that test."""
+    rule: DataRecipe
+    looks: Looks
+    enough: Callable[[], bool] = lambda: False
+    """Whether to stop before the end."""
+    looked: int = 0
+    """Records so far."""
+    whole: bool = True
+    """Nothing was stopped."""
+    _kept: Counter[str] = field(default_factory=Counter)
+    _found: Counter[str] = field(default_factory=Counter)
+    _overlap: Counter[str] = field(default_factory=Counter)
+    _overlap_questions: Counter[str] = field(default_factory=Counter)
+    _problems: list[str] = field(default_factory=list)
+    _short: list[InvalidDataset] = field(default_factory=list)
+    _duplicates: Duplicates = field(default_factory=Duplicates)
+
+    @classmethod
+    def of(cls, recipe: Recipe, looks: Looks, enough: Callable[[], bool] = lambda: False) -> Self:
+        """The check of what a recipe names, which is a folder."""
+        splits, tests = recipe.splits, frozenset(recipe.tests)
+        order = dict.fromkeys([*(name for name in splits if name in tests), "validation", *splits])
+        return cls(Path(recipe.data.source), {name: splits[name] for name in order}, tests, recipe.data, looks, enough)
+
+    def rows(self) -> Iterator[Sound]:
+        """The records that the run uses, split by split, in the order of the files.
+
+        Raises InvalidDataset at the end where records cannot be used, unless they may be skipped, and where a split has
+        too few.
+        """
+        for split, wanted in self.splits.items():
+            if wanted and self.whole:
+                yield from self._split(split, wanted)
+        self.require_sound()
+
+    def require_sound(self) -> None:
+        """Raises InvalidDataset for what was found so far: the first problems by file and line, with their number."""
+        bad = self._found["bad"]
+        if bad and not self.rule.skip_bad:
+            listed = [*self._problems[:LISTED], *([f"and {bad - LISTED} more"] if bad > LISTED else [])]
+            listed += [short.detail for short in self._short]
+            raise InvalidDataset(
+                "\n  ".join([f"{bad} records cannot be used:" if bad > 1 else "a record cannot be used:", *listed])
+                + "\nmend the data, or leave them out with data.skip_bad=true (--skip-bad)",
+                field="data.source",
+            )
+        if self._short:
+            raise self._short[0]
+
+    def result(self) -> DataCheck:
+        """What was found so far."""
+        return DataCheck(
+            records=dict(self._kept),
+            skipped=self._found["bad"],
+            problems=tuple(self._problems),
+            repeated=self._found[Drop.REPEATED],
+            shared=self._found[Drop.SHARED],
+            near=self._found[Drop.NEAR],
+            overlap=dict(self._overlap),
+            overlap_questions=dict(self._overlap_questions),
+            dropped=self._found["dropped"],
+        )
+
+    def _split(self, split: str, wanted: int) -> Iterator[Sound]:
+        skips = self.rule.skip_bad
+        used = out = 0
+        for (row, data), look in self.looks.each(_with_images(self.folder, split)):
+            if self.enough():
+                self.whole = False
+                return
+            self.looked += 1
+            problem = row.problem if isinstance(row, BadRow) else _problem(row, look)
+            if problem is not None:
+                self._refuse(problem)
+                # Where nothing is skipped, a bad record takes the place of one that would be used.
+                used += not skips
+            elif isinstance(row, Row) and data is not None:
+                if self._is_dropped(row, look.result()):
+                    out += 1
+                    continue
+                used += 1
+                self._kept[split] += 1
+                yield Sound(row, data)
+            if used == wanted:
+                return
+        dropped = f" once {out} are left out by data.drop" if out else ""
+        self._short.append(
+            InvalidDataset(
+                f"{split}/{METADATA} has {used} questions{dropped} but the recipe wants {wanted}: "
+                f"lower {split_field(split)}",
+                field=split_field(split),
+            )
+        )
+
+    def _refuse(self, problem: str) -> None:
+        self._found["bad"] += 1
+        if len(self._problems) < SHOWN:
+            self._problems.append(problem)
+
+    def _is_dropped(self, row: Row, look: Fingerprint) -> bool:
+        """Count what the record doubles, and say whether it is left out for that."""
+        question = row.question
+        asked = question_key(question.text)
+        answer = None if question.answer is None else question.answer.value
+        record = _digest([question.text, look.sha256, answer, row.steps], 16)
+        seen = self._duplicates.see(record, record if row.steps else asked, _digest(answer), look, question.split)
+        if question.split in self.tests:
+            self._duplicates.add_evaluation(question.split, asked, look)
+        kinds = self._kinds(seen, question.split)
+        self._found.update(kinds)
+        drops = not kinds.isdisjoint(self.rule.drop)
+        self._found["dropped"] += drops
+        return drops
+
+    def _kinds(self, seen: Seen, split: str) -> set[Drop]:
+        """What a record doubles. Tests of one run may share pictures with each other."""
+        found: set[Drop] = set()
+        if seen.overlap is not None and split not in self.tests:
+            found.add(Drop.OVERLAP)
+            self._overlap[seen.overlap] += 1
+            if seen.overlap_question:
+                found.add(Drop.OVERLAP_QUESTION)
+                self._overlap_questions[seen.overlap] += 1
+        if seen.exact is not None:
+            found.add(Drop.REPEATED if seen.exact == split else Drop.SHARED)
+        elif seen.near is not None:
+            found.add(Drop.NEAR)
+        return found
+
+
+def _with_images(folder: Path, split: str) -> Iterator[tuple[tuple[Row | BadRow, bytes | None], bytes | None]]:
+    """Each row with its picture's file, twice: to be kept, and to be looked at; without one where it is bad."""
+    for row in rows_of(folder, split):
+        data = None
+        if isinstance(row, Row):
+            try:
+                data = _file(row.image)
+                # It says more of a file that is no picture than the decoder does, and costs nothing.
+                picture_size(BytesIO(data))
+            except (OSError, ValueError) as error:
+                reason = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+                row, data = BadRow(f"{row.where}: image {row.image.name[:80]} {reason}"), None
+        yield (row, data), data
+
+
+def _file(path: Path) -> bytes:
+    """The file's bytes. Raises OSError, and ValueError for one that is larger than any picture may be."""
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise ValueError(f"has more than {MAX_FILE_BYTES} bytes, the most that is accepted")
+    return data
+
+
+def _problem(row: Row, look: Future[Fingerprint]) -> str | None:
+    try:
+        look.result()
+    except ValueError as error:
+        return f"{row.where}: image {row.image.name[:80]}: {error}"
+    return None
+
+
+def _digest(value: object, size: int = 8) -> bytes:
+    return hashlib.blake2b(json.dumps(value).encode(), digest_size=size).digest()
