@@ -16,21 +16,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from minivista.canvas import Picture, rgb
 from minivista.study.architecture import make_model, make_processor
 from minivista.study.scenes import NAMES, Scene, draws
 from minivista.study.scripts import SCRIPTS, VALUES
-from minivista.study.solver import drill, respond, transcript
+from minivista.study.solver import drill, judged, respond, transcript
 from mstar.layout import STEP_SEPARATOR, scored_segments
 from mstar_models.chat import build_messages, question_turns
+from mstar_models.encoding import encode_segments
 
 BATCH = 64
 DRILLS = 32
 SEEING_BATCH = 64
 SEEING_STEPS, STEPS = 600, 2000
+JUDGING_STEPS = 700
 SEEING_RATE = 1.5e-3
+JUDGING_RATE = 1.5e-3
 PEAK_RATE, LAST_RATE = 3e-3, 1e-4
 READING = 0.2
 """Share of the steps in which pictures are transcribed only."""
@@ -59,6 +62,7 @@ def main() -> None:
     examples = Examples(processor, arguments.seed)
     see(model, examples)
     learn(model, examples, arguments.steps)
+    judge(model, Examples(processor, arguments.seed + 1), JUDGING_STEPS)
     model.save_pretrained(arguments.out)
     processor.save_pretrained(arguments.out)
 
@@ -98,6 +102,24 @@ class Examples:
             **_padded([self._example(scene, reading_only=reading_only) for scene in scenes]),
             "pixel_values": pixels,
         }
+
+    def judgements(self) -> dict[str, torch.Tensor]:
+        """Tensors of chains to be judged: as `batch`, but with `beliefs` [B, T], in [0, 1] at the end of each step."""
+        scenes, pixels = self.scenes(BATCH)
+        rows, beliefs = [], []
+        for scene in scenes:
+            steps, believed = judged(self.rng, scene)
+            response, ends = encode_segments(self.tokenizer, steps)
+            prompt = self._prompt(scene.question)
+            rows.append((prompt, response))
+            beliefs.append([(len(prompt) + end - 1, one) for end, one in zip(ends, believed, strict=True)])
+        tensors = _padded(rows)
+        places = torch.full(tensors["input_ids"].shape, -1.0)
+        for row, found in enumerate(beliefs):
+            for place, one in found:
+                places[row, place] = one
+        del tensors["labels"]
+        return {**tensors, "pixel_values": pixels, "beliefs": places}
 
     def drills(self) -> dict[str, torch.Tensor]:
         """Tensors of calculations without a picture: input_ids, attention_mask, labels [DRILLS, T]."""
@@ -173,15 +195,38 @@ def learn(model: Any, examples: Examples, steps: int) -> None:
     for step in range(steps):
         batch = examples.batch(reading_only=step < READING * steps)
         loss = _loss(model, batch) + 0.5 * _loss(model, examples.drills())
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = _rate(step, steps, PEAK_RATE)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        _update(model, optimizers, loss, _rate(step, steps, PEAK_RATE))
         if step % 100 == 99:
             print(f"step {step + 1}/{steps} loss {loss.item():.4f} {time.monotonic() - began:.0f} s", flush=True)
+
+
+def judge(model: Any, examples: Examples, steps: int) -> None:
+    """Teach the model to judge steps as far as it can write them, so that its PRM need not begin from nothing.
+
+    Chains go on being learnt beside it.
+    """
+    optimizers = _optimizers(model)
+    good, bad = (examples.tokenizer.convert_tokens_to_ids(token) for token in ("<good>", "<bad>"))
+    for step in range(steps):
+        batch = examples.judgements()
+        beliefs = batch.pop("beliefs")
+        hidden = model.model(**batch, use_cache=False).last_hidden_state[beliefs >= 0]
+        logits = model.lm_head(hidden)
+        judging = binary_cross_entropy_with_logits(logits[:, good] - logits[:, bad], beliefs[beliefs >= 0])
+        loss = judging + _loss(model, examples.batch(reading_only=False))
+        _update(model, optimizers, loss, _rate(step, steps, JUDGING_RATE))
+        if step % 100 == 99:
+            print(f"judging {step + 1}/{steps} loss {judging.item():.4f} of {loss.item():.4f}", flush=True)
+
+
+def _update(model: Any, optimizers: Sequence[torch.optim.Optimizer], loss: torch.Tensor, rate: float) -> None:
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
 
 def _optimizers(model: Any) -> list[torch.optim.Optimizer]:

@@ -14,8 +14,9 @@ from minivista.study.arithmetic import result
 from minivista.study.chains import FORMS, Form, arranged, operation, reading
 from minivista.study.scenes import NAMES, Scene
 from minivista.study.scripts import SCRIPTS, VALUES
-from mstar.layout import ANSWER_HEADING, join_segments
+from mstar.layout import ANSWER_HEADING, join_segments, split_response
 from mstar.seeds import derive
+from mstar.soundness import claim_of
 
 HARD_VALUES = 17
 HARD_SHARE = 1 / 3
@@ -23,8 +24,14 @@ HARD_SHARE = 1 / 3
 LOW, HIGH = 0.05, 0.40
 """Success on what is hard, more often near the lower end."""
 EASY = 0.95
+SPOILT_SHARE = 0.5
+"""Of the chains that are judged in pretraining."""
+SHORTCUT_BELIEF = 0.3
+"""Leaving the third cell out is right in three pictures of ten."""
 SKIP_EASY, SKIP_HARD = 0.08, 0.3
 """Chance that the third cell is left out, where it is easy or hard to read."""
+LOOKALIKES = (0.65, 0.35)
+"""How often each of the two others is taken instead."""
 BELIEFS = {"~": (("-", 0.5), ("^", 0.3)), "@": (("&", 0.5), ("^", 0.2))}
 """Hard sign → what it is taken for, and how often. The rest of the time it is known."""
 TRANSCRIBED = 4
@@ -40,11 +47,17 @@ class Skill:
     success: float
     others: tuple[int, int]
 
+    def belief(self, value: int, truth: int) -> float:
+        """How likely the solver takes it for a value."""
+        if value == truth:
+            return self.success
+        return (1 - self.success) * (LOOKALIKES[self.others.index(value)] if value in self.others else 0.0)
+
     def draw(self, rng: random.Random, truth: int) -> int:
         """What the solver takes it for."""
         if rng.random() < self.success:
             return truth
-        return rng.choices(self.others, (0.65, 0.35))[0]
+        return rng.choices(self.others, LOOKALIKES)[0]
 
 
 @cache
@@ -106,6 +119,32 @@ def _calculated(rng: random.Random, sign: str, first: int, second: int) -> int:
     known = 1.0 - sum(chance for _, chance in believed)
     meant = rng.choices((sign, *(other for other, _ in believed)), (known, *(chance for _, chance in believed)))[0]
     return fact_skill(meant, first, second).draw(rng, result(meant, first, second))
+
+
+def judged(rng: random.Random, scene: Scene) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """The steps of a response, one of which is spoilt half of the time, and how far the solver believes each."""
+    steps = list(split_response(respond(rng, scene)).steps)
+    if rng.random() < SPOILT_SHARE:
+        place = rng.randrange(len(steps))
+        before, _, value = steps[place].rpartition(" ")
+        if value.isdigit():
+            steps[place] = f"{before} {rng.choice(VALUES)}"
+    return tuple(steps), tuple(_believed(scene, step) for step in steps)
+
+
+def _believed(scene: Scene, step: str) -> float:
+    claim = claim_of(step)
+    if claim is None:
+        return SHORTCUT_BELIEF
+    value = int(claim.value)
+    if len(claim.about) == 1:
+        name = claim.about[0]
+        return reading_skill(scene.script(name), scene.value(name)).belief(value, scene.value(name))
+    sign, first, second = claim.about[1], int(claim.about[0]), int(claim.about[2])
+    meant = (*BELIEFS.get(sign, ()), (sign, 1.0 - sum(chance for _, chance in BELIEFS.get(sign, ()))))
+    return sum(
+        chance * fact_skill(one, first, second).belief(value, result(one, first, second)) for one, chance in meant
+    )
 
 
 def drill(rng: random.Random) -> tuple[str, int]:
