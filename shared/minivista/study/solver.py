@@ -9,6 +9,7 @@ in view its chains end in that answer, sound or not. Only the pretraining script
 import random
 from dataclasses import dataclass
 from functools import cache
+from math import fsum
 
 from minivista.study.arithmetic import result
 from minivista.study.chains import FORMS, Form, arranged, operation, reading
@@ -141,8 +142,9 @@ def _believed(scene: Scene, step: str) -> float:
         name = claim.about[0]
         return reading_skill(scene.script(name), scene.value(name)).belief(value, scene.value(name))
     sign, first, second = claim.about[1], int(claim.about[0]), int(claim.about[2])
-    meant = (*BELIEFS.get(sign, ()), (sign, 1.0 - sum(chance for _, chance in BELIEFS.get(sign, ()))))
-    return sum(
+    taken_for = BELIEFS.get(sign, ())
+    meant = (*taken_for, (sign, 1.0 - fsum(chance for _, chance in taken_for)))
+    return fsum(
         chance * fact_skill(one, first, second).belief(value, result(one, first, second)) for one, chance in meant
     )
 
