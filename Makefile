@@ -14,10 +14,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test faults lint format docs bench
+.PHONY: help install demo up check test faults lint format docs bench study-quick
 
 help: ## List the verbs
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## Make the virtual environment with every service in it
 
@@ -77,6 +77,10 @@ $(BENCH): $(VLLM)
 
 faults: $(STAMP) ## Bring faults about in real processes; writes the table of docs/reliability.md
 	$(BIN)/python -m pytest -m faults -p faults_table --durations=0
+
+study-quick: $(STAMP) ## Compare four arms over two seeds on this machine, in about twenty minutes; report in ./study
+	$(BIN)/mstar study run studies/quick.yaml --home runs/study-quick --results runs/study-quick/results
+	$(BIN)/mstar study report studies/quick.yaml --results runs/study-quick/results
 
 bench: $(BENCH) ## Measure the stages of the loop and write benchmarks/results.md
 	$(BIN)/python -m benchmarks

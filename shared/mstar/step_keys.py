@@ -16,6 +16,7 @@ from mstar.stages import StepSpec
 from mstar.stages.choose import ChooseParams
 from mstar.stages.evaluate import EvaluateParams
 from mstar.stages.fetch import FetchParams
+from mstar.stages.generate import GenerateParams
 from mstar.stages.publish import PublishParams
 from mstar.stages.score import ScoreParams
 from mstar.stages.select import SelectParams
@@ -42,7 +43,7 @@ def prepare_key(recipe: Recipe, code: str) -> str | None:
 def step_keys(recipe: Recipe, steps: Sequence[StepSpec], prepared: str, code: str) -> dict[str, str]:
     """Key of each step after `prepare`, by name, for those that have one.
 
-    `steps`: a run's graph, in its order. `prepared`: a hash of the content that `prepare` left. A step that reads
+    `steps`: a run's graph. `prepared`: a hash of the content that `prepare` left. A step that reads
     a model from a folder has none, nor has what follows from it: what lies there is not known here. Nor has `publish`,
     which writes into its own run's folder.
     """
@@ -53,15 +54,27 @@ def step_keys(recipe: Recipe, steps: Sequence[StepSpec], prepared: str, code: st
             name: getattr(recipe, name).model_dump(mode="json") for name in ("model", "prompt", "answers", "generation")
         },
     }
-    for step in steps:
-        read = reads(step)
-        if step.name == PREPARE or isinstance(step.params, FetchParams | PublishParams):
-            continue
-        if all(name in keys for name in read):
+    left = {one.name: one for one in steps if not isinstance(one.params, FetchParams | PublishParams)}
+    left.pop(PREPARE, None)
+    # Scores of the base model stand before the reward model that makes them, so one pass is not enough.
+    while ready := [one for one in left.values() if all(name in keys for name in _inputs(one))]:
+        for step in ready:
             own = [code, step.name, step.params.model_dump(mode="json"), common, _sections(recipe, step.params)]
-            keys[step.name] = _hash([*own, [keys[name] for name in read]])
+            keys[step.name] = _hash([own, [keys[name] for name in _inputs(step)]])
+            del left[step.name]
     del keys[PREPARE]
     return keys
+
+
+def _inputs(step: StepSpec) -> tuple[str, ...]:
+    """Names of the steps whose outputs a step's work uses.
+
+    What sampling waits for beside its weights is there for the order alone: the reward model is trained before the
+    first iteration samples, whether or not anything is scored.
+    """
+    if isinstance(step.params, GenerateParams):
+        return (PREPARE, step.params.weights, *((step.params.choose,) if step.params.choose else ()))
+    return reads(step)
 
 
 def _sections(recipe: Recipe, params: StepParams) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class Reuse:
             if key in made and made[key].run_id not in {run.id, *short} and self._is_there(made[key])
             and steps[name].state is StepState.PENDING
         ]  # fmt: skip
+        taken.sort(key=lambda pair: pair[0].position)
         now = tx.now()
         for step, source in taken:
             assert source.result is not None

@@ -56,6 +56,8 @@ class Measure(StrEnum):
     """Pass@K on validation after the last iteration minus after warm-up."""
     DIFFERENCE = "difference"
     """Final greedy accuracy on test-ID of `arm` minus `other`."""
+    SPREAD = "spread"
+    """Final greedy accuracy on test-ID of the best of `arms` minus that of the worst."""
 
 
 class Property(Frozen):
@@ -67,6 +69,8 @@ class Property(Frozen):
     """Arm that it is measured on; unset, all arms together."""
     other: ArmName | None = None
     """The arm to subtract, for `difference`."""
+    arms: tuple[ArmName, ...] = Field(default=(), max_length=MAX_ARMS)
+    """The arms that are compared, for `spread`."""
     low: float | None = None
     high: float | None = None
     """Bounds within which it holds; one may be left out."""
@@ -90,6 +94,8 @@ class Property(Frozen):
             raise Misfit("high", f"{self.high:g} is below low, which is {self.low:g}: exchange them")
         if self.measure is Measure.DIFFERENCE and (self.arm is None or self.other is None):
             raise Misfit("other", "a difference is between two arms: give arm and other")
+        if self.measure is Measure.SPREAD and len(self.arms) < 2:
+            raise Misfit("arms", "a spread is over several arms: name two or more")
         return self
 
 
@@ -129,8 +135,8 @@ class Study(Frozen):
                 self._check_arm(f"{field}.{place}.a", one.a, set(self.arms))
                 self._check_arm(f"{field}.{place}.b", one.b, {WARMUP, *self.arms} - {one.a})
         for place, one in enumerate(self.properties):
-            for key in ("arm", "other"):
-                if (arm := getattr(one, key)) is not None:
+            for key, arm in (("arm", one.arm), ("other", one.other), *(("arms", each) for each in one.arms)):
+                if arm is not None:
                     self._check_arm(f"properties.{place}.{key}", arm, set(self.arms))
         return self
 

@@ -166,23 +166,28 @@ def _not_worse(found: Estimate, margin: float) -> str:
 def _estimates(pairs: Sequence[Pair], by_arm: ByArm, test: str) -> dict[Pair, Estimate]:
     """Estimates of the differences for which there are runs."""
     tables: dict[str, Table] = {}
+    compared: list[tuple[StudyRun, PolicyRecord]] = []
+    for a, b in pairs:
+        seeds = _common((a, b), by_arm, test)
+        compared += [
+            (by_arm[a if arm == WARMUP else arm][s], _known(arm, s, by_arm, a)) for s in seeds for arm in (a, b)
+        ]
+    _same_questions(compared, test)
     for a, b in pairs:
         seeds = _common((a, b), by_arm, test)
         if seeds:
             one = [_outcomes(a, seed, by_arm, test) for seed in seeds]
             other = [_outcomes(b, seed, by_arm, test, a) for seed in seeds]
             tables[f"{a} {b}"] = differences(one, other)
-    _same_questions([run for found in by_arm.values() for run in found.values()], test)
     found = estimates(tables) if tables else {}
     return {(a, b): found[f"{a} {b}"] for a, b in pairs if f"{a} {b}" in found}
 
 
-def _same_questions(runs: Sequence[StudyRun], test: str) -> None:
+def _same_questions(compared: Sequence[tuple[StudyRun, PolicyRecord]], test: str) -> None:
     seen: dict[tuple[str, int], StudyRun] = {}
-    for run in runs:
-        for policy in run.policies:
-            if (marks := policy.marks.get(test)) is not None:
-                seen.setdefault((marks.ids, marks.questions), run)
+    for run, policy in compared:
+        marks = policy.marks[test]
+        seen.setdefault((marks.ids, marks.questions), run)
     if len(seen) > 1:
         one, other = list(seen.values())[:2]
         raise InvalidInput(
@@ -292,6 +297,12 @@ def _difference(one: Property, by_arm: ByArm) -> float | None:
     return _mean([_share(one.arm, s, by_arm, "test_id") - _share(one.other, s, by_arm, "test_id") for s in seeds])
 
 
+def _spread(one: Property, by_arm: ByArm) -> float | None:
+    arms = [by_arm[arm].values() for arm in one.arms if arm in by_arm]
+    means = [fmean(run.final.tests["test_id"] for run in runs) for runs in arms]
+    return 100 * (max(means) - min(means)) if len(means) == len(one.arms) else None
+
+
 def _unsound(policy: PolicyRecord) -> float | None:
     return None if policy.sound_among_correct is None else 1 - policy.sound_among_correct
 
@@ -303,4 +314,5 @@ _MEASURES: dict[Measure, Callable[[Property, ByArm], float | None]] = {
     Measure.FIRST_ITERATION_SHARE: _first_iteration_share,
     Measure.PASS_AT_K_CHANGE: _pass_at_k_change,
     Measure.DIFFERENCE: _difference,
+    Measure.SPREAD: _spread,
 }
