@@ -4,13 +4,15 @@ Errors come back as the classes of `mstar.errors`. What this leaves out: interna
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx2
 from pydantic import BaseModel
 
+from mstar.api.downloads import Download, DownloadFile, Part
 from mstar.api.keys import Key, KeyCreate, NewKey
 from mstar.api.policy import WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
@@ -18,6 +20,7 @@ from mstar.api.responses import FoundPage, ResponseQuery
 from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, RepairedRun, Run, RunCreate, StepView
 from mstar.api.samples import QuestionSamples
 from mstar.api.studies import StudyCreate, StudyView
+from mstar.errors import Internal
 from mstar.http_json import Reply, Sender, Target
 from mstar.results import IterationResult, RunResults
 from mstar.study.record import StudyRun
@@ -202,6 +205,26 @@ class Client:
     def cancel_study(self, study_id: str) -> StudyView:
         """End a study and the run that is under way."""
         return self._call(StudyView, "POST", f"/v1/studies/{study_id}/cancel")
+
+    def downloads(self, run_id: str) -> Page[Download]:
+        """What can be taken away of a run by now."""
+        return self._call(Page[Download], "GET", f"/v1/runs/{run_id}/downloads")
+
+    def download_files(self, run_id: str, part: Part) -> Page[DownloadFile]:
+        """The files of a part with their checksums, which the server may have to make first."""
+        path = f"/v1/runs/{run_id}/downloads/{part.value}/files"
+        return self._call(Page[DownloadFile], "GET", path, timeout=REPAIR_SECONDS)
+
+    def download_file(self, run_id: str, part: Part, name: str, begin: int, size: int) -> Iterator[bytes]:
+        """A file from a byte on, piece by piece; nothing where it ends there."""
+        if begin >= size:
+            return
+        path = f"/v1/runs/{run_id}/downloads/{part.value}/files/{quote(name)}"
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-"} if begin else {})
+        with self._sender.stream(self.endpoint.runs, path, headers) as answer:
+            if begin and answer.status_code != 206:
+                raise Internal(f"{self.endpoint.runs.shown} sends the whole file where a part was asked for")
+            yield from answer.iter_bytes()
 
     def recipes(self) -> Page[NamedRecipe]:
         """Recipes that can be started by name."""

@@ -1,13 +1,13 @@
 """Send JSON to one of the project's services and get a validated body back, or an error of `mstar.errors`.
 
 Every client of the project sends through this, so each handles a silent service, a proxy's error page and an answer of
-the wrong shape alike. What this leaves out: retries, which differ from caller to caller, and streamed answers.
+the wrong shape alike. What this leaves out: retries, which differ from caller to caller.
 """
 
 import contextlib
 import socket
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -153,6 +153,21 @@ class Sender:
             return reply.model_validate_json(answer.content)
         except ValidationError as error:
             raise _malformed(target, f"what is not a {reply.__name__}") from error
+
+    @contextlib.contextmanager
+    def stream(self, target: Target, path: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
+        """The answer to a GET, whose body is read piece by piece. Raises as `send`, also while it is read."""
+        try:
+            with self._http.stream("GET", _joined(target, path), headers=_headers(target, headers)) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _error(target, answer)
+                yield answer
+        except (httpx2.RequestError, httpx2.InvalidURL) as error:
+            raise Unavailable(
+                f"{target.shown} broke off ({type(error).__name__}): do it again, which goes on where it stopped",
+                retry_after=RETRY_SECONDS,
+            ) from error
 
 
 def _joined(target: Target, path: str) -> str:

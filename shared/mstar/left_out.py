@@ -10,7 +10,12 @@ from mstar.types import CheckedResponse, FinishReason, RolloutRow
 def reasons_left_out(row: RolloutRow, rule: SelectionRecipe) -> dict[int, str]:
     """Place of a response among the n of its question → why the rule passed it over, if it did."""
     candidates = distinct_correct(row, rule.min_steps)
-    return {checked.index: _reason(row, checked, candidates, rule) for checked in row.responses}
+    first = {checked.index for checked in candidates.values()}
+    passed_over = f"not chosen: {rule.rule.reason(rule, len(candidates))}"
+    return {
+        checked.index: passed_over if checked.index in first else _reason(row, checked, candidates, rule)
+        for checked in row.responses
+    }
 
 
 def _reason(
@@ -24,7 +29,5 @@ def _reason(
         return "cut off at the token limit"
     if not is_chain(checked, rule.min_steps):
         return f"fewer than {rule.min_steps} steps"
-    first = candidates[join_segments(scored_segments(checked.response.text))]
-    if first.index != checked.index:
-        return f"the same text as response {first.index + 1}"
-    return f"not chosen: {rule.rule.reason(rule, len(candidates))}"
+    same = candidates[join_segments(scored_segments(checked.response.text))]
+    return f"the same text as response {same.index + 1}"

@@ -21,12 +21,13 @@ from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.pages import sign_in
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
-from mstar_coordinator.api.routes import events, iterations, keys, leases, outputs, responses, runs
+from mstar_coordinator.api.routes import downloads, events, iterations, keys, leases, outputs, responses, runs
 from mstar_coordinator.api.routes import sessions as sessions_routes
 from mstar_coordinator.api.routes import studies as study_routes
 from mstar_coordinator.api.routes.context import Context
 from mstar_coordinator.api.routes.scoring import RELAYED, scoring_router
 from mstar_coordinator.api.routes.sessions import SESSION_PATH, SIGN_IN_PATH
+from mstar_coordinator.api.run_files import RunFiles
 from mstar_coordinator.cluster.in_place import InPlace
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings, GpuSharing
@@ -146,11 +147,23 @@ def build_app(
         repair=made.repair,
         studies=made.studies,
         responses=indexes,
+        files=RunFiles(),
         data=DataAdmission(lambda: open_looks(settings.home), clock, settings.data_check_seconds),
         problem=lambda: reconciler.problem,
         door=door,
     )
-    for routes in (sessions_routes, keys, runs, study_routes, iterations, events, outputs, responses, leases):
+    for routes in (
+        sessions_routes,
+        keys,
+        runs,
+        study_routes,
+        iterations,
+        events,
+        outputs,
+        responses,
+        downloads,
+        leases,
+    ):
         app.include_router(routes.router)
     app.include_router(sign_in.router)
     add_pages(app)

@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from pydantic import BaseModel
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.table import Table
 
@@ -105,6 +108,16 @@ def left_out(results: RunResults) -> str:
     """Which questions the run is done without, in a line; empty where there is none."""
     names = ", ".join(one.question for one in results.quarantined)
     return f"Left out, since they end every worker that works on them: {names}" if names else ""
+
+
+@contextmanager
+def byte_progress(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """A bar of bytes while the block runs, on a terminal; gives what is to be told of bytes that came."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    hidden = quiet or not progress_console.is_terminal
+    with Progress(*columns, console=progress_console, disable=hidden) as progress:
+        task = progress.add_task(title, total=total or None)
+        yield lambda count: progress.advance(task, count)
 
 
 def follow(read: Callable[[], Run], broken: Callable[[], str | None] = lambda: None) -> Run:

@@ -8,8 +8,21 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from mstar.api.downloads import Part
 from mstar.api.runs import RepairedRun, Run, RunCreate
-from mstar.cli.output import ENDED, console, follow, gain, left_out, outcome_lines, print_json, program, results_table
+from mstar.cli.download import download
+from mstar.cli.output import (
+    ENDED,
+    byte_progress,
+    console,
+    follow,
+    gain,
+    left_out,
+    outcome_lines,
+    print_json,
+    program,
+    results_table,
+)
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
 from mstar.client import DEFAULT_URL, Client, Endpoint
@@ -153,6 +166,27 @@ def extend(
 ) -> None:
     """Add iterations to a run, also after its end."""
     _steer(run, lambda client, run_id: client.extend(run_id, count), as_json=as_json)
+
+
+@app.command("download")
+def download_run(
+    run: RunArgument = "latest",
+    part: Annotated[Part, typer.Argument(help="What of it.", metavar="WHAT")] = Part.ALL,
+    out: Annotated[Path | None, typer.Option(help="Folder to put it into; by default one named after the run.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring what a run left here: checked file by file, and resumed where it broke off."""
+    with Client(Endpoint.from_environment()) as client:
+        run_id = resolve(client, run)
+        total = next((one.bytes for one in client.downloads(run_id).data if one.part is part), 0)
+        target = out or Path(run_id)
+        with byte_progress(f"{run_id} {part.value}", total, quiet=as_json) as report_bytes:
+            files = download(client, run_id, part, target, report_bytes)
+    if as_json:
+        print_json({"folder": str(target.resolve()), "files": [one.model_dump(mode="json") for one in files]})
+        return
+    size = sum(one.bytes for one in files)
+    console.print(f"{len(files)} files, {size:,} bytes, checksums right: {target}", highlight=False, soft_wrap=True)
 
 
 def report(run: RunArgument = "latest", home: HomeOption = Path("runs")) -> None:

@@ -75,5 +75,6 @@ def _now(context: Context, run_id: str) -> dict[str, object]:
         "events": events[::-1],
         "last_event": last,
         "map": sweep_map(results),
+        "downloads": context.files.there(context.folders.path(run_id)),
         **figures(results),
     }

@@ -11,6 +11,7 @@ from mstar.api.runs import Page
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.recipes import RecipeBook
+from mstar_coordinator.api.run_files import RunFiles
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.data_admission import DataAdmission
@@ -36,6 +37,7 @@ class Context:
     responses: ResponseIndexes
     studies: StudyJobs
     data: DataAdmission
+    files: RunFiles
     problem: Callable[[], str | None]
     """What does not work now of all that runs need; never waits."""
     door: Door

@@ -1,0 +1,101 @@
+"""Files as one stream of bytes that any part can be asked of: a tar archive laid out before it is written.
+
+Every header and every place in the archive follows from names, sizes and times, so a download that broke off goes on at
+its byte without the archive ever being made. What this leaves out: compression, which weights and images resist.
+"""
+
+import hashlib
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mstar.errors import Unavailable
+
+BLOCK = tarfile.BLOCKSIZE
+CHUNK = 1 << 18
+MODE = 0o644
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file to send, as it was when it was looked at."""
+
+    name: str
+    """In the archive."""
+    path: Path
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the stream: bytes that are here, or a file's."""
+
+    bytes: int
+    data: bytes = b""
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What is sent, with a tag that changes whenever any of its files does."""
+
+    pieces: tuple[Piece, ...]
+    tag: str
+
+    @property
+    def bytes(self) -> int:
+        """Its length."""
+        return sum(piece.bytes for piece in self.pieces)
+
+    def read(self, first: int, last: int) -> Iterator[bytes]:
+        """Bytes `first` to `last`, both included. Raises Unavailable where a file is no longer what it was."""
+        place = 0
+        for piece in self.pieces:
+            begin, end = max(first - place, 0), min(last + 1 - place, piece.bytes)
+            if begin < end:
+                yield from _part(piece, begin, end)
+            place += piece.bytes
+            if place > last:
+                return
+
+
+def plain(entry: Entry) -> Stream:
+    """One file as it is."""
+    return Stream((Piece(entry.bytes, file=entry.path),), tag_of([entry]))
+
+
+def archive(entries: Sequence[Entry], folder: str) -> Stream:
+    """A tar archive (POSIX pax) with the files below one folder."""
+    pieces = []
+    for entry in entries:
+        about = tarfile.TarInfo(f"{folder}/{entry.name}")
+        about.size, about.mtime, about.mode = entry.bytes, entry.mtime_ns // 10**9, MODE
+        head = about.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        padding = -entry.bytes % BLOCK
+        pieces += [Piece(len(head), head), Piece(entry.bytes, file=entry.path), Piece(padding, bytes(padding))]
+    return Stream((*pieces, Piece(2 * BLOCK, bytes(2 * BLOCK))), tag_of(entries))
+
+
+def tag_of(entries: Sequence[Entry]) -> str:
+    """A strong entity tag (RFC 9110, section 8.8.3), quotes included."""
+    seen = repr([(entry.name, entry.bytes, entry.mtime_ns) for entry in entries])
+    return f'"{hashlib.sha256(seen.encode()).hexdigest()[:32]}"'
+
+
+def _part(piece: Piece, begin: int, end: int) -> Iterator[bytes]:
+    if piece.file is None:
+        yield piece.data[begin:end]
+        return
+    try:
+        with open(piece.file, "rb") as file:
+            file.seek(begin)
+            while begin < end:
+                read = file.read(min(CHUNK, end - begin))
+                if not read:
+                    raise Unavailable(f"{piece.file.name} became shorter while it was sent: download it again")
+                begin += len(read)
+                yield read
+    except FileNotFoundError:
+        raise Unavailable(f"{piece.file.name} is gone: download it again") from None

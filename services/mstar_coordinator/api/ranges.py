@@ -1,0 +1,55 @@
+"""Answers a GET for a stream of known length: whole, a range, or nothing where the caller has it (RFC 9110, 13 and 14).
+
+One range is served; who asks for several gets the whole, as the standard allows.
+"""
+
+import re
+from collections.abc import Mapping
+
+from starlette.responses import Response, StreamingResponse
+
+from mstar_coordinator.api.archives import Stream
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+def ranged(stream: Stream, headers: Mapping[str, str], kind: str, filename: str) -> Response:
+    """The answer to a request with these headers."""
+    about = {
+        "ETag": stream.tag,
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-cache",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Disposition": f'attachment; filename="{filename}"',
+    }
+    if stream.tag in _tags(headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=about)
+    wanted = _wanted(headers, stream)
+    if wanted is None:
+        return _sent(stream, 0, stream.bytes - 1, 200, about, kind)
+    first, last = wanted
+    if first >= stream.bytes or first > last:
+        return Response(status_code=416, headers=about | {"Content-Range": f"bytes */{stream.bytes}"})
+    shown = {"Content-Range": f"bytes {first}-{last}/{stream.bytes}"}
+    return _sent(stream, first, last, 206, about | shown, kind)
+
+
+def _sent(stream: Stream, first: int, last: int, status: int, headers: Mapping[str, str], kind: str) -> Response:
+    sized = {**headers, "Content-Length": str(last + 1 - first)}
+    return StreamingResponse(stream.read(first, last), status, sized, media_type=kind)
+
+
+def _wanted(headers: Mapping[str, str], stream: Stream) -> tuple[int, int] | None:
+    """First and last byte that are asked for; None for the whole, also where what the caller has is of another time."""
+    asked = _RANGE.fullmatch(headers.get("range", "").strip())
+    unless = headers.get("if-range")
+    if asked is None or asked.groups() == ("", "") or (unless is not None and unless.strip() != stream.tag):
+        return None
+    first, last = asked.groups()
+    if not first:
+        return max(0, stream.bytes - int(last)), stream.bytes - 1
+    return int(first), min(int(last), stream.bytes - 1) if last else stream.bytes - 1
+
+
+def _tags(given: str) -> list[str]:
+    return [tag.strip().removeprefix("W/") for tag in given.split(",")]

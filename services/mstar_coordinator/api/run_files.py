@@ -1,0 +1,101 @@
+"""The files of a run that people take away, found by looking into its folder, never by a name that was sent."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from mstar.api.downloads import Download, DownloadFile, Part
+from mstar.errors import NotFound
+from mstar_coordinator.api.archives import Entry
+
+PLACES = {
+    Part.POLICY: "policy",
+    Part.PRM: "prm",
+    Part.COT_DATASET: "cot_dataset",
+    Part.PRM_DATASET: "prm_dataset",
+    Part.REPORT: "report.html",
+    Part.RECIPE: "recipe.yaml",
+    Part.RESULTS: "results.json",
+}
+CACHED = 10_000
+
+
+class RunFiles:
+    """Files below run folders, and their checksums, each made once for a file as it is."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[Path, int, int], str] = {}
+        self._lock = threading.Lock()
+
+    def there(self, folder: Path) -> list[Download]:
+        """Each part that the run has by now."""
+        parts = [
+            Download(part=part, files=len(found), bytes=_size(found)) for part in PLACES if (found := _of(folder, part))
+        ]
+        return [
+            *parts,
+            Download(part=Part.ALL, files=sum(one.files for one in parts), bytes=sum(o.bytes for o in parts)),
+        ]
+
+    def entries(self, folder: Path, part: Part) -> list[Entry]:
+        """Files of a part, in order. Raises NotFound where the run has none."""
+        parts = PLACES if part is Part.ALL else (part,)
+        found = [entry for one in parts for entry in _of(folder, one)]
+        if not found:
+            detail = f"run {folder.name} has no {part.value}: models and data sets are there once it has succeeded"
+            raise NotFound(detail, field="part")
+        return found
+
+    def entry(self, folder: Path, part: Part, name: str) -> Entry:
+        """One of them by its name. Raises NotFound."""
+        for entry in self.entries(folder, part):
+            if entry.name == name:
+                return entry
+        raise NotFound(f"{part.value} of run {folder.name} has no file {name[:100]!r}", field="name")
+
+    def listed(self, folder: Path, part: Part) -> list[DownloadFile]:
+        """Files of a part with their SHA-256; reads those that were not read before. Raises NotFound."""
+        return [
+            DownloadFile(name=entry.name, bytes=entry.bytes, sha256=self._sum(entry))
+            for entry in self.entries(folder, part)
+        ]
+
+    def _sum(self, entry: Entry) -> str:
+        key = (entry.path, entry.bytes, entry.mtime_ns)
+        with self._lock:
+            known = self._sums.get(key)
+        if known is None:
+            with open(entry.path, "rb") as file:
+                known = hashlib.file_digest(file, "sha256").hexdigest()
+            with self._lock:
+                if len(self._sums) >= CACHED:
+                    self._sums.clear()
+                self._sums[key] = known
+        return known
+
+
+def _of(folder: Path, part: Part) -> list[Entry]:
+    place = folder / PLACES[part]
+    return [_entry(path, folder) for path in _files(place)]
+
+
+def _files(place: Path) -> Iterator[Path]:
+    """Plain files, in the order of their names; what hides or is a link is nobody's to take."""
+    if place.is_symlink():
+        return
+    if place.is_file():
+        yield place
+    elif place.is_dir():
+        for path in sorted(place.rglob("*")):
+            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+                yield path
+
+
+def _entry(path: Path, folder: Path) -> Entry:
+    seen = path.stat()
+    return Entry(path.relative_to(folder).as_posix(), path, seen.st_size, seen.st_mtime_ns)
+
+
+def _size(entries: list[Entry]) -> int:
+    return sum(entry.bytes for entry in entries)

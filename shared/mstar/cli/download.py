@@ -1,0 +1,73 @@
+"""`mstar run download RUN`: takes what a run left to this machine, file by file, and checks each by its SHA-256.
+
+A file that broke off goes on at its last byte, and one that is there and right is not sent again.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from mstar.api.downloads import DownloadFile, Part
+from mstar.client import Client
+from mstar.errors import CorruptArtefact, Internal, StorageFull
+
+UNFINISHED = ".part"
+Report = Callable[[int], None]
+"""Told how many bytes came."""
+
+
+def download(client: Client, run_id: str, part: Part, out: Path, report: Report) -> list[DownloadFile]:
+    """Bring the files of a part below `out`; returns all of them. Raises NotFound, CorruptArtefact or StorageFull."""
+    files = list(client.download_files(run_id, part).data)
+    targets = [(one, _target(out, one.name)) for one in files]
+    for one, target in targets:
+        try:
+            _bring(client, run_id, part, one, target, report)
+        except OSError as error:
+            raise StorageFull(f"could not write {target}: {error.strerror}") from error
+    return files
+
+
+def _target(out: Path, name: str) -> Path:
+    """Where a file goes. Raises Internal for a name that would leave the folder, which no server of ours sends."""
+    parts = PurePosixPath(name).parts
+    if not parts or any(part in ("..", "/") or "\\" in part or "\x00" in part for part in parts):
+        raise Internal(f"the server names a file {name[:100]!r}, which lies outside of the folder")
+    return out.joinpath(*parts)
+
+
+def _bring(client: Client, run_id: str, part: Part, one: DownloadFile, target: Path, report: Report) -> None:
+    if target.is_file() and target.stat().st_size == one.bytes and _sum(target) == one.sha256:
+        report(one.bytes)
+        return
+    unfinished = target.with_name(target.name + UNFINISHED)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    there = unfinished.stat().st_size if unfinished.is_file() else 0
+    if there > one.bytes:
+        there = 0
+    report(there)
+    for begin in (there, 0):
+        _append(client, run_id, part, one, unfinished, begin, report)
+        if _sum(unfinished) == one.sha256:
+            unfinished.replace(target)
+            return
+        # What was there before may be of another run's file: once more from the start.
+        report(-one.bytes)
+        if begin == 0:
+            break
+    unfinished.unlink(missing_ok=True)
+    raise CorruptArtefact(f"{one.name} does not have the checksum that the server names: download it again")
+
+
+def _append(
+    client: Client, run_id: str, part: Part, one: DownloadFile, unfinished: Path, begin: int, report: Report
+) -> None:
+    with open(unfinished, "ab" if begin else "wb") as sink:
+        for data in client.download_file(run_id, part, one.name, begin, one.bytes):
+            sink.write(data)
+            report(len(data))
+
+
+def _sum(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,196 @@
+"""What a run leaves can be taken away whole, from any byte on, and checked; nothing else of the disk can."""
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator_bench import MemoryPublisher
+from mstar.api.downloads import Part
+from mstar.cli.download import download
+from mstar.client import Client, Endpoint
+from mstar.errors import CorruptArtefact, Internal
+from mstar_coordinator.api.archives import Entry, archive
+from pages_bench import client_of, start
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[httpx2.Client]:
+    yield from client_of(tmp_path, MemoryPublisher())
+
+
+@pytest.fixture
+def run_id(client: httpx2.Client, tmp_path: Path) -> str:
+    """A run with a policy of two files, as if it had been published."""
+    made = start(client)
+    folder = tmp_path / "runs" / made / "policy"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "config.json").write_bytes(b"{}\n")
+    (folder / "deep" / "weights ä.safetensors").write_bytes(bytes(range(256)) * 1000)
+    (folder / ".hidden").write_bytes(b"secret")
+    (folder / "link").symlink_to("/etc/hostname")
+    return made
+
+
+def test_an_archive_holds_the_files_as_they_are(client: httpx2.Client, run_id: str) -> None:
+    answer = client.get(f"/v1/runs/{run_id}/downloads/policy")
+    assert answer.headers["content-type"] == "application/x-tar" and answer.headers["accept-ranges"] == "bytes"
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as found:
+        assert found.getnames() == [f"{run_id}/policy/config.json", f"{run_id}/policy/deep/weights ä.safetensors"]
+        read = found.extractfile(found.getnames()[1])
+        assert read is not None and read.read() == bytes(range(256)) * 1000
+
+
+def test_every_part_is_listed_with_its_size(client: httpx2.Client, run_id: str) -> None:
+    there = {
+        one["part"]: (one["files"], one["bytes"]) for one in client.get(f"/v1/runs/{run_id}/downloads").json()["data"]
+    }
+    assert there["policy"] == (2, 256_003) and there["recipe"][0] == 1 and "prm" not in there
+    assert there["all"][0] >= 3
+    page = client.get(f"/runs/{run_id}").text
+    assert f'href="/v1/runs/{run_id}/downloads/policy"' in page and "Models and data sets are here once" in page
+
+
+@pytest.mark.parametrize(
+    ("given_range", "status", "first", "last"),
+    [
+        ("bytes=0-0", 206, 0, 0),
+        ("bytes=1000-", 206, 1000, None),
+        ("bytes=-5", 206, -5, None),
+        ("bytes=10-20", 206, 10, 20),
+        ("bytes=0-99999999999", 206, 0, None),
+        ("bytes=99999999-", 416, 0, 0),
+        ("bytes=20-10", 416, 0, 0),
+        ("bytes=0-1,5-6", 200, 0, None),
+        ("lines=1-2", 200, 0, None),
+        ("bytes=-", 200, 0, None),
+    ],
+)
+def test_a_range_is_that_part_of_the_whole(
+    client: httpx2.Client, run_id: str, given_range: str, status: int, first: int, last: int | None
+) -> None:
+    path = f"/v1/runs/{run_id}/downloads/policy"
+    whole = client.get(path).content
+    answer = client.get(path, headers={"range": given_range})
+    assert answer.status_code == status
+    if status != 416:
+        assert answer.content == whole[first : None if last is None else last + 1]
+        assert int(answer.headers["content-length"]) == len(answer.content)
+    else:
+        assert answer.headers["content-range"] == f"bytes */{len(whole)}"
+
+
+def test_a_range_of_what_has_changed_is_the_whole(client: httpx2.Client, run_id: str, tmp_path: Path) -> None:
+    path = f"/v1/runs/{run_id}/downloads/policy/files/policy/config.json"
+    tag = client.get(path).headers["etag"]
+    asked = {"range": "bytes=1-", "if-range": tag}
+    assert client.get(path, headers=asked).content == b"}\n"
+    assert client.get(path, headers={"if-none-match": f'"other", W/{tag}'}).status_code == 304
+    (tmp_path / "runs" / run_id / "policy" / "config.json").write_bytes(b"[]\n")
+    changed = client.get(path, headers=asked)
+    assert (changed.status_code, changed.content) == (200, b"[]\n") and changed.headers["etag"] != tag
+
+
+def test_files_come_with_their_checksums(client: httpx2.Client, run_id: str) -> None:
+    files = client.get(f"/v1/runs/{run_id}/downloads/policy/files").json()["data"]
+    for one in files:
+        sent = client.get(f"/v1/runs/{run_id}/downloads/policy/files/{one['name']}").content
+        assert (len(sent), hashlib.sha256(sent).hexdigest()) == (one["bytes"], one["sha256"])
+    assert len(files) == 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "policy/files/policy/.hidden",
+        "policy/files/policy/link",
+        "policy/files/recipe.yaml",
+        "policy/files/..%2f..%2f.mstar%2fmstar.sqlite",
+        "policy/files/%2fetc%2fpasswd",
+        "prm",
+        "prm/files",
+    ],
+)
+def test_nothing_else_can_be_taken(client: httpx2.Client, run_id: str, path: str) -> None:
+    assert client.get(f"/v1/runs/{run_id}/downloads/{path}").status_code == 404
+    assert client.get(f"/v1/runs/r-none/downloads/{path}").status_code == 404
+    assert client.get(f"/v1/runs/{run_id}/downloads/everything").status_code == 422
+
+
+@given(sizes=st.lists(st.integers(0, 2000), min_size=1, max_size=4), ends=st.tuples(st.integers(0), st.integers(0)))
+def test_any_stretch_of_an_archive_is_a_stretch_of_the_archive(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], ends: tuple[int, int]
+) -> None:
+    folder = tmp_path_factory.mktemp("stretch")
+    entries = []
+    for number, size in enumerate(sizes):
+        path = folder / f"{number}"
+        path.write_bytes(os.urandom(size))
+        entries.append(Entry(f"{'n' * 60 * number}{number}", path, size, 10**18))
+    made = archive(entries, "r")
+    whole = b"".join(made.read(0, made.bytes - 1))
+    first, last = sorted(end % made.bytes for end in ends)
+    assert len(whole) == made.bytes and b"".join(made.read(first, last)) == whole[first : last + 1]
+    with tarfile.open(fileobj=io.BytesIO(whole)) as found:
+        assert [member.size for member in found] == sizes
+
+
+def bring(client: httpx2.Client, run_id: str, out: Path) -> int:
+    """Bytes that had to be sent to have the policy here."""
+    sent: list[int] = []
+
+    class Counting(Client):
+        def download_file(self, run_id: str, part: Part, name: str, begin: int, size: int) -> Iterator[bytes]:
+            for data in super().download_file(run_id, part, name, begin, size):
+                sent.append(len(data))
+                yield data
+
+    with Counting(Endpoint(url=str(client.base_url))) as downloads:
+        download(downloads, run_id, Part.POLICY, out, lambda _: None)
+    return sum(sent)
+
+
+def test_a_download_goes_on_where_it_broke_off_and_is_checked(
+    client: httpx2.Client, run_id: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "taken"
+    weights = out / "policy" / "deep" / "weights ä.safetensors"
+    assert bring(client, run_id, out) == 256_003 and bring(client, run_id, out) == 0
+    weights.rename(weights.with_name(weights.name + ".part"))
+    with open(weights.with_name(weights.name + ".part"), "r+b") as file:
+        file.truncate(200_000)
+    assert bring(client, run_id, out) == 56_000 and weights.read_bytes() == bytes(range(256)) * 1000
+    weights.write_bytes(b"changed here")
+    assert bring(client, run_id, out) == 256_000, "what was changed is brought again"
+    weights.rename(weights.with_name(weights.name + ".part"))
+    weights.with_name(weights.name + ".part").write_bytes(b"of another run" * 9)
+    bring(client, run_id, out)
+    assert weights.read_bytes() == bytes(range(256)) * 1000 and not list(out.rglob("*.part"))
+
+
+def test_a_file_that_is_never_right_is_not_left_behind(tmp_path: Path) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.endswith("/files"):
+            file = {"name": "policy/x", "bytes": 3, "sha256": "0" * 64}
+            return httpx2.Response(200, json={"data": [file]})
+        return httpx2.Response(200, content=b"abc")
+
+    with Client(Endpoint(url="http://runs"), httpx2.MockTransport(answer)) as client, pytest.raises(CorruptArtefact):
+        download(client, "r-1", Part.POLICY, tmp_path, lambda _: None)
+    assert not list(tmp_path.rglob("x*"))
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a\\..\\x"])
+def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    def answer(_: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={"data": [{"name": name, "bytes": 3, "sha256": "0" * 64}]})
+
+    with Client(Endpoint(url="http://runs"), httpx2.MockTransport(answer)) as client, pytest.raises(Internal):
+        download(client, "r-1", Part.POLICY, tmp_path, lambda _: None)
