@@ -24,7 +24,7 @@ class Entry:
     name: str
     """In the archive."""
     path: Path
-    bytes: int
+    size: int
     mtime_ns: int
 
 
@@ -32,7 +32,7 @@ class Entry:
 class Piece:
     """A stretch of the stream: bytes that are here, or a file's."""
 
-    bytes: int
+    size: int
     data: bytes = b""
     file: Path | None = None
 
@@ -45,25 +45,25 @@ class Stream:
     tag: str
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Its length."""
-        return sum(piece.bytes for piece in self.pieces)
+        return sum(piece.size for piece in self.pieces)
 
     def read(self, first: int, last: int) -> Iterator[bytes]:
         """Bytes `first` to `last`, both included. Raises Unavailable where a file is no longer what it was."""
         place = 0
         for piece in self.pieces:
-            begin, end = max(first - place, 0), min(last + 1 - place, piece.bytes)
+            begin, end = max(first - place, 0), min(last + 1 - place, piece.size)
             if begin < end:
                 yield from _part(piece, begin, end)
-            place += piece.bytes
+            place += piece.size
             if place > last:
                 return
 
 
 def plain(entry: Entry) -> Stream:
     """One file as it is."""
-    return Stream((Piece(entry.bytes, file=entry.path),), tag_of([entry]))
+    return Stream((Piece(entry.size, file=entry.path),), tag_of([entry]))
 
 
 def archive(entries: Sequence[Entry], folder: str) -> Stream:
@@ -71,16 +71,16 @@ def archive(entries: Sequence[Entry], folder: str) -> Stream:
     pieces = []
     for entry in entries:
         about = tarfile.TarInfo(f"{folder}/{entry.name}")
-        about.size, about.mtime, about.mode = entry.bytes, entry.mtime_ns // 10**9, MODE
+        about.size, about.mtime, about.mode = entry.size, entry.mtime_ns // 10**9, MODE
         head = about.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        padding = -entry.bytes % BLOCK
-        pieces += [Piece(len(head), head), Piece(entry.bytes, file=entry.path), Piece(padding, bytes(padding))]
+        padding = -entry.size % BLOCK
+        pieces += [Piece(len(head), head), Piece(entry.size, file=entry.path), Piece(padding, bytes(padding))]
     return Stream((*pieces, Piece(2 * BLOCK, bytes(2 * BLOCK))), tag_of(entries))
 
 
 def tag_of(entries: Sequence[Entry]) -> str:
     """A strong entity tag (RFC 9110, section 8.8.3), quotes included."""
-    seen = repr([(entry.name, entry.bytes, entry.mtime_ns) for entry in entries])
+    seen = repr([(entry.name, entry.size, entry.mtime_ns) for entry in entries])
     return f'"{hashlib.sha256(seen.encode()).hexdigest()[:32]}"'
 
 

@@ -26,11 +26,11 @@ def ranged(stream: Stream, headers: Mapping[str, str], kind: str, filename: str)
         return Response(status_code=304, headers=about)
     wanted = _wanted(headers, stream)
     if wanted is None:
-        return _sent(stream, 0, stream.bytes - 1, 200, about, kind)
+        return _sent(stream, 0, stream.size - 1, 200, about, kind)
     first, last = wanted
-    if first >= stream.bytes or first > last:
-        return Response(status_code=416, headers=about | {"Content-Range": f"bytes */{stream.bytes}"})
-    shown = {"Content-Range": f"bytes {first}-{last}/{stream.bytes}"}
+    if first >= stream.size or first > last:
+        return Response(status_code=416, headers=about | {"Content-Range": f"bytes */{stream.size}"})
+    shown = {"Content-Range": f"bytes {first}-{last}/{stream.size}"}
     return _sent(stream, first, last, 206, about | shown, kind)
 
 
@@ -47,8 +47,8 @@ def _wanted(headers: Mapping[str, str], stream: Stream) -> tuple[int, int] | Non
         return None
     first, last = asked.groups()
     if not first:
-        return max(0, stream.bytes - int(last)), stream.bytes - 1
-    return int(first), min(int(last), stream.bytes - 1) if last else stream.bytes - 1
+        return max(0, stream.size - int(last)), stream.size - 1
+    return int(first), min(int(last), stream.size - 1) if last else stream.size - 1
 
 
 def _tags(given: str) -> list[str]:

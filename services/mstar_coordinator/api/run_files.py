@@ -57,12 +57,12 @@ class RunFiles:
     def listed(self, folder: Path, part: Part) -> list[DownloadFile]:
         """Files of a part with their SHA-256; reads those that were not read before. Raises NotFound."""
         return [
-            DownloadFile(name=entry.name, bytes=entry.bytes, sha256=self._sum(entry))
+            DownloadFile(name=entry.name, bytes=entry.size, sha256=self._sum(entry))
             for entry in self.entries(folder, part)
         ]
 
     def _sum(self, entry: Entry) -> str:
-        key = (entry.path, entry.bytes, entry.mtime_ns)
+        key = (entry.path, entry.size, entry.mtime_ns)
         with self._lock:
             known = self._sums.get(key)
         if known is None:
@@ -98,4 +98,4 @@ def _entry(path: Path, folder: Path) -> Entry:
 
 
 def _size(entries: list[Entry]) -> int:
-    return sum(entry.bytes for entry in entries)
+    return sum(entry.size for entry in entries)

@@ -21,16 +21,21 @@ from mstar_coordinator.api.archives import Entry, archive
 from pages_bench import client_of, start
 
 
-@pytest.fixture
-def client(tmp_path: Path) -> Iterator[httpx2.Client]:
-    yield from client_of(tmp_path, MemoryPublisher())
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("downloads")
 
 
-@pytest.fixture
-def run_id(client: httpx2.Client, tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def client(home: Path) -> Iterator[httpx2.Client]:
+    yield from client_of(home, MemoryPublisher())
+
+
+@pytest.fixture(scope="module")
+def run_id(client: httpx2.Client, home: Path) -> str:
     """A run with a policy of two files, as if it had been published."""
     made = start(client)
-    folder = tmp_path / "runs" / made / "policy"
+    folder = home / "runs" / made / "policy"
     (folder / "deep").mkdir(parents=True)
     (folder / "config.json").write_bytes(b"{}\n")
     (folder / "deep" / "weights ä.safetensors").write_bytes(bytes(range(256)) * 1000)
@@ -87,13 +92,13 @@ def test_a_range_is_that_part_of_the_whole(
         assert answer.headers["content-range"] == f"bytes */{len(whole)}"
 
 
-def test_a_range_of_what_has_changed_is_the_whole(client: httpx2.Client, run_id: str, tmp_path: Path) -> None:
+def test_a_range_of_what_has_changed_is_the_whole(client: httpx2.Client, run_id: str, home: Path) -> None:
     path = f"/v1/runs/{run_id}/downloads/policy/files/policy/config.json"
     tag = client.get(path).headers["etag"]
     asked = {"range": "bytes=1-", "if-range": tag}
     assert client.get(path, headers=asked).content == b"}\n"
     assert client.get(path, headers={"if-none-match": f'"other", W/{tag}'}).status_code == 304
-    (tmp_path / "runs" / run_id / "policy" / "config.json").write_bytes(b"[]\n")
+    (home / "runs" / run_id / "policy" / "config.json").write_bytes(b"[]\n")
     changed = client.get(path, headers=asked)
     assert (changed.status_code, changed.content) == (200, b"[]\n") and changed.headers["etag"] != tag
 
@@ -135,9 +140,9 @@ def test_any_stretch_of_an_archive_is_a_stretch_of_the_archive(
         path.write_bytes(os.urandom(size))
         entries.append(Entry(f"{'n' * 60 * number}{number}", path, size, 10**18))
     made = archive(entries, "r")
-    whole = b"".join(made.read(0, made.bytes - 1))
-    first, last = sorted(end % made.bytes for end in ends)
-    assert len(whole) == made.bytes and b"".join(made.read(first, last)) == whole[first : last + 1]
+    whole = b"".join(made.read(0, made.size - 1))
+    first, last = sorted(end % made.size for end in ends)
+    assert len(whole) == made.size and b"".join(made.read(first, last)) == whole[first : last + 1]
     with tarfile.open(fileobj=io.BytesIO(whole)) as found:
         assert [member.size for member in found] == sizes
 

@@ -1,7 +1,7 @@
 """`/v1/runs/{id}/downloads`: what a run leaves, as a tar archive or file by file, whole or from any byte on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi import Path as InPath
@@ -16,7 +16,7 @@ from mstar_web.bodies import JsonRoute
 
 router = APIRouter(prefix="/v1/runs/{run_id}/downloads", tags=["downloads"], route_class=JsonRoute)
 FileName = Annotated[str, InPath(max_length=500, description="As it is listed, such as `policy/config.json`.")]
-OTHERWISE = {
+OTHERWISE: dict[int | str, dict[str, Any]] = {
     206: {"description": "The range that was asked for."},
     304: {"description": "What the caller has is still right."},
     416: {"description": "The range lies beyond the end."},
