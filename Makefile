@@ -5,6 +5,9 @@ VENV ?= .venv
 #   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 export TORCH_INDEX
+# Processes that share out the tests: twice as many as two cores, since tests wait for a file, a socket or a child about
+# half of the time. Each may start a stack of services with 3 GB of memory.
+WORKERS ?= 4
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VLLM := $(VENV)/.vllm
@@ -12,9 +15,10 @@ BENCH := $(VENV)/.bench
 LINTERS := $(VENV)/linters/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test faults lint format docs bench study-quick
+.PHONY: help install demo up check test all-tests quick-tests faults lint format docs bench study-quick
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -49,12 +53,20 @@ demo: $(STAMP) ## Run the whole method on the small benchmark, on this machine
 up: $(STAMP) ## Start the four services and their workers; Ctrl-C stops them
 	$(BIN)/mstar up
 
-test: check $(VLLM) $(LINTERS) ## Run every check: the quick ones, then real processes, vLLM, PostgreSQL, chart and images
-	$(BIN)/python -m pytest -m "not quick" -n 2 --dist loadfile
+# Types and contracts are checked beside the tests: they have one core busy for a minute.
+test: $(VLLM) $(LINTERS) ## Run every check: style, types, contracts, units, real processes, vLLM, PostgreSQL, chart, images
+	@$(MAKE) --no-print-directory -j 2 lint all-tests
 
-# Two processes: these tests wait for a file, a socket or a child about half of the time.
-check: lint ## Run what takes minutes only: lint, types, contracts, and the tests that start no service, with coverage
-	$(BIN)/python -m pytest -m quick -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+check: $(STAMP) ## Run what takes minutes only: lint, types, contracts, and the tests that start no service, with coverage
+	@$(MAKE) --no-print-directory -j 2 lint quick-tests
+
+all-tests: $(VLLM) $(LINTERS)
+	$(PYTEST)
+
+# These compute most of the time.
+quick-tests: WORKERS = 2
+quick-tests: $(STAMP)
+	$(PYTEST) -m quick
 
 lint: $(STAMP) ## Style, types and import contracts
 	$(BIN)/ruff check .

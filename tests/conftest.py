@@ -1,7 +1,9 @@
 """Marks as `quick` what needs no service, no vLLM and no PostgreSQL, and keeps tests from leaving anything behind.
 
-`make check` runs the quick tests, `make test` all. Temporary files of the tests and of every process that they start
-lie in one folder, which goes with the last test; logging is set back after each test.
+`make check` runs the quick tests, `make test` all, shared out among processes: the tests of a file stay together, since
+they share what the file starts, and the files that take longest come first, so that none is left over at the end.
+Temporary files of the tests and of every process that they start lie in one folder, which goes with the last test;
+logging is set back after each test.
 """
 
 import logging
@@ -10,19 +12,60 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
+from xdist.scheduler import LoadScopeScheduling
 
 _WITH_SERVICES = {"charts", "docs", "repo", "system"}
 _HERE = Path(__file__).parent
 _OWN_FOLDER = pytest.StashKey[Path]()
 _OURS = "MSTAR_TESTS_TMPDIR"
 """Set for the processes among which tests are shared out: they use the first one's folder."""
+_LONGEST = (
+    "system/test_arrangements.py",
+    "system/test_model_families.py",
+    "repo/test_replay.py",
+    "mstar_policy/test_vllm_engine.py",
+    "charts/test_processes.py",
+    "system/test_object_store.py",
+    "mstar_policy/test_vllm_swaps.py",
+    "system/test_compose.py",
+    "mstar_worker/test_broker_faults.py",
+    "system/test_loop.py",
+    "mstar_policy/test_engine.py",
+    "mstar_prm/test_attacks.py",
+    "system/test_remote_families.py",
+    "system/test_same_files.py",
+    "system/test_poison_question.py",
+    "repo/test_openapi.py",
+    "mstar_prm/test_vllm_scorer.py",
+    "mstar_prm/test_vllm_faults.py",
+    "repo/test_generated_clients.py",
+    "system/test_sampled_tokens.py",
+    "system/test_evaluation.py",
+    "system/test_examples.py",
+    "system/test_trying.py",
+    "system/test_early_stop.py",
+    "repo/test_clients.py",
+    "charts/test_releases.py",
+    "charts/test_render.py",
+)
+"""Files that take more than about 20 seconds, longest first."""
+_APART = {"repo/test_replay.py", "repo/test_openapi.py", "mstar_worker/test_broker_faults.py"}
+"""Long files whose tests share nothing: any process may take the next one."""
+_APART_BY_PARAMETER = {"charts/test_processes.py"}
+"""Long files whose tests share what their parameter starts."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Have everything temporary in one folder. Its name is short: sockets lie below, whose paths are bounded."""
+    """Have everything temporary in one folder, and one thread in each process.
+
+    The folder's name is short: sockets lie below, whose paths are bounded.
+    """
+    # Several processes share the cores: further threads would only wait for one another, and busily.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     if _OURS in os.environ:
         return
     folder = Path(tempfile.mkdtemp(prefix="t-"))
@@ -55,10 +98,38 @@ def _logging_as_before() -> Iterator[None]:
     structlog.configure(**configuration)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test that can run within a minute on a busy laptop the mark."""
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Don't even import what is left out anyway: that takes longer than many of the quick tests together."""
+    quick = config.option.markexpr == "quick"
+    return True if quick and collection_path.parent == _HERE and collection_path.name in _WITH_SERVICES else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what can run within a minute on a busy laptop, and put the longest files first."""
     for item in items:
-        folder = item.path.relative_to(_HERE).parts[0]
         heavy = any(item.get_closest_marker(name) for name in ("slow", "system", "vllm", "faults"))
-        if folder not in _WITH_SERVICES and not heavy and "postgresql" not in item.name:
+        if item.path.relative_to(_HERE).parts[0] not in _WITH_SERVICES and not heavy and "postgresql" not in item.name:
             item.add_marker("quick")
+        elif config.pluginmanager.hasplugin("pytest_cov"):
+            # It runs the same lines through processes that are not measured, and measuring would slow it down by half.
+            item.add_marker("no_cover")
+    order = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(_HERE).as_posix(), len(order)))
+
+
+class _Together(LoadScopeScheduling):
+    """Hands out tests to processes, in their order; what shares something that it started goes to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, test = nodeid.partition("::")
+        place = path.removeprefix("tests/")
+        if place in _APART:
+            return nodeid
+        return path + test[test.find("[") :] if place in _APART_BY_PARAMETER and "[" in test else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Instead of xdist's own, which begins with the files of most tests: those that take longest have few."""
+    config.option.loadscopereorder = False
+    return _Together(config, log)

@@ -33,8 +33,8 @@ def test_what_tests_leave_goes_with_them(tmp_path: Path) -> None:
     (tests / "test_untidy.py").write_text(UNTIDY)
     environment = {key: value for key, value in os.environ.items() if key != "MSTAR_TESTS_TMPDIR"}
     environment |= {"TMPDIR": str(temporary), "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'services'}"}
-    # Two processes, as `make test` has them.
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", tests]
+    # Several processes, as `make test` has them.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", tests]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 0, ended.stdout[-2000:]
     assert list(temporary.iterdir()) == []

@@ -60,7 +60,8 @@ def render(values: dict[str, Any] | None = None, name: str = "demo", **options: 
     """Every object of a release, test hooks too."""
     files = Chart.load(CHART).render(offline(values or {}), name=name, namespace="ns", **options)
     texts = [text for path, text in files.items() if path.endswith(".yaml")]
-    return [document for text in texts for document in yaml.safe_load_all(text) if document]
+    # The parser in C takes a tenth of the time, and the chart is rendered hundreds of times.
+    return [document for text in texts for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document]
 
 
 def offline(values: dict[str, Any]) -> dict[str, Any]:
