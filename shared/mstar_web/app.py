@@ -4,12 +4,12 @@ A request passes, from outside in: metrics, request id and log line, checks agai
 that its body may have, admission. Only then is a byte of its body read.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from threading import Event
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.responses import Response
@@ -43,6 +43,7 @@ def base_app(
     bounds: Mapping[str, BodyBound] | None = None,
     keyring: Keyring | None = None,
     sign_in: SignIn | None = None,
+    check: Callable[[Request], Awaitable[None]] | None = None,
 ) -> FastAPI:
     """An app that a service adds its routers to.
 
@@ -50,6 +51,7 @@ def base_app(
     use which paths. Metrics go into `registry`, which /metrics shows. `problem` says what does not work though the
     service is ready. `bounds` say what bodies may be, for paths with a beginning whose bodies are larger than usual.
     `keyring` knows the keys that no setting names, and is closed at the end. `sign_in` lets browsers in.
+    `check` may refuse any request that has found its route.
     """
     metrics = new_registry() if registry is None else registry
     # The middleware decides; this dependency only puts the scheme into the OpenAPI document.
@@ -66,6 +68,8 @@ def base_app(
         generate_unique_id_function=operation_ids(),
     )
     app.router.route_class = JsonRoute
+    if check is not None:
+        app.router.dependencies.append(Depends(check))
     app.state.stopping = Event()
     install_handlers(app)
     document_problems(app)

@@ -27,7 +27,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def test_a_key_is_made_used_listed_and_revoked(url: str) -> None:
     run = CliRunner().invoke
-    options = ["blue team", "--role", "run-admin", "--role", "score", "--project", "blue", "--days", "90"]
+    options = ["blue team", "--role", "run-admin", "--role", "score", "--project", "blue", "--days", "3600"]
     made = run(app, ["create", *options, "--limit", "concurrent=4"])
     assert made.exit_code == 0, made.output
     key = made.stdout.strip()

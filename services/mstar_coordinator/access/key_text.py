@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 from mstar.api.keys import KEY_TEXT
 
-LOG2_N, R, P = 14, 8, 1
-"""Work factors: 16 MB and some 40 ms a hash. Each hash names its own, so that they may be raised later."""
+LOG2_N, R, P = 12, 8, 1
+"""Work factors: 4 MB and some 10 ms a hash, since the secret is random and not a word that a person chose. Each hash
+names its own, so that they may be raised later."""
 ID_BYTES, SECRET_BYTES, SALT_BYTES = 8, 32, 16
 ID_CHARACTERS = 12
 

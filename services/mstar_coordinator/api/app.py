@@ -18,6 +18,7 @@ from mstar_artefacts.staging import collect_staging
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.metrics import add_metrics
+from mstar_coordinator.api.owners import require_own
 from mstar_coordinator.api.pages import sign_in
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
@@ -136,6 +137,7 @@ def build_app(
         BOUNDS,
         door.keyring,
         SignIn(door.sessions, sign_in.PAGE, OPEN_PREFIXES),
+        require_own,
     )
     app.state.context = Context(
         settings=settings,

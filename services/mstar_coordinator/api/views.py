@@ -17,6 +17,7 @@ def run_view(tx: Transaction, run: RunRecord) -> Run:
         updated_at=run.updated_at,
         iterations=run.iterations,
         recipe=run.recipe,
+        project=run.project,
         progress=_progress(tx, run.id),
         quarantined=len(tx.suspects.quarantined(run.id)),
     )

@@ -21,6 +21,7 @@ from mstar.recipes import PrmRecipe, Recipe, split_field
 from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
 from mstar.train_recipe import ALL_LINEAR
 from mstar_coordinator.pixel_bounds import require_bounds
+from mstar_coordinator.scheduler.data_places import DataPlaces
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
 
 MAX_STEPS = 50_000
@@ -41,7 +42,7 @@ class Trainers:
 
 def admit(
     recipe: Recipe,
-    data_root: Path,
+    places: DataPlaces,
     home: Path,
     reserve_bytes: int,
     trainers: Trainers,
@@ -53,7 +54,7 @@ def admit(
 
     `remote`: checkpoints are not kept below `home`. `trusted`: types of model whose code from a folder may run.
     Raises InvalidRecipe, InvalidInput for a model that can't be loaded,
-    Forbidden for a path outside `data_root`, and StorageFull.
+    Forbidden for a path outside of `places`, and StorageFull.
     """
     check_size(recipe, recipe.evolution.iterations)
     check_ranks(recipe, trainers.nodes)
@@ -62,11 +63,11 @@ def admit(
     if _is_builtin(data.source, "data.source"):
         _check_benchmark(recipe)
     else:
-        folder = _below(data_root, data.source, "data.source")
+        folder = _below(places, data.source, "data.source")
         data = data.model_copy(update={"source": str(folder)})
     wanted = 0
     if not _is_builtin(model.base, "model.base"):
-        folder = _below(data_root, model.base, "model.base")
+        folder = _below(places, model.base, "model.base")
         check_model(folder, trusted)
         require_bounds(folder, model, "model.base")
         check_targets(recipe, tensor_names(folder))
@@ -79,7 +80,7 @@ def admit(
             require_labels(folder)
     else:
         require_bounds(BUILTINS[model.base].model, model, "model.base")
-    prm, prm_weights = _admit_prm(recipe, data_root, trusted)
+    prm, prm_weights = _admit_prm(recipe, places, trusted)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
     _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)
     return recipe.model_copy(update={"data": data, "model": model, "prompt": prompt, "prm": prm})
@@ -100,14 +101,14 @@ def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
         raise InvalidInput(detail, field="model.base") from None
 
 
-def _admit_prm(recipe: Recipe, data_root: Path, trusted: Collection[str]) -> tuple[PrmRecipe | None, int]:
+def _admit_prm(recipe: Recipe, places: DataPlaces, trusted: Collection[str]) -> tuple[PrmRecipe | None, int]:
     """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none."""
     prm = recipe.prm
     if prm is None or prm.base is None:
         return prm, 0
     if _is_builtin(prm.base, "prm.base"):
         return prm, 0
-    folder = _below(data_root, prm.base, "prm.base")
+    folder = _below(places, prm.base, "prm.base")
     try:
         weights = check_prm(folder, trained=prm.train is not None, trusted=trusted)
     except InvalidInput as error:
@@ -205,15 +206,15 @@ def _check_benchmark(recipe: Recipe) -> None:
             )
 
 
-def _below(root: Path, source: str, field: str) -> Path:
+def _below(places: DataPlaces, source: str, field: str) -> Path:
     """Absolute path of a folder that a recipe names. Raises InvalidInput and Forbidden."""
-    resolved_root = root.resolve()
+    resolved_root = places.root.resolve()
     missing = InvalidInput(f"{field} {source[:200]!r} is not a folder on the coordinator's machine", field=field)
     try:
         folder = (resolved_root / source).resolve()
         if not folder.is_relative_to(resolved_root):
             raise Forbidden(f"{field} must lie below the folder that the operator allows (data_root)", field=field)
-        if folder.is_dir():
+        if folder.is_dir() and not places.closed(folder):
             return folder
     except (OSError, ValueError, RuntimeError):
         # A path that the file system refuses: too long, a NUL, half of a surrogate pair, links in a circle.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from threading import Event
 from types import MappingProxyType
 
+from mstar.api.keys import DEFAULT_PROJECT
 from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, Release
 from mstar.errors import CorruptArtefact, StaleEpoch, StepTaken
 from mstar.evolution import RunEvent, RunState, graph, transition
@@ -82,6 +83,7 @@ class RunLifecycle:
         key: IdempotencyKey | None = None,
         join: Callable[[Transaction, str], None] | None = None,
         note: str = "",
+        project: str = DEFAULT_PROJECT,
     ) -> str:
         """Start a run and return its id; with a key that was used before, the id of the run it started.
 
@@ -100,6 +102,7 @@ class RunLifecycle:
             updated_at=now,
             iterations=recipe.evolution.iterations,
             recipe=recipe,
+            project=project,
         )
         self._folders.create(run)
         started = None

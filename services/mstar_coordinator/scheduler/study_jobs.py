@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from threading import Event
 
+from mstar.api.keys import DEFAULT_PROJECT
 from mstar.errors import IllegalTransition, MstarError
 from mstar.evolution import RunState, graph
 from mstar.recipes import Recipe
@@ -50,7 +51,13 @@ class StudyJobs:
         self._code = code
         self._changed = changed
 
-    def create(self, plan: Study, runs: Sequence[tuple[str, Recipe]], key: IdempotencyKey | None = None) -> str:
+    def create(
+        self,
+        plan: Study,
+        runs: Sequence[tuple[str, Recipe]],
+        key: IdempotencyKey | None = None,
+        project: str = DEFAULT_PROJECT,
+    ) -> str:
         """Take a study on and return its id; with a key that was used before, the id of the study it started.
 
         `runs`: arm and recipe of each run, in their order. Raises IdempotencyMismatch.
@@ -60,7 +67,7 @@ class StudyJobs:
             study_id = new_run_id(now, secrets.token_bytes(4), after=tx.studies.newest(), prefix="s")
             taken = tx.runs.take_key(key.key, key.body_sha256, study_id, now) if key else study_id
             if taken == study_id:
-                study = StudyRecord(study_id, plan.name, StudyState.RUNNING, None, now, now, plan)
+                study = StudyRecord(study_id, plan.name, StudyState.RUNNING, None, now, now, plan, project)
                 tx.studies.add(study, [StudyEntry(place, *one) for place, one in enumerate(runs)])
         self._changed.set()
         return taken
@@ -95,17 +102,17 @@ class StudyJobs:
         waiting = [one for one in entries if one.run_id is None]
         self._tidy(entries, waiting)
         if waiting:
-            self._start(study.id, waiting[0])
+            self._start(study, waiting[0])
         else:
             self._end(study, entries)
 
-    def _start(self, study_id: str, entry: StudyEntry) -> None:
+    def _start(self, study: StudyRecord, entry: StudyEntry) -> None:
         def join(tx: Transaction, run_id: str) -> None:
-            if tx.studies.lock(study_id).state is not StudyState.RUNNING:
-                raise IllegalTransition(f"study {study_id} is no longer running")
-            tx.studies.bind(study_id, entry.position, run_id)
+            if tx.studies.lock(study.id).state is not StudyState.RUNNING:
+                raise IllegalTransition(f"study {study.id} is no longer running")
+            tx.studies.bind(study.id, entry.position, run_id)
 
-        self._lifecycle.create(entry.recipe, join=join)
+        self._lifecycle.create(entry.recipe, join=join, project=study.project)
 
     def _end(self, study: StudyRecord, entries: Sequence[StudyEntry]) -> None:
         bad = [one for one in entries if one.state is not RunState.SUCCEEDED]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mstar.api.keys import DEFAULT_PROJECT
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.stages import StepSpec
@@ -35,6 +36,7 @@ class RunRecord:
     recipe: Recipe
     revision: int = 1
     """Grows with every change that the run's files show."""
+    project: str = DEFAULT_PROJECT
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class StudyRecord:
     created_at: float
     updated_at: float
     plan: Study
+    project: str = DEFAULT_PROJECT
 
 
 @dataclass(frozen=True)

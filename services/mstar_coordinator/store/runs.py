@@ -30,6 +30,7 @@ class Runs:
             "recipe": run.recipe.model_dump_json(),
             "revision": run.revision,
             "written": 0,
+            "project": run.project,
         }
         self._connection.execute(insert(runs).values(**values))
 
@@ -41,12 +42,18 @@ class Runs:
         """The run, locked until the transaction ends: everything that changes a run begins with this."""
         return self._one(run_id, lock=True)
 
-    def page(self, after: str | None, limit: int) -> list[RunRecord]:
-        """Newest first; `after` is the id of the last run already seen."""
+    def page(self, project: str | None, after: str | None, limit: int) -> list[RunRecord]:
+        """Runs of a project, or of all; newest first. `after` is the id of the last run already seen."""
         query = select(runs).order_by(runs.c.id.desc()).limit(limit)
+        if project is not None:
+            query = query.where(runs.c.project == project)
         if after is not None:
             query = query.where(runs.c.id < after)
         return [_run(row) for row in self._connection.execute(query)]
+
+    def project_of(self, run_id: str) -> str | None:
+        """The project that a run belongs to; None when there is no such run."""
+        return self._connection.execute(select(runs.c.project).where(runs.c.id == run_id)).scalar()
 
     def ids(self, state: RunState) -> list[str]:
         """Ids of the runs in a state, oldest first."""
@@ -109,6 +116,16 @@ class Runs:
             )
         return str(row.run_id)
 
+    def answer(self, key: str) -> str | None:
+        """The answer that was kept for an idempotency key."""
+        return self._connection.execute(select(idempotency.c.answer).where(idempotency.c.key == key)).scalar()
+
+    def keep_answer(self, key: str, answer: str) -> str:
+        """Keep the first answer to a key, and return it: this one, or that of another request which came before."""
+        first = update(idempotency).where(idempotency.c.key == key, idempotency.c.answer.is_(None))
+        self._connection.execute(first.values(answer=answer))
+        return self.answer(key) or answer
+
     def _change(self, run_id: str, **values: Any) -> None:
         self._connection.execute(update(runs).where(runs.c.id == run_id).values(**values))
 
@@ -116,7 +133,7 @@ class Runs:
         query = select(runs).where(runs.c.id == run_id)
         row = self._connection.execute(query.with_for_update() if lock else query).first()
         if row is None:
-            raise NotFound(f"run {run_id[:64]!r} does not exist: list runs with GET /v1/runs", field="run_id")
+            raise no_run(run_id)
         return _run(row)
 
 
@@ -131,4 +148,10 @@ def _run(row: Row[Any]) -> RunRecord:
         iterations=row.iterations,
         recipe=Recipe.model_validate_json(row.recipe),
         revision=row.revision,
+        project=row.project,
     )
+
+
+def no_run(run_id: str) -> NotFound:
+    """The error for a run that does not exist, or that belongs to a project which the caller does not see."""
+    return NotFound(f"run {run_id[:64]!r} does not exist: list runs with GET /v1/runs", field="run_id")

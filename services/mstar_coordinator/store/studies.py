@@ -30,6 +30,7 @@ class Studies:
             "created_at": study.created_at,
             "updated_at": study.updated_at,
             "plan": study.plan.model_dump_json(),
+            "project": study.project,
         }
         self._connection.execute(insert(studies).values(**values))
         rows = [
@@ -52,9 +53,15 @@ class Studies:
         """The study, locked until the transaction ends. Raises NotFound."""
         return self._one(study_id, lock=True)
 
-    def page(self, after: str | None, limit: int) -> list[StudyRecord]:
-        """Newest first; `after` is the id of the last study already seen."""
+    def project_of(self, study_id: str) -> str | None:
+        """The project that a study belongs to; None when there is no such study."""
+        return self._connection.execute(select(studies.c.project).where(studies.c.id == study_id)).scalar()
+
+    def page(self, project: str | None, after: str | None, limit: int) -> list[StudyRecord]:
+        """Studies of a project, or of all; newest first. `after` is the id of the last study already seen."""
         query = select(studies).order_by(studies.c.id.desc()).limit(limit)
+        if project is not None:
+            query = query.where(studies.c.project == project)
         if after is not None:
             query = query.where(studies.c.id < after)
         return [_study(row) for row in self._connection.execute(query)]
@@ -98,9 +105,14 @@ class Studies:
         query = select(studies).where(studies.c.id == study_id)
         row = self._connection.execute(query.with_for_update() if lock else query).first()
         if row is None:
-            detail = f"study {study_id[:64]!r} does not exist: list studies with GET /v1/studies"
-            raise NotFound(detail, field="study_id")
+            raise no_study(study_id)
         return _study(row)
+
+
+def no_study(study_id: str) -> NotFound:
+    """The error for a study that does not exist, or that belongs to a project which the caller does not see."""
+    detail = f"study {study_id[:64]!r} does not exist: list studies with GET /v1/studies"
+    return NotFound(detail, field="study_id")
 
 
 def _study(row: Row[Any]) -> StudyRecord:
@@ -112,6 +124,7 @@ def _study(row: Row[Any]) -> StudyRecord:
         created_at=row.created_at,
         updated_at=row.updated_at,
         plan=Study.model_validate_json(row.plan),
+        project=row.project,
     )
 
 

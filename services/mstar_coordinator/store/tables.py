@@ -35,6 +35,8 @@ runs = Table(
     # the two is made good after a restart.
     Column("revision", Integer, nullable=False),
     Column("written", Integer, nullable=False),
+    Column("project", String(40), nullable=False, server_default="default"),
+    Index("runs_by_project", "project", "id"),
 )
 
 steps = Table(
@@ -120,8 +122,11 @@ idempotency = Table(
     metadata,
     Column("key", String(200), primary_key=True),
     Column("body_sha256", String(64), nullable=False),
+    # What was begun: a run, or another thing with an id.
     Column("run_id", String(40), nullable=False),
     Column("at", Float, nullable=False),
+    # The first answer, as JSON, which every retry gets.
+    Column("answer", Text),
 )
 
 api_keys = Table(
@@ -162,6 +167,7 @@ studies = Table(
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Column("plan", Text, nullable=False),
+    Column("project", String(40), nullable=False, server_default="default"),
 )
 
 # In the order in which they are run, one at a time.

@@ -68,6 +68,11 @@ class Principal(Frozen):
     limits: Limits = Limits()
     expires_at: float | None = None
 
+    @property
+    def view(self) -> str | None:
+        """The one project of which anything is seen; None for workers, who do the steps of all."""
+        return None if Role.INTERNAL in self.roles and not self.operator else self.project
+
 
 class KeyCreate(Frozen):
     """`POST /v1/keys`."""

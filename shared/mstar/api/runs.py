@@ -4,6 +4,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from mstar.api.keys import DEFAULT_PROJECT
 from mstar.documents import check_plain
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
@@ -62,6 +63,8 @@ class Run(Frozen):
     """Iterations planned; more can be asked for."""
     recipe: Recipe
     progress: Progress
+    project: str = DEFAULT_PROJECT
+    """Whose run it is: that of the key that started it."""
     problem: str | None = None
     """What holds the run up now, such as a broker that is away or a cluster that refuses a Job."""
     quarantined: int = 0

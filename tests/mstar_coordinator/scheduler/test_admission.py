@@ -21,6 +21,7 @@ from mstar.run_plan import disk_bytes
 from mstar.train_recipe import TrainRecipe
 from mstar_coordinator.scheduler.admission import Trainers, admit, check_ranks, check_size
 from mstar_coordinator.scheduler.data_admission import DataAdmission
+from mstar_coordinator.scheduler.data_places import DataPlaces
 from trusting_looks import TrustingLooks
 
 PICTURE = (Path(__file__).parents[2] / "cases" / "pictures" / "grey16.png").read_bytes()
@@ -59,7 +60,7 @@ def with_sources(data: str = "set", base: str = "model") -> Recipe:
 
 
 def admitted(recipe: Recipe, root: Path, reserve: int = 0) -> Recipe:
-    found = admit(recipe, root, root / "home" / "not" / "yet", reserve, Trainers())
+    found = admit(recipe, DataPlaces(root), root / "home" / "not" / "yet", reserve, Trainers())
     DataAdmission(lambda: nullcontext(TrustingLooks()), time.monotonic, seconds=50).check(found)
     return found
 
@@ -282,7 +283,7 @@ def test_a_family_whose_code_is_allowed_is_admitted(root: Path) -> None:
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "phi3_v"}))
     with pytest.raises(InvalidInput, match="needs code from its folder"):
         admitted(with_sources(), root)
-    assert admit(with_sources(), root, root / "home", 0, Trainers(), trusted=["phi3_v"])
+    assert admit(with_sources(), DataPlaces(root), root / "home", 0, Trainers(), trusted=["phi3_v"])
 
 
 def test_no_link_leads_out_of_a_model_folder(root: Path) -> None:
@@ -325,7 +326,7 @@ def test_checkpoints_that_lie_elsewhere_need_no_room_at_home(root: Path) -> None
     os.truncate(root / "model" / "model.safetensors", (root / "model" / "model.safetensors").stat().st_size + size)
     with pytest.raises(StorageFull):
         admitted(with_sources(), root)
-    assert admit(with_sources(), root, root / "home", 0, Trainers(), remote=True)
+    assert admit(with_sources(), DataPlaces(root), root / "home", 0, Trainers(), remote=True)
 
 
 def with_prm(**fields: object) -> Recipe:
@@ -431,7 +432,7 @@ def test_four_bit_weights_are_refused_where_no_trainer_can_hold_them(root: Path)
     ) as no:
         admitted(recipe, root)
     assert no.value.field == "warmup.train.lora.quantize"
-    assert admit(recipe, root, root / "home", 0, Trainers(four_bit=True))
+    assert admit(recipe, DataPlaces(root), root / "home", 0, Trainers(four_bit=True))
 
 
 def test_a_layer_that_the_base_does_not_have_is_refused_as_a_target(root: Path) -> None:
@@ -442,11 +443,11 @@ def test_a_layer_that_the_base_does_not_have_is_refused_as_a_target(root: Path) 
 
 
 def test_a_training_that_does_not_fit_into_the_gpus_says_what_to_change(root: Path) -> None:
-    assert admit(with_sources(), root, root / "home", 0, Trainers(gpu_gb=80))
+    assert admit(with_sources(), DataPlaces(root), root / "home", 0, Trainers(gpu_gb=80))
     with pytest.raises(
         InvalidRecipe, match=r"warmup\.train needs about \d+ GB .*change gradient_checkpointing: true"
     ) as no:
-        admit(with_sources(), root, root / "home", 0, Trainers(gpu_gb=2.1))
+        admit(with_sources(), DataPlaces(root), root / "home", 0, Trainers(gpu_gb=2.1))
     assert no.value.field == "warmup.train"
 
 

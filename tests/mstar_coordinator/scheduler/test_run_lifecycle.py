@@ -297,7 +297,7 @@ def test_runs_stay_in_the_order_of_their_start_when_the_clock_is_put_back(bench:
     bench.clock.jump(-7200)
     newer = bench.lifecycle.create(SMALL)
     with bench.store.reading() as tx:
-        assert [run.id for run in tx.runs.page(None, 2)] == [newer, older]
+        assert [run.id for run in tx.runs.page(None, None, 2)] == [newer, older]
 
 
 def test_a_step_that_kills_its_worker_fails_the_run_in_the_end(bench: Bench) -> None:
@@ -472,7 +472,7 @@ def test_a_run_that_cannot_have_its_folder_is_not_started(bench: Bench) -> None:
             bench.store, homeless, bench.clock, LEASE, bench.changed, bench.artefacts.discard, streaming=False
         ).create(SMALL)
     with bench.store.reading() as tx:
-        assert tx.runs.page(None, 10) == []
+        assert tx.runs.page(None, None, 10) == []
 
 
 def test_unknown_ids_are_not_found(bench: Bench) -> None:

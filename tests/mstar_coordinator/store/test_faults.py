@@ -80,14 +80,14 @@ def test_a_read_only_file_is_unavailable(tmp_path: Path) -> None:
 
 def test_text_that_is_no_unicode_is_refused(bench: Bench) -> None:
     with pytest.raises(InvalidInput, match="valid Unicode"), bench.store.reading() as tx:
-        tx.runs.page("\ud800", 1)
+        tx.runs.page(None, "\ud800", 1)
 
 
 def test_text_with_nul_is_refused_where_the_database_cannot_hold_it(bench: Bench) -> None:
     postgresql = (bench.home / "other-database").exists()
     expected = pytest.raises(InvalidInput, match="NUL") if postgresql else nullcontext()
     with expected, bench.store.reading() as tx:
-        assert tx.runs.page("r-\x00", 1) == []
+        assert tx.runs.page(None, "r-\x00", 1) == []
 
 
 def test_a_number_that_no_column_holds_is_refused(bench: Bench) -> None:

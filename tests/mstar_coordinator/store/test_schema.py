@@ -7,22 +7,22 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect
 
-from coordinator_bench import SMALL, Bench, database_of
+from coordinator_bench import Bench, database_of
 from mstar.errors import InvalidInput
 from mstar.needed_scores import NO_SAVINGS, Savings
 from mstar.reward import RewardRule
 from mstar.selection_rules import SelectionMode
 from mstar.stages.select import SelectParams
 from mstar_coordinator.store.database import open_store
+from mstar_coordinator.store.schema import _adopt, _config
 from mstar_coordinator.store.tables import metadata
 
 SCHEMA_2 = Path(__file__).with_name("schema_2.sql").read_text()
-FIRST_TABLES = {"runs", "steps", "step_needs", "events", "idempotency"}
-"""Those of the releases before Alembic."""
 RUN = "r-01hf7yat00aaaa"
 OPEN = "import sys; from mstar_coordinator.store.database import open_store; open_store(sys.argv[1]).close()"
 
@@ -113,18 +113,16 @@ def test_runs_of_before_keep_their_questions_and_what_oracle_selected(home: Path
 
 
 def test_a_database_of_the_last_version_before_alembic_is_taken_over(home: Path) -> None:
-    bench = Bench(home)
-    run_id = bench.lifecycle.create(SMALL)
-    bench.store.close()
-    # `study_runs` comes before `studies`, which it points at.
-    for table in ("alembic_version", *sorted(set(metadata.tables) - FIRST_TABLES, reverse=True)):
-        note(home, f"DROP TABLE {table}")
-    for later in ("DROP INDEX steps_by_key", *(f"ALTER TABLE steps DROP COLUMN {one}" for one in ("key", "in_hand"))):
-        note(home, later)
+    load_version_2(home)
+    with connected(home) as connection:
+        config = _config(connection)
+        _adopt(connection, config)
+        command.upgrade(config, "0003")
+    note(home, "DROP TABLE alembic_version")
     note(home, "CREATE TABLE schema_version (version INTEGER PRIMARY KEY)")
     note(home, "INSERT INTO schema_version VALUES (3)")
     bench = Bench(home)
-    assert bench.run(run_id).name == "small"
+    assert bench.run(RUN).name == "small"
     bench.store.close()
     assert differences(home) == []
 

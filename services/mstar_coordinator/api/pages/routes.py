@@ -14,7 +14,7 @@ from mstar.results import RunResults
 from mstar_coordinator.api.pages import responses
 from mstar_coordinator.api.pages.rendering import page
 from mstar_coordinator.api.pages.views import run_line, sweep_map
-from mstar_coordinator.api.routes.context import Context, Coordinator
+from mstar_coordinator.api.routes.context import Caller, Context, Coordinator
 from mstar_coordinator.api.routes.runs import show
 from mstar_coordinator.export.report import figures
 from mstar_coordinator.store.records import RunRecord
@@ -39,11 +39,13 @@ def home() -> RedirectResponse:
 
 @router.get("/runs")
 def runs_page(
-    coordinator: Coordinator, after: Annotated[str | None, Query(max_length=40, pattern="^[a-z0-9-]+$")] = None
+    coordinator: Coordinator,
+    caller: Caller,
+    after: Annotated[str | None, Query(max_length=40, pattern="^[a-z0-9-]+$")] = None,
 ) -> HTMLResponse:
     """Runs, newest first."""
     with coordinator.store.reading() as tx:
-        records = tx.runs.page(after, RUNS_ON_A_PAGE + 1)
+        records = tx.runs.page(caller.view, after, RUNS_ON_A_PAGE + 1)
         results = [coordinator.folders.results(tx, record) for record in records[:RUNS_ON_A_PAGE]]
     lines = [run_line(show(coordinator, one.id), one) for one in results]
     more = records[RUNS_ON_A_PAGE - 1].id if len(records) > RUNS_ON_A_PAGE else None

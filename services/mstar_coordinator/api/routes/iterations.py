@@ -6,8 +6,9 @@ from fastapi import APIRouter, Body, Response
 
 from mstar.api.runs import IterationStart, Page, Run
 from mstar.results import IterationResult
-from mstar_coordinator.api.routes.context import After, Coordinator, Limit, paged
-from mstar_coordinator.api.routes.runs import Key, idempotency, show
+from mstar_coordinator.api.routes.context import After, Caller, Coordinator, Limit, paged
+from mstar_coordinator.api.routes.once import Key, answer_once, idempotency
+from mstar_coordinator.api.routes.runs import show
 from mstar_web.bodies import JsonRoute
 
 ONE_MORE = IterationStart()
@@ -28,13 +29,18 @@ def list_iterations(
 @router.post("", status_code=202)
 def start_iterations(
     coordinator: Coordinator,
+    caller: Caller,
     response: Response,
     run_id: str,
     request: Annotated[IterationStart, Body(examples=[{"count": 1}])] = ONE_MORE,
     key: Key = None,
 ) -> Run:
     """Plan more iterations after those there are, whether the run is going on or has succeeded."""
-    bound = idempotency(key, f"runs/{run_id}/iterations", request.model_dump_json())
-    coordinator.lifecycle.extend(run_id, request.count, bound)
+    bound = idempotency(key, f"runs/{run_id}/iterations", request.model_dump_json(), caller)
+
+    def begin() -> str:
+        coordinator.lifecycle.extend(run_id, request.count, bound)
+        return run_id
+
     response.headers["Location"] = f"/v1/runs/{run_id}"
-    return show(coordinator, run_id)
+    return answer_once(coordinator, bound, Run, begin, lambda _: show(coordinator, run_id))

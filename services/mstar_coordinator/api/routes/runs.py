@@ -1,52 +1,45 @@
 """`/v1/runs` and `/v1/recipes`: start, list, show, pause, resume, repair, cancel."""
 
-import hashlib
+from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import APIRouter, Body, Query, Response
 from fastapi.openapi.models import Example
 
+from mstar.api.keys import Principal
 from mstar.api.runs import Damage, NamedRecipe, Page, RepairedRun, Run, RunCreate
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.trusted_code import parse_trusted_code
-from mstar_coordinator.api.routes.context import Context, Coordinator, Limit, paged
+from mstar_coordinator.api.routes.context import Caller, Context, Coordinator, Limit, paged
+from mstar_coordinator.api.routes.once import Key, answer_once, idempotency
 from mstar_coordinator.api.views import run_view
 from mstar_coordinator.cluster.workloads import training_nodes
 from mstar_coordinator.scheduler.admission import Trainers, admit
+from mstar_coordinator.scheduler.data_places import places_of
 from mstar_coordinator.scheduler.repair import Findings
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
 from mstar_web.bodies import JsonRoute
 
 router = APIRouter(prefix="/v1", tags=["runs"], route_class=JsonRoute)
 
-Key = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=200,
-        description="A retry with the same key and body starts nothing new.",
-    ),
-]
 EXAMPLES = {
     "by name": Example(value={"recipe": "demo", "overrides": {"evolution.iterations": 2, "seed": 7}}),
     "inline": Example(value={"recipe": {"name": "mine", "evolution": {"iterations": 1, "n": 4}}}),
 }
 
 
-def idempotency(key: str | None, scope: str, body: str) -> IdempotencyKey | None:
-    """The key with the hash of what it stands for; None without a key."""
-    digest = hashlib.sha256(f"{scope}\n{body}".encode()).hexdigest()
-    return None if key is None else IdempotencyKey(key, digest)
-
-
-def admitted(context: Context, recipe: Recipe) -> Recipe:
+def admitted(context: Context, recipe: Recipe, caller: Principal) -> Recipe:
     """The recipe as it can be run here, with absolute paths. Raises what `admit` raises."""
     settings = context.settings
+
+    def owner(run_id: str) -> str | None:
+        with context.store.reading() as tx:
+            return tx.runs.project_of(run_id)
+
     return admit(
         recipe,
-        settings.data_root,
+        places_of(caller.project, settings.data_root, settings.home, owner),
         settings.home,
         settings.reserve_bytes,
         Trainers(training_nodes(settings), settings.training_gpu_gb, settings.training_four_bit),
@@ -66,30 +59,40 @@ def show(context: Context, run_id: str) -> Run:
 @router.post("/runs", status_code=202)
 def start_run(
     coordinator: Coordinator,
+    caller: Caller,
     response: Response,
     request: Annotated[RunCreate, Body(openapi_examples=EXAMPLES)],
     key: Key = None,
 ) -> Run:
     """Check a recipe, its data and its model, and start a run. Nothing is started unless all checks pass."""
-    bound = idempotency(key, "runs", request.model_dump_json())
-    run_id = _started_before(coordinator, bound)
-    if run_id is None:
-        recipe = admitted(coordinator, coordinator.recipes.read(request.recipe, request.overrides))
+    bound = idempotency(key, "runs", request.model_dump_json(), caller)
+
+    def begin() -> str:
+        recipe = admitted(coordinator, coordinator.recipes.read(request.recipe, request.overrides), caller)
         note = coordinator.data.check(recipe)
-        run_id = coordinator.lifecycle.create(recipe, bound, note=note)
-    response.headers["Location"] = f"/v1/runs/{run_id}"
-    return show(coordinator, run_id)
+        return coordinator.lifecycle.create(recipe, bound, note=note, project=caller.project)
+
+    run = answer_once(
+        coordinator,
+        bound,
+        Run,
+        begin,
+        lambda run_id: show(coordinator, run_id),
+    )
+    response.headers["Location"] = f"/v1/runs/{run.id}"
+    return run
 
 
 @router.get("/runs")
 def list_runs(
     coordinator: Coordinator,
+    caller: Caller,
     limit: Limit = 20,
     after: Annotated[str | None, Query(max_length=40, description="`last_id` of the page before.")] = None,
 ) -> Page[Run]:
-    """Runs, newest first."""
+    """Runs of the caller's project, newest first."""
     with coordinator.store.reading() as tx:
-        found = [run_view(tx, run) for run in tx.runs.page(after, limit + 1)]
+        found = [run_view(tx, run) for run in tx.runs.page(caller.view, after, limit + 1)]
     return paged(found, limit, [run.id for run in found])
 
 
@@ -107,15 +110,19 @@ def pause_run(coordinator: Coordinator, run_id: str) -> Run:
 
 
 @router.post("/runs/{run_id}/resume")
-def resume_run(coordinator: Coordinator, run_id: str) -> RepairedRun:
+def resume_run(coordinator: Coordinator, caller: Caller, run_id: str, key: Key = None) -> RepairedRun:
     """Go on with a paused or failed run. What the rest of it reads is checked first, and made again where damaged."""
-    return _repaired(coordinator, run_id, coordinator.repair.resume(run_id))
+    return _once_repaired(
+        coordinator, run_id, coordinator.repair.resume, idempotency(key, f"resume/{run_id}", "", caller)
+    )
 
 
 @router.post("/runs/{run_id}/repair")
-def repair_run(coordinator: Coordinator, run_id: str) -> RepairedRun:
+def repair_run(coordinator: Coordinator, caller: Caller, run_id: str, key: Key = None) -> RepairedRun:
     """Check every artefact of a run, and have damaged ones made again; a run that has ended goes on for that."""
-    return _repaired(coordinator, run_id, coordinator.repair.repair(run_id))
+    return _once_repaired(
+        coordinator, run_id, coordinator.repair.repair, idempotency(key, f"repair/{run_id}", "", caller)
+    )
 
 
 @router.post("/runs/{run_id}/cancel")
@@ -132,13 +139,18 @@ def list_recipes(coordinator: Coordinator) -> Page[NamedRecipe]:
     return paged(found, len(found), [recipe.name for recipe in found])
 
 
-def _repaired(context: Context, run_id: str, found: Findings) -> RepairedRun:
-    damaged = tuple(Damage(step=step, reason=loss.reason) for step, loss in found.lost.items())
-    return RepairedRun(**dict(show(context, run_id)), checked=found.checked, damaged=damaged)
+def _once_repaired(
+    context: Context, run_id: str, repair: Callable[[str], Findings], key: IdempotencyKey | None
+) -> RepairedRun:
+    found = Findings(0, {})
 
+    def begin() -> str:
+        nonlocal found
+        found = repair(run_id)
+        return run_id
 
-def _started_before(context: Context, key: IdempotencyKey | None) -> str | None:
-    if key is None:
-        return None
-    with context.store.reading() as tx:
-        return tx.runs.find_key(key.key, key.body_sha256)
+    def answer(_: str) -> RepairedRun:
+        damaged = tuple(Damage(step=step, reason=loss.reason) for step, loss in found.lost.items())
+        return RepairedRun(**dict(show(context, run_id)), checked=found.checked, damaged=damaged)
+
+    return answer_once(context, key, RepairedRun, begin, answer)

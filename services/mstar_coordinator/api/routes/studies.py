@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Response
 from fastapi.openapi.models import Example
 
+from mstar.api.keys import Principal
 from mstar.api.runs import Page
 from mstar.api.studies import StudyCreate, StudyRunView, StudyView
 from mstar.evolution import RunState
@@ -12,8 +13,9 @@ from mstar.recipes import Recipe
 from mstar.study.plan import Study, parse_study
 from mstar.study.record import StudyRun, recipe_digest, record_of
 from mstar.study.states import StudyState
-from mstar_coordinator.api.routes.context import After, Context, Coordinator, Limit, paged
-from mstar_coordinator.api.routes.runs import Key, admitted, idempotency
+from mstar_coordinator.api.routes.context import After, Caller, Context, Coordinator, Limit, paged
+from mstar_coordinator.api.routes.once import Key, answer_once, idempotency
+from mstar_coordinator.api.routes.runs import admitted
 from mstar_coordinator.scheduler.code_version import code_version
 from mstar_coordinator.store.database import Transaction
 from mstar_coordinator.store.records import StudyEntry, StudyRecord
@@ -39,32 +41,33 @@ EXAMPLES = {
 @router.post("", status_code=202)
 def start_study(
     coordinator: Coordinator,
+    caller: Caller,
     response: Response,
     request: Annotated[StudyCreate, Body(openapi_examples=EXAMPLES)],
     key: Key = None,
 ) -> StudyView:
     """Check every arm of a study as a run is checked, and take it on. Its runs are done one at a time."""
-    bound = idempotency(key, "studies", request.model_dump_json())
-    study_id = None
-    if bound is not None:
-        with coordinator.store.reading() as tx:
-            study_id = tx.runs.find_key(bound.key, bound.body_sha256)
-    if study_id is None:
-        study, runs = _planned(coordinator, request)
-        study_id = coordinator.studies.create(study, runs, bound)
-    response.headers["Location"] = f"/v1/studies/{study_id}"
-    return _show(coordinator, study_id)
+    bound = idempotency(key, "studies", request.model_dump_json(), caller)
+
+    def begin() -> str:
+        study, runs = _planned(coordinator, request, caller)
+        return coordinator.studies.create(study, runs, bound, caller.project)
+
+    view = answer_once(coordinator, bound, StudyView, begin, lambda study_id: _show(coordinator, study_id))
+    response.headers["Location"] = f"/v1/studies/{view.id}"
+    return view
 
 
 @router.get("")
 def list_studies(
     coordinator: Coordinator,
+    caller: Caller,
     limit: Limit = 20,
     after: Annotated[str | None, Query(max_length=40, description="`last_id` of the page before.")] = None,
 ) -> Page[StudyView]:
-    """Studies, newest first."""
+    """Studies of the caller's project, newest first."""
     with coordinator.store.reading() as tx:
-        found = [_view(tx, study) for study in tx.studies.page(after, limit + 1)]
+        found = [_view(tx, study) for study in tx.studies.page(caller.view, after, limit + 1)]
     return paged(found, limit, [one.id for one in found])
 
 
@@ -99,14 +102,14 @@ def cancel_study(coordinator: Coordinator, study_id: str) -> StudyView:
     return _show(coordinator, study_id)
 
 
-def _planned(coordinator: Context, request: StudyCreate) -> tuple[Study, list[tuple[str, Recipe]]]:
+def _planned(coordinator: Context, request: StudyCreate, caller: Principal) -> tuple[Study, list[tuple[str, Recipe]]]:
     """The study with its base in full, and the admitted recipe of every run. Raises what admission raises."""
     study = parse_study(request.study)
     base = coordinator.recipes.values(study.base)
     study = study.model_copy(update={"base": base})
     wanted = study.chosen([(one.arm, one.seed) for one in request.runs])
     arms = dict.fromkeys(arm for arm, _ in wanted)
-    checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0])) for arm in arms}
+    checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0]), caller) for arm in arms}
     # Arms share their data: each set is looked at once.
     for recipe in {(one.data, tuple(one.splits.items())): one for one in checked.values()}.values():
         coordinator.data.check(recipe)

@@ -1,0 +1,45 @@
+"""What belongs to a project is not there for the keys of another: one check for every route that names something.
+
+A dependency of the whole app, so that a route added later can't forget it. It goes by the names of path parameters:
+each is listed here, and a test fails for one that is not. What this leaves out: lists, which are read by project.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+
+from mstar.errors import NotFound
+from mstar_coordinator.api.routes.context import Context
+from mstar_coordinator.store.database import Store, Transaction
+from mstar_coordinator.store.runs import no_run
+from mstar_coordinator.store.studies import no_study
+from mstar_web.auth import principal_of
+
+Owner = tuple[Callable[[Transaction, str], str | None], Callable[[str], NotFound]]
+OWNERS: dict[str, Owner] = {
+    "run_id": (lambda tx, run_id: tx.runs.project_of(run_id), no_run),
+    "study_id": (lambda tx, study_id: tx.studies.project_of(study_id), no_study),
+}
+"""Path parameter → the project of what it names, None where there is nothing; and the error for what is not seen."""
+ELSEWHERE = frozenset({"key_id", "step_id", "digest"})
+"""Path parameters that are checked where they are used: keys by the key book, steps by the role internal, digests by
+the run before them in the path, which has the image or has not."""
+
+
+async def require_own(request: Request) -> None:
+    """Raises NotFound for anything in the path that is not the caller's project's."""
+    project = principal_of(request.scope).view
+    named = {name: value for name, value in request.path_params.items() if name in OWNERS}
+    if project is not None and named:
+        context: Context = request.app.state.context
+        await run_in_threadpool(_check, context.store, project, named)
+
+
+def _check(store: Store, project: str, named: dict[str, Any]) -> None:
+    with store.reading() as tx:
+        for name, value in named.items():
+            project_of, missing = OWNERS[name]
+            if project_of(tx, value) != project:
+                raise missing(value)
