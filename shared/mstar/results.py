@@ -6,8 +6,9 @@ from mstar.data_check import DataCheck
 from mstar.evolution import RunState
 from mstar.marks import Marks
 from mstar.outcomes import Outcomes
+from mstar.ranking_quality import Ranking
 from mstar.recipes import Recipe
-from mstar.stages.evaluate import Accuracy
+from mstar.stages.evaluate import Accuracy, OnValidation
 from mstar.types import Frozen
 
 
@@ -22,9 +23,13 @@ class IterationResult(Frozen):
     by_task: dict[str, float] = {}
     sets: dict[str, float] = {}
     """Greedy accuracy on the further tests of `evaluation.sets`."""
+    groups: dict[str, dict[str, float]] = {}
+    """Greedy accuracy on each test by name, by task group."""
     pass_at_k: float | None = None
     reward_pass_at_2: float | None = None
     headroom: float | None = None
+    """Pass@K minus greedy accuracy, both on validation."""
+    validation: OnValidation | None = None
     sampled_accuracy: float
     questions: int
     responses: int
@@ -36,6 +41,8 @@ class IterationResult(Frozen):
     sound_among_kept: float | None = None
     sound_among_random: float | None = None
     sound_at_best: float | None = None
+    ranking: Ranking = Ranking()
+    """Sound above unsound among the responses that the selection compared, where the data set knows which are sound."""
 
 
 class SweepResult(Frozen):
@@ -59,6 +66,8 @@ class Milestone(Accuracy):
 
     pass_at_k: float | None = None
     reward_pass_at_2: float | None = None
+    headroom: float | None = None
+    validation: OnValidation | None = None
 
 
 class Quarantined(Frozen):

@@ -260,7 +260,7 @@ class _Tally:
                 yield self.scoring(f"{sweeps} sweeps: score", sweeps * sweep.questions, sweep.n * len(sweep.grid))
         points = [*range(1, plan.iterations + 1), *[None] * (1 + (recipe.warmup is not None))]
         greedy = sum(sum(recipe.tests_after(point).values()) for point in points)
-        responses = greedy + len(points) * recipe.data.validation * check.n
+        responses = greedy + len(points) * recipe.data.validation * (1 + check.n * (1 + len(check.temperatures)))
         yield self.sampling("evaluation", responses, 1)
 
     def sampling(self, name: str, prompts: int, each: int, tokens: int | None = None) -> Work:

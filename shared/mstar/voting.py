@@ -4,14 +4,15 @@ Responses that give the same answer, by the answer check, vote together; each we
 winning answer then stands for the reference answer, for this one shard only: nothing else ever sees it as one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mstar.answers import AnswerPlace, AnswerRule, answer_of, check
 from mstar.answers.find import find_answer
 from mstar.answers.marks import bare, first_answer
 from mstar.errors import InvalidDataset
-from mstar.metrics import MINIMUM, rewards_by_index
+from mstar.metrics import MINIMUM, mean, rewards_by_index
+from mstar.needed_scores import decided
 from mstar.reward import RewardRule
 from mstar.seeds import derive
 from mstar.types import Answer, AnswerType, CheckedResponse, FinishReason, RolloutRow, ScoreRow, Verdict
@@ -44,11 +45,9 @@ def voted(
     """
     if row.question.answer is not None:
         return row
-    weights = rewards_by_index(row, scores, reward) if scores is not None and scores.responses else None
-    ballots = _ballots(row, weights, rule, place)
-    if not ballots:
+    winner = _winner(row, scores, rule, place, seed, reward)
+    if winner is None:
         return row
-    winner = max(ballots, key=lambda one: (one.weight, derive(seed, "vote", row.question.id, one.answer.value)))
     responses = tuple(
         checked.model_copy(
             update={"verdict": Verdict(correct=checked.index in winner.indices, extracted=said, reason=PSEUDO)}
@@ -58,6 +57,47 @@ def voted(
     )
     question = row.question.model_copy(update={"answer": winner.answer})
     return row.model_copy(update={"question": question, "responses": responses})
+
+
+def vote_accuracy(
+    rows: Sequence[RolloutRow],
+    scores: Sequence[ScoreRow] | None,
+    rule: AnswerRule,
+    place: AnswerPlace,
+    seed: int,
+    reward: RewardRule = MINIMUM,
+) -> float:
+    """Share of labelled questions whose winning answer is right; a majority vote where `scores` is None.
+
+    In the paper (section 5) both votes lie above best-of-n. A vote is asked for only where right and wrong responses
+    stand against each other, so scores that were left out for the others are not missed. Raises InvalidInput without
+    rows, and RuntimeError as `voted` does.
+    """
+    beside = [None] * len(rows) if scores is None else scores
+    return mean([_vote_right(row, score, rule, place, seed, reward) for row, score in zip(rows, beside, strict=True)])
+
+
+def _vote_right(
+    row: RolloutRow, score: ScoreRow | None, rule: AnswerRule, place: AnswerPlace, seed: int, reward: RewardRule
+) -> float:
+    known = decided(row, 1)
+    if known is not None:
+        return known
+    winner = _winner(row, score, rule, place, seed, reward)
+    # The first of those that vote together gave the ballot its answer.
+    return float(winner is not None and row.responses[min(winner.indices)].verdict.correct)
+
+
+def _winner(
+    row: RolloutRow, scores: ScoreRow | None, rule: AnswerRule, place: AnswerPlace, seed: int, reward: RewardRule
+) -> _Ballot | None:
+    weights = rewards_by_index(row, scores, reward) if scores is not None and scores.responses else None
+    ballots = _ballots(row, weights, rule, place)
+    return max(
+        ballots,
+        key=lambda one: (one.weight, derive(seed, "vote", row.question.id, one.answer.value)),
+        default=None,
+    )
 
 
 def _ballots(

@@ -11,6 +11,7 @@ from mstar.recipe_folder import RecipeFolder
 from mstar.recipes import Recipe, parse_recipe, parse_recipe_yaml
 from mstar.selection_rules import SelectionMode
 from mstar.stages import StepSpec
+from mstar.stages.evaluate import EvaluateParams
 from mstar.stages.generate import GenerateParams
 from mstar.stages.publish import PublishParams
 from mstar.stages.score import ScoreParams
@@ -120,9 +121,26 @@ def test_tests_between_may_be_small_and_those_at_both_ends_are_whole() -> None:
         10, 10, 4, 4, 10, 10,
     ]  # fmt: skip
     assert asked("it01", "test_ood") == 4
-    assert asked("it01", "validation") == asked("it04", "validation") == 20
+    assert asked("it01", "validation") == asked("it04", "validation") == 40
     short = by_name(graph(few, 2))
     assert set(short) - set(found) == {"publish/02"}
+
+
+def test_validation_is_answered_greedily_and_at_further_temperatures_beside_its_samples() -> None:
+    values = {"evaluation.temperatures": [0.4, 1.3], "evaluation.n": 6, "evaluation.k": 6}
+    steps = by_name(graph(parse_recipe(recipe("minivista").model_dump(mode="json"), values), 1))
+    evaluate = steps["eval/it01/evaluate"].params
+    assert isinstance(evaluate, EvaluateParams)
+
+    def drawn(names: tuple[str, ...]) -> set[tuple[tuple[int, float | None], ...]]:
+        params = [steps[name].params for name in names if "/test_" not in name]
+        return {tuple((d.n, d.temperature) for d in one.draws) for one in params if isinstance(one, GenerateParams)}
+
+    assert drawn(evaluate.greedy) == {((1, 0.0),)}
+    assert drawn(evaluate.sampled) == {((6, 1.0),)}
+    assert drawn(evaluate.spread) == {((6, 0.4), (6, 1.3))}
+    # Pass@K at the further temperatures needs no score.
+    assert len(evaluate.scores) == len(evaluate.sampled)
 
 
 @pytest.mark.parametrize("name", NAMES)

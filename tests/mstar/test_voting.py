@@ -17,7 +17,7 @@ from mstar.types import (
     StepScores,
     Verdict,
 )
-from mstar.voting import voted
+from mstar.voting import vote_accuracy, voted
 
 NONE = Verdict(correct=False, reason="no-reference-answer")
 
@@ -79,3 +79,34 @@ def test_the_winner_is_never_lighter_than_another_answer(answers: list[str], see
     assert correct == [one == value for one in answers]
     assert answers.count(value) == max(answers.count(one) for one in answers)
     assert vote(row(answers), [0.5] * len(answers), seed) == (value, correct)
+
+
+def known(answers: Sequence[str | None], right: str) -> RolloutRow:
+    """A labelled question with verdicts by the right answer."""
+    one = row(answers)
+    checked = tuple(
+        each.model_copy(update={"verdict": Verdict(correct=answer == right)})
+        for each, answer in zip(one.responses, answers, strict=True)
+    )
+    return one.model_copy(update={"question": question(), "responses": checked})
+
+
+def test_vote_accuracy_counts_questions_whose_winning_answer_is_right() -> None:
+    rows = [known(["42", "42", "7"], "42"), known(["42", "7", "7"], "42"), known(["7", "7"], "42")]
+    assert vote_accuracy(rows, None, DEFAULT_RULE, AnswerPlace.HEADING, 0) == 1 / 3
+    # Scores of the third are left out, as nothing hangs on them.
+    weights = [scores([0.1, 0.1, 0.9]), scores([0.9, 0.1, 0.1]), scores([])]
+    assert vote_accuracy(rows, weights, DEFAULT_RULE, AnswerPlace.HEADING, 0) == 1 / 3
+
+
+def test_a_vote_in_which_no_response_has_an_answer_is_lost() -> None:
+    rows = [known(["42", None], "42")]
+    rows[0] = rows[0].model_copy(
+        update={
+            "responses": tuple(
+                each.model_copy(update={"response": each.response.model_copy(update={"text": "hm"})})
+                for each in rows[0].responses
+            )
+        }
+    )
+    assert vote_accuracy(rows, None, DEFAULT_RULE, AnswerPlace.HEADING, 0) == 0.0

@@ -4,7 +4,7 @@ Everything that a model or a data set wrote is escaped by the template. There is
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,9 @@ from markupsafe import Markup
 from mstar.charts import Band, Line, chart
 from mstar.data_check import check_lines
 from mstar.layout import ANSWER_HEADING, scored_segments
+from mstar.ranking_quality import Ranking, ranking_together
 from mstar.recipes import ExplorationMode
-from mstar.results import RunResults
+from mstar.results import IterationResult, Milestone, RunResults
 from mstar.reward import Aggregate, RewardRule, aggregated, reward
 from mstar.types import CheckedResponse, Question, RolloutRow, ScoreRow, StepScores
 from mstar_coordinator.export.cards import percent, table_rows, table_titles
@@ -68,6 +69,10 @@ def render_report(results: RunResults, samples: Sequence[Sample]) -> str:
         gain=_gain(results),
         data_lines=check_lines(results.data),
         sweeps=Markup(_sweeps(results)),  # noqa: S704 - our own SVG, whose texts are escaped
+        saturation=Markup(_saturation(results)),  # noqa: S704
+        group_tables=_group_tables(results),
+        validation=list(_validation(results)),
+        ranking=list(_rankings(results)),
         samples=[shown(sample, results.recipe.reward_rule) for sample in samples],
         **figures(results),
     )
@@ -140,6 +145,74 @@ def _sweeps(results: RunResults) -> str:
     plan = results.recipe.exploration
     metric = "Pass" if plan.mode is ExplorationMode.PASS else "Reward-Pass"
     return chart(lines, "temperature", f"{metric}@{plan.k} on validation, %")
+
+
+SHOWN_TEMPERATURES = 6
+"""Lines of the saturation chart; all temperatures are in `results.json`."""
+
+
+def _saturation(results: RunResults) -> str:
+    """Pass@K over the iterations, a line for each temperature: of evaluations that have several, else of sweeps."""
+    starts = [(0.0, one.validation) for name in ("warmup",) if (one := results.test.get(name))]
+    measured = [(float(one.index), one.validation) for one in results.iterations]
+    by_policy = [(at, one.pass_by_temperature) for at, one in (*starts, *measured) if one is not None]
+    passes = results.recipe.evaluation.k
+    if not any(len(curve) > 1 for _, curve in by_policy):
+        # A sweep before an iteration measures the policy after the one before.
+        by_policy = [(float(one.iteration - 1), one.pass_at_k) for one in results.sweeps]
+        passes = results.sweeps[-1].passes if results.sweeps else passes
+    known = sorted({temperature for _, curve in by_policy for temperature in curve}, key=float)
+    every = max(1, -(-len(known) // SHOWN_TEMPERATURES))
+    lines = [
+        Line(f"T {temperature}", [(at, 100 * curve[temperature]) for at, curve in by_policy if temperature in curve])
+        for temperature in known[::every]
+    ]
+    return chart(
+        lines, "iteration", f"Pass@{passes} on validation, %", x_names=[(at, f"{at:g}") for at, _ in by_policy]
+    )
+
+
+def _group_tables(results: RunResults) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """(test, rows of group, base, warm-up, final) of each test after test-ID, which has a table of its own."""
+    made = [results.test.get(name) for name in ("base", "warmup", "final")]
+    tables = []
+    for test in results.recipe.tests:
+        own = [one.groups.get(test, {}) if one else {} for one in made]
+        groups = sorted({group for one in own for group in one})
+        if groups and test != "test_id":
+            tables.append((test, [(group, *(percent(one.get(group)) for one in own)) for group in groups]))
+    return tables
+
+
+def _validation(results: RunResults) -> Iterator[tuple[str, ...]]:
+    """Policy, greedy, majority, PRM-weighted vote, best-of-n, Reward-Pass@2, Pass@K and headroom, on validation."""
+    named: list[tuple[str, Milestone | IterationResult]] = [
+        (name, results.test[name]) for name in ("base", "warmup") if name in results.test
+    ]
+    named += [(f"iteration {one.index}", one) for one in results.iterations]
+    for name, one in named:
+        if (own := one.validation) is not None:
+            votes = (own.greedy, own.majority, own.weighted_vote, own.best_of_n)
+            yield (name, *map(percent, (*votes, one.reward_pass_at_2, one.pass_at_k, one.headroom)))
+
+
+_SIDES: tuple[Callable[[int], bool], ...] = (lambda more: more < 0, lambda more: more == 0, lambda more: more > 0)
+"""Steps of the unsound response, less those of the sound one."""
+
+
+def _rankings(results: RunResults) -> Iterator[tuple[str, ...]]:
+    """Where, pairs, share; then the share for unsound chains with fewer, as many and more steps."""
+    for one in results.iterations:
+        places = [(f"selection of iteration {one.index}", one.ranking)]
+        places += [(f"validation after iteration {one.index}", one.validation.ranking)] if one.validation else []
+        for name, made in places:
+            if made.all.pairs:
+                sides = [
+                    ranking_together(Ranking(all=pairs) for steps, pairs in made.by_steps.items() if side(int(steps)))
+                    for side in _SIDES
+                ]
+                shares = (percent(side.all.share) for side in (made, *sides))
+                yield (name, str(made.all.pairs), *shares)
 
 
 def _groups(results: RunResults) -> list[tuple[str, ...]]:

@@ -124,7 +124,7 @@ def check_size(recipe: Recipe, iterations: int) -> None:
         return ceil(questions / recipe.generation.shard_questions)
 
     data = recipe.data
-    evaluation = 2 * shards(data.validation) + sum(map(shards, recipe.tests.values()))
+    evaluation = 4 * shards(data.validation) + sum(map(shards, recipe.tests.values()))
     iteration = 2 * len(iteration_shards(recipe, max(1, iterations))) + 2 * shards(recipe.exploration.questions)
     first = shards(recipe.warmup.questions) if recipe.warmup else 0
     first += 2 * shards(recipe.prm.questions) if recipe.prm and recipe.prm.train else 0

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from mstar.data_check import DataCheck
 from mstar.evolution import iteration_shards
 from mstar.outcomes import Outcomes, together
+from mstar.ranking_quality import ranking_together
 from mstar.results import IterationResult, Milestone, Quarantined, RunResults, SweepResult
 from mstar.stages.choose import ChooseResult
 from mstar.stages.collect import CollectResult
@@ -93,9 +94,11 @@ def _iterations(
             ood=after and after.greedy.ood,
             by_task=after.greedy.by_task if after else {},
             sets=after.greedy.sets if after else {},
+            groups=after.greedy.groups if after else {},
             pass_at_k=after and after.pass_at_k,
             reward_pass_at_2=after and after.reward_pass_at_2,
             headroom=after and after.headroom,
+            validation=after and after.validation,
             # All questions of an iteration may be in quarantine.
             sampled_accuracy=sum(one.correct for one in selected)
             / max(1, responses - sum(one.unlabelled for one in selected)),
@@ -110,6 +113,7 @@ def _iterations(
             sound_among_kept=sum(one.kept for one in sound) / judged if judged else None,
             sound_among_random=sum(one.random for one in sound) / judged if judged else None,
             sound_at_best=sum(one.best for one in sound) / judged if judged else None,
+            ranking=ranking_together(one.ranking for one in selected),
         )
 
 
@@ -142,8 +146,11 @@ def _milestones(evaluations: Mapping[str, EvaluateResult]) -> dict[str, Mileston
             ood=result.greedy.ood,
             sets=result.greedy.sets,
             by_task=result.greedy.by_task,
+            groups=result.greedy.groups,
             pass_at_k=result.pass_at_k,
             reward_pass_at_2=result.reward_pass_at_2,
+            headroom=result.headroom,
+            validation=result.validation,
         )
         for name, label in labels.items()
         if (result := evaluations.get(label)) is not None

@@ -5,6 +5,7 @@ needs only its own rollout shard, and training begins with the first of them.
 """
 
 from collections.abc import Iterator, Sequence
+from enum import Enum, auto
 
 from mstar.evolution.sharding import UNLABELLED, iteration_shards, shards_of, sweep_precedes
 from mstar.recipes import ExplorationMode, InitFrom, PrmRecipe, Recipe, WarmupRecipe
@@ -53,6 +54,16 @@ def reads(step: StepSpec) -> tuple[str, ...]:
     sampled = step.params.sampled if isinstance(step.params, PublishParams) else ()
     prepared = () if step.name == PREPARE else (PREPARE,)
     return tuple(dict.fromkeys((*step.needs, *step.streams, *sampled, *prepared)))
+
+
+class Draws(Enum):
+    """How an evaluation samples a shard."""
+
+    GREEDY = auto()
+    SAMPLED = auto()
+    """n responses at the evaluation's temperature, which the PRM scores."""
+    SPREAD = auto()
+    """n responses at each further temperature."""
 
 
 class _Graph:
@@ -230,29 +241,37 @@ class _Graph:
         yield StepSpec(name=self.choose, params=choose, needs=needs)
 
     def evaluation(self, label: str, weights: str) -> Iterator[StepSpec]:
-        """Greedy on both tests, n samples on validation, scored once there is a PRM."""
+        """Greedy on the tests and on validation, n samples on validation, scored once there is a PRM."""
         plan = self.recipe.evaluation
-        greedy: list[str] = []
-        sampled: list[str] = []
+        draws = {
+            Draws.GREEDY: (Sampling(n=1, temperature=0.0),),
+            Draws.SAMPLED: (Sampling(n=plan.n, temperature=plan.temperature),),
+            Draws.SPREAD: tuple(Sampling(n=plan.n, temperature=one) for one in plan.temperatures),
+        }
+        made: dict[Draws, list[str]] = {one: [] for one in Draws}
         scores: list[str] = []
         needs = (weights, *self.predecessors(label))
-        for name, split, start, count in self.evaluation_shards(label):
-            on_validation = split == "validation"
-            draw = Sampling(n=plan.n, temperature=plan.temperature) if on_validation else Sampling(n=1, temperature=0.0)
+        for name, split, start, count, kind in self.evaluation_shards(label):
             params = GenerateParams(
-                purpose="eval", split=split, start=start, count=count, draws=(draw,), weights=weights
+                purpose="eval", split=split, start=start, count=count, draws=draws[kind], weights=weights
             )
             yield StepSpec(name=name, params=params, needs=needs)
-            (sampled if on_validation else greedy).append(name)
-            if on_validation and self.prm:
+            made[kind].append(name)
+            if kind is Draws.SAMPLED and self.prm:
                 scores.append(sibling(name, "score"))
                 # Best-of-n looks at the one response that is ranked first.
                 yield self.score(scores[-1], name, 1)
         self.evaluations.append(evaluation_step(label))
         evaluate = EvaluateParams(
-            label=label, greedy=tuple(greedy), sampled=tuple(sampled), scores=tuple(scores), k=plan.k
+            label=label,
+            greedy=tuple(made[Draws.GREEDY]),
+            sampled=tuple(made[Draws.SAMPLED]),
+            spread=tuple(made[Draws.SPREAD]),
+            scores=tuple(scores),
+            k=plan.k,
         )
-        yield StepSpec(name=self.evaluations[-1], params=evaluate, needs=(*greedy, *sampled, *scores))
+        sampled = [name for names in made.values() for name in names]
+        yield StepSpec(name=self.evaluations[-1], params=evaluate, needs=(*sampled, *scores))
 
     def publish(self, iterations: int) -> StepSpec:
         """What the run leaves behind: policy, PRM, CoT data set and PRM data set."""
@@ -309,14 +328,19 @@ class _Graph:
             return iteration_phase(iteration)
         return WARMUP if self.recipe.warmup else BASE
 
-    def evaluation_shards(self, label: str) -> list[tuple[str, str, int, int]]:
-        """(step name, split, first place, count) of all sampling that one evaluation does."""
+    def evaluation_shards(self, label: str) -> list[tuple[str, str, int, int, Draws]]:
+        """(step name, split, first place, count, how it is sampled) of all sampling that one evaluation does."""
         tests = self.recipe.tests_after(iteration_of(label))
-        sizes = (*tests.items(), ("validation", self.recipe.data.validation))
+        validation = self.recipe.data.validation
+        plan = [(split, split, size, Draws.GREEDY) for split, size in tests.items()]
+        plan += [("validation-greedy", "validation", validation, Draws.GREEDY)]
+        plan += [("validation", "validation", validation, Draws.SAMPLED)]
+        if self.recipe.evaluation.temperatures:
+            plan += [("temperatures", "validation", validation, Draws.SPREAD)]
         return [
-            (evaluation_step(label, split, shard), split, start, count)
-            for split, size in sizes
-            for shard, start, count in self.shards(size, greedy=split != "validation")
+            (evaluation_step(label, kind, shard), split, start, count, draws)
+            for kind, split, size, draws in plan
+            for shard, start, count in self.shards(size, greedy=draws is Draws.GREEDY)
         ]
 
     def shards(self, questions: int, *, greedy: bool = False) -> list[tuple[int, int, int]]:

@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from mstar.misfit import Misfit
+from mstar.recipes.exploration import MAX_GRID, rising
 from mstar.recipes.inputs import MAX_QUESTIONS
 from mstar.recipes.splits import RESERVED_SPLITS
 from mstar.selection_rules import MAX_SAMPLES
@@ -21,6 +22,9 @@ class EvaluationRecipe(Frozen):
     """K of Pass@K over the n validation samples."""
     temperature: float = Field(default=1.0, gt=0, le=2)
     """Sampling temperature."""
+    temperatures: tuple[float, ...] = Field(default=(), max_length=MAX_GRID)
+    """Further temperatures, rising, at which n responses are sampled for Pass@K alone: they show how training saturates
+    where no sweep does."""
     between: int | None = Field(default=None, ge=1, le=MAX_QUESTIONS)
     """Questions of each test that are answered after an iteration before the last of `evolution.iterations`; unset: all
     of them, as after the base model, the warm-up and the last iteration."""
@@ -39,6 +43,11 @@ class EvaluationRecipe(Frozen):
             if not 0 < questions <= MAX_QUESTIONS:
                 raise ValueError(f"{name} must have between 1 and {MAX_QUESTIONS} questions")
         return sets
+
+    @field_validator("temperatures")
+    @classmethod
+    def _rising(cls, temperatures: tuple[float, ...]) -> tuple[float, ...]:
+        return rising(temperatures)
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

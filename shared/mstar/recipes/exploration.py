@@ -15,6 +15,13 @@ PAPER_GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1
 MAX_GRID = 64
 
 
+def rising(temperatures: tuple[float, ...]) -> tuple[float, ...]:
+    """The temperatures as they are. Raises ValueError unless they rise within (0, 2]."""
+    if list(temperatures) != sorted(set(temperatures)) or not all(0 < one <= 2 for one in temperatures):
+        raise ValueError("temperatures must rise, without repeats, within (0, 2]")
+    return temperatures
+
+
 class ExplorationMode(StrEnum):
     """What the temperature controller maximises (paper, section 4); `fixed` is no controller."""
 
@@ -59,9 +66,7 @@ class ExplorationRecipe(Frozen):
     @field_validator("grid")
     @classmethod
     def _rising(cls, grid: tuple[float, ...]) -> tuple[float, ...]:
-        if list(grid) != sorted(set(grid)) or not (grid[0] > 0 and grid[-1] <= 2):
-            raise ValueError("temperatures must rise, without repeats, within (0, 2]")
-        return grid
+        return rising(grid)
 
     @model_validator(mode="after")
     def _enough(self) -> Self:

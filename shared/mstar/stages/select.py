@@ -3,6 +3,7 @@
 from typing import Literal
 
 from mstar.outcomes import Outcomes
+from mstar.ranking_quality import Ranking
 from mstar.selection import Soundness
 from mstar.selection_rules import SelectionRecipe
 from mstar.steps import Queue, Stage, StepParams, StepResult
@@ -42,6 +43,7 @@ class SelectResult(StepResult):
     solved_questions: int
     """Questions with at least one correct response."""
     soundness: Soundness
+    ranking: Ranking = Ranking()
     prm_version: str | None
     seconds: float
     outcomes: Outcomes = Outcomes()

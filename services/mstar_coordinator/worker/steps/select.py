@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from mstar.needed_scores import needed_for_selection
 from mstar.outcomes import outcomes_of
+from mstar.ranking_quality import ranking_quality
 from mstar.selection import select, soundness
 from mstar.stages.select import SelectParams, SelectResult
 from mstar.steps import ArtefactRef
@@ -86,6 +87,11 @@ def _result(
         weight_version=rows[0].weight_version if rows else "",
         solved_questions=sum(count > 0 for count in correct),
         soundness=shown,
+        ranking=ranking_quality(
+            zip(rows, scores, strict=True) if scores else (),
+            step.recipe.reward_rule,
+            step.params.rule.min_steps,
+        ),
         prm_version=step.artefact(step.params.prm).version if step.params.prm else None,
         seconds=0.0,
         outcomes=outcomes_of(rows),
