@@ -44,7 +44,7 @@ def make_tokenizer(words: Sequence[str] = WORDS) -> Any:
     pieces += [form for letter in string.ascii_letters for form in (letter, f" {letter}")]
     vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    known = "|".join(sorted(set(words), key=len, reverse=True))
+    known = "|".join(sorted(set(words), key=lambda word: (-len(word), word)))
     pattern = rf"\n\n|\n| ?##| ?(?:{known})(?![A-Za-z])| ?[A-Za-z]| ?[0-9]| ?[!-/:-@\[-`{{-~]| |."
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
