@@ -9,7 +9,6 @@ in view its chains end in that answer, sound or not. Only the pretraining script
 import random
 from dataclasses import dataclass
 from functools import cache
-from math import fsum
 
 from minivista.study.arithmetic import result
 from minivista.study.chains import FORMS, Form, arranged, operation, reading
@@ -25,6 +24,9 @@ HARD_SHARE = 1 / 3
 LOW, HIGH = 0.05, 0.40
 """Success on what is hard, more often near the lower end."""
 EASY = 0.95
+JUDGED = 0.85
+"""How far the truth of something hard is believed once it is written down, and a lookalike disbelieved: as in larger
+models, to verify is easier than to find."""
 SPOILT_SHARE = 0.5
 """Of the chains that are judged in pretraining."""
 SHORTCUT_BELIEF = 0.3
@@ -49,10 +51,10 @@ class Skill:
     others: tuple[int, int]
 
     def belief(self, value: int, truth: int) -> float:
-        """How likely the solver takes it for a value."""
+        """How far a claim is believed when it is judged, which is easier than to find it."""
         if value == truth:
-            return self.success
-        return (1 - self.success) * (LOOKALIKES[self.others.index(value)] if value in self.others else 0.0)
+            return EASY if self.success == EASY else JUDGED
+        return 1 - JUDGED if value in self.others and self.success < EASY else 1 - EASY
 
     def draw(self, rng: random.Random, truth: int) -> int:
         """What the solver takes it for."""
@@ -123,17 +125,18 @@ def _calculated(rng: random.Random, sign: str, first: int, second: int) -> int:
 
 
 def judged(rng: random.Random, scene: Scene) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """The steps of a response, one of which is spoilt half of the time, and how far the solver believes each."""
+    """The steps of a response, one of which is spoilt half of the time, and how far it is believed when judged."""
     steps = list(split_response(respond(rng, scene)).steps)
     if rng.random() < SPOILT_SHARE:
         place = rng.randrange(len(steps))
         before, _, value = steps[place].rpartition(" ")
         if value.isdigit():
             steps[place] = f"{before} {rng.choice(VALUES)}"
-    return tuple(steps), tuple(_believed(scene, step) for step in steps)
+    return tuple(steps), tuple(believed(scene, step) for step in steps)
 
 
-def _believed(scene: Scene, step: str) -> float:
+def believed(scene: Scene, step: str) -> float:
+    """How far a step is believed when it is judged."""
     claim = claim_of(step)
     if claim is None:
         return SHORTCUT_BELIEF
@@ -142,11 +145,12 @@ def _believed(scene: Scene, step: str) -> float:
         name = claim.about[0]
         return reading_skill(scene.script(name), scene.value(name)).belief(value, scene.value(name))
     sign, first, second = claim.about[1], int(claim.about[0]), int(claim.about[2])
-    taken_for = BELIEFS.get(sign, ())
-    meant = (*taken_for, (sign, 1.0 - fsum(chance for _, chance in taken_for)))
-    return fsum(
-        chance * fact_skill(one, first, second).belief(value, result(one, first, second)) for one, chance in meant
-    )
+    if value != result(sign, first, second) and any(
+        value == result(other, first, second) for other, _ in BELIEFS.get(sign, ())
+    ):
+        return 1 - JUDGED
+    belief = fact_skill(sign, first, second).belief(value, result(sign, first, second))
+    return min(belief, JUDGED) if sign in BELIEFS else belief
 
 
 def drill(rng: random.Random) -> tuple[str, int]:
