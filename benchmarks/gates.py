@@ -1,6 +1,6 @@
 """What the study's benchmark must show before its arms are run: reads finished runs, and says which gates hold.
 
-    mstar run start study/base --seed 101 --set evolution.iterations=1 --set prm.savings=false    # likewise 102, 103
+    mstar run start study/base --seed 201 --set evolution.iterations=1 --set prm.savings=false    # likewise 202, 203
     python -m benchmarks.gates --home runs
 
 The first five gates need such short runs only. The others compare whole runs: `study/sound` with `study/random-2` and
