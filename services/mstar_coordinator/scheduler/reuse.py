@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from itertools import groupby
 
+from mstar.errors import CorruptArtefact, NotFound
 from mstar.step_keys import prepare_key, step_keys
 from mstar.step_names import PREPARE
 from mstar.steps import ArtefactRef
@@ -39,7 +40,11 @@ class Reuse:
         steps = {step.name: step for step in tx.steps.of_run(run.id)}
         prepared = steps[PREPARE]
         if prepared.state is StepState.DONE and prepared.artefact is not None:
-            contents = self.contents(prepared.artefact)
+            try:
+                contents = self.contents(prepared.artefact)
+            except (NotFound, CorruptArtefact):
+                # Whoever reads it next says so; sharing is a saving, and no reason to refuse a commit.
+                return
             specs = [step.spec for step in steps.values()]
             self._take(tx, run, steps, step_keys(run.recipe, specs, contents, self._code()))
 

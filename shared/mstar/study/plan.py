@@ -192,6 +192,11 @@ def parse_study(values: Mapping[str, Any]) -> Study:
         places = [str(part) for part in first["loc"] if part != "[key]"]
         if isinstance(cause, Misfit):
             places.append(cause.field)
+        if places[:1] == ["base"]:
+            # pydantic would name the branch of the union as well.
+            raise InvalidInput(
+                "base: name a recipe or a .yaml file, or give the recipe's sections", field="base"
+            ) from None
         field = ".".join(places) or "study"
         said = re.sub(r"^Value error, ", "", first["msg"])
         raise InvalidInput(f"{field}: {said}", field=field) from None
