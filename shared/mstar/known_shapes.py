@@ -109,6 +109,10 @@ _SHAPES = (
         ((4096, 2048), (2048, 2048)), 5 * 256, 5 * 1024,
     ),
     _shape(
+        "builtin:minivista-study", _Text(64, 3, 4, 2, 192, 232, True), _Vision(64, 2, 160, 3 * 8 * 8), ((256, 64),),
+        9, 36,
+    ),
+    _shape(
         "builtin:minivista", _Text(128, 4, 4, 2, 320, 474, True), _Vision(96, 3, 256, 3 * 8 * 8), ((384, 128),), 16, 64
     ),
 )  # fmt: skip

@@ -21,6 +21,7 @@ from mstar.run_plan import GIGA, Habits, Machine, plan_run
 from mstar.train_recipe import TrainRecipe
 
 MODEL = Path(__file__).parents[2] / "shared" / "minivista" / "model"
+STUDY = MODEL.parent / "study" / "model"
 PUBLISHED = {
     "Qwen2.5-VL-3B-Instruct": 3.75e9,
     "Qwen2.5-VL-7B-Instruct": 8.29e9,
@@ -37,8 +38,16 @@ def test_a_known_model_has_as_many_weights_as_it_was_published_with(name: str) -
 
 
 def test_a_folder_is_counted_by_its_files() -> None:
-    read, known = read_shape(MODEL), known_shape("builtin:minivista")
-    assert read.weights.parameters == 1_085_376
+    for folder, name, parameters in (
+        (MODEL, "builtin:minivista", 1_085_376),
+        (STUDY, "builtin:minivista-study", 269_120),
+    ):
+        _is_counted(folder, name, parameters)
+
+
+def _is_counted(folder: Path, name: str, parameters: int) -> None:
+    read, known = read_shape(folder), known_shape(name)
+    assert read.weights.parameters == parameters
     assert known.weights.parameters == pytest.approx(read.weights.parameters, rel=0.02)
     same = (
         "hidden",

@@ -16,7 +16,8 @@ from coordinator_bench import SMALL
 from mstar.errors import Forbidden, InvalidDataset, InvalidInput, InvalidRecipe, MstarError, StorageFull
 from mstar.model_folder import read_weights
 from mstar.prompts import PRESETS, PROMPT_FILE, PromptPreset, PromptRecipe
-from mstar.recipes import Recipe
+from mstar.recipe_folder import RecipeFolder
+from mstar.recipes import Recipe, parse_recipe
 from mstar.run_plan import disk_bytes
 from mstar.train_recipe import TrainRecipe
 from mstar_coordinator.scheduler.admission import Trainers, admit, check_ranks, check_size
@@ -91,6 +92,17 @@ def test_other_places_are_refused(root: Path, data: str, base: str, error: type[
     with pytest.raises(error) as caught:
         admitted(with_sources(data, base), root)
     assert caught.value.field == field
+
+
+def test_the_study_s_set_and_base_are_admitted_up_to_their_sizes(root: Path) -> None:
+    recipe = parse_recipe(RecipeFolder(Path(__file__).parents[3] / "recipes").named("study/base"))
+    assert admitted(recipe, root) == recipe
+    too_many = parse_recipe(recipe.model_dump(mode="json"), {"data.test_ood": 3001})
+    with pytest.raises(InvalidRecipe, match="has 3000") as caught:
+        admitted(too_many, root)
+    assert caught.value.field == "data.test_ood"
+    with pytest.raises(InvalidInput, match="builtin:minivista-study or a folder"):
+        admitted(with_sources("builtin:minivista-studies"), root)
 
 
 def test_a_link_does_not_lead_out_of_the_root(root: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from minivista.builtin import BUILTINS
 from mstar.errors import InvalidInput
 from mstar.recipes import DataRecipe, ModelRecipe, UnlabelledRecipe
 from mstar.stages.prepare import PrepareParams
@@ -48,16 +49,19 @@ def test_doing_it_again_gives_the_same_artefact(tmp_path: Path) -> None:
     assert first.inputs["prepare"].artefact == second.inputs["prepare"].artefact
 
 
-def test_the_builtin_benchmark_and_model_need_no_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", sorted(BUILTINS))
+def test_a_builtin_set_and_model_need_no_folder(tmp_path: Path, name: str) -> None:
     bench = Bench(tmp_path)
-    data = DataRecipe(train=4, validation=4, test_id=2, test_ood=0)
-    bench.recipe = bench.recipe.model_copy(update={"data": data, "model": ModelRecipe()})
+    data = DataRecipe(source=name, train=4, validation=4, test_id=2, test_ood=0)
+    bench.recipe = bench.recipe.model_copy(update={"data": data, "model": ModelRecipe(base=name)})
     bench.prepare()
     prepared = bench.inputs["prepare"].artefact
     assert prepared is not None
     question = prepare.questions(bench.store, prepared, "train")[3]
     assert bench.images.get(question.image).startswith(b"\x89PNG")
-    assert (bench.store.path(prepared.id) / "model" / "model.safetensors").is_file()
+    assert question.source == name.partition(":")[2]
+    weights = bench.store.path(prepared.id) / "model" / "model.safetensors"
+    assert weights.read_bytes() == (BUILTINS[name].model / "model.safetensors").read_bytes()
     assert prepare.questions(bench.store, prepared, "test_ood") == ()
 
 
