@@ -16,6 +16,7 @@ from mstar_models.chat import question_turns
 from mstar_models.images import ImageGate
 from mstar_policy.engine import Engine, Generation, Prompt, SamplingRequest, TokenCallback
 from mstar_policy.text import Vocabulary
+from mstar_web.quotas import spend
 
 RETRY_AFTER_SECONDS = 5.0
 
@@ -123,6 +124,8 @@ class Rollouts:
         """
         with self._admitted(sum(prompt.n for prompt in request.prompts)):
             found = await asyncio.to_thread(self._resolve, images)
+            seen = {id(image): image for own in found for image in own}.values()
+            spend(images=len(seen), megapixels=sum(image.width * image.height for image in seen) / 1e6)
             prompts = tuple(replace(prompt, images=own) for prompt, own in zip(request.prompts, found, strict=True))
             return await self.engine.generate(replace(request, prompts=prompts), on_tokens)
 

@@ -24,6 +24,7 @@ from mstar_models.vllm_host import all_or_none
 from mstar_prm.scorer import Scorer, Segments, Texts, no_weights
 from mstar_web.auth import caller_of
 from mstar_web.limits import until_gone
+from mstar_web.quotas import spend, tokens_are_limited
 from mstar_web.turns import Turns
 
 MAX_SEGMENTS = 512
@@ -108,9 +109,12 @@ class Scoring:
             raise no_weights()
         segments, refused = await run_in_threadpool(_cut, request.responses)
         image = await self._image(request, caller)
+        spend(images=1, megapixels=image.width * image.height / 1e6)
         async with self._scoring.turn(caller):
             version, scores = await self._scored(request, image, segments, refused)
-            tokens = await self._tokens(request, image, segments, scores) if count else 0
+            counted = count or tokens_are_limited()
+            tokens = await self._tokens(request, image, segments, scores) if counted else 0
+            spend(tokens=tokens)
         rule = RewardRule(aggregate=request.aggregate, answer_block=request.answer_block)
         results = (
             _not_scored(place, refused[place])

@@ -10,7 +10,7 @@ from collections import Counter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mstar.errors import TooManyRequests
+from mstar.errors import TooManyRequests, Unavailable
 from mstar_web.auth import caller_of
 from mstar_web.bodies import SAFE_METHODS, BodyBound
 
@@ -21,7 +21,10 @@ RETRY_AFTER_SECONDS = 2.0
 
 
 class Admission:
-    """Raises TooManyRequests (429) when too many requests, or bytes of their bodies, are under way."""
+    """Refuses requests while too many, or too many bytes of their bodies, are under way.
+
+    Raises TooManyRequests (429) when the caller's own are, Unavailable (503) when those of all together are.
+    """
 
     def __init__(
         self, app: ASGIApp, requests: int = REQUESTS, requests_each: int = REQUESTS_EACH, body_bytes: int = BODY_BYTES
@@ -61,11 +64,12 @@ class Admission:
 
     def _check(self, caller: str, size: int) -> None:
         own, all_ = self._bytes[caller], self._bytes.total()
-        too_many = self._requests.total() >= self._limit or self._requests[caller] >= self._limit_each
-        too_large = (all_ and all_ + size > self._bytes_limit) or (own and own + size > self._bytes_limit // 2)
-        if too_many or too_large:
-            detail = "too many requests are under way: send this again later"
+        if self._requests[caller] >= self._limit_each or (own and own + size > self._bytes_limit // 2):
+            detail = "too many requests of yours are under way: send this again later"
             raise TooManyRequests(detail, retry_after=RETRY_AFTER_SECONDS)
+        if self._requests.total() >= self._limit or (all_ and all_ + size > self._bytes_limit):
+            detail = "too many requests are under way: send this again later"
+            raise Unavailable(detail, retry_after=RETRY_AFTER_SECONDS)
 
 
 def _announced(scope: Scope) -> int:

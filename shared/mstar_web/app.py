@@ -1,7 +1,7 @@
 """The base of every service's app: errors as problems, request ids, authentication, limits, health, metrics, docs.
 
-A request passes, from outside in: metrics, request id and log line, checks against web pages, authentication, the size
-that its body may have, admission. Only then is a byte of its body read.
+A request passes, from outside in: metrics, request id and log line, checks against web pages, authentication, limits
+of the key, the size that its body may have, admission. Only then is a byte of its body read.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -26,6 +26,7 @@ from mstar_web.limits import BodyLimit
 from mstar_web.metrics import HttpMetrics, exposition, new_registry
 from mstar_web.openapi import document_problems, operation_ids
 from mstar_web.problems import install_handlers
+from mstar_web.quotas import KeyLimits
 from mstar_web.requests import RequestContext
 
 RETRY_AFTER_SECONDS = 2.0
@@ -76,6 +77,7 @@ def base_app(
     # Each one added stands around those before it.
     app.add_middleware(Admission)
     app.add_middleware(BodyLimit, bounds=bounds or {})
+    app.add_middleware(KeyLimits)
     app.add_middleware(BearerAuth, keys=settings.keys(), rules=rules, keyring=keyring, sign_in=sign_in)
     any_host = bool(settings.keys()) and not settings.hosts()
     app.add_middleware(BrowserGuard, hosts=settings.hosts(), any_host=any_host)

@@ -1,7 +1,8 @@
 """What belongs to a project is not there for the keys of another: one check for every route that names something.
 
 A dependency of the whole app, so that a route added later can't forget it. It goes by the names of path parameters:
-each is listed here, and a test fails for one that is not. What this leaves out: lists, which are read by project.
+the first one of each path is listed here, and a test fails for one that is not. What this leaves out: lists, which are
+read by project.
 """
 
 from collections.abc import Callable
@@ -23,9 +24,8 @@ OWNERS: dict[str, Owner] = {
     "study_id": (lambda tx, study_id: tx.studies.project_of(study_id), no_study),
 }
 """Path parameter → the project of what it names, None where there is nothing; and the error for what is not seen."""
-ELSEWHERE = frozenset({"key_id", "step_id", "digest"})
-"""Path parameters that are checked where they are used: keys by the key book, steps by the role internal, digests by
-the run before them in the path, which has the image or has not."""
+ELSEWHERE = frozenset({"key_id", "step_id"})
+"""Path parameters that are checked where they are used: keys by the key book, steps by the role internal."""
 
 
 async def require_own(request: Request) -> None:

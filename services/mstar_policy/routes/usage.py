@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from mstar.api.policy import Usage
 from mstar_policy.rollouts import Rollouts
+from mstar_web.quotas import spend
 
 
 class UsageMetrics:
@@ -18,6 +19,7 @@ class UsageMetrics:
 
     def count(self, usage: Usage) -> None:
         """Add one request's share."""
+        spend(tokens=usage.prompt_tokens + usage.completion_tokens)
         self._read.inc(usage.prompt_tokens)
         self._written.inc(usage.completion_tokens)
         self._images.inc(usage.images_encoded)

@@ -51,8 +51,6 @@ class Limits(Frozen):
     """Read and written ones."""
     concurrent: Amount | None = None
     """Requests under way at once."""
-    stored_bytes: Amount | None = None
-    """Bytes of uploads that are kept."""
 
 
 class Principal(Frozen):
