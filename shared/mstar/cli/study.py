@@ -75,6 +75,7 @@ def run(
         raise Unavailable("--detach needs a running server and no --home: start one with `mstar up`")
     with embedded(home or Path("runs"), "auto", quiet=as_json) as (client, supervisor):
         view = _begin(client, plan, wanted)
+        _leave_others(client, view, quiet=as_json)
         view = _follow(client, view, wanted, results, lambda: getattr(supervisor, "failure", None), quiet=as_json)
     _finish(view, as_json=as_json)
 
@@ -164,6 +165,20 @@ def _begin(client: Client, plan: Study, wanted: Collection[Run]) -> StudyView:
         study=plan.model_dump(mode="json"), runs=tuple(RunChoice(arm=arm, seed=seed) for arm, seed in wanted)
     )
     return client.create_study(body, hashlib.sha256(body.model_dump_json().encode()).hexdigest())
+
+
+def _leave_others(client: Client, view: StudyView, *, quiet: bool) -> None:
+    """Cancel what an earlier command had begun in this home and not ended: it would go first, and nobody waits for it.
+
+    Nothing is lost: a run takes over the steps that cancelled ones have done, where they are equal.
+    """
+    for other in client.studies(limit=100).data:
+        if other.state is StudyState.RUNNING and other.id != view.id:
+            client.cancel_study(other.id)
+            _say(
+                quiet,
+                f"study {other.id} of this home is left for {view.id}, which is another part or has other settings",
+            )
 
 
 def _follow(
