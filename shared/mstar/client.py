@@ -4,23 +4,36 @@ Errors come back as the classes of `mstar.errors`. What this leaves out: interna
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import quote
 
 import httpx2
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from mstar.api.downloads import Download, DownloadFile, Part
 from mstar.api.keys import Key, KeyCreate, NewKey
 from mstar.api.policy import WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.api.responses import FoundPage, ResponseQuery
-from mstar.api.runs import Checkpoint, Event, IterationStart, NamedRecipe, Page, RepairedRun, Run, RunCreate, StepView
+from mstar.api.runs import (
+    Checkpoint,
+    DeletedRun,
+    Event,
+    IterationStart,
+    NamedRecipe,
+    Page,
+    RepairedRun,
+    Run,
+    RunChange,
+    RunCreate,
+    StepView,
+)
 from mstar.api.samples import QuestionSamples
 from mstar.api.studies import StudyCreate, StudyView
-from mstar.errors import Internal
+from mstar.errors import Internal, InvalidInput
+from mstar.evolution import RunState
 from mstar.http_json import Reply, Sender, Target
 from mstar.results import IterationResult, RunResults
 from mstar.study.record import StudyRun
@@ -112,9 +125,19 @@ class Client:
         """One run. Raises NotFound."""
         return self._call(Run, "GET", f"/v1/runs/{run_id}")
 
-    def runs(self, after: str | None = None, limit: int = 50) -> Page[Run]:
-        """Newest first."""
-        return self._call(Page[Run], "GET", "/v1/runs", params=_params(after=after, limit=limit))
+    def runs(
+        self,
+        after: str | None = None,
+        limit: int = 50,
+        *,
+        state: RunState | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+        archived: bool | None = None,
+    ) -> Page[Run]:
+        """Newest first: all that are not archived, or those in a state, with a tag, with a text in name or id."""
+        params = _params(after=after, limit=limit, state=state, tag=tag, text=text, archived=archived)
+        return self._call(Page[Run], "GET", "/v1/runs", params=params)
 
     def pause(self, run_id: str) -> Run:
         """Stop giving out steps; those in hand are finished."""
@@ -131,6 +154,18 @@ class Client:
     def cancel(self, run_id: str) -> Run:
         """End the run for good; what it has made stays."""
         return self._call(Run, "POST", f"/v1/runs/{run_id}/cancel")
+
+    def set_tags(self, run_id: str, tags: Sequence[str]) -> Run:
+        """Replace a run's tags; `archived` leaves it out of lists. Raises InvalidInput for what is no tag."""
+        try:
+            change = RunChange(tags=tuple(tags))
+        except ValidationError:
+            raise InvalidInput("a tag is up to 40 lower-case letters, digits, dots and dashes", field="tags") from None
+        return self._call(Run, "PATCH", f"/v1/runs/{run_id}", body=change)
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run that has ended, with everything that it made."""
+        self._call(DeletedRun, "DELETE", f"/v1/runs/{run_id}", params={"confirm": run_id})
 
     def extend(self, run_id: str, count: int = 1) -> Run:
         """Ask for further iterations."""

@@ -40,6 +40,7 @@ from mstar_coordinator.scheduler.data_admission import DataAdmission
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.ports import Clock, Publisher
 from mstar_coordinator.scheduler.reconciler import Reconciler
+from mstar_coordinator.scheduler.removal import Removal
 from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.reuse import Reuse
 from mstar_coordinator.scheduler.run_folders import RunFolders
@@ -149,6 +150,7 @@ def build_app(
         repair=made.repair,
         studies=made.studies,
         responses=indexes,
+        removal=Removal(store, folders, artefacts, indexes.discard),
         files=RunFiles(),
         data=DataAdmission(lambda: open_looks(settings.home), clock, settings.data_check_seconds),
         problem=lambda: reconciler.problem,

@@ -19,6 +19,7 @@ def run_view(tx: Transaction, run: RunRecord) -> Run:
         recipe=run.recipe,
         project=run.project,
         progress=_progress(tx, run.id),
+        tags=tx.tags.of([run.id]).get(run.id, ()),
         quarantined=len(tx.suspects.quarantined(run.id)),
     )
 

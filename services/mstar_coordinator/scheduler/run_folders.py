@@ -4,6 +4,7 @@ They are copies for reading; the database decides. What the run publishes at its
 ends before that gets a report here, which says why.
 """
 
+import contextlib
 import os
 import shutil
 import uuid
@@ -12,7 +13,7 @@ from threading import Lock
 
 import yaml
 
-from mstar.errors import StorageFull
+from mstar.errors import NotFound, StorageFull
 from mstar.evolution import RunState
 from mstar.results import RunResults
 from mstar.stages import SHOWN_KINDS
@@ -67,6 +68,26 @@ class RunFolders:
         """Remove the folder of a run that did not come to be."""
         shutil.rmtree(self.path(run_id), ignore_errors=True)
 
+    def remove(self, run_id: str) -> None:
+        """Remove the folder of a deleted run; `latest` goes to the newest that is left, or away."""
+        with self._writing:
+            gone = self._home / f".tmp-deleted-{run_id}-{uuid.uuid4().hex}"
+            with contextlib.suppress(FileNotFoundError):
+                # One rename, so that nobody finds half of it. What a crash leaves is removed at the next start.
+                self.path(run_id).rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+            latest = self._home / "latest"
+            if latest.is_symlink() and os.readlink(latest) == run_id:
+                self._point_latest_at_newest()
+
+    def _point_latest_at_newest(self) -> None:
+        with self._store.reading() as tx:
+            newest = tx.runs.newest()
+        if newest is None:
+            (self._home / "latest").unlink(missing_ok=True)
+        else:
+            self._point_latest_at(newest)
+
     def results(self, tx: Transaction, run: RunRecord) -> RunResults:
         """The run as numbers, as of this transaction."""
         steps = tx.steps.done(run.id, SHOWN_KINDS)
@@ -80,7 +101,8 @@ class RunFolders:
         with self._store.reading() as tx:
             stale = tx.runs.stale()
         for run_id in stale:
-            self._refresh(run_id)
+            with contextlib.suppress(NotFound):  # deleted in this moment
+                self._refresh(run_id)
 
     def _refresh(self, run_id: str) -> None:
         with self._writing:

@@ -17,6 +17,7 @@ from mstar.errors import Conflict, InvalidInput
 from mstar_coordinator.store.events import Events
 from mstar_coordinator.store.faults import Outage, refuse_unfit_values, translate_errors
 from mstar_coordinator.store.keys import Keys
+from mstar_coordinator.store.run_tags import RunTags
 from mstar_coordinator.store.runs import Runs
 from mstar_coordinator.store.schema import migrate
 from mstar_coordinator.store.sessions import SessionRows
@@ -40,6 +41,7 @@ class Transaction:
     steps: Steps
     events: Events
     suspects: Suspects
+    tags: RunTags
     keys: Keys
     sessions: SessionRows
     studies: Studies
@@ -88,6 +90,7 @@ class Store:
             steps=Steps(connection),
             events=Events(connection),
             suspects=Suspects(connection),
+            tags=RunTags(connection),
             keys=Keys(connection),
             sessions=SessionRows(connection),
             studies=Studies(connection),

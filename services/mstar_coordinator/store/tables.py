@@ -103,6 +103,15 @@ events = Table(
     PrimaryKeyConstraint("run_id", "id"),
 )
 
+# What people call a run; `archived` takes it out of the list.
+run_tags = Table(
+    "run_tags",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("tag", String(40), primary_key=True),
+    Index("run_tags_by_tag", "tag"),
+)
+
 # Questions at which careful attempts of a step ended (`mstar.poison`).
 suspects = Table(
     "suspects",

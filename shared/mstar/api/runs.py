@@ -1,15 +1,32 @@
 """Bodies of the coordinator's public API: runs, recipes, iterations, events and checkpoints."""
 
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo, field_validator
 
 from mstar.api.keys import DEFAULT_PROJECT
 from mstar.documents import check_plain
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.stages import AnyResult
-from mstar.types import Frozen
+from mstar.types import Frozen, as_tuple
+
+Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
+"""What people call runs, such as `baseline`. A run with the tag `archived` is left out of the list."""
+
+
+class RunChange(Frozen):
+    """`PATCH /v1/runs/{id}`."""
+
+    tags: Annotated[tuple[Tag, ...], BeforeValidator(as_tuple)] = Field(max_length=20)
+    """All tags that the run has from now on."""
+
+
+class DeletedRun(Frozen):
+    """`DELETE /v1/runs/{id}`: it and all that it made is gone."""
+
+    id: str
+    deleted: bool = True
 
 
 class RunCreate(Frozen):
@@ -67,6 +84,8 @@ class Run(Frozen):
     """Whose run it is: that of the key that started it."""
     problem: str | None = None
     """What holds the run up now, such as a broker that is away or a cluster that refuses a Job."""
+    tags: tuple[str, ...] = ()
+    """What people call it; `archived` leaves it out of the list."""
     quarantined: int = 0
     """Questions that the run is done without, since they end every worker that works on them."""
 

@@ -74,10 +74,16 @@ def start(
 
 
 @app.command("list")
-def list_runs(as_json: JsonOption = False) -> None:
+def list_runs(
+    state: Annotated[RunState | None, typer.Option(help="Only runs in this state.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
+    text: Annotated[str | None, typer.Option(help="Part of the name or the id.")] = None,
+    archived: Annotated[bool, typer.Option(help="Archived runs as well.")] = False,
+    as_json: JsonOption = False,
+) -> None:
     """The newest runs of the server."""
     with Client(Endpoint.from_environment()) as client:
-        page = client.runs(limit=20)
+        page = client.runs(limit=20, state=state, tag=tag, text=text, archived=archived or None)
         if as_json:
             print_json(page)
             return
@@ -166,6 +172,34 @@ def extend(
 ) -> None:
     """Add iterations to a run, also after its end."""
     _steer(run, lambda client, run_id: client.extend(run_id, count), as_json=as_json)
+
+
+@app.command()
+def tag(
+    run: RunArgument,
+    tags: Annotated[list[str] | None, typer.Argument(help="All tags from now on; `archived` hides the run.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a run tags in place of those it has; none takes them away."""
+    with Client(Endpoint.from_environment()) as client:
+        changed = client.set_tags(resolve(client, run), tags or [])
+    if as_json:
+        print_json(changed)
+    else:
+        console.print(f"run {changed.id}: {' '.join(changed.tags) or 'no tags'}", markup=False, highlight=False)
+
+
+@app.command()
+def delete(
+    run: Annotated[str, typer.Argument(help="Run id.", metavar="RUN")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete a run that has ended, with everything that it made. This cannot be undone."""
+    if not yes:
+        typer.confirm(f"Delete run {run} with its models, data sets and responses?", abort=True)
+    with Client(Endpoint.from_environment()) as client:
+        client.delete(run)
+    console.print(f"run {run} is deleted", highlight=False)
 
 
 @app.command("download")

@@ -15,6 +15,7 @@ from mstar_coordinator.api.run_files import RunFiles
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.data_admission import DataAdmission
+from mstar_coordinator.scheduler.removal import Removal
 from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
@@ -34,6 +35,7 @@ class Context:
     recipes: RecipeBook
     lifecycle: RunLifecycle
     repair: Repair
+    removal: Removal
     responses: ResponseIndexes
     studies: StudyJobs
     data: DataAdmission

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Body, Query, Response
 from fastapi.openapi.models import Example
 
 from mstar.api.keys import Principal
-from mstar.api.runs import Damage, NamedRecipe, Page, RepairedRun, Run, RunCreate
+from mstar.api.runs import Damage, DeletedRun, NamedRecipe, Page, RepairedRun, Run, RunChange, RunCreate
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.trusted_code import parse_trusted_code
@@ -19,6 +19,7 @@ from mstar_coordinator.scheduler.admission import Trainers, admit
 from mstar_coordinator.scheduler.data_places import places_of
 from mstar_coordinator.scheduler.repair import Findings
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
+from mstar_coordinator.store.run_tags import RunFilter
 from mstar_web.bodies import JsonRoute
 
 router = APIRouter(prefix="/v1", tags=["runs"], route_class=JsonRoute)
@@ -89,10 +90,15 @@ def list_runs(
     caller: Caller,
     limit: Limit = 20,
     after: Annotated[str | None, Query(max_length=40, description="`last_id` of the page before.")] = None,
+    state: Annotated[RunState | None, Query(description="Only runs in this state.")] = None,
+    tag: Annotated[str | None, Query(max_length=40, description="Only runs with this tag.")] = None,
+    text: Annotated[str | None, Query(max_length=80, description="Part of the name or the id.")] = None,
+    archived: Annotated[bool, Query(description="Archived runs as well.")] = False,
 ) -> Page[Run]:
     """Runs of the caller's project, newest first."""
+    wanted = RunFilter(caller.view, state, tag or None, text or None, archived)
     with coordinator.store.reading() as tx:
-        found = [run_view(tx, run) for run in tx.runs.page(caller.view, after, limit + 1)]
+        found = [run_view(tx, tx.runs.get(run_id)) for run_id in tx.tags.page(wanted, after, limit + 1)]
     return paged(found, limit, [run.id for run in found])
 
 
@@ -100,6 +106,26 @@ def list_runs(
 def get_run(coordinator: Coordinator, run_id: str) -> Run:
     """One run with its progress."""
     return show(coordinator, run_id)
+
+
+@router.patch("/runs/{run_id}")
+def change_run(coordinator: Coordinator, run_id: str, request: Annotated[RunChange, Body()]) -> Run:
+    """Replace a run's tags. The tag `archived` leaves it out of the list; nothing else of it changes."""
+    with coordinator.store.writing() as tx:
+        tx.runs.lock(run_id)
+        tx.tags.set(run_id, request.tags)
+    return show(coordinator, run_id)
+
+
+@router.delete("/runs/{run_id}")
+def delete_run(
+    coordinator: Coordinator,
+    run_id: str,
+    confirm: Annotated[str, Query(max_length=40, description="The run's id once more: this cannot be undone.")] = "",
+) -> DeletedRun:
+    """Delete a run that has ended, with all that it made. 409 while it goes on, or where another run needs it."""
+    coordinator.removal.delete(run_id, confirm)
+    return DeletedRun(id=run_id)
 
 
 @router.post("/runs/{run_id}/pause")
