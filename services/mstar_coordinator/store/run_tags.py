@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Select, delete, exists, insert, or_, select
+from sqlalchemy import Connection, delete, exists, insert, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from mstar.evolution import RunState
@@ -56,7 +56,7 @@ class RunTags:
 
     def page(self, wanted: RunFilter, after: str | None, limit: int) -> list[str]:
         """Ids of the runs that a filter means, newest first; `after` is the last one already seen."""
-        query: Select[tuple[str]] = select(runs.c.id).order_by(runs.c.id.desc()).limit(limit)
+        query = select(runs.c.id).order_by(runs.c.id.desc()).limit(limit)
         if after is not None:
             query = query.where(runs.c.id < after)
         if wanted.project is not None:
