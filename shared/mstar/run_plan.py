@@ -245,7 +245,8 @@ class _Tally:
             yield self.sampling("prm: label", prefixes, prm.completions, self.response // 2)
             yield self.training("prm: train", prm.train, 1, prm.questions * prm.n, prm.n)
         yield self.sampling("iterations: sample", plan.iterations * plan.questions, plan.n)
-        kept = {SelectionMode.ALL: plan.n, SelectionMode.THRESHOLD: plan.n}.get(plan.selection.mode, plan.selection.k)
+        several = {SelectionMode.ALL: plan.n, SelectionMode.THRESHOLD: plan.n, SelectionMode.ANSWERS: 1}
+        kept = several.get(plan.selection.mode, plan.selection.k)
         each = min(kept, plan.n * habits.correct)
         if plan.selection.rule.needs_prm:
             yield self.scoring("iterations: score", plan.iterations * plan.questions, plan.n * habits.correct)

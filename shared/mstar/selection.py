@@ -9,6 +9,8 @@ policy never wrote. Ties and draws follow the seed and the response's place. Wha
 from collections.abc import Iterable, Sequence
 from math import fsum
 
+from mstar.answers.find import stated_answer
+from mstar.answers.rule import AnswerPlace
 from mstar.errors import InvalidRecipe
 from mstar.metrics import MINIMUM, rewards_by_index
 from mstar.needed_scores import distinct_correct
@@ -41,11 +43,14 @@ def select(
     iteration: int,
     seed: int,
     rule: RewardRule = MINIMUM,
+    place: AnswerPlace = AnswerPlace.HEADING,
 ) -> tuple[SelectedRow, ...]:
     """The responses of one question that are kept, in the order of their places: text in canonical layout, and tokens.
 
-    Raises InvalidRecipe when the outcome hangs on a reward that is missing.
+    `place`: where the prompt asks for the answer. Raises InvalidRecipe when the outcome hangs on a missing reward.
     """
+    if recipe.rule.from_reference:
+        return _reference(row, recipe, iteration, place)
     candidates = _candidates(row, scores, seed, recipe.min_steps, rule)
     _require_rewards(candidates, row, recipe)
     drawn = sorted(candidates, key=lambda candidate: candidate.draw)
@@ -65,6 +70,24 @@ def select(
             tokens=SampledTokens.of(sampled[kept.index], row.vocabulary),
         )
         for kept in sorted(recipe.rule.choose(drawn, recipe), key=lambda kept: kept.index)
+    )
+
+
+def _reference(row: RolloutRow, recipe: SelectionRecipe, iteration: int, place: AnswerPlace) -> tuple[SelectedRow, ...]:
+    """The reference answer as a response of its own; none for a question without one, or that no prompt can hold."""
+    answer = row.question.answer
+    if answer is None or row.problem:
+        return ()
+    return (
+        SelectedRow(
+            question=row.question,
+            response=stated_answer(answer.value, place),
+            iteration=iteration,
+            index=0,
+            temperature=row.temperature,
+            weight_version=row.weight_version,
+            reason=recipe.rule.reason(recipe, 0),
+        ),
     )
 
 

@@ -24,6 +24,7 @@ class SelectionMode(StrEnum):
     TOP = "top"
     THRESHOLD = "threshold"
     SOUND = "sound"
+    ANSWERS = "answers"
 
 
 class SelectionRecipe(Frozen):
@@ -31,7 +32,8 @@ class SelectionRecipe(Frozen):
 
     mode: SelectionMode = SelectionMode.TOP
     """Which correct responses train: `top` by the PRM, `all`, `random`, `threshold`, or `sound`: those that
-    reason as the question's known chain, which is an upper bound and no method."""
+    reason as the question's known chain, which is an upper bound and no method;
+    `answers` trains on the reference answer alone and on no response, which is plain SFT."""
     k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
     """Kept per question, for `top`, `random` and `sound`."""
     alpha: float = Field(default=0.2, ge=0, le=1)
@@ -83,6 +85,8 @@ class SelectionRule:
     """Why a response was kept, from the recipe and the number of candidates; stands in the data set."""
     needs_prm: bool = False
     """It compares rewards, so the run needs a PRM."""
+    from_reference: bool = False
+    """It keeps the reference answer, whatever was sampled."""
     keeps_k: bool = False
     """It keeps k whatever they are worth, so where no more are left it keeps all and needs no score."""
 
@@ -110,6 +114,10 @@ def _sound(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence
     return [candidate for candidate in candidates if candidate.sound][: recipe.k]
 
 
+def _none(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+    return ()
+
+
 def _first_k(recipe: SelectionRecipe, correct: int) -> str:
     return f"{recipe.mode.value}-{recipe.k} of {correct} correct"
 
@@ -121,5 +129,6 @@ RULES = {
     SelectionMode.THRESHOLD: SelectionRule(
         _threshold, lambda recipe, correct: f"reward above {recipe.alpha:g}, of {correct} correct", needs_prm=True
     ),
+    SelectionMode.ANSWERS: SelectionRule(_none, lambda _, correct: "the reference answer", from_reference=True),
     SelectionMode.SOUND: SelectionRule(_sound, lambda recipe, correct: f"sound, {recipe.k} of {correct} correct"),
 }

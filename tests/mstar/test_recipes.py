@@ -17,6 +17,7 @@ FOLDER = Path(__file__).parents[2] / "recipes"
 SHIPPED = sorted(FOLDER.rglob("*.yaml"))
 LAST, FIRST, CARRIED, FRESH = InitFrom.LAST, InitFrom.FIRST, OptimizerState.CARRIED, OptimizerState.FRESH
 FIXED, TUNED = ExplorationMode.FIXED, ExplorationMode.REWARD_PASS
+SHARES = ("6.25", "12.5", "25", "50", "100")
 ARMS = {
     "arms/rest-em": (FIRST, FRESH, SelectionMode.ALL, FIXED),
     "arms/iterative-rft": (LAST, FRESH, SelectionMode.ALL, FIXED),
@@ -27,12 +28,18 @@ ARMS = {
     "arms/top-4": (LAST, CARRIED, SelectionMode.TOP, FIXED),
     "arms/pass-at-k": (LAST, CARRIED, SelectionMode.TOP, ExplorationMode.PASS),
     "arms/sound": (LAST, CARRIED, SelectionMode.SOUND, FIXED),
+    "arms/sft": (LAST, CARRIED, SelectionMode.ANSWERS, FIXED),
+    "arms/top-2": (LAST, CARRIED, SelectionMode.TOP, FIXED),
+    **{f"arms/interval-{share}": (LAST, CARRIED, SelectionMode.ALL, FIXED) for share in SHARES},
+    **{f"arms/mix-in-{begin}": (LAST, CARRIED, SelectionMode.TOP, FIXED) for begin in (25, 50, 75)},
+    "arms/unlabelled-oracle-all": (LAST, CARRIED, SelectionMode.ALL, FIXED),
     "arms/unlabelled-00": (LAST, CARRIED, SelectionMode.TOP, FIXED),
     "arms/unlabelled-25": (LAST, CARRIED, SelectionMode.TOP, FIXED),
     "arms/unlabelled-50": (LAST, CARRIED, SelectionMode.TOP, FIXED),
     "arms/unlabelled-75": (LAST, CARRIED, SelectionMode.TOP, FIXED),
     "arms/unlabelled-oracle": (LAST, CARRIED, SelectionMode.TOP, FIXED),
     "minivista": (LAST, CARRIED, SelectionMode.TOP, TUNED),
+    "study/base": (LAST, CARRIED, SelectionMode.TOP, FIXED),
     "demo": (LAST, CARRIED, SelectionMode.TOP, TUNED),
     "paper": (LAST, CARRIED, SelectionMode.TOP, TUNED),
     **{
@@ -55,7 +62,7 @@ def test_every_shipped_recipe_is_listed_here() -> None:
 def test_each_arm_is_what_its_name_says(name: str) -> None:
     recipe = read(name)
     plan = recipe.evolution
-    assert recipe.name == Path(name).name
+    assert recipe.name in (Path(name).name, name.replace("/", "-"))
     assert (plan.init, plan.optimizer, plan.selection.mode, recipe.exploration.mode) == ARMS[name]
 
 
@@ -64,8 +71,12 @@ def test_arms_differ_from_the_standard_run_in_the_arm_only(name: str) -> None:
     arm, standard = read(name), read("minivista")
     shared = ("seed", "model", "generation", "warmup", "evaluation")
     assert arm.data.model_copy(update={"unlabelled": 0}) == standard.data
+    # Many short iterations are evaluated on fewer questions between.
+    arm = arm.model_copy(update={"evaluation": arm.evaluation.model_copy(update={"between": None})})
     assert [getattr(arm, key) for key in shared] == [getattr(standard, key) for key in shared]
-    assert (arm.evolution.n, arm.evolution.train) == (standard.evolution.n, standard.evolution.train)
+    assert arm.evolution.train == standard.evolution.train
+    # What trains on the answers alone needs no responses.
+    assert arm.evolution.n == (1 if name == "arms/sft" else standard.evolution.n)
     seen = arm.evolution.iterations * arm.evolution.questions
     assert seen >= standard.evolution.iterations * standard.evolution.questions
 
@@ -79,6 +90,26 @@ def test_a_mixture_has_the_share_that_its_name_says(percent: int) -> None:
     arm = read(f"arms/unlabelled-{percent:02d}")
     assert [arm.evolution.unlabelled_in(iteration) for iteration in (1, 4)] == [10 * percent] * 2
     assert read("arms/unlabelled-oracle").evolution.unlabelled.oracle
+
+
+def test_intervals_share_their_updates_and_questions_and_differ_in_their_share() -> None:
+    arms = {share: read(f"arms/interval-{share}") for share in SHARES}
+    for share, arm in arms.items():
+        assert arm.evolution.questions == float(share) / 100 * arm.data.train
+    plans = [arm.evolution for arm in arms.values()]
+    assert {plan.updates for plan in plans} == {480}
+    assert {plan.iterations * plan.questions for plan in plans} == {12_000}
+
+
+@pytest.mark.parametrize("percent", [25, 50, 75])
+def test_a_mix_in_begins_where_its_name_says(percent: int) -> None:
+    plan = read(f"arms/mix-in-{percent}").evolution
+    mixed = [plan.unlabelled_in(iteration) > 0 for iteration in range(1, plan.iterations + 1)]
+    assert mixed == [iteration > percent / 100 * plan.iterations for iteration in range(1, plan.iterations + 1)]
+
+
+def test_top_2_keeps_the_paper_s_temperature() -> None:
+    assert read("arms/top-2").evolution.temperature == 1.0
 
 
 def test_the_paper_s_numbers() -> None:

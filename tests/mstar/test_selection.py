@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from example_rows import rollout, scored
+from mstar.answers.rule import AnswerPlace
 from mstar.errors import InvalidRecipe
 from mstar.metrics import ranked
 from mstar.selection import Soundness, select, soundness
@@ -56,6 +57,18 @@ def test_sound_keeps_sound_chains_only() -> None:
     assert [one.index for one in kept(row, None, rule("sound"))] == [1]
 
 
+@pytest.mark.parametrize(
+    ("place", "text"), [(AnswerPlace.HEADING, "## Answer\n\n42"), (AnswerPlace.BOXED, r"\boxed{42}")]
+)
+def test_answers_trains_on_the_reference_alone_whatever_was_sampled(place: AnswerPlace, text: str) -> None:
+    row = rollout([False, False])
+    (one,) = select(row, None, rule("answers"), iteration=2, seed=0, place=place)
+    assert (one.response, one.reason, one.iteration, one.tokens) == (text, "the reference answer", 2, None)
+    unlabelled = row.model_copy(update={"question": row.question.model_copy(update={"answer": None})})
+    too_long = row.model_copy(update={"responses": (), "problem": "too long"})
+    assert [kept(other, None, rule("answers")) for other in (unlabelled, too_long)] == [(), ()]
+
+
 def test_copies_count_once_and_leave_in_canonical_layout() -> None:
     row = rollout([True, True, True], texts=[SOUND, SOUND.replace("\n\n", "\n\n\n") + "\n", "b\n\n## Answer\n\n42"])
     rows = kept(row, [0.5, 0.9, 0.4], rule("top"))
@@ -101,6 +114,9 @@ def test_only_distinct_correct_responses_are_kept(
     minima = [low for _, low in table]
     scores = scored(row, minima)
     rows = select(row, scores, SelectionRecipe(mode=mode, k=k), iteration=1, seed=seed)
+    if mode is SelectionMode.ANSWERS:
+        assert [one.reason for one in rows] == ["the reference answer"]
+        return
     assert all(row.responses[one.index].verdict.correct for one in rows)
     assert len({one.response for one in rows}) == len(rows)
     correct = [low for right, low in table if right]

@@ -12,7 +12,7 @@ from itertools import pairwise
 from mstar.answers.marks import bare, first_answer
 from mstar.answers.numbers import read_number
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace
-from mstar.layout import join_segments, split_response
+from mstar.layout import ANSWER_HEADING, STEP_SEPARATOR, join_segments, split_response
 
 _BOX = re.compile(r"\\f?box(?:ed)?\s*\{")
 _TAG = re.compile(r"<(?P<end>/?)answer>", re.IGNORECASE)
@@ -42,6 +42,20 @@ MISSING = {
 def find_answer(text: str, place: AnswerPlace = AnswerPlace.HEADING) -> str | None:
     """The answer as it is written in its place; None where there is none, empty where the place is."""
     return _FINDERS[place](text)
+
+
+def stated_answer(answer: str, place: AnswerPlace = AnswerPlace.HEADING) -> str:
+    """The shortest response with this answer in its place, so that `find_answer` finds it there."""
+    return _STATED[place].replace("{}", answer)
+
+
+_STATED = {
+    AnswerPlace.HEADING: f"{ANSWER_HEADING}{STEP_SEPARATOR}{{}}",
+    AnswerPlace.BOXED: r"\boxed{{}}",
+    AnswerPlace.ANSWER_TAG: "<answer>{}</answer>",
+    AnswerPlace.LAST_LINE: "{}",
+    AnswerPlace.LETTER: "{}",
+}
 
 
 def boxes(text: str) -> list[Span]:

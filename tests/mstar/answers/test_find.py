@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mstar.answers import AnswerPlace, check, find_answer
+from mstar.answers.find import stated_answer
 from mstar.layout import scored_segments
 from mstar.types import Answer, AnswerType
 
@@ -123,6 +124,14 @@ def test_place(place: AnswerPlace, text: str, found: str | None) -> None:
 )
 def test_the_reason_names_the_place(place: AnswerPlace, reason: str) -> None:
     assert check(" ", gold(1), place=place).reason == reason
+
+
+@pytest.mark.parametrize("place", list(AnswerPlace))
+@pytest.mark.parametrize("answer", ["B", "12.5", "[1, 2]", "left of A"])
+def test_a_stated_answer_is_found_in_its_place(place: AnswerPlace, answer: str) -> None:
+    # Only a choice question has its answer there, and its answer is a letter.
+    answer = "B" if place is AnswerPlace.LETTER else answer
+    assert find_answer(stated_answer(answer, place), place) == answer
 
 
 def test_the_last_line_is_read_whole() -> None:

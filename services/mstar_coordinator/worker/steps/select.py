@@ -56,7 +56,15 @@ def _kept(step: ClaimedStep[SelectParams], row: RolloutRow, score: ScoreRow | No
     decided = row
     if _votes(step, row):
         decided = voted(row, score, recipe.answers, recipe.form.answer, seed, recipe.reward_rule)
-    kept = select(decided, score, step.params.rule, iteration=step.params.iteration, seed=seed, rule=recipe.reward_rule)
+    kept = select(
+        decided,
+        score,
+        step.params.rule,
+        iteration=step.params.iteration,
+        seed=seed,
+        rule=recipe.reward_rule,
+        place=recipe.form.answer,
+    )
     if decided is row:
         return kept
     return tuple(one.model_copy(update={"reason": f"{one.reason}, by {PSEUDO}"}) for one in kept)
@@ -71,9 +79,9 @@ def _result(
     of_question: dict[str, list[SelectedRow]] = {row.question.id: [] for row in rows}
     for one in kept:
         of_question[one.question.id].append(one)
-    shown = soundness(
-        ((row, of_question[row.question.id]) for row in rows), step.recipe.seed, step.params.rule.min_steps
-    )
+    # A reference answer has no steps that could be sound.
+    judged = () if step.params.rule.rule.from_reference else ((row, of_question[row.question.id]) for row in rows)
+    shown = soundness(judged, step.recipe.seed, step.params.rule.min_steps)
     correct = [sum(response.verdict.correct for response in row.responses) for row in rows]
     return SelectResult(
         questions=len(rows),
