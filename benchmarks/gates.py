@@ -56,22 +56,22 @@ class Gate:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run with the rows of its first iteration."""
+    """A run with what its warm-up's policy sampled."""
 
     results: RunResults
     store: ArtefactStore
 
     def rollouts(self) -> list[RolloutRow]:
-        """What the warm-up's policy sampled in the first iteration."""
-        return list(self._rows("generate", RolloutRow))
+        """On the training questions of the first iteration."""
+        return list(self._rows("it01/generate", RolloutRow))
 
-    def scores(self) -> list[ScoreRow]:
-        """The PRM's scores of it."""
-        return list(self._rows("score", ScoreRow))
+    def validation(self) -> tuple[list[RolloutRow], list[ScoreRow]]:
+        """On validation, with the PRM's scores of it."""
+        return list(self._rows("eval/warmup/validation", RolloutRow)), list(self._rows("eval/warmup/score", ScoreRow))
 
-    def _rows(self, kind: str, row: type[Row]) -> Iterator[Row]:
+    def _rows(self, stage: str, row: type[Row]) -> Iterator[Row]:
         shard = 0
-        while ref := self.store.find(f"{self.results.id}/it01/{kind}/{shard:04d}"):
+        while ref := self.store.find(f"{self.results.id}/{stage}/{shard:04d}"):
             yield from self.store.rows(ref, row)
             shard += 1
 
@@ -131,7 +131,7 @@ def pairs(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow], rule: RewardRu
 
 def ranking(runs: Iterable[Finished]) -> dict[str, dict[str, float]]:
     """How often a sound chain stands above an unsound correct one, by aggregate: in all, by kind, by steps, by run."""
-    known = [(run.rollouts(), run.scores()) for run in runs]
+    known = [run.validation() for run in runs]
     table: dict[str, dict[str, float]] = {}
     for aggregate in Aggregate:
         groups: dict[str, list[float]] = defaultdict(list)
