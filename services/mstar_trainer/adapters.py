@@ -85,7 +85,7 @@ def unpacked(weight: Tensor) -> Tensor:
 
 
 def whole_size(tensor: Tensor) -> int:
-    """Bytes of a tensor when it is neither partitioned nor packed."""
+    """Bytes of a tensor [...] of any shape when it is neither partitioned between ranks nor packed into 4 bits."""
     state = getattr(tensor, "quant_state", None)
     if state is not None:
         kind: torch.dtype = state.dtype

@@ -106,7 +106,10 @@ class TrainingEngine:
         return self.total(float(loss))
 
     def read(self, batch: Batch) -> Tensor:
-        """What the model says at a batch's places, without a gradient (`loss`). All ranks must call it together."""
+        """What the model says at the P places of a batch, logits [P, V] or scores [P], without a gradient (`loss`).
+
+        All ranks must call it together.
+        """
         self._engine.eval()
         try:
             with torch.no_grad():
@@ -159,7 +162,10 @@ class TrainingEngine:
         return sum(whole_size(tensor) for name, tensor in self._own_tensors() if plain_name(name) is not None)
 
     def adapters(self) -> dict[str, Tensor]:
-        """Adapters on the CPU by the names of their files; all ranks must call it together, and rank 0 gets them."""
+        """LoRA's factors A [r, in] and B [out, r] on the CPU, by the names that they have in files.
+
+        All ranks must call it together; only rank 0 gets them.
+        """
         found = {}
         for name, parameter in adapter_parameters(self.model).items():
             with self._whole([parameter]):

@@ -50,7 +50,7 @@ def write_weights(
 
 
 def require_finite(name: str, tensor: Tensor, artefact: str) -> None:
-    """Raises InvalidInput where a weight of any shape is not finite."""
+    """Raises InvalidInput where a weight [...] of any shape has a number that is not finite."""
     if not tensor.isfinite().all():
         raise InvalidInput(
             f"weight {name} of {artefact} is not finite after training: lower train.learning_rate",

@@ -93,6 +93,7 @@ def line(picture: Picture, start: tuple[int, int], end: tuple[int, int], colour:
     """Straight line between two (row, column) points, both included."""
     steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
     for step in range(steps + 1):
+        # Rounded in integers: floats could differ in the last bit between machines.
         row = (start[0] * (steps - step) * 2 + end[0] * step * 2 + steps) // (2 * steps)
         column = (start[1] * (steps - step) * 2 + end[1] * step * 2 + steps) // (2 * steps)
         picture[row, column] = colour

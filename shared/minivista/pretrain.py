@@ -87,6 +87,7 @@ def _optimizers(model: Any) -> list[torch.optim.Optimizer]:
     inner = [parameter for name, parameter in trained.items() if ".layers." in name and parameter.ndim == 2]
     rest = [parameter for name, parameter in trained.items() if ".layers." not in name or parameter.ndim != 2]
     return [
+        # Updates of the size that AdamW's have, so that one rate serves both.
         torch.optim.Muon(inner, lr=PEAK_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(rest, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01),
     ]
@@ -97,6 +98,7 @@ def _phase(progress: float) -> str:
 
 
 def _rate(step: int, steps: int) -> float:
+    # AdamW's second moments say little in the first steps, so the rate rises slowly.
     if step < 100:
         return PEAK_RATE * (step + 1) / 100
     return LAST_RATE + (PEAK_RATE - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2
@@ -109,6 +111,7 @@ class _Examples:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.rng = random.Random(seed)
+        # Far apart, so that two seeds never draw the same problem.
         self.index = seed * 100_000_000
         image = self.tokenizer.convert_tokens_to_ids("<image>")
         around = self.tokenizer.convert_tokens_to_ids("<fake_token_around_image>")
@@ -129,6 +132,7 @@ class _Examples:
         """Tensors of written sums without a picture: input_ids, attention_mask, labels [DRILLS, T]."""
         rows = []
         for step in (drill(self.rng) for _ in range(DRILLS)):
+            # Only the result trains: the sum that is asked for is the prompt.
             asked, equals, result = step.partition("=")
             rows.append(
                 tuple(self.tokenizer(part, add_special_tokens=False)["input_ids"] for part in (asked + equals, result))

@@ -44,6 +44,7 @@ class Archives:
             for path in self._files:
                 for member, read in _members(path):
                     for key in _keys(member, path):
+                        # Archives come in order of name, so the same one wins every time.
                         self._members.setdefault(key, read)
         found = self._members.get(name.removeprefix("./"))
         return None if found is None else found()
@@ -74,11 +75,13 @@ def _tar_samples(path: Path) -> Iterator[tuple[str, Any]]:
             if not member.isfile():
                 continue
             name, ending = _split(member.name)
+            # Members of a sample follow each other, as webdataset has it, so one sample at a time is held in memory.
             if name != key and parts:
                 yield _sample(path, key, parts)
                 parts = {}
             key = name
             file = tar.extractfile(member)
+            # One that is too large becomes empty, and is refused as a picture with the sample's name.
             parts[ending] = b"" if file is None or member.size > LARGEST_MEMBER else file.read(LARGEST_MEMBER)
         if parts:
             yield _sample(path, key, parts)
@@ -107,6 +110,7 @@ def _sample(path: Path, key: str, parts: dict[str, bytes]) -> tuple[str, Any]:
         except (ValueError, RecursionError):
             return where, BadRecord(f"{where}: {ending} is not valid {'JSON' if ending == '.json' else 'UTF-8'}")
         if isinstance(value, dict):
+            # What has a file of its own wins over a column of that name.
             row = {**value, **row}
         else:
             row[{".txt": "question", ".cls": "answer"}.get(ending, ending.lstrip("."))] = value
@@ -119,6 +123,7 @@ def is_webdataset(path: Path) -> bool:
     try:
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as archive:
+                # Texts stand beside their pictures, so the first members tell.
                 return any(_split(name)[1] in _TEXTS for name in archive.namelist()[:1000])
         with tarfile.open(path, "r|*") as tar:
             for number, member in enumerate(tar):
@@ -137,6 +142,7 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
         archive = zipfile.ZipFile(path)  # open while the import runs: members are read when their record comes
         for info in archive.infolist():
             if not info.is_dir():
+                # Defaults bind the loop's values now; a plain closure would read the last member for all.
                 yield info.filename, lambda archive=archive, info=info: _zip_bytes(archive, info)  # type: ignore[misc]
         return
     if path.suffix.lower() != ".tar":

@@ -23,6 +23,7 @@ _BAND_BITS = 256 // _BANDS
 
 def question_key(text: str, options: Iterable[str] = ()) -> bytes:
     """The same for questions that differ in case, white space and punctuation only; 16 bytes."""
+    # Options belong to the question: `Which is larger?` is asked about many pairs.
     words = re.findall(r"\w+", " ".join([text, *options]).casefold())
     return hashlib.blake2b(" ".join(words).encode(), digest_size=16).digest()
 
@@ -31,6 +32,7 @@ def looks_like(one: Fingerprint, other: Fingerprint) -> bool:
     """Whether two pictures are the same but for size, format and compression."""
     if one.sha256 == other.sha256:
         return True
+    # The cheap test first: most pairs differ in their outlines.
     if (one.outline ^ other.outline).bit_count() > FAR_BITS:
         return False
     distance = sum(abs(a - b) for a, b in zip(one.colours, other.colours, strict=True))
@@ -126,6 +128,7 @@ class Duplicates:
             overlap=self._evaluated.get(number),
             overlap_question=asked in self._evaluated_questions,
         )
+        # The first split keeps a record, so a doubled one is always named after where it came first.
         self._records.setdefault(record, split)
         self._near.setdefault(near, split)
         return found

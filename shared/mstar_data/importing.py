@@ -49,6 +49,7 @@ def import_source(
                 work.write(row)
                 tick(row.place)
             _check(work.summary, skip_bad)
+        # Ctrl-C is no Exception: an import that is stopped by hand keeps what it has, and goes on later.
         except Exception:
             work.remove()
             raise
@@ -83,6 +84,7 @@ class _Work:
 
     def __enter__(self) -> "_Work":
         self.folder.mkdir(parents=True, exist_ok=True)
+        # The kernel drops the lock with the process, so nobody has to unlock by hand after a killed import.
         self._lock = (self.folder / ".lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -128,6 +130,7 @@ class _Work:
 
     def finish(self, target: Path, source: Path, options: Options) -> None:
         """Leave only the data set, under its name."""
+        # Closed first: what is still buffered would be missing from the files that are renamed.
         self.__exit__()
         for name in (".seen.jsonl", ".checkpoint.json", ".lock"):
             (self.folder / name).unlink(missing_ok=True)
@@ -155,6 +158,7 @@ class _Work:
             output.flush()
             sizes[name] = os.fstat(output.fileno()).st_size
         point = {"settings": self._settings, "place": self.place, "sizes": sizes, "summary": self.summary.as_json()}
+        # Replaced in one step: a torn checkpoint would lose all that was done before it.
         fresh = self.folder / ".checkpoint.new"
         fresh.write_text(json.dumps(point))
         fresh.replace(self.folder / ".checkpoint.json")
@@ -173,12 +177,14 @@ class _Work:
                 os.truncate(file, point["sizes"].get(str(file.relative_to(self.folder)), 0))
             self._remember(self.folder / ".seen.jsonl")
             self.summary, self.place = Summary.from_json(point["summary"]), point["place"]
+        # Whatever is damaged: the import begins again, which costs time and nothing else.
         except (ValueError, KeyError, TypeError, OSError):
             self.duplicates, self._pictures = Duplicates(), set()
             return False
         return True
 
     def _remember(self, path: Path) -> None:
+        # Not part of the checkpoint, which would grow with the source and be written again every 2,000 records.
         looks: dict[str, Fingerprint] = {}
         with path.open(encoding="utf-8") as lines:
             for line in lines:
@@ -204,6 +210,7 @@ def _check(summary: Summary, skip_bad: bool) -> None:
 
 def _settings(source: Path, options: Options, skip_bad: bool) -> str:
     """Changes with the source's files and with how they are read."""
+    # Size and time of change, not content: hashing would read the whole source once more.
     files: Iterable[Any] = ((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files_of(source))
     content = [sorted(files), repr(options), skip_bad]
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()

@@ -102,6 +102,7 @@ def read_rows(
                 summary.refuse(subject)
                 continue
             pictures.append(picture)
+            # All are decoded, so that none fails in a run later; the first stands for the record among duplicates.
             if len(pictures) < len(subject.images):
                 continue
             looked, pictures = pictures, []
@@ -185,6 +186,7 @@ def _prepared(place: int, record: Record, options: Options) -> _Prepared:
     if record.steps:
         columns |= {"completions": list(record.steps), "labels": list(record.labels)}
     columns = {key: value for key, value in columns.items() if value not in (None, [])}
+    # Whatever its split is called: nothing there could be judged without an answer.
     if split != STEPS and "answer" not in columns:
         split = UNLABELLED
     return _Prepared(place, record, split, columns, images, names)
@@ -218,6 +220,7 @@ def _split(record: Record, image: str, options: Options) -> str:
     if shares is None and rule is not None and rule.shares:
         shares, seed = {str(split): share for split, share in rule.shares.items()}, rule.seed
     if shares:
+        # By content, not by place: a record lands in the same split whatever the order of the file.
         return drawn_split(record.question + image, shares, seed)
     if record.split is None or (rule is not None and rule.held_out is not None):
         return "train"

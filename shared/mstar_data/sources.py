@@ -43,6 +43,7 @@ def listed_files(source: Path) -> list[Path]:
     root = source.resolve()
     named = (path for path in sorted(source.rglob("*")) if path.is_file() and path.name not in _NOT_RECORDS)
     found = [path for path in named if path.suffix.lower() in ENDINGS]
+    # A link that leads out of the source could bring in any file of this machine.
     inside = [path for path in found if path.resolve().is_relative_to(root) and not path.name.startswith(".")]
     if not inside:
         shards = (path for path in sorted(source.rglob("*")) if is_archive(path) and path.is_file())
@@ -78,6 +79,7 @@ def records_of(source: Path, mapping: Columns | None = None) -> Iterator[Record 
                     record = replace(record, split=named)
             except BadRecord as bad:
                 yield bad
+            # Columns hold whatever their author put there; one odd record must not end the import.
             except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
                 yield BadRecord(f"{where}: {error}")
             else:
@@ -127,6 +129,7 @@ def _json(file: Path) -> Iterator[tuple[str, Any]]:
     import ijson
 
     with file.open("rb") as source:
+        # A byte order mark, which Windows programs write, is no JSON (RFC 8259, section 8.1).
         start = 3 if source.read(3) == b"\xef\xbb\xbf" else 0
         source.seek(start)
         opening = source.read(4096).lstrip()[:1]
@@ -144,6 +147,7 @@ def _json(file: Path) -> Iterator[tuple[str, Any]]:
 
 def _table(file: Path) -> Iterator[tuple[str, Any]]:
     """A table with a head line, fields separated by tabs or commas; images as base64 in `image` (MMBench)."""
+    # By default 128 KiB, which is less than many a picture in base64.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with file.open(encoding="utf-8-sig", newline="") as source:
         reader = csv.DictReader(source, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
@@ -164,6 +168,7 @@ def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
         raise InvalidDataset(f"{file.name} is a Parquet file: pip install pyarrow", field="source") from None
     try:
         number = 0
+        # Rows hold whole pictures, so few are in memory at a time.
         for batch in parquet.ParquetFile(file).iter_batches(batch_size=64):
             for row in batch.to_pylist():
                 number += 1

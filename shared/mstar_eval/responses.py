@@ -95,6 +95,7 @@ class ResponseFile:
         with self.path.open("a", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
+            # A shard takes minutes to sample, and this milliseconds: a power cut should not cost it.
             os.fsync(file.fileno())
 
 

@@ -142,6 +142,7 @@ class ModelServices:
                     raise Unavailable(reason) from error
                 if self._closed or time.monotonic() > deadline:
                     raise
+                # A little at a time, so that a service that is back, or has died for good, is noticed soon.
                 time.sleep(min(error.retry_after or PAUSE_SECONDS, 10.0))
 
 

@@ -61,6 +61,7 @@ class Session:
         """The services, started if need be. Raises Unavailable when a model cannot be loaded."""
         if self._running is None:
             self._running = self._started()
+            # Asked at once: a model that cannot be loaded fails here, not with the first shard.
             self._running.weights()
         return self._running
 
@@ -72,6 +73,7 @@ class Session:
             targets["prm"] = target_of(self._prm)
         if not folders:
             return self._stack.enter_context(ModelServices(targets["policy"], targets.get("prm")))
+        # Only here: whoever measures a service by its address needs no supervisor.
         from mstar_embedded.models import served_models
 
         supervisor, urls = self._stack.enter_context(served_models(self._home, folders, self._notice))

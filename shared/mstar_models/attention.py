@@ -49,7 +49,7 @@ def dense_mask(spans: Tensor, queries: int, window: Window | None = None) -> Ten
 
 
 def block_mask(spans: Tensor, queries: int, window: Window | None = None) -> BlockMask:
-    """The same as blocks of `BLOCK` × `BLOCK`; memory grows with (T / BLOCK)²."""
+    """The same as blocks of `BLOCK` × `BLOCK`, from spans [B, 2, T]; memory grows with (T / BLOCK)²."""
     order, last = (one.contiguous() for one in spans.unbind(1))
     own = order[:, -queries:].contiguous()
     # Without a window everything is near.

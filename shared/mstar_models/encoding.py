@@ -56,7 +56,10 @@ class EncodedPrompt:
 
 
 def join_pixels(prompts: Sequence[EncodedPrompt]) -> dict[str, torch.Tensor]:
-    """Pixels of prompts whose `pixel_shapes` are equal, as one batch."""
+    """Pixels of prompts whose `pixel_shapes` are equal, as one batch: [sum of N, ...] where each prompt has [N, ...].
+
+    N counts images, tiles or patches, as the family has it; it is not the first axis in every family (`pixel_axes`).
+    """
     first = prompts[0]
     return {
         name: torch.cat([prompt.pixels[name] for prompt in prompts], dim=first.pixel_axes.get(name, 0))

@@ -125,9 +125,9 @@ def _check_template(folder: Path, processor: Any) -> None:
 
 @contextmanager
 def translated(folder: Path) -> Iterator[None]:
-    """Turn what transformers raises for a folder into one sentence.
+    """Turn what transformers raises for a folder into one sentence. Raises InvalidInput.
 
-    It raises nearly anything for a file that is damaged or has values of the wrong type, hence every exception.
+    transformers raises nearly anything for a file that is damaged or has values of the wrong type, so all is caught.
     """
     try:
         yield

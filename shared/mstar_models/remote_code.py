@@ -151,7 +151,7 @@ class _Loader(SourceLoader):
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the entry that allows a folder's code."""
+    """Print the entry that allows a folder's code. Raises SystemExit with how to call it."""
     if len(arguments) != 1 or not (Path(arguments[0]) / "config.json").is_file():
         raise SystemExit("usage: python -m mstar_models.remote_code FOLDER, with a folder that holds config.json")
     folder = Path(arguments[0]).absolute()

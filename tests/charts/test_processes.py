@@ -62,6 +62,18 @@ def test_the_probes_of_every_container_pass(release: LocalRelease) -> None:
 
 @pytest.mark.system
 @every
+def test_before_their_first_work_model_services_live_and_have_no_weights(release: LocalRelease) -> None:
+    """Weights come with the first work, so a probe that asked for them would keep that work away."""
+    for name in ("policy", "prm"):
+        release.until_answers(name, "/livez")
+        container = release.containers("Deployment")[name]
+        asked = {container[kind]["httpGet"]["path"] for kind in PROBES if kind in container}
+        assert "/livez" in asked and ("/readyz" in asked) is waits_for_weights(release, name)
+        assert httpx2.get(f"{release.urls[name]}/readyz").status_code == 503
+
+
+@pytest.mark.system
+@every
 def test_a_probe_of_the_queue_fails_without_its_password(release: LocalRelease) -> None:
     queue = release.containers("StatefulSet")["redis"]
     release.until(partial(release.passes, "redis", queue, queue["readinessProbe"]))
