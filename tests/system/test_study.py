@@ -32,8 +32,9 @@ contrasts: [{a: random-2, b: all}, {a: all, b: warmup}]
 
 def mstar(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("MSTAR_")}
+    env |= {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", "from mstar.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=400)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=900)
 
 
 def test_a_study_runs_in_a_home_shares_its_warm_up_and_is_reported_from_its_files(tmp_path: Path) -> None:

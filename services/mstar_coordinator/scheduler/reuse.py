@@ -54,7 +54,7 @@ class Reuse:
         return hashlib.sha256(repr(files).encode()).hexdigest()
 
     def _take(self, tx: Transaction, run: RunRecord, steps: Mapping[str, StepRecord], keys: Mapping[str, str]) -> None:
-        made = tx.steps.made(set(keys.values()))
+        made = tx.steps.made(set(keys.values()), run.project)
         tx.steps.set_keys(run.id, keys)
         # A run that is done without some questions has other outputs than its keys say.
         short = {one.run_id for one in made.values() if tx.suspects.quarantined(one.run_id)}

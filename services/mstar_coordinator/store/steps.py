@@ -295,13 +295,14 @@ class Steps:
         if rows:
             self._connection.execute(update(steps).where(*where).values(key=bindparam("step_key")), rows)
 
-    def made(self, keys: Collection[str]) -> dict[str, StepRecord]:
-        """By key, a step that is done and has left what the key stands for, in whichever run; the oldest one."""
+    def made(self, keys: Collection[str], project: str) -> dict[str, StepRecord]:
+        """By key, a step that is done and has left what the key stands for, in a run of the project; the oldest one."""
         found: dict[str, StepRecord] = {}
         wanted = sorted(keys)
         for begin in range(0, len(wanted), KEYS_AT_ONCE):
             part = wanted[begin : begin + KEYS_AT_ONCE]
-            query = select(steps).where(steps.c.key.in_(part), steps.c.state == StepState.DONE)
+            query = select(steps).join(runs, runs.c.id == steps.c.run_id).where(runs.c.project == project)
+            query = query.where(steps.c.key.in_(part), steps.c.state == StepState.DONE)
             for row in self._connection.execute(query.order_by(steps.c.run_id, steps.c.position)):
                 found.setdefault(row.key, _step(row))
         return found

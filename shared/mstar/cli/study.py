@@ -1,6 +1,5 @@
 """`mstar study …`: run the arms of a study over its seeds, watch it, and write its report."""
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -11,7 +10,7 @@ import typer
 from rich.table import Table
 
 from mstar.api.studies import RunChoice, StudyCreate, StudyView
-from mstar.cli.output import LONGEST_PAUSE, PATIENCE_SECONDS, console, print_json, program
+from mstar.cli.output import ENDED, LONGEST_PAUSE, PATIENCE_SECONDS, console, print_json, program
 from mstar.cli.stack import JsonOption, embedded
 from mstar.cli.study_files import (
     in_order,
@@ -164,7 +163,7 @@ def _begin(client: Client, plan: Study, wanted: Collection[Run]) -> StudyView:
     body = StudyCreate(
         study=plan.model_dump(mode="json"), runs=tuple(RunChoice(arm=arm, seed=seed) for arm, seed in wanted)
     )
-    return client.create_study(body, hashlib.sha256(body.model_dump_json().encode()).hexdigest())
+    return client.create_study(body)
 
 
 def _leave_others(client: Client, view: StudyView, *, quiet: bool) -> None:
@@ -198,14 +197,11 @@ def _follow(
             raise Unavailable(reason)
         try:
             view = client.study(view.id)
-            done = {(one.arm, one.seed) for one in view.runs if one.state is RunState.SUCCEEDED}
-            if done - told:
-                for record in _records(client, view.id):
-                    one = (record.arm, record.seed)
-                    if one in wanted and one not in told:
-                        place = "" if results is None else f" → {write_result(results, record)}"
-                        _say(quiet, f"{record.arm} · seed {record.seed}: {_line(record)}{place}")
-                told |= done
+            for record in _news(client, view, told):
+                if (record.arm, record.seed) in wanted:
+                    place = "" if results is None else f" → {write_result(results, record)}"
+                    _say(quiet, f"{record.arm} · seed {record.seed}: {_line(record)}{place}")
+                told.add((record.arm, record.seed))
         except Unavailable:
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since > PATIENCE_SECONDS:
@@ -213,9 +209,20 @@ def _follow(
             time.sleep(LONGEST_PAUSE)
             continue
         silent_since = None
-        if view.state is not StudyState.RUNNING:
+        ended = {(one.arm, one.seed) for one in view.runs if one.state in ENDED}
+        if view.state is not StudyState.RUNNING or ended >= set(wanted):
             return view
         time.sleep(POLL_SECONDS)
+
+
+def _news(client: Client, view: StudyView, told: Collection[Run]) -> list[StudyRun]:
+    """Results of the runs that have ended and were not told yet; each is asked for once, since it takes a while."""
+    new = [
+        place
+        for place, one in enumerate(view.runs)
+        if one.state is RunState.SUCCEEDED and (one.arm, one.seed) not in told
+    ]
+    return [client.study_results(view.id, after=str(place - 1), limit=1).data[0] for place in new]
 
 
 def _records(client: Client, study_id: str) -> list[StudyRun]:
@@ -238,8 +245,10 @@ def _finish(view: StudyView, *, as_json: bool, ended: bool = True) -> None:
         console.print(f"study {view.id} is {view.state.value}: {done} of {len(view.runs)} runs done", highlight=False)
         if view.state is StudyState.RUNNING:
             console.print(f"next: {program()} study show {view.id}", highlight=False)
-    if ended and view.state is StudyState.FAILED:
-        raise Unavailable(view.error or f"study {view.id} failed: see its runs with `{program()} study show {view.id}`")
+    failed = [one for one in view.runs if one.state is RunState.FAILED]
+    if ended and failed:
+        one = failed[0]
+        raise Unavailable(f"{len(failed)} runs failed; {one.arm} with seed {one.seed}: {one.error or 'see its events'}")
 
 
 def _resolve(client: Client, study: str) -> str:

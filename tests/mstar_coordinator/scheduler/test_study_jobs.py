@@ -153,6 +153,13 @@ def test_other_code_shares_nothing(home: Path) -> None:
     assert "warmup/train" in done["continuous", 3]
 
 
+def test_projects_share_nothing_with_each_other(bench: StudyBench) -> None:
+    run_all(bench, begin(bench, seeds=[3]))
+    plan = study(seeds=[3])
+    done = run_all(bench, bench.jobs.create(plan, planned(plan), project="other"))
+    assert {"prepare", "warmup/train"} <= set(done["continuous", 3])
+
+
 def test_a_run_outside_of_studies_takes_nothing_over(bench: StudyBench) -> None:
     study_id = begin(bench, seeds=[3])
     run_all(bench, study_id)
