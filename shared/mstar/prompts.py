@@ -228,6 +228,8 @@ def answer_form(answer: Answer | None) -> str:
     if answer is None:
         return "the answer without further words"
     unit = f" in {answer.unit}" if answer.unit else ""
+    if answer.type is AnswerType.CHOICE and "," in answer.value:
+        return "the letters of all right options with commas between"
     if answer.type is AnswerType.FLOAT and answer.precision is not None:
         return f"a number with {_decimals(answer.precision)}{unit}"
     return _FORMS[answer.type] + unit

@@ -12,7 +12,7 @@ from mstar.answers.choices import compare_choice
 from mstar.answers.find import MISSING, find_answer
 from mstar.answers.marks import bare, first_answer, plain
 from mstar.answers.maths import compare_math
-from mstar.answers.numbers import Number, read_number, rounded
+from mstar.answers.numbers import Number, read_number, rounded, short_scale
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
 from mstar.answers.times import same_moment
@@ -23,7 +23,12 @@ from mstar.types import Answer, AnswerType, Verdict
 _LONGEST = 4096
 """Characters; a longer answer is not a bare answer, and would only cost time."""
 _ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
-_YES_NO = re.compile(r"(yes|no|true|false)\b[,.]\s+\S.*")
+_YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
+_TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
+"""Words behind a yes or no that take it back."""
+_LISTED = re.compile(r"\s*;\s*|\s*,?\s+and\s+|\s*&\s*")
+_RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
+_RATIO = re.compile(r"(\d+)\s*(?::|/|to\b)\s*(\d+)")
 
 
 def check(
@@ -87,6 +92,9 @@ def _number(said: str, answer: Answer, rule: AnswerRule, same: Callable[[Number,
 
 def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[Number, ...] | None:
     """The response's value in the unit that is asked for; None where its unit is another."""
+    scale = short_scale(one.unit)
+    if scale is not None and not (asked and same_unit(one.unit, asked)):
+        return (Number(one.value * scale),)
     if not one.unit or (asked and same_unit(one.unit, asked)):
         return (one,)
     if asked:
@@ -102,6 +110,8 @@ def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[
 def _list(said: str, answer: Answer, rule: AnswerRule) -> str:
     """The same elements in the same order, nested alike: numbers by value, all else as text."""
     one, gold = _elements(first_answer(said)), _elements(answer.value)
+    if one is not None and gold is not None and len(one) != len(gold) and _LISTED.search(said):
+        one = _elements(_LISTED.sub(", ", first_answer(said)))
     if one is None or gold is None:
         return "unreadable"
     return _equal(_same(one, gold, answer.precision, rule)) if len(one) == len(gold) else "length-different"
@@ -109,12 +119,21 @@ def _list(said: str, answer: Answer, rule: AnswerRule) -> str:
 
 def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
     """Equal text, without an article in front; `Yes, it is.` is yes; dates and times by what they name."""
-    one, gold = plain(first_answer(said)), plain(answer.value)
-    if gold in ("yes", "no", "true", "false") and (led := _YES_NO.fullmatch(one)):
+    one, gold = plain(_shouted(first_answer(said))), plain(answer.value)
+    if gold in ("yes", "no", "true", "false") and (led := _YES_NO.fullmatch(one)) and not _TURNS.search(led["rest"]):
         one = led[1]
     if same_moment(bare(said), bare(answer.value)):
         return "equal"
+    for between in (_RANGE, _RATIO):
+        asked, told = between.fullmatch(gold), between.fullmatch(one)
+        if (asked and told and ":" in gold) or (asked and told and between is _RANGE):
+            return _equal(asked.groups() == told.groups())
     return _equal(_ARTICLE.sub("", one, count=1) == _ARTICLE.sub("", gold, count=1))
+
+
+def _shouted(text: str) -> str:
+    """Without exclamation marks behind a word; behind a number they are a factorial."""
+    return re.sub(r"(?<=[^\W\d_])!+\s*$", "", text.strip())
 
 
 def _math(said: str, answer: Answer, rule: AnswerRule) -> str:
@@ -144,6 +163,8 @@ def _elements(text: str) -> list[object] | None:
         except (ValueError, RecursionError):
             text = text[1:-1]
     parts = [plain(part) for part in text.split(",")] if text.strip() else []
+    if len(parts) > 1:
+        parts[-1] = parts[-1].removeprefix("and ")
     return list(parts) if all(parts) and not any(sign in text for sign in "[]") else None
 
 

@@ -1,17 +1,35 @@
-"""Choices: which option a response names, by letter, by letter with text, or by text."""
+"""Choices: which options a response names, by letter, by letter with text, or by text.
+
+A response that weighs options (`A or B`, `not B`, `B, or maybe C`) names none. Where several options are right
+together, all of them and no other must be named.
+"""
 
 import re
-from collections.abc import Sequence
 
 from mstar.answers.marks import bare, first_answer, plain
 from mstar.errors import InvalidDataset
 from mstar.types import Answer
 
+SEPARATOR = ", "
+"""Between the letters of a reference answer that has several."""
 _NAMED = re.compile(
-    r"(?:(?:option|choice)\s+)?(?:[(\[](?P<bracketed>[A-Za-z])[)\]]|(?P<bare>[A-Z])(?=[.):,\s-]|$))[.):,]?\s*-?\s*(?P<text>.*)",
+    r"(?:(?:option|choice)\s+)?(?:[(\[](?P<bracketed>[A-Za-z])[)\]]|(?P<bare>[A-Z])(?=[.):,;\\\s-]|$))"
+    r"[.):,;\\]*\s*-?\s*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _WORD = re.compile(r"(?:option|choice)\s+", re.IGNORECASE)
+_CHOSEN = re.compile(
+    r"(?:(?:i|we)\s+(?:would\s+|will\s+)?)?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:选择?|選擇?)\s*",
+    re.IGNORECASE,
+)
+_IS_RIGHT = re.compile(
+    r"\s+(?:is|would be|must be)\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|option|choice|one))?[.!]?$",
+    re.IGNORECASE,
+)
+_REASON = re.compile(r"[,;.]?\s+(?:because|since)\s+(?P<reason>.*)$", re.IGNORECASE | re.DOTALL)
+_WEIGHS = re.compile(r"\b(?:or|but|wait|actually|instead|however|maybe|unless|neither|nor|not\s+sure)\b", re.IGNORECASE)
+_JOINED = re.compile(r"\s*(?:,\s*and\s+|,\s*|;\s*|\band\s+|&\s*|(?<=\))\s*(?=\())\s*", re.IGNORECASE)
+_SEVERAL = re.compile(r"(?:both\s+)?(?:(?:options|choices|answers)\s+)?", re.IGNORECASE)
 
 
 def compare_choice(said: str, answer: Answer) -> str:
@@ -21,19 +39,56 @@ def compare_choice(said: str, answer: Answer) -> str:
     that is no option's letter.
     """
     letters = [chr(ord("A") + place) for place in range(len(answer.choices))]
-    gold = answer.value.strip("() .").upper()
-    if len(gold) != 1 or (letters and gold not in letters):
+    golds = [part.strip("() .").upper() for part in answer.value.split(SEPARATOR.strip())]
+    if not all(len(gold) == 1 and (not letters or gold in letters) for gold in golds):
         raise InvalidDataset(f"answer.value {answer.value!r} is not the letter of an option", field="answer.value")
     options = dict(zip(letters, map(plain, answer.choices), strict=True))
-    said = bare(first_answer(said))
-    named = {*_by_letter(said, options), *_by_text(said, options)}
-    texts = {options.get(letter, letter) for letter in named}
-    if len(texts) != 1:
+    said = _decision(bare(first_answer(said)))
+    asked = {options.get(gold, gold) for gold in golds}
+    if len(golds) > 1:
+        told = _all_named(said, options)
+    else:
+        told = {options.get(letter, letter) for letter in _named(said, options)}
+        told = told if len(told) == 1 else set()
+    if not told:
         return "unreadable"
-    return "equal" if texts == {options.get(gold, gold)} else "different"
+    return "equal" if told == asked else "different"
 
 
-def _by_letter(said: str, options: dict[str, str]) -> Sequence[str]:
+def _decision(said: str) -> str:
+    """Without `I choose`, `is correct` and a reason behind it, unless that weighs another option."""
+    chosen = _CHOSEN.match(said)
+    said = bare(said[chosen.end() :]) if chosen else said
+    said = _IS_RIGHT.sub("", said)
+    reason = _REASON.search(said)
+    if reason is not None and not _WEIGHS.search(reason["reason"]):
+        said = said[: reason.start()]
+    return bare(said)
+
+
+def _all_named(said: str, options: dict[str, str]) -> set[str]:
+    """Texts of all options that a list names; empty where a part of it names none, or more than one."""
+    said = said[1:-1] if said[:1] + said[-1:] in ("[]", "{}") else said
+    said = said[_SEVERAL.match(said).end() :]  # type: ignore[union-attr] # it matches the empty text as well
+    joined = said.replace(" ", "")
+    if joined.isalpha() and joined.isupper() and set(joined) <= set(options) and len(set(joined)) == len(joined):
+        parts = list(joined)
+    else:
+        parts = [part for part in _JOINED.split(said) if part]
+    found: set[str] = set()
+    for part in parts:
+        named = {options.get(letter, letter) for letter in _named(part, options)}
+        if len(named) != 1:
+            return set()
+        found |= named
+    return found
+
+
+def _named(said: str, options: dict[str, str]) -> set[str]:
+    return {*_by_letter(said, options), *_by_text(said, options)}
+
+
+def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
     match = _NAMED.fullmatch(said)
     if match is None:
         return ()
@@ -49,9 +104,10 @@ def _by_letter(said: str, options: dict[str, str]) -> Sequence[str]:
     if options and letter not in options:
         return ()
     text = plain(match["text"])
-    return (letter,) if text in ("", options.get(letter)) else ()
+    inside = plain(text[1:-1]) if text[:1] + text[-1:] == "()" else text
+    return (letter,) if options.get(letter) in (text, inside) or text == "" else ()
 
 
-def _by_text(said: str, options: dict[str, str]) -> Sequence[str]:
+def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
     text = plain(said)
-    return [letter for letter, option in options.items() if option and option == text]
+    return tuple(letter for letter, option in options.items() if option and option == text)

@@ -6,8 +6,11 @@ Only marks that carry no meaning go. What is left is compared by the rule of the
 import re
 import unicodedata
 
+from mstar.answers.scripts import plain_signs
+
 _WRAPS = (
     ("**", "**"), ("__", "__"), ("`", "`"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
+    ("*", "*"), ("\u00ab", "\u00bb"), ("\u300c", "\u300d"),
     ('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("\u2018", "\u2019"),
 )  # fmt: skip
 _COMMANDS = ("\\boxed{", "\\fbox{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\mbox{")
@@ -20,14 +23,25 @@ _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operator
 _SPACING = re.compile(r"\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\displaystyle")
 _EXPLAINS = re.compile(r"(?:because|since|as|explanation|reason|reasoning|this|that|note|here|for)\b", re.IGNORECASE)
 _HOPES = re.compile(r"(?<=\.)\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
-_DASHES = str.maketrans({"\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{NON-BREAKING HYPHEN}": "-", "\u00a0": " "})
+_SENTENCE = re.compile(
+    r"(?:(?:it|this|that|they|there|he|she)(?:['\u2019]s|\s+(?:is|are|was|were))"
+    r"|(?:it|they|there|he|she|we|i)\s+(?:has|have|had)"
+    r"|the\s+(?:(?!(?:not?|never|wrong|incorrect|false|other|opposite|except|than|is|are)\b)[\w'-]+\s+){1,6}?"
+    r"(?:is|are|was|were|equals))\s+(?=\S)",
+    re.IGNORECASE,
+)
+"""What a sentence puts before its answer: `It is …`, `The total is …`. A doubt behind it stays, and is no answer."""
 
 
-def bare(text: str) -> str:
-    """The answer without the marks around it; the empty text stays empty."""
-    text = _HOPES.sub("", unicodedata.normalize("NFC", text).translate(_DASHES).strip())
+def bare(text: str, *, sentences: bool = True) -> str:
+    """The answer without the marks around it; the empty text stays empty.
+
+    `sentences`: take off what a sentence puts before its answer as well.
+    """
+    text = _HOPES.sub("", plain_signs(unicodedata.normalize("NFC", text)).strip())
     while True:
-        shorter = _unwrapped(_LEAD_IN.sub("", text, count=1) if _LEAD_IN.match(text) else text)
+        lead = _LEAD_IN.match(text) or (_SENTENCE.match(text) if sentences else None)
+        shorter = _unwrapped(text[lead.end() :] if lead else text)
         if shorter == text or not shorter:
             return text
         text = shorter
@@ -45,6 +59,7 @@ def without_latex_text(text: str) -> str:
     text = (
         re.sub(r"\^\s*\{?\s*\\circ\s*\}?", "°", text).replace("\\degree", "°").replace("\\%", "%").replace("\\$", "$")
     )
+    text = re.sub(r"\\Omega(?![A-Za-z])", "Ω", re.sub(r"\\mu(?![A-Za-z])", "µ", text))
     while (plain := _TEXT_COMMAND.sub(r"\1", text)) != text:
         text = plain
     return text

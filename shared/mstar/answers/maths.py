@@ -12,6 +12,7 @@ from fractions import Fraction
 from mstar.answers.marks import bare, without_latex_text
 from mstar.answers.numbers import Number, read_number
 from mstar.answers.rule import AnswerRule
+from mstar.answers.scripts import fractions_written_out, powers_written_out
 from mstar.answers.units import same_unit
 from mstar.types import Answer
 
@@ -19,6 +20,11 @@ _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
 _WORD = re.compile(r"[A-Za-z]+")
 _FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln", "exp", "sqrt", "pi"}
 _VARIABLE = re.compile(r"^\s*[A-Za-z]\w*\s*=\s*")
+_ROOT = re.compile(r"√\s*(?:\{([^{}]*)\}|(\d+|[A-Za-z]))")
+_CALLED_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\(([^()]*)\)")
+_PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
+_TIMES = re.compile(r"(?<=[\d}])\s*(?:\\cdot|\*)\s*(?=\\sqrt|\\pi|[A-Za-z])")
+"""Between a number and what is no number, where nothing need be written."""
 _SIGNS = "%°<>≤≥≠±:;!|"
 _ARITHMETIC = re.compile(r"[\d.)}\]]\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
 _RELATIONS = {
@@ -46,7 +52,7 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     if _ARITHMETIC.search(said) and not _ARITHMETIC.search(gold):
         return "unreadable"
     one, other = read_number(said, rule), read_number(gold, rule)
-    if one is not None and other is not None:
+    if one is not None and other is not None and one.unit == other.unit:
         return _same_numbers(one, other)
     if "." in said + gold and _decimals(said) != _decimals(gold):
         return "unreadable"  # a rounded number is not the expression it came from
@@ -63,7 +69,14 @@ def _same_numbers(said: Number, gold: Number) -> str:
 
 
 def _prepared(text: str, unit: str | None) -> str:
-    text = without_latex_text(bare(text)).strip()
+    text = without_latex_text(fractions_written_out(bare(text, sentences=False), r"\frac{{{over}}}{{{under}}}")).strip()
+    text = powers_written_out(text).replace("∞", r"\infty").replace("π", r"\pi ")
+    text = _ROOT.sub(lambda match: rf"\sqrt{{{match[1] or match[2]}}}", text)
+    text = _CALLED_ROOT.sub(r"\\sqrt{\1}", text)
+    text = _PI.sub(r"\\pi", text)
+    for typed, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠")):
+        text = text.replace(typed, sign)
+    text = _TIMES.sub(" ", text)
     for command, sign in _RELATIONS.items():
         text = re.sub(re.escape(command) + r"(?![A-Za-z])", sign, text)
     if unit:

@@ -13,12 +13,14 @@ from fractions import Fraction
 
 from mstar.answers.marks import bare, without_latex_text
 from mstar.answers.rule import AnswerRule
+from mstar.answers.scripts import fractions_written_out, powers_written_out
 
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,40})(?:\.[0-9]{0,40})?|\.[0-9]{1,40}"
 _PLAIN = re.compile(
     rf"(?P<sign>[+-]?)\s*(?P<currency>[$€£¥₹]?)\s*(?P<inner>[+-]?)(?P<digits>{_DIGITS})(?P<power>[eE][+-]?[0-9]{{1,2}})?"
 )
-_SCIENTIFIC = re.compile(r"\s*(?:\\times|×|x|\*)\s*10\s*\^\s*\{?\s*(?P<power>[+-]?[0-9]{1,2})\s*\}?")
+_TEN = re.compile(r"(?P<sign>[+-]?)\s*10\s*\^\s*\{?\s*(?P<power>[+-]?[0-9]{1,2})(?![0-9])\s*\}?")
+_SCIENTIFIC = re.compile(r"\s*(?:\\times|\\cdot|[×·⋅x*])\s*10\s*\^\s*\{?\s*(?P<power>[+-]?[0-9]{1,2})\s*\}?")
 _DIVISOR = re.compile(r"\s*/\s*(?P<divisor>[0-9]{1,40})(?![0-9.])")
 _MIXED = re.compile(r"\s+(?P<over>[0-9]{1,9})\s*/\s*(?P<under>[0-9]{1,9})(?![0-9.])")
 _ROOT = r"\\sqrt\s*(?:\{\s*(?P<root>[0-9]{1,9})\s*\}|(?P<root_>[0-9]))"
@@ -30,7 +32,17 @@ _IRRATIONAL = re.compile(
     rf"(?P<sign>[+-]?)\s*(?P<times>{_DIGITS})?\s*(?:\\cdot|\*)?\s*(?:{_ROOT}|(?P<pi>\\pi|π))"
     r"(?:\s*/\s*(?P<divisor>[0-9]{1,9}))?"
 )
-_SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SPACED = re.compile(r"(?<![\d.,])(\d{1,3}(?:(?: |'|\u2019|\\[,;: ]|~)\d{3})+)(?!\d)")
+_DOTTED = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3}){2,})(?![\d.])")
+_DOTTED_COMMA = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d+)(?![\d.,])")
+_INDIAN = re.compile(r"(?<![\d.,])(\d{1,2}(?:,\d{2})+,\d{3})(?![\d,])")
+_COMMA = re.compile(r"(?<![\d.,])(0,\d+|\d{4,},\d+|\d+,(?:\d{1,2}|\d{4,}))(?![\d.,])")
+"""Decimal commas that cannot be commas between thousands."""
+_CODES = {"US$": "$", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "¥", "RMB": "¥", "INR": "₹"}
+_CODED = re.compile(r"([+-]?)\s*(US\s?\$|USD|EUR|GBP|JPY|CNY|RMB|INR)\s*(?=[.\d])")
+_SHORT = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9}
+"""Scales that may be units as well (kelvin, metres): beside a currency they are scales."""
+_SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SMALL = (
     "zero one two three four five six seven eight nine ten "
     "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
@@ -39,16 +51,34 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _WORDS = {word: value for value, word in enumerate(_SMALL.split())} | {
     word: 10 * value for value, word in enumerate(_TENS.split(), 2)
 }
+_RAISED_DIGITS = re.compile(r"(?<=\d)[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
-_ABOUT = re.compile(r"(?:approximately|approx\.?|about|around|roughly|≈|\\approx|~)\s*", re.IGNORECASE)
+_PARTS = {
+    "half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9,
+    "tenth": 10,
+}  # fmt: skip
+_WORDED_PART = re.compile(
+    rf"(?:(?P<whole>\d{{1,9}}|{'|'.join(_WORDS)})\s+and\s+)?(?:(?P<over>an?|{'|'.join(_WORDS)})(?:\s+|-))?"
+    rf"(?P<under>halves|(?:{'|'.join(_PARTS)})s?)(?=\s|$)",
+    re.IGNORECASE,
+)
+_AND_PART = re.compile(r"(\d+)\s+and\s+(\d+\s*/\s*\d+)$")
+_NEGATIVE = re.compile(r"(?:minus|negative)\s+(?=[\d.])", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"(?:exactly|precisely|approximately|approx\.?|about|around|roughly|≈|\\approx|~)\s*", re.IGNORECASE
+)
 _ASSIGNED = re.compile(
     r"(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Z]{2,3}|\\angle\s*[A-Z]{1,3}|∠[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
 )
 
 
-_ONE_UNIT = r"[°µ%]?[^\W\d_]+(?:[²³]|\^\{?-?[1-3]\}?)?"
+_ONE_UNIT = r"[°µ%]?[^\W\d_¹²³⁰-⁹]+(?:⁻?[¹²³]|\^\{?-?[1-3]\}?|(?<=[^\W\d_])[23])?"
 _UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
-_JOINERS = {"or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times"}
+_JOINERS = {"or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times", "than", "vs", "versus"}
+_CHANGES = {"squared", "cubed", "factorial", "more", "less", "fewer", *_SCALES, "dozens"} | {
+    f"{part}{end}" for part in (*_PARTS, "hundredth", "thousandth", "millionth") for end in ("", "s")
+}
+"""Words that make another number of the one before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +97,17 @@ class Number:
 def read_number(text: str, rule: AnswerRule) -> Number | None:
     """The number that the text is, or None when it is anything else or more than one number."""
     text = _ABOUT.sub("", bare(text), count=1) if _ABOUT.match(bare(text)) else bare(text)
+    text = fractions_written_out(powers_after_digits(text))
+    text = _CODED.sub(lambda match: match[1] + _CODES[match[2].replace(" ", "")], text, count=1)
+    text = _NEGATIVE.sub("-", text, count=1) if _NEGATIVE.match(text) else text
+    if rule.foreign_numbers:
+        text = _as_written_here(text)
     if rule.assignments and (assigned := _ASSIGNED.match(text)):
         text = bare(text[assigned.end() :])
-    readers: list[Callable[[str], tuple[Number, str] | None]] = [_fraction, _irrational] if rule.closed_forms else []
-    readers += [_plain, _worded] if rule.number_words else [_plain]
+    readers: list[Callable[[str], tuple[Number, str] | None]] = (
+        [_fraction, _irrational, _power] if rule.closed_forms else []
+    )
+    readers += [_worded_part, _plain, _worded] if rule.number_words else [_plain]
     for read in readers:
         found = read(text)
         if found is not None and (number := _with_unit(*found, rule)) is not None:
@@ -78,10 +115,53 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
     return None
 
 
+def short_scale(unit: str) -> int | None:
+    """What `k`, `M` or `bn` multiplies by, where it stands for a unit; None for anything else."""
+    return _SHORT.get(unit)
+
+
 def rounded(value: Fraction, places: int) -> Fraction:
     """To so many decimals, halves away from zero, as MathVista's answers are rounded."""
     scale = 10**places
     return Fraction(math.floor(abs(value) * scale + Fraction(1, 2)), scale) * (-1 if value < 0 else 1)
+
+
+def powers_after_digits(text: str) -> str:
+    """`10³` as `10^{3}`; the raised sign of a unit stays."""
+    return _RAISED_DIGITS.sub(lambda run: powers_written_out(run[0]), text)
+
+
+def _as_written_here(text: str) -> str:
+    """With a point before decimals and nothing between thousands, where the text can only mean that."""
+    text = _SPACED.sub(lambda match: re.sub(r"\D", "", match[1]), text)
+    text = _DOTTED_COMMA.sub(lambda match: f"{match[1].replace('.', '')}.{match[2]}", text)
+    text = _DOTTED.sub(lambda match: match[1].replace(".", ""), text)
+    text = _INDIAN.sub(lambda match: match[1].replace(",", ""), text)
+    text = _COMMA.sub(lambda match: match[1].replace(",", "."), text)
+    return _AND_PART.sub(r"\1 \2", text)
+
+
+def _power(text: str) -> tuple[Number, str] | None:
+    """A power of ten that stands alone."""
+    match = _TEN.match(text)
+    if match is None:
+        return None
+    value = Fraction(10) ** int(match["power"])
+    return Number(-value if match["sign"] == "-" else value), text[match.end() :]
+
+
+def _worded_part(text: str) -> tuple[Number, str] | None:
+    """`half`, `three quarters`, `one and a half`; `third` alone is a place in an order."""
+    match = _WORDED_PART.match(text)
+    if match is None:
+        return None
+    part = match["under"].casefold().removesuffix("s")
+    if match["over"] is None and part != "half":
+        return None
+    whole = match["whole"] or "0"
+    over = (match["over"] or "a").casefold()
+    value = Fraction(1 if over in ("a", "an") else _WORDS[over], _PARTS.get(part, 2))
+    return Number(value + (int(whole) if whole.isdigit() else _WORDS[whole.casefold()])), text[match.end() :]
 
 
 def _plain(text: str) -> tuple[Number, str] | None:
@@ -151,6 +231,9 @@ def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
     word, _, behind = rest.partition(" ")
     if rule.number_words and word.casefold() in _SCALES:
         number, rest = Number(number.value * _SCALES[word.casefold()], number.unit, 0), behind.strip()
+    elif (number.unit and word == "m") or (word in _SHORT and (number.unit or behind.strip())):
+        # `10K` may be kelvin, so that alone stays a unit until it is known which one is asked for.
+        number, rest = Number(number.value * _SHORT.get(word, 10**6), number.unit, 0), behind.strip()
     if not rest:
         return number
     if number.unit or not _is_unit(rest):
@@ -160,9 +243,9 @@ def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
 
 def _is_unit(text: str) -> bool:
     """Whether the rest could be a unit: a sign, or one to four words that join no second answer on."""
-    if text in "%°$€£¥₹":
+    if text in "%°$€£¥₹¢Ω":
         return True
     words = text.split()
-    if len(words) > 4 or _JOINERS & {word.casefold() for word in words}:
+    if len(words) > 4 or (_JOINERS | _CHANGES) & {word.casefold() for word in words}:
         return False
     return all(_UNIT_WORD.fullmatch(word) for word in words)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
+from mstar.answers.choices import SEPARATOR
 from mstar.answers.marks import bare, plain
 from mstar.answers.numbers import read_number
 from mstar.answers.rule import DEFAULT_RULE
@@ -84,7 +85,10 @@ def _guessed(value: str) -> AnswerType:
     if text[:1] + text[-1:] == "[]":
         return AnswerType.LIST
     number = read_number(
-        text, DEFAULT_RULE.model_copy(update={"assignments": False, "closed_forms": False, "number_words": False})
+        text,
+        DEFAULT_RULE.model_copy(
+            update={"assignments": False, "closed_forms": False, "number_words": False, "foreign_numbers": False}
+        ),
     )
     if number is not None and "/" not in text:
         return AnswerType.INTEGER if number.value.denominator == 1 and not number.places else AnswerType.FLOAT
@@ -120,6 +124,8 @@ def _letter_of(
     Two readings that name different options are refused, unless it is known which form the set has.
     """
     readings = _readings(raw, value, options, first_index)
+    if not readings and (several := _several(raw, value, options)):
+        return several
     if form in readings:
         return readings[form]
     texts = [plain(option) for option in options]
@@ -135,6 +141,24 @@ def _letter_of(
         f"{column} {value[:80]!r} is none of the {len(options)} options: give an option's text, letter or index",
         field=column,
     )
+
+
+def _several(raw: Any, value: str, options: Sequence[str]) -> str:
+    """Letters of several options that are right together, as `A, C`, `AC` or a list of letters or texts; else empty."""
+    parts = raw if isinstance(raw, (list, tuple)) else re.split(r"\s*[,;&/]\s*", value) if options else []
+    if len(parts) == 1 and re.fullmatch(r"[A-Z]{2,8}", value):
+        parts = list(value)
+    texts = [plain(option) for option in options]
+    letters = []
+    for part in map(str, parts):
+        letter = _LETTER.fullmatch(bare(part))
+        if plain(part) in texts:
+            letters.append(LETTERS[texts.index(plain(part))])
+        elif letter and LETTERS.index(letter[1].upper()) < len(options):
+            letters.append(letter[1].upper())
+        else:
+            return ""
+    return SEPARATOR.join(sorted(letters)) if len(set(letters)) == len(letters) > 1 else ""
 
 
 def _readings(raw: Any, value: str, options: Sequence[str], first_index: int) -> dict[ChoiceForm, str]:

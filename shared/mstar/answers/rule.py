@@ -31,6 +31,8 @@ class AnswerRule(Frozen):
     """Accept `x = 12` for 12."""
     closed_forms: bool = True
     r"""Accept `\frac{1}{2}`, `1 1/2` and `\sqrt{2}` where a decimal number is asked for, rounded as it is."""
+    foreign_numbers: bool = True
+    """Accept numbers as other countries write them: `3,14`, `1 234`, `1.234,5`, `1'234`, `12,34,567`."""
     number_words: bool = True
     """Accept `two` for 2, and `1.2 million` for 1200000."""
 

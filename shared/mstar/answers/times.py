@@ -3,8 +3,23 @@
 import re
 from datetime import datetime
 
-_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%B %d, %Y", "%b %d, %Y", "%d %B %Y", "%d %b %Y", "%B %d %Y", "%b %d %Y", "%d. %B %Y")
-_TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p")
+_DATES = (
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%B %d, %Y",
+    "%b %d, %Y",
+    "%d %B %Y",
+    "%d %b %Y",
+    "%B %d %Y",
+    "%b %d %Y",
+    "%d. %B %Y",
+    "%d %B, %Y",
+    "%d %b, %Y",
+)
+_TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p", "%H:%M utc")
+_ZONE = re.compile(r"(?<=\d)\s*(?:z|gmt|utc)$")
+_WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+")
+_NAMED = {"noon": "12:00 pm", "12 noon": "12:00 pm", "midday": "12:00 pm", "midnight": "12:00 am"}
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 
 
@@ -19,6 +34,9 @@ def same_moment(said: str, gold: str) -> bool:
 
 def _read(text: str, formats: tuple[str, ...]) -> datetime | None:
     text = " ".join(text.casefold().split())
+    text = _ZONE.sub(" utc", _WEEKDAY.sub("", text))
+    text = _NAMED.get(text, text.replace(" of ", " ").removeprefix("the "))
+    text = re.sub(r"\b(jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec)\.", r"\1", text)
     text = _ORDINAL.sub("", text.replace("a.m.", "am").replace("p.m.", "pm").replace("a.m", "am").replace("p.m", "pm"))
     for layout in formats:
         try:

@@ -5,6 +5,8 @@ from fractions import Fraction
 from functools import cache, lru_cache
 from typing import Any
 
+from mstar.answers.scripts import powers_written_out
+
 _CURRENCIES = {
     "$": "$", "dollar": "$", "dollars": "$", "usd": "$", "us dollars": "$", "u.s. dollars": "$", "bucks": "$",
     "€": "€", "euro": "€", "euros": "€", "eur": "€", "£": "£", "gbp": "£", "pounds sterling": "£",
@@ -13,6 +15,10 @@ _CURRENCIES = {
 _ALIKE = {
     "%": "%", "percent": "%", "per cent": "%", "percents": "%", "percentage": "%",
     "°": "°", "degree": "°", "degrees": "°", "deg": "°", "deg.": "°", 
+    "degrees celsius": "degC", "degree celsius": "degC", "celsius": "degC", "degrees c": "degC",
+    "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "fahrenheit": "degF", "degrees f": "degF",
+    "ω": "ohm", "ohms": "ohm", "\\omega": "ohm", "kω": "kiloohm", "mω": "megaohm", "cents": "¢", "cent": "¢", "¢": "¢",
+    "kgs": "kg", "cms": "cm", "hrs": "hour", "mins": "minute", "secs": "second",
     "° c": "degC", "°c": "degC", "° f": "degF", "°f": "degF",
 }  # fmt: skip
 _FOR_PINT = re.compile(r"[A-Za-zµ°][A-Za-zµ°/*^ ().{}²³0-9·-]{0,39}")
@@ -30,6 +36,8 @@ def factor(said: str, asked: str) -> Fraction | None:
 
     Scales with another zero (°C and °F) have no factor.
     """
+    if _name(said) == "¢" and _name(asked) in ("$", "€"):
+        return Fraction(1, 100)
     first, second = _parsed(_name(said)), _parsed(_name(asked))
     if first is None or second is None or first.dimensionality != second.dimensionality:
         return None
@@ -49,7 +57,8 @@ def _name(unit: str) -> str:
     lowered = text.casefold()
     if known := _CURRENCIES.get(lowered) or _ALIKE.get(lowered):
         return known
-    text = text.replace("²", "^2").replace("³", "^3").replace("·", "*").replace(" per ", "/")
+    text = powers_written_out(text).replace("{", "").replace("}", "").replace("·", "*").replace(" per ", "/")
+    text = re.sub(r"(?<=[A-Za-z])([23])$", r"^\1", text)
     # Case carries meaning in symbols (mW and MW), not in words.
     return lowered.removesuffix("s") if text.isalpha() and len(text) > 3 else text
 
