@@ -77,13 +77,13 @@ class Finished:
 
 
 def finished(home: Path) -> Iterator[Finished]:
-    """The runs on the study's set that have results."""
+    """The runs on the study's set that have come to their end."""
     store = ArtefactStore(home)
     for path in sorted(home.glob("*/results.json")):
         if path.parent.is_symlink():
             continue
         results = RunResults.model_validate_json(path.read_bytes())
-        if results.recipe.data.source == SOURCE:
+        if results.recipe.data.source == SOURCE and "final" in results.test:
             yield Finished(results, store)
 
 
@@ -179,7 +179,7 @@ def _of_arms(runs: Sequence[Finished]) -> Iterator[Gate]:
     fixed: dict[float, list[float]] = defaultdict(list)
     for run in runs:
         found, plan = run.results, run.results.recipe.evolution
-        if "final" not in found.test or len(found.iterations) < 4:
+        if len(found.iterations) < 4:
             continue
         if plan.selection.mode is SelectionMode.TOP:
             fixed[plan.temperature].append(found.test["final"].id)
