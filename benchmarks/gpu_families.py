@@ -108,7 +108,7 @@ async def _scored(reference: Plain, folder: Path, root: Path) -> float:
     await scorer.load_folder(folder)
     off = 0.0
     for place in PLACES:
-        _, scores = await scorer.score(QUESTION, picture(place), STEPS, None)
+        _, scores = await scorer.score(QUESTION, [picture(place)], STEPS, None)
         for steps, got in zip(STEPS, scores, strict=True):
             off = max(off, float((torch.tensor(got) - step_scores(reference, picture(place), steps)).abs().max()))
     await scorer.close()
@@ -118,7 +118,7 @@ async def _scored(reference: Plain, folder: Path, root: Path) -> float:
 def _blocks(reference: Plain) -> float:
     """Relative difference of the last hidden states of a tree, from a mask of blocks and from a dense one."""
     model, layout = reference.model, Layout(reference.model)
-    prompt = PromptEncoder(reference.processor).encode(QUESTION, picture(0))
+    prompt = PromptEncoder(reference.processor).encode(QUESTION, [picture(0)])
     packed = layout.start(prompt)
     for steps in STEPS:
         packed.add([tuple(encode_segments(reference.processor.tokenizer, [step])[0]) for step in steps])

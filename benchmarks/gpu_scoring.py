@@ -172,7 +172,7 @@ async def _served(store: ArtefactStore, root: Path, ref: Any) -> dict[str, Any]:
     # The first time compiles and fills; then pictures are new, and then known.
     for turn, shown in (("first", images), ("new prompts", _others(images)), ("known prompts", images)):
         began, before = time.perf_counter(), scorer.work.tokens
-        await asyncio.gather(*(scorer.score("How many?", image, steps, None) for image in shown))
+        await asyncio.gather(*(scorer.score("How many?", [image], steps, None) for image in shown))
         took, tokens = time.perf_counter() - began, scorer.work.tokens - before
         found[f"PRM {turn}"] = {"tokens": tokens, "s": took, "tokens/s": tokens / took}
     await scorer.close()

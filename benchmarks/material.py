@@ -40,7 +40,9 @@ def images(count: int) -> tuple[Image.Image, ...]:
 def rollouts(count: int, n: int) -> RolloutRequest:
     """N samples at T = 1 for each question."""
     prompts = tuple(
-        Prompt(question=question.text, image=ImageInput(sha256=question.image), n=n, seed=place)
+        Prompt(
+            question=question.text, images=tuple(ImageInput(sha256=image) for image in question.images), n=n, seed=place
+        )
         for place, question in enumerate(questions(count))
     )
     return RolloutRequest(prompts=prompts, max_tokens=MAX_TOKENS)
@@ -53,7 +55,7 @@ def responses(count: int, n: int) -> tuple[tuple[Response, ...], ...]:
     async def sample() -> tuple[tuple[Response, ...], ...]:
         engine = HfEngine(ArtefactStore(Path("runs")), threads=THREADS)
         await engine.load_folder(MODEL_FOLDER)
-        reply = await engine.generate(sampling_request(rollouts(count, n), images(count)))
+        reply = await engine.generate(sampling_request(rollouts(count, n), [[image] for image in images(count)]))
         await engine.close()
         return reply.samples
 

@@ -42,7 +42,7 @@ class FullForwards:
         for question, image, drawn in zip(
             questions(QUESTIONS), images(QUESTIONS), responses(QUESTIONS, N), strict=True
         ):
-            prompt = self.prompts.encode(question.text, image)
+            prompt = self.prompts.encode(question.text, [image])
             for response in drawn:
                 ids, ends = encode_segments(processor.tokenizer, scored_segments(response.text))
                 self.rows.append((prompt, ids, [len(prompt.input_ids) + end - 1 for end in ends]))
@@ -64,7 +64,7 @@ def floor() -> int:
     """P + the tokens of all responses, for all questions."""
     encoder = PromptEncoder(load_processor(MODEL_FOLDER))
     prompts = sum(
-        len(encoder.encode(question.text, image).input_ids)
+        len(encoder.encode(question.text, [image]).input_ids)
         for question, image in zip(questions(QUESTIONS), images(QUESTIONS), strict=True)
     )
     tokenizer = encoder.processor.tokenizer

@@ -40,7 +40,7 @@ class Generate:
         self.tokenizer = processor.tokenizer
         encoder = PromptEncoder(processor)
         self.prompts = [
-            encoder.encode(question.text, image)
+            encoder.encode(question.text, [image])
             for question, image in zip(questions(QUESTIONS), images(QUESTIONS), strict=True)
         ]
         self.config = GenerationConfig(
@@ -117,7 +117,7 @@ def run() -> list[Row]:
     with offline(engine) as runner, home(QUESTIONS) as root, served(root) as (client, pid):
 
         def direct() -> dict[str, float]:
-            return counted(runner.run(engine.generate(sampling_request(asked, pictures))))
+            return counted(runner.run(engine.generate(sampling_request(asked, [[one] for one in pictures]))))
 
         def through_http() -> dict[str, float]:
             cpu = cpu_of(pid) + time.process_time()
@@ -150,11 +150,11 @@ def _vllm() -> list[Row]:
         core = os.getpid()
 
         def ours() -> dict[str, float]:
-            return counted(own.run(mine.generate(sampling_request(asked, pictures))))
+            return counted(own.run(mine.generate(sampling_request(asked, [[one] for one in pictures]))))
 
         def theirs() -> dict[str, float]:
             cpu = cpu_of(core)
-            reply = other.run(vllm.generate(sampling_request(asked, pictures)))
+            reply = other.run(vllm.generate(sampling_request(asked, [[one] for one in pictures])))
             return counted(reply) | {"cpu": cpu_of(core) - cpu}
 
         pairs = compare(ours, theirs)

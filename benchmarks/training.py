@@ -40,7 +40,7 @@ class _Rows(Dataset[dict[str, Any]]):
         tokenizer = encoder.processor.tokenizer
         self.rows = []
         for place, example in enumerate(examples()):
-            prompt = encoder.encode(example.prompt, images(QUESTIONS)[place // RESPONSES])
+            prompt = encoder.encode(example.prompt, [images(QUESTIONS)[place // RESPONSES]])
             ids, _ = encode_segments(tokenizer, example.segments)
             response = [*ids, tokenizer.eos_token_id]
             self.rows.append(
@@ -61,7 +61,7 @@ class _Rows(Dataset[dict[str, Any]]):
 def examples() -> list[Example]:
     """What the base model answers."""
     return [
-        Example(question.text, question.image, scored_segments(response.text))
+        Example(question.text, question.images, scored_segments(response.text))
         for question, group in zip(questions(QUESTIONS), responses(QUESTIONS, RESPONSES), strict=True)
         for response in group
     ]

@@ -39,7 +39,7 @@ def main(picture: str, question: str, n: str = "8") -> None:
     texts = [choice.message.content or "" for choice in answer.choices]
     candidates = tuple(Candidate(text=text) for text in texts if text.strip())
     with Client(Endpoint.from_environment()) as client:
-        scored = client.score(ScoreRequest(question=question, image=ImageInput(data=data), responses=candidates))
+        scored = client.score(ScoreRequest(question=question, images=(ImageInput(data=data),), responses=candidates))
     best = max(scored.results, key=lambda result: result.score)
     print(f"{candidates[best.index].text}\n\n(score {best.score:.3f}, best of {len(candidates)})")
 

@@ -2,7 +2,7 @@
 
     python examples/score_file.py answers.jsonl
 
-A line has `image` (a path from the file's folder), `question` and `responses`, a list of texts. `mstar score` does the
+A line has `images` (paths from the file's folder), `question` and `responses`, a list of texts. `mstar score` does the
 same and keeps everything; this shows the calls behind it.
 """
 
@@ -25,10 +25,10 @@ def main(name: str) -> None:
     with Client(Endpoint.from_environment()) as client, file.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
-            image = base64.b64encode((file.parent / row["image"]).read_bytes()).decode()
+            images = [(file.parent / name).read_bytes() for name in row["images"]]
             request = ScoreRequest(
                 question=row["question"],
-                image=ImageInput(data=image),
+                images=tuple(ImageInput(data=base64.b64encode(image).decode()) for image in images),
                 responses=tuple(Candidate(text=text) for text in row["responses"]),
             )
             best = max(client.score(request).results, key=lambda result: result.score)

@@ -8,7 +8,7 @@ one is found on the side of training.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -17,7 +17,7 @@ from typing import Protocol, Self, TypeVar
 
 from mstar.data_check import SHOWN, DataCheck, Drop
 from mstar.errors import InvalidDataset
-from mstar.pictures import MAX_FILE_BYTES, picture_size
+from mstar.pictures import MAX_FILE_BYTES, MAX_PIXELS_TOGETHER, picture_size
 from mstar.recipes import DataRecipe, Recipe, split_field
 from mstar_coordinator.dataset_rows import METADATA, BadRow, Row, rows_of
 from mstar_data.duplicates import Duplicates, Seen, question_key
@@ -45,10 +45,10 @@ def open_looks(home: Path) -> Fingerprints:
 
 @dataclass(frozen=True)
 class Sound:
-    """A record that can be used, with its picture's file."""
+    """A record that can be used, with the files of its pictures."""
 
     row: Row
-    image: bytes
+    images: tuple[bytes, ...]
 
 
 @dataclass
@@ -125,23 +125,23 @@ class DatasetCheck:
     def _split(self, split: str, wanted: int) -> Iterator[Sound]:
         skips = self.rule.skip_bad
         used = out = 0
-        for (row, data), look in self.looks.each(_with_images(self.folder, split)):
+        for row, files, looks in self._looked_at(split):
             if self.enough():
                 self.whole = False
                 return
             self.looked += 1
-            problem = row.problem if isinstance(row, BadRow) else _problem(row, look)
+            problem = row.problem if isinstance(row, BadRow) else _problem(row, looks)
             if problem is not None:
                 self._refuse(problem)
                 # Where nothing is skipped, a bad record takes the place of one that would be used.
                 used += not skips
-            elif isinstance(row, Row) and data is not None:
-                if self._is_dropped(row, look.result()):
+            elif isinstance(row, Row):
+                if self._is_dropped(row, [look.result() for look in looks]):
                     out += 1
                     continue
                 used += 1
                 self._kept[split] += 1
-                yield Sound(row, data)
+                yield Sound(row, files)
             if used == wanted:
                 return
         dropped = f" once {out} are left out by data.drop" if out else ""
@@ -153,20 +153,30 @@ class DatasetCheck:
             )
         )
 
+    def _looked_at(self, split: str) -> Iterator[tuple[Row | BadRow, tuple[bytes, ...], list[Future[Fingerprint]]]]:
+        """Each row with its pictures' files and what they look like."""
+        looks: list[Future[Fingerprint]] = []
+        for (row, files), look in self.looks.each(_with_images(self.folder, split)):
+            looks.append(look)
+            if len(looks) >= len(files):
+                # A row without a picture was passed on once as well.
+                yield row, files, looks[: len(files)]
+                looks = []
+
     def _refuse(self, problem: str) -> None:
         self._found["bad"] += 1
         if len(self._problems) < SHOWN:
             self._problems.append(problem)
 
-    def _is_dropped(self, row: Row, look: Fingerprint) -> bool:
+    def _is_dropped(self, row: Row, looks: Sequence[Fingerprint]) -> bool:
         """Count what the record doubles, and say whether it is left out for that."""
         question = row.question
         asked = question_key(question.text)
         answer = None if question.answer is None else question.answer.value
-        record = _digest([question.text, look.sha256, answer, row.steps], 16)
-        seen = self._duplicates.see(record, record if row.steps else asked, _digest(answer), look, question.split)
+        record = _digest([question.text, *(look.sha256 for look in looks), answer, row.steps], 16)
+        seen = self._duplicates.see(record, record if row.steps else asked, _digest(answer), looks, question.split)
         if question.split in self.tests:
-            self._duplicates.add_evaluation(question.split, asked, look)
+            self._duplicates.add_evaluation(question.split, asked, looks)
         kinds = self._kinds(seen, question.split)
         self._found.update(kinds)
         drops = not kinds.isdisjoint(self.rule.drop)
@@ -189,19 +199,36 @@ class DatasetCheck:
         return found
 
 
-def _with_images(folder: Path, split: str) -> Iterator[tuple[tuple[Row | BadRow, bytes | None], bytes | None]]:
-    """Each row with its picture's file, twice: to be kept, and to be looked at; without one where it is bad."""
+def _with_images(folder: Path, split: str) -> Iterator[tuple[tuple[Row | BadRow, tuple[bytes, ...]], bytes | None]]:
+    """Each row with its pictures' files, once for each to be looked at, and once where it has none or is bad."""
     for row in rows_of(folder, split):
-        data = None
+        files: tuple[bytes, ...] = ()
         if isinstance(row, Row):
             try:
-                data = _file(row.image)
-                # It says more of a file that is no picture than the decoder does, and costs nothing.
-                picture_size(BytesIO(data))
-            except (OSError, ValueError) as error:
-                reason = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
-                row, data = BadRow(f"{row.where}: image {row.image.name[:80]} {reason}"), None
-        yield (row, data), data
+                files = _files(row)
+            except ValueError as error:
+                row = BadRow(f"{row.where}: {error}")
+        for file in files or (None,):
+            yield (row, files), file
+
+
+def _files(row: Row) -> tuple[bytes, ...]:
+    """The pictures of a row. Raises ValueError, which names the one that cannot be used."""
+    found, pixels = [], 0
+    for image in row.images:
+        try:
+            found.append(_file(image))
+            # It says more of a file that is no picture than the decoder does, and costs nothing.
+            width, height = picture_size(BytesIO(found[-1]))
+        except (OSError, ValueError) as error:
+            reason = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+            raise ValueError(f"image {image.name[:80]} {reason}") from None
+        pixels += width * height
+    if pixels > MAX_PIXELS_TOGETHER:
+        raise ValueError(
+            f"its {len(found)} images have {pixels} pixels together, and at most {MAX_PIXELS_TOGETHER} are accepted"
+        )
+    return tuple(found)
 
 
 def _file(path: Path) -> bytes:
@@ -213,11 +240,12 @@ def _file(path: Path) -> bytes:
     return data
 
 
-def _problem(row: Row, look: Future[Fingerprint]) -> str | None:
-    try:
-        look.result()
-    except ValueError as error:
-        return f"{row.where}: image {row.image.name[:80]}: {error}"
+def _problem(row: Row, looks: Sequence[Future[Fingerprint]]) -> str | None:
+    for image, look in zip(row.images, looks, strict=True):
+        try:
+            look.result()
+        except ValueError as error:
+            return f"{row.where}: image {image.name[:80]}: {error}"
     return None
 
 

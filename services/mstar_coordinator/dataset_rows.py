@@ -1,8 +1,9 @@
 """Rows of a user's data set: one folder per split with `metadata.jsonl` and image files, as the Hub's image folders.
 
-Columns: `file_name`, `question`, and an answer with what goes with it (`mstar.answers.answer_of`); optionally `id`,
-`group` and `gold_steps`. Read with bounded memory, at admission and again when the run prepares its data. Only a line
-feed ends a line, and no path leads out of the data set's folder.
+Columns: `question`, an answer with what goes with it (`mstar.answers.answer_of`), and the image as `file_name`, several
+as the list `file_names`, or neither for a question in words; optionally `id`, `group` and `gold_steps`. Read with
+bounded memory, at admission and again when the run prepares its data. Only a line feed ends a line, and no path leads
+out of the data set's folder.
 """
 
 from collections.abc import Iterator
@@ -18,13 +19,13 @@ from mstar.documents import parse_json
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.evolution import UNLABELLED
 from mstar.recipes import STEPS
-from mstar.types import Answer, Question
+from mstar.types import MAX_IMAGES, Answer, Question
 
 METADATA = "metadata.jsonl"
 MAX_LINE_BYTES = 1_000_000
 _BOM = b"\xef\xbb\xbf"
-_NO_IMAGE = "0" * 64
 _SHOWN = 80
+_MISNAMED = ("image", "images", "image_path", "filename", "file_path", "img")
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Row:
     where: str
     """File and line, for messages."""
     question: Question
-    """With an image hash of zeros, since nothing has been read yet."""
-    image: Path
+    """Without the hashes of its images, since nothing has been read yet."""
+    images: tuple[Path, ...]
     steps: tuple[str, ...] = ()
     """Of a solution in the split `steps`."""
     labels: tuple[float, ...] = ()
@@ -116,7 +117,6 @@ def _row(line: bytes | None, where: str, home: Path, split: str, place: int) -> 
         question = Question(
             id=_text(row.get("id"), "id") if row.get("id") is not None else f"{split}/{place:06d}",
             text=_text(row.get("question") or row.get("prompt"), "question"),
-            image=_NO_IMAGE,
             answer=_answer(row, split),
             group=_text(row.get("group"), "group") if row.get("group") else "ALL",
             split=split,
@@ -124,7 +124,7 @@ def _row(line: bytes | None, where: str, home: Path, split: str, place: int) -> 
             gold_steps=_texts(row.get("gold_steps"), "gold_steps"),
         )
         steps, labels = _solution(row) if split == STEPS else ((), ())
-        return Row(where, question, _image(row.get("file_name"), home), steps, labels)
+        return Row(where, question, _images(row, home), steps, labels)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         column = ".".join(map(str, first["loc"]))
@@ -176,11 +176,31 @@ def _texts(value: Any, column: str) -> tuple[str, ...]:
     return tuple(_text(one, column) for one in value)
 
 
-def _image(name: Any, home: Path) -> Path:
+def _images(row: dict[str, Any], home: Path) -> tuple[Path, ...]:
+    """Those of `file_name` or `file_names`; none where the row has neither. Raises InvalidDataset."""
+    one, several = row.get("file_name"), row.get("file_names")
+    if one is not None and several is not None:
+        raise InvalidDataset("file_name and file_names are both given: name all images in file_names")
+    if several is None and one is None:
+        # Read on, the question would lose its picture without a word.
+        named = next((name for name in _MISNAMED if row.get(name) is not None), None)
+        if named is not None:
+            raise InvalidDataset(
+                f"{named} is not read: name the image in file_name, several in file_names", field=named
+            )
+        return ()
+    if several is None:
+        return (_image(one, "file_name", home),)
+    if not isinstance(several, list) or len(several) > MAX_IMAGES:
+        raise InvalidDataset(f"file_names must be a list of at most {MAX_IMAGES} names", field="file_names")
+    return tuple(_image(name, "file_names", home) for name in several)
+
+
+def _image(name: Any, column: str, home: Path) -> Path:
     """Path of an existing file below the split's folder."""
     if not isinstance(name, str) or not name.strip():
-        raise InvalidDataset("file_name is missing: name an image in the split's folder", field="file_name")
-    missing = InvalidDataset(f"image {name[:_SHOWN]} is not in the split's folder", field="file_name")
+        raise InvalidDataset(f"{column} must name an image in the split's folder, or be left out", field=column)
+    missing = InvalidDataset(f"image {name[:_SHOWN]} is not in the split's folder", field=column)
     try:
         path = (home / name).resolve()
         if path.is_relative_to(home) and path.is_file():

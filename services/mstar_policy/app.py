@@ -12,8 +12,8 @@ from fastapi import FastAPI
 
 from mstar.environment import read_settings
 from mstar.errors import MstarError
+from mstar.types import MAX_IMAGES
 from mstar_models.images import ImageGate
-from mstar_policy.chat import MAX_IMAGES
 from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.engine import Engine
 from mstar_policy.probed import ProbedEngine

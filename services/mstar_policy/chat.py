@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mstar.api.images import ImageInput, image_of_data_url
 from mstar.errors import InvalidInput, NotFound
+from mstar.types import MAX_IMAGES
 from mstar_models.chat import Role, Turn
 from mstar_policy.engine import Prompt, SamplingRequest
 from mstar_policy.rollouts import check_unicode
 
 DEFAULT_MAX_TOKENS = 512
-MAX_IMAGES = 8
 MAX_CHARACTERS = 131_072
 """Text of all messages together."""
 MODEL_NAME = "mstar-policy"

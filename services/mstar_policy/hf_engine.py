@@ -39,6 +39,7 @@ from mstar_policy.prompts import (
     RETRY_AFTER_SECONDS,
     check_length,
     check_version,
+    naming,
     prefix_ids,
     room_for,
 )
@@ -89,7 +90,7 @@ class _Job:
     on_tokens: _LoopCallback | None = None
     reply: Future[Generation] = field(default_factory=Future)
     prefixes: list[list[PromptPrefix]] = field(default_factory=list)
-    """Grouped by distinct image and question, whose computation is shared within the request."""
+    """Grouped by distinct images and question, whose computation is shared within the request."""
     places: list[tuple[PromptPrefix, int]] = field(default_factory=list)
     """For each prompt of the request its prefix, and the index of its first draw there."""
     samples: dict[int, list[Sample]] = field(default_factory=dict)
@@ -297,7 +298,7 @@ class HfEngine:
         for (job, prefixes), drawn in zip(window, found, strict=True):
             job.samples |= {id(prefix): own for prefix, own in zip(prefixes, drawn.samples, strict=True)}
             job.prompt_tokens += drawn.computed
-            job.images_encoded += bool(prefixes[0].prompt.pixels)
+            job.images_encoded += prefixes[0].prompt.images
 
 
 def _stopping() -> Unavailable:
@@ -313,7 +314,8 @@ def _encode(job: _Job, loaded: _Loaded) -> None:
     known: dict[int, dict[tuple[int, ...], PromptPrefix]] = {}
     for index, prompt in enumerate(job.request.prompts):
         check_length(index, prompt, loaded.tokenizer, loaded.context)
-        encoded = loaded.encoder.encode_turns(prompt.turns, prompt.images)
+        with naming(index):
+            encoded = loaded.encoder.encode_turns(prompt.turns, prompt.images)
         own = known.setdefault(id(encoded), {})
         response = tuple(prefix_ids(index, prompt, loaded.tokenizer, loaded.size))
         prefix = PromptPrefix(encoded, response, [], job.on_tokens if index == 0 else None)

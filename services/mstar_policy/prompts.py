@@ -1,6 +1,7 @@
 """Checks and tokens that both engines share, so that they agree token for token."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -47,6 +48,15 @@ def room_for(index: int, tokens: int, context: int) -> int:
             field=f"prompts.{index}",
         )
     return context - tokens
+
+
+@contextmanager
+def naming(index: int) -> Iterator[None]:
+    """What the model's template or processor refuses is this prompt's problem, not that of the whole request."""
+    try:
+        yield
+    except InvalidInput as error:
+        raise InvalidInput(f"prompts.{index}: {error.detail}", field=f"prompts.{index}") from error
 
 
 def prefix_ids(index: int, prompt: Prompt, tokenizer: Any, size: int | None = None) -> Sequence[int]:

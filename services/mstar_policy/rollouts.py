@@ -13,7 +13,7 @@ from mstar.errors import InvalidInput, TooLarge, TooManyRequests
 from mstar.types import Response
 from mstar_artefacts.images import ImageStore
 from mstar_models.chat import question_turns
-from mstar_models.images import ImageGate
+from mstar_models.images import ImageGate, check_together
 from mstar_policy.engine import Engine, Generation, Prompt, SamplingRequest, TokenCallback
 from mstar_policy.text import Vocabulary
 from mstar_web.quotas import spend
@@ -21,12 +21,12 @@ from mstar_web.quotas import spend
 RETRY_AFTER_SECONDS = 5.0
 
 
-def sampling_request(request: RolloutRequest, images: Sequence[Image] = ()) -> SamplingRequest:
-    """Translate a rollout request for the engine; `images`: those of its prompts, if they are decoded already."""
+def sampling_request(request: RolloutRequest, images: Sequence[Sequence[Image]] = ()) -> SamplingRequest:
+    """Translate a rollout request for the engine; `images`: those of each prompt, if they are decoded already."""
     prompts = tuple(
         Prompt(
-            turns=question_turns(prompt.question, prompt.system),
-            images=tuple(images[place : place + 1]),
+            turns=question_turns(prompt.question, prompt.system, len(prompt.images)),
+            images=tuple(images[place]) if images else (),
             prefix=prompt.prefix,
             prefix_ids=prompt.prefix_ids,
             n=prompt.n,
@@ -98,7 +98,7 @@ class Rollouts:
         while True:
             asked = request.model_copy(update={"prompts": tuple(request.prompts[place] for place in places)})
             try:
-                generation = await self.generate(sampling_request(asked), [[prompt.image] for prompt in asked.prompts])
+                generation = await self.generate(sampling_request(asked), [prompt.images for prompt in asked.prompts])
             except InvalidInput as error:
                 own = (error.field or "").removeprefix("prompts.")
                 if not own.isdecimal() or len(places) == 1:
@@ -139,7 +139,10 @@ class Rollouts:
         distinct = dict.fromkeys(image for own in images for image in own)
         self._images.bring(image.sha256 for image in distinct if image.sha256 is not None)
         found = {image: self._gate.resolve(image, self._images) for image in distinct}
-        return [tuple(found[image] for image in own) for own in images]
+        resolved = [tuple(found[image] for image in own) for own in images]
+        for own in resolved:
+            check_together(own)
+        return resolved
 
     @contextmanager
     def _admitted(self, rows: int) -> Iterator[None]:

@@ -37,6 +37,7 @@ from mstar_policy.prompts import (
     RETRY_AFTER_SECONDS,
     check_length,
     check_version,
+    naming,
     prefix_ids,
     room_for,
 )
@@ -287,12 +288,13 @@ class VllmEngine:
 
         Raises InvalidInput for a prompt that is longer than the context.
         """
+        found = []
         for index, prompt in enumerate(request.prompts):
             check_length(index, prompt, loaded.tokenizer, self._host.core.model_config.max_model_len)
-        return [
-            [*loaded.prompts.unexpanded(prompt.turns), *prefix_ids(index, prompt, loaded.tokenizer)]
-            for index, prompt in enumerate(request.prompts)
-        ]
+            with naming(index):
+                asked = loaded.prompts.unexpanded(prompt.turns)
+            found.append([*asked, *prefix_ids(index, prompt, loaded.tokenizer)])
+        return found
 
     async def _sample(
         self, request: SamplingRequest, index: int, ids: list[int], loaded: _Loaded, growing: GrowingOutputs | None

@@ -28,7 +28,7 @@ def look(folder: Path) -> View:
     layout = Layout(model)
     prompts = []
     for shape in SHAPES:
-        prompt = scheme.prompt(QUESTION, picture(shape))
+        prompt = scheme.prompt(QUESTION, [picture(shape)])
         packed = layout.start(prompt)
         positions = positions_of(packed.axes, packed.positions, len(prompt.input_ids))
         prompts.append(prompt_view(folder, shape, prompt.input_ids, positions))

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from mstar.environment import read_settings
+from mstar.types import MAX_IMAGES
 from mstar_models.images import ImageGate
 from mstar_prm.config import PrmSettings
 from mstar_prm.metrics import WorkMetrics
@@ -64,6 +65,7 @@ def vllm_scorer(settings: PrmSettings) -> Scorer:
     options = VllmOptions(
         memory_share=settings.gpu_memory_share,
         tensor_parallel=settings.tensor_parallel,
+        images=MAX_IMAGES,
         cpu=not torch.cuda.is_available(),
         threads=settings.threads,
     )

@@ -122,7 +122,12 @@ class HfScorer:
             await asyncio.get_running_loop().run_in_executor(self._encoding, free_memory)
 
     async def score(
-        self, question: str, image: Image, responses: Sequence[Segments], version: str | None, system: str = ""
+        self,
+        question: str,
+        images: Sequence[Image],
+        responses: Sequence[Segments],
+        version: str | None,
+        system: str = "",
     ) -> tuple[str, list[Scores]]:
         served = self._served
         if served is None:
@@ -132,15 +137,17 @@ class HfScorer:
         distinct = list(dict.fromkeys(responses))
         async with self._lock.using():
             encode = asyncio.get_running_loop().run_in_executor
-            jobs = await encode(self._encoding, self._jobs, served, question, image, distinct, system)
+            jobs = await encode(self._encoding, self._jobs, served, question, images, distinct, system)
             by_response = dict(zip(distinct, await self._scores(jobs), strict=True))
         return served.version, [by_response[response] for response in responses]
 
-    async def count_tokens(self, question: str, image: Image, responses: Sequence[Segments], system: str = "") -> int:
+    async def count_tokens(
+        self, question: str, images: Sequence[Image], responses: Sequence[Segments], system: str = ""
+    ) -> int:
         served = self._served
         if served is None:
             raise no_weights()
-        counted = partial(self._count_tokens, served, question, image, responses, system)
+        counted = partial(self._count_tokens, served, question, images, responses, system)
         return await asyncio.get_running_loop().run_in_executor(self._encoding, counted)
 
     async def close(self) -> None:
@@ -178,18 +185,18 @@ class HfScorer:
         )
 
     def _count_tokens(
-        self, served: _Served, question: str, image: Image, responses: Sequence[Segments], system: str
+        self, served: _Served, question: str, images: Sequence[Image], responses: Sequence[Segments], system: str
     ) -> int:
         scheme = served.scheme
-        prompt = len(scheme.prompt(question, image, system).input_ids)
+        prompt = len(scheme.prompt(question, images, system).input_ids)
         own = (pieces(place, one, scheme.tokenizer, scheme.pieces) for place, one in enumerate(responses))
         return sum(prompt + sum(map(len, steps)) for steps in own)
 
     def _jobs(
-        self, served: _Served, question: str, image: Image, responses: list[Segments], system: str = ""
+        self, served: _Served, question: str, images: Sequence[Image], responses: list[Segments], system: str = ""
     ) -> list[_Job]:
         """The work that a request is. Raises TooLarge for more than could ever wait."""
-        prompt, groups = self._packed(served, question, image, responses, system)
+        prompt, groups = self._packed(served, question, images, responses, system)
         tokens = sum(len(packed.ids) for packed in groups)
         if len(groups) > 1 and tokens > self._waiting_tokens:
             raise TooLarge(
@@ -200,10 +207,10 @@ class HfScorer:
         return [_Job(served, prompt, packed, key) for packed in groups]
 
     def _packed(
-        self, served: _Served, question: str, image: Image, responses: list[Segments], system: str = ""
+        self, served: _Served, question: str, images: Sequence[Image], responses: list[Segments], system: str = ""
     ) -> tuple[EncodedPrompt, list[Packed]]:
         """The prompt, and its responses in groups that fit a forward pass together."""
-        prompt = served.scheme.prompt(question, image, system)
+        prompt = served.scheme.prompt(question, images, system)
         layout, scheme = served.layout, served.scheme
         size = int(served.model.config.get_text_config().vocab_size)
         groups = [layout.start(prompt)]
@@ -296,7 +303,7 @@ class HfScorer:
     def _count(self, jobs: Sequence[_Job], known: int) -> None:
         self.work.forwards += 1
         self.work.tokens += sum(len(job.packed.ids) - known for job in jobs)
-        self.work.images += 0 if known else sum(bool(job.prompt.pixels) for job in jobs)
+        self.work.images += 0 if known else sum(job.prompt.images for job in jobs)
         self.work.known_prompts += len(jobs) if known else 0
 
     def _step_scores(

@@ -63,19 +63,26 @@ class ProbedScorer:
         await self._scorer.sleep()
 
     async def score(
-        self, question: str, image: "Image", responses: Sequence[Segments], version: str | None, system: str = ""
+        self,
+        question: str,
+        images: "Sequence[Image]",
+        responses: Sequence[Segments],
+        version: str | None,
+        system: str = "",
     ) -> tuple[str, list[tuple[float, ...]]]:
         await self._gate.passed(version)
-        return await self._scorer.score(question, image, responses, version, system)
+        return await self._scorer.score(question, images, responses, version, system)
 
-    async def count_tokens(self, question: str, image: "Image", responses: Sequence[Segments], system: str = "") -> int:
-        return await self._scorer.count_tokens(question, image, responses, system)
+    async def count_tokens(
+        self, question: str, images: "Sequence[Image]", responses: Sequence[Segments], system: str = ""
+    ) -> int:
+        return await self._scorer.count_tokens(question, images, responses, system)
 
     async def close(self) -> None:
         await self._scorer.close()
 
     async def _check(self, probe: Probe, ref: ArtefactRef) -> None:
-        _, (scores,) = await self._scorer.score(QUESTION, picture(SHAPE), [STEPS], ref.version)
+        _, (scores,) = await self._scorer.score(QUESTION, [picture(SHAPE)], [STEPS], ref.version)
         worst = max(abs(one - other) for one, other in zip(probe.scores, scores, strict=True))
         allowed = STEEPEST * tolerance((probe.dtype, self._scorer.weights().dtype))
         _log.info("weights probed", weight_version=ref.version, difference=worst, tolerance=allowed)

@@ -83,7 +83,12 @@ class Scorer(Protocol):
         """Forget the weights and give the device's memory back, once what runs has ended. A load ends the sleep."""
 
     async def score(
-        self, question: str, image: "Image", responses: Sequence[Segments], version: str | None, system: str = ""
+        self,
+        question: str,
+        images: "Sequence[Image]",
+        responses: Sequence[Segments],
+        version: str | None,
+        system: str = "",
     ) -> tuple[str, list[tuple[float, ...]]]:
         """(version, for each response the probability of the good label at the end of each segment).
 
@@ -94,7 +99,9 @@ class Scorer(Protocol):
         are not finite.
         """
 
-    async def count_tokens(self, question: str, image: "Image", responses: Sequence[Segments], system: str = "") -> int:
+    async def count_tokens(
+        self, question: str, images: "Sequence[Image]", responses: Sequence[Segments], system: str = ""
+    ) -> int:
         """Tokens of the prompt with each of the responses, as if each were sent alone.
 
         What other servers report as `usage`; computed are fewer, since responses share their prompt. Raises

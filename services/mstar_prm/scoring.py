@@ -1,4 +1,4 @@
-"""One request's way to its scores: cut the responses, decode the image, wait for a turn, score, name what failed.
+"""One request's way to its scores: cut the responses, decode the images, wait for a turn, score, name what failed.
 
 Every route ends here, so all of them share one deadline, one order of callers and one way to report a bad response.
 What this leaves out: bodies of requests and replies (`routes`), and tokens (the scorer).
@@ -18,7 +18,7 @@ from mstar.errors import InvalidInput, NotFound, Unavailable
 from mstar.layout import canonical_steps, scored_segments
 from mstar.reward import RewardRule, aggregated
 from mstar_artefacts.images import ImageStore
-from mstar_models.images import CHILDREN, ImageGate
+from mstar_models.images import CHILDREN, ImageGate, check_together
 from mstar_models.spelling import cut
 from mstar_models.vllm_host import all_or_none
 from mstar_prm.scorer import Scorer, Segments, Texts, no_weights
@@ -38,7 +38,7 @@ PAIRS_TOGETHER = 8
 WAITING = 256
 """Requests that may wait for a turn, half of them of one caller, before further ones get a 429."""
 
-
+Images = tuple[Image, ...]
 Result = TypeVar("Result")
 
 
@@ -73,7 +73,7 @@ class Scoring:
     async def reply(self, request: ScoreRequest, http: Request) -> ScoreReply:
         """Scores of all responses; work whose caller disconnects is dropped before its turn.
 
-        Raises Unavailable without weights or past the deadline, TooManyRequests, the errors of the image, and
+        Raises Unavailable without weights or past the deadline, TooManyRequests, the errors of the images, and
         InvalidInput where no response can be scored.
         """
         return (await self._in_time(self._scores(request, caller_of(http.scope), count=False), http)).reply
@@ -108,12 +108,12 @@ class Scoring:
         if not self.scorer.weights().ready:
             raise no_weights()
         segments, refused = await run_in_threadpool(_cut, request.responses)
-        image = await self._image(request, caller)
-        spend(images=1, megapixels=image.width * image.height / 1e6)
+        images = await self._decoded(request, caller)
+        spend(images=len(images), megapixels=sum(one.width * one.height for one in images) / 1e6)
         async with self._scoring.turn(caller):
-            version, scores = await self._scored(request, image, segments, refused)
+            version, scores = await self._scored(request, images, segments, refused)
             counted = count or tokens_are_limited()
-            tokens = await self._tokens(request, image, segments, scores) if counted else 0
+            tokens = await self._tokens(request, images, segments, scores) if counted else 0
             spend(tokens=tokens)
         rule = RewardRule(aggregate=request.aggregate, answer_block=request.answer_block)
         results = (
@@ -126,21 +126,23 @@ class Scoring:
         return _Scored(reply, tokens)
 
     async def _tokens(
-        self, request: ScoreRequest, image: Image, segments: dict[int, Texts], scored: Collection[int]
+        self, request: ScoreRequest, images: Images, segments: dict[int, Texts], scored: Collection[int]
     ) -> int:
         own = [segments[place] for place in scored]
-        return await self.scorer.count_tokens(request.question, image, own, request.system)
+        return await self.scorer.count_tokens(request.question, images, own, request.system)
 
-    async def _image(self, request: ScoreRequest, caller: str) -> Image:
-        # An image that is known never waits behind those that others have decoded.
-        known = self._gate.known(request.image.sha256) if request.image.sha256 is not None else None
-        if known is not None:
-            return known
+    async def _decoded(self, request: ScoreRequest, caller: str) -> Images:
+        # Images that are known never wait behind those that others have decoded.
+        known = [None if one.sha256 is None else self._gate.known(one.sha256) for one in request.images]
+        found = tuple(one for one in known if one is not None)
+        if len(found) == len(known):
+            check_together(found)
+            return found
         async with self._decoding.turn(caller):
-            return await run_in_threadpool(self._gate.resolve, request.image, self._images)
+            return await run_in_threadpool(self._gate.resolve_all, request.images, self._images)
 
     async def _scored(
-        self, request: ScoreRequest, image: Image, segments: dict[int, Texts], refused: dict[int, InvalidInput]
+        self, request: ScoreRequest, images: Images, segments: dict[int, Texts], refused: dict[int, InvalidInput]
     ) -> tuple[str, dict[int, tuple[float, ...]]]:
         """Scores by place. A response that the scorer refuses is noted in `refused`, and the others are scored."""
         while True:
@@ -151,7 +153,7 @@ class Scoring:
             asked = [_sampled(request.responses[place], vocabulary) or segments[place] for place in places]
             try:
                 version, scores = await self.scorer.score(
-                    request.question, image, asked, request.model_version, request.system
+                    request.question, images, asked, request.model_version, request.system
                 )
             except InvalidInput as error:
                 # The scorer stops at the first that it refuses, so each round leaves one response out.

@@ -103,24 +103,31 @@ class VllmScorer:
             await self._stop()
 
     async def score(
-        self, question: str, image: Image, responses: Sequence[Segments], version: str | None, system: str = ""
+        self,
+        question: str,
+        images: Sequence[Image],
+        responses: Sequence[Segments],
+        version: str | None,
+        system: str = "",
     ) -> tuple[str, list[tuple[float, ...]]]:
         async with self._lock.using():
             served = self._serving(version)
             context = int(self._host.core.model_config.max_model_len)
             encode = asyncio.get_running_loop().run_in_executor
-            asked = (served, context, question_turns(question, system), image, responses)
+            asked = (served, context, question_turns(question, system, len(images)), images, responses)
             prompt, beginnings = await encode(self._encoding, _beginnings, *asked)
             distinct = list(dict.fromkeys(one for own in beginnings for one in own))
             with self._admitted(sum(map(len, distinct))):
-                steps = (self._step(served, [*prompt, *one], image) for one in distinct)
+                steps = (self._step(served, [*prompt, *one], images) for one in distinct)
                 scores = dict(zip(distinct, await all_or_none(steps), strict=True))
         return served.version, [tuple(scores[one] for one in own) for own in beginnings]
 
-    async def count_tokens(self, question: str, image: Image, responses: Sequence[Segments], system: str = "") -> int:
+    async def count_tokens(
+        self, question: str, images: Sequence[Image], responses: Sequence[Segments], system: str = ""
+    ) -> int:
         served = self._serving(None)
         context = int(self._host.core.model_config.max_model_len)
-        asked = (served, context, question_turns(question, system), image, responses)
+        asked = (served, context, question_turns(question, system, len(images)), images, responses)
         encode = asyncio.get_running_loop().run_in_executor
         prompt, beginnings = await encode(self._encoding, _beginnings, *asked)
         return sum(len(prompt) + len(own[-1]) for own in beginnings)
@@ -179,15 +186,15 @@ class VllmScorer:
         finally:
             self._waiting -= tokens
 
-    async def _step(self, served: _Served, ids: list[int], image: Image) -> float:
+    async def _step(self, served: _Served, ids: list[int], images: Sequence[Image]) -> float:
         """Probability of the good label behind these tokens."""
-        asked = {"prompt_token_ids": ids, "multi_modal_data": {"image": image}}
+        asked = {"prompt_token_ids": ids, **({"multi_modal_data": {"image": list(images)}} if images else {})}
         name = f"step-{next(self._numbers)}"
         finished = await self._host.sample(name, asked, served.sampling, field="responses")
         known = finished.num_cached_tokens or 0
         self.work.forwards += 1
         self.work.tokens += len(finished.prompt_token_ids) - known
-        self.work.images += known == 0
+        self.work.images += len(images) if known == 0 else 0
         found = finished.outputs[0].logprobs[0]
         good, bad = (float(found[label].logprob) for label in served.labels)
         if not (math.isfinite(good) and math.isfinite(bad)):
@@ -214,7 +221,7 @@ def _one_token(labels: tuple[int, int]) -> Any:
 
 
 def _beginnings(
-    served: _Served, context: int, turns: Sequence[Turn], image: Image, responses: Sequence[Segments]
+    served: _Served, context: int, turns: Sequence[Turn], images: Sequence[Image], responses: Sequence[Segments]
 ) -> tuple[list[int], list[list[tuple[int, ...]]]]:
     """Tokens of the prompt, and for each response those up to the end of each of its segments."""
     tokenizer = served.prompts.processor.tokenizer
@@ -222,7 +229,7 @@ def _beginnings(
     def encode(texts: Texts) -> list[tuple[int, ...]]:
         return cut(*encode_segments(tokenizer, texts))
 
-    whole = len(served.prompts.encode_turns(turns, [image]).input_ids)
+    whole = len(served.prompts.encode_turns(turns, images).input_ids)
     found = []
     for place, response in enumerate(responses):
         segments = pieces(place, response, tokenizer, encode)

@@ -52,13 +52,13 @@ def look(folder: Path, home: Path, responses: Sequence[ResponseView]) -> View:
 
 
 def _prompt(folder: Path, encoder: ExampleEncoder, shape: str) -> PromptView:
-    tree = encoder.tree(sampled(encoder, (0,), shape), picture(shape))
+    tree = encoder.tree(sampled(encoder, (0,), shape), [picture(shape)])
     ids = tree.prompt.input_ids
     return prompt_view(folder, shape, ids, positions_of(tree.packed.axes, tree.packed.positions, len(ids)))
 
 
 def _response(model: Any, encoder: ExampleEncoder, response: ResponseView) -> ResponseView:
-    tree = encoder.tree(sampled(encoder, response.ids, response.picture), picture(response.picture))
+    tree = encoder.tree(sampled(encoder, response.ids, response.picture), [picture(response.picture)])
     (batch,) = micro_batches([tree], BUDGET, model.device)
     with torch.inference_mode():
         found = logprobs(encoder, ResponseLoss(model)(batch, read=True).float().cpu())  # [P, V]

@@ -1,9 +1,9 @@
 """Decides which rows train together, and in which order: by seed and position, never by arrival.
 
-Rows of one question stay together, because they are trained with one copy of its prompt and image. The first pass takes
-the shards in their order, so it can begin with the first; every later pass mixes all questions. An optimizer step takes
-the next `batch_size` rows, and splits a question where it ends in the middle of one. A budget of updates repeats rows,
-or takes equal parts of the shards. What this leaves out: tokens, tensors and the model.
+Rows of one question stay together, because they are trained with one copy of its prompt and images. The first pass
+takes the shards in their order, so it can begin with the first; every later pass mixes all questions. An optimizer step
+takes the next `batch_size` rows, and splits a question where it ends in the middle of one. A budget of updates repeats
+rows, or takes equal parts of the shards. What this leaves out: tokens, tensors and the model.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,11 +21,11 @@ from mstar.types import SampledTokens, SelectedRow, Sha256, StepLabelRow
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One row of either objective: a prompt with its image, and the segments of one response."""
+    """One row of either objective: a prompt with its images, and the segments of one response."""
 
     prompt: str
     """Text of the user turn."""
-    image: Sha256
+    images: tuple[Sha256, ...]
     segments: tuple[str, ...]
     """Pieces of the response: the steps, and the answer block if it has one."""
     labels: tuple[float, ...] = ()
@@ -37,7 +37,7 @@ class Example:
 
 
 Group = tuple[Example, ...]
-"""Rows of one prompt and image."""
+"""Rows of one prompt and its images."""
 
 
 def sft_examples(rows: Iterable[SelectedRow], form: PromptForm) -> list[Example]:
@@ -45,7 +45,7 @@ def sft_examples(rows: Iterable[SelectedRow], form: PromptForm) -> list[Example]
     return [
         Example(
             prompt_text(row.question, form),
-            row.question.image,
+            row.question.images,
             scored_segments(row.response),
             system=form.system,
             tokens=row.tokens,
@@ -72,15 +72,15 @@ def prm_examples(rows: Iterable[StepLabelRow]) -> list[Example]:
                 field="labels",
             )
         if row.labels:
-            examples.append(Example(row.prompt, row.image, row.completions, row.labels, row.system, row.tokens))
+            examples.append(Example(row.prompt, row.images, row.completions, row.labels, row.system, row.tokens))
     return examples
 
 
 def grouped(examples: Iterable[Example]) -> list[Group]:
-    """Rows by prompt and image, in the order of each group's first row."""
-    groups: dict[tuple[str, str, Sha256], list[Example]] = {}
+    """Rows by prompt and images, in the order of each group's first row."""
+    groups: dict[tuple[str, str, tuple[Sha256, ...]], list[Example]] = {}
     for example in examples:
-        groups.setdefault((example.system, example.prompt, example.image), []).append(example)
+        groups.setdefault((example.system, example.prompt, example.images), []).append(example)
     return [tuple(group) for group in groups.values()]
 
 
@@ -185,5 +185,5 @@ def _filled(groups: Iterable[Group], size: int) -> Iterator[list[Group]]:
 
 
 def _size(group: Group) -> int:
-    """Length in characters: a measure of work that needs neither tokens nor the image."""
+    """Length in characters: a measure of work that needs neither tokens nor images."""
     return len(group[0].prompt) + sum(len(segment) for example in group for segment in example.segments)

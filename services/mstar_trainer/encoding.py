@@ -1,4 +1,4 @@
-"""Encodes groups of examples as packed tensors: prompt and image once, then the responses as a tree.
+"""Encodes groups of examples as packed tensors: prompt and images once, then the responses as a tree.
 
 A response that the policy sampled is trained on as it was sampled, token by token. Prompts, which never contain the
 reference answer, and responses that came as text are encoded by `mstar_models.encoding`, as in policy and PRM.
@@ -30,7 +30,7 @@ from mstar_trainer.loss import Batch
 class Tree:
     """One prompt with some of its responses, T tokens, and P scored places."""
 
-    image: Sha256
+    images: tuple[Sha256, ...]
     layout: Layout
     prompt: EncodedPrompt
     packed: Packed
@@ -80,25 +80,25 @@ class ExampleEncoder:
 
         Raises NotFound or InvalidImage for an image that cannot be read.
         """
-        self._images.bring(group[0].image for group in groups)
+        self._images.bring(image for group in groups for image in group[0].images)
         return [tree for group in groups for tree in self._grow(group, budget)]
 
     def _grow(self, group: Group, budget: int) -> Iterator[Tree]:
-        picture = self._gate.decode(self._images.get(group[0].image))
-        prompt = self._prompts.encode(group[0].prompt, picture, group[0].system)
-        tree = Tree(group[0].image, self.layout, prompt, self.layout.start(prompt))
+        pictures = [self._gate.decode(self._images.get(image)) for image in group[0].images]
+        prompt = self._prompts.encode(group[0].prompt, pictures, group[0].system)
+        tree = Tree(group[0].images, self.layout, prompt, self.layout.start(prompt))
         for example in group:
             pieces = self._pieces(example)
             if not self.layout.takes(tree.packed, pieces, budget):
                 yield tree
-                tree = Tree(group[0].image, self.layout, prompt, self.layout.another(tree.packed))
+                tree = Tree(group[0].images, self.layout, prompt, self.layout.another(tree.packed))
             tree.add(pieces, example.labels)
         yield tree
 
-    def tree(self, example: Example, picture: Image) -> Tree:
-        """The tree of one example whose picture is there already."""
-        prompt = self._prompts.encode(example.prompt, picture, example.system)
-        tree = Tree(example.image, self.layout, prompt, self.layout.start(prompt))
+    def tree(self, example: Example, pictures: Sequence[Image]) -> Tree:
+        """The tree of one example whose pictures are there already."""
+        prompt = self._prompts.encode(example.prompt, pictures, example.system)
+        tree = Tree(example.images, self.layout, prompt, self.layout.start(prompt))
         tree.add(self._pieces(example), example.labels)
         return tree
 
@@ -143,7 +143,7 @@ def _batch(trees: Sequence[Tree], device: torch.device) -> Batch:
     kind = torch.int64 if isinstance(targets[0], int) else torch.float32
     return Batch(
         inputs={name: tensor.to(device) for name, tensor in inputs.items()},
-        images=tuple((tree.image, tree.prompt.pixels) for tree in trees),
+        images=tuple((tree.images, tree.prompt.pixels) for tree in trees),
         rows=torch.tensor(rows, device=device),
         columns=torch.tensor([column for tree in trees for column in tree.columns], device=device),
         targets=torch.tensor(targets, dtype=kind, device=device),

@@ -28,13 +28,18 @@ class Batch:
     inputs: dict[str, Tensor]
     """input_ids [B, T], position_ids, spans [B, 2, T] of the trees, and the processor's pixel tensors."""
     images: tuple[Picture, ...]
-    """The image of each tree with its content hash, B of them."""
+    """The images of each tree with their content hashes, B of them."""
     rows: Tensor
     """Tree of each scored place, int64 [P]."""
     columns: Tensor
     """Token whose hidden state is read, int64 [P]."""
     targets: Tensor
     """Targets of the scored places, [P]: ids of the next tokens (int64), or shares of good completions (float32)."""
+
+    @property
+    def pictured(self) -> bool:
+        """Whether the vision tower takes part: all trees of a batch have images, or none has."""
+        return bool(self.images[0][1])
 
 
 class ResponseLoss(nn.Module):
@@ -96,7 +101,7 @@ class StepLoss(nn.Module):
 def _hidden(model: Any, frozen: FrozenTower | None, batch: Batch) -> Tensor:
     """The last hidden states at the scored places: [P, D]."""
     inputs = {name: t.to(model.dtype) if t.is_floating_point() else t for name, t in batch.inputs.items()}
-    with nullcontext() if frozen is None else frozen.serving(batch.images):
+    with nullcontext() if frozen is None or not batch.pictured else frozen.serving(batch.images):
         hidden: Tensor = run_trunk(model, **inputs, use_cache=False).last_hidden_state
     return hidden[batch.rows, batch.columns]
 

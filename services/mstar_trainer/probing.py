@@ -29,7 +29,7 @@ def measure(engine: TrainingEngine, encoder: ExampleEncoder, objective: str) -> 
     dtype = str(engine.model.dtype).removeprefix("torch.")
     if objective == "prm":
         labels = (0.0,) * len(STEPS)
-        scores = read(engine, encoder, Example(QUESTION, digest(SHAPE), STEPS, labels), SHAPE)
+        scores = read(engine, encoder, Example(QUESTION, (digest(SHAPE),), STEPS, labels), SHAPE)
         return Probe(dtype=dtype, vocabulary=vocabulary, scores=tuple(scores.tolist()))
     # A probe has a place before each of these tokens.
     ids = tuple(encode_segments(encoder.tokenizer, STEPS)[0][:PLACES])
@@ -40,12 +40,12 @@ def measure(engine: TrainingEngine, encoder: ExampleEncoder, objective: str) -> 
 def sampled(encoder: ExampleEncoder, ids: Sequence[int], shape: str) -> Example:
     """The example of a response to the probe's question, as it would be trained on."""
     tokens = SampledTokens(ids=tuple(ids), ends=(len(ids),), vocabulary=vocabulary_digest(encoder.tokenizer))
-    return Example(QUESTION, digest(shape), STEPS, tokens=tokens)
+    return Example(QUESTION, (digest(shape),), STEPS, tokens=tokens)
 
 
 def read(engine: TrainingEngine, encoder: ExampleEncoder, example: Example, shape: str) -> Tensor:
     """What the model says of an example at its scored places: logits [P, V], or scores [P] of a reward model."""
-    (batch,) = micro_batches([encoder.tree(example, picture(shape))], BUDGET, engine.device)
+    (batch,) = micro_batches([encoder.tree(example, [picture(shape)])], BUDGET, engine.device)
     return engine.read(batch).float().cpu()
 
 

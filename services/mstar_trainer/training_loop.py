@@ -194,16 +194,21 @@ def _encode(
     """This rank's micro-batches with the factor of their loss, and the number of scored places over all ranks.
 
     Every rank must run the same number of micro-batches, because each takes part in collective operations; a rank with
-    fewer repeats one with factor 0, which adds nothing to loss and gradient.
+    fewer repeats one with factor 0, which adds nothing to loss and gradient. Those without images come last, since
+    ZeRO-3 gathers the weights of the vision tower on all ranks at once.
     """
     budget = settings.micro_tokens
     mine = deal(groups, engine.ranks)[engine.rank]
     batches = micro_batches(encoder.trees(mine, budget), budget, engine.device)
     total = round(engine.total(sum(len(batch.targets) for batch in batches)))
-    work = [(batch, 1 / total) for batch in batches]
-    if idle := engine.most(len(batches)) - len(batches):
-        filler = batches or micro_batches(encoder.trees(groups[-1:], budget), budget, engine.device)
-        work += [(filler[0], 0.0)] * idle
+    work: list[tuple[Batch, float]] = []
+    for pictured in (True, False):
+        own = [batch for batch in batches if batch.pictured is pictured]
+        work += [(batch, 1 / total) for batch in own]
+        if idle := engine.most(len(own)) - len(own):
+            alike = [group for group in groups if bool(group[0].images) is pictured]
+            filler = own or micro_batches(encoder.trees(alike[-1:], budget), budget, engine.device)
+            work += [(filler[0], 0.0)] * idle
     return work, total
 
 

@@ -18,9 +18,11 @@ ROOM = 2**31
 
 Nothing is evicted: every pass goes over all rows, so making room for the newest would drop what is needed next."""
 
+Key = tuple[Sha256, ...]
 Pixels = Mapping[str, Tensor]
-"""Tensors [tiles or patches, ...] of one image from the processor; batches concatenate them on the first axis."""
-Picture = tuple[Sha256, Pixels]
+"""Tensors [tiles or patches, ...] of one prompt's images from the processor; batches join them on the first axis."""
+Picture = tuple[Key, Pixels]
+"""The images of one prompt, which the processor takes together."""
 Output = dict[str, Any]
 """Fields of a tower's output: each a tensor, images on its first axis, a tuple of such tensors, or None."""
 
@@ -36,7 +38,7 @@ class FrozenTower:
         self._tower = tower
         self._compute: Callable[..., Any] = tower.forward
         self._room = room
-        self._kept: dict[Sha256, Output] = {}
+        self._kept: dict[Key, Output] = {}
         self._kind: type[Any] = dict
         self._serve: Output | None = None
         self._made: Output = {}
@@ -45,7 +47,7 @@ class FrozenTower:
     @contextmanager
     def serving(self, images: Sequence[Picture]) -> Iterator[None]:
         """While entered, the tower returns its outputs for these images, which the model gets in this order."""
-        fresh: dict[Sha256, Output] = {}
+        fresh: dict[Key, Output] = {}
         for alike in _alike(picture for picture in images if picture[0] not in self._kept):
             fresh |= self._outputs(alike)
         self._serve = _joined([self._kept.get(image) or fresh[image] for image, _ in images])
@@ -54,7 +56,7 @@ class FrozenTower:
         finally:
             self._serve = None
 
-    def _outputs(self, alike: Mapping[Sha256, Pixels]) -> dict[Sha256, Output]:
+    def _outputs(self, alike: Mapping[Key, Pixels]) -> dict[Key, Output]:
         """Outputs of the tower for images of one shape, computed in one pass."""
         pixels = {
             key: torch.cat([one[key] for one in alike.values()]).to(self._model.device)
@@ -83,11 +85,15 @@ class FrozenTower:
         return made
 
 
-def _alike(pictures: Iterable[Picture]) -> list[dict[Sha256, Pixels]]:
-    """Distinct images by the shapes of their tensors."""
-    shapes: dict[tuple[torch.Size, ...], dict[Sha256, Pixels]] = {}
-    for image, pixels in pictures:
-        shapes.setdefault(tuple(tensor.shape for tensor in pixels.values()), {})[image] = pixels
+def _alike(pictures: Iterable[Picture]) -> list[dict[Key, Pixels]]:
+    """Distinct images by the shapes of their tensors; several of one prompt are alone.
+
+    Padding may make two sets of images alike in shape whose outputs differ in size.
+    """
+    shapes: dict[Any, dict[Key, Pixels]] = {}
+    for images, pixels in pictures:
+        kind = tuple(tensor.shape for tensor in pixels.values()) if len(images) == 1 else images
+        shapes.setdefault(kind, {})[images] = pixels
     return list(shapes.values())
 
 

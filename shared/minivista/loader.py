@@ -36,7 +36,7 @@ def _question(split: str, index: int, problem: Problem, digest: str, oracle: boo
     return Question(
         id=f"minivista/{split}/{index:06d}",
         text=problem.question,
-        image=digest,
+        images=(digest,),
         answer=problem.answer if labelled else None,
         group=group_at(index),
         split=split,

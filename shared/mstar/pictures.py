@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 MAX_FILE_BYTES = 20_000_000
 MAX_PIXELS = 40_000_000
+MAX_PIXELS_TOGETHER = 2 * MAX_PIXELS
+"""Of all images of one question: decoded, they are in memory at once."""
 MAX_SIDE_RATIO = 200
 """As the image decoder of the model services has them."""
 _PNG = b"\x89PNG\r\n\x1a\n"

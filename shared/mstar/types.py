@@ -18,6 +18,19 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+MAX_IMAGES = 8
+"""Of one question. Their pixels together are bounded where they are decoded."""
+Images = Annotated[tuple[Sha256, ...], BeforeValidator(as_tuple), Field(max_length=MAX_IMAGES)]
+
+
+def with_images(value: Any) -> Any:
+    """A row as it is now: those of runs that began before a question could have several images have one as `image`."""
+    if isinstance(value, dict) and "image" in value and "images" not in value:
+        rest = {name: own for name, own in value.items() if name != "image"}
+        return {**rest, "images": (value["image"],)}
+    return value
+
+
 class Frozen(BaseModel):
     """Base of every shared value: immutable, and unknown keys are an error."""
 
@@ -54,8 +67,9 @@ class Question(Frozen):
 
     id: str = Field(min_length=1, max_length=200)
     text: str = Field(min_length=1, max_length=32_768)
-    image: Sha256
-    """Content hash of the image file; the bytes lie in the image store."""
+    """Where it has a mark for each image (`mstar.image_marks`), the images stand there; else they come first."""
+    images: Images = ()
+    """Content hashes of the image files in their order, none for words alone; the bytes lie in the image store."""
     answer: Answer | None = None
     """None for an unlabelled question."""
     group: str = "ALL"
@@ -64,6 +78,8 @@ class Question(Frozen):
     source: str = ""
     gold_steps: tuple[str, ...] = ()
     """A known sound chain, where the data set has one: measures soundness, trains nothing but the arm `sound`."""
+
+    _earlier = model_validator(mode="before")(with_images)
 
 
 class FinishReason(StrEnum):
@@ -203,7 +219,8 @@ class StepLabelRow(Frozen):
     completions: tuple[str, ...]
     labels: tuple[float, ...]
     """Share of completions that reached a* from the end of each step, in [0, 1]; or what the data set says of it."""
-    image: Sha256
+    images: Images = ()
+    """As in `Question`."""
     answer: Answer | None
     """None where the data set labels steps and gives no answer."""
     mc_successes: tuple[int, ...]
@@ -215,3 +232,5 @@ class StepLabelRow(Frozen):
     """Text of the system turn; without one there is none."""
     tokens: SampledTokens | None = None
     """What was sampled, with an end for every label; None for a solution that came as text."""
+
+    _earlier = model_validator(mode="before")(with_images)

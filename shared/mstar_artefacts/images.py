@@ -46,7 +46,7 @@ class ImageStore:
         try:
             data = self._path(digest).read_bytes()
         except FileNotFoundError:
-            raise NotFound(f"image {digest} is not in the image store", field="image.sha256") from None
+            raise NotFound(f"image {digest} is not in the image store", field="images.sha256") from None
         # The hash is the name, so a changed file cannot pass for another image.
         if hashlib.sha256(data).hexdigest() != digest:
             raise CorruptArtefact(f"image {digest} does not have its own hash")

@@ -234,7 +234,7 @@ class RemoteImages(ImageStore):
         try:
             data = self._objects.read(_image_key(digest))
         except NotFound:
-            raise NotFound(f"image {digest} is not in the image store", field="image.sha256") from None
+            raise NotFound(f"image {digest} is not in the image store", field="images.sha256") from None
         if hashlib.sha256(data).hexdigest() != digest:
             raise CorruptArtefact(f"image {digest} does not have its own hash")
         self._remember(digest, data)

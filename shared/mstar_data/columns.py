@@ -1,11 +1,11 @@
 """Rows with columns: image folders, MathVista, M3CoT, ScienceQA, AI2D, MMStar, MMBench, and tables of one's own."""
 
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mstar.answers.records import CHOICE_COLUMNS, GOLD_COLUMNS
+from mstar.image_marks import as_published
 from mstar_data.conversations import from_llava, from_messages, taken_apart, turns_of
 from mstar_data.files import image_given
 from mstar_data.record import BadRecord, ReadImage, Record
@@ -38,7 +38,8 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
     if not isinstance(question, str) or not question.strip():
         raise BadRecord(f"{where}: question is missing: name its column {_QUESTIONS[0]!r}")
     gold = {name: row[name] for name in _KEPT if row.get(name) is not None}
-    embedded, options = taken_apart(question)
+    images = images_of(row, root)
+    embedded, options = taken_apart(question, len(images))
     if options and not any(name in gold for name in CHOICE_COLUMNS):
         question, gold["choices"] = embedded, options
     given = row.get("metadata")
@@ -48,8 +49,8 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
         question = f"{hint.strip()}\n{question}"
     return Record(
         where=where,
-        question=_without_placeholder(question),
-        images=images_of(row, root),
+        question=as_published(question, len(images)),
+        images=images,
         gold=gold,
         id=_text(_first(row, _IDS)),
         group=_group(row, metadata),
@@ -59,13 +60,15 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
 
 
 def images_of(row: Mapping[str, Any], root: Path) -> tuple[ReadImage, ...]:
-    """All images of a row: those of `images`, else `image_1` to `image_9` (MMMU), else its one image."""
+    """All images of a row: those of `images`, else `image_1` to `image_9` (MMMU), else its one image, if it has any."""
     several = row.get("images")
     if isinstance(several, (list, tuple)) and several:
         return tuple(image_of({"image": one}, root) for one in several)
     numbered = [row[name] for place in range(1, 10) if row.get(name := f"image_{place}") is not None]
     if numbered and not any(row.get(name) is not None for name in _IMAGES):
         return tuple(image_of({"image": one}, root) for one in numbered)
+    if all(row.get(name) is None for name in _IMAGES):
+        return ()
     return (image_of(row, root),)
 
 
@@ -96,7 +99,3 @@ def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 def _text(value: Any) -> str | None:
     return None if value is None or isinstance(value, (dict, list, bytes)) else str(value)[:200]
-
-
-def _without_placeholder(text: str) -> str:
-    return re.sub(r"\s*<image(?: ?\d+)?>\s*", "\n", text).strip()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mstar.image_marks import as_published
 from mstar.layout import split_response
 from mstar_data.files import image_file, image_given
 from mstar_data.record import BadRecord, Record
@@ -16,7 +17,6 @@ _CHOICE = re.compile(r"(?:^|\n|\s)\(?([A-Z])[).:]\s*(.*?)(?=(?:\n|\s)\(?[A-Z][).
 _ANSWER = re.compile(
     r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:is|:)\s*:?\s*(?P<answer>.+?)\s*$", re.IGNORECASE | re.DOTALL
 )
-_PLACEHOLDER = re.compile(r"\s*<image>\s*")
 
 
 def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
@@ -24,10 +24,10 @@ def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
     turns = row.get("conversations")
     if not isinstance(turns, Sequence) or len(turns) < 2:
         raise BadRecord(f"{where}: conversations must hold a question and an answer")
-    question, choices = taken_apart(str(turns[0].get("value", "")))
     said = str(turns[1].get("value", ""))
     given = row.get("image") if row.get("image") is not None else row.get("images")
-    images = given if isinstance(given, list) else [given]
+    images = given if isinstance(given, list) else [] if given is None else [given]
+    question, choices = taken_apart(str(turns[0].get("value", "")), len(images))
     first = images[0] if images else None
     group = str(first).split("/")[0] if isinstance(first, str) and "/" in first else None
     return Record(
@@ -63,7 +63,7 @@ def from_messages(row: Mapping[str, Any], where: str, root: Path) -> Record:
         raise BadRecord(f"{where}: messages must hold a user turn and the assistant's answer")
     text, images = _parts(messages[0].get("content"))
     images += list(row.get("images") or ())
-    question, choices = taken_apart(text)
+    question, choices = taken_apart(text, len(images))
     said, _ = _parts(messages[1].get("content"))
     return Record(
         where=where,
@@ -76,9 +76,9 @@ def from_messages(row: Mapping[str, Any], where: str, root: Path) -> Record:
     )
 
 
-def taken_apart(text: str) -> tuple[str, list[str]]:
-    """Question and options of a prompt: without placeholder, hint and heading words."""
-    text = _HINT.sub("", _PLACEHOLDER.sub("\n", text).strip())
+def taken_apart(text: str, images: int) -> tuple[str, list[str]]:
+    """Question and options of a prompt: without hint and heading words, and with the marks of images that say more."""
+    text = _HINT.sub("", as_published(text, images))
     text = _QUESTION.sub("", text)
     found = _CHOICES.search(text)
     if found is None:

@@ -8,7 +8,7 @@ set a shared picture counts by itself, since a model can remember it.
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mstar_data.looks import Fingerprint
@@ -111,22 +111,26 @@ class Duplicates:
         self._evaluated: dict[int, str] = {}
         self._evaluated_questions: dict[bytes, str] = {}
 
-    def add_evaluation(self, name: str, question: bytes, picture: Fingerprint) -> None:
+    def add_evaluation(self, name: str, question: bytes, pictures: Sequence[Fingerprint]) -> None:
         """Remember an item of an evaluation set."""
-        number = self._pictures.place(picture)
-        self._evaluated.setdefault(number, name)
-        self._evaluated_questions.setdefault(_near_key(question, number), name)
+        numbers = [self._pictures.place(picture) for picture in pictures]
+        for number in numbers:
+            self._evaluated.setdefault(number, name)
+        self._evaluated_questions.setdefault(_near_key(question, numbers), name)
 
-    def see(self, record: bytes, question: bytes, answer: bytes, picture: Fingerprint, split: str) -> Seen:
-        """What came before this record, which is remembered. `record`: digest of question, answer and image."""
-        number = self._pictures.place(picture)
-        asked = _near_key(question, number)
+    def see(self, record: bytes, question: bytes, answer: bytes, pictures: Sequence[Fingerprint], split: str) -> Seen:
+        """What came before this record, which is remembered. `record`: digest of question, answer and images."""
+        numbers = [self._pictures.place(picture) for picture in pictures]
+        asked = _near_key(question, numbers)
         near = asked + answer
+        # A question in words shares no picture, so it overlaps where the set asks it, too.
+        sets = (self._evaluated.get(number) for number in numbers)
+        evaluated = self._evaluated_questions.get(asked)
         found = Seen(
             exact=self._records.get(record),
             near=self._near.get(near),
-            overlap=self._evaluated.get(number),
-            overlap_question=asked in self._evaluated_questions,
+            overlap=next((name for name in sets if name is not None), evaluated),
+            overlap_question=evaluated is not None,
         )
         # The first split keeps a record, so a doubled one is always named after where it came first.
         self._records.setdefault(record, split)
@@ -134,8 +138,8 @@ class Duplicates:
         return found
 
 
-def _near_key(question: bytes, picture: int) -> bytes:
-    return question + picture.to_bytes(4, "big")
+def _near_key(question: bytes, pictures: Sequence[int]) -> bytes:
+    return question + b"".join(picture.to_bytes(4, "big") for picture in pictures)
 
 
 def _keys(outline: int) -> list[int]:

@@ -111,14 +111,18 @@ class _Work:
                 image.write_bytes(data)
                 self.summary.images += 1
         files = [f"images/{name}" for name in row.names]
-        named = {"file_name": files[0]} if len(files) == 1 else {"file_names": files}
+        several = {"file_names": files} if files else {}
+        named = {"file_name": files[0]} if len(files) == 1 else several
         self._line(f"{row.split}/metadata.jsonl", {**named, **row.columns})
         if row.twin:
             self._line("duplicates.jsonl", {"record": row.where, "split": row.split, "doubles": row.twin})
         *keys, picture = row.seen
-        look = [] if picture.sha256 in self._pictures else [f"{picture.outline:x}", picture.colours.hex()]
-        self._pictures.add(picture.sha256)
-        self._line(".seen.jsonl", [*(key.hex() for key in keys), row.split, picture.sha256, *look])
+        digest, look = "", list[str]()
+        if picture is not None:
+            digest = picture.sha256
+            look = [] if digest in self._pictures else [f"{picture.outline:x}", picture.colours.hex()]
+            self._pictures.add(digest)
+        self._line(".seen.jsonl", [*(key.hex() for key in keys), row.split, digest, *look])
         self.place = row.place
         self._since += 1
         if self._since >= CHECKPOINT_EVERY:
@@ -192,7 +196,7 @@ class _Work:
                 if look:
                     looks[sha256] = Fingerprint(sha256, int(look[0], 16), bytes.fromhex(look[1]))
                 keys = [bytes.fromhex(key) for key in (record, question, answer)]
-                self.duplicates.see(keys[0], keys[1], keys[2], looks[sha256], split)
+                self.duplicates.see(keys[0], keys[1], keys[2], [looks[sha256]] if sha256 else (), split)
         self._pictures = set(looks)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mstar.errors import InvalidDataset
+from mstar.image_marks import marked
 from mstar_data.columns import EXPORTED
 from mstar_data.samples import Sample
 
@@ -102,10 +103,9 @@ def _trl_stepwise(sample: Sample, images: Images) -> dict[str, Any]:
 def _verl(sample: Sample, images: Images) -> dict[str, Any]:
     if "answer" not in sample.answer:
         raise InvalidDataset(f"{sample.where}: no answer to reward: verl needs one", field="layout")
-    marks = "<image>" * len(images)
     return {
         "data_source": EXPORTED,
-        "prompt": _turns(sample, f"{marks}{sample.prompt}"),
+        "prompt": _turns(sample, marked(sample.prompt, len(images))),
         "images": list(images),
         "ability": sample.group or "multimodal_reasoning",
         "reward_model": {"style": "rule", "ground_truth": str(sample.answer["answer"])},
@@ -120,10 +120,9 @@ def _parquet(sample: Sample, images: Images) -> dict[str, Any]:
 
 
 def _messages(sample: Sample, images: Images) -> dict[str, Any]:
-    marks = "<image>" * len(images)
     assistant = {"role": "assistant", "content": _said(sample)}
     return {
-        "messages": [*_turns(sample, f"{marks}{sample.prompt}"), assistant],
+        "messages": [*_turns(sample, marked(sample.prompt, len(images))), assistant],
         "images": list(images),
         **_own(sample),
         **_labels(sample),

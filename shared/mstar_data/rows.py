@@ -67,7 +67,7 @@ class Row:
     images: tuple[bytes, ...]
     names: tuple[str, ...]
     """File names of the images, from their content."""
-    seen: tuple[bytes, bytes, bytes, Fingerprint]
+    seen: tuple[bytes, bytes, bytes, Fingerprint | None]
     """Digests of record, question and answer, and the first picture."""
     twin: str = ""
     """What the record doubles: `near`, `shared`, `overlap mathvista` …"""
@@ -105,14 +105,15 @@ def read_rows(
             # All are decoded, so that none fails in a run later; the first stands for the record among duplicates.
             if len(pictures) < len(subject.images):
                 continue
-            looked, pictures = pictures, []
+            looked, pictures = pictures[: len(subject.images)], []
             try:
                 looks = [one.result() for one in looked]
             except ValueError as error:
                 summary.refuse(f"{subject.record.where}: {error}")
                 continue
-            row = _row(subject, looks[0])
-            seen = found.see(*row.seen, row.split)
+            row = _row(subject, looks[0] if looks else None)
+            record, asked, answer, look = row.seen
+            seen = found.see(record, asked, answer, () if look is None else (look,), row.split)
             row = replace(row, twin=_twin(summary, seen, row.split))
             if seen.exact == row.split:
                 summary.repeated += 1
@@ -120,6 +121,7 @@ def read_rows(
                 summary.dropped += 1
             else:
                 summary.records[row.split] += 1
+                summary.in_words += not row.images
                 summary.types[row.columns.get("answer_type") or "none"] += 1
                 summary.groups[str(row.columns.get("group") or "")] += 1
                 yield row
@@ -134,7 +136,7 @@ def add_evaluation_sets(duplicates: Duplicates, sets: Mapping[str, Path], prints
             pairs = ((question_key(record.question), data) for record, data in _readable(path))
         for question, picture in prints.each(pairs):
             try:
-                duplicates.add_evaluation(name, question, picture.result())
+                duplicates.add_evaluation(name, question, (picture.result(),))
             except ValueError as error:
                 raise InvalidDataset(f"evaluation set {name}: {error}", field="overlap") from None
 
@@ -143,12 +145,12 @@ def _readable(path: Path) -> Iterator[tuple[Record, bytes]]:
     for record in records_of(path):
         if isinstance(record, BadRecord):
             raise InvalidDataset(f"evaluation set: {record}", field="overlap")
-        if record is not None:
+        if record is not None and record.images:
             yield record, record.images[0]()
 
 
 def _images(source: Path, options: Options, skip: int) -> Iterator[tuple[_Prepared | str | None, bytes | None]]:
-    """Each prepared record once for each of its images; a sentence for one of no use, None for one filtered out.
+    """Each prepared record once for each image, or once without; a sentence for one of no use, None for one filtered.
 
     All in the source's order, so that what is counted up to a record does not depend on how far was read ahead.
     """
@@ -166,7 +168,7 @@ def _images(source: Path, options: Options, skip: int) -> Iterator[tuple[_Prepar
             detail = error.detail if isinstance(error, MstarError) else str(error)
             yield detail if isinstance(record, BadRecord) else f"{record.where}: {detail}", None
             continue
-        for image in prepared.images:
+        for image in prepared.images or (None,):
             yield prepared, image
 
 
@@ -174,11 +176,9 @@ def _prepared(place: int, record: Record, options: Options) -> _Prepared:
     """Raises BadRecord, MstarError or ValueError for what cannot be used."""
     if not record.question.strip():
         raise BadRecord("question is empty")
-    if not record.images:
-        raise BadRecord("the image is missing: give its path")
     images = tuple(read() for read in record.images)
     names = tuple(f"{hashlib.sha256(data).hexdigest()}{image_ending(data)}" for data in images)
-    split = _split(record, names[0], options)
+    split = _split(record, names[0] if names else "", options)
     columns: dict[str, Any] = {"question": record.question, **_gold(record, split, options)}
     columns |= {"id": record.id, "group": record.group}
     if record.response is not None:
@@ -231,7 +231,7 @@ def _split(record: Record, image: str, options: Options) -> str:
     return split
 
 
-def _row(prepared: _Prepared, picture: Fingerprint) -> Row:
+def _row(prepared: _Prepared, picture: Fingerprint | None) -> Row:
     columns = prepared.columns
     content = [columns["question"], prepared.names, columns.get("answer")]
     content += [columns.get("completions"), columns.get("response")]

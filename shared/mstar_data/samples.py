@@ -16,7 +16,6 @@ from mstar_data.columns import images_of
 from mstar_data.record import BadRecord
 from mstar_data.sources import rows_of
 
-NO_IMAGE = "0" * 64
 SETS = ("cot", "prm")
 _LINES = ("metadata.jsonl", "train.jsonl")
 _PROVENANCE = (
@@ -84,7 +83,7 @@ def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Pat
     given = {**row, "images": row["file_names"]} if row.get("file_names") else row
     text = str(row.get("question") or row.get("prompt") or "")
     answer = _answer(row)
-    question = Question(id=str(row.get("id") or name), text=text, image=NO_IMAGE, answer=answer)
+    question = Question(id=str(row.get("id") or name), text=text, answer=answer)
     soft = row.get("soft_labels") if row.get("soft_labels") is not None else row.get("labels")
     return Sample(
         where=where,

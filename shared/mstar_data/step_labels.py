@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mstar.answers.records import CHOICE_COLUMNS, GOLD_COLUMNS
+from mstar.image_marks import as_published
 from mstar_data.record import BadRecord, ReadImage, Record
 
 MAX_STEPS = 512
@@ -39,7 +40,7 @@ def from_steps(row: Mapping[str, Any], where: str, images: tuple[ReadImage, ...]
         raise BadRecord(f"{where}: steps must be texts that are not empty")
     return Record(
         where=where,
-        question=question.replace("<image>", "").strip(),
+        question=as_published(question, len(images)),
         images=images,
         gold={name: row[name] for name in _KEPT if row.get(name) is not None and name != "label"},
         id=None if row.get("id") is None else str(row["id"])[:200],

@@ -18,6 +18,8 @@ class Summary:
     """By type of answer."""
     groups: Counter[str] = field(default_factory=Counter)
     images: int = 0
+    in_words: int = 0
+    """Records without an image."""
     filtered: int = 0
     """Records that the mapping's filters leave out."""
     repeated: int = 0

@@ -111,7 +111,7 @@ def _shard(
     settings = file.settings
     how = Sampling(settings.n, settings.temperature, settings.max_tokens, settings.top_p)
     asking = settings.asking
-    prompts = [(asking.text(benchmark, one.item), one.image, _seed(settings.seed, benchmark, one)) for one in shard]
+    prompts = [(asking.text(benchmark, one.item), (one.image,), _seed(settings.seed, benchmark, one)) for one in shard]
     try:
         reply = services.rollouts(prompts, how, asking.system)
     except (InvalidInput, TooLarge) as error:
@@ -130,7 +130,7 @@ def _shard(
 
 def _row(one: Shown, text: str, samples: Sequence[Response], services: ModelServices) -> Responses:
     texts = tuple(sample.text for sample in samples)
-    scores = services.score(text, one.image, texts)[1] if services.scores and len(texts) > 1 else None
+    scores = services.score(text, (one.image,), texts)[1] if services.scores and len(texts) > 1 else None
     cut = tuple(sample.finish_reason is FinishReason.LENGTH for sample in samples)
     return Responses(id=one.item.id, texts=texts, cut=cut, scores=scores)
 

@@ -69,11 +69,11 @@ def with_scores(samples: Iterator[Sample], prm: str | Path | None) -> Iterator[I
 def _scored(samples: Iterator[Sample], prm: str | Path, stack: ExitStack) -> Iterator[Sample]:
     services: ModelServices | None = None
     for sample in samples:
-        if sample.response is None or sample.step_scores or sample.steps or len(sample.images) != 1:
+        if sample.response is None or sample.step_scores or sample.steps:
             yield sample
             continue
         services = services or stack.enter_context(_started(prm, stack))
-        version, scores = services.step_scores(sample.prompt, sample.images[0], sample.response)
+        version, scores = services.step_scores(sample.prompt, sample.images, sample.response)
         provenance = {**sample.provenance, "prm_version": version, "reward": min(scores)}
         yield replace(sample, step_scores=scores, provenance=provenance)
 

@@ -20,6 +20,8 @@ PATIENCE_SECONDS = 300.0
 """How long a service may be away before the evaluation stops; what it has by then is kept."""
 PAUSE_SECONDS = 2.0
 Answer = TypeVar("Answer")
+Pictures = Sequence[bytes]
+"""Of one question: image files, in its order."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class ModelServices:
             return ""
         return self._sender.send(self._prm, "GET", "/v1/weights", WeightsState).weight_version
 
-    def rollouts(self, prompts: Sequence[tuple[str, bytes, int]], how: Sampling, system: str = "") -> RolloutReply:
-        """N responses for each (text, image, seed), and which prompts the model does not take.
+    def rollouts(self, prompts: Sequence[tuple[str, Pictures, int]], how: Sampling, system: str = "") -> RolloutReply:
+        """N responses for each (text, images, seed), and which prompts the model does not take.
 
         Raises what `Sender.send` raises.
         """
@@ -91,24 +93,24 @@ class ModelServices:
                 Prompt(
                     question=text,
                     system=system,
-                    image=_encoded(image),
+                    images=_encoded(images),
                     n=how.n,
                     temperature=how.temperature,
                     seed=seed,
                 )
-                for text, image, seed in prompts
+                for text, images, seed in prompts
             ),
             max_tokens=how.max_tokens,
             top_p=how.top_p,
         )
         return self._patiently(lambda: self._sender.send(policy, "POST", "/v1/rollouts", RolloutReply, body=request))
 
-    def step_scores(self, text: str, image: bytes, response: str) -> tuple[str, tuple[float, ...]]:
+    def step_scores(self, text: str, images: Pictures, response: str) -> tuple[str, tuple[float, ...]]:
         """PRM version and the score of each step of one response. Raises InvalidInput for one that cannot be scored."""
         assert self._prm is not None
         prm, request = (
             self._prm,
-            ScoreRequest(question=text, image=_encoded(image), responses=(Candidate(text=response),)),
+            ScoreRequest(question=text, images=_encoded(images), responses=(Candidate(text=response),)),
         )
         reply = self._patiently(lambda: self._sender.send(prm, "POST", "/v1/score", ScoreReply, body=request))
         result = reply.results[0]
@@ -116,7 +118,7 @@ class ModelServices:
             raise InvalidInput(result.error.detail, field=result.error.field)
         return reply.model_version, tuple(step.score for step in result.steps)
 
-    def score(self, text: str, image: bytes, responses: Sequence[str]) -> tuple[str, tuple[float, ...]]:
+    def score(self, text: str, images: Pictures, responses: Sequence[str]) -> tuple[str, tuple[float, ...]]:
         """PRM version and the least step score of each response; an empty response scores 0."""
         assert self._prm is not None
         prm, there = self._prm, [place for place, one in enumerate(responses) if one.strip()]
@@ -124,7 +126,7 @@ class ModelServices:
         if not there:
             return "", tuple(scores)
         request = ScoreRequest(
-            question=text, image=_encoded(image), responses=tuple(Candidate(text=responses[place]) for place in there)
+            question=text, images=_encoded(images), responses=tuple(Candidate(text=responses[place]) for place in there)
         )
         reply = self._patiently(lambda: self._sender.send(prm, "POST", "/v1/score", ScoreReply, body=request))
         for place, result in zip(there, reply.results, strict=True):
@@ -146,5 +148,5 @@ class ModelServices:
                 time.sleep(min(error.retry_after or PAUSE_SECONDS, 10.0))
 
 
-def _encoded(image: bytes) -> ImageInput:
-    return ImageInput(data=base64.b64encode(image).decode())
+def _encoded(images: Pictures) -> tuple[ImageInput, ...]:
+    return tuple(ImageInput(data=base64.b64encode(image).decode()) for image in images)

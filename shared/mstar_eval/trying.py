@@ -27,10 +27,10 @@ TRAINING = "train"
 
 @dataclass(frozen=True)
 class Pick:
-    """A question with its image."""
+    """A question with its images."""
 
     question: Question
-    image: bytes
+    images: tuple[bytes, ...]
 
 
 class Tried(Frozen):
@@ -71,7 +71,7 @@ def tried(
     evolution, generation = recipe.evolution, recipe.generation
     texts = [prompt_text(pick.question, form, with_reference=with_reference) for pick in picks]
     prompts = [
-        (text, pick.image, derive(recipe.seed, "try", pick.question.id))
+        (text, pick.images, derive(recipe.seed, "try", pick.question.id))
         for pick, text in zip(picks, texts, strict=True)
     ]
     how = Sampling(n, evolution.temperature, generation.max_tokens, generation.top_p)
@@ -131,21 +131,21 @@ def questions_of(source: Path, first_index: int = 0) -> Iterator[Pick]:
     found = False
     for row in rows:
         columns = row.columns
-        if "answer" not in columns or len(row.images) != 1:
+        if "answer" not in columns:
             continue
         found = True
         yield Pick(
             Question(
                 id=str(columns.get("id") or row.where)[:200],
                 text=columns["question"],
-                image=hashlib.sha256(row.images[0]).hexdigest(),
+                images=tuple(hashlib.sha256(image).hexdigest() for image in row.images),
                 answer=answer_of(columns),
                 group=str(columns.get("group") or "ALL"),
                 split=row.split,
                 source=row.where[:500],
             ),
-            row.images[0],
+            row.images,
         )
     if not found:
         why = f": {summary.problems[0]}" if summary.problems else ""
-        raise InvalidDataset(f"{source} has no question with one image and an answer{why}", field="data")
+        raise InvalidDataset(f"{source} has no question with an answer{why}", field="data")

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mstar.image_marks import placed
+
 Role = Literal["system", "user", "assistant"]
 
 
@@ -25,12 +27,13 @@ class Turn:
         return self.parts.count(None)
 
 
-def question_turns(question: str, system: str = "") -> tuple[Turn, ...]:
-    """The conversation of a question: the system turn if there is one, and a user turn with the image first.
+def question_turns(question: str, system: str = "", images: int = 1) -> tuple[Turn, ...]:
+    """The conversation of a question: the system turn if there is one, and a user turn with its images.
 
-    `question` is the whole text of the user turn, which `mstar.prompts` builds.
+    `question` is the whole text of the user turn, which `mstar.prompts` builds. Its images stand at its
+    marks, or first.
     """
-    asked = Turn("user", (None, question))
+    asked = Turn("user", placed(question, images))
     return (Turn("system", (system,)), asked) if system else (asked,)
 
 

@@ -1,4 +1,4 @@
-"""Text and image to tokens, in one way for policy, PRM and trainer.
+"""Text and images to tokens, in one way for policy, PRM and trainer.
 
 A prompt goes through the model's own processor and chat template. What the policy sampled is never tokenized again: its
 token ids go through the whole run. A response that comes as text is tokenized here. Text never becomes a special token:
@@ -44,6 +44,7 @@ class EncodedPrompt:
     """What the model takes for each of the P tokens beside its id, each tensor [1, P, ...]."""
     pixel_axes: Mapping[str, int] = field(default_factory=dict)
     """The axis that concatenates over prompts, where it is not the first."""
+    images: int = 0
 
     @property
     def pixel_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
@@ -78,9 +79,9 @@ class PromptEncoder:
         self._special = tuple(special_tokens(processor.tokenizer))
         self._cache: LRUCache[tuple[str, bytes], EncodedPrompt] = LRUCache(remembered_bytes, getsizeof=_size)
 
-    def encode(self, question: str, image: Image.Image, system: str = "") -> EncodedPrompt:
-        """A question about one image, as the method trains and samples it."""
-        return self.encode_turns(question_turns(question, system), [image])
+    def encode(self, question: str, images: Sequence[Image.Image], system: str = "") -> EncodedPrompt:
+        """A question about its images, or about none, as the method trains and samples it."""
+        return self.encode_turns(question_turns(question, system, len(images)), images)
 
     def encode_turns(self, turns: Sequence[Turn], images: Sequence[Image.Image]) -> EncodedPrompt:
         """Token ids with the place holders of all images expanded, and the images' tensors.
@@ -137,7 +138,8 @@ class PromptEncoder:
         length = values["input_ids"].shape[1] - self._edges.behind * asked
         pixels = {key: value for key, value in values.items() if key not in _TEXT_KEYS | _TOKEN_KEYS}
         per_token = {key: value[:, :length] for key, value in values.items() if key in _TOKEN_KEYS}
-        return EncodedPrompt(values["input_ids"][0, :length].tolist(), pixels, per_token, self._family.pixel_axes)
+        ids = values["input_ids"][0, :length].tolist()
+        return EncodedPrompt(ids, pixels, per_token, self._family.pixel_axes, len(images))
 
     def harmless(self, text: str) -> str:
         """A user's text may spell a special token; a space inside keeps the processor from seeing one."""

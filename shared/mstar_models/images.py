@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import IO
 
@@ -22,7 +22,8 @@ from cachetools import LRUCache
 from PIL import Image
 
 from mstar.api.images import ImageInput, read_base64
-from mstar.errors import InvalidImage, MstarError, TooLarge, UnsupportedImage
+from mstar.errors import InvalidImage, InvalidInput, MstarError, NotFound, TooLarge, UnsupportedImage
+from mstar.pictures import MAX_PIXELS_TOGETHER
 from mstar.types import Sha256
 from mstar_artefacts.images import ImageStore
 
@@ -61,7 +62,7 @@ class ImageGate:
     def decode(self, data: bytes) -> Image.Image:
         """RGB image. Raises UnsupportedImage (415), InvalidImage (422) or TooLarge (413)."""
         if len(data) > MAX_FILE_BYTES:
-            raise TooLarge(f"image has {len(data)} bytes; at most {MAX_FILE_BYTES} are accepted", field="image")
+            raise TooLarge(f"image has {len(data)} bytes; at most {MAX_FILE_BYTES} are accepted", field="images")
         digest = hashlib.sha256(data).hexdigest()
         with self._lock:
             if (found := self._decoded.get(digest)) is not None:
@@ -82,6 +83,19 @@ class ImageGate:
         if image.sha256 is not None:
             return self.known(image.sha256) or self.decode(store.get(image.sha256))
         return self.decode(read_base64(image.data or ""))
+
+    def resolve_all(self, images: Sequence[ImageInput], store: ImageStore) -> tuple[Image.Image, ...]:
+        """Those of one question. Raises what `resolve` raises, naming the place, and what `check_together` raises."""
+        found = []
+        for place, image in enumerate(images):
+            try:
+                found.append(self.resolve(image, store))
+            except (InvalidInput, NotFound, TooLarge) as error:
+                # Others may wait for the same image, so the error is not ours to change.
+                field = (error.field or "images").replace("images", f"images.{place}", 1)
+                raise type(error)(error.detail, field=field) from error
+            check_together(found)
+        return tuple(found)
 
     def close(self) -> None:
         """End the children, once the images under way are decoded."""
@@ -132,7 +146,7 @@ class _Child:
         except (BrokenPipeError, EOFError):
             self.stop()
             raise InvalidImage(
-                "image could not be decoded within the limits of memory and time", field="image"
+                "image could not be decoded within the limits of memory and time", field="images"
             ) from None
         except BaseException:
             # Half an answer may be left in the pipe.
@@ -159,6 +173,16 @@ class _Child:
         return self.process
 
 
+def check_together(images: Sequence[Image.Image]) -> None:
+    """Raises TooLarge for images of one question that have too many pixels together."""
+    pixels = sum(image.width * image.height for image in images)
+    if pixels > MAX_PIXELS_TOGETHER:
+        detail = (
+            f"{len(images)} images of one question have {pixels} pixels; {MAX_PIXELS_TOGETHER} are accepted together"
+        )
+        raise TooLarge(detail, field="images")
+
+
 def _size(image: Image.Image) -> int:
     """Bytes of an RGB image."""
     return image.width * image.height * 3
@@ -181,7 +205,7 @@ def _read_answer(source: IO[bytes]) -> Image.Image:
     head = json.loads(line)
     if "code" in head:
         kind = UnsupportedImage if head["code"] == UnsupportedImage.code else InvalidImage
-        raise kind(head["detail"], field="image")
+        raise kind(head["detail"], field="images")
     size = head["width"] * head["height"] * 3
     pixels = source.read(size)
     if len(pixels) < size:

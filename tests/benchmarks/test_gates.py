@@ -25,7 +25,7 @@ SHORT = "A is 3\n\nleave B"
 def row(chains: list[tuple[str, str]]) -> RolloutRow:
     """A question whose answer is 7, with these chains and answers."""
     question = Question(
-        id="q", text="?", image="0" * 64, answer=Answer(type=AnswerType.INTEGER, value="7"), gold_steps=GOLD
+        id="q", text="?", images=("0" * 64,), answer=Answer(type=AnswerType.INTEGER, value="7"), gold_steps=GOLD
     )
     responses = tuple(
         CheckedResponse(

@@ -15,7 +15,7 @@ COUNT, N = 64, 16
 
 
 def sampled() -> tuple[tuple[Response, ...], ...]:
-    prompts = tuple(Prompt(question=question_text(n), image=IMAGE, n=N, seed=n) for n in range(COUNT))
+    prompts = tuple(Prompt(question=question_text(n), images=(IMAGE,), n=N, seed=n) for n in range(COUNT))
     policy = Policy()
     policy.version = "r-1/it01/train@abc"
     reply = RolloutReply.model_validate_json(policy(RolloutRequest(prompts=prompts).model_dump(mode="json")))
@@ -43,6 +43,8 @@ def test_the_same_prompts_get_the_same_responses() -> None:
 
 def test_every_step_of_every_response_has_a_score() -> None:
     texts = [response.text for response in sampled()[0]]
-    request = ScoreRequest(question="How many?", image=IMAGE, responses=tuple(Candidate(text=text) for text in texts))
+    request = ScoreRequest(
+        question="How many?", images=(IMAGE,), responses=tuple(Candidate(text=text) for text in texts)
+    )
     reply = ScoreReply.model_validate_json(Prm()(request.model_dump(mode="json")))
     assert [tuple(step.text for step in one.steps) for one in reply.results] == [scored_segments(t) for t in texts]

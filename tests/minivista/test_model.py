@@ -18,7 +18,7 @@ def test_it_is_small() -> None:
 def test_it_loads_with_plain_transformers_and_reads_a_question() -> None:
     processor, model = load_processor(MODEL_FOLDER), load_model(MODEL_FOLDER)
     question, image = next(load_split("validation", 1))
-    prompt = PromptEncoder(processor).encode(question.text, Image.open(io.BytesIO(image)).convert("RGB"))
+    prompt = PromptEncoder(processor).encode(question.text, [Image.open(io.BytesIO(image)).convert("RGB")])
     image_id = processor.tokenizer.convert_tokens_to_ids("<image>")
     assert prompt.input_ids.count(image_id) == 16
     with torch.no_grad():

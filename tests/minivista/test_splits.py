@@ -26,12 +26,12 @@ def loaded(split: str) -> tuple[tuple[Question, bytes], ...]:
 def test_every_picture_belongs_to_its_split_by_hash() -> None:
     for split in SIZES:
         for question, image in loaded(split):
-            assert hashlib.sha256(image).hexdigest() == question.image
-            assert owner(question.image) == split
+            assert hashlib.sha256(image).hexdigest() == question.images[0]
+            assert owner(question.images[0]) == split
 
 
 def test_no_picture_and_no_question_with_picture_is_in_two_splits_or_twice() -> None:
-    images = [question.image for split in SIZES for question, _ in loaded(split)]
+    images = [question.images[0] for split in SIZES for question, _ in loaded(split)]
     assert len(images) == len(set(images)) == EACH * len(SIZES)
     pairs = [
         hashlib.sha256(image + question.text.encode()).digest() for split in SIZES for question, image in loaded(split)
@@ -41,7 +41,7 @@ def test_no_picture_and_no_question_with_picture_is_in_two_splits_or_twice() -> 
 
 def test_pretraining_owns_none_of_the_splits_pictures() -> None:
     assert set(SHARES) == {*SIZES, "pretrain"}
-    assert "pretrain" not in {owner(question.image) for split in SIZES for question, _ in loaded(split)}
+    assert "pretrain" not in {owner(question.images[0]) for split in SIZES for question, _ in loaded(split)}
 
 
 def test_a_handwritten_digit_and_a_flower_belong_to_one_split() -> None:

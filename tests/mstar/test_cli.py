@@ -58,11 +58,11 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: tuple[str,
     (tmp_path / "list.jsonl").write_text("[1]\n")
     (tmp_path / "here.png").write_bytes(b"picture")
     rows: dict[str, dict[str, object]] = {
-        "far": {"image": "none.png", "question": "q", "responses": ["a"]},
-        "keyless": {"image": "here.png", "question": "q"},
-        "one-text": {"image": "here.png", "question": "q", "responses": "abc"},
-        "empty": {"image": "here.png", "question": "", "responses": ["a"]},
-        "good": {"image": "here.png", "question": "q", "responses": ["a"]},
+        "far": {"images": ["none.png"], "question": "q", "responses": ["a"]},
+        "keyless": {"images": ["here.png"], "question": "q"},
+        "one-text": {"images": ["here.png"], "question": "q", "responses": "abc"},
+        "empty": {"images": ["here.png"], "question": "", "responses": ["a"]},
+        "good": {"images": ["here.png"], "question": "q", "responses": ["a"]},
     }
     for name, row in rows.items():
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")

@@ -12,7 +12,7 @@ from mstar.client import Client, Endpoint
 from mstar.errors import Internal, InvalidRecipe, MstarError, Unavailable
 
 ENDPOINT = Endpoint("http://runs:1/", "http://scores:2", run_admin_key="admin", score_key="score")
-SCORE = ScoreRequest(question="How many?", image=ImageInput(sha256="0" * 64), responses=(Candidate(text="3"),))
+SCORE = ScoreRequest(question="How many?", images=(ImageInput(sha256="0" * 64),), responses=(Candidate(text="3"),))
 
 
 class Answers(httpx2.BaseTransport):

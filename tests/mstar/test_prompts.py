@@ -16,7 +16,7 @@ OPTIONS = st.lists(st.text("abcdefgh ", min_size=1, max_size=8).filter(str.strip
 
 def question(text: str = "How many bars?", **answer: object) -> Question:
     gold = Answer.model_validate({"type": "integer", "value": "61", **answer})
-    return Question(id="q", text=text, image="0" * 64, answer=gold)
+    return Question(id="q", text=text, images=("0" * 64,), answer=gold)
 
 
 def choice(text: str = "Which?", *options: str) -> Question:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from mstar.cli.main import app
 from publish_bench import finished_run
 
-ROW = {"image": "a.png", "question": "Which?", "choices": ["red", "blue"], "responses": ["Blue.\n\n## Answer\n\nB"]}
+ROW = {"images": ["a.png"], "question": "Which?", "choices": ["red", "blue"], "responses": ["Blue.\n\n## Answer\n\nB"]}
 
 
 @pytest.fixture

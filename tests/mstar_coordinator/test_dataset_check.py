@@ -156,3 +156,30 @@ def test_no_more_is_read_than_is_used(tmp_path: Path) -> None:
     looks = Endless()
     assert len(list(DatasetCheck(tmp_path, {"train": 5}, frozenset(), DataRecipe(), looks).rows())) == 5
     assert looks.asked == 5
+
+
+def test_a_row_has_one_picture_several_or_none(tmp_path: Path) -> None:
+    several = {"file_name": None, "file_names": ["3.png", "1.png", "3.png"]}
+    write(tmp_path, "test_id", (1, {}))
+    write(tmp_path, "train", (1, {}), (3, several), (1, {"file_name": None, "question": "In words?"}))
+    sound, found = checked(tmp_path, {"test_id": 1, "train": 3})
+    assert [one.images for one in sound[1:]] == [
+        (small_png(1),), (small_png(3), small_png(1), small_png(3)), ()
+    ]  # fmt: skip
+    # A picture of several counts as one that a test has; a question in words shows none.
+    assert found.overlap == {"test_id": 2}
+
+
+def test_a_question_in_words_doubles_only_its_like(tmp_path: Path) -> None:
+    words: dict[str, Any] = {"file_name": None}
+    write(tmp_path, "test_id", (1, words | {"question": "One?"}))
+    write(tmp_path, "train", *((1, words | {"question": question}) for question in ("Two?", "two", "One?")))
+    _, found = checked(tmp_path, {"test_id": 1, "train": 3})
+    assert (found.overlap, found.near, found.shared) == ({"test_id": 1}, 1, 1)
+
+
+def test_the_second_picture_is_named_where_it_cannot_be_used(tmp_path: Path) -> None:
+    write(tmp_path, "test_id", (1, {}), (2, {"file_name": None, "file_names": ["1.png", "2.png"]}))
+    (tmp_path / "test_id" / "2.png").write_bytes(b"GIF89a" + bytes(50))
+    with pytest.raises(InvalidDataset, match=r"line 2: image 2\.png"):
+        checked(tmp_path, {"test_id": 2})

@@ -38,7 +38,7 @@ def copied(source: Path, target: Path) -> Path:
 def image_tokens(folder: Path, shape: str = "wide") -> int:
     """Of a picture of 160 × 64 pixels."""
     processor = load_processor(folder)
-    ids = PromptEncoder(processor).encode("How many?", picture(shape)).input_ids
+    ids = PromptEncoder(processor).encode("How many?", [picture(shape)]).input_ids
     return ids.count(processor.tokenizer.convert_tokens_to_ids(processor.image_token))
 
 

@@ -86,7 +86,7 @@ def test_a_line_separator_is_no_line_end_and_zero_is_an_answer(tmp_path: Path) -
     [
         ("{", "line 2: not valid JSON"),
         ('["a"]', "line 2: a record must be an object"),
-        ('{"question": "q", "answer": 1}', "line 2: the image is missing"),
+        ('{"image": "", "question": "q", "answer": 1}', "line 2: the image is missing"),
         ('{"file_name": "0.png", "answer": 1}', "line 2: question is missing"),
         ('{"file_name": "0.png", "question": "q"}', "line 2: the answer is missing"),
         ('{"file_name": "9.png", "question": "q", "answer": 1}', "line 2: image 9.png is not there"),

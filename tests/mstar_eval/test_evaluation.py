@@ -33,7 +33,7 @@ def pairs(name: str) -> list[dict[str, Any]]:
 
 
 def key(prompt: dict[str, Any]) -> tuple[str, str]:
-    return prompt["question"], prompt["image"]["data"]
+    return prompt["question"], prompt["images"][0]["data"]
 
 
 def keys(name: str) -> list[tuple[str, str]]:
@@ -111,7 +111,7 @@ def test_the_hand_made_responses_give_the_hand_counted_score(tmp_path: Path, nam
         result = measure(BENCHMARKS[name], shown_of(name), session, GREEDY, tmp_path, 0)
     assert result.lines[0].average.share == pytest.approx(average)
     assert [prompt["temperature"] for prompt in models.asked] == [0.0] * 20
-    assert base64.b64decode(models.asked[0]["image"]["data"]).startswith(b"\x89PNG")
+    assert base64.b64decode(models.asked[0]["images"][0]["data"]).startswith(b"\x89PNG")
     verdicts = (tmp_path / "verdicts" / f"{name}.jsonl").read_text().strip().split("\n")
     assert len(verdicts) == 20 and json.loads(verdicts[0])["verdicts"][0]["correct"]
 

@@ -29,7 +29,7 @@ def test_a_response_is_scored_step_by_step() -> None:
         return httpx2.Response(200, json={"model_version": "p1", "results": results})
 
     with ModelServices(None, Target("http://prm"), httpx2.MockTransport(prm)) as services:
-        assert services.step_scores("asked", b"image", "Step.") == ("p1", (0.9, 0.4))
+        assert services.step_scores("asked", [b"image"], "Step.") == ("p1", (0.9, 0.4))
 
 
 def test_a_response_that_cannot_be_scored_says_so() -> None:
@@ -42,7 +42,7 @@ def test_a_response_that_cannot_be_scored_says_so() -> None:
         ModelServices(None, Target("http://prm"), httpx2.MockTransport(prm)) as services,
         pytest.raises(InvalidInput, match="too long"),
     ):
-        services.step_scores("asked", b"image", "Step.")
+        services.step_scores("asked", [b"image"], "Step.")
 
 
 def test_what_is_scored_already_needs_no_prm() -> None:

@@ -99,5 +99,5 @@ def test_a_source_of_no_use_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidDataset, match="is not there: name a file, a folder"):
         picked(questions_of(tmp_path / "nowhere"), 5, 0)
     (tmp_path / "rows.jsonl").write_text('{"question": "Which?"}\n')
-    with pytest.raises(InvalidDataset, match=r"no question with one image and an answer: .*rows\.jsonl"):
+    with pytest.raises(InvalidDataset, match=r"no question with an answer: .*rows\.jsonl"):
         picked(questions_of(tmp_path / "rows.jsonl"), 5, 0)

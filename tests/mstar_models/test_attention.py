@@ -74,7 +74,7 @@ def test_blocks_show_what_the_dense_mask_shows(trees: list[list[list[int]]], kno
 def test_a_model_computes_the_same_from_blocks(made: Callable[[], tuple[Any, Any]]) -> None:
     torch.manual_seed(5)
     model, prompts = made()
-    prompt = prompts.encode("How many?", Image.new("RGB", (64, 64), (200, 30, 90)))
+    prompt = prompts.encode("How many?", [Image.new("RGB", (64, 64), (200, 30, 90))])
     packed = start(prompt.input_ids)
     for last in range(4):
         packed.add([tuple(range(10, 40)), tuple(range(60 - last, 80))])
@@ -90,7 +90,7 @@ def test_a_model_computes_the_same_from_blocks(made: Callable[[], tuple[Any, Any
 def test_a_model_with_windows_computes_the_same_from_blocks() -> None:
     torch.manual_seed(5)
     model, prompts = llava(model_type="mistral", sliding_window=24, max_position_embeddings=64)
-    prompt = prompts.encode("How many?", Image.new("RGB", (64, 64)))
+    prompt = prompts.encode("How many?", [Image.new("RGB", (64, 64))])
     packed = start(prompt.input_ids)
     for last in range(4):
         packed.add([tuple(range(10, 20)), tuple(range(60 - last, 70))])

@@ -34,8 +34,8 @@ def test_segments_end_where_they_end_in_the_whole(segments: list[str]) -> None:
 def test_text_never_becomes_a_special_token(processor: Any, token: str) -> None:
     special = processor.tokenizer.convert_tokens_to_ids(token)
     assert special not in encode_text(processor.tokenizer, f"It says {token} here")
-    encoded = PromptEncoder(processor).encode(f"What is {token}?", IMAGE, system=token)
-    plain = PromptEncoder(processor).encode("What is it?", IMAGE, system="it")
+    encoded = PromptEncoder(processor).encode(f"What is {token}?", [IMAGE], system=token)
+    plain = PromptEncoder(processor).encode("What is it?", [IMAGE], system="it")
     assert encoded.input_ids.count(special) == plain.input_ids.count(special)
 
 
@@ -48,11 +48,11 @@ def test_special_tokens_but_the_end_are_suppressed(processor: Any) -> None:
 
 def test_a_prompt_is_encoded_once_for_each_image_and_question(processor: Any) -> None:
     encoder = PromptEncoder(processor)
-    first = encoder.encode("How many?", IMAGE)
-    assert encoder.encode("How many?", IMAGE.copy()) is first
+    first = encoder.encode("How many?", [IMAGE])
+    assert encoder.encode("How many?", [IMAGE.copy()]) is first
     others = (
-        encoder.encode("How many?", Image.new("RGB", (64, 64))),
-        encoder.encode("How many?", IMAGE, system="Be brief."),
+        encoder.encode("How many?", [Image.new("RGB", (64, 64))]),
+        encoder.encode("How many?", [IMAGE], system="Be brief."),
     )
     assert all(other is not first for other in others)
 
@@ -61,17 +61,17 @@ def test_pictures_of_the_same_bytes_in_another_shape_differ(processor: Any) -> N
     encoder = PromptEncoder(processor)
     wide, high = Image.new("RGB", (64, 32)), Image.new("RGB", (32, 64))
     assert wide.tobytes() == high.tobytes()
-    assert encoder.encode("How many?", wide) is not encoder.encode("How many?", high)
+    assert encoder.encode("How many?", [wide]) is not encoder.encode("How many?", [high])
 
 
 def test_the_prompts_used_least_lately_make_room(processor: Any) -> None:
-    first = PromptEncoder(processor).encode("one", IMAGE)
+    first = PromptEncoder(processor).encode("one", [IMAGE])
     encoder = PromptEncoder(processor, remembered_bytes=5 * sum(t.nbytes for t in first.pixels.values()) // 2)
-    one, two = encoder.encode("one", IMAGE), encoder.encode("two", IMAGE)
-    assert encoder.encode("one", IMAGE) is one
-    encoder.encode("three", IMAGE)
-    assert encoder.encode("one", IMAGE) is one
-    again = encoder.encode("two", IMAGE)
+    one, two = encoder.encode("one", [IMAGE]), encoder.encode("two", [IMAGE])
+    assert encoder.encode("one", [IMAGE]) is one
+    encoder.encode("three", [IMAGE])
+    assert encoder.encode("one", [IMAGE]) is one
+    again = encoder.encode("two", [IMAGE])
     assert again is not two and again.input_ids == two.input_ids
 
 
@@ -79,7 +79,7 @@ def test_one_place_holder_stands_for_the_image_before_expansion(processor: Any) 
     encoder = PromptEncoder(processor)
     image_id = processor.tokenizer.convert_tokens_to_ids("<image>")
     assert encoder.unexpanded(question_turns("How many?")).count(image_id) == 1
-    assert encoder.encode("How many?", IMAGE).input_ids.count(image_id) == 16
+    assert encoder.encode("How many?", [IMAGE]).input_ids.count(image_id) == 16
 
 
 def test_a_conversation_may_show_several_images_or_none(processor: Any) -> None:
@@ -113,7 +113,7 @@ def test_prompts_without_images_take_memory_as_well(processor: Any) -> None:
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_padding_stands_on_the_side_that_was_asked_for(processor: Any, side: Any) -> None:
     encoder = PromptEncoder(processor)
-    short, long = encoder.encode("How many?", IMAGE), encoder.encode("How many of them are there now?", IMAGE)
+    short, long = encoder.encode("How many?", [IMAGE]), encoder.encode("How many of them are there now?", [IMAGE])
     batch = collate([(short, [7, 8]), (long, [])], side, pad_id=0)
     lengths = [len(short.input_ids) + 2, len(long.input_ids)]
     assert batch["attention_mask"].sum(1).tolist() == lengths

@@ -67,7 +67,7 @@ def test_text_behind_a_picture_goes_on_on_all_axes() -> None:
 def test_a_window_counts_the_positions_of_each_response(window: int) -> None:
     torch.manual_seed(3)
     model, prompts = llava(model_type="mistral", sliding_window=window, max_position_embeddings=32)
-    prompt = prompts.encode("How many?", Image.new("RGB", (64, 64)))
+    prompt = prompts.encode("How many?", [Image.new("RGB", (64, 64))])
     packed = start(prompt.input_ids)
     responses = [[tuple(range(10 * n, 10 * n + 5)), tuple(range(40, 47))] for n in range(4)]
     for response in responses:

@@ -78,7 +78,7 @@ def test_a_prompt_begins_once(folder: Path, template: int, tokenizer: int, times
 @pytest.mark.parametrize("folder", KINDS, indirect=True)
 def test_what_a_tokenizer_puts_behind_a_text_is_no_part_of_a_prompt(folder: Path) -> None:
     prompts = PromptEncoder(load_processor(folder))
-    expected = prompts.encode("How many?", IMAGE).input_ids
+    expected = prompts.encode("How many?", [IMAGE]).input_ids
     begins(folder, template=False, tokenizer=True)
     written = Tokenizer.from_file(str(folder / "tokenizer.json"))
     place = written.token_to_id("<begin>")
@@ -86,7 +86,7 @@ def test_what_a_tokenizer_puts_behind_a_text_is_no_part_of_a_prompt(folder: Path
     written.post_processor = around
     written.save(str(folder / "tokenizer.json"))
     prompts = PromptEncoder(load_processor(folder))
-    assert prompts.encode("How many?", IMAGE).input_ids == [place, *expected]
+    assert prompts.encode("How many?", [IMAGE]).input_ids == [place, *expected]
     assert prompts.unexpanded(question_turns("How many?"))[-1] != place
 
 
@@ -105,8 +105,8 @@ def test_added_tokens_that_are_text_are_sampled_and_stay_whole(folder: Path) -> 
     assert not set(places) & set(suppressed_ids(tokenizer))
     assert set(encode_text(tokenizer, "<think>so\n\n<table>")) >= set(places)
     prompts = PromptEncoder(load_processor(folder))
-    ids = prompts.encode("What is in the <table>?\n\nUse <think>.", IMAGE).input_ids
-    plain = prompts.encode("What is it?", IMAGE).input_ids
+    ids = prompts.encode("What is in the <table>?\n\nUse <think>.", [IMAGE]).input_ids
+    plain = prompts.encode("What is it?", [IMAGE]).input_ids
     assert [ids.count(place) - plain.count(place) for place in places] == [1, 1, 1]
 
 
@@ -123,7 +123,7 @@ def test_a_placeholder_that_was_added_as_text_is_none(folder: Path) -> None:
     assert place in suppressed_ids(processor.tokenizer)
     assert place not in encode_text(processor.tokenizer, f"see {image} here")
     prompts = PromptEncoder(processor)
-    spelled, plain = (prompts.encode(text, IMAGE).input_ids for text in (f"Is {image} it?", "Is it?"))
+    spelled, plain = (prompts.encode(text, [IMAGE]).input_ids for text in (f"Is {image} it?", "Is it?"))
     assert spelled.count(place) == plain.count(place) > 0
 
 

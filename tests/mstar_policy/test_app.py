@@ -29,7 +29,7 @@ DATA = base64.b64encode(png()).decode()
 
 
 def body(**fields: Any) -> dict[str, Any]:
-    item = {"question": "How many bars are there?", "image": {"data": DATA}, "n": 2}
+    item = {"question": "How many bars are there?", "images": [{"data": DATA}], "n": 2}
     return {"prompts": [item], "max_tokens": 8, **fields}
 
 
@@ -73,8 +73,8 @@ def test_the_whole_path_with_the_real_engine(store: ArtefactStore, warm: Artefac
 def test_images_may_be_named_by_hash(app: FastAPI, store: ArtefactStore) -> None:
     digest = ImageStore(store.root / ".mstar" / "images").put(png())
     prompts = [
-        {"question": "How many?", "image": {"sha256": digest}},
-        {"question": "How many?", "image": {"data": DATA}},
+        {"question": "How many?", "images": [{"sha256": digest}]},
+        {"question": "How many?", "images": [{"data": DATA}]},
     ]
     reply = RolloutReply.model_validate_json(ask(app, "POST", "/v1/rollouts", json={"prompts": prompts}).content)
     assert reply.samples[0] == reply.samples[1]
@@ -88,13 +88,13 @@ def test_images_may_be_named_by_hash(app: FastAPI, store: ArtefactStore) -> None
         ({"top_p": "NaN"}, 422, "invalid-input", "top_p"),
         ({"surprise": 1}, 422, "invalid-input", "surprise"),
         ({"weight_version": "other@000000000000"}, 409, "weight-version-mismatch", None),
-        ({"prompts": [{"question": "?", "image": {"sha256": "0" * 64}}]}, 404, "not-found", "image.sha256"),
-        ({"prompts": [{"question": "?", "image": {"data": "%%%"}}]}, 422, "invalid-image", "image.data"),
-        ({"prompts": [{"question": "?", "image": {"data": "AAAA"}}]}, 415, "unsupported-image", "image"),
-        ({"prompts": [{"question": "?", "image": {"url": "http://a/b.png"}}]}, 422, "invalid-input", None),
-        ({"prompts": [{"question": "?", "image": {"data": DATA}, "n": 101}]}, 413, "too-large", "prompts"),
-        ({"prompts": [{"question": "?", "image": {"data": DATA}, "temperature": 2.1}]}, 422, "invalid-input", None),
-        ({"prompts": [{"question": "\ud800", "image": {"data": DATA}}]}, 422, "invalid-input", "body"),
+        ({"prompts": [{"question": "?", "images": [{"sha256": "0" * 64}]}]}, 404, "not-found", "images.sha256"),
+        ({"prompts": [{"question": "?", "images": [{"data": "%%%"}]}]}, 422, "invalid-image", "images.data"),
+        ({"prompts": [{"question": "?", "images": [{"data": "AAAA"}]}]}, 415, "unsupported-image", "images"),
+        ({"prompts": [{"question": "?", "images": [{"url": "http://a/b.png"}]}]}, 422, "invalid-input", None),
+        ({"prompts": [{"question": "?", "images": [{"data": DATA}], "n": 101}]}, 413, "too-large", "prompts"),
+        ({"prompts": [{"question": "?", "images": [{"data": DATA}], "temperature": 2.1}]}, 422, "invalid-input", None),
+        ({"prompts": [{"question": "\ud800", "images": [{"data": DATA}]}]}, 422, "invalid-input", "body"),
     ],
 )
 def test_bad_rollouts_are_problems(

@@ -43,7 +43,7 @@ def prompt_prefixes(processor: Any, *, n: int, temperature: float, max_tokens: i
     prefixes = ("", "There are three bars.\n\n", "So")
     return [
         PromptPrefix(
-            encoder.encode(question, picture(40 * place)),
+            encoder.encode(question, [picture(40 * place)]),
             tuple(encode_text(processor.tokenizer, prefixes[place])),
             [Draw(place, index, temperature, 1.0, max_tokens) for index in range(n)],
         )
@@ -86,7 +86,7 @@ def test_greedy_decoding_is_that_of_every_architecture(random_model: tuple[Any, 
     model, prompts = random_model
     todo = [
         PromptPrefix(
-            prompts.encode("How many?", picture(90 * place)), tuple(range(9, 9 + 5 * place)), [Draw(0, 0, 0, 1, 12)]
+            prompts.encode("How many?", [picture(90 * place)]), tuple(range(9, 9 + 5 * place)), [Draw(0, 0, 0, 1, 12)]
         )
         for place in range(3)
     ]
@@ -104,7 +104,7 @@ def test_weights_of_half_the_size_give_about_the_same(random_model: tuple[Any, P
         for weight in model.parameters():
             weight.div_(4 if weight.dim() > 1 else 1)
     draws = [Draw(1, index, 1.0, 1.0, 8) for index in range(3)]
-    todo = [PromptPrefix(prompts.encode("How many?", picture()), tuple(range(9, 9 + n)), draws) for n in (0, 3)]
+    todo = [PromptPrefix(prompts.encode("How many?", [picture()]), tuple(range(9, 9 + n)), draws) for n in (0, 3)]
     use_grouped_attention(model)
     whole = run(Decoder(model, [], []), todo)
     half = run(Decoder(model.to(torch.bfloat16), [], []), todo)

@@ -198,7 +198,7 @@ def test_a_model_whose_layers_see_a_window_is_sampled_beyond_it(store: ArtefactS
     encoder = PromptEncoder(processor)
     expected = []
     for text in ("How many?", "total " * 60):
-        encoded = encoder.encode(text, picture())
+        encoded = encoder.encode(text, [picture()])
         for prefix in ("", "total"):
             inputs = collate([(encoded, encode_text(processor.tokenizer, prefix))], "left")
             width = inputs["input_ids"].shape[1]

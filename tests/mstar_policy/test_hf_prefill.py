@@ -54,7 +54,7 @@ def test_what_is_shared_changes_no_sample(random_model: tuple[Any, PromptEncoder
     model, prompts = random_model
     use_grouped_attention(model)
     decoder = Decoder(model, range(60, 70), [])
-    first, second = (prompts.encode("How many?", picture(shade)) for shade in (10, 240))
+    first, second = (prompts.encode("How many?", [picture(shade)]) for shade in (10, 240))
     todo = [
         prompt_prefixes(first, PREFIXES),
         prompt_prefixes(second, PREFIXES[1:3], seed=7),
@@ -69,7 +69,7 @@ def test_what_is_shared_changes_no_sample(random_model: tuple[Any, PromptEncoder
 def test_prompts_with_pixels_of_several_shapes_are_decoded_together() -> None:
     torch.manual_seed(3)
     model, prompts = idefics3()
-    one = prompts.encode("How many?", picture(90))
+    one = prompts.encode("How many?", [picture(90)])
     token = model.config.image_token_id
     # As large images are: several tiles, each with its place holders.
     tiles = [place for place in one.input_ids for _ in range(2 if place == token else 1)]

@@ -27,7 +27,7 @@ def sampled(tmp_path: Path, store: ArtefactStore, warm: ArtefactRef, *questions:
         images = ImageStore(tmp_path / "images")
         try:
             await engine.load(warm)
-            asked = request(*(prompt(text, image={"sha256": images.put(png())}) for text in questions), **fields)
+            asked = request(*(prompt(text, images=[{"sha256": images.put(png())}]) for text in questions), **fields)
             return await Rollouts(engine, ImageGate(), images, 64).sample(asked)
         finally:
             await engine.close()

@@ -58,7 +58,12 @@ class ReadingScorer:
         self.version = ""
 
     async def score(
-        self, question: str, image: Image, responses: Sequence[Segments], version: str | None, system: str = ""
+        self,
+        question: str,
+        images: Sequence[Image],
+        responses: Sequence[Segments],
+        version: str | None,
+        system: str = "",
     ) -> tuple[str, list[tuple[float, ...]]]:
         if not self.version:
             raise Unavailable("no weights", retry_after=2)
@@ -70,7 +75,9 @@ class ReadingScorer:
             self.scored += 1
             return self.version, [tuple(map(_said, response)) for response in responses]
 
-    async def count_tokens(self, question: str, image: Image, responses: Sequence[Segments], system: str = "") -> int:
+    async def count_tokens(
+        self, question: str, images: Sequence[Image], responses: Sequence[Segments], system: str = ""
+    ) -> int:
         return 10 * len(responses)
 
     async def close(self) -> None:
@@ -83,7 +90,7 @@ def _said(segment: str | tuple[int, ...]) -> float:
 
 def body(**fields: Any) -> dict[str, Any]:
     responses = [{"text": "See 0.9\n\nSum 0.4\n\n## Answer\n\n0.7"}, {"steps": ["See 0.8", "## Answer\n\n0.6"]}]
-    return {"question": "How many bars are there?", "image": IMAGE, "responses": responses, **fields}
+    return {"question": "How many bars are there?", "images": [IMAGE], "responses": responses, **fields}
 
 
 @pytest.fixture
@@ -210,7 +217,7 @@ def test_the_pairs_of_one_request_are_all_scored_and_others_get_their_turn(app: 
 
 def test_images_may_be_named_by_hash(app: FastAPI, tmp_path: Path) -> None:
     digest = ImageStore(tmp_path / ".mstar" / "images").put(png())
-    assert ask(app, "POST", "/v1/score", json=body(image={"sha256": digest})).status_code == 200
+    assert ask(app, "POST", "/v1/score", json=body(images=[{"sha256": digest}])).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -227,14 +234,14 @@ def test_images_may_be_named_by_hash(app: FastAPI, tmp_path: Path) -> None:
         ({"responses": [{"text": "a 1" * 80_000}] * 10}, 422, "invalid-input", "body"),
         ({"responses": [{"steps": ["a" * 65_537]}]}, 422, "invalid-input", "responses.0.steps.0"),
         ({"model_version": "x" * 3_000_000}, 422, "invalid-input", "model_version"),
-        ({"image": {"data": "AAA"}}, 422, "invalid-image", "image.data"),
-        ({"image": {"data": "AB=="}}, 422, "invalid-image", "image.data"),
+        ({"images": [{"data": "AAA"}]}, 422, "invalid-image", "images.0.data"),
+        ({"images": [{"data": "AB=="}]}, 422, "invalid-image", "images.0.data"),
         ({"surprise": 1}, 422, "invalid-input", "surprise"),
         ({"model_version": "other@000000000000"}, 409, "weight-version-mismatch", "model_version"),
-        ({"image": {"sha256": "0" * 64}}, 404, "not-found", "image.sha256"),
-        ({"image": {"data": "%%%"}}, 422, "invalid-image", "image.data"),
-        ({"image": {"data": "AAAA"}}, 415, "unsupported-image", "image"),
-        ({"image": {"url": "http://a/b.png"}}, 422, "invalid-input", None),
+        ({"images": [{"sha256": "0" * 64}]}, 404, "not-found", "images.0.sha256"),
+        ({"images": [{"data": "%%%"}]}, 422, "invalid-image", "images.0.data"),
+        ({"images": [{"data": "AAAA"}]}, 415, "unsupported-image", "images.0"),
+        ({"images": [{"url": "http://a/b.png"}]}, 422, "invalid-input", None),
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/score", "/v1/rerank"])

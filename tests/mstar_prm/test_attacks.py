@@ -26,7 +26,9 @@ PATIENCE_SECONDS = 60.0
 
 
 def body(**fields: object) -> bytes:
-    return json.dumps({"question": "How many?", "image": IMAGE, "responses": [{"text": "A is 3"}], **fields}).encode()
+    return json.dumps(
+        {"question": "How many?", "images": [IMAGE], "responses": [{"text": "A is 3"}], **fields}
+    ).encode()
 
 
 def megabytes(pid: int) -> int:
@@ -65,7 +67,7 @@ LARGE = {
     "long text": body(responses=[{"text": "a b c\n\n" * 1_000_000}]),
     "an unknown field": body(**{"x" * 8_000_000: 1}),
     "a version of megabytes": body(model_version="x" * 8_000_000),
-    "an image of nothing": body(image={"data": "A" * 27_000_000}),
+    "an image of nothing": body(images=[{"data": "A" * 27_000_000}]),
     "more than fits": b" " * 40_000_000,
 }
 

@@ -44,7 +44,7 @@ def conversation(answer: str) -> dict[str, Any]:
 
 
 def test_other_shapes_have_the_scores_of_our_own(app: FastAPI, prm: ArtefactRef) -> None:
-    own = {"question": TEXT["text"], "image": {"data": DATA}, "responses": [{"text": text} for text in DOCUMENTS]}
+    own = {"question": TEXT["text"], "images": [{"data": DATA}], "responses": [{"text": text} for text in DOCUMENTS]}
     rank = {"model": "mstar-prm", "query": QUERY, "documents": [DOCUMENTS[0], {"text": DOCUMENTS[1]}, DOCUMENTS[2]]}
     query = {"content": QUERY}
     answers = sent(
@@ -57,7 +57,7 @@ def test_other_shapes_have_the_scores_of_our_own(app: FastAPI, prm: ArtefactRef)
         ("/v1/score", {"queries": [query] * 3, "documents": DOCUMENTS}),
         ("/v1/score", {"queries": query, "items": DOCUMENTS}),
         ("/pooling", {"queries": query, "documents": DOCUMENTS}),
-        ("/v1/rerank", rank | {"query": TEXT["text"], "image": {"data": DATA}}),
+        ("/v1/rerank", rank | {"query": TEXT["text"], "images": [{"data": DATA}]}),
         *(("/pooling", conversation(text)) for text in DOCUMENTS),
     )
     assert [answer.status_code for answer in answers] == [200] * 13, [answer.text for answer in answers]
@@ -98,11 +98,12 @@ def with_url(url: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("change", "field", "part"),
     [
-        ({"query": "How many?"}, "query", "an image is needed"),
+        ({"images": [{"data": DATA}]}, "query", "not both"),
         ({"query": with_url("http://a/b.png")}, "query", "never fetched"),
         ({"query": with_url(f"data:image/png;base64,{jpeg()}")}, "query", "declared type image/png"),
         ({"query": with_url(f"data:image/gif;base64,{DATA}")}, "query", "data:image/png"),
-        ({"query": [*QUERY, QUERY[1]]}, "query", "2 were sent"),
+        ({"query": [*QUERY, *[QUERY[1]] * 8]}, "query", "9 images were sent; at most 8"),
+        ({"query": "How many?", "images": [{"data": DATA}] * 9}, "images", "at most 8"),
         ({"documents": ["a", " "]}, "documents.1", "1 to 262,144"),
         ({"documents": ["a", QUERY]}, "documents.1", "must be text"),
         ({"documents": []}, "documents", ""),
@@ -125,7 +126,6 @@ def test_bad_rerank_bodies_name_the_field(app: FastAPI, change: dict[str, Any], 
         ({"task": "embed"}, "task", "token_classify"),
         ({"encoding_format": "base64"}, "encoding_format", "float"),
         ({"truncate_prompt_tokens": 5}, "truncate_prompt_tokens", ""),
-        ({"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "a"}]}, "messages", "image"),
     ],
 )
 def test_bad_pooling_bodies_say_what_to_send(
@@ -143,7 +143,7 @@ def test_cohere_s_own_client_reranks(app: FastAPI, store: ArtefactStore, prm: Ar
         update = {"artefact": prm.id, "manifest_sha256": prm.sha256}
         httpx2.put(f"{url}/v1/weights", json=update, timeout=60).raise_for_status()
         client = cohere.ClientV2(api_key="none", base_url=url, httpx_client=http)
-        image = {"additional_body_parameters": {"image": {"data": DATA}}}
+        image = {"additional_body_parameters": {"images": [{"data": DATA}]}}
         answer = client.rerank(
             model="mstar-prm",
             query="How many bars are there?",
@@ -154,8 +154,8 @@ def test_cohere_s_own_client_reranks(app: FastAPI, store: ArtefactStore, prm: Ar
         assert len(answer.results) == 2
         best, second = answer.results
         assert 0 <= second.relevance_score <= best.relevance_score <= 1
-        with pytest.raises(cohere.errors.UnprocessableEntityError, match="an image is needed"):
-            client.rerank(model="mstar-prm", query="How many bars are there?", documents=DOCUMENTS)
+        with pytest.raises(cohere.errors.UnprocessableEntityError, match="a document must have"):
+            client.rerank(model="mstar-prm", query="How many?", documents=[{"text": " "}])  # type: ignore[list-item]
 
 
 def test_a_model_that_is_not_served_is_not_found(app: FastAPI, prm: ArtefactRef) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -49,7 +49,7 @@ def prompts_of(served: _Served) -> PromptEncoder:
 def one_by_one(served: _Served, image: Image.Image) -> list[list[float]]:
     """A whole forward pass for each response, by the model's own means."""
     found = []
-    prompt = prompts_of(served).encode("How many?", image)
+    prompt = prompts_of(served).encode("How many?", [image])
     for response in RESPONSES:
         ids, ends = encode_segments(prompts_of(served).processor.tokenizer, response)
         with torch.inference_mode():
@@ -72,10 +72,10 @@ def test_sampled_tokens_are_scored_as_they_are(served: _Served, tmp_path: Any) -
     async def ask() -> list[tuple[float, ...]]:
         try:
             with pytest.raises(InvalidInput, match="is not a token that this model's policy samples") as refused:
-                await scorer.score("How many?", image, [RESPONSES[0], strange], None)
+                await scorer.score("How many?", [image], [RESPONSES[0], strange], None)
             assert refused.value.field == "responses.1"
             asked: Any = [RESPONSES[0], tuple(cut(ids, ends)), one_token]
-            return (await scorer.score("How many?", image, asked, None))[1]
+            return (await scorer.score("How many?", [image], asked, None))[1]
         finally:
             await scorer.close()
 
@@ -92,7 +92,7 @@ def test_scores_equal_full_forward_passes(served: _Served, batch_tokens: int, tm
 
     async def ask() -> list[tuple[float, ...]]:
         try:
-            return (await scorer.score("How many?", image, RESPONSES, None))[1]
+            return (await scorer.score("How many?", [image], RESPONSES, None))[1]
         finally:
             await scorer.close()
 
@@ -101,7 +101,7 @@ def test_scores_equal_full_forward_passes(served: _Served, batch_tokens: int, tm
     for row, reference in zip(scores, expected, strict=True):
         assert row == pytest.approx(reference, abs=1e-5)
     if batch_tokens == 4096:
-        prompt = len(prompts_of(served).encode("How many?", image).input_ids)
+        prompt = len(prompts_of(served).encode("How many?", [image]).input_ids)
         own = [len(encode_segments(prompts_of(served).processor.tokenizer, one)[0]) for one in RESPONSES]
         assert scorer.work.images == 1
         assert scorer.work.tokens < prompt + sum(own) - own[2] - 3
@@ -115,10 +115,10 @@ def test_a_question_that_comes_back_costs_its_responses_only(served: _Served, tm
     async def ask() -> tuple[list[tuple[float, ...]], list[int]]:
         try:
             for picture in pictures:
-                await scorer.score("How many?", picture, RESPONSES[:1], None)
+                await scorer.score("How many?", [picture], RESPONSES[:1], None)
             before = scorer.work.tokens
             # Both at once, with other responses, and one of them twice.
-            asked = [scorer.score("How many?", picture, RESPONSES, None) for picture in (*pictures, pictures[0])]
+            asked = [scorer.score("How many?", [picture], RESPONSES, None) for picture in (*pictures, pictures[0])]
             replies = await asyncio.gather(*asked)
             for row, again in zip(replies[0][1], replies[2][1], strict=True):
                 assert row == pytest.approx(again, abs=1e-6)
@@ -142,7 +142,7 @@ def test_the_same_new_question_from_two_callers_is_read_once(served: _Served, tm
 
     async def ask() -> None:
         try:
-            await asyncio.gather(*(scorer.score("How many?", image, [one], None) for one in RESPONSES))
+            await asyncio.gather(*(scorer.score("How many?", [image], [one], None) for one in RESPONSES))
         finally:
             await scorer.close()
 
@@ -178,7 +178,7 @@ def test_images_of_several_shapes_are_scored_together(tmp_path: Any) -> None:
     scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
     jobs = []
     for tiles in (1, 2, 1):
-        prompt = prompts.encode("How many?", Image.new("RGB", (64, 64)))
+        prompt = prompts.encode("How many?", [Image.new("RGB", (64, 64))])
         wide = {name: torch.cat([value] * tiles, dim=1) for name, value in prompt.pixels.items()}
         # As large images are: several tiles, each with its place holders.
         ids = [one for one in prompt.input_ids for _ in range(tiles if one == model.config.image_token_id else 1)]
@@ -211,7 +211,7 @@ def test_many_callers_at_once_get_the_scores_of_one_after_the_other(served: _Ser
         fresh = PromptEncoder(processor) if type(prompts_of(served)) is PromptEncoder else prompts_of(served)
         scorer._served = replace(served, scheme=LabelTokens(fresh), prefixes=Prefixes(0))
         encode_text.cache_clear()
-        calls = [scorer.score(question, image, [steps], None) for question, image, steps in asked]
+        calls = [scorer.score(question, [image], [steps], None) for question, image, steps in asked]
         try:
             replies = await asyncio.gather(*calls) if together else [await call for call in calls]
         finally:
@@ -232,7 +232,7 @@ def test_equal_requests_get_equal_scores_to_the_last_bit_whatever_waits_beside_t
     async def ask(order: list[int], *, together: bool) -> dict[int, list[tuple[float, ...]]]:
         scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000, deterministic=True)
         scorer._served = replace(served, prefixes=Prefixes(scorer._prefix_bytes))
-        calls = [scorer.score(asked[n][0], image, asked[n][1], None) for n in order]
+        calls = [scorer.score(asked[n][0], [image], asked[n][1], None) for n in order]
         try:
             replies = await asyncio.gather(*calls) if together else [await call for call in calls]
         finally:
@@ -254,11 +254,11 @@ class HeldPrompts(PromptEncoder):
         self.begun, self.may_go_on = threading.Event(), threading.Event()
         self.threads: list[int] = []
 
-    def encode(self, question: str, image: Image.Image, system: str = "") -> EncodedPrompt:
+    def encode(self, question: str, images: Sequence[Image.Image], system: str = "") -> EncodedPrompt:
         self.threads.append(threading.get_ident())
         self.begun.set()
         assert self.may_go_on.wait(30)
-        return super().encode(question, image, system)
+        return super().encode(question, images, system)
 
 
 def test_one_thread_encodes_beside_the_event_loop_and_a_sleep_waits_for_it(tmp_path: Any) -> None:
@@ -269,7 +269,7 @@ def test_one_thread_encodes_beside_the_event_loop_and_a_sleep_waits_for_it(tmp_p
     async def scene() -> None:
         scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
         scorer._served = _Served("v@1", "v", model.eval(), Layout(model), LabelTokens(held), 256, Prefixes(1 << 20))
-        calls = (scorer.score(f"{n}?", Image.new("RGB", (64, 64)), RESPONSES, None) for n in range(4))
+        calls = (scorer.score(f"{n}?", [Image.new("RGB", (64, 64))], RESPONSES, None) for n in range(4))
         running = asyncio.gather(*calls)
         assert await asyncio.to_thread(held.begun.wait, 30)
         sleeping = asyncio.ensure_future(scorer.sleep())
@@ -293,7 +293,7 @@ def test_more_than_could_ever_wait_is_refused_for_good(tmp_path: Any) -> None:
 
     async def ask() -> None:
         try:
-            await scorer.score("How many?", Image.new("RGB", (64, 64)), many, None)
+            await scorer.score("How many?", [Image.new("RGB", (64, 64))], many, None)
         finally:
             await scorer.close()
 
@@ -311,14 +311,14 @@ def test_a_sleep_ends_what_runs_and_lets_go_of_the_model(tmp_path: Any) -> None:
 
     async def scene() -> None:
         image = Image.new("RGB", (64, 64), (10, 120, 200))
-        running = asyncio.ensure_future(scorer.score("How many?", image, RESPONSES, None))
+        running = asyncio.ensure_future(scorer.score("How many?", [image], RESPONSES, None))
         await asyncio.sleep(0)
         await scorer.sleep()
         assert len((await running)[1]) == len(RESPONSES)
         del running
         assert not scorer.weights().ready
         with pytest.raises(Unavailable):
-            await scorer.score("How many?", image, RESPONSES, None)
+            await scorer.score("How many?", [image], RESPONSES, None)
         await scorer.sleep()
         await scorer.close()
 

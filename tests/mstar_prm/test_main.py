@@ -20,7 +20,7 @@ from prm_service import environment, service
 
 def request(image: ImageInput, *responses: str, version: str | None = None) -> ScoreRequest:
     candidates = tuple(Candidate(text=text) for text in responses)
-    return ScoreRequest(question="How many bars?", image=image, responses=candidates, model_version=version)
+    return ScoreRequest(question="How many bars?", images=(image,), responses=candidates, model_version=version)
 
 
 def test_a_client_scores_over_a_socket(store: ArtefactStore, prm: ArtefactRef) -> None:
@@ -44,7 +44,12 @@ def test_a_client_scores_over_a_socket(store: ArtefactStore, prm: ArtefactRef) -
 
 def test_the_command_line_scores_a_file(store: ArtefactStore, prm: ArtefactRef, tmp_path: Path) -> None:
     (tmp_path / "bars.png").write_bytes(png())
-    row = {"image": "bars.png", "question": "How many?", "responses": ["A is 3\n\n## Answer\n\n3"], "own": "a\u2028b"}
+    row = {
+        "images": ["bars.png"],
+        "question": "How many?",
+        "responses": ["A is 3\n\n## Answer\n\n3"],
+        "own": "a\u2028b",
+    }
     far_too_long = row | {"responses": ["s\n\n" * 600]}
     lines = [json.dumps(one, ensure_ascii=False) for one in (row, row, far_too_long)]
     (tmp_path / "rows.jsonl").write_text("\n\n".join(lines) + "\n")

@@ -23,7 +23,7 @@ def test_white_space_around_a_step_changes_no_score(store: ArtefactStore, prm: A
     async def score(client: httpx2.AsyncClient) -> ScoreReply:
         await scorer.load(prm)
         responses = [*({"steps": steps} for steps in WAYS), {"text": "\n\n".join(WAYS[1])}]
-        body = {"question": "How many?", "image": {"data": base64.b64encode(png()).decode()}, "responses": responses}
+        body = {"question": "How many?", "images": [{"data": base64.b64encode(png()).decode()}], "responses": responses}
         return ScoreReply.model_validate_json((await client.post("/v1/score", json=body)).content)
 
     first, second, text = (result.steps for result in talk(build_app(settings, scorer), score).results)

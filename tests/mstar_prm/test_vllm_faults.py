@@ -33,7 +33,7 @@ def play(home: Path, scene: Callable[[VllmScorer, FakeCores], Awaitable[None]], 
 
 
 async def score(scorer: VllmScorer) -> tuple[float, ...]:
-    (scores,) = (await scorer.score("How many?", IMAGE, [STEPS], None))[1]
+    (scores,) = (await scorer.score("How many?", [IMAGE], [STEPS], None))[1]
     return scores
 
 

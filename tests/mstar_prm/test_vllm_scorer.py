@@ -41,7 +41,7 @@ async def reference(home: Path) -> tuple[str, list[tuple[float, ...]]]:
     scorer = HfScorer(home, batch_tokens=4096, waiting_tokens=10_000)
     await scorer.load_folder(MODEL_FOLDER)
     try:
-        return await scorer.score("How many?", IMAGE, RESPONSES, None)
+        return await scorer.score("How many?", [IMAGE], RESPONSES, None)
     finally:
         await scorer.close()
 
@@ -49,18 +49,18 @@ async def reference(home: Path) -> tuple[str, list[tuple[float, ...]]]:
 def test_scores_are_those_of_the_other_scorer(tmp_path: Path) -> None:
     async def scene(scorer: VllmScorer) -> None:
         with pytest.raises(Unavailable):
-            await scorer.score("How many?", IMAGE, RESPONSES, None)
+            await scorer.score("How many?", [IMAGE], RESPONSES, None)
         await scorer.load_folder(MODEL_FOLDER)
-        version, scores = await scorer.score("How many?", IMAGE, RESPONSES, None)
+        version, scores = await scorer.score("How many?", [IMAGE], RESPONSES, None)
         expected_version, expected = await reference(tmp_path)
         assert version == expected_version == scorer.weights().weight_version
         for row, other in zip(scores, expected, strict=True):
             assert row == pytest.approx(other, abs=1e-3)
         assert scorer.work.forwards == 7, "what two responses begin with is asked once"
         with pytest.raises(WeightVersionMismatch):
-            await scorer.score("How many?", IMAGE, RESPONSES, "other@000000000000")
+            await scorer.score("How many?", [IMAGE], RESPONSES, "other@000000000000")
         with pytest.raises(InvalidInput, match="response 1 is too long"):
-            await scorer.score("How many?", IMAGE, [RESPONSES[0], ("word " * 5000,)], None)
+            await scorer.score("How many?", [IMAGE], [RESPONSES[0], ("word " * 5000,)], None)
         await scorer.sleep()
         assert not scorer.weights().ready
 
@@ -73,9 +73,9 @@ def test_what_cannot_wait_is_refused(tmp_path: Path) -> None:
     async def scene(scorer: VllmScorer) -> None:
         await scorer.load_folder(MODEL_FOLDER)
         with pytest.raises(TooLarge):
-            await scorer.score("How many?", IMAGE, RESPONSES, None)
+            await scorer.score("How many?", [IMAGE], RESPONSES, None)
         one = RESPONSES[2:]
-        first, second = (asyncio.ensure_future(scorer.score("How many?", IMAGE, one, None)) for _ in range(2))
+        first, second = (asyncio.ensure_future(scorer.score("How many?", [IMAGE], one, None)) for _ in range(2))
         with pytest.raises(TooManyRequests):
             await second
         assert len((await first)[1]) == 1

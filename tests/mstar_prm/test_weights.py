@@ -41,10 +41,10 @@ def test_nothing_is_scored_before_weights_are_there(store: ArtefactStore, prm: A
     async def conversation(scorer: HfScorer) -> None:
         assert not scorer.weights().ready
         with pytest.raises(Unavailable, match="put a checkpoint"):
-            await scorer.score(QUESTION, picture(), [STEPS], None)
+            await scorer.score(QUESTION, [picture()], [STEPS], None)
         await scorer.load(prm)
         assert (scorer.weights().ready, scorer.weights().weight_version) == (True, prm.version)
-        assert (await scorer.score(QUESTION, picture(), [STEPS], prm.version))[0] == prm.version
+        assert (await scorer.score(QUESTION, [picture()], [STEPS], prm.version))[0] == prm.version
 
     using(store, conversation)
 
@@ -54,14 +54,14 @@ def test_a_score_belongs_to_the_version_that_was_asked_for(
 ) -> None:
     async def conversation(scorer: HfScorer) -> None:
         await scorer.load(prm)
-        _, first = await scorer.score(QUESTION, picture(), [STEPS], prm.version)
+        _, first = await scorer.score(QUESTION, [picture()], [STEPS], prm.version)
         await scorer.load(newer)
         with pytest.raises(WeightVersionMismatch, match=prm.version):
-            await scorer.score(QUESTION, picture(), [STEPS], prm.version)
-        version, second = await scorer.score(QUESTION, picture(), [STEPS], newer.version)
+            await scorer.score(QUESTION, [picture()], [STEPS], prm.version)
+        version, second = await scorer.score(QUESTION, [picture()], [STEPS], newer.version)
         assert version == newer.version and second != first
         await scorer.load(prm)
-        assert await scorer.score(QUESTION, picture(), [STEPS], None) == (prm.version, first)
+        assert await scorer.score(QUESTION, [picture()], [STEPS], None) == (prm.version, first)
 
     using(store, conversation)
 
@@ -73,11 +73,11 @@ def test_weights_that_change_under_a_request_do_not_mix(
 
     async def conversation(scorer: HfScorer) -> None:
         await scorer.load(prm)
-        alone = await scorer.score(QUESTION, picture(), responses, None)
-        under_way = asyncio.create_task(scorer.score(QUESTION, picture(), responses, None))
+        alone = await scorer.score(QUESTION, [picture()], responses, None)
+        under_way = asyncio.create_task(scorer.score(QUESTION, [picture()], responses, None))
         await asyncio.sleep(0)
         await scorer.load(newer)
-        new = asyncio.create_task(scorer.score(QUESTION, picture(), responses, None))
+        new = asyncio.create_task(scorer.score(QUESTION, [picture()], responses, None))
         version, scores = await under_way
         assert version == prm.version
         for row, expected in zip(scores, alone[1], strict=True):
@@ -93,7 +93,7 @@ def test_bad_weights_leave_the_old_ones_serving(store: ArtefactStore, prm: Artef
 
     async def conversation(scorer: HfScorer) -> None:
         await scorer.load(prm)
-        _, before = await scorer.score(QUESTION, picture(), [STEPS], None)
+        _, before = await scorer.score(QUESTION, [picture()], [STEPS], None)
         for ref, error in (
             (newer, CorruptArtefact),
             (rows, InvalidInput),
@@ -101,7 +101,7 @@ def test_bad_weights_leave_the_old_ones_serving(store: ArtefactStore, prm: Artef
         ):
             with pytest.raises(error):
                 await scorer.load(ref)
-        version, (after,) = await scorer.score(QUESTION, picture(), [STEPS], None)
+        version, (after,) = await scorer.score(QUESTION, [picture()], [STEPS], None)
         # The second time the prompt's keys and values are known, and sums are rounded in another order.
         assert (version, after) == (prm.version, pytest.approx(before[0], abs=1e-6))
 
@@ -129,7 +129,7 @@ def test_a_response_beyond_the_context_is_named(store: ArtefactStore, prm: Artef
     async def conversation(scorer: HfScorer) -> None:
         await scorer.load(prm)
         with pytest.raises(InvalidInput, match=rf"response 1 is too long.*{fits} fit") as refused:
-            await scorer.score(QUESTION, picture(), [STEPS, ("x" * fits,)], None)
+            await scorer.score(QUESTION, [picture()], [STEPS, ("x" * fits,)], None)
         assert refused.value.field == "responses.1"
 
     using(store, conversation)
@@ -142,14 +142,14 @@ def test_a_request_that_is_turned_away_leaves_nothing_waiting(store: ArtefactSto
         await scorer.load(prm)
         # The worker thread cannot take a job while its lock is held here.
         with scorer._batches._changed:
-            first = asyncio.ensure_future(scorer.score(QUESTION, picture(), responses, None))
+            first = asyncio.ensure_future(scorer.score(QUESTION, [picture()], responses, None))
             await asyncio.sleep(0)
             with pytest.raises(TooManyRequests):
-                await scorer.score(QUESTION, picture(), responses, None)
+                await scorer.score(QUESTION, [picture()], responses, None)
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
             await asyncio.sleep(0)  # The loop tells the queue what was cancelled.
-        await scorer.score(QUESTION, picture(), [STEPS], None)
+        await scorer.score(QUESTION, [picture()], [STEPS], None)
         return scorer.work.forwards
 
     assert using(store, conversation, batch_tokens=256, waiting_tokens=2200) == 1

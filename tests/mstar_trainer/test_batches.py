@@ -133,7 +133,7 @@ def test_a_missing_label_is_refused() -> None:
         prompt="How many?",
         completions=("One.", "Two."),
         labels=(1.0,),
-        image="0" * 64,
+        images=("0" * 64,),
         answer=Answer(type=AnswerType.INTEGER, value="2"),
         mc_successes=(4,),
         mc_rollouts=(4,),

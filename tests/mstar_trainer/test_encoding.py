@@ -132,7 +132,7 @@ def test_micro_batches_keep_to_the_budget_and_put_like_lengths_together(bench: B
     assert all(batch.inputs["input_ids"].numel() <= budget for batch in batches)
     widths = [batch.inputs["input_ids"].shape[1] for batch in batches]
     assert widths == sorted(widths) and len(batches) < len(trees)
-    assert micro_batches(trees[:1], 1, CPU)[0].images[0][0] == trees[0].image
+    assert micro_batches(trees[:1], 1, CPU)[0].images[0][0] == trees[0].images
 
 
 def test_a_response_without_text_teaches_to_end(encoder: ExampleEncoder, bench: Bench) -> None:
@@ -151,4 +151,4 @@ def test_images_of_several_shapes_are_batched_apart(bench: Bench, encoder: Examp
     if len(alone.images) == 2:
         alone, together = together, alone
     assert [len(batch.images) for batch in (alone, together)] == [1, 2]
-    assert alone.images[0][0] == trees[1].image
+    assert alone.images[0][0] == trees[1].images

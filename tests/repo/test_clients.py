@@ -19,8 +19,8 @@ from raw_server import RawServer, http
 
 WEIGHTS = ArtefactRef(id="r-1/warmup/train", sha256="a" * 64)
 IMAGE = ImageInput(sha256="0" * 64)
-ROLLOUT = RolloutRequest(prompts=(Prompt(question="How many?", image=IMAGE, n=1),))
-SCORE = ScoreRequest(question="How many?", image=IMAGE, responses=(Candidate(text="3"),))
+ROLLOUT = RolloutRequest(prompts=(Prompt(question="How many?", images=(IMAGE,), n=1),))
+SCORE = ScoreRequest(question="How many?", images=(IMAGE,), responses=(Candidate(text="3"),))
 
 HTML = b"<html><h1>welcome</h1></html>"
 GARBAGE = {

@@ -84,7 +84,7 @@ def test_a_picture_is_asked_about(here: Path) -> None:
         turn = {"role": "user", "content": parts}
         asked = api.body("ChatRequest", model="mstar-policy", messages=[turn], max_tokens=4, seed=1)
         assert api.call("openai.complete_chat", body=asked).choices[0].message.content
-        prompts = [{"question": "How many?", "image": IMAGE, "n": 2}]
+        prompts = [{"question": "How many?", "images": [IMAGE], "n": 2}]
         rollouts = api.call("rollouts.sample_rollouts", body=api.body("RolloutRequest", prompts=prompts, max_tokens=4))
         assert [len(samples) for samples in rollouts.samples] == [2]
 
@@ -93,7 +93,7 @@ def test_a_picture_is_asked_about(here: Path) -> None:
 def test_responses_are_scored(here: Path) -> None:
     with prm(here) as url, generated(url, here, "made_for_scores") as api:
         asked = api.body(
-            "ScoreRequest", question="How many?", image=IMAGE, responses=[{"text": "Two.\n\n## Answer\n\n2"}]
+            "ScoreRequest", question="How many?", images=(IMAGE,), responses=[{"text": "Two.\n\n## Answer\n\n2"}]
         )
         (scored,) = api.call("scoring.score_at_v1_score", body=asked).results
         assert len(scored.steps) == 2

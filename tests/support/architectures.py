@@ -4,7 +4,7 @@ Four are for what must hold on every one; the others see ahead.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -43,7 +43,8 @@ class MadeUpPrompts(PromptEncoder):
         self._ids = ids
         self._draw = draw
 
-    def encode(self, question: str, image: Image.Image, system: str = "") -> EncodedPrompt:
+    def encode(self, question: str, images: Sequence[Image.Image], system: str = "") -> EncodedPrompt:
+        (image,) = images
         return EncodedPrompt(self._ids, self._draw(torch.Generator().manual_seed(zlib.crc32(image.tobytes()))))
 
 

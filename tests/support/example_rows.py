@@ -17,7 +17,9 @@ from mstar.types import (
 
 def question(name: str = "q1", *, group: str = "FQA", gold_steps: Sequence[str] = ()) -> Question:
     answer = Answer(type=AnswerType.INTEGER, value="42")
-    return Question(id=name, text="How many?", image="0" * 64, answer=answer, group=group, gold_steps=tuple(gold_steps))
+    return Question(
+        id=name, text="How many?", images=("0" * 64,), answer=answer, group=group, gold_steps=tuple(gold_steps)
+    )
 
 
 def rollout(

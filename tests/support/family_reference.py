@@ -121,7 +121,7 @@ def no_more() -> Arrivals:
 
 def selected(bench: Bench, place: int) -> SelectedRow:
     answer = Answer(type=AnswerType.INTEGER, value="14")
-    question = Question(id=f"q-{place}", text=QUESTION, image=bench.images.put(encoded(place)), answer=answer)
+    question = Question(id=f"q-{place}", text=QUESTION, images=(bench.images.put(encoded(place)),), answer=answer)
     response = "\n\n".join(STEPS[1])
     return SelectedRow(
         question=question, response=response, iteration=1, index=0, temperature=1.0, weight_version="w", reason="test"
@@ -134,7 +134,7 @@ def labelled(bench: Bench, place: int) -> StepLabelRow:
         prompt=QUESTION,
         completions=STEPS[0],
         labels=(0.75, 0.25),
-        image=bench.images.put(encoded(place)),
+        images=(bench.images.put(encoded(place)),),
         answer=Answer(type=AnswerType.INTEGER, value="14"),
         mc_successes=(3, 1),
         mc_rollouts=(4, 4),

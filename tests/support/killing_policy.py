@@ -86,4 +86,4 @@ class KillingPolicy:
 
 
 def _key(prompt: Prompt) -> tuple[str, str | None]:
-    return prompt.question, prompt.image.sha256
+    return prompt.question, prompt.images[0].sha256

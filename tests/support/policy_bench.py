@@ -67,7 +67,7 @@ def png(shade: int = 0) -> bytes:
 
 
 def prompt(question: str = "How many bars are there?", **fields: object) -> Prompt:
-    return Prompt.model_validate({"question": question, "image": ImageInput(sha256="0" * 64), **fields})
+    return Prompt.model_validate({"question": question, "images": [ImageInput(sha256="0" * 64)], **fields})
 
 
 def request(*prompts: Prompt, max_tokens: int = 12, **fields: object) -> RolloutRequest:
@@ -82,7 +82,9 @@ async def generate(
     engine: Engine, asked: RolloutRequest, images: Sequence[Image.Image], on_tokens: TokenCallback | None = None
 ) -> RolloutReply:
     """What the service does with a rollout request whose images are decoded."""
-    return rollout_reply(asked, await engine.generate(sampling_request(asked, list(images)), on_tokens))
+    return rollout_reply(
+        asked, await engine.generate(sampling_request(asked, [[image] for image in images]), on_tokens)
+    )
 
 
 class FakeVocabulary:

@@ -75,7 +75,7 @@ def sample(texts: Sequence[str], correct: Sequence[bool], minima: Sequence[float
     row: RolloutRow = rollout(correct, texts=texts)
     return Sample(
         question=question(),
-        image=png(),
+        images=(png(),),
         rollouts=row,
         scores=scored(row, minima),
         kept=frozenset({0}),

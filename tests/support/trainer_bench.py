@@ -59,7 +59,7 @@ class Bench:
 
     def question(self, number: int) -> Question:
         answer = Answer(type=AnswerType.INTEGER, value=str(number))
-        return Question(id=f"q-{number}", text=f"How many is {number}?", image=self.image(number), answer=answer)
+        return Question(id=f"q-{number}", text=f"How many is {number}?", images=(self.image(number),), answer=answer)
 
     def selected(self, count: int, seed: int = 0) -> list[SelectedRow]:
         """Responses of different lengths that all begin alike."""
@@ -95,7 +95,7 @@ class Bench:
                     prompt="How many?",
                     completions=("The count", "total 1 + 1" if good else "how = 9 . 9"),
                     labels=(0.5, 0.9 if good else 0.1),
-                    image=self.image(n % 3),
+                    images=(self.image(n % 3),),
                     answer=Answer(type=AnswerType.INTEGER, value="2"),
                     mc_successes=(1, 1),
                     mc_rollouts=(2, 2),

@@ -35,7 +35,9 @@ def test_the_examples_run_one_after_the_other(ports: Ports, tmp_path: Path) -> N
     (tmp_path / "picture.png").write_bytes(picture)
     answers = tmp_path / "answers.jsonl"
     responses = ["2 + 3 = 5\n\n## Answer\n\n5", "It looks like 7.\n\n## Answer\n\n7"]
-    answers.write_text(json.dumps({"image": "picture.png", "question": question.text, "responses": responses}) + "\n")
+    answers.write_text(
+        json.dumps({"images": ["picture.png"], "question": question.text, "responses": responses}) + "\n"
+    )
     best = json.loads(run_example(ports, "score_file.py", str(answers)))
     assert best["best"] in responses
     *steps, _answer = best["steps"]

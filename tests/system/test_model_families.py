@@ -98,7 +98,7 @@ def test_the_policy_says_what_generate_says(family: Family, folders: Path, tmp_p
 
     async def ask(client: httpx2.AsyncClient) -> tuple[RolloutReply, str]:
         await engine.load_folder(folder)
-        prompts = [{"question": QUESTION, "image": {"data": data(place)}, "temperature": 0} for place in range(2)]
+        prompts = [{"question": QUESTION, "images": [{"data": data(place)}], "temperature": 0} for place in range(2)]
         sampled = await client.post("/v1/rollouts", json={"prompts": prompts, "max_tokens": MAX_TOKENS})
         url = {"url": f"data:image/png;base64,{data(0)}"}
         parts = [{"type": "image_url", "image_url": url}, {"type": "text", "text": QUESTION}]
@@ -135,7 +135,7 @@ def test_beginnings_of_several_lengths_are_continued_together(family: Family, fo
     async def ask(client: httpx2.AsyncClient) -> RolloutReply:
         await engine.load_folder(folder_of(family, folders))
         asked = {"question": QUESTION, "temperature": 0}
-        prompts = [asked | {"image": {"data": data(place)}, "prefix": begun} for place, begun in BEGINNINGS]
+        prompts = [asked | {"images": [{"data": data(place)}], "prefix": begun} for place, begun in BEGINNINGS]
         sampled = await client.post("/v1/rollouts", json={"prompts": prompts, "max_tokens": 4})
         return RolloutReply.model_validate_json(sampled.content)
 
@@ -161,7 +161,7 @@ def test_scores_are_those_of_separate_passes(family: Family, folders: Path, tmp_
     async def ask(client: httpx2.AsyncClient) -> list[ScoreReply]:
         await scorer.load_folder(folder)
         responses = [{"steps": steps} for steps in STEPS]
-        bodies = [{"question": QUESTION, "image": {"data": data(n)}, "responses": responses} for n in range(2)]
+        bodies = [{"question": QUESTION, "images": [{"data": data(n)}], "responses": responses} for n in range(2)]
         # Side by side, so that pictures of two shapes wait together.
         replies = await asyncio.gather(*(client.post("/v1/score", json=body) for body in bodies))
         return [ScoreReply.model_validate_json(reply.content) for reply in replies]

@@ -131,7 +131,7 @@ def test_the_policy_says_what_the_folders_own_model_says(own: Own, tmp_path: Pat
 
     async def ask(client: httpx2.AsyncClient) -> RolloutReply:
         await engine.load_folder(folder)
-        prompts = [{"question": QUESTION, "image": {"data": data(place)}, "temperature": 0} for place in (0, 1, 0)]
+        prompts = [{"question": QUESTION, "images": [{"data": data(place)}], "temperature": 0} for place in (0, 1, 0)]
         sampled = await client.post("/v1/rollouts", json={"prompts": prompts, "max_tokens": MAX_TOKENS})
         return RolloutReply.model_validate_json(sampled.content)
 
@@ -155,7 +155,7 @@ def test_scores_are_those_of_the_folders_own_model(own: Own, tmp_path: Path) -> 
     async def ask(client: httpx2.AsyncClient) -> list[ScoreReply]:
         await scorer.load_folder(own.folder)
         responses = [{"steps": steps} for steps in STEPS]
-        bodies = [{"question": QUESTION, "image": {"data": data(n)}, "responses": responses} for n in range(2)]
+        bodies = [{"question": QUESTION, "images": [{"data": data(n)}], "responses": responses} for n in range(2)]
         replies = await asyncio.gather(*(client.post("/v1/score", json=body) for body in bodies))
         return [ScoreReply.model_validate_json(reply.content) for reply in replies]
 

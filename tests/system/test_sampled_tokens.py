@@ -32,13 +32,13 @@ BARE = PRESETS[PromptPreset.MINIVISTA]
 def sampled(folder: Path, home: Path) -> RolloutReply:
     """Responses of a random model, whose tokens are those that a tokenizer would seldom choose."""
     engine = HfEngine(ArtefactStore(home), threads=1)
-    prompt = {"question": QUESTION, "image": {"data": data(0)}, "n": 12, "temperature": 1.5, "seed": 3}
+    prompt = {"question": QUESTION, "images": [{"data": data(0)}], "n": 12, "temperature": 1.5, "seed": 3}
     request = RolloutRequest.model_validate({"prompts": [prompt], "max_tokens": 24})
 
     async def ask() -> RolloutReply:
         try:
             await engine.load_folder(folder)
-            return rollout_reply(request, await engine.generate(sampling_request(request, [picture(0)])))
+            return rollout_reply(request, await engine.generate(sampling_request(request, [[picture(0)]])))
         finally:
             await engine.close()
 
@@ -59,7 +59,7 @@ def test_what_is_sampled_is_trained_and_scored(name: str, tmp_path: Path) -> Non
     assert differ > len(said) / 2, "else the test shows nothing"
 
     digest = ImageStore(tmp_path / ".mstar" / "images").put(encoded(0))
-    question = Question(id="q", text=QUESTION, image=digest)
+    question = Question(id="q", text=QUESTION, images=(digest,))
     encoder = ExampleEncoder(folder, tmp_path, plain.model)
     prompt: list[int] = []
     for response, kept in zip(said, tokens, strict=True):
@@ -92,7 +92,7 @@ def scored(folder: Path, home: Path, pieces: list[Any]) -> list[tuple[float, ...
     async def ask() -> list[tuple[float, ...]]:
         try:
             await scorer.load_folder(folder)
-            return (await scorer.score(QUESTION, picture(0), pieces, None))[1]
+            return (await scorer.score(QUESTION, [picture(0)], pieces, None))[1]
         finally:
             await scorer.close()
 

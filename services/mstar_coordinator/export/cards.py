@@ -74,7 +74,7 @@ def _asked(results: RunResults) -> tuple[str, ...]:
     """The prompt's preset and the answer's place, with the user turn of an example."""
     form = results.recipe.form
     gold = Answer(type=AnswerType.CHOICE, value="B", choices=("red", "blue"))
-    text = prompt_text(Question(id="example", text="Which bar is taller?", image="0" * 64, answer=gold), form)
+    text = prompt_text(Question(id="example", text="Which bar is taller?", answer=gold), form)
     shown = "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
     system = f" A system turn says: {form.system}" if form.system else ""
     return (

@@ -5,7 +5,7 @@ TRL's stepwise supervision. What this leaves out: the layouts of other trainers 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ def write_cot(folder: Path, rows: Iterable[SelectedRow], images: ImageStore, for
 
     Lines are ASCII, since some readers end a line at any Unicode line break that a response may hold.
     """
-    return _write(folder, ((row.question.image, _cot(row, form)) for row in rows), images)
+    return _write(folder, ((row.question.images, _cot(row, form)) for row in rows), images)
 
 
 def write_step_labels(folder: Path, rows: Iterable[StepLabelRow], images: ImageStore) -> int:
     """Write `metadata.jsonl` and `images/`; returns the number of rows."""
-    return _write(folder, ((row.image, _labels(row)) for row in rows), images)
+    return _write(folder, ((row.images, _labels(row)) for row in rows), images)
 
 
 def image_ending(data: bytes) -> str:
@@ -81,17 +81,23 @@ def _answer(answer: Answer | None) -> dict[str, Any]:
     return {"answer": answer.value, "answer_type": answer.type.value, **known}
 
 
-def _write(folder: Path, rows: Iterable[tuple[Sha256, Mapping[str, Any]]], images: ImageStore) -> int:
+def _write(folder: Path, rows: Iterable[tuple[tuple[Sha256, ...], Mapping[str, Any]]], images: ImageStore) -> int:
     (folder / "images").mkdir(parents=True)
     paths: dict[Sha256, str] = {}
     count = 0
     with open(folder / "metadata.jsonl", "w", encoding="utf-8") as lines:
-        for digest, row in rows:
-            if digest not in paths:
-                paths[digest] = _copy(folder, digest, images)
-            lines.write(json.dumps({"file_name": paths[digest], **row}) + "\n")
+        for own, row in rows:
+            paths |= {digest: _copy(folder, digest, images) for digest in own if digest not in paths}
+            lines.write(json.dumps({**file_columns([paths[digest] for digest in own]), **row}) + "\n")
             count += 1
     return count
+
+
+def file_columns(paths: Sequence[str]) -> dict[str, Any]:
+    """The columns that name a row's images: `file_name` for one, `file_names` for several, none for words alone."""
+    if len(paths) > 1:
+        return {"file_names": list(paths)}
+    return {"file_name": paths[0]} if paths else {}
 
 
 def _copy(folder: Path, digest: Sha256, images: ImageStore) -> str:

@@ -28,7 +28,8 @@ class Sample:
     """One question with its responses, for the sample browser."""
 
     question: Question
-    image: bytes
+    images: tuple[bytes, ...]
+    """Those of the question that are there, in its order."""
     rollouts: RolloutRow
     scores: ScoreRow | None
     kept: frozenset[int]
@@ -238,14 +239,18 @@ def shown(sample: Sample, rule: RewardRule) -> dict[str, object]:
             )
         )
     responses.sort(key=lambda one: -1.0 if one.reward is None else one.reward, reverse=True)
-    kind = image_ending(sample.image).replace("jpg", "jpeg")
     return {
         "question": sample.question,
-        "image": f"data:image/{kind};base64,{base64.b64encode(sample.image).decode()}",
+        "images": [_data_url(image) for image in sample.images],
         "iteration": sample.iteration,
         "temperature": sample.rollouts.temperature,
         "responses": responses,
     }
+
+
+def _data_url(image: bytes) -> str:
+    kind = image_ending(image).replace("jpg", "jpeg")
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
 def _steps(checked: CheckedResponse, scored: StepScores | None, rule: RewardRule) -> tuple[TintedStep, ...]:

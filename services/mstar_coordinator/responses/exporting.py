@@ -47,13 +47,15 @@ def trl_zip(rows: Iterator[tuple[FoundQuestion, FoundResponse]], form: PromptFor
     names: dict[str, str] = {}
     with tempfile.TemporaryFile() as lines, zipfile.ZipFile(sink, "w") as archive:
         for question, response in rows:
-            digest = question.question.image
-            if digest not in names:
-                data = image(digest)
-                names[digest] = f"images/{digest[:16]}.{image_ending(data)}"
-                archive.writestr(names[digest], data)
-                yield sink.taken()
-            lines.write(json.dumps(_trl(question, response, form, names[digest])).encode() + b"\n")
+            own = question.question.images
+            for digest in own:
+                if digest not in names:
+                    data = image(digest)
+                    names[digest] = f"images/{digest[:16]}.{image_ending(data)}"
+                    archive.writestr(names[digest], data)
+                    yield sink.taken()
+            files = [names[digest] for digest in own]
+            lines.write(json.dumps(_trl(question, response, form, files)).encode() + b"\n")
         lines.seek(0)
         with archive.open(METADATA, "w", force_zip64=True) as file:
             while part := lines.read(PART_BYTES):
@@ -86,7 +88,7 @@ def _row(question: FoundQuestion, response: FoundResponse) -> dict[str, Any]:
     return {
         "question_id": asked.id,
         "question": asked.text,
-        "image_sha256": asked.image,
+        "image_sha256": asked.images,
         "group": asked.group,
         "answer": None if asked.answer is None else asked.answer.value,
         "iteration": question.iteration,
@@ -106,11 +108,11 @@ def _row(question: FoundQuestion, response: FoundResponse) -> dict[str, Any]:
     }
 
 
-def _trl(question: FoundQuestion, response: FoundResponse, form: PromptForm, image: str) -> dict[str, Any]:
+def _trl(question: FoundQuestion, response: FoundResponse, form: PromptForm, files: list[str]) -> dict[str, Any]:
     system = [{"role": "system", "content": form.system}] if form.system else []
     user = {"role": "user", "content": prompt_text(question.question, form)}
     return {
-        "file_names": [image],
+        "file_names": files,
         "prompt": [*system, user],
         "completion": [{"role": "assistant", "content": response.text}],
         **{name: value for name, value in _row(question, response).items() if name not in ("response", "steps")},

@@ -148,4 +148,4 @@ def _write_words(connection: sqlite3.Connection, found: FoundQuestion) -> None:
 
 
 def _images(found: FoundQuestion) -> Iterator[str]:
-    yield found.question.image
+    yield from found.question.images

@@ -91,7 +91,9 @@ class Repair:
 
     def _discard_images(self, prepared: ArtefactRef) -> list[Sha256]:
         """Remove the damaged images of a run's questions, since an image that is there is not stored again."""
-        lost = self._images.damaged(question.image for question in _questions(self._artefacts, prepared))
+        lost = self._images.damaged(
+            image for question in _questions(self._artefacts, prepared) for image in question.images
+        )
         for digest in lost:
             self._images.discard(digest)
         return lost

@@ -179,7 +179,7 @@ def preference(key: str, replicas: Sequence[str]) -> list[str]:
 
 
 def _key(prompt: Prompt) -> str:
-    return f"{prompt.image.sha256}\n{prompt.question}"
+    return "\n".join([*(str(image.sha256) for image in prompt.images), prompt.question])
 
 
 def _require_equal(states: Mapping[str, WeightsState]) -> None:

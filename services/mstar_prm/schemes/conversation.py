@@ -6,19 +6,22 @@ no beginning in the middle.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 from jinja2 import TemplateError
 from PIL.Image import Image
 
 from mstar.errors import InvalidInput
+from mstar.image_marks import placed
 from mstar.prm_schemes import LabelTokens, StepToken, Turns, ValueHead
 from mstar_models.encoding import EncodedPrompt, PromptEncoder
 from mstar_prm.scorer import Texts
 
 Message = dict[str, Any]
+Parts = tuple[str | None, ...]
+"""Of a question: texts, and None where the next image is."""
 STEPS = "@steps@"
 """Stands for the steps while the template is rendered. What a question spells comes before it."""
 _ANY = "?"
@@ -36,15 +39,19 @@ class Conversation:
         self.tokenizer = prompts.processor.tokenizer
         self._scheme = scheme
         self._images = images
-        opening = self._opening(_ANY)
+        opening = self._opening((_ANY,), "")
         self._context = opening.rstrip(" ")
         # Words carry the space before them in most vocabularies, so it belongs to the first step.
         self.lead = opening[len(self._context) :]
 
-    def prompt(self, question: str, image: Image) -> EncodedPrompt:
-        """All before the first step; a model without a vision tower does not see the image."""
-        text = self._opening(self.prompts.harmless(question)).rstrip(" ")
-        return self.prompts.encode_rendered(text, [image] if self._images else [])
+    def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
+        """All before the first step; a model without a vision tower does not see the images.
+
+        `system` is seen where the scheme has a place for it, and by no PRM that was trained with a text of its own.
+        """
+        parts = tuple(part if part is None else self.prompts.harmless(part) for part in placed(question, len(images)))
+        text = self._opening(parts, self.prompts.harmless(system)).rstrip(" ")
+        return self.prompts.encode_rendered(text, images if self._images else [])
 
     def tagged(self, segments: Texts, tag: str, separator: str) -> list[tuple[int, ...]]:
         """Token ids of each step with the tag behind it, at whose last token its score is read."""
@@ -70,15 +77,17 @@ class Conversation:
             raise InvalidInput(f"the model's chat template does not take its scheme's messages: {error}") from error
         return str(made)
 
-    def messages(self, question: str) -> list[Message]:
+    def messages(self, question: Parts, system: str = "") -> list[Message]:
         """System turn, if the scheme has one, and the user's with the question."""
-        system = [] if self._scheme.system is None else [{"role": "system", "content": text_part(self._scheme.system)}]
-        return [*system, {"role": "user", "content": list(self._parts(question))}]
+        own = (self._scheme.system or "").replace("{system}", system)
+        # A place for the recipe's system turn makes none where the recipe has none; a text that is empty is a turn.
+        turns = [{"role": "system", "content": text_part(own)}] if own or self._scheme.system == "" else []
+        return [*turns, {"role": "user", "content": list(self._parts(question))}]
 
-    def _opening(self, question: str) -> str:
+    def _opening(self, question: Parts, system: str) -> str:
         if self._scheme.plain is not None:
-            return self._scheme.plain.replace("{question}", question)
-        messages = self.messages(question)
+            return self._scheme.plain.replace("{question}", "".join(part or "" for part in question))
+        messages = self.messages(question, system)
         if not self._scheme.steps_of_user:
             messages.append({"role": "assistant", "content": text_part(STEPS)})
         text = self.render(messages, asks=False)
@@ -87,14 +96,31 @@ class Conversation:
             raise InvalidInput(detail, field="model")
         return text[: text.rindex(STEPS)]
 
-    def _parts(self, question: str) -> Iterator[dict[str, str]]:
-        before, mark, behind = self._scheme.user.partition("{image}")
-        for place, text in enumerate((before, behind)):
-            if place and mark and self._images:
+    def _parts(self, question: Parts) -> Iterator[dict[str, str]]:
+        """Images that come first stand at the scheme's mark, others where the question has them."""
+        first = len(question) - 1 if question[-1] is not None and not any(question[:-1]) else 0
+        before, _, behind = self._scheme.user.partition("{question}")
+        # The question is filled in last: it may spell the other marks.
+        around = (self._marked(before, first), question[first:], self._marked(behind, first))
+        for part in _joined([part for parts in around for part in parts]):
+            if part is not None:
+                yield from text_part(part)
+            elif self._images:
                 yield {"type": "image"}
-            if text:
-                # The question last: it may spell the other mark.
-                yield from text_part(text.replace("{steps}", STEPS).replace("{question}", question))
+
+    def _marked(self, text: str, images: int) -> list[str | None]:
+        """Parts of the scheme's own text around the question, with so many images at its mark."""
+        before, mark, behind = text.replace("{steps}", STEPS).partition("{image}")
+        return [before, *[None] * (images if mark else 0), behind]
+
+
+def _joined(parts: Iterable[str | None]) -> Iterator[str | None]:
+    """Texts that stand beside each other as one, and none that is empty; None stands for an image."""
+    for is_image, group in groupby(parts, key=lambda part: part is None):
+        if is_image:
+            yield from group
+        elif text := "".join(part for part in group if part is not None):
+            yield text
 
 
 def text_part(text: str) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ Every scheme reads the score of a step at one token, so responses of a question 
 What this leaves out: forward passes, batches and caches (`hf_scorer`).
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from PIL.Image import Image
@@ -19,9 +20,10 @@ class Scheme(Protocol):
     tokenizer: Any
     """The tokenizer whose ids are scored as a policy sampled them; None where every step is tokenized from its text."""
 
-    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
-        """All that stands before the first step; a published scheme has a system turn of its own instead.
+    def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
+        """All that stands before the first step.
 
+        A published scheme has its own system turn, which may have a place for `system`.
         Raises InvalidInput for what the chat template does not take.
         """
 

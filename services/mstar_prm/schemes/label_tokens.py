@@ -3,6 +3,7 @@
 A step's score is the probability of the good label against the bad one, the rest of the vocabulary left out.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from PIL.Image import Image
@@ -27,8 +28,8 @@ class LabelTokens:
         self.tokenizer = prompts.processor.tokenizer
         self.labels = known_ids(self.tokenizer, names)
 
-    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
-        return self.prompts.encode(question, image, system)
+    def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
+        return self.prompts.encode(question, images, system)
 
     def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
         return cut(*encode_segments(self.tokenizer, segments))
@@ -52,8 +53,8 @@ class TaggedLabels:
         self._tag, self._separator = scheme.step_tag, scheme.separator
         self._labels = spelled_ids(conversation.tokenizer, (scheme.good, scheme.bad))
 
-    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
-        return self._conversation.prompt(question, image)
+    def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
+        return self._conversation.prompt(question, images, system)
 
     def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
         return self._conversation.tagged(segments, self._tag, self._separator)

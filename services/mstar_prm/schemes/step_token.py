@@ -1,5 +1,6 @@
 """A head with two classes, read at a token behind each step: Qwen2.5-Math-PRM (arXiv 2501.07301) and its like."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from PIL.Image import Image
@@ -23,8 +24,8 @@ class StepToken:
         self._scheme = scheme
         self._head = head
 
-    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
-        return self._conversation.prompt(question, image)
+    def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
+        return self._conversation.prompt(question, images, system)
 
     def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
         return self._conversation.tagged(segments, self._scheme.step_tag, self._scheme.separator)

@@ -4,6 +4,7 @@ The user sends the question with the first step, then step after step. Every ste
 as answered with the good label, as in the published code, so the turns of a response are one sequence.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from PIL.Image import Image
@@ -31,8 +32,8 @@ class Turns:
         labels = [self._label(name) for name in (scheme.good, scheme.bad)]
         self._labels = labels[0], labels[1]
 
-    def prompt(self, question: str, image: Image, system: str = "") -> EncodedPrompt:
-        return self._conversation.prompt(question, image)
+    def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
+        return self._conversation.prompt(question, images, system)
 
     def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
         steps = [self._conversation.prompts.harmless(step) + self._asks for step in segments]
@@ -58,7 +59,7 @@ def _glue(conversation: Conversation, good: str) -> tuple[str, str]:
     """What stands behind a step, up to where the assistant begins, and between that and the next step."""
     said = {"role": "assistant", "content": text_part(good)}
     more = {"role": "user", "content": text_part(_NEXT)}
-    text = conversation.render([*conversation.messages("?"), said, more], asks=True)
+    text = conversation.render([*conversation.messages(("?",)), said, more], asks=True)
     # Rendered as a whole and not turn by turn: a template may write the first turn otherwise than the next ones.
     middle, _, asks = text[text.rindex(STEPS) + len(STEPS) :].partition(_NEXT)
     if not asks or not middle.startswith(asks):

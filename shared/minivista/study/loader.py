@@ -38,7 +38,7 @@ def _question(split: str, index: int, scene: Scene, digest: str, oracle: bool) -
     return Question(
         id=f"{NAME}/{split}/{index:06d}",
         text=scene.question,
-        image=digest,
+        images=(digest,),
         answer=Answer(type=AnswerType.INTEGER, value=str(scene.answer)) if labelled else None,
         group=group_at(index),
         split=split,

@@ -1,11 +1,12 @@
 """How an image travels: as bytes or as the hash of stored bytes, never as a URL."""
 
 import binascii
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mstar.errors import InvalidImage, InvalidInput
-from mstar.types import Frozen, Sha256
+from mstar.types import MAX_IMAGES, Frozen, Sha256, as_tuple
 
 PIECE = 4 * 2**18
 """Characters decoded at a time: decoding holds the interpreter lock, and other requests want it in between."""
@@ -26,7 +27,10 @@ class ImageInput(Frozen):
         return self
 
 
-def read_base64(text: str, field: str = "image.data") -> bytes:
+ImageInputs = Annotated[tuple[ImageInput, ...], BeforeValidator(as_tuple), Field(max_length=MAX_IMAGES)]
+
+
+def read_base64(text: str, field: str = "images.data") -> bytes:
     """Bytes of standard base64 in its one canonical form (RFC 4648, section 3.5). Raises InvalidImage."""
     pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
     try:

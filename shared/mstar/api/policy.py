@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from mstar.api.images import ImageInput
+from mstar.api.images import ImageInputs
 from mstar.steps import ArtefactId
 from mstar.types import Frozen, Response, Sha256
 
@@ -16,8 +16,9 @@ class Prompt(Frozen):
     """One question at one temperature, with all its samples."""
 
     question: str = Field(min_length=1, max_length=MAX_PROMPT)
-    """Text of the user turn, as `mstar.prompts` builds it; the image stands before it."""
-    image: ImageInput
+    """Text of the user turn, as `mstar.prompts` builds it."""
+    images: ImageInputs = ()
+    """Of the question, in its order: at the marks `<image>` of its text if it has one for each, else before it."""
     system: str = Field(default="", max_length=4096)
     """Text of the system turn; without one there is none."""
     prefix: str = Field(default="", max_length=65_536)

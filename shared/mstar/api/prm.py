@@ -13,7 +13,7 @@ from pydantic import (
 )
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from mstar.api.images import ImageInput
+from mstar.api.images import ImageInputs
 from mstar.api.policy import MAX_PROMPT
 from mstar.reward import Aggregate
 from mstar.types import Frozen, SampledTokens, as_tuple
@@ -74,7 +74,8 @@ class ScoreRequest(Frozen):
 
     question: str = Field(min_length=1, max_length=MAX_PROMPT)
     """Text of the user turn that the responses answer, as it stood in the PRM's training."""
-    image: ImageInput
+    images: ImageInputs = ()
+    """Of the question, in its order: at the marks `<image>` of its text if it has one for each, else before it."""
     system: str = Field(default="", max_length=4096)
     """Text of the system turn; without one there is none."""
     responses: tuple[Annotated[Candidate, WrapValidator(_kept_apart)], ...] = Field(min_length=1, max_length=256)

@@ -1,17 +1,18 @@
 """Reranking and scoring bodies of other servers: Cohere and Jina's rerank, vLLM's score and pooling.
 
-Each body turns into `ScoreRequest`s: a query with its image becomes a question, documents become its responses. Options
-that the service lacks are refused by name. What this leaves out: scoring, and answers (`mstar_prm.client_shapes`).
+Each body turns into `ScoreRequest`s: a query with its images becomes a question, documents become its responses.
+Options that the service lacks are refused by name. What this leaves out: scoring, and answers
+(`mstar_prm.client_shapes`).
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, RootModel, Tag, model_validator
 
-from mstar.api.images import ImageInput, image_of_data_url
+from mstar.api.images import ImageInput, ImageInputs, image_of_data_url
 from mstar.api.prm import MAX_CHARACTERS, Candidate, RerankRequest, ScoreRequest
 from mstar.errors import InvalidInput
-from mstar.types import Frozen
+from mstar.types import MAX_IMAGES, Frozen
 
 MAX_DOCUMENTS = 256
 MAX_SYSTEM = 4096
@@ -72,24 +73,20 @@ def _is_parts(value: list[Any]) -> bool:
     return bool(value) and all(isinstance(item, dict) and "type" in item for item in value)
 
 
-def question_of(query: Content, field: str, image: ImageInput | None = None) -> tuple[str, ImageInput]:
-    """Question and image of a query; `image` is one that was sent beside it.
+def question_of(query: Content, field: str, images: tuple[ImageInput, ...] = ()) -> tuple[str, tuple[ImageInput, ...]]:
+    """Question and images of a query, either as its parts or `images` that were sent beside it.
 
     Raises InvalidInput naming the field, InvalidImage for a bad data URL.
     """
     text = query.text.strip()
     if not text or len(text) > 32_768:
         raise InvalidInput(f"{field}: the question must have 1 to 32,768 characters", field=field)
-    if image is not None and not query.urls:
-        return text, image
-    if len(query.urls) != 1 or image is not None:
-        sent = len(query.urls) + (image is not None)
-        detail = (
-            f"{field}: an image is needed, but {sent} were sent: send the query as a list of parts with "
-            'one {"type": "image_url", "image_url": {"url": "data:image/png;base64,…"}}'
-        )
-        raise InvalidInput(detail, field=field)
-    return text, image_of_data_url(query.urls[0], field)
+    if images and query.urls:
+        raise InvalidInput(f"{field}: send images as parts of the query or in `images`, not both", field=field)
+    if len(query.urls) > MAX_IMAGES:
+        sent = len(query.urls)
+        raise InvalidInput(f"{field}: {sent} images were sent; at most {MAX_IMAGES} are accepted", field=field)
+    return text, images or tuple(image_of_data_url(url, field) for url in query.urls)
 
 
 def candidates_of(documents: list[Content], field: str) -> tuple[Candidate, ...]:
@@ -110,8 +107,8 @@ class RankRequest(Frozen):
 
     model: str | None = Field(default=None, max_length=500)
     query: Content
-    image: ImageInput | None = None
-    """Ours: the image, for clients whose query can only be a string."""
+    images: ImageInputs = ()
+    """Ours: the images, for clients whose query can only be a string."""
     documents: list[Content] = Field(min_length=1, max_length=MAX_DOCUMENTS)
     top_n: int | None = Field(default=None, ge=0)
     """How many results to return; all with 0, as in vLLM."""
@@ -119,8 +116,8 @@ class RankRequest(Frozen):
 
     def request(self) -> ScoreRequest:
         """The same as our own body. Raises InvalidInput."""
-        question, image = question_of(self.query, "query", self.image)
-        return ScoreRequest(question=question, image=image, responses=candidates_of(self.documents, "documents"))
+        question, images = question_of(self.query, "query", self.images)
+        return ScoreRequest(question=question, images=images, responses=candidates_of(self.documents, "documents"))
 
 
 PAIRS = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
@@ -157,8 +154,8 @@ class PairsRequest(Frozen):
         asked = [question_of(query, f"queries.{place}") for place, query in enumerate(self.queries)]
         groups = [responses] if len(asked) == 1 else [(response,) for response in responses]
         return [
-            ScoreRequest(question=question, image=image, responses=group)
-            for (question, image), group in zip(asked, groups, strict=True)
+            ScoreRequest(question=question, images=images, responses=group)
+            for (question, images), group in zip(asked, groups, strict=True)
         ]
 
 
@@ -170,7 +167,7 @@ class Message(Frozen):
 
 
 class PoolingRequest(Frozen):
-    """vLLM's `POST /pooling` with a conversation: a question with its image, and the answer whose steps are scored."""
+    """vLLM's `POST /pooling` with a conversation: a question with its images, and the answer whose steps are scored."""
 
     model: str | None = Field(default=None, max_length=500)
     messages: list[Message] = Field(min_length=2, max_length=3)
@@ -198,12 +195,12 @@ class PoolingRequest(Frozen):
     def request(self) -> ScoreRequest:
         """The same as our own body. Raises InvalidInput."""
         *before, asked, said = self.messages
-        question, image = question_of(asked.content, "messages")
+        question, images = question_of(asked.content, "messages")
         system = before[0].content.text if before else ""
         if len(system) > MAX_SYSTEM:
             raise InvalidInput(f"messages: the system text must have at most {MAX_SYSTEM} characters", field="messages")
         responses = candidates_of([said.content], "messages")
-        return ScoreRequest(question=question, image=image, responses=responses, system=system)
+        return ScoreRequest(question=question, images=images, responses=responses, system=system)
 
 
 def _shape(value: Any) -> str:

@@ -196,6 +196,7 @@ def _print(summary: "Summary") -> None:
         console.print(f"{title:<7}{named or '-'}", markup=False, highlight=False)
     console.print(f"images {summary.images:,} written, {summary.repeated:,} repeated records left out", highlight=False)
     for count, what in (
+        (summary.in_words, "records have no image: the model sees their words only"),
         (summary.filtered, "records are left out by the mapping's filters"),
         (summary.shared, "records are in an earlier split too: a test would repeat the training (--drop shared)"),
         (summary.near, "records ask what came before about a picture that looks the same (--drop near)"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from rich.progress import track
 
 from mstar.answers import answer_of
@@ -22,20 +22,20 @@ from mstar.cli.stack import HomeOption
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput
 from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
-from mstar.types import Answer, AnswerType, Question
+from mstar.types import MAX_IMAGES, Answer, AnswerType, Question
 
 
 class Line(BaseModel):
     """What a line must have; further members are kept as they are."""
 
-    image: str
-    """Path, from the folder of the file."""
+    images: tuple[str, ...] = Field(default=(), max_length=MAX_IMAGES)
+    """Paths, from the folder of the file; none for a question in words."""
     question: str
     responses: tuple[str, ...]
 
 
 def score(
-    file: Annotated[Path, typer.Argument(help="JSON lines of image (a path), question and responses.")],
+    file: Annotated[Path, typer.Argument(help="JSON lines of images (paths), question and responses.")],
     out: Annotated[Path | None, typer.Option(help="Where to write; standard output by default.")] = None,
     prompt: Annotated[
         str | None,
@@ -93,7 +93,7 @@ def _asked(row: dict[str, Any], given: Line, form: PromptForm) -> str:
     elif isinstance(options := row.get("choices"), list) and options:
         # Which option is right is not shown, so that any letter does.
         answer = Answer(type=AnswerType.CHOICE, value="A", choices=tuple(map(str, options)))
-    return prompt_text(Question(id="line", text=given.question, image="0" * 64, answer=answer), form)
+    return prompt_text(Question(id="line", text=given.question, answer=answer), form)
 
 
 def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm | None) -> dict[str, Any]:
@@ -102,11 +102,13 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
     try:
         row = json.loads(line)
         given = Line.model_validate(row)
-        image = (file.parent / given.image).read_bytes()
+        if "image" in row:
+            # Left alone, the question would be scored without its picture.
+            raise ValueError("image is not read: send images, a list of paths")
         request = ScoreRequest(
             question=given.question if form is None else _asked(row, given, form),
             system="" if form is None else form.system,
-            image=ImageInput(data=base64.b64encode(image).decode()),
+            images=tuple(_encoded(file.parent / image) for image in given.images),
             responses=tuple(Candidate(text=text) for text in given.responses),
         )
         reply = client.score(request)
@@ -117,6 +119,10 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
     except (ValueError, OSError) as error:
         raise InvalidInput(f"{where}: {error}", field="file") from error
     return {**row, "model_version": reply.model_version, "results": [r.model_dump() for r in reply.results]}
+
+
+def _encoded(image: Path) -> ImageInput:
+    return ImageInput(data=base64.b64encode(image.read_bytes()).decode())
 
 
 def _first(error: ValidationError) -> str:

@@ -73,7 +73,7 @@ def _pool(source: str, first_index: int) -> "Iterator[Pick]":
 
     if source not in BUILTINS:
         return questions_of(Path(source), first_index)
-    return (Pick(question, png) for question, png in BUILTINS[source].load_split("train"))
+    return (Pick(question, (png,)) for question, png in BUILTINS[source].load_split("train"))
 
 
 def _plan(recipe: str | None, settings: list[str], model: str | None, data: str | None) -> Recipe:

@@ -25,7 +25,7 @@ GOLDEN = {
 
 def test_questions_come_with_answer_chain_and_picture() -> None:
     for question, data in load_split("test_ood", 25):
-        assert hashlib.sha256(data).hexdigest() == question.image
+        assert hashlib.sha256(data).hexdigest() == question.images[0]
         assert Image.open(io.BytesIO(data)).size == (48, 48)
         assert question.answer is not None
         assert is_sound(join_segments([*question.gold_steps, ANSWER_HEADING, "0"]), question.gold_steps)
@@ -36,7 +36,7 @@ def test_a_shorter_split_is_the_beginning_of_a_longer_one() -> None:
 
 
 def test_no_picture_is_in_two_splits_or_twice() -> None:
-    images = [question.image for split in SIZES for question, _ in load_split(split, 100)]
+    images = [question.images[0] for split in SIZES for question, _ in load_split(split, 100)]
     assert len(images) == len(set(images)) == 100 * len(SIZES)
 
 

@@ -22,7 +22,7 @@ from mstar_web.app import base_app
 from web_bench import BenchSettings, ask, talk
 
 KEYS = {"run_admin_key": "r" * 20, "internal_key": "i" * 20}
-QUESTION = {"question": "How much?", "image": {"sha256": "4" * 64}, "responses": [{"text": "61"}]}
+QUESTION = {"question": "How much?", "images": [{"sha256": "4" * 64}], "responses": [{"text": "61"}]}
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def selected(image: str, response: str) -> SelectedRow:
     return SelectedRow(
-        question=question().model_copy(update={"image": image}),
+        question=question().model_copy(update={"images": (image,)}),
         response=response,
         iteration=2,
         index=5,
@@ -42,7 +42,7 @@ def labelled(image: str) -> StepLabelRow:
         prompt="How many?",
         completions=("A is 12", "## Answer\n\n42"),
         labels=(0.5, 1.0),
-        image=image,
+        images=(image,),
         answer=Answer(type=AnswerType.INTEGER, value="42"),
         mc_successes=(4, 8),
         mc_rollouts=(8, 8),

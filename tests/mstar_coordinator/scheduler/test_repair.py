@@ -42,7 +42,7 @@ class Maker:
         def fill(folder: Path) -> None:
             if claim.step.name == "prepare":
                 (folder / "questions").mkdir()
-                question = Question(id="q", text="what?", image=self.images.put(b"a picture"))
+                question = Question(id="q", text="what?", images=(self.images.put(b"a picture"),))
                 with gzip.GzipFile(folder / "questions" / "train.jsonl.gz", "wb", mtime=0) as out:
                     out.write(question.model_dump_json().encode() + b"\n")
             text = "\n".join([*used, self.salt.get(claim.step.name, "")])

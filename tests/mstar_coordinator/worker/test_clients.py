@@ -14,7 +14,7 @@ from work_bench import RulePolicy
 
 OLD = ArtefactRef(id="r-1/warmup/train", sha256="a" * 64)
 NEW = ArtefactRef(id="r-1/it01/train", sha256="b" * 64)
-REQUEST = RolloutRequest(prompts=(Prompt(question="How many is 7?", image=ImageInput(sha256="0" * 64), n=3),))
+REQUEST = RolloutRequest(prompts=(Prompt(question="How many is 7?", images=(ImageInput(sha256="0" * 64),), n=3),))
 ROLLOUT, PUSH = "POST /v1/rollouts", "PUT /v1/weights"
 
 

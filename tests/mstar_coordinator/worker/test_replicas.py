@@ -36,7 +36,9 @@ def replicas(policies: dict[str, RulePolicy]) -> PolicyReplicas:
 def request(count: int) -> RolloutRequest:
     image = ImageInput(sha256="0" * 64)
     return RolloutRequest(
-        prompts=tuple(Prompt(question=f"How many is {place}?", image=image, n=2, seed=place) for place in range(count))
+        prompts=tuple(
+            Prompt(question=f"How many is {place}?", images=(image,), n=2, seed=place) for place in range(count)
+        )
     )
 
 

@@ -36,7 +36,7 @@ def test_the_code_on_the_card_scores_as_the_service(store: ArtefactStore, prm: A
         try:
             await scorer.load_folder(folder)
             image = Image.open(folder / "question.png").convert("RGB")
-            return (await scorer.score("What is the total of A and C?", image, [STEPS], None))[1][0]
+            return (await scorer.score("What is the total of A and C?", [image], [STEPS], None))[1][0]
         finally:
             await scorer.close()
 

@@ -48,7 +48,7 @@ def scores_of(folder: Path, question: str = QUESTION) -> list[tuple[float, ...]]
         scorer = HfScorer(folder.parent, batch_tokens=8192, waiting_tokens=100_000)
         try:
             await scorer.load_folder(folder)
-            return (await scorer.score(question, picture(), RESPONSES, None))[1]
+            return (await scorer.score(question, [picture()], RESPONSES, None))[1]
         finally:
             await scorer.close()
 
@@ -189,7 +189,7 @@ def test_a_step_that_spells_special_tokens_ends_no_turn(tmp_path: Path) -> None:
         scorer = HfScorer(folder.parent, batch_tokens=8192, waiting_tokens=100_000)
         try:
             await scorer.load_folder(folder)
-            return (await scorer.score(question, picture(), [tuple(steps)], None))[1]
+            return (await scorer.score(question, [picture()], [tuple(steps)], None))[1]
         finally:
             await scorer.close()
 

@@ -133,7 +133,7 @@ def _prompt(step: ClaimedStep[GenerateParams], question: Question, n: int, tempe
     own = () if step.params.common_numbers else (temperature,)
     return Prompt(
         question=prompt_text(question, form, with_reference=step.params.with_reference and question.answer is not None),
-        image=ImageInput(sha256=question.image),
+        images=tuple(ImageInput(sha256=image) for image in question.images),
         system=form.system,
         n=n,
         temperature=temperature,

@@ -137,7 +137,7 @@ def _prompt(step: ClaimedStep[LabelParams], question: Question, prefix: _Prefix)
     form = step.recipe.form
     return Prompt(
         question=prompt_text(question, form),
-        image=ImageInput(sha256=question.image),
+        images=tuple(ImageInput(sha256=image) for image in question.images),
         system=form.system,
         prefix="" if prefix.ids else prefix.text + STEP_SEPARATOR,
         prefix_ids=prefix.ids,
@@ -170,7 +170,7 @@ def _labelled(
         prompt=prompt_text(question, form),
         completions=solution.segments,
         labels=tuple(good / total for good, total in zip(reached, tried, strict=True)),
-        image=question.image,
+        images=question.images,
         answer=question.answer,
         mc_successes=tuple(reached),
         mc_rollouts=tuple(tried),

@@ -78,7 +78,8 @@ def _fill(folder: Path, step: ClaimedStep[PrepareParams]) -> DataCheck:
         looks = stack.enter_context(step.use.looks())
         check = DatasetCheck.of(step.recipe, looks)
         for sound in check.rows():
-            question = sound.row.question.model_copy(update={"image": step.use.images.put(sound.image)})
+            stored = tuple(map(step.use.images.put, sound.images))
+            question = sound.row.question.model_copy(update={"images": stored})
             split = question.split
             kept = _solution(sound.row, question, step) if split == STEPS else _as_seen(question, oracle)
             _write(files[split], kept)
@@ -95,7 +96,7 @@ def _solution(row: Row, question: Question, step: ClaimedStep[PrepareParams]) ->
         prompt=prompt_text(question, form),
         completions=row.steps,
         labels=row.labels,
-        image=question.image,
+        images=question.images,
         answer=question.answer,
         mc_successes=(),
         mc_rollouts=(),

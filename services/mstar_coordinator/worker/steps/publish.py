@@ -141,7 +141,7 @@ def _of_shard(step: ClaimedStep[PublishParams], selection: str) -> list[Sample]:
     return [
         Sample(
             question=row.question,
-            image=images.get(row.question.image),
+            images=tuple(images.get(one) for one in row.question.images),
             rollouts=row,
             scores=scores.get(row.question.id),
             kept=frozenset(kept.get(row.question.id, ())),

@@ -1,7 +1,7 @@
 """Step scores for the responses of one rollout shard.
 
 Exact savings: rows of one question (a sweep has one for each temperature) are asked about together, so that the PRM
-computes image and question once, equal responses are scored once, and what cannot change an outcome is left out
+computes images and question once, equal responses are scored once, and what cannot change an outcome is left out
 (`mstar.needed_scores`).
 """
 
@@ -135,7 +135,7 @@ def _scored_in_turn(
 def _send(service: Prm, prm: ArtefactRef, ask: _Ask, form: PromptForm) -> list[tuple[ScoredStep, ...]]:
     request = ScoreRequest(
         question=prompt_text(ask.question, form),
-        image=ImageInput(sha256=ask.question.image),
+        images=tuple(ImageInput(sha256=image) for image in ask.question.images),
         system=form.system,
         responses=tuple(_candidate(said) for said in ask.responses),
     )

@@ -20,7 +20,7 @@ def row(name: str, *labels: float) -> StepLabelRow:
         prompt="?",
         completions=("step",) * len(labels),
         labels=labels,
-        image="0" * 64,
+        images=("0" * 64,),
         answer=Answer(type=AnswerType.INTEGER, value="1"),
         mc_successes=tuple(round(8 * label) for label in labels),
         mc_rollouts=(8,) * len(labels),
@@ -82,4 +82,4 @@ def test_labelled_solutions_come_from_the_data_set(tmp_path: Path) -> None:
     first, second = bench.store.rows(artefact, StepLabelRow)
     assert (first.completions, first.labels, first.weight_version) == (("a", "b"), (0.9, 0.0), "")
     assert first.prompt.startswith("?") and first.answer is not None and second.answer is None
-    assert bench.images.get(first.image) == small_png(99) and (result.solutions, result.steps) == (2, 3)
+    assert bench.images.get(first.images[0]) == small_png(99) and (result.solutions, result.steps) == (2, 3)

@@ -110,7 +110,7 @@ def test_a_recipe_s_prompt_and_answer_place_reach_sampling(bench: Bench) -> None
 
 def test_images_travel_as_hashes(bench: Bench) -> None:
     sampled(bench)
-    assert {prompt.image.data for prompt in bench.policy.rollouts[0].prompts} == {None}
+    assert {prompt.images[0].data for prompt in bench.policy.rollouts[0].prompts} == {None}
 
 
 def test_two_workers_make_the_same_artefact(tmp_path: Path) -> None:

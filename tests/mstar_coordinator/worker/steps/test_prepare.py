@@ -18,7 +18,7 @@ def test_questions_of_every_split_come_with_their_images(bench: Bench) -> None:
     for split, size in SIZES.items():
         found = prepare.questions(bench.store, prepared, split)
         assert [question.split for question in found] == [split] * size
-        assert all(bench.images.get(question.image).startswith(b"\x89PNG") for question in found)
+        assert all(bench.images.get(question.images[0]).startswith(b"\x89PNG") for question in found)
         assert len({question.id for question in found}) == size
 
 
@@ -58,7 +58,7 @@ def test_a_builtin_set_and_model_need_no_folder(tmp_path: Path, name: str) -> No
     prepared = bench.inputs["prepare"].artefact
     assert prepared is not None
     question = prepare.questions(bench.store, prepared, "train")[3]
-    assert bench.images.get(question.image).startswith(b"\x89PNG")
+    assert bench.images.get(question.images[0]).startswith(b"\x89PNG")
     assert question.source == name.partition(":")[2]
     weights = bench.store.path(prepared.id) / "model" / "model.safetensors"
     assert weights.read_bytes() == (BUILTINS[name].model / "model.safetensors").read_bytes()

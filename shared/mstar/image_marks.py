@@ -1,0 +1,46 @@
+"""Where the images of a question stand in its text: at its marks if it has one for each, else before the text.
+
+`<image>` is the mark of LLaVA's, TRL's and ms-swift's data. What this leaves out: the tokens that a model has for an
+image, which its own chat template writes (`mstar_models`).
+"""
+
+import re
+
+MARK = "<image>"
+_NUMBERED = re.compile(r"<image ?(\d+)>")
+_ANY = re.compile(r"\s*<image(?: ?\d+)?>\s*")
+
+
+def placed(text: str, images: int) -> tuple[str | None, ...]:
+    """The parts of a user turn in their order; None stands where the next image is.
+
+    Only a text with exactly `images` marks places its images, so a question that merely talks of the mark keeps it.
+    Texts between images are kept as they are, but empty ones are left out.
+    """
+    between = text.split(MARK)
+    if not images or len(between) != images + 1:
+        return (*[None] * images, text)
+    parts: list[str | None] = []
+    for place, own in enumerate(between):
+        parts += [None] if place else []
+        parts += [own] if own else []
+    return tuple(parts)
+
+
+def marked(text: str, images: int) -> str:
+    """The same as one text with a mark for each image, as data sets have it."""
+    return "".join(MARK if part is None else part for part in placed(text, images))
+
+
+def as_published(text: str, images: int) -> str:
+    """A question of a published set: with its marks where they say more than that the images come first, else without.
+
+    Numbered marks (`<image 1>`, MMMU) count where each image is named once and in order.
+    """
+    named = [int(number) for number in _NUMBERED.findall(text)]
+    if named == list(range(1, images + 1)):
+        text = _NUMBERED.sub(MARK, text)
+    first, *others = text.split(MARK)
+    if images > 1 and len(others) == images and any(part.strip() for part in (first, *others[:-1])):
+        return text.strip()
+    return _ANY.sub("\n", text).strip()
