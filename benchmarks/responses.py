@@ -91,7 +91,7 @@ def rows_of(draw: random.Random, shard: int) -> tuple[list[RolloutRow], list[Sco
         asked = Question(
             id=f"train/{shard * SHARD + place:06d}",
             text=" ".join(draw.choices(WORDS, k=20)),
-            image="0" * 64,
+            images=("0" * 64,),
             answer=Answer(type=AnswerType.INTEGER, value="4"),
             group=draw.choice(GROUPS),
         )
