@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstar.cli.study_files import read_results, write_result
+from mstar.cli.study_files import read_properties, read_results, write_result
 from mstar.errors import InvalidInput
 from mstar.marks import Marks, marks_of, packed
 from mstar.stages.generate import GenerateResult
@@ -84,3 +84,15 @@ def test_costs_are_added_up_over_the_steps() -> None:
     assert cost_of([generate, label, train, generate]) == Cost(
         responses=48, tokens=180, trained_tokens=70, updates=5, seconds=8.0
     )
+
+
+def test_properties_of_another_program_are_read_whatever_else_its_file_holds(tmp_path: Path) -> None:
+    path = tmp_path / "gates.json"
+    path.write_text('{"gates": [1], "properties": [{"name": "a", "value": 37.3, "wanted": "25% to 40%", "met": true}]}')
+    (found,) = read_properties(path)
+    assert (found.name, found.value, found.met) == ("a", 37.3, True)
+    path.write_text('{"properties": [{"name": "a"}]}')
+    with pytest.raises(InvalidInput, match=r"gates\.json: properties\.0\.value"):
+        read_properties(path)
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        read_properties(tmp_path / "none.json")
