@@ -179,6 +179,7 @@ class _Work:
                 return False
             for file in self.folder.rglob("*.jsonl"):
                 os.truncate(file, point["sizes"].get(str(file.relative_to(self.folder)), 0))
+            self._forget_images()
             self._remember(self.folder / ".seen.jsonl")
             self.summary, self.place = Summary.from_json(point["summary"]), point["place"]
         # Whatever is damaged: the import begins again, which costs time and nothing else.
@@ -186,6 +187,14 @@ class _Work:
             self.duplicates, self._pictures = Duplicates(), set()
             return False
         return True
+
+    def _forget_images(self) -> None:
+        """Remove images of records after the last point: the last of them may be torn, and none of them is counted."""
+        for folder in self.folder.glob("*/images"):
+            named = _images_of(folder.with_name("metadata.jsonl"))
+            for image in folder.iterdir():
+                if f"images/{image.name}" not in named:
+                    image.unlink()
 
     def _remember(self, path: Path) -> None:
         # Not part of the checkpoint, which would grow with the source and be written again every 2,000 records.
@@ -198,6 +207,15 @@ class _Work:
                 keys = [bytes.fromhex(key) for key in (record, question, answer)]
                 self.duplicates.see(keys[0], keys[1], keys[2], [looks[sha256]] if sha256 else (), split)
         self._pictures = set(looks)
+
+
+def _images_of(metadata: Path) -> set[str]:
+    """Images that the records of a split name; none where there is no record yet."""
+    if not metadata.is_file():
+        return set()
+    with metadata.open(encoding="utf-8") as lines:
+        rows = (json.loads(line) for line in lines)
+        return {name for row in rows for name in row.get("file_names", [row.get("file_name")])}
 
 
 def _check(summary: Summary, skip_bad: bool) -> None:

@@ -1,5 +1,6 @@
 """Images that do not decode, pictures that look the same, overlap with evaluation sets, imports that were killed."""
 
+import hashlib
 import io
 import json
 import os
@@ -142,6 +143,7 @@ def test_an_import_that_is_killed_goes_on_and_equals_one_that_was_not(tmp_path: 
     source.mkdir()
     records = [(f"q{place}", chart(place % 9), place) for place in range(300)]
     records[10], records[150] = ("q10", b"\x89PNG\r\n\x1a\n bad", 1), records[3]
+    records[299] = ("q299", chart(299), 299)
     write(source, records)
     whole = import_source(source, tmp_path / "whole", skip_bad=True)
     command = [sys.executable, "-c", IMPORT.replace("tick=", "skip_bad=True, tick="), source, tmp_path / "killed"]
@@ -154,10 +156,18 @@ def test_an_import_that_is_killed_goes_on_and_equals_one_that_was_not(tmp_path: 
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed").exists() and checkpoint.is_file()
+    # As if it had been killed while it wrote this image.
+    torn = checkpoint.parent / "train" / "images" / f"{hashlib.sha256(chart(299)).hexdigest()}.png"
+    torn.write_bytes(chart(299)[:60])
     done: list[int] = []
     again = import_source(source, tmp_path / "killed", skip_bad=True, tick=done.append)
     assert again == whole and (again.bad, again.repeated) == (1, 1)
     assert done[0] > 20, "it starts where the last checkpoint was"
     for name in ("train/metadata.jsonl", "import.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    pictures = [sorted((tmp_path / name / "train" / "images").iterdir()) for name in ("killed", "whole")]
+    assert len(pictures[0]) == 10
+    assert [(one.name, one.read_bytes()) for one in pictures[0]] == [
+        (one.name, one.read_bytes()) for one in pictures[1]
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "source", "whole"]
