@@ -66,6 +66,7 @@ class RowSampler:
         `step` counts sampled tokens from 0. Probabilities are those sampled from, with temperature and nucleus
         (Holtzman et al., arXiv 1904.09751) applied; for a greedy row those at temperature 1.
         """
+        # In float32: sums over a whole vocabulary lose digits in half precision.
         logits = logits.float().index_fill(1, self._suppressed, -torch.inf)
         if self._any_endless:
             logits = torch.where(self._endless, logits.index_fill(1, self._ends, -torch.inf), logits)
@@ -99,6 +100,7 @@ def _nucleus(probabilities: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
 
     `probabilities` [rows, vocabulary], `top_p` [rows, 1].
     """
+    # Stable, so that among equal probabilities the same ones are left out on every machine.
     ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
     outside = ordered.cumsum(dim=1) - ordered >= top_p
     # The set always has one token, even where top_p as a 32-bit number is 0.
@@ -111,6 +113,7 @@ def _uniforms(draws: Sequence[Draw]) -> np.ndarray[tuple[int, int], np.dtype[np.
     found = np.zeros((len(draws), max(draw.max_tokens for draw in draws)), dtype=np.float32)
     for row, draw in enumerate(draws):
         if draw.temperature > 0:
+            # Counter-based (Salmon et al., 2011): streams are independent however close their keys are.
             stream = np.random.Generator(np.random.Philox(key=np.array([draw.seed, draw.index], dtype=np.uint64)))
             stream.random(out=found[row, : draw.max_tokens], dtype=np.float32)
     return found

@@ -103,6 +103,7 @@ def plan(shards: Shards, settings: TrainRecipe, seed: int) -> Iterator[list[Grou
     if settings.updates is not None:
         rows = _budgeted(arriving, len(shards), settings.updates * settings.batch_size, seed)
         yield from islice(_filled(rows, settings.batch_size), settings.updates)
+        # Read to the end even when the budget is used up: a step must not end before its inputs have.
         for _ in arriving:
             pass
         return

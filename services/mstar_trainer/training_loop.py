@@ -81,6 +81,7 @@ class TrainingLoop:
         # New adapters begin at random, and on every rank alike.
         _seed_generators(seed)
         engine, encoder = self._ready(parent, folder, params, before, base)
+        # From here on each rank draws for itself: equal dropout on all ranks would be less noise than is meant.
         _seed_generators(derive(seed, "rank", engine.rank))
         first_step = before.global_step if before else 0
         begin = schedule_place(before, params)
@@ -200,6 +201,7 @@ def _encode(
     budget = settings.micro_tokens
     mine = deal(groups, engine.ranks)[engine.rank]
     batches = micro_batches(encoder.trees(mine, budget), budget, engine.device)
+    # Over all ranks, so that every scored place weighs the same, whichever rank has it.
     total = round(engine.total(sum(len(batch.targets) for batch in batches)))
     work: list[tuple[Batch, float]] = []
     for pictured in (True, False):

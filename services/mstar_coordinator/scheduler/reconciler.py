@@ -144,6 +144,7 @@ class Reconciler:
         with self._store.reading() as tx:
             due = {queue: tx.steps.due(queue, WINDOW) for queue in queues}
             under_way = {queue for queue, _, state in tx.steps.tally() if state == StepState.LEASED}
+        # Forget what is no longer due, or a process that lives for months would remember every step it has seen.
         self._messages.keep({step.id for steps in due.values() for step in steps})
         self._look_for_workers({queue: steps[0].id for queue, steps in due.items() if steps}, under_way)
         for queue, steps in due.items():
@@ -197,6 +198,7 @@ class Reconciler:
     def _run(self) -> None:
         last = -self._interval_seconds
         while not self._stopping.is_set():
+            # Before the round and not after it, so that a change which comes during the round starts the next one.
             self._changed.clear()
             if whole := time.monotonic() - last >= self._interval_seconds:
                 last = time.monotonic()
@@ -210,6 +212,7 @@ class Reconciler:
             part()
         except MstarError as error:
             return error.detail
+        # No part may end the thread: nothing would be handed out any more, and nothing would say so.
         except Exception as error:
             _log.exception("the reconciler failed")
             return f"unexpected {type(error).__name__}; see the log"
@@ -225,6 +228,7 @@ class Reconciler:
                 self._publisher.publish(queue, step.id)
                 sent.append(step.id)
         finally:
+            # Also when the broker fails half way: what has been sent is not sent again at once.
             if sent:
                 with self._store.writing() as tx:
                     now = tx.now()
@@ -238,5 +242,6 @@ class Reconciler:
         lost = [step for step in due if step.published_at is not None and self._is_late(step)]
         if not fresh and not lost:
             return []
+        # Asked only when there is something to send: it is a round trip to the broker.
         depth = self._publisher.depth(queue)
         return fresh[: max(0, WINDOW - depth)] + (lost if depth == 0 else [])

@@ -132,5 +132,6 @@ class RunFolders:
     def _point_latest_at(self, run_id: str) -> None:
         link = self._home / "latest"
         staging = self._home / f".tmp-latest-{uuid.uuid4().hex}"
+        # Relative, so that it still points there when the home is moved or mounted elsewhere.
         os.symlink(run_id, staging, target_is_directory=True)
         os.replace(staging, link)
