@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import pytest
 
 from coordinator_bench import SMALL, commit_of
 from mstar.api.steps import Claim
+from mstar_embedded.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,9 +54,7 @@ class Process:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    return free_ports().coordinator
 
 
 @pytest.fixture

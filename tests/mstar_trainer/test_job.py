@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 from chart_bench import named, render
 from mstar.stages.train import TrainResult
 from mstar_coordinator.cluster.workloads import filled
+from mstar_embedded.ports import free_ports
 from mstar_trainer.config import JobSettings
 from mstar_trainer.job import await_claim
 from mstar_worker.client import StepClient
@@ -38,9 +38,7 @@ def board() -> Iterator[StepBoard]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports().coordinator
 
 
 def outside() -> dict[str, str]:

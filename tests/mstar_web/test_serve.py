@@ -9,6 +9,8 @@ from pathlib import Path
 
 import httpx2
 
+from mstar_embedded.ports import free_ports
+
 SERVER = Path(__file__).with_name("slow_server.py")
 
 
@@ -22,10 +24,7 @@ def start(port: int) -> subprocess.Popen[str]:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports().coordinator
 
 
 def wait_until_live(port: int) -> None:

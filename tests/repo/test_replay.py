@@ -4,7 +4,6 @@ The tree of the image cannot be written meanwhile, and at SIGTERM the process en
 """
 
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dockerfile_bench import Replay, instructions
+from mstar_embedded.ports import free_ports
 
 NEEDED = {
     "coordinator": {
@@ -31,10 +31,7 @@ WORKER = {"MSTAR_WORKER_BROKER_URL": "redis://127.0.0.1:9/0", "MSTAR_WORKER_INTE
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports().coordinator
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ import httpx2
 import redis
 
 from chart_bench import CHART, named, render
+from mstar_embedded.ports import free_ports
 from mstar_embedded.processes import server_binary
 from object_server import ObjectServer
 
@@ -180,11 +181,10 @@ def outside() -> dict[str, str]:
 
 
 def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+    found: list[int] = []
+    while len(found) < count:
+        found += vars(free_ports()).values()
+    return found[:count]
 
 
 def _entries(secret: dict[str, Any]) -> dict[str, str]:

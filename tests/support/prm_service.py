@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
+
+from mstar_embedded.ports import free_ports
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -21,9 +22,7 @@ def environment(**settings: str) -> dict[str, str]:
 @contextmanager
 def service(folder: Path, pid: list[int] | None = None, **settings: str) -> Iterator[str]:
     """A running service's address; at the end it has to stop by itself. Its process id goes into `pid`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_ports().prm
     command = [sys.executable, "-m", "mstar_prm"]
     env = environment(MSTAR_PRM_PORT=str(port), MSTAR_PRM_MODEL=str(folder), **settings)
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

@@ -1,7 +1,6 @@
 """Coordinator, policy and PRM as real processes, each with its settings from the environment and a small model."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 
+from mstar_embedded.ports import free_ports
 from policy_bench import save_model
 
 ROOT = Path(__file__).parents[2]
@@ -19,9 +19,7 @@ ROOT = Path(__file__).parents[2]
 @contextmanager
 def service(name: str, home: Path, **settings: object) -> Iterator[str]:
     """The URL of a service that is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_ports().coordinator
     settings |= {"home": home, "port": port}
     environment = {f"MSTAR_{name.upper()}_{key.upper()}": str(value) for key, value in settings.items()}
     paths = f"{ROOT / 'shared'}:{ROOT / 'services'}"
