@@ -32,27 +32,48 @@ class Point:
 
 
 @dataclass(frozen=True)
+class _Smooth:
+    """The curve for one height and length."""
+
+    height: float
+    length: float
+    means: tuple[float, ...]
+    """[places]"""
+    reach: Matrix
+    """L^-1 K(points, places), [places][points]: what the points explain of the curve at each place."""
+
+    def kernel(self, one: float, other: float) -> float:
+        """Covariance of the curve at two places before anything is measured."""
+        return LEVEL**2 + self.height**2 * exp(-0.5 * ((one - other) / self.length) ** 2)
+
+
+@dataclass(frozen=True)
 class Fit:
     """What is known of the curve at some places, as a mixture of normal distributions."""
 
+    places: tuple[float, ...]
     weights: tuple[float, ...]
-    """Of each setting of the smoothness; they sum to 1."""
-    means: tuple[tuple[float, ...], ...]
-    """[settings][places]"""
-    covariances: tuple[Matrix, ...]
-    """[settings][places][places]"""
+    """Of each height and length; they sum to 1."""
+    parts: tuple[_Smooth, ...]
 
     def mean(self, place: int) -> float:
-        """Expected height of the curve."""
-        return fsum(weight * means[place] for weight, means in zip(self.weights, self.means, strict=True))
+        """Expected height of the curve at the place of this number."""
+        return fsum(weight * part.means[place] for weight, part in zip(self.weights, self.parts, strict=True))
 
     def above(self, one: int, other: int) -> float:
         """Probability that the curve is higher at place `one` than at place `other`."""
-        parts = zip(self.weights, self.means, self.covariances, strict=True)
         return fsum(
-            weight * _chance(means[one] - means[other], own[one][one] + own[other][other] - 2 * own[one][other])
-            for weight, means, own in parts
+            weight * _chance(part.means[one] - part.means[other], self._scatter(part, one, other))
+            for weight, part in zip(self.weights, self.parts, strict=True)
         )
+
+    def _scatter(self, part: _Smooth, one: int, other: int) -> float:
+        """Variance of the difference of two places, given the points."""
+        own = [
+            part.kernel(self.places[a], self.places[b]) - _dot(part.reach[a], part.reach[b])
+            for a, b in ((one, one), (other, other), (one, other))
+        ]
+        return own[0] + own[1] - 2 * own[2]
 
 
 def fit(points: Sequence[Point], places: Sequence[float]) -> Fit:
@@ -64,41 +85,28 @@ def fit(points: Sequence[Point], places: Sequence[float]) -> Fit:
     if not points:
         raise ValueError("there is no point to draw a curve through")
     found = [_posterior(points, places, height, length) for height in HEIGHTS for length in LENGTHS]
-    most = max(evidence for evidence, _, _ in found)
-    raw = [exp(evidence - most) for evidence, _, _ in found]
-    return Fit(
-        weights=tuple(one / fsum(raw) for one in raw),
-        means=tuple(means for _, means, _ in found),
-        covariances=tuple(covariance for _, _, covariance in found),
-    )
+    most = max(evidence for evidence, _ in found)
+    raw = [exp(evidence - most) for evidence, _ in found]
+    weights = tuple(one / fsum(raw) for one in raw)
+    return Fit(places=tuple(places), weights=weights, parts=tuple(part for _, part in found))
 
 
-def _posterior(
-    points: Sequence[Point], places: Sequence[float], height: float, length: float
-) -> tuple[float, tuple[float, ...], Matrix]:
-    """Log evidence up to a constant, mean [places] and covariance [places][places]."""
-
-    def kernel(one: float, other: float) -> float:
-        return LEVEL**2 + height**2 * exp(-0.5 * ((one - other) / length) ** 2)
-
+def _posterior(points: Sequence[Point], places: Sequence[float], height: float, length: float) -> tuple[float, _Smooth]:
+    """Log evidence up to a constant, and the curve given the points."""
+    prior = _Smooth(height, length, (), [])
     # Taken off first, so that the vague level costs no digits.
     centre = fsum(point.value for point in points) / len(points)
     values = [point.value - centre for point in points]
     noisy = [
-        [kernel(one.x, other.x) + (one.variance if row == column else 0.0) for column, other in enumerate(points)]
+        [prior.kernel(one.x, other.x) + (one.variance if row == column else 0.0) for column, other in enumerate(points)]
         for row, one in enumerate(points)
     ]
     root = cholesky(noisy)
     explained = forward(root, values)
-    # Columns of L^-1 K(points, places), one for each place.
-    reach = [forward(root, [kernel(point.x, place) for point in points]) for place in places]
+    reach = [forward(root, [prior.kernel(point.x, place) for point in points]) for place in places]
     means = tuple(centre + _dot(column, explained) for column in reach)
-    covariance = [
-        [kernel(one, other) - _dot(first, second) for other, second in zip(places, reach, strict=True)]
-        for one, first in zip(places, reach, strict=True)
-    ]
     evidence = -0.5 * _dot(explained, explained) - fsum(log(root[row][row]) for row in range(len(root)))
-    return evidence, means, covariance
+    return evidence, _Smooth(height, length, means, reach)
 
 
 def cholesky(matrix: Matrix) -> Matrix:

@@ -103,6 +103,7 @@ def pass_outcomes(rows: Iterable[RolloutRow], k: int) -> dict[float, dict[str, f
     """Pass@K of each question at each temperature of a sweep."""
     found: dict[float, dict[str, float]] = defaultdict(dict)
     for row in rows:
+        # The unbiased estimate, which has less noise than asking whether the first k hold a correct one.
         found[row.temperature][row.question.id] = mean_pass_at_k([row], k)
     return dict(found)
 

@@ -24,6 +24,7 @@ def mean(values: Sequence[float]) -> float:
     """Exactly rounded mean. Raises InvalidInput where there is nothing to average."""
     if not values:
         raise InvalidInput("there is nothing to average: no question was sampled", field="rows")
+    # A plain sum depends on the order of its terms, and shards may be read in another one after a repair.
     return fsum(values) / len(values)
 
 
@@ -42,6 +43,7 @@ def by_task(rows: Sequence[RolloutRow]) -> dict[str, float]:
 
 def sampled_accuracy(rows: Sequence[RolloutRow]) -> float:
     """Share of correct responses, each question weighing the same."""
+    # By question and not over all responses, or a question with more samples would weigh more.
     return mean([_correct(row) / max(1, len(row.responses)) for row in rows])
 
 
@@ -52,6 +54,7 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
     """
     if not 1 <= k <= n:
         raise InvalidInput(f"Pass@{k} needs at least {k} samples a question, but there are {n}: raise n", field="k")
+    # In whole numbers: products of fractions lose digits for large n. comb is 0 where too few are wrong to fill k.
     return 1.0 - comb(n - correct, k) / comb(n, k)
 
 
@@ -98,6 +101,7 @@ def ranked(row: RolloutRow, score: ScoreRow, seed: int, rule: RewardRule = MINIM
             f"responses {missing} of question {row.question.id} have no score: score all n, not only correct ones",
             field="scores",
         )
+    # Ties are common where scores are rounded; by place alone, earlier samples would win all of them.
     key = {r.index: (-rewards[r.index], derive(seed, "rank", row.question.id, r.index)) for r in row.responses}
     return sorted(row.responses, key=lambda r: key[r.index])
 
@@ -129,6 +133,7 @@ def _correct(row: RolloutRow) -> int:
 
 
 def _sampled(row: RolloutRow) -> tuple[CheckedResponse, ...]:
+    # A row that is empty for no reason is damage, and must not count as a question that nobody solved.
     if not row.responses and not row.problem:
         raise InvalidInput(f"question {row.question.id} has no response", field="rows")
     return row.responses

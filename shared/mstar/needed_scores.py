@@ -32,6 +32,7 @@ def needed_for_selection(
     `k`: how many it keeps, None for any number. `min_steps`: steps that a response must have to be kept.
     """
     candidates = tuple(distinct_correct(row, min_steps).values())
+    # A threshold has no k: even a lone candidate may lie below it.
     if savings.uncontested and k is not None and len(candidates) <= k:
         return ()
     return candidates if savings.wrong else row.responses
@@ -47,6 +48,7 @@ def decided(row: RolloutRow, k: int) -> float | None:
     correct = sum(response.verdict.correct for response in row.responses)
     if correct == 0:
         return 0.0
+    # With at most k - 1 wrong ones, k places cannot be filled without a correct one.
     return 1.0 if correct > len(row.responses) - k else None
 
 

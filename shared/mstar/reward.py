@@ -54,6 +54,7 @@ def aggregated(steps: Sequence[str], scores: Sequence[float], answer: str | None
         for step, score in zip(steps, scores, strict=True)
         if rule.answer_block or not states_answer_only(step, answer)
     ]
+    # Without a step there is nothing that the PRM was trained to judge, so such a response ranks last.
     return _AGGREGATES[rule.aggregate](counted) if counted else 0.0
 
 

@@ -18,11 +18,13 @@ def derive(seed: int, *parts: str | int | float) -> int:
     Parts are hashed as a JSON list, so neither `("a", "b")` and `("ab",)` nor `1` and `"1"` collide.
     """
     message = json.dumps([seed, *parts], separators=(",", ":"), allow_nan=False).encode()
+    # 63 bits: numpy, torch, vLLM and SQL integers all hold it as a signed number.
     return int.from_bytes(hashlib.sha256(message).digest()[:8]) >> 1
 
 
 def permutation(n: int, seed: int) -> list[int]:
     """The numbers 0 to n - 1 in an order fixed by the seed."""
+    # Sorted by a hash and not shuffled: library shuffles may change between versions, and SHA-256 does not.
     return sorted(range(n), key=lambda place: (derive(seed, "permutation", place), place))
 
 

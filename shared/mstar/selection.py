@@ -53,6 +53,7 @@ def select(
         return _reference(row, recipe, iteration, place)
     candidates = _candidates(row, scores, seed, recipe.min_steps, rule)
     _require_rewards(candidates, row, recipe)
+    # Every rule sees the same seeded order, so random-k, ties of top-k and copies of a run agree.
     drawn = sorted(candidates, key=lambda candidate: candidate.draw)
     sampled = {checked.index: checked.response for checked in row.responses}
     return tuple(
@@ -102,6 +103,7 @@ def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: in
         sound = {candidate.index for candidate in candidates if candidate.sound}
         judged += len(kept)
         kept_sound += sum(one.index in sound for one in kept)
+        # The mean of a hypergeometric draw: as many from the same candidates, without looking.
         random.append(len(kept) * len(sound) / len(candidates))
         best += min(len(sound), len(kept))
     return Soundness(judged=judged, kept=kept_sound, random=fsum(random), best=best)

@@ -96,6 +96,7 @@ def _all(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[C
 
 
 def _random(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+    # They come in drawn order, so the first k are a random k.
     return candidates[: recipe.k]
 
 

@@ -107,19 +107,23 @@ def _ballots(
     for checked in row.responses:
         said = _said(checked, place)
         if said is None:
+            # Silence is no answer that could win.
             continue
         text = checked.response.text
+        # By the answer check and not by text: 7 and 7.0 are one answer. The first to say it stands for all.
         ballot = next((one for one in ballots if check(text, one.answer, rule, place).correct), None)
         if ballot is None:
             ballot = _Ballot(_answer(said))
             ballots.append(ballot)
         ballot.indices.add(checked.index)
+        # Summed, not averaged: many middling chains may outweigh a single one that scores high (paper, table 3).
         ballot.weight += 1.0 if weights is None else weights.get(checked.index, 0.0)
     return ballots
 
 
 def _said(checked: CheckedResponse, place: AnswerPlace) -> str | None:
     """The answer of a response that was not cut off."""
+    # What stands in the answer's place of a response that was cut off may be half a number.
     if checked.response.finish_reason is FinishReason.LENGTH:
         return None
     said = find_answer(checked.response.text, place)

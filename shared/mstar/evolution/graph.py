@@ -181,6 +181,7 @@ class _Graph:
                 split=split,
                 start=start,
                 count=count,
+                # None: what the sweep chose is not known when the graph is built.
                 draws=(Sampling(n=plan.n, temperature=None if self.choose else plan.temperature),),
                 weights=weights,
                 choose=self.choose,
@@ -189,6 +190,7 @@ class _Graph:
             votes = split == UNLABELLED and not plan.unlabelled.oracle
             selected.append(self.select(number, rows, plan.selection, votes=votes))
             yield selected[-1]
+        # ReST-EM samples from the last policy and trains the first one anew (paper, table 1).
         parent = weights if plan.init is InitFrom.LAST else self.first_policy
         follows = plan.init is InitFrom.LAST and number > 1
         train = TrainParams(
@@ -197,6 +199,7 @@ class _Graph:
             data=_names(selected),
             parent=parent,
             carry_optimizer=plan.carries and (follows or plan.inherit_warmup),
+            # The warm-up has a schedule of its own, so the first iteration begins one even with its moments.
             carry_schedule=follows,
             horizon=plan.horizon(number),
             settings=plan.train_of(number),
@@ -223,6 +226,7 @@ class _Graph:
             if plan.mode is ExplorationMode.REWARD_PASS:
                 scores.append(sibling(rows[-1], "score"))
                 yield self.score(scores[-1], rows[-1], plan.k)
+        # The choice before is what a tie, or a doubtful difference, falls back to.
         previous, self.choose = self.choose, choose_step(number)
         choose = ChooseParams(
             iteration=number,
@@ -259,7 +263,7 @@ class _Graph:
             made[kind].append(name)
             if kind is Draws.SAMPLED and self.prm:
                 scores.append(sibling(name, "score"))
-                # Best-of-n looks at the one response that is ranked first.
+                # 1, since best-of-n looks at the one response that is ranked first, and Reward-Pass@2 needs no more.
                 yield self.score(scores[-1], name, 1)
         self.evaluations.append(evaluation_step(label))
         evaluate = EvaluateParams(

@@ -11,6 +11,7 @@ def sweep_precedes(recipe: Recipe, iteration: int) -> bool:
     plan = recipe.exploration
     if plan.mode is ExplorationMode.FIXED or iteration < plan.start:
         return False
+    # The first iterations run at the recipe's temperature: the paper sweeps every second one.
     return (iteration - plan.start) % plan.every == 0
 
 
@@ -18,6 +19,7 @@ def iteration_shards(recipe: Recipe, iteration: int) -> list[tuple[int, str, int
     """(shard, split, first place, count) of all sampling that an iteration (1-based) trains on, labelled ones first."""
     plan, size = recipe.evolution, recipe.generation.shard_questions
     unlabelled = plan.unlabelled_in(iteration)
+    # Labelled and unlabelled questions are two streams, and each goes on where the iteration before left it.
     before = sum(plan.unlabelled_in(one) for one in range(1, iteration))
     found = [
         ("train", (iteration - 1) * plan.questions - before + start, count)
