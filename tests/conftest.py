@@ -16,7 +16,12 @@ from typing import Any
 
 import pytest
 import structlog
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("mstar", deadline=None)
+settings.load_profile("mstar")
 
 _WITH_SERVICES = {"charts", "docs", "repo", "system"}
 _HERE = Path(__file__).parent
