@@ -19,6 +19,10 @@ class RecipeBook:
         """Every recipe, by name. Raises InvalidRecipe for a file that is none."""
         return [NamedRecipe(name=name, recipe=self.read(name, {})) for name in self._folder.names()]
 
+    def names(self) -> list[str]:
+        """Names of the recipes that can be started, in order; none is read."""
+        return list(self._paths())
+
     def read(self, recipe: str | Mapping[str, Any], overrides: Mapping[str, Any]) -> Recipe:
         """A recipe by name, or given itself, with its parents and overrides. Raises InvalidRecipe."""
         return parse_recipe(self.values(recipe), overrides)

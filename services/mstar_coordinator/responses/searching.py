@@ -147,7 +147,8 @@ def _of_question(query: ResponseQuery) -> _Conditions:
     if query.kept is not None:
         where.add("q.kept > 0" if query.kept else "q.kept < q.n")
     if query.min_score is not None:
-        where.add("q.best >= ?", query.min_score)
+        column = "q.fooled" if query.verdict == "wrong" else "q.best"
+        where.add(f"{column} >= ?", query.min_score)
     if query.max_score is not None:
         where.add("q.lowest <= ?", query.max_score)
     return where

@@ -109,8 +109,9 @@ def test_a_line_counts_the_gain_from_warm_up() -> None:
         **{"index": 1, "temperature": 0.7, "greedy": 0.5, "ood": 0.4, "sampled_accuracy": 0.3},
         **{"questions": 8, "responses": 32, "kept": 9, "weight_version": "v"},
     }
-    line = run_line(run, results(test={"warmup": warm}, iterations=[one]))
+    line = run_line(run, results(test={"warmup": warm}, iterations=[one]), 7200.0)
     assert (line.percent, line.greedy, line.ood, line.temperature) == (25, 50.0, 40.0, 0.7)
+    assert (line.age, line.left) == ("2 h", "under a minute")
     assert line.gain == pytest.approx(30.0)
-    before = run_line(run, results(test={"warmup": warm}))
+    before = run_line(run, results(test={"warmup": warm}), 0.0)
     assert (before.greedy, before.gain) == (20.0, None)

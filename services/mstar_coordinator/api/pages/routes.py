@@ -3,30 +3,35 @@
 What a model or a data set wrote is escaped by the templates. What this leaves out: signing in (`sign_in`).
 """
 
+import time
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, FastAPI, Query
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
+from mstar.evolution import RunState
 from mstar.results import RunResults
-from mstar_coordinator.api.pages import responses
+from mstar_coordinator.api.pages import responses, starting
 from mstar_coordinator.api.pages.rendering import page
 from mstar_coordinator.api.pages.views import run_line, sweep_map
 from mstar_coordinator.api.routes.context import Caller, Context, Coordinator
 from mstar_coordinator.api.routes.runs import show
 from mstar_coordinator.export.report import figures
 from mstar_coordinator.store.records import RunRecord
+from mstar_coordinator.store.run_tags import RunFilter
 
 RUNS_ON_A_PAGE = 50
 EVENTS_SHOWN = 12
+STATES = tuple(state.value for state in RunState)
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 
 def add_pages(app: FastAPI) -> None:
     """Add the pages and their files."""
-    for pages in (router, responses.router):
+    for pages in (router, responses.router, starting.router):
         app.include_router(pages)
     app.mount("/files", StaticFiles(directory=Path(__file__).parent / "static"), name="files")
 
@@ -41,15 +46,24 @@ def home() -> RedirectResponse:
 def runs_page(
     coordinator: Coordinator,
     caller: Caller,
-    after: Annotated[str | None, Query(max_length=40, pattern="^[a-z0-9-]+$")] = None,
+    after: Annotated[str | None, Query(max_length=40, pattern="^[a-z0-9-]*$")] = None,
+    state: Annotated[str | None, Query(pattern=f"^({'|'.join(STATES)})?$")] = None,
+    tag: Annotated[str | None, Query(max_length=40)] = None,
+    text: Annotated[str | None, Query(max_length=80)] = None,
+    archived: bool = False,
 ) -> HTMLResponse:
-    """Runs, newest first."""
+    """Runs, newest first, those that a filter means."""
+    wanted = RunFilter(caller.view, RunState(state) if state else None, tag or None, text or None, archived)
     with coordinator.store.reading() as tx:
-        records = tx.runs.page(caller.view, after, RUNS_ON_A_PAGE + 1)
-        results = [coordinator.folders.results(tx, record) for record in records[:RUNS_ON_A_PAGE]]
-    lines = [run_line(show(coordinator, one.id), one) for one in results]
-    more = records[RUNS_ON_A_PAGE - 1].id if len(records) > RUNS_ON_A_PAGE else None
-    return page("runs.html.j2", lines=lines, more=more)
+        ids = tx.tags.page(wanted, after or None, RUNS_ON_A_PAGE + 1)
+        results = [coordinator.folders.results(tx, tx.runs.get(run_id)) for run_id in ids[:RUNS_ON_A_PAGE]]
+        tags = tx.tags.all(caller.view)
+    now = time.time()
+    lines = [run_line(show(coordinator, one.id), one, now) for one in results]
+    given = {"state": state, "tag": tag, "text": text, "archived": "true" if archived else None}
+    asked = {name: value for name, value in given.items() if value}
+    more = urlencode(asked | {"after": ids[RUNS_ON_A_PAGE - 1]}) if len(ids) > RUNS_ON_A_PAGE else None
+    return page("runs.html.j2", lines=lines, more=more, asked=asked, states=STATES, tags=tags)
 
 
 @router.get("/runs/{run_id}")
@@ -73,7 +87,7 @@ def _now(context: Context, run_id: str) -> dict[str, object]:
     run = show(context, run_id)
     return {
         "run": run,
-        "line": run_line(run, results),
+        "line": run_line(run, results, time.time()),
         "events": events[::-1],
         "last_event": last,
         "map": sweep_map(results),

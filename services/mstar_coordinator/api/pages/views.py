@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mstar.api.runs import Run
+from mstar.evolution import RunState
 from mstar.results import RunResults
 
 PALEST = 8
@@ -24,6 +25,10 @@ class RunLine:
     gain: float | None
     """Points of greedy accuracy on test-ID from warm-up to the last iteration."""
     temperature: float | None
+    age: str
+    """Since it was started."""
+    left: str
+    """Until its end, if its steps go on as they did; empty unless it runs and some are done."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,8 @@ class SweepMap:
     """A temperature, highest first, with its cell of each iteration."""
 
 
-def run_line(run: Run, results: RunResults) -> RunLine:
-    """The numbers of a run that fit a line."""
+def run_line(run: Run, results: RunResults, now: float) -> RunLine:
+    """The numbers of a run that fit a line. `now`: seconds since the epoch."""
     measured = [one for one in results.iterations if one.greedy is not None]
     last = measured[-1] if measured else None
     before = results.test.get("warmup") or results.test.get("base")
@@ -64,7 +69,26 @@ def run_line(run: Run, results: RunResults) -> RunLine:
         ood=None if ood is None else 100 * ood,
         gain=gain,
         temperature=results.iterations[-1].temperature if results.iterations else None,
+        age=spoken(now - run.created_at),
+        left=_left(run),
     )
+
+
+def _left(run: Run) -> str:
+    done, total = run.progress.steps_done, run.progress.steps_total
+    if run.state is not RunState.RUNNING or not done:
+        return ""
+    return spoken((run.updated_at - run.created_at) * (total - done) / done)
+
+
+def spoken(seconds: float) -> str:
+    """A duration in its two largest units, such as `3 h 20 min`."""
+    minutes = round(max(0.0, seconds) / 60)
+    if minutes < 1:
+        return "under a minute"
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = [f"{days} d" if days else "", f"{hours} h" if hours else "", f"{minutes} min" if minutes else ""]
+    return " ".join([part for part in parts if part][:2])
 
 
 def sweep_map(results: RunResults) -> SweepMap | None:

@@ -15,21 +15,36 @@ function soon() {
   waiting ??= setTimeout(refresh, 1000);
 }
 
-async function act(button) {
-  if (button.dataset.sure && !confirm(button.dataset.sure)) return;
-  const answer = await fetch(`/v1/runs/${run}/${button.dataset.action}`, {
-    method: "POST",
-    headers: changeHeaders(),
-    body: "{}",
-  });
-  const body = await answer.json();
-  said.textContent = answer.ok ? `${body.state}` : body.detail;
+// One change of this run; what it was refused for is said on the page.
+async function change(method, path, body) {
+  const answer = await fetch(`/v1/runs/${run}${path}`, { method, headers: changeHeaders(), body });
+  const told = await answer.json();
+  said.textContent = answer.ok ? told.state ?? "deleted" : told.detail;
   soon();
+  return answer.ok;
+}
+
+function tagged(text) {
+  return change("PATCH", "", JSON.stringify({ tags: text.split(/[\s,]+/).filter(Boolean) }));
+}
+
+async function act(button) {
+  const { action, sure, body, tags, tagsNow, delete: id } = button.dataset;
+  if (sure && !confirm(sure)) return;
+  if (action) change("POST", `/${action}`, body ?? "{}");
+  if (tagsNow !== undefined) tagged(tagsNow);
+  if (tags !== undefined) {
+    const wanted = prompt("Tags of this run, with spaces between", tags);
+    if (wanted !== null) tagged(wanted);
+  }
+  if (id && prompt(`This deletes the run, its models, data sets and responses for good. Type ${id} to confirm.`) === id) {
+    if (await change("DELETE", `?confirm=${id}`, undefined)) location.assign("/runs");
+  }
 }
 
 // The buttons are part of what is fetched again, so the listener is on what holds them.
 now.addEventListener("click", (event) => {
-  if (event.target.dataset.action) act(event.target);
+  if (event.target.matches("button")) act(event.target);
 });
 
 const TYPES = [
