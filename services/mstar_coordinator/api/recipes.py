@@ -21,7 +21,7 @@ class RecipeBook:
 
     def names(self) -> list[str]:
         """Names of the recipes that can be started, in order; none is read."""
-        return list(self._paths())
+        return list(self._folder.names())
 
     def read(self, recipe: str | Mapping[str, Any], overrides: Mapping[str, Any]) -> Recipe:
         """A recipe by name, or given itself, with its parents and overrides. Raises InvalidRecipe."""

@@ -79,13 +79,14 @@ def _resolved(declared: Mapping[str, Any], definitions: Mapping[str, Any]) -> Ma
     inner = options[0] if len(options) == 1 else declared
     if "$ref" in inner:
         inner = definitions[inner["$ref"].rpartition("/")[2]]
-    return inner  # type: ignore[no-any-return]
+    return inner
 
 
 def _field(path: str, declared: Mapping[str, Any], inner: Mapping[str, Any], value: Any) -> FormField:
     nullable = "anyOf" in declared
     about = str(declared.get("description") or inner.get("description") or "")
-    kind, choices = "json", ()
+    kind = "json"
+    choices: tuple[str, ...] = ()
     if inner.get("type") == "boolean":
         kind, choices = "choice", ("true", "false")
     elif "enum" in inner and not nullable:
