@@ -42,6 +42,8 @@ class CoordinatorSettings(ServiceSettings):
     with colocated; unset, nothing is."""
     session_hours: float = Field(default=12.0, gt=0, le=24 * 90)
     """How long a person stays signed in to the pages."""
+    audit_days: float = Field(default=400.0, gt=0)
+    """How long entries of the audit log are kept."""
     broker_url: BrokerUrl
     """Redis or Valkey that carries task messages; `redis+socket:///path?virtual_host=0` for a unix socket."""
     database_url: SecretStr | None = None

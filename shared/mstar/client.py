@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from mstar.api.audit import AuditEntry
 from mstar.api.downloads import Download, DownloadFile, Part
 from mstar.api.keys import Key, KeyCreate, NewKey
 from mstar.api.policy import WeightsState, WeightsUpdate
@@ -276,6 +277,10 @@ class Client:
     def revoke_key(self, key_id: str) -> Key:
         """End a key for good. Raises NotFound."""
         return self._call(Key, "POST", f"/v1/keys/{key_id}/revoke")
+
+    def audit(self, after: str | None = None, limit: int = 100) -> Page[AuditEntry]:
+        """Who changed what, the newest first."""
+        return self._call(Page[AuditEntry], "GET", "/v1/audit", params=_params(after=after, limit=limit))
 
     def score(self, request: ScoreRequest) -> ScoreReply:
         """Step scores of the responses of one question, from the PRM service."""

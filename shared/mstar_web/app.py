@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from mstar.errors import Unavailable
 from mstar_web.admission import Admission
@@ -45,6 +46,7 @@ def base_app(
     keyring: Keyring | None = None,
     sign_in: SignIn | None = None,
     check: Callable[[Request], Awaitable[None]] | None = None,
+    audit: Callable[[ASGIApp], ASGIApp] | None = None,
 ) -> FastAPI:
     """An app that a service adds its routers to.
 
@@ -52,7 +54,8 @@ def base_app(
     use which paths. Metrics go into `registry`, which /metrics shows. `problem` says what does not work though the
     service is ready. `bounds` say what bodies may be, for paths with a beginning whose bodies are larger than usual.
     `keyring` knows the keys that no setting names, and is closed at the end. `sign_in` lets browsers in.
-    `check` may refuse any request that has found its route.
+    `audit` stands around authentication and sees what is answered. `check` may refuse any request that has found its
+    route.
     """
     metrics = new_registry() if registry is None else registry
     # The middleware decides; this dependency only puts the scheme into the OpenAPI document.
@@ -79,6 +82,8 @@ def base_app(
     app.add_middleware(BodyLimit, bounds=bounds or {})
     app.add_middleware(KeyLimits)
     app.add_middleware(BearerAuth, keys=settings.keys(), rules=rules, keyring=keyring, sign_in=sign_in)
+    if audit is not None:
+        app.add_middleware(audit)
     any_host = bool(settings.keys()) and not settings.hosts()
     app.add_middleware(BrowserGuard, hosts=settings.hosts(), any_host=any_host)
     app.add_middleware(RequestContext)

@@ -118,12 +118,13 @@ class BearerAuth:
             response = RedirectResponse(f"{self._sign_in.page}?next={asked}", 303, {"Cache-Control": "no-store"})
             await response(scope, receive, send)
             return
+        # Also for a refusal, which logs show with its name.
+        scope["mstar.principal"] = principal
         # The path as the server parsed it, never one rebuilt from the Host header (CVE-2026-48710).
         wanted = self._wanted(scope.get("method", ""), scope["path"])
         if not principal.roles & wanted:
             path = scope["path"][:MAX_ECHO]
             raise Forbidden(f"this key may not use {path}: use a key of the role {' or '.join(sorted(wanted))}")
-        scope["mstar.principal"] = principal
         await self.app(scope, receive, send)
 
     def _is_open(self, path: str) -> bool:

@@ -8,6 +8,7 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mstar_web.auth import principal_of
 from mstar_web.problems import problem_response
 
 HEADER = "X-Request-ID"
@@ -52,4 +53,11 @@ class RequestContext:
             finally:
                 if scope["path"] not in QUIET_PATHS:
                     milliseconds = round(1000 * (time.perf_counter() - started), 1)
-                    _log.info("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+                    _log.info(
+                        "request",
+                        method=scope["method"],
+                        path=scope["path"],
+                        status=status,
+                        ms=milliseconds,
+                        caller=principal_of(scope).name,
+                    )

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -16,13 +17,14 @@ from mstar.environment import read_settings
 from mstar.steps import Queue
 from mstar_artefacts.staging import collect_staging
 from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.access.audit import Audit
 from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.owners import require_own
 from mstar_coordinator.api.pages import sign_in
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
-from mstar_coordinator.api.routes import downloads, events, iterations, keys, leases, outputs, responses, runs
+from mstar_coordinator.api.routes import audit, downloads, events, iterations, keys, leases, outputs, responses, runs
 from mstar_coordinator.api.routes import sessions as sessions_routes
 from mstar_coordinator.api.routes import studies as study_routes
 from mstar_coordinator.api.routes.context import Context
@@ -69,6 +71,8 @@ RULES = (
     allow("/", "run_admin", "read"),
 )
 """Roles by path. `session` is what every role may ask about: its own."""
+UNNOTED = ("/internal/", *(path for path, _ in RELAYED))
+"""What is traffic, and not in the audit log."""
 BOUNDS = {
     **{path: BodyBound(bytes=32 * 2**20) for path, _ in RELAYED},
     "/internal/": BodyBound(bytes=16 * 2**20, values=1_000_000),
@@ -139,6 +143,7 @@ def build_app(
         door.keyring,
         SignIn(door.sessions, sign_in.PAGE, OPEN_PREFIXES),
         require_own,
+        partial(Audit, store=store, days=settings.audit_days, unnoted=UNNOTED, wall=store.wall),
     )
     app.state.context = Context(
         settings=settings,
@@ -159,6 +164,7 @@ def build_app(
     for routes in (
         sessions_routes,
         keys,
+        audit,
         runs,
         study_routes,
         iterations,

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from mstar.errors import Conflict, InvalidInput
+from mstar_coordinator.store.audit import AuditLog
 from mstar_coordinator.store.events import Events
 from mstar_coordinator.store.faults import Outage, refuse_unfit_values, translate_errors
 from mstar_coordinator.store.keys import Keys
@@ -44,6 +45,7 @@ class Transaction:
     tags: RunTags
     keys: Keys
     sessions: SessionRows
+    audit: AuditLog
     studies: Studies
     now: Callable[[], float]
     """The time of day by the database's clock, in seconds since the epoch: one clock for all that write to it."""
@@ -93,6 +95,7 @@ class Store:
             tags=RunTags(connection),
             keys=Keys(connection),
             sessions=SessionRows(connection),
+            audit=AuditLog(connection),
             studies=Studies(connection),
             now=now,
         )

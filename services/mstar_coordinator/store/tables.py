@@ -193,3 +193,21 @@ study_runs = Table(
     PrimaryKeyConstraint("study_id", "position"),
     Index("study_runs_by_run", "run_id", unique=True),
 )
+
+# Who asked for which change; numbered in the order in which the answers went out.
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("actor", String(80), nullable=False),
+    Column("key_id", String(12)),
+    Column("project", String(40), nullable=False),
+    Column("method", String(10), nullable=False),
+    Column("route", String(200), nullable=False),
+    Column("object", String(200)),
+    Column("status", Integer, nullable=False),
+    Column("request_id", String(128), nullable=False),
+    Column("address", String(64), nullable=False),
+    Index("audit_by_project", "project", "id"),
+)

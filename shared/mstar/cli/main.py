@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mstar.cli import data, doctor, evaluate, judge, keys, plan, runs, score, serve, stack, study, trying
+from mstar.cli import audit, data, doctor, evaluate, judge, keys, plan, runs, score, serve, stack, study, trying
 from mstar.errors import MstarError
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ app.add_typer(runs.app, name="run")
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
+app.command("audit")(audit.audit)
 app.command("plan")(plan.plan)
 app.command("score")(score.score)
 app.command("judge")(judge.judge)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Response
 from fastapi.concurrency import run_in_threadpool
 
 from mstar.api.keys import Introspect, Introspected, Key, KeyCreate, NewKey
@@ -19,10 +19,16 @@ router = APIRouter(tags=["keys"], route_class=JsonRoute)
 
 @router.post("/v1/keys", status_code=201)
 def create_key(
-    coordinator: Coordinator, caller: Caller, request: Annotated[KeyCreate, Body(examples=[EXAMPLE])]
+    coordinator: Coordinator,
+    caller: Caller,
+    response: Response,
+    request: Annotated[KeyCreate, Body(examples=[EXAMPLE])],
 ) -> NewKey:
     """Make a key. The answer is the only place that ever shows it."""
-    return coordinator.door.keys.create(request, caller)
+    made = coordinator.door.keys.create(request, caller)
+    response.headers["Location"] = f"/v1/keys/{made.id}"
+    response.headers["Cache-Control"] = "no-store"
+    return made
 
 
 @router.get("/v1/keys")

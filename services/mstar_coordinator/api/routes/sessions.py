@@ -34,6 +34,8 @@ async def sign_in(coordinator: Coordinator, http: Request, response: Response, r
     if begun is None:
         raise Unauthenticated("this key opens nothing here: it may be mistyped, expired or revoked", field="key")
     token, principal = begun
+    # For the log and the audit: the path is open, so nobody was known before.
+    http.scope["mstar.principal"] = principal
     secure = came_by_https(Headers(scope=http.scope), http.scope["scheme"])
     set_cookies(response, token, math.floor(coordinator.door.sessions.seconds), secure=secure)
     response.headers["Cache-Control"] = "no-store"
