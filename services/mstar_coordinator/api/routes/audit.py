@@ -9,6 +9,7 @@ from mstar.api.runs import Page
 from mstar_coordinator.api.routes.context import Caller, Coordinator, Limit, paged
 from mstar_web.bodies import JsonRoute
 
+Entries = Page[AuditEntry]
 router = APIRouter(prefix="/v1/audit", tags=["audit"], route_class=JsonRoute)
 
 
@@ -18,7 +19,7 @@ def list_audit(
     caller: Caller,
     limit: Limit = 100,
     after: Annotated[int | None, Query(ge=1, le=2**31, description="`last_id` of the page before.")] = None,
-) -> Page[AuditEntry]:
+) -> Entries:
     """Changes that keys of the caller's project asked for, the newest first; those of all projects for an operator."""
     with coordinator.store.reading() as tx:
         found = tx.audit.page(None if caller.operator else caller.project, after, limit + 1)
