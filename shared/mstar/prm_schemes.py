@@ -47,7 +47,8 @@ class _Declared(Frozen):
     """What every scheme may say of the text before the first step."""
 
     system: Text | None = None
-    """Text of a system turn; unset, there is none."""
+    """Text of a system turn; unset, there is none. `{system}` in it stands for that of the run. Without the mark the
+    recipe's is left out, since the PRM was trained with this text."""
     user: Text = "{image}{question}"
     """The user turn, with the marks `{image}` and `{question}`. Where it ends in `{steps}`, the steps follow in the
     same turn; else they are the assistant's."""

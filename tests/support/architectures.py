@@ -45,7 +45,8 @@ class MadeUpPrompts(PromptEncoder):
 
     def encode(self, question: str, images: Sequence[Image.Image], system: str = "") -> EncodedPrompt:
         (image,) = images
-        return EncodedPrompt(self._ids, self._draw(torch.Generator().manual_seed(zlib.crc32(image.tobytes()))))
+        pixels = self._draw(torch.Generator().manual_seed(zlib.crc32(image.tobytes())))
+        return EncodedPrompt(self._ids, pixels, images=1)
 
 
 def idefics3() -> tuple[Any, PromptEncoder]:

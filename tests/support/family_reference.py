@@ -29,6 +29,9 @@ SIZES = ((70, 40), (40, 90))
 """Pictures of two shapes: families cut them into different numbers of tiles or patches."""
 STEPS = (("3 + 4 = 7", "So the sum is 7"), ("3 + 4 = 7", "So it is 14", "## Answer\n\n14"), ("It is 2",))
 
+Shown = Image.Image | Sequence[Image.Image]
+"""One picture of a question, or several, or none."""
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -37,10 +40,12 @@ class Plain:
     model: Any
     processor: Any
 
-    def inputs(self, picture: Image.Image, tokens: Sequence[int] = ()) -> dict[str, torch.Tensor]:
+    def inputs(self, shown: Shown, tokens: Sequence[int] = ()) -> dict[str, torch.Tensor]:
         """What the processor gives for the question, and tokens of a response behind it: all of shape [1, T]."""
-        text = self.processor.apply_chat_template(build_messages(question_turns(QUESTION)), add_generation_prompt=True)
-        values = dict(self.processor(text=text, images=[picture], return_tensors="pt"))
+        pictures = [shown] if isinstance(shown, Image.Image) else list(shown)
+        turns = question_turns(QUESTION, images=len(pictures))
+        text = self.processor.apply_chat_template(build_messages(turns), add_generation_prompt=True)
+        values = dict(self.processor(text=text, **({"images": pictures} if pictures else {}), return_tensors="pt"))
         values.pop("labels", None)
         behind = torch.tensor([list(tokens)], dtype=torch.long)
         values["input_ids"] = torch.cat([values["input_ids"], behind], dim=1)
@@ -56,7 +61,7 @@ class Plain:
         kinds = {key: self.model.dtype if value.is_floating_point() else value.dtype for key, value in values.items()}
         return {key: value.to(self.model.device, kinds[key]) for key, value in values.items()}
 
-    def greedy(self, picture: Image.Image) -> tuple[list[int], float]:
+    def greedy(self, picture: Shown) -> tuple[list[int], float]:
         """Tokens of the likeliest response, and the sum of their log-probabilities."""
         inputs = self.inputs(picture)
         stop = self.processor.tokenizer.eos_token_id
@@ -73,7 +78,7 @@ class Plain:
         logprobs = torch.cat(made.scores).float().log_softmax(dim=1).gather(1, tokens[:, None])
         return tokens.tolist(), float(logprobs.sum())
 
-    def logits(self, picture: Image.Image, tokens: Sequence[int]) -> torch.Tensor:
+    def logits(self, picture: Shown, tokens: Sequence[int]) -> torch.Tensor:
         """[R + 1, V] in float32 on the CPU: of the last token of the prompt and of each one behind it."""
         inputs = self.inputs(picture, tokens)
         with torch.inference_mode():
@@ -97,7 +102,7 @@ def data(place: int) -> str:
     return base64.b64encode(encoded(place)).decode()
 
 
-def step_scores(reference: Plain, image: Image.Image, steps: Sequence[str]) -> torch.Tensor:
+def step_scores(reference: Plain, image: Shown, steps: Sequence[str]) -> torch.Tensor:
     """[S]: probability of the good label at the end of each step, from one pass over the whole response."""
     tokens, ends = encode_segments(reference.processor.tokenizer, steps)
     labels = list(label_token_ids(reference.processor.tokenizer))

@@ -43,12 +43,12 @@ def picture() -> Image.Image:
     return made
 
 
-def scores_of(folder: Path, question: str = QUESTION) -> list[tuple[float, ...]]:
+def scores_of(folder: Path, question: str = QUESTION, system: str = "") -> list[tuple[float, ...]]:
     async def ask() -> list[tuple[float, ...]]:
         scorer = HfScorer(folder.parent, batch_tokens=8192, waiting_tokens=100_000)
         try:
             await scorer.load_folder(folder)
-            return (await scorer.score(question, [picture()], RESPONSES, None))[1]
+            return (await scorer.score(question, [picture()], RESPONSES, None, system))[1]
         finally:
             await scorer.close()
 
@@ -180,6 +180,15 @@ def test_scores_are_those_of_plain_transformers(kind: str, tmp_path: Path) -> No
     assert len({round(score, 4) for row in expected for score in row}) >= 5, "scores depend on the steps"
     for found, wanted in zip(scores_of(folder), expected, strict=True):
         assert found == pytest.approx(wanted, abs=2e-6)
+
+
+def test_the_system_turn_of_a_run_stands_where_the_scheme_has_a_place_for_it(tmp_path: Path) -> None:
+    folder = prm_folders.qwen_math_prm(tmp_path / "prm")
+    prm_folders.declare(folder, scheme="step-token", system="Be brief.")
+    fixed = scores_of(folder)
+    assert scores_of(folder, system="Be long.") == fixed, "the PRM was trained with a text of its own"
+    prm_folders.declare(folder, scheme="step-token", system="{system}")
+    assert scores_of(folder, system="Be brief.") == fixed != scores_of(folder, system="Be long.")
 
 
 def test_a_step_that_spells_special_tokens_ends_no_turn(tmp_path: Path) -> None:
