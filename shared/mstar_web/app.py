@@ -22,6 +22,7 @@ from mstar_web.bodies import BodyBound, JsonRoute
 from mstar_web.browsers import BrowserGuard
 from mstar_web.config import ServiceSettings
 from mstar_web.docs import add_docs
+from mstar_web.headers import SecurityHeaders
 from mstar_web.keyring import Keyring
 from mstar_web.limits import BodyLimit
 from mstar_web.metrics import HttpMetrics, exposition, new_registry
@@ -87,6 +88,7 @@ def base_app(
     any_host = bool(settings.keys()) and not settings.hosts()
     app.add_middleware(BrowserGuard, hosts=settings.hosts(), any_host=any_host)
     app.add_middleware(RequestContext)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(HttpMetrics, registry=metrics)
     add_docs(app)
     _add_health(app, not_ready, problem, metrics)
