@@ -32,6 +32,7 @@ _LONGEST = (
     "system/test_arrangements.py",
     "system/test_model_families.py",
     "repo/test_replay.py",
+    "system/test_study.py",
     "mstar_policy/test_vllm_engine.py",
     "charts/test_processes.py",
     "system/test_object_store.py",
