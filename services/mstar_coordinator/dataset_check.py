@@ -17,6 +17,7 @@ from typing import Protocol, Self, TypeVar
 
 from mstar.data_check import SHOWN, DataCheck, Drop
 from mstar.errors import InvalidDataset
+from mstar.judges.in_runs import official_sets
 from mstar.pictures import MAX_FILE_BYTES, MAX_PIXELS_TOGETHER, picture_size
 from mstar.recipes import DataRecipe, Recipe, split_field
 from mstar_coordinator.dataset_rows import METADATA, BadRow, Row, rows_of
@@ -41,6 +42,12 @@ class Looks(Protocol):
 def open_looks(home: Path) -> Fingerprints:
     """Decodes in limited children; what is found out is remembered below the coordinator's folder."""
     return Fingerprints(known=KnownImages(home / ".mstar" / "known_images"))
+
+
+def own_splits(recipe: Recipe) -> dict[str, int]:
+    """The splits that come from the data set: all but published benchmarks."""
+    elsewhere = official_sets(recipe)
+    return {split: wanted for split, wanted in recipe.splits.items() if split not in elsewhere}
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,13 @@ class DatasetCheck:
     @classmethod
     def of(cls, recipe: Recipe, looks: Looks, enough: Callable[[], bool] = lambda: False) -> Self:
         """The check of what a recipe names, which is a folder."""
-        splits, tests = recipe.splits, frozenset(recipe.tests)
+        splits, tests = own_splits(recipe), frozenset(recipe.tests)
         order = dict.fromkeys([*(name for name in splits if name in tests), "validation", *splits])
         return cls(Path(recipe.data.source), {name: splits[name] for name in order}, tests, recipe.data, looks, enough)
+
+    def add_test(self, name: str, question: str, look: Fingerprint) -> None:
+        """Remember a question of a test that is not in the data set, so that overlap with it is found."""
+        self._duplicates.add_evaluation(name, question_key(question), [look])
 
     def rows(self) -> Iterator[Sound]:
         """The records that the run uses, split by split, in the order of the files.

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound
 from mstar.judges import BENCHMARKS, Benchmark
+from mstar.judges.asking import OFFICIALLY, Asking
 from mstar_data.benchmarks import Shown, digest_of, items_of
 from mstar_eval import exports
-from mstar_eval.asking import OFFICIALLY, Asking
 from mstar_eval.assistant import Assistant
 from mstar_eval.evaluation import Progress, complete, judged, response_path
 from mstar_eval.responses import ResponseFile

@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from mstar.errors import Conflict, CorruptArtefact
+from mstar.judges.asking import OFFICIALLY, Asking
 from mstar.types import Frozen
-from mstar_eval.asking import OFFICIALLY, Asking
 
 
 class Settings(Frozen):

@@ -11,7 +11,7 @@ from pathlib import Path
 from mstar.errors import InvalidInput
 from mstar.http_json import Target
 from mstar.judges import Benchmark
-from mstar_eval.asking import Asking
+from mstar.judges.asking import Asking
 from mstar_eval.models import Measured, folder_version
 from mstar_eval.responses import Settings
 from mstar_eval.services import ModelServices, Sampling

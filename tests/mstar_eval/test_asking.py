@@ -4,8 +4,8 @@ import pytest
 
 from mstar.errors import InvalidInput
 from mstar.judges import BENCHMARKS, Item
+from mstar.judges.asking import asking
 from mstar.prompts import PRESETS, PromptPreset
-from mstar_eval.asking import asking
 
 AI2D = BENCHMARKS["ai2d"]
 ITEM = Item(id="1", question="Which?", options=("frog", "hawk"), gold="B")

@@ -14,15 +14,18 @@ from pydantic import ValidationError
 from minivista.builtin import BUILTINS, PREFIX
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
 from mstar.evolution import iteration_shards
+from mstar.judges.in_runs import official_sets
 from mstar.model_folder import read_shape, read_weights, tensor_names
 from mstar.model_shape import ModelShape
 from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited
 from mstar.recipes import PrmRecipe, Recipe, split_field
 from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
 from mstar.train_recipe import ALL_LINEAR
+from mstar_coordinator.dataset_check import own_splits
 from mstar_coordinator.pixel_bounds import require_bounds
 from mstar_coordinator.scheduler.data_places import DataPlaces
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
+from mstar_data.benchmarks import benchmark_files
 
 MAX_STEPS = 50_000
 MAX_NEEDS = 2_000_000
@@ -65,6 +68,12 @@ def admit(
     else:
         folder = _below(places, data.source, "data.source")
         data = data.model_copy(update={"source": str(folder)})
+    evaluation = recipe.evaluation
+    if evaluation.benchmarks is not None:
+        folder = _below(places, evaluation.benchmarks, "evaluation.benchmarks")
+        for benchmark in official_sets(recipe).values():
+            benchmark_files(benchmark, folder)
+        evaluation = evaluation.model_copy(update={"benchmarks": str(folder)})
     wanted = 0
     if not _is_builtin(model.base, "model.base"):
         folder = _below(places, model.base, "model.base")
@@ -83,7 +92,8 @@ def admit(
     prm, prm_weights = _admit_prm(recipe, places, trusted)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
     _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)
-    return recipe.model_copy(update={"data": data, "model": model, "prompt": prompt, "prm": prm})
+    found = {"data": data, "evaluation": evaluation, "model": model, "prompt": prompt, "prm": prm}
+    return recipe.model_copy(update=found)
 
 
 def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
@@ -197,7 +207,7 @@ def _is_builtin(source: str, field: str) -> bool:
 
 
 def _check_benchmark(recipe: Recipe) -> None:
-    for split, wanted in recipe.splits.items():
+    for split, wanted in own_splits(recipe).items():
         there, field = BUILTINS[recipe.data.source].sizes.get(split, 0), split_field(split)
         if wanted > there:
             raise InvalidRecipe(

@@ -60,7 +60,7 @@ def evaluate(
 ) -> None:
     """Measure a model on published benchmarks, by their official prompts and rules."""
     from minivista.builtin import MODELS
-    from mstar_eval.asking import asking
+    from mstar.judges.asking import asking
     from mstar_eval.assistant import assistant_of
     from mstar_eval.measuring import items, measure, read_results, write_summary
     from mstar_eval.models import measured

@@ -30,6 +30,9 @@ class EvaluationRecipe(Frozen):
     of them, as after the base model, the warm-up and the last iteration."""
     sets: dict[str, int] = Field(default={}, max_length=32)
     """Further tests: splits of the data set by name, with how many questions of each are answered greedily."""
+    benchmarks: str | None = Field(default=None, min_length=1, max_length=1024)
+    """Folder with the published files of benchmarks. Sets that are called as one (`mathvista`, `m3cot`, `mmstar-r`,
+    `mmbench-r`, `ai2d`, `mmstar`, `mmbench`) are then read from there, and asked and judged by its official rule."""
 
     @field_validator("sets")
     @classmethod

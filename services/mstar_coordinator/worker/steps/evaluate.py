@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from mstar.exploration import curve_of, pass_outcomes, recorded
+from mstar.judges.in_runs import line_of, official_sets
+from mstar.judges.tables import Line
 from mstar.marks import marks_of
 from mstar.metrics import (
     best_of_n,
@@ -17,9 +19,11 @@ from mstar.metrics import (
 from mstar.ranking_quality import ranking_quality
 from mstar.recipes import Recipe
 from mstar.stages.evaluate import Accuracy, EvaluateParams, EvaluateResult, OnValidation
+from mstar.step_names import PREPARE
 from mstar.types import RolloutRow, ScoreRow
 from mstar.voting import vote_accuracy
 from mstar_coordinator.worker.context import ClaimedStep, Output
+from mstar_coordinator.worker.published import items_by_question
 
 KEPT = 2
 """K of Reward-Pass@K: training keeps two (paper, section 4)."""
@@ -41,7 +45,7 @@ def run(step: ClaimedStep[EvaluateParams]) -> Output[EvaluateResult]:
     on_validation = greedy_accuracy(beside) if beside else None
     return None, EvaluateResult(
         label=params.label,
-        greedy=_accuracy(by_split),
+        greedy=_accuracy(by_split, _official(step, by_split)),
         pass_at_k=pass_at_k,
         k=params.k,
         reward_pass_at_2=reward_pass_at_k(sampled, scores, KEPT, seed, rule) if scores else None,
@@ -54,9 +58,20 @@ def run(step: ClaimedStep[EvaluateParams]) -> Output[EvaluateResult]:
     )
 
 
-def _accuracy(by_split: Mapping[str, Sequence[RolloutRow]]) -> Accuracy:
+def _official(step: ClaimedStep[EvaluateParams], by_split: Mapping[str, Sequence[RolloutRow]]) -> dict[str, Line]:
+    """The table's line of each published benchmark."""
+    return {
+        name: line_of(benchmark, items_by_question(step.use.store, step.artefact(PREPARE), name), by_split[name])
+        for name, benchmark in official_sets(step.recipe).items()
+        if by_split.get(name)
+    }
+
+
+def _accuracy(by_split: Mapping[str, Sequence[RolloutRow]], official: Mapping[str, Line]) -> Accuracy:
     shares = {name: greedy_accuracy(rows) for name, rows in by_split.items() if rows}
     groups = {name: by_task(rows) for name, rows in by_split.items() if rows}
+    shares |= {name: line.average.share for name, line in official.items()}
+    groups |= {name: {column: cell.share for column, cell in line.columns.items()} for name, line in official.items()}
     return Accuracy(
         id=shares.pop("test_id"),
         ood=shares.pop("test_ood", None),

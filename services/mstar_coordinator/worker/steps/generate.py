@@ -7,6 +7,7 @@ from functools import lru_cache
 from mstar.answers import check
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
+from mstar.judges.in_runs import asking_of, official_sets, verdict_of
 from mstar.outcomes import outcomes_of
 from mstar.prompts import prompt_text
 from mstar.recipes import Recipe
@@ -17,6 +18,7 @@ from mstar.step_names import PREPARE
 from mstar.steps import ArtefactRef
 from mstar.types import CheckedResponse, Question, Response, RolloutRow, Verdict
 from mstar_coordinator.worker.context import ClaimedStep, Output
+from mstar_coordinator.worker.published import items_by_question
 from mstar_coordinator.worker.steps.prepare import questions
 
 UNLABELLED = Verdict(correct=False, reason="no-reference-answer")
@@ -89,11 +91,26 @@ def _asked(
             question=question,
             temperature=temperature,
             weight_version=reply.weight_version,
-            responses=checked(question, samples, step.recipe),
+            responses=_verdicts(step, question, samples),
             vocabulary=reply.vocabulary,
             problem=problems.get(place, ""),
         )
     progress(count, count)
+
+
+def _verdicts(
+    step: ClaimedStep[GenerateParams], question: Question, samples: tuple[Response, ...]
+) -> tuple[CheckedResponse, ...]:
+    """By the answer check; for a published benchmark by its official rule."""
+    benchmark = official_sets(step.recipe).get(question.split)
+    if benchmark is None:
+        return checked(question, samples, step.recipe)
+    item = items_by_question(step.use.store, step.artefact(PREPARE), benchmark.name)[question.id]
+    asking = asking_of(step.recipe)
+    return tuple(
+        CheckedResponse(index=index, response=one, verdict=verdict_of(benchmark, item, one.text, asking))
+        for index, one in enumerate(samples)
+    )
 
 
 def _questions(step: ClaimedStep[GenerateParams]) -> tuple[Question, ...]:
@@ -131,8 +148,10 @@ def _prompt(step: ClaimedStep[GenerateParams], question: Question, n: int, tempe
     form = step.recipe.form
     # A sample's random numbers follow from seed and index: equal seeds couple the samples of two temperatures.
     own = () if step.params.common_numbers else (temperature,)
+    shown = step.params.with_reference and question.answer is not None
+    official = question.split in official_sets(step.recipe)
     return Prompt(
-        question=prompt_text(question, form, with_reference=step.params.with_reference and question.answer is not None),
+        question=question.text if official else prompt_text(question, form, with_reference=shown),
         images=tuple(ImageInput(sha256=image) for image in question.images),
         system=form.system,
         n=n,

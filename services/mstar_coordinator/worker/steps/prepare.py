@@ -3,6 +3,7 @@
 import gzip
 import shutil
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -19,10 +20,11 @@ from mstar.stages.prepare import PrepareParams, PrepareResult
 from mstar.steps import ArtefactRef
 from mstar.types import Question, StepLabelRow
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
-from mstar_coordinator.dataset_check import DatasetCheck
+from mstar_coordinator.dataset_check import DatasetCheck, Looks, own_splits
 from mstar_coordinator.dataset_rows import Row
 from mstar_coordinator.pixel_bounds import write_bounds
 from mstar_coordinator.worker.context import ClaimedStep, Output
+from mstar_coordinator.worker.published import Tested, fill_benchmarks
 
 PROGRESS_EVERY = 50
 GIVEN = "steps.jsonl.gz"
@@ -41,10 +43,12 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[PrepareResult]:
     def fill(folder: Path) -> None:
         nonlocal found
         (folder / "questions").mkdir()
-        if data.source in BUILTINS:
-            _fill_builtin(folder, step)
-        else:
-            found = _fill(folder, step)
+        with step.use.looks() as looks:
+            tests = fill_benchmarks(folder, step, looks)
+            if data.source in BUILTINS:
+                _fill_builtin(folder, step)
+            else:
+                found = _fill(folder, step, looks, tests)
         copy_model(model.base, folder / "model", model)
         step.use.images.settle()
 
@@ -54,7 +58,7 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[PrepareResult]:
 
 def _fill_builtin(folder: Path, step: ClaimedStep[PrepareParams]) -> None:
     builtin = BUILTINS[step.recipe.data.source]
-    splits, oracle = step.recipe.splits, step.recipe.evolution.unlabelled.oracle
+    splits, oracle = own_splits(step.recipe), step.recipe.evolution.unlabelled.oracle
     done, total = 0, sum(splits.values())
     for split, count in splits.items():
         with _questions_file(folder, split) as out:
@@ -66,17 +70,18 @@ def _fill_builtin(folder: Path, step: ClaimedStep[PrepareParams]) -> None:
                     step.progress(done, total)
 
 
-def _fill(folder: Path, step: ClaimedStep[PrepareParams]) -> DataCheck:
+def _fill(folder: Path, step: ClaimedStep[PrepareParams], looks: Looks, tests: Iterable[Tested]) -> DataCheck:
     """The records of a folder, each of them checked. Raises InvalidDataset."""
-    splits, oracle = step.recipe.splits, step.recipe.evolution.unlabelled.oracle
+    splits, oracle = own_splits(step.recipe), step.recipe.evolution.unlabelled.oracle
     total = sum(splits.values())
     with ExitStack() as stack:
         files = {
             split: stack.enter_context(_zipped(folder / GIVEN) if split == STEPS else _questions_file(folder, split))
             for split in splits
         }
-        looks = stack.enter_context(step.use.looks())
         check = DatasetCheck.of(step.recipe, looks)
+        for test in tests:
+            check.add_test(*test)
         for sound in check.rows():
             stored = tuple(map(step.use.images.put, sound.images))
             question = sound.row.question.model_copy(update={"images": stored})

@@ -7,7 +7,7 @@ instruction, and its answer is looked for there.
 from mstar.answers.find import find_answer
 from mstar.answers.rule import AnswerPlace
 from mstar.errors import InvalidInput
-from mstar.judges import Benchmark, Item
+from mstar.judges.benchmark import Benchmark, Item
 from mstar.layout import ANSWER_HEADING, STEP_SEPARATOR
 from mstar.prompts import PRESETS, PromptForm, PromptPreset, Side, instruction_text
 from mstar.types import Answer, AnswerType, Frozen

@@ -1,0 +1,50 @@
+"""Published benchmarks among the tests of a run: which they are, how they are asked, and how they are judged."""
+
+from collections.abc import Mapping, Sequence
+
+from mstar.judges import BENCHMARKS
+from mstar.judges.asking import Asking
+from mstar.judges.benchmark import Benchmark, Item
+from mstar.judges.tables import Judged, Line, lines
+from mstar.recipes import Recipe
+from mstar.types import Question, RolloutRow, Sha256, Verdict
+
+
+def official_sets(recipe: Recipe) -> dict[str, Benchmark]:
+    """The sets of `evaluation.sets` that are read from the benchmarks' published files."""
+    if recipe.evaluation.benchmarks is None:
+        return {}
+    return {name: BENCHMARKS[name] for name in recipe.evaluation.sets if name in BENCHMARKS}
+
+
+def asking_of(recipe: Recipe) -> Asking:
+    """The official prompt with the run's instruction, as `mstar eval` asks the policy of a run."""
+    return Asking(name="run", form=recipe.form)
+
+
+def question_of(benchmark: Benchmark, item: Item, image: Sha256, asking: Asking) -> Question:
+    """An item as a run samples it: its text is the whole user turn, and it has no answer for the answer check."""
+    return Question(
+        id=f"{benchmark.name}/{item.id}",
+        text=asking.text(benchmark, item),
+        images=(image,),
+        group=item.group,
+        split=benchmark.name,
+        source=benchmark.title,
+    )
+
+
+def verdict_of(benchmark: Benchmark, item: Item, response: str, asking: Asking) -> Verdict:
+    """By the official rule."""
+    if not response:
+        return Verdict(correct=False, reason="no-response")
+    return benchmark.judge(asking.readable(response), item)
+
+
+def line_of(benchmark: Benchmark, items: Mapping[str, Item], rows: Sequence[RolloutRow]) -> Line:
+    """The benchmark's line for greedy answers: its columns and its own kind of average.
+
+    `items`: by the question's id. Raises ValueError for no row.
+    """
+    judged = [Judged(items[row.question.id], (any(one.verdict.correct for one in row.responses[:1]),)) for row in rows]
+    return lines(benchmark, judged)[0]
