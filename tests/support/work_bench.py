@@ -9,9 +9,9 @@ from typing import Any
 import httpx2
 
 from mstar.api.policy import Prompt, RefusedPrompt, RolloutReply, RolloutRequest, Usage, WeightsState, WeightsUpdate
-from mstar.api.prm import ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
+from mstar.api.prm import ItemError, ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
 from mstar.api.steps import Claim, StepInput
-from mstar.errors import MstarError, NotFound, Unavailable, WeightVersionMismatch
+from mstar.errors import InvalidInput, MstarError, NotFound, Unavailable, WeightVersionMismatch
 from mstar.layout import scored_segments
 from mstar.needed_scores import NO_SAVINGS, Savings
 from mstar.recipes import DataRecipe, GenerationRecipe, ModelRecipe, PrmRecipe, Recipe
@@ -115,8 +115,12 @@ def _sample(question: str, prefix: str, draw: int) -> Response:
     return Response(text=f"{step}## Answer\n\n{gold if right else gold + 1}", token_ids=(1, 2, 3))
 
 
+ENDLESS = "endless"
+"""In a response that is too long for the PRM."""
+
+
 class RulePrm(RuleService):
-    """Gives 0.9 to every step but those with `bad` in it, which get 0.1."""
+    """Gives 0.9 to every step but those with `bad` in it, which get 0.1; takes no response with ENDLESS in it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,8 +134,17 @@ class RulePrm(RuleService):
         request = ScoreRequest.model_validate_json(body)
         version = self.check_version(request.model_version)
         self.scored.append(request)
+        texts = [one.text or " ".join(one.steps or ()) for one in request.responses]
+        if all(ENDLESS in text for text in texts):
+            raise InvalidInput("response 0 is too long", field="responses.0")
         results = tuple(
-            _scored(index, one.steps or scored_segments(one.text or ""), self.jitter if index == 0 else -self.jitter)
+            ScoredResponse(
+                index=index, score=0.0, steps=(), error=ItemError(detail="too long", field=f"responses.{index}")
+            )
+            if ENDLESS in texts[index]
+            else _scored(
+                index, one.steps or scored_segments(one.text or ""), self.jitter if index == 0 else -self.jitter
+            )
             for index, one in enumerate(request.responses)
         )
         return ScoreReply(model_version=version, results=results).model_dump_json()

@@ -121,13 +121,12 @@ class PrmService(ModelService):
     url_setting = "MSTAR_WORKER_PRM_URL"
 
     def score(self, request: ScoreRequest, weights: ArtefactRef) -> ScoreReply:
-        """Step scores by exactly these weights."""
+        """Step scores by exactly these weights; a response that the PRM does not take has an error and no step.
+
+        Raises InvalidInput where it takes none of them.
+        """
         versioned = request.model_copy(update={"model_version": weights.version})
-        reply = self.asked("/v1/score", versioned, ScoreReply, weights)
-        for one in reply.results:
-            if one.error is not None:
-                raise InvalidInput(one.error.detail, field=one.error.field)
-        return reply
+        return self.asked("/v1/score", versioned, ScoreReply, weights)
 
 
 def _patiently(call: Callable[[], Reply], seconds: float, is_over: Callable[[], bool]) -> Reply:

@@ -24,6 +24,10 @@ class ScoreResult(StepResult):
     kind: Literal["score"] = "score"
     responses: int
     scored: int
+    refused: int = 0
+    """Responses that the PRM does not take, such as one that is longer than its context; they have no score."""
+    refused_of: tuple[str, ...] = ()
+    """Ids of their questions, the first 20."""
     prm_version: str
     seconds: float
 

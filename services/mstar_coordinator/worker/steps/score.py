@@ -13,6 +13,7 @@ from itertools import groupby
 
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoredStep, ScoreRequest
+from mstar.errors import InvalidInput
 from mstar.layout import scored_segments
 from mstar.needed_scores import NO_SAVINGS, Savings, needed_for_ranking
 from mstar.prompts import PromptForm, prompt_text
@@ -25,6 +26,8 @@ from mstar_coordinator.worker.replicas import Prm
 
 IN_FLIGHT = 16
 """Requests that the PRM holds at once, so that it can batch them."""
+NAMED = 20
+"""Questions of refused responses that a result names."""
 RESPONSES_PER_REQUEST = 256
 """The most that the score route takes."""
 
@@ -60,9 +63,12 @@ def run(step: ClaimedStep[ScoreParams]) -> Output[ScoreResult]:
         return score_rows(step, prm, wanted)
 
     ref, scores = step.write_once(ScoreRow, make, {"prm_version": prm.version})
+    refused = _refused(rows, scores)
     return ref, ScoreResult(
         responses=sum(len(row.responses) for row in rows),
-        scored=sum(len(score.responses) for score in scores),
+        scored=sum(len(score.responses) for score in scores) - len(refused),
+        refused=len(refused),
+        refused_of=tuple(dict.fromkeys(refused))[:NAMED],
         prm_version=prm.version,
         seconds=time.monotonic() - began,
     )
@@ -139,7 +145,23 @@ def _send(service: Prm, prm: ArtefactRef, ask: _Ask, form: PromptForm) -> list[t
         system=form.system,
         responses=tuple(_candidate(said) for said in ask.responses),
     )
-    return [result.steps for result in service.score(request, prm).results]
+    try:
+        reply = service.score(request, prm)
+    except InvalidInput as error:
+        # The PRM takes none of them, such as for their length: that is this question's problem, not the run's.
+        if not (error.field or "").startswith("responses."):
+            raise
+        return [()] * len(ask.responses)
+    return [result.steps for result in reply.results]
+
+
+def _refused(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow]) -> list[str]:
+    """The question of each response that was sent and has no score."""
+    found = []
+    for row, own in zip(rows, scores, strict=True):
+        said = {one.index: one.response.text for one in row.responses}
+        found += [row.question.id for one in own.responses if not one.steps and said[one.index].strip()]
+    return found
 
 
 def _candidate(said: _Said) -> Candidate:

@@ -12,7 +12,7 @@ from mstar.reward import RewardRule, reward
 from mstar.stages.score import ScoreParams, ScoreResult
 from mstar.types import ScoreRow, StepScores
 from mstar_coordinator.worker.steps import score
-from work_bench import Bench
+from work_bench import ENDLESS, Bench
 
 GOOD, BAD = "good step\n\n## Answer\n\n42", "bad step\n\n## Answer\n\n42"
 
@@ -40,6 +40,14 @@ def test_scores_stand_in_step_with_rows_and_responses(bench: Bench) -> None:
         assert [one.steps for one in row.responses] == [scored_segments(text) for text in texts]
         assert [least(one) for one in row.responses] == [0.9, 0.1, 0.1]
     assert (result.responses, result.scored) == (6, 6)
+
+
+def test_a_response_that_is_too_long_for_the_prm_is_its_own_problem(bench: Bench) -> None:
+    long = f"{ENDLESS} step\n\n## Answer\n\n42"
+    bench.keep("rows", [rollout([True] * 2, texts=[GOOD, long], name="q1"), rollout([True], texts=[long], name="q2")])
+    rows, result = scored(bench)
+    assert [[len(one.steps) for one in row.responses] for row in rows] == [[2, 0], [0]]
+    assert (result.scored, result.refused, result.refused_of) == (1, 2, ("q1", "q2"))
 
 
 def test_sampled_tokens_are_scored_with_the_steps_that_they_hold(bench: Bench) -> None:
