@@ -40,7 +40,10 @@ def work(client: httpx2.Client, publisher: MemoryPublisher, home: Path, until: s
         if hint is None:
             time.sleep(0.02)
             continue
-        claim = Claim.model_validate_json(client.post(f"/internal/v1/steps/{hint}/claim", json={"worker": "w"}).content)
+        answer = client.post(f"/internal/v1/steps/{hint}/claim", json={"worker": "w"})
+        if answer.status_code == 409:
+            continue  # its run has ended meanwhile
+        claim = Claim.model_validate_json(answer.content)
         commit = commit_of(claim)
         if claim.step.name.startswith("it01/generate"):
             rows = [rollout([True, False], name=f"q{EVIL}{place}") for place in range(2)]
