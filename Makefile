@@ -18,7 +18,7 @@ export HF_HUB_OFFLINE := 1
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test all-tests quick-tests faults lint format docs bench study-quick
+.PHONY: help install demo up check test all-tests quick-tests chromium faults lint format docs bench study-quick
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -62,7 +62,11 @@ test: $(VLLM) $(LINTERS) ## Run every check: style, types, contracts, units, rea
 check: $(STAMP) ## Run what takes minutes only: lint, types, contracts, and the tests that start no service, with coverage
 	@$(MAKE) --no-print-directory -j 2 lint quick-tests
 
-all-tests: $(VLLM) $(LINTERS)
+# For the tests of the pages, which say so when they do without. Debian has it, and only root may install it.
+chromium:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qqy --no-install-recommends chromium >/dev/null; } || echo "no Chromium: the tests of the pages in a browser are left out"
+
+all-tests: $(VLLM) $(LINTERS) chromium
 	$(PYTEST)
 
 # These compute most of the time.
