@@ -39,7 +39,7 @@ SMALL = Recipe(
     data=DataRecipe(train=8, validation=4, test_id=4, test_ood=4),
     generation=GenerationRecipe(shard_questions=4),
     warmup=WarmupRecipe(questions=4),
-    prm=PrmRecipe(questions=4),
+    prm=PrmRecipe(questions=4, own_questions=False),
     evolution=EvolutionRecipe(iterations=1, questions=8, n=4),
     exploration=ExplorationRecipe(start=2, every=1, grid=(0.5, 1.0), questions=4, n=2),
     evaluation=EvaluationRecipe(n=2, k=2),
