@@ -63,7 +63,7 @@ OPEN_PREFIXES = ("/files/", SIGN_IN_PATH)
 RULES = (
     *(allow(path, "score") for path, _ in RELAYED),
     *(allow(path, *ANY_ROLE) for path in ("/docs", "/redoc", "/openapi.json", SESSION_PATH)),
-    allow("/v1/keys", "run_admin"),
+    *(allow(path, "run_admin") for path in ("/v1/keys", "/v1/audit")),
     allow("/internal/", "internal"),
     allow("/v1/", "run_admin", "read", "internal", methods=["GET"]),
     allow("/v1/", "run_admin"),
