@@ -83,6 +83,13 @@ SmolVLM's processor wants `num2words`, which comes with the model services.
 
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.
 
+## Several images, or none
+
+A question has up to eight images, or none. `tests/system/test_several_images.py` samples, scores and trains
+questions with none, one, two and three images together with Qwen2.5-VL, InternVL, Idefics3 and LLaVA-NeXT: each as
+it would be alone. Other families were not compared. A prompt that a model's processor does not take (PaliGemma
+wants an image) is refused by itself, and its question is left out of the run.
+
 ## Resolution
 
 `model.min_pixels` and `model.max_pixels` of a recipe bound a picture's pixels, and with them its tokens, for models
