@@ -378,3 +378,14 @@ def test_the_notes_say_what_was_made_at_install_and_nothing_else(values: dict[st
     assert said in notes(values) and ("Made at install" in notes(values)) is bool(said)
     wanted = {"keys.existingSecret": "keys that" in said, "redis.existingSecret": "password" in said}
     assert {name: name in notes(values) for name in wanted} == wanted
+
+
+def test_the_coordinator_knows_the_gpus_that_train_and_whether_they_have_four_bits() -> None:
+    def known(values: dict[str, Any]) -> dict[str, str]:
+        pod = pods(render(values))["demo-mstar-coordinator"]
+        return {one["name"]: one.get("value", "") for one in pod["containers"][0]["env"]}
+
+    assert "MSTAR_COORDINATOR_TRAINING_GPU_GB" not in known({})
+    told = known({"trainer": {"gpuGigabytes": 80, "fourBit": True}})
+    assert told["MSTAR_COORDINATOR_TRAINING_GPU_GB"] == "80"
+    assert told["MSTAR_COORDINATOR_TRAINING_FOUR_BIT"] == "true"

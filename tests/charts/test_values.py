@@ -45,6 +45,8 @@ def test_values_and_schema_name_the_same_keys() -> None:
         {"storage": {"s3": {"endpoint": "https://user:secret@s3.example.org"}}},
         {"gpuSharing": {"mode": "timeslicing"}},
         {"trainer": {"workload": "MPIJob"}},
+        {"trainer": {"gpuGigabytes": 0}},
+        {"trainer": {"fourBit": "yes"}},
         {"scoring": {"own": True, "model": "https://example.org/prm"}},
         {"redis": {"image": {"tag": "latest"}}},
         {"image": {"registry": "registry.example.org"}},
