@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 import structlog
@@ -47,6 +48,11 @@ def main() -> None:
     # The worker has checked it with its other settings, and hands its environment on.
     allow_code(os.environ.get("MSTAR_TRAINER_TRUSTED_CODE", ""))
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    try:
+        require_gpu(int(os.environ["LOCAL_RANK"]), torch.cuda.device_count())
+    except MstarError as error:
+        _say(out, Failed(problem=error.problem()))
+        return
     join_ranks(rank, ranks, os.environ["MSTAR_TRAINER_RENDEZVOUS"])
     loop: TrainingLoop | None = None
     while True:
@@ -54,6 +60,20 @@ def main() -> None:
         if loop is None or loop.storage != request.storage:
             loop = TrainingLoop(request.storage)
         _answer(loop, request, lines, out, _await_room)
+
+
+def require_gpu(local_rank: int, gpus: int) -> None:
+    """Raises InvalidInput for a rank of this node that has no GPU of its own, where others have one."""
+    if gpus and local_rank >= gpus:
+        raise InvalidInput(
+            f"train.ranks needs more GPUs than the {gpus} of this node: lower train.ranks, or train on more nodes",
+            field="train.ranks",
+        )
+
+
+def _say(out: TextIO, reply: Reply) -> None:
+    out.write(reply.model_dump_json() + "\n")
+    out.flush()
 
 
 def _answer(
@@ -67,11 +87,7 @@ def _answer(
 
     `room` waits until other processes hold at most a share of this rank's GPU, and raises Unavailable if they do not.
     """
-
-    def say(reply: Reply) -> None:
-        out.write(reply.model_dump_json() + "\n")
-        out.flush()
-
+    say = partial(_say, out)
     try:
         room(request.busy_share)
         artefact, result = loop.train(

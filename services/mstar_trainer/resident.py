@@ -37,7 +37,7 @@ POLL = 0.5
 """Seconds between two looks for inputs that are still to come."""
 Arrive = Callable[[], Arrivals]
 LAST_LINES = 15
-"""Lines of standard error that a report of a death quotes."""
+"""Lines of standard error among which a report of a death looks for the last word."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,12 @@ class _Rank:
                 _pipe(pipe).close()
 
     def obituary(self) -> str:
-        """How the process ended, with its last lines."""
+        """How the process ended, with what it said last; the trainer's log has the trace."""
         code = self.process.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return f"training process {self.rank} {how}; its last lines:\n" + "\n".join(self.last_lines)
+        # A trace is indented below its first line, and what failed stands behind it.
+        said = [line for line in self.last_lines if line and not line.startswith((" ", "Traceback"))]
+        return f"training process {self.rank} {how}; " + (f"it said last: {said[-1]}" if said else "it said nothing")
 
     def _read_stdout(self) -> None:
         for line in _pipe(self.process.stdout):

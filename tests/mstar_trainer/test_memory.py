@@ -12,7 +12,7 @@ from mstar.errors import InvalidInput, Unavailable, from_problem
 from mstar_artefacts.storage import Storage
 from mstar_trainer.memory import LOOKS, Memory, await_room
 from mstar_trainer.protocol import REPLY, Failed, TrainRequest
-from mstar_trainer.rank_main import _answer
+from mstar_trainer.rank_main import _answer, require_gpu
 from mstar_trainer.training_loop import TrainingLoop
 from trainer_bench import Bench
 
@@ -84,3 +84,14 @@ def test_a_training_that_does_not_fit_is_refused_with_what_to_change(bench: Benc
     assert isinstance(problem, InvalidInput) and problem.field == "train.micro_tokens"
     assert "set train.gradient_checkpointing, train.lora" in problem.detail
     assert "139.80 GiB" in problem.detail and "PYTORCH_CUDA_ALLOC_CONF" not in problem.detail
+
+
+@pytest.mark.parametrize(("local_rank", "gpus"), [(0, 0), (3, 0), (0, 1), (7, 8)])
+def test_a_rank_has_a_gpu_of_its_own_or_none_has_one(local_rank: int, gpus: int) -> None:
+    require_gpu(local_rank, gpus)
+
+
+def test_more_ranks_than_gpus_name_the_setting() -> None:
+    with pytest.raises(InvalidInput, match=r"more GPUs than the 1 of this node: lower train\.ranks") as refused:
+        require_gpu(1, 1)
+    assert refused.value.field == "train.ranks"

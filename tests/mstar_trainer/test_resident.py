@@ -1,6 +1,7 @@
 """Real training processes: they learn, go on where they stopped, and come back from a kill bit for bit."""
 
 import os
+import queue
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from mstar_trainer.batches import Example, grouped, plan, prm_examples, sft_exam
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.loss import StepLoss
 from mstar_trainer.protocol import Done
+from mstar_trainer.resident import _Rank
 from mstar_trainer.state import read_state
 from mstar_worker.stop import Preempted
 from trainer_bench import GENTLE, Lab, weights
@@ -260,3 +262,17 @@ def test_the_canonical_text_is_what_is_trained(lab: Lab) -> None:
     untidy = lab.bench.selected(1)[0].model_copy(update={"response": "One.\n \n\n  Two.\n\n###  answer:\n4"})
     (example,) = sft_examples([untidy], PLAIN)
     assert join_segments(example.segments) == "One.\n\nTwo.\n\n## Answer\n\n4"
+
+
+def test_a_death_is_reported_in_one_line_without_a_trace() -> None:
+    environment = dict(os.environ) | {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment.pop("MSTAR_TRAINER_RENDEZVOUS", None)
+    replies: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
+    rank = _Rank(0, environment, replies)
+    try:
+        assert replies.get(timeout=120) == (0, None)
+        said = rank.obituary()
+    finally:
+        rank.kill()
+    assert said == "training process 0 ended with exit code 1; it said last: KeyError: 'MSTAR_TRAINER_RENDEZVOUS'"
