@@ -4,7 +4,7 @@ A request passes, from outside in: metrics, request id and log line, checks agai
 of the key, the size that its body may have, admission. Only then is a byte of its body read.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from threading import Event
 from typing import Any
@@ -48,6 +48,7 @@ def base_app(
     sign_in: SignIn | None = None,
     check: Callable[[Request], Awaitable[None]] | None = None,
     audit: Callable[[ASGIApp], ASGIApp] | None = None,
+    uploads: Collection[str] = (),
 ) -> FastAPI:
     """An app that a service adds its routers to.
 
@@ -56,7 +57,7 @@ def base_app(
     service is ready. `bounds` say what bodies may be, for paths with a beginning whose bodies are larger than usual.
     `keyring` knows the keys that no setting names, and is closed at the end. `sign_in` lets browsers in.
     `audit` stands around authentication and sees what is answered. `check` may refuse any request that has found its
-    route.
+    route. `uploads` are paths that take a form with a file instead of JSON.
     """
     metrics = new_registry() if registry is None else registry
     # The middleware decides; this dependency only puts the scheme into the OpenAPI document.
@@ -86,7 +87,7 @@ def base_app(
     if audit is not None:
         app.add_middleware(audit)
     any_host = bool(settings.keys()) and not settings.hosts()
-    app.add_middleware(BrowserGuard, hosts=settings.hosts(), any_host=any_host)
+    app.add_middleware(BrowserGuard, hosts=settings.hosts(), any_host=any_host, uploads=uploads)
     app.add_middleware(RequestContext)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(HttpMetrics, registry=metrics)

@@ -7,7 +7,9 @@ runs pages of strangers. Three checks keep these out:
   that name.
 - `Origin`, which browsers add to what pages send, must be the service itself.
 - A change must declare its body as JSON, also when it has none: a page cannot do that for another origin without asking
-  first, and no service answers such a question (Fetch standard, section 4.9, "CORS-preflight fetch").
+  first, and no service answers such a question (Fetch standard, section 4.9, "CORS-preflight fetch"). An upload, which
+  is a form with a file, must carry the header `Authorization` instead, for the same reason: any value will do where a
+  service asks for no key.
 """
 
 import ipaddress
@@ -21,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mstar.errors import Forbidden, MisdirectedRequest, UnsupportedMediaType
 from mstar_web.bodies import SAFE_METHODS
 
+FORM = "multipart/form-data"
 LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
 
 _AUTHORITY = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -30,14 +33,17 @@ _JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
 class BrowserGuard:
     """Raises MisdirectedRequest (421), Forbidden (403) or UnsupportedMediaType (415)."""
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str], any_host: bool) -> None:
-        """`hosts`: names besides loopback's, `*.example.org` for all below one.
+    def __init__(self, app: ASGIApp, hosts: Collection[str], any_host: bool, uploads: Collection[str] = ()) -> None:
+        """`uploads`: paths that take a form with a file.
+
+        `hosts`: names besides loopback's, `*.example.org` for all below one.
 
         `any_host`: take every name. That is for services with keys, which no page has.
         """
         self.app = app
         self._hosts = {host.lower() for host in hosts}
         self._any_host = any_host
+        self._uploads = frozenset(uploads)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -45,7 +51,7 @@ class BrowserGuard:
             self._check_host(headers.getlist("host"))
             self._check_origin(headers)
             if scope["method"] not in SAFE_METHODS and _is_routed(scope):
-                _check_content_type(headers)
+                _check_content_type(headers, upload=scope["path"] in self._uploads)
         await self.app(scope, receive, send)
 
     def _check_host(self, given: list[str]) -> None:
@@ -82,8 +88,12 @@ def _is_routed(scope: Scope) -> bool:
     return any(route.matches(scope)[0] is Match.FULL for route in scope["app"].routes)
 
 
-def _check_content_type(headers: Headers) -> None:
+def _check_content_type(headers: Headers, *, upload: bool) -> None:
     given = headers.get("content-type", "").partition(";")[0].strip()
+    if upload and given.lower() == FORM:
+        if "authorization" not in headers:
+            raise UnsupportedMediaType("send the header Authorization with a form; any value will do without keys")
+        return
     if not _JSON.fullmatch(given):
         raise UnsupportedMediaType("send the header `Content-Type: application/json`, also without a body")
 

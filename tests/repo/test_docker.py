@@ -42,12 +42,12 @@ MODULES = {
 DATA = {"recipes"}
 """Folders without code."""
 BY_NAME = {
-    "coordinator": {"psycopg"},
+    "coordinator": {"psycopg", "python-multipart"},
     "policy": {"num2words"},
     "prm": {"numpy", "num2words"},
     "trainer": {"num2words"},
 }
-"""Packages that another one imports: SQLAlchemy for the URL of a database, torch to hand out the bytes of a tensor,
+"""Packages that another one imports: SQLAlchemy for the URL of a database, Starlette for forms, torch for bytes,
 transformers for the processor of SmolVLM."""
 
 

@@ -1,5 +1,6 @@
 """The coordinator's API: `create_app` reads settings and opens what they name, `build_app` joins given parts."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -25,12 +26,18 @@ from mstar_coordinator.api.pages import sign_in
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.api.routes import audit, downloads, events, iterations, keys, leases, outputs, responses, runs
+from mstar_coordinator.api.routes import batches as batch_routes
+from mstar_coordinator.api.routes import files as file_routes
 from mstar_coordinator.api.routes import sessions as sessions_routes
 from mstar_coordinator.api.routes import studies as study_routes
 from mstar_coordinator.api.routes.context import Context
-from mstar_coordinator.api.routes.scoring import RELAYED, scoring_router
+from mstar_coordinator.api.routes.files import FILES_PATH, UPLOAD_BYTES
+from mstar_coordinator.api.routes.scoring import RELAYED, Relay, scoring_router
 from mstar_coordinator.api.routes.sessions import SESSION_PATH, SIGN_IN_PATH
 from mstar_coordinator.api.run_files import RunFiles
+from mstar_coordinator.batches.jobs import BatchJobs
+from mstar_coordinator.batches.runner import BatchRunner
+from mstar_coordinator.batches.shelf import FileShelf
 from mstar_coordinator.cluster.in_place import InPlace
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings, GpuSharing
@@ -64,6 +71,7 @@ RULES = (
     *(allow(path, "score") for path, _ in RELAYED),
     *(allow(path, *ANY_ROLE) for path in ("/docs", "/redoc", "/openapi.json", SESSION_PATH)),
     *(allow(path, "run_admin") for path in ("/v1/keys", "/v1/audit")),
+    *(allow(path, "score", "run_admin") for path in (FILES_PATH, "/v1/batches")),
     allow("/internal/", "internal"),
     allow("/v1/", "run_admin", "read", "internal", methods=["GET"]),
     allow("/v1/", "run_admin"),
@@ -75,9 +83,10 @@ UNNOTED = ("/internal/", *(path for path, _ in RELAYED))
 """What is traffic, and not in the audit log."""
 BOUNDS = {
     **{path: BodyBound(bytes=32 * 2**20) for path, _ in RELAYED},
+    FILES_PATH: BodyBound(bytes=UPLOAD_BYTES),
     "/internal/": BodyBound(bytes=16 * 2**20, values=1_000_000),
 }
-"""What the PRM takes as well, and what workers commit."""
+"""What the PRM takes as well, files for batches, and what workers commit."""
 
 
 def create_app(settings: CoordinatorSettings | None = None) -> FastAPI:
@@ -126,6 +135,10 @@ def build_app(
     made = _scheduling(settings, store, publisher, clock, cluster, folders, artefacts)
     reconciler = made.reconciler
     prm, registry = _prm(settings), new_registry()
+    score_key = settings.keys().get("score")
+    relay = None if prm is None else Relay(prm, score_key)
+    batches = _batch_jobs(settings.home, store)
+    runner = _batch_runner(batches, prm, relay, score_key)
     door = Door.over(store, settings.keys(), 3600 * settings.session_hours)
     indexes = ResponseIndexes(settings.home.absolute() / ".mstar" / "responses", store, artefacts)
     add_metrics(registry, store, made.lifecycle, reconciler)
@@ -135,7 +148,16 @@ def build_app(
         settings,
         # Never unready because of the broker: workers that have their step already must be able to commit it.
         lambda: None,
-        _lifespan(settings.home, store, publisher, cluster, reconciler, indexes, prm),
+        _lifespan(
+            settings.home,
+            store,
+            publisher,
+            cluster,
+            reconciler,
+            indexes,
+            prm,
+            runner,
+        ),
         registry,
         RULES,
         lambda: reconciler.problem,
@@ -144,6 +166,7 @@ def build_app(
         SignIn(door.sessions, sign_in.PAGE, OPEN_PREFIXES),
         require_own,
         partial(Audit, store=store, days=settings.audit_days, unnoted=UNNOTED, wall=store.wall),
+        (FILES_PATH,),
     )
     app.state.context = Context(
         settings=settings,
@@ -160,6 +183,7 @@ def build_app(
         data=DataAdmission(lambda: open_looks(settings.home), clock, settings.data_check_seconds),
         problem=lambda: reconciler.problem,
         door=door,
+        batches=batches,
     )
     for routes in (
         sessions_routes,
@@ -178,8 +202,24 @@ def build_app(
     app.include_router(sign_in.router)
     add_pages(app)
     if prm is not None:
-        app.include_router(scoring_router(prm, settings.keys().get("score")))
+        app.include_router(scoring_router(prm, score_key, relay=relay))
+        app.include_router(file_routes.router)
+        app.include_router(batch_routes.router)
     return app
+
+
+def _batch_jobs(home: Path, store: Store) -> BatchJobs:
+    own = home.absolute() / ".mstar"
+    return BatchJobs(store, FileShelf(own / "files", store), own / "batches")
+
+
+def _batch_runner(
+    jobs: BatchJobs, prm: httpx2.AsyncClient | None, relay: Relay | None, key: str | None
+) -> BatchRunner | None:
+    """What works batches off; None without a PRM. People's requests are those that `relay` has in hand."""
+    if prm is None or relay is None:
+        return None
+    return BatchRunner(jobs, partial(Relay(prm, key).forward, "POST"), lambda: relay.in_hand > 0)
 
 
 @dataclass(frozen=True)
@@ -239,6 +279,7 @@ def _lifespan(
     reconciler: Reconciler,
     indexes: ResponseIndexes,
     prm: httpx2.AsyncClient | None,
+    batches: BatchRunner | None,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Starts the reconciler with the app, and at its end closes what the app was given."""
 
@@ -247,9 +288,15 @@ def _lifespan(
         if left := await run_in_threadpool(collect_staging, home):
             log.info("removed what killed writers had left", count=len(left), first=left[0].name)
         reconciler.start()
+        if batches is not None:
+            await run_in_threadpool(batches.tidy)
+        working = None if batches is None else asyncio.create_task(batches.run())
         try:
             yield
         finally:
+            if working is not None:
+                working.cancel()
+                await asyncio.wait([working])
             # First: their threads use all that is closed below.
             await run_in_threadpool(reconciler.stop)
             await run_in_threadpool(indexes.stop)

@@ -13,6 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from mstar.errors import NotFound
 from mstar_coordinator.api.routes.context import Context
+from mstar_coordinator.store.batches import no_batch, no_file
 from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.runs import no_run
 from mstar_coordinator.store.studies import no_study
@@ -22,6 +23,8 @@ Owner = tuple[Callable[[Transaction, str], str | None], Callable[[str], NotFound
 OWNERS: dict[str, Owner] = {
     "run_id": (lambda tx, run_id: tx.runs.project_of(run_id), no_run),
     "study_id": (lambda tx, study_id: tx.studies.project_of(study_id), no_study),
+    "file_id": (lambda tx, file_id: tx.batches.file_project(file_id), no_file),
+    "batch_id": (lambda tx, batch_id: tx.batches.project_of(batch_id), no_batch),
 }
 """Path parameter → the project of what it names, None where there is nothing; and the error for what is not seen."""
 ELSEWHERE = frozenset({"key_id", "step_id"})

@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from mstar.errors import Conflict, InvalidInput
 from mstar_coordinator.store.audit import AuditLog
+from mstar_coordinator.store.batches import Batches
 from mstar_coordinator.store.events import Events
 from mstar_coordinator.store.faults import Outage, refuse_unfit_values, translate_errors
 from mstar_coordinator.store.keys import Keys
@@ -47,6 +48,7 @@ class Transaction:
     sessions: SessionRows
     audit: AuditLog
     studies: Studies
+    batches: Batches
     now: Callable[[], float]
     """The time of day by the database's clock, in seconds since the epoch: one clock for all that write to it."""
 
@@ -97,6 +99,7 @@ class Store:
             sessions=SessionRows(connection),
             audit=AuditLog(connection),
             studies=Studies(connection),
+            batches=Batches(connection),
             now=now,
         )
 

@@ -5,6 +5,7 @@ tables, or of what their JSON text holds, comes with a revision in `migrations/v
 """
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -210,4 +211,44 @@ audit = Table(
     Column("request_id", String(128), nullable=False),
     Column("address", String(64), nullable=False),
     Index("audit_by_project", "project", "id"),
+)
+
+# What people have uploaded, and what batches have written; the content lies in a folder below home, by id.
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("project", String(40), nullable=False),
+    Column("filename", String(200), nullable=False),
+    Column("purpose", String(20), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index("files_by_project", "project", "id"),
+)
+
+# The columns are in the order of `BatchRecord`. Counts may lag behind what was written for a batch, never be ahead.
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("project", String(40), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("endpoint", String(40), nullable=False),
+    Column("input_file_id", String(40), nullable=False),
+    Column("output_file_id", String(40)),
+    Column("error_file_id", String(40)),
+    Column("completion_window", String(8), nullable=False),
+    Column("metadata", Text),
+    Column("error", Text),
+    Column("total", Integer, nullable=False),
+    Column("completed", Integer, nullable=False),
+    Column("failed", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("worked_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("cancelling_at", Float),
+    Column("ended_at", Float),
+    Index("batches_by_project", "project", "id"),
+    Index("batches_by_state", "state", "worked_at"),
 )

@@ -12,6 +12,7 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.api.run_files import RunFiles
+from mstar_coordinator.batches.jobs import BatchJobs
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.data_admission import DataAdmission
@@ -43,6 +44,7 @@ class Context:
     problem: Callable[[], str | None]
     """What does not work now of all that runs need; never waits."""
     door: Door
+    batches: BatchJobs
 
 
 def _context(request: Request) -> Context:

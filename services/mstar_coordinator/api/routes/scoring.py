@@ -51,13 +51,22 @@ class Relay:
     async def send(self, request: Request, body: bytes) -> httpx2.Response:
         """What the PRM answers. Raises Unavailable when none is there, or none answers."""
         kind = request.headers.get("content-type", "application/json")
+        return await self.forward(request.method, request.url.path, body, kind)
+
+    @property
+    def in_hand(self) -> int:
+        """Requests that wait for their answer."""
+        return self._busy.total()
+
+    async def forward(self, method: str, path: str, body: bytes, kind: str = "application/json") -> httpx2.Response:
+        """As `send`, without a request of ours."""
         urls = await run_in_threadpool(self._find, str(self._http.base_url).rstrip("/"))
         for url in self._in_order(urls):
             self._busy[url] += 1
             try:
                 return await self._http.request(
-                    request.method,
-                    url + request.url.path,
+                    method,
+                    url + path,
                     content=body,
                     headers=self._headers | {"content-type": kind},
                 )
@@ -77,11 +86,17 @@ class Relay:
 
 
 def scoring_router(
-    prm: httpx2.AsyncClient, key: str | None, find: Callable[[str], Sequence[str]] = addresses
+    prm: httpx2.AsyncClient,
+    key: str | None,
+    find: Callable[[str], Sequence[str]] = addresses,
+    relay: Relay | None = None,
 ) -> APIRouter:
-    """Routes of the PRM under the coordinator's address. `key` opens the PRM; callers have shown the same one here."""
+    """Routes of the PRM under the coordinator's address. `key` opens the PRM; callers have shown the same one here.
+
+    `relay`: what passes requests on, where others want to see how many it has in hand.
+    """
     router = APIRouter(tags=["scoring"])  # the PRM reads the bodies, by its rules
-    relay = Relay(prm, key, find)
+    relay = relay or Relay(prm, key, find)
 
     async def asked(request: Request) -> Response:
         # Read before the connection is watched: what watches it would swallow the body.

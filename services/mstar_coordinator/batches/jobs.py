@@ -1,0 +1,152 @@
+"""Takes batches on, cancels them, and writes down how they end."""
+
+import secrets
+from pathlib import Path
+
+from mstar.api.batches import WINDOWS, BatchCreate, BatchState
+from mstar.api.keys import Principal
+from mstar.errors import IllegalTransition, Internal, InvalidInput, TooManyRequests
+from mstar.steps import Queue
+from mstar_coordinator.batches.lines import check_lines, error_line
+from mstar_coordinator.batches.progress import Progress
+from mstar_coordinator.batches.shelf import FileShelf
+from mstar_coordinator.scheduler.ids import new_run_id
+from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
+from mstar_coordinator.store.batches import BatchRecord
+from mstar_coordinator.store.database import Store
+
+MAX_OPEN = 100
+"""Batches of a project that have not ended."""
+EXPIRED = "the batch expired before this request's turn: send it again in a new batch"
+
+
+class BatchJobs:
+    """All batches. Its methods block on disk and database: call them from a thread."""
+
+    def __init__(self, store: Store, shelf: FileShelf, folder: Path) -> None:
+        """`folder`: where answers grow until their batch ends."""
+        self.shelf = shelf
+        self._store = store
+        self._folder = folder
+
+    def create(self, asked: BatchCreate, caller: Principal, key: IdempotencyKey | None = None) -> str:
+        """Take a batch on and return its id; with a key that was used before, the id of the batch it began.
+
+        Raises NotFound, InvalidInput naming a line of the file, TooManyRequests, and IdempotencyMismatch.
+        """
+        with self._store.reading() as tx:
+            file = tx.batches.file(asked.input_file_id, caller.view)
+        if file.purpose != "batch":
+            raise InvalidInput("input_file_id: this file was not uploaded with purpose=batch", field="input_file_id")
+        try:
+            with self.shelf.path(file.id).open("rb") as lines:
+                total = check_lines(lines, asked.endpoint)
+        except OSError as error:
+            raise Internal(f"the content of file {file.id} cannot be read") from error
+        with self._store.writing() as tx:
+            now = tx.now()
+            batch_id = new_run_id(now, secrets.token_bytes(8), after=tx.batches.newest(), prefix="b")
+            taken = tx.runs.take_key(key.key, key.body_sha256, batch_id, now) if key else batch_id
+            if taken != batch_id:
+                return taken
+            # Again: it may have been deleted while its lines were read.
+            tx.batches.file(file.id)
+            if len(tx.batches.open(caller.project)) >= MAX_OPEN:
+                detail = f"a project may have {MAX_OPEN} batches that have not ended: wait for one, or cancel one"
+                raise TooManyRequests(detail, retry_after=60)
+            window = WINDOWS[asked.completion_window]
+            batch = BatchRecord(
+                id=batch_id,
+                project=caller.project,
+                state=BatchState.IN_PROGRESS,
+                endpoint=asked.endpoint,
+                input_file_id=file.id,
+                output_file_id=None,
+                error_file_id=None,
+                completion_window=asked.completion_window,
+                metadata=asked.metadata,
+                error=None,
+                total=total,
+                completed=0,
+                failed=0,
+                created_at=now,
+                worked_at=now,
+                expires_at=now + window,
+            )
+            tx.batches.add(batch)
+        return batch_id
+
+    def cancel(self, batch_id: str) -> None:
+        """Have a batch end after the line in hand. Raises NotFound, and IllegalTransition when it has ended."""
+        with self._store.writing() as tx:
+            batch = tx.batches.get(batch_id, lock=True)
+            if batch.state is BatchState.CANCELLING:
+                return
+            if batch.state is not BatchState.IN_PROGRESS:
+                raise IllegalTransition(
+                    f"batch {batch_id} has ended as {batch.state.value}: there is nothing to cancel"
+                )
+            tx.batches.set(batch_id, state=BatchState.CANCELLING.value, cancelling_at=tx.now())
+
+    def open(self) -> tuple[list[BatchRecord], float]:
+        """Batches that have not ended, who has waited longest first; and the time of day."""
+        with self._store.reading() as tx:
+            return tx.batches.open(), tx.now()
+
+    def runs_score(self) -> bool:
+        """Whether a run has its responses scored now."""
+        with self._store.reading() as tx:
+            return tx.steps.demand().get(Queue.SCORE, 0) > 0
+
+    def progress(self, batch: BatchRecord) -> Progress:
+        """How far a batch is. Raises OSError."""
+        return Progress(self._folder, batch.id, self.shelf.path(batch.input_file_id))
+
+    def note(self, batch_id: str, progress: Progress) -> None:
+        """Write the counts down, after what they count is on the disk."""
+        with self._store.writing() as tx:
+            tx.batches.set(batch_id, completed=progress.completed, failed=progress.failed, worked_at=tx.now())
+
+    def fail(self, batch: BatchRecord, reason: str) -> None:
+        """End a batch whose input cannot be read."""
+        with self._store.writing() as tx:
+            tx.batches.set(batch.id, state=BatchState.FAILED.value, error=reason, ended_at=tx.now())
+
+    def end(self, batch: BatchRecord, state: BatchState) -> None:
+        """Make files of the answers and write the state, all at once; a crash before that leaves the batch open.
+
+        Raises OSError, and InvalidInput for a damaged line of an expired batch.
+        """
+        with self.progress(batch) as progress:
+            while state is BatchState.EXPIRED and (line := progress.next()) is not None:
+                left = error_line(batch.id, progress.done, line.custom_id, "batch_expired", EXPIRED)
+                progress.write(left, good=False)
+        staged = {}
+        try:
+            for kind, path, count in (
+                ("output", progress.output, progress.completed),
+                ("error", progress.errors, progress.failed),
+            ):
+                if count:
+                    with path.open("rb") as source:
+                        staged[kind] = self.shelf.stage(source)
+            with self._store.writing() as tx:
+                if tx.batches.get(batch.id, lock=True).ended_at is not None:
+                    return
+                ids = {
+                    kind: self.shelf.keep(tx, one, f"{batch.id}_{kind}.jsonl", "batch_output", batch.project).id
+                    for kind, one in staged.items()
+                }
+                tx.batches.set(
+                    batch.id,
+                    state=state.value,
+                    output_file_id=ids.get("output"),
+                    error_file_id=ids.get("error"),
+                    completed=progress.completed,
+                    failed=progress.failed,
+                    ended_at=tx.now(),
+                )
+        finally:
+            for one in staged.values():
+                one.path.unlink(missing_ok=True)
+        progress.remove()

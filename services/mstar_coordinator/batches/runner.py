@@ -1,0 +1,179 @@
+"""Works batches off: one request at a time over all batches, so that they delay others by no more than one request.
+
+The PRM computes what waits together, people's requests as well as those of runs, so one request in hand gets its share
+and no more. Before each, the runner waits a while for whoever else asks. It never waits for ever, or it would be
+starved itself. Batches take turns of some seconds.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx2
+import structlog
+from fastapi.concurrency import run_in_threadpool
+
+from mstar.api.batches import BatchState
+from mstar.errors import InvalidInput, MstarError, Unavailable
+from mstar_coordinator.api.routes.scoring import AWAY
+from mstar_coordinator.batches.jobs import BatchJobs
+from mstar_coordinator.batches.lines import RequestLine, answer_line, failed_line
+from mstar_coordinator.batches.progress import Progress
+from mstar_coordinator.store.batches import BatchRecord
+
+log = structlog.get_logger(__name__)
+Forward = Callable[[str, bytes], Awaitable[httpx2.Response]]
+"""Sends a body to a path of the PRM. Raises Unavailable."""
+TURN_SECONDS = 2.0
+POLL_SECONDS = 0.5
+PATIENCE_SECONDS = 1.0
+"""How long a request of a batch waits while people ask, and how long while a run scores."""
+LOOK_SECONDS = 0.05
+AWAY_SECONDS = 5.0
+AGAIN_SECONDS = 1.0
+LONGEST_PAUSE = 30.0
+TRIES = 3
+"""Of a request that the PRM took and did not answer: perhaps it is what ends the PRM."""
+NOT_NOW = (408, 429, 503)
+
+
+class BatchRunner:
+    """One task of the event loop; all it knows is on the disk and in the database."""
+
+    def __init__(self, jobs: BatchJobs, forward: Forward, busy: Callable[[], bool]) -> None:
+        """`busy`: whether others ask the PRM now."""
+        self._jobs = jobs
+        self._forward = forward
+        self._busy = busy
+        self._not_before = 0.0
+        self._tried: dict[str, tuple[str, int]] = {}
+        """Batch → its line that has no answer, and how often that was sent."""
+
+    def tidy(self) -> None:
+        """Remove what a crash has left. Before anything is uploaded."""
+        try:
+            self._jobs.shelf.sweep()
+        except (MstarError, OSError) as error:
+            log.warning("files that a crash has left are not removed", error=str(error))
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            try:
+                worked = await self._round()
+            except (MstarError, OSError) as error:
+                # The disk or the database; nothing is lost, and the next round finds what this one left.
+                log.warning("batches do not go on", error=str(error))
+                worked = False
+            if not worked:
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _round(self) -> bool:
+        """End what is to end, and give the next batch its turn; False when there was nothing to do."""
+        found, now = await run_in_threadpool(self._jobs.open)
+        due = []
+        for batch in found:
+            if batch.state is BatchState.CANCELLING:
+                await self._end(batch, BatchState.CANCELLED)
+            elif batch.expires_at <= now:
+                await self._end(batch, BatchState.EXPIRED)
+            else:
+                due.append(batch)
+        if not due or _time() < self._not_before:
+            return False
+        await self._turn(due[0])
+        return True
+
+    async def _turn(self, batch: BatchRecord) -> None:
+        try:
+            progress = await run_in_threadpool(self._jobs.progress, batch)
+        except FileNotFoundError:
+            await run_in_threadpool(self._jobs.fail, batch, "the content of the input file is gone")
+            return
+        try:
+            finished = await self._work(batch, progress)
+        except InvalidInput as error:
+            finished = None
+            await run_in_threadpool(self._jobs.fail, batch, f"the input file is damaged: {error.detail}")
+        finally:
+            await run_in_threadpool(progress.close)
+        if finished is not None:
+            await run_in_threadpool(self._jobs.note, batch.id, progress)
+        if finished:
+            await self._end(batch, BatchState.COMPLETED)
+
+    async def _work(self, batch: BatchRecord, progress: Progress) -> bool:
+        """Answer requests until the turn is over or the PRM wants a pause; whether the end was reached."""
+        until = _time() + TURN_SECONDS
+        while _time() < until:
+            line = await run_in_threadpool(progress.next)
+            if line is None:
+                return True
+            await self._let_others_pass()
+            answer = await self._answer(batch, line, progress.done)
+            if answer is None:
+                return False
+            good, row = answer
+            await run_in_threadpool(progress.write, row, good=good)
+        return False
+
+    async def _answer(self, batch: BatchRecord, line: RequestLine, place: int) -> tuple[bool, dict[str, Any]] | None:
+        """Whether a line is completed, and what is written for it; None when it is to be sent again later."""
+        try:
+            reply = await self._forward(batch.endpoint, line.payload)
+        except Unavailable as error:
+            away = error.detail == AWAY
+            if away or self._tries(batch, line) < TRIES:
+                self._pause(AWAY_SECONDS if away else AGAIN_SECONDS)
+                return None
+            return False, failed_line(batch.id, place, line.custom_id, error)
+        if reply.status_code in NOT_NOW:
+            self._pause(_retry_after(reply))
+            return None
+        if reply.status_code >= 500 and self._tries(batch, line) < TRIES:
+            self._pause(AGAIN_SECONDS)
+            return None
+        row = answer_line(batch.id, place, line.custom_id, reply.status_code, _body(reply))
+        return reply.status_code == 200, row
+
+    def _tries(self, batch: BatchRecord, line: RequestLine) -> int:
+        """How often this line was sent in vain, this time included."""
+        tried, times = self._tried.get(batch.id, ("", 0))
+        times = times + 1 if tried == line.custom_id else 1
+        self._tried[batch.id] = line.custom_id, times
+        return times
+
+    def _pause(self, seconds: float) -> None:
+        self._not_before = _time() + min(seconds, LONGEST_PAUSE)
+
+    async def _let_others_pass(self) -> None:
+        if await run_in_threadpool(self._jobs.runs_score):
+            await asyncio.sleep(PATIENCE_SECONDS)
+        until = _time() + PATIENCE_SECONDS
+        while self._busy() and _time() < until:
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _end(self, batch: BatchRecord, state: BatchState) -> None:
+        self._tried.pop(batch.id, None)
+        try:
+            await run_in_threadpool(self._jobs.end, batch, state)
+        except (FileNotFoundError, InvalidInput) as error:
+            await run_in_threadpool(self._jobs.fail, batch, f"the input file cannot be read: {error}")
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _retry_after(reply: httpx2.Response) -> float:
+    given = reply.headers.get("retry-after", "")
+    return float(given) if given.isdecimal() and len(given) < 6 else AWAY_SECONDS
+
+
+def _body(reply: httpx2.Response) -> Any:
+    """The JSON of a reply, or its text: a proxy may answer with a page."""
+    try:
+        return json.loads(reply.content)
+    except ValueError:
+        return reply.text[:2000]

@@ -1,0 +1,104 @@
+"""Keeps the content of files: one file each below a folder, named by an id that the server has made.
+
+The row in the database and the content appear together: the content is written beside, and gets its name within the
+transaction that writes the row. What a crash leaves without a row is removed at the next start.
+"""
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from mstar.api.batches import MAX_FILE_BYTES
+from mstar.errors import Conflict, StorageFull, TooLarge
+from mstar_coordinator.scheduler.ids import new_run_id
+from mstar_coordinator.store.batches import FileRecord
+from mstar_coordinator.store.database import Store, Transaction
+
+PROJECT_BYTES = 4 * 2**30
+"""Of all files that a project keeps; what its batches write is counted, and never refused."""
+CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Content that is written and has no name yet."""
+
+    path: Path
+    bytes: int
+    sha256: str
+
+
+class FileShelf:
+    """The files of all projects. Its methods block on the disk: call them from a thread."""
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._folder = folder
+        self._store = store
+
+    def path(self, file_id: str) -> Path:
+        """Where the content of a file lies."""
+        return self._folder / file_id
+
+    def sweep(self) -> None:
+        """Remove content without a row. Call it while nothing is uploaded."""
+        if not self._folder.is_dir():
+            return
+        with self._store.reading() as tx:
+            known = {one.id for one in tx.batches.file_page(None, None, None, 1_000_000)}
+        for path in self._folder.iterdir():
+            if path.name not in known:
+                path.unlink()
+
+    def upload(self, source: BinaryIO, filename: str, project: str) -> FileRecord:
+        """Keep what somebody sends for batches. Raises TooLarge and StorageFull."""
+        staged = self.stage(source, MAX_FILE_BYTES)
+        try:
+            with self._store.writing() as tx:
+                if tx.batches.stored_bytes(project) + staged.bytes > PROJECT_BYTES:
+                    raise TooLarge(f"the files of a project may have {PROJECT_BYTES} bytes together: delete some first")
+                return self.keep(tx, staged, filename, "batch", project)
+        finally:
+            staged.path.unlink(missing_ok=True)
+
+    def stage(self, source: BinaryIO, most: int | None = None) -> Staged:
+        """Write content beside the files. Raises TooLarge and StorageFull."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"new-{secrets.token_hex(8)}"
+        digest, size = hashlib.sha256(), 0
+        try:
+            with path.open("wb") as sink:
+                while part := source.read(CHUNK):
+                    size += len(part)
+                    if most is not None and size > most:
+                        raise TooLarge(f"a file may have {most} bytes: send it in several parts", field="file")
+                    digest.update(part)
+                    sink.write(part)
+                sink.flush()
+                os.fsync(sink.fileno())
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise StorageFull(f"the file cannot be written: {error.strerror}") from error
+            raise
+        return Staged(path, size, digest.hexdigest())
+
+    def keep(self, tx: Transaction, staged: Staged, filename: str, purpose: str, project: str) -> FileRecord:
+        """Give staged content its name and its row."""
+        now = tx.now()
+        file_id = new_run_id(now, secrets.token_bytes(8), after=tx.batches.newest_file(), prefix="f")
+        record = FileRecord(file_id, project, filename, purpose, staged.bytes, staged.sha256, now)
+        staged.path.rename(self.path(file_id))
+        tx.batches.add_file(record)
+        return record
+
+    def delete(self, file_id: str) -> None:
+        """Remove a file. Raises NotFound, and Conflict while a batch reads it."""
+        with self._store.writing() as tx:
+            tx.batches.file(file_id)
+            if tx.batches.is_read(file_id):
+                raise Conflict("a batch that has not ended reads this file: cancel it, or wait for its end")
+            tx.batches.remove_file(file_id)
+        self.path(file_id).unlink(missing_ok=True)

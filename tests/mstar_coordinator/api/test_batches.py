@@ -1,0 +1,287 @@
+"""Files and batches over their routes, before a PRM on a socket: by OpenAI's client, over restarts, by project."""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from openai import OpenAI
+from pydantic import SecretStr
+
+from coordinator_bench import HandClock, MemoryPublisher
+from door_bench import bearer, door, make_key
+from mstar_coordinator.api.app import build_app
+from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.store.database import open_store
+from web_bench import serving, talk
+
+ENDED = ("completed", "cancelled", "expired", "failed")
+ANY = bearer("none")
+
+
+class Prm:
+    """Answers as a PRM would, unless a test says otherwise for a question."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.other: dict[str, Callable[[int], tuple[int, dict[str, Any], dict[str, str]]]] = {}
+        """Question → status, body and headers, by how often it was asked before."""
+        self.seconds = 0.0
+        self.app = FastAPI()
+        for path in ("/v1/score", "/v1/rerank"):
+            self.app.add_api_route(path, self._answer, methods=["POST"])
+
+    async def _answer(self, request: Request) -> JSONResponse:
+        question = (await request.json())["question"]
+        before = self.asked.count(question)
+        self.asked.append(question)
+        await asyncio.sleep(self.seconds)
+        if question in self.other:
+            status, body, headers = self.other[question](before)
+            return JSONResponse(body, status, headers)
+        return JSONResponse({"model_version": "p@1", "aggregation": "min", "results": []})
+
+
+@pytest.fixture
+def prm() -> Prm:
+    return Prm()
+
+
+@pytest.fixture
+def prm_url(prm: Prm) -> Iterator[str]:
+    with serving(prm.app) as url:
+        yield url
+
+
+def coordinator(home: Path, url: str, clock: HandClock | None = None) -> FastAPI:
+    settings = CoordinatorSettings(broker_url="redis://unused", home=home, data_root=home, prm_url=url)
+    clock = clock or HandClock()
+    return build_app(settings, open_store(settings.store_url(), clock.wall), MemoryPublisher(), clock)
+
+
+def lines(*questions: str, url: str = "/v1/score") -> bytes:
+    rows = [
+        {"custom_id": f"q-{one}", "method": "POST", "url": url, "body": {"question": one, "responses": [{"text": "x"}]}}
+        for one in questions
+    ]
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+async def upload(client: httpx2.AsyncClient, content: bytes, key: dict[str, str] = ANY) -> httpx2.Response:
+    # What the bench declares for every request would hide the form's own boundary.
+    client.headers.pop("content-type", None)
+    form = {"file": ("../../etc/x.jsonl", content)}
+    answer = await client.post("/v1/files", files=form, data={"purpose": "batch"}, headers=key)
+    client.headers["content-type"] = "application/json"
+    return answer
+
+
+async def begin(client: httpx2.AsyncClient, content: bytes, key: dict[str, str] = ANY, **more: Any) -> httpx2.Response:
+    file = await upload(client, content, key)
+    assert file.status_code == 200, file.text
+    body = {"input_file_id": file.json()["id"], "endpoint": "/v1/score", **more}
+    return await client.post("/v1/batches", json=body, headers=key)
+
+
+async def ended(client: httpx2.AsyncClient, batch_id: str, key: dict[str, str] = ANY) -> dict[str, Any]:
+    for _ in range(600):
+        batch = (await client.get(f"/v1/batches/{batch_id}", headers=key)).json()
+        if batch["status"] in ENDED:
+            return dict(batch)
+        await asyncio.sleep(0.05)
+    raise AssertionError(batch)
+
+
+async def rows(client: httpx2.AsyncClient, file_id: str) -> list[dict[str, Any]]:
+    content = await client.get(f"/v1/files/{file_id}/content")
+    return [json.loads(line) for line in content.text.splitlines()]
+
+
+def test_the_openai_client_uploads_waits_and_reads(tmp_path: Path, prm: Prm, prm_url: str) -> None:
+    prm.other["bad"] = lambda _: (422, {"detail": "responses: none"}, {})
+    with (
+        serving(coordinator(tmp_path, prm_url)) as url,
+        OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client,
+    ):
+        file = client.files.create(file=("mine.jsonl", lines("one", "bad", "two")), purpose="batch")
+        assert (file.filename, file.purpose, file.bytes) == ("mine.jsonl", "batch", len(lines("one", "bad", "two")))
+        batch = client.batches.create(
+            input_file_id=file.id,
+            endpoint="/v1/score",  # type: ignore[arg-type]  # their list of routes is OpenAI's own
+            completion_window="24h",
+            metadata={"for": "me"},
+        )
+        assert [one.id for one in client.batches.list(limit=1)] == [batch.id]
+        until = time.monotonic() + 30
+        while batch.status not in ENDED and time.monotonic() < until:
+            time.sleep(0.05)
+            batch = client.batches.retrieve(batch.id)
+        counts = batch.request_counts
+        assert counts is not None and (counts.total, counts.completed, counts.failed) == (3, 2, 1)
+        assert batch.status == "completed" and batch.metadata == {"for": "me"}
+        assert batch.output_file_id and batch.error_file_id
+        good = [json.loads(line) for line in client.files.content(batch.output_file_id).text.splitlines()]
+        bad = [json.loads(line) for line in client.files.content(batch.error_file_id).text.splitlines()]
+        assert [row["custom_id"] for row in good] == ["q-one", "q-two"]
+        assert good[0]["response"]["body"]["model_version"] == "p@1" and good[0]["error"] is None
+        assert [(row["custom_id"], row["response"]["status_code"]) for row in bad] == [("q-bad", 422)]
+        listed = {one.id for one in client.files.list()}
+        assert listed == {file.id, batch.output_file_id, batch.error_file_id}
+        assert client.files.delete(file.id).deleted
+        assert file.id not in {one.id for one in client.files.list(purpose="batch")}
+
+
+def test_a_batch_goes_on_after_a_restart_and_asks_nothing_twice(tmp_path: Path, prm: Prm, prm_url: str) -> None:
+    questions = [f"{number}" for number in range(6)]
+    # From the third on the PRM has no time, until the coordinator has been stopped and started again.
+    restarted = False
+    prm.other["2"] = lambda _: (200, {"results": []}, {}) if restarted else (503, {}, {"retry-after": "30"})
+
+    async def first(client: httpx2.AsyncClient) -> str:
+        batch_id = str((await begin(client, lines(*questions))).json()["id"])
+        while (await client.get(f"/v1/batches/{batch_id}")).json()["request_counts"]["completed"] < 2:
+            await asyncio.sleep(0.05)
+        return batch_id
+
+    batch_id = talk(coordinator(tmp_path, prm_url), first)
+    restarted = True
+
+    async def second(client: httpx2.AsyncClient) -> list[str]:
+        batch = await ended(client, batch_id)
+        assert batch["status"] == "completed" and batch["error_file_id"] is None
+        return [row["custom_id"] for row in await rows(client, batch["output_file_id"])]
+
+    assert talk(coordinator(tmp_path, prm_url), second) == [f"q-{one}" for one in questions]
+    assert prm.asked == ["0", "1", "2", *questions[2:]]
+    assert list((tmp_path / ".mstar" / "batches").iterdir()) == []
+
+
+def test_cancelling_keeps_what_was_answered(tmp_path: Path, prm: Prm, prm_url: str) -> None:
+    prm.seconds = 0.1
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        batch_id = (await begin(client, lines(*map(str, range(300))))).json()["id"]
+        while len(prm.asked) < 3:
+            await asyncio.sleep(0.05)
+        answer = await client.post(f"/v1/batches/{batch_id}/cancel")
+        assert answer.status_code == 200 and answer.json()["status"] in ("cancelling", "cancelled")
+        batch = await ended(client, batch_id)
+        assert batch["status"] == "cancelled" and batch["cancelled_at"] is not None
+        done = batch["request_counts"]["completed"]
+        assert 1 <= done < 300 and len(await rows(client, batch["output_file_id"])) == done
+        again = await client.post(f"/v1/batches/{batch_id}/cancel")
+        assert again.status_code == 409 and "cancelled" in again.json()["detail"]
+
+    talk(coordinator(tmp_path, prm_url), conversation)
+
+
+def test_what_is_not_done_in_time_is_listed(tmp_path: Path, prm: Prm, prm_url: str) -> None:
+    prm.other["two"] = lambda _: (503, {}, {"retry-after": "30"})
+    clock = HandClock()
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        batch_id = (await begin(client, lines("one", "two", "three"), completion_window="1h")).json()["id"]
+        while "two" not in prm.asked:
+            await asyncio.sleep(0.05)
+        clock.jump(3601)
+        batch = await ended(client, batch_id)
+        assert (batch["status"], batch["request_counts"]) == ("expired", {"total": 3, "completed": 1, "failed": 2})
+        left = await rows(client, batch["error_file_id"])
+        assert [(row["custom_id"], row["error"]["code"]) for row in left] == [
+            ("q-two", "batch_expired"),
+            ("q-three", "batch_expired"),
+        ]
+
+    talk(coordinator(tmp_path, prm_url, clock), conversation)
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "said"),
+    [
+        (b"", "input_file_id", "no requests"),
+        (lines("one", "one"), "input_file_id", "line 2: custom_id"),
+        (lines("one", url="/v1/rerank"), "input_file_id", "line 1: url"),
+    ],
+)
+def test_a_bad_file_is_refused_before_anything_is_asked(
+    tmp_path: Path, prm: Prm, prm_url: str, content: bytes, field: str, said: str
+) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        answer = await begin(client, content)
+        assert answer.status_code == 422 and answer.json()["field"] == field and said in answer.json()["detail"]
+        assert (await client.get("/v1/batches")).json()["data"] == []
+
+    talk(coordinator(tmp_path, prm_url), conversation)
+    assert prm.asked == []
+
+
+def test_bad_uploads_are_refused(tmp_path: Path) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        form = {"file": ("x.jsonl", lines("one"))}
+        client.headers.pop("content-type")
+        # A page of another site can send a form, but no header of its own.
+        assert (await client.post("/v1/files", files=form, data={"purpose": "batch"})).status_code == 415
+        assert (await client.post("/v1/files", json={}, headers=ANY)).status_code == 415
+        for data, files in (({"purpose": "fine-tune"}, form), ({}, form), ({"purpose": "batch", "file": "x"}, None)):
+            answer = await client.post("/v1/files", files=files or {"other": b""}, data=data, headers=ANY)
+            assert answer.status_code == 422, answer.text
+        broken = {**ANY, "content-type": "multipart/form-data"}
+        assert (await client.post("/v1/files", content=b"x", headers=broken)).status_code == 422
+        assert (await client.get("/v1/files")).json()["data"] == []
+
+    talk(coordinator(tmp_path, "http://127.0.0.1:9"), conversation)
+    assert not (tmp_path / ".mstar" / "files").exists()
+
+
+def test_a_file_in_use_stays_and_a_retry_begins_nothing_new(tmp_path: Path) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        once = {**ANY, "idempotency-key": "k"}
+        file = (await upload(client, lines("one"))).json()
+        assert file["filename"] == "../../etc/x.jsonl"
+        body = {"input_file_id": file["id"], "endpoint": "/v1/score"}
+        first, second = [(await client.post("/v1/batches", json=body, headers=once)).json() for _ in range(2)]
+        assert first == second and len((await client.get("/v1/batches")).json()["data"]) == 1
+        assert (await client.delete(f"/v1/files/{file['id']}")).status_code == 409
+        part = await client.get(f"/v1/files/{file['id']}/content", headers={"range": "bytes=0-3"})
+        assert (part.status_code, part.content) == (206, lines("one")[:4])
+
+    # Nobody is at that address, so the batch waits.
+    talk(coordinator(tmp_path, "http://127.0.0.1:9"), conversation)
+
+
+def test_another_project_sees_neither_files_nor_batches(tmp_path: Path) -> None:
+    app = door(tmp_path, prm_url="http://127.0.0.1:9", score_key=SecretStr("k-score"))
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        blue, red = [bearer((await make_key(client, "score", project=one)).key) for one in ("blue", "red")]
+        batch = (await begin(client, lines("one"), blue)).json()
+        file_id = batch["input_file_id"]
+        for path in (f"/v1/files/{file_id}", f"/v1/files/{file_id}/content", f"/v1/batches/{batch['id']}"):
+            assert (await client.get(path, headers=blue)).status_code == 200
+            assert (await client.get(path, headers=red)).status_code == 404
+        body = {"input_file_id": file_id, "endpoint": "/v1/score"}
+        assert (await client.post("/v1/batches", json=body, headers=red)).status_code == 404
+        assert (await client.post(f"/v1/batches/{batch['id']}/cancel", headers=red)).status_code == 404
+        assert (await client.delete(f"/v1/files/{file_id}", headers=red)).status_code == 404
+        for path in ("/v1/files", "/v1/batches"):
+            assert (await client.get(path, headers=red)).json()["data"] == []
+
+    talk(app, conversation)
+
+
+def test_a_request_that_ends_the_prm_does_not_hold_up_the_others(tmp_path: Path, prm: Prm, prm_url: str) -> None:
+    prm.other["odd"] = lambda _: (500, {"detail": "no"}, {})
+
+    async def conversation(client: httpx2.AsyncClient) -> dict[str, Any]:
+        batch_id = (await begin(client, lines("odd", "even"))).json()["id"]
+        return await ended(client, batch_id)
+
+    batch = talk(coordinator(tmp_path, prm_url), conversation)
+    assert batch["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
+    assert prm.asked.count("odd") == 3

@@ -1,0 +1,70 @@
+"""Lines of batch files: what is refused, and where."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mstar.errors import InvalidInput
+from mstar_coordinator.batches.lines import check_lines
+from mstar_coordinator.batches.progress import Progress
+
+
+def line(**changed: Any) -> bytes:
+    fields = {"custom_id": "a", "method": "POST", "url": "/v1/score", "body": {"question": "Why?"}}
+    return json.dumps(fields | changed).encode() + b"\n"
+
+
+def test_blank_lines_count_for_nothing() -> None:
+    assert check_lines([line(), b"\n", b"  \r\n", line(custom_id="b").strip()], "/v1/score") == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([], "no requests"),
+        ([b"\n"], "no requests"),
+        ([line(), b"\n", b"{"], "line 3: not a request"),
+        ([b"\xff\n"], "line 1"),
+        ([b"[1]\n"], "line 1: not a request"),
+        ([line(), line()], "line 2: custom_id 'a' stands on line 1"),
+        ([line(custom_id="")], "line 1: custom_id"),
+        ([line(custom_id=7)], "line 1: custom_id"),
+        ([line(method="GET")], "line 1: method"),
+        ([line(url="/internal/v1/weights")], "line 1: url"),
+        ([line(url="/v1/rerank")], "line 1: url is /v1/rerank, and the batch is for /v1/score"),
+        ([line(body="text")], "line 1: body"),
+        ([line(more=1)], "line 1: more"),
+    ],
+)
+def test_a_bad_line_is_named(lines: list[bytes], said: str) -> None:
+    with pytest.raises(InvalidInput, match=said) as raised:
+        check_lines(lines, "/v1/score")
+    assert raised.value.field == "input_file_id"
+
+
+def test_a_line_that_a_crash_has_cut_off_is_done_again(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(b"".join(line(custom_id=one) for one in "abc"))
+    with Progress(tmp_path / "work", "b-1", source) as progress:
+        for good in (True, False):
+            assert progress.next() is not None
+            progress.write({"text": "ü" * 70_000}, good=good)
+    with progress.output.open("ab") as torn:
+        torn.write(b'{"custom_id": "c"' + b"x" * 70_000)
+    with Progress(tmp_path / "work", "b-1", source) as progress:
+        assert (progress.completed, progress.failed) == (1, 1)
+        after = progress.next()
+        assert after is not None and after.custom_id == "c"
+        progress.write({"custom_id": "c"}, good=True)
+        assert progress.next() is None
+    assert [json.loads(one).get("custom_id") for one in progress.output.read_bytes().splitlines()] == [None, "c"]
+
+
+def test_half_a_first_line_is_dropped(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(line())
+    (tmp_path / "b-1.output").write_bytes(b'{"custom_id"')
+    with Progress(tmp_path, "b-1", source) as progress:
+        assert progress.done == 0 and progress.next() is not None
