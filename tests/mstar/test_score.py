@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
+from mstar.api.prm import ItemError, ScoredResponse
 from mstar.cli.main import app
+from mstar.cli.score_files import best
+from mstar.errors import InvalidInput
 from publish_bench import finished_run
 
 ROW = {"images": ["a.png"], "question": "Which?", "choices": ["red", "blue"], "responses": ["Blue.\n\n## Answer\n\nB"]}
@@ -43,6 +47,70 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def scored_to(folder: Path, rows: list[dict[str, Any]], *options: str) -> Result:
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return CliRunner().invoke(app, ["score", str(folder / "rows.jsonl"), "--out", str(folder / "out.jsonl"), *options])
+
+
+def written(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+
+
+def words(*questions: str) -> list[dict[str, Any]]:
+    return [{"question": one, "responses": ["It is 5."]} for one in questions]
+
+
+def test_scoring_goes_on_where_it_was_killed(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    assert scored_to(tmp_path, words("a", "b", "b", "c")).exit_code == 0
+    first = (tmp_path / "out.jsonl").read_text()
+    lines = first.splitlines(keepends=True)
+    # Killed in the third line.
+    (tmp_path / "out.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
+    done = scored_to(tmp_path, words("a", "b", "b", "c"))
+    assert done.exit_code == 0, done.output
+    assert [body["question"] for body in asked] == ["a", "b", "b", "c", "b", "c"]
+    assert (tmp_path / "out.jsonl").read_text() == first
+    assert scored_to(tmp_path, words("a", "b", "b", "c")).exit_code == 0 and len(asked) == 6
+
+
+def test_what_was_changed_is_scored_anew(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    scored_to(tmp_path, words("a", "b"))
+    assert scored_to(tmp_path, words("a", "c")).exit_code == 0
+    assert [row["question"] for row in written(tmp_path)] == ["a", "c"]
+    assert scored_to(tmp_path, words("a", "c"), "--fresh").exit_code == 0
+    assert scored_to(tmp_path, words("a", "c"), "--keep-top", "1").exit_code == 0
+    assert [body["question"] for body in asked] == ["a", "b", "c", "a", "c", "a", "c"]
+    assert len(written(tmp_path)) == 2
+
+
+def test_scores_of_other_weights_are_not_mixed_in(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    scored_to(tmp_path, words("a"))
+    out = tmp_path / "out.jsonl"
+    out.write_text(out.read_text().replace('"p1"', '"p0"'))
+    refused = scored_to(tmp_path, words("a", "b"))
+    assert isinstance(refused.exception, InvalidInput), refused.output
+    assert "scores of p0, and the PRM serves p1 now" in refused.exception.detail
+    assert len(written(tmp_path)) == 1
+
+
+def test_low_scores_leave_their_line_without_responses(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    assert scored_to(tmp_path, words("a"), "--min-score", "0.6").exit_code == 0
+    assert [(row["responses"], row["results"]) for row in written(tmp_path)] == [([], [])]
+    assert scored_to(tmp_path, words("a"), "--min-score", "0.5", "--keep-top", "2").exit_code == 0
+    assert [row["responses"] for row in written(tmp_path)] == [["It is 5."]]
+
+
+def test_the_best_are_kept_in_order() -> None:
+    def result(index: int, score: float, error: ItemError | None = None) -> ScoredResponse:
+        return ScoredResponse(index=index, score=score, steps=(), error=error)
+
+    results = [result(0, 0.2), result(1, 0.9), result(2, 0.0, ItemError(detail="no", field="text")), result(3, 0.4)]
+    assert best(results, None, None) is None
+    for top, low, kept in ((2, None, [1, 3]), (None, 0.3, [1, 3]), (1, 0.3, [1]), (9, None, [1, 3, 0])):
+        found = best(results, top, low)
+        assert found is not None and [one.index for one in found] == kept
 
 
 def scored(folder: Path, *options: str) -> None:

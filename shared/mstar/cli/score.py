@@ -3,6 +3,7 @@
 import base64
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +16,18 @@ from rich.progress import track
 from mstar.answers import answer_of
 from mstar.answers.records import GOLD_COLUMNS
 from mstar.api.images import ImageInput
-from mstar.api.prm import Candidate, ScoreRequest
-from mstar.cli.output import console
+from mstar.api.prm import Candidate, ScoredResponse, ScoreReply, ScoreRequest
+from mstar.cli.output import console, progress_console
 from mstar.cli.runs import read_results
+from mstar.cli.score_files import LINE_ID, best, continued, line_ids
 from mstar.cli.stack import HomeOption
 from mstar.client import Client, Endpoint
-from mstar.errors import InvalidInput
+from mstar.errors import InvalidInput, TooManyRequests
 from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
 from mstar.types import MAX_IMAGES, Answer, AnswerType, Question
+
+BUSY_TRIES = 10
+BUSY_SECONDS = 2.0
 
 
 class Line(BaseModel):
@@ -41,16 +46,51 @@ def score(
         str | None,
         typer.Option(help="A run (latest) or a preset whose prompt the PRM knows. Default: the bare question."),
     ] = None,
+    keep_top: Annotated[
+        int | None, typer.Option(min=1, help="Keep only so many responses of a line, best first.")
+    ] = None,
+    min_score: Annotated[float | None, typer.Option(min=0, max=1, help="Keep only responses with this score.")] = None,
+    fresh: Annotated[bool, typer.Option(help="Score all lines anew, also those that are in OUT already.")] = False,
     home: HomeOption = Path("runs"),
 ) -> None:
-    """Score every step of every response. Each output line is the input line with `results` added."""
+    """Score every step of every response. Each output line is the input line with `results` added.
+
+    With --out, a run that was stopped goes on where it stopped.
+    """
     form = None if prompt is None else _form(prompt, home)
     lines = list(_lines(file))
-    with Client(Endpoint.from_environment()) as client, _opened(out) as sink:
+    options = json.dumps([None if form is None else form.model_dump_json(), keep_top, min_score])
+    ids = line_ids((line for _, line in lines), options)
+    done = {} if out is None or fresh else continued(out, ids)
+    left = [(one, *line) for one, line in zip(ids, lines, strict=True) if one not in done]
+    if done:
+        said = f"{len(done)} of {len(lines)} lines are in {out} already (--fresh scores them anew)"
+        progress_console.print(said, markup=False, highlight=False)
+    with Client(Endpoint.from_environment()) as client, _opened(out, append=bool(done)) as sink:
         quiet = out is None or not console.is_terminal
-        for number, line in lines if quiet else track(lines, "scoring"):
+        for one, number, line in left if quiet else track(left, "scoring", len(lines), completed=len(done)):
             row = _scored(client, file, number, line, form)
+            _check_version(row["model_version"], done, out)
+            row = _chosen(row, keep_top, min_score) | {LINE_ID: one}
             sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+            sink.flush()
+
+
+def _check_version(version: str, done: dict[str, str | None], out: Path | None) -> None:
+    """Raises InvalidInput where lines of before were scored by other weights."""
+    other = next((before for before in done.values() if before != version), None)
+    if other is not None:
+        detail = f"{out} has scores of {other}, and the PRM serves {version} now: use --fresh, or name another file"
+        raise InvalidInput(detail, field="out")
+
+
+def _chosen(row: dict[str, Any], keep_top: int | None, min_score: float | None) -> dict[str, Any]:
+    """The row with the responses to keep, best first, and their results beside them; `index` stays the input's."""
+    kept = best(map(ScoredResponse.model_validate, row["results"]), keep_top, min_score)
+    if kept is None:
+        return row
+    responses = [row["responses"][one.index] for one in kept]
+    return row | {"responses": responses, "results": [one.model_dump() for one in kept]}
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -65,13 +105,13 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 @contextmanager
-def _opened(out: Path | None) -> Iterator[TextIO]:
+def _opened(out: Path | None, *, append: bool = False) -> Iterator[TextIO]:
     """The file to write to, line by line, so that what was scored before an error is kept. Raises InvalidInput."""
     if out is None:
         yield sys.stdout
         return
     try:
-        sink = out.open("w", encoding="utf-8")
+        sink = out.open("a" if append else "w", encoding="utf-8")
     except OSError as error:
         raise InvalidInput(f"{out} cannot be written: {error.strerror}", field="out") from error
     with sink:
@@ -111,7 +151,7 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
             images=tuple(_encoded(file.parent / image) for image in given.images),
             responses=tuple(Candidate(text=text) for text in given.responses),
         )
-        reply = client.score(request)
+        reply = _patiently(client, request)
     except ValidationError as error:
         raise InvalidInput(f"{where}: {_first(error)}", field="file") from error
     except InvalidInput as error:
@@ -119,6 +159,16 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
     except (ValueError, OSError) as error:
         raise InvalidInput(f"{where}: {error}", field="file") from error
     return {**row, "model_version": reply.model_version, "results": [r.model_dump() for r in reply.results]}
+
+
+def _patiently(client: Client, request: ScoreRequest) -> ScoreReply:
+    """The reply, also of a PRM that has much to do now. Raises what the client raises."""
+    for _ in range(BUSY_TRIES):
+        try:
+            return client.score(request)
+        except TooManyRequests as error:
+            time.sleep(error.retry_after or BUSY_SECONDS)
+    return client.score(request)
 
 
 def _encoded(image: Path) -> ImageInput:
