@@ -57,7 +57,7 @@ def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[]
 
     return [
         ProcessSpec("broker", _broker_command(home, socket_path), ready=broker_ready),
-        service("coordinator", ports.coordinator, ports.coordinator_url, BROKER_URL=broker),
+        service("coordinator", ports.coordinator, ports.coordinator_url, BROKER_URL=broker, PRM_URL=ports.prm_url),
         service("policy", ports.policy, ports.policy_url, COORDINATOR_URL=ports.coordinator_url),
         # Two runs of one seed on one machine leave the same files, byte by byte.
         service("prm", ports.prm, ports.prm_url, COORDINATOR_URL=ports.coordinator_url, DETERMINISTIC="true"),

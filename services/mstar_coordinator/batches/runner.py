@@ -66,6 +66,10 @@ class BatchRunner:
                 # The disk or the database; nothing is lost, and the next round finds what this one left.
                 log.warning("batches do not go on", error=str(error))
                 worked = False
+            except Exception:
+                # Whatever it is, a task that ended here would leave every batch waiting without a word.
+                log.exception("batches do not go on")
+                worked = False
             if not worked:
                 await asyncio.sleep(POLL_SECONDS)
 

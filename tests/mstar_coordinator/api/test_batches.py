@@ -16,9 +16,13 @@ from pydantic import SecretStr
 
 from coordinator_bench import HandClock, MemoryPublisher
 from door_bench import bearer, door, make_key
+from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.api.app import build_app
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.store.database import open_store
+from mstar_prm.app import create_app as create_prm
+from mstar_prm.config import PrmSettings
+from policy_bench import checkpoint
 from web_bench import serving, talk
 
 ENDED = ("completed", "cancelled", "expired", "failed")
@@ -285,3 +289,43 @@ def test_a_request_that_ends_the_prm_does_not_hold_up_the_others(tmp_path: Path,
     batch = talk(coordinator(tmp_path, prm_url), conversation)
     assert batch["request_counts"] == {"total": 2, "completed": 1, "failed": 1}
     assert prm.asked.count("odd") == 3
+
+
+def test_what_a_crash_has_left_of_an_upload_is_removed(tmp_path: Path, prm_url: str) -> None:
+    async def uploaded(client: httpx2.AsyncClient) -> str:
+        return str((await upload(client, lines("one"))).json()["id"])
+
+    file_id = talk(coordinator(tmp_path, prm_url), uploaded)
+    folder = tmp_path / ".mstar" / "files"
+    for name in ("new-1", "f-without-a-row"):
+        (folder / name).write_bytes(b"x")
+
+    async def nothing(client: httpx2.AsyncClient) -> None:
+        return None
+
+    talk(coordinator(tmp_path, prm_url), nothing)
+    assert [path.name for path in folder.iterdir()] == [file_id]
+
+
+def test_a_real_prm_scores_and_refuses_line_by_line(tmp_path: Path) -> None:
+    home = tmp_path / "prm"
+    weights = checkpoint(ArtefactStore(home), "r1/prm/train", seed=1)
+    content = lines("How many bars are there?") + lines("No").replace(b'"text": "x"', b'"text": ""')
+
+    async def conversation(client: httpx2.AsyncClient) -> dict[str, list[dict[str, Any]]]:
+        batch = await ended(client, (await begin(client, content)).json()["id"])
+        assert batch["request_counts"]["total"] == 2, batch
+        return {
+            kind: await rows(client, batch[f"{kind}_file_id"]) if batch[f"{kind}_file_id"] else []
+            for kind in ("output", "error")
+        }
+
+    with serving(create_prm(PrmSettings(home=home, threads=1))) as url:
+        named = {"artefact": weights.id, "manifest_sha256": weights.sha256}
+        assert httpx2.put(f"{url}/v1/weights", json=named, timeout=60).status_code == 200
+        found = talk(coordinator(tmp_path, url), conversation)
+    scored, *_ = found["output"]
+    assert scored["response"]["body"]["model_version"] == weights.version
+    assert 0 <= scored["response"]["body"]["results"][0]["score"] <= 1
+    # A single response that cannot be read is an error of the whole request.
+    assert [row["custom_id"] for kind in found.values() for row in kind] == ["q-How many bars are there?", "q-No"]

@@ -36,6 +36,9 @@ def test_blank_lines_count_for_nothing() -> None:
         ([line(url="/v1/rerank")], "line 1: url is /v1/rerank, and the batch is for /v1/score"),
         ([line(body="text")], "line 1: body"),
         ([line(more=1)], "line 1: more"),
+        ([line().replace(b'"Why?"', b"9" * 5000)], "line 1"),
+        ([line().replace(b'"Why?"', b"[" * 5000 + b"]" * 5000)], "line 1"),
+        ([line().replace(b"Why?", rb"\ud800")], "line 1"),
     ],
 )
 def test_a_bad_line_is_named(lines: list[bytes], said: str) -> None:
