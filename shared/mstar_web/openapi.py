@@ -1,5 +1,7 @@
 """The OpenAPI document: every error of every route as problem+json, and a body for changes that need none."""
 
+import copy
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -81,7 +83,9 @@ def document_problems(app: FastAPI) -> None:
             for path, methods in document["paths"].items():
                 for method, operation in methods.items():
                     _complete(path, method, operation)
-                    schemas.update(_definitions(operation["requestBody"]) if "requestBody" in operation else {})
+                    if "requestBody" in operation:
+                        operation["requestBody"], found = _definitions(operation["requestBody"], schemas)
+                        schemas.update(found)
             schemas[SCHEMA] = PROBLEM
             for schema in schemas.values():
                 _leave_out_nested_defaults(schema)
@@ -118,12 +122,25 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
             declared["content"] = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{SCHEMA}"}}}
 
 
-def _definitions(body: dict[str, Any]) -> dict[str, Any]:
-    """Schemas that a body written by hand brings along; references look for them under the document's components."""
+def _definitions(body: dict[str, Any], known: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A body written by hand, and the schemas that it brings along for the document's components.
+
+    One that has the name of another kind of thing there is called `…Body`.
+    """
+    body = copy.deepcopy(body)
     found: dict[str, Any] = {}
     for content in body["content"].values():
         found |= content["schema"].pop("$defs", {})
-    return found
+    for name in [name for name in found if _is_another(known.get(name), found[name])]:
+        found[f"{name}Body"] = found.pop(name)
+        old, new = (f'"#/components/schemas/{one}"' for one in (name, f"{name}Body"))
+        body, found = json.loads(json.dumps([body, found]).replace(old, new))
+    return body, found
+
+
+def _is_another(known: dict[str, Any] | None, found: dict[str, Any]) -> bool:
+    """Whether two schemas of one name are of different kinds; details differ with who wrote them down."""
+    return known is not None and known.get("type") != found.get("type")
 
 
 def _leave_out_nested_defaults(schema: dict[str, Any]) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from enum import StrEnum
 from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
 from mstar.errors import NotFound, TooManyRequests
@@ -158,3 +159,26 @@ def test_metrics_count_by_route_template(app: FastAPI) -> None:
 def test_the_retry_hint_of_readiness_is_short() -> None:
     app = base_app("bench", "1", BenchSettings(), not_ready=lambda: "starting")
     assert ask(app, "GET", "/readyz").headers["retry-after"] == str(int(app_module.RETRY_AFTER_SECONDS))
+
+
+def test_a_schema_of_a_body_by_hand_does_not_replace_another_of_its_name() -> None:
+    class Part(StrEnum):
+        WHOLE = "whole"
+
+    by_hand = {"$ref": "#/components/schemas/Part", "$defs": {"Part": {"type": "object", "properties": {}}}}
+    app = base_app("x", "1", BenchSettings(), lambda: None)
+    body = {"requestBody": {"content": {"application/json": {"schema": by_hand}}}}
+
+    @app.get("/kind")
+    def kind(part: Part) -> Part:
+        return part
+
+    @app.post("/body", openapi_extra=body)
+    def posted(request: Request) -> None:
+        return None
+
+    document = app.openapi()
+    schemas = document["components"]["schemas"]
+    assert (schemas["Part"]["type"], schemas["PartBody"]["type"]) == ("string", "object")
+    shown = document["paths"]["/body"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert shown["$ref"] == "#/components/schemas/PartBody"

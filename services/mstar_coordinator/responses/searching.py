@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mstar.api.responses import WORDS, FoundQuestion, ResponseFilter, ResponseQuery, ResponseSort
-from mstar.errors import Unavailable
+from mstar.errors import InvalidInput, Unavailable
 from mstar_coordinator.responses.tables import INDEX_BITS, PLACE_BITS, question_key
 
 DEADLINE_SECONDS = 5.0
@@ -71,15 +71,28 @@ def search(connection: sqlite3.Connection, query: ResponseQuery) -> list[FoundQu
         if query.of_responses:
             _add_responses(where, query, words, common)
         if query.after:
-            after, _, key = query.after.partition(":")
             more = ">" if way == "ASC" else "<"
-            where.add(f"({value}, q.key) {more} (?, ?)", float(after) if "." in after else int(after), int(key))
+            where.add(f"({value}, q.key) {more} (?, ?)", *_place(query.after))
         found = connection.execute(
             f"SELECT q.key, {value} FROM questions q WHERE {where.joined()} "  # noqa: S608 - our own texts
             f"ORDER BY {value} {way}, q.key {way} LIMIT ?",
             (*where.values, query.limit + 1),
         ).fetchall()
         return [_question(connection, query, words, key, f"{at!r}:{key}") for key, at in found]
+
+
+def _place(cursor: str) -> tuple[int | float, int]:
+    """What a cursor is made of: the value that questions are sorted by, and the question's key. Raises InvalidInput."""
+    at, _, key = cursor.partition(":")
+    try:
+        # A small score is written without a point: 1e-05.
+        value = float(at) if "." in at or "e" in at else int(at)
+        number = int(key)
+    except ValueError:
+        raise InvalidInput("after: send `last_id` of the page before", field="after") from None
+    if max(abs(value), number) >= 2**63:
+        raise InvalidInput("after: send `last_id` of the page before", field="after")
+    return value, number
 
 
 def facets(connection: sqlite3.Connection) -> list[Facet]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from example_rows import rollout
 from mstar.api.responses import FoundQuestion, FoundResponse, ResponseQuery, ResponseSort
-from mstar.errors import Unavailable
+from mstar.errors import InvalidInput, Unavailable
 from mstar.reward import RewardRule
 from mstar.selection import select
 from mstar.selection_rules import SelectionRecipe
@@ -212,3 +212,13 @@ def test_an_index_of_another_version_is_made_anew(tmp_path: Path) -> None:
     index.close()
     assert open_for_reading(path) is None
     assert not has_image(open_for_writing(path), "x")
+
+
+@pytest.mark.parametrize("cursor", ["e:0", "-8e5042:5", "1.2.3:1", "9" * 20 + ":1", "1:" + "9" * 20])
+def test_a_cursor_of_no_page_is_refused(index: sqlite3.Connection, cursor: str) -> None:
+    with pytest.raises(InvalidInput, match="last_id"):
+        search(index, ResponseQuery(after=cursor))
+
+
+def test_a_cursor_with_a_tiny_score_is_a_cursor(index: sqlite3.Connection) -> None:
+    search(index, ResponseQuery(after="1e-05:1", sort=ResponseSort.LOWEST))

@@ -31,7 +31,7 @@ def create_key(
     return made
 
 
-@router.get("/v1/keys")
+@router.get("/v1/keys", responses={404: {"description": "The key that `after` names does not exist."}})
 def list_keys(coordinator: Coordinator, caller: Caller, limit: Limit = 100, after: KeyId = None) -> Page[Key]:
     """Keys of the caller's project, the newest first, with those that have ended; an operator sees all projects'."""
     found = coordinator.door.keys.page(caller, after, limit + 1)

@@ -50,9 +50,14 @@ def export_responses(
     """Every response that the filter means, as a file. 503 while the index lacks a shard, 409 if one is damaged."""
     stack = ExitStack()
     connection, indexed = stack.enter_context(coordinator.responses.reading(run_id, query.iteration))
-    if indexed.indexed < indexed.shards:
+    try:
+        if indexed.indexed < indexed.shards:
+            raise _incomplete(run_id, indexed)
+        # What is wrong with the query is said before the answer begins.
+        search(connection, query.model_copy(update={"limit": 1}))
+    except MstarError:
         stack.close()
-        raise _incomplete(run_id, indexed)
+        raise
     rows = _exported(coordinator, run_id, query, connection, stack)
     kind, ending = ("application/zip", "zip") if query.format is ExportFormat.TRL else ("application/jsonl", "jsonl")
     named = {"Content-Disposition": f'attachment; filename="{run_id}-responses.{ending}"'}

@@ -1,8 +1,9 @@
 """`/v1/session`: sign in with a key, see who one is, sign out."""
 
 import math
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 from starlette.datastructures import Headers
@@ -27,6 +28,10 @@ class SignInRequest(Frozen):
     """A key of the coordinator. The browser keeps a cookie instead of it."""
 
 
+def _token(http: Request) -> str | None:
+    return session_token(Headers(scope=http.scope))
+
+
 @router.post(SIGN_IN_PATH)
 async def sign_in(coordinator: Coordinator, http: Request, response: Response, request: SignInRequest) -> Principal:
     """Begin a session: the answer sets a cookie that scripts can't read, and one with the CSRF token of changes."""
@@ -49,9 +54,10 @@ async def get_session(caller: Caller) -> Principal:
 
 
 @router.post("/v1/session/sign-out")
-async def sign_out(coordinator: Coordinator, http: Request, response: Response, caller: Caller) -> Principal:
+async def sign_out(
+    coordinator: Coordinator, token: Annotated[str | None, Depends(_token)], response: Response, caller: Caller
+) -> Principal:
     """End the session that the cookie is for."""
-    token = session_token(Headers(scope=http.scope))
     if token is not None:
         await run_in_threadpool(coordinator.door.sessions.end, token)
     clear_cookies(response)
