@@ -132,7 +132,8 @@ def _definitions(body: dict[str, Any], known: dict[str, Any]) -> tuple[dict[str,
     for content in body["content"].values():
         found |= content["schema"].pop("$defs", {})
     for name in [name for name in found if _is_another(known.get(name), found[name])]:
-        found[f"{name}Body"] = found.pop(name)
+        # Generated clients call a class after the title.
+        found[f"{name}Body"] = {**found.pop(name), "title": f"{name}Body"}
         old, new = (f'"#/components/schemas/{one}"' for one in (name, f"{name}Body"))
         body, found = json.loads(json.dumps([body, found]).replace(old, new))
     return body, found

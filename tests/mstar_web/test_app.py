@@ -180,5 +180,6 @@ def test_a_schema_of_a_body_by_hand_does_not_replace_another_of_its_name() -> No
     document = app.openapi()
     schemas = document["components"]["schemas"]
     assert (schemas["Part"]["type"], schemas["PartBody"]["type"]) == ("string", "object")
+    assert (schemas["Part"]["title"], schemas["PartBody"]["title"]) == ("Part", "PartBody")
     shown = document["paths"]["/body"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert shown["$ref"] == "#/components/schemas/PartBody"
