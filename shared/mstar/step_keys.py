@@ -29,7 +29,8 @@ BUILTIN = "builtin:"
 
 def prepare_key(recipe: Recipe, code: str) -> str | None:
     """Key of `prepare`; None where it reads folders, whose content only its artefact tells."""
-    if not (recipe.data.source.startswith(BUILTIN) and recipe.model.base.startswith(BUILTIN)):
+    shipped = recipe.data.source.startswith(BUILTIN) and recipe.model.base.startswith(BUILTIN)
+    if not shipped or recipe.evaluation.benchmarks is not None:
         return None
     read = {
         "data": recipe.data.model_dump(mode="json"),

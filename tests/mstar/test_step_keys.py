@@ -28,6 +28,7 @@ READ = {
     "fetch.py": {"prm", "model"},
     "publish.py": {"prm"},
     "evaluate.py": {"tests"},
+    "published.py": {"evaluation"},
 }
 """What a kind of step may read beside. `fetch` and `publish` have no key; `prepare` has one of its own."""
 
@@ -97,6 +98,7 @@ def test_prepare_has_a_key_only_for_sets_that_ship() -> None:
     assert key != prepare_key(recipe({"data": {"train": 61}}), "c") != prepare_key(recipe(), "d")
     assert prepare_key(recipe({"data": {"source": "/data/own"}}), "c") is None
     assert prepare_key(recipe({"model": {"base": "/models/own"}}), "c") is None
+    assert prepare_key(recipe({"evaluation": {"benchmarks": "/data/benchmarks", "sets": {"ai2d": 20}}}), "c") is None
 
 
 def test_a_prm_from_a_folder_has_no_key_and_nor_has_what_it_scores() -> None:

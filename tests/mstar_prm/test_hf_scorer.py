@@ -156,7 +156,7 @@ def test_requests_of_about_one_length_share_a_pass_and_a_long_one_pads_none(serv
     jobs = []
     for shade, responses in ((10, list(RESPONSES[:1])), (90, many), (170, list(RESPONSES[1:2]))):
         image = Image.new("RGB", (64, 64), (shade, 120, 200))
-        prompt, groups = scorer._packed(served, "How many?", image, responses)
+        prompt, groups = scorer._packed(served, "How many?", [image], responses)
         jobs += [_Job(served, prompt, packed, digest(prompt)) for packed in groups]
     short, long, other = (len(job.packed.ids) for job in jobs)
     assert max(short, other) * 1.5 < long and 3 * long < 4096, "they would fit in one pass"
@@ -341,7 +341,7 @@ def test_a_batch_that_the_memory_does_not_hold_is_scored_in_parts(served: _Serve
 
     served.model.base_model.register_forward_pre_hook(allocate, with_kwargs=True)
 
-    jobs = [job for image in images for job in scorer._jobs(served, "How many?", image, list(dict.fromkeys(RESPONSES)))]
+    jobs = [job for image in images for job in scorer._jobs(served, "How many?", [image], list(dict.fromkeys(RESPONSES)))]
     results = scorer._score(jobs)
     asyncio.run(scorer.close())
     assert passes[0] == 3

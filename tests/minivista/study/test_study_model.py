@@ -22,7 +22,7 @@ def test_it_believes_true_readings_more_than_wrong_ones() -> None:
     good, bad = (tokenizer.convert_tokens_to_ids(token) for token in ("<good>", "<bad>"))
     rows, true = [], []
     for question, image in load_split("validation", 40):
-        prompt = encoder.encode(question.text, Image.open(io.BytesIO(image)).convert("RGB"))
+        prompt = encoder.encode(question.text, [Image.open(io.BytesIO(image)).convert("RGB")])
         name, _, value = question.gold_steps[0].split(" ")
         for shown in (int(value), (int(value) + 3) % 10):
             ids, ends = encode_segments(tokenizer, [f"{name} is {shown}", "3 ^ 4 = 4"])
