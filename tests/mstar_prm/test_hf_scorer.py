@@ -341,7 +341,9 @@ def test_a_batch_that_the_memory_does_not_hold_is_scored_in_parts(served: _Serve
 
     served.model.base_model.register_forward_pre_hook(allocate, with_kwargs=True)
 
-    jobs = [job for image in images for job in scorer._jobs(served, "How many?", [image], list(dict.fromkeys(RESPONSES)))]
+    jobs = [
+        job for image in images for job in scorer._jobs(served, "How many?", [image], list(dict.fromkeys(RESPONSES)))
+    ]
     results = scorer._score(jobs)
     asyncio.run(scorer.close())
     assert passes[0] == 3
