@@ -30,7 +30,7 @@ def test_no_request_that_the_document_describes_breaks_a_service(
                 *(str(Path(__file__).with_name("schemathesis.toml")), "run", f"{url}/openapi.json"),
                 *("--checks", "all", "--phases", "examples,coverage,fuzzing", "-n", EXAMPLES, "--seed", "1"),
                 # A thousand samples for one question take a small machine a while.
-                *("--request-timeout", "60"),
+                *("--request-timeout", "60", "--max-response-time", "60"),
                 # Who sleeps refuses the rest of the search.
                 *("--exclude-path", "/v1/power", "--warnings", "off", "--no-color", "--generation-database", "none"),
             ],

@@ -60,7 +60,8 @@ def coordinator(home: Path) -> Iterator[str]:
 @contextmanager
 def policy(home: Path) -> Iterator[str]:
     save_model(home / "model", seed=1)
-    with service("policy", home, model=home / "model", engine="transformers") as url:
+    # Few rows at a time: a thousand samples for each of many odd requests would take minutes.
+    with service("policy", home, model=home / "model", engine="transformers", waiting_rows=32) as url:
         yield url
 
 
