@@ -62,10 +62,11 @@ class Fit:
 
     def above(self, one: int, other: int) -> float:
         """Probability that the curve is higher at place `one` than at place `other`."""
-        return fsum(
+        chance = fsum(
             weight * _chance(part.means[one] - part.means[other], self._scatter(part, one, other))
             for weight, part in zip(self.weights, self.parts, strict=True)
         )
+        return min(chance, 1.0)  # The weights add up to one but for rounding.
 
     def _scatter(self, part: _Smooth, one: int, other: int) -> float:
         """Variance of the difference of two places, given the points."""

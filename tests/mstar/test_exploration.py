@@ -1,7 +1,7 @@
 """The temperature controller."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from example_rows import rollout, scored
@@ -66,6 +66,7 @@ def sweep(table: list[list[float]]) -> dict[float, dict[str, float]]:
     return {t: {f"q{place}": row[column] for place, row in enumerate(table)} for column, t in enumerate(GRID)}
 
 
+@example([[0.0, 0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0, 1.0]], 0.3)
 @given(TABLES, st.sampled_from([0.3, 0.75, 1.5]))
 def test_the_smooth_choice_is_on_the_grid_and_changes_with_enough_confidence_only(
     table: list[list[float]], current: float

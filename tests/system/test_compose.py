@@ -154,7 +154,10 @@ def test_runs_are_in_the_postgresql_that_the_file_names(local: LocalStack) -> No
 
 @pytest.mark.system
 def test_keys_open_their_own_doors_only(local: LocalStack) -> None:
-    for key in ("mstar_score_key", "mstar_weights_admin_key", "wrong", None):
+    # A score key opens the coordinator's batches; those of the policy's weights are not known there.
+    with Client(endpoint(local, "mstar_score_key")) as client, pytest.raises(Forbidden):
+        client.runs()
+    for key in ("mstar_weights_admin_key", "wrong", None):
         with Client(endpoint(local, key)) as client, pytest.raises(Unauthenticated):
             client.runs()
     with Client(endpoint(local, "mstar_internal_key")) as client:
