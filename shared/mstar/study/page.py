@@ -37,10 +37,9 @@ VERDICTS = {"holds": "holds", "does not hold": "not", "cannot be told": "muted"}
 Read = Callable[[PolicyRecord], float | None]
 
 
-def study_page(study: Study, summary: StudySummary, runs: Sequence[StudyRun]) -> str:
-    """The report as HTML."""
+def study_sections(study: Study, summary: StudySummary, runs: Sequence[StudyRun]) -> str:
+    """Tables and curves as HTML without a page around them; every text that a file gave is escaped."""
     parts = [
-        f"<h1>{escape(summary.name)}</h1>",
         f"<p class='muted'>{summary.runs} of {summary.planned} runs · seeds {', '.join(map(str, study.seeds))} · "
         "greedy accuracy in percent, differences in points, intervals of 95 %</p>",
         "<h2>What was asked before the first run</h2>",
@@ -61,14 +60,18 @@ def study_page(study: Study, summary: StudySummary, runs: Sequence[StudyRun]) ->
         "<p class='muted'>Means over the seeds, as if a run shared nothing with another. Seconds are those that its "
         "steps worked, added up: CPU-seconds where every process has one thread and a core to itself.</p>",
     ]
+    return "\n".join(parts)
+
+
+def study_page(study: Study, summary: StudySummary, runs: Sequence[StudyRun]) -> str:
+    """The report as HTML."""
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         f"<title>{escape(summary.name)}</title><style>{STYLE}</style></head><body>\n"
-        + "\n".join(parts)
-        + "\n</body></html>\n"
+        f"<h1>{escape(summary.name)}</h1>\n{study_sections(study, summary, runs)}\n</body></html>\n"
     )
 
 
@@ -96,9 +99,9 @@ def study_csv(runs: Iterable[StudyRun]) -> str:
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Cells are HTML already."""
-    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    head = "".join(f"<th scope='col'>{escape(title)}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>\n" for row in rows)
-    return f"<div class='wide'><table><tr>{head}</tr>\n{body}</table></div>"
+    return f"<div class='wide' tabindex='0'><table><tr>{head}</tr>\n{body}</table></div>"
 
 
 def _pairs_table(pairs: Sequence[PairResult]) -> str:
