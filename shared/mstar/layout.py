@@ -9,6 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mstar.blocks import blocks
 
@@ -54,12 +55,22 @@ def split_response(text: str) -> ResponseParts:
     is written `## Answer` (any level), `**Answer**`, `Answer:` or `The answer is:`, also with "Final" or "Correct" and
     behind a bullet or a quotation mark; behind a colon the answer may be on the same line.
     """
+    return _split_short(text) if len(text) <= _SHORT else _split(text)
+
+
+def _split(text: str) -> ResponseParts:
     text = _plain_line_ends(text)
     heading = _HEADING.search(text)
     if heading is None:
         return ResponseParts(_paragraphs(text), None)
     answer = (heading["inside"] or "") + text[heading.end() :]
     return ResponseParts(_paragraphs(text[: heading.start()]), join_segments(_paragraphs(answer)))
+
+
+_SHORT = 2000
+"""Characters of a text whose parts are kept: what is sent to a service may be megabytes, and must not pile up."""
+_split_short = lru_cache(maxsize=4096)(_split)
+"""The check, selection, soundness and the metrics each cut the responses of an evaluation again."""
 
 
 def scored_segments(text: str) -> tuple[str, ...]:

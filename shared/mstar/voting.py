@@ -104,17 +104,22 @@ def _ballots(
     row: RolloutRow, weights: Mapping[int, float] | None, rule: AnswerRule, place: AnswerPlace
 ) -> list[_Ballot]:
     ballots: list[_Ballot] = []
+    # Most responses repeat an answer letter by letter, and the answer check costs a thousand times a look-up.
+    known: dict[str, _Ballot] = {}
     for checked in row.responses:
         said = _said(checked, place)
         if said is None:
             # Silence is no answer that could win.
             continue
-        text = checked.response.text
-        # By the answer check and not by text: 7 and 7.0 are one answer. The first to say it stands for all.
-        ballot = next((one for one in ballots if check(text, one.answer, rule, place).correct), None)
+        ballot = known.get(said)
+        if ballot is None:
+            # By the answer check and not by text: 7 and 7.0 are one answer. The first to say it stands for all.
+            text = checked.response.text
+            ballot = next((one for one in ballots if check(text, one.answer, rule, place).correct), None)
         if ballot is None:
             ballot = _Ballot(_answer(said))
             ballots.append(ballot)
+        known[said] = ballot
         ballot.indices.add(checked.index)
         # Summed, not averaged: many middling chains may outweigh a single one that scores high (paper, table 3).
         ballot.weight += 1.0 if weights is None else weights.get(checked.index, 0.0)

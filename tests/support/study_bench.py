@@ -54,7 +54,7 @@ def policy(draw: random.Random, label: str, level: float, ids: str = "0" * 16) -
         pass_at_k=0.9,
         reward_pass_at_2=0.6,
         headroom=0.2,
-        sampled_accuracy=0.4,
+        sampled_accuracy=round(level / 2, 3) + draw.randrange(10) / 1000,
         best_of_n=None,
         sound_among_correct=0.45,
     )

@@ -51,6 +51,11 @@ def study_sections(study: Study, summary: StudySummary, runs: Sequence[StudyRun]
         _arms_table(summary),
         "<h2>The same comparisons on test-OOD</h2>",
         _pairs_table(summary.pairs_ood),
+        "<h2>The same comparisons on sampled responses</h2>",
+        _pairs_table(summary.pairs_sampled),
+        "<p class='muted'>Correct ones among the responses that the final policies sample of validation questions, "
+        "paired by seed: Student's t says how sure a difference is for other seeds, on these questions. Holm among "
+        "these.</p>",
         "<h2>Properties</h2>",
         _properties_table(summary),
         "<h2>Curves</h2>",
@@ -126,7 +131,19 @@ def _pair_row(one: PairResult) -> list[str]:
 
 
 def _arms_table(summary: StudySummary) -> str:
-    titles = ("arm", "seeds", "warm-up", "final ID", "sd", "final OOD", "sd", "gain over warm-up", "95 % interval")
+    titles = (
+        "arm",
+        "seeds",
+        "warm-up",
+        "final ID",
+        "sd",
+        "final OOD",
+        "sd",
+        "sampled",
+        "sd",
+        "gain over warm-up",
+        "95 % interval",
+    )
     rows = (
         [
             escape(one.name),
@@ -134,6 +151,7 @@ def _arms_table(summary: StudySummary) -> str:
             f"{one.warmup:.1f}",
             *_spread(one.final_id),
             *_spread(one.final_ood),
+            *_spread(one.final_sampled),
             *_gain(one.gain_over_warmup),
         ]
         for one in summary.arms
@@ -170,6 +188,8 @@ def _cards(runs: Sequence[StudyRun]) -> Iterable[str]:
     told = "Means over the seeds; the band is their 95 % interval."
     yield _card("Greedy on test-ID", _learning(by_arm, lambda one: one.tests.get("test_id"), "accuracy, %"), told)
     yield _card("Greedy on test-OOD", _learning(by_arm, lambda one: one.tests.get("test_ood"), "accuracy, %"), told)
+    sampled = _learning(by_arm, lambda one: one.sampled_accuracy, "correct responses, %")
+    yield _card("Sampled on validation", sampled, told)
     yield _card("Pass@K on validation", _learning(by_arm, lambda one: one.pass_at_k, "Pass@K, %"), told)
     reward = _learning(by_arm, lambda one: one.reward_pass_at_2, "Reward-Pass@2, %")
     yield _card("Reward-Pass@2, static against dynamic", reward, "Arms with a fixed temperature and with a controller.")

@@ -61,6 +61,12 @@ def estimates(tables: Mapping[str, Table], seed: int = 0, resamples: int = RESAM
     return {name: _estimate(table, drawn[name]) for name, table in tables.items()}
 
 
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """Student's t of one number a seed, in points: how sure the mean is for other seeds on the same questions."""
+    error = stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    return _sure(fmean(values), error, len(values))
+
+
 def differences(one: Table, other: Table) -> list[list[int]]:
     """One table minus another, seed by seed and question by question. Raises ValueError for other shapes."""
     return [[a - b for a, b in zip(*rows, strict=True)] for rows in zip(one, other, strict=True)]
@@ -108,9 +114,13 @@ def quantile(probability: float, freedom: int) -> float:
 
 def _estimate(table: Table, drawn: Sequence[float]) -> Estimate:
     seeds, mean = len(table), 100 * fmean(fmean(row) for row in table)
-    if seeds < 2:
+    return _sure(mean, 100 * stdev(drawn) * math.sqrt(seeds / (seeds - 1)) if seeds > 1 else None, seeds)
+
+
+def _sure(mean: float, error: float | None, seeds: int) -> Estimate:
+    """Interval and p-value of a mean by Student's t; none without a standard error."""
+    if error is None:
         return Estimate(mean=mean, low=None, high=None, probability=None, p_value=None, error=None, seeds=seeds)
-    error = 100 * stdev(drawn) * math.sqrt(seeds / (seeds - 1))
     half = quantile(0.975, seeds - 1) * error
     below = cumulative(-mean / error, seeds - 1) if error else 0.5 * (mean <= 0) + 0.5 * (mean < 0)
     return Estimate(

@@ -10,12 +10,14 @@ from statistics import fmean, stdev
 from mstar.errors import InvalidInput
 from mstar.study.plan import WARMUP, Contrast, Measure, NonInferiority, Property, Study
 from mstar.study.record import Cost, PolicyRecord, StudyRun
-from mstar.study.statistics import Estimate, Table, differences, estimates, holm
+from mstar.study.statistics import Estimate, Table, differences, estimates, holm, over_seeds
 from mstar.types import Frozen
 
 LEVEL = 0.05
 HOLDS, REVERSED, OPEN = "holds", "does not hold", "cannot be told"
 TESTS = ("test_id", "test_ood")
+SAMPLED = "sampled"
+"""Stands for the share of correct responses among those sampled of validation questions, where a test is named."""
 
 
 class Spread(Frozen):
@@ -51,6 +53,8 @@ class ArmResult(Frozen):
     warmup: float
     final_id: Spread
     final_ood: Spread | None
+    final_sampled: Spread
+    """Share of correct responses among those that the last policy samples of validation questions."""
     gain_over_warmup: Gain
     cost: Cost
     """Mean of a run, as if it shared nothing."""
@@ -91,6 +95,8 @@ class StudySummary(Frozen):
     """The named comparisons on test-ID, for which the study was made."""
     pairs_ood: tuple[PairResult, ...]
     """The same on test-OOD: shown, and no basis of a verdict that was registered."""
+    pairs_sampled: tuple[PairResult, ...]
+    """The same on samples of validation questions, paired by seed alone; corrected by Holm among themselves."""
 
 
 def summarise(study: Study, runs: Sequence[StudyRun]) -> StudySummary:
@@ -98,7 +104,7 @@ def summarise(study: Study, runs: Sequence[StudyRun]) -> StudySummary:
     by_arm = {arm: {run.seed: run for run in runs if run.arm == arm} for arm in study.arms}
     by_arm = {arm: found for arm, found in by_arm.items() if found}
     gains = _estimates([(arm, WARMUP) for arm in by_arm], by_arm, "test_id")
-    pairs, pairs_ood = (_pairs(study, by_arm, test) for test in TESTS)
+    pairs, pairs_ood = (_pairs(study, by_arm, test, _estimates(_named(study), by_arm, test)) for test in TESTS)
     return StudySummary(
         name=study.name,
         runs=len(runs),
@@ -107,6 +113,7 @@ def summarise(study: Study, runs: Sequence[StudyRun]) -> StudySummary:
         arms=tuple(_arm(arm, found, gains.get((arm, WARMUP))) for arm, found in by_arm.items()),
         pairs=pairs,
         pairs_ood=pairs_ood,
+        pairs_sampled=_pairs(study, by_arm, SAMPLED, _sampled(_named(study), by_arm)),
     )
 
 
@@ -114,9 +121,11 @@ ByArm = dict[str, dict[int, StudyRun]]
 Pair = tuple[str, str]
 
 
-def _pairs(study: Study, by_arm: ByArm, test: str) -> tuple[PairResult, ...]:
-    named: list[Contrast] = [*study.contrasts, *study.non_inferiority]
-    found = _estimates([(one.a, one.b) for one in named], by_arm, test)
+def _named(study: Study) -> list[Pair]:
+    return [(one.a, one.b) for one in (*study.contrasts, *study.non_inferiority)]
+
+
+def _pairs(study: Study, by_arm: ByArm, test: str, found: dict[Pair, Estimate]) -> tuple[PairResult, ...]:
     tested = [one for one in study.contrasts if (one.a, one.b) in found]
     p_values = [found[one.a, one.b].p_value for one in tested]
     # Contrasts that have no runs yet still count, or the correction would grow with the study.
@@ -183,6 +192,19 @@ def _estimates(pairs: Sequence[Pair], by_arm: ByArm, test: str) -> dict[Pair, Es
     return {(a, b): found[f"{a} {b}"] for a, b in pairs if f"{a} {b}" in found}
 
 
+def _sampled(pairs: Sequence[Pair], by_arm: ByArm) -> dict[Pair, Estimate]:
+    """Estimates of the differences in sampled accuracy: one number a seed, since records keep no marks of samples."""
+    found: dict[Pair, Estimate] = {}
+    for a, b in pairs:
+        gaps = [
+            100 * (_share(a, seed, by_arm, SAMPLED) - _share(b, seed, by_arm, SAMPLED, a))
+            for seed in _common((a, b), by_arm, SAMPLED)
+        ]
+        if gaps:
+            found[a, b] = over_seeds(gaps)
+    return found
+
+
 def _same_questions(compared: Sequence[tuple[StudyRun, PolicyRecord]], test: str) -> None:
     seen: dict[tuple[str, int], StudyRun] = {}
     for run, policy in compared:
@@ -198,13 +220,17 @@ def _same_questions(compared: Sequence[tuple[StudyRun, PolicyRecord]], test: str
 
 
 def _common(pair: Pair, by_arm: ByArm, test: str) -> tuple[int, ...]:
-    """Seeds for which both policies have marks on the test."""
+    """Seeds for which both policies have marks on the test; every policy has been sampled."""
     a, b = pair
     if a not in by_arm or (b != WARMUP and b not in by_arm):
         return ()
     there = [seed for seed in sorted(by_arm[a]) if b == WARMUP or seed in by_arm[b]]
     both = {seed: (_policy(a, seed, by_arm), _policy(b, seed, by_arm, a)) for seed in there}
-    return tuple(seed for seed, pair in both.items() if all(one is not None and test in one.marks for one in pair))
+    return tuple(seed for seed, pair in both.items() if all(one is not None and _measured(one, test) for one in pair))
+
+
+def _measured(one: PolicyRecord, test: str) -> bool:
+    return test == SAMPLED or test in one.marks
 
 
 def _policy(arm: str, seed: int, by_arm: ByArm, beside: str = "") -> PolicyRecord | None:
@@ -226,7 +252,8 @@ def _outcomes(arm: str, seed: int, by_arm: ByArm, test: str, beside: str = "") -
 
 
 def _share(arm: str, seed: int, by_arm: ByArm, test: str, beside: str = "") -> float:
-    return _known(arm, seed, by_arm, beside).tests[test]
+    policy = _known(arm, seed, by_arm, beside)
+    return policy.sampled_accuracy if test == SAMPLED else policy.tests[test]
 
 
 def _arm(name: str, found: dict[int, StudyRun], gain: Estimate | None) -> ArmResult:
@@ -241,6 +268,7 @@ def _arm(name: str, found: dict[int, StudyRun], gain: Estimate | None) -> ArmRes
         warmup=100 * fmean(one.tests["test_id"] for one in first),
         final_id=spread([run.final.tests["test_id"] for run in runs]),
         final_ood=spread(ood) if ood else None,
+        final_sampled=spread([run.final.sampled_accuracy for run in runs]),
         gain_over_warmup=Gain(mean=gain.mean, low=gain.low, high=gain.high)
         if gain
         else Gain(mean=100 * change, low=None, high=None),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstar.study.statistics import Table, cumulative, differences, estimates, holm, quantile
+from mstar.study.statistics import Table, cumulative, differences, estimates, holm, over_seeds, quantile
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,15 @@ def test_quantiles_are_those_of_the_tables(probability: float, freedom: int, val
 def test_t_is_symmetrical_and_a_probability(t: float, freedom: int) -> None:
     assert cumulative(t, freedom) + cumulative(-t, freedom) == pytest.approx(1)
     assert 0 <= cumulative(t, freedom) <= 1
+
+
+def test_student_s_own_example() -> None:
+    # Hours of sleep gained by ten patients with one drug over another (Student 1908).
+    found = over_seeds([1.2, 2.4, 1.3, 1.3, 0.0, 1.0, 1.8, 0.8, 4.6, 1.4])
+    assert (found.mean, found.low, found.high) == pytest.approx((1.58, 0.7001, 2.4599), abs=1e-4)
+    assert found.p_value == pytest.approx(0.002833, abs=1e-5)
+    alone = over_seeds([1.2])
+    assert (alone.mean, alone.low, alone.p_value, alone.seeds) == (1.2, None, None, 1)
 
 
 def test_holm_s_own_example() -> None:

@@ -82,6 +82,22 @@ def test_runs_on_other_questions_are_not_compared() -> None:
         summarise(plan, [run(plan, "all", 1), run(plan, "all", 2, ids="1" * 16)])
 
 
+def test_what_is_sampled_is_compared_by_seed_alone() -> None:
+    plan = study()
+    found = summarise(plan, runs(plan))
+    first, second, third = found.pairs_sampled
+    assert (first.test, first.seeds, first.verdict, second.b) == ("sampled", (1, 2, 3, 4), "holds", "warmup")
+    assert first.difference == pytest.approx(100 * (LEVELS["top-2"] - LEVELS["all"]) / 2, abs=1)
+    assert first.low is not None and first.high is not None and first.low < first.difference < first.high
+    assert first.p is not None and first.p_holm is not None and first.p <= first.p_holm
+    assert (third.margin, third.p_holm, third.verdict) == (2, None, "holds")
+    arms = {one.name: one for one in found.arms}
+    gap = arms["top-2"].final_sampled.mean - arms["all"].final_sampled.mean
+    assert gap == pytest.approx(first.difference)
+    (alone,) = summarise(plan, [run(plan, "all", 1)]).pairs_sampled
+    assert (alone.b, alone.low, alone.p, alone.verdict) == ("warmup", None, None, "cannot be told")
+
+
 def test_study_json_has_the_registered_shape() -> None:
     plan = study()
     made = json.loads(summarise(plan, runs(plan)).model_dump_json())
