@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mstar.api.prm import Candidate, ScoreReply, ScoreRequest
     from mstar.api.runs import Run, RunCreate
-    from mstar.client import Client, Endpoint
+    from mstar.client import AsyncClient, Client, Endpoint
     from mstar.errors import MstarError
     from mstar.recipes import Recipe, parse_recipe, parse_recipe_yaml
     from mstar.types import Answer, Question, Response, Verdict
 
 __all__ = [
     "Answer",
+    "AsyncClient",
     "Candidate",
     "Client",
     "Endpoint",
@@ -35,7 +36,7 @@ __all__ = [
 _HOMES = {
     "mstar.api.prm": ("Candidate", "ScoreReply", "ScoreRequest"),
     "mstar.api.runs": ("Run", "RunCreate"),
-    "mstar.client": ("Client", "Endpoint"),
+    "mstar.client": ("AsyncClient", "Client", "Endpoint"),
     "mstar.errors": ("MstarError",),
     "mstar.recipes": ("Recipe", "parse_recipe", "parse_recipe_yaml"),
     "mstar.types": ("Answer", "Question", "Response", "Verdict"),

@@ -25,6 +25,8 @@
     ├── Internal 500
     │   └── CorruptArtefact 500   a hash does not match its manifest
     ├── Unavailable 503           not ready, draining or overloaded; with retry_after
+    │   ├── Unanswered 503        the connection ended before an answer
+    │   └── Unreachable 503       nobody took the connection
     └── StorageFull 507
 
 An error's `detail` is written for the person who sent the request: it names the field and the fix.
@@ -230,6 +232,18 @@ class Unavailable(MstarError):
     """Not ready, draining, or something the service needs does not answer."""
 
     status, code, title = 503, "unavailable", "Not available now"
+
+
+class Unanswered(Unavailable):
+    """The connection ended before an answer: nobody can tell whether the request was carried out."""
+
+    code, title = "unanswered", "No answer"
+
+
+class Unreachable(Unavailable):
+    """Nobody took the connection, so nothing was carried out."""
+
+    code, title = "unreachable", "Nobody listens there"
 
 
 class StorageFull(MstarError):

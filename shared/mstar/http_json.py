@@ -6,9 +6,12 @@ the wrong shape alike. What this leaves out: retries, which differ from caller t
 
 import contextlib
 import socket
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -16,12 +19,15 @@ import httpx2
 from pydantic import BaseModel, Field, ValidationError
 
 from mstar.errors import (
+    YEAR,
     Forbidden,
     Internal,
     MstarError,
     TooManyRequests,
+    Unanswered,
     Unauthenticated,
     Unavailable,
+    Unreachable,
     from_problem,
 )
 
@@ -37,6 +43,16 @@ CONNECTED = (
 """Events of the HTTP library that bring a new stream."""
 RETRY_SECONDS = 1.0
 """Suggested pause before a silent service is asked again."""
+TRANSPORT_ERRORS = (httpx2.RequestError, httpx2.InvalidURL)
+"""What the HTTP library raises where no answer can be read."""
+NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
+"""Those where no byte of the request has left."""
 
 
 @dataclass(frozen=True)
@@ -121,62 +137,100 @@ class Sender:
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
+        files: Mapping[str, Any] | None = None,
     ) -> Reply:
-        """The validated answer to one request.
+        """The validated answer to one request, whose body is `body` as JSON or `files` as a form.
 
         Raises the service's own error where it sends one (RFC 9457), Unavailable when nothing or only a gateway
         answers, Unauthenticated and Forbidden with the variable to set, and Internal for an answer that is not this
         service's: not JSON, of another shape, or an error page.
         """
-        options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        arguments = request_arguments(
+            target, method, path, body=body, params=params, headers=headers, timeout=timeout, files=files
+        )
         try:
-            answer = self._http.request(
-                method,
-                _joined(target, path),
-                content=None if body is None else body.model_dump_json(),
-                params=params,
-                headers=_headers(target, headers),
-                extensions={"trace": self._note_stream},
-                **options,
-            )
-        except httpx2.DecodingError as error:
-            raise _malformed(target, "a body that cannot be decompressed") from error
-        except (httpx2.RequestError, httpx2.InvalidURL) as error:
-            raise Unavailable(
-                f"nothing answers at {target.shown}: {target.start}, or set {target.url_setting} "
-                f"({type(error).__name__})",
-                retry_after=RETRY_SECONDS,
-            ) from error
-        if not answer.is_success:
-            raise _error(target, answer)
-        try:
-            return reply.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise _malformed(target, f"what is not a {reply.__name__}") from error
+            answer = self._http.request(**arguments, extensions={"trace": self._note_stream})
+        except TRANSPORT_ERRORS as error:
+            raise transport_error(target, error) from error
+        return parsed(target, reply, answer)
 
     @contextlib.contextmanager
     def stream(self, target: Target, path: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
         """The answer to a GET, whose body is read piece by piece. Raises as `send`, also while it is read."""
         try:
-            with self._http.stream("GET", _joined(target, path), headers=_headers(target, headers)) as answer:
+            with self._http.stream(**request_arguments(target, "GET", path, headers=headers)) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise _error(target, answer)
+                    raise answered_error(target, answer)
                 yield answer
-        except (httpx2.RequestError, httpx2.InvalidURL) as error:
-            raise Unavailable(
-                f"{target.shown} broke off ({type(error).__name__}): do it again, which goes on where it stopped",
-                retry_after=RETRY_SECONDS,
-            ) from error
+        except TRANSPORT_ERRORS as error:
+            raise broken_stream(target, error) from error
+
+
+def request_arguments(
+    target: Target,
+    method: str,
+    path: str,
+    *,
+    body: BaseModel | None = None,
+    params: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    files: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What the HTTP library is called with, sync or async. `files`: parts of a form, sent instead of JSON.
+
+    Raises Unauthenticated for a key that no HTTP header can carry.
+    """
+    content: dict[str, Any] = {"content": None if body is None else body.model_dump_json()}
+    if files is not None:
+        content = {"files": files}
+    if timeout is not None:
+        content["timeout"] = timeout
+    sent = _headers(target, headers, form=files is not None)
+    return {"method": method, "url": _joined(target, path), "params": params, "headers": sent, **content}
+
+
+def parsed(target: Target, reply: type[Reply], answer: httpx2.Response) -> Reply:
+    """The body of an answer that has been read, or the error that it is. Raises as `Sender.send`."""
+    if not answer.is_success:
+        raise answered_error(target, answer)
+    try:
+        return reply.model_validate_json(answer.content)
+    except ValidationError as error:
+        raise _malformed(target, f"what is not a {reply.__name__}") from error
+
+
+def transport_error(target: Target, error: Exception) -> MstarError:
+    """What it means to the caller that the HTTP library got no answer."""
+    if isinstance(error, httpx2.DecodingError):
+        return _malformed(target, "a body that cannot be decompressed")
+    kind = Unreachable if isinstance(error, NOT_SENT) else Unanswered
+    return kind(
+        f"nothing answers at {target.shown}: {target.start}, or set {target.url_setting} ({type(error).__name__})",
+        retry_after=RETRY_SECONDS,
+    )
+
+
+def broken_stream(target: Target, error: Exception) -> MstarError:
+    """The same for an answer that is read piece by piece."""
+    if isinstance(error, NOT_SENT):
+        return transport_error(target, error)
+    return Unanswered(
+        f"{target.shown} broke off ({type(error).__name__}): do it again, which goes on where it stopped",
+        retry_after=RETRY_SECONDS,
+    )
 
 
 def _joined(target: Target, path: str) -> str:
     return target.url.rstrip("/") + path
 
 
-def _headers(target: Target, more: Mapping[str, str] | None) -> dict[str, str]:
-    """Raises Unauthenticated for a key that no HTTP header can carry."""
-    headers = {"Content-Type": "application/json", **(more or {})}
+def _headers(target: Target, more: Mapping[str, str] | None, *, form: bool = False) -> dict[str, str]:
+    # The HTTP library names the type of a form itself, with its boundary. A service without keys wants a key beside one
+    # all the same, which no page of another origin can send.
+    headers = {"Authorization": "Bearer none"} if form else {"Content-Type": "application/json"}
+    headers |= more or {}
     if target.key is not None:
         if not (target.key.isascii() and target.key.isprintable()):
             raise Unauthenticated(
@@ -190,9 +244,10 @@ def _malformed(target: Target, found: str) -> Internal:
     return Internal(f"{target.shown} answers {found}: is it another service, or another version?")
 
 
-def _error(target: Target, answer: httpx2.Response) -> MstarError:
+def answered_error(target: Target, answer: httpx2.Response) -> MstarError:
     """What an answer that is no success means to the caller."""
     status = answer.status_code
+    wait = retry_after(answer.headers.get("retry-after"), time.time())
     try:
         sent: MstarError | None = from_problem(_Problem.model_validate_json(answer.content).model_dump(), status)
     except ValidationError:
@@ -207,12 +262,30 @@ def _error(target: Target, answer: httpx2.Response) -> MstarError:
             field=sent.field,
         )
     if sent is not None:
+        sent.retry_after = wait if sent.retry_after is None else sent.retry_after
         return sent
     if status in GATEWAY_STATUSES:
-        return Unavailable(f"a gateway before {target.shown} answers {status}: the service may be restarting")
+        detail = f"a gateway before {target.shown} answers {status}: the service may be restarting"
+        return Unavailable(detail, retry_after=wait)
     if status == 429:
-        return TooManyRequests(
-            f"a gateway before {target.shown} answers 429: ask again later", retry_after=RETRY_SECONDS
-        )
+        detail = f"a gateway before {target.shown} answers 429: ask again later"
+        return TooManyRequests(detail, retry_after=RETRY_SECONDS if wait is None else wait)
     # By status alone a proxy's own 404 would pass for a run or a lease that does not exist.
     return _malformed(target, f"{status} without one of this project's errors")
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Seconds of a Retry-After header: a number of them, or a date (RFC 9110, section 10.2.3). None for anything else.
+
+    `now`: seconds since the epoch.
+    """
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return min(float(value), YEAR)
+    try:
+        # A date without a zone is UTC, which is what HTTP has.
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, min(when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now, YEAR))

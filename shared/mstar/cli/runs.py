@@ -143,25 +143,25 @@ def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
 @app.command()
 def pause(run: RunArgument, as_json: JsonOption = False) -> None:
     """Start no further steps; those in progress end."""
-    _steer(run, Client.pause, as_json=as_json)
+    _steer(run, lambda client, run_id: client.pause(run_id), as_json=as_json)
 
 
 @app.command()
 def resume(run: RunArgument, as_json: JsonOption = False) -> None:
     """Go on with a paused or failed run; damaged artefacts that the rest of it reads are made again."""
-    _steer(run, Client.resume, as_json=as_json)
+    _steer(run, lambda client, run_id: client.resume(run_id), as_json=as_json)
 
 
 @app.command()
 def repair(run: RunArgument, as_json: JsonOption = False) -> None:
     """Check every artefact of a run, and have damaged ones made again."""
-    _steer(run, Client.repair, as_json=as_json)
+    _steer(run, lambda client, run_id: client.repair(run_id), as_json=as_json)
 
 
 @app.command()
 def cancel(run: RunArgument, as_json: JsonOption = False) -> None:
     """End a run; what it has made stays."""
-    _steer(run, Client.cancel, as_json=as_json)
+    _steer(run, lambda client, run_id: client.cancel(run_id), as_json=as_json)
 
 
 @app.command()

@@ -3,7 +3,6 @@
 import base64
 import json
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,18 +15,18 @@ from rich.progress import track
 from mstar.answers import answer_of
 from mstar.answers.records import GOLD_COLUMNS
 from mstar.api.images import ImageInput
-from mstar.api.prm import Candidate, ScoredResponse, ScoreReply, ScoreRequest
+from mstar.api.prm import Candidate, ScoredResponse, ScoreRequest
 from mstar.cli.output import console, progress_console
 from mstar.cli.runs import read_results
 from mstar.cli.score_files import LINE_ID, best, continued, line_ids
 from mstar.cli.stack import HomeOption
-from mstar.client import Client, Endpoint
-from mstar.errors import InvalidInput, TooManyRequests
+from mstar.client import Client, Endpoint, Retries
+from mstar.errors import InvalidInput
 from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
 from mstar.types import MAX_IMAGES, Answer, AnswerType, Question
 
-BUSY_TRIES = 10
-BUSY_SECONDS = 2.0
+PATIENT = Retries(tries=10)
+"""A PRM that has much to do now gets to this file later."""
 
 
 class Line(BaseModel):
@@ -66,7 +65,7 @@ def score(
     if done:
         said = f"{len(done)} of {len(lines)} lines are in {out} already (--fresh scores them anew)"
         progress_console.print(said, markup=False, highlight=False)
-    with Client(Endpoint.from_environment()) as client, _opened(out, append=bool(done)) as sink:
+    with Client(Endpoint.from_environment(), retries=PATIENT) as client, _opened(out, append=bool(done)) as sink:
         quiet = out is None or not console.is_terminal
         for one, number, line in left if quiet else track(left, "scoring", len(lines), completed=len(done)):
             row = _scored(client, file, number, line, form)
@@ -151,7 +150,7 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
             images=tuple(_encoded(file.parent / image) for image in given.images),
             responses=tuple(Candidate(text=text) for text in given.responses),
         )
-        reply = _patiently(client, request)
+        reply = client.score(request)
     except ValidationError as error:
         raise InvalidInput(f"{where}: {_first(error)}", field="file") from error
     except InvalidInput as error:
@@ -159,16 +158,6 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
     except (ValueError, OSError) as error:
         raise InvalidInput(f"{where}: {error}", field="file") from error
     return {**row, "model_version": reply.model_version, "results": [r.model_dump() for r in reply.results]}
-
-
-def _patiently(client: Client, request: ScoreRequest) -> ScoreReply:
-    """The reply, also of a PRM that has much to do now. Raises what the client raises."""
-    for _ in range(BUSY_TRIES):
-        try:
-            return client.score(request)
-        except TooManyRequests as error:
-            time.sleep(error.retry_after or BUSY_SECONDS)
-    return client.score(request)
 
 
 def _encoded(image: Path) -> ImageInput:

@@ -16,6 +16,9 @@ from pydantic import SecretStr
 
 from coordinator_bench import HandClock, MemoryPublisher
 from door_bench import bearer, door, make_key
+from mstar.api.batches import BatchCreate
+from mstar.api.prm import ScoreReply
+from mstar.client import Client, Endpoint
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.api.app import build_app
 from mstar_coordinator.config import CoordinatorSettings
@@ -329,3 +332,19 @@ def test_a_real_prm_scores_and_refuses_line_by_line(tmp_path: Path) -> None:
     assert 0 <= scored["response"]["body"]["results"][0]["score"] <= 1
     # A single response that cannot be read is an error of the whole request.
     assert [row["custom_id"] for kind in found.values() for row in kind] == ["q-How many bars are there?", "q-No"]
+
+
+def test_our_own_client_scores_in_bulk(tmp_path: Path, prm_url: str) -> None:
+    with serving(coordinator(tmp_path, prm_url)) as url, Client(Endpoint(url, prm_url)) as client:
+        file = client.upload("two.jsonl", lines("a", "b"))
+        create = BatchCreate(input_file_id=file.id, endpoint="/v1/score")
+        batch = client.create_batch(create, "once")
+        assert client.create_batch(create, "once").id == batch.id
+        until = time.monotonic() + 60
+        while (batch := client.batch(batch.id)).status.value not in ENDED and time.monotonic() < until:
+            time.sleep(0.1)
+        assert batch.output_file_id is not None and client.batches().data[0] == batch
+        answers = {row["custom_id"]: row["response"]["body"] for row in client.file_rows(batch.output_file_id)}
+        assert {ScoreReply.model_validate(body).model_version for body in answers.values()} == {"p@1"}
+        assert set(answers) == {"q-a", "q-b"} and len(client.files(purpose="batch_output").data) == 1
+        assert client.delete_file(file.id).deleted

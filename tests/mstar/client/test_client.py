@@ -8,7 +8,7 @@ import pytest
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoreRequest
 from mstar.api.runs import RunCreate
-from mstar.client import Client, Endpoint
+from mstar.client import ONCE, Client, Endpoint
 from mstar.errors import Internal, InvalidRecipe, MstarError, Unavailable
 
 ENDPOINT = Endpoint("http://runs:1/", "http://scores:2", run_admin_key="admin", score_key="score")
@@ -110,7 +110,7 @@ def test_an_error_about_keys_names_the_variable(code: str, status: int) -> None:
 
 @pytest.mark.parametrize("status", [502, 504])
 def test_a_gateway_without_its_service_is_away_and_not_broken(status: int) -> None:
-    with Client(ENDPOINT, Answers(status, "<html>")) as client, pytest.raises(Unavailable, match="restarting"):
+    with Client(ENDPOINT, Answers(status, "<html>"), ONCE) as client, pytest.raises(Unavailable, match="restarting"):
         client.runs()
 
 

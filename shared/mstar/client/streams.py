@@ -1,0 +1,79 @@
+"""What clients read piece by piece, without the reading: server-sent events, JSON lines, and parts of a file."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from mstar.api.downloads import Part
+from mstar.api.runs import Event
+from mstar.errors import Internal
+from mstar.evolution import RunState
+
+EVENT_STREAM = "text/event-stream"
+ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+SILENCE_SECONDS = 60.0
+"""Without even a comment; a coordinator sends one every 15 seconds."""
+
+
+class EventReader:
+    """Turns lines of a run's event stream into events, over any number of connections.
+
+    Format: WHATWG HTML, section 9.2.6. Only `data` is read, which has the event's id as well.
+    """
+
+    def __init__(self, after: int) -> None:
+        self.last = after
+        """Id of the event that was read last."""
+        self._data: list[str] = []
+
+    def headers(self) -> dict[str, str]:
+        """What the next connection sends, to go on after the last event."""
+        self._data = []
+        return {"Accept": EVENT_STREAM, "Last-Event-ID": str(self.last)}
+
+    def feed(self, line: str) -> Iterator[Event]:
+        """The event that a line ends, if it does. Raises Internal for what is no event."""
+        if line.startswith("data:"):
+            self._data.append(line.removeprefix("data:").removeprefix(" "))
+        elif not line and self._data:
+            text, self._data = "\n".join(self._data), []
+            try:
+                event = Event.model_validate_json(text)
+            except ValidationError as error:
+                raise Internal("the stream of events has one that is none: is it another version?") from error
+            self.last = event.id
+            yield event
+
+
+class LineReader:
+    """Turns pieces of a file of JSON lines into objects. Only a line feed ends a line."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
+        """The objects of the lines that end in a piece."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        return (json.loads(line) for line in lines if line.strip())
+
+    def rest(self) -> Iterator[dict[str, Any]]:
+        """The object of a last line without a line feed."""
+        return self.feed(b"\n")
+
+
+def file_path(run_id: str, part: Part, name: str) -> str:
+    """Path of one file of a run."""
+    return f"/v1/runs/{run_id}/downloads/{part.value}/files/{quote(name)}"
+
+
+def file_headers(begin: int) -> dict[str, str]:
+    """What asks for a file from a byte on, uncompressed."""
+    return {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-"} if begin else {})
+
+
+def rows_file(part: Part) -> str:
+    """The file of a data set that has its rows."""
+    return f"{part.value}/metadata.jsonl"
