@@ -225,10 +225,11 @@ def main() -> None:
     for aggregate, groups in ranks.items():
         print(aggregate, {group: round(value, 3) for group, value in groups.items()})
     listed = [{"name": g.name, "wanted": g.wanted, "value": g.value, "runs": g.runs, "met": g.met} for g in found]
-    # In percent, as `mstar study report --gates` shows them beside a study's own properties.
+    # In percent, as `mstar study report --gates` shows them beside a study's own properties, which tell the rest.
     shown = [
-        {"name": g.name, "value": None if g.value is None else 100 * g.value, "wanted": g.wanted, "met": g.met}
+        {"name": f"gate: {g.name}", "value": 100 * g.value, "wanted": g.wanted, "met": g.met}
         for g in found
+        if g.value is not None
     ]
     made = {"gates": listed, "ranking": ranks, "properties": shown}
     arguments.out.write_text(json.dumps(made, indent=1) + "\n")

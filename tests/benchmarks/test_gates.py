@@ -1,8 +1,9 @@
 """The gates of the study's benchmark, on rows whose properties are known."""
 
 import pytest
-from benchmarks.gates import Gate, pairs, sampled
+from benchmarks.gates import OUT, Gate, pairs, sampled
 
+from mstar.cli.study_files import read_properties
 from mstar.reward import Aggregate, RewardRule
 from mstar.types import (
     Answer,
@@ -75,3 +76,9 @@ def test_a_gate_is_met_within_its_range_and_open_without_a_run() -> None:
     assert Gate("x", 0.75, 1.0, None, 0).met is None
     wanted = [Gate("x", low, high, 0.5, 1).wanted for low, high in ((0.25, 0.4), (0.75, 1.0), (-1.0, 0.4))]
     assert wanted == ["25% to 40%", "at least 75.0%", "at most 40.0%"]
+
+
+def test_the_gates_that_were_measured_are_properties_of_a_study_s_report() -> None:
+    found = read_properties(OUT)
+    assert len(found) == 5 and all(one.name.startswith("gate: ") and one.met for one in found)
+    assert [round(one.value or 0.0, 1) for one in found] == [36.6, 54.4, 52.0, 35.9, 80.5]
