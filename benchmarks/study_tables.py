@@ -1,0 +1,128 @@
+"""The tables of docs/study.md, from docs/study.json: what the study found, beside the two tables of the paper.
+
+    mstar study report studies/paper.yaml --results benchmarks/study --gates benchmarks/gates.json --out docs
+    mv docs/study.html docs/study-report.html    # beside study.md a site would have two pages of one name
+    python -m benchmarks.study_tables
+
+Replaces what stands between two marks of the page, and nothing else.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mstar.study.summary import ArmResult, Gain, PairResult, PropertyResult, Spread, StudySummary
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, SUMMARY = DOCS / "study.md", DOCS / "study.json"
+BEGIN, END = "<!-- begin: benchmarks.study_tables -->\n", "<!-- end: benchmarks.study_tables -->\n"
+PAPER = {
+    "warmup": (38.8, 52.6),
+    "rest-em": (42.3, 55.1),
+    "rft": (42.3, 55.7),
+    "continuous": (43.1, 57.2),
+    "random-2": (41.0, 55.5),
+    "top-2": (45.3, 59.2),
+    "pass-at-k": (42.8, 58.0),
+    "m-star": (45.9, 59.5),
+}
+"""MathV360K's test and MathVista, in percent (paper, tables 2 and 3, MiniCPM-V-2.5)."""
+
+
+def tables(found: StudySummary) -> str:
+    """All tables as Markdown."""
+    return "\n".join(
+        [
+            f"{found.runs} of {found.planned} runs.\n",
+            _table(
+                "arm | seeds | test-ID | test-OOD | sampled | gain over warm-up on test-ID | in the paper",
+                map(_arm, found.arms),
+            ),
+            "In brackets: standard deviation between seeds, then the interval of 95 %. The paper's gains are those of "
+            "one run on MathV360K's test and on MathVista.\n",
+            _table(
+                "greedy on test-ID | here | p, Holm | seeds won | verdict | in the paper",
+                map(_pair, found.pairs),
+            ),
+            _table(
+                "sampled at T = 1 on validation | here | p, Holm | seeds won | verdict",
+                (_pair(one)[:-1] for one in found.pairs_sampled),
+            ),
+            _table("greedy on test-OOD | here | seeds won", (_shown(one) for one in found.pairs_ood)),
+            _table("property | wanted | measured | met", map(_property, found.properties)),
+            _table(
+                "cost of a run that shares nothing | responses | updates | trained tokens | seconds of its steps",
+                map(_cost, found.arms),
+            ),
+        ]
+    )
+
+
+def merged(page: str, block: str) -> str:
+    """The page with its tables replaced. Raises ValueError where it has no place for them."""
+    if BEGIN not in page or END not in page:
+        raise ValueError(f"{PAGE.name} has no place for the tables: it needs the two lines that mark it")
+    before, _, rest = page.partition(BEGIN)
+    return before + BEGIN + "\n" + block + "\n" + END + rest.partition(END)[2]
+
+
+def _table(head: str, rows: Iterable[Sequence[str]]) -> str:
+    columns = head.split(" | ")
+    lines = [f"| {head} |", "|" + "---|" * len(columns), *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _arm(one: ArmResult) -> list[str]:
+    paper = _paper(one.name, "warmup")
+    spreads = (one.final_id, one.final_ood, one.final_sampled)
+    return [f"`{one.name}`", str(len(one.seeds)), *map(_spread, spreads), _gain(one.gain_over_warmup), paper]
+
+
+def _pair(one: PairResult) -> list[str]:
+    asked = "" if one.margin is None else f", not worse by {one.margin:g}"
+    here = _gain(Gain(mean=one.difference, low=one.low, high=one.high))
+    sure = "-" if one.p_holm is None else "< 0.001" if one.p_holm < 0.001 else f"{one.p_holm:.3f}"
+    won = f"{one.wins} of {len(one.seeds)}"
+    return [f"{one.a} − {one.b}{asked}", here, sure, won, one.verdict, _paper(one.a, one.b)]
+
+
+def _shown(one: PairResult) -> list[str]:
+    name, here, _, won, *_ = _pair(one)
+    return [name, here, won]
+
+
+def _property(one: PropertyResult) -> list[str]:
+    value = "not measured" if one.value is None else f"{one.value:.1f}"
+    return [one.name, one.wanted, value, {None: "-", True: "yes", False: "**no**"}[one.met]]
+
+
+def _cost(one: ArmResult) -> list[str]:
+    cost = one.cost
+    numbers = (cost.responses, cost.updates, cost.trained_tokens, round(cost.seconds))
+    return [f"`{one.name}`", *(f"{number:,}" for number in numbers)]
+
+
+def _paper(a: str, b: str) -> str:
+    if a not in PAPER or b not in PAPER:
+        return "-"
+    return " / ".join(f"{one - other:+.1f}" for one, other in zip(PAPER[a], PAPER[b], strict=True))
+
+
+def _spread(one: Spread | None) -> str:
+    if one is None:
+        return "-"
+    return f"{one.mean:.1f}" if one.sd is None else f"{one.mean:.1f} ({one.sd:.1f})"
+
+
+def _gain(one: Gain) -> str:
+    ends = "" if one.low is None or one.high is None else f" ({one.low:+.1f} to {one.high:+.1f})"
+    return f"{one.mean:+.1f}{ends}"
+
+
+def main() -> None:
+    """Write the tables into the page."""
+    found = StudySummary.model_validate_json(SUMMARY.read_bytes())
+    PAGE.write_text(merged(PAGE.read_text(encoding="utf-8"), tables(found)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
