@@ -4,12 +4,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import pytest
 
 from coordinator_bench import MemoryPublisher
+from finished_run import finished
 from pages_bench import client_of, indexed, start, work
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -40,8 +41,14 @@ def client(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
 
 
 @pytest.fixture(scope="module")
-def run_id(client: httpx2.Client, publisher: MemoryPublisher, home: Path) -> str:
-    """A run with hostile questions in the index."""
+def ended(client: httpx2.Client, publisher: MemoryPublisher, home: Path) -> list[str]:
+    """Two runs that are done to their end, whose recipes differ."""
+    return [finished(client, publisher, home, seed=1, changes=one) for one in ({}, {"evolution.n": 8})]
+
+
+@pytest.fixture(scope="module")
+def run_id(client: httpx2.Client, publisher: MemoryPublisher, home: Path, ended: list[str]) -> str:
+    """A run with hostile questions in the index, which goes on. Begun after `ended`, which does every step it finds."""
     made = start(client)
     work(client, publisher, home, "it01/generate/0000")
     indexed(client, f"/runs/{made}/responses")
@@ -77,18 +84,20 @@ def _is_foreign(url: str) -> bool:
     return urlsplit(url).hostname not in ("127.0.0.1", None)
 
 
-def pages(run_id: str) -> tuple[str, ...]:
-    run = f"/runs/{run_id}"
-    return ("/runs", "/new?recipe=demo", run, f"{run}/responses?text=step", f"{run}/clone")
+def pages(run_id: str, ended: list[str]) -> tuple[str, ...]:
+    run, done = f"/runs/{run_id}", f"/runs/{ended[0]}"
+    side_by_side = "/compare?" + "&".join(f"run={one}" for one in ended)
+    responses = (f"{run}/responses?text=step", f"{done}/responses?iteration=1")
+    return ("/runs", "/new?recipe=demo", run, done, *responses, f"{run}/clone", "/compare", side_by_side, "/studies")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_fits_is_silent_and_has_no_serious_barrier(
-    browser: "playwright.Browser", client: httpx2.Client, run_id: str, width: int, theme: str
+    browser: "playwright.Browser", client: httpx2.Client, run_id: str, ended: list[str], width: int, theme: str
 ) -> None:
     with watched(browser, width, theme) as page:
-        for path in pages(run_id):
+        for path in pages(run_id, ended):
             page.goto(f"{client.base_url}".rstrip("/") + path, wait_until="load")
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, f"{path} is {wide} pixels wider than {width}"
@@ -125,3 +134,15 @@ def test_the_keyboard_reaches_every_question(browser: "playwright.Browser", clie
         page.keyboard.press("Enter")
         page.get_by_text("No response meets this filter").wait_for()
         assert urlsplit(page.url).query == "iteration=1&text=absent", "only what is set is in the address"
+
+
+def test_marked_runs_are_compared(browser: "playwright.Browser", client: httpx2.Client, ended: list[str]) -> None:
+    with watched(browser, 1440, "light") as page:
+        page.goto(f"{client.base_url}".rstrip("/") + "/runs", wait_until="load")
+        for run in ended:
+            page.locator(f"input[value='{run}']").check()
+        page.get_by_role("button", name="Compare the marked runs").click()
+        page.get_by_role("heading", name="Where the recipes differ").wait_for()
+        assert page.get_by_role("img", name="accuracy, %").count() == 2
+        page.get_by_role("link", name="put first").click()
+        page.wait_for_url(lambda url: [one for _, one in parse_qsl(urlsplit(url).query)] != ended[::-1])

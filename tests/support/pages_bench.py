@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 
@@ -32,25 +33,37 @@ def start(client: httpx2.Client) -> str:
     return str(client.post("/v1/runs", json={"recipe": recipe}).json()["id"])
 
 
+def step_by_hand(
+    client: httpx2.Client, publisher: MemoryPublisher, commit: Callable[[Claim], dict[str, Any]]
+) -> str | None:
+    """Claim the next step and commit what `commit` makes of it; its name, or None when none is due now."""
+    step = publisher.take()
+    if step is None:
+        time.sleep(0.02)
+        return None
+    answer = client.post(f"/internal/v1/steps/{step}/claim", json={"worker": "w"})
+    if answer.status_code == 409:
+        return None  # its run has ended meanwhile
+    claim = Claim.model_validate_json(answer.content)
+    handed_in = client.post(f"/internal/v1/steps/{step}/commit", json=commit(claim))
+    assert handed_in.status_code == 200, handed_in.text
+    return claim.step.name
+
+
 def work(client: httpx2.Client, publisher: MemoryPublisher, home: Path, until: str) -> None:
     """Do steps by hand until one of that name is done; a rollout shard leaves two questions."""
     store = ArtefactStore(home / "runs")
-    for _ in range(400):
-        hint = publisher.take()
-        if hint is None:
-            time.sleep(0.02)
-            continue
-        answer = client.post(f"/internal/v1/steps/{hint}/claim", json={"worker": "w"})
-        if answer.status_code == 409:
-            continue  # its run has ended meanwhile
-        claim = Claim.model_validate_json(answer.content)
-        commit = commit_of(claim)
+
+    def commit(claim: Claim) -> dict[str, Any]:
+        made = commit_of(claim)
         if claim.step.name.startswith("it01/generate"):
             rows = [rollout([True, False], name=f"q{EVIL}{place}") for place in range(2)]
             left: ArtefactRef = store.write_tables(claim.output_id, {ROWS: rows}, {})
-            commit = commit.model_copy(update={"artefact": left})
-        client.post(f"/internal/v1/steps/{hint}/commit", json=commit.model_dump(mode="json"))
-        if claim.step.name == until:
+            made = made.model_copy(update={"artefact": left})
+        return made.model_dump(mode="json")
+
+    for _ in range(400):
+        if step_by_hand(client, publisher, commit) == until:
             return
     raise AssertionError(f"{until} was never done")
 

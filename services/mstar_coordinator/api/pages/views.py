@@ -63,7 +63,7 @@ def run_line(run: Run, results: RunResults, now: float) -> RunLine:
     progress = run.progress
     return RunLine(
         run=run,
-        created=datetime.fromtimestamp(run.created_at, UTC).strftime("%Y-%m-%d %H:%M"),
+        created=moment(run.created_at),
         percent=round(100 * progress.steps_done / max(1, progress.steps_total)),
         greedy=None if greedy is None else 100 * greedy,
         ood=None if ood is None else 100 * ood,
@@ -79,6 +79,11 @@ def _left(run: Run) -> str:
     if run.state is not RunState.RUNNING or not done:
         return ""
     return spoken((run.updated_at - run.created_at) * (total - done) / done)
+
+
+def moment(at: float) -> str:
+    """Date and time in UTC, of seconds since the epoch."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def spoken(seconds: float) -> str:

@@ -53,7 +53,7 @@ def start_study(
         study, runs = _planned(coordinator, request, caller)
         return coordinator.studies.create(study, runs, bound, caller.project)
 
-    view = answer_once(coordinator, bound, StudyView, begin, lambda study_id: _show(coordinator, study_id))
+    view = answer_once(coordinator, bound, StudyView, begin, lambda study_id: show_study(coordinator, study_id))
     response.headers["Location"] = f"/v1/studies/{view.id}"
     return view
 
@@ -74,7 +74,7 @@ def list_studies(
 @router.get("/{study_id}")
 def get_study(coordinator: Coordinator, study_id: str) -> StudyView:
     """One study with the states of its runs."""
-    return _show(coordinator, study_id)
+    return show_study(coordinator, study_id)
 
 
 @router.get("/{study_id}/results")
@@ -92,14 +92,14 @@ def list_study_results(coordinator: Coordinator, study_id: str, limit: Limit = 2
 def resume_study(coordinator: Coordinator, study_id: str) -> StudyView:
     """Try the failed runs of a study again, and go on with the rest."""
     coordinator.studies.resume(study_id)
-    return _show(coordinator, study_id)
+    return show_study(coordinator, study_id)
 
 
 @router.post("/{study_id}/cancel")
 def cancel_study(coordinator: Coordinator, study_id: str) -> StudyView:
     """End a study and its run that is under way. What was made so far stays."""
     coordinator.studies.cancel(study_id)
-    return _show(coordinator, study_id)
+    return show_study(coordinator, study_id)
 
 
 def _planned(coordinator: Context, request: StudyCreate, caller: Principal) -> tuple[Study, list[tuple[str, Recipe]]]:
@@ -116,7 +116,16 @@ def _planned(coordinator: Context, request: StudyCreate, caller: Principal) -> t
     return study, [(arm, checked[arm].model_copy(update={"seed": seed})) for arm, seed in wanted]
 
 
-def _show(coordinator: Context, study_id: str) -> StudyView:
+def finished_runs(coordinator: Context, study_id: str) -> list[StudyRun]:
+    """What is kept of every finished run of a study, in the order of the runs. Raises NotFound."""
+    with coordinator.store.reading() as tx:
+        study = tx.studies.get(study_id)
+        ended = [one for one in tx.studies.entries(study_id) if one.state is RunState.SUCCEEDED]
+        return [_record(coordinator, tx, study, one) for one in ended]
+
+
+def show_study(coordinator: Context, study_id: str) -> StudyView:
+    """A study as it is now. Raises NotFound."""
     with coordinator.store.reading() as tx:
         view = _view(tx, tx.studies.get(study_id))
     problem = coordinator.problem() if view.state is StudyState.RUNNING else None
