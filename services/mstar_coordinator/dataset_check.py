@@ -8,12 +8,12 @@ one is found on the side of training.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Self
 
 from mstar.data_check import SHOWN, DataCheck, Drop
 from mstar.errors import InvalidDataset
@@ -21,22 +21,15 @@ from mstar.judges.in_runs import official_sets
 from mstar.pictures import MAX_FILE_BYTES, MAX_PIXELS_TOGETHER, picture_size
 from mstar.recipes import DataRecipe, Recipe, split_field
 from mstar_coordinator.dataset_rows import METADATA, BadRow, Row, rows_of
+from mstar_coordinator.dataset_source import Opened
 from mstar_data.duplicates import Duplicates, Seen, question_key
 from mstar_data.fingerprints import Fingerprints
 from mstar_data.known_images import KnownImages
-from mstar_data.looks import Fingerprint
+from mstar_data.looks import Fingerprint, Looks
+from mstar_data.summary import Summary
 
 LISTED = 10
 """Problems in a message; a run's record has twice as many."""
-Subject = TypeVar("Subject")
-
-
-class Looks(Protocol):
-    """Decodes pictures: `mstar_data.fingerprints.Fingerprints`."""
-
-    def each(self, pairs: Iterable[tuple[Subject, bytes | None]]) -> Iterator[tuple[Subject, Future[Fingerprint]]]:
-        """Each subject with what its picture looks like, in order; the future raises ValueError for one of no use."""
-        ...
 
 
 def open_looks(home: Path) -> Fingerprints:
@@ -75,6 +68,8 @@ class DatasetCheck:
     """Records so far."""
     whole: bool = True
     """Nothing was stopped."""
+    imported: Summary | None = None
+    """What the import of the data set left out before, where it was imported."""
     _kept: Counter[str] = field(default_factory=Counter)
     _found: Counter[str] = field(default_factory=Counter)
     _overlap: Counter[str] = field(default_factory=Counter)
@@ -84,11 +79,19 @@ class DatasetCheck:
     _duplicates: Duplicates = field(default_factory=Duplicates)
 
     @classmethod
-    def of(cls, recipe: Recipe, looks: Looks, enough: Callable[[], bool] = lambda: False) -> Self:
-        """The check of what a recipe names, which is a folder."""
+    def of(
+        cls,
+        recipe: Recipe,
+        looks: Looks,
+        enough: Callable[[], bool] = lambda: False,
+        opened: Opened | None = None,
+    ) -> Self:
+        """The check of what a recipe names. `opened`: its folder, where this is not the source itself."""
         splits, tests = own_splits(recipe), frozenset(recipe.tests)
         order = dict.fromkeys([*(name for name in splits if name in tests), "validation", *splits])
-        return cls(Path(recipe.data.source), {name: splits[name] for name in order}, tests, recipe.data, looks, enough)
+        opened = opened or Opened(Path(recipe.data.source))
+        wanted = {name: splits[name] for name in order}
+        return cls(opened.folder, wanted, tests, recipe.data, looks, enough, imported=opened.summary)
 
     def add_test(self, name: str, question: str, look: Fingerprint) -> None:
         """Remember a question of a test that is not in the data set, so that overlap with it is found."""
@@ -121,11 +124,12 @@ class DatasetCheck:
 
     def result(self) -> DataCheck:
         """What was found so far."""
+        before = self.imported or Summary()
         return DataCheck(
             records=dict(self._kept),
-            skipped=self._found["bad"],
-            problems=tuple(self._problems),
-            repeated=self._found[Drop.REPEATED],
+            skipped=self._found["bad"] + before.bad,
+            problems=(*before.problems, *self._problems)[:SHOWN],
+            repeated=self._found[Drop.REPEATED] + before.repeated,
             shared=self._found[Drop.SHARED],
             near=self._found[Drop.NEAR],
             overlap=dict(self._overlap),

@@ -197,13 +197,14 @@ def _images(row: dict[str, Any], home: Path) -> tuple[Path, ...]:
 
 
 def _image(name: Any, column: str, home: Path) -> Path:
-    """Path of an existing file below the split's folder."""
+    """Path of an existing file below the data set's folder, by its name in the split's folder."""
     if not isinstance(name, str) or not name.strip():
         raise InvalidDataset(f"{column} must name an image in the split's folder, or be left out", field=column)
     missing = InvalidDataset(f"image {name[:_SHOWN]} is not in the split's folder", field=column)
     try:
         path = (home / name).resolve()
-        if path.is_relative_to(home) and path.is_file():
+        # Splits may share a folder of images beside them.
+        if path.is_relative_to(home.parent) and path.is_file():
             return path
     except (OSError, ValueError):
         # A name that the file system refuses: too long, a NUL, half of a surrogate pair.

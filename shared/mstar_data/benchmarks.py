@@ -13,6 +13,7 @@ from typing import Any
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.judges import Benchmark, Item
 from mstar_data.columns import image_of
+from mstar_data.files import Folder
 from mstar_data.record import BadRecord
 from mstar_data.sources import listed_files, once, rows_of
 
@@ -171,7 +172,7 @@ class _Pictures:
         problem: ValueError | None = None
         for root in above or [self._root]:
             try:
-                return image_of(row, root)()
+                return image_of(row, Folder(root, root))()
             except ValueError as error:
                 problem = problem or error
         raise InvalidDataset(f"{where}: {problem}", field="image")

@@ -1,13 +1,12 @@
 """Rows with columns: image folders, MathVista, M3CoT, ScienceQA, AI2D, MMStar, MMBench, and tables of one's own."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from mstar.answers.records import CHOICE_COLUMNS, GOLD_COLUMNS
 from mstar.image_marks import as_published
 from mstar_data.conversations import from_llava, from_messages, taken_apart, turns_of
-from mstar_data.files import image_given
+from mstar_data.files import Folder, image_given
 from mstar_data.record import BadRecord, ReadImage, Record
 from mstar_data.step_labels import from_steps, is_step_row
 
@@ -24,7 +23,7 @@ _MATHVISTA = {
 }  # fmt: skip
 
 
-def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
+def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of any known shape. Raises BadRecord naming what is missing."""
     if "conversations" in row:
         return from_llava(row, where, root)
@@ -59,7 +58,7 @@ def from_row(row: Mapping[str, Any], where: str, root: Path) -> Record:
     )
 
 
-def images_of(row: Mapping[str, Any], root: Path) -> tuple[ReadImage, ...]:
+def images_of(row: Mapping[str, Any], root: Folder) -> tuple[ReadImage, ...]:
     """All images of a row: those of `images`, else `image_1` to `image_9` (MMMU), else its one image, if it has any."""
     several = row.get("images")
     if isinstance(several, (list, tuple)) and several:
@@ -72,7 +71,7 @@ def images_of(row: Mapping[str, Any], root: Path) -> tuple[ReadImage, ...]:
     return (image_of(row, root),)
 
 
-def image_of(row: Mapping[str, Any], root: Path) -> Callable[[], bytes]:
+def image_of(row: Mapping[str, Any], root: Folder) -> Callable[[], bytes]:
     """Reads the image of a row, from the first of its columns that has bytes, else a path or base64."""
     # MathVista keeps a path in `image` and the bytes beside it, so bytes are looked for first.
     given = [row[name] for name in _IMAGES if row.get(name) is not None]

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mstar.image_marks import as_published
 from mstar.layout import split_response
-from mstar_data.files import image_file, image_given
+from mstar_data.files import Folder, image_file, image_given
 from mstar_data.record import BadRecord, Record
 
 _HINT = re.compile(r"^\s*Hint:[^\n]*\n", re.IGNORECASE)
@@ -19,7 +18,7 @@ _ANSWER = re.compile(
 )
 
 
-def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
+def from_llava(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of `{image, conversations: [{from, value}, …]}`; its first two turns are question and answer."""
     turns = row.get("conversations")
     if not isinstance(turns, Sequence) or len(turns) < 2:
@@ -35,7 +34,7 @@ def from_llava(row: Mapping[str, Any], where: str, root: Path) -> Record:
         question=question,
         images=tuple(image_file(root, image, "data_images", "images") for image in images),
         gold={"answer": stated_answer(said), "choices": choices},
-        id=None if row.get("id") is None else str(row["id"]),
+        id=None if row.get("id") is None else str(row["id"])[:200],
         response=_solution(said),
         group=group,
         split=_split(row),
@@ -56,7 +55,7 @@ def turns_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
     return [*prompt, *([] if truth is None else [{"role": "assistant", "content": str(truth)}])]
 
 
-def from_messages(row: Mapping[str, Any], where: str, root: Path) -> Record:
+def from_messages(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of `{messages: [{role, content}, …]}`, its images as parts, in `images`, or as `data:` URLs."""
     messages = [turn for turn in row["messages"] if turn.get("role") != "system"]
     if len(messages) < 2 or messages[0].get("role") != "user" or messages[1].get("role") != "assistant":
@@ -70,7 +69,7 @@ def from_messages(row: Mapping[str, Any], where: str, root: Path) -> Record:
         question=question,
         images=tuple(_image(image, root) for image in images),
         gold={"answer": stated_answer(said), "choices": choices},
-        id=None if row.get("id") is None else str(row["id"]),
+        id=None if row.get("id") is None else str(row["id"])[:200],
         split=_split(row),
         response=_solution(said),
     )
@@ -114,7 +113,7 @@ def _parts(content: Any) -> tuple[str, list[Any]]:
     return text, [url.get("url") if isinstance(url, dict) else url for url in urls if url is not None]
 
 
-def _image(given: Any, root: Path) -> Callable[[], bytes]:
+def _image(given: Any, root: Folder) -> Callable[[], bytes]:
     if isinstance(given, Mapping):
         given = given.get("bytes") or given.get("path")
     return image_given(given, root)

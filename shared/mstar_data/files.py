@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,6 +15,16 @@ LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; a record with an embedded image of 40 megabytes still fits."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
 LARGEST_IMAGE = 48 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where the paths of a file's records begin, and the folder that they may not leave."""
+
+    start: Path
+    """Absolute, without links."""
+    bound: Path
+    """The source's own folder: `../images/1.png` of a split is inside of it."""
 
 
 def lines_of(file: Path) -> Iterator[tuple[int, str]]:
@@ -37,7 +48,7 @@ def lines_of(file: Path) -> Iterator[tuple[int, str]]:
                 yield number, text
 
 
-def image_given(given: object, root: Path) -> Callable[[], bytes]:
+def image_given(given: object, root: Folder) -> Callable[[], bytes]:
     """Reads an image from what a record has: bytes, base64, a `data:` URL, or a path in the source's folder."""
     if isinstance(given, (bytes, bytearray)):
         return lambda: bytes(given)
@@ -46,7 +57,7 @@ def image_given(given: object, root: Path) -> Callable[[], bytes]:
     return image_file(root, given, "images")
 
 
-def image_file(root: Path, name: object, *folders: str) -> Callable[[], bytes]:
+def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]:
     """Reads an image by the path that a record gives: from the source's folder, its sub-folders, or archives in it.
 
     Links are followed only while they stay inside the folder.
@@ -56,12 +67,12 @@ def image_file(root: Path, name: object, *folders: str) -> Callable[[], bytes]:
         if not isinstance(name, str) or not name or "\x00" in name or len(name) > 1000:
             raise ValueError("the image is missing: give its path")
         for folder in (".", *folders):
-            path = (root / folder / name).resolve()
-            if not path.is_relative_to(root):
+            path = (root.start / folder / name).resolve()
+            if not path.is_relative_to(root.bound):
                 raise ValueError(f"image {name[:200]} lies outside of the data set's folder")
             if path.is_file():
                 return _bounded(path)
-        packed = _archives(root).read(name)
+        packed = _archives(root.start).read(name)
         if packed is None:
             raise ValueError(f"image {name[:200]} is not there")
         return packed

@@ -10,13 +10,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from mstar.errors import Conflict, InvalidDataset
 from mstar_data.duplicates import Duplicates
-from mstar_data.looks import Fingerprint
+from mstar_data.looks import Fingerprint, Looks
 from mstar_data.mapping import read_mapping
 from mstar_data.rows import AS_IT_IS, Options, Row, read_rows
 from mstar_data.sources import files_of
@@ -26,6 +26,10 @@ CHECKPOINT_EVERY = 2000
 """Records between two points from which a killed import goes on."""
 
 
+class Unfinished(Exception):
+    """An import that is interrupted. What it has is kept, and the next one of the same source goes on from there."""
+
+
 def import_source(
     source: Path,
     target: Path,
@@ -33,22 +37,27 @@ def import_source(
     *,
     skip_bad: bool = False,
     tick: Callable[[int], None] = lambda records: None,
+    looks: Looks | None = None,
+    turn: Callable[[], None] = lambda: None,
 ) -> Summary:
     """Write the data set `target`, or nothing.
 
-    `tick` is told how many records of the source are done. Raises Conflict where the target is there already or another
-    import makes it, and InvalidDataset where records are bad (unless they may be skipped) or none is left.
+    `tick` is told how many records of the source are done. `looks`, `turn`: as for `read_rows`; `turn` and `tick` may
+    raise Unfinished, which is passed on. Raises Conflict where the target is there already or another import makes it,
+    and InvalidDataset where records are bad (unless they may be skipped) or none is left.
     """
     if target.exists():
         raise Conflict(f"{target} is there already: choose another name, or remove it", field="name")
     work = _Work(target.with_name(f".{target.name}.importing"), _settings(source, options, skip_bad))
     with work:
         try:
-            rows = read_rows(source, work.summary, options, work.duplicates, work.place)
+            rows = read_rows(source, work.summary, options, work.duplicates, work.place, looks=looks, turn=turn)
             for row in rows:
                 work.write(row)
                 tick(row.place)
             _check(work.summary, skip_bad)
+        except Unfinished:
+            raise
         # Ctrl-C is no Exception: an import that is stopped by hand keeps what it has, and goes on later.
         except Exception:
             work.remove()
@@ -80,6 +89,7 @@ class _Work:
         self._outputs: dict[str, IO[str]] = {}
         self._lock: IO[str] | None = None
         self._pictures: set[str] = set()
+        self._ids: set[tuple[str, str]] = set()
         self._since = 0
 
     def __enter__(self) -> "_Work":
@@ -113,7 +123,7 @@ class _Work:
         files = [f"images/{name}" for name in row.names]
         several = {"file_names": files} if files else {}
         named = {"file_name": files[0]} if len(files) == 1 else several
-        self._line(f"{row.split}/metadata.jsonl", {**named, **row.columns})
+        self._line(f"{row.split}/metadata.jsonl", {**named, **row.columns, **self._id(row)})
         if row.twin:
             self._line("duplicates.jsonl", {"record": row.where, "split": row.split, "doubles": row.twin})
         *keys, picture = row.seen
@@ -127,6 +137,15 @@ class _Work:
         self._since += 1
         if self._since >= CHECKPOINT_EVERY:
             self._checkpoint()
+
+    def _id(self, row: Row) -> dict[str, str]:
+        """The record's id, if it has one; sets give one for a picture, and repeat it for each question about that."""
+        given = row.columns.get("id")
+        if given is None:
+            return {}
+        name = given if (row.split, given) not in self._ids else f"{given}#{row.place}"
+        self._ids.add((row.split, name))
+        return {"id": name}
 
     def remove(self) -> None:
         """Take everything back."""
@@ -180,11 +199,12 @@ class _Work:
             for file in self.folder.rglob("*.jsonl"):
                 os.truncate(file, point["sizes"].get(str(file.relative_to(self.folder)), 0))
             self._forget_images()
+            self._ids = set(_ids_of(self.folder))
             self._remember(self.folder / ".seen.jsonl")
             self.summary, self.place = Summary.from_json(point["summary"]), point["place"]
         # Whatever is damaged: the import begins again, which costs time and nothing else.
         except (ValueError, KeyError, TypeError, OSError):
-            self.duplicates, self._pictures = Duplicates(), set()
+            self.duplicates, self._pictures, self._ids = Duplicates(), set(), set()
             return False
         return True
 
@@ -216,6 +236,13 @@ def _images_of(metadata: Path) -> set[str]:
     with metadata.open(encoding="utf-8") as lines:
         rows = (json.loads(line) for line in lines)
         return {name for row in rows for name in row.get("file_names", [row.get("file_name")])}
+
+
+def _ids_of(folder: Path) -> Iterator[tuple[str, str]]:
+    """Split and id of all records that have one."""
+    for metadata in folder.glob("*/metadata.jsonl"):
+        with metadata.open(encoding="utf-8") as lines:
+            yield from ((metadata.parent.name, row["id"]) for row in map(json.loads, lines) if "id" in row)
 
 
 def _check(summary: Summary, skip_bad: bool) -> None:

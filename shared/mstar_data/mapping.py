@@ -25,8 +25,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from mstar.answers.records import ChoiceForm
 from mstar.documents import parse_yaml
 from mstar.errors import InvalidInput
+from mstar.split_shares import require_shares, split_name
 from mstar.types import AnswerType, Frozen
-from mstar_data.splitting import split_name
 
 Target = Literal[
     "question", "answer", "image", "images", "choices", "id", "group", "split", "hint", "unit", "precision",
@@ -103,8 +103,7 @@ class Splits(Frozen):
             raise ValueError("column and values belong together")
         if self.column is not None and (self.shares or self.held_out):
             raise ValueError("choose either a column, or shares and held_out")
-        if self.shares and (min(self.shares.values()) <= 0 or abs(sum(self.shares.values()) - 1) > 1e-6):
-            raise ValueError("shares must be above 0 and make 1 together")
+        require_shares(self.shares)
         if self.column is None and not self.shares and self.held_out is None:
             raise ValueError("give column with values, shares, or held_out")
         return self

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mstar.judges import BENCHMARKS
 from mstar_data.benchmarks import items_of
 from mstar_data.duplicates import Duplicates, Seen, question_key
 from mstar_data.fingerprints import Fingerprints
-from mstar_data.looks import Fingerprint
+from mstar_data.looks import Fingerprint, Looks
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.record import BadRecord, Record
 from mstar_data.sources import KNOWN_SPLITS, records_of
@@ -84,17 +85,26 @@ class _Prepared:
 
 
 def read_rows(
-    source: Path, summary: Summary, options: Options = AS_IT_IS, duplicates: Duplicates | None = None, skip: int = 0
+    source: Path,
+    summary: Summary,
+    options: Options = AS_IT_IS,
+    duplicates: Duplicates | None = None,
+    skip: int = 0,
+    *,
+    looks: Looks | None = None,
+    turn: Callable[[], None] = lambda: None,
 ) -> Iterator[Row]:
     """Records of a source that can be used, in its order, counted in `summary` with those that cannot.
 
-    `skip`: so many records at the start were read before.
+    `skip`: so many records at the start were read before. `looks`: what decodes pictures; by default it is started
+    here. `turn` is called for every record, of use or not, and may raise to end the reading.
     """
     found = duplicates or Duplicates()
-    with Fingerprints() as prints:
+    with nullcontext(looks) if looks is not None else Fingerprints() as prints:
         add_evaluation_sets(found, options.evaluation, prints)
         pictures: list[Future[Fingerprint]] = []
         for subject, picture in prints.each(_images(source, options, skip)):
+            turn()
             if subject is None:
                 summary.filtered += 1
                 continue
@@ -107,11 +117,11 @@ def read_rows(
                 continue
             looked, pictures = pictures[: len(subject.images)], []
             try:
-                looks = [one.result() for one in looked]
+                found_looks = [one.result() for one in looked]
             except ValueError as error:
                 summary.refuse(f"{subject.record.where}: {error}")
                 continue
-            row = _row(subject, looks[0] if looks else None)
+            row = _row(subject, found_looks[0] if found_looks else None)
             record, asked, answer, look = row.seen
             seen = found.see(record, asked, answer, () if look is None else (look,), row.split)
             row = replace(row, twin=_twin(summary, seen, row.split))
@@ -127,7 +137,7 @@ def read_rows(
                 yield row
 
 
-def add_evaluation_sets(duplicates: Duplicates, sets: Mapping[str, Path], prints: Fingerprints) -> None:
+def add_evaluation_sets(duplicates: Duplicates, sets: Mapping[str, Path], prints: Looks) -> None:
     """Remember the questions and pictures of benchmarks and other sets. Raises InvalidDataset for one of no use."""
     for name, path in sets.items():
         if name in BENCHMARKS:

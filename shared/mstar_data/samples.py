@@ -13,6 +13,7 @@ from mstar.errors import InvalidDataset
 from mstar.prompts import PromptForm, prompt_text
 from mstar.types import Answer, Question
 from mstar_data.columns import images_of
+from mstar_data.files import Folder
 from mstar_data.record import BadRecord
 from mstar_data.sources import rows_of
 
@@ -92,7 +93,7 @@ def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Pat
         # A run's labelled solutions hold the prompt as it was asked, and no question beside it.
         prompt=prompt_text(question, form) if row.get("question") else text,
         system=form.system,
-        images=tuple(read() for read in images_of(given, root)),
+        images=tuple(read() for read in images_of(given, Folder(root, root))),
         answer=_columns(answer),
         split=split,
         group=None if row.get("group") is None else str(row["group"]),

@@ -12,7 +12,7 @@ from mstar.errors import InvalidDataset
 from mstar_data.archives import ENDINGS as ARCHIVES
 from mstar_data.archives import is_archive, is_webdataset, samples
 from mstar_data.columns import from_row
-from mstar_data.files import lines_of
+from mstar_data.files import Folder, lines_of
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.mapping import column_of
 from mstar_data.record import BadRecord, Record
@@ -74,7 +74,7 @@ def records_of(source: Path, mapping: Columns | None = None) -> Iterator[Record 
                         yield None
                         continue
                     named, row = _mapped_split(mapping, row, where), mapping.renamed(row)
-                record = from_row(row, where, folder)
+                record = from_row(row, where, Folder(folder, root))
                 if named is not None:
                     record = replace(record, split=named)
             except BadRecord as bad:

@@ -16,7 +16,7 @@ from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import Recipe
 from mstar.seeds import derive, permutation
 from mstar.types import CheckedResponse, Frozen, Question, RolloutRow, Verdict
-from mstar_data.rows import Options, read_rows
+from mstar_data.rows import AS_IT_IS, Options, read_rows
 from mstar_data.summary import Summary
 from mstar_eval.services import ModelServices, Sampling
 
@@ -119,7 +119,7 @@ def _verdict(text: str, pick: Pick, recipe: Recipe, place: AnswerPlace) -> Verdi
     return check(text, pick.question.answer, recipe.answers, place)
 
 
-def questions_of(source: Path, first_index: int = 0) -> Iterator[Pick]:
+def questions_of(source: Path, options: Options = AS_IT_IS) -> Iterator[Pick]:
     """Questions of a source that `data.source` or `mstar data import` takes; what cannot be used is passed over.
 
     Raises InvalidDataset where the source is not there, and where no record can be used.
@@ -127,7 +127,7 @@ def questions_of(source: Path, first_index: int = 0) -> Iterator[Pick]:
     if not source.exists():
         raise InvalidDataset(f"{source} is not there: name a file, a folder or builtin:minivista", field="data")
     summary = Summary()
-    rows = read_rows(source, summary, Options(first_index=first_index))
+    rows = read_rows(source, summary, options)
     found = False
     for row in rows:
         columns = row.columns

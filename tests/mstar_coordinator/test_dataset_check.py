@@ -11,8 +11,8 @@ import pytest
 from mstar.data_check import DataCheck, Drop, check_lines
 from mstar.errors import InvalidDataset
 from mstar.recipes import DataRecipe
-from mstar_coordinator.dataset_check import DatasetCheck, Sound, Subject, open_looks
-from mstar_data.looks import Fingerprint
+from mstar_coordinator.dataset_check import DatasetCheck, Sound, open_looks
+from mstar_data.looks import Fingerprint, Subject
 from small_png import small_png
 from trusting_looks import TrustingLooks
 

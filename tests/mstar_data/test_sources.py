@@ -102,7 +102,7 @@ def test_held_out_ids_are_kept_from_training(tmp_path: Path) -> None:
         ("filters: [{column: a}]", "give a test"),
         ("filters: [{column: a, matches: '('}]", "no regular expression"),
         ("splits: {column: a}", "belong together"),
-        ("splits: {shares: {train: 0.5}}", "make 1 together"),
+        ("splits: {shares: {train: 0.5}}", "shares make 0.5"),
         ("splits: {held_out: none.list}", "none.list is not there"),
         ("columns: [", "cannot be read"),
         ("types: [{type: number}]", "types"),

@@ -4,8 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 
-from mstar_coordinator.dataset_check import Subject
-from mstar_data.looks import Fingerprint
+from mstar_data.looks import Fingerprint, Subject
 
 
 class TrustingLooks:

@@ -180,7 +180,7 @@ def build_app(
         responses=indexes,
         removal=Removal(store, folders, artefacts, indexes.discard),
         files=RunFiles(),
-        data=DataAdmission(lambda: open_looks(settings.home), clock, settings.data_check_seconds),
+        data=DataAdmission(lambda: open_looks(settings.home), clock, settings.data_check_seconds, settings.home),
         problem=lambda: reconciler.problem,
         door=door,
         batches=batches,

@@ -18,7 +18,7 @@ from mstar.judges.in_runs import official_sets
 from mstar.model_folder import read_shape, read_weights, tensor_names
 from mstar.model_shape import ModelShape
 from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited
-from mstar.recipes import PrmRecipe, Recipe, split_field
+from mstar.recipes import DataRecipe, PrmRecipe, Recipe, split_field
 from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
 from mstar.train_recipe import ALL_LINEAR
 from mstar_coordinator.dataset_check import own_splits
@@ -26,6 +26,7 @@ from mstar_coordinator.pixel_bounds import require_bounds
 from mstar_coordinator.scheduler.data_places import DataPlaces
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
 from mstar_data.benchmarks import benchmark_files
+from mstar_data.mapping import read_mapping
 
 MAX_STEPS = 50_000
 MAX_NEEDS = 2_000_000
@@ -66,8 +67,7 @@ def admit(
     if _is_builtin(data.source, "data.source"):
         _check_benchmark(recipe)
     else:
-        folder = _below(places, data.source, "data.source")
-        data = data.model_copy(update={"source": str(folder)})
+        data = _admit_data(data, places)
     evaluation = recipe.evaluation
     if evaluation.benchmarks is not None:
         folder = _below(places, evaluation.benchmarks, "evaluation.benchmarks")
@@ -206,6 +206,21 @@ def _is_builtin(source: str, field: str) -> bool:
     return source.startswith(PREFIX)
 
 
+def _admit_data(data: DataRecipe, places: DataPlaces) -> DataRecipe:
+    """The section with absolute paths. Raises InvalidInput and Forbidden."""
+    found = {"source": str(_below(places, data.source, "data.source", file=True))}
+    if data.mapping is not None:
+        mapping = _below(places, data.mapping, "data.mapping", file=True)
+        try:
+            rule = read_mapping(mapping).splits
+        except InvalidInput as error:
+            raise InvalidInput(error.detail, field="data.mapping") from None
+        if rule is not None and rule.held_out is not None:
+            _below(places, str(mapping.parent / rule.held_out), "data.mapping", file=True)
+        found["mapping"] = str(mapping)
+    return data.model_copy(update=found)
+
+
 def _check_benchmark(recipe: Recipe) -> None:
     for split, wanted in own_splits(recipe).items():
         there, field = BUILTINS[recipe.data.source].sizes.get(split, 0), split_field(split)
@@ -216,15 +231,16 @@ def _check_benchmark(recipe: Recipe) -> None:
             )
 
 
-def _below(places: DataPlaces, source: str, field: str) -> Path:
-    """Absolute path of a folder that a recipe names. Raises InvalidInput and Forbidden."""
+def _below(places: DataPlaces, source: str, field: str, *, file: bool = False) -> Path:
+    """Absolute path of a folder, or of a `file` as well, that a recipe names. Raises InvalidInput and Forbidden."""
     resolved_root = places.root.resolve()
-    missing = InvalidInput(f"{field} {source[:200]!r} is not a folder on the coordinator's machine", field=field)
+    kind = "a file or folder" if file else "a folder"
+    missing = InvalidInput(f"{field} {source[:200]!r} is not {kind} on the coordinator's machine", field=field)
     try:
         folder = (resolved_root / source).resolve()
         if not folder.is_relative_to(resolved_root):
             raise Forbidden(f"{field} must lie below the folder that the operator allows (data_root)", field=field)
-        if folder.is_dir() and not places.closed(folder):
+        if (folder.is_dir() or (file and folder.is_file())) and not places.closed(folder):
             return folder
     except (OSError, ValueError, RuntimeError):
         # A path that the file system refuses: too long, a NUL, half of a surrogate pair, links in a circle.

@@ -16,8 +16,8 @@ from mstar.steps import ArtefactRef, StepParams, StepResult
 from mstar.types import RolloutRow, ScoreRow
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
-from mstar_coordinator.dataset_check import Looks
 from mstar_coordinator.worker.replicas import Policy, Prm
+from mstar_data.looks import Looks
 from mstar_worker.lease import ReportProgress
 
 Row = TypeVar("Row", bound=BaseModel)

@@ -15,10 +15,9 @@ from mstar.recipes import split_field
 from mstar.stages.prepare import PrepareParams
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
-from mstar_coordinator.dataset_check import Looks
 from mstar_coordinator.worker.context import ClaimedStep
 from mstar_data.benchmarks import Shown, items_of
-from mstar_data.looks import Fingerprint
+from mstar_data.looks import Fingerprint, Looks
 
 Tested: TypeAlias = tuple[str, str, Fingerprint]
 """Name of a test, a question of it, and what its picture looks like."""

@@ -158,7 +158,7 @@ def _evaluation(given: list[str] | None) -> dict[str, Path]:
 
 
 def _shares(given: list[str] | None) -> dict[str, float] | None:
-    from mstar_data.splitting import split_name
+    from mstar.split_shares import require_shares
 
     if not given:
         return None
@@ -166,14 +166,13 @@ def _shares(given: list[str] | None) -> dict[str, float] | None:
     for one in given:
         split, _, share = one.partition("=")
         try:
-            shares[split_name(split)] = float(share)
-        except ValueError as error:
-            detail = str(error) if "name a split" in str(error) else "write a split with its share: train=0.9"
-            raise InvalidInput(f"--split {one}: {detail}", field="split") from None
-        if not 0 < shares[split] <= 1:
-            raise InvalidInput(f"--split {one}: a share must lie in (0, 1]", field="split")
-    if abs(sum(shares.values()) - 1) > 1e-6:
-        raise InvalidInput(f"--split: the shares make {sum(shares.values()):g}, not 1", field="split")
+            shares[split] = float(share)
+        except ValueError:
+            raise InvalidInput(f"--split {one}: write a split with its share: train=0.9", field="split") from None
+    try:
+        require_shares(shares)
+    except ValueError as error:
+        raise InvalidInput(f"--split: {error}", field="split") from None
     return shares
 
 

@@ -12,7 +12,7 @@ from mstar.cli.output import console, print_json, progress_console
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import HomeOption, JsonOption
 from mstar.outcomes import counted
-from mstar.recipes import Recipe, parse_recipe
+from mstar.recipes import DataRecipe, Recipe, parse_recipe
 
 if TYPE_CHECKING:
     from mstar.types import CheckedResponse
@@ -38,7 +38,9 @@ def try_(
     questions: Annotated[int, typer.Option(min=1, max=64, help="Questions to ask.")] = 5,
     samples: Annotated[int, typer.Option(min=1, max=64, help="Responses a question.")] = 1,
     with_reference: ReferenceOption = False,
-    first_index: Annotated[int, typer.Option(help="Number of the first option, where answers are numbers.")] = 0,
+    first_index: Annotated[
+        int | None, typer.Option(help="Number of the first option, where answers are numbers. Default: the recipe's.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which questions are drawn.")] = 0,
     home: HomeOption = Path("runs"),
     as_json: JsonOption = False,
@@ -54,7 +56,7 @@ def try_(
     # The policy of a run is asked as that run asked it, unless the recipe says otherwise.
     given = recipe is not None or any(one.startswith("prompt.") for one in settings or [])
     form = plan.form if given or about.form is None else about.form
-    picks = picked(_pool(plan.data.source, first_index), questions, seed)
+    picks = picked(_pool(plan.data, first_index), questions, seed)
     signal.signal(signal.SIGTERM, _interrupt)
     with (
         tempfile.TemporaryDirectory(prefix="mstar-try-") as folder,
@@ -67,13 +69,17 @@ def try_(
         _show(trial, plan.generation.max_tokens)
 
 
-def _pool(source: str, first_index: int) -> "Iterator[Pick]":
+def _pool(data: DataRecipe, first_index: int | None) -> "Iterator[Pick]":
     from minivista.builtin import BUILTINS
+    from mstar_data.importing import options_of
     from mstar_eval.trying import Pick, questions_of
 
-    if source not in BUILTINS:
-        return questions_of(Path(source), first_index)
-    return (Pick(question, (png,)) for question, png in BUILTINS[source].load_split("train"))
+    if data.source not in BUILTINS:
+        mapping = None if data.mapping is None else Path(data.mapping)
+        first = data.first_index if first_index is None else first_index
+        options = options_of(mapping, shares=dict(data.split) or None, first_index=first, answers=data.answers)
+        return questions_of(Path(data.source), options)
+    return (Pick(question, (png,)) for question, png in BUILTINS[data.source].load_split("train"))
 
 
 def _plan(recipe: str | None, settings: list[str], model: str | None, data: str | None) -> Recipe:

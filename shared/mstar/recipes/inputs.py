@@ -2,10 +2,12 @@
 
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from mstar.answers.records import ChoiceForm
 from mstar.data_check import Drop
 from mstar.misfit import Misfit
+from mstar.split_shares import require_shares
 from mstar.types import Frozen
 
 MAX_QUESTIONS = 10_000_000
@@ -16,8 +18,16 @@ class DataRecipe(Frozen):
     """Which questions a run sees."""
 
     source: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
-    """`builtin:minivista`, `builtin:minivista-study`, or a folder with one sub-folder per split (metadata.jsonl and
-    images)."""
+    """`builtin:minivista`, `builtin:minivista-study`, a folder with one sub-folder per split (metadata.jsonl and
+    images), or any file or folder that `mstar data import` takes, which is then imported once."""
+    mapping: str | None = Field(default=None, min_length=1, max_length=1024)
+    """Mapping file of a source that is imported: its columns, types, splits and filters."""
+    split: dict[str, float] = Field(default={}, max_length=32)
+    """Shares by which the records of a source that is imported fall into splits; unset: the source's own splits."""
+    first_index: int = Field(default=0, ge=0, le=1)
+    """What the first option is called in a source that is imported, where options are numbered."""
+    answers: ChoiceForm | None = None
+    """What stands for the right option in a source that is imported; unset: any form that is clear."""
     train: int = Field(default=6000, ge=1, le=MAX_QUESTIONS)
     """Questions of the training split that the run may use."""
     validation: int = Field(default=250, ge=1, le=MAX_QUESTIONS)
@@ -33,6 +43,26 @@ class DataRecipe(Frozen):
     drop: tuple[Drop, ...] = ()
     """Records to leave out because they double others: `repeated` in their split, `shared` with another, `near` for a
     picture that looks the same, `overlap` for a picture that a test shows, `overlap-question` for its question too."""
+
+    @field_validator("split")
+    @classmethod
+    def _shared_out(cls, split: dict[str, float]) -> dict[str, float]:
+        require_shares(split)
+        return split
+
+    @model_validator(mode="after")
+    def _one_rule_for_mapped(self) -> Self:
+        twice = [name for name in self.imports if name in ("first_index", "answers")] if self.mapping else []
+        if twice:
+            raise Misfit(twice[0], "stands in the mapping file where data.mapping names one: write it there")
+        if self.imports and self.source.startswith("builtin:"):
+            raise Misfit(self.imports[0], f"is for a source of your own, and {self.source} needs none: leave it out")
+        return self
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """Fields that say how a source is imported, as far as they are set."""
+        return tuple(name for name in ("mapping", "split", "first_index", "answers") if getattr(self, name))
 
 
 class ModelRecipe(Frozen):

@@ -62,7 +62,7 @@ def with_sources(data: str = "set", base: str = "model") -> Recipe:
 
 def admitted(recipe: Recipe, root: Path, reserve: int = 0) -> Recipe:
     found = admit(recipe, DataPlaces(root), root / "home" / "not" / "yet", reserve, Trainers())
-    DataAdmission(lambda: nullcontext(TrustingLooks()), time.monotonic, seconds=50).check(found)
+    DataAdmission(lambda: nullcontext(TrustingLooks()), time.monotonic, 50, root / "home").check(found)
     return found
 
 
@@ -118,7 +118,7 @@ def test_a_link_does_not_lead_out_of_the_root(root: Path) -> None:
         ("[1]", "train/metadata.jsonl line 2: not a JSON object"),
         ('{"file_name": "1.png", "question": "?"}', "train/metadata.jsonl line 2: the answer is missing"),
         ('{"file_name": "no.png", "question": "?", "answer": "1"}', "line 2: image no.png"),
-        ('{"file_name": "../validation/1.png", "question": "?", "answer": "1"}', "line 2: image"),
+        ('{"file_name": "../../home/1.png", "question": "?", "answer": "1"}', "line 2: image"),
     ],
 )
 def test_a_bad_row_is_named_by_file_and_line(root: Path, line: str, message: str) -> None:
@@ -484,3 +484,21 @@ def test_a_model_that_a_run_has_left_is_asked_as_that_run_asked_it(root: Path) -
     (root / "model" / PROMPT_FILE).write_text("{}")
     with pytest.raises(InvalidInput, match="holds no prompt that this version can read"):
         admitted(with_sources(), root)
+
+
+def test_a_file_to_import_and_its_mapping_lie_below_the_root(root: Path) -> None:
+    (root / "rows.jsonl").write_text('{"ask": "How many?", "gold": 3}\n')
+    (root / "map.yaml").write_text("columns: {question: ask, answer: gold}\nsplits: {held_out: ../../ids.txt}\n")
+    (root.parent / "outside.yaml").write_text("first_index: 1\n")
+
+    def recipe(mapping: str) -> Recipe:
+        plan = with_sources("rows.jsonl")
+        return plan.model_copy(update={"data": plan.data.model_copy(update={"mapping": mapping})})
+
+    for mapping, error in (("map.yaml", Forbidden), ("../outside.yaml", Forbidden), ("none.yaml", InvalidInput)):
+        with pytest.raises(error) as refused:
+            admit(recipe(mapping), DataPlaces(root), root / "home", 0, Trainers())
+        assert refused.value.field == "data.mapping"
+    (root / "map.yaml").write_text("columns: {question: ask, answer: gold}\n")
+    found = admit(recipe("map.yaml"), DataPlaces(root), root / "home", 0, Trainers())
+    assert (found.data.source, found.data.mapping) == (str(root / "rows.jsonl"), str(root / "map.yaml"))

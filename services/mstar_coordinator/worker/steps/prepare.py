@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from minivista.builtin import BUILTINS
 from mstar.data_check import DataCheck
+from mstar.errors import StaleEpoch
 from mstar.evolution import UNLABELLED
 from mstar.model_folder import model_files
 from mstar.prompts import prompt_text
@@ -20,11 +21,14 @@ from mstar.stages.prepare import PrepareParams, PrepareResult
 from mstar.steps import ArtefactRef
 from mstar.types import Question, StepLabelRow
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
-from mstar_coordinator.dataset_check import DatasetCheck, Looks, own_splits
+from mstar_coordinator.dataset_check import DatasetCheck, own_splits
 from mstar_coordinator.dataset_rows import Row
+from mstar_coordinator.dataset_source import Opened, open_source
 from mstar_coordinator.pixel_bounds import write_bounds
 from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.published import Tested, fill_benchmarks
+from mstar_data.importing import Unfinished
+from mstar_data.looks import Looks
 
 PROGRESS_EVERY = 50
 GIVEN = "steps.jsonl.gz"
@@ -79,7 +83,7 @@ def _fill(folder: Path, step: ClaimedStep[PrepareParams], looks: Looks, tests: I
             split: stack.enter_context(_zipped(folder / GIVEN) if split == STEPS else _questions_file(folder, split))
             for split in splits
         }
-        check = DatasetCheck.of(step.recipe, looks)
+        check = DatasetCheck.of(step.recipe, looks, opened=_opened(step, looks, total))
         for test in tests:
             check.add_test(*test)
         for sound in check.rows():
@@ -91,6 +95,25 @@ def _fill(folder: Path, step: ClaimedStep[PrepareParams], looks: Looks, tests: I
             if check.looked % PROGRESS_EVERY == 0:
                 step.progress(min(check.looked, total), total)
         return check.result()
+
+
+def _opened(step: ClaimedStep[PrepareParams], looks: Looks, total: int) -> Opened:
+    """The folder of the records. Raises StaleEpoch once the lease is lost; what is imported by then is kept."""
+    read = 0
+
+    def turn() -> None:
+        nonlocal read
+        read += 1
+        if read % PROGRESS_EVERY == 0:
+            try:
+                step.progress(0, total)
+            except StaleEpoch as lost:
+                raise Unfinished from lost
+
+    try:
+        return open_source(step.recipe, own_splits(step.recipe), step.use.home, looks, turn)
+    except Unfinished as stopped:
+        raise stopped.__cause__ or stopped from None
 
 
 def _solution(row: Row, question: Question, step: ClaimedStep[PrepareParams]) -> StepLabelRow:

@@ -1,0 +1,151 @@
+"""The folder that a run's questions are read from: `data.source` itself, or what is imported from it.
+
+A source in somebody else's shape is imported once, below the coordinator's folder, under a key of its files and of how
+they are read; runs that name the same source share the import. One that is stopped goes on where it was.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mstar.errors import InvalidDataset, InvalidInput
+from mstar.recipes import DataRecipe, Recipe, split_field
+from mstar_coordinator.dataset_rows import METADATA
+from mstar_data.importing import import_source, options_of
+from mstar_data.looks import Looks
+from mstar_data.rows import Options
+from mstar_data.sources import KNOWN_SPLITS
+from mstar_data.summary import Summary
+
+IMPORTS = Path(".mstar") / "imports"
+_RULES = "1"
+"""Goes up with the rules of the importer: what was read by older ones is imported again."""
+_WAIT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A folder with a sub-folder per split."""
+
+    folder: Path
+    summary: Summary | None = None
+    """Of the import; None where the source is such a folder itself."""
+
+
+def open_source(
+    recipe: Recipe,
+    splits: Mapping[str, int],
+    home: Path,
+    looks: Looks,
+    turn: Callable[[], None] = lambda: None,
+    tick: Callable[[int], None] = lambda records: None,
+) -> Opened:
+    """The folder of a recipe's questions, imported where it must be.
+
+    `splits`: those that the data set must have. `turn` is called for every record and while another import of the same
+    source is waited for; it may raise Unfinished, which keeps what is done. Raises InvalidDataset for what cannot be
+    read, and InvalidInput for a mapping that cannot.
+    """
+    data = recipe.data
+    source = Path(data.source)
+    if not data.imports and is_prepared(source, splits):
+        return Opened(source)
+    try:
+        options = _options(data)
+        target = (home / IMPORTS / _key(source, options, data.skip_bad)).absolute()
+        with _locked(target.with_name(f"{target.name}.lock"), turn):
+            if not (target / "import.json").is_file():
+                import_source(source, target, options, skip_bad=data.skip_bad, looks=looks, turn=turn, tick=tick)
+    except InvalidDataset as error:
+        raise InvalidDataset(error.detail, field="data.source") from None
+    except InvalidInput as error:
+        raise InvalidInput(error.detail, field="data.mapping") from None
+    summary = _summary(target)
+    _require_splits(source, splits, summary)
+    return Opened(target, summary)
+
+
+def is_prepared(source: Path, splits: Mapping[str, int]) -> bool:
+    """Whether a source is a folder in the project's own layout: it has a wanted split, and none by a foreign name."""
+    if not source.is_dir():
+        return False
+    # `test` beside `train` is an image folder as the Hub has it, whose splits the importer knows.
+    foreign = (name for name, ours in KNOWN_SPLITS.items() if name != ours and not (source / ours).exists())
+    return any((source / split / METADATA).is_file() for split in splits) and not any(
+        (source / name / METADATA).is_file() for name in foreign
+    )
+
+
+def _options(data: DataRecipe) -> Options:
+    """Raises InvalidInput for a mapping that cannot be read."""
+    return options_of(
+        None if data.mapping is None else Path(data.mapping),
+        shares=dict(data.split) or None,
+        first_index=data.first_index,
+        answers=data.answers,
+        unlabelled=data.unlabelled > 0,
+    )
+
+
+def _key(source: Path, options: Options, skip_bad: bool) -> str:
+    """Changes with each file of the source and with how it is read. Raises InvalidDataset where it is not there."""
+    if not source.exists():
+        raise InvalidDataset(f"{source} is not there", field="data.source")
+    # Names, sizes and times, not content: hashing every picture would take as long as the import.
+    seen = hashlib.sha256(json.dumps([_RULES, str(source), repr(options), skip_bad]).encode())
+    for name, size, changed in sorted(_files(source)):
+        seen.update(f"{name}\0{size}\0{changed}\n".encode(errors="surrogateescape"))
+    return seen.hexdigest()[:32]
+
+
+def _files(source: Path) -> Iterator[tuple[str, int, int]]:
+    if source.is_file():
+        # Its pictures lie beside it.
+        source = source.parent
+    for folder, _, names in os.walk(source):
+        for name in names:
+            path = os.path.join(folder, name)
+            try:
+                found = os.stat(path)
+            except OSError:
+                continue  # a link to nowhere
+            yield path, found.st_size, found.st_mtime_ns
+
+
+@contextmanager
+def _locked(path: Path, turn: Callable[[], None]) -> Iterator[None]:
+    """One import of a source at a time, by whatever process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        while True:
+            try:
+                # The kernel drops it with the process, so a killed import holds up nobody.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                turn()
+                time.sleep(_WAIT_SECONDS)
+        yield
+
+
+def _summary(folder: Path) -> Summary:
+    values = json.loads((folder / "import.json").read_text(encoding="utf-8"))
+    return Summary.from_json({name: value for name, value in values.items() if name in Summary.__dataclass_fields__})
+
+
+def _require_splits(source: Path, splits: Mapping[str, int], summary: Summary) -> None:
+    """Raises InvalidDataset for a split without any record, which says how to make one."""
+    for split, wanted in splits.items():
+        if wanted and not summary.records.get(split):
+            there = ", ".join(f"{name} {count}" for name, count in sorted(summary.records.items()))
+            raise InvalidDataset(
+                f"{source.name} has no records of {split} (it has {there}): share them out, as in data.split="
+                f"{{train: 0.8, validation: 0.1, test_id: 0.1}}, or lower {split_field(split)}",
+                field="data.source",
+            )
