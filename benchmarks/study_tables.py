@@ -7,13 +7,18 @@
 Replaces what stands between two marks of the page, and nothing else.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 
+from mstar.cli.study_files import in_order, read_results, read_study
+from mstar.step_names import WARMUP
+from mstar.study.record import PolicyRecord, StudyRun
 from mstar.study.summary import ArmResult, Gain, PairResult, PropertyResult, Spread, StudySummary
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, SUMMARY = DOCS / "study.md", DOCS / "study.json"
+RUNS = Path(__file__).with_name("study")
 BEGIN, END = "<!-- begin: benchmarks.study_tables -->\n", "<!-- end: benchmarks.study_tables -->\n"
 PAPER = {
     "warmup": (38.8, 52.6),
@@ -28,7 +33,7 @@ PAPER = {
 """MathV360K's test and MathVista, in percent (paper, tables 2 and 3, MiniCPM-V-2.5)."""
 
 
-def tables(found: StudySummary) -> str:
+def tables(found: StudySummary, runs: Sequence[StudyRun]) -> str:
     """All tables as Markdown."""
     return "\n".join(
         [
@@ -48,6 +53,17 @@ def tables(found: StudySummary) -> str:
                 (_pair(one)[:-1] for one in found.pairs_sampled),
             ),
             _table("greedy on test-OOD | here | seeds won", (_shown(one) for one in found.pairs_ood)),
+            _curves(
+                "greedy on test-ID after iteration", runs, lambda run: _over(run, lambda one: one.tests["test_id"])
+            ),
+            _curves("sampled after iteration", runs, lambda run: _over(run, lambda one: one.sampled_accuracy)),
+            _curves(
+                "sound among what trains",
+                runs,
+                lambda run: [one.sound_among_kept for one in run.iterations],
+                begin=1,
+            ),
+            _curves("temperature", _steered(runs), lambda run: [one.temperature for one in run.iterations], 1, 1.0),
             _table("property | wanted | measured | met", map(_property, found.properties)),
             _table(
                 "cost of a run that shares nothing | responses | updates | trained tokens | seconds of its steps",
@@ -69,6 +85,39 @@ def _table(head: str, rows: Iterable[Sequence[str]]) -> str:
     columns = head.split(" | ")
     lines = [f"| {head} |", "|" + "---|" * len(columns), *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join(lines) + "\n"
+
+
+def _curves(
+    name: str,
+    runs: Sequence[StudyRun],
+    read: Callable[[StudyRun], Sequence[float | None]],
+    begin: int = 0,
+    scale: float = 100.0,
+) -> str:
+    """A line for each arm, a column for each iteration: means over the seeds."""
+    arms: dict[str, list[Sequence[float | None]]] = {}
+    for run in runs:
+        arms.setdefault(run.arm, []).append(read(run))
+    longest = max((len(values) for found in arms.values() for values in found), default=0)
+    rows = []
+    for arm, found in arms.items():
+        columns = ([one[place] for one in found if place < len(one)] for place in range(longest))
+        known = ([value for value in column if value is not None] for column in columns)
+        rows.append(
+            [f"`{arm}`", *(f"{scale * fmean(column):.{1 if scale > 1 else 2}f}" if column else "" for column in known)]
+        )
+    heads = ["warm-up" if place == 0 else str(place) for place in range(begin, begin + longest)]
+    return _table(" | ".join([name, *heads]), rows)
+
+
+def _over(run: StudyRun, read: Callable[[PolicyRecord], float]) -> list[float]:
+    """Warm-up and iterations."""
+    labels = [one.label for one in run.policies]
+    return [read(one) for one in run.policies[labels.index(WARMUP) :]]
+
+
+def _steered(runs: Sequence[StudyRun]) -> list[StudyRun]:
+    return [run for run in runs if run.sweeps]
 
 
 def _arm(one: ArmResult) -> list[str]:
@@ -121,7 +170,9 @@ def _gain(one: Gain) -> str:
 def main() -> None:
     """Write the tables into the page."""
     found = StudySummary.model_validate_json(SUMMARY.read_bytes())
-    PAGE.write_text(merged(PAGE.read_text(encoding="utf-8"), tables(found)), encoding="utf-8")
+    study = read_study("paper")
+    runs = in_order(study, read_results(RUNS, study).values())
+    PAGE.write_text(merged(PAGE.read_text(encoding="utf-8"), tables(found, runs)), encoding="utf-8")
 
 
 if __name__ == "__main__":
