@@ -42,6 +42,7 @@ def test_a_study_runs_in_a_home_shares_its_warm_up_and_is_reported_from_its_file
     file.write_text(STUDY)
     done = mstar("study", "run", file, "--home", home, "--results", results)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "of 2 runs ended · all · seed 3 · " in done.stderr
     files = sorted(results.iterdir())
     assert [path.name for path in files] == ["tiny--all--seed3.json", "tiny--random-2--seed3.json"]
     first, second = (parse_record(path.read_bytes(), path.name) for path in files)

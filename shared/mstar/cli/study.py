@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mstar.api.studies import RunChoice, StudyCreate, StudyView
+from mstar.api.runs import Run as RunBody
+from mstar.api.studies import RunChoice, StudyCreate, StudyRunView, StudyView
 from mstar.cli.output import ENDED, LONGEST_PAUSE, PATIENCE_SECONDS, console, print_json, program
 from mstar.cli.stack import JsonOption, embedded
 from mstar.cli.study_files import (
@@ -36,6 +37,8 @@ StudyArgument = Annotated[str, typer.Argument(help="A .yaml file, or the name of
 IdArgument = Annotated[str, typer.Argument(help="Study id, or latest.", metavar="STUDY")]
 ResultsOption = Annotated[Path | None, typer.Option(help="Folder of result files, one for each finished run.")]
 POLL_SECONDS = 2.0
+LINE_SECONDS = 15.0
+"""Between two lines about the run that is under way."""
 Run = tuple[str, int]
 
 
@@ -192,6 +195,7 @@ def _follow(
     """Wait for the end of these runs, and write the result file of each as soon as it ends. Raises Unavailable."""
     told: set[Run] = set()
     silent_since = None
+    lines = _Lines(quiet)
     while True:
         if (reason := broken()) is not None:
             raise Unavailable(reason)
@@ -202,6 +206,7 @@ def _follow(
                     place = "" if results is None else f" → {write_result(results, record)}"
                     _say(quiet, f"{record.arm} · seed {record.seed}: {_line(record)}{place}")
                 told.add((record.arm, record.seed))
+            lines.tell(client, view)
         except Unavailable:
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since > PATIENCE_SECONDS:
@@ -213,6 +218,40 @@ def _follow(
         if view.state is not StudyState.RUNNING or ended >= set(wanted):
             return view
         time.sleep(POLL_SECONDS)
+
+
+class _Lines:
+    """Says from time to time how far the run has come that is under way."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._last, self._at = "", -LINE_SECONDS
+
+    def tell(self, client: Client, view: StudyView) -> None:
+        """A line about a study as it is now, where there is news. Raises Unavailable."""
+        now = next((one for one in view.runs if one.run and one.state and one.state not in ENDED), None)
+        if self._quiet or now is None or time.monotonic() - self._at < LINE_SECONDS:
+            return
+        assert now.run is not None, "only a run that has begun is under way"
+        line = under_way(view, now, client.run(now.run))
+        if line != self._last:
+            print(line, file=sys.stderr, flush=True)
+        self._last, self._at = line, time.monotonic()
+
+
+def under_way(view: StudyView, now: StudyRunView, run: RunBody) -> str:
+    """One line: how many runs have ended, which one is under way, and how far it has come."""
+    ended = sum(one.state in ENDED for one in view.runs)
+    done = run.progress
+    parts = [
+        f"{ended} of {len(view.runs)} runs ended",
+        now.arm,
+        f"seed {now.seed}",
+        f"{done.steps_done}/{done.steps_total} steps",
+        done.stage,
+        run.problem or "",
+    ]
+    return " · ".join(filter(None, parts))
 
 
 def _news(client: Client, view: StudyView, told: Collection[Run]) -> list[StudyRun]:

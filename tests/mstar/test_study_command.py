@@ -1,0 +1,28 @@
+"""What `mstar study run` says while it waits."""
+
+from mstar.api.runs import Progress, Run
+from mstar.api.studies import StudyRunView, StudyView
+from mstar.cli.study import under_way
+from mstar.evolution import RunState
+from mstar.recipes import Recipe
+from mstar.study.states import StudyState
+from study_bench import study
+
+
+def test_the_line_says_which_run_is_under_way_and_how_far_it_is() -> None:
+    runs = (
+        StudyRunView(arm="all", seed=1, run="r-1", state=RunState.SUCCEEDED),
+        StudyRunView(arm="top-2", seed=1, run="r-2", state=RunState.RUNNING),
+        StudyRunView(arm="all", seed=2),
+    )
+    view = StudyView(
+        id="s-1", name="mine", state=StudyState.RUNNING, created_at=0, updated_at=0, study=study(), runs=runs
+    )
+    run = Run(
+        id="r-2", name="top-2", state=RunState.RUNNING, created_at=0, updated_at=0, iterations=1,
+        recipe=Recipe(name="x"), progress=Progress(steps_done=7, steps_total=31, stage="it01/train"),
+    )  # fmt: skip
+    line = "1 of 3 runs ended · top-2 · seed 1 · 7/31 steps · it01/train"
+    assert under_way(view, runs[1], run) == line
+    held = run.model_copy(update={"problem": "no worker asks for it"})
+    assert under_way(view, runs[1], held) == f"{line} · no worker asks for it"
