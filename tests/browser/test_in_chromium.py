@@ -1,6 +1,9 @@
 """The pages in a real Chromium: both widths, both themes, live, by keyboard, silent, and with nothing from afar."""
 
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +13,11 @@ import httpx2
 import pytest
 
 from coordinator_bench import MemoryPublisher
+from fake_prm import VERSION, fake_prm
 from finished_run import finished
 from pages_bench import client_of, indexed, start, work
+from small_png import small_png
+from web_bench import serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="the pages were not tried in a browser: no playwright")
@@ -21,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="the pages were not tried in a browser: apt-get install chromium"),
 ]
 WIDTHS = (1440, 390)
+BAD = ("serious", "critical")
 SECONDS = 60_000
 """Milliseconds, generous: the machine may be busy."""
 
@@ -37,7 +44,8 @@ def publisher() -> MemoryPublisher:
 
 @pytest.fixture(scope="module")
 def client(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
-    yield from client_of(home, publisher)
+    with serving(fake_prm()) as prm:
+        yield from client_of(home, publisher, prm_url=prm)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +84,8 @@ def watched(browser: "playwright.Browser", width: int, theme: str) -> Iterator["
     page.on("request", lambda asked: wrong.append(asked.url) if _is_foreign(asked.url) else None)
     yield page
     context.close()
-    # The example's images are content hashes without a picture behind them.
-    assert [one for one in wrong if "404" not in one] == []
+    # Chromium logs every answer above 399: images that a test left out, and what it was refused for.
+    assert [one for one in wrong if "404" not in one and "422" not in one] == []
 
 
 def _is_foreign(url: str) -> bool:
@@ -88,7 +96,18 @@ def pages(run_id: str, ended: list[str]) -> tuple[str, ...]:
     run, done = f"/runs/{run_id}", f"/runs/{ended[0]}"
     side_by_side = "/compare?" + "&".join(f"run={one}" for one in ended)
     responses = (f"{run}/responses?text=step", f"{done}/responses?iteration=1")
-    return ("/runs", "/new?recipe=demo", run, done, *responses, f"{run}/clone", "/compare", side_by_side, "/studies")
+    return (
+        "/runs",
+        "/new?recipe=demo",
+        run,
+        done,
+        *responses,
+        f"{run}/clone",
+        "/compare",
+        side_by_side,
+        "/studies",
+        "/scoring",
+    )
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -102,7 +121,7 @@ def test_every_page_fits_is_silent_and_has_no_serious_barrier(
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, f"{path} is {wide} pixels wider than {width}"
             found = axe.Axe().run(page).response["violations"]
-            serious = [one for one in found if one["impact"] in ("serious", "critical")]
+            serious = [one for one in found if one["impact"] in BAD]
             assert {one["id"]: one["nodes"][0]["html"][:200] for one in serious} == {}, path
 
 
@@ -146,3 +165,69 @@ def test_marked_runs_are_compared(browser: "playwright.Browser", client: httpx2.
         assert page.get_by_role("img", name="accuracy, %").count() == 2
         page.get_by_role("link", name="put first").click()
         page.wait_for_url(lambda url: [one for _, one in parse_qsl(urlsplit(url).query)] != ended[::-1])
+
+
+HOSTILE = "0.9 is <img src=x onerror=alert(1)> `id` $HOME \\n 'q' \"d\" ки"
+
+
+def test_own_responses_are_scored_and_the_request_can_be_taken_along(
+    browser: "playwright.Browser", client: httpx2.Client, tmp_path: Path
+) -> None:
+    name = "it's $(id) a chart.png"
+    (tmp_path / name).write_bytes(small_png(3))
+    with watched(browser, 390, "light") as page:
+        page.goto(f"{client.base_url}".rstrip("/") + "/scoring", wait_until="load")
+        page.get_by_label("Images").set_input_files(tmp_path / name)
+        page.get_by_role("img", name=f"image 1: {name}").wait_for()
+        page.get_by_role("button", name="Add a response").click()
+        page.get_by_label("Question").fill("What is <b>it</b>?")
+        page.get_by_label("Between two steps stands").fill("ки\\n")
+        page.get_by_label("Response 1").fill(f"0.2 unsure ки\nmaybe {HOSTILE}")
+        page.get_by_label("Response 3").fill(f"{HOSTILE}\n0.8 so")
+        page.get_by_role("button", name="Score", exact=True).click()
+        page.get_by_text(f"Scored by {VERSION}").wait_for()
+        ranked = page.locator("#ranked > li")
+        assert [line.split("score ")[0] for line in ranked.all_inner_texts()] == ["response 3", "response 1"]
+        assert ranked.nth(0).locator(".step").count() == 2 and "0.90" in ranked.nth(0).inner_text()
+        assert ranked.nth(1).locator(".step").nth(1).inner_text().startswith(f"maybe {HOSTILE}"[:20])
+        assert ranked.nth(1).locator(".step").nth(0).evaluate("e => getComputedStyle(e).backgroundColor") == (
+            "rgba(213, 94, 0, 0.45)"
+        )
+        programs = {"sh": page.locator("#curl").inner_text(), "py": page.locator("#python").inner_text()}
+        serious = [one for one in axe.Axe().run(page).response["violations"] if one["impact"] in BAD]
+        assert [one["id"] for one in serious] == []
+    for ending, text in programs.items():
+        (tmp_path / f"request.{ending}").write_text(text)
+    shell = subprocess.run(["sh", "request.sh"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    found = json.loads(shell.stdout)["results"]
+    assert [one["score"] for one in found] == [0.2, 0.8]
+    assert found[1]["steps"][0]["text"] == HOSTILE.removesuffix(" ки")
+    command = [sys.executable, "request.py"]
+    python = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    assert python.stdout.splitlines() == ["0 0.2 [0.2, 0.5]", "1 0.8 [0.9, 0.8]"]
+
+
+def test_what_cannot_be_scored_is_said_at_its_place(
+    browser: "playwright.Browser", client: httpx2.Client, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("no image")
+    (tmp_path / "a.png").write_text("no image either")
+    with watched(browser, 1440, "dark") as page:
+        page.goto(f"{client.base_url}".rstrip("/") + "/scoring", wait_until="load")
+        send = page.get_by_role("button", name="Score", exact=True)
+        send.click()
+        page.get_by_text("Type the question").wait_for()
+        page.get_by_label("Question").fill("What?")
+        send.click()
+        page.get_by_text("Paste at least one response").wait_for()
+        page.get_by_label("Images").set_input_files(tmp_path / "a.txt")
+        page.get_by_text("a.txt is not a PNG").wait_for()
+        page.get_by_label("Response 1").fill("0.7 is fine")
+        page.get_by_label("Response 2").fill("broken")
+        send.click()
+        page.get_by_text("not scored").wait_for()
+        assert "the response is broken" in page.locator("#ranked > li").nth(1).inner_text()
+        page.get_by_label("Images").set_input_files(tmp_path / "a.png")
+        page.get_by_role("button", name="Remove a.png").wait_for()
+        send.click()
+        page.locator("#w-images", has_text="is no picture").wait_for()

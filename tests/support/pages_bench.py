@@ -21,9 +21,10 @@ from web_bench import serving
 EVIL = "<script>alert(1)</script>"
 
 
-def client_of(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
-    settings = CoordinatorSettings(broker_url="redis://unused", home=home / "runs", data_root=home, reserve_bytes=0)
-    app = build_app(settings, open_store(database_of(home)), publisher, HandClock())
+def client_of(home: Path, publisher: MemoryPublisher, **settings: str) -> Iterator[httpx2.Client]:
+    fields: dict[str, Any] = {"home": home / "runs", "data_root": home, "reserve_bytes": 0, **settings}
+    made = CoordinatorSettings(broker_url="redis://unused", **fields)
+    app = build_app(made, open_store(database_of(home)), publisher, HandClock())
     with serving(app) as url, httpx2.Client(base_url=url) as client:
         yield client
 

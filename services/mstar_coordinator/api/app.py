@@ -22,7 +22,7 @@ from mstar_coordinator.access.audit import Audit
 from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.owners import require_own
-from mstar_coordinator.api.pages import sign_in
+from mstar_coordinator.api.pages import scoring, sign_in
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.api.routes import audit, downloads, events, iterations, keys, leases, outputs, responses, runs
@@ -75,6 +75,7 @@ RULES = (
     allow("/internal/", "internal"),
     allow("/v1/", "run_admin", "read", "internal", methods=["GET"]),
     allow("/v1/", "run_admin"),
+    allow(scoring.PAGE, "score", "run_admin", "read"),
     # Everything else is a page.
     allow("/", "run_admin", "read"),
 )

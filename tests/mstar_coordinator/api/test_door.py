@@ -33,6 +33,7 @@ RULES: tuple[tuple[str, str, set[Role]], ...] = (
     (r"/v1/(keys|audit).*", ".*", WRITERS),
     (r"/v1/.*", "GET", PEOPLE | {Role.INTERNAL}),
     (r"/v1/.*", ".*", WRITERS),
+    (r"/scoring", ".*", PEOPLE | {Role.SCORE}),
     (r"/.*", ".*", PEOPLE),
 )
 """Path, method, roles; the first that fits."""

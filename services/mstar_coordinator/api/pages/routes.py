@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 
 from mstar.evolution import RunState
 from mstar.results import RunResults
-from mstar_coordinator.api.pages import comparing, responses, starting
+from mstar_coordinator.api.pages import comparing, responses, scoring, starting
 from mstar_coordinator.api.pages.rendering import page
 from mstar_coordinator.api.pages.views import run_line, sweep_map
 from mstar_coordinator.api.routes.context import Caller, Context, Coordinator
@@ -31,7 +31,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 def add_pages(app: FastAPI) -> None:
     """Add the pages and their files."""
-    for pages in (router, responses.router, starting.router, comparing.router):
+    for pages in (router, responses.router, starting.router, comparing.router, scoring.router):
         app.include_router(pages)
     app.mount("/files", StaticFiles(directory=Path(__file__).parent / "static"), name="files")
 
