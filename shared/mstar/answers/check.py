@@ -7,6 +7,7 @@ benchmarks.
 import json
 import re
 from collections.abc import Callable
+from fractions import Fraction
 
 from mstar.answers.choices import compare_choice
 from mstar.answers.find import MISSING, find_answer
@@ -15,7 +16,8 @@ from mstar.answers.maths import compare_math
 from mstar.answers.numbers import Number, read_number, rounded, short_scale
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
-from mstar.answers.times import same_moment
+from mstar.answers.texts import canonical, means
+from mstar.answers.times import same_duration, same_moment
 from mstar.answers.units import factor, is_percent, same_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
@@ -23,12 +25,13 @@ from mstar.types import Answer, AnswerType, Verdict
 _LONGEST = 4096
 """Characters; a longer answer is not a bare answer, and would only cost time."""
 _ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
+_THE_ONE = re.compile(r"the\s+(.+)\s+one")
 _YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
 """Words behind a yes or no that take it back."""
 _LISTED = re.compile(r"\s*;\s*|\s*,?\s+and\s+|\s*&\s*")
 _RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
-_RATIO = re.compile(r"(\d+)\s*(?::|/|to\b)\s*(\d+)")
+_RATIO = re.compile(r"[\d,]+(?:\s*:\s*[\d,]+)+")
 
 
 def check(
@@ -99,7 +102,7 @@ def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[
         return (one,)
     if asked:
         times = factor(one.unit, asked)
-        return None if times is None else (Number(one.value * times, asked, 12),)
+        return None if times is None else (Number(_converted(one.value * times), asked, 12),)
     if is_percent(one.unit):
         # 50 % is 0.5 for an answer below 1, and 50 for one above: 300 % is not 3.
         share = Number(one.value / 100, "", one.places + 2)
@@ -107,28 +110,49 @@ def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[
     return (one,) if rule.unasked_units else None
 
 
+def _converted(value: Fraction) -> Fraction:
+    """Without the last digits of a float: a factor with pi, and pi itself, are no more exact."""
+    return rounded(value, 9) if abs(value) > Fraction(1, 1000) else value
+
+
 def _list(said: str, answer: Answer, rule: AnswerRule) -> str:
     """The same elements in the same order, nested alike: numbers by value, all else as text."""
     one, gold = _elements(first_answer(said)), _elements(answer.value)
     if one is not None and gold is not None and len(one) != len(gold) and _LISTED.search(said):
         one = _elements(_LISTED.sub(", ", first_answer(said)))
+    if one is not None and gold is not None and len(one) == 1 and len(gold) > 1:
+        one = _spaced_numbers(str(one[0])) or one
     if one is None or gold is None:
         return "unreadable"
     return _equal(_same(one, gold, answer.precision, rule)) if len(one) == len(gold) else "length-different"
 
 
+def _spaced_numbers(text: str) -> list[object]:
+    """Elements of `1 2 3`; empty for anything else."""
+    parts = text.split()
+    return list(parts) if all(re.fullmatch(r"-?\d+(?:\.\d+)?", part) for part in parts) else []
+
+
 def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
     """Equal text, without an article in front; `Yes, it is.` is yes; dates and times by what they name."""
-    one, gold = plain(_shouted(first_answer(said))), plain(answer.value)
+    one, gold = canonical(plain(_shouted(first_answer(said)))), canonical(plain(answer.value))
     if gold in ("yes", "no", "true", "false") and (led := _YES_NO.fullmatch(one)) and not _TURNS.search(led["rest"]):
         one = led[1]
-    if same_moment(bare(said), bare(answer.value)):
+    if same_moment(bare(said), bare(answer.value)) or same_duration(one, gold):
         return "equal"
-    for between in (_RANGE, _RATIO):
-        asked, told = between.fullmatch(gold), between.fullmatch(one)
-        if (asked and told and ":" in gold) or (asked and told and between is _RANGE):
-            return _equal(asked.groups() == told.groups())
-    return _equal(_ARTICLE.sub("", one, count=1) == _ARTICLE.sub("", gold, count=1))
+    asked, told = _RANGE.fullmatch(gold), _RANGE.fullmatch(one)
+    if asked and told:
+        return _equal(asked.groups() == told.groups())
+    if _RATIO.fullmatch(gold) and (parts := _ratio(one)):
+        return _equal(parts == _ratio(gold))
+    one, gold = (_ARTICLE.sub("", text, count=1) for text in (_THE_ONE.sub(r"\1", one), gold))
+    return _equal(one == gold or means(one, gold))
+
+
+def _ratio(text: str) -> list[str]:
+    """Parts of `2:3`, `2 to 3 to 4` or `1 : 50,000`; empty for anything else."""
+    parts = re.split(r"\s*(?::|/|to\b)\s*", re.sub(r"(?<=\d)[, ](?=\d{3}\b)", "", text))
+    return parts if len(parts) > 1 and all(part.isdigit() for part in parts) else []
 
 
 def _shouted(text: str) -> str:

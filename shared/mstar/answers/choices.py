@@ -7,6 +7,11 @@ together, all of them and no other must be named.
 import re
 
 from mstar.answers.marks import bare, first_answer, plain
+from mstar.answers.numbers import read_number
+from mstar.answers.rule import DEFAULT_RULE
+from mstar.answers.scripts import signs
+from mstar.answers.texts import canonical
+from mstar.answers.units import same_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer
 
@@ -17,6 +22,8 @@ _NAMED = re.compile(
     r"[.):,;\\]*\s*-?\s*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
+_ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
+_AS_WRITTEN = DEFAULT_RULE.model_copy(update={"assignments": False, "foreign_numbers": False})
 _WORD = re.compile(r"(?:option|choice)\s+", re.IGNORECASE)
 _CHOSEN = re.compile(
     r"(?:(?:i|we)\s+(?:would\s+|will\s+)?)?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:选择?|選擇?)\s*",
@@ -105,9 +112,25 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
         return ()
     text = plain(match["text"])
     inside = plain(text[1:-1]) if text[:1] + text[-1:] == "()" else text
-    return (letter,) if options.get(letter) in (text, inside) or text == "" else ()
+    own = options.get(letter)
+    return (letter,) if text == "" or own in (text, inside) or (own is not None and same_option(text, own)) else ()
 
 
 def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
     text = plain(said)
-    return tuple(letter for letter, option in options.items() if option and option == text)
+    exact = tuple(letter for letter, option in options.items() if option and option == text)
+    if exact:
+        return exact
+    alike = tuple(letter for letter, option in options.items() if option and same_option(text, option))
+    return alike if len(alike) == 1 else ()
+
+
+def same_option(said: str, option: str) -> bool:
+    """Whether folded texts say one thing: but for an article and signs for LaTeX commands, or as one number."""
+    one, other = (_ARTICLE.sub("", canonical(signs(text)), count=1) for text in (said, option))
+    if one == other:
+        return True
+    first, second = read_number(said, _AS_WRITTEN), read_number(option, _AS_WRITTEN)
+    if first is None or second is None or first.value != second.value:
+        return False
+    return first.unit == second.unit or bool(first.unit and second.unit and same_unit(first.unit, second.unit))

@@ -20,17 +20,21 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname)\s*\{([^{}]*)\}")
-_SPACING = re.compile(r"\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\displaystyle")
+_SPACING = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\displaystyle")
 _EXPLAINS = re.compile(r"(?:because|since|as|explanation|reason|reasoning|this|that|note|here|for)\b", re.IGNORECASE)
 _HOPES = re.compile(r"(?<=\.)\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"(?:(?:it|this|that|they|there|he|she)(?:['\u2019]s|\s+(?:is|are|was|were))"
     r"|(?:it|they|there|he|she|we|i)\s+(?:has|have|had)"
+    r"|(?:it|they|this|that|he|she)\s+(?:will|would|must)(?:\s+be)?"
     r"|the\s+(?:(?!(?:not?|never|wrong|incorrect|false|other|opposite|except|than|is|are)\b)[\w'-]+\s+){1,6}?"
     r"(?:is|are|was|were|equals))\s+(?=\S)",
     re.IGNORECASE,
 )
 """What a sentence puts before its answer: `It is …`, `The total is …`. A doubt behind it stays, and is no answer."""
+
+_LOW_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_LOW_SIGNS = re.compile(r"(?<=[A-Za-z)])[₀-₉]+")
 
 
 def bare(text: str, *, sentences: bool = True) -> str:
@@ -38,7 +42,7 @@ def bare(text: str, *, sentences: bool = True) -> str:
 
     `sentences`: take off what a sentence puts before its answer as well.
     """
-    text = _HOPES.sub("", plain_signs(unicodedata.normalize("NFC", text)).strip())
+    text = _HOPES.sub("", plain_signs(unicodedata.normalize("NFC", text)).strip().rstrip("✓✔✅☑\ufe0f "))
     while True:
         lead = _LEAD_IN.match(text) or (_SENTENCE.match(text) if sentences else None)
         shorter = _unwrapped(text[lead.end() :] if lead else text)
@@ -67,8 +71,14 @@ def without_latex_text(text: str) -> str:
 
 def plain(text: str) -> str:
     """Text as it is compared: NFKC, case folded, white space joined, no final full stop, no quotes around."""
-    text = " ".join(without_latex_text(bare(text)).split()).casefold()
+    text = " ".join(_low(without_latex_text(bare(text))).split()).casefold()
     return unicodedata.normalize("NFKC", _spaced_unit(text)) if not _has_script(text) else _spaced_unit(text)
+
+
+def _low(text: str) -> str:
+    """`CO₂`, `CO_2` and `CO_{2}` as `CO2`. Behind a digit a low digit names a base, and stays."""
+    text = _LOW_SIGNS.sub(lambda run: run[0].translate(_LOW_DIGITS), text)
+    return re.sub(r"(?<=[A-Za-z)])_(?:(\d)|\{(\d+)\})", lambda match: match[1] or match[2], text)
 
 
 def _has_script(text: str) -> bool:

@@ -25,6 +25,11 @@ _CALLED_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\(([^()]*)\)")
 _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _TIMES = re.compile(r"(?<=[\d}])\s*(?:\\cdot|\*)\s*(?=\\sqrt|\\pi|[A-Za-z])")
 """Between a number and what is no number, where nothing need be written."""
+_MEMBER = re.compile(r"^\s*[A-Za-z]\s*(?:\\in|∈)\s*(?=\\?\{)")
+_EITHER = re.compile(r"\s*(?:[A-Za-z]\s*=\s*)?±\s*([^\s,±].*)")
+_OR = re.compile(r"\s*,?\s*\b(?:or|and)\b\s*")
+_NAMED = re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|log|ln)(?![A-Za-z])")
+_GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "θ": "theta", "λ": "lambda", "φ": "phi", "ω": "omega"}
 _SIGNS = "%°<>≤≥≠±:;!|"
 _ARITHMETIC = re.compile(r"[\d.)}\]]\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
 _RELATIONS = {
@@ -45,18 +50,75 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     said, gold = _prepared(said, answer.unit), _prepared(answer.value, answer.unit)
     if rule.assignments and ("=" in said) != ("=" in gold):
         said, gold = _VARIABLE.sub("", said), _VARIABLE.sub("", gold)
-    if said.split() == gold.split():
+    if _compact(said) == _compact(gold):
         return "equal"
+    # Words that are a number, and no sentence: `five sixths`.
+    if (
+        "=" not in said + gold
+        and bare(said) == bare(said, sentences=False)
+        and (found := _as_numbers(said, gold, rule))
+    ):
+        return found
+    solutions = _solutions(gold)
+    if solutions is not None and (told := _solutions(said) or _listed(said)) is not None:
+        return "equal" if _same_solutions(told, solutions, rule) else "different"
     if _shape(said) != _shape(gold) or "$" in said:
         return "unreadable"
-    if _ARITHMETIC.search(said) and not _ARITHMETIC.search(gold):
+    # With a letter in it a sum is an expression: `1 + 2x` is `2x + 1`.
+    if _ARITHMETIC.search(said) and not _ARITHMETIC.search(gold) and not re.search(r"(?<![A-Za-z\\])[a-z]", gold):
         return "unreadable"
-    one, other = read_number(said, rule), read_number(gold, rule)
-    if one is not None and other is not None and one.unit == other.unit:
-        return _same_numbers(one, other)
+    if found := _as_numbers(said, gold, rule):
+        return found
     if "." in said + gold and _decimals(said) != _decimals(gold):
         return "unreadable"  # a rounded number is not the expression it came from
     return "equal" if _verified(gold, said) else "different"
+
+
+def _compact(text: str) -> str:
+    """Without white space, but for that between two letters or digits."""
+    return re.sub(r"(?<![A-Za-z0-9])\s+|\s+(?![A-Za-z0-9])", "", text)
+
+
+def _solutions(text: str) -> list[str] | None:
+    r"""Parts of `x = 2 or x = -3`, `\pm 5`, `\{1, 2\}` and `x \in \{1, 2\}`; None for what names no several values."""
+    text = _MEMBER.sub("", text)
+    braces = text.startswith(("\\{", "{")) and text.endswith("}")
+    if text.count("±") == 1 and (sign := _EITHER.fullmatch(text)):
+        return [sign[1], f"-{sign[1]}"]
+    if braces:
+        return _listed(text.removeprefix("\\").removeprefix("{").removesuffix("}").removesuffix("\\"))
+    return _listed(text) if _OR.search(text) else None
+
+
+def _listed(text: str) -> list[str] | None:
+    """Elements between commas, `or` and `and`, without `x =`; None for one in brackets, and for a single one."""
+    parts = [_VARIABLE.sub("", part).strip() for part in _OR.sub(",", text).split(",")]
+    return parts if len(parts) > 1 and all(parts) and not set("()[]{}") & set(text.replace("\\sqrt{", "")[:1]) else None
+
+
+def _same_solutions(said: list[str], gold: list[str], rule: AnswerRule) -> bool:
+    """The same values in any order, each once."""
+    if len(said) != len(gold):
+        return False
+    left = list(gold)
+    for one in said:
+        found = next((other for other in left if _same_value(one, other, rule)), None)
+        if found is None:
+            return False
+        left.remove(found)
+    return True
+
+
+def _same_value(said: str, gold: str, rule: AnswerRule) -> bool:
+    if _compact(said) == _compact(gold):
+        return True
+    return _as_numbers(said, gold, rule) == "equal"
+
+
+def _as_numbers(said: str, gold: str, rule: AnswerRule) -> str | None:
+    """`equal` or `different` for two numbers in one unit, else None."""
+    one, other = read_number(said, rule), read_number(gold, rule)
+    return _same_numbers(one, other) if one is not None and other is not None and one.unit == other.unit else None
 
 
 def _same_numbers(said: Number, gold: Number) -> str:
@@ -74,6 +136,9 @@ def _prepared(text: str, unit: str | None) -> str:
     text = _ROOT.sub(lambda match: rf"\sqrt{{{match[1] or match[2]}}}", text)
     text = _CALLED_ROOT.sub(r"\\sqrt{\1}", text)
     text = _PI.sub(r"\\pi", text)
+    text = _NAMED.sub(r"\\\1", text)
+    for letter, name in _GREEK.items():
+        text = text.replace(letter, rf"\{name} ")
     for typed, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠")):
         text = text.replace(typed, sign)
     text = _TIMES.sub(" ", text)
@@ -89,6 +154,8 @@ def _prepared(text: str, unit: str | None) -> str:
 def _shape(text: str) -> tuple[object, ...]:
     """What both sides must have in common: words in order, signs, brackets around, and the number of list elements."""
     words = [word for word in _WORD.findall(_LATEX_COMMAND.sub(" ", text)) if word not in _FUNCTIONS]
+    # math-verify takes both for the natural one.
+    words += [name for name in ("log", "ln") if f"\\{name}" in text]
     # Products of single letters commute; words of several letters do not.
     ordered = tuple(word for word in words if len(word) > 1)
     brackets = (text[:1], text[-1:]) if text[:1] in "([{" and text[-1:] in ")]}" and "," in text else ("", "")

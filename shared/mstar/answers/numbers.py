@@ -68,14 +68,19 @@ _ABOUT = re.compile(
     r"(?:exactly|precisely|approximately|approx\.?|about|around|roughly|≈|\\approx|~)\s*", re.IGNORECASE
 )
 _ASSIGNED = re.compile(
-    r"(?:[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Z]{2,3}|\\angle\s*[A-Z]{1,3}|∠[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
+    r"(?:|[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Z]{2,3}|\\angle\s*[A-Z]{1,3}|∠[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
 )
 
 
 _ONE_UNIT = r"[°µ%]?[^\W\d_¹²³⁰-⁹]+(?:⁻?[¹²³]|\^\{?-?[1-3]\}?|(?<=[^\W\d_])[23])?"
 _UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
+_BOLD = re.compile(r"\*\*([^*]+)\*\*")
+_TYPESET = re.compile(r"\$([^$]+)\$\s*([^$]+)")
+_YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|in\s+(?=[12]\d{3}$)", re.IGNORECASE)
+_ONE_SCALE = re.compile(r"an?\s+(?=(?:dozen|hundred|thousand|million|billion|trillion)\b)", re.IGNORECASE)
 _JOINERS = {"or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times", "than", "vs", "versus"}
-_CHANGES = {"squared", "cubed", "factorial", "more", "less", "fewer", *_SCALES, "dozens"} | {
+_POWERS = {"squared", "cubed"}
+_CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *_SCALES, "dozens"} | {
     f"{part}{end}" for part in (*_PARTS, "hundredth", "thousandth", "millionth") for end in ("", "s")
 }
 """Words that make another number of the one before them."""
@@ -97,13 +102,17 @@ class Number:
 def read_number(text: str, rule: AnswerRule) -> Number | None:
     """The number that the text is, or None when it is anything else or more than one number."""
     text = _ABOUT.sub("", bare(text), count=1) if _ABOUT.match(bare(text)) else bare(text)
-    text = fractions_written_out(powers_after_digits(text))
+    text = _BOLD.sub(r"\1", fractions_written_out(powers_after_digits(text)))
+    text = _TYPESET.sub(r"\1 \2", text)
+    text = _YEAR.sub("", text, count=1)
     text = _CODED.sub(lambda match: match[1] + _CODES[match[2].replace(" ", "")], text, count=1)
     text = _NEGATIVE.sub("-", text, count=1) if _NEGATIVE.match(text) else text
     if rule.foreign_numbers:
         text = _as_written_here(text)
     if rule.assignments and (assigned := _ASSIGNED.match(text)):
         text = bare(text[assigned.end() :])
+    if rule.number_words:
+        text = _ONE_SCALE.sub("one ", text, count=1)
     readers: list[Callable[[str], tuple[Number, str] | None]] = (
         [_fraction, _irrational, _power] if rule.closed_forms else []
     )
@@ -226,7 +235,9 @@ def _worded(text: str) -> tuple[Number, str] | None:
 
 def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
     """The number with the rest read as its scale and unit; None when the rest is neither."""
-    rest = _ORDINAL.sub("", rest, count=1) if _ORDINAL.match(rest) else rest
+    if ordinal := _ORDINAL.match(rest):
+        # `3rd` is the third; `12th of them are red` is no number of anything.
+        return number if not rest[ordinal.end() :].strip(" .") else None
     rest = rest.strip()
     word, _, behind = rest.partition(" ")
     if rule.number_words and word.casefold() in _SCALES:
@@ -246,6 +257,6 @@ def _is_unit(text: str) -> bool:
     if text in "%°$€£¥₹¢Ω":
         return True
     words = text.split()
-    if len(words) > 4 or (_JOINERS | _CHANGES) & {word.casefold() for word in words}:
+    if len(words) > 4 or words[0].casefold() in _POWERS or (_JOINERS | _CHANGES) & {word.casefold() for word in words}:
         return False
     return all(_UNIT_WORD.fullmatch(word) for word in words)

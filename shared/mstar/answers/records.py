@@ -23,6 +23,11 @@ CHOICE_COLUMNS = ("choices", "options", "candidates")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
 _LATEX = re.compile(r"\\[A-Za-z]+|[\^_]\{|[\^]\d|\$.*\$")
+_FRACTION = re.compile(r"[+-]?\s*(?:\d+\s+)?\d+\s*/\s*\d+")
+_POINT = re.compile(r"[(]\s*[+-]?[\d./]+(?:\s*,\s*[+-]?[\d./]+)+\s*[)]")
+"""Coordinates, which are no text that must be spaced alike."""
+_NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
+"""Decades and places in an order: `1990s` is no number of seconds, `21st century` no 21 of anything."""
 _KINDS = {
     "choice": AnswerType.CHOICE, "multi_choice": AnswerType.CHOICE, "multiple_choice": AnswerType.CHOICE,
     "multi-choice": AnswerType.CHOICE, "mcq": AnswerType.CHOICE, "option": AnswerType.CHOICE,
@@ -84,15 +89,20 @@ def _guessed(value: str) -> AnswerType:
         return AnswerType.CHOICE
     if text[:1] + text[-1:] == "[]":
         return AnswerType.LIST
+    if _NAMED.fullmatch(text):
+        return AnswerType.TEXT
+    # Words count beside digits only: `$2.5 million` is a number, and the text `two` stays one.
+    words = any(sign.isdigit() for sign in text)
     number = read_number(
         text,
         DEFAULT_RULE.model_copy(
-            update={"assignments": False, "closed_forms": False, "number_words": False, "foreign_numbers": False}
+            update={"assignments": False, "closed_forms": False, "number_words": words, "foreign_numbers": False}
         ),
     )
-    if number is not None and "/" not in text:
+    if number is not None and "/" not in text.removesuffix(number.unit):
         return AnswerType.INTEGER if number.value.denominator == 1 and not number.places else AnswerType.FLOAT
-    return AnswerType.MATH if _LATEX.search(value) or re.fullmatch(r"\d+\s*/\s*\d+", text) else AnswerType.TEXT
+    exact = _LATEX.search(value) or _FRACTION.fullmatch(text) or _POINT.fullmatch(text)
+    return AnswerType.MATH if exact else AnswerType.TEXT
 
 
 def _number(value: str, unit: Any, kind: AnswerType, column: str) -> tuple[str, Any, AnswerType]:

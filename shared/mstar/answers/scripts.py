@@ -18,6 +18,12 @@ _SIGNS = {
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-", strict=True))
 _POWER = re.compile(rf"[{''.join(_RAISED)}]+")
 _VULGAR = re.compile(r"(?P<whole>\d?)(?P<space>\s*)(?P<sign>[¼½¾⅐-⅞])")
+_COMMANDS = {
+    "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "neq": "≠", "ne": "≠", "lt": "<", "gt": ">", "pm": "±",
+    "times": "×", "cdot": "·", "pi": "π", "theta": "θ", "alpha": "α", "beta": "β", "infty": "∞",
+}  # fmt: skip
+_COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])\s*")
+_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
 _FULL_WIDTH = range(0xFF01, 0xFF5F)
 
 
@@ -33,6 +39,15 @@ def _plain(sign: str) -> str:
         return chr(ord(sign) - 0xFEE0)
     digit = unicodedata.decimal(sign, None)
     return sign if digit is None else str(digit)
+
+
+def signs(text: str) -> str:
+    r"""`\geq` as `≥`, `\pi` as `π`, `\frac{1}{3}` as `1/3`, without dollars and without white space around signs."""
+    text = _COMMAND.sub(lambda match: _COMMANDS[match[1]], text.replace("$", ""))
+    text = powers_written_out(_FRACTION.sub(r"\1/\2", text))
+    if "^" in text:
+        text = text.replace("{", "").replace("}", "")
+    return re.sub(r"\s*([=<>≤≥≠±π°%+×·])\s*", r"\1", text).strip()
 
 
 def powers_written_out(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from fractions import Fraction
 
 _DATES = (
     "%Y-%m-%d",
@@ -22,6 +23,12 @@ _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+")
 _NAMED = {"noon": "12:00 pm", "12 noon": "12:00 pm", "midday": "12:00 pm", "midnight": "12:00 am"}
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 
+_NAMES = r"days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s"
+_PART = re.compile(rf"(\d+(?:\.\d+)?)\s*({_NAMES})\b\.?")
+_DURATION = re.compile(rf"{_PART.pattern}(?:\s*(?:,\s*)?(?:and\s+)?{_PART.pattern})*")
+_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)\s*(?:h|hrs?|hours?)")
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
 
 def same_moment(said: str, gold: str) -> bool:
     """Whether both are one date, or one time of day. `10:30` and `10:30 pm` are not."""
@@ -30,6 +37,25 @@ def same_moment(said: str, gold: str) -> bool:
         if first is not None and second is not None:
             return first == second
     return False
+
+
+def same_duration(said: str, gold: str) -> bool:
+    """Whether both are one length of time: `1 hour 30 minutes`, `90 minutes`, `1.5 h`, `1:30 hours`."""
+    first, second = _seconds(said), _seconds(gold)
+    return first is not None and first == second
+
+
+def _seconds(text: str) -> Fraction | None:
+    if clock := _CLOCK.fullmatch(text):
+        return Fraction(int(clock[1]) * 3600 + int(clock[2]) * 60)
+    if not _DURATION.fullmatch(text):
+        return None
+    parts = _PART.findall(text)
+    names = [_UNITS[name[0]] for _, name in parts]
+    # Each unit once, the larger first: `5 min 2 hours` is more likely two answers.
+    if sorted(names, reverse=True) != names or len(set(names)) != len(names):
+        return None
+    return sum((Fraction(count) * unit for (count, _), unit in zip(parts, names, strict=True)), Fraction(0))
 
 
 def _read(text: str, formats: tuple[str, ...]) -> datetime | None:

@@ -18,6 +18,7 @@ _ALIKE = {
     "degrees celsius": "degC", "degree celsius": "degC", "celsius": "degC", "degrees c": "degC",
     "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "fahrenheit": "degF", "degrees f": "degF",
     "ω": "ohm", "ohms": "ohm", "\\omega": "ohm", "kω": "kiloohm", "mω": "megaohm", "cents": "¢", "cent": "¢", "¢": "¢",
+    "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "mph": "mile/hour",
     "kgs": "kg", "cms": "cm", "hrs": "hour", "mins": "minute", "secs": "second",
     "° c": "degC", "°c": "degC", "° f": "degF", "°f": "degF",
 }  # fmt: skip
@@ -38,6 +39,8 @@ def factor(said: str, asked: str) -> Fraction | None:
     """
     if _name(said) == "¢" and _name(asked) in ("$", "€"):
         return Fraction(1, 100)
+    if _name(said) == "$" and _name(asked) == "¢":
+        return Fraction(100)
     first, second = _parsed(_name(said)), _parsed(_name(asked))
     if first is None or second is None or first.dimensionality != second.dimensionality:
         return None
@@ -58,6 +61,7 @@ def _name(unit: str) -> str:
     if known := _CURRENCIES.get(lowered) or _ALIKE.get(lowered):
         return known
     text = powers_written_out(text).replace("{", "").replace("}", "").replace("·", "*").replace(" per ", "/")
+    text = re.sub(r"\s+squared\b", "^2", re.sub(r"\s+cubed\b", "^3", text))
     text = re.sub(r"(?<=[A-Za-z])([23])$", r"^\1", text)
     # Case carries meaning in symbols (mW and MW), not in words.
     return lowered.removesuffix("s") if text.isalpha() and len(text) > 3 else text

@@ -1,0 +1,50 @@
+"""Words for the same thing in texts: places in an order, months and weekdays, compass points, hyphens.
+
+Only spellings are brought together. Synonyms, plurals and parts of a name stay different answers.
+"""
+
+import re
+
+_FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
+_LATER = "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
+_ORDINALS = {word: place for place, word in enumerate(f"{_FIRST} {_LATER}".split(), 1)}
+_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+_ORDINAL = re.compile(rf"\b(?:(?P<tens>{'|'.join(_TENS)})[ -])?(?P<word>{'|'.join(_ORDINALS)})\b")
+_MONTHS = [
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+]  # fmt: skip
+_DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+_SHORT = {name[:3]: name for name in (*_MONTHS, *_DAYS)} | {
+    "sept": "september", "tues": "tuesday", "thur": "thursday", "thurs": "thursday",
+}  # fmt: skip
+_WHEN = re.compile(r"(?:in|on)\s+|(?:the\s+)?month\s+of\s+")
+_POINTS = re.compile(r"\b(north|south)[ -](east|west)\b")
+_INTO = {"ne": "northeast", "nw": "northwest", "se": "southeast", "sw": "southwest"}
+_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
+_DECADE = re.compile(r"(?<=0)['\u2019](?=s\b)")
+
+
+def canonical(text: str) -> str:
+    """A folded text with its ordinals in digits, compass points in a word, `and` for `&`, and no hyphens in words."""
+    text = _POINTS.sub(r"\1\2", _DECADE.sub("", text.replace(" & ", " and ")))
+    return _HYPHEN.sub(" ", _ORDINAL.sub(_in_digits, text))
+
+
+def means(said: str, gold: str) -> bool:
+    """Whether two canonical texts without articles name one month, weekday, compass point or place in an order."""
+    if gold in _MONTHS or gold in _DAYS:
+        said = _WHEN.sub("", said, count=1).removesuffix(".")
+        return _SHORT.get(said, said) == gold
+    if gold in _INTO.values():
+        return _INTO.get(said) == gold
+    place = re.fullmatch(r"\d+(?:st|nd|rd|th)", gold)
+    return place is not None and re.sub(r"\s+(?:one|place)$", "", said) == gold
+
+
+def _in_digits(match: re.Match[str]) -> str:
+    number = _TENS.get(match["tens"] or "", 0) + _ORDINALS[match["word"]]
+    if match["tens"] and _ORDINALS[match["word"]] > 9:
+        return match[0]
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
