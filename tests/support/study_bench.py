@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from mstar.marks import Marks, packed
 from mstar.results import IterationResult, SweepResult
 from mstar.study.plan import Study, parse_study
-from mstar.study.record import Cost, PolicyRecord, StudyRun, recipe_digest
+from mstar.study.record import Cost, PolicyRecord, StudyRun
+from mstar.study.same_recipe import recipe_values
 
 QUESTIONS = 300
 LEVELS = {"warmup": 0.3, "all": 0.5, "top-2": 0.72}
@@ -77,7 +78,7 @@ def run(plan: Study, arm: str, seed: int, ids: str = "0" * 16, levels: Mapping[s
         study=plan.name,
         arm=arm,
         seed=seed,
-        recipe=recipe_digest(plan.recipe(plan.base, arm, seed)),
+        recipe=recipe_values(plan.recipe(plan.base, arm, seed)),
         run=f"r-{arm}-{seed}",
         reused=3,
         policies=(policy(random.Random(0), "base", 0.1, ids), first, *after),

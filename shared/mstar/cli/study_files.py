@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field, ValidationError
 from mstar.cli.recipe_files import SHIPPED
 from mstar.errors import InvalidInput, StorageFull
 from mstar.recipe_folder import is_file_name
+from mstar.recipes import Recipe
 from mstar.study.plan import Study, parse_study_yaml
-from mstar.study.record import StudyRun, parse_record, recipe_digest
+from mstar.study.record import StudyRun, parse_record
+from mstar.study.same_recipe import other_field
 from mstar.study.summary import PropertyResult
 
 STUDIES = Path(__file__).parents[3] / "studies"
@@ -42,10 +44,10 @@ def read_study(study: str) -> Study:
     return made
 
 
-def planned(study: Study, arm: str, seed: int) -> str:
-    """Digest of the recipe of one run. Raises InvalidRecipe."""
+def planned(study: Study, arm: str, seed: int) -> Recipe:
+    """The recipe of one run. Raises InvalidRecipe."""
     assert isinstance(study.base, dict), "read_study makes the base whole"
-    return recipe_digest(study.recipe(study.base, arm, seed))
+    return study.recipe(study.base, arm, seed)
 
 
 def read_results(folder: Path, study: Study) -> dict[tuple[str, int], StudyRun]:
@@ -61,9 +63,10 @@ def read_results(folder: Path, study: Study) -> dict[tuple[str, int], StudyRun]:
         run = parse_record(path.read_bytes(), str(path))
         if run.study != study.name or run.arm not in study.arms or run.seed not in study.seeds:
             continue
-        if run.recipe != planned(study, run.arm, run.seed):
+        if (field := other_field(run.recipe, planned(study, run.arm, run.seed))) is not None:
             raise InvalidInput(
-                f"{path} was made with another recipe than the study has now: move the file away, or undo the change",
+                f"{path} was made with another recipe than the study has now, which differs in {field}: move the file "
+                "away, or undo the change",
                 field="results",
             )
         before = found.get((run.arm, run.seed))

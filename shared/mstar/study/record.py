@@ -1,13 +1,12 @@
 """What a study keeps of one finished run: everything that its report needs, small enough to be mailed."""
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pydantic import Field, ValidationError
 
 from mstar.errors import InvalidInput
 from mstar.marks import Marks
-from mstar.recipes import Recipe
 from mstar.results import IterationResult, RunResults, SweepResult
 from mstar.stages.evaluate import EvaluateResult
 from mstar.stages.generate import GenerateResult
@@ -20,7 +19,7 @@ from mstar.steps import StepResult
 from mstar.study.plan import ArmName
 from mstar.types import Frozen
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 200_000
 """Of the file of one run."""
 
@@ -63,8 +62,8 @@ class StudyRun(Frozen):
     study: ArmName
     arm: ArmName
     seed: int = Field(ge=0, le=2**31 - 1)
-    recipe: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """Hash of the whole recipe, seed included: what a study's file must still say for this run to be its own."""
+    recipe: dict[str, Any]
+    """The whole recipe, seed included: what a study's file must still say for this run to be its own."""
     code: str = ""
     """Begin of the hash of the code that ran it."""
     run: str
@@ -93,24 +92,19 @@ class StudyRun(Frozen):
         return self.policies[-1]
 
 
-def recipe_digest(recipe: Recipe) -> str:
-    """Hash of a recipe with every default written out."""
-    return hashlib.sha256(recipe.model_dump_json().encode()).hexdigest()
-
-
 def record_of(
     study: str,
     arm: str,
     results: RunResults,
     steps: Iterable[StepResult | None],
     *,
-    digest: str,
+    recipe: Mapping[str, Any],
     code: str,
     reused: int,
 ) -> StudyRun:
     """The record of a finished run, from its numbers and the results of all its steps.
 
-    `digest`: of the recipe as the study says it; the coordinator has completed the one that it ran.
+    `recipe`: as the study says it; the coordinator has completed the one that it ran.
     """
     left = [one for one in steps if one is not None]
     evaluated = {one.label: one for one in left if isinstance(one, EvaluateResult)}
@@ -119,7 +113,7 @@ def record_of(
         study=study,
         arm=arm,
         seed=results.recipe.seed,
-        recipe=digest,
+        recipe=dict(recipe),
         code=code[:12],
         run=results.id,
         reused=reused,

@@ -14,7 +14,8 @@ from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, data
 from mstar.api.runs import Page
 from mstar.api.steps import Claim
 from mstar.api.studies import StudyView
-from mstar.study.record import StudyRun, recipe_digest
+from mstar.study.record import StudyRun
+from mstar.study.same_recipe import recipe_values
 from mstar_coordinator.api.app import build_app
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.store.database import open_store
@@ -92,7 +93,7 @@ def test_a_study_is_run_and_its_results_are_read(app: FastAPI, publisher: Memory
         assert [one.label for one in second.policies] == ["base", "warmup", "it01"]
         assert second.cost.updates == 6 and second.cost.responses > first.cost.responses
         assert isinstance(ended.study.base, dict)
-        assert first.recipe == recipe_digest(ended.study.recipe(ended.study.base, "all", 1))
+        assert first.recipe == recipe_values(ended.study.recipe(ended.study.base, "all", 1))
         listed = (await client.get("/v1/studies")).json()["data"]
         assert [one["id"] for one in listed] == [view.id]
 

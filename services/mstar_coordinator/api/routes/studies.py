@@ -11,7 +11,8 @@ from mstar.api.studies import StudyCreate, StudyRunView, StudyView
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.study.plan import Study, parse_study
-from mstar.study.record import StudyRun, recipe_digest, record_of
+from mstar.study.record import StudyRun, record_of
+from mstar.study.same_recipe import recipe_values
 from mstar.study.states import StudyState
 from mstar_coordinator.api.routes.context import After, Caller, Context, Coordinator, Limit, paged
 from mstar_coordinator.api.routes.once import Key, answer_once, idempotency
@@ -111,7 +112,7 @@ def _planned(coordinator: Context, request: StudyCreate, caller: Principal) -> t
     arms = dict.fromkeys(arm for arm, _ in wanted)
     checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0]), caller) for arm in arms}
     # Arms share their data: each set is looked at once.
-    for recipe in {(one.data, tuple(one.splits.items())): one for one in checked.values()}.values():
+    for recipe in {(one.data.model_dump_json(), tuple(one.splits.items())): one for one in checked.values()}.values():
         coordinator.data.check(recipe)
     return study, [(arm, checked[arm].model_copy(update={"seed": seed})) for arm, seed in wanted]
 
@@ -158,7 +159,7 @@ def _record(coordinator: Context, tx: Transaction, study: StudyRecord, entry: St
         entry.arm,
         coordinator.folders.results(tx, tx.runs.get(entry.run_id)),
         [step.result for step in steps],
-        digest=recipe_digest(planned),
+        recipe=recipe_values(planned),
         code=code_version(),
         reused=sum(step.result is not None and step.claimed_at is None for step in steps),
     )
