@@ -23,6 +23,8 @@ _NAMED = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
+_YES_NO = re.compile(r"(yes|no)[,.!]\s+(\S.*)")
+_VARIABLE = re.compile(r"[a-z]\s*=\s*")
 _AS_WRITTEN = DEFAULT_RULE.model_copy(update={"assignments": False, "foreign_numbers": False})
 _WORD = re.compile(r"(?:option|choice)\s+", re.IGNORECASE)
 _CHOSEN = re.compile(
@@ -121,6 +123,9 @@ def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
     exact = tuple(letter for letter, option in options.items() if option and option == text)
     if exact:
         return exact
+    if led := _YES_NO.fullmatch(text):
+        text = led[1] if not _WEIGHS.search(led[2]) and not re.search(r"\b(?:yes|no|not sure)\b", led[2]) else text
+    text = text.removeprefix("both ")
     alike = tuple(letter for letter, option in options.items() if option and same_option(text, option))
     return alike if len(alike) == 1 else ()
 
@@ -130,6 +135,8 @@ def same_option(said: str, option: str) -> bool:
     one, other = (_ARTICLE.sub("", canonical(signs(text)), count=1) for text in (said, option))
     if one == other:
         return True
+    if "=" not in said:
+        option = _VARIABLE.sub("", option.strip("$ "))
     first, second = read_number(said, _AS_WRITTEN), read_number(option, _AS_WRITTEN)
     if first is None or second is None or first.value != second.value:
         return False

@@ -34,6 +34,9 @@ _SENTENCE = re.compile(
 """What a sentence puts before its answer: `It is …`, `The total is …`. A doubt behind it stays, and is no answer."""
 
 _LOW_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
+_CHARGE = re.compile(r"(?<=[A-Za-z0-9)])(?:\^\{?(\d?[+-])\}?|([²³]?[⁺⁻]))(?!\s*[\w(])")
+"""Of an ion: `Na^+`, `Ca²⁺`."""
+_RAISED_CHARGE = str.maketrans("²³⁺⁻", "23+-")
 _LOW_SIGNS = re.compile(r"(?<=[A-Za-z)])[₀-₉]+")
 
 
@@ -78,6 +81,7 @@ def plain(text: str) -> str:
 def _low(text: str) -> str:
     """`CO₂`, `CO_2` and `CO_{2}` as `CO2`. Behind a digit a low digit names a base, and stays."""
     text = _LOW_SIGNS.sub(lambda run: run[0].translate(_LOW_DIGITS), text)
+    text = _CHARGE.sub(lambda match: (match[1] or match[2]).translate(_RAISED_CHARGE), text)
     return re.sub(r"(?<=[A-Za-z)])_(?:(\d)|\{(\d+)\})", lambda match: match[1] or match[2], text)
 
 

@@ -26,6 +26,8 @@ _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _TIMES = re.compile(r"(?<=[\d}])\s*(?:\\cdot|\*)\s*(?=\\sqrt|\\pi|[A-Za-z])")
 """Between a number and what is no number, where nothing need be written."""
 _MEMBER = re.compile(r"^\s*[A-Za-z]\s*(?:\\in|∈)\s*(?=\\?\{)")
+_EACH = re.compile(r"[A-Za-z]\s*=[^=,]+(?:,\s*[A-Za-z]\s*=[^=,]+)+")
+"""`x = 1, x = 4`; of two unknowns each keeps its name in what is compared."""
 _EITHER = re.compile(r"\s*(?:[A-Za-z]\s*=\s*)?±\s*([^\s,±].*)")
 _OR = re.compile(r"\s*,?\s*\b(?:or|and)\b\s*")
 _NAMED = re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|log|ln)(?![A-Za-z])")
@@ -85,6 +87,8 @@ def _solutions(text: str) -> list[str] | None:
     braces = text.startswith(("\\{", "{")) and text.endswith("}")
     if text.count("±") == 1 and (sign := _EITHER.fullmatch(text)):
         return [sign[1], f"-{sign[1]}"]
+    if _EACH.fullmatch(text):
+        return _listed(text)
     if braces:
         return _listed(text.removeprefix("\\").removeprefix("{").removesuffix("}").removesuffix("\\"))
     return _listed(text) if _OR.search(text) else None
@@ -92,7 +96,9 @@ def _solutions(text: str) -> list[str] | None:
 
 def _listed(text: str) -> list[str] | None:
     """Elements between commas, `or` and `and`, without `x =`; None for one in brackets, and for a single one."""
-    parts = [_VARIABLE.sub("", part).strip() for part in _OR.sub(",", text).split(",")]
+    parts = [part.strip() for part in _OR.sub(",", text).split(",")]
+    if len({found[0].split("=")[0].strip() for part in parts if (found := _VARIABLE.match(part))}) < 2:
+        parts = [_VARIABLE.sub("", part).strip() for part in parts]
     return parts if len(parts) > 1 and all(parts) and not set("()[]{}") & set(text.replace("\\sqrt{", "")[:1]) else None
 
 
@@ -136,6 +142,7 @@ def _prepared(text: str, unit: str | None) -> str:
     text = _ROOT.sub(lambda match: rf"\sqrt{{{match[1] or match[2]}}}", text)
     text = _CALLED_ROOT.sub(r"\\sqrt{\1}", text)
     text = _PI.sub(r"\\pi", text)
+    text = re.sub(r"(?<=\d)\s*degrees?$", "°", text)
     text = _NAMED.sub(r"\\\1", text)
     for letter, name in _GREEK.items():
         text = text.replace(letter, rf"\{name} ")

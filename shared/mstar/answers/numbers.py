@@ -64,6 +64,7 @@ _WORDED_PART = re.compile(
 )
 _AND_PART = re.compile(r"(\d+)\s+and\s+(\d+\s*/\s*\d+)$")
 _NEGATIVE = re.compile(r"(?:minus|negative)\s+(?=[\d.])", re.IGNORECASE)
+_NEGATIVE_WORDS = re.compile(r"(?:minus|negative)\s+(?=[a-z])", re.IGNORECASE)
 _ABOUT = re.compile(
     r"(?:exactly|precisely|approximately|approx\.?|about|around|roughly|≈|\\approx|~)\s*", re.IGNORECASE
 )
@@ -161,6 +162,9 @@ def _power(text: str) -> tuple[Number, str] | None:
 
 def _worded_part(text: str) -> tuple[Number, str] | None:
     """`half`, `three quarters`, `one and a half`; `third` alone is a place in an order."""
+    if negative := _NEGATIVE_WORDS.match(text):
+        found = _worded_part(text[negative.end() :])
+        return None if found is None else (Number(-found[0].value), found[1])
     match = _WORDED_PART.match(text)
     if match is None:
         return None

@@ -17,6 +17,7 @@ _DATES = (
     "%d %B, %Y",
     "%d %b, %Y",
 )
+_DAYS = ("%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y")
 _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p", "%H:%M utc")
 _ZONE = re.compile(r"(?<=\d)\s*(?:z|gmt|utc)$")
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+")
@@ -32,8 +33,10 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 def same_moment(said: str, gold: str) -> bool:
     """Whether both are one date, or one time of day. `10:30` and `10:30 pm` are not."""
-    for formats in (_DATES, _TIMES):
-        first, second = _read(said, formats), _read(gold, formats)
+    for formats in (_DATES, _DAYS, _TIMES):
+        # Days of no year are read in a leap year, for the 29th of February.
+        year = " 2000" if formats is _DAYS else ""
+        first, second = _read(f"{said.rstrip('.')}{year}", formats), _read(f"{gold.rstrip('.')}{year}", formats)
         if first is not None and second is not None:
             return first == second
     return False

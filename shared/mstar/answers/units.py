@@ -19,6 +19,7 @@ _ALIKE = {
     "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "fahrenheit": "degF", "degrees f": "degF",
     "ω": "ohm", "ohms": "ohm", "\\omega": "ohm", "kω": "kiloohm", "mω": "megaohm", "cents": "¢", "cent": "¢", "¢": "¢",
     "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "mph": "mile/hour",
+    "inches": "inch", "pounds": "pound",
     "kgs": "kg", "cms": "cm", "hrs": "hour", "mins": "minute", "secs": "second",
     "° c": "degC", "°c": "degC", "° f": "degF", "°f": "degF",
 }  # fmt: skip
@@ -28,6 +29,8 @@ _SQUARES = ((re.compile(r"\b(?:sq\.?|square)\s+(\w+)"), r"\1**2"), (re.compile(r
 
 def same_unit(said: str, asked: str) -> bool:
     """Whether both name one unit: `$` and `dollars`, `cm²` and `cm^2`, `years` and `year`."""
+    if {_name(said), _name(asked)} == {"pound", "£"}:
+        return True
     return _name(said) == _name(asked) or factor(said, asked) == 1
 
 
