@@ -1,10 +1,15 @@
 """How long the pages and searches of a run with 720,000 responses take, and what their index costs.
 
-`python -m benchmarks.responses [RESPONSES]` writes responses.json and responses.md beside this file. The run is written
-straight into a store, with a few different shards of rows over and over; the coordinator that serves it is a process of
-its own, asked over HTTP by one reader, and then by four at once.
+`python -m benchmarks.responses [RESPONSES] [--home FOLDER] [--minutes N]` writes responses.json and responses.md beside
+this file. The run is written straight into a store, with a few different shards of rows over and over; the coordinator
+that serves it is a process of its own, asked over HTTP by one reader, and then by four at once.
+
+With a folder the run and its index stay there, and `--minutes` ends a session while the index is being made: the same
+command goes on with it.
 """
 
+import argparse
+import contextlib
 import json
 import os
 import platform
@@ -194,28 +199,37 @@ def times(url: str, run_id: str, readers: int) -> dict[str, list[float]]:
     return found
 
 
-def measure(responses: int) -> dict[str, Any]:
-    """Write the run, have it indexed, and ask for pages."""
-    with tempfile.TemporaryDirectory(prefix="mstar-pages-") as folder:
-        home, port = Path(folder), free_ports().coordinator
-        run_id = write_run(home, responses)
-        server = get_context("spawn").Process(target=serve, args=(home, port))
-        server.start()
-        try:
-            url = f"http://127.0.0.1:{port}"
-            began = _until_up(url)
-            indexed = _index(url, run_id)
-            assert server.pid is not None
-            cost = {"seconds": time.monotonic() - began, "cpu": cpu_of(server.pid)}
-            size = sum(one.stat().st_size for one in (home / ".mstar" / "responses").iterdir())
-            used = cpu_of(server.pid)
-            one, four = times(url, run_id, 1), times(url, run_id, 4)
-            pages = sum(map(len, (*one.values(), *four.values())))
-            page_cpu = 1000 * (cpu_of(server.pid) - used) / pages
-            memory = psutil.Process(server.pid).memory_info().rss
-        finally:
-            server.terminate()
-            server.join()
+def measure(responses: int, home: Path, minutes: float | None) -> dict[str, Any] | None:
+    """Write the run unless the folder has it, have it indexed, and ask for pages; None where the time was over."""
+    port, noted = free_ports().coordinator, home / "benchmark.json"
+    spent = json.loads(noted.read_text()) if noted.exists() else {"seconds": 0.0, "cpu": 0.0}
+    if "run" not in spent:
+        noted.write_text(json.dumps(spent | {"run": write_run(home, responses)}))
+        spent = json.loads(noted.read_text())
+    run_id = str(spent["run"])
+    server = get_context("spawn").Process(target=serve, args=(home, port))
+    server.start()
+    try:
+        url = f"http://127.0.0.1:{port}"
+        began = _until_up(url)
+        until = None if minutes is None else began + 60 * minutes
+        indexed = _index(url, run_id, until)
+        assert server.pid is not None
+        spent["seconds"] += time.monotonic() - began
+        spent["cpu"] += cpu_of(server.pid)
+        noted.write_text(json.dumps(spent))
+        if indexed is None:
+            return None
+        size = sum(one.stat().st_size for one in (home / ".mstar" / "responses").iterdir())
+        used = cpu_of(server.pid)
+        one, four = times(url, run_id, 1), times(url, run_id, 4)
+        pages = sum(map(len, (*one.values(), *four.values())))
+        page_cpu = 1000 * (cpu_of(server.pid) - used) / pages
+        memory = psutil.Process(server.pid).memory_info().rss
+    finally:
+        server.terminate()
+        server.join()
+    cost = {"seconds": spent["seconds"], "cpu": spent["cpu"]}
     summary = {name: {"one": percentiles(one[name]), "four": percentiles(four[name])} for name in one}
     everything = {
         who: percentiles([each for values in found.values() for each in values])
@@ -253,12 +267,15 @@ def _until_up(url: str) -> float:
             time.sleep(0.1)
 
 
-def _index(url: str, run_id: str) -> int:
-    while True:
+def _index(url: str, run_id: str, until: float | None) -> int | None:
+    """Shards once all are in the index; None where the time was over before."""
+    while until is None or time.monotonic() < until:
         index = httpx2.get(f"{url}/v1/runs/{run_id}/responses?limit=1", timeout=60).json()["index"]
+        print(f"{index['indexed']} of {index['shards']} shards", flush=True)
         if index["shards"] and index["indexed"] == index["shards"]:
             return int(index["shards"])
-        time.sleep(1)
+        time.sleep(5)
+    return None
 
 
 def report(found: dict[str, Any]) -> str:
@@ -287,7 +304,18 @@ def report(found: dict[str, Any]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Measure and write the results."""
-    found = measure(int(arguments[0]) if arguments else 720_000)
+    reader = argparse.ArgumentParser(prog="benchmarks.responses")
+    reader.add_argument("responses", type=int, nargs="?", default=720_000)
+    reader.add_argument("--home", type=Path)
+    reader.add_argument("--minutes", type=float)
+    given = reader.parse_args(arguments)
+    with contextlib.ExitStack() as stack:
+        home = given.home or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mstar-pages-")))
+        home.mkdir(parents=True, exist_ok=True)
+        found = measure(given.responses, home, given.minutes)
+    if found is None:
+        print("the index is not whole yet: the same command goes on with it")
+        return
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     RESULTS.with_suffix(".md").write_text(report(found))
 

@@ -74,8 +74,13 @@ def hide_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) -> M
         if _SECRET_KEY.search(key):
             event[key] = _HIDDEN
         elif isinstance(value, str):
-            event[key] = _SECRET_TEXT.sub(_HIDDEN, value)
+            event[key] = hidden(value)
     return event
+
+
+def hidden(text: str) -> str:
+    """A text without the passwords of its URLs, without bearer tokens and without keys of ours."""
+    return _SECRET_TEXT.sub(_HIDDEN, text)
 
 
 def _named(service: str) -> Any:

@@ -25,7 +25,7 @@ def client_of(home: Path, publisher: MemoryPublisher, **settings: str) -> Iterat
     fields: dict[str, Any] = {"home": home / "runs", "data_root": home, "reserve_bytes": 0, **settings}
     made = CoordinatorSettings(broker_url="redis://unused", **fields)
     app = build_app(made, open_store(database_of(home)), publisher, HandClock())
-    with serving(app) as url, httpx2.Client(base_url=url) as client:
+    with serving(app) as url, httpx2.Client(base_url=url, timeout=60) as client:
         yield client
 
 

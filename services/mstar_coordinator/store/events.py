@@ -56,6 +56,11 @@ class Events:
         query = select(events).where(events.c.run_id == run_id, events.c.id > after).order_by(events.c.id).limit(limit)
         return [_event(row) for row in self._connection.execute(query)]
 
+    def about(self, run_id: str, step: str, limit: int) -> list[Event]:
+        """The newest events about a step, oldest first."""
+        query = select(events).where(events.c.run_id == run_id, events.c.step == step).order_by(events.c.id.desc())
+        return [_event(row) for row in self._connection.execute(query.limit(limit))][::-1]
+
 
 def _event(row: Row[Any]) -> Event:
     return Event(

@@ -137,6 +137,55 @@ class Steps:
         by_state = {row[0]: int(row[1]) for row in self._connection.execute(query)}
         return by_state.get(StepState.DONE, 0), sum(by_state.values())
 
+    def stage_counts(self, run_id: str) -> dict[str, dict[str, int]]:
+        """Stage → state → steps, in the order of the graph; a pending step that could be claimed counts as `due`."""
+        pending = case((steps.c.waiting == 0, "due"), else_="waiting")
+        state = case((steps.c.state == StepState.PENDING, pending), else_=steps.c.state).label("state")
+        query = (
+            select(steps.c.stage, state, func.count(), func.min(steps.c.position).label("first"))
+            .where(steps.c.run_id == run_id)
+            .group_by(steps.c.stage, state)
+        )
+        rows = self._connection.execute(query).all()
+        first: dict[str, int] = {}
+        for row in rows:
+            first[row[0]] = min(int(row.first), first.get(row[0], int(row.first)))
+        found: dict[str, dict[str, int]] = {stage: {} for stage in sorted(first, key=lambda one: first[one])}
+        for row in rows:
+            found[row[0]][str(row[1])] = int(row[2])
+        return found
+
+    def open_needs(self, run_id: str) -> list[tuple[str, str]]:
+        """(stage, stage that it waits for), where a step that is not done needs one that is not, in graph order."""
+        made = steps.alias()
+        query = (
+            select(steps.c.stage, made.c.stage)
+            .join(needs, needs.c.step_id == steps.c.id)
+            .join(made, made.c.id == needs.c.need_id)
+            .where(steps.c.run_id == run_id, steps.c.state != StepState.DONE, made.c.state != StepState.DONE)
+            .group_by(steps.c.stage, made.c.stage)
+            .order_by(func.min(steps.c.position), func.min(made.c.position))
+        )
+        return [(row[0], row[1]) for row in self._connection.execute(query)]
+
+    def needs_of(self, step_id: str) -> list[StepRecord]:
+        """The steps that one needs or streams from, in the order of the graph."""
+        wanted = select(needs.c.need_id).where(needs.c.step_id == step_id)
+        return self._all(select(steps).where(steps.c.id.in_(wanted)))
+
+    def latest(self, run_id: str, kinds: Collection[str], limit: int) -> list[StepRecord]:
+        """Steps of some kinds that were committed last, newest first; those that were taken over are left out."""
+        wanted = (steps.c.run_id == run_id, steps.c.kind.in_(kinds), steps.c.state == StepState.DONE)
+        query = select(steps).where(*wanted, steps.c.claimed_at.is_not(None)).order_by(steps.c.done_at.desc())
+        return [_step(row) for row in self._connection.execute(query.limit(limit))]
+
+    def named(self, run_id: str, name: str) -> StepRecord:
+        """A step of a run by its name. Raises NotFound."""
+        found = self._all(select(steps).where(steps.c.run_id == run_id, steps.c.name == name))
+        if not found:
+            raise NotFound(f"run {run_id} has no step {name[:120]!r}", field="step")
+        return found[0]
+
     def tally(self) -> dict[tuple[str, str, str], int]:
         """(queue, kind, state) → steps of running runs; a pending step is `due`, or `waiting` for others."""
         pending = case((steps.c.waiting == 0, "due"), else_="waiting")

@@ -122,9 +122,9 @@ def byte_progress(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[
 
 def follow(read: Callable[[], Run], broken: Callable[[], str | None] = lambda: None) -> Run:
     """Show a run's progress until it ends or pauses; `broken` says why it can't go on."""
-    states = _states(read, broken)
+    seen = states(read, broken)
     if not progress_console.is_terminal:
-        return _follow_plainly(states)
+        return _follow_plainly(seen)
     narrow = progress_console.width < NARROW_COLUMNS
     wide = (BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TextColumn("left"))
     numbers = (MofNCompleteColumn(),) if narrow else (*wide, TimeRemainingColumn())
@@ -133,16 +133,16 @@ def follow(read: Callable[[], Run], broken: Callable[[], str | None] = lambda: N
     with Progress(*columns, console=progress_console) as progress:
         whole = progress.add_task("run", total=None)
         stage = progress.add_task("stage", total=None)
-        for run in states:
+        for run in seen:
             now = run.progress
             progress.update(whole, total=now.steps_total, completed=now.steps_done, description=run.name)
             progress.update(stage, total=now.total or None, completed=now.done, description=now.stage)
     return run
 
 
-def _follow_plainly(states: Iterator[Run]) -> Run:
+def _follow_plainly(seen: Iterator[Run]) -> Run:
     shown, at = "", 0.0
-    for run in states:
+    for run in seen:
         line = f"{run.progress.steps_done}/{run.progress.steps_total} steps · {run.progress.stage}"
         if line != shown and time.monotonic() - at > PLAIN_SECONDS:
             print(line, file=sys.stderr, flush=True)
@@ -152,7 +152,7 @@ def _follow_plainly(states: Iterator[Run]) -> Run:
     return run
 
 
-def _states(read: Callable[[], Run], broken: Callable[[], str | None]) -> Iterator[Run]:
+def states(read: Callable[[], Run], broken: Callable[[], str | None]) -> Iterator[Run]:
     """The run again and again until it ends or pauses.
 
     A server that does not answer is asked again for minutes: its process or pod is being replaced, and the run goes on

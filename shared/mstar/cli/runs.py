@@ -15,7 +15,6 @@ from mstar.cli.output import (
     ENDED,
     byte_progress,
     console,
-    follow,
     gain,
     left_out,
     outcome_lines,
@@ -25,6 +24,7 @@ from mstar.cli.output import (
 )
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
+from mstar.cli.watching import watch as watch_live
 from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.data_check import check_lines
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable
@@ -135,7 +135,7 @@ def _problem_of(run_id: str) -> str | None:
 
 @app.command()
 def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
-    """Show a run's progress until it ends; Ctrl-C only stops watching."""
+    """Show live what a run does until it ends, in a pipe as lines; Ctrl-C only stops watching."""
     with Client(Endpoint.from_environment()) as client:
         _finish(client, resolve(client, run), as_json=as_json)
 
@@ -279,7 +279,7 @@ def _start_on_server(client: Client, create: RunCreate, *, detach: bool, as_json
 
 def _finish(client: Client, run_id: str, *, as_json: bool) -> None:
     try:
-        ended = follow(lambda: client.run(run_id))
+        ended = watch_live(client, run_id)
     except Unavailable as error:
         again = f"{program()} run watch {run_id}"
         raise Unavailable(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from mstar.api.downloads import Download, DownloadFile, Part
+from mstar.api.live import LiveRun
 from mstar.api.responses import FoundPage, ResponseQuery
 from mstar.api.runs import (
     Checkpoint,
@@ -124,6 +125,11 @@ class RunOperations(Declared):
     def steps(self, run_id: str, after: str | None = None, limit: int = 100) -> Call[Page[StepView]]:
         """Steps of the run's graph, in order."""
         return self._call(Page[StepView], "GET", f"/v1/runs/{run_id}/steps", params=given(after=after, limit=limit))
+
+    @operation
+    def live(self, run_id: str) -> Call[LiveRun]:
+        """What the run does now, how fast, and what waits for what."""
+        return self._call(LiveRun, "GET", f"/v1/runs/{run_id}/live")
 
     @operation
     def checkpoints(self, run_id: str) -> Call[Page[Checkpoint]]:

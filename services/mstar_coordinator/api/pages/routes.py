@@ -12,10 +12,13 @@ from fastapi import APIRouter, FastAPI, Query
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
+from mstar.api.live import spoken_rates
 from mstar.evolution import RunState
 from mstar.results import RunResults
-from mstar_coordinator.api.pages import comparing, responses, scoring, starting
+from mstar_coordinator.api.live import live_view
+from mstar_coordinator.api.pages import comparing, responses, scoring, starting, steps
 from mstar_coordinator.api.pages.rendering import page
+from mstar_coordinator.api.pages.step_map import SERVICES, phases
 from mstar_coordinator.api.pages.views import run_line, sweep_map
 from mstar_coordinator.api.routes.context import Caller, Context, Coordinator
 from mstar_coordinator.api.routes.runs import show
@@ -31,7 +34,7 @@ router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
 def add_pages(app: FastAPI) -> None:
     """Add the pages and their files."""
-    for pages in (router, responses.router, starting.router, comparing.router, scoring.router):
+    for pages in (router, responses.router, starting.router, comparing.router, scoring.router, steps.router):
         app.include_router(pages)
     app.mount("/files", StaticFiles(directory=Path(__file__).parent / "static"), name="files")
 
@@ -84,12 +87,17 @@ def _now(context: Context, run_id: str) -> dict[str, object]:
         results: RunResults = context.folders.results(tx, record)
         last = tx.events.last_id(run_id)
         events = tx.events.after(run_id, max(0, last - EVENTS_SHOWN), EVENTS_SHOWN)
+        live = live_view(tx, run_id)
     run = show(context, run_id)
     return {
         "run": run,
         "line": run_line(run, results, time.time()),
         "events": events[::-1],
         "last_event": last,
+        "live": live,
+        "services": SERVICES,
+        "rates": spoken_rates(live.rates),
+        "phases": phases(live.stages),
         "map": sweep_map(results),
         "downloads": context.files.there(context.folders.path(run_id)),
         **figures(results),

@@ -5,10 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 
+from mstar.api.live import LiveRun
 from mstar.api.runs import Checkpoint, Page, StepView
 from mstar.api.samples import QuestionSamples
 from mstar.errors import NotFound
 from mstar.results import RunResults
+from mstar_coordinator.api.live import live_view
 from mstar_coordinator.api.routes.context import After, Coordinator, Limit, paged
 from mstar_coordinator.api.samples import read_samples, stages_of
 from mstar_coordinator.api.views import checkpoint_view, step_view
@@ -27,6 +29,13 @@ def list_steps(coordinator: Coordinator, run_id: str, limit: Limit = 100, after:
         tx.runs.get(run_id)
         found = tx.steps.page(run_id, after, limit + 1)
     return paged([step_view(step) for step in found], limit, [str(step.position) for step in found])
+
+
+@router.get("/live")
+def get_live(coordinator: Coordinator, run_id: str) -> LiveRun:
+    """What the run does now, how fast, and a map of its stages with what each waits for."""
+    with coordinator.store.reading() as tx:
+        return live_view(tx, run_id)
 
 
 @router.get("/results")
