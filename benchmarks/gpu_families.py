@@ -44,6 +44,8 @@ from trainer_bench import Bench
 
 SETTINGS = TrainRecipe(learning_rate=1e-4, batch_size=8, micro_tokens=1000)
 PLACES = (0, 1)
+ALONE = ((0,), (1,))
+"""Pictures of each row that is trained on."""
 """Of the pictures."""
 
 
@@ -135,11 +137,11 @@ def _blocks(reference: Plain) -> float:
 def _trained(known: Family, folder: Path, half: Path, root: Path) -> dict[str, Any]:
     """First losses of real steps beside the plain ones, in the type that training has on this device."""
     reference = Plain(load_model(half if CUDA else folder).to(DEVICE), load_processor(folder))
-    plain = {"sft": sft_loss(reference), "prm": prm_loss(reference)}
+    plain = {"sft": sft_loss(reference, ALONE), "prm": prm_loss(reference, ALONE)}
     bench = Bench(root / "home")
     base = commit(bench, known.name, folder)
-    bench.put_rows("sft-rows", [selected(bench, place) for place in PLACES])
-    bench.put_rows("prm-rows", [labelled(bench, place) for place in PLACES])
+    bench.put_rows("sft-rows", [selected(bench, own) for own in ALONE])
+    bench.put_rows("prm-rows", [labelled(bench, own) for own in ALONE])
     found = {}
     with join_alone():
         loop = TrainingLoop(Storage(home=bench.home))

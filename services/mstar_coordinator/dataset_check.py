@@ -22,6 +22,7 @@ from mstar.pictures import MAX_FILE_BYTES, MAX_PIXELS_TOGETHER, picture_size
 from mstar.recipes import DataRecipe, Recipe, split_field
 from mstar_coordinator.dataset_rows import METADATA, BadRow, Row, rows_of
 from mstar_coordinator.dataset_source import Opened
+from mstar_coordinator.image_takers import Taker, takers_of
 from mstar_data.duplicates import Duplicates, Seen, question_key
 from mstar_data.fingerprints import Fingerprints
 from mstar_data.known_images import KnownImages
@@ -64,6 +65,8 @@ class DatasetCheck:
     looks: Looks
     enough: Callable[[], bool] = lambda: False
     """Whether to stop before the end."""
+    takers: Sequence[Taker] = ()
+    """The run's models that do not take every number of images."""
     looked: int = 0
     """Records so far."""
     whole: bool = True
@@ -91,7 +94,8 @@ class DatasetCheck:
         order = dict.fromkeys([*(name for name in splits if name in tests), "validation", *splits])
         opened = opened or Opened(Path(recipe.data.source))
         wanted = {name: splits[name] for name in order}
-        return cls(opened.folder, wanted, tests, recipe.data, looks, enough, imported=opened.summary)
+        takers = takers_of(recipe)
+        return cls(opened.folder, wanted, tests, recipe.data, looks, enough, imported=opened.summary, takers=takers)
 
     def add_test(self, name: str, question: str, look: Fingerprint) -> None:
         """Remember a question of a test that is not in the data set, so that overlap with it is found."""
@@ -145,7 +149,7 @@ class DatasetCheck:
                 self.whole = False
                 return
             self.looked += 1
-            problem = row.problem if isinstance(row, BadRow) else _problem(row, looks)
+            problem = row.problem if isinstance(row, BadRow) else _problem(row, looks, self.takers)
             if problem is not None:
                 self._refuse(problem)
                 # Where nothing is skipped, a bad record takes the place of one that would be used.
@@ -255,7 +259,10 @@ def _file(path: Path) -> bytes:
     return data
 
 
-def _problem(row: Row, looks: Sequence[Future[Fingerprint]]) -> str | None:
+def _problem(row: Row, looks: Sequence[Future[Fingerprint]], takers: Sequence[Taker]) -> str | None:
+    for taker in takers:
+        if (problem := taker.problem(len(row.images))) is not None:
+            return f"{row.where}: {problem}"
     for image, look in zip(row.images, looks, strict=True):
         try:
             look.result()

@@ -76,7 +76,7 @@ def vllm_engine(settings: PolicySettings, *, cpu: bool) -> Engine:
         images=MAX_IMAGES,
         sleeps_in_place=settings.sleep_in_place and not cpu,
         cpu=cpu,
-        cache_gigabytes=max(1, settings.cache_megabytes // 1024),
+        cache_gigabytes=max(1, (settings.cache_megabytes or 1024) // 1024),
         threads=settings.threads,
     )
     return VllmEngine(settings.storage().artefacts(), options)
@@ -91,8 +91,9 @@ def transformers_engine(settings: PolicySettings) -> Engine:
     return HfEngine(
         settings.storage().artefacts(),
         batch_rows=settings.batch_rows,
-        cache_bytes=settings.cache_megabytes * 2**20,
+        cache_bytes=None if settings.cache_megabytes is None else settings.cache_megabytes * 2**20,
         threads=settings.threads,
+        gpu_share=settings.gpu_memory_share,
     )
 
 

@@ -36,11 +36,11 @@ class PolicySettings(ServiceSettings):
     """CPU threads of the engine; unset, one for each core."""
     batch_rows: int = Field(default=1024, ge=1)
     """Samples that are decoded together at most."""
-    cache_megabytes: int = Field(default=1024, ge=1)
-    """Memory for the keys and values of the samples that are decoded together, where vLLM has no GPU for them; the
-    transformers engine takes up to half as much again for those that come next."""
+    cache_megabytes: int | None = Field(default=None, ge=1)
+    """Memory for the keys and values of the samples that are decoded together; the transformers engine takes up to half
+    as much again for those that come next. Unset, what the GPU has left beside the weights, and 1024 without one."""
     gpu_memory_share: float = Field(default=0.9, gt=0, lt=1)
-    """Share of a GPU's memory that vLLM may take."""
+    """Share of a GPU's memory that the policy may take."""
     sleep_in_place: bool = False
     """Keep vLLM's processes while the service sleeps, so that it wakes in seconds; unset, they end and start again."""
     tensor_parallel: int = Field(default=1, ge=1)

@@ -29,7 +29,7 @@ from mstar_models.special_tokens import suppressed_ids, turn_ends
 from mstar_models.suitability import require_decoder, row_cache_obstacle
 from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, Seen, TokenCallback
 from mstar_policy.hf_attention import use_grouped_attention
-from mstar_policy.hf_batches import Limits, windows
+from mstar_policy.hf_batches import Limits, Memory, cache_budget, windows
 from mstar_policy.hf_decoding import Abandoned, Decoder, Sample
 from mstar_policy.hf_own_cache import OwnCacheDecoder
 from mstar_policy.hf_prefill import PromptPrefix, prompt_positions
@@ -109,12 +109,20 @@ class HfEngine:
     """Implements `Engine` over transformers, on the GPU where there is one."""
 
     def __init__(
-        self, store: ArtefactStore, batch_rows: int = 1024, cache_bytes: int = 1 << 30, threads: int | None = None
+        self,
+        store: ArtefactStore,
+        batch_rows: int = 1024,
+        cache_bytes: int | None = None,
+        threads: int | None = None,
+        gpu_share: float = 0.9,
     ) -> None:
-        """`batch_rows`: most samples decoded together; `cache_bytes`: memory for their keys and values."""
+        """`batch_rows`: most samples decoded together; `cache_bytes`: memory for their keys and values.
+
+        None: what is left of `gpu_share` of the GPU's memory once the weights are there (`cache_budget`).
+        """
         self._store = store
         self._batch_rows = batch_rows
-        self._cache_bytes = cache_bytes
+        self._cache_bytes, self._gpu_share = cache_bytes, gpu_share
         self._loaded: _Loaded | None = None
         self._waiting: deque[_Job] = deque()
         self._guard = threading.Lock()
@@ -207,7 +215,8 @@ class HfEngine:
             decoder = Decoder
             use_grouped_attention(model)
         text = model.config.get_text_config()
-        limits = Limits(self._batch_rows, self._cache_bytes // _cache_bytes_per_token(text, model.dtype))
+        budget = cache_budget(self._cache_bytes, _memory_of(model.device), self._gpu_share)
+        limits = Limits(self._batch_rows, budget // _cache_bytes_per_token(text, model.dtype))
         stop = turn_ends(folder, processor)
         vocabulary = TokenizerVocabulary(tokenizer, stop)
         self._loaded = _Loaded(
@@ -379,10 +388,21 @@ def _response(sample: Sample, vocabulary: Vocabulary, stops: Sequence[str]) -> R
     )
 
 
+def _memory_of(device: torch.device) -> Memory | None:
+    """Of the GPU that a model is on; None: it is on the CPU."""
+    return Memory(*torch.cuda.mem_get_info(device)) if device.type == "cuda" else None
+
+
 def _cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:
     """Bytes of the keys and values of one token in all layers."""
-    keys = values = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    if getattr(text, "kv_lora_rank", None):
+    # Layers may differ in the number and width of their heads, as Gemma 4's do.
+    return sum(map(_elements_per_token, text.per_layer_config)) * dtype.itemsize
+
+
+def _elements_per_token(layer: Any) -> int:
+    """Elements of the keys and values of one token in a layer with this configuration."""
+    keys = values = getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads
+    if getattr(layer, "kv_lora_rank", None):
         # transformers keeps latent attention's keys and values expanded: their two widths are their own.
-        keys, values = text.qk_nope_head_dim + text.qk_rope_head_dim, text.v_head_dim
-    return int((keys + values) * text.num_hidden_layers * text.num_key_value_heads * dtype.itemsize)
+        keys, values = layer.qk_nope_head_dim + layer.qk_rope_head_dim, layer.v_head_dim
+    return int((keys + values) * layer.num_key_value_heads)

@@ -45,8 +45,8 @@ class Prefixes:
         `cache`: keys and values [B, heads, width, head width] for each layer.
         """
         layers = [(layer.keys, layer.values) for layer in cache.layers]
-        # A layer that sees a window only has forgotten the beginning.
-        if key in self._kept or any(keys.shape[2] != width for keys, _ in layers):
+        # A layer that sees a window only has forgotten the beginning; one for images has nothing where there are none.
+        if key in self._kept or any(keys is None or keys.shape[2] != width for keys, _ in layers):
             return
         # A prompt that is larger than the whole memory is not kept.
         with suppress(ValueError):

@@ -25,7 +25,7 @@ from mstar.steps import ArtefactRef
 from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.storage import Storage
 from mstar_models.attention import use_tree_attention
-from mstar_models.families import family_of
+from mstar_models.families import tower_by_image
 from mstar_models.labels import label_token_ids
 from mstar_trainer import checkpoints
 from mstar_trainer.adapters import attach, load_adapters
@@ -221,8 +221,7 @@ def _frozen_tower(model: Any, settings: TrainRecipe) -> FrozenTower | None:
     """
     if not settings.freeze_vision or settings.zero_stage == 3:
         return None
-    cached = family_of(model.config).tower_by_image
-    return FrozenTower(model, vision_tower(model)) if cached else None
+    return FrozenTower(model, vision_tower(model)) if tower_by_image(model.config) else None
 
 
 def schedule_place(before: TrainerState | None, params: TrainParams) -> int:

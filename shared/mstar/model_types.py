@@ -3,22 +3,37 @@
 `model_type` in a folder's config.json names the family. What this leaves out: whether a folder of the family is whole.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-DECODERS = frozenset((
-    "aria", "aya_vision", "blip", "blip-2", "chameleon", "cohere2_vision", "cohere_compass", "cosmos3_edge",
-    "cosmos3_omni", "deepseek_ocr2", "deepseek_vl", "deepseek_vl_hybrid", "diffusion_gemma", "emu3",
-    "ernie4_5_vl_moe", "evolla", "exaone4_5", "fast_vlm", "fuyu", "gemma3", "gemma3n", "gemma4", "gemma4_unified",
-    "git", "glm46v", "glm4v", "glm4v_moe", "glm5_next", "glm_ocr", "glmga", "got_ocr2", "granite4_vision",
-    "hunyuan_vl", "hyperclovax_vision_v2", "idefics", "idefics2", "idefics3", "inkling_mm_model", "instructblip",
-    "instructblipvideo", "internvl", "janus", "kimi_k25", "kosmos-2", "kosmos-2.5", "lfm2_vl", "lighton_ocr",
-    "llama4", "llava", "llava_next", "llava_next_video", "llava_onevision", "minicpmv4_6", "minicpmv4_7",
-    "minimax_m3_vl", "mistral3", "mistral4", "mllama", "muse_glimmer", "nemotron_h_omni", "ovis2", "paddleocr_vl",
-    "paligemma", "perception_lm", "pi0", "pp_chart2table", "qianfan_ocr", "qwen2_5_omni_thinker", "qwen2_5_vl",
-    "qwen2_vl", "qwen3_5", "qwen3_5_moe", "qwen3_omni_moe_thinker", "qwen3_vl", "qwen3_vl_moe", "qwen4_exp",
-    "shieldgemma2", "smolvlm", "step3p7", "video_llama_3", "video_llava", "vipllava",
+from mstar.types import MAX_IMAGES
+
+TRIED = frozenset((
+    "aya_vision", "gemma3", "glm46v", "glm4v", "idefics2", "idefics3", "internvl", "llava", "llava_next",
+    "llava_onevision", "minicpmv4_6", "mistral3", "mllama", "ovis2", "paligemma", "qwen2_5_vl", "qwen2_vl", "qwen3_5",
+    "qwen3_vl", "qwen3_vl_moe", "smolvlm",
 ))  # fmt: skip
-"""Types that transformers 5.19 loads as a model of images and text, and whose response continues the prompt."""
+"""Types that transformers loads and `tests/system/test_model_families.py` drives through policy, PRM and trainer."""
+ELSEWISE: Mapping[str, str] = {
+    "blip": "captions images and takes no conversation",
+    "diffusion_gemma": "writes a block of tokens at once, where a response is sampled token by token",
+    "evolla": "reads proteins, not images",
+    "git": "captions images and takes no conversation",
+    "instructblipvideo": "takes videos, not images",
+    "pi0": "moves robots, and writes no text",
+}
+"""Types that it loads as models of images and text, and that do something else."""
+UNTRIED = frozenset((
+    "aria", "blip-2", "chameleon", "cohere2_vision", "cohere_compass", "cosmos3_edge", "cosmos3_omni", "deepseek_ocr2",
+    "deepseek_vl", "deepseek_vl_hybrid", "emu3", "ernie4_5_vl_moe", "exaone4_5", "fast_vlm", "fuyu", "gemma3n",
+    "gemma4", "gemma4_unified", "glm4v_moe", "glm5_next", "glm_ocr", "glmga", "got_ocr2", "granite4_vision",
+    "hunyuan_vl", "hyperclovax_vision_v2", "idefics", "inkling_mm_model", "instructblip", "janus", "kimi_k25",
+    "kosmos-2", "kosmos-2.5", "lfm2_vl", "lighton_ocr", "llama4", "llava_next_video", "minicpmv4_7", "minimax_m3_vl",
+    "mistral4", "muse_glimmer", "nemotron_h_omni", "paddleocr_vl", "perception_lm", "pp_chart2table", "qianfan_ocr",
+    "qwen2_5_omni_thinker", "qwen3_5_moe", "qwen3_omni_moe_thinker", "qwen4_exp", "shieldgemma2", "step3p7",
+    "video_llama_3", "video_llava", "vipllava",
+))  # fmt: skip
+"""Types that it loads, whose response continues the prompt, and that nobody has driven through the services yet."""
 OTHERS = frozenset((
     "florence2", "pix2struct", "pp_formulanet", "t5gemma2", "udop", "vision-encoder-decoder",
 ))  # fmt: skip
@@ -27,15 +42,40 @@ WITH_CODE = frozenset(("minicpmv", "phi3_v"))
 """Types whose code lies in the model's folder, and which are called by a file of ours."""
 WITHOUT_TEMPLATE = frozenset(("paligemma",))
 """Types whose folders have no chat template, because a file of ours has it."""
+_TAKE = "take one of the families that docs/models.md lists"
 _HINTS = {
     "internvl_chat": "take the native folder of the same model, whose name ends in -hf",
     "minicpmo": "take MiniCPM-V 4.6, which is native",
     "llava_llama": "take a folder of llava-hf",
     "llava_qwen": "take a folder of llava-hf",
     "ovis": "take the native Ovis2 folder, whose name ends in -hf",
+    "phi4_multimodal": "transformers loads it as a model of text only: take Phi-3.5-vision or Qwen2.5-VL",
     "deepseek_vl_v2": "take DeepSeek-VL, or another family",
 }
 """What to do instead, for types that people have and that only code from the hub loads."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """How many images a prompt may show."""
+
+    least: int = 0
+    most: int = MAX_IMAGES
+
+    def __str__(self) -> str:
+        if self.least == self.most:
+            return f"exactly {self.least}"
+        return f"{self.least} to {self.most}"
+
+
+ANY_IMAGES = Images()
+IMAGES: Mapping[str, Images] = {"paligemma": Images(1, 1)}
+"""How many images a prompt may show, for the types that do not take any number up to MAX_IMAGES."""
+
+
+def images_taken(model_type: str) -> Images:
+    """How many images a prompt for this type of model may show."""
+    return IMAGES.get(model_type, ANY_IMAGES)
 
 
 def type_problem(model_type: str, trusted: Collection[str] = ()) -> str | None:
@@ -43,15 +83,18 @@ def type_problem(model_type: str, trusted: Collection[str] = ()) -> str | None:
 
     `trusted`: types whose code from a folder the operator allows.
     """
-    if model_type in DECODERS or model_type in trusted:
+    if model_type in TRIED or model_type in trusted:
         return None
     named = f"has model_type {model_type[:64]!r} in config.json, which"
     if model_type in OTHERS:
         return f"{named} has an encoder for the prompt and a decoder for the response: take a decoder-only model"
+    if model_type in ELSEWISE:
+        return f"{named} {ELSEWISE[model_type]}: {_TAKE}"
+    if model_type in UNTRIED:
+        return f"{named} transformers loads and M-STaR was never tried with: {_TAKE}, or see docs/add-a-family.md"
     if model_type in WITH_CODE:
         return (
             f"{named} needs code from its folder, and that runs only where an operator allows it: docs/models.md, "
             "'Code from a folder', says how"
         )
-    instead = _HINTS.get(model_type, "take one of the families that docs/models.md lists")
-    return f"{named} is no vision-language model that transformers has: {instead}"
+    return f"{named} is no vision-language model that transformers has: {_HINTS.get(model_type, _TAKE)}"

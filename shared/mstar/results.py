@@ -79,6 +79,14 @@ class Quarantined(Frozen):
     reason: str
 
 
+class Unscored(Frozen):
+    """Responses of a phase that were sent to the PRM and have no score, such as those longer than its context."""
+
+    responses: int
+    questions: tuple[str, ...]
+    """Ids of the first questions."""
+
+
 class RunResults(Frozen):
     """Everything that a run measured so far."""
 
@@ -100,6 +108,8 @@ class RunResults(Frozen):
     quarantined: tuple[Quarantined, ...] = ()
     outcomes: dict[str, Outcomes] = {}
     """What became of the responses of warm-up and of each iteration (`warmup`, `it01`), once they are selected from."""
+    unscored: dict[str, Unscored] = {}
+    """By phase (`it01`, `eval/it01`), where the PRM did not take every response."""
     artefacts: dict[str, str] = {}
     """Folders below the run's folder: policy, prm, cot_dataset, prm_dataset, report."""
     seconds: float | None = None

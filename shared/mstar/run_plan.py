@@ -21,6 +21,8 @@ RESERVE = 2 * GIGA
 """Bytes of a GPU for the CUDA context, communication and fragments."""
 POLICY_SHARE = 0.9
 """Of a GPU's memory that vLLM may take (MSTAR_POLICY_GPU_MEMORY_SHARE)."""
+PRM = "prm"
+"""Section of a recipe whose training starts from `prm.base`."""
 SCORE_TOKENS = 16_384
 """Tokens that the PRM computes at once."""
 
@@ -99,6 +101,8 @@ class RunPlan(Frozen):
     """The whole plan."""
 
     model: ModelShape
+    prm: ModelShape | None = None
+    """Of `prm.base`, where the recipe names one."""
     services: tuple[ServicePlan, ...]
     work: tuple[Work, ...]
     checkpoints: int
@@ -117,35 +121,48 @@ class RunPlan(Frozen):
         return sum(part.gpu_hours for part in self.work)
 
 
-def plan_run(recipe: Recipe, shape: ModelShape, machine: Machine, habits: Habits) -> RunPlan:
-    """Memory, disk and work of a run."""
+def plan_run(
+    recipe: Recipe, shape: ModelShape, machine: Machine, habits: Habits, prm: ModelShape | None = None
+) -> RunPlan:
+    """Memory, disk and work of a run; `prm`: the shape of `prm.base`, None where the PRM is made of the policy's."""
     trainings = recipe.trainings()
     services = [_policy(recipe, shape, machine, habits)]
     if recipe.prm is not None:
-        services.append(_prm(shape, machine))
-    services += [plan_training(name, settings, shape, machine) for name, settings in trainings.items()]
+        services.append(_prm(prm or shape, machine))
+    services += [
+        plan_training(name, settings, prm if prm and name == PRM else shape, machine)
+        for name, settings in trainings.items()
+    ]
     return RunPlan(
         model=shape,
+        prm=prm,
         services=tuple(services),
-        work=tuple(_Tally(recipe, shape, machine, habits).all()),
+        work=tuple(_Tally(recipe, shape, prm or shape, machine, habits).all()),
         checkpoints=recipe.evolution.iterations + len(trainings) - 1,
-        disk=disk_bytes(recipe, shape.weights),
+        disk=disk_bytes(recipe, shape.weights, prm=None if prm is None else prm.weights),
     )
 
 
-def disk_bytes(recipe: Recipe, weights: Weights, *, checkpoints: bool = True) -> int:
-    """Bytes of a run below its home: a copy of the base, every checkpoint, and the published policy and PRM.
+def disk_bytes(recipe: Recipe, weights: Weights, *, checkpoints: bool = True, prm: Weights | None = None) -> int:
+    """Bytes of a run below its home: a copy of each base, every checkpoint, and the published policy and PRM.
 
-    Without `checkpoints`, of the published models only: the others lie in an object store.
+    Without `checkpoints`, of the published models only: the others lie in an object store. `prm`: the weights of
+    `prm.base`, None where the PRM is made of the policy's.
     """
-    published = (1 + (recipe.prm is not None)) * max(weights.stored, 4 * weights.parameters)
+    published = _published(weights) + (_published(prm or weights) if recipe.prm is not None else 0)
     if not checkpoints:
         return published
     times = {"evolution": recipe.evolution.iterations}
     kept = sum(
-        times.get(name, 1) * checkpoint_bytes(weights, settings) for name, settings in recipe.trainings().items()
+        times.get(name, 1) * checkpoint_bytes(prm if prm and name == PRM else weights, settings)
+        for name, settings in recipe.trainings().items()
     )
-    return weights.stored + kept + published
+    return weights.stored + (prm.stored if prm else 0) + kept + published
+
+
+def _published(weights: Weights) -> int:
+    """Bytes of a model that the run leaves: in float32, as the trainer writes it, or larger where it was so stored."""
+    return max(weights.stored, 4 * weights.parameters)
 
 
 def _policy(recipe: Recipe, shape: ModelShape, machine: Machine, habits: Habits) -> ServicePlan:
@@ -226,8 +243,9 @@ def _kv_bytes(shape: ModelShape) -> int:
 class _Tally:
     """Counts the tokens of every part of a run."""
 
-    def __init__(self, recipe: Recipe, shape: ModelShape, machine: Machine, habits: Habits) -> None:
-        self.recipe, self.shape, self.machine, self.habits = recipe, shape, machine, habits
+    def __init__(self, recipe: Recipe, shape: ModelShape, prm: ModelShape, machine: Machine, habits: Habits) -> None:
+        """`shape`: the policy's; `prm`: that of the model which scores."""
+        self.recipe, self.shape, self.prm, self.machine, self.habits = recipe, shape, prm, machine, habits
         self.response = min(habits.response_tokens, recipe.generation.max_tokens)
         self.prompt = shape.image_tokens + habits.question_tokens
 
@@ -243,7 +261,7 @@ class _Tally:
             # A prefix is completed from its middle, on average.
             prefixes = prm.questions * prm.n * min(habits.steps, prm.max_steps)
             yield self.sampling("prm: label", prefixes, prm.completions, self.response // 2)
-            yield self.training("prm: train", prm.train, 1, prm.questions * prm.n, prm.n)
+            yield self.training("prm: train", prm.train, 1, prm.questions * prm.n, prm.n, self.prm)
         yield self.sampling("iterations: sample", plan.iterations * plan.questions, plan.n)
         several = {SelectionMode.ALL: plan.n, SelectionMode.THRESHOLD: plan.n, SelectionMode.ANSWERS: 1}
         kept = several.get(plan.selection.mode, plan.selection.k)
@@ -279,24 +297,38 @@ class _Tally:
 
     def scoring(self, name: str, questions: int, responses: float) -> Work:
         """Responses of a question behind one prompt."""
-        read = int(questions * (self.prompt + responses * self.response))
-        return Work(name=name, read=read, gpu_hours=self.forward_seconds(read, questions) / 3600)
+        read = int(questions * (self.prm.image_tokens + self.habits.question_tokens + responses * self.response))
+        return Work(name=name, read=read, gpu_hours=self.forward_seconds(read, questions, self.prm) / 3600)
 
-    def training(self, name: str, settings: TrainRecipe, times: int, rows: float, of_one: float) -> Work:
-        """`rows` rows, `of_one` of them to a question, each of `times` times; or a budget of updates."""
+    def training(
+        self,
+        name: str,
+        settings: TrainRecipe,
+        times: int,
+        rows: float,
+        of_one: float,
+        shape: ModelShape | None = None,
+    ) -> Work:
+        """`rows` rows, `of_one` of them to a question, each of `times` times; or a budget of updates.
+
+        `shape`: of the model that is trained, if not the policy's.
+        """
+        shape = shape or self.shape
         visits = settings.updates * settings.batch_size if settings.updates else times * rows * settings.epochs
         questions = visits / max(1.0, of_one)
-        trained = int(questions * self.prompt + visits * self.response)
+        prompt = shape.image_tokens + self.habits.question_tokens
+        trained = int(questions * prompt + visits * self.response)
         # Backward: twice the forward work; half of that where weights are frozen below adapters. And forward again
         # where activations are not kept.
         passes = (2 if settings.lora else 3) + settings.gradient_checkpointing
-        seconds = passes * self.forward_seconds(trained, questions)
+        seconds = passes * self.forward_seconds(trained, questions, shape)
         share = self.machine.prefill_share / self.machine.training_share
         return Work(name=name, trained=trained, gpu_hours=seconds * share / 3600)
 
-    def forward_seconds(self, tokens: float, images: float) -> float:
+    def forward_seconds(self, tokens: float, images: float, shape: ModelShape | None = None) -> float:
         """Of one GPU at the rate of prompts: two operations a weight and token, the tower's for every patch."""
-        weights = self.shape.weights
+        shape = shape or self.shape
+        weights = shape.weights
         language = weights.language.parameters + weights.embedding // 2
-        operations = 2 * (language * tokens + weights.vision.parameters * images * self.shape.patches)
+        operations = 2 * (language * tokens + weights.vision.parameters * images * shape.patches)
         return operations / (self.machine.prefill_share * self.machine.tflops * 1e12)

@@ -59,10 +59,14 @@ def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
 
 
 def images_of(row: Mapping[str, Any], root: Folder) -> tuple[ReadImage, ...]:
-    """All images of a row: those of `images`, else `image_1` to `image_9` (MMMU), else its one image, if it has any."""
-    several = row.get("images")
-    if isinstance(several, (list, tuple)) and several:
-        return tuple(image_of({"image": one}, root) for one in several)
+    """All images of a row, in their order.
+
+    Those of `images`, else of `file_names` (ours and the Hub's), else of `image_1` to `image_9` (MMMU), else its one
+    image, if it has any.
+    """
+    for several in (row.get("images"), row.get("file_names")):
+        if isinstance(several, (list, tuple)) and several:
+            return tuple(image_of({"image": one}, root) for one in several)
     numbered = [row[name] for place in range(1, 10) if row.get(name := f"image_{place}") is not None]
     if numbered and not any(row.get(name) is not None for name in _IMAGES):
         return tuple(image_of({"image": one}, root) for one in numbered)

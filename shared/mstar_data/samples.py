@@ -81,7 +81,6 @@ def samples_of(folder: Path, form: PromptForm) -> Iterator[Sample]:
 
 
 def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Path, form: PromptForm) -> Sample:
-    given = {**row, "images": row["file_names"]} if row.get("file_names") else row
     text = str(row.get("question") or row.get("prompt") or "")
     answer = _answer(row)
     question = Question(id=str(row.get("id") or name), text=text, answer=answer)
@@ -93,7 +92,7 @@ def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Pat
         # A run's labelled solutions hold the prompt as it was asked, and no question beside it.
         prompt=prompt_text(question, form) if row.get("question") else text,
         system=form.system,
-        images=tuple(read() for read in images_of(given, Folder(root, root))),
+        images=tuple(read() for read in images_of(row, Folder(root, root))),
         answer=_columns(answer),
         split=split,
         group=None if row.get("group") is None else str(row["group"]),

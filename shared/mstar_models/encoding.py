@@ -48,8 +48,12 @@ class EncodedPrompt:
 
     @property
     def pixel_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """In what the pixels of prompts must agree to be concatenated: images may have more tiles than others."""
-        return tuple((name, self._rest(name, tensor)) for name, tensor in self.pixels.items())
+        """In what prompts must agree to be computed together: images may have more tiles than others.
+
+        What they have for each token counts too: where it says which images a token sees, its width is their number.
+        """
+        of_tokens = ((name, tuple(tensor.shape[2:])) for name, tensor in self.per_token.items())
+        return *((name, self._rest(name, tensor)) for name, tensor in self.pixels.items()), *of_tokens
 
     def _rest(self, name: str, tensor: torch.Tensor) -> tuple[int, ...]:
         axis = self.pixel_axes.get(name, 0)

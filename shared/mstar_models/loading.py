@@ -23,7 +23,7 @@ from mstar_models.remote_loading import (
     remote_model_class,
     remote_processor,
 )
-from mstar_models.special_tokens import mark_placeholders
+from mstar_models.special_tokens import end_of_turn, mark_placeholders
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types of half the size that models are served in, by their names in configurations."""
@@ -37,6 +37,8 @@ def load_processor(folder: Path) -> Any:
         processor = assemble_processor(folder) if remote is None else remote_processor(folder, *remote)
         _check_template(folder, processor)
         mark_placeholders(processor)
+        # A response that nothing can end would only show in training.
+        end_of_turn(processor)
     return processor
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import TemplateError
 from transformers import AddedToken, GenerationConfig
 
+from mstar.errors import InvalidInput
 from mstar_models.chat import Turn, build_messages
 from mstar_models.remote_loading import read_config
 
@@ -90,9 +91,19 @@ def turn_ends(folder: Path, processor: Any) -> frozenset[int]:
 
 
 def end_of_turn(processor: Any) -> int:
-    """The token that ends a response which came as text: what the chat template writes there, else the tokenizer's."""
-    end = _end_of_template(processor)
-    return int(processor.tokenizer.eos_token_id if end is None else end)
+    """The token that ends a response which came as text: what the chat template writes there, else the tokenizer's.
+
+    Raises InvalidInput where neither names one, as with some models that were never tuned for conversations.
+    """
+    found = (_end_of_template(processor), processor.tokenizer.eos_token_id)
+    end = next((token for token in found if token is not None), None)
+    if end is None:
+        raise InvalidInput(
+            "nothing says which token ends a response: set eos_token in tokenizer_config.json, or let the chat "
+            "template write a special token behind what the assistant says",
+            field="model",
+        )
+    return int(end)
 
 
 def _end_of_template(processor: Any) -> int | None:

@@ -17,7 +17,7 @@ from mstar.memory_plan import BUCKET, checkpoint_bytes, trained_parameters, trai
 from mstar.model_folder import read_shape
 from mstar.model_shape import ModelShape, Part, Weights
 from mstar.recipes import parse_recipe
-from mstar.run_plan import GIGA, Habits, Machine, plan_run
+from mstar.run_plan import GIGA, Habits, Machine, plan_run, plan_training
 from mstar.train_recipe import TrainRecipe
 
 MODEL = Path(__file__).parents[2] / "shared" / "minivista" / "model"
@@ -110,6 +110,19 @@ def test_more_ranks_than_gpus_do_not_fit() -> None:
     made = plan_run(recipe, known_shape("Qwen2.5-VL-3B-Instruct"), machine(2), Habits())
     assert not made.fits
     assert any("ranks is 8 and there are 2 GPUs" in remedy for one in made.services for remedy in one.remedies)
+
+
+def test_a_prm_of_its_own_is_planned_by_its_own_shape() -> None:
+    recipe = read_recipe("models/qwen2.5-vl-3b-full", ["prm.base=/models/Qwen2.5-VL-7B-Instruct"])
+    small, large = known_shape("Qwen2.5-VL-3B-Instruct"), known_shape("Qwen2.5-VL-7B-Instruct")
+    alone, made = (plan_run(recipe, small, machine(8), Habits(), prm) for prm in (None, large))
+    assert recipe.prm is not None and recipe.prm.train is not None
+    before, after = ({one.name: one.total for one in plan.services} for plan in (alone, made))
+    assert {name for name in before if before[name] != after[name]} == {"prm", "trainer: prm"}
+    assert after["trainer: prm"] == plan_training("prm", recipe.prm.train, large, machine(8)).total
+    longer = {one.name for one, own in zip(made.work, alone.work, strict=True) if one.gpu_hours > own.gpu_hours}
+    assert longer == {one.name for one in made.work if "score" in one.name or one.name == "prm: train"}
+    assert made.disk > alone.disk and made.prm == large
 
 
 SETTINGS = st.builds(

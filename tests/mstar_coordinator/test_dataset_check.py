@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from coordinator_bench import SMALL
 from mstar.data_check import DataCheck, Drop, check_lines
 from mstar.errors import InvalidDataset
 from mstar.recipes import DataRecipe
 from mstar_coordinator.dataset_check import DatasetCheck, Sound, open_looks
+from mstar_coordinator.image_takers import takers_of
 from mstar_data.looks import Fingerprint, Subject
 from small_png import small_png
 from trusting_looks import TrustingLooks
@@ -183,3 +185,26 @@ def test_the_second_picture_is_named_where_it_cannot_be_used(tmp_path: Path) -> 
     (tmp_path / "test_id" / "2.png").write_bytes(b"GIF89a" + bytes(50))
     with pytest.raises(InvalidDataset, match=r"line 2: image 2\.png"):
         checked(tmp_path, {"test_id": 2})
+
+
+def test_a_record_with_more_images_than_the_model_takes_is_refused_by_line(tmp_path: Path) -> None:
+    write(tmp_path, "test_id", (1, {}), (2, {"file_name": None}))
+    write(tmp_path, "train", (11, {}), (12, {"file_name": None, "file_names": ["11.png", "12.png"]}), (13, {}))
+    for section, base in (("model", "model"), ("prm", "reward")):
+        (tmp_path / base).mkdir()
+        (tmp_path / base / "config.json").write_text('{"model_type": "paligemma"}')
+        recipe = SMALL.model_copy(update={"data": SMALL.data.model_copy(update={"source": str(tmp_path)})})
+        section_of = getattr(recipe, section).model_copy(update={"base": str(tmp_path / base)})
+        takers = takers_of(recipe.model_copy(update={section: section_of}))
+        check = DatasetCheck(
+            tmp_path, {"test_id": 2, "train": 3}, frozenset(["test_id"]), DataRecipe(), TrustingLooks(), takers=takers
+        )
+        with pytest.raises(InvalidDataset) as refused:
+            list(check.rows())
+        takes = f"and {section}.base is a paligemma model, which takes exactly 1 a question: take another model, or"
+        for line in (
+            f"test_id/metadata.jsonl line 2: shows no image, {takes}",
+            f"train/metadata.jsonl line 2: shows 2 images, {takes}",
+        ):
+            assert line in refused.value.detail
+    assert DatasetCheck.of(recipe, TrustingLooks()).takers == ()

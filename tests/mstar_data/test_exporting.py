@@ -30,11 +30,17 @@ COT: list[dict[str, Any]] = [
      "id": "b", "response": "It is A.\n\n## Answer\n\n(B)"},
     {"file_name": "0.png", "question": "How heavy?", "answer": "1.50", "answer_type": "float", "precision": 2,
      "unit": "kg", "id": "c", "response": "## Answer\n\n1.50 kg"},
+    {"file_names": ["1.png", "0.png", "1.png"], "question": "Which two?", "answer": "3", "answer_type": "integer",
+     "id": "d", "response": "First and last.\n\n## Answer\n\n3"},
+    {"question": "What is 3 + 4?", "answer": "7", "answer_type": "integer", "id": "e",
+     "response": "It is 7.\n\n## Answer\n\n7"},
 ]  # fmt: skip
 STEPS: list[dict[str, Any]] = [
     {"file_name": "0.png", "prompt": "How many?", "id": "s1", "completions": ["One", "## Answer\n\n2"], "answer": "2",
      "answer_type": "integer", "labels": [0.9, 0.0], "weight_version": "w0"},
     {"file_name": "1.png", "prompt": "Why?", "id": "s2", "completions": ["So"], "labels": [1.0]},
+    {"file_names": ["1.png", "0.png"], "prompt": "Both?", "id": "s3", "completions": ["Yes"], "labels": [0.5]},
+    {"prompt": "What is 3 + 4?", "id": "s4", "completions": ["7"], "labels": [1.0]},
 ]  # fmt: skip
 
 
@@ -86,6 +92,7 @@ def back(folder: Path) -> list[tuple[dict[str, Any], tuple[bytes, ...]]]:
 def test_responses_come_back_as_they_were(run: Path, tmp_path: Path, name: str) -> None:
     before = back(run / "cot_dataset")
     assert before[0][0]["response"] == RESPONSE and before[1][0]["answer"] == "B"
+    assert [images for _, images in before] == [(PNG,), (OTHER,), (PNG,), (OTHER, PNG, OTHER), ()]
     assert back(exported(run, name, "cot", tmp_path / "out")) == before
 
 
@@ -93,6 +100,7 @@ def test_responses_come_back_as_they_were(run: Path, tmp_path: Path, name: str) 
 def test_labelled_steps_come_back_with_their_soft_labels(run: Path, tmp_path: Path, name: str) -> None:
     before = back(run / "prm_dataset")
     assert before[0][0]["labels"] == [0.9, 0.0]
+    assert [images for _, images in before] == [(PNG,), (OTHER,), (OTHER, PNG), ()]
     assert back(exported(run, name, "prm", tmp_path / "out")) == before
 
 
@@ -108,7 +116,7 @@ def test_trl_gets_turns_images_and_booleans(run: Path, tmp_path: Path) -> None:
 
 
 def test_verl_gets_a_reward_to_check(run: Path, tmp_path: Path) -> None:
-    _, second, _ = rows_of(exported(run, "verl", "cot", tmp_path / "out"))
+    _, second, *_ = rows_of(exported(run, "verl", "cot", tmp_path / "out"))
     assert second["reward_model"] == {"style": "rule", "ground_truth": "B"}
     assert second["prompt"][0]["content"].startswith("<image>Which?")
     with pytest.raises(InvalidDataset, match="verl needs one"):
@@ -120,13 +128,15 @@ def test_messages_name_images_that_are_there(run: Path, tmp_path: Path, name: st
     folder = exported(run, name, "cot", tmp_path / "out")
     rows = rows_of(folder)
     assert rows[0]["messages"][0]["content"].startswith("<image>How many?")
-    assert [(folder / path).read_bytes() for row in rows for path in row["images"]] == [PNG, OTHER, PNG]
+    shown = [(folder / path).read_bytes() for row in rows for path in row["images"]]
+    assert shown == [PNG, OTHER, PNG, OTHER, PNG, OTHER]
+    assert [row["messages"][0]["content"].count("<image>") for row in rows] == [1, 1, 1, 3, 0]
     assert len(list((folder / "images").iterdir())) == 2
     if name == "llama-factory":
         about = json.loads((folder / "dataset_info.json").read_text())["mstar"]
         assert about["file_name"] == "train.json" and about["tags"]["role_tag"] == "role"
     else:
-        assert len((folder / "train.jsonl").read_bytes().splitlines()) == 3, "no other line break ends a line"
+        assert len((folder / "train.jsonl").read_bytes().splitlines()) == 5, "no other line break ends a line"
 
 
 @pytest.mark.parametrize("name", ["trl", "trl-stepwise", "verl", "parquet"])

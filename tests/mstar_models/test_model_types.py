@@ -4,23 +4,37 @@ import pytest
 from transformers import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as LOADED
 
-from mstar.model_types import DECODERS, OTHERS, WITH_CODE, WITHOUT_TEMPLATE, type_problem
+from model_families import FAMILIES as DRIVEN
+from mstar.model_types import ELSEWISE, IMAGES, OTHERS, TRIED, UNTRIED, WITH_CODE, WITHOUT_TEMPLATE, type_problem
 from mstar_models.families import FAMILIES
 
 
 def test_the_types_are_those_of_transformers() -> None:
-    assert set(LOADED) == DECODERS | OTHERS
-    assert not DECODERS & OTHERS
+    kinds = (TRIED, UNTRIED, ELSEWISE.keys(), OTHERS)
+    assert set(LOADED) == set().union(*kinds)
+    assert sum(map(len, kinds)) == len(LOADED)
     # Made of two models that it must be given.
     alone = OTHERS - {"vision-encoder-decoder"}
     assert all(CONFIG_MAPPING[name]().is_encoder_decoder for name in alone)
+
+
+def test_every_type_of_transformers_is_tried_or_refused_in_a_sentence() -> None:
+    for name in LOADED:
+        problem = type_problem(name)
+        assert (problem is None) == (name in TRIED), name
+        assert problem is None or (": take " in problem and "docs/models.md" in problem) or name in OTHERS, problem
+
+
+def test_what_is_tried_is_what_the_test_of_the_families_drives() -> None:
+    assert {one.model_type for one in DRIVEN} == TRIED
+    assert {one.model_type: one.shown for one in DRIVEN if one.model_type in IMAGES} == IMAGES
 
 
 def test_the_types_are_those_of_our_families() -> None:
     declared = [(name, family) for family in FAMILIES for name in family.model_types]
     assert {name for name, family in declared if family.remote is not None} == WITH_CODE
     assert {name for name, family in declared if family.template is not None} == WITHOUT_TEMPLATE
-    assert {name for name, _ in declared} <= DECODERS | WITH_CODE
+    assert {name for name, _ in declared} <= TRIED | UNTRIED | WITH_CODE
 
 
 @pytest.mark.parametrize(
@@ -29,6 +43,12 @@ def test_the_types_are_those_of_our_families() -> None:
         ("llama", "no vision-language model that transformers has: take one of the families that docs/models.md lists"),
         ("internvl_chat", "take the native folder of the same model, whose name ends in -hf"),
         ("florence2", "an encoder for the prompt and a decoder for the response"),
+        (
+            "kimi_k25",
+            "never tried with: take one of the families that docs/models.md lists, or see docs/add-a-family.md",
+        ),
+        ("phi4_multimodal", "transformers loads it as a model of text only: take Phi-3.5-vision or Qwen2.5-VL"),
+        ("pi0", "moves robots, and writes no text: take one of the families"),
         ("phi3_v", "needs code from its folder, and that runs only where an operator allows it"),
     ],
 )

@@ -10,6 +10,7 @@ from tokenizers import AddedToken, Tokenizer, processors
 
 from family_folders import write_folder
 from model_families import FAMILIES
+from mstar.errors import InvalidInput
 from mstar_models.chat import Turn, question_turns
 from mstar_models.encoding import PromptEncoder, encode_text
 from mstar_models.loading import load_processor
@@ -158,3 +159,19 @@ def test_a_template_for_one_turn_leaves_the_end_to_the_tokenizer(folders: dict[s
     processor = load_processor(folders["llava"])
     processor.chat_template = "{% if messages | length > 1 %}{{ raise_exception('one turn') }}{% endif %}x"
     assert end_of_turn(processor) == processor.tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("folder", ["llava"], indirect=True)
+def test_a_base_model_needs_some_token_that_ends_a_response(folder: Path) -> None:
+    (folder / "generation_config.json").unlink()
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    end = settings.pop("eos_token")
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    processor = load_processor(folder)
+    assert processor.tokenizer.eos_token_id is None
+    written = processor.tokenizer.convert_tokens_to_ids(end)
+    assert end_of_turn(processor) == written and written in turn_ends(folder, processor)
+    (folder / "chat_template.json").unlink()
+    (folder / "chat_template.jinja").write_text(processor.chat_template.replace(end, ""))
+    with pytest.raises(InvalidInput, match="nothing says which token ends a response: set eos_token in tokenizer_con"):
+        load_processor(folder)

@@ -13,6 +13,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForImageTextToText
 
+from mstar.model_types import ANY_IMAGES, Images
+
 CORPUS = (
     "How many bars are there? The first step: 3 + 4 = 7.\n\nSo the sum of the bars is 7, and twice that is 14.\n\n"
     "## Answer\n\n14\n\nWhat is the angle at the top of the triangle? The angles of a triangle are 180 together."
@@ -47,6 +49,8 @@ class Family:
     user: str = "<|im_start|>user\n"
     assistant: str = "<|im_start|>assistant\n"
     template_file: str = "chat_template.json"
+    shown: Images = ANY_IMAGES
+    """How many images a question may show."""
     own_cache: str = ""
     """Why the policy decodes prompts of one length at a time; empty where rows of any length share a batch."""
     one_by_one: str = ""

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from family_folders import Family
 from mstar.api.steps import Arrivals
 from mstar.types import Answer, AnswerType, Question, SelectedRow, StepLabelRow
 from mstar_models.chat import build_messages, question_turns
@@ -27,6 +28,8 @@ MAX_TOKENS = 8
 QUESTION = "How many bars are there?"
 SIZES = ((70, 40), (40, 90))
 """Pictures of two shapes: families cut them into different numbers of tiles or patches."""
+SHOWN = ((0,), (1, 0, 1), (), (0, 1), (1,))
+"""Pictures of each question, by their places."""
 STEPS = (("3 + 4 = 7", "So the sum is 7"), ("3 + 4 = 7", "So it is 14", "## Answer\n\n14"), ("It is 2",))
 
 Shown = Image.Image | Sequence[Image.Image]
@@ -92,6 +95,10 @@ def picture(place: int) -> Image.Image:
     return made
 
 
+def pictures(places: Sequence[int]) -> list[Image.Image]:
+    return [picture(place) for place in places]
+
+
 def encoded(place: int) -> bytes:
     out = io.BytesIO()
     picture(place).save(out, "PNG")
@@ -124,22 +131,28 @@ def no_more() -> Arrivals:
     raise AssertionError("every input came with the claim")
 
 
-def selected(bench: Bench, place: int) -> SelectedRow:
+def shown_to(family: Family) -> tuple[tuple[int, ...], ...]:
+    """Pictures of the questions that the family is asked: of each number that it takes."""
+    least, most = family.shown.least, family.shown.most
+    return tuple(places for places in SHOWN if least <= len(places) <= most)
+
+
+def selected(bench: Bench, shown: Sequence[int]) -> SelectedRow:
     answer = Answer(type=AnswerType.INTEGER, value="14")
-    question = Question(id=f"q-{place}", text=QUESTION, images=(bench.images.put(encoded(place)),), answer=answer)
+    question = Question(id=_name(shown), text=QUESTION, images=_stored(bench, shown), answer=answer)
     response = "\n\n".join(STEPS[1])
     return SelectedRow(
         question=question, response=response, iteration=1, index=0, temperature=1.0, weight_version="w", reason="test"
     )
 
 
-def labelled(bench: Bench, place: int) -> StepLabelRow:
+def labelled(bench: Bench, shown: Sequence[int]) -> StepLabelRow:
     return StepLabelRow(
-        id=f"q-{place}/0",
+        id=f"{_name(shown)}/0",
         prompt=QUESTION,
         completions=STEPS[0],
         labels=(0.75, 0.25),
-        images=(bench.images.put(encoded(place)),),
+        images=_stored(bench, shown),
         answer=Answer(type=AnswerType.INTEGER, value="14"),
         mc_successes=(3, 1),
         mc_rollouts=(4, 4),
@@ -147,16 +160,26 @@ def labelled(bench: Bench, place: int) -> StepLabelRow:
     )
 
 
-def sft_loss(reference: Plain) -> float:
-    """Mean over the tokens of both rows."""
+def _name(shown: Sequence[int]) -> str:
+    return "q-" + "-".join(map(str, shown))
+
+
+def _stored(bench: Bench, shown: Sequence[int]) -> tuple[str, ...]:
+    return tuple(bench.images.put(encoded(place)) for place in shown)
+
+
+def sft_loss(reference: Plain, shown: Sequence[Sequence[int]]) -> float:
+    """Mean over the tokens of all rows."""
     tokens, _ = encode_segments(reference.processor.tokenizer, STEPS[1])
     targets = torch.tensor([*tokens, reference.processor.tokenizer.eos_token_id])
-    sums = [functional.cross_entropy(reference.logits(picture(n), tokens), targets, reduction="sum") for n in range(2)]
-    return float(sum(sums) / (2 * len(targets)))
+    sums = [
+        functional.cross_entropy(reference.logits(pictures(own), tokens), targets, reduction="sum") for own in shown
+    ]
+    return float(sum(sums) / (len(shown) * len(targets)))
 
 
-def prm_loss(reference: Plain) -> float:
-    """Mean over the steps of both rows."""
+def prm_loss(reference: Plain, shown: Sequence[Sequence[int]]) -> float:
+    """Mean over the steps of all rows."""
     labels = torch.tensor([0.75, 0.25])
-    scores = [step_scores(reference, picture(place), STEPS[0]) for place in range(2)]
+    scores = [step_scores(reference, pictures(own), STEPS[0]) for own in shown]
     return float(torch.stack([functional.binary_cross_entropy(score, labels) for score in scores]).mean())

@@ -7,6 +7,7 @@ sizes cut down. The test of the families and `docs/models.md` both come from her
 from typing import Any
 
 from family_folders import Family, Ids, Settings
+from mstar.model_types import Images
 
 TEXT = {
     "hidden_size": 64,
@@ -68,7 +69,7 @@ def _qwen3_vl_moe(ids: Ids) -> Settings:
     return _qwen(ids, "qwen3_vl_moe", QWEN3_VISION, experts)
 
 
-def _qwen3_5(ids: Ids) -> Settings:
+def qwen3_5(ids: Ids) -> Settings:
     heads = {"linear_key_head_dim": 16, "linear_value_head_dim": 16, "linear_num_key_heads": 2}
     kinds = {"layer_types": ["linear_attention", "full_attention"], "linear_num_value_heads": 4, "head_dim": 16}
     vision = {key: value for key, value in QWEN3_VISION.items() if key != "deepstack_visual_indexes"}
@@ -81,8 +82,8 @@ MINICPM_NAMES = {
 }  # fmt: skip
 
 
-def _minicpmv4_6(ids: Ids) -> Settings:
-    text = _qwen3_5(lambda token: 0)["text_config"]
+def minicpmv4_6(ids: Ids) -> Settings:
+    text = qwen3_5(lambda token: 0)["text_config"]
     return {
         "model_type": "minicpmv4_6",
         "text_config": text | {"model_type": "qwen3_5_text"},
@@ -94,7 +95,7 @@ def _minicpmv4_6(ids: Ids) -> Settings:
     }
 
 
-def _qwen_images(patch: int, kind: str, processor: str) -> Settings:
+def qwen_images(patch: int, kind: str, processor: str) -> Settings:
     return {
         "image_processor_type": kind,
         "processor_class": processor,
@@ -108,7 +109,7 @@ def _qwen_images(patch: int, kind: str, processor: str) -> Settings:
     }
 
 
-def _glm4v(ids: Ids, model_type: str) -> Settings:
+def glm4v(ids: Ids, model_type: str) -> Settings:
     vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "intermediate_size": 48, "out_hidden_size": 64}
     return {
         "model_type": model_type,
@@ -123,7 +124,7 @@ def _glm4v(ids: Ids, model_type: str) -> Settings:
     }
 
 
-def _internvl(ids: Ids) -> Settings:
+def internvl(ids: Ids) -> Settings:
     vision = VISION | {"model_type": "internvl_vision", "image_size": [28, 28], "patch_size": [7, 7]}
     return {
         "model_type": "internvl",
@@ -156,7 +157,7 @@ def _idefics2(ids: Ids) -> Settings:
     }
 
 
-def _llava(ids: Ids) -> Settings:
+def llava(ids: Ids) -> Settings:
     return {
         "model_type": "llava",
         "text_config": TEXT | {"model_type": "llama"},
@@ -168,7 +169,7 @@ def _llava(ids: Ids) -> Settings:
 
 
 def _llava_next(ids: Ids) -> Settings:
-    return _llava(ids) | {"model_type": "llava_next", "image_grid_pinpoints": [[32, 64], [64, 32]]}
+    return llava(ids) | {"model_type": "llava_next", "image_grid_pinpoints": [[32, 64], [64, 32]]}
 
 
 def _llava_onevision(ids: Ids) -> Settings:
@@ -290,7 +291,7 @@ def _mllama(ids: Ids) -> Settings:
     }
 
 
-def _plain_images(kind: str, processor: str, side: int, **more: Any) -> Settings:
+def plain_images(kind: str, processor: str, side: int, **more: Any) -> Settings:
     size = {"height": side, "width": side}
     return {"image_processor_type": kind, "processor_class": processor, "size": size, "do_resize": True} | more
 
@@ -310,16 +311,16 @@ PIXTRAL_TURNS = LLAMA_TURNS | {"user": "[INST]", "assistant": "[/INST]", "image"
                                "specials": PIXTRAL_TOKENS}  # fmt: skip
 
 FAMILIES = (
-    Family("qwen2_vl", "Qwen2-VL", _qwen2_vl, _qwen_images(14, "Qwen2VLImageProcessor", "Qwen2VLProcessor"),
+    Family("qwen2_vl", "Qwen2-VL", _qwen2_vl, qwen_images(14, "Qwen2VLImageProcessor", "Qwen2VLProcessor"),
            QWEN_TOKENS, QWEN_IMAGE),
     Family("qwen2_5_vl", "Qwen2.5-VL", _qwen2_5_vl,
-           _qwen_images(14, "Qwen2VLImageProcessorFast", "Qwen2_5_VLProcessor"), QWEN_TOKENS, QWEN_IMAGE),
-    Family("qwen3_vl", "Qwen3-VL", _qwen3_vl, _qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"),
+           qwen_images(14, "Qwen2VLImageProcessorFast", "Qwen2_5_VLProcessor"), QWEN_TOKENS, QWEN_IMAGE),
+    Family("qwen3_vl", "Qwen3-VL", _qwen3_vl, qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"),
            QWEN_TOKENS, QWEN_IMAGE),
     Family("qwen3_vl_moe", "Qwen3-VL-MoE", _qwen3_vl_moe,
-           _qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"), QWEN_TOKENS, QWEN_IMAGE),
-    Family("internvl", "InternVL 2 to 3.5 (native folders, `-hf`)", _internvl,
-           _plain_images("GotOcr2ImageProcessorFast", "InternVLProcessor", 28, crop_to_patches=True, min_patches=1,
+           qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"), QWEN_TOKENS, QWEN_IMAGE),
+    Family("internvl", "InternVL 2 to 3.5 (native folders, `-hf`)", internvl,
+           plain_images("GotOcr2ImageProcessorFast", "InternVLProcessor", 28, crop_to_patches=True, min_patches=1,
                          max_patches=2),
            ("<|im_start|>", "<img>", "</img>", "<IMG_CONTEXT>", "<video>"), "<IMG_CONTEXT>\n",
            processor={"processor_class": "InternVLProcessor", "image_seq_length": 4},
@@ -332,17 +333,17 @@ FAMILIES = (
            IDEFICS_TOKENS, "<image>", processor={"processor_class": "SmolVLMProcessor", "image_seq_len": 4},
            **IDEFICS_TURNS),
     Family("llava_onevision", "LLaVA-OneVision", _llava_onevision,
-           _plain_images("LlavaOnevisionImageProcessor", "LlavaOnevisionProcessor", 32,
+           plain_images("LlavaOnevisionImageProcessor", "LlavaOnevisionProcessor", 32,
                          image_grid_pinpoints=PINPOINTS),
            ("<|im_start|>", "<image>", "<video>"), "<image>\n",
            processor={"processor_class": "LlavaOnevisionProcessor", "num_image_tokens": 16,
                       "vision_feature_select_strategy": "full"}),
-    Family("glm4v", "GLM-4.1V", lambda ids: _glm4v(ids, "glm4v"),
-           _qwen_images(14, "Glm4vImageProcessor", "Glm4vProcessor"), GLM_TOKENS,
+    Family("glm4v", "GLM-4.1V", lambda ids: glm4v(ids, "glm4v"),
+           qwen_images(14, "Glm4vImageProcessor", "Glm4vProcessor"), GLM_TOKENS,
            "<|begin_of_image|><|image|><|end_of_image|>", tokenizer="PreTrainedTokenizerFast", end="<|endoftext|>",
            user="<|user|>\n", assistant="<|assistant|>\n", template_file="chat_template.jinja"),
-    Family("glm46v", "GLM-4.6V", lambda ids: _glm4v(ids, "glm46v"),
-           _qwen_images(14, "Glm46VImageProcessorFast", "Glm46VProcessor"), GLM_TOKENS,
+    Family("glm46v", "GLM-4.6V", lambda ids: glm4v(ids, "glm46v"),
+           qwen_images(14, "Glm46VImageProcessorFast", "Glm46VProcessor"), GLM_TOKENS,
            "<|begin_of_image|><|image|><|end_of_image|>", tokenizer="PreTrainedTokenizerFast", end="<|endoftext|>",
            user="<|user|>\n", assistant="<|assistant|>\n", template_file="chat_template.jinja"),
     Family("pixtral", "Pixtral", _pixtral,
@@ -365,7 +366,7 @@ FAMILIES = (
            ("<fake_token_around_image>", "<image>", "<end_of_utterance>"), "<image>",
            processor={"processor_class": "Idefics2Processor", "image_seq_len": 4},
            **LLAMA_TURNS | {"end": "<end_of_utterance>", "user": "User:", "assistant": "Assistant:"}),
-    Family("llava", "LLaVA 1.5", _llava,
+    Family("llava", "LLaVA 1.5", llava,
            {"image_processor_type": "CLIPImageProcessor", "processor_class": "LlavaProcessor",
             "size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}},
            ("<image>",), "<image>\n",
@@ -380,15 +381,15 @@ FAMILIES = (
                       "vision_feature_select_strategy": "default"},
            template_file="tokenizer_config.json", **LLAMA_TURNS),
     Family("ovis2", "Ovis2", _ovis2,
-           _plain_images("Ovis2ImageProcessor", "Ovis2Processor", 28, crop_to_patches=True, max_patches=2),
+           plain_images("Ovis2ImageProcessor", "Ovis2Processor", 28, crop_to_patches=True, max_patches=2),
            OVIS_TOKENS, "<image>\n", processor={"processor_class": "Ovis2Processor", "image_seq_length": 4}),
     Family("aya_vision", "Aya Vision", _aya_vision,
-           _plain_images("GotOcr2ImageProcessor", "AyaVisionProcessor", 32, crop_to_patches=True, max_patches=2),
+           plain_images("GotOcr2ImageProcessor", "AyaVisionProcessor", 32, crop_to_patches=True, max_patches=2),
            AYA_TOKENS, "<image>", tokenizer="PreTrainedTokenizerFast", end="<|END_OF_TURN_TOKEN|>", user="User: ",
            assistant="Chatbot: ",
            processor={"processor_class": "AyaVisionProcessor", "patch_size": 8, "img_size": 32,
                       "downsample_factor": 2}),
-    Family("gemma3", "Gemma 3", _gemma3, _plain_images("Gemma3ImageProcessor", "Gemma3Processor", 32),
+    Family("gemma3", "Gemma 3", _gemma3, plain_images("Gemma3ImageProcessor", "Gemma3Processor", 32),
            ("<start_of_turn>", "<start_of_image>", "<end_of_image>", "<image_soft_token>"), "<start_of_image>",
            processor={"processor_class": "Gemma3Processor", "image_seq_length": 16},
            named={"extra_special_tokens": {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>",
@@ -396,17 +397,17 @@ FAMILIES = (
            tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<end_of_turn>", user="<start_of_turn>user\n",
            assistant="<start_of_turn>model\n", own_cache="some layers see a window only"),
     Family("mllama", "Mllama (Llama 3.2 Vision)", _mllama,
-           _plain_images("MllamaImageProcessor", "MllamaProcessor", 32, max_image_tiles=2),
+           plain_images("MllamaImageProcessor", "MllamaProcessor", 32, max_image_tiles=2),
            ("<|image|>", "<|python_tag|>"), "<|image|>", tokenizer="PreTrainedTokenizerFast",
            begin="<|begin_of_text|>", end="<|eot_id|>", user="user\n", assistant="assistant\n",
            own_cache=APART),
     Family("paligemma", "PaliGemma", _paligemma,
-           _plain_images("SiglipImageProcessor", "PaliGemmaProcessor", 32, image_seq_length=16),
+           plain_images("SiglipImageProcessor", "PaliGemmaProcessor", 32, image_seq_length=16),
            ("<image>", *(f"<loc{n:04}>" for n in range(1024)), *(f"<seg{n:03}>" for n in range(128))), "<image>",
-           tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<eos>", template_file=""),
-    Family("qwen3_5", "Qwen3.5", _qwen3_5, _qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"),
+           tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<eos>", template_file="", shown=Images(1, 1)),
+    Family("qwen3_5", "Qwen3.5", qwen3_5, qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"),
            QWEN_TOKENS, QWEN_IMAGE, **LINEAR),
-    Family("minicpmv4_6", "MiniCPM-V 4.6", _minicpmv4_6,
+    Family("minicpmv4_6", "MiniCPM-V 4.6", minicpmv4_6,
            {"image_processor_type": "MiniCPMV4_6ImageProcessor", "processor_class": "MiniCPMV4_6Processor",
             "patch_size": 8, "scale_resolution": 64, "max_slice_nums": 2},
            ("<|im_start|>", *MINICPM_NAMES.values()), "<image_pad>",

@@ -1,9 +1,12 @@
 """`docs/models.md` from the registry of families: `python tests/support/models_page.py` writes it."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from textwrap import fill
 
 from family_folders import Family
 from model_families import FAMILIES
+from mstar.model_types import ELSEWISE, OTHERS, UNTRIED
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 HEAD = """# Models
@@ -13,13 +16,14 @@ tokenizer, image processor and chat template, as a download from a hub has them.
 [an operator allows it](#code-from-a-folder).
 
 `tests/system/test_model_families.py` saves a small random checkpoint of every family as such a folder and drives it
-through the services. *Policy* and *chat*: greedy tokens and log-probabilities equal those of `generate`. *PRM*: step
-scores equal those of one forward pass for each response. *Trainer*: the first SFT and PRM losses equal the plain ones,
-and the checkpoint loads again. All of it runs on the CPU with the transformers engine, without torchvision.
+through the services, with questions of zero to three images. *Policy* and *chat*: greedy tokens and log-probabilities
+equal those of `generate`. *PRM*: step scores equal those of one forward pass for each response. *Trainer*: the first
+SFT and PRM losses equal the plain ones, and the checkpoint loads again. All of it runs on the CPU with the
+transformers engine, without torchvision.
 On CUDA and in bfloat16 the rows were run once, with torchvision: [which, and how far off](gpu-runs.md).
 
-| family | `model_type` | policy and chat | PRM and trainer |
-|---|---|---|---|
+| family | `model_type` | images a question | policy and chat | PRM and trainer |
+|---|---|---|---|---|
 """
 TAIL = """
 What the two right columns mean:
@@ -39,10 +43,16 @@ It is chosen when a model is loaded, from its configuration. The reasons:
 
 ## What is refused
 
-Before a run starts, in one sentence that names the file and what to do: a `model_type` that transformers does not load
-as a vision-language model, or whose response does not continue its prompt (Florence-2, T5Gemma 2); a folder without
-tokenizer, image processor, chat template or whole weights; a chat template that drops the image or the question. Other
-types that transformers loads are admitted without a promise; the services refuse what they find when they load one.
+Before a run starts, in one sentence that names the file and what to do: a `model_type` that is not in the table above;
+a folder without tokenizer, image processor, chat template or whole weights; a chat template that drops the image or
+the question. Of the types that transformers loads as models of images and text, refused are:
+
+{others}
+{elsewise}
+{untried}
+
+[A row in a test](add-a-family.md) makes one of the last kind a supported family.
+
 Folders of PaliGemma have no chat template; the one in `shared/mstar_models/families/paligemma.py` is used: the
 image, then the question.
 
@@ -77,7 +87,7 @@ native and needs none of this. The vLLM engine refuses them.
 Nothing needs torchvision. Where it is installed it resizes images, else Pillow does: prompts are equal, and so are
 pixels up to the rounding of resampling. It must be the build that belongs to torch. The test of the families runs
 without it.
-Some families have only an image processor that needs torchvision (Kimi K2.5, Gemma 4): they were not tried.
+Some families have only an image processor that needs torchvision (Kimi K2.5, Llama 4): they were not tried.
 Phi-4-multimodal is refused: transformers does not list it among the models of images and text.
 SmolVLM's processor wants `num2words`, which comes with the model services.
 
@@ -85,10 +95,10 @@ Images are all that is sampled from, so no video processor is loaded, also where
 
 ## Several images, or none
 
-A question has up to eight images, or none. `tests/system/test_several_images.py` samples, scores and trains
-questions with none, one, two and three images together with Qwen2.5-VL, InternVL, Idefics3 and LLaVA-NeXT: each as
-it would be alone. Other families were not compared. A prompt that a model's processor does not take (PaliGemma
-wants an image) is refused by itself, and its question is left out of the run.
+A question has up to eight images, or none, where the table does not say otherwise. The test of the families samples,
+scores and trains questions with none, one, two and three images together: each as it would be alone. A data set with
+records that `model.base` or `prm.base` does not take is refused before the run starts, by file and line;
+`--skip-bad` leaves those records out.
 
 ## Resolution
 
@@ -119,12 +129,37 @@ what holds of tokens on the way through a run, and how each push of weights is c
 def render() -> str:
     """The page."""
     rows = "\n".join(_row(family) for family in FAMILIES)
-    return HEAD + rows + "\n" + TAIL.format(reasons="\n".join(line for one in FAMILIES for line in _reasons(one)))
+    return f"{HEAD}{rows}\n" + TAIL.format(
+        reasons="\n".join(line for one in FAMILIES for line in _reasons(one)),
+        others=_point("those whose response does not continue its prompt", map(_code, sorted(OTHERS))),
+        elsewise=_point(
+            "those that do something else", (f"{_code(name)} {what}" for name, what in sorted(ELSEWISE.items())), "; "
+        ),
+        untried=_point(
+            "those that were never driven through the services, so that nobody knows whether their numbers are right",
+            map(_code, sorted(UNTRIED)),
+        ),
+    )
+
+
+def _point(what: str, listed: Iterable[str], between: str = ", ") -> str:
+    """A bullet that lists things, in lines of usual width."""
+    return fill(
+        f"- {what}: {between.join(listed)}",
+        width=118,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _code(name: str) -> str:
+    return f"`{name}`"
 
 
 def _row(family: Family) -> str:
     sampled, packed = (_mark(reason) for reason in (family.own_cache, family.one_by_one))
-    return f"| {family.title} | `{family.model_type}` | {sampled} | {packed} |"
+    return f"| {family.title} | `{family.model_type}` | {family.shown} | {sampled} | {packed} |"
 
 
 def _mark(reason: str) -> str:

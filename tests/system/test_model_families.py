@@ -1,4 +1,4 @@
-"""Every model family goes through policy, PRM and trainer, from a folder as a hub has it.
+"""Every model family goes through policy, PRM and trainer, from a folder as a hub has it, with and without images.
 
 The reference is always the model itself, one sequence at a time: `generate`, or one forward pass for each response.
 What this leaves out: that large checkpoints fit and are fast.
@@ -24,9 +24,11 @@ from family_reference import (
     labelled,
     no_more,
     picture,
+    pictures,
     prm_loss,
     selected,
     sft_loss,
+    shown_to,
     step_scores,
 )
 from model_families import FAMILIES
@@ -92,13 +94,17 @@ def plain(folder: Path) -> Plain:
 def test_the_policy_says_what_generate_says(family: Family, folders: Path, tmp_path: Path) -> None:
     folder = folder_of(family, folders)
     reference = plain(folder)
-    expected = [reference.greedy(picture(place)) for place in range(2)]
+    shown = shown_to(family)
+    expected = [reference.greedy(pictures(own)) for own in shown]
     settings = PolicySettings(home=tmp_path)
     engine = HfEngine(settings.storage().artefacts(), threads=1)
 
     async def ask(client: httpx2.AsyncClient) -> tuple[RolloutReply, str]:
         await engine.load_folder(folder)
-        prompts = [{"question": QUESTION, "images": [{"data": data(place)}], "temperature": 0} for place in range(2)]
+        prompts = [
+            {"question": QUESTION, "images": [{"data": data(place)} for place in own], "temperature": 0}
+            for own in shown
+        ]
         sampled = await client.post("/v1/rollouts", json={"prompts": prompts, "max_tokens": MAX_TOKENS})
         url = {"url": f"data:image/png;base64,{data(0)}"}
         parts = [{"type": "image_url", "image_url": url}, {"type": "text", "text": QUESTION}]
@@ -157,18 +163,22 @@ def test_scores_are_those_of_separate_passes(family: Family, folders: Path, tmp_
     reference = plain(folder)
     settings = PrmSettings(home=tmp_path)
     scorer = HfScorer(settings.storage(), batch_tokens=2048, waiting_tokens=100_000)
+    shown = shown_to(family)
 
     async def ask(client: httpx2.AsyncClient) -> list[ScoreReply]:
         await scorer.load_folder(folder)
         responses = [{"steps": steps} for steps in STEPS]
-        bodies = [{"question": QUESTION, "images": [{"data": data(n)}], "responses": responses} for n in range(2)]
+        bodies = [
+            {"question": QUESTION, "images": [{"data": data(place)} for place in own], "responses": responses}
+            for own in shown
+        ]
         # Side by side, so that pictures of two shapes wait together.
         replies = await asyncio.gather(*(client.post("/v1/score", json=body) for body in bodies))
         return [ScoreReply.model_validate_json(reply.content) for reply in replies]
 
-    for place, reply in enumerate(talk(prm_app.build_app(settings, scorer), ask)):
+    for own, reply in zip(shown, talk(prm_app.build_app(settings, scorer), ask), strict=True):
         for steps, result in zip(STEPS, reply.results, strict=True):
-            expected = step_scores(reference, picture(place), steps)
+            expected = step_scores(reference, pictures(own), steps)
             assert [step.score for step in result.steps] == pytest.approx(expected.tolist(), abs=2e-6)
 
 
@@ -179,11 +189,12 @@ def test_the_first_loss_is_the_plain_one_and_the_checkpoint_loads(
     folder = folder_of(family, folders)
     reference = plain(folder)
     base = commit(bench, family.name, folder)
-    bench.put_rows(f"{family.name}/select", [selected(bench, place) for place in range(2)])
-    bench.put_rows(f"{family.name}/collect", [labelled(bench, place) for place in range(2)])
+    shown = shown_to(family)
+    bench.put_rows(f"{family.name}/select", [selected(bench, own) for own in shown])
+    bench.put_rows(f"{family.name}/collect", [labelled(bench, own) for own in shown])
     for objective, rows, expected, frozen in (
-        ("sft", "select", sft_loss(reference), False),
-        ("prm", "collect", prm_loss(reference), True),
+        ("sft", "select", sft_loss(reference, shown), False),
+        ("prm", "collect", prm_loss(reference, shown), True),
     ):
         name = f"{family.name}-{objective}/train"
         claim = bench.claim(

@@ -171,8 +171,8 @@ def test_it_is_trained_and_its_checkpoint_loads_with_the_allowed_code_only(
     monkeypatch.setenv("MSTAR_TRAINER_TRUSTED_CODE", entry(own.folder, own.family.name))
     bench, name = Bench(tmp_path / "home"), own.family.name
     base = commit(bench, name, without_code(own.folder, tmp_path / "model"))
-    bench.put_rows(f"{name}/select", [selected(bench, place) for place in range(2)])
-    bench.put_rows(f"{name}/collect", [labelled(bench, place) for place in range(2)])
+    bench.put_rows(f"{name}/select", [selected(bench, (place,)) for place in range(2)])
+    bench.put_rows(f"{name}/collect", [labelled(bench, (place,)) for place in range(2)])
     trainer = ResidentTrainer(bench.home, threads=1)
     settings = TrainRecipe(learning_rate=1e-4, batch_size=8, micro_tokens=1000, freeze_vision=True)
     try:

@@ -4,7 +4,7 @@ Nothing is written here. What the data set holds is looked at by `data_admission
 """
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -19,7 +19,7 @@ from mstar.model_folder import read_shape, read_weights, tensor_names
 from mstar.model_shape import ModelShape
 from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited
 from mstar.recipes import DataRecipe, PrmRecipe, Recipe, split_field
-from mstar.run_plan import GIGA, Machine, disk_bytes, plan_training
+from mstar.run_plan import GIGA, PRM, Machine, disk_bytes, plan_training
 from mstar.train_recipe import ALL_LINEAR
 from mstar_coordinator.dataset_check import own_splits
 from mstar_coordinator.pixel_bounds import require_bounds
@@ -75,6 +75,7 @@ def admit(
             benchmark_files(benchmark, folder)
         evaluation = evaluation.model_copy(update={"benchmarks": str(folder)})
     wanted = 0
+    shapes: dict[str, ModelShape] = {}
     if not _is_builtin(model.base, "model.base"):
         folder = _below(places, model.base, "model.base")
         check_model(folder, trusted)
@@ -82,7 +83,7 @@ def admit(
         check_targets(recipe, tensor_names(folder))
         wanted = disk_bytes(recipe, read_weights(folder), checkpoints=not remote)
         if trainers.gpu_gb is not None:
-            check_memory(recipe, read_shape(folder), trainers.gpu_gb)
+            shapes |= dict.fromkeys(recipe.trainings(), read_shape(folder))
         model = model.model_copy(update={"base": str(folder)})
         prompt = _inherited_prompt(prompt, folder)
         if recipe.prm and recipe.prm.train and recipe.prm.base is None:
@@ -90,6 +91,10 @@ def admit(
     else:
         require_bounds(BUILTINS[model.base].model, model, "model.base")
     prm, prm_weights = _admit_prm(recipe, places, trusted)
+    if trainers.gpu_gb is not None:
+        if prm and prm.train and prm_weights and prm.base:
+            shapes[PRM] = read_shape(Path(prm.base))
+        check_memory(recipe, shapes, trainers.gpu_gb)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
     _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)
     found = {"data": data, "evaluation": evaluation, "model": model, "prompt": prompt, "prm": prm}
@@ -187,10 +192,15 @@ def check_targets(recipe: Recipe, names: Collection[str]) -> None:
                 )
 
 
-def check_memory(recipe: Recipe, shape: ModelShape, gpu_gb: float) -> None:
-    """Raises InvalidRecipe, which says what to change, for a training that does not fit into a GPU of this size."""
+def check_memory(recipe: Recipe, shapes: Mapping[str, ModelShape], gpu_gb: float) -> None:
+    """Raises InvalidRecipe, which says what to change, for a training that does not fit into a GPU of this size.
+
+    `shapes`: of the model that each section of the recipe trains; a section without one is small and not looked at.
+    """
     for name, settings in recipe.trainings().items():
-        plan = plan_training(name, settings, shape, Machine(gpus=settings.ranks, gpu_bytes=int(gpu_gb * GIGA)))
+        if name not in shapes:
+            continue
+        plan = plan_training(name, settings, shapes[name], Machine(gpus=settings.ranks, gpu_bytes=int(gpu_gb * GIGA)))
         if not plan.fits:
             raise InvalidRecipe(
                 f"{name}.train needs about {plan.total / GIGA:.0f} GB on each GPU and {plan.room / GIGA:.0f} GB are "

@@ -7,12 +7,13 @@ from mstar.data_check import DataCheck
 from mstar.evolution import iteration_shards
 from mstar.outcomes import Outcomes, together
 from mstar.ranking_quality import ranking_together
-from mstar.results import IterationResult, Milestone, Quarantined, RunResults, SweepResult
+from mstar.results import IterationResult, Milestone, Quarantined, RunResults, SweepResult, Unscored
 from mstar.stages.choose import ChooseResult
 from mstar.stages.collect import CollectResult
 from mstar.stages.evaluate import EvaluateResult
 from mstar.stages.label import LabelResult
 from mstar.stages.prepare import PrepareResult
+from mstar.stages.score import ScoreResult
 from mstar.stages.select import SELECT, SelectResult
 from mstar.stages.train import TrainResult
 from mstar.step_names import (
@@ -32,6 +33,8 @@ from mstar.types import Frozen
 from mstar_coordinator.store.records import RunRecord, StepRecord
 
 Result = TypeVar("Result", bound=Frozen)
+UNSCORED_NAMED = 5
+"""Questions of a phase that are named for responses without a score."""
 
 
 def build_results(
@@ -66,6 +69,7 @@ def build_results(
         data=_data(by_name),
         quarantined=quarantined,
         outcomes=_outcomes(run, steps),
+        unscored=_unscored(steps),
         artefacts=dict(artefacts),
         seconds=_span(starts.values(), (step.done_at for step in steps)),
     )
@@ -132,6 +136,18 @@ def _outcomes(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Outcomes
         if seen.questions:
             made[phase] = seen
     return made
+
+
+def _unscored(steps: Sequence[StepRecord]) -> dict[str, Unscored]:
+    """By phase, in the order of the graph; phases whose responses all have a score are left out."""
+    found: dict[str, Unscored] = {}
+    for step in steps:
+        if isinstance(step.result, ScoreResult | SelectResult) and step.result.refused:
+            phase = step.stage.rpartition("/")[0]
+            before = found.get(phase, Unscored(responses=0, questions=()))
+            questions = tuple(dict.fromkeys((*before.questions, *step.result.refused_of)))[:UNSCORED_NAMED]
+            found[phase] = Unscored(responses=before.responses + step.result.refused, questions=questions)
+    return found
 
 
 def _milestones(evaluations: Mapping[str, EvaluateResult]) -> dict[str, Milestone]:

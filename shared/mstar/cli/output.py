@@ -93,6 +93,12 @@ def outcome_lines(results: RunResults) -> Iterator[str]:
             yield f"{phase}: {counted(seen, recipe.form.answer, recipe.generation.max_tokens)}."
 
 
+def unscored_lines(results: RunResults) -> Iterator[str]:
+    """For each phase the responses that the PRM did not take, where there are any."""
+    for phase, one in results.unscored.items():
+        yield f"{phase}: {one.responses} responses have no PRM score, such as to {', '.join(one.questions)}."
+
+
 def gain(results: RunResults) -> str:
     """How the last policy compares with the warm-up, in a sentence."""
     first, last = results.test.get("warmup") or results.test.get("base"), results.test.get("final")

@@ -13,7 +13,6 @@ from mstar.errors import InvalidInput
 from mstar.known_shapes import known_shape
 from mstar.model_folder import read_shape
 from mstar.model_shape import ModelShape
-from mstar.recipes import Recipe
 from mstar.run_plan import GIGA, Habits, Machine, RunPlan, ServicePlan, plan_run
 
 
@@ -31,7 +30,10 @@ def plan(
     """Say whether a run fits on the GPUs and what it takes. Exit code 1 when it does not fit."""
     read = read_recipe(recipe, settings or [])
     machine = Machine(gpus=gpus, gpu_bytes=int(gpu_memory * GIGA), tflops=tflops, bandwidth=bandwidth)
-    made = plan_run(read, _shape(model, read), machine, Habits(response_tokens=response_tokens))
+    base = read.prm.base if read.prm else None
+    prm = None if base is None else _shape(base, "prm.base")
+    shape = _shape(model or read.model.base, "model.base" if model is None else "--model")
+    made = plan_run(read, shape, machine, Habits(response_tokens=response_tokens), prm)
     if as_json:
         totals = {"fits": made.fits, "gpu_hours": made.gpu_hours}
         print_json(made.model_dump(mode="json") | totals)
@@ -41,20 +43,19 @@ def plan(
         raise typer.Exit(1)
 
 
-def _shape(model: str | None, recipe: Recipe) -> ModelShape:
+def _shape(wanted: str, field: str) -> ModelShape:
     """The folder if it is here, else a known model of its name. Raises InvalidInput."""
-    wanted = model or recipe.model.base
     folder = Path(wanted)
     try:
         is_folder = folder.is_dir()
     except (OSError, ValueError):
-        raise InvalidInput(f"{wanted[:200]!r} is no folder", field="--model") from None
+        raise InvalidInput(f"{wanted[:200]!r} is no folder", field=field) from None
     return read_shape(folder) if is_folder else known_shape(wanted if wanted.startswith("builtin:") else folder.name)
 
 
 def _print(made: RunPlan, machine: Machine, response_tokens: int) -> None:
-    shape = made.model
-    console.print(f"{shape.name}: {shape.weights.parameters / GIGA:.2f} B weights", highlight=False)
+    for shape in filter(None, (made.model, made.prm)):
+        console.print(f"{shape.name}: {shape.weights.parameters / GIGA:.2f} B weights", highlight=False)
     table = Table("service", "GPUs", "needs, GB", "has, GB", "of which", "fits")
     for service in made.services:
         parts = ", ".join(f"{name} {_gb(size)}" for name, size in service.parts.items())
@@ -75,6 +76,7 @@ def _print(made: RunPlan, machine: Machine, response_tokens: int) -> None:
         work.add_row(part.name, *(f"{n / 1e6:.1f}" if n else "" for n in tokens), f"{part.gpu_hours:.1f}")
     work.add_row("all", "", "", "", f"{made.gpu_hours:.1f}")
     console.print(work)
+    image_tokens = made.model.image_tokens
     days = made.gpu_hours / machine.gpus / 24
     console.print(
         f"disk: {_gb(made.disk)} GB for {made.checkpoints} checkpoints, the base and the published models\n"
@@ -82,7 +84,7 @@ def _print(made: RunPlan, machine: Machine, response_tokens: int) -> None:
         "Memory is per GPU, with each service alone on it (GPUs in turns). Assumed, not measured: "
         f"{machine.tflops:.0f} TFLOP/s of which training reaches {machine.training_share:.0%} and prompts "
         f"{machine.prefill_share:.0%}; sampling at {machine.decode_share:.0%} of {machine.bandwidth} TB/s with "
-        f"{machine.batch} responses together; responses of {response_tokens} tokens, images of {shape.image_tokens}.",
+        f"{machine.batch} responses together; responses of {response_tokens} tokens, images of {image_tokens}.",
         highlight=False,
         soft_wrap=True,
     )

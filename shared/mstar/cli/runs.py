@@ -21,6 +21,7 @@ from mstar.cli.output import (
     print_json,
     program,
     results_table,
+    unscored_lines,
 )
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
@@ -113,7 +114,7 @@ def show(run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: 
     console.print(gain(results))
     if results.quarantined:
         console.print(left_out(results), highlight=False, soft_wrap=True)
-    for line in (*check_lines(results.data), *outcome_lines(results)):
+    for line in (*check_lines(results.data), *outcome_lines(results), *unscored_lines(results)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if results.error:
         console.print(f"error: {results.error}", markup=False, highlight=False)

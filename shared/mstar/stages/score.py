@@ -32,4 +32,4 @@ class ScoreResult(StepResult):
     seconds: float
 
 
-SCORE = Stage(ScoreParams, ScoreResult, Queue.SCORE, sharded=True)
+SCORE = Stage(ScoreParams, ScoreResult, Queue.SCORE, shown=True, sharded=True)

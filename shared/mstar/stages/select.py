@@ -37,6 +37,10 @@ class SelectResult(StepResult):
     unlabelled: int = 0
     """Responses to questions without an answer."""
     scored: int
+    refused: int = 0
+    """Responses that were sent to the PRM and have no score, such as one that is longer than its context."""
+    refused_of: tuple[str, ...] = ()
+    """Ids of their questions, the first 20."""
     kept: int
     temperature: float
     weight_version: str

@@ -24,6 +24,15 @@ def family_of(config: Any) -> Family:
     return next((one for one in FAMILIES if config.model_type in one.model_types), PLAIN)
 
 
+def tower_by_image(config: Any) -> bool:
+    """Whether the vision tower's outputs have one image after another on their first axis.
+
+    Pixtral's tower, which several families have, gives the patches of all images as one row.
+    """
+    vision = getattr(config, "vision_config", None)
+    return family_of(config).tower_by_image and getattr(vision, "model_type", None) != "pixtral"
+
+
 def family_of_processor(processor: Any) -> Family:
     """The family that a processor belongs to, `PLAIN` for one without a file."""
     name = type(processor).__name__

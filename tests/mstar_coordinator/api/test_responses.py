@@ -87,13 +87,20 @@ def test_part_of_a_selection_never_passes_for_the_whole(client: httpx2.Client, r
 
 def test_the_archive_for_trl_has_prompts_completions_and_images(tmp_path: Path) -> None:
     store, index = ArtefactStore(tmp_path), open_for_writing(tmp_path / "i.sqlite")
-    rollouts = store.write_rows("r/rows", [rollout([True, False], name=f"q{place}") for place in range(150)], {})
+    rows = [rollout([True, False], name=f"q{place}") for place in range(150)]
+    # One image is the usual; others come as several, or none.
+    for place, images in ((1, ("2" * 64, "0" * 64, "2" * 64)), (2, ())):
+        question = rows[place].question.model_copy(update={"images": images})
+        rows[place] = rows[place].model_copy(update={"question": question})
+    rollouts = store.write_rows("r/rows", rows, {})
     fill(index, store, Shard("it01/generate/0000", 1, 0, rollouts, None, SelectionRecipe()), RewardRule())
     parts = trl_zip(rows_of(index, ResponseQuery(verdict="correct")), SMALL.form, lambda _: b"\x89PNG picture")
+    names = [f"images/{digit * 16}.png" for digit in "02"]
     archive = zipfile.ZipFile(io.BytesIO(b"".join(parts)))
-    assert archive.testzip() is None and sorted(archive.namelist()) == [f"images/{'0' * 16}.png", "metadata.jsonl"]
+    assert archive.testzip() is None and sorted(archive.namelist()) == [*names, "metadata.jsonl"]
     lines = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
-    assert len(lines) == 150 and lines[0]["file_names"] == [f"images/{'0' * 16}.png"]
+    assert len(lines) == 150 and lines[0]["file_names"] == [names[0]]
+    assert (lines[1]["file_names"], lines[2]["file_names"]) == ([names[1], names[0], names[1]], [])
     assert [turn["role"] for turn in lines[0]["prompt"]][-1] == "user"
     assert lines[0]["completion"] == [{"role": "assistant", "content": "step 0\n\n## Answer\n\n42"}]
     index.close()

@@ -1,8 +1,12 @@
 """The numbers of a run, built from what its steps committed."""
 
-from coordinator_bench import SMALL, Bench
+from coordinator_bench import SMALL, Bench, commit_of
 from mstar.api.steps import Claim
+from mstar.cli.output import unscored_lines
 from mstar.results import RunResults
+from mstar.stages.score import ScoreResult
+from mstar.stages.select import SelectResult
+from mstar_coordinator.export.report import render_report
 
 
 def results(bench: Bench, run_id: str) -> RunResults:
@@ -54,3 +58,25 @@ def test_what_the_run_left_shows_once_it_is_published(bench: Bench) -> None:
     assert results(bench, run_id).artefacts == {}
     bench.work()
     assert results(bench, run_id).artefacts == {"policy": "policy", "report": "report.html"}
+
+
+def test_responses_that_the_prm_did_not_take_are_counted_by_phase(bench: Bench) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    places = iter(range(100))
+    while due := bench.due():
+        for step_id in due:
+            commit = commit_of(bench.lifecycle.claim(step_id, "w"))
+            if isinstance(commit.result, ScoreResult | SelectResult):
+                refused = {"refused": 2, "refused_of": (f"q{next(places)}",)}
+                commit = commit.model_copy(update={"result": commit.result.model_copy(update=refused)})
+            bench.lifecycle.commit(step_id, commit)
+    made = results(bench, run_id)
+    selections = [step for step in bench.steps(run_id).values() if step.stage == "it01/select"]
+    assert made.unscored["it01"].responses == 2 * len(selections) > 2
+    assert len(made.unscored["it01"].questions) == min(len(selections), 5)
+    assert {"warmup", "it01", "eval/it01"} <= made.unscored.keys()
+    lines = list(unscored_lines(made))
+    assert len(lines) == len(made.unscored) and "it01: 4 responses have no PRM score, such as to q" in "\n".join(lines)
+    html = render_report(made, [])
+    assert all(f"<p>{line.split(',')[0]}" in html for line in lines)
+    assert list(unscored_lines(made.model_copy(update={"unscored": {}}))) == []

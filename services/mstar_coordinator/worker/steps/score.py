@@ -63,7 +63,7 @@ def run(step: ClaimedStep[ScoreParams]) -> Output[ScoreResult]:
         return score_rows(step, prm, wanted)
 
     ref, scores = step.write_once(ScoreRow, make, {"prm_version": prm.version})
-    refused = _refused(rows, scores)
+    refused = refused_by_prm(rows, scores)
     return ref, ScoreResult(
         responses=sum(len(row.responses) for row in rows),
         scored=sum(len(score.responses) for score in scores) - len(refused),
@@ -155,8 +155,8 @@ def _send(service: Prm, prm: ArtefactRef, ask: _Ask, form: PromptForm) -> list[t
     return [result.steps for result in reply.results]
 
 
-def _refused(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow]) -> list[str]:
-    """The question of each response that was sent and has no score."""
+def refused_by_prm(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow]) -> list[str]:
+    """The question of each response that was sent to the PRM and has no score."""
     found = []
     for row, own in zip(rows, scores, strict=True):
         said = {one.index: one.response.text for one in row.responses}

@@ -16,7 +16,7 @@ from mstar.types import RolloutRow, ScoreRow, SelectedRow
 from mstar.voting import PSEUDO, voted
 from mstar_artefacts.store import ROWS, SCORES
 from mstar_coordinator.worker.context import ClaimedStep, Output
-from mstar_coordinator.worker.steps.score import savings_of, score_rows
+from mstar_coordinator.worker.steps.score import NAMED, refused_by_prm, savings_of, score_rows
 
 
 def run(step: ClaimedStep[SelectParams]) -> Output[SelectResult]:
@@ -82,13 +82,16 @@ def _result(
     # A reference answer has no steps that could be sound.
     judged = () if step.params.rule.rule.from_reference else ((row, of_question[row.question.id]) for row in rows)
     shown = soundness(judged, step.recipe.seed, step.params.rule.min_steps)
+    refused = refused_by_prm(rows, scores) if scores else []
     correct = [sum(response.verdict.correct for response in row.responses) for row in rows]
     return SelectResult(
         questions=len(rows),
         responses=sum(len(row.responses) for row in rows),
         correct=sum(correct),
         unlabelled=sum(len(row.responses) for row in rows if row.question.answer is None),
-        scored=sum(len(score.responses) for score in scores),
+        scored=sum(len(score.responses) for score in scores) - len(refused),
+        refused=len(refused),
+        refused_of=tuple(dict.fromkeys(refused))[:NAMED],
         kept=len(kept),
         # No row is left where all questions of the shard are in quarantine.
         temperature=rows[0].temperature if rows else 0.0,
