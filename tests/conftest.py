@@ -9,6 +9,7 @@ logging is set back after each test.
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ import structlog
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from warm_starts import WarmServer, possible, python_in
+
 # How long an example takes depends on what else the machine does.
 settings.register_profile("mstar", deadline=None)
 settings.load_profile("mstar")
@@ -26,6 +29,7 @@ settings.load_profile("mstar")
 _WITH_SERVICES = {"charts", "docs", "repo", "system"}
 _HERE = Path(__file__).parent
 _OWN_FOLDER = pytest.StashKey[Path]()
+_WARM_SERVER = pytest.StashKey[WarmServer]()
 _OURS = "MSTAR_TESTS_TMPDIR"
 """Set for the processes among which tests are shared out: they use the first one's folder."""
 _LONGEST = (
@@ -73,6 +77,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Several processes share the cores: further threads would only wait for one another, and busily.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if _OURS in os.environ:
+        _start_programs_warm(Path(os.environ[_OURS]))
         return
     folder = Path(tempfile.mkdtemp(prefix="t-"))
     # PostgreSQL refuses to run as root, and finds its own folder in here as another user.
@@ -81,10 +86,21 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[_OURS] = os.environ["TMPDIR"] = str(folder)
     # What was found before holds for the whole process else.
     tempfile.tempdir = None
+    if possible():
+        config.stash[_WARM_SERVER] = WarmServer(folder)
+        _start_programs_warm(folder)
+
+
+def _start_programs_warm(folder: Path) -> None:
+    """Have the tests start the project's programs in the way that `warm_starts` describes."""
+    if (python := python_in(folder)).exists():
+        sys.executable = str(python)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the folder."""
+    """Remove the folder, after the last process that uses it."""
+    if (server := config.stash.get(_WARM_SERVER, None)) is not None:
+        server.close()
     folder = config.stash.get(_OWN_FOLDER, None)
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from coordinator_bench import SMALL, commit_of
 from mstar.api.steps import Claim
 from mstar_embedded.ports import free_ports
+from warm_starts import COLD_PYTHON
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ class Process:
             "MSTAR_COORDINATOR_RESERVE_BYTES": "0",
         }
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "mstar_coordinator"], env=environment, stderr=subprocess.PIPE, text=True
+            [COLD_PYTHON, "-m", "mstar_coordinator"], env=environment, stderr=subprocess.PIPE, text=True
         )
         self.http = httpx2.Client(base_url=f"http://127.0.0.1:{port}")
 
@@ -98,7 +98,7 @@ def test_a_second_process_on_one_home_says_so_in_one_line(process: Process, tmp_
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:
     environment = {"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'services'}", "PATH": os.environ["PATH"]}
     done = subprocess.run(
-        [sys.executable, "-m", "mstar_coordinator"], env=environment, cwd=tmp_path, capture_output=True, text=True
+        [COLD_PYTHON, "-m", "mstar_coordinator"], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 1 and "MSTAR_COORDINATOR_BROKER_URL" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -16,6 +16,7 @@ from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from policy_bench import png
 from prm_service import environment, service
+from warm_starts import COLD_PYTHON
 
 
 def request(image: ImageInput, *responses: str, version: str | None = None) -> ScoreRequest:
@@ -76,13 +77,13 @@ def test_the_command_line_scores_a_file(store: ArtefactStore, prm: ArtefactRef, 
 
 def test_a_folder_that_is_no_model_ends_the_start(tmp_path: Path) -> None:
     env = environment(MSTAR_PRM_PORT="0", MSTAR_PRM_MODEL=str(tmp_path), MSTAR_PRM_HOME=str(tmp_path))
-    done = subprocess.run([sys.executable, "-m", "mstar_prm"], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([COLD_PYTHON, "-m", "mstar_prm"], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 3
     assert "holds no config.json" in done.stdout + done.stderr
 
 
 def test_a_bad_setting_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
     env = environment(MSTAR_PRM_THREADS="none", MSTAR_PRM_HOME=str(tmp_path))
-    done = subprocess.run([sys.executable, "-m", "mstar_prm"], env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([COLD_PYTHON, "-m", "mstar_prm"], env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith("MSTAR_PRM_THREADS: ") and len(done.stderr.splitlines()) == 1

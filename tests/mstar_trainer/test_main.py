@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from warm_starts import COLD_PYTHON
+
 
 @pytest.mark.parametrize(
     ("arguments", "variables", "message"),
@@ -24,7 +26,7 @@ import pytest
 def test_what_cannot_start_says_why_in_one_line(arguments: list[str], variables: dict[str, str], message: str) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MSTAR_")}
     environment |= {"PYTHONPATH": os.pathsep.join(sys.path)} | variables
-    command = [sys.executable, "-m", "mstar_trainer", *arguments]
+    command = [COLD_PYTHON, "-m", "mstar_trainer", *arguments]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 1
     assert message in ended.stderr

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PATHS = (ROOT / "shared", ROOT / "services", ROOT / "tests" / "support")
 UNTIDY = """
 import logging, subprocess, sys, tempfile
 from pathlib import Path
@@ -32,7 +33,7 @@ def test_what_tests_leave_goes_with_them(tmp_path: Path) -> None:
     shutil.copy(ROOT / "tests" / "conftest.py", tests)
     (tests / "test_untidy.py").write_text(UNTIDY)
     environment = {key: value for key, value in os.environ.items() if key != "MSTAR_TESTS_TMPDIR"}
-    environment |= {"TMPDIR": str(temporary), "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'services'}"}
+    environment |= {"TMPDIR": str(temporary), "PYTHONPATH": ":".join(map(str, PATHS))}
     # Several processes, as `make test` has them.
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", tests]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)

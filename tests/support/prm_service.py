@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 
 from mstar_embedded.ports import free_ports
+from warm_starts import COLD_PYTHON
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -23,7 +24,8 @@ def environment(**settings: str) -> dict[str, str]:
 def service(folder: Path, pid: list[int] | None = None, **settings: str) -> Iterator[str]:
     """A running service's address; at the end it has to stop by itself. Its process id goes into `pid`."""
     port = free_ports().prm
-    command = [sys.executable, "-m", "mstar_prm"]
+    # Whoever asks for the process id looks at the process itself, not at what stands for it.
+    command = [sys.executable if pid is None else COLD_PYTHON, "-m", "mstar_prm"]
     env = environment(MSTAR_PRM_PORT=str(port), MSTAR_PRM_MODEL=str(folder), **settings)
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:

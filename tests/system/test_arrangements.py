@@ -27,6 +27,7 @@ from mstar_embedded.ports import HOST, Ports, free_ports
 from mstar_embedded.processes import ProcessSpec, stack
 from mstar_embedded.supervisor import Supervisor
 from small_run import SMALL
+from warm_starts import COLD_PYTHON
 
 RECIPE: dict[str, Any] = {name: value for name, value in SMALL.items() if not name.startswith("warmup.")} | {
     # Without warm-up and with few tests, which other tests look at; four shards an iteration, so that workers share.
@@ -63,7 +64,8 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    return _run(tmp_path_factory.mktemp("one"), 1)
+    # Interpreters of its own, with hashes of strings that differ: no choice may depend on the order of a set.
+    return _run(tmp_path_factory.mktemp("one"), 1, python=COLD_PYTHON)
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +133,18 @@ def _telling(row: SelectedRow) -> tuple[str, int, float, str, tuple[float, ...]]
     return row.question.id, row.index, row.temperature, row.response, scores
 
 
-def _run(home: Path, each: int, *, ranks: int = 1, asleep: bool = False) -> Ended:
-    """A run with so many of each service and its worker; `asleep`: services and trainer take turns in place."""
+def _run(home: Path, each: int, *, ranks: int = 1, asleep: bool = False, python: str | None = None) -> Ended:
+    """A run with so many of each service and its worker, under `python`.
+
+    `asleep`: services and trainer take turns in place.
+    """
     ports, second = free_ports(), free_ports()
     with tempfile.TemporaryDirectory(prefix="mstar-") as folder:
         broker = Path(folder) / "b.sock"
         specs = [one for spec in stack(home, ports, broker, broker.exists) for one in _several(spec, each, second)]
         specs = [_taking_turns(spec, ports) if asleep else spec for spec in specs]
+        if python is not None:
+            specs = [specs[0], *(replace(spec, command=(python, *spec.command[1:])) for spec in specs[1:])]
         overrides = RECIPE | {"evolution.train.ranks": ranks}
         with Supervisor(home, ports, specs=specs) as supervisor, Client(Endpoint(url=ports.coordinator_url)) as client:
             run_id = client.create_run(RunCreate(recipe="demo", overrides=overrides)).id

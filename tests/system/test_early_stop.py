@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 import minivista
+from warm_starts import COLD_PYTHON
 
 pytestmark = [pytest.mark.system, pytest.mark.faults]
 
@@ -36,7 +37,7 @@ def command_of(name: str, home: Path) -> tuple[list[str], dict[str, str]]:
     for prefix in ("COORDINATOR", "POLICY", "PRM"):
         environment[f"MSTAR_{prefix}_PORT"] = "0"
     environment["MSTAR_PRM_MODEL"] = environment["MSTAR_POLICY_MODEL"] = str(minivista.MODEL_FOLDER)
-    return [sys.executable, "-m", *SERVICES[name]], environment
+    return [COLD_PYTHON, "-m", *SERVICES[name]], environment
 
 
 START_CPU_SECONDS = 0.5

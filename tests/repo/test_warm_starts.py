@@ -1,0 +1,76 @@
+"""A program that is forked behaves as one that is started: streams, environment, exit codes, signals, and its end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from warm_starts import COLD_PYTHON, possible
+
+pytestmark = pytest.mark.skipif(not possible(), reason="programs are started the usual way here")
+Program = subprocess.Popen[str]
+
+
+@contextmanager
+def probe(folder: Path, *arguments: str, **variables: str) -> Iterator[tuple[Program, dict[str, Any]]]:
+    """The program and what it says of itself."""
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = {"COLOUR": "green", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | variables
+    command = [sys.executable, "-m", "warm_probe", *arguments]
+    with subprocess.Popen(command, text=True, cwd=folder, env=environment, umask=0o027, **pipes) as program:
+        try:
+            assert program.stdout is not None
+            yield program, json.loads(program.stdout.readline())
+        finally:
+            program.kill()
+
+
+def test_it_gets_what_a_program_gets_and_is_another_process(tmp_path: Path) -> None:
+    with probe(tmp_path, "a b", "--c") as (program, given):
+        assert program.pid != given.pop("pid")
+        said, complaint = program.communicate("exit 3\n", timeout=60)
+    expected = {"arguments": ["a b", "--c"], "folder": str(tmp_path), "umask": 0o027, "colour": "green"}
+    assert given == expected | {"executable": sys.executable}
+    assert (said, complaint, program.returncode) == ("", "to standard error\n", 3)
+
+
+def test_an_error_is_told_as_by_an_interpreter(tmp_path: Path) -> None:
+    with probe(tmp_path) as (program, _):
+        complaint = program.communicate("raise it broke\n", timeout=60)[1]
+    assert complaint.endswith("RuntimeError: it broke\n") and program.returncode == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 7), (signal.SIGUSR1, -signal.SIGUSR1)])
+def test_a_signal_reaches_it(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    with probe(tmp_path) as (program, given):
+        program.send_signal(number)
+        assert program.wait(60) == code
+    assert not Path(f"/proc/{given['pid']}").exists()
+
+
+def test_it_dies_with_its_stub_and_the_stub_with_it(tmp_path: Path) -> None:
+    with probe(tmp_path) as (program, given):
+        program.kill()
+        deadline = time.monotonic() + 60
+        while Path(f"/proc/{given['pid']}").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    with probe(tmp_path) as (program, given):
+        os.kill(given["pid"], signal.SIGKILL)
+        assert program.wait(60) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("variables", [{"PYTHONHASHSEED": "1"}, {"PYTHONPATH": "elsewhere"}])
+def test_what_only_a_fresh_interpreter_can_do_is_left_to_one(tmp_path: Path, variables: dict[str, str]) -> None:
+    own = os.pathsep.join(filter(None, sys.path))
+    paths = {"PYTHONPATH": os.pathsep.join(filter(None, (variables.get("PYTHONPATH"), own)))}
+    with probe(tmp_path, **(variables | paths)) as (program, given):
+        assert given["pid"] == program.pid and given["executable"] == COLD_PYTHON
