@@ -15,6 +15,8 @@ BENCH := $(VENV)/.bench
 LINTERS := $(VENV)/linters/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
+# A test session starts hundreds of processes, and each would compile the sources again.
+export PYTHONDONTWRITEBYTECODE :=
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help

@@ -23,7 +23,8 @@ from xdist.scheduler import LoadScopeScheduling
 from warm_starts import WarmServer, possible, python_in
 
 # How long an example takes depends on what else the machine does.
-settings.register_profile("mstar", deadline=None)
+settings.register_profile("mstar", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("mstar")
 
 _WITH_SERVICES = {"charts", "docs", "repo", "system"}

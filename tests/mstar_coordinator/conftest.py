@@ -1,5 +1,6 @@
 """Fixtures of the coordinator's tests: a home on SQLite or on a real PostgreSQL, and a Kubernetes API server."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from cluster_bench import ApiServer
 from coordinator_bench import Bench, use_database
+from mstar_coordinator.store.database import open_store
 from postgres_server import PostgresServer
 
 
@@ -17,9 +19,41 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
+def _make_tables(url: str) -> None:
+    open_store(url).close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the tables of today. A copy takes a tenth of the time of all migrations."""
+    path = tmp_path_factory.mktemp("tables") / "mstar.sqlite"
+    _make_tables(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_tables(postgres: PostgresServer) -> str:
+    """The name of a PostgreSQL database that is copied likewise."""
+    return postgres.make_template("tables", _make_tables)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def home(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A home on either database, which is new."""
+    """A home on either database, which is new and has its tables."""
+    if request.param == "sqlite":
+        (tmp_path / ".mstar").mkdir()
+        shutil.copyfile(request.getfixturevalue("sqlite_tables"), tmp_path / ".mstar" / "mstar.sqlite")
+        yield tmp_path
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with server.database(request.getfixturevalue("postgres_tables")) as url:
+        use_database(tmp_path, url)
+        yield tmp_path
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_home(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A home on either database, which has no tables yet."""
     with ExitStack() as stack:
         if request.param == "postgresql":
             server: PostgresServer = request.getfixturevalue("postgres")

@@ -68,9 +68,9 @@ def test_it_dies_with_its_stub_and_the_stub_with_it(tmp_path: Path) -> None:
         assert program.wait(60) == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("variables", [{"PYTHONHASHSEED": "1"}, {"PYTHONPATH": "elsewhere"}])
-def test_what_only_a_fresh_interpreter_can_do_is_left_to_one(tmp_path: Path, variables: dict[str, str]) -> None:
+@pytest.mark.parametrize("variable", ["PYTHONHASHSEED", "PYTHONPATH"])
+def test_what_only_a_fresh_interpreter_can_do_is_left_to_one(tmp_path: Path, variable: str) -> None:
     own = os.pathsep.join(filter(None, sys.path))
-    paths = {"PYTHONPATH": os.pathsep.join(filter(None, (variables.get("PYTHONPATH"), own)))}
-    with probe(tmp_path, **(variables | paths)) as (program, given):
+    value = {"PYTHONHASHSEED": "1", "PYTHONPATH": f"{tmp_path}{os.pathsep}{own}"}[variable]
+    with probe(tmp_path, **{variable: value}) as (program, given):
         assert given["pid"] == program.pid and given["executable"] == COLD_PYTHON

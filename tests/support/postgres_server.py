@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -64,13 +64,22 @@ class PostgresServer:
         shutil.rmtree(self._folder)
 
     @contextmanager
-    def database(self) -> Iterator[str]:
-        """URL of a new database, which is dropped at the end with whoever is connected to it."""
+    def database(self, template: str = "template1") -> Iterator[str]:
+        """URL of a new database like `template`, which is dropped at the end with whoever is connected to it."""
         self._made += 1
         name = f"test_{self._made}"
-        self._do(f"CREATE DATABASE {name}")
-        yield f"postgresql+psycopg://{USER}:{self._password}@/{name}?host={self._folder}"
+        self._do(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield self._url(name)
         self._do(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def make_template(self, name: str, fill: Callable[[str], None]) -> str:
+        """Have `fill` make the tables of a database of this name, given its URL; nobody may be connected afterwards."""
+        self._do(f"CREATE DATABASE {name}")
+        fill(self._url(name))
+        return name
+
+    def _url(self, name: str) -> str:
+        return f"postgresql+psycopg://{USER}:{self._password}@/{name}?host={self._folder}"
 
     def _do(self, statement: str) -> None:
         with self._connect() as connection:

@@ -26,9 +26,10 @@ from warm_starts import imports_of
 from warm_stub import FORKED
 
 PR_SET_PDEATHSIG = 1
+_ROOT = str(Path(__file__).parents[2])
 READ_BY_LIBRARIES = (
-    *("CUDA", "DS_", "GOMP_", "HF_", "HOME", "HUGGINGFACE", "KMP_", "LANG", "LC_", "MALLOC_", "MKL_", "OMP_"),
-    *("OPENBLAS_", "TOKENIZERS_", "TORCH", "TRANSFORMERS_", "TZ", "VLLM_", "XDG_"),
+    *("CUDA", "DS_", "GOMP_", "HF_", "HOME", "HUGGINGFACE", "LANG", "LC_", "MALLOC_", "MKL_", "OMP_"),
+    *("OPENBLAS_", "TOKENIZERS_", "TORCH_", "TRANSFORMERS_", "TZ", "VLLM_", "XDG_"),
 )
 """Beginnings of variables that are read while a library is imported."""
 Key = tuple[tuple[str, str], frozenset[tuple[str, str]]]
@@ -59,11 +60,11 @@ class Request:
     @property
     def foreign_code(self) -> bool:
         """Whether it imports from folders that are not ours."""
-        paths = filter(None, self.environment.get("PYTHONPATH", "").split(os.pathsep))
-        return any(os.path.abspath(path) not in _OUR_PATHS for path in paths)
+        paths = {os.path.abspath(path) for path in self.environment.get("PYTHONPATH", "").split(os.pathsep) if path}
+        return any(os.path.isdir(path) for path in paths - _OUR_PATHS)
 
 
-_OUR_PATHS = {os.path.abspath(path) for path in sys.path if path}
+_OUR_PATHS = {os.path.abspath(path) for path in [*sys.path, _ROOT] if path}
 
 
 def serve(path: str) -> Request:
@@ -85,21 +86,25 @@ def serve(path: str) -> Request:
             continue
         if message:
             request = Request(**json.loads(message))
-            if not request.foreign_code:
-                if request.key not in forkers:
-                    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                    if os.fork() == 0:
-                        for other in (listener, stub, ours, *forkers.values()):
-                            other.close()
-                        _close(streams)
-                        return fork_programs(theirs, request)
-                    theirs.close()
-                    forkers[request.key] = ours
-                try:
-                    socket.send_fds(forkers[request.key], [message], [*streams, stub.fileno()])
-                except OSError:
-                    # It died of what it imported: the stub starts the program itself and shows why.
-                    forkers.pop(request.key).close()
+            if request.foreign_code:
+                print("from scratch, for its PYTHONPATH:", *request.arguments, file=sys.stderr, flush=True)
+                stub.close()
+                _close(streams)
+                continue
+            if request.key not in forkers:
+                ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                if os.fork() == 0:
+                    for other in (listener, stub, ours, *forkers.values()):
+                        other.close()
+                    _close(streams)
+                    return fork_programs(theirs, request)
+                theirs.close()
+                forkers[request.key] = ours
+            try:
+                socket.send_fds(forkers[request.key], [message], [*streams, stub.fileno()])
+            except OSError:
+                # It died of what it imported: the stub starts the program itself and shows why.
+                forkers.pop(request.key).close()
         # Without an answer the stub starts the program itself.
         stub.close()
         _close(streams)
@@ -151,6 +156,8 @@ def fork_programs(control: socket.socket, first: Request) -> Request:
     _become(first.environment)
     # DeepSpeed looks for it while it is imported, and the program sets it only then.
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    # In the log that lies beside the socket: more of these lines than expected mean variables that differ.
+    print("imports for", *first.head, "with", *sorted(first.key[1]), file=sys.stderr, flush=True)
     for name in imports_of(first.head):
         importlib.import_module(name)
     if len(os.listdir("/proc/self/task")) > 1:

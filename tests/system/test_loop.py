@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import psutil
 import pytest
 
 from small_run import SMALL
+from warm_starts import COLD_PYTHON
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, d
     """A run during which policy and training were killed: its home, its results, and the pids of all its processes."""
     home = tmp_path_factory.mktemp("home")
     settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
-    command = [sys.executable, "-c", "from mstar.cli import main; main()", "run", "start", "demo", *settings]
+    # Its children are looked for by their command lines.
+    command = [COLD_PYTHON, "-c", "from mstar.cli import main; main()", "run", "start", "demo", *settings]
     env = {k: v for k, v in os.environ.items() if not k.startswith("MSTAR_")}
     env |= {"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'services'}", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(

@@ -27,6 +27,12 @@ RUN = "r-01hf7yat00aaaa"
 OPEN = "import sys; from mstar_coordinator.store.database import open_store; open_store(sys.argv[1]).close()"
 
 
+@pytest.fixture
+def home(empty_home: Path) -> Path:
+    """Without tables: it is about how they come."""
+    return empty_home
+
+
 @contextmanager
 def connected(home: Path) -> Iterator[Connection]:
     """A connection that knows nothing of the store; what is done is committed."""
