@@ -15,13 +15,15 @@ import sys
 import time
 from pathlib import Path
 
+CLIENT_MODULES = ("mstar.client", "mstar.recipes", "mstar.study", "mstar_artefacts.store", "rich.live", "rich.progress")
+"""What the command line is made of, but not itself: it looks at the terminal while it is imported."""
 PROGRAMS: dict[tuple[str, str], tuple[str, ...]] = {
     ("-m", "mstar_policy"): ("mstar_policy.app", "mstar_policy.hf_engine", "mstar_web.serve"),
     ("-m", "mstar_prm"): ("mstar_prm.app", "mstar_prm.hf_scorer", "mstar_web.serve"),
     ("-m", "mstar_trainer"): ("mstar_trainer.worker", "mstar_trainer.job"),
     ("-m", "mstar_trainer.rank_main"): ("mstar_trainer.training_loop", "mstar_trainer.deepspeed_engine"),
     ("-m", "mstar_coordinator"): ("mstar_coordinator.api.app", "mstar_coordinator.worker.main"),
-    ("-c", "from mstar.cli import main; main()"): ("mstar.cli",),
+    ("-c", "from mstar.cli import main; main()"): CLIENT_MODULES,
     ("-m", "warm_probe"): (),
 }
 """First two arguments of a command → what it imports before it does anything."""
