@@ -5,6 +5,7 @@ set of the variables that libraries read while they are imported, there is one p
 only forks. It has no thread besides the first one: of a lock that another thread held, no child could get hold.
 """
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -215,6 +216,8 @@ def _inherit(request: Request, streams: list[int]) -> None:
     os.umask(request.umask)
     os.chdir(request.folder)
     _become(request.environment)
+    # An interpreter that ends collects everything; some libraries complain in the log about what is left.
+    atexit.register(gc.unfreeze)
     raw = bool(os.environ.get("PYTHONUNBUFFERED"))
     sys.stdin = sys.__stdin__ = _stream(0, raw=False)
     sys.stdout = sys.__stdout__ = _stream(1, raw=raw)
