@@ -86,6 +86,12 @@ class CoordinatorSettings(ServiceSettings):
     data_check_seconds: float = Field(default=20.0, gt=0, le=50)
     """For so long a run's data set is looked at before the run is started or refused; what is not looked at by then is
     left to its first step."""
+    model_check_gb: float = Field(default=2.0, ge=0)
+    """A run's own models of up to so many GB of weights are loaded and run once, in a limited process, before the run
+    is started or refused; of larger ones only names and shapes of the tensors are compared. Needs torch beside the
+    coordinator, which its image does not have: there policy and PRM do it, with the first weights that they load."""
+    model_check_seconds: float = Field(default=120.0, gt=0, le=600)
+    """For so long loading a model and running it once may take; what is not done by then is left to the services."""
     training_gpu_gb: float | None = Field(default=None, gt=0)
     """Memory of each GPU that trains: a run whose training would not fit, by what `mstar plan` reckons, is refused.
     Unset, that is not looked at."""

@@ -2,22 +2,24 @@
 
 A checkpoint carries what the trainer's own forward pass says at a few places (`mstar.probes`). The engine is asked the
 same, through its caches: what the old weights left there gives other numbers, and then the load fails and nothing is
-served. What this leaves out: base models, which have no probe.
+served. A base model has no probe; it is only asked for numbers that are some, and that depend on the picture.
 """
 
 import asyncio
+import math
 from pathlib import Path
 
 import structlog
 
 from mstar.api.policy import WeightsState
-from mstar.errors import ProbeFailed
+from mstar.errors import InvalidInput, ProbeFailed
 from mstar.probes import Probe, largest_difference, tolerance
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.chat import question_turns
+from mstar_models.forward_check import NO_NUMBERS, NO_SIGHT
 from mstar_models.probe_gate import ProbeGate
-from mstar_models.probing import ASKED, QUESTION, picture, read_probe
+from mstar_models.probing import ASKED, QUESTION, blank, picture, read_probe
 from mstar_policy.engine import Engine, Generation, Prompt, SamplingRequest, Seen, TokenCallback
 from mstar_policy.text import Vocabulary
 
@@ -44,15 +46,15 @@ class ProbedEngine:
         return self._engine.vocabulary()
 
     async def load(self, ref: ArtefactRef) -> None:
-        """See `Engine`. Raises ProbeFailed for weights that do not answer as they should, and then none are loaded."""
+        """See `Engine`. Raises ProbeFailed for weights that do not answer as they should, and then none are loaded.
+
+        Also raises InvalidInput for a base model that gives no numbers, or sees no picture.
+        """
         probe = await asyncio.to_thread(read_probe, self._store, ref)
-        if probe is None:
-            await self._engine.load(ref)
-            return
         async with self._gate.closed(ref.version):
             await self._engine.load(ref)
             try:
-                await self._check(probe, ref)
+                await (self._check_base(ref) if probe is None else self._check(probe, ref))
             except BaseException:
                 await self._engine.sleep()
                 raise
@@ -99,3 +101,17 @@ class ProbedEngine:
                 f"{probe.dtype} and {state.dtype or 'this engine'} may differ by {allowed}; load them again, and look "
                 "for stale caches if it stays so"
             )
+
+    async def _check_base(self, ref: ArtefactRef) -> None:
+        """Raises InvalidInput."""
+        shown = picture(SHAPE)
+        prompts = tuple(Prompt(question_turns(QUESTION), (one,), temperature=0.0) for one in (shown, blank(shown.size)))
+        found = await self._engine.generate(
+            SamplingRequest(prompts, max_tokens=1, top_logprobs=1, weight_version=ref.version)
+        )
+        seen, other = (likely[0][0] for likely in found.likely)
+        name = self._engine.weights().model
+        if not all(math.isfinite(logprob) for places in (seen, other) for _, logprob in places):
+            raise InvalidInput(NO_NUMBERS.format(name), field="artefact")
+        if seen == other:
+            raise InvalidInput(NO_SIGHT.format(name), field="artefact")

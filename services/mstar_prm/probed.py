@@ -17,6 +17,7 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.probe_gate import ProbeGate
 from mstar_models.probing import QUESTION, STEPS, picture, read_probe
+from mstar_prm.forward_check import require_scores
 from mstar_prm.scorer import Scorer, Segments
 
 if TYPE_CHECKING:
@@ -43,15 +44,15 @@ class ProbedScorer:
         return self._gate.shown(self._scorer.weights())
 
     async def load(self, ref: ArtefactRef) -> None:
-        """Also raises ProbeFailed for weights that do not score as they should, and then none are loaded."""
+        """Also raises ProbeFailed for weights that do not score as they should, and then none are loaded.
+
+        Also raises InvalidInput for a PRM without a probe whose scores are no numbers.
+        """
         probe = await asyncio.to_thread(read_probe, self._store, ref)
-        if probe is None:
-            await self._scorer.load(ref)
-            return
         async with self._gate.closed(ref.version):
             await self._scorer.load(ref)
             try:
-                await self._check(probe, ref)
+                await (self._check_base(ref) if probe is None else self._check(probe, ref))
             except BaseException:
                 await self._scorer.sleep()
                 raise
@@ -80,6 +81,9 @@ class ProbedScorer:
 
     async def close(self) -> None:
         await self._scorer.close()
+
+    async def _check_base(self, ref: ArtefactRef) -> None:
+        await require_scores(self._scorer, self._scorer.weights().model, ref.version)
 
     async def _check(self, probe: Probe, ref: ArtefactRef) -> None:
         _, (scores,) = await self._scorer.score(QUESTION, [picture(SHAPE)], [STEPS], ref.version)

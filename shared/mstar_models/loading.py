@@ -85,14 +85,31 @@ def load_model(
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
+            # Refused below, with names and shapes.
+            ignore_mismatched_sizes=True,
             **options,
         )
         if remote is not None:
             give_generation_settings(model, folder)
-    # transformers fills what is missing with random numbers and only logs it.
-    if report["missing_keys"]:
-        raise InvalidInput(f"model folder {folder.name} lacks weight {min(report['missing_keys'])}", field="model")
+    _require_whole(folder, report)
     return model.eval()
+
+
+def _require_whole(folder: Path, report: Mapping[str, Any]) -> None:
+    """Raises InvalidInput for weights that transformers would fill with random numbers, and only log it."""
+    remedy = "take config.json and all weight files from one download or one save of the model"
+    for name, there, wanted in sorted(report["mismatched_keys"])[:1]:
+        raise InvalidInput(
+            f"model folder {folder.name} has weight {name} of shape {list(there)}, where config.json asks for "
+            f"{list(wanted)}: {remedy}",
+            field="model",
+        )
+    if report["missing_keys"]:
+        raise InvalidInput(
+            f"model folder {folder.name} lacks weight {min(report['missing_keys'])}, which config.json asks for: "
+            f"{remedy}",
+            field="model",
+        )
 
 
 def free_memory() -> None:

@@ -39,6 +39,11 @@ def picture(shape: str) -> Image.Image:
     return made
 
 
+def blank(size: tuple[int, int]) -> Image.Image:
+    """A picture that shows something else: a model that sees answers it with other numbers."""
+    return Image.new("RGB", size, (0, 0, 0))
+
+
 def png(shape: str) -> bytes:
     """The same as a file."""
     out = io.BytesIO()

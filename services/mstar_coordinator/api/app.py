@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from mstar.environment import read_settings
+from mstar.run_plan import GIGA
 from mstar.steps import Queue
 from mstar_artefacts.staging import collect_staging
 from mstar_artefacts.store import ArtefactStore
@@ -47,6 +48,7 @@ from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
 from mstar_coordinator.scheduler.code_version import code_version
 from mstar_coordinator.scheduler.data_admission import DataAdmission
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
+from mstar_coordinator.scheduler.model_trial import ModelTrial
 from mstar_coordinator.scheduler.ports import Clock, Publisher
 from mstar_coordinator.scheduler.reconciler import Reconciler
 from mstar_coordinator.scheduler.removal import Removal
@@ -181,6 +183,7 @@ def build_app(
         responses=indexes,
         removal=Removal(store, folders, artefacts, indexes.discard),
         files=RunFiles(),
+        models=_model_trial(settings),
         data=DataAdmission(lambda: open_looks(settings.home), clock, settings.data_check_seconds, settings.home),
         problem=lambda: reconciler.problem,
         door=door,
@@ -207,6 +210,11 @@ def build_app(
         app.include_router(file_routes.router)
         app.include_router(batch_routes.router)
     return app
+
+
+def _model_trial(settings: CoordinatorSettings) -> ModelTrial:
+    largest = int(GIGA * settings.model_check_gb)
+    return ModelTrial(largest, settings.model_check_seconds, settings.trusted_code)
 
 
 def _batch_jobs(home: Path, store: Store) -> BatchJobs:

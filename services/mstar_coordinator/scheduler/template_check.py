@@ -1,25 +1,24 @@
 """Renders a model folder's chat template as the model services will, to see whether a prompt keeps its image.
 
-The sandbox of Jinja gives a template neither files nor imports. What this leaves out: tokens.
+Rendering is done in a limited child process (`template_child`). What this leaves out: tokens.
 """
 
 import json
-import re
+import subprocess
+import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
-
-from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import Any
 
 from mstar.model_folder import read_json
+from mstar_coordinator.scheduler.template_child import QUESTION
 
 WRITTEN = "chat_template.jinja"
 IN_JSON = ("chat_template.json", "processor_config.json", "tokenizer_config.json")
 """Files that may hold the template as a text, the first that does counts."""
-_GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
-"""Marks what an assistant said, for training elsewhere; Jinja itself does not know it."""
-_QUESTION = {"type": "text", "text": "How many?"}
+SECONDS = 60.0
+"""On the clock; the child itself ends after two seconds of work."""
 
 
 def template_of(folder: Path) -> tuple[str, str] | None:
@@ -34,13 +33,12 @@ def template_of(folder: Path) -> tuple[str, str] | None:
 
 def template_problem(folder: Path, name: str, template: str) -> str | None:
     """Why no prompt with an image can be made with a template from the file `name`; None: it can."""
-    try:
-        shown, plain = (_render(folder, template, parts) for parts in ([{"type": "image"}, _QUESTION], [_QUESTION]))
-    except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
+    found = _rendered(template, tuple(sorted(_special_tokens(folder).items())))
+    if (error := found.get("error")) is not None:
         return f"has a chat template in {name} that does not take an image and a text as parts of a message: {error}"
-    if shown == plain:
+    if found["shown"] == found["plain"]:
         return f"has a chat template in {name} that drops the image: write the image token for parts of type 'image'"
-    if _QUESTION["text"] not in plain:
+    if QUESTION["text"] not in found["plain"]:
         return f"has a chat template in {name} that drops the question: write the text of parts of type 'text'"
     return None
 
@@ -54,18 +52,18 @@ def _default(found: Any) -> str:
     return found if isinstance(found, str) else json.dumps(found)
 
 
-def _render(folder: Path, template: str, parts: list[dict[str, str]]) -> str:
-    # As transformers renders it (utils/chat_template_utils.py).
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    environment.globals |= {"raise_exception": _raise, "strftime_now": lambda form: "1 Jan 2026"}
-    environment.filters["tojson"] = lambda value, **options: json.dumps(value, **{"ensure_ascii": False} | options)
-    compiled = environment.from_string(_GENERATION.sub("", template))
-    messages = [{"role": "user", "content": parts}]
-    return compiled.render(
-        messages=messages, tools=None, documents=None, add_generation_prompt=True, **_special_tokens(folder)
-    )
+# The same template comes with every run on a model.
+@lru_cache(maxsize=64)
+def _rendered(template: str, tokens: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    """What the child answers."""
+    asked = json.dumps({"template": template, "tokens": dict(tokens)})
+    command = [sys.executable, "-m", "mstar_coordinator.scheduler.template_child"]
+    try:
+        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=SECONDS, check=False)
+        found: dict[str, str] = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        return {"error": "it takes more time or memory than a template needs"}
+    return found
 
 
 def _special_tokens(folder: Path) -> dict[str, str]:
@@ -73,7 +71,3 @@ def _special_tokens(folder: Path) -> dict[str, str]:
     named = read_json(folder, "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
     texts = {key: value.get("content") if isinstance(value, Mapping) else value for key, value in named.items()}
     return {key: text for key, text in texts.items() if key.endswith("_token") and isinstance(text, str)}
-
-
-def _raise(message: str) -> NoReturn:
-    raise TemplateError(message)

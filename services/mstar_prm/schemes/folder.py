@@ -1,6 +1,8 @@
 """A PRM from its folder: the scheme that it declares, its trunk or model, its tokenizer and its head."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
@@ -22,8 +24,11 @@ from mstar_prm.schemes.turns import Turns
 from mstar_prm.schemes.value_head import ValueHead
 
 
-def load_prm(folder: Path) -> tuple[Any, Scheme]:
-    """The model, in evaluation mode and on the CPU, and its scheme. Raises InvalidInput, which says what is missing."""
+def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) -> tuple[Any, Scheme]:
+    """The model, in evaluation mode and on the CPU, and its scheme. Raises InvalidInput, which says what is missing.
+
+    `options`: as in `load_model`.
+    """
     # The scheme first: to refuse a folder for it takes no weights.
     config = _read(folder, "config.json")
     sees = "vision_config" in config or remote_family(config.get("model_type")) is not None
@@ -32,7 +37,7 @@ def load_prm(folder: Path) -> tuple[Any, Scheme]:
     prompts = PromptEncoder(processor)
     if isinstance(declared, prm_schemes.LabelTokens) and declared.step_tag is None:
         own = LabelTokens(prompts, (declared.good, declared.bad))
-        return load_model(folder, kind=_with_head(sees=sees)), own
+        return load_model(folder, kind=_with_head(sees=sees), options=options), own
     # Labels at step ends need no text of their own around the steps; every other scheme does.
     conversation = Conversation(prompts, declared, images=sees)
     if isinstance(declared, prm_schemes.LabelTokens | prm_schemes.Turns):
@@ -41,9 +46,9 @@ def load_prm(folder: Path) -> tuple[Any, Scheme]:
             if isinstance(declared, prm_schemes.Turns)
             else TaggedLabels(conversation, declared)
         )
-        return load_model(folder, kind=_with_head(sees=sees)), by_words
+        return load_model(folder, kind=_with_head(sees=sees), options=options), by_words
     # transformers' own classes for token classification know one linear layer, and none of a vision-language model.
-    model = load_model(folder, kind=AutoModel)
+    model = load_model(folder, kind=AutoModel, options=options)
     hidden = int(model.config.get_text_config().hidden_size)
     if isinstance(declared, prm_schemes.StepToken):
         return model, StepToken(conversation, declared, read_head(folder, hidden, StepToken.CLASSES))

@@ -27,6 +27,8 @@ from mstar.errors import InvalidInput
 from mstar.evolution import RunState
 from mstar.results import IterationResult, RunResults
 
+CHECK_SECONDS = 900.0
+"""To look at a run's data and run its model once, before it is started."""
 REPAIR_SECONDS = 3600.0
 """To read every artefact of a run: checkpoints of large models are hundreds of gigabytes."""
 
@@ -37,7 +39,7 @@ class RunOperations(Declared):
     @operation
     def create_run(self, create: RunCreate, idempotency_key: str | None = None) -> Call[Run]:
         """Start a run. The same key with the same body gives the same run; without a key each call starts one."""
-        return self._call(Run, "POST", "/v1/runs", body=create, headers=once(idempotency_key))
+        return self._call(Run, "POST", "/v1/runs", body=create, headers=once(idempotency_key), timeout=CHECK_SECONDS)
 
     @operation
     def run(self, run_id: str) -> Call[Run]:

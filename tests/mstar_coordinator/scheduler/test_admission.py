@@ -60,6 +60,9 @@ def with_sources(data: str = "set", base: str = "model") -> Recipe:
     )
 
 
+LOOPS = "{% for a in range(90000) %}{% for b in range(90000) %}{% endfor %}{% endfor %}"
+
+
 def admitted(recipe: Recipe, root: Path, reserve: int = 0) -> Recipe:
     found = admit(recipe, DataPlaces(root), root / "home" / "not" / "yet", reserve, Trainers())
     DataAdmission(lambda: nullcontext(TrustingLooks()), time.monotonic, 50, root / "home").check(found)
@@ -236,6 +239,8 @@ def test_the_index_of_the_weights_must_be_right(root: Path, index: object, said:
         ("chat_template.jinja", "{% for one in messages %}", "does not take an image and a text as parts"),
         ("chat_template.jinja", "{{ raise_exception('text only') }}", "parts of a message: text only"),
         ("chat_template.jinja", "{{ ''.__class__.__mro__ }}", "does not take an image and a text as parts"),
+        ("chat_template.jinja", LOOPS, "more time or memory than a template needs"),
+        ("chat_template.jinja", "{{ 'a' * 10 ** 12 }}", "an image and a text as parts of a message: MemoryError"),
     ],
 )
 def test_a_model_folder_that_lacks_a_part_is_refused(root: Path, name: str, text: str | None, said: str) -> None:

@@ -16,6 +16,7 @@ from mstar_coordinator.batches.jobs import BatchJobs
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.data_admission import DataAdmission
+from mstar_coordinator.scheduler.model_trial import ModelTrial
 from mstar_coordinator.scheduler.removal import Removal
 from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.run_folders import RunFolders
@@ -40,6 +41,7 @@ class Context:
     responses: ResponseIndexes
     studies: StudyJobs
     data: DataAdmission
+    models: ModelTrial
     files: RunFiles
     problem: Callable[[], str | None]
     """What does not work now of all that runs need; never waits."""

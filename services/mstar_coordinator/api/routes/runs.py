@@ -70,7 +70,8 @@ def start_run(
 
     def begin() -> str:
         recipe = admitted(coordinator, coordinator.recipes.read(request.recipe, request.overrides), caller)
-        note = coordinator.data.check(recipe)
+        notes = coordinator.models.check(recipe), coordinator.data.check(recipe)
+        note = "; ".join(filter(None, notes))
         return coordinator.lifecycle.create(recipe, bound, note=note, project=caller.project)
 
     run = answer_once(

@@ -111,6 +111,8 @@ def _planned(coordinator: Context, request: StudyCreate, caller: Principal) -> t
     wanted = study.chosen([(one.arm, one.seed) for one in request.runs])
     arms = dict.fromkeys(arm for arm, _ in wanted)
     checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0]), caller) for arm in arms}
+    for recipe in checked.values():
+        coordinator.models.check(recipe)
     # Arms share their data: each set is looked at once.
     for recipe in {(one.data.model_dump_json(), tuple(one.splits.items())): one for one in checked.values()}.values():
         coordinator.data.check(recipe)

@@ -1,0 +1,135 @@
+"""Loads a model folder and runs it once: whole weights, numbers that are some, and an image that is seen.
+
+`python -m mstar_models.forward_check FOLDER HOW MEMORY_BYTES CPU_SECONDS TRUSTED_CODE` is the limited child in which
+that is done before a run is started. What this leaves out: whether the model is a good one.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mstar.errors import InvalidInput, MstarError
+from mstar.limited import limit
+from mstar.model_folder import weight_files
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mstar_models.encoding import PromptEncoder
+
+READY = "ready"
+FORWARD = "forward"
+SHAPES = "shapes"
+"""Compares the headers of the weight files with what the configuration asks for, and reads no weight."""
+SHOWN = "wide"
+
+ON_PAPER = {"device_map": "meta"}
+"""Options of a load that takes names and shapes, and no weight."""
+NO_NUMBERS = "model folder {} computes NaN or infinity: its weights are damaged; take an earlier checkpoint"
+NO_SIGHT = (
+    "model folder {} says the same whatever the picture shows: its weights are empty, or processor and chat template "
+    "leave the image out"
+)
+
+Check = Callable[[Path, str], None]
+
+
+def main(check: Check | None = None) -> None:
+    """Write a line once all is imported, and then `{"problem": …}`, null for none.
+
+    `check`: takes a folder, and one of FORWARD and SHAPES; raises MstarError.
+    """
+    folder, how, memory, seconds, trusted = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5]
+    limit(int(memory), int(seconds))
+    said: dict[str, str | None] = {"problem": None}
+    # Libraries write to standard output as they please; the answer is all that may stand there.
+    with os.fdopen(os.dup(1), "w") as out, redirect_stdout(sys.stderr):
+        _allow(trusted)
+        print(READY, file=out, flush=True)
+        try:
+            (check or check_model)(folder, how)
+        except MstarError as error:
+            said["problem"] = error.detail
+        json.dump(said, out)
+
+
+def _allow(trusted: str) -> None:
+    """Import what is heavy, and let the code run that the operator allows."""
+    import mstar_models.loading  # noqa: F401
+    from mstar_models.remote_code import allow_code
+
+    allow_code(trusted)
+
+
+def check_model(folder: Path, how: str) -> None:
+    """Raises InvalidInput for a model that cannot be loaded, or that does not see."""
+    from mstar_models.loading import load_model, load_processor
+    from mstar_models.suitability import require_decoder
+
+    processor = load_processor(folder)
+    # First, since it allocates nothing, whatever sizes the configuration asks for.
+    require_decoder(load_model(folder, options=ON_PAPER))
+    if how == FORWARD:
+        require_finite_weights(folder)
+        require_sight(folder, load_model(folder), processor)
+
+
+def require_finite_weights(folder: Path) -> None:
+    """Raises InvalidInput for a weight that is no finite number, with its file and its name."""
+    import torch
+    from safetensors import safe_open
+
+    for file in weight_files(folder):
+        with safe_open(folder / file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 (it is no mapping)
+                tensor = opened.get_tensor(name)
+                if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
+                    raise InvalidInput(
+                        f"model folder {folder.name} has NaN or infinity in tensor {name[:100]} of {file}: take an "
+                        "earlier checkpoint, or convert the model again",
+                        field="model",
+                    )
+
+
+def require_sight(folder: Path, model: Any, processor: Any) -> None:
+    """Raises InvalidInput for a model that gives no numbers, or the same ones for two pictures."""
+    from mstar_models.encoding import PromptEncoder
+    from mstar_models.loading import translated
+    from mstar_models.probing import blank, picture
+
+    encoder = PromptEncoder(processor)
+    shown = picture(SHOWN)
+    with translated(folder):
+        seen, other = (_logits(model, encoder, one) for one in (shown, blank(shown.size)))
+    if not bool(seen.isfinite().all() and other.isfinite().all()):
+        raise InvalidInput(NO_NUMBERS.format(folder.name), field="model")
+    if bool((seen == other).all()):
+        raise InvalidInput(NO_SIGHT.format(folder.name), field="model")
+
+
+def _logits(model: Any, encoder: "PromptEncoder", shown: Any) -> "Tensor":
+    """[V]: of the first token of a response to a question about the picture."""
+    import torch
+
+    from mstar_models.encoding import collate
+    from mstar_models.packing import prompt_axes
+    from mstar_models.probing import QUESTION
+    from mstar_models.token_inputs import token_inputs
+
+    prompt = encoder.encode(QUESTION, [shown])
+    width = len(prompt.input_ids)
+    inputs = collate([(prompt, ())], "right") | token_inputs(model, [(prompt, width)], width, "right")
+    if (axes := prompt_axes(model, prompt)) is not None:
+        inputs["position_ids"] = axes[:, None]
+    moved = {key: value.to(model.dtype) if value.is_floating_point() else value for key, value in inputs.items()}
+    with torch.inference_mode():
+        found: torch.Tensor = model(**moved).logits[0, -1].float()
+    return found
+
+
+if __name__ == "__main__":
+    main()
