@@ -6,17 +6,18 @@ import tempfile
 from pathlib import Path
 
 from mstar.errors import InvalidInput
-from mstar_models.forward_check import FORWARD, NO_NUMBERS, ON_PAPER, main, require_finite_weights
+from mstar_models.forward_check import FORWARD, NO_NUMBERS, ON_PAPER, main
 from mstar_prm.scorer import Scorer
 
 
 def check_prm(folder: Path, how: str) -> None:
     """Raises InvalidInput for a PRM that cannot be loaded, or whose scores are no numbers."""
+    from mstar_models.checkpoint import check_finite
     from mstar_prm.schemes.folder import load_prm
 
     load_prm(folder, ON_PAPER)
     if how == FORWARD:
-        require_finite_weights(folder)
+        check_finite(folder, f"model folder {folder.name}")
         asyncio.run(_score(folder))
 
 

@@ -82,14 +82,17 @@ def check_finite(folder: Path, name: str) -> None:
     for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt") as tensors:
-                _check_finite(tensors, name)
+                _check_finite(tensors, path.name, name)
         except SafetensorError as error:
             raise InvalidInput(f"{path.name} of {name} is no safetensors file: {error}", field="model") from error
 
 
-def _check_finite(tensors: Any, name: str) -> None:
+def _check_finite(tensors: Any, file: str, name: str) -> None:
     for key in tensors.keys():  # noqa: SIM118 - no mapping
         tensor = tensors.get_tensor(key)
         # One that is not finite makes the sum so; the sum of finite ones may overflow, hence the second look.
         if not tensor.sum().isfinite() and not tensor.isfinite().all():
-            raise InvalidInput(f"weight {key} of {name} is not finite", field="artefact")
+            raise InvalidInput(
+                f"weight {key} in {file} of {name} is not finite: take an earlier checkpoint, or convert it again",
+                field="artefact",
+            )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from mstar.errors import InvalidInput, MstarError
 from mstar.limited import limit
-from mstar.model_folder import weight_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +66,7 @@ def _allow(trusted: str) -> None:
 
 def check_model(folder: Path, how: str) -> None:
     """Raises InvalidInput for a model that cannot be loaded, or that does not see."""
+    from mstar_models.checkpoint import check_finite
     from mstar_models.loading import load_model, load_processor
     from mstar_models.suitability import require_decoder
 
@@ -74,25 +74,8 @@ def check_model(folder: Path, how: str) -> None:
     # First, since it allocates nothing, whatever sizes the configuration asks for.
     require_decoder(load_model(folder, options=ON_PAPER))
     if how == FORWARD:
-        require_finite_weights(folder)
+        check_finite(folder, f"model folder {folder.name}")
         require_sight(folder, load_model(folder), processor)
-
-
-def require_finite_weights(folder: Path) -> None:
-    """Raises InvalidInput for a weight that is no finite number, with its file and its name."""
-    import torch
-    from safetensors import safe_open
-
-    for file in weight_files(folder):
-        with safe_open(folder / file, framework="pt") as opened:
-            for name in opened.keys():  # noqa: SIM118 (it is no mapping)
-                tensor = opened.get_tensor(name)
-                if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
-                    raise InvalidInput(
-                        f"model folder {folder.name} has NaN or infinity in tensor {name[:100]} of {file}: take an "
-                        "earlier checkpoint, or convert the model again",
-                        field="model",
-                    )
 
 
 def require_sight(folder: Path, model: Any, processor: Any) -> None:

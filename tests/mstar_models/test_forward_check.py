@@ -15,6 +15,7 @@ from mstar.errors import InvalidInput
 from mstar_models.forward_check import FORWARD, SHAPES, check_model
 
 WEIGHTS = "model.safetensors"
+NOT_FINITE = r"weight \S+norm.weight in model.safetensors of model folder model is not finite: take an earlier"
 Tensors = dict[str, torch.Tensor]
 
 
@@ -55,8 +56,14 @@ def test_the_base_that_ships_passes(folder: Path, how: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (poisoned(float("nan")), r"NaN or infinity in tensor \S+norm.weight of model.safetensors: take an earlier"),
-        (poisoned(float("-inf")), r"NaN or infinity in tensor \S+norm.weight of model.safetensors: take an earlier"),
+        (
+            poisoned(float("nan")),
+            NOT_FINITE,
+        ),
+        (
+            poisoned(float("-inf")),
+            NOT_FINITE,
+        ),
         (emptied, r"says the same whatever the picture shows: its weights are empty"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_damaged_model_is_refused(folder: Path) -> None:
     with pytest.raises(InvalidInput) as refused:
         ModelTrial(10**9, SECONDS).check(on(folder))
     assert refused.value.field == "model.base"
-    assert refused.value.detail.startswith(f"model.base: model folder model has NaN or infinity in tensor {name} of ")
+    assert refused.value.detail.startswith(f"model.base: weight {name} in model.safetensors of model folder model ")
 
 
 @dataclass
