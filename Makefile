@@ -13,6 +13,7 @@ STAMP := $(VENV)/.installed
 VLLM := $(VENV)/.vllm
 BENCH := $(VENV)/.bench
 LINTERS := $(VENV)/linters/.installed
+PARTNERS := $(VENV)/partners/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 # A test session starts hundreds of processes, and each would compile the sources again.
@@ -20,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test all-tests quick-tests chromium faults lint format docs bench study-quick
+.PHONY: help install demo up check test all-tests quick-tests chromium faults partners lint format docs bench study-quick
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -50,6 +51,19 @@ $(LINTERS):
 	$(PYTHON) -m venv $(VENV)/linters
 	$(VENV)/linters/bin/python -m pip install -q checkov==3.3.30 openapi-python-client==0.29.1 promql-parser==0.12.0 cloudcoil.models.prometheus-operator==0.80.1.0 kubeflow-trainer-api==2.3.0
 	@touch $(LINTERS)
+
+# Trackers, and the tools that the adapters are for. Several pin older versions of our packages: here they have their own,
+# before ours on the path. ms-swift comes without its requirements, which would hold back TRL.
+$(PARTNERS): $(STAMP)
+	$(PYTHON) -m venv $(VENV)/partners
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> $$($(VENV)/partners/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ours.pth
+	$(VENV)/partners/bin/python -m pip install -q "trl>=1.16,<2" "inspect-ai>=0.3.285,<0.4" "mlflow-skinny>=3.17,<4" "tensorboardX>=2.6,<3" "trackio>=0.43" "wandb>=0.31,<1"
+	$(VENV)/partners/bin/python -m pip install -q --no-deps ms-swift==4.6.0 modelscope==1.40.2 modelscope-hub==0.5.1 addict==2.4.0 binpacking==2.0.1 dacite==1.9.2 json-repair==0.64.6 simplejson
+	@touch $(PARTNERS)
+
+partners: $(PARTNERS) ## Test trackers and adapters with the packages that they are for
+	$(BIN)/python -m pytest tests/mstar/adapters tests/mstar_coordinator/tracking
 
 demo: $(STAMP) ## Run the whole method on the small benchmark, on this machine
 	$(BIN)/mstar demo

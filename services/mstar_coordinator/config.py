@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from mstar.trackers import Tracker
 from mstar.trusted_code import TrustedCodeText
 from mstar_web.config import ServiceSettings
 from mstar_worker.config import BrokerUrl
@@ -44,6 +45,9 @@ class CoordinatorSettings(ServiceSettings):
     """How long a person stays signed in to the pages."""
     audit_days: float = Field(default=400.0, gt=0)
     """How long entries of the audit log are kept."""
+    tracking: str = ""
+    """Trackers of every run, beside those that its recipe names, with commas between them: `wandb`, `mlflow`,
+    `tensorboard`, `trackio`."""
     broker_url: BrokerUrl
     """Redis or Valkey that carries task messages; `redis+socket:///path?virtual_host=0` for a unix socket."""
     database_url: SecretStr | None = None
@@ -109,6 +113,18 @@ class CoordinatorSettings(ServiceSettings):
         if self.gpu_sharing is GpuSharing.COLOCATED and (self.policy_url is None or self.prm_url is None):
             raise ValueError("gpu_sharing is colocated: set policy_url and prm_url, or use dedicated")
         return self
+
+    @model_validator(mode="after")
+    def _trackers_are_known(self) -> Self:
+        self.trackers()
+        return self
+
+    def trackers(self) -> tuple[Tracker, ...]:
+        """Those of `tracking`. Raises ValueError for one that nobody knows."""
+        names = [name.strip() for name in self.tracking.split(",") if name.strip()]
+        if unknown := [name for name in names if name not in list(Tracker)]:
+            raise ValueError(f"tracking: {unknown[0][:40]!r} is none of {', '.join(Tracker)}")
+        return tuple(map(Tracker, names))
 
     def store_url(self) -> str:
         """URL of the database to open."""

@@ -16,7 +16,7 @@ REFERENCE = ROOT / "docs" / "reference"
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pages as the code makes them now, in a process of its own, since apps read the environment."""
     folder = tmp_path_factory.mktemp("reference")
-    subprocess.run([sys.executable, REFERENCE / "generate.py", folder], check=True, env=_environment(), timeout=120)
+    subprocess.run([sys.executable, REFERENCE / "generate.py", folder], check=True, env=_environment(), timeout=600)
     return folder
 
 
@@ -37,7 +37,7 @@ def test_the_site_builds(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     command = [sys.executable, "-m", "zensical", "build", "--strict"]
-    done = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=_environment(), capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     for page in ("index", "getting-started", "reference/recipe"):
         text = (tmp_path / "build" / "docs" / f"{page}.html").read_text()

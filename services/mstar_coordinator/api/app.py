@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import httpx2
 import structlog
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
+from mstar.api.samples import QuestionSamples
 from mstar.environment import read_settings
+from mstar.evolution import RunState
+from mstar.results import RunResults
 from mstar.run_plan import GIGA
 from mstar.steps import Queue
+from mstar.trackers import Tracker
 from mstar_artefacts.staging import collect_staging
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.access.audit import Audit
@@ -36,6 +41,7 @@ from mstar_coordinator.api.routes.files import FILES_PATH, UPLOAD_BYTES
 from mstar_coordinator.api.routes.scoring import RELAYED, Relay, scoring_router
 from mstar_coordinator.api.routes.sessions import SESSION_PATH, SIGN_IN_PATH
 from mstar_coordinator.api.run_files import RunFiles
+from mstar_coordinator.api.samples import read_samples, stages_of
 from mstar_coordinator.batches.jobs import BatchJobs
 from mstar_coordinator.batches.runner import BatchRunner
 from mstar_coordinator.batches.shelf import FileShelf
@@ -58,6 +64,8 @@ from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.scheduler.study_jobs import StudyJobs
 from mstar_coordinator.store.database import Store, open_store
+from mstar_coordinator.tracking.follower import SAMPLES, TrackerFollower
+from mstar_coordinator.tracking.sinks import Sink, open_sink, require_installed
 from mstar_web.app import base_app
 from mstar_web.auth import ANY_ROLE, SignIn, allow
 from mstar_web.bodies import BodyBound
@@ -160,6 +168,7 @@ def build_app(
             indexes,
             prm,
             runner,
+            _trackers(settings, store, folders, artefacts),
         ),
         registry,
         RULES,
@@ -215,6 +224,35 @@ def build_app(
 def _model_trial(settings: CoordinatorSettings) -> ModelTrial:
     largest = int(GIGA * settings.model_check_gb)
     return ModelTrial(largest, settings.model_check_seconds, settings.trusted_code)
+
+
+def _trackers(
+    settings: CoordinatorSettings, store: Store, folders: RunFolders, artefacts: ArtefactStore
+) -> TrackerFollower:
+    """What sends runs to trackers. Raises InvalidRecipe for one of the settings that is not installed."""
+    always = settings.trackers()
+    require_installed(always)
+
+    def running() -> list[str]:
+        with store.reading() as tx:
+            return [one for one in tx.runs.ids(RunState.RUNNING) if always or tx.runs.get(one).recipe.tracking]
+
+    def results(run_id: str) -> RunResults:
+        with store.reading() as tx:
+            return folders.results(tx, tx.runs.get(run_id))
+
+    def samples(run_id: str, iteration: int) -> list[QuestionSamples]:
+        generate, score = stages_of(iteration)
+        with store.reading() as tx:
+            shards, scores = tx.steps.done_in_stage(run_id, generate), tx.steps.done_in_stage(run_id, score)
+        return read_samples(artefacts, shards, scores, -1, SAMPLES)
+
+    notes = settings.home.absolute() / ".mstar" / "tracking" / "notes"
+    return TrackerFollower(notes, running, results, samples, partial(_open_tracker, settings.home), always)
+
+
+def _open_tracker(home: Path, tracker: Tracker, run_id: str, name: str, recipe: dict[str, Any]) -> Sink:
+    return open_sink(tracker, home, run_id, name, recipe)
 
 
 def _batch_jobs(home: Path, store: Store) -> BatchJobs:
@@ -289,6 +327,7 @@ def _lifespan(
     indexes: ResponseIndexes,
     prm: httpx2.AsyncClient | None,
     batches: BatchRunner | None,
+    trackers: TrackerFollower,
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     """Starts the reconciler with the app, and at its end closes what the app was given."""
 
@@ -297,6 +336,7 @@ def _lifespan(
         if left := await run_in_threadpool(collect_staging, home):
             log.info("removed what killed writers had left", count=len(left), first=left[0].name)
         reconciler.start()
+        trackers.start()
         if batches is not None:
             await run_in_threadpool(batches.tidy)
         working = None if batches is None else asyncio.create_task(batches.run())
@@ -309,6 +349,7 @@ def _lifespan(
             # First: their threads use all that is closed below.
             await run_in_threadpool(reconciler.stop)
             await run_in_threadpool(indexes.stop)
+            await run_in_threadpool(trackers.stop)
             publisher.close()
             if prm is not None:
                 await prm.aclose()

@@ -1,8 +1,8 @@
 """The whole recipe: its sections, what follows from them together, and what one demands of another."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from mstar.answers.rule import AnswerRule
 from mstar.misfit import Misfit
@@ -15,8 +15,9 @@ from mstar.recipes.prm import PrmRecipe
 from mstar.recipes.splits import STEPS
 from mstar.recipes.warmup import WarmupRecipe
 from mstar.reward import RewardRule
+from mstar.trackers import Tracker
 from mstar.train_recipe import TrainRecipe
-from mstar.types import Frozen
+from mstar.types import Frozen, as_tuple
 
 MAX_PROMPTS = 8192
 """Prompts of one rollout request that the policy service takes."""
@@ -39,6 +40,9 @@ class Recipe(Frozen):
     evolution: EvolutionRecipe = EvolutionRecipe()
     exploration: ExplorationRecipe = ExplorationRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
+    tracking: Annotated[tuple[Tracker, ...], BeforeValidator(as_tuple)] = Field(default=(), max_length=4)
+    """Trackers that are sent the run's numbers: `wandb`, `mlflow`, `tensorboard`, `trackio`. The package must be
+    installed where the coordinator runs."""
 
     @property
     def form(self) -> PromptForm:

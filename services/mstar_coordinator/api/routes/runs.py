@@ -20,6 +20,7 @@ from mstar_coordinator.scheduler.data_places import places_of
 from mstar_coordinator.scheduler.repair import Findings
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
 from mstar_coordinator.store.run_tags import RunFilter
+from mstar_coordinator.tracking.sinks import require_installed
 from mstar_web.bodies import JsonRoute
 
 router = APIRouter(prefix="/v1", tags=["runs"], route_class=JsonRoute)
@@ -33,6 +34,7 @@ EXAMPLES = {
 def admitted(context: Context, recipe: Recipe, caller: Principal) -> Recipe:
     """The recipe as it can be run here, with absolute paths. Raises what `admit` raises."""
     settings = context.settings
+    require_installed(recipe.tracking)
 
     def owner(run_id: str) -> str | None:
         with context.store.reading() as tx:

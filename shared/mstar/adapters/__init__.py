@@ -1,0 +1,4 @@
+"""The PRM inside other people's tools, a page each: TRL, ms-swift, the openai client, inspect-ai.
+
+Every module needs the package that it is called after, and nothing else of the project imports them.
+"""
