@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test all-tests quick-tests chromium faults partners lint format docs bench study-quick
+.PHONY: help install demo up check test all-tests quick-tests chromium faults partners audit lint format docs bench study-quick
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -74,6 +74,13 @@ up: $(STAMP) ## Start the four services and their workers; Ctrl-C stops them
 # Types and contracts are checked beside the tests: they have one core busy for a minute.
 test: $(VLLM) $(LINTERS) ## Run every check: style, types, contracts, units, real processes, vLLM, PostgreSQL, chart, images
 	@$(MAKE) --no-print-directory -j 2 lint all-tests
+	@$(MAKE) --no-print-directory audit || echo "see above; this stops no test, since advisories come at any time"
+
+# The tools have an environment of their own, so that they audit no part of themselves.
+audit: $(STAMP) ## Known vulnerabilities and licences of what the images install; bills of materials in build/sbom
+	@if test -x $(VENV)/supply/bin/cyclonedx-py || ( $(PYTHON) -m venv $(VENV)/supply && \
+	  $(VENV)/supply/bin/python -m pip install -q pip-audit==2.10.1 pip-licenses==5.5.5 cyclonedx-bom==7.5.0 ); \
+	  then $(BIN)/python docker/audit.py; else echo "audit: its tools cannot be installed here: left out"; fi
 
 check: $(STAMP) ## Run what takes minutes only: lint, types, contracts, and the tests that start no service, with coverage
 	@$(MAKE) --no-print-directory -j 2 lint quick-tests

@@ -33,6 +33,7 @@ from mstar_artefacts.store import (
     Manifest,
     mismatched,
     plain_parts,
+    read_manifest,
     require_no_other,
     seal,
     translated,
@@ -82,7 +83,7 @@ class RemoteArtefacts(ArtefactStore):
                 _at_once(
                     FILES_AT_ONCE,
                     lambda one: self._check_object(ref, staged.folder, one),
-                    Manifest.model_validate_json(data).files,
+                    read_manifest(data, ref.id).files,
                 )
         except CorruptArtefact as error:
             return error.detail
@@ -160,7 +161,7 @@ class RemoteArtefacts(ArtefactStore):
     def _manifest(self, ref: ArtefactRef, folder: Path) -> Manifest:
         path = folder / MANIFEST
         if path.is_file() and hashlib.sha256(known := path.read_bytes()).hexdigest() == ref.sha256:
-            return Manifest.model_validate_json(known)
+            return read_manifest(known, ref.id)
         try:
             data = self._objects.read(_key(ref.id, MANIFEST))
         except NotFound:
@@ -169,7 +170,7 @@ class RemoteArtefacts(ArtefactStore):
             raise CorruptArtefact(f"manifest of artefact {ref.id} does not have the hash that was committed")
         with alone(folder):
             _replace(path, data)
-        return Manifest.model_validate_json(data)
+        return read_manifest(data, ref.id)
 
     def _fetch(self, ref: ArtefactRef, folder: Path, entry: FileEntry) -> None:
         target = folder / entry.name

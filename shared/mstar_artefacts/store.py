@@ -184,11 +184,13 @@ class ArtefactStore:
         path = self.path(ref.id) / MANIFEST
         try:
             data = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"artefact {ref.id} does not exist") from None
+        except IsADirectoryError:
+            raise CorruptArtefact(f"manifest of artefact {ref.id} is a folder") from None
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise CorruptArtefact(f"manifest of artefact {ref.id} does not have the hash that was committed")
-        return Manifest.model_validate_json(data)
+        return read_manifest(data, ref.id)
 
     def verify(self, ref: ArtefactRef, part: str | None = None) -> Path:
         """Folder of an artefact that holds exactly what its manifest lists. Raises NotFound or CorruptArtefact.
@@ -229,6 +231,14 @@ class ArtefactStore:
     def _reading(self, ref: ArtefactRef) -> Iterator[Path]:
         """The verified folder, for as long as it is read."""
         yield self.verify(ref)
+
+
+def read_manifest(data: bytes, artefact: str) -> Manifest:
+    """The manifest that these bytes are. Raises CorruptArtefact, since bytes of the right hash may still be none."""
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        raise CorruptArtefact(f"manifest of artefact {artefact} cannot be read: it is no manifest") from error
 
 
 def plain_parts(artefact: str) -> list[str]:

@@ -185,6 +185,26 @@ def test_a_part_is_verified_by_itself_and_many_files_at_once(tmp_path: Path) -> 
         store.verify(ref, "model")
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{", b'{"id": "r/s"}', b"\xff", b'{"id": "r/s", "files": [{"name": "../x"}]}']
+)
+def test_what_is_no_manifest_is_damage_though_its_hash_is_right(tmp_path: Path, content: bytes) -> None:
+    folder = tmp_path / "r" / "s"
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_bytes(content)
+    with pytest.raises(CorruptArtefact, match="no manifest"):
+        ArtefactStore(tmp_path).verify(ArtefactRef(id="r/s", sha256=hashlib.sha256(content).hexdigest()))
+
+
+def test_a_folder_in_place_of_a_manifest_is_damage_too(tmp_path: Path) -> None:
+    (tmp_path / "r" / "s" / MANIFEST).mkdir(parents=True)
+    (tmp_path / "r" / "file").write_bytes(b"x")
+    with pytest.raises(CorruptArtefact, match="is a folder"):
+        ArtefactStore(tmp_path).manifest(ArtefactRef(id="r/s", sha256="0" * 64))
+    with pytest.raises(NotFound):
+        ArtefactStore(tmp_path).manifest(ArtefactRef(id="r/file/s", sha256="0" * 64))
+
+
 def test_an_artefact_that_is_not_there(tmp_path: Path) -> None:
     store = ArtefactStore(tmp_path)
     assert store.find("nothing") is None

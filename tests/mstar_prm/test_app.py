@@ -13,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 from PIL.Image import Image
 from pydantic import SecretStr
-from starlette.routing import Route
 
 from mstar.api.policy import WeightsState
 from mstar.api.prm import ScoreReply
@@ -26,6 +25,7 @@ from mstar_prm.config import PrmSettings
 from mstar_prm.hf_scorer import HfScorer
 from mstar_prm.scorer import Segments, Work
 from policy_bench import corrupt, png
+from route_table import check_table
 from web_bench import ask, talk
 
 JSON = {"content-type": "application/json"}
@@ -348,22 +348,28 @@ def test_each_role_opens_its_own_routes(
     assert talk(app, conversation, headers={"Authorization": f"Bearer {key}"}) == statuses
 
 
-def test_every_route_but_health_needs_a_key(tmp_path: Path, scorer: ReadingScorer) -> None:
+RULES = (
+    ("/metrics", ".*", {"metrics", "internal"}),
+    ("/v1/weights", "PUT", {"weights_admin"}),
+    ("/v1/weights", ".*", {"weights_admin", "internal"}),
+    ("/v1/power", ".*", {"internal"}),
+    (".*", ".*", {"score", "internal"}),
+)
+
+
+def test_every_route_is_for_its_roles_and_for_nobody_without_a_key(tmp_path: Path, scorer: ReadingScorer) -> None:
     app = build_app(locked(tmp_path), scorer)
-    paths = {route.path: ["GET"] for route in app.routes if isinstance(route, Route)}
-    paths |= {path: [method.upper() for method in methods] for path, methods in app.openapi()["paths"].items()}
-
-    async def conversation(client: httpx2.AsyncClient) -> set[str]:
-        answers = [(path, await client.request(method, path)) for path, methods in paths.items() for method in methods]
-        assert len(answers) >= 8
-        return {path for path, answer in answers if answer.status_code != 401}
-
-    assert talk(app, conversation) == {"/livez", "/readyz"}
+    keys = {"score": "s", "internal": "i", "weights_admin": "w", "metrics": "m"}
+    assert check_table(app, keys, RULES) >= 15
 
 
 def locked(home: Path) -> PrmSettings:
     return PrmSettings(
-        home=home, score_key=SecretStr("s"), internal_key=SecretStr("i"), weights_admin_key=SecretStr("w")
+        home=home,
+        score_key=SecretStr("s"),
+        internal_key=SecretStr("i"),
+        weights_admin_key=SecretStr("w"),
+        metrics_key=SecretStr("m"),
     )
 
 

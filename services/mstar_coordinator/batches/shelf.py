@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mstar.api.batches import MAX_FILE_BYTES
-from mstar.errors import Conflict, StorageFull, TooLarge
+from mstar.api.keys import Principal
+from mstar.errors import Conflict, StorageFull, TooLarge, TooManyRequests
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.store.batches import FileRecord
 from mstar_coordinator.store.database import Store, Transaction
@@ -20,6 +21,8 @@ from mstar_coordinator.store.database import Store, Transaction
 PROJECT_BYTES = 4 * 2**30
 """Of all files that a project keeps; what its batches write is counted, and never refused."""
 CHUNK = 2**20
+STORED_RETRY_SECONDS = 60.0
+"""Waiting alone frees nothing; somebody may delete files in the meantime."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,25 @@ class FileShelf:
             if path.name not in known:
                 path.unlink()
 
-    def upload(self, source: BinaryIO, filename: str, project: str) -> FileRecord:
-        """Keep what somebody sends for batches. Raises TooLarge and StorageFull."""
+    def upload(self, source: BinaryIO, filename: str, caller: Principal) -> FileRecord:
+        """Keep what somebody sends for batches.
+
+        Raises TooLarge, StorageFull, and TooManyRequests where the caller's key has as much as it may.
+        """
         staged = self.stage(source, MAX_FILE_BYTES)
         try:
             with self._store.writing() as tx:
-                if tx.batches.stored_bytes(project) + staged.bytes > PROJECT_BYTES:
+                if tx.batches.stored_bytes(caller.project) + staged.bytes > PROJECT_BYTES:
                     raise TooLarge(f"the files of a project may have {PROJECT_BYTES} bytes together: delete some first")
-                return self.keep(tx, staged, filename, "batch", project)
+                most = caller.limits.stored_bytes
+                if (
+                    caller.id is not None
+                    and most is not None
+                    and tx.batches.stored_by_key(caller.id) + staged.bytes > most
+                ):
+                    detail = f"the files of this key may have {most} bytes together: delete some with DELETE /v1/files"
+                    raise TooManyRequests(detail, retry_after=STORED_RETRY_SECONDS)
+                return self.keep(tx, staged, filename, "batch", caller.project, caller.id)
         finally:
             staged.path.unlink(missing_ok=True)
 
@@ -85,11 +99,13 @@ class FileShelf:
             raise
         return Staged(path, size, digest.hexdigest())
 
-    def keep(self, tx: Transaction, staged: Staged, filename: str, purpose: str, project: str) -> FileRecord:
+    def keep(
+        self, tx: Transaction, staged: Staged, filename: str, purpose: str, project: str, key_id: str | None = None
+    ) -> FileRecord:
         """Give staged content its name and its row."""
         now = tx.now()
         file_id = new_run_id(now, secrets.token_bytes(8), after=tx.batches.newest_file(), prefix="f")
-        record = FileRecord(file_id, project, filename, purpose, staged.bytes, staged.sha256, now)
+        record = FileRecord(file_id, project, filename, purpose, staged.bytes, staged.sha256, now, key_id)
         staged.path.rename(self.path(file_id))
         tx.batches.add_file(record)
         return record
@@ -102,3 +118,11 @@ class FileShelf:
                 raise Conflict("a batch that has not ended reads this file: cancel it, or wait for its end")
             tx.batches.remove_file(file_id)
         self.path(file_id).unlink(missing_ok=True)
+
+
+def _check_own(tx: Transaction, caller: Principal, size: int) -> None:
+    """Raises TooManyRequests where so many bytes more are too many for the caller's key."""
+    most = caller.limits.stored_bytes
+    if caller.id is not None and most is not None and tx.batches.stored_by_key(caller.id) + size > most:
+        detail = f"the files of this key may have {most} bytes together: delete some with DELETE /v1/files"
+        raise TooManyRequests(detail, retry_after=STORED_RETRY_SECONDS)

@@ -22,6 +22,8 @@ class FileRecord:
     bytes: int
     sha256: str
     created_at: float
+    key_id: str | None = None
+    """Public id of the key that has uploaded it; None for one of settings, and for what a batch has written."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class Batches:
     def stored_bytes(self, project: str) -> int:
         """Of all files of a project together."""
         total = select(func.coalesce(func.sum(files.c.bytes), 0)).where(files.c.project == project)
+        return int(self._connection.execute(total).scalar_one())
+
+    def stored_by_key(self, key_id: str) -> int:
+        """Of all files that a key has uploaded."""
+        total = select(func.coalesce(func.sum(files.c.bytes), 0)).where(files.c.key_id == key_id)
         return int(self._connection.execute(total).scalar_one())
 
     def newest_file(self) -> str | None:

@@ -224,7 +224,9 @@ files = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("created_at", Float, nullable=False),
+    Column("key_id", String(40)),
     Index("files_by_project", "project", "id"),
+    Index("files_by_key", "key_id"),
 )
 
 # The columns are in the order of `BatchRecord`. Counts may lag behind what was written for a batch, never be ahead.

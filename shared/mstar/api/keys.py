@@ -51,6 +51,8 @@ class Limits(Frozen):
     """Read and written ones."""
     concurrent: Amount | None = None
     """Requests under way at once."""
+    stored_bytes: Amount | None = None
+    """Of the files for batches that the key has uploaded and not deleted."""
 
 
 class Principal(Frozen):

@@ -348,3 +348,20 @@ def test_our_own_client_scores_in_bulk(tmp_path: Path, prm_url: str) -> None:
         assert {ScoreReply.model_validate(body).model_version for body in answers.values()} == {"p@1"}
         assert set(answers) == {"q-a", "q-b"} and len(client.files(purpose="batch_output").data) == 1
         assert client.delete_file(file.id).deleted
+
+
+def test_a_key_keeps_as_many_bytes_as_it_may(tmp_path: Path, prm_url: str) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        held = len(lines("a"))
+        limits = {"stored_bytes": 2 * held}
+        small = bearer((await make_key(client, "score", limits=limits)).key)
+        other = bearer((await make_key(client, "score")).key)
+        kept = [(await upload(client, lines("a"), small)).json()["id"] for _ in range(2)]
+        refused = await upload(client, lines("a"), small)
+        assert refused.status_code == 429 and int(refused.headers["retry-after"]) > 0, refused.text
+        assert f"{2 * held} bytes" in refused.json()["detail"]
+        assert (await upload(client, lines("a"), other)).status_code == 200
+        assert (await client.delete(f"/v1/files/{kept[0]}", headers=small)).status_code == 200
+        assert (await upload(client, lines("a"), small)).status_code == 200
+
+    talk(door(tmp_path, prm_url=prm_url, score_key=SecretStr("k-score")), conversation)

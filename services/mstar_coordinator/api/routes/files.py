@@ -60,7 +60,7 @@ async def upload_file(coordinator: Coordinator, caller: Caller, request: Request
         if purpose != "batch":
             raise InvalidInput("purpose: only `batch` is known", field="purpose")
         name = _shown(file.filename or "upload.jsonl")
-        record = await run_in_threadpool(coordinator.batches.shelf.upload, file.file, name, caller.project)
+        record = await run_in_threadpool(coordinator.batches.shelf.upload, file.file, name, caller)
     finally:
         await form.close()
     return _view(record)
