@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minivista.builtin import PREFIX
+from mstar.errors import InvalidInput
 from mstar.model_folder import read_json
 from mstar.model_types import ANY_IMAGES, Images, images_taken
 from mstar.recipes import Recipe
@@ -30,7 +31,7 @@ class Taker:
 
 
 def takers_of(recipe: Recipe) -> tuple[Taker, ...]:
-    """The models of an admitted recipe that do not take every number of images. Raises InvalidInput."""
+    """The models of an admitted recipe that do not take every number of images."""
     return tuple(_limited(recipe))
 
 
@@ -38,6 +39,10 @@ def _limited(recipe: Recipe) -> Iterator[Taker]:
     for field, base in (("model.base", recipe.model.base), ("prm.base", recipe.prm.base if recipe.prm else None)):
         if base is None or base.startswith(PREFIX):
             continue
-        model_type = str(read_json(Path(base), "config.json").get("model_type", ""))
+        try:
+            model_type = str(read_json(Path(base), "config.json").get("model_type", ""))
+        except InvalidInput:
+            # Admission read it before; what has become of it since is for the step that copies the folder to say.
+            continue
         if (images := images_taken(model_type)) != ANY_IMAGES:
             yield Taker(field, model_type, images)
