@@ -1,10 +1,13 @@
 """The pages in a real Chromium: both widths, both themes, live, by keyboard, silent, and with nothing from afar."""
 
+import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +17,12 @@ import httpx2
 import pytest
 
 from coordinator_bench import MemoryPublisher
+from door_bench import BOOTSTRAP, door
 from fake_prm import VERSION, fake_prm
 from finished_run import finished
 from pages_bench import client_of, indexed, start, work
 from small_png import small_png
+from tour import asked, save, walk
 from web_bench import serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -234,3 +239,82 @@ def test_what_cannot_be_scored_is_said_at_its_place(
         page.get_by_role("button", name="Remove a.png").wait_for()
         send.click()
         page.locator("#w-images", has_text="is no picture").wait_for()
+
+
+RECORDED = os.environ.get("MSTAR_TOUR_URL")
+"""A coordinator with a finished demo run and a PRM: the walk goes there, and its pictures into the documentation."""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"] if RECORDED else ["light"])
+@pytest.mark.parametrize("width", WIDTHS if RECORDED else (1440,))
+def test_the_walk_of_the_tour(
+    browser: "playwright.Browser", request: pytest.FixtureRequest, tmp_path: Path, width: int, theme: str
+) -> None:
+    if not RECORDED:
+        request.getfixturevalue("ended")
+    url = RECORDED or str(request.getfixturevalue("client").base_url).rstrip("/")
+    own = asked(url, tmp_path)
+    with watched(browser, width, theme) as page:
+        stops = []
+        for stop in walk(page, url, own):
+            stops.append(stop)
+            if RECORDED:
+                save(page.screenshot(), f"{stop}-{width}-{theme}")
+        assert stops == ["runs", "run", "steps", "responses", "scoring"]
+
+
+def test_what_a_form_is_refused_for_stands_at_its_field(browser: "playwright.Browser", client: httpx2.Client) -> None:
+    before = len(client.get("/v1/runs").json()["data"])
+    with watched(browser, 390, "dark") as page:
+        page.goto(f"{client.base_url}".rstrip("/") + "/new?recipe=demo", wait_until="load")
+        field = page.locator(".field").filter(has=page.locator("[name='evolution.n']"))
+        send = page.get_by_role("button", name="Start the run")
+        for typed, said in (("", "write a JSON value"), ("0", "greater than or equal to")):
+            field.locator("input").fill(typed)
+            send.click()
+            field.locator(".wrong", has_text=said).wait_for()
+            assert field.locator("input").get_attribute("aria-invalid") == "true"
+            assert field.locator("input").evaluate("e => e === document.activeElement")
+        page.get_by_text("see the field that is marked").wait_for()
+    assert len(client.get("/v1/runs").json()["data"]) == before, "nothing was started"
+
+
+def test_downloads_are_what_their_checksums_say(
+    browser: "playwright.Browser", client: httpx2.Client, ended: list[str], home: Path, tmp_path: Path
+) -> None:
+    folder = home / "runs" / ended[0] / "policy"
+    folder.mkdir()
+    (folder / "weights.safetensors").write_bytes(bytes(range(256)) * 500)
+    with watched(browser, 1440, "light") as page:
+        page.goto(f"{client.base_url}".rstrip("/") + f"/runs/{ended[0]}", wait_until="load")
+        with page.expect_download() as begun:
+            page.get_by_role("link", name="policy", exact=True).click()
+        begun.value.save_as(tmp_path / "policy.tar")
+        page.locator(f"a[href='/v1/runs/{ended[0]}/downloads/policy/files']").click()
+        listed = json.loads(page.locator("body").inner_text())["data"]
+    with tarfile.open(tmp_path / "policy.tar") as archive:
+        (member,) = (one for one in archive.getmembers() if one.isfile())
+        read = archive.extractfile(member)
+        assert read is not None and member.name.endswith(listed[0]["name"])
+        assert hashlib.sha256(read.read()).hexdigest() == listed[0]["sha256"]
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
+def test_a_key_is_asked_for_and_traded_for_a_session(
+    browser: "playwright.Browser", tmp_path: Path, width: int, theme: str
+) -> None:
+    with serving(door(tmp_path)) as url, watched(browser, width, theme) as page:
+        page.goto(f"{url}/studies", wait_until="load")
+        assert urlsplit(page.url).path == "/sign-in"
+        serious = [one["id"] for one in axe.Axe().run(page).response["violations"] if one["impact"] in BAD]
+        assert serious == []
+        page.get_by_label("Key").fill("a wrong one")
+        page.get_by_label("Key").press("Enter")
+        page.get_by_text("this key opens nothing here").wait_for()
+        page.get_by_label("Key").fill(BOOTSTRAP["run_admin"])
+        page.get_by_label("Key").press("Enter")
+        page.get_by_role("heading", name="Studies").wait_for()
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url(f"{url}/sign-in")
+        page.goto(f"{url}/runs", wait_until="load")
+        assert urlsplit(page.url).path == "/sign-in"

@@ -7,6 +7,7 @@ const responses = document.getElementById("responses");
 const ranking = document.getElementById("ranking");
 const KINDS = ["image/png", "image/jpeg", "image/webp"];
 const LARGEST = 20_000_000; // bytes of a file: its base64 must fit in a request
+const HEADING = "## Answer";
 let images = []; // { name, data }: base64 without the head of its URL
 
 function refuse(place, text) {
@@ -123,6 +124,10 @@ function build() {
   return { request, filled };
 }
 
+function isAnswer(step) {
+  return step.text.startsWith(HEADING);
+}
+
 // From orange over white to blue, as on the pages of responses.
 function tint(score) {
   const strength = (Math.abs(score - 0.5) * 1.5).toFixed(2);
@@ -138,9 +143,12 @@ function ranked(one, place) {
   line.className = "response";
   line.append(span("badge", `response ${place}`), span("badge", one.error ? "not scored" : `score ${one.score.toFixed(2)}`));
   if (one.error) line.append(span("wrong", one.error.detail));
-  const least = Math.min(...one.steps.map((step) => step.score));
+  // The answer has a score of its own, which is no step's and does not count.
+  const least = Math.min(...one.steps.filter((step) => !isAnswer(step)).map((step) => step.score));
   for (const step of one.steps) {
-    const shown = span(step.score === least ? "step least" : "step", step.text);
+    const lowest = !isAnswer(step) && step.score === least;
+    const text = isAnswer(step) ? `answer: ${step.text.slice(HEADING.length).trim()}` : step.text;
+    const shown = span(lowest ? "step least" : "step", text);
     shown.style.setProperty("--tint", tint(step.score));
     shown.append(span("score", step.score.toFixed(2)));
     line.append(shown);
