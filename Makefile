@@ -117,7 +117,7 @@ $(BENCH): $(VLLM)
 	@touch $(BENCH)
 
 faults: $(STAMP) ## Bring faults about in real processes; writes the table of docs/reliability.md
-	$(BIN)/python -m pytest -m faults -p faults_table --durations=0
+	$(BIN)/python -m pytest -n $(WORKERS) -m faults -p faults_table --durations=0
 
 study-quick: $(STAMP) ## Compare four arms over two seeds on this machine, in about twenty minutes; report in ./study
 	$(BIN)/mstar study run studies/quick.yaml --home runs/study-quick --results runs/study-quick/results

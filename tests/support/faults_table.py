@@ -15,6 +15,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- faults: begin, written by make faults -->\n", "<!-- faults: end -->"
 HEAD = "| fault | expected | seen | seconds | test |\n|---|---|---|---|---|\n"
 
+PROPERTY = "fault"
+
 
 @dataclass
 class Row:
@@ -33,24 +35,25 @@ class Row:
         return f"| {self.fault} | {self.expected} | {seen} | {max(self.seconds):.1f} | `{name}` |"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note what a test brings about among its properties, which its report carries out of the process that runs it."""
+    for item in items:
+        marker = next((one for one in item.iter_markers("faults") if one.args), None)
+        if marker is not None and isinstance(item, pytest.Function):
+            item.user_properties.append((PROPERTY, [item.originalname, *marker.args]))
+
+
 class Table:
-    """Collects the outcomes of one session."""
+    """Collects the outcomes of one session, wherever its tests ran."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, tuple[str, str, str]] = {}
-        """Node → name of its function, fault, expected."""
         self._rows: dict[str, Row] = {}
 
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        for item in items:
-            marker = next((one for one in item.iter_markers("faults") if one.args), None)
-            if marker is not None and isinstance(item, pytest.Function):
-                self._texts[item.nodeid] = (item.originalname, *marker.args)
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        texts = next((value for name, value in report.user_properties if name == PROPERTY), None)
         counts = report.when == "call" or (report.when == "setup" and report.failed)
-        if report.nodeid in self._texts and counts and not report.skipped:
-            name, fault, expected = self._texts[report.nodeid]
+        if isinstance(texts, list) and counts and not report.skipped:
+            name, fault, expected = texts
             row = self._rows.setdefault(name, Row(fault, expected))
             row.seconds.append(report.duration)
             row.failed += report.failed
@@ -79,5 +82,7 @@ def _rows(table: str) -> Iterator[tuple[str, str]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Called since the plugin is loaded by name."""
+    """Called since the plugin is loaded by name; processes that only run their share of the tests write nothing."""
+    if hasattr(config, "workerinput"):
+        return
     config.pluginmanager.register(Table(), "faults-table-rows")
