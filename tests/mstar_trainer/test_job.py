@@ -75,9 +75,9 @@ def committed(board: StepBoard) -> TrainResult:
 def test_a_job_does_its_step_and_ends(bench: Bench, board: StepBoard) -> None:
     bench.put_rows("data", bench.selected(9))
     board.add("train", bench.claim("it01/train", "data"))
-    assert job(bench, board).wait(120) == 0
+    assert job(bench, board).wait(300) == 0
     assert committed(board).examples == 9
-    assert job(bench, board).wait(60) == 0, "a second one finds nothing to do"
+    assert job(bench, board).wait(300) == 0, "a second one finds nothing to do"
     assert len(board.steps["train"].commits) == 1
 
 
@@ -92,7 +92,7 @@ def test_the_job_of_the_chart_does_its_step(bench: Bench, board: StepBoard) -> N
     board.add("train", bench.claim("it01/train", "data"))
     entry = json.loads(re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE.read_text(), re.M)[-1])
     command = [sys.executable, *entry[1:], *container["args"]]
-    assert subprocess.run(command, env=outside() | given, timeout=120).returncode == 0
+    assert subprocess.run(command, env=outside() | given, timeout=300).returncode == 0
     assert committed(board).examples == 9
 
 
@@ -100,13 +100,13 @@ def test_the_job_of_the_chart_does_its_step(bench: Bench, board: StepBoard) -> N
 def test_two_nodes_train_as_one(bench: Bench, board: StepBoard) -> None:
     bench.put_rows("data", bench.selected(20))
     board.add("train", bench.claim("it01/train", "data"))
-    assert job(bench, board).wait(120) == 0
+    assert job(bench, board).wait(300) == 0
     alone = committed(board)
 
     board.add("train", bench.claim("it02/train", "data", settings=PAIR))
     port = free_port()
     nodes = [job(bench, board, node, 2, port) for node in (0, 1)]
-    assert [node.wait(180) for node in nodes] == [0, 0]
+    assert [node.wait(300) for node in nodes] == [0, 0]
     pair = committed(board)
     assert (pair.examples, pair.steps, pair.tokens) == (alone.examples, alone.steps, alone.tokens)
     assert pair.first_loss == pytest.approx(alone.first_loss, rel=0.2)
@@ -131,7 +131,7 @@ def test_a_node_ends_when_the_first_one_dies(bench: Bench, board: StepBoard) -> 
 def test_ranks_that_nodes_cannot_share_fail_for_good(bench: Bench, board: StepBoard) -> None:
     bench.put_rows("data", bench.selected(3))
     board.add("train", bench.claim("it01/train", "data"))
-    assert job(bench, board, 0, 2, free_port()).wait(60) == 0
+    assert job(bench, board, 0, 2, free_port()).wait(300) == 0
     (release,) = board.steps["train"].releases
     assert not release.retryable and "choose a multiple of 2" in release.error
 
