@@ -7,7 +7,7 @@ its samples can be used (webdataset), one after the other.
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +68,11 @@ def samples(path: Path) -> Iterator[tuple[str, Any]]:
 def _tar_samples(path: Path) -> Iterator[tuple[str, Any]]:
     with tarfile.open(path, "r|*") as tar:
         key = ""
-        parts: dict[str, bytes] = {}
+        parts: dict[str, bytes | None] = {}
         for number, member in enumerate(tar):
             if number > MAX_MEMBERS:
                 raise InvalidDataset(f"{path.name} has more than {MAX_MEMBERS} members", field="source")
-            if not member.isfile():
+            if not (member.isfile() or member.issym() or member.islnk()):
                 continue
             name, ending = _split(member.name)
             # Members of a sample follow each other, as webdataset has it, so one sample at a time is held in memory.
@@ -80,11 +80,17 @@ def _tar_samples(path: Path) -> Iterator[tuple[str, Any]]:
                 yield _sample(path, key, parts)
                 parts = {}
             key = name
-            file = tar.extractfile(member)
-            # One that is too large becomes empty, and is refused as a picture with the sample's name.
-            parts[ending] = b"" if file is None or member.size > LARGEST_MEMBER else file.read(LARGEST_MEMBER)
+            parts[ending] = _member(tar, member)
         if parts:
             yield _sample(path, key, parts)
+
+
+def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
+    """Its bytes; none of one that is too large, which is refused with the sample's name; None for a link."""
+    if not member.isfile():
+        return None
+    file = tar.extractfile(member)
+    return b"" if file is None or member.size > LARGEST_MEMBER else file.read(LARGEST_MEMBER)
 
 
 def _zip_samples(path: Path) -> Iterator[tuple[str, Any]]:
@@ -94,13 +100,20 @@ def _zip_samples(path: Path) -> Iterator[tuple[str, Any]]:
             if not info.is_dir():
                 groups.setdefault(_split(info.filename)[0], []).append(info)
         for key, members in groups.items():
-            yield _sample(path, key, {_split(one.filename)[1]: _zip_bytes(archive, one) for one in members})
+            try:
+                parts = {_split(one.filename)[1]: _zip_bytes(archive, one) for one in members}
+            except ValueError as error:
+                yield f"{path.name} sample {key}", BadRecord(f"{path.name} sample {key}: {error}")
+                continue
+            yield _sample(path, key, parts)
 
 
-def _sample(path: Path, key: str, parts: dict[str, bytes]) -> tuple[str, Any]:
+def _sample(path: Path, key: str, parts: Mapping[str, bytes | None]) -> tuple[str, Any]:
     where = f"{path.name} sample {key}"
     row: dict[str, Any] = {}
     for ending, data in parts.items():
+        if data is None:
+            return where, BadRecord(f"{where}: {ending} is a link, which is not followed: put the file there")
         if ending in _PICTURES:
             row["image"] = data
             continue

@@ -186,6 +186,9 @@ def _prepared(place: int, record: Record, options: Options) -> _Prepared:
     """Raises BadRecord, MstarError or ValueError for what cannot be used."""
     if not record.question.strip():
         raise BadRecord("question is empty")
+    for name, text in _texts_of(record):
+        if "\x00" in text or (not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)):
+            raise BadRecord(f"{name} holds a character that no text can have (NUL, or half of a surrogate pair)")
     images = tuple(read() for read in record.images)
     names = tuple(f"{hashlib.sha256(data).hexdigest()}{image_ending(data)}" for data in images)
     split = _split(record, names[0] if names else "", options)
@@ -200,6 +203,16 @@ def _prepared(place: int, record: Record, options: Options) -> _Prepared:
     if split != STEPS and "answer" not in columns:
         split = UNLABELLED
     return _Prepared(place, record, split, columns, images, names)
+
+
+def _texts_of(record: Record) -> Iterator[tuple[str, str]]:
+    """All texts of a record that would be written, with names for messages."""
+    yield "question", record.question
+    yield "response", record.response or ""
+    yield from (("steps", step) for step in record.steps)
+    yield from (("id", record.id or ""), ("group", record.group or ""))
+    for name, value in record.gold.items():
+        yield from ((name, str(one)) for one in (value if isinstance(value, (list, tuple)) else (value,)))
 
 
 def _gold(record: Record, split: str, options: Options) -> dict[str, Any]:

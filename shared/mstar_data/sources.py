@@ -150,13 +150,17 @@ def _table(file: Path) -> Iterator[tuple[str, Any]]:
     # By default 128 KiB, which is less than many a picture in base64.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with file.open(encoding="utf-8-sig", newline="") as source:
-        reader = csv.DictReader(source, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+        # Not strict, a quote that is never closed would swallow all records behind it without a word.
+        reader = csv.DictReader(source, strict=True, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
         try:
             for row in reader:
-                yield (
-                    f"{file.name} line {reader.line_num}",
-                    {name: value for name, value in row.items() if name and value},
-                )
+                where = f"{file.name} line {reader.line_num}"
+                if None in row:
+                    named = len(reader.fieldnames or ())
+                    problem = f"{named + len(row[None])} fields, where the head names {named}: quote separators"
+                    yield where, BadRecord(f"{where}: {problem}")
+                    continue
+                yield where, {name: value for name, value in row.items() if name and value}
         except (csv.Error, UnicodeDecodeError) as error:
             yield file.name, BadRecord(f"{file.name} line {reader.line_num}: {error}")
 

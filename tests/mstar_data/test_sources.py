@@ -1,5 +1,7 @@
 """Mapping files, archives, labelled steps, several images: what the readers of published shapes leave out."""
 
+import datetime
+import decimal
 import io
 import json
 import tarfile
@@ -10,12 +12,14 @@ from typing import Any
 
 import pyarrow
 import pytest
+from pyarrow import parquet
 
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar_data.importing import import_source, options_of
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.rows import Options, Row, read_rows
 from mstar_data.summary import Summary
+from trusting_looks import TrustingLooks
 
 CASES = Path(__file__).parents[1] / "cases" / "formats"
 PNG = (CASES / "imagefolder" / "train" / "0.png").read_bytes()
@@ -253,3 +257,80 @@ def test_what_datasets_saved_to_the_disk_is_read(tmp_path: Path) -> None:
     (tmp_path / "train" / "state.json").write_text('{"_data_files": []}')
     (row,) = rows(tmp_path)
     assert (row.split, row.images) == ("train", (PNG,))
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer"),
+    [
+        ({"B": "dog", "A": "cat"}, "B"),
+        (["A. cat", "B. dog"], "dog"),
+        (["(A) cat", "(B) dog"], "B"),
+        ([{"label": "A", "text": "cat"}, {"label": "B", "text": "dog"}], "B"),
+        ("['cat' 'dog']", "B"),
+        ("['cat', 'dog']", "dog"),
+        ("A. cat\nB. dog", "B"),
+        (["cat", "dog"], "B. dog"),
+        ({"text": ["cat", "dog"], "label": ["A", "B"]}, "B"),
+    ],
+)
+def test_options_are_understood_however_they_are_written(tmp_path: Path, choices: Any, answer: str) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"question": "q", "choices": choices, "answer": answer}))
+    (row,) = read_rows(tmp_path / "a.jsonl", Summary(), looks=TrustingLooks())
+    assert (row.columns["choices"], row.columns["answer"]) == (["cat", "dog"], "B")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.csv", "question,answer\nq,1,000\n", "line 2: 3 fields, where the head names 2"),
+        ("a.tsv", 'question\tanswer\n"never closed\t1\nq\t2\n', "unexpected end of data"),
+        ("a.jsonl", '{"question": "a\\u0000b", "answer": 1}', "question holds a character that no text can have"),
+        ("a.jsonl", '{"question": "\\ud800", "answer": 1}', "question holds a character that no text can have"),
+        ("a.jsonl", json.dumps({"question": "q", "answer": "x" * 5000}), "answer: String should have at most 4096"),
+    ],
+)
+def test_what_would_be_read_wrongly_is_named(tmp_path: Path, name: str, text: str, said: str) -> None:
+    (tmp_path / name).write_text(text)
+    found = Summary()
+    assert not list(read_rows(tmp_path / name, found, looks=TrustingLooks()))
+    assert found.bad == 1 and said in found.problems[0] and "pydantic" not in found.problems[0]
+
+
+def test_a_member_that_is_a_link_or_unpacks_to_much_costs_its_own_sample_only(tmp_path: Path) -> None:
+    row = b'{"question": "q", "answer": 1}'
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        link = tarfile.TarInfo("0.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        tar.addfile(link)
+        for member, data in (("0.json", row), ("1.png", PNG), ("1.json", row)):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("0.png", bytes(50 * 2**20))
+        packed.writestr("0.json", row)
+        packed.writestr("1.json", row)
+    for archive, said in (("a.tar", "is a link, which is not followed"), ("b.zip", "is larger than 48 MiB")):
+        found = Summary()
+        assert len(list(read_rows(tmp_path / archive, found, looks=TrustingLooks()))) == 1
+        assert found.bad == 1 and said in found.problems[0]
+
+
+def test_decimals_and_dates_of_a_table_are_answers(tmp_path: Path) -> None:
+    for said, value in (("1.50", decimal.Decimal("1.50")), ("2020-01-02", datetime.date(2020, 1, 2))):
+        table = pyarrow.table({"question": ["q"], "answer": pyarrow.array([value])})
+        parquet.write_table(table, tmp_path / "a.parquet")
+        (row,) = read_rows(tmp_path / "a.parquet", Summary(), looks=TrustingLooks())
+        assert row.columns["answer"] == said
+
+
+def test_images_beside_the_splits_are_shared_by_them(tmp_path: Path) -> None:
+    for folder in ("images", "train", "test"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "images" / "0.png").write_bytes(PNG)
+    for split in ("train", "test"):
+        row = {"file_name": "../images/0.png", "question": split, "answer": 1}
+        (tmp_path / split / "metadata.jsonl").write_text(json.dumps(row))
+    found = Summary()
+    list(read_rows(tmp_path, found, looks=TrustingLooks()))
+    assert found.records == {"train": 1, "test_id": 1}

@@ -8,8 +8,12 @@ import ast
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
+
+from pydantic import ValidationError
 
 from mstar.answers.choices import SEPARATOR
 from mstar.answers.marks import bare, plain
@@ -35,6 +39,13 @@ _KINDS = {
     "decimal": AnswerType.FLOAT, "list": AnswerType.LIST, "text": AnswerType.TEXT, "string": AnswerType.TEXT,
     "math": AnswerType.MATH, "latex": AnswerType.MATH, "expression": AnswerType.MATH,
 }  # fmt: skip
+
+
+_OWN_LETTER = re.compile(r"(?:([A-Z])\s*[.):]|\(([A-Z])\))\s*(\S.*)", re.DOTALL)
+_QUOTE = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_NUMPY = re.compile(rf"\[\s*({_QUOTE}(?:\s+{_QUOTE})+)\s*\]")
+_QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+"""Python would join two quoted texts with nothing but a space between them to one."""
 
 
 class ChoiceForm(StrEnum):
@@ -64,9 +75,13 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
         value = _letter_of(record[column], value, options, column, first_index, form)
     elif kind in (AnswerType.INTEGER, AnswerType.FLOAT):
         value, unit, kind = _number(value, unit, kind, column)
-    return Answer(
-        type=kind, value=value, choices=options, precision=precision, unit=None if unit is None else str(unit)
-    )
+    unit = None if unit is None else str(unit)
+    try:
+        return Answer(type=kind, value=value, choices=options, precision=precision, unit=unit)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = {"value": column}.get(str(first["loc"][0]), str(first["loc"][0]))
+        raise InvalidDataset(f"{name}: {first['msg']}", field=name) from None
 
 
 def _kind(record: Mapping[str, Any], value: str, options: Sequence[str]) -> AnswerType:
@@ -180,6 +195,10 @@ def _readings(raw: Any, value: str, options: Sequence[str], first_index: int) ->
     letter = _LETTER.fullmatch(bare(value))
     if letter and (not options or LETTERS.index(letter[1].upper()) < len(options)):
         found[ChoiceForm.LETTER] = letter[1].upper()
+    lettered = _OWN_LETTER.fullmatch(value)
+    own = (lettered[1] or lettered[2]) if lettered else ""
+    if lettered and own in LETTERS[: len(options)] and plain(lettered[3]) == texts[LETTERS.index(own)]:
+        found[ChoiceForm.LETTER] = own
     if re.fullmatch(r"\d{1,2}(?:\.0)?", value) and not isinstance(raw, bool):
         place = int(float(value)) - first_index
         if 0 <= place < len(options):
@@ -196,10 +215,37 @@ def options_of(record: Mapping[str, Any]) -> tuple[str, ...]:
     if isinstance(raw, str):
         raw = _parsed(raw)
     if isinstance(raw, Mapping):
-        raw = raw["text"] if isinstance(raw.get("text"), Sequence) and "text" in raw else list(raw.values())
+        raw = _of_mapping(raw)
     if isinstance(raw, str) or not isinstance(raw, Sequence) or len(raw) > len(LETTERS):
         raise InvalidDataset("choices must be a list of texts, 26 at most", field="choices")
-    return tuple(_text(option, "choices") for option in raw)
+    options = tuple(_text(_option(option), "choices") for option in raw)
+    return tuple(_without_letters(options))
+
+
+def _of_mapping(raw: Mapping[str, Any]) -> Any:
+    """Texts of `{"text": […], "label": […]}` (ARC), or of `{"A": …, "B": …}` in the order of their letters."""
+    if isinstance(raw.get("text"), Sequence) and "text" in raw:
+        return raw["text"]
+    # An answer `B` means the option of that name, wherever it stands in the object.
+    names = sorted(raw, key=lambda name: (len(str(name)), str(name)))
+    return [raw[name] for name in names]
+
+
+def _option(option: Any) -> Any:
+    """The text of `{"label": "A", "text": "cat"}`; anything else as it is."""
+    if isinstance(option, Mapping):
+        return next((option[name] for name in ("text", "value", "content") if option.get(name) is not None), None)
+    return option
+
+
+def _without_letters(options: Sequence[str]) -> Sequence[str]:
+    """Without `A.` or `(A)` in front, where each option has its own letter there."""
+    found = [_OWN_LETTER.fullmatch(option) for option in options]
+    if len(options) < 2 or not all(
+        match and (match[1] or match[2]) == letter for match, letter in zip(found, LETTERS, strict=False)
+    ):
+        return options
+    return [match[3] for match in found if match]
 
 
 def _missing(value: Any) -> bool:
@@ -207,7 +253,12 @@ def _missing(value: Any) -> bool:
 
 
 def _parsed(text: str) -> Any:
-    """A list that a table holds as text, in JSON or as Python writes it."""
+    """A list that a table holds as text, in JSON, as Python or numpy writes it, or with a lettered option a line."""
+    if (found := _NUMPY.fullmatch(text.strip())) is not None:
+        return [one or other for one, other in _QUOTED.findall(found[1])]
+    lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
+    if len(lines) > 1 and list(_without_letters(lines)) != lines:
+        return lines
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text)
@@ -222,6 +273,8 @@ def _text(value: Any, column: str) -> str:
         if value != value or value in (float("inf"), float("-inf")):
             raise InvalidDataset(f"{column} is not a finite number", field=column)
         return f"{value:.12f}".rstrip("0").rstrip(".") if value and abs(value) < 1e-4 else repr(value)
+    if isinstance(value, Decimal | date | time):
+        return str(value)
     if isinstance(value, (list, tuple)):
         return json.dumps(list(value), ensure_ascii=False)
     if not isinstance(value, (str, int)):
