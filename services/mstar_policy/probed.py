@@ -25,6 +25,8 @@ from mstar_policy.text import Vocabulary
 
 SHAPE = "wide"
 """The trainer's picture."""
+TOKENS = 4
+"""Of a base model's responses, which are compared."""
 
 _log = structlog.get_logger(__name__)
 
@@ -107,11 +109,11 @@ class ProbedEngine:
         shown = picture(SHAPE)
         prompts = tuple(Prompt(question_turns(QUESTION), (one,), temperature=0.0) for one in (shown, blank(shown.size)))
         found = await self._engine.generate(
-            SamplingRequest(prompts, max_tokens=1, top_logprobs=1, weight_version=ref.version)
+            SamplingRequest(prompts, max_tokens=TOKENS, top_logprobs=1, weight_version=ref.version)
         )
-        seen, other = (likely[0][0] for likely in found.likely)
+        seen, other = (likely[0] for likely in found.likely)
         name = self._engine.weights().model
-        if not all(math.isfinite(logprob) for places in (seen, other) for _, logprob in places):
+        if not all(math.isfinite(logprob) for places in (seen, other) for place in places for _, logprob in place):
             raise InvalidInput(NO_NUMBERS.format(name), field="artefact")
         if seen == other:
             raise InvalidInput(NO_SIGHT.format(name), field="artefact")
