@@ -1,10 +1,12 @@
 """The whole method in small, with real processes: broker, coordinator, workers, policy, PRM, trainer.
 
-Two processes are killed on the way; the run ends as if nothing had happened, and nothing is left running.
+Its data is a set of LLaVA conversations as it is published, and two of its tests are benchmarks. Two processes are
+killed on the way; the run ends as if nothing had happened, and nothing is left running.
 """
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -15,24 +17,34 @@ from typing import Any
 import psutil
 import pytest
 
+from llava_set import write_llava
 from small_run import SMALL
 from warm_starts import COLD_PYTHON
 
 ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "tests" / "cases" / "benchmarks" / "published"
+OWN = ("train", "validation", "test_id", "test_ood")
+SETS = {"mathvista": 3, "ai2d": 2}
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any], list[int]]]:
     """A run during which policy and training were killed: its home, its results, and the pids of all its processes."""
-    home = tmp_path_factory.mktemp("home")
-    settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+    work = tmp_path_factory.mktemp("work")
+    home = work / "runs"
+    write_llava(work / "set", {split: SMALL[f"data.{split}"] + 5 for split in OWN})
+    for name in ("MathVista", "AI2D"):
+        shutil.copytree(PUBLISHED / name, work / "benchmarks" / name)
+    overrides = {**SMALL, "data.source": "set", "evaluation.benchmarks": "benchmarks", "evaluation.sets": SETS}
+    settings = [part for key, value in overrides.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     # Its children are looked for by their command lines.
     command = [COLD_PYTHON, "-c", "from mstar.cli import main; main()", "run", "start", "demo", *settings]
     env = {k: v for k, v in os.environ.items() if not k.startswith("MSTAR_")}
     env |= {"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'services'}", "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [*command, "--home", str(home), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True
-    )
+        [*command, "--home", str(home), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True,
+        cwd=work,
+    )  # fmt: skip
     try:
         pids = _kill_two(process, home)
         out, err = process.communicate(timeout=400)
@@ -98,6 +110,20 @@ def test_the_run_leaves_what_it_promises(finished: tuple[Path, dict[str, Any], l
         assert any((folder / name / "images").iterdir())
     report = (folder / "report.html").read_text()
     assert results["id"] in report and "<script" not in report
+
+
+@pytest.mark.system
+def test_the_training_data_was_imported_and_the_benchmarks_measured(
+    finished: tuple[Path, dict[str, Any], list[int]],
+) -> None:
+    home, results, _ = finished
+    (imported,) = (path for path in (home / ".mstar" / "imports").iterdir() if path.is_dir())
+    records = json.loads((imported / "import.json").read_text())["records"]
+    assert records == {split: SMALL[f"data.{split}"] + 5 for split in OWN}
+    assert results["data"]["records"] == {split: SMALL[f"data.{split}"] for split in OWN}
+    for milestone in results["test"].values():
+        assert set(milestone["sets"]) == set(SETS)
+        assert set(SETS) <= set(milestone["groups"])
 
 
 @pytest.mark.system
