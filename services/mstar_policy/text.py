@@ -22,7 +22,7 @@ class Vocabulary(Protocol):
         """Tells whether the ids of another service mean the same tokens."""
 
     def read(self, tokens: Sequence[int]) -> str:
-        """Text of tokens, special ones by their name; bytes that are not a whole character become `TORN`."""
+        """Text of tokens, special ones by their name; NUL and bytes that are not a whole character become `TORN`."""
 
     def bytes_of(self, token: int, *, first: bool = False) -> bytes:
         """UTF-8 bytes of one token, possibly part of a character.

@@ -16,7 +16,7 @@ from typing import Any
 from mstar.layout import STEP_SEPARATOR, join_segments, segment_spans
 
 TORN = "\ufffd"
-"""What a tokenizer makes of bytes that are not a whole character."""
+"""What a tokenizer makes of bytes that are not a whole character, and we of NUL."""
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 """A token of SentencePiece's byte fallback."""
 
@@ -33,8 +33,9 @@ class Spelling:
         """Tells whether the ids of another service mean the same tokens."""
 
     def read(self, tokens: Sequence[int]) -> str:
-        """Text of tokens, special ones by their name; bytes that are not a whole character become `TORN`."""
-        return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
+        """Text of tokens, special ones by their name; NUL and bytes that are not a whole character become `TORN`."""
+        # A byte-level vocabulary has a token for NUL, which neither requests nor databases take as text.
+        return str(self._tokenizer.decode(tokens, skip_special_tokens=False)).replace("\x00", TORN)
 
     def bytes_of(self, token: int, *, first: bool = False) -> bytes:
         """UTF-8 bytes of one token, possibly part of a character.

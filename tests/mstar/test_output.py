@@ -1,15 +1,20 @@
 """What the commands print of themselves."""
 
 import io
+import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+from rich.text import Text
 
 from mstar.api.runs import Progress, Run
 from mstar.cli import output
-from mstar.cli.output import follow, program
+from mstar.cli.output import SafeConsole, follow, program
 from mstar.errors import Unavailable
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
@@ -78,3 +83,16 @@ def test_further_tests_have_a_column_each(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(output, "console", console)
     console.print(output.results_table(run.model_copy(update={"recipe": recipe, "iterations": (last,)})))
     assert "charts" in console.file.getvalue() and "12.3" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("text", ["red \x1b[31m", "\x1b]0;title\x07", "\x9b2J", "a\rb", "\x00\x7f\x08"])
+def test_no_printed_text_reaches_the_terminal_as_a_command(text: str) -> None:
+    shown = io.StringIO()
+    console = SafeConsole(file=shown, force_terminal=True, color_system="truecolor", width=60)
+    table = Table(title=Text(text))
+    table.add_row(text)
+    console.print(text, style="bold", markup=False)
+    console.rule(text)
+    console.print(table, Text(text), Markdown(text))
+    styled = re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue())  # what rich itself writes
+    assert not [one for one in styled if unicodedata.category(one) == "Cc" and one != "\n"], styled

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 from minivista.tokenizer import make_tokenizer
 from mstar.layout import scored_segments
 from mstar_models.encoding import encode_segments, encode_text
-from mstar_models.spelling import Spelling, cut, step_ends, vocabulary_digest
+from mstar_models.spelling import TORN, Spelling, cut, segment_ends, step_ends, vocabulary_digest
 
 LINES = ["3 + 4 = 7.", "Änderung: 1 €", "Look at $$a\n\nb$$.", "so", "  wide  open ", "日本", "7"]
 TEXTS = (
@@ -114,6 +114,19 @@ def test_half_a_character_at_the_end_belongs_to_the_last_step() -> None:
     tokenizer = TOKENIZERS["llama"]
     ids = list(encode_text(tokenizer, "so\n\n7 €"))[:-1]
     assert step_ends(Spelling(tokenizer), ids) == (len(encode_text(tokenizer, "so\n\n")), len(ids))
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_a_sampled_nul_is_no_text_that_a_request_or_database_refuses(name: str) -> None:
+    tokenizer = TOKENIZERS[name]
+    nul = tokenizer.convert_tokens_to_ids("\u0100" if name == "qwen" else "<0x00>")
+    *begun, last = encode_text(tokenizer, "so\n\n7")
+    ids = [*begun, nul, last]
+    spelling = Spelling(tokenizer)
+    assert "\x00" in tokenizer.decode(ids) and spelling.read(ids) == tokenizer.decode(ids).replace("\x00", TORN)
+    assert spelling.bytes_of(nul) == b"\x00"
+    ends = step_ends(spelling, ids)
+    assert ends == segment_ends(spelling, ids, scored_segments(spelling.read(ids))) and ends[-1] == len(ids)
 
 
 def test_blank_responses_have_no_steps() -> None:

@@ -30,6 +30,7 @@ from mstar_data.mapping import read_mapping
 
 MAX_STEPS = 50_000
 MAX_NEEDS = 2_000_000
+_ROOT = "MSTAR_COORDINATOR_DATA_ROOT, by default where `mstar up` or the coordinator was started"
 
 
 @dataclass(frozen=True)
@@ -245,11 +246,14 @@ def _below(places: DataPlaces, source: str, field: str, *, file: bool = False) -
     """Absolute path of a folder, or of a `file` as well, that a recipe names. Raises InvalidInput and Forbidden."""
     resolved_root = places.root.resolve()
     kind = "a file or folder" if file else "a folder"
-    missing = InvalidInput(f"{field} {source[:200]!r} is not {kind} on the coordinator's machine", field=field)
+    missing = InvalidInput(
+        f"{field} {source[:200]!r} is not {kind} on the coordinator's machine; a relative path starts in {_ROOT}",
+        field=field,
+    )
     try:
         folder = (resolved_root / source).resolve()
         if not folder.is_relative_to(resolved_root):
-            raise Forbidden(f"{field} must lie below the folder that the operator allows (data_root)", field=field)
+            raise Forbidden(f"{field} must lie below the folder that the operator allows: {_ROOT}", field=field)
         if (folder.is_dir() or (file and folder.is_file())) and not places.closed(folder):
             return folder
     except (OSError, ValueError, RuntimeError):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mstar.cli import audit, data, doctor, evaluate, judge, keys, plan, runs, score, serve, stack, study, trying
+from mstar.cli.output import PICTURES
 from mstar.errors import MstarError
 
 app = typer.Typer(
@@ -59,6 +60,6 @@ def main() -> None:
         app()
     except MstarError as error:
         field = f"{error.field}: " if error.field and not error.detail.startswith(error.field) else ""
-        sys.exit(f"error: {field}{error.detail}")
+        sys.exit(f"error: {field}{error.detail}".translate(PICTURES))
     except KeyboardInterrupt:
         sys.exit(130)

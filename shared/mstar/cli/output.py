@@ -4,13 +4,13 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -22,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.segment import Segment
 from rich.table import Table
 
 from mstar.api.runs import Run
@@ -30,8 +31,26 @@ from mstar.evolution import RunState
 from mstar.outcomes import counted
 from mstar.results import RunResults
 
-console = Console()
-progress_console = Console(stderr=True)
+PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"} | {0x7F: "\u2421"}
+"""For `str.translate`: U+2400, SYMBOL FOR NULL, and on; what has no picture becomes U+FFFD."""
+PICTURES |= dict.fromkeys(range(0x80, 0xA0), "\ufffd")
+
+
+class SafeConsole(Console):
+    """A console that shows control characters as pictures of them.
+
+    Models, data sets and servers write what is printed here. An escape sequence in it could clear the screen, rename
+    the window or fill the clipboard.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """As rich does; what the terminal is to obey comes as control segments or as styles, never as text."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(part.text.translate(PICTURES), part.style)
+
+
+console = SafeConsole()
+progress_console = SafeConsole(stderr=True)
 """Progress goes to standard error, so that `--json` leaves pure JSON on standard output."""
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 300.0

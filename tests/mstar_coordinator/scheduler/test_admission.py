@@ -95,6 +95,8 @@ def test_other_places_are_refused(root: Path, data: str, base: str, error: type[
     with pytest.raises(error) as caught:
         admitted(with_sources(data, base), root)
     assert caught.value.field == field
+    if not data.startswith("builtin:") and base != "set":
+        assert "MSTAR_COORDINATOR_DATA_ROOT" in caught.value.detail
 
 
 def test_the_study_s_set_and_base_are_admitted_up_to_their_sizes(root: Path) -> None:
