@@ -326,9 +326,11 @@ def _difference(one: Property, by_arm: ByArm) -> float | None:
 
 
 def _spread(one: Property, by_arm: ByArm) -> float | None:
-    arms = [by_arm[arm].values() for arm in one.arms if arm in by_arm]
-    means = [fmean(run.final.tests["test_id"] for run in runs) for runs in arms]
-    return 100 * (max(means) - min(means)) if len(means) == len(one.arms) else None
+    """On the seeds that all of its arms have: a seed that one arm lacks would be a difference between seeds."""
+    arms = [by_arm.get(arm, {}) for arm in one.arms]
+    common = set.intersection(*(set(runs) for runs in arms))
+    means = [fmean(runs[seed].final.tests["test_id"] for seed in common) for runs in arms] if common else []
+    return 100 * (max(means) - min(means)) if means else None
 
 
 def _unsound(policy: PolicyRecord) -> float | None:

@@ -76,6 +76,16 @@ def test_properties_are_measured_whether_or_not_they_are_met() -> None:
     assert (nothing["apart"].value, nothing["apart"].met) == (None, None)
 
 
+def test_a_spread_is_over_the_seeds_that_all_of_its_arms_have() -> None:
+    plan = study()
+    short = [one for one in runs(plan) if one.arm == "all" or one.seed == 3]
+    found = {one.name: one for one in summarise(plan, short).properties}
+    of_three = [one.final.tests["test_id"] for one in short if one.seed == 3]
+    assert found["spread"].value == pytest.approx(100 * (max(of_three) - min(of_three)))
+    alone = {one.name: one for one in summarise(plan, [one for one in short if one.seed != 3]).properties}
+    assert alone["spread"].value is None
+
+
 def test_runs_on_other_questions_are_not_compared() -> None:
     plan = study()
     with pytest.raises(InvalidInput, match=r"mine--all--seed2 .* other questions of test_id"):
