@@ -5,18 +5,16 @@ its samples can be used (webdataset), one after the other.
 """
 
 import json
-import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mstar.errors import InvalidDataset
 from mstar_data.record import BadRecord
+from mstar_data.tars import UNREADABLE, is_compressed, places_of, stream_of
+from mstar_data.zips import LARGEST_MEMBER, files_in, opened_zip, unzipped
 
 ENDINGS = (".tar", ".zip", ".tgz", ".tar.gz")
-LARGEST_MEMBER = 48 * 2**20
-MAX_MEMBERS = 5_000_000
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _TEXTS = (".json", ".txt", ".cls", ".question", ".answer")
 
@@ -26,28 +24,42 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
+def archives_of(root: Path) -> list[Path]:
+    """All archives below a folder, in order of name; none behind a link that leads out of it."""
+    bound = root.resolve()
+    found = (path for path in sorted(root.rglob("*")) if is_archive(path) and path.is_file())
+    return [path for path in found if path.resolve().is_relative_to(bound)]
+
+
 class Archives:
-    """The members of all archives below a folder, by the paths that records may give them."""
+    """The members of archives, by the paths that records may give them. `files` is called when one is asked for."""
 
-    def __init__(self, root: Path) -> None:
-        self._files = [path for path in sorted(root.rglob("*")) if is_archive(path) and path.is_file()]
-        self._root = root
+    def __init__(self, files: Callable[[], Sequence[Path]] = tuple) -> None:
+        self._files = files
         self._members: dict[str, Callable[[], bytes]] | None = None
+        self._unread: list[str] = []
 
-    def read(self, name: str) -> bytes | None:
-        """A member by the path that a record gives, or by a longer one that ends in it. Raises ValueError.
-
-        None where no archive has it.
-        """
+    def read(self, name: str) -> bytes:
+        """A member by its path, or by the path that it has once its archive is unpacked. Raises ValueError."""
         if self._members is None:
-            self._members = {}
-            for path in self._files:
+            self._members = self._listed()
+        found = self._members.get(name.removeprefix("./"))
+        if found is None:
+            raise ValueError("; ".join((f"image {name[:200]} is not there", *self._unread[:3])))
+        return found()
+
+    def _listed(self) -> dict[str, Callable[[], bytes]]:
+        members: dict[str, Callable[[], bytes]] = {}
+        for path in self._files():
+            try:
                 for member, read in _members(path):
                     for key in _keys(member, path):
                         # Archives come in order of name, so the same one wins every time.
-                        self._members.setdefault(key, read)
-        found = self._members.get(name.removeprefix("./"))
-        return None if found is None else found()
+                        members.setdefault(key, read)
+            except (ValueError, *UNREADABLE) as error:
+                said = str(error) if isinstance(error, ValueError) else _unreadable(path, error)
+                self._unread.append(said)
+        return members
 
 
 def samples(path: Path) -> Iterator[tuple[str, Any]]:
@@ -57,63 +69,57 @@ def samples(path: Path) -> Iterator[tuple[str, Any]]:
     BadRecord.
     """
     try:
-        if path.suffix.lower() == ".zip":
-            yield from _zip_samples(path)
-        else:
-            yield from _tar_samples(path)
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
-        yield path.name, BadRecord(f"{path.name}: not a readable archive ({str(error)[:120]})")
+        yield from _zip_samples(path) if _is_zip(path) else _tar_samples(path)
+    except UNREADABLE as error:
+        yield path.name, BadRecord(_unreadable(path, error))
+    except ValueError as error:
+        yield path.name, BadRecord(str(error))
 
 
 def _tar_samples(path: Path) -> Iterator[tuple[str, Any]]:
-    with tarfile.open(path, "r|*") as tar:
-        key = ""
-        parts: dict[str, bytes | None] = {}
-        for number, member in enumerate(tar):
-            if number > MAX_MEMBERS:
-                raise InvalidDataset(f"{path.name} has more than {MAX_MEMBERS} members", field="source")
-            if not (member.isfile() or member.issym() or member.islnk()):
-                continue
-            name, ending = _split(member.name)
-            # Members of a sample follow each other, as webdataset has it, so one sample at a time is held in memory.
-            if name != key and parts:
-                yield _sample(path, key, parts)
-                parts = {}
-            key = name
-            parts[ending] = _member(tar, member)
-        if parts:
+    key = ""
+    parts: dict[str, bytes | str] = {}
+    for tar, member in stream_of(path):
+        if not (member.isfile() or member.issym() or member.islnk()):
+            continue
+        name, ending = _split(member.name)
+        # Members of a sample follow each other, as webdataset has it, so one sample at a time is held in memory.
+        if name != key and parts:
             yield _sample(path, key, parts)
-
-
-def _member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
-    """Its bytes; none of one that is too large, which is refused with the sample's name; None for a link."""
-    if not member.isfile():
-        return None
-    file = tar.extractfile(member)
-    return b"" if file is None or member.size > LARGEST_MEMBER else file.read(LARGEST_MEMBER)
+            parts = {}
+        key = name
+        if not member.isfile():
+            parts[ending] = "is a link, which is not followed: put the file there"
+        elif member.size > LARGEST_MEMBER:
+            parts[ending] = f"is larger than {LARGEST_MEMBER >> 20} MiB"
+        else:
+            file = tar.extractfile(member)
+            parts[ending] = b"" if file is None else file.read()
+    if parts:
+        yield _sample(path, key, parts)
 
 
 def _zip_samples(path: Path) -> Iterator[tuple[str, Any]]:
-    with zipfile.ZipFile(path) as archive:
+    with opened_zip(path) as archive:
         groups: dict[str, list[zipfile.ZipInfo]] = {}
-        for info in archive.infolist():
-            if not info.is_dir():
-                groups.setdefault(_split(info.filename)[0], []).append(info)
+        for info in files_in(archive):
+            groups.setdefault(_split(info.filename)[0], []).append(info)
         for key, members in groups.items():
             try:
-                parts = {_split(one.filename)[1]: _zip_bytes(archive, one) for one in members}
+                parts = {_split(one.filename)[1]: unzipped(archive, one) for one in members}
             except ValueError as error:
                 yield f"{path.name} sample {key}", BadRecord(f"{path.name} sample {key}: {error}")
                 continue
             yield _sample(path, key, parts)
 
 
-def _sample(path: Path, key: str, parts: Mapping[str, bytes | None]) -> tuple[str, Any]:
+def _sample(path: Path, key: str, parts: Mapping[str, bytes | str]) -> tuple[str, Any]:
+    """`parts`: ending → content, or what is wrong with it."""
     where = f"{path.name} sample {key}"
     row: dict[str, Any] = {}
     for ending, data in parts.items():
-        if data is None:
-            return where, BadRecord(f"{where}: {ending} is a link, which is not followed: put the file there")
+        if isinstance(data, str):
+            return where, BadRecord(f"{where}: {ending} {data}")
         if ending in _PICTURES:
             row["image"] = data
             continue
@@ -132,42 +138,34 @@ def _sample(path: Path, key: str, parts: Mapping[str, bytes | None]) -> tuple[st
 
 
 def is_webdataset(path: Path) -> bool:
-    """Whether an archive holds samples, not only pictures."""
+    """Whether an archive holds samples, not only pictures. One that cannot be read counts, so that it is named."""
     try:
-        if path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path) as archive:
+        if _is_zip(path):
+            with opened_zip(path) as archive:
                 # Texts stand beside their pictures, so the first members tell.
                 return any(_split(name)[1] in _TEXTS for name in archive.namelist()[:1000])
-        with tarfile.open(path, "r|*") as tar:
-            for number, member in enumerate(tar):
-                if member.isfile() and _split(member.name)[1] in _TEXTS:
-                    return True
-                if number > 50:
-                    return False
-    except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError):
-        return True  # read as samples, so that the damage is named
+        for number, (_, member) in enumerate(stream_of(path)):
+            if member.isfile() and _split(member.name)[1] in _TEXTS:
+                return True
+            if number > 50:
+                return False
+    except (ValueError, *UNREADABLE):
+        return True
     return False
 
 
 def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Members with a function that reads each. Raises InvalidDataset for a compressed tar."""
-    if path.suffix.lower() == ".zip":
-        archive = zipfile.ZipFile(path)  # open while the import runs: members are read when their record comes
-        for info in archive.infolist():
-            if not info.is_dir():
-                # Defaults bind the loop's values now; a plain closure would read the last member for all.
-                yield info.filename, lambda archive=archive, info=info: _zip_bytes(archive, info)  # type: ignore[misc]
+    """Members with a function that reads each. Raises ValueError, also for a compressed tar, and what is UNREADABLE."""
+    if _is_zip(path):
+        archive = opened_zip(path)  # open while the import runs: members are read when their record comes
+        for info in files_in(archive):
+            # Defaults bind the loop's values now; a plain closure would read the last member for all.
+            yield info.filename, lambda archive=archive, info=info: unzipped(archive, info)  # type: ignore[misc]
         return
-    if path.suffix.lower() != ".tar":
-        raise InvalidDataset(
-            f"{path.name} is a compressed tar, whose pictures cannot be found singly: unpack it (gunzip)",
-            field="source",
-        )
-    with tarfile.open(path) as tar:
-        for member in tar:
-            if member.isfile():
-                start, size = member.offset_data, member.size
-                yield member.name, lambda start=start, size=size: _span(path, start, size)  # type: ignore[misc]
+    if is_compressed(path):
+        raise ValueError(f"{path.name} is a compressed tar, whose pictures cannot be found singly: unpack it (gunzip)")
+    for name, start, size in places_of(path):
+        yield name, lambda start=start, size=size: _span(path, start, size)  # type: ignore[misc]
 
 
 def _keys(member: str, path: Path) -> Iterator[str]:
@@ -188,13 +186,12 @@ def _span(path: Path, start: int, size: int) -> bytes:
         return file.read(size)
 
 
-def _zip_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """What a member unpacks to; the size that its header states is not believed."""
-    with archive.open(info) as file:
-        data = file.read(LARGEST_MEMBER + 1)
-    if len(data) > LARGEST_MEMBER:
-        raise ValueError(f"{info.filename[-80:]} is larger than {LARGEST_MEMBER >> 20} MiB")
-    return data
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip"
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"{path.name} is not a readable archive ({str(error)[:120]})"
 
 
 def _split(name: str) -> tuple[str, str]:

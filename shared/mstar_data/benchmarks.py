@@ -7,11 +7,13 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.judges import Benchmark, Item
+from mstar_data.archives import Archives, archives_of
 from mstar_data.columns import image_of
 from mstar_data.files import Folder
 from mstar_data.record import BadRecord
@@ -154,6 +156,7 @@ class _Pictures:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._kept: dict[str, bytes] = {}
+        self._folders: dict[Path, Folder] = {}
 
     def of(self, row: Mapping[str, Any], index: str, where: str, file: Path) -> bytes:
         given = row.get("image")
@@ -172,7 +175,12 @@ class _Pictures:
         problem: ValueError | None = None
         for root in above or [self._root]:
             try:
-                return image_of(row, Folder(root, root))()
+                return image_of(row, self._folder(root))()
             except ValueError as error:
                 problem = problem or error
         raise InvalidDataset(f"{where}: {problem}", field="image")
+
+    def _folder(self, root: Path) -> Folder:
+        if root not in self._folders:
+            self._folders[root] = Folder(root, root, Archives(partial(archives_of, root)))
+        return self._folders[root]

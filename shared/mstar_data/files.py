@@ -4,8 +4,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mstar_data.archives import Archives
@@ -25,6 +24,10 @@ class Folder:
     """Absolute, without links."""
     bound: Path
     """The source's own folder: `../images/1.png` of a split is inside of it."""
+    archives: Archives = field(default_factory=Archives)
+    """Where images are looked for that are no files."""
+    packed: bool = False
+    """Records that stand in an archive themselves: their images are its members, and no files."""
 
 
 def lines_of(file: Path) -> Iterator[tuple[int, str]]:
@@ -66,23 +69,20 @@ def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]
     def read() -> bytes:
         if not isinstance(name, str) or not name or "\x00" in name or len(name) > 1000:
             raise ValueError("the image is missing: give its path")
-        for folder in (".", *folders):
-            path = (root.start / folder / name).resolve()
-            if not path.is_relative_to(root.bound):
-                raise ValueError(f"image {name[:200]} lies outside of the data set's folder")
-            if path.is_file():
-                return _bounded(path)
-        packed = _archives(root.start).read(name)
-        if packed is None:
-            raise ValueError(f"image {name[:200]} is not there")
-        return packed
+        try:
+            for folder in () if root.packed else (".", *folders):
+                path = (root.start / folder / name).resolve()
+                if not path.is_relative_to(root.bound):
+                    raise ValueError(f"image {name[:200]} lies outside of the data set's folder")
+                if path.is_file():
+                    return _bounded(path)
+            return root.archives.read(name)
+        # A name that is too long, links in a circle, a file that may not be read.
+        except (OSError, RuntimeError) as error:
+            problem = error.strerror if isinstance(error, OSError) else "links in a circle"
+            raise ValueError(f"image {name[:200]} cannot be read ({problem})") from None
 
     return read
-
-
-@lru_cache(maxsize=8)
-def _archives(root: Path) -> Archives:
-    return Archives(root)
 
 
 def image_data(text: object) -> Callable[[], bytes]:

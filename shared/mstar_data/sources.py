@@ -5,12 +5,13 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidDataset
 from mstar_data.archives import ENDINGS as ARCHIVES
-from mstar_data.archives import is_archive, is_webdataset, samples
+from mstar_data.archives import Archives, archives_of, is_archive, is_webdataset, samples
 from mstar_data.columns import from_row
 from mstar_data.files import Folder, lines_of
 from mstar_data.mapping import Mapping as Columns
@@ -46,8 +47,7 @@ def listed_files(source: Path) -> list[Path]:
     # A link that leads out of the source could bring in any file of this machine.
     inside = [path for path in found if path.resolve().is_relative_to(root) and not path.name.startswith(".")]
     if not inside:
-        shards = (path for path in sorted(source.rglob("*")) if is_archive(path) and path.is_file())
-        inside = [path for path in shards if is_webdataset(path)]
+        inside = [path for path in archives_of(source) if is_webdataset(path)]
     if not inside:
         raise InvalidDataset(
             f"{source} has no {', '.join(ENDINGS)} file and no webdataset shard: name the one with the records",
@@ -59,9 +59,15 @@ def listed_files(source: Path) -> list[Path]:
 def records_of(source: Path, mapping: Columns | None = None) -> Iterator[Record | BadRecord | None]:
     """Every record of a source; in its place a BadRecord for one that cannot be read, None for one filtered out."""
     root = (source if source.is_dir() else source.parent).resolve()
+    known: dict[Path, Folder] = {}
     for file in files_of(source):
         split = _split_of(file, root)
-        folder = file.resolve().parent if file.name.startswith("metadata.") else root
+        start = file.resolve().parent if file.name.startswith("metadata.") else root
+        if is_archive(file):
+            # A sample without its picture must not take one of that name from the shard beside it.
+            folder = Folder(root, root, Archives(partial(_only, file)), packed=True)
+        else:
+            folder = known.setdefault(start, Folder(start, root, Archives(partial(archives_of, start))))
         for where, row in rows_of(file):
             try:
                 if isinstance(row, BadRecord):
@@ -74,7 +80,7 @@ def records_of(source: Path, mapping: Columns | None = None) -> Iterator[Record 
                         yield None
                         continue
                     named, row = _mapped_split(mapping, row, where), mapping.renamed(row)
-                record = from_row(row, where, Folder(folder, root))
+                record = from_row(row, where, folder)
                 if named is not None:
                     record = replace(record, split=named)
             except BadRecord as bad:
@@ -84,6 +90,10 @@ def records_of(source: Path, mapping: Columns | None = None) -> Iterator[Record 
                 yield BadRecord(f"{where}: {error}")
             else:
                 yield record if record.split or not split else replace(record, split=split)
+
+
+def _only(file: Path) -> list[Path]:
+    return [file]
 
 
 def rows_of(file: Path) -> Iterator[tuple[str, Any]]:

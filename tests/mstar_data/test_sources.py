@@ -158,7 +158,7 @@ def test_images_are_found_in_archives_beside_the_records(tmp_path: Path, name: s
 
 def test_a_damaged_or_compressed_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "shard.tar").write_bytes(b"no archive" * 100)
-    with pytest.raises(InvalidDataset, match=r"shard\.tar: not a readable archive"):
+    with pytest.raises(InvalidDataset, match=r"shard\.tar is not a readable archive"):
         import_source(tmp_path / "shard.tar", tmp_path / "set")
     (tmp_path / "shard.tar").unlink()
     packed(tmp_path / "images.tar.gz", {"0001.png": PNG})

@@ -1,0 +1,99 @@
+"""Reads tar files within bounds: a small file must not unpack to more than memory or an afternoon can hold.
+
+`tarfile` alone ends in silence at a damaged header, believes the size of an extended header, and takes quadratic time
+on highly compressed data. Downloads that broke off and files that were made to do harm have all three.
+"""
+
+import gzip
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Self, cast
+
+UNREADABLE = (tarfile.TarError, OSError, EOFError, zlib.error)
+"""What a damaged tar raises."""
+MAX_MEMBERS = 5_000_000
+_LARGEST_HEADER = 2**20
+_WORDY = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+"""Types whose content `tarfile` reads whole, as part of the next member's header."""
+_RATIO, _ALLOWANCE = 100, 256 * 2**20
+"""Pictures hardly shrink, and records of text shrink tenfold; gzip itself reaches a thousand."""
+
+
+def stream_of(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """Members of a tar, plain or with gzip, in their order; each can be read until the next is asked for.
+
+    Raises what is in `UNREADABLE`.
+    """
+    with path.open("rb") as packed:
+        if not is_compressed(path):
+            yield from _members_of(packed)
+            return
+        limit = _RATIO * path.stat().st_size + _ALLOWANCE
+        with gzip.open(packed) as unpacked:
+            bounded = _Bounded(cast("IO[bytes]", unpacked), limit)
+            yield from _members_of(cast("IO[bytes]", bounded))
+            # The checksum is compared at the end, which lies behind the tar's own.
+            while bounded.read(tarfile.RECORDSIZE):
+                pass
+
+
+def places_of(path: Path) -> Iterator[tuple[str, int, int]]:
+    """Name, start and bytes of each member of a plain tar. Raises what is in `UNREADABLE`."""
+    with tarfile.open(path, "r:", tarinfo=_Header) as tar:
+        for member in _each(tar):
+            # A sparse member does not stand in the file as it is.
+            if member.isfile() and not member.issparse():
+                yield member.name, member.offset_data, member.size
+
+
+def is_compressed(path: Path) -> bool:
+    """Whether a file begins as gzip does (RFC 1952, section 2.3.1)."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _members_of(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    with tarfile.open(fileobj=file, mode="r|", tarinfo=_Header) as tar:
+        for member in _each(tar):
+            yield tar, member
+
+
+def _each(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    for number, member in enumerate(tar):
+        if number > MAX_MEMBERS:
+            raise tarfile.ReadError(f"more than {MAX_MEMBERS} members")
+        yield member
+        # It keeps them all for random access, a kilobyte each.
+        tar.members = []  # type: ignore[attr-defined]
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is damaged, or larger than any needs to be, is an error wherever it stands."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            header = super().frombuf(buf, encoding, errors)
+        except (tarfile.EmptyHeaderError, tarfile.EOFHeaderError):  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"damaged: {error}") from None
+        if header.type in _WORDY and header.size > _LARGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {header.size >> 20} MiB")
+        return header
+
+
+class _Bounded:
+    """A file that refuses to be read beyond a number of bytes."""
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        self._file, self._limit, self._left = file, limit, limit
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise tarfile.ReadError(f"it unpacks to more than {self._limit >> 20} MiB: use a plain tar")
+        return data
