@@ -28,8 +28,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
 _LATEX = re.compile(r"\\[A-Za-z]+|[\^_]\{|[\^]\d|\$.*\$")
 _FRACTION = re.compile(r"[+-]?\s*(?:\d+\s+)?\d+\s*/\s*\d+")
-_POINT = re.compile(r"[(]\s*[+-]?[\d./]+(?:\s*,\s*[+-]?[\d./]+)+\s*[)]")
-"""Coordinates, which are no text that must be spaced alike."""
+_POINT = re.compile(r"[(\[]\s*[+-]?(?:[\d./]+|∞)(?:\s*,\s*[+-]?(?:[\d./]+|∞))+\s*[)\]]")
+"""Coordinates and intervals, which are no text that must be spaced alike."""
 _NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
 """Decades and places in an order: `1990s` is no number of seconds, `21st century` no 21 of anything."""
 _KINDS = {
