@@ -25,10 +25,22 @@ def is_archive(path: Path) -> bool:
 
 
 def archives_of(root: Path) -> list[Path]:
-    """All archives below a folder, in order of name; none behind a link that leads out of it."""
+    """All archives below a folder."""
+    return [path for path in files_below(root) if is_archive(path)]
+
+
+def files_below(root: Path) -> list[Path]:
+    """Files in a folder and its sub-folders, in order of name: no hidden ones, and none behind a link that leads out.
+
+    Such a link could bring in any file of this machine.
+    """
     bound = root.resolve()
-    found = (path for path in sorted(root.rglob("*")) if is_archive(path) and path.is_file())
-    return [path for path in found if path.resolve().is_relative_to(bound)]
+    shown = (path for path in sorted(root.rglob("*")) if not _is_hidden(path.relative_to(root)) and path.is_file())
+    return [path for path in shown if path.resolve().is_relative_to(bound)]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 class Archives:

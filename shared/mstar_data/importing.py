@@ -48,7 +48,7 @@ def import_source(
     """
     if target.exists():
         raise Conflict(f"{target} is there already: choose another name, or remove it", field="name")
-    work = _Work(target.with_name(f".{target.name}.importing"), _settings(source, options, skip_bad))
+    work = _Work(target.with_name(f".{target.name}.importing"), _settings(source, options, skip_bad), skip_bad)
     with work:
         try:
             rows = read_rows(source, work.summary, options, work.duplicates, work.place, looks=looks, turn=turn)
@@ -83,8 +83,8 @@ def options_of(mapping: Path | None = None, **given: Any) -> Options:
 class _Work:
     """The hidden folder of an import that is under way."""
 
-    def __init__(self, folder: Path, settings: str) -> None:
-        self.folder, self._settings = folder, settings
+    def __init__(self, folder: Path, settings: str, skip_bad: bool) -> None:
+        self.folder, self._settings, self._skip_bad = folder, settings, skip_bad
         self.summary, self.duplicates, self.place = Summary(), Duplicates(), 0
         self._outputs: dict[str, IO[str]] = {}
         self._lock: IO[str] | None = None
@@ -195,6 +195,9 @@ class _Work:
         try:
             point = json.loads(path.read_text())
             if point["settings"] != self._settings:
+                return False
+            # Images may have been mended since, and to go on would refuse them unread at the end.
+            if point["summary"]["bad"] and not self._skip_bad:
                 return False
             for file in self.folder.rglob("*.jsonl"):
                 os.truncate(file, point["sizes"].get(str(file.relative_to(self.folder)), 0))

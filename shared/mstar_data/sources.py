@@ -11,7 +11,7 @@ from typing import Any
 
 from mstar.errors import InvalidDataset
 from mstar_data.archives import ENDINGS as ARCHIVES
-from mstar_data.archives import Archives, archives_of, is_archive, is_webdataset, samples
+from mstar_data.archives import Archives, archives_of, files_below, is_archive, is_webdataset, samples
 from mstar_data.columns import from_row
 from mstar_data.files import Folder, lines_of
 from mstar_data.mapping import Mapping as Columns
@@ -41,11 +41,8 @@ def listed_files(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise InvalidDataset(f"{source} is not there: name a file or a folder", field="source")
-    root = source.resolve()
-    named = (path for path in sorted(source.rglob("*")) if path.is_file() and path.name not in _NOT_RECORDS)
-    found = [path for path in named if path.suffix.lower() in ENDINGS]
-    # A link that leads out of the source could bring in any file of this machine.
-    inside = [path for path in found if path.resolve().is_relative_to(root) and not path.name.startswith(".")]
+    named = (path for path in files_below(source) if path.name not in _NOT_RECORDS)
+    inside = [path for path in named if path.suffix.lower() in ENDINGS]
     if not inside:
         inside = [path for path in archives_of(source) if is_webdataset(path)]
     if not inside:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from typer.testing import CliRunner
 
 from mstar.cli.main import app
 from mstar.errors import Conflict, InvalidDataset
-from mstar_data.importing import import_source
+from mstar_data.importing import Unfinished, import_source
 from mstar_data.rows import Options, read_rows
 from mstar_data.summary import Summary
+from trusting_looks import TrustingLooks
 
 CASES = Path(__file__).parents[1] / "cases" / "formats"
 PNG = (CASES / "imagefolder" / "train" / "0.png").read_bytes()
@@ -159,3 +161,31 @@ def test_the_commands_show_and_import(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["data", "import", str(CASES / "m3cot"), "--as", str(tmp_path / "set")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "set" / "train" / "metadata.jsonl").is_file()
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["beside the source", "inside the source"])
+def test_one_that_is_stopped_reads_again_what_was_bad(tmp_path: Path, inside: bool) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    target = (source if inside else tmp_path) / "set"
+    rows = [{"question": f"q{n}", "answer": n, **({"image": "0.png"} if n == 3 else {})} for n in range(2010)]
+    (source / "all.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (source / "0.png").write_bytes(b"GIF89a" + PNG)
+    seen: list[int] = []
+
+    def stop(records: int) -> None:
+        seen.append(records)
+        if records == 2005:
+            raise Unfinished
+
+    for skip_bad in (False, True):
+        with pytest.raises(Unfinished):
+            import_source(source, target, skip_bad=skip_bad, tick=stop, looks=TrustingLooks())
+    seen.clear()
+    import_source(source, target, skip_bad=True, tick=seen.append, looks=TrustingLooks())
+    assert seen[0] == 2002
+    shutil.rmtree(target)
+    with pytest.raises(Unfinished):
+        import_source(source, target, tick=stop, looks=TrustingLooks())
+    (source / "0.png").write_bytes(PNG)
+    assert import_source(source, target, looks=TrustingLooks()).records == {"train": 2010}
