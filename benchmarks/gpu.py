@@ -66,10 +66,10 @@ class Row:
 
 def rows() -> tuple[Row, ...]:
     """All rows, the most wanted first."""
-    from model_families import FAMILIES
+    from further_families import DRIVEN
 
     families = tuple(
-        Row(f"family/{one.name}", "gpu_families", "family", (one.name,), 150.0, alone=False) for one in FAMILIES
+        Row(f"family/{one.name}", "gpu_families", "family", (one.name,), 150.0, alone=False) for one in DRIVEN
     )
     return (
         Row("device", "gpu_device", "describe", seconds=40.0),

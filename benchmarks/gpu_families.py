@@ -26,7 +26,7 @@ from family_reference import (
     sft_loss,
     step_scores,
 )
-from model_families import FAMILIES
+from further_families import DRIVEN
 from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.storage import Storage
 from mstar_artefacts.store import ArtefactStore
@@ -51,7 +51,7 @@ ALONE = ((0,), (1,))
 
 def family(name: str) -> dict[str, Any]:
     """Differences between the services and the plain model, for each type of weights."""
-    known = next(one for one in FAMILIES if one.name == name)
+    known = next(one for one in DRIVEN if one.name == name)
     found: dict[str, Any] = {}
     with scratch() as root:
         folder = write_folder(known, root / "fp32" / name)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from mstar_models.encoding import EncodedPrompt, join_pixels
 from mstar_models.families import family_of
 from mstar_models.packing import Packed, prompt_axes, start, tensors
-from mstar_models.suitability import packing_obstacle, require_decoder
+from mstar_models.suitability import looks_ahead, packing_obstacle, require_decoder
 from mstar_models.token_inputs import token_inputs
 
 
@@ -63,6 +63,8 @@ class Layout:
 
     def _look_ahead(self, prompt: EncodedPrompt, places: torch.Tensor) -> None:
         """Let the tokens of a block see each other: in `places` [T] of the walk, all of them stand at its first one."""
+        if self.family.ahead_if_configured and not looks_ahead(self.model.config):
+            return
         ids = torch.tensor(prompt.input_ids)
         if self.family.sees_ahead == "prompt":
             places[: len(ids)] = 0

@@ -23,8 +23,11 @@ NAMING_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_
 """Where a folder may name the class of its processor, the most specific first."""
 WITHOUT_TORCHVISION = {"PixtralProcessor": "mstar_models.families.pixtral"}
 """Processors that transformers only offers beside torchvision → our module with a class of the same name."""
-WITHOUT_VIDEO = {"MiniCPMV4_6Processor": "mstar_models.families.minicpmv_processor"}
-"""Processors that cannot be made without a video processor → our module with a class of the same name."""
+WITHOUT_VIDEO = {
+    "Gemma4Processor": "mstar_models.families.gemma4_processor",
+    "MiniCPMV4_6Processor": "mstar_models.families.minicpmv_processor",
+}
+"""Processors that cannot be made without one for video or sound → our module with a class of the same name."""
 
 
 def assemble_processor(folder: Path) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from family_folders import write_folder
-from model_families import FAMILIES
+from further_families import DRIVEN
 from mstar.errors import InvalidInput, InvalidRecipe
 from mstar.recipes import ModelRecipe, parse_recipe
 from mstar_coordinator.pixel_bounds import require_bounds, write_bounds
@@ -16,14 +16,14 @@ from mstar_models.probing import picture
 
 # transformers' own: GLM's processor.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-BOUNDED = ("qwen2_5_vl", "qwen3_vl", "glm4v", "glm46v")
+BOUNDED = ("qwen2_5_vl", "qwen3_vl", "glm4v", "glm46v", "paddleocr_vl")
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("bounds")
     names = (*BOUNDED, "llava", "idefics3")
-    return {one.name: write_folder(one, root / one.name) for one in FAMILIES if one.name in names}
+    return {one.name: write_folder(one, root / one.name) for one in DRIVEN if one.name in names}
 
 
 def copied(source: Path, target: Path) -> Path:

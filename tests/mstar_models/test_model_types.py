@@ -4,7 +4,7 @@ import pytest
 from transformers import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as LOADED
 
-from model_families import FAMILIES as DRIVEN
+from further_families import DRIVEN
 from mstar.model_types import ELSEWISE, IMAGES, OTHERS, TRIED, UNTRIED, WITH_CODE, WITHOUT_TEMPLATE, type_problem
 from mstar_models.families import FAMILIES
 

@@ -34,7 +34,7 @@ class Family:
     config: Callable[[Ids], Settings]
     """`config.json`, from the ids of special tokens."""
     images: Settings
-    """`preprocessor_config.json`."""
+    """`preprocessor_config.json`; empty where newer folders have all of it in `processor_config.json`."""
     specials: tuple[str, ...]
     image: str
     """What the chat template writes for an image."""
@@ -86,7 +86,8 @@ def write_folder(family: Family, folder: Path, seed: int = 0) -> Path:
     model.generation_config.eos_token_id = token_id(family.end)
     model.save_pretrained(folder)
     _save_tokenizer(tokenizer, family, folder)
-    _write(folder / "preprocessor_config.json", family.images)
+    if family.images:
+        _write(folder / "preprocessor_config.json", family.images)
     if family.processor is not None:
         _write(folder / "processor_config.json", family.processor)
     _write_template(family, folder)

@@ -5,7 +5,7 @@ from pathlib import Path
 from textwrap import fill
 
 from family_folders import Family
-from model_families import FAMILIES
+from further_families import DRIVEN, FURTHER
 from mstar.model_types import ELSEWISE, OTHERS, UNTRIED
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
@@ -20,7 +20,8 @@ through the services, with questions of zero to three images. *Policy* and *chat
 equal those of `generate`. *PRM*: step scores equal those of one forward pass for each response. *Trainer*: the first
 SFT and PRM losses equal the plain ones, and the checkpoint loads again. All of it runs on the CPU with the
 transformers engine, without torchvision.
-On CUDA and in bfloat16 the rows were run once, with torchvision: [which, and how far off](gpu-runs.md).
+On CUDA and in bfloat16 the rows were run once, with torchvision: [which, and how far off](gpu-runs.md). The last
+{later} rows came later and have not run there yet.
 
 | family | `model_type` | images a question | policy and chat | PRM and trainer |
 |---|---|---|---|---|
@@ -103,10 +104,10 @@ records that `model.base` or `prm.base` does not take is refused before the run 
 ## Resolution
 
 `model.min_pixels` and `model.max_pixels` of a recipe bound a picture's pixels, and with them its tokens, for models
-that scale to a number of pixels: Qwen2-VL, Qwen2.5-VL, Qwen3-VL, GLM-4.1V, GLM-4.6V. They are written into the run's
-copy of the folder, so that policy (vLLM too), PRM, trainer and the published model all keep to them. Other families
-scale by sides or tiles; a recipe that sets bounds for one of them is refused. A `prm.base` that has such bounds gets
-them as well.
+that scale to a number of pixels: Qwen2-VL to Qwen3.5, GLM-4.1V to GLM-4.6V, GLM-OCR and PaddleOCR-VL. They are written
+into the run's copy of the folder, so that policy (vLLM too), PRM, trainer and the published model all keep to them.
+Other families scale by sides, tiles or tokens; a recipe that sets bounds for one of them is refused. A `prm.base` that
+has such bounds gets them as well.
 
 ## Check a model
 
@@ -128,9 +129,9 @@ what holds of tokens on the way through a run, and how each push of weights is c
 
 def render() -> str:
     """The page."""
-    rows = "\n".join(_row(family) for family in FAMILIES)
-    return f"{HEAD}{rows}\n" + TAIL.format(
-        reasons="\n".join(line for one in FAMILIES for line in _reasons(one)),
+    rows = "\n".join(_row(family) for family in DRIVEN)
+    return f"{HEAD.format(later=len(FURTHER))}{rows}\n" + TAIL.format(
+        reasons="\n".join(line for one in DRIVEN for line in _reasons(one)),
         others=_point("those whose response does not continue its prompt", map(_code, sorted(OTHERS))),
         elsewise=_point(
             "those that do something else", (f"{_code(name)} {what}" for name, what in sorted(ELSEWISE.items())), "; "

@@ -31,7 +31,7 @@ from family_reference import (
     shown_to,
     step_scores,
 )
-from model_families import FAMILIES
+from further_families import DRIVEN
 from mstar.api.policy import RolloutReply
 from mstar.api.prm import ScoreReply
 from mstar.steps import ArtefactRef
@@ -90,7 +90,7 @@ def plain(folder: Path) -> Plain:
     return Plain(load_model(folder), load_processor(folder))
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", DRIVEN, ids=lambda family: family.name)
 def test_the_policy_says_what_generate_says(family: Family, folders: Path, tmp_path: Path) -> None:
     folder = folder_of(family, folders)
     reference = plain(folder)
@@ -126,10 +126,10 @@ def test_the_policy_says_what_generate_says(family: Family, folders: Path, tmp_p
 
 BEGINNINGS = ((0, ""), (0, "3 + 4 = 7\n\nSo"), (0, "3 + 4 = 7\n\nIt is"), (1, "So it is"))
 """Picture and beginning of the response: two that share one, and others of other lengths."""
-ODD = ("gemma3", "mllama", "paligemma", "qwen3_5", "minicpmv4_6", "qwen2_5_vl")
+ODD = ("gemma3", "mllama", "paligemma", "qwen3_5", "minicpmv4_6", "qwen2_5_vl", "gemma4")
 
 
-@pytest.mark.parametrize("family", [one for one in FAMILIES if one.name in ODD], ids=lambda family: family.name)
+@pytest.mark.parametrize("family", [one for one in DRIVEN if one.name in ODD], ids=lambda family: family.name)
 def test_beginnings_of_several_lengths_are_continued_together(family: Family, folders: Path, tmp_path: Path) -> None:
     """As in Monte-Carlo estimation: the padding between them, and what is shared, change no token."""
     reference = plain(folder_of(family, folders))
@@ -157,7 +157,7 @@ def test_beginnings_of_several_lengths_are_continued_together(family: Family, fo
         assert sample.logprob == pytest.approx(total, abs=1e-4)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", DRIVEN, ids=lambda family: family.name)
 def test_scores_are_those_of_separate_passes(family: Family, folders: Path, tmp_path: Path) -> None:
     folder = folder_of(family, folders)
     reference = plain(folder)
@@ -182,7 +182,7 @@ def test_scores_are_those_of_separate_passes(family: Family, folders: Path, tmp_
             assert [step.score for step in result.steps] == pytest.approx(expected.tolist(), abs=2e-6)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", DRIVEN, ids=lambda family: family.name)
 def test_the_first_loss_is_the_plain_one_and_the_checkpoint_loads(
     family: Family, folders: Path, bench: Bench, trainer: ResidentTrainer
 ) -> None:
@@ -232,12 +232,12 @@ async def pushed(objective: str, store: ArtefactStore, checkpoint: ArtefactRef) 
         await service.close()
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", DRIVEN, ids=lambda family: family.name)
 def test_a_run_on_the_family_is_admitted(family: Family, folders: Path) -> None:
     assert check_model(folder_of(family, folders)) > 0
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@pytest.mark.parametrize("family", DRIVEN, ids=lambda family: family.name)
 def test_what_a_family_cannot_share_is_known_from_its_folder(family: Family, folders: Path) -> None:
     model = plain(folder_of(family, folders)).model
     assert (packing_obstacle(model) or "") == family.one_by_one

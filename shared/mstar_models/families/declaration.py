@@ -26,6 +26,8 @@ class Family:
     """Inputs for each token beside its id; None: those that the forward pass asks for by the usual names."""
     sees_ahead: Literal["image", "prompt"] | None = None
     """What is one block whose tokens all see each other: each image, or the whole prompt."""
+    ahead_if_configured: bool = False
+    """`sees_ahead` holds only for configurations that say so (`use_bidirectional_attention`)."""
     pixel_axes: Mapping[str, int] = field(default_factory=dict)
     """Axis on which the pixels of several prompts are joined, by the tensor's name, where it is not the first."""
     tower_by_image: bool = True

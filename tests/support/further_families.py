@@ -1,0 +1,155 @@
+"""Families that came later or are rarer: mixtures of experts, readers of documents, and cousins of the first rows."""
+
+from family_folders import Family, Ids, Settings
+from model_families import (
+    FAMILIES,
+    GLM_TOKENS,
+    LINEAR,
+    LLAMA_TURNS,
+    MROPE,
+    PIXTRAL_VISION,
+    QWEN_IMAGE,
+    QWEN_TOKENS,
+    SIGLIP,
+    TEXT,
+    VISION,
+    glm4v,
+    llava,
+    plain_images,
+    qwen3_5,
+    qwen_images,
+)
+
+GLM_ROPE = MROPE | {"mrope_section": [1, 1, 2], "partial_rotary_factor": 0.5}
+GLM_TURNS: Settings = {
+    "image": "<|begin_of_image|><|image|><|end_of_image|>",
+    "tokenizer": "PreTrainedTokenizerFast",
+    "end": "<|endoftext|>",
+    "user": "<|user|>\n",
+    "assistant": "<|assistant|>\n",
+    "template_file": "chat_template.jinja",
+}
+GEMMA_TOKENS = ("<|turn>", "<|image|>", "<|image>", "<image|>", "<|audio|>", "<|video|>")
+
+
+def _qwen3_5_moe(ids: Ids) -> Settings:
+    base = qwen3_5(ids)
+    experts = {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 32, "num_experts": 4}
+    text = base["text_config"] | experts | {"num_experts_per_tok": 2}
+    return base | {"model_type": "qwen3_5_moe", "text_config": text}
+
+
+def _without_kinds(base: Settings, text: Settings) -> Settings:
+    """The configuration with another language model; its parts are of the model's own kinds."""
+    vision = {name: value for name, value in base["vision_config"].items() if name != "model_type"}
+    return base | {"text_config": TEXT | text, "vision_config": vision}
+
+
+def _glm4v_moe(ids: Ids) -> Settings:
+    experts = {"moe_intermediate_size": 32, "num_experts_per_tok": 2, "n_routed_experts": 4, "n_shared_experts": 1}
+    text = {"rope_parameters": GLM_ROPE, "first_k_dense_replace": 1}
+    return _without_kinds(glm4v(ids, "glm4v_moe"), text | experts)
+
+
+def _glm_ocr(ids: Ids) -> Settings:
+    rope = MROPE | {"partial_rotary_factor": 1.0}
+    return _without_kinds(glm4v(ids, "glm_ocr"), {"rope_parameters": rope, "head_dim": 16})
+
+
+def _paddleocr_vl(ids: Ids) -> Settings:
+    return {
+        "model_type": "paddleocr_vl",
+        "text_config": TEXT | {"rope_parameters": MROPE, "head_dim": 16},
+        "vision_config": VISION | {"image_size": 56, "patch_size": 14},
+        "image_token_id": ids("<|IMAGE_PLACEHOLDER|>"),
+        "video_token_id": ids("<|video_pad|>"),
+        "vision_start_token_id": ids("<|IMAGE_START|>"),
+        "vision_end_token_id": ids("<|IMAGE_END|>"),
+    }
+
+
+def _deepseek_vl(ids: Ids) -> Settings:
+    return {
+        "model_type": "deepseek_vl",
+        "text_config": TEXT | {"model_type": "llama"},
+        "vision_config": SIGLIP | {"vision_use_head": False},
+        "image_token_id": ids("<image_placeholder>"),
+        "num_image_tokens": 16,
+    }
+
+
+def _gemma4(ids: Ids) -> Settings:
+    kinds = {"layer_types": 2 * ["sliding_attention", "full_attention"], "num_hidden_layers": 4, "sliding_window": 24}
+    # As in E2B and E4B, the last layers take the keys and values of those before them.
+    shared = {"num_kv_shared_layers": 2, "use_double_wide_mlp": True}
+    text = {"head_dim": 16, "global_head_dim": 16, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 400}
+    vision = {"model_type": "gemma4_vision", "head_dim": 16, "num_key_value_heads": 2, "patch_size": 8}
+    return {
+        "model_type": "gemma4",
+        "text_config": TEXT | kinds | shared | text | {"use_bidirectional_attention": "vision"},
+        "vision_config": VISION | vision | {"pooling_kernel_size": 2, "position_embedding_size": 64},
+        "image_token_id": ids("<|image|>"),
+        "boi_token_id": ids("<|image>"),
+        "eoi_token_id": ids("<image|>"),
+        "audio_token_id": ids("<|audio|>"),
+        "video_token_id": ids("<|video|>"),
+    }
+
+
+def _lighton_ocr(ids: Ids) -> Settings:
+    return {
+        "model_type": "lighton_ocr",
+        "text_config": TEXT | {"model_type": "qwen3", "head_dim": 16},
+        "vision_config": PIXTRAL_VISION,
+        "image_token_id": ids("<|image_pad|>"),
+        "spatial_merge_size": 2,
+    }
+
+
+def _vipllava(ids: Ids) -> Settings:
+    base = {name: value for name, value in llava(ids).items() if not name.startswith("vision_feature")}
+    return base | {"model_type": "vipllava", "vision_feature_layers": [0, 1]}
+
+
+FURTHER = (
+    Family("qwen3_5_moe", "Qwen3.5-MoE", _qwen3_5_moe,
+           qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"), QWEN_TOKENS, QWEN_IMAGE, **LINEAR),
+    Family("glm4v_moe", "GLM-4.5V", _glm4v_moe, qwen_images(14, "Glm4vImageProcessor", "Glm4vProcessor"), GLM_TOKENS,
+           **GLM_TURNS),
+    Family("glm_ocr", "GLM-OCR", _glm_ocr, qwen_images(14, "Glm46VImageProcessorFast", "Glm46VProcessor"), GLM_TOKENS,
+           **GLM_TURNS),
+    Family("gemma4", "Gemma 4", _gemma4, {}, GEMMA_TOKENS, "<|image|>",
+           processor={"processor_class": "Gemma4Processor", "image_seq_length": 70,
+                      "image_processor": {"image_processor_type": "Gemma4ImageProcessor", "patch_size": 8,
+                                          "max_soft_tokens": 70, "pooling_kernel_size": 2},
+                      "feature_extractor": {"feature_extractor_type": "Gemma4AudioFeatureExtractor"},
+                      "video_processor": {"video_processor_type": "Gemma4VideoProcessor"}},
+           named={"extra_special_tokens": {"image_token": "<|image|>", "boi_token": "<|image>",
+                                           "eoi_token": "<image|>"}},
+           tokenizer="PreTrainedTokenizerFast", begin="<bos>", end="<turn|>", user="<|turn>user\n",
+           assistant="<|turn>model\n", template_file="chat_template.jinja",
+           own_cache="some layers see a window only"),
+    Family("deepseek_vl", "DeepSeek-VL", _deepseek_vl,
+           plain_images("DeepseekVLImageProcessor", "DeepseekVLProcessor", 32), ("<image_placeholder>",),
+           "<image_placeholder>", processor={"processor_class": "DeepseekVLProcessor", "num_image_tokens": 16},
+           named={"extra_special_tokens": {"image_token": "<image_placeholder>"}}, **LLAMA_TURNS),
+    Family("paddleocr_vl", "PaddleOCR-VL", _paddleocr_vl,
+           qwen_images(14, "PaddleOCRVLImageProcessor", "PaddleOCRVLProcessor") | {"temporal_patch_size": 1},
+           ("<|IMAGE_PLACEHOLDER|>", "<|IMAGE_START|>", "<|IMAGE_END|>", "<|video_pad|>"),
+           "<|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>",
+           named={"extra_special_tokens": {"image_token": "<|IMAGE_PLACEHOLDER|>"}}, **LLAMA_TURNS),
+    Family("lighton_ocr", "LightOnOCR", _lighton_ocr,
+           {"image_processor_type": "PixtralImageProcessor", "processor_class": "LightOnOcrProcessor",
+            "size": {"longest_edge": 48}, "patch_size": {"height": 16, "width": 16}},
+           ("<|im_start|>", "<|image_pad|>", "<|vision_pad|>", "<|vision_end|>"), "<|image_pad|>",
+           processor={"processor_class": "LightOnOcrProcessor", "patch_size": 8, "spatial_merge_size": 2},
+           named={"extra_special_tokens": {"image_token": "<|image_pad|>", "image_break_token": "<|vision_pad|>",
+                                           "image_end_token": "<|vision_end|>"}}),
+    Family("vipllava", "ViP-LLaVA", _vipllava,
+           {"image_processor_type": "CLIPImageProcessor", "processor_class": "LlavaProcessor",
+            "size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}, ("<image>",), "<image>\n",
+           processor={"processor_class": "LlavaProcessor", "patch_size": 8, "num_additional_image_tokens": 1,
+                      "vision_feature_select_strategy": "default"}, **LLAMA_TURNS),
+)  # fmt: skip
+DRIVEN = (*FAMILIES, *FURTHER)
+"""Every family that the services are driven with."""
