@@ -16,6 +16,7 @@ from mstar_data.columns import from_row
 from mstar_data.files import Folder, lines_of
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.mapping import column_of
+from mstar_data.nesting import ShallowFile
 from mstar_data.record import BadRecord, Record
 
 ENDINGS = (".jsonl", ".json", ".tsv", ".csv", ".parquet", ".arrow")
@@ -141,15 +142,18 @@ def _json(file: Path) -> Iterator[tuple[str, Any]]:
         source.seek(start)
         opening = source.read(4096).lstrip()[:1]
         source.seek(start)
+        shallow = ShallowFile(source)
         try:
             if opening == b"{":
-                for key, row in ijson.kvitems(source, "", use_float=True):
+                for key, row in ijson.kvitems(shallow, "", use_float=True):
                     yield f"{file.name} record {key}", row
             else:
-                for number, row in enumerate(ijson.items(source, "item", use_float=True), 1):
+                for number, row in enumerate(ijson.items(shallow, "item", use_float=True), 1):
                     yield f"{file.name} record {number}", row
         except (ijson.JSONError, UnicodeDecodeError) as error:
-            yield file.name, BadRecord(f"{file.name}: not valid JSON ({str(error)[:120]})")
+            yield file.name, BadRecord(f"{file.name}: not valid JSON ({_first_line(error)})")
+        except BadRecord as bad:
+            yield file.name, BadRecord(f"{file.name}: {bad}")
 
 
 def _table(file: Path) -> Iterator[tuple[str, Any]]:
@@ -185,7 +189,7 @@ def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
                 number += 1
                 yield f"{file.name} row {number}", row
     except (OSError, ValueError) as error:
-        yield file.name, BadRecord(f"{file.name}: not a readable Parquet file ({str(error)[:120]})")
+        yield file.name, BadRecord(f"{file.name}: not a readable Parquet file ({_first_line(error)})")
 
 
 def _arrow(file: Path) -> Iterator[tuple[str, Any]]:
@@ -201,7 +205,12 @@ def _arrow(file: Path) -> Iterator[tuple[str, Any]]:
                         number += 1
                         yield f"{file.name} row {number}", row
     except (OSError, ValueError) as error:
-        yield file.name, BadRecord(f"{file.name}: not a readable Arrow file ({str(error)[:120]})")
+        yield file.name, BadRecord(f"{file.name}: not a readable Arrow file ({_first_line(error)})")
+
+
+def _first_line(error: Exception) -> str:
+    # Parsers draw below their message where they stand.
+    return str(error).partition("\n")[0][:120].strip()
 
 
 def _split_of(file: Path, root: Path) -> str | None:

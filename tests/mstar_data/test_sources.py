@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar_data.importing import import_source, options_of
+from mstar_data.mapping import Condition
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.rows import Options, Row, read_rows
 from mstar_data.summary import Summary
@@ -105,6 +106,8 @@ def test_held_out_ids_are_kept_from_training(tmp_path: Path) -> None:
         ("columns: {quesion: q}", "columns"),
         ("filters: [{column: a}]", "give a test"),
         ("filters: [{column: a, matches: '('}]", "no regular expression"),
+        ("filters: [{column: a, matches: '(?=a)'}]", "no regular expression"),
+        ("filters: [{column: a, matches: '((x{500}){500}){500}'}]", "no regular expression"),
         ("splits: {column: a}", "belong together"),
         ("splits: {shares: {train: 0.5}}", "shares make 0.5"),
         ("splits: {held_out: none.list}", "none.list is not there"),
@@ -116,6 +119,17 @@ def test_a_bad_mapping_names_its_key(tmp_path: Path, text: str, said: str) -> No
     (tmp_path / "map.yaml").write_text(text)
     with pytest.raises(InvalidInput, match=said):
         options_of(tmp_path / "map.yaml")
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "^(a|a)*$", "(.*a){25}$", "^(([a-z])+.)+[A-Z]([a-z])+$"])
+def test_no_pattern_takes_time_without_bound(pattern: str) -> None:
+    condition = Condition(column="a", matches=pattern)
+    assert not condition.holds({"a": "a" * 5000 + "!"})
+
+
+@pytest.mark.parametrize(("value", "found"), [("Änderung 12 €", True), ("a\ud800 7", True), (12, True), (None, False)])
+def test_a_pattern_is_found_anywhere_in_any_value(value: object, found: bool) -> None:
+    assert Condition(column="a", matches=r"(?i)ÄND|\d").holds({"a": value}) is found
 
 
 def test_a_column_that_the_mapping_names_must_be_there(tmp_path: Path) -> None:
