@@ -5,6 +5,7 @@ the wrong shape alike. What this leaves out: retries, which differ from caller t
 """
 
 import contextlib
+import re
 import socket
 import time
 import weakref
@@ -22,6 +23,7 @@ from mstar.errors import (
     YEAR,
     Forbidden,
     Internal,
+    InvalidInput,
     MstarError,
     TooManyRequests,
     Unanswered,
@@ -43,6 +45,8 @@ CONNECTED = (
 """Events of the HTTP library that bring a new stream."""
 RETRY_SECONDS = 1.0
 """Suggested pause before a silent service is asked again."""
+_FOREIGN = re.compile(r"[^!-~]|[#\\]|/\.{0,2}([/?]|$)")
+"""What makes a path lead elsewhere: a fragment, an empty part, `.` or `..`."""
 TRANSPORT_ERRORS = (httpx2.RequestError, httpx2.InvalidURL)
 """What the HTTP library raises where no answer can be read."""
 NOT_SENT = (
@@ -223,6 +227,9 @@ def broken_stream(target: Target, error: Exception) -> MstarError:
 
 
 def _joined(target: Target, path: str) -> str:
+    # Ids that people type are parts of paths: `../keys` would lead to another route.
+    if _FOREIGN.search(path):
+        raise InvalidInput(f"{path[:200]!a} is no path of a service: check the id in it")
     return target.url.rstrip("/") + path
 
 

@@ -168,7 +168,7 @@ def column_of(row: Columns[str, Any], name: str) -> Any:
         if isinstance(value, str) and value[:1] == "{":
             try:
                 value = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return None
         if not isinstance(value, Columns) or part not in value:
             return None

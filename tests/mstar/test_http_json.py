@@ -6,7 +6,7 @@ import httpx2
 import pytest
 from pydantic import BaseModel
 
-from mstar.errors import NotFound, TooManyRequests, Unauthenticated, Unavailable
+from mstar.errors import InvalidInput, NotFound, TooManyRequests, Unauthenticated, Unavailable
 from mstar.http_json import Sender, Target
 from raw_server import RawServer, http
 from silent_server import SilentServer
@@ -81,3 +81,12 @@ def test_requests_under_way_are_given_up_at_once_and_the_next_one_is_not() -> No
         assert silent.left.wait(10)
     with RawServer(http(200, b'{"number": 4}')) as server:
         assert sender.send(Target(server.url), "GET", "/x", Body).number == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["../keys", "..", ".", "", "../keys?b=1", "a#b", "a b", "a\\b", "ä", "a\n", "a/../b", "a//b"]
+)
+def test_an_id_leads_to_no_other_route(name: str) -> None:
+    # Nothing listens there: what is refused is refused before anything is sent.
+    with pytest.raises(InvalidInput, match="check the id"):
+        Sender(TIMEOUT).send(Target("http://127.0.0.1:9"), "DELETE", f"/v1/runs/{name}", Body)

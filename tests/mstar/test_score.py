@@ -137,3 +137,11 @@ def test_a_run_gives_its_own_prompt(tmp_path: Path, asked: list[dict[str, Any]])
     (tmp_path / "r-1" / "results.json").write_text(changed.model_dump_json())
     scored(tmp_path, "--prompt", "r-1")
     assert (asked[0]["system"], asked[0]["question"]) == ("Be exact.", "Which?\n\nName the letter.")
+
+
+def test_a_line_nested_too_deeply_is_named(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    (tmp_path / "in.jsonl").write_text(
+        '{"question": "q", "responses": ["r"], "z": ' + "[" * 100_000 + "]" * 100_000 + "}\n"
+    )
+    result = CliRunner().invoke(app, ["score", str(tmp_path / "in.jsonl")])
+    assert isinstance(result.exception, InvalidInput) and "line 1: nested too deeply" in result.exception.detail

@@ -155,6 +155,8 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
         raise InvalidInput(f"{where}: {_first(error)}", field="file") from error
     except InvalidInput as error:
         raise InvalidInput(f"{where}: {error.detail}", field="file") from error
+    except RecursionError:
+        raise InvalidInput(f"{where}: nested too deeply", field="file") from None
     except (ValueError, OSError) as error:
         raise InvalidInput(f"{where}: {error}", field="file") from error
     return {**row, "model_version": reply.model_version, "results": [r.model_dump() for r in reply.results]}

@@ -67,6 +67,6 @@ def _row(line: str) -> dict[str, Any]:
     """The object on a line; empty for anything else, such as half a line."""
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return row if isinstance(row, dict) else {}
