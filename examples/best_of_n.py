@@ -5,6 +5,7 @@
 Needs `pip install openai`. MSTAR_POLICY_URL says where the policy is; 127.0.0.1:8401 is the default.
 """
 
+import argparse
 import base64
 import os
 import sys
@@ -15,9 +16,10 @@ from openai import OpenAI
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoreRequest
 from mstar.client import Client, Endpoint
+from mstar.errors import MstarError
 
 
-def main(picture: str, question: str, n: str = "8") -> None:
+def main(picture: str, question: str, n: int = 8) -> None:
     """Print the chosen response with its score."""
     data = base64.b64encode(Path(picture).read_bytes()).decode()
     url = os.environ.get("MSTAR_POLICY_URL", "http://127.0.0.1:8401")
@@ -25,7 +27,7 @@ def main(picture: str, question: str, n: str = "8") -> None:
         model = policy.models.list().data[0].id
         answer = policy.chat.completions.create(
             model=model,
-            n=int(n),
+            n=n,
             messages=[
                 {
                     "role": "user",
@@ -45,4 +47,12 @@ def main(picture: str, question: str, n: str = "8") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", help="image file")
+    parser.add_argument("question")
+    parser.add_argument("n", type=int, nargs="?", default=8, help="how many responses to choose from")
+    given = parser.parse_args()
+    try:
+        main(given.picture, given.question, given.n)
+    except (MstarError, OSError, ValueError) as error:
+        sys.exit(str(error))

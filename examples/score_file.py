@@ -6,6 +6,7 @@ A line has `images` (paths from the file's folder), `question` and `responses`, 
 same and keeps everything; this shows the calls behind it.
 """
 
+import argparse
 import base64
 import json
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoreRequest
 from mstar.client import Client, Endpoint
+from mstar.errors import MstarError
 
 
 def main(name: str) -> None:
@@ -37,4 +39,12 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", help="JSON lines")
+    given = parser.parse_args()
+    try:
+        main(given.file)
+    except (MstarError, OSError, ValueError) as error:
+        sys.exit(str(error))
+    except (KeyError, TypeError):
+        sys.exit("every line needs `images`, `question` and `responses`")

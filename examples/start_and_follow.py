@@ -4,19 +4,27 @@ mstar up                                           # in another terminal
 python examples/start_and_follow.py demo evolution.iterations=2
 """
 
+import argparse
 import json
 import sys
 import time
+from typing import Any
 
 from mstar.api.runs import RunCreate
 from mstar.client import Client, Endpoint
+from mstar.errors import MstarError
 
 ENDED = ("succeeded", "failed", "cancelled")
 
 
-def main(recipe: str, *settings: str) -> None:
+def setting(text: str) -> tuple[str, Any]:
+    """A recipe field and its value. Raises ValueError for a text of another form than FIELD=JSON."""
+    name, value = text.split("=", 1)
+    return name, json.loads(value)
+
+
+def main(recipe: str, overrides: dict[str, Any]) -> None:
     """Print each stage as it begins, and the accuracy at the end."""
-    overrides = {name: json.loads(value) for name, value in (one.split("=", 1) for one in settings)}
     with Client(Endpoint.from_environment()) as client:
         run = client.create_run(RunCreate(recipe=recipe, overrides=overrides))
         print(f"run {run.id}")
@@ -34,4 +42,11 @@ def main(recipe: str, *settings: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("settings", nargs="*", type=setting, metavar="FIELD=JSON", help="what to change in the recipe")
+    given = parser.parse_args()
+    try:
+        main(given.recipe, dict(given.settings))
+    except (MstarError, OSError, ValueError) as error:
+        sys.exit(str(error))

@@ -48,7 +48,10 @@ def problem_of(error: Exception) -> MstarError:
     """The error that a caller gets for an exception. An unexpected one is logged with its trace, and not quoted."""
     if not isinstance(error, MstarError):
         _log.error("unexpected error", exc_info=error)
-        return Internal(f"unexpected error: {log_place()} has the details under this request id")
+        # The id stands in the text too, since a command line shows no headers.
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+        under = "" if request_id is None else f" under request id {request_id}"
+        return Internal(f"unexpected error: {log_place()} has the details{under}")
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not error.logged:
         _log.warning("request failed", code=error.code, detail=error.detail)
     return error

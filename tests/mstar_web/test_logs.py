@@ -46,7 +46,9 @@ def test_an_unexpected_error_names_the_file_that_holds_it(tmp_path: Path, where:
     log = tmp_path / "policy.log"
     script = (
         "from mstar_web.logs import configure_logs\nfrom mstar_web.problems import problem_of\n"
-        "configure_logs('mstar-policy')\nprint(problem_of(ValueError('what it was')).detail)"
+        "import structlog\nconfigure_logs('mstar-policy')\n"
+        "with structlog.contextvars.bound_contextvars(request_id='r1'):\n"
+        "    print(problem_of(ValueError('what it was')).detail)"
     )
     with open(log, "wb") as file:
         ran = subprocess.run(
@@ -56,5 +58,5 @@ def test_an_unexpected_error_names_the_file_that_holds_it(tmp_path: Path, where:
             timeout=60,
             check=True,
         )
-    assert ran.stdout.decode().strip() == f"unexpected error: {said} has the details under this request id"
+    assert ran.stdout.decode().strip() == f"unexpected error: {said} has the details under request id r1"
     assert b"what it was" in (log.read_bytes() if where == "file" else ran.stderr)
