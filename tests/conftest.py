@@ -87,7 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ[_OURS] = os.environ["TMPDIR"] = str(folder)
     # What was found before holds for the whole process else.
     tempfile.tempdir = None
-    if possible():
+    if possible(folder):
         config.stash[_WARM_SERVER] = WarmServer(folder)
         _start_programs_warm(folder)
 

@@ -85,7 +85,8 @@ class ReadingScorer:
 
 
 def _said(segment: str | tuple[int, ...]) -> float:
-    return float(segment.split()[-1]) if isinstance(segment, str) else len(segment) / 10
+    # The steps that a PRM without a probe is tried with end in whole numbers.
+    return min(1.0, float(segment.split()[-1])) if isinstance(segment, str) else len(segment) / 10
 
 
 def body(**fields: Any) -> dict[str, Any]:

@@ -13,17 +13,19 @@ from typing import Any
 
 import pytest
 
-from warm_starts import COLD_PYTHON, possible
+from warm_starts import COLD_PYTHON
 
-pytestmark = pytest.mark.skipif(not possible(), reason="programs are started the usual way here")
+pytestmark = pytest.mark.skipif(sys.executable == COLD_PYTHON, reason="programs are started the usual way here")
 Program = subprocess.Popen[str]
+SUPPORT = str(Path(__file__).parents[1] / "support")
+"""Where the probe is. Other tests may add to this process's sys.path."""
 
 
 @contextmanager
 def probe(folder: Path, *arguments: str, **variables: str) -> Iterator[tuple[Program, dict[str, Any]]]:
     """The program and what it says of itself."""
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    environment = {"COLOUR": "green", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | variables
+    environment = {"COLOUR": "green", "PYTHONPATH": SUPPORT} | variables
     command = [sys.executable, "-m", "warm_probe", *arguments]
     with subprocess.Popen(command, text=True, cwd=folder, env=environment, umask=0o027, **pipes) as program:
         try:
@@ -70,7 +72,6 @@ def test_it_dies_with_its_stub_and_the_stub_with_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("variable", ["PYTHONHASHSEED", "PYTHONPATH"])
 def test_what_only_a_fresh_interpreter_can_do_is_left_to_one(tmp_path: Path, variable: str) -> None:
-    own = os.pathsep.join(filter(None, sys.path))
-    value = {"PYTHONHASHSEED": "1", "PYTHONPATH": f"{tmp_path}{os.pathsep}{own}"}[variable]
+    value = {"PYTHONHASHSEED": "1", "PYTHONPATH": f"{tmp_path}{os.pathsep}{SUPPORT}"}[variable]
     with probe(tmp_path, **{variable: value}) as (program, given):
         assert given["pid"] == program.pid and given["executable"] == COLD_PYTHON

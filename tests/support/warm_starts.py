@@ -38,12 +38,18 @@ MODEL_MODULES = (
 COLD_PYTHON = sys.executable
 """The real interpreter."""
 START_SECONDS = 60.0
+LONGEST_FOLDER = 80
+"""Bytes. Linux takes 107 for a socket's whole path."""
 _HERE = Path(__file__).parent
 
 
-def possible() -> bool:
-    """Whether programs can be forked: Linux's means are needed, and no GPU, whose driver does not survive a fork."""
-    return sys.platform == "linux" and not os.environ.get("MSTAR_TESTS_COLD") and not Path("/dev/nvidiactl").exists()
+def possible(folder: Path) -> bool:
+    """Whether programs can be forked, with a server whose socket lies below this folder.
+
+    Linux's means are needed, no GPU, whose driver does not survive a fork, and a path that a socket may have.
+    """
+    wanted = sys.platform == "linux" and not os.environ.get("MSTAR_TESTS_COLD")
+    return wanted and not Path("/dev/nvidiactl").exists() and len(os.fsencode(folder)) <= LONGEST_FOLDER
 
 
 def imports_of(head: tuple[str, str]) -> tuple[str, ...]:
