@@ -22,6 +22,8 @@ from prm_service import service
 JSON = {"content-type": "application/json"}
 IMAGE = {"data": base64.b64encode(png()).decode()}
 GROWTH_MEGABYTES = 64
+LARGEST_MEGABYTES = 512
+"""What requests may take beyond a service that has just started. The allocator keeps 150 to 270 of them."""
 PATIENCE_SECONDS = 60.0
 
 
@@ -80,12 +82,13 @@ def test_bad_requests_are_refused_and_others_are_answered(store: ArtefactStore, 
         httpx2.Client(timeout=PATIENCE_SECONDS, base_url=url, headers=JSON) as http,
         health_checks(url) as took,
     ):
+        started = most = megabytes(pid[0])
         for large in (*LARGE.values(), *LARGE.values()):
             assert http.post("/v1/score", content=body()).status_code == 200
             refused = http.post("/v1/score", content=large)
             assert refused.status_code in (413, 415, 422)
             assert len(refused.content) < 5000
-        before = megabytes(pid[0])
+            most = max(most, megabytes(pid[0]))
         for name, large in LARGE.items():
             assert http.post("/v1/score", content=large).is_client_error, name
         for number in range(60):
@@ -95,7 +98,9 @@ def test_bad_requests_are_refused_and_others_are_answered(store: ArtefactStore, 
         answers = Counter(http.post("/v1/score", content=small[n % len(small)]).status_code for n in range(1000))
         assert set(answers) == {422}
         assert http.post("/v1/score", content=body()).status_code == 200
-        assert megabytes(pid[0]) - before < GROWTH_MEGABYTES
+        # Beside the largest so far: what the allocator keeps goes up and down by 100 MB from request to request.
+        assert megabytes(pid[0]) - most < GROWTH_MEGABYTES
+        assert most - started < LARGEST_MEGABYTES
     assert len(took) > 20, "health checks were answered all the while"
     # 0.1 s is what is aimed at; the limit leaves room for a busy machine, and catches what stops the loop for seconds.
     assert sorted(took)[len(took) * 95 // 100] < 2.0
