@@ -18,8 +18,11 @@ def make_processor() -> Any:
     return make_any_processor(SIDE, WORDS)
 
 
-def make_model(tokenizer: Any) -> Any:
-    """Random weights; seed torch first."""
+HIDDEN, LAYERS = 64, 3
+
+
+def make_model(tokenizer: Any, hidden: int = HIDDEN, layers: int = LAYERS) -> Any:
+    """Random weights; seed torch first. Width and depth are the language model's."""
     vision = {
         "hidden_size": 64,
         "intermediate_size": 160,
@@ -28,4 +31,4 @@ def make_model(tokenizer: Any) -> Any:
         "image_size": SIDE,
         "patch_size": PATCH,
     }
-    return build(vision, text_config(tokenizer, hidden=64, intermediate=192, layers=3), tokenizer)
+    return build(vision, text_config(tokenizer, hidden=hidden, intermediate=3 * hidden, layers=layers), tokenizer)

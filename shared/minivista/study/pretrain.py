@@ -19,7 +19,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from minivista.canvas import Picture, rgb
-from minivista.study.architecture import make_model, make_processor
+from minivista.study.architecture import HIDDEN, LAYERS, make_model, make_processor
 from minivista.study.scenes import NAMES, Scene, draws
 from minivista.study.scripts import SCRIPTS, VALUES
 from minivista.study.solver import drill, judged, respond, transcript
@@ -55,10 +55,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hidden", type=int, default=HIDDEN, help="width of the language model, a multiple of 8")
+    parser.add_argument("--layers", type=int, default=LAYERS, help="its depth")
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
     processor = make_processor()
-    model = make_model(processor.tokenizer)
+    model = make_model(processor.tokenizer, arguments.hidden, arguments.layers)
     examples = Examples(processor, arguments.seed)
     see(model, examples)
     learn(model, examples, arguments.steps)
