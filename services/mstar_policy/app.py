@@ -106,6 +106,7 @@ def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # In the background: a server that is not alive for minutes would be restarted by whoever watches it.
         first_load = asyncio.create_task(_load_first(engine, settings.model))
         try:
             yield

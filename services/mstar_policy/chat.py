@@ -240,6 +240,7 @@ def _stops(stop: str | list[str]) -> tuple[str, ...]:
         raise InvalidInput("stop: at most 16 strings of 4096 characters together", field="stop")
     for one in found:
         check_unicode(one, "stop")
+    # An empty string is found everywhere, so it would end every answer before its first token.
     return tuple(dict.fromkeys(one for one in found if one))
 
 

@@ -139,6 +139,7 @@ def logprob_entries(
 def _named(token: int, logprob: float, vocabulary: Vocabulary, *, first: bool) -> Token:
     """A token with its log-probability and its own bytes, which may be half a character."""
     data = vocabulary.bytes_of(token, first=first)
+    # Half a character shows as U+FFFD here; a client that wants the text joins the `bytes`.
     return Token(token=data.decode(errors="replace"), logprob=logprob, bytes=list(data))
 
 

@@ -36,6 +36,7 @@ def grouped_attention(
         )
         return result
     shared = key.shape[1]
+    # Query heads lie next to the others of their key-value head: [rows, key-value heads, queries, width].
     grouped = query.view(rows, shared, heads // shared, width)
     found = scaled_dot_product_attention(grouped, key, value, attn_mask=attention_mask, scale=scaling)
     return found.reshape(rows, 1, heads, value.shape[3]), None

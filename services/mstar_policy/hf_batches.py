@@ -63,6 +63,7 @@ def windows(
     A group stays within the memory for prefilled prefixes, unless it is a single prefix that is longer.
     """
     most = limits.tokens // PREFILLED_SHARE
+    # Prefixes of one prompt are cut apart only where they do not fit together: what they share is then computed twice.
     parts = [(owner, part) for owner, prefixes in prompts for part in _grouped(prefixes, len, most)]
     return _grouped(parts, lambda owned: sum(map(len, owned[1])), most)
 

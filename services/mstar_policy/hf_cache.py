@@ -94,6 +94,7 @@ class RowCache(Cache):  # type: ignore[misc]
 def rows_of(cache: Cache, rows: torch.Tensor) -> DynamicCache:
     """Copy `rows` [copied] of a prefilled cache, in that order, for another forward pass to continue from."""
     copy = DynamicCache()
+    # Indexing by a tensor copies, so what is appended later does not reach the source.
     for place, layer in enumerate(cache.layers):
         copy.update(layer.keys[rows], layer.values[rows], place)
     return copy
@@ -101,6 +102,6 @@ def rows_of(cache: Cache, rows: torch.Tensor) -> DynamicCache:
 
 def only_columns(cache: Cache, columns: torch.Tensor) -> None:
     """Keep only the given columns [rows, kept] of each row, in that order."""
-    index = columns[:, None, :, None]
+    index = columns[:, None, :, None]  # [rows, 1, kept, 1]
     for layer in cache.layers:
         layer.keys, layer.values = (kept.take_along_dim(index, dim=2) for kept in (layer.keys, layer.values))

@@ -67,10 +67,10 @@ class Rows:
         self.running = torch.ones(len(draws), dtype=torch.bool, device=device)
         self.mask = _padding_mask(torch.tensor(lengths, device=device), longest).to(dtype)
         # First index of each running row: rows leave the batch, and results stay where they are.
-        self._place = torch.arange(len(draws), device=device)
+        self._place = torch.arange(len(draws), device=device)  # [running rows]
         self._allowed = torch.tensor([draw.max_tokens for draw in draws], device=device)
-        self._tokens = torch.zeros((len(draws), longest), dtype=torch.long, device=device)
-        self._counts = torch.zeros(len(draws), dtype=torch.long, device=device)
+        self._tokens = torch.zeros((len(draws), longest), dtype=torch.long, device=device)  # [draws, longest]
+        self._counts = torch.zeros(len(draws), dtype=torch.long, device=device)  # [draws]
         self._logprobs = torch.zeros((len(draws), longest), device=device)
         self._stopped = torch.zeros(len(draws), dtype=torch.bool, device=device)
         self._watches = {
@@ -93,6 +93,7 @@ class Rows:
         self._logprobs[place, step] = logprobs[self.running]
         self._counts[place] = step + 1
         self._stopped[place] = stops[self.running]
+        # The next line changes `running` in place, and a row's last token is reported as well.
         was_running = self.running.clone() if self._callbacks else self.running
         self.running &= ~stops & (self._allowed > step + 1)
         if self._callbacks:
@@ -165,6 +166,7 @@ class Decoder:
         self._stop = torch.tensor(sorted(stop), device=model.device)
         # A tokenizer may name tokens that the model has no row for.
         known = range(model.config.get_text_config().vocab_size)
+        # A token that ends a turn must be sampled, or no response would end.
         never = sorted(token for token in set(suppressed) - set(stop) if token in known)
         self._suppressed = torch.tensor(never, dtype=torch.long, device=model.device)
 
@@ -177,6 +179,7 @@ class Decoder:
         `is_abandoned`: asked before every token; once it is true, this raises Abandoned.
         """
         shared = [shared_prefix(prefixes) for prefixes in prompts]
+        # All prompts are prefilled before any batch is decoded: batches are made by length, across prompts.
         chunks = self.prefill.run(shared)
         found: dict[int, list[Sample]] = {}
         for batch in batches([prefix for prefixes in prompts for prefix in prefixes], self.limits):
@@ -206,6 +209,7 @@ class Decoder:
             running = int(rows.running.sum())
             if running == 0:
                 break
+            # Rows that have finished and stay go on computing; what they sample is not recorded.
             if running < COMPACT_BELOW * len(tokens):
                 keep = rows.running.nonzero()[:, 0]
                 tokens = tokens[keep]

@@ -164,6 +164,7 @@ class HfEngine:
         with self._guard:
             self._check_open()
             self._waiting.append(job)
+            # One call for each job, though a call takes many: one that finds the queue empty returns at once.
             self._thread.submit(self._work)
         try:
             return await asyncio.wrap_future(job.reply)
@@ -191,6 +192,7 @@ class HfEngine:
         await asyncio.to_thread(self._thread.shutdown)
 
     async def _in_thread(self, action: Callable[[], Result]) -> Result:
+        # Asked again there: `close` may come while this waits, and a shutdown still runs what is in the thread's queue.
         def unless_closed() -> Result:
             self._check_open()
             return action()
@@ -206,6 +208,7 @@ class HfEngine:
 
     def _serve(self, model: Any, folder: Path, version: str) -> None:
         """Replace the loaded model. Raises InvalidInput for one that cannot be decoded, and the old one stays."""
+        # All that can fail comes before the assignment of `_loaded` at the end, so that a failed load changes nothing.
         require_decoder(model)
         processor = load_processor(folder)
         tokenizer = processor.tokenizer
@@ -250,6 +253,7 @@ class HfEngine:
         ready = [job for job in self._take() if self._prepare(job, loaded)]
         if loaded is None or not ready:
             return
+        # Loads run in this thread too, so `loaded` stays what it is until every reply is there.
         prompts = [(job, prefixes) for job in ready for prefixes in job.prefixes]
         # Neighbours in length need the least padding.
         prompts.sort(key=lambda part: max(map(len, part[1])))
@@ -293,6 +297,7 @@ class HfEngine:
             return all(job.abandoned for job in jobs.values())
 
         try:
+            # Only when everybody has gone: one who waits still needs the batch, and rows of the others cost little.
             found = loaded.decoder.run([prefixes for _, prefixes in window], is_abandoned) if window else []
         except Abandoned:
             return

@@ -36,6 +36,7 @@ class OwnCacheDecoder(Decoder):
         rows = torch.tensor(
             [row for row, prefix in enumerate(batch) for _ in prefix.draws], device=chunk.next_positions.device
         )
+        # Made for beam search; an index that repeats gives each draw a row of its own, whatever kind of layer it is.
         chunk.cache.reorder_cache(rows)
         per_token = {name: value[rows] for name, value in chunk.per_token.items()}
         return DecodeStart(list(batch), chunk.cache, chunk.logits[rows], chunk.next_positions[rows], per_token)

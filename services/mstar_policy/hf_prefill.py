@@ -65,6 +65,7 @@ class SharedPrefix:
 
 def shared_prefix(prefixes: Sequence[PromptPrefix]) -> SharedPrefix:
     """What prefixes share that all have the same prompt."""
+    # The shortest response ends the zip: what all share cannot be longer.
     columns = zip(*(prefix.response for prefix in prefixes), strict=False)
     common = (tokens[0] for tokens in takewhile(lambda tokens: len(set(tokens)) == 1, columns))
     return SharedPrefix(prefixes, prefixes[0].prompt, tuple(common))
@@ -117,6 +118,7 @@ def decode_start(chunks: Sequence[PrefillChunk], batch: Sequence[PromptPrefix], 
         if complete:
             cache.place(chunk.cache, first, sequences)
             prefixes += [prefix for _, prefix in complete]
+            # [rows of this chunk, vocabulary]
             logits.append(chunk.logits[sequences])
             next_positions.append(chunk.next_positions[sequences])
             first += len(sequences)
@@ -179,6 +181,7 @@ class Prefill:
         return PrefillChunk(
             complete=[(row, prefix) for row, one in enumerate(group) for prefix in one.complete],
             next_positions=self._on_device([int(own.max()) + 1 for own in positions]),
+            # Every later token is text and sees what the last one sees of the images: [sequences, 1, ...].
             per_token={name: inputs[name][:, -1:].to(self._model.device) for name in group[0].prompt.per_token},
             **self._forward(inputs),
         )
@@ -197,6 +200,7 @@ class Prefill:
         positions = starts[:, None] + torch.arange(width, device=rows.device)  # [rows, width]
         seen = torch.cat([mask[rows], inputs["attention_mask"]], dim=1)  # [rows, columns + width]
         inputs |= {"attention_mask": seen, "position_ids": positions.clamp(min=0)}
+        # A copy, because the forward pass appends to it and the next suffixes begin from the same shared prefix.
         found = self._forward(inputs, past_key_values=rows_of(shared.cache, rows))
         # Padding may lie between shared prefix and suffix. A stable sort moves all of it to the left.
         only_columns(found["cache"], seen.argsort(dim=1, stable=True)[:, -int(seen.sum(dim=1).max()) :])

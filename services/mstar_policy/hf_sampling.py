@@ -46,14 +46,15 @@ class RowSampler:
         self._ends = suppressed.new_empty(0) if ends is None else ends
         # Dividing by a smaller temperature may overflow, and as a 32-bit number it may be 0.
         temperatures = [max(draw.temperature, LEAST_TEMPERATURE) if draw.temperature else 0.0 for draw in draws]
-        self._temperature = torch.tensor(temperatures, device=device)[:, None]
+        self._temperature = torch.tensor(temperatures, device=device)[:, None]  # [rows, 1]
+        # A greedy row takes the likeliest token, which every nucleus has: 1 leaves its log-probability whole.
         self._top_p = torch.tensor([draw.top_p if draw.temperature else 1.0 for draw in draws], device=device)[:, None]
         self._endless = torch.tensor([draw.ignore_eos for draw in draws], device=device)[:, None]
         self._any_endless = any(draw.ignore_eos for draw in draws)
         self._any_likely = any(draw.likely for draw in draws)
         self._latest: torch.Tensor | None = None
         """Probabilities [rows, vocabulary] that the last tokens were drawn from, if a row wants the likeliest."""
-        self._uniforms = torch.from_numpy(_uniforms(draws)).to(device)
+        self._uniforms = torch.from_numpy(_uniforms(draws)).to(device)  # [rows, longest max_tokens]
 
     def keep(self, rows: torch.Tensor) -> None:
         """Keep only the given rows, `rows` being increasing indices [kept]."""

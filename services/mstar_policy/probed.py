@@ -53,10 +53,12 @@ class ProbedEngine:
         Also raises InvalidInput for a base model that gives no numbers, or sees no picture.
         """
         probe = await asyncio.to_thread(read_probe, self._store, ref)
+        # Closed before the load: between load and probe a request could be answered from wrong weights.
         async with self._gate.closed(ref.version):
             await self._engine.load(ref)
             try:
                 await (self._check_base(ref) if probe is None else self._check(probe, ref))
+            # Also when the caller hangs up during the probe: weights that nobody has tested must not serve.
             except BaseException:
                 await self._engine.sleep()
                 raise
@@ -97,6 +99,7 @@ class ProbedEngine:
         worst = max(map(largest_difference, probe.places, seen))
         allowed = tolerance((probe.dtype, state.dtype))
         _log.info("weights probed", weight_version=ref.version, difference=worst, tolerance=allowed)
+        # Not `worst > allowed`, which is false for NaN.
         if not worst <= allowed:
             raise ProbeFailed(
                 f"weights {ref.version} say something else here than in the trainer: {worst:.3g} nats apart, where "

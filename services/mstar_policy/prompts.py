@@ -29,11 +29,13 @@ def check_length(index: int, prompt: Prompt, tokenizer: Any, context: int) -> No
 
     `context`: tokens of prompt and response together. Tokenizing very long text would block the engine.
     """
+    # No token has more characters, so this is a lower bound of the number of tokens and refuses nothing that fits.
     longest = _longest_token(tokenizer)
     characters = len(prompt.prefix) + sum(len(part) for turn in prompt.turns for part in turn.parts if part is not None)
     room_for(index, characters // longest + len(prompt.prefix_ids), context)
 
 
+# `get_vocab` copies the whole vocabulary. Few are kept, since each keeps the tokenizer of replaced weights alive.
 @lru_cache(maxsize=4)
 def _longest_token(tokenizer: Any) -> int:
     """Most characters in one token."""

@@ -103,6 +103,7 @@ class Rollouts:
                 own = (error.field or "").removeprefix("prompts.")
                 if not own.isdecimal() or len(places) == 1:
                     raise
+                # An engine names one prompt at a time, so the others are asked for again without it.
                 # A prompt is refused before its request is sampled, and what was encoded is remembered.
                 place = places.pop(int(own))
                 refused[place] = error
@@ -146,6 +147,7 @@ class Rollouts:
 
     @contextmanager
     def _admitted(self, rows: int) -> Iterator[None]:
+        # Not 429: waiting never makes room for it.
         if rows > self._limit:
             raise TooLarge(f"request asks for {rows} samples; at most {self._limit} fit in one", field="prompts")
         if self.rows + rows > self._limit:

@@ -54,10 +54,12 @@ async def begun(
     """
     deltas: asyncio.Queue[Delta | None] = asyncio.Queue()
     work = asyncio.ensure_future(sample(deltas.put_nowait))
+    # Comes after the last delta: an engine reports every token before its reply is there (`Engine.generate`).
     work.add_done_callback(lambda _: deltas.put_nowait(None))
     try:
         first = await deltas.get()
         if first is None:
+            # Raises what sampling raised; without an error the answer has no token, and the stream is only its frame.
             work.result()
     except BaseException:
         work.cancel()

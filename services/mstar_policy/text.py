@@ -72,6 +72,7 @@ class TextWriter:
         whole = self._vocabulary.read(self._ids[self._begin :])
         if whole.endswith(TORN):
             return ""
+        # Only the last piece stays as context, so the cost of a token does not grow with the text.
         self._begin, self._said = self._said, len(self._ids)
         return whole[len(before) :]
 
@@ -100,6 +101,7 @@ class StopSearch:
         text = self._held + piece
         ends = [(place + len(stop), place, stop) for stop in self._stops if (place := text.find(stop)) >= 0]
         if ends:
+            # The smallest end, and among equal ends the smallest place, which is the longest string.
             _, place, self.found = min(ends)
             self._held = ""
             return text[:place]

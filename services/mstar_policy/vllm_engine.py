@@ -96,6 +96,7 @@ class VllmEngine:
         self._asleep = False
         self._loaded: _Loaded | None = None
         self._checksums: dict[str, str] = {}
+        # `_one_load` keeps loads, sleep and close apart, `_lock` requests and loads; always taken in this order.
         self._lock = DrainLock(DRAIN_SECONDS)
         self._one_load = asyncio.Lock()
         self._numbers = itertools.count()
@@ -177,6 +178,7 @@ class VllmEngine:
         if not self._options.sleeps_in_place:
             return False
         before = await self._free_memory()
+        # Level 2 drops the weights; level 1 would copy them to host memory for a wake-up that never uses them.
         await within(self._host.core.sleep(level=2), self._swap_seconds, "sleeping")
         self._asleep = True
         freed = min(
@@ -219,6 +221,7 @@ class VllmEngine:
             read = asyncio.to_thread(_describe, folder, version)
             found = await within(read, READ_SECONDS, "reading the model folder")
             async with self._lock.drained():
+                # Nothing is served until the checksum is right: a load that is cut off leaves no weights, no mixture.
                 former, self._loaded = self._loaded, None
                 try:
                     if not self._host.live or self._shape != found.shape:
@@ -227,6 +230,7 @@ class VllmEngine:
                     else:
                         await self._swap(found, former)
                     self._loaded = replace(found, checksum=await self._checksum(found, former))
+                # A phase that is cut off leaves vLLM in an unknown state: the next load starts another engine.
                 except BaseException:
                     await self._stop()
                     raise
@@ -248,6 +252,7 @@ class VllmEngine:
             self._asleep = False
         keep = former is not None and await asyncio.to_thread(same_tensors, former.folder, found.folder, sees)
         phases: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
+            # With `clear_cache` a pause drops image features as well, and these may stay.
             ("pausing", lambda: core.pause_generation(mode="wait", clear_cache=False)),
             ("loading", lambda: core.collective_rpc("load_checkpoint", args=(str(found.folder), keep))),
             *([] if keep else [("dropping image features", core.reset_encoder_cache)]),
@@ -271,6 +276,7 @@ class VllmEngine:
         """
         digests = await within(self._host.core.compute_weight_checksums(), self._swap_seconds, "summing the weights")
         whole = hashlib.sha256(repr([sorted(one.items()) for one in digests]).encode()).hexdigest()
+        # A version names bytes by their hash, so another sum means that some tensor was not replaced.
         if self._checksums.setdefault(found.version, whole) != whole:
             raise Unavailable(f"weights {found.version} were loaded with another checksum than before: load them again")
         if former is None or former.checksum != whole or former.version == found.version or self._options.cpu:
@@ -319,6 +325,7 @@ def _describe(folder: Path, weight_version: str) -> _Loaded:
     digest = hashlib.sha256()
     for name in SHAPE_FILES:
         path = folder / name
+        # With the names, so that it counts which of the files is missing.
         digest.update(name.encode() + (path.read_bytes() if path.is_file() else b""))
     return _Loaded(
         version=weight_version,

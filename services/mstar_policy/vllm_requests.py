@@ -26,6 +26,7 @@ def parameters(
     from vllm.sampling_params import RequestOutputKind
 
     greedy = prompt.temperature == 0
+    # Tokens that end a turn are special too, and must be sampled unless the caller wants no end.
     never = set(suppressed) | set(ends) if request.ignore_eos else set(suppressed) - set(ends)
     return SamplingParams(
         n=1 if greedy else prompt.n,
@@ -37,6 +38,7 @@ def parameters(
         stop_token_ids=[] if request.ignore_eos else list(ends),
         ignore_eos=request.ignore_eos,
         logit_bias=dict.fromkeys(sorted(never), SUPPRESSED_BIAS),
+        # 0 still gives the log-probability of the sampled token, which every reply has.
         logprobs=request.top_logprobs,
         # vLLM looks for stop strings in the text that it decodes itself.
         detokenize=bool(request.stop),
@@ -77,6 +79,7 @@ class GrowingOutputs:
 
 def require_version(output: Any, weight_version: str) -> None:
     """Raise Unavailable unless the engine reports that every token was sampled from these weights."""
+    # vLLM notes with which version it sampled each token, so a swap in the middle of a request shows here.
     spans = {span.version for one in output.outputs for span in one.weight_versions or ()}
     sampled = any(one.token_ids for one in output.outputs)
     if spans != ({weight_version} if sampled else set()):
