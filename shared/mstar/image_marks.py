@@ -32,6 +32,11 @@ def marked(text: str, images: int) -> str:
     return "".join(MARK if part is None else part for part in placed(text, images))
 
 
+def has_mark(text: str) -> bool:
+    """Whether a text has a mark, numbered or not."""
+    return _ANY.search(text) is not None
+
+
 def as_published(text: str, images: int) -> str:
     """A question of a published set: with its marks where they say more than that the images come first, else without.
 

@@ -77,8 +77,8 @@ class Archives:
 def samples(path: Path) -> Iterator[tuple[str, Any]]:
     """Rows of a webdataset shard: members with the same name up to the first dot of its last part are one sample.
 
-    `key.json` gives columns, `key.txt` a question; the picture becomes `image`. In a bad sample's place comes a
-    BadRecord.
+    `key.json` gives columns, `key.txt` a question, `key.answer.txt` an answer; the picture becomes `image`, several
+    `images`. In a bad sample's place comes a BadRecord.
     """
     try:
         yield from _zip_samples(path) if _is_zip(path) else _tar_samples(path)
@@ -129,24 +129,34 @@ def _sample(path: Path, key: str, parts: Mapping[str, bytes | str]) -> tuple[str
     """`parts`: ending → content, or what is wrong with it."""
     where = f"{path.name} sample {key}"
     row: dict[str, Any] = {}
+    pictures: list[bytes] = []
     for ending, data in parts.items():
         if isinstance(data, str):
             return where, BadRecord(f"{where}: {ending} {data}")
-        if ending in _PICTURES:
-            row["image"] = data
+        if ending.endswith(_PICTURES):
+            pictures.append(data)
             continue
+        is_json = ending.endswith(".json")
         try:
             text = data.decode("utf-8-sig")
-            value = json.loads(text) if ending == ".json" else text.strip()
+            value = json.loads(text) if is_json else text.strip()
         except (ValueError, RecursionError):
-            return where, BadRecord(f"{where}: {ending} is not valid {'JSON' if ending == '.json' else 'UTF-8'}")
+            return where, BadRecord(f"{where}: {ending} is not valid {'JSON' if is_json else 'UTF-8'}")
         if isinstance(value, dict):
             # What has a file of its own wins over a column of that name.
             row = {**value, **row}
         else:
-            row[{".txt": "question", ".cls": "answer"}.get(ending, ending.lstrip("."))] = value
+            row[_column(ending)] = value
+    if pictures:
+        row |= {"image": pictures[0]} if len(pictures) == 1 else {"images": pictures}
     row.setdefault("id", key)
     return where, row
+
+
+def _column(ending: str) -> str:
+    """The column that a text of a sample is: `.question.txt` says it; `.txt` alone is a question, `.cls` an answer."""
+    named = ending.removesuffix(".txt").removesuffix(".json").lstrip(".")
+    return {"": "question", "cls": "answer"}.get(named, named)
 
 
 def is_webdataset(path: Path) -> bool:
@@ -155,9 +165,9 @@ def is_webdataset(path: Path) -> bool:
         if _is_zip(path):
             with opened_zip(path) as archive:
                 # Texts stand beside their pictures, so the first members tell.
-                return any(_split(name)[1] in _TEXTS for name in archive.namelist()[:1000])
+                return any(_split(name)[1].endswith(_TEXTS) for name in archive.namelist()[:1000])
         for number, (_, member) in enumerate(stream_of(path)):
-            if member.isfile() and _split(member.name)[1] in _TEXTS:
+            if member.isfile() and _split(member.name)[1].endswith(_TEXTS):
                 return True
             if number > 50:
                 return False

@@ -1,20 +1,28 @@
 """Rows with columns: image folders, MathVista, M3CoT, ScienceQA, AI2D, MMStar, MMBench, and tables of one's own."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mstar.answers.records import CHOICE_COLUMNS, GOLD_COLUMNS
+from mstar.answers.options import CHOICE_COLUMNS
+from mstar.answers.records import GOLD_COLUMNS
 from mstar.image_marks import as_published
-from mstar_data.conversations import from_llava, from_messages, taken_apart, turns_of
+from mstar_data.conversations import from_llava, from_messages, listed, taken_apart, turns_of
 from mstar_data.files import Folder, image_given
 from mstar_data.record import BadRecord, ReadImage, Record
 from mstar_data.step_labels import from_steps, is_step_row
 
 _QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
-_IMAGES = ("image", "decoded_image", "file_name", "image_path", "img", "picture", "img_path")
+_IMAGES = (
+    "image", "decoded_image", "file_name", "image_path", "img", "picture", "img_path", "imgname", "image_filename",
+    "image_file", "image_name", "image_url",
+)  # fmt: skip
 _IDS = ("id", "pid", "question_id", "index", "qid", "image_id")
 _GROUPS = ("group", "task", "category", "l2-category", "l2_category", "topic", "subject", "source", "data_source")
 _KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "question_type", "precision", "unit", *"ABCDEFGH")
+_PICTURE_COLUMN = re.compile(r"(?:images?|img|pictures?)(?:[_-]?(?:ids?|urls?|paths?|files?|names?))?", re.IGNORECASE)
+_PICTURE_PATH = re.compile(r"\S{1,300}\.(?:png|jpe?g|webp|gif|bmp|tiff?)", re.IGNORECASE)
+_NO_PICTURES = {*_IDS, *_GROUPS, *_KEPT, *_QUESTIONS} - {"image_id"}
 EXPORTED = "mstar"
 """What this project's exports say in verl's `data_source`, which names a reward function there and no group."""
 _MATHVISTA = {
@@ -25,6 +33,16 @@ _MATHVISTA = {
 
 def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of any known shape. Raises BadRecord naming what is missing."""
+    record = _from_known(row, where, root)
+    # Read on, the question would be asked in words only, and nobody would see that its picture is gone.
+    if not record.images and (lost := _lost_picture(row)):
+        raise BadRecord(
+            f"{where}: {lost}, and none is read: call the column 'image', or name it in a mapping (columns: image)"
+        )
+    return record
+
+
+def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     if "conversations" in row:
         return from_llava(row, where, root)
     if is_step_row(row):
@@ -64,9 +82,11 @@ def images_of(row: Mapping[str, Any], root: Folder) -> tuple[ReadImage, ...]:
     Those of `images`, else of `file_names` (ours and the Hub's), else of `image_1` to `image_9` (MMMU), else its one
     image, if it has any.
     """
-    for several in (row.get("images"), row.get("file_names")):
-        if isinstance(several, (list, tuple)) and several:
-            return tuple(image_of({"image": one}, root) for one in several)
+    for several in (row.get("images"), row.get("file_names"), *(row.get(name) for name in _IMAGES)):
+        if many := listed(several):
+            return tuple(image_of({"image": one}, root) for one in many)
+    if isinstance(row.get("images"), (str, bytes, Mapping)) and row["images"]:
+        return (image_of({"image": row["images"]}, root),)
     numbered = [row[name] for place in range(1, 10) if row.get(name := f"image_{place}") is not None]
     if numbered and not any(row.get(name) is not None for name in _IMAGES):
         return tuple(image_of({"image": one}, root) for one in numbered)
@@ -86,6 +106,24 @@ def image_of(row: Mapping[str, Any], root: Folder) -> Callable[[], bytes]:
             return lambda data=bytes(one): data  # type: ignore[misc]
     one = given[0] if given else None
     return image_given(one.get("path") if isinstance(one, Mapping) else one, root)
+
+
+def _lost_picture(row: Mapping[str, Any]) -> str:
+    """What in a row says that it has a picture, for one that is read without; empty where nothing does."""
+    for name, value in row.items():
+        if value in (None, "", []) or name in _NO_PICTURES:
+            continue
+        if _PICTURE_COLUMN.fullmatch(name) or _is_picture(value):
+            return f"column {name!r} names a picture"
+    return ""
+
+
+def _is_picture(value: Any) -> bool:
+    if isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    if isinstance(value, Mapping):
+        return isinstance(value.get("bytes"), bytes)
+    return isinstance(value, str) and _PICTURE_PATH.fullmatch(value.strip()) is not None
 
 
 def _group(row: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:

@@ -1,10 +1,11 @@
 """LLaVA conversations (MathV360K) and chat messages (OpenAI, ms-swift): question, options and answer taken apart."""
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mstar.image_marks import as_published
+from mstar.image_marks import MARK, as_published, has_mark
 from mstar.layout import split_response
 from mstar_data.files import Folder, image_file, image_given
 from mstar_data.record import BadRecord, Record
@@ -16,17 +17,18 @@ _CHOICE = re.compile(r"(?:^|\n|\s)\(?([A-Z])[).:]\s*(.*?)(?=(?:\n|\s)\(?[A-Z][).
 _ANSWER = re.compile(
     r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:is|:)\s*:?\s*(?P<answer>.+?)\s*$", re.IGNORECASE | re.DOTALL
 )
+_USUAL = ("user", "assistant")
+_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
+"""What conversations call the two (ShareGPT, Gemma)."""
 
 
 def from_llava(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of `{image, conversations: [{from, value}, …]}`; its first two turns are question and answer."""
-    turns = row.get("conversations")
-    if not isinstance(turns, Sequence) or len(turns) < 2:
-        raise BadRecord(f"{where}: conversations must hold a question and an answer")
-    said = str(turns[1].get("value", ""))
+    asked, answered = _exchange(listed(row.get("conversations")), "conversations", where)
+    said = str(_content(answered) or "")
     given = row.get("image") if row.get("image") is not None else row.get("images")
-    images = given if isinstance(given, list) else [] if given is None else [given]
-    question, choices = taken_apart(str(turns[0].get("value", "")), len(images))
+    images = [] if given is None else listed(given) or [given]
+    question, choices = taken_apart(str(_content(asked) or ""), len(images))
     first = images[0] if images else None
     group = str(first).split("/")[0] if isinstance(first, str) and "/" in first else None
     return Record(
@@ -43,9 +45,8 @@ def from_llava(row: Mapping[str, Any], where: str, root: Folder) -> Record:
 
 def turns_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
     """The turns of chat messages, of TRL's prompt with completion, or of verl's prompt with its reward; else None."""
-    if isinstance(row.get("messages"), Sequence):
-        turns: Sequence[Any] = row["messages"]
-        return turns
+    if row.get("messages") is not None:
+        return listed(row["messages"])
     prompt, completion, reward = row.get("prompt"), row.get("completion"), row.get("reward_model")
     if not isinstance(prompt, list):
         return None
@@ -56,14 +57,14 @@ def turns_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
 
 
 def from_messages(row: Mapping[str, Any], where: str, root: Folder) -> Record:
-    """A record of `{messages: [{role, content}, …]}`, its images as parts, in `images`, or as `data:` URLs."""
-    messages = [turn for turn in row["messages"] if turn.get("role") != "system"]
-    if len(messages) < 2 or messages[0].get("role") != "user" or messages[1].get("role") != "assistant":
-        raise BadRecord(f"{where}: messages must hold a user turn and the assistant's answer")
-    text, images = _parts(messages[0].get("content"))
-    images += list(row.get("images") or ())
+    """A record of `{messages: [{role, content}, …]}`, its images as parts, as `data:` URLs, or in a column."""
+    asked, answered = _exchange(row["messages"], "messages", where)
+    text, images = _parts(_content(asked))
+    images += listed(row.get("images"))
+    if not images:
+        images = [row[name] for name in ("images", "image") if row.get(name) not in (None, "", [])][:1]
     question, choices = taken_apart(text, len(images))
-    said, _ = _parts(messages[1].get("content"))
+    said, _ = _parts(_content(answered))
     return Record(
         where=where,
         question=question,
@@ -75,8 +76,45 @@ def from_messages(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     )
 
 
+def listed(value: Any) -> list[Any]:
+    """A list, also one that a table holds as JSON; empty for anything else."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return []
+    return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _exchange(turns: Sequence[Any], column: str, where: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The first two turns behind the system's: a question and its answer. Raises BadRecord for others.
+
+    Turns that do not say whose they are follow each other in that order.
+    """
+    if not all(isinstance(turn, Mapping) for turn in turns):
+        raise BadRecord(f"{where}: {column} must hold objects with a role and a text")
+    said = [turn for turn in turns if _role(turn) != "system"]
+    roles = [_ROLES.get(_role(turn), _role(turn)) or usual for turn, usual in zip(said, _USUAL, strict=False)]
+    if roles != list(_USUAL):
+        raise BadRecord(f"{where}: {column} must hold a user turn, then the assistant's answer")
+    return said[0], said[1]
+
+
+def _role(turn: Mapping[str, Any]) -> str:
+    return str(turn.get("from") or turn.get("role") or "").casefold()
+
+
+def _content(turn: Mapping[str, Any]) -> Any:
+    return turn["value"] if turn.get("value") is not None else turn.get("content")
+
+
 def taken_apart(text: str, images: int) -> tuple[str, list[str]]:
-    """Question and options of a prompt: without hint and heading words, and with the marks of images that say more."""
+    """Question and options of a prompt: without hint and heading words, and with the marks of images that say more.
+
+    Raises ValueError for a mark without an image: read on, nobody would see that the picture is gone.
+    """
+    if not images and has_mark(text):
+        raise ValueError(f"the question has the mark {MARK}, and no picture is there: give its path in 'image'")
     text = _HINT.sub("", as_published(text, images))
     text = _QUESTION.sub("", text)
     found = _CHOICES.search(text)
@@ -108,9 +146,18 @@ def _parts(content: Any) -> tuple[str, list[Any]]:
     if isinstance(content, str):
         return content, []
     parts = content if isinstance(content, list) else []
-    text = "\n".join(str(part.get("text", "")) for part in parts if part.get("type") == "text")
-    urls = [part.get("image_url") or part.get("image") for part in parts if part.get("type") in ("image_url", "image")]
-    return text, [url.get("url") if isinstance(url, dict) else url for url in urls if url is not None]
+    texts: list[str] = []
+    urls: list[Any] = []
+    for part in parts:
+        if part.get("type") == "text":
+            texts.append(str(part.get("text", "")))
+        elif part.get("type") in ("image_url", "image"):
+            url = part.get("image_url") or part.get("image")
+            if url is None:
+                texts.append(MARK)  # its picture stands in a column of the row
+            else:
+                urls.append(url.get("url") if isinstance(url, dict) else url)
+    return "\n".join(texts), urls
 
 
 def _image(given: Any, root: Folder) -> Callable[[], bytes]:

@@ -13,6 +13,7 @@ from mstar_data.record import BadRecord
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; a record with an embedded image of 40 megabytes still fits."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
+NOT_UTF8 = "not UTF-8: save the file in that encoding"
 LARGEST_IMAGE = 48 * 1024 * 1024
 
 
@@ -46,7 +47,7 @@ def lines_of(file: Path) -> Iterator[tuple[int, str]]:
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError:
-                raise BadRecord(f"{file.name} line {number}: not UTF-8: save the file in that encoding") from None
+                raise BadRecord(f"{file.name} line {number}: {NOT_UTF8}") from None
             if text.strip():
                 yield number, text
 
@@ -63,20 +64,21 @@ def image_given(given: object, root: Folder) -> Callable[[], bytes]:
 def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]:
     """Reads an image by the path that a record gives: from the source's folder, its sub-folders, or archives in it.
 
-    Links are followed only while they stay inside the folder.
+    Links are followed only while they stay inside the folder. Backslashes, which Windows writes, separate folders too.
     """
 
     def read() -> bytes:
         if not isinstance(name, str) or not name or "\x00" in name or len(name) > 1000:
             raise ValueError("the image is missing: give its path")
         try:
-            for folder in () if root.packed else (".", *folders):
-                path = (root.start / folder / name).resolve()
-                if not path.is_relative_to(root.bound):
-                    raise ValueError(f"image {name[:200]} lies outside of the data set's folder")
-                if path.is_file():
-                    return _bounded(path)
-            return root.archives.read(name)
+            for spelled in dict.fromkeys((name, name.replace("\\", "/"))):
+                for folder in () if root.packed else (".", *folders):
+                    path = (root.start / folder / spelled).resolve()
+                    if not path.is_relative_to(root.bound):
+                        raise ValueError(f"image {name[:200]} lies outside of the data set's folder")
+                    if path.is_file():
+                        return _bounded(path)
+            return root.archives.read(name.replace("\\", "/"))
         # A name that is too long, links in a circle, a file that may not be read.
         except (OSError, RuntimeError) as error:
             problem = error.strerror if isinstance(error, OSError) else "links in a circle"

@@ -13,13 +13,15 @@ from mstar.errors import InvalidDataset
 from mstar_data.archives import ENDINGS as ARCHIVES
 from mstar_data.archives import Archives, archives_of, files_below, is_archive, is_webdataset, samples
 from mstar_data.columns import from_row
-from mstar_data.files import Folder, lines_of
+from mstar_data.files import NOT_UTF8, Folder, lines_of
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.mapping import column_of
 from mstar_data.nesting import ShallowFile
 from mstar_data.record import BadRecord, Record
 
 ENDINGS = (".jsonl", ".json", ".tsv", ".csv", ".parquet", ".arrow")
+LONGEST_HEAD = 64 * 1024
+"""Characters of a table's first line that are looked at."""
 _NOT_RECORDS = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "import.json"}
 
 
@@ -157,23 +159,34 @@ def _json(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _table(file: Path) -> Iterator[tuple[str, Any]]:
-    """A table with a head line, fields separated by tabs or commas; images as base64 in `image` (MMBench)."""
+    """A table with a head line, between tabs, commas or semicolons; images as base64 in `image` (MMBench)."""
     # By default 128 KiB, which is less than many a picture in base64.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with file.open(encoding="utf-8-sig", newline="") as source:
-        # Not strict, a quote that is never closed would swallow all records behind it without a word.
-        reader = csv.DictReader(source, strict=True, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+        line = 0
         try:
+            separator = _separator(source.readline(LONGEST_HEAD))
+            source.seek(0)
+            # Not strict, a quote that is never closed would swallow all records behind it without a word.
+            reader = csv.DictReader(source, strict=True, delimiter=separator)
             for row in reader:
-                where = f"{file.name} line {reader.line_num}"
+                line = reader.line_num
+                where = f"{file.name} line {line}"
                 if None in row:
                     named = len(reader.fieldnames or ())
                     problem = f"{named + len(row[None])} fields, where the head names {named}: quote separators"
                     yield where, BadRecord(f"{where}: {problem}")
                     continue
                 yield where, {name: value for name, value in row.items() if name and value}
-        except (csv.Error, UnicodeDecodeError) as error:
-            yield file.name, BadRecord(f"{file.name} line {reader.line_num}: {error}")
+        except csv.Error as error:
+            yield file.name, BadRecord(f"{file.name} behind line {line}: {error}")
+        except UnicodeDecodeError:
+            yield file.name, BadRecord(f"{file.name} behind line {line}: {NOT_UTF8}")
+
+
+def _separator(head: str) -> str:
+    """What separates fields, by the head line: columns have names without any of the three."""
+    return max(",\t;", key=head.count)
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, Any]]:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mstar.answers.records import CHOICE_COLUMNS, GOLD_COLUMNS
+from mstar.answers.options import CHOICE_COLUMNS
+from mstar.answers.records import GOLD_COLUMNS
 from mstar.image_marks import as_published
 from mstar_data.record import BadRecord, ReadImage, Record
 

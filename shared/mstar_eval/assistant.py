@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx2
 from pydantic import BaseModel, Field
 
-from mstar.answers.records import LETTERS
+from mstar.answers.options import LETTERS
 from mstar.errors import CorruptArtefact, InvalidInput
 from mstar.http_json import Sender, Target
 from mstar.judges import Item

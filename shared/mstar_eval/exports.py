@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mstar.answers.records import LETTERS
+from mstar.answers.options import LETTERS
 from mstar.judges import Benchmark, benchmark
 from mstar.judges.responses import answer_or_whole
 from mstar.judges.statistics import Z

@@ -97,7 +97,19 @@ def test_a_line_separator_is_no_line_end_and_zero_is_an_answer(tmp_path: Path) -
         ('{"image": "http://a/b.png", "question": "q", "answer": 1}', "addresses are never fetched"),
         ('{"file_name": "0.png", "question": "q", "answer": "E", "choices": ["a", "b"]}', "none of the 2 options"),
         ('{"messages": [{"role": "user", "content": "q"}]}', "messages must hold a user turn"),
+        ('{"messages": ["q", "1"]}', "messages must hold objects with a role and a text"),
         ('{"conversations": 3}', "conversations must hold"),
+        (
+            '{"conversations": [{"from": "gpt", "value": "1"}, {"from": "human", "value": "q"}]}',
+            "a user turn, then",
+        ),
+        ('{"question": "<image>q", "answer": 1}', "mark <image>, and no picture is there"),
+        (
+            '{"imageId": "0", "question": "q", "answer": 1}',
+            "column 'imageId' names a picture, and none is read",
+        ),
+        ('{"chart": "charts/0.png", "question": "q", "answer": 1}', "column 'chart' names a picture"),
+        ('{"file_name": "0.png", "question": "q", "answer": "nan"}', "which tables write for an empty cell"),
         ('{"file_name": "0.png", "question": "q", "answer": 1, "split": "x"}', "split 'x' is unknown"),
     ],
 )

@@ -285,12 +285,103 @@ def test_what_datasets_saved_to_the_disk_is_read(tmp_path: Path) -> None:
         ("A. cat\nB. dog", "B"),
         (["cat", "dog"], "B. dog"),
         ({"text": ["cat", "dog"], "label": ["A", "B"]}, "B"),
+        ({"text": ["cat", "dog"], "label": ["1", "2"]}, "2"),
+        ([{"id": 7, "text": "cat"}, {"id": 9, "text": "dog"}], 9),
+        ({"1": "cat", "2": "dog"}, 2.0),
+        ({"A": "cat", "B": None, "C": "dog"}, "C"),
+        (["1. cat", "2. dog"], "2"),
+        (["1. cat", "2. dog"], "2. dog"),
+        (["b) cat", "a) dog"], "(a)"),
+        (["cat", "dog"], ["B"]),
+        (["cat", "dog"], "['dog']"),
     ],
 )
 def test_options_are_understood_however_they_are_written(tmp_path: Path, choices: Any, answer: str) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"question": "q", "choices": choices, "answer": answer}))
     (row,) = read_rows(tmp_path / "a.jsonl", Summary(), looks=TrustingLooks())
     assert (row.columns["choices"], row.columns["answer"]) == (["cat", "dog"], "B")
+
+
+def test_a_hole_among_lettered_columns_moves_no_answer(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("question,A,B,C,D,answer\nq,cat,,dog,nan,C\n")
+    (row,) = read_rows(tmp_path / "a.csv", Summary(), looks=TrustingLooks())
+    assert (row.columns["choices"], row.columns["answer"]) == (["cat", "dog"], "B")
+
+
+@pytest.mark.parametrize(
+    "options", [["1.5", "2.5"], ["1 : 2", "2 : 3"], ["(1) and (2)", "(2) and (3)"], ["A. Li", "J. Li"]]
+)
+def test_what_only_looks_like_a_name_stays_in_the_option(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"question": "q", "choices": options, "answer": options[1]}))
+    (row,) = read_rows(tmp_path / "a.jsonl", Summary(), looks=TrustingLooks())
+    assert (row.columns["choices"], row.columns["answer"]) == (options, "B")
+
+
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [
+        ("She has 3 + 4 = 7.\n#### 7", "7"),
+        ("<answer> 7 </answer>", "7"),
+        ("We add.\n\nSo it is \\boxed{7}.", "7"),
+        ("\\boxed{7}", "\\boxed{7}"),
+        ("two lines\nof text", "two lines\nof text"),
+    ],
+)
+def test_the_answer_is_taken_out_of_a_marked_solution(tmp_path: Path, answer: str, read: str) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"problem": "q", "solution": answer}))
+    (row,) = read_rows(tmp_path / "a.jsonl", Summary(), looks=TrustingLooks())
+    assert row.columns["answer"] == read
+
+
+ANSWERED = {"role": "assistant", "content": "1"}
+TURNS = [{"from": "system", "value": "s"}, {"from": "human", "value": "<image>q"}, {"from": "gpt", "value": "1"}]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"image": "0.png", "conversations": TURNS},
+        {"image": "0.png", "conversations": json.dumps(TURNS)},
+        {"images": ["0.png"], "conversations": [{"role": "user", "content": "q"}, ANSWERED]},
+        {"image": "0.png", "messages": [{"role": "user", "content": "<image>q"}, ANSWERED]},
+        {"image": "0.png", "messages": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "q"}]},
+                                        ANSWERED]},
+        {"images": "0.png", "question": "q", "answer": 1},
+        {"image": ["0.png"], "question": "q", "answer": 1},
+        {"images": '["0.png"]', "question": "q", "answer": 1},
+        {"imgname": "0.png", "query": "q", "label": "1"},
+        {"image": ".\\0.png", "question": "q", "answer": 1},
+    ],
+)  # fmt: skip
+def test_roles_and_pictures_are_found_however_they_are_called(tmp_path: Path, record: dict[str, Any]) -> None:
+    source = write(tmp_path, [record])
+    (row,) = read_rows(source, Summary(), looks=TrustingLooks())
+    assert (row.columns["question"], row.columns["answer"], row.images) == ("q", "1", (PNG,))
+
+
+def test_a_sample_of_a_shard_may_have_texts_and_several_pictures_as_members(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for member, data in (("0.0.png", PNG), ("0.1.png", OTHER), ("0.question.txt", b"q"), ("0.answer.txt", b"1")):
+            info = tarfile.TarInfo(member)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    (row,) = read_rows(tmp_path, Summary(), looks=TrustingLooks())
+    assert (row.columns["question"], row.columns["answer"], row.images) == ("q", "1", (PNG, OTHER))
+
+
+def test_a_table_may_separate_by_semicolons(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("question;answer\nWhat, 1?;2,5\n")
+    (row,) = read_rows(tmp_path / "a.csv", Summary(), looks=TrustingLooks())
+    assert (row.columns["question"], row.columns["answer"]) == ("What, 1?", "2,5")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_a_table_in_another_encoding_is_named(tmp_path: Path, name: str, encoding: str) -> None:
+    (tmp_path / name).write_text("question,answer\né,1\n", encoding=encoding)
+    found = Summary()
+    assert not list(read_rows(tmp_path / name, found, looks=TrustingLooks()))
+    assert "not UTF-8: save the file in that encoding" in found.problems[0]
 
 
 @pytest.mark.parametrize(

@@ -4,27 +4,23 @@ MathVista (`answer`, `choices`, `answer_type`, `precision`, `unit`), M3CoT and S
 index), MMBench (`A` to `D` and a letter), AI2D (`options` with an index), and plain `question` with `answer`.
 """
 
-import ast
-import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date, time
-from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from pydantic import ValidationError
 
 from mstar.answers.choices import SEPARATOR
+from mstar.answers.find import find_answer
 from mstar.answers.marks import bare, plain
 from mstar.answers.numbers import read_number
-from mstar.answers.rule import DEFAULT_RULE
+from mstar.answers.options import CHOICE_COLUMNS, LETTERS, Options, cell_text, missing, options_of, own_mark, parsed
+from mstar.answers.rule import DEFAULT_RULE, AnswerPlace
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType
 
 GOLD_COLUMNS = ("answer", "gold", "ground_truth", "target", "label", "solution")
-CHOICE_COLUMNS = ("choices", "options", "candidates")
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
 _LATEX = re.compile(r"\\[A-Za-z]+|[\^_]\{|[\^]\d|\$.*\$")
 _FRACTION = re.compile(r"[+-]?\s*(?:\d+\s+)?\d+\s*/\s*\d+")
@@ -41,11 +37,8 @@ _KINDS = {
 }  # fmt: skip
 
 
-_OWN_LETTER = re.compile(r"(?:([A-Z])\s*[.):]|\(([A-Z])\))\s*(\S.*)", re.DOTALL)
-_QUOTE = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-_NUMPY = re.compile(rf"\[\s*({_QUOTE}(?:\s+{_QUOTE})+)\s*\]")
-_QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
-"""Python would join two quoted texts with nothing but a space between them to one."""
+_LONGEST_BARE = 80
+"""Characters; a longer text with a box in it is a solution."""
 
 
 class ChoiceForm(StrEnum):
@@ -66,9 +59,11 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     column = next((name for name in GOLD_COLUMNS if record.get(name) is not None), None)
     if column is None:
         raise InvalidDataset(f"the answer is missing: add a column {GOLD_COLUMNS[0]!r}", field="answer")
-    value = _text(record[column], column)
+    value = _reference(cell_text(record[column], column))
     options = options_of(record)
-    kind = _kind(record, value, options)
+    if missing(value) and value not in options.texts:
+        raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: mend it", field=column)
+    kind = _kind(record, value, options.texts)
     unit, precision = record.get("unit") or None, _precision(record.get("precision"))
     if kind is AnswerType.CHOICE:
         form = choice_form or _form_of(record)
@@ -77,7 +72,7 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
         value, unit, kind = _number(value, unit, kind, column)
     unit = None if unit is None else str(unit)
     try:
-        return Answer(type=kind, value=value, choices=options, precision=precision, unit=unit)
+        return Answer(type=kind, value=value, choices=options.texts, precision=precision, unit=unit)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = {"value": column}.get(str(first["loc"][0]), str(first["loc"][0]))
@@ -141,20 +136,23 @@ def _form_of(record: Mapping[str, Any]) -> ChoiceForm | None:
     return ChoiceForm.LETTER if lettered or _KINDS.get(named) is AnswerType.CHOICE else None
 
 
-def _letter_of(
-    raw: Any, value: str, options: Sequence[str], column: str, first_index: int, form: ChoiceForm | None
-) -> str:
-    """The letter of the right option: by its text, its letter, or its index.
+def _letter_of(raw: Any, value: str, options: Options, column: str, first_index: int, form: ChoiceForm | None) -> str:
+    """The letter of the right option: by its text, its name, its letter, or its index.
 
     Two readings that name different options are refused, unless it is known which form the set has.
     """
     readings = _readings(raw, value, options, first_index)
-    if not readings and (several := _several(raw, value, options)):
-        return several
+    if not readings and options.texts:
+        parts = raw if isinstance(raw, (list, tuple)) else parsed(value)
+        # A list of one is that one: some sets write each answer as a list.
+        if isinstance(parts, (list, tuple)) and len(parts) == 1:
+            readings = _readings(parts[0], str(parts[0]).strip(), options, first_index)
+        elif several := _several(parts, value, options):
+            return several
     if form in readings:
         return readings[form]
-    texts = [plain(option) for option in options]
-    if len({texts[LETTERS.index(letter)] if options else letter for letter in readings.values()}) > 1:
+    texts = [plain(option) for option in options.texts]
+    if len({texts[LETTERS.index(letter)] if texts else letter for letter in readings.values()}) > 1:
         shown = " and ".join(f"the {form_} of option {letter}" for form_, letter in readings.items())
         raise InvalidDataset(
             f"{column} {value[:80]!r} is {shown}: set answer_type to choice for letters or to text for texts",
@@ -163,130 +161,73 @@ def _letter_of(
     if readings:
         return next(iter(readings.values()))
     raise InvalidDataset(
-        f"{column} {value[:80]!r} is none of the {len(options)} options: give an option's text, letter or index",
+        f"{column} {value[:80]!r} is none of the {len(texts)} options: give an option's text, letter or index",
         field=column,
     )
 
 
-def _several(raw: Any, value: str, options: Sequence[str]) -> str:
+def _several(raw: Any, value: str, options: Options) -> str:
     """Letters of several options that are right together, as `A, C`, `AC` or a list of letters or texts; else empty."""
-    parts = raw if isinstance(raw, (list, tuple)) else re.split(r"\s*[,;&/]\s*", value) if options else []
+    parts = raw if isinstance(raw, (list, tuple)) else re.split(r"\s*[,;&/]\s*", value)
     if len(parts) == 1 and re.fullmatch(r"[A-Z]{2,8}", value):
         parts = list(value)
-    texts = [plain(option) for option in options]
+    texts = [plain(option) for option in options.texts]
     letters = []
     for part in map(str, parts):
-        letter = _LETTER.fullmatch(bare(part))
         if plain(part) in texts:
             letters.append(LETTERS[texts.index(plain(part))])
-        elif letter and LETTERS.index(letter[1].upper()) < len(options):
-            letters.append(letter[1].upper())
+        elif letter := _lettered(part, options):
+            letters.append(letter)
         else:
             return ""
     return SEPARATOR.join(sorted(letters)) if len(set(letters)) == len(letters) > 1 else ""
 
 
-def _readings(raw: Any, value: str, options: Sequence[str], first_index: int) -> dict[ChoiceForm, str]:
+def _readings(raw: Any, value: str, options: Options, first_index: int) -> dict[ChoiceForm, str]:
     """Which option each form of writing it would name."""
     found: dict[ChoiceForm, str] = {}
-    texts = [plain(option) for option in options]
+    texts = [plain(option) for option in options.texts]
     if plain(value) in texts:
         found[ChoiceForm.TEXT] = LETTERS[texts.index(plain(value))]
-    letter = _LETTER.fullmatch(bare(value))
-    if letter and (not options or LETTERS.index(letter[1].upper()) < len(options)):
-        found[ChoiceForm.LETTER] = letter[1].upper()
-    lettered = _OWN_LETTER.fullmatch(value)
-    own = (lettered[1] or lettered[2]) if lettered else ""
-    if lettered and own in LETTERS[: len(options)] and plain(lettered[3]) == texts[LETTERS.index(own)]:
-        found[ChoiceForm.LETTER] = own
-    if re.fullmatch(r"\d{1,2}(?:\.0)?", value) and not isinstance(raw, bool):
+    mark, text = own_mark(value) or ("", "")
+    letter = _lettered(value, options) or (_lettered(mark, options) if mark and plain(text) in texts else "")
+    if letter and (not mark or plain(text) == texts[LETTERS.index(letter)]):
+        found[ChoiceForm.INDEX if options.numbered else ChoiceForm.LETTER] = letter
+    # Numbers that the options have themselves say more than their places do.
+    if re.fullmatch(r"\d{1,2}(?:\.0)?", value) and not isinstance(raw, bool) and not options.numbered:
         place = int(float(value)) - first_index
-        if 0 <= place < len(options):
+        if 0 <= place < len(texts):
             found[ChoiceForm.INDEX] = LETTERS[place]
     return found
 
 
-def options_of(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Option texts in their order; empty where the row has none. Raises InvalidDataset."""
-    raw = next((record[name] for name in CHOICE_COLUMNS if record.get(name)), None)
-    if raw is None:
-        lettered = [record[letter] for letter in LETTERS[:8] if not _missing(record.get(letter))]
-        return tuple(map(str, lettered)) if len(lettered) > 1 else ()
-    if isinstance(raw, str):
-        raw = _parsed(raw)
-    if isinstance(raw, Mapping):
-        raw = _of_mapping(raw)
-    if isinstance(raw, str) or not isinstance(raw, Sequence) or len(raw) > len(LETTERS):
-        raise InvalidDataset("choices must be a list of texts, 26 at most", field="choices")
-    options = tuple(_text(_option(option), "choices") for option in raw)
-    return tuple(_without_letters(options))
+def _lettered(text: str, options: Options) -> str:
+    """The letter of the option that goes by this name or, where the row has no names of its own, by this letter."""
+    if options.names:
+        place = options.named(bare(text))
+        return "" if place is None else LETTERS[place]
+    letter = _LETTER.fullmatch(bare(text))
+    known = letter and (not options.texts or LETTERS.index(letter[1].upper()) < len(options.texts))
+    return letter[1].upper() if letter and known else ""
 
 
-def _of_mapping(raw: Mapping[str, Any]) -> Any:
-    """Texts of `{"text": […], "label": […]}` (ARC), or of `{"A": …, "B": …}` in the order of their letters."""
-    if isinstance(raw.get("text"), Sequence) and "text" in raw:
-        return raw["text"]
-    # An answer `B` means the option of that name, wherever it stands in the object.
-    names = sorted(raw, key=lambda name: (len(str(name)), str(name)))
-    return [raw[name] for name in names]
+def _reference(text: str) -> str:
+    """The answer itself, where the column has a marked solution: GSM8K's `#### 7`, a tag, the box of several sentences.
 
-
-def _option(option: Any) -> Any:
-    """The text of `{"label": "A", "text": "cat"}`; anything else as it is."""
-    if isinstance(option, Mapping):
-        return next((option[name] for name in ("text", "value", "content") if option.get(name) is not None), None)
-    return option
-
-
-def _without_letters(options: Sequence[str]) -> Sequence[str]:
-    """Without `A.` or `(A)` in front, where each option has its own letter there."""
-    found = [_OWN_LETTER.fullmatch(option) for option in options]
-    if len(options) < 2 or not all(
-        match and (match[1] or match[2]) == letter for match, letter in zip(found, LETTERS, strict=False)
-    ):
-        return options
-    return [match[3] for match in found if match]
-
-
-def _missing(value: Any) -> bool:
-    return value is None or value == "" or value != value  # a float that is not itself is a table's empty cell
-
-
-def _parsed(text: str) -> Any:
-    """A list that a table holds as text, in JSON, as Python or numpy writes it, or with a lettered option a line."""
-    if (found := _NUMPY.fullmatch(text.strip())) is not None:
-        return [one or other for one, other in _QUOTED.findall(found[1])]
-    lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
-    if len(lines) > 1 and list(_without_letters(lines)) != lines:
-        return lines
-    for read in (json.loads, ast.literal_eval):
-        try:
-            return read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-    return text
-
-
-def _text(value: Any, column: str) -> str:
-    """A JSON scalar or list as the text of an answer: true is `True`, 1e-07 is `0.0000001`."""
-    if isinstance(value, float):
-        if value != value or value in (float("inf"), float("-inf")):
-            raise InvalidDataset(f"{column} is not a finite number", field=column)
-        return f"{value:.12f}".rstrip("0").rstrip(".") if value and abs(value) < 1e-4 else repr(value)
-    if isinstance(value, Decimal | date | time):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return json.dumps(list(value), ensure_ascii=False)
-    if not isinstance(value, (str, int)):
-        raise InvalidDataset(f"{column} must be a text, a number or a list", field=column)
-    text = str(value).strip()
-    if not text:
-        raise InvalidDataset(f"{column} is empty", field=column)
-    return text
+    A text without a mark stays as it is.
+    """
+    _, mark, last = text.rpartition("\n#### ")
+    if mark and "\n" not in last.strip():
+        return last.strip() or text
+    tag = find_answer(text, AnswerPlace.ANSWER_TAG)
+    if tag:
+        return tag
+    long = "\n" in text or len(text) > _LONGEST_BARE
+    return (find_answer(text, AnswerPlace.BOXED) if long else None) or text
 
 
 def _precision(value: Any) -> int | None:
-    if _missing(value):
+    if missing(value):
         return None
     try:
         places = int(float(value))

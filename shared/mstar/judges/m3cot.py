@@ -10,7 +10,7 @@ answer heading where a response has one, since a chain of thought repeats the op
 
 import re
 
-from mstar.answers.records import LETTERS
+from mstar.answers.options import LETTERS
 from mstar.judges.benchmark import Benchmark, Item, Row
 from mstar.judges.options import lettered_choice, question_of, text_of
 from mstar.judges.responses import answer_or_whole

@@ -13,7 +13,8 @@ import re
 from typing import Any
 
 from mstar.answers.numbers import read_number
-from mstar.answers.records import CHOICE_COLUMNS, LETTERS, answer_of
+from mstar.answers.options import CHOICE_COLUMNS, LETTERS
+from mstar.answers.records import answer_of
 from mstar.answers.rule import DEFAULT_RULE
 from mstar.errors import InvalidDataset
 from mstar.judges.benchmark import Benchmark, Item, Row

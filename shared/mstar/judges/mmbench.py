@@ -7,7 +7,7 @@ Where toolkits differ: VLMEvalKit does the same (`mcq_circular_eval`) and asks a
 lmms-eval's static variant uses no model. A file without rotations gets them here, by moving the options on by one.
 """
 
-from mstar.answers.records import LETTERS
+from mstar.answers.options import LETTERS
 from mstar.errors import InvalidDataset
 from mstar.judges.benchmark import Benchmark, Item, Row
 from mstar.judges.options import choice_prompt, lettered_choice, named_option, question_of, text_of

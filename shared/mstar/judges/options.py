@@ -6,7 +6,7 @@ The rule is VLMEvalKit's without a judge model (`can_infer` of its matching util
 import re
 from collections.abc import Mapping, Sequence
 
-from mstar.answers.records import LETTERS, options_of
+from mstar.answers.options import LETTERS, options_of
 from mstar.errors import InvalidDataset
 from mstar.judges.benchmark import Item, Row
 
@@ -38,7 +38,10 @@ def lettered_choice(row: Row) -> tuple[tuple[str, ...], str]:
 
     Raises InvalidDataset.
     """
-    options, letter = options_of(row), text_of(row, "answer").strip("()").upper()
+    found, letter = options_of(row), text_of(row, "answer").strip("()").upper()
+    options = found.texts
+    if (place := found.named(letter)) is not None:
+        letter = LETTERS[place]
     if len(options) < 2:
         raise InvalidDataset("the options are missing: the file has choices or columns A to D", field="choices")
     if len(letter) != 1 or letter not in LETTERS[: len(options)]:
@@ -50,7 +53,7 @@ def lettered_choice(row: Row) -> tuple[tuple[str, ...], str]:
 
 def numbered_choice(row: Row) -> tuple[tuple[str, ...], str]:
     """Options and the right one's letter, where `answer` is its place from 0. Raises InvalidDataset."""
-    options, place = options_of(row), text_of(row, "answer")
+    options, place = options_of(row).texts, text_of(row, "answer")
     if len(options) < 2 or not place.isdigit() or int(place) >= len(options):
         raise InvalidDataset(
             f"answer {place[:40]!r} is not the place, from 0, of one of {len(options)} options", field="answer"

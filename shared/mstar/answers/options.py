@@ -1,0 +1,151 @@
+"""Reads the options of a data set's row, in the shapes that published sets have, with what the row itself calls them.
+
+An answer `1` beside `{"1": …, "2": …}` means the option of that name, and `C` beside columns A, C and D that of column
+C, wherever it stands among the options. What this leaves out: which option the answer names (`records`).
+"""
+
+import ast
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+from mstar.errors import InvalidDataset
+
+CHOICE_COLUMNS = ("choices", "options", "candidates")
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MARKED = re.compile(r"(?:([A-Za-z])\s*[.):]|\(([A-Za-z])\)|(\d{1,2})[.)](?=\s))\s*(\S.*)", re.DOTALL)
+"""`A. cat`, `(a) cat`, `1. cat`; no `1.5` and no `(1) and (2)`."""
+_NAME = re.compile(r"(?:(?:option|choice|answer)[\s_-]*)?[(\[]?\s*([A-Za-z]|\d{1,4})(?:\.0)?\s*[)\].:]?", re.IGNORECASE)
+_NAMES = ("label", "letter", "key", "id")
+_TEXTS = ("text", "value", "content")
+_QUOTE = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+_NUMPY = re.compile(rf"\[\s*({_QUOTE}(?:\s+{_QUOTE})+)\s*\]")
+_QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+"""Python would join two quoted texts with nothing but a space between them to one."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """The texts of a row's options in their order."""
+
+    texts: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """What the row calls each, in lower case; empty where it calls them A, B, C … or nothing."""
+
+    def named(self, text: str) -> int | None:
+        """The place of the option that the row calls so; None where it calls none so."""
+        found = _NAME.fullmatch(text.strip())
+        name = (found[1] if found else text.strip()).casefold()
+        return self.names.index(name) if name in self.names else None
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the row's own names are numbers."""
+        return bool(self.names) and all(name.isdigit() for name in self.names)
+
+
+def options_of(record: Mapping[str, Any]) -> Options:
+    """Options of a row; none where it has none. Raises InvalidDataset."""
+    raw = next((record[name] for name in CHOICE_COLUMNS if record.get(name)), None)
+    if raw is None:
+        lettered = {letter: record[letter] for letter in LETTERS[:8] if not missing(record.get(letter))}
+        return _options(lettered) if len(lettered) > 1 else Options()
+    if isinstance(raw, str):
+        raw = parsed(raw)
+    return _options(raw)
+
+
+def own_mark(text: str) -> tuple[str, str] | None:
+    """The name in front of an option's text, in lower case, and the text; None without one."""
+    found = _MARKED.fullmatch(text)
+    return ((found[1] or found[2] or found[3]).casefold(), found[4]) if found else None
+
+
+def cell_text(value: Any, column: str) -> str:
+    """A JSON scalar or list as the text of an answer: true is `True`, 1e-07 is `0.0000001`. Raises InvalidDataset."""
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise InvalidDataset(f"{column} is not a finite number", field=column)
+        return f"{value:.12f}".rstrip("0").rstrip(".") if value and abs(value) < 1e-4 else repr(value)
+    if isinstance(value, Decimal | date | time):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return json.dumps(list(value), ensure_ascii=False)
+    if not isinstance(value, (str, int)):
+        raise InvalidDataset(f"{column} must be a text, a number or a list", field=column)
+    text = str(value).strip()
+    if not text:
+        raise InvalidDataset(f"{column} is empty", field=column)
+    return text
+
+
+def missing(value: Any) -> bool:
+    """Whether a table's cell is empty: also a float that is not itself, and how pandas writes that as a text."""
+    return (
+        value is None or value == "" or value != value or (isinstance(value, str) and value.strip() in ("nan", "NaN"))
+    )
+
+
+def parsed(text: str) -> Any:
+    """A list that a table holds as text, in JSON, as Python or numpy writes it, or with a marked option a line."""
+    if (found := _NUMPY.fullmatch(text.strip())) is not None:
+        return [one or other for one, other in _QUOTED.findall(found[1])]
+    lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
+    if len(lines) > 1 and _marks(lines):
+        return lines
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(text)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return text
+
+
+def _options(raw: Any) -> Options:
+    names: Sequence[Any] = ()
+    if isinstance(raw, Mapping):
+        names, raw = _of_mapping(raw)
+    if isinstance(raw, (str, bytes)) or not isinstance(raw, Sequence) or len(raw) > len(LETTERS):
+        raise InvalidDataset("choices must be a list of texts, 26 at most", field="choices")
+    if raw and all(isinstance(one, Mapping) for one in raw):
+        names = [next((one[name] for name in _NAMES if not missing(one.get(name))), None) for one in raw]
+        raw = [next((one[name] for name in _TEXTS if one.get(name) is not None), None) for one in raw]
+    texts = [cell_text(one, "choices") for one in raw]
+    if not names and (marks := _marks(texts)):
+        names, texts = [name for name, _ in marks], [text for _, text in marks]
+    return Options(tuple(texts), _own_names(names, len(texts)))
+
+
+def _of_mapping(raw: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:
+    """Names and texts of `{"text": […], "label": […]}` (ARC), or of `{"A": …, "B": …}` in the order of their names."""
+    if isinstance(raw.get("text"), Sequence) and not isinstance(raw["text"], str):
+        labels = raw.get("label")
+        return (labels if isinstance(labels, Sequence) and not isinstance(labels, str) else ()), raw["text"]
+    names = sorted((name for name in raw if not missing(raw[name])), key=lambda name: (len(str(name)), str(name)))
+    return names, [raw[name] for name in names]
+
+
+def _own_names(names: Sequence[Any], count: int) -> tuple[str, ...]:
+    found = [_NAME.fullmatch(str(name).strip()) for name in names]
+    own = tuple((one[1] if one else str(name).strip()).casefold() for one, name in zip(found, names, strict=True))
+    usual = tuple(LETTERS[:count].casefold())
+    if len(own) != count or len(set(own)) != count or None in names or own == usual:
+        return ()
+    return own
+
+
+def _marks(options: Sequence[str]) -> list[tuple[str, str]]:
+    """Name and text of each, where each begins with its own of the first letters or numbers; else empty.
+
+    `A. Lincoln` and `J. Adams` are no such options.
+    """
+    found = [own_mark(option) for option in options]
+    marks = [mark for mark in found if mark is not None]
+    names = sorted(name for name, _ in marks)
+    count = len(options)
+    whole = (list(LETTERS[:count].casefold()), *(sorted(map(str, range(first, first + count))) for first in (0, 1)))
+    return marks if count > 1 and names in whole else []
