@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 # A test session starts hundreds of processes, and each would compile the sources again.
 export PYTHONDONTWRITEBYTECODE :=
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term:skip-covered
+PYTEST = $(BIN)/python -m pytest -rfER -n $(WORKERS) --cov --cov-report=term:skip-covered
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up check test all-tests quick-tests chromium faults partners audit lint format docs bench study-quick

@@ -133,7 +133,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         heavy = any(item.get_closest_marker(name) for name in ("slow", "system", "vllm", "faults"))
         if item.path.relative_to(_HERE).parts[0] not in _WITH_SERVICES and not heavy and "postgresql" not in item.name:
             item.add_marker("quick")
-        elif config.pluginmanager.hasplugin("pytest_cov"):
+            continue
+        # Real processes on a machine that others use: once more before a change is refused, and listed at the end.
+        item.add_marker(pytest.mark.flaky(reruns=1))
+        if config.pluginmanager.hasplugin("pytest_cov"):
             # It runs the same lines through processes that are not measured, and measuring would slow it down by half.
             item.add_marker("no_cover")
     order = {name: number for number, name in enumerate(_LONGEST)}
