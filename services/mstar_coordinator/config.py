@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from mstar.model_types import UntriedModelsText
 from mstar.trackers import Tracker
 from mstar.trusted_code import TrustedCodeText
 from mstar_web.config import ServiceSettings
@@ -82,6 +83,9 @@ class CoordinatorSettings(ServiceSettings):
     trusted_code: TrustedCodeText = ""
     """Code from model folders that policy, PRM and trainer may run, as their settings of this name; a run on such a
     model is refused at once where it is not listed here."""
+    untried_models: UntriedModelsText = ""
+    """Types of model, with commas between them, that transformers loads and M-STaR was never tried with (docs/models.md
+    lists them), and that runs may use all the same. Their numbers may be wrong, and such a run says so."""
     recipes_folder: Path = RECIPES
     """Folder of the recipes that can be started by name."""
     reserve_bytes: int = Field(default=500_000_000, ge=0)

@@ -5,6 +5,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from mstar.types import MAX_IMAGES
 
@@ -34,6 +37,8 @@ UNTRIED = frozenset((
     "step3p7", "video_llama_3", "video_llava",
 ))  # fmt: skip
 """Types that it loads, whose response continues the prompt, and that nobody has driven through the services yet."""
+UNTRIED_SETTING = "MSTAR_COORDINATOR_UNTRIED_MODELS"
+"""Where an operator lists those of them that runs may use all the same."""
 OTHERS = frozenset((
     "florence2", "pix2struct", "pp_formulanet", "t5gemma2", "udop", "vision-encoder-decoder",
 ))  # fmt: skip
@@ -78,12 +83,44 @@ def images_taken(model_type: str) -> Images:
     return IMAGES.get(model_type, ANY_IMAGES)
 
 
-def type_problem(model_type: str, trusted: Collection[str] = ()) -> str | None:
+def parse_untried(text: str) -> frozenset[str]:
+    """Untried types that an operator allows, with commas between them.
+
+    Raises ValueError for a name that is tried already, or that no setting can allow.
+    """
+    names = frozenset(filter(None, (part.strip() for part in text.split(","))))
+    for name in sorted(names - UNTRIED):
+        known = "is tried and needs no permission: leave it out" if name in TRIED else "cannot be allowed here"
+        raise ValueError(
+            f"{name[:64]!r} {known}; the types that can be allowed are those that docs/models.md calls untried"
+        )
+    return names
+
+
+def _checked(text: str) -> str:
+    parse_untried(text)
+    return text
+
+
+UntriedModelsText = Annotated[str, AfterValidator(_checked)]
+"""A setting that `parse_untried` reads."""
+
+
+def untried_lines(model_types: Collection[str]) -> tuple[str, ...]:
+    """What people should know of a run on models of untried types, a sentence each."""
+    return tuple(
+        f"Models of type {name} were never tried with M-STaR, and the operator allows them: whether their scores and "
+        "losses are right is not known. Compare them with `mstar doctor --align` before you use the numbers."
+        for name in model_types
+    )
+
+
+def type_problem(model_type: str, allowed: Collection[str] = ()) -> str | None:
     """Why a run cannot begin with this type of model, and what to do; None: it can.
 
-    `trusted`: types whose code from a folder the operator allows.
+    `allowed`: types that the operator allows, as code from a folder or as untried.
     """
-    if model_type in TRIED or model_type in trusted:
+    if model_type in TRIED or model_type in allowed:
         return None
     named = f"has model_type {model_type[:64]!r} in config.json, which"
     if model_type in OTHERS:
@@ -91,7 +128,10 @@ def type_problem(model_type: str, trusted: Collection[str] = ()) -> str | None:
     if model_type in ELSEWISE:
         return f"{named} {ELSEWISE[model_type]}: {_TAKE}"
     if model_type in UNTRIED:
-        return f"{named} transformers loads and M-STaR was never tried with: {_TAKE}, or see docs/add-a-family.md"
+        return (
+            f"{named} transformers loads and M-STaR was never tried with: {_TAKE}, or see docs/add-a-family.md; an "
+            f"operator may allow it untried with {UNTRIED_SETTING}"
+        )
     if model_type in WITH_CODE:
         return (
             f"{named} needs code from its folder, and that runs only where an operator allows it: docs/models.md, "

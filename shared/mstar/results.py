@@ -105,6 +105,8 @@ class RunResults(Frozen):
     """By policy (`base`, `warmup`, `it01`) and test: which questions it answers right greedily."""
     data: DataCheck | None = None
     """What the check of the data set found; None before the first step has ended, and for the benchmark that ships."""
+    untried: tuple[str, ...] = ()
+    """Types of the run's models that were never tried with M-STaR: their numbers may be wrong."""
     quarantined: tuple[Quarantined, ...] = ()
     outcomes: dict[str, Outcomes] = {}
     """What became of the responses of warm-up and of each iteration (`warmup`, `it01`), once they are selected from."""

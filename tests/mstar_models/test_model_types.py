@@ -5,7 +5,18 @@ from transformers import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as LOADED
 
 from further_families import DRIVEN
-from mstar.model_types import ELSEWISE, IMAGES, OTHERS, TRIED, UNTRIED, WITH_CODE, WITHOUT_TEMPLATE, type_problem
+from mstar.model_types import (
+    ELSEWISE,
+    IMAGES,
+    OTHERS,
+    TRIED,
+    UNTRIED,
+    WITH_CODE,
+    WITHOUT_TEMPLATE,
+    parse_untried,
+    type_problem,
+    untried_lines,
+)
 from mstar_models.families import FAMILIES
 
 
@@ -60,3 +71,24 @@ def test_another_type_is_refused_with_what_to_do(name: str, said: str) -> None:
 def test_allowed_code_makes_a_type_known() -> None:
     assert type_problem("minicpmv", ["minicpmv"]) is None
     assert type_problem("phi3_v", ["minicpmv"]) is not None
+
+
+def test_an_operator_allows_untried_types_and_no_others() -> None:
+    assert parse_untried("") == frozenset()
+    allowed = parse_untried(" aria, kosmos-2,")
+    assert allowed == {"aria", "kosmos-2"}
+    assert {name for name in UNTRIED if type_problem(name, allowed) is None} == allowed
+    for name, said in (
+        ("internvl", "is tried and needs no permission"),
+        ("florence2", "cannot be allowed here"),
+        ("phi3_v", "cannot be allowed here"),
+        ("llama", "cannot be allowed here"),
+        ("*", "cannot be allowed here"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            parse_untried(f"aria,{name}")
+
+
+def test_a_run_on_untried_models_says_so() -> None:
+    assert untried_lines(()) == ()
+    assert "of type aria were never tried" in untried_lines(("aria", "fuyu"))[0]

@@ -4,7 +4,7 @@ Nothing is saved by a processor of transformers: a hub's older folders were not 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ CORPUS = (
     "## Answer\n\n14\n\nWhat is the angle at the top of the triangle? The angles of a triangle are 180 together."
 )
 WORDS = 300
+LENGTH = 512
+"""Tokens of the longest text."""
 Ids = Callable[[str], int]
 Settings = dict[str, Any]
 
@@ -55,6 +57,9 @@ class Family:
     """Why the policy decodes prompts of one length at a time; empty where rows of any length share a batch."""
     one_by_one: str = ""
     """Why PRM and trainer compute each response by itself; empty where responses are packed into trees."""
+    corpus: Sequence[str] = (CORPUS,)
+    """What the tokenizer learns its words from."""
+    words: int = WORDS
 
     @property
     def model_type(self) -> str:
@@ -62,8 +67,8 @@ class Family:
         return str(self.config(lambda token: 0)["model_type"])
 
 
-def write_folder(family: Family, folder: Path, seed: int = 0) -> Path:
-    """Write a random checkpoint of the family, and return its folder."""
+def write_folder(family: Family, folder: Path, seed: int = 0, *, to_teach: bool = False) -> Path:
+    """Write a random checkpoint of the family, and return its folder; `to_teach`: as at the start of a training."""
     folder.mkdir(parents=True)
     tokenizer, size = _tokenizer_of(family)
 
@@ -76,13 +81,8 @@ def write_folder(family: Family, folder: Path, seed: int = 0) -> Path:
     config = AutoConfig.for_model(**_with_vocabulary(settings, size, token_id(family.end)))
     torch.manual_seed(seed)
     model = AutoModelForImageTextToText.from_config(config)
-    with torch.no_grad():
-        # Larger than at the start of a training, so that what it says depends on all that it sees.
-        for name, weight in model.named_parameters():
-            weight.mul_(3 if weight.dim() > 1 else 1)
-            if "gate" in name or "projection" in name:
-                # Some ways from the image into the text begin closed, at zero.
-                weight.add_(0.1 * torch.randn_like(weight) if weight.dim() > 1 else 0.5)
+    if not to_teach:
+        _spread(model)
     model.generation_config.eos_token_id = token_id(family.end)
     model.save_pretrained(folder)
     _save_tokenizer(tokenizer, family, folder)
@@ -91,9 +91,20 @@ def write_folder(family: Family, folder: Path, seed: int = 0) -> Path:
     if family.processor is not None:
         _write(folder / "processor_config.json", family.processor)
     _write_template(family, folder)
-    # So that the PRM serves it as well; policy and trainer do not look at it.
-    _write(folder / "prm_scheme.json", {"scheme": "label-tokens", "good": "+", "bad": "-"})
+    if not to_teach:
+        # So that the PRM serves it as well; policy and trainer do not look at it.
+        _write(folder / "prm_scheme.json", {"scheme": "label-tokens", "good": "+", "bad": "-"})
     return folder
+
+
+@torch.no_grad()
+def _spread(model: Any) -> None:
+    """Make weights larger than at the start of a training, so that what the model says depends on all that it sees."""
+    for name, weight in model.named_parameters():
+        weight.mul_(3 if weight.dim() > 1 else 1)
+        if "gate" in name or "projection" in name:
+            # Some ways from the image into the text begin closed, at zero.
+            weight.add_(0.1 * torch.randn_like(weight) if weight.dim() > 1 else 0.5)
 
 
 def write_tokenizer(family: Family, folder: Path) -> tuple[int, int]:
@@ -121,8 +132,8 @@ def _tokenizer(family: Family) -> Tokenizer:
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(vocab_size=WORDS, initial_alphabet=alphabet, show_progress=False)
-        tokenizer.train_from_iterator([CORPUS], trainer)
+        trainer = trainers.BpeTrainer(vocab_size=family.words, initial_alphabet=alphabet, show_progress=False)
+        tokenizer.train_from_iterator(family.corpus, trainer)
     else:
         bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
         pieces = ["<unk>", "<s>", "</s>", *bytes_, "▁", *(chr(code) for code in range(33, 127))]
@@ -142,7 +153,7 @@ def _tokenizer_settings(family: Family) -> Settings:
         "eos_token": family.end,
         "pad_token": family.end,
         "unk_token": "<unk>",
-        "model_max_length": 512,
+        "model_max_length": LENGTH,
         **({"bos_token": family.begin} if family.begin else {}),
         **family.named,
     }

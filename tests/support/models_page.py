@@ -54,6 +54,15 @@ the question. Of the types that transformers loads as models of images and text,
 
 [A row in a test](add-a-family.md) makes one of the last kind a supported family.
 
+### Allow an untried family
+
+An operator may let runs use one of the last kind before that, such as to find out whether it works:
+`MSTAR_COORDINATOR_UNTRIED_MODELS=aria,lfm2_vl` (`coordinator.untriedModels` of the chart). No recipe and no request
+can. The folder is checked as any other; a family may still fail when it samples, scores or trains, or give wrong
+numbers in silence. So the coordinator says at its start which types are allowed, and a run on one carries a sentence in
+its log, in `mstar run show` and in its report. `mstar doctor --align` on the folder is the first test to make. The
+other two kinds cannot be allowed.
+
 Folders of PaliGemma have no chat template; the one in `shared/mstar_models/families/paligemma.py` is used: the
 image, then the question.
 

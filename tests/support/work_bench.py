@@ -239,7 +239,7 @@ def write_model(folder: Path) -> Path:
     """A folder that looks like a model's, with a pickle and a module beside it that must not be taken along."""
     folder.mkdir()
     for name in ("config.json", "model.safetensors", "pytorch_model.bin", "modeling.py"):
-        (folder / name).write_text(name)
+        (folder / name).write_text('{"model_type": "idefics3"}' if name == "config.json" else name)
     return folder
 
 

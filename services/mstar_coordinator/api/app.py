@@ -222,6 +222,8 @@ def build_app(
 
 
 def _model_trial(settings: CoordinatorSettings) -> ModelTrial:
+    if settings.untried_models:
+        log.warning("runs may use models that M-STaR was never tried with", types=settings.untried_models)
     largest = int(GIGA * settings.model_check_gb)
     return ModelTrial(largest, settings.model_check_seconds, settings.trusted_code)
 

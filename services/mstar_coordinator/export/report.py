@@ -14,6 +14,7 @@ from markupsafe import Markup
 from mstar.charts import Band, Line, chart
 from mstar.data_check import check_lines
 from mstar.layout import ANSWER_HEADING, scored_segments
+from mstar.model_types import untried_lines
 from mstar.ranking_quality import Ranking, ranking_together
 from mstar.recipes import ExplorationMode
 from mstar.results import IterationResult, Milestone, RunResults
@@ -68,7 +69,7 @@ def render_report(results: RunResults, samples: Sequence[Sample]) -> str:
     return _TEMPLATES.get_template("report.html.j2").render(
         percent=percent,
         gain=_gain(results),
-        data_lines=check_lines(results.data),
+        data_lines=(*untried_lines(results.untried), *check_lines(results.data)),
         sweeps=Markup(_sweeps(results)),  # noqa: S704 - our own SVG, whose texts are escaped
         saturation=Markup(_saturation(results)),  # noqa: S704
         group_tables=_group_tables(results),

@@ -53,11 +53,12 @@ def admit(
     trainers: Trainers,
     *,
     remote: bool = False,
-    trusted: Collection[str] = (),
+    allowed: Collection[str] = (),
 ) -> Recipe:
     """The recipe with absolute paths, once all checks have passed.
 
-    `remote`: checkpoints are not kept below `home`. `trusted`: types of model whose code from a folder may run.
+    `remote`: checkpoints are not kept below `home`. `allowed`: types of model that the operator allows: code from a
+    folder, and untried ones.
     Raises InvalidRecipe, InvalidInput for a model that can't be loaded,
     Forbidden for a path outside of `places`, and StorageFull.
     """
@@ -79,7 +80,7 @@ def admit(
     shapes: dict[str, ModelShape] = {}
     if not _is_builtin(model.base, "model.base"):
         folder = _below(places, model.base, "model.base")
-        check_model(folder, trusted)
+        check_model(folder, allowed)
         require_bounds(folder, model, "model.base")
         check_targets(recipe, tensor_names(folder))
         wanted = disk_bytes(recipe, read_weights(folder), checkpoints=not remote)
@@ -91,7 +92,7 @@ def admit(
             require_labels(folder)
     else:
         require_bounds(BUILTINS[model.base].model, model, "model.base")
-    prm, prm_weights = _admit_prm(recipe, places, trusted)
+    prm, prm_weights = _admit_prm(recipe, places, allowed)
     if trainers.gpu_gb is not None:
         if prm and prm.train and prm_weights and prm.base:
             shapes[PRM] = read_shape(Path(prm.base))
@@ -117,7 +118,7 @@ def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
         raise InvalidInput(detail, field="model.base") from None
 
 
-def _admit_prm(recipe: Recipe, places: DataPlaces, trusted: Collection[str]) -> tuple[PrmRecipe | None, int]:
+def _admit_prm(recipe: Recipe, places: DataPlaces, allowed: Collection[str]) -> tuple[PrmRecipe | None, int]:
     """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none."""
     prm = recipe.prm
     if prm is None or prm.base is None:
@@ -126,7 +127,7 @@ def _admit_prm(recipe: Recipe, places: DataPlaces, trusted: Collection[str]) -> 
         return prm, 0
     folder = _below(places, prm.base, "prm.base")
     try:
-        weights = check_prm(folder, trained=prm.train is not None, trusted=trusted)
+        weights = check_prm(folder, trained=prm.train is not None, allowed=allowed)
     except InvalidInput as error:
         # The checks of a model's folder speak of the base model, for which they were made.
         raise InvalidInput(error.detail.replace("model.base", "prm.base", 1), field="prm.base") from None

@@ -36,14 +36,14 @@ _COUNTS = (
 _TEXTS = ("model_type", "dtype", "torch_dtype", "hidden_act")
 
 
-def check_model(folder: Path, trusted: Collection[str] = ()) -> int:
+def check_model(folder: Path, allowed: Collection[str] = ()) -> int:
     """Bytes of the weights. Raises InvalidInput for a folder that is not a whole model of a family that is known.
 
-    `trusted`: types of model whose code from a folder the operator allows.
+    `allowed`: types of model that the operator allows: code from a folder, and untried ones.
     """
     config = _check_config(folder)
     model_type = str(config["model_type"])
-    if (problem := type_problem(model_type, trusted)) is not None:
+    if (problem := type_problem(model_type, allowed)) is not None:
         raise _refused(folder, problem)
     _check_parts(folder, processor=True)
     _check_template(folder, model_type)
@@ -51,15 +51,15 @@ def check_model(folder: Path, trusted: Collection[str] = ()) -> int:
     return check_weights(folder)
 
 
-def check_prm(folder: Path, *, trained: bool, trusted: Collection[str] = ()) -> int:
-    """Bytes of the weights of a process reward model, or of a model to train one from; `trusted` as in `check_model`.
+def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = ()) -> int:
+    """Bytes of the weights of a process reward model, or of a model to train one from; `allowed` as in `check_model`.
 
     Raises InvalidInput for a folder that is not whole, that does not say how its steps are scored, or, where it is to
     be trained, that our trainer makes no PRM from.
     """
     config = _check_config(folder)
     sees = _sees(config)
-    if sees and (problem := type_problem(str(config["model_type"]), trusted)) is not None:
+    if sees and (problem := type_problem(str(config["model_type"]), allowed)) is not None:
         raise _refused(folder, problem)
     vocabulary = _vocabulary(folder)
     scheme = OWN if trained else _scheme(folder, config, vocabulary)

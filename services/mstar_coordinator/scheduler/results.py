@@ -67,6 +67,7 @@ def build_results(
         prm=_prm(by_name, steps),
         marks={label: one.marks for label, one in evaluations.items() if one.marks},
         data=_data(by_name),
+        untried=_untried(by_name),
         quarantined=quarantined,
         outcomes=_outcomes(run, steps),
         unscored=_unscored(steps),
@@ -124,6 +125,11 @@ def _iterations(
 def _data(steps: Mapping[str, StepRecord]) -> DataCheck | None:
     prepared = _result(steps, PREPARE, PrepareResult)
     return prepared.data if prepared is not None and prepared.data.records else None
+
+
+def _untried(steps: Mapping[str, StepRecord]) -> tuple[str, ...]:
+    prepared = _result(steps, PREPARE, PrepareResult)
+    return prepared.untried if prepared is not None else ()
 
 
 def _outcomes(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Outcomes]:

@@ -30,6 +30,7 @@ from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.data_check import check_lines
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable
 from mstar.evolution import RunState
+from mstar.model_types import untried_lines
 from mstar.recipe_folder import is_file_name
 from mstar.recipes import parse_recipe
 from mstar.results import RunResults
@@ -114,7 +115,12 @@ def show(run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: 
     console.print(gain(results))
     if results.quarantined:
         console.print(left_out(results), highlight=False, soft_wrap=True)
-    for line in (*check_lines(results.data), *outcome_lines(results), *unscored_lines(results)):
+    for line in (
+        *untried_lines(results.untried),
+        *check_lines(results.data),
+        *outcome_lines(results),
+        *unscored_lines(results),
+    ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if results.error:
         console.print(f"error: {results.error}", markup=False, highlight=False)

@@ -13,11 +13,13 @@ class PrepareParams(StepParams):
 
 
 class PrepareResult(StepResult):
-    """What was found out about the data set."""
+    """What was found out about the data set and the models."""
 
     kind: Literal["prepare"] = "prepare"
     seconds: float = 0.0
     data: DataCheck = DataCheck()
+    untried: tuple[str, ...] = ()
+    """Types of the run's models that nobody has driven through the services, and that the operator allows."""
 
 
 PREPARE = Stage(PrepareParams, PrepareResult, Queue.CONTROL, shown=True)

@@ -302,7 +302,22 @@ def test_a_family_whose_code_is_allowed_is_admitted(root: Path) -> None:
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "phi3_v"}))
     with pytest.raises(InvalidInput, match="needs code from its folder"):
         admitted(with_sources(), root)
-    assert admit(with_sources(), DataPlaces(root), root / "home", 0, Trainers(), trusted=["phi3_v"])
+    assert admit(with_sources(), DataPlaces(root), root / "home", 0, Trainers(), allowed=["phi3_v"])
+
+
+def test_an_untried_family_is_admitted_where_the_operator_allows_it(root: Path) -> None:
+    config = root / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "aria"}))
+    recipe = with_sources()
+    as_prm = recipe.model_copy(
+        update={"model": SMALL.model, "prm": recipe.prm and recipe.prm.model_copy(update={"base": "model"})}
+    )
+    for one in (recipe, as_prm):
+        with pytest.raises(InvalidInput, match="with MSTAR_COORDINATOR_UNTRIED_MODELS"):
+            admitted(one, root)
+        with pytest.raises(InvalidInput, match="was never tried with"):
+            admit(one, DataPlaces(root), root / "home", 0, Trainers(), allowed=["fuyu"])
+        assert admit(one, DataPlaces(root), root / "home", 0, Trainers(), allowed=["aria"])
 
 
 def test_no_link_leads_out_of_a_model_folder(root: Path) -> None:

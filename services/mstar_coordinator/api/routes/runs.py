@@ -9,6 +9,7 @@ from fastapi.openapi.models import Example
 from mstar.api.keys import Principal
 from mstar.api.runs import Damage, DeletedRun, NamedRecipe, Page, RepairedRun, Run, RunChange, RunCreate
 from mstar.evolution import RunState
+from mstar.model_types import parse_untried
 from mstar.recipes import Recipe
 from mstar.trusted_code import parse_trusted_code
 from mstar_coordinator.api.routes.context import Caller, Context, Coordinator, Limit, paged
@@ -47,7 +48,7 @@ def admitted(context: Context, recipe: Recipe, caller: Principal) -> Recipe:
         settings.reserve_bytes,
         Trainers(training_nodes(settings), settings.training_gpu_gb, settings.training_four_bit),
         remote=settings.artefacts is not None,
-        trusted=parse_trusted_code(settings.trusted_code),
+        allowed=parse_trusted_code(settings.trusted_code).keys() | parse_untried(settings.untried_models),
     )
 
 

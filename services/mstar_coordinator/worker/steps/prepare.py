@@ -8,15 +8,17 @@ from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
+import structlog
 from pydantic import BaseModel
 
 from minivista.builtin import BUILTINS
 from mstar.data_check import DataCheck
 from mstar.errors import StaleEpoch
 from mstar.evolution import UNLABELLED
-from mstar.model_folder import model_files
+from mstar.model_folder import model_files, read_json
+from mstar.model_types import UNTRIED, untried_lines
 from mstar.prompts import prompt_text
-from mstar.recipes import STEPS, ModelRecipe
+from mstar.recipes import STEPS, ModelRecipe, Recipe
 from mstar.stages.prepare import PrepareParams, PrepareResult
 from mstar.steps import ArtefactRef
 from mstar.types import Question, StepLabelRow
@@ -30,6 +32,7 @@ from mstar_coordinator.worker.published import Tested, fill_benchmarks
 from mstar_data.importing import Unfinished
 from mstar_data.looks import Looks
 
+log = structlog.get_logger(__name__)
 PROGRESS_EVERY = 50
 GIVEN = "steps.jsonl.gz"
 """Solutions whose steps the data set labels."""
@@ -57,7 +60,18 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[PrepareResult]:
         step.use.images.settle()
 
     ref = step.use.store.write(step.claim.output_id, fill, {"data": data.source, "model": model.base})
-    return ref, PrepareResult(seconds=time.monotonic() - began, data=found)
+    untried = _untried(step.recipe)
+    for line in untried_lines(untried):
+        log.warning(line, run=step.claim.run_id)
+    return ref, PrepareResult(seconds=time.monotonic() - began, data=found, untried=untried)
+
+
+def _untried(recipe: Recipe) -> tuple[str, ...]:
+    """Types of the run's own models that were never tried; that they are allowed, admission has seen."""
+    bases = (recipe.model.base, *((recipe.prm.base,) if recipe.prm and recipe.prm.base else ()))
+    folders = [Path(base) for base in bases if base not in BUILTINS]
+    types = {str(read_json(folder, "config.json").get("model_type")) for folder in folders}
+    return tuple(sorted(types & UNTRIED))
 
 
 def _fill_builtin(folder: Path, step: ClaimedStep[PrepareParams]) -> None:

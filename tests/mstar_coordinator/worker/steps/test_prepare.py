@@ -7,7 +7,7 @@ import pytest
 from minivista.builtin import BUILTINS
 from mstar.errors import InvalidInput
 from mstar.recipes import DataRecipe, ModelRecipe, UnlabelledRecipe
-from mstar.stages.prepare import PrepareParams
+from mstar.stages.prepare import PrepareParams, PrepareResult
 from mstar_coordinator.worker.steps import prepare
 from work_bench import SIZES, Bench
 
@@ -39,6 +39,22 @@ def test_only_the_files_of_a_model_are_copied(tmp_path: Path) -> None:
     assert prepared is not None
     copied = sorted(path.name for path in (bench.store.verify(prepared) / "model").iterdir())
     assert copied == ["LICENSE.txt", "config.json", "model.safetensors", "vocab.json"]
+
+
+def test_a_type_of_model_that_nobody_has_tried_is_noted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.prepare()
+    assert _prepared(bench).untried == ()
+    other = Bench(tmp_path / "other")
+    (tmp_path / "other" / "base" / "config.json").write_text('{"model_type": "aria"}')
+    other.prepare()
+    assert _prepared(other).untried == ("aria",)
+
+
+def _prepared(bench: Bench) -> PrepareResult:
+    result = bench.inputs["prepare"].result
+    assert isinstance(result, PrepareResult)
+    return result
 
 
 def test_doing_it_again_gives_the_same_artefact(tmp_path: Path) -> None:
