@@ -55,6 +55,7 @@ class InPlace:
     def scale(self, queue: Queue, *, up: bool) -> None:
         """Begin to wake a service or to put it to sleep, in a thread: it first finishes its running requests."""
         for one in addresses(self._urls[queue]):
+            # One change at a time for a replica: which of two comes last would be chance.
             begun = self._changing.get(one)
             if begun is not None and not begun.done():
                 continue

@@ -45,6 +45,7 @@ class Turn:
 class Cluster(Protocol):
     """Pods of policy, PRM and trainer. Every call raises Unavailable when the cluster does not answer."""
 
+    # Where it is true, `GpuTurns` sends no messages for train steps: the Job claims its step by itself.
     jobs: bool
     """Whether each training is a Job, begun by `start_training`; else a worker takes the step from its queue."""
 

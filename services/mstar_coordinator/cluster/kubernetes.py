@@ -63,6 +63,7 @@ class KubernetesCluster:
         self._objects = client.CustomObjectsApi(self._api)
 
     def pods(self) -> Mapping[Queue, Pods]:
+        # A pod that has ended holds no GPU, though a Job's stays listed until the Job is deleted.
         pods = [pod for pod in self._pods() if pod.status.phase not in ENDED]
         found = {}
         for queue in TURNS:
@@ -101,6 +102,7 @@ class KubernetesCluster:
         for other, job in attempts.items():
             if end_of(job) is not None:
                 self._delete(place, other)
+        # A coordinator that was replaced in this moment may have made it: the name stands for the attempt.
         with _translate_errors(f"create {_kind(body)} {name}", allowed=EXISTS):
             # Not the client's own type for Jobs: it refuses numbers as quantities, which Kubernetes takes.
             self._objects.create_namespaced_custom_object(*place, body, _request_timeout=SECONDS)
@@ -181,6 +183,7 @@ def _component(pod: Any) -> str:
 def _place(body: dict[str, Any], namespace: str) -> _Place:
     """Group, version, namespace and plural of an object, as the API's paths have them."""
     group, version = body["apiVersion"].split("/")
+    # True of the three kinds that `workloads` knows, so that no API has to be asked for it.
     return group, version, namespace, f"{body['kind'].lower()}s"
 
 

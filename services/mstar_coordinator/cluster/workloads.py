@@ -54,6 +54,7 @@ def filled(template: Mapping[str, Any], name: str, step_id: str, epoch: int, own
     `epoch`: that of the last attempt; the first node's claim raises it by one, which the other nodes wait for.
     `owner`: owner reference to the object whose deletion deletes this one too.
     """
+    # `environment` is a list within it, which is added to.
     body = copy.deepcopy(dict(template))
     body["metadata"]["name"] = name
     if owner is not None:
@@ -62,6 +63,7 @@ def filled(template: Mapping[str, Any], name: str, step_id: str, epoch: int, own
     given = {"MSTAR_TRAINER_STEP": step_id}
     if nodes.count > 1:
         given["MSTAR_TRAINER_NODES"] = str(nodes.count)
+        # So that nodes of an earlier attempt, which Kubernetes may still be ending, help nobody else.
         given["MSTAR_TRAINER_EPOCH"] = str(epoch + 1)
         given["MSTAR_TRAINER_FIRST_NODE"] = nodes.first
     nodes.environment.extend({"name": key, "value": value} for key, value in given.items())

@@ -62,6 +62,7 @@ def admit(
     Raises InvalidRecipe, InvalidInput for a model that can't be loaded,
     Forbidden for a path outside of `places`, and StorageFull.
     """
+    # What needs no file comes first: the checks below read folders of any size.
     check_size(recipe, recipe.evolution.iterations)
     check_ranks(recipe, trainers.nodes)
     check_four_bit(recipe, trainers)
@@ -85,9 +86,11 @@ def admit(
         check_targets(recipe, tensor_names(folder))
         wanted = disk_bytes(recipe, read_weights(folder), checkpoints=not remote)
         if trainers.gpu_gb is not None:
+            # Every training starts from the base model, but for a PRM with a base of its own, which is put in below.
             shapes |= dict.fromkeys(recipe.trainings(), read_shape(folder))
         model = model.model_copy(update={"base": str(folder)})
         prompt = _inherited_prompt(prompt, folder)
+        # Without a base of its own the PRM is trained from the policy's, so that tokenizer needs the labels.
         if recipe.prm and recipe.prm.train and recipe.prm.base is None:
             require_labels(folder)
     else:
@@ -141,11 +144,14 @@ def check_size(recipe: Recipe, iterations: int) -> None:
         return ceil(questions / recipe.generation.shard_questions)
 
     data = recipe.data
+    # Validation is sampled greedily, with n responses and at further temperatures, and the n responses are scored.
     evaluation = 4 * shards(data.validation) + sum(map(shards, recipe.tests.values()))
     iteration = 2 * len(iteration_shards(recipe, max(1, iterations))) + 2 * shards(recipe.exploration.questions)
     first = shards(recipe.warmup.questions) if recipe.warmup else 0
     first += 2 * shards(recipe.prm.questions) if recipe.prm and recipe.prm.train else 0
+    # Base and warm-up are evaluated besides the iterations.
     steps = first + iterations * iteration + (iterations + 2) * evaluation
+    # Sampling waits for weights, PRM and each evaluation shard of the version before (`predecessors`).
     needs = (first + iterations * iteration) * (evaluation + 2)
     if steps > MAX_STEPS or needs > MAX_NEEDS:
         raise InvalidRecipe(
@@ -184,6 +190,7 @@ def check_targets(recipe: Recipe, names: Collection[str]) -> None:
 
     `names`: of the weights as the folder has them.
     """
+    # PEFT compares a target with the end of a module's dotted name, so the last part alone can tell.
     layers = {name.removesuffix(".weight").rpartition(".")[2] for name in names if name.endswith(".weight")}
     for name, settings in recipe.trainings().items():
         for target in settings.lora.targets if settings.lora else ():
@@ -224,6 +231,7 @@ def _admit_data(data: DataRecipe, places: DataPlaces) -> DataRecipe:
     if data.mapping is not None:
         mapping = _below(places, data.mapping, "data.mapping", file=True)
         try:
+            # The mapping is a file of the user's, so the file that it names must lie in an allowed place as well.
             rule = read_mapping(mapping).splits
         except InvalidInput as error:
             raise InvalidInput(error.detail, field="data.mapping") from None
@@ -252,6 +260,7 @@ def _below(places: DataPlaces, source: str, field: str, *, file: bool = False) -
         field=field,
     )
     try:
+        # Resolved before it is compared: neither `..` nor a link may lead out of the root.
         folder = (resolved_root / source).resolve()
         if not folder.is_relative_to(resolved_root):
             raise Forbidden(f"{field} must lie below the folder that the operator allows: {_ROOT}", field=field)
@@ -264,6 +273,7 @@ def _below(places: DataPlaces, source: str, field: str, *, file: bool = False) -
 
 
 def _check_disk(home: Path, wanted: int) -> None:
+    # The home folder is made with the first run.
     existing = next(path for path in (home, *home.absolute().parents) if path.exists())
     free = shutil.disk_usage(existing).free
     if free < wanted:

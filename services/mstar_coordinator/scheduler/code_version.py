@@ -33,6 +33,7 @@ def version_of(folders: Sequence[Path]) -> str:
     made = hashlib.sha256()
     for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
         if path.suffix != ".pyc":
+            # Without the folders above: where the code is installed does not change what it computes.
             made.update(f"{path.parent.name}/{path.name}\n".encode())
             made.update(hashlib.sha256(path.read_bytes()).digest())
     return made.hexdigest()

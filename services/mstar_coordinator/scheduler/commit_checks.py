@@ -20,6 +20,7 @@ def check_commit(step: StepRecord, commit: Commit) -> None:
         raise InvalidInput(f"step {step.name} needs the artefact {output}", field="artefact")
     if commit.artefact is not None and commit.artefact.id != output:
         raise InvalidInput(f"the artefact of step {step.name} is {output}, not {commit.artefact.id}", field="artefact")
+    # Dumped as JSON such a number becomes null, and the stored result could not be read again.
     if not _finite(commit.result.model_dump()):
         raise InvalidInput(f"the result of step {step.name} holds a number that is not finite", field="result")
 

@@ -34,6 +34,7 @@ class DataAdmission:
 
         `recipe`: as it was admitted, with an absolute path. Raises InvalidDataset for what was found in the time.
         """
+        # Set before the wait for the turn: a request takes so many seconds in all.
         until = self.clock() + self.seconds
         if recipe.data.source.startswith("builtin:"):
             return ""

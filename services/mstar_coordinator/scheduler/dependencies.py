@@ -31,6 +31,7 @@ class _Watch:
 
     @property
     def problem(self) -> str | None:
+        # Read once, since the thread may set it to None between two looks.
         asked = self._asked
         waited = 0.0 if asked is None else time.monotonic() - asked
         return f"{self._name} has not answered for {waited:.0f} s" if waited > self._limit else self._found

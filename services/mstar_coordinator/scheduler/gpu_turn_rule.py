@@ -17,6 +17,7 @@ def next_turn(demand: Mapping[Queue, int], pods: Mapping[Queue, Pods], *, active
     `active`: a run is going on, so that pods without work are kept until another needs the GPUs.
     """
     wanted = _wanted(demand, pods, active)
+    # Pods that are ending still hold their GPUs, so the next ones wait until they are gone.
     if wanted is None or any(pods[queue].there for queue in TURNS if queue is not wanted):
         return Turn(None, opened=False)
     return Turn(wanted, opened=pods[wanted].asked and pods[wanted].ready >= pods[wanted].wanted)
@@ -31,6 +32,7 @@ def held_up_by(turn: Turn, demand: Mapping[Queue, int], pods: Mapping[Queue, Pod
 
 def _wanted(demand: Mapping[Queue, int], pods: Mapping[Queue, Pods], active: bool) -> Queue | None:
     asked = [queue for queue in TURNS if pods[queue].asked]
+    # Whoever has pods and work goes before whoever has work only, or GPUs would change hands at every step.
     busy = next((queue for queue in asked if demand.get(queue)), None)
     needed = next((queue for queue in TURNS if demand.get(queue)), None)
     idle = asked[0] if asked and active else None

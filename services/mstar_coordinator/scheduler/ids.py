@@ -10,6 +10,7 @@ def new_run_id(now: float, entropy: bytes, after: str | None = None, prefix: str
     `after`: the newest id there is. The new one sorts behind it even when the clock was put back. `prefix`: one letter
     for what the id names: `r` for a run, `s` for a study.
     """
+    # One more and not the same: ids of one millisecond would sort by chance.
     milliseconds = max(int(now * 1000), 0 if after is None else _milliseconds(after) + 1)
     time = "".join(_DIGITS[(milliseconds >> shift) & 31] for shift in range(45, -1, -5))
     return f"{prefix}-{time}{''.join(_DIGITS[byte & 31] for byte in entropy)}"

@@ -67,6 +67,7 @@ def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = ()) -> 
         _check_trainable(folder, config, vocabulary)
         require_labels(folder)
     _check_parts(folder, processor=sees)
+    # A scheme that writes plain text needs no chat template.
     if scheme.plain is None:
         _check_template(folder, str(config["model_type"]), sees=sees)
     _check_head(folder, scheme)
@@ -83,6 +84,7 @@ def _check_trainable(folder: Path, config: Mapping[str, Any], vocabulary: Collec
     """Our trainer reads label tokens at step ends of a vision-language model."""
     if not _sees(config):
         raise _refused(folder, "sees no images, and a PRM is trained on them: set prm.train to false, or name another")
+    # A folder that declares no scheme is a plain model, which becomes a PRM of our own kind.
     said = (folder / DECLARATION).is_file() or any(name in KNOWN for name in config.get("architectures") or ())
     scheme = _scheme(folder, config, vocabulary) if said else OWN
     if not isinstance(scheme, LabelTokens) or scheme.step_tag is not None:
@@ -192,6 +194,7 @@ def _wrong_types(config: Mapping[str, Any], where: str) -> Iterator[str]:
     for name in _COUNTS:
         value = config.get(name)
         numbers = value if isinstance(value, list) else [value]
+        # `isinstance` would take true for 1.
         if value is not None and any(type(number) is not int or number < 1 for number in numbers):
             yield f"has {name} in {where}, which must be a whole number above 0"
     for name in _TEXTS:

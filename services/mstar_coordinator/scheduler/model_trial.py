@@ -79,9 +79,11 @@ class ModelTrial:
             return f"is run once by {LATER}, since torch is not installed here"
         size = check_weights(folder)
         whole = size <= self.largest_bytes
+        # Looked at before the child reads them: a file that changes meanwhile is tried again the next time.
         files = ((path, path.stat()) for path in model_files(folder))
         known = child, folder, tuple((path.name, stat.st_size, stat.st_mtime_ns) for path, stat in files)
         with self._turn:
+            # Asked within the lock, so that equal requests at the same time start one child.
             if known not in self._passed and (undecided := self._run(field, child, folder, size, whole=whole)):
                 return undecided
             if len(self._passed) >= REMEMBERED:

@@ -100,10 +100,12 @@ class Reconciler:
     def stop(self) -> None:
         """End the thread, with the files of all runs up to date."""
         self._stopping.set()
+        # Wakes the thread, which may be waiting for its next round.
         self._changed.set()
         self._dependencies.stop()
         # A call to a broker that is gone takes seconds to give up, and nothing is lost by leaving it behind.
         self._thread.join(STOP_SECONDS)
+        # Once more, since a step may have been committed after the last round.
         self._attempt(self._folders.refresh)
 
     def tick(self, *, whole: bool = True) -> None:
@@ -112,8 +114,10 @@ class Reconciler:
         `whole`: with the parts that need not follow every change.
         """
         if whole:
+            # Kept before the next parts run, since `tell_held` reads what `take_turns` has found.
             self._slow = [self._attempt(part) for part in (self._folders.refresh, self.take_turns)]
             self._slow += [self._attempt(part) for part in (self.tell_held, self.advance_studies)]
+        # In this order, so that a step which is taken back is handed out in the same round.
         found = [self._attempt(part) for part in (self._lifecycle.expire_leases, self.publish_due)]
         problem = next((one for one in (*found, *self._slow) if one), None)
         if problem != self._found:
@@ -141,6 +145,7 @@ class Reconciler:
     def publish_due(self) -> None:
         """Send the task messages that are missing. Raises Unavailable when the broker can't be reached."""
         queues = [queue for queue in Queue if self.is_open(queue)]
+        # Closed before the broker is asked, which may hang: an open transaction keeps SQLite's log from shrinking.
         with self._store.reading() as tx:
             due = {queue: tx.steps.due(queue, WINDOW) for queue in queues}
             under_way = {queue for queue, _, state in tx.steps.tally() if state == StepState.LEASED}
@@ -157,6 +162,7 @@ class Reconciler:
         found = {}
         for queue, step_id in heads.items():
             busy = queue.value in under_way
+            # A new first step and a worker that begins or ends one both start the measurement again.
             waited = self._heads.seconds(queue.value, (step_id, busy))
             if not busy and waited >= UNATTENDED_SECONDS:
                 found[queue] = f"no worker takes from the queue {queue.value}: step {step_id} waits for {waited:.0f} s"
@@ -244,4 +250,5 @@ class Reconciler:
             return []
         # Asked only when there is something to send: it is a round trip to the broker.
         depth = self._publisher.depth(queue)
+        # While messages wait in the queue, those of `lost` may be among them.
         return fresh[: max(0, WINDOW - depth)] + (lost if depth == 0 else [])

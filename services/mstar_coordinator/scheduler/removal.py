@@ -46,6 +46,7 @@ class Removal:
             made = [step.artefact.id for step in tx.steps.of_run(run_id) if step.artefact is not None]
             tx.tags.remove(run_id)
         self._forget(run_id)
+        # An artefact that was taken over belongs to the run that made it.
         own = [one for one in made if one.startswith(f"{run_id}/")]
         self._folders.remove(run_id)
         for artefact in own:

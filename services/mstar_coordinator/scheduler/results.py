@@ -85,6 +85,7 @@ def _iterations(
         shards = [step for step in steps.values() if step.stage == step_name(phase, SELECT.kind)]
         selected = [step.result for step in shards if isinstance(step.result, SelectResult)]
         questions, responses = (sum(getattr(one, field) for one in selected) for field in ("questions", "responses"))
+        # Shares of the shards that happen to be done would change with every page.
         if len(selected) < len(iteration_shards(run.recipe, index)):
             continue
         train = _result(steps, train_step(phase), TrainResult)
@@ -204,4 +205,5 @@ def _span(starts: Iterable[float], ends: Iterable[float | None]) -> float | None
     """Seconds from the first start to the last end."""
     begun = min(starts, default=None)
     ended = max((end for end in ends if end is not None), default=None)
+    # The database's clock may have been put back between the two.
     return None if begun is None or ended is None else max(0.0, ended - begun)

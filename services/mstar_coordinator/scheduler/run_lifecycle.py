@@ -104,6 +104,7 @@ class RunLifecycle:
             recipe=recipe,
             project=project,
         )
+        # Before the row: workers may begin a run as soon as it is committed. A folder without a row is removed below.
         self._folders.create(run)
         started = None
         try:
@@ -128,12 +129,14 @@ class RunLifecycle:
         with self._store.writing() as tx:
             run = tx.runs.lock(run_id)
             if key is not None:
+                # `take_key` answers with this run's id the first time and the second, so a repeat is looked for first.
                 if tx.runs.find_key(key.key, key.body_sha256) is not None:
                     return
                 tx.runs.take_key(key.key, key.body_sha256, run_id, tx.now())
             state = transition(run.state, RunEvent.EXTEND)
             iterations = run.iterations + count
             check_size(run.recipe, iterations)
+            # `publish` is named after the number of iterations and stands last; the longer graph brings a new one.
             tx.steps.remove_pending(run_id, PUBLISH.kind)
             there = tx.steps.names(run_id)
             new = [step for step in graph(run.recipe, iterations) if step.name not in there]
@@ -199,6 +202,7 @@ class RunLifecycle:
             now = tx.now()
             lease = tx.steps.lease(step, worker, now)
             tx.runs.touch(run.id, now, shown=False)
+            # `step` is as it was before the claim, so its attempts are those that have failed.
             claim = self._claim(tx, run, step, lease.epoch)
         self._watch.begin(lease)
         # A claim makes room in the window of task messages.
@@ -258,6 +262,7 @@ class RunLifecycle:
         """
         with self._store.writing() as tx:
             run, step = _locked(tx, step_id)
+            # Before the lease is looked at: a worker whose first answer was lost holds none by now.
             if step.state is StepState.DONE and _repeats(step, commit):
                 return
             _check_held(run, step, commit.epoch)
@@ -265,12 +270,14 @@ class RunLifecycle:
             now = tx.now()
             tx.steps.finish(step_id, now, commit.artefact, commit.result)
             tx.suspects.clear(run.id, step.name)
+            # While `prepare` is done again, every step counts it as a need, whether or not the graph says so.
             if step.name == PREPARE:
                 tx.steps.recount(run.id)
                 if self._reuse is not None and tx.studies.holds(run.id):
                     self._reuse.follow(tx, run)
             tx.runs.touch(run.id, now, shown=_shows(tx, run.id, step))
             tx.events.append(run.id, now, "step.committed", step=step.name, result=commit.result)
+            # `step` was read before `finish`, so it still has what the step left the last time.
             if differs(step, commit) and (again := reopen_readers(tx, run.id, step, self._discard)):
                 message = f"it is not what it was before; done again, since they read it: {listed(again)}"
                 tx.events.append(run.id, now, "step.changed", step=step.name, message=message)
@@ -307,6 +314,7 @@ class RunLifecycle:
         """Take steps back from workers that fell silent."""
         with self._store.reading() as tx:
             leases = tx.steps.leases()
+        # A transaction each: heartbeats get through in between, and one of them may save the next step.
         for step_id in self._watch.silent(leases):
             with self._store.writing() as tx:
                 # Where this waited for the database, heartbeats did so too.
@@ -391,11 +399,13 @@ class RunLifecycle:
 
 def _locked(tx: Transaction, step_id: str) -> tuple[RunRecord, StepRecord]:
     """A step and its run, both unchanged by others until the transaction ends."""
+    # The run's lock is the first that every change takes; locks taken in two orders would deadlock.
     run = tx.runs.lock(tx.steps.run_of(step_id))
     return run, tx.steps.get(step_id)
 
 
 def _check_held(run: RunRecord, step: StepRecord, epoch: int) -> None:
+    # A paused or failed run lets the steps that are held come to their end; only a cancelled one makes leases void.
     if run.state is RunState.CANCELLED:
         raise StaleEpoch(f"run {run.id} was cancelled: drop the work")
     if step.state is not StepState.LEASED or step.epoch != epoch:

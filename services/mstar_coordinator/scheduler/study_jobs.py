@@ -100,6 +100,7 @@ class StudyJobs:
         if study is None or any(one.run_id is not None and one.state not in ENDED for one in entries):
             return
         waiting = [one for one in entries if one.run_id is None]
+        # First, since the next run needs the room.
         self._tidy(entries, waiting)
         if waiting:
             self._start(study, waiting[0])
@@ -108,6 +109,7 @@ class StudyJobs:
 
     def _start(self, study: StudyRecord, entry: StudyEntry) -> None:
         def join(tx: Transaction, run_id: str) -> None:
+            # Looked at again in the transaction that begins the run: it may have been cancelled since it was read.
             if tx.studies.lock(study.id).state is not StudyState.RUNNING:
                 raise IllegalTransition(f"study {study.id} is no longer running")
             tx.studies.bind(study.id, entry.position, run_id)
@@ -147,6 +149,7 @@ class StudyJobs:
             passing = self._passing(one.run_id, steps)
             if not passing:
                 continue
+            # The seed is part of every key, so runs of another seed share nothing with this one.
             wanted = self._wanted(steps, [other.recipe for other in waiting if other.recipe.seed == one.recipe.seed])
             for step in passing:
                 if step.key not in wanted and step.artefact is not None:

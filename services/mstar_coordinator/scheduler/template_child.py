@@ -25,6 +25,7 @@ _GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
 
 def main() -> None:
     """Render a message with an image and the same one without."""
+    # Before the input is read, whose size counts as well.
     limit(MEMORY_BYTES, CPU_SECONDS)
     asked = json.load(sys.stdin)
     json.dump(_rendered(asked["template"], asked["tokens"]), sys.stdout)

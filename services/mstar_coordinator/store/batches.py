@@ -80,6 +80,7 @@ class Batches:
         if purpose is not None:
             query = query.where(files.c.purpose == purpose)
         if after is not None:
+            # Ids sort by the time at which they were made.
             query = query.where(files.c.id < after)
         return [FileRecord(**row._mapping) for row in self._connection.execute(query)]
 

@@ -127,6 +127,7 @@ def open_store(url: str, wall: Callable[[], float] = time.time) -> Store:
                 parsed,
                 pool_size=16,
                 max_overflow=16,
+                # A connection that the server has closed since is replaced before a request meets it.
                 pool_pre_ping=True,
                 pool_timeout=POOL_SECONDS,
                 connect_args=POSTGRES,
@@ -138,6 +139,7 @@ def open_store(url: str, wall: Callable[[], float] = time.time) -> Store:
         raise InvalidInput("database_url needs a file, such as sqlite:////data/mstar.sqlite: the database must last")
     path = Path(parsed.database)
     path.parent.mkdir(parents=True, exist_ok=True)
+    # A file of its own: closing any descriptor of the database itself would drop SQLite's own locks (POSIX).
     lock = _take_lock(path.with_name(path.name + ".lock"))
     engine = create_engine(parsed, pool_size=16, max_overflow=32, connect_args={"timeout": BUSY_SECONDS})
     _configure_sqlite(engine)
@@ -178,6 +180,7 @@ def _configure_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def connect(connection: Any, _record: Any) -> None:
+        # Else the driver begins transactions by itself, and only before the first write.
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
@@ -190,4 +193,5 @@ def _configure_sqlite(engine: Engine) -> None:
 
 
 def _clock_of(connection: Connection) -> float:
+    # Not `now()`, which stands still within a transaction: one that waited for a lock would write the past.
     return float(connection.exec_driver_sql("SELECT extract(epoch FROM clock_timestamp())").scalar_one())

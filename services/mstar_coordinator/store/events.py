@@ -32,6 +32,8 @@ class Events:
         """Add the next event of a run. The caller holds the run's lock, so that numbers have no gaps."""
         row = {
             "run_id": run_id,
+            # Not a sequence of the database, whose later numbers may be committed first: who reads on from the last
+            # number that it has seen would miss the earlier one.
             "id": self.last_id(run_id) + 1,
             "at": at,
             "type": type_,

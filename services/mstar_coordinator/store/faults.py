@@ -70,6 +70,7 @@ def translate_errors(outage: Outage) -> Iterator[None]:
             raise
         if translated.status >= Unavailable.status:
             outage.note(translated.detail)
+            # `Outage` has a line for the whole outage; one for every request would bury all others.
             translated.logged = True
         raise translated from error
     outage.note(None)

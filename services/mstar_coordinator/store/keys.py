@@ -51,6 +51,7 @@ class Keys:
 
     def revoke(self, key_id: str, project: str | None, at: float) -> None:
         """Note that a key has ended, unless it has already. Raises NotFound, also for a key of another project."""
+        # Answered as if there were none, or ids of other projects could be tried out.
         if project is not None and self.get(key_id).project != project:
             raise _unknown(key_id)
         self.get(key_id)

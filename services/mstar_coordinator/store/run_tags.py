@@ -88,6 +88,7 @@ class RunTags:
     def remove(self, run_id: str) -> None:
         """Remove a run with its steps, events, tags and keys."""
         own = select(steps.c.id).where(steps.c.run_id == run_id)
+        # What refers to rows goes before them.
         self._connection.execute(delete(needs).where(or_(needs.c.step_id.in_(own), needs.c.need_id.in_(own))))
         for table in (steps, events, suspects, run_tags, idempotency):
             self._connection.execute(delete(table).where(table.c.run_id == run_id))

@@ -100,6 +100,8 @@ class Runs:
             "ON CONFLICT (key) DO NOTHING"
         )
         self._connection.execute(take, {"key": key, "body": body_sha256, "run": run_id, "at": at})
+        # The insert has waited for any other transaction with this key, so its row can be seen now: on PostgreSQL each
+        # statement of READ COMMITTED sees what was committed before it.
         bound = self.find_key(key, body_sha256)
         assert bound is not None
         return bound
@@ -122,6 +124,7 @@ class Runs:
 
     def keep_answer(self, key: str, answer: str) -> str:
         """Keep the first answer to a key, and return it: this one, or that of another request which came before."""
+        # Where there is no answer yet, or of two requests at the same time each would get its own.
         first = update(idempotency).where(idempotency.c.key == key, idempotency.c.answer.is_(None))
         self._connection.execute(first.values(answer=answer))
         return self.answer(key) or answer

@@ -24,6 +24,7 @@ def migrate(engine: Engine) -> None:
     InvalidInput, with the database unchanged, when a newer release or something else made its tables.
     """
     with engine.connect().execution_options(mstar_writes=True) as connection, connection.begin():
+        # SQLite needs none: `mstar_writes` begins a transaction that only one process can have.
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         config = _config(connection)

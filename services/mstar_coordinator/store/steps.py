@@ -48,6 +48,7 @@ class Steps:
             step_id = known[spec.name][0]
             later = set(spec.streams) if streaming else set()
             wanted = dict.fromkeys((*spec.needs, *spec.streams))
+            # Counted once and kept up to date by `finish`: a claim looks at one column and not at the graph.
             waiting = sum(not known[name][1] for name in wanted if name not in later)
             rows.append(_new_row(step_id, run_id, position, spec, waiting))
             edges.extend({"step_id": step_id, "need_id": known[n][0], "streams": n in later} for n in wanted)
@@ -225,6 +226,7 @@ class Steps:
         wanted = select(needs.c.need_id).where(needs.c.step_id == step_id)
         prepared = and_(steps.c.run_id == run_id, steps.c.name == PREPARE, steps.c.id != step_id)
         left = select(steps.c.name, steps.c.artefact_id, steps.c.artefact_sha256, steps.c.result)
+        # Only what is done: a step that is done again keeps its old artefact in its row until then.
         query = left.where(steps.c.id.in_(wanted) | prepared, steps.c.state == StepState.DONE)
         if after:
             later = (events.c.run_id == run_id, events.c.id > after, events.c.type == "step.committed")
@@ -239,6 +241,7 @@ class Steps:
     def due(self, queue: Queue, limit: int) -> list[DueStep]:
         """Steps of running runs that a worker of the queue could claim, oldest run first."""
         query = (
+            # Without a lock: a step that is claimed in this moment costs a message in vain.
             select(steps.c.id, steps.c.published_at)
             .join(runs, runs.c.id == steps.c.run_id)
             .where(steps.c.state == StepState.PENDING, steps.c.waiting == 0, steps.c.queue == queue.value)
@@ -266,6 +269,7 @@ class Steps:
             claimed_at=now,
             renewals=0,
             in_hand=None,
+            # Of this attempt: what the one before had reported says nothing of it.
             units_done=0,
             units_total=0,
         )
@@ -294,6 +298,7 @@ class Steps:
 
     def give_back(self, step_id: str, attempts: int, error: str) -> None:
         """Make a leased step claimable again; its task message counts as not sent."""
+        # The epoch stays: the next claim raises it, and calls of the last holder are refused from now on.
         self._change(step_id, state=StepState.PENDING, attempts=attempts, error=error, published_at=None)
 
     def fail(self, step_id: str, error: str) -> None:
@@ -351,6 +356,7 @@ class Steps:
         for begin in range(0, len(wanted), KEYS_AT_ONCE):
             part = wanted[begin : begin + KEYS_AT_ONCE]
             query = select(steps).join(runs, runs.c.id == steps.c.run_id).where(runs.c.project == project)
+            # Within the project: what another one has made must not be seen, not even by how fast a step is done.
             query = query.where(steps.c.key.in_(part), steps.c.state == StepState.DONE)
             for row in self._connection.execute(query.order_by(steps.c.run_id, steps.c.position)):
                 found.setdefault(row.key, _step(row))

@@ -80,6 +80,7 @@ class Studies:
         """All runs of a study, in the order in which they are run, with the states of those that have begun."""
         query = (
             select(study_runs, runs.c.state, runs.c.error)
+            # Those that have not begun have no run.
             .join(runs, runs.c.id == study_runs.c.run_id, isouter=True)
             .where(study_runs.c.study_id == study_id)
             .order_by(study_runs.c.position)
