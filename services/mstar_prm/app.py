@@ -80,6 +80,7 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         if settings.model is not None:
+            # Awaited: a PRM that was named and cannot be loaded ends the service with the reason.
             await scorer.load_folder(settings.model)
         try:
             yield

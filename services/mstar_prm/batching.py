@@ -71,6 +71,7 @@ class Batcher(Generic[Job, Result]):
     def _leave(self, future: Future[Result]) -> None:
         """Give the place of a job whose caller went away before its turn to others."""
         with self._changed:
+            # None where the job was taken: its batch is under way, and its place has been given back.
             left = self._waiting.pop(future, None)
             if left is not None:
                 self._size -= left[1]
@@ -94,6 +95,7 @@ class Batcher(Generic[Job, Result]):
             results = [error] * len(jobs)
         for (_, future), result in zip(taken, results, strict=True):
             if isinstance(result, Exception):
+                # The same error may go to many callers; each raises it in a task of its own.
                 future.set_exception(result)
             else:
                 future.set_result(result)
@@ -111,6 +113,7 @@ class Batcher(Generic[Job, Result]):
                         if future.set_running_or_notify_cancel():
                             future.set_exception(_stopping())
                     return []
+                # The first job is taken whatever its size, or one that is larger than a batch would wait for ever.
                 room = self._batch_size
                 while self._waiting and (not taken or self._next_size() <= room):
                     future, (job, size) = self._waiting.popitem(last=False)

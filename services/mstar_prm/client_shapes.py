@@ -29,6 +29,7 @@ from mstar_prm.scoring import Scoring
 
 def best_first(results: Sequence[ScoredResponse]) -> list[ScoredResponse]:
     """Highest score first, equal scores in their order, and what was not scored last."""
+    # Python's sort is stable, also for equal scores.
     return sorted(results, key=lambda result: (result.error is not None, -result.score))
 
 

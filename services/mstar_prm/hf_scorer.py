@@ -134,6 +134,8 @@ class HfScorer:
             raise no_weights()
         if version is not None and version != served.version:
             raise WeightVersionMismatch(f"{served.version} is loaded, not {version}", field="model_version")
+        # `served` is read before the lock: a request ends on the model that it began with, so a load need not wait for
+        # it.
         distinct = list(dict.fromkeys(responses))
         async with self._lock.using():
             encode = asyncio.get_running_loop().run_in_executor
@@ -198,6 +200,7 @@ class HfScorer:
         """The work that a request is. Raises TooLarge for more than could ever wait."""
         prompt, groups = self._packed(served, question, images, responses, system)
         tokens = sum(len(packed.ids) for packed in groups)
+        # A single group is always taken: the queue lets a job through that is larger than itself, once it is empty.
         if len(groups) > 1 and tokens > self._waiting_tokens:
             raise TooLarge(
                 f"the responses have {tokens} tokens; at most {self._waiting_tokens} fit in a request",
@@ -250,6 +253,7 @@ class HfScorer:
         longest = LENGTHS_TOGETHER * len(first.packed.ids)
         for place in order:
             job, width = jobs[place], len(jobs[place].packed.ids)
+            # Sorted by length, so whatever follows is longer still, and all are padded to the longest.
             if places and (width > longest or (len(places) + 1) * width > self._batch_tokens):
                 break
             # A new prompt that comes twice is known the second time, unless nothing of a prompt is shared.
@@ -276,6 +280,8 @@ class HfScorer:
             tokens = len(jobs[0].packed.ids)
             detail = f"{tokens} tokens at once take more memory than the GPU has: lower MSTAR_PRM_BATCH_TOKENS"
             return [TooLarge(detail, field="responses")]
+        # Halves: the memory that a pass takes follows from its images as well, which the limit of tokens does not
+        # count.
         half = len(jobs) // 2
         return [*self._fitted(jobs[:half]), *self._fitted(jobs[half:])]
 
@@ -310,13 +316,15 @@ class HfScorer:
         self, served: _Served, jobs: Sequence[_Job], hidden: torch.Tensor, known: int
     ) -> list[list[Scores] | Exception]:
         """Scores of each step, from hidden states [B, T, D] of what follows the `known` tokens."""
+        # The hidden states begin with the first token that was computed, behind the known ones.
         places = [(row, end - known) for row, job in enumerate(jobs) for ends in job.packed.ends for end in ends]
-        rows, columns = (torch.tensor(axis, device=self._device) for axis in zip(*places, strict=True))
+        rows, columns = (torch.tensor(axis, device=self._device) for axis in zip(*places, strict=True))  # [P] each
         good = iter(served.scheme.good(served.model, hidden[rows, columns]).tolist())
         return [_finite([tuple(next(good) for _ in ends) for ends in job.packed.ends]) for job in jobs]
 
 
 def _finite(scores: list[Scores]) -> list[Scores] | Exception:
+    # NaN fails this comparison as well.
     if all(0.0 <= score <= 1.0 for row in scores for score in row):
         return scores
     return Internal("the model gave a score that is not a number: its weights may be damaged")

@@ -24,6 +24,7 @@ def digest(prompt: EncodedPrompt) -> bytes:
     content = hashlib.sha256(repr(prompt.input_ids).encode())
     for name in sorted(prompt.pixels):
         tensor = prompt.pixels[name].contiguous()
+        # With shape and type, since equal bytes may be another image in another shape.
         content.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         content.update(tensor.view(torch.uint8).numpy().tobytes())
     return content.digest()

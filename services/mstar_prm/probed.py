@@ -49,10 +49,12 @@ class ProbedScorer:
         Also raises InvalidInput for a PRM without a probe whose scores are no numbers.
         """
         probe = await asyncio.to_thread(read_probe, self._store, ref)
+        # Closed before the load: between load and probe a request could be answered from wrong weights.
         async with self._gate.closed(ref.version):
             await self._scorer.load(ref)
             try:
                 await (self._check_base(ref) if probe is None else self._check(probe, ref))
+            # Also when the caller hangs up during the probe: weights that nobody has tested must not serve.
             except BaseException:
                 await self._scorer.sleep()
                 raise
@@ -90,6 +92,7 @@ class ProbedScorer:
         worst = max(abs(one - other) for one, other in zip(probe.scores, scores, strict=True))
         allowed = STEEPEST * tolerance((probe.dtype, self._scorer.weights().dtype))
         _log.info("weights probed", weight_version=ref.version, difference=worst, tolerance=allowed)
+        # Not `worst > allowed`, which is false for NaN.
         if not worst <= allowed:
             raise ProbeFailed(
                 f"weights {ref.version} score otherwise here than in the trainer: {worst:.3g} apart, where "

@@ -109,9 +109,11 @@ class Scoring:
             raise no_weights()
         segments, refused = await run_in_threadpool(_cut, request.responses)
         images = await self._decoded(request, caller)
+        # Noted before the scoring, so that a request which fails or is given up has cost its images too.
         spend(images=len(images), megapixels=sum(one.width * one.height for one in images) / 1e6)
         async with self._scoring.turn(caller):
             version, scores = await self._scored(request, images, segments, refused)
+            # Counting takes the tokenizer's thread again, so it is done only for who asks or is limited.
             counted = count or tokens_are_limited()
             tokens = await self._tokens(request, images, segments, scores) if counted else 0
             spend(tokens=tokens)

@@ -118,6 +118,8 @@ class VllmScorer:
             prompt, beginnings = await encode(self._encoding, _beginnings, *asked)
             distinct = list(dict.fromkeys(one for own in beginnings for one in own))
             with self._admitted(sum(map(len, distinct))):
+                # Sent together: vLLM runs them as one batch, and the longer beginnings find the shorter ones in its
+                # cache.
                 steps = (self._step(served, [*prompt, *one], images) for one in distinct)
                 scores = dict(zip(distinct, await all_or_none(steps), strict=True))
         return served.version, [tuple(scores[one] for one in own) for own in beginnings]
@@ -155,6 +157,7 @@ class VllmScorer:
         async with self._one_load:
             reading = asyncio.to_thread(load_processor, folder)
             processor = await within(reading, VERIFY_SECONDS, "reading the processor")
+            # Before the old engine ends: a folder of another scheme is refused, and the old weights go on serving.
             labels = _labels(folder, processor.tokenizer)
             async with self._lock.drained():
                 await self._stop()
@@ -199,6 +202,7 @@ class VllmScorer:
         good, bad = (float(found[label].logprob) for label in served.labels)
         if not (math.isfinite(good) and math.isfinite(bad)):
             raise Internal("the model gave a score that is not a number: its weights may be damaged")
+        # Softmax over the two labels alone; the normalizer over the whole vocabulary cancels.
         return 1 / (1 + math.exp(bad - good))
 
 
@@ -239,4 +243,5 @@ def _beginnings(
             detail = f"with its prompt it has {whole + len(ids)} tokens; {context - 1} fit"
             raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")
         found.append([tuple(ids[:end]) for end in accumulate(map(len, segments))])
+    # Counted with images expanded; sent with one place holder an image, which vLLM expands itself.
     return served.prompts.unexpanded(turns), found

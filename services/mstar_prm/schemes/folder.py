@@ -31,6 +31,7 @@ def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) ->
     """
     # The scheme first: to refuse a folder for it takes no weights.
     config = _read(folder, "config.json")
+    # Code from a folder writes its configuration as it pleases; those families all see.
     sees = "vision_config" in config or remote_family(config.get("model_type")) is not None
     processor = load_processor(folder) if sees else _text_processor(folder)
     declared = declared_scheme(folder, processor.tokenizer)

@@ -48,9 +48,8 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
                 place = head_name(key)
                 if place is not None:
                     name, rest = place
-                    found.setdefault(name, {})[rest] = stored.get_tensor(
-                        key
-                    ).float()  # a few rows, so halves save nothing
+                    # In float32: a head has few rows, so that halves save nothing.
+                    found.setdefault(name, {})[rest] = stored.get_tensor(key).float()
     return next((found[name] for name in HEADS if name in found), {})
 
 

@@ -20,4 +20,5 @@ class TextProcessor:
 
     def __call__(self, text: str, **options: Any) -> Any:
         """Token ids of a prompt."""
+        # A list, so that `input_ids` has a row for the prompt as a processor's has: [1, T].
         return self.tokenizer([text], **options)

@@ -62,6 +62,7 @@ def _glue(conversation: Conversation, good: str) -> tuple[str, str]:
     text = conversation.render([*conversation.messages(("?",)), said, more], asks=True)
     # Rendered as a whole and not turn by turn: a template may write the first turn otherwise than the next ones.
     middle, _, asks = text[text.rindex(STEPS) + len(STEPS) :].partition(_NEXT)
+    # What follows the first step must be what follows the next ones, or `_asks` and `_between` fit only one of them.
     if not asks or not middle.startswith(asks):
         detail = "the model's chat template writes turns differently by their place, so steps cannot be sent as turns"
         raise InvalidInput(detail, field="model")
