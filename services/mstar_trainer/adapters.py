@@ -70,6 +70,7 @@ def adapted_weights(model: nn.Module) -> dict[str, LoraLayer]:
 
 def plain_name(name: str) -> str | None:
     """Name of a tensor in a model as published; None for one of an adapter, and for scales of 4-bit weights."""
+    # peft moves an adapted weight to `<layer>.base_layer.weight`.
     return None if ".lora_" in name or _SCALES.search(name) else name.replace(".base_layer.", ".")
 
 
@@ -97,7 +98,7 @@ def whole_size(tensor: Tensor) -> int:
 def merged(weight: Tensor, layer: LoraLayer) -> Tensor:
     """The weight [out, in] plus what its adapter adds, reckoned in fp32 and rounded once; nothing is changed."""
     down, up = (matrix.float() for matrix in factors(layer))
-    whole: Tensor = weight.float() + layer.scaling[_NAME] * (up @ down)
+    whole: Tensor = weight.float() + layer.scaling[_NAME] * (up @ down)  # [out, in]
     return whole.detach().to(weight.dtype)
 
 
@@ -117,6 +118,7 @@ def _targets(model: Any, settings: TrainRecipe) -> list[str]:
     assert settings.lora is not None
     wanted = settings.lora.targets
     frozen = frozenset(part for part in (VISION, PROJECTOR, LANGUAGE) if getattr(settings, f"freeze_{part}"))
+    # As with peft's own `all-linear`, the output head gets no adapter.
     head = model.get_output_embeddings()
     untouched = {id(p) for ps in parameters_by_part(model, frozen).values() for p in ps} if frozen else set()
     linear = [

@@ -62,7 +62,7 @@ def _response(model: Any, encoder: ExampleEncoder, response: ResponseView) -> Re
     (batch,) = micro_batches([tree], BUDGET, model.device)
     with torch.inference_mode():
         found = logprobs(encoder, ResponseLoss(model)(batch, read=True).float().cpu())  # [P, V]
-    own = found.gather(1, torch.tensor(response.ids)[:, None])[:, 0]
+    own = found.gather(1, torch.tensor(response.ids)[:, None])[:, 0]  # [P]
     return response.model_copy(update={"logprobs": tuple(own.tolist())})
 
 

@@ -80,6 +80,7 @@ def grouped(examples: Iterable[Example]) -> list[Group]:
     """Rows by prompt and images, in the order of each group's first row."""
     groups: dict[tuple[str, str, tuple[Sha256, ...]], list[Example]] = {}
     for example in examples:
+        # All that comes before the response: rows that differ in any of it cannot share a tree.
         groups.setdefault((example.system, example.prompt, example.images), []).append(example)
     return [tuple(group) for group in groups.values()]
 
@@ -132,6 +133,7 @@ def count_visits(rows: int, settings: TrainRecipe) -> int:
 
 def deal(groups: Sequence[Group], ranks: int) -> list[list[Group]]:
     """Groups of each rank: longest first, each to the rank with the least work so far; a rank may get none."""
+    # Longest processing time first (Graham, 1969): the longest share is at most 4/3 of the best possible one.
     shares: list[list[Group]] = [[] for _ in range(ranks)]
     load = [0] * ranks
     for group in sorted(groups, key=_size, reverse=True):
@@ -157,6 +159,7 @@ def _budgeted(arriving: Iterator[Sequence[Example]], shards: int, rows: int, see
     for number, shard in enumerate(arriving):
         groups = grouped(shard)
         seen += groups
+        # Of the budget so far, so that what a small shard or rounding leaves goes to the next.
         room = rows * (number + 1) // shards - taken
         for group in _shuffled(groups, derive(seed, "epoch", 0, number)):
             now, later = group[:room], group[room:]

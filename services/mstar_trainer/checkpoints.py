@@ -76,6 +76,7 @@ def save(
     if engine.rank == 0:
         store.write(artefact, fill, metadata)
     else:
+        # If rank 0 fails in `fill`, the others wait here until the worker kills the group (`resident`).
         # Each tensor is gathered from all ranks, so the others must take the same way.
         for _ in engine.weights():
             pass
@@ -107,6 +108,7 @@ def load_moments(engine: TrainingEngine, folder: Path, step: int) -> None:
     engine.begin_at(step)
     wanted = engine.moment_names()
     for file in sorted((folder / OPTIMIZER).glob("*.safetensors")):
+        # Mapped, and read tensor by tensor: every rank opens the same files and needs a part of each.
         with safe_open(file, framework="pt") as tensors:
             for name in wanted.intersection(tensors.keys()):
                 engine.set_moment(name, tensors.get_tensor(name))

@@ -72,6 +72,7 @@ class TrainingEngine:
         self.half = dtype_of(settings) is torch.bfloat16
         self._moments = MOMENTS[settings.optimizer]
         self._named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        # The reentrant kind needs an input that has a gradient, which frozen embeddings do not give.
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
         self._engine, self._zero, _, _ = deepspeed.initialize(
@@ -100,6 +101,8 @@ class TrainingEngine:
             # DeepSpeed averages gradients over ranks; the factor already divides by the total of all ranks.
             self._engine.backward(part * self.ranks, scale_wrt_gas=False)
             loss += part.detach().double()
+        # Set at each update and never by a scheduler: the rate follows from recipe and place (`schedule`), and has no
+        # state.
         for group in self._zero.param_groups:
             group["lr"] = learning_rate
         self._engine.step()
@@ -110,6 +113,7 @@ class TrainingEngine:
 
         All ranks must call it together.
         """
+        # Without dropout, as the services compute, whose answers are compared with these.
         self._engine.eval()
         try:
             with torch.no_grad():
@@ -216,6 +220,7 @@ class TrainingEngine:
         zero = self._zero
         # The optimizer makes its state at its first update; loading a checkpoint needs it before.
         flats = zero.fp32_partitioned_groups_flat if self._partitioned else zero.single_partition_of_fp32_groups
+        # One flat tensor a parameter group, [all trained weights of this rank].
         for flat in flats:
             zeros = {key: torch.zeros_like(flat) for key in self._moments}
             zero.optimizer.state[flat] = {"step": torch.tensor(float(step), device=flat.device), **zeros}
@@ -265,10 +270,12 @@ def engine_config(settings: TrainRecipe) -> dict[str, Any]:
     if settings.offload_parameters:
         zero["offload_param"] = host
     return {
+        # DeepSpeed asks for these two numbers; `micro_batches` makes the batches, and `update` says where a step ends.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": settings.max_grad_norm,
         "zero_optimization": zero,
+        # ZeRO takes optimizers that are not DeepSpeed's own only with this.
         "zero_allow_untested_optimizer": True,
         # torch's fused AdamW runs on the CPU as well; DeepSpeed's would be compiled at run time.
         "zero_force_ds_cpu_optimizer": False,

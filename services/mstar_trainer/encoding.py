@@ -89,6 +89,7 @@ class ExampleEncoder:
         tree = Tree(group[0].images, self.layout, prompt, self.layout.start(prompt))
         for example in group:
             pieces = self._pieces(example)
+            # Another tree has its own copy of the prompt; the scored places stay the same, so the loss does too.
             if not self.layout.takes(tree.packed, pieces, budget):
                 yield tree
                 tree = Tree(group[0].images, self.layout, prompt, self.layout.another(tree.packed))
@@ -110,6 +111,7 @@ class ExampleEncoder:
         """
         sampled = example.tokens
         if sampled is None or sampled.vocabulary != self._vocabulary:
+            # Ids of another vocabulary mean other tokens, so its text is what counts.
             ids, ends = encode_segments(self.tokenizer, example.segments)
             whole = [*ids, self._end]
         else:
@@ -138,7 +140,7 @@ def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> l
 
 def _batch(trees: Sequence[Tree], device: torch.device) -> Batch:
     inputs = trees[0].layout.inputs([(tree.prompt, tree.packed) for tree in trees])
-    rows = [row for row, tree in enumerate(trees) for _ in tree.columns]
+    rows = [row for row, tree in enumerate(trees) for _ in tree.columns]  # [P]
     targets = [target for tree in trees for target in tree.targets]
     kind = torch.int64 if isinstance(targets[0], int) else torch.float32
     return Batch(

@@ -55,6 +55,7 @@ class Feed:
 
     def _artefact(self, name: str) -> ArtefactRef:
         while name not in self._inputs and name in self._awaited:
+            # Waits for this shard even if a later one is there: the order of rows must not depend on which came first.
             self._inputs |= self._more()
         return artefact_of(self._inputs, name, self._step)
 

@@ -98,6 +98,7 @@ def await_claim(
             log.warning("claim not read", step=step, detail=error.detail)
             time.sleep(pause)
             continue
+        # Another epoch is a later attempt, which has a Job and nodes of its own.
         return claim if claim.epoch == epoch else None
     log.warning("the first node has not claimed the step", step=step, seconds=seconds)
     return None

@@ -28,6 +28,7 @@ def vision_tower(model: Any) -> nn.Module:
 
 def parameters_by_part(model: Any, parts: frozenset[str]) -> Mapping[str, list[nn.Parameter]]:
     """Parameters of the wanted parts, each of which may be empty. Raises InvalidInput like `vision_tower`."""
+    # By identity, since a tied weight has two names.
     tower = {id(p) for p in vision_tower(model).parameters()}
     language = {id(p) for module in _language(model) for p in module.parameters()}
     found: dict[str, list[nn.Parameter]] = {part: [] for part in parts}

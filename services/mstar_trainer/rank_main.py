@@ -131,6 +131,7 @@ def _memory() -> Memory:
 def _claim_stdout() -> TextIO:
     """Keep standard output for replies; whatever else is printed to it goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # By number, below Python: what C libraries print is caught as well.
     os.dup2(2, 1)
     return out
 
@@ -138,6 +139,7 @@ def _claim_stdout() -> TextIO:
 def _die_with_parent() -> None:
     """Ask Linux for SIGKILL when the parent ends: a parent that is killed cannot stop its children itself."""
     if sys.platform == "linux":
+        # A parent that died before this call is noticed all the same: the input has ended then (`_lines`).
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -148,6 +150,7 @@ def _lines() -> "queue.SimpleQueue[str]":
     def read() -> None:
         for line in sys.stdin:
             lines.put(line)
+        # Not sys.exit, which would end this thread only, and wait for a collective operation that never ends.
         os._exit(0)
 
     threading.Thread(target=read, name="requests", daemon=True).start()

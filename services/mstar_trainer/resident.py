@@ -62,10 +62,12 @@ class _Rank:
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            # A group of its own: `killpg` reaches what it started, and a terminal's Ctrl-C is the worker's to handle.
             start_new_session=True,
         )
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._replies = replies
+        # Both pipes are read all the time: a process stops at its next line once one of them is full.
         self._threads = [threading.Thread(target=read, daemon=True) for read in (self._read_stdout, self._read_stderr)]
         for thread in self._threads:
             thread.start()
@@ -168,6 +170,7 @@ class ResidentTrainer:
     def close(self) -> None:
         """Kill the group, if there is one."""
         for rank in self._ranks:
+            # Killed and not asked to end: a rank in a collective operation waits for the others and hears nothing.
             rank.kill()
         self._ranks = []
         if self._meeting is not None:
@@ -178,6 +181,7 @@ class ResidentTrainer:
         self.close()
         self._replies = queue.SimpleQueue()
         collect(MEETING_PREFIX)
+        # A new one for each group: torch's file store must not find what an earlier group wrote.
         self._meeting = Path(tempfile.mkdtemp(prefix=owned_prefix(MEETING_PREFIX)))
         here = ranks // self._place.nodes
         threads = self._threads or max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // here)
@@ -185,6 +189,7 @@ class ResidentTrainer:
         for rank in range(here):
             environment = (
                 network
+                # Left to right: the operator may name another network interface, but not what makes a rank this rank.
                 | os.environ
                 | {
                     "RANK": str(self._place.node * here + rank),
@@ -206,6 +211,7 @@ class ResidentTrainer:
         while len(answers) < len(self._ranks):
             rank, reply = self._next_reply(stream)
             if isinstance(reply, Failed):
+                # The first failure ends the group: the other ranks may be waiting for this one.
                 raise from_problem(reply.problem, int(reply.problem["status"]))
             if isinstance(reply, Done):
                 answers[rank] = reply

@@ -25,6 +25,7 @@ def train_step(
     InvalidDataset when no row was kept, and Unavailable when a training process died.
     """
     params = TRAIN.narrow(claim.step.params)
+    # The id follows from the step, so what is there was made of the same inputs and seed.
     ready = store.adopt(claim.output_id)
     if ready is not None:
         state = read_state(store.verify(ready))

@@ -76,6 +76,7 @@ class TrainingLoop:
         feed = Feed(self.store, claim, more)
         there = read_state(folder)
         before = there if params.carry_optimizer else None
+        # The parent's `model/` has its adapters merged in; adapters that go on need the weights below them.
         base = there.base if there is not None and goes_on_with_adapters(there, params.settings) else None
         seed = derive(claim.recipe.seed, "train", claim.step.name)
         # New adapters begin at random, and on every rank alike.
@@ -103,8 +104,10 @@ class TrainingLoop:
             result=result,
         )
         scheme = own_scheme(encoder.tokenizer.get_vocab()) if params.objective == "prm" else None
+        # After the last update and before the manifest is written, which covers the probe as well.
         probe = measure(engine, encoder, params.objective)
         ref = checkpoints.save(self.store, claim.output_id, engine, folder, state, scheme, probe)
+        # Last, so that an engine whose checkpoint was not written is never taken for it.
         self._held = EngineState(ref.version, params.objective, _of_the_engine(params.settings))
         return ref, result.model_copy(update={"seconds": round(time.monotonic() - began, 3)})
 
@@ -178,6 +181,8 @@ def train_pass(
         report(number, count_steps(feed.expected_rows(), settings))
         batches, total = _encode(engine, encoder, groups, settings)
         loss = engine.update(batches, rate(number))
+        # The loss is summed over all ranks, so all of them raise here and none is left waiting in a collective
+        # operation.
         if not math.isfinite(loss):
             raise InvalidInput(
                 f"the loss of optimizer step {number + 1} is {loss}: lower train.learning_rate",
@@ -199,6 +204,7 @@ def _encode(
     ZeRO-3 gathers the weights of the vision tower on all ranks at once.
     """
     budget = settings.micro_tokens
+    # Every rank plans and deals by the same seed and rows, so they agree without a message.
     mine = deal(groups, engine.ranks)[engine.rank]
     batches = micro_batches(encoder.trees(mine, budget), budget, engine.device)
     # Over all ranks, so that every scored place weighs the same, whichever rank has it.
@@ -209,6 +215,7 @@ def _encode(
         work += [(batch, 1 / total) for batch in own]
         if idle := engine.most(len(own)) - len(own):
             alike = [group for group in groups if bool(group[0].images) is pictured]
+            # A rank that got none of this kind computes one of another rank's.
             filler = own or micro_batches(encoder.trees(alike[-1:], budget), budget, engine.device)
             work += [(filler[0], 0.0)] * idle
     return work, total

@@ -42,6 +42,7 @@ class FrozenTower:
         self._kind: type[Any] = dict
         self._serve: Output | None = None
         self._made: Output = {}
+        # On the instance, so that the model's own code still calls the tower and need not know of the cache.
         tower.forward = self._forward
 
     @contextmanager
@@ -63,6 +64,7 @@ class FrozenTower:
             for key in next(iter(alike.values()))
         }
         pixels = {key: t.to(self._model.dtype) if t.is_floating_point() else t for key, t in pixels.items()}
+        # `train()` of the whole model reaches the tower too, and outputs with dropout are not worth keeping.
         self._tower.eval()
         with torch.no_grad():
             # This runs the connector in vain, but only the model knows how pixels reach its tower. Mllama, whose

@@ -70,6 +70,7 @@ def _layer(name: str) -> str:
 
 
 def _write(folder: Path, shard: dict[str, Tensor], files: list[list[str]]) -> None:
+    # Under a temporary name: loaders expect the number of files in each name, and that is known at the end.
     files.append(list(shard))
     save_file(shard, folder / _part(len(files)), metadata={"format": "pt"})
 
