@@ -101,8 +101,7 @@ class TrainingEngine:
             # DeepSpeed averages gradients over ranks; the factor already divides by the total of all ranks.
             self._engine.backward(part * self.ranks, scale_wrt_gas=False)
             loss += part.detach().double()
-        # Set at each update and never by a scheduler: the rate follows from recipe and place (`schedule`), and has no
-        # state.
+        # Not by a scheduler of DeepSpeed's: the rate follows from recipe and place (`schedule`) and has no state.
         for group in self._zero.param_groups:
             group["lr"] = learning_rate
         self._engine.step()

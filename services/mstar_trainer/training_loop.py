@@ -181,8 +181,7 @@ def train_pass(
         report(number, count_steps(feed.expected_rows(), settings))
         batches, total = _encode(engine, encoder, groups, settings)
         loss = engine.update(batches, rate(number))
-        # The loss is summed over all ranks, so all of them raise here and none is left waiting in a collective
-        # operation.
+        # The loss is summed over all ranks, so all of them raise here and none is left waiting for another.
         if not math.isfinite(loss):
             raise InvalidInput(
                 f"the loss of optimizer step {number + 1} is {loss}: lower train.learning_rate",
