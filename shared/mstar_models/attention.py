@@ -42,6 +42,7 @@ def dense_mask(spans: Tensor, queries: int, window: Window | None = None) -> Ten
     """Boolean [B, 1, queries, T], true where attended, of the last tokens of trees with spans [B, 2, T]."""
     order, last = spans.unbind(1)
     own = order[:, -queries:, None]
+    # [B, queries, T]: a key is seen from where the walk enters it to where it leaves what grows from it.
     seen = (order[:, None] <= own) & (own < last[:, None])
     if window is not None:
         seen &= window.positions[:, -queries:, None] - window.positions[:, None] < window.tokens
@@ -65,6 +66,7 @@ def block_mask(spans: Tensor, queries: int, window: Window | None = None) -> Blo
 
     some, every = _blocks((order, last, places), (own, asking), reach)
     return BlockMask.from_kv_blocks(
+        # Only blocks that are seen in part are computed with the mask; whole ones are spared it.
         *_listed(some & ~every),
         *_listed(every),
         BLOCK_SIZE=BLOCK,
@@ -88,6 +90,7 @@ def _blocks(keys: tuple[Tensor, Tensor, Tensor], queries: tuple[Tensor, Tensor],
     for mine, at in zip(torch.split(own, rows, dim=1), torch.split(asking, rows, dim=1), strict=True):
         seen = (order[:, None] <= mine[:, :, None]) & (mine[:, :, None] < last[:, None])
         seen &= at[:, :, None] - places[:, None] < reach
+        # [B, rows of blocks, BLOCK, columns of blocks, BLOCK]
         tiles = seen.reshape(len(seen), -1, BLOCK, seen.shape[2] // BLOCK, BLOCK)
         some.append(tiles.any(4).any(2))
         every.append(tiles.all(4).all(2))

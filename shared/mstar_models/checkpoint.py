@@ -53,11 +53,13 @@ def _load_while_verified(
         try:
             return _load(folder, ref, load)
         finally:
+            # In `finally`: a damaged file is why loading failed, so its error is the one to raise.
             verified.result()
 
 
 def _load(folder: Path, ref: ArtefactRef, load: Callable[[Path], Loaded]) -> Loaded:
     for path in folder.rglob("*"):
+        # A file with code or a pickle must not lie where a library may come to look for one.
         if path.is_file() and not is_model_file(path.name):
             raise InvalidInput(
                 f"checkpoint {ref.id} holds {path.name[:200]}, which is no file of a model: make it again without it",

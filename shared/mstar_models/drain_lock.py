@@ -24,6 +24,7 @@ class DrainLock:
     @asynccontextmanager
     async def using(self) -> AsyncIterator[None]:
         """Hold it for a request."""
+        # No await between this check and the count below, so no load can begin in between; one event loop.
         while not self._open.is_set():
             await self._open.wait()
         self._users += 1
@@ -38,6 +39,7 @@ class DrainLock:
     @asynccontextmanager
     async def drained(self) -> AsyncIterator[None]:
         """Hold it alone. Raises Unavailable when running requests take too long; they go on, and new ones may begin."""
+        # One load at a time: callers hold a lock of their own, or the first to leave would open for the second.
         self._open.clear()
         try:
             await within(self._unused.wait(), self._drain_seconds, "waiting for running requests")

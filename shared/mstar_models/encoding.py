@@ -99,6 +99,7 @@ class PromptEncoder:
         """The same for a prompt that the chat template has already made text of."""
         digest = hashlib.sha256()
         for image in images:
+            # With the size, since equal bytes of another width are another picture.
             digest.update(repr(image.size).encode() + hashlib.sha256(image.tobytes()).digest())
         key = (text, digest.digest())
         found = self._cache.get(key)
@@ -113,6 +114,7 @@ class PromptEncoder:
         """Token ids with one place holder an image, for engines that expand it themselves. Raises InvalidInput."""
         text = self.text_of(turns)
         asked = self._edges.asked(text)
+        # Special tokens are recognised here: only the template writes any, since `text_of` made the user's harmless.
         ids = list(self.processor.tokenizer(text, add_special_tokens=asked)["input_ids"])
         return ids[: len(ids) - self._edges.behind * asked]
 
@@ -140,6 +142,7 @@ class PromptEncoder:
             detail = f"the model's processor does not take {len(images)} images in this prompt: {said[0][:200]}"
             raise InvalidInput(detail, field="messages") from error
         length = values["input_ids"].shape[1] - self._edges.behind * asked
+        # Whatever is not of the text is the vision tower's: families name their tensors as they please.
         pixels = {key: value for key, value in values.items() if key not in _TEXT_KEYS | _TOKEN_KEYS}
         per_token = {key: value[:, :length] for key, value in values.items() if key in _TOKEN_KEYS}
         ids = values["input_ids"][0, :length].tolist()
@@ -190,6 +193,7 @@ def check_sampled(tokenizer: Any, ids: Sequence[int], size: int | None, field: s
 
     `size`: rows of the embeddings, often more than the tokenizer has tokens; None where the engine looks itself.
     """
+    # An image's place holder among sampled ids would be an image that is not there.
     strange = never_sampled(tokenizer).intersection(ids)
     if size is not None:
         strange |= {token for token in ids if token >= size}

@@ -43,6 +43,7 @@ def main(check: Check | None = None) -> None:
     `check`: takes a folder, and one of FORWARD and SHAPES; raises MstarError.
     """
     folder, how, memory, seconds, trusted = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5]
+    # Before torch is imported, so that whatever the folder makes it do is bounded.
     limit(int(memory), int(seconds))
     said: dict[str, str | None] = {"problem": None}
     # Libraries write to standard output as they please; the answer is all that may stand there.

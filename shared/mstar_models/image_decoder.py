@@ -34,7 +34,9 @@ def main() -> None:
 
 def serve(answer: Callable[[bytes], bytes]) -> None:
     """Limit this process, then answer each frame until standard input ends; `answer` may raise Refused."""
+    # The hard limit too, so that the process cannot raise it again.
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    # A core dump would write what somebody sent to the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while head := source.read(4):
@@ -78,6 +80,7 @@ def decode(data: bytes) -> tuple[int, int, bytes]:
         raise Refused("invalid-image", "image is animated; send a still one") from None
     except Exception as error:
         raise Refused("unsupported-image", "image is not a readable PNG, JPEG or WebP file") from error
+    # Pillow has read the header only: a bomb is refused before its pixels take memory.
     _check_bounds(*image.size, jpeg_scans(data))
     # A phone's JPEG may hold a second picture (format MPO: a depth map, or the other eye's); the first is the photo.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":

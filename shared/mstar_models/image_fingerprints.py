@@ -23,6 +23,7 @@ def fingerprint(data: bytes) -> bytes:
 
     width, height, pixels = decode(data)
     image = Image.frombytes("RGB", (width, height), pixels)
+    # Means over boxes (BOX), so that size and compression hardly matter; one column more, for the last neighbour.
     grey = image.resize((SIDE + 1, SIDE), Image.Resampling.BOX).convert("L").tobytes()
     bits = 0
     for row in range(SIDE):

@@ -8,6 +8,7 @@ import struct
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8"
+# Transparency and orientation change what is seen; all other chunks are words about the picture.
 _PNG_NEEDED = frozenset({b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"})
 _ANIMATED = b"acTL"
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
@@ -31,6 +32,7 @@ def pixels_only(data: bytes) -> bytes:
         length, kind = struct.unpack_from(">I4s", data, place)
         if kind == _ANIMATED:
             raise Animated
+        # A chunk is its length, its kind, its data and a checksum: 4 + 4 + length + 4 bytes.
         end = place + length + 12
         if kind in _PNG_NEEDED:
             kept.append(data[place:end])

@@ -67,6 +67,7 @@ class ImageGate:
         with self._lock:
             if (found := self._decoded.get(digest)) is not None:
                 return found
+            # Many prompts bring one image at the same moment; it is decoded once, and the others wait for that.
             first = digest not in self._under_way
             result = self._under_way.setdefault(digest, Future())
         if first:
@@ -100,12 +101,14 @@ class ImageGate:
     def close(self) -> None:
         """End the children, once the images under way are decoded."""
         for _ in self._children:
+            # Taking a child waits until it is free, so an image under way is not cut off.
             self._idle.get().stop()
         for child in self._children:
             self._idle.put(child)
 
     def _decode_for_all(self, digest: Sha256, data: bytes, result: "Future[Image.Image]") -> None:
         """Decode what others may wait for too."""
+        # Waits for a free child; the thread of the request is what queues here, never the event loop.
         child = self._idle.get()
         try:
             image = child.decode(data)
@@ -138,6 +141,7 @@ class _Child:
         timer = threading.Timer(self.seconds_per_image, process.kill)
         timer.start()
         try:
+            # The timer kills a child that neither reads nor answers, which ends this write, or the read below.
             process.stdin.write(struct.pack(">I", len(data)) + data)
             process.stdin.flush()
             return _read_answer(process.stdout)
@@ -208,6 +212,7 @@ def _read_answer(source: IO[bytes]) -> Image.Image:
         raise kind(head["detail"], field="images")
     size = head["width"] * head["height"] * 3
     pixels = source.read(size)
+    # A child that was killed in the middle of its answer.
     if len(pixels) < size:
         raise EOFError
     return Image.frombytes("RGB", (head["width"], head["height"]), pixels)

@@ -53,6 +53,7 @@ class Layout:
         inputs = tensors([packed for _, packed in rows], pad_id=0)
         if self.packs:
             for row, (prompt, _) in enumerate(rows):
+                # The places of the walk only: its ends stay, so what comes behind a block sees what it saw.
                 self._look_ahead(prompt, inputs["spans"][row, 0])
         else:
             del inputs["spans"]
@@ -70,6 +71,7 @@ class Layout:
             places[: len(ids)] = 0
         elif self.family.sees_ahead == "image":
             image = ids == self.model.config.image_token_id
+            # An image begins where the token before is of no image; two images are parted by the tokens around each.
             begins = image & ~functional.pad(image, (1, 0))[:-1]
             first = torch.where(begins | ~image, torch.arange(len(ids)), 0).cummax(0).values
             places[: len(ids)] = first.to(places.dtype)

@@ -114,6 +114,7 @@ def _require_whole(folder: Path, report: Mapping[str, Any]) -> None:
 
 def free_memory() -> None:
     """Give back what no object holds any more: a model is a circle of references, and a device keeps a reserve."""
+    # First: the device's allocator gives back only what no tensor holds.
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
@@ -133,6 +134,7 @@ def _check_template(folder: Path, processor: Any) -> None:
             field="model",
         )
     both, words = (build_messages([Turn("user", parts)]) for parts in ((None, "question"), ("question",)))
+    # A template that leaves images out writes the same text with one as without.
     texts = [processor.apply_chat_template(one, add_generation_prompt=True) for one in (both, words)]
     if texts[0] == texts[1]:
         raise InvalidInput(

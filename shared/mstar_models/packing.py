@@ -62,6 +62,7 @@ class Packed:
 
     def _grow(self, parent: int, position: int, tokens: tuple[int, ...]) -> tuple[int, int]:
         node = len(self.parents)
+        # Appended behind all others, so a piece has a higher number than its parent: `_spans` relies on it.
         self.parents.append(parent)
         self.ids += tokens
         self.positions += range(position, position + len(tokens))
@@ -74,6 +75,7 @@ def start(prompt: Sequence[int], axes: torch.Tensor | None = None) -> Packed:
 
     It ends in text, whose position is one on all axes: responses go on from there.
     """
+    # One axis is enough to go on from: the prompt ends in text, which has the same position on all three.
     positions = list(range(len(prompt))) if axes is None else axes[0].tolist()
     return Packed(list(prompt), positions, [PROMPT] * len(prompt), axes=axes)
 
@@ -85,6 +87,7 @@ def prompt_axes(model: Any, prompt: EncodedPrompt) -> torch.Tensor | None:
         return None
     ids = torch.tensor([prompt.input_ids], device=model.device)
     grid = {key: value.to(model.device) for key, value in prompt.pixels.items() if key == "image_grid_thw"}
+    # 1 is an image to `get_rope_index`, 0 text; nothing here is a video.
     kinds = (ids == model.config.image_token_id).int()
     positions, _ = index(input_ids=ids, mm_token_type_ids=kinds, **grid)
     return positions[:, 0].cpu()  # type: ignore[no-any-return]
@@ -129,6 +132,7 @@ def _spans(packed: Packed) -> torch.Tensor:
     # A piece comes after its parent, so backwards every subtree is complete before it is counted.
     for node in range(len(own) - 1, PROMPT, -1):
         below[packed.parents[node]] += below[node]
+    # `free`: where the next child of a piece begins, behind the piece's own tokens and its earlier children.
     begins, free = [0] * len(own), list(own)
     for node in range(1, len(own)):
         begins[node] = free[packed.parents[node]]

@@ -39,6 +39,7 @@ def _scaled(image: Image.Image) -> Image.Image:
         largest = 1.0
     else:
         largest = next((limit for limit in (255.0, 65535.0) if high <= limit), high)
+    # Only values below 0 move the range: a dark picture must stay dark.
     lowest = min(low, 0.0)
     factor = 255 / (largest - lowest)
     # Conversion to 8 bits cuts the fraction off, hence the half.

@@ -21,6 +21,7 @@ class ProbeGate:
     @asynccontextmanager
     async def closed(self, version: str) -> AsyncIterator[None]:
         """Hold back requests for a version while this is entered. Loads exclude each other: there is one at a time."""
+        # Loads exclude each other by the lock of `weights_router`, so one version is enough.
         self._version = version
         self._open.clear()
         try:

@@ -67,6 +67,7 @@ def read_probe(store: ArtefactStore, ref: ArtefactRef) -> Probe | None:
 
     Also None for an artefact that is not there: whoever loads it says so.
     """
+    # Verified alone: a probe of some bytes must not wait for the hash of a whole model.
     if store.find(ref.id) is None or all(entry.name != f"{FOLDER}/{FILE}" for entry in store.manifest(ref).files):
         return None
     return Probe.model_validate_json((store.verify(ref, FOLDER) / FILE).read_bytes())

@@ -66,6 +66,7 @@ def code_digest(files: dict[str, bytes]) -> str:
     """`sha256:` and one digest of code files: their names, lengths and bytes, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(files):
+        # With lengths, so that no bytes can move from one file to the next under the same digest.
         digest.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
     return f"sha256:{digest.hexdigest()}"
 
@@ -74,6 +75,7 @@ def read_code(folder: Path) -> dict[str, bytes]:
     """Name → bytes of the `*.py` files of a folder, links not followed out of it. Raises InvalidInput."""
     files = {}
     for path in sorted(folder.glob("*.py")):
+        # A hub's cache keeps files as links to its blobs; any other link would bring in code that nobody looked at.
         if not path.resolve().is_relative_to(_root(folder)) or path.stat().st_size > MAX_BYTES:
             raise InvalidInput(f"{path.name} of {folder} is a link out of it, or too large for code", field="model")
         files[path.name] = path.read_bytes()
@@ -117,6 +119,7 @@ def _imported(code: TrustedCode, module: str) -> ModuleType:
         )
     if f"{module}.py" not in files:
         raise InvalidInput(f"{code.folder} has no {module}.py, which auto_map names", field="model")
+    # Named after its digest: code that changed is another package, and never meets modules of the one before.
     package = f"{PACKAGE}{code.digest.removeprefix('sha256:')}"
     if package not in sys.modules:
         sys.meta_path.append(_Finder(package, files))
@@ -144,6 +147,7 @@ class _Loader(SourceLoader):
         self._name, self._data = name, data
 
     def get_filename(self, fullname: str) -> str:
+        # No path, so that neither import system nor traceback looks for the source on the disk.
         return f"<{self._name}>"
 
     def get_data(self, path: str | bytes) -> bytes:

@@ -29,6 +29,7 @@ def family_with_code(folder: Path) -> tuple[str, Family, RemoteCode] | None:
 
 def read_config(folder: Path) -> Any:
     """The folder's configuration, with its family's class. Raises Forbidden for code that is not allowed."""
+    # By `model_type` alone: a folder cannot ask for code that no family of ours knows how to call.
     remote = family_with_code(folder)
     if remote is None:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -61,6 +62,7 @@ def remote_processor(folder: Path, model_type: str, family: Family, code: Remote
     plain = PreTrainedTokenizerFast if (folder / "tokenizer.json").is_file() else AutoTokenizer
     tokenizer = (trusted_class(model_type, "AutoTokenizer") or plain).from_pretrained(folder, local_files_only=True)
     image_processor = images.from_pretrained(folder, local_files_only=True)
+    # Not by `from_pretrained`, which loads the parts through classes that look for code in the folder.
     inner = kind(image_processor=image_processor, tokenizer=tokenizer)
     written = folder / "chat_template.jinja"
     template = written.read_text() if written.is_file() else tokenizer.chat_template or family.template

@@ -32,6 +32,7 @@ def mark_placeholders(processor: Any) -> None:
     named = dict.fromkeys(str(value) for value in vars(processor).values() if isinstance(value, str | AddedToken))
     plain = [name for name in named if added.get(name) is False]
     if plain:
+        # Without replacing: the tokens that are special already must stay so.
         tokenizer.add_special_tokens({"extra_special_tokens": plain}, replace_extra_special_tokens=False)
 
 
@@ -70,6 +71,7 @@ def edges_of(tokenizer: Any) -> Edges:
     """Those of a tokenizer."""
     bare, whole = (tokenizer("a", add_special_tokens=more)["input_ids"] for more in (False, True))
     spare = len(whole) - len(bare)
+    # Where the bare text stands in the whole one: what is before it and behind it was put there.
     before = next((place for place in range(spare + 1) if whole[place : place + len(bare)] == bare), 0)
     return Edges("".join(tokenizer.convert_ids_to_tokens(whole[:before])), max(0, spare - before))
 

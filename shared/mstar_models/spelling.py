@@ -52,6 +52,7 @@ class Spelling:
     def places(self, tokens: Sequence[int]) -> list[int]:
         """How many bytes of the text are complete after each number of tokens, from none to all: [tokens + 1]."""
         pieces = [self.bytes_of(token, first=place == 0) for place, token in enumerate(tokens)]
+        # The pieces may go on behind the text: bytes of half a character at the end are in no text.
         if b"".join(pieces).startswith(self.read(tokens).rstrip(TORN).encode()):
             return list(accumulate(map(len, pieces), initial=0))
         # A tokenizer that spells a token by its neighbours: only what it makes of every beginning is certain.
@@ -104,6 +105,7 @@ def _ends(spelling: Spelling, tokens: Sequence[int], text: str, spans: Sequence[
     found = [len(tokens)] * len(spans)
     for place in range(len(spans) - 2, -1, -1):
         gap = (len(text[: spans[place][1]].encode()), len(text[: spans[place + 1][0]].encode()))
+        # From behind, so that a segment without an end of its own takes that of the next one.
         found[place] = _last_within(places, gap) or found[place + 1]
     return tuple(found)
 
@@ -122,6 +124,7 @@ def spelling_of(tokenizer: Any) -> Spelling:
 @lru_cache(maxsize=4)
 def vocabulary_digest(tokenizer: Any) -> str:
     """Digest of which id stands for which token."""
+    # By id, then by text: two texts of one id must not make the order a matter of chance.
     pairs = sorted(tokenizer.get_vocab().items(), key=lambda pair: (pair[1], pair[0]))
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]
 

@@ -51,10 +51,12 @@ def packing_obstacle(model: Any) -> str | None:
     if unknown := sorted(_kinds(text) - _WINDOWS.keys() - {"full_attention"}):
         return f"it has layers of kind {', '.join(unknown)}"
     ahead = looks_ahead(config)
+    # A forward pass that takes token types lets tokens of one type see each other.
     asked = "token_type_ids" in signature(model.base_model.forward).parameters
     if (ahead or asked) and family_of(config).sees_ahead is None:
         return "tokens of its prompt or image see those behind them"
     window = _narrowest(text, _kinds(text))
+    # A window as wide as the context leaves nothing out.
     if window is not None and window < text.max_position_embeddings and not _takes_windows(model):
         return "some layers see a window only"
     return None

@@ -14,6 +14,7 @@ def same_tensors(one: Path, other: Path, of_interest: Callable[[str], bool] = la
     """Whether the tensors whose names are of interest are equal, bit for bit. False when a folder cannot be read."""
     try:
         ours, theirs = (_places(folder, of_interest) for folder in (one, other))
+        # Tensor by tensor from mapped files: two whole models need not fit into memory.
         return ours.keys() == theirs.keys() and all(_same(name, ours[name], theirs[name]) for name in ours)
     except (OSError, SafetensorError):
         return False

@@ -23,6 +23,7 @@ def run_trunk(model: Any, *, input_ids: Tensor, spans: Tensor | None = None, **i
         inputs["attention_mask"] = _masks(model, spans, inputs["position_ids"])
         # The tree's mask has what they say already.
         inputs.pop("token_type_ids", None)
+    # Code from a folder has no base model of one form, so its family gives the trunk.
     trunk = model.base_model if family_of(model.config).remote is None else model.trunk
     return trunk(input_ids=input_ids, **inputs)
 
@@ -52,6 +53,7 @@ def output_head(model: Any) -> Any:
 def label_logits(model: Any, hidden: Tensor, labels: tuple[int, int]) -> Tensor:
     """Logits [P, 2] of two tokens from hidden states [P, D], in float32: two rows of the head, which must be whole."""
     head, rows = output_head(model), list(labels)
+    # In float32: bfloat16 has three digits, and the scores of two responses may differ in the fourth.
     logits: Tensor = hidden.float() @ head.weight[rows].float().T
     bias = getattr(head, "bias", None)
     return logits if bias is None else logits + bias[rows].float()

@@ -74,6 +74,7 @@ def make_core(folder: Path, options: VllmOptions, loggers: Sequence[Any] = ()) -
         max_num_seqs=options.max_sequences,
         enable_prefix_caching=True,
         enable_mm_processor_stats=options.count_encoder_runs,
+        # With temperature and nucleus applied: those of what is sampled from, as in the transformers engine.
         logprobs_mode="processed_logprobs",
         worker_extension_cls="mstar_models.vllm_worker.CheckpointWorker",
         seed=0,

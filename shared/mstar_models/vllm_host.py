@@ -63,6 +63,7 @@ class VllmHost:
     async def stop(self) -> None:
         """End the engine, if there is one. Who waits for a sample gets Unavailable."""
         core, self._core = self._core, None
+        # Taken away first: from here on requests and `live` see no engine, whatever goes wrong below.
         if core is None:
             return
         running = self._running - {asyncio.current_task()}
@@ -110,6 +111,7 @@ class VllmHost:
             async for output in core.generate(asked, parameters, name):
                 finished = output if hear is None else hear(output)
         except asyncio.CancelledError:
+            # The engine is the same, so it is the caller who gave up; else a stop has cancelled this task.
             if self._core is core:
                 raise
             raise Unavailable("the engine was stopped: ask again", retry_after=5.0) from None
@@ -151,6 +153,7 @@ class _Birth:
 
     def make(self, make: Callable[[], Any]) -> None:
         self._core = make()
+        # Either this thread sees the flag, or the one that sets it finds the core: `take` gives it to one of them only.
         if self._abandoned:
             self._end()
 

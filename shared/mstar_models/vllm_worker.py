@@ -25,6 +25,7 @@ class CheckpointWorker:
         """
         from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
 
+        # Kept aside, since a reload empties the runner's cache whatever was asked for.
         features = dict(self.model_runner.encoder_cache) if keep_features else {}
         self.reload_weights(weights_path=folder)
         self.model_runner.encoder_cache.update(features)

@@ -30,6 +30,7 @@ def _trunk(
         embedded = model.llm.get_input_embeddings()(input_ids)
     else:
         counts = slices.tolist()
+        # A slice of h × w patches is h · w · patch columns wide: its patches lie side by side.
         widths = (tgt_sizes.prod(dim=1) * pixel_values.shape[1]).tolist()
         each = iter(torch.split(pixel_values, widths, dim=2))
         data = {

@@ -12,6 +12,7 @@ class MiniCPMV4_6Processor(theirs.MiniCPMV4_6Processor):  # type: ignore[misc]
     def __init__(
         self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **kwargs: Any
     ) -> None:
+        # Not theirs, which asks for the video processor; the rest of what it sets follows.
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template, **kwargs)
         self.slice_mode, self.default_use_image_id = image_processor.slice_mode, image_processor.use_image_id
         self.image_token_divisor = 4 if image_processor.downsample_mode == "4x" else 16

@@ -49,6 +49,7 @@ class PixtralProcessor(ProcessorMixin):  # type: ignore[misc]
         """The tokens that stand for one image."""
         side = self.patch_size * self.spatial_merge_size
         height, width = (int(pixels) // side for pixels in image_inputs["image_sizes"][image_idx])
+        # Rows of merged patches, as the tower joins `spatial_merge_size` patches a side to one token.
         return self.image_break_token.join([self.image_token * width] * height) + self.image_end_token
 
     def _process_images(self, images: Any, **images_kwargs: Any) -> Any:

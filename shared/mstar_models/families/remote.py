@@ -41,6 +41,7 @@ def adapted(kind: Any, code: RemoteCode) -> Any:
 
         def forward(self, *, logits_to_keep: int = 0, **inputs: Any) -> Any:
             found = self.trunk(**inputs)
+            # `-0:` takes all places: with `logits_to_keep` 0 every one gets its logits [B, T, V].
             logits = self.get_output_embeddings()(found.last_hidden_state[:, -logits_to_keep:])
             return CausalLMOutputWithPast(logits=logits, past_key_values=found.past_key_values)
 
