@@ -36,6 +36,7 @@ def files_below(root: Path) -> list[Path]:
     """
     bound = root.resolve()
     shown = (path for path in sorted(root.rglob("*")) if not _is_hidden(path.relative_to(root)) and path.is_file())
+    # After links are followed: the check must see where a path really leads.
     return [path for path in shown if path.resolve().is_relative_to(bound)]
 
 

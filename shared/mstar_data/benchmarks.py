@@ -65,6 +65,7 @@ def _measured(benchmark: Benchmark, files: Sequence[Path]) -> list[Path]:
 
 def _one_edition(benchmark: Benchmark, files: list[Path], data: Path) -> list[Path]:
     """Shards of one table belong together; tables of other names are other editions (languages, versions, masks)."""
+    # What is left of a name without the number of its shard is the name of the table.
     names = sorted({re.sub(r"-\d{5}-of-\d{5}.*", "", file.stem) for file in files})
     if len(names) > 1:
         raise InvalidDataset(
@@ -89,6 +90,7 @@ def items_of(benchmark: Benchmark, data: Path, limit: int | None = None) -> Iter
     for file in files:
         for where, row in rows_of(file):
             item = _item(benchmark, where, row)
+            # Read also for an item that is left out: a later row may have the index of this one as its image.
             image = pictures.of(row, item.id, where, file)
             if not benchmark.keeps(item) or not _within(taken, item, limit):
                 continue
@@ -145,6 +147,7 @@ def _has_rotations(benchmark: Benchmark, files: Sequence[Path]) -> bool:
     for file in files:
         for where, row in rows_of(file):
             item = _item(benchmark, where, row)
+            # CircularEval (arXiv 2307.06281): a rotation has an id of its own, and the question's as `circle`.
             if item.circle != item.id:
                 return True
     return False
@@ -165,6 +168,7 @@ class _Pictures:
                 raise InvalidDataset(f"{where}: image names row {given}, which has none before it", field="image")
             return self._kept[str(given)]
         data = self._read(row, where, file.resolve().parent)
+        # Only tables with an index refer to earlier rows; of others no picture is kept in memory.
         if row.get("index") is not None:
             self._kept[index] = data
         return data

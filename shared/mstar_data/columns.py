@@ -43,6 +43,7 @@ def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
 
 
 def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
+    # Shapes that can be told by their own columns come first; plain columns are what is left.
     if "conversations" in row:
         return from_llava(row, where, root)
     if is_step_row(row):
@@ -57,6 +58,7 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     gold = {name: row[name] for name in _KEPT if row.get(name) is not None}
     images = images_of(row, root)
     embedded, options = taken_apart(question, len(images))
+    # Options that have columns of their own are the source's word; those in the text are only read without them.
     if options and not any(name in gold for name in CHOICE_COLUMNS):
         question, gold["choices"] = embedded, options
     given = row.get("metadata")

@@ -30,6 +30,7 @@ def from_llava(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     images = [] if given is None else listed(given) or [given]
     question, choices = taken_apart(str(_content(asked) or ""), len(images))
     first = images[0] if images else None
+    # MathV360K keeps the images of each of its sources in a folder of its own.
     group = str(first).split("/")[0] if isinstance(first, str) and "/" in first else None
     return Record(
         where=where,
@@ -121,6 +122,7 @@ def taken_apart(text: str, images: int) -> tuple[str, list[str]]:
     if found is None:
         return text.strip(), []
     options = [option.strip() for _, option in _CHOICE.findall(found["list"])]
+    # A single match is more often a sentence that begins with `A.` than an option.
     return (text[: found.start()].strip(), options) if len(options) > 1 else (text.strip(), [])
 
 

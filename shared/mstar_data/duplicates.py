@@ -65,6 +65,7 @@ class Pictures:
         for key in _keys(picture.outline):
             there = self._bands.get(key)
             if there is None:
+                # A number and no list while it is alone, which most are: lists would take most of the memory.
                 self._bands[key] = number
             elif isinstance(there, int):
                 self._bands[key] = [there, number]
@@ -144,4 +145,5 @@ def _near_key(question: bytes, pictures: Sequence[int]) -> bytes:
 
 def _keys(outline: int) -> list[int]:
     mask = (1 << _BAND_BITS) - 1
+    # With the band's number in the key, since equal bits in different bands say nothing.
     return [(outline >> band * _BAND_BITS & mask) * _BANDS + band for band in range(_BANDS)]

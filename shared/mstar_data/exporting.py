@@ -60,6 +60,7 @@ def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Orig
         if not counts.rows:
             raise InvalidDataset("there is nothing to export", field="source")
         (work / "README.md").write_text(card(layout, origin, counts), encoding="utf-8")
+        # Last, with the card inside: whoever finds the folder finds all of it.
         work.rename(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -146,6 +147,7 @@ def _write_parquet(folder: Path, samples: Iterable[Sample], layout: Layout, coun
         for number, rows in enumerate(_shards(samples, layout, counts))
     ]
     for number, path in enumerate(shards):
+        # The Hub's names say how many shards there are, which is known at the end.
         path.rename(path.with_name(f"train-{number:05d}-of-{len(shards):05d}.parquet"))
 
 
@@ -167,6 +169,7 @@ def _write_shard(path: Path, rows: list[dict[str, Any]]) -> Path:
     import pyarrow
     from pyarrow import parquet
 
+    # Rows differ in their columns, and a Parquet file has one set of them for all.
     names = list(dict.fromkeys(name for row in rows for name in row))
     whole = [{name: row.get(name) for name in names} for row in rows]
     schema = pyarrow.Table.from_pylist(whole).schema

@@ -38,6 +38,7 @@ def lines_of(file: Path) -> Iterator[tuple[int, str]]:
     """
     with file.open("rb") as source:
         number = 0
+        # One byte more than is allowed tells a line that is too long from one that just fits.
         while line := source.readline(LONGEST_LINE + 1):
             number += 1
             if len(line) > LONGEST_LINE:
@@ -73,6 +74,7 @@ def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]
         try:
             for spelled in dict.fromkeys((name, name.replace("\\", "/"))):
                 for folder in () if root.packed else (".", *folders):
+                    # Resolved before it is checked: the check must see where `..` and links really lead.
                     path = (root.start / folder / spelled).resolve()
                     if not path.is_relative_to(root.bound):
                         raise ValueError(f"image {name[:200]} lies outside of the data set's folder")

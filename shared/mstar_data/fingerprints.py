@@ -71,6 +71,7 @@ class Fingerprints:
         for subject, data in pairs:
             waiting.append((subject, Future() if data is None else self._submitted(data), len(data or b"")))
             size += waiting[-1][2]
+            # The oldest first, and never the one that is ready: counts up to a record must not depend on speed.
             while len(waiting) >= AHEAD or (size > AHEAD_BYTES and waiting):
                 first, look, held = waiting.popleft()
                 size -= held
@@ -112,6 +113,7 @@ class Fingerprints:
 
     def _remember(self, digest: bytes, found: Fingerprint | str) -> None:
         self._known[digest] = found
+        # Two threads may both be about to take the last one.
         with contextlib.suppress(KeyError):
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)

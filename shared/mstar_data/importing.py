@@ -114,6 +114,7 @@ class _Work:
 
     def write(self, row: Row) -> None:
         """Write a record and its new images; every so often, a point to go on from."""
+        # Images before the line that names them, so that no line of a killed import names one that is not there.
         for name, data in zip(row.names, row.images, strict=True):
             image = self.folder / row.split / "images" / name
             if not image.exists():
@@ -178,6 +179,7 @@ class _Work:
     def _checkpoint(self) -> None:
         sizes = {}
         for name, output in self._outputs.items():
+            # Flushed before its size is noted: what lies behind these sizes is cut off when the import goes on.
             output.flush()
             sizes[name] = os.fstat(output.fileno()).st_size
         point = {"settings": self._settings, "place": self.place, "sizes": sizes, "summary": self.summary.as_json()}

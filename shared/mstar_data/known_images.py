@@ -35,6 +35,7 @@ class KnownImages:
         descriptor = os.open(self._path(sha256), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             # A line feed on both sides: what another writer tore ends before this line begins.
+            # One write in append mode: lines of several processes may follow each other, never mix, on a local disk.
             os.write(descriptor, b"\n" + json.dumps(line).encode() + b"\n")
         finally:
             os.close(descriptor)

@@ -62,6 +62,7 @@ class Condition(Frozen):
         value = column_of(row, self.column)
         text = "" if value is None else str(value)
         return (
+            # By value or by text: YAML reads 1 as a number, and a table has it as text.
             ("equals" not in self.model_fields_set or value == self.equals or text == str(self.equals))
             and (self.in_ is None or value in self.in_ or text in map(str, self.in_))
             and (self.not_in is None or not (value in self.not_in or text in map(str, self.not_in)))
@@ -146,6 +147,7 @@ class Mapping(Frozen):
         found = dict(row)
         for target, source in self.columns.items():
             if target != source:
+                # All are taken away before any is set, so that two columns may swap their names.
                 found.pop(source, None)
         for target, source in self.columns.items():
             value = column_of(row, source)

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from mstar_data.record import BadRecord
 
 MAX_DEPTH = 64
+# Possessive, so that a string without an end is not tried again from every place inside of it.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+("|\\?\Z)', re.DOTALL)
 """A string, or the part of it that a chunk holds; the group is what ended it."""
 _BRACKETS = b"[]{}"
@@ -34,6 +35,7 @@ class ShallowFile:
         return chunk
 
     def _count(self, chunk: bytes) -> None:
+        # A string that the last chunk left open goes on here, so that its brackets are left out too.
         whole, self._open = self._open + chunk, b""
         brackets = _STRING.sub(self._left_out, whole).translate(None, _OTHERS)
         depths = list(accumulate(map(_STEPS.__getitem__, brackets), initial=self._depth))

@@ -178,6 +178,7 @@ def _images(source: Path, options: Options, skip: int) -> Iterator[tuple[_Prepar
             detail = error.detail if isinstance(error, MstarError) else str(error)
             yield detail if isinstance(record, BadRecord) else f"{record.where}: {detail}", None
             continue
+        # One pair for each image, since pictures are decoded singly and ahead of the records that need them.
         for image in prepared.images or (None,):
             yield prepared, image
 
@@ -274,6 +275,7 @@ def _row(prepared: _Prepared, picture: Fingerprint | None) -> Row:
 
 
 def _digest(value: Any, size: int = 8) -> bytes:
+    # 8 bytes are enough for an answer: it counts only between records of the same question and picture.
     return hashlib.blake2b(json.dumps(value).encode(), digest_size=size).digest()
 
 

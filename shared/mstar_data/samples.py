@@ -84,6 +84,7 @@ def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Pat
     text = str(row.get("question") or row.get("prompt") or "")
     answer = _answer(row)
     question = Question(id=str(row.get("id") or name), text=text, answer=answer)
+    # TRL's booleans stand in `labels` of our own exports; the shares that they came from are beside them.
     soft = row.get("soft_labels") if row.get("soft_labels") is not None else row.get("labels")
     return Sample(
         where=where,
@@ -92,6 +93,7 @@ def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Pat
         # A run's labelled solutions hold the prompt as it was asked, and no question beside it.
         prompt=prompt_text(question, form) if row.get("question") else text,
         system=form.system,
+        # The folder bounds the paths as at an import: an export must not carry other files of this machine away.
         images=tuple(read() for read in images_of(row, Folder(root, root))),
         answer=_columns(answer),
         split=split,

@@ -43,6 +43,7 @@ def from_steps(row: Mapping[str, Any], where: str, images: tuple[ReadImage, ...]
         where=where,
         question=as_published(question, len(images)),
         images=images,
+        # Here `label` is a step's, elsewhere the answer's.
         gold={name: row[name] for name in _KEPT if row.get(name) is not None and name != "label"},
         id=None if row.get("id") is None else str(row["id"])[:200],
         group=None if row.get("group") is None else str(row["group"])[:200],
@@ -58,6 +59,7 @@ def _scaled(labels: list[Any], where: str) -> tuple[float, ...]:
         numbers = [float(label) for label in labels]
     except (TypeError, ValueError):
         raise BadRecord(f"{where}: labels must be numbers or booleans") from None
+    # PRM800K's ratings (arXiv 2305.20050): -1 bad, 0 neutral, 1 good. Without a -1, 0 and 1 are shares already.
     if -1.0 in numbers and set(numbers) <= {-1.0, 0.0, 1.0}:
         numbers = [max(0.0, number) for number in numbers]
     if not all(math.isfinite(number) and 0 <= number <= 1 for number in numbers):

@@ -55,6 +55,7 @@ def is_compressed(path: Path) -> bool:
 
 
 def _members_of(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    # As a stream: what is compressed can only be read forwards, and in this mode tarfile never seeks back.
     with tarfile.open(fileobj=file, mode="r|", tarinfo=_Header) as tar:
         for member in _each(tar):
             yield tar, member
@@ -62,6 +63,7 @@ def _members_of(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarI
 
 def _each(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for number, member in enumerate(tar):
+        # Empty members take half a kilobyte of file each, and none of the limits on bytes.
         if number > MAX_MEMBERS:
             raise tarfile.ReadError(f"more than {MAX_MEMBERS} members")
         yield member
