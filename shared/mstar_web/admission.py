@@ -78,6 +78,7 @@ def _announced(scope: Scope) -> int:
     headers = Headers(scope=scope)
     length = headers.get("content-length", "")
     if length.isdecimal():
+        # A number of more digits has been refused already (`BodyLimit`).
         return min(int(length[:19]), bound.bytes)
     return bound.bytes if "transfer-encoding" in headers else 0
 

@@ -76,6 +76,7 @@ def base_app(
     app.router.route_class = JsonRoute
     if check is not None:
         app.router.dependencies.append(Depends(check))
+    # Of threading and not of asyncio, since a signal handler sets it.
     app.state.stopping = Event()
     install_handlers(app)
     document_problems(app)

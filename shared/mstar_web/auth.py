@@ -138,6 +138,7 @@ class BearerAuth:
         """Raises Unauthenticated, Forbidden for a change without its CSRF token, and Unavailable."""
         headers = Headers(scope=scope)
         given = headers.getlist("authorization")
+        # A key that was sent decides, also a wrong one: a session of the same browser must not make up for it.
         if given or self._sign_in is None:
             return await self._bearer(given)
         token = session_token(headers)
@@ -149,6 +150,7 @@ class BearerAuth:
         return found
 
     async def _bearer(self, given: Sequence[str]) -> Principal:
+        # Of two headers a proxy might have read the other one.
         key = _key(given[0]) if len(given) == 1 else ""
         # All are compared, also after one has matched: the time tells nothing about which one, or how far.
         matching = [one for own, one in self._bootstrap.items() if hmac.compare_digest(key.encode(), own)]

@@ -105,14 +105,17 @@ def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
     if _holds_more(body, bound.values):
         raise TooLarge(f"the body holds more than {bound.values} values: send fewer items in one request")
     try:
+        # Parsed for what the validation below does not refuse: duplicate keys, NUL, and depth.
         tree = jiter.from_json(body, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
     except ValueError as error:
         # The parser's words for half of a surrogate pair.
         cause = str(error).replace("unexpected end of hex escape", "half of a surrogate pair")
         raise InvalidInput(f"body: not valid JSON: {cause[:200]}", field="body") from None
     _check_values(tree)
+    # Tree and model are not needed at the same time, and each takes several times the bytes of the body.
     del tree
     try:
+        # From the bytes again: of a Python tree strict mode would refuse a list for a tuple, and a string for an enum.
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
@@ -140,6 +143,7 @@ def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
 
 def _check_values(tree: Any) -> None:
     """Raises InvalidInput for JSON that can't be stored or computed with: depth, infinity, huge integers, NUL."""
+    # A stack of its own: recursion would end at Python's limit before it could name the place.
     waiting: list[tuple[Any, int, str]] = [(tree, 1, "")]
     while waiting:
         value, depth, place = waiting.pop()

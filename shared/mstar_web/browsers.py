@@ -64,6 +64,7 @@ class BrowserGuard:
             )
 
     def _known(self, name: str) -> bool:
+        # A star stands for one label, as in certificates (RFC 6125, section 6.4.3).
         parent = name.partition(".")[2]
         return _is_loopback(name) or name in self._hosts or f"*.{parent}" in self._hosts
 
@@ -79,6 +80,7 @@ class BrowserGuard:
         name = _name(authority)
         # A service behind a proxy is its own origin under the name by which it was asked.
         own = authority.lower() == headers.get("host", "").lower()
+        # `null`, which sandboxed pages and files send, has no scheme and is refused here.
         if scheme not in ("http", "https") or name is None or not (own or name in self._hosts):
             raise Forbidden("requests of web pages from another origin are not answered")
 

@@ -52,6 +52,7 @@ class ServiceSettings(StorageSettings, OwnVariables, BaseSettings):
                 raise ValueError(f"{role}_key is blank: set a key, or unset the variable")
         if missing and not _is_loopback(self.host):
             raise ValueError(f"host {self.host} is reachable from outside: set {missing[0]}, or use 127.0.0.1")
+        # Half of the keys would leave a role that nobody can use, and look like protection.
         if missing and keys:
             raise ValueError(f"set {missing[0]} too: a service has a key for each of its roles, or none")
         return self

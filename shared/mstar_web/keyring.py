@@ -63,10 +63,12 @@ class CachedKeyring:
         digest = hashlib.sha256(key.encode()).digest()
         at, principal = self._known.get(digest, (None, None))
         age = None if at is None else self._clock() - at
+        # A key that was unknown is asked about again soon, since it may just have been made.
         if age is None or age >= (UNKNOWN_SECONDS if principal is None else self._fresh):
             try:
                 principal = await self._ask(digest, key)
             except Unavailable:
+                # Only a key that was good keeps counting; about an unknown one nothing can be said.
                 if principal is None or age is None or age >= STALE_SECONDS:
                     raise
         if principal is not None and principal.expires_at is not None and principal.expires_at <= self._wall():

@@ -60,6 +60,7 @@ async def until_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Res
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
     try:
+        # Nobody else reads from the connection now: the body has been read, so the next message is its end.
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
             raise ClientGone("the connection was closed before the answer was ready")

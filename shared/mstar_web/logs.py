@@ -28,6 +28,7 @@ def configure_logs(service: str, level: int = logging.INFO) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named(service),
+        # Before secrets are hidden, so that the texts of traces are searched too.
         structlog.processors.format_exc_info,
         hide_secrets,
     ]

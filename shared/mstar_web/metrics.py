@@ -43,6 +43,7 @@ class HttpMetrics:
         try:
             await self.app(scope, receive, noting)
         finally:
+            # Known only behind the router, hence at the end.
             route = getattr(scope.get("route"), "path", "unmatched")
             method = scope["method"] if scope["method"] in METHODS else "other"
             self.requests.labels(method, route, str(status)).inc()

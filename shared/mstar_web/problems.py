@@ -67,6 +67,7 @@ def _on_invalid(request: Request, error: Exception) -> Response:
 
 
 def _invalid_response(error: RequestValidationError) -> Response:
+    # A body of a million wrong items must not become an answer of a million lines.
     found = [_one_invalid(item) for item in error.errors()[:MAX_LISTED]]
     first = found[0]
     problem = InvalidInput(f"{first['field']}: {first['message']}", field=first["field"]).problem()

@@ -80,6 +80,7 @@ class LimitedProtocol(H11Protocol):
             self._enter("head", self.head_seconds)
 
     def _enter(self, phase: str | None, seconds: float) -> None:
+        # A limit is for the whole of a phase: bytes that trickle in must not renew it.
         if phase == self._phase:
             return
         if self._timer is not None:
@@ -91,8 +92,10 @@ class LimitedProtocol(H11Protocol):
         if self.transport.is_closing():
             return
         begun = self.cycle is not None and not self.cycle.response_complete
+        # An answer is under way, and nothing else can follow on this connection.
         if begun and self.cycle.response_started:
             self.transport.abort()
+        # Nothing was asked, so nobody waits for an answer.
         elif phase == "head" and not self.conn.trailing_data[0]:
             self.transport.close()
         else:

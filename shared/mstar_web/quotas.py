@@ -57,6 +57,7 @@ class Account:
             if wait > 0:
                 detail = f"this key has used its {bucket.quota:.0f} {name} a minute: send this again later"
                 raise TooManyRequests(detail, retry_after=wait)
+        # After all checks: a request that is refused costs nothing.
         self.spend("requests", 1)
         self.under_way += works
 
@@ -78,6 +79,7 @@ class Account:
         return {"RateLimit-Policy": policy, "RateLimit": state}
 
 
+# A context variable, because costs become known deep inside of a service, where no request is at hand.
 _account: ContextVar[Account | None] = ContextVar("mstar_account", default=None)
 
 

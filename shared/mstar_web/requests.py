@@ -51,6 +51,7 @@ class RequestContext:
                     raise
                 await problem_response(error)(scope, receive, with_id)
             finally:
+                # Here and not in the server: only this place knows the caller and the status that an error became.
                 if scope["path"] not in QUIET_PATHS:
                     milliseconds = round(1000 * (time.perf_counter() - started), 1)
                     _log.info(

@@ -22,6 +22,7 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
     Raises SystemExit: 1 with one line when the port is taken, 3 when the app fails to start.
     """
     configure_logs(app.title)
+    # Before uvicorn starts: a port that is taken is one clear line, and not a trace once the app has loaded.
     listener = _bind(settings)
     server = _Server(
         uvicorn.Config(

@@ -41,6 +41,7 @@ def csrf_token(token: str) -> str:
 def check_csrf(token: str, headers: Headers) -> None:
     """Raises Forbidden when a change does not bring the session's token."""
     given = headers.get(CSRF_HEADER, "")
+    # In constant time, since the token is a secret of the session.
     if not hmac.compare_digest(given.encode(), csrf_token(token).encode()):
         raise Forbidden(
             f"send the cookie {CSRF_COOKIE} back as the header {CSRF_HEADER}: reload the page", field=CSRF_HEADER

@@ -27,6 +27,7 @@ class Turns:
     @asynccontextmanager
     async def turn(self, caller: str) -> AsyncIterator[None]:
         """Wait for a turn and hold it for the block. Raises TooManyRequests when too many wait already."""
+        # While a turn is free nobody waits: one that ends goes to who waits first (`_pass_on`).
         if self._free:
             self._free -= 1
         else:

@@ -81,6 +81,7 @@ def weights_router(holder: WeightHolder) -> APIRouter:
         if loading and loading[0] != ref.version:
             raise Conflict(f"weights {loading[0]} are being loaded: try again when that is done", retry_after=1.0)
         async with one_load:
+            # Asked under the lock: a sleep that was asked for before this load may only just have ended.
             if not awake:
                 raise Unavailable("the service sleeps while another has the device", retry_after=ASLEEP_SECONDS)
             loaded = holder.weights()
