@@ -29,6 +29,7 @@ class ImageStore:
             staging = path.with_name(f".tmp-{uuid.uuid4().hex}")
             try:
                 staging.write_bytes(data)
+                # Not synced, which costs more than the write: `get` tells a torn image by its hash.
                 os.replace(staging, path)
             except OSError as error:
                 staging.unlink(missing_ok=True)

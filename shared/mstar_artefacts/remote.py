@@ -180,6 +180,7 @@ class RemoteArtefacts(ArtefactStore):
             self._objects.download(_object(ref.id, entry), staging)
             if digest_of(staging, function_of(entry.digest)) != entry.digest:
                 raise CorruptArtefact(f"file {entry.name} of artefact {ref.id} does not match its manifest")
+            # Under its name only once the hash is right: others may be reading the same entry.
             staging.replace(target)
         except NotFound as error:
             raise CorruptArtefact(f"file {entry.name} of artefact {ref.id} is missing") from error
@@ -228,6 +229,7 @@ class RemoteImages(ImageStore):
     def get(self, digest: Sha256) -> bytes:
         try:
             data = super().get(digest)
+            # Its time of change is when it was used last, for `_forget_oldest`.
             os.utime(self._path(digest))
             return data
         except (NotFound, CorruptArtefact, FileNotFoundError):

@@ -66,6 +66,7 @@ def _bucket_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.hostname or parts.query or parts.fragment:
         raise ValueError("write s3://bucket or s3://bucket/prefix")
+    # Settings show up in logs and process lists, so they must not be where a secret can stand.
     if "@" in parts.netloc or ":" in parts.netloc:
         raise ValueError("the URL takes a bucket only: credentials come from the environment, hosts as endpoint")
     return url

@@ -144,6 +144,7 @@ class ArtefactStore:
         Adopts an artefact of the same id that is there already. Raises StorageFull when the disk is.
         """
         final = self.path(artefact)
+        # Beside its final place: a rename is one step within a file system only.
         staging = final.parent / f".tmp-{final.name}-{uuid.uuid4().hex}"
         try:
             staging.mkdir(parents=True)
@@ -188,6 +189,7 @@ class ArtefactStore:
             raise NotFound(f"artefact {ref.id} does not exist") from None
         except IsADirectoryError:
             raise CorruptArtefact(f"manifest of artefact {ref.id} is a folder") from None
+        # SHA-256 whatever the files have: this hash is what the database committed.
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise CorruptArtefact(f"manifest of artefact {ref.id} does not have the hash that was committed")
         return read_manifest(data, ref.id)
