@@ -22,6 +22,7 @@ from mstar_trainer.config import JobSettings
 from mstar_trainer.resident import Place, ResidentTrainer
 from mstar_trainer.tasks import train_step
 from mstar_web.logs import configure_logs
+from mstar_web.traces import export_traces
 from mstar_worker.client import StepClient
 from mstar_worker.lease import advance
 
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 def main() -> None:
     """Do the step of this Job. Kubernetes sets `JOB_COMPLETION_INDEX` to the number of this node."""
     configure_logs("mstar-trainer")
+    export_traces("mstar-trainer")
     run(read_settings(JobSettings), int(os.environ.get("JOB_COMPLETION_INDEX", "0")))
 
 

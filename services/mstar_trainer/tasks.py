@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from mstar import tracing
 from mstar.api.steps import Claim
 from mstar.stages.train import TRAIN, TrainResult
 from mstar.steps import ArtefactRef
@@ -31,5 +32,8 @@ def train_step(
         state = read_state(store.verify(ready))
         assert state is not None, f"{ready.id} is no checkpoint"
         return ready, state.result
-    done = trainer.train(claim, params.settings.ranks, progress, arrivals)
+    with tracing.inner("optimise", values={"mstar.ranks": params.settings.ranks}) as span:
+        done = trainer.train(claim, params.settings.ranks, progress, arrivals)
+        for name in ("examples", "steps", "tokens", "global_step"):
+            span.note(f"mstar.{name}", getattr(done.result, name))
     return done.artefact, done.result

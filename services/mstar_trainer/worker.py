@@ -13,6 +13,7 @@ from mstar_trainer.config import TrainerSettings
 from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.tasks import train_step
 from mstar_web.logs import configure_logs
+from mstar_web.traces import export_traces
 from mstar_worker.client import StepClient
 from mstar_worker.serve import work
 
@@ -20,6 +21,7 @@ from mstar_worker.serve import work
 def main() -> None:
     """Work until told to stop, then kill the training processes."""
     configure_logs("mstar-trainer")
+    export_traces("mstar-trainer")
     run(read_settings(TrainerSettings))
 
 

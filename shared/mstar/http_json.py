@@ -10,6 +10,7 @@ import socket
 import time
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 from pydantic import BaseModel, Field, ValidationError
 
+from mstar import tracing
 from mstar.errors import (
     YEAR,
     Forbidden,
@@ -149,14 +151,16 @@ class Sender:
         answers, Unauthenticated and Forbidden with the variable to set, and Internal for an answer that is not this
         service's: not JSON, of another shape, or an error page.
         """
-        arguments = request_arguments(
-            target, method, path, body=body, params=params, headers=headers, timeout=timeout, files=files
-        )
-        try:
-            answer = self._http.request(**arguments, extensions={"trace": self._note_stream})
-        except TRANSPORT_ERRORS as error:
-            raise transport_error(target, error) from error
-        return parsed(target, reply, answer)
+        with _client_span(target, method, path) as span:
+            arguments = request_arguments(
+                target, method, path, body=body, params=params, headers=headers, timeout=timeout, files=files
+            )
+            try:
+                answer = self._http.request(**arguments, extensions={"trace": self._note_stream})
+            except TRANSPORT_ERRORS as error:
+                raise transport_error(target, error) from error
+            span.note("http.response.status_code", answer.status_code)
+            return parsed(target, reply, answer)
 
     @contextlib.contextmanager
     def stream(self, target: Target, path: str, headers: Mapping[str, str]) -> Iterator[httpx2.Response]:
@@ -237,7 +241,7 @@ def _headers(target: Target, more: Mapping[str, str] | None, *, form: bool = Fal
     # The HTTP library names the type of a form itself, with its boundary. A service without keys wants a key beside one
     # all the same, which no page of another origin can send.
     headers = {"Authorization": "Bearer none"} if form else {"Content-Type": "application/json"}
-    headers |= more or {}
+    headers |= tracing.headers() | dict(more or {})
     if target.key is not None:
         if not (target.key.isascii() and target.key.isprintable()):
             raise Unauthenticated(
@@ -245,6 +249,15 @@ def _headers(target: Target, more: Mapping[str, str] | None, *, form: bool = Fal
             )
         headers["Authorization"] = f"Bearer {target.key}"
     return headers
+
+
+def _client_span(target: Target, method: str, path: str) -> AbstractContextManager[tracing.Span]:
+    """A span around one request, inside a trace only: a command line begins none."""
+    return tracing.inner(
+        f"{method} {tracing.path_template(path)}",
+        kind="client",
+        values={"http.request.method": method, "server.address": target.shown.partition("://")[2].partition("/")[0]},
+    )
 
 
 def _malformed(target: Target, found: str) -> Internal:

@@ -1,7 +1,7 @@
 """The base of every service's app: errors as problems, request ids, authentication, limits, health, metrics, docs.
 
-A request passes, from outside in: metrics, request id and log line, checks against web pages, authentication, limits
-of the key, the size that its body may have, admission. Only then is a byte of its body read.
+A request passes, from outside in: metrics, trace, request id and log line, checks against web pages, authentication,
+limits of the key, the size that its body may have, admission. Only then is a byte of its body read.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
@@ -30,6 +30,7 @@ from mstar_web.openapi import document_problems, operation_ids
 from mstar_web.problems import install_handlers
 from mstar_web.quotas import KeyLimits
 from mstar_web.requests import RequestContext
+from mstar_web.spans import ServerSpans
 
 RETRY_AFTER_SECONDS = 2.0
 
@@ -90,6 +91,7 @@ def base_app(
     any_host = bool(settings.keys()) and not settings.hosts()
     app.add_middleware(BrowserGuard, hosts=settings.hosts(), any_host=any_host, uploads=uploads)
     app.add_middleware(RequestContext)
+    app.add_middleware(ServerSpans)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(HttpMetrics, registry=metrics)
     add_docs(app)

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from mstar import tracing
 from mstar.api.keys import KEY_TEXT
 
 _SECRET_KEY = re.compile(r"authorization|cookie|password|secret|_key$|token$", re.IGNORECASE)
@@ -28,6 +29,7 @@ def configure_logs(service: str, level: int = logging.INFO) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _named(service),
+        _add_trace,
         # Before secrets are hidden, so that the texts of traces are searched too.
         structlog.processors.format_exc_info,
         hide_secrets,
@@ -82,6 +84,13 @@ def hide_secrets(logger: Any, method: str, event: MutableMapping[str, Any]) -> M
 def hidden(text: str) -> str:
     """A text without the passwords of its URLs, without bearer tokens and without keys of ours."""
     return _SECRET_TEXT.sub(_HIDDEN, text)
+
+
+def _add_trace(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    place = tracing.here()
+    if place is not None:
+        event["trace_id"], event["span_id"] = f"{place.trace_id:032x}", f"{place.span_id:016x}"
+    return event
 
 
 def _named(service: str) -> Any:

@@ -44,10 +44,15 @@ class HttpMetrics:
             await self.app(scope, receive, noting)
         finally:
             # Known only behind the router, hence at the end.
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = route_of(scope)
             method = scope["method"] if scope["method"] in METHODS else "other"
             self.requests.labels(method, route, str(status)).inc()
             self.seconds.labels(method, route).observe(time.perf_counter() - started)
+
+
+def route_of(scope: Scope) -> str:
+    """The template of a request's route, once it has found one."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 def new_registry() -> CollectorRegistry:

@@ -12,6 +12,7 @@ from mstar.environment import env_prefix
 from mstar_web.config import ServiceSettings
 from mstar_web.logs import configure_logs
 from mstar_web.protocol import LimitedProtocol
+from mstar_web.traces import export_traces
 
 DRAIN_SECONDS = 20
 
@@ -22,6 +23,7 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
     Raises SystemExit: 1 with one line when the port is taken, 3 when the app fails to start.
     """
     configure_logs(app.title)
+    export_traces(app.title.replace(" ", "-"))
     # Before uvicorn starts: a port that is taken is one clear line, and not a trace once the app has loaded.
     listener = _bind(settings)
     server = _Server(

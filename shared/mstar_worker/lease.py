@@ -6,11 +6,13 @@ is discarded. What this leaves out: what a step does (the handlers) and when it 
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_when_event_set, wait_fixed
 
+from mstar import tracing
 from mstar.api.steps import Claim, Commit, Heartbeat, Release
 from mstar.errors import InvalidInput, MstarError, NotFound, StaleEpoch, StepTaken, Unavailable
 from mstar.steps import ArtefactRef, StepResult
@@ -61,7 +63,7 @@ def advance(
     `give_up` is called as soon as the lease is lost, and when a stop signal has ended the handler. Failures go to the
     coordinator, which decides on another attempt: bad input is final, anything else is not.
     """
-    with StopGuard() as guard:
+    with StopGuard() as guard, tracing.joined(tracing.attempt_place(step_id)):
         try:
             claim = coordinator.claim(step_id, worker)
         except (StepTaken, NotFound, Unavailable) as reason:
@@ -72,11 +74,25 @@ def advance(
             log.warning("step not claimed", step=step_id, reason=error.detail)
             return
         log.info("step claimed", run=claim.run_id, step=claim.step.name, epoch=claim.epoch)
-        with _Lease(claim, coordinator, give_up) as lease:
-            _do(claim, handlers[claim.step.params.kind], coordinator, lease, guard)
+        with _Lease(claim, coordinator, give_up) as lease, attempt_span(claim, worker) as span:
+            outcome = _do(claim, handlers[claim.step.params.kind], coordinator, lease, guard)
+            span.note("mstar.outcome", outcome)
+            if outcome == "failed":
+                span.fail(outcome)
 
 
-def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease", guard: StopGuard) -> None:
+def attempt_span(claim: Claim, worker: str) -> AbstractContextManager[tracing.Span]:
+    """The span of one attempt at a step, in the step's trace."""
+    return tracing.span(
+        f"step {claim.step.params.kind}",
+        kind="consumer",
+        values={**tracing.step_values(claim.run_id, claim.step.name, claim.epoch), "mstar.worker": worker},
+        under=tracing.attempt_place(claim.step_id, claim.epoch),
+    )
+
+
+def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease", guard: StopGuard) -> str:
+    """Do the step, hand in or give back what came of it, and say which."""
     context = {"run": claim.run_id, "step": claim.step.name}
     try:
         guard.begin()
@@ -84,23 +100,28 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
         guard.end()
         _commit(claim, coordinator, lease, Commit(epoch=claim.epoch, artefact=artefact, result=result))
         log.info("step committed", **context)
+        return "committed"
     except StaleEpoch as reason:
         log.warning("step given up", **context, reason=reason.detail)
+        return "given up"
     except Preempted as reason:
         why = str(reason) or "the worker is stopping"
         lease.give_up()
         log.warning("step given back", **context, reason=why)
         _release(claim, coordinator, why, "preempted", preempted=True)
+        return "given back"
     except MstarError as error:
         if lease.lost.is_set():
             log.warning("step given up", **context, reason=lease.reason)
-            return
+            return "given up"
         log.warning("step failed", **context, code=error.code, detail=error.detail)
         _release(claim, coordinator, error.detail, error.code, retryable=not isinstance(error, InvalidInput))
+        return "failed"
     except Exception as error:
         # A fault of the program: its trace goes to the log, and the coordinator gets the kind of error.
         log.exception("step failed unexpectedly", **context)
         _release(claim, coordinator, f"{type(error).__name__}: {error}", "internal")
+        return "failed"
 
 
 class _Lease:

@@ -207,6 +207,22 @@ def test_more_may_be_allowed_to_those_who_work() -> None:
         kubernetes_validate.validate(policy, "1.37", strict=True)
 
 
+@pytest.mark.parametrize(
+    ("endpoint", "port"),
+    [("http://collector:4318", 4318), ("https://otlp.example.org/x", 443), ("http://[fd00::7]:4319", 4319)],
+)
+def test_where_traces_are_sent_every_service_reaches_that_port(endpoint: str, port: int) -> None:
+    values = {"gpuSharing": {"mode": "dedicated"}, "traces": {"endpoint": endpoint}}
+    network = Network(values)
+    for address in WORLD:
+        leaving = {one for one in COMPONENTS if network.leaves(labels(one), address, port)}
+        assert leaving == {"coordinator", *WORKERS, "policy", "prm", "trainer"}
+    assert not network.leaves(labels("policy"), "203.0.113.9", 8443)
+    assert not network.leaves(labels("policy"), METADATA[0], port)
+    for policy in named(render(values), "NetworkPolicy").values():
+        kubernetes_validate.validate(policy, "1.37", strict=True)
+
+
 def test_without_a_queue_of_its_own_no_policy_speaks_of_one() -> None:
     assert "redis" not in str(named(render(OPENING["everything elsewhere"]), "NetworkPolicy"))
 

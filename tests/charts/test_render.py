@@ -237,6 +237,23 @@ def test_an_upgrade_changes_nothing_that_cannot_change() -> None:
         assert one["spec"] == named(after, "PersistentVolumeClaim")[name]["spec"]
 
 
+def test_every_process_of_ours_is_told_where_traces_go() -> None:
+    values = {"traces": {"endpoint": "http://collector:4318", "share": 0.25, "headersSecret": "collector"}}
+    for extra in ({}, {"gpuSharing": {"mode": "dedicated"}}, {"gpuSharing": {"mode": "colocated", "gpus": 0}}):
+        seen = set()
+        for pod, spec in pods(render(values | extra)).items():
+            for container in spec["containers"]:
+                told = {one["name"]: one for one in container.get("env", []) if one["name"].startswith("OTEL_")}
+                if any(one["name"].startswith("MSTAR_") for one in container.get("env", [])):
+                    seen.add(pod)
+                    assert told["OTEL_EXPORTER_OTLP_ENDPOINT"]["value"] == "http://collector:4318"
+                    assert told["OTEL_TRACES_SAMPLER_ARG"]["value"] == "0.25"
+                    secret = told["OTEL_EXPORTER_OTLP_HEADERS"]["valueFrom"]["secretKeyRef"]
+                    assert secret == {"name": "collector", "key": "headers"}
+        assert len(seen) >= 4
+    assert "OTEL_" not in str(render({}))
+
+
 def test_made_keys_restart_no_pod_on_an_upgrade() -> None:
     # Each of these renderings makes other keys, as one that cannot see the cluster does.
     before, after = (

@@ -55,6 +55,9 @@ def test_values_and_schema_name_the_same_keys() -> None:
         {"podSecurityContext": {"privileged": True}},
         {"keys": {"score": "short"}},
         {"prm": {"image": {"digest": "sha256:1"}}},
+        {"traces": {"endpoint": "collector:4318"}},
+        {"traces": {"endpoint": "https://user:secret@collector"}},
+        {"traces": {"share": 2}},
     ],
 )
 def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None:
@@ -76,6 +79,7 @@ def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None
         ({"scoring": OWN, "storage": {"s3": {"bucketUrl": "s3://b-b"}}}, r"only the coordinator has a claim: mount"),
         ({"redis": {"enabled": False}}, r"redis\.enabled is false .* set redis\.externalSecret"),
         ({"redis": {"externalSecret": "x"}}, r"redis\.externalSecret has no effect .* redis\.enabled=false"),
+        ({"traces": {"headersSecret": "x"}}, r"traces\.headersSecret has no effect .* traces\.endpoint"),
         ({"keys": {"existingSecret": "x", "score": "y" * 20}}, r"keys\.existingSecret and single keys"),
         ({"trainer": {"nodes": 2}, "gpuSharing": {"mode": "dedicated"}}, r"trainer\.nodes .* gpuSharing\.mode=scaleTo"),
         ({"trainer": {"workload": "JobSet"}, "gpuSharing": {"mode": "dedicated"}}, r"trainer\.workload has no effect"),

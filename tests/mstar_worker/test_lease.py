@@ -10,10 +10,12 @@ from types import FrameType
 import httpx2
 import pytest
 
+from kept_spans import kept_spans
 from mstar.api.steps import Ack, Claim
 from mstar.errors import CorruptArtefact, InvalidDataset, MstarError
 from mstar.http_json import Sender, Target
 from mstar.steps import ArtefactRef, DoneResult
+from mstar.tracing import attempt_place
 from mstar_worker.client import StepClient
 from mstar_worker.lease import Handler, ReportProgress, advance
 from silent_server import SilentServer
@@ -245,3 +247,25 @@ def test_a_question_is_known_before_it_is_begun(board: StepBoard, client: StepCl
 
     do(board, client, one_by_one)
     assert known == ["a", "a", "b"]
+
+
+def test_every_attempt_is_a_span_of_the_steps_one_trace(board: StepBoard, client: StepClient) -> None:
+    def failing_once(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
+        if claim.epoch == 1:
+            raise CorruptArtefact("sesame")
+        return None, RESULT
+
+    step_id = board.add("s1")
+    with kept_spans() as kept:
+        for _ in range(3):
+            advance(step_id, {"prepare": failing_once}, client, "tester")
+    first, second = kept.named("step prepare")
+    assert [one.values["mstar.attempt"] for one in (first, second)] == [1, 2]
+    assert [one.values["mstar.outcome"] for one in (first, second)] == ["failed", "committed"]
+    assert (first.failed, second.failed) == (True, False)
+    assert [one.parent for one in (first, second)] == [f"{attempt_place(step_id, k).span_id:016x}" for k in (1, 2)]
+    assert {one.trace for one in kept.spans()} == {f"{attempt_place(step_id).trace_id:032x}"}
+    calls = [(one.name.rpartition("/")[2], one.parent) for one in kept.spans() if one.name.startswith("POST")]
+    root = first.parent
+    assert calls == [("claim", root), ("release", first.id), ("claim", root), ("commit", second.id), ("claim", root)]
+    assert all("sesame" not in one.to_json() for one in kept.exporter.get_finished_spans())

@@ -70,6 +70,17 @@ def test_every_variable_is_a_setting_of_the_service_that_gets_it(files: tuple[st
     assert seen > 25
 
 
+def test_every_process_of_ours_is_told_where_traces_go() -> None:
+    services = config(GPU, OTEL_EXPORTER_OTLP_ENDPOINT="http://collector:4318", OTEL_TRACES_SAMPLER_ARG="0.1")[
+        "services"
+    ]
+    told = {name: one["environment"] for name, one in services.items() if "MSTAR_" in str(one.get("environment"))}
+    assert set(told) == {"coordinator", "policy", "prm", "trainer", "worker-rollout", "worker-score"}
+    for environment in told.values():
+        assert environment["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
+        assert environment["OTEL_TRACES_SAMPLER_ARG"] == "0.1"
+
+
 @pytest.mark.parametrize("missing", SECRETS)
 def test_nothing_starts_without_each_secret(missing: str) -> None:
     done = compose(GPU, {name: "x" for name in SECRETS if name != missing})

@@ -1,7 +1,7 @@
 """The whole method in small, with real processes: broker, coordinator, workers, policy, PRM, trainer.
 
 Its data is a set of LLaVA conversations as it is published, and two of its tests are benchmarks. Two processes are
-killed on the way; the run ends as if nothing had happened, and nothing is left running.
+killed on the way; the run ends as if nothing had happened, and nothing is left running. All of them export traces.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
+from kept_spans import Collector, KeptSpan
 from llava_set import write_llava
 from small_run import SMALL
 from warm_starts import COLD_PYTHON
@@ -28,7 +29,15 @@ SETS = {"mathvista": 3, "ai2d": 2}
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, Any], list[int]]]:
+def collector() -> Iterator[Collector]:
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, collector: Collector
+) -> Iterator[tuple[Path, dict[str, Any], list[int]]]:
     """A run during which policy and training were killed: its home, its results, and the pids of all its processes."""
     work = tmp_path_factory.mktemp("work")
     home = work / "runs"
@@ -41,6 +50,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, d
     command = [COLD_PYTHON, "-c", "from mstar.cli import main; main()", "run", "start", "demo", *settings]
     env = {k: v for k, v in os.environ.items() if not k.startswith("MSTAR_")}
     env |= {"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'services'}", "OMP_NUM_THREADS": "1"}
+    env |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_BSP_SCHEDULE_DELAY": "500"}
     process = subprocess.Popen(
         [*command, "--home", str(home), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, text=True,
         cwd=work,
@@ -124,6 +134,46 @@ def test_the_training_data_was_imported_and_the_benchmarks_measured(
     for milestone in results["test"].values():
         assert set(milestone["sets"]) == set(SETS)
         assert set(SETS) <= set(milestone["groups"])
+
+
+@pytest.mark.system
+def test_each_step_is_one_trace_over_all_processes(
+    finished: tuple[Path, dict[str, Any], list[int]], collector: Collector
+) -> None:
+    _, results, _ = finished
+    sampling = _trace(collector, results["id"], "it02/generate/0000")
+    root = next(one for one in sampling if one.parent is None)
+    work = next(one for one in sampling if one.name == "step generate")
+    assert (root.name, root.service) == ("schedule generate", "mstar-coordinator")
+    assert (work.parent, work.service, work.values["mstar.outcome"]) == (root.id, "mstar-worker", "committed")
+    assert [one.parent for one in sampling if one.name == "wait in queue rollout"] == [root.id]
+    call = next(one for one in sampling if one.name == "POST /v1/rollouts" and one.service == "mstar-worker")
+    served = next(one for one in sampling if one.parent == call.id)
+    assert (served.service, served.name) == ("mstar-policy", "POST /v1/rollouts")
+    assert call.parent == work.id and served.values["http.response.status_code"] == 200
+    services = {one.service for one in _trace(collector, results["id"], "it02/score/0000")}
+    assert services == {"mstar-coordinator", "mstar-worker", "mstar-prm"}
+
+
+@pytest.mark.system
+def test_attempts_of_a_killed_training_share_a_trace_and_optimiser_steps_are_counted(
+    finished: tuple[Path, dict[str, Any], list[int]], collector: Collector
+) -> None:
+    _, results, _ = finished
+    training = _trace(collector, results["id"], "it01/train")
+    attempts = {one.values["mstar.attempt"]: one for one in training if one.name == "step train"}
+    assert max(attempts) >= 2 and attempts[max(attempts)].values["mstar.outcome"] == "committed"
+    assert {one.service for one in attempts.values()} == {"mstar-trainer"}
+    optimised = [one for one in training if one.name == "optimise"]
+    assert optimised[0].failed and optimised[-1].values["mstar.steps"] > 0
+    assert sum(one.parent is None for one in training) == 1
+
+
+def _trace(collector: Collector, run_id: str, step: str) -> list[KeptSpan]:
+    """All spans of a step's trace, in the order in which they ended."""
+    about = {"mstar.run": run_id, "mstar.step": step}
+    (trace,) = {one.trace for one in collector.received if about.items() <= one.values.items()}
+    return [one for one in collector.received if one.trace == trace]
 
 
 @pytest.mark.system

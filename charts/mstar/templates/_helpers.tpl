@@ -101,6 +101,22 @@ there is an object store. Twice the cache's bound, which leaves out what is bein
 {{- end }}
 {{- end }}
 
+{{/* Where spans are sent, in the variables that OpenTelemetry has for it. */}}
+{{- define "mstar.tracesEnv" -}}
+{{- with .Values.traces }}
+{{- if .endpoint }}
+- {name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ .endpoint | quote }}}
+- {name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio}
+- {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .share | quote }}}
+{{- with .headersSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: headers}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* What every pod has in common: (dict "root" $ "values" .Values.policy), and "account" for who calls Kubernetes. */}}
 {{- define "mstar.pod" -}}
 enableServiceLinks: false

@@ -8,10 +8,12 @@ is back.
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from threading import Event, Thread
 
 import structlog
 
+from mstar import tracing
 from mstar.errors import MstarError, Unavailable
 from mstar.evolution import RunState
 from mstar.steps import Queue
@@ -231,7 +233,8 @@ class Reconciler:
         sent: list[str] = []
         try:
             for step in self._worth_sending(queue, due):
-                self._publisher.publish(queue, step.id)
+                with _schedule_span(queue, step):
+                    self._publisher.publish(queue, step.id)
                 sent.append(step.id)
         finally:
             # Also when the broker fails half way: what has been sent is not sent again at once.
@@ -252,3 +255,17 @@ class Reconciler:
         depth = self._publisher.depth(queue)
         # While messages wait in the queue, those of `lost` may be among them.
         return fresh[: max(0, WINDOW - depth)] + (lost if depth == 0 else [])
+
+
+def _schedule_span(queue: Queue, step: DueStep) -> AbstractContextManager[tracing.Span]:
+    """The span of a task message: the root of the step's trace, or below it for another attempt or a lost message."""
+    attempt = step.epoch + 1
+    root, place = tracing.attempt_place(step.id), tracing.attempt_place(step.id, attempt)
+    lost = step.published_at is not None
+    return tracing.span(
+        f"schedule {step.kind}",
+        kind="producer",
+        values={**tracing.step_values(step.run_id, step.name, attempt), "mstar.queue": queue.value},
+        under=place if lost else None if attempt == 1 else root,
+        at=None if lost else place,
+    )

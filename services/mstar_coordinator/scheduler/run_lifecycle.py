@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from threading import Event
 from types import MappingProxyType
 
+from mstar import tracing
 from mstar.api.keys import DEFAULT_PROJECT
 from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, Release
 from mstar.errors import CorruptArtefact, StaleEpoch, StepTaken
@@ -205,6 +206,14 @@ class RunLifecycle:
             # `step` is as it was before the claim, so its attempts are those that have failed.
             claim = self._claim(tx, run, step, lease.epoch)
         self._watch.begin(lease)
+        if step.published_at is not None:
+            tracing.past(
+                f"wait in queue {step.spec.queue.value}",
+                values=tracing.step_values(run.id, step.name, lease.epoch),
+                under=tracing.attempt_place(step.id, lease.epoch),
+                began=step.published_at,
+                ended=now,
+            )
         # A claim makes room in the window of task messages.
         self._changed.set()
         return claim

@@ -66,6 +66,8 @@ class StepRecord:
     result: StepResult | None
     in_hand: str | None = None
     """The question that its worker does now, where it does them one at a time."""
+    published_at: float | None = None
+    """When a task message for it was sent last, since it was given back."""
     key: str | None = None
     """Hash of everything that determines what it leaves; set for runs of a study."""
 
@@ -108,6 +110,11 @@ class DueStep:
 
     id: str
     published_at: float | None
+    run_id: str
+    name: str
+    kind: str
+    epoch: int
+    """How often it was claimed before."""
 
 
 @dataclass(frozen=True)

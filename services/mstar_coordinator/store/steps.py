@@ -242,14 +242,14 @@ class Steps:
         """Steps of running runs that a worker of the queue could claim, oldest run first."""
         query = (
             # Without a lock: a step that is claimed in this moment costs a message in vain.
-            select(steps.c.id, steps.c.published_at)
+            select(steps.c.id, steps.c.published_at, steps.c.run_id, steps.c.name, steps.c.kind, steps.c.epoch)
             .join(runs, runs.c.id == steps.c.run_id)
             .where(steps.c.state == StepState.PENDING, steps.c.waiting == 0, steps.c.queue == queue.value)
             .where(runs.c.state == RunState.RUNNING)
             .order_by(steps.c.run_id, steps.c.position)
             .limit(limit)
         )
-        return [DueStep(row.id, row.published_at) for row in self._connection.execute(query)]
+        return [DueStep(*row) for row in self._connection.execute(query)]
 
     def leases(self) -> list[Lease]:
         """Every lease of every run."""
@@ -413,6 +413,7 @@ def _step(row: Row[Any]) -> StepRecord:
         artefact=_artefact(row.artefact_id, row.artefact_sha256),
         result=_result(row.result),
         in_hand=row.in_hand,
+        published_at=row.published_at,
         key=row.key,
     )
 

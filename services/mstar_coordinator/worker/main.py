@@ -12,6 +12,7 @@ from mstar_coordinator.worker.context import Collaborators
 from mstar_coordinator.worker.registry import handlers
 from mstar_coordinator.worker.replicas import PolicyReplicas, PrmReplicas, Replicas
 from mstar_web.logs import configure_logs
+from mstar_web.traces import export_traces
 from mstar_worker.client import StepClient
 from mstar_worker.config import WorkerSettings
 from mstar_worker.serve import work
@@ -38,6 +39,7 @@ def main(queues: str) -> None:
         sys.exit(f"--queues {queues}: choose from {', '.join(queue.value for queue in QUEUES)}")
     settings = read_settings(StepWorkerSettings)
     configure_logs("worker")
+    export_traces("mstar-worker")
     run(settings, tuple(Queue(name) for name in names))
 
 

@@ -20,6 +20,7 @@ from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, Weight
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.errors import MstarError, Unavailable
 from mstar.steps import ArtefactRef
+from mstar.tracing import JoinedThreads
 from mstar_coordinator.addresses import addresses
 from mstar_coordinator.worker.clients import PolicyService, PrmService
 
@@ -105,7 +106,7 @@ class PolicyReplicas:
             url: request.model_copy(update={"prompts": tuple(request.prompts[place] for place in own)})
             for url, own in places.items()
         }
-        pool = ThreadPoolExecutor(len(parts))
+        pool = JoinedThreads(len(parts))
         try:
             replies = list(pool.map(lambda url: services[url].rollouts(parts[url], weights), parts))
         finally:
@@ -121,7 +122,7 @@ class PolicyReplicas:
                 self._invite({url: found[url] for url in found.keys() - self._admitted - self._joining}, weights)
                 return {url: found[url] for url in found if url in self._admitted}
         # A replica that cannot load the weights must fail here, and not in the middle of an iteration.
-        with ThreadPoolExecutor(len(found)) as pool:
+        with JoinedThreads(len(found)) as pool:
             states = dict(zip(found, pool.map(lambda one: one.ready(weights), found.values()), strict=True))
         _require_equal(states)
         with self._lock:

@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from coordinator_bench import SMALL, Bench, MemoryPublisher, commit_of
+from kept_spans import kept_spans
 from mstar.api.steps import Release
 from mstar.evolution import RunState
 from mstar.recipes import GenerationRecipe, Recipe
 from mstar.steps import Queue
+from mstar.tracing import attempt_place
 from mstar_coordinator.scheduler.reconciler import WINDOW, Reconciler
 
 REPUBLISH = 5.0
@@ -333,3 +335,31 @@ def test_the_report_that_a_worker_has_just_published_is_left_alone(bench: Bench,
     bench.do(bench.step_id(run_id, "prepare"))
     reconciler.tick()
     assert own.read_text() == "<html>what the run published"
+
+
+def test_scheduling_and_waiting_are_spans_of_the_steps_one_trace(
+    bench: Bench, reconciler: Reconciler, publisher: MemoryPublisher
+) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    step_id = bench.step_id(run_id, "prepare")
+    with kept_spans() as kept:
+        reconciler.tick()
+        bench.clock.pass_(REPUBLISH + 1)
+        publisher.queues[Queue.CONTROL].clear()
+        reconciler.tick()
+        claim = bench.lifecycle.claim(step_id, "w")
+        bench.lifecycle.release(step_id, Release(epoch=claim.epoch, error="disk full"))
+        reconciler.tick()
+        bench.lifecycle.claim(step_id, "w")
+    root, again = (f"{attempt_place(step_id, k).span_id:016x}" for k in (1, 2))
+    found = [(one.name, one.parent, one.values["mstar.attempt"]) for one in kept.spans()]
+    assert found == [
+        ("schedule prepare", None, 1),
+        ("schedule prepare", root, 1),
+        ("wait in queue control", root, 1),
+        ("schedule prepare", root, 2),
+        ("wait in queue control", again, 2),
+    ]
+    assert [one.id for one in kept.named("schedule prepare")][::2] == [root, again]
+    assert {one.trace for one in kept.spans()} == {f"{attempt_place(step_id).trace_id:032x}"}
+    assert {(one.values["mstar.run"], one.values["mstar.step"]) for one in kept.spans()} == {(run_id, "prepare")}

@@ -20,6 +20,7 @@
     {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_POLICY_INTERNAL_KEY" "key" "internal-key") | nindent 4 }}
     {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_POLICY_METRICS_KEY" "key" "metrics-key") | nindent 4 }}
     {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_POLICY_WEIGHTS_ADMIN_KEY" "key" "weights-admin-key") | nindent 4 }}
+    {{- with include "mstar.tracesEnv" .root }}{{ . | nindent 4 }}{{ end }}
     {{- with .root.Values.policy.extraEnv }}{{ toYaml . | nindent 4 }}{{ end }}
   {{- /* Never unready for want of weights: workers push them to a pod that has none. */}}
   {{- include "mstar.probes" (dict "port" "policy" "seconds" .root.Values.policy.startupSeconds "ready" "") | nindent 2 }}

@@ -22,6 +22,7 @@
     {{- if eq .component "scoring" }}
     - {name: MSTAR_PRM_MODEL, value: {{ .values.model | quote }}}
     {{- end }}
+    {{- with include "mstar.tracesEnv" .root }}{{ . | nindent 4 }}{{ end }}
     {{- with .values.extraEnv }}{{ toYaml . | nindent 4 }}{{ end }}
   {{- /* Where people come to these pods, they reach those with weights only. Elsewhere a pod is ready as soon as it
   lives: who waits for weights before giving it work waits for ever, since it is with the work that they come. */}}

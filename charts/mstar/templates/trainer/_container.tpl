@@ -21,6 +21,7 @@
     {{- if .shared }}
     - {name: MSTAR_TRAINER_RESIDENT, value: "false"}
     {{- end }}
+    {{- with include "mstar.tracesEnv" .root }}{{ . | nindent 4 }}{{ end }}
     {{- with .root.Values.trainer.extraEnv }}{{ toYaml . | nindent 4 }}{{ end }}
   {{- if not .job }}
   {{- include "mstar.workerProbes" .root | nindent 2 }}

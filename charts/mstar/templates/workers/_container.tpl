@@ -13,6 +13,7 @@
     {{- include "mstar.brokerEnv" (dict "root" .root "name" "MSTAR_WORKER_BROKER_URL") | nindent 4 }}
     {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_WORKER_INTERNAL_KEY" "key" "internal-key") | nindent 4 }}
     {{- include "mstar.keyEnv" (dict "root" .root "name" "MSTAR_WORKER_WEIGHTS_ADMIN_KEY" "key" "weights-admin-key") | nindent 4 }}
+    {{- with include "mstar.tracesEnv" .root }}{{ . | nindent 4 }}{{ end }}
     {{- with .values.extraEnv }}{{ toYaml . | nindent 4 }}{{ end }}
   {{- include "mstar.workerProbes" .root | nindent 2 }}
   resources: {{- include "mstar.resources" (dict "values" .values) | nindent 4 }}

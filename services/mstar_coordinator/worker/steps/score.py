@@ -7,7 +7,6 @@ computes images and question once, equal responses are scored once, and what can
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -20,6 +19,7 @@ from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import Recipe
 from mstar.stages.score import ScoreParams, ScoreResult
 from mstar.steps import ArtefactRef, StepParams
+from mstar.tracing import JoinedThreads
 from mstar.types import CheckedResponse, Question, RolloutRow, SampledTokens, ScoreRow, StepScores
 from mstar_coordinator.worker.context import ClaimedStep, Output
 from mstar_coordinator.worker.replicas import Prm
@@ -108,7 +108,7 @@ def _scored(
     if step.claim.careful:
         return _scored_in_turn(step, prm, asks)
     found: dict[tuple[str, _Said], tuple[ScoredStep, ...]] = {}
-    pool = ThreadPoolExecutor(IN_FLIGHT)
+    pool = JoinedThreads(IN_FLIGHT)
     try:
         replies = pool.map(lambda ask: _send(step.use.prm, prm, ask, step.recipe.scoring_form), asks)
         for done, (ask, steps) in enumerate(zip(asks, replies, strict=True)):
