@@ -8,6 +8,7 @@ from mstar.early_stop import end_on_stop_signals
 
 def main() -> None:
     """Serve, or work, until told to stop. What can't start ends with one line and code 1."""
+    # Before anything heavy is imported: a signal that comes while the process starts ends it without a trace.
     end_on_stop_signals()
     parser = argparse.ArgumentParser(prog="mstar_coordinator", description=__doc__)
     commands = parser.add_subparsers(dest="command")
@@ -21,6 +22,7 @@ def main() -> None:
 
 
 def _serve() -> None:
+    # Imported here: a worker needs no web framework, and a wrong argument is answered at once.
     from mstar.environment import read_settings
     from mstar.errors import MstarError
     from mstar_coordinator.api.app import create_app

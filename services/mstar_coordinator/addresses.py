@@ -15,6 +15,7 @@ def addresses(url: str) -> list[str]:
     except (OSError, ValueError):
         return [url]
     hosts = sorted({str(address[4][0]) for address in found})
+    # A certificate is made out to the name, which an address would not match.
     if len(hosts) < 2 or parts.scheme != "http":
         return [url]
     return [urlunsplit(parts._replace(netloc=f"{host}:{parts.port or 80}")) for host in hosts]

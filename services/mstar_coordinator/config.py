@@ -53,6 +53,7 @@ class CoordinatorSettings(ServiceSettings):
     """Redis or Valkey that carries task messages; `redis+socket:///path?virtual_host=0` for a unix socket."""
     database_url: SecretStr | None = None
     """SQL database of runs and steps; unset, SQLite in `.mstar/mstar.sqlite` below home."""
+    # At least 4, since the coordinator looks once a second and must look twice in a lease (`scheduler.leases`).
     lease_seconds: float = Field(default=20.0, ge=4)
     """A worker that sends no heartbeat for so long loses its step. The coordinator looks once a second."""
     republish_seconds: float = Field(default=5.0, gt=0)

@@ -91,6 +91,7 @@ class DatasetCheck:
     ) -> Self:
         """The check of what a recipe names. `opened`: its folder, where this is not the source itself."""
         splits, tests = own_splits(recipe), frozenset(recipe.tests)
+        # Tests, validation, then what is trained on: of two equal records the later one is reported or dropped.
         order = dict.fromkeys([*(name for name in splits if name in tests), "validation", *splits])
         opened = opened or Opened(Path(recipe.data.source))
         wanted = {name: splits[name] for name in order}
@@ -164,6 +165,7 @@ class DatasetCheck:
             if used == wanted:
                 return
         dropped = f" once {out} are left out by data.drop" if out else ""
+        # Kept for the end, so that bad records of later splits are told together with it.
         self._short.append(
             InvalidDataset(
                 f"{split}/{METADATA} has {used} questions{dropped} but the recipe wants {wanted}: "
@@ -192,6 +194,7 @@ class DatasetCheck:
         question = row.question
         asked = question_key(question.text)
         answer = None if question.answer is None else question.answer.value
+        # Longer than the default, since this digest alone says that two records are equal.
         record = _digest([question.text, *(look.sha256 for look in looks), answer, row.steps], 16)
         seen = self._duplicates.see(record, record if row.steps else asked, _digest(answer), looks, question.split)
         if question.split in self.tests:
@@ -253,6 +256,7 @@ def _files(row: Row) -> tuple[bytes, ...]:
 def _file(path: Path) -> bytes:
     """The file's bytes. Raises OSError, and ValueError for one that is larger than any picture may be."""
     with path.open("rb") as file:
+        # One byte more than allowed, so that a file of any size costs no more memory than that.
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise ValueError(f"has more than {MAX_FILE_BYTES} bytes, the most that is accepted")

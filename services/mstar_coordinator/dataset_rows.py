@@ -54,6 +54,7 @@ class BadRow:
 def rows_of(folder: Path, split: str) -> Iterator[Row | BadRow]:
     """Every row of a split, in order. Raises InvalidDataset where the split is missing or cannot be read."""
     home, metadata = _inside(folder, split)
+    # Ids name rows of every artefact of the run, so two questions of one id would share their scores.
     seen: set[str] = set()
     for place, (number, line) in enumerate(_lines(metadata, f"{split}/{METADATA}")):
         where = f"{split}/{METADATA} line {number}"
@@ -75,6 +76,7 @@ def _inside(folder: Path, split: str) -> tuple[Path, Path]:
     home = (root / split).resolve()
     metadata = (home / METADATA).resolve()
     for path, name in ((home, split), (metadata, f"{split}/{METADATA}")):
+        # Whoever made the data set is not the operator: a link could name any file of this machine.
         if not path.is_relative_to(root):
             raise InvalidDataset(f"{name} is a link out of the data set's folder: copy it there", field="data.source")
     if not metadata.is_file():
@@ -90,6 +92,7 @@ def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes | None]]:
     try:
         with open(path, "rb") as file:
             number = 0
+            # Bounded, so that a file without a line feed does not become one line in memory.
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
@@ -126,6 +129,7 @@ def _row(line: bytes | None, where: str, home: Path, split: str, place: int) -> 
         steps, labels = _solution(row) if split == STEPS else ((), ())
         return Row(where, question, _images(row, home), steps, labels)
     except ValidationError as error:
+        # Without the input: a message must not repeat a megabyte of a record.
         first = error.errors(include_input=False, include_url=False)[0]
         column = ".".join(map(str, first["loc"]))
         raise InvalidDataset(f"{where}: {column}: {first['msg']}", field="data.source") from None

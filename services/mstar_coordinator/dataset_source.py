@@ -60,6 +60,7 @@ def open_source(
         options = _options(data)
         target = (home / IMPORTS / _key(source, options, data.skip_bad)).absolute()
         with _locked(target.with_name(f"{target.name}.lock"), turn):
+            # The importer writes this file last, so without it the folder is part of an import.
             if not (target / "import.json").is_file():
                 import_source(source, target, options, skip_bad=data.skip_bad, looks=looks, turn=turn, tick=tick)
     except InvalidDataset as error:

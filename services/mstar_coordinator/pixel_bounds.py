@@ -62,6 +62,7 @@ def require_bounds(folder: Path, model: ModelRecipe, field: str) -> None:
             field=f"model.{named}",
         )
     for settings in _settings(folder).values():
+        # Only for the error that it raises.
         if (kind := _kind(settings)) is not None:
             _bounded(settings, kind, model)
 

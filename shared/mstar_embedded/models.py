@@ -46,6 +46,7 @@ def served_models(
         for name, (folder, port, url) in wanted.items()
     ]  # fmt: skip
     logs = home.absolute() / ".mstar" / "logs"
+    # Logs are added to: what an earlier start wrote must not be taken for this one's.
     sizes = {name: log.stat().st_size if (log := logs / f"{name}.log").is_file() else 0 for name in wanted}
     with Supervisor(home, ports, notice, specs) as supervisor:
         for name, (_, _, url) in wanted.items():

@@ -39,6 +39,7 @@ def fixed_ports(ports: Ports = Ports()) -> Ports:
     """Known ports, the documented ones by default. Raises Conflict naming the first that is taken."""
     for name, port in vars(ports).items():
         with socket.socket() as probe:
+            # Connections of a stack that has just ended keep the port for a minute (TIME_WAIT) without listening.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((HOST, port))

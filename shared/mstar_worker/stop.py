@@ -34,6 +34,7 @@ class StopGuard:
 
     def __enter__(self) -> "StopGuard":
         if threading.current_thread() is threading.main_thread():
+            # Python sets handlers in the main thread only.
             self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
         return self
 

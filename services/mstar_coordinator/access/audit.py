@@ -47,6 +47,7 @@ class Audit:
         if scope["type"] != "http" or scope["method"] in SAFE_METHODS or scope["path"].startswith(self._unnoted):
             await self.app(scope, receive, send)
             return
+        # 500 unless the app answers: what raises an unknown error is answered so by the middleware around this one.
         status, location = 500, ""
 
         async def seen(message: Message) -> None:
@@ -68,6 +69,7 @@ class Audit:
     async def _note(self, scope: Scope, status: int, location: str) -> None:
         principal = principal_of(scope)
         named = next(iter(scope.get("path_params", {}).values()), None)
+        # What was just made has no place in the path yet, but its address is in the answer.
         about = str(named) if named is not None else location.rpartition("/")[2]
         entry = AuditEntry(
             id=0,
@@ -91,6 +93,7 @@ class Audit:
     def _write(self, entry: AuditEntry) -> None:
         with self._store.writing() as tx:
             tx.audit.add(entry)
+            # With the first entry too, or a coordinator that is restarted often would never tidy up.
             if self._noted % TIDIED_EVERY == 0:
                 tx.audit.remove_older(entry.at - self._days * DAY)
         self._noted += 1

@@ -32,6 +32,7 @@ class KeyBook:
         if not maker.operator and (beyond := sorted(OPERATORS_ONLY & set(asked.roles))):
             raise Forbidden(f"only an operator hands out the role {beyond[0]}", field="roles")
         text, key_id = new_key(self._random)
+        # Before the transaction: a hash takes some 10 ms, and nobody else could write meanwhile.
         kept = hashed(text, self._random(SALT_BYTES))
         with self._store.writing() as tx:
             now = tx.now()
@@ -63,6 +64,7 @@ class KeyBook:
         """Whose key it is; costs one hash where the id is known. Raises TooManyRequests and Unavailable."""
         key_id = id_of(key)
         found = None if key_id is None else await run_in_threadpool(self._read, key_id)
+        # An unknown id costs no hash. That this can be measured tells a stranger nothing: ids are public.
         if key_id is None or found is None:
             return None
         principal, kept = found
@@ -85,6 +87,7 @@ class KeyBook:
         if found is None:
             return None
         key, kept = found
+        # By the database's clock, which also wrote `expires_at`.
         if key.revoked_at is not None or (key.expires_at is not None and key.expires_at <= now):
             return None
         return (

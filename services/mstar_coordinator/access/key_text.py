@@ -19,6 +19,7 @@ _KEY = re.compile(KEY_TEXT)
 
 def new_key(random: Callable[[int], bytes]) -> tuple[str, str]:
     """A key and its id, from a source of random bytes."""
+    # Base 32 has no underscore, which separates the parts.
     key_id = base64.b32encode(random(ID_BYTES)).decode().lower()[:ID_CHARACTERS]
     secret = base64.urlsafe_b64encode(random(SECRET_BYTES)).decode().rstrip("=")
     return f"mstar_{key_id}_{secret}", key_id
@@ -42,6 +43,7 @@ def matches(key: str, kept: str) -> bool:
 
 def _text(key: str, salt: bytes, log2_n: int, r: int, p: int) -> str:
     n = 2**log2_n
+    # scrypt needs 128 · n · r bytes; OpenSSL refuses above `maxmem`, whose default is 32 MB whatever the factors are.
     digest = hashlib.scrypt(key.encode(), salt=salt, n=n, r=r, p=p, maxmem=256 * n * r, dklen=32)
     return "$".join(
         ("scrypt", str(log2_n), str(r), str(p), *(base64.b64encode(one).decode() for one in (salt, digest)))

@@ -44,6 +44,7 @@ class StoredSessions:
     async def begin(self, key: str) -> tuple[str, Principal] | None:
         """Begin a session for a key: what its cookie holds, and who it is. None for a key that opens nothing."""
         token = self._random(TOKEN_BYTES)
+        # Compared with every one, in constant time, so that the time of the answer tells nothing of the keys.
         matching = [own for own in self._bootstrap if hmac.compare_digest(own, key.encode())]
         if key and matching:
             principal, proof = self._bootstrap[matching[0]], _proof(matching[0], token)
@@ -67,6 +68,7 @@ class StoredSessions:
     def _add(self, token: str, key_id: str | None, proof: str | None) -> None:
         with self._store.writing() as tx:
             now = tx.now()
+            # Here, since nothing else needs them gone: the table grows with sign-ins only.
             tx.sessions.remove_ended(now)
             tx.sessions.add(SessionRecord(_digest(token), key_id, proof, now, now + self.seconds))
 
@@ -76,6 +78,7 @@ class StoredSessions:
         if session is None or session.expires_at <= now:
             return None
         if session.key_id is not None:
+            # Looked up each time, so that a revoked key ends its sessions at once.
             return self._book.principal(session.key_id)
         return next(
             (

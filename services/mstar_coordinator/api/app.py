@@ -77,6 +77,7 @@ SCORING_SECONDS = 900.0
 """Longer than the PRM's own deadline, which knows better."""
 OPEN_PREFIXES = ("/files/", SIGN_IN_PATH)
 """What signing in needs: style and scripts of the pages, in which nothing is secret, and the route itself."""
+# The first rule whose prefix and method fit decides, so narrower paths stand first.
 RULES = (
     *(allow(path, "score") for path, _ in RELAYED),
     *(allow(path, *ANY_ROLE) for path in ("/docs", "/redoc", "/openapi.json", SESSION_PATH)),
@@ -335,6 +336,7 @@ def _lifespan(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # Before our own threads begin to write.
         if left := await run_in_threadpool(collect_staging, home):
             log.info("removed what killed writers had left", count=len(left), first=left[0].name)
         reconciler.start()

@@ -71,10 +71,12 @@ def archive(entries: Sequence[Entry], folder: str) -> Stream:
     pieces = []
     for entry in entries:
         about = tarfile.TarInfo(f"{folder}/{entry.name}")
+        # Whole seconds, since a fraction would need a header of its own.
         about.size, about.mtime, about.mode = entry.size, entry.mtime_ns // 10**9, MODE
         head = about.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         padding = -entry.size % BLOCK
         pieces += [Piece(len(head), head), Piece(entry.size, file=entry.path), Piece(padding, bytes(padding))]
+    # Two empty blocks end an archive (POSIX.1-2001, pax).
     return Stream((*pieces, Piece(2 * BLOCK, bytes(2 * BLOCK))), tag_of(entries))
 
 

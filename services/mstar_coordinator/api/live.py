@@ -55,6 +55,7 @@ def rate(steps: Sequence[StepRecord], units: Callable[[StepResult | None], int])
     made = [(step, units(step.result)) for step in steps if step.seconds]
     total = sum(count for _, count in made)
     spans = sorted((step.claimed_at or 0.0, step.done_at or 0.0) for step, _ in made)
+    # The union of the spans: time in which several workers are at work counts once.
     busy, until = 0.0, float("-inf")
     for begin, end in spans:
         busy += max(0.0, end - max(begin, until))

@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from mstar_coordinator.api.archives import Stream
 
+# At most 18 digits: they fit 64 bits, and a long header costs nothing to read.
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -22,6 +23,7 @@ def ranged(stream: Stream, headers: Mapping[str, str], kind: str, filename: str)
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": f'attachment; filename="{filename}"',
     }
+    # Compared weakly (RFC 9110, 13.1.2), so `W/` is dropped; `If-Range` below asks for a strong match (13.1.5).
     if stream.tag in _tags(headers.get("if-none-match", "")):
         return Response(status_code=304, headers=about)
     wanted = _wanted(headers, stream)
@@ -47,6 +49,7 @@ def _wanted(headers: Mapping[str, str], stream: Stream) -> tuple[int, int] | Non
         return None
     first, last = asked.groups()
     if not first:
+        # `bytes=-n`: the last n bytes.
         return max(0, stream.size - int(last)), stream.size - 1
     return int(first), min(int(last), stream.size - 1) if last else stream.size - 1
 

@@ -66,6 +66,7 @@ class RunFiles:
         with self._lock:
             known = self._sums.get(key)
         if known is None:
+            # Read outside of the lock: gigabytes take seconds, and others ask for other files.
             with open(entry.path, "rb") as file:
                 known = hashlib.file_digest(file, "sha256").hexdigest()
             with self._lock:

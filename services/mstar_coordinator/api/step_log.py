@@ -33,6 +33,7 @@ def step_lines(lines: Iterable[str], run_id: str, step: str) -> tuple[str, ...]:
     inside = False
     for line in lines:
         said = _read(line)
+        # What `mstar_worker.lease` logs when it begins a step.
         if said.get("event") == "step claimed":
             inside = (said.get("run"), said.get("step")) == (run_id, step)
             found = [] if inside else found

@@ -39,6 +39,7 @@ class BatchJobs:
         if file.purpose != "batch":
             raise InvalidInput("input_file_id: this file was not uploaded with purpose=batch", field="input_file_id")
         try:
+            # Outside of a transaction: checking 64 MiB takes seconds.
             with self.shelf.path(file.id).open("rb") as lines:
                 total = check_lines(lines, asked.endpoint)
         except OSError as error:
@@ -118,6 +119,7 @@ class BatchJobs:
         Raises OSError, and InvalidInput for a damaged line of an expired batch.
         """
         with self.progress(batch) as progress:
+            # OpenAI's batches answer what was not done with `batch_expired`; those that were cancelled leave it out.
             while state is BatchState.EXPIRED and (line := progress.next()) is not None:
                 left = error_line(batch.id, progress.done, line.custom_id, "batch_expired", EXPIRED)
                 progress.write(left, good=False)
@@ -131,6 +133,7 @@ class BatchJobs:
                     with path.open("rb") as source:
                         staged[kind] = self.shelf.stage(source)
             with self._store.writing() as tx:
+                # Another round may have ended it between: its files are made once.
                 if tx.batches.get(batch.id, lock=True).ended_at is not None:
                     return
                 ids = {
@@ -149,4 +152,5 @@ class BatchJobs:
         finally:
             for one in staged.values():
                 one.path.unlink(missing_ok=True)
+        # After the commit: until then these files are the only answers there are.
         progress.remove()

@@ -35,6 +35,7 @@ def read_line(line: bytes, number: int) -> RequestLine:
     if len(line) > MAX_LINE_BYTES:
         raise InvalidInput(f"{where}: a line may have {MAX_LINE_BYTES} bytes", field="input_file_id")
     try:
+        # The body stays a dictionary: the PRM checks it when its turn comes, by its own rules.
         return RequestLine.model_validate_json(line, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -60,6 +61,7 @@ def check_lines(lines: Iterable[bytes], endpoint: str) -> int:
             detail = f"line {number}: custom_id {found.custom_id!r} stands on line {seen[found.custom_id]} already"
             raise InvalidInput(detail, field="input_file_id")
         seen[found.custom_id] = number
+        # Looked at for every line, so that `seen` cannot grow without bound.
         if len(seen) > MAX_LINES:
             raise InvalidInput(f"a batch may have {MAX_LINES} lines: make several", field="input_file_id")
     if not seen:

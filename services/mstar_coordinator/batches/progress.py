@@ -21,6 +21,7 @@ class Progress:
         self.output, self.errors = (folder / f"{batch_id}.{kind}" for kind in ("output", "errors"))
         self._source = source.open("rb")
         self._number = 0
+        # True: answers of status 200; False: all others.
         self._sinks = {True: _whole(self.output), False: _whole(self.errors)}
         self.completed, self.failed = (_lines(self._sinks[good]) for good in (True, False))
         for _ in range(self.done):
@@ -39,6 +40,7 @@ class Progress:
     def write(self, answer: dict[str, Any], *, good: bool) -> None:
         """Add the answer to the request that was read last."""
         self._sinks[good].write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
+        # Into the system's cache, which outlives this process; `close` makes it durable before counts are noted.
         self._sinks[good].flush()
         if good:
             self.completed += 1
@@ -77,6 +79,7 @@ def _whole(path: Path) -> BinaryIO:
     sink = path.open("a+b")
     size = sink.seek(0, os.SEEK_END)
     end, part = size, b""
+    # From the end in pieces: the last line may be longer than a piece, and the file far longer than the line.
     while end and b"\n" not in part:
         begin = max(0, end - 2**16)
         sink.seek(begin)

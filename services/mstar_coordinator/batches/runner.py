@@ -84,8 +84,10 @@ class BatchRunner:
                 await self._end(batch, BatchState.EXPIRED)
             else:
                 due.append(batch)
+        # One pause for all batches, since they all ask the same PRM.
         if not due or _time() < self._not_before:
             return False
+        # The one whose last turn is longest ago (`Batches.open`).
         await self._turn(due[0])
         return True
 
@@ -132,6 +134,7 @@ class BatchRunner:
                 self._pause(AWAY_SECONDS if away else AGAIN_SECONDS)
                 return None
             return False, failed_line(batch.id, place, line.custom_id, error)
+        # Not counted as a try: the PRM is well, and has said when.
         if reply.status_code in NOT_NOW:
             self._pause(_retry_after(reply))
             return None
@@ -139,6 +142,7 @@ class BatchRunner:
             self._pause(AGAIN_SECONDS)
             return None
         row = answer_line(batch.id, place, line.custom_id, reply.status_code, _body(reply))
+        # A line that the PRM refuses is answered, with its status, and goes to the error file.
         return reply.status_code == 200, row
 
     def _tries(self, batch: BatchRecord, line: RequestLine) -> int:
@@ -152,6 +156,7 @@ class BatchRunner:
         self._not_before = _time() + min(seconds, LONGEST_PAUSE)
 
     async def _let_others_pass(self) -> None:
+        # A run scores with many requests at once, so a fixed pause is its share; people's requests can be counted.
         if await run_in_threadpool(self._jobs.runs_score):
             await asyncio.sleep(PATIENCE_SECONDS)
         until = _time() + PATIENCE_SECONDS

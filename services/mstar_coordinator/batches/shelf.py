@@ -63,6 +63,7 @@ class FileShelf:
         staged = self.stage(source, MAX_FILE_BYTES)
         try:
             with self._store.writing() as tx:
+                # In the transaction that adds the file: of two uploads at once the second one sees the first.
                 if tx.batches.stored_bytes(caller.project) + staged.bytes > PROJECT_BYTES:
                     raise TooLarge(f"the files of a project may have {PROJECT_BYTES} bytes together: delete some first")
                 most = caller.limits.stored_bytes
@@ -80,6 +81,7 @@ class FileShelf:
     def stage(self, source: BinaryIO, most: int | None = None) -> Staged:
         """Write content beside the files. Raises TooLarge and StorageFull."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        # On the same file system as its final name, so that `keep` can rename it.
         path = self._folder / f"new-{secrets.token_hex(8)}"
         digest, size = hashlib.sha256(), 0
         try:
@@ -106,6 +108,7 @@ class FileShelf:
         now = tx.now()
         file_id = new_run_id(now, secrets.token_bytes(8), after=tx.batches.newest_file(), prefix="f")
         record = FileRecord(file_id, project, filename, purpose, staged.bytes, staged.sha256, now, key_id)
+        # Renamed before the row is committed: a row without content would be worse than the file that `sweep` finds.
         staged.path.rename(self.path(file_id))
         tx.batches.add_file(record)
         return record
@@ -117,6 +120,7 @@ class FileShelf:
             if tx.batches.is_read(file_id):
                 raise Conflict("a batch that has not ended reads this file: cancel it, or wait for its end")
             tx.batches.remove_file(file_id)
+        # After the commit: what a crash leaves here has no row, and `sweep` removes it.
         self.path(file_id).unlink(missing_ok=True)
 
 

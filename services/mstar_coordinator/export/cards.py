@@ -98,6 +98,7 @@ def published_prm_card(results: RunResults, licence: str) -> str:
 
 def scoring_code(scheme: LabelTokens) -> str:
     """Python that scores the steps of one response with plain transformers, in the folder of the PRM."""
+    # Not `format`, since the code has braces of its own.
     return _SCORING.replace("GOOD", scheme.good).replace("BAD", scheme.bad)
 
 

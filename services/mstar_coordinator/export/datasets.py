@@ -82,6 +82,7 @@ def _answer(answer: Answer | None) -> dict[str, Any]:
 
 
 def _write(folder: Path, rows: Iterable[tuple[tuple[Sha256, ...], Mapping[str, Any]]], images: ImageStore) -> int:
+    # A picture that many rows show is written once, under the beginning of its hash.
     (folder / "images").mkdir(parents=True)
     paths: dict[Sha256, str] = {}
     count = 0
@@ -102,6 +103,7 @@ def file_columns(paths: Sequence[str]) -> dict[str, Any]:
 
 def _copy(folder: Path, digest: Sha256, images: ImageStore) -> str:
     data = images.get(digest)
+    # 64 bits of the hash: enough among the pictures of one run, and names stay readable.
     path = f"images/{digest[:16]}.{image_ending(data)}"
     (folder / path).write_bytes(data)
     return path

@@ -16,6 +16,7 @@ def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
     try:
         staging.mkdir(parents=True)
         fill(staging)
+        # A folder cannot be renamed over one that is not empty.
         if target.exists():
             target.rename(aside)
         staging.rename(target)

@@ -57,6 +57,7 @@ class _Response:
 
 
 _TEMPLATES = Environment(
+    # A name that a template misspells is an error, not an empty place in the report.
     loader=PackageLoader("mstar_coordinator.export"),
     autoescape=True,
     undefined=StrictUndefined,
@@ -131,6 +132,7 @@ def _losses(results: RunResults) -> str:
     for one in results.iterations:
         if one.losses:
             begins.append((len(points) + 1.0, f"it {one.index}"))
+        # One axis for all iterations, since a continuous run goes on with the same optimizer.
         points += [(len(points) + step, loss) for step, loss in enumerate(one.losses, 1)]
     return chart([Line("loss", points)], "optimizer steps since warm-up", "loss, nats per token", x_names=begins)
 
@@ -163,7 +165,9 @@ def _saturation(results: RunResults) -> str:
         # A sweep before an iteration measures the policy after the one before.
         by_policy = [(float(one.iteration - 1), one.pass_at_k) for one in results.sweeps]
         passes = results.sweeps[-1].passes if results.sweeps else passes
+    # Temperatures are texts, as the keys of JSON objects are.
     known = sorted({temperature for _, curve in by_policy for temperature in curve}, key=float)
+    # Rounded up, so that at most so many lines are drawn.
     every = max(1, -(-len(known) // SHOWN_TEMPERATURES))
     lines = [
         Line(f"T {temperature}", [(at, 100 * curve[temperature]) for at, curve in by_policy if temperature in curve])
@@ -239,6 +243,7 @@ def shown(sample: Sample, rule: RewardRule) -> dict[str, object]:
                 reward=reward(scored, checked.verdict.extracted, rule) if scored else None,
             )
         )
+    # Rewards lie in [0, 1], so those without one come last.
     responses.sort(key=lambda one: -1.0 if one.reward is None else one.reward, reverse=True)
     return {
         "question": sample.question,
@@ -268,6 +273,7 @@ def tinted(
     """
     if not steps:
         return tuple(TintedStep(_in_line(piece), None, "transparent", False) for piece in scored_segments(text))
+    # By the run's own rule, which may leave the answer block out; whatever its aggregate, the least step is marked.
     lowest = aggregated(steps, scores, answer, rule.model_copy(update={"aggregate": Aggregate.MIN}))
     return tuple(
         TintedStep(_in_line(piece), score, _colour(score), score == lowest)
@@ -281,5 +287,6 @@ def _in_line(piece: str) -> str:
 
 def _colour(score: float) -> str:
     """From orange over white to blue, which colour-blind readers can tell apart."""
+    # 0 at 0.5 and at most 0.75, so that the text stays readable.
     strength = round(abs(score - 0.5) * 2 * 0.75, 2)
     return f"rgba(0,114,178,{strength})" if score >= 0.5 else f"rgba(213,94,0,{strength})"

@@ -27,6 +27,7 @@ def found(connection: sqlite3.Connection, query: ResponseQuery) -> Iterator[tupl
     """Every response that the filter means, with its question. Raises Unavailable where a page takes too long."""
     after = query.after
     while True:
+        # A search has its deadline for each page, so that an export of any size can be finished.
         page = search(connection, query.model_copy(update={"after": after, "limit": PAGE}))
         for question in page[:PAGE]:
             yield from ((question, one) for one in question.responses if one.found)
@@ -45,6 +46,7 @@ def trl_zip(rows: Iterator[tuple[FoundQuestion, FoundResponse]], form: PromptFor
     """`metadata.jsonl` with `prompt`, `completion` and the names of the images beside it, which `datasets` decodes."""
     sink = _Sink()
     names: dict[str, str] = {}
+    # Only one entry of a zip file can be open, so the lines wait on the disk until all images are in.
     with tempfile.TemporaryFile() as lines, zipfile.ZipFile(sink, "w") as archive:
         for question, response in rows:
             own = question.question.images
@@ -57,6 +59,7 @@ def trl_zip(rows: Iterator[tuple[FoundQuestion, FoundResponse]], form: PromptFor
             files = [names[digest] for digest in own]
             lines.write(json.dumps(_trl(question, response, form, files)).encode() + b"\n")
         lines.seek(0)
+        # The size is not known when its header is sent, and may exceed what 32 bits can say.
         with archive.open(METADATA, "w", force_zip64=True) as file:
             while part := lines.read(PART_BYTES):
                 file.write(part)

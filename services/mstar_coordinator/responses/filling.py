@@ -36,12 +36,14 @@ class Shard:
 def fill(connection: sqlite3.Connection, store: ArtefactStore, shard: Shard, rule: RewardRule) -> None:
     """Write the shard's rows, in one transaction. Raises NotFound, CorruptArtefact or sqlite3.Error."""
     scores, kept = _selected(store, shard.selection)
+    # The shard's rows and the note that it is in appear together: after a crash it is read again as a whole.
     connection.execute("BEGIN IMMEDIATE")
     try:
         new = connection.execute("SELECT 1 FROM shards WHERE name = ?", (shard.name,)).fetchone() is None
         for place, row in enumerate(store.rows(shard.rollouts, RolloutRow), shard.first):
             found = _found(row, place, shard, scores.get(row.question.id), kept.get(row.question.id, {}), rule)
             _write(connection, found)
+            # A shard that comes again has a selection by now; its words and counts are in already, and the same.
             if new:
                 _write_words(connection, found)
         selection = None if shard.selection is None else shard.selection.sha256
@@ -126,6 +128,7 @@ def _write(connection: sqlite3.Connection, found: FoundQuestion) -> None:
         "INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?)",
         ((response_key(key, one.index), one.correct, one.kept, one.reward) for one in all_),
     )
+    # What a page shows lies in one row: looking each response up would cost a search most of its time.
     packed = zlib.compress(found.model_dump_json(exclude_defaults=True).encode(), COMPRESSION)
     connection.execute("INSERT OR REPLACE INTO texts VALUES (?, ?)", (key, packed))
 

@@ -54,6 +54,7 @@ class ResponseIndexes:
         """The index of a run, as current as it gets in a moment. Raises NotFound for a run that does not exist."""
         with self._store.reading() as tx:
             tx.runs.get(run_id)
+            # Every commit has an event, so an index that has seen the last one has everything.
             event = tx.events.last_id(run_id)
         if self._progress(run_id) != event:
             self._catch_up(run_id, 1 if iteration is None else iteration)
@@ -124,6 +125,7 @@ class ResponseIndexes:
         with self._store.reading() as tx:
             run, event = tx.runs.get(run_id), tx.events.last_id(run_id)
             marks = tx.steps.stage_marks(run_id)
+        # Again where a shard was sampled anew: words cannot be taken out of the index, so all of it is made once more.
         for _ in range(2):
             connection = self._open(run_id)
             try:
@@ -143,6 +145,7 @@ class ResponseIndexes:
         event: int,
     ) -> None:
         noted = {row[0]: (row[1], row[2]) for row in connection.execute("SELECT name, done, last FROM stages")}
+        # Written first, so that a reader of a half-filled index is told how much is missing.
         expected = [(one, marks.get(stages_of(one)[0], (0, 0.0))[0]) for one in range(run.iterations + 1)]
         connection.executemany("INSERT OR REPLACE INTO expected VALUES (?, ?)", expected)
         order = sorted(range(run.iterations + 1), key=lambda one: (one != iteration, one))
@@ -156,6 +159,7 @@ class ResponseIndexes:
             problem = self._read(connection, run, shards) or problem
             if self._stopping:
                 return
+            # The marks that were read before the shards: what is committed in between is read the next time.
             values = [(stage, *marks[stage]) for stage in stages]
             connection.executemany("INSERT OR REPLACE INTO stages VALUES (?, ?, ?)", values)
         connection.execute("UPDATE progress SET event = ?, problem = ?", (event, problem))
@@ -201,6 +205,7 @@ def _shards(tx: Transaction, run: RunRecord, iterations: Sequence[int]) -> list[
         for step in generate:
             if step.artefact is not None and step.state is StepState.DONE:
                 found.append(_shard(step, chosen.get(shard_of(step.name)), iteration, first))
+            # Counted for shards that are not there yet as well, so that no place moves when they come.
             first += GENERATE.narrow(step.spec.params).count
     return found
 

@@ -72,6 +72,7 @@ def search(connection: sqlite3.Connection, query: ResponseQuery) -> list[FoundQu
             _add_responses(where, query, words, common)
         if query.after:
             more = ">" if way == "ASC" else "<"
+            # A comparison of rows, which SQLite answers from the index on both columns.
             where.add(f"({value}, q.key) {more} (?, ?)", *_place(query.after))
         found = connection.execute(
             f"SELECT q.key, {value} FROM questions q WHERE {where.joined()} "  # noqa: S608 - our own texts
@@ -90,6 +91,7 @@ def _place(cursor: str) -> tuple[int | float, int]:
         number = int(key)
     except ValueError:
         raise InvalidInput("after: send `last_id` of the page before", field="after") from None
+    # SQLite's integers have 64 bits.
     if max(abs(value), number) >= 2**63:
         raise InvalidInput("after: send `last_id` of the page before", field="after")
     return value, number
@@ -123,6 +125,7 @@ def _bounded(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _words(text: str | None) -> str:
     """A query of the word index that wants all words; empty without any."""
+    # Only letters and digits pass, in quotation marks, so that nothing is read as FTS5's query language.
     found = _WORD.findall(unicodedata.normalize("NFC", text or ""))[:WORDS]
     return " AND ".join(f'"{word.rstrip("*")}"{"*" * word.endswith("*")}' for word in found)
 
@@ -135,6 +138,7 @@ def _note_hits(connection: sqlite3.Connection, words: str) -> bool:
         connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} (key INTEGER PRIMARY KEY)")
         connection.execute(f"DELETE FROM {name}")  # noqa: S608
     listed = "INSERT OR IGNORE INTO hits SELECT rowid FROM words WHERE words MATCH ? LIMIT ?"
+    # One more than is listed says that the word is common.
     rows = connection.execute(listed, (words, RARE + 1)).rowcount
     connection.execute("INSERT INTO asking SELECT rowid FROM asked WHERE asked MATCH ?", (words,))
     return rows > RARE
@@ -154,6 +158,7 @@ def _of_question(query: ResponseQuery) -> _Conditions:
     if query.group is not None:
         where.add("q.grp = ?", query.group)
     if query.temperature is not None:
+        # A number in an address may have lost its last bit.
         where.add("q.temperature BETWEEN ? AND ?", query.temperature - 1e-9, query.temperature + 1e-9)
     if query.verdict is not None:
         where.add("q.correct > 0" if query.verdict == "correct" else "q.correct < q.n")
@@ -196,6 +201,7 @@ def _add_responses(where: _Conditions, query: ResponseFilter, words: str, common
     if len(wanted.texts) < 2 and not words:
         return
     last = (1 << INDEX_BITS) - 1
+    # Keys of a question's responses follow each other, so this is a short range of the primary key.
     own = f"r.key BETWEEN q.key << {INDEX_BITS} AND (q.key << {INDEX_BITS}) + {last}"
     where.add(f"EXISTS (SELECT 1 FROM responses r WHERE {own} AND {wanted.joined()})", *wanted.values)  # noqa: S608
 

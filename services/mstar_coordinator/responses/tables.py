@@ -78,6 +78,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             f"CREATE INDEX all_questions_by_{one} ON questions ({one}, key);"
             for one in SORTED_BY
         )
+        # The version comes last: a file that a crash has left half made has none, and is made anew.
         connection.executescript(f"{_TABLES}{orders}PRAGMA user_version = {VERSION};")
     return connection
 

@@ -121,6 +121,7 @@ class TrackerFollower:
         if ended:
             own.sink.close(failed=results.state is not RunState.SUCCEEDED)
             del self._followed[place]
+        # After all is sent: a crash before this sends points twice, which is better than never.
         self._note(results.id, tracker, own.sent, ended=ended)
 
     def _tables(self, results: RunResults, sent: set[str]) -> Iterator[tuple[int, list[tuple[str, ...]]]]:

@@ -67,6 +67,7 @@ class ModelService:
         def once() -> Reply:
             try:
                 return self._sender.send(self._target, "POST", path, reply, body=body)
+            # Either may mean that other weights are loaded, or none; pushing those that are loaded costs one request.
             except (Conflict, Unavailable):
                 if is_over():
                     raise
@@ -86,6 +87,7 @@ class ModelService:
 
     def push(self, weights: ArtefactRef) -> WeightsState:
         """Load a checkpoint artefact, if another one is loaded."""
+        # By name and hash: the service reads the artefact itself, so no weights travel through this process.
         update = WeightsUpdate(artefact=weights.id, manifest_sha256=weights.sha256)
         state = self._sender.send(self._weights_target, "PUT", "/v1/weights", WeightsState, body=update)
         log.info("weights pushed", service=self._target.shown, weight_version=state.weight_version)
@@ -134,6 +136,7 @@ def _patiently(call: Callable[[], Reply], seconds: float, is_over: Callable[[], 
 
     Raises the last error when the next try would come too late, or when nobody needs it any more.
     """
+    # Pauses of 0.2, 0.4, 0.8 … 3 s: a restarted service is found soon, and one that is away is not flooded.
     too_late = stop_before_delay(seconds)
     retrying = Retrying(
         retry=retry_if_exception_type((Unavailable, Conflict, TooManyRequests)),

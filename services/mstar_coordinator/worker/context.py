@@ -90,6 +90,7 @@ class ClaimedStep(Generic[Params]):
         Raises StaleEpoch once the lease is lost.
         """
         suspects = set(self.claim.suspects)
+        # A stable sort: False before True, and otherwise as they came.
         order = sorted(dict.fromkeys(questions), key=lambda one: one in suspects)
         found = {}
         for done, question in enumerate(order):
@@ -108,6 +109,7 @@ class ClaimedStep(Generic[Params]):
         the rows returned here, so they describe the artefact whoever wrote it.
         """
         store, output_id = self.use.store, self.claim.output_id
+        # `make` is called only where there is nothing to adopt.
         ref = store.adopt(output_id) or store.write_rows(output_id, make(), metadata)
         return ref, list(store.rows(ref, kind))
 

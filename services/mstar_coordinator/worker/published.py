@@ -60,6 +60,7 @@ def _taken(benchmark: Benchmark, data: Path, wanted: int) -> list[Shown]:
     taken: list[Shown] = []
     for one in items_of(benchmark, data):
         if len(taken) == wanted:
+            # CircularEval counts a question as right only if all rotations of its choices are.
             if one.item.circle and one.item.circle == taken[-1].item.circle:
                 raise InvalidDataset(
                     f"{field}: {wanted} items end between the rotations of question {one.item.circle[:40]}: "
@@ -74,6 +75,7 @@ def _taken(benchmark: Benchmark, data: Path, wanted: int) -> list[Shown]:
 
 
 def _write(path: Path, rows: Iterable[BaseModel]) -> None:
+    # Without a time in its head, equal rows give equal bytes.
     with gzip.GzipFile(path, "wb", COMPRESSION, mtime=0) as out:
         for row in rows:
             out.write(row.model_dump_json().encode() + b"\n")

@@ -98,6 +98,7 @@ class PolicyReplicas:
     def rollouts(self, request: RolloutRequest, weights: ArtefactRef) -> RolloutReply:
         """Raises Unavailable unless every replica has taken the weights, or if replies are of several versions."""
         found = self._replicas.current()
+        # The client pushes the weights where they are missing, and one replica has nobody to agree with.
         if len(found) == 1:
             return next(iter(found.values())).rollouts(request, weights)
         services = self._serving(found, weights)
@@ -108,6 +109,7 @@ class PolicyReplicas:
         }
         pool = JoinedThreads(len(parts))
         try:
+            # A thread for each replica, since a part takes as long as the slowest of its samples.
             replies = list(pool.map(lambda url: services[url].rollouts(parts[url], weights), parts))
         finally:
             # A stop signal must not wait for replies that nobody needs any more.
@@ -117,6 +119,7 @@ class PolicyReplicas:
     def _serving(self, found: dict[str, PolicyService], weights: ArtefactRef) -> dict[str, PolicyService]:
         """The replicas to ask. Those that are there when a version is first asked for must all take it."""
         with self._lock:
+            # Where none of those that have taken the version is left, the ones that are there begin anew.
             known = self._version == weights.version and not self._admitted.isdisjoint(found)
             if known:
                 self._invite({url: found[url] for url in found.keys() - self._admitted - self._joining}, weights)
@@ -141,6 +144,7 @@ class PolicyReplicas:
                 taken = False
             with self._lock:
                 self._joining.discard(url)
+                # The version may have changed while the weights were loading.
                 if taken and self._version == weights.version:
                     self._admitted.add(url)
 
@@ -163,6 +167,7 @@ class PrmReplicas:
 
 def spread(keys: Sequence[str], replicas: Sequence[str]) -> dict[str, list[int]]:
     """Replica → places of the keys it gets, in order. Equal keys go to one replica even beyond the bound."""
+    # Consistent hashing with bounded loads (Mirrokni et al., arXiv 1608.01350), over rendezvous hashing.
     bound = math.ceil(SLACK * len(keys) / len(replicas))
     places: dict[str, list[int]] = {}
     chosen: dict[str, str] = {}

@@ -45,6 +45,7 @@ class Group:
     def last(self) -> int | None:
         """The last iteration that every run has measured, 0 for the warm-up; None where one has no warm-up yet."""
         reached = [max(_policies(run), default=None) for run in self.runs]
+        # The least: beyond it the mean of a line would be over fewer runs at every step.
         return None if None in reached else min(one for one in reached if one is not None)
 
 
@@ -170,6 +171,7 @@ def _rows(groups: Sequence[Group], tests: Sequence[str]) -> Iterable[GroupRow]:
 
 def _cell(group: Group, iteration: int, test: str) -> Cell | None:
     shares = [share for run in group.runs if (share := _share(_policies(run)[iteration], test)) is not None]
+    # A mean over some of the seeds would not be the line's.
     if len(shares) < len(group.runs):
         return None
     low, high = _interval(group, iteration, test, shares)
@@ -179,6 +181,7 @@ def _cell(group: Group, iteration: int, test: str) -> Cell | None:
 def _interval(group: Group, iteration: int, test: str, shares: Sequence[float]) -> tuple[float | None, float | None]:
     """Student's over seeds; with one run Wilson's over the questions, where it is known how many there were."""
     if len(shares) > 1:
+        # t(0.975, n - 1) · s / √n over n seeds.
         half = quantile(0.975, len(shares) - 1) * stdev(shares) / sqrt(len(shares))
         return 100 * max(0.0, fmean(shares) - half), 100 * min(1.0, fmean(shares) + half)
     marks = _marks(group.runs[0], iteration, test)
@@ -202,6 +205,7 @@ def _against(group: Group, first: Group, test: str) -> Against | str:
     known = [(a, b) for a, b in marks if a is not None and b is not None]
     if len(known) < len(marks):
         return "not measured on both"
+    # `ids` is a hash of the questions in their order: only equal ones can be paired.
     if len({(mark.ids, mark.questions) for pair in known for mark in pair}) > 1:
         return "measured on other questions"
     return _difference([a.outcomes() for a, _ in known], [b.outcomes() for _, b in known])

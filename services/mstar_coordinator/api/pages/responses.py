@@ -16,6 +16,7 @@ from mstar_coordinator.export.datasets import image_ending
 from mstar_coordinator.responses.searching import Facet, facets, has_image, search
 
 IMAGE_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+# The address has the hash of the content, so what it names never changes.
 IMAGE_HEADERS = HEADERS | {"Cache-Control": "private, max-age=31536000, immutable"}
 SORTS = {
     ResponseSort.PLACE: "as sampled",
@@ -58,6 +59,7 @@ def responses_page(coordinator: Coordinator, run_id: str, query: Annotated[Respo
 def run_image(coordinator: Coordinator, run_id: str, digest: str) -> Response:
     """An image that a question of the run shows, by its content hash."""
     with coordinator.responses.reading(run_id) as (connection, _):
+        # The store holds pictures of all projects under their hashes, so the run must show this one.
         if not has_image(connection, digest):
             raise NotFound(f"no question of run {run_id} shows this image", field="digest")
     data = coordinator.settings.storage().images().get(digest)

@@ -42,6 +42,7 @@ def add_pages(app: FastAPI) -> None:
 @router.get("/")
 def home() -> RedirectResponse:
     """The first page."""
+    # Relative, so that it holds behind a proxy that serves this below a path.
     return RedirectResponse("runs")
 
 

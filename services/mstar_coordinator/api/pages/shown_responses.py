@@ -62,6 +62,7 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
     if not found:
         return None
     any_of = "|".join(re.escape(word) + (r"\w*" if star else "") for word, star in found)
+    # A word ends where a letter or digit does not follow, as the index cuts texts; `\b` would not end one at `_`.
     return re.compile(rf"(?<![^\W_])({any_of})(?![^\W_])", re.IGNORECASE)
 
 

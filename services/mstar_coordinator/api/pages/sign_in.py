@@ -27,4 +27,5 @@ def sign_in_page(
 
 def _is_local(target: str) -> bool:
     """Whether a browser that follows it stays with this service. Two slashes begin the name of another host."""
+    # Browsers read a backslash as a slash, and drop tabs and line breaks (WHATWG URL), which are not printable.
     return target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()

@@ -78,6 +78,7 @@ def _left(run: Run) -> str:
     done, total = run.progress.steps_done, run.progress.steps_total
     if run.state is not RunState.RUNNING or not done:
         return ""
+    # As if all steps took the same time: a rough guess, since trainings are few and long.
     return spoken((run.updated_at - run.created_at) * (total - done) / done)
 
 

@@ -50,6 +50,7 @@ async def upload_file(coordinator: Coordinator, caller: Caller, request: Request
     if not request.headers.get("content-type", "").lower().startswith(FORM_TYPE):
         raise UnsupportedMediaType(f"send a form ({FORM_TYPE}) with `file` and `purpose`")
     try:
+        # The bound of a part is that of fields in memory; a file goes to the disk, up to `UPLOAD_BYTES` in all.
         form = await request.form(max_files=1, max_fields=8, max_part_size=2**16)
     except HTTPException as error:
         raise InvalidInput(f"body: not a form: {error.detail}", field="body") from None

@@ -42,6 +42,7 @@ def list_keys(coordinator: Coordinator, caller: Caller, limit: Limit = 100, afte
 async def revoke_key(coordinator: Coordinator, caller: Caller, key_id: str) -> Key:
     """End a key for good, and the sessions that began with it. Policy and PRM take up to 15 seconds to follow."""
     revoked = await run_in_threadpool(coordinator.door.keys.revoke, key_id, caller)
+    # After the commit and in the event loop, for which the keyring is made.
     coordinator.door.keyring.forget()
     return revoked
 

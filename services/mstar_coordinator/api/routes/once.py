@@ -33,6 +33,7 @@ def idempotency(key: str | None, scope: str, body: str, caller: Principal) -> Id
     if key is None:
         return None
     digest = hashlib.sha256(f"{scope}\n{body}".encode()).hexdigest()
+    # The table has one column for keys, so the project is hashed into them: two projects may use the same key.
     if caller.project != DEFAULT_PROJECT:
         key = hashlib.sha256(f"{caller.project}\n{key}".encode()).hexdigest()
     return IdempotencyKey(key, digest)
@@ -55,6 +56,7 @@ def answer_once(
     with context.store.reading() as tx:
         begun, kept = tx.runs.find_key(key.key, key.body_sha256), tx.runs.answer(key.key)
     if kept is None:
+        # A key that is bound but has no answer is what a crash has left: only the answer is made up for.
         begun = begin() if begun is None else begun
         answer = show(begun).model_dump_json()
         with context.store.writing() as tx:

@@ -80,4 +80,5 @@ def get_report(coordinator: Coordinator, run_id: str) -> FileResponse:
     path = coordinator.folders.path(run.id) / "report.html"
     if not path.is_file():
         raise NotFound(f"run {run.id} has no report yet: it is written at the end", field="run_id")
+    # From the folder and not from an artefact: a run that was cut short has a report too.
     return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY})

@@ -56,6 +56,7 @@ def show(context: Context, run_id: str) -> Run:
     """A run as it is now. Raises NotFound."""
     with context.store.reading() as tx:
         run = run_view(tx, tx.runs.get(run_id))
+    # Only where it holds the run up: one that has ended waits for nothing.
     problem = context.problem() if run.state is RunState.RUNNING else None
     return run if problem is None else run.model_copy(update={"problem": problem})
 
@@ -73,6 +74,7 @@ def start_run(
 
     def begin() -> str:
         recipe = admitted(coordinator, coordinator.recipes.read(request.recipe, request.overrides), caller)
+        # After `admitted`, which reads a few small files: these two take up to minutes.
         notes = coordinator.models.check(recipe), coordinator.data.check(recipe)
         note = "; ".join(filter(None, notes))
         return coordinator.lifecycle.create(recipe, bound, note=note, project=caller.project)

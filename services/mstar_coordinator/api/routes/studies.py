@@ -110,6 +110,7 @@ def _planned(coordinator: Context, request: StudyCreate, caller: Principal) -> t
     study = study.model_copy(update={"base": base})
     wanted = study.chosen([(one.arm, one.seed) for one in request.runs])
     arms = dict.fromkeys(arm for arm, _ in wanted)
+    # With one seed of each arm, since admission does not look at the seed.
     checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0]), caller) for arm in arms}
     for recipe in checked.values():
         coordinator.models.check(recipe)

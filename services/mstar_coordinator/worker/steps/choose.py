@@ -24,6 +24,7 @@ def run(step: ClaimedStep[ChooseParams]) -> Output[ChooseResult]:
     else:
         scores = list(step.rows(params.scores, ScoreRow))
         outcomes = reward_pass_outcomes(rows, scores, params.k, step.recipe.seed, step.recipe.reward_rule)
+    # A tie, or a difference that is doubtful, keeps the temperature of before.
     current = step.result(params.previous, ChooseResult).chosen if params.previous else params.current
     chosen, fitted, probability = _chosen(params, outcomes, current)
     return None, ChooseResult(

@@ -39,6 +39,7 @@ def given_rows(step: ClaimedStep[CollectParams]) -> Iterator[StepLabelRow]:
 
 def balanced(rows: list[StepLabelRow], seed: int) -> list[StepLabelRow]:
     """As many poor solutions as good ones, dropping some of the larger side by seed; all of them if a side is empty."""
+    # By the least label, since one wrong step makes a solution wrong.
     poor = [row for row in rows if min(row.labels) < MIDDLE]
     good = [row for row in rows if min(row.labels) >= MIDDLE]
     size = min(len(poor), len(good))
@@ -52,4 +53,5 @@ def balanced(rows: list[StepLabelRow], seed: int) -> list[StepLabelRow]:
 def _ruled(row: StepLabelRow, rule: LabelRule) -> StepLabelRow:
     if rule is LabelRule.SOFT:
         return row
+    # Hard estimation: a step is good if any completion from it reaches the answer (Math-Shepherd, arXiv 2312.08935).
     return row.model_copy(update={"labels": tuple(float(label > 0) for label in row.labels)})

@@ -91,6 +91,7 @@ def _on_validation(
 ) -> OnValidation:
     seed, rule, answers, place = recipe.seed, recipe.reward_rule, recipe.answers, recipe.form.answer
     min_steps = recipe.evolution.selection.min_steps
+    # Scores come in the order of the rows that they score, as `score` and `select` write them.
     pairs = zip(sampled, scores, strict=True) if scores else ()
     return OnValidation(
         greedy=greedy,

@@ -31,6 +31,7 @@ def run(step: ClaimedStep[GenerateParams]) -> Output[GenerateResult]:
     ref, rows = step.write_once(RolloutRow, lambda: _sampled(step, weights), {"weight_version": weights.version})
     responses = [response for row in rows for response in row.responses]
     return ref, GenerateResult(
+        # A row for each question and draw.
         questions=len(rows) // len(step.params.draws),
         responses=len(responses),
         correct=sum(response.verdict.correct for response in responses),
@@ -85,6 +86,7 @@ def _asked(
     progress(0, count)
     reply = step.use.policy.rollouts(request, weights)
     problems = {one.index: one.detail for one in reply.refused}
+    # samples: [n] responses to a prompt, in the order of the prompts.
     for place, ((question, _, temperature), samples) in enumerate(zip(plan, reply.samples, strict=True)):
         progress(place // len(draws), count)
         yield RolloutRow(
@@ -122,6 +124,7 @@ def _questions(step: ClaimedStep[GenerateParams]) -> tuple[Question, ...]:
 def _share(step: ClaimedStep[GenerateParams]) -> tuple[Question, ...]:
     params = step.params
     pool = questions(step.use.store, step.artefact(PREPARE), params.split)
+    # Tests and validation are asked whole, so their order does not matter.
     if params.split != "train":
         return take(pool, params.start, params.count)
     order = _order(len(pool), step.recipe.seed, params.split)

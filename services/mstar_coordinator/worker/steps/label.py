@@ -50,6 +50,7 @@ class _Solution:
         return [self._prefix(place) for place in range(len(self.segments))]
 
     def _prefix(self, place: int) -> _Prefix | None:
+        # ends: [segments], for each the number of sampled tokens up to its end.
         ends = self.tokens.ends if self.tokens else tuple(range(1, len(self.segments) + 1))
         # Segments that end within one token are completed together.
         behind = bisect_right(ends, ends[place])
@@ -66,6 +67,7 @@ def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
     weights = step.artefact(params.weights)
     found = _solutions(list(step.rows((params.rows,), RolloutRow)))
     solutions = [solution for solution in found if len(solution.segments) <= params.max_steps]
+    # Keyed by prefix: what several solutions begin with is completed once.
     wanted = {prefix: one.row.question for one in solutions for prefix in one.prefixes if prefix is not None}
 
     def make() -> Iterator[StepLabelRow]:
@@ -139,10 +141,12 @@ def _prompt(step: ClaimedStep[LabelParams], question: Question, prefix: _Prefix)
         question=prompt_text(question, form),
         images=tuple(ImageInput(sha256=image) for image in question.images),
         system=form.system,
+        # Token ids where they are known: text that is tokenized anew may be cut elsewhere than it was sampled.
         prefix="" if prefix.ids else prefix.text + STEP_SEPARATOR,
         prefix_ids=prefix.ids,
         n=step.params.completions,
         temperature=step.params.temperature,
+        # From the text, so that the same prefix gets the same completions whichever solution it comes from.
         seed=derive(step.recipe.seed, "label", question.id, prefix.text),
     )
 
@@ -169,6 +173,7 @@ def _labelled(
         id=f"{question.id}/{solution.checked.index}",
         prompt=prompt_text(question, form),
         completions=solution.segments,
+        # Monte-Carlo estimate of each step: completions that reach the answer, of those tried (paper, section 3).
         labels=tuple(good / total for good, total in zip(reached, tried, strict=True)),
         images=question.images,
         answer=question.answer,

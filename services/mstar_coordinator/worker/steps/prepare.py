@@ -57,6 +57,7 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[PrepareResult]:
             else:
                 found = _fill(folder, step, looks, tests)
         copy_model(model.base, folder / "model", model)
+        # Before the artefact is sealed: its questions name these images, which must be as durable as it is.
         step.use.images.settle()
 
     ref = step.use.store.write(step.claim.output_id, fill, {"data": data.source, "model": model.base})
@@ -121,6 +122,7 @@ def _opened(step: ClaimedStep[PrepareParams], looks: Looks, total: int) -> Opene
         if read % PROGRESS_EVERY == 0:
             try:
                 step.progress(0, total)
+            # The importer keeps its work only for this error, so the reason travels as its cause.
             except StaleEpoch as lost:
                 raise Unfinished from lost
 

@@ -88,6 +88,7 @@ def score_rows(step: ClaimedStep[StepParams], prm: ArtefactRef, wanted: Sequence
 def _asks(wanted: Sequence[Wanted]) -> list[_Ask]:
     """Requests to send. A blank response has no step, and a question with nothing to score is not asked about."""
     asks = []
+    # Rows of one question follow each other, as `generate` writes them.
     for _, group in groupby(wanted, key=lambda one: one[0].question.id):
         own = list(group)
         said = [_said(row, response) for row, responses in own for response in responses]
