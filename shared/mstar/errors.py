@@ -255,7 +255,7 @@ class StorageFull(MstarError):
 def _tree(root: type[MstarError]) -> dict[str, type[MstarError]]:
     found = {root.code: root}
     for child in root.__subclasses__():
-        found |= {code: kind for code, kind in _tree(child).items() if code not in found}
+        found |= _tree(child)
     return found
 
 

@@ -286,7 +286,8 @@ def answered_error(target: Target, answer: httpx2.Response) -> MstarError:
         return sent
     if status in GATEWAY_STATUSES:
         detail = f"a gateway before {target.shown} answers {status}: the service may be restarting"
-        return Unavailable(detail, retry_after=wait)
+        # With 502 and 504 the gateway has lost a request that it had passed on, which may be carried out all the same.
+        return (Unavailable if status == 503 else Unanswered)(detail, retry_after=wait)
     if status == 429:
         detail = f"a gateway before {target.shown} answers 429: ask again later"
         return TooManyRequests(detail, retry_after=RETRY_SECONDS if wait is None else wait)

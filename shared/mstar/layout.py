@@ -16,7 +16,8 @@ from mstar.blocks import blocks
 STEP_SEPARATOR = "\n\n"
 ANSWER_HEADING = "## Answer"
 
-_SPACE = r"[^\S\n]*"
+# Possessive: white space that could be given back would be read again from each of its places, in quadratic time.
+_SPACE = r"[^\S\n]*+"
 _NAME = r"(?:(?:the[^\S\n]+)?(?:(?:final|correct)[^\S\n]+)?answer|(?:最终)?答案)"
 _COLON = rf"(?:[^\S\n]+is)?{_SPACE}[:：]"
 _EMPHASIS = r"(?P<mark>\*\*|__|\*|_)"

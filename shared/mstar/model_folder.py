@@ -3,7 +3,6 @@
 Everything else in the folder stays where it is: hidden files, keys, code and weights that the index does not name.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -108,7 +107,7 @@ def read_shape(folder: Path) -> ModelShape:
     config = read_json(folder, "config.json")
     try:
         return shape_of(folder.name, config, read_weights(folder))
-    except (KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise _refused(folder, f"has no sizes of a language model in config.json: {error}") from None
 
 
@@ -138,7 +137,7 @@ def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         length = int.from_bytes(file.read(8), "little")
         if size < 10 or length > min(size - 8, MAX_HEADER_BYTES):
             raise ValueError("it is cut off, or no safetensors file")
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length))
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
     header.pop("__metadata__", None)

@@ -52,3 +52,8 @@ def test_any_problem_can_be_read(problem: dict[str, Any]) -> None:
     error = from_problem(problem, 503)
     assert error.field is None or isinstance(error.field, str)
     assert error.retry_after is None or error.retry_after >= 0
+
+
+def test_an_internal_error_of_a_service_is_one_to_its_caller() -> None:
+    assert type(from_problem(Internal("it broke").problem(), 500)) is Internal
+    assert type(from_problem({}, 500)) is Internal

@@ -1,5 +1,6 @@
 """Cutting responses into steps and answer."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -158,3 +159,10 @@ def test_blocks_follow_each_other(text: str) -> None:
 
 def test_steps_of_a_caller_are_as_they_stand_in_a_response() -> None:
     assert canonical_steps(["a\n", " b ", "c\r\nd\r", "a"]) == ("a", "b", "c\nd", "a")
+
+
+@pytest.mark.parametrize("head", ["## Answer", "**Answer: a**", "**Answer:", "- ## Answer", "The answer"])
+def test_long_white_space_is_read_in_linear_time(head: str) -> None:
+    begun = time.process_time()
+    assert split_response(f"{head}{' ' * 60_000}x").answer is None
+    assert time.process_time() - begun < 5, "quadratic time takes twenty seconds and more"

@@ -29,7 +29,7 @@ _THE_ONE = re.compile(r"the\s+(.+)\s+one")
 _YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
 """Words behind a yes or no that take it back."""
-_LISTED = re.compile(r"\s*;\s*|\s*,?\s+and\s+|\s*&\s*")
+_LISTED = re.compile(r"\s*[;&]\s*|(?:\s*,)?\s+and\s+")
 _RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
 _RATIO = re.compile(r"[\d,]+(?:\s*:\s*[\d,]+)+")
 

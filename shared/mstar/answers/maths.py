@@ -29,7 +29,7 @@ _MEMBER = re.compile(r"^\s*[A-Za-z]\s*(?:\\in|∈)\s*(?=\\?\{)")
 _EACH = re.compile(r"[A-Za-z]\s*=[^=,]+(?:,\s*[A-Za-z]\s*=[^=,]+)+")
 """`x = 1, x = 4`; of two unknowns each keeps its name in what is compared."""
 _EITHER = re.compile(r"\s*(?:[A-Za-z]\s*=\s*)?±\s*([^\s,±].*)")
-_OR = re.compile(r"\s*,?\s*\b(?:or|and)\b\s*")
+_OR = re.compile(r"\s*(?:,\s*)?\b(?:or|and)\b\s*")
 _NAMED = re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|log|ln)(?![A-Za-z])")
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "θ": "theta", "λ": "lambda", "φ": "phi", "ω": "omega"}
 _SIGNS = "%°<>≤≥≠±:;!|"

@@ -74,7 +74,7 @@ def cell_text(value: Any, column: str) -> str:
     if isinstance(value, Decimal | date | time):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return json.dumps(list(value), ensure_ascii=False)
+        return json.dumps(list(value), ensure_ascii=False, default=lambda one: cell_text(one, column))
     if not isinstance(value, (str, int)):
         raise InvalidDataset(f"{column} must be a text, a number or a list", field=column)
     text = str(value).strip()

@@ -64,7 +64,7 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     if missing(value) and value not in options.texts:
         raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: mend it", field=column)
     kind = _kind(record, value, options.texts)
-    unit, precision = record.get("unit") or None, _precision(record.get("precision"))
+    unit, precision = record.get("unit") or None, precision_of(record.get("precision"))
     if kind is AnswerType.CHOICE:
         form = choice_form or _form_of(record)
         value = _letter_of(record[column], value, options, column, first_index, form)
@@ -226,12 +226,13 @@ def _reference(text: str) -> str:
     return (find_answer(text, AnswerPlace.BOXED) if long else None) or text
 
 
-def _precision(value: Any) -> int | None:
+def precision_of(value: Any) -> int | None:
+    """Decimals that count, from a column; None for an empty one. Raises InvalidDataset."""
     if missing(value):
         return None
     try:
         places = int(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidDataset(f"precision {str(value)[:40]!r} is not a number of decimals", field="precision") from None
     if not 0 <= places <= 12:
         raise InvalidDataset(f"precision {places} must be between 0 and 12", field="precision")

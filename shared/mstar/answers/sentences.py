@@ -5,7 +5,7 @@ import re
 from mstar.answers.find import boxes
 
 _SAID = re.compile(
-    r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s+is\s*:?\s*(?P<answer>[^\n]+)|答案(?:是|为)\s*[:：]?\s*(?P<other>[^\n]+)",
+    r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s+is\s*(?::\s*)?(?P<answer>[^\n]+)|答案(?:是|为)\s*(?:[:：]\s*)?(?P<other>[^\n]+)",
     re.IGNORECASE,
 )
 

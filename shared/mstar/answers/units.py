@@ -26,6 +26,10 @@ _ALIKE = {
 _FOR_PINT = re.compile(r"[A-Za-zµ°][A-Za-zµ°/*^ ().{}²³0-9·-]{0,39}")
 _SQUARES = ((re.compile(r"\b(?:sq\.?|square)\s+(\w+)"), r"\1**2"), (re.compile(r"\b(?:cu\.?|cubic)\s+(\w+)"), r"\1**3"))
 
+_AROUND_POWER = re.compile(r"\s*\*\*\s*")
+# pint works out numbers as Python does, so a power of a power, as in `m^9^9^9`, would never end.
+_POWER = re.compile(r"(?<!\))\*\*[+-]?\d{1,2}(?!\d|\.|\*\*)")
+
 
 def same_unit(said: str, asked: str) -> bool:
     """Whether both name one unit: `$` and `dollars`, `cm²` and `cm^2`, `years` and `year`."""
@@ -77,8 +81,11 @@ def _parsed(unit: str) -> Any:
         return None
     for pattern, power in _SQUARES:
         unit = pattern.sub(power, unit)
+    unit = _AROUND_POWER.sub("**", unit.replace("^", "**"))
+    if unit.count("**") != len(_POWER.findall(unit)):
+        return None
     try:
-        return _registry().Unit(unit.replace("^", "**").replace("°", "degree"))
+        return _registry().Unit(unit.replace("°", "degree"))
     except Exception:  # pint's parser raises many kinds for text that is no unit
         return None
 

@@ -14,8 +14,6 @@ from mstar.evolution import RunState
 
 EVENT_STREAM = "text/event-stream"
 ENDED = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
-SILENCE_SECONDS = 60.0
-"""Without even a comment; a coordinator sends one every 15 seconds."""
 
 
 class EventReader:

@@ -14,7 +14,7 @@ from typing import Any
 
 from mstar.answers.numbers import read_number
 from mstar.answers.options import CHOICE_COLUMNS, LETTERS
-from mstar.answers.records import answer_of
+from mstar.answers.records import answer_of, precision_of
 from mstar.answers.rule import DEFAULT_RULE
 from mstar.errors import InvalidDataset
 from mstar.judges.benchmark import Benchmark, Item, Row
@@ -66,7 +66,7 @@ def read(row: Row) -> Item:
     gold = text_of(row, "answer")
     if not gold:
         raise InvalidDataset("answer is empty: the test split has no public answers, use testmini", field="answer")
-    places = int(float(precision)) if precision is not None and precision == precision and kind == "float" else None
+    places = precision_of(precision) if kind == "float" else None
     return Item(gold=gold, kind=kind, precision=places, **common)
 
 

@@ -1,12 +1,17 @@
 """The answer check: a table of traps, and properties."""
 
 import threading
+import time
+from datetime import date
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstar.answers import AnswerRule, check
+from mstar.answers import AnswerRule, answer_of, check
+from mstar.answers.sentences import answer_in_sentence
+from mstar.answers.units import factor, same_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType
 
@@ -208,3 +213,52 @@ def test_math_is_refused_outside_the_main_thread() -> None:
     thread.join()
     assert len(caught) == 1
     assert "main thread" in caught[0]
+
+
+@pytest.mark.parametrize(
+    ("gold", "said"),
+    [
+        (answer("list", "[1, 2]"), f"1, 2,{' ' * 3000}3"),
+        (answer("math", "x = 1, x = 4"), f"x ={' ' * 3000}x"),
+        (answer("text", "yes"), f"The answer is{' ' * 4000}x"),
+    ],
+    ids=["list", "math", "text"],
+)
+def test_long_white_space_costs_no_more_than_quadratic_time(gold: Answer, said: str) -> None:
+    begun = time.process_time()
+    assert not check(says(said), gold).correct
+    assert time.process_time() - begun < 10, "cubic time takes minutes"
+
+
+def test_a_sentence_without_an_answer_ends_soon() -> None:
+    begun = time.process_time()
+    answer_in_sentence("The answer is" + "\n" * 60_000)
+    assert time.process_time() - begun < 5, "quadratic time takes a minute"
+
+
+@pytest.mark.parametrize(
+    "unit", ["m^9^9^9", "m**9**9**9", "sq m^9^9^9", "(9**99)**99**99", "((9**99)**99)**99", "m^999"]
+)
+def test_a_unit_of_powers_of_powers_is_unknown(unit: str) -> None:
+    assert factor(unit, "km") is None and not same_unit(unit, "km")
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [("m^2", "cm^2"), ("m ** 2", "cm^2"), ("m s^-2", "cm s^-2"), ("kg m^2 s^-3", "watt"), ("m/s", "km/h")],
+)
+def test_powers_of_units_are_read(said: str, asked: str) -> None:
+    assert factor(said, asked) is not None
+
+
+@pytest.mark.parametrize("value", [float("inf"), "1e999", "two", [2]])
+def test_a_precision_that_is_no_number_of_decimals_is_refused(value: object) -> None:
+    with pytest.raises(InvalidDataset, match="precision"):
+        answer_of({"answer": "1.5", "answer_type": "float", "precision": value})
+
+
+def test_a_list_of_decimals_and_dates_is_an_answer_and_one_of_bytes_is_refused() -> None:
+    found = answer_of({"answer": [Decimal("1.5"), date(2026, 1, 2)]})
+    assert check(says("[1.5, 2026-01-02]"), found).correct
+    with pytest.raises(InvalidDataset, match="answer must be"):
+        answer_of({"answer": [b"x"]})

@@ -82,6 +82,18 @@ def test_a_change_whose_answer_is_lost_is_not_sent_again() -> None:
     assert len(script.keys) == 1
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_a_change_that_a_gateway_lost_is_not_sent_again(status: int) -> None:
+    script = Script((status, {}, "<html>bad gateway</html>"))
+    with Client(Endpoint(), script, sleep=lambda _: None) as client, pytest.raises(Unanswered, match="a gateway"):
+        client.pause("r-1")
+    assert len(script.keys) == 1
+
+
+def test_a_gateway_without_a_service_behind_it_is_asked_again() -> None:
+    assert len(waits(Script((503, {}, "no upstream"), (504, {}, "late"), GOOD))) == 2
+
+
 def test_the_tries_of_one_call_share_one_key() -> None:
     refused = (422, {}, {"code": "invalid-input", "detail": "no"})
     script = Script(httpx2.ReadError("gone"), RUN_GONE, refused)

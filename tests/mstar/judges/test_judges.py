@@ -141,3 +141,9 @@ def test_the_reasoning_tables_leave_perception_out() -> None:
     assert sum(map(BENCHMARKS["mmstar-r"].keeps, items)) == 17
     with pytest.raises(InvalidInput, match="mathvista, m3cot, mmstar-r"):
         benchmark("mmmu")
+
+
+def test_a_precision_that_is_no_number_is_refused_by_name() -> None:
+    row = {"pid": "1", "question": "q", "task": "FQA", "answer_type": "float", "answer": "1.2", "precision": "some"}
+    with pytest.raises(InvalidDataset, match="precision 'some'"):
+        benchmark("mathvista").read(row)
