@@ -83,13 +83,16 @@ class StudyJobs:
 
     def resume(self, study_id: str) -> None:
         """Try the failed runs of a study again, and go on with the rest. Raises NotFound or IllegalTransition."""
-        with self._store.writing() as tx:
-            study = tx.studies.lock(study_id)
-            tx.studies.set_state(study_id, study_transition(study.state, StudyEvent.RESUME), tx.now())
+        with self._store.reading() as tx:
+            study_transition(tx.studies.get(study_id).state, StudyEvent.RESUME)
             failed = [one.run_id for one in tx.studies.entries(study_id) if one.state is RunState.FAILED]
+        # Runs first: `advance` would end a running study whose runs have all ended, while their artefacts are checked.
         for run_id in failed:
             assert run_id is not None
             self._repair.resume(run_id)
+        with self._store.writing() as tx:
+            study = tx.studies.lock(study_id)
+            tx.studies.set_state(study_id, study_transition(study.state, StudyEvent.RESUME), tx.now())
         self._changed.set()
 
     def advance(self) -> None:

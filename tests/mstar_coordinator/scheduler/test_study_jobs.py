@@ -16,7 +16,7 @@ from mstar.steps import ArtefactRef
 from mstar.study.plan import Study, parse_study
 from mstar.study.states import StudyState
 from mstar_artefacts.images import ImageStore
-from mstar_coordinator.scheduler.repair import Repair
+from mstar_coordinator.scheduler.repair import Findings, Repair
 from mstar_coordinator.scheduler.reuse import Reuse
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey, RunLifecycle
 from mstar_coordinator.scheduler.study_jobs import StudyJobs
@@ -207,6 +207,28 @@ def test_a_failed_run_leaves_the_others_alone_and_resume_tries_it_again(bench: S
     bench.work_off()
     bench.jobs.advance()
     assert bench.state(study_id) is StudyState.SUCCEEDED
+
+
+def test_a_study_that_is_resumed_goes_on_whatever_the_reconciler_does_meanwhile(bench: StudyBench) -> None:
+    study_id = begin(bench, seeds=[3], arms={"top-2": VALUES["arms"]["top-2"]})
+    bench.jobs.advance()
+    claim = bench.lifecycle.claim(bench.due()[0], "w")
+    bench.lifecycle.release(claim.step_id, Release(epoch=claim.epoch, error="no such data", retryable=False))
+    bench.jobs.advance()
+    assert bench.state(study_id) is StudyState.FAILED
+
+    class SlowRepair(Repair):
+        def resume(self, run_id: str) -> Findings:
+            # Artefacts are checked for seconds, and the reconciler has a round in each.
+            bench.jobs.advance()
+            return super().resume(run_id)
+
+    repair = SlowRepair(bench.store, bench.artefacts, ImageStore(bench.folders.path("x").parent), bench.lifecycle)
+    reuse = Reuse(bench.artefacts, lambda: "c0de")
+    StudyJobs(bench.store, bench.lifecycle, repair, reuse, bench.artefacts, lambda: "c0de", bench.changed).resume(
+        study_id
+    )
+    assert bench.state(study_id) is StudyState.RUNNING
 
 
 def test_cancel_ends_the_run_that_is_under_way(bench: StudyBench) -> None:
