@@ -96,8 +96,11 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
     context = {"run": claim.run_id, "step": claim.step.name}
     try:
         guard.begin()
-        artefact, result = handler(claim, lease.progress)
-        guard.end()
+        try:
+            artefact, result = handler(claim, lease.progress)
+        finally:
+            # Also where it fails: a signal must tear neither the commit nor the release below.
+            guard.end()
         _commit(claim, coordinator, lease, Commit(epoch=claim.epoch, artefact=artefact, result=result))
         log.info("step committed", **context)
         return "committed"
@@ -201,6 +204,7 @@ def _release(
     preempted: bool = False,
 ) -> None:
     """Release the step; if that fails as well, the lease expires by itself."""
+    # A message may have 4,000 characters.
     release = Release(
         epoch=claim.epoch, error=error[:4000] or code, code=code, retryable=retryable, preempted=preempted
     )

@@ -207,6 +207,20 @@ def test_a_stop_signal_does_not_tear_a_commit(board: StepBoard, stops: list[int]
     assert board.steps["s1"].releases == []
 
 
+def test_a_stop_signal_does_not_tear_the_release_of_a_failed_step(board: StepBoard, stops: list[int]) -> None:
+    class StoppedWhileReleasing(StepClient):
+        def release(self, step_id: str, release: object) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            super().release(step_id, release)  # type: ignore[arg-type]
+
+    client = StoppedWhileReleasing(board.url)
+    do(board, client, failing(InvalidDataset("no answer")))
+    client.close()
+    (release,) = board.steps["s1"].releases
+    assert (release.code, release.preempted) == ("invalid-dataset", False)
+    assert stops == [signal.SIGTERM]
+
+
 def test_a_request_in_hand_is_given_up_when_the_lease_is_lost(board: StepBoard, client: StepClient) -> None:
     sender = Sender(httpx2.Timeout(60))
     stopped: list[float] = []
