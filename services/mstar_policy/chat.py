@@ -208,7 +208,8 @@ def to_sampling(chat: ChatRequest, seed: int) -> Chat:
 
 def require_model(name: str, loaded: str) -> None:
     """Raises NotFound unless a model of this name is served, `loaded` being the weight version."""
-    if name not in (MODEL_NAME, loaded):
+    # Before the first load the version is empty, and an empty name stands for nothing.
+    if not name or name not in (MODEL_NAME, loaded):
         served = f"{MODEL_NAME} or {loaded}" if loaded else MODEL_NAME
         raise ModelNotFound(f"model {name[:64]!r} is not served here: send {served}", field="model")
 
@@ -253,7 +254,7 @@ def _conversation(messages: Sequence[ChatMessage]) -> tuple[tuple[Turn, ...], tu
         field = f"messages.{place}"
         role: Role = "system" if message.role == "developer" else message.role
         parts: list[str | None] = []
-        for part in _parts(message):
+        for part in _parts(message, field):
             if isinstance(part, ImageUrl):
                 images.append(image_of_data_url(part.url, field))
                 parts.append(None)
@@ -275,7 +276,14 @@ def _conversation(messages: Sequence[ChatMessage]) -> tuple[tuple[Turn, ...], tu
     return tuple(turns), tuple(images)
 
 
-def _parts(message: ChatMessage) -> list[str | ImageUrl]:
+def _parts(message: ChatMessage, field: str) -> list[str | ImageUrl]:
+    """Raises InvalidInput for a part that is not what its type says, which would lose its text or its image."""
     if isinstance(message.content, str):
         return [message.content]
-    return [part.image_url if part.image_url is not None else part.text for part in message.content]
+    found: list[str | ImageUrl] = []
+    for part in message.content:
+        shows = part.type == "image_url"
+        if shows is (part.image_url is None) or (shows and part.text):
+            raise InvalidInput(f"{field}: a part of type {part.type} must hold {part.type}, and only that", field=field)
+        found.append(part.text if part.image_url is None else part.image_url)
+    return found

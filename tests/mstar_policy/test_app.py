@@ -16,7 +16,7 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
 from mstar_policy.app import build_app, choose_engine
-from mstar_policy.chat import HARMLESS, IDLE, MAX_IMAGES
+from mstar_policy.chat import HARMLESS, IDLE, MAX_IMAGES, ModelNotFound, require_model
 from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.hf_engine import HfEngine
 from mstar_web.logs import configure_logs
@@ -36,6 +36,9 @@ def body(**fields: Any) -> dict[str, Any]:
 def chat(url: str = f"data:image/png;base64,{DATA}", **fields: Any) -> dict[str, Any]:
     parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "How many bars are there?"}]
     return {"model": "mstar-policy", "messages": [{"role": "user", "content": parts}], **fields}
+
+
+PICTURE = chat()["messages"][0]["content"][0]
 
 
 @pytest.fixture
@@ -214,6 +217,9 @@ def test_a_stream_that_cannot_begin_has_a_status(app: FastAPI) -> None:
         ({"messages": [{"role": "user", "content": ""}]}, "neither text nor an image"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, "half of a surrogate pair"),
         ({"messages": [{"role": "user", "content": "x" * 131_073}]}, "131073 characters"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "must hold image_url"),
+        ({"messages": [{"role": "user", "content": [PICTURE | {"type": "text"}]}]}, "must hold text, and only that"),
+        ({"messages": [{"role": "user", "content": [PICTURE | {"text": "Why?"}]}]}, "must hold image_url, and only"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
         ({"messages": [{"role": "user", "content": "x", "name": "Ann"}]}, "messages.0.name"),
         (chat() | {"messages": chat()["messages"] * (MAX_IMAGES + 1)}, f"at most {MAX_IMAGES}"),
@@ -443,3 +449,8 @@ def test_the_engine_is_the_one_asked_for_or_the_faster_one(
     asked: EngineChoice, gpu: bool, vllm_installed: bool, chosen: str
 ) -> None:
     assert choose_engine(asked, gpu=gpu, vllm_installed=vllm_installed) == chosen
+
+
+def test_an_empty_model_name_stands_for_nothing_before_the_first_load() -> None:
+    with pytest.raises(ModelNotFound, match="send mstar-policy"):
+        require_model("", loaded="")
