@@ -94,11 +94,16 @@ class Rollouts:
         Raises InvalidInput for text that is not valid Unicode and where no prompt is taken, and what `generate` raises.
         """
         _check_text(request)
+        with self._admitted(sum(prompt.n for prompt in request.prompts)):
+            images = await self._decoded([prompt.images for prompt in request.prompts])
+            return await self._sampled(request, images)
+
+    async def _sampled(self, request: RolloutRequest, images: Sequence[tuple[Image, ...]]) -> RolloutReply:
         places, refused = list(range(len(request.prompts))), dict[int, InvalidInput]()
         while True:
             asked = request.model_copy(update={"prompts": tuple(request.prompts[place] for place in places)})
             try:
-                generation = await self.generate(sampling_request(asked), [prompt.images for prompt in asked.prompts])
+                generation = await self.engine.generate(sampling_request(asked, [images[place] for place in places]))
             except InvalidInput as error:
                 own = (error.field or "").removeprefix("prompts.")
                 if not own.isdecimal() or len(places) == 1:
@@ -124,9 +129,7 @@ class Rollouts:
         what the image gate and the engine raise.
         """
         with self._admitted(sum(prompt.n for prompt in request.prompts)):
-            found = await asyncio.to_thread(self._resolve, images)
-            seen = {id(image): image for own in found for image in own}.values()
-            spend(images=len(seen), megapixels=sum(image.width * image.height for image in seen) / 1e6)
+            found = await self._decoded(images)
             prompts = tuple(replace(prompt, images=own) for prompt, own in zip(request.prompts, found, strict=True))
             return await self.engine.generate(replace(request, prompts=prompts), on_tokens)
 
@@ -134,6 +137,13 @@ class Rollouts:
         """Raise TooManyRequests when no request can be admitted now, so that its body need not be read."""
         if self.rows >= self._limit:
             raise TooManyRequests(f"{self.rows} samples are in progress already", retry_after=RETRY_AFTER_SECONDS)
+
+    async def _decoded(self, images: Sequence[Sequence[ImageInput]]) -> list[tuple[Image, ...]]:
+        found = await asyncio.to_thread(self._resolve, images)
+        # By identity: the gate gives one object for an image that several prompts show.
+        seen = {id(image): image for own in found for image in own}.values()
+        spend(images=len(seen), megapixels=sum(image.width * image.height for image in seen) / 1e6)
+        return found
 
     def _resolve(self, images: Sequence[Sequence[ImageInput]]) -> list[tuple[Image, ...]]:
         # Many prompts share an image: fetch and decode each once.

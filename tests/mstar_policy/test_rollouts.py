@@ -4,7 +4,9 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from mstar.api.images import ImageInput
 from mstar.api.policy import RolloutReply
 from mstar.errors import InvalidInput
 from mstar.steps import ArtefactRef
@@ -51,3 +53,36 @@ def test_prompts_that_are_too_long_are_named_and_the_others_sampled(
 def test_a_request_of_nothing_else_is_refused(tmp_path: Path, store: ArtefactStore, warm: ArtefactRef) -> None:
     with pytest.raises(InvalidInput, match="the model's context is"):
         sampled(tmp_path, store, warm, LONG, LONG)
+
+
+class CountingGate(ImageGate):
+    """Counts the images that it is asked for."""
+
+    asked = 0
+
+    def resolve(self, image: ImageInput, store: ImageStore) -> Image.Image:
+        self.asked += 1
+        return super().resolve(image, store)
+
+
+def test_images_are_decoded_once_however_many_prompts_are_refused(
+    tmp_path: Path, store: ArtefactStore, warm: ArtefactRef
+) -> None:
+    gate = CountingGate()
+
+    async def play() -> None:
+        engine: Engine = HfEngine(store)
+        images = ImageStore(tmp_path / "images")
+        try:
+            await engine.load(warm)
+            shown = [{"sha256": images.put(png())}]
+            asked = request(*(prompt(text, images=shown) for text in (LONG, LONG + "?", "Which?")))
+            rollouts = Rollouts(engine, gate, images, 64)
+            assert [one.index for one in (await rollouts.sample(asked)).refused] == [0, 1]
+            assert rollouts.rows == 0
+        finally:
+            await engine.close()
+            gate.close()
+
+    asyncio.run(play())
+    assert gate.asked == 1
