@@ -103,7 +103,8 @@ def _nucleus(probabilities: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
     """
     # Stable, so that among equal probabilities the same ones are left out on every machine.
     ordered, order = probabilities.sort(dim=1, descending=True, stable=True)
-    outside = ordered.cumsum(dim=1) - ordered >= top_p
+    # A row with 1 keeps all: in float32 a sum reaches 1 before its end, and the row may be beside others by chance.
+    outside = (ordered.cumsum(dim=1) - ordered >= top_p) & (top_p < 1)
     # The set always has one token, even where top_p as a 32-bit number is 0.
     outside[:, 0] = False
     return torch.zeros_like(probabilities).scatter(1, order, ordered.masked_fill(outside, 0.0))

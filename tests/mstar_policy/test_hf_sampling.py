@@ -64,3 +64,14 @@ def test_greedy_rows_take_the_most_likely_token() -> None:
     tokens, logprobs = RowSampler([draw(seed, temperature=0) for seed in range(16)], NONE).choose(logits, 0)
     assert tokens.tolist() == logits.argmax(dim=1).tolist()
     assert torch.allclose(logprobs, logits.log_softmax(dim=1).max(dim=1).values, atol=1e-6)
+
+
+def test_a_row_without_a_nucleus_keeps_its_tail_beside_one_that_has_one() -> None:
+    logits = torch.tensor([[0.0, -20.0]]).expand(2, -1)
+    draws = [Draw(1, 0, 1.0, top_p, 1, likely=2) for top_p in (1.0, 0.5)]
+    alone, beside = RowSampler(draws[:1], NONE), RowSampler(draws, NONE)
+    alone.choose(logits[:1], 0)
+    beside.choose(logits, 0)
+    assert [token for token, _ in alone.likeliest(0, 2)] == [0, 1]
+    assert beside.likeliest(0, 2) == alone.likeliest(0, 2)
+    assert [token for token, _ in beside.likeliest(1, 2)] == [0]
