@@ -50,9 +50,12 @@ class ProbedEngine:
     async def load(self, ref: ArtefactRef) -> None:
         """See `Engine`. Raises ProbeFailed for weights that do not answer as they should, and then none are loaded.
 
-        Also raises InvalidInput for a base model that gives no numbers, or sees no picture.
+        Also raises InvalidInput for a reward model, which is not loaded, and for a base model that gives no numbers, or
+        sees no picture.
         """
         probe = await asyncio.to_thread(read_probe, self._store, ref)
+        if probe is not None and not probe.places:
+            raise InvalidInput(f"{ref.id} is a reward model's checkpoint: load one of a policy here", field="artefact")
         # Closed before the load: between load and probe a request could be answered from wrong weights.
         async with self._gate.closed(ref.version):
             await self._engine.load(ref)

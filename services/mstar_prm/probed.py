@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from mstar.api.policy import WeightsState
-from mstar.errors import ProbeFailed
+from mstar.errors import InvalidInput, ProbeFailed
 from mstar.probes import Probe, tolerance
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
@@ -46,9 +46,12 @@ class ProbedScorer:
     async def load(self, ref: ArtefactRef) -> None:
         """Also raises ProbeFailed for weights that do not score as they should, and then none are loaded.
 
-        Also raises InvalidInput for a PRM without a probe whose scores are no numbers.
+        Also raises InvalidInput for a policy, which is not loaded, and for a PRM without a probe whose scores are no
+        numbers.
         """
         probe = await asyncio.to_thread(read_probe, self._store, ref)
+        if probe is not None and not probe.scores:
+            raise InvalidInput(f"{ref.id} is a policy's checkpoint: load one of a reward model here", field="artefact")
         # Closed before the load: between load and probe a request could be answered from wrong weights.
         async with self._gate.closed(ref.version):
             await self._scorer.load(ref)

@@ -21,7 +21,7 @@ from mstar.errors import Forbidden, InvalidInput
 from mstar.trusted_code import TrustedCode, parse_trusted_code
 
 PACKAGE = "mstar_trusted_"
-"""How the names of packages begin that are imported from verified bytes; the model type and the digest follow."""
+"""How the names of packages begin that are imported from verified bytes; the digest follows."""
 MAX_BYTES = 10_000_000
 NAMING_FILES = ("config.json", "processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 """Files whose `auto_map` names classes."""

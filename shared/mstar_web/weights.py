@@ -33,7 +33,10 @@ class WeightHolder(Protocol):
         """What is loaded now."""
 
     async def load(self, ref: ArtefactRef) -> None:
-        """Verify and load a checkpoint; on an error the old weights keep serving."""
+        """Verify and load a checkpoint.
+
+        On an error the old weights keep serving; where the new ones fail their probe none are loaded.
+        """
 
     async def sleep(self) -> None:
         """Finish what runs, forget the weights and give the device's memory back. A load ends the sleep."""
