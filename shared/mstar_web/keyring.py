@@ -78,6 +78,8 @@ class CachedKeyring:
     def forget(self) -> None:
         """Ask again for every key, because one was revoked."""
         self._known.clear()
+        # Questions under way may have been answered before the revocation, and must not be remembered.
+        self._asked.clear()
 
     async def close(self) -> None:
         """Close the source."""
@@ -94,7 +96,9 @@ class CachedKeyring:
         return await asyncio.shield(task)
 
     def _note(self, digest: bytes, task: "asyncio.Task[Principal | None]") -> None:
-        self._asked.pop(digest, None)
+        if self._asked.get(digest) is not task:
+            return
+        del self._asked[digest]
         if task.cancelled() or task.exception() is not None:
             return
         self._known[digest] = (self._clock(), task.result())

@@ -79,6 +79,33 @@ def test_what_was_forgotten_is_asked_again_at_once() -> None:
     run(conversation)
 
 
+def test_an_answer_from_before_the_revocation_is_not_remembered() -> None:
+    class Slow(Source):
+        """Has looked the key up when it is held."""
+
+        async def find(self, key: str) -> Principal | None:
+            found = self.known
+            self.asked += 1
+            if self.asked == 1:
+                begun.set()
+                await held.wait()
+            return found
+
+    async def whole() -> None:
+        source = Slow()
+        ring = source.cached()
+        first = asyncio.create_task(ring.find(KEY))
+        await begun.wait()
+        source.known = None
+        ring.forget()
+        held.set()
+        assert await first == BLUE
+        assert await ring.find(KEY) is None and source.asked == 2
+
+    begun, held = asyncio.Event(), asyncio.Event()
+    asyncio.run(whole())
+
+
 def test_an_unknown_key_is_not_asked_about_again_and_again() -> None:
     async def conversation(source: Source, ring: CachedKeyring) -> None:
         for _ in range(5):
