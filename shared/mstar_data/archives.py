@@ -15,6 +15,9 @@ from mstar_data.tars import UNREADABLE, is_compressed, places_of, stream_of
 from mstar_data.zips import LARGEST_MEMBER, files_in, opened_zip, unzipped
 
 ENDINGS = (".tar", ".zip", ".tgz", ".tar.gz")
+LARGEST_SAMPLE = 2 * LARGEST_MEMBER
+"""Bytes of all members of one sample, a picture and texts, which are in memory together."""
+_TOO_MUCH = f"makes the sample larger than {LARGEST_SAMPLE >> 20} MiB"
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _TEXTS = (".json", ".txt", ".cls", ".question", ".answer")
 
@@ -90,7 +93,7 @@ def samples(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _tar_samples(path: Path) -> Iterator[tuple[str, Any]]:
-    key = ""
+    key, size = "", 0
     parts: dict[str, bytes | str] = {}
     for tar, member in stream_of(path):
         if not (member.isfile() or member.issym() or member.islnk()):
@@ -99,13 +102,19 @@ def _tar_samples(path: Path) -> Iterator[tuple[str, Any]]:
         # Members of a sample follow each other, as webdataset has it, so one sample at a time is held in memory.
         if name != key and parts:
             yield _sample(path, key, parts)
-            parts = {}
+            parts, size = {}, 0
         key = name
         if not member.isfile():
             parts[ending] = "is a link, which is not followed: put the file there"
         elif member.size > LARGEST_MEMBER:
             parts[ending] = f"is larger than {LARGEST_MEMBER >> 20} MiB"
+        elif size + member.size > LARGEST_SAMPLE:
+            # In place of all its parts, which are let go: any number of members may differ in their endings only.
+            if size <= LARGEST_SAMPLE:
+                parts = {ending: _TOO_MUCH}
+            size = LARGEST_SAMPLE + 1
         else:
+            size += member.size
             file = tar.extractfile(member)
             parts[ending] = b"" if file is None else file.read()
     if parts:
@@ -119,11 +128,25 @@ def _zip_samples(path: Path) -> Iterator[tuple[str, Any]]:
             groups.setdefault(_split(info.filename)[0], []).append(info)
         for key, members in groups.items():
             try:
-                parts = {_split(one.filename)[1]: unzipped(archive, one) for one in members}
+                parts = _unzipped_parts(archive, members)
             except ValueError as error:
                 yield f"{path.name} sample {key}", BadRecord(f"{path.name} sample {key}: {error}")
                 continue
             yield _sample(path, key, parts)
+
+
+def _unzipped_parts(archive: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo]) -> dict[str, bytes | str]:
+    """Ending → content. Raises ValueError."""
+    parts: dict[str, bytes | str] = {}
+    size = 0
+    for one in members:
+        ending = _split(one.filename)[1]
+        data = unzipped(archive, one)
+        size += len(data)
+        if size > LARGEST_SAMPLE:
+            raise ValueError(f"{ending} {_TOO_MUCH}")
+        parts[ending] = data
+    return parts
 
 
 def _sample(path: Path, key: str, parts: Mapping[str, bytes | str]) -> tuple[str, Any]:

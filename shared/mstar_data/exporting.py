@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 import shutil
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from mstar_data.samples import Sample
 ROWS_A_GROUP = 256
 """Rows of a Parquet row group: bounds the memory."""
 SHARD_BYTES = 400_000_000
-"""Of images in a Parquet file, beyond which another begins."""
+"""Of images and texts in a Parquet file, beyond which another begins."""
 
 
 @dataclass
@@ -51,7 +51,8 @@ def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Orig
     """Write the folder `target`, or nothing. Raises Conflict where it is there, InvalidDataset for an unfit sample."""
     if target.exists():
         raise Conflict(f"{target} is there already: choose another --as, or remove it", field="as")
-    work = target.with_name(f".{target.name}.exporting-{os.getpid()}")
+    # Not named after the process: in containers a number comes back, and with it what a killed export has left.
+    work = target.with_name(f".{target.name}.exporting-{uuid.uuid4().hex}")
     work.mkdir(parents=True)
     try:
         counts = Exported()
@@ -156,7 +157,8 @@ def _shards(samples: Iterable[Sample], layout: Layout, counts: Exported) -> Iter
     size = 0
     for sample in samples:
         counts.images += len(sample.images)
-        size += sum(map(len, sample.images))
+        # Texts count too: a set in words would else be one shard, whose rows are all in memory.
+        size += sum(map(len, (*sample.images, sample.prompt, sample.response or "", *sample.steps)))
         rows.append(layout.row(sample, [{"bytes": data, "path": None} for data in sample.images]))
         if size > SHARD_BYTES:
             yield rows

@@ -107,10 +107,13 @@ class _Work:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for output in self._outputs.values():
-            output.close()
+        self._close_outputs()
         if self._lock is not None:
             self._lock.close()
+
+    def _close_outputs(self) -> None:
+        for output in self._outputs.values():
+            output.close()
 
     def write(self, row: Row) -> None:
         """Write a record and its new images; every so often, a point to go on from."""
@@ -155,8 +158,8 @@ class _Work:
     def finish(self, target: Path, source: Path, options: Options) -> None:
         """Leave only the data set, under its name."""
         # Closed first: what is still buffered would be missing from the files that are renamed.
-        self.__exit__()
-        for name in (".seen.jsonl", ".checkpoint.json", ".lock"):
+        self._close_outputs()
+        for name in (".seen.jsonl", ".checkpoint.json"):
             (self.folder / name).unlink(missing_ok=True)
         provenance = {
             "source": source.name,
@@ -168,6 +171,8 @@ class _Work:
         }
         (self.folder / "import.json").write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
         self.folder.rename(target)
+        # Held until the folder has its name: another import that got it before would cut or empty these files.
+        (target / ".lock").unlink(missing_ok=True)
 
     def _line(self, name: str, value: Any) -> None:
         if name not in self._outputs:

@@ -14,6 +14,7 @@ import pytest
 from mstar_data.archives import Archives
 from mstar_data.rows import read_rows
 from mstar_data.summary import Summary
+from mstar_data.zips import LARGEST_MEMBER
 from trusting_looks import TrustingLooks
 
 CASES = Path(__file__).parents[1] / "cases" / "formats" / "imagefolder" / "train"
@@ -117,6 +118,23 @@ def test_a_header_is_not_read_whatever_its_size(tmp_path: Path) -> None:
 def test_a_member_that_is_too_large_costs_its_own_sample_only(tmp_path: Path) -> None:
     tarred(tmp_path / "a.tar", [("0.png", bytes(49 * 2**20)), ("0.json", row(0)), ("1.json", row(1))])
     assert read(tmp_path) == (1, ["a.tar sample 0: .png is larger than 48 MiB"])
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
+def test_a_sample_of_many_members_does_not_fill_the_memory(tmp_path: Path, name: str) -> None:
+    zeros = bytes(LARGEST_MEMBER)
+    members = [*((f"0.part{n}", zeros) for n in range(3)), ("0.json", row(0)), ("1.json", row(1))]
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for member, data in members:
+                archive.writestr(member, data)
+    else:
+        with tarfile.open(tmp_path / name, "w:gz", compresslevel=1) as tar:
+            for member, data in members:
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+    assert read(tmp_path) == (1, [f"{name} sample 0: .part2 makes the sample larger than 96 MiB"])
 
 
 def _overwritten(data: bytearray) -> bytearray:

@@ -1,6 +1,7 @@
 """Exports in the layouts of trainers: their columns and types, images that decode, and the way back."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,8 @@ def test_an_imported_set_is_exported_too_and_bad_requests_leave_nothing(tmp_path
     with pytest.raises(InvalidDataset, match=r"has no metadata\.jsonl"):
         exported(tmp_path / "empty", "trl", "cot", tmp_path / "none")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "out", "set"]
+
+
+def test_what_a_killed_export_left_under_the_same_process_number_is_no_hindrance(run: Path, tmp_path: Path) -> None:
+    (tmp_path / f".out.exporting-{os.getpid()}").mkdir()
+    assert rows_of(exported(run, "ms-swift", "cot", tmp_path / "out"))

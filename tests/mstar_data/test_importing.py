@@ -1,10 +1,12 @@
 """Data sets in the shapes in which they are published, through the command that users have."""
 
 import base64
+import fcntl
 import json
+import os
 import shutil
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PosixPath
+from typing import Any, ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -201,3 +203,27 @@ def test_one_that_is_stopped_reads_again_what_was_bad(tmp_path: Path, inside: bo
         import_source(source, target, tick=stop, looks=TrustingLooks())
     (source / "0.png").write_bytes(PNG)
     assert import_source(source, target, looks=TrustingLooks()).records == {"train": 2010}
+
+
+class Watched(PosixPath):
+    """A target that tries, whenever it is used, to take the lock of the import that is about to be done."""
+
+    tried: ClassVar[list[bool]] = []
+
+    def __fspath__(self) -> str:
+        work = os.path.join(os.path.dirname(str(self)), ".set.importing")
+        if os.path.exists(os.path.join(work, "import.json")):
+            with open(os.path.join(work, ".lock"), "a") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self.tried.append(True)
+                except BlockingIOError:
+                    self.tried.append(False)
+        return str(self)
+
+
+def test_no_other_import_gets_the_folder_before_it_has_its_name(tmp_path: Path) -> None:
+    import_source(CASES / "mathv360k", Watched(tmp_path / "set"), looks=TrustingLooks())
+    assert Watched.tried and not any(Watched.tried)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
+    assert not (tmp_path / "set" / ".lock").exists()
