@@ -53,7 +53,9 @@ def fill(connection: sqlite3.Connection, store: ArtefactStore, shard: Shard, rul
         )
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # SQLite has rolled back by itself where the disk is full.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

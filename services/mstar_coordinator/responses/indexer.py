@@ -20,13 +20,14 @@ from mstar.stages.select import SELECT
 from mstar.step_names import sampling_phase, shard_of, step_name
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.responses.filling import Shard, fill
-from mstar_coordinator.responses.tables import open_for_reading, open_for_writing, remove
+from mstar_coordinator.responses.tables import is_damaged, open_for_reading, open_for_writing, remove
 from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.records import RunRecord, StepRecord, StepState
 
 log = structlog.get_logger(__name__)
 PATIENCE_SECONDS = 0.25
 """How long a request waits for shards that are not in the index yet."""
+IN_THE_MAKING = "the index of this run's responses is being made"
 NO_RULE = SelectionRecipe()
 
 
@@ -56,16 +57,17 @@ class ResponseIndexes:
             tx.runs.get(run_id)
             # Every commit has an event, so an index that has seen the last one has everything.
             event = tx.events.last_id(run_id)
-        if self._progress(run_id) != event:
-            self._catch_up(run_id, 1 if iteration is None else iteration)
-        connection = open_for_reading(self._path(run_id))
-        if connection is None:
-            # Removed in this moment, since it is made anew.
-            raise Unavailable("the index of this run's responses is being made", retry_after=1.0)
-        try:
-            yield connection, _indexed(connection, iteration)
-        finally:
-            connection.close()
+        with self._removed_if_damaged(run_id):
+            if self._progress(run_id) != event:
+                self._catch_up(run_id, 1 if iteration is None else iteration)
+            connection = open_for_reading(self._path(run_id))
+            if connection is None:
+                # Removed in this moment, since it is made anew.
+                raise Unavailable(IN_THE_MAKING, retry_after=1.0)
+            try:
+                yield connection, _indexed(connection, iteration)
+            finally:
+                connection.close()
 
     def discard(self, run_id: str) -> None:
         """Remove the index of a run that is deleted."""
@@ -80,6 +82,19 @@ class ResponseIndexes:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
+
+    @contextmanager
+    def _removed_if_damaged(self, run_id: str) -> Iterator[None]:
+        """Around what reads or writes an index. Raises Unavailable for a damaged one, which is then made anew."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if not is_damaged(error):
+                raise
+            log.warning("a damaged index of a run's responses is removed", run=run_id, error=str(error))
+            with self._making:
+                remove(self._path(run_id))
+            raise Unavailable(IN_THE_MAKING, retry_after=1.0) from None
 
     def _path(self, run_id: str) -> Path:
         return self._folder / f"{run_id}.sqlite"
@@ -113,9 +128,13 @@ class ResponseIndexes:
                     return
                 run_id, iteration = next(iter(self._wanted.items()))
             try:
-                self._update(run_id, iteration)
+                with self._removed_if_damaged(run_id):
+                    self._update(run_id, iteration)
             except (MstarError, sqlite3.Error, OSError) as error:
                 log.warning("the index of a run's responses is not current", run=run_id, error=str(error))
+            # Whatever it is: without this thread no run's index would ever be current again.
+            except Exception:
+                log.exception("the index of a run's responses is not current", run=run_id)
             with self._changed:
                 if self._wanted.get(run_id) == iteration:
                     del self._wanted[run_id]

@@ -96,6 +96,13 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     return connection
 
 
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file is not a whole database, which a power cut may leave of it."""
+    # The low byte is the code itself; errors of the module have none.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def remove(path: Path) -> None:
     """Remove an index, and what SQLite keeps beside it."""
     for ending in ("", "-wal", "-shm"):

@@ -120,6 +120,18 @@ def test_only_images_of_the_run_are_shown(client: httpx2.Client, run_id: str) ->
         assert client.get(f"/runs/{run_id}/images/{digest}").status_code == 404
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_damaged_index_is_made_anew(client: httpx2.Client, run_id: str, tmp_path: Path, whole: bool) -> None:
+    (path,) = (tmp_path / "runs" / ".mstar" / "responses").glob("*.sqlite")
+    with path.open("r+b") as file:
+        # What a power cut may leave: no database at all, or one whose first page alone is right.
+        file.seek(0 if whole else 4096)
+        file.write(b"\xff" * (path.stat().st_size - file.tell()))
+    refused = client.get(f"/v1/runs/{run_id}/responses/export")
+    assert refused.status_code == 503 and "is being made" in refused.json()["detail"]
+    assert 'class="sample"' in indexed(client, f"/runs/{run_id}/responses")
+
+
 def test_the_index_is_made_anew_when_it_is_gone(client: httpx2.Client, run_id: str, tmp_path: Path) -> None:
     for path in (tmp_path / "runs" / ".mstar" / "responses").iterdir():
         path.unlink()

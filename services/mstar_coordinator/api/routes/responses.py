@@ -48,16 +48,14 @@ def export_responses(
     coordinator: Coordinator, run_id: str, query: Annotated[ExportQuery, Query()]
 ) -> StreamingResponse:
     """Every response that the filter means, as a file. 503 while the index lacks a shard, 409 if one is damaged."""
-    stack = ExitStack()
-    connection, indexed = stack.enter_context(coordinator.responses.reading(run_id, query.iteration))
-    try:
+    with ExitStack() as opened:
+        connection, indexed = opened.enter_context(coordinator.responses.reading(run_id, query.iteration))
         if indexed.indexed < indexed.shards:
             raise _incomplete(run_id, indexed)
         # What is wrong with the query is said before the answer begins.
         search(connection, query.model_copy(update={"limit": 1}))
-    except MstarError:
-        stack.close()
-        raise
+        # From here the answer closes it.
+        stack = opened.pop_all()
     rows = _exported(coordinator, run_id, query, connection, stack)
     kind, ending = ("application/zip", "zip") if query.format is ExportFormat.TRL else ("application/jsonl", "jsonl")
     named = {"Content-Disposition": f'attachment; filename="{run_id}-responses.{ending}"'}
