@@ -50,10 +50,10 @@ class FileShelf:
         if not self._folder.is_dir():
             return
         with self._store.reading() as tx:
-            known = {one.id for one in tx.batches.file_page(None, None, None, 1_000_000)}
-        for path in self._folder.iterdir():
-            if path.name not in known:
-                path.unlink()
+            # One by one: no list of them is long enough for all.
+            left = [path for path in self._folder.iterdir() if tx.batches.file_project(path.name) is None]
+        for path in left:
+            path.unlink()
 
     def upload(self, source: BinaryIO, filename: str, caller: Principal) -> FileRecord:
         """Keep what somebody sends for batches.
@@ -66,14 +66,7 @@ class FileShelf:
                 # In the transaction that adds the file: of two uploads at once the second one sees the first.
                 if tx.batches.stored_bytes(caller.project) + staged.bytes > PROJECT_BYTES:
                     raise TooLarge(f"the files of a project may have {PROJECT_BYTES} bytes together: delete some first")
-                most = caller.limits.stored_bytes
-                if (
-                    caller.id is not None
-                    and most is not None
-                    and tx.batches.stored_by_key(caller.id) + staged.bytes > most
-                ):
-                    detail = f"the files of this key may have {most} bytes together: delete some with DELETE /v1/files"
-                    raise TooManyRequests(detail, retry_after=STORED_RETRY_SECONDS)
+                _check_own(tx, caller, staged.bytes)
                 return self.keep(tx, staged, filename, "batch", caller.project, caller.id)
         finally:
             staged.path.unlink(missing_ok=True)
