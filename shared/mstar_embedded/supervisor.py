@@ -37,6 +37,8 @@ QUICK_DEATH_SECONDS = 5.0
 PATIENCE_SECONDS = 120.0
 """A child that has kept dying for so long is a failure."""
 LONGEST_PAUSE = 30.0
+LOG_END_BYTES = 65_536
+"""In which a child's last line is looked for."""
 RUNTIME_PREFIX = "mstar-up-"
 
 Notice = Callable[[str], None]
@@ -57,6 +59,8 @@ class _Child:
         """When to start again after a death, on the monotonic clock."""
 
     def start(self) -> None:
+        # Also for a start that fails, so that it counts as a quick death.
+        self.started = time.monotonic()
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mstar_embedded.launcher", str(os.getpid()), *self.spec.command],
@@ -67,7 +71,6 @@ class _Child:
                 # A group of its own, which is killed as a whole: a trainer has ranks, vLLM an engine.
                 start_new_session=True,
             )
-        self.started = time.monotonic()
 
     def died(self) -> bool:
         return self.process is not None and self.process.poll() is not None
@@ -84,7 +87,13 @@ class _Child:
             return False
 
     def last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        try:
+            with open(self.log, "rb") as log:
+                # Its end alone: a log that is added to for months may be larger than the memory.
+                log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_END_BYTES))
+                lines = log.read(LOG_END_BYTES).decode(errors="replace").strip().splitlines()
+        except OSError:
+            lines = []
         return lines[-1][-400:] if lines else "it said nothing"
 
     def signal(self, number: int) -> None:
@@ -216,7 +225,11 @@ class Supervisor:
             child.signal(signal.SIGKILL)
         if now >= child.due and not self._stopping.is_set():
             child.due = 0.0
-            child.start()
+            try:
+                child.start()
+            except OSError as error:
+                # No memory, process or file is free now. The thread must go on: it is what revives the others too.
+                self._notice(f"{child.spec.name} cannot be started: {error.strerror}")
 
     def _stop(self) -> None:
         """Workers first, so that they give their steps back while the coordinator still answers; the broker last."""

@@ -58,6 +58,20 @@ def test_a_killed_child_comes_back(tmp_path: Path) -> None:
     assert any(line.startswith("worker died: starting it again") for line in said)
 
 
+def test_a_child_that_cannot_be_started_for_a_while_comes_back(tmp_path: Path) -> None:
+    said: list[str] = []
+    with Supervisor(tmp_path, Ports(), said.append, [spec("broker"), spec("worker")]) as supervisor:
+        first = supervisor.pids()["worker"]
+        log = supervisor.logs / "worker.log"
+        log.unlink()
+        # A log that is a folder cannot be opened: the start fails as it does where no file or process is free.
+        log.mkdir()
+        os.kill(first, signal.SIGKILL)
+        until(lambda: "worker cannot be started: Is a directory" in said)
+        log.rmdir()
+        until(lambda: supervisor.pids().get("worker", first) != first)
+
+
 def test_one_that_keeps_dying_is_told_of_and_the_others_go_on(tmp_path: Path) -> None:
     well = tmp_path / "well"
     code = f"import pathlib, sys, time; pathlib.Path({str(well)!r}).exists() or sys.exit('no room'); time.sleep(600)"
