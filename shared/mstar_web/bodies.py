@@ -10,7 +10,8 @@ one (`"4"`, `true`). What this leaves out: the size in bytes (`limits`).
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+import re
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,9 @@ MAX_INTEGER = 2**63
 PARSERS = 2
 COUNTED_TOGETHER = 2**18
 """Bytes whose marks are counted before other threads get a turn."""
+
+_SHAPE = re.compile(r"str|int|float|bool|\w+\[.*\]")
+"""What pydantic calls a member of a union; no field of a body is called so."""
 
 # Two threads for the whole process: more would only share one interpreter lock and keep a memory arena each.
 _parsers = ThreadPoolExecutor(PARSERS, thread_name_prefix="json")
@@ -119,7 +123,8 @@ def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        raise RequestValidationError([{**item, "loc": ("body", *_place(item["loc"]))} for item in found]) from None
+        listed = [{**item, "loc": ("body", *item["loc"])} for item in _one_a_union(found)]
+        raise RequestValidationError(listed) from None
 
 
 def _holds_more(body: bytes, values: int) -> bool:
@@ -136,9 +141,26 @@ def _holds_more(body: bytes, values: int) -> bool:
     return False
 
 
-def _place(loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Where an error is, without the tag (`shape:…`) that pydantic puts first for bodies of several shapes."""
-    return loc[1:] if loc and str(loc[0]).startswith("shape:") else loc
+def _one_a_union(found: list[Any]) -> Iterator[Any]:
+    """Errors with their place as the caller knows it: of a value of several shapes those of the shape that fits best.
+
+    Pydantic lists all shapes with their names in the place, the text before the list of parts. Whoever sends one bad
+    part needs to hear of that part.
+    """
+    unions: dict[tuple[int | str, ...], list[Any]] = {}
+    for item in found:
+        place = item["loc"][1:] if item["loc"] and str(item["loc"][0]).startswith("shape:") else item["loc"]
+        shapes = [number for number, part in enumerate(place) if _SHAPE.fullmatch(str(part))]
+        union = place[: shapes[0]] if shapes else place
+        unions.setdefault(union, []).append({**item, "loc": tuple(place)})
+    for union, items in unions.items():
+        furthest = max(len(item["loc"]) for item in items)
+        best = [item for item in items if len(item["loc"]) == furthest]
+        if furthest == len(union) + 1 and len(best) > 1:
+            yield {**best[0], "loc": union, "msg": ", or: ".join(item["msg"] for item in best)}
+            continue
+        for item in best:
+            yield {**item, "loc": tuple(part for part in item["loc"] if not _SHAPE.fullmatch(str(part)))}
 
 
 def _check_values(tree: Any) -> None:

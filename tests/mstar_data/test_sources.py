@@ -14,6 +14,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from mstar.answers import answer_of
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar_data.importing import import_source, options_of
 from mstar_data.mapping import Condition
@@ -391,6 +392,8 @@ def test_a_table_in_another_encoding_is_named(tmp_path: Path, name: str, encodin
         ("a.tsv", 'question\tanswer\n"never closed\t1\nq\t2\n', "unexpected end of data"),
         ("a.jsonl", '{"question": "a\\u0000b", "answer": 1}', "question holds a character that no text can have"),
         ("a.jsonl", '{"question": "\\ud800", "answer": 1}', "question holds a character that no text can have"),
+        ("a.jsonl", '{"question": "q", "answer": "12 m", "unit": "cm"}', "is in m, and unit says 'cm': mend one"),
+        ("a.jsonl", '{"question": "q", "answer": "$5", "unit": "kg"}', "is in $, and unit says 'kg': mend one"),
         ("a.jsonl", json.dumps({"question": "q", "answer": "x" * 5000}), "answer: String should have at most 4096"),
     ],
 )
@@ -419,6 +422,14 @@ def test_a_member_that_is_a_link_or_unpacks_to_much_costs_its_own_sample_only(tm
         found = Summary()
         assert len(list(read_rows(tmp_path / archive, found, looks=TrustingLooks()))) == 1
         assert found.bad == 1 and said in found.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "unit"),
+    [("3 cm", "centimetres"), ("1.2k", "dollars"), ("5 C", "degrees Celsius"), ("3 pies", "food")],
+)
+def test_units_that_may_be_one_are_no_contradiction(answer: str, unit: str) -> None:
+    assert answer_of({"answer": answer, "unit": unit}).unit == unit
 
 
 def test_decimals_and_dates_of_a_table_are_answers(tmp_path: Path) -> None:

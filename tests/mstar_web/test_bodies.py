@@ -106,6 +106,25 @@ def test_values_are_counted_before_they_are_parsed() -> None:
             read_body(TypeAdapter(list[int]), body, bound)
 
 
+class Message(Frozen):
+    content: str | list[Order]
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "said"),
+    [
+        (b'[{"count": 1}, {"count": "4"}]', "content.1.count", "Input should be a valid integer"),
+        (b'[{"nothing": 1}]', "content.0.nothing", "Extra inputs are not permitted"),
+        (b"5", "content", "Input should be a valid string, or: Input should be a valid array"),
+    ],
+)
+def test_of_a_value_of_several_shapes_the_one_that_was_meant_is_named(content: bytes, field: str, said: str) -> None:
+    with pytest.raises(RequestValidationError) as refused:
+        read_body(TypeAdapter(Message), b'{"content": %s}' % content, BodyBound())
+    (error,) = refused.value.errors()
+    assert (".".join(map(str, error["loc"])), error["msg"]) == (f"body.{field}", said)
+
+
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
 def test_any_bytes_are_a_value_or_a_refusal(body: bytes) -> None:
     with contextlib.suppress(InvalidInput, TooLarge, RequestValidationError):

@@ -17,6 +17,7 @@ from mstar.answers.marks import bare, plain
 from mstar.answers.numbers import read_number
 from mstar.answers.options import CHOICE_COLUMNS, LETTERS, Options, cell_text, missing, options_of, own_mark, parsed
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace
+from mstar.answers.units import contradict
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType
 
@@ -124,6 +125,11 @@ def _number(value: str, unit: Any, kind: AnswerType, column: str) -> tuple[str, 
         )
     if kind is AnswerType.INTEGER and number.value.denominator != 1:
         raise InvalidDataset(f"{column} {value[:80]!r} is not an integer: set answer_type to float", field=column)
+    if unit and number.unit and contradict(number.unit, str(unit)):
+        raise InvalidDataset(
+            f"{column} {value[:80]!r} is in {number.unit}, and unit says {str(unit)[:40]!r}: mend one of them",
+            field="unit",
+        )
     return value, unit or number.unit or None, kind
 
 

@@ -38,6 +38,17 @@ def same_unit(said: str, asked: str) -> bool:
     return _name(said) == _name(asked) or factor(said, asked) == 1
 
 
+def contradict(said: str, asked: str) -> bool:
+    """Whether both are known units, and not the same one: `cm` and `kg`, `m` and `cm`. A unit nobody knows is none."""
+
+    def known(unit: str) -> bool:
+        # `C` may be Celsius, `k` a thousand.
+        plain = len(unit) > 1 or unit in "mgs"
+        return _name(unit) in _CURRENCIES.values() or (plain and _parsed(_name(unit)) is not None)
+
+    return known(said) and known(asked) and not same_unit(said, asked)
+
+
 @lru_cache(maxsize=4096)
 def factor(said: str, asked: str) -> Fraction | None:
     """What one `said` is in `asked`, or None when they measure different things or a unit is unknown.

@@ -61,7 +61,7 @@ def _pairs(file: Path) -> Iterator[tuple[int, Pair]]:
                     yield number, Pair.model_validate_json(line)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        where = ".".join(map(str, problem["loc"]))
+        where = ".".join(map(str, problem["loc"])) or "pair"
         raise InvalidInput(f"{file.name} line {number}: {where}: {problem['msg']}", field="file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file} cannot be read: {error}", field="file") from None
