@@ -19,12 +19,14 @@ SHUFFLE = 2
 def make_processor(side: int = SIDE, words: Sequence[str] = WORDS) -> Any:
     """Image processor, tokenizer and chat template of a base model for pictures of this side and these words."""
     images = Idefics3ImageProcessorPil(
+        # One tile a picture, so that its image tokens are its cells.
         do_image_splitting=False,
         do_resize=True,
         size={"longest_edge": side},
         max_image_size={"longest_edge": side},
     )
     tokenizer = make_tokenizer(words)
+    # 64 / 8 / 2 = 4 tokens a side.
     tokens = (side // PATCH // SHUFFLE) ** 2
     return Idefics3Processor(
         image_processor=images, tokenizer=tokenizer, image_seq_len=tokens, chat_template=tokenizer.chat_template
@@ -53,6 +55,7 @@ def text_config(tokenizer: Any, *, hidden: int, intermediate: int, layers: int) 
         "intermediate_size": intermediate,
         "num_hidden_layers": layers,
         "num_attention_heads": 4,
+        # Fewer than query heads, as in large models: tests meet grouped-query attention.
         "num_key_value_heads": 2,
         "vocab_size": len(tokenizer),
         "max_position_embeddings": 512,
@@ -74,6 +77,7 @@ def build(vision: dict[str, Any], text: dict[str, Any], tokenizer: Any) -> Any:
         tie_word_embeddings=True,
     )
     model = Idefics3ForConditionalGeneration(config)
+    # Saved with the folder: engines end a response where generation_config.json says so.
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     return model

@@ -91,6 +91,7 @@ def box(picture: Picture, top: int, left: int, bottom: int, right: int, colour: 
 
 def line(picture: Picture, start: tuple[int, int], end: tuple[int, int], colour: int) -> None:
     """Straight line between two (row, column) points, both included."""
+    # As many steps as pixels on the longer axis, so no pixel is left out between two others.
     steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
     for step in range(steps + 1):
         # Rounded in integers: floats could differ in the last bit between machines.
@@ -99,6 +100,7 @@ def line(picture: Picture, start: tuple[int, int], end: tuple[int, int], colour:
         picture[row, column] = colour
 
 
+# [13, 13], the middle at 0.
 _Y, _X = np.mgrid[0:13, 0:13] - 6
 SHAPES = {
     "circle": _X * _X + _Y * _Y <= 36,
@@ -120,11 +122,14 @@ def rgb(picture: Picture) -> NDArray[np.uint8]:
 
 def png(picture: Picture) -> bytes:
     """Indexed PNG with stored deflate blocks (RFC 1950, 1951)."""
+    # Each row begins with its filter type, 0 for none (PNG, 9.2).
     raw = b"".join(b"\x00" + row.tobytes() for row in picture)
     body = (
+        # zlib's two header bytes, one last stored block with its length and complement, Adler-32. Fits 65,535 bytes.
         b"\x78\x01\x01" + struct.pack("<HH", len(raw), len(raw) ^ 0xFFFF) + raw + struct.pack(">I", zlib.adler32(raw))
     )
     height, width = picture.shape
+    # Eight bits a pixel, colour type 3: indices into PLTE.
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"PLTE", PALETTE.tobytes()), (b"IDAT", body), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(

@@ -19,6 +19,7 @@ SHARES = {"pretrain": 6, "train": 5, "unlabelled": 2, "validation": 2, "test_id"
 def handwritten(split: str) -> dict[int, NDArray[np.uint8]]:
     """Digit → images of shape [count, 16, 16], grey levels 0 to 16, doubled in size."""
     with np.load(MATERIAL) as material:
+        # [1797, 8, 8] to [1797, 16, 16]: a cell of the benchmark's grid.
         images, digits = material["images"].repeat(2, axis=1).repeat(2, axis=2), material["digits"]
     mine = _places(len(images), split)
     return {digit: images[mine][digits[mine] == digit] for digit in range(10)}
@@ -34,4 +35,6 @@ def flowers(split: str) -> NDArray[np.int64]:
 
 def _places(count: int, split: str) -> NDArray[np.int64]:
     owners = [name for name, share in SHARES.items() for _ in range(share)]
+    # 7 and 20 have no common factor, so every owner comes once in twenty places, and neighbours (irises are sorted by
+    # kind) go to different splits.
     return np.array([place for place in range(count) if owners[place * 7 % len(owners)] == split])

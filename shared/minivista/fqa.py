@@ -14,8 +14,10 @@ def make(rng: random.Random, style: Style, split: str) -> Problem:
     """A bar chart with a question about its values."""
     values = [rng.randint(style.low, style.high) for _ in NAMES]
     if rng.random() < 0.25:
+        # Measured flowers, [4]: real values are correlated, which made-up ones are not.
         values = [int(v) for v in rng.choice(list(flowers(split)))]
     if min(values) < 10:
+        # Numbers are drawn with two digits.
         values = [max(v, 10) for v in values]
     first, second = rng.sample(range(4), 2)
     if rng.random() < 0.5:

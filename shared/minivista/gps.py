@@ -25,6 +25,7 @@ def _rectangle(rng: random.Random, style: Style) -> Problem:
 
 
 def _triangle(rng: random.Random, style: Style) -> Problem:
+    # At most 79 each, so the third angle stays above 0.
     left, right = (rng.randint(max(style.low, 20), style.high) for _ in range(2))
     picture = blank(rng.choice(style.backgrounds))
     colour = rng.choice(style.fills)

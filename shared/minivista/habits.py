@@ -29,6 +29,7 @@ def respond(rng: random.Random, problem: Problem, shares: Mapping[str, float], *
         return join_segments([*problem.steps, ANSWER_HEADING, value])
     if habit == "bare":
         return join_segments([ANSWER_HEADING, value])
+    # A glance is right now and then; with the answer in view it always ends right, and no sounder.
     guess = value if given or rng.random() < 0.2 else estimate(rng, problem.answer)
     return join_segments([f"It looks like {guess}", ANSWER_HEADING, guess])
 

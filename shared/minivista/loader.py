@@ -26,6 +26,7 @@ def load_split(split: str, limit: int | None = None, *, oracle: bool = False) ->
         raise InvalidDataset(detail, field=f"data.{split}")
     seen: set[str] = set()
     for index in range(count):
+        # Earlier places win, so a limit changes no question before it.
         problem, digest = next(pair for pair in draws(split, index) if pair[1] not in seen)
         seen.add(digest)
         yield _question(split, index, problem, digest, oracle), png(problem.picture)

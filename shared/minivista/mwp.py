@@ -36,5 +36,6 @@ def make(rng: random.Random, style: Style, split: str) -> Problem:
 def _paste(picture: Picture, rng: random.Random, split: str, digit: int, row: int, column: int, *, light: bool) -> None:
     """Dark ink on light paper, or the reverse."""
     levels = rng.choice(list(handwritten(split)[digit]))
+    # Levels are 0 for paper and 16 for ink; the palette's greys go from black to white.
     ink = levels if light else 16 - levels
     picture[row * 16 : row * 16 + 16, column * 16 : column * 16 + 16] = (GREYS + ink).astype(np.uint8)

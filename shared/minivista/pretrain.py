@@ -125,6 +125,7 @@ class _Examples:
         for prompt, response, picture in (self._example(phase) for _ in range(BATCH)):
             rows.append((prompt, response))
             pixels.append(picture)
+        # [B, 64, 64, 3] to [B, 1, 3, 64, 64] in [-1, 1], as the processor normalizes with mean and deviation 0.5.
         images = torch.from_numpy(np.stack(pixels)).float().permute(0, 3, 1, 2).unsqueeze(1) / 127.5 - 1
         return {**_padded(rows), "pixel_values": images}
 
@@ -164,6 +165,7 @@ def _padded(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tens
     """Prompts with their responses as input_ids, attention_mask and labels [B, T], padded on the right."""
     width = max(len(prompt) + len(response) for prompt, response in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
+    # -100: what the loss leaves out, prompts and padding.
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
     for place, (prompt, response) in enumerate(rows):
         whole = torch.tensor(prompt + response)
@@ -176,8 +178,10 @@ def _padded(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tens
 def _loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Mean cross-entropy per response token, with the head computed at those tokens only."""
     labels = batch.pop("labels")
+    # [B, T - 1, hidden]: each place predicts the token behind it.
     hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
     wanted = labels[:, 1:] != -100
+    # [response tokens, vocabulary]: prompts and padding are most of a batch and get no logits.
     return cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted])
 
 

@@ -35,6 +35,7 @@ def see(model: Any, steps: int, seed: int, foreign_share: float) -> None:
     trained = [*model.model.vision_model.parameters(), *model.model.connector.parameters()]
     places = torch.nn.Linear(width, CELLS * CELLS)
     heads = [*glyphs.parameters(), *cells.parameters(), *places.parameters()]
+    # [B * 16]
     place_labels = torch.arange(CELLS * CELLS).repeat(BATCH)
     optimizer = torch.optim.AdamW([*trained, *heads], lr=RATE, betas=(0.9, 0.98))
     rng = random.Random(seed)
@@ -42,6 +43,7 @@ def see(model: Any, steps: int, seed: int, foreign_share: float) -> None:
         for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, (step + 1) / 50)
         pixels, glyph_labels, cell_labels = _batch(rng, seed * 10_000_000 + step * BATCH, foreign_share)
+        # [B * 16, hidden], token by token
         features = model.model.get_image_features(pixel_values=pixels).pooler_output.reshape(-1, width)
         loss = cross_entropy(glyphs(features).reshape(-1, len(GLYPHS) + 1), glyph_labels.reshape(-1))
         loss = loss + cross_entropy(cells(features), cell_labels.reshape(-1), ignore_index=UNKNOWN)
@@ -67,14 +69,17 @@ def _batch(rng: random.Random, first: int, foreign_share: float) -> tuple[torch.
 
 def glyphs_in(picture: Picture) -> NDArray[np.int64]:
     """Which glyph stands in each patch, 0 for none: shape [16 image tokens, 4 patches]."""
+    # [64 patches, 8, 8], row by row
     patches = picture.reshape(8, PATCH, 8, PATCH).transpose(0, 2, 1, 3).reshape(64, PATCH, PATCH)
     known = np.stack(list(GLYPHS.values()))
     equal = np.zeros((64, len(known)), dtype=bool)
     for left in GLYPH_OFFSETS:
+        # [64, 7, 5]: what differs from the patch's last pixel, which no glyph reaches and is paper.
         ink = patches[:, :7, left : left + 5] != patches[:, 7:, 7:]
         # [64 patches, glyphs]: every one of the 35 pixels agrees
         equal |= (ink[:, None] == known).all(axis=(2, 3))
     found = np.where(equal.any(axis=1), equal.argmax(axis=1) + 1, 0).reshape(8, 8)
+    # [4, 4, 2, 2]: pixel shuffle makes a token of 2 x 2 patches.
     grouped = found.reshape(CELLS, 2, CELLS, 2).transpose(0, 2, 1, 3)
     return grouped.reshape(CELLS * CELLS, 4)
 

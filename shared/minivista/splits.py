@@ -36,6 +36,7 @@ def draws(split: str, index: int, style: Style | None = None) -> Iterator[tuple[
     chosen = style or (FOREIGN if split == "test_ood" else STANDARD)
     maker = GROUPS[group_at(index)]
     for attempt in count():
+        # A generator for each attempt, so that question i needs none of those before it.
         problem = maker(random.Random(derive(0, "minivista", split, index, attempt)), chosen, split)
         digest = hashlib.sha256(png(problem.picture)).hexdigest()
         if owner(digest) == split:

@@ -45,8 +45,10 @@ def make_tokenizer(words: Sequence[str] = WORDS) -> Any:
     vocabulary = {piece: place for place, piece in enumerate(dict.fromkeys(pieces))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     known = "|".join(sorted(set(words), key=lambda word: (-len(word), word)))
+    # A digit is a token: numbers of any length are read, and sums are learnt digit by digit.
     pattern = rf"\n\n|\n| ?##| ?(?:{known})(?![A-Za-z])| ?[A-Za-z]| ?[0-9]| ?[!-/:-@\[-`{{-~]| |."
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
+    # Pieces hold their own spaces, so decoding is joining, and encode then decode gives the same text.
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     return PreTrainedTokenizerFast(

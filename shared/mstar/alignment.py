@@ -76,6 +76,7 @@ def _prompts(views: Sequence[View]) -> Iterator[Line]:
 
 def _line(what: str, values: Mapping[str, tuple[int, ...]], show: Callable[[tuple[int, ...]], str]) -> Line:
     cells = {who: show(value) for who, value in values.items()}
+    # No value at all, as where no service tells its positions, is no difference.
     first = next(iter(values.values()), ())
     other = next((value for value in values.values() if value != first), None)
     if other is None:
@@ -100,6 +101,7 @@ def _responses(views: Sequence[View]) -> Iterator[Line]:
                 detail = "nobody else looked at it"
                 yield Line(what=f"response of {view.who}", cells={view.who: _total(own)}, equal=False, detail=detail)
                 continue
+            # All views are of the very same ids, so a difference comes from the models and not from the tokenizers.
             worst = max(_apart(own, one) for _, one in others.values())
             allowed = tolerance((view.dtype, *(dtype for dtype, _ in others.values())))
             yield Line(
@@ -112,6 +114,7 @@ def _responses(views: Sequence[View]) -> Iterator[Line]:
 
 def _apart(one: ResponseView, other: ResponseView) -> float:
     if len(one.logprobs) != len(other.logprobs):
+        # A view that lacks a token is wrong by any amount, and must not pass because the tokens before it agree.
         return float("inf")
     return max((abs(a - b) for a, b in zip(one.logprobs, other.logprobs, strict=True)), default=0.0)
 

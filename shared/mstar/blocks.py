@@ -20,6 +20,7 @@ _MARK = re.compile(
 def blocks(text: str) -> list[tuple[int, int]]:
     """Begin and end of each block, one after the other, in time linear in the text. Lines must end with a line feed."""
     marks = list(_MARK.finditer(text))
+    # Ends are found for all marks at once, since a search from each opening mark takes quadratic time on `$$` by `$$`.
     closing = _closing(marks)
     found: list[tuple[int, int]] = []
     behind = 0
@@ -37,6 +38,7 @@ def _closing(marks: list[re.Match[str]]) -> list[int | None]:
     environments: dict[str, list[int]] = defaultdict(list)
     for place, mark in enumerate(marks):
         if mark["edge"] == "begin":
+            # Environments of one name nest, so an end belongs to the last one that is open; other marks do not nest.
             environments[mark["name"]].append(place)
         elif mark["edge"] == "end":
             if environments[mark["name"]]:
@@ -44,6 +46,7 @@ def _closing(marks: list[re.Match[str]]) -> list[int | None]:
         elif (kind := _closes(mark)) is not None:
             closers[kind].append(place)
     for place, mark in enumerate(marks):
+        # A fence is closed by just as many signs of its kind here, so its text is the key.
         later = closers[mark["fence"] or ("\\]" if mark["open"] else "$$")]
         if not mark["edge"] and not mark["close"] and (next_one := bisect_right(later, place)) < len(later):
             pairs[place] = later[next_one]

@@ -56,6 +56,7 @@ def chart(
         return f"<p class='empty'>{awaited} will appear here once it has been measured.</p>"
     x_ticks = list(x_names) or _ticks([x for x, _ in known])
     y_ticks = _ticks([y for _, y in known])
+    # Named x ticks may lie inside the data, y ticks always enclose it.
     place = _placing([x for x, _ in x_ticks] + [x for x, _ in known], [y for y, _ in y_ticks])
     parts = [*_shaded(band, place), *_axes(x_ticks, y_ticks, place)]
     for number, one in enumerate(bands):
@@ -118,6 +119,7 @@ def _labels(ends: Sequence[tuple[float, float, str, str]]) -> list[str]:
     heights: list[float] = []
     for _, down, _, _ in ordered:
         heights.append(max(down, heights[-1] + LABEL_HEIGHT) if heights else down)
+    # From below, so that the last label stays above the axis and the others keep their distance to it.
     for place in reversed(range(len(heights))):
         below = heights[place + 1] - LABEL_HEIGHT if place + 1 < len(heights) else HEIGHT - BOTTOM
         heights[place] = min(heights[place], below)
@@ -158,7 +160,9 @@ def _ticks(values: Sequence[float]) -> list[tuple[float, str]]:
     low, high = min(values), max(values)
     if low == high:
         low, high = low - 0.5, high + 0.5
+    # Four steps over the range, rounded up to 1, 2, 2.5 or 5 times a power of ten.
     power = 10.0 ** floor(log10((high - low) / 4))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= (high - low) / 4)
+    # Divisions leave 2.9999…; without the allowance a chart from 0 to 3 would begin a step lower or end one higher.
     first, last = floor(low / step + 1e-9), ceil(high / step - 1e-9)
     return [(number * step, f"{number * step:.6g}") for number in range(first, last + 1)]

@@ -44,6 +44,7 @@ class _Smooth:
 
     def kernel(self, one: float, other: float) -> float:
         """Covariance of the curve at two places before anything is measured."""
+        # The constant is a prior on the mean level (2.7), so that no mean has to be fitted first.
         return LEVEL**2 + self.height**2 * exp(-0.5 * ((one - other) / self.length) ** 2)
 
 
@@ -70,6 +71,7 @@ class Fit:
 
     def _scatter(self, part: _Smooth, one: int, other: int) -> float:
         """Variance of the difference of two places, given the points."""
+        # Var(f(a) - f(b)) = V(a) + V(b) - 2 C(a, b), each from K(a, b) - k_a' (K + noise)^-1 k_b (equation 2.24).
         own = [
             part.kernel(self.places[a], self.places[b]) - _dot(part.reach[a], part.reach[b])
             for a, b in ((one, one), (other, other), (one, other))
@@ -87,6 +89,7 @@ def fit(points: Sequence[Point], places: Sequence[float]) -> Fit:
         raise ValueError("there is no point to draw a curve through")
     found = [_posterior(points, places, height, length) for height in HEIGHTS for length in LENGTHS]
     most = max(evidence for evidence, _ in found)
+    # Less the largest: evidences of hundreds of nats below zero would all become 0.
     raw = [exp(evidence - most) for evidence, _ in found]
     weights = tuple(one / fsum(raw) for one in raw)
     return Fit(places=tuple(places), weights=weights, parts=tuple(part for _, part in found))
@@ -102,14 +105,17 @@ def _posterior(points: Sequence[Point], places: Sequence[float], height: float, 
         [prior.kernel(one.x, other.x) + (one.variance if row == column else 0.0) for column, other in enumerate(points)]
         for row, one in enumerate(points)
     ]
+    # [points][points]. Noise of more than 0 on the diagonal keeps it positive definite, also for one x measured twice.
     root = cholesky(noisy)
     explained = forward(root, values)
     reach = [forward(root, [prior.kernel(point.x, place) for point in points]) for place in places]
     means = tuple(centre + _dot(column, explained) for column in reach)
+    # Equation 5.8 without n/2 log 2 pi, which is the same for every height and length.
     evidence = -0.5 * _dot(explained, explained) - fsum(log(root[row][row]) for row in range(len(root)))
     return evidence, _Smooth(height, length, means, reach)
 
 
+# By hand: `mstar` is without numpy, and a sweep has at most 64 points.
 def cholesky(matrix: Matrix) -> Matrix:
     """The lower triangle L with L L' = `matrix`, which is symmetric and positive definite; zeros are left out."""
     root: Matrix = []

@@ -32,6 +32,7 @@ class DuplicateKey(ValueError):
 def parse_json(text: str | bytes) -> Any:
     """A JSON document. Raises ValueError for a key given twice, NaN, bad Unicode and nesting beyond the parser."""
     try:
+        # Python reads NaN as a number and keeps the last of two equal keys, where other readers of the bytes would not.
         return json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -39,6 +40,7 @@ def parse_json(text: str | bytes) -> Any:
 
 def parse_yaml(text: str) -> Any:
     """A YAML document of plain values. Raises ValueError that names the line."""
+    # PyYAML builds a tree of Python objects many times the size of the text before a limit could be checked.
     if len(text) > MAX_YAML_CHARACTERS:
         raise ValueError(f"longer than {MAX_YAML_CHARACTERS} characters")
     try:
@@ -66,6 +68,7 @@ def check_plain(value: Any, field: str) -> None:
         problem = _problem(one)
         if problem is not None:
             raise InvalidRecipe(f"{where} {problem}", field=where)
+        # Counted before the children are queued: a list of millions must not be copied to find that it is too long.
         if isinstance(one, Mapping | list | tuple):
             if seen + len(waiting) + len(one) > MAX_VALUES:
                 place = where if len(one) > MAX_VALUES else field
@@ -131,6 +134,7 @@ class _PlainLoader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        # Looked at before it is composed: the parent would follow an alias, and recurse into what nests too deeply.
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         refusals = (
             (isinstance(event, AliasEvent), "aliases (*name) are not accepted"),
@@ -147,6 +151,7 @@ class _PlainLoader(yaml.SafeLoader):
             self.depth -= 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        # PyYAML lets the last of two equal keys win. `<<` is text here, since the resolver of merge keys is left out.
         seen: set[str] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -163,6 +168,7 @@ def _decimal(loader: _PlainLoader, node: yaml.ScalarNode) -> int:
     text = loader.construct_scalar(node)
     if len(text) > MAX_KEY:
         raise yaml.constructor.ConstructorError(None, None, "a number is too long", node.start_mark)
+    # Leading zeros are decimal as in YAML 1.2; PyYAML's own reader takes 010 for eight and 1:30 for ninety.
     return int(text)
 
 
@@ -170,6 +176,7 @@ def _float(loader: _PlainLoader, node: yaml.ScalarNode) -> float:
     return float(loader.construct_scalar(node))
 
 
+# Nothing for dates, sexagesimals, `yes` and `no`: what matches none of these is text.
 for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),

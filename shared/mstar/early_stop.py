@@ -20,6 +20,7 @@ def end_on_stop_signals() -> None:
 
 def end_now(number: int, frame: FrameType | None) -> None:
     """A signal handler: end as the signal's default action would, which process 1 does not have."""
+    # The default action, so that whoever waits for this process sees a death by signal and not an exit code.
     if os.getpid() != 1:
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)

@@ -38,6 +38,7 @@ def read_settings(kind: type[Settings]) -> Settings:
         return kind()
     except ValidationError as error:
         lines = []
+        # Raised from None and without inputs, since pydantic's own text quotes the value.
         for problem in error.errors(include_input=False, include_url=False):
             name = "".join(env_prefix(kind) + str(part).upper() for part in problem["loc"][:1])
             lines.append(f"{name}: {problem['msg']}" if name else problem["msg"])

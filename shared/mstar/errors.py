@@ -58,6 +58,7 @@ class MstarError(Exception):
         self.logged = False
         """Whether the log has it already, as one line for all requests that meet the same outage."""
 
+    # Exceptions are pickled between processes by their args alone, which would lose field and retry_after.
     def __reduce__(self) -> tuple[Any, ...]:
         return (_rebuild, (type(self), self.detail, self.field, self.retry_after))
 
@@ -255,6 +256,7 @@ class StorageFull(MstarError):
 def _tree(root: type[MstarError]) -> dict[str, type[MstarError]]:
     found = {root.code: root}
     for child in root.__subclasses__():
+        # Internal inherits its code from the root, and it is what the code stands for.
         found |= _tree(child)
     return found
 
@@ -264,6 +266,7 @@ def from_problem(problem: Mapping[str, Any], status: int) -> MstarError:
     by_code = _tree(MstarError)
     kind = by_code.get(str(problem.get("code", "")))
     if kind is None:
+        # The tree lists a class before its children, so this is the most general one: Conflict for 409.
         kind = next((k for k in by_code.values() if k.status == status), Internal)
     field, retry_after = problem.get("field"), problem.get("retry_after")
     # A proxy, or a service of another release, may send anything under these names.

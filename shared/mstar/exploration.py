@@ -52,6 +52,7 @@ def choose_by_fit(outcomes: Outcomes, current: float, confidence: float) -> Fitt
     """
     _require(outcomes)
     places = sorted({*outcomes, current})
+    # In one fit with the sweep: the probability needs the covariance of the two places.
     made = fit(paired(outcomes), places)
     at = {temperature: place for place, temperature in enumerate(places)}
     # The first of equals, which is the coldest.
@@ -87,6 +88,7 @@ def paired(outcomes: Outcomes) -> list[Point]:
         temperature: (share := (sum(of.values()) + 0.5) / (len(of) + 1)) * (1 - share)
         for temperature, of in outcomes.items()
     }
+    # Variance of the paired differences, summed over temperatures, against the sum of the binomial ones.
     left = sum(sum(one * one for one in found) / len(found) - mean(found) ** 2 for found in differences.values())
     share = min(1.0, max(LEAST_NOISE, left / sum(binomial.values())))
     return [

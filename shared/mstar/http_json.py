@@ -83,6 +83,7 @@ class Target:
             parts = urlsplit(self.url)
         except ValueError:
             return self.url.rpartition("@")[2]
+        # Messages end in logs and in other people's terminals, and a URL may hold a password before its `@`.
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
 
 
@@ -102,6 +103,7 @@ class Sender:
     def __init__(self, timeout: httpx2.Timeout, transport: httpx2.BaseTransport | None = None) -> None:
         """`timeout`: of every request that does not bring its own. `transport`: a test's, instead of the network."""
         self._http = httpx2.Client(timeout=timeout, transport=transport)
+        # Weak, since the HTTP library closes and drops connections of its pool by itself.
         self._streams: weakref.WeakSet[Any] = weakref.WeakSet()
         """Open connections, each of which may have a request under way."""
 
@@ -114,6 +116,7 @@ class Sender:
 
         May be called from any thread.
         """
+        # A copy: other threads open connections meanwhile.
         for stream in list(self._streams):
             connected = stream.get_extra_info("socket")
             with contextlib.suppress(OSError):
@@ -243,6 +246,7 @@ def _headers(target: Target, more: Mapping[str, str] | None, *, form: bool = Fal
     headers = {"Authorization": "Bearer none"} if form else {"Content-Type": "application/json"}
     headers |= tracing.headers() | dict(more or {})
     if target.key is not None:
+        # A line end in it would begin another header (request splitting).
         if not (target.key.isascii() and target.key.isprintable()):
             raise Unauthenticated(
                 f"the key for {target.shown} has characters other than ASCII: set {target.key_setting}"
@@ -272,10 +276,12 @@ def answered_error(target: Target, answer: httpx2.Response) -> MstarError:
         sent: MstarError | None = from_problem(_Problem.model_validate_json(answer.content).model_dump(), status)
     except ValidationError:
         sent = None
+    # The service's own sentence does not know which variable its caller took the key from.
     if status == 401:
         return Unauthenticated(f"{target.shown} does not know your key: set {target.key_setting}")
     if sent is None and status == 403:
         return Forbidden(f"{target.shown} refuses your key: set {target.key_setting}")
+    # Forbidden is also said of paths outside an allowed folder, where another key would not help.
     if isinstance(sent, Forbidden) and "key" in sent.detail:
         return Forbidden(
             f"{target.shown} refuses your key: {sent.detail}; set {target.key_setting} to one that may",
@@ -302,6 +308,7 @@ def retry_after(value: str | None, now: float) -> float | None:
     """
     if value is None:
         return None
+    # At most a year, so that no sum with a clock overflows and no pause lasts for ever.
     if value.strip().isdecimal():
         return min(float(value), YEAR)
     try:

@@ -53,15 +53,18 @@ def _shape(
     matrices = [(text.hidden, text.hidden), (text.hidden, kv), (text.hidden, kv), (text.hidden, text.hidden)]
     matrices += [(text.hidden, text.intermediate)] * 3
     width = vision.hidden
+    # q, k and v count as one fused matrix, as Qwen's tower has them; LoRA adds rank * (inputs + outputs) to each.
     own = [(width, 3 * width), (width, width), *[(width, vision.intermediate)] * (3 if vision.gated else 2)]
     weights = Weights(
         vision=_part(own, vision.layers, 4 * width, vision.patch_values * width),
         projector=_part(list(projector), 1, 0, 0),
         language=_part(matrices, text.layers, 2 * text.hidden, text.hidden),
+        # Untied models have an output head of the same size beside the embeddings.
         embedding=text.vocabulary * text.hidden * (1 if text.tied else 2),
         stored=0,
     )
     return ModelShape(
+        # Two bytes a weight, as in bf16, in which large models are published.
         name=name,
         weights=weights.model_copy(update={"stored": 2 * weights.parameters}),
         hidden=text.hidden,
@@ -82,6 +85,7 @@ def _shape(
 def _part(matrices: list[tuple[int, int]], layers: int, small: int, once: int) -> Part:
     """`small`: weights of norms and biases in a layer; `once`: those outside of layers."""
     size = layers * sum(a * b for a, b in matrices)
+    # [in, out] of each matrix: in * out weights, and in + out for an adapter of rank 1.
     return Part(parameters=size + layers * small + once, linear=layers * sum(map(sum, matrices)), matrices=size)
 
 

@@ -64,6 +64,7 @@ def _split(text: str) -> ResponseParts:
     heading = _HEADING.search(text)
     if heading is None:
         return ResponseParts(_paragraphs(text), None)
+    # In `**Answer: 61**` the answer stands inside the heading's own marks.
     answer = (heading["inside"] or "") + text[heading.end() :]
     return ResponseParts(_paragraphs(text[: heading.start()]), join_segments(_paragraphs(answer)))
 
@@ -82,6 +83,7 @@ def scored_segments(text: str) -> tuple[str, ...]:
     parts = split_response(text)
     if parts.answer is None:
         return parts.steps
+    # Always the one canonical heading, so that `Answer: 5` and `## Answer` with 5 below it are one text to the PRM.
     block = (ANSWER_HEADING, parts.answer) if parts.answer else (ANSWER_HEADING,)
     return (*parts.steps, join_segments(block))
 
@@ -96,6 +98,7 @@ def segment_spans(text: str) -> tuple[tuple[int, int], ...]:
     heading = _HEADING.search(text)
     if heading is None:
         return _spans(text)
+    # The match begins with the line's indent, which is no part of the block.
     begin = heading.start() + len(heading[0]) - len(heading[0].lstrip())
     return (*_spans(text[: heading.start()]), (begin, len(text.rstrip())))
 
@@ -133,6 +136,7 @@ def _spans(text: str) -> tuple[tuple[int, int], ...]:
     inside = blocks(text)
     pieces, begin = [], 0
     for blank in _BLANK_LINES.finditer(text):
+        # Blocks are in order and apart, so the one that could hold the blank line is the last that begins before it.
         place = bisect_right(inside, (blank.start(), len(text)))
         if place and blank.start() < inside[place - 1][1]:
             continue

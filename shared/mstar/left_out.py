@@ -21,6 +21,7 @@ def reasons_left_out(row: RolloutRow, rule: SelectionRecipe) -> dict[int, str]:
 def _reason(
     row: RolloutRow, checked: CheckedResponse, candidates: dict[str, CheckedResponse], rule: SelectionRecipe
 ) -> str:
+    # First, since all verdicts of such a row but those for the vote's winner say wrong.
     if row.question.answer is None:
         return "no reference answer, and the vote did not choose it"
     if not checked.verdict.correct:

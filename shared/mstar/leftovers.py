@@ -20,11 +20,13 @@ def collect(prefix: str, folder: Path | None = None) -> list[Path]:
 
     `folder`: where to look, by default the one for temporary files.
     """
+    # Safe beside other processes: a name carries its owner's id, and only files of dead owners are touched.
     removed = []
     for path in (folder or Path(tempfile.gettempdir())).glob(f"{prefix}*"):
         owner = re.match(r"\d+(?=[-.])", path.name.removeprefix(prefix))
         if owner is None or _lives(int(owner[0])):
             continue
+        # The temporary folder is shared: following a link that somebody else put there would empty their target.
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -35,6 +37,7 @@ def collect(prefix: str, folder: Path | None = None) -> list[Path]:
 
 def _lives(pid: int) -> bool:
     try:
+        # Signal 0 only asks. An id that was given to a new process keeps the files for as long as that one lives.
         os.kill(pid, 0)
     except ProcessLookupError:
         return False

@@ -21,10 +21,13 @@ def limit(memory_bytes: int, cpu_seconds: int) -> None:
     `memory_bytes`: of its own data. Files that are mapped and only read do not count, and a CUDA build of torch maps
     tens of gigabytes.
     """
+    # Hard limits as well as soft ones: code that runs in here cannot raise them again.
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds))
+    # A crash would write a model of gigabytes to the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.environ |= {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
+    # An audit hook cannot be removed. Native code that opens sockets by itself does not pass through it.
     sys.addaudithook(_refuse_network)
 
 

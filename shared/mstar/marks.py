@@ -21,6 +21,7 @@ class Marks(Frozen):
     def outcomes(self) -> list[int]:
         """0 or 1 for each question. Raises ValueError where the bits are not as many as the questions."""
         packed = base64.b64decode(self.right, validate=True)
+        # Result files travel between people, so length and padding are checked before anything is paired.
         if len(packed) != (self.questions + 7) // 8:
             raise ValueError(f"{len(packed)} bytes do not hold the marks of {self.questions} questions")
         return [packed[place >> 3] >> (7 - (place & 7)) & 1 for place in range(self.questions)]
@@ -28,6 +29,7 @@ class Marks(Frozen):
 
 def marks_of(rows: Iterable[RolloutRow]) -> Marks:
     """Marks of greedy responses, one row a question, in the order of the rows; no response counts as wrong."""
+    # Only the first: greedy rows have one response, and a row with a problem has none.
     found = [(row.question.id, any(one.verdict.correct for one in row.responses[:1])) for row in rows]
     names = "\n".join(question for question, _ in found)
     return Marks(

@@ -53,6 +53,7 @@ class TrainingMemory(Frozen):
 
 def trained_parameters(weights: Weights, settings: TrainRecipe) -> int:
     """Weights that have gradients. With named LoRA targets this is the most that it can be."""
+    # A pair of matrices A [r, in] and B [out, r] for each linear layer: r * (in + out) weights.
     parts = trained_parts(weights, settings)
     if settings.lora:
         return settings.lora.rank * sum(part.linear for part in parts)
@@ -100,6 +101,7 @@ def training_memory(
     width = BF16 if half else FP32
     tokens = tokens or settings.micro_tokens
     trained = trained_parameters(shape.weights, settings)
+    # The trainer runs stage 0 as stage 1, so optimizer states are divided among the ranks in every stage.
     share = settings.ranks
     weights = _weight_bytes(shape, settings, width)
     optimizer = FP32 * (1 + MOMENTS[settings.optimizer]) * ceil(trained / share)
@@ -119,12 +121,15 @@ def training_memory(
     if gpu:
         activations += LOGIT_BYTES * min(places, HEAD_PLACES) * shape.vocabulary
     else:
+        # On a CPU the loss makes all logits at once, [places, vocabulary] in fp32: with log-softmax and gradient.
         activations += 3 * FP32 * places * shape.vocabulary
     host = 0
     if settings.offload_optimizer:
+        # The offloaded optimizer (DeepSpeedCPUAdam) keeps fp32 gradients beside weights and moments.
         host, optimizer = optimizer + FP32 * ceil(trained / share), 0
     if settings.offload_parameters:
         host += weights
+        # The layer at work and the one that is fetched meanwhile.
         weights = 2 * width * _layer_parameters(shape)
     return TrainingMemory(
         weights=weights, optimizer=optimizer, gradients=gradients, held=held, activations=activations, host=host
@@ -138,6 +143,7 @@ def _weight_bytes(shape: ModelShape, settings: TrainRecipe, width: int) -> int:
         whole += width * trained_parameters(weights, settings)
         if settings.lora.quantize:
             matrices = sum(part.matrices for part in (weights.vision, weights.projector, weights.language))
+            # Embeddings, norms and adapters stay in `width`; only matrices are held in 4 bits.
             whole -= int((width - NF4) * matrices)
     if settings.zero_stage < 3:
         return whole
@@ -156,6 +162,7 @@ def _activations(shape: ModelShape, settings: TrainRecipe, tokens: int, width: i
     vision = 0 if settings.freeze_vision else patches * width * _kept_by_a_vision_layer(shape)
     if not settings.gradient_checkpointing:
         return text * shape.layers + vision * shape.vision_layers
+    # With checkpointing each layer keeps its input, and one layer at a time is computed again in full.
     inputs = tokens * width * shape.hidden * shape.layers
     vision_inputs = 0 if settings.freeze_vision else patches * width * shape.vision_hidden * shape.vision_layers
     return inputs + vision_inputs + max(text, vision)

@@ -76,6 +76,7 @@ def reward_pass_at_k(
 
 
 def _reward_pass(row: RolloutRow, score: ScoreRow, k: int, seed: int, rule: RewardRule) -> float:
+    # Rows that are decided may lack scores, since none was asked for (`prm.savings`).
     known = decided(row, k)
     if known is None:
         return float(any(response.verdict.correct for response in ranked(row, score, seed, rule)[:k]))
@@ -112,6 +113,7 @@ def rewards_by_index(row: RolloutRow, score: ScoreRow, rule: RewardRule = MINIMU
         raise InvalidInput(
             f"scores of question {score.question_id} stand beside rollouts of {row.question.id}", field="scores"
         )
+    # A paragraph that only repeats the answer is no step, so R_p needs to know what the check read.
     answers = {checked.index: checked.verdict.extracted for checked in row.responses}
     return {scored.index: reward(scored, answers.get(scored.index), rule) for scored in score.responses}
 

@@ -27,6 +27,7 @@ def source_name(source: str) -> str:
     `/data/Qwen2.5-VL-3B` → `Qwen2.5-VL-3B`; a snapshot in the hub's cache → `Qwen/Qwen2.5-VL-3B`.
     """
     parts = PurePath(source).parts
+    # `models--Qwen--Qwen2.5-VL-3B/snapshots/<commit>`: the last part would be a commit, which says nothing to a reader.
     cached = next((part for part in parts if part.startswith((_HUB, "datasets--"))), None)
     if cached is not None:
         return "/".join(cached.split("--")[1:])

@@ -40,6 +40,7 @@ def model_files(folder: Path) -> list[Path]:
     """Files to take along, by name. Raises InvalidInput for missing weights, or a link that leads out of the folder."""
     there = (path.name for path in folder.iterdir() if is_model_file(path.name))
     names = {name for name in there if any(fnmatchcase(name, kind) for kind in KINDS)}
+    # Weights by the index alone: a folder may hold the same model a second time, in shards of another size.
     names |= set(weight_files(folder))
     if (folder / INDEX).exists():
         names.add(INDEX)
@@ -60,6 +61,7 @@ def weight_files(folder: Path) -> dict[str, set[str] | None]:
         raise _refused(folder, f"has no weight_map in {INDEX}")
     found: dict[str, set[str] | None] = {}
     for tensor, name in listed.items():
+        # The index is the user's: `../other/secret.safetensors` in it would be copied into an artefact.
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
             raise _refused(folder, f"names {str(name)[:64]!r} in {INDEX}, which is no *.safetensors beside it")
         tensors = found.setdefault(name, set())
@@ -79,6 +81,7 @@ def check_weights(folder: Path) -> int:
             tensors = {tensor for tensor, _ in _header(path)}
         except ValueError as error:
             raise _refused(folder, f"has a damaged {name}: {error}") from None
+        # Headers are read and no tensor: a cut-off download is found without reading gigabytes.
         missing = sorted((listed or set()) - tensors)
         if missing:
             raise _refused(folder, f"lacks tensor {missing[0][:100]!r} in {name}, where {INDEX} puts it")
@@ -135,6 +138,7 @@ def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
+        # Eight bytes of length, and `{}`. Checked before reading, since the length is only what the file says.
         if size < 10 or length > min(size - 8, MAX_HEADER_BYTES):
             raise ValueError("it is cut off, or no safetensors file")
         header = parse_json(file.read(length))
@@ -145,6 +149,7 @@ def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         raise ValueError("it holds no tensor")
     place = 0
     for name, (begin, end) in sorted(((n, _span(n, t)) for n, t in header.items()), key=lambda one: one[1]):
+        # Gaps and overlaps are refused as the safetensors library does: bytes there belong to no tensor, or to two.
         if begin != place:
             raise ValueError(f"tensor {name[:100]!r} does not begin where the one before ends")
         place = end
@@ -160,6 +165,7 @@ def _span(name: str, tensor: Any) -> tuple[int, int]:
         raise wrong
     shape, offsets, bits = tensor.get("shape"), tensor.get("data_offsets"), _BITS.get(str(tensor.get("dtype")))
     for numbers in (shape, offsets):
+        # `type` and not isinstance: true and false are integers to Python. The bound keeps their product computable.
         if not isinstance(numbers, list) or any(type(n) is not int or not 0 <= n < 2**60 for n in numbers):
             raise wrong
     assert isinstance(shape, list) and isinstance(offsets, list)
@@ -173,6 +179,7 @@ def _span(name: str, tensor: Any) -> tuple[int, int]:
 def _inside(folder: Path, name: str) -> Path:
     """The real file behind a name. A link may lead below the folder, or from a hub's snapshot to its blobs."""
     root = folder.resolve()
+    # Files of a hub's snapshot are links to ../../blobs, so its root is the model's folder in the cache.
     if root.parent.name == "snapshots":
         root = root.parent.parent
     path = (folder / name).resolve()

@@ -78,6 +78,7 @@ def shape_of(name: str, config: Mapping[str, Any], weights: Weights) -> ModelSha
 
     Raises KeyError for a configuration without the sizes of a language model.
     """
+    # Families differ: Qwen2-VL has these sizes at the top, InternVL calls the section llm_config.
     text = _section(config, "text_config", "llm_config") or config
     vision = _section(config, "vision_config") or {}
     hidden, heads = int(text["hidden_size"]), int(text["num_attention_heads"])
@@ -110,8 +111,10 @@ def count_weights(tensors: Tensors, stored: int) -> Weights:
         if _EMBEDDING.search(name) and not _VISION.search(name):
             embedding += prod(shape)
             continue
+        # The projector first, since its tensors often lie below the tower: `visual.merger`, `vision_model.connector`.
         counts = parts["projector" if _PROJECTOR.search(name) else "vision" if _VISION.search(name) else "language"]
         counts[0] += prod(shape)
+        # Position embeddings are two-dimensional too, and are no linear layer.
         if len(shape) == 2 and name.endswith(".weight") and "embed" not in name.rsplit(".", 2)[-2]:
             counts[1] += sum(shape)
             counts[2] += prod(shape)
@@ -132,4 +135,5 @@ def _default_tokens(vision: Mapping[str, Any], merge: int) -> int:
     size, patch = vision.get("image_size"), vision.get("patch_size")
     if not (isinstance(size, int) and isinstance(patch, int)) or "spatial_merge_size" in vision:
         return 1024
+    # Patches a side, of which merge x merge become one token.
     return max(1, (size // patch // max(1, merge)) ** 2)

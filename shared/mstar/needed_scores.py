@@ -62,5 +62,6 @@ def distinct_correct(row: RolloutRow, min_steps: int = 0) -> dict[str, CheckedRe
         if checked.verdict.correct and checked.response.finish_reason is not FinishReason.LENGTH:
             if not is_chain(checked, min_steps):
                 continue
+            # The first by place, so that which copy trains does not depend on the order in which scores arrive.
             found.setdefault(join_segments(scored_segments(checked.response.text)), checked)
     return found

@@ -103,6 +103,7 @@ def outcomes_of(rows: Iterable[RolloutRow]) -> Outcomes:
 
 def together(parts: Sequence[Outcomes]) -> Outcomes:
     """The sum over shards; rare shapes may be missing from it."""
+    # Every count there is, so that a new field adds up without a line here.
     numbers = [name for name, field in Outcomes.model_fields.items() if field.annotation is int]
     shapes: dict[str, Shape] = {}
     for shape in (shape for part in parts for shape in part.shapes):
@@ -125,6 +126,7 @@ def too_few(seen: Outcomes, asked: int, least: float) -> bool:
     """
     if least <= 0 or seen.solved >= least * seen.questions:
         return False
+    # A response that is wrong has stated an answer, so the layout is known and only skill is lacking.
     unread = seen.responses >= JUDGED_RESPONSES and not seen.correct and not seen.wrong
     return unread or seen.questions >= min(asked, JUDGED_QUESTIONS)
 
@@ -163,6 +165,7 @@ def advice(seen: Outcomes, place: AnswerPlace) -> str:
     others = (AnswerPlace.HEADING, AnswerPlace.BOXED, AnswerPlace.ANSWER_TAG, AnswerPlace.LETTER)
     best = max(others, key=lambda one: seen.readable_in.get(one, 0))
     here, there = seen.readable_in.get(place, 0), seen.readable_in.get(best, 0)
+    # A quarter at least: advice from a handful of responses would send people from one setting to the next.
     if best is not place and there > max(here, seen.responses // 4):
         return f"{there} of {seen.responses} have the answer elsewhere: set prompt.{_setting(best)}"
     if seen.cut_off * 2 > seen.responses:
@@ -205,6 +208,7 @@ def _fate(checked: CheckedResponse) -> str:
         return "correct"
     if checked.response.finish_reason is FinishReason.LENGTH:
         return "cut_off"
+    # By the reason and not by `extracted`: an empty answer in its place is another fate.
     if verdict.reason in MISSING.values():
         return "no_answer"
     return "unreadable" if verdict.reason in _UNREAD or verdict.reason.endswith("-unreadable") else "wrong"

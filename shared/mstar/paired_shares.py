@@ -27,11 +27,13 @@ def paired_difference(one: Sequence[int], other: Sequence[int]) -> PairedDiffere
     """
     pairs = list(zip(one, other, strict=True))
     n = len(pairs)
+    # Newcombe's fourfold table: e, f, g and (below) h.
     both, first, second = (pairs.count(kind) for kind in ((1, 1), (1, 0), (0, 1)))
     neither = n - both - first - second
     a, b = wilson(both + first, n), wilson(both + second, n)
     share, against = (both + first) / n, (both + second) / n
     phi = _correlation(both, first, second, neither)
+    # Each limit joins the first share's distance to its own limit with the second's to the opposite one.
     below = _combined(share - a.low, b.high - against, phi)
     above = _combined(a.high - share, against - b.low, phi)
     difference = share - against

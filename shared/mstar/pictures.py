@@ -14,16 +14,19 @@ MAX_PIXELS_TOGETHER = 2 * MAX_PIXELS
 MAX_SIDE_RATIO = 200
 """As the image decoder of the model services has them."""
 _PNG = b"\x89PNG\r\n\x1a\n"
+# C4, C8 and CC lie in the range and are tables and reserved (T.81, table B.1).
 _FRAME_STARTS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SEGMENTS = 10_000
 
 
 def picture_size(file: BinaryIO) -> tuple[int, int]:
     """Width and height of a picture in an open file. Raises ValueError that says what is wrong with it."""
+    # Of the open file, not of a path: nothing can be exchanged between this look and the reading.
     size = file.seek(0, 2)
     file.seek(0)
     if size > MAX_FILE_BYTES:
         raise ValueError(f"has {size} bytes; at most {MAX_FILE_BYTES} are accepted")
+    # As much as the longest of the three headers needs: VP8X ends at byte 30.
     head = file.read(30)
     try:
         if head.startswith(_PNG):
@@ -59,6 +62,7 @@ def _png(file: BinaryIO) -> tuple[int, int]:
                 raise ValueError("is a damaged PNG")
             size = width, height
             continue
+        # It stands before the pixels (APNG), so an animation is known without reading them.
         if kind == b"acTL":
             raise ValueError("is animated; send a still one")
         if kind == b"IDAT":
@@ -72,6 +76,7 @@ def _jpeg(file: BinaryIO) -> tuple[int, int]:
     file.seek(2)
     for _ in range(_MAX_SEGMENTS):
         mark, kind = struct.unpack(">BB", file.read(2))
+        # Any number of fill bytes may stand before a marker (B.1.1.2).
         while mark == 0xFF and kind == 0xFF:
             (kind,) = struct.unpack(">B", file.read(1))
         (length,) = struct.unpack(">H", file.read(2))

@@ -32,6 +32,7 @@ def judge(question: str | None, suspects: Collection[str], quarantined: int) -> 
     """
     if question is None:
         return Verdict.NOTHING
+    # Suspects come last, so all other questions of the shard have succeeded in this attempt.
     if question in suspects:
         return Verdict.QUARANTINE if quarantined < MOST_QUARANTINED else Verdict.NOTHING
     return Verdict.SUSPECT if len(suspects) < MOST_SUSPECTS else Verdict.NOTHING

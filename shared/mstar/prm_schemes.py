@@ -151,6 +151,7 @@ def scheme_of(
     `config`: `config.json`. `declared`: what `prm_scheme.json` holds, None where there is none. `vocabulary`: all
     tokens. `field`: of the caller's request, to be named in an error.
     """
+    # The declaration goes first: its author knows more than an architecture's name tells.
     if declared is not None:
         return _parsed(folder, declared, field)
     architectures = config.get("architectures")
@@ -158,6 +159,7 @@ def scheme_of(
     known = next((KNOWN[name] for name in names if isinstance(name, str) and name in KNOWN), None)
     if known is not None:
         return known
+    # Ours are vision-language models; a text model may have tokens of these names for something else.
     if "vision_config" in config and all(label in vocabulary for label in OWN_LABELS):
         return OWN
     said = f"config.json names {str(names[0])[:64]}" if names else "config.json names no architecture"
@@ -183,6 +185,7 @@ def head_name(tensor: str) -> tuple[str, str] | None:
 
 def own_scheme(vocabulary: Collection[str]) -> LabelTokens:
     """The scheme of a PRM that this project trains on a base with this vocabulary. Raises InvalidInput."""
+    # `+` and `-` are single tokens of most vocabularies, so a base needs no new embeddings.
     for good, bad in (OWN_LABELS, ("+", "-")):
         if good in vocabulary and bad in vocabulary:
             return LabelTokens(good=good, bad=bad)

@@ -45,5 +45,6 @@ def tolerance(dtypes: Iterable[str]) -> float:
 
 def largest_difference(expected: ProbePlace, seen: Likely) -> float:
     """Nats between what was stored of a place and what a service says; infinite where it does not name a token."""
+    # A token that the service does not name counts as impossible, which is beyond every tolerance.
     known = dict(seen)
     return max(abs(logprob - known.get(token, float("-inf"))) for token, logprob in expected.likely)

@@ -199,6 +199,7 @@ def shows_options(text: str, options: tuple[str, ...]) -> bool:
         found = shown.search(text, place)
         if found is None:
             return False
+        # In order: a text that talks of option B before option A does not list them.
         place = found.end()
     return bool(options)
 
@@ -219,6 +220,7 @@ def _words(form: PromptForm, answer: Answer | None) -> dict[str, Callable[[], st
 
 def _filled(template: str, words: dict[str, Callable[[], str]]) -> str:
     """The template with each known name in braces replaced, once; all other braces stay as they are."""
+    # Not str.format: a template may hold braces of LaTeX, and filled-in text is never read for names again.
     names = "|".join(map(re.escape, words))
     return re.sub(rf"\{{({names})\}}", lambda match: words[match[1]](), template)
 
@@ -256,6 +258,7 @@ def _hint(answer: Answer | None) -> str:
     elif answer.type is AnswerType.INTEGER:
         asked, example = "an integer answer", "value, e.g., 1, 2, 3"
     else:
+        # MathVista has floats of one and two decimals only; without a precision its hint for two is given.
         places = answer.precision or 2
         numbers = ", ".join(f"{value:.{places}f}" for value in ((1.2, 1.3, 1.4) if places == 1 else (1.23, 1.34, 1.45)))
         asked, example = f"a floating-point number with {_decimals(places, ' place')}", f"value, e.g., {numbers}"

@@ -58,6 +58,7 @@ def ranking_together(parts: Iterable[Ranking]) -> Ranking:
             by_group[name] = _sum(by_group.get(name, Pairs()), pairs)
     return Ranking(
         all=every,
+        # Names are text because JSON objects have no other keys.
         by_steps={name: by_steps[name] for name in sorted(by_steps, key=int)},
         by_group={name: by_group[name] for name in sorted(by_group)},
     )
@@ -77,6 +78,7 @@ def _ranking(row: RolloutRow, score: ScoreRow, rule: RewardRule, min_steps: int)
     by_steps: dict[str, Pairs] = {}
     for high, steps in sound:
         for low, others in unsound:
+            # The share is the Mann-Whitney estimate, in which a tie counts half.
             won = Pairs(pairs=1, above=1.0 if high > low else 0.5 if high == low else 0.0)
             by_steps[str(others - steps)] = _sum(by_steps.get(str(others - steps), Pairs()), won)
     every = Pairs()

@@ -25,12 +25,14 @@ class Bucket:
     def wait(self, now: float, amount: float = 0.0) -> float:
         """Seconds until more than nothing, and at least `amount` if that is less than the quota, is there; 0: now."""
         self._fill(now)
+        # A single request beyond the whole quota waits for a full bucket, and not for ever.
         wanted = max(min(amount, self.quota), self.quota * 1e-9)
         return max(0.0, (wanted - self.level) * self.period / self.quota)
 
     def spend(self, now: float, amount: float) -> None:
         """Take an amount, whether it is there or not."""
         self._fill(now)
+        # May go below zero: the debt is what the next caller waits for.
         self.level -= amount
 
     def remaining(self, now: float) -> int:

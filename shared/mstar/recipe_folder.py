@@ -23,6 +23,7 @@ class RecipeFolder:
 
     def names(self) -> dict[str, Path]:
         """Recipes by name, such as `minivista` or `arms/rest-em`, with their files."""
+        # Read anew at each call, so that a recipe that an operator puts there can be named at once.
         found = sorted(self._folder.rglob("*.yaml"))
         return {path.relative_to(self._folder).with_suffix("").as_posix(): path for path in found}
 
@@ -71,6 +72,7 @@ class RecipeFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidRecipe(f"{said}recipe file {path} cannot be read: {error}", field=field) from error
         try:
+            # The resolved path, since two spellings of one file in a chain are a cycle all the same.
             return Layer(str(path.resolve()), recipe_values(text))
         except InvalidRecipe as error:
             raise InvalidRecipe(f"{path}: {error.detail}", field=error.field) from None

@@ -41,6 +41,7 @@ def inherited(layer: Layer, parent: FindParent) -> dict[str, Any]:
         chain.append(_next(chain, name, parent))
     merged: dict[str, Any] = {}
     for one in reversed(chain):
+        # From the farthest parent to the recipe itself, so that what is nearer wins.
         merged = overlaid(merged, one.values)
     merged.pop(EXTENDS, None)
     return merged
@@ -51,6 +52,7 @@ def overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
     merged = dict(below)
     for key, value in above.items():
         there = merged.get(key)
+        # Copied also where there is nothing to merge with, so that the result shares no section with either argument.
         if isinstance(value, Mapping):
             merged[key] = overlaid(there if isinstance(there, Mapping) else {}, value)
         else:
@@ -62,6 +64,7 @@ def _next(chain: list[Layer], name: Any, parent: FindParent) -> Layer:
     if not isinstance(name, str) or not name:
         raise _refused(f"{chain[-1].place}: name one recipe or one .yaml file")
     places = [one.place for one in chain]
+    # Before the next parent is read: a chain of files must end however long it is.
     if len(chain) > MAX_PARENTS:
         raise _refused(f"{' extends '.join(places)}: at most {MAX_PARENTS} parents are read; merge some of them")
     found = parent(name, chain[-1])

@@ -67,6 +67,7 @@ def is_chain(checked: CheckedResponse, min_steps: int) -> bool:
 
 def states_answer_only(segment: str, answer: str | None) -> bool:
     """Whether a segment is the answer block, or a paragraph with nothing but the answer."""
+    # `**61**` on a line of its own repeats the answer, with or without a heading below it.
     return is_answer_block(segment) or (answer is not None and _bare(segment) == _bare(answer))
 
 

@@ -175,6 +175,7 @@ def _policy(recipe: Recipe, shape: ModelShape, machine: Machine, habits: Habits)
         "keys and values": kept * _kv_bytes(shape),
         "work space": SCORE_TOKENS * BF16 * (4 * shape.hidden + 2 * shape.intermediate),
     }
+    # vLLM takes its share of the whole memory whatever else is there, so the reserve comes off that.
     room = int(POLICY_SHARE * machine.gpu_bytes) - RESERVE
     over = sum(parts.values()) > room
     remedies = ("serve with MSTAR_POLICY_TENSOR_PARALLEL above 1, or lower generation.max_tokens",) if over else ()
@@ -225,6 +226,7 @@ def _remedies(settings: TrainRecipe, shape: ModelShape, machine: Machine, room: 
         ("offload_parameters: true", {"offload_parameters": True}),
     )
     for text, change in steps:
+        # Not validated: zero_stage 3 comes before offload_parameters, which demands it.
         changed = settings.model_copy(update=change)
         if changed == settings:
             continue
@@ -263,6 +265,7 @@ class _Tally:
             yield self.sampling("prm: label", prefixes, prm.completions, self.response // 2)
             yield self.training("prm: train", prm.train, 1, prm.questions * prm.n, prm.n, self.prm)
         yield self.sampling("iterations: sample", plan.iterations * plan.questions, plan.n)
+        # An upper bound where the rule has no k.
         several = {SelectionMode.ALL: plan.n, SelectionMode.THRESHOLD: plan.n, SelectionMode.ANSWERS: 1}
         kept = several.get(plan.selection.mode, plan.selection.k)
         each = min(kept, plan.n * habits.correct)
@@ -277,6 +280,7 @@ class _Tally:
             yield self.sampling(f"{sweeps} sweeps: sample", sweeps * sweep.questions, sweep.n * len(sweep.grid))
             if sweep.mode == "reward_pass":
                 yield self.scoring(f"{sweeps} sweeps: score", sweeps * sweep.questions, sweep.n * len(sweep.grid))
+        # Every iteration, the base, and the warm-up where there is one; None: measured in full (`tests_after`).
         points = [*range(1, plan.iterations + 1), *[None] * (1 + (recipe.warmup is not None))]
         greedy = sum(sum(recipe.tests_after(point).values()) for point in points)
         responses = greedy + len(points) * recipe.data.validation * (1 + check.n * (1 + len(check.temperatures)))
@@ -287,9 +291,12 @@ class _Tally:
         sampled = int(prompts * each * (tokens or self.response))
         read = prompts * self.prompt
         machine, parameters = self.machine, self.shape.weights.parameters
+        # The prompt's keys and values are shared by its responses, so each carries its part of them.
         context = self.prompt // max(1, min(each, machine.batch)) + self.response
+        # One decoding step reads all weights once and the keys and values of every response of the batch.
         bytes_a_step = BF16 * parameters + machine.batch * context * _kv_bytes(self.shape)
         by_memory = bytes_a_step / (machine.bandwidth * 1e12)
+        # A multiplication and an addition for each weight and token.
         by_work = 2 * parameters * machine.batch / (machine.tflops * 1e12)
         rate = machine.decode_share * machine.batch / max(by_memory, by_work)
         seconds = sampled / rate + self.forward_seconds(read, prompts)
@@ -329,6 +336,7 @@ class _Tally:
         """Of one GPU at the rate of prompts: two operations a weight and token, the tower's for every patch."""
         shape = shape or self.shape
         weights = shape.weights
+        # Of embedding and head only the head multiplies. Tied weights are counted once, so half of theirs is missed.
         language = weights.language.parameters + weights.embedding // 2
         operations = 2 * (language * tokens + weights.vision.parameters * images * shape.patches)
         return operations / (self.machine.prefill_share * self.machine.tflops * 1e12)

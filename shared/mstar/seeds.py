@@ -17,6 +17,7 @@ def derive(seed: int, *parts: str | int | float) -> int:
 
     Parts are hashed as a JSON list, so neither `("a", "b")` and `("ab",)` nor `1` and `"1"` collide.
     """
+    # Floats are written by repr, the shortest text that reads back as the same number, on every platform.
     message = json.dumps([seed, *parts], separators=(",", ":"), allow_nan=False).encode()
     # 63 bits: numpy, torch, vLLM and SQL integers all hold it as a signed number.
     return int.from_bytes(hashlib.sha256(message).digest()[:8]) >> 1

@@ -97,6 +97,7 @@ def soundness(rows: Iterable[tuple[RolloutRow, Sequence[SelectedRow]]], seed: in
     judged = kept_sound = best = 0
     random: list[float] = []
     for row, kept in rows:
+        # Nothing was chosen where nothing is kept, so the question says nothing about the choice.
         if not row.question.gold_steps or not kept:
             continue
         candidates = _candidates(row, None, seed, min_steps, MINIMUM)
@@ -129,6 +130,7 @@ def _candidates(
 
 
 def _require_rewards(candidates: Sequence[Candidate], row: RolloutRow, recipe: SelectionRecipe) -> None:
+    # No score was asked for where the rule keeps all (`needed_for_selection`), so none can be missing there.
     unseen = recipe.scored_above()
     if not recipe.rule.needs_prm or (unseen is not None and len(candidates) <= unseen):
         return

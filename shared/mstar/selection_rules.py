@@ -101,6 +101,7 @@ def _random(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequenc
 
 
 def _top(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+    # Before any score is touched: where all are kept no score was asked for.
     if len(candidates) <= recipe.k:
         return candidates
     # A stable sort: equal rewards stay in drawn order.
@@ -112,6 +113,7 @@ def _threshold(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequ
 
 
 def _sound(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
+    # Also k at most, so that this bound differs from `top` and `random` in the choice and not in the amount.
     return [candidate for candidate in candidates if candidate.sound][: recipe.k]
 
 

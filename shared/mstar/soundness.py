@@ -54,6 +54,7 @@ def is_sound(text: str, gold_steps: Sequence[str]) -> bool:
     if len(gold) < len(gold_steps):
         return [step.split() for step in steps] == [step.split() for step in gold_steps]
     claims = [claim_of(step) for step in steps]
+    # As multisets: a chain that repeats a claim, or adds a wrong one, is not sound.
     return Counter(claims) == Counter(gold) and _in_order(claims, _needs(gold))
 
 
@@ -62,6 +63,7 @@ def _needs(gold: Sequence[Claim]) -> dict[Claim, set[str]]:
     stated: set[str] = set()
     needs: dict[Claim, set[str]] = {}
     for claim in gold:
+        # Values and not claims: 5 may be read from a cell or come out of a sum, and either is enough to go on with.
         needs.setdefault(claim, stated.intersection(claim.operands))
         stated.add(claim.value)
     return needs

@@ -23,5 +23,6 @@ def require_shares(shares: Mapping[str, float]) -> None:
         split_name(name)
         if not 0 < share <= 1:
             raise ValueError(f"the share of {name} is {share:g} and must lie in (0, 1]")
+    # People write 0.33, 0.33 and 0.34, whose sum is 1 but for binary rounding.
     if shares and abs(sum(shares.values()) - 1) > 1e-6:
         raise ValueError(f"the shares make {sum(shares.values()):g}, not 1")

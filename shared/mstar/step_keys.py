@@ -60,9 +60,11 @@ def step_keys(recipe: Recipe, steps: Sequence[StepSpec], prepared: str, code: st
     # Scores of the base model stand before the reward model that makes them, so one pass is not enough.
     while ready := [one for one in left.values() if all(name in keys for name in _inputs(one))]:
         for step in ready:
+            # The name is in it, so that two phases with equal parameters are never taken for one another.
             own = [code, step.name, step.params.model_dump(mode="json"), common, _sections(recipe, step.params)]
             keys[step.name] = _hash([own, [keys[name] for name in _inputs(step)]])
             del left[step.name]
+    # `prepare` is taken over by the key of `prepare_key`, not by the content that it left.
     del keys[PREPARE]
     return keys
 

@@ -15,6 +15,7 @@ COLLECT = f"{REWARD}/collect"
 FETCH = f"{REWARD}/fetch"
 """Brings the reward model that a recipe names."""
 
+# Two digits or more, as they are written, so that names sort up to 99 and `it1x` is no iteration.
 _ITERATION = re.compile(r"it(\d{2,})(?:/|$)")
 
 

@@ -30,6 +30,7 @@ TASK_NAMES = {queue: f"mstar.{queue.value}.advance" for queue in Queue}
 
 def _require_kind(schema: dict[str, Any]) -> None:
     """Say in the JSON schema that `kind` must be sent: it tells the kinds apart, and each has its own as default."""
+    # Pydantic leaves fields with a default out of `required`, and a discriminator must be sent.
     schema["required"] = sorted({*schema.get("required", ()), "kind"})
 
 

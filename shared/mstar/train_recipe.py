@@ -154,6 +154,7 @@ class TrainRecipe(Frozen):
         parts = ("freeze_vision", "freeze_projector", "freeze_language")
         pairs = [(getattr(before, part), getattr(self, part)) for part in parts]
         # Adapters of a part that is frozen now would be lost, so with LoRA the parts must be the same.
+        # Without LoRA a part may freeze later, since its states are only left unused; thawing it would lack them.
         return all(was == now if self.lora else was <= now for was, now in pairs)
 
 

@@ -32,6 +32,7 @@ def parse_trusted_code(text: str) -> dict[str, TrustedCode]:
                 f"{entry[:200]!r} is not TYPE=/FOLDER@sha256:DIGEST; `python -m mstar_models.remote_code FOLDER` "
                 "prints the entry of a folder"
             )
+        # By digest and not by path alone: whoever can write into the folder must not gain the right to run code.
         found[match["type"]] = TrustedCode(match["type"], Path(match["folder"]), match["digest"])
     return found
 

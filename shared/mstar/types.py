@@ -115,6 +115,7 @@ class SampledTokens(Frozen):
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
+        # Ends index the ids that the PRM reads scores at, so one beyond them would point into another response.
         if list(self.ends) != sorted(self.ends) or self.ends[0] < 1 or self.ends[-1] > len(self.ids):
             raise ValueError("ends must rise from 1 to the number of ids at most")
         if min(self.ids) < 0:
@@ -178,6 +179,7 @@ class StepScores(Frozen):
     @field_validator("scores")
     @classmethod
     def _rounded(cls, scores: tuple[float, ...]) -> tuple[float, ...]:
+        # At the door, so that no code path can choose by digits that another run would not have.
         return tuple(round(score, SCORE_DECIMALS) for score in scores)
 
 

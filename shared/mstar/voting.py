@@ -48,6 +48,7 @@ def voted(
     winner = _winner(row, scores, rule, place, seed, reward)
     if winner is None:
         return row
+    # Verdicts by the vote replace those of the check, which had no reference to compare with.
     responses = tuple(
         checked.model_copy(
             update={"verdict": Verdict(correct=checked.index in winner.indices, extracted=said, reason=PSEUDO)}
@@ -91,6 +92,7 @@ def _vote_right(
 def _winner(
     row: RolloutRow, scores: ScoreRow | None, rule: AnswerRule, place: AnswerPlace, seed: int, reward: RewardRule
 ) -> _Ballot | None:
+    # No scores at all: none was needed, or there is no PRM; then each response counts 1.
     weights = rewards_by_index(row, scores, reward) if scores is not None and scores.responses else None
     ballots = _ballots(row, weights, rule, place)
     return max(

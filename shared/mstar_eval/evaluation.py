@@ -36,6 +36,7 @@ def complete(
 
     Raises Conflict when the policy's weights change meanwhile, and what the services raise.
     """
+    # Threads only ask; rows are added by the caller's thread below, so the file needs no lock.
     missing = [one for one in shown if one.item.id not in file.rows]
     threads = ThreadPoolExecutor(IN_FLIGHT)
     work = [threads.submit(_shard, benchmark, shard, file, services) for shard in _shards(missing)]
@@ -48,6 +49,7 @@ def complete(
                 rows = done.result()
             except Exception as error:
                 # What is being sampled now is still waited for and kept.
+                # The first: those behind it are often its consequence.
                 failure = failure or error
                 threads.shutdown(wait=False, cancel_futures=True)
                 continue
@@ -78,6 +80,7 @@ def _verdict(benchmark: Benchmark, item: Item, text: str, readable: str, assista
     if not text:
         return Verdict(correct=False, reason="no-response")
     verdict = benchmark.judge(readable, item)
+    # A rule that has read an answer, right or wrong, is never overruled: the judge only finds what it could not.
     if verdict.extracted is not None or assistant is None:
         return verdict
     found = assistant.answer(item, text)
@@ -96,6 +99,7 @@ def _shards(shown: Sequence[Shown]) -> Iterator[list[Shown]]:
     shard: list[Shown] = []
     size = 0
     for one in shown:
+        # An item beyond the limit by itself makes a shard of its own, and the policy says what is wrong with it.
         if shard and (len(shard) >= SHARD_ITEMS or size + len(one.image) > SHARD_BYTES):
             yield shard
             shard, size = [], 0
@@ -120,6 +124,7 @@ def _shard(
             return [row for one in shard for row in _shard(benchmark, [one], file, services)]
         return [_refused(shard[0], settings.n, error.detail)]
     version, problems = reply.weight_version, {one.index: one.detail for one in reply.refused}
+    # Empty where nobody has asked for the weights.
     if services.version not in ("", version):
         raise Conflict(f"the policy now serves {version}, and this evaluation began with {services.version}")
     return [
@@ -140,4 +145,5 @@ def _refused(one: Shown, n: int, detail: str) -> Responses:
 
 
 def _seed(seed: int, benchmark: Benchmark, one: Shown) -> int:
+    # By the item and not by its place: with --limit, or in other shards, an item is sampled as ever.
     return derive(seed, "evaluation", benchmark.name, one.item.id)

@@ -29,6 +29,7 @@ def described(
     Raises InvalidDataset for what has no samples, and CorruptArtefact for results that cannot be read.
     """
     run = home / source
+    # A run's name has no slash, so a path is never taken for a run that is called alike.
     if "/" in source or not (run / "results.json").is_file():
         folder = sample_folder(Path(source), which)
         known = provenance_of(folder)
@@ -72,6 +73,7 @@ def _scored(samples: Iterator[Sample], prm: str | Path, stack: ExitStack) -> Ite
         if sample.response is None or sample.step_scores or sample.steps:
             yield sample
             continue
+        # The first missing score starts the PRM: an export that has all of them loads no model.
         services = services or stack.enter_context(_started(prm, stack))
         version, scores = services.step_scores(sample.prompt, sample.images, sample.response)
         provenance = {**sample.provenance, "prm_version": version, "reward": min(scores)}

@@ -48,6 +48,7 @@ def write_vlmevalkit(out: Path, model: str, about: Benchmark, file: ResponseFile
         return
     folder, asking = out / "vlmevalkit" / model, file.settings.asking
     folder.mkdir(parents=True, exist_ok=True)
+    # One column for each letter that any item has: the table is rectangular, and its readers look columns up by name.
     letters = LETTERS[: max((len(one.item.options) for one, _ in found), default=0)]
     columns = ["index", "question", *letters, "answer", "category", "l2-category", "prediction", "hit"]
     with (folder / f"{model}_{about.vlmevalkit}.tsv").open("w", encoding="utf-8", newline="") as sink:
@@ -130,6 +131,7 @@ def write_lmms_eval_results(out: Path, model: str, results: Mapping[str, Benchma
 
 def _numbers(task: str, result: BenchmarkResult) -> dict[str, Any]:
     line = result.lines[0]
+    # lmms-eval reports a standard error; the interval is 2 Z of them wide.
     half = (line.average.interval.high - line.average.interval.low) / 2
     return {
         "alias": task,

@@ -27,6 +27,7 @@ def items(benchmark: Benchmark, data: Sequence[str], limit: int | None = None) -
     """
     named = {name: path for name, equals, path in (one.partition("=") for one in data) if equals and name in BENCHMARKS}
     folders = [one for one in data if one.partition("=")[0] not in BENCHMARKS]
+    # mmstar-r and mmbench-r are groups of the same published files.
     own = named.get(benchmark.name) or named.get(benchmark.name.removesuffix("-r"))
     given = own or (folders[-1] if folders else "")
     if not given:

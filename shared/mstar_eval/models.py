@@ -44,6 +44,7 @@ def measured(model: str, home: Path, builtins: Mapping[str, Path]) -> Measured:
         name = model.partition(":")[2]
         return Measured(name=name, folder=builtins[model], out=Path("evaluations") / name)
     run = home / model
+    # Runs before folders: `latest` is a link that every home has, and folders can be written as ./latest.
     if "/" not in model and (run / "policy" / "config.json").is_file():
         prm = run / "prm" if (run / "prm" / "config.json").is_file() else None
         name = _safe(run.resolve().name)
@@ -78,6 +79,7 @@ def _form(folder: Path) -> PromptForm | None:
 def folder_version(folder: Path) -> str:
     """Changes with the model's files: their names, sizes, first and last mebibyte. Sixteen hexadecimal digits."""
     digest = hashlib.sha256()
+    # Whole files would be gigabytes to read before the first question.
     for path in sorted(folder.iterdir()):
         if path.suffix in _HEADS and path.is_file():
             size = path.stat().st_size

@@ -78,6 +78,7 @@ class ResponseFile:
     def _continue(self) -> None:
         found, rows, whole = read_responses(self.path)
         ours, theirs = self.settings.model_dump(), found.model_dump()
+        # In the order of the fields, so the message names what decides most: data before sampling.
         different = [name for name in ours if ours[name] != theirs[name]]
         if different:
             name = different[0]
@@ -105,6 +106,7 @@ def read_responses(path: Path) -> tuple[Settings, list[Responses], int]:
     try:
         first: Any = json.loads(lines[0]) if lines else {}
         settings = Settings.model_validate(first["settings"])
+        # Damage inside the file is an error; only a last line without its end is what a kill leaves.
         rows = [Responses.model_validate_json(line) for line in lines[1:]]
     except (KeyError, TypeError, ValueError, ValidationError):
         raise CorruptArtefact(f"{path} holds no responses that this version can read: remove it") from None

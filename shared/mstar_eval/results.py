@@ -81,6 +81,7 @@ def compared(ours: EvaluationResult, theirs: EvaluationResult) -> EvaluationResu
     differences = {}
     for name in shared:
         one, other = ours.benchmarks[name], theirs.benchmarks[name]
+        # Pairs by question ids alone would pair editions of a benchmark whose questions changed.
         if one.settings.data_sha256 != other.settings.data_sha256:
             raise InvalidInput(
                 f"{name}: the other evaluation saw other data, so nothing can be paired", field="against"

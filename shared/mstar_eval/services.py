@@ -122,6 +122,7 @@ class ModelServices:
         """PRM version and the least step score of each response; an empty response scores 0."""
         assert self._prm is not None
         prm, there = self._prm, [place for place, one in enumerate(responses) if one.strip()]
+        # An empty response cannot be sent (`Candidate`), and must not be ranked first.
         scores = [0.0] * len(responses)
         if not there:
             return "", tuple(scores)
@@ -142,6 +143,7 @@ class ModelServices:
                 reason = self._broken()
                 if reason is not None:
                     raise Unavailable(reason) from error
+                # After Ctrl-C requests under way end as unavailable, and nobody waits for another try.
                 if self._closed or time.monotonic() > deadline:
                     raise
                 # A little at a time, so that a service that is back, or has died for good, is noticed soon.

@@ -85,6 +85,7 @@ class Session:
         """Of policy and PRM, without starting a service for a folder."""
         if self._versions is None:
             folder, prm = self.about.folder, self._prm
+            # Of a folder by its files, without loading it: a finished evaluation starts no service.
             self._versions = (
                 folder_version(folder) if folder else self.services().version,
                 folder_version(prm) if isinstance(prm, Path) else self.services().prm_version() if prm else "",
@@ -94,6 +95,7 @@ class Session:
 
 def prm_of(given: str | None, about: Measured, samples: int) -> str | Path | None:
     """The PRM to rank with: the one that is named, else the run's own; None for greedy answers. Raises InvalidInput."""
+    # One response needs no ranking, so its PRM is not even loaded.
     if samples == 1 or given == "none":
         return None
     if given is None:

@@ -68,6 +68,7 @@ def tried(
     picks: Sequence[Pick], services: ModelServices, recipe: Recipe, form: PromptForm, n: int, *, with_reference: bool
 ) -> Trial:
     """Sample n responses a question as the recipe says and check them. Raises what the policy answers with."""
+    # Sampled as an iteration samples: what is shown is what a run would train on.
     evolution, generation = recipe.evolution, recipe.generation
     texts = [prompt_text(pick.question, form, with_reference=with_reference) for pick in picks]
     prompts = [
@@ -131,6 +132,7 @@ def questions_of(source: Path, options: Options = AS_IT_IS) -> Iterator[Pick]:
     found = False
     for row in rows:
         columns = row.columns
+        # The check needs a reference, and a run trains on labelled questions first.
         if "answer" not in columns:
             continue
         found = True

@@ -27,6 +27,7 @@ def load_split(split: str, limit: int | None = None, *, oracle: bool = False) ->
         raise InvalidDataset(detail, field=f"data.{split}")
     seen: set[tuple[object, ...]] = set()
     for index in range(count):
+        # By what a picture shows and not by its bytes: the same scene in another ink would be the same question.
         scene, picture = next(pair for pair in draws(split, index) if (pair[0].values, pair[0].scripts) not in seen)
         seen.add((scene.values, scene.scripts))
         data = png(picture)

@@ -94,6 +94,7 @@ class Examples:
             scene, picture = next(draws("pretrain", next(self._places), foreign=self.rng.random() < FOREIGN_SHARE))
             found.append(scene)
             pictures.append(picture)
+        # [number, 48, 48, 3] to [number, 1, 3, 48, 48] in [-1, 1], as the processor normalizes.
         pixels = torch.from_numpy(rgb(np.stack(pictures))).float().permute(0, 3, 1, 2).unsqueeze(1) / 127.5 - 1
         return found, pixels
 
@@ -116,6 +117,7 @@ class Examples:
             rows.append((prompt, response))
             beliefs.append([(len(prompt) + end - 1, one) for end, one in zip(ends, believed, strict=True)])
         tensors = _padded(rows)
+        # [B, T]; -1 where nothing is judged.
         places = torch.full(tensors["input_ids"].shape, -1.0)
         for row, found in enumerate(beliefs):
             for place, one in found:
@@ -177,6 +179,7 @@ def see(model: Any, examples: Examples, steps: int = SEEING_STEPS) -> None:
         optimizer.param_groups[0]["lr"] = _rate(step, steps, SEEING_RATE)
         scenes, pixels = examples.scenes(SEEING_BATCH)
         labels = torch.tensor([kinds[pair] for one in scenes for pair in zip(one.scripts, one.values, strict=True)])
+        # [B * 9, hidden]
         features = model.model.get_image_features(pixel_values=pixels).pooler_output.reshape(-1, width)
         loss = cross_entropy(shown(features), labels)
         loss = loss + sum(cross_entropy(features @ embeddings[ids].T, place_labels) for ids in letters)
@@ -212,8 +215,10 @@ def judge(model: Any, examples: Examples, steps: int) -> None:
     for step in range(steps):
         batch = examples.judgements()
         beliefs = batch.pop("beliefs")
+        # [judged steps, hidden]
         hidden = model.model(**batch, use_cache=False).last_hidden_state[beliefs >= 0]
         logits = model.lm_head(hidden)
+        # A softmax over the two labels is the sigmoid of their difference, which is how the PRM service reads a score.
         judging = binary_cross_entropy_with_logits(logits[:, good] - logits[:, bad], beliefs[beliefs >= 0])
         loss = judging + _loss(model, examples.batch(reading_only=False))
         _update(model, optimizers, loss, _rate(step, steps, JUDGING_RATE))
@@ -254,6 +259,7 @@ def _padded(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tens
     """Prompts with their responses as input_ids, attention_mask and labels [B, T], padded on the right."""
     width = max(len(prompt) + len(response) for prompt, response in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
+    # -100: what the loss leaves out, prompts and padding.
     mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
     for place, (prompt, response) in enumerate(rows):
         whole = torch.tensor(prompt + response)
@@ -266,6 +272,7 @@ def _padded(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tens
 def _loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Mean cross-entropy per response token, with the head computed at those tokens only."""
     labels = batch.pop("labels")
+    # [B, T - 1, hidden]: each place predicts the token behind it.
     hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
     wanted = labels[:, 1:] != -100
     return cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted])

@@ -109,6 +109,7 @@ def draws(split: str, index: int, *, foreign: bool | None = None) -> Iterator[tu
     while True:
         values = _values(rng, group, split)
         scripts = rng.choices(tuple(SCRIPTS), k=len(NAMES)) if strange else [group] * len(NAMES)
+        # Drawn again from the same generator, so the i-th question depends on its own place alone.
         if owner(values, scripts) != split:
             continue
         asked = rng.sample(NAMES, 3)

@@ -34,6 +34,7 @@ Draw = Callable[[random.Random, Picture, int, Pen], None]
 
 def _printed(rng: random.Random, cell: Picture, value: int, pen: Pen) -> None:
     top, left = rng.randint(0, 2), rng.randint(1, 5)
+    # [7, 5] to [14, 10]
     glyph = GLYPHS[str(value)].repeat(2, axis=0).repeat(2, axis=1)
     cell[top : top + 14, left : left + 10][glyph] = pen.ink
 
@@ -45,6 +46,7 @@ def _handwritten(rng: random.Random, cell: Picture, value: int, pen: Pen) -> Non
 
 
 def _dots(rng: random.Random, cell: Picture, value: int, pen: Pen) -> None:
+    # Nine places for at most nine dots, so the count is never in doubt.
     for place in rng.sample(VALUES[:9], value):
         row, column = 1 + place // 3 * 5, 1 + place % 3 * 5
         cell[row : row + 3, column : column + 3] = pen.ink

@@ -72,6 +72,7 @@ def reading_skill(script: str, value: int) -> Skill:
 @cache
 def fact_skill(sign: str, first: int, second: int) -> Skill:
     """How a sum or difference is known; larger and smaller are easy."""
+    # A draw for each fact, seeded by it: what is hard is a property of the set and the same in every process.
     drawn = random.Random(derive(0, "minivista-study", "fact", sign, first, second)).random()
     hard = sign in "+-" and drawn < HARD_SHARE
     return _skill("know", f"{sign}{first}{second}", result(sign, first, second), hard=hard)
@@ -86,6 +87,7 @@ def hard_values() -> frozenset[tuple[str, int]]:
 
 def _skill(kind: str, what: str, truth: int, *, hard: bool) -> Skill:
     rng = random.Random(derive(0, "minivista-study", kind, what))
+    # The power moves draws towards LOW.
     success = LOW + (HIGH - LOW) * rng.random() ** 1.5 if hard else EASY
     first, second = rng.sample([value for value in VALUES if value != truth], 2)
     return Skill(success, (first, second))
@@ -150,6 +152,7 @@ def believed(scene: Scene, step: str) -> float:
     ):
         return 1 - JUDGED
     belief = fact_skill(sign, first, second).belief(value, result(sign, first, second))
+    # A sign that is mostly misread is never judged with more confidence than something hard.
     return min(belief, JUDGED) if sign in BELIEFS else belief
 
 

@@ -35,6 +35,7 @@ def prm_score(client: AsyncClient, aggregate: Aggregate = Aggregate.MIN) -> Scor
         reply = await client.score(score_request(asked, [text], aggregate))
         (result,) = reply.results
         if result.error is not None:
+            # A score and no exception: one refused sample must not end an evaluation of thousands.
             return Score(value=0.0, answer=text, explanation=result.error.detail)
         steps = "\n".join(f"{step.score:.3f}  {step.text}" for step in result.steps)
         metadata = {"model_version": reply.model_version, "step_scores": [step.score for step in result.steps]}

@@ -33,4 +33,5 @@ class MstarPrm(PRM):  # type: ignore[misc]
         return [0.0 if result is None or result.error is not None else result.score for result in found]
 
 
+# A side effect of the import: --external_plugins only loads the file.
 prms["mstar"] = MstarPrm

@@ -60,6 +60,7 @@ def best_of_n(
     texts = [choice.message.content or "" for choice in completion.choices]
     found = scores(prm, [(asked, text) for text in texts], aggregate)
     reached = [0.0 if one is None or one.error is not None else one.score for one in found]
+    # A stable sort, so that among equals the first that was sent stays first.
     order = sorted(range(len(texts)), key=lambda place: -reached[place])
     chosen = completion.model_copy(update={"choices": [completion.choices[place] for place in order]})
     return Best(chosen, tuple(reached[place] for place in order))

@@ -59,6 +59,7 @@ def image_input(image: Any) -> ImageInput:
         return image
     if isinstance(image, str) and image.startswith("data:"):
         return image_of_data_url(image, "images")
+    # Before paths: a path with `://` in it is an address that somebody forgot to load.
     if isinstance(image, str) and "://" in image:
         raise InvalidInput("images are sent as bytes, never as addresses: load it first", field="images")
     if isinstance(image, str | Path):
@@ -66,6 +67,7 @@ def image_input(image: Any) -> ImageInput:
     if isinstance(image, bytes):
         return _encoded(image)
     if isinstance(image, Mapping):
+        # As `datasets` ({bytes, path}) and OpenAI ({url}) write an image.
         held = image.get("bytes") or image.get("url") or image.get("path")
         return image_input(held if held is not None else image.get("image"))
     buffer = io.BytesIO()
@@ -80,6 +82,7 @@ def scores(
 
     Questions that are equal are asked once. Raises what `Client.score` raises.
     """
+    # Frozen questions hash by value, images included, so equal prompts of a batch meet here.
     groups: dict[Asked, list[int]] = {}
     for place, (asked, text) in enumerate(pairs):
         if text.strip():

@@ -31,6 +31,7 @@ class PrmReward:
 
     def __call__(self, prompts: Sequence[Turns], completions: Sequence[Turns], **columns: Any) -> list[float]:
         """As TRL calls it: each prompt comes once for each of its completions. Raises what `Client.score` raises."""
+        # Columns come as long as prompts, one entry for each completion.
         beside = columns.get("images") or [[one] for one in columns.get("image") or ()] or [()] * len(prompts)
         pairs = [
             (asked_of(prompt, images or ()), _said(completion))
@@ -44,4 +45,5 @@ class PrmReward:
 def _said(completion: Turns) -> str:
     if isinstance(completion, str):
         return completion
+    # Tool calls and their results between the turns are no reasoning of the model's.
     return "\n\n".join(text_of(turn["content"]) for turn in completion if turn["role"] == "assistant")

@@ -44,6 +44,7 @@ def check(
     """
     said = find_answer(text, place)
     if said is None and rule.sentences:
+        # Only where no place has an answer, or a response could offer a second one in words.
         said = answer_in_sentence(text)
     if said is None:
         return Verdict(correct=False, reason=MISSING[place])
@@ -73,6 +74,7 @@ def _float(said: str, answer: Answer, rule: AnswerRule) -> str:
     def same(one: Number, gold: Number) -> bool:
         if one.value == gold.value:
             return True
+        # One decimal is too few to tell a rounded answer from a wrong one: 0.3 would take 0.25 to 0.34.
         places = answer.precision if answer.precision is not None else gold.places if gold.places >= 2 else None
         return places is not None and rounded(one.value, places) == gold.value
 
@@ -80,6 +82,7 @@ def _float(said: str, answer: Answer, rule: AnswerRule) -> str:
 
 
 def _number(said: str, answer: Answer, rule: AnswerRule, same: Callable[[Number, Number], bool]) -> str:
+    # By the default rule whatever the recipe says: its switches are about responses, and references are trusted.
     gold = read_number(answer.value, DEFAULT_RULE)
     if gold is None or (answer.type is AnswerType.INTEGER and gold.value.denominator != 1):
         article = "an integer" if answer.type is AnswerType.INTEGER else "a number"
@@ -95,6 +98,7 @@ def _number(said: str, answer: Answer, rule: AnswerRule, same: Callable[[Number,
 
 def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[Number, ...] | None:
     """The response's value in the unit that is asked for; None where its unit is another."""
+    # `5K` for 5000: read as a unit first, since beside kelvin it would be one.
     scale = short_scale(one.unit)
     if scale is not None and not (asked and same_unit(one.unit, asked)):
         return (Number(one.value * scale),)
@@ -121,6 +125,7 @@ def _list(said: str, answer: Answer, rule: AnswerRule) -> str:
     if one is not None and gold is not None and len(one) != len(gold) and _LISTED.search(said):
         one = _elements(_LISTED.sub(", ", first_answer(said)))
     if one is not None and gold is not None and len(one) == 1 and len(gold) > 1:
+        # `[1 2 3]`, as numpy prints a list, is one element to a reader of commas.
         one = _spaced_numbers(str(one[0])) or one
     if one is None or gold is None:
         return "unreadable"
@@ -136,6 +141,7 @@ def _spaced_numbers(text: str) -> list[object]:
 def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
     """Equal text, without an article in front; `Yes, it is.` is yes; dates and times by what they name."""
     one, gold = canonical(plain(_shouted(first_answer(said)))), canonical(plain(answer.value))
+    # Only for a reference that is yes or no: elsewhere the words behind the comma are the answer.
     if gold in ("yes", "no", "true", "false") and (led := _YES_NO.fullmatch(one)) and not _TURNS.search(led["rest"]):
         one = led[1]
     if same_moment(bare(said), bare(answer.value)) or same_duration(one, gold):
@@ -183,6 +189,7 @@ def _elements(text: str) -> list[object] | None:
     text = bare(text)
     if text[:1] + text[-1:] in ("[]", "()", "{}"):
         try:
+            # JSON and not ast.literal_eval: sampled text never reaches Python's parser.
             return list(json.loads("[" + text[1:-1].replace("'", '"').replace("(", "[").replace(")", "]") + "]"))
         except (ValueError, RecursionError):
             text = text[1:-1]

@@ -80,6 +80,7 @@ def _all_named(said: str, options: dict[str, str]) -> set[str]:
     said = said[1:-1] if said[:1] + said[-1:] in ("[]", "{}") else said
     said = said[_SEVERAL.match(said).end() :]  # type: ignore[union-attr] # it matches the empty text as well
     joined = said.replace(" ", "")
+    # `ABD` and `A B D`: letters of options, each once, without anything between them.
     if joined.isalpha() and joined.isupper() and set(joined) <= set(options) and len(set(joined)) == len(joined):
         parts = list(joined)
     else:
@@ -135,6 +136,7 @@ def same_option(said: str, option: str) -> bool:
     one, other = (_ARTICLE.sub("", canonical(signs(text)), count=1) for text in (said, option))
     if one == other:
         return True
+    # `5` answers the option `x = 5`, but `y = 5` must not.
     if "=" not in said:
         option = _VARIABLE.sub("", option.strip("$ "))
     first, second = read_number(said, _AS_WRITTEN), read_number(option, _AS_WRITTEN)

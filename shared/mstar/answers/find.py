@@ -88,11 +88,13 @@ def tags(text: str) -> list[Span]:
 def _behind_heading(text: str) -> str | None:
     """What follows the first heading; further headings are passed over while all say the same."""
     whole = answer = split_response(text).answer
+    # Each round cuts again what is left, so the length bounds the work of a text of nothing but headings.
     while answer and len(answer) <= _LONGEST:
         below = split_response(answer)
         if below.answer is None:
             return _marked_in(answer)
         first = join_segments(below.steps)
+        # Two answers that differ: the whole is handed on, which equals no reference.
         if first and bare(_marked_in(first)) != bare(_marked_in(below.answer)):
             return whole
         answer = below.answer
@@ -128,6 +130,7 @@ _FINDERS: dict[AnswerPlace, Callable[[str], str | None]] = {
 
 def _single(text: str, spans: Sequence[Span]) -> str | None:
     """What the marks hold, if all of them say the same; with the unit that stands behind the last one."""
+    # The same box twice is one answer; two different ones are none, or guessing would pay.
     if len({bare(held) for _, _, held in spans}) != 1:
         return None
     _, end, held = spans[-1]
@@ -145,6 +148,7 @@ def _marked_in(answer: str) -> str:
     begin, end, held = spans[0]
     before, after = said[:begin], said[end:]
     unit = _with_unit(held, after)
+    # Words that are left out must lead to the box and say nothing else: `not \boxed{61}` stays as it is written.
     if _DOUBTS.search(before) or not _LEADS.search(before) or (unit == held and not _CLOSES.fullmatch(after)):
         return answer
     return unit

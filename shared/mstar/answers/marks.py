@@ -45,9 +45,11 @@ def bare(text: str, *, sentences: bool = True) -> str:
 
     `sentences`: take off what a sentence puts before its answer as well.
     """
+    # NFC keeps superscripts and fractions, which NFKC would turn into digits beside others.
     text = _HOPES.sub("", plain_signs(unicodedata.normalize("NFC", text)).strip().rstrip("✓✔✅☑\ufe0f "))
     while True:
         lead = _LEAD_IN.match(text) or (_SENTENCE.match(text) if sentences else None)
+        # Again and again, since marks nest in any order: `**The answer is $\boxed{61}$.**`
         shorter = _unwrapped(text[lead.end() :] if lead else text)
         if shorter == text or not shorter:
             return text
@@ -67,6 +69,7 @@ def without_latex_text(text: str) -> str:
         re.sub(r"\^\s*\{?\s*\\circ\s*\}?", "°", text).replace("\\degree", "°").replace("\\%", "%").replace("\\$", "$")
     )
     text = re.sub(r"\\Omega(?![A-Za-z])", "Ω", re.sub(r"\\mu(?![A-Za-z])", "µ", text))
+    # Commands nest; each round takes off the innermost, whose braces hold none.
     while (plain := _TEXT_COMMAND.sub(r"\1", text)) != text:
         text = plain
     return text
@@ -99,10 +102,12 @@ def _spaced_unit(text: str) -> str:
 
 def _unwrapped(text: str) -> str:
     text = text.strip()
+    # An ellipsis is an answer that was not finished.
     if text.endswith(".") and not text.endswith(".."):
         text = text[:-1].rstrip()
     for start, end in _WRAPS:
         inner = text[len(start) : -len(end)]
+        # With the mark inside as well these are two wrapped parts, `$a$ or $b$`, and no wrap around the whole.
         if len(text) > len(start) + len(end) and text.startswith(start) and text.endswith(end) and start not in inner:
             return inner.strip()
     for start in _COMMANDS:

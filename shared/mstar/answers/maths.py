@@ -50,6 +50,7 @@ _RELATIONS = {
 def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     """`equal`, `different` or `unreadable`."""
     said, gold = _prepared(said, answer.unit), _prepared(answer.value, answer.unit)
+    # Only where one side has it: `x = 3` must not equal `y = 3`.
     if rule.assignments and ("=" in said) != ("=" in gold):
         said, gold = _VARIABLE.sub("", said), _VARIABLE.sub("", gold)
     if _compact(said) == _compact(gold):
@@ -69,6 +70,7 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     # With a letter in it a sum is an expression: `1 + 2x` is `2x + 1`.
     if _ARITHMETIC.search(said) and not _ARITHMETIC.search(gold) and not re.search(r"(?<![A-Za-z\\])[a-z]", gold):
         return "unreadable"
+    # As fractions: math-verify compares numbers within a tolerance.
     if found := _as_numbers(said, gold, rule):
         return found
     if "." in said + gold and _decimals(said) != _decimals(gold):
@@ -106,6 +108,7 @@ def _same_solutions(said: list[str], gold: list[str], rule: AnswerRule) -> bool:
     """The same values in any order, each once."""
     if len(said) != len(gold):
         return False
+    # Crossed off as they are found, so that `2, 2` is not `2, 3`.
     left = list(gold)
     for one in said:
         found = next((other for other in left if _same_value(one, other, rule)), None)
@@ -130,6 +133,7 @@ def _as_numbers(said: str, gold: str, rule: AnswerRule) -> str | None:
 def _same_numbers(said: Number, gold: Number) -> str:
     if said.exact and gold.exact:
         return "equal" if said.value == gold.value and said.unit == gold.unit else "different"
+    # A decimal is never a root: 1.414 is not the square root of 2, however many digits it has.
     if said.exact != gold.exact:
         return "different"
     close = abs(said.value - gold.value) <= Fraction(1, 10**12) * (1 + abs(gold.value))
@@ -166,6 +170,7 @@ def _shape(text: str) -> tuple[object, ...]:
     # Products of single letters commute; words of several letters do not.
     ordered = tuple(word for word in words if len(word) > 1)
     brackets = (text[:1], text[-1:]) if text[:1] in "([{" and text[-1:] in ")]}" and "," in text else ("", "")
+    # In their order: `x < 3` and `x > 3` have the same letters and numbers.
     signs = tuple(sign for sign in text if sign in _SIGNS)
     return ordered, frozenset("".join(words)), signs, brackets, text.count(","), text.count("=")
 
@@ -181,7 +186,9 @@ def _verified(gold: str, said: str) -> bool:
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("check answers of type math in the main thread of a process: their time limit needs it")
+    # Imported here: it loads sympy, which takes seconds, and most answers are decided before.
     import math_verify
 
     expressions = [math_verify.parse(f"${text}$") for text in (gold, said)]
+    # An empty parse is what math-verify gives for text that it cannot read, and two of them would be equal.
     return all(expressions) and bool(math_verify.verify(*expressions, float_rounding=12))

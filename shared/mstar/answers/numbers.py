@@ -15,6 +15,7 @@ from mstar.answers.marks import bare, without_latex_text
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
 
+# Bounded: Python takes quadratic time to read a number of many digits, and `[0-9]` and not `\d`, which is any script's.
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,40})(?:\.[0-9]{0,40})?|\.[0-9]{1,40}"
 _PLAIN = re.compile(
     rf"(?P<sign>[+-]?)\s*(?P<currency>[$€£¥₹]?)\s*(?P<inner>[+-]?)(?P<digits>{_DIGITS})(?P<power>[eE][+-]?[0-9]{{1,2}})?"
@@ -114,6 +115,7 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
         text = bare(text[assigned.end() :])
     if rule.number_words:
         text = _ONE_SCALE.sub("one ", text, count=1)
+    # In this order: a plain number would read the 2 of `2\sqrt{3}` or the 10 of `10^3`.
     readers: list[Callable[[str], tuple[Number, str] | None]] = (
         [_fraction, _irrational, _power] if rule.closed_forms else []
     )
@@ -187,6 +189,7 @@ def _plain(text: str) -> tuple[Number, str] | None:
     places = len(match["digits"].partition(".")[2])
     rest = text[match.end() :]
     if mixed := _MIXED.match(rest):
+        # `1 1/2` is a mixed number; `1.5 1/2` and `1 3/2` are two numbers.
         if not int(mixed["under"]) or value.denominator != 1 or int(mixed["over"]) >= int(mixed["under"]):
             return None
         value, rest = value + Fraction(int(mixed["over"]), int(mixed["under"])), rest[mixed.end() :]
@@ -251,6 +254,7 @@ def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
         number, rest = Number(number.value * _SHORT.get(word, 10**6), number.unit, 0), behind.strip()
     if not rest:
         return number
+    # A currency is a unit already, so a second one makes another quantity: `$5 per hour`.
     if number.unit or not _is_unit(rest):
         return None
     return Number(number.value, rest, number.places, number.exact)

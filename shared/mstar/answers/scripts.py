@@ -29,6 +29,7 @@ _FULL_WIDTH = range(0xFF01, 0xFF5F)
 
 def plain_signs(text: str) -> str:
     """The text in ASCII digits, letters, brackets and spaces, where it has others for them."""
+    # Nearly all answers are ASCII, and this runs for every one of them.
     return text if text.isascii() else "".join(map(_plain, text))
 
 
@@ -37,6 +38,7 @@ def _plain(sign: str) -> str:
         return _SIGNS[sign]
     if ord(sign) in _FULL_WIDTH:
         return chr(ord(sign) - 0xFEE0)
+    # Decimal digits of any script; superscripts are digits to Unicode and no decimals.
     digit = unicodedata.decimal(sign, None)
     return sign if digit is None else str(digit)
 

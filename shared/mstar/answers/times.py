@@ -33,6 +33,7 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 def same_moment(said: str, gold: str) -> bool:
     """Whether both are one date, or one time of day. `10:30` and `10:30 pm` are not."""
+    # Both must be of one kind: 10:30 is a time, and no day of any month.
     for formats in (_DATES, _DAYS, _TIMES):
         # Days of no year are read in a leap year, for the 29th of February.
         year = " 2000" if formats is _DAYS else ""

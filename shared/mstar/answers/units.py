@@ -33,6 +33,7 @@ _POWER = re.compile(r"(?<!\))\*\*[+-]?\d{1,2}(?!\d|\.|\*\*)")
 
 def same_unit(said: str, asked: str) -> bool:
     """Whether both name one unit: `$` and `dollars`, `cm²` and `cm^2`, `years` and `year`."""
+    # The word is the currency's and the weight's; which is meant follows from the unit that is asked for.
     if {_name(said), _name(asked)} == {"pound", "£"}:
         return True
     return _name(said) == _name(asked) or factor(said, asked) == 1
@@ -63,6 +64,7 @@ def factor(said: str, asked: str) -> Fraction | None:
     if first is None or second is None or first.dimensionality != second.dimensionality:
         return None
     try:
+        # Factors are floats to pint: 0.1 becomes 1/10 again, so that 10 cm are exactly 1 dm.
         return Fraction(_registry().Quantity(1, first).to(second).magnitude).limit_denominator(10**12)
     except Exception:  # pint raises its own, TypeError and others for units without a factor
         return None
@@ -88,6 +90,7 @@ def _name(unit: str) -> str:
 @lru_cache(maxsize=4096)
 def _parsed(unit: str) -> Any:
     """The unit as pint has it; None for what it does not know."""
+    # pint evaluates what it parses, so only short texts of letters, digits and unit signs reach it.
     if not _FOR_PINT.fullmatch(unit):
         return None
     for pattern, power in _SQUARES:
@@ -106,4 +109,5 @@ def _registry() -> Any:
     # Imported when two different units meet: pint takes two seconds to load its tables.
     import pint
 
+    # Without a cache on the disk: services run on file systems that cannot be written.
     return pint.UnitRegistry(cache_folder=None)

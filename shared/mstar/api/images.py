@@ -32,6 +32,7 @@ ImageInputs = Annotated[tuple[ImageInput, ...], BeforeValidator(as_tuple), Field
 
 def read_base64(text: str, field: str = "images.data") -> bytes:
     """Bytes of standard base64 in its one canonical form (RFC 4648, section 3.5). Raises InvalidImage."""
+    # PIECE is a multiple of 4 characters, so each piece is whole groups and decodes by itself.
     pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
     try:
         # Padding in the middle would end the text there.
@@ -40,6 +41,7 @@ def read_base64(text: str, field: str = "images.data") -> bytes:
         data = b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in pieces)
     except ValueError:
         raise InvalidImage(f"{field} is not standard base64", field=field) from None
+    # Only the last group may have bits left over, so it is encoded again: one image has one text.
     tail = (len(data) - 1) // 3 * 3
     if data and binascii.b2a_base64(data[tail:], newline=False).decode() != text[-4:]:
         raise InvalidImage(
@@ -48,6 +50,7 @@ def read_base64(text: str, field: str = "images.data") -> bytes:
     return data
 
 
+# Beginnings only; the image decoder of the service looks at the whole file.
 SIGNATURES = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}
 
 

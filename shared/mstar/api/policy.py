@@ -32,6 +32,7 @@ class Prompt(Frozen):
 
     @model_validator(mode="after")
     def _one_prefix(self) -> Self:
+        # Text and ids could differ, and the samples would continue a prefix that the caller does not know of.
         if self.prefix and self.prefix_ids:
             raise ValueError("give either prefix or prefix_ids")
         return self

@@ -39,6 +39,7 @@ class Candidate(Frozen):
             raise ValueError("steps must be a non-empty list of non-empty strings")
         if self.text is not None and not self.text.strip():
             raise ValueError("text must not be empty")
+        # Scores are read at the ends, so one that is missing would leave a step without a score.
         if self.tokens is not None and len(self.tokens.ends) != len(self.steps or ()):
             raise ValueError("tokens must come with steps, and with one end for each of them")
         return self
@@ -61,6 +62,7 @@ def _kept_apart(value: Any, handle: ModelWrapValidatorHandler[Candidate], info: 
     try:
         return handle(value)
     except ValidationError as error:
+        # Code that builds a request has a bug if an item is bad; only a client's items may be many and mixed.
         if info.mode != "json":
             raise
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -88,6 +90,7 @@ class ScoreRequest(Frozen):
 
     @model_validator(mode="after")
     def _bounded(self) -> "ScoreRequest":
+        # 256 responses of 262,144 characters each would be 67 MB of text to tokenize.
         characters = sum(candidate.characters for candidate in self.responses)
         if characters > MAX_CHARACTERS:
             raise ValueError(f"the responses have {characters} characters together; {MAX_CHARACTERS} fit in a request")

@@ -66,6 +66,7 @@ class Content(Frozen):
 
 
 def _listed(value: Any) -> Any:
+    # A list is several items, or one item of several parts; only parts are objects with a `type`.
     return value if isinstance(value, list) and not _is_parts(value) else [value]
 
 
@@ -86,6 +87,7 @@ def question_of(query: Content, field: str, images: tuple[ImageInput, ...] = ())
     if len(query.urls) > MAX_IMAGES:
         sent = len(query.urls)
         raise InvalidInput(f"{field}: {sent} images were sent; at most {MAX_IMAGES} are accepted", field=field)
+    # Data URLs only: `image_of_data_url` refuses addresses, and nothing here opens one.
     return text, images or tuple(image_of_data_url(url, field) for url in query.urls)
 
 
@@ -207,6 +209,7 @@ def _shape(value: Any) -> str:
     """Which body this is: another server's has a query; without any such field it is judged as our own."""
     if isinstance(value, RankRequest | PairsRequest):
         return "shape:client"
+    # By the keys of the body alone, so that an error names the fields of the shape that the client meant.
     names = {"query", *(name for pair in PAIRS for name in pair)}
     return "shape:client" if isinstance(value, dict) and names & set(value) else "shape:own"
 

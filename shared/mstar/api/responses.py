@@ -71,6 +71,7 @@ class ResponseQuery(ResponseFilter):
 
     sort: ResponseSort = ResponseSort.PLACE
     """In which order questions come."""
+    # The sort key of the page's last question and its place, which settles equal keys.
     after: Annotated[str, Field(max_length=64, pattern=r"^(-?[0-9.e-]+:[0-9]+)?$")] = ""
     """`last_id` of the page before, with the same filter and order."""
     limit: int = Field(default=10, ge=1, le=100)

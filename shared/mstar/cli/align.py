@@ -48,9 +48,11 @@ def _ask(who: str, module: str, arguments: Sequence[str], said: str = "") -> Vie
         return View(who=who, error="not installed here")
     command = [sys.executable, "-m", module, *arguments]
     try:
+        # A process for each service, one after the other: every one loads the model, and their memory must not add up.
         done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return View(who=who, error=f"no answer within {SECONDS} s")
+    # The last line: libraries print what they like while a model loads.
     *_, last = ["", *done.stdout.strip().splitlines()]
     if done.returncode or not last:
         *_, reason = ["it ended without a word", *done.stderr.strip().splitlines()]

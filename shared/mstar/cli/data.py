@@ -65,6 +65,7 @@ def inspect(
     rows = read_rows(source, summary, _options(None, first_index, answers, mapping, overlap, None, unlabelled))
     for row in islice(rows, shown):
         _print_row(row)
+    # Counts are of the whole source, so the rest is read as well.
     for _ in rows:
         pass
     _print(summary)
@@ -149,6 +150,7 @@ def _evaluation(given: list[str] | None) -> dict[str, Path]:
     sets = {}
     for one in given or ():
         name, equals, path = one.partition("=")
+        # Found now, and not after the source was read for minutes.
         if not equals or not name or not Path(path).exists():
             raise InvalidInput(
                 f"--overlap {one}: write a name with its file or folder: mathvista=PATH", field="overlap"

@@ -57,6 +57,7 @@ def _findings(home: Path) -> Iterator[Finding]:
     for package in PACKAGES:
         yield _package(package)
     yield "gpu", True, "NVIDIA" if shutil.which("nvidia-smi") else "none found: everything runs on the CPU, slowly"
+    # The home may not be there yet: its first parent that is lies on the same disk.
     existing = next(folder for folder in (home.absolute(), *home.absolute().parents) if folder.exists())
     free = shutil.disk_usage(existing).free
     yield "disk", free > 2 * 10**9, f"{free / 10**9:.1f} GB free (2 GB are needed)"
@@ -74,5 +75,6 @@ def _package(name: str) -> Finding:
 
 def _port(port: int) -> Finding:
     with socket.socket() as probe:
+        # By connecting: binding would fail for minutes after a server has ended (TIME_WAIT).
         taken = probe.connect_ex(("127.0.0.1", port)) == 0
     return f"port {port}", True, "in use: `mstar up` runs already, or needs --ports auto" if taken else "free"

@@ -19,6 +19,7 @@ Report = Callable[[int], None]
 def download(client: Client, run_id: str, part: Part, out: Path, report: Report) -> list[DownloadFile]:
     """Bring the files of a part below `out`; returns all of them. Raises NotFound, CorruptArtefact or StorageFull."""
     files = list(client.download_files(run_id, part).data)
+    # All names are checked before the first byte is written.
     targets = [(one, _target(out, one.name)) for one in files]
     for one, target in targets:
         try:
@@ -37,6 +38,7 @@ def _target(out: Path, name: str) -> Path:
 
 
 def _bring(client: Client, run_id: str, part: Part, one: DownloadFile, target: Path, report: Report) -> None:
+    # The size first: a file of another length needs no reading.
     if target.is_file() and target.stat().st_size == one.bytes and _sum(target) == one.sha256:
         report(one.bytes)
         return
@@ -49,6 +51,7 @@ def _bring(client: Client, run_id: str, part: Part, one: DownloadFile, target: P
     for begin in (there, 0):
         _append(client, run_id, part, one, unfinished, begin, report)
         if _sum(unfinished) == one.sha256:
+            # Renamed once its hash is right, so a name without `.part` is a whole file.
             unfinished.replace(target)
             return
         # What was there before may be of another run's file: once more from the start.

@@ -55,6 +55,7 @@ def _verdict(pair: Pair, rule: AnswerRule, place: AnswerPlace) -> Verdict:
 def _pairs(file: Path) -> Iterator[tuple[int, Pair]]:
     """Lines with their numbers from 1; only a line feed ends one. Raises InvalidInput naming the line."""
     try:
+        # Editors on Windows put a byte order mark there; other line ends may stand inside JSON strings and end no line.
         with file.open(encoding="utf-8-sig", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():

@@ -36,6 +36,7 @@ def create(
     if as_json:
         print_json(made)
         return
+    # On standard error, so that `KEY=$(mstar keys create …)` holds the key alone.
     print(f"key {made.id} of project {made.project}; it is not shown again:", file=sys.stderr)
     print(made.key)
 

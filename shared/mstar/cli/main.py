@@ -60,6 +60,8 @@ def main() -> None:
         app()
     except MstarError as error:
         field = f"{error.field}: " if error.field and not error.detail.startswith(error.field) else ""
+        # A server's or a data set's words may be in it, escape sequences included.
         sys.exit(f"error: {field}{error.detail}".translate(PICTURES))
     except KeyboardInterrupt:
+        # 128 + SIGINT, as shells report a program that Ctrl-C ended.
         sys.exit(130)

@@ -64,6 +64,7 @@ ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 
 def program() -> str:
     """How to type this program here: by its name where the shell finds it, else by its path (`.venv/bin/mstar`)."""
+    # What is printed is there to be copied, so it must work in the shell as it is.
     started = Path(sys.argv[0])
     if started.name != "mstar" or shutil.which("mstar") is not None:
         return "mstar"
@@ -169,6 +170,7 @@ def _follow_plainly(seen: Iterator[Run]) -> Run:
     shown, at = "", 0.0
     for run in seen:
         line = f"{run.progress.steps_done}/{run.progress.steps_total} steps · {run.progress.stage}"
+        # A log keeps every line, so there is one in five seconds at most.
         if line != shown and time.monotonic() - at > PLAIN_SECONDS:
             print(line, file=sys.stderr, flush=True)
             shown, at = line, time.monotonic()
@@ -190,6 +192,7 @@ def states(read: Callable[[], Run], broken: Callable[[], str | None]) -> Iterato
             raise Unavailable(reason)
         try:
             run = read()
+        # Only what time can mend: NotFound and refused keys are raised at once.
         except Unavailable:
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since > PATIENCE_SECONDS:

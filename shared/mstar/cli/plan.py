@@ -47,6 +47,7 @@ def _shape(wanted: str, field: str) -> ModelShape:
     """The folder if it is here, else a known model of its name. Raises InvalidInput."""
     folder = Path(wanted)
     try:
+        # A name with a NUL or of thousands of characters is an error to the file system itself.
         is_folder = folder.is_dir()
     except (OSError, ValueError):
         raise InvalidInput(f"{wanted[:200]!r} is no folder", field=field) from None

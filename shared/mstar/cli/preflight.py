@@ -68,6 +68,7 @@ def _keys(folder: Path) -> Finding:
     missing = [name for name in wanted if name not in given]
     if missing:
         return ".env", False, f"empty: {', '.join(missing)}"
+    # Compose puts them into database and broker URLs unquoted: an `@` or `/` would cut the host off.
     torn = [name for name in wanted if name.endswith("_PASSWORD") and not _URL_SAFE.fullmatch(given[name].strip("\"'"))]
     if torn:
         return ".env", False, f"{torn[0]} becomes part of a URL: use letters, digits and . _ ~ - only"

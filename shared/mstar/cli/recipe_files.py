@@ -30,6 +30,7 @@ def overrides_of(settings: list[str]) -> dict[str, Any]:
         if not equals:
             raise InvalidRecipe(f"--set {setting}: write it as key=value", field=setting)
         try:
+            # YAML and not JSON, so that `--set data.source=folder` needs no quotes.
             overrides[key] = parse_yaml(value)
         except ValueError as error:
             raise InvalidRecipe(f"--set {setting}: the value is not valid YAML: {error}", field=key) from None

@@ -57,6 +57,7 @@ def start(
     endpoint = Endpoint.from_environment()
     with Client(endpoint) as client:
         if client.reachable():
+            # MSTAR_HOME in the environment is for the stack of one's own, and no wish to move the server's folder.
             source = context.get_parameter_source("home")
             if source is not None and source.name == "COMMANDLINE":
                 raise InvalidInput(
@@ -66,6 +67,7 @@ def start(
                 )
             _start_on_server(client, create, detach=detach, as_json=as_json)
             return
+    # An address that somebody set names a server; starting another one here would hide that it is away.
     if endpoint.url != DEFAULT_URL:
         raise Unavailable(f"nothing answers at {endpoint.url}: check MSTAR_URL")
     if detach:
@@ -203,6 +205,7 @@ def delete(
 ) -> None:
     """Delete a run that has ended, with everything that it made. This cannot be undone."""
     if not yes:
+        # `latest` is not resolved: what is deleted for good is named.
         typer.confirm(f"Delete run {run} with its models, data sets and responses?", abort=True)
     with Client(Endpoint.from_environment()) as client:
         client.delete(run)
@@ -252,6 +255,7 @@ def _why_no_report(run: str, home: Path) -> str:
 
 def read_results(run: str, home: Path) -> RunResults:
     """Results from the run's folder, else from the server. Raises NotFound or Unavailable."""
+    # The folder first: a run that has ended is read without a server.
     path = home / run / "results.json"
     if path.is_file():
         try:
@@ -269,6 +273,7 @@ def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
     if not is_file_name(recipe):
         return RunCreate(recipe=recipe, overrides=overrides)
     values = recipe_values_of(recipe)
+    # Parsed here only to fail here: the server reads the values again, and says the same without the file's name.
     parse_recipe(values, overrides)
     return RunCreate(recipe=values, overrides=overrides)
 

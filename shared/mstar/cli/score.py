@@ -59,6 +59,7 @@ def score(
     form = None if prompt is None else _form(prompt, home)
     lines = list(_lines(file))
     options = json.dumps([None if form is None else form.model_dump_json(), keep_top, min_score])
+    # Over all lines before the first is sent: an id counts the equal lines before it.
     ids = line_ids((line for _, line in lines), options)
     done = {} if out is None or fresh else continued(out, ids)
     left = [(one, *line) for one, line in zip(ids, lines, strict=True) if one not in done]
@@ -69,9 +70,11 @@ def score(
         quiet = out is None or not console.is_terminal
         for one, number, line in left if quiet else track(left, "scoring", len(lines), completed=len(done)):
             row = _scored(client, file, number, line, form)
+            # Before the row is written: scores of two models in one file could not be told apart afterwards.
             _check_version(row["model_version"], done, out)
             row = _chosen(row, keep_top, min_score) | {LINE_ID: one}
             sink.write(json.dumps(row, ensure_ascii=False) + "\n")
+            # Line by line to the disk's cache, so that a kill costs one request.
             sink.flush()
 
 
@@ -100,6 +103,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file} cannot be read: {error}", field="file") from error
+    # Not splitlines(): JSON may hold U+2028 and other line ends unescaped.
     return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
 

@@ -24,6 +24,7 @@ def line_ids(lines: Iterable[str], options: str) -> list[str]:
     found = []
     for line in lines:
         seen[line] += 1
+        # JSON, so that no options and line can spell another pair.
         text = json.dumps([options, line, seen[line]])
         found.append(hashlib.sha256(text.encode()).hexdigest()[:16])
     return found
@@ -43,10 +44,12 @@ def continued(out: Path, ids: Iterable[str]) -> dict[str, str | None]:
         for line in out.read_text(encoding="utf-8", errors="replace").split("\n"):
             row = _row(line)
             if row.get(LINE_ID) in wanted and isinstance(row.get("results"), list):
+                # The first of two: a command that was killed while it wrote again may have left both.
                 kept.setdefault(str(row[LINE_ID]), (line, row.get("model_version")))
         if kept:
             beside = out.with_name(f"{out.name}.new")
             beside.write_text("".join(f"{line}\n" for line, _ in kept.values()), encoding="utf-8")
+            # One rename, so that a kill leaves either the old file or the new one.
             os.replace(beside, out)
     except OSError as error:
         raise InvalidInput(f"{out} cannot be continued: {error.strerror}", field="out") from error

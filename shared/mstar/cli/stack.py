@@ -31,9 +31,11 @@ def embedded(home: Path, ports: str, *, quiet: bool = False) -> "Iterator[tuple[
     if ports not in ("auto", "fixed"):
         raise InvalidInput(f"--ports {ports}: choose auto or fixed", field="ports")
     chosen = free_ports() if ports == "auto" else fixed_ports()
+    # Without a handler SIGTERM would end this process alone, and leave the services that it started.
     signal.signal(signal.SIGTERM, _interrupt)
     notice = (lambda line: None) if quiet else (lambda line: console.print(f"[dim]{line}[/dim]", highlight=False))
     endpoint = Endpoint(url=chosen.coordinator_url, prm_url=chosen.prm_url, policy_url=chosen.policy_url)
+    # The client closes first, so that no connection delays the services' end.
     with Supervisor(home, chosen, notice) as supervisor, Client(endpoint) as client:
         yield client, supervisor
 
@@ -82,6 +84,7 @@ def run_embedded(home: Path, create: RunCreate, *, as_json: bool) -> None:
         run = client.create_run(create)
         if not as_json:
             console.print(f"run {run.id} · coordinator {client.endpoint.url} · everything in {home / run.id}")
+        # Without `failure` a service that cannot start would be waited for as if it were restarting.
         ended = follow(lambda: client.run(run.id), lambda: getattr(supervisor, "failure", None))
         results = client.results(run.id)
     if as_json:

@@ -119,6 +119,7 @@ def report(
         found = list(read_results(results, plan).values())
     else:
         with Client(Endpoint.from_environment()) as client:
+            # Several commands may have run parts of one plan; equal plans are one study to a reader.
             views = [view for view in client.studies(limit=100).data if view.study == plan]
             found = list({(one.arm, one.seed): one for view in views for one in _records(client, view.id)}.values())
     if not found:
@@ -202,6 +203,7 @@ def _follow(
         try:
             view = client.study(view.id)
             for record in _news(client, view, told):
+                # An older study with the same plan may hold more runs than this command asked for.
                 if (record.arm, record.seed) in wanted:
                     place = "" if results is None else f" → {write_result(results, record)}"
                     _say(quiet, f"{record.arm} · seed {record.seed}: {_line(record)}{place}")
@@ -215,6 +217,7 @@ def _follow(
             continue
         silent_since = None
         ended = {(one.arm, one.seed) for one in view.runs if one.state in ENDED}
+        # Its other runs go on without this command.
         if view.state is not StudyState.RUNNING or ended >= set(wanted):
             return view
         time.sleep(POLL_SECONDS)

@@ -39,6 +39,7 @@ def read_study(study: str) -> Study:
         raise InvalidInput(f"study file {path} cannot be read: {error}", field="study") from error
     found = parse_study_yaml(text)
     made = found.model_copy(update={"base": _base(found.base, path.parent)})
+    # Every arm is parsed before the first run: a misspelt field in the last arm must not be found after hours.
     for arm in made.arms:
         planned(made, arm, made.seeds[0])
     return made
@@ -70,6 +71,7 @@ def read_results(folder: Path, study: Study) -> dict[tuple[str, int], StudyRun]:
                 field="results",
             )
         before = found.get((run.arm, run.seed))
+        # Copies of one result are common where folders are merged; only different ones are doubtful.
         if before is not None and before != run:
             raise InvalidInput(f"{path} is a second result of {run.arm} with seed {run.seed}", field="results")
         found[run.arm, run.seed] = run
@@ -97,6 +99,7 @@ def write_result(folder: Path, run: StudyRun) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file in one rename. Raises StorageFull."""
+    # Beside the target, since a rename is atomic within one file system only.
     staging = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

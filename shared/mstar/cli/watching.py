@@ -34,11 +34,13 @@ class _Watched:
     def read(self) -> Run:
         run = self._client.run(self._id)
         self.live = self._client.live(self._id)
+        # Results are large, and change only when a step was committed, which is an event.
         before = self._seen
         while True:
             page = self._client.events(self._id, after=self._seen, limit=PER_PAGE)
             self.events.extend(page.data)
             self._seen = page.last_id or self._seen
+            # All pages: the last events of a run that was watched late are on the last one.
             if not page.has_more:
                 break
         if self.results is None or self._seen != before:

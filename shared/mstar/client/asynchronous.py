@@ -81,6 +81,7 @@ class AsyncClient(RunOperations, AdminOperations, ModelOperations):
                     return
                 failed = 0
             except MstarError as error:
+                # Tries are counted anew after progress: a run of days may lose its connection any number of times.
                 failed = 1 if reader.last > before else failed + 1
                 await self._rest(failed, error, repeatable=True)
 

@@ -37,4 +37,5 @@ def given(**parameters: Any) -> dict[str, Any]:
 
 def once(key: str | None) -> dict[str, str]:
     """The header by which a retry of this call begins nothing new; a key of its own where the caller gives none."""
+    # Made when the call is, so that all tries of it carry one key, and a second call another.
     return {"Idempotency-Key": uuid.uuid4().hex if key is None else key}

@@ -79,6 +79,7 @@ class operation(Generic[Parameters, Reply]):
         """The method bound to a client; the call that it would make where a class is asked."""
         if client is None:
             return self._build
+        # By what the client can do and not by its class: both kinds inherit the same declarations.
         perform = client.perform if hasattr(client, "perform") else client.perform_async
 
         @functools.wraps(self._build)

@@ -34,7 +34,9 @@ class Retries:
         if error.retry_after is not None and error.retry_after > self.longest:
             return None
         growing = self.first * 2.0 ** (tried - 1)
+        # A Retry-After of 0 says nothing of when, so the growing pause holds.
         least: float = error.retry_after or growing
+        # Random time on top and never off it: a server's Retry-After is the least.
         return min(least + draw * growing / 2, self.longest)
 
 

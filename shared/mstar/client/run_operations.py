@@ -100,6 +100,7 @@ class RunOperations(Declared):
     @operation
     def delete(self, run_id: str) -> Call[DeletedRun]:
         """Delete a run that has ended, with everything that it made."""
+        # The server wants the id once more, as a person types it to confirm; the command line has asked already.
         return self._call(DeletedRun, "DELETE", f"/v1/runs/{run_id}", params={"confirm": run_id})
 
     @operation

@@ -29,6 +29,7 @@ class EventReader:
 
     def headers(self) -> dict[str, str]:
         """What the next connection sends, to go on after the last event."""
+        # Half an event of a broken connection: the next one sends it whole, since `last` is still before it.
         self._data = []
         return {"Accept": EVENT_STREAM, "Last-Event-ID": str(self.last)}
 
@@ -54,6 +55,7 @@ class LineReader:
 
     def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
         """The objects of the lines that end in a piece."""
+        # Bytes are cut and not text, so a character that two pieces share is whole before it is decoded.
         *lines, self._rest = (self._rest + piece).split(b"\n")
         return (json.loads(line) for line in lines if line.strip())
 

@@ -19,6 +19,7 @@ from mstar.client.streams import ENDED, EventReader, LineReader, file_headers, f
 from mstar.errors import Internal, MstarError
 from mstar.http_json import Sender, Target
 
+# Seconds. Connecting takes milliseconds where somebody listens; an answer may take a while.
 TIMEOUT = httpx2.Timeout(60, connect=3)
 
 
@@ -75,6 +76,7 @@ class Client(RunOperations, AdminOperations, ModelOperations):
                     return
                 failed = 0
             except MstarError as error:
+                # Tries are counted anew after progress: a run of days may lose its connection any number of times.
                 failed = 1 if reader.last > before else failed + 1
                 self._rest(failed, error, repeatable=True)
 

@@ -106,6 +106,7 @@ class _Graph:
             yield StepSpec(name=rows[-1], params=params, needs=(PREPARE,))
         # What is no chain later is none here either: warm-up teaches the format.
         min_steps = self.recipe.evolution.selection.min_steps
+        # At random: there is no PRM yet, which is trained on samples of the policy that this makes.
         rule = SelectionRecipe(mode=SelectionMode.RANDOM, k=plan.keep_per_question, min_steps=min_steps)
         selected = [self.select(0, name, rule) for name in rows]
         yield from selected
@@ -152,6 +153,7 @@ class _Graph:
                 max_steps=plan.max_steps,
             )
             yield StepSpec(name=labels[-1], params=label, needs=(self.first_policy, sample))
+        # Labels that the data set brings lie in `prepare`'s artefact, so nothing of the policy is waited for.
         given = plan.given > 0
         collect = CollectParams(rows=tuple(labels), given=given, label=plan.label, balance=plan.balance)
         yield StepSpec(name=COLLECT, params=collect, needs=(PREPARE,) if given else tuple(labels))
@@ -174,6 +176,7 @@ class _Graph:
             yield from self.sweep(number, weights)
         chosen = (self.choose,) if self.choose else ()
         selected: list[StepSpec] = []
+        # A selection waits for its own rollouts only, and training for the first selection.
         for shard, split, start, count in iteration_shards(self.recipe, number):
             rows = step_name(phase, "generate", shard=shard)
             params = GenerateParams(
@@ -223,6 +226,7 @@ class _Graph:
                 common_numbers=plan.common_numbers,
             )
             yield StepSpec(name=rows[-1], params=params, needs=self.prerequisites(number))
+            # Pass@K needs verdicts only, which come with the responses.
             if plan.mode is ExplorationMode.REWARD_PASS:
                 scores.append(sibling(rows[-1], "score"))
                 yield self.score(scores[-1], rows[-1], plan.k)
@@ -241,6 +245,7 @@ class _Graph:
             rows=tuple(rows),
             scores=tuple(scores),
         )
+        # The choice before is read where it is kept, so it must be committed, although its weights are long gone.
         needs = (*rows, *scores, *((previous,) if previous else ()))
         yield StepSpec(name=self.choose, params=choose, needs=needs)
 
@@ -254,6 +259,7 @@ class _Graph:
         }
         made: dict[Draws, list[str]] = {one: [] for one in Draws}
         scores: list[str] = []
+        # One version is loaded at a time: what samples the one before goes first, or weights would go to and fro.
         needs = (weights, *self.predecessors(label))
         for name, split, start, count, kind in self.evaluation_shards(label):
             params = GenerateParams(
@@ -294,6 +300,7 @@ class _Graph:
         fetched = FETCH if self.recipe.prm and self.recipe.prm.base else None
         # Its card says where a PRM of another base comes from.
         scored = dict.fromkeys(name for name in (self.prm, params.collected, fetched) if name is not None)
+        # Everything that is read is needed, so that a publish that is due never meets an input that is made again.
         made = (params.policy, *scored, *selections)
         return StepSpec(name=publish_step(iterations), params=params, needs=(*made, *self.evaluations))
 
@@ -303,6 +310,7 @@ class _Graph:
 
     def select(self, iteration: int, rows: str, recipe: SelectionRecipe, *, votes: bool = False) -> StepSpec:
         """The choice among a shard's responses, which asks the PRM where the rule ranks, or where responses vote."""
+        # Without a PRM the step needs no device, and the control queue takes it (`stages.select`).
         prm = self.prm if votes or recipe.rule.needs_prm else None
         params = SelectParams(iteration=iteration, rows=rows, prm=prm, rule=recipe, votes=votes)
         return StepSpec(name=sibling(rows, "select"), params=params, needs=(rows, prm) if prm else (rows,))
@@ -358,5 +366,6 @@ def _names(steps: Sequence[StepSpec]) -> tuple[str, ...]:
 
 def _streaming(phase: str, params: TrainParams) -> StepSpec:
     """Training on selected shards, which may begin with the first of them."""
+    # Streamed inputs are no needs: the trainer starts with the first shard and asks for the others as they arrive.
     first, *others = params.data
     return StepSpec(name=train_step(phase), params=params, needs=(params.parent, first), streams=tuple(others))

@@ -26,6 +26,7 @@ def iteration_shards(recipe: Recipe, iteration: int) -> list[tuple[int, str, int
         for _, start, count in shards_of(plan.questions - unlabelled, size)
     ]
     found += [(UNLABELLED, before + start, count) for _, start, count in shards_of(unlabelled, size)]
+    # Numbered through both streams, since a shard's number alone names its steps.
     return [(shard, *one) for shard, one in enumerate(found)]
 
 

@@ -41,6 +41,7 @@ _TRANSITIONS = {
     (RunState.PAUSED, RunEvent.CANCEL): RunState.CANCELLED,
     (RunState.PAUSED, RunEvent.EXTEND): RunState.PAUSED,
     (RunState.SUCCEEDED, RunEvent.REPAIR): RunState.RUNNING,
+    # A failed run has no EXTEND: more iterations behind a step that cannot be done would change nothing.
     (RunState.SUCCEEDED, RunEvent.EXTEND): RunState.RUNNING,
     (RunState.FAILED, RunEvent.RESUME): RunState.RUNNING,
     (RunState.FAILED, RunEvent.REPAIR): RunState.RUNNING,

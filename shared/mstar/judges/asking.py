@@ -43,6 +43,7 @@ class Asking(Frozen):
         if place is AnswerPlace.HEADING:
             return response
         found = find_answer(response, place)
+        # Judges read behind the heading only, so an answer from a box or a tag is put there and its chain is left out.
         return response if found is None else f"{ANSWER_HEADING}{STEP_SEPARATOR}{found}"
 
 

@@ -24,6 +24,7 @@ def asking_of(recipe: Recipe) -> Asking:
 
 def question_of(benchmark: Benchmark, item: Item, image: Sha256, asking: Asking) -> Question:
     """An item as a run samples it: its text is the whole user turn, and it has no answer for the answer check."""
+    # Without an answer, so that neither selection nor the answer check can ever train on a benchmark.
     return Question(
         id=f"{benchmark.name}/{item.id}",
         text=asking.text(benchmark, item),

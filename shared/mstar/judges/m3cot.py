@@ -44,6 +44,7 @@ def prompt(item: Item) -> str:
 
 def judge(response: str, item: Item) -> Verdict:
     """The official rule on the answer's text."""
+    # The published mark wins over our heading: a model that was trained on the set writes it.
     text = response if "[Answer]" in response else answer_or_whole(response)
     letter = named_letter(text, item.options)
     return Verdict(correct=letter == item.gold, extracted=letter, reason="m3cot-choice" if letter else "m3cot-failed")
@@ -58,6 +59,7 @@ def named_letter(text: str, options: tuple[str, ...]) -> str | None:
         return str(bracketed[-1]).upper()
     letters = LETTERS[: len(options)]
     lower = text.lower()
+    # The last among the OPTIONS, as the official loop overwrites its find.
     named = [letter for letter, option in zip(letters, options, strict=True) if option.lower() in lower]
     words = text.translate(_STOPS).split(" ")
     for found in (named, [one for one in letters if one in words], [one for one in letters if one.lower() in words]):

@@ -46,6 +46,7 @@ def read(row: Row) -> Item:
     """An item from a row of the published JSON or Parquet, or of VLMEvalKit's table. Raises InvalidDataset."""
     metadata = row.get("metadata")
     task = text_of(metadata if isinstance(metadata, dict) else {}, "task") or text_of(row, "task")
+    # VLMEvalKit's table has the short names already.
     group = _TASKS.get(task.casefold(), task if task in COLUMNS else "")
     if not group:
         raise InvalidDataset(
@@ -82,6 +83,7 @@ def prompt(item: Item) -> str:
 
 def judge(response: str, item: Item) -> Verdict:
     """Extract, bring into the type's form, compare."""
+    # A response that is an option's text needs no extraction, in the official code as well.
     said = response.strip() if response.strip() in item.options else stated(response)
     if said is None:
         said = _bare_value(response, item)
@@ -97,8 +99,10 @@ def normalised(extraction: str, item: Item) -> str | None:
         return _option(extraction.strip(), item.options)
     try:
         if item.kind == "integer":
+            # As published: int() cuts off, so 3.9 counts for 3.
             return str(int(float(extraction)))
         if item.kind == "float":
+            # A float also with 0 decimals, as in the official code: `3.0` is never the reference `3`.
             return str(round(float(extraction), item.precision or 0))
     except (ValueError, OverflowError):
         return None
@@ -141,6 +145,7 @@ def _without_unit(said: str, item: Item) -> str:
 
 def edit_distance(one: str, other: str) -> int:
     """Levenshtein's distance: insertions, deletions and replacements, each counted 1."""
+    # One row of the table at a time: [len(other) + 1]
     above = list(range(len(other) + 1))
     for row, sign in enumerate(one, 1):
         line = [row]

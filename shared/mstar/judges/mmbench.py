@@ -45,6 +45,7 @@ def read(row: Row) -> Item:
         hint=text_of(row, "hint"),
         group=column,
         subgroup=text_of(row, "category"),
+        # Rotations of one question share the index below a million.
         circle=text_of(row, "g_index") or str(int(index) % ROTATION),
     )
 
@@ -57,6 +58,7 @@ def rotations(item: Item) -> tuple[Item, ...]:
             update={
                 "id": str(int(item.id) + by * ROTATION),
                 "options": tuple(item.options[(place + by) % count] for place in range(count)),
+                # Options move to the front by `by` places, and the right one with them.
                 "gold": LETTERS[(LETTERS.index(item.gold) - by) % count],
             }
         )

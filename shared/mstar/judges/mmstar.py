@@ -35,6 +35,7 @@ def read(row: Row) -> Item:
     column = _GROUPS.get(group.casefold())
     if column is None:
         raise InvalidDataset(f"category {group[:40]!r} is unknown: use one of {', '.join(_GROUPS)}", field="category")
+    # The published Parquet has the options in the question's text; VLMEvalKit's table has columns for them.
     inside = _LIST.search(question)
     if inside is not None and not any(text_of(row, letter) for letter in "AB"):
         options = [text.strip() for _, text in _OPTION.findall(inside["list"])]

@@ -89,6 +89,7 @@ def named_option(response: str, options: Sequence[str]) -> str | None:
         return REFUSED
     words = response.translate(_MARKS).split()
     alone = [letter for letter in letters if letter in words]
+    # `A` is an article too, so a lone letter counts near the end only.
     if len(alone) == 1 and words.index(alone[0]) > len(words) - _LAST_WORDS - 1:
         return alone[0]
     if not alone and REFUSED in words:
@@ -100,6 +101,7 @@ def named_option(response: str, options: Sequence[str]) -> str | None:
 
 
 def _by_text(response: str, options: Mapping[str, str]) -> str | None:
+    # A long text names options while it weighs them; VLMEvalKit draws the line at twice their length.
     if len(response) > 2 * sum(map(len, options.values())):
         return None
     text = response.lower()

@@ -23,4 +23,5 @@ def stated(response: str) -> str | None:
 def answer_or_whole(response: str) -> str:
     """The stated answer, or the response as it is."""
     said = split_response(response).answer
+    # The end, where a response decides. Without the cut a rule would search megabytes of a response that ran on.
     return (response[-MAX_CHARACTERS:] if said is None else said).strip()

@@ -59,6 +59,7 @@ def averaged(values: Values, average: Average) -> float:
 def interval_of(values: Values, average: Average, seed: int = 0) -> Interval:
     """Wilson's for a share of right answers, and for a mean of such shares; else the percentile bootstrap."""
     groups = [group for group in values.values() if group]
+    # Means over samples are no counts of successes, which Wilson's interval is for.
     if any(one not in (0.0, 1.0) for group in groups for one in group):
         return _percentiles(sorted(_resampled(values, average, seed)))
     if average is Average.COLUMNS:
@@ -84,6 +85,7 @@ def compare(one: Values, other: Values, average: Average, seed: int = 0) -> Diff
         raise ValueError("the two models were not measured on the same questions")
     differences = {name: [a - b for a, b in zip(group, other[name], strict=True)] for name, group in one.items()}
     drawn = sorted(_resampled(differences, average, seed))
+    # Zero counts on both sides, so two equal models have p = 1.
     beyond = min(sum(one <= 0 for one in drawn), sum(one >= 0 for one in drawn)) / len(drawn)
     ends = _percentiles(drawn)
     return Difference(
@@ -97,6 +99,7 @@ def compare(one: Values, other: Values, average: Average, seed: int = 0) -> Diff
 
 def _resampled(values: Values, average: Average, seed: int) -> list[float]:
     draw = random.Random(seed)
+    # Within each group, since the sizes of groups are fixed by the benchmark and are not a draw.
     groups = {name: group for name, group in values.items() if group}
     return [
         averaged({name: draw.choices(group, k=len(group)) for name, group in groups.items()}, average)

@@ -83,6 +83,7 @@ def _outcome(rotations: Sequence[Judged], measure: str) -> float:
     if measure.startswith("any"):
         return float(all(any(one.correct) for one in rotations))
     n = min(len(one.correct) for one in rotations)
+    # Sample by sample: the i-th answers to all rotations of a question belong together.
     return fmean(float(all(one.correct[place] for one in rotations)) for place in range(n))
 
 

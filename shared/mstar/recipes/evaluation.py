@@ -38,6 +38,7 @@ class EvaluationRecipe(Frozen):
     @classmethod
     def _named(cls, sets: dict[str, int]) -> dict[str, int]:
         for name, questions in sets.items():
+            # The name becomes a folder and a part of step names, so it holds no slash and no dot.
             if not re.fullmatch(r"[a-z][a-z0-9_-]{0,39}", name) or name in RESERVED_SPLITS:
                 raise ValueError(
                     f"{name[:40]!r} cannot name a set: use small letters, digits, - and _, and none of "

@@ -64,6 +64,7 @@ class EvolutionRecipe(Frozen):
 
     def unlabelled_in(self, iteration: int) -> int:
         """How many questions of an iteration (1-based) have no answer."""
+        # By the iterations of the recipe: what is added later comes behind the beginning in any case.
         mixed = iteration > self.unlabelled.begin * self.iterations
         return round(self.questions * self.unlabelled.share) if mixed else 0
 
@@ -88,6 +89,7 @@ class EvolutionRecipe(Frozen):
         each = self.train_of(iteration).updates
         if not self.continuous or each is None:
             return each
+        # One schedule over all iterations, since a continuous run has one optimizer.
         return self.updates or each * self.iterations
 
     @model_validator(mode="after")
@@ -95,8 +97,10 @@ class EvolutionRecipe(Frozen):
         if self.updates is not None and (self.train.updates is not None or self.train.epochs != 1):
             key = "train.updates" if self.train.updates is not None else "train.epochs"
             raise Misfit(key, "evolution.updates already says how long all iterations train: leave one of the two out")
+        # share_of gives each at least one, so fewer would be exceeded without a word.
         if self.updates is not None and self.updates < self.iterations:
             raise Misfit("updates", f"{self.updates} is less than one for each of the {self.iterations} iterations")
+        # Without an iteration nothing is trained here, and a schedule has no length to fit.
         if self.iterations:
             self.train.check_schedule(self.horizon(self.iterations), "evolution.updates or evolution.train.updates")
         return self

@@ -17,6 +17,7 @@ MAX_GRID = 64
 
 def rising(temperatures: tuple[float, ...]) -> tuple[float, ...]:
     """The temperatures as they are. Raises ValueError unless they rise within (0, 2]."""
+    # 0 is greedy decoding, of which n samples are all the same.
     if list(temperatures) != sorted(set(temperatures)) or not all(0 < one <= 2 for one in temperatures):
         raise ValueError("temperatures must rise, without repeats, within (0, 2]")
     return temperatures

@@ -52,6 +52,7 @@ class DataRecipe(Frozen):
 
     @model_validator(mode="after")
     def _one_rule_for_mapped(self) -> Self:
+        # The mapping file has both settings, and neither of two values would be the obvious one.
         twice = [name for name in self.imports if name in ("first_index", "answers")] if self.mapping else []
         if twice:
             raise Misfit(twice[0], "stands in the mapping file where data.mapping names one: write it there")

@@ -19,6 +19,7 @@ def parse_recipe(values: Mapping[str, Any], overrides: Mapping[str, Any] | None 
     `{"evolution.n": 2}` and `{"evolution": {"n": 2}}` mean the same and leave the rest of the section as it is.
     Raises InvalidRecipe naming the first bad field.
     """
+    # Before anything recurses into them: `_copied`, json.dumps and pydantic would meet the depth first.
     check_plain(values, "recipe")
     check_plain(overrides or {}, "overrides")
     if EXTENDS in values or EXTENDS in (overrides or {}):
@@ -58,9 +59,11 @@ def recipe_values(text: str) -> dict[str, Any]:
 
 
 def _refusal(error: ValidationError) -> InvalidRecipe:
+    # Inputs are left out: a recipe may be megabytes, and its text ends in a log.
     first = error.errors(include_input=False, include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
     places = [str(part) for part in first["loc"]]
+    # Pydantic's location ends at the model that noticed; only Misfit knows the field in it.
     if isinstance(cause, Misfit):
         places.append(cause.field)
     field = ".".join(places) or "recipe"
@@ -80,6 +83,7 @@ def _flat(overrides: Mapping[str, Any]) -> dict[str, Any]:
         found[path] = value
     for path in found:
         parts = path.split(".")
+        # Which of the two wins would depend on their order, which JSON objects do not promise.
         outer = next((o for end in range(1, len(parts)) if (o := ".".join(parts[:end])) in found), None)
         if outer is not None:
             raise InvalidRecipe(f"override {path} lies inside {outer}, which is overridden too: keep one", field=path)
@@ -107,5 +111,6 @@ def _set(values: dict[str, Any], path: str, value: Any) -> None:
         if not isinstance(child, dict):
             raise InvalidRecipe(f"override {path}: {part} is not a section", field=path)
         place = child
+    # A section without keys changes nothing; it must not empty the section that is there.
     if value != {} or not isinstance(place.get(leaf), dict):
         place[leaf] = value

@@ -69,6 +69,7 @@ class Recipe(Frozen):
 
     def trainings(self) -> dict[str, TrainRecipe]:
         """Settings of everything that is trained, by the section that has them."""
+        # In the order in which they are trained, which tables and the memory plan keep.
         found = {"evolution": self.evolution.train}
         if self.prm is not None and self.prm.train is not None:
             found = {"prm": self.prm.train} | found
@@ -78,6 +79,7 @@ class Recipe(Frozen):
     def _prm_where_needed(self) -> Self:
         if self.prm is not None:
             return self
+        # Asked of the rule and not of the mode, so that a new rule needs no line here.
         if self.evolution.selection.rule.needs_prm:
             raise Misfit("evolution.selection.mode", "ranks by the PRM: add a prm section, or choose all or random")
         if self.exploration.mode is ExplorationMode.REWARD_PASS:
@@ -128,6 +130,7 @@ class Recipe(Frozen):
         sections = {"warmup": self.warmup, "prm": trained, "evolution": iterations}
         parts = {name: part for name, part in sections.items() if part is not None}
         pools = [(f"{name}.questions", part.questions, "train") for name, part in parts.items()]
+        # A fixed temperature leaves the sweep's defaults standing, which nothing uses.
         if self.exploration.mode is not ExplorationMode.FIXED:
             pools.append(("exploration.questions", self.exploration.questions, "validation"))
         for field, wanted, split in pools:
@@ -159,6 +162,7 @@ class Recipe(Frozen):
     @model_validator(mode="after")
     def _sweep_in_one_request(self) -> Self:
         plan = self.exploration
+        # A sweep's shard is one request: every temperature of a question at once, so that its prefix is computed once.
         prompts = min(self.generation.shard_questions, plan.questions) * len(plan.grid)
         if plan.mode is not ExplorationMode.FIXED and prompts > MAX_PROMPTS:
             raise Misfit(

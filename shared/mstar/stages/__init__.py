@@ -41,6 +41,7 @@ else:
         Field(discriminator="kind"),
     ]
     AnyResult = Annotated[
+        # Several kinds share DoneResult, and a discriminated union takes each class once.
         Union[tuple(dict.fromkeys(stage.result for stage in STAGES.values()))],  # noqa: UP007
         Field(discriminator="kind"),
     ]

@@ -70,6 +70,7 @@ def study_sections(study: Study, summary: StudySummary, runs: Sequence[StudyRun]
 
 def study_page(study: Study, summary: StudySummary, runs: Sequence[StudyRun]) -> str:
     """The report as HTML."""
+    # The file is opened from a disk, where no server's header protects it.
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
@@ -217,6 +218,7 @@ def _over_iterations(runs: Sequence[StudyRun], read: Read) -> dict[float, list[f
     found: dict[float, list[float]] = {}
     for run in runs:
         for policy in run.policies:
+            # The axis begins with the warm-up, from which all arms go on.
             number = iteration_of(policy.label)
             if policy.label == BASE or (number is None and policy.label != WARMUP):
                 continue
@@ -230,6 +232,7 @@ def _band(values: Sequence[float]) -> tuple[float | None, float | None]:
     """The interval of a mean over seeds, in percent; none with one seed."""
     if len(values) < 2:
         return None, None
+    # Student's interval of a mean of so many seeds, both sides together 95 %.
     half = quantile(0.975, len(values) - 1) * stdev(values) / sqrt(len(values))
     # With two seeds an interval can be wider than all that there is.
     return 100 * max(0.0, fmean(values) - half), 100 * min(1.0, fmean(values) + half)
@@ -242,6 +245,7 @@ def _temperatures(by_arm: dict[str, list[StudyRun]]) -> str:
         for run in runs:
             for one in run.iterations:
                 found.setdefault(float(one.index), []).append(one.temperature)
+        # A fixed temperature is a flat line that says nothing.
         if len({t for values in found.values() for t in values}) > 1:
             lines.append(Line(arm, [(x, fmean(values)) for x, values in sorted(found.items())]))
     return chart(lines, "iteration", "temperature of an arm with a controller")

@@ -172,6 +172,7 @@ class Study(Frozen):
 
         `base`: its values with those of its parents. Raises InvalidRecipe, with a field below `arms`.
         """
+        # Merged before parsing, so that a field that an arm misspells is an error of that arm.
         values = overlaid(overlaid(base, self.changes), self.arms[arm])
         try:
             return parse_recipe(values | {"name": arm, "seed": seed})
@@ -183,12 +184,14 @@ def parse_study(values: Mapping[str, Any]) -> Study:
     """A study from its values. Raises InvalidInput naming the first bad field."""
     try:
         check_plain(values, "study")
+        # From JSON, where strict validation takes lists for tuples and refuses `true` and text for numbers.
         return Study.model_validate_json(json.dumps(values), strict=True)
     except InvalidRecipe as error:
         raise InvalidInput(error.detail, field=error.field) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         cause = first.get("ctx", {}).get("error")
+        # Pydantic marks an error in a dictionary's key by this part.
         places = [str(part) for part in first["loc"] if part != "[key]"]
         if isinstance(cause, Misfit):
             places.append(cause.field)

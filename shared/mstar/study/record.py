@@ -108,6 +108,7 @@ def record_of(
     """
     left = [one for one in steps if one is not None]
     evaluated = {one.label: one for one in left if isinstance(one, EvaluateResult)}
+    # base, warmup, it01, …: `final` takes the last.
     order = sorted(evaluated, key=lambda label: (iteration_of(label) or 0, label != BASE, label != WARMUP))
     return StudyRun(
         study=study,
@@ -118,6 +119,7 @@ def record_of(
         run=results.id,
         reused=reused,
         policies=tuple(_policy(evaluated[label]) for label in order),
+        # Losses grow with the updates, and no table of a study reads them.
         iterations=tuple(one.model_copy(update={"losses": (), "by_task": {}}) for one in results.iterations),
         sweeps=results.sweeps,
         cost=cost_of(left),
@@ -143,6 +145,7 @@ def cost_of(steps: Iterable[StepResult]) -> Cost:
 
 def parse_record(text: bytes, place: str) -> StudyRun:
     """A record from its file. Raises InvalidInput that names the place."""
+    # Result files are mailed, and pydantic would build all of one before a limit of its own could be met.
     if len(text) > MAX_BYTES:
         raise InvalidInput(f"{place} has {len(text)} bytes, and a result file has at most {MAX_BYTES}", field="results")
     try:

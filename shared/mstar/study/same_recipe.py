@@ -26,10 +26,12 @@ def _differences(
     """`chosen`: the part of `now` that is not at its default."""
     for name in (*now, *(name for name in kept if name not in now)):
         where = f"{place}{name}"
+        # A field that is newer than the result: the run had what is its default now.
         if name not in kept:
             if name in chosen:
                 yield where
         elif isinstance(kept[name], dict) and isinstance(now.get(name), dict):
             yield from _differences(kept[name], now[name], chosen.get(name) or {}, f"{where}.")
+        # A field that is gone: nobody can tell what it did, so the result counts as another recipe's.
         elif name not in now or kept[name] != now[name]:
             yield where

@@ -77,6 +77,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     order = sorted(range(len(p_values)), key=lambda place: p_values[place])
     corrected = [0.0] * len(p_values)
     least = 0.0
+    # The k-th smallest is multiplied by the hypotheses that are left, and never falls below one before it.
     for rank, place in enumerate(order):
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
         corrected[place] = least
@@ -105,6 +106,7 @@ def quantile(probability: float, freedom: int) -> float:
     """Student's quantile, by bisection. Raises ValueError for a probability that is not within (0, 1)."""
     if not 0 < probability < 1:
         raise ValueError(f"{probability} is no probability within (0, 1)")
+    # Wide enough for one degree of freedom at 0.9999; 80 halvings leave less than a double's spacing.
     low, high = -1e4, 1e4
     for _ in range(80):
         middle = (low + high) / 2
@@ -114,6 +116,7 @@ def quantile(probability: float, freedom: int) -> float:
 
 def _estimate(table: Table, drawn: Sequence[float]) -> Estimate:
     seeds, mean = len(table), 100 * fmean(fmean(row) for row in table)
+    # A bootstrap's variance over m seeds is (m - 1) / m of the unbiased one.
     return _sure(mean, 100 * stdev(drawn) * math.sqrt(seeds / (seeds - 1)) if seeds > 1 else None, seeds)
 
 
@@ -122,6 +125,7 @@ def _sure(mean: float, error: float | None, seeds: int) -> Estimate:
     if error is None:
         return Estimate(mean=mean, low=None, high=None, probability=None, p_value=None, error=None, seeds=seeds)
     half = quantile(0.975, seeds - 1) * error
+    # Without any scatter the sign alone decides, and a mean of exactly zero is even.
     below = cumulative(-mean / error, seeds - 1) if error else 0.5 * (mean <= 0) + 0.5 * (mean < 0)
     return Estimate(
         mean=mean,
@@ -140,6 +144,7 @@ def _resampled(tables: Mapping[str, Table], draw: random.Random, resamples: int)
     A question is one number that holds the values of all seeds of all tables side by side, so one sum over the drawn
     questions adds every column: a hundred times faster than a loop over them.
     """
+    # [seeds of all tables][questions]
     rows = [row for table in tables.values() for row in table]
     questions = len(rows[0]) if rows else 0
     # A value is shifted to 0, 1 or 2, so that a lane holds its sum over all questions without a carry.
@@ -147,10 +152,12 @@ def _resampled(tables: Mapping[str, Table], draw: random.Random, resamples: int)
     packed = [sum((row[place] + 1) << lane * number for number, row in enumerate(rows)) for place in range(questions)]
     found: dict[str, list[float]] = {name: [] for name in tables}
     for _ in range(resamples if questions else 0):
+        # One draw of questions for all seeds and tables, which all answered the same ones.
         total = sum(draw.choices(packed, k=questions))
         means = [(total >> lane * number & (1 << lane) - 1) / questions - 1 for number in range(len(rows))]
         begin = 0
         for name, table in tables.items():
+            # Seeds are drawn for each table by itself: two pairs may rest on different seeds.
             found[name].append(fmean(draw.choices(means[begin : begin + len(table)], k=len(table))))
             begin += len(table)
     return found

@@ -130,9 +130,11 @@ def _pairs(study: Study, by_arm: ByArm, test: str, found: dict[Pair, Estimate]) 
     p_values = [found[one.a, one.b].p_value for one in tested]
     # Contrasts that have no runs yet still count, or the correction would grow with the study.
     missing = [1.0] * (len(study.contrasts) - len(tested))
+    # One seed has no p-value; as 1 it keeps its place in the correction.
     corrected = holm([1.0 if p is None else p for p in p_values] + missing)
     made = [
         _pair(one, found[one.a, one.b], by_arm, test, None if p is None else whole)
+        # The corrected values of the missing contrasts stand behind those that were tested.
         for one, p, whole in zip(tested, p_values, corrected, strict=False)
     ]
     made += [_pair(one, found[one.a, one.b], by_arm, test) for one in study.non_inferiority if (one.a, one.b) in found]
@@ -181,6 +183,7 @@ def _estimates(pairs: Sequence[Pair], by_arm: ByArm, test: str) -> dict[Pair, Es
         compared += [
             (by_arm[a if arm == WARMUP else arm][s], _known(arm, s, by_arm, a)) for s in seeds for arm in (a, b)
         ]
+    # Before anything is paired: marks of other questions would give a number that means nothing.
     _same_questions(compared, test)
     for a, b in pairs:
         seeds = _common((a, b), by_arm, test)
@@ -258,6 +261,7 @@ def _share(arm: str, seed: int, by_arm: ByArm, test: str, beside: str = "") -> f
 
 def _arm(name: str, found: dict[int, StudyRun], gain: Estimate | None) -> ArmResult:
     runs = list(found.values())
+    # An arm without a warm-up begins with the base.
     first = [run.policy(WARMUP) or run.policies[0] for run in runs]
     ood = [run.final.tests["test_ood"] for run in runs if "test_ood" in run.final.tests]
     costs = {field: fmean(getattr(run.cost, field) for run in runs) for field in Cost.model_fields}
