@@ -123,6 +123,7 @@ def _tar_samples(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _zip_samples(path: Path) -> Iterator[tuple[str, Any]]:
     with opened_zip(path) as archive:
+        # Over the whole directory, since members of a zip may stand in any order, unlike those of a webdataset's tar.
         groups: dict[str, list[zipfile.ZipInfo]] = {}
         for info in files_in(archive):
             groups.setdefault(_split(info.filename)[0], []).append(info)
@@ -193,6 +194,7 @@ def is_webdataset(path: Path) -> bool:
         for number, (_, member) in enumerate(stream_of(path)):
             if member.isfile() and _split(member.name)[1].endswith(_TEXTS):
                 return True
+            # Texts would have come beside the first pictures; a compressed tar must not be unpacked whole to be told.
             if number > 50:
                 return False
     except (ValueError, *UNREADABLE):

@@ -133,6 +133,7 @@ def _item(benchmark: Benchmark, where: str, row: Any) -> Item:
 
 def _within(taken: dict[str, set[str]], item: Item, limit: int | None) -> bool:
     questions = taken.setdefault(item.group, set())
+    # A question with its rotations counts once, or a limit would cut a circle apart.
     key = item.circle or item.id
     if limit is not None and key not in questions and len(questions) >= limit:
         return False

@@ -82,6 +82,7 @@ class Pictures:
         for key in _keys(picture.outline):
             there = self._bands.get(key, ())
             for number in (there,) if isinstance(there, int) else there:
+                # Two outlines that are alike share many bands, and need one comparison only.
                 if number not in tried and looks_like(self._seen[number], picture):
                     return number
                 tried.add(number)

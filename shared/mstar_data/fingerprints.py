@@ -41,6 +41,7 @@ class Fingerprints:
         """`known`: what was found out earlier, and where to remember what is found out now."""
         if find_spec("PIL") is None:
             raise InvalidDataset("images are decoded with Pillow: pip install pillow", field="source")
+        # The one used last is taken first, so that a small set starts only one.
         self._idle: queue.LifoQueue[_Child] = queue.LifoQueue()
         self._children = [_Child() for _ in range(children)]
         for child in self._children:

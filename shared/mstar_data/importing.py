@@ -48,6 +48,7 @@ def import_source(
     """
     if target.exists():
         raise Conflict(f"{target} is there already: choose another name, or remove it", field="name")
+    # Beside the target, so that the last step is a rename within one file system.
     work = _Work(target.with_name(f".{target.name}.importing"), _settings(source, options, skip_bad), skip_bad)
     with work:
         try:

@@ -188,6 +188,7 @@ def _prepared(place: int, record: Record, options: Options) -> _Prepared:
     if not record.question.strip():
         raise BadRecord("question is empty")
     for name, text in _texts_of(record):
+        # Most texts are ASCII, which is told in an instant; only others are looked through sign by sign.
         if "\x00" in text or (not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)):
             raise BadRecord(f"{name} holds a character that no text can have (NUL, or half of a surrogate pair)")
     images = tuple(read() for read in record.images)
