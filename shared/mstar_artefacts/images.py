@@ -23,13 +23,13 @@ class ImageStore:
         """Store the bytes, unless they are there, and return their hash. Raises StorageFull."""
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
-        if not path.exists():
+        if not _has_size(path, len(data)):
             path.parent.mkdir(parents=True, exist_ok=True)
             # A name of its own, so that two writers of one image never share a half-written file.
             staging = path.with_name(f".tmp-{uuid.uuid4().hex}")
             try:
                 staging.write_bytes(data)
-                # Not synced, which costs more than the write: `get` tells a torn image by its hash.
+                # Not synced, which costs more than the write: `get` tells a torn image by its hash, `put` by its size.
                 os.replace(staging, path)
             except OSError as error:
                 staging.unlink(missing_ok=True)
@@ -69,3 +69,11 @@ class ImageStore:
 
     def _path(self, digest: Sha256) -> Path:
         return self.root / digest[:2] / f"{digest}.img"
+
+
+def _has_size(path: Path, size: int) -> bool:
+    """Whether a file is there with this size: one that a power cut tore is shorter, and is to be written anew."""
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False

@@ -22,6 +22,13 @@ def test_an_unknown_image_is_named(tmp_path: Path) -> None:
         ImageStore(tmp_path).get("0" * 64)
 
 
+def test_an_image_that_a_power_cut_tore_is_written_anew(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    digest = store.put(b"picture")
+    next(p for p in tmp_path.rglob("*.img")).write_bytes(b"")
+    assert store.put(b"picture") == digest and store.get(digest) == b"picture"
+
+
 def test_a_changed_image_is_found(tmp_path: Path) -> None:
     store = ImageStore(tmp_path)
     digest = store.put(b"picture")
