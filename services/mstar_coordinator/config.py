@@ -3,6 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -10,7 +11,8 @@ from pydantic_settings import SettingsConfigDict
 from mstar.model_types import UntriedModelsText
 from mstar.trackers import Tracker
 from mstar.trusted_code import TrustedCodeText
-from mstar_web.config import ServiceSettings
+from mstar_coordinator.oidc_claims import ClaimRules, read_projects, read_roles
+from mstar_web.config import ServiceSettings, is_loopback
 from mstar_worker.config import BrokerUrl
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -44,6 +46,28 @@ class CoordinatorSettings(ServiceSettings):
     with colocated; unset, nothing is."""
     session_hours: float = Field(default=12.0, gt=0, le=24 * 90)
     """How long a person stays signed in to the pages."""
+    public_url: str = ""
+    """How people's browsers reach this service, such as `https://mstar.example.org`; needed with oidc_issuer."""
+    oidc_issuer: str = ""
+    """OpenID Connect provider at which people sign in, such as `https://login.example.org/realms/lab`; unset, they
+    sign in with keys only. Register `<public_url>/sign-in/oidc/return` there as the redirect URI."""
+    oidc_client_id: str = ""
+    """The client that the provider knows this service as."""
+    oidc_client_secret: SecretStr | None = None
+    """The client's secret."""
+    oidc_scope: str = "openid email profile"
+    """What is asked of the provider; some send groups only when `groups` is asked for too."""
+    oidc_label: str = Field(default="your organisation", max_length=60)
+    """How the sign-in page calls the provider."""
+    oidc_role_claim: str = "groups"
+    """Claim of the id token whose values give roles; a dotted path, such as `realm_access.roles`."""
+    oidc_roles: str = ""
+    """`VALUE=ROLE` with commas between them, such as `mstar-admins=run_admin,staff=read`. Roles: read, run_admin,
+    score, upload. Who has none of the values is let in nowhere."""
+    oidc_project_claim: str = ""
+    """Claim whose values give the project; unset, everyone is in `default`."""
+    oidc_projects: str = ""
+    """`VALUE=PROJECT` likewise. Who has none or several of the projects is let in nowhere."""
     audit_days: float = Field(default=400.0, gt=0)
     """How long entries of the audit log are kept."""
     tracking: str = ""
@@ -114,6 +138,35 @@ class CoordinatorSettings(ServiceSettings):
         return self
 
     @model_validator(mode="after")
+    def _provider_is_whole(self) -> Self:
+        if not self.oidc_issuer:
+            return self
+        if not self.keys():
+            raise ValueError("oidc_issuer is set, and the service asks for no key: set run_admin_key and internal_key")
+        for name, url in (("oidc_issuer", self.oidc_issuer), ("public_url", self.public_url)):
+            if not url or not _is_safe(url):
+                raise ValueError(f"{name}: write https://…, or http://localhost… where it is on this machine")
+        if not self.oidc_client_id or self.oidc_client_secret is None:
+            raise ValueError("oidc_issuer is set: set oidc_client_id and oidc_client_secret too")
+        if not self.oidc_roles:
+            raise ValueError("oidc_issuer is set, and nobody would have a role: set oidc_roles")
+        if bool(self.oidc_project_claim) is not bool(self.oidc_projects):
+            raise ValueError("set oidc_project_claim and oidc_projects both, or neither")
+        self.claim_rules()
+        return self
+
+    def claim_rules(self) -> ClaimRules:
+        """What claims open. Raises ValueError for a role or project that can't be."""
+        roles, projects = read_roles(self.oidc_roles), read_projects(self.oidc_projects)
+        return ClaimRules(self.oidc_role_claim, roles, self.oidc_project_claim, projects)
+
+    def provider_proof(self) -> bytes:
+        """Changes with the provider and what its claims open; empty without one."""
+        if not self.oidc_issuer:
+            return b""
+        return repr((self.oidc_issuer, self.oidc_client_id, self.claim_rules())).encode()
+
+    @model_validator(mode="after")
     def _sleepers_are_known(self) -> Self:
         if self.gpu_sharing is GpuSharing.COLOCATED and (self.policy_url is None or self.prm_url is None):
             raise ValueError("gpu_sharing is colocated: set policy_url and prm_url, or use dedicated")
@@ -136,3 +189,15 @@ class CoordinatorSettings(ServiceSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.home.absolute() / '.mstar' / 'mstar.sqlite'}"
+
+
+def _is_safe(url: str) -> bool:
+    """Whether a URL is one that nobody on the way can read or change, and has no more than scheme, host and path."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.query or parts.fragment or parts.username is not None or not host:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))

@@ -50,7 +50,7 @@ class ServiceSettings(StorageSettings, OwnVariables, BaseSettings):
         for role, key in keys.items():
             if not key.strip():
                 raise ValueError(f"{role}_key is blank: set a key, or unset the variable")
-        if missing and not _is_loopback(self.host):
+        if missing and not is_loopback(self.host):
             raise ValueError(f"host {self.host} is reachable from outside: set {missing[0]}, or use 127.0.0.1")
         # Half of the keys would leave a role that nobody can use, and look like protection.
         if missing and keys:
@@ -72,7 +72,8 @@ class ServiceSettings(StorageSettings, OwnVariables, BaseSettings):
         return {role: key.get_secret_value() for role, key in found.items() if key is not None}
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address to listen on."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -207,6 +207,15 @@ def test_more_may_be_allowed_to_those_who_work() -> None:
         kubernetes_validate.validate(policy, "1.37", strict=True)
 
 
+def test_where_people_sign_in_the_coordinator_alone_reaches_that_port() -> None:
+    provider = {"issuer": "https://login.example.org:8443/realms/lab", "publicUrl": "https://mstar.example.org"}
+    provider |= {"clientId": "mstar", "existingSecret": "login", "roles": "staff=read"}
+    network = Network({"gpuSharing": {"mode": "dedicated"}, "signIn": provider})
+    assert {one for one in COMPONENTS if network.leaves(labels(one), "203.0.113.9", 8443)} == {"coordinator"}
+    assert not network.leaves(labels("coordinator"), "203.0.113.9", 443)
+    assert not network.leaves(labels("coordinator"), METADATA[0], 8443)
+
+
 @pytest.mark.parametrize(
     ("endpoint", "port"),
     [("http://collector:4318", 4318), ("https://otlp.example.org/x", 443), ("http://[fd00::7]:4319", 4319)],

@@ -10,6 +10,7 @@ import yaml
 from helm_python import Chart, lint, package
 
 from chart_bench import CHART, FILES, OPENING, jobs, named, notes, offline, pods, render
+from mstar_coordinator.config import CoordinatorSettings
 
 SETTINGS = {
     "MSTAR_POLICY_": ("mstar_policy.config", "PolicySettings"),
@@ -235,6 +236,26 @@ def test_an_upgrade_changes_nothing_that_cannot_change() -> None:
             assert one["spec"]["selector"] == named(after, kind)[name]["spec"]["selector"]
     for name, one in named(before, "PersistentVolumeClaim").items():
         assert one["spec"] == named(after, "PersistentVolumeClaim")[name]["spec"]
+
+
+def test_the_clients_secret_comes_from_a_secret_and_all_else_is_a_setting() -> None:
+    values = {"issuer": "https://login.example.org", "publicUrl": "https://mstar.example.org", "clientId": "mstar"}
+    values |= {"existingSecret": "login", "roles": "staff=read", "projectClaim": "team", "projects": "b=blue"}
+    (container,) = pods(render({"signIn": values}))["demo-mstar-coordinator"]["containers"]
+    told = {one["name"]: one for one in container["env"] if "OIDC" in one["name"] or "PUBLIC" in one["name"]}
+    secret = told.pop("MSTAR_COORDINATOR_OIDC_CLIENT_SECRET")["valueFrom"]["secretKeyRef"]
+    assert secret == {"name": "login", "key": "client-secret"}
+    fields = {name.removeprefix("MSTAR_COORDINATOR_").lower(): one["value"] for name, one in told.items()}
+    whole = CoordinatorSettings(
+        broker_url="redis://unused",
+        run_admin_key="k" * 16,
+        internal_key="i" * 16,
+        oidc_client_secret="s",
+        home="/data",
+        **fields,
+    )
+    assert whole.claim_rules().projects == {"b": "blue"}
+    assert "OIDC" not in str(render({}))
 
 
 def test_every_process_of_ours_is_told_where_traces_go() -> None:

@@ -58,6 +58,8 @@ def test_values_and_schema_name_the_same_keys() -> None:
         {"traces": {"endpoint": "collector:4318"}},
         {"traces": {"endpoint": "https://user:secret@collector"}},
         {"traces": {"share": 2}},
+        {"signIn": {"issuer": "http://login.example.org"}},
+        {"signIn": {"publicUrl": "mstar.example.org"}},
     ],
 )
 def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None:
@@ -79,6 +81,10 @@ def test_the_schema_refuses_what_no_one_can_mean(values: dict[str, Any]) -> None
         ({"scoring": OWN, "storage": {"s3": {"bucketUrl": "s3://b-b"}}}, r"only the coordinator has a claim: mount"),
         ({"redis": {"enabled": False}}, r"redis\.enabled is false .* set redis\.externalSecret"),
         ({"redis": {"externalSecret": "x"}}, r"redis\.externalSecret has no effect .* redis\.enabled=false"),
+        (
+            {"signIn": {"issuer": "https://login.example.org"}},
+            r"signIn\.issuer is set and signIn\.publicUrl is empty: set both",
+        ),
         ({"traces": {"headersSecret": "x"}}, r"traces\.headersSecret has no effect .* traces\.endpoint"),
         ({"keys": {"existingSecret": "x", "score": "y" * 20}}, r"keys\.existingSecret and single keys"),
         ({"trainer": {"nodes": 2}, "gpuSharing": {"mode": "dedicated"}}, r"trainer\.nodes .* gpuSharing\.mode=scaleTo"),

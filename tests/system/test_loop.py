@@ -151,7 +151,8 @@ def test_each_step_is_one_trace_over_all_processes(
     served = next(one for one in sampling if one.parent == call.id)
     assert (served.service, served.name) == ("mstar-policy", "POST /v1/rollouts")
     assert call.parent == work.id and served.values["http.response.status_code"] == 200
-    services = {one.service for one in _trace(collector, results["id"], "it02/score/0000")}
+    scored = next(one for one in collector.received if (one.service, one.name) == ("mstar-prm", "POST /v1/score"))
+    services = {one.service for one in collector.received if one.trace == scored.trace}
     assert services == {"mstar-coordinator", "mstar-worker", "mstar-prm"}
 
 

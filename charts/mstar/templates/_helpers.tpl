@@ -101,6 +101,16 @@ there is an object store. Twice the cache's bound, which leaves out what is bein
 {{- end }}
 {{- end }}
 
+{{/* An egress rule to the port of a URL, in the cluster or outside, but not to what tells a machine its credentials. */}}
+{{- define "mstar.egressTo" -}}
+{{- $address := urlParse . -}}
+- to:
+    - namespaceSelector: {}
+    - ipBlock: {cidr: 0.0.0.0/0, except: [169.254.0.0/16]}
+    - ipBlock: {cidr: "::/0", except: ["fd00:ec2::254/128", "fe80::/10"]}
+  ports: [{port: {{ regexFind ":[0-9]+$" $address.host | trimPrefix ":" | default (ternary "443" "80" (eq $address.scheme "https")) }}, protocol: TCP}]
+{{- end }}
+
 {{/* Where spans are sent, in the variables that OpenTelemetry has for it. */}}
 {{- define "mstar.tracesEnv" -}}
 {{- with .Values.traces }}

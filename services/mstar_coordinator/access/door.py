@@ -20,8 +20,11 @@ class Door:
     sessions: StoredSessions
 
     @classmethod
-    def over(cls, store: Store, bootstrap: Mapping[str, str], session_seconds: float) -> Self:
-        """`bootstrap`: role → key of the settings. `session_seconds`: how long a person stays signed in."""
+    def over(cls, store: Store, bootstrap: Mapping[str, str], session_seconds: float, provider: bytes = b"") -> Self:
+        """`bootstrap`: role → key of the settings. `session_seconds`: how long a person stays signed in.
+
+        `provider`: see `StoredSessions`.
+        """
         keys = KeyBook(store)
         keyring = CachedKeyring(keys, wall=store.wall)
-        return cls(keys, keyring, StoredSessions(store, keys, keyring, bootstrap, session_seconds))
+        return cls(keys, keyring, StoredSessions(store, keys, keyring, bootstrap, session_seconds, provider=provider))

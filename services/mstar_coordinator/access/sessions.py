@@ -1,7 +1,8 @@
 """Sessions of people in browsers, in the database: a key is shown once, and a cookie stands for it from then on.
 
 A session ends with its time, when its user signs out, and with the key that it began with: a key of the database that
-is revoked or expires, a bootstrap key that settings change. The database never has what the cookie holds.
+is revoked or expires, a bootstrap key that settings change. One that a provider vouched for ends when its settings
+change. The database never has what the cookie holds.
 """
 
 import hashlib
@@ -32,14 +33,17 @@ class StoredSessions:
         bootstrap: Mapping[str, str],
         seconds: float,
         random: Callable[[int], str] = secrets.token_urlsafe,
+        provider: bytes = b"",
     ) -> None:
         """`keyring`: checks keys, perhaps from memory. `bootstrap`: role → key of the settings.
 
-        `seconds`: how long a session lasts.
+        `seconds`: how long a session lasts. `provider`: settings of the provider that vouches for people, if there is
+        one; their sessions end when it changes.
         """
         self.seconds = seconds
         self._store, self._book, self._keyring, self._random = store, book, keyring, random
         self._bootstrap = bootstrap_principals(bootstrap)
+        self._provider = provider
 
     async def begin(self, key: str) -> tuple[str, Principal] | None:
         """Begin a session for a key: what its cookie holds, and who it is. None for a key that opens nothing."""
@@ -56,6 +60,12 @@ class StoredSessions:
         await run_in_threadpool(self._add, token, principal.id, proof)
         return token, principal
 
+    async def begin_for(self, principal: Principal) -> str:
+        """Begin a session for whom the provider vouches for: what its cookie holds."""
+        token = self._random(TOKEN_BYTES)
+        await run_in_threadpool(self._add, token, None, _proof(self._provider, token), principal.model_dump_json())
+        return token
+
     async def of(self, token: str) -> Principal | None:
         """Whose session it is; None once it has ended."""
         return await run_in_threadpool(self._find, token)
@@ -65,18 +75,21 @@ class StoredSessions:
         with self._store.writing() as tx:
             tx.sessions.remove(_digest(token))
 
-    def _add(self, token: str, key_id: str | None, proof: str | None) -> None:
+    def _add(self, token: str, key_id: str | None, proof: str | None, principal: str | None = None) -> None:
         with self._store.writing() as tx:
             now = tx.now()
             # Here, since nothing else needs them gone: the table grows with sign-ins only.
             tx.sessions.remove_ended(now)
-            tx.sessions.add(SessionRecord(_digest(token), key_id, proof, now, now + self.seconds))
+            tx.sessions.add(SessionRecord(_digest(token), key_id, proof, now, now + self.seconds, principal))
 
     def _find(self, token: str) -> Principal | None:
         with self._store.reading() as tx:
             session, now = tx.sessions.find(_digest(token)), tx.now()
         if session is None or session.expires_at <= now:
             return None
+        if session.principal is not None:
+            known = self._provider and hmac.compare_digest(_proof(self._provider, token), session.proof or "")
+            return Principal.model_validate_json(session.principal) if known else None
         if session.key_id is not None:
             # Looked up each time, so that a revoked key ends its sessions at once.
             return self._book.principal(session.key_id)

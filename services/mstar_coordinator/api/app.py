@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx2
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from mstar.api.samples import QuestionSamples
@@ -75,7 +75,7 @@ log = structlog.get_logger(__name__)
 API_VERSION = "1"
 SCORING_SECONDS = 900.0
 """Longer than the PRM's own deadline, which knows better."""
-OPEN_PREFIXES = ("/files/", SIGN_IN_PATH)
+OPEN_PREFIXES = ("/files/", SIGN_IN_PATH, "/sign-in/oidc")
 """What signing in needs: style and scripts of the pages, in which nothing is secret, and the route itself."""
 # The first rule whose prefix and method fit decides, so narrower paths stand first.
 RULES = (
@@ -151,7 +151,7 @@ def build_app(
     relay = None if prm is None else Relay(prm, score_key)
     batches = _batch_jobs(settings.home, store)
     runner = _batch_runner(batches, prm, relay, score_key)
-    door = Door.over(store, settings.keys(), 3600 * settings.session_hours)
+    door = Door.over(store, settings.keys(), 3600 * settings.session_hours, settings.provider_proof())
     indexes = ResponseIndexes(settings.home.absolute() / ".mstar" / "responses", store, artefacts)
     add_metrics(registry, store, made.lifecycle, reconciler)
     app = base_app(
@@ -214,12 +214,26 @@ def build_app(
     ):
         app.include_router(routes.router)
     app.include_router(sign_in.router)
+    if settings.oidc_issuer:
+        app.include_router(_oidc(settings, door))
     add_pages(app)
     if prm is not None:
         app.include_router(scoring_router(prm, score_key, relay=relay))
         app.include_router(file_routes.router)
         app.include_router(batch_routes.router)
     return app
+
+
+def _oidc(settings: CoordinatorSettings, door: Door) -> APIRouter:
+    # Here and not above: Authlib costs every start a third of a second.
+    from mstar_coordinator.access.oidc import Provider
+    from mstar_coordinator.api.pages.oidc import RETURN_PATH, oidc_router
+
+    assert settings.oidc_client_secret is not None
+    own = settings.public_url.rstrip("/")
+    secret = settings.oidc_client_secret.get_secret_value()
+    provider = Provider(settings.oidc_issuer, settings.oidc_client_id, secret, own + RETURN_PATH, settings.oidc_scope)
+    return oidc_router(provider, settings.claim_rules(), door.sessions, secure=own.startswith("https://"))
 
 
 def _model_trial(settings: CoordinatorSettings) -> ModelTrial:

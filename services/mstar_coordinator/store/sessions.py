@@ -14,11 +14,13 @@ class SessionRecord:
     digest: str
     """SHA-256 of what the cookie holds."""
     key_id: str | None
-    """The key that it began with; None for a bootstrap key."""
+    """The key that it began with; None for a bootstrap key, and where a provider vouched."""
     proof: str | None
-    """Shows which bootstrap key it began with."""
+    """Shows which bootstrap key, or which settings of the provider, it began with."""
     created_at: float
     expires_at: float
+    principal: str | None = None
+    """JSON of who it is, where no key says so."""
 
 
 class SessionRows:

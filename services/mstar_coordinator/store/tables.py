@@ -164,6 +164,7 @@ sessions = Table(
     Column("proof", String(64)),
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
+    Column("principal", Text),
 )
 
 # The plan is JSON text: the study as its file says it, with the recipe of every arm made whole.

@@ -19,10 +19,16 @@ def sign_in_page(
     coordinator: Coordinator, next_page: Annotated[str, Query(alias="next", max_length=2000)] = FIRST_PAGE
 ) -> Response:
     """The form; where no key is asked for, the page to go on to."""
-    target = next_page if _is_local(next_page) else FIRST_PAGE
+    target = local_page(next_page)
     if not coordinator.settings.keys():
         return RedirectResponse(target, 303)
-    return page("sign_in.html.j2", next=target)
+    settings = coordinator.settings
+    return page("sign_in.html.j2", next=target, provider=settings.oidc_label if settings.oidc_issuer else "")
+
+
+def local_page(target: str) -> str:
+    """The page to go on to, which is never one of another host."""
+    return target if _is_local(target) else FIRST_PAGE
 
 
 def _is_local(target: str) -> bool:
