@@ -5,6 +5,7 @@ its byte without the archive ever being made. What this leaves out: compression,
 """
 
 import hashlib
+import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class Piece:
     size: int
     data: bytes = b""
     file: Path | None = None
+    mtime_ns: int = 0
+    """Of the file, when it was looked at."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Stream:
 
 def plain(entry: Entry) -> Stream:
     """One file as it is."""
-    return Stream((Piece(entry.size, file=entry.path),), tag_of([entry]))
+    return Stream((_of_file(entry),), tag_of([entry]))
 
 
 def archive(entries: Sequence[Entry], folder: str) -> Stream:
@@ -75,7 +78,7 @@ def archive(entries: Sequence[Entry], folder: str) -> Stream:
         about.size, about.mtime, about.mode = entry.size, entry.mtime_ns // 10**9, MODE
         head = about.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         padding = -entry.size % BLOCK
-        pieces += [Piece(len(head), head), Piece(entry.size, file=entry.path), Piece(padding, bytes(padding))]
+        pieces += [Piece(len(head), head), _of_file(entry), Piece(padding, bytes(padding))]
     # Two empty blocks end an archive (POSIX.1-2001, pax).
     return Stream((*pieces, Piece(2 * BLOCK, bytes(2 * BLOCK))), tag_of(entries))
 
@@ -86,12 +89,20 @@ def tag_of(entries: Sequence[Entry]) -> str:
     return f'"{hashlib.sha256(seen.encode()).hexdigest()[:32]}"'
 
 
+def _of_file(entry: Entry) -> Piece:
+    return Piece(entry.size, file=entry.path, mtime_ns=entry.mtime_ns)
+
+
 def _part(piece: Piece, begin: int, end: int) -> Iterator[bytes]:
     if piece.file is None:
         yield piece.data[begin:end]
         return
     try:
         with open(piece.file, "rb") as file:
+            seen = os.fstat(file.fileno())
+            # A run that is repaired publishes anew while somebody downloads: two versions must not become one archive.
+            if (seen.st_size, seen.st_mtime_ns) != (piece.size, piece.mtime_ns):
+                raise Unavailable(f"{piece.file.name} has changed since the download began: download it again")
             file.seek(begin)
             while begin < end:
                 read = file.read(min(CHUNK, end - begin))

@@ -21,7 +21,7 @@ def ranged(stream: Stream, headers: Mapping[str, str], kind: str, filename: str)
         "Accept-Ranges": "bytes",
         "Cache-Control": "private, no-cache",
         "X-Content-Type-Options": "nosniff",
-        "Content-Disposition": f'attachment; filename="{filename}"',
+        "Content-Disposition": f'attachment; filename="{_token(filename)}"',
     }
     # Compared weakly (RFC 9110, 13.1.2), so `W/` is dropped; `If-Range` below asks for a strong match (13.1.5).
     if stream.tag in _tags(headers.get("if-none-match", "")):
@@ -52,6 +52,11 @@ def _wanted(headers: Mapping[str, str], stream: Stream) -> tuple[int, int] | Non
         # `bytes=-n`: the last n bytes.
         return max(0, stream.size - int(last)), stream.size - 1
     return int(first), min(int(last), stream.size - 1) if last else stream.size - 1
+
+
+def _token(name: str) -> str:
+    """A name as a header may have it: a model's folder may hold files of any name."""
+    return re.sub(r"[^\w .()+-]", "_", name, flags=re.ASCII)
 
 
 def _tags(given: str) -> list[str]:

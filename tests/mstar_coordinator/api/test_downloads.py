@@ -16,7 +16,7 @@ from coordinator_bench import MemoryPublisher
 from mstar.api.downloads import Part
 from mstar.cli.download import download
 from mstar.client import Client, Endpoint
-from mstar.errors import CorruptArtefact, Internal
+from mstar.errors import CorruptArtefact, Internal, Unavailable
 from mstar_coordinator.api.archives import Entry, archive
 from pages_bench import client_of, start
 
@@ -103,6 +103,28 @@ def test_a_range_of_what_has_changed_is_the_whole(client: httpx2.Client, run_id:
     assert (changed.status_code, changed.content) == (200, b"[]\n") and changed.headers["etag"] != tag
 
 
+def test_a_file_of_any_name_comes_under_one_that_a_header_can_have(
+    client: httpx2.Client, run_id: str, home: Path
+) -> None:
+    odd = home / "runs" / run_id / "policy" / 'Modell "模型".txt'
+    odd.write_bytes(b"odd")
+    answer = client.get(f"/v1/runs/{run_id}/downloads/policy/files/policy/{odd.name}")
+    odd.unlink()
+    assert answer.content == b"odd"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{run_id}-Modell ____.txt"'
+
+
+def test_two_versions_of_a_file_never_become_one_archive(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"first")
+    entry = Entry("weights", path, 5, path.stat().st_mtime_ns)
+    stream = archive([entry], "r")
+    path.write_bytes(b"other")
+    os.utime(path, ns=(0, entry.mtime_ns + 1))
+    with pytest.raises(Unavailable, match="weights has changed since the download began"):
+        list(stream.read(0, stream.size - 1))
+
+
 def test_files_come_with_their_checksums(client: httpx2.Client, run_id: str) -> None:
     files = client.get(f"/v1/runs/{run_id}/downloads/policy/files").json()["data"]
     for one in files:
@@ -138,6 +160,7 @@ def test_any_stretch_of_an_archive_is_a_stretch_of_the_archive(
     for number, size in enumerate(sizes):
         path = folder / f"{number}"
         path.write_bytes(os.urandom(size))
+        os.utime(path, ns=(0, 10**18))
         entries.append(Entry(f"{'n' * 60 * number}{number}", path, size, 10**18))
     made = archive(entries, "r")
     whole = b"".join(made.read(0, made.size - 1))
