@@ -21,7 +21,9 @@ PAPER = "Diving into Self-Evolving Training for Multimodal Reasoning (arXiv 2412
 def licence_of(model: Path) -> str:
     """Licence that the base model's own card names, else UNKNOWN: what is made from a model follows its licence."""
     card = model / "README.md"
-    found = re.search(r"^license:\s*(\S+)", card.read_text(encoding="utf-8"), re.MULTILINE) if card.is_file() else None
+    # Somebody else's file, read when all else is done: whatever its encoding, it must not fail the run's last step.
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
+    found = re.search(r"^license:[ \t]*[\"']?([\w.-]+)", text, re.MULTILINE | re.ASCII)
     return found.group(1) if found else UNKNOWN
 
 

@@ -20,11 +20,18 @@ def front(card: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("text", "licence"),
-    [("---\nlicense: apache-2.0\n---\n# Base", "apache-2.0"), ("# Base", "other"), (None, "other")],
+    [
+        ("---\nlicense: apache-2.0\n---\n# Base", "apache-2.0"),
+        ('---\nlicense: "mit"\n---\n# Modèle', "mit"),
+        ("---\nlicense:\n- mit\n---\n", "other"),
+        ("# Base", "other"),
+        (None, "other"),
+    ],
 )
 def test_licence_follows_the_base_model(tmp_path: Path, text: str | None, licence: str) -> None:
     if text is not None:
-        (tmp_path / "README.md").write_text(text, encoding="utf-8")
+        # Of whatever encoding: the card is somebody else's.
+        (tmp_path / "README.md").write_text(text, encoding="latin-1")
     assert cards.licence_of(tmp_path) == licence
 
 
