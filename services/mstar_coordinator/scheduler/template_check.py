@@ -33,7 +33,10 @@ def template_of(folder: Path) -> tuple[str, str] | None:
 
 def template_problem(folder: Path, name: str, template: str) -> str | None:
     """Why no prompt with an image can be made with a template from the file `name`; None: it can."""
-    found = _rendered(template, tuple(sorted(_special_tokens(folder).items())))
+    try:
+        found = _rendered(template, tuple(sorted(_special_tokens(folder).items())))
+    except (subprocess.TimeoutExpired, ValueError):
+        found = {"error": "it takes more time or memory than a template needs"}
     if (error := found.get("error")) is not None:
         return f"has a chat template in {name} that does not take an image and a text as parts of a message: {error}"
     if found["shown"] == found["plain"]:
@@ -52,17 +55,14 @@ def _default(found: Any) -> str:
     return found if isinstance(found, str) else json.dumps(found)
 
 
-# The same template comes with every run on a model.
+# The same template comes with every run on a model. Errors are not remembered: the machine may only have been busy.
 @lru_cache(maxsize=64)
 def _rendered(template: str, tokens: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    """What the child answers."""
+    """What the child answers. Raises TimeoutExpired, and ValueError for a child that ended without an answer."""
     asked = json.dumps({"template": template, "tokens": dict(tokens)})
     command = [sys.executable, "-m", "mstar_coordinator.scheduler.template_child"]
-    try:
-        done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=SECONDS, check=False)
-        found: dict[str, str] = json.loads(done.stdout)
-    except (subprocess.TimeoutExpired, ValueError):
-        return {"error": "it takes more time or memory than a template needs"}
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=SECONDS, check=False)
+    found: dict[str, str] = json.loads(done.stdout)
     return found
 
 
