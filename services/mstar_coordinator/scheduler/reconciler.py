@@ -36,6 +36,7 @@ UNATTENDED_SECONDS = 30.0
 WAITS_FOR = {
     "refresh": "the disk or the database",
     "take_turns": "the cluster",
+    "tell_held": "the database",
     "advance_studies": "the disk or the database",
     "expire_leases": "the database",
     "publish_due": "the database or the broker",

@@ -97,12 +97,23 @@ class RunFolders:
         return build_results(run, steps, tx.steps.stage_starts(run.id), left, tx.suspects.quarantined(run.id))
 
     def refresh(self) -> None:
-        """Rewrite the files of every run that changed since they were written. Raises StorageFull."""
+        """Rewrite the files of every run that changed since they were written.
+
+        Raises StorageFull or OSError for the first that cannot be written, after the others are.
+        """
         with self._store.reading() as tx:
             stale = tx.runs.stale()
+        failures: list[Exception] = []
         for run_id in stale:
-            with contextlib.suppress(NotFound):  # deleted in this moment
+            try:
                 self._refresh(run_id)
+            except NotFound:
+                continue  # deleted in this moment
+            # One folder that cannot be written must not keep the files of all later runs from being written.
+            except (StorageFull, OSError) as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     def _refresh(self, run_id: str) -> None:
         with self._writing:

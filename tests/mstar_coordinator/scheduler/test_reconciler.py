@@ -192,6 +192,15 @@ def test_files_show_the_run_and_latest_points_at_the_newest(bench: Bench, reconc
     assert (bench.home / "latest").resolve().name == newer
 
 
+def test_a_folder_that_cannot_be_written_holds_up_no_other(bench: Bench) -> None:
+    first, second = bench.lifecycle.create(SMALL), bench.lifecycle.create(SMALL)
+    # A folder that is not empty cannot be replaced by a file.
+    (bench.home / first / "results.json" / "x").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"results\.json"):
+        bench.folders.refresh()
+    assert (bench.home / second / "results.json").is_file()
+
+
 def test_files_are_rewritten_only_when_the_run_changed(bench: Bench, reconciler: Reconciler) -> None:
     run_id = bench.lifecycle.create(SMALL)
     reconciler.tick()
