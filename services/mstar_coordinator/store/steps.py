@@ -15,8 +15,8 @@ from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult
 from mstar_coordinator.store.records import DueStep, Lease, StepRecord, StepState
 from mstar_coordinator.store.tables import events, needs, runs, steps
 
-KEYS_AT_ONCE = 500
-"""Keys in one question: a database bounds the parameters of a statement."""
+AT_ONCE = 500
+"""Keys or ids in one statement: a database bounds its parameters, and a run may have more steps than that."""
 _RESULT: TypeAdapter[StepResult] = TypeAdapter(AnyResult)
 
 
@@ -318,7 +318,10 @@ class Steps:
         What they left stays noted, to be compared with what they leave next. Ends with `recount`.
         """
         fresh = {"attempts": 0, "error": None, "published_at": None, "done_at": None, "units_done": 0, "units_total": 0}
-        self._connection.execute(update(steps).where(steps.c.id.in_(step_ids)).values(state=StepState.PENDING, **fresh))
+        ids = list(step_ids)
+        for begin in range(0, len(ids), AT_ONCE):
+            own = steps.c.id.in_(ids[begin : begin + AT_ONCE])
+            self._connection.execute(update(steps).where(own).values(state=StepState.PENDING, **fresh))
 
     def recount(self, run_id: str) -> None:
         """Count anew what each step that is not done waits for.
@@ -353,8 +356,8 @@ class Steps:
         """By key, a step that is done and has left what the key stands for, in a run of the project; the oldest one."""
         found: dict[str, StepRecord] = {}
         wanted = sorted(keys)
-        for begin in range(0, len(wanted), KEYS_AT_ONCE):
-            part = wanted[begin : begin + KEYS_AT_ONCE]
+        for begin in range(0, len(wanted), AT_ONCE):
+            part = wanted[begin : begin + AT_ONCE]
             query = select(steps).join(runs, runs.c.id == steps.c.run_id).where(runs.c.project == project)
             # Within the project: what another one has made must not be seen, not even by how fast a step is done.
             query = query.where(steps.c.key.in_(part), steps.c.state == StepState.DONE)

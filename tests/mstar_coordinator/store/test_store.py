@@ -11,7 +11,7 @@ from coordinator_bench import SMALL, Bench, database_of
 from mstar.errors import Conflict, InvalidInput, StorageFull
 from mstar.steps import Queue
 from mstar_coordinator.store.database import open_store
-from mstar_coordinator.store.records import stage_of
+from mstar_coordinator.store.records import StepState, stage_of
 
 
 def test_a_second_coordinator_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
@@ -90,6 +90,16 @@ def test_readers_do_not_wait_for_a_writer(bench: Bench) -> None:
         tx.runs.touch(run_id, 1.0, shown=True)
         assert bench.run(run_id).updated_at != 1.0
     assert bench.run(run_id).updated_at == 1.0
+
+
+def test_more_steps_than_a_statement_takes_are_reopened_at_once(bench: Bench) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    prepare = bench.step_id(run_id, "prepare")
+    bench.lifecycle.claim(prepare, "w")
+    # SQLite takes 32,766 parameters, PostgreSQL 65,535.
+    with bench.store.writing() as tx:
+        tx.steps.reopen([*(f"{run_id}-x{number}" for number in range(70_000)), prepare])
+    assert bench.steps(run_id)["prepare"].state is StepState.PENDING
 
 
 def test_a_store_of_an_earlier_process_is_read_as_it_was(home: Path) -> None:
