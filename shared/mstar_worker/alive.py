@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 PREFIX, SUFFIX = "mstar-worker-", ".alive"
@@ -23,9 +24,13 @@ def own_file() -> Path:
 
 def youngest() -> float | None:
     """Seconds since a worker of this machine last touched its file; None when there is none."""
+    touched = []
+    for file in Path(tempfile.gettempdir()).glob(f"{PREFIX}*{SUFFIX}"):
+        # A worker that ends removes its file, perhaps in this moment.
+        with suppress(FileNotFoundError):
+            touched.append(file.stat().st_mtime)
     # By the wall clock, as the files' times are; a jump of it makes one check fail, and probes allow several.
-    ages = [time.time() - file.stat().st_mtime for file in Path(tempfile.gettempdir()).glob(f"{PREFIX}*{SUFFIX}")]
-    return min(ages, default=None)
+    return time.time() - max(touched) if touched else None
 
 
 def main() -> None:

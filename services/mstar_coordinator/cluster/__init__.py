@@ -1,1 +1,1 @@
-"""GPUs that the services take in turns on a Kubernetes cluster."""
+"""GPUs that the services take in turns, on a Kubernetes cluster or in place."""

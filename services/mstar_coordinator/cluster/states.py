@@ -1,6 +1,6 @@
 """What Kubernetes says of pods, and of the Jobs and their like that train, in words for the one who must act.
 
-Pods are the client's objects, Jobs plain dictionaries. What this leaves out: asking for them (`kubernetes_cluster`).
+Pods are the client's objects, Jobs plain dictionaries. What this leaves out: asking for them (`kubernetes`).
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """What trains one step on a cluster: the chart's template for a Job, a JobSet or a Kubeflow TrainJob, filled in.
 
 Each kind keeps its environment, its number of nodes and the first node's host name elsewhere; that is all that is known
-of them here. What this leaves out: creating them (`kubernetes_cluster`), and everything that the chart decides.
+of them here. What this leaves out: creating them (`kubernetes`), and everything that the chart decides.
 """
 
 import copy

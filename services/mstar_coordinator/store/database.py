@@ -78,7 +78,10 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """A consistent view that never waits for writers. Raises Unavailable."""
+        """A view that never waits for writers: on SQLite of one moment, on PostgreSQL of one moment a statement.
+
+        Raises Unavailable.
+        """
         with translate_errors(self._outage), self._engine.connect() as connection, connection.begin():
             yield self._transaction(connection)
 

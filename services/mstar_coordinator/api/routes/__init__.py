@@ -1,1 +1,1 @@
-"""HTTP routes of the coordinator, one file a concern. They translate; `lifecycle` and `store` decide and read."""
+"""HTTP routes of the coordinator, one file a concern. They translate; `scheduler` decides and `store` reads."""
