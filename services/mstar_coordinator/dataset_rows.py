@@ -96,6 +96,7 @@ def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes | None]]:
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
+                    # Its rest is read and thrown away, so that later lines keep their numbers.
                     while line and not line.endswith(b"\n"):
                         line = file.readline(MAX_LINE_BYTES + 1)
                     yield number, None

@@ -44,6 +44,7 @@ def step_lines(lines: Iterable[str], run_id: str, step: str) -> tuple[str, ...]:
 
 def _tail(path: Path) -> str:
     with path.open("rb") as file:
+        # The first line may be cut in two; its rest is no JSON, and belongs to no step.
         file.seek(max(0, path.stat().st_size - READ))
         return file.read(READ).decode(errors="replace")
 

@@ -187,5 +187,6 @@ def _model_front(base: str, licence: str, tag: str) -> str:
 
 def _front(licence: str, about: Mapping[str, str | list[str]]) -> str:
     """YAML front matter, where an unknown licence says what it follows."""
+    # The Hub wants a name beside a licence that it does not know.
     named = {"license_name": "unknown: follows the base model"} if licence == UNKNOWN else {}
     return f"---\n{yaml.safe_dump({'license': licence, **named, **about}, sort_keys=False)}---"

@@ -87,6 +87,7 @@ class Store:
 
     def check(self) -> None:
         """Return when a transaction that writes could be made now. Raises Unavailable."""
+        # One that only reads would succeed on a full or read-only disk as well.
         with self.writing() as tx:
             tx.now()
 

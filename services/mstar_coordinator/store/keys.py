@@ -42,6 +42,7 @@ class Keys:
         if project is not None:
             query = query.where(api_keys.c.project == project)
         if after is not None:
+            # Ids are random, so pages go by time, and by id among keys of the same moment.
             last = self.get(after)
             older = (api_keys.c.created_at < last.created_at) | (
                 (api_keys.c.created_at == last.created_at) & (api_keys.c.id < last.id)

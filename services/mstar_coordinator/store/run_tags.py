@@ -68,6 +68,7 @@ class RunTags:
         if wanted.text is not None:
             part = wanted.text.lower()
             query = query.where(
+                # `%` and `_` in the text mean themselves.
                 or_(runs.c.name.icontains(part, autoescape=True), runs.c.id.contains(part, autoescape=True))
             )
         if not wanted.archived and wanted.tag != ARCHIVED:

@@ -134,6 +134,7 @@ class Runs:
 
     def _one(self, run_id: str, *, lock: bool) -> RunRecord:
         query = select(runs).where(runs.c.id == run_id)
+        # SQLite has no locks of rows and leaves this out; its one writer (`mstar_writes`) comes to the same.
         row = self._connection.execute(query.with_for_update() if lock else query).first()
         if row is None:
             raise no_run(run_id)

@@ -76,6 +76,7 @@ class TrackerFollower:
 
     def tick(self) -> None:
         """Send what is new of all runs. What goes wrong with one is logged and hinders no other."""
+        # A run that has ended since the last look is no longer running, but its notes have no end yet.
         for run_id in [*dict.fromkeys([*self._running(), *self._unfinished()])]:
             try:
                 results = self._results(run_id)

@@ -45,6 +45,7 @@ class ModelService:
         self._weights_target = self._with_key(url, weights_admin_key, "MSTAR_WORKER_WEIGHTS_ADMIN_KEY")
         self._patience = patience_seconds
         self._sender = Sender(httpx2.Timeout(ANSWER_SECONDS, connect=5), transport)
+        # A count and not a flag: the client serves the next step as well, whose requests must not be given up.
         self._given_up = 0
         """How often all requests were given up."""
 

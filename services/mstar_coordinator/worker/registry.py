@@ -19,6 +19,7 @@ class Run(Protocol):
 
 def work_of(stage: Stage[Any, Any]) -> Run:
     """The function that does a stage's steps. Raises ImportError where there is no module of its name."""
+    # The name is one of our own stages, never what a message or a claim says.
     run: Run = import_module(f"mstar_coordinator.worker.steps.{stage.kind}").run
     return run
 

@@ -149,6 +149,7 @@ class PolicyReplicas:
                     self._admitted.add(url)
 
         for url, service in newcomers.items():
+            # `_serving` holds the lock, which `join` takes in its own thread.
             self._joining.add(url)
             self._newcomers.submit(join, url, service)
 

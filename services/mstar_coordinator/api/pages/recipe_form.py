@@ -101,6 +101,7 @@ def _field(path: str, declared: Mapping[str, Any], inner: Mapping[str, Any], val
         kind=kind,
         value=json.dumps(value),
         choices=choices,
+        # A form's bound includes its end; the one value too many is refused by the server.
         least=inner.get("minimum", inner.get("exclusiveMinimum")),
         most=inner.get("maximum", inner.get("exclusiveMaximum")),
     )

@@ -31,6 +31,7 @@ def phases(stages: Sequence[StageProgress]) -> list[tuple[str, list[MapStage]]]:
     found: dict[str, list[MapStage]] = {}
     for stage in stages:
         phase, _, short = stage.name.partition("/")
+        # `eval/<label>/<kind>`: what is evaluated belongs to the phase.
         if phase == "eval":
             label, _, short = short.partition("/")
             phase = f"evaluation of {label}"

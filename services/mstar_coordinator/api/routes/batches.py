@@ -73,6 +73,7 @@ def _view(batch: BatchRecord) -> Batch:
         output_file_id=batch.output_file_id,
         error_file_id=batch.error_file_id,
         created_at=int(batch.created_at),
+        # Its lines are checked before it is made, so it begins at once.
         in_progress_at=int(batch.created_at),
         expires_at=int(batch.expires_at),
         cancelling_at=None if batch.cancelling_at is None else int(batch.cancelling_at),

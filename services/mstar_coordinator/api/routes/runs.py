@@ -118,6 +118,7 @@ def get_run(coordinator: Coordinator, run_id: str) -> Run:
 def change_run(coordinator: Coordinator, run_id: str, request: Annotated[RunChange, Body()]) -> Run:
     """Replace a run's tags. The tag `archived` leaves it out of the list; nothing else of it changes."""
     with coordinator.store.writing() as tx:
+        # Tags are removed and written anew: two changes at once would leave a mixture.
         tx.runs.lock(run_id)
         tx.tags.set(run_id, request.tags)
     return show(coordinator, run_id)
@@ -174,6 +175,7 @@ def list_recipes(coordinator: Coordinator) -> Page[NamedRecipe]:
 def _once_repaired(
     context: Context, run_id: str, repair: Callable[[str], Findings], key: IdempotencyKey | None
 ) -> RepairedRun:
+    # Empty only where a crash has kept the first answer from being stored: the work is done then, not its report.
     found = Findings(0, {})
 
     def begin() -> str:

@@ -102,6 +102,7 @@ def scoring_router(
         # Read before the connection is watched: what watches it would swallow the body.
         body = await request.body()
         answer = await until_gone(request, relay.send(request, body))
+        # The others speak of the connection to the PRM, not of this one.
         kept = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers}
         return Response(answer.content, answer.status_code, kept)
 

@@ -41,6 +41,7 @@ async def sign_in(coordinator: Coordinator, http: Request, response: Response, r
     token, principal = begun
     # For the log and the audit: the path is open, so nobody was known before.
     http.scope["mstar.principal"] = principal
+    # Over plain http a browser drops a cookie that is `Secure`, and nobody could sign in.
     secure = came_by_https(Headers(scope=http.scope), http.scope["scheme"])
     set_cookies(response, token, math.floor(coordinator.door.sessions.seconds), secure=secure)
     response.headers["Cache-Control"] = "no-store"

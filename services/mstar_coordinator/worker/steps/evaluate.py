@@ -70,6 +70,7 @@ def _official(step: ClaimedStep[EvaluateParams], by_split: Mapping[str, Sequence
 def _accuracy(by_split: Mapping[str, Sequence[RolloutRow]], official: Mapping[str, Line]) -> Accuracy:
     shares = {name: greedy_accuracy(rows) for name, rows in by_split.items() if rows}
     groups = {name: by_task(rows) for name, rows in by_split.items() if rows}
+    # A published benchmark counts as its own table says, which may weigh groups or rotations.
     shares |= {name: line.average.share for name, line in official.items()}
     groups |= {name: {column: cell.share for column, cell in line.columns.items()} for name, line in official.items()}
     return Accuracy(

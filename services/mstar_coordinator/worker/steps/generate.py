@@ -63,6 +63,7 @@ def _sampled(step: ClaimedStep[GenerateParams], weights: ArtefactRef) -> Iterato
         return
     found = {question.id: question for question in asked}
     rows = step.in_turn(found, lambda one: list(_asked(step, weights, (found[one],), lambda *_: None)))
+    # In the shard's order, though suspects were asked last: a careful attempt leaves the same bytes as any other.
     for question in asked:
         yield from rows[question.id]
 
@@ -75,6 +76,7 @@ def _asked(
 ) -> Iterator[RolloutRow]:
     draws, count = _draws(step), len(asked)
     plan = [(question, n, t) for question in asked for n, t in draws]
+    # All questions of the shard may be in quarantine, and a request without prompts is refused.
     if not plan:
         return
     generation = step.recipe.generation

@@ -129,6 +129,7 @@ def _solutions(rows: list[RolloutRow]) -> list[_Solution]:
     for row in rows:
         for checked in row.responses:
             segments = scored_segments(checked.response.text)
+            # What was cut off at the limit of tokens ends in the middle of a step.
             if segments and checked.response.finish_reason is FinishReason.STOP:
                 solution = _Solution(row, checked, segments, SampledTokens.of(checked.response, row.vocabulary))
                 found.setdefault((row.question.id, join_segments(segments)), solution)

@@ -108,6 +108,7 @@ def _fill(folder: Path, step: ClaimedStep[PrepareParams], looks: Looks, tests: I
             kept = _solution(sound.row, question, step) if split == STEPS else _as_seen(question, oracle)
             _write(files[split], kept)
             if check.looked % PROGRESS_EVERY == 0:
+                # More records are looked at than are used where some are left out.
                 step.progress(min(check.looked, total), total)
         return check.result()
 

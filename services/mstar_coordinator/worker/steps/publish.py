@@ -132,6 +132,7 @@ def _samples(step: ClaimedStep[PublishParams]) -> list[Sample]:
 def _of_shard(step: ClaimedStep[PublishParams], selection: str) -> list[Sample]:
     store, images = step.use.store, step.use.images
     shard = store.find(f"{step.claim.run_id}/{sibling(selection, GENERATE.kind)}")
+    # A run of a study may have taken the shard over; it lies under the other run's name then, and is not shown.
     if shard is None:
         return []
     scores = {row.question_id: row for row in store.rows(step.artefact(selection), ScoreRow, SCORES)}
