@@ -283,6 +283,7 @@ def _batch_runner(
     """What works batches off; None without a PRM. People's requests are those that `relay` has in hand."""
     if prm is None or relay is None:
         return None
+    # A relay of its own: requests of batches must not count as those of people.
     return BatchRunner(jobs, partial(Relay(prm, key).forward, "POST"), lambda: relay.in_hand > 0)
 
 

@@ -35,7 +35,7 @@ async def require_own(request: Request) -> None:
     """Raises NotFound for anything in the path that is not the caller's project's."""
     project = principal_of(request.scope).view
     named = {name: value for name, value in request.path_params.items() if name in OWNERS}
-    # None is an operator's view, who sees all projects.
+    # None for workers, which do the steps of all projects.
     if project is not None and named:
         context: Context = request.app.state.context
         await run_in_threadpool(_check, context.store, project, named)

@@ -37,6 +37,7 @@ def ranged(stream: Stream, headers: Mapping[str, str], kind: str, filename: str)
 
 
 def _sent(stream: Stream, first: int, last: int, status: int, headers: Mapping[str, str], kind: str) -> Response:
+    # Sent although the body is a stream: a caller sees by it that a download broke off.
     sized = {**headers, "Content-Length": str(last + 1 - first)}
     return StreamingResponse(stream.read(first, last), status, sized, media_type=kind)
 

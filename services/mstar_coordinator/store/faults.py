@@ -88,6 +88,7 @@ def refuse_unfit_values(engine: Engine) -> None:
 def _translated(error: SQLAlchemyError) -> MstarError | None:
     if isinstance(error, PoolTimeout):
         return _away("has no connection free")
+    # The connection broke within the transaction, and this is what each later statement of it says.
     if isinstance(error, PendingRollbackError):
         return _away("cannot be reached")
     if not isinstance(error, DBAPIError):
@@ -102,6 +103,7 @@ def _translated(error: SQLAlchemyError) -> MstarError | None:
     state = getattr(error.orig, "sqlstate", None)
     if state == "53100":
         return StorageFull(FULL)
+    # Without a code no server has answered: the client could not connect.
     if error.connection_invalidated or (state is None and type(error).__name__ == "OperationalError"):
         return _away("cannot be reached")
     if (state or "")[:2] == "22" or type(error).__name__ == "DataError":

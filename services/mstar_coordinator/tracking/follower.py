@@ -88,6 +88,7 @@ class TrackerFollower:
                     self._send(tracker, results)
                 # A package of others may raise anything, and no run fails because of it.
                 except Exception as error:
+                    # Opened anew the next time; its notes say what it has been sent.
                     self._followed.pop((run_id, tracker), None)
                     log.warning("a tracker fails", tracker=tracker.value, run=run_id, error=str(error)[:500])
 

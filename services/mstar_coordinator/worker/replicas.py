@@ -203,6 +203,7 @@ def _merged(count: int, places: dict[str, list[int]], replies: dict[str, Rollout
         raise Unavailable(f"replicas answered with several weight versions ({', '.join(sorted(versions))}): ask again")
     samples = _in_order(count, places, {url: reply.samples for url, reply in replies.items()})
     told = {url: reply.token_logprobs for url, reply in replies.items() if reply.token_logprobs is not None}
+    # From all replicas or from none: those of some would leave gaps.
     logprobs = _in_order(count, places, told) if told.keys() == replies.keys() else None
     usages = [reply.usage for reply in replies.values()]
     usage = Usage(

@@ -266,6 +266,7 @@ def _curves(groups: Sequence[Group], read: Read, label: str, test: str | None = 
 
 
 def _ends(group: Group, index: int, test: str | None, values: Sequence[float]) -> tuple[float | None, float | None]:
+    # Over the questions only for tests, of which runs keep the mark of each question.
     if len(values) > 1 or (test is not None and len(group.runs) == 1):
         return _interval(group, index, test or "", values)
     return None, None
