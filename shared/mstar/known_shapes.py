@@ -64,8 +64,8 @@ def _shape(
         stored=0,
     )
     return ModelShape(
-        # Two bytes a weight, as in bf16, in which large models are published.
         name=name,
+        # Two bytes a weight, as in bf16, in which large models are published.
         weights=weights.model_copy(update={"stored": 2 * weights.parameters}),
         hidden=text.hidden,
         layers=text.layers,

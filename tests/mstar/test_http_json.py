@@ -84,7 +84,23 @@ def test_requests_under_way_are_given_up_at_once_and_the_next_one_is_not() -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["../keys", "..", ".", "", "../keys?b=1", "a#b", "a b", "a\\b", "ä", "a\n", "a/../b", "a//b"]
+    "name",
+    [
+        "../keys",
+        "..",
+        ".",
+        "",
+        "../keys?b=1",
+        "%2e%2E",
+        "..%2Fkeys",
+        "a#b",
+        "a b",
+        "a\\b",
+        "ä",
+        "a\n",
+        "a/../b",
+        "a//b",
+    ],
 )
 def test_an_id_leads_to_no_other_route(name: str) -> None:
     # Nothing listens there: what is refused is refused before anything is sent.

@@ -75,6 +75,9 @@ class Client(RunOperations, AdminOperations, ModelOperations):
                 if self.run(run_id).state in ENDED and not self.events(run_id, str(reader.last), 1).data:
                     return
                 failed = 0
+                if reader.last == before:
+                    # A proxy that ends streams at once would otherwise be asked as fast as it answers.
+                    self._sleep(self._retries.first)
             except MstarError as error:
                 # Tries are counted anew after progress: a run of days may lose its connection any number of times.
                 failed = 1 if reader.last > before else failed + 1

@@ -300,7 +300,6 @@ class _Graph:
         fetched = FETCH if self.recipe.prm and self.recipe.prm.base else None
         # Its card says where a PRM of another base comes from.
         scored = dict.fromkeys(name for name in (self.prm, params.collected, fetched) if name is not None)
-        # Everything that is read is needed, so that a publish that is due never meets an input that is made again.
         made = (params.policy, *scored, *selections)
         return StepSpec(name=publish_step(iterations), params=params, needs=(*made, *self.evaluations))
 

@@ -83,6 +83,27 @@ def test_following_is_the_same_awaited() -> None:
     assert asyncio.run(ids()) == [2, 3, 4]
 
 
+class Impatient(Coordinator):
+    """Ends the stream at once, three times, before it sends the run's events."""
+
+    empty = 3
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self.empty and request.headers["accept"] == "text/event-stream":
+            self.empty -= 1
+            return httpx2.Response(200, text="")
+        if self.empty and request.url.path == "/v1/runs/r-1":
+            return httpx2.Response(200, json=RUN | {"state": "running"})
+        return super().handle_request(request)
+
+
+def test_a_stream_that_ends_at_once_is_asked_for_after_a_pause() -> None:
+    slept: list[float] = []
+    with Client(Endpoint(), Impatient(), sleep=slept.append) as client:
+        assert [event.id for event in client.follow("r-1")] == [1, 2, 3, 4]
+    assert len(slept) >= 3
+
+
 def test_an_unknown_run_is_no_empty_stream() -> None:
     with Client(Endpoint(), Coordinator()) as client, pytest.raises(NotFound):
         list(client.follow("r-2"))
