@@ -72,6 +72,7 @@ def glyphs_in(picture: Picture) -> NDArray[np.int64]:
     # [64 patches, 8, 8], row by row
     patches = picture.reshape(8, PATCH, 8, PATCH).transpose(0, 2, 1, 3).reshape(64, PATCH, PATCH)
     known = np.stack(list(GLYPHS.values()))
+    # [64 patches, glyphs]
     equal = np.zeros((64, len(known)), dtype=bool)
     for left in GLYPH_OFFSETS:
         # [64, 7, 5]: what differs from the patch's last pixel, which no glyph reaches and is paper.

@@ -171,6 +171,7 @@ class Sender:
         try:
             with self._http.stream(**request_arguments(target, "GET", path, headers=headers)) as answer:
                 if not answer.is_success:
+                    # The error's text is in the body, which a stream leaves unread.
                     answer.read()
                     raise answered_error(target, answer)
                 yield answer

@@ -44,6 +44,7 @@ class _Asked(BaseModel):
     model: str
     messages: tuple[_Message, ...]
     temperature: float = 0.0
+    # It copies an answer out of a response, and answers are short.
     max_tokens: int = 64
 
 
@@ -85,6 +86,7 @@ class Assistant:
         if known is not None:
             return known
         asked = _Asked(model=self._model, messages=(_Message(content=prompt),))
+        # Without the lock: two threads may ask the same at once, which costs one request and changes nothing.
         said = self._sender.send(self._target, "POST", "/chat/completions", _Said, body=asked)
         found = said.choices[0].message.content.strip()
         with self._lock:

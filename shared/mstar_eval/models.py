@@ -92,4 +92,5 @@ def folder_version(folder: Path) -> str:
 
 
 def _safe(name: str) -> str:
+    # Names of users' folders and addresses become names of result files here.
     return "".join(sign if sign.isalnum() or sign in "._-" else "_" for sign in name)[:80].strip(".") or "model"

@@ -117,6 +117,7 @@ def warnings(result: EvaluationResult) -> list[str]:
             found.append(f"{about.title}: {one.refused} items could not be asked and count as wrong: {one.refusal}")
         if one.cut:
             found.append(f"{about.title}: {one.cut} responses ended at --max-tokens, and what comes later is lost")
+        # A table of some columns leaves out the other groups on purpose.
         if about.size and asked != about.size and not about.only_columns:
             found.append(f"{about.title}: {asked} questions were asked; the published set has {about.size}")
     return found

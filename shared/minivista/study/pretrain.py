@@ -178,10 +178,12 @@ def see(model: Any, examples: Examples, steps: int = SEEING_STEPS) -> None:
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = _rate(step, steps, SEEING_RATE)
         scenes, pixels = examples.scenes(SEEING_BATCH)
+        # [B * 9], one of 50 shapes of values each
         labels = torch.tensor([kinds[pair] for one in scenes for pair in zip(one.scripts, one.values, strict=True)])
         # [B * 9, hidden]
         features = model.model.get_image_features(pixel_values=pixels).pooler_output.reshape(-1, width)
         loss = cross_entropy(shown(features), labels)
+        # [B * 9, 9]: each token against the nine letters' embeddings, without and with a space before them.
         loss = loss + sum(cross_entropy(features @ embeddings[ids].T, place_labels) for ids in letters)
         # Of about the scale of normalized hidden states.
         loss = loss + 0.1 * (features.pow(2).mean(-1) - 1).pow(2).mean()
@@ -244,12 +246,14 @@ def _optimizers(model: Any) -> list[torch.optim.Optimizer]:
     inner = [parameter for name, parameter in trained.items() if ".layers." in name and parameter.ndim == 2]
     rest = [parameter for name, parameter in trained.items() if ".layers." not in name or parameter.ndim != 2]
     return [
+        # Updates of the size that AdamW's have, so that one rate serves both.
         torch.optim.Muon(inner, lr=PEAK_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(rest, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01),
     ]
 
 
 def _rate(step: int, steps: int, peak: float) -> float:
+    # AdamW's second moments say little in the first steps, so the rate rises slowly.
     if step < TOP_RATE_STEPS:
         return peak * (step + 1) / TOP_RATE_STEPS
     return LAST_RATE + (peak - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2

@@ -32,6 +32,7 @@ def align(model: Path, *, as_json: bool) -> bool:
 
 def _views(model: Path) -> Iterator[View]:
     engines = ("transformers", *(("vllm",) if find_spec("vllm") else ()))
+    # What the policies sample goes to the trainer, which says how likely it holds each token: so it is asked last.
     responses: list[ResponseView] = []
     for engine in engines:
         view = _ask(f"policy ({engine})", "mstar_policy.align", [str(model), engine])

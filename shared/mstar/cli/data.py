@@ -119,6 +119,7 @@ def export(
 
     chosen = layout_of(layout)
     folder, form, origin, own_prm = described(source, which, home, licence)
+    # Rows of labelled steps have a score at each step already.
     ranked = None if chosen.labelled_steps or prm == "none" else prm or own_prm
     with with_scores(samples_of(folder, form), ranked) as samples:
         counts = write(samples, chosen, name, origin)

@@ -86,6 +86,7 @@ def _asked(name: str, roles: Sequence[str], project: str | None, days: int | Non
     amounts: dict[str, int] = {}
     for one in limits:
         key, _, amount = one.partition("=")
+        # isdecimal, since int() takes `1_000` and ` 5 ` as well, which people write by mistake.
         if key not in Limits.model_fields or not amount.isdecimal():
             known = ", ".join(Limits.model_fields)
             raise InvalidInput(f"--limit {one}: write NAME=AMOUNT, with NAME one of {known}", field="--limit")

@@ -51,6 +51,7 @@ def _shape(wanted: str, field: str) -> ModelShape:
         is_folder = folder.is_dir()
     except (OSError, ValueError):
         raise InvalidInput(f"{wanted[:200]!r} is no folder", field=field) from None
+    # A path of another machine, such as /models/Qwen2.5-VL-7B-Instruct, is known by its last part.
     return read_shape(folder) if is_folder else known_shape(wanted if wanted.startswith("builtin:") else folder.name)
 
 

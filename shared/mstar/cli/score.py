@@ -143,6 +143,7 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
     """The line with its results. Raises InvalidInput naming the line."""
     where = f"{file.name} line {number}"
     try:
+        # Kept beside the model: members that `Line` does not know go to the output as they are.
         row = json.loads(line)
         given = Line.model_validate(row)
         if "image" in row:

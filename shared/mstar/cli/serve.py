@@ -31,6 +31,7 @@ def serve(
             return
     if endpoint.url != DEFAULT_URL:
         raise Unavailable(f"nothing answers at {endpoint.url}: check MSTAR_URL")
+    # Fixed ports: clients are told to look for the models at their usual addresses.
     with embedded(home, "fixed", quiet=as_json) as (client, _):
         _load(client, run, iteration, as_json=as_json)
         while True:

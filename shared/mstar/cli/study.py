@@ -57,6 +57,7 @@ def run(
     Typed again it goes on where it was. Runs whose result file is there are not done again.
     """
     plan = read_study(study)
+    # Result files are what counts as done, so a study goes on in another home or after its server is gone.
     there = read_results(results, plan) if results is not None and results.is_dir() else {}
     wanted = [one for one in plan.part(names(arms), numbers(seeds, "--seeds")) if one not in there]
     if not wanted:
@@ -77,6 +78,7 @@ def run(
         raise Unavailable("--detach needs a running server and no --home: start one with `mstar up`")
     with embedded(home or Path("runs"), "auto", quiet=as_json) as (client, supervisor):
         view = _begin(client, plan, wanted)
+        # Only in a home of its own: on a server the other studies are other people's.
         _leave_others(client, view, quiet=as_json)
         view = _follow(client, view, wanted, results, lambda: getattr(supervisor, "failure", None), quiet=as_json)
     _finish(view, as_json=as_json)
@@ -264,6 +266,7 @@ def _news(client: Client, view: StudyView, told: Collection[Run]) -> list[StudyR
         for place, one in enumerate(view.runs)
         if one.state is RunState.SUCCEEDED and (one.arm, one.seed) not in told
     ]
+    # Cursors are places in the study, so the page behind `place - 1` begins with this run.
     return [client.study_results(view.id, after=str(place - 1), limit=1).data[0] for place in new]
 
 

@@ -76,6 +76,7 @@ class AsyncClient(RunOperations, AdminOperations, ModelOperations):
                     async for line in answer.aiter_lines():
                         for event in reader.feed(line):
                             yield event
+                # A stream may end before the run's last events were sent, so the end of the run alone is not enough.
                 ended = (await self.run(run_id)).state in ENDED
                 if ended and not (await self.events(run_id, str(reader.last), 1)).data:
                     return
@@ -112,6 +113,7 @@ class AsyncClient(RunOperations, AdminOperations, ModelOperations):
 
     async def _pieces(self, target: Target, path: str, begin: int) -> AsyncIterator[bytes]:
         async with self._stream(target, path, file_headers(begin)) as answer:
+            # A proxy may drop the Range header: a whole file would be appended to the part that is there.
             if begin and answer.status_code != 206:
                 raise Internal(f"{target.shown} sends the whole file where a part was asked for")
             async for piece in answer.aiter_bytes():
@@ -130,6 +132,7 @@ class AsyncClient(RunOperations, AdminOperations, ModelOperations):
         try:
             async with self._http.stream(**request_arguments(target, "GET", path, headers=headers)) as answer:
                 if not answer.is_success:
+                    # The error's text is in the body, which a stream leaves unread.
                     await answer.aread()
                     raise answered_error(target, answer)
                 yield answer

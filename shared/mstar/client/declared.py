@@ -32,6 +32,7 @@ class Declared:
 
 def given(**parameters: Any) -> dict[str, Any]:
     """Query parameters without those that are None."""
+    # The HTTP library sends None as an empty value, which the server refuses for a state or a number.
     return {name: value for name, value in parameters.items() if value is not None}
 
 

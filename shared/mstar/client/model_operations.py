@@ -42,6 +42,7 @@ class ModelOperations(Declared):
     @operation
     def load(self, checkpoint: Checkpoint) -> Call[WeightsState]:
         """Have the policy or the PRM serve a checkpoint, whichever it is one of, until something else is loaded."""
+        # By what the checkpoint was trained for: policy and PRM refuse each other's weights.
         prm = checkpoint.objective == "prm"
         return Call(
             WeightsState,

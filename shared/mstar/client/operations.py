@@ -40,6 +40,7 @@ class Call(Generic[Reply]):
     @property
     def repeatable(self) -> bool:
         """Whether a second arrival changes nothing more than the first."""
+        # With a key the server answers a second arrival with what the first has made.
         return self.method in REPEATABLE_METHODS or self.computes or "Idempotency-Key" in (self.headers or {})
 
     def arguments(self) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def file_path(run_id: str, part: Part, name: str) -> str:
 
 def file_headers(begin: int) -> dict[str, str]:
     """What asks for a file from a byte on, uncompressed."""
+    # Bytes of a file are counted as they lie there: a body that is compressed on the way would go on elsewhere.
     return {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-"} if begin else {})
 
 

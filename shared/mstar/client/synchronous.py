@@ -72,6 +72,7 @@ class Client(RunOperations, AdminOperations, ModelOperations):
                 with self._sender.stream(self.endpoint.runs, f"/v1/runs/{run_id}/events", reader.headers()) as answer:
                     for line in answer.iter_lines():
                         yield from reader.feed(line)
+                # A stream may end before the run's last events were sent, so the end of the run alone is not enough.
                 if self.run(run_id).state in ENDED and not self.events(run_id, str(reader.last), 1).data:
                     return
                 failed = 0
@@ -104,6 +105,7 @@ class Client(RunOperations, AdminOperations, ModelOperations):
 
     def _pieces(self, target: Target, path: str, begin: int) -> Iterator[bytes]:
         with self._sender.stream(target, path, file_headers(begin)) as answer:
+            # A proxy may drop the Range header: a whole file would be appended to the part that is there.
             if begin and answer.status_code != 206:
                 raise Internal(f"{target.shown} sends the whole file where a part was asked for")
             yield from answer.iter_bytes()

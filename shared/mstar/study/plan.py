@@ -133,6 +133,7 @@ class Study(Frozen):
         for field in ("contrasts", "non_inferiority"):
             for place, one in enumerate(getattr(self, field)):
                 self._check_arm(f"{field}.{place}.a", one.a, set(self.arms))
+                # An arm minus itself is zero, and would still take a place in Holm's correction.
                 self._check_arm(f"{field}.{place}.b", one.b, {WARMUP, *self.arms} - {one.a})
         for place, one in enumerate(self.properties):
             for key, arm in (("arm", one.arm), ("other", one.other), *(("arms", each) for each in one.arms)):
@@ -175,6 +176,7 @@ class Study(Frozen):
         # Merged before parsing, so that a field that an arm misspells is an error of that arm.
         values = overlaid(overlaid(base, self.changes), self.arms[arm])
         try:
+            # Both are the study's, whatever base and arm say: results are found by them.
             return parse_recipe(values | {"name": arm, "seed": seed})
         except InvalidRecipe as error:
             raise InvalidRecipe(f"arms.{arm}: {error.detail}", field=f"arms.{arm}.{error.field}") from None

@@ -25,6 +25,7 @@ class StudyEvent(StrEnum):
 _TRANSITIONS = {
     (StudyState.RUNNING, StudyEvent.CANCEL): StudyState.CANCELLED,
     (StudyState.FAILED, StudyEvent.CANCEL): StudyState.CANCELLED,
+    # CANCELLED has no RESUME: the study is started again, and its runs take over the steps that were done.
     (StudyState.FAILED, StudyEvent.RESUME): StudyState.RUNNING,
     # Runs that failed are tried again while the others go on.
     (StudyState.RUNNING, StudyEvent.RESUME): StudyState.RUNNING,

@@ -57,6 +57,7 @@ def estimates(tables: Mapping[str, Table], seed: int = 0, resamples: int = RESAM
     widths = {len(row) for table in tables.values() for row in table}
     if len(widths) > 1 or 0 in widths or any(not table for table in tables.values()):
         raise ValueError("tables of one test have a row for each seed and equally many questions in each")
+    # Seeded, so that the published numbers can be computed again to the last digit.
     drawn = _resampled(tables, random.Random(seed), resamples)
     return {name: _estimate(table, drawn[name]) for name, table in tables.items()}
 

@@ -181,7 +181,10 @@ def _estimates(pairs: Sequence[Pair], by_arm: ByArm, test: str) -> dict[Pair, Es
     for a, b in pairs:
         seeds = _common((a, b), by_arm, test)
         compared += [
-            (by_arm[a if arm == WARMUP else arm][s], _known(arm, s, by_arm, a)) for s in seeds for arm in (a, b)
+            # The warm-up is a policy of the run of `a` itself.
+            (by_arm[a if arm == WARMUP else arm][s], _known(arm, s, by_arm, a))
+            for s in seeds
+            for arm in (a, b)
         ]
     # Before anything is paired: marks of other questions would give a number that means nothing.
     _same_questions(compared, test)
