@@ -31,6 +31,14 @@ def limit(memory_bytes: int, cpu_seconds: int) -> None:
     sys.addaudithook(_refuse_network)
 
 
+def child_environment() -> dict[str, str]:
+    """This process's environment without the settings of services, which hold keys and passwords.
+
+    What takes over a child that opens files from outside must find nothing there.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("MSTAR_")}
+
+
 def _refuse_network(event: str, about: tuple[Any, ...]) -> None:
     # Without an address sendmsg writes to a pair of sockets, as multiprocessing does to hand over a file.
     if event in NETWORK and not (event == "socket.sendmsg" and about[1] is None):

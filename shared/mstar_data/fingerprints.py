@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import TypeVar
 
 from mstar.errors import InvalidDataset
+from mstar.limited import child_environment
 from mstar_data.known_images import KnownImages
 from mstar_data.looks import Fingerprint
 
@@ -132,7 +133,9 @@ class _Child:
 
     def ask(self, sha256: str, data: bytes) -> Fingerprint:
         if self._process is None:
-            self._process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self._process = subprocess.Popen(
+                COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=child_environment()
+            )
         process = self._process
         assert process.stdin is not None and process.stdout is not None
         timer = threading.Timer(SECONDS_PER_IMAGE, process.kill)

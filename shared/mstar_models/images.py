@@ -23,6 +23,7 @@ from PIL import Image
 
 from mstar.api.images import ImageInput, read_base64
 from mstar.errors import InvalidImage, InvalidInput, MstarError, NotFound, TooLarge, UnsupportedImage
+from mstar.limited import child_environment
 from mstar.pictures import MAX_PIXELS_TOGETHER
 from mstar.types import Sha256
 from mstar_artefacts.images import ImageStore
@@ -172,6 +173,7 @@ class _Child:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
+                env=child_environment(),
             )
             self._end = weakref.finalize(self, _end, self.process)
         return self.process

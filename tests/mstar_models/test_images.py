@@ -7,6 +7,7 @@ import os
 import signal
 import struct
 import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -46,6 +47,15 @@ def png_of(width: int, height: int) -> bytes:
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 64)), (b"IEND", b""))
     body = b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
     return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the environment of another process")
+def test_what_decodes_has_none_of_the_services_keys(gate: ImageGate, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSTAR_POLICY_INTERNAL_KEY", "secret")
+    gate.decode(encoded("PNG"))
+    (child,) = processes(gate)
+    found = Path(f"/proc/{child.pid}/environ").read_bytes()
+    assert b"PATH=" in found and b"MSTAR_" not in found
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])

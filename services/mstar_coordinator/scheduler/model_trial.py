@@ -6,7 +6,6 @@ models that ship, and what `model_check` sees in the folder without torch.
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from threading import Lock
 import structlog
 
 from mstar.errors import InvalidInput
+from mstar.limited import child_environment
 from mstar.model_folder import check_weights, model_files
 from mstar.recipes import Recipe
 from mstar.run_plan import GIGA
@@ -43,9 +43,9 @@ Known = tuple[str, Path, tuple[tuple[str, int, int], ...]]
 
 def start(command: Sequence[str], seconds: float) -> tuple[int, str]:
     """A `Start`."""
-    # Keys and passwords of the coordinator are none of the child's business.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MSTAR_")}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=environment, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds, env=child_environment(), check=False
+    )
     if not done.stdout.startswith(READY):
         log.error("models cannot be tried here", command=command[2], status=done.returncode, said=done.stderr[-500:])
     return done.returncode, done.stdout

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mstar.limited import child_environment
 from mstar.model_folder import read_json
 from mstar_coordinator.scheduler.template_child import QUESTION
 
@@ -61,7 +62,9 @@ def _rendered(template: str, tokens: tuple[tuple[str, str], ...]) -> dict[str, s
     """What the child answers. Raises TimeoutExpired, and ValueError for a child that ended without an answer."""
     asked = json.dumps({"template": template, "tokens": dict(tokens)})
     command = [sys.executable, "-m", "mstar_coordinator.scheduler.template_child"]
-    done = subprocess.run(command, input=asked, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = subprocess.run(
+        command, input=asked, capture_output=True, text=True, timeout=SECONDS, env=child_environment(), check=False
+    )
     found: dict[str, str] = json.loads(done.stdout)
     return found
 
