@@ -18,7 +18,7 @@ class Progress:
     def __init__(self, folder: Path, batch_id: str, source: Path) -> None:
         """Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.output, self.errors = (folder / f"{batch_id}.{kind}" for kind in ("output", "errors"))
+        self.output, self.errors = answer_files(folder, batch_id)
         self._source = source.open("rb")
         self._number = 0
         # True: answers of status 200; False: all others.
@@ -72,6 +72,11 @@ class Progress:
             if line.strip():
                 return line
         return b""
+
+
+def answer_files(folder: Path, batch_id: str) -> tuple[Path, Path]:
+    """Where a batch's answers grow: those of status 200, and all others."""
+    return folder / f"{batch_id}.output", folder / f"{batch_id}.errors"
 
 
 def _whole(path: Path) -> BinaryIO:

@@ -1,0 +1,41 @@
+"""Batches in the database and on the disk, without a PRM."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+from coordinator_bench import Bench
+from mstar.api.batches import BatchCreate, BatchState
+from mstar.api.keys import Principal
+from mstar_coordinator.batches.jobs import BatchJobs
+from mstar_coordinator.batches.shelf import FileShelf
+
+CALLER = Principal(name="tester", roles=frozenset())
+LINE = {"custom_id": "a", "method": "POST", "url": "/v1/score", "body": {"question": "Why?"}}
+
+
+def test_a_batch_that_fails_leaves_no_answers_behind(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    jobs = BatchJobs(bench.store, FileShelf(tmp_path / "files", bench.store), tmp_path / "batches")
+    file = jobs.shelf.upload(BytesIO(json.dumps(LINE).encode()), "lines.jsonl", CALLER)
+    jobs.create(BatchCreate(input_file_id=file.id, endpoint="/v1/score"), CALLER)
+    ((batch,), _) = jobs.open()
+    with jobs.progress(batch) as progress:
+        progress.next()
+        progress.write({"id": "a"}, good=True)
+    assert [path.name for path in (tmp_path / "batches").iterdir() if path.stat().st_size] == [f"{batch.id}.output"]
+    jobs.fail(batch, "the content of the input file is gone")
+    assert list((tmp_path / "batches").iterdir()) == []
+    with bench.store.reading() as tx:
+        assert tx.batches.get(batch.id).state is BatchState.FAILED
+    bench.store.close()
+
+
+def test_what_has_no_row_is_removed_and_all_else_stays(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    shelf = FileShelf(tmp_path / "files", bench.store)
+    kept = shelf.upload(BytesIO(b"{}"), "lines.jsonl", CALLER)
+    (tmp_path / "files" / "new-left").write_bytes(b"half")
+    shelf.sweep()
+    assert [path.name for path in (tmp_path / "files").iterdir()] == [kept.id]
+    bench.store.close()
