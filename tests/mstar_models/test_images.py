@@ -107,13 +107,15 @@ def test_a_child_that_was_killed_is_replaced(gate: ImageGate) -> None:
 
 
 def test_a_child_that_hangs_is_replaced() -> None:
-    gate = ImageGate(seconds_per_image=0.5, children=1)
+    # A child needs seconds for its first image on a busy machine; only the one that hangs gets little time.
+    gate = ImageGate(seconds_per_image=60, children=1)
     gate.decode(encoded("PNG"))
     (process,) = processes(gate)
     os.kill(process.pid, signal.SIGSTOP)
+    gate._children[0].seconds_per_image = 0.5
     with pytest.raises(InvalidImage, match="limits of memory and time"):
         gate.decode(encoded("PNG", (3, 3)))
-    gate._children[0].seconds_per_image = 20
+    gate._children[0].seconds_per_image = 60
     assert gate.decode(encoded("PNG", (3, 3))).size == (3, 3)
     gate.close()
 
