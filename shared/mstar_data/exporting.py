@@ -59,7 +59,10 @@ def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Orig
         write = _write_parquet if layout.embedded else _write_lines
         write(work, _counted(samples, counts), layout, counts)
         if not counts.rows:
-            raise InvalidDataset("there is nothing to export", field="source")
+            raise InvalidDataset(
+                "there is no row to export: a run that kept no response has none (--set prm exports labelled steps)",
+                field="source",
+            )
         (work / "README.md").write_text(card(layout, origin, counts), encoding="utf-8")
         # Last, with the card inside: whoever finds the folder finds all of it.
         work.rename(target)

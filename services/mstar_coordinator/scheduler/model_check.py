@@ -149,6 +149,8 @@ def _has(folder: Path, name: str) -> bool:
 
 def _check_config(folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
+        if (folder / "adapter_config.json").is_file():
+            raise _refused(folder, "is an adapter, no model: merge it into its base, and name the folder of that")
         raise _refused(folder, "has no config.json")
     config = read_json(folder, "config.json")
     for problem in _wrong_types(config, "config.json"):

@@ -255,6 +255,12 @@ def test_a_model_folder_that_lacks_a_part_is_refused(root: Path, name: str, text
     assert refused.value.field == "model.base"
 
 
+def test_an_adapter_in_place_of_a_model_is_called_so(root: Path) -> None:
+    (root / "model" / "config.json").rename(root / "model" / "adapter_config.json")
+    with pytest.raises(InvalidInput, match="is an adapter, no model: merge it into its base"):
+        admitted(with_sources(), root)
+
+
 IMAGE = "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
 TEMPLATE = f"{{{{ bos_token }}}}{{% for part in messages[0]['content'] %}}{IMAGE}{{% endfor %}}"
 
