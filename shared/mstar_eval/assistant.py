@@ -125,8 +125,13 @@ def question_for(item: Item, response: str) -> str:
 def _read(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        # Half a line is what a kill leaves: the next reply must not be appended to it.
+        os.truncate(path, len(whole))
     known = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in enumerate(whole.split(b"\n"), 1):
         if line:
             try:
                 row = json.loads(line)

@@ -82,6 +82,23 @@ def test_the_transcript_is_the_cache(tmp_path: Path) -> None:
         helper(server, tmp_path)
 
 
+def test_a_line_that_a_kill_cut_off_is_asked_again_and_the_others_are_kept(tmp_path: Path) -> None:
+    server, path = Server("B"), tmp_path / "judge.jsonl"
+    with helper(server, tmp_path) as assistant:
+        assistant.answer(ITEM, "The bird.")
+    path.write_bytes(path.read_bytes() + '{"key": "abc", "reply": "\u00e4'.encode()[:-1])
+    with helper(server, tmp_path) as assistant:
+        assert assistant.answer(ITEM, "The bird.") == assistant.answer(ITEM, "The cat.") == "B"
+    assert server.asked == 2
+    assert [json.loads(line)["reply"] for line in path.read_text().splitlines()] == ["B", "B"]
+
+
+def test_a_line_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "judge.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(CorruptArtefact, match="line 1"):
+        helper(Server("B"), tmp_path)
+
+
 def test_a_judge_that_fails_is_no_wrong_answer(tmp_path: Path) -> None:
     with helper(Server("", 503), tmp_path) as assistant, pytest.raises(Unavailable):
         verdicts(tmp_path, "ai2d", ITEM, "The bird.", assistant)
