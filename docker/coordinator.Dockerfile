@@ -33,6 +33,7 @@ COPY --from=build /opt/mstar /opt/mstar
 COPY shared/mstar /srv/shared/mstar
 COPY shared/mstar_artefacts /srv/shared/mstar_artefacts
 COPY shared/mstar_data /srv/shared/mstar_data
+COPY shared/mstar_eval /srv/shared/mstar_eval
 COPY shared/mstar_models /srv/shared/mstar_models
 COPY shared/mstar_web /srv/shared/mstar_web
 COPY shared/mstar_worker /srv/shared/mstar_worker

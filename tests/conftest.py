@@ -56,6 +56,7 @@ _LONGEST = (
     "repo/test_generated_clients.py",
     "system/test_sampled_tokens.py",
     "system/test_evaluation.py",
+    "system/test_queued_evaluation.py",
     "system/test_examples.py",
     "system/test_trying.py",
     "system/test_early_stop.py",

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mstar.recipes import Recipe
+from mstar.recipes.parsing import MEASURE
 
 HERE = Path(__file__).parent
 MADE = "<!-- Made by docs/reference/generate.py: change the code, then run `make docs`. -->\n"
@@ -33,7 +34,9 @@ def pages() -> dict[str, str]:
 
 def recipe_page() -> str:
     """Every field of a recipe by its dotted path, which is also what `--set` takes."""
-    rows = "".join(_row(path, field) for path, field in _fields(Recipe))
+    # The section of evaluations is made by the server, and refused in a recipe.
+    own = ((path, field) for path, field in _fields(Recipe) if not path.startswith(f"{MEASURE}."))
+    rows = "".join(_row(path, field) for path, field in own)
     return (
         f"# Recipe fields\n\n{MADE}\nA recipe is a YAML file; `--set path=value` and the `overrides` of the REST API "
         "lay single fields over it. A key that is not here is refused, but for `extends`: the name of a recipe that "

@@ -28,7 +28,9 @@ BUILTIN = "builtin:"
 
 
 def prepare_key(recipe: Recipe, code: str) -> str | None:
-    """Key of `prepare`; None where it reads folders, whose content only its artefact tells."""
+    """Key of `prepare`; None where it reads folders, whose content only its artefact tells, and for an evaluation."""
+    if recipe.measure is not None:
+        return None
     shipped = recipe.data.source.startswith(BUILTIN) and recipe.model.base.startswith(BUILTIN)
     if not shipped or recipe.evaluation.benchmarks is not None:
         return None

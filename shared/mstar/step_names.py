@@ -14,6 +14,8 @@ REWARD = "reward"
 COLLECT = f"{REWARD}/collect"
 FETCH = f"{REWARD}/fetch"
 """Brings the reward model that a recipe names."""
+MEASURE = "measure"
+"""Makes the tables of an evaluation."""
 
 # Two digits or more, as they are written, so that names sort up to 99 and `it1x` is no iteration.
 _ITERATION = re.compile(r"it(\d{2,})(?:/|$)")

@@ -5,7 +5,7 @@ Files are read as they were downloaded: JSON, JSON lines, tables with tabs, Parq
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -106,12 +106,15 @@ def items_of(benchmark: Benchmark, data: Path, limit: int | None = None) -> Iter
         raise InvalidDataset(f"{data} has no item of {benchmark.title}", field="data")
 
 
-def digest_of(items: Sequence[Shown]) -> str:
-    """Changes when a question, an option, a reference answer or an image changes."""
+def digest_of(items: Iterable[tuple[Item, bytes]]) -> str:
+    """Changes when a question, an option, a reference answer or an image changes.
+
+    `items`: each with the SHA-256 of its image file, 32 bytes.
+    """
     digest = hashlib.sha256()
-    for shown in items:
-        digest.update(shown.item.model_dump_json().encode())
-        digest.update(hashlib.sha256(shown.image).digest())
+    for item, image in items:
+        digest.update(item.model_dump_json().encode())
+        digest.update(image)
     return digest.hexdigest()
 
 

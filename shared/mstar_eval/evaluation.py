@@ -1,11 +1,12 @@
 """Measures one benchmark: asks the policy for what is not there yet, in shards, then judges everything."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from mstar.errors import Conflict, InvalidInput, TooLarge
 from mstar.judges import Benchmark, Item
+from mstar.judges.in_runs import question_id
 from mstar.judges.options import REFUSED
 from mstar.judges.tables import Judged
 from mstar.layout import ANSWER_HEADING, STEP_SEPARATOR
@@ -13,7 +14,7 @@ from mstar.seeds import derive
 from mstar.types import FinishReason, Response, Verdict
 from mstar_data.benchmarks import Shown
 from mstar_eval.assistant import Assistant
-from mstar_eval.responses import ResponseFile, Responses
+from mstar_eval.responses import ResponseFile, Responses, Settings
 from mstar_eval.services import ModelServices, Sampling
 
 SHARD_ITEMS = 32
@@ -63,17 +64,17 @@ def complete(
 
 
 def judged(
-    benchmark: Benchmark, shown: Sequence[Shown], file: ResponseFile, assistant: Assistant | None = None
+    benchmark: Benchmark, items: Iterable[Item], file: ResponseFile, assistant: Assistant | None = None
 ) -> Iterator[tuple[Judged, list[Verdict]]]:
     """Each item with its verdicts, in the order of the benchmark's file.
 
     `assistant`: is asked for the answer of a response in which the rule finds none.
     """
     asking = file.settings.asking
-    for one in shown:
-        row = file.rows[one.item.id]
-        verdicts = [_verdict(benchmark, one.item, text, asking.readable(text), assistant) for text in row.texts]
-        yield Judged(one.item, tuple(verdict.correct for verdict in verdicts), row.best), verdicts
+    for item in items:
+        row = file.rows[item.id]
+        verdicts = [_verdict(benchmark, item, text, asking.readable(text), assistant) for text in row.texts]
+        yield Judged(item, tuple(verdict.correct for verdict in verdicts), row.best), verdicts
 
 
 def _verdict(benchmark: Benchmark, item: Item, text: str, readable: str, assistant: Assistant | None) -> Verdict:
@@ -115,20 +116,20 @@ def _shard(
     settings = file.settings
     how = Sampling(settings.n, settings.temperature, settings.max_tokens, settings.top_p)
     asking = settings.asking
-    prompts = [(asking.text(benchmark, one.item), (one.image,), _seed(settings.seed, benchmark, one)) for one in shard]
+    prompts = [(asking.text(benchmark, one.item), (one.image,), _seed(settings, benchmark, one)) for one in shard]
     try:
         reply = services.rollouts(prompts, how, asking.system)
     except (InvalidInput, TooLarge) as error:
         # One item that cannot be asked must not cost the others of its shard.
         if len(shard) > 1:
             return [row for one in shard for row in _shard(benchmark, [one], file, services)]
-        return [_refused(shard[0], settings.n, error.detail)]
+        return [refused(shard[0].item.id, settings.n, error.detail)]
     version, problems = reply.weight_version, {one.index: one.detail for one in reply.refused}
     # Empty where nobody has asked for the weights.
     if services.version not in ("", version):
         raise Conflict(f"the policy now serves {version}, and this evaluation began with {services.version}")
     return [
-        _refused(one, settings.n, problems[place]) if place in problems else _row(one, text, responses, services)
+        refused(one.item.id, settings.n, problems[place]) if place in problems else _row(one, text, responses, services)
         for place, (one, (text, _, _), responses) in enumerate(zip(shard, prompts, reply.samples, strict=True))
     ]
 
@@ -140,10 +141,12 @@ def _row(one: Shown, text: str, samples: Sequence[Response], services: ModelServ
     return Responses(id=one.item.id, texts=texts, cut=cut, scores=scores)
 
 
-def _refused(one: Shown, n: int, detail: str) -> Responses:
-    return Responses(id=one.item.id, texts=("",) * n, cut=(False,) * n, refused=detail[:500])
+def refused(item: str, n: int, detail: str) -> Responses:
+    """An item that could not be asked: it has empty responses, which are wrong."""
+    return Responses(id=item, texts=("",) * n, cut=(False,) * n, refused=detail[:500])
 
 
-def _seed(seed: int, benchmark: Benchmark, one: Shown) -> int:
+def _seed(settings: Settings, benchmark: Benchmark, one: Shown) -> int:
+    """That of a shard's step, so an evaluation through the queue draws the same responses."""
     # By the item and not by its place: with --limit, or in other shards, an item is sampled as ever.
-    return derive(seed, "evaluation", benchmark.name, one.item.id)
+    return derive(settings.seed, "eval", question_id(benchmark, one.item), settings.temperature)

@@ -1,14 +1,15 @@
 """One benchmark from its files to its results, and the files that an evaluation leaves."""
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound
-from mstar.judges import BENCHMARKS, Benchmark
+from mstar.judges import BENCHMARKS, Benchmark, Item
 from mstar.judges.asking import OFFICIALLY, Asking
 from mstar_data.benchmarks import Shown, digest_of, items_of
 from mstar_eval import exports
@@ -20,16 +21,23 @@ from mstar_eval.services import Sampling
 from mstar_eval.session import Session
 
 
+def named_data(data: Sequence[str]) -> tuple[str | None, dict[str, str]]:
+    """What `--data` names: the folder of several benchmarks, if one, and the path of each that has its own."""
+    split = [one.partition("=") for one in data]
+    named = {name: path for name, equals, path in split if equals and name in BENCHMARKS}
+    folders = [one for one in data if one.partition("=")[0] not in BENCHMARKS]
+    return (folders[-1] if folders else None), named
+
+
 def items(benchmark: Benchmark, data: Sequence[str], limit: int | None = None) -> list[Shown]:
     """The benchmark's items from what `--data` names: a folder of several, or `name=path`.
 
     Raises InvalidInput where nothing is named for it, and InvalidDataset.
     """
-    named = {name: path for name, equals, path in (one.partition("=") for one in data) if equals and name in BENCHMARKS}
-    folders = [one for one in data if one.partition("=")[0] not in BENCHMARKS]
+    folder, named = named_data(data)
     # mmstar-r and mmbench-r are groups of the same published files.
     own = named.get(benchmark.name) or named.get(benchmark.name.removesuffix("-r"))
-    given = own or (folders[-1] if folders else "")
+    given = own or folder
     if not given:
         raise InvalidInput(
             f"no files are named for {benchmark.title}: download them, then --data FOLDER or "
@@ -51,16 +59,29 @@ def measure(
     assistant: Assistant | None = None,
 ) -> BenchmarkResult:
     """Ask for what is missing, judge everything, write the result files."""
-    settings = session.settings(benchmark, digest_of(shown), how, seed, asking)
+    digest = digest_of((one.item, hashlib.sha256(one.image).digest()) for one in shown)
+    settings = session.settings(benchmark, digest, how, seed, asking)
     file = ResponseFile(response_path(out, benchmark), settings)
     if any(one.item.id not in file.rows for one in shown):
         complete(benchmark, shown, file, session.services(), progress)
-    found = list(judged(benchmark, shown, file, assistant))
+    return write_result(benchmark, [one.item for one in shown], file, out, assistant)
+
+
+def write_result(
+    benchmark: Benchmark,
+    items: Iterable[Item],
+    file: ResponseFile,
+    out: Path,
+    assistant: Assistant | None = None,
+) -> BenchmarkResult:
+    """Judge every response and write the benchmark's result files. `file`: has responses to all items."""
+    found = list(judged(benchmark, items, file, assistant))
     result = result_of(benchmark, file, found, assistant.name if assistant else "")
     exports.write_verdicts(out / "verdicts" / f"{benchmark.name}.jsonl", found)
-    exports.write_vlmevalkit(out, settings.model, benchmark, file, found)
-    exports.write_vlmevalkit_scores(out, settings.model, benchmark, result.lines[0])
-    exports.write_lmms_eval(out, settings.model, benchmark, file, found, _date(file.path))
+    model = file.settings.model
+    exports.write_vlmevalkit(out, model, benchmark, file, found)
+    exports.write_vlmevalkit_scores(out, model, benchmark, result.lines[0])
+    exports.write_lmms_eval(out, model, benchmark, file, found, _date(file.path))
     return result
 
 

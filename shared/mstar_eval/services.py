@@ -13,6 +13,7 @@ from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, WeightsState
 from mstar.api.prm import Candidate, ScoreReply, ScoreRequest
 from mstar.errors import InvalidInput, TooManyRequests, Unavailable
 from mstar.http_json import Sender, Target
+from mstar.types import SCORE_DECIMALS
 
 ANSWER_SECONDS = 3600.0
 """One request samples a whole shard."""
@@ -131,7 +132,7 @@ class ModelServices:
         )
         reply = self._patiently(lambda: self._sender.send(prm, "POST", "/v1/score", ScoreReply, body=request))
         for place, result in zip(there, reply.results, strict=True):
-            scores[place] = result.score
+            scores[place] = round(result.score, SCORE_DECIMALS)
         return reply.model_version, tuple(scores)
 
     def _patiently(self, ask: Callable[[], Answer]) -> Answer:

@@ -218,12 +218,23 @@ def numeric_fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
                 yield f"{prefix}{name}"
 
 
-@pytest.mark.parametrize("field", sorted(set(numeric_fields(Recipe)) - {"exploration.grid"}))
+NUMBERS = sorted(one for one in set(numeric_fields(Recipe)) - {"exploration.grid"} if not one.startswith("measure."))
+
+
+@pytest.mark.parametrize("field", NUMBERS)
 @pytest.mark.parametrize("value", [2**62, -1, 1.7e308])
 def test_every_number_has_bounds(field: str, value: float) -> None:
     with pytest.raises(InvalidRecipe) as caught:
         parse_recipe({"name": "x"}, {field: value})
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(("field", "value"), [("measure.n", 4), ("measure", {"model": "m"})])
+def test_what_an_evaluation_measures_is_no_users_to_say(field: str, value: object) -> None:
+    with pytest.raises(InvalidRecipe, match="`mstar eval` measures one") as caught:
+        parse_recipe({"name": "x"}, {field: value})
+    assert caught.value.field == "measure"
+    assert parse_recipe({"name": "x", "measure": None}).measure is None
 
 
 def test_a_prm_is_needed_by_the_controller_too() -> None:

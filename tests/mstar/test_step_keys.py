@@ -9,7 +9,7 @@ import pytest
 from mstar.evolution import graph
 from mstar.recipe_folder import RecipeFolder
 from mstar.recipe_inheritance import overlaid
-from mstar.recipes import Recipe, parse_recipe
+from mstar.recipes import MeasuredSet, MeasureRecipe, Recipe, parse_recipe
 from mstar.step_keys import prepare_key, step_keys
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +99,8 @@ def test_prepare_has_a_key_only_for_sets_that_ship() -> None:
     assert prepare_key(recipe({"data": {"source": "/data/own"}}), "c") is None
     assert prepare_key(recipe({"model": {"base": "/models/own"}}), "c") is None
     assert prepare_key(recipe({"evaluation": {"benchmarks": "/data/benchmarks", "sets": {"ai2d": 20}}}), "c") is None
+    measure = MeasureRecipe(model="m", sets={"ai2d": MeasuredSet(path="/data", items=1)})
+    assert prepare_key(recipe().model_copy(update={"measure": measure}), "c") is None
 
 
 def test_a_prm_from_a_folder_has_no_key_and_nor_has_what_it_scores() -> None:
@@ -113,5 +115,6 @@ def test_workers_read_no_part_of_the_recipe_that_the_keys_leave_out() -> None:
     for path in (*(services / "mstar_coordinator/worker").rglob("*.py"), *(services / "mstar_trainer").glob("*.py")):
         text = path.read_text(encoding="utf-8")
         read = set(re.findall(r"(?:step|claim)\.recipe\.(evolution\.\w+|\w+)", text))
-        allowed = READ_BY_ALL | READ_WHERE_SCORED | READ.get(path.name, set())
+        # Evaluations have no keys and share nothing, so their section is in none.
+        allowed = READ_BY_ALL | READ_WHERE_SCORED | {"measure"} | READ.get(path.name, set())
         assert read <= allowed, f"{path.name} reads {sorted(read - allowed)}"

@@ -8,7 +8,6 @@ import pytest
 
 from mstar.errors import CorruptArtefact, InvalidInput, Unavailable
 from mstar.judges import BENCHMARKS, Item
-from mstar_data.benchmarks import Shown
 from mstar_eval.assistant import Assistant, assistant_of, question_for
 from mstar_eval.evaluation import judged
 from mstar_eval.responses import ResponseFile, Responses, Settings
@@ -45,7 +44,7 @@ def verdicts(tmp_path: Path, benchmark: str, item: Item, text: str, assistant: A
     )  # fmt: skip
     file = ResponseFile(tmp_path / f"{benchmark}.jsonl", settings)
     file.rows[item.id] = Responses(id=item.id, texts=(text,), cut=(False,))
-    ((one, found),) = judged(BENCHMARKS[benchmark], [Shown(item, b"")], file, assistant)
+    ((one, found),) = judged(BENCHMARKS[benchmark], [item], file, assistant)
     return one.correct[0], found[0].reason
 
 

@@ -22,6 +22,7 @@ from mstar.stages.collect import CollectResult
 from mstar.stages.evaluate import Accuracy, EvaluateResult
 from mstar.stages.generate import GenerateResult
 from mstar.stages.label import LabelResult
+from mstar.stages.measure import MeasureResult
 from mstar.stages.prepare import PrepareResult
 from mstar.stages.score import ScoreResult
 from mstar.stages.select import SelectResult
@@ -185,6 +186,7 @@ def result_of(claim: Claim) -> StepResult:
             questions=4, responses=16, correct=6, tokens=200, weight_version="v@0", seconds=1.0
         ),
         "score": lambda: ScoreResult(responses=16, scored=6, prm_version="p@0", seconds=1.0),
+        "measure": lambda: MeasureResult(benchmarks={}),
         "label": lambda: LabelResult(solutions=8, prefixes=12, completions=96, seconds=1.0),
         "collect": lambda: CollectResult(solutions=8, kept=6, steps=14, mean_label=0.4),
         "select": lambda: SelectResult(

@@ -158,9 +158,9 @@ def _scored(index: int, segments: tuple[str, ...], more: float) -> ScoredRespons
 class Bench:
     """One home folder with its data set prepared. Artefacts and results of done steps are put into `inputs`."""
 
-    def __init__(self, root: Path) -> None:
-        self.policy = RulePolicy()
-        self.prm = RulePrm()
+    def __init__(self, root: Path, policy: "RulePolicy | None" = None, prm: "RulePrm | None" = None) -> None:
+        self.policy = policy or RulePolicy()
+        self.prm = prm or RulePrm()
         self.store = ArtefactStore(root / "home")
         self.images = ImageStore(root / "home" / ".mstar" / "images")
         self.context = Collaborators(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 from mstar.api.samples import QuestionSamples
 from mstar.environment import read_settings
 from mstar.evolution import RunState
+from mstar.recipes import Recipe
 from mstar.results import RunResults
 from mstar.run_plan import GIGA
 from mstar.steps import Queue
@@ -31,7 +32,18 @@ from mstar_coordinator.api.owners import require_own
 from mstar_coordinator.api.pages import scoring, sign_in
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.recipes import RecipeBook
-from mstar_coordinator.api.routes import audit, downloads, events, iterations, keys, leases, outputs, responses, runs
+from mstar_coordinator.api.routes import (
+    audit,
+    downloads,
+    evaluations,
+    events,
+    iterations,
+    keys,
+    leases,
+    outputs,
+    responses,
+    runs,
+)
 from mstar_coordinator.api.routes import batches as batch_routes
 from mstar_coordinator.api.routes import files as file_routes
 from mstar_coordinator.api.routes import sessions as sessions_routes
@@ -204,6 +216,7 @@ def build_app(
         keys,
         audit,
         runs,
+        evaluations,
         study_routes,
         iterations,
         events,
@@ -252,7 +265,7 @@ def _trackers(
 
     def running() -> list[str]:
         with store.reading() as tx:
-            return [one for one in tx.runs.ids(RunState.RUNNING) if always or tx.runs.get(one).recipe.tracking]
+            return [one for one in tx.runs.ids(RunState.RUNNING) if _tracked(tx.runs.get(one).recipe, always)]
 
     def results(run_id: str) -> RunResults:
         with store.reading() as tx:
@@ -266,6 +279,11 @@ def _trackers(
 
     notes = settings.home.absolute() / ".mstar" / "tracking" / "notes"
     return TrackerFollower(notes, running, results, samples, partial(_open_tracker, settings.home), always)
+
+
+def _tracked(recipe: Recipe, always: Collection[Tracker]) -> bool:
+    """Whether a run is sent to a tracker. An evaluation has no curve to draw."""
+    return recipe.measure is None and bool(always or recipe.tracking)
 
 
 def _open_tracker(home: Path, tracker: Tracker, run_id: str, name: str, recipe: dict[str, Any]) -> Sink:

@@ -15,13 +15,14 @@ from mstar.errors import NotFound
 from mstar_coordinator.api.routes.context import Context
 from mstar_coordinator.store.batches import no_batch, no_file
 from mstar_coordinator.store.database import Store, Transaction
-from mstar_coordinator.store.runs import no_run
+from mstar_coordinator.store.runs import no_evaluation, no_run
 from mstar_coordinator.store.studies import no_study
 from mstar_web.auth import principal_of
 
 Owner = tuple[Callable[[Transaction, str], str | None], Callable[[str], NotFound]]
 OWNERS: dict[str, Owner] = {
     "run_id": (lambda tx, run_id: tx.runs.project_of(run_id), no_run),
+    "evaluation_id": (lambda tx, evaluation_id: tx.runs.project_of(evaluation_id), no_evaluation),
     "study_id": (lambda tx, study_id: tx.studies.project_of(study_id), no_study),
     "file_id": (lambda tx, file_id: tx.batches.file_project(file_id), no_file),
     "batch_id": (lambda tx, batch_id: tx.batches.project_of(batch_id), no_batch),

@@ -14,6 +14,7 @@ PLACES = {
     Part.PRM: "prm",
     Part.COT_DATASET: "cot_dataset",
     Part.PRM_DATASET: "prm_dataset",
+    Part.EVALUATION: "evaluation",
     Part.REPORT: "report.html",
     Part.RECIPE: "recipe.yaml",
     Part.RESULTS: "results.json",

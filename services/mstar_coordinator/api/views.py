@@ -1,7 +1,10 @@
 """Turns records into the bodies of the public API. Pure but for the reads of the transaction it is given."""
 
+from mstar.api.evaluations import Evaluation
 from mstar.api.runs import Checkpoint, Progress, Run, StepView
+from mstar.stages.measure import MeasureResult
 from mstar.stages.train import TRAIN, TrainResult
+from mstar.step_names import MEASURE
 from mstar_coordinator.store.database import Transaction
 from mstar_coordinator.store.records import RunRecord, StepRecord
 
@@ -21,6 +24,27 @@ def run_view(tx: Transaction, run: RunRecord) -> Run:
         progress=_progress(tx, run.id),
         tags=tx.tags.of([run.id]).get(run.id, ()),
         quarantined=len(tx.suspects.quarantined(run.id)),
+    )
+
+
+def evaluation_view(tx: Transaction, run: RunRecord) -> Evaluation:
+    """An evaluation with how far it is, and what it has found."""
+    measure = run.recipe.measure
+    assert measure is not None
+    made = tx.steps.named(run.id, MEASURE).result
+    return Evaluation(
+        id=run.id,
+        model=measure.model,
+        weight_version=None if measure.checkpoint is None else measure.checkpoint.version,
+        state=run.state,
+        error=run.error,
+        created_at=run.created_at,
+        updated_at=run.updated_at,
+        project=run.project,
+        sets={name: one.items for name, one in measure.sets.items()},
+        samples=measure.n,
+        progress=_progress(tx, run.id),
+        results=made.benchmarks if isinstance(made, MeasureResult) else {},
     )
 
 

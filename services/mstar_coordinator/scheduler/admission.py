@@ -73,14 +73,16 @@ def admit(
         data = _admit_data(data, places)
     evaluation = recipe.evaluation
     if evaluation.benchmarks is not None:
-        folder = _below(places, evaluation.benchmarks, "evaluation.benchmarks")
+        folder = below(places, evaluation.benchmarks, "evaluation.benchmarks")
         for benchmark in official_sets(recipe).values():
             benchmark_files(benchmark, folder)
         evaluation = evaluation.model_copy(update={"benchmarks": str(folder)})
     wanted = 0
     shapes: dict[str, ModelShape] = {}
-    if not _is_builtin(model.base, "model.base"):
-        folder = _below(places, model.base, "model.base")
+    if "model.base" not in recipe.named_models:
+        pass  # a checkpoint was admitted with its run
+    elif not _is_builtin(model.base, "model.base"):
+        folder = below(places, model.base, "model.base")
         check_model(folder, allowed)
         require_bounds(folder, model, "model.base")
         check_targets(recipe, tensor_names(folder))
@@ -124,11 +126,11 @@ def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
 def _admit_prm(recipe: Recipe, places: DataPlaces, allowed: Collection[str]) -> tuple[PrmRecipe | None, int]:
     """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none."""
     prm = recipe.prm
-    if prm is None or prm.base is None:
+    if prm is None or prm.base is None or "prm.base" not in recipe.named_models:
         return prm, 0
     if _is_builtin(prm.base, "prm.base"):
         return prm, 0
-    folder = _below(places, prm.base, "prm.base")
+    folder = below(places, prm.base, "prm.base")
     try:
         weights = check_prm(folder, trained=prm.train is not None, allowed=allowed)
     except InvalidInput as error:
@@ -227,16 +229,16 @@ def _is_builtin(source: str, field: str) -> bool:
 
 def _admit_data(data: DataRecipe, places: DataPlaces) -> DataRecipe:
     """The section with absolute paths. Raises InvalidInput and Forbidden."""
-    found = {"source": str(_below(places, data.source, "data.source", file=True))}
+    found = {"source": str(below(places, data.source, "data.source", file=True))}
     if data.mapping is not None:
-        mapping = _below(places, data.mapping, "data.mapping", file=True)
+        mapping = below(places, data.mapping, "data.mapping", file=True)
         try:
             # The mapping is a file of the user's, so the file that it names must lie in an allowed place as well.
             rule = read_mapping(mapping).splits
         except InvalidInput as error:
             raise InvalidInput(error.detail, field="data.mapping") from None
         if rule is not None and rule.held_out is not None:
-            _below(places, str(mapping.parent / rule.held_out), "data.mapping", file=True)
+            below(places, str(mapping.parent / rule.held_out), "data.mapping", file=True)
         found["mapping"] = str(mapping)
     return data.model_copy(update=found)
 
@@ -251,7 +253,7 @@ def _check_benchmark(recipe: Recipe) -> None:
             )
 
 
-def _below(places: DataPlaces, source: str, field: str, *, file: bool = False) -> Path:
+def below(places: DataPlaces, source: str, field: str, *, file: bool = False) -> Path:
     """Absolute path of a folder, or of a `file` as well, that a recipe names. Raises InvalidInput and Forbidden."""
     resolved_root = places.root.resolve()
     kind = "a file or folder" if file else "a folder"

@@ -116,11 +116,13 @@ class ModelTrial:
 
 def _models(recipe: Recipe) -> Iterator[tuple[str, str, str, Path]]:
     """Each of the user's own models: what it is called, its field, the child that tries it, and its folder."""
-    if not recipe.model.base.startswith("builtin:"):
-        yield "the base model", "model.base", MODEL_CHILD, Path(recipe.model.base)
-    if recipe.prm is not None and recipe.prm.base is not None and not recipe.prm.base.startswith("builtin:"):
+    named = {field: base for field, base in recipe.named_models.items() if not base.startswith("builtin:")}
+    if "model.base" in named:
+        yield "the base model", "model.base", MODEL_CHILD, Path(named["model.base"])
+    if "prm.base" in named:
         # One that is trained begins as a model that writes, whatever it becomes.
-        yield "the PRM", "prm.base", MODEL_CHILD if recipe.prm.train else PRM_CHILD, Path(recipe.prm.base)
+        trained = recipe.prm is not None and recipe.prm.train is not None
+        yield "the PRM", "prm.base", MODEL_CHILD if trained else PRM_CHILD, Path(named["prm.base"])
 
 
 def _require_good(field: str, answer: str, status: int, memory: int) -> None:

@@ -82,7 +82,7 @@ class RunFolders:
 
     def _point_latest_at_newest(self) -> None:
         with self._store.reading() as tx:
-            newest = tx.runs.newest()
+            newest = tx.runs.newest_trained()
         if newest is None:
             (self._home / "latest").unlink(missing_ok=True)
         else:
@@ -120,7 +120,7 @@ class RunFolders:
             with self._store.reading() as tx:
                 run = tx.runs.get(run_id)
                 results = self.results(tx, run)
-                newest = tx.runs.newest() == run_id
+                newest = tx.runs.newest_trained() == run_id
             self.path(run_id).mkdir(parents=True, exist_ok=True)
             results = self._reported(results)
             write_json(self.path(run_id) / "results.json", results.model_dump(mode="json"))

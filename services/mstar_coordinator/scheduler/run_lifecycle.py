@@ -13,7 +13,7 @@ from types import MappingProxyType
 from mstar import tracing
 from mstar.api.keys import DEFAULT_PROJECT
 from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, Release
-from mstar.errors import CorruptArtefact, StaleEpoch, StepTaken
+from mstar.errors import CorruptArtefact, IllegalTransition, StaleEpoch, StepTaken
 from mstar.evolution import RunEvent, RunState, graph, transition
 from mstar.poison import CAREFUL_AFTER
 from mstar.recipes import Recipe
@@ -134,6 +134,10 @@ class RunLifecycle:
                 if tx.runs.find_key(key.key, key.body_sha256) is not None:
                     return
                 tx.runs.take_key(key.key, key.body_sha256, run_id, tx.now())
+            if run.recipe.measure is not None:
+                raise IllegalTransition(
+                    f"{run_id} is an evaluation, which has no iterations: extend the run it measures"
+                )
             state = transition(run.state, RunEvent.EXTEND)
             iterations = run.iterations + count
             check_size(run.recipe, iterations)

@@ -25,6 +25,8 @@ class RunFilter:
     """Part of the name or the id, in any case."""
     archived: bool = False
     """Archived ones as well."""
+    evaluations: bool = False
+    """Evaluations alone, in place of runs."""
 
 
 class RunTags:
@@ -57,6 +59,7 @@ class RunTags:
     def page(self, wanted: RunFilter, after: str | None, limit: int) -> list[str]:
         """Ids of the runs that a filter means, newest first; `after` is the last one already seen."""
         query = select(runs.c.id).order_by(runs.c.id.desc()).limit(limit)
+        query = query.where(runs.c.evaluation if wanted.evaluations else ~runs.c.evaluation)
         if after is not None:
             query = query.where(runs.c.id < after)
         if wanted.project is not None:

@@ -10,6 +10,8 @@ from mstar.recipes import Recipe
 from mstar_coordinator.store.records import RunRecord
 from mstar_coordinator.store.tables import idempotency, runs
 
+_newest_first = select(runs.c.id).order_by(runs.c.id.desc()).limit(1)
+
 
 class Runs:
     """All runs, within one transaction."""
@@ -31,6 +33,7 @@ class Runs:
             "revision": run.revision,
             "written": 0,
             "project": run.project,
+            "evaluation": run.recipe.measure is not None,
         }
         self._connection.execute(insert(runs).values(**values))
 
@@ -61,8 +64,12 @@ class Runs:
         return list(self._connection.execute(query).scalars())
 
     def newest(self) -> str | None:
-        """Id of the run created last, or None when there is none."""
-        return self._connection.execute(select(runs.c.id).order_by(runs.c.id.desc()).limit(1)).scalar()
+        """Id of the run or evaluation created last, or None when there is none."""
+        return self._connection.execute(_newest_first).scalar()
+
+    def newest_trained(self) -> str | None:
+        """Id of the run created last, evaluations left out."""
+        return self._connection.execute(_newest_first.where(~runs.c.evaluation)).scalar()
 
     def tally(self) -> dict[str, int]:
         """State → runs in it."""
@@ -159,3 +166,9 @@ def _run(row: Row[Any]) -> RunRecord:
 def no_run(run_id: str) -> NotFound:
     """The error for a run that does not exist, or that belongs to a project which the caller does not see."""
     return NotFound(f"run {run_id[:64]!r} does not exist: list runs with GET /v1/runs", field="run_id")
+
+
+def no_evaluation(evaluation_id: str) -> NotFound:
+    """The same for an evaluation."""
+    detail = f"evaluation {evaluation_id[:64]!r} does not exist: list evaluations with GET /v1/evaluations"
+    return NotFound(detail, field="evaluation_id")

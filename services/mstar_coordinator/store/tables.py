@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 metadata = MetaData()
@@ -37,6 +38,8 @@ runs = Table(
     Column("revision", Integer, nullable=False),
     Column("written", Integer, nullable=False),
     Column("project", String(40), nullable=False, server_default="default"),
+    # An evaluation is a run that trains nothing; lists of runs leave it out.
+    Column("evaluation", Boolean, nullable=False, server_default=false()),
     Index("runs_by_project", "project", "id"),
 )
 

@@ -9,9 +9,9 @@ from typing import TypeAlias
 from pydantic import BaseModel
 
 from mstar.errors import InvalidDataset
-from mstar.judges import Benchmark, Item
-from mstar.judges.in_runs import asking_of, official_sets, question_of
-from mstar.recipes import split_field
+from mstar.judges import BENCHMARKS, Benchmark, Item
+from mstar.judges.in_runs import asking_of, official_sets, question_id, question_of
+from mstar.recipes import Recipe, split_field
 from mstar.stages.prepare import PrepareParams
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
@@ -29,10 +29,9 @@ def fill_benchmarks(folder: Path, step: ClaimedStep[PrepareParams], looks: Looks
     Raises InvalidDataset for files that cannot be used, and for more items than there are.
     """
     found: list[Tested] = []
-    where, asking = step.recipe.evaluation.benchmarks, asking_of(step.recipe)
+    asking = asking_of(step.recipe)
     for name, benchmark in official_sets(step.recipe).items():
-        assert where is not None
-        shown = _taken(benchmark, Path(where), step.recipe.evaluation.sets[name])
+        shown = _shown(step.recipe, benchmark)
         for one, look in looks.each((one, one.image) for one in shown):
             try:
                 found.append((name, one.item.question, look.result()))
@@ -51,7 +50,22 @@ def items_by_question(store: ArtefactStore, prepared: ArtefactRef, name: str) ->
     """Items of a benchmark by the ids that their questions have in the run."""
     with gzip.open(store.verify(prepared) / "items" / f"{name}.jsonl.gz", "rb") as lines:
         items = [Item.model_validate_json(line) for line in lines]
-    return {f"{name}/{item.id}": item for item in items}
+    return {question_id(BENCHMARKS[name], item): item for item in items}
+
+
+def _shown(recipe: Recipe, benchmark: Benchmark) -> list[Shown]:
+    if recipe.measure is None:
+        assert recipe.evaluation.benchmarks is not None, "official sets have their files there"
+        return _taken(benchmark, Path(recipe.evaluation.benchmarks), recipe.evaluation.sets[benchmark.name])
+    measured = recipe.measure.sets[benchmark.name]
+    shown = list(items_of(benchmark, Path(measured.path), recipe.measure.limit))
+    if len(shown) != measured.items:
+        raise InvalidDataset(
+            f"{measured.path} has {len(shown)} items of {benchmark.title} now and had {measured.items} when the "
+            "evaluation was asked for: start another",
+            field="data",
+        )
+    return shown
 
 
 def _taken(benchmark: Benchmark, data: Path, wanted: int) -> list[Shown]:

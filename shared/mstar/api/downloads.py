@@ -16,6 +16,8 @@ class Part(StrEnum):
     """The responses that were trained on."""
     PRM_DATASET = "prm_dataset"
     """Solutions with a label after every step, where the run made them."""
+    EVALUATION = "evaluation"
+    """Tables, responses and result files of an evaluation."""
     REPORT = "report"
     """The report as one HTML file."""
     RECIPE = "recipe"

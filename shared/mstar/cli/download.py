@@ -16,11 +16,14 @@ Report = Callable[[int], None]
 """Told how many bytes came."""
 
 
-def download(client: Client, run_id: str, part: Part, out: Path, report: Report) -> list[DownloadFile]:
-    """Bring the files of a part below `out`; returns all of them. Raises NotFound, CorruptArtefact or StorageFull."""
+def download(client: Client, run_id: str, part: Part, out: Path, report: Report, below: str = "") -> list[DownloadFile]:
+    """Bring the files of a part below `out`; returns all of them. `below`: what their names lose, such as `policy/`.
+
+    Raises NotFound, CorruptArtefact or StorageFull.
+    """
     files = list(client.download_files(run_id, part).data)
     # All names are checked before the first byte is written.
-    targets = [(one, _target(out, one.name)) for one in files]
+    targets = [(one, _target(out, one.name.removeprefix(below))) for one in files]
     for one, target in targets:
         try:
             _bring(client, run_id, part, one, target, report)

@@ -1,12 +1,13 @@
 """`mstar eval RUN|MODEL --on …`: the published benchmarks by their official rules."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -55,37 +56,34 @@ def evaluate(
     against: AgainstOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; continued where it is there.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of samples and intervals.")] = 0,
+    queue: Annotated[
+        bool, typer.Option("--through-queue", help="Let the workers of the running server do it, shard by shard.")
+    ] = False,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="Policy of a run (--through-queue): base, warmup or it02. Default: the newest."),
+    ] = None,
     home: HomeOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on published benchmarks, by their official prompts and rules."""
-    from minivista.builtin import MODELS
-    from mstar.judges.asking import asking
-    from mstar_eval.assistant import assistant_of
-    from mstar_eval.measuring import items, measure, read_results, write_summary
-    from mstar_eval.models import measured
-    from mstar_eval.results import EvaluationResult, compared
-    from mstar_eval.services import Sampling
-    from mstar_eval.session import Session, prm_of
+    from mstar_eval.measuring import read_results, write_summary
+    from mstar_eval.results import compared
 
     chosen = _benchmarks(on)
-    about = measured(model, home, MODELS)
-    folder = out or about.out
     other = None if against is None else read_results(against)
-    # Every file is read before a model is loaded, so that a bad one costs no time.
-    shown = {one.name: items(one, data or [], limit) for one in chosen}
-    asked = asking(prompt, about.form)
-    how = Sampling(samples, temperature if samples > 1 else 0.0, max_tokens)
-    signal.signal(signal.SIGTERM, _interrupt)
-    with (
-        Session(about, prm_of(prm, about, samples), folder, _notice(as_json)) as session,
-        assistant_of(judge, folder / "judge.jsonl") as helper,
-    ):
-        results = {}
-        for one in chosen:
-            with _bar(one.title) as bar:
-                results[one.name] = measure(one, shown[one.name], session, how, folder, seed, asked, bar, helper)
-    final = EvaluationResult(model=about.name, benchmarks=results)
+    asked = {"samples": samples, "temperature": temperature, "max_tokens": max_tokens, "prm": prm, "prompt": prompt}
+    asked |= {"limit": limit, "seed": seed}
+    if queue:
+        if judge is not None:
+            raise InvalidInput("--judge asks from this machine: leave out --through-queue, or the judge", field="judge")
+        folder = _queued(model, checkpoint, chosen, data or [], asked, out, quiet=as_json)
+        final = read_results(folder)
+    else:
+        if checkpoint is not None:
+            detail = "--checkpoint needs --through-queue; without, the policy that the run left is measured"
+            raise InvalidInput(detail, field="checkpoint")
+        final, folder = _here(model, chosen, data or [], asked, judge, out, home, quiet=as_json)
     if other is not None:
         final = compared(final, other)
     write_summary(folder, final)
@@ -93,6 +91,72 @@ def evaluate(
         print_json(final)
     else:
         _show(final, folder)
+
+
+def _queued(
+    model: str,
+    checkpoint: str | None,
+    chosen: Sequence[Benchmark],
+    data: Sequence[str],
+    asked: Mapping[str, Any],
+    out: Path | None,
+    *,
+    quiet: bool,
+) -> Path:
+    """Folder of the result files. Raises InvalidInput for what the server would refuse."""
+    from mstar.api.evaluations import EvaluationCreate
+    from mstar.cli.queued import through_queue
+    from mstar_eval.measuring import named_data
+
+    folder, files = named_data(data)
+    sets = tuple(one.name for one in chosen)
+    try:
+        create = EvaluationCreate(model=model, checkpoint=checkpoint, sets=sets, data=folder, files=files, **asked)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"--{field}: {first['msg']}", field=field) from None
+    return through_queue(create, out, quiet=quiet)
+
+
+def _here(
+    model: str,
+    chosen: Sequence[Benchmark],
+    data: Sequence[str],
+    asked: Mapping[str, Any],
+    judge: str | None,
+    out: Path | None,
+    home: Path,
+    *,
+    quiet: bool,
+) -> "tuple[EvaluationResult, Path]":
+    """Measure with services of this machine, or with one that is named by its address."""
+    from minivista.builtin import MODELS
+    from mstar.judges.asking import asking
+    from mstar_eval.assistant import assistant_of
+    from mstar_eval.measuring import items, measure
+    from mstar_eval.models import measured
+    from mstar_eval.results import EvaluationResult
+    from mstar_eval.services import Sampling
+    from mstar_eval.session import Session, prm_of
+
+    about = measured(model, home, MODELS)
+    folder = out or about.out
+    # Every file is read before a model is loaded, so that a bad one costs no time.
+    shown = {one.name: items(one, data, asked["limit"]) for one in chosen}
+    put, samples = asking(asked["prompt"], about.form), asked["samples"]
+    how = Sampling(samples, asked["temperature"] if samples > 1 else 0.0, asked["max_tokens"])
+    signal.signal(signal.SIGTERM, _interrupt)
+    with (
+        Session(about, prm_of(asked["prm"], about, samples), folder, _notice(quiet)) as session,
+        assistant_of(judge, folder / "judge.jsonl") as helper,
+    ):
+        results = {}
+        for one in chosen:
+            with _bar(one.title) as bar:
+                shards = shown[one.name]
+                results[one.name] = measure(one, shards, session, how, folder, asked["seed"], put, bar, helper)
+    return EvaluationResult(model=about.name, benchmarks=results), folder
 
 
 def _benchmarks(on: str) -> list[Benchmark]:

@@ -12,6 +12,7 @@ from mstar.api.downloads import Part
 from mstar.api.runs import Event
 from mstar.client.admin_operations import AdminOperations
 from mstar.client.endpoint import Endpoint
+from mstar.client.evaluation_operations import EvaluationOperations
 from mstar.client.model_operations import ModelOperations
 from mstar.client.operations import Call, Reply
 from mstar.client.retries import Retries
@@ -30,7 +31,7 @@ from mstar.http_json import (
 )
 
 
-class AsyncClient(RunOperations, AdminOperations, ModelOperations):
+class AsyncClient(RunOperations, EvaluationOperations, AdminOperations, ModelOperations):
     """Asynchronous client of one event loop; close it, or use it as an async context manager."""
 
     def __init__(

@@ -11,6 +11,7 @@ from mstar.api.downloads import Part
 from mstar.api.runs import Event
 from mstar.client.admin_operations import AdminOperations
 from mstar.client.endpoint import Endpoint
+from mstar.client.evaluation_operations import EvaluationOperations
 from mstar.client.model_operations import ModelOperations
 from mstar.client.operations import Call, Reply
 from mstar.client.retries import Retries
@@ -23,7 +24,7 @@ from mstar.http_json import Sender, Target
 TIMEOUT = httpx2.Timeout(60, connect=3)
 
 
-class Client(RunOperations, AdminOperations, ModelOperations):
+class Client(RunOperations, EvaluationOperations, AdminOperations, ModelOperations):
     """Synchronous client; thread-safe. Close it, or use it as a context manager."""
 
     def __init__(

@@ -7,6 +7,7 @@ needs only its own rollout shard, and training begins with the first of them.
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 
+from mstar.evolution.measuring import measuring_graph
 from mstar.evolution.sharding import UNLABELLED, iteration_shards, shards_of, sweep_precedes
 from mstar.recipes import ExplorationMode, InitFrom, PrmRecipe, Recipe, WarmupRecipe
 from mstar.selection_rules import SelectionMode, SelectionRecipe
@@ -44,8 +45,10 @@ def graph(recipe: Recipe, iterations: int) -> tuple[StepSpec, ...]:
     """All steps of a run of so many iterations, in the order in which they are worth doing.
 
     A longer graph contains the shorter one but for `publish`, whose name holds the iteration count, so a run can be
-    extended at any time.
+    extended at any time. An evaluation has no iterations.
     """
+    if recipe.measure is not None:
+        return tuple(measuring_graph(recipe, recipe.measure))
     return tuple(_Graph(recipe).build(iterations))
 
 

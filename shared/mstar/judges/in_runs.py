@@ -1,4 +1,4 @@
-"""Published benchmarks among the tests of a run: which they are, how they are asked, and how they are judged."""
+"""Published benchmarks in a run or an evaluation: which they are, how they are asked, and how they are judged."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,14 +11,21 @@ from mstar.types import Question, RolloutRow, Sha256, Verdict
 
 
 def official_sets(recipe: Recipe) -> dict[str, Benchmark]:
-    """The sets of `evaluation.sets` that are read from the benchmarks' published files."""
+    """The sets that are read from the benchmarks' published files: of `evaluation.sets`, or all of an evaluation."""
+    if recipe.measure is not None:
+        return {name: BENCHMARKS[name] for name in recipe.measure.sets}
     if recipe.evaluation.benchmarks is None:
         return {}
     return {name: BENCHMARKS[name] for name in recipe.evaluation.sets if name in BENCHMARKS}
 
 
 def asking_of(recipe: Recipe) -> Asking:
-    """The official prompt with the run's instruction, as `mstar eval` asks the policy of a run."""
+    """The official prompt with the run's instruction, as `mstar eval` asks the policy of a run.
+
+    An evaluation has said what it adds.
+    """
+    if recipe.measure is not None:
+        return Asking(name=recipe.measure.prompt, form=recipe.measure.form)
     return Asking(name="run", form=recipe.form)
 
 
@@ -26,13 +33,18 @@ def question_of(benchmark: Benchmark, item: Item, image: Sha256, asking: Asking)
     """An item as a run samples it: its text is the whole user turn, and it has no answer for the answer check."""
     # Without an answer, so that neither selection nor the answer check can ever train on a benchmark.
     return Question(
-        id=f"{benchmark.name}/{item.id}",
+        id=question_id(benchmark, item),
         text=asking.text(benchmark, item),
         images=(image,),
         group=item.group,
         split=benchmark.name,
         source=benchmark.title,
     )
+
+
+def question_id(benchmark: Benchmark, item: Item) -> str:
+    """Id of the question that an item becomes; the seed of its samples follows from it."""
+    return f"{benchmark.name}/{item.id}"
 
 
 def verdict_of(benchmark: Benchmark, item: Item, response: str, asking: Asking) -> Verdict:

@@ -10,6 +10,7 @@ from mstar.recipes.evaluation import EvaluationRecipe
 from mstar.recipes.evolution import EvolutionRecipe, InitFrom, OptimizerState, UnlabelledRecipe
 from mstar.recipes.exploration import PAPER_GRID, Estimator, ExplorationMode, ExplorationRecipe
 from mstar.recipes.inputs import DataRecipe, GenerationRecipe, ModelRecipe
+from mstar.recipes.measure import MeasuredSet, MeasureRecipe
 from mstar.recipes.parsing import parse_recipe, parse_recipe_yaml, recipe_values
 from mstar.recipes.prm import LabelRule, PrmRecipe
 from mstar.recipes.recipe import Recipe
@@ -28,6 +29,8 @@ __all__ = [
     "GenerationRecipe",
     "InitFrom",
     "LabelRule",
+    "MeasureRecipe",
+    "MeasuredSet",
     "ModelRecipe",
     "OptimizerState",
     "PrmRecipe",

@@ -12,6 +12,9 @@ from mstar.misfit import Misfit
 from mstar.recipe_inheritance import EXTENDS
 from mstar.recipes.recipe import Recipe
 
+MEASURE = "measure"
+"""Section that `POST /v1/evaluations` makes."""
+
 
 def parse_recipe(values: Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Recipe:
     """Validate a recipe with overrides laid over it: dotted keys, sections, or both.
@@ -31,6 +34,8 @@ def parse_recipe(values: Mapping[str, Any], overrides: Mapping[str, Any] | None 
     merged = _copied(values)
     for path, value in _flat(overrides or {}).items():
         _set(merged, path, value)
+    if merged.get(MEASURE) is not None:
+        raise InvalidRecipe("measure: a run trains a model; `mstar eval` measures one", field=MEASURE)
     prm = merged.get("prm")
     if isinstance(prm, dict) and prm.get("train") is False:
         # Here, since below a validator that sees raw values pydantic takes no names for enums and no lists for tuples.

@@ -11,6 +11,7 @@ from mstar.recipes.evaluation import EvaluationRecipe
 from mstar.recipes.evolution import EvolutionRecipe
 from mstar.recipes.exploration import ExplorationMode, ExplorationRecipe
 from mstar.recipes.inputs import DataRecipe, GenerationRecipe, ModelRecipe
+from mstar.recipes.measure import MeasureRecipe
 from mstar.recipes.prm import PrmRecipe
 from mstar.recipes.splits import STEPS
 from mstar.recipes.warmup import WarmupRecipe
@@ -43,11 +44,23 @@ class Recipe(Frozen):
     tracking: Annotated[tuple[Tracker, ...], BeforeValidator(as_tuple)] = Field(default=(), max_length=4)
     """Trackers that are sent the run's numbers: `wandb`, `mlflow`, `tensorboard`, `trackio`. The package must be
     installed where the coordinator runs."""
+    measure: MeasureRecipe | None = None
+    """What an evaluation measures; unset in every recipe that is started, since `POST /v1/evaluations` sets it."""
 
     @property
     def form(self) -> PromptForm:
         """How every question of the run is put, and where its answer is found."""
         return prompt_form(self.prompt, self.model.base)
+
+    @property
+    def named_models(self) -> dict[str, str]:
+        """Field → the model that it names, as far as the run reads it: an evaluation may measure a checkpoint."""
+        measure, found = self.measure, {}
+        if measure is None or measure.checkpoint is None:
+            found["model.base"] = self.model.base
+        if self.prm is not None and self.prm.base and (measure is None or measure.prm_checkpoint is None):
+            found["prm.base"] = self.prm.base
+        return found
 
     @property
     def reward_rule(self) -> RewardRule:
@@ -69,6 +82,8 @@ class Recipe(Frozen):
 
     def trainings(self) -> dict[str, TrainRecipe]:
         """Settings of everything that is trained, by the section that has them."""
+        if self.measure is not None:
+            return {}
         # In the order in which they are trained, which tables and the memory plan keep.
         found = {"evolution": self.evolution.train}
         if self.prm is not None and self.prm.train is not None:
@@ -89,6 +104,8 @@ class Recipe(Frozen):
     @property
     def tests(self) -> dict[str, int]:
         """Splits that are answered greedily after each training → their questions, in the order of the tables."""
+        if self.measure is not None:
+            return {name: one.items for name, one in self.measure.sets.items()}
         named = {"test_id": self.data.test_id, "test_ood": self.data.test_ood, **self.evaluation.sets}
         return {split: questions for split, questions in named.items() if questions}
 
@@ -102,6 +119,8 @@ class Recipe(Frozen):
     @property
     def splits(self) -> dict[str, int]:
         """All splits that the run prepares → their questions. What is read, checked and measured follows from here."""
+        if self.measure is not None:
+            return self.tests
         data = self.data
         tests = {"test_id": data.test_id, "test_ood": data.test_ood, **self.evaluation.sets}
         named = {"train": data.train, "validation": data.validation, **tests}

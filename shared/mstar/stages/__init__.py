@@ -15,6 +15,7 @@ from mstar.stages.evaluate import EVALUATE
 from mstar.stages.fetch import FETCH
 from mstar.stages.generate import GENERATE
 from mstar.stages.label import LABEL
+from mstar.stages.measure import MEASURE
 from mstar.stages.prepare import PREPARE
 from mstar.stages.publish import PUBLISH
 from mstar.stages.score import SCORE
@@ -25,7 +26,7 @@ from mstar.types import Frozen
 
 STAGES: dict[str, Stage[Any, Any]] = {
     stage.kind: stage
-    for stage in (PREPARE, FETCH, GENERATE, SCORE, LABEL, COLLECT, SELECT, TRAIN, CHOOSE, EVALUATE, PUBLISH)
+    for stage in (PREPARE, FETCH, GENERATE, SCORE, LABEL, COLLECT, SELECT, TRAIN, CHOOSE, EVALUATE, MEASURE, PUBLISH)
 }
 """Every kind of step by its name."""
 SHOWN_KINDS = tuple(kind for kind, stage in STAGES.items() if stage.shown)

@@ -17,7 +17,7 @@ from mstar_coordinator.api.routes.once import Key, answer_once, idempotency
 from mstar_coordinator.api.views import run_view
 from mstar_coordinator.cluster.workloads import training_nodes
 from mstar_coordinator.scheduler.admission import Trainers, admit
-from mstar_coordinator.scheduler.data_places import places_of
+from mstar_coordinator.scheduler.data_places import DataPlaces, places_of
 from mstar_coordinator.scheduler.repair import Findings
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
 from mstar_coordinator.store.run_tags import RunFilter
@@ -36,20 +36,25 @@ def admitted(context: Context, recipe: Recipe, caller: Principal) -> Recipe:
     """The recipe as it can be run here, with absolute paths. Raises what `admit` raises."""
     settings = context.settings
     require_installed(recipe.tracking)
-
-    def owner(run_id: str) -> str | None:
-        with context.store.reading() as tx:
-            return tx.runs.project_of(run_id)
-
     return admit(
         recipe,
-        places_of(caller.project, settings.data_root, settings.home, owner),
+        places(context, caller),
         settings.home,
         settings.reserve_bytes,
         Trainers(training_nodes(settings), settings.training_gpu_gb, settings.training_four_bit),
         remote=settings.artefacts is not None,
         allowed=parse_trusted_code(settings.trusted_code).keys() | parse_untried(settings.untried_models),
     )
+
+
+def places(context: Context, caller: Principal) -> DataPlaces:
+    """Where a caller's recipes may read."""
+
+    def owner(run_id: str) -> str | None:
+        with context.store.reading() as tx:
+            return tx.runs.project_of(run_id)
+
+    return places_of(caller.project, context.settings.data_root, context.settings.home, owner)
 
 
 def show(context: Context, run_id: str) -> Run:

@@ -96,10 +96,15 @@ def _asked(
             temperature=temperature,
             weight_version=reply.weight_version,
             responses=_verdicts(step, question, samples),
-            vocabulary=reply.vocabulary,
+            vocabulary=_vocabulary(step, reply.vocabulary),
             problem=problems.get(place, ""),
         )
     progress(count, count)
+
+
+def _vocabulary(step: ClaimedStep[GenerateParams], named: str) -> str:
+    """None in an evaluation: responses are scored by their text, as `mstar eval` scores them of any policy."""
+    return named if step.recipe.measure is None else ""
 
 
 def _verdicts(
@@ -158,7 +163,7 @@ def _prompt(step: ClaimedStep[GenerateParams], question: Question, n: int, tempe
     return Prompt(
         question=question.text if official else prompt_text(question, form, with_reference=shown),
         images=tuple(ImageInput(sha256=image) for image in question.images),
-        system=form.system,
+        system=asking_of(step.recipe).system if official else form.system,
         n=n,
         temperature=temperature,
         seed=derive(step.recipe.seed, step.params.purpose, question.id, *own),

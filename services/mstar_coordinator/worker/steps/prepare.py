@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import structlog
 from pydantic import BaseModel
@@ -45,6 +46,7 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[PrepareResult]:
     """
     began = time.monotonic()
     data, model = step.recipe.data, step.recipe.model
+    measure = step.recipe.measure
     found = DataCheck()
 
     def fill(folder: Path) -> None:
@@ -52,11 +54,13 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[PrepareResult]:
         (folder / "questions").mkdir()
         with step.use.looks() as looks:
             tests = fill_benchmarks(folder, step, looks)
-            if data.source in BUILTINS:
+            if measure is not None:
+                pass  # what is measured is read from the benchmarks' files alone
+            elif data.source in BUILTINS:
                 _fill_builtin(folder, step)
             else:
                 found = _fill(folder, step, looks, tests)
-        copy_model(model.base, folder / "model", model)
+        copy_model(source_of(step, model.base, measure.checkpoint if measure else None), folder / "model", model)
         # Before the artefact is sealed: its questions name these images, which must be as durable as it is.
         step.use.images.settle()
 
@@ -69,8 +73,7 @@ def run(step: ClaimedStep[PrepareParams]) -> Output[PrepareResult]:
 
 def _untried(recipe: Recipe) -> tuple[str, ...]:
     """Types of the run's own models that were never tried; that they are allowed, admission has seen."""
-    bases = (recipe.model.base, *((recipe.prm.base,) if recipe.prm and recipe.prm.base else ()))
-    folders = [Path(base) for base in bases if base not in BUILTINS]
+    folders = [Path(base) for base in recipe.named_models.values() if base not in BUILTINS]
     types = {str(read_json(folder, "config.json").get("model_type")) for folder in folders}
     return tuple(sorted(types & UNTRIED))
 
@@ -160,6 +163,14 @@ def _zipped(path: Path) -> gzip.GzipFile:
 
 def _write(out: gzip.GzipFile, row: BaseModel) -> None:
     out.write(row.model_dump_json().encode() + b"\n")
+
+
+def source_of(step: ClaimedStep[Any], base: str, checkpoint: ArtefactRef | None) -> str:
+    """Where a model is copied from: the checkpoint of a run that an evaluation measures, else what the recipe names.
+
+    Raises NotFound or CorruptArtefact for a checkpoint that is gone.
+    """
+    return base if checkpoint is None else str(step.use.store.verify(checkpoint, "model"))
 
 
 def copy_model(base: str, target: Path, model: ModelRecipe) -> None:

@@ -15,14 +15,13 @@ from mstar.api.prm import Candidate, ScoredStep, ScoreRequest
 from mstar.errors import InvalidInput
 from mstar.layout import scored_segments
 from mstar.needed_scores import NO_SAVINGS, Savings, needed_for_ranking
-from mstar.prompts import PromptForm, prompt_text
+from mstar.prompts import prompt_text
 from mstar.recipes import Recipe
 from mstar.stages.score import ScoreParams, ScoreResult
 from mstar.steps import ArtefactRef, StepParams
 from mstar.tracing import JoinedThreads
 from mstar.types import CheckedResponse, Question, RolloutRow, SampledTokens, ScoreRow, StepScores
 from mstar_coordinator.worker.context import ClaimedStep, Output
-from mstar_coordinator.worker.replicas import Prm
 
 IN_FLIGHT = 16
 """Requests that the PRM holds at once, so that it can batch them."""
@@ -111,7 +110,7 @@ def _scored(
     found: dict[tuple[str, _Said], tuple[ScoredStep, ...]] = {}
     pool = JoinedThreads(IN_FLIGHT)
     try:
-        replies = pool.map(lambda ask: _send(step.use.prm, prm, ask, step.recipe.scoring_form), asks)
+        replies = pool.map(lambda ask: _send(step, prm, ask), asks)
         for done, (ask, steps) in enumerate(zip(asks, replies, strict=True)):
             step.progress(done, len(asks))
             found |= {(ask.question.id, said): own for said, own in zip(ask.responses, steps, strict=True)}
@@ -126,11 +125,10 @@ def _scored_in_turn(
     step: ClaimedStep[StepParams], prm: ArtefactRef, asks: Sequence[_Ask]
 ) -> dict[tuple[str, _Said], tuple[ScoredStep, ...]]:
     """The same, one question after another."""
-    form = step.recipe.scoring_form
     of_question: dict[str, list[_Ask]] = {}
     for ask in asks:
         of_question.setdefault(ask.question.id, []).append(ask)
-    scored = step.in_turn(of_question, lambda one: [_send(step.use.prm, prm, ask, form) for ask in of_question[one]])
+    scored = step.in_turn(of_question, lambda one: [_send(step, prm, ask) for ask in of_question[one]])
     return {
         (question, said): own
         for question, replies in scored.items()
@@ -139,15 +137,18 @@ def _scored_in_turn(
     }
 
 
-def _send(service: Prm, prm: ArtefactRef, ask: _Ask, form: PromptForm) -> list[tuple[ScoredStep, ...]]:
+def _send(step: ClaimedStep[StepParams], prm: ArtefactRef, ask: _Ask) -> list[tuple[ScoredStep, ...]]:
+    form = step.recipe.scoring_form
+    # The questions of an evaluation are whole user turns, and the PRM sees them without a system turn.
+    whole = step.recipe.measure is not None
     request = ScoreRequest(
-        question=prompt_text(ask.question, form),
+        question=ask.question.text if whole else prompt_text(ask.question, form),
         images=tuple(ImageInput(sha256=image) for image in ask.question.images),
-        system=form.system,
+        system="" if whole else form.system,
         responses=tuple(_candidate(said) for said in ask.responses),
     )
     try:
-        reply = service.score(request, prm)
+        reply = step.use.prm.score(request, prm)
     except InvalidInput as error:
         # The PRM takes none of them, such as for their length: that is this question's problem, not the run's.
         if not (error.field or "").startswith("responses."):
