@@ -14,11 +14,7 @@ from mstar.errors import Conflict, InvalidDataset
 from mstar_data.layouts import Layout
 from mstar_data.rows import image_ending
 from mstar_data.samples import Sample
-
-ROWS_A_GROUP = 256
-"""Rows of a Parquet row group: bounds the memory."""
-SHARD_BYTES = 400_000_000
-"""Of images and texts in a Parquet file, beyond which another begins."""
+from mstar_data.shards import write_shards
 
 
 @dataclass
@@ -56,8 +52,10 @@ def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Orig
     work.mkdir(parents=True)
     try:
         counts = Exported()
-        write = _write_parquet if layout.embedded else _write_lines
-        write(work, _counted(samples, counts), layout, counts)
+        if layout.embedded:
+            counts.images = write_shards(work / "data", _counted(samples, counts), layout)
+        else:
+            _write_list(work, _counted(samples, counts), layout, counts)
         if not counts.rows:
             raise InvalidDataset(
                 "there is no row to export: a run that kept no response has none (--set prm exports labelled steps)",
@@ -73,7 +71,7 @@ def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Orig
 
 def card(layout: Layout, origin: Origin, counts: Exported) -> str:
     """The folder's README with the Hub's front matter."""
-    data = "data/*.parquet" if layout.embedded else "*.json*"
+    data = "data/*.parquet" if layout.embedded else "*.json"
     lines = [
         f"---\nlicense: {origin.licence}\ntask_categories: [visual-question-answering]\ntags: [mstar]\n"
         f'configs:\n- config_name: default\n  data_files: "{data}"\n---',
@@ -116,18 +114,18 @@ def _counted(samples: Iterable[Sample], counts: Exported) -> Iterator[Sample]:
         yield sample
 
 
-def _write_lines(folder: Path, samples: Iterable[Sample], layout: Layout, counts: Exported) -> None:
-    """JSON lines with images beside; for LLaMA-Factory a JSON list and the file that declares it."""
+def _write_list(folder: Path, samples: Iterable[Sample], layout: Layout, counts: Exported) -> None:
+    """A JSON list with images beside; for LLaMA-Factory also the file that declares it."""
     (folder / "images").mkdir()
-    name = "train.json" if layout.name == "llama-factory" else "train.jsonl"
+    # A list, since both trainers read by `datasets`, which takes the columns of JSON lines from the first 10 MB.
+    name = "train.json"
     with (folder / name).open("w", encoding="utf-8", newline="\n") as sink:
-        sink.write("[\n" if name.endswith(".json") else "")
+        sink.write("[\n")
         for number, sample in enumerate(samples):
             paths = [_image_file(folder, data, counts) for data in sample.images]
             # ASCII: some readers end a line at any Unicode line break that a response may hold.
-            row = json.dumps(layout.row(sample, paths))
-            sink.write((",\n" if number else "") + row if name.endswith(".json") else f"{row}\n")
-        sink.write("\n]\n" if name.endswith(".json") else "")
+            sink.write((",\n" if number else "") + json.dumps(layout.row(sample, paths)))
+        sink.write("\n]\n")
     if layout.name == "llama-factory":
         columns = {"messages": "messages", "images": "images"}
         tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
@@ -141,67 +139,6 @@ def _image_file(folder: Path, data: bytes, counts: Exported) -> str:
         (folder / name).write_bytes(data)
         counts.images += 1
     return name
-
-
-def _write_parquet(folder: Path, samples: Iterable[Sample], layout: Layout, counts: Exported) -> None:
-    """Shards with the images inside, declared as such, so that `datasets` decodes them."""
-    (folder / "data").mkdir()
-    shards = [
-        _write_shard(folder / "data" / f"train-{number:05d}.parquet", rows)
-        for number, rows in enumerate(_shards(samples, layout, counts))
-    ]
-    for number, path in enumerate(shards):
-        # The Hub's names say how many shards there are, which is known at the end.
-        path.rename(path.with_name(f"train-{number:05d}-of-{len(shards):05d}.parquet"))
-
-
-def _shards(samples: Iterable[Sample], layout: Layout, counts: Exported) -> Iterator[list[dict[str, Any]]]:
-    rows: list[dict[str, Any]] = []
-    size = 0
-    for sample in samples:
-        counts.images += len(sample.images)
-        # Texts count too: a set in words would else be one shard, whose rows are all in memory.
-        size += sum(map(len, (*sample.images, sample.prompt, sample.response or "", *sample.steps)))
-        rows.append(layout.row(sample, [{"bytes": data, "path": None} for data in sample.images]))
-        if size > SHARD_BYTES:
-            yield rows
-            rows, size = [], 0
-    if rows:
-        yield rows
-
-
-def _write_shard(path: Path, rows: list[dict[str, Any]]) -> Path:
-    import pyarrow
-    from pyarrow import parquet
-
-    # Rows differ in their columns, and a Parquet file has one set of them for all.
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    whole = [{name: row.get(name) for name in names} for row in rows]
-    schema = pyarrow.Table.from_pylist(whole).schema
-    # `datasets` heeds what is declared only where the column has exactly the type of its images.
-    image = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
-    schema = schema.set(schema.get_field_index("images"), pyarrow.field("images", pyarrow.list_(image)))
-    features = {name: _feature(schema.field(name).type, name) for name in names}
-    declared = schema.with_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    with parquet.ParquetWriter(path, declared) as writer:
-        for start in range(0, len(whole), ROWS_A_GROUP):
-            writer.write_table(pyarrow.Table.from_pylist(whole[start : start + ROWS_A_GROUP], schema=declared))
-    return path
-
-
-def _feature(kind: Any, name: str) -> Any:
-    """How `datasets` names an Arrow type."""
-    import pyarrow
-
-    if name == "images":
-        return {"feature": {"_type": "Image"}, "_type": "Sequence"}
-    if pyarrow.types.is_list(kind):
-        inner = _feature(kind.value_type, "")
-        return [inner] if pyarrow.types.is_struct(kind.value_type) else {"feature": inner, "_type": "Sequence"}
-    if pyarrow.types.is_struct(kind):
-        return {field.name: _feature(field.type, "") for field in kind}
-    dtype = {"double": "float64", "null": "null"}.get(str(kind), str(kind))
-    return {"dtype": dtype, "_type": "Value"}
 
 
 def provenance_of(folder: Path) -> Mapping[str, Any]:

@@ -6,12 +6,12 @@
 | `trl-stepwise` | Parquet, images inside | TRL's PRMTrainer: `prompt`, `completions`, `labels`, `soft_labels` |
 | `verl` | Parquet, images inside | verl: `prompt`, `images`, `reward_model.ground_truth` |
 | `parquet` | Parquet, images inside | everything as columns |
-| `ms-swift` | JSON lines, images beside | `messages` with `<image>`, `images` |
+| `ms-swift` | JSON, images beside | `messages` with `<image>`, `images` |
 | `llama-factory` | JSON, images beside | the same, and `dataset_info.json` |
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mstar.errors import InvalidDataset
@@ -29,10 +29,18 @@ class Layout:
 
     name: str
     row: Callable[[Sample, Images], dict[str, Any]]
-    embedded: bool
-    """Images stand in the rows, as Parquet; else as files beside JSON lines."""
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """Name → type, where images stand in the rows, as Parquet; without any they are files beside a JSON list.
+
+    Types are those of `datasets`, `[type]` for a list and `{name: type}` for a struct. A row may lack any of them.
+    """
     labelled_steps: bool = False
     """Takes only samples with labelled steps; all others take only samples with a response or an answer."""
+
+    @property
+    def embedded(self) -> bool:
+        """Whether images stand in the rows."""
+        return bool(self.columns)
 
 
 def layout(name: str) -> Layout:
@@ -129,14 +137,41 @@ def _messages(sample: Sample, images: Images) -> dict[str, Any]:
     }
 
 
+_OWN: Mapping[str, Any] = {
+    **dict.fromkeys(("id", "question", "answer", "answer_type"), "string"),
+    "choices": ["string"],
+    "precision": "int64",
+    **dict.fromkeys(("unit", "group", "split", "response"), "string"),
+    "step_scores": ["float64"],
+    "iteration": "int64",
+    "temperature": "float64",
+    "weight_version": "string",
+    "prm_version": "string",
+    "reward": "float64",
+    "reason": "string",
+    "mc_successes": ["int64"],
+    "mc_rollouts": ["int64"],
+    "source_record": "string",
+}
+_IMAGES: Mapping[str, Any] = {"images": [{"bytes": "binary", "path": "string"}]}
+_LABELS: Mapping[str, Any] = {"completions": ["string"], "labels": ["bool"], "soft_labels": ["float64"]}
+_CHAT = [{"role": "string", "content": "string"}]
+_VERL: Mapping[str, Any] = {
+    "data_source": "string",
+    "prompt": _CHAT,
+    "ability": "string",
+    "reward_model": {"style": "string", "ground_truth": "string"},
+    "extra_info": dict.fromkeys(("index", "split", "answer_type"), "string"),
+}
+
 LAYOUTS: Mapping[str, Layout] = {
     one.name: one
     for one in (
-        Layout("trl", _trl, embedded=True),
-        Layout("trl-stepwise", _trl_stepwise, embedded=True, labelled_steps=True),
-        Layout("verl", _verl, embedded=True),
-        Layout("parquet", _parquet, embedded=True),
-        Layout("ms-swift", _messages, embedded=False),
-        Layout("llama-factory", _messages, embedded=False),
+        Layout("trl", _trl, {**_OWN, "prompt": _CHAT, "completion": _CHAT, **_IMAGES}),
+        Layout("trl-stepwise", _trl_stepwise, {**_OWN, "prompt": "string", **_LABELS, **_IMAGES}, labelled_steps=True),
+        Layout("verl", _verl, {**_VERL, **_OWN, **_LABELS, **_IMAGES}),
+        Layout("parquet", _parquet, {**_OWN, "prompt": "string", **_LABELS, **_IMAGES}),
+        Layout("ms-swift", _messages),
+        Layout("llama-factory", _messages),
     )
 }

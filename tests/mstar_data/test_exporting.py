@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow
 import pytest
 from pyarrow import parquet
 
@@ -15,6 +16,7 @@ from mstar_data.importing import import_source
 from mstar_data.layouts import LAYOUTS, layout
 from mstar_data.rows import Options, read_rows
 from mstar_data.samples import sample_folder, samples_of
+from mstar_data.shards import write_shards
 from mstar_data.summary import Summary
 
 CASES = Path(__file__).parents[1] / "cases" / "formats"
@@ -63,12 +65,8 @@ def exported(run: Path, name: str, which: str, target: Path) -> Path:
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
-    for path in (folder / "train.jsonl", folder / "train.json"):
-        if path.is_file():
-            text = path.read_text()
-            lines = [text] if path.suffix == ".json" else [line for line in text.split("\n") if line]
-            found: list[Any] = [json.loads(line) for line in lines]
-            return list(found[0]) if path.suffix == ".json" else found
+    if (folder / "train.json").is_file():
+        return list(json.loads((folder / "train.json").read_text()))
     (path,) = (folder / "data").glob("*.parquet")
     return parquet.read_table(path).to_pylist()
 
@@ -136,8 +134,11 @@ def test_messages_name_images_that_are_there(run: Path, tmp_path: Path, name: st
     if name == "llama-factory":
         about = json.loads((folder / "dataset_info.json").read_text())["mstar"]
         assert about["file_name"] == "train.json" and about["tags"]["role_tag"] == "role"
-    else:
-        assert len((folder / "train.jsonl").read_bytes().splitlines()) == 5, "no other line break ends a line"
+    lines = (folder / "train.json").read_text().splitlines()
+    assert len(lines) == 7, "five rows and two brackets: no other line break ends a line"
+    assert sorted(path.name for path in folder.glob("*.json*")) == sorted(
+        ["train.json", *(["dataset_info.json"] if name == "llama-factory" else [])]
+    ), "not JSON lines: `datasets` refuses a column that the first 10 MB lack"
 
 
 @pytest.mark.parametrize("name", ["trl", "trl-stepwise", "verl", "parquet"])
@@ -186,3 +187,38 @@ def test_an_imported_set_is_exported_too_and_bad_requests_leave_nothing(tmp_path
 def test_what_a_killed_export_left_under_the_same_process_number_is_no_hindrance(run: Path, tmp_path: Path) -> None:
     (tmp_path / f".out.exporting-{os.getpid()}").mkdir()
     assert rows_of(exported(run, "ms-swift", "cot", tmp_path / "out"))
+
+
+@pytest.mark.parametrize("name", ["trl", "verl", "parquet"])
+def test_shards_have_one_schema_whatever_columns_their_rows_lack(tmp_path: Path, name: str) -> None:
+    """`datasets` refuses a set whose shards differ, as one with labels and one without did."""
+    plain = {"question": "How many?", "answer": "7", "answer_type": "integer"}
+    full = {
+        **plain, "id": "a", "choices": ["7", "8"], "unit": "kg", "precision": 2, "group": "g", "answer_type": "float",
+        "response": "It is 7.", "step_scores": [1], "temperature": 1, "iteration": 2, "reward": 1, "weight_version": 3,
+        "completions": ["It is 7."], "labels": [1], "mc_successes": [1], "mc_rollouts": [2], "reason": None,
+    }  # fmt: skip
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (plain, full, plain)))
+    assert write_shards(tmp_path / "data", samples_of(tmp_path, FORM), layout(name), shard_bytes=1) == 0
+    paths = sorted((tmp_path / "data").iterdir())
+    assert [path.name for path in paths] == [f"train-0000{n}-of-00003.parquet" for n in range(3)]
+    first, second, third = (parquet.read_schema(path) for path in paths)
+    assert first.equals(second, check_metadata=True) and first.equals(third, check_metadata=True)
+    assert not any(pyarrow.types.is_null(field.type) for field in first)
+    (row,) = parquet.read_table(paths[1]).to_pylist()
+    assert (row["step_scores"], row["temperature"], row["weight_version"]) == ([1.0], 1.0, "3")
+
+
+@pytest.mark.parametrize("value", ["hot", [0.7], 2**70])
+def test_a_value_of_another_type_than_its_column_is_named(tmp_path: Path, value: object) -> None:
+    row = {"question": "How many?", "answer": "7", "answer_type": "integer", "iteration": value}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
+    with pytest.raises(InvalidDataset, match="column iteration takes"):
+        write_shards(tmp_path / "data", samples_of(tmp_path, FORM), layout("trl"))
+
+
+@pytest.mark.parametrize("name", [one.name for one in LAYOUTS.values() if one.embedded])
+def test_every_column_of_a_row_is_declared(run: Path, name: str) -> None:
+    one = layout(name)
+    for sample in samples_of(sample_folder(run, "prm" if one.labelled_steps else "cot"), FORM):
+        assert set(one.row(sample, [])) <= set(one.columns)
