@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import shutil
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ import pytest
 from mstar_data.archives import Archives
 from mstar_data.rows import read_rows
 from mstar_data.summary import Summary
-from mstar_data.zips import LARGEST_MEMBER
+from mstar_data.zips import LARGEST_DIRECTORY, LARGEST_MEMBER, MOST_MEMBERS
 from trusting_looks import TrustingLooks
 
 CASES = Path(__file__).parents[1] / "cases" / "formats" / "imagefolder" / "train"
@@ -174,6 +175,35 @@ def test_a_member_of_a_zip_that_cannot_be_unpacked_costs_its_own_record_only(
     records(tmp_path / "beside", "0.png", "1.png")
     used, problems = read(tmp_path / "beside")
     assert used == 1 and problems[0].startswith(f"all.jsonl line 1: {said}")
+
+
+def _end(directory: int, *, zip64: bool) -> bytes:
+    """The end of a zip file whose list of members has this many bytes. The counts in it lie: it says one member."""
+    plain = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, 0xFFFFFFFF if zip64 else directory, 0, 0)
+    if not zip64:
+        return plain
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, directory, 0)
+    return record + struct.pack("<4sLQL", b"PK\x06\x07", 0, directory, 1) + plain
+
+
+@pytest.mark.parametrize("zip64", [False, True])
+def test_a_zip_of_millions_of_empty_members_is_refused_before_they_are_in_memory(tmp_path: Path, zip64: bool) -> None:
+    listed = (b"PK\x01\x02" + bytes(42)) * (MOST_MEMBERS + 1)
+    (tmp_path / "images.zip").write_bytes(listed + _end(len(listed), zip64=zip64))
+    records(tmp_path, "0.png")
+    used, (problem,) = read(tmp_path)
+    assert used == 0 and f"images.zip is not a readable archive (it has more than {MOST_MEMBERS} members" in problem
+
+
+@pytest.mark.parametrize("zip64", [False, True])
+def test_a_zip_with_a_huge_list_of_members_is_refused_before_it_is_read(tmp_path: Path, zip64: bool) -> None:
+    with (tmp_path / "images.zip").open("wb") as file:
+        file.truncate(LARGEST_DIRECTORY + 1)  # a hole, which takes no room on the disk
+        file.seek(0, 2)
+        file.write(_end(LARGEST_DIRECTORY + 1, zip64=zip64))
+    records(tmp_path, "0.png")
+    used, (problem,) = read(tmp_path)
+    assert used == 0 and "images.zip is not a readable archive (its list of members is larger than 128 MiB" in problem
 
 
 @pytest.mark.parametrize("name", ["images.zip", "images.tar"])
