@@ -178,8 +178,8 @@ def test_every_declared_package_is_imported(service: str) -> None:
     for module, packages in packages_distributions().items():
         for package in packages:
             modules.setdefault(canonicalize_name(package), set()).add(module)
-    names = {canonicalize_name(one.name) for one in declared(service)}
-    idle = {name for name in names if not modules[name] & imported(service)}
+    names, used = {canonicalize_name(one.name) for one in declared(service)}, imported(service)
+    idle = {name for name in names if not modules[name] & used}
     assert idle == BY_NAME.get(service, set())
 
 
