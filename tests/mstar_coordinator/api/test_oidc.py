@@ -161,6 +161,16 @@ def test_roles_and_project_are_those_of_the_claims(tmp_path: Path, issuer: str) 
     talk(lab(tmp_path, issuer, oidc_project_claim="team", oidc_projects="b=blue"), conversation)
 
 
+def test_who_may_only_score_goes_to_the_page_for_that(tmp_path: Path, issuer: str) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        answer = await arrive(client, consent(await begin(client)))
+        assert answer.status_code == 200 and 'url=/scoring"' in answer.text
+        assert (await client.get("/scoring", headers=HTML)).status_code == 200
+        assert (await client.get("/runs", headers=HTML)).status_code == 403
+
+    talk(lab(tmp_path, issuer, oidc_roles="staff=score"), conversation)
+
+
 def test_who_has_no_role_learns_what_to_ask_for(tmp_path: Path, issuer: str) -> None:
     async def conversation(client: httpx2.AsyncClient) -> None:
         answer = await arrive(client, consent(await begin(client), "stranger"))

@@ -6,9 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
 
+from mstar.api.keys import Role
 from mstar.errors import InvalidInput, MstarError
 from mstar_coordinator.access.oidc import BEGUN_SECONDS, Provider
 from mstar_coordinator.access.sessions import StoredSessions
+from mstar_coordinator.api.pages import scoring
 from mstar_coordinator.api.pages.rendering import page
 from mstar_coordinator.api.pages.sign_in import local_page
 from mstar_coordinator.oidc_claims import ClaimRules
@@ -17,6 +19,8 @@ from mstar_web.sessions import set_cookies
 OIDC_PATH = "/sign-in/oidc"
 RETURN_PATH = "/sign-in/oidc/return"
 BEGUN_COOKIE = "mstar_sign_in"
+SEES_RUNS = frozenset({Role.READ, Role.RUN_ADMIN})
+"""Who has neither scores only, and goes to the page for that."""
 
 Text = Annotated[str, Query(max_length=4000)]
 
@@ -53,7 +57,9 @@ def oidc_router(provider: Provider, rules: ClaimRules, sessions: StoredSessions,
             # For the log: the path is open, so nobody was known before.
             http.scope["mstar.principal"] = principal
             # A page and no redirect: a browser that comes from the provider sends no strict cookie along a redirect.
-            response = page("signed_in.html.j2", next=local_page(target))
+            response = page(
+                "signed_in.html.j2", next=local_page(target) if principal.roles & SEES_RUNS else scoring.PAGE
+            )
             set_cookies(response, token, math.floor(sessions.seconds), secure=secure)
         response.delete_cookie(BEGUN_COOKIE, path=OIDC_PATH, secure=secure, httponly=True, samesite="lax")
         return response

@@ -12,8 +12,10 @@ form.addEventListener("submit", async (event) => {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ key: form.key.value }),
     });
-    if (answer.ok) location.assign(form.dataset.next);
-    else said.textContent = (await answer.json()).detail;
+    const found = await answer.json();
+    // A key that only scores sees no other page.
+    if (answer.ok) location.assign(found.roles.some((role) => ["read", "run_admin"].includes(role)) ? form.dataset.next : "/scoring");
+    else said.textContent = found.detail;
   } catch {
     said.textContent = "The coordinator does not answer. Try again.";
   }
