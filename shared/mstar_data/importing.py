@@ -170,7 +170,8 @@ class _Work:
             "evaluation_sets": sorted(options.evaluation),
             **self.summary.as_json(),
         }
-        (self.folder / "import.json").write_text(json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(provenance, indent=1, ensure_ascii=False) + "\n"
+        (self.folder / "import.json").write_text(text, encoding="utf-8")
         self.folder.rename(target)
         # Held until the folder has its name: another import that got it before would cut or empty these files.
         (target / ".lock").unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from publish_bench import finished_run
+from warm_starts import COLD_PYTHON
 
 SHARED = Path(__file__).parents[2] / "shared"
 NOWHERE = {"MSTAR_URL": "http://127.0.0.1:9", "MSTAR_PRM_URL": "http://127.0.0.1:9"}
@@ -95,3 +96,13 @@ def test_results_are_shown_from_the_folder_of_a_run(tmp_path: Path) -> None:
     shown = json.loads(mstar("run", "show", "latest", "--json", cwd=tmp_path).stdout)
     assert shown == json.loads(finished_run().model_dump_json())
     assert "iteration 1" in mstar("run", "show", cwd=tmp_path).stdout
+
+
+def test_a_terminal_that_lacks_a_character_ends_no_command(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"question": "Où …?", "answer": "1"}))
+    # The encoding of the streams is chosen when an interpreter starts.
+    command = [COLD_PYTHON, "-c", "from mstar.cli import main; main()", "data", "inspect", str(tmp_path / "a.jsonl")]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, "UnicodeEncodeError" in done.stderr) == (0, False)
+    assert "O? ??" in done.stdout

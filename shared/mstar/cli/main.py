@@ -1,5 +1,6 @@
 """Puts the commands together, and turns every expected error into one line and exit code 1."""
 
+import io
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated
@@ -56,6 +57,10 @@ app.command("doctor")(doctor.doctor)
 
 def main() -> None:
     """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        # Where a terminal's encoding lacks a character, a question mark stands for it: data may hold any.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app()
     except MstarError as error:
