@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from minivista.builtin import MODELS
 from mstar.api.evaluations import EvaluationCreate
 from mstar.errors import InvalidDataset, InvalidInput, NotFound
-from mstar.judges import Benchmark, benchmark
+from mstar.judges import BENCHMARKS, Benchmark, benchmark
 from mstar.judges.asking import asking
 from mstar.needed_scores import NO_SAVINGS
 from mstar.prompts import PromptForm
@@ -109,6 +109,10 @@ def evaluation_recipe(create: EvaluationCreate, weights: Weights, places: DataPl
         chosen = [benchmark(name) for name in create.sets]
     except InvalidInput as error:
         raise InvalidInput(error.detail, field="sets") from None
+    for name in create.files:
+        if name not in BENCHMARKS:
+            detail = f"{name[:40]!r} is no benchmark here: use {', '.join(BENCHMARKS)}"
+            raise InvalidInput(detail, field="files")
     asked = asking(create.prompt, weights.form)
     ranks = create.samples > 1 and create.prm != NO_PRM
     own = weights.prm if ranks and create.prm is None else None

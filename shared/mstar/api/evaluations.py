@@ -10,7 +10,7 @@ from mstar.evolution import RunState
 from mstar.stages.measure import MeasuredTable
 from mstar.types import Frozen, as_tuple
 
-Path = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+Path = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """On the coordinator's machine, below the folder that its operator allows; a relative path starts there."""
 
 

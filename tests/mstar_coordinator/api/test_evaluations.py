@@ -151,6 +151,8 @@ def test_a_runs_checkpoint_is_measured_with_the_runs_own_prm(
         ({"data": "/"}, "data", "must lie below the folder that the operator allows"),
         ({"data": "recipes"}, "data", ""),
         ({"files": {"mathvista": "../x"}}, "files.mathvista", "must lie below"),
+        ({"files": {"nope": "published"}}, "files", "is no benchmark here"),
+        ({"model": "a\x00b"}, "model", ""),
         ({"model": "r-none"}, "model", "nor a run's id"),
         ({"model": "published"}, "model", "holds no model"),
         ({"checkpoint": "it01"}, "checkpoint", "names a policy of a run"),
