@@ -47,8 +47,8 @@ CONNECTED = (
 """Events of the HTTP library that bring a new stream."""
 RETRY_SECONDS = 1.0
 """Suggested pause before a silent service is asked again."""
-_FOREIGN = re.compile(r"[^!-~]|[#\\]|%2[ef]|/\.{0,2}([/?]|$)", re.IGNORECASE)
-"""What makes a path lead elsewhere: a fragment, an empty part, `.` or `..`, or what a proxy decodes to these."""
+_FOREIGN = re.compile(r"[^!-~]|[?#\\]|%2[ef]|/\.{0,2}(/|$)", re.IGNORECASE)
+"""What makes a path lead elsewhere: a query, a fragment, an empty part, `.`, `..`, or what a proxy decodes to them."""
 TRANSPORT_ERRORS = (httpx2.RequestError, httpx2.InvalidURL)
 """What the HTTP library raises where no answer can be read."""
 NOT_SENT = (

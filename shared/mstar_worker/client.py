@@ -1,6 +1,6 @@
 """The worker's side of the step protocol over HTTP (bodies in `mstar.api.steps`)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Self
 
 import httpx2
@@ -48,8 +48,8 @@ class StepClient:
 
         def ask() -> Arrivals:
             nonlocal seen
-            path = f"/internal/v1/steps/{claim.step_id}/arrivals?epoch={claim.epoch}&after={seen}"
-            found = self._send("GET", path, None, Arrivals)
+            path = f"/internal/v1/steps/{claim.step_id}/arrivals"
+            found = self._send("GET", path, None, Arrivals, {"epoch": claim.epoch, "after": seen})
             seen = found.seen
             return found
 
@@ -78,5 +78,12 @@ class StepClient:
     def _post(self, step_id: str, verb: str, body: BaseModel, reply: type[Reply]) -> Reply:
         return self._send("POST", f"/internal/v1/steps/{step_id}/{verb}", body, reply)
 
-    def _send(self, method: str, path: str, body: BaseModel | None, reply: type[Reply]) -> Reply:
-        return self._sender.send(self._target, method, path, reply, body=body)
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: BaseModel | None,
+        reply: type[Reply],
+        params: Mapping[str, int] | None = None,
+    ) -> Reply:
+        return self._sender.send(self._target, method, path, reply, body=body, params=params)

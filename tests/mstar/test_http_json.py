@@ -94,6 +94,7 @@ def test_requests_under_way_are_given_up_at_once_and_the_next_one_is_not() -> No
         "%2e%2E",
         "..%2Fkeys",
         "a#b",
+        "a?b=1",
         "a b",
         "a\\b",
         "ä",

@@ -39,7 +39,7 @@ _DOTTED_COMMA = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d+)(?![\d.,])")
 _INDIAN = re.compile(r"(?<![\d.,])(\d{1,2}(?:,\d{2})+,\d{3})(?![\d,])")
 _COMMA = re.compile(r"(?<![\d.,])(0,\d+|\d{4,},\d+|\d+,(?:\d{1,2}|\d{4,}))(?![\d.,])")
 """Decimal commas that cannot be commas between thousands."""
-_CODES = {"US$": "$", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "CNY": "¥", "RMB": "¥", "INR": "₹"}
+_CODES = {"US$": "$", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "JPY", "CNY": "CNY", "RMB": "CNY", "INR": "₹"}
 _CODED = re.compile(r"([+-]?)\s*(US\s?\$|USD|EUR|GBP|JPY|CNY|RMB|INR)\s*(?=[.\d])")
 _SHORT = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9}
 """Scales that may be units as well (kelvin, metres): beside a currency they are scales."""

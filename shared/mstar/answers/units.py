@@ -10,7 +10,8 @@ from mstar.answers.scripts import powers_written_out
 _CURRENCIES = {
     "$": "$", "dollar": "$", "dollars": "$", "usd": "$", "us dollars": "$", "u.s. dollars": "$", "bucks": "$",
     "€": "€", "euro": "€", "euros": "€", "eur": "€", "£": "£", "gbp": "£", "pounds sterling": "£",
-    "¥": "¥", "yen": "¥", "jpy": "¥", "yuan": "¥", "rmb": "¥", "cny": "¥", "₹": "₹", "rupees": "₹", "inr": "₹",
+    "¥": "¥", "yen": "JPY", "jpy": "JPY", "yuan": "CNY", "rmb": "CNY", "cny": "CNY",
+    "₹": "₹", "rupees": "₹", "inr": "₹",
 }  # fmt: skip
 _ALIKE = {
     "%": "%", "percent": "%", "per cent": "%", "percents": "%", "percentage": "%",
@@ -34,9 +35,11 @@ _POWER = re.compile(r"(?<!\))\*\*[+-]?\d{1,2}(?!\d|\.|\*\*)")
 def same_unit(said: str, asked: str) -> bool:
     """Whether both name one unit: `$` and `dollars`, `cm²` and `cm^2`, `years` and `year`."""
     # The word is the currency's and the weight's; which is meant follows from the unit that is asked for.
-    if {_name(said), _name(asked)} == {"pound", "£"}:
+    names = {_name(said), _name(asked)}
+    # Yen and yuan share the sign, and are not each other.
+    if names == {"pound", "£"} or ("¥" in names and names <= {"¥", "JPY", "CNY"}):
         return True
-    return _name(said) == _name(asked) or factor(said, asked) == 1
+    return len(names) == 1 or factor(said, asked) == 1
 
 
 def contradict(said: str, asked: str) -> bool:

@@ -51,17 +51,33 @@ class LineReader:
     """Turns pieces of a file of JSON lines into objects. Only a line feed ends a line."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """Pieces of a line that has not ended. Joined once: a line may come in thousands of them."""
 
     def feed(self, piece: bytes) -> Iterator[dict[str, Any]]:
-        """The objects of the lines that end in a piece."""
+        """The objects of the lines that end in a piece. Raises Internal for a line that is none."""
         # Bytes are cut and not text, so a character that two pieces share is whole before it is decoded.
-        *lines, self._rest = (self._rest + piece).split(b"\n")
-        return (json.loads(line) for line in lines if line.strip())
+        ended, found, begun = piece.rpartition(b"\n")
+        if not found:
+            self._rest.append(begun)
+            return iter(())
+        lines = b"".join([*self._rest, ended]).split(b"\n")
+        self._rest = [begun]
+        return map(_object, filter(bytes.strip, lines))
 
     def rest(self) -> Iterator[dict[str, Any]]:
         """The object of a last line without a line feed."""
         return self.feed(b"\n")
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise Internal("a line of the file is no JSON: is the file damaged?") from error
+    if not isinstance(found, dict):
+        raise Internal(f"a line of the file is a {type(found).__name__}, not an object: is the file damaged?")
+    return found
 
 
 def file_path(run_id: str, part: Part, name: str) -> str:

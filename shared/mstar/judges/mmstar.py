@@ -23,7 +23,7 @@ _GROUPS = {
     "science & technology": "ST", "math": "MA", "mathematics": "MA",
 }  # fmt: skip
 _LIST = re.compile(r"\n\s*(?:Options|Choices):\s*(?P<list>.*)$", re.DOTALL)
-_OPTION = re.compile(r"(?:^|[,\n]\s*)([A-H])[:.)]\s*(.*?)(?=,?\s*(?:[,\n]\s*)[A-H][:.)]\s|[,\s]*$)", re.DOTALL)
+_LETTER = re.compile(r"^[A-H][:.)]|[,\n] ?[A-H][:.)]\s")
 
 
 def read(row: Row) -> Item:
@@ -38,7 +38,7 @@ def read(row: Row) -> Item:
     # The published Parquet has the options in the question's text; VLMEvalKit's table has columns for them.
     inside = _LIST.search(question)
     if inside is not None and not any(text_of(row, letter) for letter in "AB"):
-        options = [text.strip() for _, text in _OPTION.findall(inside["list"])]
+        options = _options(inside["list"])
         row, question = {**row, "choices": options}, question[: inside.start()].strip()
     choices, letter = lettered_choice(row)
     return Item(
@@ -49,6 +49,15 @@ def read(row: Row) -> Item:
         group=column,
         subgroup=text_of(row, "l2_category", "l2-category"),
     )
+
+
+def _options(text: str) -> list[str]:
+    """Texts of `A: one, B: two` or of one option a line, without their letters."""
+    # One blank in place of many, so that no pattern meets a run of them.
+    lines = "\n".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+    starts = list(_LETTER.finditer(lines))
+    ends = [*(one.start() for one in starts[1:]), len(lines)]
+    return [lines[one.end() : end].strip(", \n") for one, end in zip(starts, ends, strict=True)]
 
 
 def judge(response: str, item: Item) -> Verdict:

@@ -262,3 +262,11 @@ def test_a_list_of_decimals_and_dates_is_an_answer_and_one_of_bytes_is_refused()
     assert check(says("[1.5, 2026-01-02]"), found).correct
     with pytest.raises(InvalidDataset, match="answer must be"):
         answer_of({"answer": [b"x"]})
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "same"),
+    [("yuan", "yen", False), ("RMB", "CNY", True), ("¥", "yuan", True), ("JPY", "¥", True), ("JPY", "CNY", False)],
+)
+def test_yen_and_yuan_share_a_sign_only(said: str, asked: str, same: bool) -> None:
+    assert same_unit(said, asked) is same

@@ -125,6 +125,12 @@ def test_rows_are_read_whatever_the_pieces(size: int) -> None:
     assert rows == [{"text": "a\u2028b"}, {"text": "é"}, {"last": 1}]
 
 
+@pytest.mark.parametrize("line", [b"{\n", b"[1]\n", b"\xff\n"])
+def test_a_damaged_line_of_a_file_is_told(line: bytes) -> None:
+    with pytest.raises(Internal, match="is the file damaged"):
+        list(LineReader().feed(line))
+
+
 class Rows(httpx2.BaseTransport, httpx2.AsyncBaseTransport):
     """Answers every request with two rows, and remembers the paths."""
 

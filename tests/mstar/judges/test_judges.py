@@ -147,3 +147,16 @@ def test_a_precision_that_is_no_number_is_refused_by_name() -> None:
     row = {"pid": "1", "question": "q", "task": "FQA", "answer_type": "float", "answer": "1.2", "precision": "some"}
     with pytest.raises(InvalidDataset, match="precision 'some'"):
         benchmark("mathvista").read(row)
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("A: x, B: y", ("x", "y")),
+        ("A. one, or two\nB. three,\n\nC. A. Milne", ("one, or two", "three", "A. Milne")),
+        ("A:x" + "\n, " * 20_000 + "y, B: z", ("x" + "\n," * 20_000 + " y", "z")),
+    ],
+)
+def test_options_in_a_question_are_read_in_bounded_time(text: str, options: tuple[str, ...]) -> None:
+    row = {"question": f"q\nOptions: {text}", "category": "math", "answer": "A"}
+    assert BENCHMARKS["mmstar"].read(row).options == options
