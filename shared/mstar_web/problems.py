@@ -90,7 +90,11 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
         return _invalid_response(error.__cause__)
     title = HTTPStatus(error.status_code).phrase
     code = title.lower().replace(" ", "-")
-    detail = error.detail if error.detail != title else f"{request.method} {request.url.path[:MAX_ECHO]}: {title}"
+    asked = f"{request.method} {request.url.path[:MAX_ECHO]}"
+    detail = error.detail if error.detail != title else f"{asked}: {title}"
+    if detail == f"{asked}: {HTTPStatus.NOT_FOUND.phrase}":
+        # A client that has the address of another service sees which one it is.
+        detail = f"{request.app.title} has no route {asked}: /openapi.json lists those it has"
     body = {"type": f"urn:mstar:error:{code}", "title": title, "status": error.status_code, "detail": detail}
     body |= {"code": code, "error": {"message": detail, "type": code, "code": code}}
     headers = dict(error.headers or {})

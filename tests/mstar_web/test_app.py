@@ -115,7 +115,8 @@ def test_little_of_a_bad_value_is_echoed(app: FastAPI) -> None:
 
 
 def test_unknown_routes_and_methods_are_problems(app: FastAPI) -> None:
-    assert problem(ask(app, "GET", "/nowhere"))["code"] == "not-found"
+    missed = problem(ask(app, "GET", "/nowhere"))
+    assert missed["code"] == "not-found" and f"{app.title} has no route GET /nowhere" in missed["detail"]
     wrong = ask(app, "DELETE", "/livez")
     assert (problem(wrong)["code"], wrong.headers["allow"]) == ("method-not-allowed", "GET")
 

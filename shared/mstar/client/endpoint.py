@@ -1,14 +1,17 @@
 """Where the services are, and the keys for them."""
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Self
 
+from mstar.errors import InvalidInput
 from mstar.http_json import Target
 
 DEFAULT_URL = "http://127.0.0.1:8400"
 DEFAULT_POLICY_URL = "http://127.0.0.1:8401"
 DEFAULT_PRM_URL = "http://127.0.0.1:8402"
+_ADDRESS = re.compile(r"https?://[^\s/]", re.IGNORECASE)
 START = "start it with `mstar up`"
 
 
@@ -29,14 +32,15 @@ class Endpoint:
         """MSTAR_URL with MSTAR_RUN_ADMIN_KEY, MSTAR_PRM_URL with MSTAR_SCORE_KEY, MSTAR_POLICY_URL; loopback defaults.
 
         MSTAR_WEIGHTS_ADMIN_KEY loads weights into policy and PRM, MSTAR_INTERNAL_KEY samples from the policy.
+        Raises InvalidInput for an address that is none.
         """
         env = os.environ
         return cls(
-            url=env.get("MSTAR_URL", DEFAULT_URL),
-            prm_url=env.get("MSTAR_PRM_URL", DEFAULT_PRM_URL),
+            url=_address("MSTAR_URL", DEFAULT_URL),
+            prm_url=_address("MSTAR_PRM_URL", DEFAULT_PRM_URL),
             run_admin_key=env.get("MSTAR_RUN_ADMIN_KEY") or None,
             score_key=env.get("MSTAR_SCORE_KEY") or None,
-            policy_url=env.get("MSTAR_POLICY_URL", DEFAULT_POLICY_URL),
+            policy_url=_address("MSTAR_POLICY_URL", DEFAULT_POLICY_URL),
             weights_admin_key=env.get("MSTAR_WEIGHTS_ADMIN_KEY") or None,
             internal_key=env.get("MSTAR_INTERNAL_KEY") or None,
         )
@@ -72,3 +76,10 @@ class Endpoint:
     def scoring(self) -> Target:
         """The scoring endpoint."""
         return Target(self.prm_url, self.score_key, "MSTAR_PRM_URL", "MSTAR_SCORE_KEY", START)
+
+
+def _address(variable: str, default: str) -> str:
+    url = os.environ.get(variable, default)
+    if not _ADDRESS.match(url):
+        raise InvalidInput(f"{variable} is no address: write it like {default}", field=variable)
+    return url

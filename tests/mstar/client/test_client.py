@@ -9,7 +9,7 @@ from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoreRequest
 from mstar.api.runs import RunCreate
 from mstar.client import ONCE, Client, Endpoint
-from mstar.errors import Internal, InvalidRecipe, MstarError, Unavailable
+from mstar.errors import Internal, InvalidInput, InvalidRecipe, MstarError, Unavailable
 
 ENDPOINT = Endpoint("http://runs:1/", "http://scores:2", run_admin_key="admin", score_key="score")
 SCORE = ScoreRequest(question="How many?", images=(ImageInput(sha256="0" * 64),), responses=(Candidate(text="3"),))
@@ -96,6 +96,13 @@ def test_the_environment_names_addresses_and_keys(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("MSTAR_RUN_ADMIN_KEY", "k")
     monkeypatch.setenv("MSTAR_SCORE_KEY", "")
     assert Endpoint.from_environment() == Endpoint(url="http://there:8400", run_admin_key="k")
+
+
+@pytest.mark.parametrize("url", ["", "there:8400", "ftp://there", "http:///v1"])
+def test_a_variable_that_holds_no_address_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSTAR_URL", url)
+    with pytest.raises(InvalidInput, match="MSTAR_URL is no address: write it like "):
+        Endpoint.from_environment()
 
 
 @pytest.mark.parametrize(("code", "status"), [("unauthenticated", 401), ("forbidden", 403)])
