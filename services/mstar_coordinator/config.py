@@ -124,7 +124,8 @@ class CoordinatorSettings(ServiceSettings):
     is started or refused; of larger ones only names and shapes of the tensors are compared. Needs torch beside the
     coordinator, which its image does not have: there policy and PRM do it, with the first weights that they load."""
     model_check_seconds: float = Field(default=120.0, gt=0, le=600)
-    """For so long loading a model and running it once may take; what is not done by then is left to the services."""
+    """For so long loading the models of a run or study and running each once may take; what is not done by then is left
+    to the services."""
     training_gpu_gb: float | None = Field(default=None, gt=0)
     """Memory of each GPU that trains: a run whose training would not fit, by what `mstar plan` reckons, is refused.
     Unset, that is not looked at."""

@@ -13,6 +13,7 @@ from threading import Lock
 from mstar.recipes import Recipe
 from mstar_coordinator.dataset_check import DatasetCheck, own_splits
 from mstar_coordinator.dataset_source import Opened, open_source
+from mstar_coordinator.image_takers import takers_of
 from mstar_coordinator.scheduler.ports import Clock
 from mstar_data.importing import Unfinished
 from mstar_data.looks import Looks
@@ -29,16 +30,19 @@ class DataAdmission:
     """Folder below which a source is imported."""
     _turn: Lock = field(default_factory=Lock)
 
-    def check(self, recipe: Recipe) -> str:
-        """What was looked at, in a sentence; empty for the benchmark that ships.
+    def check(self, *recipes: Recipe) -> str:
+        """What was looked at, in a sentence for each data set; empty for the benchmark that ships.
 
-        `recipe`: as it was admitted, with an absolute path. Raises InvalidDataset for what was found in the time.
+        `recipes`: as they were admitted, with absolute paths. Those that ask the same of a set have it looked at once.
+        Raises InvalidDataset for what was found in the time.
         """
-        # Set before the wait for the turn: a request takes so many seconds in all.
+        # Set before the wait for the turn: a request takes so many seconds in all, however many sets it names.
         until = self.clock() + self.seconds
-        if recipe.data.source.startswith("builtin:"):
-            return ""
-        if not self._turn.acquire(timeout=self.seconds):
+        different = {_question(one): one for one in recipes if not one.data.source.startswith("builtin:")}
+        return "; ".join(dict.fromkeys(self._checked(one, until) for one in different.values()))
+
+    def _checked(self, recipe: Recipe, until: float) -> str:
+        if not self._turn.acquire(blocking=False) and not self._turn.acquire(timeout=max(0.0, until - self.clock())):
             return "its records are checked by the step prepare, since another data set is being looked at"
         try:
             with self.looks() as looks:
@@ -70,3 +74,8 @@ class DataAdmission:
             return open_source(recipe, own_splits(recipe), self.home, looks, turn, tick)
         except Unfinished:
             return done
+
+
+def _question(recipe: Recipe) -> tuple[object, ...]:
+    """All that a check of the data depends on: the set and how it is read, its splits, and what the models take."""
+    return recipe.data.model_dump_json(), tuple(recipe.splits.items()), tuple(recipe.tests), takers_of(recipe)

@@ -8,6 +8,7 @@ models that ship, and what `model_check` sees in the folder without torch.
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from mstar.limited import child_environment
 from mstar.model_folder import check_weights, model_files
 from mstar.recipes import Recipe
 from mstar.run_plan import GIGA
+from mstar_coordinator.scheduler.ports import Clock
 
 MODEL_CHILD = "mstar_models.forward_check"
 PRM_CHILD = "mstar_prm.forward_check"
@@ -58,23 +60,30 @@ class ModelTrial:
     largest_bytes: int
     """Weights beyond this are not loaded here: only their names and shapes are compared."""
     seconds: float
+    """For all models of one request together."""
     trusted: str = ""
     """Code from model folders that the operator allows, as in the settings."""
     installed: Callable[[str], bool] = lambda module: find_spec(module.partition(".")[0]) is not None
     start: Start = start
+    clock: Clock = time.monotonic
     _turn: Lock = field(default_factory=Lock)
     _passed: dict[Known, bool] = field(default_factory=dict)
 
-    def check(self, recipe: Recipe) -> str:
+    def check(self, *recipes: Recipe) -> str:
         """What was done, in a sentence for each model; empty for the ones that ship.
 
-        `recipe`: as it was admitted. Raises InvalidInput for a model that cannot work.
+        `recipes`: as they were admitted. Models that several of them name are tried once.
+        Raises InvalidInput for a model that cannot work.
         """
+        # Set before the wait for the turn: a request takes so many seconds, however many models it names.
+        until = self.clock() + self.seconds
+        # By child and folder, which decide what is found out; the first recipe says how a model is called.
+        named = {(child, folder): (name, field) for one in recipes for name, field, child, folder in _models(one)}
         return "; ".join(
-            f"{name} {self._tried(field, child, folder)}" for name, field, child, folder in _models(recipe)
+            f"{name} {self._tried(field, child, folder, until)}" for (child, folder), (name, field) in named.items()
         )
 
-    def _tried(self, field: str, child: str, folder: Path) -> str:
+    def _tried(self, field: str, child: str, folder: Path, until: float) -> str:
         if not (self.installed("torch") and self.installed(child)):
             return f"is run once by {LATER}, since torch is not installed here"
         size = check_weights(folder)
@@ -82,13 +91,17 @@ class ModelTrial:
         # Looked at before the child reads them: a file that changes meanwhile is tried again the next time.
         files = ((path, path.stat()) for path in model_files(folder))
         known = child, folder, tuple((path.name, stat.st_size, stat.st_mtime_ns) for path, stat in files)
-        with self._turn:
+        if not self._turn.acquire(timeout=max(0.0, until - self.clock())):
+            return f"is run once by {LATER}, since other models are being tried"
+        try:
             # Asked within the lock, so that equal requests at the same time start one child.
-            if known not in self._passed and (undecided := self._run(field, child, folder, size, whole=whole)):
+            if known not in self._passed and (undecided := self._run(field, child, folder, size, until, whole=whole)):
                 return undecided
             if len(self._passed) >= REMEMBERED:
                 self._passed.clear()
             self._passed[known] = True
+        finally:
+            self._turn.release()
         if whole:
             return "was loaded and run once"
         return (
@@ -96,15 +109,16 @@ class ModelTrial:
             "runs it once"
         )
 
-    def _run(self, field: str, child: str, folder: Path, size: int, *, whole: bool) -> str:
+    def _run(self, field: str, child: str, folder: Path, size: int, until: float, *, whole: bool) -> str:
         """Why the child found nothing out; empty: the model is good. Raises InvalidInput for one that is not."""
+        left = until - self.clock()
+        if left <= 0:
+            return f"is run once by {LATER}, since {self.seconds:g} s are over"
         memory = OWN_BYTES + (WEIGHTS_TIMES * size if whole else 0)
         bounds = str(memory), str(int(CPU_TIMES * self.seconds) + 1)
         how = "forward" if whole else "shapes"
         try:
-            status, said = self.start(
-                [sys.executable, "-m", child, str(folder), how, *bounds, self.trusted], self.seconds
-            )
+            status, said = self.start([sys.executable, "-m", child, str(folder), how, *bounds, self.trusted], left)
         except subprocess.TimeoutExpired:
             return f"was not loaded within {self.seconds:g} s; {LATER} runs it once"
         ready, _, answer = said.partition("\n")

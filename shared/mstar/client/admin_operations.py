@@ -6,6 +6,7 @@ from mstar.api.runs import Page
 from mstar.api.studies import StudyCreate, StudyView
 from mstar.client.declared import Declared, given, once
 from mstar.client.operations import Call, operation
+from mstar.client.run_operations import CHECK_SECONDS
 from mstar.study.record import StudyRun
 
 
@@ -15,7 +16,7 @@ class AdminOperations(Declared):
     @operation
     def create_study(self, study: StudyCreate, key: str | None = None) -> Call[StudyView]:
         """Start a study; the same key with the same body gives the same one."""
-        return self._call(StudyView, "POST", "/v1/studies", body=study, headers=once(key))
+        return self._call(StudyView, "POST", "/v1/studies", body=study, headers=once(key), timeout=CHECK_SECONDS)
 
     @operation
     def studies(self, after: str | None = None, limit: int = 20) -> Call[Page[StudyView]]:

@@ -28,7 +28,8 @@ from mstar.evolution import RunState
 from mstar.results import IterationResult, RunResults
 
 CHECK_SECONDS = 900.0
-"""To look at a run's data and run its model once, before it is started."""
+"""To look at the data of a run or study and run its models once, before it is started: longer than the coordinator's
+`data_check_seconds` and `model_check_seconds` may be together."""
 REPAIR_SECONDS = 3600.0
 """To read every artefact of a run: checkpoints of large models are hundreds of gigabytes."""
 

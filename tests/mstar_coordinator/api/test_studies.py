@@ -8,12 +8,15 @@ from typing import Any
 
 import httpx2
 import pytest
+from annotated_types import Le
 from fastapi import FastAPI
 
 from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of
 from mstar.api.runs import Page
 from mstar.api.steps import Claim
-from mstar.api.studies import StudyView
+from mstar.api.studies import StudyCreate, StudyView
+from mstar.client import Client, Endpoint
+from mstar.errors import MstarError
 from mstar.study.record import StudyRun
 from mstar.study.same_recipe import recipe_values
 from mstar_coordinator.api.app import build_app
@@ -137,3 +140,17 @@ def test_a_key_makes_a_retry_harmless_and_cancel_is_final(app: FastAPI) -> None:
         assert (await client.get("/v1/studies/s-none")).status_code == 404
 
     talk(app, conversation)
+
+
+def test_the_client_waits_for_as_long_as_the_checks_of_a_study_may_take() -> None:
+    bounds = [CoordinatorSettings.model_fields[name] for name in ("model_check_seconds", "data_check_seconds")]
+    most = sum(one.le for field in bounds for one in field.metadata if isinstance(one, Le))
+    waits: list[float] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        waits.append(request.extensions["timeout"]["read"])
+        return httpx2.Response(422, json={"code": "invalid-recipe", "detail": "no"})
+
+    with Client(Endpoint(url="http://runs"), httpx2.MockTransport(answer)) as client, pytest.raises(MstarError):
+        client.create_study(StudyCreate(study=STUDY))
+    assert waits[0] > most > 0

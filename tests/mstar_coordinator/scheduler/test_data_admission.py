@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from mstar.errors import InvalidDataset
 from mstar.recipes import Recipe
 from mstar_coordinator.scheduler.data_admission import DataAdmission
+from mstar_data.looks import Looks
 from small_png import small_png
 from trusting_looks import TrustingLooks
 
@@ -82,3 +83,26 @@ def test_an_import_that_time_does_not_allow_goes_on_in_the_first_step(recipe: Re
     assert short.check(recipe) == "30 records were imported in 30 s; the step prepare imports the rest"
     whole = DataAdmission(lambda: nullcontext(TrustingLooks()), ticking(0.001), seconds=30, home=tmp_path / "home")
     assert whole.check(recipe) == "all 12 records were checked"
+
+
+def test_recipes_that_ask_the_same_of_a_set_have_it_looked_at_once(recipe: Recipe) -> None:
+    opened = []
+
+    def looks() -> AbstractContextManager[Looks]:
+        opened.append(1)
+        return nullcontext(TrustingLooks())
+
+    admission = DataAdmission(looks, ticking(0.001), seconds=20, home=NOWHERE)
+    assert admission.check(recipe, recipe.model_copy(update={"name": "b"})) == "all 12 records were checked"
+    assert len(opened) == 1
+    fewer = recipe.model_copy(update={"data": recipe.data.model_copy(update={"validation": 2})})
+    assert admission.check(recipe, fewer) == "all 12 records were checked; all 10 records were checked"
+
+
+def test_the_sets_of_a_request_share_its_time(recipe: Recipe) -> None:
+    fewer = recipe.model_copy(update={"data": recipe.data.model_copy(update={"validation": 2})})
+    admission = DataAdmission(lambda: nullcontext(TrustingLooks()), ticking(1), seconds=9, home=NOWHERE)
+    assert admission.check(recipe, fewer) == (
+        "9 records were checked in 9 s; the step prepare checks all of them; "
+        "0 records were checked in 9 s; the step prepare checks all of them"
+    )

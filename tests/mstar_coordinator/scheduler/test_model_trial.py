@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import minivista
-from coordinator_bench import SMALL
+from coordinator_bench import SMALL, HandClock
 from mstar.errors import InvalidInput
 from mstar.recipes import PrmRecipe, Recipe
 from mstar_coordinator.scheduler.model_trial import ModelTrial
@@ -125,3 +125,24 @@ def test_a_child_that_cannot_load_torch_leaves_it_to_the_services(folder: Path) 
 def test_a_child_that_takes_too_long_leaves_it_to_the_services(folder: Path) -> None:
     said = ModelTrial(10**9, 0.01).check(on(folder))
     assert said == "the base model was not loaded within 0.01 s; the service that loads it first runs it once"
+
+
+def test_recipes_that_name_one_model_have_it_tried_once_however_it_ends(folder: Path) -> None:
+    starts = Starts(1, "")
+    ModelTrial(10**9, SECONDS, start=starts).check(on(folder), on(folder).model_copy(update={"name": "other"}))
+    assert len(starts.commands) == 1
+
+
+def test_the_models_of_a_request_share_its_time(folder: Path, tmp_path: Path) -> None:
+    clock = HandClock()
+    given: list[float] = []
+
+    def slow(command: Sequence[str], seconds: float) -> tuple[int, str]:
+        given.append(seconds)
+        clock.pass_(40)
+        return 0, 'ready\n{"problem": null}'
+
+    others = [Path(copytree(folder, tmp_path / name)) for name in ("second", "third")]
+    said = ModelTrial(10**9, 60, start=slow, clock=clock).check(*map(on, (folder, *others)))
+    assert given == [60, 20]
+    assert said.endswith("the base model is run once by the service that loads it first, since 60 s are over")
