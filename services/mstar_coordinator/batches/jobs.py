@@ -8,7 +8,7 @@ from mstar.api.keys import Principal
 from mstar.errors import IllegalTransition, Internal, InvalidInput, TooManyRequests
 from mstar.steps import Queue
 from mstar_coordinator.batches.lines import check_lines, error_line
-from mstar_coordinator.batches.progress import Progress, answer_files
+from mstar_coordinator.batches.progress import Progress, own_files
 from mstar_coordinator.batches.shelf import FileShelf
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
@@ -113,7 +113,7 @@ class BatchJobs:
         with self._store.writing() as tx:
             tx.batches.set(batch.id, state=BatchState.FAILED.value, error=reason, ended_at=tx.now())
         # No file is made of them, and nothing looks for them once the batch has ended.
-        for path in answer_files(self._folder, batch.id):
+        for path in own_files(self._folder, batch.id):
             path.unlink(missing_ok=True)
 
     def end(self, batch: BatchRecord, state: BatchState) -> None:

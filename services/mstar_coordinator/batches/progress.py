@@ -1,7 +1,8 @@
 """How far a batch is: the answers so far, in two files that grow by a line for each request.
 
 Requests are done in the order of the input, so the number of whole lines in both files says which is next. A line that
-a crash has cut off is dropped, and its request is done again.
+a crash has cut off is dropped, and its request is done again. A third file notes how far both were when the batch was
+closed last, so that a turn reads what came since and not all of it; without that file, everything is read.
 """
 
 import json
@@ -9,7 +10,25 @@ import os
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+from pydantic import ValidationError
+
+from mstar.types import Frozen
+from mstar_artefacts.store import write_json
 from mstar_coordinator.batches.lines import RequestLine, read_line
+
+
+class _Place(Frozen):
+    """How far a batch was. Lengths and offsets in bytes."""
+
+    offset: int = 0
+    """Of the input, behind the last line that is answered."""
+    number: int = 0
+    """Of that line, from 1; 0: none is."""
+    completed: int = 0
+    failed: int = 0
+    output: int = 0
+    """Length of the file of completed answers."""
+    errors: int = 0
 
 
 class Progress:
@@ -18,14 +37,21 @@ class Progress:
     def __init__(self, folder: Path, batch_id: str, source: Path) -> None:
         """Raises OSError."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.output, self.errors = answer_files(folder, batch_id)
+        self.output, self.errors, self._note = own_files(folder, batch_id)
         self._source = source.open("rb")
-        self._number = 0
         # True: answers of status 200; False: all others.
         self._sinks = {True: _whole(self.output), False: _whole(self.errors)}
-        self.completed, self.failed = (_lines(self._sinks[good]) for good in (True, False))
-        for _ in range(self.done):
+        before = _read(self._note)
+        if before.output > _size(self._sinks[True]) or before.errors > _size(self._sinks[False]):
+            # The files are not those of the note: whoever restored one of them has to pay for a whole look.
+            before = _Place()
+        self.completed = before.completed + _lines(self._sinks[True], before.output)
+        self.failed = before.failed + _lines(self._sinks[False], before.errors)
+        self._source.seek(before.offset)
+        self._number = before.number
+        for _ in range(self.done - before.completed - before.failed):
             self._next_line()
+        self._answered = self._source.tell(), self._number
 
     @property
     def done(self) -> int:
@@ -46,18 +72,32 @@ class Progress:
             self.completed += 1
         else:
             self.failed += 1
+        # Here and not in `next`: a line that was read and not answered is asked again.
+        self._answered = self._source.tell(), self._number
 
     def close(self) -> None:
-        """Have all of it on the disk."""
+        """Have all of it on the disk. Raises StorageFull where the note of it finds no room; nothing is lost then."""
         self._source.close()
+        sizes = {good: _size(sink) for good, sink in self._sinks.items()}
         for sink in self._sinks.values():
             os.fsync(sink.fileno())
             sink.close()
+        offset, number = self._answered
+        # After the answers are durable, so that it never says more than they hold.
+        place = _Place(
+            offset=offset,
+            number=number,
+            completed=self.completed,
+            failed=self.failed,
+            output=sizes[True],
+            errors=sizes[False],
+        )
+        write_json(self._note, place.model_dump())
 
     def remove(self) -> None:
-        """Take both files away; after `close`."""
-        self.output.unlink(missing_ok=True)
-        self.errors.unlink(missing_ok=True)
+        """Take all files away; after `close`."""
+        for path in (self.output, self.errors, self._note):
+            path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -74,9 +114,20 @@ class Progress:
         return b""
 
 
-def answer_files(folder: Path, batch_id: str) -> tuple[Path, Path]:
-    """Where a batch's answers grow: those of status 200, and all others."""
-    return folder / f"{batch_id}.output", folder / f"{batch_id}.errors"
+def own_files(folder: Path, batch_id: str) -> tuple[Path, Path, Path]:
+    """Where a batch's answers grow: those of status 200, and all others; and the note of how far it is."""
+    return folder / f"{batch_id}.output", folder / f"{batch_id}.errors", folder / f"{batch_id}.place"
+
+
+def _read(note: Path) -> _Place:
+    try:
+        return _Place.model_validate_json(note.read_bytes())
+    except (OSError, ValidationError):
+        return _Place()
+
+
+def _size(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END)
 
 
 def _whole(path: Path) -> BinaryIO:
@@ -97,6 +148,7 @@ def _whole(path: Path) -> BinaryIO:
     return sink
 
 
-def _lines(file: BinaryIO) -> int:
-    file.seek(0)
+def _lines(file: BinaryIO, begin: int) -> int:
+    """Lines from a byte on."""
+    file.seek(begin)
     return sum(part.count(b"\n") for part in iter(lambda: file.read(2**20), b""))

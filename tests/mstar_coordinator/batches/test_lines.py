@@ -71,3 +71,47 @@ def test_half_a_first_line_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "b-1.output").write_bytes(b'{"custom_id"')
     with Progress(tmp_path, "b-1", source) as progress:
         assert progress.done == 0 and progress.next() is not None
+
+
+def test_a_turn_reads_only_what_came_since_the_last_one(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(b"".join(line(custom_id=one) for one in "abcd"))
+    with Progress(tmp_path, "b-1", source) as progress:
+        for _ in range(2):
+            progress.next()
+            progress.write({"id": 1}, good=True)
+        # Read and not answered, as when the PRM is away.
+        progress.next()
+    for path, size in ((source, 2 * len(line(custom_id="a"))), (progress.output, progress.output.stat().st_size)):
+        # Whoever reads from the start again counts these lines.
+        path.write_bytes(b"\n" * size + path.read_bytes()[size:])
+    with Progress(tmp_path, "b-1", source) as progress:
+        after = progress.next()
+        assert progress.done == 2 and after is not None and after.custom_id == "c"
+
+
+@pytest.mark.parametrize("note", [b"", b"{", b'{"output": 1000000}', b'{"offset": "x"}'])
+def test_without_its_note_a_batch_is_read_from_the_start(tmp_path: Path, note: bytes) -> None:
+    source = tmp_path / "in"
+    source.write_bytes(b"".join(line(custom_id=one) for one in "abc"))
+    with Progress(tmp_path, "b-1", source) as progress:
+        progress.next()
+        progress.write({"id": 1}, good=False)
+    (tmp_path / "b-1.place").write_bytes(note)
+    with Progress(tmp_path, "b-1", source) as progress:
+        after = progress.next()
+        assert (progress.completed, progress.failed) == (0, 1) and after is not None and after.custom_id == "b"
+
+
+def test_answers_behind_the_note_count_as_well(tmp_path: Path) -> None:
+    """As after a crash: `write` has reached the disk, `close` was never called."""
+    source = tmp_path / "in"
+    source.write_bytes(b"".join(line(custom_id=one) for one in "abc"))
+    with Progress(tmp_path, "b-1", source) as progress:
+        progress.next()
+        progress.write({"id": 1}, good=True)
+    with progress.output.open("ab") as later:
+        later.write(b'{"id": 2}\n')
+    with Progress(tmp_path, "b-1", source) as progress:
+        after = progress.next()
+        assert progress.completed == 2 and after is not None and after.custom_id == "c"
