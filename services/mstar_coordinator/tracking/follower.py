@@ -5,7 +5,8 @@ and nothing twice; only what was sent in the moment before a crash may come a se
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -24,6 +25,8 @@ from mstar_coordinator.tracking.sinks import Sink
 
 log = structlog.get_logger(__name__)
 INTERVAL_SECONDS = 5.0
+LONGEST_PAUSE = 300.0
+"""Between two tries with a tracker that keeps failing."""
 SAMPLES = 16
 """Questions in an iteration's table."""
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
@@ -38,6 +41,16 @@ class _Followed:
     """Names and steps of what it has."""
 
 
+@dataclass
+class _Failing:
+    """A tracker that a run could not be sent to."""
+
+    pause: float
+    """Seconds from the last try to the next."""
+    due: float
+    """When to try again, on the follower's clock."""
+
+
 class TrackerFollower:
     """Owns the thread."""
 
@@ -50,6 +63,7 @@ class TrackerFollower:
         open_sink: Callable[[Tracker, str, str, dict[str, Any]], Sink],
         always: Iterable[Tracker] = (),
         interval_seconds: float = INTERVAL_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`folder`: for the notes. `always`: trackers of every run, beside those of its recipe.
 
@@ -60,7 +74,9 @@ class TrackerFollower:
         self._open_sink = open_sink
         self._always = tuple(always)
         self._interval_seconds = interval_seconds
+        self._clock = clock
         self._followed: dict[tuple[str, Tracker], _Followed] = {}
+        self._failing: dict[tuple[str, Tracker], _Failing] = {}
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="trackers", daemon=True)
 
@@ -77,20 +93,51 @@ class TrackerFollower:
     def tick(self) -> None:
         """Send what is new of all runs. What goes wrong with one is logged and hinders no other."""
         # A run that has ended since the last look is no longer running, but its notes have no end yet.
+        followed: set[str] = set()
         for run_id in [*dict.fromkeys([*self._running(), *self._unfinished()])]:
             try:
                 results = self._results(run_id)
             except NotFound:
                 self._note_path(run_id).unlink(missing_ok=True)
                 continue
+            followed.add(run_id)
             for tracker in dict.fromkeys([*results.recipe.tracking, *self._always]):
-                try:
-                    self._send(tracker, results)
-                # A package of others may raise anything, and no run fails because of it.
-                except Exception as error:
-                    # Opened anew the next time; its notes say what it has been sent.
-                    self._followed.pop((run_id, tracker), None)
-                    log.warning("a tracker fails", tracker=tracker.value, run=run_id, error=str(error)[:500])
+                self._try(tracker, results)
+        self._forget_all_but(followed)
+
+    def _try(self, tracker: Tracker, results: RunResults) -> None:
+        place = (results.id, tracker)
+        failing = self._failing.get(place)
+        if failing is not None and self._clock() < failing.due:
+            return
+        try:
+            self._send(tracker, results)
+            self._failing.pop(place, None)
+        # A package of others may raise anything, and no run fails because of it.
+        except Exception as error:
+            pause = self._interval_seconds if failing is None else min(2 * failing.pause, LONGEST_PAUSE)
+            self._failing[place] = _Failing(pause, self._clock() + pause)
+            log.warning(
+                "a tracker fails", tracker=tracker.value, run=results.id, again_in=pause, error=str(error)[:500]
+            )
+            # Opened anew the next time; its notes say what it has been sent.
+            self._leave(place)
+
+    def _leave(self, place: tuple[str, Tracker]) -> None:
+        """Free what a run's connection to a tracker holds: threads, processes and files of its package."""
+        followed = self._followed.pop(place, None)
+        if followed is None:
+            return
+        try:
+            followed.sink.leave()
+        except Exception as error:
+            log.warning("a tracker cannot be closed", tracker=place[1].value, run=place[0], error=str(error)[:500])
+
+    def _forget_all_but(self, run_ids: Collection[str]) -> None:
+        """Free what is held for runs that were deleted, or have ended."""
+        for place in [one for one in (*self._followed, *self._failing) if one[0] not in run_ids]:
+            self._leave(place)
+            self._failing.pop(place, None)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

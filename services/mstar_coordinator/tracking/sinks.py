@@ -38,6 +38,9 @@ class Sink(Protocol):
     def close(self, *, failed: bool) -> None:
         """The run has ended."""
 
+    def leave(self) -> None:
+        """Free what this holds, while the run goes on: it is opened anew later."""
+
 
 def require_installed(trackers: Iterable[Tracker]) -> None:
     """Raises InvalidRecipe for a tracker whose package the coordinator does not have."""
@@ -99,6 +102,10 @@ class WandbSink:
     def close(self, *, failed: bool) -> None:
         self._run.finish(exit_code=int(failed))
 
+    def leave(self) -> None:
+        # Its end as well, as far as W&B knows, until it is resumed under its id.
+        self._run.finish()
+
 
 class MlflowSink:
     """An MLflow run of the experiment `mstar`, found again by its tag."""
@@ -131,6 +138,9 @@ class MlflowSink:
     def close(self, *, failed: bool) -> None:
         self._client.set_terminated(self._id, "FAILED" if failed else "FINISHED")
 
+    def leave(self) -> None:
+        """Nothing is held: each call is a request, or a file that is closed again."""
+
 
 class TensorboardSink:
     """Event files in the run's own folder: `tensorboard --logdir runs`."""
@@ -155,6 +165,9 @@ class TensorboardSink:
         self._writer.flush()
 
     def close(self, *, failed: bool) -> None:
+        self.leave()
+
+    def leave(self) -> None:
         self._writer.close()
 
 
@@ -177,6 +190,9 @@ class TrackioSink:
         self._run.log({name: self._trackio.Markdown(lines)}, step=step)
 
     def close(self, *, failed: bool) -> None:
+        self.leave()
+
+    def leave(self) -> None:
         self._run.finish()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from coordinator_bench import HandClock
 from mstar.api.samples import QuestionSamples
 from mstar.errors import NotFound
 from mstar.evolution import RunState
@@ -34,6 +35,7 @@ class Kept:
         self.tables: list[int] = []
         self.opened: list[tuple[Tracker, str]] = []
         self.ends: list[bool] = []
+        self.left = 0
         self.away = False
 
     def open(self, tracker: Tracker, run_id: str, name: str, recipe: dict[str, Any]) -> "Kept":
@@ -50,6 +52,11 @@ class Kept:
 
     def close(self, *, failed: bool) -> None:
         self.ends.append(failed)
+
+    def leave(self) -> None:
+        self.left += 1
+        if self.away:
+            raise OSError("still no route to host")
 
 
 class Runs:
@@ -80,8 +87,11 @@ def kept() -> Kept:
     return Kept()
 
 
-def follower(folder: Path, runs: Runs, kept: Kept, always: Sequence[Tracker] = ()) -> TrackerFollower:
-    return TrackerFollower(folder, runs.running, runs.results, runs.samples, kept.open, always)
+def follower(
+    folder: Path, runs: Runs, kept: Kept, always: Sequence[Tracker] = (), clock: HandClock | None = None
+) -> TrackerFollower:
+    clock = clock or HandClock()
+    return TrackerFollower(folder, runs.running, runs.results, runs.samples, kept.open, always, clock=clock)
 
 
 def test_names_axes_and_values() -> None:
@@ -135,12 +145,39 @@ def test_a_run_that_is_extended_goes_on_in_its_tracker(tmp_path: Path, runs: Run
 
 def test_a_tracker_that_is_away_gets_everything_when_it_is_back(tmp_path: Path, runs: Runs, kept: Kept) -> None:
     runs.now, kept.away = results(iteration(1)), True
-    own = follower(tmp_path, runs, kept)
+    clock = HandClock()
+    own = follower(tmp_path, runs, kept, clock=clock)
     own.tick()
     assert kept.points == []
     kept.away = False
+    clock.pass_(5)
     own.tick()
     assert len(kept.points) == len(scalars(runs.now))
+
+
+def test_a_tracker_that_fails_is_left_each_time_and_tried_ever_less_often(
+    tmp_path: Path, runs: Runs, kept: Kept
+) -> None:
+    runs.now, kept.away = results(iteration(1)), True
+    clock = HandClock()
+    own = follower(tmp_path, runs, kept, clock=clock)
+    tries: list[int] = []
+    for second in range(0, 2000, 5):
+        own.tick()
+        if len(kept.opened) > len(tries):
+            tries.append(second)
+        clock.pass_(5)
+    assert tries == [0, 5, 15, 35, 75, 155, 315, 615, 915, 1215, 1515, 1815]
+    assert kept.left == len(tries)
+
+
+def test_what_is_held_for_a_deleted_run_is_freed(tmp_path: Path, runs: Runs, kept: Kept) -> None:
+    runs.now = results(iteration(1))
+    own = follower(tmp_path, runs, kept)
+    own.tick()
+    runs.now = None
+    own.tick()
+    assert kept.left == 1 and kept.ends == []
 
 
 def test_a_deleted_run_is_forgotten(tmp_path: Path, runs: Runs, kept: Kept) -> None:
