@@ -27,6 +27,11 @@ from mstar_coordinator.worker.clients import PolicyService, PrmService
 SLACK = 1.25
 """Load that a replica takes at most, as a multiple of the mean."""
 RESOLVE_SECONDS = 5.0
+GONE_SECONDS = 3600.0
+"""How long the client of a replica is kept that no name leads to: longer than whoever was given it may still ask.
+
+A pod that ends leaves its name at once and answers what it has in hand.
+"""
 
 log = structlog.get_logger()
 
@@ -52,15 +57,24 @@ class Replicas(Generic[Service]):
     """The replicas behind some URLs; a host name with several IPv4 addresses stands for one replica at each."""
 
     def __init__(
-        self, urls: Sequence[str], make: Callable[[str], Service], resolve_seconds: float = RESOLVE_SECONDS
+        self,
+        urls: Sequence[str],
+        make: Callable[[str], Service],
+        resolve_seconds: float = RESOLVE_SECONDS,
+        resolve: Callable[[str], Sequence[str]] = addresses,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`resolve_seconds`: how long the addresses behind the host names are kept before they are resolved again."""
         self._urls = urls
         self._resolve_seconds = resolve_seconds
         self._make: Callable[[str], Service] = make
+        self._resolve = resolve
+        self._clock = clock
         self._services: dict[str, Service] = {}
         self._found: list[str] = []
-        self._due = 0.0
+        self._seen: dict[str, float] = {}
+        """When a name led to a replica last."""
+        self._due = -math.inf
         self._lock = Lock()
 
     def give_up(self) -> None:
@@ -73,14 +87,24 @@ class Replicas(Generic[Service]):
     def current(self) -> dict[str, Service]:
         """URL → service of every replica present now."""
         with self._lock:
-            if time.monotonic() >= self._due:
-                self._found = sorted({address for url in self._urls for address in addresses(url)})
-                self._due = time.monotonic() + self._resolve_seconds
+            now = self._clock()
+            if now >= self._due:
+                self._found = sorted({address for url in self._urls for address in self._resolve(url)})
+                self._due = now + self._resolve_seconds
+                self._seen |= dict.fromkeys(self._found, now)
+                self._close_gone(now)
             for url in self._found:
                 # Not setdefault: a client costs 25 ms, which every request would pay.
                 if url not in self._services:
                     self._services[url] = self._make(url)
             return {url: self._services[url] for url in self._found}
+
+    def _close_gone(self, now: float) -> None:
+        """Close the clients of replicas that are gone: every restart of a pod gives it another address."""
+        for url in [one for one, seen in self._seen.items() if now - seen > GONE_SECONDS]:
+            del self._seen[url]
+            if (service := self._services.pop(url, None)) is not None:
+                service.close()
 
 
 class PolicyReplicas:

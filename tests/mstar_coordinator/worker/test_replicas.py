@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coordinator_bench import HandClock
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
 from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
 from mstar_coordinator.worker.clients import PolicyService
-from mstar_coordinator.worker.replicas import SLACK, PolicyReplicas, Replicas, preference, spread
+from mstar_coordinator.worker.replicas import GONE_SECONDS, SLACK, PolicyReplicas, Replicas, preference, spread
 from work_bench import RulePolicy
 
 WEIGHTS = ArtefactRef(id="r-1/it01/train", sha256="b" * 64)
@@ -67,6 +68,32 @@ def test_a_client_is_made_once_for_each_replica() -> None:
     replicas = Replicas(URLS, make)
     assert replicas.current() == replicas.current()
     assert made == list(URLS)
+
+
+def test_clients_of_replicas_that_are_gone_are_closed_once_nobody_can_be_asking() -> None:
+    closed: list[str] = []
+
+    class Seen(PolicyService):
+        def close(self) -> None:
+            closed.append(self._target.shown)
+            super().close()
+
+    clock, there = HandClock(), list(URLS)
+    replicas = Replicas(
+        ("http://policy",), lambda url: Seen(url, transport=RulePolicy()), resolve=lambda _: there, clock=clock
+    )
+    assert list(replicas.current()) == list(URLS)
+    del there[0]
+    for _ in range(2):
+        clock.pass_(GONE_SECONDS / 2)
+        assert list(replicas.current()) == list(URLS[1:]) and not closed
+    clock.pass_(10)
+    replicas.current()
+    assert len(closed) == 1 and closed[0].startswith(URLS[0])
+    # It may come back under the same address.
+    there.append(URLS[0])
+    clock.pass_(10)
+    assert set(replicas.current()) == set(URLS)
 
 
 def test_every_replica_has_the_weights_before_any_samples(
