@@ -53,10 +53,11 @@ class Repair:
     def repair(self, run_id: str) -> Findings:
         """Check every artefact and image of a run, and change nothing where all are whole.
 
+        What was removed on purpose is made again only where something that reads it is.
         Raises NotFound or IllegalTransition.
         """
         _, steps = self._look(run_id, RunEvent.REPAIR)
-        findings = self._check(steps, steps, images=True)
+        findings = self._check(steps, [name for name, step in steps.items() if not step.removed], images=True)
         if findings.lost:
             self._lifecycle.repair(run_id, findings.lost)
         return findings

@@ -154,9 +154,21 @@ class StudyJobs:
                 continue
             # The seed is part of every key, so runs of another seed share nothing with this one.
             wanted = self._wanted(steps, [other.recipe for other in waiting if other.recipe.seed == one.recipe.seed])
-            for step in passing:
-                if step.key not in wanted and step.artefact is not None:
-                    self._artefacts.discard(step.artefact.id)
+            for artefact in self._mark(one.run_id, [step for step in passing if step.key not in wanted]):
+                self._artefacts.discard(artefact)
+
+    def _mark(self, run_id: str, unread: Sequence[StepRecord]) -> list[str]:
+        """Note what is about to be removed, so that `repair` does not take it for lost; the artefacts that may go.
+
+        Before the files: a process that ends in between finds them still there, and removes them the next time.
+        """
+        if not unread:
+            return []
+        with self._store.writing() as tx:
+            # It may have been extended or repaired since it was read, and needs its checkpoints then.
+            if tx.runs.lock(run_id).state is not RunState.SUCCEEDED:
+                return []
+            return tx.steps.set_removed(unread)
 
     def _passing(self, run_id: str, steps: Sequence[StepRecord]) -> list[StepRecord]:
         """Trainings of iterations before the last one whose checkpoints are the run's own and still there."""

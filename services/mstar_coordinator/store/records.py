@@ -70,6 +70,8 @@ class StepRecord:
     """When a task message for it was sent last, since it was given back."""
     key: str | None = None
     """Hash of everything that determines what it leaves; set for runs of a study."""
+    removed: bool = False
+    """Its artefact was removed on purpose, to make room."""
 
     @property
     def name(self) -> str:

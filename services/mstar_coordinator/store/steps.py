@@ -290,6 +290,7 @@ class Steps:
             artefact_id=None if artefact is None else artefact.id,
             artefact_sha256=None if artefact is None else artefact.sha256,
             result=_RESULT.dump_json(result).decode(),
+            removed=False,
         )
         dependents = select(needs.c.step_id).where(needs.c.need_id == step_id, needs.c.streams.is_(False))
         # A step that is done again may have dependents that are done already.
@@ -360,10 +361,27 @@ class Steps:
             part = wanted[begin : begin + AT_ONCE]
             query = select(steps).join(runs, runs.c.id == steps.c.run_id).where(runs.c.project == project)
             # Within the project: what another one has made must not be seen, not even by how fast a step is done.
-            query = query.where(steps.c.key.in_(part), steps.c.state == StepState.DONE)
+            query = query.where(steps.c.key.in_(part), steps.c.state == StepState.DONE, ~steps.c.removed)
             for row in self._connection.execute(query.order_by(steps.c.run_id, steps.c.position)):
                 found.setdefault(row.key, _step(row))
         return found
+
+    def set_removed(self, made: Collection[StepRecord]) -> list[str]:
+        """Note that what these steps left is about to be removed; the ids of the artefacts that may go.
+
+        A step that has taken one of them over is marked as well, unless its run goes on: that artefact stays.
+        """
+        ids = {step.artefact.id for step in made if step.artefact is not None}
+        # Found by what has an index: whoever takes an artefact over has the key of its maker.
+        alike = or_(steps.c.id.in_([step.id for step in made]), steps.c.key.in_([one.key for one in made if one.key]))
+        same = (alike, steps.c.artefact_id.in_(ids), steps.c.state == StepState.DONE)
+        goes_on = select(runs.c.id).where(runs.c.state.in_([RunState.RUNNING.value, RunState.PAUSED.value]))
+        wanted = set(
+            self._connection.execute(select(steps.c.artefact_id).where(*same, steps.c.run_id.in_(goes_on))).scalars()
+        )
+        free = ids - wanted
+        self._connection.execute(update(steps).where(*same, steps.c.artefact_id.in_(free)).values(removed=True))
+        return sorted(free)
 
     def set_published(self, step_ids: Sequence[str], now: float) -> None:
         """Note that task messages for these steps were sent."""
@@ -418,6 +436,7 @@ def _step(row: Row[Any]) -> StepRecord:
         in_hand=row.in_hand,
         published_at=row.published_at,
         key=row.key,
+        removed=row.removed,
     )
 
 

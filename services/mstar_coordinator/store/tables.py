@@ -75,6 +75,8 @@ steps = Table(
     Column("result", Text),
     # Hash of what determines the output; set for runs of a study, which take over each other's steps by it.
     Column("key", String(64)),
+    # What it left was removed on purpose, since nothing reads it any more: it is not lost.
+    Column("removed", Boolean, nullable=False, server_default=false()),
     Index("steps_by_key", "key"),
     Index("steps_by_name", "run_id", "name", unique=True),
     Index("steps_by_position", "run_id", "position", unique=True),

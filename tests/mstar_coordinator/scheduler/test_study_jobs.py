@@ -45,8 +45,10 @@ class StudyBench(Bench):
             self.store, self.folders, self.clock, 20.0, self.changed, self.artefacts.discard, streaming=False,
             reuse=reuse,
         )  # fmt: skip
-        repair = Repair(self.store, self.artefacts, ImageStore(home), self.lifecycle)
-        self.jobs = StudyJobs(self.store, self.lifecycle, repair, reuse, self.artefacts, lambda: code, self.changed)
+        self.repair = Repair(self.store, self.artefacts, ImageStore(home), self.lifecycle)
+        self.jobs = StudyJobs(
+            self.store, self.lifecycle, self.repair, reuse, self.artefacts, lambda: code, self.changed
+        )
 
     def entries(self, study_id: str) -> list[StudyEntry]:
         with self.store.reading() as tx:
@@ -192,6 +194,53 @@ def test_checkpoints_on_the_way_go_once_nobody_will_read_them(bench: StudyBench)
     ]
     # The first run's last checkpoint and the second's; the warm-up stays, for whoever asks for it.
     assert there == ["warmup/train", "it02/train", "it03/train"]
+
+
+def two_lengths(bench: StudyBench) -> tuple[str, str]:
+    """A study that has ended, of two runs which share their first iteration and keep no checkpoint of it."""
+    arms = {"top-2": VALUES["arms"]["top-2"], "longer": {"evolution": {"iterations": 3}}}
+    study_id = begin(bench, seeds=[3], arms=arms)
+    run_all(bench, study_id)
+    first, second = (one.run_id for one in bench.entries(study_id))
+    assert first and second and bench.artefacts.find(f"{first}/it01/train") is None
+    return first, second
+
+
+def damage(bench: StudyBench, artefact: str) -> None:
+    (bench.home / artefact / "content").write_bytes(b"something else")
+
+
+def test_repair_takes_no_checkpoint_that_was_removed_on_purpose_for_lost(bench: StudyBench) -> None:
+    for run in two_lengths(bench):
+        assert bench.repair.repair(run).lost == {}
+        assert bench.run(run).state is RunState.SUCCEEDED
+
+
+def test_what_was_removed_is_made_again_for_a_damaged_step_that_reads_it(bench: StudyBench) -> None:
+    first, _ = two_lengths(bench)
+    damage(bench, f"{first}/it02/generate/0000")
+    lost = bench.repair.repair(first).lost
+    assert list(lost) == ["it01/train", "it02/generate/0000"]
+    assert bench.work_off() == ["it01/train", "it02/generate/0000"]
+    assert bench.run(first).state is RunState.SUCCEEDED
+    # It is there again, so it is looked after again.
+    assert not bench.steps(first)["it01/train"].removed
+
+
+def test_a_checkpoint_stays_while_a_run_that_has_taken_it_over_goes_on(bench: StudyBench) -> None:
+    study_id = begin(bench, seeds=[3], arms={"top-2": VALUES["arms"]["top-2"], "random-2": VALUES["arms"]["random-2"]})
+    bench.jobs.advance()
+    bench.work_off()
+    bench.jobs.advance()
+    first, second = (one.run_id for one in bench.entries(study_id))
+    assert first and second
+    shared = next(one for one in bench.steps(second).values() if one.name == "reward/train")
+    assert shared.artefact is not None and shared.artefact.id.startswith(f"{first}/")
+    with bench.store.writing() as tx:
+        assert tx.steps.set_removed([bench.steps(first)["reward/train"], bench.steps(first)["it01/train"]]) == [
+            f"{first}/it01/train"
+        ]
+    assert not bench.steps(first)["reward/train"].removed
 
 
 def test_a_failed_run_leaves_the_others_alone_and_resume_tries_it_again(bench: StudyBench) -> None:

@@ -118,6 +118,23 @@ def test_runs_of_before_keep_their_questions_and_what_oracle_selected(home: Path
     assert SelectionMode.SOUND in {rule.mode for rule in rules}
 
 
+def test_checkpoints_that_studies_have_removed_before_are_marked(home: Path) -> None:
+    load_version_2(home)
+    with connected(home) as connection:
+        config = _config(connection)
+        _adopt(connection, config)
+        command.upgrade(config, "0016")
+    note(home, "UPDATE runs SET state = 'succeeded'")
+    note(home, "UPDATE steps SET name = 'it02/train' WHERE name = 'publish/01'")
+    note(home, "INSERT INTO studies VALUES ('s', 'small', 'succeeded', NULL, 0, 0, '{}', 'default')")
+    note(home, f"INSERT INTO study_runs VALUES ('s', 0, 'top-2', 3, '{{}}', '{RUN}')")
+    open_store(database_of(home)).close()
+    with connected(home) as connection:
+        marked = connection.exec_driver_sql("SELECT name FROM steps WHERE removed").scalars().all()
+    # The last one is the run's result.
+    assert marked == ["it01/train"]
+
+
 def test_a_database_of_the_last_version_before_alembic_is_taken_over(home: Path) -> None:
     load_version_2(home)
     with connected(home) as connection:
