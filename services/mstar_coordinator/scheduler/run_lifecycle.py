@@ -239,7 +239,7 @@ class RunLifecycle:
             lease_seconds=self._lease_seconds,
             step=step.spec,
             recipe=run.recipe,
-            inputs=tx.steps.inputs(step.id, run.id),
+            inputs=tx.steps.inputs(step),
             careful=step.attempts >= CAREFUL_AFTER,
             suspects=tx.suspects.of_step(run.id, step.name),
             quarantined=tuple(one.question for one in tx.suspects.quarantined(run.id)),
@@ -265,7 +265,7 @@ class RunLifecycle:
             _check_held(run, step, epoch)
             # Before the inputs: what is committed between the two questions is told twice and not never.
             seen = tx.events.last_id(run.id)
-            inputs = tx.steps.inputs(step_id, run.id, after)
+            inputs = tx.steps.inputs(step, after)
             return Arrivals(inputs=inputs, seen=seen, coming=run.state is RunState.RUNNING)
 
     def commit(self, step_id: str, commit: Commit) -> None:

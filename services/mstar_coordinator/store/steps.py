@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, Select, and_, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, case, delete, func, insert, or_, select, update
 
 from mstar.api.steps import StepInput
 from mstar.errors import NotFound
-from mstar.evolution import RunState
+from mstar.evolution import RunState, reads
 from mstar.stages import AnyResult, StepSpec
 from mstar.step_names import PREPARE, stage_of
 from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult
@@ -217,17 +217,20 @@ class Steps:
         query = select(steps.c.stage, func.min(steps.c.claimed_at)).where(*begun).group_by(steps.c.stage)
         return {row[0]: float(row[1]) for row in self._connection.execute(query)}
 
-    def inputs(self, step_id: str, run_id: str, after: int = 0) -> dict[str, StepInput]:
-        """What the needs and streams of a step have left so far, and the step `prepare` in any case, by name.
+    def inputs(self, step: StepRecord, after: int = 0) -> dict[str, StepInput]:
+        """What the needs and streams of a step have left so far, and what else it reads, by name.
 
         With `after`, only what was committed after that event of the run: a training that streams asks again and again,
         and all of hundreds of inputs each time would cost the square of their number.
         """
-        wanted = select(needs.c.need_id).where(needs.c.step_id == step_id)
-        prepared = and_(steps.c.run_id == run_id, steps.c.name == PREPARE, steps.c.id != step_id)
+        run_id = step.run_id
+        wanted = select(needs.c.need_id).where(needs.c.step_id == step.id)
+        # The step `prepare`, and rollouts that a report shows: made long before, so nothing waits for them.
+        beside = set(reads(step.spec)).difference(step.spec.needs, step.spec.streams)
+        along = and_(steps.c.run_id == run_id, steps.c.name.in_(beside))
         left = select(steps.c.name, steps.c.artefact_id, steps.c.artefact_sha256, steps.c.result)
         # Only what is done: a step that is done again keeps its old artefact in its row until then.
-        query = left.where(steps.c.id.in_(wanted) | prepared, steps.c.state == StepState.DONE)
+        query = left.where(steps.c.id.in_(wanted) | along, steps.c.state == StepState.DONE)
         if after:
             later = (events.c.run_id == run_id, events.c.id > after, events.c.type == "step.committed")
             query = query.where(steps.c.run_id == run_id, steps.c.name.in_(select(events.c.step).where(*later)))

@@ -20,7 +20,7 @@ from mstar.errors import (
     StepTaken,
     StorageFull,
 )
-from mstar.evolution import RunState, graph
+from mstar.evolution import RunState, graph, reads
 from mstar.outcomes import Outcomes, Shape
 from mstar.recipes import WarmupRecipe
 from mstar.steps import DoneResult
@@ -51,7 +51,7 @@ def test_only_what_needs_nothing_is_due_at_first(bench: Bench) -> None:
     assert bench.due() == [first]
 
 
-def test_a_claim_brings_what_the_step_needs_and_what_was_prepared(bench: Bench) -> None:
+def test_a_claim_brings_what_the_step_reads(bench: Bench) -> None:
     run_id, _ = started(bench)
     claims: list[Claim] = []
 
@@ -61,8 +61,7 @@ def test_a_claim_brings_what_the_step_needs_and_what_was_prepared(bench: Bench) 
 
     bench.work(until=note)
     for claim in claims:
-        wanted = {*claim.step.needs, *claim.step.streams} | ({"prepare"} if claim.step.name != "prepare" else set())
-        assert set(claim.inputs) == wanted
+        assert set(claim.inputs) == set(reads(claim.step))
         assert claim.run_id == run_id and claim.recipe == SMALL
     trained = next(claim for claim in claims if claim.step.name == "it01/train")
     selected = trained.inputs["it01/select/0001"].artefact

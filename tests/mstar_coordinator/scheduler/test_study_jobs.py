@@ -20,7 +20,7 @@ from mstar_coordinator.scheduler.repair import Findings, Repair
 from mstar_coordinator.scheduler.reuse import Reuse
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey, RunLifecycle
 from mstar_coordinator.scheduler.study_jobs import StudyJobs
-from mstar_coordinator.store.records import StudyEntry
+from mstar_coordinator.store.records import StepRecord, StudyEntry
 
 BASE: dict[str, Any] = json.loads(SMALL.model_dump_json())
 VALUES: dict[str, Any] = {
@@ -58,15 +58,19 @@ class StudyBench(Bench):
         with self.store.reading() as tx:
             return tx.studies.get(study_id).state
 
-    def work_off(self) -> list[str]:
-        """Do what is due until nothing is; the names of the steps that were done."""
+    def work_off(self, until: str = "") -> list[str]:
+        """Do what is due until nothing is, or until a step is due that stays so; the names of the steps done."""
         done = []
-        while due := self.due():
+        while (due := self.due()) and not (until and any(self.step(one).name == until for one in due)):
             claim = self.lifecycle.claim(due[0], "w")
             self.clock.pass_(1)
             self.lifecycle.commit(claim.step_id, self.left(claim))
             done.append(claim.step.name)
         return done
+
+    def step(self, step_id: str) -> StepRecord:
+        with self.store.reading() as tx:
+            return tx.steps.get(step_id)
 
     def left(self, claim: Claim) -> Any:
         commit = commit_of(claim)
@@ -143,6 +147,19 @@ def test_a_run_says_from_which_run_it_has_its_steps(bench: StudyBench) -> None:
     step, source = (bench.steps(run)["warmup/train"] for run in (second.run_id, first.run_id))
     assert (step.artefact, step.result) == (source.artefact, source.result)
     assert step.key == source.key is not None
+
+
+def test_a_run_is_handed_the_rollouts_of_another_that_its_report_shows(bench: StudyBench) -> None:
+    study_id = begin(bench, seeds=[3], arms={name: VALUES["arms"][name] for name in ("top-2", "random-2")})
+    bench.jobs.advance()
+    bench.work_off()
+    bench.jobs.advance()
+    first, second = (one.run_id for one in bench.entries(study_id))
+    assert second is not None
+    bench.work_off(until="publish/02")
+    claim = bench.lifecycle.claim(bench.step_id(second, "publish/02"), "w")
+    shown = claim.inputs["it01/generate/0000"].artefact
+    assert shown is not None and shown.id == f"{first}/it01/generate/0000"
 
 
 def test_other_code_shares_nothing(home: Path) -> None:

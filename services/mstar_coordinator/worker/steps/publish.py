@@ -131,9 +131,11 @@ def _samples(step: ClaimedStep[PublishParams]) -> list[Sample]:
 
 def _of_shard(step: ClaimedStep[PublishParams], selection: str) -> list[Sample]:
     store, images = step.use.store, step.use.images
-    shard = store.find(f"{step.claim.run_id}/{sibling(selection, GENERATE.kind)}")
-    # A run of a study may have taken the shard over; it lies under the other run's name then, and is not shown.
-    if shard is None:
+    # By the claim and not by this run's name: a run of a study may have taken the shard over from another.
+    given = step.claim.inputs.get(sibling(selection, GENERATE.kind))
+    shard = None if given is None else given.artefact
+    # Shown and nothing more: a report without them is better than none, where somebody has removed them to make room.
+    if shard is None or store.find(shard.id) is None:
         return []
     scores = {row.question_id: row for row in store.rows(step.artefact(selection), ScoreRow, SCORES)}
     kept: dict[str, set[int]] = {}
