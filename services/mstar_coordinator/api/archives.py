@@ -1,14 +1,16 @@
 """Files as one stream of bytes that any part can be asked of: a tar archive laid out before it is written.
 
 Every header and every place in the archive follows from names, sizes and times, so a download that broke off goes on at
-its byte without the archive ever being made. What this leaves out: compression, which weights and images resist.
+its byte without the archive ever being made. Small files that the coordinator rewrites while a run goes on are read
+when the archive is laid out, so that a change breaks no download. What this leaves out: compression, which weights
+and images resist.
 """
 
 import hashlib
 import os
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mstar.errors import Unavailable
@@ -16,6 +18,8 @@ from mstar.errors import Unavailable
 BLOCK = tarfile.BLOCKSIZE
 CHUNK = 1 << 18
 MODE = 0o644
+HELD_BYTES = 16 * 2**20
+"""The largest file that is held in memory while it is sent; reports have pictures in them."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Entry:
     path: Path
     size: int
     mtime_ns: int
+    rewritten: bool = False
+    """Another version may replace it at any moment, in one rename."""
+    data: bytes | None = None
+    """Its content, where that is held."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +73,15 @@ class Stream:
 
 
 def plain(entry: Entry) -> Stream:
-    """One file as it is."""
+    """One file as it is. Raises Unavailable where it is gone."""
+    entry = held(entry)
     return Stream((_of_file(entry),), tag_of([entry]))
 
 
 def archive(entries: Sequence[Entry], folder: str) -> Stream:
-    """A tar archive (POSIX pax) with the files below one folder."""
-    pieces = []
+    """A tar archive (POSIX pax) with the files below one folder. Raises Unavailable where one is gone."""
+    pieces: list[Piece] = []
+    entries = [held(entry) for entry in entries]
     for entry in entries:
         about = tarfile.TarInfo(f"{folder}/{entry.name}")
         # Whole seconds, since a fraction would need a header of its own.
@@ -83,6 +93,25 @@ def archive(entries: Sequence[Entry], folder: str) -> Stream:
     return Stream((*pieces, Piece(2 * BLOCK, bytes(2 * BLOCK))), tag_of(entries))
 
 
+def held(entry: Entry) -> Entry:
+    """A file that is rewritten, with the content that it has now and the size and time of that; others as they are.
+
+    Raises Unavailable where it is gone.
+    """
+    if not entry.rewritten or entry.data is not None:
+        return entry
+    try:
+        with open(entry.path, "rb") as file:
+            # Of the open file, which stays the same one when another takes its name.
+            seen = os.fstat(file.fileno())
+            data = file.read(HELD_BYTES + 1)
+    except FileNotFoundError:
+        raise Unavailable(f"{entry.path.name} is gone: download it again") from None
+    if len(data) > HELD_BYTES:
+        return entry
+    return replace(entry, size=len(data), mtime_ns=seen.st_mtime_ns, data=data)
+
+
 def tag_of(entries: Sequence[Entry]) -> str:
     """A strong entity tag (RFC 9110, section 8.8.3), quotes included."""
     seen = repr([(entry.name, entry.size, entry.mtime_ns) for entry in entries])
@@ -90,6 +119,8 @@ def tag_of(entries: Sequence[Entry]) -> str:
 
 
 def _of_file(entry: Entry) -> Piece:
+    if entry.data is not None:
+        return Piece(entry.size, entry.data)
     return Piece(entry.size, file=entry.path, mtime_ns=entry.mtime_ns)
 
 

@@ -1,5 +1,6 @@
 """The files of a run that people take away, found by looking into its folder, never by a name that was sent."""
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from mstar.api.downloads import Download, DownloadFile, Part
 from mstar.errors import NotFound
-from mstar_coordinator.api.archives import Entry
+from mstar_coordinator.api.archives import Entry, held
 
 PLACES = {
     Part.POLICY: "policy",
@@ -59,10 +60,12 @@ class RunFiles:
         """Files of a part with their SHA-256; reads those that were not read before. Raises NotFound."""
         return [
             DownloadFile(name=entry.name, bytes=entry.size, sha256=self._sum(entry))
-            for entry in self.entries(folder, part)
+            for entry in map(held, self.entries(folder, part))
         ]
 
     def _sum(self, entry: Entry) -> str:
+        if entry.data is not None:
+            return hashlib.sha256(entry.data).hexdigest()
         key = (entry.path, entry.size, entry.mtime_ns)
         with self._lock:
             known = self._sums.get(key)
@@ -79,7 +82,13 @@ class RunFiles:
 
 def _of(folder: Path, part: Part) -> list[Entry]:
     place = folder / PLACES[part]
-    return [_entry(path, folder) for path in _files(place)]
+    found = []
+    for path in _files(place):
+        # A report is taken away when its run goes on.
+        with contextlib.suppress(FileNotFoundError):
+            # Files beside the folders are written by the coordinator itself, again and again while a run goes on.
+            found.append(_entry(path, folder, rewritten=path == place))
+    return found
 
 
 def _files(place: Path) -> Iterator[Path]:
@@ -94,9 +103,9 @@ def _files(place: Path) -> Iterator[Path]:
                 yield path
 
 
-def _entry(path: Path, folder: Path) -> Entry:
+def _entry(path: Path, folder: Path, *, rewritten: bool) -> Entry:
     seen = path.stat()
-    return Entry(path.relative_to(folder).as_posix(), path, seen.st_size, seen.st_mtime_ns)
+    return Entry(path.relative_to(folder).as_posix(), path, seen.st_size, seen.st_mtime_ns, rewritten)
 
 
 def _size(entries: list[Entry]) -> int:

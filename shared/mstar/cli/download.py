@@ -1,6 +1,7 @@
 """`mstar run download RUN`: takes what a run left to this machine, file by file, and checks each by its SHA-256.
 
-A file that broke off goes on at its last byte, and one that is there and right is not sent again.
+A file that broke off goes on at its last byte, and one that is there and right is not sent again. One that the run has
+rewritten since the files were listed is listed again.
 """
 
 import hashlib
@@ -9,9 +10,11 @@ from pathlib import Path, PurePosixPath
 
 from mstar.api.downloads import DownloadFile, Part
 from mstar.client import Client
-from mstar.errors import CorruptArtefact, Internal, StorageFull
+from mstar.errors import CorruptArtefact, Internal, NotFound, StorageFull
 
 UNFINISHED = ".part"
+VERSIONS = 5
+"""Of one file that are tried: the results of a run that goes on are rewritten every few seconds at most."""
 Report = Callable[[int], None]
 """Told how many bytes came."""
 
@@ -24,12 +27,36 @@ def download(client: Client, run_id: str, part: Part, out: Path, report: Report,
     files = list(client.download_files(run_id, part).data)
     # All names are checked before the first byte is written.
     targets = [(one, _target(out, one.name.removeprefix(below))) for one in files]
+    brought = []
     for one, target in targets:
         try:
-            _bring(client, run_id, part, one, target, report)
+            brought.append(_bring_version(client, run_id, part, one, target, report))
         except OSError as error:
             raise StorageFull(f"could not write {target}: {error.strerror}") from error
-    return files
+    return [one for one in brought if one is not None]
+
+
+def _bring_version(
+    client: Client, run_id: str, part: Part, one: DownloadFile, target: Path, report: Report
+) -> DownloadFile | None:
+    """The file as it was brought: as it was listed, or a later version of it; None once the run has none of the name.
+
+    Raises CorruptArtefact where a version does not have its own checksum.
+    """
+    for _ in range(VERSIONS - 1):
+        try:
+            _bring(client, run_id, part, one, target, report)
+            return one
+        except (CorruptArtefact, NotFound):
+            later = next((file for file in client.download_files(run_id, part).data if file.name == one.name), None)
+            if later is None:
+                target.with_name(target.name + UNFINISHED).unlink(missing_ok=True)
+                return None
+            if later == one:
+                raise
+            one = later
+    _bring(client, run_id, part, one, target, report)
+    return one
 
 
 def _target(out: Path, name: str) -> Path:

@@ -18,6 +18,7 @@ from mstar.cli.download import download
 from mstar.client import Client, Endpoint
 from mstar.errors import CorruptArtefact, Internal, Unavailable
 from mstar_coordinator.api.archives import Entry, archive
+from mstar_coordinator.api.run_files import RunFiles
 from pages_bench import client_of, start
 
 
@@ -125,6 +126,29 @@ def test_two_versions_of_a_file_never_become_one_archive(tmp_path: Path) -> None
         list(stream.read(0, stream.size - 1))
 
 
+def test_a_file_that_a_run_rewrites_meanwhile_is_sent_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_bytes(b"first")
+    # Rewritten between the look at it and the layout as well.
+    stream = archive([Entry("results.json", path, 3, 1, rewritten=True)], "r")
+    (tmp_path / "next").write_bytes(b"a longer one")
+    (tmp_path / "next").replace(path)
+    with tarfile.open(fileobj=io.BytesIO(b"".join(stream.read(0, stream.size - 1)))) as found:
+        read = found.extractfile("r/results.json")
+        assert read is not None and read.read() == b"first"
+    path.unlink()
+    with pytest.raises(Unavailable, match=r"results\.json is gone"):
+        archive([Entry("results.json", path, 3, 1, rewritten=True)], "r")
+
+
+def test_what_the_coordinator_rewrites_is_known_by_its_place(tmp_path: Path) -> None:
+    (tmp_path / "policy").mkdir()
+    for name in ("recipe.yaml", "results.json", "report.html", "policy/results.json"):
+        (tmp_path / name).write_text("{}")
+    entries = RunFiles().entries(tmp_path, Part.ALL)
+    assert {one.name for one in entries if one.rewritten} == {"recipe.yaml", "results.json", "report.html"}
+
+
 def test_files_come_with_their_checksums(client: httpx2.Client, run_id: str) -> None:
     files = client.get(f"/v1/runs/{run_id}/downloads/policy/files").json()["data"]
     for one in files:
@@ -213,6 +237,28 @@ def test_a_file_that_is_never_right_is_not_left_behind(tmp_path: Path) -> None:
     with Client(Endpoint(url="http://runs"), httpx2.MockTransport(answer)) as client, pytest.raises(CorruptArtefact):
         download(client, "r-1", Part.POLICY, tmp_path, lambda _: None)
     assert not list(tmp_path.rglob("x*"))
+
+
+PROBLEM = {"type": "about:blank", "title": "Not Found", "status": 404, "code": "not-found", "detail": "no such file"}
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_was_rewritten_since_it_was_listed_is_taken_as_it_is_now(tmp_path: Path, gone: bool) -> None:
+    lists: list[int] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if not request.url.path.endswith("/files"):
+            return httpx2.Response(404, json=PROBLEM) if gone else httpx2.Response(200, content=b"later one")
+        content = b"later one" if lists else b"first"
+        lists.append(1)
+        file = {"name": "results.json", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        return httpx2.Response(200, json={"data": [] if gone and len(lists) > 1 else [file]})
+
+    with Client(Endpoint(url="http://runs"), httpx2.MockTransport(answer)) as client:
+        found = download(client, "r-1", Part.ALL, tmp_path, lambda _: None)
+    assert len(lists) == 2
+    assert [one.bytes for one in found] == ([] if gone else [9])
+    assert [path.read_bytes() for path in tmp_path.iterdir() if path.is_file()] == ([] if gone else [b"later one"])
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a\\..\\x"])
