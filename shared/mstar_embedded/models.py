@@ -79,5 +79,6 @@ def _since(log: Path, begin: int) -> list[str]:
     if not log.is_file():
         return []
     with log.open("rb") as file:
-        file.seek(begin)
+        # Shorter than it was: it was begun anew meanwhile.
+        file.seek(begin if begin <= log.stat().st_size else 0)
         return file.read().decode(errors="replace").splitlines()

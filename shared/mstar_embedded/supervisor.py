@@ -39,6 +39,9 @@ PATIENCE_SECONDS = 120.0
 LONGEST_PAUSE = 30.0
 LOG_END_BYTES = 65_536
 """In which a child's last line is looked for."""
+LOG_BYTES = 64 * 2**20
+"""How long a child's log grows before it is begun anew; the one before is kept beside it."""
+LOG_LOOK_SECONDS = 10.0
 RUNTIME_PREFIX = "mstar-up-"
 
 Notice = Callable[[str], None]
@@ -87,19 +90,43 @@ class _Child:
             return False
 
     def last_words(self) -> str:
-        try:
-            with open(self.log, "rb") as log:
-                # Its end alone: a log that is added to for months may be larger than the memory.
-                log.seek(max(0, log.seek(0, os.SEEK_END) - LOG_END_BYTES))
-                lines = log.read(LOG_END_BYTES).decode(errors="replace").strip().splitlines()
-        except OSError:
-            lines = []
+        lines = _end_of(self.log) or _end_of(old_log(self.log))
         return lines[-1][-400:] if lines else "it said nothing"
+
+    def turn_log(self, most: int) -> None:
+        """Begin the log anew once it is longer than so many bytes. Raises OSError; nothing of the log is lost then."""
+        if not self.log.is_file() or self.log.stat().st_size <= most:
+            return
+        old = old_log(self.log)
+        try:
+            with open(self.log, "rb") as source, open(old, "wb") as sink:
+                shutil.copyfileobj(source, sink)
+        except OSError:
+            old.unlink(missing_ok=True)
+            raise
+        # Not renamed: the child holds the file open. It writes at the end, which is the beginning from now on.
+        os.truncate(self.log, 0)
 
     def signal(self, number: int) -> None:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, number)
+
+
+def old_log(log: Path) -> Path:
+    """Where a log goes when it is begun anew."""
+    return log.with_name(f"{log.name}.1")
+
+
+def _end_of(log: Path) -> list[str]:
+    """The last lines of a log; none where there is no log."""
+    try:
+        with open(log, "rb") as file:
+            # Its end alone: it may be larger than what one wants to hold in memory.
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_END_BYTES))
+            return file.read(LOG_END_BYTES).decode(errors="replace").strip().splitlines()
+    except OSError:
+        return []
 
 
 class Supervisor:
@@ -112,8 +139,14 @@ class Supervisor:
         notice: Notice = lambda line: None,
         specs: Sequence[ProcessSpec] | None = None,
         patience: float = PATIENCE_SECONDS,
+        log_bytes: int = LOG_BYTES,
     ) -> None:
-        """`specs`: what to run instead of the whole stack; the first is up before the others start, and stops last."""
+        """`specs`: what to run instead of the whole stack; the first is up before the others start, and stops last.
+
+        `log_bytes`: what a child's log may have before it is begun anew.
+        """
+        self._log_bytes = log_bytes
+        self._logs_due = 0.0
         self.home = home.absolute()
         self.ports = ports
         self._notice = notice
@@ -209,6 +242,15 @@ class Supervisor:
                 elif child.quick_deaths and time.monotonic() - child.started > QUICK_DEATH_SECONDS:
                     child.quick_deaths, child.dying_since = 0, None
                     self._notice(f"{child.spec.name} stays up again")
+            if time.monotonic() >= self._logs_due:
+                self._turn_logs()
+
+    def _turn_logs(self) -> None:
+        self._logs_due = time.monotonic() + LOG_LOOK_SECONDS
+        for child in self._children:
+            # A full disk, on which no log grows either: the next look may find room.
+            with contextlib.suppress(OSError):
+                child.turn_log(self._log_bytes)
 
     def _revive(self, child: _Child) -> None:
         """Start a dead child again when its pause is over."""

@@ -72,6 +72,22 @@ def test_a_child_that_cannot_be_started_for_a_while_comes_back(tmp_path: Path) -
         until(lambda: supervisor.pids().get("worker", first) != first)
 
 
+def test_a_log_that_has_grown_long_is_begun_anew_and_the_one_before_is_kept(tmp_path: Path) -> None:
+    chatty = "import time\nfor n in range(10**6): print(n, flush=True); time.sleep(0.01)"
+    with Supervisor(tmp_path, Ports(), specs=[spec("broker"), spec("worker", chatty)], log_bytes=100) as supervisor:
+        log = supervisor.logs / "worker.log"
+        until(lambda: log.stat().st_size > 200)
+        supervisor._turn_logs()
+        until(lambda: log.stat().st_size > 0)
+        old = log.with_name("worker.log.1")
+        assert old.read_text().startswith("0\n1\n") and old.stat().st_size > 200
+        # Written from the beginning on, without a hole where the old lines were.
+        until(lambda: len(log.read_text().splitlines()) > 2)
+        assert int(log.read_text().splitlines()[0]) >= len(old.read_text().splitlines()) - 1
+        assert supervisor.failure is None
+    assert not list(supervisor.logs.glob("broker.log.1"))
+
+
 def test_one_that_keeps_dying_is_told_of_and_the_others_go_on(tmp_path: Path) -> None:
     well = tmp_path / "well"
     code = f"import pathlib, sys, time; pathlib.Path({str(well)!r}).exists() or sys.exit('no room'); time.sleep(600)"

@@ -22,7 +22,7 @@ OUTSIDE = ("coordinator.log", "policy.log", "prm.log", "broker.log")
 def step_log(folder: Path, run_id: str, step: str) -> tuple[str, ...]:
     """Lines from the step's last claim to its end, the newest `LINES`; empty where no file knows the step."""
     for path in sorted(folder.glob("*.log")) if folder.is_dir() else ():
-        if path.name not in OUTSIDE and (found := step_lines(_tail(path).splitlines(), run_id, step)):
+        if path.name not in OUTSIDE and (found := step_lines(_lines(path), run_id, step)):
             return found
     return ()
 
@@ -40,6 +40,12 @@ def step_lines(lines: Iterable[str], run_id: str, step: str) -> tuple[str, ...]:
         if inside and line.strip():
             found.append(_shown(line, said))
     return tuple(found[-LINES:])
+
+
+def _lines(log: Path) -> list[str]:
+    """The last lines of a log, and before them those of the file that it was before `mstar up` began it anew."""
+    before = log.with_name(f"{log.name}.1")
+    return [line for path in (before, log) if path.is_file() for line in _tail(path).splitlines()]
 
 
 def _tail(path: Path) -> str:
