@@ -119,6 +119,8 @@ class CoordinatorSettings(ServiceSettings):
     data_check_seconds: float = Field(default=20.0, gt=0, le=50)
     """For so long a run's data set is looked at before the run is started or refused; what is not looked at by then is
     left to its first step."""
+    import_days: float = Field(default=30.0, gt=0)
+    """How long an imported data set is kept that no run has opened; a run that needs it then imports it again."""
     model_check_gb: float = Field(default=2.0, ge=0)
     """A run's own models of up to so many GB of weights are loaded and run once, in a limited process, before the run
     is started or refused; of larger ones only names and shapes of the tensors are compared. Needs torch beside the

@@ -1,18 +1,22 @@
 """The folder that a run's questions are read from: `data.source` itself, or what is imported from it.
 
 A source in somebody else's shape is imported once, below the coordinator's folder, under a key of its files and of how
-they are read; runs that name the same source share the import. One that is stopped goes on where it was.
+they are read; runs that name the same source share the import. One that is stopped goes on where it was. Where a source
+has changed, nothing opens its old import any more; `collect_imports` removes what nobody has opened for long.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.recipes import DataRecipe, Recipe, split_field
@@ -123,16 +127,50 @@ def _files(source: Path) -> Iterator[tuple[str, int, int]]:
 def _locked(path: Path, turn: Callable[[], None]) -> Iterator[None]:
     """One import of a source at a time, by whatever process."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        while True:
-            try:
-                # The kernel drops it with the process, so a killed import holds up nobody.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
+    while True:
+        with path.open("a") as file:
+            # Says when the import was asked for last, before it can be taken for one that nobody needs.
+            os.utime(path)
+            if not _took(file, path):
                 turn()
                 time.sleep(_WAIT_SECONDS)
-        yield
+                continue
+            yield
+            return
+
+
+def _took(file: IO[str], path: Path) -> bool:
+    """Whether the lock is ours now, and the file still the one of that name: who collects imports removes it."""
+    try:
+        # The kernel drops it with the process, so a killed import holds up nobody.
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def collect_imports(home: Path, older_than: float) -> list[str]:
+    """Remove imports that no run has opened for so many seconds, whole or begun; their keys.
+
+    A run that still needs one imports it again: it is a copy of the source in another shape.
+    """
+    removed = []
+    for path in sorted((home / IMPORTS).glob("*.lock")):
+        if time.time() - path.stat().st_mtime < older_than:
+            continue
+        with path.open("a") as file:
+            # Looked at again under the lock: who opens it now has set the time before.
+            if not _took(file, path) or time.time() - path.stat().st_mtime < older_than:
+                continue
+            for folder in (path.with_suffix(""), path.with_name(f".{path.stem}.importing")):
+                gone = folder.with_name(f".tmp-{folder.name}-{uuid.uuid4().hex}")
+                if folder.is_dir():
+                    # One rename, so that half of an import is never taken for a whole one.
+                    folder.rename(gone)
+                    shutil.rmtree(gone, ignore_errors=True)
+            path.unlink()
+            removed.append(path.stem)
+    return removed
 
 
 def _summary(folder: Path) -> Summary:

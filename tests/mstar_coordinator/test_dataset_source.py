@@ -1,6 +1,8 @@
 """A run's data in somebody else's shape: imported once, shared by runs, continued after a stop."""
 
+import fcntl
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.recipes import Recipe, parse_recipe
 from mstar_coordinator.dataset_check import DatasetCheck, own_splits
-from mstar_coordinator.dataset_source import IMPORTS, Opened, is_prepared, open_source
+from mstar_coordinator.dataset_source import IMPORTS, Opened, collect_imports, is_prepared, open_source
 from mstar_data.importing import Unfinished
 from small_png import small_png
 from trusting_looks import TrustingLooks
@@ -67,6 +69,49 @@ def test_it_is_imported_once_and_again_after_a_change(tmp_path: Path) -> None:
     assert opened(other, tmp_path / "home").folder != first.folder
     (tmp_path / "set" / "0.png").write_bytes(small_png(77) + b"\n")
     assert opened(recipe, tmp_path / "home").folder != first.folder
+
+
+def age(home: Path, days: float) -> list[Path]:
+    """Have the imports of a home been opened so long ago."""
+    locks = sorted((home / IMPORTS).glob("*.lock"))
+    for path in locks:
+        then = path.stat().st_mtime - 86_400 * days
+        os.utime(path, (then, then))
+    return locks
+
+
+def test_an_import_goes_once_nobody_has_opened_it_for_long(tmp_path: Path) -> None:
+    home, recipe = tmp_path / "home", recipe_of(llava(tmp_path / "set"), split=SHARES)
+    old = opened(recipe, home)
+    (tmp_path / "set" / "0.png").write_bytes(small_png(77) + b"\n")
+    age(home, 31)
+    new = opened(recipe, home)
+    assert collect_imports(home, 30 * 86_400) == [old.folder.name]
+    assert not old.folder.exists() and new.folder.is_dir()
+    assert sorted(path.name for path in (home / IMPORTS).iterdir()) == [new.folder.name, f"{new.folder.name}.lock"]
+    # To open it is to use it.
+    age(home, 31)
+    assert opened(recipe, home) == new and collect_imports(home, 30 * 86_400) == []
+    # What is gone is imported again by whoever needs it.
+    age(home, 31)
+    collect_imports(home, 30 * 86_400)
+    assert not new.folder.exists() and opened(recipe, home) == new
+
+
+def test_an_import_that_was_begun_goes_as_well_unless_somebody_is_at_it(tmp_path: Path) -> None:
+    home, recipe = tmp_path / "home", recipe_of(llava(tmp_path / "set"), split=SHARES)
+
+    def stop() -> None:
+        raise Unfinished
+
+    with pytest.raises(Unfinished):
+        opened(recipe, home, turn=stop)
+    (lock,) = age(home, 31)
+    assert (lock.with_name(f".{lock.stem}.importing")).is_dir()
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert collect_imports(home, 30 * 86_400) == []
+    assert len(collect_imports(home, 30 * 86_400)) == 1 and not list((home / IMPORTS).iterdir())
 
 
 def test_one_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
