@@ -41,6 +41,8 @@ class Removal:
                 raise Conflict(f"deleting a run cannot be undone: confirm it with confirm={run_id}", field="confirm")
             if study := tx.tags.study_of(run_id):
                 raise Conflict(f"run {run_id} belongs to study {study}, whose results need it")
+            # A new run of a study may be taking over what this one made: who comes second sees what the first has done.
+            tx.runs.hold_made(to_remove=True)
             if reader := tx.tags.reader_of(run_id):
                 raise Conflict(f"run {reader} uses what run {run_id} has made: delete that run first")
             made = [step.artefact.id for step in tx.steps.of_run(run_id) if step.artefact is not None]

@@ -54,6 +54,8 @@ class Reuse:
         return hashlib.sha256(repr(files).encode()).hexdigest()
 
     def _take(self, tx: Transaction, run: RunRecord, steps: Mapping[str, StepRecord], keys: Mapping[str, str]) -> None:
+        # Before it is looked for: what is found must not be removed until this run is known to need it.
+        tx.runs.hold_made(to_remove=False)
         made = tx.steps.made(set(keys.values()), run.project)
         tx.steps.set_keys(run.id, keys)
         # A run that is done without some questions has other outputs than its keys say.

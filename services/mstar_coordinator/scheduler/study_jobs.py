@@ -168,6 +168,7 @@ class StudyJobs:
             # It may have been extended or repaired since it was read, and needs its checkpoints then.
             if tx.runs.lock(run_id).state is not RunState.SUCCEEDED:
                 return []
+            tx.runs.hold_made(to_remove=True)
             return tx.steps.set_removed(unread)
 
     def _passing(self, run_id: str, steps: Sequence[StepRecord]) -> list[StepRecord]:

@@ -8,8 +8,11 @@ from mstar.errors import IdempotencyMismatch, NotFound
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar_coordinator.store.records import RunRecord
+from mstar_coordinator.store.schema import LOCK as MIGRATION_LOCK
 from mstar_coordinator.store.tables import idempotency, runs
 
+MADE_LOCK = MIGRATION_LOCK + 1
+"""Key of the advisory lock on PostgreSQL between who takes over what runs have made, and who removes it."""
 _newest_first = select(runs.c.id).order_by(runs.c.id.desc()).limit(1)
 
 
@@ -44,6 +47,17 @@ class Runs:
     def lock(self, run_id: str) -> RunRecord:
         """The run, locked until the transaction ends: everything that changes a run begins with this."""
         return self._one(run_id, lock=True)
+
+    def hold_made(self, *, to_remove: bool) -> None:
+        """Until the transaction ends, nobody removes what runs have made; `to_remove`: nor does anybody take it over.
+
+        Comes after the lock of the run that takes over, or whose artefacts go. In this order nobody waits in a circle:
+        who has it waits for no other run.
+        """
+        # SQLite has one transaction that writes, and needs none.
+        if self._connection.dialect.name == "postgresql":
+            function = "pg_advisory_xact_lock" if to_remove else "pg_advisory_xact_lock_shared"
+            self._connection.exec_driver_sql(f"SELECT {function}({MADE_LOCK})")
 
     def page(self, project: str | None, after: str | None, limit: int) -> list[RunRecord]:
         """Runs of a project, or of all; newest first. `after` is the id of the last run already seen."""

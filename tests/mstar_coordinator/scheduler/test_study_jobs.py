@@ -3,24 +3,29 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 
 from coordinator_bench import SMALL, Bench, commit_of
 from mstar.api.steps import Claim, Release
-from mstar.errors import IdempotencyMismatch, IllegalTransition
+from mstar.errors import Conflict, IdempotencyMismatch, IllegalTransition
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.steps import ArtefactRef
 from mstar.study.plan import Study, parse_study
 from mstar.study.states import StudyState
 from mstar_artefacts.images import ImageStore
+from mstar_artefacts.store import ArtefactStore
+from mstar_coordinator.scheduler.removal import Removal
 from mstar_coordinator.scheduler.repair import Findings, Repair
 from mstar_coordinator.scheduler.reuse import Reuse
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey, RunLifecycle
 from mstar_coordinator.scheduler.study_jobs import StudyJobs
 from mstar_coordinator.store.records import StepRecord, StudyEntry
+from mstar_coordinator.store.tables import study_runs
 
 BASE: dict[str, Any] = json.loads(SMALL.model_dump_json())
 VALUES: dict[str, Any] = {
@@ -258,6 +263,48 @@ def test_a_checkpoint_stays_while_a_run_that_has_taken_it_over_goes_on(bench: St
             f"{first}/it01/train"
         ]
     assert not bench.steps(first)["reward/train"].removed
+
+
+def test_a_run_is_not_deleted_while_another_takes_over_what_it_made(bench: StudyBench) -> None:
+    study_id = begin(bench, seeds=[3], arms={"top-2": VALUES["arms"]["top-2"]})
+    run_all(bench, study_id)
+    first = bench.entries(study_id)[0].run_id
+    assert first is not None
+    with bench.store.writing() as tx:
+        # As if the study were forgotten, which alone would keep its run from being deleted.
+        tx.studies._connection.execute(delete(study_runs))
+    removal = Removal(bench.store, bench.folders, bench.artefacts, lambda _: None)
+    refused: list[str] = []
+
+    def remove() -> None:
+        try:
+            removal.delete(first, first)
+        except Conflict as error:
+            refused.append(error.detail)
+
+    deletes = Thread(target=remove)
+
+    class Slow(ArtefactStore):
+        """Somebody deletes the run after its artefacts were found, and before that is written down."""
+
+        def find(self, artefact: str) -> ArtefactRef | None:
+            found = super().find(artefact)
+            if not deletes.ident:
+                deletes.start()
+                deletes.join(0.5)
+            return found
+
+    reuse = Reuse(Slow(bench.home), lambda: "c0de")
+    lifecycle = RunLifecycle(
+        bench.store, bench.folders, bench.clock, 20.0, bench.changed, bench.artefacts.discard, streaming=False,
+        reuse=reuse,
+    )  # fmt: skip
+    second = begin(bench, seeds=[3], arms={"random-2": VALUES["arms"]["random-2"]})
+    StudyJobs(bench.store, lifecycle, bench.repair, reuse, bench.artefacts, lambda: "c0de", bench.changed).advance()
+    deletes.join()
+    taker = bench.entries(second)[0].run_id
+    assert refused == [f"run {taker} uses what run {first} has made: delete that run first"]
+    assert bench.artefacts.find(f"{first}/warmup/train") is not None
 
 
 def test_a_failed_run_leaves_the_others_alone_and_resume_tries_it_again(bench: StudyBench) -> None:
