@@ -218,31 +218,18 @@ def test_checkpoints_on_the_way_go_once_nobody_will_read_them(bench: StudyBench)
     assert there == ["warmup/train", "it02/train", "it03/train"]
 
 
-def two_lengths(bench: StudyBench) -> tuple[str, str]:
-    """A study that has ended, of two runs which share their first iteration and keep no checkpoint of it."""
+def test_repair_makes_what_was_removed_on_purpose_again_only_for_a_step_that_reads_it(bench: StudyBench) -> None:
     arms = {"top-2": VALUES["arms"]["top-2"], "longer": {"evolution": {"iterations": 3}}}
     study_id = begin(bench, seeds=[3], arms=arms)
     run_all(bench, study_id)
     first, second = (one.run_id for one in bench.entries(study_id))
+    # Both have its first iteration, and the study keeps no checkpoint of that.
     assert first and second and bench.artefacts.find(f"{first}/it01/train") is None
-    return first, second
-
-
-def damage(bench: StudyBench, artefact: str) -> None:
-    (bench.home / artefact / "content").write_bytes(b"something else")
-
-
-def test_repair_takes_no_checkpoint_that_was_removed_on_purpose_for_lost(bench: StudyBench) -> None:
-    for run in two_lengths(bench):
+    for run in (first, second):
         assert bench.repair.repair(run).lost == {}
         assert bench.run(run).state is RunState.SUCCEEDED
-
-
-def test_what_was_removed_is_made_again_for_a_damaged_step_that_reads_it(bench: StudyBench) -> None:
-    first, _ = two_lengths(bench)
-    damage(bench, f"{first}/it02/generate/0000")
-    lost = bench.repair.repair(first).lost
-    assert list(lost) == ["it01/train", "it02/generate/0000"]
+    (bench.home / first / "it02/generate/0000/content").write_bytes(b"something else")
+    assert list(bench.repair.repair(first).lost) == ["it01/train", "it02/generate/0000"]
     assert bench.work_off() == ["it01/train", "it02/generate/0000"]
     assert bench.run(first).state is RunState.SUCCEEDED
     # It is there again, so it is looked after again.
