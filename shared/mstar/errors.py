@@ -23,7 +23,8 @@
     ├── TooManyRequests 429       with retry_after
     ├── ClientGone 499            the caller closed the connection
     ├── Internal 500
-    │   └── CorruptArtefact 500   a hash does not match its manifest
+    │   ├── CorruptArtefact 500   a hash does not match its manifest
+    │   └── NotWritable 500       no permission for a file or folder of the service
     ├── Unavailable 503           not ready, draining or overloaded; with retry_after
     │   ├── Unanswered 503        the connection ended before an answer
     │   └── Unreachable 503       nobody took the connection
@@ -221,6 +222,12 @@ class CorruptArtefact(Internal):
     """A file does not match the hash in its manifest, or is missing."""
 
     code, title = "corrupt-artefact", "Artefact does not match its manifest"
+
+
+class NotWritable(Internal):
+    """A file cannot be written, though there is room: mostly for a missing permission. `mstar.writing` makes these."""
+
+    code, title = "not-writable", "File cannot be written"
 
 
 class ProbeFailed(Internal):

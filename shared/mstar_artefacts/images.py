@@ -7,10 +7,12 @@ import hashlib
 import os
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from mstar.errors import CorruptArtefact, NotFound, StorageFull
+from mstar.errors import CorruptArtefact, NotFound
 from mstar.types import Sha256
+from mstar.writing import not_written
 
 
 class ImageStore:
@@ -20,20 +22,21 @@ class ImageStore:
         self.root = root
 
     def put(self, data: bytes) -> Sha256:
-        """Store the bytes, unless they are there, and return their hash. Raises StorageFull."""
+        """Store the bytes, unless they are there, and return their hash. Raises StorageFull or NotWritable."""
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
-        if not _has_size(path, len(data)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # A name of its own, so that two writers of one image never share a half-written file.
-            staging = path.with_name(f".tmp-{uuid.uuid4().hex}")
-            try:
+        # A name of its own, so that two writers of one image never share a half-written file.
+        staging = path.with_name(f".tmp-{uuid.uuid4().hex}")
+        try:
+            if not _has_size(path, len(data)):
+                path.parent.mkdir(parents=True, exist_ok=True)
                 staging.write_bytes(data)
                 # Not synced, which costs more than the write: `get` tells a torn image by its hash, `put` by its size.
                 os.replace(staging, path)
-            except OSError as error:
+        except OSError as error:
+            with suppress(OSError):
                 staging.unlink(missing_ok=True)
-                raise StorageFull(f"could not store an image: {error.strerror}; free some disk") from error
+            raise not_written(error, path) from error
         return digest
 
     def settle(self) -> None:

@@ -22,6 +22,7 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError, mo
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull, Unavailable
 from mstar.steps import ArtefactId, ArtefactRef
 from mstar.types import Frozen
+from mstar.writing import DENIED, FULL, denied
 from mstar_artefacts.digests import BLAKE3, SHA256, Digest, digests_of, function_of
 
 MANIFEST = "manifest.json"
@@ -141,7 +142,7 @@ class ArtefactStore:
     def write(self, artefact: str, fill: Callable[[Path], None], metadata: dict[str, Any]) -> ArtefactRef:
         """Create an artefact; `fill` writes its files into the folder it is given.
 
-        Adopts an artefact of the same id that is there already. Raises StorageFull when the disk is.
+        Adopts an artefact of the same id that is there already. Raises StorageFull when the disk is, and NotWritable.
         """
         final = self.path(artefact)
         # Beside its final place: a rename is one step within a file system only.
@@ -354,7 +355,9 @@ def _fsync(path: Path) -> None:
 
 
 def translated(error: OSError, name: str) -> Exception:
-    """StorageFull where a disk is, else the error itself."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    """StorageFull where a disk is, NotWritable where a permission is missing, else the error itself."""
+    if error.errno in DENIED:
+        return denied(error, Path(name))
+    if error.errno in FULL:
         return StorageFull(f"no space left while writing {name}: free some disk, then resume the run")
     return error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mstar.errors import CorruptArtefact, NotFound
+from mstar.errors import CorruptArtefact, NotFound, NotWritable
 from mstar_artefacts.images import ImageStore
 
 
@@ -35,3 +35,9 @@ def test_a_changed_image_is_found(tmp_path: Path) -> None:
     next(p for p in tmp_path.rglob("*.img")).write_bytes(b"another")
     with pytest.raises(CorruptArtefact):
         store.get(digest)
+
+
+def test_an_image_that_cannot_be_written_is_no_matter_of_room(tmp_path: Path) -> None:
+    (tmp_path / "images").write_text("a file where the folder should be")
+    with pytest.raises(NotWritable, match="cannot be written: Not a directory"):
+        ImageStore(tmp_path / "images").put(b"picture")

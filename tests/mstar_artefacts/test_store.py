@@ -1,5 +1,6 @@
 """Artefacts appear whole or not at all, never change, and a wrong byte is found."""
 
+import errno
 import hashlib
 import json
 import threading
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull
+from mstar.errors import CorruptArtefact, InvalidInput, NotFound, NotWritable, StorageFull
 from mstar.steps import ArtefactRef
 from mstar.types import Verdict
 from mstar_artefacts.digests import PARALLEL_BYTES
@@ -226,6 +227,15 @@ def test_a_full_disk_says_so_and_leaves_nothing(tmp_path: Path) -> None:
             full.write(b"x")
 
     with pytest.raises(StorageFull, match="free some disk"):
+        ArtefactStore(tmp_path).write("x", fill, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_permission_is_named_with_its_folder(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/set/0.png")
+
+    with pytest.raises(NotWritable, match="permission denied in /data/set: give the user of this process"):
         ArtefactStore(tmp_path).write("x", fill, {})
     assert list(tmp_path.iterdir()) == []
 

@@ -7,13 +7,15 @@ transaction that writes the row. What a crash leaves without a row is removed at
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from mstar.api.batches import MAX_FILE_BYTES
 from mstar.api.keys import Principal
-from mstar.errors import Conflict, StorageFull, TooLarge, TooManyRequests
+from mstar.errors import Conflict, TooLarge, TooManyRequests
+from mstar.writing import not_written
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.store.batches import FileRecord
 from mstar_coordinator.store.database import Store, Transaction
@@ -58,7 +60,7 @@ class FileShelf:
     def upload(self, source: BinaryIO, filename: str, caller: Principal) -> FileRecord:
         """Keep what somebody sends for batches.
 
-        Raises TooLarge, StorageFull, and TooManyRequests where the caller's key has as much as it may.
+        Raises TooLarge, StorageFull, NotWritable, and TooManyRequests where the caller's key has as much as it may.
         """
         staged = self.stage(source, MAX_FILE_BYTES)
         try:
@@ -72,12 +74,12 @@ class FileShelf:
             staged.path.unlink(missing_ok=True)
 
     def stage(self, source: BinaryIO, most: int | None = None) -> Staged:
-        """Write content beside the files. Raises TooLarge and StorageFull."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        """Write content beside the files. Raises TooLarge, StorageFull and NotWritable."""
         # On the same file system as its final name, so that `keep` can rename it.
         path = self._folder / f"new-{secrets.token_hex(8)}"
         digest, size = hashlib.sha256(), 0
         try:
+            self._folder.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as sink:
                 while part := source.read(CHUNK):
                     size += len(part)
@@ -88,9 +90,10 @@ class FileShelf:
                 sink.flush()
                 os.fsync(sink.fileno())
         except BaseException as error:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                raise StorageFull(f"the file cannot be written: {error.strerror}") from error
+                raise not_written(error, path) from error
             raise
         return Staged(path, size, digest.hexdigest())
 

@@ -13,11 +13,12 @@ from threading import Lock
 
 import yaml
 
-from mstar.errors import NotFound, StorageFull
+from mstar.errors import NotFound, NotWritable, StorageFull
 from mstar.evolution import RunState
 from mstar.results import RunResults
 from mstar.stages import SHOWN_KINDS
 from mstar.stages.publish import PUBLISH
+from mstar.writing import not_written
 from mstar_artefacts.store import write_json
 from mstar_coordinator.export.folders import replace_text
 from mstar_coordinator.export.report import render_report
@@ -55,14 +56,14 @@ class RunFolders:
         return self._home / run_id
 
     def create(self, run: RunRecord) -> None:
-        """Make the folder of a new run with its recipe in it. Raises StorageFull."""
+        """Make the folder of a new run with its recipe in it. Raises StorageFull or NotWritable."""
         text = yaml.safe_dump(run.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
         try:
             self.path(run.id).mkdir(parents=True)
             (self.path(run.id) / "recipe.yaml").write_text(text, encoding="utf-8")
         except OSError as error:
             self.discard(run.id)
-            raise StorageFull(f"could not make the run's folder: {error.strerror}; free some disk") from error
+            raise not_written(error, self.path(run.id)) from error
 
     def discard(self, run_id: str) -> None:
         """Remove the folder of a run that did not come to be."""
@@ -99,7 +100,7 @@ class RunFolders:
     def refresh(self) -> None:
         """Rewrite the files of every run that changed since they were written.
 
-        Raises StorageFull or OSError for the first that cannot be written, after the others are.
+        Raises StorageFull, NotWritable or OSError for the first that cannot be written, after the others are.
         """
         with self._store.reading() as tx:
             stale = tx.runs.stale()
@@ -110,7 +111,7 @@ class RunFolders:
             except NotFound:
                 continue  # deleted in this moment
             # One folder that cannot be written must not keep the files of all later runs from being written.
-            except (StorageFull, OSError) as error:
+            except (StorageFull, NotWritable, OSError) as error:
                 failures.append(error)
         if failures:
             raise failures[0]

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 from mstar.api.downloads import DownloadFile, Part
 from mstar.client import Client
-from mstar.errors import CorruptArtefact, Internal, NotFound, StorageFull
+from mstar.errors import CorruptArtefact, Internal, NotFound
+from mstar.writing import not_written
 
 UNFINISHED = ".part"
 VERSIONS = 5
@@ -22,7 +23,7 @@ Report = Callable[[int], None]
 def download(client: Client, run_id: str, part: Part, out: Path, report: Report, below: str = "") -> list[DownloadFile]:
     """Bring the files of a part below `out`; returns all of them. `below`: what their names lose, such as `policy/`.
 
-    Raises NotFound, CorruptArtefact or StorageFull.
+    Raises NotFound, CorruptArtefact, StorageFull or NotWritable.
     """
     files = list(client.download_files(run_id, part).data)
     # All names are checked before the first byte is written.
@@ -32,7 +33,7 @@ def download(client: Client, run_id: str, part: Part, out: Path, report: Report,
         try:
             brought.append(_bring_version(client, run_id, part, one, target, report))
         except OSError as error:
-            raise StorageFull(f"could not write {target}: {error.strerror}") from error
+            raise not_written(error, target) from error
     return [one for one in brought if one is not None]
 
 

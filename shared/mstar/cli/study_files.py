@@ -3,19 +3,21 @@
 import os
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
 from mstar.cli.recipe_files import SHIPPED
-from mstar.errors import InvalidInput, StorageFull
+from mstar.errors import InvalidInput
 from mstar.recipe_folder import is_file_name
 from mstar.recipes import Recipe
 from mstar.study.plan import Study, parse_study_yaml
 from mstar.study.record import StudyRun, parse_record
 from mstar.study.same_recipe import other_field
 from mstar.study.summary import PropertyResult
+from mstar.writing import not_written
 
 STUDIES = Path(__file__).parents[3] / "studies"
 """In a checkout; an installed package has none."""
@@ -91,14 +93,14 @@ def read_properties(path: Path) -> tuple[PropertyResult, ...]:
 
 
 def write_result(folder: Path, run: StudyRun) -> Path:
-    """Write the result file of a run in one rename. Raises StorageFull."""
+    """Write the result file of a run in one rename. Raises StorageFull or NotWritable."""
     path = folder / f"{run.name}.json"
     write_text(path, run.model_dump_json() + "\n")
     return path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file in one rename. Raises StorageFull."""
+    """Replace a file in one rename. Raises StorageFull or NotWritable."""
     # Beside the target, since a rename is atomic within one file system only.
     staging = path.with_name(f".tmp-{uuid.uuid4().hex}")
     try:
@@ -106,8 +108,9 @@ def write_text(path: Path, text: str) -> None:
         staging.write_text(text, encoding="utf-8")
         os.replace(staging, path)
     except OSError as error:
-        staging.unlink(missing_ok=True)
-        raise StorageFull(f"{path} could not be written: {error.strerror}") from error
+        with suppress(OSError):
+            staging.unlink(missing_ok=True)
+        raise not_written(error, path) from error
 
 
 def numbers(text: str | None, field: str) -> list[int]:

@@ -16,9 +16,9 @@ from mstar.errors import (
     InvalidInput,
     InvalidRecipe,
     NotFound,
+    NotWritable,
     StaleEpoch,
     StepTaken,
-    StorageFull,
 )
 from mstar.evolution import RunState, graph, reads
 from mstar.outcomes import Outcomes, Shape
@@ -466,7 +466,7 @@ def test_a_restart_goes_on_where_the_process_ended(home: Path) -> None:
 def test_a_run_that_cannot_have_its_folder_is_not_started(bench: Bench) -> None:
     (bench.home / "file").write_text("")
     homeless = RunFolders(bench.home / "file", bench.store)
-    with pytest.raises(StorageFull):
+    with pytest.raises(NotWritable, match="cannot be written: Not a directory"):
         RunLifecycle(
             bench.store, homeless, bench.clock, LEASE, bench.changed, bench.artefacts.discard, streaming=False
         ).create(SMALL)

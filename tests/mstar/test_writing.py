@@ -1,0 +1,34 @@
+"""Which error a failed write becomes, and what it says to do."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from mstar.errors import NotWritable, StorageFull
+from mstar.writing import not_written
+
+PATH = Path("/home/of/images/ab/ab12.img")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "says"),
+    [
+        (errno.ENOSPC, StorageFull, "no space left while writing ab12.img: free some disk"),
+        (errno.EDQUOT, StorageFull, "free some disk"),
+        (errno.EFBIG, StorageFull, "free some disk"),
+        (errno.EACCES, NotWritable, "permission denied in /home/of/images/ab: give the user of this process read"),
+        (errno.EPERM, NotWritable, "permission denied in /home/of/images/ab"),
+        (errno.EROFS, NotWritable, "/home/of/images/ab is on a file system that is mounted read-only"),
+        (errno.EIO, NotWritable, f"{PATH} cannot be written: {os.strerror(errno.EIO)}"),
+    ],
+)
+def test_only_a_lack_of_room_is_called_one(number: int, kind: type[Exception], says: str) -> None:
+    found = not_written(OSError(number, os.strerror(number)), PATH)
+    assert type(found) is kind and says in found.detail
+
+
+def test_the_folder_is_the_one_that_the_system_refused() -> None:
+    refused = PermissionError(errno.EACCES, "Permission denied", "/home/of/images")
+    assert "permission denied in /home/of:" in not_written(refused, PATH).detail
