@@ -1,17 +1,13 @@
 """Builds the policy service's app: `create_app` from settings, `build_app` from parts that are there."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal
 
-import structlog
 from fastapi import FastAPI
 
 from mstar.environment import read_settings
-from mstar.errors import MstarError
 from mstar.types import MAX_IMAGES
 from mstar_models.images import ImageGate
 from mstar_policy.config import EngineChoice, PolicySettings
@@ -24,6 +20,7 @@ from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
 from mstar_web.keyring import remote_keyring
+from mstar_web.loads import Loads
 from mstar_web.metrics import new_registry
 from mstar_web.weights import WEIGHTS_RULES, weights_router
 
@@ -33,8 +30,6 @@ BOUNDS = {
     "/v1/rollouts": BodyBound(bytes=64 * 2**20, values=2_000_000),
     "/v1/chat": BodyBound(bytes=64 * 2**20, values=200_000),
 }
-
-_log = structlog.get_logger(__name__)
 
 
 def create_app() -> FastAPI:
@@ -101,41 +96,32 @@ def build_app(settings: PolicySettings, engine: Engine) -> FastAPI:
     """The app over any engine. It is alive at once, and ready when weights are loaded."""
     gate = ImageGate()
     engine = ProbedEngine(engine, settings.storage().artefacts())
+    loads = Loads(engine)
     registry = new_registry()
     rollouts = Rollouts(engine, gate, settings.storage().images(), settings.waiting_rows)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        # In the background: a server that is not alive for minutes would be restarted by whoever watches it.
-        first_load = asyncio.create_task(_load_first(engine, settings.model))
         try:
-            yield
+            async with loads.first(settings.model):
+                yield
         finally:
-            first_load.cancel()
             await engine.close()
             gate.close()
 
-    def not_ready() -> str | None:
-        return None if engine.weights().ready else "no weights are loaded: PUT /v1/weights first"
-
     keyring = remote_keyring(settings.coordinator_url, settings.internal_key)
     app = base_app(
-        "mstar-policy", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS, keyring=keyring
+        "mstar-policy",
+        API_VERSION,
+        settings,
+        loads.not_ready,
+        lifespan,
+        registry,
+        RULES,
+        bounds=BOUNDS,
+        keyring=keyring,
     )
     app.include_router(policy_router(rollouts, registry))
-    app.include_router(weights_router(engine))
+    app.include_router(weights_router(loads))
     app.include_router(not_offered_router())
     return app
-
-
-async def _load_first(engine: Engine, folder: Path | None) -> None:
-    if folder is None:
-        return
-    try:
-        await engine.load_folder(folder)
-    except MstarError as error:
-        # The service stays up without weights: it says so in /readyz and can still be given others.
-        _log.error("model of the settings not loaded", folder=str(folder), detail=error.detail)
-    except Exception:
-        # Nothing awaits this task, so an error that is not logged here is lost.
-        _log.exception("model of the settings not loaded", folder=str(folder))

@@ -18,6 +18,7 @@ from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
 from mstar_web.keyring import remote_keyring
+from mstar_web.loads import Loads
 from mstar_web.metrics import new_registry
 from mstar_web.weights import WEIGHTS_RULES, weights_router
 
@@ -73,32 +74,28 @@ def vllm_scorer(settings: PrmSettings) -> Scorer:
 
 
 def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
-    """The app over a scorer, which it closes at its end."""
+    """The app over a scorer, which it closes at its end. It is alive at once, and ready when weights are loaded."""
     gate = ImageGate()
     scorer = ProbedScorer(scorer, settings.storage().artefacts())
+    loads = Loads(scorer)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if settings.model is not None:
-            # Awaited: a PRM that was named and cannot be loaded ends the service with the reason.
-            await scorer.load_folder(settings.model)
         try:
-            yield
+            async with loads.first(settings.model):
+                yield
         finally:
             await scorer.close()
             gate.close()
-
-    def not_ready() -> str | None:
-        return None if scorer.weights().ready else "no weights are loaded yet"
 
     # A registry of its own: the global one would count twice where tests build several apps.
     registry = new_registry()
     registry.register(WorkMetrics(scorer.work))
     keyring = remote_keyring(settings.coordinator_url, settings.internal_key)
     app = base_app(
-        "mstar prm", API_VERSION, settings, not_ready, lifespan, registry, RULES, bounds=BOUNDS, keyring=keyring
+        "mstar prm", API_VERSION, settings, loads.not_ready, lifespan, registry, RULES, bounds=BOUNDS, keyring=keyring
     )
     scoring = Scoring(scorer, gate, settings.storage().images(), settings.deadline_seconds)
     app.include_router(prm_router(scoring))
-    app.include_router(weights_router(scorer))
+    app.include_router(weights_router(loads))
     return app

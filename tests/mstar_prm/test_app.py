@@ -309,6 +309,24 @@ def test_a_caller_who_leaves_is_not_worked_for(app: FastAPI, scorer: ReadingScor
     assert scorer.scored == 0
 
 
+def test_without_the_model_of_its_settings_it_stays_up_and_takes_another(
+    store: ArtefactStore, prm: ArtefactRef, tmp_path: Path
+) -> None:
+    settings = PrmSettings(home=store.root, model=tmp_path / "empty")
+    app = build_app(settings, HfScorer(store.root, batch_tokens=4096, waiting_tokens=8192))
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        while "being loaded" in (refused := await client.get("/readyz")).text:
+            await asyncio.sleep(0.01)
+        assert refused.status_code == 503 and "is not loaded: " in refused.json()["detail"]
+        assert (await client.get("/livez")).status_code == 200
+        update = {"artefact": prm.id, "manifest_sha256": prm.sha256}
+        assert (await client.put("/v1/weights", json=update)).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+
+    talk(app, conversation)
+
+
 def test_it_is_alive_before_it_is_ready(tmp_path: Path) -> None:
     app = build_app(PrmSettings(home=tmp_path), ReadingScorer())
 

@@ -75,13 +75,6 @@ def test_the_command_line_scores_a_file(store: ArtefactStore, prm: ArtefactRef, 
     assert [len(one["steps"]) for one in scored[0]["results"]] == [2]
 
 
-def test_a_folder_that_is_no_model_ends_the_start(tmp_path: Path) -> None:
-    env = environment(MSTAR_PRM_PORT="0", MSTAR_PRM_MODEL=str(tmp_path), MSTAR_PRM_HOME=str(tmp_path))
-    done = subprocess.run([COLD_PYTHON, "-m", "mstar_prm"], env=env, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 3
-    assert "holds no config.json" in done.stdout + done.stderr
-
-
 def test_a_bad_setting_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
     env = environment(MSTAR_PRM_THREADS="none", MSTAR_PRM_HOME=str(tmp_path))
     done = subprocess.run([COLD_PYTHON, "-m", "mstar_prm"], env=env, capture_output=True, text=True, timeout=60)

@@ -1,14 +1,19 @@
 """Tests of the weights routes over a holder that takes as long as it is told."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx2
+import pytest
 from fastapi import FastAPI
 
 from mstar.api.policy import WeightsState
-from mstar.errors import CorruptArtefact
+from mstar.errors import CorruptArtefact, InvalidInput
 from mstar.steps import ArtefactRef
 from mstar_web.app import base_app
+from mstar_web.loads import Loads
 from mstar_web.weights import weights_router
 from web_bench import BenchSettings, ask, talk
 
@@ -40,10 +45,25 @@ class SlowHolder:
         self.loads += 1
         self.version = ref.version
 
+    async def load_folder(self, folder: Path) -> None:
+        await self.gate.wait()
+        if folder.name == "broken":
+            raise InvalidInput("broken holds no config.json", field="model")
+        if folder.name == "driverless":
+            raise RuntimeError("no driver")
+        self.version = f"{folder.name}@1"
 
-def app_with(holder: SlowHolder) -> FastAPI:
-    app = base_app("bench", "1", BenchSettings(), not_ready=lambda: None)
-    app.include_router(weights_router(holder))
+
+def app_with(holder: SlowHolder, folder: str | None = None) -> FastAPI:
+    loads = Loads(holder)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with loads.first(None if folder is None else Path(folder)):
+            yield
+
+    app = base_app("bench", "1", BenchSettings(), loads.not_ready, lifespan)
+    app.include_router(weights_router(loads))
     return app
 
 
@@ -126,4 +146,70 @@ def test_a_sleep_waits_for_a_load_and_keeps_later_ones_out() -> None:
         return [(await answer).status_code for answer in (first, sleep, late)]
 
     assert talk(app_with(holder), conversation) == [200, 200, 503]
+    assert holder.version == ""
+
+
+def test_of_two_versions_that_wait_for_a_sleep_to_end_only_the_first_is_loaded() -> None:
+    holder = SlowHolder()
+
+    async def conversation(client: httpx2.AsyncClient) -> list[int]:
+        await client.put("/v1/weights", json=GOOD)
+        holder.gate.clear()
+        sleep = asyncio.ensure_future(client.put("/v1/power", json={"awake": False}))
+        await asyncio.sleep(0.05)
+        wake = asyncio.ensure_future(client.put("/v1/power", json={"awake": True}))
+        await asyncio.sleep(0.05)
+        first, second = (asyncio.ensure_future(client.put("/v1/weights", json=one)) for one in (GOOD, OTHER))
+        await asyncio.sleep(0.05)
+        holder.gate.set()
+        return [(await answer).status_code for answer in (sleep, wake, first, second)]
+
+    assert talk(app_with(holder), conversation) == [200, 200, 200, 409]
+    assert holder.version.startswith("r1/warm/train@")
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [("broken", "broken holds no config.json"), ("driverless", "the log of this service says why")],
+)
+def test_without_the_model_of_its_settings_a_service_stays_up_and_says_why(folder: str, reason: str) -> None:
+    holder = SlowHolder()
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        holder.gate.clear()
+        assert (await client.get("/readyz")).json()["detail"] == f"{folder} is being loaded"
+        holder.gate.set()
+        while "being loaded" in (refused := await client.get("/readyz")).text:
+            await asyncio.sleep(0.01)
+        assert refused.status_code == 503
+        assert refused.json()["detail"] == f"the model of the settings is not loaded: {reason}"
+        assert (await client.put("/v1/weights", json=GOOD)).status_code == 200
+        assert (await client.get("/readyz")).status_code == 200
+
+    talk(app_with(holder, folder), conversation)
+
+
+def test_weights_that_are_put_while_the_model_of_the_settings_loads_come_after_it() -> None:
+    holder = SlowHolder()
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        holder.gate.clear()
+        put = asyncio.ensure_future(client.put("/v1/weights", json=GOOD))
+        await asyncio.sleep(0.05)
+        assert not put.done()
+        holder.gate.set()
+        assert (await put).json()["weight_version"].startswith("r1/warm/train@")
+
+    talk(app_with(holder, "small"), conversation)
+    assert holder.version.startswith("r1/warm/train@")
+
+
+def test_a_service_stops_while_the_model_of_its_settings_loads() -> None:
+    holder = SlowHolder()
+
+    async def conversation(client: httpx2.AsyncClient) -> int:
+        holder.gate.clear()
+        return (await client.get("/readyz")).status_code
+
+    assert talk(app_with(holder, "small"), conversation) == 503
     assert holder.version == ""

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -18,6 +19,7 @@ from mstar_coordinator.cluster.interface import Pods
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.reconciler import Reconciler
 from mstar_web.app import base_app
+from mstar_web.loads import Loads
 from mstar_web.weights import weights_router
 from web_bench import BenchSettings, serving
 
@@ -39,6 +41,9 @@ class Sleeper:
     async def load(self, ref: ArtefactRef) -> None:
         """No weights are needed here."""
 
+    async def load_folder(self, folder: Path) -> None:
+        """No folder either."""
+
     async def sleep(self) -> None:
         if self.broken:
             raise Unavailable("the engine does not give its memory back")
@@ -57,7 +62,7 @@ def cluster(sleepers: dict[Queue, Sleeper]) -> Iterator[InPlace]:
         urls = {}
         for queue, sleeper in sleepers.items():
             app = base_app(queue, "1", BenchSettings(internal_key=KEY), lambda: None)
-            app.include_router(weights_router(sleeper))
+            app.include_router(weights_router(Loads(sleeper)))
             urls[queue] = stack.enter_context(serving(app))
         cluster = InPlace(urls, KEY)
         yield cluster
