@@ -1,6 +1,7 @@
 """The weights that an inference service serves: a verified folder, loaded whole, under one version."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 from safetensors import SafetensorError, safe_open
 
 from mstar.errors import InvalidInput
-from mstar.model_files import is_model_file
+from mstar.model_files import NAMES, is_model_file
 from mstar.steps import ArtefactRef
 from mstar_artefacts.digests import BLAKE3, digests_of
 from mstar_artefacts.store import ArtefactStore
@@ -18,6 +19,8 @@ from mstar_models.loading import load_model
 Loaded = TypeVar("Loaded")
 
 MODEL_FOLDER = "model"
+MORE_TEMPLATES = "additional_chat_templates"
+"""Where transformers looks for named templates beside `chat_template.jinja`."""
 FINITE = "finite"
 """In a manifest's metadata: true where every weight was found to be a finite number before it was written."""
 
@@ -69,14 +72,26 @@ def _load(folder: Path, ref: ArtefactRef, load: Callable[[Path], Loaded]) -> Loa
 
 
 def folder_version(folder: Path) -> str:
-    """A version for weights that are no artefact: the folder's name and a digest of its safetensors.
+    """A version for weights that are no artefact: the folder's name and a digest of all files that change answers.
 
+    These are weights, configuration, tokenizer, processor, chat templates and code; no card and no licence.
     Raises InvalidInput when a weight is not finite.
     """
     name = folder.resolve().name
     check_finite(folder, name)
-    digests = "".join(digests_of([(path, BLAKE3) for path in sorted(folder.glob("*.safetensors"))]))
-    return f"{name}@{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
+    files = _answering(folder)
+    digests = digests_of([(path, BLAKE3) for path in files])
+    # With their names: a template that is renamed is another one, or none.
+    whole = json.dumps([[path.relative_to(folder).as_posix(), one] for path, one in zip(files, digests, strict=True)])
+    return f"{name}@{hashlib.sha256(whole.encode()).hexdigest()[:12]}"
+
+
+def _answering(folder: Path) -> list[Path]:
+    """Files that transformers may read from a model's folder, and that so may change its answers, by name."""
+    own = [path for path in folder.iterdir() if is_model_file(path.name) and path.suffix != ".md"]
+    own = [path for path in own if path.name not in NAMES]
+    found = [*own, *folder.glob("*.py"), *(folder / MORE_TEMPLATES).glob("*.jinja")]
+    return sorted(path for path in found if path.is_file())
 
 
 def check_finite(folder: Path, name: str) -> None:
