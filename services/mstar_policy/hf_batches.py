@@ -29,6 +29,15 @@ class Memory:
     free: int
     total: int
 
+    @classmethod
+    def beside(cls, weights: int, *, free: int, reserved: int, total: int) -> "Memory":
+        """The memory with nothing of this process on it but new weights, `free` of it being free now.
+
+        `reserved`: what this process holds now, the new weights included. Old weights, which serve until the new ones
+        do, and what the allocator kept of past batches are given back then.
+        """
+        return cls(min(free + reserved, total) - weights, total)
+
 
 @dataclass(frozen=True)
 class Limits:

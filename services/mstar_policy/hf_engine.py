@@ -218,10 +218,11 @@ class HfEngine:
             decoder = Decoder
             use_grouped_attention(model)
         text = model.config.get_text_config()
-        budget = cache_budget(self._cache_bytes, _memory_of(model.device), self._gpu_share)
+        budget = cache_budget(self._cache_bytes, _memory_beside(model), self._gpu_share)
         limits = Limits(self._batch_rows, budget // _cache_bytes_per_token(text, model.dtype))
         stop = turn_ends(folder, processor)
         vocabulary = TokenizerVocabulary(tokenizer, stop)
+        replaced = self._loaded is not None
         self._loaded = _Loaded(
             version=version,
             name=folder.name,
@@ -233,6 +234,9 @@ class HfEngine:
             size=int(text.vocab_size),
             limits=limits,
         )
+        if replaced:
+            # The budget counts on the memory of the old weights.
+            free_memory()
 
     def _seen(self, prompt: Prompt) -> Seen:
         loaded = self._loaded
@@ -393,9 +397,15 @@ def _response(sample: Sample, vocabulary: Vocabulary, stops: Sequence[str]) -> R
     )
 
 
-def _memory_of(device: torch.device) -> Memory | None:
-    """Of the GPU that a model is on; None: it is on the CPU."""
-    return Memory(*torch.cuda.mem_get_info(device)) if device.type == "cuda" else None
+def _memory_beside(model: torch.nn.Module) -> Memory | None:
+    """Of the GPU that a model is on, once nothing else of this process is there; None: it is on the CPU."""
+    tensors = [*model.parameters(), *model.buffers()]
+    device = tensors[0].device
+    if device.type != "cuda":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    weights = sum(one.nbytes for one in tensors)
+    return Memory.beside(weights, free=free, reserved=torch.cuda.memory_reserved(device), total=total)
 
 
 def _cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:
