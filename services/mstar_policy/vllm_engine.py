@@ -26,6 +26,7 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import PromptEncoder
+from mstar_models.image_places import image_token
 from mstar_models.loading import load_processor
 from mstar_models.special_tokens import suppressed_ids, turn_ends
 from mstar_models.tensors import same_tensors, sees
@@ -70,6 +71,7 @@ class _Loaded:
     vocabulary: Vocabulary
     prompts: PromptEncoder
     suppressed: tuple[int, ...]
+    image_token: int | None
     checksum: str = ""
     """Of the tensors in the engine."""
 
@@ -149,7 +151,7 @@ class VllmEngine:
                 for index, ids in enumerate(encoded)
             )
         outputs, tallies = zip(*found, strict=True)
-        return reply(request, outputs, tallies, loaded.version, loaded.vocabulary)
+        return reply(request, outputs, tallies, loaded.version, loaded.vocabulary, loaded.image_token)
 
     async def see(self, prompt: Prompt) -> Seen:
         """See `Engine`. vLLM names no positions; it expands place holders only when it samples.
@@ -335,4 +337,5 @@ def _describe(folder: Path, weight_version: str) -> _Loaded:
         vocabulary=TokenizerVocabulary(processor.tokenizer, turn_ends(folder, processor)),
         prompts=PromptEncoder(processor),
         suppressed=tuple(suppressed_ids(processor.tokenizer)),
+        image_token=image_token(folder),
     )

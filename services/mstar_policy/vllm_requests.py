@@ -7,6 +7,7 @@ from typing import Any
 from mstar.api.policy import Usage
 from mstar.errors import Unavailable
 from mstar.types import FinishReason, Response
+from mstar_models.image_places import images_encoded
 from mstar_policy.engine import Delta, Generation, Likely, Prompt, SamplingRequest, TokenCallback
 from mstar_policy.text import Vocabulary, text_of
 from mstar_policy.vllm_usage import Tally
@@ -92,6 +93,7 @@ def reply(
     tallies: Sequence[Tally],
     weight_version: str,
     vocabulary: Vocabulary,
+    image_token: int | None,
 ) -> Generation:
     """The reply to a request, from the finished output of each prompt and its token counts."""
     # A greedy prompt was sampled once, whatever its n.
@@ -102,10 +104,10 @@ def reply(
     samples = tuple(tuple(_response(one, vocabulary, request.stop) for one in own) for own in drawn)
     # Prompts with the same image that start together share one run of the vision tower.
     looked_at = {
-        id(image)
-        for prompt, tally in zip(request.prompts, tallies, strict=True)
-        if tally.from_scratch
-        for image in prompt.images
+        id(prompt.images[number])
+        for prompt, output, tally in zip(request.prompts, outputs, tallies, strict=True)
+        if tally.least_cached is not None
+        for number in images_encoded(output.prompt_token_ids, image_token, len(prompt.images), tally.least_cached)
     }
     usage = Usage(
         prompt_tokens=sum(tally.computed for tally in tallies),

@@ -18,15 +18,15 @@ class Tally:
 
     def __init__(self, samples: int) -> None:
         self.computed = 0
-        self.from_scratch = False
-        """Whether a sample found nothing in the prefix cache, so that its image was encoded."""
+        self.least_cached: int | None = None
+        """Tokens that the sample found in the prefix cache which found the fewest; None before any is counted."""
         self._open = samples
         self._all = asyncio.Event()
 
     def add(self, prompt_tokens: int, cached_tokens: int) -> None:
         """Count one finished sample."""
         self.computed += prompt_tokens - cached_tokens
-        self.from_scratch |= cached_tokens == 0
+        self.least_cached = cached_tokens if self.least_cached is None else min(self.least_cached, cached_tokens)
         self._open -= 1
         if not self._open:
             self._all.set()

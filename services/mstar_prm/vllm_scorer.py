@@ -28,6 +28,7 @@ from mstar_models.chat import Turn, question_turns
 from mstar_models.checkpoint import MODEL_FOLDER, check_finite, folder_version
 from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import PromptEncoder, encode_segments
+from mstar_models.image_places import image_token, images_encoded
 from mstar_models.loading import load_processor
 from mstar_models.spelling import cut, vocabulary_digest
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
@@ -49,6 +50,7 @@ class _Served:
     labels: tuple[int, int]
     vocabulary: str
     sampling: Any
+    image_token: int | None
 
 
 class VllmScorer:
@@ -170,7 +172,15 @@ class VllmScorer:
                     raise
                 name = version.partition("@")[0]
                 vocabulary = vocabulary_digest(processor.tokenizer)
-                self._served = _Served(version, name, PromptEncoder(processor), labels, vocabulary, _one_token(labels))
+                self._served = _Served(
+                    version=version,
+                    name=name,
+                    prompts=PromptEncoder(processor),
+                    labels=labels,
+                    vocabulary=vocabulary,
+                    sampling=_one_token(labels),
+                    image_token=image_token(folder),
+                )
 
     async def _stop(self) -> None:
         self._served = None
@@ -197,7 +207,7 @@ class VllmScorer:
         known = finished.num_cached_tokens or 0
         self.work.forwards += 1
         self.work.tokens += len(finished.prompt_token_ids) - known
-        self.work.images += len(images) if known == 0 else 0
+        self.work.images += len(images_encoded(finished.prompt_token_ids, served.image_token, len(images), known))
         found = finished.outputs[0].logprobs[0]
         good, bad = (float(found[label].logprob) for label in served.labels)
         if not (math.isfinite(good) and math.isfinite(bad)):

@@ -12,21 +12,13 @@ from typing import Any
 
 from mstar.alignment import Positions, PromptView, View
 from mstar.errors import MstarError
-from mstar_models.remote_loading import read_config
-
-
-def image_tokens(folder: Path, ids: Sequence[int]) -> int:
-    """How many ids stand for an image."""
-    config = read_config(folder)
-    names = ("image_token_id", "image_token_index", "vision_token_id")
-    token = next((value for name in names if (value := getattr(config, name, None)) is not None), None)
-    # Phi-3.5-vision has none: its images are negative ids.
-    return sum(one == token or one < 0 for one in ids)
+from mstar_models.image_places import image_token, image_tokens
 
 
 def prompt_view(folder: Path, picture: str, ids: Sequence[int], positions: Positions) -> PromptView:
     """The view of one prompt."""
-    return PromptView(picture=picture, ids=tuple(ids), image_tokens=image_tokens(folder, ids), positions=positions)
+    pieces = len(image_tokens(ids, image_token(folder)))
+    return PromptView(picture=picture, ids=tuple(ids), image_tokens=pieces, positions=positions)
 
 
 def positions_of(axes: Any, places: Sequence[int], length: int) -> Positions:

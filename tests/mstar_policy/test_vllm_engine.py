@@ -106,6 +106,16 @@ def test_completions_of_prefixes_share_the_image_and_what_is_common(warmed: Star
     assert usage.prompt_tokens <= longest + 8 * BLOCK < 9 * whole
 
 
+def test_an_image_behind_text_that_is_cached_is_counted(warmed: StartedVllm, store: ArtefactStore) -> None:
+    """A system turn of whole blocks stands before every image, and is in the cache from the first one on."""
+    asked = request(prompt(temperature=0, system="Look at the bars with care. " * 20), max_tokens=1)
+    for shade in (11, 90):
+        warmed.run(warmed.vllm(store).encoder_runs())
+        usage = sample(warmed, store, asked, [shade]).usage
+        assert warmed.run(warmed.vllm(store).encoder_runs()) == usage.images_encoded == 1
+    assert sample(warmed, store, asked, [90]).usage.images_encoded == 0
+
+
 def test_more_prompts_than_one_step_holds_keep_their_seeds(warmed: StartedVllm, store: ArtefactStore) -> None:
     asked = request(*(prompt(f"Which is number {place}?", n=8, seed=place) for place in range(80)), max_tokens=4)
     reply = sample(warmed, store, asked, list(range(80)))
