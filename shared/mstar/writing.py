@@ -11,16 +11,21 @@ DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 def not_written(error: OSError, path: Path) -> StorageFull | NotWritable:
     """What to raise where writing `path` failed with this error."""
+    return refused(error, path) or NotWritable(f"{path} cannot be written: {error.strerror or error}")
+
+
+def refused(error: OSError, path: Path | None = None) -> StorageFull | NotWritable | None:
+    """What to raise where the system has no room or denies a permission; None for any other error.
+
+    `path`: what was written. The error's own path goes before it, which may be that of a folder above.
+    """
+    place = Path(error.filename) if isinstance(error.filename, str) else path
     if error.errno in FULL:
-        return StorageFull(f"no space left while writing {path.name}: free some disk")
-    if error.errno in DENIED:
-        return denied(error, path)
-    return NotWritable(f"{path} cannot be written: {error.strerror or error}")
-
-
-def denied(error: OSError, path: Path) -> NotWritable:
-    """What to raise where the system refuses `path` with one of DENIED. The error itself may know the path better."""
-    folder = Path(error.filename).parent if isinstance(error.filename, str) else path.parent
+        name = path or place
+        return StorageFull(f"no space left while writing {name.name if name else 'a file'}: free some disk")
+    # Without a path it may be anything, such as an address that must not be connected to.
+    if error.errno not in DENIED or place is None:
+        return None
     if error.errno == errno.EROFS:
-        return NotWritable(f"{folder} is on a file system that is mounted read-only: mount it with write permission")
-    return NotWritable(f"permission denied in {folder}: give the user of this process read and write permission there")
+        return NotWritable(f"{place.parent} is on a file system that is mounted read-only: mount it for writing")
+    return NotWritable(f"permission denied in {place.parent}: give the user of this process read and write permission")

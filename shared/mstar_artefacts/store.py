@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError, mo
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull, Unavailable
 from mstar.steps import ArtefactId, ArtefactRef
 from mstar.types import Frozen
-from mstar.writing import DENIED, FULL, denied
+from mstar.writing import FULL, refused
 from mstar_artefacts.digests import BLAKE3, SHA256, Digest, digests_of, function_of
 
 MANIFEST = "manifest.json"
@@ -356,8 +356,6 @@ def _fsync(path: Path) -> None:
 
 def translated(error: OSError, name: str) -> Exception:
     """StorageFull where a disk is, NotWritable where a permission is missing, else the error itself."""
-    if error.errno in DENIED:
-        return denied(error, Path(name))
     if error.errno in FULL:
         return StorageFull(f"no space left while writing {name}: free some disk, then resume the run")
-    return error
+    return refused(error) or error

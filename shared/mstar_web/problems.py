@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 
 from mstar.errors import Internal, InvalidInput, MstarError, Unauthenticated
+from mstar.writing import refused
 from mstar_web.logs import log_place
 
 MAX_ECHO = 64
@@ -45,7 +46,12 @@ def problem_response(error: Exception) -> Response:
 
 
 def problem_of(error: Exception) -> MstarError:
-    """The error that a caller gets for an exception. An unexpected one is logged with its trace, and not quoted."""
+    """The error that a caller gets for an exception. An unexpected one is logged with its trace, and not quoted.
+
+    A full disk and a missing permission are no faults of the program: they are named wherever they rise.
+    """
+    if isinstance(error, OSError):
+        error = refused(error) or error
     if not isinstance(error, MstarError):
         _log.error("unexpected error", exc_info=error)
         # The id stands in the text too, since a command line shows no headers.

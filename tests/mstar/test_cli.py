@@ -48,6 +48,8 @@ def mstar(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Complet
         (("score", "good.jsonl"), "set MSTAR_PRM_URL"),
         (("score", "good.jsonl", "--out", "none/out.jsonl"), "none/out.jsonl cannot be written"),
         (("up", "--ports", "some"), "choose auto or fixed"),
+        # Nobody may make a folder there, root included.
+        (("data", "import", "asked.jsonl", "--as", "/sys/mstar"), " /sys"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -65,6 +67,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: tuple[str,
         "empty": {"images": ["here.png"], "question": "", "responses": ["a"]},
         "good": {"images": ["here.png"], "question": "q", "responses": ["a"]},
     }
+    (tmp_path / "asked.jsonl").write_text(json.dumps({"question": "q", "answer": "7"}) + "\n")
     for name, row in rows.items():
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
     (tmp_path / "runs" / "r-torn").mkdir(parents=True)

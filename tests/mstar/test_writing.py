@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mstar.errors import NotWritable, StorageFull
-from mstar.writing import not_written
+from mstar.writing import not_written, refused
 
 PATH = Path("/home/of/images/ab/ab12.img")
 
@@ -20,7 +20,11 @@ PATH = Path("/home/of/images/ab/ab12.img")
         (errno.EFBIG, StorageFull, "free some disk"),
         (errno.EACCES, NotWritable, "permission denied in /home/of/images/ab: give the user of this process read"),
         (errno.EPERM, NotWritable, "permission denied in /home/of/images/ab"),
-        (errno.EROFS, NotWritable, "/home/of/images/ab is on a file system that is mounted read-only"),
+        (
+            errno.EROFS,
+            NotWritable,
+            "/home/of/images/ab is on a file system that is mounted read-only: mount it",
+        ),
         (errno.EIO, NotWritable, f"{PATH} cannot be written: {os.strerror(errno.EIO)}"),
     ],
 )
@@ -32,3 +36,11 @@ def test_only_a_lack_of_room_is_called_one(number: int, kind: type[Exception], s
 def test_the_folder_is_the_one_that_the_system_refused() -> None:
     refused = PermissionError(errno.EACCES, "Permission denied", "/home/of/images")
     assert "permission denied in /home/of:" in not_written(refused, PATH).detail
+
+
+def test_what_is_no_file_of_ours_is_left_as_it_is() -> None:
+    assert refused(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")) is None
+    assert refused(PermissionError(errno.EPERM, "Operation not permitted")) is None, "no path: it may be a socket"
+    assert refused(FileNotFoundError(errno.ENOENT, "No such file", "/a/b")) is None
+    full = refused(OSError(errno.ENOSPC, "No space left on device"))
+    assert isinstance(full, StorageFull) and "writing a file: free some disk" in full.detail

@@ -1,6 +1,7 @@
 """Tests of the app base: health, problems, request ids, limits and metrics."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Any
@@ -41,6 +42,14 @@ def app() -> FastAPI:
     @app.get("/broken")
     async def broken() -> None:
         raise ZeroDivisionError("a detail nobody outside should see")
+
+    @app.get("/denied")
+    async def denied() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "/home/of/orders/7")
+
+    @app.get("/full")
+    async def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     return app
 
@@ -86,6 +95,13 @@ def test_an_unexpected_error_keeps_its_trace_to_itself(app: FastAPI) -> None:
     response = ask(app, "GET", "/broken")
     assert problem(response)["code"] == "internal"
     assert "nobody outside" not in response.text
+
+
+def test_a_full_disk_and_a_missing_permission_are_named_wherever_they_rise(app: FastAPI) -> None:
+    denied = problem(ask(app, "GET", "/denied"))
+    assert (denied["status"], denied["code"]) == (500, "not-writable") and "/home/of/orders" in denied["detail"]
+    full = problem(ask(app, "GET", "/full"))
+    assert (full["status"], full["code"]) == (507, "storage-full") and "free some disk" in full["detail"]
 
 
 @pytest.mark.parametrize(

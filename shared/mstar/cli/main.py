@@ -10,6 +10,7 @@ import typer
 from mstar.cli import audit, data, doctor, evaluate, judge, keys, plan, runs, score, serve, stack, study, trying
 from mstar.cli.output import PICTURES
 from mstar.errors import MstarError
+from mstar.writing import refused
 
 app = typer.Typer(
     name="mstar",
@@ -67,6 +68,11 @@ def main() -> None:
         field = f"{error.field}: " if error.field and not error.detail.startswith(error.field) else ""
         # A server's or a data set's words may be in it, escape sequences included.
         sys.exit(f"error: {field}{error.detail}".translate(PICTURES))
+    except OSError as error:
+        found = refused(error)
+        if found is None:
+            raise
+        sys.exit(f"error: {found.detail}".translate(PICTURES))
     except KeyboardInterrupt:
         # 128 + SIGINT, as shells report a program that Ctrl-C ended.
         sys.exit(130)
