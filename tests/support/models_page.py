@@ -82,7 +82,8 @@ Their code lies in their folders. It runs only where an operator allows it, by t
 
 No request, recipe or checkpoint can name code. Checkpoints hold none; they are loaded with the allowed code for their
 `model_type`. A changed byte, or a file more or less, refuses the folder until the new hash is allowed. The files that
-were compared are what is imported, from memory. Whatever else has code in its folder is refused.
+were compared are what is imported, from memory. Code in any other folder stays where it is: a family of the table above
+is loaded by transformers' own code, and every other is refused.
 
 What stays dangerous: the hash says which code runs, not that it is harmless, and the code may import any installed
 package. Give those services no more rights than they need.
