@@ -25,6 +25,7 @@ MESSAGE: ChatCompletionUserMessageParam = {
         {"type": "text", "text": "How many bars are there?"},
     ],
 }
+PATIENCE_SECONDS = 300.0
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,9 @@ def client(request: pytest.FixtureRequest, store: ArtefactStore, warm: ArtefactR
         make = lambda: vllm.engine(store)  # noqa: E731
     settings = PolicySettings(home=store.root, model=store.path(warm.id) / "model")
     with serving(build_app(settings, make())) as url, OpenAI(base_url=f"{url}/v1", api_key="none") as client:
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not client.models.list().data:
+            assert time.monotonic() < deadline, "no model was loaded"
             time.sleep(0.1)
         yield client
 

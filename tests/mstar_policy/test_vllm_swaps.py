@@ -194,6 +194,7 @@ def test_who_is_being_served_when_the_service_ends_is_told(store: ArtefactStore,
         cores.made[0].hangs.add("generate")
         waiting = asyncio.ensure_future(sample(engine))
         while "generate" not in cores.made[0].calls:
+            assert not waiting.done(), "it ended before the engine was asked"
             await asyncio.sleep(0.001)
         await engine.close()
         with pytest.raises(Unavailable, match="stopped"):
