@@ -58,6 +58,8 @@ class Phase:
     name: str
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
+    broken: Counter[str] = field(default_factory=Counter)
+    """Requests that got no answer at all, by the client's error."""
     answered: list[float] = field(default_factory=list)
     """Seconds from when a request was due to its scores."""
     refused: list[float] = field(default_factory=list)
@@ -81,6 +83,7 @@ class Phase:
             "seconds": round(self.seconds, 1),
             "answered_per_second": round(self.rate, 2),
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
+            "broken": dict(self.broken),
             "answered_ms": _percentiles(self.answered),
             "refused_ms": _percentiles(self.refused),
             "sent_late_ms": _percentiles(self.late),
@@ -101,9 +104,8 @@ def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
 class Load:
     """Sends score requests to one PRM: a question with its image inline and four responses each."""
 
-    def __init__(self, url: str, http: httpx2.AsyncClient) -> None:
-        self._url, self._http = f"{url}/v1/score", http
-        self._bodies = list(_bodies())
+    def __init__(self, url: str, http: httpx2.AsyncClient, bodies: Sequence[bytes]) -> None:
+        self._url, self._http, self._bodies = f"{url}/v1/score", http, bodies
         self._draw = random.Random(0)
         self._process = _prm_process()
 
@@ -135,7 +137,11 @@ class Load:
 
     async def _send(self, phase: Phase, due: float) -> None:
         body = self._draw.choice(self._bodies)
-        answer = await self._http.post(self._url, content=body, headers={"content-type": "application/json"})
+        try:
+            answer = await self._http.post(self._url, content=body, headers={"content-type": "application/json"})
+        except httpx2.TransportError as error:
+            phase.broken[type(error).__name__] += 1
+            return
         phase.statuses[answer.status_code] += 1
         took = time.monotonic() - due
         if answer.status_code == 200:
@@ -180,7 +186,8 @@ def _prm_process() -> psutil.Process:
     return next(one for one in psutil.Process().children(recursive=True) if one.cmdline()[-2:] == ["-m", "mstar_prm"])
 
 
-def _bodies() -> Iterator[bytes]:
+def score_requests() -> Iterator[bytes]:
+    """JSON bodies of `POST /v1/score`."""
     for question, image, drawn in zip(questions(QUESTIONS), images(QUESTIONS), responses(QUESTIONS, N), strict=True):
         picture = io.BytesIO()
         image.save(picture, "PNG")
@@ -225,10 +232,10 @@ def digest(folder: Path, run: str) -> str:
     return found.hexdigest()
 
 
-async def phases(url: str, minutes: float) -> list[Phase]:
+async def phases(url: str, bodies: Sequence[bytes], minutes: float) -> list[Phase]:
     """All that is measured without a run beside it; the second phase's rate is the capacity."""
     async with httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=None)) as http:
-        load = Load(url, http)
+        load = Load(url, http, bodies)
         await load.closed("warming up", CONNECTIONS, 10)
         capacity = await load.closed("capacity", CONNECTIONS, 30)
         found = [await load.closed("one caller", 1, 30), capacity]
@@ -239,11 +246,11 @@ async def phases(url: str, minutes: float) -> list[Phase]:
     return found
 
 
-async def beside(url: str, rate: float, client: Client, run: str) -> Phase:
+async def beside(url: str, bodies: Sequence[bytes], rate: float, client: Client, run: str) -> Phase:
     """Load until a run has ended."""
     done = asyncio.create_task(asyncio.to_thread(_wait, client, run))
     async with httpx2.AsyncClient(timeout=60, limits=httpx2.Limits(max_connections=None)) as http:
-        phase = await Load(url, http).open("3 times the capacity beside a run", rate, 3600, done.done)
+        phase = await Load(url, http, bodies).open("3 times the capacity beside a run", rate, 3600, done.done)
     await done
     return phase
 
@@ -257,15 +264,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="of three times the capacity")
     minutes = parser.parse_args().minutes
+    bodies = list(score_requests())
     with tempfile.TemporaryDirectory(prefix="mstar-bench-") as folder:
         alone, busy = Path(folder) / "alone", Path(folder) / "busy"
         with stack(alone) as (client, url):
             _wait(client, run := start(client))
-            found = asyncio.run(phases(url, minutes))
+            found = asyncio.run(phases(url, bodies, minutes))
             expected = digest(alone, run)
         with stack(busy) as (client, url):
             run = start(client)
-            found.append(asyncio.run(beside(url, 3 * found[1].rate, client, run)))
+            found.append(asyncio.run(beside(url, bodies, 3 * found[1].rate, client, run)))
             same = digest(busy, run) == expected
     print("the run beside the load leaves the same weights:", same)
     written = {

@@ -60,7 +60,10 @@ def save_adapters(folder: Path, tensors: dict[str, Tensor], model: nn.Module, lo
     """Write adapters [rank, in] and [out, rank] under the names of `adapter_parameters`, with peft's configuration."""
     folder.mkdir()
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / WEIGHTS)
-    _config(lora, sorted(_adapted(model))).save_pretrained(str(folder))
+    config = _config(lora, sorted(_adapted(model)))
+    # peft keeps the names as a set, whose order differs from process to process, and so would the file.
+    config.target_modules = sorted(config.target_modules or ())
+    config.save_pretrained(str(folder))
 
 
 def adapted_weights(model: nn.Module) -> dict[str, LoraLayer]:

@@ -67,7 +67,8 @@ def finished(
 def _kill_two(process: "subprocess.Popen[str]", home: Path) -> list[int]:
     """Kill the policy after the warm-up's first shard and the trainer within an iteration. Returns every pid seen.
 
-    The trainer is killed after the iteration's first shard: it has begun by then, while the other is still sampled.
+    The trainer is killed after the iteration's first shard, once it works: it idles between steps, and to kill it then
+    fails no attempt. No other step than the iteration's training can be under way at that moment.
     """
     pids: set[int] = set()
     for shard, module in (("warmup/select/0000", "mstar_policy"), ("it01/select/0000", "mstar_trainer.rank_main")):
@@ -76,8 +77,16 @@ def _kill_two(process: "subprocess.Popen[str]", home: Path) -> list[int]:
         running = psutil.Process(process.pid).children(recursive=True)
         pids |= {child.pid for child in running}
         victim = next(child for child in running if module in child.cmdline())
+        if module == "mstar_trainer.rank_main":
+            spent = _cpu_seconds(victim)
+            _until(lambda victim=victim, spent=spent: _cpu_seconds(victim) > spent + 0.1, 200)  # type: ignore[misc]
         os.kill(victim.pid, signal.SIGKILL)
     return sorted(pids)
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> None:
