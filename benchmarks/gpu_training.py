@@ -194,7 +194,7 @@ def _batches(encoder: ExampleEncoder, root: Path, settings: TrainRecipe) -> list
         image = store.put(out.getvalue())
         for response in range(RESPONSES):
             steps = [f"The sum {place * (response + 1)} is " + "3 + 4 = 7. " * length for place in range(STEPS)]
-            examples.append(Example(f"How many bars are there in {question}?", image, tuple(steps)))
+            examples.append(Example(f"How many bars are there in {question}?", (image,), tuple(steps)))
     trees = encoder.trees(grouped(examples), settings.micro_tokens)
     return micro_batches(trees, settings.micro_tokens, DEVICE)
 

@@ -185,7 +185,7 @@ def _groups(root: Path) -> Any:
         Image.new("RGB", (side, side), (12 * question, 90, 200)).save(out, "PNG")
         image = store.put(out.getvalue())
         steps = tuple(f"The sum {place} is " + "3 + 4 = 7. " * 12 for place in range(3))
-        examples.append(Example(f"How many bars are there in {question}?", image, steps))
+        examples.append(Example(f"How many bars are there in {question}?", (image,), steps))
     return grouped(examples)
 
 

@@ -78,6 +78,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     # Several processes share the cores: further threads would only wait for one another, and busily.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Expected numbers are those of a CPU, also on a machine with a GPU; `MSTAR_TEST_GPU=1` lets tests use it.
+    if not os.environ.get("MSTAR_TEST_GPU"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     if _OURS in os.environ:
         _start_programs_warm(Path(os.environ[_OURS]))
         return
