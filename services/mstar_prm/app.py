@@ -88,14 +88,23 @@ def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
             await scorer.close()
             gate.close()
 
+    scoring = Scoring(scorer, gate, settings.storage().images(), settings.deadline_seconds)
     # A registry of its own: the global one would count twice where tests build several apps.
     registry = new_registry()
     registry.register(WorkMetrics(scorer.work))
     keyring = remote_keyring(settings.coordinator_url, settings.internal_key)
     app = base_app(
-        "mstar prm", API_VERSION, settings, loads.not_ready, lifespan, registry, RULES, bounds=BOUNDS, keyring=keyring
+        "mstar prm",
+        API_VERSION,
+        settings,
+        loads.not_ready,
+        lifespan,
+        registry,
+        RULES,
+        bounds=BOUNDS,
+        keyring=keyring,
+        room=scoring.require_room,
     )
-    scoring = Scoring(scorer, gate, settings.storage().images(), settings.deadline_seconds)
     app.include_router(prm_router(scoring))
     app.include_router(weights_router(loads))
     return app

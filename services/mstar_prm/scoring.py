@@ -35,6 +35,8 @@ SCORED_TOGETHER = 16
 """Requests that are encoded or scored at once. Enough to fill a batch; few enough that a caller's turn comes soon."""
 PAIRS_TOGETHER = 8
 """Questions of one request that are worked on at once."""
+WEIGHTS = "/v1/weights"
+"""Below it nothing is scored."""
 WAITING = 256
 """Requests that may wait for a turn, half of them of one caller, before further ones get a 429."""
 
@@ -63,6 +65,14 @@ class Scoring:
         # Decoding has its own turns: a request whose image is known must not queue behind large JPEGs of others.
         self._decoding = Turns(CHILDREN, waiting=WAITING, waiting_each=WAITING // 2)
         self._scoring = Turns(SCORED_TOGETHER, waiting=WAITING, waiting_each=WAITING // 2)
+
+    def require_room(self, path: str, caller: str) -> None:
+        """Raises TooManyRequests where a request to score could not even wait; asked before its body is read.
+
+        Under overload most requests are refused, and reading each first would take the time that scores need.
+        """
+        if not path.startswith(WEIGHTS):
+            self._scoring.require_room(caller)
 
     def require_model(self, name: str | None) -> None:
         """Raises NotFound for a model that is not the loaded one; None and MODEL stand for any."""

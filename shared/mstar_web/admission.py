@@ -1,11 +1,12 @@
 """Admission before a body is read: how many requests, and how many bytes of bodies, may be under way at once.
 
 A refusal costs nothing: no byte of the body is read for it. Only requests that may carry a body are counted, so that
-health checks, lists and event streams always pass. What this leaves out: work that waits inside a service, which counts
-tokens or samples instead.
+health checks, lists and event streams always pass. Work that waits inside a service counts tokens, samples or turns;
+where a service can tell beforehand that there is no room, it is asked here too.
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,13 +28,19 @@ class Admission:
     """
 
     def __init__(
-        self, app: ASGIApp, requests: int = REQUESTS, requests_each: int = REQUESTS_EACH, body_bytes: int = BODY_BYTES
+        self,
+        app: ASGIApp,
+        requests: int = REQUESTS,
+        requests_each: int = REQUESTS_EACH,
+        body_bytes: int = BODY_BYTES,
+        room: Callable[[str, str], None] = lambda path, caller: None,
     ) -> None:
         """`requests_each`: of one caller.
 
-        One caller may hold half of `body_bytes`; a body is admitted when it is the only one.
+        One caller may hold half of `body_bytes`; a body is admitted when it is the only one. `room` raises where what
+        is behind a path has none left for a caller.
         """
-        self.app = app
+        self.app, self._room = app, room
         self._limit, self._limit_each, self._bytes_limit = requests, requests_each, body_bytes
         self._requests: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
@@ -44,6 +51,7 @@ class Admission:
             return
         caller, size = caller_of(scope), _announced(scope)
         self._check(caller, size)
+        self._room(scope["path"], caller)
         self._requests[caller] += 1
         self._bytes[caller] += size
         held = True

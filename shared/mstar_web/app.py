@@ -50,6 +50,7 @@ def base_app(
     check: Callable[[Request], Awaitable[None]] | None = None,
     audit: Callable[[ASGIApp], ASGIApp] | None = None,
     uploads: Collection[str] = (),
+    room: Callable[[str, str], None] = lambda path, caller: None,
 ) -> FastAPI:
     """An app that a service adds its routers to.
 
@@ -58,7 +59,8 @@ def base_app(
     service is ready. `bounds` say what bodies may be, for paths with a beginning whose bodies are larger than usual.
     `keyring` knows the keys that no setting names, and is closed at the end. `sign_in` lets browsers in.
     `audit` stands around authentication and sees what is answered. `check` may refuse any request that has found its
-    route. `uploads` are paths that take a form with a file instead of JSON.
+    route. `uploads` are paths that take a form with a file instead of JSON. `room` raises TooManyRequests where what is
+    behind a path can take no more of a caller, before a body is read.
     """
     metrics = new_registry() if registry is None else registry
     # The middleware decides; this dependency only puts the scheme into the OpenAPI document.
@@ -82,7 +84,7 @@ def base_app(
     install_handlers(app)
     document_problems(app)
     # Each one added stands around those before it.
-    app.add_middleware(Admission)
+    app.add_middleware(Admission, room=room)
     app.add_middleware(BodyLimit, bounds=bounds or {})
     app.add_middleware(KeyLimits)
     app.add_middleware(BearerAuth, keys=settings.keys(), rules=rules, keyring=keyring, sign_in=sign_in)

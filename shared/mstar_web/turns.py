@@ -37,10 +37,16 @@ class Turns:
         finally:
             self._pass_on()
 
-    async def _wait(self, caller: str) -> None:
+    def require_room(self, caller: str) -> None:
+        """Raises TooManyRequests when a further piece of work could not even wait."""
+        if self._free:
+            return
         queue = self._queues.get(caller)
         if self._waiting >= self._limit or (queue is not None and len(queue) >= self._limit_each):
             raise TooManyRequests("too much work is waiting: send this again later", retry_after=RETRY_AFTER_SECONDS)
+
+    async def _wait(self, caller: str) -> None:
+        self.require_room(caller)
         called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(caller, deque()).append(called)
         self._waiting += 1

@@ -59,11 +59,15 @@ def test_too_many_of_one_caller_are_refused_and_others_are_not() -> None:
             await asyncio.sleep(0)
             with pytest.raises(TooManyRequests):
                 await _hold(turns, "a")
+            with pytest.raises(TooManyRequests):
+                turns.require_room("a")
+            turns.require_room("b")
             tasks.append(asyncio.create_task(_hold(turns, "b")))
             await asyncio.sleep(0)
             with pytest.raises(TooManyRequests):
                 await _hold(turns, "c")
         await asyncio.gather(*tasks)
+        turns.require_room("a")
 
     asyncio.run(scene())
 
