@@ -1,13 +1,14 @@
 """What an evaluation found, as values, as JSON and as a Markdown table in the shape of the paper's two."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from mstar.errors import InvalidInput
 from mstar.judges import Benchmark, benchmark
 from mstar.judges.statistics import Difference
 from mstar.judges.tables import Judged, Line, difference, lines, measures, outcomes
+from mstar.stages.measure import MeasuredTable
 from mstar.types import Frozen, Verdict
 from mstar_eval.responses import ResponseFile, Settings
 
@@ -108,15 +109,15 @@ def markdown(result: EvaluationResult) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def warnings(result: EvaluationResult) -> list[str]:
+def warnings(benchmarks: Mapping[str, BenchmarkResult | MeasuredTable]) -> list[str]:
     """What a reader must know before trusting the numbers: items not asked, responses cut off, questions missing."""
     found = []
-    for name, one in result.benchmarks.items():
+    for name, one in benchmarks.items():
         about, asked = benchmark(name), one.lines[0].average.questions
         if one.refused:
             found.append(f"{about.title}: {one.refused} items could not be asked and count as wrong: {one.refusal}")
         if one.cut:
-            found.append(f"{about.title}: {one.cut} responses ended at --max-tokens, and what comes later is lost")
+            found.append(f"{about.title}: {one.cut} responses ended at the token limit, and what comes later is lost")
         # A table of some columns leaves out the other groups on purpose.
         if about.size and asked != about.size and not about.only_columns:
             found.append(f"{about.title}: {asked} questions were asked; the published set has {about.size}")

@@ -19,7 +19,8 @@ import pytest
 from coordinator_bench import MemoryPublisher
 from door_bench import BOOTSTRAP, door
 from fake_prm import VERSION, fake_prm
-from finished_run import finished
+from finished_evaluation import begun, evaluated
+from finished_run import finished, finished_study
 from pages_bench import client_of, indexed, start, work
 from small_png import small_png
 from tour import asked, save, walk
@@ -61,8 +62,24 @@ def ended(client: httpx2.Client, publisher: MemoryPublisher, home: Path) -> list
 
 
 @pytest.fixture(scope="module")
-def run_id(client: httpx2.Client, publisher: MemoryPublisher, home: Path, ended: list[str]) -> str:
-    """A run with hostile questions in the index, which goes on. Begun after `ended`, which does every step it finds."""
+def measured(client: httpx2.Client, publisher: MemoryPublisher, home: Path, ended: list[str]) -> list[str]:
+    """Evaluations: one that is done, whose items are hostile, and one that was cancelled before it began."""
+    done = evaluated(client, publisher, home, begun(client, home, samples=4))
+    indexed(client, f"/runs/{done}/responses")
+    other = begun(client, home, sets=["ai2d"])
+    client.post(f"/v1/evaluations/{other}/cancel", json={})
+    return [done, other]
+
+
+@pytest.fixture(scope="module")
+def study_id(client: httpx2.Client, publisher: MemoryPublisher, home: Path, ended: list[str]) -> str:
+    """A study that is done, with its comparisons."""
+    return finished_study(client, publisher, home)
+
+
+@pytest.fixture(scope="module")
+def run_id(client: httpx2.Client, publisher: MemoryPublisher, home: Path, measured: list[str], study_id: str) -> str:
+    """A run with hostile questions in the index, which goes on. Begun last: the others do every step they find."""
     made = start(client)
     work(client, publisher, home, "it01/generate/0000")
     indexed(client, f"/runs/{made}/responses")
@@ -98,7 +115,13 @@ def _is_foreign(url: str) -> bool:
     return urlsplit(url).hostname not in ("127.0.0.1", None)
 
 
-def pages(run_id: str, ended: list[str]) -> tuple[str, ...]:
+def serious(page: "playwright.Page") -> dict[str, str]:
+    """What axe-core finds on a page that bars somebody from it: rule and the first place."""
+    found = axe.Axe().run(page).response["violations"]
+    return {one["id"]: one["nodes"][0]["html"][:200] for one in found if one["impact"] in BAD}
+
+
+def pages(run_id: str, ended: list[str], measured: list[str], study_id: str) -> tuple[str, ...]:
     run, done = f"/runs/{run_id}", f"/runs/{ended[0]}"
     side_by_side = "/compare?" + "&".join(f"run={one}" for one in ended)
     responses = (f"{run}/responses?text=step", f"{done}/responses?iteration=1")
@@ -113,7 +136,11 @@ def pages(run_id: str, ended: list[str]) -> tuple[str, ...]:
         f"{run}/clone",
         "/compare",
         side_by_side,
+        "/evaluations",
+        *(f"/runs/{one}" for one in measured),
+        f"/runs/{measured[0]}/responses?iteration=1",
         "/studies",
+        f"/studies/{study_id}",
         "/scoring",
     )
 
@@ -121,16 +148,21 @@ def pages(run_id: str, ended: list[str]) -> tuple[str, ...]:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_fits_is_silent_and_has_no_serious_barrier(
-    browser: "playwright.Browser", client: httpx2.Client, run_id: str, ended: list[str], width: int, theme: str
+    browser: "playwright.Browser",
+    client: httpx2.Client,
+    run_id: str,
+    ended: list[str],
+    measured: list[str],
+    study_id: str,
+    width: int,
+    theme: str,
 ) -> None:
     with watched(browser, width, theme) as page:
-        for path in pages(run_id, ended):
+        for path in pages(run_id, ended, measured, study_id):
             page.goto(f"{client.base_url}".rstrip("/") + path, wait_until="load")
             wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert wide <= 0, f"{path} is {wide} pixels wider than {width}"
-            found = axe.Axe().run(page).response["violations"]
-            serious = [one for one in found if one["impact"] in BAD]
-            assert {one["id"]: one["nodes"][0]["html"][:200] for one in serious} == {}, path
+            assert serious(page) == {}, path
 
 
 def test_a_run_is_seen_to_change_without_a_reload(browser: "playwright.Browser", client: httpx2.Client) -> None:
@@ -202,8 +234,7 @@ def test_own_responses_are_scored_and_the_request_can_be_taken_along(
             "rgba(213, 94, 0, 0.45)"
         )
         programs = {"sh": page.locator("#curl").inner_text(), "py": page.locator("#python").inner_text()}
-        serious = [one for one in axe.Axe().run(page).response["violations"] if one["impact"] in BAD]
-        assert [one["id"] for one in serious] == []
+        assert serious(page) == {}
     for ending, text in programs.items():
         (tmp_path / f"request.{ending}").write_text(text)
     shell = subprocess.run(["sh", "request.sh"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
@@ -235,6 +266,7 @@ def test_what_cannot_be_scored_is_said_at_its_place(
         send.click()
         page.get_by_text("not scored").wait_for()
         assert "the response is broken" in page.locator("#ranked > li").nth(1).inner_text()
+        assert serious(page) == {}
         page.get_by_label("Images").set_input_files(tmp_path / "a.png")
         page.get_by_role("button", name="Remove a.png").wait_for()
         send.click()
@@ -306,8 +338,7 @@ def test_a_key_is_asked_for_and_traded_for_a_session(
     with serving(door(tmp_path)) as url, watched(browser, width, theme) as page:
         page.goto(f"{url}/studies", wait_until="load")
         assert urlsplit(page.url).path == "/sign-in"
-        serious = [one["id"] for one in axe.Axe().run(page).response["violations"] if one["impact"] in BAD]
-        assert serious == []
+        assert serious(page) == {}
         page.get_by_label("Key").fill("a wrong one")
         page.get_by_label("Key").press("Enter")
         page.get_by_text("this key opens nothing here").wait_for()

@@ -177,7 +177,9 @@ def test_an_item_that_cannot_be_asked_costs_only_itself(tmp_path: Path) -> None:
         result = measure(BENCHMARKS["ai2d"], shown, session, GREEDY, tmp_path, 0)
     assert (result.items, result.refused) == (20, 1)
     final = EvaluationResult(model="m", benchmarks={"ai2d": result})
-    assert "1 items could not be asked and count as wrong: prompts.0 has too many tokens" in "\n".join(warnings(final))
+    assert "1 items could not be asked and count as wrong: prompts.0 has too many tokens" in "\n".join(
+        warnings(final.benchmarks)
+    )
 
 
 def test_weights_that_change_meanwhile_stop_the_evaluation(tmp_path: Path) -> None:

@@ -65,6 +65,25 @@ def finished(
     raise AssertionError(f"run {run_id} did not end")
 
 
+def finished_study(client: httpx2.Client, publisher: MemoryPublisher, home: Path) -> str:
+    """Start a study of two arms with one seed, and do its runs to their ends; its id."""
+    study = {
+        "name": "halves",
+        "base": json.loads(SMALL.model_dump_json()),
+        "arms": {"all": {"exploration": {"mode": "fixed"}}, "top-2": {}},
+        "seeds": [1],
+        "contrasts": [{"a": "top-2", "b": "all"}],
+    }
+    answer = client.post("/v1/studies", json={"study": study})
+    assert answer.status_code == 202, answer.text
+    study_id, worker = str(answer.json()["id"]), _Worker(home, 0.0)
+    for _ in range(2000):
+        idle = step_by_hand(client, publisher, worker.commit) is None
+        if idle and client.get(f"/v1/studies/{study_id}").json()["state"] == "succeeded":
+            return study_id
+    raise AssertionError(f"study {study_id} did not end")
+
+
 class _Worker:
     def __init__(self, home: Path, better: float) -> None:
         self._store = ArtefactStore(home / "runs")

@@ -16,11 +16,12 @@ from mstar_coordinator.responses.tables import NO_SCORE_HIGH, NO_SCORE_LOW, ques
 
 COMPRESSION = 1
 NOT_YET = "not selected yet"
+NEVER = "an evaluation trains nothing"
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Questions that one step sampled, and what another chose of them."""
+    """Questions that one step sampled, and what another chose of them, or how it scored them."""
 
     name: str
     """Of the step that sampled."""
@@ -30,12 +31,13 @@ class Shard:
     rollouts: ArtefactRef
     selection: ArtefactRef | None
     """None until it is done."""
-    rule: SelectionRecipe
+    rule: SelectionRecipe | None
+    """How it chose; None in an evaluation, where `selection` holds scores alone."""
 
 
 def fill(connection: sqlite3.Connection, store: ArtefactStore, shard: Shard, rule: RewardRule) -> None:
     """Write the shard's rows, in one transaction. Raises NotFound, CorruptArtefact or sqlite3.Error."""
-    scores, kept = _selected(store, shard.selection)
+    scores, kept = _selected(store, shard)
     # The shard's rows and the note that it is in appear together: after a crash it is read again as a whole.
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -59,12 +61,13 @@ def fill(connection: sqlite3.Connection, store: ArtefactStore, shard: Shard, rul
         raise
 
 
-def _selected(
-    store: ArtefactStore, selection: ArtefactRef | None
-) -> tuple[dict[str, ScoreRow], dict[str, dict[int, str]]]:
+def _selected(store: ArtefactStore, shard: Shard) -> tuple[dict[str, ScoreRow], dict[str, dict[int, str]]]:
     """By question: its scores, and why each of its kept responses was kept."""
+    selection = shard.selection
     if selection is None:
         return {}, {}
+    if shard.rule is None:
+        return {row.question_id: row for row in store.rows(selection, ScoreRow)}, {}
     kept: dict[str, dict[int, str]] = {}
     for row in store.rows(selection, SelectedRow):
         kept.setdefault(row.question.id, {})[row.index] = row.reason
@@ -75,9 +78,10 @@ def _found(
     row: RolloutRow, place: int, shard: Shard, scores: ScoreRow | None, kept: Mapping[int, str], rule: RewardRule
 ) -> FoundQuestion:
     by_index = {} if scores is None else {one.index: one for one in scores.responses}
-    left_out = {} if shard.selection is None else reasons_left_out(row, shard.rule)
+    left_out = {} if shard.selection is None or shard.rule is None else reasons_left_out(row, shard.rule)
+    unsaid = NEVER if shard.rule is None else NOT_YET
     responses = [
-        _response(one, by_index.get(one.index), kept.get(one.index), left_out.get(one.index, NOT_YET), rule)
+        _response(one, by_index.get(one.index), kept.get(one.index), left_out.get(one.index, unsaid), rule)
         for one in row.responses
     ]
     # A stable sort: equal scores stay in the order of their places.

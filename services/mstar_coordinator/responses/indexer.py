@@ -16,10 +16,11 @@ from mstar.api.responses import Indexed
 from mstar.errors import MstarError, StorageFull, Unavailable
 from mstar.selection_rules import SelectionRecipe
 from mstar.stages.generate import GENERATE
-from mstar.stages.select import SELECT
-from mstar.step_names import sampling_phase, shard_of, step_name
+from mstar.stages.select import SelectParams
+from mstar.step_names import shard_of
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.responses.filling import Shard, fill
+from mstar_coordinator.responses.sources import Source, sources_of
 from mstar_coordinator.responses.tables import is_damaged, open_for_reading, open_for_writing, remove
 from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.records import RunRecord, StepRecord, StepState
@@ -165,16 +166,17 @@ class ResponseIndexes:
     ) -> None:
         noted = {row[0]: (row[1], row[2]) for row in connection.execute("SELECT name, done, last FROM stages")}
         # Written first, so that a reader of a half-filled index is told how much is missing.
-        expected = [(one, marks.get(stages_of(one)[0], (0, 0.0))[0]) for one in range(run.iterations + 1)]
+        sources = sources_of(run.recipe, run.iterations)
+        expected = [(one.number, marks.get(one.sampled, (0, 0.0))[0]) for one in sources]
         connection.executemany("INSERT OR REPLACE INTO expected VALUES (?, ?)", expected)
-        order = sorted(range(run.iterations + 1), key=lambda one: (one != iteration, one))
+        order = sorted(sources, key=lambda one: (one.number != iteration, one.number))
         problem = None
         for one in order:
-            stages = [stage for stage in stages_of(one) if stage in marks]
+            stages = [stage for stage in (one.sampled, one.judged) if stage in marks]
             if all(noted.get(stage) == marks[stage] for stage in stages):
                 continue
             with self._store.reading() as tx:
-                shards = _shards(tx, run, [one])
+                shards = _shards(tx, run, one)
             problem = self._read(connection, run, shards) or problem
             if self._stopping:
                 return
@@ -208,37 +210,33 @@ class ResponseIndexes:
         return problem
 
 
-def stages_of(iteration: int) -> tuple[str, str]:
-    """Stages whose shards hold an iteration's responses and what was chosen of them; 0 is the warm-up."""
-    phase = sampling_phase(iteration)
-    return step_name(phase, GENERATE.kind), step_name(phase, SELECT.kind)
-
-
-def _shards(tx: Transaction, run: RunRecord, iterations: Sequence[int]) -> list[Shard]:
-    """Committed shards of iterations, with the places that their questions have."""
+def _shards(tx: Transaction, run: RunRecord, source: Source) -> list[Shard]:
+    """Committed shards of a source, with the places that their questions have."""
     found = []
-    for iteration in iterations:
-        generate, select = (tx.steps.of_stage(run.id, stage) for stage in stages_of(iteration))
-        chosen = {shard_of(step.name): step for step in select}
-        first = 0
-        for step in generate:
-            if step.artefact is not None and step.state is StepState.DONE:
-                found.append(_shard(step, chosen.get(shard_of(step.name)), iteration, first))
-            # Counted for shards that are not there yet as well, so that no place moves when they come.
-            first += GENERATE.narrow(step.spec.params).count
+    sampled, judged = (tx.steps.of_stage(run.id, stage) for stage in (source.sampled, source.judged))
+    chosen = {shard_of(step.name): step for step in judged}
+    first = 0
+    for step in sampled:
+        if step.artefact is not None and step.state is StepState.DONE:
+            rule = NO_RULE if run.recipe.measure is None else None
+            found.append(_shard(step, chosen.get(shard_of(step.name)), source.number, first, rule))
+        # Counted for shards that are not there yet as well, so that no place moves when they come.
+        first += GENERATE.narrow(step.spec.params).count
     return found
 
 
-def _shard(step: StepRecord, chosen: StepRecord | None, iteration: int, first: int) -> Shard:
+def _shard(step: StepRecord, judged: StepRecord | None, number: int, first: int, rule: SelectionRecipe | None) -> Shard:
     assert step.artefact is not None
-    done = chosen is not None and chosen.state is StepState.DONE
+    done = judged is not None and judged.state is StepState.DONE
+    if judged is not None and isinstance(judged.spec.params, SelectParams):
+        rule = judged.spec.params.rule
     return Shard(
         name=step.name,
-        iteration=iteration,
+        iteration=number,
         first=first,
         rollouts=step.artefact,
-        selection=chosen.artefact if chosen is not None and done else None,
-        rule=NO_RULE if chosen is None else SELECT.narrow(chosen.spec.params).rule,
+        selection=judged.artefact if judged is not None and done else None,
+        rule=rule,
     )
 
 

@@ -32,7 +32,7 @@ class ResponseFilter(Frozen):
     """Which responses are meant. A question is found by any response that meets all of it."""
 
     iteration: int | None = Field(default=None, ge=0, le=1000)
-    """Of this iteration; 0 is the warm-up. Unset: of all."""
+    """Of this iteration; 0 is the warm-up. In an evaluation the place of a set, from 0. Unset: of all."""
     question: str | None = Field(default=None, max_length=200)
     """To the question with this id."""
     group: str | None = Field(default=None, max_length=200)

@@ -187,7 +187,7 @@ def _show(final: "EvaluationResult", folder: Path) -> None:
     from mstar_eval.results import markdown, warnings
 
     console.print(Markdown(markdown(final)))
-    for line in warnings(final):
+    for line in warnings(final.benchmarks):
         console.print(line, markup=False, highlight=False)
     console.print(f"results: {folder}", highlight=False, soft_wrap=True)
 

@@ -64,7 +64,9 @@ class Recipe(Frozen):
 
     @property
     def reward_rule(self) -> RewardRule:
-        """How R_p is made of step scores."""
+        """How R_p is made of step scores; an evaluation ranks by the least of all, the answer's own among them."""
+        if self.measure is not None:
+            return RewardRule(answer_block=True)
         return self.prm.reward_rule if self.prm is not None else RewardRule()
 
     @property

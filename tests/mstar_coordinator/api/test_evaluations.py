@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from coordinator_bench import HandClock, MemoryPublisher, commit_of, database_of
+from finished_evaluation import ASKED, copy_published
 from mstar.api.evaluations import Evaluation
 from mstar.api.steps import Claim
 from mstar_artefacts.store import ArtefactStore
@@ -17,9 +18,6 @@ from mstar_coordinator.api.app import build_app
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.store.database import open_store
 from web_bench import talk
-
-PUBLISHED = Path(__file__).parents[2] / "cases" / "benchmarks" / "published"
-ASKED: dict[str, Any] = {"model": "builtin:minivista", "sets": ["mathvista", "ai2d"], "data": "published"}
 
 
 @pytest.fixture
@@ -29,13 +27,7 @@ def publisher() -> MemoryPublisher:
 
 @pytest.fixture
 def app(home: Path, publisher: MemoryPublisher) -> Iterator[FastAPI]:
-    (home / "published").mkdir()
-    for one in PUBLISHED.iterdir():
-        # Copies: what links lead to lies outside of the folder that the operator allows.
-        for file in (path for path in one.rglob("*") if path.is_file()):
-            target = home / "published" / file.relative_to(PUBLISHED)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(file.read_bytes())
+    copy_published(home)
     (home / "recipes").mkdir()
     settings = CoordinatorSettings(
         broker_url="redis://unused",

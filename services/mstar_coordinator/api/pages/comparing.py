@@ -39,7 +39,12 @@ def compare_page(
             owner = tx.runs.project_of(run_id)
             if owner is None or caller.view not in (None, owner):
                 raise no_run(run_id)
-        results = [coordinator.folders.results(tx, tx.runs.get(run_id)) for run_id in chosen]
+        runs = [tx.runs.get(run_id) for run_id in chosen]
+        for one in runs:
+            if one.recipe.measure is not None:
+                detail = f"{one.id} is an evaluation: compare it with another by `mstar eval … --against FOLDER`"
+                raise InvalidInput(detail, field="run")
+        results = [coordinator.folders.results(tx, one) for one in runs]
     found = compared(results) if len(results) > 1 else None
     firsts = [] if found is None else [_first(chosen, [one.id for one in group.runs]) for group in found.groups]
     return page("compare.html.j2", found=found, firsts=firsts, chosen=chosen)

@@ -14,6 +14,7 @@ from mstar_coordinator.api.routes.context import Coordinator
 from mstar_coordinator.api.routes.responses import page_of
 from mstar_coordinator.export.datasets import image_ending
 from mstar_coordinator.responses.searching import Facet, facets, has_image, search
+from mstar_coordinator.responses.sources import sources_of
 
 IMAGE_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
 # The address has the hash of the content, so what it names never changes.
@@ -45,6 +46,7 @@ def responses_page(coordinator: Coordinator, run_id: str, query: Annotated[Respo
         query=query,
         index=indexed,
         there=_choices(there),
+        titles={one.number: one.title for one in sources_of(run.recipe, run.iterations)},
         sorts={sort.value: label for sort, label in SORTS.items()},
         questions=[shown_question(one, rule, query.text) for one in found.data],
         more=_address(query, after=found.last_id) if found.has_more else None,

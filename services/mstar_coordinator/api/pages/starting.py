@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
-from mstar.errors import NotFound
+from mstar.errors import Conflict, NotFound
 from mstar.recipes import Recipe
 from mstar_coordinator.api.pages.recipe_form import sections_of
 from mstar_coordinator.api.pages.rendering import page
@@ -30,6 +30,9 @@ def clone_page(coordinator: Coordinator, run_id: str) -> HTMLResponse:
     """The form with another run's recipe."""
     with coordinator.store.reading() as tx:
         recipe = tx.runs.get(run_id).recipe
+    if recipe.measure is not None:
+        detail = f"{run_id} is an evaluation, which has no recipe of its own: start another with `mstar eval`"
+        raise Conflict(detail, field="run_id")
     return _form(recipe, recipe.model_dump_json(), (), chosen=run_id)
 
 

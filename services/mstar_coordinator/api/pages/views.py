@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mstar.api.runs import Run
+from mstar.api.runs import Progress, Run
 from mstar.evolution import RunState
 from mstar.results import RunResults
 
@@ -60,11 +60,10 @@ def run_line(run: Run, results: RunResults, now: float) -> RunLine:
     gain = None
     if last is not None and last.greedy is not None and "warmup" in results.test:
         gain = 100 * (last.greedy - results.test["warmup"].id)
-    progress = run.progress
     return RunLine(
         run=run,
         created=moment(run.created_at),
-        percent=round(100 * progress.steps_done / max(1, progress.steps_total)),
+        percent=done_percent(run.progress),
         greedy=None if greedy is None else 100 * greedy,
         ood=None if ood is None else 100 * ood,
         gain=gain,
@@ -72,6 +71,11 @@ def run_line(run: Run, results: RunResults, now: float) -> RunLine:
         age=spoken(now - run.created_at),
         left=_left(run),
     )
+
+
+def done_percent(progress: Progress) -> int:
+    """Steps that are done, of all that are planned, in percent."""
+    return round(100 * progress.steps_done / max(1, progress.steps_total))
 
 
 def _left(run: Run) -> str:

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
 from mstar.api.responses import FoundPage, FoundQuestion, Indexed, ResponseQuery
-from mstar.errors import Conflict, MstarError, Unavailable
+from mstar.errors import Conflict, InvalidInput, MstarError, Unavailable
+from mstar.recipes import Recipe
 from mstar_coordinator.api.routes.context import Context, Coordinator
 from mstar_coordinator.responses.exporting import found, json_lines, trl_zip
 from mstar_coordinator.responses.searching import search
@@ -47,7 +48,13 @@ def search_responses(coordinator: Coordinator, run_id: str, query: Wanted) -> Fo
 def export_responses(
     coordinator: Coordinator, run_id: str, query: Annotated[ExportQuery, Query()]
 ) -> StreamingResponse:
-    """Every response that the filter means, as a file. 503 while the index lacks a shard, 409 if one is damaged."""
+    """Every response that the filter means, as a file. 503 while the index lacks a shard, 409 if one is damaged.
+
+    An evaluation has no `trl`: what a benchmark asks is no training data.
+    """
+    if query.format is ExportFormat.TRL and _recipe(coordinator, run_id).measure is not None:
+        detail = f"{run_id} is an evaluation, whose questions train nothing: take format=jsonl"
+        raise InvalidInput(detail, field="format")
     with ExitStack() as opened:
         connection, indexed = opened.enter_context(coordinator.responses.reading(run_id, query.iteration))
         if indexed.indexed < indexed.shards:
@@ -91,6 +98,10 @@ def _exported(
         if query.format is ExportFormat.JSONL:
             yield from json_lines(rows)
             return
-        with context.store.reading() as tx:
-            form = tx.runs.get(run_id).recipe.form
-        yield from trl_zip(rows, form, context.settings.storage().images().get)
+        yield from trl_zip(rows, _recipe(context, run_id).form, context.settings.storage().images().get)
+
+
+def _recipe(context: Context, run_id: str) -> Recipe:
+    """Raises NotFound."""
+    with context.store.reading() as tx:
+        return tx.runs.get(run_id).recipe

@@ -38,7 +38,7 @@ async function act(button) {
     if (wanted !== null) tagged(wanted);
   }
   if (id && prompt(`This deletes the run, its models, data sets and responses for good. Type ${id} to confirm.`) === id) {
-    if (await change("DELETE", `?confirm=${id}`, undefined)) location.assign("/runs");
+    if (await change("DELETE", `?confirm=${id}`, undefined)) location.assign(now.dataset.list);
   }
 }
 
