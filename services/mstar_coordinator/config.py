@@ -3,7 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -191,7 +191,8 @@ class CoordinatorSettings(ServiceSettings):
         """URL of the database to open."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{self.home.absolute() / '.mstar' / 'mstar.sqlite'}"
+        # Quoted, since the folder may be called anything: `?` would begin the options, and `%41` would be read as A.
+        return f"sqlite:///{quote(str(self.home.absolute() / '.mstar' / 'mstar.sqlite'), safe=' +/')}"
 
 
 def _is_safe(url: str) -> bool:

@@ -1,6 +1,7 @@
 """The processes of the embedded stack as values: what is run, with which settings, and when it counts as up."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -11,6 +12,10 @@ from mstar.errors import InvalidInput
 from mstar_embedded.ports import HOST, Ports
 
 OWN_PREFIXES = ("MSTAR_COORDINATOR_", "MSTAR_WORKER_", "MSTAR_TRAINER_", "MSTAR_POLICY_", "MSTAR_PRM_")
+_DECIDED_HERE = re.compile(
+    r".*_(KEY|URL|SECRET)|HOME|HOST|PORT|ALLOWED_HOSTS|GPU_SHARING|SLEEP_IN_PLACE|(ARTEFACTS|CLUSTER|OIDC)(_.*)?"
+)
+"""Settings of a service, without its prefix, of where all are, who may come in, and how GPUs are shared."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +73,19 @@ def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[]
 
 
 def child_environment(spec: ProcessSpec) -> dict[str, str]:
-    """The environment of a child: ours without settings of services, and threads that don't spin while they wait.
+    """The environment of a child: ours, and threads that don't spin while they wait.
 
-    Only which code a service may run from model folders is taken from ours: nobody else can say that. Several services
+    Of the settings of services it has the child's own, except for those that are decided here: a shell that is set up
+    for Compose must not send the stack's services to another database or ask for keys that nobody has. Several services
     compute in turn on the same cores; a thread that spins would burn another service's time.
     """
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(OWN_PREFIXES)}
-    trusted = f"MSTAR_{spec.name.upper()}_TRUSTED_CODE"
-    inherited |= {trusted: os.environ[trusted]} if trusted in os.environ else {}
+    own = f"MSTAR_{spec.name.partition('-')[0].upper()}_"
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(OWN_PREFIXES)
+        or (key.startswith(own) and not _DECIDED_HERE.fullmatch(key.removeprefix(own)))
+    }
     # A container may have fewer cores than its machine.
     cores = str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     quiet = {

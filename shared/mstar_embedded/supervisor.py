@@ -153,9 +153,15 @@ class Supervisor:
         self._patience = patience
         self._stopping = threading.Event()
         collect(RUNTIME_PREFIX)
+        # Before anything is made outside of the home, which nobody would remove where the home cannot be written.
+        self.logs.mkdir(parents=True, exist_ok=True)
         self._runtime = Path(tempfile.mkdtemp(prefix=owned_prefix(RUNTIME_PREFIX)))
         self._lock: IO[str] | None = None
-        self._children = self._plan(specs or stack(self.home, ports, self.socket, self._broker_answers))
+        try:
+            self._children = self._plan(specs or stack(self.home, ports, self.socket, self._broker_answers))
+        except BaseException:
+            shutil.rmtree(self._runtime, ignore_errors=True)
+            raise
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
     @property
@@ -193,7 +199,6 @@ class Supervisor:
         return f"{dying[0].spec.name} keeps dying: {dying[0].last_words()}" if dying else None
 
     def _plan(self, specs: Sequence[ProcessSpec]) -> list[_Child]:
-        self.logs.mkdir(parents=True, exist_ok=True)
         return [_Child(spec, self.logs / f"{spec.name}.log") for spec in specs]
 
     def _reserve(self) -> None:

@@ -109,15 +109,12 @@ def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
     if _holds_more(body, bound.values):
         raise TooLarge(f"the body holds more than {bound.values} values: send fewer items in one request")
     try:
-        # Parsed for what the validation below does not refuse: duplicate keys, NUL, and depth.
-        tree = jiter.from_json(body, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
-    except ValueError as error:
-        # The parser's words for half of a surrogate pair.
-        cause = str(error).replace("unexpected end of hex escape", "half of a surrogate pair")
-        raise InvalidInput(f"body: not valid JSON: {cause[:200]}", field="body") from None
-    _check_values(tree)
-    # Tree and model are not needed at the same time, and each takes several times the bytes of the body.
-    del tree
+        # First for what the validation below does not refuse: duplicate keys, NUL, and depth.
+        check_json(body)
+    except InvalidInput as error:
+        if error.field is not None:
+            raise
+        raise InvalidInput(f"body: {error.detail}", field="body") from None
     try:
         # From the bytes again: of a Python tree strict mode would refuse a list for a tuple, and a string for an enum.
         return adapter.validate_json(body, strict=True)
@@ -125,6 +122,18 @@ def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
         found = error.errors(include_url=False, include_context=False, include_input=False)
         listed = [{**item, "loc": ("body", *item["loc"])} for item in _one_a_union(found)]
         raise RequestValidationError(listed) from None
+
+
+def check_json(document: bytes) -> None:
+    """Raises InvalidInput for what is no JSON or breaks a rule of all bodies; without a field where it is no JSON."""
+    try:
+        tree = jiter.from_json(document, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
+    except ValueError as error:
+        # The parser's words for half of a surrogate pair.
+        cause = str(error).replace("unexpected end of hex escape", "half of a surrogate pair")
+        raise InvalidInput(f"not valid JSON: {cause[:200]}") from None
+    # The tree ends here: it takes several times the bytes of the document, and so does the model that is made next.
+    _check_values(tree)
 
 
 def _holds_more(body: bytes, values: int) -> bool:

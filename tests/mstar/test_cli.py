@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from publish_bench import finished_run
+from silent_server import SilentServer
 from warm_starts import COLD_PYTHON
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -48,6 +50,8 @@ def mstar(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Complet
         (("score", "good.jsonl"), "set MSTAR_PRM_URL"),
         (("score", "good.jsonl", "--out", "none/out.jsonl"), "none/out.jsonl cannot be written"),
         (("up", "--ports", "some"), "choose auto or fixed"),
+        (("report", "r" * 300), "File name too long"),
+        (("run", "show", "list.yaml", "--home", "loop"), "loop"),
         # Nobody may make a folder there, root included.
         (("data", "import", "asked.jsonl", "--as", "/sys/mstar"), " /sys"),
     ],
@@ -70,6 +74,7 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: tuple[str,
     (tmp_path / "asked.jsonl").write_text(json.dumps({"question": "q", "answer": "7"}) + "\n")
     for name, row in rows.items():
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "runs" / "r-torn").mkdir(parents=True)
     (tmp_path / "runs" / "r-torn" / "results.json").write_text("{")
     done = mstar(*arguments, cwd=tmp_path, **NOWHERE)
@@ -77,6 +82,60 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, arguments: tuple[str,
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) <= 3
+
+
+def test_a_home_that_cannot_be_made_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "temporary").mkdir()
+    done = mstar("up", "--ports", "auto", "--home", "file/home", cwd=tmp_path, TMPDIR=str(tmp_path / "temporary"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {tmp_path}/file/home/.mstar/logs: Not a directory\n"
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("try", "--model", "SERVER"), ""),
+        (("run", "watch", "r-1"), "the run goes on: `mstar run watch r-1` follows it again\n"),
+    ],
+)
+def test_a_command_that_waits_ends_at_a_signal_with_its_code(
+    tmp_path: Path, arguments: tuple[str, ...], line: str, number: int, code: int
+) -> None:
+    with SilentServer() as server:
+        given = [server.url if one == "SERVER" else one for one in arguments]
+        command = [sys.executable, "-c", "from mstar.cli import main; main()", *given]
+        env = os.environ | {"PYTHONPATH": f"{SHARED}:{SHARED.parent / 'services'}", "MSTAR_URL": server.url}
+        with subprocess.Popen(command, cwd=tmp_path, env=env, text=True, stderr=subprocess.PIPE) as process:
+            # Its handlers are there before it asks anybody.
+            server.wait_for(1, 60)
+            process.send_signal(number)
+            assert process.stderr is not None
+            said = process.stderr.read()
+        assert (process.returncode, said) == (code, line)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "missing"),
+    [
+        (("up",), "mstar_embedded"),
+        (("try",), "mstar_eval"),
+        (("data", "inspect", "rows.jsonl"), "mstar_data"),
+    ],
+)
+def test_where_only_the_client_is_installed_a_command_that_needs_more_says_so(
+    tmp_path: Path, arguments: tuple[str, ...], missing: str
+) -> None:
+    hidden = ("minivista", "mstar_data", "mstar_embedded", "mstar_eval")
+    code = f"import sys; sys.modules.update(dict.fromkeys({hidden})); from mstar.cli import main; main()"
+    env = os.environ | {"PYTHONPATH": str(SHARED)}
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert missing in done.stderr or "minivista" in done.stderr
+    assert done.stderr.endswith("clone the repository and run `make install`\n")
 
 
 def test_help_names_every_verb(tmp_path: Path) -> None:

@@ -75,6 +75,18 @@ def test_scoring_goes_on_where_it_was_killed(tmp_path: Path, asked: list[dict[st
     assert scored_to(tmp_path, words("a", "b", "b", "c")).exit_code == 0 and len(asked) == 6
 
 
+def test_members_that_are_not_read_come_out_as_they_were(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    (tmp_path / "a.png").write_bytes(b"picture")
+    kept = {"note": "half a pair \ud800, 三角形", "name": "Zoë"}
+    (tmp_path / "rows.jsonl").write_text("\ufeff" + json.dumps(ROW | kept) + "\n", encoding="utf-8")
+    command = ["score", str(tmp_path / "rows.jsonl"), "--out", str(tmp_path / "out.jsonl")]
+    for _ in range(2):
+        assert CliRunner().invoke(app, command).exit_code == 0
+    row = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))
+    assert {name: row[name] for name in kept} == kept
+    assert len(asked) == 1, "the second command finds the line done"
+
+
 def test_what_was_changed_is_scored_anew(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
     scored_to(tmp_path, words("a", "b"))
     assert scored_to(tmp_path, words("a", "c")).exit_code == 0

@@ -53,14 +53,27 @@ def test_settings_of_the_callers_shell_do_not_leak_in(tmp_path: Path, monkeypatc
     assert (environment["OMP_NUM_THREADS"], environment["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
 
 
-def test_code_that_the_operator_allowed_reaches_the_service_that_is_to_run_it(
+def test_what_the_operator_allows_and_bounds_reaches_the_service_that_it_is_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("COORDINATOR", "POLICY", "PRM", "TRAINER"):
-        monkeypatch.setenv(f"MSTAR_{name}_TRUSTED_CODE", name)
-    found = {}
-    for spec in plan(tmp_path):
-        environment = child_environment(spec)
-        found[spec.name] = [value for key, value in environment.items() if key.endswith("_TRUSTED_CODE")]
-    own = {name: [name.upper()] for name in ("coordinator", "policy", "prm", "trainer")}
-    assert found == {"broker": [], "worker-rollout": [], "worker-score": []} | own
+    given = {
+        "MSTAR_COORDINATOR_TRACKING": "tensorboard",
+        "MSTAR_COORDINATOR_UNTRIED_MODELS": "aria",
+        "MSTAR_COORDINATOR_DATA_ROOT": "/data",
+        "MSTAR_POLICY_BATCH_ROWS": "8",
+        "MSTAR_PRM_TRUSTED_CODE": "code",
+        "MSTAR_TRAINER_THREADS": "2",
+    }
+    # Where everything is and who may come in follow from the stack, in which nobody has a key.
+    decided = ("DATABASE_URL", "ARTEFACTS", "ARTEFACTS_ENDPOINT", "RUN_ADMIN_KEY", "OIDC_ISSUER", "GPU_SHARING")
+    for name, value in (given | {f"MSTAR_COORDINATOR_{name}": "elsewhere" for name in decided}).items():
+        monkeypatch.setenv(name, value)
+    found = {spec.name: set(child_environment(spec).items()) & set(given.items()) for spec in plan(tmp_path)}
+    own = {"coordinator": "COORDINATOR", "policy": "POLICY", "prm": "PRM", "trainer": "TRAINER"}
+    assert found == {
+        name: {(key, value) for key, value in given.items() if key.startswith(f"MSTAR_{own.get(name)}_")}
+        for name in found
+    }
+    assert not [
+        key for spec in plan(tmp_path) for key, value in child_environment(spec).items() if value == "elsewhere"
+    ]

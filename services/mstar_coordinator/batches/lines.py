@@ -1,6 +1,7 @@
 """Lines of batch files: what is asked, and what is answered, in the shape of OpenAI's Batch API. No I/O of its own."""
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mstar.api.batches import MAX_LINES, CustomId, Endpoint
 from mstar.errors import InvalidInput, MstarError
+from mstar_web.bodies import check_json
 
 MAX_LINE_BYTES = 32 * 2**20
 """What the PRM takes as the body of a request."""
@@ -34,6 +36,14 @@ def read_line(line: bytes, number: int) -> RequestLine:
     where = f"line {number}"
     if len(line) > MAX_LINE_BYTES:
         raise InvalidInput(f"{where}: a line may have {MAX_LINE_BYTES} bytes", field="input_file_id")
+    if number == 1:
+        # Editors on Windows put a byte order mark there.
+        line = line.removeprefix(BOM_UTF8)
+    try:
+        # As a request that comes by itself: of a key given twice the first would be lost without a word.
+        check_json(line)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error.detail}", field="input_file_id") from None
     try:
         # The body stays a dictionary: the PRM checks it when its turn comes, by its own rules.
         return RequestLine.model_validate_json(line, strict=True)

@@ -87,9 +87,9 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     """The index as it is now, or None where there is none of this version."""
     if not path.is_file():
         return None
-    connection = sqlite3.connect(
-        f"file:{path.as_posix()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    # Quoted as a URI: the home may be called anything.
+    source = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(source, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
         connection.close()
         return None

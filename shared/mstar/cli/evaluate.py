@@ -1,6 +1,5 @@
 """`mstar eval RUN|MODEL --on …`: the published benchmarks by their official rules."""
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,7 +145,6 @@ def _here(
     shown = {one.name: items(one, data, asked["limit"]) for one in chosen}
     put, samples = asking(asked["prompt"], about.form), asked["samples"]
     how = Sampling(samples, asked["temperature"] if samples > 1 else 0.0, asked["max_tokens"])
-    signal.signal(signal.SIGTERM, _interrupt)
     with (
         Session(about, prm_of(asked["prm"], about, samples), folder, _notice(quiet)) as session,
         assistant_of(judge, folder / "judge.jsonl") as helper,
@@ -190,7 +188,3 @@ def _show(final: "EvaluationResult", folder: Path) -> None:
     for line in warnings(final.benchmarks):
         console.print(line, markup=False, highlight=False)
     console.print(f"results: {folder}", highlight=False, soft_wrap=True)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

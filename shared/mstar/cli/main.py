@@ -9,6 +9,7 @@ import typer
 
 from mstar.cli import audit, data, doctor, evaluate, judge, keys, plan, runs, score, serve, stack, study, trying
 from mstar.cli.output import PICTURES
+from mstar.cli.stopping import stop_in_order
 from mstar.errors import MstarError
 from mstar.writing import refused
 
@@ -56,8 +57,19 @@ app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 
 
+def _named(error: OSError) -> str:
+    """What the system refused, with the file: a home below a file, a name too long, a loop of links."""
+    if (found := refused(error)) is not None:
+        return found.detail
+    file = error.filename2 or error.filename
+    reason = error.strerror or str(error)
+    return reason if file is None else f"{file}: {reason}"
+
+
 def main() -> None:
     """Entry point of the console script."""
+    # For every command: a bar that is cut off hides the cursor, and services that were started must be stopped.
+    stop_in_order()
     for stream in (sys.stdout, sys.stderr):
         # Where a terminal's encoding lacks a character, a question mark stands for it: data may hold any.
         if isinstance(stream, io.TextIOWrapper):
@@ -68,11 +80,12 @@ def main() -> None:
         field = f"{error.field}: " if error.field and not error.detail.startswith(error.field) else ""
         # A server's or a data set's words may be in it, escape sequences included.
         sys.exit(f"error: {field}{error.detail}".translate(PICTURES))
+    except ModuleNotFoundError as error:
+        # The package by itself is the client. What starts services or reads data sets needs the whole checkout.
+        fix = "clone the repository and run `make install`"
+        sys.exit(f"error: this command needs {error.name}, which is not installed here: {fix}")
     except OSError as error:
-        found = refused(error)
-        if found is None:
-            raise
-        sys.exit(f"error: {found.detail}".translate(PICTURES))
+        sys.exit(f"error: {_named(error)}".translate(PICTURES))
     except KeyboardInterrupt:
         # 128 + SIGINT, as shells report a program that Ctrl-C ended.
         sys.exit(130)

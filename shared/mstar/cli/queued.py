@@ -14,6 +14,7 @@ from mstar.api.evaluations import EvaluationCreate
 from mstar.cli.download import download
 from mstar.cli.output import byte_progress, follow, program, progress_console
 from mstar.cli.runs import resolve
+from mstar.cli.stopping import told_when_stopped
 from mstar.client import Client, Endpoint
 from mstar.errors import Conflict, CorruptArtefact, Unavailable
 from mstar.evolution import RunState
@@ -57,7 +58,8 @@ def through_queue(create: EvaluationCreate, out: Path | None, *, quiet: bool) ->
                 highlight=False,
                 soft_wrap=True,
             )
-        ended = follow(lambda: client.run(now.id))
+        with told_when_stopped(f"evaluation {now.id} goes on: the same command follows it again"):
+            ended = follow(lambda: client.run(now.id))
         if ended.state is RunState.CANCELLED:
             raise Conflict(f"evaluation {now.id} was cancelled: for another one remove {folder / NOTE}")
         if ended.state is not RunState.SUCCEEDED:

@@ -25,6 +25,7 @@ from mstar.cli.output import (
 )
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import HomeOption, JsonOption, run_embedded
+from mstar.cli.stopping import told_when_stopped
 from mstar.cli.watching import watch as watch_live
 from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.data_check import check_lines
@@ -290,10 +291,11 @@ def _start_on_server(client: Client, create: RunCreate, *, detach: bool, as_json
 
 
 def _finish(client: Client, run_id: str, *, as_json: bool) -> None:
+    again = f"{program()} run watch {run_id}"
     try:
-        ended = watch_live(client, run_id)
+        with told_when_stopped(f"the run goes on: `{again}` follows it again"):
+            ended = watch_live(client, run_id)
     except Unavailable as error:
-        again = f"{program()} run watch {run_id}"
         raise Unavailable(
             f"{error.detail}; the run goes on without this command: follow it again with `{again}`"
         ) from error

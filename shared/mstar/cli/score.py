@@ -100,7 +100,8 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
     if not file.is_file():
         raise InvalidInput(f"{file} does not exist", field="file")
     try:
-        text = file.read_text(encoding="utf-8")
+        # Editors on Windows put a byte order mark there.
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"{file} cannot be read: {error}", field="file") from error
     # Not splitlines(): JSON may hold U+2028 and other line ends unescaped.
@@ -114,7 +115,8 @@ def _opened(out: Path | None, *, append: bool = False) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        sink = out.open("a" if append else "w", encoding="utf-8")
+        # Half of a surrogate pair, which UTF-8 has not, is written as JSON's own escape for it: `\\ud800`.
+        sink = out.open("a" if append else "w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InvalidInput(f"{out} cannot be written: {error.strerror}", field="out") from error
     with sink:

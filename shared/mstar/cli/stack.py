@@ -1,6 +1,6 @@
 """`mstar up` and `mstar demo`: the whole stack on this machine."""
 
-import signal
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ import typer
 
 from mstar.api.runs import RunCreate
 from mstar.cli.output import console, follow, gain, print_json, program, results_table
+from mstar.cli.stopping import told_when_stopped
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput, Unavailable
 from mstar.evolution import RunState
@@ -24,15 +25,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing
 
 @contextmanager
 def embedded(home: Path, ports: str, *, quiet: bool = False) -> "Iterator[tuple[Client, object]]":
-    """The stack while the block runs, with a client for it. SIGTERM ends it as Ctrl-C does."""
+    """The stack while the block runs, with a client for it."""
     from mstar_embedded.ports import fixed_ports, free_ports
     from mstar_embedded.supervisor import Supervisor
 
     if ports not in ("auto", "fixed"):
         raise InvalidInput(f"--ports {ports}: choose auto or fixed", field="ports")
     chosen = free_ports() if ports == "auto" else fixed_ports()
-    # Without a handler SIGTERM would end this process alone, and leave the services that it started.
-    signal.signal(signal.SIGTERM, _interrupt)
     notice = (lambda line: None) if quiet else (lambda line: console.print(f"[dim]{line}[/dim]", highlight=False))
     endpoint = Endpoint(url=chosen.coordinator_url, prm_url=chosen.prm_url, policy_url=chosen.policy_url)
     # The client closes first, so that no connection delays the services' end.
@@ -84,8 +83,11 @@ def run_embedded(home: Path, create: RunCreate, *, as_json: bool) -> None:
         run = client.create_run(create)
         if not as_json:
             console.print(f"run {run.id} · coordinator {client.endpoint.url} · everything in {home / run.id}")
-        # Without `failure` a service that cannot start would be waited for as if it were restarting.
-        ended = follow(lambda: client.run(run.id), lambda: getattr(supervisor, "failure", None))
+        with told_when_stopped(
+            f"run {run.id} is not finished: `{program()} up --home {shlex.quote(str(home))}` goes on with it"
+        ):
+            # Without `failure` a service that cannot start would be waited for as if it were restarting.
+            ended = follow(lambda: client.run(run.id), lambda: getattr(supervisor, "failure", None))
         results = client.results(run.id)
     if as_json:
         print_json(results)
@@ -97,7 +99,3 @@ def run_embedded(home: Path, create: RunCreate, *, as_json: bool) -> None:
     if not as_json:
         console.print(f"report: {home / run.id / 'report.html'}", highlight=False)
         console.print(f"next:   {program()} run show latest --json", highlight=False)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

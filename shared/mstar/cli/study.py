@@ -13,6 +13,7 @@ from mstar.api.runs import Run as RunBody
 from mstar.api.studies import RunChoice, StudyCreate, StudyRunView, StudyView
 from mstar.cli.output import ENDED, LONGEST_PAUSE, PATIENCE_SECONDS, console, print_json, program
 from mstar.cli.stack import JsonOption, embedded
+from mstar.cli.stopping import told_when_stopped
 from mstar.cli.study_files import (
     in_order,
     names,
@@ -69,7 +70,8 @@ def run(
             if client.reachable():
                 view = _begin(client, plan, wanted)
                 if not detach:
-                    view = _follow(client, view, wanted, results, lambda: None, quiet=as_json)
+                    with told_when_stopped(f"study {view.id} goes on: the same command follows it again"):
+                        view = _follow(client, view, wanted, results, lambda: None, quiet=as_json)
                 _finish(view, as_json=as_json)
                 return
         if endpoint.url != DEFAULT_URL:
@@ -80,7 +82,8 @@ def run(
         view = _begin(client, plan, wanted)
         # Only in a home of its own: on a server the other studies are other people's.
         _leave_others(client, view, quiet=as_json)
-        view = _follow(client, view, wanted, results, lambda: getattr(supervisor, "failure", None), quiet=as_json)
+        with told_when_stopped(f"study {view.id} is not finished: the same command goes on with it"):
+            view = _follow(client, view, wanted, results, lambda: getattr(supervisor, "failure", None), quiet=as_json)
     _finish(view, as_json=as_json)
 
 

@@ -1,6 +1,5 @@
 """`mstar try --model … --data …`: see prompts, responses and verdicts of a few questions before any run."""
 
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,7 +56,6 @@ def try_(
     given = recipe is not None or any(one.startswith("prompt.") for one in settings or [])
     form = plan.form if given or about.form is None else about.form
     picks = picked(_pool(plan.data, first_index), questions, seed)
-    signal.signal(signal.SIGTERM, _interrupt)
     with (
         tempfile.TemporaryDirectory(prefix="mstar-try-") as folder,
         Session(about, None, Path(folder), _notice) as session,
@@ -135,7 +133,3 @@ def _print(line: str) -> None:
 
 def _notice(line: str) -> None:
     progress_console.print(f"[dim]{line}[/dim]", highlight=False)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt

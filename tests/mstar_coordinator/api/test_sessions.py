@@ -1,5 +1,7 @@
 """Signing in to the pages: a key becomes a cookie, a change needs its token, and the session ends with its key."""
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from coordinator_bench import HandClock
+from coordinator_bench import SMALL, HandClock
 from door_bench import bearer, door, make_key
 from web_bench import ask, talk
 
@@ -107,6 +109,35 @@ def test_signing_out_ends_the_session_for_whoever_has_its_cookie(tmp_path: Path)
         assert not client.cookies
         cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
         assert (await client.get("/v1/runs", headers={"cookie": cookie})).status_code == 401
+
+    talk(door(tmp_path), conversation)
+
+
+def test_a_stream_of_events_ends_with_the_key_or_session_that_opened_it(tmp_path: Path) -> None:
+    async def begun(client: httpx2.AsyncClient, path: str, headers: dict[str, str]) -> "asyncio.Task[httpx2.Response]":
+        stream = asyncio.create_task(client.get(path, headers=headers | {"accept": "text/event-stream"}))
+        await asyncio.sleep(0.1)
+        return stream
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        key = await make_key(client, "run_admin")
+        body = {"recipe": json.loads(SMALL.model_dump_json())}
+        run = (await client.post("/v1/runs", json=body, headers=bearer(key.key))).json()
+        path = f"/v1/runs/{run['id']}/events"
+        by_key = await begun(client, path, bearer(key.key))
+        await sign_in(client)
+        by_session = await begun(client, path, {})
+        # One of the settings stays, and so does what it has opened.
+        by_setting = await begun(client, path, bearer("k-run"))
+        await client.post(f"/v1/keys/{key.id}/revoke", headers=bearer("k-run"))
+        await client.post(SIGN_OUT, headers=token_of(client))
+        async with asyncio.timeout(20):
+            ended = [await by_key, await by_session]
+        # On a slow machine a stream may begin when it is too late already.
+        assert {answer.status_code for answer in ended} <= {200, 401}
+        assert not by_setting.done()
+        await client.post(f"/v1/runs/{run['id']}/cancel", headers=bearer("k-run"))
+        assert "run.cancelled" in (await by_setting).text
 
     talk(door(tmp_path), conversation)
 

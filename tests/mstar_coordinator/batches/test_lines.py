@@ -25,7 +25,7 @@ def test_blank_lines_count_for_nothing() -> None:
     [
         ([], "no requests"),
         ([b"\n"], "no requests"),
-        ([line(), b"\n", b"{"], "line 3: not a request"),
+        ([line(), b"\n", b"{"], "line 3: not valid JSON"),
         ([b"\xff\n"], "line 1"),
         ([b"[1]\n"], "line 1: not a request"),
         ([line(), line()], "line 2: custom_id 'a' stands on line 1"),
@@ -39,12 +39,20 @@ def test_blank_lines_count_for_nothing() -> None:
         ([line().replace(b'"Why?"', b"9" * 5000)], "line 1"),
         ([line().replace(b'"Why?"', b"[" * 5000 + b"]" * 5000)], "line 1"),
         ([line().replace(b"Why?", rb"\ud800")], "line 1"),
+        # What the PRM refuses in a request of its own must not become another request in a batch.
+        ([line(), line().replace(b'"question"', b'"question": "Who?", "question"')], "line 2: .*duplicate"),
+        ([line().replace(b'"Why?"', b"NaN")], "line 1: not valid JSON"),
+        ([line().replace(b"Why?", rb"\u0000")], "line 1: body.question: .* NUL"),
     ],
 )
 def test_a_bad_line_is_named(lines: list[bytes], said: str) -> None:
     with pytest.raises(InvalidInput, match=said) as raised:
         check_lines(lines, "/v1/score")
     assert raised.value.field == "input_file_id"
+
+
+def test_a_byte_order_mark_before_the_first_line_is_none_of_it() -> None:
+    assert check_lines([b"\xef\xbb\xbf" + line(), line(custom_id="b")], "/v1/score") == 2
 
 
 def test_a_line_that_a_crash_has_cut_off_is_done_again(tmp_path: Path) -> None:

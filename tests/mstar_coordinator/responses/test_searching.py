@@ -56,6 +56,15 @@ def shard(store: ArtefactStore, iteration: int, numbers: range, *, selected: boo
     return Shard(name, iteration, numbers.start, rollouts, made, TOP)
 
 
+def test_an_index_is_found_in_a_folder_of_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "rüns 1?mode=rwc%41#x" / "index"
+    path.parent.mkdir()
+    open_for_writing(path).close()
+    found = open_for_reading(path)
+    assert found is not None
+    found.close()
+
+
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
     home = tmp_path_factory.mktemp("index")

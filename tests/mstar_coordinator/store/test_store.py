@@ -1,5 +1,6 @@
 """The database itself: one opener, durable settings, transactions that are whole or not at all."""
 
+import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from sqlalchemy import event
 from coordinator_bench import SMALL, Bench, database_of
 from mstar.errors import Conflict, InvalidInput, StorageFull
 from mstar.steps import Queue
+from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.store.database import open_store
 from mstar_coordinator.store.records import StepState, stage_of
 
@@ -26,6 +28,16 @@ def test_a_second_coordinator_is_refused_until_the_first_is_gone(tmp_path: Path)
 def test_a_url_that_is_no_lasting_database_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput, match="database_url"):
         open_store(url)
+
+
+def test_a_home_may_be_called_anything(tmp_path: Path, sqlite_tables: Path) -> None:
+    home = tmp_path / "rüns 1?a=%41#x"
+    made = home / ".mstar" / "mstar.sqlite"
+    made.parent.mkdir(parents=True)
+    shutil.copyfile(sqlite_tables, made)
+    open_store(CoordinatorSettings(broker_url="redis://unused", home=home).store_url()).close()
+    assert made.with_name("mstar.sqlite.lock").is_file()
+    assert list(tmp_path.iterdir()) == [home]
 
 
 def test_sqlite_writes_ahead(tmp_path: Path) -> None:

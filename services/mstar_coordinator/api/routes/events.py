@@ -15,9 +15,10 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.responses import Response
 
 from mstar.api.runs import Event, Page
-from mstar.errors import Unavailable
+from mstar.errors import NotFound, Unavailable
 from mstar.evolution import RunState
-from mstar_coordinator.api.routes.context import After, Context, Coordinator, Limit, paged
+from mstar_coordinator.access.door import StillIn
+from mstar_coordinator.api.routes.context import After, Caller, Context, Coordinator, Limit, paged
 from mstar_web.bodies import JsonRoute
 
 POLL_SECONDS = 0.3
@@ -40,21 +41,22 @@ LastEventId = Annotated[
 async def list_events(
     request: Request,
     coordinator: Coordinator,
+    caller: Caller,
     run_id: str,
     limit: Limit = 100,
     after: After = 0,
     accept: Accept = "application/json",
     last_event_id: LastEventId = "",
 ) -> Page[Event] | Response:
-    """Events of a run, oldest first. A stream ends when the run has, after its last event."""
+    """Events of a run, oldest first. A stream ends after the last one, and with the key or session behind it."""
     if last_event_id:
         after = int(last_event_id)
     if "text/event-stream" in accept:
         # Read before the answer begins, so that an unknown run is a 404 and not an empty stream.
         await run_in_threadpool(_read, coordinator, run_id, after, 1)
-        return EventSourceResponse(
-            _stream(coordinator, request.app.state.stopping, run_id, after), headers={"Cache-Control": "no-store"}
-        )
+        still_in = await coordinator.door.watched(caller, request.headers)
+        events = _stream(coordinator, request.app.state.stopping, still_in, run_id, after)
+        return EventSourceResponse(events, headers={"Cache-Control": "no-store"})
     found, _ = await run_in_threadpool(_read, coordinator, run_id, after, limit + 1)
     return paged(found, limit, [str(event.id) for event in found])
 
@@ -66,13 +68,18 @@ def _read(context: Context, run_id: str, after: int, limit: int) -> tuple[list[E
         return tx.events.after(run_id, after, limit), ended
 
 
-async def _stream(context: Context, stopping: threading.Event, run_id: str, after: int) -> AsyncIterator[bytes]:
+async def _stream(
+    context: Context, stopping: threading.Event, still_in: StillIn, run_id: str, after: int
+) -> AsyncIterator[bytes]:
     quiet_since = time.monotonic()
     # A client resumes after the last id that it has seen, so a stream may end at any time.
     while not stopping.is_set():
         try:
+            if not await still_in():
+                return
             found, ended = await run_in_threadpool(_read, context, run_id, after, BATCH)
-        except Unavailable:
+        # NotFound: the run was deleted as soon as it had ended.
+        except (NotFound, Unavailable):
             return
         for event in found:
             yield format_sse_event(id=str(event.id), event=event.type, data_str=event.model_dump_json())
