@@ -84,9 +84,9 @@ def rows() -> tuple[Row, ...]:
             for name, shape, options in TRAININGS
         ),
         Row("backward/8b", "gpu_training", "backward", ("8b",)),
-        Row("resumed/2b/qlora", "gpu_again", "resumed", ("2b", QLORA), 150.0),
-        Row("resumed/2b/lora", "gpu_again", "resumed", ("2b", LORA), 150.0),
-        Row("second-load/2b", "gpu_again", "second_load", ("2b",)),
+        Row("resumed/2b/qlora", "gpu_again", "resumed", ("2b", QLORA), 280.0),
+        Row("resumed/2b/lora", "gpu_again", "resumed", ("2b", LORA), 280.0),
+        Row("second-load/2b", "gpu_again", "second_load", ("2b",), 200.0),
         Row("hand-over/2b", "gpu_scoring", "hand_over", ("2b",)),
     )
 
