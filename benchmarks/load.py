@@ -260,6 +260,24 @@ def _wait(client: Client, run: str) -> None:
         time.sleep(0.5)
 
 
+def table(phases: Sequence[dict[str, Any]]) -> str:
+    """The phases of load.json as Markdown."""
+    heads = "phase | answered/s | answered ms, p50 / p99 | refused | refused ms, p50 / p99 | CPU-s of the PRM | MB"
+    rows = [heads, " | ".join(["---"] * len(heads.split(" | ")))]
+    for one in phases:
+        refused = sum(count for status, count in one["statuses"].items() if status != "200")
+        spent, (before, after) = one["cpu_seconds"]["prm"], one["megabytes"]
+        times = (" / ".join(f"{value:.0f}" for value in one[kind].values()) or "-" for kind in _TIMES)
+        rows.append(
+            f"{one['name']} | {one['answered_per_second']:.1f} | {next(times)} | {refused:,} | {next(times)} | "
+            f"{spent:.0f} of {one['seconds']:.0f} | {before}, {after}"
+        )
+    return "\n".join(f"| {row} |" for row in rows)
+
+
+_TIMES = ("answered_ms", "refused_ms")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="of three times the capacity")
@@ -276,12 +294,13 @@ def main() -> None:
             found.append(asyncio.run(beside(url, bodies, 3 * found[1].rate, client, run)))
             same = digest(busy, run) == expected
     print("the run beside the load leaves the same weights:", same)
-    written = {
+    written: dict[str, Any] = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
         "phases": [phase.dump() for phase in found],
         "same_weights": same,
     }
     RESULTS.write_text(json.dumps(written, indent=1) + "\n")
+    print(table(written["phases"]))
 
 
 if __name__ == "__main__":
