@@ -1,6 +1,7 @@
 """`python -m benchmarks [ROW …]`: measure, print, and write results.md and results.json beside this file.
 
-Each group of rows runs in a process of its own, so that none of them finds another's caches or threads.
+Each group of rows runs in a process of its own, so that none of them finds another's caches or threads. With
+`--smallest` every group runs once at its smallest size, which shows that it works; nothing is written then.
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.measure import COSTS
+from benchmarks.measure import COSTS, SMALLEST
 
 HERE = Path(__file__).parent
 WORK_HEAD = (
@@ -31,16 +32,20 @@ def main() -> None:
         rows = import_module(f"benchmarks.{sys.argv[2]}").run()
         Path(sys.argv[3]).write_text(json.dumps([row.dump() for row in rows]))
         return
+    smallest = "--smallest" in sys.argv
+    groups = [name for name in sys.argv[1:] if name != "--smallest"]
+    if unknown := set(groups) - set(GROUPS):
+        sys.exit(f"{', '.join(sorted(unknown))}: no such benchmark; choose from {', '.join(GROUPS)}")
     known = _known()
-    for group in sys.argv[1:] or GROUPS:
-        if group not in GROUPS:
-            sys.exit(f"{group} is no benchmark: choose from {', '.join(GROUPS)}")
-        known[group] = _measured(group)
-        _write(known)
+    for group in groups or GROUPS:
+        known[group] = _measured(group, smallest=smallest)
+        if not smallest:
+            _write(known)
 
 
-def _measured(group: str) -> list[dict[str, Any]]:
+def _measured(group: str, *, smallest: bool) -> list[dict[str, Any]]:
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "HF_HUB_OFFLINE": "1"}
+    environment |= {SMALLEST: "1"} if smallest else {}
     with tempfile.TemporaryDirectory() as folder:
         found = Path(folder) / "rows.json"
         command = [sys.executable, "-m", "benchmarks", "--measure", group, str(found)]

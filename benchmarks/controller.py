@@ -183,7 +183,7 @@ def _levels(curve: Array) -> Array:
     weights = np.exp(-(hard**2) / 2) / np.exp(-(hard**2) / 2).sum()
     low, high = np.full(len(curve), -15.0), np.full(len(curve), 15.0)
     for _ in range(60):
-        middle = (low + high) / 2
+        middle: Array = (low + high) / 2
         over = (1 / (1 + np.exp(-(middle[:, None] + DIFFICULTY * hard)))) @ weights > curve
         low, high = np.where(over, low, middle), np.where(over, middle, high)
     return middle

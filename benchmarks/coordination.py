@@ -5,17 +5,17 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.iteration import SETTINGS, Stack
-from benchmarks.measure import PAIRS, Row, timed
+from benchmarks.measure import PAIRS, Row, sized, timed
 from mstar.client import Client, Endpoint
 from mstar_embedded.ports import free_ports
 from mstar_embedded.supervisor import Supervisor
 
-QUESTIONS, N = 900, 16
+QUESTIONS, N = sized((900, 16), (20, 2))
 
 
 def run() -> list[Row]:
     settings = SETTINGS | {
-        "data.train": 6000,
+        "data.train": sized(6000, 200),
         "evolution.questions": QUESTIONS,
         "evolution.n": N,
         "generation.shard_questions": 50,

@@ -10,6 +10,7 @@ The first five gates need such short runs only. The others compare whole runs: `
 
 import argparse
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -216,7 +217,9 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
-    found, ranks = gates(list(finished(arguments.home)))
+    if not (runs := list(finished(arguments.home))):
+        sys.exit(f"no finished run on {SOURCE} lies below {arguments.home}: nothing is written")
+    found, ranks = gates(runs)
     print("| gate | wanted | measured | runs | met |\n|---|---|---|---|---|")
     for gate in found:
         value = "not measured" if gate.value is None else f"{gate.value:.1%}"

@@ -266,7 +266,11 @@ def main() -> None:
     if arguments.report:
         print(report(known))
         return
-    wanted = missing(rows(), known, tuple(arguments.rows))
+    offered = rows()
+    for beginning in arguments.rows:
+        if not any(row.name.startswith(beginning) for row in offered):
+            parser.error(f"no row begins with {beginning!r}; there are {', '.join(row.name for row in offered)}")
+    wanted = missing(offered, known, tuple(arguments.rows))
 
     def write(record: dict[str, Any]) -> None:
         with open(arguments.out, "a") as out:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu_device import CUDA, DEVICE, GIGA, folder_of, held, scratch, seconds, write_random
+from benchmarks.gpu_device import CUDA, DEVICE, GIGA, folder_of, held, moved, scratch, seconds, write_random
 from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.chat import question_turns
@@ -15,7 +15,7 @@ from mstar_models.checkpoint import FINITE
 from mstar_policy.engine import Prompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from mstar_trainer.resident import ResidentTrainer
-from trainer_bench import Bench, never
+from trainer_bench import Bench, copied, never
 
 SAMPLES, LENGTH = (64, 64) if CUDA else (2, 4)
 
@@ -63,9 +63,7 @@ def _put_model(bench: Bench, folder: Path) -> None:
     write_random(folder, torch.bfloat16)
     if CUDA:
         torch.cuda.empty_cache()
-    bench.inputs["prepare"] = bench.store.write(
-        "r-1/large", lambda target: shutil.move(folder, target / "model") and None, {}
-    )
+    bench.inputs["prepare"] = bench.store.write("r-1/large", moved(folder), {})
 
 
 def second_load(shape: str) -> dict[str, Any]:
@@ -76,14 +74,7 @@ def second_load(shape: str) -> dict[str, Any]:
         if CUDA:
             torch.cuda.empty_cache()
         store = ArtefactStore(root)
-        refs = [
-            store.write(
-                f"r-0/it0{number}/train",
-                lambda target: shutil.copytree(folder, target / "model") and None,
-                {FINITE: True},
-            )
-            for number in (1, 2, 3)
-        ]
+        refs = [store.write(f"r-0/it0{number}/train", copied(folder), {FINITE: True}) for number in (1, 2, 3)]
         return asyncio.run(_loaded(HfEngine(store), refs))
 
 

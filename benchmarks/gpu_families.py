@@ -19,7 +19,6 @@ from family_reference import (
     Plain,
     commit,
     labelled,
-    no_more,
     picture,
     prm_loss,
     selected,
@@ -40,7 +39,7 @@ from mstar_policy.engine import Prompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from mstar_prm.hf_scorer import HfScorer
 from mstar_trainer.training_loop import TrainingLoop
-from trainer_bench import Bench
+from trainer_bench import Bench, never
 
 SETTINGS = TrainRecipe(learning_rate=1e-4, batch_size=8, micro_tokens=1000)
 PLACES = (0, 1)
@@ -155,7 +154,7 @@ def _trained(known: Family, folder: Path, half: Path, root: Path) -> dict[str, A
                 carry=False,
                 objective=objective,  # type: ignore[arg-type]
             )
-            ref, result = loop.train(claim, lambda done, total: None, no_more)
+            ref, result = loop.train(claim, lambda done, total: None, never)
             load_model(bench.store.verify(ref) / "model")
             found[name] = {"loss": result.first_loss, "plain": plain[objective]}
     return found

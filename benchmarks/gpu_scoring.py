@@ -1,7 +1,6 @@
 """Trees under a dense mask and under blocks, and the way of weights from the disk to what serves them."""
 
 import asyncio
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from benchmarks.gpu_device import (
     forget_peak,
     held,
     median,
+    moved,
     peak,
     random_model,
     scratch,
@@ -104,7 +104,7 @@ def _forward(run: Callable[[], torch.Tensor], tokens: int, own: dict[str, Any]) 
 
 def _both_ways(model: Any, run: Callable[[], torch.Tensor], tokens: int, own: dict[str, Any]) -> None:
     def both() -> None:
-        run().float().pow(2).mean().backward()
+        torch.autograd.backward(run().float().pow(2).mean())
         model.zero_grad()
 
     try:
@@ -125,9 +125,7 @@ def hand_over(shape: str) -> dict[str, Any]:
         forget_peak()
         store = ArtefactStore(root)
         began = time.perf_counter()
-        ref = store.write(
-            "r-0/it01/train", lambda target: shutil.move(folder, target / "model") and None, {FINITE: True}
-        )
+        ref = store.write("r-0/it01/train", moved(folder), {FINITE: True})
         found["sealing s"] = time.perf_counter() - began
         files = sorted((store.path(ref.id) / "model").glob("*.safetensors"))
         size = sum(file.stat().st_size for file in files) / GIGA

@@ -152,7 +152,7 @@ def _plain(model: Any, batches: list[Batch]) -> float:
     for batch in batches:
         inputs = {name: t.to(model.dtype) if t.is_floating_point() else t for name, t in batch.inputs.items()}
         hidden = run_trunk(model, **inputs, use_cache=False).last_hidden_state[batch.rows, batch.columns]
-        for some, targets in zip(hidden.split(1024), batch.targets.split(1024), strict=True):
+        for some, targets in zip(torch.split(hidden, 1024), torch.split(batch.targets, 1024), strict=True):
             logits = output_head(model)(some).float()
             found += float(nn.functional.cross_entropy(logits, targets, reduction="sum"))
     return found
@@ -236,7 +236,7 @@ def _exact(model: _HeadOnly, targets: Tensor) -> tuple[float, Tensor, Tensor]:
     hidden, head = (one.detach().float() for one in (model.hidden[0], model.head.weight))
     by_head = torch.zeros_like(head)
     total, parts = 0.0, []
-    for some, wanted in zip(hidden.split(1024), targets.split(1024), strict=True):
+    for some, wanted in zip(torch.split(hidden, 1024), torch.split(targets, 1024), strict=True):
         logits = some @ head.T
         total += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
         logits = logits.softmax(1)

@@ -10,7 +10,7 @@ import httpx2
 import torch
 
 from benchmarks.material import THREADS, images, questions
-from benchmarks.measure import PAIRS, Row, best_of, by_cost, compare, cpu_of
+from benchmarks.measure import PAIRS, Row, best_of, by_cost, compare, cpu_of, sized
 from benchmarks.practitioner import Script
 from mstar.api.runs import RunCreate
 from mstar.client import Client, Endpoint
@@ -18,8 +18,8 @@ from mstar.evolution import RunState
 from mstar_embedded.ports import Ports, free_ports
 from mstar_embedded.supervisor import Supervisor
 
-QUESTIONS, N = 200, 8
-SAMPLE_ROWS, SCORE_ROWS = (64, 128, 256, 512), (32, 64, 128)
+QUESTIONS, N = sized((200, 8), (20, 4))
+SAMPLE_ROWS, SCORE_ROWS = sized(((64, 128, 256, 512), (32, 64, 128)), ((64,), (32,)))
 SETTINGS = {
     "data.train": QUESTIONS * (PAIRS + 3),
     "data.validation": 1,
@@ -56,7 +56,8 @@ class Stack:
         self.client, self.supervisor, self._ports = client, supervisor, ports
         self._look_seconds = look_seconds
         self.run = client.create_run(RunCreate(recipe="demo", overrides=settings)).id
-        self._number, self._seen = 1, None
+        self._number = 1
+        self._seen: str | None = None
         self._finish()
         self.shares: list[tuple[float, float, float]] = []
         """CPU-seconds of engines, of coordinator and broker, and of the workers, for each iteration."""

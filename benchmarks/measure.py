@@ -1,17 +1,29 @@
 """Pairs of measurements in ABBA order, and what a row of the table says of them."""
 
+import os
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import psutil
 
-PAIRS = 5
+Size = TypeVar("Size")
+SMALLEST = "MSTAR_BENCH_SMALLEST"
+"""Set in the environment where work has its smallest size: `python -m benchmarks --smallest`."""
+
+
+def sized(whole: Size, smallest: Size) -> Size:
+    """A size of the work: the one that is measured, or the smallest that shows that it runs."""
+    return smallest if SMALLEST in os.environ else whole
+
+
+PAIRS = sized(5, 1)
 Side = Callable[[], dict[str, float]]
 """Does the work once and returns what it counted, such as tokens or images. It may give `cpu` and `wall` itself."""
 Which = Literal["ours", "other"]
+SIDES: tuple[Which, Which] = ("ours", "other")
 COSTS = ("cpu", "wall", "tokens", "images")
 """What every row tells of both sides, where it applies: CPU-seconds, seconds, tokens computed and images encoded."""
 
@@ -45,17 +57,19 @@ class Pairs:
     ours: tuple[dict[str, float], ...]
     other: tuple[dict[str, float], ...]
 
+    def of(self, side: Which) -> tuple[dict[str, float], ...]:
+        return self.ours if side == "ours" else self.other
+
     def median(self, side: Which, key: str) -> float:
-        return statistics.median(one[key] for one in getattr(self, side))
+        return statistics.median(one[key] for one in self.of(side))
 
     def per(self, side: Which, key: str, unit: str) -> float:
         """Median rate of something counted, for each second of the unit."""
-        return statistics.median(one[key] / one[unit] for one in getattr(self, side))
+        return statistics.median(one[key] / one[unit] for one in self.of(side))
 
     def work(self) -> dict[Which, dict[str, float]]:
         """What both sides cost, as far as they counted it."""
-        sides: tuple[Which, ...] = ("ours", "other")
-        return {side: {key: self.median(side, key) for key in COSTS if key in getattr(self, side)[0]} for side in sides}
+        return {side: {key: self.median(side, key) for key in COSTS if key in self.of(side)[0]} for side in SIDES}
 
 
 def by_cost(
@@ -70,7 +84,7 @@ def by_cost(
     note: str = "",
 ) -> Row:
     """A row on what the same work costs: `at_least` times less than the other side."""
-    mine, other = (pairs.median(side, unit) for side in ("ours", "other"))  # type: ignore[arg-type]
+    mine, other = (pairs.median(side, unit) for side in SIDES)
     label = {"cpu": "CPU-s", "wall": "s"}[unit]
     return _row(name, mine, other, other / mine, at_least, target, label, against, pairs, counted, note)
 
@@ -87,7 +101,7 @@ def by_rate(
     note: str = "",
 ) -> Row:
     """A row on how much of something is done in a second: `at_least` times what the other side does."""
-    mine, other = (pairs.per(side, what, unit) for side in ("ours", "other"))  # type: ignore[arg-type]
+    mine, other = (pairs.per(side, what, unit) for side in SIDES)
     label = what + {"cpu": "/CPU-s", "wall": "/s"}[unit]
     return _row(name, mine, other, mine / other, at_least, "", label, against, pairs, counted, note)
 

@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mstar_trainer.loss import Batch
 
 HERE = Path(__file__).parent
 MEGA = 1e6
@@ -112,25 +115,17 @@ def measure(family: str, options: dict[str, Any]) -> dict[str, float]:
 
 
 def _run(root: Path, settings: Any) -> dict[str, float]:
-    import torch
-
     from mstar.memory_plan import training_memory
-    from mstar_artefacts.storage import Storage
     from mstar_models.loading import load_model
     from mstar_trainer.adapters import attach
     from mstar_trainer.deepspeed_engine import TrainingEngine, dtype_of
-    from mstar_trainer.encoding import ExampleEncoder, micro_batches
     from mstar_trainer.loss import ResponseLoss
     from mstar_trainer.parts import freeze, vision_tower
     from mstar_trainer.vision import FrozenTower
 
-    encoder = ExampleEncoder(root / "model", Storage(home=root), load_model(root / "model", torch.float32))
-    batches = micro_batches(
-        encoder.trees(_groups(root), settings.micro_tokens), settings.micro_tokens, torch.device("cpu")
-    )
+    batches = _batches(root, settings.micro_tokens)
     places = sum(len(batch.targets) for batch in batches)
     tokens = max(batch.inputs["input_ids"].numel() for batch in batches)
-    encoder._model = None
     begun = _forget_peak()
     model = load_model(root / "model", dtype_of(settings))
     for parameter in model.parameters():
@@ -156,6 +151,18 @@ def _run(root: Path, settings: Any) -> dict[str, float]:
         "tokens": tokens,
         **{f"plan {key}": value for key, value in memory.model_dump().items()},
     }
+
+
+def _batches(root: Path, tokens: int) -> "list[Batch]":
+    """Micro-batches of real trees. The model that encoding asks for its layout is gone once they are there."""
+    import torch
+
+    from mstar_artefacts.storage import Storage
+    from mstar_models.loading import load_model
+    from mstar_trainer.encoding import ExampleEncoder, micro_batches
+
+    encoder = ExampleEncoder(root / "model", Storage(home=root), load_model(root / "model", torch.float32))
+    return micro_batches(encoder.trees(_groups(root), tokens), tokens, torch.device("cpu"))
 
 
 def _shape(folder: Path, batches: Any) -> Any:

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from benchmarks.material import THREADS, images, questions, responses
-from benchmarks.measure import Row, best_of, by_cost, compare, cpu_of
+from benchmarks.measure import Row, best_of, by_cost, compare, cpu_of, sized
 from minivista import MODEL_FOLDER
 from mstar.layout import scored_segments
 from mstar_models.encoding import PromptEncoder, collate, encode_segments
@@ -26,8 +26,8 @@ from mstar_prm.hf_scorer import HfScorer
 from mstar_prm.prefixes import Prefixes
 from mstar_prm.scorer import Segments
 
-QUESTIONS, N = 64, 16
-BATCHES = (16, 32, 64, 128)
+QUESTIONS, N = sized((64, 16), (4, 4))
+BATCHES = sized((16, 32, 64, 128), (16,))
 
 
 class FullForwards:
@@ -72,7 +72,7 @@ def floor() -> int:
     return prompts + sum(len(encode_segments(tokenizer, scored_segments(text))[0]) for text in texts)
 
 
-Asked = tuple[str, Image.Image, list[Segments]]
+Asked = tuple[str, list[Image.Image], list[Segments]]
 
 
 class Ours:
@@ -140,8 +140,8 @@ def _apart(one: Sequence[Any], other: Sequence[Any]) -> float:
 
 def _remembered(ours: Ours, asked: Sequence[Asked]) -> Row:
     """The same questions with other responses, as when candidates come one after the other."""
-    late = [(question, image, responses[N // 2 :]) for question, image, responses in asked]
-    early = [(question, image, responses[: N // 2]) for question, image, responses in asked]
+    late = [(question, shown, responses[N // 2 :]) for question, shown, responses in asked]
+    early = [(question, shown, responses[: N // 2]) for question, shown, responses in asked]
 
     def again() -> dict[str, float]:
         ours(early)
@@ -164,8 +164,8 @@ def _timed_only(side: Callable[[], dict[str, float]]) -> dict[str, float]:
 def run() -> list[Row]:
     torch.set_num_threads(THREADS)
     ours = Ours()
-    asked = [
-        (question.text, image, [scored_segments(response.text) for response in drawn])
+    asked: list[Asked] = [
+        (question.text, [image], [scored_segments(response.text) for response in drawn])
         for question, image, drawn in zip(questions(QUESTIONS), images(QUESTIONS), responses(QUESTIONS, N), strict=True)
     ]
     full = FullForwards()

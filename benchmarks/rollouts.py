@@ -16,7 +16,7 @@ import torch
 from transformers import GenerationConfig
 
 from benchmarks.material import MAX_TOKENS, THREADS, home, images, questions, rollouts
-from benchmarks.measure import Pairs, Row, best_of, by_rate, compare, cpu_of
+from benchmarks.measure import Pairs, Row, best_of, by_rate, compare, cpu_of, sized
 from minivista import MODEL_FOLDER
 from mstar.api.policy import RolloutReply
 from mstar_artefacts.store import ArtefactStore
@@ -27,8 +27,8 @@ from mstar_policy.engine import Engine, Generation
 from mstar_policy.hf_engine import HfEngine
 from mstar_policy.rollouts import sampling_request
 
-QUESTIONS, N = 128, 8
-BATCHES = (64, 128, 256, 512)
+QUESTIONS, N = sized((128, 8), (4, 2))
+BATCHES = sized((64, 128, 256, 512), (64,))
 
 
 class Generate:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mstar.api.policy import WeightsState
 from mstar.api.steps import Claim
@@ -20,13 +20,17 @@ from mstar.stages.train import TrainParams, TrainResult
 from mstar.steps import ArtefactRef, Queue
 from mstar.types import Response
 from mstar_artefacts.store import ArtefactStore
-from mstar_policy.engine import Generation, Prompt, SamplingRequest, TokenCallback
+from mstar_policy.engine import Generation, Prompt, SamplingRequest, Seen, TokenCallback
 from mstar_policy.text import Vocabulary
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mstar_prm.scorer import Segments
 
 PUSH_SECONDS = 1.0
 SEGMENTS = 6
 """Different first steps that a response may have."""
-Segments = tuple[str, ...]
 
 
 def question_text(number: int) -> str:
@@ -88,6 +92,9 @@ class WaitingEngine(Device):
     def vocabulary(self) -> Vocabulary:
         raise Unavailable("the stand-in has no tokens")
 
+    async def see(self, prompt: Prompt) -> Seen:
+        raise Unavailable("the stand-in has no tokens")
+
 
 def _sample(prompt: Prompt, place: int) -> Response:
     question = str(prompt.turns[-1].parts[-1]).partition("\n\nReference answer")[0]
@@ -107,10 +114,20 @@ class WaitingScorer(Device):
         self.work = Work()
 
     async def score(
-        self, question: str, image: Any, responses: Sequence[Segments], version: str | None, system: str = ""
+        self,
+        question: str,
+        images: "Sequence[Image]",
+        responses: "Sequence[Segments]",
+        version: str | None,
+        system: str = "",
     ) -> tuple[str, list[tuple[float, ...]]]:
         served = await self.computed(len(responses), version)
-        return served, [tuple((derive(0, piece) % 1000) / 1000 for piece in response) for response in responses]
+        return served, [tuple((derive(0, str(step)) % 1000) / 1000 for step in response) for response in responses]
+
+    async def count_tokens(
+        self, question: str, images: "Sequence[Image]", responses: "Sequence[Segments]", system: str = ""
+    ) -> int:
+        return 0
 
 
 def _serve_policy(seconds: float) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
 
 from benchmarks.material import THREADS, home, images, questions, responses
-from benchmarks.measure import Row, by_rate, compare
+from benchmarks.measure import Row, by_rate, compare, sized
 from minivista import MODEL_FOLDER
 from mstar.layout import scored_segments
 from mstar.train_recipe import TrainRecipe
@@ -26,7 +26,7 @@ from mstar_trainer.feed import Feed
 from mstar_trainer.loss import Batch, ResponseLoss
 from mstar_trainer.training_loop import train_pass
 
-QUESTIONS = 256
+QUESTIONS = sized(256, 16)
 RESPONSES = 2
 EXAMPLES = QUESTIONS * RESPONSES
 SETTINGS = TrainRecipe(learning_rate=1e-5, batch_size=32)
@@ -86,10 +86,10 @@ class _Counting(ResponseLoss):
 
     tokens = images = 0
 
-    def forward(self, batch: Batch) -> torch.Tensor:
+    def forward(self, batch: Batch, read: bool = False) -> torch.Tensor:
         self.tokens += batch.inputs["input_ids"].numel()
         self.images += len(batch.images)
-        return super().forward(batch)
+        return super().forward(batch, read)
 
 
 class _Counter:

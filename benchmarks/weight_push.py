@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.material import base_checkpoint, home
-from benchmarks.measure import Pairs, Row, by_cost, compare, cpu_of
+from benchmarks.measure import Pairs, Row, by_cost, compare, cpu_of, sized
 from benchmarks.rollouts import served
 from minivista.architecture import make_model, make_processor
 from mstar_artefacts.digests import BLAKE3, digests_of
 from mstar_trainer.weight_files import SHARD_BYTES
 
-WIDTH, LAYERS = 768, 12
+WIDTH, LAYERS = sized((768, 12), (64, 2))
 
 
 def _model(folder: Path, seed: int) -> None:

@@ -111,7 +111,9 @@ def write_tokenizer(family: Family, folder: Path) -> tuple[int, int]:
     """Write the family's tokenizer; returns how many rows a vocabulary for it has, and the id of its end of turn."""
     tokenizer, size = _tokenizer_of(family)
     _save_tokenizer(tokenizer, family, folder)
-    return size, int(tokenizer.token_to_id(family.end))
+    end = tokenizer.token_to_id(family.end)
+    assert end is not None, family.end
+    return size, end
 
 
 def _tokenizer_of(family: Family) -> tuple[Tokenizer, int]:

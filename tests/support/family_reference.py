@@ -5,7 +5,6 @@ On any device: the test of the families runs it on the CPU, and `benchmarks/gpu.
 
 import base64
 import io
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ from PIL import Image
 from torch.nn import functional
 
 from family_folders import Family
-from mstar.api.steps import Arrivals
 from mstar.types import Answer, AnswerType, Question, SelectedRow, StepLabelRow
 from mstar_models.chat import build_messages, question_turns
 from mstar_models.encoding import encode_segments
 from mstar_models.labels import label_token_ids
 from mstar_models.special_tokens import suppressed_ids
-from trainer_bench import Bench
+from trainer_bench import Bench, copied
 
 MAX_TOKENS = 8
 QUESTION = "How many bars are there?"
@@ -53,11 +51,11 @@ class Plain:
         behind = torch.tensor([list(tokens)], dtype=torch.long)
         values["input_ids"] = torch.cat([values["input_ids"], behind], dim=1)
         values["attention_mask"] = torch.ones_like(values["input_ids"])
-        for kinds in ("mm_token_type_ids", "token_type_ids"):
-            if kinds in values:
+        for types in ("mm_token_type_ids", "token_type_ids"):
+            if types in values:
                 # PaliGemma's are 0 in the prompt and 1 behind it; the others' are 1 where an image is.
                 of_text = int(self.model.config.model_type == "paligemma")
-                values[kinds] = torch.cat([values[kinds], torch.full_like(behind, of_text)], dim=1)
+                values[types] = torch.cat([values[types], torch.full_like(behind, of_text)], dim=1)
         if "cross_attention_mask" in values:
             seen = values["cross_attention_mask"]  # [1, P, images, tiles]
             values["cross_attention_mask"] = torch.cat([seen, *[seen[:, -1:]] * len(tokens)], dim=1)
@@ -119,16 +117,8 @@ def step_scores(reference: Plain, image: Shown, steps: Sequence[str]) -> torch.T
 def commit(bench: Bench, family: str, folder: Path) -> str:
     """The folder as what a run begins with; returns the name of the step."""
     name = f"{family}/prepare"
-
-    def fill(target: Path) -> None:
-        shutil.copytree(folder, target / "model")
-
-    bench.inputs[name] = bench.store.write(f"r-1/{name}", fill, {})
+    bench.inputs[name] = bench.store.write(f"r-1/{name}", copied(folder), {})
     return name
-
-
-def no_more() -> Arrivals:
-    raise AssertionError("every input came with the claim")
 
 
 def shown_to(family: Family) -> tuple[tuple[int, ...], ...]:

@@ -5,7 +5,7 @@ import random
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from PIL import Image
 from pydantic import BaseModel
@@ -48,9 +48,7 @@ class Bench:
         self.store = ArtefactStore(home)
         self.images = ImageStore(home / ".mstar" / "images")
         self.inputs: dict[str, ArtefactRef] = {}
-        self.inputs["prepare"] = self.store.write(
-            "r-1/prepare", lambda folder: shutil.copytree(MODEL, folder / "model") and None, {}
-        )
+        self.inputs["prepare"] = self.store.write("r-1/prepare", copied(MODEL), {})
 
     def image(self, number: int) -> str:
         out = io.BytesIO()
@@ -139,7 +137,17 @@ class Bench:
         )
 
 
-def never() -> Arrivals:
+def copied(model: Path) -> Callable[[Path], None]:
+    """Fills an artefact with a copy of a model's folder."""
+
+    def fill(target: Path) -> None:
+        shutil.copytree(model, target / "model")
+
+    return fill
+
+
+def never() -> NoReturn:
+    """What asks for further inputs where there are none to come."""
     raise AssertionError("every input came with the claim")
 
 
@@ -189,4 +197,5 @@ class Lab:
 
 def weights(folder: Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint's model."""
-    return load_file(folder / "model" / "model.safetensors")
+    found: dict[str, Tensor] = load_file(folder / "model" / "model.safetensors")
+    return found

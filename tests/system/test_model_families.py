@@ -22,7 +22,6 @@ from family_reference import (
     commit,
     data,
     labelled,
-    no_more,
     picture,
     pictures,
     prm_loss,
@@ -51,7 +50,7 @@ from mstar_prm.config import PrmSettings
 from mstar_prm.hf_scorer import HfScorer
 from mstar_prm.probed import ProbedScorer
 from mstar_trainer.resident import ResidentTrainer
-from trainer_bench import Bench
+from trainer_bench import Bench, never
 from web_bench import talk
 
 pytestmark = [
@@ -205,7 +204,7 @@ def test_the_first_loss_is_the_plain_one_and_the_checkpoint_loads(
             carry=False,
             objective=objective,  # type: ignore[arg-type]
         )
-        done = trainer.train(claim, 1, lambda done, total: None, no_more)
+        done = trainer.train(claim, 1, lambda done, total: None, never)
         assert done.result.first_loss == pytest.approx(expected, rel=2e-5)
         written = bench.store.verify(done.artefact) / "model"
         again = plain(written)

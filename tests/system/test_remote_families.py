@@ -18,7 +18,7 @@ from PIL import Image
 from torch.nn import functional
 from transformers import PreTrainedTokenizerFast
 
-from family_reference import MAX_TOKENS, QUESTION, STEPS, commit, data, labelled, no_more, picture, selected
+from family_reference import MAX_TOKENS, QUESTION, STEPS, commit, data, labelled, picture, selected
 from mstar.alignment import compare
 from mstar.api.policy import RolloutReply
 from mstar.api.prm import ScoreReply
@@ -40,7 +40,7 @@ from mstar_prm.config import PrmSettings
 from mstar_trainer import align as trainer_align
 from mstar_trainer.resident import ResidentTrainer
 from remote_families import REMOTE_FAMILIES, TEMPLATE, RemoteFamily, class_of, write_remote_folder
-from trainer_bench import Bench
+from trainer_bench import Bench, never
 from web_bench import talk
 
 
@@ -177,7 +177,7 @@ def test_it_is_trained_and_its_checkpoint_loads_with_the_allowed_code_only(
     settings = TrainRecipe(learning_rate=1e-4, batch_size=8, micro_tokens=1000, freeze_vision=True)
     try:
         claim = bench.claim(f"{name}-sft/train", f"{name}/select", base, settings=settings, carry=False)
-        done = trainer.train(claim, 1, lambda done, total: None, no_more)
+        done = trainer.train(claim, 1, lambda done, total: None, never)
     finally:
         trainer.close()
     assert done.result.first_loss == pytest.approx(own.sft_loss(), rel=2e-5)
