@@ -1,6 +1,8 @@
 """Benchmarks are run rarely: here every module loads, and some do a little of their work."""
 
+import os
 import random
+import subprocess
 from importlib import import_module
 from pathlib import Path
 
@@ -15,8 +17,10 @@ from mstar_coordinator.api.app import create_app
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_data.importing import import_source
 from mstar_data.rows import Options
+from warm_starts import COLD_PYTHON
 from web_bench import talk
 
+ROOT = Path(__file__).parents[2]
 MODULES = sorted(path.stem for path in Path(benchmarks.__file__).parent.glob("*.py") if path.stem != "__init__")
 BENCH_GROUP = {"accelerate", "datasets", "trl"}
 """Packages of `make bench` alone."""
@@ -29,6 +33,14 @@ def test_every_module_loads(name: str) -> None:
     except ModuleNotFoundError as missing:
         if missing.name not in BENCH_GROUP:
             raise
+
+
+def test_a_benchmark_that_is_started_by_its_name_finds_what_tests_have_for_models() -> None:
+    looked = "import benchmarks, importlib.util; print(importlib.util.find_spec('family_folders') is not None)"
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [COLD_PYTHON, "-c", looked]
+    said = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+    assert said.stdout == "True\n"
 
 
 def test_sides_alternate_and_a_ratio_above_one_means_ours() -> None:
