@@ -35,7 +35,6 @@ from mstar_policy.hf_own_cache import OwnCacheDecoder
 from mstar_policy.hf_prefill import PromptPrefix, prompt_positions
 from mstar_policy.hf_sampling import Draw
 from mstar_policy.prompts import (
-    NO_WEIGHTS,
     RETRY_AFTER_SECONDS,
     check_length,
     check_version,
@@ -44,6 +43,7 @@ from mstar_policy.prompts import (
     room_for,
 )
 from mstar_policy.text import TokenizerVocabulary, Vocabulary, text_of
+from mstar_web.loads import NO_WEIGHTS
 
 Result = TypeVar("Result")
 

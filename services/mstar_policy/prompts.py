@@ -8,9 +8,9 @@ from typing import Any
 from mstar.errors import InvalidInput, Unavailable, WeightVersionMismatch
 from mstar_models.encoding import check_sampled, encode_text
 from mstar_policy.engine import Prompt, SamplingRequest
+from mstar_web.loads import NO_WEIGHTS
 
 RETRY_AFTER_SECONDS = 1.0
-NO_WEIGHTS = "no weights are loaded: PUT /v1/weights first"
 
 
 def check_version(request: SamplingRequest, loaded: str | None) -> None:

@@ -34,7 +34,6 @@ from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import Make, VllmHost, all_or_none
 from mstar_policy.engine import Generation, Prompt, SamplingRequest, Seen, TokenCallback
 from mstar_policy.prompts import (
-    NO_WEIGHTS,
     RETRY_AFTER_SECONDS,
     check_length,
     check_version,
@@ -45,6 +44,7 @@ from mstar_policy.prompts import (
 from mstar_policy.text import TokenizerVocabulary, Vocabulary
 from mstar_policy.vllm_requests import GrowingOutputs, parameters, reply, require_version
 from mstar_policy.vllm_usage import Ledger, Tally
+from mstar_web.loads import NO_WEIGHTS
 
 SHAPE_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "processor_config.json", "chat_template.jinja")
 """When one of these files changes, a new engine is started; else only the weights are replaced."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mstar.api.policy import WeightsState
 from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
+from mstar_web.loads import NO_WEIGHTS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +27,7 @@ Segments = Texts | Pieces
 
 def no_weights() -> Unavailable:
     """The error of every request that comes before the first load."""
-    return Unavailable("no weights are loaded: put a checkpoint to /v1/weights first", retry_after=2)
+    return Unavailable(NO_WEIGHTS, retry_after=2)
 
 
 def pieces(

@@ -1,6 +1,8 @@
 """The errors for files that cannot be written, each with what mends it: room, or a permission."""
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from mstar.errors import NotWritable, StorageFull
@@ -12,6 +14,20 @@ DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 def not_written(error: OSError, path: Path) -> StorageFull | NotWritable:
     """What to raise where writing `path` failed with this error."""
     return refused(error, path) or NotWritable(f"{path} cannot be written: {error.strerror or error}")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name `path` where the block finds no room or permission: a write that fails says itself neither file nor folder.
+
+    Raises StorageFull or NotWritable; any other error rises as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if (found := refused(error, path)) is None:
+            raise
+        raise found from error
 
 
 def refused(error: OSError, path: Path | None = None) -> StorageFull | NotWritable | None:

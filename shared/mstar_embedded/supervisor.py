@@ -89,6 +89,13 @@ class _Child:
         except (urllib.error.URLError, OSError):
             return False
 
+    def end(self) -> str:
+        """How it died, which its log cannot say of one that was killed."""
+        code = 0 if self.process is None else self.process.returncode
+        # Not every number has a name, such as those of real-time signals.
+        known = {one.value: one.name for one in signal.Signals}
+        return f"died by {known.get(-code, f'signal {-code}')}" if code < 0 else f"died with exit code {code}"
+
     def last_words(self) -> str:
         lines = _end_of(self.log) or _end_of(old_log(self.log))
         return lines[-1][-400:] if lines else "it said nothing"
@@ -267,7 +274,7 @@ class Supervisor:
             # One that dies at once again and again would fill a core and the log.
             pause = min(0.2 * 2**child.quick_deaths, LONGEST_PAUSE)
             child.due = now + pause
-            self._notice(f"{child.spec.name} died: starting it again in {pause:.1f} s ({child.last_words()})")
+            self._notice(f"{child.spec.name} {child.end()}: starting it again in {pause:.1f} s ({child.last_words()})")
             # What it had started would hold ports and memory that its successor needs.
             child.signal(signal.SIGKILL)
         if now >= child.due and not self._stopping.is_set():

@@ -166,5 +166,8 @@ def translated(folder: Path) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
+    """What an error says, in a line; with its kind where the text is only a name, as that of a KeyError is."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    # transformers says which field is wrong in the first line, and what is wrong with it in the second.
+    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return said if " " in said else f"{type(error).__name__} {said}".strip()

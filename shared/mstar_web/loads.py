@@ -13,7 +13,7 @@ from mstar.errors import Conflict, MstarError, Unavailable
 from mstar.steps import ArtefactRef
 
 ASLEEP_SECONDS = 30.0
-NO_WEIGHTS = "no weights are loaded: PUT /v1/weights first"
+NO_WEIGHTS = "no weights are loaded: `mstar serve RUN` loads those of a run, PUT /v1/weights any others"
 
 _log = structlog.get_logger(__name__)
 

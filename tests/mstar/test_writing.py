@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mstar.errors import NotWritable, StorageFull
-from mstar.writing import not_written, refused
+from mstar.writing import not_written, refused, writing
 
 PATH = Path("/home/of/images/ab/ab12.img")
 
@@ -44,3 +44,13 @@ def test_what_is_no_file_of_ours_is_left_as_it_is() -> None:
     assert refused(FileNotFoundError(errno.ENOENT, "No such file", "/a/b")) is None
     full = refused(OSError(errno.ENOSPC, "No space left on device"))
     assert isinstance(full, StorageFull) and "writing a file: free some disk" in full.detail
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full is Linux's")
+def test_a_write_that_finds_no_room_is_told_with_its_file() -> None:
+    scores = Path("a/scores.jsonl")
+    full = pytest.raises(StorageFull, match=r"no space left while writing scores\.jsonl")
+    with Path("/dev/full").open("wb", buffering=0) as sink, full, writing(scores):
+        sink.write(b"a line")
+    with pytest.raises(FileNotFoundError), writing(scores):
+        Path("/none/at/all").read_bytes()

@@ -55,7 +55,7 @@ def test_a_killed_child_comes_back(tmp_path: Path) -> None:
         os.kill(first, signal.SIGKILL)
         until(lambda: supervisor.pids().get("worker", first) != first)
         assert supervisor.failure is None
-    assert any(line.startswith("worker died: starting it again") for line in said)
+    assert any(line.startswith("worker died by SIGKILL: starting it again") for line in said)
 
 
 def test_a_child_that_cannot_be_started_for_a_while_comes_back(tmp_path: Path) -> None:

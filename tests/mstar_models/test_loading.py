@@ -16,7 +16,7 @@ from mstar.errors import CorruptArtefact, InvalidInput
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import load_checkpoint
 from mstar_models.labels import label_token_ids
-from mstar_models.loading import dtype_for, load_model, load_processor
+from mstar_models.loading import dtype_for, load_model, load_processor, translated
 
 
 class Vocabulary:
@@ -222,3 +222,21 @@ def test_a_checkpoint_with_a_file_of_another_kind_is_refused(folder: Path, tmp_p
 
     with pytest.raises(InvalidInput, match=f"holds {name}, which is no file of a model"):
         load_checkpoint(store, store.write("r-1/odd", fill, {}))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ValueError("Validation error for field 'eps':\n    TypeError: Field 'eps' expected float\n  more"),
+            "expected float",
+        ),
+        (KeyError("nope"), "KeyError 'nope'"),
+        (ValueError("size mismatch for a.weight\n\tsize mismatch for b.weight"), "size mismatch for a.weight"),
+        (AssertionError(), "AssertionError"),
+    ],
+)
+def test_what_a_library_says_of_a_folder_is_told_with_its_reason(tmp_path: Path, error: Exception, said: str) -> None:
+    with pytest.raises(InvalidInput, match="cannot be loaded: ") as refused, translated(tmp_path):
+        raise error
+    assert refused.value.detail.endswith(said)

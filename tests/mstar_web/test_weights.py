@@ -213,3 +213,8 @@ def test_a_service_stops_while_the_model_of_its_settings_loads() -> None:
 
     assert talk(app_with(holder, "small"), conversation) == 503
     assert holder.version == ""
+
+
+def test_before_the_first_load_a_service_says_how_to_come_by_one() -> None:
+    refused = ask(app_with(SlowHolder()), "GET", "/readyz")
+    assert refused.status_code == 503 and "`mstar serve RUN`" in refused.json()["detail"]

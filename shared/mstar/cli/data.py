@@ -11,6 +11,7 @@ from mstar.answers.records import ChoiceForm
 from mstar.cli.output import console
 from mstar.cli.stack import HomeOption
 from mstar.errors import InvalidInput
+from mstar.writing import writing
 
 if TYPE_CHECKING:
     from mstar_data.rows import Options, Row
@@ -89,7 +90,8 @@ def import_(
 
     options = _options(split, first_index, answers, mapping, overlap, drop, unlabelled)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} records"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with writing(name), bar as progress:
         task = progress.add_task("import", total=None)
         summary = import_source(
             source, name, options, skip_bad=skip_bad, tick=lambda done: progress.update(task, completed=done)
@@ -121,7 +123,7 @@ def export(
     folder, form, origin, own_prm = described(source, which, home, licence)
     # Rows of labelled steps have a score at each step already.
     ranked = None if chosen.labelled_steps or prm == "none" else prm or own_prm
-    with with_scores(samples_of(folder, form), ranked) as samples:
+    with writing(name), with_scores(samples_of(folder, form), ranked) as samples:
         counts = write(samples, chosen, name, origin)
     console.print(
         f"{counts.rows:,} rows, {counts.images:,} images, {counts.scored:,} with step scores", highlight=False

@@ -14,6 +14,7 @@ from mstar.cli.output import console, print_json, progress_console
 from mstar.cli.stack import HomeOption, JsonOption
 from mstar.errors import InvalidInput
 from mstar.judges import BENCHMARKS, Benchmark, benchmark
+from mstar.writing import writing
 
 if TYPE_CHECKING:
     from mstar_eval.results import EvaluationResult
@@ -146,6 +147,7 @@ def _here(
     put, samples = asking(asked["prompt"], about.form), asked["samples"]
     how = Sampling(samples, asked["temperature"] if samples > 1 else 0.0, asked["max_tokens"])
     with (
+        writing(folder),
         Session(about, prm_of(asked["prm"], about, samples), folder, _notice(quiet)) as session,
         assistant_of(judge, folder / "judge.jsonl") as helper,
     ):

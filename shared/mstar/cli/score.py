@@ -24,6 +24,7 @@ from mstar.client import Client, Endpoint, Retries
 from mstar.errors import InvalidInput
 from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
 from mstar.types import MAX_IMAGES, Answer, AnswerType, Question
+from mstar.writing import writing
 
 PATIENT = Retries(tries=10)
 """A PRM that has much to do now gets to this file later."""
@@ -119,7 +120,7 @@ def _opened(out: Path | None, *, append: bool = False) -> Iterator[TextIO]:
         sink = out.open("a" if append else "w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InvalidInput(f"{out} cannot be written: {error.strerror}", field="out") from error
-    with sink:
+    with writing(out), sink:
         yield sink
 
 
