@@ -13,9 +13,9 @@ from mstar_embedded.ports import HOST, Ports
 
 OWN_PREFIXES = ("MSTAR_COORDINATOR_", "MSTAR_WORKER_", "MSTAR_TRAINER_", "MSTAR_POLICY_", "MSTAR_PRM_")
 _DECIDED_HERE = re.compile(
-    r".*_(KEY|URL|SECRET)|HOME|HOST|PORT|ALLOWED_HOSTS|GPU_SHARING|SLEEP_IN_PLACE|(ARTEFACTS|CLUSTER|OIDC)(_.*)?"
+    r"(.*_)?(KEY|URL|SECRET)|HOME|HOST|PORT|ALLOWED_HOSTS|GPU_SHARING|SLEEP_IN_PLACE|(ARTEFACTS|CLUSTER|OIDC)(_.*)?"
 )
-"""Settings of a service, without its prefix, of where all are, who may come in, and how GPUs are shared."""
+"""What follows the prefix of a service in settings of where all are, who may come in, and how GPUs are shared."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ class _Child:
 
     def last_words(self) -> str:
         lines = _end_of(self.log) or _end_of(old_log(self.log))
-        return lines[-1][-400:] if lines else "it said nothing"
+        return lines[-1][:400] if lines else "it said nothing"
 
     def turn_log(self, most: int) -> None:
         """Begin the log anew once it is longer than so many bytes. Raises OSError; nothing of the log is lost then."""

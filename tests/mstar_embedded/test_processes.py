@@ -66,7 +66,10 @@ def test_what_the_operator_allows_and_bounds_reaches_the_service_that_it_is_for(
     }
     # Where everything is and who may come in follow from the stack, in which nobody has a key.
     decided = ("DATABASE_URL", "ARTEFACTS", "ARTEFACTS_ENDPOINT", "RUN_ADMIN_KEY", "OIDC_ISSUER", "GPU_SHARING")
-    for name, value in (given | {f"MSTAR_COORDINATOR_{name}": "elsewhere" for name in decided}).items():
+    others = {f"MSTAR_COORDINATOR_{name}": "elsewhere" for name in decided}
+    # Those of clients begin as those of services do.
+    others |= {"MSTAR_POLICY_URL": "elsewhere", "MSTAR_PRM_URL": "elsewhere"}
+    for name, value in (given | others).items():
         monkeypatch.setenv(name, value)
     found = {spec.name: set(child_environment(spec).items()) & set(given.items()) for spec in plan(tmp_path)}
     own = {"coordinator": "COORDINATOR", "policy": "POLICY", "prm": "PRM", "trainer": "TRAINER"}
