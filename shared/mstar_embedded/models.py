@@ -1,5 +1,6 @@
 """A policy and a PRM alone on this machine, each with a model from a folder: what an evaluation needs of the stack."""
 
+import json
 import sys
 import time
 import urllib.error
@@ -59,12 +60,22 @@ def _await_model(name: str, url: str, log: Path, begin: int, supervisor: Supervi
     while not _ready(url):
         failed = [line for line in _since(log, begin) if _FAILED in line]
         if failed:
-            raise Unavailable(f"the {name} could not load its model: {failed[-1][-600:]}")
+            raise Unavailable(f"the {name} could not load its model: {reason_of(failed[-1], log)}")
         if supervisor.failure is not None:
             raise Unavailable(supervisor.failure)
         if time.monotonic() > deadline:
             raise Unavailable(f"the {name} did not load its model within {LOAD_SECONDS:.0f} s: see {log}")
         time.sleep(0.2)
+
+
+def reason_of(line: str, log: Path) -> str:
+    """What a line of a service's log says was wrong, without what only its developers read; else where the log is."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return line[:600]
+    # Without a detail it is an error that nobody expected, whose trace stays in the log.
+    return str(said.get("detail") or f"see {log}") if isinstance(said, dict) else line[:600]
 
 
 def _ready(url: str) -> bool:

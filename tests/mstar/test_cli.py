@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mstar.recipes import MeasuredSet, MeasureRecipe
 from publish_bench import finished_run
 from silent_server import SilentServer
 from warm_starts import COLD_PYTHON
@@ -158,6 +159,17 @@ def test_results_are_shown_from_the_folder_of_a_run(tmp_path: Path) -> None:
     shown = json.loads(mstar("run", "show", "latest", "--json", cwd=tmp_path).stdout)
     assert shown == json.loads(finished_run().model_dump_json())
     assert "iteration 1" in mstar("run", "show", cwd=tmp_path).stdout
+
+
+def test_an_evaluation_has_tables_in_place_of_a_report(tmp_path: Path) -> None:
+    measure = MeasureRecipe(model="m", sets={"ai2d": MeasuredSet(path="/x", items=1)})
+    made = finished_run()
+    made = made.model_copy(update={"recipe": made.recipe.model_copy(update={"measure": measure})})
+    folder = tmp_path / "runs" / "r-1"
+    folder.mkdir(parents=True)
+    (folder / "results.json").write_text(made.model_dump_json())
+    said = mstar("report", "r-1", cwd=tmp_path).stderr
+    assert said == "error: r-01 is an evaluation: its tables are in runs/r-1/evaluation/results.md\n"
 
 
 def test_a_terminal_that_lacks_a_character_ends_no_command(tmp_path: Path) -> None:

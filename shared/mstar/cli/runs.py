@@ -248,6 +248,8 @@ def _why_no_report(run: str, home: Path) -> str:
     if not (home / run / "results.json").is_file():
         return f"{missing}: a run writes its report at its end"
     results = read_results(run, home)
+    if results.recipe.measure is not None:
+        return f"{results.id} is an evaluation: its tables are in {home / run / 'evaluation' / 'results.md'}"
     if results.state is RunState.FAILED:
         resume = f"`{program()} run resume {results.id}` goes on once the cause is mended"
         return f"run {results.id} failed before its report: {results.error}; {resume}"
