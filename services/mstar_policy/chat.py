@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from mstar.api.cache_control import CacheControl
 from mstar.api.images import ImageInput, image_of_data_url
 from mstar.errors import InvalidInput, NotFound
 from mstar.types import MAX_IMAGES
@@ -104,6 +105,8 @@ class ContentPart(_Body):
     type: Literal["text", "image_url"]
     text: str = ""
     image_url: ImageUrl | None = None
+    cache_control: CacheControl | None = None
+    """Accepted without effect."""
 
 
 class ChatMessage(_Body):
@@ -111,6 +114,10 @@ class ChatMessage(_Body):
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[ContentPart]
+    name: str = Field(default="", max_length=64)
+    """Who speaks. Without effect, so that a role may have one name alone: several would tell speakers apart."""
+    cache_control: CacheControl | None = None
+    """Accepted without effect; clients set it here where the content is a string."""
     # What clients send back with an assistant's message that they got from here.
     tool_calls: Annotated[list[Any], Field(max_length=0)] = []
     annotations: Annotated[list[Any], Field(max_length=0)] = []
@@ -186,6 +193,7 @@ def to_sampling(chat: ChatRequest, seed: int) -> Chat:
     _check_options(chat.model_extra or {})
     if chat.top_logprobs and not chat.logprobs:
         raise InvalidInput("top_logprobs needs logprobs: send logprobs true as well", field="top_logprobs")
+    _check_names(chat.messages)
     turns, images = _conversation(chat.messages)
     prompt = Prompt(
         turns=turns,
@@ -243,6 +251,20 @@ def _stops(stop: str | list[str]) -> tuple[str, ...]:
         check_unicode(one, "stop")
     # An empty string is found everywhere, so it would end every answer before its first token.
     return tuple(dict.fromkeys(one for one in found if one))
+
+
+def _check_names(messages: Sequence[ChatMessage]) -> None:
+    """Raise InvalidInput where names tell speakers of one role apart, which chat templates leave out."""
+    names: dict[str, str] = {}
+    for place, message in enumerate(messages):
+        known = names.setdefault(message.role, message.name)
+        if message.name != known:
+            field = f"messages.{place}.name"
+            detail = (
+                f"{field}: the model is not told who speaks, and the role {message.role} has several names: "
+                "write the names into their content, or give all the same"
+            )
+            raise InvalidInput(detail, field=field)
 
 
 def _conversation(messages: Sequence[ChatMessage]) -> tuple[tuple[Turn, ...], tuple[ImageInput, ...]]:

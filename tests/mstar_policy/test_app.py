@@ -221,7 +221,12 @@ def test_a_stream_that_cannot_begin_has_a_status(app: FastAPI) -> None:
         ({"messages": [{"role": "user", "content": [PICTURE | {"type": "text"}]}]}, "must hold text, and only that"),
         ({"messages": [{"role": "user", "content": [PICTURE | {"text": "Why?"}]}]}, "must hold image_url, and only"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
-        ({"messages": [{"role": "user", "content": "x", "name": "Ann"}]}, "messages.0.name"),
+        ({"messages": [{"role": "user", "content": "x", "name": "A" * 65}]}, "messages.0.name"),
+        (
+            {"messages": [{"role": "user", "content": "x", "name": one} for one in ("Ann", "Ann", "Bob")]},
+            "messages.2.name: the model is not told who speaks",
+        ),
+        ({"messages": [{"role": "user", "content": "x", "cache_control": {"type": "kept"}}]}, "cache_control.type"),
         (chat() | {"messages": chat()["messages"] * (MAX_IMAGES + 1)}, f"at most {MAX_IMAGES}"),
         (chat(stop=["a"] * 17), "at most 16 strings"),
         (chat(stop="\ud800"), "half of a surrogate pair"),
@@ -293,6 +298,19 @@ def test_options_that_change_nothing_are_accepted(app: FastAPI) -> None:
     for options in (unset, nulls, idle):
         answer = ask(app, "POST", "/v1/chat/completions", json=chat() | options)
         assert (answer.status_code, len(answer.json()["choices"])) == (200, 1)
+
+
+def test_a_name_for_each_role_and_marks_for_caches_change_nothing(app: FastAPI) -> None:
+    asked = chat(temperature=0)["messages"][0]["content"]
+    answered = {"role": "assistant", "content": "Three."}
+    plain_ones = [{"role": "user", "content": asked}, answered, {"role": "user", "content": "Sure?"}]
+    mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    marked = [
+        {"role": "user", "content": [part | mark for part in asked], "name": "Ann"},
+        answered | {"name": "policy_1"} | mark,
+        {"role": "user", "content": "Sure?", "name": "Ann"},
+    ]
+    assert words(app, temperature=0, messages=plain_ones) == words(app, temperature=0, messages=marked)
 
 
 def test_models_are_the_policy_and_its_version(app: FastAPI, warm: ArtefactRef) -> None:

@@ -21,7 +21,8 @@ from web_bench import ask, serving, talk
 DATA = base64.b64encode(png()).decode()
 URL = f"data:image/png;base64,{DATA}"
 TEXT = {"type": "text", "text": "How many bars are there?"}
-QUERY = [TEXT, {"type": "image_url", "image_url": {"url": URL}}]
+# With a mark for prompt caches, which changes nothing.
+QUERY = [TEXT, {"type": "image_url", "image_url": {"url": URL}, "cache_control": {"type": "ephemeral"}}]
 DOCUMENTS = ["See three\n\n## Answer\n\n3", "See two\n\nSo two\n\n## Answer\n\n2", "## Answer\n\n9"]
 
 
@@ -109,6 +110,14 @@ def with_url(url: str) -> list[dict[str, Any]]:
         ({"documents": []}, "documents", ""),
         ({"top_n": -1}, "top_n", ""),
         ({"surprise": 1}, "surprise", ""),
+        ({"max_tokens_per_doc": 0}, "max_tokens_per_doc", ""),
+        (
+            {"documents": ["a", "é" * 6], "max_tokens_per_doc": 12},
+            "max_tokens_per_doc",
+            "documents.1 may have up to 13",
+        ),
+        ({"priority": 1000}, "priority", ""),
+        ({"query": [TEXT | {"cache_control": {"type": "kept"}}]}, "query.content.0.cache_control.type", ""),
     ],
 )
 def test_bad_rerank_bodies_name_the_field(app: FastAPI, change: dict[str, Any], field: str, part: str) -> None:
@@ -149,6 +158,8 @@ def test_cohere_s_own_client_reranks(app: FastAPI, store: ArtefactStore, prm: Ar
             query="How many bars are there?",
             documents=DOCUMENTS,
             top_n=2,
+            max_tokens_per_doc=4096,
+            priority=3,
             request_options=image,  # type: ignore[arg-type]
         )
         assert len(answer.results) == 2

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, RootModel, Tag, model_validator
 
+from mstar.api.cache_control import CacheControl
 from mstar.api.images import ImageInput, ImageInputs, image_of_data_url
 from mstar.api.prm import MAX_CHARACTERS, Candidate, RerankRequest, ScoreRequest
 from mstar.errors import InvalidInput
@@ -31,6 +32,8 @@ class Part(Frozen):
     type: Literal["text", "image_url"]
     text: str | None = None
     image_url: ImageUrl | None = None
+    cache_control: CacheControl | None = None
+    """Accepted without effect."""
 
     @model_validator(mode="after")
     def _one(self) -> "Part":
@@ -115,11 +118,30 @@ class RankRequest(Frozen):
     top_n: int | None = Field(default=None, ge=0)
     """How many results to return; all with 0, as in vLLM."""
     return_documents: bool | None = None
+    max_tokens_per_doc: int | None = Field(default=None, ge=1)
+    """Cohere's: where it cuts a longer document. Nothing is cut here, so it is refused where it would cut one."""
+    priority: int | None = Field(default=None, ge=0, le=999)
+    """Cohere's: accepted without effect, requests come in the order of their callers."""
+    user: str | None = Field(default=None, max_length=500)
+    """vLLM's: accepted without effect."""
 
     def request(self) -> ScoreRequest:
         """The same as our own body. Raises InvalidInput."""
+        self._require_whole()
         question, images = question_of(self.query, "query", self.images)
         return ScoreRequest(question=question, images=images, responses=candidates_of(self.documents, "documents"))
+
+    def _require_whole(self) -> None:
+        """Raises InvalidInput where `max_tokens_per_doc` could cut a document, whose steps are scored as a whole."""
+        for place, document in enumerate(self.documents):
+            # A token has at least one byte, and a tokenizer may put one space in front.
+            most = len(document.text.encode(errors="replace")) + 1
+            if self.max_tokens_per_doc is not None and most > self.max_tokens_per_doc:
+                detail = (
+                    f"max_tokens_per_doc: documents.{place} may have up to {most} tokens, and documents are never cut "
+                    "here: leave it out, or send a greater one"
+                )
+                raise InvalidInput(detail, field="max_tokens_per_doc")
 
 
 PAIRS = (("text_1", "text_2"), ("queries", "documents"), ("queries", "items"), ("data_1", "data_2"))
