@@ -24,7 +24,7 @@ _ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "a
 
 def from_llava(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of `{image, conversations: [{from, value}, …]}`; its first two turns are question and answer."""
-    asked, answered = _exchange(listed(row.get("conversations")), "conversations", where)
+    asked, answered, later = _exchange(listed(row.get("conversations")), "conversations", where)
     said = str(_content(answered) or "")
     given = row.get("image") if row.get("image") is not None else row.get("images")
     images = [] if given is None else listed(given) or [given]
@@ -41,6 +41,7 @@ def from_llava(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         response=_solution(said),
         group=group,
         split=_split(row),
+        later_turns=later,
     )
 
 
@@ -59,7 +60,7 @@ def turns_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
 
 def from_messages(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of `{messages: [{role, content}, …]}`, its images as parts, as `data:` URLs, or in a column."""
-    asked, answered = _exchange(row["messages"], "messages", where)
+    asked, answered, later = _exchange(row["messages"], "messages", where)
     text, images = _parts(_content(asked))
     images += listed(row.get("images"))
     if not images:
@@ -74,6 +75,7 @@ def from_messages(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         id=None if row.get("id") is None else str(row["id"])[:200],
         split=_split(row),
         response=_solution(said),
+        later_turns=later,
     )
 
 
@@ -87,8 +89,10 @@ def listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
-def _exchange(turns: Sequence[Any], column: str, where: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The first two turns behind the system's: a question and its answer. Raises BadRecord for others.
+def _exchange(turns: Sequence[Any], column: str, where: str) -> tuple[Mapping[str, Any], Mapping[str, Any], int]:
+    """The first two turns behind the system's, a question and its answer, and how many follow.
+
+    Raises BadRecord for others.
 
     Turns that do not say whose they are follow each other in that order.
     """
@@ -98,7 +102,7 @@ def _exchange(turns: Sequence[Any], column: str, where: str) -> tuple[Mapping[st
     roles = [_ROLES.get(_role(turn), _role(turn)) or usual for turn, usual in zip(said, _USUAL, strict=False)]
     if roles != list(_USUAL):
         raise BadRecord(f"{where}: {column} must hold a user turn, then the assistant's answer")
-    return said[0], said[1]
+    return said[0], said[1], len(said) - 2
 
 
 def _role(turn: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mstar.answers import answer_of
+from mstar.answers.options import repeated_options
 from mstar.answers.records import GOLD_COLUMNS, ChoiceForm
 from mstar.errors import InvalidDataset, MstarError
 from mstar.judges import BENCHMARKS
@@ -132,6 +133,8 @@ def read_rows(
             else:
                 summary.records[row.split] += 1
                 summary.in_words += not row.images
+                summary.later_turns += subject.record.later_turns > 0
+                summary.same_options += bool(repeated_options(row.columns.get("choices", ())))
                 summary.types[row.columns.get("answer_type") or "none"] += 1
                 summary.groups[str(row.columns.get("group") or "")] += 1
                 yield row

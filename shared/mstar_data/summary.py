@@ -20,6 +20,10 @@ class Summary:
     images: int = 0
     in_words: int = 0
     """Records without an image."""
+    later_turns: int = 0
+    """Conversations that go on behind their first question and answer, which alone are read."""
+    same_options: int = 0
+    """Records with an option that stands twice; the letter of either counts."""
     filtered: int = 0
     """Records that the mapping's filters leave out."""
     repeated: int = 0

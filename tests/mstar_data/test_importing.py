@@ -113,6 +113,10 @@ def test_a_line_separator_is_no_line_end_and_zero_is_an_answer(tmp_path: Path) -
         ('{"chart": "charts/0.png", "question": "q", "answer": 1}', "column 'chart' names a picture"),
         ('{"file_name": "0.png", "question": "q", "answer": "nan"}', "which tables write for an empty cell"),
         ('{"file_name": "0.png", "question": "q", "answer": 1, "split": "x"}', "split 'x' is unknown"),
+        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": 5}', "line 2: unit 5 is no unit"),
+        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": "5.0"}', "line 2: unit '5.0' is no unit"),
+        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": false}', "line 2: unit False is no unit"),
+        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": ["cm"]}', "line 2: unit ['cm'] is no unit"),
     ],
 )
 def test_a_bad_record_is_named_and_nothing_is_imported(tmp_path: Path, line: str, said: str) -> None:
@@ -165,6 +169,28 @@ def test_shares_split_by_content_whatever_the_order(tmp_path: Path) -> None:
         drawn.append({row.columns["question"]: row.split for row in rows})
     assert drawn[0] == drawn[1]
     assert 170 < list(drawn[0].values()).count("train") < 230
+
+
+def test_what_is_left_out_or_odd_is_counted(tmp_path: Path) -> None:
+    turns = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "1"}]
+    more = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]
+    chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "p"}, {"role": "assistant", "content": "2"}]
+    rows = [
+        {"conversations": turns},
+        {"conversations": [{**turns[0], "value": "r"}, turns[1], *more]},
+        {"messages": [*chat, *({"role": role, "content": "x"} for role in ("user", "assistant"))]},
+        {"messages": [*chat[:1], {"role": "user", "content": "o"}, chat[2]]},
+        {"question": "s", "answer": "A", "choices": ["red", "blue", " blue"], "unit": float("nan")},
+        {"question": "t", "answer": "A", "choices": ["Aa", "aa", "AA"], "unit": "%"},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = import_source(tmp_path / "a.jsonl", tmp_path / "set")
+    counted = (summary.records["train"], summary.bad, summary.later_turns, summary.same_options)
+    assert counted == (6, 0, 2, 1)
+    written = json.loads((tmp_path / "set" / "import.json").read_text())
+    assert (written["later_turns"], written["same_options"]) == (2, 1)
+    shown = CliRunner().invoke(app, ["data", "inspect", str(tmp_path / "a.jsonl"), "--records", "1"]).output
+    assert "2 conversations go on" in shown and "1 records have an option twice in choices" in shown
 
 
 def test_the_commands_show_and_import(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ Where a response states its answer is found first (`find`). What this leaves out
 benchmarks.
 """
 
-import json
 import re
 from collections.abc import Callable
 from fractions import Fraction
 
 from mstar.answers.choices import compare_choice
 from mstar.answers.find import MISSING, find_answer
+from mstar.answers.lists import compare_lists
 from mstar.answers.marks import bare, first_answer, plain
 from mstar.answers.maths import compare_math
 from mstar.answers.numbers import Number, read_number, rounded, short_scale
@@ -29,7 +29,6 @@ _THE_ONE = re.compile(r"the\s+(.+)\s+one")
 _YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
 """Words behind a yes or no that take it back."""
-_LISTED = re.compile(r"\s*[;&]\s*|(?:\s*,)?\s+and\s+")
 _RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
 _RATIO = re.compile(r"[\d,]+(?:\s*:\s*[\d,]+)+")
 
@@ -120,22 +119,7 @@ def _converted(value: Fraction) -> Fraction:
 
 
 def _list(said: str, answer: Answer, rule: AnswerRule) -> str:
-    """The same elements in the same order, nested alike: numbers by value, all else as text."""
-    one, gold = _elements(first_answer(said)), _elements(answer.value)
-    if one is not None and gold is not None and len(one) != len(gold) and _LISTED.search(said):
-        one = _elements(_LISTED.sub(", ", first_answer(said)))
-    if one is not None and gold is not None and len(one) == 1 and len(gold) > 1:
-        # `[1 2 3]`, as numpy prints a list, is one element to a reader of commas.
-        one = _spaced_numbers(str(one[0])) or one
-    if one is None or gold is None:
-        return "unreadable"
-    return _equal(_same(one, gold, answer.precision, rule)) if len(one) == len(gold) else "length-different"
-
-
-def _spaced_numbers(text: str) -> list[object]:
-    """Elements of `1 2 3`; empty for anything else."""
-    parts = text.split()
-    return list(parts) if all(re.fullmatch(r"-?\d+(?:\.\d+)?", part) for part in parts) else []
+    return compare_lists(said, answer, rule)
 
 
 def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
@@ -182,30 +166,3 @@ _RULES: dict[AnswerType, Callable[[str, Answer, AnswerRule], str]] = {
 
 def _equal(equal: bool) -> str:
     return "equal" if equal else "different"
-
-
-def _elements(text: str) -> list[object] | None:
-    """Elements of `[1, 2]`, `(1, 2)` or `1, 2`; lists inside stay lists. None for a list with a hole."""
-    text = bare(text)
-    if text[:1] + text[-1:] in ("[]", "()", "{}"):
-        try:
-            # JSON and not ast.literal_eval: sampled text never reaches Python's parser.
-            return list(json.loads("[" + text[1:-1].replace("'", '"').replace("(", "[").replace(")", "]") + "]"))
-        except (ValueError, RecursionError):
-            text = text[1:-1]
-    parts = [plain(part) for part in text.split(",")] if text.strip() else []
-    if len(parts) > 1:
-        parts[-1] = parts[-1].removeprefix("and ")
-    return list(parts) if all(parts) and not any(sign in text for sign in "[]") else None
-
-
-def _same(said: object, gold: object, precision: int | None, rule: AnswerRule) -> bool:
-    if isinstance(said, list) and isinstance(gold, list):
-        return len(said) == len(gold) and all(_same(s, g, precision, rule) for s, g in zip(said, gold, strict=True))
-    if isinstance(said, list) or isinstance(gold, list):
-        return False
-    one, other = read_number(str(said), rule), read_number(str(gold), rule)
-    if one is None or other is None:
-        return plain(str(said)) == plain(str(gold))
-    rounds = precision is not None and rounded(one.value, precision) == rounded(other.value, precision)
-    return (one.value == other.value or rounds) and (not one.unit or same_unit(one.unit, other.unit))

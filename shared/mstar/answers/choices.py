@@ -5,8 +5,9 @@ together, all of them and no other must be named.
 """
 
 import re
+from collections.abc import Sequence
 
-from mstar.answers.marks import bare, first_answer, plain
+from mstar.answers.marks import bare, first_answer, plain, spaced_once
 from mstar.answers.numbers import read_number
 from mstar.answers.rule import DEFAULT_RULE
 from mstar.answers.scripts import signs
@@ -44,24 +45,42 @@ _SEVERAL = re.compile(r"(?:both\s+)?(?:(?:options|choices|answers)\s+)?", re.IGN
 def compare_choice(said: str, answer: Answer) -> str:
     """`equal`, `different` or `unreadable`. Options with the same text are one option.
 
-    A bare letter that is also the text of another option says neither. Raises InvalidDataset for a reference answer
-    that is no option's letter.
+    Case counts where it alone tells two options apart. A bare letter that is also the text of another option says
+    neither. Raises InvalidDataset for a reference answer that is no option's letter.
     """
     letters = [chr(ord("A") + place) for place in range(len(answer.choices))]
     golds = [part.strip("() .").upper() for part in answer.value.split(SEPARATOR.strip())]
     if not all(len(gold) == 1 and (not letters or gold in letters) for gold in golds):
         raise InvalidDataset(f"answer.value {answer.value!r} is not the letter of an option", field="answer.value")
     options = dict(zip(letters, map(plain, answer.choices), strict=True))
+    same = dict(zip(letters, _told_apart(answer.choices), strict=True))
     said = _decision(bare(first_answer(said)))
-    asked = {options.get(gold, gold) for gold in golds}
+    asked = {same.get(gold, gold) for gold in golds}
     if len(golds) > 1:
-        told = _all_named(said, options)
+        told = _all_named(said, options, same)
     else:
-        told = {options.get(letter, letter) for letter in _named(said, options)}
+        told = _told(said, options, same)
         told = told if len(told) == 1 else set()
     if not told:
         return "unreadable"
     return "equal" if told == asked else "different"
+
+
+def _told_apart(choices: Sequence[str]) -> list[str]:
+    """What makes each option the one that it is: its folded text, or where case alone tells two apart, as written."""
+    folded, written = [plain(one) for one in choices], [spaced_once(one) for one in choices]
+    # `Ff` beside `ff` in genetics, `mW` beside `MW`.
+    return written if len(set(written)) > len(set(folded)) else folded
+
+
+def _told(said: str, options: dict[str, str], same: dict[str, str]) -> set[str]:
+    """The options that a text names, each by what tells it apart."""
+    named = {same.get(letter, letter) for letter in _named(said, options)}
+    written, lettered = spaced_once(said), _NAMED.fullmatch(said)
+    text = spaced_once(lettered["text"]) if lettered else ""
+    if text in set(same.values()) - named:
+        return set()  # a letter with the text of another option
+    return {written} if len(named) > 1 and written in named else named
 
 
 def _decision(said: str) -> str:
@@ -75,8 +94,8 @@ def _decision(said: str) -> str:
     return bare(said)
 
 
-def _all_named(said: str, options: dict[str, str]) -> set[str]:
-    """Texts of all options that a list names; empty where a part of it names none, or more than one."""
+def _all_named(said: str, options: dict[str, str], same: dict[str, str]) -> set[str]:
+    """All options that a list names; empty where a part of it names none, or more than one."""
     said = said[1:-1] if said[:1] + said[-1:] in ("[]", "{}") else said
     said = said[_SEVERAL.match(said).end() :]  # type: ignore[union-attr] # it matches the empty text as well
     joined = said.replace(" ", "")
@@ -87,7 +106,7 @@ def _all_named(said: str, options: dict[str, str]) -> set[str]:
         parts = [part for part in _JOINED.split(said) if part]
     found: set[str] = set()
     for part in parts:
-        named = {options.get(letter, letter) for letter in _named(part, options)}
+        named = _told(part, options, same)
         if len(named) != 1:
             return set()
         found |= named

@@ -75,6 +75,11 @@ def without_latex_text(text: str) -> str:
     return text
 
 
+def spaced_once(text: str) -> str:
+    """The bare answer in its own case, with single spaces."""
+    return " ".join(bare(text).split())
+
+
 def plain(text: str) -> str:
     """Text as it is compared: NFKC, case folded, white space joined, no final full stop, no quotes around."""
     text = " ".join(_low(without_latex_text(bare(text))).split()).casefold()

@@ -7,12 +7,14 @@ C, wherever it stands among the options. What this leaves out: which option the 
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
+from mstar.answers.marks import spaced_once
 from mstar.errors import InvalidDataset
 
 CHOICE_COLUMNS = ("choices", "options", "candidates")
@@ -57,6 +59,12 @@ def options_of(record: Mapping[str, Any]) -> Options:
     if isinstance(raw, str):
         raw = parsed(raw)
     return _options(raw)
+
+
+def repeated_options(texts: Sequence[str]) -> frozenset[str]:
+    """Options that stand there more than once. Their case counts: `Aa` and `aa` are two in genetics."""
+    seen = Counter(map(spaced_once, texts))
+    return frozenset(text for text in texts if seen[spaced_once(text)] > 1)
 
 
 def own_mark(text: str) -> tuple[str, str] | None:

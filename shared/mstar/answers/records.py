@@ -13,9 +13,18 @@ from pydantic import ValidationError
 
 from mstar.answers.choices import SEPARATOR
 from mstar.answers.find import find_answer
-from mstar.answers.marks import bare, plain
+from mstar.answers.marks import bare, plain, spaced_once
 from mstar.answers.numbers import read_number
-from mstar.answers.options import CHOICE_COLUMNS, LETTERS, Options, cell_text, missing, options_of, own_mark, parsed
+from mstar.answers.options import (
+    CHOICE_COLUMNS,
+    LETTERS,
+    Options,
+    cell_text,
+    missing,
+    options_of,
+    own_mark,
+    parsed,
+)
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace
 from mstar.answers.units import contradict
 from mstar.errors import InvalidDataset
@@ -27,6 +36,7 @@ _LATEX = re.compile(r"\\[A-Za-z]+|[\^_]\{|[\^]\d|\$.*\$")
 _FRACTION = re.compile(r"[+-]?\s*(?:\d+\s+)?\d+\s*/\s*\d+")
 _POINT = re.compile(r"[(\[]\s*[+-]?(?:[\d./]+|∞)(?:\s*,\s*[+-]?(?:[\d./]+|∞))+\s*[)\]]")
 """Coordinates and intervals, which are no text that must be spaced alike."""
+_ENDLESS = re.compile(r"∞|\\infty")
 _NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
 """Decades and places in an order: `1990s` is no number of seconds, `21st century` no 21 of anything."""
 _KINDS = {
@@ -65,13 +75,12 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     if missing(value) and value not in options.texts:
         raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: mend it", field=column)
     kind = _kind(record, value, options.texts)
-    unit, precision = record.get("unit") or None, precision_of(record.get("precision"))
+    unit, precision = _unit(record.get("unit")), precision_of(record.get("precision"))
     if kind is AnswerType.CHOICE:
         form = choice_form or _form_of(record)
         value = _letter_of(record[column], value, options, column, first_index, form)
     elif kind in (AnswerType.INTEGER, AnswerType.FLOAT):
         value, unit, kind = _number(value, unit, kind, column)
-    unit = None if unit is None else str(unit)
     try:
         return Answer(type=kind, value=value, choices=options.texts, precision=precision, unit=unit)
     except ValidationError as error:
@@ -98,7 +107,8 @@ def _guessed(value: str) -> AnswerType:
     text = bare(value)
     if re.fullmatch(r"\(?[A-Z]\)?", text):
         return AnswerType.CHOICE
-    if text[:1] + text[-1:] == "[]":
+    # With an infinity it is an interval, whose brackets have a meaning.
+    if text[:1] + text[-1:] == "[]" and not _ENDLESS.search(text):
         return AnswerType.LIST
     if _NAMED.fullmatch(text):
         return AnswerType.TEXT
@@ -116,7 +126,18 @@ def _guessed(value: str) -> AnswerType:
     return AnswerType.MATH if exact else AnswerType.TEXT
 
 
-def _number(value: str, unit: Any, kind: AnswerType, column: str) -> tuple[str, Any, AnswerType]:
+def _unit(value: Any) -> str | None:
+    """The text of a unit, None for an empty cell. Raises InvalidDataset for what can be none, such as a number."""
+    if missing(value):
+        return None
+    # Nor is `5` a unit where a table holds it as a text.
+    if not isinstance(value, str) or not re.search(r"[^\W\d_]|[^\w\s.,+-]", value):
+        shown = repr(value)[:40]
+        raise InvalidDataset(f"unit {shown} is no unit: give its name, such as 'cm', or leave it out", field="unit")
+    return value
+
+
+def _number(value: str, unit: str | None, kind: AnswerType, column: str) -> tuple[str, str | None, AnswerType]:
     """The value with its unit apart; an integer that is written `14.0` stays one."""
     number = read_number(value, DEFAULT_RULE)
     if number is None:
@@ -125,9 +146,9 @@ def _number(value: str, unit: Any, kind: AnswerType, column: str) -> tuple[str, 
         )
     if kind is AnswerType.INTEGER and number.value.denominator != 1:
         raise InvalidDataset(f"{column} {value[:80]!r} is not an integer: set answer_type to float", field=column)
-    if unit and number.unit and contradict(number.unit, str(unit)):
+    if unit and number.unit and contradict(number.unit, unit):
         raise InvalidDataset(
-            f"{column} {value[:80]!r} is in {number.unit}, and unit says {str(unit)[:40]!r}: mend one of them",
+            f"{column} {value[:80]!r} is in {number.unit}, and unit says {unit[:40]!r}: mend one of them",
             field="unit",
         )
     return value, unit or number.unit or None, kind
@@ -177,11 +198,11 @@ def _several(raw: Any, value: str, options: Options) -> str:
     parts = raw if isinstance(raw, (list, tuple)) else re.split(r"\s*[,;&/]\s*", value)
     if len(parts) == 1 and re.fullmatch(r"[A-Z]{2,8}", value):
         parts = list(value)
-    texts = [plain(option) for option in options.texts]
     letters = []
     for part in map(str, parts):
-        if plain(part) in texts:
-            letters.append(LETTERS[texts.index(plain(part))])
+        place = _place(part, options)
+        if place is not None:
+            letters.append(LETTERS[place])
         elif letter := _lettered(part, options):
             letters.append(letter)
         else:
@@ -193,8 +214,8 @@ def _readings(raw: Any, value: str, options: Options, first_index: int) -> dict[
     """Which option each form of writing it would name."""
     found: dict[ChoiceForm, str] = {}
     texts = [plain(option) for option in options.texts]
-    if plain(value) in texts:
-        found[ChoiceForm.TEXT] = LETTERS[texts.index(plain(value))]
+    if (own := _place(value, options)) is not None:
+        found[ChoiceForm.TEXT] = LETTERS[own]
     mark, text = own_mark(value) or ("", "")
     letter = _lettered(value, options) or (_lettered(mark, options) if mark and plain(text) in texts else "")
     if letter and (not mark or plain(text) == texts[LETTERS.index(letter)]):
@@ -205,6 +226,15 @@ def _readings(raw: Any, value: str, options: Options, first_index: int) -> dict[
         if 0 <= place < len(texts):
             found[ChoiceForm.INDEX] = LETTERS[place]
     return found
+
+
+def _place(text: str, options: Options) -> int | None:
+    """The place of the option with this text, in its own case where there is one, else in any."""
+    for read in (spaced_once, plain):
+        texts = [read(option) for option in options.texts]
+        if read(text) in texts:
+            return texts.index(read(text))
+    return None
 
 
 def _lettered(text: str, options: Options) -> str:

@@ -28,6 +28,31 @@ def says(text: str) -> str:
 
 
 @pytest.mark.parametrize(
+    ("said", "correct"),
+    [
+        *((said, True) for said in ("A", "Ff", "(A) Ff", "**Ff**")),
+        *((said, False) for said in ("B", "C", "ff", "FF", "fF", "(A) ff", "(B) Ff", "Ff or ff")),
+    ],
+)
+def test_case_tells_options_apart_that_differ_in_nothing_else(said: str, correct: bool) -> None:
+    gold = Answer(type=AnswerType.CHOICE, value="A", choices=("Ff", "ff", "FF"))
+    assert check(says(said), gold).correct is correct
+    both = Answer(type=AnswerType.CHOICE, value="A, C", choices=("Ff", "ff", "FF"))
+    assert check(says("Ff and FF"), both).correct and not check(says("Ff and ff"), both).correct
+
+
+def test_a_reference_in_its_own_case_is_the_option_of_that_case() -> None:
+    for place, said in enumerate(("Ff", "ff", "FF")):
+        assert answer_of({"answer": said, "choices": ["Ff", "ff", "FF"]}).value == "ABC"[place]
+    assert answer_of({"answer": ["FF", "ff"], "choices": ["Ff", "ff", "FF"]}).value == "B, C"
+
+
+@pytest.mark.parametrize("said", ["A", "C", "red", "Red", "(C) red"])
+def test_options_with_one_text_are_one_option(said: str) -> None:
+    assert check(says(said), Answer(type=AnswerType.CHOICE, value="A", choices=("red", "blue", "red "))).correct
+
+
+@pytest.mark.parametrize(
     ("gold", "said", "correct"),
     [
         (answer("choice", "B"), "B", True),
