@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mstar.api.policy import WeightsState
 from mstar.api.steps import Claim
 from mstar.errors import Unavailable, WeightVersionMismatch
+from mstar.layout import STEP_SEPARATOR
 from mstar.seeds import derive
 from mstar.stages.train import TrainParams, TrainResult
 from mstar.steps import ArtefactRef, Queue
@@ -120,12 +121,18 @@ class WaitingScorer(Device):
         responses: "Sequence[Segments]",
         version: str | None,
         system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> tuple[str, list[tuple[float, ...]]]:
         served = await self.computed(len(responses), version)
         return served, [tuple((derive(0, str(step)) % 1000) / 1000 for step in response) for response in responses]
 
     async def count_tokens(
-        self, question: str, images: "Sequence[Image]", responses: "Sequence[Segments]", system: str = ""
+        self,
+        question: str,
+        images: "Sequence[Image]",
+        responses: "Sequence[Segments]",
+        system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> int:
         return 0
 

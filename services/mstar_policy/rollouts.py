@@ -42,9 +42,9 @@ def sampling_request(request: RolloutRequest, images: Sequence[Sequence[Image]] 
 
 def rollout_reply(request: RolloutRequest, generation: Generation) -> RolloutReply:
     """The reply body for what the engine sampled. Whole responses come with the ends of their steps."""
-    vocabulary = generation.vocabulary
+    vocabulary, separator = generation.vocabulary, request.step_separator
     samples = tuple(
-        own if vocabulary is None or prompt.prefix or prompt.prefix_ids else _with_steps(own, vocabulary)
+        own if vocabulary is None or prompt.prefix or prompt.prefix_ids else _with_steps(own, vocabulary, separator)
         for prompt, own in zip(request.prompts, generation.samples, strict=True)
     )
     return RolloutReply(
@@ -56,8 +56,9 @@ def rollout_reply(request: RolloutRequest, generation: Generation) -> RolloutRep
     )
 
 
-def _with_steps(samples: Sequence[Response], vocabulary: Vocabulary) -> tuple[Response, ...]:
-    return tuple(one.model_copy(update={"step_ends": vocabulary.step_ends(one.token_ids)}) for one in samples)
+def _with_steps(samples: Sequence[Response], vocabulary: Vocabulary, separator: str) -> tuple[Response, ...]:
+    ends = (vocabulary.step_ends(one.token_ids, separator) for one in samples)
+    return tuple(one.model_copy(update={"step_ends": own}) for one, own in zip(samples, ends, strict=True))
 
 
 def _complete(

@@ -7,6 +7,7 @@ character. What this leaves out: how prompts become tokens (`mstar_models.encodi
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
+from mstar.layout import STEP_SEPARATOR
 from mstar_models.spelling import TORN, spelling_of, step_ends
 
 
@@ -30,7 +31,7 @@ class Vocabulary(Protocol):
         `first`: the token begins a text, where some vocabularies drop the space before the first word.
         """
 
-    def step_ends(self, tokens: Sequence[int]) -> tuple[int, ...]:
+    def step_ends(self, tokens: Sequence[int], separator: str = STEP_SEPARATOR) -> tuple[int, ...]:
         """For each segment of a whole response, how many of its tokens lie up to its end (`spelling.step_ends`)."""
 
 
@@ -50,9 +51,9 @@ class TokenizerVocabulary:
         """See `Vocabulary`."""
         return self._spelling.bytes_of(token, first=first)
 
-    def step_ends(self, tokens: Sequence[int]) -> tuple[int, ...]:
+    def step_ends(self, tokens: Sequence[int], separator: str = STEP_SEPARATOR) -> tuple[int, ...]:
         """See `Vocabulary`."""
-        return step_ends(self._spelling, tokens, self.ends)
+        return step_ends(self._spelling, tokens, self.ends, separator)
 
 
 class TextWriter:

@@ -18,6 +18,7 @@ from transformers import DynamicCache
 
 from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, WeightVersionMismatch
+from mstar.layout import STEP_SEPARATOR
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.attention import use_tree_attention
@@ -128,6 +129,7 @@ class HfScorer:
         responses: Sequence[Segments],
         version: str | None,
         system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> tuple[str, list[Scores]]:
         served = self._served
         if served is None:
@@ -139,17 +141,22 @@ class HfScorer:
         distinct = list(dict.fromkeys(responses))
         async with self._lock.using():
             encode = asyncio.get_running_loop().run_in_executor
-            jobs = await encode(self._encoding, self._jobs, served, question, images, distinct, system)
+            jobs = await encode(self._encoding, self._jobs, served, question, images, distinct, system, separator)
             by_response = dict(zip(distinct, await self._scores(jobs), strict=True))
         return served.version, [by_response[response] for response in responses]
 
     async def count_tokens(
-        self, question: str, images: Sequence[Image], responses: Sequence[Segments], system: str = ""
+        self,
+        question: str,
+        images: Sequence[Image],
+        responses: Sequence[Segments],
+        system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> int:
         served = self._served
         if served is None:
             raise no_weights()
-        counted = partial(self._count_tokens, served, question, images, responses, system)
+        counted = partial(self._count_tokens, served, question, images, responses, system, separator)
         return await asyncio.get_running_loop().run_in_executor(self._encoding, counted)
 
     async def close(self) -> None:
@@ -187,18 +194,31 @@ class HfScorer:
         )
 
     def _count_tokens(
-        self, served: _Served, question: str, images: Sequence[Image], responses: Sequence[Segments], system: str
+        self,
+        served: _Served,
+        question: str,
+        images: Sequence[Image],
+        responses: Sequence[Segments],
+        system: str,
+        separator: str,
     ) -> int:
         scheme = served.scheme
         prompt = len(scheme.prompt(question, images, system).input_ids)
-        own = (pieces(place, one, scheme.tokenizer, scheme.pieces) for place, one in enumerate(responses))
+        encode = partial(scheme.pieces, separator=separator)
+        own = (pieces(place, one, scheme.tokenizer, encode) for place, one in enumerate(responses))
         return sum(prompt + sum(map(len, steps)) for steps in own)
 
     def _jobs(
-        self, served: _Served, question: str, images: Sequence[Image], responses: list[Segments], system: str = ""
+        self,
+        served: _Served,
+        question: str,
+        images: Sequence[Image],
+        responses: list[Segments],
+        system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> list[_Job]:
         """The work that a request is. Raises TooLarge for more than could ever wait."""
-        prompt, groups = self._packed(served, question, images, responses, system)
+        prompt, groups = self._packed(served, question, images, responses, system, separator)
         tokens = sum(len(packed.ids) for packed in groups)
         # A single group is always taken: the queue lets a job through that is larger than itself, once it is empty.
         if len(groups) > 1 and tokens > self._waiting_tokens:
@@ -210,15 +230,22 @@ class HfScorer:
         return [_Job(served, prompt, packed, key) for packed in groups]
 
     def _packed(
-        self, served: _Served, question: str, images: Sequence[Image], responses: list[Segments], system: str = ""
+        self,
+        served: _Served,
+        question: str,
+        images: Sequence[Image],
+        responses: list[Segments],
+        system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> tuple[EncodedPrompt, list[Packed]]:
         """The prompt, and its responses in groups that fit a forward pass together."""
         prompt = served.scheme.prompt(question, images, system)
         layout, scheme = served.layout, served.scheme
         size = int(served.model.config.get_text_config().vocab_size)
+        encode = partial(scheme.pieces, separator=separator)
         groups = [layout.start(prompt)]
         for place, response in enumerate(responses):
-            segments = pieces(place, response, scheme.tokenizer, scheme.pieces, size)
+            segments = pieces(place, response, scheme.tokenizer, encode, size)
             length = len(prompt.input_ids) + sum(map(len, segments))
             if length > served.context:
                 detail = f"with its prompt it has {length} tokens; {served.context} fit"

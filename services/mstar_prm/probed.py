@@ -12,6 +12,7 @@ import structlog
 
 from mstar.api.policy import WeightsState
 from mstar.errors import InvalidInput, ProbeFailed
+from mstar.layout import STEP_SEPARATOR
 from mstar.probes import Probe, tolerance
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
@@ -75,14 +76,20 @@ class ProbedScorer:
         responses: Sequence[Segments],
         version: str | None,
         system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> tuple[str, list[tuple[float, ...]]]:
         await self._gate.passed(version)
-        return await self._scorer.score(question, images, responses, version, system)
+        return await self._scorer.score(question, images, responses, version, system, separator)
 
     async def count_tokens(
-        self, question: str, images: "Sequence[Image]", responses: Sequence[Segments], system: str = ""
+        self,
+        question: str,
+        images: "Sequence[Image]",
+        responses: Sequence[Segments],
+        system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> int:
-        return await self._scorer.count_tokens(question, images, responses, system)
+        return await self._scorer.count_tokens(question, images, responses, system, separator)
 
     async def close(self) -> None:
         await self._scorer.close()

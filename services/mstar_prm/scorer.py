@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mstar.api.policy import WeightsState
 from mstar.errors import Unavailable
+from mstar.layout import STEP_SEPARATOR
 from mstar.steps import ArtefactRef
 from mstar_web.loads import NO_WEIGHTS
 
@@ -90,10 +91,12 @@ class Scorer(Protocol):
         responses: Sequence[Segments],
         version: str | None,
         system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> tuple[str, list[tuple[float, ...]]]:
         """(version, for each response the probability of the good label at the end of each segment).
 
-        `question` and `system` are the texts of the user turn and of the system turn before it, if there is one.
+        `question` and `system` are the texts of the user turn and of the system turn before it, if there is one;
+        `separator` stands between the steps of a response that comes as text.
 
         Raises Unavailable without weights, WeightVersionMismatch, TooManyRequests when too much waits, TooLarge for
         more than could ever wait, InvalidInput for a response beyond the model's context, and Internal for scores that
@@ -101,7 +104,12 @@ class Scorer(Protocol):
         """
 
     async def count_tokens(
-        self, question: str, images: "Sequence[Image]", responses: Sequence[Segments], system: str = ""
+        self,
+        question: str,
+        images: "Sequence[Image]",
+        responses: Sequence[Segments],
+        system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> int:
         """Tokens of the prompt with each of the responses, as if each were sent alone.
 

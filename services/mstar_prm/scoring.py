@@ -117,7 +117,7 @@ class Scoring:
         # Asked first: without weights, cutting and decoding would be work for nothing.
         if not self.scorer.weights().ready:
             raise no_weights()
-        segments, refused = await run_in_threadpool(_cut, request.responses)
+        segments, refused = await run_in_threadpool(_cut, request.responses, request.step_separator)
         images = await self._decoded(request, caller)
         # Noted before the scoring, so that a request which fails or is given up has cost its images too.
         spend(images=len(images), megapixels=sum(one.width * one.height for one in images) / 1e6)
@@ -141,7 +141,7 @@ class Scoring:
         self, request: ScoreRequest, images: Images, segments: dict[int, Texts], scored: Collection[int]
     ) -> int:
         own = [segments[place] for place in scored]
-        return await self.scorer.count_tokens(request.question, images, own, request.system)
+        return await self.scorer.count_tokens(request.question, images, own, request.system, request.step_separator)
 
     async def _decoded(self, request: ScoreRequest, caller: str) -> Images:
         # Images that are known never wait behind those that others have decoded.
@@ -165,7 +165,12 @@ class Scoring:
             asked = [_sampled(request.responses[place], vocabulary) or segments[place] for place in places]
             try:
                 version, scores = await self.scorer.score(
-                    request.question, images, asked, request.model_version, request.system
+                    request.question,
+                    images,
+                    asked,
+                    request.model_version,
+                    request.system,
+                    request.step_separator,
                 )
             except InvalidInput as error:
                 # The scorer stops at the first that it refuses, so each round leaves one response out.
@@ -186,7 +191,7 @@ def _sampled(candidate: Candidate, vocabulary: str) -> Segments:
     return tuple(cut(tokens.ids, tokens.ends)) if tokens and tokens.vocabulary == vocabulary else ()
 
 
-def _cut(candidates: Sequence[Candidate]) -> tuple[dict[int, Texts], dict[int, InvalidInput]]:
+def _cut(candidates: Sequence[Candidate], separator: str) -> tuple[dict[int, Texts], dict[int, InvalidInput]]:
     """By place: the segments of the responses that can be scored, and why the others can't."""
     segments: dict[int, Texts] = {}
     refused: dict[int, InvalidInput] = {}
@@ -195,7 +200,8 @@ def _cut(candidates: Sequence[Candidate]) -> tuple[dict[int, Texts], dict[int, I
             field = f"responses.{place}.{candidate.field}".rstrip(".")
             refused[place] = InvalidInput(f"{field}: {candidate.detail}", field=field)
             continue
-        found = canonical_steps(candidate.steps) if candidate.steps else scored_segments(candidate.text or "")
+        steps, text = candidate.steps, candidate.text or ""
+        found = canonical_steps(steps) if steps else scored_segments(text, separator)
         if not found or len(found) > MAX_SEGMENTS:
             detail = f"it has {len(found)} steps, but 1 to {MAX_SEGMENTS} can be scored"
             refused[place] = InvalidInput(f"response {place}: {detail}", field=f"responses.{place}")

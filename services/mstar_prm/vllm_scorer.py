@@ -21,6 +21,7 @@ from PIL.Image import Image
 
 from mstar.api.policy import WeightsState
 from mstar.errors import Internal, InvalidInput, TooLarge, TooManyRequests, WeightVersionMismatch
+from mstar.layout import STEP_SEPARATOR
 from mstar.prm_schemes import LabelTokens
 from mstar.steps import ArtefactRef
 from mstar_artefacts.storage import Storage, storage_of
@@ -111,12 +112,13 @@ class VllmScorer:
         responses: Sequence[Segments],
         version: str | None,
         system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> tuple[str, list[tuple[float, ...]]]:
         async with self._lock.using():
             served = self._serving(version)
             context = int(self._host.core.model_config.max_model_len)
             encode = asyncio.get_running_loop().run_in_executor
-            asked = (served, context, question_turns(question, system, len(images)), images, responses)
+            asked = (served, context, question_turns(question, system, len(images)), images, responses, separator)
             prompt, beginnings = await encode(self._encoding, _beginnings, *asked)
             distinct = list(dict.fromkeys(one for own in beginnings for one in own))
             with self._admitted(sum(map(len, distinct))):
@@ -127,11 +129,16 @@ class VllmScorer:
         return served.version, [tuple(scores[one] for one in own) for own in beginnings]
 
     async def count_tokens(
-        self, question: str, images: Sequence[Image], responses: Sequence[Segments], system: str = ""
+        self,
+        question: str,
+        images: Sequence[Image],
+        responses: Sequence[Segments],
+        system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> int:
         served = self._serving(None)
         context = int(self._host.core.model_config.max_model_len)
-        asked = (served, context, question_turns(question, system, len(images)), images, responses)
+        asked = (served, context, question_turns(question, system, len(images)), images, responses, separator)
         encode = asyncio.get_running_loop().run_in_executor
         prompt, beginnings = await encode(self._encoding, _beginnings, *asked)
         return sum(len(prompt) + len(own[-1]) for own in beginnings)
@@ -235,13 +242,18 @@ def _one_token(labels: tuple[int, int]) -> Any:
 
 
 def _beginnings(
-    served: _Served, context: int, turns: Sequence[Turn], images: Sequence[Image], responses: Sequence[Segments]
+    served: _Served,
+    context: int,
+    turns: Sequence[Turn],
+    images: Sequence[Image],
+    responses: Sequence[Segments],
+    separator: str,
 ) -> tuple[list[int], list[list[tuple[int, ...]]]]:
     """Tokens of the prompt, and for each response those up to the end of each of its segments."""
     tokenizer = served.prompts.processor.tokenizer
 
     def encode(texts: Texts) -> list[tuple[int, ...]]:
-        return cut(*encode_segments(tokenizer, texts))
+        return cut(*encode_segments(tokenizer, texts, separator))
 
     whole = len(served.prompts.encode_turns(turns, images).input_ids)
     found = []

@@ -12,7 +12,7 @@ from itertools import count, islice
 from typing import Protocol
 
 from mstar.errors import InvalidDataset
-from mstar.layout import scored_segments
+from mstar.layout import STEP_SEPARATOR, scored_segments
 from mstar.prompts import PromptForm, prompt_text
 from mstar.seeds import derive, permutation
 from mstar.train_recipe import TrainRecipe
@@ -34,6 +34,8 @@ class Example:
     """Text of the system turn; without one there is none."""
     tokens: SampledTokens | None = None
     """The response as it was sampled; None for one that came as text."""
+    separator: str = STEP_SEPARATOR
+    """What stands between the segments of a text."""
 
 
 Group = tuple[Example, ...]
@@ -46,15 +48,16 @@ def sft_examples(rows: Iterable[SelectedRow], form: PromptForm) -> list[Example]
         Example(
             prompt_text(row.question, form),
             row.question.images,
-            scored_segments(row.response),
+            scored_segments(row.response, form.step_separator),
             system=form.system,
             tokens=row.tokens,
+            separator=form.step_separator,
         )
         for row in rows
     ]
 
 
-def prm_examples(rows: Iterable[StepLabelRow]) -> list[Example]:
+def prm_examples(rows: Iterable[StepLabelRow], separator: str = STEP_SEPARATOR) -> list[Example]:
     """Solutions with a label after every step; one without a step is left out.
 
     Raises InvalidDataset when the numbers of steps, labels and ends of sampled steps differ.
@@ -72,7 +75,8 @@ def prm_examples(rows: Iterable[StepLabelRow]) -> list[Example]:
                 field="labels",
             )
         if row.labels:
-            examples.append(Example(row.prompt, row.images, row.completions, row.labels, row.system, row.tokens))
+            labelled = (row.completions, row.labels, row.system, row.tokens, separator)
+            examples.append(Example(row.prompt, row.images, *labelled))
     return examples
 
 

@@ -112,7 +112,7 @@ class ExampleEncoder:
         sampled = example.tokens
         if sampled is None or sampled.vocabulary != self._vocabulary:
             # Ids of another vocabulary mean other tokens, so its text is what counts.
-            ids, ends = encode_segments(self.tokenizer, example.segments)
+            ids, ends = encode_segments(self.tokenizer, example.segments, example.separator)
             whole = [*ids, self._end]
         else:
             ids, ends, whole = list(sampled.ids), list(sampled.ends), list(sampled.ids)

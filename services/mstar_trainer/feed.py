@@ -62,7 +62,7 @@ class Feed:
     def _read(self, ref: ArtefactRef) -> list[Example]:
         if self._params.objective == "sft":
             return sft_examples(self._store.rows(ref, SelectedRow), self._form)
-        return prm_examples(self._store.rows(ref, StepLabelRow))
+        return prm_examples(self._store.rows(ref, StepLabelRow), self._form.step_separator)
 
 
 def artefact_of(inputs: Mapping[str, StepInput], name: str, step: str) -> ArtefactRef:

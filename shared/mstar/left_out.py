@@ -28,7 +28,8 @@ def _reason(
         return "wrong"
     if checked.response.finish_reason is FinishReason.LENGTH:
         return "cut off at the token limit"
-    if not is_chain(checked, rule.min_steps):
+    if not is_chain(checked, rule.min_steps, row.step_separator):
         return f"fewer than {rule.min_steps} steps"
-    same = candidates[join_segments(scored_segments(checked.response.text))]
+    segments = scored_segments(checked.response.text, row.step_separator)
+    same = candidates[join_segments(segments, row.step_separator)]
     return f"the same text as response {same.index + 1}"

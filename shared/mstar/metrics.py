@@ -121,7 +121,7 @@ def rewards_by_index(row: RolloutRow, score: ScoreRow, rule: RewardRule = MINIMU
 def sound_among_correct(rows: Iterable[RolloutRow]) -> float | None:
     """Share of sound chains among all correct responses; None where no correct response has a known chain."""
     sound = [
-        float(is_sound(r.response.text, row.question.gold_steps))
+        float(is_sound(r.response.text, row.question.gold_steps, row.step_separator))
         for row in rows
         if row.question.gold_steps
         for r in row.responses

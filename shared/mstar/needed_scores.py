@@ -60,8 +60,9 @@ def distinct_correct(row: RolloutRow, min_steps: int = 0) -> dict[str, CheckedRe
     found: dict[str, CheckedResponse] = {}
     for checked in row.responses:
         if checked.verdict.correct and checked.response.finish_reason is not FinishReason.LENGTH:
-            if not is_chain(checked, min_steps):
+            if not is_chain(checked, min_steps, row.step_separator):
                 continue
+            segments = scored_segments(checked.response.text, row.step_separator)
             # The first by place, so that which copy trains does not depend on the order in which scores arrive.
-            found.setdefault(join_segments(scored_segments(checked.response.text)), checked)
+            found.setdefault(join_segments(segments, row.step_separator), checked)
     return found

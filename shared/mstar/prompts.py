@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from mstar.answers.rule import AnswerPlace
-from mstar.types import Answer, AnswerType, Frozen, Question
+from mstar.layout import STEP_SEPARATOR
+from mstar.types import Answer, AnswerType, Frozen, Question, Separator
 
 MAX_WORDS = 4096
 PROMPT_FILE = "mstar_prompt.json"
@@ -65,6 +66,7 @@ class PromptForm(Frozen):
     reference: str
     between: str
     answer: AnswerPlace
+    step_separator: str = STEP_SEPARATOR
 
 
 class PromptRecipe(Frozen):
@@ -90,6 +92,9 @@ class PromptRecipe(Frozen):
     """What stands between question, options, instruction and reference."""
     answer: AnswerPlace | None = None
     """Where the answer is found; `{layout}` asks for it there."""
+    step_separator: Separator | None = None
+    """What stands between two steps of a response, where it is cut for labels, training and scores; `{layout}` asks for
+    it. By default a blank line."""
 
     @field_validator("question", "reference")
     @classmethod
@@ -100,7 +105,7 @@ class PromptRecipe(Frozen):
         return text
 
 
-_STEPS = "Reason step by step. Write each step as a paragraph of its own, with a blank line between two steps. "
+_STEPS = "Reason step by step. {steps} "
 _LAYOUTS = {
     AnswerPlace.HEADING: _STEPS + 'Then write the heading "## Answer" on a line of its own, a blank line, and below it '
     "the final answer only: {answer_form}.",
@@ -214,8 +219,22 @@ def _options(text: str, answer: Answer | None, form: PromptForm) -> str:
 
 
 def _words(form: PromptForm, answer: Answer | None) -> dict[str, Callable[[], str]]:
-    own: dict[str, Callable[[], str]] = {"answer_form": lambda: answer_form(answer), "hint": lambda: _hint(answer)}
+    own: dict[str, Callable[[], str]] = {
+        "steps": lambda: _between_steps(form.step_separator),
+        "answer_form": lambda: answer_form(answer),
+        "hint": lambda: _hint(answer),
+    }
     return {"layout": lambda: _filled(_LAYOUTS[form.answer], own), **own}
+
+
+def _between_steps(separator: str) -> str:
+    """How steps are kept apart, in words."""
+    if separator == STEP_SEPARATOR:
+        return "Write each step as a paragraph of its own, with a blank line between two steps."
+    if separator == "\n":
+        return "Write each step on a line of its own."
+    shown = f'"{separator.strip()}"' + (" on a line of its own" if separator.startswith("\n") else "")
+    return f"Write {shown} between two steps."
 
 
 def _filled(template: str, words: dict[str, Callable[[], str]]) -> str:

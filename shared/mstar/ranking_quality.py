@@ -73,8 +73,8 @@ def _ranking(row: RolloutRow, score: ScoreRow, rule: RewardRule, min_steps: int)
     unsound: list[tuple[float, int]] = []
     for text, checked in distinct_correct(row, min_steps).items():
         if checked.index in rewards:
-            own = (rewards[checked.index], len(split_response(text).steps))
-            (sound if is_sound(text, gold) else unsound).append(own)
+            own = (rewards[checked.index], len(split_response(text, row.step_separator).steps))
+            (sound if is_sound(text, gold, row.step_separator) else unsound).append(own)
     by_steps: dict[str, Pairs] = {}
     for high, steps in sound:
         for low, others in unsound:

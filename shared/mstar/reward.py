@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from math import fsum, prod
 
-from mstar.layout import is_answer_block, scored_segments
+from mstar.layout import STEP_SEPARATOR, is_answer_block, scored_segments
 from mstar.types import CheckedResponse, Frozen, StepScores
 
 _DRESS = re.compile(r"\\boxed|[\s*_$(){}.]+")
@@ -58,10 +58,10 @@ def aggregated(steps: Sequence[str], scores: Sequence[float], answer: str | None
     return _AGGREGATES[rule.aggregate](counted) if counted else 0.0
 
 
-def is_chain(checked: CheckedResponse, min_steps: int) -> bool:
+def is_chain(checked: CheckedResponse, min_steps: int, separator: str = STEP_SEPARATOR) -> bool:
     """Whether a response has at least so many steps that say more than its answer."""
     answer = checked.verdict.extracted
-    segments = scored_segments(checked.response.text)
+    segments = scored_segments(checked.response.text, separator)
     return sum(not states_answer_only(one, answer) for one in segments) >= min_steps
 
 

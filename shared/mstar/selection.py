@@ -123,7 +123,7 @@ def _candidates(
             reward=rewards.get(checked.index),
             step_scores=steps.get(checked.index, ()),
             draw=derive(seed, "select", row.question.id, checked.index),
-            sound=bool(gold) and is_sound(text, gold),
+            sound=bool(gold) and is_sound(text, gold, row.step_separator),
         )
         for text, checked in distinct_correct(row, min_steps).items()
     ]

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mstar.layout import split_response
+from mstar.layout import STEP_SEPARATOR, split_response
 
 _VERB = r"(?:=|:|is|are|equals|shows|has|reads|gives|makes)"
 _NUMBER = r"[-+]?\d+(?:\.\d+)?"
@@ -44,12 +44,12 @@ def claim_of(step: str) -> Claim | None:
     return None
 
 
-def is_sound(text: str, gold_steps: Sequence[str]) -> bool:
+def is_sound(text: str, gold_steps: Sequence[str], separator: str = STEP_SEPARATOR) -> bool:
     """Whether a response makes the claims of the known chain, each once and none other, before it needs them.
 
     Where the known chain has a step that is no claim, the steps must be the same in the same order, white space aside.
     """
-    steps = split_response(text).steps
+    steps = split_response(text, separator).steps
     gold = tuple(claim for step in gold_steps if (claim := claim_of(step)))
     if len(gold) < len(gold_steps):
         return [step.split() for step in steps] == [step.split() for step in gold_steps]

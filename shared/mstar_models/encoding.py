@@ -19,7 +19,7 @@ from jinja2 import TemplateError
 from PIL import Image
 
 from mstar.errors import InvalidInput
-from mstar.layout import STEP_SEPARATOR, join_segments
+from mstar.layout import STEP_SEPARATOR, gaps, join_segments
 from mstar_models.chat import Turn, build_messages, question_turns
 from mstar_models.families import family_of_processor
 from mstar_models.special_tokens import edges_of, never_sampled, special_tokens
@@ -161,19 +161,21 @@ def _size(prompt: EncodedPrompt) -> int:
     return 256 + 32 * len(prompt.input_ids) + sum(tensor.nbytes for tensor in prompt.pixels.values())
 
 
-def encode_segments(tokenizer: Any, segments: Sequence[str]) -> tuple[list[int], list[int]]:
+def encode_segments(
+    tokenizer: Any, segments: Sequence[str], separator: str = STEP_SEPARATOR
+) -> tuple[list[int], list[int]]:
     """Token ids of a response that comes as text, and how many of them lie up to the end of each segment.
 
-    The one way in which text from outside becomes tokens: the segments are joined by blank lines and tokenized as a
+    The one way in which text from outside becomes tokens: the segments are joined by the separator and tokenized as a
     whole, as a model would write them, and cut as sampled tokens are (`spelling`). A vocabulary that lacks a character
     of the text cannot spell it, so that no place in it is certain; then each segment is tokenized on its own.
     """
-    whole = encode_text(tokenizer, join_segments(segments))
-    ends = segment_ends(spelling_of(tokenizer), whole, segments)
+    whole = encode_text(tokenizer, join_segments(segments, separator))
+    ends = segment_ends(spelling_of(tokenizer), whole, segments, separator)
     if ends is not None:
         return list(whole), list(ends)
-    last = len(segments) - 1
-    parts = [encode_text(tokenizer, one if n == last else one + STEP_SEPARATOR) for n, one in enumerate(segments)]
+    behind = (*gaps(segments, separator), "")
+    parts = [encode_text(tokenizer, one + gap) for one, gap in zip(segments, behind, strict=False)]
     return [token for part in parts for token in part], list(accumulate(map(len, parts)))
 
 

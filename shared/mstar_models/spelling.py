@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
 
-from mstar.layout import STEP_SEPARATOR, join_segments, segment_spans
+from mstar.layout import STEP_SEPARATOR, gaps, join_segments, segment_spans
 
 TORN = "\ufffd"
 """What a tokenizer makes of bytes that are not a whole character, and we of NUL."""
@@ -76,7 +76,9 @@ class Spelling:
         return self.read([token]).encode()
 
 
-def step_ends(spelling: Spelling, tokens: Sequence[int], ends: Collection[int] = ()) -> tuple[int, ...]:
+def step_ends(
+    spelling: Spelling, tokens: Sequence[int], ends: Collection[int] = (), separator: str = STEP_SEPARATOR
+) -> tuple[int, ...]:
     """For each of the `scored_segments` of a response, how many of its tokens lie up to its end.
 
     `ends`: tokens that end a turn, which belong to no segment. A segment takes the white space behind it along, as far
@@ -87,15 +89,18 @@ def step_ends(spelling: Spelling, tokens: Sequence[int], ends: Collection[int] =
     while body and body[-1] in ends:
         body.pop()
     text = spelling.read(body).rstrip(TORN)
-    return _ends(spelling, body, text, segment_spans(text))
+    return _ends(spelling, body, text, segment_spans(text, separator))
 
 
-def segment_ends(spelling: Spelling, tokens: Sequence[int], segments: Sequence[str]) -> tuple[int, ...] | None:
-    """The same for tokens that spell these segments, a blank line between two; None where they spell another text."""
-    text = join_segments(segments)
-    if spelling.read(tokens) != text:
+def segment_ends(
+    spelling: Spelling, tokens: Sequence[int], segments: Sequence[str], separator: str = STEP_SEPARATOR
+) -> tuple[int, ...] | None:
+    """The same for tokens that spell these segments as they are joined; None where they spell another text."""
+    text = join_segments(segments, separator)
+    if not segments or spelling.read(tokens) != text:
         return None
-    behind = list(accumulate((len(segment) + len(STEP_SEPARATOR) for segment in segments), initial=0))
+    between = map(len, (*gaps(segments, separator), ""))
+    behind = list(accumulate(map(sum, zip(map(len, segments), between, strict=True)), initial=0))
     spans = [(begin, begin + len(segment)) for begin, segment in zip(behind, segments, strict=False)]
     return _ends(spelling, tokens, text, spans)
 

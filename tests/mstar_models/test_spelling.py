@@ -76,12 +76,17 @@ def test_every_step_ends_in_the_white_space_behind_it(name: str, text: str) -> N
 
 
 @pytest.mark.parametrize("name", OPEN)
-@given(text=TEXTS)
-def test_text_from_outside_is_cut_as_sampled_tokens_are(name: str, text: str) -> None:
-    tokenizer, segments = TOKENIZERS[name], scored_segments(text)
-    ids, ends = encode_segments(tokenizer, segments)
-    assert tuple(ends) == step_ends(Spelling(tokenizer), ids)
-    assert scored_segments(tokenizer.decode(ids)) == segments
+@given(text=TEXTS, separator=st.sampled_from(("\n\n", "\n", "<step>", " ки")))
+def test_text_from_outside_is_cut_as_sampled_tokens_are(name: str, text: str, separator: str) -> None:
+    steps, heading, answer = text.partition("\n\n## Answer")
+    text = steps.replace("\n\n", separator) + heading + answer
+    tokenizer, segments = TOKENIZERS[name], scored_segments(text, separator)
+    ids, ends = encode_segments(tokenizer, segments, separator)
+    assert tuple(ends) == step_ends(Spelling(tokenizer), ids, (), separator)
+    assert scored_segments(tokenizer.decode(ids), separator) == segments
+    # What separates belongs to the step before it, as far as whole tokens reach.
+    for end, segment in zip(ends, segments, strict=True):
+        assert segment.splitlines()[-1] in tokenizer.decode(ids[:end])
 
 
 def test_a_llama_like_tokenizer_adds_no_space_to_every_step() -> None:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from mstar.api.policy import WeightsState
 from mstar.api.prm import ScoreReply
 from mstar.errors import TooManyRequests, Unavailable, WeightVersionMismatch
+from mstar.layout import STEP_SEPARATOR
 from mstar.steps import ArtefactRef
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
@@ -64,6 +65,7 @@ class ReadingScorer:
         responses: Sequence[Segments],
         version: str | None,
         system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> tuple[str, list[tuple[float, ...]]]:
         if not self.version:
             raise Unavailable("no weights", retry_after=2)
@@ -76,7 +78,12 @@ class ReadingScorer:
             return self.version, [tuple(map(_said, response)) for response in responses]
 
     async def count_tokens(
-        self, question: str, images: Sequence[Image], responses: Sequence[Segments], system: str = ""
+        self,
+        question: str,
+        images: Sequence[Image],
+        responses: Sequence[Segments],
+        system: str = "",
+        separator: str = STEP_SEPARATOR,
     ) -> int:
         return 10 * len(responses)
 
@@ -102,6 +109,15 @@ def scorer() -> ReadingScorer:
 @pytest.fixture
 def app(tmp_path: Path, scorer: ReadingScorer) -> FastAPI:
     return build_app(PrmSettings(home=tmp_path), scorer)
+
+
+def test_a_request_says_what_separates_steps(app: FastAPI) -> None:
+    responses = [{"text": "See 0.9\nSum 0.4\n\n## Answer\n\n0.7"}, {"steps": ["See 0.8"]}]
+    asked = body(responses=responses, step_separator="\n")
+    reply = ScoreReply.model_validate_json(ask(app, "POST", "/v1/score", json=asked).content)
+    assert [step.text for step in reply.results[0].steps] == ["See 0.9", "Sum 0.4", "## Answer\n\n0.7"]
+    refused = ask(app, "POST", "/v1/score", json=body(step_separator="aa"))
+    assert refused.status_code == 422 and "ends as it begins" in refused.text
 
 
 def test_a_response_has_the_score_of_its_least_step(app: FastAPI) -> None:

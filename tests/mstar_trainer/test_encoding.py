@@ -50,6 +50,22 @@ def test_every_response_token_and_the_end_are_predicted_from_all_before(bench: B
     assert len(tree.packed.ids) < len(tree.prompt.input_ids) + len(expected), "the opening that all share is there once"
 
 
+def test_a_separator_of_the_recipe_stands_between_the_steps_that_are_trained(
+    bench: Bench, encoder: ExampleEncoder
+) -> None:
+    form = PLAIN.model_copy(update={"step_separator": "\n"})
+    (row,) = bench.selected(1)
+    (example,) = sft_examples([row.model_copy(update={"response": "A is 3\nB is 4\n\n## Answer\n\n7"})], form)
+    assert example.segments == ("A is 3", "B is 4", "## Answer\n\n7")
+    (tree,) = encoder.trees([(example,)], ROOMY)
+    spelled = encoder.tokenizer.decode(tree.packed.ids[len(tree.prompt.input_ids) :])
+    assert spelled.startswith("A is 3\nB is 4\n## Answer\n\n7")
+    (label,) = bench.labelled(1)
+    (judged,) = prm_examples([label], "\n")
+    (tree,) = encoder.trees([(judged,)], ROOMY)
+    assert encoder.tokenizer.decode(tree.packed.ids[len(tree.prompt.input_ids) :]) == "\n".join(label.completions)
+
+
 def test_what_was_sampled_is_trained_token_by_token(bench: Bench, encoder: ExampleEncoder) -> None:
     """Also where its text would become other tokens, and with the end of the turn that was sampled."""
     step = [encoder.tokenizer.convert_tokens_to_ids(piece) for piece in ("a", "n", "\n", "\n")]

@@ -14,6 +14,7 @@ from minivista.architecture import make_model, make_processor
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
 from mstar.errors import Unavailable, WeightVersionMismatch
+from mstar.layout import STEP_SEPARATOR
 from mstar.steps import ArtefactRef
 from mstar.types import FinishReason, Response
 from mstar_artefacts.digests import digest_of, hexadecimal
@@ -99,7 +100,7 @@ class FakeVocabulary:
     def bytes_of(self, token: int, *, first: bool = False) -> bytes:
         return self.read([token]).encode()
 
-    def step_ends(self, tokens: Sequence[int]) -> tuple[int, ...]:
+    def step_ends(self, tokens: Sequence[int], separator: str = STEP_SEPARATOR) -> tuple[int, ...]:
         return (len(tokens),) if tokens else ()
 
 

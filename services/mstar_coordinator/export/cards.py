@@ -1,12 +1,13 @@
 """Cards: what each thing is, how it was made and measured, and under which licence it may be used."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
 
-from mstar.layout import ANSWER_HEADING
+from mstar.layout import ANSWER_HEADING, STEP_SEPARATOR, gaps
 from mstar.model_files import source_name
 from mstar.prm_schemes import LabelTokens
 from mstar.prompts import prompt_text
@@ -59,12 +60,13 @@ def prm_card(results: RunResults, licence: str, scheme: LabelTokens) -> str:
         f"Trained from `{source_name(base)}` on Monte-Carlo step labels. It is a reranker, not a verifier. Method: "
         f"{PAPER}.",
         "## How it scores",
-        f"The labels are the tokens `{scheme.good}` and `{scheme.bad}`. A step is a paragraph, and the answer block "
-        f"(`{ANSWER_HEADING}`, a blank line, the answer) is the last one. A step's score is the probability of "
-        f"`{scheme.good}` against `{scheme.bad}` as the next token behind the step and its blank line. The question is "
-        f"written as the run wrote it. The run took `{recipe.reward_rule.aggregate}` over the steps of a response, "
+        f"The labels are the tokens `{scheme.good}` and `{scheme.bad}`. {steps_apart(recipe.form.step_separator)}, and "
+        f"the answer block (`{ANSWER_HEADING}`, a blank line, the answer) is the last one. A step's score is the "
+        f"probability of `{scheme.good}` against `{scheme.bad}` as the next token behind the step and its separator. "
+        f"The question is written as the run wrote it. The run took `{recipe.reward_rule.aggregate}` over the steps of "
+        "a response, "
         f"{'with' if recipe.reward_rule.answer_block else 'without'} the answer block. With plain transformers:",
-        f"```python\n{scoring_code(scheme)}```",
+        f"```python\n{scoring_code(scheme, recipe.form.step_separator)}```",
         *_asked(results),
         "## How it was made",
         *(f"- {name}: {value}" for name, value in results.prm.items() if not isinstance(value, list | tuple | dict)),
@@ -98,10 +100,20 @@ def published_prm_card(results: RunResults, licence: str) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def scoring_code(scheme: LabelTokens) -> str:
+def steps_apart(separator: str) -> str:
+    """What separates steps, in words."""
+    if separator == STEP_SEPARATOR:
+        return "A step is a paragraph"
+    return f"Steps are separated by `{json.dumps(separator, ensure_ascii=False)}`"
+
+
+def scoring_code(scheme: LabelTokens, separator: str = STEP_SEPARATOR) -> str:
     """Python that scores the steps of one response with plain transformers, in the folder of the PRM."""
     # Not `format`, since the code has braces of its own.
-    return _SCORING.replace("GOOD", scheme.good).replace("BAD", scheme.bad)
+    steps = ("A is 34, C is 27", "Sum: 34 + 27 = 61", f"{ANSWER_HEADING}\n\n61")
+    behind = [json.dumps(gap, ensure_ascii=False) for gap in (*gaps(steps, separator), "")]
+    filled = {"GOOD": scheme.good, "BAD": scheme.bad, "BEHIND": f"[{', '.join(behind)}]"}
+    return re.sub("GOOD|BAD|BEHIND", lambda name: filled[name[0]], _SCORING)
 
 
 _SCORING = """\
@@ -112,6 +124,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 question = "What is the total of A and C?"
 image = Image.open("question.png").convert("RGB")
 steps = ["A is 34, C is 27", "Sum: 34 + 27 = 61", "## Answer\\n\\n61"]
+behind = BEHIND
 
 processor = AutoProcessor.from_pretrained(".")
 model = AutoModelForImageTextToText.from_pretrained(".").eval()
@@ -120,7 +133,7 @@ content = [{"type": "image"}, {"type": "text", "text": question}]
 prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
 scores = []
 for end in range(1, len(steps) + 1):
-    response = "\\n\\n".join(steps[:end]) + ("\\n\\n" if end < len(steps) else "")
+    response = "".join(step + gap for step, gap in zip(steps[:end], behind))
     inputs = processor(text=prompt + response, images=[image], return_tensors="pt")
     with torch.inference_mode():
         good, _ = model(**inputs).logits[0, -1, labels].float().softmax(-1).tolist()

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from mstar.charts import Band, Line, chart
 from mstar.data_check import check_lines
-from mstar.layout import ANSWER_HEADING, scored_segments
+from mstar.layout import ANSWER_HEADING, STEP_SEPARATOR, scored_segments
 from mstar.model_types import untried_lines
 from mstar.ranking_quality import Ranking, ranking_together
 from mstar.recipes import ExplorationMode
@@ -236,7 +236,7 @@ def shown(sample: Sample, rule: RewardRule) -> dict[str, object]:
         scored = scores.get(checked.index)
         responses.append(
             _Response(
-                steps=_steps(checked, scored, rule),
+                steps=_steps(checked, scored, rule, sample.rollouts.step_separator),
                 correct=checked.verdict.correct,
                 reason=checked.verdict.reason,
                 kept=checked.index in sample.kept,
@@ -259,20 +259,28 @@ def _data_url(image: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
 
-def _steps(checked: CheckedResponse, scored: StepScores | None, rule: RewardRule) -> tuple[TintedStep, ...]:
+def _steps(
+    checked: CheckedResponse, scored: StepScores | None, rule: RewardRule, separator: str
+) -> tuple[TintedStep, ...]:
     pieces, scores = ((), ()) if scored is None else (scored.steps, scored.scores)
-    return tinted(checked.response.text, pieces, scores, checked.verdict.extracted, rule)
+    return tinted(checked.response.text, pieces, scores, checked.verdict.extracted, rule, separator)
 
 
 def tinted(
-    text: str, steps: Sequence[str], scores: Sequence[float], answer: str | None, rule: RewardRule
+    text: str,
+    steps: Sequence[str],
+    scores: Sequence[float],
+    answer: str | None,
+    rule: RewardRule,
+    separator: str = STEP_SEPARATOR,
 ) -> tuple[TintedStep, ...]:
     """The pieces of a response as they are shown, tinted where they have a score; the answer's heading in one line.
 
     `steps`, `scores`: [steps] each, empty where nothing was scored; then the text is cut. `answer`: the bare answer.
     """
     if not steps:
-        return tuple(TintedStep(_in_line(piece), None, "transparent", False) for piece in scored_segments(text))
+        cut = scored_segments(text, separator)
+        return tuple(TintedStep(_in_line(piece), None, "transparent", False) for piece in cut)
     # By the run's own rule, which may leave the answer block out; whatever its aggregate, the least step is marked.
     lowest = aggregated(steps, scores, answer, rule.model_copy(update={"aggregate": Aggregate.MIN}))
     return tuple(

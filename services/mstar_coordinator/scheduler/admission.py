@@ -17,14 +17,14 @@ from mstar.evolution import iteration_shards
 from mstar.judges.in_runs import official_sets
 from mstar.model_folder import read_shape, read_weights, tensor_names
 from mstar.model_shape import ModelShape
-from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited
+from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited, prompt_form
 from mstar.recipes import DataRecipe, PrmRecipe, Recipe, split_field
 from mstar.run_plan import GIGA, PRM, Machine, disk_bytes, plan_training
 from mstar.train_recipe import ALL_LINEAR
 from mstar_coordinator.dataset_check import own_splits
 from mstar_coordinator.pixel_bounds import require_bounds
 from mstar_coordinator.scheduler.data_places import DataPlaces
-from mstar_coordinator.scheduler.model_check import check_model, check_prm, require_labels
+from mstar_coordinator.scheduler.model_check import check_model, check_prm, check_separator, require_labels
 from mstar_data.benchmarks import benchmark_files
 from mstar_data.mapping import read_mapping
 
@@ -92,11 +92,13 @@ def admit(
             shapes |= dict.fromkeys(recipe.trainings(), read_shape(folder))
         model = model.model_copy(update={"base": str(folder)})
         prompt = _inherited_prompt(prompt, folder)
+        check_separator(folder, prompt_form(prompt, model.base).step_separator)
         # Without a base of its own the PRM is trained from the policy's, so that tokenizer needs the labels.
         if recipe.prm and recipe.prm.train and recipe.prm.base is None:
             require_labels(folder)
     else:
         require_bounds(BUILTINS[model.base].model, model, "model.base")
+        check_separator(BUILTINS[model.base].model, recipe.form.step_separator)
     prm, prm_weights = _admit_prm(recipe, places, allowed)
     if trainers.gpu_gb is not None:
         if prm and prm.train and prm_weights and prm.base:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidInput
+from mstar.layout import STEP_SEPARATOR
 from mstar.model_folder import check_weights, model_files, read_json, tensor_names
 from mstar.model_types import WITH_CODE, WITHOUT_TEMPLATE, type_problem
 from mstar.prm_schemes import (
@@ -110,6 +111,35 @@ def require_labels(folder: Path) -> None:
             "has neither <good>/<bad> nor +/- as tokens in tokenizer.json, of which a PRM learns one: add a pair, set "
             "prm.train to false with a PRM of its own, or leave the prm section out",
         ) from None
+
+
+def check_separator(folder: Path, separator: str) -> None:
+    """Raises InvalidInput for a separator of steps that the model never writes.
+
+    Only a tokenizer whose whole vocabulary is text can be looked at; the others are left to the run's first responses.
+    """
+    if separator == STEP_SEPARATOR or not _has(folder, "tokenizer.json"):
+        return
+    tokenizer = read_json(folder, "tokenizer.json")
+    added = [_mapping(one) for one in tokenizer.get("added_tokens") or ()]
+    for one in added:
+        if one.get("special") and str(one.get("content")) in separator:
+            raise _unwritable(folder, f"holds {one['content']!r}, a special token, which is never sampled")
+    decoder = _mapping(tokenizer.get("decoder"))
+    kinds = {str(_mapping(one).get("type")) for one in (decoder, *(decoder.get("decoders") or ()))}
+    if kinds & {"ByteLevel", "ByteFallback"}:
+        return
+    # What stands for a space in SentencePiece's vocabularies.
+    letters = set("".join(_vocabulary(folder)).replace("\u2581", " "))
+    for letter in separator:
+        if letter not in letters:
+            raise _unwritable(folder, f"holds {letter!r}, which no token spells")
+
+
+def _unwritable(folder: Path, problem: str) -> InvalidInput:
+    field = "prompt.step_separator"
+    detail = f"{field} {problem} in tokenizer.json of {folder.name[:64]!r}: give another one"
+    return InvalidInput(detail, field=field)
 
 
 def _sees(config: Mapping[str, Any]) -> bool:

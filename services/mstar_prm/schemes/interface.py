@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from PIL.Image import Image
 from torch import Tensor
 
+from mstar.layout import STEP_SEPARATOR
 from mstar_models.encoding import EncodedPrompt
 from mstar_prm.scorer import Texts
 
@@ -27,9 +28,10 @@ class Scheme(Protocol):
         Raises InvalidInput for what the chat template does not take.
         """
 
-    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
+    def pieces(self, segments: Texts, separator: str = STEP_SEPARATOR) -> list[tuple[int, ...]]:
         """Token ids of each step; the score of a step is read at the last of its own.
 
+        `separator` stands between steps, but for a published scheme, which has a text of its own there.
         A step without ids ends within the same token as the one before it, and is scored there.
         """
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mstar import prm_schemes
 from mstar.errors import InvalidInput
+from mstar.layout import STEP_SEPARATOR
 from mstar.prm_schemes import OWN_LABELS
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.spelling import cut
@@ -31,8 +32,8 @@ class LabelTokens:
     def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
         return self.prompts.encode(question, images, system)
 
-    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
-        return cut(*encode_segments(self.tokenizer, segments))
+    def pieces(self, segments: Texts, separator: str = STEP_SEPARATOR) -> list[tuple[int, ...]]:
+        return cut(*encode_segments(self.tokenizer, segments, separator))
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:
         # Two rows of the head are enough: logits of the whole vocabulary are never made.
@@ -56,7 +57,7 @@ class TaggedLabels:
     def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
         return self._conversation.prompt(question, images, system)
 
-    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
+    def pieces(self, segments: Texts, separator: str = STEP_SEPARATOR) -> list[tuple[int, ...]]:
         return self._conversation.tagged(segments, self._tag, self._separator)
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mstar import prm_schemes
 from mstar.errors import InvalidInput
+from mstar.layout import STEP_SEPARATOR
 from mstar_models.encoding import EncodedPrompt
 from mstar_models.trunk import label_logits
 from mstar_prm.schemes.conversation import STEPS, Conversation, text_part
@@ -35,7 +36,7 @@ class Turns:
     def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
         return self._conversation.prompt(question, images, system)
 
-    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
+    def pieces(self, segments: Texts, separator: str = STEP_SEPARATOR) -> list[tuple[int, ...]]:
         steps = [self._conversation.prompts.harmless(step) + self._asks for step in segments]
         return self._conversation.cut(
             [self._conversation.lead + steps[0], *(self._between + step for step in steps[1:])]

@@ -7,6 +7,7 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from mstar import prm_schemes
+from mstar.layout import STEP_SEPARATOR
 from mstar_models.encoding import EncodedPrompt
 from mstar_prm.schemes.conversation import Conversation
 from mstar_prm.scorer import Texts
@@ -27,7 +28,7 @@ class ValueHead:
     def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
         return self._conversation.prompt(question, images, system)
 
-    def pieces(self, segments: Texts) -> list[tuple[int, ...]]:
+    def pieces(self, segments: Texts, separator: str = STEP_SEPARATOR) -> list[tuple[int, ...]]:
         return self._conversation.tagged(segments, self._scheme.step_tag, self._scheme.separator)
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mstar.api.images import ImageInputs
+from mstar.layout import STEP_SEPARATOR
 from mstar.steps import ArtefactId
-from mstar.types import Frozen, Response, Sha256
+from mstar.types import Frozen, Response, Separator, Sha256
 
 MAX_PROMPT = 65_536
 """Characters of a user turn: a question of 32,768 with its options and its instruction."""
@@ -48,6 +49,8 @@ class RolloutRequest(Frozen):
     """Reply with the log-probability of every token too."""
     weight_version: str | None = None
     """Refuse with 409 when another version is loaded."""
+    step_separator: Separator = STEP_SEPARATOR
+    """What separates the steps of a response, by which `step_ends` are found; by default a blank line."""
 
 
 class Usage(Frozen):

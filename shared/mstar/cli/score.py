@@ -22,6 +22,7 @@ from mstar.cli.score_files import LINE_ID, best, continued, line_ids
 from mstar.cli.stack import HomeOption
 from mstar.client import Client, Endpoint, Retries
 from mstar.errors import InvalidInput
+from mstar.layout import STEP_SEPARATOR
 from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
 from mstar.types import MAX_IMAGES, Answer, AnswerType, Question
 from mstar.writing import writing
@@ -155,6 +156,7 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
         request = ScoreRequest(
             question=given.question if form is None else _asked(row, given, form),
             system="" if form is None else form.system,
+            step_separator=STEP_SEPARATOR if form is None else form.step_separator,
             images=tuple(_encoded(file.parent / image) for image in given.images),
             responses=tuple(Candidate(text=text) for text in given.responses),
         )

@@ -48,6 +48,16 @@ def test_an_unknown_licence_says_what_it_follows() -> None:
     assert front(cards.policy_card(finished_run(), "other"))["license_name"] == "unknown: follows the base model"
 
 
+def test_prm_card_says_what_separates_steps() -> None:
+    run = finished_run()
+    assert "A step is a paragraph, and the answer block" in cards.prm_card(run, "mit", LabelTokens())
+    prompt = run.recipe.prompt.model_copy(update={"step_separator": "<step>"})
+    other = run.model_copy(update={"recipe": run.recipe.model_copy(update={"prompt": prompt})})
+    card = cards.prm_card(other, "mit", LabelTokens())
+    assert 'Steps are separated by `"<step>"`' in card
+    assert 'behind = ["<step>", "\\n\\n", ""]' in card
+
+
 def test_prm_card_tells_how_it_was_made() -> None:
     card = cards.prm_card(finished_run(), "mit", LabelTokens(good="+", bad="-"))
     assert "process-reward-model" in front(card)["tags"]

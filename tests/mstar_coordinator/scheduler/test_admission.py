@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
@@ -309,6 +310,26 @@ def test_a_family_whose_code_is_allowed_is_admitted(root: Path) -> None:
     with pytest.raises(InvalidInput, match="needs code from its folder"):
         admitted(with_sources(), root)
     assert admit(with_sources(), DataPlaces(root), root / "home", 0, Trainers(), allowed=["phi3_v"])
+
+
+@pytest.mark.parametrize(
+    ("separator", "said"),
+    [
+        ("\n", None),
+        ("<step>", None),
+        ("<end_of_utterance>", "holds '<end_of_utterance>', a special token, which is never sampled"),
+        ("ки", "holds 'к', which no token spells"),
+    ],
+)
+def test_steps_are_separated_by_what_the_model_can_write(separator: str, said: str | None, root: Path) -> None:
+    prompt = PromptRecipe(step_separator=separator)
+    for recipe in (one.model_copy(update={"prompt": prompt}) for one in (SMALL, with_sources())):
+        if said is None:
+            assert admit(recipe, DataPlaces(root), root / "home", 0, Trainers()).form.step_separator == separator
+        else:
+            with pytest.raises(InvalidInput, match=re.escape(said)) as refused:
+                admit(recipe, DataPlaces(root), root / "home", 0, Trainers())
+            assert refused.value.field == "prompt.step_separator"
 
 
 def test_an_untried_family_is_admitted_where_the_operator_allows_it(root: Path) -> None:

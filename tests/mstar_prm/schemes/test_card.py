@@ -21,10 +21,13 @@ STEPS = ("A is 34, C is 27", "Sum: 34 + 27 = 61", "## Answer\n\n61")
 """Those of the code."""
 
 
-def test_the_code_on_the_card_scores_as_the_service(store: ArtefactStore, prm: ArtefactRef, tmp_path: Path) -> None:
+@pytest.mark.parametrize("separator", ["\n\n", "\n"])
+def test_the_code_on_the_card_scores_as_the_service(
+    store: ArtefactStore, prm: ArtefactRef, tmp_path: Path, separator: str
+) -> None:
     folder = store.path(prm.id) / "model"
     picture().save(folder / "question.png")
-    (tmp_path / "score.py").write_text(scoring_code(OWN))
+    (tmp_path / "score.py").write_text(scoring_code(OWN, separator))
     quiet = {"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, tmp_path / "score.py"], cwd=folder, env=quiet, capture_output=True, text=True, timeout=300
@@ -36,7 +39,8 @@ def test_the_code_on_the_card_scores_as_the_service(store: ArtefactStore, prm: A
         try:
             await scorer.load_folder(folder)
             image = Image.open(folder / "question.png").convert("RGB")
-            return (await scorer.score("What is the total of A and C?", [image], [STEPS], None))[1][0]
+            asked = ("What is the total of A and C?", [image], [STEPS], None, "", separator)
+            return (await scorer.score(*asked))[1][0]
         finally:
             await scorer.close()
 

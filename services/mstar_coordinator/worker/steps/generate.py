@@ -84,6 +84,7 @@ def _asked(
         prompts=tuple(_prompt(step, question, n, t) for question, n, t in plan),
         max_tokens=generation.max_tokens,
         top_p=generation.top_p,
+        step_separator=step.recipe.form.step_separator,
     )
     progress(0, count)
     reply = step.use.policy.rollouts(request, weights)
@@ -98,6 +99,7 @@ def _asked(
             responses=_verdicts(step, question, samples),
             vocabulary=_vocabulary(step, reply.vocabulary),
             problem=problems.get(place, ""),
+            step_separator=step.recipe.form.step_separator,
         )
     progress(count, count)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from mstar.answers import check
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
-from mstar.layout import STEP_SEPARATOR, join_segments, scored_segments
+from mstar.layout import gaps, join_segments, scored_segments
 from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import Recipe
 from mstar.seeds import derive
@@ -33,6 +33,8 @@ class _Prefix:
     question: str
     """Its id."""
     text: str
+    behind: str
+    """What stands between it and the rest of the solution."""
     ids: tuple[int, ...] = ()
     """What was sampled; empty where only the text is known."""
 
@@ -57,7 +59,9 @@ class _Solution:
         if behind == len(self.segments):
             return None
         ids = self.tokens.ids[: ends[place]] if self.tokens else ()
-        return _Prefix(self.row.question.id, join_segments(self.segments[:behind]), ids)
+        separator = self.row.step_separator
+        gap = gaps(self.segments, separator)[behind - 1]
+        return _Prefix(self.row.question.id, join_segments(self.segments[:behind], separator), gap, ids)
 
 
 def run(step: ClaimedStep[LabelParams]) -> Output[LabelResult]:
@@ -118,7 +122,7 @@ def _completed(
         refused = {one.index for one in reply.refused}
         for place, ((prefix, question), samples) in enumerate(zip(part, reply.samples, strict=True)):
             if place not in refused:
-                found[prefix] = sum(_reaches(question, prefix.text, sample, step.recipe) for sample in samples)
+                found[prefix] = sum(_reaches(question, prefix, sample, step.recipe) for sample in samples)
     progress(len(prefixes), len(prefixes))
     return found
 
@@ -128,11 +132,11 @@ def _solutions(rows: list[RolloutRow]) -> list[_Solution]:
     found: dict[tuple[str, str], _Solution] = {}
     for row in rows:
         for checked in row.responses:
-            segments = scored_segments(checked.response.text)
+            segments = scored_segments(checked.response.text, row.step_separator)
             # What was cut off at the limit of tokens ends in the middle of a step.
             if segments and checked.response.finish_reason is FinishReason.STOP:
                 solution = _Solution(row, checked, segments, SampledTokens.of(checked.response, row.vocabulary))
-                found.setdefault((row.question.id, join_segments(segments)), solution)
+                found.setdefault((row.question.id, join_segments(segments, row.step_separator)), solution)
     return list(found.values())
 
 
@@ -143,7 +147,7 @@ def _prompt(step: ClaimedStep[LabelParams], question: Question, prefix: _Prefix)
         images=tuple(ImageInput(sha256=image) for image in question.images),
         system=form.system,
         # Token ids where they are known: text that is tokenized anew may be cut elsewhere than it was sampled.
-        prefix="" if prefix.ids else prefix.text + STEP_SEPARATOR,
+        prefix="" if prefix.ids else prefix.text + prefix.behind,
         prefix_ids=prefix.ids,
         n=step.params.completions,
         temperature=step.params.temperature,
@@ -152,9 +156,9 @@ def _prompt(step: ClaimedStep[LabelParams], question: Question, prefix: _Prefix)
     )
 
 
-def _reaches(question: Question, prefix: str, sample: Response, recipe: Recipe) -> bool:
+def _reaches(question: Question, prefix: _Prefix, sample: Response, recipe: Recipe) -> bool:
     assert question.answer is not None
-    text = prefix + STEP_SEPARATOR + sample.text
+    text = prefix.text + prefix.behind + sample.text
     return check(text, question.answer, recipe.answers, recipe.form.answer).correct
 
 

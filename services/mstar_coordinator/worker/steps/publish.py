@@ -103,9 +103,10 @@ def _scheme(model: Path) -> LabelTokens:
 
 def _publish_labels(out: _Publication, collected: str) -> None:
     rows = list(out.step.rows((collected,), StepLabelRow))
+    apart = cards.steps_apart(out.results.recipe.form.step_separator)
     text = (
         "Solutions with a Monte-Carlo label after every step, in the columns of TRL's stepwise supervision: `labels` "
-        "says whether any completion reached the answer, `soft_labels` which share of them did."
+        f"says whether any completion reached the answer, `soft_labels` which share of them did. {apart}."
     )
 
     def fill(folder: Path) -> None:

@@ -145,7 +145,8 @@ def _send(step: ClaimedStep[StepParams], prm: ArtefactRef, ask: _Ask) -> list[tu
         question=ask.question.text if whole else prompt_text(ask.question, form),
         images=tuple(ImageInput(sha256=image) for image in ask.question.images),
         system="" if whole else form.system,
-        responses=tuple(_candidate(said) for said in ask.responses),
+        responses=tuple(_candidate(said, form.step_separator) for said in ask.responses),
+        step_separator=form.step_separator,
     )
     try:
         reply = step.use.prm.score(request, prm)
@@ -166,10 +167,10 @@ def refused_by_prm(rows: Sequence[RolloutRow], scores: Sequence[ScoreRow]) -> li
     return found
 
 
-def _candidate(said: _Said) -> Candidate:
+def _candidate(said: _Said, separator: str) -> Candidate:
     if said.tokens is None:
         return Candidate(text=said.text)
-    return Candidate(steps=scored_segments(said.text), tokens=said.tokens)
+    return Candidate(steps=scored_segments(said.text, separator), tokens=said.tokens)
 
 
 def _row(

@@ -108,6 +108,14 @@ def test_a_recipe_s_prompt_and_answer_place_reach_sampling(bench: Bench) -> None
     assert result.correct == 0
 
 
+def test_the_policy_and_every_row_know_what_separates_steps(bench: Bench) -> None:
+    prompt = bench.recipe.prompt.model_copy(update={"step_separator": "<step>"})
+    bench.recipe = bench.recipe.model_copy(update={"prompt": prompt})
+    rows, _ = sampled(bench)
+    assert [request.step_separator for request in bench.policy.rollouts] == ["<step>"]
+    assert {row.step_separator for row in rows} == {"<step>"}
+
+
 def test_images_travel_as_hashes(bench: Bench) -> None:
     sampled(bench)
     assert {prompt.images[0].data for prompt in bench.policy.rollouts[0].prompts} == {None}

@@ -37,6 +37,19 @@ def test_every_step_is_labelled_by_its_completions_and_the_last_by_the_answer_it
     assert (result.solutions, result.prefixes, result.completions) == (1, 2, 16)
 
 
+def test_a_separator_of_the_recipe_cuts_solutions_and_stands_behind_their_beginnings(bench: Bench) -> None:
+    prompt = bench.recipe.prompt.model_copy(update={"step_separator": "<step>"})
+    bench.recipe = bench.recipe.model_copy(update={"prompt": prompt})
+    row = asked(f"so so\n\nbut<step>good turn{END}42").model_copy(update={"step_separator": "<step>"})
+    (found,), _ = labelled(bench, row)
+    assert found.completions == ("so so\n\nbut", "good turn", "## Answer\n\n42")
+    assert [one.prefix for request in bench.policy.rollouts for one in request.prompts] == [
+        "so so\n\nbut<step>",
+        "so so\n\nbut<step>good turn\n\n",
+    ]
+    assert found.mc_successes[1:] == (8, 1)
+
+
 def test_wrong_solutions_are_labelled_too(bench: Bench) -> None:
     (row,), _ = labelled(bench, asked(f"bad start{END}41"))
     assert row.labels == (0.0, 0.0)

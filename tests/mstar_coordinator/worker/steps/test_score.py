@@ -65,6 +65,20 @@ def test_sampled_tokens_are_scored_with_the_steps_that_they_hold(bench: Bench) -
     assert [len(one.scores) for one in rows[0].responses] == [2, 2, 2]
 
 
+def test_steps_are_sent_as_the_recipe_separates_them(bench: Bench) -> None:
+    prompt = bench.recipe.prompt.model_copy(update={"step_separator": "\n"})
+    bench.recipe = bench.recipe.model_copy(update={"prompt": prompt})
+    row = rollout([True] * 2, texts=["a\nb\n\n## Answer\n\n42", "c\nbad\n## Answer\n\n42"])
+    said = row.responses[0].response.model_copy(update={"token_ids": (5, 6, 7, 1), "step_ends": (1, 2, 3)})
+    first = row.responses[0].model_copy(update={"response": said})
+    own = row.model_copy(update={"responses": (first, row.responses[1]), "vocabulary": "v", "step_separator": "\n"})
+    bench.keep("rows", [own])
+    scored(bench)
+    (request,) = bench.prm.scored
+    assert request.step_separator == "\n"
+    assert [one.steps for one in request.responses] == [("a", "b", "## Answer\n\n42"), None]
+
+
 def test_what_is_decided_in_any_order_is_not_sent(bench: Bench) -> None:
     open_row = rollout([False, True, False], texts=["a", GOOD, "c"], name="open")
     bench.keep("rows", [open_row, rollout([False] * 3, name="unsolved"), rollout([True] * 3, name="solved")])
