@@ -11,6 +11,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from mstar.blocks import blocks
 
@@ -72,6 +75,16 @@ def separator_problem(separator: str) -> str | None:
     if _HEADING.search(separator) or _HEADING.search(f"{separator.strip()} 1"):
         return "reads as the answer's heading: give another one"
     return None
+
+
+def _separates(separator: str) -> str:
+    if (problem := separator_problem(separator)) is not None:
+        raise ValueError(f"the separator {separator[:MAX_SEPARATOR]!r} {problem}")
+    return separator
+
+
+Separator = Annotated[str, AfterValidator(_separates), Field(min_length=1, max_length=MAX_SEPARATOR)]
+"""What separates the steps of a response (`layout.separator_problem`)."""
 
 
 def split_response(text: str, separator: str = STEP_SEPARATOR) -> ResponseParts:

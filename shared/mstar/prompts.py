@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from mstar.answers.rule import AnswerPlace
-from mstar.layout import STEP_SEPARATOR
-from mstar.types import Answer, AnswerType, Frozen, Question, Separator
+from mstar.layout import STEP_SEPARATOR, Separator
+from mstar.types import Answer, AnswerType, Frozen, Question
 
 MAX_WORDS = 4096
 PROMPT_FILE = "mstar_prompt.json"

@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -17,8 +16,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-
-from mstar.layout import MAX_SEPARATOR, STEP_SEPARATOR, separator_problem
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """Lower-case hexadecimal SHA-256 digest of the encoded bytes."""
@@ -91,16 +88,6 @@ class Question(Frozen):
     """A known sound chain, where the data set has one: measures soundness, trains nothing but the arm `sound`."""
 
     _earlier = model_validator(mode="before")(with_images)
-
-
-def _separates(separator: str) -> str:
-    if (problem := separator_problem(separator)) is not None:
-        raise ValueError(f"the separator {separator[:MAX_SEPARATOR]!r} {problem}")
-    return separator
-
-
-Separator = Annotated[str, AfterValidator(_separates), Field(min_length=1, max_length=MAX_SEPARATOR)]
-"""What separates the steps of a response (`layout.separator_problem`)."""
 
 
 class FinishReason(StrEnum):
@@ -180,7 +167,7 @@ class RolloutRow(Frozen):
     """Digest of the vocabulary that the token ids belong to."""
     problem: str = ""
     """Why nothing was sampled, where `responses` is empty: such as a prompt that is longer than the context."""
-    step_separator: str = STEP_SEPARATOR
+    step_separator: str = "\n\n"
     """What separates the steps of the responses, for everything that cuts them."""
 
 

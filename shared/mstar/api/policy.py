@@ -5,9 +5,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mstar.api.images import ImageInputs
-from mstar.layout import STEP_SEPARATOR
+from mstar.layout import STEP_SEPARATOR, Separator
 from mstar.steps import ArtefactId
-from mstar.types import Frozen, Response, Separator, Sha256
+from mstar.types import Frozen, Response, Sha256
 
 MAX_PROMPT = 65_536
 """Characters of a user turn: a question of 32,768 with its options and its instruction."""

@@ -15,9 +15,9 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from mstar.api.images import ImageInputs
 from mstar.api.policy import MAX_PROMPT
-from mstar.layout import STEP_SEPARATOR
+from mstar.layout import STEP_SEPARATOR, Separator
 from mstar.reward import Aggregate
-from mstar.types import Frozen, SampledTokens, Separator, as_tuple
+from mstar.types import Frozen, SampledTokens, as_tuple
 
 MAX_CHARACTERS = 2_000_000
 """Of all responses of one request: bounds what is tokenized for it."""
