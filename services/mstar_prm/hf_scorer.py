@@ -106,6 +106,7 @@ class HfScorer:
             model=served.name,
             vocabulary="" if own is None else vocabulary_digest(own),
             dtype=str(served.model.dtype).removeprefix("torch."),
+            step_separator=served.scheme.step_separator,
         )
 
     async def load(self, ref: ArtefactRef) -> None:

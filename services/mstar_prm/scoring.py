@@ -115,17 +115,19 @@ class Scoring:
 
     async def _scores(self, request: ScoreRequest, caller: str, *, count: bool) -> _Scored:
         # Asked first: without weights, cutting and decoding would be work for nothing.
-        if not self.scorer.weights().ready:
+        state = self.scorer.weights()
+        if not state.ready:
             raise no_weights()
-        segments, refused = await run_in_threadpool(_cut, request.responses, request.step_separator)
+        separator = request.step_separator or state.step_separator
+        segments, refused = await run_in_threadpool(_cut, request.responses, separator)
         images = await self._decoded(request, caller)
         # Noted before the scoring, so that a request which fails or is given up has cost its images too.
         spend(images=len(images), megapixels=sum(one.width * one.height for one in images) / 1e6)
         async with self._scoring.turn(caller):
-            version, scores = await self._scored(request, images, segments, refused)
+            version, scores = await self._scored(request, separator, images, segments, refused)
             # Counting takes the tokenizer's thread again, so it is done only for who asks or is limited.
             counted = count or tokens_are_limited()
-            tokens = await self._tokens(request, images, segments, scores) if counted else 0
+            tokens = await self._tokens(request, separator, images, segments, scores) if counted else 0
             spend(tokens=tokens)
         rule = RewardRule(aggregate=request.aggregate, answer_block=request.answer_block)
         results = (
@@ -138,10 +140,15 @@ class Scoring:
         return _Scored(reply, tokens)
 
     async def _tokens(
-        self, request: ScoreRequest, images: Images, segments: dict[int, Texts], scored: Collection[int]
+        self,
+        request: ScoreRequest,
+        separator: str,
+        images: Images,
+        segments: dict[int, Texts],
+        scored: Collection[int],
     ) -> int:
         own = [segments[place] for place in scored]
-        return await self.scorer.count_tokens(request.question, images, own, request.system, request.step_separator)
+        return await self.scorer.count_tokens(request.question, images, own, request.system, separator)
 
     async def _decoded(self, request: ScoreRequest, caller: str) -> Images:
         # Images that are known never wait behind those that others have decoded.
@@ -154,7 +161,12 @@ class Scoring:
             return await run_in_threadpool(self._gate.resolve_all, request.images, self._images)
 
     async def _scored(
-        self, request: ScoreRequest, images: Images, segments: dict[int, Texts], refused: dict[int, InvalidInput]
+        self,
+        request: ScoreRequest,
+        separator: str,
+        images: Images,
+        segments: dict[int, Texts],
+        refused: dict[int, InvalidInput],
     ) -> tuple[str, dict[int, tuple[float, ...]]]:
         """Scores by place. A response that the scorer refuses is noted in `refused`, and the others are scored."""
         while True:
@@ -165,12 +177,7 @@ class Scoring:
             asked = [_sampled(request.responses[place], vocabulary) or segments[place] for place in places]
             try:
                 version, scores = await self.scorer.score(
-                    request.question,
-                    images,
-                    asked,
-                    request.model_version,
-                    request.system,
-                    request.step_separator,
+                    request.question, images, asked, request.model_version, request.system, separator
                 )
             except InvalidInput as error:
                 # The scorer stops at the first that it refuses, so each round leaves one response out.

@@ -52,6 +52,8 @@ class _Served:
     vocabulary: str
     sampling: Any
     image_token: int | None
+    separator: str
+    """Of a request that says nothing of it."""
 
 
 class VllmScorer:
@@ -91,6 +93,7 @@ class VllmScorer:
             model=served.name,
             vocabulary=served.vocabulary,
             dtype=str(self._host.core.model_config.dtype).removeprefix("torch."),
+            step_separator=served.separator,
         )
 
     async def load(self, ref: ArtefactRef) -> None:
@@ -167,7 +170,8 @@ class VllmScorer:
             reading = asyncio.to_thread(load_processor, folder)
             processor = await within(reading, VERIFY_SECONDS, "reading the processor")
             # Before the old engine ends: a folder of another scheme is refused, and the old weights go on serving.
-            labels = _labels(folder, processor.tokenizer)
+            scheme = _scheme(folder, processor.tokenizer)
+            labels = known_ids(processor.tokenizer, (scheme.good, scheme.bad))
             async with self._lock.drained():
                 await self._stop()
                 try:
@@ -187,6 +191,7 @@ class VllmScorer:
                     vocabulary=vocabulary,
                     sampling=_one_token(labels),
                     image_token=image_token(folder),
+                    separator=scheme.step_separator,
                 )
 
     async def _stop(self) -> None:
@@ -223,8 +228,8 @@ class VllmScorer:
         return 1 / (1 + math.exp(bad - good))
 
 
-def _labels(folder: Path, tokenizer: Any) -> tuple[int, int]:
-    """Ids of the labels. Raises InvalidInput for a PRM of a scheme whose score is not what the model writes next."""
+def _scheme(folder: Path, tokenizer: Any) -> LabelTokens:
+    """The folder's scheme. Raises InvalidInput for one whose score is not what the model writes next."""
     declared = declared_scheme(folder, tokenizer)
     if not isinstance(declared, LabelTokens) or declared.step_tag is not None:
         raise InvalidInput(
@@ -232,7 +237,7 @@ def _labels(folder: Path, tokenizer: Any) -> tuple[int, int]:
             "step ends only: set MSTAR_PRM_ENGINE=transformers",
             field="model",
         )
-    return known_ids(tokenizer, (declared.good, declared.bad))
+    return declared
 
 
 def _one_token(labels: tuple[int, int]) -> Any:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mstar.errors import InvalidInput, StorageFull
-from mstar.prm_schemes import DECLARATION, LabelTokens
+from mstar.prm_schemes import DECLARATION, LabelTokens, declaration
 from mstar.probes import Probe
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
@@ -63,8 +63,7 @@ def save(
         write_weights(folder / MODEL, engine.model, engine.weights(), artefact)
         if scheme is not None:
             # Without it a folder whose labels are `+` and `-` looks like any vision-language model.
-            said = scheme.model_dump_json(include={"scheme", "good", "bad"}, indent=2)
-            (folder / MODEL / DECLARATION).write_text(said)
+            (folder / MODEL / DECLARATION).write_text(declaration(scheme))
         if lora:
             save_adapters(folder / ADAPTER, engine.adapters(), engine.model, lora)
         _write_shards(folder / OPTIMIZER, engine.moments())

@@ -103,7 +103,8 @@ class TrainingLoop:
             base=(base or parent) if params.settings.lora else None,
             result=result,
         )
-        scheme = own_scheme(encoder.tokenizer.get_vocab()) if params.objective == "prm" else None
+        vocabulary, separator = encoder.tokenizer.get_vocab(), claim.recipe.form.step_separator
+        scheme = own_scheme(vocabulary, separator) if params.objective == "prm" else None
         # After the last update and before the manifest is written, which covers the probe as well.
         probe = measure(engine, encoder, params.objective)
         ref = checkpoints.save(self.store, claim.output_id, engine, folder, state, scheme, probe)

@@ -66,6 +66,8 @@ def separator_problem(separator: str) -> str | None:
         return "holds a control character other than a line feed: leave it out"
     if separator == STEP_SEPARATOR:
         return None
+    if separator.isspace() and "\n" not in separator:
+        return "is white space that stands between words: give another one"
     if any(separator.endswith(separator[:length]) for length in range(1, len(separator))):
         return "ends as it begins, so that it could be found in two places: give one whose ends differ"
     if re.search(r"[^\S\n]\n", separator):
@@ -75,6 +77,11 @@ def separator_problem(separator: str) -> str | None:
     if _HEADING.search(separator) or _HEADING.search(f"{separator.strip()} 1"):
         return "reads as the answer's heading: give another one"
     return None
+
+
+def is_blank_line(separator: str) -> bool:
+    """Whether this is the default, which records do not name."""
+    return separator == STEP_SEPARATOR
 
 
 def _separates(separator: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from mstar.answers import AnswerPlace, find_answer
 from mstar.answers.find import MISSING
 from mstar.answers.sentences import answer_in_sentence
-from mstar.layout import scored_segments
+from mstar.layout import STEP_SEPARATOR, scored_segments
 from mstar.types import CheckedResponse, FinishReason, Frozen, RolloutRow
 
 SHAPES_KEPT = 6
@@ -91,7 +91,8 @@ def outcomes_of(rows: Iterable[RolloutRow]) -> Outcomes:
             if fate != "correct":
                 # Most responses of a run that works are right or wrong, and looking closer at each would cost as much
                 # as checking it.
-                shapes.setdefault(WRONG if fate == "wrong" else shape_of(one), []).append(one.response.text)
+                shape = WRONG if fate == "wrong" else shape_of(one, row.step_separator)
+                shapes.setdefault(shape, []).append(one.response.text)
     kept = (Shape(shape=name, count=len(texts), example=_end(texts[0])) for name, texts in shapes.items())
     return Outcomes(
         **counts,
@@ -175,13 +176,14 @@ def advice(seen: Outcomes, place: AnswerPlace) -> str:
     return ""
 
 
-def shape_of(checked: CheckedResponse) -> str:
+def shape_of(checked: CheckedResponse, separator: str = STEP_SEPARATOR) -> str:
     """What a response looks like: its length, where it states an answer, whether it was cut off."""
     text = checked.response.text
-    segments = scored_segments(text)
+    segments = scored_segments(text, separator)
     if not segments:
         return "empty"
-    length = "one paragraph" if len(segments) == 1 else f"{'2 to 4' if len(segments) < 5 else '5 or more'} paragraphs"
+    piece = "paragraph" if separator == STEP_SEPARATOR else "step"
+    length = f"one {piece}" if len(segments) == 1 else f"{'2 to 4' if len(segments) < 5 else '5 or more'} {piece}s"
     ended = checked.response.finish_reason is FinishReason.STOP
     return ", ".join([length, _stated(text), *([] if ended else ["cut off"])])
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from mstar.errors import InvalidInput
+from mstar.layout import STEP_SEPARATOR, Separator
 from mstar.types import Frozen
 
 DECLARATION = "prm_scheme.json"
@@ -54,6 +55,9 @@ class _Declared(Frozen):
     same turn; else they are the assistant's."""
     plain: Text | None = None
     """For models without a chat template: all text before the first step, with the mark `{question}`."""
+    step_separator: Separator = STEP_SEPARATOR
+    """Where a response that comes as one text is cut into steps, unless its request says so; by default a blank line.
+    `label-tokens` without a `step_tag` also reads it behind each step."""
 
     @model_validator(mode="after")
     def _marked(self) -> "_Declared":
@@ -79,7 +83,7 @@ class LabelTokens(_Declared):
     """The labels, each a single token."""
     step_tag: Text | None = None
     """Text behind each step, at whose last token the labels are read (Math-Shepherd: ` ки`). Unset, they are read at
-    the step's own last token, the blank line behind it included, as our trainer makes PRMs."""
+    the step's own last token, the `step_separator` behind it included, as our trainer makes PRMs."""
     separator: Text = "\n"
     """Between a step's tag and the next step."""
 
@@ -183,13 +187,20 @@ def head_name(tensor: str) -> tuple[str, str] | None:
     return None if found is None else (found, inner.removeprefix(f"{found}."))
 
 
-def own_scheme(vocabulary: Collection[str]) -> LabelTokens:
+def own_scheme(vocabulary: Collection[str], step_separator: str = STEP_SEPARATOR) -> LabelTokens:
     """The scheme of a PRM that this project trains on a base with this vocabulary. Raises InvalidInput."""
     # `+` and `-` are single tokens of most vocabularies, so a base needs no new embeddings.
     for good, bad in (OWN_LABELS, ("+", "-")):
         if good in vocabulary and bad in vocabulary:
-            return LabelTokens(good=good, bad=bad)
+            return LabelTokens(good=good, bad=bad, step_separator=step_separator)
     raise InvalidInput("the tokenizer has neither <good>/<bad> nor +/- as single tokens", field="model")
+
+
+def declaration(scheme: LabelTokens) -> str:
+    """What the folder of a PRM that this project trains declares, as JSON."""
+    # A blank line is not said, so that an older version reads the declaration too.
+    separator = {"step_separator"} if scheme.step_separator != STEP_SEPARATOR else set()
+    return scheme.model_dump_json(include={"scheme", "good", "bad"} | separator, indent=2)
 
 
 def _parsed(folder: str, declared: Any, field: str) -> PrmScheme:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from mstar.answers.rule import AnswerPlace
-from mstar.layout import STEP_SEPARATOR, Separator
+from mstar.layout import STEP_SEPARATOR, Separator, is_blank_line
 from mstar.types import Answer, AnswerType, Frozen, Question
 
 MAX_WORDS = 4096
@@ -66,7 +66,7 @@ class PromptForm(Frozen):
     reference: str
     between: str
     answer: AnswerPlace
-    step_separator: str = STEP_SEPARATOR
+    step_separator: Separator = Field(default=STEP_SEPARATOR, exclude_if=is_blank_line)
 
 
 class PromptRecipe(Frozen):
@@ -219,12 +219,10 @@ def _options(text: str, answer: Answer | None, form: PromptForm) -> str:
 
 
 def _words(form: PromptForm, answer: Answer | None) -> dict[str, Callable[[], str]]:
-    own: dict[str, Callable[[], str]] = {
-        "steps": lambda: _between_steps(form.step_separator),
-        "answer_form": lambda: answer_form(answer),
-        "hint": lambda: _hint(answer),
-    }
-    return {"layout": lambda: _filled(_LAYOUTS[form.answer], own), **own}
+    own: dict[str, Callable[[], str]] = {"answer_form": lambda: answer_form(answer), "hint": lambda: _hint(answer)}
+    # A word of the layout's own: in an instruction that somebody wrote, `{steps}` is text.
+    layout = {"steps": lambda: _between_steps(form.step_separator), **own}
+    return {"layout": lambda: _filled(_LAYOUTS[form.answer], layout), **own}
 
 
 def _between_steps(separator: str) -> str:

@@ -7,15 +7,9 @@ sent over HTTP without conversion. There is no behaviour here beyond validation,
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from mstar.layout import STEP_SEPARATOR, is_blank_line
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """Lower-case hexadecimal SHA-256 digest of the encoded bytes."""
@@ -167,8 +161,9 @@ class RolloutRow(Frozen):
     """Digest of the vocabulary that the token ids belong to."""
     problem: str = ""
     """Why nothing was sampled, where `responses` is empty: such as a prompt that is longer than the context."""
-    step_separator: str = "\n\n"
-    """What separates the steps of the responses, for everything that cuts them."""
+    step_separator: str = Field(default=STEP_SEPARATOR, exclude_if=is_blank_line)
+    """What separates the steps of the responses, for everything that cuts them. A blank line is not written, so that
+    an older run which repeats a step with this version leaves the same bytes."""
 
 
 SCORE_DECIMALS = 4

@@ -16,6 +16,7 @@ from typing import Any
 
 from mstar.errors import InvalidDataset
 from mstar.image_marks import marked
+from mstar.layout import join_segments
 from mstar_data.columns import EXPORTED
 from mstar_data.samples import Sample
 
@@ -71,7 +72,7 @@ def _said(sample: Sample) -> str:
     if sample.response is not None:
         return sample.response
     if sample.steps:
-        return "\n\n".join(sample.steps)
+        return join_segments(sample.steps, sample.step_separator)
     if "answer" not in sample.answer:
         raise InvalidDataset(f"{sample.where}: neither a response nor an answer: nothing can be trained on it")
     return str(sample.answer["answer"])

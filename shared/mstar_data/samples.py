@@ -10,6 +10,7 @@ from typing import Any
 
 from mstar.answers.records import answer_of
 from mstar.errors import InvalidDataset
+from mstar.layout import STEP_SEPARATOR
 from mstar.prompts import PromptForm, prompt_text
 from mstar.types import Answer, Question
 from mstar_data.columns import images_of
@@ -46,6 +47,8 @@ class Sample:
     labels: tuple[float, ...] = ()
     step_scores: tuple[float, ...] = ()
     """Of the response, by the PRM; empty where nobody scored it."""
+    step_separator: str = STEP_SEPARATOR
+    """What separates the steps of the response."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -102,6 +105,7 @@ def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Pat
         steps=tuple(row.get("completions") or ()),
         labels=tuple(map(float, soft or ())),
         step_scores=tuple(map(float, row.get("step_scores") or ())),
+        step_separator=form.step_separator,
         provenance={name: row[name] for name in _PROVENANCE if row.get(name) is not None},
     )
 

@@ -32,15 +32,17 @@ def complete(
     file: ResponseFile,
     services: ModelServices,
     progress: Progress = lambda done, total: None,
+    separator: str | None = None,
 ) -> None:
     """Sample, and score where there is a PRM, each item that the file lacks; every finished shard is kept.
 
+    `separator`: what separates steps where the PRM reads them; None: what it was trained with.
     Raises Conflict when the policy's weights change meanwhile, and what the services raise.
     """
     # Threads only ask; rows are added by the caller's thread below, so the file needs no lock.
     missing = [one for one in shown if one.item.id not in file.rows]
     threads = ThreadPoolExecutor(IN_FLIGHT)
-    work = [threads.submit(_shard, benchmark, shard, file, services) for shard in _shards(missing)]
+    work = [threads.submit(_shard, benchmark, shard, file, services, separator) for shard in _shards(missing)]
     failure: Exception | None = None
     try:
         for done in as_completed(work):
@@ -111,7 +113,11 @@ def _shards(shown: Sequence[Shown]) -> Iterator[list[Shown]]:
 
 
 def _shard(
-    benchmark: Benchmark, shard: Sequence[Shown], file: ResponseFile, services: ModelServices
+    benchmark: Benchmark,
+    shard: Sequence[Shown],
+    file: ResponseFile,
+    services: ModelServices,
+    separator: str | None,
 ) -> list[Responses]:
     settings = file.settings
     how = Sampling(settings.n, settings.temperature, settings.max_tokens, settings.top_p)
@@ -122,21 +128,26 @@ def _shard(
     except (InvalidInput, TooLarge) as error:
         # One item that cannot be asked must not cost the others of its shard.
         if len(shard) > 1:
-            return [row for one in shard for row in _shard(benchmark, [one], file, services)]
+            return [row for one in shard for row in _shard(benchmark, [one], file, services, separator)]
         return [refused(shard[0].item.id, settings.n, error.detail)]
     version, problems = reply.weight_version, {one.index: one.detail for one in reply.refused}
     # Empty where nobody has asked for the weights.
     if services.version not in ("", version):
         raise Conflict(f"the policy now serves {version}, and this evaluation began with {services.version}")
     return [
-        refused(one.item.id, settings.n, problems[place]) if place in problems else _row(one, text, responses, services)
+        refused(one.item.id, settings.n, problems[place])
+        if place in problems
+        else _row(one, text, responses, services, separator)
         for place, (one, (text, _, _), responses) in enumerate(zip(shard, prompts, reply.samples, strict=True))
     ]
 
 
-def _row(one: Shown, text: str, samples: Sequence[Response], services: ModelServices) -> Responses:
+def _row(
+    one: Shown, text: str, samples: Sequence[Response], services: ModelServices, separator: str | None
+) -> Responses:
     texts = tuple(sample.text for sample in samples)
-    scores = services.score(text, (one.image,), texts)[1] if services.scores and len(texts) > 1 else None
+    ranked = services.scores and len(texts) > 1
+    scores = services.score(text, (one.image,), texts, separator)[1] if ranked else None
     cut = tuple(sample.finish_reason is FinishReason.LENGTH for sample in samples)
     return Responses(id=one.item.id, texts=texts, cut=cut, scores=scores)
 

@@ -75,7 +75,7 @@ def _scored(samples: Iterator[Sample], prm: str | Path, stack: ExitStack) -> Ite
             continue
         # The first missing score starts the PRM: an export that has all of them loads no model.
         services = services or stack.enter_context(_started(prm, stack))
-        version, scores = services.step_scores(sample.prompt, sample.images, sample.response)
+        version, scores = services.step_scores(sample.prompt, sample.images, sample.response, sample.step_separator)
         provenance = {**sample.provenance, "prm_version": version, "reward": min(scores)}
         yield replace(sample, step_scores=scores, provenance=provenance)
 

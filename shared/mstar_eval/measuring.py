@@ -63,7 +63,7 @@ def measure(
     settings = session.settings(benchmark, digest, how, seed, asking)
     file = ResponseFile(response_path(out, benchmark), settings)
     if any(one.item.id not in file.rows for one in shown):
-        complete(benchmark, shown, file, session.services(), progress)
+        complete(benchmark, shown, file, session.services(), progress, session.separator)
     return write_result(benchmark, [one.item for one in shown], file, out, assistant)
 
 

@@ -106,12 +106,20 @@ class ModelServices:
         )
         return self._patiently(lambda: self._sender.send(policy, "POST", "/v1/rollouts", RolloutReply, body=request))
 
-    def step_scores(self, text: str, images: Pictures, response: str) -> tuple[str, tuple[float, ...]]:
-        """PRM version and the score of each step of one response. Raises InvalidInput for one that cannot be scored."""
+    def step_scores(
+        self, text: str, images: Pictures, response: str, separator: str | None = None
+    ) -> tuple[str, tuple[float, ...]]:
+        """PRM version and the score of each step of one response. Raises InvalidInput for one that cannot be scored.
+
+        `separator`: as in `score`.
+        """
         assert self._prm is not None
-        prm, request = (
-            self._prm,
-            ScoreRequest(question=text, images=_encoded(images), responses=(Candidate(text=response),)),
+        prm = self._prm
+        request = ScoreRequest(
+            question=text,
+            images=_encoded(images),
+            responses=(Candidate(text=response),),
+            step_separator=separator,
         )
         reply = self._patiently(lambda: self._sender.send(prm, "POST", "/v1/score", ScoreReply, body=request))
         result = reply.results[0]
@@ -119,8 +127,13 @@ class ModelServices:
             raise InvalidInput(result.error.detail, field=result.error.field)
         return reply.model_version, tuple(step.score for step in result.steps)
 
-    def score(self, text: str, images: Pictures, responses: Sequence[str]) -> tuple[str, tuple[float, ...]]:
-        """PRM version and the least step score of each response; an empty response scores 0."""
+    def score(
+        self, text: str, images: Pictures, responses: Sequence[str], separator: str | None = None
+    ) -> tuple[str, tuple[float, ...]]:
+        """PRM version and the least step score of each response; an empty response scores 0.
+
+        `separator`: what separates their steps; None: what the PRM was trained with.
+        """
         assert self._prm is not None
         prm, there = self._prm, [place for place, one in enumerate(responses) if one.strip()]
         # An empty response cannot be sent (`Candidate`), and must not be ranked first.
@@ -128,7 +141,10 @@ class ModelServices:
         if not there:
             return "", tuple(scores)
         request = ScoreRequest(
-            question=text, images=_encoded(images), responses=tuple(Candidate(text=responses[place]) for place in there)
+            question=text,
+            images=_encoded(images),
+            responses=tuple(Candidate(text=responses[place]) for place in there),
+            step_separator=separator,
         )
         reply = self._patiently(lambda: self._sender.send(prm, "POST", "/v1/score", ScoreReply, body=request))
         for place, result in zip(there, reply.results, strict=True):

@@ -57,6 +57,11 @@ class Session:
             prm_version=prm_version,
         )
 
+    @property
+    def separator(self) -> str | None:
+        """What separates the steps of a run's policy, whatever prompt it is asked with; None for one of no run."""
+        return None if self.about.form is None else self.about.form.step_separator
+
     def services(self) -> ModelServices:
         """The services, started if need be. Raises Unavailable when a model cannot be loaded."""
         if self._running is None:

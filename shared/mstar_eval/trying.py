@@ -90,6 +90,7 @@ def tried(
                 for index, response in enumerate(samples)
             ),
             problem=problems.get(place, ""),
+            step_separator=form.step_separator,
         )
         for place, (pick, samples) in enumerate(zip(picks, reply.samples, strict=True))
     ]

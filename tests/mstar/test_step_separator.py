@@ -1,10 +1,13 @@
 """A recipe's own separator of steps: which text may be one, and that a response is cut where it is joined."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from example_rows import rollout
+from mstar.errors import InvalidInput
 from mstar.layout import (
     STEP_SEPARATOR,
     gaps,
@@ -17,11 +20,15 @@ from mstar.layout import (
 )
 from mstar.left_out import reasons_left_out
 from mstar.needed_scores import distinct_correct
-from mstar.prompts import PRESETS, PromptPreset, PromptRecipe, inherited, prompt_form, prompt_text
+from mstar.outcomes import shape_of
+from mstar.prm_schemes import LabelTokens, declaration, own_scheme, scheme_of
+from mstar.prompts import PRESETS, PromptForm, PromptPreset, PromptRecipe, inherited, prompt_form, prompt_text
 from mstar.recipes import parse_recipe
 from mstar.selection_rules import SelectionMode, SelectionRecipe
 from mstar.soundness import is_sound
-from mstar.types import Question
+from mstar.types import Question, RolloutRow
+from mstar_data.layouts import layout
+from mstar_data.samples import Sample
 
 GOOD = (STEP_SEPARATOR, "\n", "<step>", "\n<step>", " ки", "->", "|", "\n* ", "Step:")
 BAD = (
@@ -29,6 +36,7 @@ BAD = (
     ("x" * 21, "has 21 characters"),
     ("a\r", "control character"),
     ("\t", "control character"),
+    (" ", "white space that stands between words"),
     ("aa", "ends as it begins"),
     ("\n---\n", "ends as it begins"),
     ("\n\n\n", "ends as it begins"),
@@ -137,6 +145,42 @@ def test_mathematics_and_code_stay_whole() -> None:
 def test_the_layout_asks_for_the_separator(separator: str, said: str) -> None:
     form = prompt_form(PromptRecipe(step_separator=separator), "./model")
     assert said in prompt_text(Question(id="q", text="How many?"), form)
+
+
+def test_in_an_instruction_of_ones_own_the_layouts_words_are_text() -> None:
+    form = prompt_form(PromptRecipe(instruction="Fill {steps} and {x}. {layout}"), "./model")
+    assert "Fill {steps} and {x}. Reason step by step. Write" in prompt_text(Question(id="q", text="How many?"), form)
+
+
+def test_a_prm_declares_its_separator_unless_it_is_a_blank_line() -> None:
+    plain = own_scheme({"<good>", "<bad>"})
+    assert json.loads(declaration(plain)) == {"scheme": "label-tokens", "good": "<good>", "bad": "<bad>"}
+    lines = own_scheme({"+", "-"}, "\n")
+    assert LabelTokens.model_validate_json(declaration(lines)) == lines and lines.step_separator == "\n"
+    with pytest.raises(InvalidInput, match=r"bad label-tokens\.step_separator|bad step_separator"):
+        scheme_of("the folder", {}, {"scheme": "label-tokens", "step_separator": "aa"}, (), "model")
+
+
+def test_shapes_count_the_steps_of_the_run() -> None:
+    (one,) = rollout([False], texts=["A\nB\nC"]).responses
+    assert shape_of(one).startswith("one paragraph, ")
+    assert shape_of(one, "\n").startswith("2 to 4 steps, ")
+
+
+def test_an_export_joins_labelled_steps_as_they_were_cut() -> None:
+    steps = ("A is 3", "B is 4", "## Answer\n\n7")
+    told = Sample("w", "a", "q", "asked", "", (), {}, "train", steps=steps, labels=(1, 1, 1), step_separator="<step>")
+    (_, said) = layout("ms-swift").row(told, ())["messages"]
+    assert said["content"] == "A is 3<step>B is 4\n\n## Answer\n\n7"
+
+
+def test_what_is_kept_of_a_run_with_blank_lines_does_not_name_them() -> None:
+    row, form = rollout([True]), PRESETS[PromptPreset.MSTAR]
+    for kept, kind in ((row, RolloutRow), (form, PromptForm)):
+        assert "step_separator" not in kept.model_dump_json()
+        lines = kept.model_copy(update={"step_separator": "\n"})
+        assert kind.model_validate_json(lines.model_dump_json()) == lines
+        assert kind.model_validate_json(kept.model_dump_json()) == kept
 
 
 def test_a_form_of_an_older_run_has_blank_lines_and_a_newer_one_hands_its_separator_on() -> None:

@@ -14,7 +14,7 @@ import pytest
 from mstar.errors import Conflict, CorruptArtefact, InvalidInput, NotFound, Unavailable
 from mstar.http_json import Target
 from mstar.judges import BENCHMARKS
-from mstar.prompts import PRESETS, PROMPT_FILE, PromptPreset
+from mstar.prompts import PRESETS, PROMPT_FILE, PromptForm, PromptPreset
 from mstar_data.benchmarks import Shown
 from mstar_eval.measuring import items, measure, read_results, write_summary
 from mstar_eval.models import Measured, folder_version, measured
@@ -58,12 +58,15 @@ class Models:
         self.say, self.version = say, version
         self.asked: list[dict[str, Any]] = []
         self.fails_after: int | None = None
+        self.separators: set[str | None] = set()
+        """Those that the PRM was sent."""
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         if request.url.path == "/v1/weights":
             return httpx2.Response(200, json={"weight_version": self.version, "ready": True, "model": "m"})
         body = json.loads(request.content)
         if request.url.path == "/v1/score":
+            self.separators.add(body.get("step_separator"))
             results = [
                 {"index": place, "score": 1 / (1 + len(one["text"])), "steps": []}
                 for place, one in enumerate(body["responses"])
@@ -81,8 +84,8 @@ class Models:
 class FakeSession(Session):
     """A session whose services are `Models`."""
 
-    def __init__(self, models: Models, prm: str | None = None, name: str = "m") -> None:
-        super().__init__(Measured(name=name, url="http://policy"), prm, Path("unused"))
+    def __init__(self, models: Models, prm: str | None = None, name: str = "m", form: PromptForm | None = None) -> None:
+        super().__init__(Measured(name=name, url="http://policy", form=form), prm, Path("unused"))
         self._models = models
 
     def _started(self) -> ModelServices:
@@ -154,6 +157,16 @@ def test_what_was_answered_before_an_error_is_kept(tmp_path: Path) -> None:
     with FakeSession(models) as session:
         assert measure(BENCHMARKS["ai2d"], shown, session, GREEDY, tmp_path, 0).items == 80
     assert len(models.asked) == 80
+
+
+@pytest.mark.parametrize("separator", [None, "\n\n", "\n"])
+def test_the_prm_is_told_what_separates_the_steps_of_a_runs_policy(tmp_path: Path, separator: str | None) -> None:
+    run = PRESETS[PromptPreset.MSTAR]
+    form = None if separator is None else run.model_copy(update={"step_separator": separator})
+    models = Models(lambda prompt: ["A\nB", "C"])
+    with FakeSession(models, "http://prm", form=form) as session:
+        measure(BENCHMARKS["m3cot"], shown_of("m3cot")[:2], session, Sampling(n=2, temperature=0.7), tmp_path, 0)
+    assert models.separators == {separator}, "without a run it is left out, and the PRM's own counts"
 
 
 def test_the_best_of_n_is_the_prms_choice(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ class ReadingScorer:
 
     def __init__(self, version: str = "") -> None:
         self.version = version
+        self.separator = STEP_SEPARATOR
+        self.read_behind_steps: list[str] = []
         self.full = False
         self.turn = asyncio.Lock()
         self.scored = 0
@@ -47,7 +49,10 @@ class ReadingScorer:
 
     def weights(self) -> WeightsState:
         name = self.version.partition("@")[0]
-        return WeightsState(weight_version=self.version, ready=bool(self.version), model=name, vocabulary="mine")
+        ready = bool(self.version)
+        return WeightsState(
+            weight_version=self.version, ready=ready, model=name, vocabulary="mine", step_separator=self.separator
+        )
 
     async def load(self, ref: ArtefactRef) -> None:
         self.version = ref.version
@@ -75,6 +80,7 @@ class ReadingScorer:
             raise TooManyRequests("later", retry_after=2)
         async with self.turn:
             self.scored += 1
+            self.read_behind_steps.append(separator)
             return self.version, [tuple(map(_said, response)) for response in responses]
 
     async def count_tokens(
@@ -118,6 +124,21 @@ def test_a_request_says_what_separates_steps(app: FastAPI) -> None:
     assert [step.text for step in reply.results[0].steps] == ["See 0.9", "Sum 0.4", "## Answer\n\n0.7"]
     refused = ask(app, "POST", "/v1/score", json=body(step_separator="aa"))
     assert refused.status_code == 422 and "ends as it begins" in refused.text
+
+
+def test_a_request_that_says_nothing_of_steps_is_cut_as_the_prm_was_trained(
+    app: FastAPI, scorer: ReadingScorer
+) -> None:
+    text = "See 0.9\nSum 0.4\n\n## Answer\n\n0.7"
+    own, cohere = body(responses=[{"text": text}]), {"query": "How many?", "documents": [text]}
+    pieces = []
+    for separator, asked in (("\n\n", own), ("\n", own), ("\n", own | {"step_separator": "\n\n"})):
+        scorer.separator = separator
+        reply = ScoreReply.model_validate_json(ask(app, "POST", "/v1/score", json=asked).content)
+        pieces.append(len(reply.results[0].steps))
+    assert (pieces, scorer.read_behind_steps) == ([2, 3, 2], ["\n\n", "\n", "\n\n"])
+    assert ask(app, "POST", "/v1/rerank", json=cohere).json()["results"][0]["relevance_score"] == 0.4
+    assert scorer.read_behind_steps[-1] == "\n"
 
 
 def test_a_response_has_the_score_of_its_least_step(app: FastAPI) -> None:

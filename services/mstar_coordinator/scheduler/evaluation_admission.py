@@ -13,7 +13,7 @@ from mstar.errors import InvalidDataset, InvalidInput, NotFound
 from mstar.judges import BENCHMARKS, Benchmark, benchmark
 from mstar.judges.asking import asking
 from mstar.needed_scores import NO_SAVINGS
-from mstar.prompts import PromptForm
+from mstar.prompts import PromptForm, PromptRecipe
 from mstar.recipes import (
     EvolutionRecipe,
     ExplorationMode,
@@ -123,6 +123,8 @@ def evaluation_recipe(create: EvaluationCreate, weights: Weights, places: DataPl
         name=f"eval {name}",
         seed=create.seed,
         model=weights.model,
+        # Steps are cut as the run cuts them, whatever its policy is asked with here.
+        prompt=PromptRecipe(step_separator=weights.form.step_separator if weights.form else None),
         generation=GenerationRecipe(max_tokens=create.max_tokens),
         warmup=None,
         # Every response is ranked, also where the order cannot change whether the first is right: files show it.

@@ -123,8 +123,9 @@ def check_separator(folder: Path, separator: str) -> None:
     tokenizer = read_json(folder, "tokenizer.json")
     added = [_mapping(one) for one in tokenizer.get("added_tokens") or ()]
     for one in added:
-        if one.get("special") and str(one.get("content")) in separator:
-            raise _unwritable(folder, f"holds {one['content']!r}, a special token, which is never sampled")
+        content = str(one.get("content") or "")
+        if one.get("special") and content and content in separator:
+            raise _unwritable(folder, f"holds {content!r}, a special token, which is never sampled")
     decoder = _mapping(tokenizer.get("decoder"))
     kinds = {str(_mapping(one).get("type")) for one in (decoder, *(decoder.get("decoders") or ()))}
     if kinds & {"ByteLevel", "ByteFallback"}:

@@ -37,7 +37,7 @@ def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) ->
     declared = declared_scheme(folder, processor.tokenizer)
     prompts = PromptEncoder(processor)
     if isinstance(declared, prm_schemes.LabelTokens) and declared.step_tag is None:
-        own = LabelTokens(prompts, (declared.good, declared.bad))
+        own = LabelTokens(prompts, (declared.good, declared.bad), declared.step_separator)
         return load_model(folder, kind=_with_head(sees=sees), options=options), own
     # Labels at step ends need no text of their own around the steps; every other scheme does.
     conversation = Conversation(prompts, declared, images=sees)

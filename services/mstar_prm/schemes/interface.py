@@ -20,6 +20,8 @@ class Scheme(Protocol):
 
     tokenizer: Any
     """The tokenizer whose ids are scored as a policy sampled them; None where every step is tokenized from its text."""
+    step_separator: str
+    """What separates the steps of a request that says nothing of it."""
 
     def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
         """All that stands before the first step.

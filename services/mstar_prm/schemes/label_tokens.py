@@ -21,11 +21,14 @@ from mstar_prm.scorer import Texts
 
 
 class LabelTokens:
-    """A `Scheme`: the label is what the model would write next behind the step and its blank line."""
+    """A `Scheme`: the label is what the model would write next behind the step and its separator."""
 
-    def __init__(self, prompts: PromptEncoder, names: tuple[str, str] = OWN_LABELS) -> None:
+    def __init__(
+        self, prompts: PromptEncoder, names: tuple[str, str] = OWN_LABELS, step_separator: str = STEP_SEPARATOR
+    ) -> None:
         """`names`: the good and the bad label. Raises InvalidInput for one that is not in the vocabulary."""
         self.prompts = prompts
+        self.step_separator = step_separator
         self.tokenizer = prompts.processor.tokenizer
         self.labels = known_ids(self.tokenizer, names)
 
@@ -50,6 +53,7 @@ class TaggedLabels:
         """Raises InvalidInput for a label that is not a single token."""
         assert scheme.step_tag is not None
         self.tokenizer: Any = None
+        self.step_separator = scheme.step_separator
         self._conversation = conversation
         self._tag, self._separator = scheme.step_tag, scheme.separator
         self._labels = spelled_ids(conversation.tokenizer, (scheme.good, scheme.bad))

@@ -21,6 +21,7 @@ class StepToken:
     def __init__(self, conversation: Conversation, scheme: prm_schemes.StepToken, head: nn.Module) -> None:
         """`head`: from hidden states [P, D] to logits [P, 2]."""
         self.tokenizer: Any = None
+        self.step_separator = scheme.step_separator
         self._conversation = conversation
         self._scheme = scheme
         self._head = head

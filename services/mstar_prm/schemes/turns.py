@@ -28,6 +28,7 @@ class Turns:
     def __init__(self, conversation: Conversation, scheme: prm_schemes.Turns) -> None:
         """Raises InvalidInput for a chat template whose turns depend on their place, or labels of several tokens."""
         self.tokenizer: Any = None
+        self.step_separator = scheme.step_separator
         self._conversation = conversation
         self._asks, self._between = _glue(conversation, scheme.good)
         labels = [self._label(name) for name in (scheme.good, scheme.bad)]

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mstar.api.images import ImageInputs
-from mstar.layout import STEP_SEPARATOR, Separator
+from mstar.layout import STEP_SEPARATOR, Separator, is_blank_line
 from mstar.steps import ArtefactId
 from mstar.types import Frozen, Response, Sha256
 
@@ -49,7 +49,7 @@ class RolloutRequest(Frozen):
     """Reply with the log-probability of every token too."""
     weight_version: str | None = None
     """Refuse with 409 when another version is loaded."""
-    step_separator: Separator = STEP_SEPARATOR
+    step_separator: Separator = Field(default=STEP_SEPARATOR, exclude_if=is_blank_line)
     """What separates the steps of a response, by which `step_ends` are found; by default a blank line."""
 
 
@@ -110,3 +110,5 @@ class WeightsState(Frozen):
     """Digest of the tokenizer's vocabulary."""
     dtype: str = ""
     """Type that it is computed in, such as `bfloat16`."""
+    step_separator: str = STEP_SEPARATOR
+    """Of a PRM: what separates the steps of a request that says nothing of it."""

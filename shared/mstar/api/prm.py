@@ -15,7 +15,7 @@ from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from mstar.api.images import ImageInputs
 from mstar.api.policy import MAX_PROMPT
-from mstar.layout import STEP_SEPARATOR, Separator
+from mstar.layout import Separator
 from mstar.reward import Aggregate
 from mstar.types import Frozen, SampledTokens, as_tuple
 
@@ -86,9 +86,9 @@ class ScoreRequest(Frozen):
     """Refuse with 409 when another version is loaded."""
     aggregate: Aggregate = Aggregate.MIN
     """How step scores become a response's score: `min` (the paper), `mean`, `product`, `last` or `length_min`."""
-    step_separator: Separator = STEP_SEPARATOR
-    """What separates the steps: `text` is cut at it, and it stands between steps where the PRM reads them; by default a
-    blank line. A PRM that others published has its own, which stands there instead."""
+    step_separator: Separator | None = None
+    """What separates the steps: `text` is cut at it, and it stands between steps where the PRM reads them. Left out, it
+    is what the loaded PRM was trained with, else a blank line. A published PRM reads its own text between steps."""
     answer_block: bool = False
     """Whether the answer's own score counts among them; without, a response that is only an answer has the score 0."""
 

@@ -22,7 +22,6 @@ from mstar.cli.score_files import LINE_ID, best, continued, line_ids
 from mstar.cli.stack import HomeOption
 from mstar.client import Client, Endpoint, Retries
 from mstar.errors import InvalidInput
-from mstar.layout import STEP_SEPARATOR
 from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
 from mstar.types import MAX_IMAGES, Answer, AnswerType, Question
 from mstar.writing import writing
@@ -59,6 +58,8 @@ def score(
     With --out, a run that was stopped goes on where it stopped.
     """
     form = None if prompt is None else _form(prompt, home)
+    # A preset says nothing of steps: the PRM's own separator is taken, as without a prompt.
+    separator = None if form is None or prompt in list(PromptPreset) else form.step_separator
     lines = list(_lines(file))
     options = json.dumps([None if form is None else form.model_dump_json(), keep_top, min_score])
     # Over all lines before the first is sent: an id counts the equal lines before it.
@@ -71,7 +72,7 @@ def score(
     with Client(Endpoint.from_environment(), retries=PATIENT) as client, _opened(out, append=bool(done)) as sink:
         quiet = out is None or not console.is_terminal
         for one, number, line in left if quiet else track(left, "scoring", len(lines), completed=len(done)):
-            row = _scored(client, file, number, line, form)
+            row = _scored(client, file, number, line, form, separator)
             # Before the row is written: scores of two models in one file could not be told apart afterwards.
             _check_version(row["model_version"], done, out)
             row = _chosen(row, keep_top, min_score) | {LINE_ID: one}
@@ -143,7 +144,9 @@ def _asked(row: dict[str, Any], given: Line, form: PromptForm) -> str:
     return prompt_text(Question(id="line", text=given.question, answer=answer), form)
 
 
-def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm | None) -> dict[str, Any]:
+def _scored(
+    client: Client, file: Path, number: int, line: str, form: PromptForm | None, separator: str | None
+) -> dict[str, Any]:
     """The line with its results. Raises InvalidInput naming the line."""
     where = f"{file.name} line {number}"
     try:
@@ -156,7 +159,7 @@ def _scored(client: Client, file: Path, number: int, line: str, form: PromptForm
         request = ScoreRequest(
             question=given.question if form is None else _asked(row, given, form),
             system="" if form is None else form.system,
-            step_separator=STEP_SEPARATOR if form is None else form.step_separator,
+            step_separator=separator,
             images=tuple(_encoded(file.parent / image) for image in given.images),
             responses=tuple(Candidate(text=text) for text in given.responses),
         )

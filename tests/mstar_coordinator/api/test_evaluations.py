@@ -107,7 +107,8 @@ def test_a_runs_checkpoint_is_measured_with_the_runs_own_prm(
     small = {
         "name": "small", "warmup": {"questions": 4}, "prm": {"questions": 4, "own_questions": False},
         "data": {"train": 8, "validation": 4, "test_id": 4, "test_ood": 0}, "exploration": {"mode": "fixed"},
-        "evolution": {"iterations": 0}, "evaluation": {"n": 1, "k": 1}, "prompt": {"preset": "boxed"},
+        "evolution": {"iterations": 0}, "evaluation": {"n": 1, "k": 1},
+        "prompt": {"preset": "boxed", "step_separator": "\n"},
     }  # fmt: skip
 
     async def conversation(client: httpx2.AsyncClient) -> None:
@@ -123,6 +124,7 @@ def test_a_runs_checkpoint_is_measured_with_the_runs_own_prm(
         recipe = (await client.get(f"/v1/runs/{made.id}")).json()["recipe"]
         assert recipe["measure"]["prm_checkpoint"]["id"] == f"{run['id']}/reward/train"
         assert (recipe["measure"]["prompt"], recipe["measure"]["form"]["answer"]) == ("run", "boxed")
+        assert recipe["prompt"]["step_separator"] == "\n", "steps are cut as the run cuts them"
         warm = await begin(client, ASKED | {"model": run["id"], "checkpoint": "warmup", "samples": 2, "prm": "none"})
         assert warm.model == f"{run['id']}-warmup" and warm.progress.steps_total == 4
         unknown = await client.post("/v1/evaluations", json=ASKED | {"model": run["id"], "checkpoint": "it07"})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mstar.prm_schemes import OWN
+from mstar.prm_schemes import DECLARATION, OWN, declaration
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.export.cards import scoring_code
@@ -28,6 +28,8 @@ def test_the_code_on_the_card_scores_as_the_service(
     folder = store.path(prm.id) / "model"
     picture().save(folder / "question.png")
     (tmp_path / "score.py").write_text(scoring_code(OWN, separator))
+    # As the trainer leaves it.
+    (folder / DECLARATION).write_text(declaration(OWN.model_copy(update={"step_separator": separator})))
     quiet = {"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, tmp_path / "score.py"], cwd=folder, env=quiet, capture_output=True, text=True, timeout=300
@@ -38,6 +40,7 @@ def test_the_code_on_the_card_scores_as_the_service(
         scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
         try:
             await scorer.load_folder(folder)
+            assert scorer.weights().step_separator == separator
             image = Image.open(folder / "question.png").convert("RGB")
             asked = ("What is the total of A and C?", [image], [STEPS], None, "", separator)
             return (await scorer.score(*asked))[1][0]

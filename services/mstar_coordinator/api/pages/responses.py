@@ -39,7 +39,6 @@ def responses_page(coordinator: Coordinator, run_id: str, query: Annotated[Respo
     with coordinator.responses.reading(run_id, query.iteration) as (connection, indexed):
         found: FoundPage = page_of(search(connection, query), query, indexed)
         there = facets(connection)
-    rule = run.recipe.reward_rule
     return page(
         "responses.html.j2",
         run=run,
@@ -48,7 +47,7 @@ def responses_page(coordinator: Coordinator, run_id: str, query: Annotated[Respo
         there=_choices(there),
         titles={one.number: one.title for one in sources_of(run.recipe, run.iterations)},
         sorts={sort.value: label for sort, label in SORTS.items()},
-        questions=[shown_question(one, rule, query.text) for one in found.data],
+        questions=[shown_question(one, run.recipe, query.text) for one in found.data],
         more=_address(query, after=found.last_id) if found.has_more else None,
         first=_address(query, after="") if query.after else None,
         exported=_address(query, after=""),

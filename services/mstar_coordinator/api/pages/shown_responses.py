@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from mstar.api.responses import FoundQuestion, FoundResponse
-from mstar.reward import RewardRule
+from mstar.recipes import Recipe
 from mstar_coordinator.export.report import TintedStep, tinted
 
 
@@ -39,10 +39,10 @@ class ShownQuestion:
     others: tuple[ShownResponse, ...]
 
 
-def shown_question(found: FoundQuestion, rule: RewardRule, text: str | None) -> ShownQuestion:
-    """`text`: the words that were searched, to be marked."""
+def shown_question(found: FoundQuestion, recipe: Recipe, text: str | None) -> ShownQuestion:
+    """`recipe`: of the run that sampled it. `text`: the words that were searched, to be marked."""
     words = _pattern(text)
-    shown = [_response(one, rule, words) for one in found.responses]
+    shown = [_response(one, recipe, words) for one in found.responses]
     return ShownQuestion(
         found=found,
         text=_marked(found.question.text, words),
@@ -51,8 +51,9 @@ def shown_question(found: FoundQuestion, rule: RewardRule, text: str | None) -> 
     )
 
 
-def _response(found: FoundResponse, rule: RewardRule, words: re.Pattern[str] | None) -> ShownResponse:
-    steps: Sequence[TintedStep] = tinted(found.text, found.steps, found.scores, found.extracted, rule)
+def _response(found: FoundResponse, recipe: Recipe, words: re.Pattern[str] | None) -> ShownResponse:
+    rule, separator = recipe.reward_rule, recipe.form.step_separator
+    steps: Sequence[TintedStep] = tinted(found.text, found.steps, found.scores, found.extracted, rule, separator)
     made = tuple(ShownStep(_marked(one.text, words), one.score, one.colour, one.least) for one in steps)
     return ShownResponse(found, made)
 

@@ -146,7 +146,8 @@ def _send(step: ClaimedStep[StepParams], prm: ArtefactRef, ask: _Ask) -> list[tu
         images=tuple(ImageInput(sha256=image) for image in ask.question.images),
         system="" if whole else form.system,
         responses=tuple(_candidate(said, form.step_separator) for said in ask.responses),
-        step_separator=form.step_separator,
+        # Of a model of no run nobody knows it: the PRM's own is taken, as by `mstar eval`.
+        step_separator=step.recipe.prompt.step_separator if whole else form.step_separator,
     )
     try:
         reply = step.use.prm.score(request, prm)
