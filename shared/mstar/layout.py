@@ -66,6 +66,9 @@ def separator_problem(separator: str) -> str | None:
         return "holds a control character other than a line feed: leave it out"
     if separator == STEP_SEPARATOR:
         return None
+    # A shell and plain YAML hand `\n` on as it stands, and no response would ever be cut at that.
+    if re.search(r"\\[nrt](?![A-Za-z])", separator):
+        return "holds a backslash and a letter, not a line feed: write it in double quotes, as in YAML: '\"\\n\"'"
     if separator.isspace() and "\n" not in separator:
         return "is white space that stands between words: give another one"
     if any(separator.endswith(separator[:length]) for length in range(1, len(separator))):

@@ -41,6 +41,8 @@ class Origin:
     source: str = "unknown"
     """Data set that the questions come from."""
     licence: str = "other"
+    step_separator: str | None = None
+    """What separates the steps of a run's responses; None for an imported set, which does not say."""
 
 
 def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Origin) -> Exported:

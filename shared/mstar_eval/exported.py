@@ -53,21 +53,25 @@ def described(
         prompt=form.preset.value,
         source=recipe.data.source,
         licence=licence or _licence(run / "policy"),
+        step_separator=form.step_separator,
     )
     return sample_folder(run, which), form, origin, prm if (prm / "config.json").is_file() else None
 
 
 @contextmanager
-def with_scores(samples: Iterator[Sample], prm: str | Path | None) -> Iterator[Iterator[Sample]]:
+def with_scores(
+    samples: Iterator[Sample], prm: str | Path | None, separator: str | None = None
+) -> Iterator[Iterator[Sample]]:
     """The samples, with step scores for responses that have none. `prm`: a model folder or an address.
 
+    `separator`: what separates their steps; None where no run says so: then what the PRM was trained with.
     The PRM is started when the first score is missing, and stopped at the end.
     """
     with ExitStack() as stack:
-        yield samples if prm is None else _scored(samples, prm, stack)
+        yield samples if prm is None else _scored(samples, prm, separator, stack)
 
 
-def _scored(samples: Iterator[Sample], prm: str | Path, stack: ExitStack) -> Iterator[Sample]:
+def _scored(samples: Iterator[Sample], prm: str | Path, separator: str | None, stack: ExitStack) -> Iterator[Sample]:
     services: ModelServices | None = None
     for sample in samples:
         if sample.response is None or sample.step_scores or sample.steps:
@@ -75,7 +79,7 @@ def _scored(samples: Iterator[Sample], prm: str | Path, stack: ExitStack) -> Ite
             continue
         # The first missing score starts the PRM: an export that has all of them loads no model.
         services = services or stack.enter_context(_started(prm, stack))
-        version, scores = services.step_scores(sample.prompt, sample.images, sample.response, sample.step_separator)
+        version, scores = services.step_scores(sample.prompt, sample.images, sample.response, separator)
         provenance = {**sample.provenance, "prm_version": version, "reward": min(scores)}
         yield replace(sample, step_scores=scores, provenance=provenance)
 

@@ -30,12 +30,14 @@ from mstar.types import Question, RolloutRow
 from mstar_data.layouts import layout
 from mstar_data.samples import Sample
 
-GOOD = (STEP_SEPARATOR, "\n", "<step>", "\n<step>", " ки", "->", "|", "\n* ", "Step:")
+GOOD = (STEP_SEPARATOR, "\n", "<step>", "\n<step>", " ки", "->", "|", "\n* ", "Step:", r"\nabla")
 BAD = (
     ("", "has 0 characters: give 1 to 20"),
     ("x" * 21, "has 21 characters"),
     ("a\r", "control character"),
     ("\t", "control character"),
+    (r"\n", "not a line feed: write it in double quotes"),
+    (r"\n\n", "not a line feed"),
     (" ", "white space that stands between words"),
     ("aa", "ends as it begins"),
     ("\n---\n", "ends as it begins"),

@@ -11,6 +11,7 @@ from mstar.http_json import Target
 from mstar_data.samples import Sample
 from mstar_eval.exported import described, with_scores
 from mstar_eval.services import ModelServices
+from raw_server import RawServer, http
 
 
 def sample(name: str, *, scores: tuple[float, ...] = ()) -> Sample:
@@ -53,6 +54,16 @@ def test_what_is_scored_already_needs_no_prm() -> None:
         list(samples)
 
 
+@pytest.mark.parametrize("separator", [None, "\n"])
+def test_the_prm_is_told_what_separates_the_steps_of_a_run(separator: str | None) -> None:
+    results = [{"index": 0, "score": 0.4, "steps": [{"text": "Step.", "score": 0.4}]}]
+    reply = json.dumps({"model_version": "p1", "results": results}).encode()
+    with RawServer(http(200, reply)) as prm, with_scores(iter([sample("a")]), prm.url, separator) as samples:
+        assert [one.step_scores for one in samples] == [(0.4,)]
+    (asked,) = prm.requests
+    assert json.loads(asked.partition(b"\r\n\r\n")[2]).get("step_separator") == separator
+
+
 def test_a_folder_is_described_by_its_import_and_a_missing_one_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
@@ -61,5 +72,6 @@ def test_a_folder_is_described_by_its_import_and_a_missing_one_is_named(tmp_path
     assert (found, origin.source, origin.licence, prm) == (folder, "MathV360K", "cc-by-4.0", None)
     assert form.preset.value == origin.prompt
     assert described(str(folder), "cot", tmp_path / "runs", "mit")[2].licence == "mit"
+    assert origin.step_separator is None, "the PRM's own counts"
     with pytest.raises(InvalidDataset, match="is not there"):
         described(str(tmp_path / "none"), "cot", tmp_path / "runs")

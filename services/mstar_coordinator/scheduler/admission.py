@@ -99,7 +99,9 @@ def admit(
     else:
         require_bounds(BUILTINS[model.base].model, model, "model.base")
         check_separator(BUILTINS[model.base].model, recipe.form.step_separator)
-    prm, prm_weights = _admit_prm(recipe, places, allowed)
+    # In an evaluation another PRM may rank what a run has sampled, as with `mstar eval`.
+    separator = prompt_form(prompt, model.base).step_separator if recipe.measure is None else None
+    prm, prm_weights = _admit_prm(recipe, places, allowed, separator)
     if trainers.gpu_gb is not None:
         if prm and prm.train and prm_weights and prm.base:
             shapes[PRM] = read_shape(Path(prm.base))
@@ -125,7 +127,9 @@ def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
         raise InvalidInput(detail, field="model.base") from None
 
 
-def _admit_prm(recipe: Recipe, places: DataPlaces, allowed: Collection[str]) -> tuple[PrmRecipe | None, int]:
+def _admit_prm(
+    recipe: Recipe, places: DataPlaces, allowed: Collection[str], separator: str | None
+) -> tuple[PrmRecipe | None, int]:
     """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none."""
     prm = recipe.prm
     if prm is None or prm.base is None or "prm.base" not in recipe.named_models:
@@ -134,7 +138,7 @@ def _admit_prm(recipe: Recipe, places: DataPlaces, allowed: Collection[str]) -> 
         return prm, 0
     folder = below(places, prm.base, "prm.base")
     try:
-        weights = check_prm(folder, trained=prm.train is not None, allowed=allowed)
+        weights = check_prm(folder, trained=prm.train is not None, allowed=allowed, separator=separator)
     except InvalidInput as error:
         # The checks of a model's folder speak of the base model, for which they were made.
         raise InvalidInput(error.detail.replace("model.base", "prm.base", 1), field="prm.base") from None

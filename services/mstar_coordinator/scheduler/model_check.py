@@ -52,9 +52,10 @@ def check_model(folder: Path, allowed: Collection[str] = ()) -> int:
     return check_weights(folder)
 
 
-def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = ()) -> int:
+def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = (), separator: str | None = None) -> int:
     """Bytes of the weights of a process reward model, or of a model to train one from; `allowed` as in `check_model`.
 
+    `separator`: of the steps that it is to score as it is; None for any.
     Raises InvalidInput for a folder that is not whole, that does not say how its steps are scored, or, where it is to
     be trained, that our trainer makes no PRM from.
     """
@@ -72,8 +73,22 @@ def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = ()) -> 
     if scheme.plain is None:
         _check_template(folder, str(config["model_type"]), sees=sees)
     _check_head(folder, scheme)
+    if separator is not None and not trained:
+        _check_read(folder, scheme, separator)
     model_files(folder)
     return check_weights(folder)
+
+
+def _check_read(folder: Path, scheme: PrmScheme, separator: str) -> None:
+    """Raises InvalidInput for a PRM that learned to read its labels behind another separator of steps."""
+    # Every other scheme has text of its own behind a step.
+    if not isinstance(scheme, LabelTokens) or scheme.step_tag is not None or scheme.step_separator == separator:
+        return
+    raise _refused(
+        folder,
+        f"was trained on steps with {scheme.step_separator!r} between them, and this run separates them by "
+        f"{separator!r}: set prompt.step_separator to its own, or correct step_separator in its {DECLARATION}",
+    )
 
 
 def _scheme(folder: Path, config: Mapping[str, Any], vocabulary: Collection[str]) -> PrmScheme:

@@ -123,7 +123,7 @@ def export(
     folder, form, origin, own_prm = described(source, which, home, licence)
     # Rows of labelled steps have a score at each step already.
     ranked = None if chosen.labelled_steps or prm == "none" else prm or own_prm
-    with writing(name), with_scores(samples_of(folder, form), ranked) as samples:
+    with writing(name), with_scores(samples_of(folder, form), ranked, origin.step_separator) as samples:
         counts = write(samples, chosen, name, origin)
     console.print(
         f"{counts.rows:,} rows, {counts.images:,} images, {counts.scored:,} with step scores", highlight=False

@@ -437,6 +437,19 @@ def test_a_prm_that_cannot_serve_is_refused_in_one_sentence(
     assert part in refused.value.detail and "\n" not in refused.value.detail
 
 
+def test_a_prm_that_is_not_trained_reads_steps_as_it_was_trained_on_them(root: Path) -> None:
+    prm_folders.declare(prm_folders.visual_prm(root / "prm"), scheme="label-tokens", step_separator="\n")
+    recipe = with_prm(base="prm", train=None)
+    lines = recipe.model_copy(update={"prompt": PromptRecipe(step_separator="\n")})
+    assert admit(lines, DataPlaces(root), root / "home", 0, Trainers()).form.step_separator == "\n"
+    said = r"^prm\.base 'prm' was trained on steps with '\\n' between them.*: set prompt\.step_separator to its own"
+    with pytest.raises(InvalidInput, match=said) as refused:
+        admitted(recipe, root)
+    assert refused.value.field == "prm.base"
+    assert SMALL.prm is not None
+    assert admitted(with_prm(base="prm", train=SMALL.prm.train), root), "trained anew it learns the recipe's"
+
+
 def test_a_base_whose_vocabulary_has_no_labels_is_refused_before_anything_is_sampled(root: Path) -> None:
     path = root / "model" / "tokenizer.json"
     assert "<good>" in path.read_text()

@@ -102,7 +102,7 @@ function separator() {
 
 function candidate(text) {
   const between = separator();
-  // A blank line is how the service cuts a text itself, the answer's block included.
+  // The service cuts a text itself at what its model was trained with, or at a blank line, the answer's block included.
   if (between === "\n\n" || between === "") return { text };
   return { steps: text.split(between).map((step) => step.trim()).filter(Boolean) };
 }
@@ -120,6 +120,7 @@ function build() {
     images: images.map((image) => ({ data: image.data })),
     responses: candidates,
     aggregate: form.aggregate.value,
+    ...(separator() === "\n\n" ? { step_separator: "\n\n" } : {}),
   };
   return { request, filled };
 }
