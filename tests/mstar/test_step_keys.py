@@ -21,7 +21,7 @@ SMALL: dict[str, Any] = {
     "evolution": {"questions": 20, "iterations": 2},
     "exploration": {"mode": "fixed"},
 }
-READ_BY_ALL = {"seed", "form", "answers", "generation"}
+READ_BY_ALL = {"seed", "form", "prompt", "answers", "generation"}
 READ_WHERE_SCORED = {"prm", "reward_rule", "scoring_form"}
 READ = {
     "prepare.py": {"data", "model", "splits", "evolution.unlabelled"},
