@@ -28,7 +28,7 @@ from mstar_embedded.ports import Ports, free_ports
 from mstar_embedded.processes import ProcessSpec, stack
 from mstar_embedded.supervisor import Supervisor
 
-QUESTIONS, N, SHARD = sized((192, 8, 8), (16, 2, 8))
+QUESTIONS, N, SHARD = sized((192, 8, 8), (16, 8, 8))
 SECONDS = {"policy": 0.018, "prm": 0.063, "trainer": 0.073}
 """For a response, a scored response and a trained row; about 28 seconds an iteration for each device."""
 SETTINGS: dict[str, Any] = {
