@@ -40,7 +40,7 @@ def using(
 def test_nothing_is_scored_before_weights_are_there(store: ArtefactStore, prm: ArtefactRef) -> None:
     async def conversation(scorer: HfScorer) -> None:
         assert not scorer.weights().ready
-        with pytest.raises(Unavailable, match="put a checkpoint"):
+        with pytest.raises(Unavailable, match="`mstar serve RUN` loads those of a run"):
             await scorer.score(QUESTION, [picture()], [STEPS], None)
         await scorer.load(prm)
         assert (scorer.weights().ready, scorer.weights().weight_version) == (True, prm.version)
