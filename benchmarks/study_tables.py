@@ -1,10 +1,10 @@
-"""The tables of docs/study.md, from docs/study.json: what the study found, beside the two tables of the paper.
+"""The tables of docs/study.md: what the study found, beside the two tables of the paper, and on a second base.
 
     mstar study report studies/paper.yaml --results benchmarks/study --gates benchmarks/gates.json --out docs
     mv docs/study.html docs/study-report.html    # beside study.md a site would have two pages of one name
     python -m benchmarks.study_tables
 
-Replaces what stands between two marks of the page, and nothing else.
+Replaces what stands between marks of the page, and nothing else. Those of the second base follow from its result files.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,12 +14,13 @@ from statistics import fmean
 from mstar.cli.study_files import in_order, read_results, read_study
 from mstar.step_names import WARMUP
 from mstar.study.record import PolicyRecord, StudyRun
-from mstar.study.summary import ArmResult, Gain, PairResult, PropertyResult, Spread, StudySummary
+from mstar.study.summary import ArmResult, Gain, PairResult, PropertyResult, Spread, StudySummary, summarise
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE, SUMMARY = DOCS / "study.md", DOCS / "study.json"
-RUNS = Path(__file__).with_name("study")
+RUNS, SECOND_RUNS = (Path(__file__).with_name(name) for name in ("study", "study_second"))
 BEGIN, END = "<!-- begin: benchmarks.study_tables -->\n", "<!-- end: benchmarks.study_tables -->\n"
+SECOND_BEGIN, SECOND_END = (mark.replace("tables", "tables, second base") for mark in (BEGIN, END))
 PAPER = {
     "warmup": (38.8, 52.6),
     "rest-em": (42.3, 55.1),
@@ -73,12 +74,30 @@ def tables(found: StudySummary, runs: Sequence[StudyRun]) -> str:
     )
 
 
-def merged(page: str, block: str) -> str:
+def second_tables(found: StudySummary, runs: Sequence[StudyRun]) -> str:
+    """Those of the second base as Markdown."""
+    heads = "arm | seeds | test-ID | test-OOD | sampled | gain over warm-up on test-ID"
+    pairs = "here | p, Holm | seeds won | verdict"
+    return "\n".join(
+        [
+            f"{found.runs} of {found.planned} runs.\n",
+            _table(heads, (_arm(one)[:-1] for one in found.arms)),
+            _table(f"greedy on test-ID | {pairs}", (_pair(one)[:-1] for one in found.pairs)),
+            _table(f"sampled at T = 1 on validation | {pairs}", (_pair(one)[:-1] for one in found.pairs_sampled)),
+            _curves(
+                "greedy on test-ID after iteration", runs, lambda run: _over(run, lambda one: one.tests["test_id"])
+            ),
+            _table("property | wanted | measured | met", map(_property, found.properties)),
+        ]
+    )
+
+
+def merged(page: str, block: str, begin: str = BEGIN, end: str = END) -> str:
     """The page with its tables replaced. Raises ValueError where it has no place for them."""
-    if BEGIN not in page or END not in page:
+    if begin not in page or end not in page:
         raise ValueError(f"{PAGE.name} has no place for the tables: it needs the two lines that mark it")
-    before, _, rest = page.partition(BEGIN)
-    return before + BEGIN + "\n" + block + "\n" + END + rest.partition(END)[2]
+    before, _, rest = page.partition(begin)
+    return before + begin + "\n" + block + "\n" + end + rest.partition(end)[2]
 
 
 def _table(head: str, rows: Iterable[Sequence[str]]) -> str:
@@ -172,7 +191,11 @@ def main() -> None:
     found = StudySummary.model_validate_json(SUMMARY.read_bytes())
     study = read_study("paper")
     runs = in_order(study, read_results(RUNS, study).values())
-    PAGE.write_text(merged(PAGE.read_text(encoding="utf-8"), tables(found, runs)), encoding="utf-8")
+    page = merged(PAGE.read_text(encoding="utf-8"), tables(found, runs))
+    second = read_study("second-base")
+    runs = in_order(second, read_results(SECOND_RUNS, second).values())
+    block = second_tables(summarise(second, runs), runs)
+    PAGE.write_text(merged(page, block, SECOND_BEGIN, SECOND_END), encoding="utf-8")
 
 
 if __name__ == "__main__":

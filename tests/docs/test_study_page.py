@@ -3,7 +3,19 @@
 from pathlib import Path
 
 import pytest
-from benchmarks.study_tables import BEGIN, END, PAGE, RUNS, SUMMARY, merged, tables
+from benchmarks.study_tables import (
+    BEGIN,
+    END,
+    PAGE,
+    RUNS,
+    SECOND_BEGIN,
+    SECOND_END,
+    SECOND_RUNS,
+    SUMMARY,
+    merged,
+    second_tables,
+    tables,
+)
 
 from mstar.cli.study_files import in_order, read_properties, read_results, read_study
 from mstar.study.page import study_csv
@@ -32,6 +44,13 @@ def test_the_tables_follow_from_the_summary(found: list[StudyRun]) -> None:
     page = PAGE.read_text(encoding="utf-8")
     summary = StudySummary.model_validate_json(SUMMARY.read_bytes())
     assert merged(page, tables(summary, found)) == page
+
+
+def test_the_tables_of_the_second_base_follow_from_its_result_files() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    study = read_study(str(ROOT / "studies" / "second-base.yaml"))
+    runs = in_order(study, read_results(SECOND_RUNS, study).values())
+    assert merged(page, second_tables(summarise(study, runs), runs), SECOND_BEGIN, SECOND_END) == page
 
 
 def test_a_page_without_a_place_for_the_tables_is_refused() -> None:
