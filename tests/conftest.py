@@ -9,6 +9,7 @@ logging is set back after each test.
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -76,6 +77,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     The folder's name is short: sockets lie below, whose paths are bounded.
     """
+    # A shell has what it runs in the background ignore Ctrl-C, and every process that a test starts would inherit that.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Several processes share the cores: further threads would only wait for one another, and busily.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     # Expected numbers are those of a CPU, also on a machine with a GPU; `MSTAR_TEST_GPU=1` lets tests use it.

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits, load_iris
 
 
 def write(path: Path) -> None:
-    """Write the file; the same bytes at every call."""
+    """Write the file; the same bytes at every call by one version of Python."""
     digits = load_digits()
     np.savez_compressed(
         path,

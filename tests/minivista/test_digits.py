@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minivista.digits import MATERIAL, SHARES, flowers, handwritten
@@ -28,7 +29,11 @@ PYTHON = Path(sys.prefix) / "linters" / "bin" / "python"
 @pytest.mark.skipif(not PYTHON.exists(), reason="`make test` installs scikit-learn beside the linters")
 def test_the_file_is_what_its_script_writes(tmp_path: Path) -> None:
     subprocess.run([PYTHON, "-m", "minivista.material", tmp_path / "material.npz"], cwd=ROOT / "shared", check=True)
-    assert (tmp_path / "material.npz").read_bytes() == MATERIAL.read_bytes()
+    with np.load(tmp_path / "material.npz") as made, np.load(MATERIAL) as kept:
+        assert made.files == kept.files
+        # The archive around the arrays differs with the version of Python.
+        assert all(made[name].tobytes() == kept[name].tobytes() for name in kept.files)
+        assert all(made[name].shape == kept[name].shape for name in kept.files)
     assert MATERIAL.stat().st_size < 50_000
 
 

@@ -210,14 +210,14 @@ class RunLifecycle:
             # `step` is as it was before the claim, so its attempts are those that have failed.
             claim = self._claim(tx, run, step, lease.epoch)
         self._watch.begin(lease)
-        if step.published_at is not None:
-            tracing.past(
-                f"wait in queue {step.spec.queue.value}",
-                values=tracing.step_values(run.id, step.name, lease.epoch),
-                under=tracing.attempt_place(step.id, lease.epoch),
-                began=step.published_at,
-                ended=now,
-            )
+        tracing.past(
+            f"wait in queue {step.spec.queue.value}",
+            values=tracing.step_values(run.id, step.name, lease.epoch),
+            under=tracing.attempt_place(step.id, lease.epoch),
+            # A worker may claim the step before the sending of its message is noted: it has hardly waited then.
+            began=now if step.published_at is None else step.published_at,
+            ended=now,
+        )
         # A claim makes room in the window of task messages.
         self._changed.set()
         return claim
