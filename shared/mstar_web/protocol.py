@@ -20,6 +20,8 @@ BODY_SECONDS = 60.0
 """From the end of the head to the end of the body."""
 UNREAD_SECONDS = 60.0
 """For which an answer may stay in the buffer without anything being taken from it."""
+ASKED = frozenset({h11.DONE, h11.MUST_CLOSE, h11.CLOSED})
+"""States of the other end once its request is whole; after `Connection: close`, or with HTTP/1.0, it must close."""
 
 
 class LimitedProtocol(H11Protocol):
@@ -72,7 +74,7 @@ class LimitedProtocol(H11Protocol):
 
     def _follow(self) -> None:
         """Start the limit of the phase that the other end is in now."""
-        if self.transport.is_closing() or self.conn.their_state is h11.DONE:
+        if self.transport.is_closing() or self.conn.their_state in ASKED:
             self._enter(None, 0)
         elif self.conn.their_state is h11.SEND_BODY:
             self._enter("body", self.body_seconds)

@@ -1,5 +1,6 @@
 """Connections over real sockets: slow heads, slow bodies, idle ones and garbage end in stated time with a problem."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -28,6 +29,11 @@ def port() -> Iterator[int]:
     @app.post("/size")
     async def size(request: Request) -> int:
         return len(await request.body())
+
+    @app.get("/slow")
+    async def slow() -> str:
+        await asyncio.sleep(3 * Hasty.head_seconds)
+        return "done"
 
     with serving(app, Hasty) as url:
         yield int(url.rpartition(":")[2])
@@ -114,3 +120,16 @@ def test_several_requests_share_a_connection(port: int) -> None:
     last = HEAD + b"Content-Length: 4\r\nConnection: close\r\n\r\nabcd"
     received = answer(port, body, body + last)
     assert received.count(b"HTTP/1.1 200") == 3
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        b"GET /slow HTTP/1.1\r\nConnection: close\r\n",
+        # As nginx asks what it stands in front of, unless it is told otherwise.
+        b"GET /slow HTTP/1.0\r\n",
+    ],
+)
+def test_an_answer_that_takes_long_reaches_who_will_close_then(port: int, request_line: bytes) -> None:
+    received = answer(port, request_line + b"Host: localhost\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 200") and received.endswith(b'"done"')
