@@ -7,7 +7,7 @@ batch computes.
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -21,8 +21,17 @@ class Batcher(Generic[Job, Result]):
     """Runs `work` on batches of waiting jobs in a thread of its own."""
 
     def __init__(
-        self, work: Callable[[Sequence[Job]], Sequence[Result | Exception]], *, batch_size: int, waiting_size: int
+        self,
+        work: Callable[[Sequence[Job]], Iterable[tuple[int, Result | Exception]]],
+        *,
+        batch_size: int,
+        waiting_size: int,
     ) -> None:
+        """`work` gives the result of each job with the job's place, in any order.
+
+        A caller gets its result as soon as it is there: a batch may be several forward passes, and nobody should wait
+        for those of others.
+        """
         self._work = work
         self._batch_size = batch_size
         self._waiting_size = waiting_size
@@ -87,18 +96,17 @@ class Batcher(Generic[Job, Result]):
     def _run_batch(self) -> bool:
         """Do one batch; False when closed."""
         taken = self._take()
-        jobs = [job for job, _ in taken]
+        futures = dict(enumerate(future for _, future in taken))
         try:
-            results = self._work(jobs) if jobs else []
+            for place, result in self._work([job for job, _ in taken]) if taken else ():
+                _settle(futures.pop(place), result)
+            if futures:
+                raise RuntimeError("the work left jobs of its batch without a result")
         except Exception as error:
             # Whatever it is, the callers wait for it; raised here, it would end the thread and every later request.
-            results = [error] * len(jobs)
-        for (_, future), result in zip(taken, results, strict=True):
-            if isinstance(result, Exception):
-                # The same error may go to many callers; each raises it in a task of its own.
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+            # The same error may go to many callers; each raises it in a task of its own.
+            for future in futures.values():
+                _settle(future, error)
         return bool(taken)
 
     def _take(self) -> list[tuple[Job, Future[Result]]]:
@@ -127,6 +135,13 @@ class Batcher(Generic[Job, Result]):
 
     def _next_size(self) -> int:
         return next(iter(self._waiting.values()))[1]
+
+
+def _settle(future: "Future[Result]", result: Result | Exception) -> None:
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
 
 
 def _stopping() -> Unavailable:

@@ -5,7 +5,7 @@ question share is computed once.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -256,16 +256,13 @@ class HfScorer:
             groups[-1].add(segments)
         return prompt, groups
 
-    def _score(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
-        """Results of jobs in their order; jobs of about one length and of one model share a forward pass."""
-        results: dict[int, list[Scores] | Exception] = {}
+    def _score(self, jobs: Sequence[_Job]) -> Iterator[tuple[int, list[Scores] | Exception]]:
+        """Results of jobs by place, after each forward pass; jobs of about one length and of one model share one."""
         order = sorted(range(len(jobs)), key=lambda place: len(jobs[place].packed.ids))
         while order:
             places = self._together(jobs, order)
             order = [place for place in order if place not in places]
-            for place, scores in zip(places, self._fitted([jobs[place] for place in places]), strict=True):
-                results[place] = scores
-        return [results[place] for place in range(len(jobs))]
+            yield from zip(places, self._fitted([jobs[place] for place in places]), strict=True)
 
     def _together(self, jobs: Sequence[_Job], order: list[int]) -> list[int]:
         """The next places that one forward pass takes, neighbours in length.

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 import pytest
 
@@ -18,11 +18,12 @@ class Work:
         self.begun = threading.Event()
         self.may_go_on = threading.Event()
 
-    def __call__(self, jobs: Sequence[int]) -> list[int | Exception]:
+    def __call__(self, jobs: Sequence[int]) -> Iterator[tuple[int, int | Exception]]:
         self.batches.append(list(jobs))
         self.begun.set()
         assert self.may_go_on.wait(30)
-        return [Internal("thirteen") if job == 13 else 2 * job for job in jobs]
+        for place, job in enumerate(jobs):
+            yield place, Internal("thirteen") if job == 13 else 2 * job
 
 
 @pytest.fixture
@@ -160,10 +161,10 @@ def test_one_bad_job_fails_alone(work: Work) -> None:
 
 
 def test_work_that_raises_fails_its_batch_and_no_later_one() -> None:
-    def picky(jobs: Sequence[int]) -> list[int | Exception]:
+    def picky(jobs: Sequence[int]) -> Iterable[tuple[int, int]]:
         if 0 in jobs:
             raise ValueError("no zero")
-        return list(jobs)
+        return enumerate(jobs)
 
     async def run() -> None:
         batcher: Batcher[int, int] = Batcher(picky, batch_size=10, waiting_size=100)
@@ -173,6 +174,51 @@ def test_work_that_raises_fails_its_batch_and_no_later_one() -> None:
         await asyncio.to_thread(batcher.close)
 
     asyncio.run(run())
+
+
+def test_a_job_is_answered_as_soon_as_its_result_is_there() -> None:
+    others = threading.Event()
+
+    def in_parts(jobs: Sequence[int]) -> Iterator[tuple[int, int]]:
+        yield len(jobs) - 1, jobs[-1]
+        assert others.wait(30)
+        yield from enumerate(jobs[:-1])
+
+    async def run() -> None:
+        batcher: Batcher[int, int] = Batcher(in_parts, batch_size=10, waiting_size=100)
+        try:
+            # One thread takes both together: they are there before it can look.
+            with batcher._changed:
+                slow, quick = submit(batcher, (1, 1), (2, 1))
+                await asyncio.sleep(0)
+            assert await quick == 2
+            assert not slow.done()
+            others.set()
+            assert await slow == 1
+        finally:
+            others.set()
+            await asyncio.to_thread(batcher.close)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_work_that_ends_early_fails_those_that_it_left_out(done: int) -> None:
+    def lazy(jobs: Sequence[int]) -> Iterator[tuple[int, int]]:
+        yield from list(enumerate(jobs))[:done]
+
+    async def run() -> list[int | BaseException]:
+        batcher: Batcher[int, int] = Batcher(lazy, batch_size=10, waiting_size=100)
+        try:
+            with batcher._changed:
+                waiting = submit(batcher, (1, 1), (2, 1))
+                await asyncio.sleep(0)
+            return await asyncio.gather(*waiting, return_exceptions=True)
+        finally:
+            await asyncio.to_thread(batcher.close)
+
+    found = asyncio.run(run())
+    assert [isinstance(one, RuntimeError) for one in found] == [place >= done for place in range(2)]
 
 
 def test_closing_ends_the_running_batch_and_turns_away_the_rest(work: Work) -> None:

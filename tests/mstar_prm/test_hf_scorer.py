@@ -17,7 +17,7 @@ from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments,
 from mstar_models.layout import Layout
 from mstar_models.packing import start
 from mstar_models.spelling import cut
-from mstar_prm.hf_scorer import HfScorer, _Job, _Served
+from mstar_prm.hf_scorer import HfScorer, Scores, _Job, _Served
 from mstar_prm.prefixes import Prefixes, digest
 from mstar_prm.schemes.label_tokens import LabelTokens
 
@@ -58,6 +58,11 @@ def one_by_one(served: _Served, image: Image.Image) -> list[list[float]]:
         pair = logits[[len(prompt.input_ids) + end - 1 for end in ends]][:, list(served.scheme.labels)]
         found.append(pair.softmax(-1)[:, 0].tolist())
     return found
+
+
+def results_of(scorer: HfScorer, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
+    """What a batch comes to, in the order of its jobs."""
+    return [result for _, result in sorted(scorer._score(jobs), key=lambda one: one[0])]
 
 
 def test_sampled_tokens_are_scored_as_they_are(served: _Served, tmp_path: Any) -> None:
@@ -161,9 +166,9 @@ def test_requests_of_about_one_length_share_a_pass_and_a_long_one_pads_none(serv
     short, long, other = (len(job.packed.ids) for job in jobs)
     assert max(short, other) * 1.5 < long and 3 * long < 4096, "they would fit in one pass"
 
-    together = scorer._score(jobs)
+    together = results_of(scorer, jobs)
     assert scorer.work.forwards == 2
-    alone = [scorer._score([replace(job, served=replace(served, prefixes=Prefixes(0)))])[0] for job in jobs]
+    alone = [results_of(scorer, [replace(job, served=replace(served, prefixes=Prefixes(0)))])[0] for job in jobs]
     asyncio.run(scorer.close())
     for found, expected in zip(together, alone, strict=True):
         assert isinstance(found, list) and isinstance(expected, list)
@@ -188,10 +193,10 @@ def test_images_of_several_shapes_are_scored_together(tmp_path: Any) -> None:
             tokens, ends = encode_segments(prompts.processor.tokenizer, response)
             packed.add(cut(tokens, ends))
         jobs.append(_Job(served, tiled, packed, bytes([len(jobs)])))
-    together = scorer._score(jobs)
+    together = results_of(scorer, jobs)
     assert scorer.work.forwards == 2
     for found, job in zip(together, jobs, strict=True):
-        (alone,) = scorer._score([job])
+        (alone,) = results_of(scorer, [job])
         assert isinstance(found, list) and isinstance(alone, list)
         assert [list(row) for row in found] == [pytest.approx(row, abs=1e-5) for row in alone]
     asyncio.run(scorer.close())
@@ -344,7 +349,7 @@ def test_a_batch_that_the_memory_does_not_hold_is_scored_in_parts(served: _Serve
     jobs = [
         job for image in images for job in scorer._jobs(served, "How many?", [image], list(dict.fromkeys(RESPONSES)))
     ]
-    results = scorer._score(jobs)
+    results = results_of(scorer, jobs)
     asyncio.run(scorer.close())
     assert passes[0] == 3
     for found, scores in zip(results, expected, strict=True):
