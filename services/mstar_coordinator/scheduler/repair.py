@@ -58,9 +58,15 @@ class Repair:
         """
         _, steps = self._look(run_id, RunEvent.REPAIR)
         findings = self._check(steps, [name for name, step in steps.items() if not step.removed], images=True)
-        if findings.lost:
-            self._lifecycle.repair(run_id, findings.lost)
-        return findings
+        # The look takes minutes without a lock: what somebody else had made again meanwhile is whole now.
+        lost = {name: loss for name, loss in findings.lost.items() if self._still(loss)}
+        return Findings(findings.checked, self._lifecycle.repair(run_id, lost) if lost else {})
+
+    def _still(self, loss: Loss) -> bool:
+        """Whether what was found damaged still is."""
+        if loss.intact:
+            return bool(self._discard_images(loss.left))
+        return self._artefacts.damage(loss.left) is not None
 
     def _look(self, run_id: str, event: RunEvent) -> tuple[RunState, dict[str, StepRecord]]:
         """State and steps of a run that takes the event."""

@@ -177,18 +177,24 @@ class RunLifecycle:
             self._succeed_if_done(tx, run_id, RunState.RUNNING)
         self._changed.set()
 
-    def repair(self, run_id: str, lost: Mapping[str, Loss]) -> None:
+    def repair(self, run_id: str, lost: Mapping[str, Loss]) -> dict[str, Loss]:
         """Have damaged artefacts made again, as in `resume`; a run that has ended goes on, a paused one stays so.
 
+        Returns what is made again, by step. Where that is nothing, since all of it was made again since it was found,
+        the run stays as it is: one that has ended would otherwise go on with nothing to do.
         Raises NotFound or IllegalTransition.
         """
         with self._store.writing() as tx:
             run, now = tx.runs.lock(run_id), tx.now()
-            tx.runs.set_state(run_id, transition(run.state, RunEvent.REPAIR), now)
+            state = transition(run.state, RunEvent.REPAIR)
+            again = self._reopen(tx, run_id, lost)
+            if not again:
+                return {}
+            tx.runs.set_state(run_id, state, now)
             if run.state is RunState.FAILED:
                 tx.steps.retry_all(run_id)
-            self._reopen(tx, run_id, lost)
         self._changed.set()
+        return again
 
     # --- steps
 
@@ -342,15 +348,15 @@ class RunLifecycle:
 
     # --- parts
 
-    def _reopen(self, tx: Transaction, run_id: str, lost: Mapping[str, Loss]) -> None:
-        """Take back into work what was found damaged, unless its step has made it again since."""
+    def _reopen(self, tx: Transaction, run_id: str, lost: Mapping[str, Loss]) -> dict[str, Loss]:
+        """Take back into work what was found damaged, unless its step has made it again since; returns what it took."""
         again = [
             step
             for step in tx.steps.of_run(run_id)
             if step.name in lost and step.state is StepState.DONE and step.artefact == lost[step.name].left
         ]
         if not again:
-            return
+            return {}
         now = tx.now()
         for step in again:
             message = f"{lost[step.name].reason}; the step is done again"
@@ -362,6 +368,7 @@ class RunLifecycle:
 
         reopen(tx, run_id, again, discard)
         tx.runs.touch(run_id, now, shown=True)
+        return {step.name: lost[step.name] for step in again}
 
     def _move(self, run_id: str, event: RunEvent, name: str) -> None:
         with self._store.writing() as tx:

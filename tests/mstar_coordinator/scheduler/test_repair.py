@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,8 @@ from mstar.errors import CorruptArtefact, IllegalTransition, StaleEpoch
 from mstar.evolution import RunState
 from mstar.types import Question
 from mstar_artefacts.images import ImageStore
-from mstar_coordinator.scheduler.repair import Repair
-from mstar_coordinator.store.records import StepState
+from mstar_coordinator.scheduler.repair import Findings, Repair
+from mstar_coordinator.store.records import StepRecord, StepState
 
 SHARD = "it01/generate/0000"
 
@@ -220,6 +220,38 @@ def test_whole_artefacts_change_nothing(maker: Maker) -> None:
     assert found.lost == {} and found.checked == len(kept)
     assert {step.state for step in maker.bench.steps(run_id).values()} == {StepState.DONE}
     assert maker.bench.events(run_id)[-1] == "run.succeeded"
+
+
+class Slow(Repair):
+    """Looks, and acts once somebody else has acted on the same damage."""
+
+    meanwhile: Callable[[], None]
+
+    def _check(self, steps: Mapping[str, StepRecord], wanted: Collection[str], *, images: bool) -> Findings:
+        found = super()._check(steps, wanted, images=images)
+        self.meanwhile()
+        return found
+
+
+@pytest.mark.parametrize("hurt", [SHARD, "prepare"])
+def test_a_finished_run_stays_finished_where_its_damage_was_mended_while_it_was_looked_for(
+    maker: Maker, hurt: str
+) -> None:
+    run_id = maker.bench.lifecycle.create(SMALL)
+    maker.work()
+    (image,) = maker.images.root.glob("*/*.img")
+    flip(image if hurt == "prepare" else maker.folder(run_id, hurt) / "rows")
+    slow = Slow(maker.bench.store, maker.bench.artefacts, maker.images, maker.bench.lifecycle)
+
+    def mend() -> None:
+        assert list(maker.repair.repair(run_id).lost) == [hurt]
+        maker.work()
+
+    slow.meanwhile = mend
+    found = slow.repair(run_id)
+    assert found.lost == {} and found.checked > 1
+    assert maker.bench.run(run_id).state is RunState.SUCCEEDED and maker.bench.due() == []
+    assert maker.bench.events(run_id).count("artefact.damaged") == 1
 
 
 def test_an_image_that_is_damaged_is_stored_anew(maker: Maker) -> None:
