@@ -127,7 +127,7 @@ class CoordinatorSettings(ServiceSettings):
     coordinator, which its image does not have: there policy and PRM do it, with the first weights that they load."""
     model_check_seconds: float = Field(default=120.0, gt=0, le=600)
     """For so long loading the models of a run or study and running each once may take; what is not done by then is left
-    to the services."""
+    to the services. A study whose model folders take as long to read is refused."""
     training_gpu_gb: float | None = Field(default=None, gt=0)
     """Memory of each GPU that trains: a run whose training would not fit, by what `mstar plan` reckons, is refused.
     Unset, that is not looked at."""

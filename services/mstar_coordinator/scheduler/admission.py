@@ -3,10 +3,11 @@
 Nothing is written here. What the data set holds is looked at by `data_admission`.
 """
 
+import math
 import shutil
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from math import ceil
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -24,6 +25,7 @@ from mstar.train_recipe import ALL_LINEAR
 from mstar_coordinator.dataset_check import own_splits
 from mstar_coordinator.pixel_bounds import require_bounds
 from mstar_coordinator.scheduler.data_places import DataPlaces
+from mstar_coordinator.scheduler.folder_looks import FolderLooks
 from mstar_coordinator.scheduler.model_check import check_model, check_prm, check_separator, require_labels
 from mstar_data.benchmarks import benchmark_files
 from mstar_data.mapping import read_mapping
@@ -54,14 +56,17 @@ def admit(
     *,
     remote: bool = False,
     allowed: Collection[str] = (),
+    looks: FolderLooks | None = None,
 ) -> Recipe:
     """The recipe with absolute paths, once all checks have passed.
 
     `remote`: checkpoints are not kept below `home`. `allowed`: types of model that the operator allows: code from a
-    folder, and untried ones.
+    folder, and untried ones. `looks`: what the request has already found out about model folders.
     Raises InvalidRecipe, InvalidInput for a model that can't be loaded,
     Forbidden for a path outside of `places`, and StorageFull.
     """
+    looks = looks or FolderLooks(time.monotonic, math.inf)
+    allowed = frozenset(allowed)
     # What needs no file comes first: the checks below read folders of any size.
     check_size(recipe, recipe.evolution.iterations)
     check_ranks(recipe, trainers.nodes)
@@ -83,28 +88,28 @@ def admit(
         pass  # a checkpoint was admitted with its run
     elif not _is_builtin(model.base, "model.base"):
         folder = below(places, model.base, "model.base")
-        check_model(folder, allowed)
-        require_bounds(folder, model, "model.base")
-        check_targets(recipe, tensor_names(folder))
-        wanted = disk_bytes(recipe, read_weights(folder), checkpoints=not remote)
+        looks.once(check_model, folder, allowed)
+        looks.once(require_bounds, folder, model, "model.base")
+        check_targets(recipe, looks.once(tensor_names, folder))
+        wanted = disk_bytes(recipe, looks.once(read_weights, folder), checkpoints=not remote)
         if trainers.gpu_gb is not None:
             # Every training starts from the base model, but for a PRM with a base of its own, which is put in below.
-            shapes |= dict.fromkeys(recipe.trainings(), read_shape(folder))
+            shapes |= dict.fromkeys(recipe.trainings(), looks.once(read_shape, folder))
         model = model.model_copy(update={"base": str(folder)})
         prompt = _inherited_prompt(prompt, folder)
-        check_separator(folder, prompt_form(prompt, model.base).step_separator)
+        looks.once(check_separator, folder, prompt_form(prompt, model.base).step_separator)
         # Without a base of its own the PRM is trained from the policy's, so that tokenizer needs the labels.
         if recipe.prm and recipe.prm.train and recipe.prm.base is None:
-            require_labels(folder)
+            looks.once(require_labels, folder)
     else:
         require_bounds(BUILTINS[model.base].model, model, "model.base")
         check_separator(BUILTINS[model.base].model, recipe.form.step_separator)
     # In an evaluation another PRM may rank what a run has sampled, as with `mstar eval`.
     separator = prompt_form(prompt, model.base).step_separator if recipe.measure is None else None
-    prm, prm_weights = _admit_prm(recipe, places, allowed, separator)
+    prm, prm_weights = _admit_prm(recipe, places, allowed, separator, looks)
     if trainers.gpu_gb is not None:
         if prm and prm.train and prm_weights and prm.base:
-            shapes[PRM] = read_shape(Path(prm.base))
+            shapes[PRM] = looks.once(read_shape, Path(prm.base))
         check_memory(recipe, shapes, trainers.gpu_gb)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
     _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)
@@ -128,7 +133,7 @@ def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
 
 
 def _admit_prm(
-    recipe: Recipe, places: DataPlaces, allowed: Collection[str], separator: str | None
+    recipe: Recipe, places: DataPlaces, allowed: frozenset[str], separator: str | None, looks: FolderLooks
 ) -> tuple[PrmRecipe | None, int]:
     """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none."""
     prm = recipe.prm
@@ -138,7 +143,8 @@ def _admit_prm(
         return prm, 0
     folder = below(places, prm.base, "prm.base")
     try:
-        weights = check_prm(folder, trained=prm.train is not None, allowed=allowed, separator=separator)
+        trained = prm.train is not None
+        weights = looks.once(check_prm, folder, trained=trained, allowed=allowed, separator=separator)
     except InvalidInput as error:
         # The checks of a model's folder speak of the base model, for which they were made.
         raise InvalidInput(error.detail.replace("model.base", "prm.base", 1), field="prm.base") from None
@@ -149,7 +155,7 @@ def check_size(recipe: Recipe, iterations: int) -> None:
     """Raises InvalidRecipe for a graph of more steps than the coordinator can hold, before it is built."""
 
     def shards(questions: int) -> int:
-        return ceil(questions / recipe.generation.shard_questions)
+        return math.ceil(questions / recipe.generation.shard_questions)
 
     data = recipe.data
     # Validation is sampled greedily, with n responses and at further temperatures, and the n responses are scored.

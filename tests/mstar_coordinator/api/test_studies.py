@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from annotated_types import Le
 from fastapi import FastAPI
 
+import minivista
 from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of
 from mstar.api.runs import Page
 from mstar.api.steps import Claim
@@ -52,6 +54,31 @@ def app(home: Path, publisher: MemoryPublisher) -> Iterator[FastAPI]:
     )
     store = open_store(database_of(home))
     yield build_app(settings, store, publisher, HandClock())
+    store.close()
+
+
+def test_the_model_folders_of_all_arms_are_read_in_the_time_of_one_request(home: Path) -> None:
+    for name in ("one", "other"):
+        shutil.copytree(minivista.MODEL_FOLDER, home / name)
+    settings = CoordinatorSettings(
+        broker_url="redis://unused", home=home / "runs", data_root=home, reserve_bytes=0, model_check_seconds=1e-6
+    )
+    store = open_store(database_of(home))
+    app = build_app(settings, store, MemoryPublisher(), HandClock())
+    arms = {
+        "a": {"model": {"base": "one"}},
+        "b": {"model": {"base": "one"}, "seed": 3},
+        "c": {"model": {"base": "other"}},
+    }
+    study = STUDY | {"arms": arms, "contrasts": [{"a": "a", "b": "b"}]}
+
+    async def ask(client: httpx2.AsyncClient) -> None:
+        answer = await client.post("/v1/studies", json={"study": study})
+        assert answer.status_code == 422, answer.text
+        assert "'other' was not reached" in answer.json()["detail"]
+        assert (await client.get("/v1/studies")).json()["data"] == []
+
+    talk(app, ask)
     store.close()
 
 

@@ -18,6 +18,7 @@ from mstar_coordinator.api.views import run_view
 from mstar_coordinator.cluster.workloads import training_nodes
 from mstar_coordinator.scheduler.admission import Trainers, admit
 from mstar_coordinator.scheduler.data_places import DataPlaces, places_of
+from mstar_coordinator.scheduler.folder_looks import FolderLooks
 from mstar_coordinator.scheduler.repair import Findings
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
 from mstar_coordinator.store.run_tags import RunFilter
@@ -32,8 +33,11 @@ EXAMPLES = {
 }
 
 
-def admitted(context: Context, recipe: Recipe, caller: Principal) -> Recipe:
-    """The recipe as it can be run here, with absolute paths. Raises what `admit` raises."""
+def admitted(context: Context, recipe: Recipe, caller: Principal, looks: FolderLooks | None = None) -> Recipe:
+    """The recipe as it can be run here, with absolute paths. Raises what `admit` raises.
+
+    `looks`: what the same request has found out about model folders, where it admits several recipes.
+    """
     settings = context.settings
     require_installed(recipe.tracking)
     return admit(
@@ -44,6 +48,7 @@ def admitted(context: Context, recipe: Recipe, caller: Principal) -> Recipe:
         Trainers(training_nodes(settings), settings.training_gpu_gb, settings.training_four_bit),
         remote=settings.artefacts is not None,
         allowed=parse_trusted_code(settings.trusted_code).keys() | parse_untried(settings.untried_models),
+        looks=looks,
     )
 
 

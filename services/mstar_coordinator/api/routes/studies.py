@@ -18,6 +18,7 @@ from mstar_coordinator.api.routes.context import After, Caller, Context, Coordin
 from mstar_coordinator.api.routes.once import Key, answer_once, idempotency
 from mstar_coordinator.api.routes.runs import admitted
 from mstar_coordinator.scheduler.code_version import code_version
+from mstar_coordinator.scheduler.folder_looks import FolderLooks
 from mstar_coordinator.store.database import Transaction
 from mstar_coordinator.store.records import StudyEntry, StudyRecord
 from mstar_web.bodies import JsonRoute
@@ -110,8 +111,9 @@ def _planned(coordinator: Context, request: StudyCreate, caller: Principal) -> t
     study = study.model_copy(update={"base": base})
     wanted = study.chosen([(one.arm, one.seed) for one in request.runs])
     arms = dict.fromkeys(arm for arm, _ in wanted)
+    looks = FolderLooks(coordinator.models.clock, coordinator.models.seconds)
     # With one seed of each arm, since admission does not look at the seed.
-    checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0]), caller) for arm in arms}
+    checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0]), caller, looks) for arm in arms}
     # All arms at once: what they share is looked at once, and the request takes no longer than one that starts a run.
     coordinator.models.check(*checked.values())
     coordinator.data.check(*checked.values())
