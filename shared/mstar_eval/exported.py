@@ -15,7 +15,7 @@ from mstar.results import RunResults
 from mstar_data.exporting import Origin, provenance_of
 from mstar_data.samples import Sample, sample_folder
 from mstar_eval.services import ModelServices
-from mstar_eval.session import target_of
+from mstar_eval.session import Notice, target_of
 
 _TITLES = {"cot": "Chains of thought", "prm": "Solutions with labelled steps"}
 UNKNOWN_LICENCE = "other"
@@ -60,31 +60,36 @@ def described(
 
 @contextmanager
 def with_scores(
-    samples: Iterator[Sample], prm: str | Path | None, separator: str | None = None
+    samples: Iterator[Sample],
+    prm: str | Path | None,
+    separator: str | None = None,
+    notice: Notice = lambda line: None,
 ) -> Iterator[Iterator[Sample]]:
     """The samples, with step scores for responses that have none. `prm`: a model folder or an address.
 
     `separator`: what separates their steps; None where no run says so: then what the PRM was trained with.
-    The PRM is started when the first score is missing, and stopped at the end.
+    The PRM is started when the first score is missing, which is a `notice`, and stopped at the end.
     """
     with ExitStack() as stack:
-        yield samples if prm is None else _scored(samples, prm, separator, stack)
+        yield samples if prm is None else _scored(samples, prm, separator, stack, notice)
 
 
-def _scored(samples: Iterator[Sample], prm: str | Path, separator: str | None, stack: ExitStack) -> Iterator[Sample]:
+def _scored(
+    samples: Iterator[Sample], prm: str | Path, separator: str | None, stack: ExitStack, notice: Notice
+) -> Iterator[Sample]:
     services: ModelServices | None = None
     for sample in samples:
         if sample.response is None or sample.step_scores or sample.steps:
             yield sample
             continue
         # The first missing score starts the PRM: an export that has all of them loads no model.
-        services = services or stack.enter_context(_started(prm, stack))
+        services = services or stack.enter_context(_started(prm, stack, notice))
         version, scores = services.step_scores(sample.prompt, sample.images, sample.response, separator)
         provenance = {**sample.provenance, "prm_version": version, "reward": min(scores)}
         yield replace(sample, step_scores=scores, provenance=provenance)
 
 
-def _started(prm: str | Path, stack: ExitStack) -> ModelServices:
+def _started(prm: str | Path, stack: ExitStack, notice: Notice) -> ModelServices:
     if isinstance(prm, str) and prm.startswith(("http://", "https://")):
         return ModelServices(None, target_of(prm))
     folder = Path(prm)
@@ -92,6 +97,7 @@ def _started(prm: str | Path, stack: ExitStack) -> ModelServices:
         raise InvalidInput(f"--prm {prm}: neither an address nor a folder with a model", field="prm")
     from mstar_embedded.models import served_models
 
+    notice("some responses have no step scores yet: starting the PRM (--prm none exports them without)")
     home = stack.enter_context(TemporaryDirectory(prefix="mstar-export-"))
     supervisor, urls = stack.enter_context(served_models(Path(home), {"prm": folder}))
     return ModelServices(None, Target(urls["prm"]), broken=lambda: supervisor.failure)

@@ -89,9 +89,7 @@ def import_(
     from mstar_data.importing import import_source
 
     options = _options(split, first_index, answers, mapping, overlap, drop, unlabelled)
-    columns = (SpinnerColumn(), TextColumn("{task.completed:,} records"), TimeElapsedColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    with writing(name), bar as progress:
+    with writing(name), _counting("records") as progress:
         task = progress.add_task("import", total=None)
         summary = import_source(
             source, name, options, skip_bad=skip_bad, tick=lambda done: progress.update(task, completed=done)
@@ -123,11 +121,22 @@ def export(
     folder, form, origin, own_prm = described(source, which, home, licence)
     # Rows of labelled steps have a score at each step already.
     ranked = None if chosen.labelled_steps or prm == "none" else prm or own_prm
-    with writing(name), with_scores(samples_of(folder, form), ranked, origin.step_separator) as samples:
-        counts = write(samples, chosen, name, origin)
+    rows = samples_of(folder, form)
+    with (
+        writing(name),
+        _counting("rows") as progress,
+        with_scores(rows, ranked, origin.step_separator, progress.console.print) as samples,
+    ):
+        counts = write(progress.track(samples), chosen, name, origin)
     console.print(
         f"{counts.rows:,} rows, {counts.images:,} images, {counts.scored:,} with step scores", highlight=False
     )
+
+
+def _counting(unit: str) -> Progress:
+    """How many are done, at a terminal."""
+    columns = (SpinnerColumn(), TextColumn(f"{{task.completed:,}} {unit}"), TimeElapsedColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _options(
