@@ -5,12 +5,12 @@ from the first shard on, with what the responses look like. The rule that stops 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from mstar.answers import AnswerPlace, find_answer
 from mstar.answers.find import MISSING
 from mstar.answers.sentences import answer_in_sentence
-from mstar.layout import STEP_SEPARATOR, scored_segments
+from mstar.layout import STEP_SEPARATOR, scored_segments, split_response
 from mstar.types import CheckedResponse, FinishReason, Frozen, RolloutRow
 
 SHAPES_KEPT = 6
@@ -21,6 +21,8 @@ JUDGED_QUESTIONS = 256
 """Questions after which a small share of kept ones says something; a whole stage is judged whatever its size."""
 JUDGED_RESPONSES = 64
 """Responses after which it says enough that none has an answer."""
+RARELY = 100
+"""A separator that fewer than one of so many responses hold is one that the model does not write."""
 WRONG = "a wrong answer in its place"
 """Shape of all responses whose answer was read and is wrong."""
 _EXAMPLE = 120
@@ -64,6 +66,14 @@ class Outcomes(Frozen):
     unreadable: int = 0
     """An answer in its place that the check cannot read."""
     wrong: int = 0
+    parted: int = 0
+    """Of two steps or more, the answer not counted."""
+    single: int = 0
+    """Of one step."""
+    single_at_blank_lines: int = 0
+    """Of one step, and of more with blank lines between them."""
+    single_at_lines: int = 0
+    """Of one step, and of more with line feeds between them."""
     readable_in: dict[AnswerPlace, int] = {}
     """For each place how many of those without an answer in its place, or cut off, have one there."""
     shapes: tuple[Shape, ...] = ()
@@ -86,6 +96,7 @@ def outcomes_of(rows: Iterable[RolloutRow]) -> Outcomes:
             fate = _fate(one)
             counts["responses"] += 1
             counts[fate] += 1
+            counts.update(_parting(one.response.text, row.step_separator))
             if fate in ("no_answer", "cut_off"):
                 places.update(place for place in AnswerPlace if find_answer(one.response.text, place))
             if fate != "correct":
@@ -174,6 +185,37 @@ def advice(seen: Outcomes, place: AnswerPlace) -> str:
     if seen.no_answer * 2 > seen.responses:
         return f"{seen.no_answer} of {seen.responses} do not follow the layout: change prompt.instruction"
     return ""
+
+
+def unparted(seen: Outcomes, separator: str, least: int = 1) -> str:
+    """What to say where the model does not write the separator of steps; empty where it does.
+
+    `least`: responses of one step that must be there to say it. Step scores are then scores of whole responses, and
+    Monte-Carlo labels are the shares of right answers.
+    """
+    whole = seen.single + seen.parted
+    if seen.single < max(1, least) or seen.parted * RARELY >= whole:
+        return ""
+    said = f"{seen.single} of {whole} responses are one step: the model does not write "
+    said += f"prompt.step_separator ({separator!r}) between its steps, so labels and scores are of whole responses."
+    for other, there in ((STEP_SEPARATOR, seen.single_at_blank_lines), ("\n", seen.single_at_lines)):
+        if other != separator and there * 2 > seen.single:
+            return f"{said} {there} of them have more steps with {other!r} as the separator"
+    return f"{said} Ask for it in prompt.instruction, or name another one"
+
+
+def _parting(text: str, separator: str) -> Iterator[str]:
+    """The counts that a response adds to, of those about its steps."""
+    steps = len(split_response(text, separator).steps)
+    if steps > 1:
+        yield "parted"
+    elif steps:
+        yield "single"
+        yield from (
+            name
+            for name, other in (("single_at_blank_lines", STEP_SEPARATOR), ("single_at_lines", "\n"))
+            if len(split_response(text, other).steps) > 1
+        )
 
 
 def shape_of(checked: CheckedResponse, separator: str = STEP_SEPARATOR) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mstar.answers import AnswerPlace, answer_of, check
 from mstar.errors import InvalidDataset
-from mstar.outcomes import Outcomes, advice, outcomes_of
+from mstar.outcomes import Outcomes, advice, outcomes_of, unparted
 from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import Recipe
 from mstar.seeds import derive, permutation
@@ -54,6 +54,8 @@ class Trial(Frozen):
     """For each place how many responses have the right answer there."""
     advice: str
     """What to change in the recipe; empty where the responses follow the layout."""
+    steps: str = ""
+    """Why the responses have no steps; empty where they have."""
 
 
 def picked(pool: Iterable[Pick], count: int, seed: int) -> list[Pick]:
@@ -113,6 +115,7 @@ def tried(
         outcomes=seen,
         right_in=right,
         advice=advice(seen, form.answer),
+        steps=unparted(seen, form.step_separator),
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from example_rows import question
 from mstar.answers import AnswerPlace, check
-from mstar.outcomes import Outcomes, advice, explained, outcomes_of, shape_of, together, too_few
+from mstar.outcomes import Outcomes, advice, explained, outcomes_of, shape_of, together, too_few, unparted
 from mstar.types import CheckedResponse, FinishReason, Response, RolloutRow
 
 RIGHT = "Bars.\n\n## Answer\n\n42"
@@ -108,3 +108,29 @@ def test_advice_follows_the_counts() -> None:
     )
     assert advice(outcomes_of([row([RIGHT, WRONG])]), AnswerPlace.HEADING) == ""
     assert advice(Outcomes(), AnswerPlace.HEADING) == ""
+
+
+TWO_STEPS = "Bars.\n\nMore bars.\n\n## Answer\n\n42"
+LINES = "Bars.\nMore bars.\n\n## Answer\n\n42"
+
+
+@pytest.mark.parametrize(
+    ("texts", "separator", "said"),
+    [
+        ([TWO_STEPS] * 4, "<step>", ["4 of 4 responses are one step", "'<step>'", "4 of them", repr("\n\n")]),
+        ([LINES] * 4, "\n\n", ["4 of 4 responses are one step", "4 of them have more steps with " + repr("\n")]),
+        ([RIGHT] * 4, "<step>", ["4 of 4", "Ask for it in prompt.instruction"]),
+        ([TWO_STEPS] * 4, "\n\n", []),
+        ([RIGHT] * 4 + [TWO_STEPS], "\n\n", []),
+        # No step at all: what a separator would part is not there.
+        (["## Answer\n\n42", ""], "\n\n", []),
+    ],
+)
+def test_responses_that_a_separator_never_parts_are_found(
+    texts: Sequence[str], separator: str, said: Sequence[str]
+) -> None:
+    rows = [row([text]).model_copy(update={"step_separator": separator}) for text in texts]
+    seen = together([outcomes_of(rows[:1]), outcomes_of(rows[1:])])
+    told = unparted(seen, separator)
+    assert all(part in told for part in said) and bool(told) == bool(said)
+    assert unparted(seen, separator, least=5) == ""

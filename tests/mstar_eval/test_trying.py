@@ -74,6 +74,14 @@ def test_a_model_that_boxes_its_answer_is_found_out_before_a_run(tmp_path: Path)
     assert (again.advice, again.outcomes.correct, again.outcomes.solved) == ("", 10, 5)
 
 
+def test_a_separator_that_the_model_does_not_write_is_found_out_before_a_run(tmp_path: Path) -> None:
+    policy = Policy("The bar is blue.\n\nBlue is B.\n\n## Answer\n\nB")
+    assert trial(tmp_path / "blank", policy).steps == ""
+    made = trial(tmp_path / "lines", policy, **{"prompt.step_separator": "<step>"})
+    assert made.advice == "" and made.steps.startswith("10 of 10 responses are one step")
+    assert "'\\n\\n' as the separator" in made.steps
+
+
 def test_questions_are_of_training_and_drawn_by_seed(tmp_path: Path) -> None:
     folder = own_set(tmp_path / "set")
     first, second = (picked(questions_of(folder), 5, seed) for seed in (0, 1))

@@ -1,9 +1,12 @@
-"""Whether the first shards of a stage show that a run cannot earn anything, and the words that say so. Pure."""
+"""Whether the first shards of a stage show that a run cannot earn anything, and the words that say so. Pure.
+
+What they show of the steps that responses are made of ends no run: people are told while they can still change it.
+"""
 
 from collections.abc import Iterable
 from math import ceil
 
-from mstar.outcomes import JUDGED_QUESTIONS, explained, together, too_few
+from mstar.outcomes import JUDGED_QUESTIONS, JUDGED_RESPONSES, Outcomes, explained, together, too_few, unparted
 from mstar.recipes import Recipe
 from mstar.stages import StepSpec
 from mstar.stages.generate import GenerateParams, GenerateResult
@@ -22,8 +25,7 @@ def judged_shards(recipe: Recipe) -> int:
 
 def futile(recipe: Recipe, stage: str, shards: Iterable[StepResult | None], *, whole: bool) -> str | None:
     """Why the run should stop at this stage, or None. `whole`: all shards of the stage are there."""
-    generation = recipe.generation
-    seen = together([shard.outcomes for shard in shards if isinstance(shard, GenerateResult)])
+    generation, seen = recipe.generation, _seen(shards)
     if not too_few(seen, seen.questions if whole else JUDGED_QUESTIONS, generation.least_solved):
         return None
     said = explained(seen, recipe.form.answer, generation.max_tokens)
@@ -31,3 +33,12 @@ def futile(recipe: Recipe, stage: str, shards: Iterable[StepResult | None], *, w
         f"stopped after {stage}, since fewer than {100 * generation.least_solved:g} % of its questions can train: "
         f"{said} Try prompts with mstar try; resume goes on all the same"
     )
+
+
+def without_steps(recipe: Recipe, shards: Iterable[StepResult | None], *, whole: bool) -> str:
+    """What people should know of responses that are one step each; empty where they are not. `whole`: as above."""
+    return unparted(_seen(shards), recipe.form.step_separator, 1 if whole else JUDGED_RESPONSES)
+
+
+def _seen(shards: Iterable[StepResult | None]) -> Outcomes:
+    return together([shard.outcomes for shard in shards if isinstance(shard, GenerateResult)])

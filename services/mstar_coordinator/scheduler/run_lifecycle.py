@@ -21,7 +21,7 @@ from mstar.stages.publish import PUBLISH
 from mstar.step_names import PREPARE
 from mstar_coordinator.scheduler.admission import check_size
 from mstar_coordinator.scheduler.commit_checks import check_commit
-from mstar_coordinator.scheduler.futility import futile, judged_shards, may_be_futile
+from mstar_coordinator.scheduler.futility import futile, judged_shards, may_be_futile, without_steps
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.scheduler.leases import LeaseWatch
 from mstar_coordinator.scheduler.ports import Clock
@@ -33,6 +33,8 @@ from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.records import RunRecord, StepRecord, StepState
 
 NOTHING: Mapping[str, Loss] = MappingProxyType({})
+WARNED = "run.warned"
+"""Event of something that ends no run and that its owner should know."""
 ATTEMPTS = 5
 """Claims of one step before its run fails, so that a step that kills its worker can't go round for ever."""
 
@@ -402,10 +404,12 @@ class RunLifecycle:
         if done > judged_shards(run.recipe) or tx.events.has(run.id, "run.failed", step.stage):
             return False
         shards = [one.result for one in tx.steps.done_in_stage(run.id, step.stage)]
-        reason = futile(run.recipe, step.stage, shards, whole=done == total)
+        reason, now = futile(run.recipe, step.stage, shards, whole=done == total), tx.now()
         if reason is None:
+            warning = without_steps(run.recipe, shards, whole=done == total)
+            if warning and not tx.events.has(run.id, WARNED, step.stage):
+                tx.events.append(run.id, now, WARNED, step=step.stage, message=warning)
             return False
-        now = tx.now()
         tx.runs.set_state(run.id, transition(run.state, RunEvent.STEP_FAILED), now, reason)
         tx.events.append(run.id, now, "run.failed", step=step.stage, message=reason)
         return True

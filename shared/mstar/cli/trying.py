@@ -98,8 +98,8 @@ def _show(trial: "Trial", max_tokens: int) -> None:
     _print(f"{seen.solved} of {seen.questions} questions solved; {counted(seen, trial.answer, max_tokens)}.")
     right = ", ".join(f"{name.value} {count}" for name, count in trial.right_in.items() if count)
     _print(f"right answers by prompt.answer: {right or 'none in any place'}")
-    if trial.advice:
-        console.print(trial.advice, style="bold", markup=False, highlight=False, soft_wrap=True)
+    for line in filter(None, (trial.advice, trial.steps)):
+        console.print(line, style="bold", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_one(place: int, count: int, one: "Tried") -> None:

@@ -521,6 +521,24 @@ def test_a_run_that_cannot_earn_anything_stops_at_its_first_shard_and_says_why(b
     assert bench.due() == [] and bench.events(run_id)[-1] == "run.failed"
 
 
+def test_a_run_whose_responses_are_never_cut_into_steps_says_so_once_a_stage_and_goes_on(bench: Bench) -> None:
+    run_id = bench.lifecycle.create(SMALL.model_copy(update={"warmup": WarmupRecipe(questions=8)}))
+    for name in ("warmup/generate/0000", "warmup/generate/0001"):
+        own = bench.step_id(run_id, name)
+        bench.work(until=lambda claim, own=own: claim.step_id == own)  # type: ignore[misc]
+        bench.let_leases_run_out()
+        commit = commit_of(claim := bench.lifecycle.claim(own, "w"))
+        seen = Outcomes(questions=32, responses=64, correct=64, solved=32, single=64, single_at_lines=60)
+        result = commit.result.model_copy(update={"outcomes": seen})
+        bench.lifecycle.commit(claim.step_id, commit.model_copy(update={"result": result}))
+    with bench.store.reading() as tx:
+        (warned,) = (one for one in tx.events.after(run_id, 0, 1000) if one.type == "run.warned")
+    assert warned.step == "warmup/generate"
+    assert "64 of 64 responses are one step" in str(warned.message) and "60 of them" in str(warned.message)
+    bench.work()
+    assert bench.run(run_id).state is RunState.SUCCEEDED
+
+
 def test_a_run_that_was_stopped_goes_on_when_it_is_resumed(bench: Bench) -> None:
     run_id = bench.lifecycle.create(SMALL.model_copy(update={"warmup": WarmupRecipe(questions=8)}))
     first = bench.step_id(run_id, "warmup/generate/0000")

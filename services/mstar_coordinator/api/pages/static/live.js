@@ -49,7 +49,8 @@ now.addEventListener("click", (event) => {
 
 const TYPES = [
   "run.cancelled", "run.extended", "run.failed", "run.freed", "run.held", "run.paused", "run.resumed", "run.succeeded",
-  "step.changed", "step.committed", "step.failed", "step.retried", "artefact.damaged", "question.quarantined",
+  "run.warned", "step.changed", "step.committed", "step.failed", "step.retried", "artefact.damaged",
+  "question.quarantined",
 ];
 // A stream that ends with its run opens again and finds nothing, so it is closed with the run.
 const stream = new EventSource(`/v1/runs/${run}/events?after=${now.dataset.after}`);
