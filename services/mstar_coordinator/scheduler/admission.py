@@ -7,7 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,7 +19,7 @@ from mstar.judges.in_runs import official_sets
 from mstar.model_folder import read_shape, read_weights, tensor_names
 from mstar.model_shape import ModelShape
 from mstar.prompts import PROMPT_FILE, PromptForm, PromptRecipe, inherited, prompt_form
-from mstar.recipes import DataRecipe, PrmRecipe, Recipe, split_field
+from mstar.recipes import DataRecipe, EvaluationRecipe, ModelRecipe, PrmRecipe, Recipe, split_field
 from mstar.run_plan import GIGA, PRM, Machine, disk_bytes, plan_training
 from mstar.train_recipe import ALL_LINEAR
 from mstar_coordinator.dataset_check import own_splits
@@ -71,50 +71,88 @@ def admit(
     check_size(recipe, recipe.evolution.iterations)
     check_ranks(recipe, trainers.nodes)
     check_four_bit(recipe, trainers)
-    data, model, prompt = recipe.data, recipe.model, recipe.prompt
+    data = recipe.data
     if _is_builtin(data.source, "data.source"):
         _check_benchmark(recipe)
     else:
         data = _admit_data(data, places)
-    evaluation = recipe.evaluation
-    if evaluation.benchmarks is not None:
-        folder = below(places, evaluation.benchmarks, "evaluation.benchmarks")
-        for benchmark in official_sets(recipe).values():
-            benchmark_files(benchmark, folder)
-        evaluation = evaluation.model_copy(update={"benchmarks": str(folder)})
-    wanted = 0
-    shapes: dict[str, ModelShape] = {}
-    if "model.base" not in recipe.named_models:
-        pass  # a checkpoint was admitted with its run
-    elif not _is_builtin(model.base, "model.base"):
-        folder = below(places, model.base, "model.base")
-        looks.once(check_model, folder, allowed)
-        looks.once(require_bounds, folder, model, "model.base")
-        check_targets(recipe, looks.once(tensor_names, folder))
-        wanted = disk_bytes(recipe, looks.once(read_weights, folder), checkpoints=not remote)
-        if trainers.gpu_gb is not None:
-            # Every training starts from the base model, but for a PRM with a base of its own, which is put in below.
-            shapes |= dict.fromkeys(recipe.trainings(), looks.once(read_shape, folder))
-        model = model.model_copy(update={"base": str(folder)})
-        prompt = _inherited_prompt(prompt, folder)
-        looks.once(check_separator, folder, prompt_form(prompt, model.base).step_separator)
-        # Without a base of its own the PRM is trained from the policy's, so that tokenizer needs the labels.
-        if recipe.prm and recipe.prm.train and recipe.prm.base is None:
-            looks.once(require_labels, folder)
-    else:
-        require_bounds(BUILTINS[model.base].model, model, "model.base")
-        check_separator(BUILTINS[model.base].model, recipe.form.step_separator)
+    evaluation = _admit_evaluation(recipe, places)
+    model = _admit_model(recipe, places, allowed, looks, trainers, remote=remote)
     # In an evaluation another PRM may rank what a run has sampled, as with `mstar eval`.
-    separator = prompt_form(prompt, model.base).step_separator if recipe.measure is None else None
+    separator = model.form.step_separator if recipe.measure is None else None
     prm, prm_weights = _admit_prm(recipe, places, allowed, separator, looks)
     if trainers.gpu_gb is not None:
+        shapes = dict(model.shapes)
         if prm and prm.train and prm_weights and prm.base:
             shapes[PRM] = looks.once(read_shape, Path(prm.base))
         check_memory(recipe, shapes, trainers.gpu_gb)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
-    _check_disk(home, reserve_bytes + wanted + 2 * prm_weights)
-    found = {"data": data, "evaluation": evaluation, "model": model, "prompt": prompt, "prm": prm}
+    _check_disk(home, reserve_bytes + model.disk_bytes + 2 * prm_weights)
+    found = {"data": data, "evaluation": evaluation, "model": model.recipe, "prompt": model.prompt, "prm": prm}
     return recipe.model_copy(update=found)
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The base model's sections with absolute paths, and what follows from its folder."""
+
+    recipe: ModelRecipe
+    prompt: PromptRecipe
+    disk_bytes: int = 0
+    """What the run's checkpoints take."""
+    shapes: Mapping[str, ModelShape] = field(default_factory=dict)
+    """By section of the recipe that trains, where its memory is looked at."""
+
+    @property
+    def form(self) -> PromptForm:
+        """How the model is asked."""
+        return prompt_form(self.prompt, self.recipe.base)
+
+
+def _admit_model(
+    recipe: Recipe,
+    places: DataPlaces,
+    allowed: frozenset[str],
+    looks: FolderLooks,
+    trainers: Trainers,
+    *,
+    remote: bool,
+) -> _Base:
+    """Raises what `admit` does of the base model."""
+    model = recipe.model
+    if "model.base" not in recipe.named_models:
+        return _Base(model, recipe.prompt)  # a checkpoint was admitted with its run
+    if _is_builtin(model.base, "model.base"):
+        require_bounds(BUILTINS[model.base].model, model, "model.base")
+        check_separator(BUILTINS[model.base].model, recipe.form.step_separator)
+        return _Base(model, recipe.prompt)
+    folder = below(places, model.base, "model.base")
+    looks.once(check_model, folder, allowed)
+    looks.once(require_bounds, folder, model, "model.base")
+    check_targets(recipe, looks.once(tensor_names, folder))
+    found = _Base(
+        model.model_copy(update={"base": str(folder)}),
+        _inherited_prompt(recipe.prompt, folder),
+        disk_bytes(recipe, looks.once(read_weights, folder), checkpoints=not remote),
+        # Every training starts from the base model, but for a PRM with a base of its own (`admit`).
+        {} if trainers.gpu_gb is None else dict.fromkeys(recipe.trainings(), looks.once(read_shape, folder)),
+    )
+    looks.once(check_separator, folder, found.form.step_separator)
+    # Without a base of its own the PRM is trained from the policy's, so that tokenizer needs the labels.
+    if recipe.prm and recipe.prm.train and recipe.prm.base is None:
+        looks.once(require_labels, folder)
+    return found
+
+
+def _admit_evaluation(recipe: Recipe, places: DataPlaces) -> EvaluationRecipe:
+    """The section with an absolute path, once the files of its benchmarks are found."""
+    evaluation = recipe.evaluation
+    if evaluation.benchmarks is None:
+        return evaluation
+    folder = below(places, evaluation.benchmarks, "evaluation.benchmarks")
+    for benchmark in official_sets(recipe).values():
+        benchmark_files(benchmark, folder)
+    return evaluation.model_copy(update={"benchmarks": str(folder)})
 
 
 def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
