@@ -5,7 +5,8 @@ benchmarks.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from mstar.answers.choices import compare_choice
@@ -14,11 +15,12 @@ from mstar.answers.lists import compare_lists
 from mstar.answers.marks import bare, first_answer, plain
 from mstar.answers.maths import compare_math
 from mstar.answers.numbers import Number, read_number, rounded, short_scale
+from mstar.answers.quantities import same_compound, total_in
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
-from mstar.answers.texts import canonical, means
+from mstar.answers.texts import canonical, means, named_figure, same_place
 from mstar.answers.times import same_duration, same_moment
-from mstar.answers.units import factor, is_percent, same_unit
+from mstar.answers.units import factor, is_percent, is_variable, same_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
 
@@ -30,13 +32,23 @@ _YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
 """Words behind a yes or no that take it back."""
 _RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
+_IN_BRACKETS = re.compile(r"\(\s*([$€£¥₹][^()]*|[^(),]*)\)")
+"""A comma inside makes a point of it, but for a price."""
+_TWICE = re.compile(r"([^()]+?)\s*\(([^()]+)\)")
+_SIGNS_OF_MONEY = ("$", "€", "£", "¥", "₹")
 _RATIO = re.compile(r"[\d,]+(?:\s*:\s*[\d,]+)+")
 
 
 def check(
-    text: str, answer: Answer, rule: AnswerRule = DEFAULT_RULE, place: AnswerPlace = AnswerPlace.HEADING
+    text: str,
+    answer: Answer,
+    rule: AnswerRule = DEFAULT_RULE,
+    place: AnswerPlace = AnswerPlace.HEADING,
+    numbers: Sequence[str] = (),
 ) -> Verdict:
     """Compare a response with a reference answer. `place`: where the response states its own.
+
+    `numbers`: what the data set calls the options, where these are numbers. Prompts of runs call them by letters.
 
     Raises InvalidDataset when the reference answer does not have its own type, and RuntimeError when a `math` answer is
     checked outside a main thread.
@@ -51,12 +63,9 @@ def check(
         return Verdict(correct=False, extracted="", reason="empty-answer")
     if len(said) > _LONGEST:
         return Verdict(correct=False, extracted=said[:80], reason="answer-too-long")
-    reason = _RULES[answer.type](said, answer, rule)
+    choice = answer.type is AnswerType.CHOICE
+    reason = compare_choice(said, answer, numbers) if choice else _RULES[answer.type](said, answer, rule)
     return Verdict(correct=reason == "equal", extracted=bare(said), reason=f"{answer.type.value}-{reason}")
-
-
-def _choice(said: str, answer: Answer, rule: AnswerRule) -> str:
-    return compare_choice(said, answer)
 
 
 def _integer(said: str, answer: Answer, rule: AnswerRule) -> str:
@@ -86,13 +95,30 @@ def _number(said: str, answer: Answer, rule: AnswerRule, same: Callable[[Number,
     if gold is None or (answer.type is AnswerType.INTEGER and gold.value.denominator != 1):
         article = "an integer" if answer.type is AnswerType.INTEGER else "a number"
         raise InvalidDataset(f"answer.value {answer.value!r} is not {article}", field="answer.value")
-    one = read_number(first_answer(said), rule)
+    unit = answer.unit or gold.unit
+    one = _read(first_answer(said), rule)
+    if one is None and unit and (total := total_in(plain(first_answer(said)), unit)) is not None:
+        one = Number(total)
     if one is None:
         return "unreadable"
-    measured = _measured(one, gold, answer.unit or gold.unit, rule)
+    measured = _measured(one, gold, unit, rule)
     if measured is None:
         return "unit-different"
     return _equal(any(same(value, gold) for value in measured))
+
+
+def _read(said: str, rule: AnswerRule) -> Number | None:
+    """The one number that is said, also in brackets, `(7)`, or twice, `seven (7)`. Accounts write -5 $ as `($5)`."""
+    text = bare(said)
+    if held := _IN_BRACKETS.fullmatch(text):
+        inner = read_number(held[1], rule.model_copy(update={"foreign_numbers": False}))
+        negative = inner is not None and inner.unit in _SIGNS_OF_MONEY and inner.value > 0
+        return replace(inner, value=-inner.value) if inner is not None and negative else inner
+    twice = _TWICE.fullmatch(text)
+    first, second = (read_number(part, rule) for part in twice.groups()) if twice else (None, None)
+    if first is not None and second is not None:
+        return first if first.value == second.value else None
+    return read_number(text, rule)
 
 
 def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[Number, ...] | None:
@@ -110,7 +136,7 @@ def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[
         # 50 % is 0.5 for an answer below 1, and 50 for one above: 300 % is not 3.
         share = Number(one.value / 100, "", one.places + 2)
         return (share,) if abs(gold.value) < 1 else (one,) if rule.unasked_units else None
-    return (one,) if rule.unasked_units else None
+    return (one,) if rule.unasked_units and not is_variable(one.unit) else None
 
 
 def _converted(value: Fraction) -> Fraction:
@@ -128,7 +154,9 @@ def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
     # Only for a reference that is yes or no: elsewhere the words behind the comma are the answer.
     if gold in ("yes", "no", "true", "false") and (led := _YES_NO.fullmatch(one)) and not _TURNS.search(led["rest"]):
         one = led[1]
-    if same_moment(bare(said), bare(answer.value)) or same_duration(one, gold):
+    if same_moment(bare(said), bare(answer.value)) or same_duration(one, gold) or same_compound(one, gold):
+        return "equal"
+    if named_figure(bare(first_answer(said)), bare(answer.value)):
         return "equal"
     asked, told = _RANGE.fullmatch(gold), _RANGE.fullmatch(one)
     if asked and told:
@@ -136,7 +164,7 @@ def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
     if _RATIO.fullmatch(gold) and (parts := _ratio(one)):
         return _equal(parts == _ratio(gold))
     one, gold = (_ARTICLE.sub("", text, count=1) for text in (_THE_ONE.sub(r"\1", one), gold))
-    return _equal(one == gold or means(one, gold))
+    return _equal(one == gold or means(one, gold) or same_place(one, gold))
 
 
 def _ratio(text: str) -> list[str]:
@@ -155,7 +183,6 @@ def _math(said: str, answer: Answer, rule: AnswerRule) -> str:
 
 
 _RULES: dict[AnswerType, Callable[[str, Answer, AnswerRule], str]] = {
-    AnswerType.CHOICE: _choice,
     AnswerType.INTEGER: _integer,
     AnswerType.FLOAT: _float,
     AnswerType.LIST: _list,

@@ -19,17 +19,30 @@ from mstar.types import Answer
 SEPARATOR = ", "
 """Between the letters of a reference answer that has several."""
 _NAMED = re.compile(
-    r"(?:(?:option|choice)\s+)?(?:[(\[](?P<bracketed>[A-Za-z])[)\]]|(?P<bare>[A-Z])(?=[.):,;\\\s-]|$))"
-    r"[.):,;\\]*\s*-?\s*(?P<text>.*)",
+    r"(?:(?:option|choice|letter|point|figure|graph|diagram|picture)\s+|(?:选项|選項)\s*)?"
+    r"(?:[(\[](?P<bracketed>[A-Za-z])[)\]]|(?P<bare>[A-Z])(?=[.):,;=\\\s\u2014\u2192-]|$))"
+    r"[.):,;\\]*\s*(?:(?:-|=)(?:\s+|(?=[a-z]))|[\u2014\u2192]|[=-]>)?\s*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
 _YES_NO = re.compile(r"(yes|no)[,.!]\s+(\S.*)")
 _VARIABLE = re.compile(r"[a-z]\s*=\s*")
+_CURRENCY_SIGNS = frozenset("$€£¥₹")
 _AS_WRITTEN = DEFAULT_RULE.model_copy(update={"assignments": False, "foreign_numbers": False})
-_WORD = re.compile(r"(?:option|choice)\s+", re.IGNORECASE)
+_WORD = re.compile(r"(?:option|choice|letter)\s+", re.IGNORECASE)
+_MARKED = re.compile(r"(?:\*\*([^*]+)\*\*|\\text(?:bf)?\{([^{}]+)\})")
+"""A part of the answer that is set in bold."""
+_LETTER_LAST = re.compile(
+    r"(?P<text>.*\S)\s*[(\[](?:(?:option|choice)\s+)?(?P<letter>[A-Z])[)\]]", re.DOTALL | re.IGNORECASE
+)
+_COUNTED = re.compile(r"[(\[]?(?P<place>[1-9]\d?)[.):\]]{1,2}\s+(?P<text>\S.*)", re.DOTALL)
+_IT = re.compile(r"(?:(?:it|they|this|that)\s+)?(?:will\s+)?")
+_NUMBER_ALONE = re.compile(r"(?:(?:option|choice|answer)\s+)?[(\[]?(\d{1,2})[)\].:]{0,2}", re.IGNORECASE)
+_NAMED_VALUE = re.compile(
+    r"(?:the\s+)?(?:[a-z]|[a-z]{2,3}|angle|area|perimeter|length|volume|value)\s*=\s*", re.IGNORECASE
+)
 _CHOSEN = re.compile(
-    r"(?:(?:i|we)\s+(?:would\s+|will\s+)?)?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:选择?|選擇?)\s*",
+    r"(?:(?:i|we)\s+(?:would\s+|will\s+)?)?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:选择?|選擇?)(?!项|項)\s*",
     re.IGNORECASE,
 )
 _IS_RIGHT = re.compile(
@@ -42,9 +55,10 @@ _JOINED = re.compile(r"\s*(?:,\s*and\s+|,\s*|;\s*|\band\s+|&\s*|(?<=\))\s*(?=\()
 _SEVERAL = re.compile(r"(?:both\s+)?(?:(?:options|choices|answers)\s+)?", re.IGNORECASE)
 
 
-def compare_choice(said: str, answer: Answer) -> str:
+def compare_choice(said: str, answer: Answer, numbers: Sequence[str] = ()) -> str:
     """`equal`, `different` or `unreadable`. Options with the same text are one option.
 
+    `numbers`: what the record itself calls its options, where these are numbers; then `3` and `(3)` name one as well.
     Case counts where it alone tells two options apart. A bare letter that is also the text of another option says
     neither. Raises InvalidDataset for a reference answer that is no option's letter.
     """
@@ -59,11 +73,18 @@ def compare_choice(said: str, answer: Answer) -> str:
     if len(golds) > 1:
         told = _all_named(said, options, same)
     else:
-        told = _told(said, options, same)
+        told = _told(said, options, same) | _numbered(said, numbers, letters, same)
         told = told if len(told) == 1 else set()
     if not told:
         return "unreadable"
     return "equal" if told == asked else "different"
+
+
+def _numbered(said: str, numbers: Sequence[str], letters: Sequence[str], same: dict[str, str]) -> set[str]:
+    """The option that goes by a number which is the whole answer."""
+    found = _NUMBER_ALONE.fullmatch(said)
+    place = numbers.index(found[1]) if found and found[1] in numbers else None
+    return set() if place is None or place >= len(letters) else {same[letters[place]]}
 
 
 def _told_apart(choices: Sequence[str]) -> list[str]:
@@ -85,6 +106,9 @@ def _told(said: str, options: dict[str, str], same: dict[str, str]) -> set[str]:
 
 def _decision(said: str) -> str:
     """Without `I choose`, `is correct` and a reason behind it, unless that weighs another option."""
+    said = _MARKED.sub(lambda match: match[1] or match[2], said)
+    if said[:1] + said[-1:] in ("{}", "<>"):
+        said = said[1:-1]
     chosen = _CHOSEN.match(said)
     said = bare(said[chosen.end() :]) if chosen else said
     said = _IS_RIGHT.sub("", said)
@@ -114,7 +138,19 @@ def _all_named(said: str, options: dict[str, str], same: dict[str, str]) -> set[
 
 
 def _named(said: str, options: dict[str, str]) -> set[str]:
-    return {*_by_letter(said, options), *_by_text(said, options)}
+    return {*_by_letter(said, options), *_by_text(said, options), *_by_both(said, options)}
+
+
+def _by_both(said: str, options: dict[str, str]) -> tuple[str, ...]:
+    """`cat (B)` and `2. cat`: a text with its own letter behind it, or its own place in front, counted from 1."""
+    letters = list(options)
+    if last := _LETTER_LAST.fullmatch(said):
+        letter, text = last["letter"].upper(), last["text"]
+    elif (counted := _COUNTED.fullmatch(said)) and int(counted["place"]) <= len(letters):
+        letter, text = letters[int(counted["place"]) - 1], counted["text"]
+    else:
+        return ()
+    return (letter,) if _by_text(text, options) == (letter,) else ()
 
 
 def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
@@ -126,7 +162,8 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
         match["bracketed"] is None
         and written.islower()
         and (match["text"] or not _WORD.match(said))
-        and said != written
+        and said not in (written, f"{written}:")
+        and not said.startswith(f"{written})")
     ):
         return ()  # `a cat` is no letter
     letter = written.upper()
@@ -140,12 +177,16 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
 
 def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
     text = plain(said)
-    exact = tuple(letter for letter, option in options.items() if option and option == text)
-    if exact:
-        return exact
+    for written in (text, text.rstrip("!"), _IT.sub("", text, count=1)):
+        exact = tuple(letter for letter, option in options.items() if option and option == written)
+        if exact:
+            return exact
     if led := _YES_NO.fullmatch(text):
         text = led[1] if not _WEIGHS.search(led[2]) and not re.search(r"\b(?:yes|no|not sure)\b", led[2]) else text
     text = text.removeprefix("both ")
+    # Where an option names its value itself, the name may be all that tells it from another.
+    if not any("=" in option for option in options.values()):
+        text = _NAMED_VALUE.sub("", text, count=1) if _NAMED_VALUE.match(text) else text
     alike = tuple(letter for letter, option in options.items() if option and same_option(text, option))
     return alike if len(alike) == 1 else ()
 
@@ -157,8 +198,11 @@ def same_option(said: str, option: str) -> bool:
         return True
     # `5` answers the option `x = 5`, but `y = 5` must not.
     if "=" not in said:
-        option = _VARIABLE.sub("", option.strip("$ "))
+        option = _VARIABLE.sub("", signs(option))
     first, second = read_number(said, _AS_WRITTEN), read_number(option, _AS_WRITTEN)
     if first is None or second is None or first.value != second.value:
         return False
-    return first.unit == second.unit or bool(first.unit and second.unit and same_unit(first.unit, second.unit))
+    if first.unit and second.unit:
+        return same_unit(first.unit, second.unit)
+    # A price without its sign is still that price; `15` beside options in cm and m may be either.
+    return first.unit == second.unit or first.unit + second.unit in _CURRENCY_SIGNS

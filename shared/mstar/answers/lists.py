@@ -17,6 +17,8 @@ _PAIRS = {"[": "]", "(": ")", "{": "}"}
 _SQUARE = str.maketrans("({)}", "[[]]")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _LISTED = re.compile(r"\s*[;&]\s*|(?:\s*,)?\s+and\s+")
+_SPACED_OUT = re.compile(r"\d,\d{3}, ")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -25,6 +27,9 @@ def compare_lists(said: str, answer: Answer, rule: AnswerRule) -> str:
     one, gold = _elements(first_answer(said)), _elements(answer.value)
     if one is not None and gold is not None and len(one) != len(gold) and _LISTED.search(said):
         one = _elements(_LISTED.sub(", ", first_answer(said)))
+    if one is not None and gold is not None and len(one) > len(gold) and _SPACED_OUT.search(said):
+        # `[1,000, 2,000]`: with a space behind each comma between elements, the others stand in numbers.
+        one = _elements(_THOUSANDS.sub("", first_answer(said)))
     if one is not None and gold is not None and len(one) == 1 and len(gold) > 1:
         # `[1 2 3]`, as numpy prints a list, is one element to a reader of commas.
         one = _spaced_numbers(str(one[0])) or one

@@ -15,13 +15,19 @@ _WRAPS = (
 )  # fmt: skip
 _COMMANDS = ("\\boxed{", "\\fbox{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\mbox{")
 _LEAD_IN = re.compile(
-    r"(?:(?:so|thus|hence|therefore)\b,?\s*)?(?:the\s+)?(?:(?:final|correct|right)\s+)?"
-    r"(?:answer|option|choice)\s*(?:is|=|:|\uff1a)\s*:?\s*",
+    r"(?:(?:so|thus|hence|therefore)\b,?\s*)?(?:(?:the|my|our)\s+)?(?:(?:final|correct|right)\s+)?"
+    r"(?:(?:answer|option|choice)\s*(?:(?:is|=|:|\uff1a)\s*:?\s*|\s-\s+(?=[A-Za-z(]))"
+    r"|(?:正确)?答案\s*(?:[是为]\s*)?[:\uff1a]?\s*)",
     re.IGNORECASE,
 )
-_TEXT_COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname)\s*\{([^{}]*)\}")
+_TEXT_COMMAND = re.compile(
+    r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname)\s*\{((?:[^{}]|\{[^{}]{0,9}\})*)\}"
+)
+"""With the braces of a power inside, as in `\\mathrm{m\\,s^{-2}}`."""
 _SPACING = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\displaystyle")
 _EXPLAINS = re.compile(r"(?:because|since|as|explanation|reason|reasoning|this|that|note|here|for)\b", re.IGNORECASE)
+_RULED_OFF = re.compile(r"\s*\n\s*(?:-{3,}|\*{3,}|_{3,})\s*$")
+"""The line across the page that closes a part in Markdown."""
 _HOPES = re.compile(r"(?<=\.)\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"(?:(?:it|this|that|they|there|he|she)(?:['\u2019]s|\s+(?:is|are|was|were))"
@@ -37,6 +43,7 @@ _LOW_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _CHARGE = re.compile(r"(?<=[A-Za-z0-9)])(?:\^\{?(\d?[+-])\}?|([²³]?[⁺⁻]))(?!\s*[\w(])")
 """Of an ion: `Na^+`, `Ca²⁺`."""
 _RAISED_CHARGE = str.maketrans("²³⁺⁻", "23+-")
+_SCRIPT = re.compile("SUPERSCRIPT|SUBSCRIPT|CIRCLED")
 _LOW_SIGNS = re.compile(r"(?<=[A-Za-z)])[₀-₉]+")
 
 
@@ -58,6 +65,7 @@ def bare(text: str, *, sentences: bool = True) -> str:
 
 def first_answer(text: str) -> str:
     """The answer without an explanation in paragraphs behind it: `A`, blank line, `Because …`."""
+    text = _RULED_OFF.sub("", text)
     head, _, rest = text.partition("\n")
     return head.strip() if head.strip() and _EXPLAINS.match(rest.lstrip("#*_ \n")) else text
 
@@ -82,7 +90,7 @@ def spaced_once(text: str) -> str:
 
 def plain(text: str) -> str:
     """Text as it is compared: NFKC, case folded, white space joined, no final full stop, no quotes around."""
-    text = " ".join(_low(without_latex_text(bare(text))).split()).casefold()
+    text = " ".join(_low(without_latex_text(bare(text))).split()).casefold().replace("\u2019", "'")
     return unicodedata.normalize("NFKC", _spaced_unit(text)) if not _has_script(text) else _spaced_unit(text)
 
 
@@ -94,10 +102,8 @@ def _low(text: str) -> str:
 
 
 def _has_script(text: str) -> bool:
-    """Whether NFKC would change meaning: a superscript turned into a digit (2³ into 23)."""
-    return any(
-        "SUPERSCRIPT" in unicodedata.name(sign, "") or "SUBSCRIPT" in unicodedata.name(sign, "") for sign in text
-    )
+    """Whether NFKC would change meaning: a superscript turned into a digit (2³ into 23), or ①③ into 13."""
+    return any(_SCRIPT.search(unicodedata.name(sign, "")) for sign in text)
 
 
 def _spaced_unit(text: str) -> str:

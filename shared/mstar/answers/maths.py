@@ -19,7 +19,9 @@ from mstar.types import Answer
 _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
 _WORD = re.compile(r"[A-Za-z]+")
 _FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln", "exp", "sqrt", "pi"}
-_VARIABLE = re.compile(r"^\s*[A-Za-z]\w*\s*=\s*")
+_VARIABLE = re.compile(
+    r"^\s*(?:[A-Za-z]\w*|[A-Za-z]\([^()=]{1,20}\)|\\(?:theta|alpha|beta|gamma|phi|lambda|omega|angle\s*[A-Z]{1,3}))\s*=\s*"
+)
 _ROOT = re.compile(r"√\s*(?:\{([^{}]*)\}|(\d+|[A-Za-z]))")
 _CALLED_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\(([^()]*)\)")
 _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
@@ -32,6 +34,12 @@ _EITHER = re.compile(r"\s*(?:[A-Za-z]\s*=\s*)?±\s*([^\s,±].*)")
 _OR = re.compile(r"\s*(?:,\s*)?\b(?:or|and)\b\s*")
 _NAMED = re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|log|ln)(?![A-Za-z])")
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "θ": "theta", "λ": "lambda", "φ": "phi", "ω": "omega"}
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*°")
+_IN_RADIANS = r"(\\frac{\1\\pi}{180})"
+_MATRIX = re.compile(r"\\(begin|end)\{b(?=matrix\})")
+_ENDLESS = re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])", re.IGNORECASE)
+_PLUS_ENDLESS = re.compile(r"(?<![\w)}])\+\s*(?=\\infty)")
+_TUPLE = re.compile(r"([(\[])([^()\[\]]+)([)\]])")
 _SIGNS = "%°<>≤≥≠±:;!|"
 _ARITHMETIC = re.compile(r"[\d.)}\]]\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
 _RELATIONS = {
@@ -49,11 +57,12 @@ _RELATIONS = {
 
 def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     """`equal`, `different` or `unreadable`."""
-    said, gold = _prepared(said, answer.unit), _prepared(answer.value, answer.unit)
+    said, gold = _prepared(_without_sentence(said), answer.unit), _prepared(answer.value, answer.unit)
+    said, gold = _as_point(said, gold), _as_point(gold, said)
     # Only where one side has it: `x = 3` must not equal `y = 3`.
     if rule.assignments and ("=" in said) != ("=" in gold):
         said, gold = _VARIABLE.sub("", said), _VARIABLE.sub("", gold)
-    if _compact(said) == _compact(gold):
+    if _compact(said) == _compact(gold) or _same_elements(said, gold, rule):
         return "equal"
     # Words that are a number, and no sentence: `five sixths`.
     if (
@@ -76,6 +85,37 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     if "." in said + gold and _decimals(said) != _decimals(gold):
         return "unreadable"  # a rounded number is not the expression it came from
     return "equal" if _verified(gold, said) else "different"
+
+
+def _without_sentence(said: str) -> str:
+    """`(3, 2)` of `The point is (3, 2)`; of a single value a sentence is no expression."""
+    led = bare(said)
+    return led if _TUPLE.fullmatch(led.replace("\\left", "").replace("\\right", "")) else said
+
+
+def _as_point(text: str, other: str) -> str:
+    """`x = 3, y = 2` as `(3, 2)`, where the other side is a point and the names are in the order of the alphabet."""
+    if not _EACH.fullmatch(text.strip()) or not (other[:1] == "(" and other[-1:] == ")"):
+        return text
+    parts = [part.split("=") for part in text.split(",")]
+    names = [name.strip() for name, _ in parts]
+    in_order = sorted(set(names)) == names
+    return f"({', '.join(value.strip() for _, value in parts)})" if in_order else text
+
+
+def _same_elements(said: str, gold: str, rule: AnswerRule) -> bool:
+    """Equal coordinates or ends of an interval, one by one, in the same brackets.
+
+    `2, 5` without any is `[2, 5]`, which may be a list as well; never `(2, 5)`.
+    """
+    asked = _TUPLE.fullmatch(gold)
+    if asked is None:
+        return False
+    told = _TUPLE.fullmatch(said) or (_TUPLE.fullmatch(f"[{_OR.sub(', ', said)}]") if gold[0] == "[" else None)
+    if told is None or (told[1], told[3]) != (asked[1], asked[3]):
+        return False
+    one, other = (found[2].split(",") for found in (told, asked))
+    return len(one) == len(other) > 1 and all(_same_value(*pair, rule) for pair in zip(one, other, strict=True))
 
 
 def _compact(text: str) -> str:
@@ -142,7 +182,9 @@ def _same_numbers(said: Number, gold: Number) -> str:
 
 def _prepared(text: str, unit: str | None) -> str:
     text = without_latex_text(fractions_written_out(bare(text, sentences=False), r"\frac{{{over}}}{{{under}}}")).strip()
-    text = powers_written_out(text).replace("∞", r"\infty").replace("π", r"\pi ")
+    text = _ENDLESS.sub(r"\\infty", powers_written_out(text).replace("∞", r"\infty").replace("π", r"\pi "))
+    # In square or in round brackets a matrix is the same; between bars it is a determinant.
+    text = _PLUS_ENDLESS.sub("", _MATRIX.sub(r"\\\1{p", text.replace("∪", r"\cup ")))
     text = _ROOT.sub(lambda match: rf"\sqrt{{{match[1] or match[2]}}}", text)
     text = _CALLED_ROOT.sub(r"\\sqrt{\1}", text)
     text = _PI.sub(r"\\pi", text)
@@ -189,6 +231,7 @@ def _verified(gold: str, said: str) -> bool:
     # Imported here: it loads sympy, which takes seconds, and most answers are decided before.
     import math_verify
 
-    expressions = [math_verify.parse(f"${text}$") for text in (gold, said)]
+    # Behind a degree sign math-verify reads on from the number alone: `\sin 30°` would be 30.
+    expressions = [math_verify.parse(f"${_DEGREES.sub(_IN_RADIANS, text)}$") for text in (gold, said)]
     # An empty parse is what math-verify gives for text that it cannot read, and two of them would be equal.
     return all(expressions) and bool(math_verify.verify(*expressions, float_rounding=12))

@@ -70,8 +70,20 @@ _ABOUT = re.compile(
     r"(?:exactly|precisely|approximately|approx\.?|about|around|roughly|≈|\\approx|~)\s*", re.IGNORECASE
 )
 _ASSIGNED = re.compile(
-    r"(?:|[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Z]{2,3}|\\angle\s*[A-Z]{1,3}|∠[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
+    r"(?:|[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Za-z]\([^()=]{1,20}\)|[A-Z]{2,3}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
 )
+_QUANTITY = re.compile(
+    r"(?:the\s+)?(?:total\s+)?(?:total|sum|area|perimeter|length|width|height|radius|diameter|distance|volume|angle|speed"
+    r"|time|cost|price|profit|mean|median|mode|average|range|slope|probability|difference|product|quotient|value|number"
+    r"|count|age|mass|weight|force)(?:\s+of\s+[^\d:=]{1,40})?\s*[=:]\s*",
+    re.IGNORECASE,
+)
+"""What an answer is called in front of it: `Total: 42`, `Area = 12`."""
+_WORKED_OUT = re.compile(
+    r"(?=[^=]*\d\s*(?:[-+*/×÷·^]|\\(?:times|div|cdot)\b))"
+    r"(?:[\d\s.,+*/×÷·^(){}-]|\\(?:times|div|cdot|left|right|frac)(?![a-z])|\\[,;: ]|(?<=\d)%)+=\s*(?=[^=]+$)"
+)
+"""Arithmetic on numbers alone, in front of its result: `34 + 27 = 61` says 61."""
 
 
 _ONE_UNIT = r"[°µ%]?[^\W\d_¹²³⁰-⁹]+(?:⁻?[¹²³]|\^\{?-?[1-3]\}?|(?<=[^\W\d_])[23])?"
@@ -80,7 +92,10 @@ _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _TYPESET = re.compile(r"\$([^$]+)\$\s*([^$]+)")
 _YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|in\s+(?=[12]\d{3}$)", re.IGNORECASE)
 _ONE_SCALE = re.compile(r"an?\s+(?=(?:dozen|hundred|thousand|million|billion|trillion)\b)", re.IGNORECASE)
-_JOINERS = {"or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times", "than", "vs", "versus"}
+_JOINERS = {
+    "or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times", "than", "vs", "versus", "no", "never",
+    "maybe", "perhaps", "possibly", "wrong", "incorrect", "past", "until", "before", "after",
+}  # fmt: skip
 _POWERS = {"squared", "cubed"}
 _CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *_SCALES, "dozens"} | {
     f"{part}{end}" for part in (*_PARTS, "hundredth", "thousandth", "millionth") for end in ("", "s")
@@ -111,8 +126,9 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
     text = _NEGATIVE.sub("-", text, count=1) if _NEGATIVE.match(text) else text
     if rule.foreign_numbers:
         text = _as_written_here(text)
-    if rule.assignments and (assigned := _ASSIGNED.match(text)):
-        text = bare(text[assigned.end() :])
+    if rule.assignments:
+        for called in (_QUANTITY, _ASSIGNED, _WORKED_OUT):
+            text = bare(text[match.end() :]) if (match := called.match(text)) else text
     if rule.number_words:
         text = _ONE_SCALE.sub("one ", text, count=1)
     # In this order: a plain number would read the 2 of `2\sqrt{3}` or the 10 of `10^3`.

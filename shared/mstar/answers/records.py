@@ -26,7 +26,7 @@ from mstar.answers.options import (
     parsed,
 )
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace
-from mstar.answers.units import contradict
+from mstar.answers.units import contradict, is_known, is_variable
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType
 
@@ -37,6 +37,14 @@ _FRACTION = re.compile(r"[+-]?\s*(?:\d+\s+)?\d+\s*/\s*\d+")
 _POINT = re.compile(r"[(\[]\s*[+-]?(?:[\d./]+|∞)(?:\s*,\s*[+-]?(?:[\d./]+|∞))+\s*[)\]]")
 """Coordinates and intervals, which are no text that must be spaced alike."""
 _ENDLESS = re.compile(r"∞|\\infty")
+_WORDS_ONLY = re.compile(r"\$?\\text(?:bf)?\{[^{}$\\]*\}\$?")
+_SET = re.compile(r"\\?\{\s*[+-]?[\d./]+(?:\s*,\s*[+-]?[\d./]+)+\s*\\?\}")
+_FORMULA = re.compile(
+    r"(?=.*[=<>≤≥+∪]|.*[\w)]\s-\s[\w(]|\d+[a-z]$)(?=.*[A-Za-z])(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\d\s.,()^*/+=<>≤≥∪-])+"
+)
+"""Equations, inequalities and sums, whose variables are single letters: `y = 2x + 1`, `x>3`."""
+_FOREIGN = re.compile(r"\d[.' ]\d{3},\d|\d(?:[.' ]\d{3}){2}(?!\d)|\d,\d{1,2}\s*[%€]|€\s*\d+,\d{1,2}$")
+"""Numbers that can only be another country's; `3,14` alone may be a list."""
 _NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
 """Decades and places in an order: `1990s` is no number of seconds, `21st century` no 21 of anything."""
 _KINDS = {
@@ -108,22 +116,37 @@ def _guessed(value: str) -> AnswerType:
     if re.fullmatch(r"\(?[A-Z]\)?", text):
         return AnswerType.CHOICE
     # With an infinity it is an interval, whose brackets have a meaning.
-    if text[:1] + text[-1:] == "[]" and not _ENDLESS.search(text):
+    if text[:1] + text[-1:] == "[]" and not _ENDLESS.search(text) and not _ascending(text):
         return AnswerType.LIST
     if _NAMED.fullmatch(text):
         return AnswerType.TEXT
     # Words count beside digits only: `$2.5 million` is a number, and the text `two` stays one.
     words = any(sign.isdigit() for sign in text)
+    if _WORDS_ONLY.fullmatch(value):
+        value = text
     number = read_number(
         text,
         DEFAULT_RULE.model_copy(
-            update={"assignments": False, "closed_forms": False, "number_words": words, "foreign_numbers": False}
+            update={
+                "assignments": False,
+                "closed_forms": False,
+                "number_words": words,
+                "foreign_numbers": bool(_FOREIGN.search(text)),
+            }
         ),
     )
-    if number is not None and "/" not in text.removesuffix(number.unit):
+    if number is not None and "/" not in text.removesuffix(number.unit) and not is_variable(number.unit):
         return AnswerType.INTEGER if number.value.denominator == 1 and not number.places else AnswerType.FLOAT
-    exact = _LATEX.search(value) or _FRACTION.fullmatch(text) or _POINT.fullmatch(text)
-    return AnswerType.MATH if exact else AnswerType.TEXT
+    if number is not None and _FRACTION.fullmatch(text.removesuffix(number.unit).strip()) and is_known(number.unit):
+        return AnswerType.FLOAT
+    exact = _LATEX.search(value) or _FRACTION.fullmatch(text) or _POINT.fullmatch(text) or _ENDLESS.search(text)
+    return AnswerType.MATH if exact or _FORMULA.fullmatch(text) or _SET.fullmatch(text) else AnswerType.TEXT
+
+
+def _ascending(text: str) -> bool:
+    """Whether `[2, 5]` may be a closed interval, so that its brackets count."""
+    ends = [read_number(part, DEFAULT_RULE) for part in text[1:-1].split(",")]
+    return len(ends) == 2 and ends[0] is not None and ends[1] is not None and ends[0].value < ends[1].value
 
 
 def _unit(value: Any) -> str | None:

@@ -20,10 +20,13 @@ _POWER = re.compile(rf"[{''.join(_RAISED)}]+")
 _VULGAR = re.compile(r"(?P<whole>\d?)(?P<space>\s*)(?P<sign>[¼½¾⅐-⅞])")
 _COMMANDS = {
     "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "neq": "≠", "ne": "≠", "lt": "<", "gt": ">", "pm": "±",
-    "times": "×", "cdot": "·", "pi": "π", "theta": "θ", "alpha": "α", "beta": "β", "infty": "∞",
+    "times": "×", "cdot": "·", "pi": "π", "theta": "θ", "alpha": "α", "beta": "β", "infty": "∞", "cup": "∪",
+    "cap": "∩", "parallel": "∥", "perp": "⊥", "angle": "∠", "triangle": "△", "sim": "∼", "cong": "≅",
 }  # fmt: skip
 _COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])\s*")
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
+_ROOT = re.compile(r"\\sqrt\s*(?:\{\s*(\w+)\s*\}|(\d))")
+_MATH_MODE = re.compile(r"\$([^$]*)\$")
 _FULL_WIDTH = range(0xFF01, 0xFF5F)
 
 
@@ -44,12 +47,17 @@ def _plain(sign: str) -> str:
 
 
 def signs(text: str) -> str:
-    r"""`\geq` as `≥`, `\pi` as `π`, `\frac{1}{3}` as `1/3`, without dollars and without white space around signs."""
-    text = _COMMAND.sub(lambda match: _COMMANDS[match[1]], text.replace("$", ""))
+    r"""`\geq` as `≥`, `\pi` as `π`, `\frac{1}{3}` as `1/3`, `\sqrt{2}` as `√2`, without white space around signs.
+
+    Dollars around math go; the sign of a currency stays.
+    """
+    text = _COMMAND.sub(lambda match: _COMMANDS[match[1]], _MATH_MODE.sub(r"\1", text))
+    text = _ROOT.sub(lambda match: f"√{match[1] or match[2]}", text)
+    text = re.sub(r"(?<=\d)\s*pi\b", "π", text)
     text = powers_written_out(_FRACTION.sub(r"\1/\2", text))
     if "^" in text:
         text = text.replace("{", "").replace("}", "")
-    return re.sub(r"\s*([=<>≤≥≠±π°%+×·])\s*", r"\1", text).strip()
+    return re.sub(r"\s*([=<>≤≥≠±π√∪∩∥⊥°%+×·:,;()\[\]])\s*", r"\1", text).strip()
 
 
 def powers_written_out(text: str) -> str:

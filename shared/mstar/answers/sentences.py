@@ -13,6 +13,12 @@ _SAID = re.compile(
 def answer_in_sentence(text: str) -> str | None:
     """The one answer that the text states in words or boxes; None when it states none, or two that differ."""
     found = {held for _, _, held in boxes(text)} or {
-        (match["answer"] or match["other"]).strip().rstrip(".。").strip() for match in _SAID.finditer(text)
+        _ended(match["answer"] or match["other"]) for match in _SAID.finditer(text)
     }
     return found.pop() if len(found) == 1 else None
+
+
+def _ended(answer: str) -> str:
+    """Without the full stop and the bold that the whole sentence has around it."""
+    answer = answer.strip().rstrip(".。").strip()
+    return answer if answer.count("**") % 2 == 0 else answer.removesuffix("**").rstrip(".。 ")

@@ -22,11 +22,22 @@ _WHEN = re.compile(r"(?:in|on)\s+|(?:the\s+)?month\s+of\s+")
 _POINTS = re.compile(r"\b(north|south)[ -](east|west)\b")
 _INTO = {"ne": "northeast", "nw": "northwest", "se": "southeast", "sw": "southwest"}
 _HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
+_FIGURE = re.compile(
+    r"(?:the\s+)?(?:(?:line\s+)?segment|line|side|edge|chord|ray|point|vertex)\s+(?=[A-Z])|\\(?:overline|overrightarrow)\s*",
+)
+_PLACED = re.compile(r"(?:in|on|at|to)\s+(?:the\s+)?(?=[a-z])")
+_SHAPES = ((re.compile(r"(?:△|\\triangle\b)\s*"), "triangle "), (re.compile(r"(?:∠|\\angle\b)\s*"), "angle "))
+_PER = re.compile(r"(?<![a-z])\s*per\s+|\s*/\s*")
+_RELATION = re.compile(r"\s*([=<>≤≥≠])\s*")
+_BEFORE_YEAR = re.compile(r",(?=\s(?:1[5-9]|20)\d\d$)")
 _DECADE = re.compile(r"(?<=0)['\u2019](?=s\b)")
 
 
 def canonical(text: str) -> str:
     """A folded text with its ordinals in digits, compass points in a word, `and` for `&`, and no hyphens in words."""
+    text = _BEFORE_YEAR.sub("", _RELATION.sub(r"\1", _PER.sub("/", text)))
+    for sign, word in _SHAPES:
+        text = sign.sub(word, text)
     text = _POINTS.sub(r"\1\2", _DECADE.sub("", text.replace(" & ", " and ")))
     return _HYPHEN.sub(" ", _ORDINAL.sub(_in_digits, text))
 
@@ -40,6 +51,21 @@ def means(said: str, gold: str) -> bool:
         return _INTO.get(said) == gold
     place = re.fullmatch(r"\d+(?:st|nd|rd|th)", gold)
     return place is not None and re.sub(r"\s+(?:one|place)$", "", said) == gold
+
+
+def named_figure(said: str, gold: str) -> bool:
+    r"""Whether a response names the figure of the letters `AB` with its kind: `segment AB`, `\overline{AB}`."""
+    if not re.fullmatch(r"[A-Z]{1,5}", gold):
+        return False
+    return _FIGURE.sub("", said, count=1).strip("{} ") == gold
+
+
+def same_place(said: str, gold: str) -> bool:
+    """`on the left` for left, and the other way round; never `on the left` for `to the left`."""
+    led, asked = _PLACED.match(said), _PLACED.match(gold)
+    if (led is None) == (asked is None):
+        return False
+    return _PLACED.sub("", said, count=1) == _PLACED.sub("", gold, count=1)
 
 
 def _in_digits(match: re.Match[str]) -> str:

@@ -17,11 +17,20 @@ _DATES = (
     "%d %B, %Y",
     "%d %b, %Y",
 )
+_MONTHS = ("%B %Y", "%b %Y", "%B, %Y", "%b, %Y")
 _DAYS = ("%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y")
 _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p", "%H:%M utc")
 _ZONE = re.compile(r"(?<=\d)\s*(?:z|gmt|utc)$")
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+")
-_NAMED = {"noon": "12:00 pm", "12 noon": "12:00 pm", "midday": "12:00 pm", "midnight": "12:00 am"}
+_NAMED = {
+    "12:00 noon": "12:00 pm",
+    "12:00 midnight": "12:00 am",
+    "noon": "12:00 pm",
+    "12 noon": "12:00 pm",
+    "midday": "12:00 pm",
+    "midnight": "12:00 am",
+}
+_PART_OF_DAY = re.compile(r"(?<=\d)\s+in the (morning|afternoon|evening)$")
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 
 _NAMES = r"days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s"
@@ -34,7 +43,7 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 def same_moment(said: str, gold: str) -> bool:
     """Whether both are one date, or one time of day. `10:30` and `10:30 pm` are not."""
     # Both must be of one kind: 10:30 is a time, and no day of any month.
-    for formats in (_DATES, _DAYS, _TIMES):
+    for formats in (_DATES, _MONTHS, _DAYS, _TIMES):
         # Days of no year are read in a leap year, for the 29th of February.
         year = " 2000" if formats is _DAYS else ""
         first, second = _read(f"{said.rstrip('.')}{year}", formats), _read(f"{gold.rstrip('.')}{year}", formats)
@@ -67,6 +76,7 @@ def _read(text: str, formats: tuple[str, ...]) -> datetime | None:
     text = _ZONE.sub(" utc", _WEEKDAY.sub("", text))
     text = _NAMED.get(text, text.replace(" of ", " ").removeprefix("the "))
     text = re.sub(r"\b(jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec)\.", r"\1", text)
+    text = _PART_OF_DAY.sub(lambda part: " am" if part[1] == "morning" else " pm", text)
     text = _ORDINAL.sub("", text.replace("a.m.", "am").replace("p.m.", "pm").replace("a.m", "am").replace("p.m", "pm"))
     for layout in formats:
         try:

@@ -24,6 +24,9 @@ _ALIKE = {
     "kgs": "kg", "cms": "cm", "hrs": "hour", "mins": "minute", "secs": "second",
     "° c": "degC", "°c": "degC", "° f": "degF", "°f": "degF",
 }  # fmt: skip
+_RAISED = re.compile(r"(?:\^\{?-?\d\}?|[²³])$")
+_DIMENSION = re.compile(r"(?<=\w)\s+(?:old|tall|high|long|wide|deep|thick|away|apart)$", re.IGNORECASE)
+"""Which way is measured: `15 years old`, `5 m tall`."""
 _FOR_PINT = re.compile(r"[A-Za-zµ°][A-Za-zµ°/*^ ().{}²³0-9·-]{0,39}")
 _SQUARES = ((re.compile(r"\b(?:sq\.?|square)\s+(\w+)"), r"\1**2"), (re.compile(r"\b(?:cu\.?|cubic)\s+(\w+)"), r"\1**3"))
 
@@ -78,8 +81,22 @@ def is_percent(unit: str) -> bool:
     return _name(unit) == "%"
 
 
+def is_known(unit: str) -> bool:
+    """Whether this is a unit to pint, and no word that only stands behind a number."""
+    return _parsed(_name(unit)) is not None
+
+
+def is_variable(unit: str) -> bool:
+    """Whether one or two letters are no unit's symbol: `42x`, `3xy` and `r^2` are expressions, `5i` no real number."""
+    letters = _RAISED.sub("", unit)
+    if not (letters.isascii() and letters.isalpha()):
+        return False
+    return letters not in "mgshdlLtAVWJNKCFTHBkM" if len(letters) == 1 else len(letters) == 2 and not is_known(letters)
+
+
 def _name(unit: str) -> str:
     text = " ".join(unit.replace("{", "").replace("}", "").split()).strip("()").removesuffix(".")
+    text = _DIMENSION.sub("", text)
     lowered = text.casefold()
     if known := _CURRENCIES.get(lowered) or _ALIKE.get(lowered):
         return known

@@ -10,6 +10,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from mstar.answers import AnswerPlace, AnswerRule, answer_of, check
+from mstar.answers.options import options_of
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.types import Verdict
 
@@ -47,7 +48,8 @@ def judge(
 
 def _verdict(pair: Pair, rule: AnswerRule, place: AnswerPlace) -> Verdict:
     try:
-        return check(pair.response, answer_of(pair.record), rule, place)
+        answer, options = answer_of(pair.record), options_of(pair.record)
+        return check(pair.response, answer, rule, place, options.names if options.numbered else ())
     except InvalidDataset as error:
         return Verdict(correct=False, reason=f"bad-record: {error.detail}")
 

@@ -80,4 +80,12 @@ def test_a_bracketed_answer_with_an_infinity_is_an_interval_and_no_list() -> Non
         answer = answer_of({"question": "q", "answer": gold})
         assert answer.type is AnswerType.MATH
         assert check(f"## Answer\n\n{gold}", answer).correct and not check(f"## Answer\n\n{other}", answer).correct
-    assert answer_of({"question": "q", "answer": "[2, 5]"}).type is AnswerType.LIST
+    assert answer_of({"question": "q", "answer": "[5, 2]"}).type is AnswerType.LIST
+
+
+def test_two_numbers_in_square_brackets_that_rise_may_be_a_closed_interval() -> None:
+    answer = answer_of({"question": "q", "answer": "[2, 5]"})
+    for said, right in (("[2, 5]", True), ("2, 5", True), ("[2.0, 5]", True), ("(2, 5)", False), ("(2, 5]", False)):
+        assert check(f"## Answer\n\n{said}", answer).correct is right, said
+    listed = answer_of({"question": "q", "answer": "[2, 5]", "answer_type": "list"})
+    assert listed.type is AnswerType.LIST and check("## Answer\n\n(2, 5)", listed).correct
