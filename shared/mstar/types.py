@@ -164,6 +164,8 @@ class RolloutRow(Frozen):
     step_separator: str = Field(default=STEP_SEPARATOR, exclude_if=is_blank_line)
     """What separates the steps of the responses, for everything that cuts them. A blank line is not written, so that
     an older run which repeats a step with this version leaves the same bytes."""
+    reference: str = Field(default="", exclude_if=lambda text: not text)
+    """The right answer of a published benchmark's item, to be shown: its question has none, so that nothing trains."""
 
 
 SCORE_DECIMALS = 4

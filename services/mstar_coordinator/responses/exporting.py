@@ -93,7 +93,7 @@ def _row(question: FoundQuestion, response: FoundResponse) -> dict[str, Any]:
         "question": asked.text,
         "image_sha256": asked.images,
         "group": asked.group,
-        "answer": None if asked.answer is None else asked.answer.value,
+        "answer": question.reference or None,
         "iteration": question.iteration,
         "temperature": question.temperature,
         "weight_version": question.weight_version,

@@ -95,6 +95,7 @@ def _found(
         weight_version=row.weight_version,
         prm_version=scores.prm_version if scores else None,
         problem=row.problem,
+        reference=row.reference or (row.question.answer.value if row.question.answer else ""),
         responses=tuple(responses),
     )
 
@@ -146,7 +147,7 @@ def _write_words(connection: sqlite3.Connection, found: FoundQuestion) -> None:
         "INSERT INTO words (rowid, text) VALUES (?, ?)",
         ((response_key(key, one.index), one.text) for one in found.responses),
     )
-    asked = f"{question.text} {question.id} {question.answer.value if question.answer else ''}"
+    asked = f"{question.text} {question.id} {found.reference}"
     connection.execute("INSERT INTO asked (rowid, text) VALUES (?, ?)", (key, asked))
     connection.executemany("INSERT OR IGNORE INTO images VALUES (?)", ((one,) for one in _images(found)))
     connection.execute(

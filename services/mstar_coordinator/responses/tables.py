@@ -10,7 +10,7 @@ iteration and its place there, a response's that of its question and its place a
 import sqlite3
 from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 """Grows with every change of the tables: a file of another version is made anew."""
 PLACE_BITS = 32
 INDEX_BITS = 10

@@ -118,6 +118,8 @@ class FoundQuestion(Frozen):
     prm_version: str | None
     problem: str = ""
     """Why nothing was sampled, where it was not."""
+    reference: str = ""
+    """The right answer: of the question itself, or of a published benchmark's item; empty for an unlabelled one."""
     responses: tuple[FoundResponse, ...]
 
 

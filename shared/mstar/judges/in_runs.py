@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from mstar.answers.options import LETTERS
 from mstar.judges import BENCHMARKS
 from mstar.judges.asking import Asking
 from mstar.judges.benchmark import Benchmark, Item
@@ -45,6 +46,12 @@ def question_of(benchmark: Benchmark, item: Item, image: Sha256, asking: Asking)
 def question_id(benchmark: Benchmark, item: Item) -> str:
     """Id of the question that an item becomes; the seed of its samples follows from it."""
     return f"{benchmark.name}/{item.id}"
+
+
+def reference_of(item: Item) -> str:
+    """The right answer as it is shown to people: for a choice its letter and its text."""
+    place = LETTERS.find(item.gold) if item.options and len(item.gold) == 1 else -1
+    return f"({item.gold}) {item.options[place]}" if 0 <= place < len(item.options) else item.gold
 
 
 def verdict_of(benchmark: Benchmark, item: Item, response: str, asking: Asking) -> Verdict:

@@ -214,6 +214,19 @@ def test_a_shard_is_completed_when_its_selection_is_there(tmp_path: Path) -> Non
     index.close()
 
 
+def test_a_question_has_its_reference_also_where_only_the_row_knows_it(tmp_path: Path) -> None:
+    store, index = ArtefactStore(tmp_path), open_for_writing(tmp_path / "i.sqlite")
+    own = row_of(3)
+    bare = own.question.model_copy(update={"answer": None, "id": "mathvista/7"})
+    published = own.model_copy(update={"question": bare, "reference": "(B) pelican"})
+    ref = store.write_rows("r/mathvista/generate/0000", [own, published], {})
+    fill(index, store, Shard("mathvista/generate/0000", 0, 0, ref, None, None), RewardRule())
+    assert own.question.answer is not None
+    assert [one.reference for one in search(index, ResponseQuery())] == [own.question.answer.value, "(B) pelican"]
+    assert [one.question.answer for one in search(index, ResponseQuery(question="mathvista/7"))] == [None]
+    index.close()
+
+
 def test_an_index_of_another_version_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "i.sqlite"
     index = open_for_writing(path)

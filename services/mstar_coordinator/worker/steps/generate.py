@@ -7,7 +7,7 @@ from functools import lru_cache
 from mstar.answers import check
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
-from mstar.judges.in_runs import asking_of, official_sets, verdict_of
+from mstar.judges.in_runs import asking_of, official_sets, reference_of, verdict_of
 from mstar.outcomes import outcomes_of
 from mstar.prompts import prompt_text
 from mstar.recipes import Recipe
@@ -100,6 +100,7 @@ def _asked(
             vocabulary=_vocabulary(step, reply.vocabulary),
             problem=problems.get(place, ""),
             step_separator=step.recipe.form.step_separator,
+            reference=_reference(step, question),
         )
     progress(count, count)
 
@@ -122,6 +123,14 @@ def _verdicts(
         CheckedResponse(index=index, response=one, verdict=verdict_of(benchmark, item, one.text, asking))
         for index, one in enumerate(samples)
     )
+
+
+def _reference(step: ClaimedStep[GenerateParams], question: Question) -> str:
+    """The right answer of a published benchmark's item; empty for a question that has its own."""
+    benchmark = official_sets(step.recipe).get(question.split)
+    if benchmark is None:
+        return ""
+    return reference_of(items_by_question(step.use.store, step.artefact(PREPARE), benchmark.name)[question.id])
 
 
 def _questions(step: ClaimedStep[GenerateParams]) -> tuple[Question, ...]:

@@ -14,6 +14,7 @@ from mstar.evolution import graph
 from mstar.http_json import Target
 from mstar.judges import BENCHMARKS
 from mstar.judges.asking import Asking
+from mstar.judges.in_runs import reference_of
 from mstar.layout import scored_segments
 from mstar.needed_scores import NO_SAVINGS
 from mstar.prompts import PRESETS, PromptPreset
@@ -22,7 +23,7 @@ from mstar.seeds import derive
 from mstar.stages import STAGES
 from mstar.stages.measure import MeasureResult
 from mstar.steps import ArtefactRef
-from mstar.types import FinishReason, Response
+from mstar.types import FinishReason, Response, RolloutRow
 from mstar_coordinator.worker.registry import work_of
 from mstar_data.benchmarks import items_of
 from mstar_eval.evaluation import complete, response_path
@@ -161,6 +162,11 @@ def test_the_steps_of_an_evaluation_find_what_the_command_finds(empty: Bench, tm
         {"greedy"} if n == 1 else {"mean of 4", "best of 4 by the PRM", "any of 4"}
     )
     assert len(list(folder.glob("vlmevalkit/mine/*"))) == 4
+    golds = {f"mmbench/{one.item.id}": reference_of(one.item) for one in items_of(BENCHMARKS["mmbench"], PUBLISHED)}
+    shards = [done.artefact for step, done in empty.inputs.items() if step.startswith("eval/mmbench/generate")]
+    rows = [row for shard in shards if shard is not None for row in empty.store.rows(shard, RolloutRow)]
+    assert {row.question.id: row.reference for row in rows} == golds, "people see it"
+    assert not any(row.question.answer for row in rows), "nothing can train on it"
 
 
 def test_an_item_that_cannot_be_asked_counts_as_wrong(empty: Bench) -> None:
