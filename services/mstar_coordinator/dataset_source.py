@@ -28,7 +28,7 @@ from mstar_data.sources import KNOWN_SPLITS
 from mstar_data.summary import Summary
 
 IMPORTS = Path(".mstar") / "imports"
-_RULES = "2"
+_RULES = "3"
 """Goes up with the rules of the importer: what was read by older ones is imported again."""
 _WAIT_SECONDS = 0.5
 

@@ -4,13 +4,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mstar.answers.options import CHOICE_COLUMNS
+from mstar.answers.options import CHOICE_COLUMNS, missing
 from mstar.answers.records import GOLD_COLUMNS
 from mstar.image_marks import as_published
 from mstar_data.conversations import from_llava, from_messages, listed, taken_apart, turns_of
 from mstar_data.files import Folder, image_given
 from mstar_data.record import BadRecord, ReadImage, Record
-from mstar_data.step_labels import from_steps, is_step_row
+from mstar_data.step_labels import from_steps, is_step_row, unfolded
 
 _QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
 _IMAGES = (
@@ -44,6 +44,7 @@ def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
 
 def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     # Shapes that can be told by their own columns come first; plain columns are what is left.
+    row = unfolded(row, where)
     if "conversations" in row:
         return from_llava(row, where, root)
     if is_step_row(row):
@@ -63,7 +64,8 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         question, gold["choices"] = embedded, options
     given = row.get("metadata")
     metadata: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
-    hint = row.get("hint") or row.get("context")
+    # Tables write `nan` for an empty cell.
+    hint = next((row[name] for name in ("hint", "context") if not missing(row.get(name))), None)
     if isinstance(hint, str) and hint.strip():
         question = f"{hint.strip()}\n{question}"
     return Record(

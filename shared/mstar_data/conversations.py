@@ -120,6 +120,8 @@ def taken_apart(text: str, images: int) -> tuple[str, list[str]]:
     """
     if not images and has_mark(text):
         raise ValueError(f"the question has the mark {MARK}, and no picture is there: give its path in 'image'")
+    if text.count(MARK) > max(images, 1):
+        raise ValueError(f"the question has {text.count(MARK)} marks {MARK}, and {images} pictures are there: name all")
     text = _HINT.sub("", as_published(text, images))
     text = _QUESTION.sub("", text)
     found = _CHOICES.search(text)

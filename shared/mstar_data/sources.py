@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from mstar_data.record import BadRecord, Record
 ENDINGS = (".jsonl", ".json", ".tsv", ".csv", ".parquet", ".arrow")
 LONGEST_HEAD = 64 * 1024
 """Characters of a table's first line that are looked at."""
+_PACKED = re.compile(r"\.(?:jsonl?|tsv|csv|parquet|arrow)\.(?:gz|bz2|xz|zst)$", re.IGNORECASE)
 _NOT_RECORDS = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "import.json"}
 
 
@@ -41,11 +43,17 @@ def once(files: list[Path]) -> list[Path]:
 def listed_files(source: Path) -> list[Path]:
     """All files with records. Raises InvalidDataset where there is none."""
     if source.is_file():
+        if _PACKED.search(source.name):
+            raise _compressed(source)
         return [source]
     if not source.is_dir():
         raise InvalidDataset(f"{source} is not there: name a file or a folder", field="source")
     named = (path for path in files_below(source) if path.name not in _NOT_RECORDS)
-    inside = [path for path in named if path.suffix.lower() in ENDINGS]
+    found = list(named)
+    # Left out without a word, a shard would be missing and nobody would know.
+    if packed := next((path for path in found if _PACKED.search(path.name)), None):
+        raise _compressed(packed)
+    inside = [path for path in found if path.suffix.lower() in ENDINGS]
     if not inside:
         inside = [path for path in archives_of(source) if is_webdataset(path)]
     if not inside:
@@ -54,6 +62,11 @@ def listed_files(source: Path) -> list[Path]:
             field="source",
         )
     return inside
+
+
+def _compressed(path: Path) -> InvalidDataset:
+    tool = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}[path.suffix.lower()]
+    return InvalidDataset(f"{path.name} is compressed: unpack it first ({tool} {path.name})", field="source")
 
 
 def records_of(source: Path, mapping: Columns | None = None) -> Iterator[Record | BadRecord | None]:

@@ -1,6 +1,7 @@
 """Solutions whose steps somebody has labelled: TRL's stepwise supervision, VisualPRM, PRM800K-like lists of steps."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,46 @@ MAX_STEPS = 512
 _TEXTS = ("step", "text", "content", "value")
 _SCORES = ("score", "label", "rating", "mc_score", "value")
 _PROMPTS = ("question", "prompt", "query", "problem")
+_SOLUTION = re.compile(
+    r"\s*(?:<image>\s*)?(?:### Question:\s*)?(?P<question>.+?)\s*### Solution Process:\s*(?P<step>.+)", re.DOTALL
+)
 _KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "precision", "unit")
+
+
+def unfolded(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """A row with columns `question` and `steps`, for one that nests them in a published shape; any other as it is.
+
+    PRM800K has the steps of a solution below `label`, VisualPRM's training files a turn `+` or `-` behind each step.
+    Raises BadRecord for turns of which the question cannot be told from the first step.
+    """
+    asked, label = row.get("question"), row.get("label")
+    if isinstance(asked, Mapping) and isinstance(label, Mapping) and isinstance(label.get("steps"), (list, tuple)):
+        chosen = [one for step in label["steps"] if (one := _chosen(step)) is not None]
+        kept = {name: value for name, value in row.items() if name != "label"}
+        return kept | {"question": asked.get("problem"), "answer": asked.get("ground_truth_answer"), "steps": chosen}
+    turns = row.get("conversations")
+    if not isinstance(turns, (list, tuple)) or not all(isinstance(turn, Mapping) for turn in turns):
+        return row
+    said = [str(turn.get("value") or "") for turn in turns if turn.get("from") != "system"]
+    if len(said) < 2 or not set(said[1::2]) <= {"+", "-"}:
+        return row
+    begun = _SOLUTION.fullmatch(said[0])
+    if begun is None:
+        raise BadRecord(f"{where}: turns are + and -, and the first has no '### Solution Process:' before its step")
+    steps = [begun["step"], *said[2::2]]
+    kept = {name: value for name, value in row.items() if name != "conversations"}
+    labels = [mark == "+" for mark in said[1::2]]
+    return {**kept, "question": begun["question"].strip(), "completions": steps, "labels": labels}
+
+
+def _chosen(step: Any) -> Mapping[str, Any] | None:
+    """The completion of a step that the labellers went on with, else the first that has a rating."""
+    if not isinstance(step, Mapping) or not isinstance(step.get("completions"), (list, tuple)):
+        return None
+    place, rated = step.get("chosen_completion"), [one for one in step["completions"] if isinstance(one, Mapping)]
+    if isinstance(place, int) and 0 <= place < len(rated):
+        return rated[place]
+    return next((one for one in rated if one.get("rating") is not None), None)
 
 
 def is_step_row(row: Mapping[str, Any]) -> bool:

@@ -183,12 +183,44 @@ def test_a_damaged_or_compressed_archive_is_named(tmp_path: Path) -> None:
         import_source(tmp_path, tmp_path / "set")
 
 
+@pytest.mark.parametrize(
+    ("name", "tool"), [("b.jsonl.gz", "gunzip"), ("b.json.bz2", "bunzip2"), ("b.CSV.zst", "unzstd")]
+)
+def test_a_compressed_file_is_never_left_out_in_silence(tmp_path: Path, name: str, tool: str) -> None:
+    write(tmp_path, [{"image": "0.png", "question": "q", "answer": 1}], "a.jsonl")
+    (tmp_path / name).write_bytes(b"packed")
+    for source in (tmp_path, tmp_path / name):
+        with pytest.raises(InvalidDataset, match=f"is compressed: unpack it first .{tool}"):
+            import_source(source, tmp_path / "set")
+
+
+def test_an_empty_hint_and_padded_options_are_no_text(tmp_path: Path) -> None:
+    record = {"image": "0.png", "question": "q", "hint": "nan", "options": ["a", "b", None, None], "answer": "b"}
+    (row,) = rows(write(tmp_path, [record]))
+    assert row.columns["question"] == "q" and row.columns["choices"] == ["a", "b"]
+
+
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "images.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("0.png", b"\0" * (49 * 2**20))
     (tmp_path / "train.jsonl").write_text(json.dumps({"image": "0.png", "question": "q", "answer": 1}))
     with pytest.raises(InvalidDataset, match="larger than 48 MiB"):
         import_source(tmp_path, tmp_path / "set")
+
+
+SIGNED = [
+    {"from": "system", "value": "You judge steps."},
+    {"from": "human", "value": "<image>\n### Question:\np\n\n### Solution Process:\na"},
+    {"from": "gpt", "value": "+"},
+    {"from": "human", "value": "b"},
+    {"from": "gpt", "value": "-"},
+]
+"""As VisualPRM's training files have it."""
+RATED = [
+    {"completions": [{"text": "x", "rating": -1}, {"text": "a", "rating": 1}], "chosen_completion": 1},
+    {"completions": [{"text": "b", "rating": -1}], "chosen_completion": None},
+]
+"""As PRM800K has it."""
 
 
 @pytest.mark.parametrize(
@@ -198,6 +230,8 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
         ({"prompt": "p", "completions": ["a"], "labels": [0.25], "answer": "7"}, ["a"], [0.25]),
         ({"question": "p", "steps": [{"step": "a", "score": 0.5}, {"step": "b", "score": 1}]}, ["a", "b"], [0.5, 1.0]),
         ({"question": "p", "steps": [{"text": "a", "rating": -1}, {"text": "b", "rating": 1}]}, ["a", "b"], [0.0, 1.0]),
+        ({"conversations": SIGNED}, ["a", "b"], [1.0, 0.0]),
+        ({"question": {"problem": "p"}, "label": {"steps": RATED}}, ["a", "b"], [1.0, 0.0]),
     ],
 )
 def test_labelled_steps_of_several_shapes_are_one(
@@ -228,6 +262,7 @@ def test_visualprm_is_read_whole(tmp_path: Path) -> None:
         ({"prompt": "p", "completions": [""], "labels": [1]}, "not empty"),
         ({"completions": ["a"], "labels": [1]}, "prompt is missing"),
         ({"prompt": "p", "steps": [{"step": "a"}]}, "a step has no score"),
+        ({"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "+"}]}, "turns are . and -"),
     ],
 )
 def test_bad_step_labels_are_named(tmp_path: Path, record: dict[str, Any], said: str) -> None:
@@ -395,6 +430,8 @@ def test_a_table_in_another_encoding_is_named(tmp_path: Path, name: str, encodin
         ("a.jsonl", '{"question": "q", "answer": "12 m", "unit": "cm"}', "is in m, and unit says 'cm': mend one"),
         ("a.jsonl", '{"question": "q", "answer": "$5", "unit": "kg"}', "is in $, and unit says 'kg': mend one"),
         ("a.jsonl", json.dumps({"question": "q", "answer": "x" * 5000}), "answer: String should have at most 4096"),
+        ("a.jsonl", '{"question": "q", "answer": "A", "choices": ["a", null, "c"]}', "option B is empty"),
+        ("a.jsonl", '{"question": "<image> and <image>", "answer": 1, "image": "0.png"}', "2 marks <image>, and 1"),
     ],
 )
 def test_what_would_be_read_wrongly_is_named(tmp_path: Path, name: str, text: str, said: str) -> None:

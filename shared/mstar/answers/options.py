@@ -122,6 +122,13 @@ def _options(raw: Any) -> Options:
     if raw and all(isinstance(one, Mapping) for one in raw):
         names = [next((one[name] for name in _NAMES if not missing(one.get(name))), None) for one in raw]
         raw = [next((one[name] for name in _TEXTS if one.get(name) is not None), None) for one in raw]
+    raw = list(raw)
+    # Tables pad the lists of a column to one length.
+    while raw and raw[-1] is None and not names:
+        raw.pop()
+    if None in raw:
+        letter = LETTERS[raw.index(None)]
+        raise InvalidDataset(f"choices: option {letter} is empty: give its text, or leave it out", field="choices")
     texts = [cell_text(one, "choices") for one in raw]
     if not names and (marks := _marks(texts)):
         names, texts = [name for name, _ in marks], [text for _, text in marks]
