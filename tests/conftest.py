@@ -35,25 +35,36 @@ _WARM_SERVER = pytest.StashKey[WarmServer]()
 _OURS = "MSTAR_TESTS_TMPDIR"
 """Set for the processes among which tests are shared out: they use the first one's folder."""
 _LONGEST = (
+    "mstar_policy/test_vllm_engine.py",
+    "mstar_policy/test_engine.py",
+    "mstar_policy/test_openai.py",
+    "repo/test_replay.py",
     "system/test_arrangements.py",
     "system/test_model_families.py",
-    "repo/test_replay.py",
+    "repo/test_openapi.py",
+    "mstar_worker/test_broker_faults.py",
+    "mstar_trainer/test_resident.py",
     "system/test_study.py",
-    "mstar_policy/test_vllm_engine.py",
+    "mstar_prm/test_hf_scorer.py",
+    "mstar_prm/test_vllm_scorer.py",
+    "system/test_alignment.py",
     "charts/test_processes.py",
+    "mstar_trainer/test_options.py",
     "system/test_object_store.py",
     "mstar_policy/test_vllm_swaps.py",
+    "repo/test_docker.py",
     "system/test_compose.py",
-    "mstar_worker/test_broker_faults.py",
     "system/test_loop.py",
-    "mstar_policy/test_engine.py",
+    "system/test_mixed_images.py",
     "mstar_prm/test_attacks.py",
+    "mstar_trainer/test_job.py",
     "system/test_remote_families.py",
     "system/test_same_files.py",
+    "mstar_trainer/test_loading.py",
+    "mstar_trainer/test_adapters.py",
     "system/test_poison_question.py",
-    "repo/test_openapi.py",
-    "mstar_prm/test_vllm_scorer.py",
     "mstar_prm/test_vllm_faults.py",
+    "mstar_prm/test_main.py",
     "repo/test_generated_clients.py",
     "system/test_sampled_tokens.py",
     "system/test_evaluation.py",
@@ -61,12 +72,14 @@ _LONGEST = (
     "system/test_examples.py",
     "system/test_trying.py",
     "system/test_early_stop.py",
+    "mstar_trainer/test_tasks.py",
+    "charts/test_linters.py",
     "repo/test_clients.py",
     "charts/test_releases.py",
     "charts/test_render.py",
 )
 """Files that take more than about 20 seconds, longest first."""
-_APART = {"repo/test_replay.py", "repo/test_openapi.py", "mstar_worker/test_broker_faults.py"}
+_APART = {"repo/test_openapi.py", "mstar_worker/test_broker_faults.py"}
 """Long files whose tests share nothing: any process may take the next one."""
 _APART_BY_PARAMETER = {"charts/test_processes.py"}
 """Long files whose tests share what their parameter starts."""

@@ -150,6 +150,15 @@ def test_a_lock_pins_with_hashes_what_the_group_brings_and_nothing_else(service:
     assert missing == {"coordinator": set(), "trainer": {"torch", "deepspeed"}}.get(service, {"torch"})
 
 
+def test_locks_that_pin_the_same_package_hold_it_against_the_same_hashes() -> None:
+    """Images that are replayed one after another rely on it: a package that is there is not looked at again."""
+    hashes: dict[str, frozenset[str]] = {}
+    for service in SERVICES:
+        for pinned, rest in re.findall(r"^([a-z0-9._-]+(?:\[[^\]]*\])?==\S+)(.*(?:\n    .*)+)", lock(service), re.M):
+            found = frozenset(re.findall(r"sha256:\w+", rest))
+            assert hashes.setdefault(re.sub(r"\[.*\]", "", pinned), found) == found, pinned
+
+
 def test_deepspeed_is_pinned_with_a_hash_to_the_version_of_its_group() -> None:
     assert locked("deepspeed") == {"deepspeed"}
     version = re.findall(r"^deepspeed==(\S+)", lock("deepspeed"), re.M)

@@ -2,6 +2,9 @@
 
 What this leaves out: the base image, for which this machine's Python stands, and the user's entry in its passwd file.
 The machine's users stay as they are, so the processes run as one that has no name.
+
+Images that are replayed in one folder after another share what they install, as layers of images do: a package stays
+when the next lock pins it as well, and all others go before its first step.
 """
 
 import json
@@ -13,14 +16,20 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 KEPT = ("PIP_", "TORCH_INDEX", "SSL_", "REQUESTS_CA_BUNDLE", "LANG", "TZ")
 """Variables of this machine that a step may see: where packages come from, and certificates."""
 WRITABLE = ("data", "tmp")
 """What a container with a read-only root may write to."""
+BROUGHT = frozenset({"pip", "setuptools"})
+"""Packages that a new virtual environment has."""
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
@@ -45,12 +54,30 @@ class Replay:
 
     def build(self) -> None:
         """Do every step, in the order of the file. Raises CalledProcessError for one that fails."""
+        self._take_over()
         for name in ("opt", "srv", "data", "tmp"):
-            (self.root / name).mkdir(parents=True)
-        self._bring_python()
-        for name, rest in instructions((ROOT / "docker" / f"{self.service}.Dockerfile").read_text()):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        if not (self.root / "usr").exists():
+            self._bring_python()
+        for name, rest in self._steps():
             getattr(self, f"_{name.lower()}")(rest)
         self._make_read_only()
+        self._built.write_text(self.service)
+
+    def pinned(self) -> set[str]:
+        """Packages that the image's locks name for this platform, and torch where its steps install it."""
+        names = {"torch"} if any("torch==" in rest for _, rest in self._steps()) else set()
+        for source in re.findall(r"docker/locks/\S+", "\n".join(rest for _, rest in self._steps())):
+            lines = re.findall(r"^[a-z0-9].*?(?= *\\?$)", (ROOT / source).read_text(), re.M)
+            for one in map(Requirement, lines):
+                if one.marker is None or one.marker.evaluate():
+                    names.add(canonicalize_name(one.name))
+        return names
+
+    def installed(self) -> set[str]:
+        """Packages of the image's own environment."""
+        folders = (self.root / "opt" / "mstar" / "lib").glob("python3.*/site-packages")
+        return {canonicalize_name(one.name) for one in distributions(path=[str(folder) for folder in folders])}
 
     def here(self, text: str) -> str:
         """The text with the container's folders as those of this root."""
@@ -62,7 +89,9 @@ class Replay:
         base = {"PATH": self._path, "HOME": str(self.root / "tmp"), "OMP_NUM_THREADS": "1"}
         if (own := self.root / "usr" / "lib").exists():
             base["LD_LIBRARY_PATH"] = str(own)
-        return outside | base | self.environment | {"TMPDIR": str(self.root / "tmp")} | more
+        # An image has its packages compiled. Here is compiled what is imported, and for all images once.
+        compiled = {"PYTHONPYCACHEPREFIX": str(self._compiled), "PYTHONDONTWRITEBYTECODE": ""}
+        return outside | base | self.environment | {"TMPDIR": str(self.root / "tmp")} | compiled | more
 
     def command(self, parts: Sequence[str]) -> list[str]:
         """The parts with the program found on the container's path."""
@@ -86,6 +115,36 @@ class Replay:
     def _path(self) -> str:
         return f"{self.root / 'usr' / 'bin'}:{os.defpath}"
 
+    @property
+    def _built(self) -> Path:
+        return self.root.parent / "built"
+
+    @property
+    def _compiled(self) -> Path:
+        return self.root.parent / "compiled"
+
+    def _steps(self) -> list[tuple[str, str]]:
+        return instructions((ROOT / "docker" / f"{self.service}.Dockerfile").read_text())
+
+    def _take_over(self) -> None:
+        """Leave of the image that is there its Python, and the packages that this one pins as well.
+
+        Nothing is left of one that was not finished, or of this same one: its steps removed parts of packages.
+        """
+        former = self._built.read_text() if self._built.exists() else self.service
+        self._built.unlink(missing_ok=True)
+        if not self.root.exists():
+            return
+        for path in self._tree():
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | 0o200)
+        for name in ("srv", *WRITABLE) if former != self.service else os.listdir(self.root):
+            shutil.rmtree(self.root / name)
+        if needless := sorted(self.installed() - self.pinned() - {"pip"}):
+            python = self.root / "opt" / "mstar" / "bin" / "python"
+            command = [python, "-m", "pip", "uninstall", "-q", "-y", "--root-user-action", "ignore", *needless]
+            subprocess.run(command, check=True, env=self.variables({}), cwd=self.root, timeout=900)
+
     def _bring_python(self) -> None:
         """What a base image for CPUs brings along: `python3`, which the steps call by name.
 
@@ -107,13 +166,17 @@ class Replay:
             yield from (self.root / name).rglob("*")
 
     def _make_read_only(self) -> None:
-        """Nothing but data and /tmp can be written, and those belong to the image's user."""
+        """Nothing but data and /tmp can be written, and those belong to the image's user.
+
+        So does what Python compiles, which lies outside of the image.
+        """
         for path in self._tree():
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & ~0o222)
         if os.geteuid() == 0:
-            for name in WRITABLE:
-                os.chown(self.root / name, *self.user)
+            self._compiled.mkdir(exist_ok=True)
+            for path in (*(self.root / name for name in WRITABLE), self._compiled, *self._compiled.rglob("*/")):
+                os.chown(path, *self.user)
         self._finished = time.time()
 
     def _run(self, rest: str) -> None:
