@@ -21,7 +21,7 @@ import structlog
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
-from warm_starts import WarmServer, possible, python_in
+from warm_starts import LIBRARIES, WarmServer, possible, python_in
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("mstar", deadline=None, derandomize=True)
@@ -94,7 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Several processes share the cores: further threads would only wait for one another, and busily.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for name, value in LIBRARIES.items():
+        os.environ.setdefault(name, value)
     # Expected numbers are those of a CPU, also on a machine with a GPU; `MSTAR_TEST_GPU=1` lets tests use it.
     if not os.environ.get("MSTAR_TEST_GPU"):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""

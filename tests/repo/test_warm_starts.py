@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from warm_starts import COLD_PYTHON
+from mstar_embedded.processes import ProcessSpec, child_environment
+from warm_server import Request
+from warm_starts import COLD_PYTHON, LIBRARIES
 
 pytestmark = pytest.mark.skipif(sys.executable == COLD_PYTHON, reason="programs are started the usual way here")
 Program = subprocess.Popen[str]
@@ -68,6 +70,16 @@ def test_it_dies_with_its_stub_and_the_stub_with_it(tmp_path: Path) -> None:
     with probe(tmp_path) as (program, given):
         os.kill(given["pid"], signal.SIGKILL)
         assert program.wait(60) == -signal.SIGKILL
+
+
+def test_variables_that_libraries_find_the_same_need_no_imports_of_their_own() -> None:
+    def key(environment: dict[str, str]) -> object:
+        return Request(["-m", "mstar_prm"], environment, "/", 0o022, 0, [0], []).key
+
+    given = {"HOME": os.path.expanduser("~"), "CUDA_VISIBLE_DEVICES": "", "LANG": "C.UTF-8"}
+    assert key(given) == key({}) != key({"HF_HUB_OFFLINE": "1"})
+    stack = child_environment(ProcessSpec("prm", ()))
+    assert all(stack[name] == value for name, value in LIBRARIES.items() if name != "OMP_NUM_THREADS")
 
 
 @pytest.mark.parametrize("variable", ["PYTHONHASHSEED", "PYTHONPATH"])

@@ -12,6 +12,7 @@ import httpx2
 
 from mstar_embedded.ports import free_ports
 from policy_bench import save_model
+from warm_starts import LIBRARIES
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +27,7 @@ def service(name: str, home: Path, **settings: object) -> Iterator[str]:
     with (home / "log").open("wb") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", f"mstar_{name}"],
-            env=environment | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "PATH": os.environ["PATH"]},
+            env=environment | LIBRARIES | {"PYTHONPATH": paths, "PATH": os.environ["PATH"]},
             stderr=log,
         )
     url = f"http://127.0.0.1:{port}"

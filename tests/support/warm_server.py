@@ -29,10 +29,12 @@ from warm_stub import FORKED
 PR_SET_PDEATHSIG = 1
 _ROOT = str(Path(__file__).parents[2])
 READ_BY_LIBRARIES = (
-    *("CUDA", "DS_", "GOMP_", "HF_", "HOME", "HUGGINGFACE", "LANG", "LC_", "MALLOC_", "MKL_", "OMP_"),
+    *("CUDA", "DS_", "GOMP_", "HF_", "HOME", "HUGGINGFACE", "MALLOC_", "MKL_", "OMP_"),
     *("OPENBLAS_", "TOKENIZERS_", "TORCH_", "TRANSFORMERS_", "TZ", "VLLM_", "XDG_"),
 )
-"""Beginnings of variables that are read while a library is imported."""
+"""Beginnings of variables that are read while a library is imported. The locale is this interpreter's in any case."""
+UNLESS_GIVEN = {"CUDA_VISIBLE_DEVICES": "", "HOME": os.path.expanduser("~")}
+"""What libraries find when a variable is not set: there is no GPU here."""
 Key = tuple[tuple[str, str], frozenset[tuple[str, str]]]
 
 
@@ -55,7 +57,8 @@ class Request:
     @property
     def key(self) -> Key:
         """Which process can fork it."""
-        read = {item for item in self.environment.items() if item[0].startswith(READ_BY_LIBRARIES)}
+        given = UNLESS_GIVEN | self.environment
+        read = {item for item in given.items() if item[0].startswith(READ_BY_LIBRARIES)}
         return self.head, frozenset(read)
 
     @property

@@ -27,6 +27,19 @@ PROGRAMS: dict[tuple[str, str], tuple[str, ...]] = {
     ("-m", "warm_probe"): (),
 }
 """First two arguments of a command → what it imports before it does anything."""
+LIBRARIES = {
+    "GOMP_SPINCOUNT": "0",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+"""Variables that libraries read while they are imported, as `mstar up` sets them.
+
+All programs that tests start have them, so that each is imported once, whoever starts it.
+"""
 ENGINES = ("hf_engine", "hf_scorer", "training_loop")
 """Programs that import one of these load the small model sooner or later, and with it these modules."""
 MODEL_MODULES = (
