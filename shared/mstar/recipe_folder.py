@@ -1,6 +1,8 @@
 """Recipes in files: those of one folder by name, any `.yaml` file by path, and the parents that either extends."""
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +75,15 @@ class RecipeFolder:
             raise InvalidRecipe(f"{said}recipe file {path} cannot be read: {error}", field=field) from error
         try:
             # The resolved path, since two spellings of one file in a chain are a cycle all the same.
-            return Layer(str(path.resolve()), recipe_values(text))
+            return Layer(str(path.resolve()), deepcopy(_values(text)))
         except InvalidRecipe as error:
             raise InvalidRecipe(f"{path}: {error.detail}", field=error.field) from None
+
+
+@lru_cache(maxsize=256)
+def _values(text: str) -> dict[str, Any]:
+    """Values of a file's text. They are kept: parents are read once for each child, and a list reads every recipe."""
+    return recipe_values(text)
 
 
 def is_file_name(recipe: str) -> bool:
