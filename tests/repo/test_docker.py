@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
@@ -181,12 +182,19 @@ def imported(service: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_every_declared_package_is_imported(service: str) -> None:
+@cache
+def modules_by_package() -> dict[str, set[str]]:
+    """Top-level modules of every installed package. Reading the lists of all their files takes seconds."""
     modules: dict[str, set[str]] = {}
     for module, packages in packages_distributions().items():
         for package in packages:
             modules.setdefault(canonicalize_name(package), set()).add(module)
+    return modules
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_declared_package_is_imported(service: str) -> None:
+    modules = modules_by_package()
     names, used = {canonicalize_name(one.name) for one in declared(service)}, imported(service)
     idle = {name for name in names if not modules[name] & used}
     assert idle == BY_NAME.get(service, set())
