@@ -73,8 +73,12 @@ def rows_of(folder: Path, split: str) -> Iterator[Row | BadRow]:
 def _inside(folder: Path, split: str) -> tuple[Path, Path]:
     """The split's folder and its metadata, neither of which may be a link that leads away."""
     root = folder.resolve()
-    home = (root / split).resolve()
-    metadata = (home / METADATA).resolve()
+    try:
+        home = (root / split).resolve()
+        metadata = (home / METADATA).resolve()
+    except (OSError, RuntimeError):
+        # Links in a circle are a RuntimeError before Python 3.13.
+        raise InvalidDataset(f"{split}/{METADATA} is a link that leads to no file", field="data.source") from None
     for path, name in ((home, split), (metadata, f"{split}/{METADATA}")):
         # Whoever made the data set is not the operator: a link could name any file of this machine.
         if not path.is_relative_to(root):
@@ -211,7 +215,7 @@ def _image(name: Any, column: str, home: Path) -> Path:
         # Splits may share a folder of images beside them.
         if path.is_relative_to(home.parent) and path.is_file():
             return path
-    except (OSError, ValueError):
-        # A name that the file system refuses: too long, a NUL, half of a surrogate pair.
+    except (OSError, RuntimeError, ValueError):
+        # A name that the file system refuses: too long, a NUL, half of a surrogate pair, links in a circle.
         raise missing from None
     raise missing

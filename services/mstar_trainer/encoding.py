@@ -22,6 +22,7 @@ from mstar_models.loading import load_processor
 from mstar_models.packing import Packed
 from mstar_models.special_tokens import end_of_turn, turn_ends
 from mstar_models.spelling import cut, vocabulary_digest
+from mstar_models.suitability import require_vocabulary
 from mstar_trainer.batches import Example, Group
 from mstar_trainer.loss import Batch
 
@@ -63,12 +64,13 @@ class ExampleEncoder:
     """Encodes examples for one model."""
 
     def __init__(self, model_folder: Path, home: Path | Storage, model: Any) -> None:
-        """Raises InvalidInput for a model whose response does not continue its prompt."""
+        """Raises InvalidInput for a model whose response does not continue its prompt, or without rows for its ids."""
         self.layout = Layout(model)
         processor = load_processor(model_folder)
         self.tokenizer = processor.tokenizer
         self._vocabulary = vocabulary_digest(self.tokenizer)
         self._end = end_of_turn(processor)
+        require_vocabulary(model_folder, model, processor, {self._end})
         self.ends = turn_ends(model_folder, processor)
         """Tokens that end a response."""
         self._prompts = PromptEncoder(processor)

@@ -120,11 +120,16 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_JSON_BYTES:
             raise _refused(folder, f"has a {name} of more than {MAX_JSON_BYTES} bytes")
-        found = parse_json(path.read_bytes())
+        # Python reads other encodings and a byte-order mark as well; the libraries that load the model do not.
+        found = parse_json(path.read_bytes().decode())
+    except UnicodeDecodeError:
+        raise _refused(folder, f"has a {name} that is not UTF-8: save it as UTF-8 without a byte-order mark") from None
     except OSError as error:
         raise _refused(folder, f"has no readable {name}: {error.strerror}") from None
     except ValueError as error:
-        raise _refused(folder, f"has a {name} that is not valid JSON: {str(error)[:100]}") from None
+        # "Unexpected UTF-8 BOM (decode using utf-8-sig)" is for programmers.
+        said = "it begins with a byte-order mark: save it without" if "BOM" in str(error) else str(error)[:100]
+        raise _refused(folder, f"has a {name} that is not valid JSON: {said}") from None
     if not isinstance(found, dict):
         raise _refused(folder, f"has a {name} that is not a JSON object")
     return found
@@ -182,7 +187,11 @@ def _inside(folder: Path, name: str) -> Path:
     # Files of a hub's snapshot are links to ../../blobs, so its root is the model's folder in the cache.
     if root.parent.name == "snapshots":
         root = root.parent.parent
-    path = (folder / name).resolve()
+    try:
+        path = (folder / name).resolve()
+    # Links in a circle are a RuntimeError before Python 3.13.
+    except (OSError, RuntimeError):
+        raise _refused(folder, f"has a link {name} that leads to no file: copy the file there") from None
     if not path.is_relative_to(root):
         raise _refused(folder, f"has a link {name} that leads out of it: copy the file there")
     return folder / name

@@ -107,6 +107,8 @@ def check_finite(folder: Path, name: str) -> None:
 def _check_finite(tensors: Any, file: str, name: str) -> None:
     for key in tensors.keys():  # noqa: SIM118 - no mapping
         tensor = tensors.get_tensor(key)
+        # torch has no sum of numbers of eight bits.
+        tensor = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
         # One that is not finite makes the sum so; the sum of finite ones may overflow, hence the second look.
         if not tensor.sum().isfinite() and not tensor.isfinite().all():
             raise InvalidInput(

@@ -28,7 +28,10 @@ SHOWN = "wide"
 
 ON_PAPER = {"device_map": "meta"}
 """Options of a load that takes names and shapes, and no weight."""
-NO_NUMBERS = "model folder {} computes NaN or infinity: its weights are damaged; take an earlier checkpoint"
+NO_NUMBERS = (
+    "model folder {} computes NaN or infinity: its weights are damaged, or its image processor divides by an image_std "
+    "of 0; take an earlier checkpoint, or correct preprocessor_config.json"
+)
 NO_SIGHT = (
     "model folder {} says the same whatever the picture shows: its weights are empty, or processor and chat template "
     "leave the image out"
@@ -66,14 +69,22 @@ def _allow(trusted: str) -> None:
 
 
 def check_model(folder: Path, how: str) -> None:
-    """Raises InvalidInput for a model that cannot be loaded, or that does not see."""
+    """Raises InvalidInput for a model that cannot be loaded, whose files do not fit together, or that does not see."""
     from mstar_models.checkpoint import check_finite
-    from mstar_models.loading import load_model, load_processor
-    from mstar_models.suitability import require_decoder
+    from mstar_models.encoding import PromptEncoder
+    from mstar_models.loading import load_model, load_processor, translated
+    from mstar_models.probing import QUESTION, picture
+    from mstar_models.special_tokens import end_of_turn
+    from mstar_models.suitability import require_decoder, require_room, require_vocabulary
 
     processor = load_processor(folder)
     # First, since it allocates nothing, whatever sizes the configuration asks for.
-    require_decoder(load_model(folder, options=ON_PAPER))
+    model = load_model(folder, options=ON_PAPER)
+    require_decoder(model)
+    with translated(folder):
+        prompt = PromptEncoder(processor).encode(QUESTION, [picture(SHOWN)]).input_ids
+        require_vocabulary(folder, model, processor, {*prompt, end_of_turn(processor)})
+        require_room(folder, model, len(prompt))
     if how == FORWARD:
         check_finite(folder, f"model folder {folder.name}")
         require_sight(folder, load_model(folder), processor)

@@ -27,6 +27,8 @@ from mstar_models.special_tokens import end_of_turn, mark_placeholders
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types of half the size that models are served in, by their names in configurations."""
+SAID = 600
+"""Letters of a library's own words in an error."""
 
 
 def load_processor(folder: Path) -> Any:
@@ -74,6 +76,13 @@ def load_model(
     _require(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
         raise InvalidInput(f"model folder {folder.name} holds no safetensors file", field="model")
+    # transformers would load the base that an adapter names, wherever that lies, instead of what is here.
+    if (folder / "adapter_config.json").exists():
+        raise InvalidInput(
+            f"model folder {folder.name} holds an adapter_config.json beside the model: merge the adapter into the "
+            "weights, and remove that file",
+            field="model",
+        )
     own: dict[str, Any] = {"trust_remote_code": False}
     with translated(folder):
         if (remote := family_with_code(folder)) is not None:
@@ -160,9 +169,26 @@ def translated(folder: Path) -> Iterator[None]:
             field="model",
         ) from error
     except Exception as error:
-        raise InvalidInput(
-            f"model folder {folder.name} cannot be loaded: {_first_line(error)}", field="model"
-        ) from error
+        said = _unknown(folder, error) or _first_line(error)
+        raise InvalidInput(f"model folder {folder.name} cannot be loaded: {said}", field="model") from error
+
+
+def _unknown(folder: Path, error: Exception) -> str | None:
+    """The setting whose value is in no table of transformers, where that is what a KeyError is about."""
+    value = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if not isinstance(value, str):
+        return None
+    try:
+        parts = [json.loads((folder / "config.json").read_text())]
+    except (OSError, ValueError):
+        return None
+    while parts:
+        part = parts.pop()
+        for name, there in part.items():
+            if there == value:
+                return f"{name} in config.json is {value[:64]!r}, which transformers does not know"
+        parts += [one for one in part.values() if isinstance(one, dict)]
+    return None
 
 
 def _first_line(error: Exception) -> str:
@@ -170,4 +196,6 @@ def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # transformers says which field is wrong in the first line, and what is wrong with it in the second.
     said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    # Some of its lines list every family that there is.
+    said = said if len(said) <= SAID else f"{said[:SAID]} …"
     return said if " " in said else f"{type(error).__name__} {said}".strip()

@@ -76,8 +76,12 @@ def read_code(folder: Path) -> dict[str, bytes]:
     files = {}
     for path in sorted(folder.glob("*.py")):
         # A hub's cache keeps files as links to its blobs; any other link would bring in code that nobody looked at.
-        if not path.resolve().is_relative_to(_root(folder)) or path.stat().st_size > MAX_BYTES:
-            raise InvalidInput(f"{path.name} of {folder} is a link out of it, or too large for code", field="model")
+        # `is_file` first: it says no to links in a circle, on which `resolve` raises, and to pipes.
+        inside = path.is_file() and path.resolve().is_relative_to(_root(folder))
+        if not inside or path.stat().st_size > MAX_BYTES:
+            raise InvalidInput(
+                f"{path.name} of {folder} is a link out of it, no file, or too large for code", field="model"
+            )
         files[path.name] = path.read_bytes()
     if not files:
         raise InvalidInput(f"{folder} holds no code: no *.py file", field="model")

@@ -80,16 +80,33 @@ def turn_ends(folder: Path, processor: Any) -> frozenset[int]:
     """Every token that ends a response.
 
     Those of the folder's generation configuration, the tokenizer's own, and what the chat template writes behind an
-    answer: a model that was tuned to write one of them must not be kept from it.
+    answer: a model that was tuned to write one of them must not be kept from it. Raises InvalidInput.
     """
-    if (folder / GENERATION).is_file():
-        configured = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
-    else:
-        config = read_config(folder)
-        configured = GenerationConfig.from_model_config(config).eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    found = {*listed, processor.tokenizer.eos_token_id, _end_of_template(processor)}
+    configured = configured_ends(folder)
+    if configured is None:
+        said = GenerationConfig.from_model_config(read_config(folder)).eos_token_id
+        configured = said if isinstance(said, list) else [said]
+    found = {*configured, processor.tokenizer.eos_token_id, _end_of_template(processor)}
     return frozenset(token for token in found if token is not None)
+
+
+def configured_ends(folder: Path) -> list[int] | None:
+    """What the generation configuration calls the end of a text; None: there is no such file.
+
+    Raises InvalidInput for a value that is no id of a token, or a list of them.
+    """
+    if not (folder / GENERATION).is_file():
+        return None
+    said = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
+    found = said if isinstance(said, list) else [] if said is None else [said]
+    # `type`: true is 1 to Python.
+    if any(type(one) is not int or one < 0 for one in found):
+        raise InvalidInput(
+            f"eos_token_id in {GENERATION} of model folder {folder.name} is {str(said)[:64]}: give the id of a token, "
+            "or a list of such",
+            field="model",
+        )
+    return found
 
 
 def end_of_turn(processor: Any) -> int:

@@ -5,16 +5,21 @@ never gives wrong numbers. What is not allowed is done another way, slower: `lay
 `hf_own_cache` for sampling. `docs/models.md` lists the outcome for each family.
 """
 
+from collections.abc import Collection
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidInput
 from mstar_models.families import family_of
+from mstar_models.special_tokens import configured_ends, special_tokens
 
 STATEFUL = frozenset({"linear_attention", "mamba", "recurrent", "conv", "hybrid"})
 """Kinds of layer that keep a running state instead of keys and values."""
 AHEAD = "use_bidirectional_attention"
 """Setting of Gemma's families: which tokens see those behind them."""
+PLACEHOLDERS = ("image_token_id", "image_token_index", "video_token_id")
+"""Settings with the ids of tokens in whose place features stand."""
 CODE = "its attention is in code from its folder"
 _WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 """Kind of layer → setting that says how many tokens it sees."""
@@ -35,6 +40,50 @@ def require_decoder(model: Any) -> None:
         raise InvalidInput(
             f"models of type {model.config.model_type} have an encoder for the prompt and a decoder for the response, "
             "which is not supported; take a decoder-only model, such as Qwen2.5-VL or InternVL",
+            field="model",
+        )
+
+
+def require_vocabulary(folder: Path, model: Any, processor: Any, used: Collection[int] = ()) -> None:
+    """Raises InvalidInput for a token that the model has no row for, and that text or one of `used` can be.
+
+    It would fail in the middle of a run, with the first question that holds it; on a GPU it ends the process.
+    """
+    rows = int(model.get_input_embeddings().weight.shape[0])
+    tokenizer = processor.tokenizer
+    # A tokenizer's class adds special tokens of its own, whatever the folder says, and no text becomes one of these.
+    never = set(special_tokens(tokenizer).values()) - set(used)
+    # Some families put features over their image token before they look up any row, and give it an id behind all rows.
+    spared = {getattr(model.config, name, None) for name in PLACEHOLDERS}
+    beyond = (
+        (place, token)
+        for token, place in tokenizer.get_vocab().items()
+        if place >= rows and place not in never and place not in spared
+    )
+    for place, token in sorted(beyond)[:1]:
+        raise InvalidInput(
+            f"the tokenizer of model folder {folder.name} has token {token[:64]!r} with id {place}, and the model has "
+            f"rows for {rows} tokens (vocab_size in config.json): take tokenizer and weights from one model, or remove "
+            "the tokens that were added",
+            field="model",
+        )
+    for place in sorted(configured_ends(folder) or ()):
+        if place >= rows:
+            raise InvalidInput(
+                f"eos_token_id {place} in generation_config.json of model folder {folder.name} is no token of the "
+                f"model, which has {rows}: give the id of the token that ends its answers",
+                field="model",
+            )
+
+
+def require_room(folder: Path, model: Any, tokens: int) -> None:
+    """Raises InvalidInput for a context that a prompt of `tokens`, a short question with a picture, fills alone."""
+    context = int(model.config.get_text_config().max_position_embeddings)
+    if tokens >= context:
+        raise InvalidInput(
+            f"model folder {folder.name} has a context of {context} tokens (max_position_embeddings in config.json), "
+            f"and a short question with a small picture takes {tokens}: correct config.json, or take a model with room "
+            "for prompt and response",
             field="model",
         )
 

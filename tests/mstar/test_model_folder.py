@@ -50,6 +50,16 @@ def test_sizes_that_no_model_has_are_refused(odd: dict[str, object], tmp_path: P
         read_shape(made)
 
 
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_links_in_a_circle_are_named(name: str, tmp_path: Path) -> None:
+    made = folder(tmp_path, described("model.layers.0.weight"), **SIZES)
+    (made / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model.safetensors"}}')
+    (made / name).unlink()
+    (made / name).symlink_to(made / name)
+    with pytest.raises(InvalidInput, match=f"has a link {name} that leads to no file"):
+        read_shape(made)
+
+
 def test_a_whole_folder_is_read(tmp_path: Path) -> None:
     made = folder(tmp_path, described("model.layers.0.weight"), **SIZES)
     assert check_weights(made) == (made / "model.safetensors").stat().st_size

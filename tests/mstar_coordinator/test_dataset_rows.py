@@ -134,6 +134,18 @@ def test_no_link_leads_out_of_the_data_set(tmp_path: Path) -> None:
         (read_split(inside, "train", 1))
 
 
+@pytest.mark.parametrize("name", ["train/a.png", "train/metadata.jsonl", "train"])
+def test_links_in_a_circle_are_refused_as_what_is_not_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "metadata.jsonl").write_text('{"file_name": "a.png", "question": "?", "answer": 1}\n')
+    link = tmp_path / name
+    if link.exists():
+        link.rename(tmp_path / "away")
+    link.symlink_to(link)
+    with pytest.raises(InvalidDataset, match=r"not in the split's folder|is a link that leads to no file"):
+        read_split(tmp_path, "train", 1)
+
+
 def test_reading_needs_bounded_memory(tmp_path: Path) -> None:
     split = tmp_path / "train"
     split.mkdir()

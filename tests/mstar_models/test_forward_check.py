@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import minivista
 from mstar.errors import InvalidInput
+from mstar_models.checkpoint import check_finite
 from mstar_models.forward_check import FORWARD, SHAPES, check_model
 
 WEIGHTS = "model.safetensors"
@@ -117,3 +119,82 @@ def test_numbers_of_a_processor_that_do_not_fit_are_one_sentence(folder: Path) -
     with pytest.raises(InvalidInput) as refused:
         check_model(folder, FORWARD)
     assert "\n" not in refused.value.detail
+
+
+def edited(folder: Path, file: str, change: Callable[[dict[str, Any]], object]) -> None:
+    found = json.loads((folder / file).read_text())
+    change(found)
+    (folder / file).write_text(json.dumps(found))
+
+
+def short(config: dict[str, Any]) -> None:
+    config["text_config"]["max_position_embeddings"] = 8
+
+
+def grown_vocabulary(tokenizer: dict[str, Any]) -> None:
+    tokenizer["model"]["vocab"]["zq"] = 600
+
+
+def added_token(tokenizer: dict[str, Any]) -> None:
+    """As tools for training add them, without rows for them."""
+    more = {"id": 474, "content": "<think>", "special": False}
+    tokenizer["added_tokens"].append(tokenizer["added_tokens"][-1] | more)
+
+
+def moved_end(tokenizer: dict[str, Any]) -> None:
+    (end,) = (one for one in tokenizer["added_tokens"] if one["content"] == "<end_of_utterance>")
+    end["id"] = tokenizer["model"]["vocab"]["<end_of_utterance>"] = 474
+
+
+@pytest.mark.parametrize("how", [FORWARD, SHAPES])
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        (
+            "config.json",
+            short,
+            r"context of 8 tokens \(max_position_embeddings in config\.json\), and a short question",
+        ),
+        ("tokenizer.json", grown_vocabulary, r"has token 'zq' with id 600, and the model has rows for 474 tokens"),
+        ("tokenizer.json", added_token, r"has token '<think>' with id 474, and the model has rows for 474 tokens"),
+        ("tokenizer.json", moved_end, r"has token '<end_of_utterance>' with id 474, and the model has rows for 474"),
+        (
+            "generation_config.json",
+            lambda said: said.update(eos_token_id=474),
+            r"eos_token_id 474 in generation_config",
+        ),
+        ("generation_config.json", lambda said: said.update(eos_token_id=-3), r"is -3: give the id of a token"),
+        ("generation_config.json", lambda said: said.update(eos_token_id="two"), r"is two: give the id of a token"),
+        ("generation_config.json", lambda said: said.update(eos_token_id=[2, None]), r"is \[2, None\]: give the id"),
+    ],
+)
+def test_files_that_do_not_fit_together_are_named(
+    folder: Path, how: str, file: str, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    edited(folder, file, change)
+    with pytest.raises(InvalidInput, match=said):
+        check_model(folder, how)
+
+
+def test_a_name_that_no_table_knows_is_told_with_its_setting(folder: Path) -> None:
+    edited(folder, "config.json", lambda config: config["text_config"].update(hidden_act="nope"))
+    with pytest.raises(InvalidInput, match=r"hidden_act in config\.json is 'nope', which transformers does not know"):
+        check_model(folder, SHAPES)
+
+
+def test_the_base_of_an_adapter_is_not_loaded_instead(folder: Path, tmp_path: Path) -> None:
+    other = copytree(folder, tmp_path / "other")
+    adapter = {"peft_type": "LORA", "base_model_name_or_path": str(other), "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(adapter))
+    with pytest.raises(InvalidInput, match=r"holds an adapter_config\.json beside the model: merge"):
+        check_model(folder, SHAPES)
+
+
+def test_weights_of_eight_bits_are_looked_at(folder: Path) -> None:
+    tensors = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in load_file(folder / WEIGHTS).items()}
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    check_finite(folder, "model")
+    tensors[last(tensors)].view(-1)[0] = float("nan")
+    save_file(tensors, folder / WEIGHTS, {"format": "pt"})
+    with pytest.raises(InvalidInput, match="is not finite"):
+        check_finite(folder, "model")

@@ -1,6 +1,7 @@
 """Code from a folder is what was compared with the digest, or it does not run."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,16 @@ def test_links_out_of_the_folder_are_not_read(folder: Path, tmp_path: Path) -> N
         read_code(folder)
     with pytest.raises(InvalidInput, match="holds no code"):
         read_code(tmp_path / "nothing")
+
+
+def test_what_is_no_file_is_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.py")
+    with pytest.raises(InvalidInput, match=r"pipe\.py of .* is a link out of it, no file"):
+        read_code(folder)
+    (folder / "pipe.py").unlink()
+    (folder / "circle.py").symlink_to(folder / "circle.py")
+    with pytest.raises(InvalidInput, match=r"circle\.py of .* is a link out of it, no file"):
+        read_code(folder)
 
 
 def test_a_link_to_a_snapshots_blob_is_read(tmp_path: Path) -> None:

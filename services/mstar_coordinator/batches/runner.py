@@ -49,6 +49,8 @@ class BatchRunner:
         self._not_before = 0.0
         self._tried: dict[str, tuple[str, int]] = {}
         """Batch → its line that has no answer, and how often that was sent."""
+        self.problem: str | None = None
+        """Why the PRM answered none of the latest request; None: it did."""
 
     def tidy(self) -> None:
         """Remove what a crash has left. Before anything is uploaded."""
@@ -131,16 +133,17 @@ class BatchRunner:
         except Unavailable as error:
             away = error.detail == AWAY
             if away or self._tries(batch, line) < TRIES:
-                self._pause(AWAY_SECONDS if away else AGAIN_SECONDS)
+                self._pause(AWAY_SECONDS if away else AGAIN_SECONDS, error.detail)
                 return None
             return False, failed_line(batch.id, place, line.custom_id, error)
         # Not counted as a try: the PRM is well, and has said when.
         if reply.status_code in NOT_NOW:
-            self._pause(_retry_after(reply))
+            self._pause(_retry_after(reply), _detail(reply))
             return None
         if reply.status_code >= 500 and self._tries(batch, line) < TRIES:
-            self._pause(AGAIN_SECONDS)
+            self._pause(AGAIN_SECONDS, _detail(reply))
             return None
+        self.problem = None
         row = answer_line(batch.id, place, line.custom_id, reply.status_code, _body(reply))
         # A line that the PRM refuses is answered, with its status, and goes to the error file.
         return reply.status_code == 200, row
@@ -152,7 +155,8 @@ class BatchRunner:
         self._tried[batch.id] = line.custom_id, times
         return times
 
-    def _pause(self, seconds: float) -> None:
+    def _pause(self, seconds: float, problem: str) -> None:
+        self.problem = problem
         self._not_before = _time() + min(seconds, LONGEST_PAUSE)
 
     async def _let_others_pass(self) -> None:
@@ -178,6 +182,17 @@ def _time() -> float:
 def _retry_after(reply: httpx2.Response) -> float:
     given = reply.headers.get("retry-after", "")
     return float(given) if given.isdecimal() and len(given) < 6 else AWAY_SECONDS
+
+
+def _detail(reply: httpx2.Response) -> str:
+    """What a PRM says of why it gives no answer."""
+    body = _body(reply)
+    said = body.get("detail") if isinstance(body, dict) else None
+    return (
+        f"the PRM answers with {reply.status_code}: {str(said)[:300]}"
+        if said
+        else f"the PRM answers {reply.status_code}"
+    )
 
 
 def _body(reply: httpx2.Response) -> Any:

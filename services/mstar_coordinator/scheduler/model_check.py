@@ -27,14 +27,25 @@ from mstar.prm_schemes import (
 from mstar_coordinator.scheduler.template_check import template_of, template_problem
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
+FEW_LAYERS = 200
+"""Built without weights in seconds, so that the model's own names may tell what is wrong."""
 TOKENIZER_CONFIG = "tokenizer_config.json"
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
-_SECTIONS = ("text_config", "llm_config", "vision_config", "rope_parameters", "rope_scaling")
+_SECTIONS = (
+    "text_config", "llm_config", "vision_config", "rope_parameters", "rope_scaling", "quantization_config", "id2label",
+)  # fmt: skip
 _COUNTS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
     "vocab_size", "max_position_embeddings", "image_size", "patch_size",
 )  # fmt: skip
 _TEXTS = ("model_type", "dtype", "torch_dtype", "hidden_act")
+_DTYPES = ("auto", "float64", "float32", "float16", "bfloat16")
+"""Types in which a model computes; weights of fewer bits say so in `quantization_config`."""
+_JSONS = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
+    "generation_config.json", "chat_template.json", "video_preprocessor_config.json",
+)  # fmt: skip
+_CLASSES = ("tokenizer_class", "processor_class", "image_processor_type", "feature_extractor_type")
 
 
 def check_model(folder: Path, allowed: Collection[str] = ()) -> int:
@@ -49,7 +60,9 @@ def check_model(folder: Path, allowed: Collection[str] = ()) -> int:
     _check_parts(folder, processor=True)
     _check_template(folder, model_type)
     model_files(folder)
-    return check_weights(folder)
+    weights = check_weights(folder)
+    _check_layers(folder, config)
+    return weights
 
 
 def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = (), separator: str | None = None) -> int:
@@ -76,7 +89,22 @@ def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = (), sep
     if separator is not None and not trained:
         _check_read(folder, scheme, separator)
     model_files(folder)
-    return check_weights(folder)
+    weights = check_weights(folder)
+    _check_layers(folder, config)
+    return weights
+
+
+def _check_layers(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises InvalidInput for more layers than the weights have tensors: to build millions of them takes hours."""
+    tensors = len(tensor_names(folder))
+    for where, part in [("config.json", config), *((f"config.json {name}", config.get(name)) for name in _SECTIONS)]:
+        layers = _mapping(part).get("num_hidden_layers")
+        if isinstance(layers, int) and layers > max(tensors, FEW_LAYERS):
+            raise _refused(
+                folder,
+                f"has num_hidden_layers {layers} in {where}, and its weights are {tensors} tensors: take config.json "
+                "and all weight files from one download or one save of the model",
+            )
 
 
 def _check_read(folder: Path, scheme: PrmScheme, separator: str) -> None:
@@ -212,7 +240,10 @@ def _check_parts(folder: Path, *, processor: bool) -> None:
         if not any((folder / name).is_file() for name in names):
             raise _refused(folder, f"has no {what}: add one of {', '.join(names)}")
     for name in _jsons(folder):
-        read_json(folder, name)
+        found = read_json(folder, name)
+        for key in _CLASSES:
+            if found.get(key) is not None and not isinstance(found[key], str):
+                raise _refused(folder, f"has {key} in {name}, which must be a text")
 
 
 def _check_template(folder: Path, model_type: str, *, sees: bool = True) -> None:
@@ -227,8 +258,7 @@ def _check_template(folder: Path, model_type: str, *, sees: bool = True) -> None
 
 
 def _jsons(folder: Path) -> Iterator[str]:
-    names = (*PROCESSORS, "tokenizer.json", "tokenizer_config.json", "generation_config.json", "chat_template.json")
-    return (name for name in names if (folder / name).is_file())
+    return (name for name in (*PROCESSORS, *_JSONS) if (folder / name).is_file())
 
 
 def _wrong_types(config: Mapping[str, Any], where: str) -> Iterator[str]:
@@ -248,6 +278,8 @@ def _wrong_types(config: Mapping[str, Any], where: str) -> Iterator[str]:
     for name in _TEXTS:
         if config.get(name) is not None and not isinstance(config[name], str):
             yield f"has {name} in {where}, which must be a text"
+        elif name.endswith("dtype") and config.get(name) and config[name].removeprefix("torch.") not in _DTYPES:
+            yield f"has {name} {config[name][:32]!r} in {where}, which must be one of {', '.join(_DTYPES)}"
 
 
 def _refused(folder: Path, problem: str) -> InvalidInput:

@@ -35,7 +35,7 @@ def _rendered(template: str, tokens: Mapping[str, str]) -> dict[str, str]:
     try:
         shown, plain = (_render(template, tokens, parts) for parts in ([{"type": "image"}, QUESTION], [QUESTION]))
     except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        return {"error": str(error)[:200]}
+        return {"error": " ".join(str(error).split())[:200]}
     except (MemoryError, RecursionError) as error:
         return {"error": type(error).__name__}
     return {"shown": shown, "plain": plain}

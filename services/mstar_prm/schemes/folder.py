@@ -14,6 +14,7 @@ from mstar.prm_schemes import DECLARATION, PrmScheme, scheme_of
 from mstar_models.encoding import PromptEncoder
 from mstar_models.families import remote_family
 from mstar_models.loading import load_model, load_processor, translated
+from mstar_models.suitability import require_vocabulary
 from mstar_prm.schemes.conversation import Conversation
 from mstar_prm.schemes.heads import read_head
 from mstar_prm.schemes.interface import Scheme
@@ -36,9 +37,15 @@ def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) ->
     processor = load_processor(folder) if sees else _text_processor(folder)
     declared = declared_scheme(folder, processor.tokenizer)
     prompts = PromptEncoder(processor)
+
+    def loaded(kind: Any) -> Any:
+        model = load_model(folder, kind=kind, options=options)
+        require_vocabulary(folder, model, processor)
+        return model
+
     if isinstance(declared, prm_schemes.LabelTokens) and declared.step_tag is None:
         own = LabelTokens(prompts, (declared.good, declared.bad), declared.step_separator)
-        return load_model(folder, kind=_with_head(sees=sees), options=options), own
+        return loaded(_with_head(sees=sees)), own
     # Labels at step ends need no text of their own around the steps; every other scheme does.
     conversation = Conversation(prompts, declared, images=sees)
     if isinstance(declared, prm_schemes.LabelTokens | prm_schemes.Turns):
@@ -47,9 +54,9 @@ def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) ->
             if isinstance(declared, prm_schemes.Turns)
             else TaggedLabels(conversation, declared)
         )
-        return load_model(folder, kind=_with_head(sees=sees), options=options), by_words
+        return loaded(_with_head(sees=sees)), by_words
     # transformers' own classes for token classification know one linear layer, and none of a vision-language model.
-    model = load_model(folder, kind=AutoModel, options=options)
+    model = loaded(AutoModel)
     hidden = int(model.config.get_text_config().hidden_size)
     if isinstance(declared, prm_schemes.StepToken):
         return model, StepToken(conversation, declared, read_head(folder, hidden, StepToken.CLASSES))

@@ -110,6 +110,8 @@ class Batch(Frozen):
     completion_window: str
     status: BatchState
     errors: BatchProblems | None = None
+    problem: str | None = None
+    """What holds its requests up now, such as a PRM without weights; None while they are answered."""
     output_file_id: str | None = None
     """Answers, once the batch has ended; None where there is none."""
     error_file_id: str | None = None

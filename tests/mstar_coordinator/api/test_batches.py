@@ -294,6 +294,29 @@ def test_a_request_that_ends_the_prm_does_not_hold_up_the_others(tmp_path: Path,
     assert prm.asked.count("odd") == 3
 
 
+def test_a_batch_says_what_its_requests_wait_for(tmp_path: Path, prm: Prm, prm_url: str) -> None:
+    """A PRM that was started anew has no weights until somebody loads them."""
+    empty: list[bool] = [True]
+    refused = 503, {"detail": "no weights are loaded: `mstar serve RUN`"}, {"retry-after": "0"}
+    prm.other["a"] = lambda before: refused if empty else (200, {"results": []}, {})
+
+    async def scenario(client: httpx2.AsyncClient) -> None:
+        batch = (await begin(client, lines("a"))).json()
+        for _ in range(600):
+            shown = (await client.get(f"/v1/batches/{batch['id']}")).json()
+            if shown["problem"]:
+                break
+            await asyncio.sleep(0.05)
+        assert shown["status"] == "in_progress"
+        assert shown["problem"] == "the PRM answers with 503: no weights are loaded: `mstar serve RUN`"
+        (listed,) = (await client.get("/v1/batches")).json()["data"]
+        assert listed["problem"] == shown["problem"]
+        empty.clear()
+        assert (await ended(client, batch["id"]))["problem"] is None
+
+    talk(coordinator(tmp_path, prm_url), scenario)
+
+
 def test_what_a_crash_has_left_of_an_upload_is_removed(tmp_path: Path, prm_url: str) -> None:
     async def uploaded(client: httpx2.AsyncClient) -> str:
         return str((await upload(client, lines("one"))).json()["id"])

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -295,6 +296,51 @@ def test_a_template_is_found_wherever_folders_keep_it(root: Path, name: str, tex
     (root / "model" / "chat_template.jinja").unlink()
     (root / "model" / name).write_text(text)
     assert admitted(with_sources(), root)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("config.json", {"num_hidden_layers": 10**7}, "has num_hidden_layers 10000000 in config.json, and its weights"),
+        (
+            "config.json",
+            {"vision_config": {"num_hidden_layers": 4000}},
+            "has num_hidden_layers 4000 in config.json vision_config",
+        ),
+        ("config.json", {"dtype": "float7"}, "has dtype 'float7' in config.json, which must be one of auto, float64"),
+        ("config.json", {"torch_dtype": "int8"}, "has torch_dtype 'int8' in config.json, which must be one of"),
+        (
+            "config.json",
+            {"quantization_config": "4bit"},
+            "has quantization_config in config.json, which must be an obj",
+        ),
+        (
+            "tokenizer_config.json",
+            {"tokenizer_class": 5},
+            "has tokenizer_class in tokenizer_config.json, which must be",
+        ),
+        ("added_tokens.json", None, "has a added_tokens.json that is not valid JSON"),
+        ("special_tokens_map.json", None, "has a special_tokens_map.json that is not valid JSON"),
+    ],
+)
+def test_settings_that_no_model_has_are_named(root: Path, name: str, change: dict[str, Any] | None, said: str) -> None:
+    path = root / "model" / name
+    there = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text("{" if change is None else json.dumps(there | change))
+    with pytest.raises(InvalidInput, match=re.escape(said)):
+        admitted(with_sources(), root)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [("utf-16", "is not UTF-8: save it as UTF-8"), ("utf-8-sig", "it begins with a byte-order mark: save it without")],
+)
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_file_in_another_encoding_is_named(root: Path, name: str, encoding: str, said: str) -> None:
+    path = root / "model" / name
+    path.write_text(path.read_text(), encoding=encoding)
+    with pytest.raises(InvalidInput, match=rf"has a {re.escape(name)} that .*{said}"):
+        admitted(with_sources(), root)
 
 
 def test_a_family_with_a_prompt_of_its_own_needs_no_template(root: Path) -> None:

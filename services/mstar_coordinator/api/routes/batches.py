@@ -37,7 +37,8 @@ def list_batches(
     """Batches of the caller's project, newest first."""
     with coordinator.store.reading() as tx:
         found = tx.batches.page(caller.view, after, limit + 1)
-    return paged([_view(one) for one in found], limit, [one.id for one in found])
+    problem = coordinator.batch_problem()
+    return paged([_view(one, problem) for one in found], limit, [one.id for one in found])
 
 
 @router.get("/{batch_id}")
@@ -55,10 +56,11 @@ def cancel_batch(coordinator: Coordinator, batch_id: str) -> Batch:
 
 def _show(coordinator: Context, batch_id: str) -> Batch:
     with coordinator.store.reading() as tx:
-        return _view(tx.batches.get(batch_id))
+        return _view(tx.batches.get(batch_id), coordinator.batch_problem())
 
 
-def _view(batch: BatchRecord) -> Batch:
+def _view(batch: BatchRecord, problem: str | None) -> Batch:
+    """`problem`: of the PRM, which holds up the batches that go on."""
     ended = None if batch.ended_at is None else int(batch.ended_at)
     failed = None
     if batch.error is not None:
@@ -70,6 +72,7 @@ def _view(batch: BatchRecord) -> Batch:
         completion_window=batch.completion_window,
         status=batch.state,
         errors=failed,
+        problem=problem if batch.state is BatchState.IN_PROGRESS else None,
         output_file_id=batch.output_file_id,
         error_file_id=batch.error_file_id,
         created_at=int(batch.created_at),

@@ -47,6 +47,8 @@ class Context:
     """What does not work now of all that runs need; never waits."""
     door: Door
     batches: BatchJobs
+    batch_problem: Callable[[], str | None]
+    """What holds up every batch now; never waits."""
 
 
 def _context(request: Request) -> Context:
