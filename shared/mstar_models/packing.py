@@ -8,6 +8,7 @@ nothing of the others; its position is that of a sequence of its own, so the num
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -86,7 +87,9 @@ def prompt_axes(model: Any, prompt: EncodedPrompt) -> torch.Tensor | None:
     if index is None:
         return None
     ids = torch.tensor([prompt.input_ids], device=model.device)
-    grid = {key: value.to(model.device) for key, value in prompt.pixels.items() if key == "image_grid_thw"}
+    # The sizes of images in patches, which families name differently: `image_grid_thw`, `target_sizes`.
+    taken = signature(index).parameters
+    grid = {key: value.to(model.device) for key, value in prompt.pixels.items() if key in taken}
     # 1 is an image to `get_rope_index`, 0 text; nothing here is a video.
     kinds = (ids == model.config.image_token_id).int()
     positions, _ = index(input_ids=ids, mm_token_type_ids=kinds, **grid)

@@ -26,6 +26,7 @@ WITHOUT_TORCHVISION = {"PixtralProcessor": "mstar_models.families.pixtral"}
 WITHOUT_VIDEO = {
     "Gemma4Processor": "mstar_models.families.gemma4_processor",
     "MiniCPMV4_6Processor": "mstar_models.families.minicpmv_processor",
+    "MiniCPMV4_7Processor": "mstar_models.families.minicpmv_processor",
 }
 """Processors that cannot be made without one for video or sound → our module with a class of the same name."""
 

@@ -6,6 +6,7 @@ from model_families import (
     GLM_TOKENS,
     LINEAR,
     LLAMA_TURNS,
+    MINICPM_NAMES,
     MROPE,
     PIXTRAL_VISION,
     QWEN_IMAGE,
@@ -14,7 +15,9 @@ from model_families import (
     TEXT,
     VISION,
     glm4v,
+    internvl,
     llava,
+    minicpmv4_6,
     plain_images,
     qwen3_5,
     qwen_images,
@@ -111,6 +114,39 @@ def _vipllava(ids: Ids) -> Settings:
     return base | {"model_type": "vipllava", "vision_feature_layers": [0, 1]}
 
 
+def _minicpmv4_7(ids: Ids) -> Settings:
+    edges = {
+        f"{edge}_id": ids(MINICPM_NAMES[edge]) for edge in ("image_start", "image_end", "slice_start", "slice_end")
+    }
+    # A line feed is a token of one byte: it stands between the rows of slices.
+    return minicpmv4_6(ids) | {"model_type": "minicpmv4_7"} | edges | {"newline_id": ids("\u010a")}
+
+
+def _qianfan_ocr(ids: Ids) -> Settings:
+    base = internvl(ids)
+    # Paths that a training drops at random would make its losses differ from those of a plain forward pass.
+    vision = {name: value for name, value in base["vision_config"].items() if name != "model_type"}
+    text = TEXT | {"model_type": "qwen3", "head_dim": 16}
+    return base | {"model_type": "qianfan_ocr", "text_config": text, "vision_config": vision | {"drop_path_rate": 0.0}}
+
+
+def _exaone4_5(ids: Ids) -> Settings:
+    kinds = {
+        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window": 24,
+        "sliding_window_pattern": "LG",
+    }
+    vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "num_key_value_heads": 2, "intermediate_size": 48,
+              "out_hidden_size": 64, "fullatt_block_indexes": [1]}  # fmt: skip
+    return {
+        "model_type": "exaone4_5",
+        "text_config": TEXT | {"model_type": "exaone4", "head_dim": 16} | kinds,
+        "vision_config": vision,
+        "image_token_id": ids("<|image_pad|>"),
+        "video_token_id": ids("<|video_pad|>"),
+    }
+
+
 FURTHER = (
     Family("qwen3_5_moe", "Qwen3.5-MoE", _qwen3_5_moe,
            qwen_images(16, "Qwen2VLImageProcessorFast", "Qwen3VLProcessor"), QWEN_TOKENS, QWEN_IMAGE, **LINEAR),
@@ -150,6 +186,23 @@ FURTHER = (
             "size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}, ("<image>",), "<image>\n",
            processor={"processor_class": "LlavaProcessor", "patch_size": 8, "num_additional_image_tokens": 1,
                       "vision_feature_select_strategy": "default"}, **LLAMA_TURNS),
+    Family("minicpmv4_7", "MiniCPM-V 4.7", _minicpmv4_7,
+           {"image_processor_type": "MiniCPMV4_6ImageProcessor", "processor_class": "MiniCPMV4_7Processor",
+            "patch_size": 8, "scale_resolution": 64, "max_slice_nums": 2},
+           ("<|im_start|>", *MINICPM_NAMES.values()), "<image_pad>",
+           named={"extra_special_tokens": {f"{name}_token": token for name, token in MINICPM_NAMES.items()}},
+           template_file="chat_template.jinja", **LINEAR),
+    Family("qianfan_ocr", "Qianfan-OCR", _qianfan_ocr,
+           plain_images("GotOcr2ImageProcessor", "QianfanOCRProcessor", 28, crop_to_patches=True, min_patches=1,
+                        max_patches=2),
+           ("<|im_start|>", "<image>", "<img>", "</img>", "<IMG_CONTEXT>"), "<image>\n",
+           processor={"processor_class": "QianfanOCRProcessor", "image_seq_length": 4},
+           named={"extra_special_tokens": {"context_image_token": "<IMG_CONTEXT>", "start_image_token": "<img>",
+                                           "end_image_token": "</img>"}},
+           template_file="chat_template.jinja"),
+    Family("exaone4_5", "EXAONE 4.5", _exaone4_5, qwen_images(14, "Qwen2VLImageProcessor", "Exaone4_5_Processor"),
+           QWEN_TOKENS, QWEN_IMAGE, tokenizer="PreTrainedTokenizerFast", template_file="chat_template.jinja",
+           own_cache="some layers see a window only"),
 )  # fmt: skip
 DRIVEN = (*FAMILIES, *FURTHER)
 """Every family that the services are driven with."""

@@ -91,14 +91,17 @@ package. Give those services no more rights than they need.
 `tests/system/test_remote_families.py` writes small models with code of the same calls (nested slices, image places and
 position ids; negative ids for images) and compares policy, PRM and trainer with them. The real folders were not tried:
 their code was written for an older transformers, and may need small changes, which change the hash. MiniCPM-V 4.6 is
-native and needs none of this. The vLLM engine refuses them.
+native, as 4.7 is, and needs none of this. The vLLM engine refuses them.
 
 ## What is installed
 
 Nothing needs torchvision. Where it is installed it resizes images, else Pillow does: prompts are equal, and so are
 pixels up to the rounding of resampling. It must be the build that belongs to torch. The test of the families runs
 without it.
-Some families have only an image processor that needs torchvision (Kimi K2.5, Llama 4): they were not tried.
+Qianfan-OCR drops paths of its vision tower at random while it trains, where its configuration says so
+(`drop_path_rate`); the test sets that share to 0, since nothing could be compared otherwise.
+Some families have only an image processor that needs torchvision (Kimi K2.5, Llama 4, Cohere 2 Vision, LFM2-VL,
+Perception LM, Aria): they were not tried.
 Phi-4-multimodal is refused: transformers does not list it among the models of images and text.
 SmolVLM's processor wants `num2words`, which comes with the model services.
 
@@ -114,9 +117,10 @@ records that `model.base` or `prm.base` does not take is refused before the run 
 ## Resolution
 
 `model.min_pixels` and `model.max_pixels` of a recipe bound a picture's pixels, and with them its tokens, for models
-that scale to a number of pixels: Qwen2-VL to Qwen3.5, GLM-4.1V to GLM-4.6V, GLM-OCR and PaddleOCR-VL. They are written
-into the run's copy of the folder, so that policy (vLLM too), PRM, trainer and the published model all keep to them.
-Other families scale by sides, tiles or tokens; a recipe that sets bounds for one of them is refused. A `prm.base` that
+that scale to a number of pixels: Qwen2-VL to Qwen3.5, GLM-4.1V to GLM-4.6V, GLM-OCR, PaddleOCR-VL and EXAONE 4.5.
+They are written into the run's copy of the folder, so that policy (vLLM too), PRM, trainer and the published model all
+keep to them. Other families scale by sides, tiles or tokens; a recipe that sets bounds for one of them is refused.
+A `prm.base` that
 has such bounds gets them as well.
 
 ## Check a model
