@@ -20,7 +20,7 @@ from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
 from mstar.answers.texts import canonical, means, named_figure, same_place
 from mstar.answers.times import same_duration, same_moment
-from mstar.answers.units import factor, is_percent, is_variable, same_unit
+from mstar.answers.units import factor, is_percent, is_variable, same_kind, same_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
 
@@ -125,7 +125,7 @@ def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[
     """The response's value in the unit that is asked for; None where its unit is another."""
     # `5K` for 5000: read as a unit first, since beside kelvin it would be one.
     scale = short_scale(one.unit)
-    if scale is not None and not (asked and same_unit(one.unit, asked)):
+    if scale is not None and not (asked and (same_unit(one.unit, asked) or same_kind(one.unit, asked))):
         return (Number(one.value * scale),)
     if not one.unit or (asked and same_unit(one.unit, asked)):
         return (one,)
@@ -164,7 +164,14 @@ def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
     if _RATIO.fullmatch(gold) and (parts := _ratio(one)):
         return _equal(parts == _ratio(gold))
     one, gold = (_ARTICLE.sub("", text, count=1) for text in (_THE_ONE.sub(r"\1", one), gold))
-    return _equal(one == gold or means(one, gold) or same_place(one, gold))
+    return _equal(one == gold or means(one, gold) or same_place(one, gold) or _same_count(one, gold))
+
+
+def _same_count(said: str, gold: str) -> bool:
+    """`2` for two."""
+    asked = read_number(gold, DEFAULT_RULE) if gold.replace("-", " ").replace(" ", "").isalpha() else None
+    told = read_number(said, DEFAULT_RULE) if asked is not None and not asked.unit else None
+    return told is not None and asked is not None and not told.unit and told.value == asked.value
 
 
 def _ratio(text: str) -> list[str]:

@@ -11,8 +11,8 @@ from mstar.answers.marks import bare, first_answer, plain, spaced_once
 from mstar.answers.numbers import read_number
 from mstar.answers.rule import DEFAULT_RULE
 from mstar.answers.scripts import signs
-from mstar.answers.texts import canonical
-from mstar.answers.units import same_unit
+from mstar.answers.texts import canonical, means
+from mstar.answers.units import factor, same_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer
 
@@ -42,7 +42,7 @@ _NAMED_VALUE = re.compile(
     r"(?:the\s+)?(?:[a-z]|[a-z]{2,3}|angle|area|perimeter|length|volume|value)\s*=\s*", re.IGNORECASE
 )
 _CHOSEN = re.compile(
-    r"(?:(?:i|we)\s+(?:would\s+|will\s+)?)?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:选择?|選擇?)(?!项|項)\s*",
+    r"(?:(?:i|we)(?:['\u2019]d\s+|\s+(?:would\s+|will\s+)?))?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:选择?|選擇?)(?!项|項)\s*",
     re.IGNORECASE,
 )
 _IS_RIGHT = re.compile(
@@ -163,7 +163,7 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
         and written.islower()
         and (match["text"] or not _WORD.match(said))
         and said not in (written, f"{written}:")
-        and not said.startswith(f"{written})")
+        and not said.startswith((f"{written})", f"{written}."))
     ):
         return ()  # `a cat` is no letter
     letter = written.upper()
@@ -194,15 +194,20 @@ def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
 def same_option(said: str, option: str) -> bool:
     """Whether folded texts say one thing: but for an article and signs for LaTeX commands, or as one number."""
     one, other = (_ARTICLE.sub("", canonical(signs(text)), count=1) for text in (said, option))
-    if one == other:
+    if one == other or means(one, other) or means(other, one):
         return True
     # `5` answers the option `x = 5`, but `y = 5` must not.
     if "=" not in said:
         option = _VARIABLE.sub("", signs(option))
     first, second = read_number(said, _AS_WRITTEN), read_number(option, _AS_WRITTEN)
-    if first is None or second is None or first.value != second.value:
+    if first is None or second is None:
+        return False
+    if first.unit and second.unit and not same_unit(first.unit, second.unit):
+        times = factor(first.unit, second.unit)
+        return times is not None and first.value * times == second.value
+    if first.value != second.value:
         return False
     if first.unit and second.unit:
-        return same_unit(first.unit, second.unit)
+        return True
     # A price without its sign is still that price; `15` beside options in cm and m may be either.
     return first.unit == second.unit or first.unit + second.unit in _CURRENCY_SIGNS

@@ -39,6 +39,7 @@ _IN_RADIANS = r"(\\frac{\1\\pi}{180})"
 _MATRIX = re.compile(r"\\(begin|end)\{b(?=matrix\})")
 _ENDLESS = re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])", re.IGNORECASE)
 _PLUS_ENDLESS = re.compile(r"(?<![\w)}])\+\s*(?=\\infty)")
+_POINT_NAMED = re.compile(r"^(?:the\s+)?point\s+(?:[A-Z]\s*)?(?=\()", re.IGNORECASE)
 _TUPLE = re.compile(r"([(\[])([^()\[\]]+)([)\]])")
 _SIGNS = "%°<>≤≥≠±:;!|"
 _ARITHMETIC = re.compile(r"[\d.)}\]]\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
@@ -89,7 +90,7 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
 
 def _without_sentence(said: str) -> str:
     """`(3, 2)` of `The point is (3, 2)`; of a single value a sentence is no expression."""
-    led = bare(said)
+    led = _POINT_NAMED.sub("", bare(said))
     return led if _TUPLE.fullmatch(led.replace("\\left", "").replace("\\right", "")) else said
 
 

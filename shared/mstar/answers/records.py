@@ -140,7 +140,12 @@ def _guessed(value: str) -> AnswerType:
     if number is not None and _FRACTION.fullmatch(text.removesuffix(number.unit).strip()) and is_known(number.unit):
         return AnswerType.FLOAT
     exact = _LATEX.search(value) or _FRACTION.fullmatch(text) or _POINT.fullmatch(text) or _ENDLESS.search(text)
-    return AnswerType.MATH if exact or _FORMULA.fullmatch(text) or _SET.fullmatch(text) else AnswerType.TEXT
+    return AnswerType.MATH if exact or _formulas(text) or _SET.fullmatch(text) else AnswerType.TEXT
+
+
+def _formulas(text: str) -> bool:
+    """Whether this is a formula, or several of which each may be right: `x = -2 or x = 5`."""
+    return all(_FORMULA.fullmatch(part) for part in re.split(r"\s+(?:or|and)\s+", text))
 
 
 def _ascending(text: str) -> bool:

@@ -24,7 +24,7 @@ _COMMANDS = {
     "cap": "∩", "parallel": "∥", "perp": "⊥", "angle": "∠", "triangle": "△", "sim": "∼", "cong": "≅",
 }  # fmt: skip
 _COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])\s*")
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}")
+_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?[\wπ√]+)\s*\}\s*\{\s*([\wπ√]+)\s*\}")
 _ROOT = re.compile(r"\\sqrt\s*(?:\{\s*(\w+)\s*\}|(\d))")
 _MATH_MODE = re.compile(r"\$([^$]*)\$")
 _FULL_WIDTH = range(0xFF01, 0xFF5F)

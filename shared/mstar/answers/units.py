@@ -24,9 +24,18 @@ _ALIKE = {
     "kgs": "kg", "cms": "cm", "hrs": "hour", "mins": "minute", "secs": "second",
     "° c": "degC", "°c": "degC", "° f": "degF", "°f": "degF",
 }  # fmt: skip
+_SHORT = "m g s h d l L t A V W J N K C F T H B k M"
+_PAIRS = (
+    "cm mm km dm nm um kg mg ug ml mL cl cL dl dL kl kL hr yr mi ft in yd lb oz pt qt Hz Pa eV kJ MJ kW MW mW GW kN kV"
+    " mV mA kA ms ns us GB MB KB kB TB cc pH dB cd ha lm lx Wb Gy Sv pF nF AU ly AD CE"
+)
+_SYMBOLS = frozenset(f"{_SHORT} {_PAIRS}".split())
+"""Units of one and two letters. pint knows more, such as `ab` for attobarn, which nobody means by `17ab`."""
 _RAISED = re.compile(r"(?:\^\{?-?\d\}?|[²³])$")
 _DIMENSION = re.compile(r"(?<=\w)\s+(?:old|tall|high|long|wide|deep|thick|away|apart)$", re.IGNORECASE)
 """Which way is measured: `15 years old`, `5 m tall`."""
+_OF_ONE = re.compile(r"^(?:of\s+)?an?\s+(?=\w)", re.IGNORECASE)
+"""`half an hour`, `three quarters of a mile`."""
 _FOR_PINT = re.compile(r"[A-Za-zµ°][A-Za-zµ°/*^ ().{}²³0-9·-]{0,39}")
 _SQUARES = ((re.compile(r"\b(?:sq\.?|square)\s+(\w+)"), r"\1**2"), (re.compile(r"\b(?:cu\.?|cubic)\s+(\w+)"), r"\1**3"))
 
@@ -56,6 +65,12 @@ def contradict(said: str, asked: str) -> bool:
     return known(said) and known(asked) and not same_unit(said, asked)
 
 
+def same_kind(said: str, asked: str) -> bool:
+    """Whether both measure one thing: `K` beside °C is kelvin, and no thousand."""
+    first, second = _parsed(_name(said)), _parsed(_name(asked))
+    return first is not None and second is not None and bool(first.dimensionality == second.dimensionality)
+
+
 @lru_cache(maxsize=4096)
 def factor(said: str, asked: str) -> Fraction | None:
     """What one `said` is in `asked`, or None when they measure different things or a unit is unknown.
@@ -70,6 +85,9 @@ def factor(said: str, asked: str) -> Fraction | None:
     if first is None or second is None or first.dimensionality != second.dimensionality:
         return None
     try:
+        # 0 °F is not 0 °C: between scales with another zero no factor converts.
+        if abs(_registry().Quantity(0, first).to(second).magnitude) > 0:
+            return None
         # Factors are floats to pint: 0.1 becomes 1/10 again, so that 10 cm are exactly 1 dm.
         return Fraction(_registry().Quantity(1, first).to(second).magnitude).limit_denominator(10**12)
     except Exception:  # pint raises its own, TypeError and others for units without a factor
@@ -91,12 +109,12 @@ def is_variable(unit: str) -> bool:
     letters = _RAISED.sub("", unit)
     if not (letters.isascii() and letters.isalpha()):
         return False
-    return letters not in "mgshdlLtAVWJNKCFTHBkM" if len(letters) == 1 else len(letters) == 2 and not is_known(letters)
+    return len(letters) <= 2 and letters not in _SYMBOLS
 
 
 def _name(unit: str) -> str:
     text = " ".join(unit.replace("{", "").replace("}", "").split()).strip("()").removesuffix(".")
-    text = _DIMENSION.sub("", text)
+    text = _OF_ONE.sub("", _DIMENSION.sub("", text))
     lowered = text.casefold()
     if known := _CURRENCIES.get(lowered) or _ALIKE.get(lowered):
         return known
