@@ -81,6 +81,8 @@ _LONGEST = (
 """Files that take more than about 20 seconds, longest first."""
 _APART = {"repo/test_openapi.py", "mstar_worker/test_broker_faults.py"}
 """Long files whose tests share nothing: any process may take the next one."""
+_ONE_VLLM = {"mstar_policy/test_vllm_engine.py", "mstar_policy/test_engine.py", "mstar_policy/test_openai.py"}
+"""Files whose tests share one vLLM, which takes many seconds to start."""
 _APART_BY_PARAMETER = {"charts/test_processes.py"}
 """Long files whose tests share what their parameter starts."""
 
@@ -173,6 +175,8 @@ class _Together(LoadScopeScheduling):
         place = path.removeprefix("tests/")
         if place in _APART:
             return nodeid
+        if place in _ONE_VLLM:
+            return "one vLLM"
         return path + test[test.find("[") :] if place in _APART_BY_PARAMETER and "[" in test else path
 
 

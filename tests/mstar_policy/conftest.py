@@ -1,7 +1,7 @@
 """One small checkpoint for all tests of the policy, an artefact store for each, and models of three architectures."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.encoding import PromptEncoder
 from policy_bench import checkpoint
+from vllm_bench import StartedVllm
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,13 @@ def _first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ArtefactRef,
     home = tmp_path_factory.mktemp("policy-home")
     store = ArtefactStore(home)
     return home, checkpoint(store, "r1/warm/train", seed=1), checkpoint(store, "r1/it01/train", seed=2)
+
+
+@pytest.fixture(scope="package")
+def started() -> Iterator[StartedVllm]:
+    """One vLLM for all files of this folder, since starting it takes many seconds."""
+    with StartedVllm() as started:
+        yield started
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -22,13 +22,6 @@ from vllm_bench import VLLM_MARKS, StartedVllm
 
 PYTORCH = {"format": "pt"}
 ENGINES: dict[str, Callable[[ArtefactStore], Engine]] = {"fake": FakeEngine, "transformers": HfEngine}
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[StartedVllm]:
-    """One vLLM for the whole module, since starting it takes many seconds."""
-    with StartedVllm() as started:
-        yield started
 
 
 @pytest.fixture(params=[*ENGINES, pytest.param("vllm", marks=VLLM_MARKS)])

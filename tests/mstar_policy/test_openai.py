@@ -28,12 +28,6 @@ MESSAGE: ChatCompletionUserMessageParam = {
 PATIENCE_SECONDS = 300.0
 
 
-@pytest.fixture(scope="module")
-def started() -> Iterator[StartedVllm]:
-    with StartedVllm() as started:
-        yield started
-
-
 @pytest.fixture(params=["transformers", pytest.param("vllm", marks=VLLM_MARKS)])
 def client(request: pytest.FixtureRequest, store: ArtefactStore, warm: ArtefactRef) -> Iterator[OpenAI]:
     make: Callable[[], Engine] = lambda: HfEngine(store, threads=1)  # noqa: E731

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,12 +22,6 @@ BLOCK = 32
 LONG = (
     "How many bars are there, and how many of them are green, and which of the three is first and which is last? " * 3
 )
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[StartedVllm]:
-    with StartedVllm() as started:
-        yield started
 
 
 def sample(started: StartedVllm, store: ArtefactStore, asked: RolloutRequest, shades: list[int]) -> RolloutReply:
