@@ -142,9 +142,9 @@ Qwen2.5-VL, 0.3 M weights, taught for 450 updates; the run took 135 s:
 What held: all 48 steps ended, with the processor, tokenizer and template of a downloaded folder. The model writes the
 layout and two steps (793 of 800 responses in iteration 1), a third of its samples is right, the right ones train it,
 and with the reference answer in the prompt 60 % of the warm-up's are. What did not: so short a teaching gives a model
-that hardly looks at the picture. The PRM's loss stays at that of a guess (0.69), and the 8 updates of an iteration do
-not change the greedy accuracy. That it rises is shown [on the model that ships](results.md). No such run was made on
-InternVL's shape.
+that does not look at the picture. Greedy it answers 0 to every question of test-ID, the PRM's loss stays at that of a
+guess (0.69), and the 8 updates of an iteration do not change the greedy accuracy. That it rises is shown [on the model
+that ships](results.md). No such run was made on InternVL's shape.
 
 ## Check a model
 
