@@ -36,8 +36,8 @@ _OURS = "MSTAR_TESTS_TMPDIR"
 """Set for the processes among which tests are shared out: they use the first one's folder."""
 _LONGEST = (
     "mstar_policy/test_vllm_engine.py",
-    "mstar_policy/test_engine.py",
     "mstar_policy/test_openai.py",
+    "mstar_policy/test_engine.py",
     "repo/test_replay.py",
     "system/test_arrangements.py",
     "system/test_model_families.py",
