@@ -100,7 +100,8 @@ def check_finite(folder: Path, name: str) -> None:
         try:
             with safe_open(path, framework="pt") as tensors:
                 _check_finite(tensors, path.name, name)
-        except SafetensorError as error:
+        # OSError: a folder of that name, links in a circle, a file that may not be read.
+        except (OSError, SafetensorError) as error:
             raise InvalidInput(f"{path.name} of {name} is no safetensors file: {error}", field="model") from error
 
 

@@ -198,3 +198,9 @@ def test_weights_of_eight_bits_are_looked_at(folder: Path) -> None:
     save_file(tensors, folder / WEIGHTS, {"format": "pt"})
     with pytest.raises(InvalidInput, match="is not finite"):
         check_finite(folder, "model")
+
+
+def test_what_only_bears_the_name_of_weights_is_refused(folder: Path) -> None:
+    (folder / "more.safetensors").symlink_to(folder / "more.safetensors")
+    with pytest.raises(InvalidInput, match=r"more\.safetensors of model is no safetensors file"):
+        check_finite(folder, "model")
