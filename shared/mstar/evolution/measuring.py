@@ -32,4 +32,6 @@ def measuring_graph(recipe: Recipe, measure: MeasureRecipe) -> Iterator[StepSpec
                 yield StepSpec(name=sibling(step, "score"), params=score, needs=(FETCH, step))
                 scores[name] = (*scores.get(name, ()), sibling(step, "score"))
     made = tuple(step for steps in (*rows.values(), *scores.values()) for step in steps)
-    yield StepSpec(name=MEASURE, params=MeasureParams(rows=rows, scores=scores), needs=(PREPARE, *made))
+    # The result files name the PRM's version, which its fetched folder has.
+    fetched = (FETCH,) if recipe.prm is not None else ()
+    yield StepSpec(name=MEASURE, params=MeasureParams(rows=rows, scores=scores), needs=(PREPARE, *fetched, *made))
