@@ -53,6 +53,14 @@ def test_both_engines_give_the_same_greedy_response(
         expected = asyncio.run(plain(store, ref, asked, [9, 70]))
         assert texts(sample(started, store, asked, [9, 70])) == texts(expected)
 
+    # As for labels and scores under another separator: the engines cut equal tokens at equal places.
+    asked = request(prompt(temperature=0), max_tokens=10)
+    ((text,),) = texts(asyncio.run(plain(store, warm, asked, [9])))
+    cut = asked.model_copy(update={"step_separator": next(filter(str.isalpha, text[len(text) // 2 :]))})
+    replies = asyncio.run(plain(store, warm, cut, [9])), sample(started, store, cut, [9])
+    ends, others = ([one.step_ends for (one,) in reply.samples] for reply in replies)
+    assert ends == others and len(ends[0]) > 1
+
 
 def computed() -> int:
     """Prompt tokens that vLLM computed since it started, as it counts them itself."""

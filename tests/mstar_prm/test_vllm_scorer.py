@@ -1,7 +1,8 @@
 """The scorer on vLLM says what the scorer on transformers says, and refuses what that refuses."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 
 from minivista import MODEL_FOLDER
 from mstar.errors import InvalidInput, TooLarge, TooManyRequests, Unavailable, WeightVersionMismatch
+from mstar.layout import STEP_SEPARATOR
+from mstar.prm_schemes import DECLARATION, OWN_LABELS, declaration, own_scheme
 from mstar_models.encoding import encode_segments
 from mstar_models.loading import load_processor
 from mstar_models.vllm_core import VllmOptions
@@ -18,6 +21,7 @@ from vllm_bench import VLLM_MARKS
 
 pytestmark = [*VLLM_MARKS, pytest.mark.slow]
 OPTIONS = VllmOptions(max_sequences=16, cpu=True, threads=1)
+LINES = "\n"
 IMAGE = Image.new("RGB", (64, 64), (10, 120, 200))
 RESPONSES = (
     ("A is 3", "Sum: 3 + 4 = 7", "## Answer\n\n7"),
@@ -37,26 +41,41 @@ def with_scorer(home: Path, scene: Callable[[VllmScorer], Awaitable[None]], wait
     asyncio.run(play())
 
 
-async def reference(home: Path) -> tuple[str, list[tuple[float, ...]]]:
+async def reference(home: Path, folder: Path, separators: Sequence[str]) -> list[tuple[str, list[tuple[float, ...]]]]:
+    """What the other scorer says with each separator."""
     scorer = HfScorer(home, batch_tokens=4096, waiting_tokens=10_000)
-    await scorer.load_folder(MODEL_FOLDER)
+    await scorer.load_folder(folder)
+    assert scorer.weights().step_separator == LINES
     try:
-        return await scorer.score("How many?", [IMAGE], RESPONSES, None)
+        return [await scorer.score("How many?", [IMAGE], RESPONSES, None, separator=one) for one in separators]
     finally:
         await scorer.close()
 
 
-def test_scores_are_those_of_the_other_scorer(tmp_path: Path) -> None:
+def test_scores_are_those_of_the_other_scorer_with_any_separator(tmp_path: Path) -> None:
+    folder = tmp_path / "prm"
+    shutil.copytree(MODEL_FOLDER, folder)
+    (folder / DECLARATION).write_text(declaration(own_scheme(OWN_LABELS, LINES)))
+    separators = (STEP_SEPARATOR, LINES, " | ")
+
     async def scene(scorer: VllmScorer) -> None:
         with pytest.raises(Unavailable):
             await scorer.score("How many?", [IMAGE], RESPONSES, None)
-        await scorer.load_folder(MODEL_FOLDER)
+        await scorer.load_folder(folder)
         version, scores = await scorer.score("How many?", [IMAGE], RESPONSES, None)
-        expected_version, expected = await reference(tmp_path)
-        assert version == expected_version == scorer.weights().weight_version
-        for row, other in zip(scores, expected, strict=True):
-            assert row == pytest.approx(other, abs=1e-3)
+        expected = await reference(tmp_path, folder, separators)
+        assert version == expected[0][0] == scorer.weights().weight_version
         assert scorer.work.forwards == 7, "what two responses begin with is asked once"
+        assert scorer.weights().step_separator == LINES
+        found = [scores]
+        for one in separators[1:]:
+            found.append((await scorer.score("How many?", [IMAGE], RESPONSES, None, separator=one))[1])
+        for rows, (_, others) in zip(found, expected, strict=True):
+            for row, other in zip(rows, others, strict=True):
+                assert row == pytest.approx(other, abs=1e-3)
+        # Enough apart that one separator's scores would not pass for another's.
+        last = [rows[0][-1] for rows in found]
+        assert min(abs(last[a] - last[b]) for a, b in ((0, 1), (0, 2), (1, 2))) > 2e-3
         with pytest.raises(WeightVersionMismatch):
             await scorer.score("How many?", [IMAGE], RESPONSES, "other@000000000000")
         with pytest.raises(InvalidInput, match="response 1 is too long"):
