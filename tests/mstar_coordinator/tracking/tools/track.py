@@ -31,8 +31,8 @@ def sent() -> None:
         )
         sink.table("samples", step, COLUMNS, [("How many | bars?", "two\nlines", "yes", "equal", "0.50")])
         sink.close(failed=False)
-        if sys.argv[1] == "wandb":
-            # It calls a folder after the second in which a process begins.
+        if sys.argv[1] in ("wandb", "tensorboard"):
+            # They call a folder or a file after the second in which a process begins.
             time.sleep(1.1)
 
 
