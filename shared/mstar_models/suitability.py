@@ -49,7 +49,9 @@ def require_vocabulary(folder: Path, model: Any, processor: Any, used: Collectio
 
     It would fail in the middle of a run, with the first question that holds it; on a GPU it ends the process.
     """
-    rows = int(model.get_input_embeddings().weight.shape[0])
+    weight = model.get_input_embeddings().weight
+    # Under ZeRO 3 a rank's weights are empty between its passes, and DeepSpeed notes their whole shape here.
+    rows = int(getattr(weight, "ds_shape", weight.shape)[0])
     tokenizer = processor.tokenizer
     # A tokenizer's class adds special tokens of its own, whatever the folder says, and no text becomes one of these.
     never = set(special_tokens(tokenizer).values()) - set(used)

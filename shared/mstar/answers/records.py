@@ -82,7 +82,9 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     options = options_of(record)
     if missing(value) and value not in options.texts:
         raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: mend it", field=column)
-    kind = _kind(record, value, options.texts)
+    # A list of the format is no text in brackets, which may be an interval.
+    listed = isinstance(record[column], (list, tuple)) and value.startswith("[")
+    kind = _kind(record, value, options.texts, listed=listed)
     unit, precision = _unit(record.get("unit")), precision_of(record.get("precision"))
     if kind is AnswerType.CHOICE:
         form = choice_form or _form_of(record)
@@ -97,7 +99,7 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
         raise InvalidDataset(f"{name}: {first['msg']}", field=name) from None
 
 
-def _kind(record: Mapping[str, Any], value: str, options: Sequence[str]) -> AnswerType:
+def _kind(record: Mapping[str, Any], value: str, options: Sequence[str], *, listed: bool) -> AnswerType:
     """The type that the row names, else the one that its answer has. With options it is a choice, whatever they are."""
     named = record.get("answer_type") or record.get("question_type") or ""
     known = _KINDS.get(str(named).strip().casefold())
@@ -107,6 +109,8 @@ def _kind(record: Mapping[str, Any], value: str, options: Sequence[str]) -> Answ
         )
     if options or known is AnswerType.CHOICE:
         return AnswerType.CHOICE
+    if known is None and listed:
+        return AnswerType.LIST
     return known if known is not None else _guessed(value)
 
 
