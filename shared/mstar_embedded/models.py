@@ -73,9 +73,13 @@ def reason_of(line: str, log: Path) -> str:
     try:
         said = json.loads(line)
     except ValueError:
+        said = None
+    if not isinstance(said, dict):
         return line[:600]
-    # Without a detail it is an error that nobody expected, whose trace stays in the log.
-    return str(said.get("detail") or f"see {log}") if isinstance(said, dict) else line[:600]
+    # Without a detail it is an error that nobody expected. Its trace ends with what it was; the log may lie in a folder
+    # that goes away with the services.
+    trace = str(said.get("exception") or "").strip().splitlines()
+    return str(said.get("detail") or (trace[-1].strip()[:600] if trace else f"see {log}"))
 
 
 def _ready(url: str) -> bool:

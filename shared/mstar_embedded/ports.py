@@ -1,5 +1,6 @@
 """Which TCP ports the three HTTP services get."""
 
+import atexit
 import random
 import socket
 import sys
@@ -85,3 +86,9 @@ def _reserve(port: int) -> bool:
         return False
     _RESERVED.append(name)
     return True
+
+
+@atexit.register
+def _release() -> None:
+    for name in _RESERVED:
+        name.close()

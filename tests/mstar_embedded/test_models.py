@@ -15,7 +15,11 @@ EVENT = {"folder": "/m", "event": "model of the settings not loaded", "level": "
     ("line", "said"),
     [
         (json.dumps(EVENT | {"detail": "model folder m has no config.json"}), "model folder m has no config.json"),
-        (json.dumps(EVENT | {"exception": "Traceback (most recent call last): …"}), f"see {LOG}"),
+        (
+            json.dumps(EVENT | {"exception": "Traceback (most recent call last):\n  File …\nKeyError: 'x'\n"}),
+            "KeyError: 'x'",
+        ),
+        (json.dumps(EVENT), f"see {LOG}"),
         ("model of the settings not loaded", "model of the settings not loaded"),
     ],
 )
