@@ -4,19 +4,18 @@ Pages are cut at a key and never by counting, so the last one costs what the fir
 word that every response has beside a rare verdict, ends at a deadline.
 """
 
-import re
 import sqlite3
 import time
-import unicodedata
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mstar.api.responses import WORDS, FoundQuestion, ResponseFilter, ResponseQuery, ResponseSort
+from mstar.api.responses import FoundQuestion, ResponseFilter, ResponseQuery, ResponseSort
 from mstar.errors import InvalidInput, Unavailable
 from mstar_coordinator.responses.tables import INDEX_BITS, PLACE_BITS, question_key
+from mstar_coordinator.responses.words import WordQueries, word_queries
 
 DEADLINE_SECONDS = 5.0
 """Of one search; what takes longer holds a core that runs need."""
@@ -32,7 +31,6 @@ _ORDER = {
     ResponseSort.LOWEST: ("q.lowest", "ASC"),
     ResponseSort.FOOLED: ("q.fooled", "DESC"),
 }
-_WORD = re.compile(r"[^\W_]+\*?")
 
 
 @dataclass(frozen=True)
@@ -64,8 +62,8 @@ class _Conditions:
 def search(connection: sqlite3.Connection, query: ResponseQuery) -> list[FoundQuestion]:
     """Up to `limit` + 1 questions in order, each with all its responses. Raises Unavailable when it takes too long."""
     with _bounded(connection):
-        words = _words(query.text)
-        common = _note_hits(connection, words)
+        asked = word_queries(connection, query.text)
+        common, words = _note_hits(connection, asked), asked.responses
         value, way = _ORDER[query.sort]
         where = _of_question(query)
         if query.of_responses:
@@ -123,24 +121,17 @@ def _bounded(connection: sqlite3.Connection) -> Iterator[None]:
         connection.set_progress_handler(None, 0)
 
 
-def _words(text: str | None) -> str:
-    """A query of the word index that wants all words; empty without any."""
-    # Only letters and digits pass, in quotation marks, so that nothing is read as FTS5's query language.
-    found = _WORD.findall(unicodedata.normalize("NFC", text or ""))[:WORDS]
-    return " AND ".join(f'"{word.rstrip("*")}"{"*" * word.endswith("*")}' for word in found)
-
-
-def _note_hits(connection: sqlite3.Connection, words: str) -> bool:
+def _note_hits(connection: sqlite3.Connection, asked: WordQueries) -> bool:
     """List what has the words in a table of this connection, unless that is much; whether it is."""
-    if not words:
+    if not asked.responses:
         return False
     for name in ("hits", "asking"):
         connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {name} (key INTEGER PRIMARY KEY)")
         connection.execute(f"DELETE FROM {name}")  # noqa: S608
     listed = "INSERT OR IGNORE INTO hits SELECT rowid FROM words WHERE words MATCH ? LIMIT ?"
     # One more than is listed says that the word is common.
-    rows = connection.execute(listed, (words, RARE + 1)).rowcount
-    connection.execute("INSERT INTO asking SELECT rowid FROM asked WHERE asked MATCH ?", (words,))
+    rows = connection.execute(listed, (asked.responses, RARE + 1)).rowcount
+    connection.execute("INSERT INTO asking SELECT rowid FROM asked WHERE asked MATCH ?", (asked.questions,))
     return rows > RARE
 
 
