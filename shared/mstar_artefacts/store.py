@@ -281,11 +281,17 @@ def mismatched(folder: Path, files: Iterable[FileEntry], part: str | None = None
 def _is_own_file(folder: Path, entry: FileEntry) -> bool:
     """Whether it is a file of the manifest's size in the folder itself: no link on the way leads elsewhere."""
     path = folder
-    for part in entry.name.split("/"):
-        path = path / part
-        if path.is_symlink():
-            return False
-    return path.is_file() and path.stat().st_size == entry.bytes
+    try:
+        for part in entry.name.split("/"):
+            path = path / part
+            if path.is_symlink():
+                return False
+        return path.is_file() and path.stat().st_size == entry.bytes
+    except OSError as error:
+        # A manifest may name what no file system takes.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 def require_no_other(ref: ArtefactRef, folder: Path, files: Iterable[FileEntry], part: str | None) -> None:
