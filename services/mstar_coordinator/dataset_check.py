@@ -23,6 +23,7 @@ from mstar.recipes import DataRecipe, Recipe, split_field
 from mstar_coordinator.dataset_rows import METADATA, BadRow, Row, rows_of
 from mstar_coordinator.dataset_source import Opened
 from mstar_coordinator.image_takers import Taker, takers_of
+from mstar_data.bounds import Bounds, Opener, bounds_of
 from mstar_data.duplicates import Duplicates, Seen, question_key
 from mstar_data.fingerprints import Fingerprints
 from mstar_data.known_images import KnownImages
@@ -73,6 +74,8 @@ class DatasetCheck:
     """Nothing was stopped."""
     imported: Summary | None = None
     """What the import of the data set left out before, where it was imported."""
+    bounds: Bounds | None = None
+    """What its paths may lead to; None for its own folder alone."""
     _kept: Counter[str] = field(default_factory=Counter)
     _found: Counter[str] = field(default_factory=Counter)
     _overlap: Counter[str] = field(default_factory=Counter)
@@ -95,8 +98,9 @@ class DatasetCheck:
         order = dict.fromkeys([*(name for name in splits if name in tests), "validation", *splits])
         opened = opened or Opened(Path(recipe.data.source))
         wanted = {name: splits[name] for name in order}
-        takers = takers_of(recipe)
-        return cls(opened.folder, wanted, tests, recipe.data, looks, enough, imported=opened.summary, takers=takers)
+        check = cls(opened.folder, wanted, tests, recipe.data, looks, enough, takers_of(recipe))
+        check.imported, check.bounds = opened.summary, opened.bounds
+        return check
 
     def add_test(self, name: str, question: str, look: Fingerprint) -> None:
         """Remember a question of a test that is not in the data set, so that overlap with it is found."""
@@ -177,7 +181,9 @@ class DatasetCheck:
     def _looked_at(self, split: str) -> Iterator[tuple[Row | BadRow, tuple[bytes, ...], list[Future[Fingerprint]]]]:
         """Each row with its pictures' files and what they look like."""
         looks: list[Future[Fingerprint]] = []
-        for (row, files), look in self.looks.each(_with_images(self.folder, split)):
+        for (row, files), look in self.looks.each(
+            _with_images(self.folder, split, self.bounds or bounds_of(self.folder))
+        ):
             looks.append(look)
             if len(looks) >= len(files):
                 # A row without a picture was passed on once as well.
@@ -221,25 +227,27 @@ class DatasetCheck:
         return found
 
 
-def _with_images(folder: Path, split: str) -> Iterator[tuple[tuple[Row | BadRow, tuple[bytes, ...]], bytes | None]]:
+def _with_images(
+    folder: Path, split: str, bounds: Bounds
+) -> Iterator[tuple[tuple[Row | BadRow, tuple[bytes, ...]], bytes | None]]:
     """Each row with its pictures' files, once for each to be looked at, and once where it has none or is bad."""
-    for row in rows_of(folder, split):
+    for row in rows_of(folder, split, bounds):
         files: tuple[bytes, ...] = ()
         if isinstance(row, Row):
             try:
-                files = _files(row)
+                files = _files(row, bounds.open)
             except ValueError as error:
                 row = BadRow(f"{row.where}: {error}")
         for file in files or (None,):
             yield (row, files), file
 
 
-def _files(row: Row) -> tuple[bytes, ...]:
+def _files(row: Row, opened: Opener) -> tuple[bytes, ...]:
     """The pictures of a row. Raises ValueError, which names the one that cannot be used."""
     found, pixels = [], 0
     for image in row.images:
         try:
-            found.append(_file(image))
+            found.append(_file(image, opened))
             # It says more of a file that is no picture than the decoder does, and costs nothing.
             width, height = picture_size(BytesIO(found[-1]))
         except (OSError, ValueError) as error:
@@ -253,9 +261,9 @@ def _files(row: Row) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def _file(path: Path) -> bytes:
+def _file(path: Path, opened: Opener) -> bytes:
     """The file's bytes. Raises OSError, and ValueError for one that is larger than any picture may be."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         # One byte more than allowed, so that a file of any size costs no more memory than that.
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:

@@ -3,7 +3,7 @@
 Columns: `question`, an answer with what goes with it (`mstar.answers.answer_of`), and the image as `file_name`, several
 as the list `file_names`, or neither for a question in words; optionally `id`, `group` and `gold_steps`. Read with
 bounded memory, at admission and again when the run prepares its data. Only a line feed ends a line, and no path leads
-out of the data set's folder.
+out of what the data set may read: its folder, and what the operator allows.
 """
 
 from collections.abc import Iterator
@@ -20,6 +20,7 @@ from mstar.errors import InvalidDataset, InvalidInput
 from mstar.evolution import UNLABELLED
 from mstar.recipes import STEPS
 from mstar.types import MAX_IMAGES, Answer, Question
+from mstar_data.bounds import Bounds, Opener, OutOfBounds
 
 METADATA = "metadata.jsonl"
 MAX_LINE_BYTES = 1_000_000
@@ -51,15 +52,15 @@ class BadRow:
     """With file and line."""
 
 
-def rows_of(folder: Path, split: str) -> Iterator[Row | BadRow]:
+def rows_of(folder: Path, split: str, bounds: Bounds) -> Iterator[Row | BadRow]:
     """Every row of a split, in order. Raises InvalidDataset where the split is missing or cannot be read."""
-    home, metadata = _inside(folder, split)
+    home, metadata = _inside(folder, split, bounds)
     # Ids name rows of every artefact of the run, so two questions of one id would share their scores.
     seen: set[str] = set()
-    for place, (number, line) in enumerate(_lines(metadata, f"{split}/{METADATA}")):
+    for place, (number, line) in enumerate(_lines(metadata, f"{split}/{METADATA}", bounds.open)):
         where = f"{split}/{METADATA} line {number}"
         try:
-            row = _row(line, where, home, split, place)
+            row = _row(line, where, _Home((home, metadata.parent), bounds), split, place)
         except InvalidDataset as error:
             yield BadRow(error.detail)
             continue
@@ -70,31 +71,41 @@ def rows_of(folder: Path, split: str) -> Iterator[Row | BadRow]:
         yield row
 
 
-def _inside(folder: Path, split: str) -> tuple[Path, Path]:
+@dataclass(frozen=True)
+class _Home:
+    """Where the paths of a split's records begin: in its folder, or in that of a metadata file behind a link."""
+
+    folders: tuple[Path, ...]
+    bounds: Bounds
+
+
+def _inside(folder: Path, split: str, bounds: Bounds) -> tuple[Path, Path]:
     """The split's folder and its metadata, neither of which may be a link that leads away."""
-    root = folder.resolve()
-    try:
-        home = (root / split).resolve()
-        metadata = (home / METADATA).resolve()
-    except (OSError, RuntimeError):
-        # Links in a circle are a RuntimeError before Python 3.13.
-        raise InvalidDataset(f"{split}/{METADATA} is a link that leads to no file", field="data.source") from None
-    for path, name in ((home, split), (metadata, f"{split}/{METADATA}")):
-        # Whoever made the data set is not the operator: a link could name any file of this machine.
-        if not path.is_relative_to(root):
-            raise InvalidDataset(f"{name} is a link out of the data set's folder: copy it there", field="data.source")
+    found = []
+    for path, name in ((folder / split, split), (folder / split / METADATA, f"{split}/{METADATA}")):
+        try:
+            real = bounds.found(path)
+        except OSError:
+            raise InvalidDataset(f"{split}/{METADATA} is a link that leads to no file", field="data.source") from None
+        if real is None:
+            raise InvalidDataset(
+                f"{name} is a link out of the data set's folder and of the data root: copy it there",
+                field="data.source",
+            )
+        found.append(real)
+    home, metadata = found
     if not metadata.is_file():
         raise InvalidDataset(f"{split}/{METADATA} is missing in the data set", field="data.source")
     return home, metadata
 
 
-def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes | None]]:
+def _lines(path: Path, name: str, opened: Opener) -> Iterator[tuple[int, bytes | None]]:
     """Lines that are not blank, with their numbers from 1; None for one that is too long.
 
     A byte-order mark before the first is skipped.
     """
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             number = 0
             # Bounded, so that a file without a line feed does not become one line in memory.
             while line := file.readline(MAX_LINE_BYTES + 1):
@@ -108,11 +119,12 @@ def _lines(path: Path, name: str) -> Iterator[tuple[int, bytes | None]]:
                 line = line.removeprefix(_BOM) if number == 1 else line
                 if line.strip():
                     yield number, line
-    except OSError as error:
-        raise InvalidDataset(f"{name} can't be read: {error.strerror}", field="data.source") from error
+    except (OSError, OutOfBounds) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it leads elsewhere by now"
+        raise InvalidDataset(f"{name} can't be read: {reason}", field="data.source") from error
 
 
-def _row(line: bytes | None, where: str, home: Path, split: str, place: int) -> Row:
+def _row(line: bytes | None, where: str, home: _Home, split: str, place: int) -> Row:
     if line is None:
         raise InvalidDataset(f"{where}: longer than {MAX_LINE_BYTES} bytes", field="data.source")
     try:
@@ -128,7 +140,7 @@ def _row(line: bytes | None, where: str, home: Path, split: str, place: int) -> 
             answer=_answer(row, split),
             group=_text(row.get("group"), "group") if row.get("group") else "ALL",
             split=split,
-            source=home.parent.name,
+            source=home.folders[0].parent.name,
             gold_steps=_texts(row.get("gold_steps"), "gold_steps"),
         )
         steps, labels = _solution(row) if split == STEPS else ((), ())
@@ -185,7 +197,7 @@ def _texts(value: Any, column: str) -> tuple[str, ...]:
     return tuple(_text(one, column) for one in value)
 
 
-def _images(row: dict[str, Any], home: Path) -> tuple[Path, ...]:
+def _images(row: dict[str, Any], home: _Home) -> tuple[Path, ...]:
     """Those of `file_name` or `file_names`; none where the row has neither. Raises InvalidDataset."""
     one, several = row.get("file_name"), row.get("file_names")
     if one is not None and several is not None:
@@ -205,17 +217,21 @@ def _images(row: dict[str, Any], home: Path) -> tuple[Path, ...]:
     return tuple(_image(name, "file_names", home) for name in several)
 
 
-def _image(name: Any, column: str, home: Path) -> Path:
-    """Path of an existing file below the data set's folder, by its name in the split's folder."""
+def _image(name: Any, column: str, home: _Home) -> Path:
+    """Where the name of an image in the split's folder leads: to an existing file that the data set may read."""
     if not isinstance(name, str) or not name.strip():
         raise InvalidDataset(f"{column} must name an image in the split's folder, or be left out", field=column)
     missing = InvalidDataset(f"image {name[:_SHOWN]} is not in the split's folder", field=column)
     try:
-        path = (home / name).resolve()
-        # Splits may share a folder of images beside them.
-        if path.is_relative_to(home.parent) and path.is_file():
-            return path
-    except (OSError, RuntimeError, ValueError):
+        # Splits may share a folder of images, beside them or elsewhere in the data root.
+        found = [home.bounds.found(folder / name) for folder in home.folders]
+        for path in found:
+            if path is not None and path.is_file():
+                return path
+    except (OSError, ValueError):
         # A name that the file system refuses: too long, a NUL, half of a surrogate pair, links in a circle.
         raise missing from None
+    if found[0] is None:
+        problem = "lies outside of the data set's folder and of the data root: move it into one"
+        raise InvalidDataset(f"image {name[:_SHOWN]} {problem}", field=column)
     raise missing

@@ -14,21 +14,24 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import IO
 
 from mstar.errors import InvalidDataset, InvalidInput
+from mstar.reach import Reach
 from mstar.recipes import DataRecipe, Recipe, split_field
 from mstar_coordinator.dataset_rows import METADATA
-from mstar_data.importing import import_source, options_of
+from mstar_data.bounds import Bounds, bounds_of, walked
+from mstar_data.importing import import_source, is_current, options_of
 from mstar_data.looks import Looks
 from mstar_data.rows import Options
-from mstar_data.sources import KNOWN_SPLITS
+from mstar_data.split_names import KNOWN_SPLITS
 from mstar_data.summary import Summary
 
 IMPORTS = Path(".mstar") / "imports"
-_RULES = "3"
+_RULES = "4"
 """Goes up with the rules of the importer: what was read by older ones is imported again."""
 _WAIT_SECONDS = 0.5
 
@@ -40,6 +43,8 @@ class Opened:
     folder: Path
     summary: Summary | None = None
     """Of the import; None where the source is such a folder itself."""
+    bounds: Bounds | None = field(default=None, compare=False)
+    """What its paths may lead to; None for its own folder alone."""
 
 
 def open_source(
@@ -49,23 +54,24 @@ def open_source(
     looks: Looks,
     turn: Callable[[], None] = lambda: None,
     tick: Callable[[int], None] = lambda records: None,
+    reach: Reach | None = None,
 ) -> Opened:
     """The folder of a recipe's questions, imported where it must be.
 
-    `splits`: those that the data set must have. `turn` is called for every record and while another import of the same
-    source is waited for; it may raise Unfinished, which keeps what is done. Raises InvalidDataset for what cannot be
-    read, and InvalidInput for a mapping that cannot.
+    `splits`: those that the data set must have. `reach`: where its paths may lead. `turn` is called for every record
+    and while another import of the same source is waited for; it may raise Unfinished, which keeps what is done.
+    Raises InvalidDataset for what cannot be read, and InvalidInput for a mapping that cannot.
     """
     data = recipe.data
     source = Path(data.source)
     if not data.imports and is_prepared(source, splits):
-        return Opened(source)
+        return Opened(source, bounds=bounds_of(source, reach))
     try:
-        options = _options(data)
-        target = (home / IMPORTS / _key(source, options, data.skip_bad)).absolute()
-        with _locked(target.with_name(f"{target.name}.lock"), turn):
-            # The importer writes this file last, so without it the folder is part of an import.
-            if not (target / "import.json").is_file():
+        options = _options(data, reach)
+        key = (home / IMPORTS / _key(source, options, data.skip_bad)).absolute()
+        with _locked(key.with_name(f"{key.name}.lock"), turn):
+            target = _target(key)
+            if not target.exists():
                 import_source(source, target, options, skip_bad=data.skip_bad, looks=looks, turn=turn, tick=tick)
     except InvalidDataset as error:
         raise InvalidDataset(error.detail, field="data.source") from None
@@ -74,6 +80,16 @@ def open_source(
     summary = _summary(target)
     _require_splits(source, splits, summary)
     return Opened(target, summary)
+
+
+def _target(key: Path) -> Path:
+    """The import of a key that is current, else where the next one goes.
+
+    What an import read beyond its source is in no key: it is known once it was read. A run may still read an import
+    that is out of date, so it stays until nobody opens the key any more.
+    """
+    names = (key if again == 0 else key.with_name(f"{key.name}-{again}") for again in count())
+    return next(one for one in names if not one.exists() or is_current(one))
 
 
 def is_prepared(source: Path, splits: Mapping[str, int]) -> bool:
@@ -87,7 +103,7 @@ def is_prepared(source: Path, splits: Mapping[str, int]) -> bool:
     )
 
 
-def _options(data: DataRecipe) -> Options:
+def _options(data: DataRecipe, reach: Reach | None) -> Options:
     """Raises InvalidInput for a mapping that cannot be read."""
     return options_of(
         None if data.mapping is None else Path(data.mapping),
@@ -95,6 +111,7 @@ def _options(data: DataRecipe) -> Options:
         first_index=data.first_index,
         answers=data.answers,
         unlabelled=data.unlabelled > 0,
+        reach=reach,
     )
 
 
@@ -104,23 +121,19 @@ def _key(source: Path, options: Options, skip_bad: bool) -> str:
         raise InvalidDataset(f"{source} is not there", field="data.source")
     # Names, sizes and times, not content: hashing every picture would take as long as the import.
     seen = hashlib.sha256(json.dumps([_RULES, str(source), repr(options), skip_bad]).encode())
-    for name, size, changed in sorted(_files(source)):
+    for name, size, changed in sorted(_files(source, bounds_of(source, options.reach))):
         seen.update(f"{name}\0{size}\0{changed}\n".encode(errors="surrogateescape"))
     return seen.hexdigest()[:32]
 
 
-def _files(source: Path) -> Iterator[tuple[str, int, int]]:
-    if source.is_file():
-        # Its pictures lie beside it.
-        source = source.parent
-    for folder, _, names in os.walk(source):
-        for name in names:
-            path = os.path.join(folder, name)
-            try:
-                found = os.stat(path)
-            except OSError:
-                continue  # a link to nowhere
-            yield path, found.st_size, found.st_mtime_ns
+def _files(source: Path, bounds: Bounds) -> Iterator[tuple[str, int, int]]:
+    # The pictures of a file lie beside it.
+    for path in walked(bounds, source.parent if source.is_file() else source, hidden=True):
+        try:
+            found = path.stat()
+        except OSError:
+            continue  # a link to nowhere
+        yield str(path), found.st_size, found.st_mtime_ns
 
 
 @contextmanager
@@ -162,7 +175,7 @@ def collect_imports(home: Path, older_than: float) -> list[str]:
             # Looked at again under the lock: who opens it now has set the time before.
             if not _took(file, path) or time.time() - path.stat().st_mtime < older_than:
                 continue
-            for folder in (path.with_suffix(""), path.with_name(f".{path.stem}.importing")):
+            for folder in (*path.parent.glob(f"{path.stem}*"), *path.parent.glob(f".{path.stem}*.importing")):
                 gone = folder.with_name(f".tmp-{folder.name}-{uuid.uuid4().hex}")
                 if folder.is_dir():
                     # One rename, so that half of an import is never taken for a whole one.

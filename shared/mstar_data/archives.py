@@ -7,9 +7,11 @@ its samples can be used (webdataset), one after the other.
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from mstar_data.bounds import Bounds, Opener, OutOfBounds, walked
 from mstar_data.record import BadRecord
 from mstar_data.tars import UNREADABLE, is_compressed, places_of, stream_of
 from mstar_data.zips import LARGEST_MEMBER, files_in, opened_zip, unzipped
@@ -27,30 +29,29 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
-def archives_of(root: Path) -> list[Path]:
+def archives_of(folder: Path, bounds: Bounds) -> list[Path]:
     """All archives below a folder."""
-    return [path for path in files_below(root) if is_archive(path)]
+    return [path for path in files_below(folder, bounds) if is_archive(path)]
 
 
-def files_below(root: Path) -> list[Path]:
+def files_below(folder: Path, bounds: Bounds) -> list[Path]:
     """Files in a folder and its sub-folders, in order of name: no hidden ones, and none behind a link that leads out.
 
-    Such a link could bring in any file of this machine.
+    Raises InvalidDataset.
     """
-    bound = root.resolve()
-    shown = (path for path in sorted(root.rglob("*")) if not _is_hidden(path.relative_to(root)) and path.is_file())
-    # After links are followed: the check must see where a path really leads.
-    return [path for path in shown if path.resolve().is_relative_to(bound)]
+    return sorted(walked(bounds, folder))
 
 
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def open_nothing(path: Path) -> BufferedReader:
+    """For readers that are given no archive."""
+    raise OutOfBounds(f"{path.name[:80]} is no archive of the data set")
 
 
 class Archives:
     """The members of archives, by the paths that records may give them. `files` is called when one is asked for."""
 
-    def __init__(self, files: Callable[[], Sequence[Path]] = tuple) -> None:
+    def __init__(self, opened: Opener = open_nothing, files: Callable[[], Sequence[Path]] = tuple) -> None:
+        self._opened = opened
         self._files = files
         self._members: dict[str, Callable[[], bytes]] | None = None
         self._unread: list[str] = []
@@ -68,7 +69,7 @@ class Archives:
         members: dict[str, Callable[[], bytes]] = {}
         for path in self._files():
             try:
-                for member, read in _members(path):
+                for member, read in _members(path, self._opened):
                     for key in _keys(member, path):
                         # Archives come in order of name, so the same one wins every time.
                         members.setdefault(key, read)
@@ -78,24 +79,24 @@ class Archives:
         return members
 
 
-def samples(path: Path) -> Iterator[tuple[str, Any]]:
+def samples(path: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
     """Rows of a webdataset shard: members with the same name up to the first dot of its last part are one sample.
 
     `key.json` gives columns, `key.txt` a question, `key.answer.txt` an answer; the picture becomes `image`, several
     `images`. In a bad sample's place comes a BadRecord.
     """
     try:
-        yield from _zip_samples(path) if _is_zip(path) else _tar_samples(path)
+        yield from _zip_samples(path, opened) if _is_zip(path) else _tar_samples(path, opened)
     except UNREADABLE as error:
         yield path.name, BadRecord(_unreadable(path, error))
     except ValueError as error:
         yield path.name, BadRecord(str(error))
 
 
-def _tar_samples(path: Path) -> Iterator[tuple[str, Any]]:
+def _tar_samples(path: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
     key, size = "", 0
     parts: dict[str, bytes | str] = {}
-    for tar, member in stream_of(path):
+    for tar, member in stream_of(path, opened):
         if not (member.isfile() or member.issym() or member.islnk()):
             continue
         name, ending = _split(member.name)
@@ -121,8 +122,8 @@ def _tar_samples(path: Path) -> Iterator[tuple[str, Any]]:
         yield _sample(path, key, parts)
 
 
-def _zip_samples(path: Path) -> Iterator[tuple[str, Any]]:
-    with opened_zip(path) as archive:
+def _zip_samples(path: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
+    with opened_zip(path, opened) as archive:
         # Over the whole directory, since members of a zip may stand in any order, unlike those of a webdataset's tar.
         groups: dict[str, list[zipfile.ZipInfo]] = {}
         for info in files_in(archive):
@@ -184,14 +185,14 @@ def _column(ending: str) -> str:
     return {"": "question", "cls": "answer"}.get(named, named)
 
 
-def is_webdataset(path: Path) -> bool:
+def is_webdataset(path: Path, opened: Opener) -> bool:
     """Whether an archive holds samples, not only pictures. One that cannot be read counts, so that it is named."""
     try:
         if _is_zip(path):
-            with opened_zip(path) as archive:
+            with opened_zip(path, opened) as archive:
                 # Texts stand beside their pictures, so the first members tell.
                 return any(_split(name)[1].endswith(_TEXTS) for name in archive.namelist()[:1000])
-        for number, (_, member) in enumerate(stream_of(path)):
+        for number, (_, member) in enumerate(stream_of(path, opened)):
             if member.isfile() and _split(member.name)[1].endswith(_TEXTS):
                 return True
             # Texts would have come beside the first pictures; a compressed tar must not be unpacked whole to be told.
@@ -202,18 +203,18 @@ def is_webdataset(path: Path) -> bool:
     return False
 
 
-def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _members(path: Path, opened: Opener) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Members with a function that reads each. Raises ValueError, also for a compressed tar, and what is UNREADABLE."""
     if _is_zip(path):
-        archive = opened_zip(path)  # open while the import runs: members are read when their record comes
+        archive = opened_zip(path, opened)  # open while the import runs: members are read when their record comes
         for info in files_in(archive):
             # Defaults bind the loop's values now; a plain closure would read the last member for all.
             yield info.filename, lambda archive=archive, info=info: unzipped(archive, info)  # type: ignore[misc]
         return
-    if is_compressed(path):
+    if is_compressed(path, opened):
         raise ValueError(f"{path.name} is a compressed tar, whose pictures cannot be found singly: unpack it (gunzip)")
-    for name, start, size in places_of(path):
-        yield name, lambda start=start, size=size: _span(path, start, size)  # type: ignore[misc]
+    for name, start, size in places_of(path, opened):
+        yield name, lambda start=start, size=size: _span(path, opened, start, size)  # type: ignore[misc]
 
 
 def _keys(member: str, path: Path) -> Iterator[str]:
@@ -226,10 +227,10 @@ def _keys(member: str, path: Path) -> Iterator[str]:
         yield rest
 
 
-def _span(path: Path, start: int, size: int) -> bytes:
+def _span(path: Path, opened: Opener, start: int, size: int) -> bytes:
     if size > LARGEST_MEMBER:
         raise ValueError(f"a member of {path.name} is larger than {LARGEST_MEMBER >> 20} MiB")
-    with path.open("rb") as file:
+    with opened(path) as file:
         file.seek(start)
         return file.read(size)
 

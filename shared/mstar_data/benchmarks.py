@@ -13,9 +13,11 @@ from typing import Any
 
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.judges import Benchmark, Item
+from mstar.reach import Reach
 from mstar_data.archives import Archives, archives_of
+from mstar_data.bounds import Bounds, bounds_of
 from mstar_data.columns import image_of
-from mstar_data.files import Folder
+from mstar_data.files import Folder, starts_of
 from mstar_data.record import BadRecord
 from mstar_data.sources import listed_files, once, rows_of
 
@@ -34,17 +36,16 @@ class Shown:
     image: bytes
 
 
-def benchmark_files(benchmark: Benchmark, data: Path) -> list[Path]:
+def benchmark_files(benchmark: Benchmark, data: Path, reach: Reach | None = None) -> list[Path]:
     """Files of a benchmark in a folder that may hold several; a file or a folder with one benchmark is taken whole.
 
     Raises InvalidDataset where nothing fits, or where editions stand side by side.
     """
     if data.is_file():
         return [data]
-    root = data.resolve()
-    found = [file for file in listed_files(data) if file.name != "dataset_infos.json"]
-    named = [file for file in found if re.search(benchmark.files, str(file.resolve().relative_to(root)).lower())]
-    if not named and not re.search(benchmark.files, root.name.lower()):
+    found = [file for file in listed_files(data, bounds_of(data, reach)) if file.name != "dataset_infos.json"]
+    named = [file for file in found if re.search(benchmark.files, str(file.relative_to(data)).lower())]
+    if not named and not re.search(benchmark.files, data.resolve().name.lower()):
         raise InvalidDataset(
             f"{data} has no file of {benchmark.title}: put the published files below a folder with its name, or name "
             f"them with --data {benchmark.name}=PATH",
@@ -76,19 +77,20 @@ def _one_edition(benchmark: Benchmark, files: list[Path], data: Path) -> list[Pa
     return files
 
 
-def items_of(benchmark: Benchmark, data: Path, limit: int | None = None) -> Iterator[Shown]:
+def items_of(benchmark: Benchmark, data: Path, limit: int | None = None, reach: Reach | None = None) -> Iterator[Shown]:
     """Items of a benchmark in the order of its files, without those that its table leaves out.
 
-    `limit`: so many questions of each group at most, for a quick look. Raises InvalidDataset naming file and place.
+    `limit`: so many questions of each group at most, for a quick look. `reach`: where links may lead besides `data`.
+    Raises InvalidDataset naming file and place.
     """
-    files = benchmark_files(benchmark, data)
-    root = (data if data.is_dir() else data.parent).resolve()
-    pictures = _Pictures(root)
+    files = benchmark_files(benchmark, data, reach)
+    bounds = bounds_of(data, reach)
+    pictures = _Pictures((data if data.is_dir() else data.parent).resolve(), bounds)
     taken: dict[str, set[str]] = {}
-    rotated = _has_rotations(benchmark, files)
+    rotated = _has_rotations(benchmark, files, bounds)
     seen: set[str] = set()
     for file in files:
-        for where, row in rows_of(file):
+        for where, row in rows_of(file, bounds):
             item = _item(benchmark, where, row)
             # Read also for an item that is left out: a later row may have the index of this one as its image.
             image = pictures.of(row, item.id, where, file)
@@ -144,12 +146,12 @@ def _within(taken: dict[str, set[str]], item: Item, limit: int | None) -> bool:
     return True
 
 
-def _has_rotations(benchmark: Benchmark, files: Sequence[Path]) -> bool:
+def _has_rotations(benchmark: Benchmark, files: Sequence[Path], bounds: Bounds) -> bool:
     """Whether the file asks each question once for every rotation already."""
     if benchmark.rotations is None:
         return False
     for file in files:
-        for where, row in rows_of(file):
+        for where, row in rows_of(file, bounds):
             item = _item(benchmark, where, row)
             # CircularEval (arXiv 2307.06281): a rotation has an id of its own, and the question's as `circle`.
             if item.circle != item.id:
@@ -160,8 +162,8 @@ def _has_rotations(benchmark: Benchmark, files: Sequence[Path]) -> bool:
 class _Pictures:
     """Images of rows; a table that repeats a question keeps the image in the first row and its index in the others."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, bounds: Bounds) -> None:
+        self._root, self._bounds = root, bounds
         self._kept: dict[str, bytes] = {}
         self._folders: dict[Path, Folder] = {}
 
@@ -171,17 +173,16 @@ class _Pictures:
             if str(given) not in self._kept:
                 raise InvalidDataset(f"{where}: image names row {given}, which has none before it", field="image")
             return self._kept[str(given)]
-        data = self._read(row, where, file.resolve().parent)
+        data = self._read(row, where, file)
         # Only tables with an index refer to earlier rows; of others no picture is kept in memory.
         if row.get("index") is not None:
             self._kept[index] = data
         return data
 
-    def _read(self, row: Mapping[str, Any], where: str, folder: Path) -> bytes:
-        """Paths of images start at the file's folder, or at one above it in the data set."""
-        above = [one for one in (folder, *folder.parents) if one.is_relative_to(self._root)]
+    def _read(self, row: Mapping[str, Any], where: str, file: Path) -> bytes:
+        """Paths of images start at the file's folder, or at one above it in the data set; each may have archives."""
         problem: ValueError | None = None
-        for root in above or [self._root]:
+        for root in starts_of(file, self._root):
             try:
                 return image_of(row, self._folder(root))()
             except ValueError as error:
@@ -190,5 +191,6 @@ class _Pictures:
 
     def _folder(self, root: Path) -> Folder:
         if root not in self._folders:
-            self._folders[root] = Folder(root, root, Archives(partial(archives_of, root)))
+            archives = Archives(self._bounds.open, partial(archives_of, root, self._bounds))
+            self._folders[root] = Folder((root,), self._bounds, archives)
         return self._folders[root]

@@ -109,7 +109,10 @@ def image_of(row: Mapping[str, Any], root: Folder) -> Callable[[], bytes]:
         if isinstance(one, (bytes, bytearray)):
             return lambda data=bytes(one): data  # type: ignore[misc]
     one = given[0] if given else None
-    return image_given(one.get("path") if isinstance(one, Mapping) else one, root)
+    split, named = row.get("split"), row.get("id")
+    # ScienceQA has a folder for each of its pictures, which are all called alike.
+    folders = (f"{split}/{named}",) if isinstance(split, str) and isinstance(named, str) else ()
+    return image_given(one.get("path") if isinstance(one, Mapping) else one, root, *folders)
 
 
 def _lost_picture(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Opens files of a source: inside its folder only, with bounded lines, in the text encodings that people send."""
+"""Opens files of a source: within its bounds only, with bounded lines, in the text encodings that people send."""
 
 import base64
 import binascii
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mstar_data.archives import Archives
+from mstar_data.bounds import Bounds, Opener
 from mstar_data.record import BadRecord
 
 LONGEST_LINE = 64 * 1024 * 1024
@@ -19,24 +20,32 @@ LARGEST_IMAGE = 48 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Folder:
-    """Where the paths of a file's records begin, and the folder that they may not leave."""
+    """Where the paths of a file's records begin, and what they may not leave."""
 
-    start: Path
-    """Absolute, without links."""
-    bound: Path
-    """The source's own folder: `../images/1.png` of a split is inside of it."""
+    starts: tuple[Path, ...]
+    """Absolute, without links; a path is looked for below each, in this order."""
+    bounds: Bounds
+    """`../images/1.png` of a split is inside of the source's own folder."""
     archives: Archives = field(default_factory=Archives)
     """Where images are looked for that are no files."""
     packed: bool = False
     """Records that stand in an archive themselves: their images are its members, and no files."""
 
 
-def lines_of(file: Path) -> Iterator[tuple[int, str]]:
+def starts_of(file: Path, root: Path) -> tuple[Path, ...]:
+    """Where the paths in a file may begin: at its own folder, or at one above it in the source `root`."""
+    folder = file.parent.resolve()
+    above = [one for one in (folder, *folder.parents) if one.is_relative_to(root)]
+    # A file behind a link may speak of what lies beside the link, or beside itself.
+    return tuple(dict.fromkeys((folder, *above, root, file.resolve().parent)))
+
+
+def lines_of(file: Path, opened: Opener) -> Iterator[tuple[int, str]]:
     """Lines that are not blank, numbered from 1. Only a line feed ends one; a byte-order mark is taken off.
 
     Raises BadRecord for a line that is too long or no UTF-8.
     """
-    with file.open("rb") as source:
+    with opened(file) as source:
         number = 0
         # One byte more than is allowed tells a line that is too long from one that just fits.
         while line := source.readline(LONGEST_LINE + 1):
@@ -53,38 +62,42 @@ def lines_of(file: Path) -> Iterator[tuple[int, str]]:
                 yield number, text
 
 
-def image_given(given: object, root: Folder) -> Callable[[], bytes]:
-    """Reads an image from what a record has: bytes, base64, a `data:` URL, or a path in the source's folder."""
+def image_given(given: object, root: Folder, *folders: str) -> Callable[[], bytes]:
+    """Reads an image from what a record has: bytes, base64, a `data:` URL, or a path in the source's folder.
+
+    `folders`: of the source's images, where it may lie.
+    """
     if isinstance(given, (bytes, bytearray)):
         return lambda: bytes(given)
     if isinstance(given, str) and (given.startswith(("data:", "http:", "https:")) or _BASE64.fullmatch(given)):
         return image_data(given)
-    return image_file(root, given, "images")
+    return image_file(root, given, "images", *folders, *(f"images/{one}" for one in folders))
 
 
 def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]:
     """Reads an image by the path that a record gives: from the source's folder, its sub-folders, or archives in it.
 
-    Links are followed only while they stay inside the folder. Backslashes, which Windows writes, separate folders too.
+    Links are followed only within the bounds. Backslashes, which Windows writes, separate folders too.
     """
 
     def read() -> bytes:
         if not isinstance(name, str) or not name or "\x00" in name or len(name) > 1000:
             raise ValueError("the image is missing: give its path")
         try:
-            for spelled in dict.fromkeys((name, name.replace("\\", "/"))):
-                for folder in () if root.packed else (".", *folders):
-                    # Resolved before it is checked: the check must see where `..` and links really lead.
-                    path = (root.start / folder / spelled).resolve()
-                    if not path.is_relative_to(root.bound):
-                        raise ValueError(f"image {name[:200]} lies outside of the data set's folder")
-                    if path.is_file():
-                        return _bounded(path)
+            outside = False
+            for place, path in enumerate(() if root.packed else _places(root, name, folders)):
+                real = root.bounds.found(path)
+                if real is not None and real.is_file():
+                    return _bounded(root.bounds, real)
+                outside = outside or (place == 0 and real is None)
+            if outside:
+                raise ValueError(
+                    f"image {name[:200]} lies outside of the data set's folder and of the data root: move it into one"
+                )
             return root.archives.read(name.replace("\\", "/"))
         # A name that is too long, links in a circle, a file that may not be read.
-        except (OSError, RuntimeError) as error:
-            problem = error.strerror if isinstance(error, OSError) else "links in a circle"
-            raise ValueError(f"image {name[:200]} cannot be read ({problem})") from None
+        except OSError as error:
+            raise ValueError(f"image {name[:200]} cannot be read ({error.strerror})") from None
 
     return read
 
@@ -104,7 +117,17 @@ def image_data(text: object) -> Callable[[], bytes]:
     return read
 
 
-def _bounded(path: Path) -> bytes:
-    if path.stat().st_size > LARGEST_IMAGE:
+def _places(root: Folder, name: str, folders: tuple[str, ...]) -> Iterator[Path]:
+    for spelled in dict.fromkeys((name, name.replace("\\", "/"))):
+        for start in root.starts:
+            for folder in (".", *folders):
+                yield start / folder / spelled
+
+
+def _bounded(bounds: Bounds, path: Path) -> bytes:
+    with bounds.open(path) as file:
+        # One byte more than is allowed, so that a file of any size costs no more memory than that.
+        data = file.read(LARGEST_IMAGE + 1)
+    if len(data) > LARGEST_IMAGE:
         raise ValueError(f"image {path.name} is larger than {LARGEST_IMAGE >> 20} MiB: scale it down")
-    return path.read_bytes()
+    return data

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from mstar.errors import Conflict, InvalidDataset
+from mstar_data.bounds import Bounds, Opener, bounds_of, open_plainly, state_of
 from mstar_data.duplicates import Duplicates
+from mstar_data.files import lines_of
 from mstar_data.looks import Fingerprint, Looks
 from mstar_data.mapping import read_mapping
 from mstar_data.rows import AS_IT_IS, Options, Row, read_rows
@@ -49,10 +51,13 @@ def import_source(
     if target.exists():
         raise Conflict(f"{target} is there already: choose another name, or remove it", field="name")
     # Beside the target, so that the last step is a rename within one file system.
-    work = _Work(target.with_name(f".{target.name}.importing"), _settings(source, options, skip_bad), skip_bad)
+    hidden, bounds = target.with_name(f".{target.name}.importing"), bounds_of(source, options.reach)
+    work = _Work(hidden, _settings(source, options, skip_bad, bounds), skip_bad, bounds)
     with work:
         try:
-            rows = read_rows(source, work.summary, options, work.duplicates, work.place, looks=looks, turn=turn)
+            rows = read_rows(
+                source, work.summary, options, work.duplicates, work.place, looks=looks, turn=turn, bounds=bounds
+            )
             for row in rows:
                 work.write(row)
                 tick(row.place)
@@ -71,21 +76,30 @@ def options_of(mapping: Path | None = None, **given: Any) -> Options:
     """Options with a mapping file and the list of held-out ids that it names. Raises InvalidInput."""
     if mapping is None:
         return Options(**given)
-    read = read_mapping(mapping)
+    reach = given.get("reach")
+    # On their own machine people write mappings that name what they like.
+    opened = bounds_of(mapping, reach).open if reach is not None and reach.binding else open_plainly
+    read = read_mapping(mapping, opened)
     held_out: frozenset[str] = frozenset()
     if read.splits is not None and read.splits.held_out is not None:
-        path = mapping.parent / read.splits.held_out
-        if not path.is_file():
-            raise InvalidDataset(f"{path} is not there: the mapping's splits.held_out names it", field="mapping")
-        held_out = frozenset(line.strip() for line in path.read_text(encoding="utf-8").split("\n") if line.strip())
+        held_out = _ids_in(mapping.parent / read.splits.held_out, opened)
     return Options(mapping=read, held_out=held_out, **given)
+
+
+def _ids_in(path: Path, opened: Opener) -> frozenset[str]:
+    if not path.is_file():
+        raise InvalidDataset(f"{path} is not there: the mapping's splits.held_out names it", field="mapping")
+    try:
+        return frozenset(line.strip() for _, line in lines_of(path, opened))
+    except (OSError, ValueError) as error:
+        raise InvalidDataset(f"the mapping's splits.held_out cannot be read: {error}", field="mapping") from None
 
 
 class _Work:
     """The hidden folder of an import that is under way."""
 
-    def __init__(self, folder: Path, settings: str, skip_bad: bool) -> None:
-        self.folder, self._settings, self._skip_bad = folder, settings, skip_bad
+    def __init__(self, folder: Path, settings: str, skip_bad: bool, bounds: Bounds) -> None:
+        self.folder, self._settings, self._skip_bad, self._bounds = folder, settings, skip_bad, bounds
         self.summary, self.duplicates, self.place = Summary(), Duplicates(), 0
         self._outputs: dict[str, IO[str]] = {}
         self._lock: IO[str] | None = None
@@ -168,13 +182,18 @@ class _Work:
             "mapping": options.mapping.model_dump(mode="json", exclude_defaults=True) if options.mapping else None,
             "dropped_kinds": sorted(options.drop),
             "evaluation_sets": sorted(options.evaluation),
-            **self.summary.as_json(),
+            **self._counted().as_json(),
+            "beyond": {folder: state_of(Path(folder)) for folder in self.summary.beyond},
         }
         text = json.dumps(provenance, indent=1, ensure_ascii=False) + "\n"
         (self.folder / "import.json").write_text(text, encoding="utf-8")
         self.folder.rename(target)
         # Held until the folder has its name: another import that got it before would cut or empty these files.
         (target / ".lock").unlink(missing_ok=True)
+
+    def _counted(self) -> Summary:
+        self.summary.beyond = sorted({*self.summary.beyond, *map(str, self._bounds.beyond)})
+        return self.summary
 
     def _line(self, name: str, value: Any) -> None:
         if name not in self._outputs:
@@ -189,7 +208,7 @@ class _Work:
             # Flushed before its size is noted: what lies behind these sizes is cut off when the import goes on.
             output.flush()
             sizes[name] = os.fstat(output.fileno()).st_size
-        point = {"settings": self._settings, "place": self.place, "sizes": sizes, "summary": self.summary.as_json()}
+        point = {"settings": self._settings, "place": self.place, "sizes": sizes, "summary": self._counted().as_json()}
         # Replaced in one step: a torn checkpoint would lose all that was done before it.
         fresh = self.folder / ".checkpoint.new"
         fresh.write_text(json.dumps(point))
@@ -241,6 +260,16 @@ class _Work:
         self._pictures = set(looks)
 
 
+def is_current(folder: Path) -> bool:
+    """Whether an import is whole, and what it read beyond its source is as it was then."""
+    try:
+        # Written last, so without it the folder is part of an import.
+        beyond = json.loads((folder / "import.json").read_text(encoding="utf-8")).get("beyond", {})
+    except (OSError, ValueError):
+        return False
+    return all(state_of(Path(one)) == state for one, state in beyond.items())
+
+
 def _images_of(metadata: Path) -> set[str]:
     """Images that the records of a split name; none where there is no record yet."""
     if not metadata.is_file():
@@ -269,9 +298,11 @@ def _check(summary: Summary, skip_bad: bool) -> None:
         raise InvalidDataset("no record can be used", field="source")
 
 
-def _settings(source: Path, options: Options, skip_bad: bool) -> str:
+def _settings(source: Path, options: Options, skip_bad: bool, bounds: Bounds) -> str:
     """Changes with the source's files and with how they are read."""
     # Size and time of change, not content: hashing would read the whole source once more.
-    files: Iterable[Any] = ((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files_of(source))
+    files: Iterable[Any] = (
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files_of(source, bounds)
+    )
     content = [sorted(files), repr(options), skip_bad]
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()

@@ -26,6 +26,7 @@ from mstar.documents import parse_yaml
 from mstar.errors import InvalidInput
 from mstar.split_shares import require_shares, split_name
 from mstar.types import AnswerType, Frozen
+from mstar_data.bounds import Opener, open_plainly
 
 Target = Literal[
     "question", "answer", "image", "images", "choices", "id", "group", "split", "hint", "unit", "precision",
@@ -33,6 +34,8 @@ Target = Literal[
 ]  # fmt: skip
 Split = Annotated[str, AfterValidator(split_name)]
 Scalar = str | int | float | bool | None
+LONGEST = 4 * 1024 * 1024
+"""Bytes of a mapping file."""
 
 
 class Condition(Frozen):
@@ -178,10 +181,11 @@ def column_of(row: Columns[str, Any], name: str) -> Any:
     return value
 
 
-def read_mapping(path: Path) -> Mapping:
+def read_mapping(path: Path, opened: Opener = open_plainly) -> Mapping:
     """Raises InvalidInput naming the key and what it may hold."""
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
+        with opened(path) as file:
+            values = parse_yaml(file.read(LONGEST).decode("utf-8-sig"))
         if not isinstance(values, dict):
             raise InvalidInput(f"{path.name} must hold keys such as columns, types, splits, filters", field="mapping")
         return Mapping.model_validate(values)

@@ -14,13 +14,16 @@ from mstar.answers.options import repeated_options
 from mstar.answers.records import GOLD_COLUMNS, ChoiceForm
 from mstar.errors import InvalidDataset, MstarError
 from mstar.judges import BENCHMARKS
+from mstar.reach import Reach
 from mstar_data.benchmarks import items_of
+from mstar_data.bounds import Bounds, bounds_of
 from mstar_data.duplicates import Duplicates, Seen, question_key
 from mstar_data.fingerprints import Fingerprints
 from mstar_data.looks import Fingerprint, Looks
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.record import BadRecord, Record
-from mstar_data.sources import KNOWN_SPLITS, records_of
+from mstar_data.sources import records_of
+from mstar_data.split_names import KNOWN_SPLITS
 from mstar_data.splitting import drawn_split
 from mstar_data.summary import Summary
 
@@ -52,6 +55,8 @@ class Options:
     drop: frozenset[str] = frozenset()
     evaluation: Mapping[str, Path] = field(default_factory=dict)
     """Benchmark or name → its files, to look for overlap with."""
+    reach: Reach | None = None
+    """Where links of the source may lead besides its own folder."""
 
 
 AS_IT_IS = Options()
@@ -94,17 +99,20 @@ def read_rows(
     *,
     looks: Looks | None = None,
     turn: Callable[[], None] = lambda: None,
+    bounds: Bounds | None = None,
 ) -> Iterator[Row]:
     """Records of a source that can be used, in its order, counted in `summary` with those that cannot.
 
     `skip`: so many records at the start were read before. `looks`: what decodes pictures; by default it is started
-    here. `turn` is called for every record, of use or not, and may raise to end the reading.
+    here. `turn` is called for every record, of use or not, and may raise to end the reading. `bounds`: of the source,
+    to be told what lies beyond its folder.
     """
+    bounds = bounds or bounds_of(source, options.reach)
     found = duplicates or Duplicates()
     with nullcontext(looks) if looks is not None else Fingerprints() as prints:
-        add_evaluation_sets(found, options.evaluation, prints)
+        add_evaluation_sets(found, options.evaluation, prints, options.reach)
         pictures: list[Future[Fingerprint]] = []
-        for subject, picture in prints.each(_images(source, options, skip)):
+        for subject, picture in prints.each(_images(source, options, skip, bounds)):
             turn()
             if subject is None:
                 summary.filtered += 1
@@ -140,13 +148,16 @@ def read_rows(
                 yield row
 
 
-def add_evaluation_sets(duplicates: Duplicates, sets: Mapping[str, Path], prints: Looks) -> None:
+def add_evaluation_sets(
+    duplicates: Duplicates, sets: Mapping[str, Path], prints: Looks, reach: Reach | None = None
+) -> None:
     """Remember the questions and pictures of benchmarks and other sets. Raises InvalidDataset for one of no use."""
     for name, path in sets.items():
         if name in BENCHMARKS:
-            pairs = ((question_key(one.item.question), one.image) for one in items_of(BENCHMARKS[name], path))
+            items = items_of(BENCHMARKS[name], path, reach=reach)
+            pairs = ((question_key(one.item.question), one.image) for one in items)
         else:
-            pairs = ((question_key(record.question), data) for record, data in _readable(path))
+            pairs = ((question_key(record.question), data) for record, data in _readable(path, reach))
         for question, picture in prints.each(pairs):
             try:
                 duplicates.add_evaluation(name, question, (picture.result(),))
@@ -154,20 +165,22 @@ def add_evaluation_sets(duplicates: Duplicates, sets: Mapping[str, Path], prints
                 raise InvalidDataset(f"evaluation set {name}: {error}", field="overlap") from None
 
 
-def _readable(path: Path) -> Iterator[tuple[Record, bytes]]:
-    for record in records_of(path):
+def _readable(path: Path, reach: Reach | None) -> Iterator[tuple[Record, bytes]]:
+    for record in records_of(path, bounds=bounds_of(path, reach)):
         if isinstance(record, BadRecord):
             raise InvalidDataset(f"evaluation set: {record}", field="overlap")
         if record is not None and record.images:
             yield record, record.images[0]()
 
 
-def _images(source: Path, options: Options, skip: int) -> Iterator[tuple[_Prepared | str | None, bytes | None]]:
+def _images(
+    source: Path, options: Options, skip: int, bounds: Bounds
+) -> Iterator[tuple[_Prepared | str | None, bytes | None]]:
     """Each prepared record once for each image, or once without; a sentence for one of no use, None for one filtered.
 
     All in the source's order, so that what is counted up to a record does not depend on how far was read ahead.
     """
-    for place, record in enumerate(records_of(source, options.mapping), 1):
+    for place, record in enumerate(records_of(source, options.mapping, bounds), 1):
         if place <= skip:
             continue
         if record is None:

@@ -12,9 +12,12 @@ from mstar.answers.records import answer_of
 from mstar.errors import InvalidDataset
 from mstar.layout import STEP_SEPARATOR
 from mstar.prompts import PromptForm, prompt_text
+from mstar.reach import Reach
 from mstar.types import Answer, Question
+from mstar_data.archives import files_below
+from mstar_data.bounds import bounds_of
 from mstar_data.columns import images_of
-from mstar_data.files import Folder
+from mstar_data.files import Folder, starts_of
 from mstar_data.record import BadRecord
 from mstar_data.sources import rows_of
 
@@ -66,24 +69,31 @@ def sample_folder(source: Path, which: str) -> Path:
     return source
 
 
-def samples_of(folder: Path, form: PromptForm) -> Iterator[Sample]:
-    """Every sample of a folder and of its splits, in order. Raises InvalidDataset naming file and line."""
-    files = [path for name in _LINES for path in sorted(folder.glob(f"**/{name}"))]
+def samples_of(folder: Path, form: PromptForm, reach: Reach | None = None) -> Iterator[Sample]:
+    """Every sample of a folder and of its splits, in order. Raises InvalidDataset naming file and line.
+
+    `reach`: where links may lead besides the folder.
+    """
+    # The folder bounds the paths as at an import: an export must not carry other files of this machine away.
+    bounds = bounds_of(folder, reach)
+    below = files_below(folder, bounds)
+    files = [path for name in _LINES for path in below if path.name == name]
     if not files:
         raise InvalidDataset(f"{folder} has no {' or '.join(_LINES)}: import the set first", field="source")
     for file in files:
         split = file.parent.name if file.parent != folder else "train"
-        for number, (where, row) in enumerate(rows_of(file)):
+        for number, (where, row) in enumerate(rows_of(file, bounds)):
             place = f"{split}/{where}"
             try:
                 if isinstance(row, BadRecord):
                     raise row
-                yield _sample(row, place, split, f"{split}/{number:06d}", file.parent.resolve(), form)
+                root = Folder(starts_of(file, folder.resolve()), bounds)
+                yield _sample(row, place, split, f"{split}/{number:06d}", root, form)
             except (TypeError, ValueError, KeyError, AttributeError, InvalidDataset) as error:
                 raise InvalidDataset(f"{place}: {getattr(error, 'detail', error)}", field="source") from None
 
 
-def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Path, form: PromptForm) -> Sample:
+def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Folder, form: PromptForm) -> Sample:
     text = str(row.get("question") or row.get("prompt") or "")
     answer = _answer(row)
     question = Question(id=str(row.get("id") or name), text=text, answer=answer)
@@ -96,8 +106,7 @@ def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Pat
         # A run's labelled solutions hold the prompt as it was asked, and no question beside it.
         prompt=prompt_text(question, form) if row.get("question") else text,
         system=form.system,
-        # The folder bounds the paths as at an import: an export must not carry other files of this machine away.
-        images=tuple(read() for read in images_of(row, Folder(root, root))),
+        images=tuple(read() for read in images_of(row, root)),
         answer=_columns(answer),
         split=split,
         group=None if row.get("group") is None else str(row["group"]),

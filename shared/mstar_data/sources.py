@@ -1,38 +1,45 @@
 """Finds out what a source is and yields its records, one after the other in bounded memory."""
 
 import csv
-import json
+import io
 import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidDataset
 from mstar_data.archives import ENDINGS as ARCHIVES
 from mstar_data.archives import Archives, archives_of, files_below, is_archive, is_webdataset, samples
+from mstar_data.bounds import Bounds, Opener, OutOfBounds, bounds_of
 from mstar_data.columns import from_row
-from mstar_data.files import NOT_UTF8, Folder, lines_of
+from mstar_data.files import NOT_UTF8, Folder, starts_of
+from mstar_data.json_records import json_rows, line_rows
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.mapping import column_of
-from mstar_data.nesting import ShallowFile
+from mstar_data.packed import is_packed, unpacked
 from mstar_data.record import BadRecord, Record
+from mstar_data.split_names import KNOWN_SPLITS
 
 ENDINGS = (".jsonl", ".json", ".tsv", ".csv", ".parquet", ".arrow")
 LONGEST_HEAD = 64 * 1024
 """Characters of a table's first line that are looked at."""
-_PACKED = re.compile(r"\.(?:jsonl?|tsv|csv|parquet|arrow)\.(?:gz|bz2|xz|zst)$", re.IGNORECASE)
-_NOT_RECORDS = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "import.json"}
+_PACKED = re.compile(r"\.(?:parquet|arrow)\.(?:gz|bz2|xz|zst)$", re.IGNORECASE)
+_NOT_RECORDS = {
+    "dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "import.json", "pid_splits.json",
+    "categories.json",
+}  # fmt: skip
 
 
-def files_of(source: Path) -> list[Path]:
+def files_of(source: Path, bounds: Bounds) -> list[Path]:
     """The files with records: the one that is named, or those in a folder and its sub-folders, in order of name.
 
     Raises InvalidDataset where there is none.
     """
-    return once(listed_files(source))
+    return once(listed_files(source, bounds))
 
 
 def once(files: list[Path]) -> list[Path]:
@@ -40,7 +47,7 @@ def once(files: list[Path]) -> list[Path]:
     return [path for path in files if path.suffix.lower() == ".parquet"] or files
 
 
-def listed_files(source: Path) -> list[Path]:
+def listed_files(source: Path, bounds: Bounds) -> list[Path]:
     """All files with records. Raises InvalidDataset where there is none."""
     if source.is_file():
         if _PACKED.search(source.name):
@@ -48,14 +55,18 @@ def listed_files(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise InvalidDataset(f"{source} is not there: name a file or a folder", field="source")
-    named = (path for path in files_below(source) if path.name not in _NOT_RECORDS)
+    named = (path for path in files_below(source, bounds) if path.name not in _NOT_RECORDS)
     found = list(named)
+    if away := next((path for path in found if path.name.casefold() in KNOWN_SPLITS and path.is_dir()), None):
+        raise InvalidDataset(
+            f"{away.name} is a link out of the data set's folder and of the data root: move it into one", field="source"
+        )
     # Left out without a word, a shard would be missing and nobody would know.
     if packed := next((path for path in found if _PACKED.search(path.name)), None):
         raise _compressed(packed)
-    inside = [path for path in found if path.suffix.lower() in ENDINGS]
+    inside = [path for path in found if _kind(path) in ENDINGS and not _is_annotation(path)]
     if not inside:
-        inside = [path for path in archives_of(source) if is_webdataset(path)]
+        inside = [path for path in archives_of(source, bounds) if is_webdataset(path, bounds.open)]
     if not inside:
         raise InvalidDataset(
             f"{source} has no {', '.join(ENDINGS)} file and no webdataset shard: name the one with the records",
@@ -65,26 +76,45 @@ def listed_files(source: Path) -> list[Path]:
 
 
 def _compressed(path: Path) -> InvalidDataset:
+    # These formats pack their own columns, and are not read from their start to their end.
     tool = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}[path.suffix.lower()]
     return InvalidDataset(f"{path.name} is compressed: unpack it first ({tool} {path.name})", field="source")
 
 
-def records_of(source: Path, mapping: Columns | None = None) -> Iterator[Record | BadRecord | None]:
+def _is_annotation(path: Path) -> bool:
+    """Whether a file describes a picture, beside AI2D's questions."""
+    return path.parent.name == "annotations" and (path.parent.parent / "questions").is_dir()
+
+
+def _kind(path: Path) -> str:
+    """The ending that says what a file holds: `.jsonl` of `train.jsonl.gz`."""
+    return (path.with_suffix("") if is_packed(path) else path).suffix.lower()
+
+
+def records_of(
+    source: Path, mapping: Columns | None = None, bounds: Bounds | None = None
+) -> Iterator[Record | BadRecord | None]:
     """Every record of a source; in its place a BadRecord for one that cannot be read, None for one filtered out."""
-    root = (source if source.is_dir() else source.parent).resolve()
-    known: dict[Path, Folder] = {}
-    for file in files_of(source):
+    root = source if source.is_dir() else source.parent
+    bounds = bounds or bounds_of(source)
+    known: dict[Path, Archives] = {}
+    for file in files_of(source, bounds):
         split = _split_of(file, root)
-        start = file.resolve().parent if file.name.startswith("metadata.") else root
+        starts = starts_of(file, root.resolve())
         if is_archive(file):
             # A sample without its picture must not take one of that name from the shard beside it.
-            folder = Folder(root, root, Archives(partial(_only, file)), packed=True)
+            folder = Folder(starts, bounds, Archives(bounds.open, partial(_only, file)), packed=True)
         else:
-            folder = known.setdefault(start, Folder(start, root, Archives(partial(archives_of, start))))
-        for where, row in rows_of(file):
+            start = starts[0] if file.name.startswith("metadata.") else root
+            archives = known.setdefault(start, Archives(bounds.open, partial(archives_of, start, bounds)))
+            folder = Folder(starts, bounds, archives)
+        # Splits have files of the same name, so messages say the folder too.
+        shown = str(file.relative_to(root))
+        for place, row in rows_of(file, bounds):
+            where = shown + place.removeprefix(file.name)
             try:
                 if isinstance(row, BadRecord):
-                    raise row
+                    raise BadRecord(shown + str(row).removeprefix(file.name))
                 if not isinstance(row, Mapping):
                     raise BadRecord(f"{where}: a record must be an object with columns")
                 named = None
@@ -109,19 +139,29 @@ def _only(file: Path) -> list[Path]:
     return [file]
 
 
-def rows_of(file: Path) -> Iterator[tuple[str, Any]]:
+def rows_of(file: Path, bounds: Bounds) -> Iterator[tuple[str, Any]]:
     """Each row of a file with its place for messages; in its place a BadRecord for one that cannot be read."""
     if is_archive(file):
-        return samples(file)
+        return samples(file, bounds.open)
     readers = {
-        ".jsonl": _jsonl, ".json": _json, ".tsv": _table, ".csv": _table, ".parquet": _parquet, ".arrow": _arrow,
+        ".jsonl": line_rows, ".json": json_rows, ".tsv": _table, ".csv": _table, ".parquet": _parquet, ".arrow": _arrow,
     }  # fmt: skip
-    reader = readers.get(file.suffix.lower())
+    reader = readers.get(_kind(file))
     if reader is None:
         raise InvalidDataset(
             f"{file.name} is none of {', '.join((*ENDINGS, *ARCHIVES))}: name a file with records", field="source"
         )
-    return reader(file)
+    return _readable(file, reader(file, unpacked(bounds.open)))
+
+
+def _readable(file: Path, rows: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """The rows; a BadRecord in the place of those that a file does not give."""
+    try:
+        yield from rows
+    except OutOfBounds as error:
+        yield file.name, BadRecord(str(error))
+    except OSError as error:
+        yield file.name, BadRecord(f"{file.name} cannot be read ({error.strerror or error})")
 
 
 def _mapped_split(mapping: Columns, row: Mapping[str, Any], where: str) -> str | None:
@@ -135,53 +175,17 @@ def _mapped_split(mapping: Columns, row: Mapping[str, Any], where: str) -> str |
     return splits.values[value]
 
 
-def _jsonl(file: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        for number, line in lines_of(file):
-            where = f"{file.name} line {number}"
-            try:
-                yield where, json.loads(line)
-            except (ValueError, RecursionError):
-                yield where, BadRecord(f"{where}: not valid JSON")
-    except BadRecord as bad:
-        yield file.name, bad
-
-
-def _json(file: Path) -> Iterator[tuple[str, Any]]:
-    """A list of records, or an object of them by id as MathVista has it, without holding the file in memory."""
-    import ijson
-
-    with file.open("rb") as source:
-        # A byte order mark, which Windows programs write, is no JSON (RFC 8259, section 8.1).
-        start = 3 if source.read(3) == b"\xef\xbb\xbf" else 0
-        source.seek(start)
-        opening = source.read(4096).lstrip()[:1]
-        source.seek(start)
-        shallow = ShallowFile(source)
-        try:
-            if opening == b"{":
-                for key, row in ijson.kvitems(shallow, "", use_float=True):
-                    yield f"{file.name} record {key}", row
-            else:
-                for number, row in enumerate(ijson.items(shallow, "item", use_float=True), 1):
-                    yield f"{file.name} record {number}", row
-        except (ijson.JSONError, UnicodeDecodeError) as error:
-            yield file.name, BadRecord(f"{file.name}: not valid JSON ({_first_line(error)})")
-        except BadRecord as bad:
-            yield file.name, BadRecord(f"{file.name}: {bad}")
-
-
-def _table(file: Path) -> Iterator[tuple[str, Any]]:
+def _table(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
     """A table with a head line, between tabs, commas or semicolons; images as base64 in `image` (MMBench)."""
     # By default 128 KiB, which is less than many a picture in base64.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with file.open(encoding="utf-8-sig", newline="") as source:
+    with io.TextIOWrapper(opened(file), encoding="utf-8-sig", newline="") as source:
         line = 0
         try:
-            separator = _separator(source.readline(LONGEST_HEAD))
-            source.seek(0)
+            # Read once, since what is being unpacked cannot go back.
+            head = source.readline(LONGEST_HEAD)
             # Not strict, a quote that is never closed would swallow all records behind it without a word.
-            reader = csv.DictReader(source, strict=True, delimiter=separator)
+            reader = csv.DictReader(chain([head], source), strict=True, delimiter=_separator(head))
             for row in reader:
                 line = reader.line_num
                 where = f"{file.name} line {line}"
@@ -202,7 +206,7 @@ def _separator(head: str) -> str:
     return max(",\t;", key=head.count)
 
 
-def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
+def _parquet(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
     try:
         from pyarrow import parquet
     except ImportError:
@@ -210,21 +214,23 @@ def _parquet(file: Path) -> Iterator[tuple[str, Any]]:
     try:
         number = 0
         # Rows hold whole pictures, so few are in memory at a time.
-        for batch in parquet.ParquetFile(file).iter_batches(batch_size=64):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{file.name} row {number}", row
+        with opened(file) as source:
+            for batch in parquet.ParquetFile(source).iter_batches(batch_size=64):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{file.name} row {number}", row
     except (OSError, ValueError) as error:
         yield file.name, BadRecord(f"{file.name}: not a readable Parquet file ({_first_line(error)})")
 
 
-def _arrow(file: Path) -> Iterator[tuple[str, Any]]:
+def _arrow(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
     """A shard of a data set that `datasets` saved to the disk."""
     import pyarrow
 
     number = 0
     try:
-        with pyarrow.memory_map(str(file)) as source:
+        # Mapped by its descriptor, since a batch of a thousand pictures would be read into memory otherwise.
+        with opened(file) as held, pyarrow.memory_map(f"/dev/fd/{held.fileno()}") as source:
             for batch in pyarrow.ipc.open_stream(source):
                 for start in range(0, batch.num_rows, 64):
                     for row in batch.slice(start, 64).to_pylist():
@@ -241,13 +247,8 @@ def _first_line(error: Exception) -> str:
 
 def _split_of(file: Path, root: Path) -> str | None:
     """The split that a file's name or folder tells: `train.jsonl`, `test/metadata.jsonl`, `testmini-00000.parquet`."""
-    names = (file.stem.split("-")[0].split("_")[0].casefold(), file.resolve().parent.name.casefold())
-    return next((name for name in names if name in KNOWN_SPLITS), None)
-
-
-KNOWN_SPLITS = {
-    "train": "train", "training": "train", "validation": "validation", "val": "validation", "valid": "validation",
-    "dev": "validation", "testmini": "validation", "minival": "validation", "test": "test_id", "test_id": "test_id",
-    "test_ood": "test_ood", "ood": "test_ood", "steps": "steps", "unlabelled": "unlabelled",
-}  # fmt: skip
-"""The source's names of splits and what they are here."""
+    folders = [one.name for one in file.parents if one == root or root in one.parents]
+    # `.` has no name of its own; a link below it is called as the user called it.
+    folders[-1] = root.resolve().name
+    names = (re.split(r"[-_.]", file.name)[0], *folders)
+    return next((name for name in map(str.casefold, names) if name in KNOWN_SPLITS), None)

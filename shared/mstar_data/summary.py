@@ -41,6 +41,8 @@ class Summary:
     problems: list[str] = field(default_factory=list)
     """The first of them, each with its file and place."""
     bad: int = 0
+    beyond: list[str] = field(default_factory=list)
+    """Folders outside of the source that links and paths of its records led to."""
 
     def refuse(self, problem: str) -> None:
         """Count a record that cannot be used."""

@@ -5,11 +5,15 @@ on highly compressed data. Downloads that broke off and files that were made to 
 """
 
 import gzip
+import os
 import tarfile
 import zlib
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Self, cast
+
+from mstar_data.bounds import Opener
 
 UNREADABLE = (tarfile.TarError, OSError, EOFError, zlib.error)
 """What a damaged tar raises."""
@@ -17,20 +21,20 @@ MAX_MEMBERS = 5_000_000
 _LARGEST_HEADER = 2**20
 _WORDY = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 """Types whose content `tarfile` reads whole, as part of the next member's header."""
-_RATIO, _ALLOWANCE = 100, 256 * 2**20
+RATIO, ALLOWANCE = 100, 256 * 2**20
 """Pictures hardly shrink, and records of text shrink tenfold; gzip itself reaches a thousand."""
 
 
-def stream_of(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+def stream_of(path: Path, opened: Opener) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """Members of a tar, plain or with gzip, in their order; each can be read until the next is asked for.
 
     Raises what is in `UNREADABLE`.
     """
-    with path.open("rb") as packed:
-        if not is_compressed(path):
+    with opened(path) as packed:
+        if not _is_gzip(packed):
             yield from _members_of(packed)
             return
-        limit = _RATIO * path.stat().st_size + _ALLOWANCE
+        limit = RATIO * os.fstat(packed.fileno()).st_size + ALLOWANCE
         with gzip.open(packed) as unpacked:
             bounded = _Bounded(cast("IO[bytes]", unpacked), limit)
             yield from _members_of(cast("IO[bytes]", bounded))
@@ -39,19 +43,24 @@ def stream_of(path: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
                 pass
 
 
-def places_of(path: Path) -> Iterator[tuple[str, int, int]]:
+def places_of(path: Path, opened: Opener) -> Iterator[tuple[str, int, int]]:
     """Name, start and bytes of each member of a plain tar. Raises what is in `UNREADABLE`."""
-    with tarfile.open(path, "r:", tarinfo=_Header) as tar:
+    with opened(path) as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
         for member in _each(tar):
             # A sparse member does not stand in the file as it is.
             if member.isfile() and not member.issparse():
                 yield member.name, member.offset_data, member.size
 
 
-def is_compressed(path: Path) -> bool:
-    """Whether a file begins as gzip does (RFC 1952, section 2.3.1)."""
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+def is_compressed(path: Path, opened: Opener) -> bool:
+    """Whether a file begins as gzip does."""
+    with opened(path) as file:
+        return _is_gzip(file)
+
+
+def _is_gzip(file: BufferedReader) -> bool:
+    # RFC 1952, section 2.3.1. Looked at and not read, so that the file still stands at its start.
+    return file.peek(2)[:2] == b"\x1f\x8b"
 
 
 def _members_of(file: IO[bytes]) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:

@@ -6,6 +6,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from mstar_data.bounds import Opener
+
 UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, ValueError, zlib.error, lzma.LZMAError)
 """What `zipfile` raises for damage, encryption and methods that it does not know."""
 LARGEST_MEMBER = 48 * 2**20
@@ -20,8 +22,8 @@ _ENTRY = b"PK\x01\x02"
 class _Archive(zipfile.ZipFile):
     """A zip file whose list of members is within the bounds. Raises ValueError, and what is UNREADABLE."""
 
-    def __init__(self, path: Path) -> None:
-        self._source = _Source(io.FileIO(path))
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._source = _Source(file.detach())
         try:
             super().__init__(self._source)
         except BaseException:
@@ -56,10 +58,10 @@ class _Source(io.BufferedReader):
         return data
 
 
-def opened_zip(path: Path) -> zipfile.ZipFile:
+def opened_zip(path: Path, opened: Opener) -> zipfile.ZipFile:
     """Raises ValueError, also for an archive with too many members to be held in memory."""
     try:
-        return _Archive(path)
+        return _Archive(opened(path))
     except UNREADABLE as error:
         raise ValueError(f"{path.name} is not a readable archive ({str(error)[:120]})") from None
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from mstar.errors import CorruptArtefact, InvalidInput, NotFound
 from mstar.judges import BENCHMARKS, Benchmark, Item
 from mstar.judges.asking import OFFICIALLY, Asking
+from mstar.reach import Reach
 from mstar_data.benchmarks import Shown, digest_of, items_of
 from mstar_eval import exports
 from mstar_eval.assistant import Assistant
@@ -29,10 +30,12 @@ def named_data(data: Sequence[str]) -> tuple[str | None, dict[str, str]]:
     return (folders[-1] if folders else None), named
 
 
-def items(benchmark: Benchmark, data: Sequence[str], limit: int | None = None) -> list[Shown]:
+def items(
+    benchmark: Benchmark, data: Sequence[str], limit: int | None = None, reach: Reach | None = None
+) -> list[Shown]:
     """The benchmark's items from what `--data` names: a folder of several, or `name=path`.
 
-    Raises InvalidInput where nothing is named for it, and InvalidDataset.
+    `reach`: where links may lead besides. Raises InvalidInput where nothing is named for it, and InvalidDataset.
     """
     folder, named = named_data(data)
     # mmstar-r and mmbench-r are groups of the same published files.
@@ -44,7 +47,7 @@ def items(benchmark: Benchmark, data: Sequence[str], limit: int | None = None) -
             f"--data {benchmark.name}=PATH (docs/evaluation.md says where they are)",
             field="data",
         )
-    return list(items_of(benchmark, Path(given), limit))
+    return list(items_of(benchmark, Path(given), limit, reach))
 
 
 def measure(

@@ -61,7 +61,7 @@ def test_optional_columns_are_kept(tmp_path: Path) -> None:
     [
         ("{", "train/metadata.jsonl line 2"),
         ({"answer": 1, "file_name": "none.png"}, "line 2: image none.png is not in the split's folder"),
-        ({"answer": 1, "file_name": "../../etc/passwd"}, "not in the split's folder"),
+        ({"answer": 1, "file_name": "../../etc/passwd"}, "lies outside of the data set's folder and of the data root"),
         ({"answer": 1, "answer_type": "guess"}, "line 2: answer_type 'guess' is unknown"),
         ({"answer": " "}, "line 2"),
         ({"answer": 1, "question": 3.5, "id": True}, "line 2: id must be a text"),

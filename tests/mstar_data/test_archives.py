@@ -241,7 +241,8 @@ def test_a_member_that_leads_out_of_the_archive_reaches_no_file(tmp_path: Path, 
     records(source, name, "evil.png")
     used, problems = read(source)
     assert used == 0
-    assert problems[0] == f"all.jsonl line 1: image {name} lies outside of the data set's folder"
+    said = "lies outside of the data set's folder and of the data root: move it into one"
+    assert problems[0] == f"all.jsonl line 1: image {name} {said}"
     assert "image evil.png is not there" in problems[1]
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "all.jsonl", "evil.png", "images.zip", "source"]
 
@@ -260,8 +261,12 @@ def test_links_are_followed_inside_of_the_folder_only(tmp_path: Path) -> None:
     records(source, "in.png", "images/in.png", "away/out.png", "packed.png", "circle.png", f"{'x' * 300}.png")
     used, problems = read(source)
     assert used == 2
-    assert problems[0].endswith("image away/out.png lies outside of the data set's folder")
-    assert problems[1].endswith("image packed.png is not there")
+    assert problems[0].endswith(
+        "image away/out.png lies outside of the data set's folder and of the data root: move it into one"
+    )
+    assert problems[1].endswith(
+        "image packed.png is not there; linked.tar leads out of the data set's folder and of the data root"
+    )
     assert problems[2].endswith("image circle.png cannot be read (links in a circle)")
     assert problems[3].endswith("xxx cannot be read (File name too long)")
 
@@ -271,7 +276,7 @@ def test_a_shard_behind_a_link_that_leads_out_is_not_read(tmp_path: Path) -> Non
     tarred(tmp_path / "secret.tar")
     tarred(tmp_path / "source" / "own.tar", SAMPLES[:2])
     (tmp_path / "source" / "secret.tar").symlink_to(tmp_path / "secret.tar")
-    assert read(tmp_path / "source") == (1, [])
+    assert read(tmp_path / "source") == (1, ["secret.tar leads out of the data set's folder and of the data root"])
 
 
 def test_pictures_are_looked_for_anew_in_each_import(tmp_path: Path) -> None:

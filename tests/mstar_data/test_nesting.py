@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mstar_data.bounds import bounds_of
 from mstar_data.nesting import MAX_DEPTH, ShallowFile
 from mstar_data.record import BadRecord
 from mstar_data.sources import rows_of
@@ -49,7 +50,7 @@ def test_a_deep_source_is_a_record_that_cannot_be_used_and_takes_no_memory(tmp_p
     file.write_bytes(begin + b"[" * 3000 + b"]" * 3000)
     tracemalloc.start()
     try:
-        rows = list(rows_of(file))
+        rows = list(rows_of(file, bounds_of(tmp_path)))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -64,5 +65,5 @@ def test_an_unclosed_string_of_quotes_takes_no_time() -> None:
 
 def test_what_a_parser_says_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "cut.json").write_text('[{"question":')
-    ((_, bad),) = rows_of(tmp_path / "cut.json")
+    ((_, bad),) = rows_of(tmp_path / "cut.json", bounds_of(tmp_path))
     assert str(bad) == "cut.json: not valid JSON (parse error: premature EOF)"

@@ -2,8 +2,11 @@
 
 import datetime
 import decimal
+import gzip
 import io
 import json
+import lzma
+import re
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -184,14 +187,54 @@ def test_a_damaged_or_compressed_archive_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "tool"), [("b.jsonl.gz", "gunzip"), ("b.json.bz2", "bunzip2"), ("b.CSV.zst", "unzstd")]
+    ("name", "tool"), [("b.parquet.gz", "gunzip"), ("b.arrow.bz2", "bunzip2"), ("b.Parquet.zst", "unzstd")]
 )
-def test_a_compressed_file_is_never_left_out_in_silence(tmp_path: Path, name: str, tool: str) -> None:
+def test_a_compressed_table_is_never_left_out_in_silence(tmp_path: Path, name: str, tool: str) -> None:
     write(tmp_path, [{"image": "0.png", "question": "q", "answer": 1}], "a.jsonl")
     (tmp_path / name).write_bytes(b"packed")
     for source in (tmp_path, tmp_path / name):
         with pytest.raises(InvalidDataset, match=f"is compressed: unpack it first .{tool}"):
             import_source(source, tmp_path / "set")
+
+
+PACKERS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+
+
+def packed_text(text: str, ending: str) -> bytes:
+    """The text in a format by its ending."""
+    if ending == ".xz":
+        return lzma.compress(text.encode())
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.CompressedOutputStream(sink, PACKERS[ending]) as stream:
+        stream.write(text.encode())
+    return bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst"])
+@pytest.mark.parametrize(
+    ("name", "split"), [("train.jsonl", "train"), ("val.json", "validation"), ("TEST.csv", "test_id")]
+)
+def test_compressed_text_is_read_as_it_unpacks(tmp_path: Path, ending: str, name: str, split: str) -> None:
+    records = [{"image": "0.png", "question": f"q{n}", "answer": n} for n in range(500)]
+    table = "\n".join(["image,question,answer", *(f"0.png,q{n},{n}" for n in range(500))])
+    lines = "".join(json.dumps(one) + "\n" for one in records)
+    text = {".jsonl": lines, ".json": json.dumps(records), ".csv": table}[Path(name).suffix]
+    (tmp_path / "0.png").write_bytes(PNG)
+    (tmp_path / f"{name}{ending}").write_bytes(packed_text(text, ending))
+    for source in (tmp_path, tmp_path / f"{name}{ending}"):
+        found = rows(source)
+        assert [row.columns["answer"] for row in found] == [str(n) for n in range(500)]
+        assert {row.split for row in found} == {split}
+    whole = (tmp_path / f"{name}{ending}").read_bytes()
+    (tmp_path / f"{name}{ending}").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InvalidDataset, match=re.escape(f"{name}{ending}")):
+        import_source(tmp_path, tmp_path / "set")
+
+
+def test_a_small_file_that_would_unpack_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl.gz").write_bytes(gzip.compress(b"\n" * (300 * 2**20), 9))
+    with pytest.raises(InvalidDataset, match="unpacks to more than"):
+        import_source(tmp_path, tmp_path / "set")
 
 
 def test_an_empty_hint_and_padded_options_are_no_text(tmp_path: Path) -> None:

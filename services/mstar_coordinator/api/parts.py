@@ -29,6 +29,7 @@ from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings, GpuSharing
 from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.code_version import code_version
+from mstar_coordinator.scheduler.data_places import reach_of
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.model_trial import ModelTrial
 from mstar_coordinator.scheduler.ports import Clock, Publisher
@@ -210,6 +211,7 @@ def _scheduling(
         artefacts.discard,
         streaming=settings.stream_training and cluster is None,
         reuse=reuse,
+        reach=partial(reach_of, data_root=settings.data_root, home=settings.home),
     )
     repair = Repair(store, artefacts, settings.storage().images(), lifecycle)
     studies = StudyJobs(store, lifecycle, repair, reuse, artefacts, code_version, changed)

@@ -151,7 +151,7 @@ def _admit_evaluation(recipe: Recipe, places: DataPlaces) -> EvaluationRecipe:
         return evaluation
     folder = below(places, evaluation.benchmarks, "evaluation.benchmarks")
     for benchmark in official_sets(recipe).values():
-        benchmark_files(benchmark, folder)
+        benchmark_files(benchmark, folder, places.reach)
     return evaluation.model_copy(update={"benchmarks": str(folder)})
 
 

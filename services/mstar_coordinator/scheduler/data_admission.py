@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from mstar.reach import Reach
 from mstar.recipes import Recipe
 from mstar_coordinator.dataset_check import DatasetCheck, own_splits
 from mstar_coordinator.dataset_source import Opened, open_source
@@ -30,23 +31,24 @@ class DataAdmission:
     """Folder below which a source is imported."""
     _turn: Lock = field(default_factory=Lock)
 
-    def check(self, *recipes: Recipe) -> str:
+    def check(self, *recipes: Recipe, reach: Reach | None = None) -> str:
         """What was looked at, in a sentence for each data set; empty for the benchmark that ships.
 
         `recipes`: as they were admitted, with absolute paths. Those that ask the same of a set have it looked at once.
+        `reach`: where paths inside of a set may lead.
         Raises InvalidDataset for what was found in the time.
         """
         # Set before the wait for the turn: a request takes so many seconds in all, however many sets it names.
         until = self.clock() + self.seconds
         different = {_question(one): one for one in recipes if not one.data.source.startswith("builtin:")}
-        return "; ".join(dict.fromkeys(self._checked(one, until) for one in different.values()))
+        return "; ".join(dict.fromkeys(self._checked(one, until, reach) for one in different.values()))
 
-    def _checked(self, recipe: Recipe, until: float) -> str:
+    def _checked(self, recipe: Recipe, until: float, reach: Reach | None) -> str:
         if not self._turn.acquire(blocking=False) and not self._turn.acquire(timeout=max(0.0, until - self.clock())):
             return "its records are checked by the step prepare, since another data set is being looked at"
         try:
             with self.looks() as looks:
-                opened = self._opened(recipe, looks, until)
+                opened = self._opened(recipe, looks, until, reach)
                 if isinstance(opened, int):
                     return f"{opened} records were imported in {self.seconds:g} s; the step prepare imports the rest"
                 check = DatasetCheck.of(recipe, looks, enough=lambda: self.clock() > until, opened=opened)
@@ -58,7 +60,7 @@ class DataAdmission:
             return f"all {check.looked} records were checked"
         return f"{check.looked} records were checked in {self.seconds:g} s; the step prepare checks all of them"
 
-    def _opened(self, recipe: Recipe, looks: Looks, until: float) -> Opened | int:
+    def _opened(self, recipe: Recipe, looks: Looks, until: float, reach: Reach | None) -> Opened | int:
         """The folder of the records; how many of them were imported where the time ended before."""
         done = 0
 
@@ -71,7 +73,7 @@ class DataAdmission:
                 raise Unfinished
 
         try:
-            return open_source(recipe, own_splits(recipe), self.home, looks, turn, tick)
+            return open_source(recipe, own_splits(recipe), self.home, looks, turn, tick, reach)
         except Unfinished:
             return done
 

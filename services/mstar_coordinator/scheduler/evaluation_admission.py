@@ -166,6 +166,6 @@ def _counted(one: Benchmark, create: EvaluationCreate, places: DataPlaces) -> Me
         raise InvalidInput(detail, field=field)
     path = below(places, named, field, file=True)
     try:
-        return MeasuredSet(path=str(path), items=sum(1 for _ in items_of(one, path, create.limit)))
+        return MeasuredSet(path=str(path), items=sum(1 for _ in items_of(one, path, create.limit, places.reach)))
     except InvalidInput as error:
         raise InvalidDataset(error.detail, field=field) from None

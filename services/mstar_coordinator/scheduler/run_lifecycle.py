@@ -16,6 +16,7 @@ from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, 
 from mstar.errors import CorruptArtefact, IllegalTransition, StaleEpoch, StepTaken
 from mstar.evolution import RunEvent, RunState, graph, transition
 from mstar.poison import CAREFUL_AFTER
+from mstar.reach import Reach
 from mstar.recipes import Recipe
 from mstar.stages.publish import PUBLISH
 from mstar.step_names import PREPARE
@@ -61,13 +62,15 @@ class RunLifecycle:
         *,
         streaming: bool,
         reuse: Reuse | None = None,
+        reach: Callable[[str], Reach | None] = lambda project: None,
     ) -> None:
         """`clock`: monotonic seconds, by which leases run out. `discard`: removes what a step had left before.
 
         `streaming`: train steps begin with their first shard, while the others are still sampled. `reuse`: takes over
-        for runs of a study what others have made.
+        for runs of a study what others have made. `reach`: where paths inside of a project's data sets may lead.
         """
         self._reuse = reuse
+        self._reach = reach
         self._streaming = streaming
         self._discard = discard
         self._store = store
@@ -251,6 +254,7 @@ class RunLifecycle:
             careful=step.attempts >= CAREFUL_AFTER,
             suspects=tx.suspects.of_step(run.id, step.name),
             quarantined=tuple(one.question for one in tx.suspects.quarantined(run.id)),
+            reach=self._reach(run.project),
         )
 
     def heartbeat(self, step_id: str, beat: Heartbeat) -> HeartbeatReply:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from mstar.errors import InvalidDataset
 from mstar.judges import BENCHMARKS, Benchmark, Item
 from mstar.judges.in_runs import asking_of, official_sets, question_id, question_of
+from mstar.reach import Reach
 from mstar.recipes import Recipe, split_field
 from mstar.stages.prepare import PrepareParams
 from mstar.steps import ArtefactRef
@@ -31,7 +32,7 @@ def fill_benchmarks(folder: Path, step: ClaimedStep[PrepareParams], looks: Looks
     found: list[Tested] = []
     asking = asking_of(step.recipe)
     for name, benchmark in official_sets(step.recipe).items():
-        shown = _shown(step.recipe, benchmark)
+        shown = _shown(step.recipe, benchmark, step.claim.reach)
         for one, look in looks.each((one, one.image) for one in shown):
             try:
                 found.append((name, one.item.question, look.result()))
@@ -53,12 +54,12 @@ def items_by_question(store: ArtefactStore, prepared: ArtefactRef, name: str) ->
     return {question_id(BENCHMARKS[name], item): item for item in items}
 
 
-def _shown(recipe: Recipe, benchmark: Benchmark) -> list[Shown]:
+def _shown(recipe: Recipe, benchmark: Benchmark, reach: Reach | None) -> list[Shown]:
     if recipe.measure is None:
         assert recipe.evaluation.benchmarks is not None, "official sets have their files there"
-        return _taken(benchmark, Path(recipe.evaluation.benchmarks), recipe.evaluation.sets[benchmark.name])
+        return _taken(benchmark, Path(recipe.evaluation.benchmarks), recipe.evaluation.sets[benchmark.name], reach)
     measured = recipe.measure.sets[benchmark.name]
-    shown = list(items_of(benchmark, Path(measured.path), recipe.measure.limit))
+    shown = list(items_of(benchmark, Path(measured.path), recipe.measure.limit, reach))
     if len(shown) != measured.items:
         raise InvalidDataset(
             f"{measured.path} has {len(shown)} items of {benchmark.title} now and had {measured.items} when the "
@@ -68,11 +69,11 @@ def _shown(recipe: Recipe, benchmark: Benchmark) -> list[Shown]:
     return shown
 
 
-def _taken(benchmark: Benchmark, data: Path, wanted: int) -> list[Shown]:
+def _taken(benchmark: Benchmark, data: Path, wanted: int, reach: Reach | None) -> list[Shown]:
     """The first items. Rotations of a question are items of their own, and come all or not at all."""
     field = split_field(benchmark.name)
     taken: list[Shown] = []
-    for one in items_of(benchmark, data):
+    for one in items_of(benchmark, data, reach=reach):
         if len(taken) == wanted:
             # CircularEval counts a question as right only if all rotations of its choices are.
             if one.item.circle and one.item.circle == taken[-1].item.circle:

@@ -6,6 +6,7 @@ claim of a step, and a commit with an old one is refused (a fencing token).
 
 from pydantic import Field
 
+from mstar.reach import Reach
 from mstar.recipes import Recipe
 from mstar.stages import AnyResult, StepSpec
 from mstar.steps import ArtefactRef
@@ -44,6 +45,8 @@ class Claim(Frozen):
     """Ids of questions at which such attempts ended: they come last."""
     quarantined: tuple[str, ...] = ()
     """Ids of questions that the run is done without."""
+    reach: Reach | None = None
+    """Where paths inside of the run's data set may lead; without, into its own folder only."""
 
     @property
     def output_id(self) -> str:

@@ -9,8 +9,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from mstar.answers.records import ChoiceForm
 from mstar.cli.output import console
-from mstar.cli.stack import HomeOption
+from mstar.cli.stack import DataRootOption, HomeOption
 from mstar.errors import InvalidInput
+from mstar.reach import Reach
 from mstar.writing import writing
 
 if TYPE_CHECKING:
@@ -57,13 +58,15 @@ def inspect(
     answers: AnswersOption = None,
     overlap: OverlapOption = None,
     unlabelled: UnlabelledOption = False,
+    data_root: DataRootOption = Path(),
 ) -> None:
     """Show what would be read: some records, and counts of splits, types, groups, doubles and problems."""
     from mstar_data.rows import read_rows
     from mstar_data.summary import Summary
 
     summary = Summary()
-    rows = read_rows(source, summary, _options(None, first_index, answers, mapping, overlap, None, unlabelled))
+    options = _options(None, first_index, answers, mapping, overlap, None, unlabelled, data_root)
+    rows = read_rows(source, summary, options)
     for row in islice(rows, shown):
         _print_row(row)
     # Counts are of the whole source, so the rest is read as well.
@@ -84,11 +87,12 @@ def import_(
     drop: DropOption = None,
     unlabelled: UnlabelledOption = False,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out records that cannot be used.")] = False,
+    data_root: DataRootOption = Path(),
 ) -> None:
     """Import LLaVA or chat JSON, image folders, tables, Parquet, archives and the published benchmarks."""
     from mstar_data.importing import import_source
 
-    options = _options(split, first_index, answers, mapping, overlap, drop, unlabelled)
+    options = _options(split, first_index, answers, mapping, overlap, drop, unlabelled, data_root)
     with writing(name), _counting("records") as progress:
         task = progress.add_task("import", total=None)
         summary = import_source(
@@ -110,6 +114,7 @@ def export(
     prm: PrmOption = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the rows, for the card.")] = None,
     home: HomeOption = Path("runs"),
+    data_root: DataRootOption = Path(),
 ) -> None:
     """Write a data set in the layout of a trainer, with images, step scores and a card of where the rows come from."""
     from mstar_data.exporting import export as write
@@ -121,7 +126,7 @@ def export(
     folder, form, origin, own_prm = described(source, which, home, licence)
     # Rows of labelled steps have a score at each step already.
     ranked = None if chosen.labelled_steps or prm == "none" else prm or own_prm
-    rows = samples_of(folder, form)
+    rows = samples_of(folder, form, reach_here(data_root))
     with (
         writing(name),
         _counting("rows") as progress,
@@ -131,6 +136,11 @@ def export(
     console.print(
         f"{counts.rows:,} rows, {counts.images:,} images, {counts.scored:,} with step scores", highlight=False
     )
+
+
+def reach_here(data_root: Path) -> Reach:
+    """What data sets may read besides their own folders, for who names them on their own machine."""
+    return Reach(root=data_root.resolve(), binding=False)
 
 
 def _counting(unit: str) -> Progress:
@@ -147,6 +157,7 @@ def _options(
     overlap: list[str] | None,
     drop: list[str] | None,
     unlabelled: bool,
+    data_root: Path,
 ) -> "Options":
     from mstar_data.importing import options_of
     from mstar_data.rows import DROPS
@@ -155,6 +166,7 @@ def _options(
     if wrong:
         raise InvalidInput(f"--drop {wrong[0]}: use one of {', '.join(DROPS)}", field="drop")
     given: dict[str, Any] = {"drop": frozenset(drop or ()), "evaluation": _evaluation(overlap), "answers": answers}
+    given["reach"] = reach_here(data_root)
     return options_of(mapping, shares=_shares(split), first_index=first_index, unlabelled=unlabelled, **given)
 
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mstar.cli.data import reach_here
 from mstar.cli.output import console, print_json, progress_console
-from mstar.cli.stack import HomeOption, JsonOption
+from mstar.cli.stack import DataRootOption, HomeOption, JsonOption
 from mstar.errors import InvalidInput
 from mstar.judges import BENCHMARKS, Benchmark, benchmark
 from mstar.writing import writing
@@ -64,6 +65,7 @@ def evaluate(
         typer.Option(help="Policy of a run (--through-queue): base, warmup or it02. Default: the newest."),
     ] = None,
     home: HomeOption = Path("runs"),
+    data_root: DataRootOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Measure a model on published benchmarks, by their official prompts and rules."""
@@ -84,7 +86,7 @@ def evaluate(
         if checkpoint is not None:
             detail = "--checkpoint needs --through-queue; without, the policy that the run left is measured"
             raise InvalidInput(detail, field="checkpoint")
-        final, folder = _here(model, chosen, data or [], asked, judge, out, home, quiet=as_json)
+        final, folder = _here(model, chosen, data or [], asked, judge, out, home, data_root, quiet=as_json)
     if other is not None:
         final = compared(final, other)
     write_summary(folder, final)
@@ -128,6 +130,7 @@ def _here(
     judge: str | None,
     out: Path | None,
     home: Path,
+    data_root: Path,
     *,
     quiet: bool,
 ) -> "tuple[EvaluationResult, Path]":
@@ -144,7 +147,7 @@ def _here(
     about = measured(model, home, MODELS)
     folder = out or about.out
     # Every file is read before a model is loaded, so that a bad one costs no time.
-    shown = {one.name: items(one, data, asked["limit"]) for one in chosen}
+    shown = {one.name: items(one, data, asked["limit"], reach_here(data_root)) for one in chosen}
     put, samples = asking(asked["prompt"], about.form), asked["samples"]
     how = Sampling(samples, asked["temperature"] if samples > 1 else 0.0, asked["max_tokens"])
     with (

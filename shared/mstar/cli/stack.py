@@ -19,6 +19,12 @@ from mstar.evolution import RunState
 if TYPE_CHECKING:
     from mstar_embedded.ports import Ports
 
+DataRootOption = Annotated[
+    Path,
+    typer.Option(
+        "--data-root", help="Links of a data set may lead into this folder too.", envvar="MSTAR_COORDINATOR_DATA_ROOT"
+    ),
+]
 HomeOption = Annotated[Path, typer.Option(help="Folder for everything a run makes.", envvar="MSTAR_HOME")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mstar.cli.data import reach_here
 from mstar.cli.output import console, print_json, progress_console
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
-from mstar.cli.stack import HomeOption, JsonOption
+from mstar.cli.stack import DataRootOption, HomeOption, JsonOption
 from mstar.outcomes import counted
 from mstar.recipes import DataRecipe, Recipe, parse_recipe
 
@@ -42,6 +43,7 @@ def try_(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which questions are drawn.")] = 0,
     home: HomeOption = Path("runs"),
+    data_root: DataRootOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
     """Ask a model a few questions as a run would, and show why each answer counts or does not."""
@@ -55,7 +57,7 @@ def try_(
     # The policy of a run is asked as that run asked it, unless the recipe says otherwise.
     given = recipe is not None or any(one.startswith("prompt.") for one in settings or [])
     form = plan.form if given or about.form is None else about.form
-    picks = picked(_pool(plan.data, first_index), questions, seed)
+    picks = picked(_pool(plan.data, first_index, data_root), questions, seed)
     with (
         tempfile.TemporaryDirectory(prefix="mstar-try-") as folder,
         Session(about, None, Path(folder), _notice) as session,
@@ -67,7 +69,7 @@ def try_(
         _show(trial, plan.generation.max_tokens)
 
 
-def _pool(data: DataRecipe, first_index: int | None) -> "Iterator[Pick]":
+def _pool(data: DataRecipe, first_index: int | None, data_root: Path) -> "Iterator[Pick]":
     from minivista.builtin import BUILTINS
     from mstar_data.importing import options_of
     from mstar_eval.trying import Pick, questions_of
@@ -75,7 +77,8 @@ def _pool(data: DataRecipe, first_index: int | None) -> "Iterator[Pick]":
     if data.source not in BUILTINS:
         mapping = None if data.mapping is None else Path(data.mapping)
         first = data.first_index if first_index is None else first_index
-        options = options_of(mapping, shares=dict(data.split) or None, first_index=first, answers=data.answers)
+        how = {"shares": dict(data.split) or None, "first_index": first, "answers": data.answers}
+        options = options_of(mapping, **how, reach=reach_here(data_root))
         return questions_of(Path(data.source), options)
     return (Pick(question, (png,)) for question, png in BUILTINS[data.source].load_split("train"))
 

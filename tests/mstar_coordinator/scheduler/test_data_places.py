@@ -19,6 +19,7 @@ OWNERS = {"r-blue": "blue", "r-own": "default"}
         ("runs/r-blue/policy", True),
         ("runs/r-own/policy", False),
         ("runs/latest/policy", False),
+        ("runs/.mstar/imports/0123", True),
     ],
 )
 def test_the_default_project_sees_everything_but_what_is_others(tmp_path: Path, path: str, closed: bool) -> None:

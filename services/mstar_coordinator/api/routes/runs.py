@@ -85,7 +85,8 @@ def start_run(
     def begin() -> str:
         recipe = admitted(coordinator, coordinator.recipes.read(request.recipe, request.overrides), caller)
         # After `admitted`, which reads a few small files: these two take up to minutes.
-        notes = coordinator.models.check(recipe), coordinator.data.check(recipe)
+        reach = places(coordinator, caller).reach
+        notes = coordinator.models.check(recipe), coordinator.data.check(recipe, reach=reach)
         note = "; ".join(filter(None, notes))
         return coordinator.lifecycle.create(recipe, bound, note=note, project=caller.project)
 

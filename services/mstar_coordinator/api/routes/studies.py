@@ -16,7 +16,7 @@ from mstar.study.same_recipe import recipe_values
 from mstar.study.states import StudyState
 from mstar_coordinator.api.routes.context import After, Caller, Context, Coordinator, Limit, paged
 from mstar_coordinator.api.routes.once import Key, answer_once, idempotency
-from mstar_coordinator.api.routes.runs import admitted
+from mstar_coordinator.api.routes.runs import admitted, places
 from mstar_coordinator.scheduler.code_version import code_version
 from mstar_coordinator.scheduler.folder_looks import FolderLooks
 from mstar_coordinator.store.database import Transaction
@@ -116,7 +116,7 @@ def _planned(coordinator: Context, request: StudyCreate, caller: Principal) -> t
     checked = {arm: admitted(coordinator, study.recipe(base, arm, study.seeds[0]), caller, looks) for arm in arms}
     # All arms at once: what they share is looked at once, and the request takes no longer than one that starts a run.
     coordinator.models.check(*checked.values())
-    coordinator.data.check(*checked.values())
+    coordinator.data.check(*checked.values(), reach=places(coordinator, caller).reach)
     return study, [(arm, checked[arm].model_copy(update={"seed": seed})) for arm, seed in wanted]
 
 

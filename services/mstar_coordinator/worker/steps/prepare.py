@@ -131,7 +131,7 @@ def _opened(step: ClaimedStep[PrepareParams], looks: Looks, total: int) -> Opene
                 raise Unfinished from lost
 
     try:
-        return open_source(step.recipe, own_splits(step.recipe), step.use.home, looks, turn)
+        return open_source(step.recipe, own_splits(step.recipe), step.use.home, looks, turn, reach=step.claim.reach)
     except Unfinished as stopped:
         raise stopped.__cause__ or stopped from None
 
