@@ -157,7 +157,7 @@ def _context(settings: CoordinatorSettings, parts: Parts, clock: Clock) -> Conte
         problem=lambda: parts.reconciler.problem,
         door=parts.door,
         batches=parts.batches,
-        batch_problem=lambda: None if parts.runner is None else parts.runner.problem,
+        batch_problem=lambda batch: None if parts.runner is None else parts.runner.problem_of(batch),
     )
 
 

@@ -8,7 +8,7 @@ from mstar.api.keys import Principal
 from mstar.errors import IllegalTransition, Internal, InvalidInput, TooManyRequests
 from mstar.steps import Queue
 from mstar_coordinator.batches.lines import check_lines, error_line
-from mstar_coordinator.batches.progress import Progress, own_files
+from mstar_coordinator.batches.progress import Progress, answered, own_files
 from mstar_coordinator.batches.shelf import FileShelf
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
@@ -106,15 +106,26 @@ class BatchJobs:
     def note(self, batch_id: str, progress: Progress) -> None:
         """Write the counts down, after what they count is on the disk."""
         with self._store.writing() as tx:
-            tx.batches.set(batch_id, completed=progress.completed, failed=progress.failed, worked_at=tx.now())
+            tx.batches.set_worked(batch_id, tx.now(), completed=progress.completed, failed=progress.failed)
+
+    def pass_over(self, batch_id: str) -> None:
+        """Have all others go first."""
+        with self._store.writing() as tx:
+            tx.batches.set_worked(batch_id, tx.now())
+
+    def sweep(self) -> None:
+        """Remove answers of batches that have ended, which a crash has left beside their files."""
+        if not self._folder.is_dir():
+            return
+        with self._store.reading() as tx:
+            growing = {batch.id for batch in tx.batches.open()}
+        for path in self._folder.iterdir():
+            if path.name.partition(".")[0] not in growing:
+                path.unlink(missing_ok=True)
 
     def fail(self, batch: BatchRecord, reason: str) -> None:
-        """End a batch whose input cannot be read."""
-        with self._store.writing() as tx:
-            tx.batches.set(batch.id, state=BatchState.FAILED.value, error=reason, ended_at=tx.now())
-        # No file is made of them, and nothing looks for them once the batch has ended.
-        for path in own_files(self._folder, batch.id):
-            path.unlink(missing_ok=True)
+        """End a batch whose input cannot be read. What was answered by then becomes its files. Raises OSError."""
+        self._close(batch, BatchState.FAILED, answered(self._folder, batch.id), reason)
 
     def end(self, batch: BatchRecord, state: BatchState) -> None:
         """Make files of the answers and write the state, all at once; a crash before that leaves the batch open.
@@ -126,12 +137,14 @@ class BatchJobs:
             while state is BatchState.EXPIRED and (line := progress.next()) is not None:
                 left = error_line(batch.id, progress.done, line.custom_id, "batch_expired", EXPIRED)
                 progress.write(left, good=False)
+        self._close(batch, state, (progress.completed, progress.failed))
+
+    def _close(self, batch: BatchRecord, state: BatchState, counts: tuple[int, int], error: str | None = None) -> None:
+        """`counts`: answers of status 200, and all others."""
+        grown = own_files(self._folder, batch.id)
         staged = {}
         try:
-            for kind, path, count in (
-                ("output", progress.output, progress.completed),
-                ("error", progress.errors, progress.failed),
-            ):
+            for kind, path, count in zip(("output", "error"), grown, counts, strict=False):
                 if count:
                     with path.open("rb") as source:
                         staged[kind] = self.shelf.stage(source)
@@ -146,14 +159,16 @@ class BatchJobs:
                 tx.batches.set(
                     batch.id,
                     state=state.value,
+                    error=error,
                     output_file_id=ids.get("output"),
                     error_file_id=ids.get("error"),
-                    completed=progress.completed,
-                    failed=progress.failed,
+                    completed=counts[0],
+                    failed=counts[1],
                     ended_at=tx.now(),
                 )
         finally:
             for one in staged.values():
                 one.path.unlink(missing_ok=True)
         # After the commit: until then these files are the only answers there are.
-        progress.remove()
+        for path in grown:
+            path.unlink(missing_ok=True)

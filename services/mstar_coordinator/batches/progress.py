@@ -94,11 +94,6 @@ class Progress:
         )
         write_json(self._note, place.model_dump())
 
-    def remove(self) -> None:
-        """Take all files away; after `close`."""
-        for path in (self.output, self.errors, self._note):
-            path.unlink(missing_ok=True)
-
     def __enter__(self) -> Self:
         return self
 
@@ -117,6 +112,18 @@ class Progress:
 def own_files(folder: Path, batch_id: str) -> tuple[Path, Path, Path]:
     """Where a batch's answers grow: those of status 200, and all others; and the note of how far it is."""
     return folder / f"{batch_id}.output", folder / f"{batch_id}.errors", folder / f"{batch_id}.place"
+
+
+def answered(folder: Path, batch_id: str) -> tuple[int, int]:
+    """How many answers there are, those of status 200 first; for a batch whose input cannot be read. Raises OSError."""
+    counts = []
+    for path in own_files(folder, batch_id)[:2]:
+        if not path.exists():
+            counts.append(0)
+            continue
+        with _whole(path) as sink:
+            counts.append(_lines(sink, 0))
+    return counts[0], counts[1]
 
 
 def _read(note: Path) -> _Place:

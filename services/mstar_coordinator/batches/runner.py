@@ -15,7 +15,7 @@ import structlog
 from fastapi.concurrency import run_in_threadpool
 
 from mstar.api.batches import BatchState
-from mstar.errors import InvalidInput, MstarError, Unavailable
+from mstar.errors import InvalidInput, MstarError, NotWritable, Unavailable
 from mstar_coordinator.api.routes.scoring import AWAY
 from mstar_coordinator.batches.jobs import BatchJobs
 from mstar_coordinator.batches.lines import RequestLine, answer_line, failed_line
@@ -33,9 +33,12 @@ LOOK_SECONDS = 0.05
 AWAY_SECONDS = 5.0
 AGAIN_SECONDS = 1.0
 LONGEST_PAUSE = 30.0
+GRACE_SECONDS = 5.0
+"""How long the request in hand of a batch that is to end may take: then it is given up."""
 TRIES = 3
 """Of a request that the PRM took and did not answer: perhaps it is what ends the PRM."""
-NOT_NOW = (408, 429, 503)
+NOT_NOW = (401, 403, 408, 429, 503)
+"""Statuses that say nothing of the line: the PRM is busy, or does not know our key yet, as while keys are changed."""
 
 
 class BatchRunner:
@@ -50,12 +53,19 @@ class BatchRunner:
         self._tried: dict[str, tuple[str, int]] = {}
         """Batch → its line that has no answer, and how often that was sent."""
         self.problem: str | None = None
-        """Why the PRM answered none of the latest request; None: it did."""
+        """Why the latest request has no answer; None: it has one."""
+        self._held: dict[str, str] = {}
+        """Batch → why its own files cannot be read or written."""
+
+    def problem_of(self, batch: BatchRecord) -> str | None:
+        """What holds a batch up now."""
+        return self._held.get(batch.id) or (self.problem if batch.state is BatchState.IN_PROGRESS else None)
 
     def tidy(self) -> None:
         """Remove what a crash has left. Before anything is uploaded."""
         try:
             self._jobs.shelf.sweep()
+            self._jobs.sweep()
         except (MstarError, OSError) as error:
             log.warning("files that a crash has left are not removed", error=str(error))
 
@@ -67,30 +77,55 @@ class BatchRunner:
             except (MstarError, OSError) as error:
                 # The disk or the database; nothing is lost, and the next round finds what this one left.
                 log.warning("batches do not go on", error=str(error))
+                self.problem = error.detail if isinstance(error, MstarError) else _said(error)
                 worked = False
             except Exception:
                 # Whatever it is, a task that ended here would leave every batch waiting without a word.
                 log.exception("batches do not go on")
+                self.problem = "the log of the coordinator says why"
                 worked = False
             if not worked:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _round(self) -> bool:
         """End what is to end, and give the next batch its turn; False when there was nothing to do."""
-        found, now = await run_in_threadpool(self._jobs.open)
-        due = []
-        for batch in found:
-            if batch.state is BatchState.CANCELLING:
-                await self._end(batch, BatchState.CANCELLED)
-            elif batch.expires_at <= now:
-                await self._end(batch, BatchState.EXPIRED)
-            else:
-                due.append(batch)
+        due, _ = await self._end_due()
         # One pause for all batches, since they all ask the same PRM.
         if not due or _time() < self._not_before:
             return False
         # The one whose last turn is longest ago (`Batches.open`).
-        await self._turn(due[0])
+        return await self._apart(due[0], self._turn(due[0]))
+
+    async def _end_due(self, but: str | None = None) -> tuple[list[BatchRecord], bool]:
+        """End the batches that were cancelled or have expired, but for one that is in hand.
+
+        Returns those that go on, who has waited longest first, and whether that one is to end too.
+        """
+        found, now = await run_in_threadpool(self._jobs.open)
+        going, over = [], False
+        for batch in found:
+            cancelled = batch.state is BatchState.CANCELLING
+            if not cancelled and batch.expires_at > now:
+                going.append(batch)
+            elif batch.id == but:
+                over = True
+            else:
+                state = BatchState.CANCELLED if cancelled else BatchState.EXPIRED
+                await self._apart(batch, self._end(batch, state))
+        return going, over
+
+    async def _apart(self, batch: BatchRecord, work: Awaitable[None]) -> bool:
+        """Do something with a batch, and whether it could be done: its own files hold up no other batch."""
+        try:
+            await work
+        except (OSError, NotWritable) as error:
+            problem = error.detail if isinstance(error, NotWritable) else _said(error)
+            if self._held.get(batch.id) != problem:
+                log.warning("a batch does not go on", batch=batch.id, error=str(error))
+            self._held[batch.id] = problem
+            await run_in_threadpool(self._jobs.pass_over, batch.id)
+            return False
+        self._held.pop(batch.id, None)
         return True
 
     async def _turn(self, batch: BatchRecord) -> None:
@@ -99,15 +134,18 @@ class BatchRunner:
         except FileNotFoundError:
             await run_in_threadpool(self._jobs.fail, batch, "the content of the input file is gone")
             return
+        finished, damage = False, None
         try:
             finished = await self._work(batch, progress)
         except InvalidInput as error:
-            finished = None
-            await run_in_threadpool(self._jobs.fail, batch, f"the input file is damaged: {error.detail}")
+            damage = f"the input file is damaged: {error.detail}"
         finally:
             await run_in_threadpool(progress.close)
-        if finished is not None:
-            await run_in_threadpool(self._jobs.note, batch.id, progress)
+        # Once the files are closed, since the note of how far they are would outlive them.
+        if damage is not None:
+            await run_in_threadpool(self._jobs.fail, batch, damage)
+            return
+        await run_in_threadpool(self._jobs.note, batch.id, progress)
         if finished:
             await self._end(batch, BatchState.COMPLETED)
 
@@ -129,13 +167,15 @@ class BatchRunner:
     async def _answer(self, batch: BatchRecord, line: RequestLine, place: int) -> tuple[bool, dict[str, Any]] | None:
         """Whether a line is completed, and what is written for it; None when it is to be sent again later."""
         try:
-            reply = await self._forward(batch.endpoint, line.payload)
+            reply = await self._ask(batch, line)
         except Unavailable as error:
             away = error.detail == AWAY
             if away or self._tries(batch, line) < TRIES:
                 self._pause(AWAY_SECONDS if away else AGAIN_SECONDS, error.detail)
                 return None
             return False, failed_line(batch.id, place, line.custom_id, error)
+        if reply is None:
+            return None
         # Not counted as a try: the PRM is well, and has said when.
         if reply.status_code in NOT_NOW:
             self._pause(_retry_after(reply), _detail(reply))
@@ -147,6 +187,20 @@ class BatchRunner:
         row = answer_line(batch.id, place, line.custom_id, reply.status_code, _body(reply))
         # A line that the PRM refuses is answered, with its status, and goes to the error file.
         return reply.status_code == 200, row
+
+    async def _ask(self, batch: BatchRecord, line: RequestLine) -> httpx2.Response | None:
+        """The PRM's reply; None where it takes too long for a batch that is to end. Raises Unavailable."""
+        began = _time()
+        asking = asyncio.ensure_future(self._forward(batch.endpoint, line.payload))
+        try:
+            while not (await asyncio.wait({asking}, timeout=POLL_SECONDS))[0]:
+                # A PRM that hangs holds nobody up who wants to end, neither this batch nor another.
+                _, over = await self._end_due(but=batch.id)
+                if over and _time() - began > GRACE_SECONDS:
+                    return None
+            return asking.result()
+        finally:
+            asking.cancel()
 
     def _tries(self, batch: BatchRecord, line: RequestLine) -> int:
         """How often this line was sent in vain, this time included."""
@@ -172,7 +226,13 @@ class BatchRunner:
         try:
             await run_in_threadpool(self._jobs.end, batch, state)
         except (FileNotFoundError, InvalidInput) as error:
-            await run_in_threadpool(self._jobs.fail, batch, f"the input file cannot be read: {error}")
+            why = error.detail if isinstance(error, InvalidInput) else "its content is gone"
+            await run_in_threadpool(self._jobs.fail, batch, f"the input file cannot be read: {why}")
+
+
+def _said(error: OSError) -> str:
+    """Without the path, which is the server's own."""
+    return f"its files on the coordinator's disk cannot be used: {error.strerror or type(error).__name__}"
 
 
 def _time() -> float:

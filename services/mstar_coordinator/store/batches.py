@@ -10,6 +10,9 @@ from mstar.api.batches import OPEN_STATES, BatchState
 from mstar.errors import NotFound
 from mstar_coordinator.store.tables import batches, files
 
+TICK = 0.001
+"""Seconds between two turns at least, as they are noted."""
+
 
 @dataclass(frozen=True)
 class FileRecord:
@@ -145,6 +148,12 @@ class Batches:
         if project is not None:
             query = query.where(batches.c.project == project)
         return [_batch(row) for row in self._connection.execute(query)]
+
+    def set_worked(self, batch_id: str, now: float, **values: Any) -> None:
+        """As `set`, with the end of a turn: of all open batches this one is the last to have had one."""
+        latest = self._connection.execute(select(func.max(batches.c.worked_at)).where(batches.c.state.in_(_OPEN)))
+        # Not the time alone: after a clock was put back, the same batch would come first until it has caught up.
+        self.set(batch_id, worked_at=max(now, (latest.scalar() or 0.0) + TICK), **values)
 
     def set(self, batch_id: str, **values: Any) -> None:
         """Write some of its columns."""

@@ -14,7 +14,7 @@ CALLER = Principal(name="tester", roles=frozenset())
 LINE = {"custom_id": "a", "method": "POST", "url": "/v1/score", "body": {"question": "Why?"}}
 
 
-def test_a_batch_that_fails_leaves_no_answers_behind(tmp_path: Path) -> None:
+def test_a_batch_that_fails_keeps_its_answers_as_a_file_and_leaves_nothing_else(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     jobs = BatchJobs(bench.store, FileShelf(tmp_path / "files", bench.store), tmp_path / "batches")
     file = jobs.shelf.upload(BytesIO(json.dumps(LINE).encode()), "lines.jsonl", CALLER)
@@ -28,7 +28,25 @@ def test_a_batch_that_fails_leaves_no_answers_behind(tmp_path: Path) -> None:
     jobs.fail(batch, "the content of the input file is gone")
     assert list((tmp_path / "batches").iterdir()) == []
     with bench.store.reading() as tx:
-        assert tx.batches.get(batch.id).state is BatchState.FAILED
+        failed = tx.batches.get(batch.id)
+    assert (failed.state, failed.completed, failed.failed) == (BatchState.FAILED, 1, 0)
+    assert failed.output_file_id is not None and failed.error_file_id is None
+    assert jobs.shelf.path(failed.output_file_id).read_bytes() == b'{"id": "a"}\n'
+    bench.store.close()
+
+
+def test_answers_of_a_batch_that_has_ended_are_removed_and_those_that_grow_stay(tmp_path: Path) -> None:
+    """A crash between the commit and the removal leaves them."""
+    bench = Bench(tmp_path)
+    jobs = BatchJobs(bench.store, FileShelf(tmp_path / "files", bench.store), tmp_path / "batches")
+    jobs.sweep()
+    file = jobs.shelf.upload(BytesIO(json.dumps(LINE).encode()), "lines.jsonl", CALLER)
+    open_id = jobs.create(BatchCreate(input_file_id=file.id, endpoint="/v1/score"), CALLER)
+    for name in (f"{open_id}.output", "b-ended.output", "b-ended.place", ".tmp-b-ended.place-1"):
+        (tmp_path / "batches").mkdir(exist_ok=True)
+        (tmp_path / "batches" / name).touch()
+    jobs.sweep()
+    assert [path.name for path in (tmp_path / "batches").iterdir()] == [f"{open_id}.output"]
     bench.store.close()
 
 

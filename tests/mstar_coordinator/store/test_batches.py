@@ -63,3 +63,15 @@ def test_what_has_ended_is_not_open_and_lets_its_file_go(bench: Bench) -> None:
         tx.batches.remove_file("f-1")
     with bench.store.reading() as tx, pytest.raises(NotFound):
         tx.batches.file("f-1")
+
+
+def test_turns_go_round_after_a_clock_was_put_back(bench: Bench) -> None:
+    with bench.store.writing() as tx:
+        tx.batches.add_file(FILE)
+        for name, worked_at in (("b-1", 8000.0), ("b-2", 8001.0)):
+            tx.batches.add(replace(BATCH, id=name, worked_at=worked_at))
+        turns = []
+        for now in (800.0, 800.0, 801.0, 802.0):
+            turns.append(tx.batches.open()[0].id)
+            tx.batches.set_worked(turns[-1], now, completed=1)
+    assert turns == ["b-1", "b-2", "b-1", "b-2"]

@@ -37,8 +37,7 @@ def list_batches(
     """Batches of the caller's project, newest first."""
     with coordinator.store.reading() as tx:
         found = tx.batches.page(caller.view, after, limit + 1)
-    problem = coordinator.batch_problem()
-    return paged([_view(one, problem) for one in found], limit, [one.id for one in found])
+    return paged([_view(coordinator, one) for one in found], limit, [one.id for one in found])
 
 
 @router.get("/{batch_id}")
@@ -56,11 +55,10 @@ def cancel_batch(coordinator: Coordinator, batch_id: str) -> Batch:
 
 def _show(coordinator: Context, batch_id: str) -> Batch:
     with coordinator.store.reading() as tx:
-        return _view(tx.batches.get(batch_id), coordinator.batch_problem())
+        return _view(coordinator, tx.batches.get(batch_id))
 
 
-def _view(batch: BatchRecord, problem: str | None) -> Batch:
-    """`problem`: of the PRM, which holds up the batches that go on."""
+def _view(context: Context, batch: BatchRecord) -> Batch:
     ended = None if batch.ended_at is None else int(batch.ended_at)
     failed = None
     if batch.error is not None:
@@ -72,7 +70,7 @@ def _view(batch: BatchRecord, problem: str | None) -> Batch:
         completion_window=batch.completion_window,
         status=batch.state,
         errors=failed,
-        problem=problem if batch.state is BatchState.IN_PROGRESS else None,
+        problem=context.batch_problem(batch),
         output_file_id=batch.output_file_id,
         error_file_id=batch.error_file_id,
         created_at=int(batch.created_at),

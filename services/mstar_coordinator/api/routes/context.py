@@ -22,6 +22,7 @@ from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.scheduler.study_jobs import StudyJobs
+from mstar_coordinator.store.batches import BatchRecord
 from mstar_coordinator.store.database import Store
 from mstar_web.auth import principal_of
 
@@ -47,8 +48,8 @@ class Context:
     """What does not work now of all that runs need; never waits."""
     door: Door
     batches: BatchJobs
-    batch_problem: Callable[[], str | None]
-    """What holds up every batch now; never waits."""
+    batch_problem: Callable[[BatchRecord], str | None]
+    """What holds a batch up now; never waits."""
 
 
 def _context(request: Request) -> Context:
