@@ -19,6 +19,7 @@ from mstar.evolution import RunState
 from mstar.steps import Queue
 from mstar_coordinator.scheduler.dependencies import LIMIT_SECONDS, Dependencies
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
+from mstar_coordinator.scheduler.ids import without_ids
 from mstar_coordinator.scheduler.ports import Clock, Publisher
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
@@ -129,8 +130,11 @@ class Reconciler:
 
     @property
     def problem(self) -> str | None:
-        """What does not work now, such as a broker or a database that has not answered for a while; never waits."""
-        return "; ".join(dict.fromkeys(self._problems())) or None
+        """What does not work now, such as a broker or a database that has not answered for a while; never waits.
+
+        Without ids: everybody reads it, whatever is theirs. The log has them.
+        """
+        return without_ids("; ".join(dict.fromkeys(self._problems()))) or None
 
     def _problems(self) -> Iterator[str]:
         asked = self._dependencies.problems
@@ -168,6 +172,8 @@ class Reconciler:
             # A new first step and a worker that begins or ends one both start the measurement again.
             waited = self._heads.seconds(queue.value, (step_id, busy))
             if not busy and waited >= UNATTENDED_SECONDS:
+                if queue not in self._unattended:
+                    _log.warning("no worker takes from a queue", queue=queue.value, step=step_id)
                 found[queue] = f"no worker takes from the queue {queue.value}: step {step_id} waits for {waited:.0f} s"
         self._unattended = found
 

@@ -37,13 +37,16 @@ class Keys:
         return found[0]
 
     def page(self, project: str | None, after: str | None, limit: int) -> list[Key]:
-        """Keys of a project, or of all; the newest first. `after` is the id of the last one already seen."""
+        """Keys of a project, or of all; the newest first. `after` is the id of the last one already seen.
+
+        Raises NotFound where that is no key of the project.
+        """
         query = select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id.desc()).limit(limit)
         if project is not None:
             query = query.where(api_keys.c.project == project)
         if after is not None:
             # Ids are random, so pages go by time, and by id among keys of the same moment.
-            last = self.get(after)
+            last = self._own(after, project)
             older = (api_keys.c.created_at < last.created_at) | (
                 (api_keys.c.created_at == last.created_at) & (api_keys.c.id < last.id)
             )
@@ -52,12 +55,17 @@ class Keys:
 
     def revoke(self, key_id: str, project: str | None, at: float) -> None:
         """Note that a key has ended, unless it has already. Raises NotFound, also for a key of another project."""
-        # Answered as if there were none, or ids of other projects could be tried out.
-        if project is not None and self.get(key_id).project != project:
-            raise _unknown(key_id)
-        self.get(key_id)
+        self._own(key_id, project)
         ended = update(api_keys).where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
         self._connection.execute(ended.values(revoked_at=at))
+
+    def _own(self, key_id: str, project: str | None) -> Key:
+        """A key of a project, or of any. Raises NotFound."""
+        found = self.get(key_id)
+        # Answered as if there were none, or ids of other projects could be tried out.
+        if project is not None and found.project != project:
+            raise _unknown(key_id)
+        return found
 
 
 def _unknown(key_id: str) -> NotFound:

@@ -126,6 +126,18 @@ def test_keys_are_listed_in_pages(tmp_path: Path) -> None:
     talk(door(tmp_path), conversation)
 
 
+def test_the_key_of_another_project_is_no_place_in_a_list(tmp_path: Path) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        blue = await make_key(client, "run_admin", project="blue")
+        red = bearer((await make_key(client, "run_admin", project="red")).key)
+        answers = [await client.get(f"/v1/keys?after={one}", headers=red) for one in (blue.id, "0" * 12)]
+        assert [answer.status_code for answer in answers] == [404, 404]
+        assert answers[0].text.replace(blue.id, "0" * 12) == answers[1].text
+        assert (await client.get(f"/v1/keys?after={blue.id}", headers=bearer("k-run"))).status_code == 200
+
+    talk(door(tmp_path), conversation)
+
+
 def test_bootstrap_keys_stay(tmp_path: Path) -> None:
     async def conversation(client: httpx2.AsyncClient) -> dict[str, int]:
         return {
