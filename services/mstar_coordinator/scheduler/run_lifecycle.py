@@ -165,6 +165,11 @@ class RunLifecycle:
         """End a run for good; leases become void. Raises NotFound or IllegalTransition."""
         self._move(run_id, RunEvent.CANCEL, "run.cancelled")
 
+    def cancel_in(self, tx: Transaction, run_id: str) -> None:
+        """The same within a transaction, whose end the caller tells; nothing for a run that has ended by itself."""
+        if tx.runs.lock(run_id).state in (RunState.RUNNING, RunState.PAUSED):
+            _moved(tx, run_id, RunEvent.CANCEL, "run.cancelled")
+
     def resume(self, run_id: str, lost: Mapping[str, Loss] = NOTHING) -> None:
         """Go on with a paused or failed run; all attempts are forgotten, and steps that nobody renews are free again.
 
@@ -378,9 +383,7 @@ class RunLifecycle:
 
     def _move(self, run_id: str, event: RunEvent, name: str) -> None:
         with self._store.writing() as tx:
-            run, now = tx.runs.lock(run_id), tx.now()
-            tx.runs.set_state(run_id, transition(run.state, event), now, run.error)
-            tx.events.append(run_id, now, name)
+            _moved(tx, run_id, event, name)
         self._changed.set()
 
     def _take_back(
@@ -423,6 +426,12 @@ class RunLifecycle:
             now = tx.now()
             tx.runs.set_state(run_id, transition(state, RunEvent.STEPS_DONE), now)
             tx.events.append(run_id, now, "run.succeeded")
+
+
+def _moved(tx: Transaction, run_id: str, event: RunEvent, name: str) -> None:
+    run, now = tx.runs.lock(run_id), tx.now()
+    tx.runs.set_state(run_id, transition(run.state, event), now, run.error)
+    tx.events.append(run_id, now, name)
 
 
 def _locked(tx: Transaction, step_id: str) -> tuple[RunRecord, StepRecord]:

@@ -77,9 +77,11 @@ class StudyJobs:
         with self._store.writing() as tx:
             study = tx.studies.lock(study_id)
             tx.studies.set_state(study_id, study_transition(study.state, StudyEvent.CANCEL), tx.now())
-            begun = [one.run_id for one in tx.studies.entries(study_id) if one.run_id and one.state not in ENDED]
-        for run_id in begun:
-            self._cancel(run_id)
+            # In one transaction: a run that went on after its study was cancelled would be nobody's.
+            for one in tx.studies.entries(study_id):
+                if one.run_id is not None and one.state not in ENDED:
+                    self._lifecycle.cancel_in(tx, one.run_id)
+        self._changed.set()
 
     def resume(self, study_id: str) -> None:
         """Try the failed runs of a study again, and go on with the rest. Raises NotFound or IllegalTransition."""
@@ -131,13 +133,6 @@ class StudyJobs:
             if tx.studies.lock(study.id).state is StudyState.RUNNING:
                 state = StudyState.FAILED if bad else StudyState.SUCCEEDED
                 tx.studies.set_state(study.id, state, tx.now(), error)
-
-    def _cancel(self, run_id: str) -> None:
-        try:
-            self._lifecycle.cancel(run_id)
-        except IllegalTransition:
-            # It has ended by itself in between.
-            return
 
     def _tidy(self, entries: Sequence[StudyEntry], waiting: Sequence[StudyEntry]) -> None:
         """Remove checkpoints of finished runs that neither the runs themselves nor those that wait will read.

@@ -24,6 +24,7 @@ from mstar_coordinator.scheduler.repair import Findings, Repair
 from mstar_coordinator.scheduler.reuse import Reuse
 from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey, RunLifecycle
 from mstar_coordinator.scheduler.study_jobs import StudyJobs
+from mstar_coordinator.store.database import Transaction
 from mstar_coordinator.store.records import StepRecord, StudyEntry
 from mstar_coordinator.store.tables import study_runs
 
@@ -339,6 +340,30 @@ def test_cancel_ends_the_run_that_is_under_way(bench: StudyBench) -> None:
     assert [one.state for one in bench.entries(study_id)] == [RunState.CANCELLED, *[None] * 5]
     with pytest.raises(IllegalTransition, match="cannot resume a study that is cancelled"):
         bench.jobs.resume(study_id)
+
+
+def test_a_study_is_cancelled_with_its_run_or_not_at_all(bench: StudyBench) -> None:
+    """A coordinator that is killed between the two would leave a run that nobody waits for."""
+
+    class Killed(RunLifecycle):
+        def cancel(self, run_id: str) -> None:
+            raise KeyboardInterrupt
+
+        def cancel_in(self, tx: Transaction, run_id: str) -> None:
+            raise KeyboardInterrupt
+
+    study_id = begin(bench)
+    bench.jobs.advance()
+    killed = Killed(
+        bench.store, bench.folders, bench.clock, 20.0, bench.changed, bench.artefacts.discard, streaming=False
+    )
+    reuse = Reuse(bench.artefacts, lambda: "c0de")
+    jobs = StudyJobs(bench.store, killed, bench.repair, reuse, bench.artefacts, lambda: "c0de", bench.changed)
+    with pytest.raises(KeyboardInterrupt):
+        jobs.cancel(study_id)
+    assert bench.state(study_id) is StudyState.RUNNING
+    bench.jobs.cancel(study_id)
+    assert bench.entries(study_id)[0].state is RunState.CANCELLED
 
 
 def test_studies_wait_for_each_other(bench: StudyBench) -> None:
