@@ -6,11 +6,11 @@ from typing import Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from mstar.model_types import UntriedModelsText
+from mstar.model_types import UntriedModelsText, parse_untried
 from mstar.trackers import Tracker
-from mstar.trusted_code import TrustedCodeText
+from mstar.trusted_code import TrustedCodeText, parse_trusted_code
 from mstar_coordinator.oidc_claims import ClaimRules, read_projects, read_roles
 from mstar_web.config import ServiceSettings, is_loopback
 from mstar_worker.config import BrokerUrl
@@ -29,7 +29,34 @@ class GpuSharing(StrEnum):
     """They take turns; who has none sleeps in place."""
 
 
-class CoordinatorSettings(ServiceSettings):
+class ModelRules(BaseSettings):
+    """Which models runs may use; for the process that looks at a plan, which has no other settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MSTAR_COORDINATOR_", extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True
+    )
+
+    trusted_code: TrustedCodeText = ""
+    """Code from model folders that policy, PRM and trainer may run, as their settings of this name; a run on such a
+    model is refused at once where it is not listed here."""
+    untried_models: UntriedModelsText = ""
+    """Types of model, with commas between them, that transformers loads and M-STaR was never tried with (docs/models.md
+    lists them), and that runs may use all the same. Their numbers may be wrong, and such a run says so."""
+    model_check_gb: float = Field(default=2.0, ge=0)
+    """A run's own models of up to so many GB of weights are loaded and run once, in a limited process, before the run
+    is started or refused; of larger ones only names and shapes of the tensors are compared. Needs torch beside the
+    coordinator, which its image does not have: there policy and PRM do it, with the first weights that they load."""
+    model_check_seconds: float = Field(default=120.0, gt=0, le=600)
+    """For so long loading the models of a run or study and running each once may take; what is not done by then is left
+    to the services. A study whose model folders take as long to read is refused."""
+
+    @property
+    def allowed_types(self) -> frozenset[str]:
+        """Types of model that the operator allows: code from a folder, and untried ones."""
+        return frozenset(parse_trusted_code(self.trusted_code).keys() | parse_untried(self.untried_models))
+
+
+class CoordinatorSettings(ModelRules, ServiceSettings):
     """The coordinator's API process. A variable `MSTAR_COORDINATOR_…` that no field has is an error."""
 
     model_config = SettingsConfigDict(env_prefix="MSTAR_COORDINATOR_")
@@ -105,12 +132,6 @@ class CoordinatorSettings(ServiceSettings):
     """The Job that trains, as the chart renders it."""
     data_root: Path = Field(default_factory=Path.cwd)
     """Folder below which recipes may name data sets and models; relative paths start here."""
-    trusted_code: TrustedCodeText = ""
-    """Code from model folders that policy, PRM and trainer may run, as their settings of this name; a run on such a
-    model is refused at once where it is not listed here."""
-    untried_models: UntriedModelsText = ""
-    """Types of model, with commas between them, that transformers loads and M-STaR was never tried with (docs/models.md
-    lists them), and that runs may use all the same. Their numbers may be wrong, and such a run says so."""
     recipes_folder: Path = RECIPES
     """Folder of the recipes that can be started by name."""
     reserve_bytes: int = Field(default=500_000_000, ge=0)
@@ -121,13 +142,6 @@ class CoordinatorSettings(ServiceSettings):
     left to its first step."""
     import_days: float = Field(default=30.0, gt=0)
     """How long an imported data set is kept that no run has opened; a run that needs it then imports it again."""
-    model_check_gb: float = Field(default=2.0, ge=0)
-    """A run's own models of up to so many GB of weights are loaded and run once, in a limited process, before the run
-    is started or refused; of larger ones only names and shapes of the tensors are compared. Needs torch beside the
-    coordinator, which its image does not have: there policy and PRM do it, with the first weights that they load."""
-    model_check_seconds: float = Field(default=120.0, gt=0, le=600)
-    """For so long loading the models of a run or study and running each once may take; what is not done by then is left
-    to the services. A study whose model folders take as long to read is refused."""
     training_gpu_gb: float | None = Field(default=None, gt=0)
     """Memory of each GPU that trains: a run whose training would not fit, by what `mstar plan` reckons, is refused.
     Unset, that is not looked at."""

@@ -26,7 +26,7 @@ from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.encoding import PromptEncoder
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
 from mstar_models.special_tokens import end_of_turn, suppressed_ids, turn_ends
-from mstar_models.suitability import require_decoder, require_vocabulary, row_cache_obstacle
+from mstar_models.suitability import require_decoder, require_fit, row_cache_obstacle
 from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, Seen, TokenCallback
 from mstar_policy.hf_attention import use_grouped_attention
 from mstar_policy.hf_batches import Limits, Memory, cache_budget, windows
@@ -209,9 +209,9 @@ class HfEngine:
     def _serve(self, model: Any, folder: Path, version: str) -> None:
         """Replace the loaded model. Raises InvalidInput for one that cannot be decoded, and the old one stays."""
         # All that can fail comes before the assignment of `_loaded` at the end, so that a failed load changes nothing.
-        require_decoder(model)
+        require_decoder(model.config)
         processor = load_processor(folder)
-        require_vocabulary(folder, model, processor, {end_of_turn(processor)})
+        require_fit(folder, model, processor, {end_of_turn(processor)})
         tokenizer = processor.tokenizer
         model.to(device_here())
         decoder: type[Decoder] = OwnCacheDecoder

@@ -28,7 +28,8 @@ from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import PromptEncoder
 from mstar_models.image_places import image_token
 from mstar_models.loading import load_processor
-from mstar_models.special_tokens import suppressed_ids, turn_ends
+from mstar_models.special_tokens import end_of_turn, suppressed_ids, turn_ends
+from mstar_models.suitability import require_configured
 from mstar_models.tensors import same_tensors, sees
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import Make, VllmHost, all_or_none
@@ -324,6 +325,7 @@ class VllmEngine:
 
 def _describe(folder: Path, weight_version: str) -> _Loaded:
     processor = load_processor(folder)
+    require_configured(folder, processor, {end_of_turn(processor)})
     digest = hashlib.sha256()
     for name in SHAPE_FILES:
         path = folder / name

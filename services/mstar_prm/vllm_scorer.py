@@ -32,6 +32,7 @@ from mstar_models.encoding import PromptEncoder, encode_segments
 from mstar_models.image_places import image_token, images_encoded
 from mstar_models.loading import load_processor
 from mstar_models.spelling import cut, vocabulary_digest
+from mstar_models.suitability import require_configured
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import START_SECONDS, Make, VllmHost, all_or_none
 from mstar_prm.schemes.folder import declared_scheme
@@ -167,7 +168,7 @@ class VllmScorer:
     async def _serve(self, folder: Path, version: str) -> None:
         """Start an engine in place of the one that serves. Fails whole: nothing is served then until a load."""
         async with self._one_load:
-            reading = asyncio.to_thread(load_processor, folder)
+            reading = asyncio.to_thread(_processor, folder)
             processor = await within(reading, VERIFY_SECONDS, "reading the processor")
             # Before the old engine ends: a folder of another scheme is refused, and the old weights go on serving.
             scheme = _scheme(folder, processor.tokenizer)
@@ -226,6 +227,13 @@ class VllmScorer:
             raise Internal("the model gave a score that is not a number: its weights may be damaged")
         # Softmax over the two labels alone; the normalizer over the whole vocabulary cancels.
         return 1 / (1 + math.exp(bad - good))
+
+
+def _processor(folder: Path) -> Any:
+    """The folder's processor, once its tokens are the model's."""
+    processor = load_processor(folder)
+    require_configured(folder, processor)
+    return processor
 
 
 def _scheme(folder: Path, tokenizer: Any) -> LabelTokens:

@@ -22,7 +22,7 @@ from mstar_models.loading import load_processor
 from mstar_models.packing import Packed
 from mstar_models.special_tokens import end_of_turn, turn_ends
 from mstar_models.spelling import cut, vocabulary_digest
-from mstar_models.suitability import require_vocabulary
+from mstar_models.suitability import require_fit
 from mstar_trainer.batches import Example, Group
 from mstar_trainer.loss import Batch
 
@@ -70,7 +70,7 @@ class ExampleEncoder:
         self.tokenizer = processor.tokenizer
         self._vocabulary = vocabulary_digest(self.tokenizer)
         self._end = end_of_turn(processor)
-        require_vocabulary(model_folder, model, processor, {self._end})
+        require_fit(model_folder, model, processor, {self._end})
         self.ends = turn_ends(model_folder, processor)
         """Tokens that end a response."""
         self._prompts = PromptEncoder(processor)

@@ -88,19 +88,33 @@ class ArtefactStore:
         """Give up what need not be kept, so that so many bytes can be written. Everything here must be kept."""
 
     def find(self, artefact: str) -> ArtefactRef | None:
-        """Reference to a committed artefact, or None."""
+        """Reference to a committed artefact, or None. Raises CorruptArtefact for a manifest that is a folder."""
         manifest = self.path(artefact) / MANIFEST
         if not manifest.exists():
             return None
-        return ArtefactRef(id=artefact, sha256=hashlib.sha256(manifest.read_bytes()).hexdigest())
+        return ArtefactRef(id=artefact, sha256=hashlib.sha256(_read_manifest(manifest, artefact)).hexdigest())
+
+    def require_named(self, ref: ArtefactRef) -> None:
+        """Raises InvalidInput where the artefact is there under another hash than the caller gives.
+
+        Where its manifest cannot be read, CorruptArtefact; where there is none, nothing: who reads it says so.
+        """
+        found = self.find(ref.id)
+        # A manifest that was damaged has another hash as well, but then it does not name this artefact any more.
+        if found is not None and found != ref and self.manifest(found).id == ref.id:
+            raise InvalidInput(
+                f"manifest_sha256: the manifest of artefact {ref.id} has the hash {found.sha256}: give that one, if "
+                "the artefact as it is now is meant",
+                field="manifest_sha256",
+            )
 
     def adopt(self, artefact: str) -> ArtefactRef | None:
         """Reference to an artefact that nobody has committed yet, once all of it is verified; None where there is none.
 
         What an earlier attempt left damaged is removed. Raises CorruptArtefact where it cannot be.
         """
-        ref = self.find(artefact)
         try:
+            ref = self.find(artefact)
             if ref is not None:
                 self.verify(ref)
                 return ref
@@ -185,11 +199,9 @@ class ArtefactStore:
         """The manifest, after checking its own hash. Raises NotFound or CorruptArtefact."""
         path = self.path(ref.id) / MANIFEST
         try:
-            data = path.read_bytes()
+            data = _read_manifest(path, ref.id)
         except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"artefact {ref.id} does not exist") from None
-        except IsADirectoryError:
-            raise CorruptArtefact(f"manifest of artefact {ref.id} is a folder") from None
         # SHA-256 whatever the files have: this hash is what the database committed.
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise CorruptArtefact(f"manifest of artefact {ref.id} does not have the hash that was committed")
@@ -234,6 +246,13 @@ class ArtefactStore:
     def _reading(self, ref: ArtefactRef) -> Iterator[Path]:
         """The verified folder, for as long as it is read."""
         yield self.verify(ref)
+
+
+def _read_manifest(path: Path, artefact: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except IsADirectoryError:
+        raise CorruptArtefact(f"manifest of artefact {artefact} is a folder") from None
 
 
 def read_manifest(data: bytes, artefact: str) -> Manifest:

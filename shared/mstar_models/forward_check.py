@@ -75,15 +75,15 @@ def check_model(folder: Path, how: str) -> None:
     from mstar_models.loading import load_model, load_processor, translated
     from mstar_models.probing import QUESTION, picture
     from mstar_models.special_tokens import end_of_turn
-    from mstar_models.suitability import require_decoder, require_room, require_vocabulary
+    from mstar_models.suitability import require_decoder, require_fit, require_room
 
     processor = load_processor(folder)
     # First, since it allocates nothing, whatever sizes the configuration asks for.
     model = load_model(folder, options=ON_PAPER)
-    require_decoder(model)
+    require_decoder(model.config)
     with translated(folder):
         prompt = PromptEncoder(processor).encode(QUESTION, [picture(SHOWN)]).input_ids
-        require_vocabulary(folder, model, processor, {*prompt, end_of_turn(processor)})
+        require_fit(folder, model, processor, {*prompt, end_of_turn(processor)})
         require_room(folder, model, len(prompt))
     if how == FORWARD:
         check_finite(folder, f"model folder {folder.name}")

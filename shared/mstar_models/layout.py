@@ -23,7 +23,7 @@ class Layout:
 
     def __init__(self, model: Any) -> None:
         """Raises InvalidInput for a model that has no sequence of prompt and response."""
-        require_decoder(model)
+        require_decoder(model.config)
         self.packs = packing_obstacle(model) is None
         """Whether the responses of a question share one copy of its prompt."""
         self.family = family_of(model.config)

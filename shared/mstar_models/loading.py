@@ -5,7 +5,8 @@ What this leaves out: moving a model to its device, which is for who runs it.
 
 import gc
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -27,6 +28,8 @@ from mstar_models.special_tokens import end_of_turn, mark_placeholders
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types of half the size that models are served in, by their names in configurations."""
+_LAYER = re.compile(r"(.*?\.)\d+\.")
+"""The list of layers that a weight is in, with the dot behind it."""
 SAID = 600
 """Letters of a library's own words in an error."""
 
@@ -100,12 +103,16 @@ def load_model(
         )
         if remote is not None:
             give_generation_settings(model, folder)
-    _require_whole(folder, report)
+    _require_whole(folder, report, model.state_dict().keys())
     return model.eval()
 
 
-def _require_whole(folder: Path, report: Mapping[str, Any]) -> None:
-    """Raises InvalidInput for weights that transformers would fill with random numbers, and only log it."""
+def _require_whole(folder: Path, report: Mapping[str, Any], own: Collection[str]) -> None:
+    """Raises InvalidInput for weights that transformers would fill with random numbers or leave out, and only log it.
+
+    `own`: names of the weights that the model has. Heads of other uses, which are left out as well, are no layers; and
+    layers that a family is known to leave out, such as those that guess several tokens at once, are not in the report.
+    """
     remedy = "take config.json and all weight files from one download or one save of the model"
     for name, there, wanted in sorted(report["mismatched_keys"])[:1]:
         raise InvalidInput(
@@ -119,6 +126,13 @@ def _require_whole(folder: Path, report: Mapping[str, Any]) -> None:
             f"{remedy}",
             field="model",
         )
+    for name in sorted(report["unexpected_keys"]):
+        if (layer := _LAYER.match(name)) is not None and any(one.startswith(f"{layer[1]}0.") for one in own):
+            raise InvalidInput(
+                f"model folder {folder.name} has weight {name} of a layer that config.json does not ask for "
+                f"(num_hidden_layers): {remedy}",
+                field="model",
+            )
 
 
 def free_memory() -> None:

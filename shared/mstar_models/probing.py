@@ -9,7 +9,9 @@ import io
 from pathlib import Path
 
 from PIL import Image, ImageDraw
+from pydantic import ValidationError
 
+from mstar.errors import InvalidInput
 from mstar.probes import Probe
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
@@ -65,9 +67,15 @@ def write_probe(checkpoint: Path, probe: Probe) -> None:
 def read_probe(store: ArtefactStore, ref: ArtefactRef) -> Probe | None:
     """The probe of a checkpoint, verified; None for a base model or a checkpoint from before there were probes.
 
-    Also None for an artefact that is not there: whoever loads it says so.
+    Also None for an artefact that is not there: whoever loads it says so. Raises InvalidInput for the hash of another
+    manifest, and for a probe that this version cannot read.
     """
+    store.require_named(ref)
     # Verified alone: a probe of some bytes must not wait for the hash of a whole model.
     if store.find(ref.id) is None or all(entry.name != f"{FOLDER}/{FILE}" for entry in store.manifest(ref).files):
         return None
-    return Probe.model_validate_json((store.verify(ref, FOLDER) / FILE).read_bytes())
+    try:
+        return Probe.model_validate_json((store.verify(ref, FOLDER) / FILE).read_bytes())
+    except ValidationError:
+        detail = f"{ref.id} has a {FOLDER}/{FILE} that this version cannot read: load a checkpoint of this version"
+        raise InvalidInput(detail, field="artefact") from None

@@ -5,13 +5,14 @@ never gives wrong numbers. What is not allowed is done another way, slower: `lay
 `hf_own_cache` for sampling. `docs/models.md` lists the outcome for each family.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidInput
 from mstar_models.families import family_of
+from mstar_models.remote_loading import read_config
 from mstar_models.special_tokens import configured_ends, special_tokens
 
 STATEFUL = frozenset({"linear_attention", "mamba", "recurrent", "conv", "hybrid"})
@@ -20,43 +21,63 @@ AHEAD = "use_bidirectional_attention"
 """Setting of Gemma's families: which tokens see those behind them."""
 PLACEHOLDERS = ("image_token_id", "image_token_index", "video_token_id")
 """Settings with the ids of tokens in whose place features stand."""
+FIXED_PLACES = "image_seq_len"
+"""Attribute of the Idefics families' processors and models: tokens of an image, or of one of its tiles."""
+PLACES_FROM = "image_size, patch_size and scale_factor (or resampler_n_latents)"
 CODE = "its attention is in code from its folder"
 _WINDOWS = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
 """Kind of layer → setting that says how many tokens it sees."""
 
 
-def require_decoder(model: Any) -> None:
+def require_decoder(config: Any) -> None:
     """Raises InvalidInput for a model whose response is not the continuation of its prompt, token by token."""
-    parts = (model.config, model.config.get_text_config())
     # PaliGemma says so too, and means its prompt.
-    whole = any(getattr(part, AHEAD, None) in (True, "all") for part in parts)
-    if whole and family_of(model.config).sees_ahead != "prompt":
+    whole = any(getattr(part, AHEAD, None) in (True, "all") for part in (config, config.get_text_config()))
+    if whole and family_of(config).sees_ahead != "prompt":
         raise InvalidInput(
-            f"this model of type {model.config.model_type} lets every token see all others ({AHEAD} in config.json), "
+            f"this model of type {config.model_type} lets every token see all others ({AHEAD} in config.json), "
             "as models of embeddings do; take one that writes text",
             field="model",
         )
-    if model.config.is_encoder_decoder:
+    if config.is_encoder_decoder:
         raise InvalidInput(
-            f"models of type {model.config.model_type} have an encoder for the prompt and a decoder for the response, "
+            f"models of type {config.model_type} have an encoder for the prompt and a decoder for the response, "
             "which is not supported; take a decoder-only model, such as Qwen2.5-VL or InternVL",
             field="model",
         )
 
 
-def require_vocabulary(folder: Path, model: Any, processor: Any, used: Collection[int] = ()) -> None:
-    """Raises InvalidInput for a token that the model has no row for, and that text or one of `used` can be.
+def require_fit(folder: Path, model: Any, processor: Any, used: Collection[int] = ()) -> None:
+    """Raises InvalidInput for a processor that makes tokens or places of images that the model does not have.
 
-    It would fail in the middle of a run, with the first question that holds it; on a GPU it ends the process.
+    `used`: special tokens that prompts and responses hold.
     """
     weight = model.get_input_embeddings().weight
     # Under ZeRO 3 a rank's weights are empty between its passes, and DeepSpeed notes their whole shape here.
-    rows = int(getattr(weight, "ds_shape", weight.shape)[0])
+    require_rows(folder, int(getattr(weight, "ds_shape", weight.shape)[0]), model.config, processor, used)
+    _require_places(folder, model, processor)
+
+
+def require_configured(folder: Path, processor: Any, used: Collection[int] = ()) -> None:
+    """What can be required of a model that another library loads: by its configuration, which that one goes by.
+
+    Raises what `require_decoder` and `require_rows` raise.
+    """
+    config = read_config(folder)
+    require_decoder(config)
+    require_rows(folder, int(config.get_text_config().vocab_size), config, processor, used)
+
+
+def require_rows(folder: Path, rows: int, config: Any, processor: Any, used: Collection[int] = ()) -> None:
+    """Raises InvalidInput for a token that a model of so many rows has none for, and that text or one of `used` can be.
+
+    It would fail in the middle of a run, with the first question that holds it; on a GPU it ends the process.
+    """
     tokenizer = processor.tokenizer
     # A tokenizer's class adds special tokens of its own, whatever the folder says, and no text becomes one of these.
     never = set(special_tokens(tokenizer).values()) - set(used)
     # Some families put features over their image token before they look up any row, and give it an id behind all rows.
-    spared = {getattr(model.config, name, None) for name in PLACEHOLDERS}
+    spared = {getattr(config, name, None) for name in PLACEHOLDERS}
     beyond = (
         (place, token)
         for token, place in tokenizer.get_vocab().items()
@@ -88,6 +109,35 @@ def require_room(folder: Path, model: Any, tokens: int) -> None:
             "for prompt and response",
             field="model",
         )
+
+
+def _require_places(folder: Path, model: Any, processor: Any) -> None:
+    """Raises InvalidInput for a processor that makes more or fewer places for an image than the vision tower fills.
+
+    Only for the families whose code does not compare the two: there features stand in wrong places without a word.
+    """
+    # A trunk without a head is the part itself.
+    parts = (getattr(part, FIXED_PLACES, None) for part in (model, getattr(model, "model", None)))
+    filled = next(filter(None, parts), None)
+    if filled is None:
+        return
+    shown = getattr(getattr(processor, "image_processor", None), "max_image_size", None)
+    side = shown.get("longest_edge") if isinstance(shown, Mapping) else None
+    for made, wanted, ours, theirs in (
+        (getattr(processor, FIXED_PLACES, None), filled, FIXED_PLACES, PLACES_FROM),
+        (
+            side,
+            model.config.vision_config.image_size,
+            "max_image_size of the image processor",
+            "image_size of vision_config",
+        ),
+    ):
+        if made is not None and made != wanted:
+            raise InvalidInput(
+                f"model folder {folder.name} prepares images for another vision tower than it has: {ours} is {made}, "
+                f"and {theirs} in config.json give {wanted}: take all files from one model",
+                field="model",
+            )
 
 
 def packing_obstacle(model: Any) -> str | None:

@@ -1,6 +1,7 @@
 """What `mstar plan` says before a run: memory that adds up, what to change, disk and work."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,34 @@ def test_a_folder_and_a_file_are_taken(tmp_path: Path) -> None:
         app, ["plan", str(file), "--model", str(MODEL), "--json", "--set", "evolution.iterations=2"]
     )
     assert done.exit_code == 0 and json.loads(done.output)["model"]["hidden"] == 128
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "said"),
+    [
+        ("tokenizer.json", None, "has no tokenizer"),
+        ("chat_template.jinja", None, "has no chat template"),
+        ("config.json", {"model_type": "nope"}, "nope"),
+        ("processor_config.json", {"image_seq_len": 8}, "prepares images for another vision tower than it has"),
+    ],
+)
+def test_a_folder_that_a_server_would_refuse_is_refused(
+    tmp_path: Path, file: str, change: dict[str, Any] | None, said: str
+) -> None:
+    folder = Path(shutil.copytree(MODEL, tmp_path / "model"))
+    if change is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | change))
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("name: mine\n")
+    done = CliRunner().invoke(app, ["plan", str(recipe), "--model", str(folder)])
+    assert isinstance(done.exception, InvalidInput) and said in str(done.exception)
+
+
+def test_a_run_that_is_too_large_for_any_server_is_refused() -> None:
+    done = CliRunner().invoke(app, ["plan", "paper", "--set", "generation.shard_questions=1"])
+    assert isinstance(done.exception, InvalidInput) and "raise generation.shard_questions" in str(done.exception)
 
 
 QWEN_2B = ModelShape(

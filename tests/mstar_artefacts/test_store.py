@@ -262,3 +262,27 @@ def test_files_of_an_artefact_are_for_all_whom_the_umask_lets(tmp_path: Path) ->
     modes = {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
     (tmp_path / "beside").touch()
     assert modes == {(tmp_path / "beside").stat().st_mode & 0o777}
+
+
+def test_the_hash_of_another_manifest_is_the_callers_fault_and_a_damaged_one_is_not(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+    ref = store.write_rows("x", ROWS_OF_TEST, {})
+    store.require_named(ref)
+    store.require_named(ArtefactRef(id="y", sha256="0" * 64))
+    with pytest.raises(InvalidInput, match=f"manifest_sha256: .* has the hash {ref.sha256}") as refused:
+        store.require_named(ArtefactRef(id="x", sha256="0" * 64))
+    assert refused.value.field == "manifest_sha256"
+    manifest = tmp_path / "x" / MANIFEST
+    for damage in (b"", b"{}", manifest.read_bytes()[:-1], manifest.read_bytes().replace(b'"x"', b'"z"')):
+        manifest.write_bytes(damage)
+        with pytest.raises(CorruptArtefact):
+            store.require_named(ref)
+            store.verify(ref)
+
+
+def test_a_manifest_that_is_a_folder_is_damage_wherever_it_is_looked_for(tmp_path: Path) -> None:
+    store = ArtefactStore(tmp_path)
+    (tmp_path / "x" / MANIFEST).mkdir(parents=True)
+    with pytest.raises(CorruptArtefact, match="is a folder"):
+        store.find("x")
+    assert store.adopt("x") is None and not (tmp_path / "x").exists()

@@ -146,6 +146,10 @@ def moved_end(tokenizer: dict[str, Any]) -> None:
     end["id"] = tokenizer["model"]["vocab"]["<end_of_utterance>"] = 474
 
 
+def fewer_layers(part: str) -> Callable[[dict[str, Any]], object]:
+    return lambda config: config[part].update(num_hidden_layers=config[part]["num_hidden_layers"] - 1)
+
+
 @pytest.mark.parametrize("how", [FORWARD, SHAPES])
 @pytest.mark.parametrize(
     ("file", "change", "said"),
@@ -154,6 +158,19 @@ def moved_end(tokenizer: dict[str, Any]) -> None:
             "config.json",
             short,
             r"context of 8 tokens \(max_position_embeddings in config\.json\), and a short question",
+        ),
+        (
+            "config.json",
+            fewer_layers("text_config"),
+            r"has weight \S+layers\.3\.\S+ of a layer that config\.json does not",
+        ),
+        ("config.json", fewer_layers("vision_config"), r"has weight \S+layers\.2\.\S+ of a layer that config\.json"),
+        ("processor_config.json", lambda said: said.update(image_seq_len=8), r"image_seq_len is 8, and .* give 16"),
+        ("processor_config.json", lambda said: said.update(image_seq_len=32), r"image_seq_len is 32, and .* give 16"),
+        (
+            "processor_config.json",
+            lambda said: said["image_processor"].update(max_image_size={"longest_edge": 32}),
+            r"max_image_size of the image processor is 32, and image_size of vision_config in config\.json give 64",
         ),
         ("tokenizer.json", grown_vocabulary, r"has token 'zq' with id 600, and the model has rows for 474 tokens"),
         ("tokenizer.json", added_token, r"has token '<think>' with id 474, and the model has rows for 474 tokens"),

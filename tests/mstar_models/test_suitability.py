@@ -72,14 +72,14 @@ def test_an_encoder_for_the_prompt_is_refused_in_one_sentence() -> None:
         Florence2Config(vision_config=vision | {"projection_dim": 16}, text_config=text, image_token_id=50)
     )
     with pytest.raises(InvalidInput, match="of type florence2 have an encoder for the prompt") as refused:
-        require_decoder(model)
+        require_decoder(model.config)
     assert refused.value.field == "model"
 
 
 def test_a_response_that_sees_ahead_is_refused() -> None:
-    require_decoder(paligemma())
+    require_decoder(paligemma().config)
     model = gemma3()
-    require_decoder(model)
+    require_decoder(model.config)
     model.config.text_config.use_bidirectional_attention = True
     with pytest.raises(InvalidInput, match="lets every token see all others"):
-        require_decoder(model)
+        require_decoder(model.config)

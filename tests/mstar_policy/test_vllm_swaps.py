@@ -1,6 +1,7 @@
 """Exchanging weights where vLLM fails, hangs, lies or sleeps badly: never a mix, and a load always helps."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from fake_core import FakeCore, FakeCores
 from mstar.api.policy import RolloutReply
-from mstar.errors import Unavailable
+from mstar.errors import InvalidInput, Unavailable
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.vllm_core import VllmOptions
@@ -217,5 +218,24 @@ def test_an_engine_that_keeps_memory_in_its_sleep_is_ended(
         await engine.load(newer)
         assert ("wake_up" in core.calls) is lives
         assert (await sample(engine)).weight_version == newer.version
+
+    play(store, scene)
+
+
+def test_tokens_without_rows_are_refused_before_the_engine_is_touched(
+    store: ArtefactStore, warm: ArtefactRef, tmp_path: Path
+) -> None:
+    """By itself vLLM takes a token without a row, and gives numbers of whatever lies there."""
+    folder = Path(shutil.copytree(store.path(warm.id) / "model", tmp_path / "grown"))
+    found = json.loads((folder / "tokenizer.json").read_text())
+    found["added_tokens"].append(found["added_tokens"][-1] | {"id": 474, "content": "<think>", "special": False})
+    (folder / "tokenizer.json").write_text(json.dumps(found))
+
+    async def scene(engine: VllmEngine, cores: FakeCores) -> None:
+        await engine.load(warm)
+        before = list(cores.made[0].calls)
+        with pytest.raises(InvalidInput, match=r"has token '<think>' with id 474, and the model has rows for 474"):
+            await engine.load_folder(folder)
+        assert engine.weights().weight_version == warm.version and cores.made[0].calls == before
 
     play(store, scene)

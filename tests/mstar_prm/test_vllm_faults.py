@@ -1,6 +1,8 @@
 """What the scorer on vLLM does when a request fails and when the engine dies or comes too late."""
 
 import asyncio
+import json
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -98,3 +100,18 @@ def test_an_engine_that_starts_too_late_never_serves(tmp_path: Path) -> None:
         assert scorer.weights().ready and not inside.ended.is_set() and late.version == ""
 
     play(tmp_path, scene, start_seconds=1.0)
+
+
+def test_tokens_without_rows_are_refused_and_the_old_engine_serves_on(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(MODEL_FOLDER, tmp_path / "grown"))
+    found = json.loads((folder / "tokenizer.json").read_text())
+    found["added_tokens"].append(found["added_tokens"][-1] | {"id": 474, "content": "<think>", "special": False})
+    (folder / "tokenizer.json").write_text(json.dumps(found))
+
+    async def scene(scorer: VllmScorer, cores: FakeCores) -> None:
+        await scorer.load_folder(MODEL_FOLDER)
+        with pytest.raises(InvalidInput, match=r"has token '<think>' with id 474, and the model has rows for 474"):
+            await scorer.load_folder(folder)
+        assert len(await score(scorer)) == 2 and len(cores.made) == 1
+
+    play(tmp_path, scene)

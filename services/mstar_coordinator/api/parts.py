@@ -14,7 +14,6 @@ from mstar.api.samples import QuestionSamples
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.results import RunResults
-from mstar.run_plan import GIGA
 from mstar.steps import Queue
 from mstar.trackers import Tracker
 from mstar_artefacts.store import ArtefactStore
@@ -31,7 +30,7 @@ from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.code_version import code_version
 from mstar_coordinator.scheduler.data_places import reach_of
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
-from mstar_coordinator.scheduler.model_trial import ModelTrial
+from mstar_coordinator.scheduler.model_trial import ModelTrial, trial_of
 from mstar_coordinator.scheduler.ports import Clock, Publisher
 from mstar_coordinator.scheduler.reconciler import Reconciler
 from mstar_coordinator.scheduler.repair import Repair
@@ -121,8 +120,7 @@ def model_trial(settings: CoordinatorSettings) -> ModelTrial:
     """What runs models once before their run is started."""
     if settings.untried_models:
         log.warning("runs may use models that M-STaR was never tried with", types=settings.untried_models)
-    largest = int(GIGA * settings.model_check_gb)
-    return ModelTrial(largest, settings.model_check_seconds, settings.trusted_code)
+    return trial_of(settings)
 
 
 def _prm(settings: CoordinatorSettings) -> httpx2.AsyncClient | None:

@@ -72,15 +72,15 @@ def admit(
     check_ranks(recipe, trainers.nodes)
     check_four_bit(recipe, trainers)
     data = recipe.data
-    if _is_builtin(data.source, "data.source"):
-        _check_benchmark(recipe)
+    if is_builtin(data.source, "data.source"):
+        check_benchmark(recipe)
     else:
         data = _admit_data(data, places)
     evaluation = _admit_evaluation(recipe, places)
-    model = _admit_model(recipe, places, allowed, looks, trainers, remote=remote)
+    model = admit_model(recipe, places, allowed, looks, trainers, remote=remote)
     # In an evaluation another PRM may rank what a run has sampled, as with `mstar eval`.
     separator = model.form.step_separator if recipe.measure is None else None
-    prm, prm_weights = _admit_prm(recipe, places, allowed, separator, looks)
+    prm, prm_weights = admit_prm(recipe, places, allowed, separator, looks)
     if trainers.gpu_gb is not None:
         shapes = dict(model.shapes)
         if prm and prm.train and prm_weights and prm.base:
@@ -109,7 +109,7 @@ class _Base:
         return prompt_form(self.prompt, self.recipe.base)
 
 
-def _admit_model(
+def admit_model(
     recipe: Recipe,
     places: DataPlaces,
     allowed: frozenset[str],
@@ -122,7 +122,7 @@ def _admit_model(
     model = recipe.model
     if "model.base" not in recipe.named_models:
         return _Base(model, recipe.prompt)  # a checkpoint was admitted with its run
-    if _is_builtin(model.base, "model.base"):
+    if is_builtin(model.base, "model.base"):
         require_bounds(BUILTINS[model.base].model, model, "model.base")
         check_separator(BUILTINS[model.base].model, recipe.form.step_separator)
         return _Base(model, recipe.prompt)
@@ -170,14 +170,14 @@ def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
         raise InvalidInput(detail, field="model.base") from None
 
 
-def _admit_prm(
+def admit_prm(
     recipe: Recipe, places: DataPlaces, allowed: frozenset[str], separator: str | None, looks: FolderLooks
 ) -> tuple[PrmRecipe | None, int]:
     """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none."""
     prm = recipe.prm
     if prm is None or prm.base is None or "prm.base" not in recipe.named_models:
         return prm, 0
-    if _is_builtin(prm.base, "prm.base"):
+    if is_builtin(prm.base, "prm.base"):
         return prm, 0
     folder = below(places, prm.base, "prm.base")
     try:
@@ -270,7 +270,8 @@ def check_memory(recipe: Recipe, shapes: Mapping[str, ModelShape], gpu_gb: float
             )
 
 
-def _is_builtin(source: str, field: str) -> bool:
+def is_builtin(source: str, field: str) -> bool:
+    """Whether a set or model is one that ships. Raises InvalidInput for one that would, and is not there."""
     if source.startswith(PREFIX) and source not in BUILTINS:
         known = ", ".join(BUILTINS)
         raise InvalidInput(f"{field} {source[:64]!r} is unknown: use {known} or a folder", field=field)
@@ -293,7 +294,8 @@ def _admit_data(data: DataRecipe, places: DataPlaces) -> DataRecipe:
     return data.model_copy(update=found)
 
 
-def _check_benchmark(recipe: Recipe) -> None:
+def check_benchmark(recipe: Recipe) -> None:
+    """Raises InvalidRecipe for more questions than a benchmark that ships has."""
     for split, wanted in own_splits(recipe).items():
         there, field = BUILTINS[recipe.data.source].sizes.get(split, 0), split_field(split)
         if wanted > there:

@@ -22,6 +22,7 @@ from mstar.limited import child_environment
 from mstar.model_folder import check_weights, model_files
 from mstar.recipes import Recipe
 from mstar.run_plan import GIGA
+from mstar_coordinator.config import ModelRules
 from mstar_coordinator.scheduler.ports import Clock
 
 MODEL_CHILD = "mstar_models.forward_check"
@@ -126,6 +127,11 @@ class ModelTrial:
             return f"is run once by {LATER}, since torch cannot be loaded here"
         _require_good(field, answer, status, memory)
         return ""
+
+
+def trial_of(rules: ModelRules) -> ModelTrial:
+    """The trial that the settings ask for."""
+    return ModelTrial(int(GIGA * rules.model_check_gb), rules.model_check_seconds, rules.trusted_code)
 
 
 def _models(recipe: Recipe) -> Iterator[tuple[str, str, str, Path]]:

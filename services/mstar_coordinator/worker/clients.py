@@ -15,7 +15,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_
 
 from mstar.api.policy import RefusedPrompt, RolloutReply, RolloutRequest, WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
-from mstar.errors import Conflict, InvalidInput, TooManyRequests, Unavailable
+from mstar.errors import Conflict, CorruptArtefact, InvalidInput, TooManyRequests, Unavailable
 from mstar.http_json import Reply, Sender, Target
 from mstar.steps import ArtefactRef
 
@@ -87,10 +87,16 @@ class ModelService:
         return lambda: self._given_up != before
 
     def push(self, weights: ArtefactRef) -> WeightsState:
-        """Load a checkpoint artefact, if another one is loaded."""
+        """Load a checkpoint artefact, if another one is loaded. Raises CorruptArtefact for one that was changed."""
         # By name and hash: the service reads the artefact itself, so no weights travel through this process.
         update = WeightsUpdate(artefact=weights.id, manifest_sha256=weights.sha256)
-        state = self._sender.send(self._weights_target, "PUT", "/v1/weights", WeightsState, body=update)
+        try:
+            state = self._sender.send(self._weights_target, "PUT", "/v1/weights", WeightsState, body=update)
+        except InvalidInput as error:
+            # The hash is the one that was committed, so what has another one was changed: resume makes it again.
+            if error.field == "manifest_sha256":
+                raise CorruptArtefact(f"artefact {weights.id} is not what was committed: {error.detail}") from error
+            raise
         log.info("weights pushed", service=self._target.shown, weight_version=state.weight_version)
         return state
 

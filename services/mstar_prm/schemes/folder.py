@@ -14,7 +14,7 @@ from mstar.prm_schemes import DECLARATION, PrmScheme, scheme_of
 from mstar_models.encoding import PromptEncoder
 from mstar_models.families import remote_family
 from mstar_models.loading import load_model, load_processor, translated
-from mstar_models.suitability import require_vocabulary
+from mstar_models.suitability import require_fit
 from mstar_prm.schemes.conversation import Conversation
 from mstar_prm.schemes.heads import read_head
 from mstar_prm.schemes.interface import Scheme
@@ -40,7 +40,7 @@ def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) ->
 
     def loaded(kind: Any) -> Any:
         model = load_model(folder, kind=kind, options=options)
-        require_vocabulary(folder, model, processor)
+        require_fit(folder, model, processor)
         return model
 
     if isinstance(declared, prm_schemes.LabelTokens) and declared.step_tag is None:

@@ -1,18 +1,24 @@
 """`mstar plan RECIPE`: memory of each service, disk, tokens and GPU-hours of a run, before anything starts."""
 
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from mstar.cli.output import console, print_json
+from mstar.cli.output import console, print_json, progress_console
 from mstar.cli.recipe_files import read_recipe
 from mstar.cli.stack import JsonOption
-from mstar.errors import InvalidInput
+from mstar.errors import Internal, InvalidInput, from_problem
 from mstar.known_shapes import known_shape
 from mstar.model_folder import read_shape
 from mstar.model_shape import ModelShape
+from mstar.recipes import Recipe
 from mstar.run_plan import GIGA, Habits, Machine, RunPlan, ServicePlan, plan_run
 
 
@@ -27,12 +33,13 @@ def plan(
     response_tokens: Annotated[int, typer.Option(min=1, help="Assumed length of a response.")] = 220,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether a run fits on the GPUs and what it takes. Exit code 1 when it does not fit."""
+    """Say whether a run fits on the GPUs and what it takes. Exit code 1 when it does not fit, or would be refused."""
     read = read_recipe(recipe, settings or [])
     machine = Machine(gpus=gpus, gpu_bytes=int(gpu_memory * GIGA), tflops=tflops, bandwidth=bandwidth)
     base = read.prm.base if read.prm else None
     prm = None if base is None else _shape(base, "prm.base")
     shape = _shape(model or read.model.base, "model.base" if model is None else "--model")
+    _require_admitted(read, {"model.base": model or read.model.base, "prm.base": base})
     made = plan_run(read, shape, machine, Habits(response_tokens=response_tokens), prm)
     if as_json:
         totals = {"fits": made.fits, "gpu_hours": made.gpu_hours}
@@ -45,14 +52,42 @@ def plan(
 
 def _shape(wanted: str, field: str) -> ModelShape:
     """The folder if it is here, else a known model of its name. Raises InvalidInput."""
-    folder = Path(wanted)
+    folder = _folder(wanted, field)
+    if folder is not None:
+        return read_shape(folder)
+    # A path of another machine, such as /models/Qwen2.5-VL-7B-Instruct, is known by its last part.
+    return known_shape(wanted if wanted.startswith("builtin:") else Path(wanted).name)
+
+
+def _folder(wanted: str, field: str) -> Path | None:
+    """The folder if it is here. Raises InvalidInput."""
     try:
         # A name with a NUL or of thousands of characters is an error to the file system itself.
-        is_folder = folder.is_dir()
-    except (OSError, ValueError):
+        return Path(wanted).resolve() if Path(wanted).is_dir() else None
+    except (OSError, ValueError, RuntimeError):
         raise InvalidInput(f"{wanted[:200]!r} is no folder", field=field) from None
-    # A path of another machine, such as /models/Qwen2.5-VL-7B-Instruct, is known by its last part.
-    return read_shape(folder) if is_folder else known_shape(wanted if wanted.startswith("builtin:") else folder.name)
+
+
+def _require_admitted(recipe: Recipe, models: Mapping[str, str | None]) -> None:
+    """Raises what a server would refuse the run with, as far as that can be told here.
+
+    `models`: field → the model that it names, of which those are looked at that lie on this machine.
+    """
+    found = {field: _folder(name, field) for field, name in models.items() if name is not None}
+    folders = {field: str(folder) for field, folder in found.items() if folder is not None}
+    if find_spec("mstar_coordinator") is None:
+        progress_console.print("not looked at: what a server would refuse, since none is installed here")
+        return
+    asked = json.dumps({"recipe": recipe.model_dump(mode="json"), "folders": folders})
+    # A process of its own: the client installs neither the coordinator nor torch, and loading a model takes memory.
+    command = [sys.executable, "-m", "mstar_coordinator.plan_check"]
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)
+    *_, last = ["", *done.stdout.strip().splitlines()]
+    if done.returncode or not last:
+        *_, reason = ["it ended without a word", *done.stderr.strip().splitlines()]
+        raise Internal(f"what a server would refuse cannot be told: {reason[:300]}")
+    if (problem := json.loads(last)["problem"]) is not None:
+        raise from_problem(problem, problem["status"])
 
 
 def _print(made: RunPlan, machine: Machine, response_tokens: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
-from mstar.errors import InvalidInput, Unavailable
+from mstar.errors import CorruptArtefact, InvalidInput, Unavailable
 from mstar.steps import ArtefactRef
 from mstar_coordinator.worker.clients import PolicyService
 from work_bench import RulePolicy
@@ -50,6 +50,18 @@ def test_other_weights_are_replaced(policy: RulePolicy, ask: Callable[[ArtefactR
 def test_a_restart_is_waited_out(policy: RulePolicy, ask: Callable[[ArtefactRef], str]) -> None:
     policy.failures = [httpx2.ReadError("gone"), httpx2.ConnectError("refused"), httpx2.ConnectError("refused")]
     assert ask(OLD) == OLD.version
+
+
+def test_an_artefact_with_another_manifest_than_was_committed_is_damage_and_not_bad_input() -> None:
+    """Bad input would end the run for good; damage is told with the command that makes the artefact again."""
+
+    def refuse(_: httpx2.Request) -> httpx2.Response:
+        error = InvalidInput("manifest_sha256: the manifest has another hash", field="manifest_sha256")
+        return httpx2.Response(error.status, json=error.problem())
+
+    service = PolicyService("http://policy", transport=httpx2.MockTransport(refuse), patience_seconds=1.0)
+    with pytest.raises(CorruptArtefact, match=f"artefact {OLD.id} is not what was committed: manifest_sha256"):
+        service.push(OLD)
 
 
 def test_patience_ends(policy: RulePolicy, ask: Callable[[ArtefactRef], str]) -> None:

@@ -9,9 +9,7 @@ from fastapi.openapi.models import Example
 from mstar.api.keys import Principal
 from mstar.api.runs import Damage, DeletedRun, NamedRecipe, Page, RepairedRun, Run, RunChange, RunCreate
 from mstar.evolution import RunState
-from mstar.model_types import parse_untried
 from mstar.recipes import Recipe
-from mstar.trusted_code import parse_trusted_code
 from mstar_coordinator.api.routes.context import Caller, Context, Coordinator, Limit, paged
 from mstar_coordinator.api.routes.once import Key, answer_once, idempotency
 from mstar_coordinator.api.views import run_view
@@ -47,7 +45,7 @@ def admitted(context: Context, recipe: Recipe, caller: Principal, looks: FolderL
         settings.reserve_bytes,
         Trainers(training_nodes(settings), settings.training_gpu_gb, settings.training_four_bit),
         remote=settings.artefacts is not None,
-        allowed=parse_trusted_code(settings.trusted_code).keys() | parse_untried(settings.untried_models),
+        allowed=settings.allowed_types,
         looks=looks,
     )
 
