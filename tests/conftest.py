@@ -6,6 +6,7 @@ Temporary files of the tests and of every process that they start lie in one fol
 logging is set back after each test.
 """
 
+import gc
 import logging
 import os
 import shutil
@@ -92,6 +93,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     The folder's name is short: sockets lie below, whose paths are bounded.
     """
+    # A quarter of the time of collecting tests would go into looking through what the imports leave.
+    gc.disable()
     # A shell has what it runs in the background ignore Ctrl-C, and every process that a test starts would inherit that.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -165,6 +168,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("no_cover")
     order = {name: number for number, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: order.get(item.path.relative_to(_HERE).as_posix(), len(order)))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage among what the tests make only, not among libraries and tests."""
+    gc.freeze()
+    gc.enable()
 
 
 class _Together(LoadScopeScheduling):

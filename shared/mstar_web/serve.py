@@ -1,6 +1,7 @@
 """Serve an app with uvicorn: bind first, say plainly when the port is taken, finish running requests on SIGTERM."""
 
 import errno
+import gc
 import socket
 import sys
 from types import FrameType
@@ -27,6 +28,9 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
     """
     configure_logs(app.title)
     sys.setswitchinterval(SWITCH_SECONDS)
+    # What the imports left stays for good. Each full collection would look through it again, and hold up every request
+    # for half a second where torch is loaded.
+    gc.freeze()
     export_traces(app.title.replace(" ", "-"))
     # Before uvicorn starts: a port that is taken is one clear line, and not a trace once the app has loaded.
     listener = _bind(settings)
