@@ -1,5 +1,6 @@
 """Brings a database's tables to the version that this coordinator writes, with the revisions in `migrations/`."""
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -28,7 +29,7 @@ def migrate(engine: Engine) -> None:
         if connection.dialect.name == "postgresql":
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         config = _config(connection)
-        scripts = ScriptDirectory.from_config(config)
+        scripts = _scripts()
         found = _revision(connection)
         if found is None and inspect(connection).has_table("runs"):
             found = _adopt(connection, config)
@@ -36,6 +37,12 @@ def migrate(engine: Engine) -> None:
             raise _unknown(f"revision {found}", str(scripts.get_current_head()))
         if found != scripts.get_current_head():
             command.upgrade(config, "head")
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    """The revisions, which are files of this release: read once."""
+    return ScriptDirectory(str(MIGRATIONS))
 
 
 def _config(connection: Connection) -> Config:
@@ -57,7 +64,7 @@ def _adopt(connection: Connection, config: Config) -> str:
         noted = connection.exec_driver_sql("SELECT max(version) FROM schema_version").scalar()
     revision = BEFORE_ALEMBIC.get(noted or 1)
     if revision is None:
-        raise _unknown(f"version {noted or 1}", str(ScriptDirectory.from_config(config).get_current_head()))
+        raise _unknown(f"version {noted or 1}", str(_scripts().get_current_head()))
     command.stamp(config, revision)
     connection.exec_driver_sql("DROP TABLE schema_version")
     return revision
