@@ -4,25 +4,24 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mstar.answers.options import CHOICE_COLUMNS, missing
-from mstar.answers.records import GOLD_COLUMNS
+from mstar.answers.options import CHOICE_COLUMNS, LETTER_COLUMNS, missing
+from mstar.answers.records import GOLD_COLUMNS, QUESTION_COLUMNS
 from mstar.image_marks import as_published
 from mstar_data.conversations import from_llava, from_messages, listed, taken_apart, turns_of
 from mstar_data.files import Folder, image_given
 from mstar_data.record import BadRecord, ReadImage, Record
 from mstar_data.step_labels import from_steps, is_step_row, unfolded
 
-_QUESTIONS = ("question", "query", "prompt", "problem", "instruction")
 _IMAGES = (
     "image", "decoded_image", "file_name", "image_path", "img", "picture", "img_path", "imgname", "image_filename",
     "image_file", "image_name", "image_url",
 )  # fmt: skip
 _IDS = ("id", "pid", "question_id", "index", "qid", "image_id")
 _GROUPS = ("group", "task", "category", "l2-category", "l2_category", "topic", "subject", "source", "data_source")
-_KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "question_type", "precision", "unit", *"ABCDEFGH")
+_KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "question_type", "precision", "unit", *LETTER_COLUMNS)
 _PICTURE_COLUMN = re.compile(r"(?:images?|img|pictures?)(?:[_-]?(?:ids?|urls?|paths?|files?|names?))?", re.IGNORECASE)
 _PICTURE_PATH = re.compile(r"\S{1,300}\.(?:png|jpe?g|webp|gif|bmp|tiff?)", re.IGNORECASE)
-_NO_PICTURES = {*_IDS, *_GROUPS, *_KEPT, *_QUESTIONS} - {"image_id"}
+_NO_PICTURES = {*_IDS, *_GROUPS, *_KEPT, *QUESTION_COLUMNS} - {"image_id"}
 EXPORTED = "mstar"
 """What this project's exports say in verl's `data_source`, which names a reward function there and no group."""
 _MATHVISTA = {
@@ -53,9 +52,9 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     turns = None if isinstance(row.get("question"), str) else turns_of(row)
     if turns is not None:
         return from_messages({**row, "messages": turns}, where, root)
-    question = _first(row, _QUESTIONS)
+    question = _first(row, QUESTION_COLUMNS)
     if not isinstance(question, str) or not question.strip():
-        raise BadRecord(f"{where}: question is missing: name its column {_QUESTIONS[0]!r}")
+        raise BadRecord(f"{where}: question is missing: name its column {QUESTION_COLUMNS[0]!r}")
     gold = {name: row[name] for name in _KEPT if row.get(name) is not None}
     images = images_of(row, root)
     embedded, options = taken_apart(question, len(images))

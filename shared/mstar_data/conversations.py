@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mstar.answers.options import options_in
 from mstar.image_marks import MARK, as_published, has_mark
 from mstar.layout import split_response
 from mstar_data.files import Folder, image_file, image_given
@@ -12,8 +13,6 @@ from mstar_data.record import BadRecord, Record
 
 _HINT = re.compile(r"^\s*Hint:[^\n]*\n", re.IGNORECASE)
 _QUESTION = re.compile(r"^\s*Question:\s*", re.IGNORECASE)
-_CHOICES = re.compile(r"\n\s*(?:Choices|Options):?\s*\n?(?P<list>.*)$", re.IGNORECASE | re.DOTALL)
-_CHOICE = re.compile(r"(?:^|\n|\s)\(?([A-Z])[).:]\s*(.*?)(?=(?:\n|\s)\(?[A-Z][).:]\s|\s*$)", re.DOTALL)
 _ANSWER = re.compile(
     r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:is|:)\s*:?\s*(?P<answer>.+?)\s*$", re.IGNORECASE | re.DOTALL
 )
@@ -123,13 +122,7 @@ def taken_apart(text: str, images: int) -> tuple[str, list[str]]:
     if text.count(MARK) > max(images, 1):
         raise ValueError(f"the question has {text.count(MARK)} marks {MARK}, and {images} pictures are there: name all")
     text = _HINT.sub("", as_published(text, images))
-    text = _QUESTION.sub("", text)
-    found = _CHOICES.search(text)
-    if found is None:
-        return text.strip(), []
-    options = [option.strip() for _, option in _CHOICE.findall(found["list"])]
-    # A single match is more often a sentence that begins with `A.` than an option.
-    return (text[: found.start()].strip(), options) if len(options) > 1 else (text.strip(), [])
+    return options_in(_QUESTION.sub("", text))
 
 
 def stated_answer(text: str) -> str:

@@ -121,7 +121,7 @@ def tried(
 
 def _verdict(text: str, pick: Pick, recipe: Recipe, place: AnswerPlace) -> Verdict:
     assert pick.question.answer is not None
-    return check(text, pick.question.answer, recipe.answers, place)
+    return check(text, pick.question.answer, recipe.answers, place, question=pick.question.text)
 
 
 def questions_of(source: Path, options: Options = AS_IT_IS) -> Iterator[Pick]:

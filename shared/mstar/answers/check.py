@@ -9,34 +9,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from mstar.answers.asked import answers_in_words
 from mstar.answers.choices import compare_choice
 from mstar.answers.find import MISSING, find_answer
 from mstar.answers.lists import compare_lists
 from mstar.answers.marks import bare, first_answer, plain
 from mstar.answers.maths import compare_math
 from mstar.answers.numbers import Number, read_number, rounded, short_scale
-from mstar.answers.quantities import same_compound, total_in
+from mstar.answers.phrases import same_text
+from mstar.answers.quantities import total_in
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
-from mstar.answers.texts import canonical, means, named_figure, same_place
-from mstar.answers.times import same_duration, same_moment
 from mstar.answers.units import factor, is_percent, is_variable, same_kind, same_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
 
 _LONGEST = 4096
 """Characters; a longer answer is not a bare answer, and would only cost time."""
-_ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
-_THE_ONE = re.compile(r"the\s+(.+)\s+one")
-_YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
-_TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
-"""Words behind a yes or no that take it back."""
-_RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
 _IN_BRACKETS = re.compile(r"\(\s*([$€£¥₹][^()]*|[^(),]*)\)")
 """A comma inside makes a point of it, but for a price."""
 _TWICE = re.compile(r"([^()]+?)\s*\(([^()]+)\)")
 _SIGNS_OF_MONEY = ("$", "€", "£", "¥", "₹")
-_RATIO = re.compile(r"[\d,]+(?:\s*:\s*[\d,]+)+")
 
 
 def check(
@@ -45,10 +38,12 @@ def check(
     rule: AnswerRule = DEFAULT_RULE,
     place: AnswerPlace = AnswerPlace.HEADING,
     numbers: Sequence[str] = (),
+    question: str = "",
 ) -> Verdict:
     """Compare a response with a reference answer. `place`: where the response states its own.
 
     `numbers`: what the data set calls the options, where these are numbers. Prompts of runs call them by letters.
+    `question`: its text; with it an answer counts that stands in a sentence of the question's words.
 
     Raises InvalidDataset when the reference answer does not have its own type, and RuntimeError when a `math` answer is
     checked outside a main thread.
@@ -63,8 +58,14 @@ def check(
         return Verdict(correct=False, extracted="", reason="empty-answer")
     if len(said) > _LONGEST:
         return Verdict(correct=False, extracted=said[:80], reason="answer-too-long")
-    choice = answer.type is AnswerType.CHOICE
-    reason = compare_choice(said, answer, numbers) if choice else _RULES[answer.type](said, answer, rule)
+
+    def compared(one: str) -> str:
+        choice = answer.type is AnswerType.CHOICE
+        return compare_choice(one, answer, numbers) if choice else _RULES[answer.type](one, answer, rule)
+
+    reason = compared(said)
+    if reason != "equal" and any(compared(one) == "equal" for one in answers_in_words(first_answer(said), question)):
+        reason = "equal"
     return Verdict(correct=reason == "equal", extracted=bare(said), reason=f"{answer.type.value}-{reason}")
 
 
@@ -149,40 +150,7 @@ def _list(said: str, answer: Answer, rule: AnswerRule) -> str:
 
 
 def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
-    """Equal text, without an article in front; `Yes, it is.` is yes; dates and times by what they name."""
-    one, gold = canonical(plain(_shouted(first_answer(said)))), canonical(plain(answer.value))
-    # Only for a reference that is yes or no: elsewhere the words behind the comma are the answer.
-    if gold in ("yes", "no", "true", "false") and (led := _YES_NO.fullmatch(one)) and not _TURNS.search(led["rest"]):
-        one = led[1]
-    if same_moment(bare(said), bare(answer.value)) or same_duration(one, gold) or same_compound(one, gold):
-        return "equal"
-    if named_figure(bare(first_answer(said)), bare(answer.value)):
-        return "equal"
-    asked, told = _RANGE.fullmatch(gold), _RANGE.fullmatch(one)
-    if asked and told:
-        return _equal(asked.groups() == told.groups())
-    if _RATIO.fullmatch(gold) and (parts := _ratio(one)):
-        return _equal(parts == _ratio(gold))
-    one, gold = (_ARTICLE.sub("", text, count=1) for text in (_THE_ONE.sub(r"\1", one), gold))
-    return _equal(one == gold or means(one, gold) or same_place(one, gold) or _same_count(one, gold))
-
-
-def _same_count(said: str, gold: str) -> bool:
-    """`2` for two."""
-    asked = read_number(gold, DEFAULT_RULE) if gold.replace("-", " ").replace(" ", "").isalpha() else None
-    told = read_number(said, DEFAULT_RULE) if asked is not None and not asked.unit else None
-    return told is not None and asked is not None and not told.unit and told.value == asked.value
-
-
-def _ratio(text: str) -> list[str]:
-    """Parts of `2:3`, `2 to 3 to 4` or `1 : 50,000`; empty for anything else."""
-    parts = re.split(r"\s*(?::|/|to\b)\s*", re.sub(r"(?<=\d)[, ](?=\d{3}\b)", "", text))
-    return parts if len(parts) > 1 and all(part.isdigit() for part in parts) else []
-
-
-def _shouted(text: str) -> str:
-    """Without exclamation marks behind a word; behind a number they are a factorial."""
-    return re.sub(r"(?<=[^\W\d_])!+\s*$", "", text.strip())
+    return _equal(same_text(first_answer(said), answer.value))
 
 
 def _math(said: str, answer: Answer, rule: AnswerRule) -> str:

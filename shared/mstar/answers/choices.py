@@ -8,11 +8,12 @@ import re
 from collections.abc import Sequence
 
 from mstar.answers.marks import bare, first_answer, plain, spaced_once
-from mstar.answers.numbers import read_number
+from mstar.answers.numbers import Number, read_number, short_scale
+from mstar.answers.phrases import same_text
 from mstar.answers.rule import DEFAULT_RULE
 from mstar.answers.scripts import signs
 from mstar.answers.texts import canonical, means
-from mstar.answers.units import factor, same_unit
+from mstar.answers.units import factor, is_percent, is_variable, same_unit, without_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer
 
@@ -27,19 +28,29 @@ _NAMED = re.compile(
 _ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
 _YES_NO = re.compile(r"(yes|no)[,.!]\s+(\S.*)")
 _VARIABLE = re.compile(r"[a-z]\s*=\s*")
-_CURRENCY_SIGNS = frozenset("$€£¥₹")
+_NEED_NOT_BE_SAID = frozenset("$€£¥₹°%")
 _AS_WRITTEN = DEFAULT_RULE.model_copy(update={"assignments": False, "foreign_numbers": False})
 _WORD = re.compile(r"(?:option|choice|letter)\s+", re.IGNORECASE)
 _MARKED = re.compile(r"(?:\*\*([^*]+)\*\*|\\text(?:bf)?\{([^{}]+)\})")
 """A part of the answer that is set in bold."""
 _LETTER_LAST = re.compile(
-    r"(?P<text>.*\S)\s*[(\[](?:(?:option|choice)\s+)?(?P<letter>[A-Z])[)\]]", re.DOTALL | re.IGNORECASE
+    r"(?P<text>.*[^\s,-])\s*(?:[(\[](?:(?:option|choice)\s+)?(?P<letter>[A-Z])[)\]]"
+    r"|(?:,|\s-)\s*(?:which\s+is\s+)?(?:option|choice)\s+[(\[]?(?P<named>[A-Z])[)\]]?)",
+    re.DOTALL | re.IGNORECASE,
 )
 _COUNTED = re.compile(r"[(\[]?(?P<place>[1-9]\d?)[.):\]]{1,2}\s+(?P<text>\S.*)", re.DOTALL)
+_BETWEEN = re.compile(r"\s*\b(and|or)\b\s*")
+_LABEL = re.compile(
+    r"(?:the\s+)?(?!(?:option|choice|answer|not|nor|neither|either|except)\b)[a-z]{3,12}\s+(?P<label>[a-z]|[ivx]{1,4})",
+    re.IGNORECASE,
+)
+"""What a figure calls a part of it: `letter E`, `quadrant II`."""
 _IT = re.compile(r"(?:(?:it|they|this|that)\s+)?(?:will\s+)?")
 _NUMBER_ALONE = re.compile(r"(?:(?:option|choice|answer)\s+)?[(\[]?(\d{1,2})[)\].:]{0,2}", re.IGNORECASE)
 _NAMED_VALUE = re.compile(
-    r"(?:the\s+)?(?:[a-z]|[a-z]{2,3}|angle|area|perimeter|length|volume|value)\s*=\s*", re.IGNORECASE
+    r"(?:the\s+)?(?:m?\s*(?:∠|\\angle\b)\s*\w{1,3}|[a-z]{1,3}|[a-z]\(\w{1,9}\)|angle|area|perimeter|length|volume|value)"
+    r"\s*(?:=|≈|\\approx\b)\s*",
+    re.IGNORECASE,
 )
 _CHOSEN = re.compile(
     r"(?:(?:i|we)(?:['\u2019]d\s+|\s+(?:would\s+|will\s+)?))?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:选择?|選擇?)(?!项|項)\s*",
@@ -138,6 +149,10 @@ def _all_named(said: str, options: dict[str, str], same: dict[str, str]) -> set[
 
 
 def _named(said: str, options: dict[str, str]) -> set[str]:
+    label = _LABEL.fullmatch(said)
+    # Where options are labels of the figure, `letter E` is the option E, and not the fifth one.
+    if label is not None and options and all(_LABEL.fullmatch(f"part {option}") for option in options.values()):
+        return set(_by_text(label["label"], options))
     return {*_by_letter(said, options), *_by_text(said, options), *_by_both(said, options)}
 
 
@@ -145,7 +160,7 @@ def _by_both(said: str, options: dict[str, str]) -> tuple[str, ...]:
     """`cat (B)` and `2. cat`: a text with its own letter behind it, or its own place in front, counted from 1."""
     letters = list(options)
     if last := _LETTER_LAST.fullmatch(said):
-        letter, text = last["letter"].upper(), last["text"]
+        letter, text = (last["letter"] or last["named"]).upper(), last["text"]
     elif (counted := _COUNTED.fullmatch(said)) and int(counted["place"]) <= len(letters):
         letter, text = letters[int(counted["place"]) - 1], counted["text"]
     else:
@@ -188,20 +203,39 @@ def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
     if not any("=" in option for option in options.values()):
         text = _NAMED_VALUE.sub("", text, count=1) if _NAMED_VALUE.match(text) else text
     alike = tuple(letter for letter, option in options.items() if option and same_option(text, option))
+    if not alike and (value := without_unit(text)) != text:
+        alike = tuple(
+            letter
+            for letter, option in options.items()
+            if option[-1:] not in ("°", "%") and option == without_unit(option) and same_option(value, option)
+        )
     return alike if len(alike) == 1 else ()
 
 
 def same_option(said: str, option: str) -> bool:
     """Whether folded texts say one thing: but for an article and signs for LaTeX commands, or as one number."""
     one, other = (_ARTICLE.sub("", canonical(signs(text)), count=1) for text in (said, option))
-    if one == other or means(one, other) or means(other, one):
+    if one == other or means(one, other) or means(other, one) or _same_parts(one, other) or same_text(said, option):
         return True
     # `5` answers the option `x = 5`, but `y = 5` must not.
     if "=" not in said:
         option = _VARIABLE.sub("", signs(option))
     first, second = read_number(said, _AS_WRITTEN), read_number(option, _AS_WRITTEN)
-    if first is None or second is None:
-        return False
+    return first is not None and second is not None and _same_value(first, second)
+
+
+def _same_parts(said: str, option: str) -> bool:
+    """`3 and 1` for `1 and 3`; solutions also with the other word between them, `x = 3 and x = 2`."""
+    told, asked = _BETWEEN.split(said), _BETWEEN.split(option)
+    same_words = told[1::2] == asked[1::2] or "=" in option
+    return len(asked) > 1 and same_words and sorted(told[::2]) == sorted(asked[::2])
+
+
+def _same_value(first: Number, second: Number) -> bool:
+    """One quantity; the unit of an option need not be said where it can be no other, nor one be left out."""
+    if is_percent(first.unit) != is_percent(second.unit) and not (first.unit and second.unit):
+        share, other = (first, second) if first.unit else (second, first)
+        return other.value in (share.value / 100, *([share.value] if second.unit else []))
     if first.unit and second.unit and not same_unit(first.unit, second.unit):
         times = factor(first.unit, second.unit)
         return times is not None and first.value * times == second.value
@@ -210,4 +244,6 @@ def same_option(said: str, option: str) -> bool:
     if first.unit and second.unit:
         return True
     # A price without its sign is still that price; `15` beside options in cm and m may be either.
-    return first.unit == second.unit or first.unit + second.unit in _CURRENCY_SIGNS
+    if first.unit == second.unit or first.unit + second.unit in _NEED_NOT_BE_SAID:
+        return True
+    return not second.unit and not is_variable(first.unit) and short_scale(first.unit) is None

@@ -20,6 +20,8 @@ _LEAD_IN = re.compile(
     r"|(?:正确)?答案\s*(?:[是为]\s*)?[:\uff1a]?\s*)",
     re.IGNORECASE,
 )
+_LED_BY_TEXT = re.compile(r"\\text\{([^{}]*\b(?:is|are|equals)\s*:?\s*)\}")
+"""`\\text{The answer is } 61`: the words are no part of the mathematics."""
 _TEXT_COMMAND = re.compile(
     r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname)\s*\{((?:[^{}]|\{[^{}]{0,9}\})*)\}"
 )
@@ -28,6 +30,7 @@ _SPACING = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\disp
 _EXPLAINS = re.compile(r"(?:because|since|as|explanation|reason|reasoning|this|that|note|here|for)\b", re.IGNORECASE)
 _RULED_OFF = re.compile(r"\s*\n\s*(?:-{3,}|\*{3,}|_{3,})\s*$")
 """The line across the page that closes a part in Markdown."""
+_BLANK = re.compile(r"\n[^\S\n]*\n")
 _HOPES = re.compile(r"(?<=\.)\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"(?:(?:it|this|that|they|there|he|she)(?:['\u2019]s|\s+(?:is|are|was|were))"
@@ -54,6 +57,7 @@ def bare(text: str, *, sentences: bool = True) -> str:
     """
     # NFC keeps superscripts and fractions, which NFKC would turn into digits beside others.
     text = _HOPES.sub("", plain_signs(unicodedata.normalize("NFC", text)).strip().rstrip("✓✔✅☑\ufe0f "))
+    text = words_led(text) if text.startswith("\\text{") else text
     while True:
         lead = _LEAD_IN.match(text) or (_SENTENCE.match(text) if sentences else None)
         # Again and again, since marks nest in any order: `**The answer is $\boxed{61}$.**`
@@ -63,9 +67,18 @@ def bare(text: str, *, sentences: bool = True) -> str:
         text = shorter
 
 
+def words_led(text: str) -> str:
+    r"""The text with its first `\text{… is}` written as plain words."""
+    return _LED_BY_TEXT.sub(r"\1 ", text, count=1)
+
+
 def first_answer(text: str) -> str:
-    """The answer without an explanation in paragraphs behind it: `A`, blank line, `Because …`."""
+    """The answer without paragraphs behind it that explain it, `Because …`, or say it again."""
     text = _RULED_OFF.sub("", text)
+    paragraphs = [part for part in _BLANK.split(text) if part.strip()]
+    # `42`, blank line, `The total is 42.`
+    if len(paragraphs) > 1 and len({bare(part) for part in paragraphs}) == 1:
+        return paragraphs[0].strip()
     head, _, rest = text.partition("\n")
     return head.strip() if head.strip() and _EXPLAINS.match(rest.lstrip("#*_ \n")) else text
 
@@ -108,7 +121,7 @@ def _has_script(text: str) -> bool:
 
 def _spaced_unit(text: str) -> str:
     """`12cm` and `12 cm` alike."""
-    return re.sub(r"(?<=\d)\s+(?=[^\W\d_]|[°%])", "", text)
+    return re.sub(r"(?<=\d)\s+(?!(?:or|and|to)\b)(?=[^\W\d_]|[°%])", "", text)
 
 
 def _unwrapped(text: str) -> str:

@@ -9,11 +9,12 @@ import re
 import threading
 from fractions import Fraction
 
+from mstar.answers.intervals import as_interval
 from mstar.answers.marks import bare, without_latex_text
 from mstar.answers.numbers import Number, read_number
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
-from mstar.answers.units import same_unit
+from mstar.answers.units import same_unit, without_unit
 from mstar.types import Answer
 
 _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -59,7 +60,10 @@ _RELATIONS = {
 def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     """`equal`, `different` or `unreadable`."""
     said, gold = _prepared(_without_sentence(said), answer.unit), _prepared(answer.value, answer.unit)
+    if rule.unasked_units and not answer.unit and not _WORD.search(_LATEX_COMMAND.sub("", gold)):
+        said = without_unit(said)
     said, gold = _as_point(said, gold), _as_point(gold, said)
+    said, gold = as_interval(said, gold), as_interval(gold, said)
     # Only where one side has it: `x = 3` must not equal `y = 3`.
     if rule.assignments and ("=" in said) != ("=" in gold):
         said, gold = _VARIABLE.sub("", said), _VARIABLE.sub("", gold)

@@ -70,7 +70,7 @@ _ABOUT = re.compile(
     r"(?:exactly|precisely|approximately|approx\.?|about|around|roughly|≈|\\approx|~)\s*", re.IGNORECASE
 )
 _ASSIGNED = re.compile(
-    r"(?:|[A-Za-z]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Za-z]\([^()=]{1,20}\)|[A-Z]{2,3}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
+    r"(?:|[A-Za-zα-ω]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Za-z]'{0,3}\([^()=]{1,20}\)|[A-Z]{2,3}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
 )
 _QUANTITY = re.compile(
     r"(?:the\s+)?(?:total\s+)?(?:total|sum|area|perimeter|length|width|height|radius|diameter|distance|volume|angle|speed"
@@ -91,11 +91,14 @@ _UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _TYPESET = re.compile(r"\$([^$]+)\$\s*([^$]+)")
 _YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|in\s+(?=[12]\d{3}$)", re.IGNORECASE)
+_OUT_OF = re.compile(r"^(\d{1,9})\s+(?:out\s+of|in)\s+(\d{1,9})$")
+"""A probability in words: `2 out of 7`."""
 _ONE_SCALE = re.compile(r"an?\s+(?=(?:dozen|hundred|thousand|million|billion|trillion)\b)", re.IGNORECASE)
 _JOINERS = {
     "or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times", "than", "vs", "versus", "no", "never",
     "maybe", "perhaps", "possibly", "wrong", "incorrect", "past", "until", "before", "after",
 }  # fmt: skip
+_IN_TOTAL = ("in total", "in all", "altogether", "total")
 _POWERS = {"squared", "cubed"}
 _CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *_SCALES, "dozens"} | {
     f"{part}{end}" for part in (*_PARTS, "hundredth", "thousandth", "millionth") for end in ("", "s")
@@ -121,7 +124,7 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
     text = _ABOUT.sub("", bare(text), count=1) if _ABOUT.match(bare(text)) else bare(text)
     text = _BOLD.sub(r"\1", fractions_written_out(powers_after_digits(text)))
     text = _TYPESET.sub(r"\1 \2", text)
-    text = _YEAR.sub("", text, count=1)
+    text = _OUT_OF.sub(r"\1/\2", _YEAR.sub("", text, count=1))
     text = _CODED.sub(lambda match: match[1] + _CODES[match[2].replace(" ", "")], text, count=1)
     text = _NEGATIVE.sub("-", text, count=1) if _NEGATIVE.match(text) else text
     if rule.foreign_numbers:
@@ -268,7 +271,7 @@ def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
     elif (number.unit and word == "m") or (word in _SHORT and (number.unit or behind.strip())):
         # `10K` may be kelvin, so that alone stays a unit until it is known which one is asked for.
         number, rest = Number(number.value * _SHORT.get(word, 10**6), number.unit, 0), behind.strip()
-    if not rest:
+    if not rest or (number.unit and rest.casefold() in _IN_TOTAL):
         return number
     # A currency is a unit already, so a second one makes another quantity: `$5 per hour`.
     if number.unit or not _is_unit(rest):
@@ -278,9 +281,15 @@ def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
 
 def _is_unit(text: str) -> bool:
     """Whether the rest could be a unit: a sign, or one to four words that join no second answer on."""
-    if text in "%°$€£¥₹¢Ω":
+    if text in '%°$€£¥₹¢Ω"':
         return True
     words = text.split()
-    if len(words) > 4 or words[0].casefold() in _POWERS or (_JOINERS | _CHANGES) & {word.casefold() for word in words}:
+    # A number with pi is a closed form, which has a reader of its own.
+    if (
+        text[0] == "π"
+        or len(words) > 4
+        or words[0].casefold() in _POWERS
+        or (_JOINERS | _CHANGES) & {word.casefold() for word in words}
+    ):
         return False
     return all(_UNIT_WORD.fullmatch(word) for word in words)

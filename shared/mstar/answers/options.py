@@ -17,10 +17,15 @@ from typing import Any
 from mstar.answers.marks import spaced_once
 from mstar.errors import InvalidDataset
 
-CHOICE_COLUMNS = ("choices", "options", "candidates")
+CHOICE_COLUMNS = ("choices", "options", "candidates", "option")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTER_COLUMNS = (*LETTERS[:8], *(f"{word}_{letter}" for word in ("choice", "option") for letter in "abcdefgh"))
+"""Columns of one option each: MMBench's `A`, SEED-Bench's `choice_a`."""
 _MARKED = re.compile(r"(?:([A-Za-z])\s*[.):]|\(([A-Za-z])\)|(\d{1,2})[.)](?=\s))\s*(\S.*)", re.DOTALL)
 """`A. cat`, `(a) cat`, `1. cat`; no `1.5` and no `(1) and (2)`."""
+_LISTED = re.compile(r"\n\s*(?:Choices|Options):?\s*\n?(?P<list>.*)$", re.IGNORECASE | re.DOTALL)
+_ON_A_LINE = re.compile(r"\(?([A-Z])[).:]\s*(\S.*)")
+_IN_A_ROW = re.compile(r"(?:^|\n|\s)\(?([A-Z])[).:]\s*(.*?)(?=(?:\n|\s)\(?[A-Z][).:]\s|\s*$)", re.DOTALL)
 _NAME = re.compile(r"(?:(?:option|choice|answer)[\s_-]*)?[(\[]?\s*([A-Za-z]|\d{1,4})(?:\.0)?\s*[)\].:]?", re.IGNORECASE)
 _NAMES = ("label", "letter", "key", "id")
 _TEXTS = ("text", "value", "content")
@@ -54,11 +59,25 @@ def options_of(record: Mapping[str, Any]) -> Options:
     """Options of a row; none where it has none. Raises InvalidDataset."""
     raw = next((record[name] for name in CHOICE_COLUMNS if record.get(name)), None)
     if raw is None:
-        lettered = {letter: record[letter] for letter in LETTERS[:8] if not missing(record.get(letter))}
+        lettered = {name[-1].upper(): record[name] for name in LETTER_COLUMNS if not missing(record.get(name))}
         return _options(lettered) if len(lettered) > 1 else Options()
     if isinstance(raw, str):
         raw = parsed(raw)
     return _options(raw)
+
+
+def options_in(question: str) -> tuple[str, list[str]]:
+    """A question without the options that stand at its end under `Choices:` or `Options:`, and these; else none."""
+    found = _LISTED.search(question)
+    if found is None:
+        return question.strip(), []
+    lines = [line.strip() for line in found["list"].split("\n") if line.strip()]
+    on_lines = [match.groups() for line in lines if (match := _ON_A_LINE.fullmatch(line))]
+    options = on_lines if 1 < len(on_lines) == len(lines) else _IN_A_ROW.findall(found["list"])
+    # A single match is more often a sentence that begins with `A.` than an option.
+    if len(options) < 2:
+        return question.strip(), []
+    return question[: found.start()].strip(), [text.strip().rstrip(",") for _, text in options]
 
 
 def repeated_options(texts: Sequence[str]) -> frozenset[str]:
@@ -99,12 +118,13 @@ def missing(value: Any) -> bool:
 
 
 def parsed(text: str) -> Any:
-    """A list that a table holds as text, in JSON, as Python or numpy writes it, or with a marked option a line."""
+    """A list that a table holds as text, in JSON, as Python or numpy writes it, or marked, `A. cat; B. dog`."""
     if (found := _NUMPY.fullmatch(text.strip())) is not None:
         return [one or other for one, other in _QUOTED.findall(found[1])]
-    lines = [line.strip() for line in text.strip().split("\n") if line.strip()]
-    if len(lines) > 1 and _marks(lines):
-        return lines
+    for between in (r"\n", r";\s*(?=\(?[A-Z][.):])"):
+        lines = [line.strip() for line in re.split(between, text.strip()) if line.strip()]
+        if len(lines) > 1 and _marks(lines):
+            return lines
     for read in (json.loads, ast.literal_eval):
         try:
             return read(text)

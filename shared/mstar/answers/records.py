@@ -1,10 +1,12 @@
 """Reads the reference answer of a data set's row, in the columns that published sets have.
 
 MathVista (`answer`, `choices`, `answer_type`, `precision`, `unit`), M3CoT and ScienceQA (`choices` with a letter or an
-index), MMBench (`A` to `D` and a letter), AI2D (`options` with an index), and plain `question` with `answer`.
+index), MMBench (`A` to `D` and a letter), AI2D (`options` with an index), ChartQA (`label`), DocVQA and VQA (`answers`
+of several people), OlympiadBench (`final_answer`, all of which count), and plain `question` with `answer`.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -30,9 +32,13 @@ from mstar.answers.units import contradict, is_known, is_variable
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType
 
-GOLD_COLUMNS = ("answer", "gold", "ground_truth", "target", "label", "solution")
+GOLD_COLUMNS = (
+    "answer", "gold", "ground_truth", "target", "final_answer", "multiple_choice_answer", "answers", "correct_answer",
+    "correct_choice_idx", "label", "solution",
+)  # fmt: skip
+QUESTION_COLUMNS = ("question", "query", "prompt", "problem", "problem_text", "instruction")
 _LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
-_LATEX = re.compile(r"\\[A-Za-z]+|[\^_]\{|[\^]\d|\$.*\$")
+_LATEX = re.compile(r"\\[A-Za-z]+|[\^_]\{|[\^]\d|\$.*\$|[π√]")
 _FRACTION = re.compile(r"[+-]?\s*(?:\d+\s+)?\d+\s*/\s*\d+")
 _POINT = re.compile(r"[(\[]\s*[+-]?(?:[\d./]+|∞)(?:\s*,\s*[+-]?(?:[\d./]+|∞))+\s*[)\]]")
 """Coordinates and intervals, which are no text that must be spaced alike."""
@@ -52,8 +58,11 @@ _KINDS = {
     "multi-choice": AnswerType.CHOICE, "mcq": AnswerType.CHOICE, "option": AnswerType.CHOICE,
     "integer": AnswerType.INTEGER, "int": AnswerType.INTEGER, "float": AnswerType.FLOAT, "number": AnswerType.FLOAT,
     "decimal": AnswerType.FLOAT, "list": AnswerType.LIST, "text": AnswerType.TEXT, "string": AnswerType.TEXT,
-    "math": AnswerType.MATH, "latex": AnswerType.MATH, "expression": AnswerType.MATH,
+    "math": AnswerType.MATH, "latex": AnswerType.MATH, "expression": AnswerType.MATH, "equation": AnswerType.MATH,
+    "tuple": AnswerType.MATH, "interval": AnswerType.MATH,
 }  # fmt: skip
+_NO_KINDS = ("numerical", "other", "yes/no")
+"""What OlympiadBench and VQA say in `answer_type` of answers that are of several types."""
 
 
 _LONGEST_BARE = 80
@@ -78,17 +87,18 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     column = next((name for name in GOLD_COLUMNS if record.get(name) is not None), None)
     if column is None:
         raise InvalidDataset(f"the answer is missing: add a column {GOLD_COLUMNS[0]!r}", field="answer")
-    value = _reference(cell_text(record[column], column))
+    raw = _single(record[column], column)
+    value = _reference(cell_text(raw, column))
     options = options_of(record)
     if missing(value) and value not in options.texts:
         raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: mend it", field=column)
     # A list of the format is no text in brackets, which may be an interval.
-    listed = isinstance(record[column], (list, tuple)) and value.startswith("[")
+    listed = isinstance(raw, (list, tuple)) and value.startswith("[")
     kind = _kind(record, value, options.texts, listed=listed)
     unit, precision = _unit(record.get("unit")), precision_of(record.get("precision"))
     if kind is AnswerType.CHOICE:
         form = choice_form or _form_of(record)
-        value = _letter_of(record[column], value, options, column, first_index, form)
+        value = _letter_of(raw, value, options, column, first_index, form)
     elif kind in (AnswerType.INTEGER, AnswerType.FLOAT):
         value, unit, kind = _number(value, unit, kind, column)
     try:
@@ -99,11 +109,32 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
         raise InvalidDataset(f"{name}: {first['msg']}", field=name) from None
 
 
+def question_in(record: Mapping[str, Any]) -> str:
+    """The text of a row's question, empty where no known column has one."""
+    return next((str(record[name]) for name in QUESTION_COLUMNS if isinstance(record.get(name), str)), "")
+
+
+def _single(raw: Any, column: str) -> Any:
+    """A list of one as that one, what most people answered, and several solutions as the set of them."""
+    if not isinstance(raw, (list, tuple)) or not raw:
+        return raw
+    if column == "answers":
+        said = [one.get("answer") if isinstance(one, Mapping) else one for one in raw]
+        counts = Counter(plain(str(one)) for one in said)
+        return max(said, key=lambda one: counts[plain(str(one))])
+    if len(raw) == 1 and isinstance(raw[0], (str, int, float)):
+        return raw[0]
+    if column == "final_answer":
+        return rf"\{{{', '.join(bare(cell_text(one, column)) for one in raw)}\}}"
+    return raw
+
+
 def _kind(record: Mapping[str, Any], value: str, options: Sequence[str], *, listed: bool) -> AnswerType:
     """The type that the row names, else the one that its answer has. With options it is a choice, whatever they are."""
     named = record.get("answer_type") or record.get("question_type") or ""
-    known = _KINDS.get(str(named).strip().casefold())
-    if named and record.get("answer_type") and known is None:
+    name = str(named).strip().casefold()
+    known = _KINDS.get(name)
+    if named and record.get("answer_type") and known is None and name not in _NO_KINDS:
         raise InvalidDataset(
             f"answer_type {str(named)[:40]!r} is unknown: use one of {', '.join(AnswerType)}", field="answer_type"
         )

@@ -21,11 +21,13 @@ _VULGAR = re.compile(r"(?P<whole>\d?)(?P<space>\s*)(?P<sign>[¼½¾⅐-⅞])")
 _COMMANDS = {
     "leq": "≤", "le": "≤", "geq": "≥", "ge": "≥", "neq": "≠", "ne": "≠", "lt": "<", "gt": ">", "pm": "±",
     "times": "×", "cdot": "·", "pi": "π", "theta": "θ", "alpha": "α", "beta": "β", "infty": "∞", "cup": "∪",
-    "cap": "∩", "parallel": "∥", "perp": "⊥", "angle": "∠", "triangle": "△", "sim": "∼", "cong": "≅",
+    "cap": "∩", "approx": "≈", "parallel": "∥", "perp": "⊥", "angle": "∠", "triangle": "△", "sim": "∼", "cong": "≅",
 }  # fmt: skip
 _COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])\s*")
 _FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?[\wπ√]+)\s*\}\s*\{\s*([\wπ√]+)\s*\}")
 _ROOT = re.compile(r"\\sqrt\s*(?:\{\s*(\w+)\s*\}|(\d))")
+_TYPED_ROOT = re.compile(r"(?<![a-z\\])sqrt\s*\(\s*(\w+)\s*\)")
+_FUNCTION = re.compile(r"\\?\b(sin|cos|tan|cot|sec|csc|log|ln)\s*(?:\(\s*(\w+°?)\s*\)|(?=[\w°]))")
 _MATH_MODE = re.compile(r"\$([^$]*)\$")
 _FULL_WIDTH = range(0xFF01, 0xFF5F)
 
@@ -52,7 +54,8 @@ def signs(text: str) -> str:
     Dollars around math go; the sign of a currency stays.
     """
     text = _COMMAND.sub(lambda match: _COMMANDS[match[1]], _MATH_MODE.sub(r"\1", text))
-    text = _ROOT.sub(lambda match: f"√{match[1] or match[2]}", text)
+    text = _ROOT.sub(lambda match: f"√{match[1] or match[2]}", _TYPED_ROOT.sub(r"√\1", text))
+    text = _FUNCTION.sub(lambda match: f"{match[1]} {match[2] or ''}", text.replace(">=", "≥").replace("<=", "≤"))
     text = re.sub(r"(?<=\d)\s*pi\b", "π", text)
     text = powers_written_out(_FRACTION.sub(r"\1/\2", text))
     if "^" in text:

@@ -19,7 +19,9 @@ _DATES = (
 )
 _MONTHS = ("%B %Y", "%b %Y", "%B, %Y", "%b, %Y")
 _DAYS = ("%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y")
-_TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p", "%H:%M utc")
+_TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p", "%I.%M %p", "%H:%M utc")
+_SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})")
+"""Of which nobody can say whether the day or the month comes first; the year may be short."""
 _ZONE = re.compile(r"(?<=\d)\s*(?:z|gmt|utc)$")
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+")
 _NAMED = {
@@ -42,6 +44,8 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 def same_moment(said: str, gold: str) -> bool:
     """Whether both are one date, or one time of day. `10:30` and `10:30 pm` are not."""
+    if (one := _SLASHED.fullmatch(said.strip())) and (other := _SLASHED.fullmatch(gold.strip())):
+        return _same_slashed(one, other)
     # Both must be of one kind: 10:30 is a time, and no day of any month.
     for formats in (_DATES, _MONTHS, _DAYS, _TIMES):
         # Days of no year are read in a leap year, for the 29th of February.
@@ -50,6 +54,12 @@ def same_moment(said: str, gold: str) -> bool:
         if first is not None and second is not None:
             return first == second
     return False
+
+
+def _same_slashed(one: re.Match[str], other: re.Match[str]) -> bool:
+    """`1/8/93` and `01/08/1993`."""
+    days = all(int(one[place]) == int(other[place]) for place in (1, 2))
+    return days and (one[3].endswith(other[3]) or other[3].endswith(one[3]))
 
 
 def same_duration(said: str, gold: str) -> bool:

@@ -20,7 +20,7 @@ _ALIKE = {
     "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "fahrenheit": "degF", "degrees f": "degF",
     "ω": "ohm", "ohms": "ohm", "\\omega": "ohm", "kω": "kiloohm", "mω": "megaohm", "cents": "¢", "cent": "¢", "¢": "¢",
     "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "mph": "mile/hour",
-    "inches": "inch", "pounds": "pound",
+    "inches": "inch", "\"": "inch", "pounds": "pound",
     "kgs": "kg", "cms": "cm", "hrs": "hour", "mins": "minute", "secs": "second",
     "° c": "degC", "°c": "degC", "° f": "degF", "°f": "degF",
 }  # fmt: skip
@@ -36,6 +36,8 @@ _DIMENSION = re.compile(r"(?<=\w)\s+(?:old|tall|high|long|wide|deep|thick|away|a
 """Which way is measured: `15 years old`, `5 m tall`."""
 _OF_ONE = re.compile(r"^(?:of\s+)?an?\s+(?=\w)", re.IGNORECASE)
 """`half an hour`, `three quarters of a mile`."""
+_BEHIND_VALUE = re.compile(r"(?P<value>.*(?:[\d)}\]]|π|\\pi))\s*(?P<unit>(?<![a-z])[A-Za-zµ].*)", re.DOTALL)
+_UNITS = re.compile(r"(?:(?:square|sq\.?|cubic)\s+)?units?(?:\s*\^?\{?[23]\}?)?", re.IGNORECASE)
 _FOR_PINT = re.compile(r"[A-Za-zµ°][A-Za-zµ°/*^ ().{}²³0-9·-]{0,39}")
 _SQUARES = ((re.compile(r"\b(?:sq\.?|square)\s+(\w+)"), r"\1**2"), (re.compile(r"\b(?:cu\.?|cubic)\s+(\w+)"), r"\1**3"))
 
@@ -110,6 +112,17 @@ def is_variable(unit: str) -> bool:
     if not (letters.isascii() and letters.isalpha()):
         return False
     return len(letters) <= 2 and letters not in _SYMBOLS
+
+
+def without_unit(text: str) -> str:
+    """`8√3` of `8√3 cm²` and of `8√3 square units`: without a unit behind a value that may be any expression."""
+    found = _BEHIND_VALUE.fullmatch(text)
+    if found is None:
+        return text
+    unit = found["unit"].strip()
+    # A single letter behind an expression may be a variable as well.
+    known = _UNITS.fullmatch(unit) or (len(unit) > 1 and is_known(unit) and not is_variable(unit))
+    return found["value"] if known else text
 
 
 def _name(unit: str) -> str:

@@ -10,7 +10,8 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from mstar.answers import AnswerPlace, AnswerRule, answer_of, check
-from mstar.answers.options import options_of
+from mstar.answers.options import options_in, options_of
+from mstar.answers.records import question_in
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.types import Verdict
 
@@ -48,10 +49,18 @@ def judge(
 
 def _verdict(pair: Pair, rule: AnswerRule, place: AnswerPlace) -> Verdict:
     try:
-        answer, options = answer_of(pair.record), options_of(pair.record)
-        return check(pair.response, answer, rule, place, options.names if options.numbered else ())
+        record = _with_options(pair.record)
+        answer, options = answer_of(record), options_of(record)
+        numbers = options.names if options.numbered else ()
+        return check(pair.response, answer, rule, place, numbers, options_in(question_in(record))[0])
     except InvalidDataset as error:
         return Verdict(correct=False, reason=f"bad-record: {error.detail}")
+
+
+def _with_options(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the options that only its question has, as MMStar and MathVerse publish them."""
+    inside = [] if options_of(record).texts else options_in(question_in(record))[1]
+    return record | {"choices": inside} if inside else record
 
 
 def _pairs(file: Path) -> Iterator[tuple[int, Pair]]:

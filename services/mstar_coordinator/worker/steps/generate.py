@@ -45,12 +45,14 @@ def run(step: ClaimedStep[GenerateParams]) -> Output[GenerateResult]:
 def checked(question: Question, samples: tuple[Response, ...], recipe: Recipe) -> tuple[CheckedResponse, ...]:
     """Responses with their verdicts; an unlabelled question has none that is correct."""
     rule, place = recipe.answers, recipe.form.answer
+
+    def verdict(text: str) -> Verdict:
+        if question.answer is None:
+            return UNLABELLED
+        return check(text, question.answer, rule, place, question=question.text)
+
     return tuple(
-        CheckedResponse(
-            index=index,
-            response=sample,
-            verdict=check(sample.text, question.answer, rule, place) if question.answer else UNLABELLED,
-        )
+        CheckedResponse(index=index, response=sample, verdict=verdict(sample.text))
         for index, sample in enumerate(samples)
     )
 

@@ -159,7 +159,7 @@ def _prompt(step: ClaimedStep[LabelParams], question: Question, prefix: _Prefix)
 def _reaches(question: Question, prefix: _Prefix, sample: Response, recipe: Recipe) -> bool:
     assert question.answer is not None
     text = prefix.text + prefix.behind + sample.text
-    return check(text, question.answer, recipe.answers, recipe.form.answer).correct
+    return check(text, question.answer, recipe.answers, recipe.form.answer, question=question.text).correct
 
 
 def _labelled(

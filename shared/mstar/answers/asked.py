@@ -1,0 +1,87 @@
+"""Finds the answer in a sentence that says the question again: `Ava needs $5.70`, `City Store has the lowest price`.
+
+All words before the verb, or all behind the answer, must be the question's own: a sentence that says anything else is
+not taken apart. What this leaves out: whether the answer is right.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from mstar.answers.marks import bare
+
+_LONGEST = 30
+"""Words; a longer text is no bare answer."""
+_VERBS = {"is", "are", "was", "were", "has", "have", "had", "equals", "will", "would"}
+_HELPERS = {"do", "does", "did", "can", "could", "will", "would", "should", "must"}
+"""Behind these a question has its verb in its plain form, and the answer in another: `does it leave`, `it leaves`."""
+_SMALL = {
+    "a", "an", "the", "of", "in", "on", "at", "to", "from", "for", "by", "it", "its", "they", "there", "he", "she",
+    "we", "his", "her", "their", "this", "that",
+}  # fmt: skip
+_BEFORE_ANSWER = {"in", "on", "at", "to", "from", "of", "by", "for", "about", "made", "called", "named"}
+_SAYS_MORE = {
+    "not", "no", "never", "neither", "nor", "none", "or", "but", "except", "unlike", "than", "half", "twice",
+    "without", "instead",
+}  # fmt: skip
+_PAST = {
+    "spend": "spent", "sell": "sold", "buy": "bought", "get": "got", "take": "took", "leave": "left", "eat": "ate",
+    "make": "made", "run": "ran", "give": "gave", "go": "went", "see": "saw", "pay": "paid", "have": "had",
+    "find": "found", "read": "read", "win": "won", "begin": "began", "draw": "drew", "lose": "lost",
+}  # fmt: skip
+
+
+def answers_in_words(said: str, question: str) -> Iterator[str]:
+    """What a sentence may give for its answer, none for a text that is no sentence of the question's words."""
+    text = bare(said, sentences=False)
+    words, asked = text.split(), [_folded(word) for word in question.split()]
+    if "\n" in text or not 3 <= len(words) <= _LONGEST or not asked:
+        return
+    told = [_folded(word) for word in words]
+    yield from _before(words, told, f" {' '.join(asked)} ")
+    yield from _behind(words, told, asked)
+
+
+def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[str]:
+    """`City Store` of `City Store has the lowest price`: what is behind it is in the question, word for word."""
+    for place in range(1, len(told) - 1):
+        verb = told[place]
+        if (verb in _VERBS or verb == "of" or verb.endswith(("s", "ed"))) and f" {' '.join(told[place:])} " in asked:
+            yield " ".join(words[:place])
+            return
+
+
+def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
+    """`$5.70` of `Ava needs $5.70`: what is before it are words of the question, the last one a verb."""
+    known = {_singular(word) for word in asked} | _SMALL
+    verbs = _VERBS | set(_inflected(asked))
+    for place in range(1, len(told) - 1):
+        head = told[:place]
+        if _SAYS_MORE & set(head) or not all(word in _SMALL or _singular(word) in known for word in head):
+            return
+        if told[place] not in verbs:
+            continue
+        begin = place + 1
+        yield " ".join(words[begin:])
+        # `is made of rubber`, `is looking down`, `leaves at 8:45`
+        while begin < len(told) - 1 and (
+            told[begin] in _BEFORE_ANSWER or (told[begin].endswith(("ing", "ed")) and told[begin] in asked)
+        ):
+            begin += 1
+            yield " ".join(words[begin:])
+
+
+def _inflected(asked: Sequence[str]) -> Iterator[str]:
+    """Forms of the words behind `does` and `did`, one of which is the verb."""
+    first = next((place for place, word in enumerate(asked) if word in _HELPERS), len(asked))
+    for word in asked[first + 1 :]:
+        yield from (f"{word}s", f"{word}es", f"{word}d", f"{word}ed", f"{word[:-1]}ies", f"{word[:-1]}ied")
+        if word in _PAST:
+            yield _PAST[word]
+
+
+def _singular(word: str) -> str:
+    return word.removesuffix("s")
+
+
+def _folded(word: str) -> str:
+    return re.sub(r"['\u2019]s$", "", word.casefold().strip(".,;:?!()\"'*"))
