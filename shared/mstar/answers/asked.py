@@ -11,7 +11,7 @@ from mstar.answers.marks import bare
 
 _LONGEST = 30
 """Words; a longer text is no bare answer."""
-_VERBS = {"is", "are", "was", "were", "has", "have", "had", "equals", "will", "would"}
+_VERBS = {"is", "was", "has", "had", "equals", "will", "would"}
 _HELPERS = {"do", "does", "did", "can", "could", "will", "would", "should", "must"}
 """Behind these a question has its verb in its plain form, and the answer in another: `does it leave`, `it leaves`."""
 _SMALL = {
@@ -23,6 +23,8 @@ _SAYS_MORE = {
     "not", "no", "never", "neither", "nor", "none", "or", "but", "except", "unlike", "than", "half", "twice",
     "without", "instead",
 }  # fmt: skip
+_ONE_OF_THEM = {"are": "is", "were": "was", "have": "has"}
+"""`Which has more?` is answered by `They have more.`"""
 _PAST = {
     "spend": "spent", "sell": "sold", "buy": "bought", "get": "got", "take": "took", "leave": "left", "eat": "ate",
     "make": "made", "run": "ran", "give": "gave", "go": "went", "see": "saw", "pay": "paid", "have": "had",
@@ -34,18 +36,34 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     """What a sentence may give for its answer, none for a text that is no sentence of the question's words."""
     text = bare(said, sentences=False)
     words, asked = text.split(), [_folded(word) for word in question.split()]
-    if "\n" in text or not 3 <= len(words) <= _LONGEST or not asked:
+    if "\n" in text or not 2 <= len(words) <= _LONGEST or not asked:
         return
+    yield from _assigned(text, question)
     told = [_folded(word) for word in words]
     yield from _before(words, told, f" {' '.join(asked)} ")
     yield from _behind(words, told, asked)
 
 
+def _assigned(text: str, question: str) -> Iterator[str]:
+    """`5/13` of `sin A = 5/13`, where the question asks for sin A."""
+    name, sign, value = text.partition("=")
+    if sign and len(_typed(name)) > 1 and _typed(name) in _typed(question):
+        yield value.strip("$ ")
+
+
+def _typed(text: str) -> str:
+    return re.sub(r"[\\${}\s]", "", text)
+
+
 def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[str]:
-    """`City Store` of `City Store has the lowest price`: what is behind it is in the question, word for word."""
-    for place in range(1, len(told) - 1):
-        verb = told[place]
-        if (verb in _VERBS or verb == "of" or verb.endswith(("s", "ed"))) and f" {' '.join(told[place:])} " in asked:
+    """`City Store` of `City Store has the lowest price`: what is behind it is in the question, word for word.
+
+    Without a verb it is what the question asks for: `grey` of `the grey color`, where it asks which color.
+    """
+    for place in range(1, len(told)):
+        verb, behind = told[place], " ".join(told[place:])
+        says = len(told) - place > 1 and (verb in _VERBS or verb == "of" or verb.endswith(("s", "ed")))
+        if (says and f" {behind} " in asked) or any(f" {kind} {behind} " in asked for kind in ("which", "what")):
             yield " ".join(words[:place])
             return
 
@@ -84,4 +102,5 @@ def _singular(word: str) -> str:
 
 
 def _folded(word: str) -> str:
-    return re.sub(r"['\u2019]s$", "", word.casefold().strip(".,;:?!()\"'*"))
+    plain = re.sub(r"['\u2019]s$", "", word.casefold().strip(".,;:?!()\"'*"))
+    return _ONE_OF_THEM.get(plain, plain)

@@ -128,6 +128,8 @@ def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[
     scale = short_scale(one.unit)
     if scale is not None and not (asked and (same_unit(one.unit, asked) or same_kind(one.unit, asked))):
         return (Number(one.value * scale),)
+    if not one.unit and is_percent(asked) and abs(one.value) < 1 < abs(gold.value):
+        return (one, Number(one.value * 100))  # `0.625` for 62.5 %
     if not one.unit or (asked and same_unit(one.unit, asked)):
         return (one,)
     if asked:

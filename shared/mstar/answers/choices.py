@@ -25,7 +25,7 @@ _NAMED = re.compile(
     r"[.):,;\\]*\s*(?:(?:-|=)(?:\s+|(?=[a-z]))|[\u2014\u2192]|[=-]>)?\s*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
-_ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
+_ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
 _YES_NO = re.compile(r"(yes|no)[,.!]\s+(\S.*)")
 _VARIABLE = re.compile(r"[a-z]\s*=\s*")
 _NEED_NOT_BE_SAID = frozenset("$€£¥₹°%")
@@ -52,6 +52,8 @@ _NAMED_VALUE = re.compile(
     r"\s*(?:=|≈|\\approx\b)\s*",
     re.IGNORECASE,
 )
+_WORKED_OUT = re.compile(r"\A(?:\\[a-z]+|[\d\s.,:+*/×÷·^(){}√π°%$!=-])+(?:=|≈|\\approx)\s*(?=[^=]+$)")
+"""Arithmetic in front of its result: `\\sqrt{52} = 2\\sqrt{13}`."""
 _CHOSEN = re.compile(
     r"(?:(?:i|we)(?:['\u2019]d\s+|\s+(?:would\s+|will\s+)?))?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:选择?|選擇?)(?!项|項)\s*",
     re.IGNORECASE,
@@ -193,7 +195,9 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
 def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
     text = plain(said)
     for written in (text, text.rstrip("!"), _IT.sub("", text, count=1)):
-        exact = tuple(letter for letter, option in options.items() if option and option == written)
+        exact = tuple(
+            letter for letter, option in options.items() if option and written in (option, _IT.sub("", option, count=1))
+        )
         if exact:
             return exact
     if led := _YES_NO.fullmatch(text):
@@ -201,7 +205,7 @@ def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
     text = text.removeprefix("both ")
     # Where an option names its value itself, the name may be all that tells it from another.
     if not any("=" in option for option in options.values()):
-        text = _NAMED_VALUE.sub("", text, count=1) if _NAMED_VALUE.match(text) else text
+        text = _WORKED_OUT.sub("", _NAMED_VALUE.sub("", text, count=1) if _NAMED_VALUE.match(text) else text)
     alike = tuple(letter for letter, option in options.items() if option and same_option(text, option))
     if not alike and (value := without_unit(text)) != text:
         alike = tuple(

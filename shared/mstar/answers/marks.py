@@ -9,7 +9,7 @@ import unicodedata
 from mstar.answers.scripts import plain_signs
 
 _WRAPS = (
-    ("**", "**"), ("__", "__"), ("`", "`"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
+    ("**", "**"), ("__", "__"), ("```", "```"), ("`", "`"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
     ("*", "*"), ("\u00ab", "\u00bb"), ("\u300c", "\u300d"),
     ('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("\u2018", "\u2019"),
 )  # fmt: skip
@@ -27,7 +27,10 @@ _TEXT_COMMAND = re.compile(
 )
 """With the braces of a power inside, as in `\\mathrm{m\\,s^{-2}}`."""
 _SPACING = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\displaystyle")
-_EXPLAINS = re.compile(r"(?:because|since|as|explanation|reason|reasoning|this|that|note|here|for)\b", re.IGNORECASE)
+_EXPLAINS = re.compile(
+    r"(?:because|since|as|explanation|reason|reasoning|this|that|note|here|for|i hope|let me know|feel free|if you)\b",
+    re.IGNORECASE,
+)
 _RULED_OFF = re.compile(r"\s*\n\s*(?:-{3,}|\*{3,}|_{3,})\s*$")
 """The line across the page that closes a part in Markdown."""
 _BLANK = re.compile(r"\n[^\S\n]*\n")
@@ -36,8 +39,8 @@ _SENTENCE = re.compile(
     r"(?:(?:it|this|that|they|there|he|she)(?:['\u2019]s|\s+(?:is|are|was|were))"
     r"|(?:it|they|there|he|she|we|i)\s+(?:has|have|had)"
     r"|(?:it|they|this|that|he|she)\s+(?:will|would|must)(?:\s+be)?"
-    r"|the\s+(?:(?!(?:not?|never|wrong|incorrect|false|other|opposite|except|than|is|are)\b)[\w'-]+\s+){1,6}?"
-    r"(?:is|are|was|were|equals))\s+(?=\S)",
+    r"|the\s+(?:(?!(?:not?|never|wrong|incorrect|false|other|opposite|except|than|is|are)\b)[\w'∠△-]+\s+){1,6}?"
+    r"(?:is|are|was|were|equals))\s+(?:a\s+total\s+of\s+)?(?=\S)",
     re.IGNORECASE,
 )
 """What a sentence puts before its answer: `It is …`, `The total is …`. A doubt behind it stays, and is no answer."""
@@ -121,7 +124,7 @@ def _has_script(text: str) -> bool:
 
 def _spaced_unit(text: str) -> str:
     """`12cm` and `12 cm` alike."""
-    return re.sub(r"(?<=\d)\s+(?!(?:or|and|to)\b)(?=[^\W\d_]|[°%])", "", text)
+    return re.sub(r"(?<=\d)\s+(?!(?:or|and|to|of)\b)(?=[^\W\d_]|[°%])", "", text)
 
 
 def _unwrapped(text: str) -> str:

@@ -9,12 +9,12 @@ import re
 import threading
 from fractions import Fraction
 
-from mstar.answers.intervals import as_interval
+from mstar.answers.intervals import as_interval, rising
 from mstar.answers.marks import bare, without_latex_text
 from mstar.answers.numbers import Number, read_number
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
-from mstar.answers.units import same_unit, without_unit
+from mstar.answers.units import without_unit
 from mstar.types import Answer
 
 _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -26,7 +26,7 @@ _VARIABLE = re.compile(
 _ROOT = re.compile(r"√\s*(?:\{([^{}]*)\}|(\d+|[A-Za-z]))")
 _CALLED_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\(([^()]*)\)")
 _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
-_TIMES = re.compile(r"(?<=[\d}])\s*(?:\\cdot|\*)\s*(?=\\sqrt|\\pi|[A-Za-z])")
+_TIMES = re.compile(r"(?<=[\d}])\s*(?:\\cdot|\\times|[*×])\s*(?=\\sqrt|\\pi|[A-Za-z])")
 """Between a number and what is no number, where nothing need be written."""
 _MEMBER = re.compile(r"^\s*[A-Za-z]\s*(?:\\in|∈)\s*(?=\\?\{)")
 _EACH = re.compile(r"[A-Za-z]\s*=[^=,]+(?:,\s*[A-Za-z]\s*=[^=,]+)+")
@@ -37,13 +37,18 @@ _NAMED = re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|log|ln)(?![A-Za-z]
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "θ": "theta", "λ": "lambda", "φ": "phi", "ω": "omega"}
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*°")
 _IN_RADIANS = r"(\\frac{\1\\pi}{180})"
+_TYPESET = re.compile(r"\A\$([^$]+)\$\s*([A-Za-zµ][^$]*)\Z")
+_CASES = re.compile(r"\A\s*(?:\\left\\\{)?\s*\\begin\{cases\}(.*)\\end\{cases\}(?:\\right\.)?\s*\Z", re.DOTALL)
+_NAMES_OF_POINT = re.compile(r"\A\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)\s*=\s*(?=\()")
+_ROUNDED = re.compile(r"\s*(?:≈|\\approx(?![A-Za-z]))\s*-?\d+(?:\.\d+)?\s*\Z")
+"""Behind an exact value: `3\\sqrt{5} ≈ 6.71`."""
 _MATRIX = re.compile(r"\\(begin|end)\{b(?=matrix\})")
 _ENDLESS = re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])", re.IGNORECASE)
 _PLUS_ENDLESS = re.compile(r"(?<![\w)}])\+\s*(?=\\infty)")
-_POINT_NAMED = re.compile(r"^(?:the\s+)?point\s+(?:[A-Z]\s*)?(?=\()", re.IGNORECASE)
+_POINT_NAMED = re.compile(r"^(?:(?:[Tt]he\s+)?[Pp]oint\s+)?(?:[A-Z]\s*)?(?=\()")
 _TUPLE = re.compile(r"([(\[])([^()\[\]]+)([)\]])")
 _SIGNS = "%°<>≤≥≠±:;!|"
-_ARITHMETIC = re.compile(r"[\d.)}\]]\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
+_ARITHMETIC = re.compile(r"(?:[\d.)}\]]|\\pi)\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
 _RELATIONS = {
     "\\leq": "≤",
     "\\le": "≤",
@@ -62,8 +67,9 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     said, gold = _prepared(_without_sentence(said), answer.unit), _prepared(answer.value, answer.unit)
     if rule.unasked_units and not answer.unit and not _WORD.search(_LATEX_COMMAND.sub("", gold)):
         said = without_unit(said)
+    said = _ROUNDED.sub("", said)
     said, gold = _as_point(said, gold), _as_point(gold, said)
-    said, gold = as_interval(said, gold), as_interval(gold, said)
+    said, gold = rising(as_interval(said, gold)), rising(as_interval(gold, said))
     # Only where one side has it: `x = 3` must not equal `y = 3`.
     if rule.assignments and ("=" in said) != ("=" in gold):
         said, gold = _VARIABLE.sub("", said), _VARIABLE.sub("", gold)
@@ -166,6 +172,10 @@ def _same_solutions(said: list[str], gold: list[str], rule: AnswerRule) -> bool:
 def _same_value(said: str, gold: str, rule: AnswerRule) -> bool:
     if _compact(said) == _compact(gold):
         return True
+    # Read as numbers `a = 3` and `b = 3` would be equal.
+    names = [found[0].strip() if (found := _VARIABLE.match(text)) else "" for text in (said, gold)]
+    if all(names) and _compact(names[0]) != _compact(names[1]):
+        return False
     return _as_numbers(said, gold, rule) == "equal"
 
 
@@ -186,7 +196,9 @@ def _same_numbers(said: Number, gold: Number) -> str:
 
 
 def _prepared(text: str, unit: str | None) -> str:
-    text = without_latex_text(fractions_written_out(bare(text, sentences=False), r"\frac{{{over}}}{{{under}}}")).strip()
+    text = _TYPESET.sub(r"\1 \2", bare(text, sentences=False))
+    text = _NAMES_OF_POINT.sub("", _CASES.sub(lambda match: match[1].replace("\\\\", ","), text))
+    text = without_latex_text(fractions_written_out(text, r"\frac{{{over}}}{{{under}}}")).strip()
     text = _ENDLESS.sub(r"\\infty", powers_written_out(text).replace("∞", r"\infty").replace("π", r"\pi "))
     # In square or in round brackets a matrix is the same; between bars it is a determinant.
     text = _PLUS_ENDLESS.sub("", _MATRIX.sub(r"\\\1{p", text.replace("∪", r"\cup ")))
@@ -202,10 +214,7 @@ def _prepared(text: str, unit: str | None) -> str:
     text = _TIMES.sub(" ", text)
     for command, sign in _RELATIONS.items():
         text = re.sub(re.escape(command) + r"(?![A-Za-z])", sign, text)
-    if unit:
-        number = re.match(r"(.*?[\d)}\]])\s*([^\d\s(){}\[\]]\D*)$", text)
-        if number and same_unit(number[2].strip(), unit):
-            text = number[1]
+    text = without_unit(text, unit) if unit else text
     return text.removesuffix(".").strip()
 
 

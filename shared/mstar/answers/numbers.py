@@ -80,16 +80,18 @@ _QUANTITY = re.compile(
 )
 """What an answer is called in front of it: `Total: 42`, `Area = 12`."""
 _WORKED_OUT = re.compile(
-    r"(?=[^=]*\d\s*(?:[-+*/×÷·^]|\\(?:times|div|cdot)\b))"
-    r"(?:[\d\s.,+*/×÷·^(){}-]|\\(?:times|div|cdot|left|right|frac)(?![a-z])|\\[,;: ]|(?<=\d)%)+=\s*(?=[^=]+$)"
+    r"(?=[^=]*\d%?\s*(?:[-+*/×÷·^!]|\\(?:times|div|cdot)\b))"
+    r"(?:[\d\s.,+*/×÷·^!(){}-]|\\(?:times|div|cdot|left|right|frac)(?![a-z])|\\[,;: ]|(?<=\d)%)+=\s*(?=[^=]+$)"
 )
 """Arithmetic on numbers alone, in front of its result: `34 + 27 = 61` says 61."""
 
 
+_ROUNDED_TO = re.compile(r"-?[\d.,]+\s*(?:≈|\\approx)\s*(?=-?[\d.])")
+"""`4.673 ≈ 4.7` says 4.7."""
 _ONE_UNIT = r"[°µ%]?[^\W\d_¹²³⁰-⁹]+(?:⁻?[¹²³]|\^\{?-?[1-3]\}?|(?<=[^\W\d_])[23])?"
 _UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
-_TYPESET = re.compile(r"\$([^$]+)\$\s*([^$]+)")
+_TYPESET = re.compile(r"(?:\$([^$]+)\$|\\\(((?:(?!\\\)).)+)\\\))\s*([^$]+)")
 _YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|in\s+(?=[12]\d{3}$)", re.IGNORECASE)
 _OUT_OF = re.compile(r"^(\d{1,9})\s+(?:out\s+of|in)\s+(\d{1,9})$")
 """A probability in words: `2 out of 7`."""
@@ -123,14 +125,14 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
     """The number that the text is, or None when it is anything else or more than one number."""
     text = _ABOUT.sub("", bare(text), count=1) if _ABOUT.match(bare(text)) else bare(text)
     text = _BOLD.sub(r"\1", fractions_written_out(powers_after_digits(text)))
-    text = _TYPESET.sub(r"\1 \2", text)
+    text = _TYPESET.sub(lambda match: f"{match[1] or match[2]} {match[3]}", text)
     text = _OUT_OF.sub(r"\1/\2", _YEAR.sub("", text, count=1))
     text = _CODED.sub(lambda match: match[1] + _CODES[match[2].replace(" ", "")], text, count=1)
     text = _NEGATIVE.sub("-", text, count=1) if _NEGATIVE.match(text) else text
     if rule.foreign_numbers:
         text = _as_written_here(text)
     if rule.assignments:
-        for called in (_QUANTITY, _ASSIGNED, _WORKED_OUT):
+        for called in (_QUANTITY, _ASSIGNED, _WORKED_OUT, _ROUNDED_TO):
             text = bare(text[match.end() :]) if (match := called.match(text)) else text
     if rule.number_words:
         text = _ONE_SCALE.sub("one ", text, count=1)

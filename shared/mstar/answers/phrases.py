@@ -5,21 +5,25 @@ and parts of a name, which stay different answers.
 """
 
 import re
+import unicodedata
 
-from mstar.answers.marks import bare, plain
-from mstar.answers.numbers import read_number
+from mstar.answers.marks import bare, plain, without_latex_text
+from mstar.answers.numbers import Number, read_number
 from mstar.answers.quantities import same_compound
 from mstar.answers.rule import DEFAULT_RULE
+from mstar.answers.scripts import signs
 from mstar.answers.texts import canonical, means, named_figure, same_place
 from mstar.answers.times import same_duration, same_moment
+from mstar.answers.units import is_percent
 
-_ARTICLE = re.compile(r"(?:the|a|an)\s+(?=\S)")
+_ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
 _THE_ONE = re.compile(r"the\s+(.+)\s+one")
 _YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
 """Words behind a yes or no that take it back."""
 _RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
-_HYPHEN = re.compile(r"(?<=[a-z])-(?=[a-z])")
+_ROW = re.compile(r"[a-h](?:\s*(?:,|→|-+>|-|>|\\(?:right)?arrow|\\to(?![a-z]))?\s*[a-h]){2,}")
+_FRACTION = re.compile(r"\d{1,4}/\d{1,4}")
 _RATIO = re.compile(r"[\d,]+(?:\s*:\s*[\d,]+)+")
 
 
@@ -29,19 +33,56 @@ def same_text(said: str, gold: str) -> bool:
     # Only for a reference that is yes or no: elsewhere the words behind the comma are the answer.
     if other in ("yes", "no", "true", "false") and (led := _YES_NO.fullmatch(one)) and not _TURNS.search(led["rest"]):
         one = led[1]
-    if same_moment(bare(said), bare(gold)) or same_duration(one, other) or same_compound(one, other):
+    if _same_time(said, gold) or same_duration(one, other) or same_compound(one, other):
         return True
     if named_figure(bare(said), bare(gold)):
         return True
+    if _FRACTION.fullmatch(other) and (number := read_number(said, DEFAULT_RULE)) is not None:
+        return _is_fraction(number, other)
     asked, told = _RANGE.fullmatch(other), _RANGE.fullmatch(one)
     if asked and told:
         return asked.groups() == told.groups()
     if _RATIO.fullmatch(other) and (parts := _ratio(one)):
         return parts == _ratio(other)
     one, other = (_ARTICLE.sub("", text, count=1) for text in (_THE_ONE.sub(r"\1", one), other))
-    if _HYPHEN.sub("", plain(said)) == _HYPHEN.sub("", plain(gold)):
+    same = one == other or means(one, other) or same_place(one, other) or _same_count(one, other)
+    return same or _same_spelling(one, other, plain(said), plain(gold))
+
+
+def _same_time(said: str, gold: str) -> bool:
+    return same_moment(*(without_latex_text(bare(text)) for text in (said, gold)))
+
+
+def _same_spelling(one: str, other: str, said: str, gold: str) -> bool:
+    """The same but for hyphens and commas, signs for LaTeX, what stands between letters in a row, or accents."""
+    if any(spelt(said) == spelt(gold) for spelt in (_unhyphened, _uncommaed, signs, _in_a_row)):
         return True
-    return one == other or means(one, other) or same_place(one, other) or _same_count(one, other)
+    return one.isascii() and one == _unaccented(other)
+
+
+def _unhyphened(text: str) -> str:
+    return re.sub(r"(?<=[a-z])-(?=[a-z])", "", text)
+
+
+def _uncommaed(text: str) -> str:
+    return re.sub(r",(?=\s[a-z])", "", text)
+
+
+def _in_a_row(text: str) -> str:
+    """Letters in an order without what stands between them: `b → a → c`, `b, a, c` and `bac`."""
+    return re.sub(r"[^a-z]", "", text) if _ROW.fullmatch(text) else text
+
+
+def _unaccented(text: str) -> str:
+    """`sao paulo` for `são paulo`, as it is typed where the accents are missing."""
+    return re.sub(r"(?<=[a-z])[\u0300-\u036f]+", "", unicodedata.normalize("NFD", text))
+
+
+def _is_fraction(number: Number, gold: str) -> bool:
+    """`0.25`, `25%` and `1 out of 4` for 1/4."""
+    over, _, under = gold.partition("/")
+    value = number.value / 100 if is_percent(number.unit) else number.value
+    return number.exact and (not number.unit or is_percent(number.unit)) and value * int(under) == int(over)
 
 
 def _same_count(said: str, gold: str) -> bool:

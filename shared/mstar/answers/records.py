@@ -53,6 +53,8 @@ _FOREIGN = re.compile(r"\d[.' ]\d{3},\d|\d(?:[.' ]\d{3}){2}(?!\d)|\d,\d{1,2}\s*[
 """Numbers that can only be another country's; `3,14` alone may be a list."""
 _NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
 """Decades and places in an order: `1990s` is no number of seconds, `21st century` no 21 of anything."""
+_ION = re.compile(r"(?:[A-Z][a-z]?\d?){1,4}\^\{?\d?[+-]\}?")
+"""`SO4^2-`: its charge is no power."""
 _KINDS = {
     "choice": AnswerType.CHOICE, "multi_choice": AnswerType.CHOICE, "multiple_choice": AnswerType.CHOICE,
     "multi-choice": AnswerType.CHOICE, "mcq": AnswerType.CHOICE, "option": AnswerType.CHOICE,
@@ -142,6 +144,8 @@ def _kind(record: Mapping[str, Any], value: str, options: Sequence[str], *, list
         return AnswerType.CHOICE
     if known is None and listed:
         return AnswerType.LIST
+    if known is None and _FRACTION.fullmatch(value) and not missing(record.get("unit")):
+        return AnswerType.FLOAT
     return known if known is not None else _guessed(value)
 
 
@@ -153,7 +157,7 @@ def _guessed(value: str) -> AnswerType:
     # With an infinity it is an interval, whose brackets have a meaning.
     if text[:1] + text[-1:] == "[]" and not _ENDLESS.search(text) and not _ascending(text):
         return AnswerType.LIST
-    if _NAMED.fullmatch(text):
+    if _NAMED.fullmatch(text) or _ION.fullmatch(text):
         return AnswerType.TEXT
     # Words count beside digits only: `$2.5 million` is a number, and the text `two` stays one.
     words = any(sign.isdigit() for sign in text)

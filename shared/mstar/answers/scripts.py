@@ -24,7 +24,7 @@ _COMMANDS = {
     "cap": "∩", "approx": "≈", "parallel": "∥", "perp": "⊥", "angle": "∠", "triangle": "△", "sim": "∼", "cong": "≅",
 }  # fmt: skip
 _COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])\s*")
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(-?[\wπ√]+)\s*\}\s*\{\s*([\wπ√]+)\s*\}")
+_FRACTION = re.compile(r"\\[dt]?frac\s*(?:\{\s*(-?[\wπ√]+)\s*\}\s*\{\s*([\wπ√]+)\s*\}|(\d)\s*(\d))")
 _ROOT = re.compile(r"\\sqrt\s*(?:\{\s*(\w+)\s*\}|(\d))")
 _TYPED_ROOT = re.compile(r"(?<![a-z\\])sqrt\s*\(\s*(\w+)\s*\)")
 _FUNCTION = re.compile(r"\\?\b(sin|cos|tan|cot|sec|csc|log|ln)\s*(?:\(\s*(\w+°?)\s*\)|(?=[\w°]))")
@@ -57,7 +57,7 @@ def signs(text: str) -> str:
     text = _ROOT.sub(lambda match: f"√{match[1] or match[2]}", _TYPED_ROOT.sub(r"√\1", text))
     text = _FUNCTION.sub(lambda match: f"{match[1]} {match[2] or ''}", text.replace(">=", "≥").replace("<=", "≤"))
     text = re.sub(r"(?<=\d)\s*pi\b", "π", text)
-    text = powers_written_out(_FRACTION.sub(r"\1/\2", text))
+    text = powers_written_out(_FRACTION.sub(lambda parts: "/".join(part for part in parts.groups() if part), text))
     if "^" in text:
         text = text.replace("{", "").replace("}", "")
     return re.sub(r"\s*([=<>≤≥≠±π√∪∩∥⊥°%+×·:,;()\[\]])\s*", r"\1", text).strip()

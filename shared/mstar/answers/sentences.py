@@ -6,7 +6,7 @@ from mstar.answers.find import boxes, tags
 from mstar.answers.marks import words_led
 
 _SAID = re.compile(
-    r"(?:(?:final\s+|correct\s+)?answer|(?:correct|right|best)\s+(?:option|choice))\s+is\s*(?::\s*)?(?P<answer>[^\n]+)"
+    r"(?:(?:final\s+|correct\s+)?answer|(?:correct|right|best)\s+(?:option|choice))\s+is\s*(?::\s*)?(?P<answer>\\\[[^\]]+\\\]|\$\$[^$]+\$\$|[^\n]+)"
     r"|答案(?:是|为)\s*(?:[:：]\s*)?(?P<other>[^\n]+)",
     re.IGNORECASE,
 )

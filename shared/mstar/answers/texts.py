@@ -30,23 +30,33 @@ _SHAPES = ((re.compile(r"(?:△|\\triangle\b)\s*"), "triangle "), (re.compile(r"
 _PER = re.compile(r"(?<![a-z])\s*per\s+|\s*/\s*")
 _RELATION = re.compile(r"\s*([=<>≤≥≠])\s*")
 _BEFORE_YEAR = re.compile(r",(?=\s(?:1[5-9]|20)\d\d$)")
+_QUARTER = re.compile(r"\b([1-4])(?:st|nd|rd|th) quarter\b")
+_OF_YEAR = re.compile(r"\b(q[1-4])\s+of\s+(?=(?:19|20)\d\d\b)")
+_BRITISH = {"gray": "grey", "color": "colour", "center": "centre", "meter": "metre", "liter": "litre", "fiber": "fibre"}
+_AMERICAN = re.compile(rf"\b({'|'.join(_BRITISH)})(s?)\b")
 _DECADE = re.compile(r"(?<=0)['\u2019](?=s\b)")
 
 
 def canonical(text: str) -> str:
-    """A folded text with its ordinals in digits, compass points in a word, `and` for `&`, and no hyphens in words."""
+    """A folded text with its ordinals in digits, compass points in a word, `and` for `&`, and no hyphens in words.
+
+    Quarters of a year are written `q3 2018`, and American spellings as British ones.
+    """
     text = _BEFORE_YEAR.sub("", _RELATION.sub(r"\1", _PER.sub("/", text)))
     for sign, word in _SHAPES:
         text = sign.sub(word, text)
     text = _POINTS.sub(r"\1\2", _DECADE.sub("", text.replace(" & ", " and ")))
-    return _HYPHEN.sub(" ", _ORDINAL.sub(_in_digits, text))
+    text = _HYPHEN.sub(" ", _ORDINAL.sub(_in_digits, text))
+    text = _OF_YEAR.sub(r"\1 ", _QUARTER.sub(r"q\1", text))
+    return _AMERICAN.sub(lambda word: _BRITISH[word[1]] + word[2], text)
 
 
 def means(said: str, gold: str) -> bool:
     """Whether two canonical texts without articles name one month, weekday, compass point or place in an order."""
-    if gold in _MONTHS or gold in _DAYS:
+    # `Sun` may be the star.
+    if gold in _MONTHS or gold in _DAYS or (gold in _SHORT and gold != "sun"):
         said = _WHEN.sub("", said, count=1).removesuffix(".")
-        return _SHORT.get(said, said) == gold
+        return _SHORT.get(said, said) == _SHORT.get(gold, gold)
     if gold in _INTO.values():
         return _INTO.get(said) == gold
     place = re.fullmatch(r"\d+(?:st|nd|rd|th)", gold)

@@ -87,6 +87,7 @@ def _read(text: str, formats: tuple[str, ...]) -> datetime | None:
     text = _NAMED.get(text, text.replace(" of ", " ").removeprefix("the "))
     text = re.sub(r"\b(jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec)\.", r"\1", text)
     text = _PART_OF_DAY.sub(lambda part: " am" if part[1] == "morning" else " pm", text)
+    text = text.removesuffix(" o'clock")
     text = _ORDINAL.sub("", text.replace("a.m.", "am").replace("p.m.", "pm").replace("a.m", "am").replace("p.m", "pm"))
     for layout in formats:
         try:

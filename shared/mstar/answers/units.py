@@ -10,7 +10,7 @@ from mstar.answers.scripts import powers_written_out
 _CURRENCIES = {
     "$": "$", "dollar": "$", "dollars": "$", "usd": "$", "us dollars": "$", "u.s. dollars": "$", "bucks": "$",
     "€": "€", "euro": "€", "euros": "€", "eur": "€", "£": "£", "gbp": "£", "pounds sterling": "£",
-    "¥": "¥", "yen": "JPY", "jpy": "JPY", "yuan": "CNY", "rmb": "CNY", "cny": "CNY",
+    "¥": "¥", "yen": "JPY", "jpy": "JPY", "yuan": "CNY", "元": "CNY", "rmb": "CNY", "cny": "CNY",
     "₹": "₹", "rupees": "₹", "inr": "₹",
 }  # fmt: skip
 _ALIKE = {
@@ -20,6 +20,9 @@ _ALIKE = {
     "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "fahrenheit": "degF", "degrees f": "degF",
     "ω": "ohm", "ohms": "ohm", "\\omega": "ohm", "kω": "kiloohm", "mω": "megaohm", "cents": "¢", "cent": "¢", "¢": "¢",
     "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "mph": "mile/hour",
+    "厘米": "cm", "毫米": "mm", "米": "m", "千米": "km", "公里": "km", "克": "g", "千克": "kg", "度": "°",
+    "平方厘米": "cm^2", "平方米": "m^2", "立方厘米": "cm^3", "立方米": "m^3",
+    "秒": "s", "分钟": "minute", "小时": "hour",
     "inches": "inch", "\"": "inch", "pounds": "pound",
     "kgs": "kg", "cms": "cm", "hrs": "hour", "mins": "minute", "secs": "second",
     "° c": "degC", "°c": "degC", "° f": "degF", "°f": "degF",
@@ -114,12 +117,17 @@ def is_variable(unit: str) -> bool:
     return len(letters) <= 2 and letters not in _SYMBOLS
 
 
-def without_unit(text: str) -> str:
-    """`8√3` of `8√3 cm²` and of `8√3 square units`: without a unit behind a value that may be any expression."""
+def without_unit(text: str, asked: str = "") -> str:
+    """`8√3` of `8√3 cm²` and of `8√3 square units`: without a unit behind a value that may be any expression.
+
+    `asked`: the one unit that goes, where one is asked for.
+    """
     found = _BEHIND_VALUE.fullmatch(text)
     if found is None:
         return text
     unit = found["unit"].strip()
+    if asked:
+        return found["value"] if same_unit(unit, asked) else text
     # A single letter behind an expression may be a variable as well.
     known = _UNITS.fullmatch(unit) or (len(unit) > 1 and is_known(unit) and not is_variable(unit))
     return found["value"] if known else text

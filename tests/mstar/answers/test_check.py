@@ -295,3 +295,21 @@ def test_a_list_of_decimals_and_dates_is_an_answer_and_one_of_bytes_is_refused()
 )
 def test_yen_and_yuan_share_a_sign_only(said: str, asked: str, same: bool) -> None:
     assert same_unit(said, asked) is same
+
+
+@pytest.mark.parametrize("said", ["a = 5, b = 3", "a = 3, c = 5", "b = 3, a = 5"])
+def test_the_names_of_several_unknowns_count(said: str) -> None:
+    answer = answer_of({"answer": "a = 3, b = 5"})
+    assert check("## Answer\n\nb = 5 and a = 3", answer).correct
+    assert not check(f"## Answer\n\n{said}", answer).correct
+
+
+def test_a_letter_with_words_of_the_question_is_no_letter_alone() -> None:
+    answer = answer_of({"answer": "C", "choices": ["hot", "cold", "cannot be determined"]})
+    assert not check("Answer: C. cold", answer, question="Is the water hot or cold?").correct
+
+
+def test_the_value_of_a_name_that_is_not_asked_for_is_no_answer() -> None:
+    answer = answer_of({"answer": "\\frac{5}{13}"})
+    assert check("Answer: sin A = 5/13", answer, question="What is sin A?").correct
+    assert not check("Answer: cos A = 5/13", answer, question="What is sin A?").correct

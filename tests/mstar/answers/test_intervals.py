@@ -2,7 +2,7 @@
 
 import pytest
 
-from mstar.answers.intervals import as_interval
+from mstar.answers.intervals import as_interval, rising
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,9 @@ def test_what_names_no_interval_stays(text: str) -> None:
 
 def test_beside_no_interval_an_inequality_stays() -> None:
     assert as_interval("x > 0", "x > 1") == "x > 0"
+
+
+def test_a_chain_has_its_lower_end_first() -> None:
+    assert rising("3 ≥ x > -2") == "-2<x≤3"
+    assert rising("-2 < x ≤ 3") == "-2 < x ≤ 3"
+    assert rising("x > 2") == "x > 2"
