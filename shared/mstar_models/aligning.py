@@ -12,11 +12,12 @@ from typing import Any
 
 from mstar.alignment import Positions, PromptView, View
 from mstar.errors import MstarError
-from mstar_models.image_places import image_token, image_tokens
+from mstar_models.image_places import image_token, image_tokens, require_image_places
 
 
 def prompt_view(folder: Path, picture: str, ids: Sequence[int], positions: Positions) -> PromptView:
-    """The view of one prompt."""
+    """The view of one prompt. Raises InvalidInput where no image is in it."""
+    require_image_places(folder, ids)
     pieces = len(image_tokens(ids, image_token(folder)))
     return PromptView(picture=picture, ids=tuple(ids), image_tokens=pieces, positions=positions)
 
@@ -27,10 +28,14 @@ def positions_of(axes: Any, places: Sequence[int], length: int) -> Positions:
 
 
 def say(who: str, look: Callable[[], View]) -> None:
-    """Write what a service sees; an expected error is part of it."""
+    """Write what a service sees, or in a sentence why it does not."""
     try:
         view = look()
     except MstarError as error:
         view = View(who=who, error=error.detail)
+    # Whatever a folder makes the libraries raise: the others' views are to be shown all the same.
+    except Exception as error:
+        first = next(iter(str(error).strip().splitlines()), "")
+        view = View(who=who, error=f"it cannot use this model: {type(error).__name__}: {first}"[:300])
     # Libraries write to standard output too: the view is the last line.
     sys.stdout.write("\n" + json.dumps(view.model_dump(mode="json")) + "\n")

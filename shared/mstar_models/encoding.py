@@ -136,8 +136,8 @@ class PromptEncoder:
         asked = self._edges.asked(text)
         try:
             values = self.processor(text=text, **shown, return_tensors="pt", add_special_tokens=asked)
-        except ValueError as error:
-            # Some take no prompt without an image, or one image only.
+        # Some take no prompt without an image, or one image only; settings of a wrong type raise anything.
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError) as error:
             said = str(error).strip().splitlines() or ["no reason given"]
             detail = f"the model's processor does not take {len(images)} images in this prompt: {said[0][:200]}"
             raise InvalidInput(detail, field="messages") from error

@@ -72,6 +72,7 @@ def check_model(folder: Path, how: str) -> None:
     """Raises InvalidInput for a model that cannot be loaded, whose files do not fit together, or that does not see."""
     from mstar_models.checkpoint import check_finite
     from mstar_models.encoding import PromptEncoder
+    from mstar_models.image_places import require_image_places
     from mstar_models.loading import load_model, load_processor, translated
     from mstar_models.probing import QUESTION, picture
     from mstar_models.special_tokens import end_of_turn
@@ -83,6 +84,7 @@ def check_model(folder: Path, how: str) -> None:
     require_decoder(model.config)
     with translated(folder):
         prompt = PromptEncoder(processor).encode(QUESTION, [picture(SHOWN)]).input_ids
+        require_image_places(folder, prompt)
         require_fit(folder, model, processor, {*prompt, end_of_turn(processor)})
         require_room(folder, model, len(prompt))
     if how == FORWARD:

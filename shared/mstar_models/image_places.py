@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mstar.errors import InvalidInput
 from mstar_models.remote_loading import read_config
 
 _NAMES = ("image_token_id", "image_token_index", "vision_token_id")
@@ -17,6 +18,18 @@ def image_token(folder: Path) -> int | None:
 def image_tokens(ids: Sequence[int], token: int | None) -> list[int]:
     """Places of the ids that stand for pieces of images."""
     return [place for place, one in enumerate(ids) if one == token or one < 0]
+
+
+def require_image_places(folder: Path, ids: Sequence[int]) -> None:
+    """Raises InvalidInput for the prompt of a picture in which the model would look for it in vain."""
+    token = image_token(folder)
+    # A family without such a token finds its images otherwise.
+    if token is not None and not image_tokens(ids, token):
+        raise InvalidInput(
+            f"model folder {folder.name} marks a picture by other tokens than the {token} that config.json names "
+            f"({' or '.join(_NAMES)}): take config.json, tokenizer and processor from one model",
+            field="model",
+        )
 
 
 def images_encoded(ids: Sequence[int], token: int | None, images: int, cached: int) -> list[int]:

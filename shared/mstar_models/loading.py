@@ -30,13 +30,16 @@ HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types of half the size that models are served in, by their names in configurations."""
 _LAYER = re.compile(r"(.*?\.)\d+\.")
 """The list of layers that a weight is in, with the dot behind it."""
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
+IMAGE_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
+OBJECTS = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", *IMAGE_PROCESSORS)
 SAID = 600
 """Letters of a library's own words in an error."""
 
 
 def load_processor(folder: Path) -> Any:
     """Tokenizer, image processor and chat template. Raises InvalidInput, which says what is missing and what to do."""
-    _require(folder, "config.json")
+    require_files(folder)
     with translated(folder):
         remote = family_with_code(folder)
         processor = assemble_processor(folder) if remote is None else remote_processor(folder, *remote)
@@ -76,7 +79,7 @@ def load_model(
     `kind`: transformers' class that says which parts it has; `AutoModel` is a trunk without a head. `options`: further
     ones of `from_pretrained`. Raises InvalidInput for a folder whose safetensors do not give it whole.
     """
-    _require(folder, "config.json")
+    read_object(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
         raise InvalidInput(f"model folder {folder.name} holds no safetensors file", field="model")
     # transformers would load the base that an adapter names, wherever that lies, instead of what is here.
@@ -143,9 +146,35 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _require(folder: Path, name: str) -> None:
-    if not (folder / name).is_file():
-        raise InvalidInput(f"model folder {folder.name} holds no {name}", field="model")
+def require_files(folder: Path, *, sees: bool = True) -> None:
+    """Raises InvalidInput where tokenizer or image processor are missing, or a file of JSON is none.
+
+    transformers says of these neither which file it is nor what to do. `sees`: the model takes images.
+    """
+    read_object(folder, "config.json")
+    wanted = [("tokenizer", TOKENIZERS), *([("image processor", IMAGE_PROCESSORS)] if sees else [])]
+    for what, names in wanted:
+        if not any((folder / name).is_file() for name in names):
+            raise InvalidInput(f"model folder {folder.name} holds no {what}: add {' or '.join(names)}", field="model")
+    for name in OBJECTS:
+        if (folder / name).is_file():
+            read_object(folder, name)
+
+
+def read_object(folder: Path, name: str) -> dict[str, Any]:
+    """A file of JSON. Raises InvalidInput for one that is missing or holds no object."""
+    try:
+        found = json.loads((folder / name).read_bytes().decode())
+    except (FileNotFoundError, IsADirectoryError):
+        raise InvalidInput(f"model folder {folder.name} holds no {name}", field="model") from None
+    except ValueError as error:
+        # Of bytes that are no UTF-8 the place says nothing to anybody.
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:100]
+        detail = f"model folder {folder.name} has a {name} that is not valid JSON: {why}"
+        raise InvalidInput(detail, field="model") from None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"model folder {folder.name} has a {name} that is not a JSON object", field="model")
+    return found
 
 
 def _check_template(folder: Path, processor: Any) -> None:
@@ -183,7 +212,8 @@ def translated(folder: Path) -> Iterator[None]:
             field="model",
         ) from error
     except Exception as error:
-        said = _unknown(folder, error) or _first_line(error)
+        # The path is the server's own, and the name says which folder it is.
+        said = (_unknown(folder, error) or _first_line(error)).replace(str(folder), folder.name)
         raise InvalidInput(f"model folder {folder.name} cannot be loaded: {said}", field="model") from error
 
 

@@ -193,6 +193,31 @@ def test_files_that_do_not_fit_together_are_named(
         check_model(folder, how)
 
 
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json", "tokenizer.json", "processor_config.json"])
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [(b"{", "is not valid JSON"), (b"[1]", "is not a JSON object"), ("{}".encode("utf-16"), "it is not UTF-8")],
+)
+def test_a_file_of_json_that_is_none_is_named(folder: Path, file: str, written: bytes, said: str) -> None:
+    (folder / file).write_bytes(written)
+    with pytest.raises(InvalidInput, match=rf"model folder model has a {file} that .*{said}|{said}") as refused:
+        check_model(folder, SHAPES)
+    assert file in refused.value.detail and str(folder) not in refused.value.detail
+
+
+def test_a_processor_whose_settings_are_of_the_wrong_type_is_one_sentence(folder: Path) -> None:
+    edited(folder, "processor_config.json", lambda said: said["image_processor"].update(size={"longest_edge": "x"}))
+    with pytest.raises(InvalidInput, match="the model's processor does not take 1 images in this prompt: unsupported"):
+        check_model(folder, SHAPES)
+
+
+def test_no_path_of_the_server_is_told(folder: Path) -> None:
+    edited(folder, "config.json", lambda said: said.pop("model_type"))
+    with pytest.raises(InvalidInput, match="Unrecognized model in model") as refused:
+        check_model(folder, SHAPES)
+    assert str(folder) not in refused.value.detail
+
+
 def test_a_name_that_no_table_knows_is_told_with_its_setting(folder: Path) -> None:
     edited(folder, "config.json", lambda config: config["text_config"].update(hidden_act="nope"))
     with pytest.raises(InvalidInput, match=r"hidden_act in config\.json is 'nope', which transformers does not know"):

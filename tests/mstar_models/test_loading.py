@@ -123,7 +123,7 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
 def test_a_processor_that_is_not_there_is_an_input_error(folder: Path) -> None:
     for name in ("processor_config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink(missing_ok=True)
-    with pytest.raises(InvalidInput, match=r"model folder model cannot be loaded: \S") as refused:
+    with pytest.raises(InvalidInput, match=r"model folder model holds no tokenizer: add tokenizer\.json") as refused:
         load_processor(folder)
     assert len(refused.value.detail.splitlines()) == 1
 

@@ -8,12 +8,10 @@ from typing import Any
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
 from mstar import prm_schemes
-from mstar.documents import parse_json
-from mstar.errors import InvalidInput
 from mstar.prm_schemes import DECLARATION, PrmScheme, scheme_of
 from mstar_models.encoding import PromptEncoder
 from mstar_models.families import remote_family
-from mstar_models.loading import load_model, load_processor, translated
+from mstar_models.loading import load_model, load_processor, read_object, require_files, translated
 from mstar_models.suitability import require_fit
 from mstar_prm.schemes.conversation import Conversation
 from mstar_prm.schemes.heads import read_head
@@ -31,7 +29,7 @@ def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) ->
     `options`: as in `load_model`.
     """
     # The scheme first: to refuse a folder for it takes no weights.
-    config = _read(folder, "config.json")
+    config = read_object(folder, "config.json")
     # Code from a folder writes its configuration as it pleases; those families all see.
     sees = "vision_config" in config or remote_family(config.get("model_type")) is not None
     processor = load_processor(folder) if sees else _text_processor(folder)
@@ -65,8 +63,8 @@ def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) ->
 
 def declared_scheme(folder: Path, tokenizer: Any) -> PrmScheme:
     """The scheme that a folder declares, or is known to have. Raises InvalidInput."""
-    config = _read(folder, "config.json")
-    declared = _read(folder, DECLARATION) if (folder / DECLARATION).is_file() else None
+    config = read_object(folder, "config.json")
+    declared = read_object(folder, DECLARATION) if (folder / DECLARATION).is_file() else None
     return scheme_of(f"model folder {folder.name}", config, declared, tokenizer.get_vocab(), "model")
 
 
@@ -75,18 +73,6 @@ def _with_head(*, sees: bool) -> Any:
 
 
 def _text_processor(folder: Path) -> TextProcessor:
+    require_files(folder, sees=False)
     with translated(folder):
         return TextProcessor(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
-
-
-def _read(folder: Path, name: str) -> dict[str, Any]:
-    try:
-        found = parse_json((folder / name).read_bytes())
-    except FileNotFoundError:
-        raise InvalidInput(f"model folder {folder.name} holds no {name}", field="model") from None
-    except ValueError as error:
-        detail = f"model folder {folder.name} has a {name} that is not valid JSON: {str(error)[:100]}"
-        raise InvalidInput(detail, field="model") from None
-    if not isinstance(found, dict):
-        raise InvalidInput(f"model folder {folder.name} has a {name} that is not a JSON object", field="model")
-    return found

@@ -61,7 +61,7 @@ def test_what_the_prm_answers_is_passed_on(relayed: FastAPI) -> None:
 def test_a_prm_without_a_gpu_is_refused_with_a_time(tmp_path: Path) -> None:
     app = coordinator(tmp_path, prm_url="http://127.0.0.1:9")
     answer = ask(app, "POST", "/v1/score", json=QUESTION)
-    assert answer.status_code == 503 and "no GPU now" in answer.json()["detail"]
+    assert answer.status_code == 503 and "the PRM does not answer" in answer.json()["detail"]
     assert int(answer.headers["retry-after"]) >= 30
 
 

@@ -30,7 +30,7 @@ RELAYED: tuple[tuple[str, type[BaseModel] | None], ...] = (
 )
 """Paths of the PRM, with the body of those that are posted."""
 PASSED_ON = ("content-type", "retry-after")
-AWAY = "the PRM has no GPU now, since sampling or training has its turn: send this again later"
+AWAY = "the PRM does not answer: it is being started, or sampling or training has its GPU; send this again later"
 SILENT = "the PRM took the request and gave no answer in time: send fewer responses in one request, or this again later"
 BROKEN = "the PRM went away in the middle of the request, perhaps since its turn was over: send this again later"
 
@@ -106,7 +106,7 @@ def scoring_router(
         kept = {name: answer.headers[name] for name in PASSED_ON if name in answer.headers}
         return Response(answer.content, answer.status_code, kept)
 
-    said = "The PRM has no GPU now, or gave no answer; see Retry-After."
+    said = "The PRM is not there now, or gave no answer; see Retry-After."
     described: dict[str, Any] = {"responses": {503: {"description": said}}}
     for path, body in RELAYED:
         method = "GET" if body is None else "POST"

@@ -1,0 +1,28 @@
+"""What a service writes that sees a model, or cannot use it."""
+
+import json
+
+import pytest
+
+from mstar.alignment import View
+from mstar.errors import InvalidInput
+from mstar_models.aligning import say
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (InvalidInput("model folder x holds no tokenizer: add tokenizer.json"), "model folder x holds no tokenizer"),
+        (RuntimeError("index 474 is out of bounds\nTraceback"), "it cannot use this model: RuntimeError: index 474"),
+        (KeyError(), "it cannot use this model: KeyError: "),
+    ],
+)
+def test_whatever_a_folder_makes_a_library_raise_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    def look() -> View:
+        raise error
+
+    say("policy", look)
+    view = View.model_validate_json(capsys.readouterr().out.strip().splitlines()[-1])
+    assert view.error is not None and view.error.startswith(said) and "\n" not in json.loads(json.dumps(view.error))
