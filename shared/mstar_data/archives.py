@@ -5,6 +5,7 @@ its samples can be used (webdataset), one after the other.
 """
 
 import json
+import posixpath
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BufferedReader
@@ -56,11 +57,15 @@ class Archives:
         self._members: dict[str, Callable[[], bytes]] | None = None
         self._unread: list[str] = []
 
-    def read(self, name: str) -> bytes:
-        """A member by its path, or by the path that it has once its archive is unpacked. Raises ValueError."""
+    def read(self, name: str, within: Sequence[str] = ("",)) -> bytes:
+        """A member by its path, or by the path that it has once its archive is unpacked. Raises ValueError.
+
+        `within`: folders in which the path may begin.
+        """
         if self._members is None:
             self._members = self._listed()
-        found = self._members.get(name.removeprefix("./"))
+        named = (posixpath.normpath(f"{folder}{name.removeprefix('./')}") for folder in within)
+        found = next((self._members[one] for one in named if one in self._members), None)
         if found is None:
             raise ValueError("; ".join((f"image {name[:200]} is not there", *self._unread[:3])))
         return found()

@@ -91,15 +91,24 @@ def bounds_of(source: Path, reach: Reach | None = None) -> Bounds:
     # Resolved again, a folder that was swapped for a link since would open whatever it leads to.
     folder = folder if reach is not None and reach.binding else folder.resolve()
     # Files of a hub's snapshot are links to ../../blobs, so its root is the data set's folder in the cache.
-    above = next((one.parent.parent for one in (folder, *folder.parents) if one.parent.name == "snapshots"), folder)
+    hubs = (one.parent.parent for one in (folder, *folder.parents) if one.parent.name == "snapshots")
+    above = next((one for one in hubs if (one / "blobs").is_dir()), folder)
     if source.is_file() and (reach is None or not reach.binding):
         # A file that was named may be a link itself: the user chose it.
         return Bounds((above, source.resolve()), reach)
     return Bounds((above,), reach)
 
 
-def walked(bounds: Bounds, folder: Path, *, hidden: bool = False) -> Iterator[Path]:
+def walked(
+    bounds: Bounds,
+    folder: Path,
+    *,
+    hidden: bool = False,
+    enters: Callable[[Path, Sequence[str]], bool] = lambda link, beside: True,
+) -> Iterator[Path]:
     """Files in a folder and its sub-folders, also behind links that stay within the bounds. In no order.
+
+    `enters`: whether to go into a linked folder, from its path and the names beside it.
 
     A link that leads out comes as if it were a file: who opens it is told. Raises InvalidDataset for links to links
     without an end to be seen.
@@ -109,7 +118,9 @@ def walked(bounds: Bounds, folder: Path, *, hidden: bool = False) -> Iterator[Pa
     ahead: list[tuple[Path, tuple[Path, ...]]] = [(folder, (folder.resolve(),))]
     while ahead:
         here, through = ahead.pop()
-        for entry in _entries(here):
+        entries = _entries(here)
+        names = [entry.name for entry in entries]
+        for entry in entries:
             if entry.name.startswith(".") and not hidden:
                 continue
             path = here / entry.name
@@ -120,7 +131,7 @@ def walked(bounds: Bounds, folder: Path, *, hidden: bool = False) -> Iterator[Pa
             elif not entry.is_symlink():
                 if bounds.admits(real):
                     ahead.append((path, (*through[:-1], real)))
-            elif not any(one.is_relative_to(real) for one in through):
+            elif enters(path, names) and not any(one.is_relative_to(real) for one in through):
                 links += 1
                 if links > MOST_LINKS:
                     raise InvalidDataset(f"{folder} has more than {MOST_LINKS} linked folders below it", field="source")

@@ -22,6 +22,7 @@ _KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "question_type", "precis
 _PICTURE_COLUMN = re.compile(r"(?:images?|img|pictures?)(?:[_-]?(?:ids?|urls?|paths?|files?|names?))?", re.IGNORECASE)
 _PICTURE_PATH = re.compile(r"\S{1,300}\.(?:png|jpe?g|webp|gif|bmp|tiff?)", re.IGNORECASE)
 _NO_PICTURES = {*_IDS, *_GROUPS, *_KEPT, *QUESTION_COLUMNS} - {"image_id"}
+_KNOWN = {*QUESTION_COLUMNS, *_IMAGES, *_IDS, *_GROUPS, *_KEPT, "images", "split", "hint", "context", "messages"}
 EXPORTED = "mstar"
 """What this project's exports say in verl's `data_source`, which names a reward function there and no group."""
 _MATHVISTA = {
@@ -32,6 +33,7 @@ _MATHVISTA = {
 
 def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of any known shape. Raises BadRecord naming what is missing."""
+    row = _spelled(row)
     record = _from_known(row, where, root)
     # Read on, the question would be asked in words only, and nobody would see that its picture is gone.
     if not record.images and (lost := _lost_picture(row)):
@@ -39,6 +41,15 @@ def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
             f"{where}: {lost}, and none is read: call the column 'image', or name it in a mapping (columns: image)"
         )
     return record
+
+
+def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with the names of known columns as they are here: spreadsheets have `Question` and `Answer Type`."""
+    if all(name.islower() for name in row):
+        return row
+    small = {name: name.strip().casefold().replace(" ", "_") for name in row}
+    # Options may have columns that are called A to H.
+    return {low if low in _KNOWN and low not in row else name: row[name] for name, low in small.items()}
 
 
 def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:

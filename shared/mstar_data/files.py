@@ -16,6 +16,8 @@ LONGEST_LINE = 64 * 1024 * 1024
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
 NOT_UTF8 = "not UTF-8: save the file in that encoding"
 LARGEST_IMAGE = 48 * 1024 * 1024
+_USUAL = ("images", "image", "imgs", "img", "png")
+"""Folders of pictures that records name without their folder; ChartQA has `png`."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Folder:
     """Where images are looked for that are no files."""
     packed: bool = False
     """Records that stand in an archive themselves: their images are its members, and no files."""
+    within: tuple[str, ...] = ("",)
+    """Folders of the archive where their paths may begin, with a slash at the end."""
 
 
 def starts_of(file: Path, root: Path) -> tuple[Path, ...]:
@@ -71,7 +75,7 @@ def image_given(given: object, root: Folder, *folders: str) -> Callable[[], byte
         return lambda: bytes(given)
     if isinstance(given, str) and (given.startswith(("data:", "http:", "https:")) or _BASE64.fullmatch(given)):
         return image_data(given)
-    return image_file(root, given, "images", *folders, *(f"images/{one}" for one in folders))
+    return image_file(root, given, *_USUAL, *folders, *(f"images/{one}" for one in folders))
 
 
 def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]:
@@ -94,7 +98,8 @@ def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]
                 raise ValueError(
                     f"image {name[:200]} lies outside of the data set's folder and of the data root: move it into one"
                 )
-            return root.archives.read(name.replace("\\", "/"))
+            inside = tuple(f"{one}{folder}" for one in root.within for folder in ("", *(f"{one}/" for one in folders)))
+            return root.archives.read(name.replace("\\", "/"), inside if root.packed else root.within)
         # A name that is too long, links in a circle, a file that may not be read.
         except OSError as error:
             raise ValueError(f"image {name[:200]} cannot be read ({error.strerror})") from None

@@ -13,13 +13,17 @@ MAX_DEPTH = 64
 # Possessive, so that a string without an end is not tried again from every place inside of it.
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+("|\\?\Z)', re.DOTALL)
 """A string, or the part of it that a chunk holds; the group is what ended it."""
+_NO_NUMBER = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|-?(?:NaN|Infinity)', re.DOTALL)
+"""A string, or what Python and pandas write for a number that is none, which JSON does not know."""
+_CUT = re.compile(rb"(?:-?(?:Na?|I|In|Inf|Infi|Infin|Infini|Infinit)|-)\Z")
+"""What such a number may begin with at the end of a chunk."""
 _BRACKETS = b"[]{}"
 _OTHERS = bytes(byte for byte in range(256) if byte not in _BRACKETS)
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 class ShallowFile:
-    """A file for a parser, which reads it in chunks. It need not be valid JSON."""
+    """A file for a parser, which reads it in chunks. It need not be valid JSON: `NaN` is read as null."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source = source
@@ -30,6 +34,11 @@ class ShallowFile:
     def read(self, size: int = -1) -> bytes:
         """The next bytes. Raises BadRecord where they are nested more than MAX_DEPTH levels deep."""
         chunk = self._source.read(size)
+        while _CUT.search(chunk[-9:]) and (more := self._source.read(9)):
+            chunk += more
+        if b"NaN" in chunk or b"Infinity" in chunk:
+            # A string that the last chunk left open goes on here, so that what it says stays as it is.
+            chunk = _NO_NUMBER.sub(_null, self._open + chunk)[len(self._open) :]
         if chunk:
             self._count(chunk)
         return chunk
@@ -47,3 +56,7 @@ class ShallowFile:
         if string[1] != b'"':
             self._open = b'"' + string[1]
         return b""
+
+
+def _null(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[0].startswith(b'"') else b"null"

@@ -186,13 +186,15 @@ def _images(
         if record is None:
             yield None, None
             continue
+        if isinstance(record, BadRecord):
+            # Raised here, it would keep all that this function has, open archives too, from being let go.
+            yield str(record), None
+            continue
         try:
-            if isinstance(record, BadRecord):
-                raise record
             prepared = _prepared(place, record, options)
         except (MstarError, ValueError) as error:
             detail = error.detail if isinstance(error, MstarError) else str(error)
-            yield detail if isinstance(record, BadRecord) else f"{record.where}: {detail}", None
+            yield f"{record.where}: {detail}", None
             continue
         # One pair for each image, since pictures are decoded singly and ahead of the records that need them.
         for image in prepared.images or (None,):

@@ -4,8 +4,8 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any
 
 from mstar.errors import InvalidDataset
 from mstar_data.archives import ENDINGS as ARCHIVES
-from mstar_data.archives import Archives, archives_of, files_below, is_archive, is_webdataset, samples
-from mstar_data.bounds import Bounds, Opener, OutOfBounds, bounds_of
+from mstar_data.archives import Archives, archives_of, is_archive, is_webdataset, samples
+from mstar_data.bounds import Bounds, Opener, OutOfBounds, bounds_of, walked
 from mstar_data.columns import from_row
 from mstar_data.files import NOT_UTF8, Folder, starts_of
 from mstar_data.json_records import json_rows, line_rows
@@ -23,8 +23,11 @@ from mstar_data.mapping import column_of
 from mstar_data.packed import is_packed, unpacked
 from mstar_data.record import BadRecord, Record
 from mstar_data.split_names import KNOWN_SPLITS
+from mstar_data.zipped_records import member_opener, record_members
+from mstar_data.zips import UNREADABLE
 
-ENDINGS = (".jsonl", ".json", ".tsv", ".csv", ".parquet", ".arrow")
+_PACKABLE = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
+ENDINGS = (*_PACKABLE, ".arrow")
 LONGEST_HEAD = 64 * 1024
 """Characters of a table's first line that are looked at."""
 _PACKED = re.compile(r"\.(?:parquet|arrow)\.(?:gz|bz2|xz|zst)$", re.IGNORECASE)
@@ -55,8 +58,7 @@ def listed_files(source: Path, bounds: Bounds) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise InvalidDataset(f"{source} is not there: name a file or a folder", field="source")
-    named = (path for path in files_below(source, bounds) if path.name not in _NOT_RECORDS)
-    found = list(named)
+    found = [path for path in sorted(walked(bounds, source, enters=_has_records)) if path.name not in _NOT_RECORDS]
     if away := next((path for path in found if path.name.casefold() in KNOWN_SPLITS and path.is_dir()), None):
         raise InvalidDataset(
             f"{away.name} is a link out of the data set's folder and of the data root: move it into one", field="source"
@@ -66,7 +68,7 @@ def listed_files(source: Path, bounds: Bounds) -> list[Path]:
         raise _compressed(packed)
     inside = [path for path in found if _kind(path) in ENDINGS and not _is_annotation(path)]
     if not inside:
-        inside = [path for path in archives_of(source, bounds) if is_webdataset(path, bounds.open)]
+        inside = [path for path in archives_of(source, bounds) if _holds_records(path, bounds.open)]
     if not inside:
         raise InvalidDataset(
             f"{source} has no {', '.join(ENDINGS)} file and no webdataset shard: name the one with the records",
@@ -81,9 +83,25 @@ def _compressed(path: Path) -> InvalidDataset:
     return InvalidDataset(f"{path.name} is compressed: unpack it first ({tool} {path.name})", field="source")
 
 
+def _holds_records(archive: Path, opened: Opener) -> bool:
+    # One that cannot be read counts as a webdataset, so that it is named.
+    return is_webdataset(archive, opened) or bool(record_members(archive, opened, _PACKABLE))
+
+
+def _has_records(link: Path, beside: Sequence[str]) -> bool:
+    """Whether records behind a linked folder belong to the set: those of a split, or where none lie beside the link.
+
+    Beside records a link leads to their pictures, which may lie in the folder of another set.
+    """
+    return link.name.casefold() in KNOWN_SPLITS or not any(_kind(Path(name)) in ENDINGS for name in beside)
+
+
 def _is_annotation(path: Path) -> bool:
-    """Whether a file describes a picture, beside AI2D's questions."""
-    return path.parent.name == "annotations" and (path.parent.parent / "questions").is_dir()
+    """Whether a file describes a picture: beside AI2D's questions, or in ChartQA, which has tables as well."""
+    above = path.parent.parent
+    charts = (above / "tables").is_dir() and (above / "png").is_dir()
+    beside = {"annotations"} if (above / "questions").is_dir() else {"annotations", "tables"} if charts else set()
+    return path.parent.name in beside
 
 
 def _kind(path: Path) -> str:
@@ -91,30 +109,30 @@ def _kind(path: Path) -> str:
     return (path.with_suffix("") if is_packed(path) else path).suffix.lower()
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A file of records, in a folder or in a zip."""
+
+    shown: str
+    """Its path in the source, for messages."""
+    name: str
+    split: str | None
+    """Which its name or folder tells."""
+    folder: Folder
+    rows: Iterator[tuple[str, Any]]
+
+
 def records_of(
     source: Path, mapping: Columns | None = None, bounds: Bounds | None = None
 ) -> Iterator[Record | BadRecord | None]:
     """Every record of a source; in its place a BadRecord for one that cannot be read, None for one filtered out."""
-    root = source if source.is_dir() else source.parent
-    bounds = bounds or bounds_of(source)
-    known: dict[Path, Archives] = {}
-    for file in files_of(source, bounds):
-        split = _split_of(file, root)
-        starts = starts_of(file, root.resolve())
-        if is_archive(file):
-            # A sample without its picture must not take one of that name from the shard beside it.
-            folder = Folder(starts, bounds, Archives(bounds.open, partial(_only, file)), packed=True)
-        else:
-            start = starts[0] if file.name.startswith("metadata.") else root
-            archives = known.setdefault(start, Archives(bounds.open, partial(archives_of, start, bounds)))
-            folder = Folder(starts, bounds, archives)
-        # Splits have files of the same name, so messages say the folder too.
-        shown = str(file.relative_to(root))
-        for place, row in rows_of(file, bounds):
-            where = shown + place.removeprefix(file.name)
+    for part in _parts(source, bounds or bounds_of(source)):
+        for place, row in part.rows:
+            # Splits have files of the same name, so messages say the folder too.
+            where = part.shown + place.removeprefix(part.name)
             try:
                 if isinstance(row, BadRecord):
-                    raise BadRecord(shown + str(row).removeprefix(file.name))
+                    raise BadRecord(part.shown + str(row).removeprefix(part.name))
                 if not isinstance(row, Mapping):
                     raise BadRecord(f"{where}: a record must be an object with columns")
                 named = None
@@ -123,7 +141,7 @@ def records_of(
                         yield None
                         continue
                     named, row = _mapped_split(mapping, row, where), mapping.renamed(row)
-                record = from_row(row, where, folder)
+                record = from_row(row, where, part.folder)
                 if named is not None:
                     record = replace(record, split=named)
             except BadRecord as bad:
@@ -132,7 +150,39 @@ def records_of(
             except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
                 yield BadRecord(f"{where}: {error}")
             else:
-                yield record if record.split or not split else replace(record, split=split)
+                yield record if record.split or not part.split else replace(record, split=part.split)
+
+
+def _parts(source: Path, bounds: Bounds) -> Iterator[_Part]:
+    root = source if source.is_dir() else source.parent
+    known: dict[Path, Archives] = {}
+    for file in files_of(source, bounds):
+        shown, starts = str(file.relative_to(root)), starts_of(file, root.resolve())
+        if is_archive(file):
+            # A sample without its picture must not take one of that name from the shard beside it.
+            folder = Folder(starts, bounds, Archives(bounds.open, partial(_only, file)), packed=True)
+            yield from _packed_parts(file, shown, _split_of(file, root), folder)
+            continue
+        start = starts[0] if file.name.startswith("metadata.") else root
+        archives = known.setdefault(start, Archives(bounds.open, partial(archives_of, start, bounds)))
+        folder = Folder(starts, bounds, archives)
+        yield _Part(shown, file.name, _split_of(file, root), folder, rows_of(file, bounds))
+
+
+def _packed_parts(file: Path, shown: str, split: str | None, folder: Folder) -> Iterator[_Part]:
+    """The samples of a webdataset, or each file of records in a zip."""
+    opened = folder.bounds.open
+    try:
+        members = record_members(file, opened, _PACKABLE)
+    except UNREADABLE:
+        members = []  # who reads the samples is told why
+    for member in map(Path, members):
+        above = [f"{one}/" for one in member.parents if one != Path()]
+        rows = _readable(member, _reader(member)(member, member_opener(file, opened)))
+        own = _split_of(Path(file.stem) / member, Path(file.stem)) or split
+        yield _Part(f"{shown}/{member}", member.name, own, replace(folder, within=(*above, "")), rows)
+    if not members:
+        yield _Part(shown, file.name, split, folder, samples(file, opened))
 
 
 def _only(file: Path) -> list[Path]:
@@ -143,6 +193,11 @@ def rows_of(file: Path, bounds: Bounds) -> Iterator[tuple[str, Any]]:
     """Each row of a file with its place for messages; in its place a BadRecord for one that cannot be read."""
     if is_archive(file):
         return samples(file, bounds.open)
+    return _readable(file, _reader(file)(file, unpacked(bounds.open)))
+
+
+def _reader(file: Path) -> Callable[[Path, Opener], Iterator[tuple[str, Any]]]:
+    """What reads a file, by its name. Raises InvalidDataset."""
     readers = {
         ".jsonl": line_rows, ".json": json_rows, ".tsv": _table, ".csv": _table, ".parquet": _parquet, ".arrow": _arrow,
     }  # fmt: skip
@@ -151,7 +206,7 @@ def rows_of(file: Path, bounds: Bounds) -> Iterator[tuple[str, Any]]:
         raise InvalidDataset(
             f"{file.name} is none of {', '.join((*ENDINGS, *ARCHIVES))}: name a file with records", field="source"
         )
-    return _readable(file, reader(file, unpacked(bounds.open)))
+    return reader
 
 
 def _readable(file: Path, rows: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
@@ -160,8 +215,9 @@ def _readable(file: Path, rows: Iterator[tuple[str, Any]]) -> Iterator[tuple[str
         yield from rows
     except OutOfBounds as error:
         yield file.name, BadRecord(str(error))
-    except OSError as error:
-        yield file.name, BadRecord(f"{file.name} cannot be read ({error.strerror or error})")
+    except UNREADABLE as error:
+        said = error.strerror if isinstance(error, OSError) else None
+        yield file.name, BadRecord(f"{file.name} cannot be read ({said or str(error)[:120]})")
 
 
 def _mapped_split(mapping: Columns, row: Mapping[str, Any], where: str) -> str | None:

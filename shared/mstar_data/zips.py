@@ -67,8 +67,13 @@ def opened_zip(path: Path, opened: Opener) -> zipfile.ZipFile:
 
 
 def files_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """Its members without folders."""
-    return [info for info in archive.infolist() if not info.is_dir()]
+    """Its members without folders, and without what a Mac adds and what is hidden."""
+    return [info for info in archive.infolist() if not info.is_dir() and not _is_hidden(info.filename)]
+
+
+def _is_hidden(name: str) -> bool:
+    parts = name.split("/")
+    return parts[0] == "__MACOSX" or any(part.startswith(".") and part not in (".", "..") for part in parts)
 
 
 def unzipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
