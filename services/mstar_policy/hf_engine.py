@@ -24,6 +24,7 @@ from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.encoding import PromptEncoder
+from mstar_models.image_places import require_marked_images
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
 from mstar_models.special_tokens import end_of_turn, suppressed_ids, turn_ends
 from mstar_models.suitability import require_decoder, require_fit, row_cache_obstacle
@@ -212,6 +213,7 @@ class HfEngine:
         require_decoder(model.config)
         processor = load_processor(folder)
         require_fit(folder, model, processor, {end_of_turn(processor)})
+        require_marked_images(folder, processor)
         tokenizer = processor.tokenizer
         model.to(device_here())
         decoder: type[Decoder] = OwnCacheDecoder

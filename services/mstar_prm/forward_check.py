@@ -5,7 +5,7 @@ import math
 import tempfile
 from pathlib import Path
 
-from mstar.errors import InvalidInput
+from mstar.errors import Internal, InvalidInput
 from mstar_models.forward_check import FORWARD, NO_NUMBERS, ON_PAPER, main
 from mstar_prm.scorer import Scorer
 
@@ -37,7 +37,13 @@ async def require_scores(scorer: Scorer, name: str, version: str | None) -> None
     """Raises InvalidInput unless a few steps about a picture get scores that are numbers in [0, 1]."""
     from mstar_models.probing import QUESTION, STEPS, picture
 
-    _, (scores,) = await scorer.score(QUESTION, [picture("wide")], [STEPS], version)
+    try:
+        _, (scores,) = await scorer.score(QUESTION, [picture("wide")], [STEPS], version)
+    except Internal as error:
+        # A scorer says so of a score that is no number; what is wrong with a file or a device has a kind of its own.
+        if type(error) is not Internal:
+            raise
+        raise InvalidInput(NO_NUMBERS.format(name), field="model") from error
     if not all(math.isfinite(one) and 0 <= one <= 1 for one in scores):
         raise InvalidInput(NO_NUMBERS.format(name), field="model")
 

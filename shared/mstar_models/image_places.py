@@ -2,8 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mstar.errors import InvalidInput
+from mstar_models.encoding import PromptEncoder
+from mstar_models.probing import QUESTION, picture
 from mstar_models.remote_loading import read_config
 
 _NAMES = ("image_token_id", "image_token_index", "vision_token_id")
@@ -30,6 +33,11 @@ def require_image_places(folder: Path, ids: Sequence[int]) -> None:
             f"({' or '.join(_NAMES)}): take config.json, tokenizer and processor from one model",
             field="model",
         )
+
+
+def require_marked_images(folder: Path, processor: Any) -> None:
+    """`require_image_places` of a question about a picture. Raises InvalidInput, also for one that cannot be made."""
+    require_image_places(folder, PromptEncoder(processor).encode(QUESTION, [picture("wide")]).input_ids)
 
 
 def images_encoded(ids: Sequence[int], token: int | None, images: int, cached: int) -> list[int]:

@@ -11,6 +11,7 @@ from mstar import prm_schemes
 from mstar.prm_schemes import DECLARATION, PrmScheme, scheme_of
 from mstar_models.encoding import PromptEncoder
 from mstar_models.families import remote_family
+from mstar_models.image_places import require_marked_images
 from mstar_models.loading import load_model, load_processor, read_object, require_files, translated
 from mstar_models.suitability import require_fit
 from mstar_prm.schemes.conversation import Conversation
@@ -39,6 +40,8 @@ def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) ->
     def loaded(kind: Any) -> Any:
         model = load_model(folder, kind=kind, options=options)
         require_fit(folder, model, processor)
+        if sees:
+            require_marked_images(folder, processor)
         return model
 
     if isinstance(declared, prm_schemes.LabelTokens) and declared.step_tag is None:
