@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from mstar.api.steps import Claim
 from mstar.environment import read_settings
+from mstar.gpu_memory import LatestGpuMemory
 from mstar.stages.train import TRAIN, TrainResult
 from mstar.steps import ArtefactRef, Queue
 from mstar_trainer.config import TrainerSettings
@@ -42,7 +43,8 @@ def run(settings: TrainerSettings) -> None:
             if not settings.resident:
                 trainer.close()
 
+    memory = {Queue.TRAIN: LatestGpuMemory()}
     try:
-        work(settings.broker_url, (Queue.TRAIN,), {TRAIN.kind: handle}, coordinator)
+        work(settings.broker_url, (Queue.TRAIN,), {TRAIN.kind: handle}, coordinator, gpu_memory=memory)
     finally:
         trainer.close()

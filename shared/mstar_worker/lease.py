@@ -15,7 +15,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, stop_w
 from mstar import tracing
 from mstar.api.steps import Claim, Commit, Heartbeat, Release
 from mstar.errors import InvalidInput, MstarError, NotFound, StaleEpoch, StepTaken, Unavailable
-from mstar.steps import ArtefactRef, StepResult
+from mstar.gpu_memory import ReadGpuMemory
+from mstar.steps import ArtefactRef, Queue, StepResult
 from mstar_worker.client import StepClient
 from mstar_worker.stop import Preempted, StopGuard
 
@@ -37,6 +38,7 @@ Handler = Callable[[Claim, ReportProgress], tuple[ArtefactRef | None, StepResult
 
 GiveUp = Callable[[], None]
 """Called from another thread when nobody needs what the handler does: ends what it waits for, such as requests."""
+NO_GPUS: Mapping[Queue, ReadGpuMemory] = {}
 BEATS_PER_LEASE = 4
 BEAT_SECONDS = 2.0
 """Longest time between heartbeats, and so until a worker learns that its run was cancelled."""
@@ -51,17 +53,23 @@ def nothing_to_give_up() -> None:
     """For handlers that wait for nothing outside."""
 
 
+def _no_gpu() -> None:
+    """The memory of a step that is done without a GPU."""
+
+
 def advance(
     step_id: str,
     handlers: Mapping[str, Handler],
     coordinator: StepClient,
     worker: str,
     give_up: GiveUp = nothing_to_give_up,
+    gpu_memory: Mapping[Queue, ReadGpuMemory] = NO_GPUS,
 ) -> None:
     """Try to do one step; returns without an error when it is taken, done, unknown or not due.
 
     `give_up` is called as soon as the lease is lost, and when a stop signal has ended the handler. Failures go to the
-    coordinator, which decides on another attempt: bad input is final, anything else is not.
+    coordinator, which decides on another attempt: bad input is final, anything else is not. `gpu_memory` is told with
+    each heartbeat, so it must not wait.
     """
     with StopGuard() as guard, tracing.joined(tracing.attempt_place(step_id)):
         try:
@@ -74,7 +82,8 @@ def advance(
             log.warning("step not claimed", step=step_id, reason=error.detail)
             return
         log.info("step claimed", run=claim.run_id, step=claim.step.name, epoch=claim.epoch)
-        with _Lease(claim, coordinator, give_up) as lease, attempt_span(claim, worker) as span:
+        memory = gpu_memory.get(claim.step.queue, _no_gpu)
+        with _Lease(claim, coordinator, give_up, memory) as lease, attempt_span(claim, worker) as span:
             outcome = _do(claim, handlers[claim.step.params.kind], coordinator, lease, guard)
             span.note("mstar.outcome", outcome)
             if outcome == "failed":
@@ -130,10 +139,11 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
 class _Lease:
     """Heartbeats from a thread of its own while the handler works."""
 
-    def __init__(self, claim: Claim, coordinator: StepClient, give_up: GiveUp) -> None:
+    def __init__(self, claim: Claim, coordinator: StepClient, give_up: GiveUp, gpu_memory: ReadGpuMemory) -> None:
         self._claim = claim
         self._coordinator = coordinator
         self.give_up = give_up
+        self._gpu_memory = gpu_memory
         self._units = (0, 0)
         self._question: str | None = None
         self.lost = threading.Event()
@@ -164,7 +174,9 @@ class _Lease:
 
     def _heartbeat(self) -> Heartbeat:
         done, total = self._units
-        return Heartbeat(epoch=self._claim.epoch, done=done, total=total, question=self._question)
+        return Heartbeat(
+            epoch=self._claim.epoch, done=done, total=total, question=self._question, gpu_memory=self._gpu_memory()
+        )
 
     def _beat(self) -> None:
         seconds = self._claim.lease_seconds

@@ -12,11 +12,12 @@ import structlog
 from celery import Celery
 from pydantic import SecretStr
 
+from mstar.gpu_memory import ReadGpuMemory
 from mstar.steps import TASK_NAMES, Queue
 from mstar_worker.app import make_celery
 from mstar_worker.client import StepClient
 from mstar_worker.consumer import UnacknowledgedRequest
-from mstar_worker.lease import GiveUp, Handler, advance, nothing_to_give_up
+from mstar_worker.lease import NO_GPUS, GiveUp, Handler, advance, nothing_to_give_up
 from mstar_worker.pulse import Pulse
 from mstar_worker.watchdog import DEAF_SECONDS, Watchdog
 
@@ -35,12 +36,14 @@ def work(
     steps: StepClient,
     give_up: GiveUp = nothing_to_give_up,
     deaf_seconds: float = DEAF_SECONDS,
+    gpu_memory: Mapping[Queue, ReadGpuMemory] = NO_GPUS,
 ) -> None:
     """Take step ids from these queues, one at a time, until a stop signal.
 
     The solo pool does the work in the main thread, which the time limit of the answer check needs. Gossip, mingle and
     Celery's own heartbeats are off: workers exchange no messages. A worker that receives nothing for
-    `deaf_seconds` though its queues hold messages ends with code 75. `give_up`: see `advance`.
+    `deaf_seconds` though its queues hold messages ends with code 75. `give_up` and
+    `gpu_memory`: see `advance`.
     """
     app = make_celery(broker_url.get_secret_value(), queues)
     names = ",".join(queue.value for queue in queues)
@@ -49,7 +52,7 @@ def work(
 
     def advance_step(step_id: str) -> None:
         with pulse.carried():
-            advance(step_id, handlers, steps, worker, give_up)
+            advance(step_id, handlers, steps, worker, give_up, gpu_memory)
 
     for queue in queues:
         app.task(advance_step, name=TASK_NAMES[queue], Request=UnacknowledgedRequest)

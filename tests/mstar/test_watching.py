@@ -11,6 +11,7 @@ from mstar.cli.watching import picture, watch
 from mstar.client import Client, Endpoint
 from mstar.errors import Unavailable
 from mstar.evolution import RunState
+from mstar.gpu_memory import GpuMemory
 from mstar.recipes import Recipe
 from mstar.results import RunResults
 from mstar.steps import Queue
@@ -41,13 +42,21 @@ LIVE = LiveRun(
         StageProgress(name="it01/generate", done=2, running=1, due=0, failed=1, total=4, waits_for=("prepare",)),
     ),
 )
+ON_GPUS = LIVE.model_copy(
+    update={
+        "now": (
+            LIVE.now[0].model_copy(update={"gpu_memory": GpuMemory(used=31 * 2**30, total=80 * 2**30)}),
+            LIVE.now[0].model_copy(update={"queue": Queue.CONTROL}),
+        )
+    }
+)
 EVENT = Event(id=7, run_id="r-1", at=0.0, type="step.retried", step="it01/generate/0003", message="[b]lost[/b] worker")
 
 
-def drawn(width: int, **run: str) -> str:
+def drawn(width: int, live: LiveRun = LIVE, **run: str) -> str:
     console = Console(file=io.StringIO(), force_terminal=True, width=width, color_system=None)
     state = run_in(RunState.RUNNING, **run)
-    console.print(picture(state, LIVE, finished_run(), [EVENT], width))
+    console.print(picture(state, live, finished_run(), [EVENT], width))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -60,9 +69,16 @@ def test_it_says_who_does_what_how_fast_and_what_happened() -> None:
         assert text in seen, text
 
 
+def test_it_shows_the_memory_of_the_gpus_where_there_are_some() -> None:
+    seen = drawn(120, ON_GPUS)
+    assert "GPU memory" in seen and seen.count("31.0 of 80.0 GiB") == 1
+    assert "GPU memory" not in drawn(120)
+
+
+@pytest.mark.parametrize("live", [LIVE, ON_GPUS], ids=["cpu", "gpu"])
 @pytest.mark.parametrize("width", [50, 80, 200])
-def test_it_fits_into_the_terminal(width: int) -> None:
-    assert max(map(len, drawn(width).splitlines())) <= width
+def test_it_fits_into_the_terminal(width: int, live: LiveRun) -> None:
+    assert max(map(len, drawn(width, live).splitlines())) <= width
 
 
 class Scripted(Client):

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from mstar.api.policy import WeightsState
 from mstar.errors import CorruptArtefact, InvalidInput
+from mstar.gpu_memory import GpuMemory
 from mstar.steps import ArtefactRef
 from mstar_web.app import base_app
 from mstar_web.loads import Loads
@@ -78,6 +79,17 @@ def test_a_version_is_loaded_once() -> None:
         told = {"weight_version": version, "ready": True, "model": "small", "checksum": "5" * 64}
         assert told.items() <= response.json().items()
     assert holder.loads == 1
+
+
+def test_what_is_loaded_is_told_with_the_memory_of_the_gpus() -> None:
+    app = base_app("bench", "1", BenchSettings(), lambda: None)
+    app.include_router(weights_router(Loads(SlowHolder()), lambda: GpuMemory(used=3, total=4)))
+
+    async def read(client: httpx2.AsyncClient) -> httpx2.Response:
+        return await client.get("/v1/weights")
+
+    assert talk(app, read).json()["gpu_memory"] == {"used": 3, "total": 4}
+    assert talk(app_with(SlowHolder()), read).json()["gpu_memory"] is None, "there is no GPU here"
 
 
 def test_a_failed_load_keeps_the_old_version() -> None:

@@ -13,8 +13,9 @@ import pytest
 from kept_spans import kept_spans
 from mstar.api.steps import Ack, Claim
 from mstar.errors import CorruptArtefact, InvalidDataset, MstarError
+from mstar.gpu_memory import GpuMemory
 from mstar.http_json import Sender, Target
-from mstar.steps import ArtefactRef, DoneResult
+from mstar.steps import ArtefactRef, DoneResult, Queue
 from mstar.tracing import attempt_place
 from mstar_worker.client import StepClient
 from mstar_worker.lease import Handler, ReportProgress, advance
@@ -84,6 +85,19 @@ def test_heartbeats_keep_a_lease_longer_than_its_time_and_carry_progress(board: 
     do(board, client, slow)
     assert len(board.steps["s1"].commits) == 1
     assert {(beat.done, beat.total) for beat in board.steps["s1"].beats} == {(3, 9)}
+
+
+def test_heartbeats_tell_the_memory_of_the_gpus_that_the_steps_queue_uses(board: StepBoard, client: StepClient) -> None:
+    def slow(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
+        time.sleep(0.8 * claim.lease_seconds)
+        return None, RESULT
+
+    own, other = GpuMemory(used=1, total=2), GpuMemory(used=3, total=4)
+    told = {Queue.CONTROL: lambda: own, Queue.SCORE: lambda: other}
+    for name, memory in (("s1", told), ("s2", {Queue.SCORE: told[Queue.SCORE]})):
+        advance(board.add(name), {"prepare": slow}, client, "tester", gpu_memory=memory)
+    assert {beat.gpu_memory for beat in board.steps["s1"].beats} == {own}
+    assert {beat.gpu_memory for beat in board.steps["s2"].beats} == {None}
 
 
 def test_a_lost_lease_stops_the_handler_and_nothing_is_committed(board: StepBoard, client: StepClient) -> None:

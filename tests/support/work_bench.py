@@ -12,6 +12,7 @@ from mstar.api.policy import Prompt, RefusedPrompt, RolloutReply, RolloutRequest
 from mstar.api.prm import ItemError, ScoredResponse, ScoredStep, ScoreReply, ScoreRequest
 from mstar.api.steps import Claim, StepInput
 from mstar.errors import InvalidInput, MstarError, NotFound, Unavailable, WeightVersionMismatch
+from mstar.gpu_memory import GpuMemory
 from mstar.layout import scored_segments
 from mstar.needed_scores import NO_SAVINGS, Savings
 from mstar.recipes import DataRecipe, GenerationRecipe, ModelRecipe, PrmRecipe, Recipe
@@ -39,6 +40,7 @@ class RuleService(httpx2.BaseTransport):
     def __init__(self) -> None:
         self.loaded: str | None = None
         self.checksum = ""
+        self.gpu_memory: GpuMemory | None = None
         self.failures: list[Exception] = []
         """What the next requests end with, before they are looked at."""
         self.requests: list[str] = []
@@ -56,6 +58,10 @@ class RuleService(httpx2.BaseTransport):
         return httpx2.Response(200, content=body)
 
     def answer(self, path: str, body: bytes) -> str:
+        if path == "/v1/weights" and not body:
+            loaded = self.loaded or ""
+            state = WeightsState(weight_version=loaded, ready=bool(loaded), model="m", gpu_memory=self.gpu_memory)
+            return state.model_dump_json()
         if path == "/v1/weights":
             update = WeightsUpdate.model_validate_json(body)
             self.loaded = ArtefactRef(id=update.artefact, sha256=update.manifest_sha256).version

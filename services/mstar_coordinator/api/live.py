@@ -35,6 +35,7 @@ def _step_now(step: StepRecord, now: float) -> StepNow:
         done=step.units_done,
         total=step.units_total,
         seconds=0.0 if step.claimed_at is None else max(0.0, now - step.claimed_at),
+        gpu_memory=step.gpu_memory,
     )
 
 

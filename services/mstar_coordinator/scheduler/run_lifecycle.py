@@ -267,7 +267,7 @@ class RunLifecycle:
         with self._store.writing() as tx:
             run, step = _locked(tx, step_id)
             _check_held(run, step, beat.epoch)
-            lease = tx.steps.renew(step, beat.done, beat.total, beat.question)
+            lease = tx.steps.renew(step, beat)
         self._watch.begin(lease)
         return HeartbeatReply(lease_seconds=self._lease_seconds)
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from mstar.api.keys import DEFAULT_PROJECT
 from mstar.evolution import RunState
+from mstar.gpu_memory import GpuMemory
 from mstar.recipes import Recipe
 from mstar.stages import StepSpec
 from mstar.step_names import stage_of
@@ -64,6 +65,8 @@ class StepRecord:
     """Units of the step's own work, as its worker last reported them."""
     artefact: ArtefactRef | None
     result: StepResult | None
+    gpu_memory: GpuMemory | None = None
+    """Of the GPUs that it is done on, as its worker last reported it."""
     in_hand: str | None = None
     """The question that its worker does now, where it does them one at a time."""
     published_at: float | None = None

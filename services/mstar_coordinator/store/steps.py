@@ -6,9 +6,10 @@ from typing import Any
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, Select, and_, bindparam, case, delete, func, insert, or_, select, update
 
-from mstar.api.steps import StepInput
+from mstar.api.steps import Heartbeat, StepInput
 from mstar.errors import NotFound
 from mstar.evolution import RunState, reads
+from mstar.gpu_memory import GpuMemory
 from mstar.stages import AnyResult, StepSpec
 from mstar.step_names import PREPARE, stage_of
 from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult
@@ -275,12 +276,23 @@ class Steps:
             # Of this attempt: what the one before had reported says nothing of it.
             units_done=0,
             units_total=0,
+            gpu_used=None,
+            gpu_total=None,
         )
         return Lease(step.id, step.epoch + 1, 0)
 
-    def renew(self, step: StepRecord, done: int, total: int, in_hand: str | None) -> Lease:
+    def renew(self, step: StepRecord, beat: Heartbeat) -> Lease:
         """Count a heartbeat of the worker that holds the step, and note how far the work is."""
-        self._change(step.id, renewals=step.renewals + 1, units_done=done, units_total=total, in_hand=in_hand)
+        memory = beat.gpu_memory
+        self._change(
+            step.id,
+            renewals=step.renewals + 1,
+            units_done=beat.done,
+            units_total=beat.total,
+            in_hand=beat.question,
+            gpu_used=None if memory is None else memory.used,
+            gpu_total=None if memory is None else memory.total,
+        )
         return Lease(step.id, step.epoch, step.renewals + 1)
 
     def finish(self, step_id: str, now: float, artefact: ArtefactRef | None, result: StepResult) -> None:
@@ -434,6 +446,7 @@ def _step(row: Row[Any]) -> StepRecord:
         done_at=row.done_at,
         units_done=row.units_done,
         units_total=row.units_total,
+        gpu_memory=None if row.gpu_total is None else GpuMemory(used=row.gpu_used, total=row.gpu_total),
         artefact=_artefact(row.artefact_id, row.artefact_sha256),
         result=_result(row.result),
         in_hand=row.in_hand,

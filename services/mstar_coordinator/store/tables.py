@@ -70,6 +70,9 @@ steps = Table(
     Column("in_hand", String(200)),
     Column("units_done", Integer, nullable=False),
     Column("units_total", Integer, nullable=False),
+    # Bytes of the GPUs that it is done on, as its worker last reported them.
+    Column("gpu_used", BigInteger),
+    Column("gpu_total", BigInteger),
     Column("artefact_id", String(500)),
     Column("artefact_sha256", String(64)),
     Column("result", Text),

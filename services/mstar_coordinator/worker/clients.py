@@ -16,6 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_before_delay, wait_
 from mstar.api.policy import RefusedPrompt, RolloutReply, RolloutRequest, WeightsState, WeightsUpdate
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.errors import Conflict, CorruptArtefact, InvalidInput, TooManyRequests, Unavailable
+from mstar.gpu_memory import GpuMemory
 from mstar.http_json import Reply, Sender, Target
 from mstar.steps import ArtefactRef
 
@@ -80,6 +81,10 @@ class ModelService:
     def ready(self, weights: ArtefactRef) -> WeightsState:
         """Wait until these weights are loaded. Raises Unavailable when patience ends."""
         return _patiently(lambda: self.push(weights), self._patience, self._watch())
+
+    def gpu_memory(self) -> GpuMemory | None:
+        """Of the GPUs that the service may use."""
+        return self._sender.send(self._target, "GET", "/v1/weights", WeightsState).gpu_memory
 
     def _watch(self) -> Callable[[], bool]:
         """Says whether requests were given up from now on."""

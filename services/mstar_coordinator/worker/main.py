@@ -5,6 +5,7 @@ import sys
 from pydantic import SecretStr
 
 from mstar.environment import read_settings
+from mstar.gpu_memory import LatestGpuMemory
 from mstar.steps import Queue
 from mstar_coordinator.dataset_check import open_looks
 from mstar_coordinator.worker.clients import PolicyService, PrmService
@@ -64,7 +65,9 @@ def run(settings: StepWorkerSettings, queues: tuple[Queue, ...]) -> None:
         prm=PrmReplicas(prm),
         results=steps.results,
     )
-    work(settings.broker_url, queues, handlers(use), steps, give_up)
+    # Steps of the queue `control` use no GPU.
+    memory = {Queue.ROLLOUT: LatestGpuMemory(policy.gpu_memory), Queue.SCORE: LatestGpuMemory(prm.gpu_memory)}
+    work(settings.broker_url, queues, handlers(use), steps, give_up, gpu_memory=memory)
 
 
 def _urls(listed: str) -> list[str]:

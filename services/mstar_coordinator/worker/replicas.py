@@ -19,6 +19,7 @@ import structlog
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState
 from mstar.api.prm import ScoreReply, ScoreRequest
 from mstar.errors import MstarError, Unavailable
+from mstar.gpu_memory import GpuMemory, together
 from mstar.steps import ArtefactRef
 from mstar.tracing import JoinedThreads
 from mstar_coordinator.addresses import addresses
@@ -83,6 +84,10 @@ class Replicas(Generic[Service]):
             services = list(self._services.values())
         for service in services:
             service.give_up()
+
+    def gpu_memory(self) -> GpuMemory | None:
+        """Of the GPUs of all replicas present now. Raises what a request raises."""
+        return together(service.gpu_memory() for service in self.current().values())
 
     def current(self) -> dict[str, Service]:
         """URL → service of every replica present now."""

@@ -1,5 +1,6 @@
 """Body of `GET /v1/runs/{id}/live`: what a run does at this moment, how fast, and what waits for what."""
 
+from mstar.gpu_memory import GpuMemory
 from mstar.steps import Queue
 from mstar.types import Frozen
 
@@ -16,6 +17,8 @@ class StepNow(Frozen):
     total: int
     seconds: float
     """Since it was claimed."""
+    gpu_memory: GpuMemory | None = None
+    """Of the GPUs of the service that does it, as its worker last reported it; None without a GPU."""
 
 
 class StageProgress(Frozen):
@@ -53,6 +56,11 @@ class LiveRun(Frozen):
     rates: Rates
     stages: tuple[StageProgress, ...]
     """In the order of the graph."""
+
+
+def spoken_memory(memory: GpuMemory) -> str:
+    """For people, in GiB."""
+    return f"{memory.used / 2**30:.1f} of {memory.total / 2**30:.1f} GiB"
 
 
 def spoken_rates(rates: Rates) -> tuple[tuple[str, str], ...]:

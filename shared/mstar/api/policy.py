@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mstar.api.images import ImageInputs
+from mstar.gpu_memory import GpuMemory
 from mstar.layout import STEP_SEPARATOR, Separator, is_blank_line
 from mstar.steps import ArtefactId
 from mstar.types import Frozen, Response, Sha256
@@ -112,3 +113,5 @@ class WeightsState(Frozen):
     """Type that it is computed in, such as `bfloat16`."""
     step_separator: str = STEP_SEPARATOR
     """Of a PRM: what separates the steps of a request that says nothing of it."""
+    gpu_memory: GpuMemory | None = None
+    """Of the GPUs that the service may use, read within the last seconds; not in the answer to a load."""

@@ -6,6 +6,7 @@ claim of a step, and a commit with an old one is refused (a fencing token).
 
 from pydantic import Field
 
+from mstar.gpu_memory import GpuMemory
 from mstar.reach import Reach
 from mstar.recipes import Recipe
 from mstar.stages import AnyResult, StepSpec
@@ -74,6 +75,8 @@ class Heartbeat(Frozen):
     total: int = 0
     question: str | None = Field(default=None, max_length=200)
     """Id of the question in hand, where they are done one at a time."""
+    gpu_memory: GpuMemory | None = None
+    """Of the GPUs that the step is done on."""
 
 
 class HeartbeatReply(Frozen):

@@ -9,7 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mstar.api.live import LiveRun, StageProgress, spoken_rates
+from mstar.api.live import LiveRun, StageProgress, spoken_memory, spoken_rates
 from mstar.api.runs import Event, Run
 from mstar.cli.output import NARROW_COLUMNS, follow, progress_console, results_table, states
 from mstar.client import Client
@@ -83,11 +83,19 @@ def picture(run: Run, live: LiveRun, results: RunResults, events: Sequence[Event
 def _now(live: LiveRun, *, narrow: bool) -> Table:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("now", overflow="fold")
-    for name in ("service", "done", "since, s", *(() if narrow else ("worker",))):
-        table.add_column(name, justify="right" if name in ("done", "since, s") else "left")
+    on_gpus = any(one.gpu_memory for one in live.now)
+    for name in (
+        "service",
+        "done",
+        "since, s",
+        *(("GPU memory",) if on_gpus else ()),
+        *(() if narrow else ("worker",)),
+    ):
+        table.add_column(name, justify="left" if name in ("service", "worker") else "right")
     for one in live.now:
         units = f"{one.done}/{one.total}" if one.total else ""
-        cells = (one.name, SERVICES[one.queue], units, f"{one.seconds:.0f}")
+        memory = "" if one.gpu_memory is None else spoken_memory(one.gpu_memory)
+        cells = (one.name, SERVICES[one.queue], units, f"{one.seconds:.0f}", *((memory,) if on_gpus else ()))
         table.add_row(*cells, *(() if narrow else (one.worker or "",)))
     return table
 

@@ -10,6 +10,7 @@ import pytest
 from coordinator_bench import SMALL, Bench, MemoryPublisher, commit_of
 from mstar.api.live import LiveRun, Rates, StageProgress, spoken_rates
 from mstar.api.steps import Claim
+from mstar.gpu_memory import GpuMemory
 from mstar_coordinator.api.live import rate
 from mstar_coordinator.api.pages.step_map import look, phases
 from mstar_coordinator.api.step_log import LINES, step_lines
@@ -56,6 +57,11 @@ def test_a_run_says_who_does_what_and_what_waits_for_what(client: httpx2.Client,
     assert "it01/generate" in stages["it01/select"].waits_for and live.rates == Rates()
     page = client.get(f"/runs/{run_id}/now").text
     assert "rollout@host:1" in page and "3 of 8" in page and "waits for" in page
+    assert now.gpu_memory is None and "GPU memory" not in page
+    memory = {"used": 31 * 2**30, "total": 80 * 2**30}
+    client.post(f"/internal/v1/steps/{first.step_id}/heartbeat", json=beat | {"gpu_memory": memory})
+    (now,) = LiveRun.model_validate_json(client.get(f"/v1/runs/{run_id}/live").content).now
+    assert now.gpu_memory == GpuMemory(**memory) and "31.0 of 80.0 GiB" in client.get(f"/runs/{run_id}/now").text
     commit(client, first)
     while not (held := claim(client, publisher)).step.name.startswith(("warmup/generate", "eval/base")):
         commit(client, held)

@@ -11,6 +11,7 @@ from coordinator_bench import HandClock
 from mstar.api.images import ImageInput
 from mstar.api.policy import Prompt, RolloutRequest
 from mstar.errors import Unavailable
+from mstar.gpu_memory import GpuMemory
 from mstar.steps import ArtefactRef
 from mstar_coordinator.worker.clients import PolicyService
 from mstar_coordinator.worker.replicas import GONE_SECONDS, SLACK, PolicyReplicas, Replicas, preference, spread
@@ -124,6 +125,14 @@ def test_replicas_that_hold_different_tensors_are_no_service(
     with pytest.raises(Unavailable, match="replicas hold different weights"):
         replicas.rollouts(request(3), NEXT)
     assert not any(one.weight_version == NEXT.version for policy in policies.values() for one in policy.rollouts)
+
+
+def test_the_memory_of_the_gpus_is_that_of_all_replicas_that_have_some(policies: dict[str, RulePolicy]) -> None:
+    replicas = Replicas(URLS, lambda url: PolicyService(url, transport=policies[url]))
+    assert replicas.gpu_memory() is None
+    for url in URLS[1:]:
+        policies[url].gpu_memory = GpuMemory(used=3, total=4)
+    assert replicas.gpu_memory() == GpuMemory(used=6, total=8)
 
 
 def test_log_probabilities_come_in_order_too(replicas: PolicyReplicas) -> None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from mstar.api.live import spoken_rates
+from mstar.api.live import spoken_memory, spoken_rates
 from mstar.api.runs import Run
 from mstar_coordinator.api.live import live_view
 from mstar_coordinator.api.pages import comparing, evaluations, responses, scoring, starting, steps
@@ -85,6 +85,7 @@ def _now(context: Context, run_id: str) -> dict[str, object]:
         "live": live,
         "services": SERVICES,
         "rates": spoken_rates(live.rates),
+        "spoken_memory": spoken_memory,
         "phases": phases(live.stages),
         "downloads": context.files.there(context.folders.path(run_id)),
         **own,
