@@ -7,7 +7,7 @@ together, all of them and no other must be named.
 import re
 from collections.abc import Sequence
 
-from mstar.answers.marks import bare, first_answer, plain, spaced_once
+from mstar.answers.marks import bare, first_answer, out_of_dollars, plain, spaced_once
 from mstar.answers.numbers import Number, read_number, short_scale
 from mstar.answers.phrases import same_text
 from mstar.answers.rule import DEFAULT_RULE
@@ -193,7 +193,7 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
 
 
 def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
-    text = plain(said)
+    text = plain(out_of_dollars(said))
     for written in (text, text.rstrip("!"), _IT.sub("", text, count=1)):
         exact = tuple(
             letter for letter, option in options.items() if option and written in (option, _IT.sub("", option, count=1))

@@ -33,6 +33,7 @@ _EXPLAINS = re.compile(
 )
 _RULED_OFF = re.compile(r"\s*\n\s*(?:-{3,}|\*{3,}|_{3,})\s*$")
 """The line across the page that closes a part in Markdown."""
+_FORMULA_FIRST = re.compile(r"\A(?:\$([^$]+)\$|\\\(((?:(?!\\\)).)+)\\\))\s*([^\s$\\][^$\\]*)\Z")
 _BLANK = re.compile(r"\n[^\S\n]*\n")
 _HOPES = re.compile(r"(?<=\.)\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
 _SENTENCE = re.compile(
@@ -73,6 +74,11 @@ def bare(text: str, *, sentences: bool = True) -> str:
 def words_led(text: str) -> str:
     r"""The text with its first `\text{… is}` written as plain words."""
     return _LED_BY_TEXT.sub(r"\1 ", text, count=1)
+
+
+def out_of_dollars(text: str) -> str:
+    r"""`5 cm` for `$5$ cm` and `\(5\) cm`: the text that a formula begins, without the marks around the formula."""
+    return _FORMULA_FIRST.sub(lambda found: f"{found[1] or found[2]} {found[3]}", text)
 
 
 def first_answer(text: str) -> str:

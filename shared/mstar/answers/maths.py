@@ -10,8 +10,8 @@ import threading
 from fractions import Fraction
 
 from mstar.answers.intervals import as_interval, rising
-from mstar.answers.marks import bare, without_latex_text
-from mstar.answers.numbers import Number, read_number
+from mstar.answers.marks import bare, out_of_dollars, without_latex_text
+from mstar.answers.numbers import Number, read_number, result_of
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
 from mstar.answers.units import without_unit
@@ -28,6 +28,7 @@ _CALLED_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\(([^()]*)\)")
 _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _TIMES = re.compile(r"(?<=[\d}])\s*(?:\\cdot|\\times|[*×])\s*(?=\\sqrt|\\pi|[A-Za-z])")
 """Between a number and what is no number, where nothing need be written."""
+_CALLED = re.compile(r"([A-Za-z])(?:_\{?\w\}?)?\s*=")
 _MEMBER = re.compile(r"^\s*[A-Za-z]\s*(?:\\in|∈)\s*(?=\\?\{)")
 _EACH = re.compile(r"[A-Za-z]\s*=[^=,]+(?:,\s*[A-Za-z]\s*=[^=,]+)+")
 """`x = 1, x = 4`; of two unknowns each keeps its name in what is compared."""
@@ -37,7 +38,6 @@ _NAMED = re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|log|ln)(?![A-Za-z]
 _GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "θ": "theta", "λ": "lambda", "φ": "phi", "ω": "omega"}
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\s*°")
 _IN_RADIANS = r"(\\frac{\1\\pi}{180})"
-_TYPESET = re.compile(r"\A\$([^$]+)\$\s*([A-Za-zµ][^$]*)\Z")
 _CASES = re.compile(r"\A\s*(?:\\left\\\{)?\s*\\begin\{cases\}(.*)\\end\{cases\}(?:\\right\.)?\s*\Z", re.DOTALL)
 _NAMES_OF_POINT = re.compile(r"\A\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)\s*=\s*(?=\()")
 _ROUNDED = re.compile(r"\s*(?:≈|\\approx(?![A-Za-z]))\s*-?\d+(?:\.\d+)?\s*\Z")
@@ -67,7 +67,7 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     said, gold = _prepared(_without_sentence(said), answer.unit), _prepared(answer.value, answer.unit)
     if rule.unasked_units and not answer.unit and not _WORD.search(_LATEX_COMMAND.sub("", gold)):
         said = without_unit(said)
-    said = _ROUNDED.sub("", said)
+    said = _ROUNDED.sub("", said if "=" in gold else result_of(said))
     said, gold = _as_point(said, gold), _as_point(gold, said)
     said, gold = rising(as_interval(said, gold)), rising(as_interval(gold, said))
     # Only where one side has it: `x = 3` must not equal `y = 3`.
@@ -84,7 +84,8 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
         return found
     solutions = _solutions(gold)
     if solutions is not None and (told := _solutions(said) or _listed(said)) is not None:
-        return "equal" if _same_solutions(told, solutions, rule) else "different"
+        same = _names(said) == _names(gold) or not _names(said) or not _names(gold)
+        return "equal" if same and _same_solutions(told, solutions, rule) else "different"
     if _shape(said) != _shape(gold) or "$" in said:
         return "unreadable"
     # With a letter in it a sum is an expression: `1 + 2x` is `2x + 1`.
@@ -147,6 +148,11 @@ def _solutions(text: str) -> list[str] | None:
     return _listed(text) if _OR.search(text) else None
 
 
+def _names(text: str) -> set[str]:
+    """What several values are called: x of `x_1 = 2 or x_2 = 3`."""
+    return set(_CALLED.findall(text))
+
+
 def _listed(text: str) -> list[str] | None:
     """Elements between commas, `or` and `and`, without `x =`; None for one in brackets, and for a single one."""
     parts = [part.strip() for part in _OR.sub(",", text).split(",")]
@@ -196,7 +202,7 @@ def _same_numbers(said: Number, gold: Number) -> str:
 
 
 def _prepared(text: str, unit: str | None) -> str:
-    text = _TYPESET.sub(r"\1 \2", bare(text, sentences=False))
+    text = out_of_dollars(bare(text, sentences=False))
     text = _NAMES_OF_POINT.sub("", _CASES.sub(lambda match: match[1].replace("\\\\", ","), text))
     text = without_latex_text(fractions_written_out(text, r"\frac{{{over}}}{{{under}}}")).strip()
     text = _ENDLESS.sub(r"\\infty", powers_written_out(text).replace("∞", r"\infty").replace("π", r"\pi "))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from mstar.answers.marks import bare, without_latex_text
+from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
 
@@ -80,8 +80,9 @@ _QUANTITY = re.compile(
 )
 """What an answer is called in front of it: `Total: 42`, `Area = 12`."""
 _WORKED_OUT = re.compile(
-    r"(?=[^=]*\d%?\s*(?:[-+*/×÷·^!]|\\(?:times|div|cdot)\b))"
-    r"(?:[\d\s.,+*/×÷·^!(){}-]|\\(?:times|div|cdot|left|right|frac)(?![a-z])|\\[,;: ]|(?<=\d)%)+=\s*(?=[^=]+$)"
+    r"(?=[^=]*(?:\d%?\s*(?:[-+*/×÷·^!]|\\(?:times|div|cdot)\b)|\\[dt]?frac))"
+    r"(?:[\d\s.,+*/×÷·^!°$€£¥₹(){}-]|\\(?:times|div|cdot|left|right|[dt]?frac|circ)(?![a-z])"
+    r"|\\[,;: ]|(?<=\d)%)+=\s*(?=[^=]+$)"
 )
 """Arithmetic on numbers alone, in front of its result: `34 + 27 = 61` says 61."""
 
@@ -90,8 +91,9 @@ _ROUNDED_TO = re.compile(r"-?[\d.,]+\s*(?:≈|\\approx)\s*(?=-?[\d.])")
 """`4.673 ≈ 4.7` says 4.7."""
 _ONE_UNIT = r"[°µ%]?[^\W\d_¹²³⁰-⁹]+(?:⁻?[¹²³]|\^\{?-?[1-3]\}?|(?<=[^\W\d_])[23])?"
 _UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
+_DECADE = re.compile(r"[12]\d\d0['\u2019]?s")
+"""No number of seconds."""
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
-_TYPESET = re.compile(r"(?:\$([^$]+)\$|\\\(((?:(?!\\\)).)+)\\\))\s*([^$]+)")
 _YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|in\s+(?=[12]\d{3}$)", re.IGNORECASE)
 _OUT_OF = re.compile(r"^(\d{1,9})\s+(?:out\s+of|in)\s+(\d{1,9})$")
 """A probability in words: `2 out of 7`."""
@@ -124,8 +126,10 @@ class Number:
 def read_number(text: str, rule: AnswerRule) -> Number | None:
     """The number that the text is, or None when it is anything else or more than one number."""
     text = _ABOUT.sub("", bare(text), count=1) if _ABOUT.match(bare(text)) else bare(text)
+    if _DECADE.fullmatch(text):
+        return None
     text = _BOLD.sub(r"\1", fractions_written_out(powers_after_digits(text)))
-    text = _TYPESET.sub(lambda match: f"{match[1] or match[2]} {match[3]}", text)
+    text = out_of_dollars(text)
     text = _OUT_OF.sub(r"\1/\2", _YEAR.sub("", text, count=1))
     text = _CODED.sub(lambda match: match[1] + _CODES[match[2].replace(" ", "")], text, count=1)
     text = _NEGATIVE.sub("-", text, count=1) if _NEGATIVE.match(text) else text
@@ -146,6 +150,11 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
         if found is not None and (number := _with_unit(*found, rule)) is not None:
             return number
     return None
+
+
+def result_of(text: str) -> str:
+    """`61` of `34 + 27 = 61`; any other text as it is."""
+    return _WORKED_OUT.sub("", text, count=1) if _WORKED_OUT.match(text) else text
 
 
 def short_scale(unit: str) -> int | None:

@@ -22,7 +22,7 @@ _YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
 """Words behind a yes or no that take it back."""
 _RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
-_ROW = re.compile(r"[a-h](?:\s*(?:,|→|-+>|-|>|\\(?:right)?arrow|\\to(?![a-z]))?\s*[a-h]){2,}")
+_ROW = re.compile(r"[a-h](?:(?:\s*(?:,|→|-+>|-|>|\\(?:right)?arrow|\\to(?![a-z]))\s*|\s*)[a-h]){2,25}")
 _FRACTION = re.compile(r"\d{1,4}/\d{1,4}")
 _RATIO = re.compile(r"[\d,]+(?:\s*:\s*[\d,]+)+")
 

@@ -313,3 +313,20 @@ def test_the_value_of_a_name_that_is_not_asked_for_is_no_answer() -> None:
     answer = answer_of({"answer": "\\frac{5}{13}"})
     assert check("Answer: sin A = 5/13", answer, question="What is sin A?").correct
     assert not check("Answer: cos A = 5/13", answer, question="What is sin A?").correct
+
+
+@pytest.mark.parametrize("said", ["y = 2 or y = 3", "x = 2, y = 3", "x = 2 or x = 4"])
+def test_solutions_of_another_unknown_are_none(said: str) -> None:
+    answer = answer_of({"answer": "x = 2 or x = 3"})
+    assert check("Answer: x_1 = 3, x_2 = 2", answer).correct
+    assert not check(f"Answer: {said}", answer).correct
+
+
+def test_a_decade_is_no_year() -> None:
+    assert not check("Answer: 2010s", answer_of({"label": ["2010"]})).correct
+
+
+@pytest.mark.parametrize("said", ["$5$ cm", "\\(5\\) cm", "$AC = 5$ cm", "\\frac{10}{2} = 5", "3 + 2 = 5 cm"])
+def test_a_number_counts_behind_its_marks_and_its_arithmetic(said: str) -> None:
+    assert check(f"Answer: {said}", answer_of({"answer": "5 cm"})).correct
+    assert not check(f"Answer: {said}", answer_of({"answer": "10 cm"})).correct

@@ -1,5 +1,7 @@
 """Texts that say one thing in other spellings."""
 
+import time
+
 import pytest
 
 from mstar.answers.phrases import same_text
@@ -41,3 +43,9 @@ def test_other_spellings_are_the_same(said: str, gold: str) -> None:
 )
 def test_others_are_not(said: str, gold: str) -> None:
     assert not same_text(said, gold)
+
+
+def test_a_long_row_of_letters_takes_no_time() -> None:
+    began = time.monotonic()
+    assert not same_text("a " * 2000 + "!", "grey")
+    assert time.monotonic() - began < 2
