@@ -1,4 +1,4 @@
-"""Small models of two families, made at random and taught for two minutes to count cells in the layout of the paper.
+"""Small models of two families, made at random and taught for minutes to read and add in the layout of the paper.
 
 The folder is what a download from a hub is: the family's processor, tokenizer and chat template, sizes cut down. The
 questions are put in the form in which a run asks a model from outside. What this leaves out: the run.
@@ -15,7 +15,7 @@ import torch
 from torch.nn import functional
 from torch.nn.utils import clip_grad_norm_
 
-from benchmarks.family_cells import Problem, draw
+from benchmarks.family_halves import Problem, draw
 from family_folders import Family, Ids, Settings, write_folder
 from model_families import FAMILIES
 from mstar.layout import scored_segments
@@ -62,7 +62,7 @@ def untaught(name: str, folder: Path) -> Path:
 
 def _corpus() -> list[str]:
     """What the tokenizer learns its words from: questions as they are put, and chains."""
-    rng = random.Random("cells/corpus")
+    rng = random.Random("halves/corpus")
     return [text for _ in range(200) for text in _texts(draw(rng), with_reference=rng.random() < 0.5)]
 
 
@@ -84,7 +84,7 @@ def teach(folder: Path, updates: int) -> dict[str, Any]:
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda done: min((done + 1) / RISE, (updates - done) / (updates - RISE))
     )
-    rng, last = random.Random("cells/order"), 0.0
+    rng, last = random.Random("halves/order"), 0.0
     model.train()
     for _ in range(updates):
         loss = _loss(model, rng.sample(pool, BATCH), image)
@@ -100,7 +100,7 @@ def teach(folder: Path, updates: int) -> dict[str, Any]:
 
 
 def _pool(folder: Path) -> list[Example]:
-    processor, rng = load_processor(folder), random.Random("cells/taught")
+    processor, rng = load_processor(folder), random.Random("halves/taught")
     encoder, pool = PromptEncoder(processor), []
     end = processor.tokenizer.eos_token_id
     for _ in range(POOL):
