@@ -48,6 +48,10 @@ def open_nothing(path: Path) -> BufferedReader:
     raise OutOfBounds(f"{path.name[:80]} is no archive of the data set")
 
 
+class NotThere(ValueError):
+    """A picture that no archive has, and no folder."""
+
+
 class Archives:
     """The members of archives, by the paths that records may give them. `files` is called when one is asked for."""
 
@@ -55,6 +59,7 @@ class Archives:
         self._opened = opened
         self._files = files
         self._members: dict[str, Callable[[], bytes]] | None = None
+        self._each: list[tuple[Path, str, Callable[[], bytes]]] = []
         self._unread: list[str] = []
 
     def read(self, name: str, within: Sequence[str] = ("",)) -> bytes:
@@ -62,19 +67,29 @@ class Archives:
 
         `within`: folders in which the path may begin.
         """
+        members = self._known()
+        named = (posixpath.normpath(f"{folder}{name.removeprefix('./')}") for folder in within)
+        found = next((members[one] for one in named if one in members), None)
+        if found is None:
+            raise NotThere("; ".join((f"image {name[:200]} is not there", *self._unread[:3])))
+        return found()
+
+    def listing(self) -> Iterator[tuple[Path, str, Callable[[], bytes]]]:
+        """Each member that can be read singly: its archive, its path in it, and what reads it."""
+        self._known()
+        yield from self._each
+
+    def _known(self) -> dict[str, Callable[[], bytes]]:
         if self._members is None:
             self._members = self._listed()
-        named = (posixpath.normpath(f"{folder}{name.removeprefix('./')}") for folder in within)
-        found = next((self._members[one] for one in named if one in self._members), None)
-        if found is None:
-            raise ValueError("; ".join((f"image {name[:200]} is not there", *self._unread[:3])))
-        return found()
+        return self._members
 
     def _listed(self) -> dict[str, Callable[[], bytes]]:
         members: dict[str, Callable[[], bytes]] = {}
         for path in self._files():
             try:
                 for member, read in _members(path, self._opened):
+                    self._each.append((path, member, read))
                     for key in _keys(member, path):
                         # Archives come in order of name, so the same one wins every time.
                         members.setdefault(key, read)

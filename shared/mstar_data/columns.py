@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from mstar.answers.options import CHOICE_COLUMNS, LETTER_COLUMNS, missing
@@ -10,13 +11,17 @@ from mstar.image_marks import as_published
 from mstar_data.conversations import from_llava, from_messages, listed, taken_apart, turns_of
 from mstar_data.files import Folder, image_given
 from mstar_data.record import BadRecord, ReadImage, Record
+from mstar_data.split_names import KNOWN_SPLITS
 from mstar_data.step_labels import from_steps, is_step_row, unfolded
 
 _IMAGES = (
     "image", "decoded_image", "file_name", "image_path", "img", "picture", "img_path", "imgname", "image_filename",
-    "image_file", "image_name", "image_url",
+    "image_file", "image_name", "image_local_name", "query_image", "diagram", "image_url",
 )  # fmt: skip
-_IDS = ("id", "pid", "question_id", "index", "qid", "image_id")
+_IMAGE_IDS = ("image_id", "imageId")
+"""Columns that name a picture where no other does."""
+_SPLITS = ("split", "set_name", "data_split")
+_IDS = ("id", "pid", "question_id", "questionId", "index", "qid", "image_id")
 _GROUPS = ("group", "task", "category", "l2-category", "l2_category", "topic", "subject", "source", "data_source")
 _KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "question_type", "precision", "unit", *LETTER_COLUMNS)
 _PICTURE_COLUMN = re.compile(r"(?:images?|img|pictures?)(?:[_-]?(?:ids?|urls?|paths?|files?|names?))?", re.IGNORECASE)
@@ -34,6 +39,8 @@ _MATHVISTA = {
 def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of any known shape. Raises BadRecord naming what is missing."""
     row = _spelled(row)
+    if split := _split(row):
+        root = replace(root, split=split)
     record = _from_known(row, where, root)
     # Read on, the question would be asked in words only, and nobody would see that its picture is gone.
     if not record.images and (lost := _lost_picture(row)):
@@ -85,7 +92,7 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         gold=gold,
         id=_text(_first(row, _IDS)),
         group=_group(row, metadata),
-        split=_text(row.get("split") or metadata.get("split")),
+        split=_split(row) or _text(metadata.get("split")),
         response=row["response"] if isinstance(row.get("response"), str) and row["response"].strip() else None,
     )
 
@@ -105,7 +112,9 @@ def images_of(row: Mapping[str, Any], root: Folder) -> tuple[ReadImage, ...]:
     if numbered and not any(row.get(name) is not None for name in _IMAGES):
         return tuple(image_of({"image": one}, root) for one in numbered)
     if all(row.get(name) is None for name in _IMAGES):
-        return ()
+        named = next((row[name] for name in _IMAGE_IDS if isinstance(row.get(name), (str, int))), None)
+        read = None if named is None else root.of_id(named)
+        return () if read is None else (read,)
     return (image_of(row, root),)
 
 
@@ -118,11 +127,16 @@ def image_of(row: Mapping[str, Any], root: Folder) -> Callable[[], bytes]:
             one = one["bytes"]
         if isinstance(one, (bytes, bytearray)):
             return lambda data=bytes(one): data  # type: ignore[misc]
-    one = given[0] if given else None
+    # InfographicVQA has an address beside the name.
+    one = next((one for one in given if not _is_address(one)), given[0] if given else None)
     split, named = row.get("split"), row.get("id")
     # ScienceQA has a folder for each of its pictures, which are all called alike.
     folders = (f"{split}/{named}",) if isinstance(split, str) and isinstance(named, str) else ()
     return image_given(one.get("path") if isinstance(one, Mapping) else one, root, *folders)
+
+
+def _is_address(given: Any) -> bool:
+    return isinstance(given, str) and given.startswith(("http:", "https:"))
 
 
 def _lost_picture(row: Mapping[str, Any]) -> str:
@@ -149,6 +163,12 @@ def _group(row: Mapping[str, Any], metadata: Mapping[str, Any]) -> str | None:
         return _MATHVISTA[task]
     named = {name: row[name] for name in _GROUPS if row.get(name) != EXPORTED and name in row}
     return _text(_first(named, _GROUPS) or task)
+
+
+def _split(row: Mapping[str, Any]) -> str | None:
+    """What the row says itself. Only known names count in the columns of others, which may mean something else."""
+    found = next((row[name] for name in _SPLITS if row.get(name) not in (None, "")), None)
+    return _text(found) if row.get("split") or str(found).casefold() in KNOWN_SPLITS else None
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:

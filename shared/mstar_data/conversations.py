@@ -16,6 +16,8 @@ _QUESTION = re.compile(r"^\s*Question:\s*", re.IGNORECASE)
 _ANSWER = re.compile(
     r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:is|:)\s*:?\s*(?P<answer>.+?)\s*$", re.IGNORECASE | re.DOTALL
 )
+_TAGS = ("CONCLUSION", "conclusion", "answer", "ANSWER")
+"""Where LLaVA-CoT and sets made after R1 have the answer."""
 _USUAL = ("user", "assistant")
 _ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
 """What conversations call the two (ShareGPT, Gemma)."""
@@ -45,9 +47,14 @@ def from_llava(row: Mapping[str, Any], where: str, root: Folder) -> Record:
 
 
 def turns_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
-    """The turns of chat messages, of TRL's prompt with completion, or of verl's prompt with its reward; else None."""
+    """The turns of chat messages, of TRL's prompt with completion, or of verl's prompt with its reward; else None.
+
+    The Cauldron has both turns of a question in one object of `texts`.
+    """
     if row.get("messages") is not None:
         return listed(row["messages"])
+    if (texts := listed(row.get("texts"))) and all(isinstance(one, Mapping) and "user" in one for one in texts):
+        return [{"role": role, "content": one.get(role)} for one in texts for role in _USUAL]
     prompt, completion, reward = row.get("prompt"), row.get("completion"), row.get("reward_model")
     if not isinstance(prompt, list):
         return None
@@ -126,12 +133,23 @@ def taken_apart(text: str, images: int) -> tuple[str, list[str]]:
 
 
 def stated_answer(text: str) -> str:
-    """What stands behind the answer heading, or "The answer is"; else the whole turn, as it is a reference."""
+    """What stands behind the answer heading, in a tag, or behind "The answer is"; else the whole turn."""
     headed = split_response(text).answer
     if headed:
         return headed
+    text = _tagged(text)
     found = _ANSWER.search(text.strip())
     return (found["answer"] if found else text).strip().rstrip(".").strip()
+
+
+def _tagged(text: str) -> str:
+    """What the last tag of a kind holds; the text itself without one."""
+    for tag in _TAGS:
+        _, opened, behind = text.rpartition(f"<{tag}>")
+        inside, closed, _ = behind.partition(f"</{tag}>")
+        if opened and closed and inside.strip():
+            return inside.strip()
+    return text
 
 
 def _split(row: Mapping[str, Any]) -> str | None:

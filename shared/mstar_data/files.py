@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mstar_data.archives import Archives
+from mstar_data.archives import Archives, NotThere
 from mstar_data.bounds import Bounds, Opener
+from mstar_data.pictures import Picture, Pictures, one_of
 from mstar_data.record import BadRecord
 
 LONGEST_LINE = 64 * 1024 * 1024
@@ -34,6 +35,28 @@ class Folder:
     """Records that stand in an archive themselves: their images are its members, and no files."""
     within: tuple[str, ...] = ("",)
     """Folders of the archive where their paths may begin, with a slash at the end."""
+    pictures: Pictures | None = None
+    """Where a picture is looked for that has a name without a folder, or an id."""
+    file: Path = Path()
+    """With the records."""
+    split: str | None = None
+    """Of the records, where it is known."""
+
+    def elsewhere(self, name: str, missing: str) -> bytes:
+        """A picture that is not where its record says, by its name alone. Raises ValueError, with a hint."""
+        if self.pictures is None:
+            raise ValueError(missing)
+        found = [] if re.search(r"[/\\]", name) else self.pictures.named(name, self.file, self.split)
+        if read := one_of(found, name):
+            return read()
+        if near := self.pictures.alike(name):
+            missing += f"; {near} is, whose name differs in the case of letters or in how accents are written"
+        raise ValueError(missing)
+
+    def of_id(self, given: object) -> Callable[[], bytes] | None:
+        """Reads the picture that goes by an id; None where the source has none."""
+        found: list[Picture] = [] if self.pictures is None else self.pictures.of_id(given, self.file, self.split)
+        return one_of(found, f"with the id {given}")
 
 
 def starts_of(file: Path, root: Path) -> tuple[Path, ...]:
@@ -92,14 +115,17 @@ def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]
             for place, path in enumerate(() if root.packed else _places(root, name, folders)):
                 real = root.bounds.found(path)
                 if real is not None and real.is_file():
-                    return _bounded(root.bounds, real)
+                    return read_picture(root.bounds, real)
                 outside = outside or (place == 0 and real is None)
             if outside:
                 raise ValueError(
                     f"image {name[:200]} lies outside of the data set's folder and of the data root: move it into one"
                 )
             inside = tuple(f"{one}{folder}" for one in root.within for folder in ("", *(f"{one}/" for one in folders)))
-            return root.archives.read(name.replace("\\", "/"), inside if root.packed else root.within)
+            try:
+                return root.archives.read(name.replace("\\", "/"), inside if root.packed else root.within)
+            except NotThere as missing:
+                return root.elsewhere(name, str(missing))
         # A name that is too long, links in a circle, a file that may not be read.
         except OSError as error:
             raise ValueError(f"image {name[:200]} cannot be read ({error.strerror})") from None
@@ -129,7 +155,8 @@ def _places(root: Folder, name: str, folders: tuple[str, ...]) -> Iterator[Path]
                 yield start / folder / spelled
 
 
-def _bounded(bounds: Bounds, path: Path) -> bytes:
+def read_picture(bounds: Bounds, path: Path) -> bytes:
+    """A picture's file, of a bounded size. Raises ValueError and OSError."""
     with bounds.open(path) as file:
         # One byte more than is allowed, so that a file of any size costs no more memory than that.
         data = file.read(LARGEST_IMAGE + 1)

@@ -7,16 +7,21 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from mstar.answers.records import QUESTION_COLUMNS
 from mstar_data.bounds import Opener
 from mstar_data.files import lines_of
 from mstar_data.nesting import ShallowFile
+from mstar_data.packed import kind_of
 from mstar_data.record import BadRecord
 from mstar_data.split_names import KNOWN_SPLITS
+from mstar_data.zips import UNREADABLE
 
 Rows = Iterator[tuple[str, Any]]
 LONGEST_FIRST = 8 * 1024 * 1024
 """Bytes of a first line that is looked at to tell lines from one document."""
 MOST_LISTS = 64
+MOST_EVENTS = 20_000
+"""Values of a file that are looked at for its first record."""
 
 
 def json_rows(file: Path, opened: Opener) -> Rows:
@@ -39,13 +44,35 @@ def _rows(file: Path, opened: Opener) -> Rows:
         lines = opening == b"{" and _is_lines(source)
     if lines:
         yield from line_rows(file, opened)
-    elif opening != b"{":
+        return
+    if opening != b"{":
         yield from _listed(file, opened, "")
-    elif keys := _lists_in(file, opened):
-        for key in keys:
-            yield from _listed(file, opened, key)
-    else:
-        yield from _by_id(file, opened)
+        return
+    keys, single = _found_in(file, opened)
+    for key in keys:
+        yield from _listed(file, opened, key)
+    if not keys:
+        yield from (_single(file, opened) if single else _by_id(file, opened))
+
+
+def first_row(file: Path, opened: Opener) -> Mapping[str, Any] | None:
+    """The first record of a JSON file, of which no more is read than that takes; None where none is found."""
+    try:
+        with opened(file) as source:
+            opening = _opening(source)
+            lines = opening == b"{" and _is_lines(source)
+        if lines or (kind_of(file) == ".jsonl" and opening != b"["):
+            rows = line_rows(file, opened)
+        elif opening != b"{":
+            rows = _listed(file, opened, "")
+        else:
+            keys, single = _found_in(file, opened, events=MOST_EVENTS)
+            rows = _listed(file, opened, keys[0]) if keys else _single(file, opened) if single else _by_id(file, opened)
+        _, row = next(rows, (None, None))
+    # Who reads the records is told of it in its place.
+    except (ValueError, OSError, RecursionError, *UNREADABLE):
+        return None
+    return row if isinstance(row, Mapping) else None
 
 
 def line_rows(file: Path, opened: Opener) -> Rows:
@@ -127,19 +154,46 @@ def _about(file: Path, picture: Any, questions: Mapping[str, Any]) -> Rows:
         yield where, {**named, "choices": about.get("answerTexts"), "answer": about.get("correctAnswer")}
 
 
-def _lists_in(file: Path, opened: Opener) -> list[str]:
-    """The keys of an object whose values are lists of objects: `data`, or a key for each split."""
+def _single(file: Path, opened: Opener) -> Rows:
+    """The one record that the file is, as Geometry3K has a folder for each of its problems."""
+    with opened(file) as source:
+        _opening(source)
+        text = source.read(LONGEST_FIRST + 1)
+    if len(text) > LONGEST_FIRST:
+        yield (
+            file.name,
+            BadRecord(f"{file.name}: a record larger than {LONGEST_FIRST >> 20} MiB: write records as lines"),
+        )
+        return
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        yield file.name, BadRecord(f"{file.name}: not valid JSON")
+        return
+    drawn = file.with_name("img_diagram.png").is_file() and "problem_text" in row
+    yield file.name, {**({"image": "img_diagram.png"} if drawn else {}), **row}
+
+
+def _found_in(file: Path, opened: Opener, events: int = 2**62) -> tuple[list[str], bool]:
+    """The keys of an object whose values are lists of objects, such as `data` or splits; and whether it is a question.
+
+    `events`: no more of the file is read where a list is known, or a key and its value, by then.
+    """
     import ijson
 
     found: list[str] = []
-    key, depth, before = "", 0, ""
+    single, key, depth, before = False, "", 0, ""
     with opened(file) as source, suppress(ijson.JSONError):  # who reads the records is told of damage in its place
         _opening(source)
-        for event, value in ijson.basic_parse(ShallowFile(source), use_float=True):
+        for number, (event, value) in enumerate(ijson.basic_parse(ShallowFile(source), use_float=True)):
             if event == "map_key" and depth == 1:
                 key = value
             elif event == "start_map" and depth == 2 and before == "start_array" and len(found) < MOST_LISTS:
                 found.append(key)
+            elif event == "string" and depth == 1 and key in QUESTION_COLUMNS:
+                single = True
+            if number > events or (found and events < 2**62):
+                break
             depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
             before = event
-    return found
+    return found, single

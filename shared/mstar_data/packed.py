@@ -23,6 +23,11 @@ def is_packed(path: Path) -> bool:
     return path.suffix.lower() in _STREAMS
 
 
+def kind_of(path: Path) -> str:
+    """The ending that says what a file holds: `.jsonl` of `train.jsonl.gz`."""
+    return (path.with_suffix("") if is_packed(path) else path).suffix.lower()
+
+
 def unpacked(opened: Opener) -> Opener:
     """Opens what is in such a file as if it were unpacked; any other file as it is."""
 

@@ -16,13 +16,15 @@ from mstar_data.archives import ENDINGS as ARCHIVES
 from mstar_data.archives import Archives, archives_of, is_archive, is_webdataset, samples
 from mstar_data.bounds import Bounds, Opener, OutOfBounds, bounds_of, walked
 from mstar_data.columns import from_row
-from mstar_data.files import NOT_UTF8, Folder, starts_of
+from mstar_data.files import NOT_UTF8, Folder, read_picture, starts_of
+from mstar_data.joined import joined_rows, pairs_of
 from mstar_data.json_records import json_rows, line_rows
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.mapping import column_of
-from mstar_data.packed import is_packed, unpacked
+from mstar_data.packed import kind_of, unpacked
+from mstar_data.pictures import Pictures
 from mstar_data.record import BadRecord, Record
-from mstar_data.split_names import KNOWN_SPLITS
+from mstar_data.split_names import KNOWN_SPLITS, splits_in
 from mstar_data.zipped_records import member_opener, record_members
 from mstar_data.zips import UNREADABLE
 
@@ -31,9 +33,10 @@ ENDINGS = (*_PACKABLE, ".arrow")
 LONGEST_HEAD = 64 * 1024
 """Characters of a table's first line that are looked at."""
 _PACKED = re.compile(r"\.(?:parquet|arrow)\.(?:gz|bz2|xz|zst)$", re.IGNORECASE)
+_OF_PICTURE = re.compile(r"\.(?:png|jpe?g)\.json$", re.IGNORECASE)
 _NOT_RECORDS = {
     "dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "import.json", "pid_splits.json",
-    "categories.json",
+    "categories.json", "logic_form.json",
 }  # fmt: skip
 
 
@@ -66,7 +69,7 @@ def listed_files(source: Path, bounds: Bounds) -> list[Path]:
     # Left out without a word, a shard would be missing and nobody would know.
     if packed := next((path for path in found if _PACKED.search(path.name)), None):
         raise _compressed(packed)
-    inside = [path for path in found if _kind(path) in ENDINGS and not _is_annotation(path)]
+    inside = [path for path in found if kind_of(path) in ENDINGS and not _is_annotation(path)]
     if not inside:
         inside = [path for path in archives_of(source, bounds) if _holds_records(path, bounds.open)]
     if not inside:
@@ -93,20 +96,19 @@ def _has_records(link: Path, beside: Sequence[str]) -> bool:
 
     Beside records a link leads to their pictures, which may lie in the folder of another set.
     """
-    return link.name.casefold() in KNOWN_SPLITS or not any(_kind(Path(name)) in ENDINGS for name in beside)
+    return link.name.casefold() in KNOWN_SPLITS or not any(kind_of(Path(name)) in ENDINGS for name in beside)
 
 
 def _is_annotation(path: Path) -> bool:
-    """Whether a file describes a picture: beside AI2D's questions, or in ChartQA, which has tables as well."""
+    """Whether a file describes pictures: beside AI2D's or CLEVR's questions, or in ChartQA."""
     above = path.parent.parent
     charts = (above / "tables").is_dir() and (above / "png").is_dir()
-    beside = {"annotations"} if (above / "questions").is_dir() else {"annotations", "tables"} if charts else set()
-    return path.parent.name in beside
-
-
-def _kind(path: Path) -> str:
-    """The ending that says what a file holds: `.jsonl` of `train.jsonl.gz`."""
-    return (path.with_suffix("") if is_packed(path) else path).suffix.lower()
+    if (above / "questions").is_dir():
+        # VQA has its answers in a folder of that name.
+        return path.parent.name == "scenes" or (
+            path.parent.name == "annotations" and bool(_OF_PICTURE.search(path.name))
+        )
+    return charts and path.parent.name in ("annotations", "tables")
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def records_of(
     source: Path, mapping: Columns | None = None, bounds: Bounds | None = None
 ) -> Iterator[Record | BadRecord | None]:
     """Every record of a source; in its place a BadRecord for one that cannot be read, None for one filtered out."""
-    for part in _parts(source, bounds or bounds_of(source)):
+    for part in _parts(source, bounds or bounds_of(source), mapping):
         for place, row in part.rows:
             # Splits have files of the same name, so messages say the folder too.
             where = part.shown + place.removeprefix(part.name)
@@ -153,10 +155,17 @@ def records_of(
                 yield record if record.split or not part.split else replace(record, split=part.split)
 
 
-def _parts(source: Path, bounds: Bounds) -> Iterator[_Part]:
+def _parts(source: Path, bounds: Bounds, mapping: Columns | None) -> Iterator[_Part]:
     root = source if source.is_dir() else source.parent
     known: dict[Path, Archives] = {}
-    for file in files_of(source, bounds):
+    files = files_of(source, bounds)
+    everywhere = Archives(bounds.open, partial(archives_of, root, bounds))
+    pictures = Pictures(root, bounds, files, everywhere, partial(read_picture, bounds))
+    pairs = {pair.questions: pair for pair in pairs_of(files, root, bounds.open, mapping)}
+    answers = {pair.answers for pair in pairs.values()}
+    for file in files:
+        if file in answers:
+            continue
         shown, starts = str(file.relative_to(root)), starts_of(file, root.resolve())
         if is_archive(file):
             # A sample without its picture must not take one of that name from the shard beside it.
@@ -165,8 +174,13 @@ def _parts(source: Path, bounds: Bounds) -> Iterator[_Part]:
             continue
         start = starts[0] if file.name.startswith("metadata.") else root
         archives = known.setdefault(start, Archives(bounds.open, partial(archives_of, start, bounds)))
-        folder = Folder(starts, bounds, archives)
-        yield _Part(shown, file.name, _split_of(file, root), folder, rows_of(file, bounds))
+        split = _split_of(file, root)
+        folder = Folder(starts, bounds, archives, pictures=pictures, file=file, split=split)
+        if file in pairs:
+            # Its problems may be those of either file, so they come with their paths.
+            yield _Part("", "", split, folder, _readable(file, joined_rows(pairs[file], root, bounds.open)))
+        else:
+            yield _Part(shown, file.name, split, folder, rows_of(file, bounds))
 
 
 def _packed_parts(file: Path, shown: str, split: str | None, folder: Folder) -> Iterator[_Part]:
@@ -201,7 +215,7 @@ def _reader(file: Path) -> Callable[[Path, Opener], Iterator[tuple[str, Any]]]:
     readers = {
         ".jsonl": line_rows, ".json": json_rows, ".tsv": _table, ".csv": _table, ".parquet": _parquet, ".arrow": _arrow,
     }  # fmt: skip
-    reader = readers.get(_kind(file))
+    reader = readers.get(kind_of(file))
     if reader is None:
         raise InvalidDataset(
             f"{file.name} is none of {', '.join((*ENDINGS, *ARCHIVES))}: name a file with records", field="source"
@@ -306,5 +320,8 @@ def _split_of(file: Path, root: Path) -> str | None:
     folders = [one.name for one in file.parents if one == root or root in one.parents]
     # `.` has no name of its own; a link below it is called as the user called it.
     folders[-1] = root.resolve().name
-    names = (re.split(r"[-_.]", file.name)[0], *folders)
-    return next((name for name in map(str.casefold, names) if name in KNOWN_SPLITS), None)
+    names = [re.split(r"[-_.]", file.name)[0].casefold()]
+    # What stands further behind counts where it is one split: `v2_mscoco_val2014_annotations.json`.
+    inner = splits_in(file.name)
+    names += [*(inner if len(inner) == 1 else ()), *map(str.casefold, folders)]
+    return next((name for name in names if name in KNOWN_SPLITS), None)

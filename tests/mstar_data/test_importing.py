@@ -107,7 +107,7 @@ def test_a_line_separator_is_no_line_end_and_zero_is_an_answer(tmp_path: Path) -
         ),
         ('{"question": "<image>q", "answer": 1}', "mark <image>, and no picture is there"),
         (
-            '{"imageId": "0", "question": "q", "answer": 1}',
+            '{"imageId": "7", "question": "q", "answer": 1}',
             "column 'imageId' names a picture, and none is read",
         ),
         ('{"chart": "charts/0.png", "question": "q", "answer": 1}', "column 'chart' names a picture"),

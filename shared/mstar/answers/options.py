@@ -66,14 +66,20 @@ def options_of(record: Mapping[str, Any]) -> Options:
     return _options(raw)
 
 
+_REQUEST = re.compile(r"(?:please\s+)?(?:answer|respond|reply|select|choose|pick)\b", re.IGNORECASE)
+"""How a line behind the options begins that asks for a letter: `Answer with the letter.`"""
+
+
 def options_in(question: str) -> tuple[str, list[str]]:
     """A question without the options that stand at its end under `Choices:` or `Options:`, and these; else none."""
     found = _LISTED.search(question)
     if found is None:
         return question.strip(), []
     lines = [line.strip() for line in found["list"].split("\n") if line.strip()]
+    while lines and _REQUEST.match(lines[-1]):
+        lines.pop()
     on_lines = [match.groups() for line in lines if (match := _ON_A_LINE.fullmatch(line))]
-    options = on_lines if 1 < len(on_lines) == len(lines) else _IN_A_ROW.findall(found["list"])
+    options = on_lines if 1 < len(on_lines) == len(lines) else _IN_A_ROW.findall("\n".join(lines))
     # A single match is more often a sentence that begins with `A.` than an option.
     if len(options) < 2:
         return question.strip(), []

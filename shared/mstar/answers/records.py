@@ -63,8 +63,8 @@ _KINDS = {
     "math": AnswerType.MATH, "latex": AnswerType.MATH, "expression": AnswerType.MATH, "equation": AnswerType.MATH,
     "tuple": AnswerType.MATH, "interval": AnswerType.MATH,
 }  # fmt: skip
-_NO_KINDS = ("numerical", "other", "yes/no")
-"""What OlympiadBench and VQA say in `answer_type` of answers that are of several types."""
+_NO_KINDS = ("numerical", "other", "yes/no", "unanswerable")
+"""What OlympiadBench, VQA and VizWiz say in `answer_type` of answers that are of several types."""
 
 
 _LONGEST_BARE = 80
@@ -90,6 +90,9 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     if column is None:
         raise InvalidDataset(f"the answer is missing: add a column {GOLD_COLUMNS[0]!r}", field="answer")
     raw = _single(record[column], column)
+    # MMMU lists spellings of one answer, of which each is right.
+    if record.get("question_type") == "open" and isinstance(raw, str) and isinstance(several := parsed(raw), list):
+        raw = next(iter(several), raw)
     value = _reference(cell_text(raw, column))
     options = options_of(record)
     if missing(value) and value not in options.texts:
@@ -135,8 +138,10 @@ def _kind(record: Mapping[str, Any], value: str, options: Sequence[str], *, list
     """The type that the row names, else the one that its answer has. With options it is a choice, whatever they are."""
     named = record.get("answer_type") or record.get("question_type") or ""
     name = str(named).strip().casefold()
-    known = _KINDS.get(name)
-    if named and record.get("answer_type") and known is None and name not in _NO_KINDS:
+    # VQA's `number` is what a question asks for, and some people answer `lots`.
+    asked = name == "number" and "answers" in record
+    known = None if asked else _KINDS.get(name)
+    if named and record.get("answer_type") and known is None and not asked and name not in _NO_KINDS:
         raise InvalidDataset(
             f"answer_type {str(named)[:40]!r} is unknown: use one of {', '.join(AnswerType)}", field="answer_type"
         )
