@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 PLACES = ("", "shared", "services", "tests/support")
 """Folders that rows import from; nothing needs to be installed from this repository."""
-TOGETHER = max(2, min(12, (os.cpu_count() or 1) - 2))
+TOGETHER = int(os.environ.get("MSTAR_GPU_TOGETHER", max(2, min(12, (os.cpu_count() or 1) - 2))))
 """Rows at a time of those that measure no time."""
 LAST_LINES = 12
 LONG = 150.0
@@ -86,7 +86,13 @@ def rows() -> tuple[Row, ...]:
         Row("backward/8b", "gpu_training", "backward", ("8b",)),
         Row("resumed/2b/qlora", "gpu_again", "resumed", ("2b", QLORA), 280.0),
         Row("resumed/2b/lora", "gpu_again", "resumed", ("2b", LORA), 280.0),
+        Row("resumed/2b/full", "gpu_again", "resumed", ("2b", {}), 280.0),
+        Row("resumed/2b/deterministic/lora", "gpu_again", "resumed", ("2b", LORA, True), 280.0),
+        Row("resumed/2b/deterministic/qlora", "gpu_again", "resumed", ("2b", QLORA, True), 280.0),
+        Row("resumed/2b/deterministic/full", "gpu_again", "resumed", ("2b", {}, True), 280.0),
         Row("second-load/2b", "gpu_again", "second_load", ("2b",), 200.0),
+        *(Row(f"vllm-family/{one.name}", "gpu_vllm", "family", (one.name,), 200.0, alone=False) for one in DRIVEN),
+        Row("vllm/2b", "gpu_vllm", "served", ("2b",), 400.0),
         Row("hand-over/2b", "gpu_scoring", "hand_over", ("2b",)),
     )
 

@@ -56,7 +56,7 @@ def family(name: str) -> dict[str, Any]:
         folder = write_folder(known, root / "fp32" / name)
         half = root / "bf16" / name
         shutil.copytree(folder, half)
-        _declare_half(half)
+        declare_half(half)
         for kind, where in (("fp32", folder), ("bf16", half)):
             reference = Plain(load_model(where).to(DEVICE), load_processor(where))
             found[f"{kind} policy"] = asyncio.run(_sampled(reference, where, root))
@@ -67,7 +67,8 @@ def family(name: str) -> dict[str, Any]:
     return found
 
 
-def _declare_half(folder: Path) -> None:
+def declare_half(folder: Path) -> None:
+    """Have a folder's weights loaded in bfloat16."""
     path = folder / "config.json"
     settings = json.loads(path.read_text()) | {"dtype": "bfloat16"}
     settings["text_config"] = settings.get("text_config", {}) | {"dtype": "bfloat16"}

@@ -14,11 +14,9 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_models.encoding import encode_text
 from mstar_policy.hf_engine import HfEngine
 from policy_bench import generate, picture, prompt, request, texts
-from vllm_bench import VLLM_MARKS, StartedVllm
+from vllm_bench import BLOCK, VLLM_MARKS, StartedVllm
 
 pytestmark = VLLM_MARKS
-BLOCK = 32
-"""Tokens of a block of the prefix cache on a CPU: only whole blocks are shared."""
 LONG = (
     "How many bars are there, and how many of them are green, and which of the three is first and which is last? " * 3
 )

@@ -17,10 +17,10 @@ from mstar_models.loading import load_processor
 from mstar_models.vllm_core import VllmOptions
 from mstar_prm.hf_scorer import HfScorer
 from mstar_prm.vllm_scorer import VllmScorer
-from vllm_bench import VLLM_MARKS
+from vllm_bench import ON_GPU, VLLM_MARKS
 
 pytestmark = [*VLLM_MARKS, pytest.mark.slow]
-OPTIONS = VllmOptions(max_sequences=16, cpu=True, threads=1)
+OPTIONS = VllmOptions(max_sequences=16, memory_share=0.2, cpu=not ON_GPU, threads=1)
 LINES = "\n"
 IMAGE = Image.new("RGB", (64, 64), (10, 120, 200))
 RESPONSES = (

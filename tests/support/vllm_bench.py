@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import pytest
+import torch
 
 from mstar.api.policy import WeightsState
 from mstar.steps import ArtefactRef
@@ -23,7 +24,11 @@ VLLM_MARKS = [
     # vLLM's own imports warn of what torch and Python will take away; none of that is ours to change.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
 ]
-OPTIONS = VllmOptions(max_sequences=64, cpu=True, threads=1, images=2, count_encoder_runs=True)
+ON_GPU = torch.cuda.is_available()
+"""Only where `MSTAR_TEST_GPU` lets tests see one."""
+OPTIONS = VllmOptions(max_sequences=64, memory_share=0.2, cpu=not ON_GPU, threads=1, images=2, count_encoder_runs=True)
+BLOCK = 16 if ON_GPU else 32
+"""Tokens of a block of the prefix cache: only whole blocks are shared."""
 
 
 class StartedVllm:
