@@ -1,7 +1,6 @@
 """What comes back as it was: an optimizer after its processes were killed, and room for keys after a second load."""
 
 import asyncio
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,8 @@ from trainer_bench import Bench, copied, never
 SAMPLES, LENGTH = (64, 64) if CUDA else (2, 4)
 
 
-def resumed(shape: str, options: dict[str, Any], deterministic: bool = False) -> dict[str, Any]:
+def resumed(shape: str, options: dict[str, Any]) -> dict[str, Any]:
     """A third training after two: by the processes of those, and twice by new ones. They should not differ in a bit."""
-    os.environ["MSTAR_TRAINER_DETERMINISTIC"] = str(int(deterministic))
     settings = TrainRecipe.model_validate(
         {"learning_rate": 1e-4, "batch_size": 8, "micro_tokens": 4096, "freeze_vision": True} | options
     )

@@ -18,9 +18,6 @@ class _Training(ConnectedSettings):
     trusted_code: TrustedCodeText = ""
     """Code from model folders that may run here, `TYPE=/FOLDER@sha256:DIGEST` with commas between; docs/models.md says
     how to allow a folder, and what stays dangerous. Empty: none."""
-    deterministic: bool = False
-    """Use only kernels that give equal results each time, so that a training on a GPU that is begun again ends with the
-    same weights to the last bit. Slower there; on CPUs it is so without."""
     silence_seconds: float = Field(default=1800.0, gt=0)
     """Training processes that report nothing for so long are taken for hung and killed."""
     busy_share: float = Field(default=0.25, ge=0, le=1)

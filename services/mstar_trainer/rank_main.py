@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, TextIO
 
 import structlog
 import torch
-from pydantic import TypeAdapter
 
 from mstar.errors import Internal, InvalidInput, MstarError
 from mstar_trainer.memory import Memory, await_room
@@ -46,8 +45,6 @@ def main() -> None:
     from mstar_trainer.training_loop import TrainingLoop
 
     one_log()
-    if TypeAdapter(bool).validate_python(os.environ.get("MSTAR_TRAINER_DETERMINISTIC", "0")):
-        _repeat_exactly()
     # The worker has checked it with its other settings, and hands its environment on.
     allow_code(os.environ.get("MSTAR_TRAINER_TRUSTED_CODE", ""))
     rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
@@ -63,13 +60,6 @@ def main() -> None:
         if loop is None or loop.storage != request.storage:
             loop = TrainingLoop(request.storage)
         _answer(loop, request, lines, out, _await_room)
-
-
-def _repeat_exactly() -> None:
-    """Have torch and cuBLAS use kernels that add up in one order only; those that have none say so in the log."""
-    # cuBLAS reads it when it begins: with more workspaces than this it may choose another way each time.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def require_gpu(local_rank: int, gpus: int) -> None:

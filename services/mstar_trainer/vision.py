@@ -4,7 +4,7 @@ It works for every architecture whose pixel tensors and tower outputs have one i
 (tiles of LLaVA and Idefics3, patches of Qwen2-VL), which is how batches are made (`mstar_models.encoding`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,36 +48,33 @@ class FrozenTower:
     @contextmanager
     def serving(self, images: Sequence[Picture]) -> Iterator[None]:
         """While entered, the tower returns its outputs for these images, which the model gets in this order."""
-        fresh: dict[Key, Output] = {}
-        for alike in _alike(picture for picture in images if picture[0] not in self._kept):
-            fresh |= self._outputs(alike)
-        self._serve = _joined([self._kept.get(image) or fresh[image] for image, _ in images])
+        self._serve = _joined([self._kept.get(key) or self._output(key, pixels) for key, pixels in images])
         try:
             yield
         finally:
             self._serve = None
 
-    def _outputs(self, alike: Mapping[Key, Pixels]) -> dict[Key, Output]:
-        """Outputs of the tower for images of one shape, computed in one pass."""
-        pixels = {
-            key: torch.cat([one[key] for one in alike.values()]).to(self._model.device)
-            for key in next(iter(alike.values()))
-        }
-        pixels = {key: t.to(self._model.dtype) if t.is_floating_point() else t for key, t in pixels.items()}
+    def _output(self, key: Key, pixels: Pixels) -> Output:
+        """Output of the tower for the images of one prompt, which are kept if there is room.
+
+        Alone, since the numbers of a pass hang on its shape in the last bits: in a batch they would hang on which
+        images were known already, and a training that is resumed knows none.
+        """
+        pixels = {name: t.to(self._model.device) for name, t in pixels.items()}
+        pixels = {name: t.to(self._model.dtype) if t.is_floating_point() else t for name, t in pixels.items()}
         # `train()` of the whole model reaches the tower too, and outputs with dropout are not worth keeping.
         self._tower.eval()
         with torch.no_grad():
             # This runs the connector in vain, but only the model knows how pixels reach its tower. Mllama, whose
             # images are not part of the text, gives them to the tower as they are.
             getattr(self._model, "get_image_features", self._tower)(**pixels)
-        self.computed += len(alike)
-        fresh = dict(zip(alike, _split(self._made, len(alike)), strict=True))
-        for image, output in fresh.items():
-            size = sum(tensor.nbytes for tensor in _tensors(output))
-            if size <= self._room:
-                self._room -= size
-                self._kept[image] = output
-        return fresh
+        self.computed += 1
+        output = self._made
+        size = sum(tensor.nbytes for tensor in _tensors(output))
+        if size <= self._room:
+            self._room -= size
+            self._kept[key] = output
+        return output
 
     def _forward(self, *args: Any, **kwargs: Any) -> Any:
         if self._serve is not None:
@@ -87,32 +84,9 @@ class FrozenTower:
         return made
 
 
-def _alike(pictures: Iterable[Picture]) -> list[dict[Key, Pixels]]:
-    """Distinct images by the shapes of their tensors; several of one prompt are alone.
-
-    Padding may make two sets of images alike in shape whose outputs differ in size.
-    """
-    shapes: dict[Any, dict[Key, Pixels]] = {}
-    for images, pixels in pictures:
-        kind = tuple(tensor.shape for tensor in pixels.values()) if len(images) == 1 else images
-        shapes.setdefault(kind, {})[images] = pixels
-    return list(shapes.values())
-
-
 def _tensors(output: Output) -> Iterator[Tensor]:
     for value in output.values():
         yield from (value,) if isinstance(value, Tensor) else value or ()
-
-
-def _split(output: Output, count: int) -> list[Output]:
-    """Split the output of `count` images of one shape into copies: views would keep the whole tensor in memory."""
-
-    def part(value: Any, place: int) -> Any:
-        if isinstance(value, Tensor):
-            return value.chunk(count)[place].clone()
-        return value and tuple(part(one, place) for one in value)
-
-    return [{key: part(value, place) for key, value in output.items()} for place in range(count)]
 
 
 def _joined(outputs: Sequence[Output]) -> Output:

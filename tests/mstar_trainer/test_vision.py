@@ -48,3 +48,23 @@ def value(objective: ResponseLoss, batch: Batch) -> tuple[float, torch.Tensor]:
     loss = objective(batch)
     loss.backward()
     return loss.item(), torch.cat([p.grad.flatten() for p in objective.parameters() if p.grad is not None])
+
+
+def test_what_the_tower_says_of_a_picture_hangs_on_no_other(bench: Bench) -> None:
+    """A pass over several has other last bits than one over fewer, and which are new is another when it is resumed."""
+    model, _ = ARCHITECTURES[0]()
+    encoder = ExampleEncoder(MODEL, bench.home, model)
+    tower = vision_tower(model)
+    batch = batches_of(encoder, bench)[0]
+    widths: list[int] = []
+    compute = tower.forward
+
+    def counted(*args: object, **kwargs: object) -> object:
+        widths.append(next(value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)).shape[0])
+        return compute(*args, **kwargs)
+
+    tower.forward = counted
+    freeze(model, TrainRecipe(freeze_vision=True))
+    ResponseLoss(model, FrozenTower(model, tower))(batch)
+    assert len(widths) == len({key for key, _ in batch.images}) > 1
+    assert set(widths) == {1}
