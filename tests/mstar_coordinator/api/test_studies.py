@@ -130,6 +130,30 @@ def test_a_study_is_run_and_its_results_are_read(app: FastAPI, publisher: Memory
     talk(app, conversation)
 
 
+def test_a_study_says_what_holds_it_up(app: FastAPI) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        first = await begin(client, {"study": STUDY})
+        second = await begin(client, {"study": STUDY | {"name": "later"}})
+
+        async def problem(study: StudyView) -> str | None:
+            return StudyView.model_validate_json((await client.get(f"/v1/studies/{study.id}")).content).problem
+
+        assert await problem(first) is None
+        assert await problem(second) == (
+            f"studies are run one after the other, and mine ({first.id}) began before this one"
+        )
+        while (run := (await client.get(f"/v1/studies/{first.id}")).json()["runs"][0]["run"]) is None:
+            await asyncio.sleep(0.01)
+        assert (await client.post(f"/v1/runs/{run}/pause")).status_code == 200
+        assert await problem(first) == f"run {run} (all, seed 1) is paused: mstar run resume {run}"
+        assert (await client.post(f"/v1/runs/{run}/resume")).status_code == 200
+        assert await problem(first) is None
+        assert (await client.post(f"/v1/studies/{first.id}/cancel")).status_code == 200
+        assert await problem(first) is None and await problem(second) is None
+
+    talk(app, conversation)
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -131,9 +131,23 @@ def finished_runs(coordinator: Context, study_id: str) -> list[StudyRun]:
 def show_study(coordinator: Context, study_id: str) -> StudyView:
     """A study as it is now. Raises NotFound."""
     with coordinator.store.reading() as tx:
-        view = _view(tx, tx.studies.get(study_id))
-    problem = coordinator.problem() if view.state is StudyState.RUNNING else None
-    return view.model_copy(update={"problem": problem})
+        study = tx.studies.get(study_id)
+        view, turn = _view(tx, study), tx.studies.oldest_running()
+    if view.state is not StudyState.RUNNING:
+        return view
+    return view.model_copy(update={"problem": coordinator.problem() or _held_up(view, study, turn)})
+
+
+def _held_up(view: StudyView, study: StudyRecord, turn: StudyRecord | None) -> str | None:
+    """Why a running study does not go on: one of its runs is paused, or `turn`, whose turn it is, is another one."""
+    for one in view.runs:
+        if one.state is RunState.PAUSED:
+            return f"run {one.run} ({one.arm}, seed {one.seed}) is paused: mstar run resume {one.run}"
+    if turn is None or turn.id == study.id:
+        return None
+    # Another project's name and id are not for those who may see this one.
+    other = f"{turn.name} ({turn.id})" if turn.project == study.project else "a study of another project"
+    return f"studies are run one after the other, and {other} began before this one"
 
 
 def _view(tx: Transaction, study: StudyRecord) -> StudyView:
