@@ -26,6 +26,8 @@ from mstar.types import Answer, AnswerType, Verdict
 
 _LONGEST = 4096
 """Characters; a longer answer is not a bare answer, and would only cost time."""
+_EMPTY_RUN = re.compile(r"[^\S\n]{100,}|\n{100,}")
+"""White space that no layout needs: patterns that skip white space take quadratic time for it."""
 _IN_BRACKETS = re.compile(r"\(\s*([$€£¥₹][^()]*|[^(),]*)\)")
 """A comma inside makes a point of it, but for a price."""
 _TWICE = re.compile(r"([^()]+?)\s*\(([^()]+)\)")
@@ -58,6 +60,8 @@ def check(
         return Verdict(correct=False, extracted="", reason="empty-answer")
     if len(said) > _LONGEST:
         return Verdict(correct=False, extracted=said[:80], reason="answer-too-long")
+
+    said = _EMPTY_RUN.sub(lambda run: run[0][0], said)
 
     def compared(one: str) -> str:
         choice = answer.type is AnswerType.CHOICE

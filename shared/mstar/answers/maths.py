@@ -9,6 +9,7 @@ import re
 import threading
 from fractions import Fraction
 
+from mstar.answers.bounds import is_longer, may_be_asked
 from mstar.answers.intervals import as_interval, rising
 from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.numbers import Number, read_number, result_of
@@ -64,6 +65,8 @@ _RELATIONS = {
 
 def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     """`equal`, `different` or `unreadable`."""
+    if is_longer(said, answer.value):
+        return "unreadable"
     said, gold = _prepared(_without_sentence(said), answer.unit), _prepared(answer.value, answer.unit)
     if rule.unasked_units and not answer.unit and not _WORD.search(_LATEX_COMMAND.sub("", gold)):
         said = without_unit(said)
@@ -96,6 +99,8 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
         return found
     if "." in said + gold and _decimals(said) != _decimals(gold):
         return "unreadable"  # a rounded number is not the expression it came from
+    if not may_be_asked(said, gold):
+        return "unreadable"
     return "equal" if _verified(gold, said) else "different"
 
 
@@ -221,7 +226,7 @@ def _prepared(text: str, unit: str | None) -> str:
     for command, sign in _RELATIONS.items():
         text = re.sub(re.escape(command) + r"(?![A-Za-z])", sign, text)
     text = without_unit(text, unit) if unit else text
-    return text.removesuffix(".").strip()
+    return text.removesuffix(".").rstrip("\\ \n").strip()
 
 
 def _shape(text: str) -> tuple[object, ...]:

@@ -15,6 +15,8 @@ from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
 
+_LONGEST = 500
+"""Characters of a number with its unit, its name and the work in front of it: what is longer is another text."""
 # Bounded: Python takes quadratic time to read a number of many digits, and `[0-9]` and not `\d`, which is any script's.
 _DIGITS = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,40})(?:\.[0-9]{0,40})?|\.[0-9]{1,40}"
 _PLAIN = re.compile(
@@ -125,6 +127,8 @@ class Number:
 
 def read_number(text: str, rule: AnswerRule) -> Number | None:
     """The number that the text is, or None when it is anything else or more than one number."""
+    if len(text) > _LONGEST:
+        return None
     text = _ABOUT.sub("", bare(text), count=1) if _ABOUT.match(bare(text)) else bare(text)
     if _DECADE.fullmatch(text):
         return None
