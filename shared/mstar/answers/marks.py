@@ -5,6 +5,7 @@ Only marks that carry no meaning go. What is left is compared by the rule of the
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from mstar.answers.scripts import plain_signs
 
@@ -54,6 +55,8 @@ _SCRIPT = re.compile("SUPERSCRIPT|SUBSCRIPT|CIRCLED")
 _LOW_SIGNS = re.compile(r"(?<=[A-Za-z)])[₀-₉]+")
 
 
+# Kept, since one check asks several times, and for each option of a choice anew.
+@lru_cache(maxsize=4096)
 def bare(text: str, *, sentences: bool = True) -> str:
     """The answer without the marks around it; the empty text stays empty.
 
@@ -110,6 +113,7 @@ def spaced_once(text: str) -> str:
     return " ".join(bare(text).split())
 
 
+@lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """Text as it is compared: NFKC, case folded, white space joined, no final full stop, no quotes around."""
     text = " ".join(_low(without_latex_text(bare(text))).split()).casefold().replace("\u2019", "'")

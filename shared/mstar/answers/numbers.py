@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.rule import AnswerRule
@@ -125,6 +126,7 @@ class Number:
     """False for a root or pi, whose value is a float's."""
 
 
+@lru_cache(maxsize=4096)
 def read_number(text: str, rule: AnswerRule) -> Number | None:
     """The number that the text is, or None when it is anything else or more than one number."""
     if len(text) > _LONGEST:

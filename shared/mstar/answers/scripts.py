@@ -6,6 +6,7 @@ superscript becomes a power, never a digit beside others.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _SIGNS = {
     "\N{MINUS SIGN}": "-", "\N{EN DASH}": "-", "\N{NON-BREAKING HYPHEN}": "-", "\N{HYPHEN}": "-",
@@ -48,6 +49,7 @@ def _plain(sign: str) -> str:
     return sign if digit is None else str(digit)
 
 
+@lru_cache(maxsize=4096)
 def signs(text: str) -> str:
     r"""`\geq` as `≥`, `\pi` as `π`, `\frac{1}{3}` as `1/3`, `\sqrt{2}` as `√2`, without white space around signs.
 

@@ -4,6 +4,7 @@ Only spellings are brought together. Synonyms, plurals and parts of a name stay 
 """
 
 import re
+from functools import lru_cache
 
 _FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
 _LATER = "thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth twentieth"
@@ -37,6 +38,7 @@ _AMERICAN = re.compile(rf"\b({'|'.join(_BRITISH)})(s?)\b")
 _DECADE = re.compile(r"(?<=0)['\u2019](?=s\b)")
 
 
+@lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
     """A folded text with its ordinals in digits, compass points in a word, `and` for `&`, and no hyphens in words.
 
