@@ -31,22 +31,16 @@ def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def postgres_tables(postgres: PostgresServer) -> str:
-    """The name of a PostgreSQL database that is copied likewise."""
-    return postgres.make_template("tables", _make_tables)
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def home(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """A home on either database, which is new and has its tables."""
+    """A home on either database, which has its tables and no rows."""
     if request.param == "sqlite":
         (tmp_path / ".mstar").mkdir()
         shutil.copyfile(request.getfixturevalue("sqlite_tables"), tmp_path / ".mstar" / "mstar.sqlite")
         yield tmp_path
         return
     server: PostgresServer = request.getfixturevalue("postgres")
-    with server.database(request.getfixturevalue("postgres_tables")) as url:
+    with server.filled_database(_make_tables) as url:
         use_database(tmp_path, url)
         yield tmp_path
 
