@@ -40,6 +40,8 @@ CUT_SHORT = (RunState.FAILED, RunState.CANCELLED)
 CUT_SHORT_MARK = b'name="mstar-cut-short"'
 HEAD_BYTES = 1000
 """In which a report of such a run has its mark."""
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""libyaml where PyYAML was built with it: Python's own takes longer than the rest of a run's start."""
 
 
 class RunFolders:
@@ -57,7 +59,8 @@ class RunFolders:
 
     def create(self, run: RunRecord) -> None:
         """Make the folder of a new run with its recipe in it. Raises StorageFull or NotWritable."""
-        text = yaml.safe_dump(run.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        recipe = run.recipe.model_dump(mode="json")
+        text = yaml.dump(recipe, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
         try:
             self.path(run.id).mkdir(parents=True)
             (self.path(run.id) / "recipe.yaml").write_text(text, encoding="utf-8")
