@@ -28,10 +28,11 @@ from mstar_policy.text import StopSearch
 WORDS = ["There", "are", "one", "two", "three", "bars", "each", "first", "second", "best", "so", "total", "row"]
 
 
-def save_model(folder: Path, seed: int) -> None:
+def save_model(folder: Path, seed: int, *, brief: bool = False) -> None:
     """An Idefics3 of 1.3 million random weights, with its processor.
 
     Weights are larger than a fresh model's, so that its next token is far from uniform and depends on the picture.
+    `brief`: one token in two is the last one, or a response would end at `max_tokens` only.
     """
     torch.manual_seed(seed)
     processor = make_processor()
@@ -39,6 +40,8 @@ def save_model(folder: Path, seed: int) -> None:
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(5 if weight.dim() > 1 else 1)
+        if brief:
+            model.get_output_embeddings().weight[processor.tokenizer.eos_token_id].mul_(50)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
 

@@ -60,8 +60,8 @@ def coordinator(home: Path) -> Iterator[str]:
 
 @contextmanager
 def policy(home: Path) -> Iterator[str]:
-    save_model(home / "model", seed=1)
-    # Few rows at a time: a thousand samples for each of many odd requests would take minutes.
+    # Short responses and few rows at a time: samples for each of many odd requests would take minutes.
+    save_model(home / "model", seed=1, brief=True)
     with service("policy", home, model=home / "model", engine="transformers", waiting_rows=32) as url:
         yield url
 
