@@ -82,28 +82,35 @@ class PostgresServer:
         To make and drop one costs half a second of CPU. Its name is another one each time, so that what an earlier test
         has left running does not find it.
         """
-        name = self._new_name()
-        if self._kept:
-            self._do(f"ALTER DATABASE {self._kept} RENAME TO {name}")
-        else:
+        if not self._kept:
+            name = self._new_name()
             self._do(f"CREATE DATABASE {name}")
             fill(self._url(name))
             with self._connect(name) as connection:
                 self._columns = _columns(connection)
-        self._kept = name
-        yield self._url(name)
-        self._empty(name)
+            self._kept = name
+        yield self._url(self._kept)
+        self._rename()
+        self._empty()
 
     def _new_name(self) -> str:
         self._made += 1
         return f"test_{self._made}"
 
-    def _empty(self, database: str) -> None:
-        """Disconnect everybody, and remove all rows but the one that names the version of the tables."""
-        with self._connect(database) as connection:
-            assert _columns(connection) == self._columns, "a test that changes tables needs a database of its own"
-            others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            connection.execute(f"SELECT pg_terminate_backend(pid, 10000) {others}".encode())
+    def _rename(self) -> None:
+        """Disconnect everybody from the database that is used again, and give it another name."""
+        old, self._kept = self._kept, self._new_name()
+        with self._connect() as connection:
+            sessions = f"FROM pg_stat_activity WHERE datname = '{old}'"
+            connection.execute(f"SELECT pg_terminate_backend(pid, 10000) {sessions}".encode())
+            connection.execute(f"ALTER DATABASE {old} RENAME TO {self._kept}".encode())
+
+    def _empty(self) -> None:
+        """Remove all its rows but the one that names the version of the tables."""
+        with self._connect(self._kept) as connection:
+            if _columns(connection) != self._columns:
+                self._kept = ""
+                raise AssertionError("a test that changes tables needs a database of its own")
             # Without the order that foreign keys ask for. TRUNCATE takes a hundred times as long.
             emptied = "SET session_replication_role = replica"
             for table in {table for table, _ in _columns(connection, "r")} - {"alembic_version"}:
