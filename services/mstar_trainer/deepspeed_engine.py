@@ -5,12 +5,14 @@ ZeRO stage nor number of ranks, and needs neither a pickle nor DeepSpeed's own c
 files (`checkpoints`) and what the loss is (`loss`).
 """
 
+import importlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import deepspeed
 import torch
+from deepspeed.runtime import compiler
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from torch import Tensor, nn
 from torch.nn import functional
@@ -44,6 +46,7 @@ def join_ranks(rank: int, ranks: int, meeting: str) -> None:
     # DeepSpeed would otherwise compile its shared-memory all-reduce at run time: half a minute, and a compiler, on
     # every fresh machine. Gloo does the same work.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _import_muon()
     deepspeed.init_distributed(
         dist_backend="nccl" if torch.cuda.is_available() else "gloo",
         auto_mpi_discovery=False,
@@ -52,6 +55,19 @@ def join_ranks(rank: int, ranks: int, meeting: str) -> None:
         rank=rank,
         world_size=ranks,
     )
+
+
+def _import_muon() -> None:
+    """Import what DeepSpeed asks whether an optimizer is Muon, without torch's compiler.
+
+    Its kernels are marked for compilation, which has every rank import 650 modules of torch at its start; none is run.
+    """
+    compile_kernels = compiler.compile
+    compiler.compile = lambda: compiler.dummy_decorator
+    try:
+        importlib.import_module("deepspeed.runtime.zero.muon.muon_optimizer")
+    finally:
+        compiler.compile = compile_kernels
 
 
 def dtype_of(settings: TrainRecipe) -> torch.dtype:
