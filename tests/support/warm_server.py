@@ -1,8 +1,9 @@
 """Forks programs off processes that have imported their libraries: `warm_server.py SOCKET PARENT_PID`.
 
-A stub (`warm_stub`) connects, sends what a program inherits, and hands over its streams. For each program, and for each
-set of the variables that libraries read while they are imported, there is one process that imports them once and then
-only forks. It has no thread besides the first one: of a lock that another thread held, no child could get hold.
+A stub (`warm_stub`) connects, sends what a program inherits, and hands over its streams. For each set of modules that
+programs need, and for each set of the variables that libraries read while they are imported, there is one process that
+imports them once and then only forks. It has no thread besides the first one: of a lock that another thread held, no
+child could get hold.
 """
 
 import atexit
@@ -35,7 +36,8 @@ READ_BY_LIBRARIES = (
 """Beginnings of variables that are read while a library is imported. The locale is this interpreter's in any case."""
 UNLESS_GIVEN = {"CUDA_VISIBLE_DEVICES": "", "HOME": os.path.expanduser("~")}
 """What libraries find when a variable is not set: there is no GPU here."""
-Key = tuple[tuple[str, str], frozenset[tuple[str, str]]]
+Key = tuple[tuple[str, ...], frozenset[tuple[str, str]]]
+"""Modules, and variables that they read."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Request:
         """Which process can fork it."""
         given = UNLESS_GIVEN | self.environment
         read = {item for item in given.items() if item[0].startswith(READ_BY_LIBRARIES)}
-        return self.head, frozenset(read)
+        return imports_of(self.head), frozenset(read)
 
     @property
     def foreign_code(self) -> bool:

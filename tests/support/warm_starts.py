@@ -17,11 +17,17 @@ from pathlib import Path
 
 CLIENT_MODULES = ("mstar.client", "mstar.recipes", "mstar.study", "mstar_artefacts.store", "rich.live", "rich.progress")
 """What the command line is made of, but not itself: it looks at the terminal while it is imported."""
+POLICY = ("mstar_policy.app", "mstar_policy.hf_engine", "mstar_web.serve")
+PRM = ("mstar_prm.app", "mstar_prm.hf_scorer", "mstar_web.serve")
+RANK = ("mstar_trainer.training_loop", "mstar_trainer.deepspeed_engine")
 PROGRAMS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("-m", "mstar_policy"): ("mstar_policy.app", "mstar_policy.hf_engine", "mstar_web.serve"),
-    ("-m", "mstar_prm"): ("mstar_prm.app", "mstar_prm.hf_scorer", "mstar_web.serve"),
+    ("-m", "mstar_policy"): POLICY,
+    ("-m", "mstar_policy.align"): POLICY,
+    ("-m", "mstar_prm"): PRM,
+    ("-m", "mstar_prm.align"): PRM,
     ("-m", "mstar_trainer"): ("mstar_trainer.worker", "mstar_trainer.job"),
-    ("-m", "mstar_trainer.rank_main"): ("mstar_trainer.training_loop", "mstar_trainer.deepspeed_engine"),
+    ("-m", "mstar_trainer.align"): RANK,
+    ("-m", "mstar_trainer.rank_main"): RANK,
     ("-m", "mstar_coordinator"): ("mstar_coordinator.api.app", "mstar_coordinator.worker.main"),
     ("-c", "from mstar.cli import main; main()"): CLIENT_MODULES,
     ("-m", "warm_probe"): (),
@@ -47,6 +53,8 @@ MODEL_MODULES = (
     "transformers.models.idefics3.modeling_idefics3",
     "transformers.models.idefics3.processing_idefics3",
     "transformers.models.llama.modeling_llama",
+    # Asked for by every processor, and a second of imports where mistral_common is installed.
+    "transformers.tokenization_mistral_common",
 )
 COLD_PYTHON = sys.executable
 """The real interpreter."""

@@ -30,7 +30,9 @@ WITHOUT_VLLM = (
 def align(model: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     env = {key: value for key, value in os.environ.items() if not key.startswith("MSTAR_")}
     env |= {"PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'services'}", "NO_COLOR": "1", "COLUMNS": "160"}
-    command = [sys.executable, "-c", f"{WITHOUT_VLLM}; from mstar.cli import main; main()", "doctor", "--align"]
+    # It starts others as it was started itself.
+    code = f"import sys; sys.executable = {sys.executable!r}; {WITHOUT_VLLM}; from mstar.cli import main; main()"
+    command = [sys.executable, "-c", code, "doctor", "--align"]
     return subprocess.run([*command, str(model), *options], env=env, capture_output=True, text=True, timeout=900)
 
 
