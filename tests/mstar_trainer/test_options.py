@@ -70,11 +70,11 @@ def test_a_carried_optimizer_is_exact_with_every_option(lab: Lab, options: dict[
 def resumes_exactly(lab: Lab, settings: TrainRecipe) -> None:
     for name in ("exact1", "exact2", "other"):
         shutil.rmtree(lab.bench.store.path(f"r-1/{name}/train"), ignore_errors=True)
-    lab.train("exact1/train", "it01/select", settings=settings)
-    resident = lab.train("exact2/train", "it02/select", "exact1/train", settings=settings)
+    lab.train("exact1/train", "few01/select", settings=settings)
+    resident = lab.train("exact2/train", "few02/select", "exact1/train", settings=settings)
     shutil.rmtree(lab.folder("exact2/train"))
-    lab.train("other/train", "it01/select", settings=settings)
-    rebuilt = lab.train("exact2/train", "it02/select", "exact1/train", settings=settings)
+    lab.train("other/train", "few01/select", settings=settings)
+    rebuilt = lab.train("exact2/train", "few02/select", "exact1/train", settings=settings)
     assert rebuilt.result.losses == resident.result.losses
     assert rebuilt.artefact == resident.artefact, "equal to the last bit"
 
@@ -95,11 +95,11 @@ def test_a_budget_of_updates_ends_the_training(lab: Lab) -> None:
 def test_a_resident_engine_stays_when_only_the_budget_changes(lab: Lab) -> None:
     shutil.rmtree(lab.bench.store.path("r-1/other/train"), ignore_errors=True)
     first = gentle(updates=2)
-    lab.train("stays/train", "it01/select", settings=first)
-    resident = lab.train("stays2/train", "it02/select", "stays/train", settings=GENTLE)
+    lab.train("stays/train", "few01/select", settings=first)
+    resident = lab.train("stays2/train", "few02/select", "stays/train", settings=GENTLE)
     shutil.rmtree(lab.folder("stays2/train"))
-    lab.train("other/train", "it01/select")
-    rebuilt = lab.train("stays2/train", "it02/select", "stays/train", settings=GENTLE)
+    lab.train("other/train", "few01/select")
+    rebuilt = lab.train("stays2/train", "few02/select", "stays/train", settings=GENTLE)
     assert rebuilt.artefact == resident.artefact
 
 

@@ -159,6 +159,9 @@ class Lab:
         self.trainer = ResidentTrainer(home, threads=1)
         self.bench.put_rows("it01/select", self.bench.selected(20, seed=1))
         self.bench.put_rows("it02/select", self.bench.selected(20, seed=2))
+        # Two updates each, where it is not learned from but gone on with.
+        self.bench.put_rows("few01/select", self.bench.selected(9, seed=1))
+        self.bench.put_rows("few02/select", self.bench.selected(9, seed=2))
         self.bench.put_rows("none/select", [])
         self.bench.put_rows("prm/collect", self.bench.labelled(16))
 
