@@ -39,6 +39,9 @@ _LONGEST = (
     "mstar_policy/test_vllm_engine.py",
     "mstar_policy/test_openai.py",
     "mstar_policy/test_engine.py",
+    "mstar_policy/test_vllm_swaps.py",
+    "mstar_prm/test_vllm_scorer.py",
+    "mstar_prm/test_vllm_faults.py",
     "repo/test_replay.py",
     "system/test_arrangements.py",
     "system/test_model_families.py",
@@ -47,12 +50,10 @@ _LONGEST = (
     "mstar_trainer/test_resident.py",
     "system/test_study.py",
     "mstar_prm/test_hf_scorer.py",
-    "mstar_prm/test_vllm_scorer.py",
     "system/test_alignment.py",
     "charts/test_processes.py",
     "mstar_trainer/test_options.py",
     "system/test_object_store.py",
-    "mstar_policy/test_vllm_swaps.py",
     "repo/test_docker.py",
     "system/test_compose.py",
     "system/test_loop.py",
@@ -64,7 +65,6 @@ _LONGEST = (
     "mstar_trainer/test_loading.py",
     "mstar_trainer/test_adapters.py",
     "system/test_poison_question.py",
-    "mstar_prm/test_vllm_faults.py",
     "mstar_prm/test_main.py",
     "repo/test_generated_clients.py",
     "system/test_sampled_tokens.py",
@@ -82,8 +82,16 @@ _LONGEST = (
 """Files that take more than about 20 seconds, longest first."""
 _APART = {"repo/test_openapi.py", "mstar_worker/test_broker_faults.py"}
 """Long files whose tests share nothing: any process may take the next one."""
-_ONE_VLLM = {"mstar_policy/test_vllm_engine.py", "mstar_policy/test_engine.py", "mstar_policy/test_openai.py"}
-"""Files whose tests share one vLLM, which takes many seconds to start."""
+_ONE_VLLM = {
+    "mstar_policy/test_vllm_engine.py",
+    "mstar_policy/test_engine.py",
+    "mstar_policy/test_openai.py",
+    "mstar_policy/test_vllm_swaps.py",
+    "mstar_prm/test_vllm_scorer.py",
+    "mstar_prm/test_vllm_faults.py",
+    "mstar_models/test_vllm_host.py",
+}
+"""Files whose tests share one vLLM, which takes many seconds to start, or its import, which takes 20."""
 _APART_BY_PARAMETER = {"charts/test_processes.py"}
 """Long files whose tests share what their parameter starts."""
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,6 @@ from minivista import MODEL_FOLDER
 from mstar.errors import InvalidInput, TooLarge, TooManyRequests, Unavailable, WeightVersionMismatch
 from mstar.layout import STEP_SEPARATOR
 from mstar.prm_schemes import DECLARATION, OWN_LABELS, declaration, own_scheme
-from mstar_models.encoding import encode_segments
-from mstar_models.loading import load_processor
 from mstar_models.vllm_core import VllmOptions
 from mstar_prm.hf_scorer import HfScorer
 from mstar_prm.vllm_scorer import VllmScorer
@@ -28,17 +27,34 @@ RESPONSES = (
     ("A is 3", "Sum: 3 + 4 = 8", "## Answer\n\n8"),
     ("It looks like 7", "## Answer\n\n7"),
 )
+WAITING_TOKENS = 80
+"""The responses have 74 together, counting what two begin with once."""
 
 
-def with_scorer(home: Path, scene: Callable[[VllmScorer], Awaitable[None]], waiting_tokens: int = 10_000) -> None:
-    async def play() -> None:
-        scorer = VllmScorer(home, OPTIONS, waiting_tokens=waiting_tokens)
+@dataclass(frozen=True)
+class Served:
+    """A scorer whose engine serves a folder, on a loop of its own: starting vLLM takes most of a minute."""
+
+    runner: asyncio.Runner
+    scorer: VllmScorer
+    home: Path
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("served")
+    folder = Path(shutil.copytree(MODEL_FOLDER, home / "prm"))
+    (folder / DECLARATION).write_text(declaration(own_scheme(OWN_LABELS, LINES)))
+    scorer = VllmScorer(home, OPTIONS, waiting_tokens=WAITING_TOKENS)
+    with asyncio.Runner() as runner:
         try:
-            await scene(scorer)
+            with pytest.raises(Unavailable):
+                runner.run(scorer.score("How many?", [IMAGE], RESPONSES, None))
+            runner.run(scorer.load_folder(folder))
+            yield Served(runner, scorer, home, folder)
         finally:
-            await scorer.close()
-
-    asyncio.run(play())
+            runner.run(scorer.close())
 
 
 async def reference(home: Path, folder: Path, separators: Sequence[str]) -> list[tuple[str, list[tuple[float, ...]]]]:
@@ -52,18 +68,12 @@ async def reference(home: Path, folder: Path, separators: Sequence[str]) -> list
         await scorer.close()
 
 
-def test_scores_are_those_of_the_other_scorer_with_any_separator(tmp_path: Path) -> None:
-    folder = tmp_path / "prm"
-    shutil.copytree(MODEL_FOLDER, folder)
-    (folder / DECLARATION).write_text(declaration(own_scheme(OWN_LABELS, LINES)))
-    separators = (STEP_SEPARATOR, LINES, " | ")
+def test_scores_are_those_of_the_other_scorer_with_any_separator(served: Served) -> None:
+    scorer, separators = served.scorer, (STEP_SEPARATOR, LINES, " | ")
 
-    async def scene(scorer: VllmScorer) -> None:
-        with pytest.raises(Unavailable):
-            await scorer.score("How many?", [IMAGE], RESPONSES, None)
-        await scorer.load_folder(folder)
+    async def scene() -> None:
         version, scores = await scorer.score("How many?", [IMAGE], RESPONSES, None)
-        expected = await reference(tmp_path, folder, separators)
+        expected = await reference(served.home, served.folder, separators)
         assert version == expected[0][0] == scorer.weights().weight_version
         assert scorer.work.forwards == 7, "what two responses begin with is asked once"
         assert scorer.weights().step_separator == LINES
@@ -76,27 +86,29 @@ def test_scores_are_those_of_the_other_scorer_with_any_separator(tmp_path: Path)
         # Enough apart that one separator's scores would not pass for another's.
         last = [rows[0][-1] for rows in found]
         assert min(abs(last[a] - last[b]) for a, b in ((0, 1), (0, 2), (1, 2))) > 2e-3
+
+    served.runner.run(scene())
+
+
+def test_what_cannot_be_scored_or_cannot_wait_is_refused(served: Served) -> None:
+    scorer = served.scorer
+
+    async def scene() -> None:
         with pytest.raises(WeightVersionMismatch):
             await scorer.score("How many?", [IMAGE], RESPONSES, "other@000000000000")
         with pytest.raises(InvalidInput, match="response 1 is too long"):
             await scorer.score("How many?", [IMAGE], [RESPONSES[0], ("word " * 5000,)], None)
-        await scorer.sleep()
-        assert not scorer.weights().ready
-
-    with_scorer(tmp_path, scene)
-
-
-def test_what_cannot_wait_is_refused(tmp_path: Path) -> None:
-    _, ends = encode_segments(load_processor(MODEL_FOLDER).tokenizer, RESPONSES[2])
-
-    async def scene(scorer: VllmScorer) -> None:
-        await scorer.load_folder(MODEL_FOLDER)
-        with pytest.raises(TooLarge):
-            await scorer.score("How many?", [IMAGE], RESPONSES, None)
-        one = RESPONSES[2:]
-        first, second = (asyncio.ensure_future(scorer.score("How many?", [IMAGE], one, None)) for _ in range(2))
+        with pytest.raises(TooLarge, match=f"at most {WAITING_TOKENS} fit"):
+            await scorer.score("How many?", [IMAGE], [*RESPONSES, ("Sum: 1 + 1 = 2", "## Answer\n\n2")], None)
+        first, second = (asyncio.ensure_future(scorer.score("How many?", [IMAGE], RESPONSES, None)) for _ in range(2))
         with pytest.raises(TooManyRequests):
             await second
-        assert len((await first)[1]) == 1
+        assert len((await first)[1]) == len(RESPONSES)
 
-    with_scorer(tmp_path, scene, waiting_tokens=sum(ends) + 1)
+    served.runner.run(scene())
+
+
+def test_asleep_it_serves_nothing(served: Served) -> None:
+    """The last one: the engine ends."""
+    served.runner.run(served.scorer.sleep())
+    assert not served.scorer.weights().ready
