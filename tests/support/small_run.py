@@ -23,3 +23,5 @@ SMALL: dict[str, Any] = {
     "evaluation.n": 4,
     "evaluation.k": 4,
 }
+TESTED: dict[str, Any] = SMALL | {"data.test_id": 8, "data.test_ood": 4, "evaluation.n": 2, "evaluation.k": 2}
+"""The same with fewer questions in its tests, which a real model answers after each iteration."""

@@ -28,7 +28,7 @@ from mstar.evolution import RunState
 from mstar_embedded.ports import free_ports
 from mstar_embedded.processes import server_binary
 from postgres_server import PostgresServer
-from small_run import SMALL
+from small_run import TESTED
 
 OURS = ("coordinator", "policy", "prm", "trainer", "worker-rollout", "worker-score")
 
@@ -132,7 +132,7 @@ def endpoint(local: LocalStack, key: str | None) -> Endpoint:
 @pytest.mark.system
 def test_a_run_goes_through_the_published_port(local: LocalStack) -> None:
     with Client(endpoint(local, "mstar_run_admin_key")) as client:
-        run = client.create_run(RunCreate(recipe="demo", overrides=SMALL))
+        run = client.create_run(RunCreate(recipe="demo", overrides=TESTED))
         deadline = time.monotonic() + 300
         while client.run(run.id).state is RunState.RUNNING:
             assert time.monotonic() < deadline and not local.words(), local.words()

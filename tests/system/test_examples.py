@@ -12,11 +12,11 @@ import pytest
 from minivista.loader import load_split
 from mstar_embedded.ports import Ports, free_ports
 from mstar_embedded.supervisor import Supervisor
-from small_run import SMALL
+from small_run import TESTED
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 ROOT = Path(__file__).parents[2]
-SMALLEST = SMALL | {"evolution.iterations": 1, "exploration.mode": "fixed"}
+SMALLEST = TESTED | {"evolution.iterations": 1, "exploration.mode": "fixed"}
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import pytest
 
 from kept_spans import Collector, KeptSpan
 from llava_set import write_llava
-from small_run import SMALL
+from small_run import TESTED
 from warm_starts import COLD_PYTHON
 
 ROOT = Path(__file__).parents[2]
@@ -41,10 +41,10 @@ def finished(
     """A run during which policy and training were killed: its home, its results, and the pids of all its processes."""
     work = tmp_path_factory.mktemp("work")
     home = work / "runs"
-    write_llava(work / "set", {split: SMALL[f"data.{split}"] + 5 for split in OWN})
+    write_llava(work / "set", {split: TESTED[f"data.{split}"] + 5 for split in OWN})
     for name in ("MathVista", "AI2D"):
         shutil.copytree(PUBLISHED / name, work / "benchmarks" / name)
-    overrides = {**SMALL, "data.source": "set", "evaluation.benchmarks": "benchmarks", "evaluation.sets": SETS}
+    overrides = {**TESTED, "data.source": "set", "evaluation.benchmarks": "benchmarks", "evaluation.sets": SETS}
     settings = [part for key, value in overrides.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     # Its children are looked for by their command lines.
     command = [COLD_PYTHON, "-c", "from mstar.cli import main; main()", "run", "start", "demo", *settings]
@@ -138,8 +138,8 @@ def test_the_training_data_was_imported_and_the_benchmarks_measured(
     home, results, _ = finished
     (imported,) = (path for path in (home / ".mstar" / "imports").iterdir() if path.is_dir())
     records = json.loads((imported / "import.json").read_text())["records"]
-    assert records == {split: SMALL[f"data.{split}"] + 5 for split in OWN}
-    assert results["data"]["records"] == {split: SMALL[f"data.{split}"] for split in OWN}
+    assert records == {split: TESTED[f"data.{split}"] + 5 for split in OWN}
+    assert results["data"]["records"] == {split: TESTED[f"data.{split}"] for split in OWN}
     for milestone in results["test"].values():
         assert set(milestone["sets"]) == set(SETS)
         assert set(SETS) <= set(milestone["groups"])

@@ -23,7 +23,7 @@ from mstar_embedded.ports import free_ports
 from mstar_embedded.processes import ProcessSpec, stack
 from mstar_embedded.supervisor import Supervisor
 from s3_server import ACCESS, Bucket, s3_server
-from small_run import SMALL
+from small_run import TESTED
 
 POLICY_CACHE = 16_000_000
 MEETING = ("policy", "prm", "trainer", "worker-rollout", "worker-score")
@@ -54,7 +54,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ended]:
 
 def _run(homes: Path, bucket: Bucket) -> Ended:
     ports, home = free_ports(), homes / "coordinator"
-    overrides = SMALL | {"evolution.train.ranks": 2}
+    overrides = TESTED | {"evolution.train.ranks": 2}
     with tempfile.TemporaryDirectory(prefix="mstar-") as folder:
         broker = Path(folder) / "b.sock"
         planned = stack(home, ports, broker, broker.exists)

@@ -12,10 +12,10 @@ from mstar.evolution import RunState
 from mstar_embedded.ports import free_ports
 from mstar_embedded.supervisor import Supervisor
 from run_files import files_of
-from small_run import SMALL
+from small_run import TESTED
 
 pytestmark = pytest.mark.system
-SHORT = SMALL | {"evolution.iterations": 1, "exploration.start": 1}
+SHORT = TESTED | {"evolution.iterations": 1, "exploration.start": 1}
 SHARD, CHECKPOINT, OLD = "it01/select/0000", "reward/train", "reward/sample/0000"
 
 
