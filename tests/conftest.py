@@ -3,7 +3,7 @@
 `make check` runs the quick tests, `make test` all, shared out among processes: the tests of a file stay together, since
 they share what the file starts, and the files that take longest come first, so that none is left over at the end.
 Temporary files of the tests and of every process that they start lie in one folder, which goes with the last test;
-logging is set back after each test.
+logging and variables are set back after each test.
 """
 
 import gc
@@ -154,6 +154,20 @@ def _logging_as_before() -> Iterator[None]:
             root.removeHandler(handler)
     root.setLevel(level)
     structlog.configure(**configuration)
+
+
+@pytest.fixture(autouse=True)
+def _variables_as_before() -> Iterator[None]:
+    """Take back what a test leaves in the environment.
+
+    A start of vLLM leaves LD_PRELOAD, and with that no program of a later test could be forked (`warm_stub`).
+    """
+    before = dict(os.environ)
+    yield
+    after = dict(os.environ)
+    for name in after.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update({name: value for name, value in before.items() if after.get(name) != value})
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -87,3 +87,12 @@ def test_what_only_a_fresh_interpreter_can_do_is_left_to_one(tmp_path: Path, var
     value = {"PYTHONHASHSEED": "1", "PYTHONPATH": f"{tmp_path}{os.pathsep}{SUPPORT}"}[variable]
     with probe(tmp_path, **{variable: value}) as (program, given):
         assert given["pid"] == program.pid and given["executable"] == COLD_PYTHON
+
+
+def test_a_test_may_leave_a_variable() -> None:
+    """As vLLM's start leaves LD_PRELOAD, with which nothing is forked."""
+    os.environ["LD_PRELOAD"] = ""
+
+
+def test_the_next_one_finds_it_no_more() -> None:
+    assert "LD_PRELOAD" not in os.environ
