@@ -35,6 +35,8 @@ _OWN_FOLDER = pytest.StashKey[Path]()
 _WARM_SERVER = pytest.StashKey[WarmServer]()
 _OURS = "MSTAR_TESTS_TMPDIR"
 """Set for the processes among which tests are shared out: they use the first one's folder."""
+_LOADER = {name: value for name, value in os.environ.items() if name.startswith("LD_")}
+"""Variables of the dynamic loader, before any library was imported."""
 _LONGEST = (
     "mstar_policy/test_vllm_engine.py",
     "mstar_policy/test_openai.py",
@@ -158,16 +160,24 @@ def _logging_as_before() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _variables_as_before() -> Iterator[None]:
-    """Take back what a test leaves in the environment.
+    """Take back what a test leaves in the environment, and what fixtures before it left for the dynamic loader.
 
-    A start of vLLM leaves LD_PRELOAD, and with that no program of a later test could be forked (`warm_stub`).
+    An import of OpenCV leaves LD_LIBRARY_PATH, a start of vLLM LD_PRELOAD. With them no later program would be forked
+    (`warm_stub`), and each would import torch for itself.
     """
+    for name in [name for name in os.environ if name.startswith("LD_")]:
+        _set(name, _LOADER.get(name))
     before = dict(os.environ)
     yield
-    after = dict(os.environ)
-    for name in after.keys() - before.keys():
-        del os.environ[name]
-    os.environ.update({name: value for name, value in before.items() if after.get(name) != value})
+    for name in os.environ.keys() | before.keys():
+        _set(name, before.get(name))
+
+
+def _set(name: str, value: str | None) -> None:
+    if value is None:
+        os.environ.pop(name, None)
+    elif os.environ.get(name) != value:
+        os.environ[name] = value
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

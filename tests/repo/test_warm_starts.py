@@ -89,10 +89,17 @@ def test_what_only_a_fresh_interpreter_can_do_is_left_to_one(tmp_path: Path, var
         assert given["pid"] == program.pid and given["executable"] == COLD_PYTHON
 
 
-def test_a_test_may_leave_a_variable() -> None:
-    """As vLLM's start leaves LD_PRELOAD, with which nothing is forked."""
+@pytest.fixture(scope="module")
+def opencv() -> None:
+    """Stands for a fixture that imports it."""
+    os.environ["LD_LIBRARY_PATH"] = "/lib64"
+
+
+def test_a_test_and_a_fixture_may_leave_variables(opencv: None) -> None:
+    """As vLLM's start does; a program that is given them is started from scratch."""
+    assert "LD_LIBRARY_PATH" not in os.environ
     os.environ["LD_PRELOAD"] = ""
 
 
-def test_the_next_one_finds_it_no_more() -> None:
-    assert "LD_PRELOAD" not in os.environ
+def test_the_next_one_finds_them_no_more() -> None:
+    assert not {"LD_LIBRARY_PATH", "LD_PRELOAD"} & os.environ.keys()
