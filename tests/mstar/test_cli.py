@@ -50,6 +50,7 @@ def mstar(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Complet
         (("score", "empty.jsonl"), "empty.jsonl line 1: question: "),
         (("score", "good.jsonl"), "set MSTAR_PRM_URL"),
         (("score", "good.jsonl", "--out", "none/out.jsonl"), "none/out.jsonl cannot be written"),
+        (("study", "report", "paper", "--results", "none"), "none has no result file of study paper"),
         (("up", "--ports", "some"), "choose auto or fixed"),
         (("report", "r" * 300), "File name too long"),
         (("run", "show", "list.yaml", "--home", "loop"), "loop"),

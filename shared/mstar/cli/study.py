@@ -127,6 +127,10 @@ def report(
             # Several commands may have run parts of one plan; equal plans are one study to a reader.
             views = [view for view in client.studies(limit=100).data if view.study == plan]
             found = list({(one.arm, one.seed): one for view in views for one in _records(client, view.id)}.values())
+    if not found and results is not None:
+        raise NotFound(
+            f"--results: {results} has no result file of study {plan.name}: their names begin with {plan.name}--"
+        )
     if not found:
         raise NotFound(f"no run of study {plan.name} has ended yet: name the folder of its result files with --results")
     runs = in_order(plan, found)
