@@ -23,6 +23,25 @@ _SAYS_MORE = {
     "not", "no", "never", "neither", "nor", "none", "or", "but", "except", "unlike", "than", "half", "twice",
     "without", "instead",
 }  # fmt: skip
+_LIMITS = {
+    "after",
+    "before",
+    "over",
+    "under",
+    "above",
+    "below",
+    "more",
+    "less",
+    "least",
+    "most",
+    "between",
+    "until",
+    "since",
+}
+_IN_ORDER = {
+    "order", "ordered", "sequence", "first", "second", "last", "respectively", "rank", "ranked", "then", "next",
+    "begin", "start", "top", "bottom",
+}  # fmt: skip
 _ONE_OF_THEM = {"are": "is", "were": "was", "have": "has"}
 """`Which has more?` is answered by `They have more.`"""
 _PAST = {
@@ -42,6 +61,13 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     told = [_folded(word) for word in words]
     yield from _before(words, told, f" {' '.join(asked)} ")
     yield from _behind(words, told, asked)
+    yield from _counted(words, told, asked)
+    yield from _called(words, told, asked)
+
+
+def asks_order(question: str) -> bool:
+    """Whether the order of what is named may be part of the answer."""
+    return not _IN_ORDER.isdisjoint(_folded(word) for word in question.split())
 
 
 def _assigned(text: str, question: str) -> Iterator[str]:
@@ -86,6 +112,29 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
         ):
             begin += 1
             yield " ".join(words[begin:])
+
+
+def _counted(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
+    """`3` of `There are 3 bars taller than 40` and of `3 more apples`, where the question asks how many.
+
+    What is behind the number are words of the question in its order, so that `3 more pears than apples` is none where
+    it asks how many more apples than pears.
+    """
+    begin = 2 if tuple(told[:2]) in {("there", "is"), ("there", "was")} else 0
+    if asked[:2] not in (["how", "many"], ["how", "much"]) or len(told) < begin + 2:
+        return
+    left = iter(asked[2:])
+    if all(any(_singular(word) == _singular(other) for other in left) for word in told[begin + 1 :]):
+        yield words[begin]
+
+
+def _called(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
+    """`02139` of `zip code 02139`, where the question asks what the zip code is."""
+    if asked[:2] not in (["what", "is"], ["what", "was"]) or (_SAYS_MORE | _BEFORE_ANSWER | _LIMITS) & set(told):
+        return
+    name = asked[3:] if asked[2:3] == ["the"] else asked[2:]
+    if 0 < len(name) < len(told) and list(told[: len(name)]) == list(name):
+        yield " ".join(words[len(name) :])
 
 
 def _inflected(asked: Sequence[str]) -> Iterator[str]:

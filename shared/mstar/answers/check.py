@@ -9,18 +9,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from mstar.answers.asked import answers_in_words
+from mstar.answers.asked import answers_in_words, asks_order
 from mstar.answers.choices import compare_choice
 from mstar.answers.find import MISSING, find_answer
 from mstar.answers.lists import compare_lists
 from mstar.answers.marks import bare, first_answer, plain
 from mstar.answers.maths import compare_math
 from mstar.answers.numbers import Number, read_number, rounded, short_scale
-from mstar.answers.phrases import same_text
+from mstar.answers.phrases import same_pair, same_text
 from mstar.answers.quantities import total_in
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
-from mstar.answers.units import factor, is_percent, is_variable, same_kind, same_unit
+from mstar.answers.units import compares, factor, is_percent, is_variable, same_kind, same_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
 
@@ -64,8 +64,11 @@ def check(
     said = _EMPTY_RUN.sub(lambda run: run[0][0], said)
 
     def compared(one: str) -> str:
-        choice = answer.type is AnswerType.CHOICE
-        return compare_choice(one, answer, numbers) if choice else _RULES[answer.type](one, answer, rule)
+        if answer.type is AnswerType.CHOICE:
+            return compare_choice(one, answer, numbers)
+        if answer.type is AnswerType.TEXT and not asks_order(question) and same_pair(first_answer(one), answer.value):
+            return "equal"
+        return _RULES[answer.type](one, answer, rule)
 
     reason = compared(said)
     if reason != "equal" and any(compared(one) == "equal" for one in answers_in_words(first_answer(said), question)):
@@ -143,7 +146,8 @@ def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[
         # 50 % is 0.5 for an answer below 1, and 50 for one above: 300 % is not 3.
         share = Number(one.value / 100, "", one.places + 2)
         return (share,) if abs(gold.value) < 1 else (one,) if rule.unasked_units else None
-    return (one,) if rule.unasked_units and not is_variable(one.unit) else None
+    # `5 months older` is a difference: where one is asked for, the question's own words go before (`asked`).
+    return (one,) if rule.unasked_units and not is_variable(one.unit) and not compares(one.unit) else None
 
 
 def _converted(value: Fraction) -> Fraction:

@@ -22,7 +22,7 @@ _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
 _WORD = re.compile(r"[A-Za-z]+")
 _FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln", "exp", "sqrt", "pi"}
 _VARIABLE = re.compile(
-    r"^\s*(?:[A-Za-z]\w*|[A-Za-z]\([^()=]{1,20}\)|\\(?:theta|alpha|beta|gamma|phi|lambda|omega|angle\s*[A-Z]{1,3}))\s*=\s*"
+    r"^\s*(?:[A-Za-z]\w*|[A-Za-z]'{0,2}\([^()=]{1,20}\)|[A-Za-z]'{1,2}|\\(?:theta|alpha|beta|gamma|phi|lambda|omega|angle\s*[A-Z]{1,3}))\s*=\s*"
 )
 _ROOT = re.compile(r"√\s*(?:\{([^{}]*)\}|(\d+|[A-Za-z]))")
 _CALLED_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\(([^()]*)\)")
@@ -48,6 +48,8 @@ _ENDLESS = re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])", re.IGNORECASE)
 _PLUS_ENDLESS = re.compile(r"(?<![\w)}])\+\s*(?=\\infty)")
 _POINT_NAMED = re.compile(r"^(?:(?:[Tt]he\s+)?[Pp]oint\s+)?(?:[A-Z]\s*)?(?=\()")
 _TUPLE = re.compile(r"([(\[])([^()\[\]]+)([)\]])")
+_NUMBER_FIRST = re.compile(r"(?P<number>-?[\d./]+|-?\\frac\{\d+\}\{\d+\})\s*(?P<sign>[<>≤≥])\s*(?P<unknown>[A-Za-z])")
+_TURNED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 _SIGNS = "%°<>≤≥≠±:;!|"
 _ARITHMETIC = re.compile(r"(?:[\d.)}\]]|\\pi)\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
 _RELATIONS = {
@@ -71,10 +73,11 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     if rule.unasked_units and not answer.unit and not _WORD.search(_LATEX_COMMAND.sub("", gold)):
         said = without_unit(said)
     said = _ROUNDED.sub("", said if "=" in gold else result_of(said))
+    said, gold = _unknown_first(said), _unknown_first(gold)
     said, gold = _as_point(said, gold), _as_point(gold, said)
     said, gold = rising(as_interval(said, gold)), rising(as_interval(gold, said))
     # Only where one side has it: `x = 3` must not equal `y = 3`.
-    if rule.assignments and ("=" in said) != ("=" in gold):
+    if rule.assignments and ("=" in said) != ("=" in gold) and not _several(said) and not _several(gold):
         said, gold = _VARIABLE.sub("", said), _VARIABLE.sub("", gold)
     if _compact(said) == _compact(gold) or _same_elements(said, gold, rule):
         return "equal"
@@ -108,6 +111,12 @@ def _without_sentence(said: str) -> str:
     """`(3, 2)` of `The point is (3, 2)`; of a single value a sentence is no expression."""
     led = _POINT_NAMED.sub("", bare(said))
     return led if _TUPLE.fullmatch(led.replace("\\left", "").replace("\\right", "")) else said
+
+
+def _unknown_first(text: str) -> str:
+    """`x > 4` for `4 < x`."""
+    found = _NUMBER_FIRST.fullmatch(text)
+    return text if found is None else f"{found['unknown']} {_TURNED[found['sign']]} {found['number']}"
 
 
 def _as_point(text: str, other: str) -> str:
@@ -151,6 +160,11 @@ def _solutions(text: str) -> list[str] | None:
     if braces:
         return _listed(text.removeprefix("\\").removeprefix("{").removesuffix("}").removesuffix("\\"))
     return _listed(text) if _OR.search(text) else None
+
+
+def _several(text: str) -> bool:
+    """Whether it is several values of one unknown, `x = 1, x = 4`."""
+    return _EACH.fullmatch(text.strip()) is not None and len(_names(text)) == 1
 
 
 def _names(text: str) -> set[str]:

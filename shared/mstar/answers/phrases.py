@@ -21,6 +21,14 @@ _THE_ONE = re.compile(r"the\s+(.+)\s+one")
 _YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
 """Words behind a yes or no that take it back."""
+_THERE_IS_NO = re.compile(r"(?:there|it|he|she|they|we)\s+(?:is|are|was|were|has|have|had)\s+no\s+")
+_CODE = re.compile(r"\+?\(?\d[\d ().-]{5,}\d")
+"""A telephone number, or another row of digits in groups."""
+_GROUPS = re.compile(r"\d+")
+_INITIALS = re.compile(r"[^\s.,]+")
+_PAIR = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|&)\s+")
+_SHORTENED = re.compile(r"(?P<name>[A-Za-z][A-Za-z ]{2,40}) \((?P<short>(?![IVXLC]+\))[A-Z][A-Za-z]{1,4})\)")
+"""`Sodium (Na)`: a name with what it is called for short."""
 _RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
 _ROW = re.compile(r"[a-h](?:(?:\s*(?:,|→|-+>|-|>|\\(?:right)?arrow|\\to(?![a-z]))\s*|\s*)[a-h]){2,25}")
 _FRACTION = re.compile(r"\d{1,4}/\d{1,4}")
@@ -29,9 +37,15 @@ _RATIO = re.compile(r"[\d,]+(?:\s*:\s*[\d,]+)+")
 
 def same_text(said: str, gold: str) -> bool:
     """Whether both say one thing, without an article in front; `Yes, it is.` is yes."""
+    if both := _SHORTENED.fullmatch(bare(gold)):
+        return same_text(said, both["name"]) or same_text(said, both["short"]) or plain(said) == plain(gold)
     one, other = canonical(plain(_shouted(said))), canonical(plain(gold))
     # Only for a reference that is yes or no: elsewhere the words behind the comma are the answer.
-    if other in ("yes", "no", "true", "false") and (led := _YES_NO.fullmatch(one)) and not _TURNS.search(led["rest"]):
+    if (
+        other in ("yes", "no", "true", "false")
+        and (led := _YES_NO.fullmatch(one))
+        and not _taken_back(led[1], led["rest"])
+    ):
         one = led[1]
     if _same_time(said, gold) or same_duration(one, other) or same_compound(one, other):
         return True
@@ -46,7 +60,43 @@ def same_text(said: str, gold: str) -> bool:
         return parts == _ratio(other)
     one, other = (_ARTICLE.sub("", text, count=1) for text in (_THE_ONE.sub(r"\1", one), other))
     same = one == other or means(one, other) or same_place(one, other) or _same_count(one, other)
-    return same or _same_spelling(one, other, plain(said), plain(gold))
+    return same or _same_spelling(one, other, plain(said), plain(gold)) or _same_name(bare(said), bare(gold))
+
+
+def _same_name(said: str, gold: str) -> bool:
+    """`J.R. Smith` for J. R. Smith and `Washington DC` for Washington, D.C.; `(555) 0142` for 555-0142."""
+    if _CODE.fullmatch(gold) and _CODE.fullmatch(said):
+        return _GROUPS.findall(said) == _GROUPS.findall(gold)
+    one, other = _initials(said), _initials(gold)
+    return one is not None and one == other
+
+
+def _initials(text: str) -> list[str] | None:
+    """Words of a name with single capitals that follow one another as one word; None for no name of several words."""
+    words: list[str] = []
+    single = False
+    for word in _INITIALS.findall(text):
+        letter = len(word) == 1 and word.isupper()
+        if letter and single:
+            words[-1] += word
+        else:
+            words.append(word)
+        single = letter
+    return words if len(words) > 1 and any(map(str.isupper, words)) else None
+
+
+def same_pair(said: str, gold: str) -> bool:
+    """Whether both name the same two things in any order: `orange, blue` for blue and orange."""
+    told, asked = (_PAIR.split(bare(text)) for text in (said, gold))
+    if not len(told) == len(asked) == 2 or not all(part.strip() for part in (*told, *asked)):
+        return False
+    return any(all(map(same_text, told, order)) for order in (asked, asked[::-1]))
+
+
+def _taken_back(said: str, rest: str) -> bool:
+    """Whether the sentence behind a yes or no says something else: in `No, there is no cube` it says so again."""
+    again = _THERE_IS_NO.match(rest) if said == "no" else None
+    return _TURNS.search(rest[again.end() :] if again else rest) is not None
 
 
 def _same_time(said: str, gold: str) -> bool:

@@ -37,6 +37,11 @@ _SYMBOLS = frozenset(f"{_SHORT} {_PAIRS}".split())
 _RAISED = re.compile(r"(?:\^\{?-?\d\}?|[²³])$")
 _DIMENSION = re.compile(r"(?<=\w)\s+(?:old|tall|high|long|wide|deep|thick|away|apart)$", re.IGNORECASE)
 """Which way is measured: `15 years old`, `5 m tall`."""
+_COMPARED = re.compile(
+    r"\b(?:more|fewer|less|older|younger|taller|shorter|longer|higher|lower|larger|smaller|greater|heavier|lighter|earlier"
+    r"|later|faster|slower|wider|cheaper)\b",
+    re.IGNORECASE,
+)
 _OF_ONE = re.compile(r"^(?:of\s+)?an?\s+(?=\w)", re.IGNORECASE)
 """`half an hour`, `three quarters of a mile`."""
 _BEHIND_VALUE = re.compile(r"(?P<value>.*(?:[\d)}\]]|π|\\pi))\s*(?P<unit>(?<![a-z])[A-Za-zµ].*)", re.DOTALL)
@@ -51,10 +56,14 @@ _POWER = re.compile(r"(?<!\))\*\*[+-]?\d{1,2}(?!\d|\.|\*\*)")
 
 def same_unit(said: str, asked: str) -> bool:
     """Whether both name one unit: `$` and `dollars`, `cm²` and `cm^2`, `years` and `year`."""
-    # The word is the currency's and the weight's; which is meant follows from the unit that is asked for.
+    # The word is the currency's and the weight's, or degrees of a temperature: the unit that is asked for says which.
     names = {_name(said), _name(asked)}
     # Yen and yuan share the sign, and are not each other.
-    if names == {"pound", "£"} or ("¥" in names and names <= {"¥", "JPY", "CNY"}):
+    if (
+        names == {"pound", "£"}
+        or (_name(said) == "°" and _name(asked) in ("degC", "degF"))
+        or ("¥" in names and names <= {"¥", "JPY", "CNY"})
+    ):
         return True
     return len(names) == 1 or factor(said, asked) == 1
 
@@ -115,6 +124,11 @@ def is_variable(unit: str) -> bool:
     if not (letters.isascii() and letters.isalpha()):
         return False
     return len(letters) <= 2 and letters not in _SYMBOLS
+
+
+def compares(unit: str) -> bool:
+    """Whether the words behind a number say by how much something differs: `months older`, `cm taller`."""
+    return _COMPARED.search(unit) is not None
 
 
 def without_unit(text: str, asked: str = "") -> str:

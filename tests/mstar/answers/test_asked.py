@@ -56,3 +56,28 @@ def test_no_number_is_taken_out_of_a_comparison(said: str) -> None:
 
 def test_a_part_of_the_answer_is_not_taken_for_the_question() -> None:
     assert not judged("Which colour is the light bar?", "blue", "The bar is light blue.")
+
+
+@pytest.mark.parametrize(
+    ("question", "gold", "said", "right"),
+    [
+        ("How many more apples than oranges?", 12, "12 more", True),
+        ("How many more apples than oranges?", 12, "There are 12 more apples than oranges.", True),
+        ("How many more apples than oranges?", 12, "12 more oranges than apples", False),
+        ("How many more apples than oranges?", 12, "12 fewer", False),
+        ("How many bars are taller than 40?", 3, "There are 3 bars taller than 40.", True),
+        ("How many bars are taller than 40?", 3, "There are 3 bars not taller than 40.", False),
+        ("What is the zip code?", "02139", "zip code 02139", True),
+        ("What is the year after the war?", "1946", "the year after 1946", False),
+    ],
+)
+def test_what_is_counted_or_called_stands_in_the_words_of_the_question(
+    question: str, gold: object, said: str, right: bool
+) -> None:
+    assert judged(question, gold, said) is right
+
+
+def test_two_things_count_in_any_order_unless_the_question_asks_for_one() -> None:
+    assert judged("What are the two colors?", "blue and orange", "Orange, blue")
+    assert not judged("What are the two colors?", "blue and orange", "orange and red")
+    assert not judged("Which color is first and which is last?", "blue and orange", "orange and blue")
