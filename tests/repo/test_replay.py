@@ -76,12 +76,16 @@ def _starts_and_ends(
         process = replay.start(command, more, stdout=log, stderr=log)
 
     def ready() -> bool:
+        # A health check is a process of its own: before the program has said that it works, it would only fail.
         # A worker says that it lives before it takes over the signals; then it looks for its queue.
+        if ("Cannot connect to redis" if worker else "Application startup complete") not in said.read_text():
+            return False
         asked = replay.start(health, more, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        return asked.wait(60) == 0 and (not worker or "Cannot connect to redis" in said.read_text())
+        return asked.wait(60) == 0
 
     try:
-        deadline = time.monotonic() + 120
+        # What it imports is compiled meanwhile, on a machine that does other things as well.
+        deadline = time.monotonic() + 300
         while not ready():
             assert process.poll() is None and time.monotonic() < deadline, said.read_text()[-2000:]
             time.sleep(0.5)
