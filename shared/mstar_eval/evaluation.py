@@ -1,7 +1,7 @@
 """Measures one benchmark: asks the policy for what is not there yet, in shards, then judges everything."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from mstar.errors import Conflict, InvalidInput, TooLarge
@@ -42,22 +42,23 @@ def complete(
     # Threads only ask; rows are added by the caller's thread below, so the file needs no lock.
     missing = [one for one in shown if one.item.id not in file.rows]
     threads = ThreadPoolExecutor(IN_FLIGHT)
-    work = [threads.submit(_shard, benchmark, shard, file, services, separator) for shard in _shards(missing)]
+    waiting = {threads.submit(_shard, benchmark, shard, file, services, separator) for shard in _shards(missing)}
     failure: Exception | None = None
     try:
-        for done in as_completed(work):
-            if done.cancelled():
-                continue
-            try:
-                rows = done.result()
-            except Exception as error:
-                # What is being sampled now is still waited for and kept.
-                # The first: those behind it are often its consequence.
-                failure = failure or error
-                threads.shutdown(wait=False, cancel_futures=True)
-                continue
-            file.add(rows)
-            progress(len(file.rows), len(shown))
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for one in done:
+                try:
+                    rows = one.result()
+                except Exception as error:
+                    # The first: those behind it are often its consequence.
+                    failure = failure or error
+                    continue
+                file.add(rows)
+                progress(len(file.rows), len(shown))
+            if failure is not None:
+                # What is being sampled is still waited for and kept; of what is cancelled nobody is told.
+                waiting = {one for one in waiting if not one.cancel()}
     finally:
         # After Ctrl-C nothing is waited for: the session closes the connections, which ends the requests.
         threads.shutdown(wait=False, cancel_futures=True)
