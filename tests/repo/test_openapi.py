@@ -14,12 +14,12 @@ from typing import Any
 import httpx2
 import pytest
 
-from real_services import coordinator, policy, prm
+from real_services import brief_policy, coordinator, prm
 
 EXAMPLES = os.environ.get("MSTAR_FUZZ_EXAMPLES", "3")
 ALIASES = {
     coordinator: {"/pooling": ("/v1/score", "/score", "/v1/rerank", "/v2/rerank", "/rerank")},
-    policy: {},
+    brief_policy: {},
     prm: {"/v1/score": ("/score",), "/v1/rerank": ("/v2/rerank", "/rerank")},
 }
 """Paths of one function, by the path that is searched for all of them.
@@ -30,7 +30,7 @@ The coordinator passes these bodies on unread, and here to nobody: their rules a
 
 @pytest.mark.system
 @pytest.mark.slow
-@pytest.mark.parametrize("started", ALIASES, ids=lambda started: started.__name__)
+@pytest.mark.parametrize("started", ALIASES, ids=lambda started: started.__name__.removeprefix("brief_"))
 def test_no_request_that_the_document_describes_breaks_a_service(
     started: Callable[[Path], AbstractContextManager[str]], tmp_path: Path
 ) -> None:

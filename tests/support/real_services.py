@@ -59,9 +59,16 @@ def coordinator(home: Path) -> Iterator[str]:
 
 
 @contextmanager
-def policy(home: Path) -> Iterator[str]:
-    # Short responses and few rows at a time: samples for each of many odd requests would take minutes.
-    save_model(home / "model", seed=1, brief=True)
+def brief_policy(home: Path) -> Iterator[str]:
+    """One whose responses are short: samples for each of many odd requests would take minutes."""
+    with policy(home, brief=True) as url:
+        yield url
+
+
+@contextmanager
+def policy(home: Path, *, brief: bool = False) -> Iterator[str]:
+    # Few rows at a time: a thousand samples for each of many odd requests would take minutes.
+    save_model(home / "model", seed=1, brief=brief)
     with service("policy", home, model=home / "model", engine="transformers", waiting_rows=32) as url:
         yield url
 
