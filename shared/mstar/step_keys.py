@@ -27,12 +27,15 @@ BUILTIN = "builtin:"
 """Begin of the names of data sets and models that come with the code."""
 
 
+def ships(recipe: Recipe) -> bool:
+    """Whether data and base come with the code, so that the recipe says all of a run; a folder may hold anything."""
+    given = recipe.data.source.startswith(BUILTIN) and recipe.model.base.startswith(BUILTIN)
+    return given and recipe.evaluation.benchmarks is None
+
+
 def prepare_key(recipe: Recipe, code: str) -> str | None:
     """Key of `prepare`; None where it reads folders, whose content only its artefact tells, and for an evaluation."""
-    if recipe.measure is not None:
-        return None
-    shipped = recipe.data.source.startswith(BUILTIN) and recipe.model.base.startswith(BUILTIN)
-    if not shipped or recipe.evaluation.benchmarks is not None:
+    if recipe.measure is not None or not ships(recipe):
         return None
     read = {
         "data": recipe.data.model_dump(mode="json"),

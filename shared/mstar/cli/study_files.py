@@ -13,6 +13,7 @@ from mstar.cli.recipe_files import SHIPPED
 from mstar.errors import InvalidInput
 from mstar.recipe_folder import is_file_name
 from mstar.recipes import Recipe
+from mstar.step_keys import ships
 from mstar.study.plan import Study, parse_study_yaml
 from mstar.study.record import StudyRun, parse_record
 from mstar.study.same_recipe import other_field
@@ -56,17 +57,28 @@ def planned(study: Study, arm: str, seed: int) -> Recipe:
 def read_results(folder: Path, study: Study) -> dict[tuple[str, int], StudyRun]:
     """Runs of a study whose result files lie in a folder or below, by arm and seed.
 
-    Files of other studies are passed over. Raises InvalidInput for a file that is no result, for one of another recipe
-    than the study's, and for two different results of one run.
+    A file of another study counts where this one would do the same run again: equal arm, seed and recipe, on a base and
+    a data set that ship. Raises InvalidInput for a file that is no result, for one of this study with another recipe
+    than it has now, and for two different results of one run.
     """
     found: dict[tuple[str, int], StudyRun] = {}
-    for path in sorted(folder.rglob("*.json")):
-        if not path.name.startswith(f"{study.name}--"):
+    lent: dict[tuple[str, int], StudyRun] = {}
+    for path in sorted(folder.rglob("*--*.json")):
+        own = path.name.startswith(f"{study.name}--")
+        # By its name first: a folder may hold many large files of other studies.
+        if not own and path.stem.partition("--")[2] not in {f"{arm}--seed{seed}" for arm, seed in study.runs()}:
             continue
         run = parse_record(path.read_bytes(), str(path))
-        if run.study != study.name or run.arm not in study.arms or run.seed not in study.seeds:
+        if run.arm not in study.arms or run.seed not in study.seeds:
             continue
-        if (field := other_field(run.recipe, planned(study, run.arm, run.seed))) is not None:
+        plan = planned(study, run.arm, run.seed)
+        field = other_field(run.recipe, plan)
+        if run.study != study.name:
+            # The first of several, since equal recipes ask for equal numbers.
+            if field is None and ships(plan):
+                lent.setdefault((run.arm, run.seed), run)
+            continue
+        if field is not None:
             raise InvalidInput(
                 f"{path} was made with another recipe than the study has now, which differs in {field}: move the file "
                 "away, or undo the change",
@@ -77,7 +89,7 @@ def read_results(folder: Path, study: Study) -> dict[tuple[str, int], StudyRun]:
         if before is not None and before != run:
             raise InvalidInput(f"{path} is a second result of {run.arm} with seed {run.seed}", field="results")
         found[run.arm, run.seed] = run
-    return found
+    return lent | found
 
 
 def read_properties(path: Path) -> tuple[PropertyResult, ...]:

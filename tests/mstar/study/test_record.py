@@ -50,12 +50,38 @@ def test_a_file_is_written_and_read_again(tmp_path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == [path.name]
 
 
-def test_a_file_of_another_recipe_is_refused_and_one_of_another_study_passed_over(tmp_path: Path) -> None:
+def test_a_file_of_another_recipe_is_refused_in_its_study_and_passed_over_in_others(tmp_path: Path) -> None:
     plan = study()
     write_result(tmp_path, run(plan, "all", 2))
-    assert read_results(tmp_path, study(name="other")) == {}
+    assert read_results(tmp_path, study(name="other", changes={"evolution": {"n": 3}})) == {}
     with pytest.raises(InvalidInput, match=r"another recipe than the study has now, which differs in evolution\.n:"):
         read_results(tmp_path, study(changes={"evolution": {"n": 3}}))
+
+
+def test_a_file_of_another_study_counts_where_the_run_is_the_same(tmp_path: Path) -> None:
+    lender, plan = study(name="first"), study()
+    one, twice = run(lender, "all", 2), run(study(name="zero"), "all", 2)
+    write_result(tmp_path, one)
+    write_result(tmp_path, twice.model_copy(update={"run": "r-later"}))
+    assert read_results(tmp_path, plan) == {("all", 2): one}
+    assert read_results(tmp_path, study(seeds=[1])) == {}
+    # Its own goes first, whatever others have.
+    own = run(plan, "all", 2)
+    write_result(tmp_path, own)
+    assert read_results(tmp_path, plan) == {("all", 2): own}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"model": {"base": "mine"}}, {"data": {"source": "mine"}}, {"evaluation": {"benchmarks": "mine"}}],
+)
+def test_a_file_of_another_study_does_not_count_where_a_folder_decides(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    lender, plan = study(name="first", changes=changes), study(changes=changes)
+    write_result(tmp_path, run(lender, "all", 2))
+    assert read_results(tmp_path, plan) == {}
+    assert set(read_results(tmp_path, lender)) == {("all", 2)}
 
 
 def test_two_different_results_of_one_run_are_refused(tmp_path: Path) -> None:
