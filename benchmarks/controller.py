@@ -1,8 +1,9 @@
 """Regret of the temperature controller: the literal arg-max against a smooth curve, at equal and at a quarter cost.
 
-`python -m benchmarks.controller` simulates sweeps of known curves and writes controller.md beside this file. Regret is
-the true metric at its best temperature less the true metric at the chosen one, in points. What this leaves out: sweeps
-of a real policy, and what a better temperature is worth to a run, which the arms would have to show.
+`python -m benchmarks.controller` simulates sweeps of known curves and writes controller.md beside this file, but for
+its end, which is `controller_real`'s. Regret is the true metric at its best temperature less the true metric at the
+chosen one, in points. What this leaves out: what a better temperature is worth to a run, which the arms would have to
+show.
 """
 
 import sys
@@ -20,6 +21,8 @@ from mstar.recipes import PAPER_GRID
 
 Array = npt.NDArray[np.float64]
 HERE = Path(__file__).parent
+PAGE = HERE / "controller.md"
+REAL = "<!-- what follows is of benchmarks.controller_real -->\n"
 CURRENT = 1.0
 """Where every sweep begins: the temperature that recipes begin with."""
 QUESTIONS = 250
@@ -57,8 +60,14 @@ class Rule:
 def main() -> None:
     """Measure, print, write."""
     text = "\n".join([HEAD, *_table(QUESTIONS, simulated()), ""])
-    (HERE / "controller.md").write_text(text)
+    before = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(with_real(text, before.partition(REAL)[2]), encoding="utf-8")
     print(text)
+
+
+def with_real(page: str, real: str) -> str:
+    """The page with another end: what real sweeps have shown."""
+    return page.partition(REAL)[0].rstrip("\n") + "\n\n" + REAL + "\n" + real.lstrip("\n")
 
 
 def _table(questions: int, curves: Sequence[tuple[str, Array, Draw]]) -> Iterator[str]:
@@ -205,8 +214,8 @@ normal of 2 logits; with common numbers, a question's luck at two temperatures 0
 - A grid that is halved twice, with more questions for the same cost, is no better than the whole grid, since the curve
   also learns from points far off its peak. So sweeps have no rounds.
 
-Not shown: sweeps of a real policy, whose questions and luck may be related otherwise. So the arg-max stays the default
-(`exploration.estimator`).
+In real policies questions and luck may be related otherwise: see below. Until that has been measured the arg-max stays
+the default (`exploration.estimator`).
 """
 
 if __name__ == "__main__":
