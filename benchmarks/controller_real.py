@@ -34,21 +34,24 @@ from dataclasses import dataclass
 from math import comb, sqrt
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmarks.controller import CURRENT, HERE, PAGE, with_real
+from mstar.evolution import graph
 from mstar.exploration import Outcomes, choose, choose_by_fit, curve_of
 from mstar.metrics import ranked
+from mstar.recipes import Recipe
 from mstar.results import RunResults
 from mstar.reward import RewardRule
-from mstar.step_names import iteration_phase
+from mstar.stages.choose import ChooseParams
 from mstar.study.statistics import holm, over_seeds
 from mstar.types import RolloutRow, ScoreRow
 from mstar_artefacts.store import ArtefactStore
 
+Row = TypeVar("Row", RolloutRow, ScoreRow)
 Places = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.bool_]
 NAME = "controller-sweeps"
@@ -153,13 +156,17 @@ def sweeps(home: Path) -> Iterator[Sweep]:
     found = [json.loads(path.read_bytes()) for path in home.glob("r-*/results.json")]
     runs = [RunResults.model_validate(one) for one in found if one["recipe"]["name"] == NAME]
     for run in sorted(runs, key=lambda one: one.recipe.seed):
-        for iteration in range(1, run.recipe.evolution.iterations + 1):
-            phase = f"{run.id}/{iteration_phase(iteration)}/sweep"
-            rows = list(_rows(store, f"{phase}/generate", RolloutRow))
-            scores = list(_rows(store, f"{phase}/score", ScoreRow))
-            # A sweep that is not done, or not whole, is none.
-            if rows and len(rows) == len(scores) == run.recipe.exploration.questions * len(run.recipe.exploration.grid):
-                yield sweep_of(run.recipe.seed, iteration, rows, scores, run.recipe.reward_rule)
+        yield from swept(store, run.id, run.recipe)
+
+
+def swept(store: ArtefactStore, run: str, recipe: Recipe) -> Iterator[Sweep]:
+    """The sweeps of one run that are done and whole, from the steps that its controller read."""
+    for step in graph(recipe, recipe.evolution.iterations):
+        if isinstance(step.params, ChooseParams):
+            rows = list(_rows(store, run, step.params.rows, RolloutRow))
+            scores = list(_rows(store, run, step.params.scores, ScoreRow))
+            if len(rows) == len(scores) == recipe.exploration.questions * len(recipe.exploration.grid):
+                yield sweep_of(recipe.seed, step.params.iteration, rows, scores, recipe.reward_rule)
 
 
 def sweep_of(
@@ -180,11 +187,10 @@ def sweep_of(
     )
 
 
-def _rows(store: ArtefactStore, stage: str, row: type[Any]) -> Iterator[Any]:
-    shard = 0
-    while ref := store.find(f"{stage}/{shard:04d}"):
-        yield from store.rows(ref, row)
-        shard += 1
+def _rows(store: ArtefactStore, run: str, steps: Sequence[str], kind: type[Row]) -> Iterator[Row]:
+    for step in steps:
+        if ref := store.find(f"{run}/{step}"):
+            yield from store.rows(ref, kind)
 
 
 def measured(found: Sequence[Sweep], draws: int = DRAWS) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""The tables of docs/study.md: what the study found, beside the two tables of the paper, and on a second base.
+"""The tables of docs/study.md: what the study found, beside the paper's two tables, on a second base, and SFT's.
 
     mstar study report studies/paper.yaml --results benchmarks/study --gates benchmarks/gates.json --out docs
     mv docs/study.html docs/study-report.html    # beside study.md a site would have two pages of one name
     python -m benchmarks.study_tables
 
-Replaces what stands between marks of the page, and nothing else. Those of the second base follow from its result files.
+Replaces what stands between marks of the page, and nothing else. Those of the second base follow from its result files,
+those of SFT from its own and those of `continuous` in the first study.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,8 +22,10 @@ PAGE, SUMMARY = DOCS / "study.md", DOCS / "study.json"
 RUNS, SECOND_RUNS = (Path(__file__).with_name(name) for name in ("study", "study_second"))
 BEGIN, END = "<!-- begin: benchmarks.study_tables -->\n", "<!-- end: benchmarks.study_tables -->\n"
 SECOND_BEGIN, SECOND_END = (mark.replace("tables", "tables, second base") for mark in (BEGIN, END))
+SFT_BEGIN, SFT_END = (mark.replace("tables", "tables, SFT") for mark in (BEGIN, END))
 PAPER = {
     "warmup": (38.8, 52.6),
+    "sft": (44.3, 54.8),
     "rest-em": (42.3, 55.1),
     "rft": (42.3, 55.7),
     "continuous": (43.1, 57.2),
@@ -31,7 +34,7 @@ PAPER = {
     "pass-at-k": (42.8, 58.0),
     "m-star": (45.9, 59.5),
 }
-"""MathV360K's test and MathVista, in percent (paper, tables 2 and 3, MiniCPM-V-2.5)."""
+"""MathV360K's test and MathVista, in percent (paper, tables 1 to 3, MiniCPM-V-2.5)."""
 
 
 def tables(found: StudySummary, runs: Sequence[StudyRun]) -> str:
@@ -86,6 +89,29 @@ def second_tables(found: StudySummary, runs: Sequence[StudyRun]) -> str:
             _table(f"sampled at T = 1 on validation | {pairs}", (_pair(one)[:-1] for one in found.pairs_sampled)),
             _curves(
                 "greedy on test-ID after iteration", runs, lambda run: _over(run, lambda one: one.tests["test_id"])
+            ),
+            _table("property | wanted | measured | met", map(_property, found.properties)),
+        ]
+    )
+
+
+def sft_tables(found: StudySummary, runs: Sequence[StudyRun]) -> str:
+    """Those of SFT on the answers as Markdown; both tests have verdicts."""
+    pairs = "here | p, Holm | seeds won | verdict"
+    return "\n".join(
+        [
+            f"{found.runs} of {found.planned} runs.\n",
+            _table(
+                "arm | seeds | test-ID | test-OOD | sampled | gain over warm-up on test-ID | in the paper",
+                map(_arm, found.arms),
+            ),
+            _table(f"greedy on test-ID | {pairs} | on MathV360K's test", (_pair_of(one, 0) for one in found.pairs)),
+            _table(f"greedy on test-OOD | {pairs} | on MathVista", (_pair_of(one, 1) for one in found.pairs_ood)),
+            _curves(
+                "greedy on test-ID after iteration", runs, lambda run: _over(run, lambda one: one.tests["test_id"])
+            ),
+            _curves(
+                "greedy on test-OOD after iteration", runs, lambda run: _over(run, lambda one: one.tests["test_ood"])
             ),
             _table("property | wanted | measured | met", map(_property, found.properties)),
         ]
@@ -153,6 +179,11 @@ def _pair(one: PairResult) -> list[str]:
     return [f"{one.a} − {one.b}{asked}", here, sure, won, one.verdict, _paper(one.a, one.b)]
 
 
+def _pair_of(one: PairResult, test: int) -> list[str]:
+    """With what the paper has on one of its two tests."""
+    return [*_pair(one)[:-1], _paper(one.a, one.b).split(" / ")[test]]
+
+
 def _shown(one: PairResult) -> list[str]:
     name, here, _, won, *_ = _pair(one)
     return [name, here, won]
@@ -195,7 +226,11 @@ def main() -> None:
     second = read_study("second-base")
     runs = in_order(second, read_results(SECOND_RUNS, second).values())
     block = second_tables(summarise(second, runs), runs)
-    PAGE.write_text(merged(page, block, SECOND_BEGIN, SECOND_END), encoding="utf-8")
+    page = merged(page, block, SECOND_BEGIN, SECOND_END)
+    third = read_study("sft")
+    runs = in_order(third, read_results(RUNS, third).values())
+    page = merged(page, sft_tables(summarise(third, runs), runs), SFT_BEGIN, SFT_END)
+    PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +19,13 @@ from benchmarks.controller_real import (
     measured,
     section,
     sweep_of,
+    swept,
 )
 
 from mstar.metrics import MINIMUM, reward_pass_at_k
+from mstar.recipes import parse_recipe
 from mstar.types import CheckedResponse, FinishReason, Question, Response, RolloutRow, ScoreRow, StepScores, Verdict
+from mstar_artefacts.store import ArtefactStore
 
 GRID = (0.4, 1.0, 1.6)
 
@@ -67,6 +71,27 @@ def test_a_part_is_worth_what_reward_pass_at_k_says() -> None:
         ]
         whole[place % 3] += sum(worth) / len(parts) / 6
     assert whole == pytest.approx(list(sweep.truth()))
+
+
+def test_a_run_is_read_as_far_as_its_sweeps_are_whole(tmp_path: Path) -> None:
+    recipe = parse_recipe(
+        {
+            "name": "x",
+            "seed": 7,
+            "generation": {"shard_questions": 2},
+            "evolution": {"iterations": 2},
+            "exploration": {"start": 1, "every": 1, "grid": GRID, "questions": 3, "n": 10},
+        }
+    )
+    store = ArtefactStore(tmp_path)
+    rows, scores = zip(*(rated(str(question), t, question) for question in range(3) for t in GRID), strict=True)
+    for shard, part in enumerate((slice(0, 6), slice(6, 9))):
+        store.write_rows(f"r-1/it01/sweep/generate/{shard:04d}", rows[part], {})
+        store.write_rows(f"r-1/it01/sweep/score/{shard:04d}", scores[part], {})
+    store.write_rows("r-1/it02/sweep/generate/0000", rows[:6], {})
+    (found,) = swept(store, "r-1", recipe)
+    assert (found.seed, found.iteration, found.grid, found.order.shape) == (7, 1, GRID, (3, 3, 10))
+    assert found.right.sum() == sum(one.verdict.correct for row in rows for one in row.responses)
 
 
 def rated(question: str, temperature: float, seed: int) -> tuple[RolloutRow, ScoreRow]:

@@ -11,9 +11,12 @@ from benchmarks.study_tables import (
     SECOND_BEGIN,
     SECOND_END,
     SECOND_RUNS,
+    SFT_BEGIN,
+    SFT_END,
     SUMMARY,
     merged,
     second_tables,
+    sft_tables,
     tables,
 )
 
@@ -51,6 +54,15 @@ def test_the_tables_of_the_second_base_follow_from_its_result_files() -> None:
     study = read_study(str(ROOT / "studies" / "second-base.yaml"))
     runs = in_order(study, read_results(SECOND_RUNS, study).values())
     assert merged(page, second_tables(summarise(study, runs), runs), SECOND_BEGIN, SECOND_END) == page
+
+
+def test_the_tables_of_sft_follow_from_its_results_and_those_of_the_first_study() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    study = read_study(str(ROOT / "studies" / "sft.yaml"))
+    runs = in_order(study, read_results(RUNS, study).values())
+    # `continuous` is the first study's to the last field, so that nobody runs it again.
+    assert {run.study for run in runs if run.arm == "continuous"} == {"paper"}
+    assert merged(page, sft_tables(summarise(study, runs), runs), SFT_BEGIN, SFT_END) == page
 
 
 def test_a_page_without_a_place_for_the_tables_is_refused() -> None:
