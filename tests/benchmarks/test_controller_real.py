@@ -21,6 +21,7 @@ from benchmarks.controller_real import (
     sweep_of,
     swept,
 )
+from benchmarks.controller_records import regrets
 
 from mstar.metrics import MINIMUM, reward_pass_at_k
 from mstar.recipes import parse_recipe
@@ -121,6 +122,13 @@ def test_too_few_sweeps_decide_nothing_and_the_page_shows_all() -> None:
     assert text.count("\n| 1, 1 |") == 1 and all(f"| {rule.name} | {rule.cost:g} |" in text for rule in RULES)
     assert with_real(with_real("a\n", "b"), text) == f"a\n\n{REAL}\n{text}"
     assert REFERENCE in RULES
+
+
+def test_regret_is_counted_against_the_others_curves() -> None:
+    same = {0.4: 0.5, 1.0: 0.4}
+    assert regrets([same, same]) == pytest.approx((0.0, 10.0))
+    # The second one's arg-max costs what the first one loses there, and the other way round.
+    assert regrets([same, {0.4: 0.3, 1.0: 0.6}]) == pytest.approx(((30 + 10) / 2, (0 + 10) / 2))
 
 
 def test_the_page_ends_with_what_was_recorded() -> None:

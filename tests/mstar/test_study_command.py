@@ -1,8 +1,10 @@
 """What `mstar study run` says while it waits."""
 
+from pathlib import Path
+
 from mstar.api.runs import Progress, Run
 from mstar.api.studies import StudyRunView, StudyView
-from mstar.cli.study import under_way
+from mstar.cli.study import how_to_report, under_way
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.study.states import StudyState
@@ -26,3 +28,10 @@ def test_the_line_says_which_run_is_under_way_and_how_far_it_is() -> None:
     assert under_way(view, runs[1], run) == line
     held = run.model_copy(update={"problem": "no worker asks for it"})
     assert under_way(view, runs[1], held) == f"{line} · no worker asks for it"
+
+
+def test_what_is_to_be_typed_next_finds_the_numbers_of_a_stack_that_has_ended() -> None:
+    assert how_to_report("mine.yaml", None, None).endswith("mstar study report mine.yaml")
+    told = how_to_report("my study.yaml", Path("work"), Path("results"))
+    assert told.endswith("mstar study report 'my study.yaml' --results results")
+    assert "mstar up --home work, then " in how_to_report("mine.yaml", Path("work"), None)

@@ -1,5 +1,6 @@
 """`mstar study …`: run the arms of a study over its seeds, watch it, and write its report."""
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -62,7 +63,7 @@ def run(
     there = read_results(results, plan) if results is not None and results.is_dir() else {}
     wanted = [one for one in plan.part(names(arms), numbers(seeds, "--seeds")) if one not in there]
     if not wanted:
-        _say(as_json, "every run of this part has its result file already")
+        _say(as_json, f"every run of this part has its result file already: {how_to_report(study, None, results)}")
         return
     endpoint = Endpoint.from_environment()
     if home is None:
@@ -73,18 +74,22 @@ def run(
                     with told_when_stopped(f"study {view.id} goes on: the same command follows it again"):
                         view = _follow(client, view, wanted, results, lambda: None, quiet=as_json)
                 _finish(view, as_json=as_json)
+                if not detach:
+                    _say(as_json, f"next: {how_to_report(study, None, results)}")
                 return
         if endpoint.url != DEFAULT_URL:
             raise Unavailable(f"nothing answers at {endpoint.url}: check MSTAR_URL")
     if detach:
         raise Unavailable("--detach needs a running server and no --home: start one with `mstar up`")
-    with embedded(home or Path("runs"), "auto", quiet=as_json) as (client, supervisor):
+    home = home or Path("runs")
+    with embedded(home, "auto", quiet=as_json) as (client, supervisor):
         view = _begin(client, plan, wanted)
         # Only in a home of its own: on a server the other studies are other people's.
         _leave_others(client, view, quiet=as_json)
         with told_when_stopped(f"study {view.id} is not finished: the same command goes on with it"):
             view = _follow(client, view, wanted, results, lambda: getattr(supervisor, "failure", None), quiet=as_json)
     _finish(view, as_json=as_json)
+    _say(as_json, f"next: {how_to_report(study, home, results)}")
 
 
 @app.command()
@@ -165,6 +170,14 @@ def cancel(study: IdArgument, as_json: JsonOption = False) -> None:
     """End a study and its run that is under way; what was made stays."""
     with Client(Endpoint.from_environment()) as client:
         _finish(client.cancel_study(_resolve(client, study)), as_json=as_json, ended=False)
+
+
+def how_to_report(study: str, home: Path | None, results: Path | None) -> str:
+    """What to type for the report of runs that have ended; `home`: that of a stack which has ended with them."""
+    report = f"{program()} study report {shlex.quote(study)}"
+    if results is not None:
+        return f"{report} --results {shlex.quote(str(results))}"
+    return report if home is None else f"{program()} up --home {shlex.quote(str(home))}, then {report}"
 
 
 def _begin(client: Client, plan: Study, wanted: Collection[Run]) -> StudyView:
