@@ -107,7 +107,7 @@ class Load:
     def __init__(self, url: str, http: aiohttp.ClientSession, bodies: Sequence[bytes]) -> None:
         self._url, self._http, self._bodies = f"{url}/v1/score", http, bodies
         self._draw = random.Random(0)
-        self._process = _prm_process()
+        self._processes = _prm_processes()
 
     async def closed(self, name: str, callers: int, seconds: float) -> Phase:
         """So many callers, each of whom sends its next request when the last is answered."""
@@ -151,14 +151,14 @@ class Load:
             phase.refused.append(took)
 
     def _phase(self, name: str) -> "_Measured":
-        return _Measured(Phase(name), self._process)
+        return _Measured(Phase(name), self._processes)
 
 
 class _Measured:
     """Fills in what a phase took, around it."""
 
-    def __init__(self, phase: Phase, prm: psutil.Process) -> None:
-        self._phase, self._prm, self._own = phase, prm, psutil.Process()
+    def __init__(self, phase: Phase, prm: Sequence[psutil.Process]) -> None:
+        self._phase, self._prm, self._own = phase, prm, [psutil.Process()]
 
     async def __aenter__(self) -> Phase:
         self._began, self._before = time.monotonic(), (_cpu(self._prm), _cpu(self._own))
@@ -173,18 +173,19 @@ class _Measured:
         print(json.dumps(self._phase.dump()), flush=True)
 
 
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _cpu(processes: Sequence[psutil.Process]) -> float:
+    times = [one.cpu_times() for one in processes]
+    return float(sum(one.user + one.system for one in times))
 
 
-def _megabytes(process: psutil.Process) -> int:
-    return int(process.memory_info().rss // 2**20)
+def _megabytes(processes: Sequence[psutil.Process]) -> int:
+    return int(sum(one.memory_info().rss for one in processes) // 2**20)
 
 
-def _prm_process() -> psutil.Process:
-    """The PRM of the stack that this process started."""
-    return next(one for one in psutil.Process().children(recursive=True) if one.cmdline()[-2:] == ["-m", "mstar_prm"])
+def _prm_processes() -> list[psutil.Process]:
+    """The PRM of the stack that this process started: the service, and the process that computes its scores."""
+    modules = (["-m", "mstar_prm"], ["-m", "mstar_prm.scorer_process"])
+    return [one for one in psutil.Process().children(recursive=True) if one.cmdline()[-2:] in modules]
 
 
 def score_requests() -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """The PRM application: `create_app` reads settings and makes the scorer, `build_app` puts given parts together."""
 
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from mstar_prm.probed import ProbedScorer
 from mstar_prm.routes import prm_router
 from mstar_prm.scorer import Scorer
 from mstar_prm.scoring import Scoring
+from mstar_prm.separate_scorer import SeparateScorer
 from mstar_web.app import base_app
 from mstar_web.auth import allow
 from mstar_web.bodies import BodyBound
@@ -33,31 +35,22 @@ RULES = (*WEIGHTS_RULES, allow("/", "score", "internal"))
 def create_app(settings: PrmSettings | None = None) -> FastAPI:
     """The app as settings say, by default those of the environment."""
     settings = settings or read_settings(PrmSettings)
-    return build_app(settings, vllm_scorer(settings) if settings.engine == "vllm" else transformers_scorer(settings))
+    if settings.engine == "vllm":
+        return build_app(settings, vllm_scorer(settings))
+    scorer = SeparateScorer(settings, _stop)
+    return build_app(settings, scorer, scorer.start)
 
 
-def transformers_scorer(settings: PrmSettings) -> Scorer:
-    """The scorer that computes a question's responses as one tree."""
-    # Imported here so that a bad setting is reported before torch is loaded.
-    import torch
-
-    from mstar_models.remote_code import allow_code
-    from mstar_prm.hf_scorer import HfScorer
-
-    allow_code(settings.trusted_code)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    return HfScorer(
-        settings.storage(),
-        batch_tokens=settings.batch_tokens,
-        waiting_tokens=settings.waiting_tokens,
-        prefix_bytes=settings.prefix_megabytes * 2**20,
-        deterministic=settings.deterministic,
-    )
+def _stop() -> None:
+    """Ask this process to stop in good order; whoever watches it starts it again, with a scorer that works."""
+    signal.raise_signal(signal.SIGTERM)
 
 
 def vllm_scorer(settings: PrmSettings) -> Scorer:
-    """The scorer for models that need several GPUs. Raises SystemExit where vLLM is not installed."""
+    """The scorer for models that need several GPUs, whose engine has a process of its own.
+
+    Raises SystemExit where vLLM is not installed.
+    """
     import torch
 
     from mstar_models.vllm_core import VllmOptions
@@ -73,14 +66,18 @@ def vllm_scorer(settings: PrmSettings) -> Scorer:
     return VllmScorer(settings.storage(), options, waiting_tokens=settings.waiting_tokens)
 
 
-def build_app(settings: PrmSettings, scorer: Scorer) -> FastAPI:
-    """The app over a scorer, which it closes at its end. It is alive at once, and ready when weights are loaded."""
+def build_app(settings: PrmSettings, scorer: Scorer, start: Callable[[], None] = lambda: None) -> FastAPI:
+    """The app over a scorer, which it closes at its end. It is alive at once, and ready when weights are loaded.
+
+    `start` is called when the app starts.
+    """
     gate = ImageGate()
     scorer = ProbedScorer(scorer, settings.storage().artefacts())
     loads = Loads(scorer)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        start()
         try:
             async with loads.first(settings.model):
                 yield

@@ -7,6 +7,7 @@ What this leaves out: bodies of requests and replies (`routes`), and tokens (the
 import asyncio
 from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -37,6 +38,8 @@ PAIRS_TOGETHER = 8
 """Questions of one request that are worked on at once."""
 WEIGHTS = "/v1/weights"
 """Below it nothing is scored."""
+CUT_AT_ONCE = 20_000
+"""Characters of a question's responses that are cut in less time than a change of threads takes others."""
 WAITING = 256
 """Requests that may wait for a turn, half of them of one caller, before further ones get a 429."""
 
@@ -119,7 +122,7 @@ class Scoring:
         if not state.ready:
             raise no_weights()
         separator = request.step_separator or state.step_separator
-        segments, refused = await run_in_threadpool(_cut, request.responses, separator)
+        segments, refused = await _cut_aside(request.responses, separator)
         images = await self._decoded(request, caller)
         # Noted before the scoring, so that a request which fails or is given up has cost its images too.
         spend(images=len(images), megapixels=sum(one.width * one.height for one in images) / 1e6)
@@ -152,9 +155,9 @@ class Scoring:
 
     async def _decoded(self, request: ScoreRequest, caller: str) -> Images:
         # Images that are known never wait behind those that others have decoded.
-        known = [None if one.sha256 is None else self._gate.known(one.sha256) for one in request.images]
+        known = map(self._gate.recall, request.images)
         found = tuple(one for one in known if one is not None)
-        if len(found) == len(known):
+        if len(found) == len(request.images):
             check_together(found)
             return found
         async with self._decoding.turn(caller):
@@ -196,6 +199,21 @@ def _sampled(candidate: Candidate, vocabulary: str) -> Segments:
     """Token ids of each step; empty where they were sampled with another vocabulary, or not at all."""
     tokens = candidate.tokens
     return tuple(cut(tokens.ids, tokens.ends)) if tokens and tokens.vocabulary == vocabulary else ()
+
+
+async def _cut_aside(
+    candidates: Sequence[Candidate], separator: str
+) -> tuple[dict[int, Texts], dict[int, InvalidInput]]:
+    """As `_cut`, beside the event loop where it would hold up other requests."""
+    cutting = partial(_cut, candidates, separator)
+    return cutting() if sum(map(_length, candidates)) <= CUT_AT_ONCE else await run_in_threadpool(cutting)
+
+
+def _length(candidate: Candidate) -> int:
+    """Characters."""
+    if isinstance(candidate, RefusedCandidate):
+        return 0
+    return len(candidate.text or "") + sum(map(len, candidate.steps or ()))
 
 
 def _cut(candidates: Sequence[Candidate], separator: str) -> tuple[dict[int, Texts], dict[int, InvalidInput]]:

@@ -32,6 +32,8 @@ MAX_FILE_BYTES = 20_000_000
 SECONDS_PER_IMAGE = 20.0
 """On the clock; the child itself ends after two seconds of work."""
 REMEMBERED_BYTES = 256_000_000
+RECALLED_CHARACTERS = 40_000
+"""Of base64: read and hashed in less than the change to a thread and back takes."""
 CHILDREN = max(2, min(4, os.cpu_count() or 1))
 """More than one, so that a slow image does not hold up the others."""
 
@@ -79,6 +81,19 @@ class ImageGate:
         """The image of this content hash if it was decoded lately; returns at once whatever is being decoded."""
         with self._lock:
             return self._decoded.get(digest)
+
+    def recall(self, image: ImageInput) -> Image.Image | None:
+        """The image that a request names or brings, if it was decoded lately; soon enough for an event loop.
+
+        A large one that is brought is not looked for, and none that is no base64: `resolve` says what is wrong with it.
+        """
+        if image.sha256 is not None:
+            return self.known(image.sha256)
+        if image.data is None or len(image.data) > RECALLED_CHARACTERS:
+            return None
+        with contextlib.suppress(InvalidImage):
+            return self.known(hashlib.sha256(read_base64(image.data)).hexdigest())
+        return None
 
     def resolve(self, image: ImageInput, store: ImageStore) -> Image.Image:
         """The image that a request names by hash or brings as base64. Raises NotFound for an unknown hash."""

@@ -27,10 +27,7 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
     Raises SystemExit: 1 with one line when the port is taken, 3 when the app fails to start.
     """
     configure_logs(app.title)
-    sys.setswitchinterval(SWITCH_SECONDS)
-    # What the imports left stays for good. Each full collection would look through it again, and hold up every request
-    # for half a second where torch is loaded.
-    gc.freeze()
+    settle_interpreter()
     export_traces(app.title.replace(" ", "-"))
     # Before uvicorn starts: a port that is taken is one clear line, and not a trace once the app has loaded.
     listener = _bind(settings)
@@ -52,6 +49,14 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
         server.run(sockets=[listener])
     if not server.started:
         raise SystemExit(3)
+
+
+def settle_interpreter() -> None:
+    """Set the interpreter to answer soon; called when all imports are done."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # What the imports left stays for good. Each full collection would look through it again, and hold up every request
+    # for half a second where torch is loaded.
+    gc.freeze()
 
 
 class _Server(uvicorn.Server):

@@ -25,6 +25,7 @@ PROGRAMS: dict[tuple[str, str], tuple[str, ...]] = {
     ("-m", "mstar_policy.align"): POLICY,
     ("-m", "mstar_prm"): PRM,
     ("-m", "mstar_prm.align"): PRM,
+    ("-m", "mstar_prm.scorer_process"): (*PRM, "mstar_prm.scorer_frames"),
     ("-m", "mstar_trainer"): ("mstar_trainer.worker", "mstar_trainer.job"),
     ("-m", "mstar_trainer.align"): RANK,
     ("-m", "mstar_trainer.rank_main"): RANK,

@@ -37,6 +37,7 @@ from mstar_policy.probed import ProbedEngine
 from mstar_prm import align as prm_align
 from mstar_prm import app as prm_app
 from mstar_prm.config import PrmSettings
+from mstar_prm.scorer_process import transformers_scorer
 from mstar_trainer import align as trainer_align
 from mstar_trainer.resident import ResidentTrainer
 from remote_families import REMOTE_FAMILIES, TEMPLATE, RemoteFamily, class_of, write_remote_folder
@@ -150,7 +151,7 @@ def test_a_run_is_admitted_where_the_code_is_allowed(own: Own, tmp_path: Path) -
 
 def test_scores_are_those_of_the_folders_own_model(own: Own, tmp_path: Path) -> None:
     settings = PrmSettings(home=tmp_path, trusted_code=entry(own.folder, own.family.name))
-    scorer = prm_app.transformers_scorer(settings)
+    scorer = transformers_scorer(settings)
 
     async def ask(client: httpx2.AsyncClient) -> list[ScoreReply]:
         await scorer.load_folder(own.folder)
