@@ -96,7 +96,7 @@ def make_parts(
         door=Door.over(store, settings.keys(), 3600 * settings.session_hours, settings.provider_proof()),
         prm=prm,
         relay=relay,
-        runner=_batch_runner(batches, prm, relay, score_key),
+        runner=_batch_runner(batches, prm, relay, score_key, clock),
         batches=batches,
         score_key=score_key,
     )
@@ -169,13 +169,13 @@ def _batch_jobs(home: Path, store: Store) -> BatchJobs:
 
 
 def _batch_runner(
-    jobs: BatchJobs, prm: httpx2.AsyncClient | None, relay: Relay | None, key: str | None
+    jobs: BatchJobs, prm: httpx2.AsyncClient | None, relay: Relay | None, key: str | None, clock: Clock
 ) -> BatchRunner | None:
     """What works batches off; None without a PRM. People's requests are those that `relay` has in hand."""
     if prm is None or relay is None:
         return None
     # A relay of its own: requests of batches must not count as those of people.
-    return BatchRunner(jobs, partial(Relay(prm, key).forward, "POST"), lambda: relay.in_hand > 0)
+    return BatchRunner(jobs, partial(Relay(prm, key).forward, "POST"), lambda: relay.in_hand > 0, clock)
 
 
 @dataclass(frozen=True)

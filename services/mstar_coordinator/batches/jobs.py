@@ -94,6 +94,13 @@ class BatchJobs:
         with self._store.reading() as tx:
             return tx.batches.open(), tx.now()
 
+    def put_off(self, seconds: float) -> list[BatchRecord]:
+        """Have all that have not ended expire later by so much, and return them as `open` does."""
+        with self._store.writing() as tx:
+            for batch in tx.batches.open():
+                tx.batches.set(batch.id, expires_at=batch.expires_at + seconds)
+            return tx.batches.open()
+
     def runs_score(self) -> bool:
         """Whether a run has its responses scored now."""
         with self._store.reading() as tx:

@@ -17,6 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from mstar.api.batches import BatchState
 from mstar.errors import InvalidInput, MstarError, NotWritable, Unavailable
 from mstar_coordinator.api.routes.scoring import AWAY
+from mstar_coordinator.batches.clock_jumps import ClockJumps
 from mstar_coordinator.batches.jobs import BatchJobs
 from mstar_coordinator.batches.lines import RequestLine, answer_line, failed_line
 from mstar_coordinator.batches.progress import Progress
@@ -44,9 +45,12 @@ NOT_NOW = (401, 403, 408, 429, 503)
 class BatchRunner:
     """One task of the event loop; all it knows is on the disk and in the database."""
 
-    def __init__(self, jobs: BatchJobs, forward: Forward, busy: Callable[[], bool]) -> None:
-        """`busy`: whether others ask the PRM now."""
+    def __init__(
+        self, jobs: BatchJobs, forward: Forward, busy: Callable[[], bool], clock: Callable[[], float]
+    ) -> None:
+        """`busy`: whether others ask the PRM now. `clock`: monotonic seconds."""
         self._jobs = jobs
+        self._jumps = ClockJumps(clock)
         self._forward = forward
         self._busy = busy
         self._not_before = 0.0
@@ -102,6 +106,10 @@ class BatchRunner:
         Returns those that go on, who has waited longest first, and whether that one is to end too.
         """
         found, now = await run_in_threadpool(self._jobs.open)
+        if moved := self._jumps.moved(now):
+            # A batch has so many hours, whatever becomes of the time of day meanwhile.
+            log.warning("the time of day was put: batches end as much later", seconds=moved, batches=len(found))
+            found = await run_in_threadpool(self._jobs.put_off, moved)
         going, over = [], False
         for batch in found:
             cancelled = batch.state is BatchState.CANCELLING

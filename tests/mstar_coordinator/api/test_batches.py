@@ -196,7 +196,7 @@ def test_what_is_not_done_in_time_is_listed(tmp_path: Path, prm: Prm, prm_url: s
         batch_id = (await begin(client, lines("one", "two", "three"), completion_window="1h")).json()["id"]
         while "two" not in prm.asked:
             await asyncio.sleep(0.05)
-        clock.jump(3601)
+        clock.pass_(3601)
         batch = await ended(client, batch_id)
         assert (batch["status"], batch["request_counts"]) == ("expired", {"total": 3, "completed": 1, "failed": 2})
         left = await rows(client, batch["error_file_id"])
@@ -204,6 +204,32 @@ def test_what_is_not_done_in_time_is_listed(tmp_path: Path, prm: Prm, prm_url: s
             ("q-two", "batch_expired"),
             ("q-three", "batch_expired"),
         ]
+
+    talk(coordinator(tmp_path, prm_url, clock), conversation)
+
+
+@pytest.mark.parametrize("jump", [7200.0, -7200.0])
+def test_a_clock_that_is_put_changes_nothing_of_a_batchs_time(
+    jump: float, tmp_path: Path, prm: Prm, prm_url: str
+) -> None:
+    prm.other["two"] = lambda _: (503, {}, {"retry-after": "0"})
+    clock = HandClock()
+
+    async def asked_again(client: httpx2.AsyncClient, batch_id: str) -> str:
+        before = len(prm.asked)
+        while len(prm.asked) < before + 2:
+            await asyncio.sleep(0.05)
+        return str((await client.get(f"/v1/batches/{batch_id}")).json()["status"])
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        batch_id = (await begin(client, lines("one", "two", "three"), completion_window="1h")).json()["id"]
+        assert await asked_again(client, batch_id) == "in_progress"
+        clock.jump(jump)
+        assert await asked_again(client, batch_id) == "in_progress"
+        clock.pass_(3500)
+        assert await asked_again(client, batch_id) == "in_progress"
+        clock.pass_(101)
+        assert (await ended(client, batch_id))["status"] == "expired"
 
     talk(coordinator(tmp_path, prm_url, clock), conversation)
 
