@@ -45,9 +45,7 @@ NOT_NOW = (401, 403, 408, 429, 503)
 class BatchRunner:
     """One task of the event loop; all it knows is on the disk and in the database."""
 
-    def __init__(
-        self, jobs: BatchJobs, forward: Forward, busy: Callable[[], bool], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, jobs: BatchJobs, forward: Forward, busy: Callable[[], bool], clock: Callable[[], float]) -> None:
         """`busy`: whether others ask the PRM now. `clock`: monotonic seconds."""
         self._jobs = jobs
         self._jumps = ClockJumps(clock)
