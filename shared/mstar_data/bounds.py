@@ -124,7 +124,9 @@ def walked(
             if entry.name.startswith(".") and not hidden:
                 continue
             path = here / entry.name
-            real = _led(bounds, path) if entry.is_symlink() else through[-1] / entry.name
+            # From where the folder really is: the way to it may be long, and every link on it would be read again.
+            inside = through[-1] / entry.name
+            real = _led(bounds, inside) if entry.is_symlink() else inside
             if real is None or not entry.is_dir():
                 if real is None or entry.is_file():
                     yield path
