@@ -1,4 +1,4 @@
-"""Marks as `quick` what needs no service, no vLLM and no PostgreSQL, and keeps tests from leaving anything behind.
+"""Marks as `quick` what needs no service, training, vLLM or PostgreSQL, and keeps tests from leaving anything behind.
 
 `make check` runs the quick tests, `make test` all, shared out among processes: the tests of a file stay together, since
 they share what the file starts, and the files that take longest come first, so that none is left over at the end.
@@ -30,6 +30,9 @@ settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("mstar")
 
 _WITH_SERVICES = {"charts", "docs", "repo", "system"}
+_WITHOUT_SERVICES = ("quick", "quick or training")
+"""What `make check` and `make coverage` choose."""
+_NOT_QUICK = ("slow", "system", "vllm", "faults", "training")
 _HERE = Path(__file__).parent
 _OWN_FOLDER = pytest.StashKey[Path]()
 _WARM_SERVER = pytest.StashKey[WarmServer]()
@@ -182,20 +185,20 @@ def _set(name: str, value: str | None) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Don't even import what is left out anyway: that takes longer than many of the quick tests together."""
-    quick = config.option.markexpr == "quick"
-    return True if quick and collection_path.parent == _HERE and collection_path.name in _WITH_SERVICES else None
+    without = config.option.markexpr in _WITHOUT_SERVICES
+    return True if without and collection_path.parent == _HERE and collection_path.name in _WITH_SERVICES else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what can run within a minute on a busy laptop, and put the longest files first."""
     for item in items:
-        heavy = any(item.get_closest_marker(name) for name in ("slow", "system", "vllm", "faults"))
+        heavy = any(item.get_closest_marker(name) for name in _NOT_QUICK)
         if item.path.relative_to(_HERE).parts[0] not in _WITH_SERVICES and not heavy and "postgresql" not in item.name:
             item.add_marker("quick")
             continue
         # Real processes on a machine that others use: once more before a change is refused, and listed at the end.
         item.add_marker(pytest.mark.flaky(reruns=1))
-        if config.pluginmanager.hasplugin("pytest_cov"):
+        if config.pluginmanager.hasplugin("pytest_cov") and not item.get_closest_marker("training"):
             # It runs the same lines through processes that are not measured, and measuring would slow it down by half.
             item.add_marker("no_cover")
     order = {name: number for number, name in enumerate(_LONGEST)}

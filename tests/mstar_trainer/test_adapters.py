@@ -30,6 +30,7 @@ from trainer_bench import GENTLE, MODEL, Bench, Lab, weights
 
 PLAIN = PRESETS[PromptPreset.MINIVISTA]
 LORA = LoraRecipe(rank=4, alpha=8)
+pytestmark = pytest.mark.training
 SLOW = pytest.mark.slow
 
 

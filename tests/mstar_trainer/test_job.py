@@ -72,6 +72,7 @@ def committed(board: StepBoard) -> TrainResult:
     return commit.result
 
 
+@pytest.mark.training
 def test_a_job_does_its_step_and_ends(bench: Bench, board: StepBoard) -> None:
     bench.put_rows("data", bench.selected(9))
     board.add("train", bench.claim("it01/train", "data"))
@@ -81,6 +82,7 @@ def test_a_job_does_its_step_and_ends(bench: Bench, board: StepBoard) -> None:
     assert len(board.steps["train"].commits) == 1
 
 
+@pytest.mark.training
 def test_the_job_of_the_chart_does_its_step(bench: Bench, board: StepBoard) -> None:
     """What the coordinator would create, with its own arguments and variables; only addresses are this machine's."""
     config = named(render({"trainer": {"gpus": 0}}), "ConfigMap")["demo-mstar-trainer-job"]

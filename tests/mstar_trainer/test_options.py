@@ -13,6 +13,7 @@ from mstar.train_recipe import TrainRecipe
 from mstar_trainer.state import read_state
 from trainer_bench import GENTLE, Lab, weights
 
+pytestmark = pytest.mark.training
 SLOW = pytest.mark.slow
 
 

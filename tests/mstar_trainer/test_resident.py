@@ -37,6 +37,7 @@ from trainer_bench import GENTLE, Lab, weights
 PLAIN = PRESETS[PromptPreset.MINIVISTA]
 
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.training
 SLOW = pytest.mark.slow
 STAGED = TrainRecipe(learning_rate=1e-3, batch_size=9, micro_tokens=400, weight_decay=0.01)
 
