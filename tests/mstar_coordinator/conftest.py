@@ -1,6 +1,5 @@
 """Fixtures of the coordinator's tests: a home on SQLite or on a real PostgreSQL, and a Kubernetes API server."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cluster_bench import ApiServer
-from coordinator_bench import Bench, use_database
+from coordinator_bench import Bench, lay_tables, use_database
 from mstar_coordinator.store.database import open_store
 from postgres_server import PostgresServer
 
@@ -23,20 +22,11 @@ def _make_tables(url: str) -> None:
     open_store(url).close()
 
 
-@pytest.fixture(scope="session")
-def sqlite_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with the tables of today. A copy takes a tenth of the time of all migrations."""
-    path = tmp_path_factory.mktemp("tables") / "mstar.sqlite"
-    _make_tables(f"sqlite:///{path}")
-    return path
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def home(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A home on either database, which has its tables and no rows."""
     if request.param == "sqlite":
-        (tmp_path / ".mstar").mkdir()
-        shutil.copyfile(request.getfixturevalue("sqlite_tables"), tmp_path / ".mstar" / "mstar.sqlite")
+        lay_tables(tmp_path)
         yield tmp_path
         return
     server: PostgresServer = request.getfixturevalue("postgres")

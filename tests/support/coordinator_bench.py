@@ -1,7 +1,9 @@
 """A coordinator without processes around it: a small recipe, a clock that is set by hand, and a worker in the test."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Lock
 
 from mstar.api.steps import Claim, Commit
@@ -51,6 +53,24 @@ def database_of(home: Path) -> str:
     """URL of the home's database: the one that was noted with `use_database`, else a SQLite file."""
     noted = home / "other-database"
     return noted.read_text() if noted.exists() else f"sqlite:///{home / '.mstar' / 'mstar.sqlite'}"
+
+
+@cache
+def _tables() -> bytes:
+    with TemporaryDirectory() as folder:
+        open_store(f"sqlite:///{folder}/tables.sqlite").close()
+        return Path(folder, "tables.sqlite").read_bytes()
+
+
+def lay_tables(home: Path) -> None:
+    """Lay a SQLite file with the tables of today into a home that has no database yet.
+
+    A copy takes a tenth of the time of all migrations.
+    """
+    file = home / ".mstar" / "mstar.sqlite"
+    if not file.exists() and database_of(home).startswith("sqlite:"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(_tables())
 
 
 def use_database(home: Path, url: str) -> None:

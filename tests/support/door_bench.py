@@ -7,7 +7,7 @@ import httpx2
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from coordinator_bench import HandClock, MemoryPublisher, database_of
+from coordinator_bench import HandClock, MemoryPublisher, database_of, lay_tables
 from mstar.api.keys import NewKey
 from mstar_coordinator.api.app import build_app
 from mstar_coordinator.config import CoordinatorSettings
@@ -21,6 +21,7 @@ def door(home: Path, clock: HandClock | None = None, **settings: Any) -> FastAPI
     keys = {f"{role}_key": SecretStr(key) for role, key in BOOTSTRAP.items()}
     fields = {"home": home / "runs", "data_root": home, "reserve_bytes": 0, **keys, **settings}
     clock = clock or HandClock()
+    lay_tables(home)
     store = open_store(database_of(home), clock.wall)
     return build_app(CoordinatorSettings(broker_url="redis://unused", **fields), store, MemoryPublisher(), clock)
 

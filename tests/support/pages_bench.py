@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of
+from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of, lay_tables
 from example_rows import rollout
 from mstar.api.steps import Claim
 from mstar.steps import ArtefactRef
@@ -24,6 +24,7 @@ EVIL = "<script>alert(1)</script>"
 def client_of(home: Path, publisher: MemoryPublisher, **settings: str) -> Iterator[httpx2.Client]:
     fields: dict[str, Any] = {"home": home / "runs", "data_root": home, "reserve_bytes": 0, **settings}
     made = CoordinatorSettings(broker_url="redis://unused", **fields)
+    lay_tables(home)
     app = build_app(made, open_store(database_of(home)), publisher, HandClock())
     with serving(app) as url, httpx2.Client(base_url=url, timeout=60) as client:
         yield client

@@ -15,6 +15,7 @@ from pydantic_settings import SettingsConfigDict
 
 from mstar_web.config import ServiceSettings
 from mstar_web.protocol import LimitedProtocol
+from shared_routes import share_routes
 
 Result = TypeVar("Result")
 
@@ -37,6 +38,7 @@ class HouseSettings(BenchSettings):
 
 def talk(app: FastAPI, conversation: Callable[[httpx2.AsyncClient], Awaitable[Result]], **client: Any) -> Result:
     """Run a conversation with the app over ASGI, inside its lifespan. Requests are declared as JSON."""
+    share_routes(app)
 
     async def run() -> Result:
         transport = httpx2.ASGITransport(app=app)
@@ -62,6 +64,7 @@ def ask(app: FastAPI, method: str, path: str, **request: Any) -> httpx2.Response
 @contextlib.contextmanager
 def serving(app: FastAPI, http: type[LimitedProtocol] = LimitedProtocol) -> Iterator[str]:
     """The app on a free port while the block runs."""
+    share_routes(app)
     server = uvicorn.Server(uvicorn.Config(app, http=http, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -22,23 +22,36 @@ from mstar_coordinator.responses.tables import open_for_writing
 from pages_bench import EVIL, client_of, indexed, start, work
 
 
-@pytest.fixture
-def publisher() -> MemoryPublisher:
-    return MemoryPublisher()
-
-
-@pytest.fixture
-def client(tmp_path: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
-    yield from client_of(tmp_path, publisher)
-
-
-@pytest.fixture
-def run_id(client: httpx2.Client, publisher: MemoryPublisher, tmp_path: Path) -> str:
+def indexed_run(home: Path) -> Iterator[tuple[httpx2.Client, str]]:
     """A run with two questions of two responses each, all of them in the index."""
-    made = start(client)
-    work(client, publisher, tmp_path, "it01/generate/0000")
-    indexed(client, f"/runs/{made}/responses")
-    return made
+    publisher = MemoryPublisher()
+    for client in client_of(home, publisher):
+        made = start(client)
+        work(client, publisher, home, "it01/generate/0000")
+        indexed(client, f"/runs/{made}/responses")
+        yield client, made
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx2.Client, str]]:
+    """One run for all tests that only read."""
+    yield from indexed_run(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def client(shared: tuple[httpx2.Client, str]) -> httpx2.Client:
+    return shared[0]
+
+
+@pytest.fixture
+def run_id(shared: tuple[httpx2.Client, str]) -> str:
+    return shared[1]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[tuple[httpx2.Client, str]]:
+    """A run for one test, whose index it breaks."""
+    yield from indexed_run(tmp_path)
 
 
 def found(client: httpx2.Client, run_id: str, **query: str | int) -> FoundPage:
@@ -121,7 +134,8 @@ def test_only_images_of_the_run_are_shown(client: httpx2.Client, run_id: str) ->
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_damaged_index_is_made_anew(client: httpx2.Client, run_id: str, tmp_path: Path, whole: bool) -> None:
+def test_a_damaged_index_is_made_anew(own: tuple[httpx2.Client, str], tmp_path: Path, whole: bool) -> None:
+    client, run_id = own
     (path,) = (tmp_path / "runs" / ".mstar" / "responses").glob("*.sqlite")
     with path.open("r+b") as file:
         # What a power cut may leave: no database at all, or one whose first page alone is right.
@@ -132,7 +146,8 @@ def test_a_damaged_index_is_made_anew(client: httpx2.Client, run_id: str, tmp_pa
     assert 'class="sample"' in indexed(client, f"/runs/{run_id}/responses")
 
 
-def test_the_index_is_made_anew_when_it_is_gone(client: httpx2.Client, run_id: str, tmp_path: Path) -> None:
+def test_the_index_is_made_anew_when_it_is_gone(own: tuple[httpx2.Client, str], tmp_path: Path) -> None:
+    client, run_id = own
     for path in (tmp_path / "runs" / ".mstar" / "responses").iterdir():
         path.unlink()
     assert 'class="sample"' in indexed(client, f"/runs/{run_id}/responses")

@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import ValidationError
 
-from coordinator_bench import HandClock, MemoryPublisher
+from coordinator_bench import HandClock, MemoryPublisher, lay_tables
 from mstar_coordinator.api.app import build_app
 from mstar_coordinator.api.routes.scoring import scoring_router
 from mstar_coordinator.config import CoordinatorSettings
@@ -38,6 +38,7 @@ def relayed(tmp_path: Path) -> FastAPI:
 
 def coordinator(tmp_path: Path, **settings: str) -> FastAPI:
     given = CoordinatorSettings(broker_url="redis://unused", home=tmp_path, data_root=tmp_path, **settings)
+    lay_tables(tmp_path)
     return build_app(given, open_store(given.store_url()), MemoryPublisher(), HandClock())
 
 

@@ -1,6 +1,5 @@
 """The database itself: one opener, durable settings, transactions that are whole or not at all."""
 
-import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from coordinator_bench import SMALL, Bench, database_of
+from coordinator_bench import SMALL, Bench, database_of, lay_tables
 from mstar.errors import Conflict, InvalidInput, StorageFull
 from mstar.steps import Queue
 from mstar_coordinator.config import CoordinatorSettings
@@ -30,11 +29,10 @@ def test_a_url_that_is_no_lasting_database_is_refused(url: str) -> None:
         open_store(url)
 
 
-def test_a_home_may_be_called_anything(tmp_path: Path, sqlite_tables: Path) -> None:
+def test_a_home_may_be_called_anything(tmp_path: Path) -> None:
     home = tmp_path / "rüns 1?a=%41#x"
     made = home / ".mstar" / "mstar.sqlite"
-    made.parent.mkdir(parents=True)
-    shutil.copyfile(sqlite_tables, made)
+    lay_tables(home)
     open_store(CoordinatorSettings(broker_url="redis://unused", home=home).store_url()).close()
     assert made.with_name("mstar.sqlite.lock").is_file()
     assert list(tmp_path.iterdir()) == [home]
