@@ -140,6 +140,8 @@ def _start_programs_warm(folder: Path) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the folder, after the last process that uses it."""
+    # What stays frozen at the interpreter's end is reported as leaks by some libraries, in pages on the terminal.
+    gc.unfreeze()
     if (server := config.stash.get(_WARM_SERVER, None)) is not None:
         server.close()
     folder = config.stash.get(_OWN_FOLDER, None)

@@ -47,6 +47,8 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
     )
     with listener:
         server.run(sockets=[listener])
+    # What stays frozen at the interpreter's end is reported as leaks by some libraries, in pages of the log.
+    gc.unfreeze()
     if not server.started:
         raise SystemExit(3)
 
