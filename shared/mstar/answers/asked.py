@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from mstar.answers.marks import bare
+from mstar.answers.numbers import CHANGES
+from mstar.answers.wanted import names_counted
 
 _LONGEST = 30
 """Words; a longer text is no bare answer."""
@@ -42,6 +44,14 @@ _IN_ORDER = {
     "order", "ordered", "sequence", "first", "second", "last", "respectively", "rank", "ranked", "then", "next",
     "begin", "start", "top", "bottom",
 }  # fmt: skip
+_BLANK = re.compile(r"\(\s*_+\s*\)|_{2,}")
+_SENTENCE = re.compile(r"(?<=[.?!:])\s+|\n")
+_ASKING = re.compile(r"\b(?:what|which|how|find|calculate|determine|compute|then)\b", re.IGNORECASE)
+_OF_YEAR = re.compile(r"(?P<name>\D+?)\s*\((?P<year>[12]\d{3})\)")
+_SHARE = re.compile(
+    r"(?P<share>(?:about\s+|around\s+)?[\d.]+\s*(?:%|percent))\s+(?:of\s+)?(?P<whose>\S.*)", re.IGNORECASE
+)
+_ANYBODY = {"people", "respondents", "them", "those", "total", "all", "is", "are", "was", "were", "who"}
 _ONE_OF_THEM = {"are": "is", "were": "was", "have": "has"}
 """`Which has more?` is answered by `They have more.`"""
 _PAST = {
@@ -58,10 +68,12 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     if "\n" in text or not 2 <= len(words) <= _LONGEST or not asked:
         return
     yield from _assigned(text, question)
+    yield from _filled(words, question)
+    yield from _narrowed(text, asked)
     told = [_folded(word) for word in words]
     yield from _before(words, told, f" {' '.join(asked)} ")
     yield from _behind(words, told, asked)
-    yield from _counted(words, told, asked)
+    yield from _counted(words, told, asked, question)
     yield from _called(words, told, asked)
 
 
@@ -73,12 +85,49 @@ def asks_order(question: str) -> bool:
 def _assigned(text: str, question: str) -> Iterator[str]:
     """`5/13` of `sin A = 5/13`, where the question asks for sin A."""
     name, sign, value = text.partition("=")
-    if sign and len(_typed(name)) > 1 and _typed(name) in _typed(question):
+    if not sign:
+        return
+    # In another case, `Angle 2 = 45°`, only where the question asks for just that.
+    tail = question[max((found.start() for found in _ASKING.finditer(question)), default=0) :]
+    spelt, asked = _spelt(name), _spelt(tail)
+    if (len(_typed(name)) > 1 and _typed(name) in _typed(question)) or (
+        len(spelt) > 3 and re.search(rf"(?<!\w){re.escape(spelt)}(?!\w)", asked)
+    ):
         yield value.strip("$ ")
 
 
 def _typed(text: str) -> str:
     return re.sub(r"[\\${}\s]", "", text)
+
+
+def _spelt(text: str) -> str:
+    """With the sign of an angle as its word, in small letters."""
+    return " ".join(re.sub(r"∠|\\angle\b", " angle ", text).replace("$", " ").casefold().split())
+
+
+def _filled(words: Sequence[str], question: str) -> Iterator[str]:
+    """`quarter` of `It is quarter to two`, where the question has `It is (_) to two` with a blank."""
+    for sentence in _SENTENCE.split(question):
+        blank = _BLANK.search(sentence)
+        if blank is None:
+            continue
+        before = [_folded(word) for word in sentence[: blank.start()].split()]
+        behind = [word for word in map(_folded, sentence[blank.end() :].split()) if word]
+        told = [_folded(word) for word in words]
+        end = len(told) - len(behind)
+        if before + behind and end > len(before) and told[: len(before)] == before and told[end:] == behind:
+            yield " ".join(words[len(before) : end])
+
+
+def _narrowed(text: str, asked: Sequence[str]) -> Iterator[str]:
+    """`United States` of `United States (2015)` and `62%` of `62% think so`, where all the rest is the question's."""
+    if (found := _OF_YEAR.fullmatch(text)) and found["year"] in asked:
+        yield found["name"]
+    share = _SHARE.fullmatch(text)
+    if share and not {"percent", "percentage", "share", "proportion"}.isdisjoint(asked):
+        known = {_singular(word) for word in asked} | _SMALL | _ANYBODY
+        if all(_singular(word) in known or word in known for word in map(_folded, share["whose"].split())):
+            yield share["share"]
 
 
 def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[str]:
@@ -108,13 +157,14 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
         yield " ".join(words[begin:])
         # `is made of rubber`, `is looking down`, `leaves at 8:45`
         while begin < len(told) - 1 and (
-            told[begin] in _BEFORE_ANSWER or (told[begin].endswith(("ing", "ed")) and told[begin] in asked)
+            told[begin] in _BEFORE_ANSWER
+            or (told[begin] in asked and (told[begin].endswith(("ing", "ed")) or told[begin + 1] in _BEFORE_ANSWER))
         ):
             begin += 1
             yield " ".join(words[begin:])
 
 
-def _counted(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
+def _counted(words: Sequence[str], told: Sequence[str], asked: Sequence[str], question: str) -> Iterator[str]:
     """`3` of `There are 3 bars taller than 40` and of `3 more apples`, where the question asks how many.
 
     What is behind the number are words of the question in its order, so that `3 more pears than apples` is none where
@@ -123,16 +173,22 @@ def _counted(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) ->
     begin = 2 if tuple(told[:2]) in {("there", "is"), ("there", "was")} else 0
     if asked[:2] not in (["how", "many"], ["how", "much"]) or len(told) < begin + 2:
         return
+    # `4 million` is another number, also where the question says million.
+    if told[begin + 1] in CHANGES - {"more", "less", "fewer"} or not names_counted(told[begin + 1 :], question):
+        return
     left = iter(asked[2:])
     if all(any(_singular(word) == _singular(other) for other in left) for word in told[begin + 1 :]):
         yield words[begin]
 
 
 def _called(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
-    """`02139` of `zip code 02139`, where the question asks what the zip code is."""
+    """`02139` of `zip code 02139` and of `Code: 02139`, where the question asks what the zip code is."""
     if asked[:2] not in (["what", "is"], ["what", "was"]) or (_SAYS_MORE | _BEFORE_ANSWER | _LIMITS) & set(told):
         return
     name = asked[3:] if asked[2:3] == ["the"] else asked[2:]
+    label = next((place for place, word in enumerate(words[:3], 1) if word.endswith(":")), 0)
+    if 0 < label < len(words) and set(told[:label]) <= set(name):
+        yield " ".join(words[label:])
     if 0 < len(name) < len(told) and list(told[: len(name)]) == list(name):
         yield " ".join(words[len(name) :])
 

@@ -12,7 +12,7 @@ from fractions import Fraction
 from mstar.answers.asked import answers_in_words, asks_order
 from mstar.answers.choices import compare_choice
 from mstar.answers.find import MISSING, find_answer
-from mstar.answers.lists import compare_lists
+from mstar.answers.lists import compare_lists, swapped
 from mstar.answers.marks import bare, first_answer, plain
 from mstar.answers.maths import compare_math
 from mstar.answers.numbers import Number, read_number, rounded, short_scale
@@ -21,6 +21,7 @@ from mstar.answers.quantities import total_in
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
 from mstar.answers.units import compares, factor, is_percent, is_variable, same_kind, same_unit
+from mstar.answers.wanted import asks_amount, in_wanted_unit, is_none, wanted_scale
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
 
@@ -31,6 +32,9 @@ _EMPTY_RUN = re.compile(r"[^\S\n]{100,}|\n{100,}")
 _IN_BRACKETS = re.compile(r"\(\s*([$€£¥₹][^()]*|[^(),]*)\)")
 """A comma inside makes a point of it, but for a price."""
 _TWICE = re.compile(r"([^()]+?)\s*\(([^()]+)\)")
+_TO_ONE = re.compile(r"([\d.,]+)\s*(?::|to)\s*1")
+_WHICH_TWO = re.compile(r"\b(?:what|which)\b.*\b(?:two|are|were)\b", re.IGNORECASE)
+"""A question for two things, which may be named in any order."""
 _SIGNS_OF_MONEY = ("$", "€", "£", "¥", "₹")
 
 
@@ -68,7 +72,7 @@ def check(
             return compare_choice(one, answer, numbers)
         if answer.type is AnswerType.TEXT and not asks_order(question) and same_pair(first_answer(one), answer.value):
             return "equal"
-        return _RULES[answer.type](one, answer, rule)
+        return _RULES[answer.type](one, answer, rule, question)
 
     reason = compared(said)
     if reason != "equal" and any(compared(one) == "equal" for one in answers_in_words(first_answer(said), question)):
@@ -76,12 +80,12 @@ def check(
     return Verdict(correct=reason == "equal", extracted=bare(said), reason=f"{answer.type.value}-{reason}")
 
 
-def _integer(said: str, answer: Answer, rule: AnswerRule) -> str:
+def _integer(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
     """Equal value; `61.0` is 61, and 61.4 is not."""
-    return _number(said, answer, rule, lambda one, gold: one.value == gold.value)
+    return _number(said, answer, rule, question, lambda one, gold: one.value == gold.value)
 
 
-def _float(said: str, answer: Answer, rule: AnswerRule) -> str:
+def _float(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
     """Equal value, or equal once the response is rounded to the decimals that count.
 
     These are `precision`; without one, those that the reference answer has if they are two or more.
@@ -94,24 +98,28 @@ def _float(said: str, answer: Answer, rule: AnswerRule) -> str:
         places = answer.precision if answer.precision is not None else gold.places if gold.places >= 2 else None
         return places is not None and rounded(one.value, places) == gold.value
 
-    return _number(said, answer, rule, same)
+    return _number(said, answer, rule, question, same)
 
 
-def _number(said: str, answer: Answer, rule: AnswerRule, same: Callable[[Number, Number], bool]) -> str:
+def _number(said: str, answer: Answer, rule: AnswerRule, question: str, same: Callable[[Number, Number], bool]) -> str:
     # By the default rule whatever the recipe says: its switches are about responses, and references are trusted.
     gold = read_number(answer.value, DEFAULT_RULE)
     if gold is None or (answer.type is AnswerType.INTEGER and gold.value.denominator != 1):
         article = "an integer" if answer.type is AnswerType.INTEGER else "a number"
         raise InvalidDataset(f"answer.value {answer.value!r} is not {article}", field="answer.value")
     unit = answer.unit or gold.unit
-    one = _read(first_answer(said), rule)
+    one = _read(first_answer(said), rule) or _in_words(plain(first_answer(said)), question)
     if one is None and unit and (total := total_in(plain(first_answer(said)), unit)) is not None:
         one = Number(total)
     if one is None:
         return "unreadable"
-    measured = _measured(one, gold, unit, rule)
+    if one.ordinal and not gold.ordinal and asks_amount(question):
+        return "different"
+    measured = _measured(one, gold, unit, rule, question)
     if measured is None:
         return "unit-different"
+    if (scale := wanted_scale(question)) is not None:
+        measured += tuple(replace(value, value=value.value / scale) for value in measured if value.value >= scale)
     return _equal(any(same(value, gold) for value in measured))
 
 
@@ -129,7 +137,15 @@ def _read(said: str, rule: AnswerRule) -> Number | None:
     return read_number(text, rule)
 
 
-def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[Number, ...] | None:
+def _in_words(said: str, question: str) -> Number | None:
+    """`none` for 0 where the question counts, and `1.21 to 1` for 1.21 where it asks for a ratio."""
+    if is_none(said, question):
+        return Number(Fraction(0))
+    ratio = _TO_ONE.fullmatch(said) if "ratio" in question.casefold() else None
+    return read_number(ratio[1], DEFAULT_RULE) if ratio else None
+
+
+def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule, question: str) -> tuple[Number, ...] | None:
     """The response's value in the unit that is asked for; None where its unit is another."""
     # `5K` for 5000: read as a unit first, since beside kelvin it would be one.
     scale = short_scale(one.unit)
@@ -142,6 +158,11 @@ def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule) -> tuple[
     if asked:
         times = factor(one.unit, asked)
         return None if times is None else (Number(_converted(one.value * times), asked, 12),)
+    wanted = in_wanted_unit(one.value, one.unit, question)
+    if wanted is None:
+        return None
+    if wanted != one.value:
+        return (Number(_converted(wanted), "", 12),)
     if is_percent(one.unit):
         # 50 % is 0.5 for an answer below 1, and 50 for one above: 300 % is not 3.
         share = Number(one.value / 100, "", one.places + 2)
@@ -155,19 +176,23 @@ def _converted(value: Fraction) -> Fraction:
     return rounded(value, 9) if abs(value) > Fraction(1, 1000) else value
 
 
-def _list(said: str, answer: Answer, rule: AnswerRule) -> str:
-    return compare_lists(said, answer, rule)
+def _list(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
+    reason = compare_lists(said, answer, rule)
+    other = swapped(answer.value) if _WHICH_TWO.search(question) and not asks_order(question) else None
+    if reason == "different" and other is not None:
+        return compare_lists(said, answer.model_copy(update={"value": other}), rule)
+    return reason
 
 
-def _text(said: str, answer: Answer, rule: AnswerRule) -> str:
+def _text(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
     return _equal(same_text(first_answer(said), answer.value))
 
 
-def _math(said: str, answer: Answer, rule: AnswerRule) -> str:
+def _math(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
     return compare_math(first_answer(said), answer, rule)
 
 
-_RULES: dict[AnswerType, Callable[[str, Answer, AnswerRule], str]] = {
+_RULES: dict[AnswerType, Callable[[str, Answer, AnswerRule, str], str]] = {
     AnswerType.INTEGER: _integer,
     AnswerType.FLOAT: _float,
     AnswerType.LIST: _list,

@@ -40,6 +40,14 @@ def compare_lists(said: str, answer: Answer, rule: AnswerRule) -> str:
     return "equal" if _same(one, gold, answer.precision, rule) else "different"
 
 
+def swapped(value: str) -> str | None:
+    """A list of two texts in the other order; None for any other list, of numbers as well."""
+    gold = _elements(value)
+    if gold is None or len(gold) != 2 or not all(isinstance(one, str) for one in gold):
+        return None
+    return None if any(_NUMBER.search(str(one)) for one in gold) else json.dumps(gold[::-1], ensure_ascii=False)
+
+
 def _spaced_numbers(text: str) -> list[object]:
     """Elements of `1 2 3`; empty for anything else."""
     parts = text.split()

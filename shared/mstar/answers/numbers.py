@@ -8,7 +8,7 @@ a value with a root or with pi is a float.
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
@@ -94,7 +94,7 @@ _ROUNDED_TO = re.compile(r"-?[\d.,]+\s*(?:≈|\\approx)\s*(?=-?[\d.])")
 """`4.673 ≈ 4.7` says 4.7."""
 _ONE_UNIT = r"[°µ%]?[^\W\d_¹²³⁰-⁹]+(?:⁻?[¹²³]|\^\{?-?[1-3]\}?|(?<=[^\W\d_])[23])?"
 _UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
-_DECADE = re.compile(r"[12]\d\d0['\u2019]?s")
+_DECADE = re.compile(r"[12]\d\d\d['\u2019]?s")
 """No number of seconds."""
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|in\s+(?=[12]\d{3}$)", re.IGNORECASE)
@@ -107,7 +107,7 @@ _JOINERS = {
 }  # fmt: skip
 _IN_TOTAL = ("in total", "in all", "altogether", "total")
 _POWERS = {"squared", "cubed"}
-_CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *_SCALES, "dozens"} | {
+CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *_SCALES, "dozens"} | {
     f"{part}{end}" for part in (*_PARTS, "hundredth", "thousandth", "millionth") for end in ("", "s")
 }
 """Words that make another number of the one before them."""
@@ -124,6 +124,8 @@ class Number:
     """Decimals that were written."""
     exact: bool = True
     """False for a root or pi, whose value is a float's."""
+    ordinal: bool = False
+    """Whether it was written as a place in an order, `3rd`."""
 
 
 @lru_cache(maxsize=4096)
@@ -280,7 +282,7 @@ def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
     """The number with the rest read as its scale and unit; None when the rest is neither."""
     if ordinal := _ORDINAL.match(rest):
         # `3rd` is the third; `12th of them are red` is no number of anything.
-        return number if not rest[ordinal.end() :].strip(" .") else None
+        return replace(number, ordinal=True) if not rest[ordinal.end() :].strip(" .") else None
     rest = rest.strip()
     word, _, behind = rest.partition(" ")
     if rule.number_words and word.casefold() in _SCALES:
@@ -306,7 +308,7 @@ def _is_unit(text: str) -> bool:
         text[0] == "π"
         or len(words) > 4
         or words[0].casefold() in _POWERS
-        or (_JOINERS | _CHANGES) & {word.casefold() for word in words}
+        or (_JOINERS | CHANGES) & {word.casefold() for word in words}
     ):
         return False
     return all(_UNIT_WORD.fullmatch(word) for word in words)

@@ -13,7 +13,7 @@ from mstar.answers.quantities import same_compound
 from mstar.answers.rule import DEFAULT_RULE
 from mstar.answers.scripts import signs
 from mstar.answers.texts import canonical, means, named_figure, same_place
-from mstar.answers.times import same_duration, same_moment
+from mstar.answers.times import same_duration, same_moment, same_span
 from mstar.answers.units import is_percent
 
 _ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
@@ -32,6 +32,7 @@ _SHORTENED = re.compile(r"(?P<name>[A-Za-z][A-Za-z ]{2,40}) \((?P<short>(?![IVXL
 _RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
 _ROW = re.compile(r"[a-h](?:(?:\s*(?:,|→|-+>|-|>|\\(?:right)?arrow|\\to(?![a-z]))\s*|\s*)[a-h]){2,25}")
 _FRACTION = re.compile(r"\d{1,4}/\d{1,4}")
+_ORDERED = re.compile(r"-?[\d.]+(?:\s*<\s*-?[\d.]+)+")
 _RATIO = re.compile(r"[\d,]+(?:\s*:\s*[\d,]+)+")
 
 
@@ -56,6 +57,8 @@ def same_text(said: str, gold: str) -> bool:
     asked, told = _RANGE.fullmatch(other), _RANGE.fullmatch(one)
     if asked and told:
         return asked.groups() == told.groups()
+    if _ORDERED.fullmatch(other) and re.split(r"\s*[<,]\s*", one) == re.split(r"\s*<\s*", other):
+        return True
     if _RATIO.fullmatch(other) and (parts := _ratio(one)):
         return parts == _ratio(other)
     one, other = (_ARTICLE.sub("", text, count=1) for text in (_THE_ONE.sub(r"\1", one), other))
@@ -100,7 +103,8 @@ def _taken_back(said: str, rest: str) -> bool:
 
 
 def _same_time(said: str, gold: str) -> bool:
-    return same_moment(*(without_latex_text(bare(text)) for text in (said, gold)))
+    told, asked = (without_latex_text(bare(text)) for text in (said, gold))
+    return same_moment(told, asked) or same_span(told, asked)
 
 
 def _same_spelling(one: str, other: str, said: str, gold: str) -> bool:

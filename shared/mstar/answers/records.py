@@ -44,6 +44,8 @@ _POINT = re.compile(r"[(\[]\s*[+-]?(?:[\d./]+|∞)(?:\s*,\s*[+-]?(?:[\d./]+|∞)
 """Coordinates and intervals, which are no text that must be spaced alike."""
 _ENDLESS = re.compile(r"∞|\\infty")
 _WORDS_ONLY = re.compile(r"\$?\\text(?:bf)?\{[^{}$\\]*\}\$?")
+_CALLED = re.compile(r"^(\$?)\s*\\text\s*\{\s*[A-Za-z ]{4,40}\}\s*=\s*(?=[\d.])")
+"""MathVerse's `\\text{Area }=32.99 \\mathrm{~cm}^2`."""
 _SET = re.compile(r"\\?\{\s*[+-]?[\d./]+(?:\s*,\s*[+-]?[\d./]+)+\s*\\?\}")
 _FORMULA = re.compile(
     r"(?=.*[=<>≤≥+∪]|.*[\w)]\s-\s[\w(]|\d+[a-z]$)(?=.*[A-Za-z])(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\d\s.,()^*/+=<>≤≥∪-])+"
@@ -327,9 +329,9 @@ def _reference(text: str) -> str:
     _, mark, last = text.rpartition("\n#### ")
     if mark and "\n" not in last.strip():
         return last.strip() or text
-    tag = find_answer(text, AnswerPlace.ANSWER_TAG)
-    if tag:
+    if tag := find_answer(text, AnswerPlace.ANSWER_TAG):
         return tag
+    text = _CALLED.sub(r"\1", text, count=1)
     long = "\n" in text or len(text) > _LONGEST_BARE
     return (find_answer(text, AnswerPlace.BOXED) if long else None) or text
 

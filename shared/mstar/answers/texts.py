@@ -35,6 +35,12 @@ _QUARTER = re.compile(r"\b([1-4])(?:st|nd|rd|th) quarter\b")
 _OF_YEAR = re.compile(r"\b(q[1-4])\s+of\s+(?=(?:19|20)\d\d\b)")
 _BRITISH = {"gray": "grey", "color": "colour", "center": "centre", "meter": "metre", "liter": "litre", "fiber": "fibre"}
 _AMERICAN = re.compile(rf"\b({'|'.join(_BRITISH)})(s?)\b")
+_COUNTRIES = {
+    "united states of america": "united states", "usa": "united states", "u.s.a.": "united states",
+    "u.s.a": "united states", "u.s.": "united states", "u.s": "united states", "us": "united states",
+    "uk": "united kingdom", "u.k.": "united kingdom", "u.k": "united kingdom",
+    "uae": "united arab emirates",
+}  # fmt: skip
 _DECADE = re.compile(r"(?<=0)['\u2019](?=s\b)")
 
 
@@ -54,7 +60,9 @@ def canonical(text: str) -> str:
 
 
 def means(said: str, gold: str) -> bool:
-    """Whether two canonical texts without articles name one month, weekday, compass point or place in an order."""
+    """Whether two canonical texts without articles name one month, weekday, country, compass point or place."""
+    if gold in _COUNTRIES or gold in _COUNTRIES.values():
+        return _COUNTRIES.get(said, said) == _COUNTRIES.get(gold, gold)
     # `Sun` may be the star.
     if gold in _MONTHS or gold in _DAYS or (gold in _SHORT and gold != "sun"):
         said = _WHEN.sub("", said, count=1).removesuffix(".")

@@ -33,6 +33,15 @@ _NAMED = {
     "midnight": "12:00 am",
 }
 _PART_OF_DAY = re.compile(r"(?<=\d)\s+in the (morning|afternoon|evening)$")
+_HOURS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_MINUTES = {"half": 30, "quarter": 15, "five": 5, "ten": 10, "twenty": 20, "twenty-five": 25}
+_SPOKEN = re.compile(
+    rf"(?:(?P<minutes>(?:a\s+)?(?:{'|'.join(sorted(_MINUTES, key=len, reverse=True))}))\s+(?P<side>past|to)\s+)?"
+    rf"(?P<hour>{'|'.join(_HOURS)}|1[0-2]|[1-9])(?P<exact>\s+o'clock)?(?P<rest>\s+.*|)",
+    re.IGNORECASE,
+)
+_HALF_DAY = re.compile(r"\s*([ap])\.?m\.?$", re.IGNORECASE)
+_BETWEEN = re.compile(r"\s*(?:-|\u2013|\u2014|\bto\b|\buntil\b)\s*", re.IGNORECASE)
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 _DATED = re.compile(
     r".*?(?:noon|midday|midnight)|(?=.*\d).*?(?:[-/:]|[ap]\.?m|morning|evening"
@@ -52,6 +61,7 @@ def same_moment(said: str, gold: str) -> bool:
     """Whether both are one date, or one time of day. `10:30` and `10:30 pm` are not."""
     if (one := _SLASHED.fullmatch(said.strip())) and (other := _SLASHED.fullmatch(gold.strip())):
         return _same_slashed(one, other)
+    said, gold = _in_figures(said), _in_figures(gold)
     # Few texts are either, and trying all formats on one takes as long as the rest of its check.
     if not (_DATED.match(said.casefold()) and _DATED.match(gold.casefold())):
         return False
@@ -63,6 +73,39 @@ def same_moment(said: str, gold: str) -> bool:
         if first is not None and second is not None:
             return first == second
     return False
+
+
+def same_span(said: str, gold: str) -> bool:
+    """Whether both are one span of the day: `from 11:14 a.m. to 11:39 a.m.` for 11:14 - 11:39 am."""
+    told, asked = _span(said), _span(gold)
+    return bool(told and asked) and all(map(same_moment, told, asked))
+
+
+def _span(text: str) -> tuple[str, ...]:
+    """Both ends, where the first has the half of the day that only the second says; empty for anything else."""
+    first, *rest = _BETWEEN.split(re.sub(r"^(?:from|between)\s+", "", text.strip(), flags=re.IGNORECASE))
+    if len(rest) != 1 or not re.search(r"\d:\d\d|\d\s*[ap]\.?m", text, re.IGNORECASE):
+        return ()
+    half = _HALF_DAY.search(rest[0])
+    if half and not _HALF_DAY.search(first):
+        first = f"{first} {half[1]}m"
+    return first, rest[0]
+
+
+def _in_figures(text: str) -> str:
+    """`9:30 in the morning` of `half past nine in the morning`; any other text as it is."""
+    spoken = _SPOKEN.fullmatch(" ".join(text.split()))
+    if spoken is None or not (spoken["minutes"] or spoken["exact"]):
+        return text
+    hour = spoken["hour"].casefold()
+    number = int(hour) if hour.isdigit() else _HOURS.index(hour) + 1
+    minutes = _MINUTES[spoken["minutes"].casefold().removeprefix("a ")] if spoken["minutes"] else 0
+    if spoken["side"] and spoken["side"].casefold() == "to":
+        # Half to nine is said nowhere.
+        if minutes == 30:
+            return text
+        number, minutes = (number - 2) % 12 + 1, 60 - minutes
+    return f"{number}:{minutes:02}{spoken['rest']}"
 
 
 def _same_slashed(one: re.Match[str], other: re.Match[str]) -> bool:

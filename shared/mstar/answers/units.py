@@ -19,6 +19,7 @@ _ALIKE = {
     "degrees celsius": "degC", "degree celsius": "degC", "celsius": "degC", "degrees c": "degC",
     "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "fahrenheit": "degF", "degrees f": "degF",
     "ω": "ohm", "ohms": "ohm", "\\omega": "ohm", "kω": "kiloohm", "mω": "megaohm", "cents": "¢", "cent": "¢", "¢": "¢",
+    "dioptre": "D", "dioptres": "D", "diopter": "D", "diopters": "D",
     "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "mph": "mile/hour",
     "厘米": "cm", "毫米": "mm", "米": "m", "千米": "km", "公里": "km", "克": "g", "千克": "kg", "度": "°",
     "平方厘米": "cm^2", "平方米": "m^2", "立方厘米": "cm^3", "立方米": "m^3",
@@ -30,7 +31,7 @@ _ALIKE = {
 _SHORT = "m g s h d l L t A V W J N K C F T H B k M"
 _PAIRS = (
     "cm mm km dm nm um kg mg ug ml mL cl cL dl dL kl kL hr yr mi ft in yd lb oz pt qt Hz Pa eV kJ MJ kW MW mW GW kN kV"
-    " mV mA kA ms ns us GB MB KB kB TB cc pH dB cd ha lm lx Wb Gy Sv pF nF AU ly AD CE"
+    " mV mA kA ms ns us GB MB KB kB TB cc pH pp dB cd ha lm lx Wb Gy Sv pF nF AU ly AD CE"
 )
 _SYMBOLS = frozenset(f"{_SHORT} {_PAIRS}".split())
 """Units of one and two letters. pint knows more, such as `ab` for attobarn, which nobody means by `17ab`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 
 from mstar.alignment import Line, ResponseView, View, compare
-from mstar.cli.output import console, print_json
+from mstar.cli.output import console, print_json, progress_console
 from mstar.errors import InvalidInput
 
 SECONDS = 900
@@ -21,7 +21,11 @@ def align(model: Path, *, as_json: bool) -> bool:
     """Show the views side by side; returns whether all is equal. Raises InvalidInput for a folder that is not there."""
     if not (model / "config.json").is_file():
         raise InvalidInput(f"{model} is no model folder: it holds no config.json", field="align")
-    views = list(_views(model.absolute()))
+    views = []
+    for view in _views(model.absolute()):
+        views.append(view)
+        # Each part loads the model, which takes minutes on a slow machine.
+        progress_console.print(f"{view.who}: {view.error or 'has looked'}", markup=False, highlight=False)
     lines = compare(views)
     if as_json:
         print_json({"model": str(model), "lines": [line.model_dump() for line in lines]})

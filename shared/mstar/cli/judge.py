@@ -12,8 +12,11 @@ from pydantic import BaseModel, ValidationError
 from mstar.answers import AnswerPlace, AnswerRule, answer_of, check
 from mstar.answers.options import options_in, options_of
 from mstar.answers.records import question_in
-from mstar.errors import InvalidDataset, InvalidInput
+from mstar.cli.lines import numbered_lines, object_on, wrong_member
+from mstar.errors import InvalidDataset
 from mstar.types import Verdict
+
+EXAMPLE = '{"record": {"question": "How many?", "answer": 3}, "response": "## Answer\\n\\n3", "correct": true}'
 
 
 class Pair(BaseModel):
@@ -64,16 +67,10 @@ def _with_options(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _pairs(file: Path) -> Iterator[tuple[int, Pair]]:
-    """Lines with their numbers from 1; only a line feed ends one. Raises InvalidInput naming the line."""
-    try:
-        # Editors on Windows put a byte order mark there; other line ends may stand inside JSON strings and end no line.
-        with file.open(encoding="utf-8-sig", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield number, Pair.model_validate_json(line)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(map(str, problem["loc"])) or "pair"
-        raise InvalidInput(f"{file.name} line {number}: {where}: {problem['msg']}", field="file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}", field="file") from None
+    """Lines with their numbers from 1. Raises InvalidInput naming the line."""
+    for number, line in numbered_lines(file):
+        where = f"{file.name} line {number}"
+        try:
+            yield number, Pair.model_validate(object_on(line, where, EXAMPLE))
+        except ValidationError as error:
+            raise wrong_member(error, where, EXAMPLE) from None

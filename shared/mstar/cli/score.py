@@ -16,6 +16,7 @@ from mstar.answers import answer_of
 from mstar.answers.records import GOLD_COLUMNS
 from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoredResponse, ScoreRequest
+from mstar.cli.lines import numbered_lines, object_on, wrong_member
 from mstar.cli.output import console, progress_console
 from mstar.cli.runs import read_results
 from mstar.cli.score_files import LINE_ID, best, continued, line_ids
@@ -26,6 +27,7 @@ from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
 from mstar.types import MAX_IMAGES, Answer, AnswerType, Question
 from mstar.writing import writing
 
+EXAMPLE = '{"images": ["a.png"], "question": "How many bars?", "responses": ["3 bars."]}'
 PATIENT = Retries(tries=10)
 """A PRM that has much to do now gets to this file later."""
 
@@ -60,7 +62,7 @@ def score(
     form = None if prompt is None else _form(prompt, home)
     # A preset says nothing of steps: the PRM's own separator is taken, as without a prompt.
     separator = None if form is None or prompt in list(PromptPreset) else form.step_separator
-    lines = list(_lines(file))
+    lines = list(numbered_lines(file))
     options = json.dumps([None if form is None else form.model_dump_json(), keep_top, min_score])
     # Over all lines before the first is sent: an id counts the equal lines before it.
     ids = line_ids((line for _, line in lines), options)
@@ -96,19 +98,6 @@ def _chosen(row: dict[str, Any], keep_top: int | None, min_score: float | None) 
         return row
     responses = [row["responses"][one.index] for one in kept]
     return row | {"responses": responses, "results": [one.model_dump() for one in kept]}
-
-
-def _lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Lines that are not blank, with their numbers from 1; only a line feed ends one. Raises InvalidInput."""
-    if not file.is_file():
-        raise InvalidInput(f"{file} does not exist", field="file")
-    try:
-        # Editors on Windows put a byte order mark there.
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"{file} cannot be read: {error}", field="file") from error
-    # Not splitlines(): JSON may hold U+2028 and other line ends unescaped.
-    return ((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
 
 @contextmanager
@@ -151,7 +140,7 @@ def _scored(
     where = f"{file.name} line {number}"
     try:
         # Kept beside the model: members that `Line` does not know go to the output as they are.
-        row = json.loads(line)
+        row = object_on(line, where, EXAMPLE)
         given = Line.model_validate(row)
         if "image" in row:
             # Left alone, the question would be scored without its picture.
@@ -165,11 +154,10 @@ def _scored(
         )
         reply = client.score(request)
     except ValidationError as error:
-        raise InvalidInput(f"{where}: {_first(error)}", field="file") from error
+        raise wrong_member(error, where, EXAMPLE) from error
     except InvalidInput as error:
-        raise InvalidInput(f"{where}: {error.detail}", field="file") from error
-    except RecursionError:
-        raise InvalidInput(f"{where}: nested too deeply", field="file") from None
+        detail = error.detail if error.detail.startswith(where) else f"{where}: {error.detail}"
+        raise InvalidInput(detail, field="file") from error
     except (ValueError, OSError) as error:
         raise InvalidInput(f"{where}: {error}", field="file") from error
     return {**row, "model_version": reply.model_version, "results": [r.model_dump() for r in reply.results]}
@@ -177,8 +165,3 @@ def _scored(
 
 def _encoded(image: Path) -> ImageInput:
     return ImageInput(data=base64.b64encode(image.read_bytes()).decode())
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors(include_url=False)[0]
-    return ": ".join(part for part in (".".join(map(str, problem["loc"])), problem["msg"]) if part)

@@ -1,0 +1,149 @@
+"""What a question asks to be counted or measured in, so that a number of something else is another answer.
+
+`2 cats` is no answer to how many dogs there are, `45 radians` none to an angle in degrees, and `12th` none to how many
+students there are. What this leaves out: what the reference answer's own unit says (`units`), which comes first.
+"""
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import lru_cache
+
+from mstar.answers.units import factor, is_known, is_percent, same_unit
+
+_HOW_MANY = re.compile(r"\bhow\s+many\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})", re.IGNORECASE)
+_OF_THEM = re.compile(r"of\s+(?:the|these|those|them|all)\s*", re.IGNORECASE)
+_ENDS = {
+    "are", "is", "was", "were", "be", "do", "does", "did", "can", "could", "will", "would", "should", "must", "may",
+    "has", "have", "had", "in", "on", "of", "at", "to", "for", "from", "by", "with", "without", "that", "which", "who",
+    "whose", "there", "per", "than", "between", "above", "below", "over", "under", "inside", "outside", "you", "we",
+    "they", "he", "she", "it", "i", "the", "and", "or", "if", "when",
+}  # fmt: skip
+"""Words that end what is counted: `red cubes` of `how many red cubes are left`."""
+_ANYTHING = {
+    "object", "item", "thing", "unit", "time", "piece", "one", "element", "instance", "example", "case", "entry",
+    "person", "individual", "total", "different", "distinct", "unique", "whole", "full", "such", "more", "fewer",
+    "less", "altogether", "all", "each", "a", "an",
+}  # fmt: skip
+"""Words that name whatever is counted."""
+_ONE_OF = {
+    "people": "person", "children": "child", "kid": "child", "kids": "child", "men": "man", "women": "woman",
+    "feet": "foot", "teeth": "tooth", "mice": "mouse", "geese": "goose", "persons": "person", "humans": "person",
+    "leaves": "leaf", "shelves": "shelf", "halves": "half", "vertices": "vertex", "axes": "axis", "indices": "index",
+    "mums": "mother", "moms": "mother",
+}  # fmt: skip
+_LENGTHS = "inch|inches|feet|foot|yards?|miles?|(?:kilo|centi|milli)?met(?:er|re)s?|[ckm]?m|ft"
+_UNITS = (
+    rf"(?:square|cubic|sq\.?|cu\.?)\s+(?:{_LENGTHS})|{_LENGTHS}|degrees?(?:\s+(?:celsius|fahrenheit))?|radians?"
+    r"|seconds?|minutes?|hours?|days?|weeks?|months?|years?|(?:kilo|milli)?grams?|kg|pounds?|ounces?|tons?|tonnes?"
+    r"|(?:milli)?lit(?:er|re)s?|ml|gallons?|quarts?|pints?|cups?|(?:u\.?s\.?\s+)?dollars?|usd|cents?|euros?"
+    r"|percent|dB|decibels?|volts?|amp(?:ere)?s?|ohms?|watts?|newtons?|joules?|pascals?|hertz|celsius|fahrenheit|kelvin"
+    r"|mph|km/h|m/s|cm\^?[23]|m\^?[23]"
+)
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALE = rf"(?:(?P<scale>{'|'.join(_SCALES)})s?)"
+_MEASURED = re.compile(
+    rf"(?:\bin\s+(?:the\s+unit\s+of\s+)?|\bto\s+the\s+nearest\s+|\bunits?\s*[:=]\s*)(?:{_SCALE}\s+(?:of\s+)?)?"
+    rf"(?P<unit>{_UNITS})(?![\w/^])",
+    re.IGNORECASE,
+)
+_SCALED = re.compile(rf"\bin\s+(?:(?:us|u\.s\.)\s*)?[$€£]?\s*{_SCALE}\b", re.IGNORECASE)
+_AMOUNT = re.compile(
+    r"\bhow\s+(?:many|much|long|far|tall|old|high|wide|deep|heavy|fast)\b"
+    r"|\b(?:value|sum|total|average|mean|median|difference|number of|percent|percentage|ratio|area|perimeter|volume)\b",
+    re.IGNORECASE,
+)
+
+
+def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None:
+    """The value in the unit that the question names, or as it is where it names none; None for another kind of unit.
+
+    `unit`: what stands behind the response's number, which the reference answer says nothing of.
+    """
+    wanted = _units(question)
+    if any(same_unit(unit, one) for one in wanted):
+        return value
+    if wanted and is_known(unit):
+        times = next((found for one in wanted if (found := factor(unit, one)) is not None), None)
+        return None if times is None else value * times
+    return value if _counts(unit, question) else None
+
+
+def asks_amount(question: str) -> bool:
+    """Whether a place in an order, `12th`, is no answer."""
+    return _AMOUNT.search(question) is not None
+
+
+def wanted_scale(question: str) -> int | None:
+    """10⁹ where the question asks for a value in billions, of which the reference says the count alone."""
+    found = _SCALED.search(question)
+    return _SCALES[found["scale"].casefold()] if found else None
+
+
+def is_none(said: str, question: str) -> bool:
+    """Whether `none`, `none of the dogs` or `no dogs` says that there is nothing of what the question counts."""
+    counted = _counted(question)
+    if counted is None:
+        return False
+    words = re.sub(r"^there\s+(?:is|are|was|were)\s+", "", said.casefold().strip(" .")).split()
+    if words[:1] == ["none"]:
+        left = words[1:]
+        return not left or (left[0] == "of" and _named([one for one in left[1:] if one not in _ENDS], counted))
+    return words[:1] == ["no"] and len(words) > 1 and _named(words[1:], counted)
+
+
+def names_counted(words: Sequence[str], question: str) -> bool:
+    """Whether words behind a number are of what the question counts, and of nothing else that it speaks of."""
+    counted = _counted(question)
+    if counted is None:
+        return True
+    # `red spheres` where red cubes are counted: what is counted is named last.
+    named = [singular(word) for word in words]
+    return named[0] in counted and (counted[-1] in named or all(word in counted for word in named))
+
+
+def singular(word: str) -> str:
+    """A noun's singular, as far as its ending tells."""
+    word = word.casefold().strip(".,;:?!()\"'*")
+    if word in _ONE_OF:
+        return _ONE_OF[word]
+    for ending, instead in (("ies", "y"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss")):
+        if word.endswith(ending) and len(word) > len(ending) + 1:
+            return word.removesuffix(ending) + instead
+    return word.removesuffix("s") if len(word) > 2 and not word.endswith("ss") else word
+
+
+def _counts(unit: str, question: str) -> bool:
+    """Whether the words behind a number are what the question counts. True where it counts nothing."""
+    counted = _counted(question)
+    if counted is None:
+        return True
+    if is_percent(unit):
+        return "percent" in counted
+    words = re.sub(r"[().]", " ", unit).split()
+    end = next((place for place, word in enumerate(words) if word.casefold() in _ENDS), len(words))
+    return end == 0 or _named(words[:end], counted)
+
+
+def _named(words: Sequence[str], counted: tuple[str, ...]) -> bool:
+    return all(singular(word) in counted or singular(word) in _ANYTHING for word in words)
+
+
+@lru_cache(maxsize=4096)
+def _counted(question: str) -> tuple[str, ...] | None:
+    """What `how many` stands before, each word in its singular; None where a question counts nothing that it names."""
+    asked = _HOW_MANY.findall(question)
+    words: list[str] = []
+    for word in _OF_THEM.sub("", asked[-1] if asked else "", count=1).split():
+        if word.casefold() in _ENDS:
+            break
+        words.append(singular(word))
+    return tuple(words) or None
+
+
+@lru_cache(maxsize=4096)
+def _units(question: str) -> tuple[str, ...]:
+    """Units in which the question asks for its answer: `degrees` of `in degrees`, `liter` of `how many liters`."""
+    asked = tuple(found["unit"] for found in _MEASURED.finditer(question))
+    counted = _counted(question) or ()
+    return asked + tuple(word for word in counted if re.fullmatch(_UNITS, word, re.IGNORECASE))
