@@ -7,8 +7,8 @@ image, which its own chat template writes (`mstar_models`).
 import re
 
 MARK = "<image>"
-_NUMBERED = re.compile(r"<image ?(\d+)>")
-_ANY = re.compile(r"\s*<image(?: ?\d+)?>\s*")
+_NUMBERED = re.compile(r"<image[ _]?(\d+)>")
+_ANY = re.compile(r"\s*<image(?:[ _]?\d+)?>\s*")
 
 
 def placed(text: str, images: int) -> tuple[str | None, ...]:

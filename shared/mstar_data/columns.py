@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mstar.answers.options import CHOICE_COLUMNS, LETTER_COLUMNS, missing
+from mstar.answers.options import CHOICE_COLUMNS, LETTER_COLUMNS, missing, options_on_a_line
 from mstar.answers.records import GOLD_COLUMNS, QUESTION_COLUMNS
 from mstar.image_marks import as_published
 from mstar_data.conversations import from_llava, from_messages, listed, taken_apart, turns_of
 from mstar_data.files import Folder, image_given
+from mstar_data.published import as_usual
 from mstar_data.record import BadRecord, ReadImage, Record
 from mstar_data.split_names import KNOWN_SPLITS
 from mstar_data.step_labels import from_steps, is_step_row, unfolded
@@ -38,7 +39,7 @@ _MATHVISTA = {
 
 def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of any known shape. Raises BadRecord naming what is missing."""
-    row = _spelled(row)
+    row = as_usual(_spelled(row))
     if split := _split(row):
         root = replace(root, split=split)
     record = _from_known(row, where, root)
@@ -76,8 +77,10 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     gold = {name: row[name] for name in _KEPT if row.get(name) is not None}
     images = images_of(row, root)
     embedded, options = taken_apart(question, len(images))
+    if not options:
+        embedded, options = options_on_a_line(embedded, _first(gold, GOLD_COLUMNS))
     # Options that have columns of their own are the source's word; those in the text are only read without them.
-    if options and not any(name in gold for name in CHOICE_COLUMNS):
+    if options and not any(name in gold for name in (*CHOICE_COLUMNS, *LETTER_COLUMNS)):
         question, gold["choices"] = embedded, options
     given = row.get("metadata")
     metadata: Mapping[str, Any] = given if isinstance(given, Mapping) else {}

@@ -48,3 +48,69 @@ def test_a_request_behind_the_options_is_no_part_of_the_last_one(tmp_path: Path)
     (tmp_path / "a.jsonl").write_text(json.dumps({"texts": said}) + "\n")
     (row,) = read_rows(tmp_path, Summary(), looks=TrustingLooks())
     assert row.columns["choices"] == ["Oxygen", "Carbon dioxide"]
+
+
+ICON = {"question": "Which?", "ques_type": "choose_img", "choices": ["choice_0.png", "choice_1.png"], "answer": 1}
+
+
+def test_a_question_of_iconqa_has_its_picture_and_those_of_its_options(tmp_path: Path) -> None:
+    for place, name in enumerate(("image", "choice_0", "choice_1")):
+        (tmp_path / f"{name}.png").write_bytes(small_png(place))
+    (tmp_path / "data.json").write_text(json.dumps(ICON))
+    (row,) = read_rows(tmp_path, Summary(), looks=TrustingLooks())
+    assert len(row.images) == 3
+    assert (row.columns["answer"], row.columns["choices"]) == ("B", ["option picture 1", "option picture 2"])
+
+
+PGPS = {
+    "p1": {
+        "diagram": "0.png",
+        "text": "Find x.",
+        "choices": ["5.00", "10.00"],
+        "answer": "10.000",
+        "parsing_stru_seqs": [],
+    }
+}
+FIGURE = {"qa_pairs": [{"question_string": "Is Red the minimum?", "image_index": 0, "answer": 1}]}
+VISION = [
+    {"problem_version": "Vision Only", "question": "", "image": "0.png", "answer": "D", "question_type": "multi-choice"}
+]
+TABLE = {"1": {"question": "How much?", "answer": "2", "table_title": "T", "table": "a | b", "table_for_pd": {}}}
+INFO = [{"question": "How many?", "answers": ["12"], "answer_type": ["single span"], "image": "0.png"}]
+
+
+@pytest.mark.parametrize(
+    ("source", "question", "answer"),
+    [
+        (PGPS, "Find x.", "B"),
+        (FIGURE, "Is Red the minimum?", "Yes"),
+        (VISION, "Answer the question in the picture.", "D"),
+        (TABLE, "T\na | b\nHow much?", "2"),
+        (INFO, "How many?", "12"),
+        ([{"image": "0.png", "question": "Find <image_1> x", "answer": "3"}], "Find\nx", "3"),
+    ],
+)
+def test_own_columns_of_a_set_are_read(tmp_path: Path, source: object, question: str, answer: str) -> None:
+    (tmp_path / "0.png").write_bytes(small_png(0))
+    (tmp_path / "a.json").write_text(json.dumps(source))
+    summary = Summary()
+    (row,) = read_rows(tmp_path, summary, looks=TrustingLooks())
+    assert (row.columns["question"], row.columns["answer"], summary.problems) == (question, answer, [])
+    assert len(row.images) == (source is not TABLE)
+
+
+@pytest.mark.parametrize(
+    ("question", "gold", "asked", "options"),
+    [
+        ("Find x. (A) 3 (B) 4 (C) 5", "B", "Find x.", ["3", "4", "5"]),
+        ("Which is larger? A. 3, B. 4, C. 5", "C", "Which is larger?", ["3", "4", "5"]),
+        ("What colour is it? Options: (a) red (b) blue", "blue", "What colour is it?", ["red", "blue"]),
+        ("Vitamin A. Is it there? B. says so.", "yes", "Vitamin A. Is it there? B. says so.", None),
+    ],
+)
+def test_options_on_one_line_are_options_where_the_answer_is_one(
+    tmp_path: Path, question: str, gold: str, asked: str, options: list[str] | None
+) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"question": question, "answer": gold}) + "\n")
+    (row,) = read_rows(tmp_path, Summary(), looks=TrustingLooks())
+    assert (row.columns["question"], row.columns.get("choices")) == (asked, options)

@@ -26,6 +26,10 @@ _MARKED = re.compile(r"(?:([A-Za-z])\s*[.):]|\(([A-Za-z])\)|(\d{1,2})[.)](?=\s))
 _LISTED = re.compile(r"\n\s*(?:Choices|Options):?\s*\n?(?P<list>.*)$", re.IGNORECASE | re.DOTALL)
 _ON_A_LINE = re.compile(r"\(?([A-Z])[).:]\s*(\S.*)")
 _IN_A_ROW = re.compile(r"(?:^|\n|\s)\(?([A-Z])[).:]\s*(.*?)(?=(?:\n|\s)\(?[A-Z][).:]\s|\s*$)", re.DOTALL)
+_ROWS_OF_MARKS = tuple(
+    re.compile(rf"(?<!\S){mark}\s*(?=\S)") for mark in (r"\(([A-Za-z])\)", r"([A-Z])\.", r"([A-Z]):", r"([A-Z])\)")
+)
+_HEADED = re.compile(r"\s*(?:choices|options):?\s*$", re.IGNORECASE)
 _NAME = re.compile(r"(?:(?:option|choice|answer)[\s_-]*)?[(\[]?\s*([A-Za-z]|\d{1,4})(?:\.0)?\s*[)\].:]?", re.IGNORECASE)
 _NAMES = ("label", "letter", "key", "id")
 _TEXTS = ("text", "value", "content")
@@ -84,6 +88,25 @@ def options_in(question: str) -> tuple[str, list[str]]:
     if len(options) < 2:
         return question.strip(), []
     return question[: found.start()].strip(), [text.strip().rstrip(",") for _, text in options]
+
+
+def options_on_a_line(question: str, answer: Any) -> tuple[str, list[str]]:
+    """A question without the options at its end, `(A) 3 (B) 4` or `A. 3, B. 4`, and these; else none.
+
+    Only where the answer is one of them, so that a sentence that begins with `A.` is no option.
+    """
+    for marks in _ROWS_OF_MARKS:
+        found = list(marks.finditer(question))
+        names = "".join(mark[1] for mark in found).upper()
+        begin = names.rfind("A")
+        if begin < 0 or len(names) - begin < 2 or names[begin:] != LETTERS[: len(names) - begin]:
+            continue
+        ends = [*(mark.start() for mark in found[begin + 1 :]), len(question)]
+        texts = [question[mark.end() : end].strip(" \n,;") for mark, end in zip(found[begin:], ends, strict=True)]
+        said = spaced_once(str(answer)).strip("()").casefold()
+        if all(texts) and (said.upper() in names[begin:] or said in (spaced_once(text).casefold() for text in texts)):
+            return _HEADED.sub("", question[: found[begin].start()]).strip(), texts
+    return question, []
 
 
 def repeated_options(texts: Sequence[str]) -> frozenset[str]:

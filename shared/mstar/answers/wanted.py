@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
-from mstar.answers.units import factor, is_known, is_percent, same_unit
+from mstar.answers.units import contradict, factor, is_known, is_percent, same_unit
 
 _HOW_MANY = re.compile(r"\bhow\s+many\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})", re.IGNORECASE)
 _OF_THEM = re.compile(r"of\s+(?:the|these|those|them|all)\s*", re.IGNORECASE)
@@ -23,7 +23,7 @@ _ENDS = {
 _ANYTHING = {
     "object", "item", "thing", "unit", "time", "piece", "one", "element", "instance", "example", "case", "entry",
     "person", "individual", "total", "different", "distinct", "unique", "whole", "full", "such", "more", "fewer",
-    "less", "altogether", "all", "each", "a", "an",
+    "less", "altogether", "left", "remaining", "all", "each", "a", "an",
 }  # fmt: skip
 """Words that name whatever is counted."""
 _ONE_OF = {
@@ -63,7 +63,7 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     wanted = _units(question)
     if any(same_unit(unit, one) for one in wanted):
         return value
-    if wanted and is_known(unit):
+    if wanted and (is_known(unit) or any(contradict(unit, one) for one in wanted)):
         times = next((found for one in wanted if (found := factor(unit, one)) is not None), None)
         return None if times is None else value * times
     return value if _counts(unit, question) else None

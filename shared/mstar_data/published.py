@@ -1,0 +1,98 @@
+"""Rows of published sets whose columns mean something of their own, brought to the names that all other rows have.
+
+IconQA, PGPS9K, MathVerse, FigureQA, TabMWP and InfographicVQA. What this leaves out: rows that the usual columns say
+all about, and where a picture lies (`files`).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mstar.answers.options import missing
+
+_IN_THE_PICTURE = "Answer the question in the picture."
+"""MathVerse's Vision Only rows have no question but in their picture."""
+_PICTURES = "The first picture belongs to the question, the others are the options in their order."
+_ICONQA = ("choose_img", "choose_txt", "fill_in_blank")
+
+Row = dict[str, Any]
+
+
+def as_usual(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row in the usual columns; any row that is of none of these sets as it is."""
+    for belongs, read in _SETS:
+        if belongs(row):
+            return read(dict(row))
+    return row
+
+
+def _iconqa(row: Row) -> Row:
+    """Each question has a folder, with its picture in `image.png` and those of its options in `choice_0.png` and on."""
+    if all(row.get(name) is None for name in ("image", "query_image")):
+        row["image"] = "image.png"
+    choices = row.get("choices")
+    if isinstance(choices, str) and choices.strip()[:1] not in ("[", "{"):
+        choices = row["choices"] = [part.strip() for part in choices.split(",")]
+    if row["ques_type"] != "choose_img" or not isinstance(choices, list):
+        return row
+    pictures = [row.pop(f"choice_image_{place}", None) or name for place, name in enumerate(choices)]
+    row["images"] = [row.pop("image", None) or row.pop("query_image", None), *pictures]
+    if row.get("answer") in choices:
+        row["answer"] = choices.index(row["answer"])
+    row["choices"] = [f"option picture {place}" for place in range(1, len(choices) + 1)]
+    row["question"] = f"{row.get('question')}\n{_PICTURES}"
+    return row
+
+
+def _pgps9k(row: Row) -> Row:
+    """The answer has another number of decimals than the option that it is."""
+    row["question"] = row.pop("text")
+    choices, answer = row.get("choices"), row.get("answer")
+    if isinstance(choices, list) and answer not in choices:
+        same = [one for one in choices if _number(one) is not None and _number(one) == _number(answer)]
+        row["answer"] = same[0] if len(same) == 1 else answer
+    return row
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _mathverse(row: Row) -> Row:
+    return row | {"question": _IN_THE_PICTURE}
+
+
+def _figureqa(row: Row) -> Row:
+    said = {0: "No", 1: "Yes"}.get(row["answer"], row["answer"])
+    return row | {"question": row["question_string"], "image": f"{row['image_index']}.png", "answer": said}
+
+
+def _tabmwp(row: Row) -> Row:
+    """Its table as text, where the row names no picture of it."""
+    title = "" if missing(row.get("table_title")) else f"{row['table_title']}\n"
+    return row | {"context": f"{title}{row['table']}"}
+
+
+def _infographic(row: Row) -> Row:
+    """What kind of place the answer has in the picture is no type of an answer."""
+    del row["answer_type"]
+    return row
+
+
+def _has(*names: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda row: all(name in row for name in names)
+
+
+_SETS: tuple[tuple[Callable[[Mapping[str, Any]], bool], Callable[[Row], Row]], ...] = (
+    (lambda row: row.get("ques_type") in _ICONQA, _iconqa),
+    (lambda row: _has("text", "diagram", "parsing_stru_seqs")(row) and "question" not in row, _pgps9k),
+    (
+        lambda row: row.get("problem_version") == "Vision Only" and not str(row.get("question") or "").strip(),
+        _mathverse,
+    ),
+    (_has("question_string", "image_index", "answer"), _figureqa),
+    (lambda row: _has("table", "table_for_pd")(row) and row.get("image") is None, _tabmwp),
+    (lambda row: isinstance(row.get("answer_type"), list) and "answers" in row, _infographic),
+)
