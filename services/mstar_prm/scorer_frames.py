@@ -47,8 +47,10 @@ class Answer:
 class Frames:
     """Messages over two ends of pipes, used in one event loop."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self, reader: asyncio.StreamReader, source: asyncio.ReadTransport, writer: asyncio.StreamWriter
+    ) -> None:
+        self._reader, self._source, self._writer = reader, source, writer
 
     async def send(self, message: object) -> None:
         """Raises ConnectionError when the other process is gone."""
@@ -68,18 +70,24 @@ class Frames:
         except asyncio.IncompleteReadError as error:
             raise EOFError("the other process has closed the pipe") from error
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Close the sending side, which the other process sees as the end."""
         self._writer.close()
 
+    def close(self) -> None:
+        """Close both sides."""
+        self._writer.close()
+        # Some event loops leave it open when the other process has closed its end.
+        self._source.close()
+
 
 async def frames(source: int | IO[bytes], sink: int | IO[bytes]) -> Frames:
-    """Over two ends of pipes, which are closed with the loop."""
+    """Over two ends of pipes, which are the frames' own from here on."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=_BUFFER_BYTES)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), _opened(source, "rb"))
+    read, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), _opened(source, "rb"))
     transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, _opened(sink, "wb"))
-    return Frames(reader, asyncio.StreamWriter(transport, protocol, None, loop))
+    return Frames(reader, read, asyncio.StreamWriter(transport, protocol, None, loop))
 
 
 def packed(message: object) -> bytes:

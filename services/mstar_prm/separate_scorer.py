@@ -104,7 +104,7 @@ class SeparateScorer:
             return
         # The process sees the end of its input, finishes the running batch, and ends.
         if self._pipe is not None:
-            self._pipe.close()
+            self._pipe.end()
         elif self._process.stdin is not None and self._process.stdout is not None:
             self._process.stdin.close()
             self._process.stdout.close()
@@ -160,6 +160,7 @@ class SeparateScorer:
                     waiting.set_result(answer)
         except EOFError:
             self._state = NOTHING
+            pipe.close()
         for waiting in self._waiting.values():
             if not waiting.done():
                 waiting.set_exception(_gone())

@@ -6,6 +6,7 @@ starved itself. Batches take turns of some seconds.
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -134,9 +135,20 @@ class BatchRunner:
         self._held.pop(batch.id, None)
         return True
 
+    async def _progress(self, batch: BatchRecord) -> Progress:
+        """How far the batch is, with its files open. Raises OSError."""
+        opening = asyncio.ensure_future(run_in_threadpool(self._jobs.progress, batch))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread cannot be stopped, and nobody else would close what it opens.
+            with contextlib.suppress(OSError, MstarError):
+                (await opening).close()
+            raise
+
     async def _turn(self, batch: BatchRecord) -> None:
         try:
-            progress = await run_in_threadpool(self._jobs.progress, batch)
+            progress = await self._progress(batch)
         except FileNotFoundError:
             await run_in_threadpool(self._jobs.fail, batch, "the content of the input file is gone")
             return
