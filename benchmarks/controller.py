@@ -214,8 +214,8 @@ normal of 2 logits; with common numbers, a question's luck at two temperatures 0
 - A grid that is halved twice, with more questions for the same cost, is no better than the whole grid, since the curve
   also learns from points far off its peak. So sweeps have no rounds.
 
-In real policies questions and luck are related otherwise: on ten sweeps of them neither of the registered rules beat the
-arg-max, see below. So it stays the default (`exploration.estimator`).
+In real policies questions and luck are related otherwise: on ten sweeps of them neither of the registered rules beats
+the arg-max, see below. So it stays the default (`exploration.estimator`).
 """
 
 if __name__ == "__main__":
