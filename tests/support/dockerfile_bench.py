@@ -23,6 +23,8 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from borrowed_code import lend
+
 ROOT = Path(__file__).parents[2]
 KEPT = ("PIP_", "TORCH_INDEX", "SSL_", "REQUESTS_CA_BUNDLE", "LANG", "TZ")
 """Variables of this machine that a step may see: where packages come from, and certificates."""
@@ -59,6 +61,8 @@ class Replay:
             (self.root / name).mkdir(parents=True, exist_ok=True)
         if not (self.root / "usr").exists():
             self._bring_python()
+        # An image has its packages compiled. Most of that is here, and the rest is compiled once for all images.
+        lend(self.pinned(), self._packages, self._compiled)
         for name, rest in self._steps():
             getattr(self, f"_{name.lower()}")(rest)
         self._make_read_only()
@@ -76,8 +80,7 @@ class Replay:
 
     def installed(self) -> set[str]:
         """Packages of the image's own environment."""
-        folders = (self.root / "opt" / "mstar" / "lib").glob("python3.*/site-packages")
-        return {canonicalize_name(one.name) for one in distributions(path=[str(folder) for folder in folders])}
+        return {canonicalize_name(one.name) for one in distributions(path=[str(self._packages)])}
 
     def here(self, text: str) -> str:
         """The text with the container's folders as those of this root."""
@@ -89,7 +92,6 @@ class Replay:
         base = {"PATH": self._path, "HOME": str(self.root / "tmp"), "OMP_NUM_THREADS": "1"}
         if (own := self.root / "usr" / "lib").exists():
             base["LD_LIBRARY_PATH"] = str(own)
-        # An image has its packages compiled. Here is compiled what is imported, and for all images once.
         compiled = {"PYTHONPYCACHEPREFIX": str(self._compiled), "PYTHONDONTWRITEBYTECODE": ""}
         return outside | base | self.environment | {"TMPDIR": str(self.root / "tmp")} | compiled | more
 
@@ -120,6 +122,11 @@ class Replay:
         return self.root.parent / "built"
 
     @property
+    def _packages(self) -> Path:
+        major, minor = sys.version_info[:2]
+        return self.root / "opt" / "mstar" / "lib" / f"python{major}.{minor}" / "site-packages"
+
+    @property
     def _compiled(self) -> Path:
         return self.root.parent / "compiled"
 
@@ -140,10 +147,21 @@ class Replay:
                 path.chmod(path.stat().st_mode | 0o200)
         for name in ("srv", *WRITABLE) if former != self.service else os.listdir(self.root):
             shutil.rmtree(self.root / name)
-        if needless := sorted(self.installed() - self.pinned() - {"pip"}):
-            python = self.root / "opt" / "mstar" / "bin" / "python"
-            command = [python, "-m", "pip", "uninstall", "-q", "-y", "--root-user-action", "ignore", *needless]
-            subprocess.run(command, check=True, env=self.variables({}), cwd=self.root, timeout=900)
+        self._remove(self.installed() - self.pinned() - {"pip"})
+
+    def _remove(self, needless: set[str]) -> None:
+        """What `pip uninstall` does in ten times as long: it moves every file away first, to be able to go back."""
+        folders: set[Path] = set()
+        for one in distributions(path=[str(self._packages)]):
+            if canonicalize_name(one.name) in needless:
+                for file in one.files or ():
+                    path = Path(str(one.locate_file(file)))
+                    path.unlink(missing_ok=True)
+                    folders |= set(path.relative_to(self._packages).parents) if ".." not in file.parts else set()
+        for folder in sorted(folders - {Path()}, reverse=True):
+            place = self._packages / folder
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
 
     def _bring_python(self) -> None:
         """What a base image for CPUs brings along: `python3`, which the steps call by name.
