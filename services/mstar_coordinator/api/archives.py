@@ -54,6 +54,8 @@ class Stream:
 
     pieces: tuple[Piece, ...]
     tag: str
+    begins: tuple[int, ...]
+    """Place of the first byte of each file."""
 
     @property
     def size(self) -> int:
@@ -62,6 +64,9 @@ class Stream:
 
     def read(self, first: int, last: int) -> Iterator[bytes]:
         """Bytes `first` to `last`, both included. Raises Unavailable where a file is no longer what it was."""
+        return _filled(self._parts(first, last))
+
+    def _parts(self, first: int, last: int) -> Iterator[bytes]:
         place = 0
         for piece in self.pieces:
             begin, end = max(first - place, 0), min(last + 1 - place, piece.size)
@@ -75,12 +80,14 @@ class Stream:
 def plain(entry: Entry) -> Stream:
     """One file as it is. Raises Unavailable where it is gone."""
     entry = held(entry)
-    return Stream((_of_file(entry),), tag_of([entry]))
+    return Stream((_of_file(entry),), tag_of([entry]), (0,))
 
 
 def archive(entries: Sequence[Entry], folder: str) -> Stream:
     """A tar archive (POSIX pax) with the files below one folder. Raises Unavailable where one is gone."""
     pieces: list[Piece] = []
+    begins = []
+    place = 0
     entries = [held(entry) for entry in entries]
     for entry in entries:
         about = tarfile.TarInfo(f"{folder}/{entry.name}")
@@ -88,9 +95,11 @@ def archive(entries: Sequence[Entry], folder: str) -> Stream:
         about.size, about.mtime, about.mode = entry.size, entry.mtime_ns // 10**9, MODE
         head = about.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         padding = -entry.size % BLOCK
+        begins.append(place + len(head))
+        place += len(head) + entry.size + padding
         pieces += [Piece(len(head), head), _of_file(entry), Piece(padding, bytes(padding))]
     # Two empty blocks end an archive (POSIX.1-2001, pax).
-    return Stream((*pieces, Piece(2 * BLOCK, bytes(2 * BLOCK))), tag_of(entries))
+    return Stream((*pieces, Piece(2 * BLOCK, bytes(2 * BLOCK))), tag_of(entries), tuple(begins))
 
 
 def held(entry: Entry) -> Entry:
@@ -122,6 +131,20 @@ def _of_file(entry: Entry) -> Piece:
     if entry.data is not None:
         return Piece(entry.size, entry.data)
     return Piece(entry.size, file=entry.path, mtime_ns=entry.mtime_ns)
+
+
+def _filled(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer parts: a data set has thousands of small files, and each part sent has a price."""
+    waiting: list[bytes] = []
+    size = 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= CHUNK:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def _part(piece: Piece, begin: int, end: int) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""The files of a run that people take away, found by looking into its folder, never by a name that was sent."""
+"""The files of a run that people take away: plain files below its folder, none that hides or lies behind a link."""
 
 import contextlib
 import hashlib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mstar.api.downloads import Download, DownloadFile, Part
 from mstar.errors import NotFound
-from mstar_coordinator.api.archives import Entry, held
+from mstar_coordinator.api.archives import Entry, archive, held
 
 PLACES = {
     Part.POLICY: "policy",
@@ -51,16 +51,19 @@ class RunFiles:
 
     def entry(self, folder: Path, part: Part, name: str) -> Entry:
         """One of them by its name. Raises NotFound."""
-        for entry in self.entries(folder, part):
-            if entry.name == name:
-                return entry
+        for one in PLACES if part is Part.ALL else (part,):
+            # Not by a look at all files: a data set has thousands of them, and clients ask for one after another.
+            with contextlib.suppress(FileNotFoundError):
+                if _takes(folder, PLACES[one], name):
+                    return _entry(folder / name, folder, rewritten=name == PLACES[one])
         raise NotFound(f"{part.value} of run {folder.name} has no file {name[:100]!r}", field="name")
 
     def listed(self, folder: Path, part: Part) -> list[DownloadFile]:
         """Files of a part with their SHA-256; reads those that were not read before. Raises NotFound."""
+        entries = [held(entry) for entry in self.entries(folder, part)]
         return [
-            DownloadFile(name=entry.name, bytes=entry.size, sha256=self._sum(entry))
-            for entry in map(held, self.entries(folder, part))
+            DownloadFile(name=entry.name, bytes=entry.size, sha256=self._sum(entry), begin=begin)
+            for entry, begin in zip(entries, archive(entries, folder.name).begins, strict=True)
         ]
 
     def _sum(self, entry: Entry) -> str:
@@ -99,8 +102,22 @@ def _files(place: Path) -> Iterator[Path]:
         yield place
     elif place.is_dir():
         for path in sorted(place.rglob("*")):
-            if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
+            hides = any(part.startswith(".") for part in path.relative_to(place).parts)
+            if path.is_file() and not path.is_symlink() and not hides:
                 yield path
+
+
+def _takes(folder: Path, place: str, name: str) -> bool:
+    """Whether a name that was sent is one of those that a look into the place finds (`_files`)."""
+    parts = name.split("/")
+    if parts[0] != place or any(part == "" or part.startswith(".") for part in parts):
+        return False
+    # Any folder on the way may be a link. A name that the disk cannot have is no file's.
+    above = [folder.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    try:
+        return not any(path.is_symlink() for path in above) and above[-1].is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _entry(path: Path, folder: Path, *, rewritten: bool) -> Entry:

@@ -44,3 +44,5 @@ class DownloadFile(Frozen):
     """Below the run's folder, such as `policy/config.json`."""
     bytes: int
     sha256: Sha256
+    begin: int
+    """Place of its first byte in the archive of the part, of which any range can be asked."""

@@ -17,7 +17,7 @@ from mstar.client.model_operations import ModelOperations
 from mstar.client.operations import Call, Reply
 from mstar.client.retries import Retries
 from mstar.client.run_operations import RunOperations
-from mstar.client.streams import ENDED, EventReader, LineReader, file_headers, file_path, rows_file
+from mstar.client.streams import ENDED, EventReader, LineReader, archive_path, file_headers, file_path, rows_file
 from mstar.client.synchronous import TIMEOUT
 from mstar.errors import Internal, MstarError
 from mstar.http_json import (
@@ -96,6 +96,12 @@ class AsyncClient(RunOperations, EvaluationOperations, AdminOperations, ModelOpe
             async for piece in self._pieces(self.endpoint.runs, file_path(run_id, part, name), begin):
                 yield piece
 
+    async def download_stretch(self, run_id: str, part: Part, begin: int, end: int) -> AsyncIterator[bytes]:
+        """Bytes of the archive of a part, from `begin` up to the one before `end`, piece by piece."""
+        if begin < end:
+            async for piece in self._pieces(self.endpoint.runs, archive_path(run_id, part), begin, end):
+                yield piece
+
     def dataset(self, run_id: str, part: Part = Part.COT_DATASET) -> AsyncIterator[dict[str, Any]]:
         """Rows of one of the two data sets that a run leaves."""
         return self._rows(self.endpoint.runs, file_path(run_id, part, rows_file(part)))
@@ -112,8 +118,8 @@ class AsyncClient(RunOperations, EvaluationOperations, AdminOperations, ModelOpe
         for row in reader.rest():
             yield row
 
-    async def _pieces(self, target: Target, path: str, begin: int) -> AsyncIterator[bytes]:
-        async with self._stream(target, path, file_headers(begin)) as answer:
+    async def _pieces(self, target: Target, path: str, begin: int, end: int | None = None) -> AsyncIterator[bytes]:
+        async with self._stream(target, path, file_headers(begin, end)) as answer:
             # A proxy may drop the Range header: a whole file would be appended to the part that is there.
             if begin and answer.status_code != 206:
                 raise Internal(f"{target.shown} sends the whole file where a part was asked for")

@@ -80,15 +80,23 @@ def _object(line: bytes) -> dict[str, Any]:
     return found
 
 
+def archive_path(run_id: str, part: Part) -> str:
+    """Path of the archive of a part."""
+    return f"/v1/runs/{run_id}/downloads/{part.value}"
+
+
 def file_path(run_id: str, part: Part, name: str) -> str:
     """Path of one file of a run."""
-    return f"/v1/runs/{run_id}/downloads/{part.value}/files/{quote(name)}"
+    return f"{archive_path(run_id, part)}/files/{quote(name)}"
 
 
-def file_headers(begin: int) -> dict[str, str]:
-    """What asks for a file from a byte on, uncompressed."""
+def file_headers(begin: int, end: int | None) -> dict[str, str]:
+    """What asks for a file from a byte on, up to the one before `end` or to its own end, uncompressed."""
     # Bytes of a file are counted as they lie there: a body that is compressed on the way would go on elsewhere.
-    return {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begin}-"} if begin else {})
+    whole = {"Accept-Encoding": "identity"}
+    if not begin and end is None:
+        return whole
+    return whole | {"Range": f"bytes={begin}-{'' if end is None else end - 1}"}
 
 
 def rows_file(part: Part) -> str:

@@ -16,7 +16,7 @@ from mstar.client.model_operations import ModelOperations
 from mstar.client.operations import Call, Reply
 from mstar.client.retries import Retries
 from mstar.client.run_operations import RunOperations
-from mstar.client.streams import ENDED, EventReader, LineReader, file_headers, file_path, rows_file
+from mstar.client.streams import ENDED, EventReader, LineReader, archive_path, file_headers, file_path, rows_file
 from mstar.errors import Internal, MstarError
 from mstar.http_json import Sender, Target
 
@@ -90,6 +90,11 @@ class Client(RunOperations, EvaluationOperations, AdminOperations, ModelOperatio
         if begin < size:
             yield from self._pieces(self.endpoint.runs, file_path(run_id, part, name), begin)
 
+    def download_stretch(self, run_id: str, part: Part, begin: int, end: int) -> Iterator[bytes]:
+        """Bytes of the archive of a part, from `begin` up to the one before `end`, piece by piece."""
+        if begin < end:
+            yield from self._pieces(self.endpoint.runs, archive_path(run_id, part), begin, end)
+
     def dataset(self, run_id: str, part: Part = Part.COT_DATASET) -> Iterator[dict[str, Any]]:
         """Rows of one of the two data sets that a run leaves."""
         return self._rows(self.endpoint.runs, file_path(run_id, part, rows_file(part)))
@@ -104,8 +109,8 @@ class Client(RunOperations, EvaluationOperations, AdminOperations, ModelOperatio
             yield from reader.feed(piece)
         yield from reader.rest()
 
-    def _pieces(self, target: Target, path: str, begin: int) -> Iterator[bytes]:
-        with self._sender.stream(target, path, file_headers(begin)) as answer:
+    def _pieces(self, target: Target, path: str, begin: int, end: int | None = None) -> Iterator[bytes]:
+        with self._sender.stream(target, path, file_headers(begin, end)) as answer:
             # A proxy may drop the Range header: a whole file would be appended to the part that is there.
             if begin and answer.status_code != 206:
                 raise Internal(f"{target.shown} sends the whole file where a part was asked for")

@@ -17,6 +17,7 @@ from mstar.api.downloads import Part
 from mstar.cli.download import download
 from mstar.client import Client, Endpoint
 from mstar.errors import CorruptArtefact, Internal, Unavailable
+from mstar.http_json import Target
 from mstar_coordinator.api.archives import Entry, archive
 from mstar_coordinator.api.run_files import RunFiles
 from pages_bench import client_of, start
@@ -41,7 +42,10 @@ def run_id(client: httpx2.Client, home: Path) -> str:
     (folder / "config.json").write_bytes(b"{}\n")
     (folder / "deep" / "weights ä.safetensors").write_bytes(bytes(range(256)) * 1000)
     (folder / ".hidden").write_bytes(b"secret")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "config").write_bytes(b"secret")
     (folder / "link").symlink_to("/etc/hostname")
+    (folder / "away").symlink_to(home / ".mstar")
     return made
 
 
@@ -155,6 +159,10 @@ def test_files_come_with_their_checksums(client: httpx2.Client, run_id: str) -> 
         sent = client.get(f"/v1/runs/{run_id}/downloads/policy/files/{one['name']}").content
         assert (len(sent), hashlib.sha256(sent).hexdigest()) == (one["bytes"], one["sha256"])
     assert len(files) == 2
+    whole = client.get(f"/v1/runs/{run_id}/downloads/policy").content
+    for one in files:
+        found = whole[one["begin"] : one["begin"] + one["bytes"]]
+        assert hashlib.sha256(found).hexdigest() == one["sha256"], "a place in the archive"
 
 
 @pytest.mark.parametrize(
@@ -162,6 +170,15 @@ def test_files_come_with_their_checksums(client: httpx2.Client, run_id: str) -> 
     [
         "policy/files/policy/.hidden",
         "policy/files/policy/link",
+        "policy/files/policy/.git/config",
+        "policy/files/policy/away/mstar.sqlite",
+        "policy/files/policy/deep",
+        "policy/files/policy//config.json",
+        "policy/files/policy/%2e%2fconfig.json",
+        "policy/files/policy/config.json/",
+        "policy/files/policy",
+        "policy/files/policy/%00",
+        "policy/files/policy/" + "x" * 300,
         "policy/files/recipe.yaml",
         "policy/files/..%2f..%2f.mstar%2fmstar.sqlite",
         "policy/files/%2fetc%2fpasswd",
@@ -194,19 +211,20 @@ def test_any_stretch_of_an_archive_is_a_stretch_of_the_archive(
         assert [member.size for member in found] == sizes
 
 
-def bring(client: httpx2.Client, run_id: str, out: Path) -> int:
-    """Bytes that had to be sent to have the policy here."""
-    sent: list[int] = []
+def bring(client: httpx2.Client, run_id: str, out: Path, part: Part = Part.POLICY) -> tuple[int, int]:
+    """Requests for files, and bytes, that it takes to have a part here."""
+    asked: list[str] = []
+    reported: list[int] = []
 
-    class Counting(Client):
-        def download_file(self, run_id: str, part: Part, name: str, begin: int, size: int) -> Iterator[bytes]:
-            for data in super().download_file(run_id, part, name, begin, size):
-                sent.append(len(data))
-                yield data
+    class Noting(Client):
+        def _pieces(self, target: Target, path: str, begin: int, end: int | None = None) -> Iterator[bytes]:
+            asked.append(path)
+            yield from super()._pieces(target, path, begin, end)
 
-    with Counting(Endpoint(url=str(client.base_url))) as downloads:
-        download(downloads, run_id, Part.POLICY, out, lambda _: None)
-    return sum(sent)
+    with Noting(Endpoint(url=str(client.base_url))) as downloads:
+        files = download(downloads, run_id, part, out, reported.append)
+    assert sum(reported) == sum(one.bytes for one in files), "progress ends at the whole"
+    return len(asked), sum(reported)
 
 
 def test_a_download_goes_on_where_it_broke_off_and_is_checked(
@@ -214,23 +232,83 @@ def test_a_download_goes_on_where_it_broke_off_and_is_checked(
 ) -> None:
     out = tmp_path / "taken"
     weights = out / "policy" / "deep" / "weights ä.safetensors"
-    assert bring(client, run_id, out) == 256_003 and bring(client, run_id, out) == 0
-    weights.rename(weights.with_name(weights.name + ".part"))
-    with open(weights.with_name(weights.name + ".part"), "r+b") as file:
-        file.truncate(200_000)
-    assert bring(client, run_id, out) == 56_000 and weights.read_bytes() == bytes(range(256)) * 1000
+    unfinished = weights.with_name(weights.name + ".part")
+    assert (bring(client, run_id, out), bring(client, run_id, out)) == ((1, 256_003), (0, 256_003))
+    for there in (weights.read_bytes()[:200_000], b"of another run" * 9, b"too long" * 10**5):
+        weights.unlink()
+        unfinished.write_bytes(there)
+        bring(client, run_id, out)
+        assert weights.read_bytes() == bytes(range(256)) * 1000 and not list(out.rglob("*.part"))
     weights.write_bytes(b"changed here")
-    assert bring(client, run_id, out) == 256_000, "what was changed is brought again"
-    weights.rename(weights.with_name(weights.name + ".part"))
-    weights.with_name(weights.name + ".part").write_bytes(b"of another run" * 9)
-    bring(client, run_id, out)
-    assert weights.read_bytes() == bytes(range(256)) * 1000 and not list(out.rglob("*.part"))
+    (out / "policy" / "config.json").unlink()
+    assert bring(client, run_id, out)[0] == 1 and weights.read_bytes() == bytes(range(256)) * 1000
+
+
+def test_only_what_is_lacking_of_a_file_is_asked_for(client: httpx2.Client, run_id: str, tmp_path: Path) -> None:
+    ranges: list[str] = []
+
+    def passed_on(request: httpx2.Request) -> httpx2.Response:
+        ranges.append(request.headers.get("range", ""))
+        answer = client.get(request.url.path, headers={"range": ranges[-1]})
+        return httpx2.Response(answer.status_code, content=answer.content)
+
+    folder = tmp_path / "policy" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "weights ä.safetensors.part").write_bytes((bytes(range(256)) * 1000)[:200_000])
+    with Client(Endpoint(url="http://runs"), httpx2.MockTransport(passed_on)) as downloads:
+        begin = downloads.download_files(run_id, Part.POLICY).data[1].begin
+        download(downloads, run_id, Part.POLICY, tmp_path, lambda _: None)
+    assert ranges[-1] == f"bytes={begin + 200_000}-{begin + 255_999}" and len(ranges) == 4
+
+
+def test_thousands_of_small_files_come_in_one_request(
+    client: httpx2.Client, run_id: str, home: Path, tmp_path: Path
+) -> None:
+    pictures = home / "runs" / run_id / "cot_dataset" / "images"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for number in range(50):
+        (pictures / f"{'n' * (number * 4)}{number}.png").write_bytes(bytes([number]) * number * 20)
+    out = tmp_path / "taken"
+    assert bring(client, run_id, out, Part.COT_DATASET)[0] == 1
+    # Some are gone here, two in one place.
+    for name in ("0.png", "nnnn1.png", f"{'n' * 80}20.png"):
+        (out / "cot_dataset" / "images" / name).unlink()
+    assert bring(client, run_id, out, Part.COT_DATASET)[0] == 2
+    assert _contents(out / "cot_dataset") == _contents(pictures.parent)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_archive_that_breaks_off_or_has_moved_is_made_up_for(tmp_path: Path) -> None:
+    whole = {f"cot_dataset/{number}": bytes([number]) * 1000 for number in range(9)}
+    listed = [
+        {"name": name, "bytes": 1000, "sha256": hashlib.sha256(data).hexdigest(), "begin": 512 + 1536 * number}
+        for number, (name, data) in enumerate(whole.items())
+    ]
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        name = request.url.path.partition("/files/")[2]
+        if name:
+            first = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+            return httpx2.Response(206 if first else 200, content=whole[name][first:])
+        if request.url.path.endswith("/files"):
+            return httpx2.Response(200, json={"data": listed})
+        # The first two are right, the next has other bytes, the fifth is cut.
+        archive = b"".join(data + bytes(536) for data in whole.values())
+        return httpx2.Response(206, content=archive[:3072] + b"other" + archive[3077:6500])
+
+    reported: list[int] = []
+    with Client(Endpoint(url="http://runs"), httpx2.MockTransport(answer)) as downloads:
+        download(downloads, "r-1", Part.COT_DATASET, tmp_path, reported.append)
+    assert _contents(tmp_path) == whole and sum(reported) == 9000
 
 
 def test_a_file_that_is_never_right_is_not_left_behind(tmp_path: Path) -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         if request.url.path.endswith("/files"):
-            file = {"name": "policy/x", "bytes": 3, "sha256": "0" * 64}
+            file = {"name": "policy/x", "bytes": 3, "sha256": "0" * 64, "begin": 512}
             return httpx2.Response(200, json={"data": [file]})
         return httpx2.Response(200, content=b"abc")
 
@@ -251,7 +329,8 @@ def test_a_file_that_was_rewritten_since_it_was_listed_is_taken_as_it_is_now(tmp
             return httpx2.Response(404, json=PROBLEM) if gone else httpx2.Response(200, content=b"later one")
         content = b"later one" if lists else b"first"
         lists.append(1)
-        file = {"name": "results.json", "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        checksum = hashlib.sha256(content).hexdigest()
+        file = {"name": "results.json", "bytes": len(content), "sha256": checksum, "begin": 512}
         return httpx2.Response(200, json={"data": [] if gone and len(lists) > 1 else [file]})
 
     with Client(Endpoint(url="http://runs"), httpx2.MockTransport(answer)) as client:
@@ -264,7 +343,7 @@ def test_a_file_that_was_rewritten_since_it_was_listed_is_taken_as_it_is_now(tmp
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a\\..\\x"])
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     def answer(_: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, json={"data": [{"name": name, "bytes": 3, "sha256": "0" * 64}]})
+        return httpx2.Response(200, json={"data": [{"name": name, "bytes": 3, "sha256": "0" * 64, "begin": 512}]})
 
     with Client(Endpoint(url="http://runs"), httpx2.MockTransport(answer)) as client, pytest.raises(Internal):
         download(client, "r-1", Part.POLICY, tmp_path, lambda _: None)
