@@ -8,6 +8,8 @@ import re
 
 MARK = "<image>"
 _NUMBERED = re.compile(r"<image[ _]?(\d+)>")
+_SPELLED = re.compile(r"<(?=(?:image|video|audio)>)")
+"""Marks of trainers and of processors, which count them wherever they stand."""
 _ANY = re.compile(r"\s*<image(?:[ _]?\d+)?>\s*")
 
 
@@ -28,8 +30,25 @@ def placed(text: str, images: int) -> tuple[str | None, ...]:
 
 
 def marked(text: str, images: int) -> str:
-    """The same as one text with a mark for each image, as data sets have it."""
-    return "".join(MARK if part is None else part for part in placed(text, images))
+    """The same as one text with a mark for each image and no other, as trainers read it."""
+    return "".join(MARK if part is None else unmarked(part) for part in placed(text, images))
+
+
+def unmarked(text: str) -> str:
+    """A text that merely talks of marks, so that no trainer takes one of its words for a picture: `< image>`."""
+    return _SPELLED.sub("< ", text)
+
+
+def in_parts(text: str, images: int) -> list[dict[str, str]]:
+    """The same as the parts of a chat message, as TRL and processors take them."""
+    parts = placed(text, images)
+    return [{"type": "image"} if part is None else {"type": "text", "text": unmarked(part)} for part in parts]
+
+
+def places(text: str, images: int) -> bool:
+    """Whether an image stands elsewhere than before the text, which a mere text cannot say to TRL."""
+    parts = placed(text, images)
+    return None in parts[images:]
 
 
 def has_mark(text: str) -> bool:

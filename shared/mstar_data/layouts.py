@@ -1,5 +1,7 @@
 """The columns that each trainer takes. All keep the source's own columns beside them, so that an export imports again.
 
+In what a trainer reads, `<image>` stands for an image and nothing else: a text that merely talks of it has `< image>`.
+
 | layout | file | for |
 |---|---|---|
 | `trl` | Parquet, images inside | TRL's SFT: `prompt`, `completion`, `images` |
@@ -10,12 +12,12 @@
 | `llama-factory` | JSON, images beside | the same, and `dataset_info.json` |
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mstar.errors import InvalidDataset
-from mstar.image_marks import marked
+from mstar.image_marks import in_parts, marked, places, unmarked
 from mstar.layout import join_segments
 from mstar_data.columns import EXPORTED
 from mstar_data.samples import Sample
@@ -50,6 +52,13 @@ def layout(name: str) -> Layout:
     if found is None:
         raise InvalidDataset(f"--layout {name[:40]}: use one of {', '.join(LAYOUTS)}", field="layout")
     return found
+
+
+def fitting(chosen: Layout, samples: Iterable[Sample]) -> Layout:
+    """The layout for these samples, which are looked at once: contents are parts where a question places its images."""
+    if chosen.name == "trl" and any(places(sample.prompt, len(sample.images)) for sample in samples):
+        return _PLACED
+    return chosen
 
 
 def _own(sample: Sample) -> dict[str, Any]:
@@ -90,17 +99,29 @@ def _labels(sample: Sample) -> dict[str, Any]:
 
 
 def _turns(sample: Sample, content: str) -> list[dict[str, str]]:
-    system = [{"role": "system", "content": sample.system}] if sample.system else []
+    system = [{"role": "system", "content": unmarked(sample.system)}] if sample.system else []
     return [*system, {"role": "user", "content": content}]
+
+
+def _answered(sample: Sample) -> dict[str, str]:
+    return {"role": "assistant", "content": unmarked(_said(sample))}
 
 
 def _trl(sample: Sample, images: Images) -> dict[str, Any]:
     return {
         **_own(sample),
-        "prompt": _turns(sample, sample.prompt),
-        "completion": [{"role": "assistant", "content": _said(sample)}],
+        # TRL puts the images before the text of the first user turn.
+        "prompt": _turns(sample, unmarked(sample.prompt)),
+        "completion": [_answered(sample)],
         "images": list(images),
     }
+
+
+def _trl_placed(sample: Sample, images: Images) -> dict[str, Any]:
+    *system, _ = _turns(sample, "")
+    turns = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in (*system, _answered(sample))]
+    user = {"role": "user", "content": in_parts(sample.prompt, len(images))}
+    return {**_own(sample), "prompt": [*turns[:-1], user], "completion": turns[-1:], "images": list(images)}
 
 
 def _trl_stepwise(sample: Sample, images: Images) -> dict[str, Any]:
@@ -129,9 +150,8 @@ def _parquet(sample: Sample, images: Images) -> dict[str, Any]:
 
 
 def _messages(sample: Sample, images: Images) -> dict[str, Any]:
-    assistant = {"role": "assistant", "content": _said(sample)}
     return {
-        "messages": [*_turns(sample, marked(sample.prompt, len(images))), assistant],
+        "messages": [*_turns(sample, marked(sample.prompt, len(images))), _answered(sample)],
         "images": list(images),
         **_own(sample),
         **_labels(sample),
@@ -157,6 +177,7 @@ _OWN: Mapping[str, Any] = {
 _IMAGES: Mapping[str, Any] = {"images": [{"bytes": "binary", "path": "string"}]}
 _LABELS: Mapping[str, Any] = {"completions": ["string"], "labels": ["bool"], "soft_labels": ["float64"]}
 _CHAT = [{"role": "string", "content": "string"}]
+_PARTS = [{"role": "string", "content": [{"type": "string", "text": "string"}]}]
 _VERL: Mapping[str, Any] = {
     "data_source": "string",
     "prompt": _CHAT,
@@ -165,6 +186,7 @@ _VERL: Mapping[str, Any] = {
     "extra_info": dict.fromkeys(("index", "split", "answer_type"), "string"),
 }
 
+_PLACED = Layout("trl", _trl_placed, {**_OWN, "prompt": _PARTS, "completion": _PARTS, **_IMAGES})
 LAYOUTS: Mapping[str, Layout] = {
     one.name: one
     for one in (

@@ -23,7 +23,8 @@ def test_a_text_with_other_marks_stays_whole_behind_its_images(between: list[str
     if images == len(between) - 1:
         images += 1
     assert placed(text, images) == (*[None] * images, text)
-    assert marked(text, images) == MARK * images + text
+    assert marked(text, images) == MARK * images + text.replace(MARK, "< image>")
+    assert marked(text, images).count(MARK) == images
 
 
 def test_a_question_in_words_is_its_text() -> None:

@@ -13,7 +13,7 @@ from mstar.errors import Conflict, InvalidDataset
 from mstar.prompts import PRESETS, PromptPreset
 from mstar_data.exporting import Origin, export
 from mstar_data.importing import import_source
-from mstar_data.layouts import LAYOUTS, layout
+from mstar_data.layouts import LAYOUTS, fitting, layout
 from mstar_data.rows import Options, read_rows
 from mstar_data.samples import sample_folder, samples_of
 from mstar_data.shards import write_shards
@@ -60,7 +60,8 @@ def run(tmp_path: Path) -> Path:
 
 
 def exported(run: Path, name: str, which: str, target: Path) -> Path:
-    export(samples_of(sample_folder(run, which), FORM), layout(name), target, ORIGIN)
+    folder = sample_folder(run, which)
+    export(samples_of(folder, FORM), fitting(layout(name), samples_of(folder, FORM)), target, ORIGIN)
     return target
 
 
@@ -112,6 +113,38 @@ def test_trl_gets_turns_images_and_booleans(run: Path, tmp_path: Path) -> None:
     steps = rows_of(exported(run, "trl-stepwise", "prm", tmp_path / "prm"))
     assert steps[0]["labels"] == [True, False] and steps[0]["soft_labels"] == [0.9, 0.0]
     assert all(type(label) is bool for row in steps for label in row["labels"])
+
+
+@pytest.mark.parametrize("name", ["trl", "verl", "ms-swift", "llama-factory"])
+@pytest.mark.parametrize("place", [False, True])
+def test_trainers_count_as_many_marks_as_images(tmp_path: Path, name: str, place: bool) -> None:
+    """One row with another number of them ends LLaMA-Factory, verl, and TRL with a processor that counts them."""
+    rows: list[dict[str, Any]] = [
+        {
+            "file_name": "0.png",
+            "question": "Are <image>, <image> and <video> tags?",
+            "response": "An <image>, an <audio>.",
+        },
+        {"question": "What is <image>?", "response": "<image>"},
+        *([{"file_names": ["0.png", "1.png"], "question": "Is <image> as <image>?", "response": "It is."}] * place),
+    ]
+    folder = tmp_path / "own" / "train"
+    folder.mkdir(parents=True)
+    (folder / "0.png").write_bytes(PNG)
+    (folder / "1.png").write_bytes(OTHER)
+    lines = [{"answer": "no", "answer_type": "text", "id": str(number)} | row for number, row in enumerate(rows)]
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = rows_of(exported(tmp_path / "own", name, "cot", tmp_path / "out"))
+    assert [row["response"] for row in found] == [row["response"] for row in rows], "own columns are the source's"
+    for row, images in zip(found, (1, 0, 2), strict=False):
+        turns = row.get("messages") or row["prompt"] + row.get("completion", [])
+        marks = [json.dumps(turn).count("<image>") + json.dumps(turn).count('"image"') for turn in turns]
+        assert sum(marks) == (0 if name == "trl" and not place else images)
+        assert not {"<video>", "<audio>"} & set(json.dumps(turns).split())
+    if name == "trl" and place:
+        content = found[2]["prompt"][-1]["content"]
+        assert [part["type"] for part in content][:4] == ["text", "image", "text", "image"]
+        assert content[2]["text"] == " as " and found[1]["completion"][0]["content"][0]["text"] == "< image>"
 
 
 def test_verl_gets_a_reward_to_check(run: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mstar.api.responses import FoundQuestion, FoundResponse, ResponseQuery
+from mstar.image_marks import in_parts, places, unmarked
 from mstar.prompts import PromptForm, prompt_text
 from mstar_coordinator.export.datasets import image_ending
 from mstar_coordinator.responses.searching import search
@@ -46,8 +47,14 @@ def trl_zip(rows: Iterator[tuple[FoundQuestion, FoundResponse]], form: PromptFor
     """`metadata.jsonl` with `prompt`, `completion` and the names of the images beside it, which `datasets` decodes."""
     sink = _Sink()
     names: dict[str, str] = {}
-    # Only one entry of a zip file can be open, so the lines wait on the disk until all images are in.
-    with tempfile.TemporaryFile() as lines, zipfile.ZipFile(sink, "w") as archive:
+    placing = False
+    # Only one entry of a zip file can be open, so the lines wait on the disk until all images are in; in two forms,
+    # since one question that places its images makes the contents of all of them lists of parts.
+    with (
+        tempfile.TemporaryFile() as texts,
+        tempfile.TemporaryFile() as parts,
+        zipfile.ZipFile(sink, "w") as archive,
+    ):
         for question, response in rows:
             own = question.question.images
             for digest in own:
@@ -57,14 +64,30 @@ def trl_zip(rows: Iterator[tuple[FoundQuestion, FoundResponse]], form: PromptFor
                     archive.writestr(names[digest], data)
                     yield sink.taken()
             files = [names[digest] for digest in own]
-            lines.write(json.dumps(_trl(question, response, form, files)).encode() + b"\n")
+            row = _trl(question, response, form, files)
+            placing = placing or places(row["prompt"][-1]["content"], len(own))
+            texts.write(json.dumps(_with_contents(row, lambda text, _: unmarked(text))).encode() + b"\n")
+            parts.write(json.dumps(_with_contents(row, in_parts)).encode() + b"\n")
+        lines = parts if placing else texts
         lines.seek(0)
         # The size is not known when its header is sent, and may exceed what 32 bits can say.
         with archive.open(METADATA, "w", force_zip64=True) as file:
-            while part := lines.read(PART_BYTES):
-                file.write(part)
+            while block := lines.read(PART_BYTES):
+                file.write(block)
                 yield sink.taken()
     yield sink.taken()
+
+
+def _with_contents(row: dict[str, Any], written: Callable[[str, int], Any]) -> dict[str, Any]:
+    """The row with its turns in another form; `written`: a content, from its text and the number of its images."""
+    images = len(row["file_names"])
+    turns = {
+        name: [
+            {**turn, "content": written(turn["content"], images if turn["role"] == "user" else 0)} for turn in row[name]
+        ]
+        for name in ("prompt", "completion")
+    }
+    return {**row, **turns}
 
 
 class _Sink(io.RawIOBase):

@@ -118,6 +118,7 @@ def export(
 ) -> None:
     """Write a data set in the layout of a trainer, with images, step scores and a card of where the rows come from."""
     from mstar_data.exporting import export as write
+    from mstar_data.layouts import fitting
     from mstar_data.layouts import layout as layout_of
     from mstar_data.samples import samples_of
     from mstar_eval.exported import described, with_scores
@@ -126,7 +127,9 @@ def export(
     folder, form, origin, own_prm = described(source, which, home, licence)
     # Rows of labelled steps have a score at each step already.
     ranked = None if chosen.labelled_steps or prm == "none" else prm or own_prm
-    rows = samples_of(folder, form, reach_here(data_root))
+    reach = reach_here(data_root)
+    chosen = fitting(chosen, samples_of(folder, form, reach))
+    rows = samples_of(folder, form, reach)
     with (
         writing(name),
         _counting("rows") as progress,

@@ -119,6 +119,22 @@ def test_the_archive_for_trl_has_prompts_completions_and_images(tmp_path: Path) 
     index.close()
 
 
+def test_the_archive_for_trl_says_where_images_stand(tmp_path: Path) -> None:
+    store, index = ArtefactStore(tmp_path), open_for_writing(tmp_path / "i.sqlite")
+    rows = [rollout([True], name=f"q{place}") for place in range(2)]
+    placed = {"images": ("2" * 64, "0" * 64), "text": "Is <image> as <image>?"}
+    rows[1] = rows[1].model_copy(update={"question": rows[1].question.model_copy(update=placed)})
+    rollouts = store.write_rows("r/rows", rows, {})
+    fill(index, store, Shard("it01/generate/0000", 1, 0, rollouts, None, SelectionRecipe()), RewardRule())
+    parts = trl_zip(rows_of(index, ResponseQuery()), SMALL.form, lambda _: b"\x89PNG picture")
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(parts)))
+    lines = [json.loads(line) for line in archive.read("metadata.jsonl").splitlines()]
+    contents = [[part["type"] for part in line["prompt"][-1]["content"]] for line in lines]
+    assert contents == [["image", "text"], ["text", "image", "text", "image", "text"]]
+    assert {line["completion"][0]["content"][0]["type"] for line in lines} == {"text"}
+    index.close()
+
+
 def test_the_page_keeps_its_state_in_its_address(client: httpx2.Client, run_id: str) -> None:
     page = client.get(f"/runs/{run_id}/responses?limit=1&verdict=wrong&sort=hardest").text
     assert "limit=1&amp;sort=hardest" in page or "sort=hardest" in page
