@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mstar.api.runs import Progress, Run
 from mstar.api.studies import StudyRunView, StudyView
-from mstar.cli.study import how_to_report, under_way
+from mstar.cli.study import goes_on, how_to_report, under_way
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.study.states import StudyState
@@ -35,3 +35,19 @@ def test_what_is_to_be_typed_next_finds_the_numbers_of_a_stack_that_has_ended() 
     told = how_to_report("my study.yaml", Path("work"), Path("results"))
     assert told.endswith("mstar study report 'my study.yaml' --results results")
     assert "mstar up --home work, then " in how_to_report("mine.yaml", Path("work"), None)
+
+
+def test_a_part_of_a_study_does_not_wait_for_the_other_runs_of_a_home_of_its_own() -> None:
+    plan = study()
+    arms = list(plan.arms)
+    runs = [StudyRunView(arm=arm, seed=seed) for arm, seed in plan.runs()]
+    runs[0] = runs[0].model_copy(update={"run": "r-1", "state": RunState.SUCCEEDED})
+    view = StudyView(
+        id="s-1", name="mine", state=StudyState.RUNNING, created_at=0, updated_at=0, study=plan, runs=tuple(runs)
+    )
+    rest = plan.runs()[1:]
+    part = plan.part([arms[-1]])
+    assert goes_on(view, plan, rest, alone=True) and goes_on(view, plan, rest, alone=False)
+    assert goes_on(view, plan, part, alone=False) and not goes_on(view, plan, part, alone=True)
+    assert not goes_on(view.model_copy(update={"state": StudyState.CANCELLED}), plan, rest, alone=False)
+    assert not goes_on(view, plan.model_copy(update={"name": "other"}), rest, alone=False)

@@ -69,7 +69,7 @@ def run(
     if home is None:
         with Client(endpoint) as client:
             if client.reachable():
-                view = _begin(client, plan, wanted)
+                view = _begin(client, plan, wanted, alone=False)
                 if not detach:
                     with told_when_stopped(f"study {view.id} goes on: the same command follows it again"):
                         view = _follow(client, view, wanted, results, lambda: None, quiet=as_json)
@@ -83,7 +83,7 @@ def run(
         raise Unavailable("--detach needs a running server and no --home: start one with `mstar up`")
     home = home or Path("runs")
     with embedded(home, "auto", quiet=as_json) as (client, supervisor):
-        view = _begin(client, plan, wanted)
+        view = _begin(client, plan, wanted, alone=True)
         # Only in a home of its own: on a server the other studies are other people's.
         _leave_others(client, view, quiet=as_json)
         with told_when_stopped(f"study {view.id} is not finished: the same command goes on with it"):
@@ -180,16 +180,27 @@ def how_to_report(study: str, home: Path | None, results: Path | None) -> str:
     return report if home is None else f"{program()} up --home {shlex.quote(str(home))}, then {report}"
 
 
-def _begin(client: Client, plan: Study, wanted: Collection[Run]) -> StudyView:
+def _begin(client: Client, plan: Study, wanted: Collection[Run], *, alone: bool) -> StudyView:
     """The study that does these runs: one that was begun before and holds all of them, else a new one."""
     for view in client.studies(limit=100).data:
-        same = view.study == plan and set(wanted) <= {(one.arm, one.seed) for one in view.runs}
-        if same and view.state is not StudyState.CANCELLED:
+        if goes_on(view, plan, wanted, alone=alone):
             return client.resume_study(view.id) if view.state is StudyState.FAILED else view
     body = StudyCreate(
         study=plan.model_dump(mode="json"), runs=tuple(RunChoice(arm=arm, seed=seed) for arm, seed in wanted)
     )
     return client.create_study(body)
+
+
+def goes_on(view: StudyView, plan: Study, wanted: Collection[Run], *, alone: bool) -> bool:
+    """Whether a study that was begun before is the one to go on with for these runs.
+
+    `alone`: the studies of this server are one person's. One that has other runs left is then no match, since those
+    could come first. On a shared server it is: a new study would wait for its end.
+    """
+    if view.study != plan or view.state is StudyState.CANCELLED:
+        return False
+    left = {(one.arm, one.seed) for one in view.runs if one.state is not RunState.SUCCEEDED}
+    return set(wanted) <= {(one.arm, one.seed) for one in view.runs} and (not alone or left <= set(wanted))
 
 
 def _leave_others(client: Client, view: StudyView, *, quiet: bool) -> None:
