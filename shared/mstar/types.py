@@ -62,6 +62,8 @@ class Answer(Frozen):
     """Option texts in the order (A), (B) …; only for `choice`."""
     unit: str | None = None
     """Unit that a response may append to a number; any other unit is wrong."""
+    alternatives: tuple[str, ...] = ()
+    """Other references, each of which is right as well, as DocVQA has several; not for `choice`."""
 
 
 class Question(Frozen):

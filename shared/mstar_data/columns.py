@@ -24,7 +24,16 @@ _IMAGE_IDS = ("image_id", "imageId")
 _SPLITS = ("split", "set_name", "data_split")
 _IDS = ("id", "pid", "question_id", "questionId", "index", "qid", "image_id")
 _GROUPS = ("group", "task", "category", "l2-category", "l2_category", "topic", "subject", "source", "data_source")
-_KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "question_type", "precision", "unit", *LETTER_COLUMNS)
+_KEPT = (
+    *GOLD_COLUMNS,
+    *CHOICE_COLUMNS,
+    "answer_type",
+    "question_type",
+    "precision",
+    "unit",
+    "alternatives",
+    *LETTER_COLUMNS,
+)
 _PICTURE_COLUMN = re.compile(r"(?:images?|img|pictures?)(?:[_-]?(?:ids?|urls?|paths?|files?|names?))?", re.IGNORECASE)
 _PICTURE_PATH = re.compile(r"\S{1,300}\.(?:png|jpe?g|webp|gif|bmp|tiff?)", re.IGNORECASE)
 _NO_PICTURES = {*_IDS, *_GROUPS, *_KEPT, *QUESTION_COLUMNS} - {"image_id"}

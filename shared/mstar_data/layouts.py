@@ -161,6 +161,7 @@ def _messages(sample: Sample, images: Images) -> dict[str, Any]:
 _OWN: Mapping[str, Any] = {
     **dict.fromkeys(("id", "question", "answer", "answer_type"), "string"),
     "choices": ["string"],
+    "alternatives": ["string"],
     "precision": "int64",
     **dict.fromkeys(("unit", "group", "split", "response"), "string"),
     "step_scores": ["float64"],

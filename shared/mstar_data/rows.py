@@ -11,7 +11,7 @@ from typing import Any
 
 from mstar.answers import answer_of
 from mstar.answers.options import repeated_options
-from mstar.answers.records import GOLD_COLUMNS, ChoiceForm
+from mstar.answers.records import GOLD_COLUMNS, ChoiceForm, columns_of
 from mstar.errors import InvalidDataset, MstarError
 from mstar.judges import BENCHMARKS
 from mstar.reach import Reach
@@ -243,14 +243,7 @@ def _gold(record: Record, split: str, options: Options) -> dict[str, Any]:
     missing = not any(record.gold.get(name) not in (None, "") for name in GOLD_COLUMNS)
     if missing and (split == STEPS or options.unlabelled):
         return {}
-    answer = answer_of(record.gold, first, form)
-    return {
-        "answer": answer.value,
-        "answer_type": answer.type.value,
-        "choices": list(answer.choices),
-        "precision": answer.precision,
-        "unit": answer.unit,
-    }
+    return columns_of(answer_of(record.gold, first, form))
 
 
 def _split(record: Record, image: str, options: Options) -> str:

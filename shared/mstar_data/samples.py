@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mstar.answers.records import answer_of
+from mstar.answers.records import answer_of, columns_of
 from mstar.errors import InvalidDataset
 from mstar.layout import STEP_SEPARATOR
 from mstar.prompts import PromptForm, prompt_text
@@ -124,10 +124,4 @@ def _answer(row: Mapping[str, Any]) -> Answer | None:
 
 
 def _columns(answer: Answer | None) -> dict[str, Any]:
-    if answer is None:
-        return {}
-    columns: dict[str, Any] = {
-        "answer": answer.value, "answer_type": answer.type.value, "choices": list(answer.choices),
-        "precision": answer.precision, "unit": answer.unit,
-    }  # fmt: skip
-    return {name: value for name, value in columns.items() if value not in (None, [])}
+    return columns_of(answer) if answer is not None else {}

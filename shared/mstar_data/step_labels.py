@@ -17,7 +17,7 @@ _PROMPTS = ("question", "prompt", "query", "problem")
 _SOLUTION = re.compile(
     r"\s*(?:<image>\s*)?(?:### Question:\s*)?(?P<question>.+?)\s*### Solution Process:\s*(?P<step>.+)", re.DOTALL
 )
-_KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "precision", "unit")
+_KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "precision", "unit", "alternatives")
 
 
 def unfolded(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mstar.answers.records import columns_of
 from mstar.prompts import PromptForm, prompt_text
 from mstar.types import Answer, SelectedRow, Sha256, StepLabelRow
 from mstar_artefacts.images import ImageStore
@@ -76,9 +77,7 @@ def _answer(answer: Answer | None) -> dict[str, Any]:
     """Columns that `mstar.answers.answer_of` reads again."""
     if answer is None:
         return {"answer": None, "answer_type": None}
-    given = {"choices": list(answer.choices), "precision": answer.precision, "unit": answer.unit}
-    known = {name: value for name, value in given.items() if value not in (None, [])}
-    return {"answer": answer.value, "answer_type": answer.type.value, **known}
+    return columns_of(answer)
 
 
 def _write(folder: Path, rows: Iterable[tuple[tuple[Sha256, ...], Mapping[str, Any]]], images: ImageStore) -> int:

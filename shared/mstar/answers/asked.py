@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from mstar.answers.marks import bare
 from mstar.answers.numbers import CHANGES
+from mstar.answers.renamed import named_again
 from mstar.answers.wanted import names_counted
 
 _LONGEST = 30
@@ -44,6 +45,7 @@ _IN_ORDER = {
     "order", "ordered", "sequence", "first", "second", "last", "respectively", "rank", "ranked", "then", "next",
     "begin", "start", "top", "bottom",
 }  # fmt: skip
+_ARTICLES = re.compile(r"\s(?:(?:the|an?)\s)+")
 _BLANK = re.compile(r"\(\s*_+\s*\)|_{2,}")
 _SENTENCE = re.compile(r"(?<=[.?!:])\s+|\n")
 _ASKING = re.compile(r"\b(?:what|which|how|find|calculate|determine|compute|then)\b", re.IGNORECASE)
@@ -58,6 +60,7 @@ _PAST = {
     "spend": "spent", "sell": "sold", "buy": "bought", "get": "got", "take": "took", "leave": "left", "eat": "ate",
     "make": "made", "run": "ran", "give": "gave", "go": "went", "see": "saw", "pay": "paid", "have": "had",
     "find": "found", "read": "read", "win": "won", "begin": "began", "draw": "drew", "lose": "lost",
+    "rise": "rose", "fall": "fell", "grow": "grew", "drop": "dropped",
 }  # fmt: skip
 
 
@@ -75,6 +78,7 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     yield from _behind(words, told, asked)
     yield from _counted(words, told, asked, question)
     yield from _called(words, told, asked)
+    yield from named_again(text, words, told, question)
 
 
 def asks_order(question: str) -> bool:
@@ -135,10 +139,12 @@ def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[s
 
     Without a verb it is what the question asks for: `grey` of `the grey color`, where it asks which color.
     """
+    loosely = _ARTICLES.sub(" ", asked)
     for place in range(1, len(told)):
         verb, behind = told[place], " ".join(told[place:])
         says = len(told) - place > 1 and (verb in _VERBS or verb == "of" or verb.endswith(("s", "ed")))
-        if (says and f" {behind} " in asked) or any(f" {kind} {behind} " in asked for kind in ("which", "what")):
+        again = f" {behind} " in asked or _ARTICLES.sub(" ", f" {behind} ") in loosely
+        if (says and again) or any(f" {kind} {behind} " in asked for kind in ("which", "what", "who")):
             yield " ".join(words[:place])
             return
 

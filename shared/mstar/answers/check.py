@@ -5,23 +5,26 @@ benchmarks.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from mstar.answers.asked import answers_in_words, asks_order
 from mstar.answers.choices import compare_choice
 from mstar.answers.find import MISSING, find_answer
+from mstar.answers.kinds import guessed
 from mstar.answers.lists import compare_lists, swapped
 from mstar.answers.marks import bare, first_answer, plain
 from mstar.answers.maths import compare_math
+from mstar.answers.notations import same_notation
 from mstar.answers.numbers import Number, read_number, rounded, short_scale
 from mstar.answers.phrases import same_pair, same_text
 from mstar.answers.quantities import total_in
+from mstar.answers.renamed import without_kind
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
 from mstar.answers.units import compares, factor, is_percent, is_variable, same_kind, same_unit
-from mstar.answers.wanted import asks_amount, in_wanted_unit, is_none, wanted_scale
+from mstar.answers.wanted import asks_amount, in_wanted_unit, is_none, wanted_scale, wanted_unit
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
 
@@ -32,7 +35,7 @@ _EMPTY_RUN = re.compile(r"[^\S\n]{100,}|\n{100,}")
 _IN_BRACKETS = re.compile(r"\(\s*([$€£¥₹][^()]*|[^(),]*)\)")
 """A comma inside makes a point of it, but for a price."""
 _TWICE = re.compile(r"([^()]+?)\s*\(([^()]+)\)")
-_TO_ONE = re.compile(r"([\d.,]+)\s*(?::|to)\s*1")
+_PARTS = re.compile(r"([\d.,]+)\s*(?::|to)\s*([\d.,]+)")
 _WHICH_TWO = re.compile(r"\b(?:what|which)\b.*\b(?:two|are|were)\b", re.IGNORECASE)
 """A question for two things, which may be named in any order."""
 _SIGNS_OF_MONEY = ("$", "€", "£", "¥", "₹")
@@ -67,17 +70,32 @@ def check(
 
     said = _EMPTY_RUN.sub(lambda run: run[0][0], said)
 
-    def compared(one: str) -> str:
-        if answer.type is AnswerType.CHOICE:
-            return compare_choice(one, answer, numbers)
-        if answer.type is AnswerType.TEXT and not asks_order(question) and same_pair(first_answer(one), answer.value):
-            return "equal"
-        return _RULES[answer.type](one, answer, rule, question)
-
-    reason = compared(said)
-    if reason != "equal" and any(compared(one) == "equal" for one in answers_in_words(first_answer(said), question)):
+    reason = _compared(said, answer, rule, numbers, question)
+    if reason != "equal" and any(
+        _compared(one, right, rule, numbers, question) == "equal"
+        for right in (answer, *_alternatives(answer, question))
+        for one in (said, *answers_in_words(first_answer(said), question))
+    ):
         reason = "equal"
     return Verdict(correct=reason == "equal", extracted=bare(said), reason=f"{answer.type.value}-{reason}")
+
+
+def _compared(said: str, answer: Answer, rule: AnswerRule, numbers: Sequence[str], question: str) -> str:
+    if answer.type is AnswerType.CHOICE:
+        return compare_choice(said, answer, numbers)
+    if answer.type is AnswerType.TEXT and not asks_order(question) and same_pair(first_answer(said), answer.value):
+        return "equal"
+    return _RULES[answer.type](said, answer, rule, question)
+
+
+def _alternatives(answer: Answer, question: str) -> Iterator[Answer]:
+    """Other references, each by its own type. A number is in the unit of the first, so that `2,350` is of $2,350."""
+    for value in answer.alternatives:
+        kind = guessed(value)
+        kind = AnswerType.TEXT if kind is AnswerType.CHOICE else kind
+        yield Answer(type=kind, value=value, precision=answer.precision, unit=answer.unit)
+    if answer.type is AnswerType.TEXT:
+        yield from (Answer(type=AnswerType.TEXT, value=name) for name in without_kind(bare(answer.value), question))
 
 
 def _integer(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
@@ -109,7 +127,8 @@ def _number(said: str, answer: Answer, rule: AnswerRule, question: str, same: Ca
         raise InvalidDataset(f"answer.value {answer.value!r} is not {article}", field="answer.value")
     unit = answer.unit or gold.unit
     one = _read(first_answer(said), rule) or _in_words(plain(first_answer(said)), question)
-    if one is None and unit and (total := total_in(plain(first_answer(said)), unit)) is not None:
+    whole = unit or wanted_unit(question)
+    if one is None and whole and (total := total_in(plain(first_answer(said)), whole)) is not None:
         one = Number(total)
     if one is None:
         return "unreadable"
@@ -138,11 +157,13 @@ def _read(said: str, rule: AnswerRule) -> Number | None:
 
 
 def _in_words(said: str, question: str) -> Number | None:
-    """`none` for 0 where the question counts, and `1.21 to 1` for 1.21 where it asks for a ratio."""
+    """`none` for 0 where the question counts, and `1 to 4` for 0.25 where it asks for a ratio."""
     if is_none(said, question):
         return Number(Fraction(0))
-    ratio = _TO_ONE.fullmatch(said) if "ratio" in question.casefold() else None
-    return read_number(ratio[1], DEFAULT_RULE) if ratio else None
+    ratio = _PARTS.fullmatch(said) if "ratio" in question.casefold() else None
+    parts = [read_number(part, DEFAULT_RULE) for part in ratio.groups()] if ratio else []
+    first, second = parts or (None, None)
+    return Number(first.value / second.value) if first and second and second.value else None
 
 
 def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule, question: str) -> tuple[Number, ...] | None:
@@ -185,11 +206,13 @@ def _list(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
 
 
 def _text(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
-    return _equal(same_text(first_answer(said), answer.value))
+    one = first_answer(said)
+    return _equal(same_text(one, answer.value) or same_notation(one, answer.value, question))
 
 
 def _math(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
-    return compare_math(first_answer(said), answer, rule)
+    one = first_answer(said)
+    return "equal" if same_notation(one, answer.value, question) else compare_math(one, answer, rule)
 
 
 _RULES: dict[AnswerType, Callable[[str, Answer, AnswerRule, str], str]] = {

@@ -55,7 +55,7 @@ _NAMED_VALUE = re.compile(
 _WORKED_OUT = re.compile(r"\A(?:\\[a-z]+|[\d\s.,:+*/×÷·^(){}√π°%$!=-])+(?:=|≈|\\approx)\s*(?=[^=]+$)")
 """Arithmetic in front of its result: `\\sqrt{52} = 2\\sqrt{13}`."""
 _CHOSEN = re.compile(
-    r"(?:(?:i|we)(?:['\u2019]d\s+|\s+(?:would\s+|will\s+)?))?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:选择?|選擇?)(?!项|項)\s*",
+    r"(?:(?:i|we)(?:['\u2019]d\s+|\s+(?:would\s+|will\s+)?))?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:故|应|應|所以|本题)?(?:选择?|選擇?)(?!项|項)\s*",
     re.IGNORECASE,
 )
 _IS_RIGHT = re.compile(
@@ -65,6 +65,7 @@ _IS_RIGHT = re.compile(
 _REASON = re.compile(r"[,;.]?\s+(?:because|since)\s+(?P<reason>.*)$", re.IGNORECASE | re.DOTALL)
 _WEIGHS = re.compile(r"\b(?:or|but|wait|actually|instead|however|maybe|unless|neither|nor|not\s+sure)\b", re.IGNORECASE)
 _JOINED = re.compile(r"\s*(?:,\s*and\s+|,\s*|;\s*|\band\s+|&\s*|(?<=\))\s*(?=\())\s*", re.IGNORECASE)
+_NOT_ANOTHER = re.compile(r"([^\s,].*?),?\s+(?:and\s+)?not\s+(.+)", re.DOTALL | re.IGNORECASE)
 _SEVERAL = re.compile(r"(?:both\s+)?(?:(?:options|choices|answers)\s+)?", re.IGNORECASE)
 
 
@@ -87,10 +88,31 @@ def compare_choice(said: str, answer: Answer, numbers: Sequence[str] = ()) -> st
         told = _all_named(said, options, same)
     else:
         told = _told(said, options, same) | _numbered(said, numbers, letters, same)
+        told = told or _contrasted(said, options, same) or _measured(said, answer.choices, same)
         told = told if len(told) == 1 else set()
     if not told:
         return "unreadable"
     return "equal" if told == asked else "different"
+
+
+def _contrasted(said: str, options: dict[str, str], same: dict[str, str]) -> set[str]:
+    """The option of `(C) Earth, not Mars`, where what it is not is another option."""
+    found = _NOT_ANOTHER.fullmatch(said)
+    first, other = (_told(part, options, same) for part in found.groups()) if found else (set(), set())
+    return first if len(first) == len(other) == 1 and first != other else set()
+
+
+def _measured(said: str, choices: Sequence[str], same: dict[str, str]) -> set[str]:
+    """The one option of the same quantity, `2 amperes` for 2 A. Folded, an option says `2 a`, which is no ampere."""
+    one = read_number(said, DEFAULT_RULE)
+    if one is None or not one.unit:
+        return set()
+    options = zip(same, map(_as_quantity, choices), strict=True)
+    return {same[letter] for letter, option in options if option and option.unit and _same_value(one, option)}
+
+
+def _as_quantity(choice: str) -> Number | None:
+    return read_number(choice, _AS_WRITTEN)
 
 
 def _numbered(said: str, numbers: Sequence[str], letters: Sequence[str], same: dict[str, str]) -> set[str]:

@@ -14,7 +14,7 @@ _WRAPS = (
     ("*", "*"), ("\u00ab", "\u00bb"), ("\u300c", "\u300d"),
     ('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("\u2018", "\u2019"),
 )  # fmt: skip
-_COMMANDS = ("\\boxed{", "\\fbox{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\mbox{")
+_COMMANDS = ("\\boxed{", "\\fbox{", "\\text{", "\\textbf{", "\\mathrm{", "\\mathbf{", "\\mbox{", "\\ce{")
 _LEAD_IN = re.compile(
     r"(?:(?:so|thus|hence|therefore)\b,?\s*)?(?:(?:the|my|our)\s+)?(?:(?:final|correct|right)\s+)?"
     r"(?:(?:answer|option|choice)\s*(?:(?:is|=|:|\uff1a)\s*:?\s*|\s-\s+(?=[A-Za-z(]))"
@@ -24,7 +24,7 @@ _LEAD_IN = re.compile(
 _LED_BY_TEXT = re.compile(r"\\text\{([^{}]*\b(?:is|are|equals)\s*:?\s*)\}")
 """`\\text{The answer is } 61`: the words are no part of the mathematics."""
 _TEXT_COMMAND = re.compile(
-    r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname)\s*\{((?:[^{}]|\{[^{}]{0,9}\})*)\}"
+    r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname|ce)\s*\{((?:[^{}]|\{[^{}]{0,9}\})*)\}"
 )
 """With the braces of a power inside, as in `\\mathrm{m\\,s^{-2}}`."""
 _SPACING = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\displaystyle")

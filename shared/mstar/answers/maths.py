@@ -7,15 +7,16 @@ no answer to 61.
 
 import re
 import threading
+from dataclasses import replace
 from fractions import Fraction
 
 from mstar.answers.bounds import is_longer, may_be_asked
-from mstar.answers.intervals import as_interval, rising
+from mstar.answers.intervals import as_interval, chained, rising
 from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.numbers import Number, read_number, result_of
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
-from mstar.answers.units import without_unit
+from mstar.answers.units import is_percent, without_unit
 from mstar.types import Answer
 
 _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -50,6 +51,12 @@ _POINT_NAMED = re.compile(r"^(?:(?:[Tt]he\s+)?[Pp]oint\s+)?(?:[A-Z]\s*)?(?=\()")
 _TUPLE = re.compile(r"([(\[])([^()\[\]]+)([)\]])")
 _NUMBER_FIRST = re.compile(r"(?P<number>-?[\d./]+|-?\\frac\{\d+\}\{\d+\})\s*(?P<sign>[<>≤≥])\s*(?P<unknown>[A-Za-z])")
 _TURNED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
+_FUNCTION = re.compile(r"\s*(?:y|(?P<name>[A-Za-xz])\s*\(\s*x\s*\))\s*=\s*(?=[^=]+$)")
+_FRACTION_OF = re.compile(r"(?<![\w/)}.^])(\d+)\s*/\s*(\d+)\s+(?=[a-z](?![A-Za-z]))")
+"""`2/3 x` is two thirds of x; math-verify would divide by x as well."""
+_EACH_IN_DOLLARS = re.compile(r"\s*\$[^$\d][^$]*\$(?:\s*,?\s*(?:or|and)\s+\$[^$\d][^$]*\$)+\s*\.?\s*")
+"""`$x<1$ or $x>2$`; `$5 or $6` are two prices."""
+_SEMICOLONS = re.compile(r"([(\[])([^;()\[\]]+(?:;[^;()\[\]]+)+)([)\]])")
 _SIGNS = "%°<>≤≥≠±:;!|"
 _ARITHMETIC = re.compile(r"(?:[\d.)}\]]|\\pi)\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
 _RELATIONS = {
@@ -75,7 +82,9 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     said = _ROUNDED.sub("", said if "=" in gold else result_of(said))
     said, gold = _unknown_first(said), _unknown_first(gold)
     said, gold = _as_point(said, gold), _as_point(gold, said)
+    said, gold = chained(said), chained(gold)
     said, gold = rising(as_interval(said, gold)), rising(as_interval(gold, said))
+    said, gold = _one_function(said, gold)
     # Only where one side has it: `x = 3` must not equal `y = 3`.
     if rule.assignments and ("=" in said) != ("=" in gold) and not _several(said) and not _several(gold):
         said, gold = _VARIABLE.sub("", said), _VARIABLE.sub("", gold)
@@ -127,6 +136,14 @@ def _as_point(text: str, other: str) -> str:
     names = [name.strip() for name, _ in parts]
     in_order = sorted(set(names)) == names
     return f"({', '.join(value.strip() for _, value in parts)})" if in_order else text
+
+
+def _one_function(said: str, gold: str) -> tuple[str, str]:
+    """Both without the name of what is a function of x, where one says `y =` and the other `f(x) =`."""
+    told, asked = _FUNCTION.match(said), _FUNCTION.match(gold)
+    if told is None or asked is None or (told["name"] is None) == (asked["name"] is None):
+        return said, gold
+    return said[told.end() :], gold[asked.end() :]
 
 
 def _same_elements(said: str, gold: str, rule: AnswerRule) -> bool:
@@ -207,7 +224,12 @@ def _same_value(said: str, gold: str, rule: AnswerRule) -> bool:
 def _as_numbers(said: str, gold: str, rule: AnswerRule) -> str | None:
     """`equal` or `different` for two numbers in one unit, else None."""
     one, other = read_number(said, rule), read_number(gold, rule)
-    return _same_numbers(one, other) if one is not None and other is not None and one.unit == other.unit else None
+    if one is None or other is None:
+        return None
+    # `37.5%` for 3/8; of a whole number it is another one.
+    if is_percent(one.unit) and not other.unit and other.exact and other.value.denominator > 1:
+        one = replace(one, value=one.value / 100, unit="")
+    return _same_numbers(one, other) if one.unit == other.unit else None
 
 
 def _same_numbers(said: Number, gold: Number) -> str:
@@ -221,6 +243,8 @@ def _same_numbers(said: Number, gold: Number) -> str:
 
 
 def _prepared(text: str, unit: str | None) -> str:
+    if _EACH_IN_DOLLARS.fullmatch(text):
+        text = text.replace("$", "")
     text = out_of_dollars(bare(text, sentences=False))
     text = _NAMES_OF_POINT.sub("", _CASES.sub(lambda match: match[1].replace("\\\\", ","), text))
     text = without_latex_text(fractions_written_out(text, r"\frac{{{over}}}{{{under}}}")).strip()
@@ -236,11 +260,17 @@ def _prepared(text: str, unit: str | None) -> str:
         text = text.replace(letter, rf"\{name} ")
     for typed, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠")):
         text = text.replace(typed, sign)
-    text = _TIMES.sub(" ", text)
+    text = _TIMES.sub(" ", _FRACTION_OF.sub(r"\\frac{\1}{\2} ", text))
+    text = _SEMICOLONS.sub(_between_commas, text)
     for command, sign in _RELATIONS.items():
         text = re.sub(re.escape(command) + r"(?![A-Za-z])", sign, text)
     text = without_unit(text, unit) if unit else text
     return text.removesuffix(".").rstrip("\\ \n").strip()
+
+
+def _between_commas(found: re.Match[str]) -> str:
+    """`(-1.5, 2.5)` of `(-1,5; 2,5)`."""
+    return found[1] + re.sub(r"(?<=\d),(?=\d)", ".", found[2]).replace(";", ",") + found[3]
 
 
 def _shape(text: str) -> tuple[object, ...]:

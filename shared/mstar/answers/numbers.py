@@ -55,6 +55,10 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _WORDS = {word: value for value, word in enumerate(_SMALL.split())} | {
     word: 10 * value for value, word in enumerate(_TENS.split(), 2)
 }
+_WORDED = re.compile(
+    rf"\b(?:(?:{'|'.join(_TENS.split())})(?:[\s-]+(?:{'|'.join(_SMALL.split()[1:10])}))?|{'|'.join(reversed(_SMALL.split()))})\b",
+    re.IGNORECASE,
+)
 _RAISED_DIGITS = re.compile(r"(?<=\d)[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
 _PARTS = {
@@ -90,8 +94,21 @@ _WORKED_OUT = re.compile(
 """Arithmetic on numbers alone, in front of its result: `34 + 27 = 61` says 61."""
 
 
-_ROUNDED_TO = re.compile(r"-?[\d.,]+\s*(?:≈|\\approx)\s*(?=-?[\d.])")
-"""`4.673 ≈ 4.7` says 4.7."""
+_ROUNDED_TO = re.compile(
+    r"-?(?:[\d.,\s]|[√π]|\\(?:sqrt|pi)(?![a-z])|\\[dt]?frac(?![a-z])|[{}()/])+(?:≈|\\approx)\s*(?=-?[$€£]?[\d.])"
+    r"(?!.*(?:[√π]|\\(?:sqrt|pi)(?![a-z])))"
+)
+"""`4.673 ≈ 4.7` says 4.7, and `12√2 ≈ 16.97` 16.97."""
+_SHARE_OF = re.compile(
+    r"(?:-?[\d.,]+\s*%|\d+\s*/\s*\d+|half|(?:a|one)\s+(?:half|third|quarter|fifth))\s+of\s+[$€£¥₹]?[\d.,]+\s*"
+    r"(?:=|is|equals)\s*(?=[$€£¥₹]?-?[\d.])",
+    re.IGNORECASE,
+)
+"""`15% of 300 is 45` says 45."""
+_FROM_ZERO = re.compile(
+    r"(?P<number>[\w.]+(?:\s*°\s*[CF]?|\s+degrees?)?)\s+(?P<side>below|above)\s+(?:zero|0)", re.IGNORECASE
+)
+"""`5 degrees below zero` is -5."""
 _ONE_UNIT = r"[°µ%]?[^\W\d_¹²³⁰-⁹]+(?:⁻?[¹²³]|\^\{?-?[1-3]\}?|(?<=[^\W\d_])[23])?"
 _UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
 _DECADE = re.compile(r"[12]\d\d\d['\u2019]?s")
@@ -103,7 +120,7 @@ _OUT_OF = re.compile(r"^(\d{1,9})\s+(?:out\s+of|in)\s+(\d{1,9})$")
 _ONE_SCALE = re.compile(r"an?\s+(?=(?:dozen|hundred|thousand|million|billion|trillion)\b)", re.IGNORECASE)
 _JOINERS = {
     "or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times", "than", "vs", "versus", "no", "never",
-    "maybe", "perhaps", "possibly", "wrong", "incorrect", "past", "until", "before", "after",
+    "maybe", "perhaps", "possibly", "wrong", "incorrect", "past", "until", "before", "after", "below", "above",
 }  # fmt: skip
 _IN_TOTAL = ("in total", "in all", "altogether", "total")
 _POWERS = {"squared", "cubed"}
@@ -140,11 +157,13 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
     text = out_of_dollars(text)
     text = _OUT_OF.sub(r"\1/\2", _YEAR.sub("", text, count=1))
     text = _CODED.sub(lambda match: match[1] + _CODES[match[2].replace(" ", "")], text, count=1)
+    if zero := _FROM_ZERO.fullmatch(text):
+        text = f"{'minus ' if zero['side'].casefold() == 'below' else ''}{zero['number']}"
     text = _NEGATIVE.sub("-", text, count=1) if _NEGATIVE.match(text) else text
     if rule.foreign_numbers:
         text = _as_written_here(text)
     if rule.assignments:
-        for called in (_QUANTITY, _ASSIGNED, _WORKED_OUT, _ROUNDED_TO):
+        for called in (_QUANTITY, _ASSIGNED, _WORKED_OUT, _SHARE_OF, _ROUNDED_TO):
             text = bare(text[match.end() :]) if (match := called.match(text)) else text
     if rule.number_words:
         text = _ONE_SCALE.sub("one ", text, count=1)
@@ -163,6 +182,11 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
 def result_of(text: str) -> str:
     """`61` of `34 + 27 = 61`; any other text as it is."""
     return _WORKED_OUT.sub("", text, count=1) if _WORKED_OUT.match(text) else text
+
+
+def in_digits(text: str) -> str:
+    """`2 hours and 45 minutes` of `two hours and forty-five minutes`."""
+    return _WORDED.sub(lambda found: str(sum(_WORDS[word] for word in re.split(r"[\s-]+", found[0].casefold()))), text)
 
 
 def short_scale(unit: str) -> int | None:

@@ -4,6 +4,7 @@ import re
 from fractions import Fraction
 from itertools import pairwise
 
+from mstar.answers.numbers import in_digits
 from mstar.answers.units import factor, same_unit
 
 _PART = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]+)\.?")
@@ -23,7 +24,7 @@ def same_compound(said: str, gold: str) -> bool:
 
 def total_in(text: str, unit: str) -> Fraction | None:
     """`1 hour 30 minutes` as 90 minutes; None for what is no quantity, or none in this unit."""
-    parts = _parts(text)
+    parts = _parts(in_digits(text))
     return _total(parts, unit) if parts else None
 
 

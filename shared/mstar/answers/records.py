@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from mstar.answers.choices import SEPARATOR
 from mstar.answers.find import find_answer
+from mstar.answers.kinds import KINDS, kind_of
 from mstar.answers.marks import bare, plain, spaced_once
 from mstar.answers.numbers import read_number
 from mstar.answers.options import (
@@ -28,7 +29,7 @@ from mstar.answers.options import (
     parsed,
 )
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace
-from mstar.answers.units import contradict, is_known, is_variable
+from mstar.answers.units import contradict
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType
 
@@ -38,37 +39,10 @@ GOLD_COLUMNS = (
 )  # fmt: skip
 QUESTION_COLUMNS = ("question", "query", "prompt", "problem", "problem_text", "instruction")
 _LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
-_LATEX = re.compile(r"\\[A-Za-z]+|[\^_]\{|[\^]\d|\$.*\$|[π√]")
-_FRACTION = re.compile(r"[+-]?\s*(?:\d+\s+)?\d+\s*/\s*\d+")
-_POINT = re.compile(r"[(\[]\s*[+-]?(?:[\d./]+|∞)(?:\s*,\s*[+-]?(?:[\d./]+|∞))+\s*[)\]]")
-"""Coordinates and intervals, which are no text that must be spaced alike."""
-_ENDLESS = re.compile(r"∞|\\infty")
-_WORDS_ONLY = re.compile(r"\$?\\text(?:bf)?\{[^{}$\\]*\}\$?")
 _CALLED = re.compile(r"^(\$?)\s*\\text\s*\{\s*[A-Za-z ]{4,40}\}\s*=\s*(?=[\d.])")
 """MathVerse's `\\text{Area }=32.99 \\mathrm{~cm}^2`."""
-_SET = re.compile(r"\\?\{\s*[+-]?[\d./]+(?:\s*,\s*[+-]?[\d./]+)+\s*\\?\}")
-_FORMULA = re.compile(
-    r"(?=.*[=<>≤≥+∪]|.*[\w)]\s-\s[\w(]|\d+[a-z]$)(?=.*[A-Za-z])(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\d\s.,()^*/+=<>≤≥∪-])+"
-)
-"""Equations, inequalities and sums, whose variables are single letters: `y = 2x + 1`, `x>3`."""
-_FOREIGN = re.compile(r"\d[.' ]\d{3},\d|\d(?:[.' ]\d{3}){2}(?!\d)|\d,\d{1,2}\s*[%€]|€\s*\d+,\d{1,2}$")
-"""Numbers that can only be another country's; `3,14` alone may be a list."""
-_NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
-"""Decades and places in an order: `1990s` is no number of seconds, `21st century` no 21 of anything."""
-_ION = re.compile(r"(?:[A-Z][a-z]?\d?){1,4}\^\{?\d?[+-]\}?")
-"""`SO4^2-`: its charge is no power."""
-_KINDS = {
-    "choice": AnswerType.CHOICE, "multi_choice": AnswerType.CHOICE, "multiple_choice": AnswerType.CHOICE,
-    "multi-choice": AnswerType.CHOICE, "mcq": AnswerType.CHOICE, "option": AnswerType.CHOICE,
-    "integer": AnswerType.INTEGER, "int": AnswerType.INTEGER, "float": AnswerType.FLOAT, "number": AnswerType.FLOAT,
-    "decimal": AnswerType.FLOAT, "list": AnswerType.LIST, "text": AnswerType.TEXT, "string": AnswerType.TEXT,
-    "math": AnswerType.MATH, "latex": AnswerType.MATH, "expression": AnswerType.MATH, "equation": AnswerType.MATH,
-    "tuple": AnswerType.MATH, "interval": AnswerType.MATH,
-}  # fmt: skip
-_NO_KINDS = ("numerical", "other", "yes/no", "unanswerable")
-"""What OlympiadBench, VQA and VizWiz say in `answer_type` of answers that are of several types."""
-
-
+_A_CROWD = 6
+"""People who answer VQA's questions are ten; a document's answer has a few spellings."""
 _LONGEST_BARE = 80
 """Characters; a longer text with a box in it is a solution."""
 
@@ -91,29 +65,42 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     column = next((name for name in GOLD_COLUMNS if record.get(name) is not None), None)
     if column is None:
         raise InvalidDataset(f"the answer is missing: add a column {GOLD_COLUMNS[0]!r}", field="answer")
-    raw = _single(record[column], column)
+    raw, others = _single(record[column], column), _others(record, column)
     # MMMU lists spellings of one answer, of which each is right.
     if record.get("question_type") == "open" and isinstance(raw, str) and isinstance(several := parsed(raw), list):
-        raw = next(iter(several), raw)
+        raw, others = next(iter(several), raw), several
     value = _reference(cell_text(raw, column))
     options = options_of(record)
     if missing(value) and value not in options.texts:
         raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: mend it", field=column)
     # A list of the format is no text in brackets, which may be an interval.
     listed = isinstance(raw, (list, tuple)) and value.startswith("[")
-    kind = _kind(record, value, options.texts, listed=listed)
+    kind = kind_of(record, value, options.texts, listed=listed)
     unit, precision = _unit(record.get("unit")), precision_of(record.get("precision"))
     if kind is AnswerType.CHOICE:
         form = choice_form or _form_of(record)
         value = _letter_of(raw, value, options, column, first_index, form)
     elif kind in (AnswerType.INTEGER, AnswerType.FLOAT):
         value, unit, kind = _number(value, unit, kind, column)
+    # Of a choice all spellings are texts of its options.
+    also = () if kind is AnswerType.CHOICE else _told_apart(value, others, column)
+    if kind in (AnswerType.INTEGER, AnswerType.FLOAT) and not unit:
+        unit = _unit_among(value, also)
     try:
-        return Answer(type=kind, value=value, choices=options.texts, precision=precision, unit=unit)
+        return Answer(type=kind, value=value, choices=options.texts, precision=precision, unit=unit, alternatives=also)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = {"value": column}.get(str(first["loc"][0]), str(first["loc"][0]))
         raise InvalidDataset(f"{name}: {first['msg']}", field=name) from None
+
+
+def columns_of(answer: Answer) -> dict[str, Any]:
+    """Columns that `answer_of` reads again, without those that hold nothing."""
+    columns = {
+        "answer": answer.value, "answer_type": answer.type.value, "choices": list(answer.choices),
+        "precision": answer.precision, "unit": answer.unit, "alternatives": list(answer.alternatives),
+    }  # fmt: skip
+    return {name: value for name, value in columns.items() if value not in (None, [])}
 
 
 def question_in(record: Mapping[str, Any]) -> str:
@@ -121,12 +108,17 @@ def question_in(record: Mapping[str, Any]) -> str:
     return next((str(record[name]) for name in QUESTION_COLUMNS if isinstance(record.get(name), str)), "")
 
 
+def gold_in(record: Mapping[str, Any]) -> Any:
+    """What the row has for its answer, an empty text where it has none."""
+    return next((record[name] for name in GOLD_COLUMNS if record.get(name) is not None), "")
+
+
 def _single(raw: Any, column: str) -> Any:
     """A list of one as that one, what most people answered, and several solutions as the set of them."""
     if not isinstance(raw, (list, tuple)) or not raw:
         return raw
     if column == "answers":
-        said = [one.get("answer") if isinstance(one, Mapping) else one for one in raw]
+        said = _said(raw)
         counts = Counter(plain(str(one)) for one in said)
         return max(said, key=lambda one: counts[plain(str(one))])
     if len(raw) == 1 and isinstance(raw[0], (str, int, float)):
@@ -136,68 +128,35 @@ def _single(raw: Any, column: str) -> Any:
     return raw
 
 
-def _kind(record: Mapping[str, Any], value: str, options: Sequence[str], *, listed: bool) -> AnswerType:
-    """The type that the row names, else the one that its answer has. With options it is a choice, whatever they are."""
-    named = record.get("answer_type") or record.get("question_type") or ""
-    name = str(named).strip().casefold()
-    # VQA's `number` is what a question asks for, and some people answer `lots`.
-    asked = name == "number" and "answers" in record
-    known = None if asked else _KINDS.get(name)
-    if named and record.get("answer_type") and known is None and not asked and name not in _NO_KINDS:
-        raise InvalidDataset(
-            f"answer_type {str(named)[:40]!r} is unknown: use one of {', '.join(AnswerType)}", field="answer_type"
-        )
-    if options or known is AnswerType.CHOICE:
-        return AnswerType.CHOICE
-    if known is None and listed:
-        return AnswerType.LIST
-    if known is None and _FRACTION.fullmatch(value) and not missing(record.get("unit")):
-        return AnswerType.FLOAT
-    return known if known is not None else _guessed(value)
+def _said(listed: Sequence[Any]) -> list[Any]:
+    """What each of several people answered."""
+    return [one.get("answer") if isinstance(one, Mapping) else one for one in listed]
 
 
-def _guessed(value: str) -> AnswerType:
-    """By the reader that also reads responses, so that what it can read as a number is compared as one."""
-    text = bare(value)
-    if re.fullmatch(r"\(?[A-Z]\)?", text):
-        return AnswerType.CHOICE
-    # With an infinity it is an interval, whose brackets have a meaning.
-    if text[:1] + text[-1:] == "[]" and not _ENDLESS.search(text) and not _ascending(text):
-        return AnswerType.LIST
-    if _NAMED.fullmatch(text) or _ION.fullmatch(text):
-        return AnswerType.TEXT
-    # Words count beside digits only: `$2.5 million` is a number, and the text `two` stays one.
-    words = any(sign.isdigit() for sign in text)
-    if _WORDS_ONLY.fullmatch(value):
-        value = text
-    number = read_number(
-        text,
-        DEFAULT_RULE.model_copy(
-            update={
-                "assignments": False,
-                "closed_forms": False,
-                "number_words": words,
-                "foreign_numbers": bool(_FOREIGN.search(text)),
-            }
-        ),
-    )
-    if number is not None and "/" not in text.removesuffix(number.unit) and not is_variable(number.unit):
-        return AnswerType.INTEGER if number.value.denominator == 1 and not number.places else AnswerType.FLOAT
-    if number is not None and _FRACTION.fullmatch(text.removesuffix(number.unit).strip()) and is_known(number.unit):
-        return AnswerType.FLOAT
-    exact = _LATEX.search(value) or _FRACTION.fullmatch(text) or _POINT.fullmatch(text) or _ENDLESS.search(text)
-    return AnswerType.MATH if exact or _formulas(text) or _SET.fullmatch(text) else AnswerType.TEXT
+def _others(record: Mapping[str, Any], column: str) -> Sequence[Any]:
+    """Further answers, each of which is right as well: a column of their own, or what DocVQA's `answers` list."""
+    if column != "answers":
+        own = record.get("alternatives")
+        return own if isinstance(own, (list, tuple)) else ()
+    listed = record[column]
+    if not isinstance(listed, (list, tuple)) or len(listed) >= _A_CROWD:
+        return ()
+    # Where most people say one thing, what the others say is no second answer.
+    counts = Counter(plain(str(one)) for one in _said(listed))
+    return [one for one in _said(listed) if counts[plain(str(one))] == max(counts.values())]
 
 
-def _formulas(text: str) -> bool:
-    """Whether this is a formula, or several of which each may be right: `x = -2 or x = 5`."""
-    return all(_FORMULA.fullmatch(part) for part in re.split(r"\s+(?:or|and)\s+", text))
+def _told_apart(value: str, others: Sequence[Any], column: str) -> tuple[str, ...]:
+    """The texts that say something else than the answer, each once."""
+    told = {plain(text): text for text in (_reference(cell_text(one, column)) for one in others if not missing(one))}
+    return tuple(text for folded, text in told.items() if folded != plain(value))
 
 
-def _ascending(text: str) -> bool:
-    """Whether `[2, 5]` may be a closed interval, so that its brackets count."""
-    ends = [read_number(part, DEFAULT_RULE) for part in text[1:-1].split(",")]
-    return len(ends) == 2 and ends[0] is not None and ends[1] is not None and ends[0].value < ends[1].value
+def _unit_among(value: str, others: Sequence[str]) -> str | None:
+    """`$` for 2,350 where another spelling is `$2,350`."""
+    numbers = [read_number(text, DEFAULT_RULE) for text in (value, *others)]
+    same = (one.unit for one in numbers[1:] if one and numbers[0] and one.value == numbers[0].value and one.unit)
+    return next(same, None)
 
 
 def _unit(value: Any) -> str | None:
@@ -234,7 +193,7 @@ def _form_of(record: Mapping[str, Any]) -> ChoiceForm | None:
     if named in ("text", "string") or record.get("question_type") == "multi_choice":
         return ChoiceForm.TEXT
     lettered = not any(record.get(name) for name in CHOICE_COLUMNS)
-    return ChoiceForm.LETTER if lettered or _KINDS.get(named) is AnswerType.CHOICE else None
+    return ChoiceForm.LETTER if lettered or KINDS.get(named) is AnswerType.CHOICE else None
 
 
 def _letter_of(raw: Any, value: str, options: Options, column: str, first_index: int, form: ChoiceForm | None) -> str:

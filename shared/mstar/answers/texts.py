@@ -41,6 +41,7 @@ _COUNTRIES = {
     "uk": "united kingdom", "u.k.": "united kingdom", "u.k": "united kingdom",
     "uae": "united arab emirates",
 }  # fmt: skip
+_ALL_OF = re.compile(r"\b(all|both|half) of the\s+")
 _DECADE = re.compile(r"(?<=0)['\u2019](?=s\b)")
 
 
@@ -50,6 +51,7 @@ def canonical(text: str) -> str:
 
     Quarters of a year are written `q3 2018`, and American spellings as British ones.
     """
+    text = _ALL_OF.sub(r"\1 the ", text)
     text = _BEFORE_YEAR.sub("", _RELATION.sub(r"\1", _PER.sub("/", text)))
     for sign, word in _SHAPES:
         text = sign.sub(word, text)

@@ -4,6 +4,8 @@ import re
 from datetime import datetime
 from fractions import Fraction
 
+from mstar.answers.numbers import in_digits
+
 _DATES = (
     "%Y-%m-%d",
     "%Y/%m/%d",
@@ -34,12 +36,14 @@ _NAMED = {
 }
 _PART_OF_DAY = re.compile(r"(?<=\d)\s+in the (morning|afternoon|evening)$")
 _HOURS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-_MINUTES = {"half": 30, "quarter": 15, "five": 5, "ten": 10, "twenty": 20, "twenty-five": 25}
+_NAMED_MINUTES = {"half": 30, "quarter": 15, "five": 5, "ten": 10, "twenty": 20, "twenty-five": 25}
 _SPOKEN = re.compile(
-    rf"(?:(?P<minutes>(?:a\s+)?(?:{'|'.join(sorted(_MINUTES, key=len, reverse=True))}))\s+(?P<side>past|to)\s+)?"
+    rf"(?:(?P<minutes>(?:a\s+)?(?:{'|'.join(sorted(_NAMED_MINUTES, key=len, reverse=True))}|[1-5]?\d))"
+    r"(?:\s+minutes?)?\s+(?P<side>past|after|to|before)\s+)?"
     rf"(?P<hour>{'|'.join(_HOURS)}|1[0-2]|[1-9])(?P<exact>\s+o'clock)?(?P<rest>\s+.*|)",
     re.IGNORECASE,
 )
+_FRENCH = re.compile(r"(\d{1,2})\s*h\s*([0-5]\d)")
 _HALF_DAY = re.compile(r"\s*([ap])\.?m\.?$", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s*(?:-|\u2013|\u2014|\bto\b|\buntil\b)\s*", re.IGNORECASE)
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
@@ -93,19 +97,25 @@ def _span(text: str) -> tuple[str, ...]:
 
 
 def _in_figures(text: str) -> str:
-    """`9:30 in the morning` of `half past nine in the morning`; any other text as it is."""
+    """`9:30 in the morning` of `half past nine in the morning`, `4:45` of `4h45`; any other text as it is."""
+    if french := _FRENCH.fullmatch(text.strip()):
+        return f"{french[1]}:{french[2]}"
     spoken = _SPOKEN.fullmatch(" ".join(text.split()))
     if spoken is None or not (spoken["minutes"] or spoken["exact"]):
         return text
     hour = spoken["hour"].casefold()
     number = int(hour) if hour.isdigit() else _HOURS.index(hour) + 1
-    minutes = _MINUTES[spoken["minutes"].casefold().removeprefix("a ")] if spoken["minutes"] else 0
-    if spoken["side"] and spoken["side"].casefold() == "to":
-        # Half to nine is said nowhere.
-        if minutes == 30:
+    minutes = _minutes(spoken["minutes"].casefold().removeprefix("a ")) if spoken["minutes"] else 0
+    if spoken["side"] and spoken["side"].casefold() in ("to", "before"):
+        # Half to nine is said nowhere, nor is 0 to nine.
+        if minutes in (0, 30):
             return text
         number, minutes = (number - 2) % 12 + 1, 60 - minutes
     return f"{number}:{minutes:02}{spoken['rest']}"
+
+
+def _minutes(text: str) -> int:
+    return int(text) if text.isdigit() else _NAMED_MINUTES[text]
 
 
 def _same_slashed(one: re.Match[str], other: re.Match[str]) -> bool:
@@ -121,6 +131,7 @@ def same_duration(said: str, gold: str) -> bool:
 
 
 def _seconds(text: str) -> Fraction | None:
+    text = in_digits(text)
     if clock := _CLOCK.fullmatch(text):
         return Fraction(int(clock[1]) * 3600 + int(clock[2]) * 60)
     if not _DURATION.fullmatch(text):
@@ -135,7 +146,7 @@ def _seconds(text: str) -> Fraction | None:
 
 def _read(text: str, formats: tuple[str, ...]) -> datetime | None:
     text = " ".join(text.casefold().split())
-    text = _ZONE.sub(" utc", _WEEKDAY.sub("", text))
+    text = _ZONE.sub(" utc", _WEEKDAY.sub("", text.removeprefix("at ")))
     text = _NAMED.get(text, text.replace(" of ", " ").removeprefix("the "))
     text = re.sub(r"\b(jan|feb|mar|apr|jun|jul|aug|sep|sept|oct|nov|dec)\.", r"\1", text)
     text = _PART_OF_DAY.sub(lambda part: " am" if part[1] == "morning" else " pm", text)

@@ -19,6 +19,9 @@ _ALIKE = {
     "degrees celsius": "degC", "degree celsius": "degC", "celsius": "degC", "degrees c": "degC",
     "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "fahrenheit": "degF", "degrees f": "degF",
     "ω": "ohm", "ohms": "ohm", "\\omega": "ohm", "kω": "kiloohm", "mω": "megaohm", "cents": "¢", "cent": "¢", "¢": "¢",
+    "pp": "pp", "p.p": "pp", "percentage point": "pp", "percentage points": "pp", "percent points": "pp",
+    "kilohm": "kiloohm", "kilohms": "kiloohm", "megohm": "megaohm", "megohms": "megaohm",
+    "℃": "degC", "℉": "degF",
     "dioptre": "D", "dioptres": "D", "diopter": "D", "diopters": "D",
     "kmh": "km/h", "kph": "km/h", "kmph": "km/h", "mph": "mile/hour",
     "厘米": "cm", "毫米": "mm", "米": "m", "千米": "km", "公里": "km", "克": "g", "千克": "kg", "度": "°",
@@ -75,7 +78,7 @@ def contradict(said: str, asked: str) -> bool:
     def known(unit: str) -> bool:
         # `C` may be Celsius, `k` a thousand.
         plain = len(unit) > 1 or unit in "mgs"
-        return _name(unit) in _CURRENCIES.values() or (plain and _parsed(_name(unit)) is not None)
+        return _name(unit) in (*_CURRENCIES.values(), "¢") or (plain and _parsed(_name(unit)) is not None)
 
     return known(said) and known(asked) and not same_unit(said, asked)
 

@@ -32,13 +32,14 @@ _ONE_OF = {
     "leaves": "leaf", "shelves": "shelf", "halves": "half", "vertices": "vertex", "axes": "axis", "indices": "index",
     "mums": "mother", "moms": "mother",
 }  # fmt: skip
+_NOTHING = _ENDS | {"them", "these", "those", "all"}
 _LENGTHS = "inch|inches|feet|foot|yards?|miles?|(?:kilo|centi|milli)?met(?:er|re)s?|[ckm]?m|ft"
 _UNITS = (
     rf"(?:square|cubic|sq\.?|cu\.?)\s+(?:{_LENGTHS})|{_LENGTHS}|degrees?(?:\s+(?:celsius|fahrenheit))?|radians?"
     r"|seconds?|minutes?|hours?|days?|weeks?|months?|years?|(?:kilo|milli)?grams?|kg|pounds?|ounces?|tons?|tonnes?"
     r"|(?:milli)?lit(?:er|re)s?|ml|gallons?|quarts?|pints?|cups?|(?:u\.?s\.?\s+)?dollars?|usd|cents?|euros?"
     r"|percent|dB|decibels?|volts?|amp(?:ere)?s?|ohms?|watts?|newtons?|joules?|pascals?|hertz|celsius|fahrenheit|kelvin"
-    r"|mph|km/h|m/s|cm\^?[23]|m\^?[23]"
+    r"|mph|km/h|m/s|cm\^?[23]|m\^?[23]|[$€£¥₹¢%]|℃|℉|°\s?[CF]?"
 )
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALE = rf"(?:(?P<scale>{'|'.join(_SCALES)})s?)"
@@ -48,9 +49,15 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _SCALED = re.compile(rf"\bin\s+(?:(?:us|u\.s\.)\s*)?[$€£]?\s*{_SCALE}\b", re.IGNORECASE)
+_AGE = re.compile(
+    r"\bhow\s+old\b|\bwhat(?:\s+is|['\u2019]s|\s+was)\s+(?:the\s+)?(?:[\w'\u2019]+\s+){0,3}age\b", re.IGNORECASE
+)
+"""An age is in years where the question says nothing else."""
+_POINTS = re.compile(r"\bpercent(?:age)?\s+points?\b", re.IGNORECASE)
 _AMOUNT = re.compile(
     r"\bhow\s+(?:many|much|long|far|tall|old|high|wide|deep|heavy|fast)\b"
-    r"|\b(?:value|sum|total|average|mean|median|difference|number of|percent|percentage|ratio|area|perimeter|volume)\b",
+    r"|\b(?:value|sum|total|average|mean|median|difference|number of|percent|percentage|ratio|area|perimeter|volume"
+    r"|gap|age|amount|price|cost|length|width|weight|mass|distance|temperature|speed|height|depth|capacity)\b",
     re.IGNORECASE,
 )
 
@@ -60,13 +67,24 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
 
     `unit`: what stands behind the response's number, which the reference answer says nothing of.
     """
+    if _POINTS.search(question) and (same_unit(unit, "pp") or unit.casefold() == "points"):
+        return value
     wanted = _units(question)
     if any(same_unit(unit, one) for one in wanted):
         return value
     if wanted and (is_known(unit) or any(contradict(unit, one) for one in wanted)):
         times = next((found for one in wanted if (found := factor(unit, one)) is not None), None)
         return None if times is None else value * times
+    # `18 dogs`, where it asks for months, says another noun of the question.
+    first = singular(unit.split()[0]) if unit.split() else ""
+    if wanted and first in map(singular, question.split()) and first not in _ANYTHING:
+        return None
     return value if _counts(unit, question) else None
+
+
+def wanted_unit(question: str) -> str:
+    """The first unit in which a question asks for its answer; empty where it names none."""
+    return next(iter(_units(question)), "")
 
 
 def asks_amount(question: str) -> bool:
@@ -88,7 +106,7 @@ def is_none(said: str, question: str) -> bool:
     words = re.sub(r"^there\s+(?:is|are|was|were)\s+", "", said.casefold().strip(" .")).split()
     if words[:1] == ["none"]:
         left = words[1:]
-        return not left or (left[0] == "of" and _named([one for one in left[1:] if one not in _ENDS], counted))
+        return not left or (left[0] == "of" and _named([one for one in left[1:] if one not in _NOTHING], counted))
     return words[:1] == ["no"] and len(words) > 1 and _named(words[1:], counted)
 
 
@@ -145,5 +163,7 @@ def _counted(question: str) -> tuple[str, ...] | None:
 def _units(question: str) -> tuple[str, ...]:
     """Units in which the question asks for its answer: `degrees` of `in degrees`, `liter` of `how many liters`."""
     asked = tuple(found["unit"] for found in _MEASURED.finditer(question))
+    if not asked and _AGE.search(question):
+        asked = ("years",)
     counted = _counted(question) or ()
     return asked + tuple(word for word in counted if re.fullmatch(_UNITS, word, re.IGNORECASE))

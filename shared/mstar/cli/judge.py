@@ -10,8 +10,8 @@ import typer
 from pydantic import BaseModel, ValidationError
 
 from mstar.answers import AnswerPlace, AnswerRule, answer_of, check
-from mstar.answers.options import options_in, options_of
-from mstar.answers.records import question_in
+from mstar.answers.options import options_in, options_of, options_on_a_line
+from mstar.answers.records import gold_in, question_in
 from mstar.cli.lines import numbered_lines, object_on, wrong_member
 from mstar.errors import InvalidDataset
 from mstar.types import Verdict
@@ -55,15 +55,21 @@ def _verdict(pair: Pair, rule: AnswerRule, place: AnswerPlace) -> Verdict:
         record = _with_options(pair.record)
         answer, options = answer_of(record), options_of(record)
         numbers = options.names if options.numbered else ()
-        return check(pair.response, answer, rule, place, numbers, options_in(question_in(record))[0])
+        return check(pair.response, answer, rule, place, numbers, _split(record)[0])
     except InvalidDataset as error:
         return Verdict(correct=False, reason=f"bad-record: {error.detail}")
 
 
 def _with_options(record: dict[str, Any]) -> dict[str, Any]:
     """The record with the options that only its question has, as MMStar and MathVerse publish them."""
-    inside = [] if options_of(record).texts else options_in(question_in(record))[1]
+    inside = [] if options_of(record).texts else _split(record)[1]
     return record | {"choices": inside} if inside else record
+
+
+def _split(record: dict[str, Any]) -> tuple[str, list[str]]:
+    """The question without the options that stand in it, and these, as an import reads them."""
+    question, options = options_in(question_in(record))
+    return (question, options) if options else options_on_a_line(question, gold_in(record))
 
 
 def _pairs(file: Path) -> Iterator[tuple[int, Pair]]:

@@ -330,3 +330,38 @@ def test_a_decade_is_no_year() -> None:
 def test_a_number_counts_behind_its_marks_and_its_arithmetic(said: str) -> None:
     assert check(f"Answer: {said}", answer_of({"answer": "5 cm"})).correct
     assert not check(f"Answer: {said}", answer_of({"answer": "10 cm"})).correct
+
+
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        ("y = 2x + 1", ("f(x) = 2x + 1", "g(x) = 1 + 2x"), ("f(y) = 2x + 1", "f'(x) = 2x + 1", "f(x) = 2x")),
+        ("f(x) = 2x + 1", ("y = 2x + 1",), ("g(x) = 2x + 1", "y = 2x - 1")),
+        ("y = \\frac{2}{3}x + 4", ("y = 2/3 x + 4",), ("y = \\frac{2}{3x} + 4", "y = 3/2 x + 4")),
+        ("(-1, 2.5)", ("(-1; 2.5)", "(-1; 2,5)"), ("(-1; 2)", "[-1; 2.5]")),
+        ("3/8", ("37.5%", "37.5 percent"), ("37%", "375%", "37.5")),
+        ("\\{2, 3\\}", ("$x = 2$ or $x = 3$",), ("$x = 2$ or $x = 5$",)),
+        ("16.97", ("12√2 ≈ 16.97", "12\\sqrt{2} \\approx 16.97"), ("12√2 ≈ 16.79",)),
+        ("8\\sqrt{3}", ("8\\sqrt{3} \\approx 13.86",), ("8\\sqrt{2} \\approx 8\\sqrt{3}",)),
+        ("45", ("15% of 300 is 45", "half of 90 is 45"), ("15% of 45 is 300", "15% of 45")),
+        ("C2H6O", ("\\ce{C2H6O}",), ("\\ce{C2H4O}",)),
+        ("2 hours 5 minutes", ("two hours and five minutes",), ("two minutes and five seconds",)),
+        ("4.7 kΩ", ("4.7 kilohms",), ("4.7 megohms",)),
+    ],
+)  # fmt: skip
+def test_other_spellings_of_one_value(gold: str, right: tuple[str, ...], wrong: tuple[str, ...]) -> None:
+    answer = answer_of({"answer": gold})
+    assert [said for said in right if not check(says(said), answer).correct] == []
+    assert [said for said in wrong if check(says(said), answer).correct] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "correct"),
+    [
+        *((said, True) for said in ("2 amperes", "2 amps", "I = 2 A", "0.002 kA", "2 A, not 3 A", "故选A")),
+        *((said, False) for said in ("2 volts", "2 mA", "3 amperes", "3 A, not 2 A", "2 A, not sure", "not 2 A")),
+    ],
+)
+def test_an_option_counts_by_its_quantity(said: str, correct: bool) -> None:
+    answer = answer_of({"answer": "A", "choices": ["2 A", "3 A", "4 A"]})
+    assert check(says(said), answer).correct is correct

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mstar.answers.intervals import as_interval, rising
+from mstar.answers.intervals import as_interval, chained, rising
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,24 @@ def test_a_chain_has_its_lower_end_first() -> None:
     assert rising("3 ≥ x > -2") == "-2<x≤3"
     assert rising("-2 < x ≤ 3") == "-2 < x ≤ 3"
     assert rising("x > 2") == "x > 2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x > 3 and x ≤ 7", "x ≤ 7, x > 3", "3 < x and 7 ≥ x", "\\{x \\mid 3 < x ≤ 7\\}", "\\{x : x > 3 and x ≤ 7\\}"],
+)
+def test_two_ends_side_by_side_are_a_chain(text: str) -> None:
+    assert as_interval(chained(text), "(0, 1)") == "(3,7]"
+
+
+@pytest.mark.parametrize(
+    "text", ["x > 3 or x ≤ 7", "x > 3 and x > 7", "x > 3 and y ≤ 7", "x > 3", "x > 1 and x > 2 and x < 3"]
+)
+def test_what_has_no_two_ends_is_no_chain(text: str) -> None:
+    assert chained(text) == text
+
+
+def test_a_union_begins_below() -> None:
+    union = "(-\\infty, -2) \\cup (3, \\infty)"
+    assert as_interval("x > 3 or x < -2", union) == "(-\\infty,-2)\\cup (3,\\infty)"
+    assert as_interval("x < -2 and x > 3", union) == "x < -2 and x > 3"

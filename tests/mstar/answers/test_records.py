@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from mstar.answers import answer_of
+from mstar.answers import answer_of, check
 from mstar.answers.options import options_in, options_of
+from mstar.answers.records import columns_of
 from mstar.types import AnswerType
 
 
@@ -51,3 +52,26 @@ def test_options_at_the_end_of_a_question_are_taken_apart(listed: str) -> None:
 @pytest.mark.parametrize("question", ["How long is it?", "Options:\nA. Lincoln was born when?", "Who?\nChoices: many"])
 def test_a_question_without_options_stays(question: str) -> None:
     assert options_in(question) == (question, [])
+
+
+@pytest.mark.parametrize(
+    ("record", "others", "right", "wrong"),
+    [
+        ({"answers": ["P. Carter", "Carter"]}, ("Carter",), ("P. Carter", "carter"), ("P.", "Carter or Smith")),
+        ({"answers": ["$2,350", "2350 dollars"]}, ("2350 dollars",), ("2350", "$2,350"), ("€2,350", "2,350 kg")),
+        ({"answers": ["2,350", "$2,350"]}, ("$2,350",), ("2350", "$2,350"), ("€2,350",)),
+        ({"answer": "['4', 'four apples']", "question_type": "open"}, ("four apples",), ("4", "four apples"), ("5",)),
+        ({"answers": ["nokia", "nokia", "toshiba"]}, (), ("nokia",), ("toshiba",)),
+        ({"answers": ["red", "blue", "red", "red", "black", "blue"]}, (), ("red",), ("blue",)),
+        ({"answer": "Rio", "alternatives": ["Rio de Janeiro"]}, ("Rio de Janeiro",), ("Rio de Janeiro",), ("Janeiro",)),
+        ({"answer": "Rio", "choices": ["Rio", "Ulm"], "alternatives": ["Ulm"]}, (), ("Rio",), ("Ulm",)),
+    ],
+)  # fmt: skip
+def test_each_of_several_references_is_right(
+    record: dict[str, Any], others: tuple[str, ...], right: tuple[str, ...], wrong: tuple[str, ...]
+) -> None:
+    answer = answer_of(record)
+    assert answer.alternatives == others
+    assert [said for said in right if not check(f"## Answer\n\n{said}", answer).correct] == []
+    assert [said for said in wrong if check(f"## Answer\n\n{said}", answer).correct] == []
+    assert answer_of(columns_of(answer)) == answer

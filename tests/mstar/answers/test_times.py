@@ -24,6 +24,10 @@ from mstar.answers.times import same_moment
         ("7 in the\nmorning", "7 am"),
         ("7:15 in the evening", "19:15"),
         ("14:00 gmt", "14:00Z"),
+        ("10 minutes past 10", "10:10"),
+        ("15 minutes to five", "4:45"),
+        ("4h45", "4:45"),
+        ("At 9:30 am", "9:30 a.m."),
     ],
 )
 def test_one_moment_in_two_spellings(said: str, gold: str) -> None:
@@ -33,7 +37,15 @@ def test_one_moment_in_two_spellings(said: str, gold: str) -> None:
 
 @pytest.mark.parametrize(
     ("said", "gold"),
-    [("May", "may"), ("5", "5"), ("10:30", "10:30 pm"), ("noon", "midnight"), ("12 cm", "12:00"), ("July 4", "4 June")],
+    [
+        ("May", "may"),
+        ("5", "5"),
+        ("10:30", "10:30 pm"),
+        ("noon", "midnight"),
+        ("12 cm", "12:00"),
+        ("July 4", "4 June"),
+        ("ten to ten", "10:10"),
+    ],
 )
 def test_what_is_no_moment_or_another_one(said: str, gold: str) -> None:
     assert not same_moment(said, gold)
