@@ -156,6 +156,11 @@ class Bench:
         with self.store.reading() as tx:
             return {step.name: step for step in tx.steps.page(run_id, -1, 10_000)}
 
+    def started(self) -> tuple[str, str]:
+        """A new run, and its first step."""
+        run_id = self.lifecycle.create(SMALL)
+        return run_id, self.step_id(run_id, "prepare")
+
     def step_id(self, run_id: str, name: str) -> str:
         return self.steps(run_id)[name].id
 
