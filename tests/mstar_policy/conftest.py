@@ -1,5 +1,6 @@
 """One small checkpoint for all tests of the policy, an artefact store for each, and models of three architectures."""
 
+import asyncio
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,12 +8,15 @@ from typing import Any
 
 import pytest
 import torch
+from fastapi import FastAPI
 
 from architectures import ARCHITECTURES
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.encoding import PromptEncoder
-from policy_bench import checkpoint
+from mstar_policy.app import build_app
+from mstar_policy.config import PolicySettings
+from policy_bench import FakeEngine, checkpoint
 from vllm_bench import StartedVllm
 
 
@@ -57,3 +61,15 @@ def random_model(request: pytest.FixtureRequest) -> tuple[Any, PromptEncoder]:
         for weight in model.eval().parameters():
             weight.mul_(4 if weight.dim() > 1 else 1)
     return model, prompts
+
+
+@pytest.fixture
+def engine(store: ArtefactStore, warm: ArtefactRef) -> FakeEngine:
+    engine = FakeEngine(store)
+    asyncio.run(engine.load(warm))
+    return engine
+
+
+@pytest.fixture
+def app(store: ArtefactStore, engine: FakeEngine) -> FastAPI:
+    return build_app(PolicySettings(home=store.root, waiting_rows=100), engine)

@@ -1,11 +1,13 @@
 """What tests of the policy share: a small model with random weights, pictures, requests, and a fake engine."""
 
 import asyncio
+import base64
 import hashlib
 import io
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -196,3 +198,13 @@ def _fake_response(item: engines.Prompt, index: int, version: str, request: Samp
             break
     reason = FinishReason.LENGTH if search.found is None else FinishReason.STOP
     return Response(text=text + search.rest(), token_ids=tuple(ids), logprob=-0.5 * len(ids), finish_reason=reason)
+
+
+DATA = base64.b64encode(png()).decode()
+"""A picture, as requests bring it."""
+
+
+def chat(url: str = f"data:image/png;base64,{DATA}", **fields: Any) -> dict[str, Any]:
+    """The body of a chat completion about a picture."""
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "How many bars are there?"}]
+    return {"model": "mstar-policy", "messages": [{"role": "user", "content": parts}], **fields}
