@@ -74,6 +74,10 @@ class Archives:
             raise NotThere("; ".join((f"image {name[:200]} is not there", *self._unread[:3])))
         return found()
 
+    def has(self, name: str, within: Sequence[str] = ("",)) -> bool:
+        """Whether a member goes by this path."""
+        return any(posixpath.normpath(f"{folder}{name}") in self._known() for folder in within)
+
     def listing(self) -> Iterator[tuple[Path, str, Callable[[], bytes]]]:
         """Each member that can be read singly: its archive, its path in it, and what reads it."""
         self._known()

@@ -48,7 +48,7 @@ _MATHVISTA = {
 
 def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of any known shape. Raises BadRecord naming what is missing."""
-    row = as_usual(_spelled(row))
+    row = as_usual(_spelled(row), root.has)
     if split := _split(row):
         root = replace(root, split=split)
     record = _from_known(row, where, root)

@@ -11,7 +11,12 @@ from mstar.layout import split_response
 from mstar_data.files import Folder, image_file, image_given
 from mstar_data.record import BadRecord, Record
 
-_HINT = re.compile(r"^\s*Hint:[^\n]*\n", re.IGNORECASE)
+_HINT = re.compile(
+    r"^\s*(?:Hint:[^\n]*|First perform reasoning, then finally select the question from the choices[^\n]*"
+    r"|Context: N/A\s*)\n",
+    re.IGNORECASE,
+)
+"""What MathV360K, Geo170K and LLaVA-CoT put before the question."""
 _QUESTION = re.compile(r"^\s*Question:\s*", re.IGNORECASE)
 _ANSWER = re.compile(
     r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:is|:)\s*:?\s*(?P<answer>.+?)\s*$", re.IGNORECASE | re.DOTALL

@@ -11,6 +11,7 @@ from mstar_data.archives import Archives, NotThere
 from mstar_data.bounds import Bounds, Opener
 from mstar_data.pictures import Picture, Pictures, one_of
 from mstar_data.record import BadRecord
+from mstar_data.split_names import KNOWN_SPLITS, splits_in
 
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; a record with an embedded image of 40 megabytes still fits."""
@@ -41,6 +42,22 @@ class Folder:
     """With the records."""
     split: str | None = None
     """Of the records, where it is known."""
+
+    def has(self, name: str) -> bool:
+        """Whether a file of the source goes by this path, from where the records' paths begin."""
+        if not self.packed and any(self._leads_to(start / name, Path.is_file) for start in self.starts):
+            return True
+        return self.archives.has(name, self.within)
+
+    def lost(self, folder: str) -> bool:
+        """Whether no folder of the source is called so where paths begin, nor below a usual one."""
+        return not any(
+            self._leads_to(start / usual / folder, Path.is_dir) for start in self.starts for usual in (".", *_USUAL)
+        )
+
+    def _leads_to(self, path: Path, kind: Callable[[Path], bool]) -> bool:
+        real = self.bounds.found(path)
+        return real is not None and kind(real)
 
     def elsewhere(self, name: str, missing: str) -> bytes:
         """A picture that is not where its record says, by its name alone. Raises ValueError, with a hint."""
@@ -111,26 +128,47 @@ def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]
         if not isinstance(name, str) or not name or "\x00" in name or len(name) > 1000:
             raise ValueError("the image is missing: give its path")
         try:
-            outside = False
-            for place, path in enumerate(() if root.packed else _places(root, name, folders)):
-                real = root.bounds.found(path)
-                if real is not None and real.is_file():
-                    return read_picture(root.bounds, real)
-                outside = outside or (place == 0 and real is None)
-            if outside:
-                raise ValueError(
-                    f"image {name[:200]} lies outside of the data set's folder and of the data root: move it into one"
-                )
-            inside = tuple(f"{one}{folder}" for one in root.within for folder in ("", *(f"{one}/" for one in folders)))
-            try:
-                return root.archives.read(name.replace("\\", "/"), inside if root.packed else root.within)
-            except NotThere as missing:
-                return root.elsewhere(name, str(missing))
+            return _read_named(root, name, folders)
         # A name that is too long, links in a circle, a file that may not be read.
         except OSError as error:
             raise ValueError(f"image {name[:200]} cannot be read ({error.strerror})") from None
 
     return read
+
+
+def _read_named(root: Folder, name: str, folders: tuple[str, ...]) -> bytes:
+    """Raises ValueError and OSError."""
+    outside = False
+    for place, path in enumerate(() if root.packed else _places(root, name, folders)):
+        real = root.bounds.found(path)
+        if real is not None and real.is_file():
+            return read_picture(root.bounds, real)
+        outside = outside or (place == 0 and real is None)
+    if outside:
+        raise ValueError(
+            f"image {name[:200]} lies outside of the data set's folder and of the data root: move it into one"
+        )
+    inside = tuple(f"{one}{folder}" for one in root.within for folder in ("", *(f"{one}/" for one in folders)))
+    try:
+        return root.archives.read(name.replace("\\", "/"), inside if root.packed else root.within)
+    except NotThere as missing:
+        rest = _without_lost_folder(root, name)
+        if not rest:
+            return root.elsewhere(name, str(missing))
+        try:
+            return _read_named(root, rest, folders)
+        except ValueError:
+            return root.elsewhere(name, str(missing))
+
+
+def _without_lost_folder(root: Folder, name: str) -> str:
+    """`x_1.png` of DocVQA's `documents/x_1.png`, whose pictures are published in a folder of another name.
+
+    Empty where the path's first folder is in the source, or says of which split its pictures are: these may be missing.
+    """
+    first, _, rest = name.replace("\\", "/").removeprefix("./").partition("/")
+    known = first in ("", ".", "..") or splits_in(first) or first.casefold() in KNOWN_SPLITS
+    return rest if rest and not root.packed and not known and root.lost(first) else ""
 
 
 def image_data(text: object) -> Callable[[], bytes]:

@@ -1,7 +1,7 @@
 """Rows of published sets whose columns mean something of their own, brought to the names that all other rows have.
 
-IconQA, PGPS9K, MathVerse, FigureQA, TabMWP and InfographicVQA. What this leaves out: rows that the usual columns say
-all about, and where a picture lies (`files`).
+IconQA, PGPS9K, MathVerse, FigureQA, PlotQA, TabMWP and InfographicVQA. What this leaves out: rows that the usual
+columns say all about, and where a picture lies (`files`).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,8 +17,13 @@ _ICONQA = ("choose_img", "choose_txt", "fill_in_blank")
 Row = dict[str, Any]
 
 
-def as_usual(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row in the usual columns; any row that is of none of these sets as it is."""
+def as_usual(row: Mapping[str, Any], has: Callable[[str], bool] = lambda _: False) -> Mapping[str, Any]:
+    """The row in the usual columns; any row that is of none of these sets as it is.
+
+    `has`: whether a file of the source goes by this path.
+    """
+    if _has("table", "table_for_pd", "id")(row) and row.get("image") is None:
+        row = _drawn_table(dict(row), has)
     for belongs, read in _SETS:
         if belongs(row):
             return read(dict(row))
@@ -65,8 +70,16 @@ def _mathverse(row: Row) -> Row:
 
 
 def _figureqa(row: Row) -> Row:
-    said = {0: "No", 1: "Yes"}.get(row["answer"], row["answer"])
+    """Also PlotQA's, which has a `template`: its 1 is a number, where FigureQA's is yes."""
+    said = row["answer"] if "template" in row else {0: "No", 1: "Yes"}.get(row["answer"], row["answer"])
     return row | {"question": row["question_string"], "image": f"{row['image_index']}.png", "answer": said}
+
+
+def _drawn_table(row: Row, has: Callable[[str], bool]) -> Row:
+    """TabMWP's table as its picture, where the source has the folder of these."""
+    picture = f"tables/{row['id']}.png"
+    title = None if missing(row.get("table_title")) else row["table_title"]
+    return row | {"image": picture, "context": title} if has(picture) else row
 
 
 def _tabmwp(row: Row) -> Row:

@@ -1,8 +1,8 @@
-"""Solutions whose steps somebody has labelled: TRL's stepwise supervision, VisualPRM, PRM800K-like lists of steps."""
+"""Solutions whose steps somebody has labelled: TRL's stepwise supervision, VisualPRM, PRM800K, Math-Shepherd."""
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mstar.answers.options import CHOICE_COLUMNS
@@ -17,18 +17,30 @@ _PROMPTS = ("question", "prompt", "query", "problem")
 _SOLUTION = re.compile(
     r"\s*(?:<image>\s*)?(?:### Question:\s*)?(?P<question>.+?)\s*### Solution Process:\s*(?P<step>.+)", re.DOTALL
 )
+_MARK = "ки"
+"""Math-Shepherd's, one token of its model."""
+_FIRST_STEP = re.compile(r"(?<!\S)Step 1:")
 _KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "precision", "unit", "alternatives")
 
 
 def unfolded(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """A row with columns `question` and `steps`, for one that nests them in a published shape; any other as it is.
 
-    PRM800K has the steps of a solution below `label`, VisualPRM's training files a turn `+` or `-` behind each step.
-    Raises BadRecord for turns of which the question cannot be told from the first step.
+    PRM800K has the steps of a solution below `label`, VisualPRM's training files a turn `+` or `-` behind each step,
+    VisualPRM400K `steps_with_score`, VisualProcessBench both below `response`, and Math-Shepherd two texts.
+    Raises BadRecord where the question cannot be told from the first step.
     """
+    scored, response = row.get("steps_with_score"), row.get("response")
+    if isinstance(scored, (list, tuple)) and "steps" not in row:
+        return {**row, "steps": scored}
+    if isinstance(response, Mapping) and isinstance(response.get("process_correctness"), (list, tuple)):
+        kept = {name: value for name, value in row.items() if name != "response"}
+        return kept | {"completions": response.get("steps"), "labels": response["process_correctness"]}
+    if all(isinstance(row.get(name), str) for name in ("input", "label")) and _MARK in row["input"]:
+        return _shepherd(row, where)
     asked, label = row.get("question"), row.get("label")
     if isinstance(asked, Mapping) and isinstance(label, Mapping) and isinstance(label.get("steps"), (list, tuple)):
-        chosen = [one for step in label["steps"] if (one := _chosen(step)) is not None]
+        chosen = list(_gone_on_with(label["steps"]))
         kept = {name: value for name, value in row.items() if name != "label"}
         return kept | {"question": asked.get("problem"), "answer": asked.get("ground_truth_answer"), "steps": chosen}
     turns = row.get("conversations")
@@ -46,14 +58,47 @@ def unfolded(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     return {**kept, "question": begun["question"].strip(), "completions": steps, "labels": labels}
 
 
-def _chosen(step: Any) -> Mapping[str, Any] | None:
-    """The completion of a step that the labellers went on with, else the first that has a rating."""
-    if not isinstance(step, Mapping) or not isinstance(step.get("completions"), (list, tuple)):
-        return None
-    place, rated = step.get("chosen_completion"), [one for one in step["completions"] if isinstance(one, Mapping)]
-    if isinstance(place, int) and 0 <= place < len(rated):
-        return rated[place]
-    return next((one for one in rated if one.get("rating") is not None), None)
+def _gone_on_with(steps: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
+    """Of each step the completion that the labellers went on with, or wrote themselves.
+
+    Where they did neither the solution ends, with the first completion that has a rating.
+    """
+    for step in steps:
+        if not isinstance(step, Mapping):
+            return
+        listed, place, own = step.get("completions"), step.get("chosen_completion"), step.get("human_completion")
+        rated = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, (list, tuple)) else []
+        if isinstance(place, int) and 0 <= place < len(rated):
+            yield rated[place]
+        elif isinstance(own, Mapping) and own.get("text"):
+            # What they wrote is right, unless they said otherwise.
+            rating = next((own[name] for name in ("corrected_rating", "rating") if own.get(name) is not None), 1)
+            yield {"text": own["text"], "rating": rating}
+        else:
+            yield from [one for one in rated if one.get("rating") is not None][:1]
+            return
+
+
+def _shepherd(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Math-Shepherd's: `input` has a mark behind each step, in the place of which `label` has + or -."""
+    *parts, rest = row["input"].split(_MARK)
+    labels, place = [], 0
+    for part in parts:
+        place += len(part)
+        labels.append(row["label"][place : place + 1])
+        place += 1
+    begun = _FIRST_STEP.search(parts[0])
+    if not begun or rest.strip() or not set(labels) <= {"+", "-"}:
+        raise BadRecord(
+            f"{where}: label must be the text of input with + or - behind each step, and begin with Step 1:"
+        )
+    steps = [parts[0][begun.start() :], *parts[1:]]
+    return {
+        "question": parts[0][: begun.start()].strip(),
+        "completions": [step.strip() for step in steps],
+        "labels": [label == "+" for label in labels],
+        "group": row.get("task"),
+    }
 
 
 def is_step_row(row: Mapping[str, Any]) -> bool:

@@ -16,9 +16,18 @@ STAGES = "<SUMMARY> I look. </SUMMARY>\n\n<REASONING> It is far. </REASONING>\n\
 CAULDRON = "Question: What do plants give out?\nChoices:\nA. Oxygen\nB. Carbon dioxide\nAnswer with the letter."
 
 
+FIRST = "<image>\nFirst perform reasoning, then finally select the question from the choices."
+GEO = f"{FIRST}\nQuestion:Find x.\nChoices:\nA:3\nB:4"
+
+
 @pytest.mark.parametrize(
     ("record", "question", "answer"),
     [
+        (
+            {"conversations": [{"from": "human", "value": GEO}, {"from": "gpt", "value": "It is 4.\nAnswer:B"}]},
+            "Find x.",
+            "B",
+        ),
         ({"question": "How many?", "answer_type": "number", "answers": PEOPLE}, "How many?", "lots"),
         ({"question": "q", "answer_type": "unanswerable", "answers": ["unanswerable"]}, "q", "unanswerable"),
         ({"question": "q", "question_type": "open", "options": "[]", "answer": "['12', 'twelve']"}, "q", "12"),
@@ -62,6 +71,94 @@ def test_a_question_of_iconqa_has_its_picture_and_those_of_its_options(tmp_path:
     assert (row.columns["answer"], row.columns["choices"]) == ("B", ["option picture 1", "option picture 2"])
 
 
+SCORED = [{"step": "One", "score": 0.125, "num_mc_correct": 2, "num_mc_total": 16}, {"step": "Two", "score": 1.0}]
+WRITTEN = {"text": "Three", "rating": None, "source": "human", "corrected_rating": None}
+RATED = [
+    {"completions": [{"text": "One", "rating": 1}], "human_completion": None, "chosen_completion": 0},
+    {"completions": [{"text": "Bad", "rating": -1}], "human_completion": WRITTEN, "chosen_completion": None},
+    {"completions": [{"text": "Worse", "rating": -1}], "human_completion": None, "chosen_completion": None},
+    {"completions": [{"text": "Never", "rating": 1}], "human_completion": None, "chosen_completion": 0},
+]
+SHEPHERD = "How many? Step 1: She has 3. {0}\nStep 2: So 3. The answer is: 3 {1}"
+
+
+@pytest.mark.parametrize(
+    ("record", "steps", "labels"),
+    [
+        (
+            {
+                "image": "VisualPRM400K-v1.1-Raw/Geo/train/1/a.png",
+                "question": "<image>\nx?",
+                "steps_with_score": SCORED,
+            },
+            ["One", "Two"],
+            [0.125, 1.0],
+        ),
+        (
+            {"question": "x?", "response": {"steps": ["One", "Two", "Three"], "process_correctness": [1, 0, -1]}},
+            ["One", "Two", "Three"],
+            [1.0, 0.0, 0.0],
+        ),
+        (
+            {"input": SHEPHERD.format("ки", "ки"), "label": SHEPHERD.format("+", "-"), "task": "GSM8K"},
+            ["Step 1: She has 3.", "Step 2: So 3. The answer is: 3"],
+            [1.0, 0.0],
+        ),
+        (
+            {"question": {"problem": "How many?", "ground_truth_answer": "7"}, "label": {"steps": RATED}},
+            ["One", "Three", "Worse"],
+            [1.0, 1.0, 0.0],
+        ),
+    ],
+)
+def test_labelled_steps_are_read(tmp_path: Path, record: dict[str, Any], steps: list[str], labels: list[float]) -> None:
+    (tmp_path / "images/Geo/train/1").mkdir(parents=True)
+    (tmp_path / "images/Geo/train/1/a.png").write_bytes(small_png(0))
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations/a.jsonl").write_text(json.dumps(record) + "\n")
+    summary = Summary()
+    (row,) = read_rows(tmp_path, summary, looks=TrustingLooks())
+    assert (row.split, row.columns["completions"], row.columns["labels"]) == ("steps", steps, labels)
+    assert len(row.images) == ("image" in record)
+
+
+def test_steps_whose_marks_are_elsewhere_are_named(tmp_path: Path) -> None:
+    record = {"input": SHEPHERD.format("ки", "ки"), "label": "How many? Step 1: She has two. +", "task": "GSM8K"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n")
+    summary = Summary()
+    assert not list(read_rows(tmp_path, summary, looks=TrustingLooks()))
+    assert "with + or - behind each step" in summary.problems[0]
+
+
+def test_a_table_is_its_picture_where_the_source_has_it(tmp_path: Path) -> None:
+    rows = {one: {"question": "How much?", "answer": one, "table": "a | b", "table_for_pd": {}} for one in ("1", "2")}
+    (tmp_path / "problems_train.json").write_text(json.dumps(rows))
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/1.png").write_bytes(small_png(0))
+    drawn, written = read_rows(tmp_path, Summary(), looks=TrustingLooks())
+    assert (len(drawn.images), drawn.columns["question"]) == (1, "How much?")
+    assert (len(written.images), written.columns["question"]) == (0, "a | b\nHow much?")
+
+
+@pytest.mark.parametrize(
+    ("image", "picture", "is_read"),
+    [
+        ("documents/a_1.png", "spdocvqa_images/a_1.png", True),
+        ("set/geo/a_1.png", "images/geo/a_1.png", True),
+        ("train/a_1.png", "val/a_1.png", False),
+        ("train2014/a_1.png", "other/a_1.png", False),
+        ("documents/a_1.png", "documents/b_1.png", False),
+    ],
+)
+def test_a_folder_that_nobody_unpacks_is_left_out_of_a_path(
+    tmp_path: Path, image: str, picture: str, is_read: bool
+) -> None:
+    (tmp_path / picture).parent.mkdir(parents=True)
+    (tmp_path / picture).write_bytes(small_png(0))
+    (tmp_path / "a.json").write_text(json.dumps([{"question": "q", "image": image, "answer": "3"}]))
+    assert bool(list(read_rows(tmp_path, Summary(), looks=TrustingLooks()))) is is_read
+
+
 PGPS = {
     "p1": {
         "diagram": "0.png",
@@ -71,6 +168,7 @@ PGPS = {
         "parsing_stru_seqs": [],
     }
 }
+PLOT = {"qa_pairs": [{"question_string": "How many?", "image_index": 0, "answer": 1, "template": "structural"}]}
 FIGURE = {"qa_pairs": [{"question_string": "Is Red the minimum?", "image_index": 0, "answer": 1}]}
 VISION = [
     {"problem_version": "Vision Only", "question": "", "image": "0.png", "answer": "D", "question_type": "multi-choice"}
@@ -84,6 +182,7 @@ INFO = [{"question": "How many?", "answers": ["12"], "answer_type": ["single spa
     [
         (PGPS, "Find x.", "B"),
         (FIGURE, "Is Red the minimum?", "Yes"),
+        (PLOT, "How many?", "1"),
         (VISION, "Answer the question in the picture.", "D"),
         (TABLE, "T\na | b\nHow much?", "2"),
         (INFO, "How many?", "12"),
