@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from mstar.documents import MAX_DEPTH, check_plain, parse_yaml
 from mstar.errors import InvalidRecipe
-from mstar.misfit import Misfit
+from mstar.first_problem import first_problem
 from mstar.recipe_inheritance import EXTENDS
 from mstar.recipes.recipe import Recipe
 
@@ -64,15 +64,9 @@ def recipe_values(text: str) -> dict[str, Any]:
 
 
 def _refusal(error: ValidationError) -> InvalidRecipe:
-    # Inputs are left out: a recipe may be megabytes, and its text ends in a log.
-    first = error.errors(include_input=False, include_url=False)[0]
-    cause = first.get("ctx", {}).get("error")
-    places = [str(part) for part in first["loc"]]
-    # Pydantic's location ends at the model that noticed; only Misfit knows the field in it.
-    if isinstance(cause, Misfit):
-        places.append(cause.field)
-    field = ".".join(places) or "recipe"
-    return InvalidRecipe(f"{field}: {first['msg'].removeprefix('Value error, ')}", field=field)
+    place, said = first_problem(error, Recipe)
+    field = place or "recipe"
+    return InvalidRecipe(f"{field}: {said}", field=field)
 
 
 def _copied(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,6 @@ recipe fields of its own: an arm is the base recipe with its changes, and `parse
 """
 
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -14,6 +13,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 
 from mstar.documents import check_plain, parse_yaml
 from mstar.errors import InvalidInput, InvalidRecipe
+from mstar.first_problem import first_problem
 from mstar.misfit import Misfit
 from mstar.recipe_inheritance import overlaid
 from mstar.recipes import Recipe, parse_recipe
@@ -191,19 +191,13 @@ def parse_study(values: Mapping[str, Any]) -> Study:
     except InvalidRecipe as error:
         raise InvalidInput(error.detail, field=error.field) from None
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        cause = first.get("ctx", {}).get("error")
-        # Pydantic marks an error in a dictionary's key by this part.
-        places = [str(part) for part in first["loc"] if part != "[key]"]
-        if isinstance(cause, Misfit):
-            places.append(cause.field)
-        if places[:1] == ["base"]:
+        place, said = first_problem(error, Study)
+        if place.split(".")[0] == "base":
             # pydantic would name the branch of the union as well.
             raise InvalidInput(
                 "base: name a recipe or a .yaml file, or give the recipe's sections", field="base"
             ) from None
-        field = ".".join(places) or "study"
-        said = re.sub(r"^Value error, ", "", first["msg"])
+        field = place or "study"
         raise InvalidInput(f"{field}: {said}", field=field) from None
 
 

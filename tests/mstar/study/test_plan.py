@@ -64,7 +64,7 @@ def test_a_part_that_the_study_lacks_is_named(arms: list[str], seeds: list[int],
             "properties.0.arms",
             "'b' is none of",
         ),
-        ({"arm": {}}, "arm", "not permitted"),
+        ({"arm": {}}, "arm", "is no field"),
         ({"base": 3}, "base", "name a recipe"),
     ],
 )
