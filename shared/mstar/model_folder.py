@@ -54,7 +54,7 @@ def weight_files(folder: Path) -> dict[str, set[str] | None]:
     """
     if not (folder / INDEX).exists():
         if not (folder / SINGLE).is_file():
-            raise _refused(folder, f"holds no safetensors: neither {SINGLE} nor {INDEX}; convert it first")
+            raise _refused(folder, _without_weights(folder))
         return {SINGLE: None}
     listed = read_json(folder, INDEX).get("weight_map")
     if not isinstance(listed, dict) or not listed:
@@ -68,6 +68,16 @@ def weight_files(folder: Path) -> dict[str, set[str] | None]:
         assert tensors is not None
         tensors.add(tensor)
     return found
+
+
+def _without_weights(folder: Path) -> str:
+    """What is wrong with a folder that has neither an index nor one file of weights."""
+    others = sorted(path.name[:64] for path in folder.glob("*.safetensors"))
+    if "adapter_model.safetensors" in others:
+        return "is an adapter, no model: merge it into its base, and name the folder of that"
+    if others:
+        return f"holds {others[0]!r} and no {INDEX}, which says what is in it: add it from the same download"
+    return f"holds no safetensors: neither {SINGLE} nor {INDEX}; convert it first"
 
 
 def check_weights(folder: Path) -> int:

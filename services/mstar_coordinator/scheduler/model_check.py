@@ -38,6 +38,7 @@ _COUNTS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
     "vocab_size", "max_position_embeddings", "image_size", "patch_size",
 )  # fmt: skip
+_PACKED = ("quantization_config", "compression_config")
 _TEXTS = ("model_type", "dtype", "torch_dtype", "hidden_act")
 _DTYPES = ("auto", "float64", "float32", "float16", "bfloat16")
 """Types in which a model computes; weights of fewer bits say so in `quantization_config`."""
@@ -57,6 +58,7 @@ def check_model(folder: Path, allowed: Collection[str] = ()) -> int:
     model_type = str(config["model_type"])
     if (problem := type_problem(model_type, allowed)) is not None:
         raise _refused(folder, problem)
+    _check_trains(folder, config)
     _check_parts(folder, processor=True)
     _check_template(folder, model_type)
     model_files(folder)
@@ -79,6 +81,7 @@ def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = (), sep
     vocabulary = _vocabulary(folder)
     scheme = OWN if trained else _scheme(folder, config, vocabulary)
     if trained:
+        _check_trains(folder, config)
         _check_trainable(folder, config, vocabulary)
         require_labels(folder)
     _check_parts(folder, processor=sees)
@@ -92,6 +95,19 @@ def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = (), sep
     weights = check_weights(folder)
     _check_layers(folder, config)
     return weights
+
+
+def _check_trains(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises InvalidInput for weights packed into fewer bits, which can be served and not trained."""
+    for name, part in [("", config), *((f" {name}", config.get(name)) for name in _SECTIONS)]:
+        for key in _PACKED:
+            if packed := _mapping(part).get(key):
+                kind = str(_mapping(packed).get("quant_method", "of no name"))[:32]
+                raise _refused(
+                    folder,
+                    f"holds quantized weights, which cannot be trained ({key} in config.json{name}, {kind}): take the "
+                    "folder of the same model with plain weights; train.lora.quantize packs those while they train",
+                )
 
 
 def _check_layers(folder: Path, config: Mapping[str, Any]) -> None:
@@ -225,6 +241,9 @@ def _check_config(folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise _refused(folder, "is an adapter, no model: merge it into its base, and name the folder of that")
+        if cached := sorted((folder / "snapshots").glob("*/config.json")):
+            name = f"snapshots/{cached[-1].parent.name[:64]}"
+            raise _refused(folder, f"is a folder of a hub's cache: name the model below it, {name}")
         raise _refused(folder, "has no config.json")
     config = read_json(folder, "config.json")
     for problem in _wrong_types(config, "config.json"):

@@ -155,6 +155,32 @@ def test_a_model_without_safetensors_is_refused(root: Path) -> None:
         admitted(with_sources(), root)
 
 
+def test_weights_without_their_index_are_named(root: Path) -> None:
+    (root / "model" / "model.safetensors").rename(root / "model" / "model-00001-of-00002.safetensors")
+    with pytest.raises(
+        InvalidInput, match=r"holds 'model-00001-of-00002\.safetensors' and no model\.safetensors\.index"
+    ):
+        admitted(with_sources(), root)
+
+
+def test_a_hubs_cache_is_told_apart_from_the_model_in_it(root: Path) -> None:
+    snapshots = root / "model" / "snapshots"
+    (snapshots / "abc").mkdir(parents=True)
+    (root / "model" / "config.json").rename(snapshots / "abc" / "config.json")
+    with pytest.raises(InvalidInput, match=r"is a folder of a hub's cache: name the model below it, snapshots/abc"):
+        admitted(with_sources(), root)
+
+
+@pytest.mark.parametrize("section", ["", "text_config"])
+def test_quantized_weights_are_refused_since_they_cannot_be_trained(root: Path, section: str) -> None:
+    path = root / "model" / "config.json"
+    config = json.loads(path.read_text())
+    packed = {"quantization_config": {"quant_method": "fp8"}}
+    path.write_text(json.dumps(config | ({section: config.get(section, {}) | packed} if section else packed)))
+    with pytest.raises(InvalidInput, match=r"quantized weights, which cannot be trained .*, fp8\): take the folder of"):
+        admitted(with_sources(), root)
+
+
 def write_weights(path: Path, header: object, body: bytes) -> None:
     text = json.dumps(header).encode()
     path.write_bytes(len(text).to_bytes(8, "little") + text + body)
@@ -259,6 +285,12 @@ def test_a_model_folder_that_lacks_a_part_is_refused(root: Path, name: str, text
 
 def test_an_adapter_in_place_of_a_model_is_called_so(root: Path) -> None:
     (root / "model" / "config.json").rename(root / "model" / "adapter_config.json")
+    with pytest.raises(InvalidInput, match="is an adapter, no model: merge it into its base"):
+        admitted(with_sources(), root)
+
+
+def test_an_adapter_with_the_configuration_of_its_base_is_called_so(root: Path) -> None:
+    (root / "model" / "model.safetensors").rename(root / "model" / "adapter_model.safetensors")
     with pytest.raises(InvalidInput, match="is an adapter, no model: merge it into its base"):
         admitted(with_sources(), root)
 
