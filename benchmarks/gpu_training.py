@@ -33,7 +33,7 @@ from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.storage import Storage
 from mstar_models.attention import use_tree_attention
-from mstar_models.trunk import output_head, run_trunk
+from mstar_models.trunk import output_logits, run_trunk
 from mstar_trainer.adapters import attach, whole_size
 from mstar_trainer.batches import Example, grouped
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
@@ -153,7 +153,7 @@ def _plain(model: Any, batches: list[Batch]) -> float:
         inputs = {name: t.to(model.dtype) if t.is_floating_point() else t for name, t in batch.inputs.items()}
         hidden = run_trunk(model, **inputs, use_cache=False).last_hidden_state[batch.rows, batch.columns]
         for some, targets in zip(torch.split(hidden, 1024), torch.split(batch.targets, 1024), strict=True):
-            logits = output_head(model)(some).float()
+            logits = output_logits(model, some).float()
             found += float(nn.functional.cross_entropy(logits, targets, reduction="sum"))
     return found
 

@@ -217,8 +217,10 @@ class Prefill:
         """
         kinds = {key: self._model.dtype if value.is_floating_point() else value.dtype for key, value in inputs.items()}
         moved = {key: value.to(self._model.device, kinds[key]) for key, value in inputs.items()}
+        # Some models make no cache of their own.
+        past = DynamicCache(config=self._model.config) if past_key_values is None else past_key_values
         # Logits of every column would take columns × vocabulary floats a sequence; sampling needs the last one's only.
-        output = self._model(**moved, past_key_values=past_key_values, use_cache=True, logits_to_keep=1)
+        output = self._model(**moved, past_key_values=past, use_cache=True, logits_to_keep=1)
         return {"cache": output.past_key_values, "logits": output.logits[:, -1]}
 
     def _on_device(self, numbers: Sequence[int]) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from mstar_models.trunk import output_head, run_trunk
+from mstar_models.trunk import output_logits, run_trunk
 from mstar_trainer.vision import FrozenTower, Picture
 
 PLACES = 1024
@@ -58,15 +58,14 @@ class ResponseLoss(nn.Module):
     def forward(self, batch: Batch, read: bool = False) -> Tensor:
         """Sum over the P places: a scalar. With `read`, the logits [P, V] instead."""
         hidden = _hidden(self.model, self.frozen, batch)
-        head = output_head(self.model)
         if read:
-            return head(hidden).float()  # type: ignore[no-any-return]
+            return output_logits(self.model, hidden).float()
         places = self.places or (PLACES if hidden.is_cuda else len(hidden))
         if len(hidden) <= places:
-            return _negative_log_likelihood(head, hidden, batch.targets)
+            return _negative_log_likelihood(self.model, hidden, batch.targets)
         # Not torch's linear_cross_entropy, which adds up in bfloat16: its loss is off by a tenth (docs/gpu-runs.md).
         parts = [
-            checkpoint(_negative_log_likelihood, head, *part, use_reentrant=False)
+            checkpoint(_negative_log_likelihood, self.model, *part, use_reentrant=False)
             for part in zip(torch.split(hidden, places), torch.split(batch.targets, places), strict=True)
         ]
         return torch.stack(parts).sum()
@@ -89,7 +88,7 @@ class StepLoss(nn.Module):
 
     def forward(self, batch: Batch, read: bool = False) -> Tensor:
         """Sum over the P places: a scalar. With `read`, the score [P] of each place instead."""
-        logits = output_head(self.model)(_hidden(self.model, self.frozen, batch)).float()
+        logits = output_logits(self.model, _hidden(self.model, self.frozen, batch)).float()
         # A softmax over two logits is the sigmoid of their difference.
         margin = logits[:, self.good] - logits[:, self.bad]
         if read:
@@ -106,6 +105,6 @@ def _hidden(model: Any, frozen: FrozenTower | None, batch: Batch) -> Tensor:
     return hidden[batch.rows, batch.columns]
 
 
-def _negative_log_likelihood(head: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+def _negative_log_likelihood(model: Any, hidden: Tensor, targets: Tensor) -> Tensor:
     """Sum over places, in float32, from hidden states [P, D] and token ids [P]."""
-    return functional.cross_entropy(head(hidden).float(), targets, reduction="sum")
+    return functional.cross_entropy(output_logits(model, hidden).float(), targets, reduction="sum")

@@ -139,7 +139,8 @@ class PromptEncoder:
         # Some take no prompt without an image, or one image only; settings of a wrong type raise anything.
         except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RuntimeError) as error:
             said = str(error).strip().splitlines() or ["no reason given"]
-            detail = f"the model's processor does not take {len(images)} images in this prompt: {said[0][:200]}"
+            count = "1 image" if len(images) == 1 else f"{len(images)} images"
+            detail = f"the model's processor does not take {count} in this prompt: {said[0][:200]}"
             raise InvalidInput(detail, field="messages") from error
         length = values["input_ids"].shape[1] - self._edges.behind * asked
         # Whatever is not of the text is the vision tower's: families name their tensors as they please.

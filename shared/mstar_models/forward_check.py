@@ -37,6 +37,14 @@ NO_SIGHT = (
     "leave the image out"
 )
 
+OTHER_LOGITS = (
+    "model folder {}: models of type {} change what their output head gives, and PRM and trainer do not know how: take "
+    "another family, or see shape_logits in docs/add-a-family.md"
+)
+
+MISFIT = (
+    "has weights, config.json and preprocessor_config.json that do not fit together (take all files from one download)"
+)
 Check = Callable[[Path, str], None]
 
 
@@ -71,10 +79,8 @@ def _allow(trusted: str) -> None:
 def check_model(folder: Path, how: str) -> None:
     """Raises InvalidInput for a model that cannot be loaded, whose files do not fit together, or that does not see."""
     from mstar_models.checkpoint import check_finite
-    from mstar_models.encoding import PromptEncoder
     from mstar_models.image_places import require_image_places
     from mstar_models.loading import load_model, load_processor, translated
-    from mstar_models.probing import QUESTION, picture
     from mstar_models.special_tokens import end_of_turn
     from mstar_models.suitability import require_decoder, require_fit, require_room
 
@@ -83,7 +89,7 @@ def check_model(folder: Path, how: str) -> None:
     model = load_model(folder, options=ON_PAPER)
     require_decoder(model.config)
     with translated(folder):
-        prompt = PromptEncoder(processor).encode(QUESTION, [picture(SHOWN)]).input_ids
+        prompt = _prompt(folder, processor)
         require_image_places(folder, prompt)
         require_fit(folder, model, processor, {*prompt, end_of_turn(processor)})
         require_room(folder, model, len(prompt))
@@ -92,20 +98,58 @@ def check_model(folder: Path, how: str) -> None:
         require_sight(folder, load_model(folder), processor)
 
 
+def _prompt(folder: Path, processor: Any) -> list[int]:
+    """Token ids of a short question about a picture. Raises InvalidInput."""
+    from mstar_models.encoding import PromptEncoder
+    from mstar_models.probing import QUESTION, picture
+
+    try:
+        return PromptEncoder(processor).encode(QUESTION, [picture(SHOWN)]).input_ids
+    except InvalidInput as error:
+        detail = (
+            f"model folder {folder.name}: {error.detail}; correct preprocessor_config.json or processor_config.json"
+        )
+        raise InvalidInput(detail, field="model") from error
+
+
 def require_sight(folder: Path, model: Any, processor: Any) -> None:
-    """Raises InvalidInput for a model that gives no numbers, or the same ones for two pictures."""
+    """Raises InvalidInput for a model that gives no numbers, equal ones for two pictures, or not its output head's."""
     from mstar_models.encoding import PromptEncoder
     from mstar_models.loading import translated
     from mstar_models.probing import blank, picture
 
     encoder = PromptEncoder(processor)
     shown = picture(SHOWN)
-    with translated(folder):
+    headed = _Headed(model)
+    with translated(folder, MISFIT), headed:
         seen, other = (_logits(model, encoder, one) for one in (shown, blank(shown.size)))
     if not bool(seen.isfinite().all() and other.isfinite().all()):
         raise InvalidInput(NO_NUMBERS.format(folder.name), field="model")
     if bool((seen == other).all()):
         raise InvalidInput(NO_SIGHT.format(folder.name), field="model")
+    if headed.last is not None and not bool((headed.last == other).all()):
+        raise InvalidInput(OTHER_LOGITS.format(folder.name, model.config.model_type), field="model")
+
+
+class _Headed:
+    """While it is entered, keeps what the model's output head gives, as logits [V] of the last token."""
+
+    def __init__(self, model: Any) -> None:
+        self.last: Tensor | None = None
+        self._model = model
+
+    def __enter__(self) -> None:
+        from mstar_models.trunk import output_head
+
+        self._hook = output_head(self._model).register_forward_hook(self._note)
+
+    def __exit__(self, *raised: object) -> None:
+        self._hook.remove()
+
+    def _note(self, head: Any, given: Any, values: "Tensor") -> None:
+        from mstar_models.trunk import shaped
+
+        self.last = shaped(self._model.config, values)[0, -1].float()
 
 
 def _logits(model: Any, encoder: "PromptEncoder", shown: Any) -> "Tensor":

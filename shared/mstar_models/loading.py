@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from mstar.errors import InvalidInput, MstarError
 from mstar_models.chat import Turn, build_messages
@@ -28,6 +28,8 @@ from mstar_models.special_tokens import end_of_turn, mark_placeholders
 
 HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """Types of half the size that models are served in, by their names in configurations."""
+MASKED = "sdpa"
+"""An implementation of attention that takes any mask and is always there."""
 _LAYER = re.compile(r"(.*?\.)\d+\.")
 """The list of layers that a weight is in, with the dot behind it."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
@@ -79,7 +81,7 @@ def load_model(
     `kind`: transformers' class that says which parts it has; `AutoModel` is a trunk without a head. `options`: further
     ones of `from_pretrained`. Raises InvalidInput for a folder whose safetensors do not give it whole.
     """
-    read_object(folder, "config.json")
+    settings = read_object(folder, "config.json")
     if not any(folder.glob("*.safetensors")):
         raise InvalidInput(f"model folder {folder.name} holds no safetensors file", field="model")
     # transformers would load the base that an adapter names, wherever that lies, instead of what is here.
@@ -93,6 +95,9 @@ def load_model(
     with translated(folder):
         if (remote := family_with_code(folder)) is not None:
             kind, own["config"] = remote_model_class(folder, remote[0], remote[2])
+        elif _names_kernel(settings):
+            own["config"] = AutoConfig.from_pretrained(folder, local_files_only=True, **own)
+            own["config"]._attn_implementation = MASKED
         model, report = kind.from_pretrained(
             folder,
             **own,
@@ -108,6 +113,16 @@ def load_model(
             give_generation_settings(model, folder)
     _require_whole(folder, report, model.state_dict().keys())
     return model.eval()
+
+
+def _names_kernel(settings: Mapping[str, Any]) -> bool:
+    """Whether config.json asks for a kernel of the machine on which it was saved.
+
+    It may be missing here, and kernels take no mask, which trees of responses need.
+    """
+    parts = [settings, *(part for part in settings.values() if isinstance(part, dict))]
+    asked = (part.get(name) for part in parts for name in ("attn_implementation", "_attn_implementation"))
+    return any(kernel not in (None, "eager", MASKED) for kernel in asked)
 
 
 def _require_whole(folder: Path, report: Mapping[str, Any], own: Collection[str]) -> None:
@@ -197,8 +212,8 @@ def _check_template(folder: Path, processor: Any) -> None:
 
 
 @contextmanager
-def translated(folder: Path) -> Iterator[None]:
-    """Turn what transformers raises for a folder into one sentence. Raises InvalidInput.
+def translated(folder: Path, problem: str = "cannot be loaded") -> Iterator[None]:
+    """Turn what transformers raises for a folder into one sentence, which says what it is about. Raises InvalidInput.
 
     transformers raises nearly anything for a file that is damaged or has values of the wrong type, so all is caught.
     """
@@ -214,7 +229,7 @@ def translated(folder: Path) -> Iterator[None]:
     except Exception as error:
         # The path is the server's own, and the name says which folder it is.
         said = (_unknown(folder, error) or _first_line(error)).replace(str(folder), folder.name)
-        raise InvalidInput(f"model folder {folder.name} cannot be loaded: {said}", field="model") from error
+        raise InvalidInput(f"model folder {folder.name} {problem}: {said}", field="model") from error
 
 
 def _unknown(folder: Path, error: Exception) -> str | None:

@@ -50,10 +50,21 @@ def output_head(model: Any) -> Any:
     return model.get_output_embeddings()
 
 
+def output_logits(model: Any, hidden: Tensor) -> Tensor:
+    """Logits [P, V] from hidden states [P, D], as the model's own forward pass makes them."""
+    return shaped(model.config, output_head(model)(hidden))
+
+
+def shaped(config: Any, values: Tensor) -> Tensor:
+    """What an output head gives, [...], as the model's logits: some families scale or bend it."""
+    shape = family_of(config).shape_logits
+    return values if shape is None else shape(config, values)
+
+
 def label_logits(model: Any, hidden: Tensor, labels: tuple[int, int]) -> Tensor:
     """Logits [P, 2] of two tokens from hidden states [P, D], in float32: two rows of the head, which must be whole."""
     head, rows = output_head(model), list(labels)
     # In float32: bfloat16 has three digits, and the scores of two responses may differ in the fourth.
     logits: Tensor = hidden.float() @ head.weight[rows].float().T
     bias = getattr(head, "bias", None)
-    return logits if bias is None else logits + bias[rows].float()
+    return shaped(model.config, logits if bias is None else logits + bias[rows].float())

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Idefics3ForConditionalGeneration
 
 import minivista
 from mstar.errors import InvalidInput
 from mstar_models.checkpoint import check_finite
-from mstar_models.forward_check import FORWARD, SHAPES, check_model
+from mstar_models.forward_check import FORWARD, SHAPES, check_model, require_sight
+from mstar_models.loading import load_model, load_processor
 
 WEIGHTS = "model.safetensors"
 NOT_FINITE = r"weight \S+norm.weight in model.safetensors of model folder model is not finite: take an earlier"
@@ -48,6 +50,32 @@ def grown(tensors: Tensors) -> None:
 def emptied(tensors: Tensors) -> None:
     for tensor in tensors.values():
         tensor.zero_()
+
+
+def test_settings_of_pictures_that_are_wrong_are_told_with_their_file(folder: Path) -> None:
+    path = folder / "processor_config.json"
+    settings = json.loads(path.read_text())
+    settings["image_processor"]["image_mean"] = [0.5]
+    path.write_text(json.dumps(settings))
+    said = r"model folder model: the model's processor does not take 1 image in .*; correct preprocessor_config\.json"
+    with pytest.raises(InvalidInput, match=said):
+        check_model(folder, SHAPES)
+
+
+class Scaled(Idefics3ForConditionalGeneration):  # type: ignore[misc]
+    """A model that PRM and trainer would take for another: they compute logits from trunk and output head."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        output = super().forward(*args, **kwargs)
+        output.logits = output.logits / 2
+        return output
+
+
+def test_a_model_whose_logits_are_not_its_output_heads_is_refused(folder: Path) -> None:
+    processor = load_processor(folder)
+    require_sight(folder, load_model(folder), processor)
+    with pytest.raises(InvalidInput, match="of type idefics3 change what their output head gives, and PRM and"):
+        require_sight(folder, Scaled.from_pretrained(folder), processor)
 
 
 @pytest.mark.parametrize("how", [FORWARD, SHAPES])
@@ -207,7 +235,7 @@ def test_a_file_of_json_that_is_none_is_named(folder: Path, file: str, written: 
 
 def test_a_processor_whose_settings_are_of_the_wrong_type_is_one_sentence(folder: Path) -> None:
     edited(folder, "processor_config.json", lambda said: said["image_processor"].update(size={"longest_edge": "x"}))
-    with pytest.raises(InvalidInput, match="the model's processor does not take 1 images in this prompt: unsupported"):
+    with pytest.raises(InvalidInput, match="the model's processor does not take 1 image in this prompt: unsupported"):
         check_model(folder, SHAPES)
 
 

@@ -63,6 +63,15 @@ def test_weights_keep_their_type_where_memory_is_dear(config: Any, there: torch.
     assert dtype_for(torch.device("cpu"), tmp_path) == torch.float32
 
 
+@pytest.mark.parametrize("name", ["attn_implementation", "_attn_implementation"])
+def test_a_kernel_of_the_machine_that_saved_the_model_is_not_asked_for(folder: Path, name: str) -> None:
+    path = folder / "config.json"
+    settings = json.loads(path.read_text())
+    settings["text_config"][name] = settings[name] = "flash_attention_2"
+    path.write_text(json.dumps(settings))
+    assert load_model(folder).config._attn_implementation == "sdpa"
+
+
 def test_weights_are_loaded_as_told(folder: Path) -> None:
     assert load_model(folder, torch.bfloat16).dtype == torch.bfloat16
     load_model(folder, torch.bfloat16).save_pretrained(folder)

@@ -8,6 +8,7 @@ from model_families import (
     LLAMA_TURNS,
     MINICPM_NAMES,
     MROPE,
+    PINPOINTS,
     PIXTRAL_VISION,
     QWEN_IMAGE,
     QWEN_TOKENS,
@@ -89,7 +90,11 @@ def _gemma4(ids: Ids) -> Settings:
     vision = {"model_type": "gemma4_vision", "head_dim": 16, "num_key_value_heads": 2, "patch_size": 8}
     return {
         "model_type": "gemma4",
-        "text_config": TEXT | kinds | shared | text | {"use_bidirectional_attention": "vision"},
+        "text_config": TEXT
+        | kinds
+        | shared
+        | text
+        | {"use_bidirectional_attention": "vision", "final_logit_softcapping": 2.0},
         "vision_config": VISION | vision | {"pooling_kernel_size": 2, "position_embedding_size": 64},
         "image_token_id": ids("<|image|>"),
         "boi_token_id": ids("<|image>"),
@@ -142,6 +147,37 @@ def _exaone4_5(ids: Ids) -> Settings:
         "model_type": "exaone4_5",
         "text_config": TEXT | {"model_type": "exaone4", "head_dim": 16} | kinds,
         "vision_config": vision,
+        "image_token_id": ids("<|image_pad|>"),
+        "video_token_id": ids("<|video_pad|>"),
+    }
+
+
+def _granite4_vision(ids: Ids) -> Settings:
+    text = {"num_hidden_layers": 4, "embedding_multiplier": 2.0, "residual_multiplier": 0.5, "logits_scaling": 4.0}
+    # What a training drops at random would make its losses differ from those of a plain forward pass.
+    kept = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    joint = {"model_type": "blip_2_qformer", "use_qformer_text_input": False, "cross_attention_frequency": 1}
+    return {
+        "model_type": "granite4_vision",
+        "text_config": TEXT | text,
+        "vision_config": SIGLIP | {"vision_use_head": False},
+        "qformer_config": VISION | kept | joint | {"num_hidden_layers": 1, "encoder_hidden_size": 32},
+        "image_token_index": ids("<image>"),
+        "image_grid_pinpoints": PINPOINTS,
+        "vision_feature_select_strategy": "full",
+        "downsample_rate": "1/2",
+        # Layers of the tower, and the layers of the language model before which their features are added.
+        "deepstack_layer_map": [[-2, 0], [-1, 1]],
+        "spatial_target_layers": [0, 1, 2, 3],
+        "projector_dropout": 0.0,
+    }
+
+
+def _video_llama_3(ids: Ids) -> Settings:
+    return {
+        "model_type": "video_llama_3",
+        "text_config": TEXT | {"model_type": "qwen2"},
+        "vision_config": VISION | {"patch_size": 14},
         "image_token_id": ids("<|image_pad|>"),
         "video_token_id": ids("<|video_pad|>"),
     }
@@ -203,6 +239,19 @@ FURTHER = (
     Family("exaone4_5", "EXAONE 4.5", _exaone4_5, qwen_images(14, "Qwen2VLImageProcessor", "Exaone4_5_Processor"),
            QWEN_TOKENS, QWEN_IMAGE, tokenizer="PreTrainedTokenizerFast", template_file="chat_template.jinja",
            own_cache="some layers see a window only"),
+    Family("granite4_vision", "Granite 4 Vision", _granite4_vision,
+           {"image_processor_type": "LlavaNextImageProcessor", "processor_class": "Granite4VisionProcessor",
+            "size": {"height": 32, "width": 32}, "crop_size": {"height": 32, "width": 32},
+            "image_grid_pinpoints": PINPOINTS},
+           ("<image>", "<|start_of_role|>", "<|end_of_role|>"), "<image>\n",
+           processor={"processor_class": "Granite4VisionProcessor", "patch_size": 8, "downsample_rate": "1/2",
+                      "vision_feature_select_strategy": "full"},
+           tokenizer="PreTrainedTokenizerFast", end="<|end_of_text|>",
+           user="<|start_of_role|>user<|end_of_role|>", assistant="<|start_of_role|>assistant<|end_of_role|>",
+           template_file="chat_template.jinja"),
+    Family("video_llama_3", "VideoLLaMA 3", _video_llama_3,
+           qwen_images(14, "VideoLlama3ImageProcessor", "VideoLlama3Processor")
+           | {"temporal_patch_size": 1, "merge_size": 1}, QWEN_TOKENS, "<|image_pad|>"),
 )  # fmt: skip
 DRIVEN = (*FAMILIES, *FURTHER)
 """Every family that the services are driven with."""

@@ -46,7 +46,8 @@ It is chosen when a model is loaded, from its configuration. The reasons:
 
 Before a run starts, in one sentence that names the file and what to do: a `model_type` that is not in the table above;
 a folder without tokenizer, image processor, chat template or whole weights; a chat template that drops the image or
-the question. Of the types that transformers loads as models of images and text, refused are:
+the question; weights that are quantized (FP8, GPTQ, AWQ and others), which cannot be trained. Of the types that
+transformers loads as models of images and text, refused are:
 
 {others}
 {elsewise}
@@ -99,7 +100,8 @@ Nothing needs torchvision. Where it is installed it resizes images, else Pillow 
 pixels up to the rounding of resampling. It must be the build that belongs to torch. The test of the families runs
 without it.
 Qianfan-OCR drops paths of its vision tower at random while it trains, where its configuration says so
-(`drop_path_rate`); the test sets that share to 0, since nothing could be compared otherwise.
+(`drop_path_rate`), and Granite 4 Vision drops features of its projectors (`projector_dropout`, and two in
+`qformer_config`); the test sets these shares to 0, since nothing could be compared otherwise.
 Some families have only an image processor that needs torchvision (Kimi K2.5, Llama 4, Cohere 2 Vision, LFM2-VL,
 Perception LM, Aria): they were not tried.
 Phi-4-multimodal is refused: transformers does not list it among the models of images and text.
@@ -117,11 +119,10 @@ records that `model.base` or `prm.base` does not take is refused before the run 
 ## Resolution
 
 `model.min_pixels` and `model.max_pixels` of a recipe bound a picture's pixels, and with them its tokens, for models
-that scale to a number of pixels: Qwen2-VL to Qwen3.5, GLM-4.1V to GLM-4.6V, GLM-OCR, PaddleOCR-VL and EXAONE 4.5.
-They are written into the run's copy of the folder, so that policy (vLLM too), PRM, trainer and the published model all
-keep to them. Other families scale by sides, tiles or tokens; a recipe that sets bounds for one of them is refused.
-A `prm.base` that
-has such bounds gets them as well.
+that scale to a number of pixels: Qwen2-VL to Qwen3.5, GLM-4.1V to GLM-4.6V, GLM-OCR, PaddleOCR-VL, VideoLLaMA 3 and
+EXAONE 4.5. They are written into the run's copy of the folder, so that policy (vLLM too), PRM, trainer and the
+published model all keep to them. Other families scale by sides, tiles or tokens; a recipe that sets bounds for one of
+them is refused. A `prm.base` that has such bounds gets them as well.
 
 ## A whole run, small
 

@@ -5,12 +5,13 @@ Most families need no file. `FAMILIES` holds those that do; `family_of` and `fam
 
 from typing import Any
 
-from mstar_models.families import gemma3, gemma4, minicpm_llama3_v, minicpmv, paligemma, phi3_vision
+from mstar_models.families import gemma3, gemma4, granite4_vision, minicpm_llama3_v, minicpmv, paligemma, phi3_vision
 from mstar_models.families.declaration import Family
 
 FAMILIES: tuple[Family, ...] = (
     gemma3.FAMILY,
     gemma4.FAMILY,
+    granite4_vision.FAMILY,
     minicpm_llama3_v.FAMILY,
     minicpmv.FAMILY,
     paligemma.FAMILY,

@@ -11,6 +11,8 @@ from mstar_models.families.remote import RemoteCode
 TokenInputs = Callable[[Any, list[int], int], dict[str, Tensor]]
 """From a model's configuration, the token ids [P] of a prompt and the length T of a sequence that begins with it, to
 inputs [1, T] that the forward pass takes beside the ids."""
+ShapeLogits = Callable[[Any, Tensor], Tensor]
+"""From a model's configuration and what its output head gives, to its logits, value by value, in the same shape."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Family:
     tower_by_image: bool = True
     """Whether the vision tower's outputs have one image after another on their first axis, so that a frozen tower's
     outputs can be kept by image."""
+    shape_logits: ShapeLogits | None = None
+    """What the model does to its output head's values; None: they are its logits."""
     template: str | None = None
     """Chat template for folders that have none, because the family was never tuned for conversations."""
     remote: RemoteCode | None = None
