@@ -51,6 +51,7 @@ def mstar(*arguments: str, cwd: Path, **environment: str) -> "subprocess.Complet
         (("judge", "list.jsonl"), 'list.jsonl line 1: no JSON object; each line must be one, such as {"record"'),
         (("judge", "good.jsonl"), "good.jsonl line 1: record: is missing; a line is such as {"),
         (("judge", "."), ". is a folder: name a file"),
+        (("judge", "/dev/null"), "/dev/null is a pipe or a device: write its lines to a file"),
         (("score", "keyless.jsonl"), "keyless.jsonl line 1: responses: is missing; a line is such as {"),
         (("score", "one-text.jsonl"), "one-text.jsonl line 1: responses: "),
         (("score", "empty.jsonl"), "empty.jsonl line 1: question: "),

@@ -23,7 +23,7 @@ _EXPECTED = {
 def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
     """Lines that are not blank, with their numbers from 1; only a line feed ends one. Raises InvalidInput."""
     if not file.is_file():
-        raise InvalidInput(f"{file} {'is a folder: name a file' if file.is_dir() else 'does not exist'}", field="file")
+        raise InvalidInput(f"{file} {_no_file(file)}", field="file")
     try:
         # Editors on Windows put a byte order mark there; other line ends may stand inside JSON strings and end no line.
         with file.open(encoding="utf-8-sig", newline="\n") as lines:
@@ -34,6 +34,13 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
         raise InvalidInput(f"{file} cannot be read: save it as JSON lines in UTF-8", field="file") from None
     except OSError as error:
         raise InvalidInput(f"{file} cannot be read: {error.strerror}", field="file") from error
+
+
+def _no_file(path: Path) -> str:
+    if path.is_dir():
+        return "is a folder: name a file"
+    # Its lines would be gone after the first reading.
+    return "is a pipe or a device: write its lines to a file, and name that" if path.exists() else "does not exist"
 
 
 def object_on(line: str, where: str, example: str) -> dict[str, Any]:
