@@ -301,7 +301,7 @@ def test_what_a_form_is_refused_for_stands_at_its_field(browser: "playwright.Bro
         page.goto(f"{client.base_url}".rstrip("/") + "/new?recipe=demo", wait_until="load")
         field = page.locator(".field").filter(has=page.locator("[name='evolution.n']"))
         send = page.get_by_role("button", name="Start the run")
-        for typed, said in (("", "write a JSON value"), ("0", "greater than or equal to")):
+        for typed, said in (("", "write a whole number"), ("0", "greater than or equal to")):
             field.locator("input").fill(typed)
             send.click()
             field.locator(".wrong", has_text=said).wait_for()
@@ -309,6 +309,29 @@ def test_what_a_form_is_refused_for_stands_at_its_field(browser: "playwright.Bro
             assert field.locator("input").evaluate("e => e === document.activeElement")
         page.get_by_text("see the field that is marked").wait_for()
     assert len(client.get("/v1/runs").json()["data"]) == before, "nothing was started"
+
+
+def test_a_double_click_starts_one_run_and_a_server_that_is_away_is_told(
+    browser: "playwright.Browser", client: httpx2.Client
+) -> None:
+    before = len(client.get("/v1/runs").json()["data"])
+    address = f"{client.base_url}".rstrip("/")
+    page = browser.new_page()
+    page.set_default_timeout(SECONDS)
+    page.goto(f"{address}/new?recipe=demo", wait_until="load")
+    page.route("**/v1/runs", lambda route: route.abort())
+    send = page.get_by_role("button", name="Start the run")
+    send.click()
+    page.get_by_text("The coordinator does not answer").wait_for()
+    page.unroute("**/v1/runs")
+    page.locator("[name='model.min_pixels']").fill("")
+    send.dblclick()
+    page.wait_for_url("**/runs/r-*")
+    page.wait_for_load_state("load")
+    assert len(client.get("/v1/runs").json()["data"]) == before + 1
+    page.go_back(wait_until="load")
+    assert send.is_enabled()
+    page.close()
 
 
 def test_downloads_are_what_their_checksums_say(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mstar.recipes import Recipe
+from mstar.recipes.parsing import MEASURE
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,17 @@ class FormField:
     choices: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
+    optional: bool = False
+    """Whether nothing at all may be written, which stands for `null`."""
+    wanted: str = ""
+    """What to write, where it is not any text."""
 
     @property
     def shown(self) -> str:
         """The value as a person writes it: text without quotation marks."""
         read = json.loads(self.value)
+        if read is None and self.optional:
+            return ""
         return read if isinstance(read, str) and self.kind in ("text", "choice") else self.value
 
 
@@ -49,6 +56,8 @@ def sections_of(recipe: Recipe) -> tuple[FormSection, ...]:
     values = recipe.model_dump(mode="json")
     made: dict[str, list[FormField]] = {}
     for field in _fields("", schema, values, definitions):
+        if field.path == MEASURE:
+            continue  # no recipe that is started may set it
         made.setdefault(field.path.rpartition(".")[0], []).append(field)
     return tuple(FormSection(path, tuple(fields)) for path, fields in made.items())
 
@@ -84,24 +93,39 @@ def _resolved(declared: Mapping[str, Any], definitions: Mapping[str, Any]) -> Ma
 
 def _field(path: str, declared: Mapping[str, Any], inner: Mapping[str, Any], value: Any) -> FormField:
     nullable = "anyOf" in declared
+    kind, choices = _kind(inner)
+    optional = nullable and kind != "json"
     about = str(declared.get("description") or inner.get("description") or "")
-    kind = "json"
-    choices: tuple[str, ...] = ()
-    if inner.get("type") == "boolean":
-        kind, choices = "choice", ("true", "false")
-    elif "enum" in inner and not nullable:
-        kind, choices = "choice", tuple(map(str, inner["enum"]))
-    elif inner.get("type") in ("integer", "number") and not nullable:
-        kind = str(inner["type"])
-    elif inner.get("type") == "string" and not nullable:
-        kind = "text"
+    if nullable:
+        about += " Empty: not set." if optional else " `null`: not set."
     return FormField(
         path=path,
-        about=about + (" `null`: not set." if nullable else ""),
+        about=about,
         kind=kind,
         value=json.dumps(value),
-        choices=choices,
+        choices=("", *choices) if optional and choices else choices,
         # A form's bound includes its end; the one value too many is refused by the server.
         least=inner.get("minimum", inner.get("exclusiveMinimum")),
         most=inner.get("maximum", inner.get("exclusiveMaximum")),
+        optional=optional,
+        wanted=_WANTED.get(kind) or _WANTED.get(inner.get("type", ""), "a JSON value"),
     )
+
+
+_WANTED = {
+    "integer": "a whole number",
+    "number": "a number",
+    "array": "a list in brackets, such as [1, 2]",
+    "object": "an object in braces, such as {}",
+}
+"""By a field's kind, or by the type of what is edited as JSON."""
+
+
+def _kind(inner: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """How a value is edited, and what there is to choose from."""
+    if inner.get("type") == "boolean":
+        return "choice", ("true", "false")
+    if "enum" in inner:
+        return "choice", tuple(map(str, inner["enum"]))
+    plain = {"integer": "integer", "number": "number", "string": "text"}
+    return plain.get(str(inner.get("type")), "json"), ()

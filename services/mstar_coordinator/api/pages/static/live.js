@@ -17,11 +17,10 @@ function soon() {
 
 // One change of this run; what it was refused for is said on the page.
 async function change(method, path, body) {
-  const answer = await fetch(`/v1/runs/${run}${path}`, { method, headers: changeHeaders(), body });
-  const told = await answer.json();
-  said.textContent = answer.ok ? told.state ?? "deleted" : told.detail;
+  const { ok, body: told } = await askFor(method, `/v1/runs/${run}${path}`, body);
+  said.textContent = ok ? told.state ?? "deleted" : told.detail;
   soon();
-  return answer.ok;
+  return ok;
 }
 
 function tagged(text) {

@@ -3,18 +3,22 @@
 const form = document.getElementById("recipe");
 const said = document.getElementById("said");
 
+function valueOf(input) {
+  const { kind, wanted } = input.dataset;
+  // A field of numbers that holds something else has no text.
+  if (input.value === "" && "optional" in input.dataset && !input.validity.badInput) return null;
+  if (kind !== "json") return input.value;
+  try {
+    return JSON.parse(input.value);
+  } catch {
+    throw Object.assign(new Error(`write ${wanted}`), { field: input.name });
+  }
+}
+
 function changed() {
   const overrides = {};
   for (const input of form.querySelectorAll("[data-was]")) {
-    const text = input.value;
-    let value = text;
-    if (input.dataset.kind === "json") {
-      try {
-        value = JSON.parse(text);
-      } catch {
-        throw Object.assign(new Error(`write a JSON value, such as ${input.dataset.was}`), { field: input.name });
-      }
-    }
+    const value = valueOf(input);
     if (JSON.stringify(value) !== JSON.stringify(JSON.parse(input.dataset.was))) overrides[input.name] = value;
   }
   return overrides;
@@ -32,23 +36,21 @@ function refuse(field, text) {
   input.focus();
 }
 
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
+onSubmit(form, async () => {
   for (const note of form.querySelectorAll(".wrong")) note.hidden = true;
   for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
   let overrides;
   try {
     overrides = changed();
   } catch (error) {
-    return refuse(error.field, error.message);
+    if (!error.field) throw error;
+    refuse(error.field, error.message);
+    return false;
   }
   said.textContent = "Checking…";
-  const answer = await fetch("/v1/runs", {
-    method: "POST",
-    headers: changeHeaders(),
-    body: JSON.stringify({ recipe: JSON.parse(form.dataset.base), overrides }),
-  });
-  const body = await answer.json();
-  if (answer.ok) location.assign(`/runs/${body.id}`);
+  const asked = JSON.stringify({ recipe: JSON.parse(form.dataset.base), overrides });
+  const { ok, body } = await askFor("POST", "/v1/runs", asked);
+  if (ok) location.assign(`/runs/${body.id}`);
   else refuse(body.field, body.detail);
+  return ok;
 });

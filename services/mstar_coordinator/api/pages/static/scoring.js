@@ -177,24 +177,20 @@ function problem(reply, filled) {
   else said.textContent = `Not scored: ${reply.detail}`;
 }
 
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
+onSubmit(form, async () => {
   clear();
   let built;
   try {
     built = build();
   } catch (error) {
     if (!error.place) throw error;
-    return refuse(error.place, error.message);
+    refuse(error.place, error.message);
+    return false;
   }
   said.textContent = "Scoring…";
-  try {
-    const reply = await fetch("/v1/score", { method: "POST", headers: changeHeaders(), body: JSON.stringify(built.request) });
-    const body = await reply.json();
-    said.textContent = "";
-    if (reply.ok) answer(body, built.request, built.filled);
-    else problem(body, built.filled);
-  } catch {
-    said.textContent = "The coordinator does not answer. Try again.";
-  }
+  const { ok, body } = await askFor("POST", "/v1/score", JSON.stringify(built.request));
+  said.textContent = "";
+  if (ok) answer(body, built.request, built.filled);
+  else problem(body, built.filled);
+  return false;
 });

@@ -7,6 +7,36 @@ function changeHeaders() {
   return { "Content-Type": "application/json", ...(found ? { "X-CSRF-Token": found[1] } : {}) };
 }
 
+// Asks for a change: whether it was made, and what the service says. Nobody is left waiting for one that is away.
+async function askFor(method, path, body) {
+  try {
+    const answer = await fetch(path, { method, headers: changeHeaders(), body });
+    return { ok: answer.ok, body: await answer.json() };
+  } catch {
+    return { ok: false, body: { detail: "The coordinator does not answer. Try again." } };
+  }
+}
+
+// Does what a form is for, one at a time: the second half of a double click would ask for it again.
+// `act` resolves to true where the page is being left.
+function onSubmit(form, act) {
+  const button = form.querySelector("[type=submit]");
+  const barred = button.disabled;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (button.disabled) return;
+    button.disabled = true;
+    try {
+      button.disabled = await act();
+    } catch (error) {
+      button.disabled = false;
+      throw error;
+    }
+  });
+  // The browser's way back shows the page as it was left.
+  addEventListener("pageshow", () => (button.disabled = barred));
+}
+
 addEventListener("DOMContentLoaded", () => {
   const button = document.getElementById("sign-out");
   if (!button || !("X-CSRF-Token" in changeHeaders())) return;
