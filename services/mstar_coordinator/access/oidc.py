@@ -15,7 +15,7 @@ import httpx2
 import structlog
 from authlib.integrations.starlette_client import OAuth, OAuthError
 from itsdangerous import BadData, URLSafeTimedSerializer
-from joserfc.errors import JoseError
+from joserfc.errors import BadSignatureError, ClaimError, JoseError
 
 from mstar.errors import InvalidInput, Unavailable
 
@@ -25,6 +25,9 @@ ANSWER_SECONDS = 10.0
 RETRY_SECONDS = 5.0
 SIGNED_BY = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 """Signatures of an id token that only the provider can make; never `none`, never one of a shared secret."""
+CLOCK_SECONDS = 120
+"""By how much the provider's clock may differ."""
+_TIMES = frozenset({"exp", "iat", "nbf"})
 AGAIN = "begin again at the sign-in page"
 
 _log = structlog.get_logger(__name__)
@@ -71,18 +74,30 @@ class Provider:
             token = await self._app.fetch_access_token(
                 self._redirect_uri, code=code, code_verifier=begun["code_verifier"], grant_type="authorization_code"
             )
-            claims = await self._app.parse_id_token(token, begun["nonce"], self._wanted())
+            claims = await self._claims(token, begun["nonce"])
         except OAuthError as error:
             _log.warning("sign-in refused by the provider", error=str(error.error)[:60])
             raise InvalidInput(f"the provider takes this code no more: {AGAIN}", field="code") from error
         except (JoseError, ValueError) as error:
-            _log.warning("id token refused", error=type(error).__name__)
-            raise InvalidInput(f"the provider's answer is not for this sign-in: {AGAIN}", field="id_token") from error
+            claim = error.claim if isinstance(error, ClaimError) else None
+            _log.warning("id token refused", error=type(error).__name__, claim=claim)
+            raise InvalidInput(_refusal(claim), field="id_token") from error
         except httpx2.HTTPError as error:
             raise _away(error) from error
         if claims is None:
             raise InvalidInput(f"the provider sent no id token: {AGAIN}", field="id_token")
         return claims, begun["next"]
+
+    async def _claims(self, token: Mapping[str, Any], nonce: str) -> Mapping[str, Any] | None:
+        """What an id token says, once its signature is the provider's; None where there is no token."""
+        try:
+            found = await self._app.parse_id_token(token, nonce, self._wanted(), leeway=CLOCK_SECONDS)
+        except BadSignatureError:
+            # A key that is replaced under its old name, or that has none. Keys of new names are read by Authlib.
+            await self._app.fetch_jwk_set(force=True)
+            found = await self._app.parse_id_token(token, nonce, self._wanted(), leeway=CLOCK_SECONDS)
+        claims: Mapping[str, Any] | None = found
+        return claims
 
     def _wanted(self) -> dict[str, Any]:
         """What an id token must say (OpenID Connect Core, section 3.1.3.7); Authlib by itself asks less of `aud`."""
@@ -119,6 +134,15 @@ class Provider:
             detail = f"this browser has begun no sign-in in the last {BEGUN_SECONDS // 60} minutes: {AGAIN}"
             raise InvalidInput(detail, field="state") from error
         return found
+
+
+def _refusal(claim: str | None) -> str:
+    if claim in _TIMES:
+        return (
+            f"the provider's answer is of another time: its clock and this service's differ by more than "
+            f"{CLOCK_SECONDS // 60} minutes, or the sign-in took too long: {AGAIN}, and have the clocks set right"
+        )
+    return f"the provider's answer is not for this sign-in: {AGAIN}"
 
 
 def _away(error: Exception | None) -> Unavailable:
