@@ -45,6 +45,7 @@ _IN_ORDER = {
     "order", "ordered", "sequence", "first", "second", "last", "respectively", "rank", "ranked", "then", "next",
     "begin", "start", "top", "bottom",
 }  # fmt: skip
+_SO = re.compile(r"^(?:so|thus|hence|therefore)\b,?\s+", re.IGNORECASE)
 _ARTICLES = re.compile(r"\s(?:(?:the|an?)\s)+")
 _BLANK = re.compile(r"\(\s*_+\s*\)|_{2,}")
 _SENTENCE = re.compile(r"(?<=[.?!:])\s+|\n")
@@ -66,7 +67,7 @@ _PAST = {
 
 def answers_in_words(said: str, question: str) -> Iterator[str]:
     """What a sentence may give for its answer, none for a text that is no sentence of the question's words."""
-    text = bare(said, sentences=False)
+    text = _SO.sub("", bare(said, sentences=False).replace("**", ""))
     words, asked = text.split(), [_folded(word) for word in question.split()]
     if "\n" in text or not 2 <= len(words) <= _LONGEST or not asked:
         return

@@ -9,6 +9,7 @@ from fractions import Fraction
 from mstar.answers.marks import bare
 from mstar.answers.numbers import in_digits, read_number
 from mstar.answers.rule import DEFAULT_RULE
+from mstar.answers.texts import canonical
 
 _ROMAN = re.compile(r"(?=[IVXLCDM]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
@@ -54,8 +55,9 @@ def _counted(text: str) -> Fraction | None:
         # A smaller sign before a larger one is taken away.
         pairs = zip(values, [*values[1:], 0], strict=True)
         return Fraction(sum(-value if value < after else value for value, after in pairs))
-    number = read_number(text, DEFAULT_RULE)
-    return number.value if number is not None and not number.unit and not number.ordinal else None
+    # `second` and `2nd` too: the second quadrant is quadrant II.
+    number = read_number(canonical(text.casefold()), DEFAULT_RULE)
+    return number.value if number is not None and not number.unit else None
 
 
 def _same_based(said: str, gold: str, question: str) -> bool:

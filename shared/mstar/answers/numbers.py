@@ -87,8 +87,8 @@ _QUANTITY = re.compile(
 )
 """What an answer is called in front of it: `Total: 42`, `Area = 12`."""
 _WORKED_OUT = re.compile(
-    r"(?=[^=]*(?:\d%?\s*(?:[-+*/×÷·^!]|\\(?:times|div|cdot)\b)|\\[dt]?frac))"
-    r"(?:[\d\s.,+*/×÷·^!°$€£¥₹(){}-]|\\(?:times|div|cdot|left|right|[dt]?frac|circ)(?![a-z])"
+    r"(?=[^=]*(?:\d%?\s*(?:[-+*/×÷·^!]|\\(?:times|div|cdot)\b)|\\[dt]?frac|√|\\sqrt))"
+    r"(?:[\d\s.,+*/×÷·^!°$€£¥₹√(){}-]|\\(?:times|div|cdot|left|right|[dt]?frac|circ|sqrt)(?![a-z])"
     r"|\\[,;: ]|(?<=\d)%)+=\s*(?=[^=]+$)"
 )
 """Arithmetic on numbers alone, in front of its result: `34 + 27 = 61` says 61."""
@@ -117,6 +117,8 @@ _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|in\s+(?=[12]\d{3}$)", re.IGNORECASE)
 _OUT_OF = re.compile(r"^(\d{1,9})\s+(?:out\s+of|in)\s+(\d{1,9})$")
 """A probability in words: `2 out of 7`."""
+_NUMBERED = re.compile(r"^#(?=\d+$)")
+"""`#23` of a jersey."""
 _ONE_SCALE = re.compile(r"an?\s+(?=(?:dozen|hundred|thousand|million|billion|trillion)\b)", re.IGNORECASE)
 _JOINERS = {
     "or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times", "than", "vs", "versus", "no", "never",
@@ -154,7 +156,7 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
     if _DECADE.fullmatch(text):
         return None
     text = _BOLD.sub(r"\1", fractions_written_out(powers_after_digits(text)))
-    text = out_of_dollars(text)
+    text = _NUMBERED.sub("", out_of_dollars(text))
     text = _OUT_OF.sub(r"\1/\2", _YEAR.sub("", text, count=1))
     text = _CODED.sub(lambda match: match[1] + _CODES[match[2].replace(" ", "")], text, count=1)
     if zero := _FROM_ZERO.fullmatch(text):

@@ -21,7 +21,8 @@ _NO_KINDS = {
 }  # fmt: skip
 """Words behind `which` and `what` that are no noun, or of which the answer would be another quantity."""
 _OF_WHOM = re.compile(
-    r"\b(?:what|which)\s+(?:[\w-]+\s+){1,2}(?:is|are|was|were)\s+(?:the|this|that|these|those)\s+(?P<noun>[\w\s-]{3,30}?)\s*\?*$",
+    r"\b(?:what|which)\s+(?:[\w-]+\s+){1,2}(?:is|are|was|were)\s+(?:the|this|that|these|those)\s+(?P<noun>[\w\s-]{3,30}?)\s*\?*$"
+    r"|\bwhat(?:\s+is|['\u2019]s)\s+the\s+colou?r\s+of\s+(?:the|this|that)\s+(?P<coloured>\w{3,20})\b",
     re.IGNORECASE,
 )
 _MEASURED = re.compile(
@@ -36,7 +37,7 @@ def named_again(text: str, words: Sequence[str], told: Sequence[str], question: 
         return
     for found in (*_beside_kind(words, told, question), *_beside_noun(words, told, question)):
         # `B` of `sample B` would be read as the letter of an option.
-        if len(found) > 1:
+        if len(found) > 1 or found.isdigit():
             yield found
     yield from _hyphened(text, question)
 
@@ -62,7 +63,7 @@ def _beside_kind(words: Sequence[str], told: Sequence[str], question: str) -> It
 def _beside_noun(words: Sequence[str], told: Sequence[str], question: str) -> Iterator[str]:
     """`Nikon` of `a Nikon camera`, where the question asks what brand the camera is."""
     asked = _OF_WHOM.search(question)
-    noun = asked["noun"].casefold().split() if asked else []
+    noun = (asked["noun"] or asked["coloured"]).casefold().split() if asked else []
     begin = 1 if told[0] in ("the", "a", "an") else 0
     if noun and len(told) - begin > len(noun) and list(told[-len(noun) :]) == noun:
         yield " ".join(words[begin : -len(noun)])

@@ -17,7 +17,7 @@ _ENDS = {
     "are", "is", "was", "were", "be", "do", "does", "did", "can", "could", "will", "would", "should", "must", "may",
     "has", "have", "had", "in", "on", "of", "at", "to", "for", "from", "by", "with", "without", "that", "which", "who",
     "whose", "there", "per", "than", "between", "above", "below", "over", "under", "inside", "outside", "you", "we",
-    "they", "he", "she", "it", "i", "the", "and", "or", "if", "when",
+    "they", "he", "she", "it", "i", "the", "and", "or", "if", "when", "remain", "remains", "remained",
 }  # fmt: skip
 """Words that end what is counted: `red cubes` of `how many red cubes are left`."""
 _ANYTHING = {
@@ -72,7 +72,7 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     wanted = _units(question)
     if any(same_unit(unit, one) for one in wanted):
         return value
-    if wanted and (is_known(unit) or any(contradict(unit, one) for one in wanted)):
+    if wanted and (is_known(unit) or is_percent(unit) or any(contradict(unit, one) for one in wanted)):
         times = next((found for one in wanted if (found := factor(unit, one)) is not None), None)
         return None if times is None else value * times
     # `18 dogs`, where it asks for months, says another noun of the question.

@@ -343,6 +343,7 @@ def test_a_number_counts_behind_its_marks_and_its_arithmetic(said: str) -> None:
         ("\\{2, 3\\}", ("$x = 2$ or $x = 3$",), ("$x = 2$ or $x = 5$",)),
         ("16.97", ("12√2 ≈ 16.97", "12\\sqrt{2} \\approx 16.97"), ("12√2 ≈ 16.79",)),
         ("8\\sqrt{3}", ("8\\sqrt{3} \\approx 13.86",), ("8\\sqrt{2} \\approx 8\\sqrt{3}",)),
+        ("2\\sqrt{13}", ("√52 = 2√13",), ("√52 = 4√13", "2√13 = √31")),
         ("45", ("15% of 300 is 45", "half of 90 is 45"), ("15% of 45 is 300", "15% of 45")),
         ("C2H6O", ("\\ce{C2H6O}",), ("\\ce{C2H4O}",)),
         ("2 hours 5 minutes", ("two hours and five minutes",), ("two minutes and five seconds",)),

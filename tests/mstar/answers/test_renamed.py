@@ -12,6 +12,8 @@ from mstar.answers import answer_of, check
         ("What is the name of the river?", "Rio Grande", ("The Rio Grande River",), ("Rio Grande Bridge", "Grande")),
         ("What brand is the camera?", "Nikon", ("a Nikon camera",), ("a Nikon lens", "no Nikon camera")),
         ("What is the age gap?", 8, ("an 8-year gap", "a 96-month gap"), ("an 8-month gap", "8-year plan")),
+        ("What is the color of the line?", "dark blue", ("the dark blue line",), ("the blue line", "dark blue ring")),
+        ("Which quadrant is it in?", "II", ("quadrant 2", "the second quadrant"), ("quadrant 3", "the third quadrant")),
         ("Which graph is linear?", "Graph 2", ("2", "the graph 2"), ("12", "Graph 3", "graph 2 or 3")),
     ],
 )  # fmt: skip
