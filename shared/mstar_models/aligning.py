@@ -12,6 +12,7 @@ from typing import Any
 
 from mstar.alignment import Positions, PromptView, View
 from mstar.errors import MstarError
+from mstar_models.error_text import sentence_of
 from mstar_models.image_places import image_token, image_tokens, require_image_places
 
 
@@ -35,7 +36,6 @@ def say(who: str, look: Callable[[], View]) -> None:
         view = View(who=who, error=error.detail)
     # Whatever a folder makes the libraries raise: the others' views are to be shown all the same.
     except Exception as error:
-        first = next(iter(str(error).strip().splitlines()), "")
-        view = View(who=who, error=f"it cannot use this model: {type(error).__name__}: {first}"[:300])
+        view = View(who=who, error=f"it cannot use this model: {sentence_of(error)}"[:300])
     # Libraries write to standard output too: the view is the last line.
     sys.stdout.write("\n" + json.dumps(view.model_dump(mode="json")) + "\n")

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from mstar.errors import InvalidInput, MstarError
 from mstar_models.chat import Turn, build_messages
+from mstar_models.error_text import sentence_of
 from mstar_models.processors import assemble_processor
 from mstar_models.remote_loading import (
     family_with_code,
@@ -35,8 +36,6 @@ _LAYER = re.compile(r"(.*?\.)\d+\.")
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
 IMAGE_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 OBJECTS = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", *IMAGE_PROCESSORS)
-SAID = 600
-"""Letters of a library's own words in an error."""
 
 
 def load_processor(folder: Path) -> Any:
@@ -223,12 +222,12 @@ def translated(folder: Path, problem: str = "cannot be loaded") -> Iterator[None
         raise
     except ImportError as error:
         raise InvalidInput(
-            f"model folder {folder.name} needs a package that is not installed here: {_first_line(error)}",
+            f"model folder {folder.name} needs a package that is not installed here: {sentence_of(error)}",
             field="model",
         ) from error
     except Exception as error:
         # The path is the server's own, and the name says which folder it is.
-        said = (_unknown(folder, error) or _first_line(error)).replace(str(folder), folder.name)
+        said = (_unknown(folder, error) or sentence_of(error)).replace(str(folder), folder.name)
         raise InvalidInput(f"model folder {folder.name} {problem}: {said}", field="model") from error
 
 
@@ -248,13 +247,3 @@ def _unknown(folder: Path, error: Exception) -> str | None:
                 return f"{name} in config.json is {value[:64]!r}, which transformers does not know"
         parts += [one for one in part.values() if isinstance(one, dict)]
     return None
-
-
-def _first_line(error: Exception) -> str:
-    """What an error says, in a line; with its kind where the text is only a name, as that of a KeyError is."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    # transformers says which field is wrong in the first line, and what is wrong with it in the second.
-    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
-    # Some of its lines list every family that there is.
-    said = said if len(said) <= SAID else f"{said[:SAID]} …"
-    return said if " " in said else f"{type(error).__name__} {said}".strip()

@@ -46,6 +46,8 @@ def test_all_see_the_same(name: str, tmp_path: Path) -> None:
     """Pieces with a space before the first word, byte pairs with positions on three axes, and an image in tiles."""
     torch.set_num_threads(1)
     folder = family(name, tmp_path)
+    # Folders of a hub say nothing of a PRM; one is trained on them.
+    (folder / "prm_scheme.json").unlink()
     policy = asyncio.run(policy_align.look(folder, "transformers", PolicySettings(home=tmp_path)))
     views = [policy, prm_align.look(folder), trainer_align.look(folder, tmp_path, policy.responses)]
     lines = compare(views)
@@ -62,6 +64,7 @@ def test_all_see_the_same(name: str, tmp_path: Path) -> None:
 def test_the_command_says_so_by_its_exit_code(tmp_path: Path) -> None:
     """A vocabulary without labels has no PRM, which is said in its place."""
     folder = family("llava", tmp_path)
+    (folder / "prm_scheme.json").unlink()
     path = folder / "tokenizer.json"
     written = json.loads(path.read_text())
     vocabulary = written["model"]["vocab"]

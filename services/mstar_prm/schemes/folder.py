@@ -8,7 +8,8 @@ from typing import Any
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
 from mstar import prm_schemes
-from mstar.prm_schemes import DECLARATION, PrmScheme, scheme_of
+from mstar.errors import InvalidInput
+from mstar.prm_schemes import DECLARATION, PrmScheme, own_scheme, scheme_of
 from mstar_models.encoding import PromptEncoder
 from mstar_models.families import remote_family
 from mstar_models.image_places import require_marked_images
@@ -24,17 +25,19 @@ from mstar_prm.schemes.turns import Turns
 from mstar_prm.schemes.value_head import ValueHead
 
 
-def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) -> tuple[Any, Scheme]:
+def load_prm(
+    folder: Path, options: Mapping[str, Any] = MappingProxyType({}), *, base: bool = False
+) -> tuple[Any, Scheme]:
     """The model, in evaluation mode and on the CPU, and its scheme. Raises InvalidInput, which says what is missing.
 
-    `options`: as in `load_model`.
+    `options`: as in `load_model`. `base`: a folder without a scheme gets that of the PRM that is trained on it.
     """
     # The scheme first: to refuse a folder for it takes no weights.
     config = read_object(folder, "config.json")
     # Code from a folder writes its configuration as it pleases; those families all see.
     sees = "vision_config" in config or remote_family(config.get("model_type")) is not None
     processor = load_processor(folder) if sees else _text_processor(folder)
-    declared = declared_scheme(folder, processor.tokenizer)
+    declared = declared_scheme(folder, processor.tokenizer, base=base)
     prompts = PromptEncoder(processor)
 
     def loaded(kind: Any) -> Any:
@@ -64,11 +67,16 @@ def load_prm(folder: Path, options: Mapping[str, Any] = MappingProxyType({})) ->
     return model, ValueHead(conversation, declared, read_head(folder, hidden, ValueHead.CLASSES))
 
 
-def declared_scheme(folder: Path, tokenizer: Any) -> PrmScheme:
-    """The scheme that a folder declares, or is known to have. Raises InvalidInput."""
+def declared_scheme(folder: Path, tokenizer: Any, *, base: bool = False) -> PrmScheme:
+    """The scheme that a folder declares, or is known to have; `base` as in `load_prm`. Raises InvalidInput."""
     config = read_object(folder, "config.json")
     declared = read_object(folder, DECLARATION) if (folder / DECLARATION).is_file() else None
-    return scheme_of(f"model folder {folder.name}", config, declared, tokenizer.get_vocab(), "model")
+    try:
+        return scheme_of(f"model folder {folder.name}", config, declared, tokenizer.get_vocab(), "model")
+    except InvalidInput:
+        if declared is not None or not base:
+            raise
+    return own_scheme(tokenizer.get_vocab())
 
 
 def _with_head(*, sees: bool) -> Any:
