@@ -176,6 +176,40 @@ def test_a_run_is_seen_to_change_without_a_reload(browser: "playwright.Browser",
         page.get_by_role("link", name="seen").wait_for()
 
 
+def test_a_run_says_when_nothing_answers_and_goes_on_when_it_does(
+    browser: "playwright.Browser", client: httpx2.Client
+) -> None:
+    run_id = start(client)
+    page = browser.new_page()
+    page.set_default_timeout(SECONDS)
+    page.goto(f"{client.base_url}".rstrip("/") + f"/runs/{run_id}", wait_until="load")
+    page.route("**/now", lambda route: route.abort())
+    page.get_by_text("The coordinator does not answer. What you see is from before.").wait_for()
+    page.unroute("**/now")
+    page.get_by_text("The coordinator does not answer").wait_for(state="hidden")
+    client.post(f"/v1/runs/{run_id}/cancel", json={})
+    page.close()
+
+
+def test_a_run_that_is_watched_asks_for_a_key_once_another_tab_has_signed_out(
+    browser: "playwright.Browser", tmp_path: Path
+) -> None:
+    with serving(door(tmp_path)) as url, watched(browser, 1440, "light") as page:
+        page.goto(f"{url}/sign-in", wait_until="load")
+        page.get_by_label("Key").fill(BOOTSTRAP["run_admin"])
+        page.get_by_label("Key").press("Enter")
+        page.wait_for_url(f"{url}/runs")
+        headers = {"Authorization": f"Bearer {BOOTSTRAP['run_admin']}"}
+        started = httpx2.post(f"{url}/v1/runs", json={"recipe": "demo"}, headers=headers, timeout=60).json()
+        page.goto(f"{url}/runs/{started['id']}", wait_until="load")
+        other = page.context.new_page()
+        other.goto(f"{url}/studies", wait_until="load")
+        other.get_by_role("button", name="Sign out").click()
+        other.wait_for_url(f"{url}/sign-in")
+        page.get_by_label("Key").wait_for()
+        assert page.url.startswith(f"{url}/sign-in") and started["id"] in page.url
+
+
 def test_the_keyboard_reaches_every_question(browser: "playwright.Browser", client: httpx2.Client, run_id: str) -> None:
     with watched(browser, 1440, "light") as page:
         page.goto(f"{client.base_url}".rstrip("/") + f"/runs/{run_id}/responses?iteration=1", wait_until="load")

@@ -3,12 +3,17 @@
 const now = document.getElementById("now");
 const run = now.dataset.run;
 const said = document.getElementById("said");
+const AWAY = "The coordinator does not answer. What you see is from before.";
 let waiting = null;
 
 async function refresh() {
   waiting = null;
-  const answer = await fetch(`/runs/${run}/now`);
-  if (answer.ok) now.innerHTML = await answer.text();
+  const answer = await fetch(`/runs/${run}/now`).catch(() => null);
+  // Who is no longer signed in is asked for a key, and comes back to this page.
+  if (answer?.status === 401) return location.reload();
+  if (answer?.ok) now.innerHTML = await answer.text();
+  if (answer === null) said.textContent = AWAY;
+  else if (said.textContent === AWAY) said.textContent = "";
 }
 
 function soon() {
@@ -53,6 +58,8 @@ const TYPES = [
 ];
 // A stream that ends with its run opens again and finds nothing, so it is closed with the run.
 const stream = new EventSource(`/v1/runs/${run}/events?after=${now.dataset.after}`);
+// It is closed for good where the session has ended.
+stream.addEventListener("error", soon);
 for (const type of TYPES) stream.addEventListener(type, soon);
 for (const type of ["run.cancelled", "run.failed", "run.succeeded"]) stream.addEventListener(type, () => stream.close());
 // Progress inside a step is no event.
