@@ -193,7 +193,9 @@ def own_scheme(vocabulary: Collection[str], step_separator: str = STEP_SEPARATOR
     for good, bad in (OWN_LABELS, ("+", "-")):
         if good in vocabulary and bad in vocabulary:
             return LabelTokens(good=good, bad=bad, step_separator=step_separator)
-    raise InvalidInput("the tokenizer has neither <good>/<bad> nor +/- as single tokens", field="model")
+    raise InvalidInput(
+        "the tokenizer has no labels for a PRM: add <good> and <bad>, or + and -, as single tokens", field="model"
+    )
 
 
 def declaration(scheme: LabelTokens) -> str:

@@ -13,8 +13,8 @@ from mstar_models.aligning import say
     ("error", "said"),
     [
         (InvalidInput("model folder x holds no tokenizer: add tokenizer.json"), "model folder x holds no tokenizer"),
-        (RuntimeError("index 474 is out of bounds\nTraceback"), "it cannot use this model: RuntimeError: index 474"),
-        (KeyError(), "it cannot use this model: KeyError: "),
+        (RuntimeError("index 474 is out of bounds\nTraceback"), "it cannot use this model: index 474 is out of"),
+        (KeyError(), "it cannot use this model: KeyError"),
     ],
 )
 def test_whatever_a_folder_makes_a_library_raise_is_one_sentence(
