@@ -159,6 +159,7 @@ def _serve_prm(seconds: float) -> None:
 
 def _train(seconds: float) -> None:
     """The trainer's queue, shards and order of rows, with a wait in place of each optimizer step."""
+    from mstar_trainer.arrivals import POLL
     from mstar_trainer.batches import count_steps, plan
     from mstar_trainer.config import TrainerSettings
     from mstar_trainer.feed import Feed
@@ -173,9 +174,15 @@ def _train(seconds: float) -> None:
         params, ask = claim.step.params, coordinator.follow(claim)
         assert isinstance(params, TrainParams)
 
+        known = set(claim.inputs)
+
         def more() -> Any:
-            time.sleep(0.1)
-            return ask().inputs
+            found = ask().inputs
+            # As the trainer: it looks while a step is computed, and again after a pause where nothing came.
+            if set(found) <= known:
+                time.sleep(POLL)
+            known.update(found)
+            return found
 
         feed, steps = Feed(store, claim, more), 0
         for groups in plan(feed, params.settings, claim.recipe.seed):

@@ -21,21 +21,18 @@ from typing import IO
 
 import structlog
 
-from mstar.api.steps import Arrivals, Claim, StepInput
+from mstar.api.steps import Claim, StepInput
 from mstar.errors import Unavailable, from_problem
 from mstar.leftovers import collect, owned_prefix
 from mstar.stages.train import TRAIN
 from mstar_artefacts.storage import Storage, storage_of
+from mstar_trainer.arrivals import Arrive, Line, Stream, next_line
 from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, RankProgress, Reply, TrainRequest
-from mstar_worker.stop import Preempted
 
 _log = structlog.get_logger(__name__)
 
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 MEETING_PREFIX = "mstar-trainer-"
-POLL = 0.5
-"""Seconds between two looks for inputs that are still to come."""
-Arrive = Callable[[], Arrivals]
 LAST_LINES = 15
 """Lines of standard error among which a report of a death looks for the last word."""
 
@@ -52,7 +49,7 @@ class Place:
 class _Rank:
     """One training process, with a thread for each of its outputs."""
 
-    def __init__(self, rank: int, environment: dict[str, str], replies: "queue.SimpleQueue[tuple[int, str | None]]"):
+    def __init__(self, rank: int, environment: dict[str, str], replies: "queue.SimpleQueue[Line]"):
         self.rank = rank
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mstar_trainer.rank_main"],
@@ -132,7 +129,7 @@ class ResidentTrainer:
         self._silence = silence_seconds
         self._busy_share = busy_share
         self._ranks: list[_Rank] = []
-        self._replies: queue.SimpleQueue[tuple[int, str | None]] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[Line] = queue.SimpleQueue()
         self._meeting: Path | None = None
         self._partitioned = False
 
@@ -156,7 +153,7 @@ class ResidentTrainer:
             line = TrainRequest(claim=claim, storage=self.storage, busy_share=self._busy_share).model_dump_json()
             for rank in self._ranks:
                 rank.ask(line)
-            return self._await_all(progress, _Stream(claim, arrivals))
+            return self._await_all(progress, Stream(claim, arrivals))
         except BaseException:
             self.close()
             raise
@@ -205,7 +202,7 @@ class ResidentTrainer:
             )
             self._ranks.append(_Rank(rank, environment, self._replies))
 
-    def _await_all(self, progress: Callable[[int, int], None], stream: "_Stream") -> Done:
+    def _await_all(self, progress: Callable[[int, int], None], stream: Stream) -> Done:
         """The answer of this node's first rank, once every one has given one."""
         answers: dict[int, Done] = {}
         while len(answers) < len(self._ranks):
@@ -219,48 +216,18 @@ class ResidentTrainer:
                 progress(reply.done, reply.total)
         return answers[0]
 
-    def _next_reply(self, stream: "_Stream") -> tuple[int, Reply]:
+    def _next_reply(self, stream: Stream) -> tuple[int, Reply]:
         """What a rank says next. Ranks that may be waiting for an input are given what has come, and may be silent."""
-        while True:
-            waiting = bool(stream.missing)
-            try:
-                rank, line = self._replies.get(timeout=POLL if waiting else self._silence)
-            except queue.Empty:
-                if not waiting:
-                    detail = f"the training processes said nothing for {self._silence:.0f} s and were killed"
-                    raise Unavailable(detail) from None
-                self._hand_out(stream.arrived())
-                continue
-            if line is None:
-                raise Unavailable(self._ranks[rank].obituary())
-            return rank, REPLY.validate_json(line)
+        rank, line = next_line(self._replies, stream, self._silence, self._hand_out)
+        if line is None:
+            raise Unavailable(self._ranks[rank].obituary())
+        return rank, REPLY.validate_json(line)
 
     def _hand_out(self, inputs: dict[str, StepInput]) -> None:
         if inputs:
             line = MoreInputs(inputs=inputs).model_dump_json()
             for rank in self._ranks:
                 rank.ask(line)
-
-
-class _Stream:
-    """What a step still waits for."""
-
-    def __init__(self, claim: Claim, arrivals: Arrive) -> None:
-        self.missing = set(claim.step.streams) - set(claim.inputs)
-        self._arrivals = arrivals
-
-    def arrived(self) -> dict[str, StepInput]:
-        """Inputs that are new. Raises Preempted when the run was paused, so that another step can train meanwhile."""
-        try:
-            found = self._arrivals()
-        except Unavailable:
-            # A coordinator that restarts loses nothing; the lease says when to give up.
-            return {}
-        new = {name: found.inputs[name] for name in self.missing & set(found.inputs)}
-        self.missing -= set(new)
-        if self.missing and not found.coming:
-            raise Preempted("the run is paused")
-        return new
 
 
 def _pass_on(line: str, rank: int) -> None:

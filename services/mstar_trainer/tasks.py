@@ -7,7 +7,8 @@ from mstar.api.steps import Claim
 from mstar.stages.train import TRAIN, TrainResult
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
-from mstar_trainer.resident import Arrive, ResidentTrainer
+from mstar_trainer.arrivals import Arrive
+from mstar_trainer.resident import ResidentTrainer
 from mstar_trainer.state import read_state
 
 
