@@ -6,7 +6,6 @@ What they show of the steps that responses are made of ends no run: people are t
 from collections.abc import Iterable
 from math import ceil
 
-from mstar.evolution import small_shards
 from mstar.outcomes import JUDGED_QUESTIONS, JUDGED_RESPONSES, Outcomes, explained, together, too_few, unparted
 from mstar.recipes import Recipe
 from mstar.stages import StepSpec
@@ -21,10 +20,7 @@ def may_be_futile(spec: StepSpec) -> bool:
 
 def judged_shards(recipe: Recipe) -> int:
     """Shards of a stage that are looked at."""
-    size = recipe.generation.shard_questions
-    # Whether the stage tapers or not: a look too late costs a shard, one too early shows too few questions.
-    smaller = len(small_shards(size)) if recipe.generation.taper else 0
-    return smaller + ceil(JUDGED_QUESTIONS / size)
+    return ceil(JUDGED_QUESTIONS / recipe.generation.shard_questions)
 
 
 def futile(recipe: Recipe, stage: str, shards: Iterable[StepResult | None], *, whole: bool) -> str | None:

@@ -4,7 +4,7 @@ Nothing here knows a queue, a clock or a database; which steps are due is the st
 """
 
 from mstar.evolution.graph import graph, reads
-from mstar.evolution.sharding import UNLABELLED, iteration_shards, small_shards, sweep_precedes
+from mstar.evolution.sharding import UNLABELLED, iteration_shards, sweep_precedes
 from mstar.evolution.states import RunEvent, RunState, transition
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "graph",
     "iteration_shards",
     "reads",
-    "small_shards",
     "sweep_precedes",
     "transition",
 ]

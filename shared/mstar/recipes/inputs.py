@@ -95,6 +95,3 @@ class GenerationRecipe(Frozen):
     Judged from 256 questions on, or when the stage is whole; 0 for never."""
     shard_questions: int = Field(default=32, ge=1, le=512)
     """Questions per rollout shard: the unit that is leased, retried and streamed."""
-    taper: bool = False
-    """Whether the first and last shards of an iteration are smaller: an eighth, a quarter and a half. Where policy, PRM
-    and trainer work side by side, all three then start sooner and end nearer together."""
