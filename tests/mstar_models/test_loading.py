@@ -196,7 +196,7 @@ def test_labels_of_our_own_come_before_signs(vocabulary: dict[str, int], labels:
 
 
 def test_a_tokenizer_without_labels_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="neither"):
+    with pytest.raises(InvalidInput, match="no labels for a PRM: add <good> and <bad>"):
         label_token_ids(Vocabulary({"a": 0, "+": 1}))
 
 
