@@ -1,9 +1,7 @@
 """`mstar score` against a server that notes what it is asked."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from handler_server import HandlerServer, QuietHandler
 from mstar.api.prm import ItemError, ScoredResponse
 from mstar.cli.main import app
 from mstar.cli.score_files import best
@@ -25,28 +24,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
     """The bodies that a PRM is sent; it gives every response one step with 0.5."""
     bodies: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
-            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            bodies.append(json.loads(self.body()))
             results = [{"index": 0, "score": 0.5, "steps": [{"text": "Blue.", "score": 0.5}]}]
-            reply = json.dumps({"model_version": "p1", "results": results}).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(reply)))
-            self.end_headers()
-            self.wfile.write(reply)
+            self.reply(200, json.dumps({"model_version": "p1", "results": results}).encode())
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    monkeypatch.setenv("MSTAR_PRM_URL", f"http://127.0.0.1:{server.server_address[1]}")
-    yield bodies
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with HandlerServer(Handler) as server:
+        monkeypatch.setenv("MSTAR_PRM_URL", server.url)
+        yield bodies
 
 
 def scored_to(folder: Path, rows: list[dict[str, Any]], *options: str) -> Result:

@@ -4,11 +4,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from handler_server import HandlerServer, QuietHandler
 from mstar.errors import NotFound, StorageFull, Unavailable
 from mstar_artefacts.s3_objects import CHUNK_BYTES, S3Objects
 from s3_server import Bucket
@@ -122,11 +122,11 @@ def answering(*answers: tuple[int, bytes, int]) -> Iterator[tuple[S3Objects, lis
     """A store that gives these answers in turn, and what it was asked; the last of them for good."""
     left, asked = list(answers), []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             condition = self.headers.get("If-None-Match", "")
             asked.append(f"{self.command} {condition}".strip())
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.body()
             status, body, length = left.pop(0) if len(left) > 1 else left[0]
             self.send_response(status)
             self.send_header("Content-Length", str(length))
@@ -136,17 +136,8 @@ def answering(*answers: tuple[int, bytes, int]) -> Iterator[tuple[S3Objects, lis
 
         do_PUT = do_HEAD = do_GET
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield S3Objects("s3://b/x", f"http://127.0.0.1:{server.server_address[1]}"), asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with HandlerServer(Handler) as server:
+        yield S3Objects("s3://b/x", server.url), asked
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(access: None, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import subprocess
 import sys
 import time
 
-import psutil
 import pytest
+
+from processes import gone
 
 LAUNCHER = (sys.executable, "-m", "mstar_embedded.launcher")
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
@@ -41,13 +42,6 @@ def test_the_command_dies_with_its_parent(number: signal.Signals) -> None:
     while not gone(child):
         assert time.monotonic() < deadline, "the command outlived its parent"
         time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux only")

@@ -15,6 +15,7 @@ from mstar.errors import Conflict, Unavailable
 from mstar_embedded.ports import Ports
 from mstar_embedded.processes import ProcessSpec
 from mstar_embedded.supervisor import Supervisor
+from processes import gone
 
 PATIENT = "import time; time.sleep(600)"
 WITH_A_CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
@@ -29,13 +30,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True
 
 
 def test_nothing_is_left_when_the_block_ends(tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
 """What the step client remembers between its calls: how far it has followed a step's inputs."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from handler_server import HandlerServer, QuietHandler
 from mstar.api.steps import Claim
 from mstar.recipes import Recipe
 from mstar.stages import StepSpec
@@ -28,7 +27,7 @@ COMMITTED = {4: "it01/select/0000", 7: "it01/select/0001"}
 """Event → the input that it brought."""
 
 
-class Coordinator(BaseHTTPRequestHandler):
+class Coordinator(QuietHandler):
     """Tells the inputs after an event, and notes how it was asked."""
 
     asked: list[str]
@@ -38,30 +37,18 @@ class Coordinator(BaseHTTPRequestHandler):
         after = int(parse_qs(urlsplit(self.path).query)["after"][0])
         left = {"artefact": None, "result": DoneResult().model_dump(mode="json")}
         come = {name: left for event, name in COMMITTED.items() if event > after}
-        body = json.dumps({"inputs": come, "seen": max(COMMITTED), "coming": True}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
+        self.reply(200, json.dumps({"inputs": come, "seen": max(COMMITTED), "coming": True}).encode())
 
 
 @pytest.fixture
-def server() -> Iterator[ThreadingHTTPServer]:
+def server() -> Iterator[HandlerServer]:
     Coordinator.asked = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Coordinator)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with HandlerServer(Coordinator) as server:
+        yield server
 
 
-def test_what_has_come_is_told_once(server: ThreadingHTTPServer) -> None:
-    client = StepClient(f"http://127.0.0.1:{server.server_address[1]}")
+def test_what_has_come_is_told_once(server: HandlerServer) -> None:
+    client = StepClient(server.url)
     ask = client.follow(CLAIM)
     assert set(ask().inputs) == set(COMMITTED.values())
     assert ask().inputs == {}

@@ -7,7 +7,6 @@ import functools
 import json
 import re
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import yaml
 from kubernetes import client
 
 from chart_bench import pods, render
+from handler_server import HandlerServer, QuietHandler
 from mstar.steps import Queue
 from mstar_coordinator.cluster.interface import COMPONENTS
 from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
@@ -50,7 +50,7 @@ def probed(component: str) -> frozenset[str]:
     return frozenset(probe["httpGet"]["path"] for probe in probes if probe is not None)
 
 
-class ApiServer:
+class ApiServer(HandlerServer):
     """One namespace with the deployments `m-policy` and `m-prm` of the release `this`."""
 
     def __init__(self, folder: Path) -> None:
@@ -68,23 +68,12 @@ class ApiServer:
         self.refuse: int | None = None
         """Status that every request is answered with."""
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        super().__init__(self._handler())
         self._job = folder / "job.yaml"
         self._job.write_text(yaml.safe_dump(JOB))
 
-    def __enter__(self) -> "ApiServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
     def cluster(self, job: Path | None = None) -> KubernetesCluster:
-        settings = client.Configuration(host=f"http://127.0.0.1:{self._server.server_address[1]}")
+        settings = client.Configuration(host=self.url)
         settings.retries = False
         release = Release("ns", "this", "m", {Queue.ROLLOUT: 1, Queue.SCORE: 2}, job or self._job)
         return KubernetesCluster(release, client.ApiClient(settings))
@@ -176,24 +165,16 @@ class ApiServer:
         self.pods.append(pod("trainer", f"{name}-0-x7k2p"))
         return 201, job
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[QuietHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
-                sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                status, body = server.answer(self.command, self.path, self.headers.get("Content-Type", ""), sent)
-                raw = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
+                kind = self.headers.get("Content-Type", "")
+                status, said = server.answer(self.command, self.path, kind, self.body())
+                self.reply(status, json.dumps(said).encode())
 
             do_PATCH = do_POST = do_DELETE = do_GET
-
-            def log_message(self, *_: object) -> None:
-                pass
 
         return Handler
 

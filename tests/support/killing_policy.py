@@ -1,10 +1,8 @@
 """A policy on a real socket that kills its caller when it is asked about one question; the others get an answer."""
 
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
 
+from handler_server import HandlerServer, QuietHandler
 from mstar.api.policy import Prompt, RolloutReply, RolloutRequest, Usage, WeightsState, WeightsUpdate
 from mstar.steps import ArtefactRef
 from mstar.types import Response
@@ -13,7 +11,7 @@ PLACE = 2
 """Which question of the first request is the one."""
 
 
-class KillingPolicy:
+class KillingPolicy(HandlerServer):
     """While entered, answers at `url`. `kill` ends whoever asks."""
 
     def __init__(self, kill: Callable[[], None]) -> None:
@@ -21,19 +19,7 @@ class KillingPolicy:
         self.poison: tuple[str, str | None] | None = None
         self._kill = kill
         self._loaded = ""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def load(self, body: bytes) -> str:
         update = WeightsUpdate.model_validate_json(body)
@@ -55,32 +41,23 @@ class KillingPolicy:
             weight_version=request.weight_version or self._loaded, samples=samples, usage=Usage()
         ).model_dump_json()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[QuietHandler]:
         policy = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def do_PUT(self) -> None:
-                self._send(policy.load(self._body()))
+                self._send(policy.load(self.body()))
 
             def do_POST(self) -> None:
-                self._send(policy.sample(self._body()))
-
-            def _body(self) -> bytes:
-                return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                self._send(policy.sample(self.body()))
 
             def _send(self, content: str | None) -> None:
                 if content is None:
                     self.close_connection = True
                     return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content.encode())
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                self.reply(200, content.encode())
 
         return Handler
 

@@ -23,6 +23,7 @@ from chart_bench import CHART, named, render
 from mstar_embedded.ports import free_ports
 from mstar_embedded.processes import server_binary
 from object_server import ObjectServer
+from processes import end
 
 ROOT = CHART.parents[1]
 PORTS = {
@@ -170,7 +171,7 @@ class LocalRelease:
         with open(self.home / f"{name}.log", "wb") as log:
             child = subprocess.Popen(command, env=outside() | values, cwd=self.home, stdout=log, stderr=log)
         self.children[name] = child
-        stack.callback(_end, child)
+        stack.callback(end, child)
 
 
 def outside() -> dict[str, str]:
@@ -190,15 +191,6 @@ def _free_ports(count: int) -> list[int]:
 def _entries(secret: dict[str, Any]) -> dict[str, str]:
     # The chart writes plain text, which Kubernetes encodes.
     return {key: str(value) for key, value in secret["stringData"].items()}
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    child.terminate()
-    try:
-        child.wait(30)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
 
 
 def _answers(url: str) -> bool:

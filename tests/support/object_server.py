@@ -10,7 +10,6 @@ import copy
 import json
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,6 +17,7 @@ import yaml
 
 from api_defaults import complaints, complete
 from field_owners import Conflict, Owned
+from handler_server import HandlerServer, QuietHandler
 
 KINDS = {
     "v1": ["ConfigMap", "PersistentVolumeClaim", "Pod", "Secret", "Service", "ServiceAccount"],
@@ -64,26 +64,14 @@ class Refusal(Exception):
         self.status, self.reason = status, reason
 
 
-class ObjectServer:
+class ObjectServer(HandlerServer):
     """Objects by key, as they would lie in a cluster."""
 
     def __init__(self, version: str = "v1.34.0") -> None:
         self.objects: dict[Key, Owned] = {}
         self._version = version
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> "ObjectServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def hold(self, content: dict[str, Any]) -> None:
         """Put an object in as if it had been there."""
@@ -187,28 +175,20 @@ class ObjectServer:
             held.update({"spec": {"replicas": given["spec"]["replicas"]}}, manager)
         return {"kind": "Scale", "apiVersion": "autoscaling/v1", "spec": {"replicas": held.content["spec"]["replicas"]}}
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[QuietHandler]:
         server = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def do_GET(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                body = self.body()
                 media, agent = self.headers.get("Content-Type", ""), self.headers.get("User-Agent", "")
                 try:
                     status, said = 200, server.answer(self.command, self.path, media, agent, body)
                 except Refusal as refusal:
                     status, said = refusal.status, _status(refusal)
-                raw = json.dumps(said).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
+                self.reply(status, json.dumps(said).encode())
 
             do_DELETE = do_PATCH = do_POST = do_PUT = do_GET
-
-            def log_message(self, *_: object) -> None:
-                pass
 
         return Handler
 

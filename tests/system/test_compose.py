@@ -28,6 +28,7 @@ from mstar.evolution import RunState
 from mstar_embedded.ports import free_ports
 from mstar_embedded.processes import server_binary
 from postgres_server import PostgresServer
+from processes import end
 from small_run import TESTED
 
 OURS = ("coordinator", "policy", "prm", "trainer", "worker-rollout", "worker-score")
@@ -88,21 +89,12 @@ class LocalStack:
         with open(self.home / f"{name}.log", "wb") as log:
             child = subprocess.Popen(command, env=kept | own | values, cwd=self.home, stdout=log, stderr=log)
         self.children[name] = child
-        stack.callback(_end, child)
+        stack.callback(end, child)
 
     def words(self) -> str:
         """The last lines of every process that has ended."""
         ended = [name for name, child in self.children.items() if child.poll() is not None]
         return "\n".join(f"{name}: {(self.home / f'{name}.log').read_text()[-800:]}" for name in ended)
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    child.terminate()
-    try:
-        child.wait(30)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
 
 
 @pytest.fixture(scope="module")

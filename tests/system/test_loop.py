@@ -19,6 +19,7 @@ import pytest
 
 from kept_spans import Collector, KeptSpan
 from llava_set import write_llava
+from processes import gone
 from small_run import TESTED
 from warm_starts import COLD_PYTHON
 
@@ -190,5 +191,4 @@ def _trace(collector: Collector, run_id: str, step: str) -> list[KeptSpan]:
 def test_nothing_is_left_running(finished: tuple[Path, dict[str, Any], list[int]]) -> None:
     _, _, pids = finished
     assert len(pids) >= 7
-    alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
-    assert alive == []
+    assert [pid for pid in pids if not gone(pid)] == []
