@@ -6,20 +6,18 @@ the learning rate falling to where self-evolution goes on. What this leaves out:
 """
 
 import argparse
-import math
 import random
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 
 from minivista.architecture import make_model, make_processor
 from minivista.canvas import rgb
 from minivista.habits import GIVEN, OPEN, READ, SKILLS, drill, respond
+from minivista.pretraining import make_optimizers, padded, rate_at, response_loss, update
 from minivista.problems import FOREIGN, STANDARD
 from minivista.seeing import see
 from minivista.splits import draws
@@ -30,7 +28,7 @@ from mstar_models.encoding import encode_segments
 BATCH = 32
 DRILLS = 16
 """Written sums in every batch, since arithmetic is learnt from many examples and without a picture they cost little."""
-PEAK_RATE, LAST_RATE = 1.5e-3, 1e-4
+PEAK_RATE = 1.5e-3
 SEEING_STEPS = 400
 PHASES = {"reading": 0.15, "skills": 0.75, "habits": 1.0}
 """Share of the steps at which each phase ends."""
@@ -60,48 +58,18 @@ def main() -> None:
 
 def pretrain(model: Any, processor: Any, steps: int, seed: int) -> None:
     """Train in place; prints the loss every hundred steps."""
-    optimizers = _optimizers(model)
+    optimizers = make_optimizers(model, PEAK_RATE)
     examples = _Examples(processor, seed)
     began = time.monotonic()
     for step in range(steps):
-        loss = _loss(model, examples.batch(_phase(step / steps))) + _loss(model, examples.drills())
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = _rate(step, steps)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        loss = response_loss(model, examples.batch(_phase(step / steps))) + response_loss(model, examples.drills())
+        update(model, optimizers, loss, rate_at(step, steps, PEAK_RATE))
         if step % 100 == 99:
             print(f"step {step + 1}/{steps} loss {loss.item():.4f} {time.monotonic() - began:.0f} s", flush=True)
 
 
-def _optimizers(model: Any) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the text model, AdamW for the rest.
-
-    With Muon reading is learnt in a tenth of the steps. What the seeing phase taught stays as it is.
-    """
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_("vision_model" not in name and "connector" not in name)
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    inner = [parameter for name, parameter in trained.items() if ".layers." in name and parameter.ndim == 2]
-    rest = [parameter for name, parameter in trained.items() if ".layers." not in name or parameter.ndim != 2]
-    return [
-        # Updates of the size that AdamW's have, so that one rate serves both.
-        torch.optim.Muon(inner, lr=PEAK_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01),
-    ]
-
-
 def _phase(progress: float) -> str:
     return next(name for name, end in PHASES.items() if progress < end)
-
-
-def _rate(step: int, steps: int) -> float:
-    # AdamW's second moments say little in the first steps, so the rate rises slowly.
-    if step < 100:
-        return PEAK_RATE * (step + 1) / 100
-    return LAST_RATE + (PEAK_RATE - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 class _Examples:
@@ -127,7 +95,7 @@ class _Examples:
             pixels.append(picture)
         # [B, 64, 64, 3] to [B, 1, 3, 64, 64] in [-1, 1], as the processor normalizes with mean and deviation 0.5.
         images = torch.from_numpy(np.stack(pixels)).float().permute(0, 3, 1, 2).unsqueeze(1) / 127.5 - 1
-        return {**_padded(rows), "pixel_values": images}
+        return {**padded(rows), "pixel_values": images}
 
     def drills(self) -> dict[str, torch.Tensor]:
         """Tensors of written sums without a picture: input_ids, attention_mask, labels [DRILLS, T]."""
@@ -138,7 +106,7 @@ class _Examples:
             rows.append(
                 tuple(self.tokenizer(part, add_special_tokens=False)["input_ids"] for part in (asked + equals, result))
             )
-        return _padded(rows)
+        return padded(rows)
 
     def _example(self, phase: str) -> tuple[list[int], list[int], Any]:
         self.index += 1
@@ -159,30 +127,6 @@ class _Examples:
         text = self.processor.apply_chat_template(messages, add_generation_prompt=True)
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [new for token in ids for new in (self.image_ids if token == self.image_id else (token,))]
-
-
-def _padded(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
-    """Prompts with their responses as input_ids, attention_mask and labels [B, T], padded on the right."""
-    width = max(len(prompt) + len(response) for prompt, response in rows)
-    ids = torch.zeros((len(rows), width), dtype=torch.long)
-    # -100: what the loss leaves out, prompts and padding.
-    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-    for place, (prompt, response) in enumerate(rows):
-        whole = torch.tensor(prompt + response)
-        ids[place, : len(whole)] = whole
-        mask[place, : len(whole)] = 1
-        labels[place, len(prompt) : len(whole)] = whole[len(prompt) :]
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
-
-
-def _loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy per response token, with the head computed at those tokens only."""
-    labels = batch.pop("labels")
-    # [B, T - 1, hidden]: each place predicts the token behind it.
-    hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
-    wanted = labels[:, 1:] != -100
-    # [response tokens, vocabulary]: prompts and padding are most of a batch and get no logits.
-    return cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted])
 
 
 if __name__ == "__main__":

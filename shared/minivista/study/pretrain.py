@@ -6,7 +6,6 @@ value is called has to be found out later, by self-evolution. What this leaves o
 """
 
 import argparse
-import math
 import random
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from minivista.canvas import Picture, rgb
+from minivista.pretraining import make_optimizers, padded, rate_at, response_loss, update
 from minivista.study.architecture import HIDDEN, LAYERS, make_model, make_processor
 from minivista.study.scenes import NAMES, Scene, draws
 from minivista.study.scripts import SCRIPTS, VALUES
@@ -34,7 +34,7 @@ SEEING_STEPS, STEPS = 600, 2000
 JUDGING_STEPS = 700
 SEEING_RATE = 1.5e-3
 JUDGING_RATE = 1.5e-3
-PEAK_RATE, LAST_RATE = 3e-3, 1e-4
+PEAK_RATE = 3e-3
 READING = 0.2
 """Share of the steps in which pictures are transcribed only."""
 REREAD_SHARE = 0.1
@@ -46,7 +46,6 @@ GIVEN_SHARE = 0.25
 READ = "Read the picture"
 EMBEDDING_SCALE = 0.1
 """Of the embeddings at first. The usual 0.02 is too little beside image features, whose scale is 1."""
-TOP_RATE_STEPS = 100
 
 
 def main() -> None:
@@ -102,7 +101,7 @@ class Examples:
         """Tensors of one batch: input_ids, attention_mask, labels [B, T]; pixel_values [B, 1, 3, 48, 48]."""
         scenes, pixels = self.scenes(BATCH)
         return {
-            **_padded([self._example(scene, reading_only=reading_only) for scene in scenes]),
+            **padded([self._example(scene, reading_only=reading_only) for scene in scenes]),
             "pixel_values": pixels,
         }
 
@@ -116,7 +115,7 @@ class Examples:
             prompt = self._prompt(scene.question)
             rows.append((prompt, response))
             beliefs.append([(len(prompt) + end - 1, one) for end, one in zip(ends, believed, strict=True)])
-        tensors = _padded(rows)
+        tensors = padded(rows)
         # [B, T]; -1 where nothing is judged.
         places = torch.full(tensors["input_ids"].shape, -1.0)
         for row, found in enumerate(beliefs):
@@ -128,7 +127,7 @@ class Examples:
     def drills(self) -> dict[str, torch.Tensor]:
         """Tensors of calculations without a picture: input_ids, attention_mask, labels [DRILLS, T]."""
         pairs = (drill(self.rng) for _ in range(DRILLS))
-        return _padded([(self._ids(asked), self._ids(f" {value}")) for asked, value in pairs])
+        return padded([(self._ids(asked), self._ids(f" {value}")) for asked, value in pairs])
 
     def _example(self, scene: Scene, *, reading_only: bool) -> tuple[list[int], list[int]]:
         if reading_only or self.rng.random() < REREAD_SHARE:
@@ -176,7 +175,7 @@ def see(model: Any, examples: Examples, steps: int = SEEING_STEPS) -> None:
     optimizer = torch.optim.AdamW([*eyes, *shown.parameters(), embeddings], lr=SEEING_RATE, weight_decay=0.0)
     place_labels = torch.arange(len(NAMES)).repeat(SEEING_BATCH)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = _rate(step, steps, SEEING_RATE)
+        optimizer.param_groups[0]["lr"] = rate_at(step, steps, SEEING_RATE)
         scenes, pixels = examples.scenes(SEEING_BATCH)
         # [B * 9], one of 50 shapes of values each
         labels = torch.tensor([kinds[pair] for one in scenes for pair in zip(one.scripts, one.values, strict=True)])
@@ -197,12 +196,12 @@ def see(model: Any, examples: Examples, steps: int = SEEING_STEPS) -> None:
 
 def learn(model: Any, examples: Examples, steps: int) -> None:
     """Train the language model in place; what the seeing phase taught stays as it is."""
-    optimizers = _optimizers(model)
+    optimizers = make_optimizers(model, PEAK_RATE)
     began = time.monotonic()
     for step in range(steps):
         batch = examples.batch(reading_only=step < READING * steps)
-        loss = _loss(model, batch) + 0.5 * _loss(model, examples.drills())
-        _update(model, optimizers, loss, _rate(step, steps, PEAK_RATE))
+        loss = response_loss(model, batch) + 0.5 * response_loss(model, examples.drills())
+        update(model, optimizers, loss, rate_at(step, steps, PEAK_RATE))
         if step % 100 == 99:
             print(f"step {step + 1}/{steps} loss {loss.item():.4f} {time.monotonic() - began:.0f} s", flush=True)
 
@@ -212,7 +211,7 @@ def judge(model: Any, examples: Examples, steps: int) -> None:
 
     Chains go on being learnt beside it.
     """
-    optimizers = _optimizers(model)
+    optimizers = make_optimizers(model, PEAK_RATE)
     good, bad = (examples.tokenizer.convert_tokens_to_ids(token) for token in ("<good>", "<bad>"))
     for step in range(steps):
         batch = examples.judgements()
@@ -222,64 +221,10 @@ def judge(model: Any, examples: Examples, steps: int) -> None:
         logits = model.lm_head(hidden)
         # A softmax over the two labels is the sigmoid of their difference, which is how the PRM service reads a score.
         judging = binary_cross_entropy_with_logits(logits[:, good] - logits[:, bad], beliefs[beliefs >= 0])
-        loss = judging + _loss(model, examples.batch(reading_only=False))
-        _update(model, optimizers, loss, _rate(step, steps, JUDGING_RATE))
+        loss = judging + response_loss(model, examples.batch(reading_only=False))
+        update(model, optimizers, loss, rate_at(step, steps, JUDGING_RATE))
         if step % 100 == 99:
             print(f"judging {step + 1}/{steps} loss {judging.item():.4f} of {loss.item():.4f}", flush=True)
-
-
-def _update(model: Any, optimizers: Sequence[torch.optim.Optimizer], loss: torch.Tensor, rate: float) -> None:
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-
-def _optimizers(model: Any) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the language model, AdamW for the rest, so that reading is learnt soon."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_("vision_model" not in name and "connector" not in name)
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    inner = [parameter for name, parameter in trained.items() if ".layers." in name and parameter.ndim == 2]
-    rest = [parameter for name, parameter in trained.items() if ".layers." not in name or parameter.ndim != 2]
-    return [
-        # Updates of the size that AdamW's have, so that one rate serves both.
-        torch.optim.Muon(inner, lr=PEAK_RATE, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01),
-    ]
-
-
-def _rate(step: int, steps: int, peak: float) -> float:
-    # AdamW's second moments say little in the first steps, so the rate rises slowly.
-    if step < TOP_RATE_STEPS:
-        return peak * (step + 1) / TOP_RATE_STEPS
-    return LAST_RATE + (peak - LAST_RATE) * (1 + math.cos(math.pi * step / steps)) / 2
-
-
-def _padded(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tensor]:
-    """Prompts with their responses as input_ids, attention_mask and labels [B, T], padded on the right."""
-    width = max(len(prompt) + len(response) for prompt, response in rows)
-    ids = torch.zeros((len(rows), width), dtype=torch.long)
-    # -100: what the loss leaves out, prompts and padding.
-    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-    for place, (prompt, response) in enumerate(rows):
-        whole = torch.tensor(prompt + response)
-        ids[place, : len(whole)] = whole
-        mask[place, : len(whole)] = 1
-        labels[place, len(prompt) : len(whole)] = whole[len(prompt) :]
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
-
-
-def _loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy per response token, with the head computed at those tokens only."""
-    labels = batch.pop("labels")
-    # [B, T - 1, hidden]: each place predicts the token behind it.
-    hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
-    wanted = labels[:, 1:] != -100
-    return cross_entropy(model.lm_head(hidden[wanted]), labels[:, 1:][wanted])
 
 
 if __name__ == "__main__":
