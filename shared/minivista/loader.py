@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from minivista import SIZES
 from minivista.canvas import png
 from minivista.problems import Problem
+from minivista.sizes import count_of
 from minivista.splits import draws, group_at
-from mstar.errors import InvalidDataset
 from mstar.types import Question
 
 
@@ -18,12 +18,7 @@ def load_split(split: str, limit: int | None = None, *, oracle: bool = False) ->
     No picture of one split is in another, see `splits`, and none comes twice in its own. Raises InvalidDataset for an
     unknown split or a limit above its size.
     """
-    if split not in SIZES:
-        raise InvalidDataset(f"MiniVista has no split {split[:40]!r}; it has {', '.join(SIZES)}", field="data")
-    count = SIZES[split] if limit is None else limit
-    if count > SIZES[split]:
-        detail = f"MiniVista's {split} split has {SIZES[split]} questions, not {count}"
-        raise InvalidDataset(detail, field=f"data.{split}")
+    count = count_of("MiniVista", SIZES, split, limit)
     seen: set[str] = set()
     for index in range(count):
         # Earlier places win, so a limit changes no question before it.

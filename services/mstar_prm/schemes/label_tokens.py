@@ -17,6 +17,7 @@ from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.spelling import cut
 from mstar_models.trunk import label_logits
 from mstar_prm.schemes.conversation import Conversation
+from mstar_prm.schemes.tagged import TaggedSteps
 from mstar_prm.scorer import Texts
 
 
@@ -43,7 +44,7 @@ class LabelTokens:
         return label_logits(model, hidden, self.labels).softmax(-1)[:, 0]
 
 
-class TaggedLabels:
+class TaggedLabels(TaggedSteps):
     """A `Scheme`: the label is what the model would write behind a tag at the step's end.
 
     Math-Shepherd (arXiv 2312.08935) trains the label in the tag's own place, so its logits at the tag are read.
@@ -51,18 +52,8 @@ class TaggedLabels:
 
     def __init__(self, conversation: Conversation, scheme: prm_schemes.LabelTokens) -> None:
         """Raises InvalidInput for a label that is not a single token."""
-        assert scheme.step_tag is not None
-        self.tokenizer: Any = None
-        self.step_separator = scheme.step_separator
-        self._conversation = conversation
-        self._tag, self._separator = scheme.step_tag, scheme.separator
+        super().__init__(conversation, scheme)
         self._labels = spelled_ids(conversation.tokenizer, (scheme.good, scheme.bad))
-
-    def prompt(self, question: str, images: Sequence[Image], system: str = "") -> EncodedPrompt:
-        return self._conversation.prompt(question, images, system)
-
-    def pieces(self, segments: Texts, separator: str = STEP_SEPARATOR) -> list[tuple[int, ...]]:
-        return self._conversation.tagged(segments, self._tag, self._separator)
 
     def good(self, model: Any, hidden: Tensor) -> Tensor:
         return label_logits(model, hidden, self._labels).softmax(-1)[:, 0]

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterator
 
 from minivista.canvas import png
+from minivista.sizes import count_of
 from minivista.study import SIZES
 from minivista.study.chains import sound_chain
 from minivista.study.scenes import Scene, draws, group_at
-from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Question
 
 NAME = "minivista-study"
@@ -19,12 +19,7 @@ def load_split(split: str, limit: int | None = None, *, oracle: bool = False) ->
     `oracle`: with the answers of the unlabelled split, which are hidden otherwise. No picture of one split is in
     another, and none comes twice in its own. Raises InvalidDataset for an unknown split or a limit above its size.
     """
-    if split not in SIZES:
-        raise InvalidDataset(f"{NAME} has no split {split[:40]!r}; it has {', '.join(SIZES)}", field="data")
-    count = SIZES[split] if limit is None else limit
-    if count > SIZES[split]:
-        detail = f"{NAME}'s {split} split has {SIZES[split]} questions, not {count}"
-        raise InvalidDataset(detail, field=f"data.{split}")
+    count = count_of(NAME, SIZES, split, limit)
     seen: set[tuple[object, ...]] = set()
     for index in range(count):
         # By what a picture shows and not by its bytes: the same scene in another ink would be the same question.

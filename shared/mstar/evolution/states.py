@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from mstar.errors import IllegalTransition
+from mstar.transitions import next_state
 
 
 class RunState(StrEnum):
@@ -51,10 +51,4 @@ _TRANSITIONS = {
 
 def transition(state: RunState, event: RunEvent) -> RunState:
     """The state after an event. Raises IllegalTransition where the table has no entry."""
-    try:
-        return _TRANSITIONS[state, event]
-    except KeyError:
-        allowed = sorted(e.value for s, e in _TRANSITIONS if s is state)
-        raise IllegalTransition(
-            f"cannot {event.value} a run that is {state.value}; possible now: {', '.join(allowed) or 'nothing'}"
-        ) from None
+    return next_state(_TRANSITIONS, "run", state, event)

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from mstar.errors import IllegalTransition
+from mstar.transitions import next_state
 
 
 class StudyState(StrEnum):
@@ -34,10 +34,4 @@ _TRANSITIONS = {
 
 def study_transition(state: StudyState, event: StudyEvent) -> StudyState:
     """The state after an event. Raises IllegalTransition where the table has no entry."""
-    try:
-        return _TRANSITIONS[state, event]
-    except KeyError:
-        allowed = sorted(e.value for s, e in _TRANSITIONS if s is state)
-        raise IllegalTransition(
-            f"cannot {event.value} a study that is {state.value}; possible now: {', '.join(allowed) or 'nothing'}"
-        ) from None
+    return next_state(_TRANSITIONS, "study", state, event)
