@@ -181,8 +181,8 @@ def _add_routes(app: FastAPI, settings: CoordinatorSettings, parts: Parts) -> No
     if settings.oidc_issuer:
         app.include_router(_oidc(settings, parts.door))
     add_pages(app)
-    if parts.prm is not None:
-        app.include_router(scoring_router(parts.prm, parts.score_key, relay=parts.relay))
+    if parts.relay is not None:
+        app.include_router(scoring_router(parts.relay))
         app.include_router(file_routes.router)
         app.include_router(batch_routes.router)
 

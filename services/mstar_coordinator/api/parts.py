@@ -18,7 +18,6 @@ from mstar.steps import Queue
 from mstar.trackers import Tracker
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.access.door import Door
-from mstar_coordinator.api.routes.scoring import Relay
 from mstar_coordinator.api.samples import read_samples, stages_of
 from mstar_coordinator.batches.jobs import BatchJobs
 from mstar_coordinator.batches.runner import BatchRunner
@@ -26,6 +25,7 @@ from mstar_coordinator.batches.shelf import FileShelf
 from mstar_coordinator.cluster.in_place import InPlace
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings, GpuSharing
+from mstar_coordinator.relay import Relay
 from mstar_coordinator.responses.indexer import ResponseIndexes
 from mstar_coordinator.scheduler.code_version import code_version
 from mstar_coordinator.scheduler.data_places import reach_of
@@ -69,7 +69,6 @@ class Parts:
     """Passes people's requests on to it."""
     runner: BatchRunner | None
     batches: BatchJobs
-    score_key: str | None
 
 
 def make_parts(
@@ -98,7 +97,6 @@ def make_parts(
         relay=relay,
         runner=_batch_runner(batches, prm, relay, score_key, clock),
         batches=batches,
-        score_key=score_key,
     )
 
 

@@ -17,11 +17,11 @@ from fastapi.concurrency import run_in_threadpool
 
 from mstar.api.batches import BatchState
 from mstar.errors import InvalidInput, MstarError, NotWritable, Unavailable
-from mstar_coordinator.api.routes.scoring import AWAY
 from mstar_coordinator.batches.clock_jumps import ClockJumps
 from mstar_coordinator.batches.jobs import BatchJobs
 from mstar_coordinator.batches.lines import RequestLine, answer_line, failed_line
 from mstar_coordinator.batches.progress import Progress
+from mstar_coordinator.relay import AWAY
 from mstar_coordinator.store.batches import BatchRecord
 
 log = structlog.get_logger(__name__)

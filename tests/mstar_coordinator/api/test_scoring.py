@@ -15,6 +15,7 @@ from coordinator_bench import HandClock, MemoryPublisher, lay_tables
 from mstar_coordinator.api.app import build_app
 from mstar_coordinator.api.routes.scoring import scoring_router
 from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.relay import Relay
 from mstar_coordinator.store.database import open_store
 from mstar_prm.app import create_app as create_prm
 from mstar_prm.config import PrmSettings
@@ -32,7 +33,7 @@ def relayed(tmp_path: Path) -> FastAPI:
     prm = create_prm(PrmSettings(home=tmp_path, threads=1, **keys))
     client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=prm), base_url="http://prm")
     app = base_app("relay", "1", BenchSettings(), lambda: None, lambda _: prm.router.lifespan_context(prm))
-    app.include_router(scoring_router(client, "s" * 20))
+    app.include_router(scoring_router(Relay(client, "s" * 20)))
     return app
 
 
@@ -77,7 +78,7 @@ def through(listener: socket.socket) -> FastAPI:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     app = base_app("relay", "1", BenchSettings(), lambda: None)
     client = httpx2.AsyncClient(base_url=url, timeout=httpx2.Timeout(0.2, connect=5))
-    app.include_router(scoring_router(client, None))
+    app.include_router(scoring_router(Relay(client, None)))
     return app
 
 
@@ -124,7 +125,7 @@ class Away(httpx2.AsyncBaseTransport):
 def spread_over(transports: dict[str, httpx2.AsyncBaseTransport]) -> FastAPI:
     client = httpx2.AsyncClient(base_url="http://prm", mounts=dict(transports))
     app = base_app("relay", "1", BenchSettings(), lambda: None)
-    app.include_router(scoring_router(client, None, lambda _: list(transports)))
+    app.include_router(scoring_router(Relay(client, None, lambda _: list(transports))))
     return app
 
 
