@@ -7,6 +7,7 @@ not taken apart. What this leaves out: whether the answer is right.
 import re
 from collections.abc import Iterator, Sequence
 
+from mstar.answers.beside import answers_beside
 from mstar.answers.marks import bare
 from mstar.answers.numbers import CHANGES
 from mstar.answers.renamed import named_again
@@ -14,7 +15,7 @@ from mstar.answers.wanted import names_counted
 
 _LONGEST = 30
 """Words; a longer text is no bare answer."""
-_VERBS = {"is", "was", "has", "had", "equals", "will", "would"}
+_VERBS = {"is", "was", "has", "had", "equals", "will", "would", "shows", "reads", "displays", "indicates"}
 _HELPERS = {"do", "does", "did", "can", "could", "will", "would", "should", "must"}
 """Behind these a question has its verb in its plain form, and the answer in another: `does it leave`, `it leaves`."""
 _SMALL = {
@@ -71,6 +72,7 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     words, asked = text.split(), [_folded(word) for word in question.split()]
     if "\n" in text or not 2 <= len(words) <= _LONGEST or not asked:
         return
+    yield from answers_beside(bare(text), question)
     yield from _assigned(text, question)
     yield from _filled(words, question)
     yield from _narrowed(text, asked)

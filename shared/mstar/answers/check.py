@@ -24,7 +24,7 @@ from mstar.answers.renamed import without_kind
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
 from mstar.answers.units import compares, factor, is_percent, is_variable, same_kind, same_unit
-from mstar.answers.wanted import asks_amount, in_wanted_unit, is_none, wanted_scale, wanted_unit
+from mstar.answers.wanted import asks_amount, in_wanted_unit, is_none, wanted_scale, wanted_unit, without_place
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
 
@@ -126,9 +126,10 @@ def _number(said: str, answer: Answer, rule: AnswerRule, question: str, same: Ca
         article = "an integer" if answer.type is AnswerType.INTEGER else "a number"
         raise InvalidDataset(f"answer.value {answer.value!r} is not {article}", field="answer.value")
     unit = answer.unit or gold.unit
-    one = _read(first_answer(said), rule) or _in_words(plain(first_answer(said)), question)
+    said = without_place(first_answer(said), question)
+    one = _read(said, rule) or _in_words(plain(said), question)
     whole = unit or wanted_unit(question)
-    if one is None and whole and (total := total_in(plain(first_answer(said)), whole)) is not None:
+    if one is None and whole and (total := total_in(plain(said), whole)) is not None:
         one = Number(total)
     if one is None:
         return "unreadable"
@@ -138,7 +139,7 @@ def _number(said: str, answer: Answer, rule: AnswerRule, question: str, same: Ca
     if measured is None:
         return "unit-different"
     if (scale := wanted_scale(question)) is not None:
-        measured += tuple(replace(value, value=value.value / scale) for value in measured if value.value >= scale)
+        measured += tuple(replace(value, value=value.value / scale) for value in measured if abs(value.value) >= 1000)
     return _equal(any(same(value, gold) for value in measured))
 
 

@@ -27,6 +27,7 @@ _NAMED = re.compile(
 )
 _ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
 _YES_NO = re.compile(r"(yes|no)[,.!]\s+(\S.*)")
+_UNIT_APART = re.compile(r"(?<=\d)\s+(?=[a-z]{2})")
 _VARIABLE = re.compile(r"[a-z]\s*=\s*")
 _NEED_NOT_BE_SAID = frozenset("$€£¥₹°%")
 _AS_WRITTEN = DEFAULT_RULE.model_copy(update={"assignments": False, "foreign_numbers": False})
@@ -240,7 +241,7 @@ def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
 
 def same_option(said: str, option: str) -> bool:
     """Whether folded texts say one thing: but for an article and signs for LaTeX commands, or as one number."""
-    one, other = (_ARTICLE.sub("", canonical(signs(text)), count=1) for text in (said, option))
+    one, other = (_ARTICLE.sub("", canonical(_UNIT_APART.sub("", signs(text))), count=1) for text in (said, option))
     if one == other or means(one, other) or means(other, one) or _same_parts(one, other) or same_text(said, option):
         return True
     # `5` answers the option `x = 5`, but `y = 5` must not.

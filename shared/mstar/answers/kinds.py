@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mstar.answers.letters import products_apart
 from mstar.answers.marks import bare
 from mstar.answers.numbers import read_number
 from mstar.answers.options import missing
@@ -99,7 +100,7 @@ def guessed(value: str) -> AnswerType:
 
 def _formulas(text: str) -> bool:
     """Whether this is a formula, or several of which each may be right: `x = -2 or x = 5`."""
-    return all(_FORMULA.fullmatch(part) for part in re.split(r"\s+(?:or|and)\s+", text))
+    return all(_FORMULA.fullmatch(products_apart(part)) for part in re.split(r"\s+(?:or|and)\s+", text))
 
 
 def _ascending(text: str) -> bool:

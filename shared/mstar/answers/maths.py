@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from mstar.answers.bounds import is_longer, may_be_asked
 from mstar.answers.intervals import as_interval, chained, rising
+from mstar.answers.letters import both_signs, letters_apart, vectors_in_brackets
 from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.numbers import Number, read_number, result_of
 from mstar.answers.rule import AnswerRule
@@ -84,7 +85,7 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     said, gold = _as_point(said, gold), _as_point(gold, said)
     said, gold = chained(said), chained(gold)
     said, gold = rising(as_interval(said, gold)), rising(as_interval(gold, said))
-    said, gold = _one_function(said, gold)
+    said, gold = letters_apart(*_one_function(said, gold))
     # Only where one side has it: `x = 3` must not equal `y = 3`.
     if rule.assignments and ("=" in said) != ("=" in gold) and not _several(said) and not _several(gold):
         said, gold = _VARIABLE.sub("", said), _VARIABLE.sub("", gold)
@@ -101,6 +102,11 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     if solutions is not None and (told := _solutions(said) or _listed(said)) is not None:
         same = _names(said) == _names(gold) or not _names(said) or not _names(gold)
         return "equal" if same and _same_solutions(told, solutions, rule) else "different"
+    if signed := both_signs(_VARIABLE.sub("", gold)):
+        told = both_signs(_VARIABLE.sub("", said)) or _listed(said) or []
+        same = _names(said) == _names(gold) or not _names(said) or not _names(gold)
+        if same and _same_signed(told, signed):
+            return "equal"
     if _shape(said) != _shape(gold) or "$" in said:
         return "unreadable"
     # With a letter in it a sum is an expression: `1 + 2x` is `2x + 1`.
@@ -159,6 +165,22 @@ def _same_elements(said: str, gold: str, rule: AnswerRule) -> bool:
         return False
     one, other = (found[2].split(",") for found in (told, asked))
     return len(one) == len(other) > 1 and all(_same_value(*pair, rule) for pair in zip(one, other, strict=True))
+
+
+def _same_signed(said: list[str], gold: list[str]) -> bool:
+    """Both values of a formula with ±, in any order."""
+    if len(said) != 2:
+        return False
+    return any(all(map(_same_formula, order, gold)) for order in (said, said[::-1]))
+
+
+def _same_formula(said: str, gold: str) -> bool:
+    return _compact(said) == _compact(gold) or (
+        _shape(said) == _shape(gold)
+        and _decimals(said) == _decimals(gold)
+        and may_be_asked(said, gold)
+        and _verified(gold, said)
+    )
 
 
 def _compact(text: str) -> str:
@@ -261,7 +283,7 @@ def _prepared(text: str, unit: str | None) -> str:
     for typed, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠")):
         text = text.replace(typed, sign)
     text = _TIMES.sub(" ", _FRACTION_OF.sub(r"\\frac{\1}{\2} ", text))
-    text = _SEMICOLONS.sub(_between_commas, text)
+    text = vectors_in_brackets(_SEMICOLONS.sub(_between_commas, text))
     for command, sign in _RELATIONS.items():
         text = re.sub(re.escape(command) + r"(?![A-Za-z])", sign, text)
     text = without_unit(text, unit) if unit else text

@@ -33,7 +33,8 @@ _FRACTION = re.compile(
     r"\\[dt]?frac\s*(?:\{\s*(?P<over>-?[0-9]{1,20})\s*\}|(?P<over_>[0-9]))\s*(?:\{\s*(?P<under>[0-9]{1,20})\s*\}|(?P<under_>[0-9]))"
 )
 _IRRATIONAL = re.compile(
-    rf"(?P<sign>[+-]?)\s*(?P<times>{_DIGITS})?\s*(?:\\cdot|\*)?\s*(?:{_ROOT}|(?P<pi>\\pi|π))"
+    rf"(?P<sign>[+-]?)\s*(?:(?P<times>{_DIGITS})|\\[dt]?frac\s*\{{(?P<over>\d{{1,9}})\}}\s*\{{(?P<under>\d{{1,9}})\}}"
+    rf"|\((?P<over_>\d{{1,9}})/(?P<under_>\d{{1,9}})\))?\s*(?:\\cdot|\*)?\s*(?:{_ROOT}|(?P<pi>\\pi|π))"
     r"(?:\s*/\s*(?P<divisor>[0-9]{1,9}))?"
 )
 _SPACED = re.compile(r"(?<![\d.,])(\d{1,3}(?:(?: |'|\u2019|\\[,;: ]|~)\d{3})+)(?!\d)")
@@ -47,6 +48,8 @@ _CODED = re.compile(r"([+-]?)\s*(US\s?\$|USD|EUR|GBP|JPY|CNY|RMB|INR)\s*(?=[.\d]
 _SHORT = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9}
 """Scales that may be units as well (kelvin, metres): beside a currency they are scales."""
 _SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SEVERAL = {"tens": 10} | {f"{word}s": value for word, value in _SCALES.items()}
+"""`3 hundreds` are 300."""
 _SMALL = (
     "zero one two three four five six seven eight nine ten "
     "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
@@ -79,6 +82,11 @@ _ABOUT = re.compile(
 _ASSIGNED = re.compile(
     r"(?:|[A-Za-zα-ω]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Za-z]'{0,3}\([^()=]{1,20}\)|[A-Z]{2,3}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
 )
+_SAID_OF = re.compile(
+    r"(?:(?:angle\s+|∠|\\angle\s*)[A-Za-z]{1,3}|[A-Za-zα-ω]|[A-Z]{2,3})\s+(?:is(?:\s+equal\s+to)?|equals)\s+",
+    re.IGNORECASE,
+)
+"""`Angle x is 72°`, `x equals 72`."""
 _QUANTITY = re.compile(
     r"(?:the\s+)?(?:total\s+)?(?:total|sum|area|perimeter|length|width|height|radius|diameter|distance|volume|angle|speed"
     r"|time|cost|price|profit|mean|median|mode|average|range|slope|probability|difference|product|quotient|value|number"
@@ -87,13 +95,11 @@ _QUANTITY = re.compile(
 )
 """What an answer is called in front of it: `Total: 42`, `Area = 12`."""
 _WORKED_OUT = re.compile(
-    r"(?=[^=]*(?:\d%?\s*(?:[-+*/×÷·^!]|\\(?:times|div|cdot)\b)|\\[dt]?frac|√|\\sqrt))"
+    r"(?=[^=]*(?:\d[%$€£¥₹\s]*(?:[-+*/×÷·^!]|\\(?:times|div|cdot)\b)|\\[dt]?frac|√|\\sqrt))"
     r"(?:[\d\s.,+*/×÷·^!°$€£¥₹√(){}-]|\\(?:times|div|cdot|left|right|[dt]?frac|circ|sqrt)(?![a-z])"
     r"|\\[,;: ]|(?<=\d)%)+=\s*(?=[^=]+$)"
 )
 """Arithmetic on numbers alone, in front of its result: `34 + 27 = 61` says 61."""
-
-
 _ROUNDED_TO = re.compile(
     r"-?(?:[\d.,\s]|[√π]|\\(?:sqrt|pi)(?![a-z])|\\[dt]?frac(?![a-z])|[{}()/])+(?:≈|\\approx)\s*(?=-?[$€£]?[\d.])"
     r"(?!.*(?:[√π]|\\(?:sqrt|pi)(?![a-z])))"
@@ -126,7 +132,7 @@ _JOINERS = {
 }  # fmt: skip
 _IN_TOTAL = ("in total", "in all", "altogether", "total")
 _POWERS = {"squared", "cubed"}
-CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *_SCALES, "dozens"} | {
+CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *_SCALES, *_SEVERAL} | {
     f"{part}{end}" for part in (*_PARTS, "hundredth", "thousandth", "millionth") for end in ("", "s")
 }
 """Words that make another number of the one before them."""
@@ -165,7 +171,7 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
     if rule.foreign_numbers:
         text = _as_written_here(text)
     if rule.assignments:
-        for called in (_QUANTITY, _ASSIGNED, _WORKED_OUT, _SHARE_OF, _ROUNDED_TO):
+        for called in (_QUANTITY, _ASSIGNED, _SAID_OF, _WORKED_OUT, _SHARE_OF, _ROUNDED_TO):
             text = bare(text[match.end() :]) if (match := called.match(text)) else text
     if rule.number_words:
         text = _ONE_SCALE.sub("one ", text, count=1)
@@ -283,7 +289,10 @@ def _irrational(text: str) -> tuple[Number, str] | None:
     if match is None:
         return None
     value = math.pi if match["pi"] else math.sqrt(int(match["root"] or match["root_"]))
-    value *= float((match["times"] or "1").replace(",", "")) / int(match["divisor"] or 1)
+    over, under = match["over"] or match["over_"], match["under"] or match["under_"]
+    if not (divisor := int(under or 1) * int(match["divisor"] or 1)):
+        return None
+    value *= float((match["times"] or over or "1").replace(",", "")) / divisor
     return Number(Fraction(-value if match["sign"] == "-" else value), exact=False), without_latex_text(
         text[match.end() :]
     )
@@ -311,8 +320,8 @@ def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
         return replace(number, ordinal=True) if not rest[ordinal.end() :].strip(" .") else None
     rest = rest.strip()
     word, _, behind = rest.partition(" ")
-    if rule.number_words and word.casefold() in _SCALES:
-        number, rest = Number(number.value * _SCALES[word.casefold()], number.unit, 0), behind.strip()
+    if rule.number_words and (scale := (_SCALES | _SEVERAL).get(word.casefold())):
+        number, rest = Number(number.value * scale, number.unit, 0), behind.strip()
     elif (number.unit and word == "m") or (word in _SHORT and (number.unit or behind.strip())):
         # `10K` may be kelvin, so that alone stays a unit until it is known which one is asked for.
         number, rest = Number(number.value * _SHORT.get(word, 10**6), number.unit, 0), behind.strip()

@@ -18,7 +18,7 @@ from mstar.answers.units import is_percent
 
 _ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
 _THE_ONE = re.compile(r"the\s+(.+)\s+one")
-_YES_NO = re.compile(r"(yes|no|true|false)\b[,.!]\s+(?P<rest>\S.*)")
+_YES_NO = re.compile(r"(yes|no|true|false)\b(?:[,.!:;]|\s*[-\u2014])\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
 """Words behind a yes or no that take it back."""
 _THERE_IS_NO = re.compile(r"(?:there|it|he|she|they|we)\s+(?:is|are|was|were|has|have|had)\s+no\s+")
@@ -26,6 +26,8 @@ _CODE = re.compile(r"\+?\(?\d[\d ().-]{5,}\d")
 """A telephone number, or another row of digits in groups."""
 _GROUPS = re.compile(r"\d+")
 _INITIALS = re.compile(r"[^\s.,]+")
+_TITLE = re.compile(r"\A(Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor)\b\.?\s+", re.IGNORECASE)
+_ARROW = re.compile(r"\s*(?:→|[-=]+>|\\(?:long)?rightarrow(?![a-z])|\\to(?![a-z]))\s*")
 _PAIR = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|&)\s+")
 _SHORTENED = re.compile(r"(?P<name>[A-Za-z][A-Za-z ]{2,40}) \((?P<short>(?![IVXLC]+\))[A-Z][A-Za-z]{1,4})\)")
 """`Sodium (Na)`: a name with what it is called for short."""
@@ -71,7 +73,18 @@ def _same_name(said: str, gold: str) -> bool:
     if _CODE.fullmatch(gold) and _CODE.fullmatch(said):
         return _GROUPS.findall(said) == _GROUPS.findall(gold)
     one, other = _initials(said), _initials(gold)
-    return one is not None and one == other
+    if one is not None and one == other:
+        return True
+    # `Jane Doe` for Dr. Jane Doe. With a title that the reference lacks it may be another one, and so may `Doe`.
+    untitled = _TITLE.sub("", gold, count=1)
+    return untitled != gold and " " in untitled and same_text(_same_title(said, gold), untitled)
+
+
+def _same_title(said: str, gold: str) -> str:
+    """A name without the title that the reference has too."""
+    told, asked = _TITLE.match(said), _TITLE.match(gold)
+    same = told and asked and told[1].casefold() == asked[1].casefold()
+    return said[told.end() :] if told and same else said
 
 
 def _initials(text: str) -> list[str] | None:
@@ -109,7 +122,7 @@ def _same_time(said: str, gold: str) -> bool:
 
 def _same_spelling(one: str, other: str, said: str, gold: str) -> bool:
     """The same but for hyphens and commas, signs for LaTeX, what stands between letters in a row, or accents."""
-    if any(spelt(said) == spelt(gold) for spelt in (_unhyphened, _uncommaed, signs, _in_a_row)):
+    if any(spelt(said) == spelt(gold) for spelt in (_unhyphened, _uncommaed, signs, _in_a_row, _unarrowed)):
         return True
     return one.isascii() and one == _unaccented(other)
 
@@ -120,6 +133,11 @@ def _unhyphened(text: str) -> str:
 
 def _uncommaed(text: str) -> str:
     return re.sub(r",(?=\s[a-z])", "", text)
+
+
+def _unarrowed(text: str) -> str:
+    """Steps one behind the other: `seed → plant → fruit` as `seed, plant, fruit`."""
+    return _ARROW.sub(", ", text)
 
 
 def _in_a_row(text: str) -> str:

@@ -57,7 +57,7 @@ _DATED = re.compile(
 _NAMES = r"days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s"
 _PART = re.compile(rf"(\d+(?:\.\d+)?)\s*({_NAMES})\b\.?")
 _DURATION = re.compile(rf"{_PART.pattern}(?:\s*(?:,\s*)?(?:and\s+)?{_PART.pattern})*")
-_CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)\s*(?:h|hrs?|hours?)")
+_CLOCK = re.compile(r"(\d{1,2})(?::([0-5]\d)\s*(?:h|hrs?|hours?)|\s*h\s*([0-5]\d))")
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -133,7 +133,7 @@ def same_duration(said: str, gold: str) -> bool:
 def _seconds(text: str) -> Fraction | None:
     text = in_digits(text)
     if clock := _CLOCK.fullmatch(text):
-        return Fraction(int(clock[1]) * 3600 + int(clock[2]) * 60)
+        return Fraction(int(clock[1]) * 3600 + int(clock[2] or clock[3]) * 60)
     if not _DURATION.fullmatch(text):
         return None
     parts = _PART.findall(text)

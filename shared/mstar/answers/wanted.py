@@ -48,7 +48,13 @@ _MEASURED = re.compile(
     rf"(?P<unit>{_UNITS})(?![\w/^])",
     re.IGNORECASE,
 )
-_SCALED = re.compile(rf"\bin\s+(?:(?:us|u\.s\.)\s*)?[$€£]?\s*{_SCALE}\b", re.IGNORECASE)
+_SCALED = re.compile(rf"\b(?:in\s+(?:(?:us|u\.s\.)\s*)?[$€£]?\s*|how\s+many\s+){_SCALE}\b", re.IGNORECASE)
+_PLACES = re.compile(r"\bhow\s+many\s+(?P<place>tens|hundreds|thousands)\b", re.IGNORECASE)
+_NUMBERED = re.compile(
+    r"\b(?:what(?:['\u2019]s|\s+(?:is|was))\s+the\s+(?P<noun>[a-z]{3,20})\s+(?:number|no\b)|(?:what|which)\s+(?P<what>page|chapter|slide|room|table|figure)\b)",
+    re.IGNORECASE,
+)
+"""What goes by a number: `the page number`."""
 _AGE = re.compile(
     r"\bhow\s+old\b|\bwhat(?:\s+is|['\u2019]s|\s+was)\s+(?:the\s+)?(?:[\w'\u2019]+\s+){0,3}age\b", re.IGNORECASE
 )
@@ -77,6 +83,9 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
         return None if times is None else value * times
     # `18 dogs`, where it asks for months, says another noun of the question.
     first = singular(unit.split()[0]) if unit.split() else ""
+    # `17 pages` is how many there are, and no page's number.
+    if first and first == numbered(question):
+        return None
     if wanted and first in map(singular, question.split()) and first not in _ANYTHING:
         return None
     return value if _counts(unit, question) else None
@@ -96,6 +105,18 @@ def wanted_scale(question: str) -> int | None:
     """10⁹ where the question asks for a value in billions, of which the reference says the count alone."""
     found = _SCALED.search(question)
     return _SCALES[found["scale"].casefold()] if found else None
+
+
+def without_place(said: str, question: str) -> str:
+    """`34` of `34 tens`, where the question asks how many tens there are."""
+    place = _PLACES.search(question)
+    return re.sub(rf"\s+{place['place']}\s*\.?$", "", said, flags=re.IGNORECASE) if place else said
+
+
+def numbered(question: str) -> str:
+    """`page`, where the question asks for the page number; empty where it asks for none."""
+    found = _NUMBERED.search(question)
+    return (found["noun"] or found["what"]).casefold() if found else ""
 
 
 def is_none(said: str, question: str) -> bool:

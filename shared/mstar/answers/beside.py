@@ -1,0 +1,51 @@
+"""Finds an answer beside what is said in support of it: `France (23.4%)`, `the second bar, France`, `Page 17`.
+
+Only figures, and words that say where in the picture it is or what kind of thing, are taken off. Any other word beside
+an answer may be a second one. What this leaves out: whether the answer is right.
+"""
+
+import re
+from collections.abc import Iterator
+
+from mstar.answers.wanted import numbered
+
+_FIGURE = (
+    r"(?:about\s+|approximately\s+|~|≈\s*)?[$€£¥₹]?-?\d[\d.,]*"
+    r"\s*(?:%|°|percent|million|billion|thousand|[kKMB]|[cmk]?m|kg|g)?"
+)
+_SUPPORTED = re.compile(
+    r"(?P<name>[^\s\d(),;:][^\d(),;:]{1,58}[^\s\d(),;:])\s*"
+    rf"(?:\(\s*{_FIGURE}\s*\)|,?\s+(?:with|at)\s+{_FIGURE}|:\s*{_FIGURE}(?=%|$)%?)"
+)
+"""A name with its figure behind it."""
+_PLACED = re.compile(r"(?:the|its)\s+(?P<place>[a-z][a-z -]{2,40}),\s+(?P<name>[^,]{2,60})")
+_PLACES = {
+    "bar", "line", "slice", "column", "row", "point", "dot", "segment", "sector", "item", "label", "one", "option",
+    "first", "second", "third", "fourth", "fifth", "sixth", "last", "left", "right", "leftmost", "rightmost", "top",
+    "bottom", "middle", "upper", "lower", "tallest", "shortest", "longest", "highest", "lowest", "largest", "smallest",
+    "biggest", "in", "on", "of", "the", "from", "chart", "graph", "table", "picture", "image", "figure", "map",
+}  # fmt: skip
+"""Words that say where something is in a picture, and never what it is."""
+_OF_KIND = re.compile(r"(?:the\s+)?(?P<kind>[a-z]{3,20})\s+of\s+(?P<name>[A-Z][^,;()]{1,60})", re.IGNORECASE)
+_ASKED_KIND = r"\b(?:which|what)\s+{}\b"
+_NAMES_NOTHING = re.compile(r"\b(?:not|no|or|and|but|nor|neither|except|than|without|none)\b", re.IGNORECASE)
+
+
+def answers_beside(text: str, question: str) -> Iterator[str]:
+    """What stands beside figures, a place in the picture, or the kind of thing that is asked for."""
+    if noun := numbered(question):
+        found = re.fullmatch(
+            rf"(?:{noun}|{noun[0]}\.|no\.|number|#)\s*(?:number|no\.?|#)?\s*:?\s*(\d+)", text, re.IGNORECASE
+        )
+        if found:
+            yield found[1]
+    if _NAMES_NOTHING.search(text):
+        return
+    # In capitals it may be a number itself: `MCMXCIV (1996)`.
+    if (found := _SUPPORTED.fullmatch(text)) and not found["name"].isupper():
+        yield found["name"]
+    if (found := _PLACED.fullmatch(text)) and set(re.split(r"[ -]+", found["place"])) <= _PLACES:
+        yield found["name"]
+    found = _OF_KIND.fullmatch(text)
+    if found and re.search(_ASKED_KIND.format(found["kind"]), question, re.IGNORECASE):
+        yield found["name"]
