@@ -15,6 +15,7 @@ from mstar.errors import Forbidden
 HANDED_OUT = frozenset(Role) - OPERATORS_ONLY
 """Roles that a provider may give; the others are for programs."""
 LONGEST_NAME = 80
+"""As long as the name of a key, for which the database's columns are made."""
 _PROJECT: TypeAdapter[str] = TypeAdapter(ProjectName)
 
 
@@ -59,7 +60,7 @@ def name_of(claims: Mapping[str, Any]) -> str:
     email = claims.get("email")
     checked = isinstance(email, str) and claims.get("email_verified") is True
     shown = str(email if checked else claims.get("sub", ""))
-    return "oidc:" + "".join(one if one.isprintable() else "?" for one in shown)[:LONGEST_NAME]
+    return ("oidc:" + "".join(one if one.isprintable() else "?" for one in shown))[:LONGEST_NAME]
 
 
 def values_at(claims: Mapping[str, Any], path: str) -> list[str]:

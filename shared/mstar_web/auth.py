@@ -115,7 +115,9 @@ class BearerAuth:
                 raise
             # Only the path that was asked for, never a host, so that nobody is led elsewhere.
             asked = quote(scope["path"] + (f"?{query}" if (query := scope["query_string"].decode("latin-1")) else ""))
-            response = RedirectResponse(f"{self._sign_in.page}?next={asked}", 303, {"Cache-Control": "no-store"})
+            ended = "&ended=true" if session_token(Headers(scope=scope)) else ""
+            page = f"{self._sign_in.page}?next={asked}{ended}"
+            response = RedirectResponse(page, 303, {"Cache-Control": "no-store"})
             await response(scope, receive, send)
             return
         # Also for a refusal, which logs show with its name.
@@ -144,6 +146,8 @@ class BearerAuth:
         token = session_token(headers)
         found = None if token is None else await self._sign_in.sessions.of(token)
         if token is None or found is None:
+            if token is not None and self._bootstrap:
+                raise Unauthenticated(f"this session has ended: sign in again at {self._sign_in.page}")
             return self._nobody()
         if scope.get("method", "") not in SAFE_METHODS:
             check_csrf(token, headers)

@@ -23,6 +23,8 @@ DAY = 86_400.0
 TIDIED_EVERY = 1000
 """Entries between two looks for those that are too old."""
 MAX_OBJECT = 200
+ABOUT = "mstar.audit.object"
+"""Where a route leaves in the request's scope what it changed, if its path does not say so."""
 
 _log = structlog.get_logger(__name__)
 
@@ -70,7 +72,7 @@ class Audit:
         principal = principal_of(scope)
         named = next(iter(scope.get("path_params", {}).values()), None)
         # What was just made has no place in the path yet, but its address is in the answer.
-        about = str(named) if named is not None else location.rpartition("/")[2]
+        about = str(scope.get(ABOUT) or (named if named is not None else location.rpartition("/")[2]))
         entry = AuditEntry(
             id=0,
             at=self._wall(),

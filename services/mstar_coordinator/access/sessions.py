@@ -1,8 +1,8 @@
 """Sessions of people in browsers, in the database: a key is shown once, and a cookie stands for it from then on.
 
-A session ends with its time, when its user signs out, and with the key that it began with: a key of the database that
-is revoked or expires, a bootstrap key that settings change. One that a provider vouched for ends when its settings
-change. The database never has what the cookie holds.
+A session ends with its time, when its user signs out or somebody with run_admin ends it, and with the key that it
+began with: a key of the database that is revoked or expires, a bootstrap key that settings change. One that a provider
+vouched for ends when its settings change. The database never has what the cookie holds.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from fastapi.concurrency import run_in_threadpool
 
 from mstar.api.keys import Principal
+from mstar.api.sessions import OpenSession
 from mstar_coordinator.access.key_book import KeyBook
 from mstar_coordinator.store.database import Store
 from mstar_coordinator.store.sessions import SessionRecord
@@ -57,13 +58,14 @@ class StoredSessions:
             if found is None:
                 return None
             principal, proof = found, None
-        await run_in_threadpool(self._add, token, principal.id, proof)
+        await run_in_threadpool(self._add, token, principal, proof)
         return token, principal
 
     async def begin_for(self, principal: Principal) -> str:
         """Begin a session for whom the provider vouches for: what its cookie holds."""
         token = self._random(TOKEN_BYTES)
-        await run_in_threadpool(self._add, token, None, _proof(self._provider, token), principal.model_dump_json())
+        proof = _proof(self._provider, token)
+        await run_in_threadpool(self._add, token, principal, proof, principal.model_dump_json())
         return token
 
     async def of(self, token: str) -> Principal | None:
@@ -75,12 +77,32 @@ class StoredSessions:
         with self._store.writing() as tx:
             tx.sessions.remove(_digest(token))
 
-    def _add(self, token: str, key_id: str | None, proof: str | None, principal: str | None = None) -> None:
+    def page(self, reader: Principal, name: str | None, after: str | None, limit: int) -> list[OpenSession]:
+        """Open sessions of the reader's project, or of all for an operator; the newest first. Raises NotFound."""
+        with self._store.reading() as tx:
+            return [_shown(one) for one in tx.sessions.page(_scope(reader), name, after, tx.now(), limit)]
+
+    def end_one(self, session_id: str, who: Principal) -> OpenSession:
+        """End somebody's session. Raises NotFound, also for one of another project."""
+        with self._store.writing() as tx:
+            found = tx.sessions.get(session_id, _scope(who), tx.now())
+            tx.sessions.remove(found.digest)
+        return _shown(found)
+
+    def end_of(self, name: str, who: Principal) -> int:
+        """End all sessions of somebody; how many. Raises NotFound where there is none."""
+        with self._store.writing() as tx:
+            return tx.sessions.remove_of(name, _scope(who), tx.now())
+
+    def _add(self, token: str, who: Principal, proof: str | None, vouched: str | None = None) -> None:
         with self._store.writing() as tx:
             now = tx.now()
             # Here, since nothing else needs them gone: the table grows with sign-ins only.
             tx.sessions.remove_ended(now)
-            tx.sessions.add(SessionRecord(_digest(token), key_id, proof, now, now + self.seconds, principal))
+            begun = SessionRecord(
+                _digest(token), who.id, proof, now, now + self.seconds, vouched, name=who.name, project=who.project
+            )
+            tx.sessions.add(begun)
 
     def _find(self, token: str) -> Principal | None:
         with self._store.reading() as tx:
@@ -101,6 +123,22 @@ class StoredSessions:
             ),
             None,
         )
+
+
+def _scope(who: Principal) -> str | None:
+    """The project whose sessions somebody may see and end; None for all."""
+    return None if who.operator else who.project
+
+
+def _shown(session: SessionRecord) -> OpenSession:
+    return OpenSession(
+        id=session.id,
+        name=session.name,
+        key_id=session.key_id,
+        project=session.project,
+        created_at=session.created_at,
+        expires_at=session.expires_at,
+    )
 
 
 def _digest(token: str) -> str:

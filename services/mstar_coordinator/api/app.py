@@ -41,7 +41,7 @@ from mstar_coordinator.api.routes import studies as study_routes
 from mstar_coordinator.api.routes.context import Context
 from mstar_coordinator.api.routes.files import FILES_PATH, UPLOAD_BYTES
 from mstar_coordinator.api.routes.scoring import RELAYED, scoring_router
-from mstar_coordinator.api.routes.sessions import SESSION_PATH, SIGN_IN_PATH
+from mstar_coordinator.api.routes.sessions import SESSION_PATH, SESSIONS_PATH, SIGN_IN_PATH
 from mstar_coordinator.api.run_files import RunFiles
 from mstar_coordinator.cluster.interface import Cluster
 from mstar_coordinator.config import CoordinatorSettings
@@ -65,8 +65,8 @@ OPEN_PREFIXES = ("/files/", SIGN_IN_PATH, "/sign-in/oidc")
 # The first rule whose prefix and method fit decides, so narrower paths stand first.
 RULES = (
     *(allow(path, "score") for path, _ in RELAYED),
+    *(allow(path, "run_admin") for path in ("/v1/keys", "/v1/audit", SESSIONS_PATH)),
     *(allow(path, *ANY_ROLE) for path in ("/docs", "/redoc", "/openapi.json", SESSION_PATH)),
-    *(allow(path, "run_admin") for path in ("/v1/keys", "/v1/audit")),
     *(allow(path, "score", "run_admin") for path in (FILES_PATH, "/v1/batches")),
     allow("/internal/", "internal"),
     allow("/v1/", "run_admin", "read", "internal", methods=["GET"]),

@@ -28,8 +28,8 @@ OWNERS: dict[str, Owner] = {
     "batch_id": (lambda tx, batch_id: tx.batches.project_of(batch_id), no_batch),
 }
 """Path parameter → the project of what it names, None where there is nothing; and the error for what is not seen."""
-ELSEWHERE = frozenset({"key_id", "step_id"})
-"""Path parameters that are checked where they are used: keys by the key book, steps by the role internal."""
+ELSEWHERE = frozenset({"key_id", "session_id", "step_id"})
+"""Path parameters that are checked where they are used: keys and sessions by the door, steps by the role internal."""
 
 
 async def require_own(request: Request) -> None:

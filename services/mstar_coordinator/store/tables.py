@@ -163,7 +163,7 @@ api_keys = Table(
     Column("revoked_at", Float),
 )
 
-# People who signed in with a key. The columns are in the order of `SessionRecord`.
+# People who signed in. The columns are in the order of `SessionRecord`.
 sessions = Table(
     "sessions",
     metadata,
@@ -173,6 +173,8 @@ sessions = Table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False, index=True),
     Column("principal", Text),
+    Column("name", String(100), nullable=False, server_default="bootstrap"),
+    Column("project", String(40), nullable=False, server_default="default"),
 )
 
 # The plan is JSON text: the study as its file says it, with the recipe of every arm made whole.

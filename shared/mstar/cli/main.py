@@ -7,7 +7,22 @@ from typing import Annotated
 
 import typer
 
-from mstar.cli import audit, data, doctor, evaluate, judge, keys, plan, runs, score, serve, stack, study, trying
+from mstar.cli import (
+    audit,
+    data,
+    doctor,
+    evaluate,
+    judge,
+    keys,
+    plan,
+    runs,
+    score,
+    serve,
+    sessions,
+    stack,
+    study,
+    trying,
+)
 from mstar.cli.output import PICTURES
 from mstar.cli.stopping import stop_in_order
 from mstar.errors import MstarError
@@ -46,6 +61,7 @@ app.add_typer(runs.app, name="run")
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
+app.add_typer(sessions.app, name="sessions")
 app.command("audit")(audit.audit)
 app.command("plan")(plan.plan)
 app.command("score")(score.score)

@@ -1,8 +1,9 @@
-"""Operations on studies, keys and the audit log."""
+"""Operations on studies, keys, sessions and the audit log."""
 
 from mstar.api.audit import AuditEntry
 from mstar.api.keys import Key, KeyCreate, NewKey
 from mstar.api.runs import Page
+from mstar.api.sessions import EndedSessions, EndSessions, OpenSession
 from mstar.api.studies import StudyCreate, StudyView
 from mstar.client.declared import Declared, given, once
 from mstar.client.operations import Call, operation
@@ -11,7 +12,7 @@ from mstar.study.record import StudyRun
 
 
 class AdminOperations(Declared):
-    """`/v1/studies`, `/v1/keys` and `/v1/audit` of the coordinator."""
+    """`/v1/studies`, `/v1/keys`, `/v1/sessions` and `/v1/audit` of the coordinator."""
 
     @operation
     def create_study(self, study: StudyCreate, key: str | None = None) -> Call[StudyView]:
@@ -58,6 +59,22 @@ class AdminOperations(Declared):
     def revoke_key(self, key_id: str) -> Call[Key]:
         """End a key for good. Raises NotFound."""
         return self._call(Key, "POST", f"/v1/keys/{key_id}/revoke")
+
+    @operation
+    def sessions(self, name: str | None = None, after: str | None = None, limit: int = 100) -> Call[Page[OpenSession]]:
+        """Who is signed in at a browser, the newest first; `name`: only this one."""
+        params = given(name=name, after=after, limit=limit)
+        return self._call(Page[OpenSession], "GET", "/v1/sessions", params=params)
+
+    @operation
+    def end_session(self, session_id: str) -> Call[OpenSession]:
+        """End somebody's session. Raises NotFound."""
+        return self._call(OpenSession, "POST", f"/v1/sessions/{session_id}/end")
+
+    @operation
+    def end_sessions(self, name: str) -> Call[EndedSessions]:
+        """End all sessions of a name. Raises NotFound where nobody of that name is signed in."""
+        return self._call(EndedSessions, "POST", "/v1/sessions/end", body=EndSessions(name=name))
 
     @operation
     def audit(self, after: str | None = None, limit: int = 100) -> Call[Page[AuditEntry]]:

@@ -17,7 +17,7 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
-from door_bench import door
+from door_bench import bearer, door
 from mstar_embedded.ports import free_ports
 from web_bench import talk
 
@@ -293,6 +293,28 @@ def test_a_session_ends_when_the_settings_of_the_provider_change(tmp_path: Path,
     assert talk(lab(tmp_path, issuer, oidc_roles="staff=score"), status) == 401
     assert talk(lab(tmp_path, "http://127.0.0.1:9"), status) == 401
     assert talk(door(tmp_path), status) == 401
+
+
+def test_one_persons_session_is_listed_and_ended_by_an_admin(tmp_path: Path, issuer: str) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        cookies = []
+        for user in ("anna", "anna", "boss"):
+            await arrive(client, consent(await begin(client), user))
+            cookies.append({"cookie": f"mstar_session={client.cookies['mstar_session']}"})
+            client.cookies.clear()
+        listed = (await client.get("/v1/sessions", headers=bearer("k-run"))).json()["data"]
+        names = sorted(one["name"] for one in listed)
+        assert names == ["oidc:anna@example.org", "oidc:anna@example.org", "oidc:boss"]
+        ended = await client.post("/v1/sessions/end", json={"name": names[0]}, headers=bearer("k-run"))
+        assert (ended.status_code, ended.json()) == (200, {"ended": 2})
+        assert [(await client.get("/v1/runs", headers=one)).status_code for one in cookies] == [401, 401, 200]
+        page = await client.get("/runs?after=r-1", headers=HTML | cookies[0])
+        assert page.headers["location"] == "/sign-in?next=/runs%3Fafter%3Dr-1&ended=true"
+        assert "Your session has ended" in (await client.get(page.headers["location"], headers=HTML)).text
+        # The provider still vouches for her.
+        assert (await arrive(client, consent(await begin(client)))).status_code == 200
+
+    talk(lab(tmp_path, issuer), conversation)
 
 
 def test_a_provider_that_has_another_key_since_is_believed(tmp_path: Path) -> None:

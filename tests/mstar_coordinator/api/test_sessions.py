@@ -179,3 +179,93 @@ def test_where_no_key_is_asked_for_nobody_signs_in(tmp_path: Path) -> None:
         assert (await client.get("/sign-in?next=/runs")).headers["location"] == "/runs"
 
     talk(door(tmp_path, run_admin_key=None, internal_key=None, metrics_key=None), conversation)
+
+
+def test_sessions_of_the_own_project_are_listed_and_ended_with_an_entry_in_the_audit(home: Path) -> None:
+    clock = HandClock()
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        blue = await make_key(client, "run_admin", name="blue admin", project="blue")
+        cookies = []
+        for key in (blue.key, blue.key, "k-run"):
+            await sign_in(client, key)
+            cookies.append({"cookie": f"mstar_session={client.cookies['mstar_session']}"})
+            client.cookies.clear()
+            clock.pass_(1)
+        path = "/v1/sessions"
+        own = (await client.get(path, headers=bearer(blue.key))).json()["data"]
+        assert [(one["name"], one["project"], one["key_id"]) for one in own] == [("blue admin", "blue", blue.id)] * 2
+        every = (await client.get(path, headers=bearer("k-run"))).json()["data"]
+        assert [one["name"] for one in every] == ["bootstrap run_admin", "blue admin", "blue admin"]
+        # What lists show opens nothing.
+        for one in every:
+            stolen = {"cookie": f"mstar_session={one['id']}"}
+            assert (await client.get("/v1/runs", headers=stolen)).status_code == 401
+        first = await client.get(path, params={"limit": 1}, headers=bearer(blue.key))
+        rest = await client.get(path, params={"after": first.json()["last_id"]}, headers=bearer(blue.key))
+        assert (first.json()["data"] + rest.json()["data"], first.json()["has_more"]) == (own, True)
+        for wrong in (every[0]["id"], own[0]["id"][:-1], own[0]["id"] + "0", "", "%", "_" * 16, "no-such", "0" * 5000):
+            refused = await client.post(f"{path}/{wrong}/end", headers=bearer(blue.key), json={})
+            assert refused.status_code == 404, wrong
+        ended = await client.post(f"{path}/{own[0]['id']}/end", headers=bearer(blue.key))
+        assert ended.json() == own[0]
+        assert sorted([(await client.get("/v1/runs", headers=one)).status_code for one in cookies]) == [200, 200, 401]
+        for by, name, status in (
+            (blue.key, "bootstrap run_admin", 404),
+            ("k-run", "blue admin", 200),
+            ("k-run", "x", 404),
+        ):
+            answer = await client.post(f"{path}/end", json={"name": name}, headers=bearer(by))
+            assert answer.status_code == status, answer.text
+        left = await client.get(path, params={"name": "blue admin"}, headers=bearer("k-run"))
+        assert left.json()["data"] == []
+        noted = (await client.get("/v1/audit", headers=bearer("k-run"))).json()["data"]
+        assert [one["object"] for one in noted if one["status"] == 200 and "end" in one["route"]] == [
+            "blue admin",
+            f"{own[0]['id']} of blue admin",
+        ]
+
+    talk(door(home, clock), conversation)
+
+
+def test_who_may_not_make_keys_neither_lists_nor_ends_sessions(tmp_path: Path) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        for role in ("read", "score", "upload"):
+            key = await make_key(client, role)
+            assert (await client.get("/v1/sessions", headers=bearer(key.key))).status_code == 403
+            for path in ("/v1/sessions/end", "/v1/sessions/0123456789abcdef/end"):
+                answer = await client.post(path, json={"name": "bootstrap run_admin"}, headers=bearer(key.key))
+                assert answer.status_code == 403
+
+    talk(door(tmp_path), conversation)
+
+
+def test_a_session_of_a_key_that_ended_is_not_open(home: Path) -> None:
+    clock = HandClock()
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        revoked, short = await make_key(client, "read", name="revoked"), await make_key(client, "read", days=1)
+        for key in (revoked.key, short.key, "k-run"):
+            await sign_in(client, key)
+            client.cookies.clear()
+        await client.post(f"/v1/keys/{revoked.id}/revoke", headers=bearer("k-run"))
+        names = [one["name"] for one in (await client.get("/v1/sessions", headers=bearer("k-run"))).json()["data"]]
+        assert sorted(names) == ["a key", "bootstrap run_admin"]
+        ended = await client.post("/v1/sessions/end", json={"name": "revoked"}, headers=bearer("k-run"))
+        assert ended.status_code == 404
+
+    talk(door(home, clock), conversation)
+
+
+def test_an_ended_session_is_told_from_no_session(tmp_path: Path) -> None:
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        await sign_in(client)
+        cookie = {"cookie": f"mstar_session={client.cookies['mstar_session']}"}
+        client.cookies.clear()
+        await client.post("/v1/sessions/end", json={"name": "bootstrap run_admin"}, headers=bearer("k-run"))
+        call = await client.post("/v1/runs", json={"recipe": "demo"}, headers=cookie)
+        assert (call.status_code, call.json()["detail"]) == (401, "this session has ended: sign in again at /sign-in")
+        assert "has ended" in (await client.get("/sign-in?ended=true", headers=HTML)).text
+        assert "has ended" not in (await client.get("/sign-in", headers=HTML)).text
+
+    talk(door(tmp_path), conversation)

@@ -10,9 +10,10 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, inspect
+from sqlalchemy import Connection, create_engine, inspect, text
 
 from coordinator_bench import Bench, database_of
+from mstar.api.keys import Principal, Role
 from mstar.errors import InvalidInput
 from mstar.needed_scores import NO_SAVINGS, Savings
 from mstar.reward import RewardRule
@@ -133,6 +134,24 @@ def test_checkpoints_that_studies_have_removed_before_are_marked(home: Path) -> 
         marked = connection.exec_driver_sql("SELECT name FROM steps WHERE removed").scalars().all()
     # The last one is the run's result.
     assert marked == ["it01/train"]
+
+
+def test_sessions_of_before_are_listed_by_who_is_signed_in(home: Path) -> None:
+    load_version_2(home)
+    with connected(home) as connection:
+        config = _config(connection)
+        _adopt(connection, config)
+        command.upgrade(config, "0018")
+    note(home, "INSERT INTO api_keys VALUES ('blue', 'team blue', 'read', 'b', '{}', 'hash', 0, 'x', NULL, NULL)")
+    anna = Principal(name="oidc:anna", roles=frozenset({Role.READ}), project="lab").model_dump_json()
+    for place, (key, person) in enumerate(((None, anna), ("blue", None), (None, None))):
+        values = {"digest": f"{place}" * 64, "key": key, "person": person}
+        with connected(home) as connection:
+            connection.execute(text("INSERT INTO sessions VALUES (:digest, :key, 'proof', 0, 1e12, :person)"), values)
+    with (store := open_store(database_of(home))).reading() as tx:
+        found = [(one.name, one.project) for one in tx.sessions.page(None, None, None, 0, 10)]
+    store.close()
+    assert sorted(found) == [("bootstrap", "default"), ("oidc:anna", "lab"), ("team blue", "b")]
 
 
 def test_a_database_of_the_last_version_before_alembic_is_taken_over(home: Path) -> None:

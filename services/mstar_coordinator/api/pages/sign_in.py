@@ -16,14 +16,17 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(PAGE)
 def sign_in_page(
-    coordinator: Coordinator, next_page: Annotated[str, Query(alias="next", max_length=2000)] = FIRST_PAGE
+    coordinator: Coordinator,
+    next_page: Annotated[str, Query(alias="next", max_length=2000)] = FIRST_PAGE,
+    ended: bool = False,
 ) -> Response:
-    """The form; where no key is asked for, the page to go on to."""
+    """The form; where no key is asked for, the page to go on to. `ended`: the browser had a session."""
     target = local_page(next_page)
     if not coordinator.settings.keys():
         return RedirectResponse(target, 303)
     settings = coordinator.settings
-    return page("sign_in.html.j2", next=target, provider=settings.oidc_label if settings.oidc_issuer else "")
+    provider = settings.oidc_label if settings.oidc_issuer else ""
+    return page("sign_in.html.j2", next=target, provider=provider, ended=ended)
 
 
 def local_page(target: str) -> str:

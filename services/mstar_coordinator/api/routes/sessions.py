@@ -1,22 +1,28 @@
-"""`/v1/session`: sign in with a key, see who one is, sign out."""
+"""`/v1/session`: sign in with a key, see who one is, sign out; `/v1/sessions`: who is signed in, and an end to it."""
 
 import math
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 from starlette.datastructures import Headers
 
 from mstar.api.keys import Principal
+from mstar.api.runs import Page
+from mstar.api.sessions import EndedSessions, EndSessions, OpenSession
 from mstar.errors import Unauthenticated
 from mstar.types import Frozen
-from mstar_coordinator.api.routes.context import Caller, Coordinator
+from mstar_coordinator.access.audit import ABOUT
+from mstar_coordinator.api.routes.context import Caller, Coordinator, Limit, paged
 from mstar_web.bodies import JsonRoute
 from mstar_web.sessions import came_by_https, clear_cookies, session_token, set_cookies
 
 SESSION_PATH = "/v1/session"
 SIGN_IN_PATH = "/v1/session/sign-in"
+SESSIONS_PATH = "/v1/sessions"
+SessionId = Annotated[str | None, Query(max_length=40, description="`last_id` of the page before.")]
+Name = Annotated[str | None, Query(max_length=100, description="Only sessions of this name.")]
 
 router = APIRouter(tags=["session"], route_class=JsonRoute)
 
@@ -63,3 +69,28 @@ async def sign_out(
         await run_in_threadpool(coordinator.door.sessions.end, token)
     clear_cookies(response)
     return caller
+
+
+@router.get(SESSIONS_PATH, responses={404: {"description": "No session that `after` names is open."}})
+def list_sessions(
+    coordinator: Coordinator, caller: Caller, limit: Limit = 100, after: SessionId = None, name: Name = None
+) -> Page[OpenSession]:
+    """Who is signed in to the caller's project, the newest first; an operator sees all projects'."""
+    found = coordinator.door.sessions.page(caller, name, after, limit + 1)
+    return paged(found, limit, [one.id for one in found])
+
+
+@router.post(f"{SESSIONS_PATH}/end", responses={404: {"description": "Nobody of this name is signed in."}})
+def end_sessions(coordinator: Coordinator, caller: Caller, http: Request, request: EndSessions) -> EndedSessions:
+    """End all sessions of a name, at once. Who has a key, or whom the provider lets in, may sign in again."""
+    http.scope[ABOUT] = request.name
+    return EndedSessions(ended=coordinator.door.sessions.end_of(request.name, caller))
+
+
+@router.post(f"{SESSIONS_PATH}/{{session_id}}/end", responses={404: {"description": "No such session is open."}})
+def end_session(coordinator: Coordinator, caller: Caller, http: Request, session_id: str) -> OpenSession:
+    """End one session, at once."""
+    ended = coordinator.door.sessions.end_one(session_id, caller)
+    # Its id says nothing to anybody once it is gone.
+    http.scope[ABOUT] = f"{ended.id} of {ended.name}"
+    return ended

@@ -10,7 +10,7 @@ async function refresh() {
   waiting = null;
   const answer = await fetch(`/runs/${run}/now`).catch(() => null);
   // Who is no longer signed in is asked for a key, and comes back to this page.
-  if (answer?.status === 401) return location.reload();
+  if (answer?.status === 401) return location.assign(signInAgain());
   if (answer?.ok) now.innerHTML = await answer.text();
   if (answer === null) said.textContent = AWAY;
   else if (said.textContent === AWAY) said.textContent = "";

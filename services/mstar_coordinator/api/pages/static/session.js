@@ -1,5 +1,6 @@
 // What every page needs to change something in the name of who is signed in, and to sign out.
 "use strict";
+const ENDED = "Your session has ended: sign in again in another tab, then try once more. What you typed stays here.";
 
 // Headers of every change: JSON, and the CSRF token of the session, which only pages of this service can read.
 function changeHeaders() {
@@ -7,10 +8,17 @@ function changeHeaders() {
   return { "Content-Type": "application/json", ...(found ? { "X-CSRF-Token": found[1] } : {}) };
 }
 
+// The page that asks for a key, says why, and leads back here. The browser forgets a cookie whose time is over.
+function signInAgain() {
+  return `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}&ended=true`;
+}
+
 // Asks for a change: whether it was made, and what the service says. Nobody is left waiting for one that is away.
 async function askFor(method, path, body) {
   try {
     const answer = await fetch(path, { method, headers: changeHeaders(), body });
+    // Nobody is led away from what they have typed.
+    if (answer.status === 401) return { ok: false, body: { detail: ENDED } };
     return { ok: answer.ok, body: await answer.json() };
   } catch {
     return { ok: false, body: { detail: "The coordinator does not answer. Try again." } };
@@ -42,7 +50,9 @@ addEventListener("DOMContentLoaded", () => {
   if (!button || !("X-CSRF-Token" in changeHeaders())) return;
   button.hidden = false;
   button.addEventListener("click", async () => {
-    await fetch("/v1/session/sign-out", { method: "POST", headers: changeHeaders(), body: "{}" });
-    location.assign("/sign-in");
+    const { ok, body } = await askFor("POST", "/v1/session/sign-out", "{}");
+    // A session that has ended already is what was asked for.
+    if (ok || body.detail === ENDED) location.assign("/sign-in");
+    else button.textContent = `Not signed out. ${body.detail}`;
   });
 });

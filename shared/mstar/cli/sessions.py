@@ -1,0 +1,68 @@
+"""`mstar sessions …`: who is signed in to the pages, and an end to it."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from mstar.api.sessions import EndedSessions, OpenSession
+from mstar.cli.output import console, print_json
+from mstar.cli.stack import JsonOption
+from mstar.client import Client, Endpoint
+from mstar.errors import InvalidInput
+
+app = typer.Typer(help="Sessions: who is signed in to the pages, by key or at the provider.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_sessions(
+    name: Annotated[str | None, typer.Option(help="Only those of this name.")] = None, as_json: JsonOption = False
+) -> None:
+    """Open sessions of your project, the newest first; of all projects with the bootstrap key."""
+    with Client(Endpoint.from_environment()) as client:
+        page = client.sessions(name)
+        found = list(page.data)
+        while page.has_more:
+            page = client.sessions(name, after=page.last_id)
+            found += page.data
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+        return
+    for one in found:
+        line = f"{one.id}  {_time(one.created_at)}  until {_time(one.expires_at)}  {one.project:<12}  {one.name}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if not found:
+        console.print("nobody is signed in" if name is None else f"{name} is not signed in", highlight=False)
+
+
+@app.command()
+def end(
+    session_id: Annotated[
+        str | None, typer.Argument(help="Id of the session, as `mstar sessions list` shows it.", metavar="[ID]")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="End all sessions of this name instead.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End one session, or all of a person, at once.
+
+    Who still has a key, or is let in by the provider, can sign in again: revoke the key, or take the role away there.
+    """
+    if (session_id is None) == (name is None):
+        raise InvalidInput("name one session by its id, or all of a person with --name NAME", field="ID")
+    with Client(Endpoint.from_environment()) as client:
+        if session_id is not None:
+            one = client.end_session(session_id)
+            said = f"session {one.id} of {one.name} is ended"
+            answer: OpenSession | EndedSessions = one
+        else:
+            assert name is not None
+            answer = ended = client.end_sessions(name)
+            said = f"{ended.ended} session{'' if ended.ended == 1 else 's'} of {name} ended"
+    if as_json:
+        print_json(answer)
+    else:
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
