@@ -22,7 +22,7 @@ from mstar_data.looks import Fingerprint, Looks
 from mstar_data.mapping import read_mapping
 from mstar_data.rows import AS_IT_IS, Options, Row, read_rows
 from mstar_data.sources import files_of
-from mstar_data.summary import SHOWN, Summary
+from mstar_data.summary import SHOWN, Summary, require_records
 
 CHECKPOINT_EVERY = 2000
 """Records between two points from which a killed import goes on."""
@@ -62,6 +62,7 @@ def import_source(
                 work.write(row)
                 tick(row.place)
             _check(work.summary, skip_bad)
+            require_records(work.summary, source)
         except Unfinished:
             raise
         # Ctrl-C is no Exception: an import that is stopped by hand keeps what it has, and goes on later.
@@ -294,8 +295,6 @@ def _check(summary: Summary, skip_bad: bool) -> None:
             f"{summary.bad} records cannot be used:\n  {shown}{more}\nmend them, or leave them out with --skip-bad",
             field="source",
         )
-    if not summary.records:
-        raise InvalidDataset("no record can be used", field="source")
 
 
 def _settings(source: Path, options: Options, skip_bad: bool, bounds: Bounds) -> str:

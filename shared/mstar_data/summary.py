@@ -2,7 +2,10 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
+
+from mstar.errors import InvalidDataset
 
 SHOWN = 20
 """Problems that a message lists; the imported folder has all of them in a file."""
@@ -60,3 +63,11 @@ class Summary:
         counters = ("records", "types", "groups", "overlap", "overlap_questions")
         given: dict[str, Any] = {name: Counter(v) if name in counters else v for name, v in values.items()}
         return cls(**given)
+
+
+def require_records(summary: Summary, source: Path) -> None:
+    """Raises InvalidDataset where nothing came of a source, which then is empty or another one than was meant."""
+    if not summary.records:
+        left = " can be used: all of them are left out" if summary.filtered or summary.dropped else ""
+        mend = "look at --drop and the mapping's filters" if left else "name the file or folder that has them"
+        raise InvalidDataset(f"{source} has no record{left or ' that can be used'}: {mend}", field="source")

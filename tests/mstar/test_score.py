@@ -143,3 +143,15 @@ def test_a_line_nested_too_deeply_is_named(tmp_path: Path, asked: list[dict[str,
     )
     result = CliRunner().invoke(app, ["score", str(tmp_path / "in.jsonl")])
     assert isinstance(result.exception, InvalidInput) and "line 1: nested too deeply" in result.exception.detail
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n\r\n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("command", ["score", "judge"])
+def test_a_file_without_lines_is_refused_and_earlier_scores_stay(tmp_path: Path, command: str, content: bytes) -> None:
+    (tmp_path / "in.jsonl").write_bytes(content)
+    (tmp_path / "out.jsonl").write_text("scores of another file\n")
+    options = ["--out", str(tmp_path / "out.jsonl")] if command == "score" else []
+    result = CliRunner().invoke(app, [command, str(tmp_path / "in.jsonl"), *options])
+    assert result.exit_code == 1 and result.stdout == ""
+    assert isinstance(result.exception, InvalidInput) and "in.jsonl has no lines" in str(result.exception)
+    assert (tmp_path / "out.jsonl").read_text() == "scores of another file\n"

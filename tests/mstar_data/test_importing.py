@@ -253,3 +253,17 @@ def test_no_other_import_gets_the_folder_before_it_has_its_name(tmp_path: Path) 
     assert Watched.tried and not any(Watched.tried)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["set"]
     assert not (tmp_path / "set" / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.jsonl", b""), ("a.jsonl", b"\n\n"), ("a.json", b"[]"), ("a.csv", b""), ("a.csv", b"question,answer\n")],
+)
+@pytest.mark.parametrize("command", ["inspect", "import"])
+def test_a_source_without_records_is_an_error(tmp_path: Path, command: str, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    options = ["--as", str(tmp_path / "out")] if command == "import" else []
+    result = CliRunner().invoke(app, ["data", command, str(tmp_path / name), *options])
+    assert isinstance(result.exception, InvalidDataset) and result.exit_code == 1
+    assert f"{name} has no record that can be used: name the file or folder" in str(result.exception)
+    assert not (tmp_path / "out").exists()

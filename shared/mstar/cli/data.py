@@ -62,7 +62,7 @@ def inspect(
 ) -> None:
     """Show what would be read: some records, and counts of splits, types, groups, doubles and problems."""
     from mstar_data.rows import read_rows
-    from mstar_data.summary import Summary
+    from mstar_data.summary import Summary, require_records
 
     summary = Summary()
     options = _options(None, first_index, answers, mapping, overlap, None, unlabelled, data_root)
@@ -73,6 +73,7 @@ def inspect(
     for _ in rows:
         pass
     _print(summary)
+    require_records(summary, source)
 
 
 @app.command("import")

@@ -21,15 +21,22 @@ _EXPECTED = {
 
 
 def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
-    """Lines that are not blank, with their numbers from 1; only a line feed ends one. Raises InvalidInput."""
+    """Lines that are not blank, with their numbers from 1; only a line feed ends one.
+
+    Raises InvalidInput, also where there is none: who names an empty file has named the wrong one.
+    """
     if not file.is_file():
         raise InvalidInput(f"{file} {_no_file(file)}", field="file")
     try:
         # Editors on Windows put a byte order mark there; other line ends may stand inside JSON strings and end no line.
+        found = False
         with file.open(encoding="utf-8-sig", newline="\n") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
+                    found = True
                     yield number, line.removesuffix("\n")
+        if not found:
+            raise InvalidInput(f"{file} has no lines: name a file of JSON lines", field="file")
     except UnicodeDecodeError:
         raise InvalidInput(f"{file} cannot be read: save it as JSON lines in UTF-8", field="file") from None
     except OSError as error:
