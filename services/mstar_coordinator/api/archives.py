@@ -9,6 +9,7 @@ and images resist.
 import hashlib
 import os
 import tarfile
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,19 +17,24 @@ from pathlib import Path
 from mstar.errors import Unavailable
 
 BLOCK = tarfile.BLOCKSIZE
+END = 2 * BLOCK
+"""Two empty blocks end an archive (POSIX.1-2001, pax)."""
 CHUNK = 1 << 18
 MODE = 0o644
 HELD_BYTES = 16 * 2**20
 """The largest file that is held in memory while it is sent; reports have pictures in them."""
+_OCTAL = 8**11
+"""What a number in a plain header stays below."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file to send, as it was when it was looked at."""
 
     name: str
     """In the archive."""
-    path: Path
+    path: Path | str
+    """Text where there may be 100,000 of them: a `Path` takes a kilobyte."""
     size: int
     mtime_ns: int
     rewritten: bool = False
@@ -38,68 +44,58 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A stretch of the stream: bytes that are here, or a file's."""
-
-    size: int
-    data: bytes = b""
-    file: Path | None = None
-    mtime_ns: int = 0
-    """Of the file, when it was looked at."""
-
-
-@dataclass(frozen=True)
 class Stream:
-    """What is sent, with a tag that changes whenever any of its files does."""
+    """What is sent, with a tag that changes whenever any of its files does.
 
-    pieces: tuple[Piece, ...]
+    It holds entries and places, and makes headers when their bytes are asked for: an archive may have 100,000 files.
+    """
+
+    entries: Sequence[Entry]
     tag: str
-    begins: tuple[int, ...]
+    begins: Sequence[int]
     """Place of the first byte of each file."""
-
-    @property
-    def size(self) -> int:
-        """Its length."""
-        return sum(piece.size for piece in self.pieces)
+    size: int
+    """Its length."""
+    folder: str | None = None
+    """What names in the archive begin with; None for a file by itself, without any header."""
 
     def read(self, first: int, last: int) -> Iterator[bytes]:
         """Bytes `first` to `last`, both included. Raises Unavailable where a file is no longer what it was."""
         return _filled(self._parts(first, last))
 
     def _parts(self, first: int, last: int) -> Iterator[bytes]:
-        place = 0
-        for piece in self.pieces:
-            begin, end = max(first - place, 0), min(last + 1 - place, piece.size)
-            if begin < end:
-                yield from _part(piece, begin, end)
-            place += piece.size
-            if place > last:
+        # From the file that the first byte is of, or whose padding or the next one's header it is in.
+        for number in range(max(0, bisect_right(self.begins, first) - 1), len(self.entries)):
+            entry, begin = self.entries[number], self.begins[number]
+            if self.folder is not None:
+                head = _head(entry, self.folder)
+                yield from _cut(head, first - (begin - len(head)), last - (begin - len(head)))
+            yield from _part(entry, max(first - begin, 0), min(last + 1 - begin, entry.size))
+            if self.folder is not None:
+                end = begin + entry.size
+                yield from _cut(bytes(-entry.size % BLOCK), first - end, last - end)
+            if begin + entry.size > last:
                 return
+        if self.folder is not None:
+            yield from _cut(bytes(END), first - (self.size - END), last - (self.size - END))
 
 
 def plain(entry: Entry) -> Stream:
     """One file as it is. Raises Unavailable where it is gone."""
     entry = held(entry)
-    return Stream((_of_file(entry),), tag_of([entry]), (0,))
+    return Stream((entry,), tag_of([entry]), (0,), entry.size)
 
 
 def archive(entries: Sequence[Entry], folder: str) -> Stream:
     """A tar archive (POSIX pax) with the files below one folder. Raises Unavailable where one is gone."""
-    pieces: list[Piece] = []
     begins = []
     place = 0
     entries = [held(entry) for entry in entries]
     for entry in entries:
-        about = tarfile.TarInfo(f"{folder}/{entry.name}")
-        # Whole seconds, since a fraction would need a header of its own.
-        about.size, about.mtime, about.mode = entry.size, entry.mtime_ns // 10**9, MODE
-        head = about.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        padding = -entry.size % BLOCK
-        begins.append(place + len(head))
-        place += len(head) + entry.size + padding
-        pieces += [Piece(len(head), head), _of_file(entry), Piece(padding, bytes(padding))]
-    # Two empty blocks end an archive (POSIX.1-2001, pax).
-    return Stream((*pieces, Piece(2 * BLOCK, bytes(2 * BLOCK))), tag_of(entries), tuple(begins))
+        begin = place + _head_size(entry, folder)
+        begins.append(begin)
+        place = begin + entry.size + -entry.size % BLOCK
+    return Stream(entries, tag_of(entries), begins, place + END, folder)
 
 
 def held(entry: Entry) -> Entry:
@@ -115,7 +111,7 @@ def held(entry: Entry) -> Entry:
             seen = os.fstat(file.fileno())
             data = file.read(HELD_BYTES + 1)
     except FileNotFoundError:
-        raise Unavailable(f"{entry.path.name} is gone: download it again") from None
+        raise Unavailable(f"{os.path.basename(entry.path)} is gone: download it again") from None
     if len(data) > HELD_BYTES:
         return entry
     return replace(entry, size=len(data), mtime_ns=seen.st_mtime_ns, data=data)
@@ -123,14 +119,33 @@ def held(entry: Entry) -> Entry:
 
 def tag_of(entries: Sequence[Entry]) -> str:
     """A strong entity tag (RFC 9110, section 8.8.3), quotes included."""
-    seen = repr([(entry.name, entry.size, entry.mtime_ns) for entry in entries])
-    return f'"{hashlib.sha256(seen.encode()).hexdigest()[:32]}"'
+    # In parts, since the text of 100,000 files would take tens of megabytes.
+    digest = hashlib.sha256()
+    for entry in entries:
+        digest.update(repr((entry.name, entry.size, entry.mtime_ns)).encode())
+    return f'"{digest.hexdigest()[:32]}"'
 
 
-def _of_file(entry: Entry) -> Piece:
-    if entry.data is not None:
-        return Piece(entry.size, entry.data)
-    return Piece(entry.size, file=entry.path, mtime_ns=entry.mtime_ns)
+def _head(entry: Entry, folder: str) -> bytes:
+    about = tarfile.TarInfo(f"{folder}/{entry.name}")
+    # Whole seconds, since a fraction would need a header of its own.
+    about.size, about.mtime, about.mode = entry.size, entry.mtime_ns // 10**9, MODE
+    return about.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _head_size(entry: Entry, folder: str) -> int:
+    """How long `_head` is, without making it where that is plain: to lay out 100,000 files would take seconds."""
+    length = len(folder) + 1 + len(entry.name)
+    fits = entry.size < _OCTAL and 0 <= entry.mtime_ns < _OCTAL * 10**9
+    if fits and length <= tarfile.LENGTH_NAME and folder.isascii() and entry.name.isascii():
+        return BLOCK
+    return len(_head(entry, folder))
+
+
+def _cut(data: bytes, first: int, last: int) -> Iterator[bytes]:
+    """The stretch of some bytes, if there is any; `first` and `last` may lie outside of them."""
+    if found := data[max(first, 0) : max(last + 1, 0)]:
+        yield found
 
 
 def _filled(parts: Iterator[bytes]) -> Iterator[bytes]:
@@ -147,22 +162,25 @@ def _filled(parts: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def _part(piece: Piece, begin: int, end: int) -> Iterator[bytes]:
-    if piece.file is None:
-        yield piece.data[begin:end]
+def _part(entry: Entry, begin: int, end: int) -> Iterator[bytes]:
+    if begin >= end:
         return
+    if entry.data is not None:
+        yield entry.data[begin:end]
+        return
+    name = os.path.basename(entry.path)
     try:
-        with open(piece.file, "rb") as file:
+        with open(entry.path, "rb") as file:
             seen = os.fstat(file.fileno())
             # A run that is repaired publishes anew while somebody downloads: two versions must not become one archive.
-            if (seen.st_size, seen.st_mtime_ns) != (piece.size, piece.mtime_ns):
-                raise Unavailable(f"{piece.file.name} has changed since the download began: download it again")
+            if (seen.st_size, seen.st_mtime_ns) != (entry.size, entry.mtime_ns):
+                raise Unavailable(f"{name} has changed since the download began: download it again")
             file.seek(begin)
             while begin < end:
                 read = file.read(min(CHUNK, end - begin))
                 if not read:
-                    raise Unavailable(f"{piece.file.name} became shorter while it was sent: download it again")
+                    raise Unavailable(f"{name} became shorter while it was sent: download it again")
                 begin += len(read)
                 yield read
     except FileNotFoundError:
-        raise Unavailable(f"{piece.file.name} is gone: download it again") from None
+        raise Unavailable(f"{name} is gone: download it again") from None

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ class RunFiles:
     """Files below run folders, and their checksums, each made once for a file as it is."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[Path, int, int], str] = {}
+        self._sums: dict[tuple[Path | str, int, int], str] = {}
         self._lock = threading.Lock()
 
     def there(self, folder: Path) -> list[Download]:
@@ -55,7 +56,7 @@ class RunFiles:
             # Not by a look at all files: a data set has thousands of them, and clients ask for one after another.
             with contextlib.suppress(FileNotFoundError):
                 if _takes(folder, PLACES[one], name):
-                    return _entry(folder / name, folder, rewritten=name == PLACES[one])
+                    return _entry(f"{folder}/{name}", folder, rewritten=name == PLACES[one])
         raise NotFound(f"{part.value} of run {folder.name} has no file {name[:100]!r}", field="name")
 
     def listed(self, folder: Path, part: Part) -> list[DownloadFile]:
@@ -90,21 +91,28 @@ def _of(folder: Path, part: Part) -> list[Entry]:
         # A report is taken away when its run goes on.
         with contextlib.suppress(FileNotFoundError):
             # Files beside the folders are written by the coordinator itself, again and again while a run goes on.
-            found.append(_entry(path, folder, rewritten=path == place))
+            found.append(_entry(path, folder, rewritten=path == str(place)))
     return found
 
 
-def _files(place: Path) -> Iterator[Path]:
+def _files(place: Path) -> Iterator[str]:
     """Plain files, in the order of their names; what hides or is a link is nobody's to take."""
     if place.is_symlink():
         return
     if place.is_file():
-        yield place
+        yield str(place)
     elif place.is_dir():
-        for path in sorted(place.rglob("*")):
-            hides = any(part.startswith(".") for part in path.relative_to(place).parts)
-            if path.is_file() and not path.is_symlink() and not hides:
-                yield path
+        yield from _below(str(place))
+
+
+def _below(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as found:
+        inside = sorted((one for one in found if not one.name.startswith(".")), key=lambda one: one.name)
+    for one in inside:
+        if one.is_dir(follow_symlinks=False):
+            yield from _below(one.path)
+        elif one.is_file(follow_symlinks=False):
+            yield one.path
 
 
 def _takes(folder: Path, place: str, name: str) -> bool:
@@ -120,9 +128,9 @@ def _takes(folder: Path, place: str, name: str) -> bool:
         return False
 
 
-def _entry(path: Path, folder: Path, *, rewritten: bool) -> Entry:
-    seen = path.stat()
-    return Entry(path.relative_to(folder).as_posix(), path, seen.st_size, seen.st_mtime_ns, rewritten)
+def _entry(path: str, folder: Path, *, rewritten: bool) -> Entry:
+    seen = os.stat(path)
+    return Entry(path[len(str(folder)) + 1 :], path, seen.st_size, seen.st_mtime_ns, rewritten)
 
 
 def _size(entries: list[Entry]) -> int:

@@ -26,11 +26,11 @@ PEOPLE, WRITERS = {Role.READ, Role.RUN_ADMIN}, {Role.RUN_ADMIN}
 EVERYONE = set(Role) - {Role.METRICS}
 RULES: tuple[tuple[str, str, set[Role]], ...] = (
     (r"/metrics", "GET", {Role.METRICS, Role.INTERNAL, Role.RUN_ADMIN}),
+    (r"/v1/(keys|audit|sessions).*", ".*", WRITERS),
     (r"/(docs|redoc|openapi.json|v1/session).*", ".*", EVERYONE),
     (r"(/v1|/v2)?/(score|rerank|pooling|models)", ".*", {Role.SCORE}),
     (r"/v1/(files|batches).*", ".*", {Role.SCORE, Role.RUN_ADMIN}),
     (r"/internal/.*", ".*", {Role.INTERNAL}),
-    (r"/v1/(keys|audit).*", ".*", WRITERS),
     (r"/v1/.*", "GET", PEOPLE | {Role.INTERNAL}),
     (r"/v1/.*", ".*", WRITERS),
     (r"/scoring", ".*", PEOPLE | {Role.SCORE}),

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import tarfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mstar.cli.download import download
 from mstar.client import Client, Endpoint
 from mstar.errors import CorruptArtefact, Internal, Unavailable
 from mstar.http_json import Target
-from mstar_coordinator.api.archives import Entry, archive
+from mstar_coordinator.api.archives import Entry, Stream, archive
 from mstar_coordinator.api.run_files import RunFiles
 from pages_bench import client_of, start
 
@@ -209,6 +210,23 @@ def test_any_stretch_of_an_archive_is_a_stretch_of_the_archive(
     assert len(whole) == made.size and b"".join(made.read(first, last)) == whole[first : last + 1]
     with tarfile.open(fileobj=io.BytesIO(whole)) as found:
         assert [member.size for member in found] == sizes
+
+
+def test_the_archive_of_many_files_takes_little_memory_until_it_is_sent(tmp_path: Path) -> None:
+    entries = [Entry(f"cot_dataset/images/{number:064x}.png", tmp_path / "one", 300, 10**18) for number in range(5000)]
+    tracemalloc.start()
+    made = archive(entries, "r-01m8en3zp7sbkh")
+    taken, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert max(taken, peak) < 200 * len(entries)
+    # Half a header in the middle, without any file being opened.
+    begin = made.begins[2500]
+    assert b"".join(made.read(begin - 600, begin - 1)) == made_head(made, 2500)[-600:]
+
+
+def made_head(made: Stream, number: int) -> bytes:
+    before = made.begins[number - 1] + 512
+    return b"".join(made.read(before, made.begins[number] - 1))
 
 
 def bring(client: httpx2.Client, run_id: str, out: Path, part: Part = Part.POLICY) -> tuple[int, int]:
