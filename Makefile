@@ -18,10 +18,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 # A test session starts hundreds of processes, and each would compile the sources again.
 export PYTHONDONTWRITEBYTECODE :=
+# Two minutes of one core for libraries of which a third is ever imported: what is, Python compiles then.
+export PIP_COMPILE := 0
 PYTEST = $(BIN)/python -m pytest -rfER -n $(WORKERS) --durations=50 --durations-min=5
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check test all-tests quick-tests coverage chromium faults partners audit lint format docs bench study-quick
+.PHONY: help install demo up check test all-tests quick-tests coverage chromium faults partners audit told-audit lint format docs bench study-quick
 
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -37,6 +39,8 @@ $(STAMP): pyproject.toml requirements-dev.lock
 	$(BIN)/python -m pip install -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),) torch==2.13.0
 	DS_BUILD_OPS=0 $(BIN)/python -m pip install -q -c requirements-dev.lock --no-build-isolation deepspeed==0.19.8
 	$(BIN)/python -m pip install -q -c requirements-dev.lock --group dev -e .
+	@# Services start together: each would compile the same libraries.
+	@$(BIN)/python -c "import deepspeed, mstar_coordinator.api.app, mstar_policy.hf_engine, mstar_prm.app, mstar_trainer.training_loop" >/dev/null 2>&1
 	@touch $(STAMP)
 
 # vLLM for CPUs, which only the tests and benchmarks use: the demo does without its two gigabytes.
@@ -71,10 +75,16 @@ demo: $(STAMP) ## Run the whole method on the small benchmark, on this machine
 up: $(STAMP) ## Start the four services and their workers; Ctrl-C stops them
 	$(BIN)/mstar up
 
-# Types and contracts are checked beside the tests: they have one core busy for a minute.
-test: $(VLLM) $(LINTERS) ## Run every check: style, types, contracts, units, real processes, vLLM, PostgreSQL, chart, images
-	@$(MAKE) --no-print-directory -j 2 lint all-tests
-	@$(MAKE) --no-print-directory audit || echo "see above; this stops no test, since advisories come at any time"
+# What has one core busy for minutes goes side by side: installing, then types, contracts and the audit beside the tests.
+test: ## Run every check: style, types, contracts, units, real processes, vLLM, PostgreSQL, chart, images
+	@$(MAKE) --no-print-directory -j 3 $(VLLM) $(LINTERS) chromium
+	@$(MAKE) --no-print-directory -j 3 lint all-tests told-audit
+	@cat build/audit.txt
+
+# Advisories come at any time, so they stop no test. What they say comes after the tests' own lines.
+told-audit: $(STAMP)
+	@mkdir -p build
+	@$(MAKE) --no-print-directory audit >build/audit.txt 2>&1 || echo "see above; this stops no test" >>build/audit.txt
 
 # The tools have an environment of their own, so that they audit no part of themselves.
 audit: $(STAMP) ## Known vulnerabilities and licences of what the images install; bills of materials in build/sbom
@@ -89,7 +99,7 @@ check: $(STAMP) ## Run what takes minutes only: lint, types, contracts, and the 
 chromium:
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qqy --no-install-recommends chromium >/dev/null; } || echo "no Chromium: the tests of the pages in a browser are left out"
 
-all-tests: $(VLLM) $(LINTERS) chromium
+all-tests: $(VLLM) $(LINTERS)
 	$(PYTEST)
 
 # These compute most of the time.

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ _OWN_FOLDER = pytest.StashKey[Path]()
 _WARM_SERVER = pytest.StashKey[WarmServer]()
 _OURS = "MSTAR_TESTS_TMPDIR"
 """Set for the processes among which tests are shared out: they use the first one's folder."""
+_FIRST = "gw0"
+"""The first of the processes among which tests are shared out."""
+_COMPILING_SECONDS = 180.0
 _LOADER = {name: value for name, value in os.environ.items() if name.startswith("LD_")}
 """Variables of the dynamic loader, before any library was imported."""
 _LONGEST = (
@@ -207,10 +211,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: order.get(item.path.relative_to(_HERE).as_posix(), len(order)))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    """Have one process compile what all import, tests included: the others wait for it."""
+    deadline = time.monotonic() + _COMPILING_SECONDS
+    while os.environ.get("PYTEST_XDIST_WORKER", _FIRST) != _FIRST and not _compiled().exists():
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+
+
 def pytest_collection_finish() -> None:
     """Look for garbage among what the tests make only, not among libraries and tests."""
     gc.freeze()
     gc.enable()
+    _compiled().touch()
+
+
+def _compiled() -> Path:
+    """A file that is there once one process has imported everything."""
+    return Path(os.environ[_OURS]) / "compiled"
 
 
 class _Together(LoadScopeScheduling):
