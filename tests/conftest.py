@@ -224,6 +224,8 @@ def pytest_collection() -> None:
 def pytest_collection_finish() -> None:
     """Look for garbage among what the tests make only, not among libraries and tests."""
     gc.freeze()
+    # A twentieth of the tests' time goes into collections at the interpreter's own threshold of 700.
+    gc.set_threshold(20_000)
     gc.enable()
     _compiled().touch()
 
