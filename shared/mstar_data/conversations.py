@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mstar.answers.options import options_in
+from mstar.answers.options import options_in, options_on_a_line
+from mstar.answers.records import GOLD_COLUMNS
 from mstar.image_marks import MARK, as_published, has_mark
 from mstar.layout import split_response
-from mstar_data.files import Folder, image_file, image_given
+from mstar_data.files import Folder, image_given
 from mstar_data.record import BadRecord, Record
 
 _HINT = re.compile(
@@ -30,18 +31,20 @@ _ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "a
 
 def from_llava(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of `{image, conversations: [{from, value}, …]}`; its first two turns are question and answer."""
-    asked, answered, later = _exchange(listed(row.get("conversations")), "conversations", where)
+    asked, answered, later = _exchange(_with_answer(row, "conversations"), "conversations", where)
     said = str(_content(answered) or "")
-    given = row.get("image") if row.get("image") is not None else row.get("images")
+    given = next((row[name] for name in ("image", "images", "image_urls") if row.get(name) is not None), None)
     images = [] if given is None else listed(given) or [given]
-    question, choices = taken_apart(str(_content(asked) or ""), len(images))
+    question, choices = _asked(str(_content(asked) or ""), said, len(images))
     first = images[0] if images else None
     # MathV360K keeps the images of each of its sources in a folder of its own.
-    group = str(first).split("/")[0] if isinstance(first, str) and "/" in first else None
+    # Base64 has slashes too, and no full stop.
+    named = isinstance(first, str) and "/" in first and "." in first.rpartition("/")[2]
+    group = str(first).split("/")[0] if named else None
     return Record(
         where=where,
         question=question,
-        images=tuple(image_file(root, image, "data_images", "images") for image in images),
+        images=tuple(image_given(image, root, "data_images", "images") for image in images),
         gold={"answer": stated_answer(said), "choices": choices},
         id=None if row.get("id") is None else str(row["id"])[:200],
         response=_solution(said),
@@ -71,13 +74,13 @@ def turns_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
 
 def from_messages(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of `{messages: [{role, content}, …]}`, its images as parts, as `data:` URLs, or in a column."""
-    asked, answered, later = _exchange(row["messages"], "messages", where)
+    asked, answered, later = _exchange(_with_answer(row, "messages"), "messages", where)
     text, images = _parts(_content(asked))
     images += listed(row.get("images"))
     if not images:
         images = [row[name] for name in ("images", "image") if row.get(name) not in (None, "", [])][:1]
-    question, choices = taken_apart(text, len(images))
     said, _ = _parts(_content(answered))
+    question, choices = _asked(text, said, len(images))
     return Record(
         where=where,
         question=question,
@@ -98,6 +101,22 @@ def listed(value: Any) -> list[Any]:
         except (ValueError, RecursionError):
             return []
     return list(value) if isinstance(value, (list, tuple)) else []
+
+
+def _with_answer(row: Mapping[str, Any], column: str) -> list[Any]:
+    """The turns, with the answer that a set for reinforcement learning has in a column of its own (MM-Eureka)."""
+    turns = listed(row.get(column))
+    answer = next((row[name] for name in GOLD_COLUMNS if isinstance(row.get(name), (str, int, float))), None)
+    if answer is None or not all(isinstance(turn, Mapping) for turn in turns):
+        return turns
+    roles = [_ROLES.get(_role(turn), _role(turn)) for turn in turns if _role(turn) != "system"]
+    return [*turns, {"role": "assistant", "content": str(answer)}] if roles == ["user"] else turns
+
+
+def _asked(text: str, said: str, images: int) -> tuple[str, list[str]]:
+    """Question and options of the first turn; without a heading, options are what the answer is one of."""
+    question, options = taken_apart(text, images)
+    return (question, options) if options else options_on_a_line(question, stated_answer(said))
 
 
 def _exchange(turns: Sequence[Any], column: str, where: str) -> tuple[Mapping[str, Any], Mapping[str, Any], int]:
@@ -142,7 +161,8 @@ def stated_answer(text: str) -> str:
     headed = split_response(text).answer
     if headed:
         return headed
-    text = _tagged(text)
+    # What is thought comes before what is said.
+    text = _tagged(text.rpartition("</think>")[2].strip() or text)
     found = _ANSWER.search(text.strip())
     return (found["answer"] if found else text).strip().rstrip(".").strip()
 

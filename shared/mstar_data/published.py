@@ -1,16 +1,18 @@
 """Rows of published sets whose columns mean something of their own, brought to the names that all other rows have.
 
-IconQA, PGPS9K, MathVerse, FigureQA, PlotQA, TabMWP and InfographicVQA. What this leaves out: rows that the usual
-columns say all about, and where a picture lies (`files`).
+IconQA, PGPS9K, MathVerse, MMMU-Pro, FigureQA, PlotQA, TabMWP, InfographicVQA, GeoQA, FormalGeo7k and HallusionBench.
+What this leaves out: rows that the usual columns say all about, and where a picture lies (`files`).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mstar.answers.options import missing
+from mstar.answers.options import LETTERS, missing
+from mstar.answers.records import QUESTION_COLUMNS
 
 _IN_THE_PICTURE = "Answer the question in the picture."
-"""MathVerse's Vision Only rows have no question but in their picture."""
+"""MathVerse's Vision Only rows and MMMU-Pro's vision rows have no question but in their picture."""
 _PICTURES = "The first picture belongs to the question, the others are the options in their order."
 _ICONQA = ("choose_img", "choose_txt", "fill_in_blank")
 
@@ -94,6 +96,31 @@ def _infographic(row: Row) -> Row:
     return row
 
 
+def _geoqa(row: Row) -> Row:
+    """The question is the `subject`, the option's place the `label`, and `answer` the way there."""
+    row["question"], label = row.pop("subject"), row.pop("label")
+    del row["answer"]
+    known = isinstance(label, int) and 0 <= label < len(LETTERS)
+    return row | {"answer": LETTERS[label] if known else label, "answer_type": "choice"}
+
+
+def _formalgeo(row: Row) -> Row:
+    """Its answers are written as Python would: `3*pi/2`, `sqrt(34)`."""
+    answer = re.sub(r"sqrt\(([^()]*)\)", r"\\sqrt{\1}", str(row["problem_answer"]))
+    answer = re.sub(r"(?<![A-Za-z\\])pi(?![A-Za-z])", r"\\pi", answer).replace("*", " ")
+    row.setdefault("image", row.get("problem_img"))
+    return row | {"question": row["problem_text_en"] or row.get("problem_text_cn"), "answer": answer}
+
+
+def _hallusion(row: Row) -> Row:
+    """1 is yes. A question about no picture has a `visual_input` of 0."""
+    if str(row.get("visual_input")) == "0":
+        row = {name: value for name, value in row.items() if name not in ("image", "filename")}
+    elif row.get("image") is None:
+        row["image"] = row.get("filename")
+    return row | {"answer": {"0": "No", "1": "Yes"}.get(str(row["gt_answer"]), row["gt_answer"])}
+
+
 def _has(*names: str) -> Callable[[Mapping[str, Any]], bool]:
     return lambda row: all(name in row for name in names)
 
@@ -105,6 +132,13 @@ _SETS: tuple[tuple[Callable[[Mapping[str, Any]], bool], Callable[[Row], Row]], .
         lambda row: row.get("problem_version") == "Vision Only" and not str(row.get("question") or "").strip(),
         _mathverse,
     ),
+    (
+        lambda row: _has("image", "options", "answer", "subject")(row) and not set(QUESTION_COLUMNS) & set(row),
+        _mathverse,
+    ),
+    (lambda row: _has("subject", "choices", "label", "answer")(row) and "question" not in row, _geoqa),
+    (_has("problem_text_en", "problem_answer"), _formalgeo),
+    (_has("question", "gt_answer", "gt_answer_details"), _hallusion),
     (_has("question_string", "image_index", "answer"), _figureqa),
     (lambda row: _has("table", "table_for_pd")(row) and row.get("image") is None, _tabmwp),
     (lambda row: isinstance(row.get("answer_type"), list) and "answers" in row, _infographic),

@@ -1,5 +1,6 @@
 """Records in the columns and turns of published sets that no other test reads."""
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -213,3 +214,101 @@ def test_options_on_one_line_are_options_where_the_answer_is_one(
     (tmp_path / "a.jsonl").write_text(json.dumps({"question": question, "answer": gold}) + "\n")
     (row,) = read_rows(tmp_path, Summary(), looks=TrustingLooks())
     assert (row.columns["question"], row.columns.get("choices")) == (asked, options)
+
+
+OWN_SHAPES: dict[str, tuple[dict[str, Any], str, str, list[str] | None]] = {
+    "DynaMath": (
+        {
+            "question": "Is it odd? choices: (A) odd (B) even",
+            "ground_truth": "B",
+            "answer_type": "multiple choice",
+            "subject": "algebra",
+        },
+        "Is it odd?",
+        "B",
+        ["odd", "even"],
+    ),
+    "GeoQA": (
+        {"subject": "Find AB.", "choices": ["1", "2", "3"], "label": 1, "answer": "By Pythagoras 2.", "comment": ""},
+        "Find AB.",
+        "B",
+        ["1", "2", "3"],
+    ),
+    "FormalGeo7k": (
+        {"problem_text_en": "Find x.", "problem_text_cn": "x", "problem_answer": "3*pi/2", "problem_level": 1},
+        "Find x.",
+        "3 \\pi/2",
+        None,
+    ),
+    "HallusionBench": (
+        {"question": "Are they equal?", "gt_answer": "0", "gt_answer_details": "No.", "visual_input": "1"},
+        "Are they equal?",
+        "No",
+        None,
+    ),
+    "MMMU-Pro": (
+        {"options": "['cat', 'dog']", "answer": "B", "subject": "Art"},
+        "Answer the question in the picture.",
+        "B",
+        ["cat", "dog"],
+    ),
+    "VLAA-Thinking": (
+        {
+            "question": "Which function?",
+            "gt": "Step 1: It holds.\n\n\u2020Answer: y = 2x.",
+            "ds_answer": "<think>t</think>",
+        },
+        "Which function?",
+        "y = 2x",
+        None,
+    ),
+    "MM-Eureka": (
+        {"conversations": [{"role": "user", "content": "Find C."}], "answer": "30"},
+        "Find C.",
+        "30",
+        None,
+    ),
+    "LLaVA-CoT": (
+        {
+            "conversations": [
+                {"from": "human", "value": "What is it?\nA. cat\nB. dog"},
+                {"from": "gpt", "value": STAGES.format("B")},
+            ]
+        },
+        "What is it?",
+        "B",
+        ["cat", "dog"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OWN_SHAPES)
+def test_a_published_row_is_read_in_its_own_columns(tmp_path: Path, name: str) -> None:
+    record, question, answer, choices = OWN_SHAPES[name]
+    (tmp_path / "0.png").write_bytes(small_png(0))
+    (tmp_path / "a.jsonl").write_text(json.dumps({"image": "0.png", **record}) + "\n")
+    summary = Summary()
+    rows = list(read_rows(tmp_path, summary, looks=TrustingLooks()))
+    assert summary.problems == []
+    columns = rows[0].columns
+    assert (columns["question"], columns["answer"], columns.get("choices")) == (question, answer, choices)
+    assert len(rows[0].images) == 1
+
+
+def test_base64_in_a_conversation_is_a_picture_and_no_group(tmp_path: Path) -> None:
+    picture = base64.b64encode(small_png(0)).decode()
+    said = "<think>\nOne, two.\n</think>\n\nThere are \\boxed{2}."
+    turns = [{"from": "human", "value": "<image>\nHow many?"}, {"from": "assistant", "value": said}]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"image": picture, "conversations": turns}) + "\n")
+    summary = Summary()
+    (row,) = read_rows(tmp_path, summary, looks=TrustingLooks())
+    assert row.images == (small_png(0),)
+    assert "group" not in row.columns
+    assert "think" not in row.columns["answer"]
+
+
+def test_a_question_of_hallusionbench_without_a_picture_is_in_words(tmp_path: Path) -> None:
+    row = {"question": "Is it so?", "gt_answer": "1", "gt_answer_details": "", "visual_input": "0", "filename": None}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+    (read,) = read_rows(tmp_path, Summary(), looks=TrustingLooks())
+    assert (read.columns["answer"], read.images) == ("Yes", ())

@@ -35,7 +35,7 @@ _ION = re.compile(r"(?:[A-Z][a-z]?\d?){1,4}\^\{?\d?[+-]\}?")
 """`SO4^2-`: its charge is no power."""
 KINDS = {
     "choice": AnswerType.CHOICE, "multi_choice": AnswerType.CHOICE, "multiple_choice": AnswerType.CHOICE,
-    "multi-choice": AnswerType.CHOICE, "mcq": AnswerType.CHOICE, "option": AnswerType.CHOICE,
+    "mcq": AnswerType.CHOICE, "option": AnswerType.CHOICE,
     "integer": AnswerType.INTEGER, "int": AnswerType.INTEGER, "float": AnswerType.FLOAT, "number": AnswerType.FLOAT,
     "decimal": AnswerType.FLOAT, "list": AnswerType.LIST, "text": AnswerType.TEXT, "string": AnswerType.TEXT,
     "math": AnswerType.MATH, "latex": AnswerType.MATH, "expression": AnswerType.MATH, "equation": AnswerType.MATH,
@@ -48,7 +48,8 @@ _NO_KINDS = ("numerical", "other", "yes/no", "unanswerable")
 def kind_of(record: Mapping[str, Any], value: str, options: Sequence[str], *, listed: bool) -> AnswerType:
     """The type that the row names, else the one that its answer has. With options it is a choice, whatever they are."""
     named = record.get("answer_type") or record.get("question_type") or ""
-    name = str(named).strip().casefold()
+    # DynaMath writes `multiple choice`.
+    name = re.sub(r"[\s-]+", "_", str(named).strip().casefold())
     # VQA's `number` is what a question asks for, and some people answer `lots`.
     asked = name == "number" and "answers" in record
     known = None if asked else KINDS.get(name)

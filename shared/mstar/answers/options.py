@@ -29,7 +29,7 @@ _IN_A_ROW = re.compile(r"(?:^|\n|\s)\(?([A-Z])[).:]\s*(.*?)(?=(?:\n|\s)\(?[A-Z][
 _ROWS_OF_MARKS = tuple(
     re.compile(rf"(?<!\S){mark}\s*(?=\S)") for mark in (r"\(([A-Za-z])\)", r"([A-Z])\.", r"([A-Z]):", r"([A-Z])\)")
 )
-_HEADED = re.compile(r"\s*(?:choices|options):?\s*$", re.IGNORECASE)
+_HEADED = re.compile(r"(?:(?<=[.?!)])\s*|\n\s*|\A\s*)(?:choices|options):?\s*$", re.IGNORECASE)
 _NAME = re.compile(r"(?:(?:option|choice|answer)[\s_-]*)?[(\[]?\s*([A-Za-z]|\d{1,4})(?:\.0)?\s*[)\].:]?", re.IGNORECASE)
 _NAMES = ("label", "letter", "key", "id")
 _TEXTS = ("text", "value", "content")

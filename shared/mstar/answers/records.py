@@ -290,6 +290,10 @@ def _reference(text: str) -> str:
         return last.strip() or text
     if tag := find_answer(text, AnswerPlace.ANSWER_TAG):
         return tag
+    # Solutions of Math-PUMA and VLAA-Thinking.
+    _, mark, last = text.rpartition("\u2020Answer:")
+    if mark and last.strip():
+        return last.strip().removesuffix(".").split("\n")[0].strip()
     text = _CALLED.sub(r"\1", text, count=1)
     long = "\n" in text or len(text) > _LONGEST_BARE
     return (find_answer(text, AnswerPlace.BOXED) if long else None) or text
