@@ -76,7 +76,7 @@ def test_variables_that_libraries_find_the_same_need_no_imports_of_their_own() -
     def key(environment: dict[str, str]) -> object:
         return Request(["-m", "mstar_prm"], environment, "/", 0o022, 0, [0], []).key
 
-    given = {"HOME": os.path.expanduser("~"), "CUDA_VISIBLE_DEVICES": "", "LANG": "C.UTF-8"}
+    given = {"HOME": os.path.expanduser("~"), "CUDA_VISIBLE_DEVICES": "0", "VLLM_CPU_KVCACHE_SPACE": "1"}
     assert key(given) == key({}) != key({"HF_HUB_OFFLINE": "1"})
     stack = child_environment(ProcessSpec("prm", ()))
     assert all(stack[name] == value for name, value in LIBRARIES.items() if name != "OMP_NUM_THREADS")

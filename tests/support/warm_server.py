@@ -30,12 +30,15 @@ from warm_stub import FORKED
 PR_SET_PDEATHSIG = 1
 _ROOT = str(Path(__file__).parents[2])
 READ_BY_LIBRARIES = (
-    *("CUDA", "DS_", "GOMP_", "HF_", "HOME", "HUGGINGFACE", "MALLOC_", "MKL_", "OMP_"),
-    *("OPENBLAS_", "TOKENIZERS_", "TORCH_", "TRANSFORMERS_", "TZ", "VLLM_", "XDG_"),
+    *("DS_", "GOMP_", "HF_", "HOME", "HUGGINGFACE", "MALLOC_", "MKL_", "OMP_"),
+    *("OPENBLAS_", "TOKENIZERS_", "TORCH_", "TRANSFORMERS_", "TZ", "XDG_"),
 )
-"""Beginnings of variables that are read while a library is imported. The locale is this interpreter's in any case."""
-UNLESS_GIVEN = {"CUDA_VISIBLE_DEVICES": "", "HOME": os.path.expanduser("~")}
-"""What libraries find when a variable is not set: there is no GPU here."""
+"""Beginnings of variables that are read while a library is imported. The locale is this interpreter's in any case.
+
+Not CUDA's, since there is no GPU, and not vLLM's, which a program imports after it is forked.
+"""
+UNLESS_GIVEN = {"HOME": os.path.expanduser("~")}
+"""What libraries find when a variable is not set."""
 Key = tuple[tuple[str, ...], frozenset[tuple[str, str]]]
 """Modules, and variables that they read."""
 
