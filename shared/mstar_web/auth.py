@@ -111,7 +111,7 @@ class BearerAuth:
         try:
             principal = await self._principal(scope)
         except Unauthenticated:
-            if self._sign_in is None or not _is_navigation(scope):
+            if self._sign_in is None or not is_navigation(scope):
                 raise
             # Only the path that was asked for, never a host, so that nobody is led elsewhere.
             asked = quote(scope["path"] + (f"?{query}" if (query := scope["query_string"].decode("latin-1")) else ""))
@@ -181,7 +181,7 @@ def _key(authorization: str) -> str:
     return rest.strip() if scheme.lower() == "bearer" else ""
 
 
-def _is_navigation(scope: Scope) -> bool:
+def is_navigation(scope: Scope) -> bool:
     """Whether a person's browser asks for a page, so that a page is a better answer than a problem."""
     if scope.get("method") != "GET" or scope["path"].startswith(("/v1/", "/internal/")):
         return False

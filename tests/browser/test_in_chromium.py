@@ -191,6 +191,32 @@ def test_a_run_says_when_nothing_answers_and_goes_on_when_it_does(
     page.close()
 
 
+def test_a_run_that_another_tab_deletes_is_said_to_be_gone(
+    browser: "playwright.Browser", client: httpx2.Client
+) -> None:
+    made = start(client)
+    with watched(browser, 390, "light") as page:
+        page.goto(f"{client.base_url}".rstrip("/") + f"/runs/{made}", wait_until="load")
+        client.post(f"/v1/runs/{made}/cancel", json={})
+        page.get_by_text("cancelled").first.wait_for()
+        assert client.delete(f"/v1/runs/{made}", params={"confirm": made}).status_code == 200
+        page.evaluate("soon()")
+        page.get_by_text("it was deleted").wait_for()
+        page.reload(wait_until="load")
+        assert "does not exist" in page.get_by_role("alert").inner_text()
+        assert serious(page) == {}
+
+
+def test_without_scripts_a_page_says_what_it_cannot_do(browser: "playwright.Browser", client: httpx2.Client) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    for path in ("/runs", "/new?recipe=demo", "/scoring"):
+        page.goto(f"{client.base_url}".rstrip("/") + path)
+        note = page.get_by_text("Without JavaScript these pages can be read")
+        assert note.is_visible(), path
+    context.close()
+
+
 def test_a_run_that_is_watched_asks_for_a_key_once_another_tab_has_signed_out(
     browser: "playwright.Browser", tmp_path: Path
 ) -> None:
@@ -208,6 +234,7 @@ def test_a_run_that_is_watched_asks_for_a_key_once_another_tab_has_signed_out(
         other.wait_for_url(f"{url}/sign-in")
         page.get_by_label("Key").wait_for()
         assert page.url.startswith(f"{url}/sign-in") and started["id"] in page.url
+        assert "Your session has ended" in page.get_by_role("alert").inner_text()
 
 
 def test_the_keyboard_reaches_every_question(browser: "playwright.Browser", client: httpx2.Client, run_id: str) -> None:

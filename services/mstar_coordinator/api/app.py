@@ -19,6 +19,7 @@ from mstar_coordinator.access.door import Door
 from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.owners import require_own
 from mstar_coordinator.api.pages import scoring, sign_in
+from mstar_coordinator.api.pages.failed import FailedPages
 from mstar_coordinator.api.pages.routes import add_pages
 from mstar_coordinator.api.parts import Parts, cluster_of, make_parts, model_trial
 from mstar_coordinator.api.recipes import RecipeBook
@@ -119,7 +120,7 @@ def build_app(
 
 def _bare_app(settings: CoordinatorSettings, parts: Parts, registry: CollectorRegistry) -> FastAPI:
     """Without routes: who may come in, what is noted of it, and what is started and ended with the app."""
-    return base_app(
+    app = base_app(
         "mstar coordinator",
         API_VERSION,
         settings,
@@ -136,6 +137,8 @@ def _bare_app(settings: CoordinatorSettings, parts: Parts, registry: CollectorRe
         partial(Audit, store=parts.store, days=settings.audit_days, unnoted=UNNOTED, wall=parts.store.wall),
         (FILES_PATH,),
     )
+    app.add_middleware(FailedPages)
+    return app
 
 
 def _context(settings: CoordinatorSettings, parts: Parts, clock: Clock) -> Context:

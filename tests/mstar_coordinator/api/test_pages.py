@@ -49,6 +49,26 @@ def test_a_run_that_does_not_exist_is_a_problem(client: httpx2.Client) -> None:
     assert client.get("/runs?after=<x>").status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/runs/r-none", 404, "does not exist"),
+        (f"/runs/{EVIL.replace('/', '%2f')}", 404, "has no route"),
+        ("/runs?state=<b>", 422, "state"),
+        ("/studies/s-none", 404, "does not exist"),
+        ("/nothing", 404, "has no route"),
+    ],
+)
+def test_a_person_reads_what_went_wrong_on_a_page(client: httpx2.Client, path: str, status: int, said: str) -> None:
+    page = client.get(path, headers={"accept": "text/html,application/xhtml+xml"})
+    assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    (sentence,) = re.findall(r'role="alert" class="problem">(.*?)</p>', page.text)
+    assert said in sentence and "<" not in sentence and EVIL not in page.text
+    assert 'href="/runs"' in page.text and page.headers["x-request-id"]
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert client.get(path).headers["content-type"] == "application/problem+json"
+
+
 def test_responses_are_shown_with_their_verdicts_and_escaped(
     client: httpx2.Client, publisher: MemoryPublisher, home: Path
 ) -> None:

@@ -4,6 +4,8 @@ const now = document.getElementById("now");
 const run = now.dataset.run;
 const said = document.getElementById("said");
 const AWAY = "The coordinator does not answer. What you see is from before.";
+const STALE = "The coordinator cannot show this run now. What you see is from before.";
+const GONE = "This run is no longer there: it was deleted. What you see is from before.";
 let waiting = null;
 
 async function refresh() {
@@ -13,7 +15,9 @@ async function refresh() {
   if (answer?.status === 401) return location.assign(signInAgain());
   if (answer?.ok) now.innerHTML = await answer.text();
   if (answer === null) said.textContent = AWAY;
-  else if (said.textContent === AWAY) said.textContent = "";
+  else if (answer.status === 404) said.textContent = GONE;
+  else if (!answer.ok) said.textContent = STALE;
+  else if ([AWAY, STALE].includes(said.textContent)) said.textContent = "";
 }
 
 function soon() {
