@@ -125,7 +125,7 @@ class DatasetCheck:
             listed += [short.detail for short in self._short]
             raise InvalidDataset(
                 "\n  ".join([f"{bad} records cannot be used:" if bad > 1 else "a record cannot be used:", *listed])
-                + "\nmend the data, or leave them out with data.skip_bad=true (--skip-bad)",
+                + "\ncorrect the data, or leave them out with data.skip_bad=true (--skip-bad)",
                 field="data.source",
             )
         if self._short:

@@ -1,4 +1,4 @@
-"""Which of a run's models take only some numbers of images, so that records they cannot see are found beforehand."""
+"""How many images a question each of a run's models accepts, so that records it cannot take are found beforehand."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

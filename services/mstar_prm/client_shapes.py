@@ -1,4 +1,4 @@
-"""Requests and answers in the shapes of other servers, around our own.
+"""Translates requests in the shapes of other servers to our own, and our answers back.
 
 Their shapes have no place for one document's error, so that a document that can't be scored fails its request.
 """

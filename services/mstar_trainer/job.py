@@ -96,7 +96,7 @@ def await_claim(
             time.sleep(pause)
             continue
         except MstarError as error:
-            # A refused key, or a proxy's page in the coordinator's place: it may be mended within the time.
+            # A refused key, or a proxy's page in the coordinator's place: it may be corrected within the time.
             log.warning("claim not read", step=step, detail=error.detail)
             time.sleep(pause)
             continue

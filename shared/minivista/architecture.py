@@ -1,4 +1,4 @@
-"""The tiny base model: an Idefics3 of 1.3 million parameters, made from a configuration like any other.
+"""The tiny base model: an Idefics3 of 1.1 million parameters, made from a configuration like any other.
 
 Nothing in the services knows it: they load it from its folder as they load a model a thousand times its size.
 """

@@ -1,4 +1,4 @@
-"""Make the base model that ships: `python -m minivista.pretrain --out FOLDER` (about a quarter of an hour, two cores).
+"""Makes the base model that ships: `python -m minivista.pretrain --out FOLDER` (how long: `model/README.md`).
 
 Four phases, on pictures that no split holds. First the vision tower (`seeing`). Then reading: what a picture shows is
 transcribed. Then arithmetic, mostly by careful chains. Last the habits of `habits`, in which care is the minority, with

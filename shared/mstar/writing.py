@@ -1,4 +1,4 @@
-"""The errors for files that cannot be written, each with what mends it: room, or a permission."""
+"""Errors for files that cannot be written, each with its remedy: disk space, or a permission."""
 
 import errno
 from collections.abc import Iterator

@@ -225,7 +225,7 @@ class _Work:
             point = json.loads(path.read_text())
             if point["settings"] != self._settings:
                 return False
-            # Images may have been mended since, and to go on would refuse them unread at the end.
+            # Images may have been corrected since, and to go on would refuse them unread at the end.
             if point["summary"]["bad"] and not self._skip_bad:
                 return False
             for file in self.folder.rglob("*.jsonl"):
@@ -292,7 +292,7 @@ def _check(summary: Summary, skip_bad: bool) -> None:
         shown = "\n  ".join(summary.problems)
         more = f"\n  and {summary.bad - SHOWN} more" if summary.bad > SHOWN else ""
         raise InvalidDataset(
-            f"{summary.bad} records cannot be used:\n  {shown}{more}\nmend them, or leave them out with --skip-bad",
+            f"{summary.bad} records cannot be used:\n  {shown}{more}\ncorrect them, or leave them out with --skip-bad",
             field="source",
         )
 

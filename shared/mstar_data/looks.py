@@ -1,4 +1,4 @@
-"""What a picture looks like, in a form that is compared in a moment."""
+"""Fingerprints of pictures: what one looks like, in a form that is compared in a moment."""
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""A look at a model before a run: questions as the recipe puts them, responses, and what the answer check says of them.
+"""Tries a model before a run: questions as the recipe puts them, responses, and what the answer check says of them.
 
 It says as well what the recipe could change, from where the responses have their answer. Nothing is trained or written.
 """

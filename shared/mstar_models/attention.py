@@ -1,4 +1,4 @@
-"""Who sees whom in a batch of packed trees, and the attention that reads it: a dense mask on CPUs, blocks on GPUs.
+"""Which tokens see which in a batch of packed trees, and the attention by it: a dense mask on CPUs, blocks on GPUs.
 
 A dense mask has T × T entries, which is 400 MB for 20,000 tokens and as much again for the copy that a kernel adds to
 the scores. FlexAttention (arXiv 2412.05496) takes a list of blocks with something to see instead, and leaves the other

@@ -1,4 +1,4 @@
-"""Turns at something scarce: a few at once, and callers that wait are served in rotation.
+"""Fair queueing for something scarce: a few requests at once, and callers that wait are served in rotation.
 
 A caller who sends a hundred requests gets every second turn beside one who sends one. What this leaves out: who a
 caller is (`auth.caller_of`).

@@ -77,7 +77,7 @@ class Provider:
             claims = await self._claims(token, begun["nonce"])
         except OAuthError as error:
             _log.warning("sign-in refused by the provider", error=str(error.error)[:60])
-            raise InvalidInput(f"the provider takes this code no more: {AGAIN}", field="code") from error
+            raise InvalidInput(f"the provider no longer accepts this code: {AGAIN}", field="code") from error
         except (JoseError, ValueError) as error:
             claim = error.claim if isinstance(error, ClaimError) else None
             _log.warning("id token refused", error=type(error).__name__, claim=claim)

@@ -1,4 +1,4 @@
-"""Files as one stream of bytes that any part can be asked of: a tar archive laid out before it is written.
+"""Tar archives of which any range of bytes can be read: laid out beforehand, and never written.
 
 Every header and every place in the archive follows from names, sizes and times, so a download that broke off goes on at
 its byte without the archive ever being made. Small files that the coordinator rewrites while a run goes on are read

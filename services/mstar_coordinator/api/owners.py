@@ -1,4 +1,4 @@
-"""What belongs to a project is not there for the keys of another: one check for every route that names something.
+"""Isolation of projects: what belongs to one is a 404 for the keys of another, by one check for all routes.
 
 A dependency of the whole app, so that a route added later can't forget it. It goes by the names of path parameters:
 the first one of each path is listed here, and a test fails for one that is not. What this leaves out: lists, which are

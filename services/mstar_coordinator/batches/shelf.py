@@ -1,4 +1,4 @@
-"""Keeps the content of files: one file each below a folder, named by an id that the server has made.
+"""Keeps the content of uploaded files on the disk, each under an id that the server has made.
 
 The row in the database and the content appear together: the content is written beside, and gets its name within the
 transaction that writes the row. What a crash leaves without a row is removed at the next start.

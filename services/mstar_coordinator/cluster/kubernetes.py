@@ -169,8 +169,8 @@ def _in_cluster() -> client.ApiClient:
         config.load_incluster_config()
     except config.ConfigException as error:
         raise InvalidInput(
-            "gpu_sharing needs a Kubernetes service account, which this process has not: run in the chart's pod, or "
-            "set gpu_sharing=dedicated",
+            "gpu_sharing needs a Kubernetes service account, which this process does not have: run in the chart's "
+            "pod, or set gpu_sharing=dedicated",
             field="gpu_sharing",
         ) from error
     return client.ApiClient()

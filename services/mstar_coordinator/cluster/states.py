@@ -1,4 +1,4 @@
-"""What Kubernetes says of pods, and of the Jobs and their like that train, in words for the one who must act.
+"""What Kubernetes says of pods, and of the Jobs and their like that train, in words for the operator.
 
 Pods are the client's objects, Jobs plain dictionaries. What this leaves out: asking for them (`kubernetes`).
 """

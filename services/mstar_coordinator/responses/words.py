@@ -1,4 +1,4 @@
-"""The words of a search as queries of the word index.
+"""Translates the words of a search into queries of SQLite's full-text index.
 
 The index looks up a word in one response at once, but of a word's beginning it first joins the lists of all words that
 begin so, at every look: 300 ms of 720,000 responses. So a beginning is replaced by its words, which are few.

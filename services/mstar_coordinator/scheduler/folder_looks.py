@@ -1,4 +1,4 @@
-"""What one request finds out about model folders: each question is asked of each folder once, within one time.
+"""Remembers, for one request, what was read of model folders: each is read once, within one time limit.
 
 The arms of a study name few folders and are admitted one by one; a tokenizer alone may have 64 MB of JSON.
 """

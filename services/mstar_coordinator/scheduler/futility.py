@@ -1,4 +1,4 @@
-"""Whether the first shards of a stage show that a run cannot earn anything, and the words that say so. Pure.
+"""Whether the first shards of a stage show that a run cannot earn any reward, and the words that say so. Pure.
 
 What they show of the steps that responses are made of ends no run: people are told while they can still change it.
 """

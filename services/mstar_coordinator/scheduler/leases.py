@@ -1,4 +1,4 @@
-"""Which leases nobody renews any more.
+"""Finds leases that are no longer renewed.
 
 A heartbeat raises the lease's count of renewals in the database. A lease whose epoch and count have not changed for its
 whole length, while this process was looking, has lost its worker (`stillness`).

@@ -1,4 +1,4 @@
-"""Takes steps that are done back into work, and follows what comes out of them through the graph."""
+"""Has steps that are done done again, and after them the steps that read them, where their output has changed."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

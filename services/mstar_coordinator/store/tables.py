@@ -1,4 +1,4 @@
-"""The tables: runs, their steps and what each needs, their events, idempotency keys, and who may come in.
+"""The tables: runs, steps and what each needs, events, studies, batches, idempotency keys, keys and sessions.
 
 Values that only travel (recipes, step parameters, results) are JSON text and are never queried. Every change of the
 tables, or of what their JSON text holds, comes with a revision in `migrations/versions/`.

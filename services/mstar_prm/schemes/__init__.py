@@ -1,1 +1,1 @@
-"""How process reward models say what they think of a step: a file for each scheme, behind one interface."""
+"""The ways in which process reward models score a step: a file for each scheme, behind one interface."""

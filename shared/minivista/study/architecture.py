@@ -1,4 +1,4 @@
-"""The study's base model: an Idefics3 of 0.2 million parameters, so that a whole run takes minutes on one core."""
+"""The study's base model: an Idefics3 of 0.27 million parameters, so that a whole run takes minutes on one core."""
 
 from typing import Any
 

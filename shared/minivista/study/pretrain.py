@@ -1,4 +1,4 @@
-"""Make the study's base model: `python -m minivista.study.pretrain --out FOLDER` (ten minutes on one core).
+"""Makes the study's base model: `python -m minivista.study.pretrain --out FOLDER` (how long: `model/README.md`).
 
 First the vision tower learns what stands in each cell, all of it, as real towers come pretrained. Then the language
 model learns to read and to answer from the solver of `solver`, which knows a third of its subject badly: what a hard

@@ -72,7 +72,7 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     value = _reference(cell_text(raw, column))
     options = options_of(record)
     if missing(value) and value not in options.texts:
-        raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: mend it", field=column)
+        raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: correct it", field=column)
     # A list of the format is no text in brackets, which may be an interval.
     listed = isinstance(raw, (list, tuple)) and value.startswith("[")
     kind = kind_of(record, value, options.texts, listed=listed)
@@ -175,13 +175,13 @@ def _number(value: str, unit: str | None, kind: AnswerType, column: str) -> tupl
     number = read_number(value, DEFAULT_RULE)
     if number is None:
         raise InvalidDataset(
-            f"{column} {value[:80]!r} is not a number: mend it, or set answer_type to text", field=column
+            f"{column} {value[:80]!r} is not a number: correct it, or set answer_type to text", field=column
         )
     if kind is AnswerType.INTEGER and number.value.denominator != 1:
         raise InvalidDataset(f"{column} {value[:80]!r} is not an integer: set answer_type to float", field=column)
     if unit and number.unit and contradict(number.unit, unit):
         raise InvalidDataset(
-            f"{column} {value[:80]!r} is in {number.unit}, and unit says {unit[:40]!r}: mend one of them",
+            f"{column} {value[:80]!r} is in {number.unit}, and unit says {unit[:40]!r}: correct one of them",
             field="unit",
         )
     return value, unit or number.unit or None, kind

@@ -1,4 +1,4 @@
-"""Bodies of what a run leaves to take away: its models, data sets and papers, as one archive each or file by file."""
+"""Bodies of downloads: the models, data sets and documents of a run, as one archive each or file by file."""
 
 from enum import StrEnum
 

@@ -85,7 +85,7 @@ def _require_admitted(recipe: Recipe, models: Mapping[str, str | None]) -> None:
     *_, last = ["", *done.stdout.strip().splitlines()]
     if done.returncode or not last:
         *_, reason = ["it ended without a word", *done.stderr.strip().splitlines()]
-        raise Internal(f"what a server would refuse cannot be told: {reason[:300]}")
+        raise Internal(f"cannot find out what a server would refuse: {reason[:300]}")
     if (problem := json.loads(last)["problem"]) is not None:
         raise from_problem(problem, problem["status"])
 

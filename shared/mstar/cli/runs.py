@@ -251,7 +251,7 @@ def _why_no_report(run: str, home: Path) -> str:
     if results.recipe.measure is not None:
         return f"{results.id} is an evaluation: its tables are in {home / run / 'evaluation' / 'results.md'}"
     if results.state is RunState.FAILED:
-        resume = f"`{program()} run resume {results.id}` goes on once the cause is mended"
+        resume = f"`{program()} run resume {results.id}` goes on once the cause is removed"
         return f"run {results.id} failed before its report: {results.error}; {resume}"
     return f"{missing}: run {results.id} is {results.state.value}, and writes it at its end"
 

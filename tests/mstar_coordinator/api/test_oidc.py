@@ -217,7 +217,7 @@ def test_a_token_for_another_sign_in_or_another_client_opens_nothing(tmp_path: P
         given = consent(await begin(client), nonce="sesame")
         refused(await arrive(client, given), 422, "not for this sign-in")
         given = consent(await begin(client), client_id="another")
-        refused(await arrive(client, given), 422, "takes this code no more")
+        refused(await arrive(client, given), 422, "no longer accepts this code")
 
     talk(lab(tmp_path, issuer), conversation)
 
@@ -227,9 +227,9 @@ def test_a_code_that_is_used_or_invented_opens_nothing(tmp_path: Path, issuer: s
         given = consent(await begin(client))
         form = {"grant_type": "authorization_code", "code": given["code"], "redirect_uri": f"http://localhost{RETURN}"}
         assert httpx2.post(f"{issuer}/oauth2/token", data=form, auth=("mstar", "x")).status_code == 200
-        refused(await arrive(client, given), 422, "takes this code no more")
+        refused(await arrive(client, given), 422, "no longer accepts this code")
         given = consent(await begin(client))
-        refused(await arrive(client, given | {"code": "sesame"}), 422, "takes this code no more")
+        refused(await arrive(client, given | {"code": "sesame"}), 422, "no longer accepts this code")
         url = await begin(client)
         denied = {"error": "access_denied", "error_description": "sesame <script>", "state": query(url)["state"]}
         refused(await arrive(client, denied), 422, "did not let you in")

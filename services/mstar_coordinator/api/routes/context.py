@@ -1,4 +1,4 @@
-"""What routes work with, and how they page."""
+"""What routes are given: the parts of the app, the caller, and pagination."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
