@@ -24,7 +24,8 @@ from mstar.answers import AnswerPlace, AnswerRule, check
 from mstar.errors import MstarError
 from mstar.steps import ArtefactRef
 from mstar.types import Answer, AnswerType
-from mstar_artefacts.store import MANIFEST, ArtefactStore
+from mstar_artefacts.manifests import MANIFEST
+from mstar_artefacts.store import ArtefactStore
 from mstar_data.importing import import_source
 from mstar_models.images import ImageGate
 

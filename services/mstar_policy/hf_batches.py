@@ -16,27 +16,6 @@ Owner = TypeVar("Owner")
 
 PREFILLED_SHARE = 2
 """Prefilled prefixes that wait for their batch take at most this fraction (1 / 2) of the memory of a decode batch."""
-USUAL_CACHE_BYTES = 1 << 30
-"""For the keys and values of a decode batch where nobody says how much, and there is no GPU."""
-LEAST_CACHE_BYTES = 64 << 20
-"""On a GPU that the weights fill: samples are then decoded a few at a time."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Of a GPU, in bytes."""
-
-    free: int
-    total: int
-
-    @classmethod
-    def beside(cls, weights: int, *, free: int, reserved: int, total: int) -> "Memory":
-        """The memory with nothing of this process on it but new weights, `free` of it being free now.
-
-        `reserved`: what this process holds now, the new weights included. Old weights, which serve until the new ones
-        do, and what the allocator kept of past batches are given back then.
-        """
-        return cls(min(free + reserved, total) - weights, total)
 
 
 @dataclass(frozen=True)
@@ -47,21 +26,6 @@ class Limits:
     """Most samples decoded together."""
     tokens: int = 1 << 20
     """Most tokens whose keys and values fit in memory: over all rows, padding and room for the answers included."""
-
-
-def cache_budget(wanted: int | None, gpu: Memory | None, share: float) -> int:
-    """Bytes for the keys and values of a decode batch.
-
-    `wanted`: what the operator says, which holds. `gpu`: its memory with the weights on it; None: there is none.
-    `share`: of its memory, what the service may take. Half of what is left goes to the batch: prefixes that come next
-    take half of that again (`PREFILLED_SHARE`), and the last quarter is for activations and logits.
-    """
-    if wanted is not None:
-        return wanted
-    if gpu is None:
-        return USUAL_CACHE_BYTES
-    room = gpu.free - int((1 - share) * gpu.total)
-    return max(LEAST_CACHE_BYTES, room // 2)
 
 
 def windows(

@@ -8,19 +8,16 @@ little more than one large one. A failure goes to the request that caused it, an
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from math import fsum
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from mstar.api.policy import Usage, WeightsState
+from mstar.api.policy import WeightsState
 from mstar.errors import Unavailable
 from mstar.steps import ArtefactRef
-from mstar.types import FinishReason, Response
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.encoding import PromptEncoder
@@ -28,81 +25,25 @@ from mstar_models.image_places import require_marked_images
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
 from mstar_models.special_tokens import end_of_turn, suppressed_ids, turn_ends
 from mstar_models.suitability import require_decoder, require_fit, row_cache_obstacle
-from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, Seen, TokenCallback
+from mstar_policy.engine import Generation, Prompt, SamplingRequest, Seen, TokenCallback
 from mstar_policy.hf_attention import use_grouped_attention
-from mstar_policy.hf_batches import Limits, Memory, cache_budget, windows
-from mstar_policy.hf_decoding import Abandoned, Decoder, Sample
+from mstar_policy.hf_batches import Limits, windows
+from mstar_policy.hf_decoding import Abandoned, Decoder
+from mstar_policy.hf_jobs import Job, Loaded, LoopCallback, answer, encode
+from mstar_policy.hf_memory import cache_budget, cache_bytes_per_token, memory_beside
 from mstar_policy.hf_own_cache import OwnCacheDecoder
 from mstar_policy.hf_prefill import PromptPrefix, prompt_positions
-from mstar_policy.hf_sampling import Draw
 from mstar_policy.prompts import (
     RETRY_AFTER_SECONDS,
-    check_length,
     check_version,
-    naming,
-    prefix_ids,
-    room_for,
 )
-from mstar_policy.text import TokenizerVocabulary, Vocabulary, text_of
+from mstar_policy.text import TokenizerVocabulary, Vocabulary
 from mstar_web.loads import NO_WEIGHTS
 
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class _Loaded:
-    """One set of weights and everything that depends on it."""
-
-    version: str
-    name: str
-    tokenizer: Any
-    vocabulary: Vocabulary
-    encoder: PromptEncoder
-    decoder: Decoder
-    context: int
-    """Tokens that prompt and response may have together."""
-    size: int
-    """Rows of the embeddings."""
-    limits: Limits
-
-
-class _LoopCallback:
-    """Reports tokens of the first prompt in the caller's event loop.
-
-    Other prompts of the request may share its prefix; their draws come after its own and are not reported.
-    """
-
-    def __init__(self, on_tokens: TokenCallback, samples: int) -> None:
-        self._on_tokens, self._samples = on_tokens, samples
-        self._loop = asyncio.get_running_loop()
-        self.called = False
-
-    def __call__(self, delta: Delta) -> None:
-        if delta.sample < self._samples:
-            self.called = True
-            self._loop.call_soon_threadsafe(self._on_tokens, delta)
-
-
-@dataclass
-class _Job:
-    """A request in progress: its distinct prefixes by prompt, and where each prompt's samples are."""
-
-    request: SamplingRequest
-    on_tokens: _LoopCallback | None = None
-    reply: Future[Generation] = field(default_factory=Future)
-    prefixes: list[list[PromptPrefix]] = field(default_factory=list)
-    """Grouped by distinct images and question, whose computation is shared within the request."""
-    places: list[tuple[PromptPrefix, int]] = field(default_factory=list)
-    """For each prompt of the request its prefix, and the index of its first draw there."""
-    samples: dict[int, list[Sample]] = field(default_factory=dict)
-    """Samples of each prefix, by its `id`."""
-    prompt_tokens: int = 0
-    images_encoded: int = 0
-    abandoned: bool = False
-    """The caller has gone: what is not sampled yet need not be."""
-
-
-_Part = tuple[_Job, list[PromptPrefix]]
+_Part = tuple[Job, list[PromptPrefix]]
 """Prefixes of one prompt."""
 
 
@@ -124,8 +65,8 @@ class HfEngine:
         self._store = store
         self._batch_rows = batch_rows
         self._cache_bytes, self._gpu_share = cache_bytes, gpu_share
-        self._loaded: _Loaded | None = None
-        self._waiting: deque[_Job] = deque()
+        self._loaded: Loaded | None = None
+        self._waiting: deque[Job] = deque()
         self._guard = threading.Lock()
         self._closed = False
         prepare = (lambda: torch.set_num_threads(threads)) if threads is not None else None
@@ -161,7 +102,7 @@ class HfEngine:
 
     async def generate(self, request: SamplingRequest, on_tokens: TokenCallback | None = None) -> Generation:
         """See `Engine`. Also raises Unavailable while the service stops."""
-        job = _Job(request, None if on_tokens is None else _LoopCallback(on_tokens, request.prompts[0].n))
+        job = Job(request, None if on_tokens is None else LoopCallback(on_tokens, request.prompts[0].n))
         with self._guard:
             self._check_open()
             self._waiting.append(job)
@@ -221,12 +162,12 @@ class HfEngine:
             decoder = Decoder
             use_grouped_attention(model)
         text = model.config.get_text_config()
-        budget = cache_budget(self._cache_bytes, _memory_beside(model), self._gpu_share)
-        limits = Limits(self._batch_rows, budget // _cache_bytes_per_token(text, model.dtype))
+        budget = cache_budget(self._cache_bytes, memory_beside(model), self._gpu_share)
+        limits = Limits(self._batch_rows, budget // cache_bytes_per_token(text, model.dtype))
         stop = turn_ends(folder, processor)
         vocabulary = TokenizerVocabulary(tokenizer, stop)
         replaced = self._loaded is not None
-        self._loaded = _Loaded(
+        self._loaded = Loaded(
             version=version,
             name=folder.name,
             tokenizer=tokenizer,
@@ -270,10 +211,10 @@ class HfEngine:
             if job.abandoned and not job.reply.done():
                 job.reply.set_exception(Abandoned())
             if not job.reply.done():
-                _answer(job, loaded)
+                answer(job, loaded)
 
-    def _take(self) -> list[_Job]:
-        jobs: list[_Job] = []
+    def _take(self) -> list[Job]:
+        jobs: list[Job] = []
         rows = 0
         with self._guard:
             while self._waiting and rows < self._batch_rows:
@@ -284,18 +225,18 @@ class HfEngine:
                     rows += sum(prompt.n for prompt in job.request.prompts)
         return jobs
 
-    def _prepare(self, job: _Job, loaded: _Loaded | None) -> bool:
+    def _prepare(self, job: Job, loaded: Loaded | None) -> bool:
         """Encode the prompts of a job and return True; a job that cannot be done gets its error as the reply."""
         try:
             check_version(job.request, None if loaded is None else loaded.version)
             assert loaded is not None
-            _encode(job, loaded)
+            encode(job, loaded)
         except Exception as error:
             job.reply.set_exception(error)
             return False
         return True
 
-    def _decode(self, window: Sequence[_Part], loaded: _Loaded) -> None:
+    def _decode(self, window: Sequence[_Part], loaded: Loaded) -> None:
         """Fill in samples. If a window of several jobs fails, each is tried alone: only the faulty one fails."""
         window = [(job, prefixes) for job, prefixes in window if not job.reply.done() and not job.abandoned]
         jobs = {id(job): job for job, _ in window}
@@ -324,103 +265,3 @@ class HfEngine:
 
 def _stopping() -> Unavailable:
     return Unavailable("the service is stopping: ask again", retry_after=RETRY_AFTER_SECONDS)
-
-
-def _encode(job: _Job, loaded: _Loaded) -> None:
-    """Fill in prefixes and places: prompts that differ only in temperature, seed or n share a prefix.
-
-    Raises InvalidInput for a prompt that leaves no room for a response.
-    """
-    # The encoder gives the same object for the same turns and images, and the job keeps it alive.
-    known: dict[int, dict[tuple[int, ...], PromptPrefix]] = {}
-    for index, prompt in enumerate(job.request.prompts):
-        check_length(index, prompt, loaded.tokenizer, loaded.context)
-        with naming(index):
-            encoded = loaded.encoder.encode_turns(prompt.turns, prompt.images)
-        own = known.setdefault(id(encoded), {})
-        response = tuple(prefix_ids(index, prompt, loaded.tokenizer, loaded.size))
-        prefix = PromptPrefix(encoded, response, [], job.on_tokens if index == 0 else None)
-        prefix = own.setdefault(response, prefix)
-        room = room_for(index, len(prefix), loaded.context)
-        job.places.append((prefix, len(prefix.draws)))
-        prefix.draws.extend(_draws(prompt, job.request, min(job.request.max_tokens, room)))
-    job.prefixes = [list(own.values()) for own in known.values()]
-
-
-def _draws(prompt: Prompt, request: SamplingRequest, max_tokens: int) -> Iterator[Draw]:
-    return (
-        Draw(
-            seed=prompt.seed,
-            index=index,
-            temperature=prompt.temperature,
-            top_p=request.top_p,
-            max_tokens=max_tokens,
-            stop=request.stop,
-            ignore_eos=request.ignore_eos,
-            likely=request.top_logprobs,
-        )
-        for index in range(prompt.n)
-    )
-
-
-def _answer(job: _Job, loaded: _Loaded) -> None:
-    try:
-        job.reply.set_result(_reply(job, loaded))
-    except Exception as error:
-        job.reply.set_exception(error)
-
-
-def _reply(job: _Job, loaded: _Loaded) -> Generation:
-    drawn = [
-        job.samples[id(prefix)][first : first + prompt.n]
-        for prompt, (prefix, first) in zip(job.request.prompts, job.places, strict=True)
-    ]
-    samples = tuple(tuple(_response(sample, loaded.vocabulary, job.request.stop) for sample in own) for own in drawn)
-    usage = Usage(
-        prompt_tokens=job.prompt_tokens,
-        completion_tokens=sum(len(response.token_ids) for responses in samples for response in responses),
-        images_encoded=job.images_encoded,
-    )
-    return Generation(
-        weight_version=loaded.version,
-        samples=samples,
-        token_logprobs=tuple(tuple(sample.logprobs for sample in own) for own in drawn),
-        likely=tuple(tuple(sample.likely for sample in own) for own in drawn) if job.request.top_logprobs else (),
-        usage=usage,
-        vocabulary=loaded.vocabulary,
-    )
-
-
-def _response(sample: Sample, vocabulary: Vocabulary, stops: Sequence[str]) -> Response:
-    return Response(
-        text=text_of(vocabulary, sample.token_ids, stops),
-        token_ids=sample.token_ids,
-        logprob=fsum(sample.logprobs),
-        finish_reason=FinishReason.STOP if sample.stopped else FinishReason.LENGTH,
-    )
-
-
-def _memory_beside(model: torch.nn.Module) -> Memory | None:
-    """Of the GPU that a model is on, once nothing else of this process is there; None: it is on the CPU."""
-    tensors = [*model.parameters(), *model.buffers()]
-    device = tensors[0].device
-    if device.type != "cuda":
-        return None
-    free, total = torch.cuda.mem_get_info(device)
-    weights = sum(one.nbytes for one in tensors)
-    return Memory.beside(weights, free=free, reserved=torch.cuda.memory_reserved(device), total=total)
-
-
-def _cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:
-    """Bytes of the keys and values of one token in all layers."""
-    # Layers may differ in the number and width of their heads, as Gemma 4's do.
-    return sum(map(_elements_per_token, text.per_layer_config)) * dtype.itemsize
-
-
-def _elements_per_token(layer: Any) -> int:
-    """Elements of the keys and values of one token in a layer with this configuration."""
-    keys = values = getattr(layer, "head_dim", None) or layer.hidden_size // layer.num_attention_heads
-    if getattr(layer, "kv_lora_rank", None):
-        # transformers keeps latent attention's keys and values expanded: their two widths are their own.
-        keys, values = layer.qk_nope_head_dim + layer.qk_rope_head_dim, layer.v_head_dim
-    return int((keys + values) * layer.num_key_value_heads)

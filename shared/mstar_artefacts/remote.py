@@ -24,20 +24,11 @@ from mstar.steps import ArtefactRef
 from mstar.types import Sha256
 from mstar_artefacts.cache import Cache, Growth, Hold, alone, last_use, size_of
 from mstar_artefacts.digests import digest_of, function_of, hexadecimal
+from mstar_artefacts.durable import translated
 from mstar_artefacts.images import ImageStore
+from mstar_artefacts.manifests import MANIFEST, FileEntry, Manifest, mismatched, read_manifest, require_no_other, seal
 from mstar_artefacts.objects import Objects
-from mstar_artefacts.store import (
-    MANIFEST,
-    ArtefactStore,
-    FileEntry,
-    Manifest,
-    mismatched,
-    plain_parts,
-    read_manifest,
-    require_no_other,
-    seal,
-    translated,
-)
+from mstar_artefacts.store import ArtefactStore, plain_parts
 
 FILES_AT_ONCE = 4
 IMAGES_AT_ONCE = 16

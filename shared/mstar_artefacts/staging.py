@@ -9,7 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
-from mstar_artefacts.store import MANIFEST
+from mstar_artefacts.manifests import MANIFEST
 
 PREFIX = ".tmp-"
 STALE_SECONDS = 3600.0

@@ -1,31 +1,36 @@
 """Artefact folders: written under a temporary name, fsynced, hashed, manifest last, renamed into place.
 
-An artefact is a folder of files with `manifest.json`. It exists when its folder stands under its final name, and never
-changes after. Two writers of one artefact are harmless: the first rename wins and the loser adopts it. What this leaves
-out: who may write what (the coordinator's leases decide) and object stores (`remote`).
+An artefact is a folder of files with a manifest (`manifests`). It exists when its folder stands under its final name,
+and never changes after. Two writers of one artefact are harmless: the first rename wins and the loser adopts it. What
+this leaves out: who may write what (the coordinator's leases decide) and object stores (`remote`).
 """
 
 import errno
 import gzip
 import hashlib
-import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from mstar.errors import CorruptArtefact, InvalidInput, NotFound, StorageFull, Unavailable
+from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable
 from mstar.steps import ArtefactId, ArtefactRef
-from mstar.types import Frozen
-from mstar.writing import FULL, refused
-from mstar_artefacts.digests import BLAKE3, SHA256, Digest, digests_of, function_of
+from mstar_artefacts.durable import fsync, translated
+from mstar_artefacts.manifests import (
+    MANIFEST,
+    Manifest,
+    is_own_file,
+    mismatched,
+    read_manifest,
+    require_no_other,
+    seal,
+    unlisted,
+)
 
-MANIFEST = "manifest.json"
 ROWS = "rows"
 SCORES = "scores"
 """Tables of an artefact: what a step is for, and the step scores beside it."""
@@ -38,39 +43,6 @@ BAD_DISK = (errno.EIO, errno.EUCLEAN, errno.EBADMSG)
 Row = TypeVar("Row", bound=BaseModel)
 
 _IDS = TypeAdapter[str](ArtefactId)
-
-
-def _plain_name(name: str) -> str:
-    if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or "\x00" in name:
-        raise ValueError("a file's name is a plain relative path")
-    return name
-
-
-class FileEntry(Frozen):
-    """One file of an artefact."""
-
-    name: Annotated[str, AfterValidator(_plain_name)]
-    """Relative to the artefact's folder."""
-    bytes: int
-    digest: Digest
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_before(cls, value: Any) -> Any:
-        """Manifests of before hold the SHA-256 under its name."""
-        if isinstance(value, dict) and "sha256" in value and "digest" not in value:
-            return {key: one for key, one in value.items() if key != "sha256"} | {
-                "digest": f"{SHA256}:{value['sha256']}"
-            }
-        return value
-
-
-class Manifest(Frozen):
-    """The commit record of an artefact."""
-
-    id: str
-    files: tuple[FileEntry, ...]
-    metadata: dict[str, Any] = {}
 
 
 class ArtefactStore:
@@ -171,7 +143,7 @@ class ArtefactStore:
                 # A folder that is not empty cannot be renamed over: another writer was first, and its output stays.
                 if not (final / MANIFEST).exists():
                     raise
-            _fsync(final.parent)
+            fsync(final.parent)
         except OSError as error:
             raise translated(error, artefact) from error
         finally:
@@ -229,7 +201,7 @@ class ArtefactStore:
         """
         folder, files = self.path(ref.id), self.manifest(ref).files
         wanted = [one for one in files if one.name.startswith(f"{part}/")]
-        as_listed = all(_is_own_file(folder, one) for one in wanted) and not unlisted(folder, files, part)
+        as_listed = all(is_own_file(folder, one) for one in wanted) and not unlisted(folder, files, part)
         return folder / part if as_listed else None
 
     def rows(self, ref: ArtefactRef, kind: type[Row], table: str = ROWS) -> Iterator[Row]:
@@ -255,14 +227,6 @@ def _read_manifest(path: Path, artefact: str) -> bytes:
         raise CorruptArtefact(f"manifest of artefact {artefact} is a folder") from None
 
 
-def read_manifest(data: bytes, artefact: str) -> Manifest:
-    """The manifest that these bytes are. Raises CorruptArtefact, since bytes of the right hash may still be none."""
-    try:
-        return Manifest.model_validate_json(data)
-    except ValidationError as error:
-        raise CorruptArtefact(f"manifest of artefact {artefact} cannot be read: it is no manifest") from error
-
-
 def plain_parts(artefact: str) -> list[str]:
     """Parts of an artefact's id. Raises InvalidInput for one that is not a plain relative path, or too long."""
     try:
@@ -272,115 +236,8 @@ def plain_parts(artefact: str) -> list[str]:
         raise InvalidInput(detail, field="artefact") from None
 
 
-def seal(folder: Path, artefact: str, metadata: dict[str, Any]) -> Manifest:
-    """Make a folder's files durable and readable for all who may read the folder, hash them, and write the manifest."""
-    # The folder was made under the process's umask; safetensors writes its files for their owner alone.
-    mode = folder.stat().st_mode & 0o666
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            path.chmod(mode)
-    # Each file is on the disk before the manifest names it, and the manifest before the folder gets its name: after a
-    # power cut there is the whole artefact or none.
-    manifest = Manifest(id=artefact, files=tuple(_entries(folder)), metadata=metadata)
-    _write_durably(folder / MANIFEST, manifest.model_dump_json().encode())
-    _fsync(folder)
-    return manifest
-
-
-def mismatched(folder: Path, files: Iterable[FileEntry], part: str | None = None) -> list[FileEntry]:
-    """Those of the files (of one part) that are missing in the folder, are links, or have another digest."""
-    wanted = [one for one in files if part is None or one.name.startswith(f"{part}/")]
-    there = [one for one in wanted if _is_own_file(folder, one)]
-    found = digests_of([(folder / one.name, function_of(one.digest)) for one in there])
-    # Sizes were compared before, so a truncated file costs no hashing.
-    right = {entry.name for entry, digest in zip(there, found, strict=True) if digest == entry.digest}
-    return [entry for entry in wanted if entry.name not in right]
-
-
-def _is_own_file(folder: Path, entry: FileEntry) -> bool:
-    """Whether it is a file of the manifest's size in the folder itself: no link on the way leads elsewhere."""
-    path = folder
-    try:
-        for part in entry.name.split("/"):
-            path = path / part
-            if path.is_symlink():
-                return False
-        return path.is_file() and path.stat().st_size == entry.bytes
-    except OSError as error:
-        # A manifest may name what no file system takes.
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return False
-
-
-def require_no_other(ref: ArtefactRef, folder: Path, files: Iterable[FileEntry], part: str | None) -> None:
-    """Raises CorruptArtefact for a file in the folder that the manifest does not list."""
-    for name in unlisted(folder, files, part):
-        raise CorruptArtefact(f"artefact {ref.id} holds {name[:200]}, which its manifest does not list: remove it")
-
-
-def unlisted(folder: Path, files: Iterable[FileEntry], part: str | None = None) -> list[str]:
-    """Names of files and links in the folder (in one part of it) that are not among these.
-
-    Hidden ones are not loaded by anybody, and a folder with a manifest of its own is another artefact.
-    """
-    known = {MANIFEST} | {one.name for one in files}
-    found = []
-    for place, folders, names in os.walk(folder if part is None else folder / part):
-        here = Path(place)
-        links = [name for name in folders if (here / name).is_symlink()]
-        folders[:] = [name for name in folders if name[0] != "." and not (here / name / MANIFEST).exists()]
-        found += [(here / name).relative_to(folder).as_posix() for name in (*names, *links) if name[0] != "."]
-    return sorted(set(found) - known)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file in one rename, so a reader sees the old or the new one whole."""
-    staging = path.with_name(f".tmp-{path.name}-{uuid.uuid4().hex}")
-    try:
-        _write_durably(staging, json.dumps(value, indent=2, allow_nan=False).encode())
-        staging.replace(path)
-    except OSError as error:
-        staging.unlink(missing_ok=True)
-        raise translated(error, path.name) from error
-
-
 def _write_table(path: Path, rows: Iterable[BaseModel]) -> None:
     # Without name and time in its head, equal rows give equal bytes, and so equal hashes.
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", COMPRESSION, raw, mtime=0) as out:
         for row in rows:
             out.write(row.model_dump_json().encode() + b"\n")
-
-
-def _entries(folder: Path) -> Iterator[FileEntry]:
-    below = sorted(folder.rglob("*"))
-    if links := [path.name for path in below if path.is_symlink()]:
-        raise InvalidInput(f"{links[0][:200]} is a link: an artefact holds files of its own", field="artefact")
-    files = [path for path in below if path.is_file()]
-    for path in files:
-        _fsync(path)
-    for path, digest in zip(files, digests_of([(path, BLAKE3) for path in files]), strict=True):
-        yield FileEntry(name=path.relative_to(folder).as_posix(), bytes=path.stat().st_size, digest=digest)
-
-
-def _write_durably(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _fsync(path: Path) -> None:
-    # Works on folders as well: a new name is durable only once its folder is.
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def translated(error: OSError, name: str) -> Exception:
-    """StorageFull where a disk is, NotWritable where a permission is missing, else the error itself."""
-    if error.errno in FULL:
-        return StorageFull(f"no space left while writing {name}: free some disk, then resume the run")
-    return refused(error) or error

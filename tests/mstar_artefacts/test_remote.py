@@ -14,10 +14,11 @@ from mstar.steps import ArtefactRef
 from mstar.types import Verdict
 from mstar_artefacts.cache import Cache
 from mstar_artefacts.images import ImageStore
+from mstar_artefacts.manifests import MANIFEST
 from mstar_artefacts.remote import RemoteArtefacts, RemoteImages
 from mstar_artefacts.s3_objects import S3Objects
 from mstar_artefacts.storage import Storage
-from mstar_artefacts.store import MANIFEST, ROWS, SCORES, TABLE, ArtefactStore
+from mstar_artefacts.store import ROWS, SCORES, TABLE, ArtefactStore
 from s3_server import Bucket
 
 VERDICTS = [Verdict(correct=True, extracted="4"), Verdict(correct=False)]

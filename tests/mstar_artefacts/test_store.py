@@ -13,7 +13,9 @@ from mstar.errors import CorruptArtefact, InvalidInput, NotFound, NotWritable, S
 from mstar.steps import ArtefactRef
 from mstar.types import Verdict
 from mstar_artefacts.digests import PARALLEL_BYTES
-from mstar_artefacts.store import MANIFEST, ROWS, TABLE, ArtefactStore, FileEntry, write_json
+from mstar_artefacts.durable import write_json
+from mstar_artefacts.manifests import MANIFEST, FileEntry
+from mstar_artefacts.store import ROWS, TABLE, ArtefactStore
 
 ROWS_OF_TEST = [Verdict(correct=True, extracted="4"), Verdict(correct=False)]
 

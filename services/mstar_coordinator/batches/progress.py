@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Self
 from pydantic import ValidationError
 
 from mstar.types import Frozen
-from mstar_artefacts.store import write_json
+from mstar_artefacts.durable import write_json
 from mstar_coordinator.batches.lines import RequestLine, read_line
 
 

@@ -19,7 +19,7 @@ from mstar.results import RunResults
 from mstar.stages import SHOWN_KINDS
 from mstar.stages.publish import PUBLISH
 from mstar.writing import not_written
-from mstar_artefacts.store import write_json
+from mstar_artefacts.durable import write_json
 from mstar_coordinator.export.folders import replace_text
 from mstar_coordinator.export.report import render_report
 from mstar_coordinator.scheduler.results import build_results

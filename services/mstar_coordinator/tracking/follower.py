@@ -19,7 +19,7 @@ from mstar.errors import NotFound
 from mstar.evolution import RunState
 from mstar.results import RunResults
 from mstar.trackers import Tracker
-from mstar_artefacts.store import write_json
+from mstar_artefacts.durable import write_json
 from mstar_coordinator.tracking.scalars import COLUMNS, TABLE, Scalar, sample_rows, scalars
 from mstar_coordinator.tracking.sinks import Sink
 
