@@ -1,4 +1,5 @@
 """State in SQL: `database` opens it and makes transactions; `runs`, `steps` and `events` hold the statements.
 
-Only this package knows SQLAlchemy. What may follow what is decided in `scheduler.run_lifecycle`.
+Only this package knows SQLAlchemy. What may follow what is decided in `scheduler.run_lifecycle` and
+`scheduler.step_lifecycle`.
 """

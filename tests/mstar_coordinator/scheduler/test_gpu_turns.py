@@ -14,7 +14,7 @@ from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.cluster.interface import COMPONENTS
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.reconciler import Reconciler
-from mstar_coordinator.scheduler.run_lifecycle import ATTEMPTS
+from mstar_coordinator.scheduler.step_lifecycle import ATTEMPTS
 from mstar_coordinator.store.records import StepState
 
 STUCK = 900.0

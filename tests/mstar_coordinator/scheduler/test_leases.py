@@ -13,7 +13,7 @@ from mstar.errors import (
     StepTaken,
 )
 from mstar.evolution import RunState
-from mstar_coordinator.scheduler.run_lifecycle import ATTEMPTS
+from mstar_coordinator.scheduler.step_lifecycle import ATTEMPTS
 
 
 def test_helpers_of_a_holder_see_his_claim_while_he_holds_it(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from coordinator_bench import SMALL, Bench, commit_of
 from mstar.api.steps import Claim, Heartbeat, Release
 from mstar.evolution import RunState
-from mstar_coordinator.scheduler.run_lifecycle import ATTEMPTS
+from mstar_coordinator.scheduler.step_lifecycle import ATTEMPTS
 
 QUESTIONS = ("a", "b", "c", "d")
 SHARD = "warmup/generate/0000"
