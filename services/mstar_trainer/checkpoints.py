@@ -76,17 +76,21 @@ def save(
         store.write(artefact, fill, metadata)
     else:
         # If rank 0 fails in `fill`, the others wait here until the worker kills the group (`resident`).
-        # Each tensor is gathered from all ranks, so the others must take the same way.
-        for _ in engine.weights():
-            pass
-        if lora:
-            engine.adapters()
-        for _ in engine.moments():
-            pass
+        _gather_along(engine, adapters=lora is not None)
     engine.barrier()
     ref = store.find(artefact)
     assert ref is not None, f"rank 0 passed the barrier without writing {artefact}"
     return ref
+
+
+def _gather_along(engine: TrainingEngine, *, adapters: bool) -> None:
+    """Each tensor is gathered from all ranks, so those that write nothing must take the same way as rank 0."""
+    for _ in engine.weights():
+        pass
+    if adapters:
+        engine.adapters()
+    for _ in engine.moments():
+        pass
 
 
 def require_space(folder: Path, wanted: int) -> None:

@@ -139,13 +139,17 @@ def read_rows(
             elif _dropped(options.drop, seen, row.split):
                 summary.dropped += 1
             else:
-                summary.records[row.split] += 1
-                summary.in_words += not row.images
-                summary.later_turns += subject.record.later_turns > 0
-                summary.same_options += bool(repeated_options(row.columns.get("choices", ())))
-                summary.types[row.columns.get("answer_type") or "none"] += 1
-                summary.groups[str(row.columns.get("group") or "")] += 1
+                _count(summary, row, subject.record)
                 yield row
+
+
+def _count(summary: Summary, row: Row, record: Record) -> None:
+    summary.records[row.split] += 1
+    summary.in_words += not row.images
+    summary.later_turns += record.later_turns > 0
+    summary.same_options += bool(repeated_options(row.columns.get("choices", ())))
+    summary.types[row.columns.get("answer_type") or "none"] += 1
+    summary.groups[str(row.columns.get("group") or "")] += 1
 
 
 def add_evaluation_sets(

@@ -15,7 +15,7 @@ from mstar.outcomes import Outcomes, advice, outcomes_of, unparted
 from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import Recipe
 from mstar.seeds import derive, permutation
-from mstar.types import CheckedResponse, Frozen, Question, RolloutRow, Verdict
+from mstar.types import CheckedResponse, Frozen, Question, Response, RolloutRow, Verdict
 from mstar_data.rows import AS_IT_IS, Options, read_rows
 from mstar_data.summary import Summary
 from mstar_eval.services import ModelServices, Sampling
@@ -85,26 +85,13 @@ def tried(
             question=pick.question,
             temperature=evolution.temperature,
             weight_version=reply.weight_version,
-            responses=tuple(
-                CheckedResponse(
-                    index=index, response=response, verdict=_verdict(response.text, pick, recipe, form.answer)
-                )
-                for index, response in enumerate(samples)
-            ),
+            responses=_checked(pick, samples, recipe, form.answer),
             problem=problems.get(place, ""),
             step_separator=form.step_separator,
         )
         for place, (pick, samples) in enumerate(zip(picks, reply.samples, strict=True))
     ]
     seen = outcomes_of(rows)
-    right = {
-        place: sum(
-            _verdict(one.response.text, pick, recipe, place).correct
-            for pick, row in zip(picks, rows, strict=True)
-            for one in row.responses
-        )
-        for place in AnswerPlace
-    }
     return Trial(
         system=form.system,
         answer=form.answer,
@@ -113,9 +100,27 @@ def tried(
             for row, text in zip(rows, texts, strict=True)
         ),
         outcomes=seen,
-        right_in=right,
+        right_in={place: _right_in(place, picks, rows, recipe) for place in AnswerPlace},
         advice=advice(seen, form.answer),
         steps=unparted(seen, form.step_separator),
+    )
+
+
+def _checked(
+    pick: Pick, samples: Sequence[Response], recipe: Recipe, place: AnswerPlace
+) -> tuple[CheckedResponse, ...]:
+    return tuple(
+        CheckedResponse(index=index, response=response, verdict=_verdict(response.text, pick, recipe, place))
+        for index, response in enumerate(samples)
+    )
+
+
+def _right_in(place: AnswerPlace, picks: Sequence[Pick], rows: Sequence[RolloutRow], recipe: Recipe) -> int:
+    """How many responses would be right if the answer were looked for in this place."""
+    return sum(
+        _verdict(one.response.text, pick, recipe, place).correct
+        for pick, row in zip(picks, rows, strict=True)
+        for one in row.responses
     )
 
 
