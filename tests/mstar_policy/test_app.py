@@ -14,13 +14,13 @@ from mstar.api.policy import RolloutReply
 from mstar.steps import ArtefactRef
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.probing import FILE, FOLDER
 from mstar_policy.app import build_app, choose_engine
 from mstar_policy.chat import ModelNotFound, require_model
 from mstar_policy.config import EngineChoice, PolicySettings
 from mstar_policy.hf_engine import HfEngine
 from mstar_web.logs import configure_logs
 from policy_bench import DATA, FakeEngine, chat, corrupt, png
+from refused_weights import check_refused_weights
 from route_table import check_table
 from web_bench import ask, talk
 
@@ -55,32 +55,7 @@ def test_the_whole_path_with_the_real_engine(store: ArtefactStore, warm: Artefac
 def test_weights_that_cannot_be_meant_are_the_callers_fault_and_the_old_ones_stay(
     store: ArtefactStore, warm: ArtefactRef
 ) -> None:
-    app = build_app(PolicySettings(home=store.root), HfEngine(store))
-    rows = store.write("r1/it01/select", lambda folder: (folder / "rows.jsonl").write_text("{}") and None, {})
-
-    def strange(folder: Path) -> None:
-        (folder / FOLDER).mkdir()
-        (folder / FOLDER / FILE).write_text('{"of": "another version"}')
-
-    unread = store.write("r1/it02/train", strange, {})
-    cases = [
-        (warm.id, "0" * 64, 422, "manifest_sha256"),
-        ("r9/none", "0" * 64, 404, None),
-        (rows.id, rows.sha256, 422, "model"),
-        (unread.id, unread.sha256, 422, "artefact"),
-        ("../secret", "0" * 64, 422, "artefact"),
-        (warm.id, "A" * 64, 422, "manifest_sha256"),
-    ]
-
-    async def conversation(client: httpx2.AsyncClient) -> None:
-        update = {"artefact": warm.id, "manifest_sha256": warm.sha256}
-        assert (await client.put("/v1/weights", json=update)).json()["weight_version"] == warm.version
-        for artefact, digest, status, field in cases:
-            bad = await client.put("/v1/weights", json={"artefact": artefact, "manifest_sha256": digest})
-            assert (bad.status_code, bad.json().get("field")) == (status, field), bad.text
-            assert (await client.get("/v1/weights")).json()["weight_version"] == warm.version
-
-    talk(app, conversation)
+    check_refused_weights(build_app(PolicySettings(home=store.root), HfEngine(store)), store, warm)
 
 
 def test_images_may_be_named_by_hash(app: FastAPI, store: ArtefactStore) -> None:

@@ -21,12 +21,12 @@ from mstar.layout import STEP_SEPARATOR
 from mstar.steps import ArtefactRef
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import ArtefactStore
-from mstar_models.probing import FILE, FOLDER
 from mstar_prm.app import build_app
 from mstar_prm.config import PrmSettings
 from mstar_prm.hf_scorer import HfScorer
 from mstar_prm.scorer import Segments, Work
 from policy_bench import corrupt, png
+from refused_weights import check_refused_weights
 from route_table import check_table
 from web_bench import ask, talk
 
@@ -451,32 +451,8 @@ def test_the_whole_path_with_the_real_scorer(store: ArtefactStore, prm: Artefact
 def test_weights_that_cannot_be_meant_are_the_callers_fault_and_the_old_ones_stay(
     store: ArtefactStore, prm: ArtefactRef
 ) -> None:
-    app = build_app(PrmSettings(home=store.root), HfScorer(store.root, batch_tokens=4096, waiting_tokens=100_000))
-    rows = store.write("r1/it01/select", lambda folder: (folder / "rows.jsonl").write_text("{}") and None, {})
-
-    def strange(folder: Path) -> None:
-        (folder / FOLDER).mkdir()
-        (folder / FOLDER / FILE).write_text('{"of": "another version"}')
-
-    unread = store.write("r1/it02/train", strange, {})
-    cases = [
-        (prm.id, "0" * 64, 422, "manifest_sha256"),
-        ("r9/none", "0" * 64, 404, None),
-        (rows.id, rows.sha256, 422, "model"),
-        (unread.id, unread.sha256, 422, "artefact"),
-        ("../secret", "0" * 64, 422, "artefact"),
-        (prm.id, "A" * 64, 422, "manifest_sha256"),
-    ]
-
-    async def conversation(client: httpx2.AsyncClient) -> None:
-        update = {"artefact": prm.id, "manifest_sha256": prm.sha256}
-        assert (await client.put("/v1/weights", json=update)).json()["weight_version"] == prm.version
-        for artefact, digest, status, field in cases:
-            bad = await client.put("/v1/weights", json={"artefact": artefact, "manifest_sha256": digest})
-            assert (bad.status_code, bad.json().get("field")) == (status, field), bad.text
-            assert (await client.get("/v1/weights")).json()["weight_version"] == prm.version
-
-    talk(app, conversation)
+    scorer = HfScorer(store.root, batch_tokens=4096, waiting_tokens=100_000)
+    check_refused_weights(build_app(PrmSettings(home=store.root), scorer), store, prm)
 
 
 def test_counted_work_is_told_to_prometheus() -> None:

@@ -1,7 +1,6 @@
 """`/v1/evaluations` over ASGI: what is wrong is named at once, and an evaluation is no run in the lists of runs."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +8,18 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from coordinator_bench import HandClock, MemoryPublisher, commit_of, database_of
+from coordinator_bench import MemoryPublisher, commit_of
 from finished_evaluation import ASKED, copy_published
 from mstar.api.evaluations import Evaluation
 from mstar.api.steps import Claim
 from mstar_artefacts.store import ArtefactStore
-from mstar_coordinator.api.app import build_app
-from mstar_coordinator.config import CoordinatorSettings
-from mstar_coordinator.store.database import open_store
 from web_bench import talk
 
 
-@pytest.fixture
-def publisher() -> MemoryPublisher:
-    return MemoryPublisher()
-
-
-@pytest.fixture
-def app(home: Path, publisher: MemoryPublisher) -> Iterator[FastAPI]:
+@pytest.fixture(autouse=True)
+def _published(home: Path) -> None:
+    """The benchmarks' files lie where data may lie."""
     copy_published(home)
-    (home / "recipes").mkdir()
-    settings = CoordinatorSettings(
-        broker_url="redis://unused",
-        home=home / "runs",
-        data_root=home,
-        recipes_folder=home / "recipes",
-        reserve_bytes=0,
-    )
-    store = open_store(database_of(home))
-    yield build_app(settings, store, publisher, HandClock())
-    store.close()
 
 
 async def begin(client: httpx2.AsyncClient, body: dict[str, Any], **headers: str) -> Evaluation:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,39 +9,14 @@ import httpx2
 import pytest
 from fastapi import FastAPI
 
-from coordinator_bench import SMALL, HandClock, MemoryPublisher, commit_of, database_of
+from coordinator_bench import SMALL, MemoryPublisher, commit_of
 from mstar.api.runs import Event, Page, Run
 from mstar.api.steps import Claim
 from mstar.results import RunResults
-from mstar_coordinator.api.app import build_app
-from mstar_coordinator.config import CoordinatorSettings
-from mstar_coordinator.store.database import open_store
 from web_bench import ask, talk
 
 HUGE = {"evolution.questions": 10**12}
 INLINE = {"recipe": json.loads(SMALL.model_dump_json())}
-
-
-@pytest.fixture
-def publisher() -> MemoryPublisher:
-    return MemoryPublisher()
-
-
-@pytest.fixture
-def app(home: Path, publisher: MemoryPublisher) -> Iterator[FastAPI]:
-    recipes = home / "recipes"
-    recipes.mkdir()
-    (recipes / "demo.yaml").write_text("name: demo")
-    settings = CoordinatorSettings(
-        broker_url="redis://unused",
-        home=home / "runs",
-        data_root=home,
-        recipes_folder=recipes,
-        reserve_bytes=0,
-    )
-    store = open_store(database_of(home))
-    yield build_app(settings, store, publisher, HandClock())
-    store.close()
 
 
 async def start(client: httpx2.AsyncClient, **headers: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +33,6 @@ STUDY: dict[str, Any] = {
     "seeds": [1, 2],
     "contrasts": [{"a": "top-2", "b": "all"}],
 }  # fmt: skip
-
-
-@pytest.fixture
-def publisher() -> MemoryPublisher:
-    return MemoryPublisher()
-
-
-@pytest.fixture
-def app(home: Path, publisher: MemoryPublisher) -> Iterator[FastAPI]:
-    (home / "recipes").mkdir()
-    (home / "recipes" / "demo.yaml").write_text("name: demo")
-    settings = CoordinatorSettings(
-        broker_url="redis://unused",
-        home=home / "runs",
-        data_root=home,
-        recipes_folder=home / "recipes",
-        reserve_bytes=0,
-    )
-    store = open_store(database_of(home))
-    yield build_app(settings, store, publisher, HandClock())
-    store.close()
 
 
 def test_the_model_folders_of_all_arms_are_read_in_the_time_of_one_request(home: Path) -> None:
