@@ -35,11 +35,6 @@ def allow_code(setting: str) -> None:
     _allowed.update(parse_trusted_code(setting))
 
 
-def is_allowed(model_type: str) -> bool:
-    """Whether the operator allowed code for this type of model."""
-    return model_type in _allowed
-
-
 def trusted_class(model_type: str, auto: str) -> Any:
     """The class that the allowed folder's `auto_map` names for `auto`, such as AutoModel; None: it names none.
 

@@ -39,7 +39,6 @@ DropOption = Annotated[
     list[str] | None,
     typer.Option("--drop", help="Leave out shared, near, overlap or overlap-question records; may be repeated."),
 ]
-LayoutOption = Annotated[str, typer.Option(help="trl, trl-stepwise, verl, parquet, ms-swift or llama-factory.")]
 PrmOption = Annotated[
     str | None,
     typer.Option(help="PRM for responses without step scores: a folder, an address, or none. Default: the run's."),

@@ -7,7 +7,7 @@ import pytest
 from mstar.api.keys import KEY_TEXT
 from mstar_coordinator.access.key_text import hashed, id_of, matches, new_key
 
-KEY, KEY_ID = new_key(lambda count: bytes(range(count)))
+KEY, _ = new_key(lambda count: bytes(range(count)))
 
 
 def test_a_key_shows_its_id_and_no_two_are_alike() -> None:

@@ -24,11 +24,6 @@ from pages_bench import EVIL, client_of, indexed, start
 
 
 @pytest.fixture
-def publisher() -> MemoryPublisher:
-    return MemoryPublisher()
-
-
-@pytest.fixture
 def client(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
     yield from client_of(home, publisher)
 

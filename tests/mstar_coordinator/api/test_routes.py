@@ -15,7 +15,6 @@ from mstar.api.steps import Claim
 from mstar.results import RunResults
 from web_bench import ask, talk
 
-HUGE = {"evolution.questions": 10**12}
 INLINE = {"recipe": json.loads(SMALL.model_dump_json())}
 
 

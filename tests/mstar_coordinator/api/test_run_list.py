@@ -14,11 +14,6 @@ from pages_bench import client_of, indexed, start, work
 
 
 @pytest.fixture
-def publisher() -> MemoryPublisher:
-    return MemoryPublisher()
-
-
-@pytest.fixture
 def client(home: Path, publisher: MemoryPublisher) -> Iterator[httpx2.Client]:
     yield from client_of(home, publisher)
 
