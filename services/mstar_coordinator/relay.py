@@ -48,7 +48,7 @@ class Relay:
         return self._busy.total()
 
     async def forward(self, method: str, path: str, body: bytes, kind: str = "application/json") -> httpx2.Response:
-        """As `send`, without a request of ours."""
+        """As `send`, without a request of ours. Raises Unavailable when no replica is there, or none answers."""
         urls = await run_in_threadpool(self._find, str(self._http.base_url).rstrip("/"))
         for url in self._in_order(urls):
             self._busy[url] += 1

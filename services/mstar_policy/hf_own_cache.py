@@ -47,6 +47,7 @@ class OwnCacheDecoder(Decoder):
         return torch.ones((count, rows.width + step + 1), dtype=torch.long, device=rows.next_positions.device)
 
     def _keep(self, cache: Any, rows: torch.Tensor) -> None:
+        """`rows` [kept]: places of the rows that go on."""
         cache.reorder_cache(rows)
 
 

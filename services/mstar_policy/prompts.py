@@ -54,7 +54,7 @@ def room_for(index: int, tokens: int, context: int) -> int:
 
 @contextmanager
 def naming(index: int) -> Iterator[None]:
-    """What the model's template or processor refuses is this prompt's problem, not that of the whole request."""
+    """Raises InvalidInput that names the prompt for what the model's template or processor refuses of it."""
     try:
         yield
     except InvalidInput as error:

@@ -94,7 +94,7 @@ def headroom(pass_at_k: float, greedy: float) -> float:
 
 
 def ranked(row: RolloutRow, score: ScoreRow, seed: int, rule: RewardRule = MINIMUM) -> list[CheckedResponse]:
-    """All responses of a question from the highest reward to the lowest."""
+    """All responses of a question from the highest reward to the lowest. Raises InvalidInput where one has no score."""
     rewards = rewards_by_index(row, score, rule)
     missing = [r.index for r in _sampled(row) if r.index not in rewards]
     if missing:

@@ -163,7 +163,10 @@ class _Lease:
         self._thread.join(timeout=10)
 
     def progress(self, done: int, total: int, question: str | None = None) -> None:
-        """Note how far the handler is, for the next heartbeat; a new question is told at once."""
+        """Note how far the handler is, for the next heartbeat; a new question is told at once.
+
+        Raises StaleEpoch once the lease is lost.
+        """
         begun = question is not None and question != self._question
         self._units, self._question = (done, total), question
         if self.lost.is_set():

@@ -173,7 +173,10 @@ def _inherited_prompt(prompt: PromptRecipe, folder: Path) -> PromptRecipe:
 def admit_prm(
     recipe: Recipe, places: DataPlaces, allowed: frozenset[str], separator: str | None, looks: FolderLooks
 ) -> tuple[PrmRecipe | None, int]:
-    """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none."""
+    """The PRM's section with an absolute path, and the bytes of the weights that it names; 0 where it names none.
+
+    Raises what `admit` does of the PRM.
+    """
     prm = recipe.prm
     if prm is None or prm.base is None or "prm.base" not in recipe.named_models:
         return prm, 0

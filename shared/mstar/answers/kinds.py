@@ -46,7 +46,10 @@ _NO_KINDS = ("numerical", "other", "yes/no", "unanswerable")
 
 
 def kind_of(record: Mapping[str, Any], value: str, options: Sequence[str], *, listed: bool) -> AnswerType:
-    """The type that the row names, else the one that its answer has. With options it is a choice, whatever they are."""
+    """The type that the row names, else the one that its answer has. With options it is a choice, whatever they are.
+
+    Raises InvalidDataset for a name that is no type.
+    """
     named = record.get("answer_type") or record.get("question_type") or ""
     # DynaMath writes `multiple choice`.
     name = re.sub(r"[\s-]+", "_", str(named).strip().casefold())

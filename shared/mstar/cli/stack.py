@@ -31,7 +31,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing
 
 @contextmanager
 def embedded(home: Path, ports: str, *, quiet: bool = False) -> "Iterator[tuple[Client, object]]":
-    """The stack while the block runs, with a client for it."""
+    """The stack while the block runs, with a client for it. Raises InvalidInput for an unknown choice of ports."""
     from mstar_embedded.ports import fixed_ports, free_ports
     from mstar_embedded.supervisor import Supervisor
 
