@@ -73,6 +73,9 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     if "\n" in text or not 2 <= len(words) <= _LONGEST or not asked:
         return
     yield from answers_beside(bare(text), question)
+    # `three wheels` of `It has three wheels`, where the question asks how many.
+    held = bare(text).split()
+    yield from _counted(held, [_folded(word) for word in held], asked, question)
     yield from _assigned(text, question)
     yield from _filled(words, question)
     yield from _narrowed(text, asked)
@@ -155,7 +158,7 @@ def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[s
 def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
     """`$5.70` of `Ava needs $5.70`: what is before it are words of the question, the last one a verb."""
     known = {_singular(word) for word in asked} | _SMALL
-    verbs = _VERBS | set(_inflected(asked))
+    verbs = _VERBS | set(_inflected(asked)) | set(asked) & set(_PAST.values())
     for place in range(1, len(told) - 1):
         head = told[:place]
         if _SAYS_MORE & set(head) or not all(word in _SMALL or _singular(word) in known for word in head):

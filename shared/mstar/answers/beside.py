@@ -27,6 +27,10 @@ _PLACES = {
 }  # fmt: skip
 """Words that say where something is in a picture, and never what it is."""
 _OF_KIND = re.compile(r"(?:the\s+)?(?P<kind>[a-z]{3,20})\s+of\s+(?P<name>[A-Z][^,;()]{1,60})", re.IGNORECASE)
+_SHOWN = re.compile(
+    r"(?:there\s+(?:is|are)\s+)?(?P<name>[^,;.]{2,60}?)\s+(?:shown\s+)?in\s+the\s+(?:picture|image|photo|figure|scene)",
+    re.IGNORECASE,
+)
 _ASKED_KIND = r"\b(?:which|what)\s+{}\b"
 _NAMES_NOTHING = re.compile(r"\b(?:not|no|or|and|but|nor|neither|except|than|without|none)\b", re.IGNORECASE)
 
@@ -45,6 +49,8 @@ def answers_beside(text: str, question: str) -> Iterator[str]:
     if (found := _SUPPORTED.fullmatch(text)) and not found["name"].isupper():
         yield found["name"]
     if (found := _PLACED.fullmatch(text)) and set(re.split(r"[ -]+", found["place"])) <= _PLACES:
+        yield found["name"]
+    if found := _SHOWN.fullmatch(text):
         yield found["name"]
     found = _OF_KIND.fullmatch(text)
     if found and re.search(_ASKED_KIND.format(found["kind"]), question, re.IGNORECASE):

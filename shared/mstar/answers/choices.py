@@ -143,7 +143,7 @@ def _told(said: str, options: dict[str, str], same: dict[str, str]) -> set[str]:
 def _decision(said: str) -> str:
     """Without `I choose`, `is correct` and a reason behind it, unless that weighs another option."""
     said = _MARKED.sub(lambda match: match[1] or match[2], said)
-    if said[:1] + said[-1:] in ("{}", "<>"):
+    if said[:1] + said[-1:] == "{}" or re.fullmatch(r"<[A-Za-z]>", said):
         said = said[1:-1]
     chosen = _CHOSEN.match(said)
     said = bare(said[chosen.end() :]) if chosen else said

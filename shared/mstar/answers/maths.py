@@ -24,7 +24,7 @@ _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
 _WORD = re.compile(r"[A-Za-z]+")
 _FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln", "exp", "sqrt", "pi"}
 _VARIABLE = re.compile(
-    r"^\s*(?:[A-Za-z]\w*|[A-Za-z]'{0,2}\([^()=]{1,20}\)|[A-Za-z]'{1,2}|\\(?:theta|alpha|beta|gamma|phi|lambda|omega|angle\s*[A-Z]{1,3}))\s*=\s*"
+    r"^\s*(?:[A-Za-z]\w*|[A-Za-z](?:'{0,2}|\^\{?-1\}?)\([^()=]{1,20}\)|[A-Za-z]'{1,2}|\\(?:theta|alpha|beta|gamma|phi|lambda|omega|angle\s*[A-Z]{1,3}))\s*=\s*"
 )
 _ROOT = re.compile(r"√\s*(?:\{([^{}]*)\}|(\d+|[A-Za-z]))")
 _CALLED_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\(([^()]*)\)")
@@ -49,6 +49,10 @@ _MATRIX = re.compile(r"\\(begin|end)\{b(?=matrix\})")
 _ENDLESS = re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])", re.IGNORECASE)
 _PLUS_ENDLESS = re.compile(r"(?<![\w)}])\+\s*(?=\\infty)")
 _POINT_NAMED = re.compile(r"^(?:(?:[Tt]he\s+)?[Pp]oint\s+)?(?:[A-Z]\s*)?(?=\()")
+_SOLVED = re.compile(
+    r"(?:the\s+)?(?:solutions?|equation|function|inequality|inverse)\s+(?:is|are)\s*:?\s+(?=[^=<>≤≥]{1,20}[=<>≤≥])",
+    re.IGNORECASE,
+)
 _TUPLE = re.compile(r"([(\[])([^()\[\]]+)([)\]])")
 _NUMBER_FIRST = re.compile(r"(?P<number>-?[\d./]+|-?\\frac\{\d+\}\{\d+\})\s*(?P<sign>[<>≤≥])\s*(?P<unknown>[A-Za-z])")
 _TURNED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
@@ -116,7 +120,8 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     if found := _as_numbers(said, gold, rule):
         return found
     if "." in said + gold and _decimals(said) != _decimals(gold):
-        return "unreadable"  # a rounded number is not the expression it came from
+        # As fractions they are exact: a rounded number is not the expression it came from.
+        said, gold = _in_fractions(said), _in_fractions(gold)
     if not may_be_asked(said, gold):
         return "unreadable"
     return "equal" if _verified(gold, said) else "different"
@@ -124,6 +129,8 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
 
 def _without_sentence(said: str) -> str:
     """`(3, 2)` of `The point is (3, 2)`; of a single value a sentence is no expression."""
+    if solved := _SOLVED.match(said.strip()):
+        return said.strip()[solved.end() :]
     led = _POINT_NAMED.sub("", bare(said))
     return led if _TUPLE.fullmatch(led.replace("\\left", "").replace("\\right", "")) else said
 
@@ -310,6 +317,16 @@ def _shape(text: str) -> tuple[object, ...]:
 
 def _decimals(text: str) -> list[str]:
     return sorted(re.findall(r"\d+\.\d+", text))
+
+
+def _in_fractions(text: str) -> str:
+    r"""`\frac{3}{4}x` of `0.75x`."""
+
+    def written(found: re.Match[str]) -> str:
+        value = Fraction(found[0])
+        return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+    return re.sub(r"\d{1,20}\.\d{1,20}", written, text)
 
 
 def _verified(gold: str, said: str) -> bool:

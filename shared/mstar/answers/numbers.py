@@ -82,6 +82,7 @@ _ABOUT = re.compile(
 _ASSIGNED = re.compile(
     r"(?:|[A-Za-zα-ω]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Za-z]'{0,3}\([^()=]{1,20}\)|[A-Z]{2,3}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
 )
+_AMOUNT_OF = re.compile(r"an?\s+(?:total|value|sum|length|area|measure)\s+of\s+(?=[$€£]?-?\.?\d)", re.IGNORECASE)
 _SAID_OF = re.compile(
     r"(?:(?:angle\s+|∠|\\angle\s*)[A-Za-z]{1,3}|[A-Za-zα-ω]|[A-Z]{2,3})\s+(?:is(?:\s+equal\s+to)?|equals)\s+",
     re.IGNORECASE,
@@ -171,7 +172,7 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
     if rule.foreign_numbers:
         text = _as_written_here(text)
     if rule.assignments:
-        for called in (_QUANTITY, _ASSIGNED, _SAID_OF, _WORKED_OUT, _SHARE_OF, _ROUNDED_TO):
+        for called in (_AMOUNT_OF, _QUANTITY, _ASSIGNED, _SAID_OF, _WORKED_OUT, _SHARE_OF, _ROUNDED_TO):
             text = bare(text[match.end() :]) if (match := called.match(text)) else text
     if rule.number_words:
         text = _ONE_SCALE.sub("one ", text, count=1)

@@ -65,7 +65,7 @@ def same_moment(said: str, gold: str) -> bool:
     """Whether both are one date, or one time of day. `10:30` and `10:30 pm` are not."""
     if (one := _SLASHED.fullmatch(said.strip())) and (other := _SLASHED.fullmatch(gold.strip())):
         return _same_slashed(one, other)
-    said, gold = _in_figures(said), _in_figures(gold)
+    said, gold = _in_figures(_unslashed(said)), _in_figures(_unslashed(gold))
     # Few texts are either, and trying all formats on one takes as long as the rest of its check.
     if not (_DATED.match(said.casefold()) and _DATED.match(gold.casefold())):
         return False
@@ -112,6 +112,15 @@ def _in_figures(text: str) -> str:
             return text
         number, minutes = (number - 2) % 12 + 1, 60 - minutes
     return f"{number}:{minutes:02}{spoken['rest']}"
+
+
+def _unslashed(text: str) -> str:
+    """`1998-11-18` of `11/18/1998`, of which one number can be no month; any other text as it is."""
+    found = re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", text.strip())
+    if found is None or (int(found[1]) > 12) == (int(found[2]) > 12):
+        return text
+    day, month = sorted((int(found[1]), int(found[2])), reverse=True)
+    return f"{found[3]}-{month:02}-{day:02}"
 
 
 def _minutes(text: str) -> int:

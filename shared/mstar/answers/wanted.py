@@ -59,6 +59,7 @@ _AGE = re.compile(
     r"\bhow\s+old\b|\bwhat(?:\s+is|['\u2019]s|\s+was)\s+(?:the\s+)?(?:[\w'\u2019]+\s+){0,3}age\b", re.IGNORECASE
 )
 """An age is in years where the question says nothing else."""
+_PERCENT = re.compile(r"\bpercent(?:age)?\b", re.IGNORECASE)
 _POINTS = re.compile(r"\bpercent(?:age)?\s+points?\b", re.IGNORECASE)
 _AMOUNT = re.compile(
     r"\bhow\s+(?:many|much|long|far|tall|old|high|wide|deep|heavy|fast)\b"
@@ -86,7 +87,8 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     # `17 pages` is how many there are, and no page's number.
     if first and first == numbered(question):
         return None
-    if wanted and first in map(singular, question.split()) and first not in _ANYTHING:
+    shared = _PERCENT.search(question) is not None and first not in ("percent", "percentage", "%", "")
+    if (wanted or shared) and first in map(singular, question.split()) and first not in _ANYTHING:
         return None
     return value if _counts(unit, question) else None
 

@@ -8,6 +8,10 @@ COUNTRY = {"question": "Which country had the second highest value?", "answer": 
 PAGE = {"question": "What is the page number?", "answer": 17}
 TENS = {"question": "How many tens are in 340?", "answer": 34}
 MILLIONS = {"question": "How many million people live there?", "answer": 36.7}
+SHARE = {"question": "What percent of the students chose art?", "answer": 12.5}
+WON = {"question": "What is the total number of medals won by Kenya?", "answer": 113}
+ANIMAL = {"question": "What animal is in the picture?", "answer": "elephant"}
+DATED = {"question": "What is the date?", "answer": "11/18/1998"}
 SIGNED = {"question": "Who signed it?", "answer": "Dr. Jane Doe"}
 
 
@@ -28,6 +32,11 @@ def right(record: dict[str, object], said: str) -> bool:
         (MILLIONS, "36,700,000 people"),
         (MILLIONS, "36.7M"),
         (SIGNED, "Jane Doe"),
+        (SHARE, "12.5% of the students"),
+        (WON, "Kenya won 113 medals."),
+        (WON, "a total of 113 medals"),
+        (ANIMAL, "There is an elephant in the picture."),
+        (DATED, "November 18, 1998"),
     ],
 )
 def test_what_supports_an_answer_is_taken_off(record: dict[str, object], said: str) -> None:
@@ -46,6 +55,11 @@ def test_what_supports_an_answer_is_taken_off(record: dict[str, object], said: s
         (MILLIONS, "36.7 thousand"),
         (SIGNED, "Mr. Jane Doe"),
         (SIGNED, "Doe"),
+        (SHARE, "12.5 students"),
+        (WON, "Kenya won 113 more medals"),
+        (ANIMAL, "There is no elephant in the picture."),
+        (ANIMAL, "There is an elephant and a dog in the picture."),
+        ({"question": "What is the date?", "answer": "1/2/1998"}, "January 2, 1998"),
         ({"question": "What is the population?", "answer": 3}, "3 hundreds"),
     ],
 )
