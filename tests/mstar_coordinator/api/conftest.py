@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
+from batch_bench import Prm
 from coordinator_bench import HandClock, MemoryPublisher, database_of
 from mstar_coordinator.api.app import build_app
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.store.database import open_store
+from web_bench import serving
 
 
 @pytest.fixture
@@ -33,3 +35,18 @@ def app(home: Path, publisher: MemoryPublisher) -> Iterator[FastAPI]:
     store = open_store(database_of(home))
     yield build_app(settings, store, publisher, HandClock())
     store.close()
+
+
+@pytest.fixture
+def prm() -> Prm:
+    """A PRM that answers every request, for batches."""
+    return Prm()
+
+
+@pytest.fixture
+def prm_url(prm: Prm) -> Iterator[str]:
+    """Where that PRM answers."""
+    with serving(prm.app) as url:
+        yield url
+        # A server waits for what it still answers.
+        prm.seconds = 0.0
