@@ -1,14 +1,18 @@
-"""Two small checkpoints with random weights, made once and copied for each test."""
+"""Two small checkpoints with random weights, made once and copied for each test; and the app over a fake scorer."""
 
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from fastapi import FastAPI
 
 from mstar.steps import ArtefactRef
 from mstar_artefacts.store import ArtefactStore
+from mstar_prm.app import build_app
+from mstar_prm.config import PrmSettings
 from policy_bench import checkpoint
+from reading_scorer import ReadingScorer
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +37,14 @@ def prm(_first: tuple[Path, ArtefactRef, ArtefactRef]) -> ArtefactRef:
 @pytest.fixture
 def newer(_first: tuple[Path, ArtefactRef, ArtefactRef]) -> ArtefactRef:
     return _first[2]
+
+
+@pytest.fixture
+def scorer() -> ReadingScorer:
+    return ReadingScorer("m@111111111111")
+
+
+@pytest.fixture
+def app(tmp_path: Path, scorer: ReadingScorer) -> FastAPI:
+    """The app over a scorer that reads its scores from the text."""
+    return build_app(PrmSettings(home=tmp_path), scorer)
