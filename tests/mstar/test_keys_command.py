@@ -7,22 +7,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from door_bench import door
+from door_bench import coordinator_for_commands
 from mstar.cli.keys import app
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput, Unauthenticated
-from mstar_web.logs import configure_logs
-from web_bench import serving
 
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    # Else the coordinator in this process writes its log where the command writes the key.
-    configure_logs("coordinator")
-    with serving(door(tmp_path)) as url:
-        monkeypatch.setenv("MSTAR_URL", url)
-        monkeypatch.setenv("MSTAR_RUN_ADMIN_KEY", "k-run")
-        yield url
+    yield from coordinator_for_commands(tmp_path, monkeypatch)
 
 
 def test_a_key_is_made_used_listed_and_revoked(url: str) -> None:

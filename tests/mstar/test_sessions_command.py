@@ -8,23 +8,16 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
-from door_bench import door
+from door_bench import coordinator_for_commands
 from mstar.cli.sessions import app
 from mstar.errors import InvalidInput, NotFound
-from mstar_web.logs import configure_logs
-from web_bench import serving
 
 run = CliRunner().invoke
 
 
 @pytest.fixture
 def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    # Else the coordinator in this process writes its log where the command writes its list.
-    configure_logs("coordinator")
-    with serving(door(tmp_path)) as url:
-        monkeypatch.setenv("MSTAR_URL", url)
-        monkeypatch.setenv("MSTAR_RUN_ADMIN_KEY", "k-run")
-        yield url
+    yield from coordinator_for_commands(tmp_path, monkeypatch)
 
 
 def signed_in(url: str) -> httpx2.Client:

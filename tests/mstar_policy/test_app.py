@@ -22,7 +22,7 @@ from mstar_web.logs import configure_logs
 from policy_bench import DATA, FakeEngine, chat, corrupt, png
 from refused_weights import check_refused_weights
 from route_table import check_table
-from web_bench import ask, talk
+from web_bench import ask, post_and_leave, talk
 
 JSON = {"content-type": "application/json"}
 
@@ -136,18 +136,8 @@ def test_a_full_service_refuses_before_it_reads(app: FastAPI, engine: FakeEngine
 
 def test_a_caller_who_leaves_is_not_worked_for(app: FastAPI, engine: FakeEngine) -> None:
     async def leaves() -> None:
-        sent = [{"type": "http.request", "body": json.dumps(body()).encode(), "more_body": False}]
-
-        async def receive() -> dict[str, Any]:
-            return sent.pop() if sent else {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            pass
-
-        headers = [(b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": "/v1/rollouts", "headers": headers, "query_string": b""}
         async with app.router.lifespan_context(app), engine.turn:
-            await asyncio.wait_for(app(scope, receive, send), timeout=60)
+            await post_and_leave(app, "/v1/rollouts", json.dumps(body()).encode())
 
     asyncio.run(leaves())
     assert engine.generated == 0

@@ -16,7 +16,7 @@ from mstar_prm.app import build_app
 from mstar_prm.config import PrmSettings
 from policy_bench import png
 from reading_scorer import DATA, ReadingScorer, body
-from web_bench import ask, talk
+from web_bench import ask, post_and_leave, talk
 
 JSON = {"content-type": "application/json"}
 
@@ -236,18 +236,8 @@ def test_a_full_scorer_tells_when_to_come_again(app: FastAPI, scorer: ReadingSco
 
 def test_a_caller_who_leaves_is_not_worked_for(app: FastAPI, scorer: ReadingScorer) -> None:
     async def leaves() -> None:
-        sent = [{"type": "http.request", "body": json.dumps(body()).encode(), "more_body": False}]
-
-        async def receive() -> dict[str, Any]:
-            return sent.pop() if sent else {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            pass
-
-        headers = [(b"content-type", b"application/json")]
-        scope = {"type": "http", "method": "POST", "path": "/v1/score", "headers": headers, "query_string": b""}
         async with app.router.lifespan_context(app), scorer.turn:
-            await asyncio.wait_for(app(scope, receive, send), timeout=60)
+            await post_and_leave(app, "/v1/score", json.dumps(body()).encode())
 
     asyncio.run(leaves())
     assert scorer.scored == 0

@@ -52,6 +52,21 @@ def talk(app: FastAPI, conversation: Callable[[httpx2.AsyncClient], Awaitable[Re
     return asyncio.run(run())
 
 
+async def post_and_leave(app: FastAPI, path: str, body: bytes) -> None:
+    """Send JSON to an app that runs, and be gone once it is read."""
+    sent = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        return sent.pop() if sent else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        pass
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+    await asyncio.wait_for(app(scope, receive, send), timeout=60)
+
+
 def ask(app: FastAPI, method: str, path: str, **request: Any) -> httpx2.Response:
     """One request to the app."""
 
