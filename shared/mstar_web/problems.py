@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Match
 
 from mstar.errors import Internal, InvalidInput, MstarError, Unauthenticated
 from mstar.writing import refused
@@ -22,6 +22,7 @@ from mstar_web.logs import log_place
 
 MAX_ECHO = 64
 MAX_LISTED = 20
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 _log = structlog.get_logger(__name__)
 
@@ -111,8 +112,10 @@ def _on_http_exception(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """All methods of the path. The framework names those of its first route only (RFC 9110, section 15.5.6)."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in routes if isinstance(route, Route) for method in route.methods or ()})
+    # By asking, since a router that was included does not list its routes.
+    asked = ((method, {**request.scope, "method": method}) for method in METHODS)
+    routes = request.app.routes
+    return [method for method, scope in asked if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def _response(status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:

@@ -349,6 +349,15 @@ def test_what_cannot_be_scored_is_said_at_its_place(
         page.get_by_role("button", name="Remove a.png").wait_for()
         send.click()
         page.locator("#w-images", has_text="is no picture").wait_for()
+        # Beside the field, where a browser would open the file instead of this page.
+        drop = """() => {
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File(["x"], "b.exe", { type: "application/x-msdownload" }));
+          const dropped = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
+          return document.querySelector("h1").dispatchEvent(dropped);
+        }"""
+        assert page.evaluate(drop) is False
+        page.get_by_text("b.exe is not a PNG").wait_for()
 
 
 RECORDED = os.environ.get("MSTAR_TOUR_URL")

@@ -23,8 +23,11 @@ def ranged(stream: Stream, headers: Mapping[str, str], kind: str, filename: str)
         "X-Content-Type-Options": "nosniff",
         "Content-Disposition": f'attachment; filename="{_token(filename)}"',
     }
-    # Compared weakly (RFC 9110, 13.1.2), so `W/` is dropped; `If-Range` below asks for a strong match (13.1.5).
-    if stream.tag in _tags(headers.get("if-none-match", "")):
+    # Strongly (RFC 9110, 13.1.1): who goes on with a download must not get the rest of another version.
+    if (only := headers.get("if-match")) is not None and not {stream.tag, "*"} & set(_listed(only)):
+        return Response(status_code=412, headers=about)
+    # Compared weakly (13.1.2), so `W/` is dropped; `If-Range` below asks for a strong match (13.1.5).
+    if {stream.tag, "*"} & {tag.removeprefix("W/") for tag in _listed(headers.get("if-none-match", ""))}:
         return Response(status_code=304, headers=about)
     wanted = _wanted(headers, stream)
     if wanted is None:
@@ -60,5 +63,5 @@ def _token(name: str) -> str:
     return re.sub(r"[^\w .()+-]", "_", name, flags=re.ASCII)
 
 
-def _tags(given: str) -> list[str]:
-    return [tag.strip().removeprefix("W/") for tag in given.split(",")]
+def _listed(tags: str) -> list[str]:
+    return [tag.strip() for tag in tags.split(",")]

@@ -104,6 +104,9 @@ def test_a_range_of_what_has_changed_is_the_whole(client: httpx2.Client, run_id:
     asked = {"range": "bytes=1-", "if-range": tag}
     assert client.get(path, headers=asked).content == b"}\n"
     assert client.get(path, headers={"if-none-match": f'"other", W/{tag}'}).status_code == 304
+    assert client.get(path, headers={"if-none-match": "*"}).status_code == 304
+    for only, status in ((f'"other", {tag}', 200), ("*", 200), ('"other"', 412), (f"W/{tag}", 412)):
+        assert client.get(path, headers={"if-match": only}).status_code == status
     (home / "runs" / run_id / "policy" / "config.json").write_bytes(b"[]\n")
     changed = client.get(path, headers=asked)
     assert (changed.status_code, changed.content) == (200, b"[]\n") and changed.headers["etag"] != tag

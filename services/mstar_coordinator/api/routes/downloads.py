@@ -19,6 +19,7 @@ FileName = Annotated[str, InPath(max_length=500, description="As it is listed, s
 OTHERWISE: dict[int | str, dict[str, Any]] = {
     206: {"description": "The range that was asked for."},
     304: {"description": "What the caller has is still right."},
+    412: {"description": "What `If-Match` names is no longer what is here."},
     416: {"description": "The range lies beyond the end."},
 }
 

@@ -79,6 +79,14 @@ drop.addEventListener("drop", (event) => {
   if (event.dataTransfer.files.length) take(event.dataTransfer.files);
   else refuse("images", "That is an address and not a file: save the image, then drop the file.");
 });
+// Beside the field a browser would leave this page for the file, and what was typed would be gone.
+for (const kind of ["dragover", "drop"]) {
+  addEventListener(kind, (event) => {
+    if (event.defaultPrevented || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    if (kind === "drop") take(event.dataTransfer.files);
+  });
+}
 document.addEventListener("paste", (event) => {
   if (event.clipboardData?.files.length) take(event.clipboardData.files);
 });
