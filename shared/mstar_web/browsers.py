@@ -27,6 +27,7 @@ FORM = "multipart/form-data"
 LOOPBACK_NAMES = frozenset({"localhost", "localhost."})
 
 _AUTHORITY = re.compile(r"(?P<name>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?(?P<name>[^\";\s]*)", re.IGNORECASE)
 _JSON = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
 
 
@@ -85,6 +86,12 @@ class BrowserGuard:
             raise Forbidden("requests of web pages from another origin are not answered")
 
     def _check_content_type(self, scope: Scope, headers: Headers) -> None:
+        # Packed bytes would be called wrong JSON; unpacking them here would let a small body become a huge one.
+        if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+            raise UnsupportedMediaType("send the body as it is, without Content-Encoding", field="Content-Encoding")
+        charset = _CHARSET.search(headers.get("content-type", ""))
+        if charset is not None and charset["name"].lower() not in ("utf-8", "utf8", "us-ascii"):
+            raise UnsupportedMediaType("send the body as UTF-8, which is what JSON is", field="Content-Type")
         given = headers.get("content-type", "").partition(";")[0].strip()
         # Looking for the route takes longer than the rest of these checks, so it comes last.
         if _JSON.fullmatch(given) or not _is_routed(scope):

@@ -137,6 +137,28 @@ def test_unknown_routes_and_methods_are_problems(app: FastAPI) -> None:
     assert (problem(wrong)["code"], wrong.headers["allow"]) == ("method-not-allowed", "GET")
 
 
+@pytest.mark.parametrize(
+    ("headers", "field"),
+    [
+        ({"content-encoding": "gzip"}, "Content-Encoding"),
+        ({"content-encoding": "br, identity"}, "Content-Encoding"),
+        ({"content-type": "application/json; charset=utf-16"}, "Content-Type"),
+        ({"content-type": 'application/json; Charset="klingon"'}, "Content-Type"),
+    ],
+)
+def test_a_body_that_is_packed_or_in_another_encoding_is_refused_by_name(
+    app: FastAPI, headers: dict[str, str], field: str
+) -> None:
+    refused = ask(app, "POST", "/orders", content=b"{}", headers={"content-type": "application/json"} | headers)
+    assert (refused.status_code, problem(refused)["field"]) == (415, field)
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", 'application/json;charset="UTF-8"'])
+def test_a_body_that_says_it_is_utf_8_is_read(app: FastAPI, kind: str) -> None:
+    headers = {"content-type": kind, "content-encoding": "identity"}
+    assert ask(app, "POST", "/orders", content=b'{"count": 1}', headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize(("given", "kept"), [("run-7.a", True), ("x" * 129, False), ("a b", False), ("", False)])
 def test_request_ids_are_kept_when_they_are_plain(app: FastAPI, given: str, kept: bool) -> None:
     answer = ask(app, "GET", "/livez", headers={"X-Request-ID": given}).headers["x-request-id"]
