@@ -15,7 +15,7 @@ _FIGURE = (
 )
 _SUPPORTED = re.compile(
     r"(?P<name>[^\s\d(),;:][^\d(),;:]{1,58}[^\s\d(),;:])\s*"
-    rf"(?:\(\s*{_FIGURE}\s*\)|,?\s+(?:with|at)\s+{_FIGURE}|:\s*{_FIGURE}(?=%|$)%?)"
+    rf"(?:\(\s*{_FIGURE}\s*\)|,?\s+(?:with|at)\s+{_FIGURE}(?:\s+[a-z]{{2,20}})?|:\s*{_FIGURE}(?=%|$)%?)"
 )
 """A name with its figure behind it."""
 _PLACED = re.compile(r"(?:the|its)\s+(?P<place>[a-z][a-z -]{2,40}),\s+(?P<name>[^,]{2,60})")

@@ -27,6 +27,8 @@ _FORMULA = re.compile(
     r"(?=.*[=<>≤≥+∪]|.*[\w)]\s-\s[\w(]|\d+[a-z]$)(?=.*[A-Za-z])(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\d\s.,()^*/+=<>≤≥∪-])+"
 )
 """Equations, inequalities and sums, whose variables are single letters: `y = 2x + 1`, `x>3`."""
+_PRODUCT = re.compile(r"-?\d{1,9}(?:[abc]{2,3}|[xyz]{2,3}|mn|pq|[rst]{2,3})")
+"""`5xy`: letters that are variables wherever they stand; `80gb` stays a text."""
 _FOREIGN = re.compile(r"\d[.' ]\d{3},\d|\d(?:[.' ]\d{3}){2}(?!\d)|\d,\d{1,2}\s*[%€]|€\s*\d+,\d{1,2}$")
 """Numbers that can only be another country's; `3,14` alone may be a list."""
 _NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
@@ -98,6 +100,8 @@ def guessed(value: str) -> AnswerType:
         return AnswerType.INTEGER if number.value.denominator == 1 and not number.places else AnswerType.FLOAT
     if number is not None and _FRACTION.fullmatch(text.removesuffix(number.unit).strip()) and is_known(number.unit):
         return AnswerType.FLOAT
+    if _PRODUCT.fullmatch(text) and products_apart(text) != text:
+        return AnswerType.MATH
     exact = _LATEX.search(value) or _FRACTION.fullmatch(text) or _POINT.fullmatch(text) or _ENDLESS.search(text)
     return AnswerType.MATH if exact or _formulas(text) or _SET.fullmatch(text) else AnswerType.TEXT
 

@@ -344,7 +344,7 @@ def _is_unit(text: str) -> bool:
         text[0] == "π"
         or len(words) > 4
         or words[0].casefold() in _POWERS
-        or (_JOINERS | CHANGES) & {word.casefold() for word in words}
+        or (_JOINERS | CHANGES | _WORDS.keys()) & {word.casefold() for word in words}
     ):
         return False
     return all(_UNIT_WORD.fullmatch(word) for word in words)

@@ -83,7 +83,7 @@ def _same_name(said: str, gold: str) -> bool:
 def _same_title(said: str, gold: str) -> str:
     """A name without the title that the reference has too."""
     told, asked = _TITLE.match(said), _TITLE.match(gold)
-    same = told and asked and told[1].casefold() == asked[1].casefold()
+    same = told and asked and _long_title(told[1]) == _long_title(asked[1])
     return said[told.end() :] if told and same else said
 
 
@@ -109,6 +109,10 @@ def same_pair(said: str, gold: str) -> bool:
     return any(all(map(same_text, told, order)) for order in (asked, asked[::-1]))
 
 
+def _long_title(title: str) -> str:
+    return {"prof": "professor", "dr": "doctor"}.get(title.casefold(), title.casefold())
+
+
 def _taken_back(said: str, rest: str) -> bool:
     """Whether the sentence behind a yes or no says something else: in `No, there is no cube` it says so again."""
     again = _THERE_IS_NO.match(rest) if said == "no" else None
@@ -122,7 +126,9 @@ def _same_time(said: str, gold: str) -> bool:
 
 def _same_spelling(one: str, other: str, said: str, gold: str) -> bool:
     """The same but for hyphens and commas, signs for LaTeX, what stands between letters in a row, or accents."""
-    if any(spelt(said) == spelt(gold) for spelt in (_unhyphened, _uncommaed, signs, _in_a_row, _unarrowed)):
+    if any(
+        spelt(said) == spelt(gold) for spelt in (_unhyphened, _uncommaed, signs, _in_a_row, _unarrowed, _enumerated)
+    ):
         return True
     return one.isascii() and one == _unaccented(other)
 
@@ -133,6 +139,11 @@ def _unhyphened(text: str) -> str:
 
 def _uncommaed(text: str) -> str:
     return re.sub(r",(?=\s[a-z])", "", text)
+
+
+def _enumerated(text: str) -> str:
+    """`egg, larva, adult` of `egg, larva and adult`."""
+    return re.sub(r",?\s+and\s+(?=\S+$)", ", ", text) if "," in text else text
 
 
 def _unarrowed(text: str) -> str:

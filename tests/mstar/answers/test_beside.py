@@ -24,7 +24,11 @@ def right(record: dict[str, object], said: str) -> bool:
     [
         (COUNTRY, "France (23.4%)"),
         (COUNTRY, "It was France, with 23.4%."),
+        (COUNTRY, "France, with 34 points"),
         (COUNTRY, "the second bar, France"),
+        ({"question": "Who?", "answer": "Prof. Maria Silva"}, "Professor Maria Silva"),
+        ({"question": "Which stages?", "answer": "egg, larva, pupa, adult"}, "egg, larva, pupa and adult"),
+        ({"question": "Which stages?", "answer": "egg, larva, pupa, adult"}, "egg → larva → pupa → adult"),
         (COUNTRY, "the country of France"),
         (PAGE, "Page 17"),
         (PAGE, "p. 17"),
@@ -61,6 +65,8 @@ def test_what_supports_an_answer_is_taken_off(record: dict[str, object], said: s
         (ANIMAL, "There is an elephant and a dog in the picture."),
         ({"question": "What is the date?", "answer": "1/2/1998"}, "January 2, 1998"),
         ({"question": "What is the population?", "answer": 3}, "3 hundreds"),
+        ({"question": "What is the population?", "answer": 200}, "two hundred forty"),
+        ({"question": "What is the population?", "answer": 3000}, "3 thousand twelve"),
     ],
 )
 def test_what_may_be_another_answer_stays(record: dict[str, object], said: str) -> None:
