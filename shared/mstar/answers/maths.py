@@ -9,6 +9,7 @@ import re
 import threading
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 
 from mstar.answers.bounds import is_longer, may_be_asked
 from mstar.answers.intervals import as_interval, chained, rising
@@ -336,6 +337,12 @@ def _verified(gold: str, said: str) -> bool:
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("check answers of type math in the main thread of a process: their time limit needs it")
+    return _proved(gold, said)
+
+
+# The responses to a question give the same answers again and again. Both texts are short: `may_be_asked` bounds them.
+@lru_cache(maxsize=4096)
+def _proved(gold: str, said: str) -> bool:
     # Imported here: it loads sympy, which takes seconds, and most answers are decided before.
     import math_verify
 
