@@ -11,9 +11,9 @@ from mstar_coordinator.batches.lines import check_lines, error_line
 from mstar_coordinator.batches.progress import Progress, answered, own_files
 from mstar_coordinator.batches.shelf import FileShelf
 from mstar_coordinator.scheduler.ids import new_run_id
-from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
 from mstar_coordinator.store.batches import BatchRecord
 from mstar_coordinator.store.database import Store
+from mstar_coordinator.store.records import IdempotencyKey
 
 MAX_OPEN = 100
 """Batches of a project that have not ended."""

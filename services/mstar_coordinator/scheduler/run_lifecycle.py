@@ -6,7 +6,6 @@ messages and writes files; it is woken after every change.
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from threading import Event
 from types import MappingProxyType
 
@@ -24,17 +23,9 @@ from mstar_coordinator.scheduler.reuse import Reuse
 from mstar_coordinator.scheduler.run_folders import RunFolders
 from mstar_coordinator.scheduler.step_lifecycle import StepLifecycle
 from mstar_coordinator.store.database import Store, Transaction
-from mstar_coordinator.store.records import RunRecord, StepRecord, StepState
+from mstar_coordinator.store.records import IdempotencyKey, RunRecord, StepRecord, StepState
 
 NOTHING: Mapping[str, Loss] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class IdempotencyKey:
-    """A client's key and the hash of the body that came with it."""
-
-    key: str
-    body_sha256: str
 
 
 class RunLifecycle(StepLifecycle):

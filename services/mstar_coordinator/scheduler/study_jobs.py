@@ -22,9 +22,9 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.scheduler.repair import Repair
 from mstar_coordinator.scheduler.reuse import Reuse
-from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey, RunLifecycle
+from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store, Transaction
-from mstar_coordinator.store.records import StepRecord, StudyEntry, StudyRecord
+from mstar_coordinator.store.records import IdempotencyKey, StepRecord, StudyEntry, StudyRecord
 
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 

@@ -147,3 +147,11 @@ class StudyEntry:
     """None until its turn comes."""
     state: RunState | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """A client's key and the hash of the body that came with it."""
+
+    key: str
+    body_sha256: str

@@ -24,8 +24,8 @@ from mstar.outcomes import Outcomes, Shape
 from mstar.recipes import WarmupRecipe
 from mstar.steps import DoneResult
 from mstar_coordinator.scheduler.run_folders import RunFolders
-from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey, RunLifecycle
-from mstar_coordinator.store.records import StepState
+from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
+from mstar_coordinator.store.records import IdempotencyKey, StepState
 
 
 def test_a_run_goes_through_its_whole_graph_and_succeeds(bench: Bench) -> None:

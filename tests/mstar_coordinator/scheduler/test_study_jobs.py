@@ -22,10 +22,10 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.scheduler.removal import Removal
 from mstar_coordinator.scheduler.repair import Findings, Repair
 from mstar_coordinator.scheduler.reuse import Reuse
-from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey, RunLifecycle
+from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.scheduler.study_jobs import StudyJobs
 from mstar_coordinator.store.database import Transaction
-from mstar_coordinator.store.records import StepRecord, StudyEntry
+from mstar_coordinator.store.records import IdempotencyKey, StepRecord, StudyEntry
 from mstar_coordinator.store.tables import study_runs
 
 BASE: dict[str, Any] = json.loads(SMALL.model_dump_json())

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from mstar.api.keys import DEFAULT_PROJECT, Principal
 from mstar_coordinator.api.routes.context import Context
-from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
+from mstar_coordinator.store.records import IdempotencyKey
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Key = Annotated[

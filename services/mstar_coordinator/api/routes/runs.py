@@ -18,7 +18,7 @@ from mstar_coordinator.scheduler.admission import Trainers, admit
 from mstar_coordinator.scheduler.data_places import DataPlaces, places_of
 from mstar_coordinator.scheduler.folder_looks import FolderLooks
 from mstar_coordinator.scheduler.repair import Findings
-from mstar_coordinator.scheduler.run_lifecycle import IdempotencyKey
+from mstar_coordinator.store.records import IdempotencyKey
 from mstar_coordinator.store.run_tags import RunFilter
 from mstar_coordinator.tracking.sinks import require_installed
 from mstar_web.bodies import JsonRoute
