@@ -11,11 +11,16 @@ from mstar.answers.beside import answers_beside
 from mstar.answers.marks import bare
 from mstar.answers.numbers import CHANGES
 from mstar.answers.renamed import named_again
+from mstar.answers.restated import answers_restated, long_forms
 from mstar.answers.wanted import names_counted
 
 _LONGEST = 30
 """Words; a longer text is no bare answer."""
-_VERBS = {"is", "was", "has", "had", "equals", "will", "would", "shows", "reads", "displays", "indicates"}
+_VERBS = {
+    "is", "was", "has", "had", "equals", "will", "would", "can", "could", "shows", "reads", "displays", "indicates",
+    "measures",
+}  # fmt: skip
+_MODALS = {"can", "could"}
 _HELPERS = {"do", "does", "did", "can", "could", "will", "would", "should", "must"}
 """Behind these a question has its verb in its plain form, and the answer in another: `does it leave`, `it leaves`."""
 _SMALL = {
@@ -42,6 +47,8 @@ _LIMITS = {
     "until",
     "since",
 }
+_SOME = {"most", "some", "any", "many", "each", "first", "second", "other", "not", "all", "both"}
+"""Words of a question that asks of other things than all of them."""
 _IN_ORDER = {
     "order", "ordered", "sequence", "first", "second", "last", "respectively", "rank", "ranked", "then", "next",
     "begin", "start", "top", "bottom",
@@ -68,10 +75,12 @@ _PAST = {
 
 def answers_in_words(said: str, question: str) -> Iterator[str]:
     """What a sentence may give for its answer, none for a text that is no sentence of the question's words."""
-    text = _SO.sub("", bare(said, sentences=False).replace("**", ""))
+    text = _SO.sub("", long_forms(bare(said, sentences=False)).replace("**", ""))
     words, asked = text.split(), [_folded(word) for word in question.split()]
     if "\n" in text or not 2 <= len(words) <= _LONGEST or not asked:
         return
+    if _SO.match(bare(said, sentences=False)):
+        yield text
     yield from answers_beside(bare(text), question)
     # `three wheels` of `It has three wheels`, where the question asks how many.
     held = bare(text).split()
@@ -81,6 +90,7 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     yield from _narrowed(text, asked)
     told = [_folded(word) for word in words]
     yield from _before(words, told, f" {' '.join(asked)} ")
+    yield from answers_restated(text, question, told, asked)
     yield from _behind(words, told, asked)
     yield from _counted(words, told, asked, question)
     yield from _called(words, told, asked)
@@ -158,6 +168,7 @@ def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[s
 def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
     """`$5.70` of `Ava needs $5.70`: what is before it are words of the question, the last one a verb."""
     known = {_singular(word) for word in asked} | _SMALL
+    known |= {"all", "both"} if told[0] in ("all", "both") and _SOME.isdisjoint(asked) else set()
     verbs = _VERBS | set(_inflected(asked)) | set(asked) & set(_PAST.values())
     for place in range(1, len(told) - 1):
         head = told[:place]
@@ -165,15 +176,46 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
             return
         if told[place] not in verbs:
             continue
+        if _of_condition(head, asked) or (asked[0] == "how" and {"more", "than"} <= set(asked) and "more" not in told):
+            return
         begin = place + 1
         yield " ".join(words[begin:])
+        if told[place] in ("is", "was"):
+            yield " ".join(words[place:])  # `They are equal` of `Both lines are equal`
+        for end in range(place + 2, len(told)):  # `will most likely increase`
+            if list(told[place:end]) == list(asked[place - end :]):
+                yield " ".join(words[end:])
+        if told[place] in _MODALS and told[begin] in asked:
+            yield " ".join(words[begin + 1 :])  # `The van can fit 8 people`
         # `is made of rubber`, `is looking down`, `leaves at 8:45`
         while begin < len(told) - 1 and (
             told[begin] in _BEFORE_ANSWER
-            or (told[begin] in asked and (told[begin].endswith(("ing", "ed")) or told[begin + 1] in _BEFORE_ANSWER))
+            or (told[begin].endswith("ing") and told[begin].removesuffix("ing") + "ed" in asked)
+            or (told[begin] in asked and told[begin].endswith(("ing", "ed")))
+            or (told[begin + 1] in _BEFORE_ANSWER and _follows(told[begin], head[-1], asked))
         ):
             begin += 1
             yield " ".join(words[begin:])
+
+
+def _follows(word: str, head: str, asked: Sequence[str]) -> bool:
+    """Whether a question has a word, and behind the other: `imports exceeded exports` is another fact than it asks."""
+    return word in asked and (head not in asked or asked.index(head) < len(asked) - 1 - asked[::-1].index(word))
+
+
+def _of_condition(head: Sequence[str], asked: Sequence[str]) -> bool:
+    """Whether a sentence is about what a condition in front speaks of, and not about what the question asks.
+
+    `The number of snakes` where the number of mice is asked for, if that of snakes decreases.
+    """
+    if asked[:1] not in (["if"], ["when"], ["as"]) or "the" not in head:
+        return False
+    size = len(head)
+    windows = [list(asked[place : place + size]) for place in range(len(asked) - size + 1)]
+    if windows.count(list(head)) != 1:
+        return False
+    later = windows[windows.index(list(head)) + size :]
+    return any(sum(one != other for one, other in zip(window, head, strict=True)) == 1 for window in later)
 
 
 def _counted(words: Sequence[str], told: Sequence[str], asked: Sequence[str], question: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from mstar.answers.another import says_another
 from mstar.answers.asked import answers_in_words, asks_order
 from mstar.answers.choices import compare_choice
 from mstar.answers.find import MISSING, find_answer
@@ -24,7 +25,15 @@ from mstar.answers.renamed import without_kind
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
 from mstar.answers.units import compares, factor, is_percent, is_variable, same_kind, same_unit
-from mstar.answers.wanted import asks_amount, in_wanted_unit, is_none, wanted_scale, wanted_unit, without_place
+from mstar.answers.wanted import (
+    asks_amount,
+    in_wanted_unit,
+    is_none,
+    named_scale,
+    wanted_scale,
+    wanted_unit,
+    without_place,
+)
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
 
@@ -77,6 +86,8 @@ def check(
         for one in (said, *answers_in_words(first_answer(said), question))
     ):
         reason = "equal"
+    if reason == "equal" and says_another(first_answer(said), answer, question):
+        reason = "different"
     return Verdict(correct=reason == "equal", extracted=bare(said), reason=f"{answer.type.value}-{reason}")
 
 
@@ -138,7 +149,7 @@ def _number(said: str, answer: Answer, rule: AnswerRule, question: str, same: Ca
     measured = _measured(one, gold, unit, rule, question)
     if measured is None:
         return "unit-different"
-    if (scale := wanted_scale(question)) is not None:
+    if (scale := wanted_scale(question) or named_scale(unit)) is not None:
         measured += tuple(replace(value, value=value.value / scale) for value in measured if abs(value.value) >= 1000)
     return _equal(any(same(value, gold) for value in measured))
 

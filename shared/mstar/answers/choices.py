@@ -242,13 +242,20 @@ def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
 def same_option(said: str, option: str) -> bool:
     """Whether folded texts say one thing: but for an article and signs for LaTeX commands, or as one number."""
     one, other = (_ARTICLE.sub("", canonical(_UNIT_APART.sub("", signs(text))), count=1) for text in (said, option))
-    if one == other or means(one, other) or means(other, one) or _same_parts(one, other) or same_text(said, option):
+    if one == other or _tight(one) == _tight(other) or _same_parts(one, other):
+        return True
+    if means(one, other) or means(other, one) or same_text(said, option):
         return True
     # `5` answers the option `x = 5`, but `y = 5` must not.
     if "=" not in said:
         option = _VARIABLE.sub("", signs(option))
     first, second = read_number(said, _AS_WRITTEN), read_number(option, _AS_WRITTEN)
     return first is not None and second is not None and _same_value(first, second)
+
+
+def _tight(text: str) -> str:
+    """A formula without the space around its signs: `16-4π` of `16 - 4π`. Texts stay as they are."""
+    return text if re.search(r"[^\W\d_π]{3}", text) else re.sub(r"(?<=\S)\s*([-+=])\s*(?=\S)", r"\1", text)
 
 
 def _same_parts(said: str, option: str) -> bool:

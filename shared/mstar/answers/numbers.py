@@ -15,6 +15,7 @@ from functools import lru_cache
 from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
+from mstar.answers.worded import PLACES, SCALES, SMALL, TENS, WORDS, worded_count
 
 _LONGEST = 500
 """Characters of a number with its unit, its name and the work in front of it: what is longer is another text."""
@@ -47,19 +48,11 @@ _CODES = {"US$": "$", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "JPY", "CNY"
 _CODED = re.compile(r"([+-]?)\s*(US\s?\$|USD|EUR|GBP|JPY|CNY|RMB|INR)\s*(?=[.\d])")
 _SHORT = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9}
 """Scales that may be units as well (kelvin, metres): beside a currency they are scales."""
-_SCALES = {"dozen": 12, "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES = {"dozen": 12, **SCALES}
 _SEVERAL = {"tens": 10} | {f"{word}s": value for word, value in _SCALES.items()}
 """`3 hundreds` are 300."""
-_SMALL = (
-    "zero one two three four five six seven eight nine ten "
-    "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-)
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_WORDS = {word: value for value, word in enumerate(_SMALL.split())} | {
-    word: 10 * value for value, word in enumerate(_TENS.split(), 2)
-}
 _WORDED = re.compile(
-    rf"\b(?:(?:{'|'.join(_TENS.split())})(?:[\s-]+(?:{'|'.join(_SMALL.split()[1:10])}))?|{'|'.join(reversed(_SMALL.split()))})\b",
+    rf"\b(?:(?:{'|'.join(TENS.split())})(?:[\s-]+(?:{'|'.join(SMALL.split()[1:10])}))?|{'|'.join(reversed(SMALL.split()))})\b",
     re.IGNORECASE,
 )
 _RAISED_DIGITS = re.compile(r"(?<=\d)[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+")
@@ -69,7 +62,7 @@ _PARTS = {
     "tenth": 10,
 }  # fmt: skip
 _WORDED_PART = re.compile(
-    rf"(?:(?P<whole>\d{{1,9}}|{'|'.join(_WORDS)})\s+and\s+)?(?:(?P<over>an?|{'|'.join(_WORDS)})(?:\s+|-))?"
+    rf"(?:(?P<whole>\d{{1,9}}|{'|'.join(WORDS)})\s+and\s+)?(?:(?P<over>an?|{'|'.join(WORDS)})(?:\s+|-))?"
     rf"(?P<under>halves|(?:{'|'.join(_PARTS)})s?)(?=\s|$)",
     re.IGNORECASE,
 )
@@ -80,9 +73,12 @@ _ABOUT = re.compile(
     r"(?:exactly|precisely|approximately|approx\.?|about|around|roughly|≈|\\approx|~)\s*", re.IGNORECASE
 )
 _ASSIGNED = re.compile(
-    r"(?:|[A-Za-zα-ω]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Za-z]'{0,3}\([^()=]{1,20}\)|[A-Z]{2,3}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
+    r"(?:|[A-Za-zα-ω]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Za-z]'{0,3}\([^()=]{1,20}\)|[A-Z]{2,3}"
+    r"|\\overline\{[A-Z]{2}\}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
 )
-_AMOUNT_OF = re.compile(r"an?\s+(?:total|value|sum|length|area|measure)\s+of\s+(?=[$€£]?-?\.?\d)", re.IGNORECASE)
+_AMOUNT_OF = re.compile(
+    r"(?:an?\s+(?:total|value|sum|length|area|measure)\s+of|the\s+value(?:\s+of)?)\s+(?=[$€£]?-?\.?\d)", re.IGNORECASE
+)
 _SAID_OF = re.compile(
     r"(?:(?:angle\s+|∠|\\angle\s*)[A-Za-z]{1,3}|[A-Za-zα-ω]|[A-Z]{2,3})\s+(?:is(?:\s+equal\s+to)?|equals)\s+",
     re.IGNORECASE,
@@ -133,7 +129,7 @@ _JOINERS = {
 }  # fmt: skip
 _IN_TOTAL = ("in total", "in all", "altogether", "total")
 _POWERS = {"squared", "cubed"}
-CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *_SCALES, *_SEVERAL} | {
+CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *PLACES, *_SCALES, *_SEVERAL} | {
     f"{part}{end}" for part in (*_PARTS, "hundredth", "thousandth", "millionth") for end in ("", "s")
 }
 """Words that make another number of the one before them."""
@@ -195,7 +191,7 @@ def result_of(text: str) -> str:
 
 def in_digits(text: str) -> str:
     """`2 hours and 45 minutes` of `two hours and forty-five minutes`."""
-    return _WORDED.sub(lambda found: str(sum(_WORDS[word] for word in re.split(r"[\s-]+", found[0].casefold()))), text)
+    return _WORDED.sub(lambda found: str(sum(WORDS[word] for word in re.split(r"[\s-]+", found[0].casefold()))), text)
 
 
 def short_scale(unit: str) -> int | None:
@@ -246,8 +242,8 @@ def _worded_part(text: str) -> tuple[Number, str] | None:
         return None
     whole = match["whole"] or "0"
     over = (match["over"] or "a").casefold()
-    value = Fraction(1 if over in ("a", "an") else _WORDS[over], _PARTS.get(part, 2))
-    return Number(value + (int(whole) if whole.isdigit() else _WORDS[whole.casefold()])), text[match.end() :]
+    value = Fraction(1 if over in ("a", "an") else WORDS[over], _PARTS.get(part, 2))
+    return Number(value + (int(whole) if whole.isdigit() else WORDS[whole.casefold()])), text[match.end() :]
 
 
 def _plain(text: str) -> tuple[Number, str] | None:
@@ -304,11 +300,7 @@ def _worded(text: str) -> tuple[Number, str] | None:
     words = re.split(r"[\s-]+", text.strip().casefold())
     negative = words[0] in ("minus", "negative")
     words = words[1:] if negative else words
-    value, used = 0, 0
-    for word in words[:2]:
-        if word not in _WORDS or (used and not (value >= 20 and _WORDS[word] < 10)):
-            break
-        value, used = value + _WORDS[word], used + 1
+    value, used = worded_count(words)
     if not used:
         return None
     return Number(Fraction(-value if negative else value)), " ".join(words[used:])
@@ -344,7 +336,7 @@ def _is_unit(text: str) -> bool:
         text[0] == "π"
         or len(words) > 4
         or words[0].casefold() in _POWERS
-        or (_JOINERS | CHANGES | _WORDS.keys()) & {word.casefold() for word in words}
+        or (_JOINERS | CHANGES | WORDS.keys()) & {word.casefold() for word in words}
     ):
         return False
     return all(_UNIT_WORD.fullmatch(word) for word in words)

@@ -26,6 +26,7 @@ _ANYTHING = {
     "less", "altogether", "left", "remaining", "all", "each", "a", "an",
 }  # fmt: skip
 """Words that name whatever is counted."""
+_SOMEBODY = {"person", "individual"}
 _ONE_OF = {
     "people": "person", "children": "child", "kid": "child", "kids": "child", "men": "man", "women": "woman",
     "feet": "foot", "teeth": "tooth", "mice": "mouse", "geese": "goose", "persons": "person", "humans": "person",
@@ -109,6 +110,11 @@ def wanted_scale(question: str) -> int | None:
     return _SCALES[found["scale"].casefold()] if found else None
 
 
+def named_scale(unit: str) -> int | None:
+    """10³ where the unit of the reference is `thousand`; None for any other."""
+    return _SCALES.get(unit.casefold())
+
+
 def without_place(said: str, question: str) -> str:
     """`34` of `34 tens`, where the question asks how many tens there are."""
     place = _PLACES.search(question)
@@ -163,6 +169,10 @@ def _counts(unit: str, question: str) -> bool:
         return "percent" in counted
     words = re.sub(r"[().]", " ", unit).split()
     end = next((place for place, word in enumerate(words) if word.casefold() in _ENDS), len(words))
+    # `2 people` where objects are counted that are liked by people.
+    named = {singular(word) for word in words[:end]}
+    if named & _SOMEBODY - set(counted) & set(map(singular, question.split())):
+        return False
     return end == 0 or _named(words[:end], counted)
 
 

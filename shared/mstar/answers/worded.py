@@ -1,0 +1,64 @@
+"""Counts in English words: `twenty-one`, `two hundred and forty`, `three thousand five hundred`.
+
+What this leaves out: fractions in words, and what is counted.
+"""
+
+from collections.abc import Sequence
+
+SMALL = (
+    "zero one two three four five six seven eight nine ten "
+    "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+)
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+WORDS = {word: value for value, word in enumerate(SMALL.split())} | {
+    word: 10 * value for value, word in enumerate(TENS.split(), 2)
+}
+SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+
+PLACES = frozenset({
+    "first", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth",
+    "nineteenth", "twentieth", "thirtieth", "fortieth", "fiftieth", "sixtieth", "seventieth", "eightieth", "ninetieth",
+})  # fmt: skip
+"""Behind a count these make a place in an order of it: `two hundred twelfth`."""
+
+
+def worded_count(words: Sequence[str]) -> tuple[int, int]:
+    """The count that the first words say, and how many words say it; no words for no count.
+
+    Also none for scales in a wrong order: `two hundred three hundred` is no count.
+    """
+    total, used, last = 0, 0, 10**15
+    while True:
+        begin = used + 1 if used and words[used : used + 1] == ["and"] else used
+        group, end = _below_thousand(words, begin)
+        if end == begin or (used and not group):
+            break
+        scale = SCALES.get(words[end], 1) if end < len(words) and words[end] != "hundred" else 1
+        if scale >= last:
+            return 0, 0
+        total, used, last = total + group * scale, end + (scale > 1), scale
+        if scale == 1:
+            break
+    # `two hundred three` and then `hundred`; `twenty` and then `thirty` is for the reader of what is behind.
+    scaled = any(word in SCALES for word in words[:used])
+    return (0, 0) if scaled and used < len(words) and words[used] in SCALES else (total, used)
+
+
+def _below_thousand(words: Sequence[str], begin: int) -> tuple[int, int]:
+    """Value and end of `forty`, `two hundred forty` and `two hundred and forty`."""
+    value, end = _below_hundred(words, begin)
+    if not value or words[end : end + 1] != ["hundred"]:
+        return value, end
+    value, end = 100 * value, end + 1
+    behind = end + 1 if words[end : end + 1] == ["and"] else end
+    more, behind_end = _below_hundred(words, behind)
+    return (value + more, behind_end) if more else (value, end)
+
+
+def _below_hundred(words: Sequence[str], begin: int) -> tuple[int, int]:
+    value, end = 0, begin
+    for word in words[begin : begin + 2]:
+        if word not in WORDS or (end > begin and not (value >= 20 and 0 < WORDS[word] < 10)):
+            break
+        value, end = value + WORDS[word], end + 1
+    return value, end

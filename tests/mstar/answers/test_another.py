@@ -1,0 +1,78 @@
+"""The right value of another thing than the one that is asked for."""
+
+import pytest
+
+from mstar.answers import answer_of, check
+
+TALLEST = {"question": "How high is the tallest bar?", "answer": 87}
+PERIMETER = {"question": "Find the perimeter of the rectangle.", "answer": 34}
+SIDE = {"question": "Find the length of AC.", "answer": "7.2"}
+K = {"question": "Find the value of k for which the lines are parallel.", "answer": -2}
+RED = {"question": "What is the probability that the ball is red?", "answer": "2/5"}
+BOTH = {"question": "What is the largest angle of the triangle with smallest side 3?", "answer": 90}
+LIKED = {"question": "How many objects are preferred by less than 7 people?", "answer": 2}
+SPENT = {"question": "How much more did John spend than Mary?", "answer": "$12.40"}
+MICE = {
+    "question": "If the number of snakes decreases, the number of mice will",
+    "choices": ["increase", "decrease"],
+    "answer": "A",
+}
+WATER = {
+    "question": "If the temperature of the water rises, the density of the water will",
+    "choices": ["rise", "fall"],
+    "answer": "B",
+}
+YEAR = {"question": "In what year did exports exceed imports?", "answer": 1998}
+LARGEST = {"question": "Is the red bar the largest?", "answer": "No"}
+
+
+def right(record: dict[str, object], said: str) -> bool:
+    return check(f"## Answer\n\n{said}", answer_of(record), question=str(record["question"])).correct
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (TALLEST, "The tallest bar is 87"),
+        (TALLEST, "The highest bar is 87"),
+        (PERIMETER, "Perimeter = 34"),
+        (SIDE, "AC = 7.2"),
+        (SIDE, "CA = 7.2"),
+        (SIDE, "x = 7.2"),
+        (K, "k = -2"),
+        (RED, "P(red) = 2/5"),
+        (RED, "P = 2/5"),
+        (BOTH, "The largest angle is 90"),
+        (LIKED, "2 objects"),
+        (SPENT, "John spent $12.40 more than Mary."),
+        (MICE, "The number of mice will increase"),
+        (WATER, "The density of the water will fall"),
+        (YEAR, "Exports exceeded imports in 1998."),
+        (LARGEST, "No, it is the smallest."),
+    ],
+)
+def test_a_sentence_about_what_is_asked_counts(record: dict[str, object], said: str) -> None:
+    assert right(record, said)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        (TALLEST, "The shortest bar is 87"),
+        (PERIMETER, "Area = 34"),
+        (SIDE, "AB = 7.2"),
+        (SIDE, "The length of AB is 7.2"),
+        (K, "m = -2"),
+        (RED, "P(blue) = 2/5"),
+        (BOTH, "The smallest angle is 90"),
+        (LIKED, "2 people"),
+        (SPENT, "John spent $12.40"),
+        (SPENT, "Mary spent $12.40 more than John."),
+        (MICE, "The number of snakes will increase"),
+        (WATER, "The temperature of the water will fall"),
+        (YEAR, "Imports exceeded exports in 1998."),
+        (LARGEST, "It is the largest"),
+    ],
+)
+def test_the_value_of_another_thing_does_not_count(record: dict[str, object], said: str) -> None:
+    assert not right(record, said)
