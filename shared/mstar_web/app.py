@@ -22,6 +22,7 @@ from mstar_web.bodies import BodyBound, JsonRoute
 from mstar_web.browsers import BrowserGuard
 from mstar_web.config import ServiceSettings
 from mstar_web.docs import add_docs
+from mstar_web.head import HeadAsGet
 from mstar_web.headers import SecurityHeaders
 from mstar_web.keyring import Keyring
 from mstar_web.limits import BodyLimit
@@ -92,6 +93,7 @@ def base_app(
         app.add_middleware(audit)
     any_host = bool(settings.keys()) and not settings.hosts()
     app.add_middleware(BrowserGuard, hosts=settings.hosts(), any_host=any_host, uploads=uploads)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestContext)
     app.add_middleware(ServerSpans)
     app.add_middleware(SecurityHeaders)

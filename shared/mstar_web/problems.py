@@ -115,7 +115,8 @@ def _methods(request: Request) -> list[str]:
     # By asking, since a router that was included does not list its routes.
     asked = ((method, {**request.scope, "method": method}) for method in METHODS)
     routes = request.app.routes
-    return [method for method, scope in asked if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+    found = [method for method, scope in asked if any(route.matches(scope)[0] is Match.FULL for route in routes)]
+    return sorted({*found, "HEAD"}) if "GET" in found else found
 
 
 def _response(status: int, body: dict[str, Any], headers: dict[str, str]) -> Response:

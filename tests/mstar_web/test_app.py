@@ -134,7 +134,7 @@ def test_unknown_routes_and_methods_are_problems(app: FastAPI) -> None:
     missed = problem(ask(app, "GET", "/nowhere"))
     assert missed["code"] == "not-found" and f"{app.title} has no route GET /nowhere" in missed["detail"]
     wrong = ask(app, "DELETE", "/livez")
-    assert (problem(wrong)["code"], wrong.headers["allow"]) == ("method-not-allowed", "GET")
+    assert (problem(wrong)["code"], wrong.headers["allow"]) == ("method-not-allowed", "GET, HEAD")
 
 
 @pytest.mark.parametrize(

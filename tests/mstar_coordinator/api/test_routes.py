@@ -325,7 +325,11 @@ def test_the_api_documents_examples_for_starting_a_run(app: FastAPI) -> None:
 
 @pytest.mark.parametrize(
     ("path", "methods"),
-    [("/v1/runs", "GET, POST"), ("/v1/runs/r-none", "DELETE, GET, PATCH"), ("/v1/runs/r-none/pause", "POST")],
+    [
+        ("/v1/runs", "GET, HEAD, POST"),
+        ("/v1/runs/r-none", "DELETE, GET, HEAD, PATCH"),
+        ("/v1/runs/r-none/pause", "POST"),
+    ],
 )
 def test_a_method_that_a_path_lacks_is_told_which_it_has(app: FastAPI, path: str, methods: str) -> None:
     refused = ask(app, "PUT", path, json={})
