@@ -50,6 +50,9 @@ def build_results(
     stage began; `artefacts` are the folders and files that the run has left, below its own folder.
     """
     by_name = {step.name: step for step in steps}
+    by_stage: dict[str, list[StepRecord]] = {}
+    for step in steps:
+        by_stage.setdefault(step.stage, []).append(step)
     evaluations = {step.result.label: step.result for step in steps if isinstance(step.result, EvaluateResult)}
     return RunResults(
         id=run.id,
@@ -57,7 +60,7 @@ def build_results(
         state=run.state,
         error=run.error,
         recipe=run.recipe,
-        iterations=tuple(_iterations(run, by_name, starts)),
+        iterations=tuple(_iterations(run, by_name, by_stage, starts)),
         sweeps=tuple(
             SweepResult.model_validate(step.result.model_dump(exclude={"kind"}))
             for step in steps
@@ -69,7 +72,7 @@ def build_results(
         data=_data(by_name),
         untried=_untried(by_name),
         quarantined=quarantined,
-        outcomes=_outcomes(run, steps),
+        outcomes=_outcomes(run, by_stage),
         unscored=_unscored(steps),
         artefacts=dict(artefacts),
         seconds=_span(starts.values(), (step.done_at for step in steps)),
@@ -77,12 +80,18 @@ def build_results(
 
 
 def _iterations(
-    run: RunRecord, steps: Mapping[str, StepRecord], starts: Mapping[str, float]
+    run: RunRecord,
+    steps: Mapping[str, StepRecord],
+    stages: Mapping[str, Sequence[StepRecord]],
+    starts: Mapping[str, float],
 ) -> Iterable[IterationResult]:
     """Every iteration whose responses are selected; its evaluation follows later."""
+    began: dict[int | None, list[float]] = {}
+    for stage, at in starts.items():
+        began.setdefault(iteration_of(stage), []).append(at)
     for index in range(1, run.iterations + 1):
         phase = iteration_phase(index)
-        shards = [step for step in steps.values() if step.stage == step_name(phase, SELECT.kind)]
+        shards = stages.get(step_name(phase, SELECT.kind), ())
         selected = [step.result for step in shards if isinstance(step.result, SelectResult)]
         questions, responses = (sum(getattr(one, field) for one in selected) for field in ("questions", "responses"))
         # Shares of the shards that happen to be done would change with every page.
@@ -112,9 +121,7 @@ def _iterations(
             responses=responses,
             kept=sum(one.kept for one in selected),
             weight_version=selected[0].weight_version,
-            seconds=_span(
-                (at for stage, at in starts.items() if iteration_of(stage) == index), (step.done_at for step in own)
-            ),
+            seconds=_span(began.get(index, ()), (step.done_at for step in own)),
             losses=train.losses if train else (),
             sound_among_kept=sum(one.kept for one in sound) / judged if judged else None,
             sound_among_random=sum(one.random for one in sound) / judged if judged else None,
@@ -133,12 +140,12 @@ def _untried(steps: Mapping[str, StepRecord]) -> tuple[str, ...]:
     return prepared.untried if prepared is not None else ()
 
 
-def _outcomes(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Outcomes]:
+def _outcomes(run: RunRecord, stages: Mapping[str, Sequence[StepRecord]]) -> dict[str, Outcomes]:
     """By phase, from its selected shards."""
     made = {}
     for index in range(run.iterations + 1):
         phase = sampling_phase(index)
-        shards = [step.result for step in steps if step.stage == step_name(phase, SELECT.kind)]
+        shards = [step.result for step in stages.get(step_name(phase, SELECT.kind), ())]
         seen = together([one.outcomes for one in shards if isinstance(one, SelectResult)])
         if seen.questions:
             made[phase] = seen

@@ -8,10 +8,12 @@ import contextlib
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 
 import yaml
+from cachetools import LRUCache
 
 from mstar.errors import NotFound, NotWritable, StorageFull
 from mstar.evolution import RunState
@@ -37,6 +39,9 @@ PUBLISHED = {
 REPORT = "report"
 CUT_SHORT = (RunState.FAILED, RunState.CANCELLED)
 """States of runs that may have ended before they published anything."""
+ENDED = (RunState.SUCCEEDED, *CUT_SHORT)
+ENDED_KEPT = 200
+"""Runs that have ended whose results stay in memory, about 50 kB each."""
 CUT_SHORT_MARK = b'name="mstar-cut-short"'
 HEAD_BYTES = 1000
 """In which a report of such a run has its mark."""
@@ -52,6 +57,8 @@ class RunFolders:
         self._store = store
         # One writer at a time, so that an older state can't replace a newer one.
         self._writing = Lock()
+        self._ended: LRUCache[tuple[str, int], tuple[RunResults, Mapping[str, str]]] = LRUCache(ENDED_KEPT)
+        self._counting = Lock()
 
     def path(self, run_id: str) -> Path:
         """Folder of a run."""
@@ -94,11 +101,25 @@ class RunFolders:
 
     def results(self, tx: Transaction, run: RunRecord) -> RunResults:
         """The run as numbers, as of this transaction."""
+        numbers, wanted = self._numbers(tx, run)
+        left = {name: place for name, place in wanted.items() if (self.path(run.id) / place).exists()}
+        return numbers.model_copy(update={"artefacts": left})
+
+    def _numbers(self, tx: Transaction, run: RunRecord) -> tuple[RunResults, Mapping[str, str]]:
+        """The results without what lies in the folder, and what may lie there."""
+        # Whatever they show makes a new revision, and a run that has ended has few: a list of them reads no step.
+        key = run.id, run.revision
+        with self._counting:
+            if key in self._ended:
+                return self._ended[key]
         steps = tx.steps.done(run.id, SHOWN_KINDS)
         published = any(step.spec.params.kind == PUBLISH.kind for step in steps)
         wanted = PUBLISHED if published else {REPORT: PUBLISHED[REPORT]} if run.state in CUT_SHORT else {}
-        left = {k: v for k, v in wanted.items() if (self.path(run.id) / v).exists()}
-        return build_results(run, steps, tx.steps.stage_starts(run.id), left, tx.suspects.quarantined(run.id))
+        made = build_results(run, steps, tx.steps.stage_starts(run.id), {}, tx.suspects.quarantined(run.id)), wanted
+        if run.state in ENDED:
+            with self._counting:
+                self._ended[key] = made
+        return made
 
     def refresh(self) -> None:
         """Rewrite the files of every run that changed since they were written.

@@ -1,12 +1,31 @@
 """The numbers of a run, built from what its steps committed."""
 
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Engine, event
+
 from coordinator_bench import SMALL, Bench, commit_of
 from mstar.api.steps import Claim
 from mstar.cli.output import unscored_lines
+from mstar.evolution import RunState
 from mstar.results import RunResults
 from mstar.stages.score import ScoreResult
 from mstar.stages.select import SelectResult
 from mstar_coordinator.export.report import render_report
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """What is asked of any database."""
+    asked: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *others: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield asked
+    event.remove(Engine, "before_cursor_execute", note)
 
 
 def results(bench: Bench, run_id: str) -> RunResults:
@@ -80,3 +99,26 @@ def test_responses_that_the_prm_did_not_take_are_counted_by_phase(bench: Bench) 
     html = render_report(made, [])
     assert all(f"<p>{line.split(',')[0]}" in html for line in lines)
     assert list(unscored_lines(made.model_copy(update={"unscored": {}}))) == []
+
+
+def test_a_run_that_has_ended_is_counted_once(bench: Bench, statements: list[str]) -> None:
+    """A page lists fifty of them."""
+    run_id = bench.lifecycle.create(SMALL)
+    bench.work()
+    first = results(bench, run_id)
+    statements.clear()
+    assert results(bench, run_id) == first
+    assert statements and not any("FROM steps" in one for one in statements)
+
+
+def test_what_happens_to_a_run_after_its_end_is_counted(bench: Bench) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    bench.work()
+    before = results(bench, run_id)
+    (bench.home / run_id / "policy").mkdir()
+    assert results(bench, run_id).artefacts == before.artefacts | {"policy": "policy"}
+    bench.lifecycle.extend(run_id, 1)
+    assert results(bench, run_id).state is RunState.RUNNING
+    bench.work()
+    after = results(bench, run_id)
+    assert [one.index for one in (*before.iterations, *after.iterations)] == [1, 1, 2]
