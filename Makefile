@@ -4,7 +4,9 @@ VENV ?= .venv
 # CPU build of torch by default where the configured index has one. Elsewhere name an index, for example pytorch.org's:
 #   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+ifneq ($(TORCH_INDEX),)
 export TORCH_INDEX
+endif
 # Processes that share out the tests: twice as many as two cores, since tests wait for a file, a socket or a child about
 # half of the time. Each may start a stack of services with 3 GB of memory.
 WORKERS ?= 4

@@ -67,10 +67,10 @@ class Request:
         return imports_of(self.head), frozenset(read)
 
     @property
-    def foreign_code(self) -> bool:
-        """Whether it imports from folders that are not ours."""
+    def foreign_folders(self) -> list[str]:
+        """Folders from which it imports that are not ours."""
         paths = {os.path.abspath(path) for path in self.environment.get("PYTHONPATH", "").split(os.pathsep) if path}
-        return any(os.path.isdir(path) for path in paths - _OUR_PATHS)
+        return [path for path in sorted(paths - _OUR_PATHS) if os.path.isdir(path)]
 
 
 _OUR_PATHS = {os.path.abspath(path) for path in [*sys.path, _ROOT] if path}
@@ -95,8 +95,8 @@ def serve(path: str) -> Request:
             continue
         if message:
             request = Request(**json.loads(message))
-            if request.foreign_code:
-                print("from scratch, for its PYTHONPATH:", *request.arguments, file=sys.stderr, flush=True)
+            if foreign := request.foreign_folders:
+                print("from scratch, for", *foreign, "in its path:", *request.arguments, file=sys.stderr, flush=True)
                 stub.close()
                 _close(streams)
                 continue
