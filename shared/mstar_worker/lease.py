@@ -150,6 +150,8 @@ class _Lease:
         """Set once a heartbeat was told that another claim holds, or none."""
         self.reason = ""
         """Why it was lost."""
+        # One at a time: an older heartbeat that arrives after a newer one would name another question.
+        self._sending = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
@@ -173,19 +175,22 @@ class _Lease:
             raise StaleEpoch(self.reason)
         # A heartbeat of the thread may be two seconds away, and the question may end this process before.
         if begun:
-            self._coordinator.heartbeat(self._claim.step_id, self._heartbeat())
+            self._heartbeat()
 
-    def _heartbeat(self) -> Heartbeat:
-        done, total = self._units
-        return Heartbeat(
-            epoch=self._claim.epoch, done=done, total=total, question=self._question, gpu_memory=self._gpu_memory()
-        )
+    def _heartbeat(self) -> float:
+        """Tell the coordinator how far the handler is; the lease's seconds."""
+        with self._sending:
+            done, total = self._units
+            beat = Heartbeat(
+                epoch=self._claim.epoch, done=done, total=total, question=self._question, gpu_memory=self._gpu_memory()
+            )
+            return self._coordinator.heartbeat(self._claim.step_id, beat).lease_seconds
 
     def _beat(self) -> None:
         seconds = self._claim.lease_seconds
         while not self._ended.wait(min(seconds / BEATS_PER_LEASE, BEAT_SECONDS)):
             try:
-                seconds = self._coordinator.heartbeat(self._claim.step_id, self._heartbeat()).lease_seconds
+                seconds = self._heartbeat()
             except (StaleEpoch, StepTaken, NotFound) as error:
                 self.reason = error.detail
                 self.lost.set()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +12,7 @@ import httpx2
 import pytest
 
 from kept_spans import kept_spans
-from mstar.api.steps import Ack, Claim
+from mstar.api.steps import Ack, Claim, Heartbeat, HeartbeatReply
 from mstar.errors import CorruptArtefact, InvalidDataset, MstarError
 from mstar.gpu_memory import GpuMemory
 from mstar.http_json import Sender, Target
@@ -275,6 +276,28 @@ def test_a_question_is_known_before_it_is_begun(board: StepBoard, client: StepCl
 
     do(board, client, one_by_one)
     assert known == ["a", "a", "b"]
+
+
+def test_an_older_heartbeat_never_arrives_after_a_newer_one(board: StepBoard) -> None:
+    """The question that the coordinator heard of last would be blamed for the end of the worker."""
+    under_way = threading.Event()
+
+    class SlowBehindTheHandler(StepClient):
+        def heartbeat(self, step_id: str, beat: Heartbeat) -> HeartbeatReply:
+            if threading.current_thread().name == "lease":
+                under_way.set()
+                time.sleep(0.2)
+            return super().heartbeat(step_id, beat)
+
+    def begins_one(claim: Claim, progress: ReportProgress) -> tuple[None, DoneResult]:
+        assert under_way.wait(10)
+        progress(0, 2, "a")
+        return None, RESULT
+
+    with closing(SlowBehindTheHandler(board.url)) as client:
+        do(board, client, begins_one)
+    told = [beat.question for beat in board.steps["s1"].beats]
+    assert told == sorted(told, key=lambda question: question is not None) and "a" in told
 
 
 def test_every_attempt_is_a_span_of_the_steps_one_trace(board: StepBoard, client: StepClient) -> None:
