@@ -1,7 +1,8 @@
 """Marks as `quick` what needs no service, training, vLLM or PostgreSQL, and keeps tests from leaving anything behind.
 
-`make check` runs the quick tests, `make test` all, shared out among processes: the tests of a file stay together, since
-they share what the file starts, and the files that take longest come first, so that none is left over at the end.
+Files of such tests that take long are marked `lengthy` instead. `make check` runs the quick tests, `make test` all,
+shared out among processes: the tests of a file stay together, since they share what the file starts, and the files that
+take longest come first, so that none is left over at the end.
 Temporary files of the tests and of every process that they start lie in one folder, which goes with the last test;
 logging and variables are set back after each test.
 """
@@ -31,7 +32,8 @@ settings.register_profile("explore", deadline=None, print_blob=True)
 settings.load_profile("mstar")
 
 _WITH_SERVICES = {"charts", "docs", "repo", "system"}
-_WITHOUT_SERVICES = ("quick", "quick or training")
+_QUICK = "quick"
+_WITHOUT_SERVICES = (_QUICK, "quick or lengthy or training")
 """What `make check` and `make coverage` choose."""
 _NOT_QUICK = ("slow", "system", "vllm", "faults", "training")
 _HERE = Path(__file__).parent
@@ -89,6 +91,38 @@ _LONGEST = (
     "charts/test_render.py",
 )
 """Files that take more than about 20 seconds, longest first."""
+_LENGTHY = {
+    "mstar/answers/test_find.py",
+    "mstar/answers/test_pairs.py",
+    "mstar/test_cli.py",
+    "mstar/test_live.py",
+    "mstar/test_needed_scores.py",
+    "mstar/test_run_plan.py",
+    "mstar_artefacts/test_remote.py",
+    "mstar_coordinator/api/test_comparing.py",
+    "mstar_coordinator/api/test_door.py",
+    "mstar_coordinator/api/test_oidc.py",
+    "mstar_coordinator/api/test_routes.py",
+    "mstar_coordinator/scheduler/test_model_trial.py",
+    "mstar_coordinator/scheduler/test_repair.py",
+    "mstar_coordinator/scheduler/test_run_lifecycle.py",
+    "mstar_coordinator/scheduler/test_study_jobs.py",
+    "mstar_coordinator/store/test_schema.py",
+    "mstar_coordinator/test_dataset_source.py",
+    "mstar_coordinator/worker/test_main.py",
+    "mstar_data/test_importing.py",
+    "mstar_data/test_packed.py",
+    "mstar_models/test_forward_check.py",
+    "mstar_policy/test_chat.py",
+    "mstar_policy/test_engine.py",
+    "mstar_policy/test_hf_engine.py",
+    "mstar_prm/schemes/test_card.py",
+    "mstar_prm/test_hf_scorer.py",
+    "mstar_prm/test_scoring.py",
+    "mstar_trainer/test_loading.py",
+    "mstar_trainer/test_tasks.py",
+}
+"""Files without services that take more than about 8 seconds of CPU: together more than all others of their kind."""
 _APART = {"repo/test_openapi.py", "mstar_worker/test_broker_faults.py"}
 """Long files whose tests share nothing: any process may take the next one."""
 _ONE_VLLM = {
@@ -191,8 +225,17 @@ def _set(name: str, value: str | None) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Don't even import what is left out anyway: that takes longer than many of the quick tests together."""
-    without = config.option.markexpr in _WITHOUT_SERVICES
-    return True if without and collection_path.parent == _HERE and collection_path.name in _WITH_SERVICES else None
+    wanted = config.option.markexpr
+    left_out = (
+        wanted in _WITHOUT_SERVICES and collection_path.parent == _HERE and collection_path.name in _WITH_SERVICES
+    )
+    lengthy = wanted == _QUICK and collection_path.is_relative_to(_HERE) and _place(collection_path) in _LENGTHY
+    return True if left_out or lengthy else None
+
+
+def _place(path: Path) -> str:
+    """Below this folder, as the lists above name it."""
+    return path.relative_to(_HERE).as_posix()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -200,7 +243,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         heavy = any(item.get_closest_marker(name) for name in _NOT_QUICK)
         if item.path.relative_to(_HERE).parts[0] not in _WITH_SERVICES and not heavy and "postgresql" not in item.name:
-            item.add_marker("quick")
+            item.add_marker("lengthy" if _place(item.path) in _LENGTHY else _QUICK)
             continue
         # Real processes on a machine that others use: once more before a change is refused, and listed at the end.
         item.add_marker(pytest.mark.flaky(reruns=1))
@@ -208,7 +251,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             # It runs the same lines through processes that are not measured, and measuring would slow it down by half.
             item.add_marker("no_cover")
     order = {name: number for number, name in enumerate(_LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.relative_to(_HERE).as_posix(), len(order)))
+    items.sort(key=lambda item: order.get(_place(item.path), len(order)))
 
 
 @pytest.hookimpl(tryfirst=True)
