@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import setuptools
 
 from mstar_embedded.processes import ProcessSpec, child_environment
 from warm_server import Request
@@ -80,6 +81,16 @@ def test_variables_that_libraries_find_the_same_need_no_imports_of_their_own() -
     assert key(given) == key({}) != key({"HF_HUB_OFFLINE": "1"})
     stack = child_environment(ProcessSpec("prm", ()))
     assert all(stack[name] == value for name, value in LIBRARIES.items() if name != "OMP_NUM_THREADS")
+
+
+def test_a_librarys_own_folder_in_the_path_is_no_foreign_code(tmp_path: Path) -> None:
+    def foreign(folder: Path) -> list[str]:
+        environment = {"PYTHONPATH": os.pathsep.join([SUPPORT, str(folder)])}
+        return Request(["-m", "mstar_prm"], environment, "/", 0o022, 0, [0], []).foreign_folders
+
+    own = Path(setuptools.__file__).parent / "_vendor"
+    assert own.is_dir() and foreign(own) == []
+    assert foreign(tmp_path) == [str(tmp_path)]
 
 
 @pytest.mark.parametrize("variable", ["PYTHONHASHSEED", "PYTHONPATH"])

@@ -68,12 +68,17 @@ class Request:
 
     @property
     def foreign_folders(self) -> list[str]:
-        """Folders from which it imports that are not ours."""
+        """Folders from which it imports that are not ours.
+
+        Not those of a library, such as the one that setuptools puts into the path once vLLM is imported.
+        """
         paths = {os.path.abspath(path) for path in self.environment.get("PYTHONPATH", "").split(os.pathsep) if path}
-        return [path for path in sorted(paths - _OUR_PATHS) if os.path.isdir(path)]
+        others = [path for path in sorted(paths - _OUR_PATHS) if not path.startswith(_LIBRARIES)]
+        return [path for path in others if os.path.isdir(path)]
 
 
 _OUR_PATHS = {os.path.abspath(path) for path in [*sys.path, _ROOT] if path}
+_LIBRARIES = tuple(path + os.sep for path in _OUR_PATHS if path.endswith("site-packages"))
 
 
 def serve(path: str) -> Request:
