@@ -94,7 +94,7 @@ audit: $(STAMP) ## Known vulnerabilities and licences of what the images install
 	  $(VENV)/supply/bin/python -m pip install -q pip-audit==2.10.1 pip-licenses==5.5.5 cyclonedx-bom==7.5.0 ); \
 	  then $(BIN)/python docker/audit.py; else echo "audit: its tools cannot be installed here: left out"; fi
 
-check: $(STAMP) ## Run what takes three minutes: lint, types, contracts, and the tests that start no service and are quick
+check: $(STAMP) ## Run what takes minutes only: lint, types, contracts, and the tests that start no service and are quick
 	@$(MAKE) --no-print-directory -j 2 lint quick-tests
 
 # For the tests of the pages, which say so when they do without. Debian has it, and only root may install it.
