@@ -1,25 +1,25 @@
 """Rows with columns: image folders, MathVista, M3CoT, ScienceQA, AI2D, MMStar, MMBench, and tables of one's own."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mstar.answers.options import CHOICE_COLUMNS, LETTER_COLUMNS, missing, options_on_a_line
+from mstar.answers.options import CHOICE_COLUMNS, LETTER_COLUMNS, missing, options_on_a_line, parsed
 from mstar.answers.records import GOLD_COLUMNS, QUESTION_COLUMNS
 from mstar.image_marks import as_published
 from mstar_data.conversations import from_llava, from_messages, listed, taken_apart, turns_of
 from mstar_data.files import Folder, image_given
-from mstar_data.published import as_usual
+from mstar_data.published import LATER, as_usual
 from mstar_data.record import BadRecord, ReadImage, Record
 from mstar_data.split_names import KNOWN_SPLITS
 from mstar_data.step_labels import from_steps, is_step_row, unfolded
 
 _IMAGES = (
     "image", "decoded_image", "file_name", "image_path", "img", "picture", "img_path", "imgname", "image_filename",
-    "image_file", "image_name", "image_local_name", "query_image", "diagram", "image_url",
+    "image_file", "image_name", "imagename", "image_local_name", "query_image", "diagram", "image_url",
 )  # fmt: skip
-_IMAGE_IDS = ("image_id", "imageId")
+_IMAGE_IDS = ("image_id", "imageId", "data_id")
 """Columns that name a picture where no other does."""
 _SPLITS = ("split", "set_name", "data_split")
 _IDS = ("id", "pid", "question_id", "questionId", "index", "qid", "image_id")
@@ -35,11 +35,14 @@ _KEPT = (
     *LETTER_COLUMNS,
 )
 _PICTURE_COLUMN = re.compile(r"(?:images?|img|pictures?)(?:[_-]?(?:ids?|urls?|paths?|files?|names?))?", re.IGNORECASE)
+_OPTION_COLUMN = re.compile(r"(?:\w*[\s_-])?(?:options?|choices?|candidates?)(?:[\s_-]?list)?", re.IGNORECASE)
 _PICTURE_PATH = re.compile(r"\S{1,300}\.(?:png|jpe?g|webp|gif|bmp|tiff?)", re.IGNORECASE)
 _NO_PICTURES = {*_IDS, *_GROUPS, *_KEPT, *QUESTION_COLUMNS} - {"image_id"}
 _KNOWN = {*QUESTION_COLUMNS, *_IMAGES, *_IDS, *_GROUPS, *_KEPT, "images", "split", "hint", "context", "messages"}
 EXPORTED = "mstar"
 """What this project's exports say in verl's `data_source`, which names a reward function there and no group."""
+_NAMED = 12
+"""Columns that a message lists."""
 _MATHVISTA = {
     "figure question answering": "FQA", "geometry problem solving": "GPS", "math word problem": "MWP",
     "textbook question answering": "TQA", "visual question answering": "VQA",
@@ -47,7 +50,7 @@ _MATHVISTA = {
 
 
 def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
-    """A record of any known shape. Raises BadRecord naming what is missing."""
+    """A record of any known shape. Raises BadRecord naming what is missing or would be lost."""
     row = as_usual(_spelled(row), root.has)
     if split := _split(row):
         root = replace(root, split=split)
@@ -82,7 +85,7 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         return from_messages({**row, "messages": turns}, where, root)
     question = _first(row, QUESTION_COLUMNS)
     if not isinstance(question, str) or not question.strip():
-        raise BadRecord(f"{where}: question is missing: name its column {QUESTION_COLUMNS[0]!r}")
+        raise BadRecord(f"{where}: question is missing: {columns_to_name(row, 'question')}")
     gold = {name: row[name] for name in _KEPT if row.get(name) is not None}
     images = images_of(row, root)
     embedded, options = taken_apart(question, len(images))
@@ -91,6 +94,11 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     # Options that have columns of their own are the source's word; those in the text are only read without them.
     if options and not any(name in gold for name in (*CHOICE_COLUMNS, *LETTER_COLUMNS)):
         question, gold["choices"] = embedded, options
+    if lost := _lost_options(row, gold):
+        raise BadRecord(
+            f"{where}: column {lost!r} lists options, and none are read: call it 'choices', or name it in a mapping "
+            "(columns: choices)"
+        )
     given = row.get("metadata")
     metadata: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     # Tables write `nan` for an empty cell.
@@ -106,6 +114,8 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         group=_group(row, metadata),
         split=_split(row) or _text(metadata.get("split")),
         response=row["response"] if isinstance(row.get("response"), str) and row["response"].strip() else None,
+        answerless="" if any(name in gold for name in GOLD_COLUMNS) else columns_to_name(row, "answer"),
+        later_turns=row[LATER] if isinstance(row.get(LATER), int) else 0,
     )
 
 
@@ -159,6 +169,36 @@ def _lost_picture(row: Mapping[str, Any]) -> str:
         if _PICTURE_COLUMN.fullmatch(name) or _is_picture(value):
             return f"column {name!r} names a picture"
     return ""
+
+
+def _lost_options(row: Mapping[str, Any], gold: Mapping[str, Any]) -> str:
+    """The column that lists options, of a row that is read without any; empty where none does."""
+    if any(name in gold for name in (*CHOICE_COLUMNS, *LETTER_COLUMNS)):
+        return ""
+    named = (name for name in row if name not in _KNOWN and _OPTION_COLUMN.fullmatch(name))
+    return next((name for name in named if _is_list_of_options(row[name])), "")
+
+
+def _is_list_of_options(value: Any) -> bool:
+    value = parsed(value) if isinstance(value, str) else value
+    return isinstance(value, (list, tuple, Mapping)) and len(value) > 1
+
+
+def columns_to_name(row: Mapping[str, Any], wanted: str) -> str:
+    """The columns of a row of which a mapping may name one, and how it does."""
+    names = sorted((name[:40] for name in _names(row)), key=lambda name: wanted not in name.casefold())
+    shown = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
+    example = f"(columns: {{{wanted}: {names[0] if names else '…'}}})"
+    return f"call its column {wanted!r}, or name one of {shown or 'them'} in a mapping {example}"
+
+
+def _names(row: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Names of the columns that hold something, with a dot for what lies in an object."""
+    for name, value in row.items():
+        if isinstance(value, Mapping) and value and not before.count(".") and not _is_picture(value):
+            yield from _names(value, f"{before}{name}.")
+        elif not missing(value) and value != []:
+            yield f"{before}{name}"
 
 
 def _is_picture(value: Any) -> bool:

@@ -20,8 +20,10 @@ _HINT = re.compile(
 """What MathV360K, Geo170K and LLaVA-CoT put before the question."""
 _QUESTION = re.compile(r"^\s*Question:\s*", re.IGNORECASE)
 _ANSWER = re.compile(
-    r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:is|:)\s*:?\s*(?P<answer>.+?)\s*$", re.IGNORECASE | re.DOTALL
+    r"(?:the\s+)?(?:final\s+|correct\s+)?answer\s*(?:\*\*)?\s*(?:is|:)\s*:?\s*(?:\*\*)?\s*(?P<answer>.+?)\s*$",
+    re.IGNORECASE | re.DOTALL,
 )
+"""Also in bold: `**Final Answer:** 3`, `**Answer**: 3`, `The answer is **3**`."""
 _TAGS = ("CONCLUSION", "conclusion", "answer", "ANSWER")
 """Where LLaVA-CoT and sets made after R1 have the answer."""
 _USUAL = ("user", "assistant")
@@ -164,7 +166,7 @@ def stated_answer(text: str) -> str:
     # What is thought comes before what is said.
     text = _tagged(text.rpartition("</think>")[2].strip() or text)
     found = _ANSWER.search(text.strip())
-    return (found["answer"] if found else text).strip().rstrip(".").strip()
+    return (found["answer"].removesuffix(".").removesuffix("**") if found else text).strip().rstrip(".").strip()
 
 
 def _tagged(text: str) -> str:

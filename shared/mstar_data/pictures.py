@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
 from mstar_data.archives import Archives
@@ -79,9 +79,9 @@ class Pictures:
 
     @cached_property
     def _all(self) -> list[Picture]:
-        files = sorted(path for path in walked(self._bounds, self._root) if path.name.lower().endswith(_ENDINGS))
+        files = sorted(path for path in walked(self._bounds, self._root) if _may_be(path))
         found = [Picture(PurePosixPath(path.relative_to(self._root)), _reader(self._read, path)) for path in files]
-        inside = (one for one in self._packed() if one.path.name.lower().endswith(_ENDINGS))
+        inside = (one for one in self._packed() if _may_be(one.path))
         return [*found, *inside]
 
     def _packed(self) -> Iterator[Picture]:
@@ -108,6 +108,11 @@ class Pictures:
         return _grouped(self._all, lambda path: _number(path.stem))
 
 
+def has_pictures(source: Path, bounds: Bounds) -> bool:
+    """Whether a folder has a file that is called as a picture, wherever in it; a file has none."""
+    return source.is_dir() and any(path.name.lower().endswith(_ENDINGS) for path in walked(bounds, source))
+
+
 def one_of(found: Sequence[Picture], called: str) -> Callable[[], bytes] | None:
     """The reader of the only picture; None without one. Of several, one that raises ValueError naming some of them."""
     if len(found) < 2:
@@ -118,6 +123,11 @@ def one_of(found: Sequence[Picture], called: str) -> Callable[[], bytes] | None:
         raise ValueError(f"image {called[:200]} may be any of {len(found)} ({shown}): give its path from the source")
 
     return read
+
+
+def _may_be(path: PurePath) -> bool:
+    """By its name alone. SEED-Bench's pictures have no ending; what else has none goes by no record's id."""
+    return path.name.lower().endswith(_ENDINGS) or not path.suffix
 
 
 def _grouped(pictures: Iterable[Picture], key: Callable[[PurePosixPath], K | None]) -> dict[K, list[Picture]]:

@@ -29,6 +29,8 @@ class Record:
     """A whole solution that ends in the answer, where the set has one: trains SFT."""
     labels: tuple[float, ...] = ()
     """For each step how likely it is right, in [0, 1]."""
+    answerless: str = ""
+    """What to do, for a record that has no answer: which of its columns a mapping may name."""
     later_turns: int = 0
     """Turns of a conversation behind its first question and answer, which are not read."""
 

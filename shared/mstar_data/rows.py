@@ -21,6 +21,7 @@ from mstar_data.duplicates import Duplicates, Seen, question_key
 from mstar_data.fingerprints import Fingerprints
 from mstar_data.looks import Fingerprint, Looks
 from mstar_data.mapping import Mapping as Columns
+from mstar_data.pictures import has_pictures
 from mstar_data.record import BadRecord, Record
 from mstar_data.sources import records_of
 from mstar_data.split_names import KNOWN_SPLITS
@@ -141,6 +142,8 @@ def read_rows(
             else:
                 _count(summary, row, subject.record)
                 yield row
+    whole = sum(summary.records.values())
+    summary.pictures_unread = 0 < whole == summary.in_words and has_pictures(source, bounds)
 
 
 def _count(summary: Summary, row: Row, record: Record) -> None:
@@ -247,6 +250,8 @@ def _gold(record: Record, split: str, options: Options) -> dict[str, Any]:
     missing = not any(record.gold.get(name) not in (None, "") for name in GOLD_COLUMNS)
     if missing and (split == STEPS or options.unlabelled):
         return {}
+    if missing and record.answerless:
+        raise BadRecord(f"the answer is missing: {record.answerless}; --unlabelled keeps questions without one")
     return columns_of(answer_of(record.gold, first, form))
 
 

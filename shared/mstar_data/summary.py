@@ -23,6 +23,8 @@ class Summary:
     images: int = 0
     in_words: int = 0
     """Records without an image."""
+    pictures_unread: bool = False
+    """Whether no record has an image, though the source has picture files."""
     later_turns: int = 0
     """Conversations that go on behind their first question and answer, which alone are read."""
     same_options: int = 0

@@ -312,3 +312,131 @@ def test_a_question_of_hallusionbench_without_a_picture_is_in_words(tmp_path: Pa
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
     (read,) = read_rows(tmp_path, Summary(), looks=TrustingLooks())
     assert (read.columns["answer"], read.images) == ("Yes", ())
+
+
+CHART = {"Question": ["How many bars?", "And red ones?"], "Answer": ["5", "2"], "Question Type": "Conversational"}
+SIGN = {"Question_id": "p/1", "Text": "Which number?", "Answer choices": ["(A) 12", "(B) 34"], "Ground truth": "B"}
+TURN = [{"role": "user", "content": "<image>\nFind x. Put the answer in \\boxed{}."}]
+REWARD = {"data_source": "MMPR", "prompt": TURN, "reward_model": {"style": "rule", "ground_truth": "5"}}
+LISTING = [{"role": "user", "content": "<image>\nFind x.\nA. 3\nB. 4"}]
+ASKED = {"split": "train", "index": 1, "question": "<image>\nFind x."}
+LATER_SHAPES: dict[str, tuple[dict[str, Any], str, str, list[str] | None]] = {
+    "CharXiv": (
+        {"reasoning_q": "What is the ratio?", "reasoning_a": "0.52", "reasoning_a_type": 4, "descriptive_q1": 1},
+        "What is the ratio?",
+        "0.52",
+        None,
+    ),
+    "ChartQAPro": (CHART | {"Paragraph": "Of 2010."}, "Of 2010.\nHow many bars?", "5", None),
+    "MME-RealWorld": (SIGN, "Which number?", "B", ["12", "34"]),
+    "MME-RealWorld on the Hub": (
+        {"question": "Which?", "multi-choice options": ["(A) 12", "(B) 34"], "answer": "B"},
+        "Which?",
+        "B",
+        ["12", "34"],
+    ),
+    "OCRBench": (
+        {"dataset": "docVQA", "question": "Which No.?", "question_type": "Doc", "answer": ["12", "No. 12"]},
+        "Which No.?",
+        "12",
+        None,
+    ),
+    "MM-Vet": ({"question": "How many?", "answer": "2<OR>two", "capability": ["ocr"]}, "How many?", "2", None),
+    "V*": (
+        {"text": "Which colour?\n(A) red\n(B) blue\nAnswer with the letter.", "label": "B", "question_id": "1"},
+        "Which colour?",
+        "B",
+        ["red", "blue"],
+    ),
+    "ZeroBench": (
+        {"question_text": "Add all.", "question_answer": "12", "question_images": ["0.png"]},
+        "Add all.",
+        "12",
+        None,
+    ),
+    "MM-Math": ({"question": "Find AB.", "solution": "Since AB = AC, AB = \\boxed{5}."}, "Find AB.", "5", None),
+    "MMPR, with a mapping's answer": ({"question": "q", "answer": "It is 5.\nFinal answer: **5**"}, "q", "5", None),
+    "verl, with the bare question": (REWARD | {"extra_info": ASKED}, "Find x.", "5", None),
+    "verl, with options in the prompt": (
+        REWARD | {"prompt": LISTING, "extra_info": ASKED, "reward_model": {"ground_truth": "B"}},
+        "Find x.",
+        "B",
+        ["3", "4"],
+    ),
+    "Vision-R1": (
+        {
+            "conversations": [
+                {"from": "human", "value": "<image>\nFind x."},
+                {"from": "gpt", "value": "<think>\nHm.\n</think>\n\nThe value is **Final Answer:** 3"},
+            ]
+        },
+        "Find x.",
+        "3",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LATER_SHAPES)
+def test_a_row_of_a_later_set_is_read_in_its_own_columns(tmp_path: Path, name: str) -> None:
+    record, question, answer, choices = LATER_SHAPES[name]
+    column = {"MM-Vet": "imagename", "MM-Math": "file_name", "MME-RealWorld": "Image"}.get(name, "image")
+    (tmp_path / "0.png").write_bytes(small_png(0))
+    (tmp_path / "a.jsonl").write_text(json.dumps({column: "0.png", **record}) + "\n")
+    summary = Summary()
+    rows = list(read_rows(tmp_path, summary, looks=TrustingLooks()))
+    assert summary.problems == []
+    columns = rows[0].columns
+    assert (columns["question"], columns["answer"], columns.get("choices")) == (question, answer, choices)
+    assert len(rows[0].images) == 1
+
+
+def test_questions_behind_the_first_are_counted_as_turns(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(CHART) + "\n")
+    summary = Summary()
+    assert list(read_rows(tmp_path, summary, looks=TrustingLooks()))
+    assert summary.later_turns == 1
+
+
+def test_two_parts_of_an_answer_are_a_list(tmp_path: Path) -> None:
+    record = {"imagename": "0.png", "question": "Find x.", "answer": "-1<AND>-5", "capability": ["math"]}
+    (tmp_path / "0.png").write_bytes(small_png(0))
+    (tmp_path / "a.json").write_text(json.dumps({"v1_0": record}))
+    (row,) = read_rows(tmp_path, Summary(), looks=TrustingLooks())
+    assert (row.columns["answer_type"], row.columns["answer"]) == ("list", '["-1", "-5"]')
+
+
+def test_a_picture_without_an_ending_goes_by_its_id(tmp_path: Path) -> None:
+    (tmp_path / "SEED-Bench-image").mkdir()
+    (tmp_path / "SEED-Bench-image/1454426_25911").write_bytes(small_png(0))
+    row = {"question": "How many?", "choice_a": "One", "choice_b": "Two", "answer": "B", "data_id": "1454426_25911"}
+    (tmp_path / "SEED-Bench.json").write_text(json.dumps({"questions": [row], "question_type": {"Scene": 1}}))
+    (read,) = read_rows(tmp_path, Summary(), looks=TrustingLooks())
+    assert read.images == (small_png(0),)
+
+
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ({"ask": {"question_en": "q"}, "gold": "3"}, "(columns: {question: ask.question_en})"),
+        ({"question": "q", "chosen": "5", "answers_by": {"answer": ""}}, "name one of question, chosen"),
+        ({"question": "q", "answer_options": ["3", "4"], "answer": "A"}, "column 'answer_options' lists options"),
+        ({"question": "q", "mc options": "['3', '4']", "answer": "A"}, "column 'mc options' lists options"),
+    ],
+)
+def test_what_no_reader_knows_is_told_with_the_mapping_that_reads_it(
+    tmp_path: Path, record: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n")
+    summary = Summary()
+    assert not list(read_rows(tmp_path, summary, looks=TrustingLooks()))
+    assert said in summary.problems[0]
+
+
+def test_pictures_that_no_record_names_are_told(tmp_path: Path) -> None:
+    (tmp_path / "shots").mkdir()
+    (tmp_path / "shots/0.png").write_bytes(small_png(0))
+    (tmp_path / "a.jsonl").write_text(json.dumps({"question": "How many?", "answer": "3", "shot": 7}) + "\n")
+    summary = Summary()
+    assert list(read_rows(tmp_path, summary, looks=TrustingLooks()))
+    assert summary.pictures_unread

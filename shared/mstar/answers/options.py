@@ -17,7 +17,7 @@ from typing import Any
 from mstar.answers.marks import spaced_once
 from mstar.errors import InvalidDataset
 
-CHOICE_COLUMNS = ("choices", "options", "candidates", "option")
+CHOICE_COLUMNS = ("choices", "options", "candidates", "option", "answer_choices", "multi-choice options")
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER_COLUMNS = (*LETTERS[:8], *(f"{word}_{letter}" for word in ("choice", "option") for letter in "abcdefgh"))
 """Columns of one option each: MMBench's `A`, SEED-Bench's `choice_a`."""
@@ -95,18 +95,27 @@ def options_on_a_line(question: str, answer: Any) -> tuple[str, list[str]]:
 
     Only where the answer is one of them, so that a sentence that begins with `A.` is no option.
     """
+    asked = _without_request(question)
     for marks in _ROWS_OF_MARKS:
-        found = list(marks.finditer(question))
+        found = list(marks.finditer(asked))
         names = "".join(mark[1] for mark in found).upper()
         begin = names.rfind("A")
         if begin < 0 or len(names) - begin < 2 or names[begin:] != LETTERS[: len(names) - begin]:
             continue
-        ends = [*(mark.start() for mark in found[begin + 1 :]), len(question)]
-        texts = [question[mark.end() : end].strip(" \n,;") for mark, end in zip(found[begin:], ends, strict=True)]
+        ends = [*(mark.start() for mark in found[begin + 1 :]), len(asked)]
+        texts = [asked[mark.end() : end].strip(" \n,;") for mark, end in zip(found[begin:], ends, strict=True)]
         said = spaced_once(str(answer)).strip("()").casefold()
         if all(texts) and (said.upper() in names[begin:] or said in (spaced_once(text).casefold() for text in texts)):
-            return _HEADED.sub("", question[: found[begin].start()]).strip(), texts
+            return _HEADED.sub("", asked[: found[begin].start()]).strip(), texts
     return question, []
+
+
+def _without_request(question: str) -> str:
+    """A question without the lines at its end that ask for a letter, which are no part of the last option."""
+    lines = question.rstrip().split("\n")
+    while len(lines) > 1 and _REQUEST.match(lines[-1].strip()):
+        lines.pop()
+    return "\n".join(lines).rstrip()
 
 
 def repeated_options(texts: Sequence[str]) -> frozenset[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mstar.answers.choices import SEPARATOR
-from mstar.answers.find import find_answer
+from mstar.answers.find import boxes, find_answer
 from mstar.answers.kinds import KINDS, kind_of
 from mstar.answers.marks import bare, plain, spaced_once
 from mstar.answers.numbers import read_number
@@ -41,10 +41,13 @@ QUESTION_COLUMNS = ("question", "query", "prompt", "problem", "problem_text", "i
 _LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
 _CALLED = re.compile(r"^(\$?)\s*\\text\s*\{\s*[A-Za-z ]{4,40}\}\s*=\s*(?=[\d.])")
 """MathVerse's `\\text{Area }=32.99 \\mathrm{~cm}^2`."""
+_FINAL = re.compile(r"(?:\*\*)?(?:the )?final answer(?:\*\*)?(?: is)?:(?:\*\*)?\s*(?P<answer>\S.*?)\.?", re.IGNORECASE)
 _A_CROWD = 6
 """People who answer VQA's questions are ten; a document's answer has a few spellings."""
 _LONGEST_BARE = 80
 """Characters; a longer text with a box in it is a solution."""
+_SAYS = re.compile(r"(?<![\\A-Za-z{])[A-Za-z]{2,} [A-Za-z]{2,}|:\s|\b(?:so|thus|hence|since)\b", re.IGNORECASE)
+"""What a short text with a box says around it, which is then a solution too: `Since AB = AC, AB = \\boxed{5}`."""
 
 
 class ChoiceForm(StrEnum):
@@ -294,9 +297,19 @@ def _reference(text: str) -> str:
     _, mark, last = text.rpartition("\u2020Answer:")
     if mark and last.strip():
         return last.strip().removesuffix(".").split("\n")[0].strip()
+    # What MMPR's chosen responses end in.
+    if final := _FINAL.fullmatch(text.rpartition("\n")[2].strip()):
+        return find_answer(final["answer"], AnswerPlace.BOXED) or final["answer"].strip("* ")
     text = _CALLED.sub(r"\1", text, count=1)
-    long = "\n" in text or len(text) > _LONGEST_BARE
-    return (find_answer(text, AnswerPlace.BOXED) if long else None) or text
+    solution = "\n" in text or len(text) > _LONGEST_BARE or _SAYS.search(_outside_boxes(text))
+    return (find_answer(text, AnswerPlace.BOXED) if solution else None) or text
+
+
+def _outside_boxes(text: str) -> str:
+    """A text without its boxes; empty where it has none."""
+    found = boxes(text)
+    ends = zip([0, *(end for _, end, _ in found)], [*(begin for begin, _, _ in found), len(text)], strict=True)
+    return " ".join(text[begin:end] for begin, end in ends) if found else ""
 
 
 def precision_of(value: Any) -> int | None:

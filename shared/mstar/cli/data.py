@@ -234,6 +234,8 @@ def _print(summary: "Summary") -> None:
     ):
         if count:
             console.print(f"{count:,} {what}", markup=False, highlight=False)
+    if summary.pictures_unread:
+        console.print("the source has pictures that no record names: name their column in a mapping (columns: image)")
     for name, count in summary.overlap.items():
         both = summary.overlap_questions[name]
         console.print(
