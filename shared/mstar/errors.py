@@ -208,6 +208,12 @@ class TooManyRequests(MstarError):
     status, code, title = 429, "too-many-requests", "Too many requests"
 
 
+class HeadTooLarge(MstarError):
+    """First line and headers of the request are longer than the service reads."""
+
+    status, code, title = 431, "head-too-large", "Request head too large"
+
+
 class ClientGone(MstarError):
     """The caller closed the connection, so nobody reads the answer. 499 is nginx's status for it."""
 

@@ -3,6 +3,7 @@
 uvicorn limits how long a connection may idle between two requests, and nothing else: a client that sends one byte now
 and then keeps its connection for ever. Here each phase has a limit: the head of a request, its body, and the time for
 which the other end may leave an answer unread. Work between body and answer has none; services limit that themselves.
+What arrives at once is read in parts, between which other connections get their turn.
 """
 
 import asyncio
@@ -12,7 +13,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mstar.errors import BadRequest, RequestTimeout
+from mstar.errors import MstarError, RequestTimeout
+from mstar_web.connection import StrictConnection
 
 HEAD_SECONDS = 10.0
 """From the start of a connection, or the end of the last answer, to the end of a request's head."""
@@ -20,6 +22,10 @@ BODY_SECONDS = 60.0
 """From the end of the head to the end of the body."""
 UNREAD_SECONDS = 60.0
 """For which an answer may stay in the buffer without anything being taken from it."""
+LINGER_SECONDS = 2.0
+"""For which what still arrives after a refusal is read and dropped: to close before would lose the answer."""
+PART_BYTES = 4096
+"""Of heads and chunks that is read before others get their turn: each chunk of one byte takes 12 microseconds."""
 ASKED = frozenset({h11.DONE, h11.MUST_CLOSE, h11.CLOSED})
 """States of the other end once its request is whole; after `Connection: close`, or with HTTP/1.0, it must close."""
 
@@ -33,6 +39,11 @@ class LimitedProtocol(H11Protocol):
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
+        self.conn: StrictConnection = StrictConnection()
+        self._backlog = bytearray()
+        self._reading = False
+        """Whether the rest of the backlog has its turn already."""
+        self._refused = False
         self._phase: str | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
@@ -44,11 +55,28 @@ class LimitedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._enter(None, 0)
         self._stop_unread()
+        self._backlog.clear()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        if self._refused:
+            return
+        self._backlog += data
+        if not self._reading:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        """Read of what has arrived as much as is one turn's."""
+        self._reading = False
+        # A body with a length is one piece, however long it is.
+        whole = self.conn.their_state is h11.SEND_BODY and not self.conn.chunked
+        part = bytes(self._backlog if whole else self._backlog[:PART_BYTES])
+        del self._backlog[: len(part)]
+        super().data_received(part)
         self._follow()
+        if self._backlog:
+            self._reading = True
+            self.loop.call_soon(self._read_on)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -70,11 +98,11 @@ class LimitedProtocol(H11Protocol):
             super().timeout_keep_alive_handler()
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(BadRequest("the request is not valid HTTP/1.1: check its first line, headers and length"))
+        self._refuse(self.conn.refusal)
 
     def _follow(self) -> None:
         """Start the limit of the phase that the other end is in now."""
-        if self.transport.is_closing() or self.conn.their_state in ASKED:
+        if self._refused or self.transport.is_closing() or self.conn.their_state in ASKED:
             self._enter(None, 0)
         elif self.conn.their_state is h11.SEND_BODY:
             self._enter("body", self.body_seconds)
@@ -103,8 +131,11 @@ class LimitedProtocol(H11Protocol):
         else:
             self._refuse(RequestTimeout(f"the {phase} of the request did not arrive within {seconds:g} s"))
 
-    def _refuse(self, error: BadRequest | RequestTimeout) -> None:
+    def _refuse(self, error: MstarError) -> None:
         """Answer in place of the app, and close."""
+        self._refused = True
+        self._enter(None, 0)
+        self._backlog.clear()
         if self.cycle is not None and not self.cycle.response_complete:
             # The app waits for a body that won't come.
             self.cycle.disconnected = True
@@ -119,7 +150,11 @@ class LimitedProtocol(H11Protocol):
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             for part in parts:
                 self.transport.write(self.conn.send(part) or b"")
-        self.transport.close()
+        # The system answers what arrives at a closed connection with a reset, and the other end then drops what it has
+        # not read yet.
+        self.transport.write_eof()
+        self.transport.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def _stop_unread(self) -> None:
         if self._unread_timer is not None:

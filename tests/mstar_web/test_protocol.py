@@ -30,6 +30,10 @@ def port() -> Iterator[int]:
     async def size(request: Request) -> int:
         return len(await request.body())
 
+    @app.post("/parts")
+    async def parts(request: Request) -> int:
+        return len([part async for part in request.stream()])
+
     @app.get("/slow")
     async def slow() -> str:
         await asyncio.sleep(3 * Hasty.head_seconds)
@@ -72,7 +76,7 @@ HEAD = b"POST /size HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/jso
         b"GET /livez HTTP/1.1\r\n\r\n",
         b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
         b"GET /livez HTTP/1.1\r\nHost: localhost\r\nbad header\r\n\r\n",
-        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         HEAD + b"Content-Length: many\r\n\r\n",
         HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n",
@@ -133,3 +137,61 @@ def test_several_requests_share_a_connection(port: int) -> None:
 def test_an_answer_that_takes_long_reaches_who_will_close_then(port: int, request_line: bytes) -> None:
     received = answer(port, request_line + b"Host: localhost\r\n\r\n")
     assert received.startswith(b"HTTP/1.1 200") and received.endswith(b'"done"')
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"X: " + b"x" * 3_000_000, b"\r\n".join(b"X%d: a" % number for number in range(100_000))],
+)
+def test_who_sends_too_long_a_head_reads_why_it_is_refused(port: int, head: bytes) -> None:
+    """Much of it is still on its way when the answer is written: a closed connection would be reset."""
+    received = answer(port, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n")
+    assert problem(received) == (431, "head-too-large")
+
+
+@pytest.mark.parametrize("size", [b"F" * 16, b"1" + b"0" * 19])
+def test_a_chunk_that_no_machine_could_store_is_refused_at_once(port: int, size: bytes) -> None:
+    received = answer(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + size + b"\r\nabc")
+    assert problem(received) == (413, "too-large")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"POST /size HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        b"POST /size HTTP/1.0\r\nTransfer-Encoding: chunked\r\n",
+    ],
+)
+def test_what_two_readers_could_take_for_two_requests_is_refused_and_closed(port: int, head: bytes) -> None:
+    """A proxy that goes by the length, or knows no chunks, takes the second request for part of the first."""
+    declared = b"Host: localhost\r\nContent-Type: application/json\r\n\r\n"
+    hidden = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    received = answer(port, head + declared + b"0\r\n\r\n" + hidden)
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert problem(received) == (400, "bad-request")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"http://localhost/livez", b"200"),
+        (b"HTTP://127.0.0.1:80/livez?x=http://a/b", b"200"),
+        (b"http://localhost", b"404"),
+        (b"http://localhost?x=/livez", b"404"),
+        # The target counts, whatever the header says (RFC 9112, section 3.2.2).
+        (b"http://evil.example/livez", b"421"),
+        (b"http://user:word@localhost/livez", b"421"),
+        (b"ftp://localhost/livez", b"404"),
+    ],
+)
+def test_a_target_with_its_host_is_read_as_path_and_host(port: int, target: bytes, status: bytes) -> None:
+    received = answer(port, b"GET " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert received.split()[1] == status
+
+
+def test_a_body_in_tiny_chunks_is_read_in_turns(port: int) -> None:
+    """All that arrives at once would hold up every other connection, for half a second where it is 256 KB."""
+    count = 4_000
+    head = b"POST /parts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    received = answer(port, head + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * count + b"0\r\n\r\n")
+    assert int(received.rpartition(b"\r\n")[2]) >= 6 * count / 4096
