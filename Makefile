@@ -66,6 +66,7 @@ $(PARTNERS): $(STAMP)
 		> $$($(VENV)/partners/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ours.pth
 	$(VENV)/partners/bin/python -m pip install -q "trl>=1.16,<2" "inspect-ai>=0.3.285,<0.4" "mlflow-skinny>=3.17,<4" "tensorboardX>=2.6,<3" "trackio>=0.43" "wandb>=0.31,<1"
 	$(VENV)/partners/bin/python -m pip install -q --no-deps ms-swift==4.6.0 modelscope==1.40.2 modelscope-hub==0.5.1 addict==2.4.0 binpacking==2.0.1 dacite==1.9.2 json-repair==0.64.6 simplejson
+	$(VENV)/partners/bin/python -m pip install -q --no-deps verl==0.9.1 tensordict==0.10.0 ray==2.60.0 codetiming hydra-core omegaconf antlr4-python3-runtime==4.9.3 torchdata orjson pyvers pylatexenc
 	@touch $(PARTNERS)
 
 partners: $(PARTNERS) ## Test trackers and adapters with the packages that they are for

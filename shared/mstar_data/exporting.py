@@ -97,7 +97,8 @@ def _how_to_load(layout: Layout) -> list[str]:
         "llama-factory": "Images are paths below this folder: set `dataset_dir` and `media_dir` to it.",
         "trl-stepwise": "`labels` are booleans, as TRL's PRMTrainer (up to 1.13, it reads no images) takes them: "
         "a step is good if any completion from it reached the answer. `soft_labels` has the shares.",
-        "verl": "verl has no reward for the `data_source` of these rows: set `custom_reward_function.path`.",
+        "verl": "verl has no reward for the `data_source` of these rows: set "
+        "`reward.custom_reward_function.path=pkg://mstar.adapters.verl`, or name your own.",
     }
     return [notes.get(layout.name, "`datasets.load_dataset` decodes the images.")]
 

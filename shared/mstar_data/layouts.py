@@ -139,10 +139,15 @@ def _verl(sample: Sample, images: Images) -> dict[str, Any]:
         "images": list(images),
         "ability": sample.group or "multimodal_reasoning",
         "reward_model": {"style": "rule", "ground_truth": str(sample.answer["answer"])},
-        "extra_info": {"index": sample.id, "split": sample.split, "answer_type": sample.answer["answer_type"]},
+        # All that verl tells a reward function beside the reference answer.
+        "extra_info": {"index": sample.id, "split": sample.split, "question": sample.question, **_rest(sample.answer)},
         **_own(sample),
         **_labels(sample),
     }
+
+
+def _rest(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name != "answer"}
 
 
 def _parquet(sample: Sample, images: Images) -> dict[str, Any]:
@@ -184,7 +189,12 @@ _VERL: Mapping[str, Any] = {
     "prompt": _CHAT,
     "ability": "string",
     "reward_model": {"style": "string", "ground_truth": "string"},
-    "extra_info": dict.fromkeys(("index", "split", "answer_type"), "string"),
+    "extra_info": {
+        **dict.fromkeys(("index", "split", "question", "answer_type", "unit"), "string"),
+        "choices": ["string"],
+        "alternatives": ["string"],
+        "precision": "int64",
+    },
 }
 
 _PLACED = Layout("trl", _trl_placed, {**_OWN, "prompt": _PARTS, "completion": _PARTS, **_IMAGES})

@@ -151,6 +151,8 @@ def test_verl_gets_a_reward_to_check(run: Path, tmp_path: Path) -> None:
     _, second, *_ = rows_of(exported(run, "verl", "cot", tmp_path / "out"))
     assert second["reward_model"] == {"style": "rule", "ground_truth": "B"}
     assert second["prompt"][0]["content"].startswith("<image>Which?")
+    told = second["extra_info"]
+    assert told["question"] == second["question"] and told["choices"] == second["choices"], "all a reward function sees"
     with pytest.raises(InvalidDataset, match="verl needs one"):
         exported(run, "verl", "prm", tmp_path / "prm")
 

@@ -82,3 +82,11 @@ def test_a_process_model_in_ms_swift(prm_url: str, asked: list[ScoreRequest]) ->
     found = in_partner("swift", TOOLS / "in_ms_swift.py", MSTAR_PRM_URL=prm_url)
     assert found == {"rewards": [0.5, 0.0, 0.8], "kept": [False, False, True]}
     assert len(asked) == 1 and len(asked[0].responses) == 2
+
+
+@pytest.mark.slow
+def test_a_reward_in_verl(prm_url: str, asked: list[ScoreRequest]) -> None:
+    # Its PRM gives 1 to texts of this length.
+    assert in_partner("verl", TOOLS / "in_verl.py", MSTAR_PRM_URL=prm_url) == [1, 0, 1, 1, 1, 0]
+    assert [request.question for request in asked] == ["<image>How many?"] * 3
+    assert all(len(request.images) == 1 for request in asked)
