@@ -65,7 +65,6 @@ _LONGEST = (
     "charts/test_processes.py",
     "mstar_trainer/test_options.py",
     "system/test_object_store.py",
-    "repo/test_docker.py",
     "system/test_compose.py",
     "system/test_loop.py",
     "system/test_mixed_images.py",

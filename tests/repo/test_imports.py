@@ -1,4 +1,4 @@
-"""The directions of import, as contracts and as what a fresh interpreter really loads."""
+"""What a fresh interpreter really loads with each service. `make lint` holds the directions of import."""
 
 import json
 import subprocess
@@ -28,12 +28,6 @@ ALLOWED = {
     "mstar_coordinator.api.app": ("sqlalchemy", "celery"),
     "mstar_coordinator.worker.main": ("celery",),
 }
-
-
-def test_contracts_hold() -> None:
-    linter = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([linter], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("module", ALLOWED)
