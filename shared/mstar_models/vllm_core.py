@@ -59,6 +59,7 @@ def make_core(folder: Path, options: VllmOptions, loggers: Sequence[Any] = ()) -
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
+    # After these imports, so that what it says of torch holds for the engine's process alone.
     _set_environment(options)
     # On a CPU a prompt that is prefilled in parts takes vLLM down when it has a seed of its own: it then winds back the
     # generator, which a CPU generator cannot.
@@ -104,5 +105,8 @@ def _set_environment(options: VllmOptions) -> None:
         # The model then runs in the engine's process. A process of its own is for binding threads to cores, and takes
         # twenty seconds of CPU to start and ten to end.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        # What vLLM marks for compilation besides the model runs as it is: compiling it takes a C++ compiler, which
+        # the image lacks, and fifteen seconds of CPU at each start. `enforce_eager` is about the model alone.
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"
         if options.threads is not None:
             os.environ["OMP_NUM_THREADS"] = str(options.threads)
