@@ -154,6 +154,12 @@ class NotFound(MstarError):
     status, code, title = 404, "not-found", "Not found"
 
 
+class MissingArtefact(NotFound):
+    """What a step has left is gone."""
+
+    code = "missing-artefact"
+
+
 class Conflict(MstarError):
     """What is asked for contradicts what is there now."""
 

@@ -55,6 +55,8 @@ class DoneResult(StepResult):
 
     kind: Literal["done"] = "done"
     seconds: float = 0.0
+    left: dict[str, str] | None = None
+    """What a step without an artefact has left in the run's folder: digest by the name of a file or folder there."""
 
 
 Params = TypeVar("Params", bound=StepParams)

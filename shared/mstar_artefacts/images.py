@@ -14,6 +14,8 @@ from mstar.errors import CorruptArtefact, NotFound
 from mstar.types import Sha256
 from mstar.writing import not_written
 
+NOT_STORED = "is not in the image store"
+
 
 class ImageStore:
     """Encoded image files below one folder, named by the SHA-256 of their bytes."""
@@ -50,7 +52,7 @@ class ImageStore:
         try:
             data = self._path(digest).read_bytes()
         except FileNotFoundError:
-            raise NotFound(f"image {digest} is not in the image store", field="images.sha256") from None
+            raise NotFound(f"image {digest} {NOT_STORED}", field="images.sha256") from None
         # The hash is the name, so a changed file cannot pass for another image.
         if hashlib.sha256(data).hexdigest() != digest:
             raise CorruptArtefact(f"image {digest} does not have its own hash")

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from mstar.errors import CorruptArtefact, NotFound
+from mstar.errors import CorruptArtefact, MissingArtefact, NotFound
 from mstar.steps import ArtefactRef
 from mstar.types import Sha256
 from mstar_artefacts.cache import Cache, Growth, Hold, alone, last_use, size_of
@@ -156,7 +156,7 @@ class RemoteArtefacts(ArtefactStore):
         try:
             data = self._objects.read(_key(ref.id, MANIFEST))
         except NotFound:
-            raise NotFound(f"artefact {ref.id} does not exist") from None
+            raise MissingArtefact(f"artefact {ref.id} does not exist") from None
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise CorruptArtefact(f"manifest of artefact {ref.id} does not have the hash that was committed")
         with alone(folder):

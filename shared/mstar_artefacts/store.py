@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable
+from mstar.errors import CorruptArtefact, InvalidInput, MissingArtefact, NotFound, Unavailable
 from mstar.steps import ArtefactId, ArtefactRef
 from mstar_artefacts.durable import fsync, translated
 from mstar_artefacts.manifests import (
@@ -173,7 +173,7 @@ class ArtefactStore:
         try:
             data = _read_manifest(path, ref.id)
         except (FileNotFoundError, NotADirectoryError):
-            raise NotFound(f"artefact {ref.id} does not exist") from None
+            raise MissingArtefact(f"artefact {ref.id} does not exist") from None
         # SHA-256 whatever the files have: this hash is what the database committed.
         if hashlib.sha256(data).hexdigest() != ref.sha256:
             raise CorruptArtefact(f"manifest of artefact {ref.id} does not have the hash that was committed")

@@ -209,7 +209,7 @@ def _scheduling(
         reuse=reuse,
         reach=partial(reach_of, data_root=settings.data_root, home=settings.home),
     )
-    repair = Repair(store, artefacts, settings.storage().images(), lifecycle)
+    repair = Repair(store, artefacts, settings.storage().images(), lifecycle, folders.path)
     studies = StudyJobs(store, lifecycle, repair, reuse, artefacts, code_version, changed)
     turns = None if cluster is None else GpuTurns(store, lifecycle, cluster, clock, settings.stuck_seconds)
     reconciler = Reconciler(

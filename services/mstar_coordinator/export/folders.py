@@ -1,9 +1,16 @@
-"""Folders that appear whole: filled under a temporary name, then put in the place of an older one."""
+"""Folders that appear whole: filled under a temporary name, then put in the place of an older one.
+
+They have no manifest, since people take them as they are; a digest of the whole tells later whether they still are.
+"""
 
 import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+
+from blake3 import blake3
+
+from mstar_artefacts.digests import BLAKE3, digests_of
 
 
 def replace_folder(target: Path, fill: Callable[[Path], None]) -> None:
@@ -33,3 +40,14 @@ def replace_text(target: Path, text: str) -> None:
         staging.replace(target)
     finally:
         staging.unlink(missing_ok=True)
+
+
+def digest_of_all(target: Path) -> str | None:
+    """One digest of a file, or of all that is in a folder; None where nothing is there."""
+    if not target.exists():
+        return None
+    files = [target] if target.is_file() else sorted(path for path in target.rglob("*") if path.is_file())
+    whole = blake3()
+    for path, digest in zip(files, digests_of([(path, BLAKE3) for path in files]), strict=True):
+        whole.update(f"{path.relative_to(target).as_posix()} {digest}\n".encode(errors="surrogateescape"))
+    return f"{BLAKE3}:{whole.hexdigest()}"

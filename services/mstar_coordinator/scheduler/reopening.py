@@ -19,8 +19,8 @@ SHOWN = 5
 class Loss:
     """What is damaged of what a step had left."""
 
-    left: ArtefactRef
-    """As it was committed."""
+    left: ArtefactRef | None
+    """As it was committed; None where it stands in the run's folder and is no artefact."""
     reason: str
     intact: bool = False
     """The artefact itself is whole; images that the step stored are not."""

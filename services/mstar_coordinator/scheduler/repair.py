@@ -5,15 +5,18 @@ hangs on it stays. Only where it leaves something else are the steps that read i
 """
 
 import gzip
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from mstar.evolution import RunEvent, RunState, reads, transition
+from mstar.stages.publish import PUBLISH
 from mstar.step_names import PREPARE
-from mstar.steps import ArtefactRef
+from mstar.steps import ArtefactRef, DoneResult
 from mstar.types import Question, Sha256
 from mstar_artefacts.images import ImageStore
 from mstar_artefacts.store import TABLE, ArtefactStore
+from mstar_coordinator.export.folders import digest_of_all
 from mstar_coordinator.scheduler.reopening import Loss
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
 from mstar_coordinator.store.database import Store
@@ -33,7 +36,16 @@ class Findings:
 class Repair:
     """Checks the artefacts of runs; the lifecycle then has the damaged ones made again."""
 
-    def __init__(self, store: Store, artefacts: ArtefactStore, images: ImageStore, lifecycle: RunLifecycle) -> None:
+    def __init__(
+        self,
+        store: Store,
+        artefacts: ArtefactStore,
+        images: ImageStore,
+        lifecycle: RunLifecycle,
+        folder: Callable[[str], Path],
+    ) -> None:
+        """`folder`: that of a run by its id, where what it publishes stands."""
+        self._folder = folder
         self._store = store
         self._artefacts = artefacts
         self._images = images
@@ -51,22 +63,39 @@ class Repair:
         return findings
 
     def repair(self, run_id: str) -> Findings:
-        """Check every artefact and image of a run, and change nothing where all are whole.
+        """Check every artefact and image of a run and what it has published; change nothing where all are whole.
 
         What was removed on purpose is made again only where something that reads it is.
         Raises NotFound or IllegalTransition.
         """
         _, steps = self._look(run_id, RunEvent.REPAIR)
-        findings = self._check(steps, [name for name, step in steps.items() if not step.removed], images=True)
+        wanted = {name for name, step in steps.items() if not step.removed}
+        published = self._unpublished(run_id, steps)
+        # To publish again takes what was published, which may have been removed.
+        wanted |= {name for one in published for name in reads(steps[one].spec)}
+        findings = self._check(steps, wanted, images=True)
         # The look takes minutes without a lock: what somebody else had made again meanwhile is whole now.
-        lost = {name: loss for name, loss in findings.lost.items() if self._still(loss)}
+        lost = {name: loss for name, loss in findings.lost.items() if self._still(loss)} | published
         return Findings(findings.checked, self._lifecycle.repair(run_id, lost) if lost else {})
 
     def _still(self, loss: Loss) -> bool:
         """Whether what was found damaged still is."""
+        if loss.left is None:
+            return True
         if loss.intact:
             return bool(self._discard_images(loss.left))
         return self._artefacts.damage(loss.left) is not None
+
+    def _unpublished(self, run_id: str, steps: Mapping[str, StepRecord]) -> dict[str, Loss]:
+        """The run's last publication, where some of what it left is gone or is not what it was."""
+        done = [one for one in steps.values() if one.spec.params.kind == PUBLISH.kind and one.state is StepState.DONE]
+        if not done:
+            return {}
+        last = max(done, key=lambda step: step.position)
+        left = last.result.left if isinstance(last.result, DoneResult) and last.result.left else {}
+        changed = [place for place, digest in left.items() if digest_of_all(self._folder(run_id) / place) != digest]
+        reason = f"{', '.join(changed)} of the run's folder is gone or changed"
+        return {last.name: Loss(None, reason, intact=True)} if changed else {}
 
     def _look(self, run_id: str, event: RunEvent) -> tuple[RunState, dict[str, StepRecord]]:
         """State and steps of a run that takes the event."""

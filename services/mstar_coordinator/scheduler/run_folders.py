@@ -19,7 +19,7 @@ from mstar.errors import NotFound, NotWritable, StorageFull
 from mstar.evolution import RunState
 from mstar.results import RunResults
 from mstar.stages import SHOWN_KINDS
-from mstar.stages.publish import PUBLISH
+from mstar.stages.publish import PUBLISH, PUBLISHED
 from mstar.writing import not_written
 from mstar_artefacts.durable import write_json
 from mstar_coordinator.export.folders import replace_text
@@ -28,15 +28,7 @@ from mstar_coordinator.scheduler.results import build_results
 from mstar_coordinator.store.database import Store, Transaction
 from mstar_coordinator.store.records import RunRecord
 
-PUBLISHED = {
-    "policy": "policy",
-    "prm": "prm",
-    "cot_dataset": "cot_dataset",
-    "prm_dataset": "prm_dataset",
-    "report": "report.html",
-}
-"""What a run leaves behind, by its name in the results: folders and files below the run's folder."""
-REPORT = "report"
+REPORT, RECIPE = "report", "recipe.yaml"
 CUT_SHORT = (RunState.FAILED, RunState.CANCELLED)
 """States of runs that may have ended before they published anything."""
 ENDED = (RunState.SUCCEEDED, *CUT_SHORT)
@@ -66,14 +58,17 @@ class RunFolders:
 
     def create(self, run: RunRecord) -> None:
         """Make the folder of a new run with its recipe in it. Raises StorageFull or NotWritable."""
-        recipe = run.recipe.model_dump(mode="json")
-        text = yaml.dump(recipe, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
         try:
             self.path(run.id).mkdir(parents=True)
-            (self.path(run.id) / "recipe.yaml").write_text(text, encoding="utf-8")
+            self._write_recipe(run)
         except OSError as error:
             self.discard(run.id)
             raise not_written(error, self.path(run.id)) from error
+
+    def _write_recipe(self, run: RunRecord) -> None:
+        recipe = run.recipe.model_dump(mode="json")
+        text = yaml.dump(recipe, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+        replace_text(self.path(run.id) / RECIPE, text)
 
     def discard(self, run_id: str) -> None:
         """Remove the folder of a run that did not come to be."""
@@ -147,6 +142,10 @@ class RunFolders:
                 results = self.results(tx, run)
                 newest = tx.runs.newest_trained() == run_id
             self.path(run_id).mkdir(parents=True, exist_ok=True)
+            # Gone with a folder that somebody removed, or emptied by a power cut.
+            recipe = self.path(run_id) / RECIPE
+            if not recipe.is_file() or not recipe.stat().st_size:
+                self._write_recipe(run)
             results = self._reported(results)
             write_json(self.path(run_id) / "results.json", results.model_dump(mode="json"))
             if newest:

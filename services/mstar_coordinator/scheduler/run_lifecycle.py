@@ -190,8 +190,9 @@ class RunLifecycle(StepLifecycle):
             tx.events.append(run_id, now, "artefact.damaged", step=step.name, message=message)
 
         def discard(step: StepRecord) -> None:
-            if not lost[step.name].intact:
-                self._discard(lost[step.name].left.id)
+            left = lost[step.name].left
+            if left is not None and not lost[step.name].intact:
+                self._discard(left.id)
 
         reopen(tx, run_id, again, discard)
         tx.runs.touch(run_id, now, shown=True)

@@ -9,11 +9,12 @@ from threading import Event
 
 from mstar import tracing
 from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, Release
-from mstar.errors import CorruptArtefact, StaleEpoch, StepTaken
+from mstar.errors import CorruptArtefact, MissingArtefact, StaleEpoch, StepTaken
 from mstar.evolution import RunEvent, RunState, transition
 from mstar.poison import CAREFUL_AFTER
 from mstar.reach import Reach
 from mstar.step_names import PREPARE
+from mstar_artefacts.images import NOT_STORED
 from mstar_coordinator.scheduler.commit_checks import check_commit
 from mstar_coordinator.scheduler.futility import futile, judged_shards, may_be_futile, without_steps
 from mstar_coordinator.scheduler.leases import LeaseWatch
@@ -172,7 +173,7 @@ class StepLifecycle:
             run, step = _locked(tx, step_id)
             _check_held(run, step, release.epoch)
             error = release.error
-            if release.code == CorruptArtefact.code:
+            if release.code in (CorruptArtefact.code, MissingArtefact.code) or NOT_STORED in error:
                 error += f"; have it made again with `mstar run resume {run.id}`"
             # An attempt counts unless the worker was only told to stop, or the search for its cause came forward.
             counts = not release.preempted and not (release.retryable and blame(tx, run, step, error))

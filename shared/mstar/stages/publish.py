@@ -6,6 +6,15 @@ from mstar.stages.generate import GENERATE
 from mstar.step_names import shard_of, sibling
 from mstar.steps import DoneResult, Queue, Stage, StepParams
 
+PUBLISHED = {
+    "policy": "policy",
+    "prm": "prm",
+    "cot_dataset": "cot_dataset",
+    "prm_dataset": "prm_dataset",
+    "report": "report.html",
+}
+"""What a run leaves behind, by its name in the results: folders and files below the run's folder."""
+
 
 class PublishParams(StepParams):
     """The steps whose outputs are published. They go to the run's folder, so there is no artefact."""

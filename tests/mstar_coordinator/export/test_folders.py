@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mstar_coordinator.export.folders import replace_folder, replace_text
+from mstar_coordinator.export.folders import digest_of_all, replace_folder, replace_text
 
 
 def test_a_folder_replaces_the_old_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
@@ -39,3 +39,15 @@ def test_text_is_replaced_whole(tmp_path: Path) -> None:
 
 def _write(path: Path) -> None:
     path.write_text("x", encoding="utf-8")
+
+
+def test_a_digest_of_a_folder_tells_names_and_contents(tmp_path: Path) -> None:
+    def made(**files: str) -> str | None:
+        replace_folder(tmp_path / "set", lambda folder: [(folder / n).write_text(t) for n, t in files.items()] and None)
+        return digest_of_all(tmp_path / "set")
+
+    first = made(a="1", b="")
+    assert first == made(b="", a="1")
+    assert len({first, made(a="1"), made(a="2", b=""), made(a="1", c=""), made(a="", b="1")}) == 5
+    assert digest_of_all(tmp_path / "set" / "a") not in (None, first)
+    assert digest_of_all(tmp_path / "none") is None

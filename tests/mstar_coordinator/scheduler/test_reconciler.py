@@ -1,6 +1,7 @@
 """Task messages follow the database: windows, lost queues, a broker that is down, files of changed runs."""
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -190,6 +191,20 @@ def test_files_show_the_run_and_latest_points_at_the_newest(bench: Bench, reconc
     shown = json.loads((bench.home / newer / "results.json").read_text())
     assert shown["state"] == "succeeded" and shown["iterations"][0]["greedy"] == 0.5
     assert (bench.home / "latest").resolve().name == newer
+
+
+def test_a_recipe_that_was_lost_with_its_folder_is_written_again(bench: Bench) -> None:
+    run_id = bench.lifecycle.create(SMALL)
+    path = bench.home / run_id / "recipe.yaml"
+    before = path.read_text()
+    # As a power cut may leave it, and as somebody who tidies up.
+    path.write_text("")
+    bench.folders.refresh()
+    assert path.read_text() == before
+    shutil.rmtree(path.parent)
+    bench.work()
+    bench.folders.refresh()
+    assert path.read_text() == before
 
 
 def test_a_folder_that_cannot_be_written_holds_up_no_other(bench: Bench) -> None:

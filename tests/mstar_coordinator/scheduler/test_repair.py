@@ -9,10 +9,12 @@ import pytest
 
 from coordinator_bench import SMALL, Bench, commit_of
 from mstar.api.steps import Claim, Commit, Release
-from mstar.errors import CorruptArtefact, IllegalTransition, StaleEpoch
+from mstar.errors import CorruptArtefact, IllegalTransition, MissingArtefact, NotFound, StaleEpoch
 from mstar.evolution import RunState
+from mstar.steps import DoneResult
 from mstar.types import Question
-from mstar_artefacts.images import ImageStore
+from mstar_artefacts.images import NOT_STORED, ImageStore
+from mstar_coordinator.export.folders import digest_of_all, replace_folder
 from mstar_coordinator.scheduler.repair import Findings, Repair
 from mstar_coordinator.store.records import StepRecord, StepState
 
@@ -25,7 +27,7 @@ class Maker:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.images = ImageStore(bench.home / ".mstar" / "images")
-        self.repair = Repair(bench.store, bench.artefacts, self.images, bench.lifecycle)
+        self.repair = Repair(bench.store, bench.artefacts, self.images, bench.lifecycle, bench.folders.path)
         self.salt: dict[str, str] = {}
         self.made: list[str] = []
 
@@ -35,6 +37,11 @@ class Maker:
 
     def commit(self, claim: Claim) -> Commit:
         commit = commit_of(claim)
+        if claim.step.params.kind == "publish":
+            policy = self.folder(claim.run_id, "policy")
+            replace_folder(policy, lambda folder: _save(folder / "model"))
+            left = {"policy": digest_of_all(policy) or ""}
+            return commit.model_copy(update={"result": DoneResult(left=left)})
         if commit.artefact is None:
             return commit
         used = sorted(f"{n} {one.artefact.sha256}" for n, one in claim.inputs.items() if one.artefact is not None)
@@ -68,6 +75,10 @@ class Maker:
 
     def folder(self, run_id: str, name: str) -> Path:
         return self.bench.home / run_id / name
+
+
+def _save(path: Path) -> None:
+    path.write_bytes(b"weights of a model")
 
 
 @pytest.fixture
@@ -124,6 +135,45 @@ def test_resume_makes_again_what_is_damaged_and_ends_as_if_nothing_had_been(make
     assert maker.repair.repair(run_id).lost == {}
     events = maker.bench.events(run_id)
     assert events.count("artefact.damaged") == 1 and "step.changed" not in events
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (MissingArtefact.code, "artefact r/it01/generate/0000 does not exist"),
+        (NotFound.code, f"image 0123 {NOT_STORED}"),
+    ],
+)
+def test_who_misses_what_a_step_has_left_is_told_how_it_comes_back(maker: Maker, code: str, error: str) -> None:
+    run_id = maker.bench.lifecycle.create(SMALL)
+    claim = maker.work(lambda claim: claim.step.name == "it01/select/0000")
+    assert claim is not None
+    release = Release(epoch=claim.epoch, error=error, code=code, retryable=False)
+    maker.bench.lifecycle.release(claim.step_id, release)
+    assert f"mstar run resume {run_id}" in str(maker.bench.run(run_id).error)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: truncate(folder / "policy" / "model"),
+        lambda folder: (folder / "policy" / "model").unlink(),
+        lambda folder: _save(folder / "policy" / "another"),
+        lambda folder: (folder / "policy").rename(folder / ".tmp-gone"),
+        lambda folder: folder.rename(folder.parent / ".tmp-all-gone"),
+    ],
+)
+def test_what_a_run_has_published_is_published_again(maker: Maker, damage: Callable[[Path], None]) -> None:
+    """People take it away, and the folder is theirs to tidy up."""
+    run_id = maker.bench.lifecycle.create(SMALL)
+    maker.work()
+    folder = maker.folder(run_id, "")
+    damage(folder)
+    assert maker.repair.repair(run_id).lost["publish/01"].reason == "policy of the run's folder is gone or changed"
+    maker.work()
+    assert maker.bench.run(run_id).state is RunState.SUCCEEDED
+    assert [path.name for path in (folder / "policy").iterdir()] == ["model"]
+    assert maker.repair.repair(run_id).lost == {}
 
 
 def test_what_hangs_on_an_artefact_stays_where_it_comes_out_the_same(maker: Maker) -> None:
@@ -241,7 +291,7 @@ def test_a_finished_run_stays_finished_where_its_damage_was_mended_while_it_was_
     maker.work()
     (image,) = maker.images.root.glob("*/*.img")
     flip(image if hurt == "prepare" else maker.folder(run_id, hurt) / "rows")
-    slow = Slow(maker.bench.store, maker.bench.artefacts, maker.images, maker.bench.lifecycle)
+    slow = Slow(maker.bench.store, maker.bench.artefacts, maker.images, maker.bench.lifecycle, maker.bench.folders.path)
 
     def mend() -> None:
         assert list(maker.repair.repair(run_id).lost) == [hurt]

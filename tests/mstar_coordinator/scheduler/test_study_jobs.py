@@ -51,7 +51,7 @@ class StudyBench(Bench):
             self.store, self.folders, self.clock, 20.0, self.changed, self.artefacts.discard, streaming=False,
             reuse=reuse,
         )  # fmt: skip
-        self.repair = Repair(self.store, self.artefacts, ImageStore(home), self.lifecycle)
+        self.repair = Repair(self.store, self.artefacts, ImageStore(home), self.lifecycle, self.folders.path)
         self.jobs = StudyJobs(
             self.store, self.lifecycle, self.repair, reuse, self.artefacts, lambda: code, self.changed
         )
@@ -324,7 +324,8 @@ def test_a_study_that_is_resumed_goes_on_whatever_the_reconciler_does_meanwhile(
             bench.jobs.advance()
             return super().resume(run_id)
 
-    repair = SlowRepair(bench.store, bench.artefacts, ImageStore(bench.folders.path("x").parent), bench.lifecycle)
+    images = ImageStore(bench.folders.path("x").parent)
+    repair = SlowRepair(bench.store, bench.artefacts, images, bench.lifecycle, bench.folders.path)
     reuse = Reuse(bench.artefacts, lambda: "c0de")
     StudyJobs(bench.store, bench.lifecycle, repair, reuse, bench.artefacts, lambda: "c0de", bench.changed).resume(
         study_id

@@ -10,14 +10,14 @@ from mstar.prm_schemes import DECLARATION, OWN, LabelTokens
 from mstar.prompts import PROMPT_FILE, PromptForm
 from mstar.results import RunResults
 from mstar.stages.generate import GENERATE
-from mstar.stages.publish import PublishParams
+from mstar.stages.publish import PUBLISHED, PublishParams
 from mstar.step_names import FETCH, PREPARE, iteration_of, sibling
 from mstar.steps import DoneResult
 from mstar.types import RolloutRow, ScoreRow, SelectedRow, StepLabelRow
 from mstar_artefacts.store import SCORES
 from mstar_coordinator.export import cards
 from mstar_coordinator.export.datasets import write_cot, write_step_labels
-from mstar_coordinator.export.folders import replace_folder, replace_text
+from mstar_coordinator.export.folders import digest_of_all, replace_folder, replace_text
 from mstar_coordinator.export.report import Sample, render_report
 from mstar_coordinator.worker.context import ClaimedStep, Output
 
@@ -51,7 +51,9 @@ def run(step: ClaimedStep[PublishParams]) -> Output[DoneResult]:
         _publish_prm(publication, step.params.prm)
     report = render_report(publication.results, _samples(step))
     replace_text(publication.folder / "report.html", report)
-    return None, DoneResult(seconds=time.monotonic() - began)
+    digests = {place: digest_of_all(publication.folder / place) for place in PUBLISHED.values()}
+    left = {place: digest for place, digest in digests.items() if digest is not None}
+    return None, DoneResult(seconds=time.monotonic() - began, left=left)
 
 
 def _publish_policy(out: _Publication) -> None:
