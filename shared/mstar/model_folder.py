@@ -86,7 +86,8 @@ def check_weights(folder: Path) -> int:
     for name, listed in weight_files(folder).items():
         path = _inside(folder, name)
         if not path.is_file():
-            raise _refused(folder, f"lacks {name}, which {INDEX} lists")
+            other = f"; if {SINGLE} is the whole model, remove that index" if (folder / SINGLE).is_file() else ""
+            raise _refused(folder, f"lacks {name}, which {INDEX} lists{other}")
         try:
             tensors = {tensor for tensor, _ in _header(path)}
         except ValueError as error:

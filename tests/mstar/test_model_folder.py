@@ -64,3 +64,10 @@ def test_a_whole_folder_is_read(tmp_path: Path) -> None:
     made = folder(tmp_path, described("model.layers.0.weight"), **SIZES)
     assert check_weights(made) == (made / "model.safetensors").stat().st_size
     assert read_shape(made).hidden == 64
+
+
+def test_an_index_beside_a_whole_model_is_told_what_to_do_with(tmp_path: Path) -> None:
+    whole = folder(tmp_path, described("a"))
+    (whole / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')
+    with pytest.raises(InvalidInput, match=r"if model\.safetensors is the whole model, remove that index"):
+        check_weights(whole)

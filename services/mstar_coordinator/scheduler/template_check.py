@@ -16,18 +16,20 @@ from mstar.model_folder import read_json
 from mstar_coordinator.scheduler.template_child import QUESTION
 
 WRITTEN = "chat_template.jinja"
-IN_JSON = ("chat_template.json", "processor_config.json", "tokenizer_config.json")
-"""Files that may hold the template as a text, the first that does counts."""
+HOLDERS = ("processor_config.json", "chat_template.json", WRITTEN, "tokenizer_config.json")
+"""Files that may hold the template; the first that does counts, as for transformers' processors."""
 SECONDS = 60.0
 """On the clock; the child itself ends after two seconds of work."""
 
 
 def template_of(folder: Path) -> tuple[str, str] | None:
     """File and text of the folder's chat template; None: it has none. Raises InvalidInput for a damaged file."""
-    if (folder / WRITTEN).is_file():
-        return WRITTEN, (folder / WRITTEN).read_text(errors="replace")
-    for name in IN_JSON:
-        if (folder / name).is_file() and (found := read_json(folder, name).get("chat_template")):
+    for name in HOLDERS:
+        if not (folder / name).is_file():
+            continue
+        if name == WRITTEN:
+            return WRITTEN, (folder / WRITTEN).read_text(errors="replace")
+        if found := read_json(folder, name).get("chat_template"):
             return name, _default(found)
     return None
 

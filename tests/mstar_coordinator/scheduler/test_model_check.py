@@ -191,6 +191,13 @@ def test_a_template_is_found_wherever_folders_keep_it(root: Path, name: str, tex
     assert admitted(with_sources(), root)
 
 
+@pytest.mark.parametrize("name", ["chat_template.json", "processor_config.json"])
+def test_of_several_templates_that_is_looked_at_which_the_processor_takes(root: Path, name: str) -> None:
+    (root / "model" / name).write_text(json.dumps({"chat_template": "{{ messages[0]['content'][0]['type'] }}"}))
+    with pytest.raises(InvalidInput, match=f"{name} that drops the question"):
+        admitted(with_sources(), root)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
