@@ -5,10 +5,16 @@ needs only its own rollout shard, and training begins with the first of them.
 """
 
 from collections.abc import Iterator, Sequence
-from enum import Enum, auto
 
 from mstar.evolution.measuring import measuring_graph
-from mstar.evolution.sharding import UNLABELLED, iteration_shards, shards_of, sweep_precedes
+from mstar.evolution.sharding import (
+    UNLABELLED,
+    Draws,
+    evaluation_shards,
+    iteration_shards,
+    rollout_shards,
+    sweep_precedes,
+)
 from mstar.recipes import ExplorationMode, InitFrom, PrmRecipe, Recipe, WarmupRecipe
 from mstar.selection_rules import SelectionMode, SelectionRecipe
 from mstar.stages import StepSpec
@@ -59,16 +65,6 @@ def reads(step: StepSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*step.needs, *step.streams, *sampled, *prepared)))
 
 
-class Draws(Enum):
-    """How an evaluation samples a shard."""
-
-    GREEDY = auto()
-    SAMPLED = auto()
-    """n responses at the evaluation's temperature, which the PRM scores."""
-    SPREAD = auto()
-    """n responses at each further temperature."""
-
-
 class _Graph:
     """Builds the step graph of one recipe; each method yields the steps of one phase."""
 
@@ -95,7 +91,7 @@ class _Graph:
     def warmup(self, plan: WarmupRecipe) -> Iterator[StepSpec]:
         """Rationales for known answers, then SFT on the right ones."""
         rows = []
-        for shard, start, count in self.shards(plan.questions):
+        for shard, start, count in rollout_shards(self.recipe, plan.questions):
             rows.append(step_name(WARMUP, "generate", shard=shard))
             params = GenerateParams(
                 purpose="warmup",
@@ -136,7 +132,7 @@ class _Graph:
             return
         parent = PREPARE if plan.base is None else FETCH
         labels: list[str] = []
-        for shard, start, count in () if plan.given else self.shards(plan.questions):
+        for shard, start, count in () if plan.given else rollout_shards(self.recipe, plan.questions):
             sample = step_name(REWARD, "sample", shard=shard)
             labels.append(sibling(sample, "label"))
             params = GenerateParams(
@@ -217,7 +213,7 @@ class _Graph:
         """Question-major: a shard holds every temperature of its questions, so their prefix is computed once."""
         plan = self.recipe.exploration
         rows, scores = [], []
-        for shard, start, count in self.shards(plan.questions):
+        for shard, start, count in rollout_shards(self.recipe, plan.questions):
             rows.append(step_name(iteration_phase(number), "sweep", "generate", shard=shard))
             params = GenerateParams(
                 purpose=f"sweep{number:02d}",
@@ -264,7 +260,7 @@ class _Graph:
         scores: list[str] = []
         # One version is loaded at a time: what samples the one before goes first, or weights would go to and fro.
         needs = (weights, *self.predecessors(label))
-        for name, split, start, count, kind in self.evaluation_shards(label):
+        for name, split, start, count, kind in evaluation_shards(self.recipe, label):
             params = GenerateParams(
                 purpose="eval", split=split, start=start, count=count, draws=draws[kind], weights=weights
             )
@@ -332,7 +328,7 @@ class _Graph:
             return ()
         number = iteration_of(label)
         before = BASE if number is None else self.label_after(number - 1)
-        return tuple(name for name, *_ in self.evaluation_shards(before))
+        return tuple(name for name, *_ in evaluation_shards(self.recipe, before))
 
     def policy_after(self, iteration: int) -> str:
         return train_step(iteration_phase(iteration)) if iteration else self.first_policy
@@ -341,25 +337,6 @@ class _Graph:
         if iteration:
             return iteration_phase(iteration)
         return WARMUP if self.recipe.warmup else BASE
-
-    def evaluation_shards(self, label: str) -> list[tuple[str, str, int, int, Draws]]:
-        """(step name, split, first place, count, how it is sampled) of all sampling that one evaluation does."""
-        tests = self.recipe.tests_after(iteration_of(label))
-        validation = self.recipe.data.validation
-        plan = [(split, split, size, Draws.GREEDY) for split, size in tests.items()]
-        plan += [("validation-greedy", "validation", validation, Draws.GREEDY)]
-        plan += [("validation", "validation", validation, Draws.SAMPLED)]
-        if self.recipe.evaluation.temperatures:
-            plan += [("temperatures", "validation", validation, Draws.SPREAD)]
-        return [
-            (evaluation_step(label, kind, shard), split, start, count, draws)
-            for kind, split, size, draws in plan
-            for shard, start, count in self.shards(size, greedy=draws is Draws.GREEDY)
-        ]
-
-    def shards(self, questions: int, *, greedy: bool = False) -> list[tuple[int, int, int]]:
-        """(shard, first place, count); greedy shards are larger, since each question gives one response only."""
-        return shards_of(questions, self.recipe.generation.shard_questions * (8 if greedy else 1))
 
 
 def _names(steps: Sequence[StepSpec]) -> tuple[str, ...]:
