@@ -1,10 +1,14 @@
 """The smooth curve, against what Gaussian process regression must do."""
 
+from math import erf, sqrt
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mstar.curve_fit import Matrix, Point, cholesky, fit, forward
+from mstar.curve_fit import HEIGHTS, LENGTHS, LEVEL, Matrix, Point, cholesky, fit, forward
 
 PLACES = (0.3, 0.7, 1.1, 1.5)
 VALUES = st.lists(st.floats(0, 1), min_size=4, max_size=4)
@@ -55,6 +59,32 @@ def test_sure_points_are_met_and_unsure_ones_are_drawn_to_the_level() -> None:
     assert [sure.mean(place) for place in range(4)] == pytest.approx(values, abs=1e-3)
     assert [unsure.mean(place) for place in range(4)] == pytest.approx([0.4875] * 4, abs=0.05)
     assert sure.above(1, 3) > 0.999 > 0.6 > unsure.above(1, 3)
+
+
+@given(VALUES, NOISE)
+def test_it_is_the_textbook_posterior_averaged_by_evidence(values: list[float], noise: float) -> None:
+    made = fit(points(values, noise), (0.5, 1.2))
+    x, y, places = np.array(PLACES), np.array(values), np.array([0.5, 1.2])
+    level = y.mean()
+    raw, means, chances = [], [], []
+    for height in HEIGHTS:
+        for length in LENGTHS:
+
+            def cov(a: Any, b: Any, h: float = height, ell: float = length) -> Any:
+                return LEVEL**2 + h**2 * np.exp(-((a[:, None] - b[None, :]) ** 2) / (2 * ell**2))
+
+            inverse = np.linalg.inv(cov(x, x) + noise * np.eye(4))
+            raw.append(-0.5 * ((y - level) @ inverse @ (y - level) - np.linalg.slogdet(inverse)[1]))
+            mean = level + cov(places, x) @ inverse @ (y - level)
+            left = cov(places, places) - cov(places, x) @ inverse @ cov(x, places)
+            means.append(mean[0])
+            spread = sqrt(left[0, 0] + left[1, 1] - 2 * left[0, 1])
+            chances.append(0.5 * (1 + erf((mean[0] - mean[1]) / spread / sqrt(2))))
+    weights = np.exp(np.array(raw) - max(raw))
+    weights /= weights.sum()
+    assert made.weights == pytest.approx(weights, abs=1e-6)
+    assert made.mean(0) == pytest.approx(weights @ means, abs=1e-6)
+    assert made.above(0, 1) == pytest.approx(weights @ chances, abs=1e-5)
 
 
 def test_a_curve_needs_a_point() -> None:

@@ -64,6 +64,7 @@ def test_answers_trains_on_the_reference_alone_whatever_was_sampled(place: Answe
     row = rollout([False, False])
     (one,) = select(row, None, rule("answers"), iteration=2, seed=0, place=place)
     assert (one.response, one.reason, one.iteration, one.tokens) == (text, "the reference answer", 2, None)
+    assert one.index == 0
     unlabelled = row.model_copy(update={"question": row.question.model_copy(update={"answer": None})})
     too_long = row.model_copy(update={"responses": (), "problem": "too long"})
     assert [kept(other, None, rule("answers")) for other in (unlabelled, too_long)] == [(), ()]
@@ -133,6 +134,9 @@ def test_soundness_compares_with_the_expectation_of_random_draws() -> None:
     top = kept(row, [0.9, 0.8, 0.1, 0.1], rule("top"))
     assert soundness([(row, top), (rollout([True]), ())], seed=0) == Soundness(judged=2, kept=1, random=0.5, best=1)
     assert soundness([(rollout([True]), kept(rollout([True]), None, rule("all")))], seed=0) == Soundness()
+    both = rollout([True] * 4, texts=[SOUND, SOUND + ".0", *texts[2:]], gold_steps=CHAIN)
+    chosen = kept(both, [0.9, 0.8, 0.1, 0.1], rule("top"))
+    assert soundness([(both, chosen)], seed=0) == Soundness(judged=2, kept=2, random=1.0, best=2)
 
 
 GRID = st.integers(10, 9_990).map(lambda place: place / 10_000)
