@@ -41,6 +41,12 @@ _NO_PICTURES = {*_IDS, *_GROUPS, *_KEPT, *QUESTION_COLUMNS} - {"image_id"}
 _KNOWN = {*QUESTION_COLUMNS, *_IMAGES, *_IDS, *_GROUPS, *_KEPT, "images", "split", "hint", "context", "messages"}
 EXPORTED = "mstar"
 """What this project's exports say in verl's `data_source`, which names a reward function there and no group."""
+_READ = {*_IMAGES, *CHOICE_COLUMNS, *_IDS, "images", "split"}
+_LIKELY = {
+    "question": ("question", "query", "prompt", "ask", "problem", "instruction", "input", "text"),
+    "answer": ("answer", "gold", "truth", "target", "chosen", "output", "response", "solution", "value"),
+}
+"""What the name of a column may hold that has the question or the answer, the likeliest first."""
 _NAMED = 12
 """Columns that a message lists."""
 _MATHVISTA = {
@@ -186,7 +192,9 @@ def _is_list_of_options(value: Any) -> bool:
 
 def columns_to_name(row: Mapping[str, Any], wanted: str) -> str:
     """The columns of a row of which a mapping may name one, and how it does."""
-    names = sorted((name[:40] for name in _names(row)), key=lambda name: wanted not in name.casefold())
+    names = [name[:40] for name in _names(row) if name not in _READ]
+    # Stable, so that of those that are as likely the source's order stays.
+    names.sort(key=lambda name: next((at for at, word in enumerate(_LIKELY[wanted]) if word in name.casefold()), 99))
     shown = ", ".join(names[:_NAMED]) + (" …" if len(names) > _NAMED else "")
     example = f"(columns: {{{wanted}: {names[0] if names else '…'}}})"
     return f"call its column {wanted!r}, or name one of {shown or 'them'} in a mapping {example}"

@@ -13,7 +13,11 @@ def sentence_of(error: Exception) -> str:
         return error.errors(include_input=False, include_url=False)[0]["msg"][:SAID]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # transformers says which field is wrong in the first line, and what is wrong with it in the second.
-    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    taken = 2 if lines and lines[0].endswith(":") else 1
+    said = " ".join(lines[:taken])
+    # Others are broken into lines of one width: what the first begins and does not end is left out.
+    if len(lines) > taken and said[-1].isalnum() and ". " in said:
+        said = said[: said.rindex(". ") + 1]
     # Some of its lines list every family that there is.
     said = said if len(said) <= SAID else f"{said[:SAID]} …"
     return said if " " in said else f"{type(error).__name__} {said}".strip()

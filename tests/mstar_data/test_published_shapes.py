@@ -341,6 +341,7 @@ LATER_SHAPES: dict[str, tuple[dict[str, Any], str, str, list[str] | None]] = {
         "12",
         None,
     ),
+    "an option's index": ({"question": "q", "choices": ["x", "y"], "correct_index": 1}, "q", "B", ["x", "y"]),
     "MM-Vet": ({"question": "How many?", "answer": "2<OR>two", "capability": ["ocr"]}, "How many?", "2", None),
     "V*": (
         {"text": "Which colour?\n(A) red\n(B) blue\nAnswer with the letter.", "label": "B", "question_id": "1"},
@@ -419,7 +420,7 @@ def test_a_picture_without_an_ending_goes_by_its_id(tmp_path: Path) -> None:
     ("record", "said"),
     [
         ({"ask": {"question_en": "q"}, "gold": "3"}, "(columns: {question: ask.question_en})"),
-        ({"question": "q", "chosen": "5", "answers_by": {"answer": ""}}, "name one of question, chosen"),
+        ({"question": "q", "id": "7", "chosen": "5", "by": {"answer": ""}}, "(columns: {answer: chosen})"),
         ({"question": "q", "answer_options": ["3", "4"], "answer": "A"}, "column 'answer_options' lists options"),
         ({"question": "q", "mc options": "['3', '4']", "answer": "A"}, "column 'mc options' lists options"),
     ],

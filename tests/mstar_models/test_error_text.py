@@ -28,6 +28,8 @@ def test_a_validation_error_is_told_with_its_reason() -> None:
         (ValueError("field size:\n  must be positive\n  more"), "field size: must be positive"),
         (RuntimeError("a b " * 400), "a b " * (SAID // 4) + " …"),
         (RuntimeError(), "RuntimeError"),
+        (ImportError("It needs torchvision. Check out the instructions on the\npage: here"), "It needs torchvision."),
+        (ValueError("v. 2 of the file cannot be read.\nSee there"), "v. 2 of the file cannot be read."),
     ],
 )
 def test_other_errors_are_their_first_line(error: Exception, said: str) -> None:

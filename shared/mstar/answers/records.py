@@ -35,7 +35,7 @@ from mstar.types import Answer, AnswerType
 
 GOLD_COLUMNS = (
     "answer", "gold", "ground_truth", "target", "final_answer", "multiple_choice_answer", "answers", "correct_answer",
-    "correct_choice_idx", "label", "solution", "gt",
+    "correct_choice_idx", "correct_option", "correct_choice", "correct_index", "label", "solution", "gt",
 )  # fmt: skip
 QUESTION_COLUMNS = ("question", "query", "prompt", "problem", "problem_text", "instruction")
 _LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?\s*([A-Za-z])\s*[)\].:]?", re.IGNORECASE)
