@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mstar.evolution import RunEvent, RunState, reads, transition
-from mstar.stages.publish import PUBLISH
+from mstar.stages.publish import PUBLISH, PublishParams
 from mstar.step_names import PREPARE
 from mstar.steps import ArtefactRef, DoneResult
 from mstar.types import Question, Sha256
@@ -92,8 +92,7 @@ class Repair:
         if not done:
             return {}
         last = max(done, key=lambda step: step.position)
-        left = last.result.left if isinstance(last.result, DoneResult) and last.result.left else {}
-        changed = [place for place, digest in left.items() if digest_of_all(self._folder(run_id) / place) != digest]
+        changed = _changed(last, self._folder(run_id))
         reason = f"{', '.join(changed)} of the run's folder is gone or changed"
         return {last.name: Loss(None, reason, intact=True)} if changed else {}
 
@@ -133,6 +132,16 @@ class Repair:
         for digest in lost:
             self._images.discard(digest)
         return lost
+
+
+def _changed(published: StepRecord, folder: Path) -> list[str]:
+    """What a publication has left in the run's folder and is not there as it was."""
+    params, result = published.spec.params, published.result
+    if isinstance(result, DoneResult) and result.left is not None:
+        return [place for place, digest in result.left.items() if digest_of_all(folder / place) != digest]
+    # Published by a release that took no digests.
+    places = params.places if isinstance(params, PublishParams) else ()
+    return [place for place in places if not (folder / place).exists()]
 
 
 def _wanted(steps: Mapping[str, StepRecord]) -> set[str]:

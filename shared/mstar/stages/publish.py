@@ -27,6 +27,12 @@ class PublishParams(StepParams):
     evaluations: tuple[str, ...]
 
     @property
+    def places(self) -> tuple[str, ...]:
+        """Where in the run's folder something is to stand afterwards."""
+        left_out = {"prm": self.prm, "prm_dataset": self.prm and self.collected}
+        return tuple(place for name, place in PUBLISHED.items() if left_out.get(name, name) is not None)
+
+    @property
     def shown(self) -> tuple[str, ...]:
         """Selections that the report shows samples of: the first shard of the first and of the last iteration."""
         first_shards = [name for name in self.selections if shard_of(name) == 0]

@@ -28,6 +28,7 @@ class Maker:
         self.bench = bench
         self.images = ImageStore(bench.home / ".mstar" / "images")
         self.repair = Repair(bench.store, bench.artefacts, self.images, bench.lifecycle, bench.folders.path)
+        self.digests_taken = True
         self.salt: dict[str, str] = {}
         self.made: list[str] = []
 
@@ -37,7 +38,7 @@ class Maker:
 
     def commit(self, claim: Claim) -> Commit:
         commit = commit_of(claim)
-        if claim.step.params.kind == "publish":
+        if claim.step.params.kind == "publish" and self.digests_taken:
             policy = self.folder(claim.run_id, "policy")
             replace_folder(policy, lambda folder: _save(folder / "model"))
             left = {"policy": digest_of_all(policy) or ""}
@@ -174,6 +175,17 @@ def test_what_a_run_has_published_is_published_again(maker: Maker, damage: Calla
     assert maker.bench.run(run_id).state is RunState.SUCCEEDED
     assert [path.name for path in (folder / "policy").iterdir()] == ["model"]
     assert maker.repair.repair(run_id).lost == {}
+
+
+def test_what_a_run_of_an_older_release_has_published_is_missed_where_it_is_gone(maker: Maker) -> None:
+    run_id = maker.bench.lifecycle.create(SMALL)
+    maker.digests_taken = False
+    maker.work()
+    for place in ("policy", "prm", "cot_dataset", "prm_dataset", "report.html"):
+        maker.folder(run_id, place).mkdir(exist_ok=True)
+    assert maker.repair.repair(run_id).lost == {}
+    maker.folder(run_id, "prm_dataset").rmdir()
+    assert maker.repair.repair(run_id).lost["publish/01"].reason.startswith("prm_dataset of")
 
 
 def test_what_hangs_on_an_artefact_stays_where_it_comes_out_the_same(maker: Maker) -> None:
