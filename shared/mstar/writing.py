@@ -1,17 +1,19 @@
-"""Errors for files that cannot be written, each with its remedy: disk space, or a permission."""
+"""Errors for files that cannot be written or opened, each with its remedy: disk space, a permission, a limit."""
 
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mstar.errors import NotWritable, StorageFull
+from mstar.errors import NotWritable, StorageFull, Unavailable
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)
+EXHAUSTED_RETRY = 2.0
 
 
-def not_written(error: OSError, path: Path) -> StorageFull | NotWritable:
+def not_written(error: OSError, path: Path) -> StorageFull | NotWritable | Unavailable:
     """What to raise where writing `path` failed with this error."""
     return refused(error, path) or NotWritable(f"{path} cannot be written: {error.strerror or error}")
 
@@ -20,7 +22,7 @@ def not_written(error: OSError, path: Path) -> StorageFull | NotWritable:
 def writing(path: Path) -> Iterator[None]:
     """Name `path` where the block finds no room or permission: a write that fails says itself neither file nor folder.
 
-    Raises StorageFull or NotWritable; any other error rises as it is.
+    Raises StorageFull, NotWritable or Unavailable; any other error rises as it is.
     """
     try:
         yield
@@ -30,11 +32,14 @@ def writing(path: Path) -> Iterator[None]:
         raise found from error
 
 
-def refused(error: OSError, path: Path | None = None) -> StorageFull | NotWritable | None:
-    """What to raise where the system has no room or denies a permission; None for any other error.
+def refused(error: OSError, path: Path | None = None) -> StorageFull | NotWritable | Unavailable | None:
+    """What to raise where the system has no room, no file left or denies a permission; None for any other error.
 
     `path`: what was written. The error's own path goes before it, which may be that of a folder above.
     """
+    if error.errno in EXHAUSTED:
+        detail = "as many files and connections are open as may be: try again, or raise the limit (`ulimit -n`)"
+        return Unavailable(detail, retry_after=EXHAUSTED_RETRY)
     place = Path(error.filename) if isinstance(error.filename, str) else path
     if error.errno in FULL:
         name = path or place

@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import resource
 import socket
 import sys
 from types import FrameType
@@ -17,6 +18,8 @@ from mstar_web.protocol import LimitedProtocol
 from mstar_web.traces import export_traces
 
 DRAIN_SECONDS = 20
+FILES = 65_536
+"""How many files a service may have open where the system lets it."""
 SWITCH_SECONDS = 0.0005
 """After which a thread that computes lets another one run; Python's own 0.005 is what each answer would wait for."""
 
@@ -28,6 +31,7 @@ def run(app: FastAPI, settings: ServiceSettings) -> None:
     """
     configure_logs(app.title)
     settle_interpreter()
+    allow_files()
     export_traces(app.title.replace(" ", "-"))
     # Before uvicorn starts: a port that is taken is one clear line, and not a trace once the app has loaded.
     listener = _bind(settings)
@@ -59,6 +63,18 @@ def settle_interpreter() -> None:
     # What the imports left stays for good. Each full collection would look through it again, and hold up every request
     # for half a second where torch is loaded.
     gc.freeze()
+
+
+def allow_files() -> None:
+    """Take as many open files as the system grants, since each connection is one.
+
+    What a shell sets at first (1,024 as a rule) is for programs that cannot count higher. A thousand slow callers would
+    keep everybody else out.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 class _Server(uvicorn.Server):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mstar.errors import NotWritable, StorageFull
+from mstar.errors import NotWritable, StorageFull, Unavailable
 from mstar.writing import not_written, refused, writing
 
 PATH = Path("/home/of/images/ab/ab12.img")
@@ -54,3 +54,11 @@ def test_a_write_that_finds_no_room_is_told_with_its_file() -> None:
         sink.write(b"a line")
     with pytest.raises(FileNotFoundError), writing(scores):
         Path("/none/at/all").read_bytes()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_no_file_left_to_open_is_told_with_its_limit(number: int, tmp_path: Path) -> None:
+    """Sockets have no path, so it is told without one."""
+    for path in (tmp_path / "x", None):
+        found = refused(OSError(number, "Too many open files"), path)
+        assert isinstance(found, Unavailable) and "ulimit -n" in found.detail and found.retry_after

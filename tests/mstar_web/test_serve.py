@@ -1,5 +1,6 @@
 """Tests of serving in a real process: a taken port, and SIGTERM while a request runs."""
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -14,9 +15,11 @@ from mstar_embedded.ports import free_ports
 SERVER = Path(__file__).with_name("slow_server.py")
 
 
-def start(port: int) -> subprocess.Popen[str]:
+def start(port: int, files: tuple[int, int] | None = None) -> subprocess.Popen[str]:
+    """`files`: how many it may open at first, and at most."""
+    limited = ["/bin/sh", "-c", f'ulimit -Sn {files[0]}; ulimit -Hn {files[1]}; exec "$@"', "sh"] if files else []
     return subprocess.Popen(
-        [sys.executable, str(SERVER)],
+        [*limited, sys.executable, str(SERVER)],
         env={"PYTHONPATH": ":".join(sys.path), "MSTAR_BENCH_PORT": str(port), "PATH": ""},
         stderr=subprocess.PIPE,
         text=True,
@@ -35,6 +38,20 @@ def wait_until_live(port: int) -> None:
         except httpx2.TransportError:
             time.sleep(0.05)
     raise AssertionError("the server did not start in a minute")
+
+
+def test_more_callers_come_in_than_a_shell_grants_files_at_first() -> None:
+    port = free_port()
+    process = start(port, files=(64, 512))
+    wait_until_live(port)
+    with contextlib.ExitStack() as slow:
+        for _ in range(200):
+            slow.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10)).sendall(
+                b"GET /livez HTTP/1.1"
+            )
+        assert httpx2.get(f"http://127.0.0.1:{port}/livez").status_code == 200
+    process.terminate()
+    process.communicate(timeout=60)
 
 
 def test_a_taken_port_is_told_in_one_line() -> None:

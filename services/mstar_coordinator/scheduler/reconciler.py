@@ -17,6 +17,7 @@ from mstar import tracing
 from mstar.errors import MstarError, Unavailable
 from mstar.evolution import RunState
 from mstar.steps import Queue
+from mstar.writing import refused
 from mstar_coordinator.scheduler.dependencies import LIMIT_SECONDS, Dependencies
 from mstar_coordinator.scheduler.gpu_turns import GpuTurns
 from mstar_coordinator.scheduler.ids import without_ids
@@ -229,6 +230,8 @@ class Reconciler:
             return error.detail
         # No part may end the thread: nothing would be handed out any more, and nothing would say so.
         except Exception as error:
+            if isinstance(error, OSError) and (known := refused(error)) is not None:
+                return known.detail
             _log.exception("the reconciler failed")
             return f"unexpected {type(error).__name__}; see the log"
         finally:
