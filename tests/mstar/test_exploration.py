@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from example_rows import rollout, scored
 from mstar.errors import InvalidInput
 from mstar.exploration import (
+    LEAST_NOISE,
     choose,
     choose_by_fit,
     curve_of,
@@ -99,6 +100,19 @@ def test_a_temperature_with_few_questions_is_placed_by_its_difference_on_these()
     points = {one.x: one for one in paired({0.5: easy | hard, 1.0: easy | hard, 1.5: easy})}
     assert points[1.5].value == points[0.5].value == 0.5
     assert points[1.5].variance > points[0.5].variance * 0.5
+
+
+def test_the_noise_of_a_point_is_the_share_of_the_binomial_one_that_pairing_leaves() -> None:
+    # Differences from the questions' levels 1, 0.5, 0, 0: variance 0.25 / 4 - 0.125 ** 2 at either temperature.
+    # Smoothed shares of 2.5 / 5 and 1.5 / 5: binomial 0.25 and 0.21.
+    share = 2 * 0.046875 / 0.46
+    points = paired({0.5: {"a": 1.0, "b": 1.0, "c": 0.0, "d": 0.0}, 1.0: {"a": 1.0, "b": 0.0, "c": 0.0, "d": 0.0}})
+    assert [(one.value, one.variance) for one in points] == [
+        (0.5, pytest.approx(share * 0.25 / 4)),
+        (0.25, pytest.approx(share * 0.21 / 4)),
+    ]
+    same = {"a": 1.0, "b": 0.0}
+    assert [one.variance for one in paired({0.5: same, 1.0: same})] == pytest.approx([LEAST_NOISE * 0.25 / 2] * 2)
 
 
 def scattered(solved: tuple[int, ...], questions: int) -> dict[float, dict[str, float]]:

@@ -110,6 +110,23 @@ def test_advice_follows_the_counts() -> None:
     assert advice(Outcomes(), AnswerPlace.HEADING) == ""
 
 
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (Outcomes(responses=4, cut_off=2), ""),
+        (Outcomes(responses=4, cut_off=3), "max_tokens"),
+        (Outcomes(responses=4, no_answer=2), ""),
+        (Outcomes(responses=4, readable_in={AnswerPlace.BOXED: 1}), ""),
+        (Outcomes(responses=4, readable_in={AnswerPlace.BOXED: 2}), "2 of 4 have the answer elsewhere"),
+        (Outcomes(responses=4, readable_in={AnswerPlace.BOXED: 2, AnswerPlace.HEADING: 2}), ""),
+        (Outcomes(responses=4, readable_in={AnswerPlace.HEADING: 4}), ""),
+    ],
+)
+def test_advice_is_given_by_more_than_half_and_another_layout_by_more_than_a_quarter(seen: Outcomes, said: str) -> None:
+    told = advice(seen, AnswerPlace.HEADING)
+    assert said in told and bool(said) == bool(told)
+
+
 TWO_STEPS = "Bars.\n\nMore bars.\n\n## Answer\n\n42"
 LINES = "Bars.\nMore bars.\n\n## Answer\n\n42"
 
