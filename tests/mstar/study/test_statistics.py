@@ -107,6 +107,12 @@ def test_a_large_difference_is_found_and_its_interval_is_not_wider_than_it_must_
     assert found.mean == pytest.approx(fmean(by_seed))
 
 
+def test_the_error_over_few_seeds_is_the_unbiased_one() -> None:
+    # All questions of a seed agree, so that only seeds scatter: 0.5 over four of them is 0.25.
+    (found,) = estimates({"a": [[1] * 20, [0] * 20, [0] * 20, [0] * 20]}, resamples=4000).values()
+    assert found.error == pytest.approx(25, rel=0.06)
+
+
 def test_pairing_removes_what_both_arms_share() -> None:
     draw = random.Random(3)
     first = table(draw, 6, 400, 0.0, 0.0, 1.0)
