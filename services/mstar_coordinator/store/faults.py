@@ -23,9 +23,9 @@ UNFIT = "a value in the request cannot be stored: text must be valid Unicode wit
 _SQLITE = {
     sqlite3.SQLITE_BUSY: "is busy",
     sqlite3.SQLITE_LOCKED: "is busy",
-    sqlite3.SQLITE_READONLY: "is read-only",
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened",
-    sqlite3.SQLITE_IOERR: "cannot be read or written",
+    sqlite3.SQLITE_READONLY: "is read-only (is its disk mounted for writing?)",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened (is its folder there, and may it be written?)",
+    sqlite3.SQLITE_IOERR: "cannot be read or written (does its disk work, and is it mounted for writing?)",
 }
 _POSTGRES = {
     "08": "cannot be reached",

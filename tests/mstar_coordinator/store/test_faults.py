@@ -1,16 +1,18 @@
 """What a database that fails is to the callers of the store: one error of ours, and one line in the log."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from coordinator_bench import SMALL, Bench, use_database
 from mstar.errors import InvalidInput, Unavailable
 from mstar.evolution import RunState
-from mstar_coordinator.store.faults import Outage
+from mstar_coordinator.store.faults import Outage, translate_errors
 from postgres_server import PostgresServer
 
 
@@ -102,3 +104,12 @@ def test_an_outage_is_logged_when_it_begins_and_when_it_ends() -> None:
         for reason in (None, "away", "away", None, None, "busy"):
             outage.note(reason)
     assert len(logs) == 3
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_READONLY_DBMOVED, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_CANTOPEN])
+def test_where_sqlite_cannot_write_it_is_said_what_to_look_at(code: int) -> None:
+    """A file system that an error has made read-only is an I/O error to SQLite, and "try again" alone helps nobody."""
+    failure = sqlite3.OperationalError("disk I/O error")
+    failure.sqlite_errorcode = code
+    with pytest.raises(Unavailable, match=r"writ.*\?\): try again"), translate_errors(Outage()):
+        raise OperationalError("UPDATE runs", None, failure)
