@@ -54,6 +54,15 @@ _IN_ORDER = {
     "begin", "start", "top", "bottom",
 }  # fmt: skip
 _SO = re.compile(r"^(?:so|thus|hence|therefore)\b,?\s+", re.IGNORECASE)
+_LEAD = re.compile(
+    r"(?:in|for|from|on|by|using|at|with|according\s+to|based\s+on)\s+(?P<where>[^,=]{1,60}),\s+", re.IGNORECASE
+)
+_PICTURE = {
+    "figure", "chart", "graph", "table", "picture", "image", "diagram", "map", "photo", "given", "shown", "right",
+    "triangle", "data", "above", "following", "\\triangle", "\\angle", "pythagorean", "theorem",
+}  # fmt: skip
+_SAY = {"say", "says", "read", "reads", "written", "text"}
+_TEXT = {"text", "word", "writing", "inscription", "message"}
 _ARTICLES = re.compile(r"\s(?:(?:the|an?)\s)+")
 _BLANK = re.compile(r"\(\s*_+\s*\)|_{2,}")
 _SENTENCE = re.compile(r"(?<=[.?!:])\s+|\n")
@@ -81,6 +90,12 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
         return
     if _SO.match(bare(said, sentences=False)):
         yield text
+    if "**" in said:
+        yield text
+    if (rest := _without_lead(text, asked)) != text:
+        yield rest
+        text, words = rest, rest.split()
+        yield from _assigned(text, question)
     yield from answers_beside(bare(text), question)
     # `three wheels` of `It has three wheels`, where the question asks how many.
     held = bare(text).split()
@@ -95,6 +110,15 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     yield from _counted(words, told, asked, question)
     yield from _called(words, told, asked)
     yield from named_again(text, words, told, question)
+
+
+def _without_lead(text: str, asked: Sequence[str]) -> str:
+    """`AC = 5` of `In triangle ABC, AC = 5`: what is in front of the comma says where, in the question's own words."""
+    found = _LEAD.match(text)
+    known = {_singular(word.strip("$△∠")) for word in asked} | _SMALL | _PICTURE
+    if found is None or not all(_singular(_folded(word).strip("$△∠")) in known for word in found["where"].split()):
+        return text
+    return text[found.end() :]
 
 
 def asks_order(question: str) -> bool:
@@ -169,6 +193,7 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
     """`$5.70` of `Ava needs $5.70`: what is before it are words of the question, the last one a verb."""
     known = {_singular(word) for word in asked} | _SMALL
     known |= {"all", "both"} if told[0] in ("all", "both") and _SOME.isdisjoint(asked) else set()
+    known |= _TEXT if not _SAY.isdisjoint(asked) else set()
     verbs = _VERBS | set(_inflected(asked)) | set(asked) & set(_PAST.values())
     for place in range(1, len(told) - 1):
         head = told[:place]
@@ -192,6 +217,7 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
             told[begin] in _BEFORE_ANSWER
             or (told[begin].endswith("ing") and told[begin].removesuffix("ing") + "ed" in asked)
             or (told[begin] in asked and told[begin].endswith(("ing", "ed")))
+            or (told[begin].endswith("ed") and told[begin].removesuffix("d") in asked)
             or (told[begin + 1] in _BEFORE_ANSWER and _follows(told[begin], head[-1], asked))
         ):
             begin += 1

@@ -12,6 +12,7 @@ from fractions import Fraction
 from mstar.answers.another import says_another
 from mstar.answers.asked import answers_in_words, asks_order
 from mstar.answers.choices import compare_choice
+from mstar.answers.conclusions import ends_of_chain
 from mstar.answers.find import MISSING, find_answer
 from mstar.answers.kinds import guessed
 from mstar.answers.lists import compare_lists, swapped
@@ -78,6 +79,8 @@ def check(
         return Verdict(correct=False, extracted=said[:80], reason="answer-too-long")
 
     said = _EMPTY_RUN.sub(lambda run: run[0][0], said)
+    if "=" not in answer.value:
+        said = ends_of_chain(said)
 
     reason = _compared(said, answer, rule, numbers, question)
     if reason != "equal" and any(

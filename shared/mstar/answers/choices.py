@@ -7,6 +7,7 @@ together, all of them and no other must be named.
 import re
 from collections.abc import Sequence
 
+from mstar.answers.conclusions import concluded_letter
 from mstar.answers.marks import bare, first_answer, out_of_dollars, plain, spaced_once
 from mstar.answers.numbers import Number, read_number, short_scale
 from mstar.answers.phrases import same_text
@@ -65,7 +66,7 @@ _IS_RIGHT = re.compile(
 )
 _REASON = re.compile(r"[,;.]?\s+(?:because|since)\s+(?P<reason>.*)$", re.IGNORECASE | re.DOTALL)
 _WEIGHS = re.compile(r"\b(?:or|but|wait|actually|instead|however|maybe|unless|neither|nor|not\s+sure)\b", re.IGNORECASE)
-_JOINED = re.compile(r"\s*(?:,\s*and\s+|,\s*|;\s*|\band\s+|&\s*|(?<=\))\s*(?=\())\s*", re.IGNORECASE)
+_JOINED = re.compile(r"\s*(?:\n\s*(?:[-*•]\s+)?|,\s*and\s+|,\s*|;\s*|\band\s+|&\s*|(?<=\))\s*(?=\())\s*", re.IGNORECASE)
 _NOT_ANOTHER = re.compile(r"([^\s,].*?),?\s+(?:and\s+)?not\s+(.+)", re.DOTALL | re.IGNORECASE)
 _SEVERAL = re.compile(r"(?:both\s+)?(?:(?:options|choices|answers)\s+)?", re.IGNORECASE)
 
@@ -90,6 +91,7 @@ def compare_choice(said: str, answer: Answer, numbers: Sequence[str] = ()) -> st
     else:
         told = _told(said, options, same) | _numbered(said, numbers, letters, same)
         told = told or _contrasted(said, options, same) or _measured(said, answer.choices, same)
+        told = told or _concluded(said, options, same)
         told = told if len(told) == 1 else set()
     if not told:
         return "unreadable"
@@ -101,6 +103,11 @@ def _contrasted(said: str, options: dict[str, str], same: dict[str, str]) -> set
     found = _NOT_ANOTHER.fullmatch(said)
     first, other = (_told(part, options, same) for part in found.groups()) if found else (set(), set())
     return first if len(first) == len(other) == 1 and first != other else set()
+
+
+def _concluded(said: str, options: dict[str, str], same: dict[str, str]) -> set[str]:
+    letter = concluded_letter(said, options)
+    return set() if letter is None else {same[letter]}
 
 
 def _measured(said: str, choices: Sequence[str], same: dict[str, str]) -> set[str]:

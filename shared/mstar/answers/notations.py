@@ -9,6 +9,7 @@ from fractions import Fraction
 from mstar.answers.marks import bare
 from mstar.answers.numbers import in_digits, read_number
 from mstar.answers.rule import DEFAULT_RULE
+from mstar.answers.scripts import signs
 from mstar.answers.texts import canonical
 
 _ROMAN = re.compile(r"(?=[IVXLCDM]{2})M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
@@ -88,7 +89,7 @@ def _same_least(said: str, gold: str) -> bool:
 
 def _same_ratio(said: str, gold: str, *, reduced: bool) -> bool:
     """`4:6` and `two to three` for 2:3."""
-    told, asked = _PARTS.fullmatch(in_digits(said)), _PARTS.fullmatch(gold)
+    told, asked = _PARTS.fullmatch(in_digits(signs(said))), _PARTS.fullmatch(gold)
     if told is None or asked is None:
         return False
     if reduced:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
-from mstar.answers.worded import PLACES, SCALES, SMALL, TENS, WORDS, worded_count
+from mstar.answers.worded import PLACES, SCALES, SMALL, TENS, WORDS, chinese_count, worded_count
 
 _LONGEST = 500
 """Characters of a number with its unit, its name and the work in front of it: what is longer is another text."""
@@ -92,8 +92,8 @@ _QUANTITY = re.compile(
 )
 """What an answer is called in front of it: `Total: 42`, `Area = 12`."""
 _WORKED_OUT = re.compile(
-    r"(?=[^=]*(?:\d[%$€£¥₹\s]*(?:[-+*/×÷·^!]|\\(?:times|div|cdot)\b)|\\[dt]?frac|√|\\sqrt))"
-    r"(?:[\d\s.,+*/×÷·^!°$€£¥₹√(){}-]|\\(?:times|div|cdot|left|right|[dt]?frac|circ|sqrt)(?![a-z])"
+    r"(?=[^=]*(?:\d[%$€£¥₹\s]*(?:[-+*/×÷·^!]|\\(?:times|div|cdot)\b)|\\[dt]?frac|√|\\sqrt|(?:π|\\pi)\s*(?:[*×·(]|\\(?:times|cdot)\b)))"
+    r"(?:[\d\s.,+*/×÷·^!°$€£¥₹√π(){}-]|\\(?:times|div|cdot|left|right|[dt]?frac|circ|sqrt|pi)(?![a-z])"
     r"|\\[,;: ]|(?<=\d)%)+=\s*(?=[^=]+$)"
 )
 """Arithmetic on numbers alone, in front of its result: `34 + 27 = 61` says 61."""
@@ -297,6 +297,8 @@ def _irrational(text: str) -> tuple[Number, str] | None:
 
 def _worded(text: str) -> tuple[Number, str] | None:
     """`two`, `twenty-one`, `minus three`."""
+    if (chinese := chinese_count(text.strip())) is not None:
+        return Number(Fraction(chinese[0])), chinese[1]
     words = re.split(r"[\s-]+", text.strip().casefold())
     negative = words[0] in ("minus", "negative")
     words = words[1:] if negative else words

@@ -24,6 +24,7 @@ _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true
 _THERE_IS_NO = re.compile(r"(?:there|it|he|she|they|we)\s+(?:is|are|was|were|has|have|had)\s+no\s+")
 _CODE = re.compile(r"\+?\(?\d[\d ().-]{5,}\d")
 """A telephone number, or another row of digits in groups."""
+_BRACKETED = re.compile(r"\(\d[\d .-]{5,}\d\)")
 _GROUPS = re.compile(r"\d+")
 _INITIALS = re.compile(r"[^\s.,]+")
 _TITLE = re.compile(r"\A(Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor)\b\.?\s+", re.IGNORECASE)
@@ -70,8 +71,10 @@ def same_text(said: str, gold: str) -> bool:
 
 def _same_name(said: str, gold: str) -> bool:
     """`J.R. Smith` for J. R. Smith and `Washington DC` for Washington, D.C.; `(555) 0142` for 555-0142."""
-    if _CODE.fullmatch(gold) and _CODE.fullmatch(said):
-        return _GROUPS.findall(said) == _GROUPS.findall(gold)
+    if _CODE.fullmatch(gold) and (_CODE.fullmatch(said) or _BRACKETED.fullmatch(said)):
+        # Groups may be left out, and not be other ones: `1990-1995` is no telephone number.
+        groups, digits = _GROUPS.findall(said), _GROUPS.findall(gold)
+        return groups == digits or (len(groups) == 1 and groups[0] == "".join(digits) != "" and len(digits[0]) < 4)
     one, other = _initials(said), _initials(gold)
     if one is not None and one == other:
         return True

@@ -65,6 +65,9 @@ def _beside_noun(words: Sequence[str], told: Sequence[str], question: str) -> It
     asked = _OF_WHOM.search(question)
     noun = (asked["noun"] or asked["coloured"]).casefold().split() if asked else []
     begin = 1 if told[0] in ("the", "a", "an") else 0
+    # `blue in color`, where the question asks for a color.
+    if len(told) == 3 and told[1] == "in" and told[2] in ("color", "colour") and re.search(r"\bcolou?r\b", question):
+        yield words[0]
     if noun and len(told) - begin > len(noun) and list(told[-len(noun) :]) == noun:
         yield " ".join(words[begin : -len(noun)])
 

@@ -7,6 +7,8 @@ this leaves out: sentences that put the answer behind the question's own words (
 import re
 from collections.abc import Iterator, Sequence
 
+from mstar.answers.superlatives import answers_of_superlative
+
 _SHORT_FORMS = ((re.compile(r"\b(they|we)['\u2019]re\b", re.IGNORECASE), r"\1 are"),
                 (re.compile(r"\b(it|he|she|that|there)['\u2019]s\b", re.IGNORECASE), r"\1 is"),
                 (re.compile(r"\b(is|are|was|were)n['\u2019]t\b", re.IGNORECASE), r"\1 not"))  # fmt: skip
@@ -53,6 +55,7 @@ def answers_restated(text: str, question: str, told: Sequence[str], asked: Seque
     yield from _more_than(text, asks)
     yield from _of_names(text, asks)
     yield from _yes_or_no(text, asks)
+    yield from answers_of_superlative(text, asks)
     # `The war began first`, where the question asks which came first.
     if len(told) > 2 and told[-1] in ("first", "last") and {"first", "last"} & set(asked) == {told[-1]}:
         yield " ".join(text.split()[:-1])

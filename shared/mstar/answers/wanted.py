@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 
+from mstar.answers.dimensions import is_of_another_kind
 from mstar.answers.units import contradict, factor, is_known, is_percent, same_unit
 
 _HOW_MANY = re.compile(r"\bhow\s+many\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})", re.IGNORECASE)
@@ -20,7 +21,7 @@ _ENDS = {
     "they", "he", "she", "it", "i", "the", "and", "or", "if", "when", "remain", "remains", "remained",
 }  # fmt: skip
 """Words that end what is counted: `red cubes` of `how many red cubes are left`."""
-_ANYTHING = {
+ANYTHING = {
     "object", "item", "thing", "unit", "time", "piece", "one", "element", "instance", "example", "case", "entry",
     "person", "individual", "total", "different", "distinct", "unique", "whole", "full", "such", "more", "fewer",
     "less", "altogether", "left", "remaining", "all", "each", "a", "an",
@@ -80,6 +81,8 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     wanted = _units(question)
     if any(same_unit(unit, one) for one in wanted):
         return value
+    if is_of_another_kind(unit, question):
+        return None
     if wanted and (is_known(unit) or is_percent(unit) or any(contradict(unit, one) for one in wanted)):
         times = next((found for one in wanted if (found := factor(unit, one)) is not None), None)
         return None if times is None else value * times
@@ -89,7 +92,7 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     if first and first == numbered(question):
         return None
     shared = _PERCENT.search(question) is not None and first not in ("percent", "percentage", "%", "")
-    if (wanted or shared) and first in map(singular, question.split()) and first not in _ANYTHING:
+    if (wanted or shared) and first in map(singular, question.split()) and first not in ANYTHING:
         return None
     return value if _counts(unit, question) else None
 
@@ -177,7 +180,7 @@ def _counts(unit: str, question: str) -> bool:
 
 
 def _named(words: Sequence[str], counted: tuple[str, ...]) -> bool:
-    return all(singular(word) in counted or singular(word) in _ANYTHING for word in words)
+    return all(singular(word) in counted or singular(word) in ANYTHING for word in words)
 
 
 @lru_cache(maxsize=4096)

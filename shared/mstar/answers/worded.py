@@ -1,8 +1,9 @@
-"""Counts in English words: `twenty-one`, `two hundred and forty`, `three thousand five hundred`.
+"""Counts in words: `twenty-one`, `two hundred and forty`, `三百二十五`.
 
 What this leaves out: fractions in words, and what is counted.
 """
 
+import re
 from collections.abc import Sequence
 
 SMALL = (
@@ -20,6 +21,37 @@ PLACES = frozenset({
     "nineteenth", "twentieth", "thirtieth", "fortieth", "fiftieth", "sixtieth", "seventieth", "eightieth", "ninetieth",
 })  # fmt: skip
 """Behind a count these make a place in an order of it: `two hundred twelfth`."""
+
+_CHINESE = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
+_CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
+_CHINESE_COUNT = re.compile(r"[零〇一二两三四五六七八九十百千]{1,9}")
+
+
+def chinese_count(text: str) -> tuple[int, str] | None:
+    """The count that a text begins with in Chinese signs, and the rest; None for no count, or for digits in a row."""
+    found = _CHINESE_COUNT.match(text)
+    if found is None:
+        return None
+    total, digit, last = 0, None, 10_000
+    for sign in found[0]:
+        if sign in "零〇" and len(found[0]) > 1:
+            continue
+        if sign in _CHINESE:
+            if digit is not None:
+                return None
+            digit = _CHINESE[sign]
+            continue
+        scale = _CHINESE_SCALES[sign]
+        # `十五` begins with its ten; elsewhere each scale is smaller than the one before.
+        if scale >= last or digit == 0 or (digit is None and total):
+            return None
+        total, digit, last = total + (digit or 1) * scale, None, scale
+    # `一百五` is short for 150, and may be taken for 105.
+    return (
+        None
+        if digit and last > 10 and last < 10_000 and "零" not in found[0]
+        else (total + (digit or 0), text[found.end() :])
+    )
 
 
 def worded_count(words: Sequence[str]) -> tuple[int, int]:

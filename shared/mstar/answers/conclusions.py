@@ -1,0 +1,54 @@
+r"""Finds what a response concludes from the work or the words in front of it.
+
+`\sin A = \frac{BC}{AB} = \frac{3}{5}` says that sin A is 3/5, and `It is photosynthesis, so (B)` says B. What this
+leaves out: whether the conclusion is right, and the work in between.
+"""
+
+import re
+
+_SEVERAL = re.compile(r"[,;]|\\\\|\b(?:or|and)\b|\\(?:text|mathrm)\{\s*(?:or|and)|[<>≤≥≠]|\\[lg]eq?\b|\n\s*\n")
+"""Signs between two equations or more."""
+_WORK = re.compile(
+    r"(?:[\d\s.,+*/×÷·^!°$%(){}\[\]|√π∠△-]|\\[A-Za-z]+|\\[,;:! ]|(?<![A-Za-z])[A-Za-z]{1,4}(?![A-Za-z]))+"
+)
+"""Formulas without words."""
+_CONCLUDED = re.compile(
+    r"(?P<head>.*\w[^\s]*?)(?:\s*[:.]\s+|(?:\s*[,;:.])?\s+(?:and\s+)?"
+    r"(?:(?:so|therefore|thus|hence|→|=>|⇒)\s*,?|(?:which|this)\s+(?:is|means|makes\s+it|corresponds\s+to|matches))\s+)"
+    r"(?:(?:it\s+is|it['\u2019]s|i\s+choose)\s+)?(?:the\s+)?(?:(?:correct|right|best|final)\s+)?(?:(?:answer|option|choice)\s*)?"
+    r"(?:(?:is|would\s+be|must\s+be)\s+)?:?\s*(?:option\s+)?(?:\((?P<bracketed>[A-Z])\)|(?P<bare>[A-Z])(?=[.):]?$))[.):]?",
+    re.DOTALL,
+)
+_UNDECIDED = re.compile(r"\b(?:or|maybe|perhaps|either|neither|unsure|sure|guess|wrong|incorrect)\b", re.IGNORECASE)
+_LETTER = re.compile(r"\b([A-Z])\b(?!\s+[a-z])|\b(?i:answer|option|choice)\b|\n\s*\n")
+"""Another letter in front, or another answer; `A plant` has an article."""
+_DENIES = re.compile(r"\b(?:not|no|never|cannot)\b|n['\u2019]t\b", re.IGNORECASE)
+_SMALL = {"the", "and", "are", "was", "for", "its", "not", "has", "have", "with", "from", "than", "that", "this", "all"}
+
+
+def ends_of_chain(text: str) -> str:
+    r"""`\sin A = \frac{3}{5}` of `\sin A = \frac{BC}{AB} = \frac{3}{5}`; any other text as it is."""
+    parts = text.split("=")
+    if len(parts) < 3 or _SEVERAL.search(text) or not all(_WORK.fullmatch(part) for part in parts[1:-1]):
+        return text
+    return f"{parts[0].rstrip()} = {parts[-1].lstrip()}"
+
+
+def concluded_letter(said: str, options: dict[str, str]) -> str | None:
+    """The letter behind `so`, where the words in front of it name no other option; None without one."""
+    found = _CONCLUDED.fullmatch(said)
+    letter = (found["bracketed"] or found["bare"]) if found else None
+    if found is None or letter not in options or _UNDECIDED.search(found["head"]):
+        return None
+    if any(mark[1] != letter for mark in _LETTER.finditer(found["head"])):
+        return None
+    head, own = _words(found["head"]), _words(options[letter])
+    others = set().union(*(_words(text) for other, text in options.items() if other != letter)) - own
+    denied = _DENIES.search(found["head"]) is not None and not own.isdisjoint(head)
+    return letter if others.isdisjoint(head) and not denied else None
+
+
+def _words(text: str) -> set[str]:
+    """Words and numbers that tell options apart; in front of a letter, `B` may be another option."""
+    found = re.findall(r"[^\W_]+", text.replace("'s", ""))
+    return {word.casefold() for word in found if len(word) > 2 or word.isdigit() or word.isupper()} - _SMALL
