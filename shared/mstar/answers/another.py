@@ -26,16 +26,23 @@ _FIGURES = r"(?:triangle|angle|side|segment|line|chord|arc|quadrilateral|rectang
 _ASKED = re.compile(
     r"\b(?:(?i:find|determine|calculate|compute|solve\s+for|what\s+is|what['\u2019]s)"
     r"|(?i:length|measure|value|size|degree|area|perimeter)\s+of)\s+(?i:the\s+)?"
-    rf"\$?(?P<what>(?i:{_FIGURES})\s*)?\$?(?P<name>[A-Z]{{2,4}}|[a-z])\$?(?=\s*(?:[.,?]|$|\s(?:in|if|when|to|as|for|that|so|such|given|where)\b))"
+    rf"\$?(?P<what>(?i:{_FIGURES})\s*)?\$?(?P<name>[A-Z]{{2,4}}|[a-z]|[1-9])\$?(?=\s*(?:[.,:?]|$|\s(?:in|if|when|to|as|for|that|so|such|given|where)\b))"
 )
 """`find AC`, `the value of x`."""
-_SYMBOLS = {"A": "area", "S": "area", "P": "perimeter", "C": "perimeter", "V": "volume"}
-_SYMBOL = re.compile(r"\$?([ASPCV])\s*=")
+_SYMBOLS = {
+    "A": "area", "S": "area", "P": "perimeter", "C": "perimeter", "V": "volume", "m": "slope", "k": "slope",
+    "b": "intercept",
+}  # fmt: skip
+_SYMBOL = re.compile(r"\$?([ASPCVmkb])\s*=")
+_POINT_ASKED = re.compile(r"\bcoordinates\s+of\s+(?i:the\s+)?(?i:point\s+|vertex\s+)?\$?(?P<name>[A-Z])(?![A-Za-z])")
+_OF_X = re.compile(r"(?<![A-Za-z\\])[fgh]\(x\)\s*=")
+"""`f(x) = 6x - 4`, where the question says what f(x) is and asks for something else of it."""
+_POINT_TOLD = re.compile(r"\$?(?i:point\s+)?(?P<name>[A-Z])\s*(?:=\s*)?(?:\\left\s*)?\(")
 _EVENT = re.compile(r"\$?P\s*\(\s*(?:\\text\{)?\s*(?P<what>[A-Za-z]{3,20})\W")
 """`P(red) = …`"""
 _ANY_EVENT = {"eve", "suc", "out", "not"}
 _NAMED = re.compile(
-    rf"(?P<what>(?i:{_FIGURES})\s*)?(?<![A-Za-z\\'\u2019])(?P<name>[A-Z]{{2,4}}|[a-z])(?![A-Za-z]|\s*(?:∠|\\angle))"
+    rf"(?P<what>(?i:{_FIGURES})\s*)?(?<![A-Za-z\\'\u2019])(?P<name>[A-Z]{{2,4}}|[a-z]|[1-9])(?![A-Za-z\d.]|\s*(?:∠|\\angle))"
 )
 _ANGLE = re.compile(r"angle|∠|\\angle", re.IGNORECASE)
 _EQUALS = re.compile(r"=|≈|\\approx\b|\b(?:is|are|equals|measures)\b")
@@ -43,10 +50,10 @@ _EQUALS = re.compile(r"=|≈|\\approx\b|\b(?:is|are|equals|measures)\b")
 
 def says_another(said: str, answer: Answer, question: str) -> bool:
     """Whether the words beside a value are of another thing. `said`: the answer, which has the right value."""
-    text = _BECAUSE.split(said, maxsplit=1)[0]
+    text = _BECAUSE.split(said, maxsplit=1)[0].lstrip("$ ")
     gold = plain(answer.value)
     options = {plain(choice) for choice in answer.choices}
-    if not question or ({gold} | options) & _YES_NO or not 2 <= len(text.split()) <= _LONGEST:
+    if not question or ({gold} | options) & _YES_NO or len(text) < 4 or len(text.split()) > _LONGEST:
         return False
     told, asked = _words(text), _words(question)
     # Words of the reference or of an option say what the answer is, and not of what.
@@ -82,23 +89,31 @@ def _other_name(text: str, question: str) -> bool:
     if event and "probability" in question.casefold():
         starts = {word[:3] for word in _words(question)}
         return event["what"][:3].casefold() not in starts | _ANY_EVENT
+    if _OF_X.match(text) and _OF_X.search(question) and not re.search(r"(?i:find|determine)\s+\$?[fgh]\(", question):
+        return True
+    point, told = _POINT_ASKED.search(question), _POINT_TOLD.match(text)
+    if point and told:
+        return point["name"] != told["name"]
     *heads, _ = _EQUALS.split(text)
-    asked = [_key(found["name"], found["what"]) for found in _ASKED.finditer(question)]
+    asked = [*map(_key, _ASKED.finditer(question))]
     names = [name for head in heads for name in _names(head)]
-    if not asked or not names or not set(names).isdisjoint(asked):
+    if not any(asked) or not names or not set(names).isdisjoint(asked):
         return False
-    return any(len(name) in map(len, asked) for name in names)
+    return any(len(name) in map(len, asked) for name in names if name)
 
 
 def _names(head: str) -> Iterator[str]:
     """`AB` of `Area of triangle AB`; no letter of a word or of a function of it, such as `f(x)`."""
     if "(" not in head:
-        yield from (_key(found["name"], found["what"]) for found in _NAMED.finditer(head) if found["name"] != "a")
+        yield from (_key(found) for found in _NAMED.finditer(head) if found["name"] != "a")
 
 
-def _key(name: str, what: str | None) -> str:
+def _key(found: re.Match[str]) -> str:
     """A name whatever end it begins at: `AC` of CA. Of an angle the middle is the vertex, and stays there."""
-    if len(name) == 3 and what and _ANGLE.match(what):
+    name, of_angle = found["name"], found["what"] is not None and _ANGLE.match(found["what"])
+    if name.isdigit():
+        return f"∠{name}" if of_angle else ""
+    if len(name) == 3 and of_angle:
         return name if name[0] < name[2] else name[::-1]
     return "".join(sorted(name))
 

@@ -92,7 +92,7 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
         yield text
     if "**" in said:
         yield text
-    if (rest := _without_lead(text, asked)) != text:
+    if (rest := _without_lead(text, question, asked)) != text:
         yield rest
         text, words = rest, rest.split()
         yield from _assigned(text, question)
@@ -112,11 +112,16 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     yield from named_again(text, words, told, question)
 
 
-def _without_lead(text: str, asked: Sequence[str]) -> str:
+def _without_lead(text: str, question: str, asked: Sequence[str]) -> str:
     """`AC = 5` of `In triangle ABC, AC = 5`: what is in front of the comma says where, in the question's own words."""
     found = _LEAD.match(text)
     known = {_singular(word.strip("$△∠")) for word in asked} | _SMALL | _PICTURE
-    if found is None or not all(_singular(_folded(word).strip("$△∠")) in known for word in found["where"].split()):
+    # Of the letters that the question has: ABC is the triangle of AB and BC.
+    letters = set("".join(re.findall(r"(?<![A-Za-z])[A-Z]{1,4}(?![A-Za-z])", question)))
+    if found is None or not all(
+        _singular(_folded(word).strip("$△∠")) in known or set(word.strip("$△∠")) <= letters
+        for word in found["where"].split()
+    ):
         return text
     return text[found.end() :]
 

@@ -12,11 +12,12 @@ from fractions import Fraction
 from mstar.answers.another import says_another
 from mstar.answers.asked import answers_in_words, asks_order
 from mstar.answers.choices import compare_choice
-from mstar.answers.conclusions import ends_of_chain
+from mstar.answers.conclusions import conclusion_of
+from mstar.answers.dimensions import is_of_another_kind
 from mstar.answers.find import MISSING, find_answer
 from mstar.answers.kinds import guessed
 from mstar.answers.lists import compare_lists, swapped
-from mstar.answers.marks import bare, first_answer, plain
+from mstar.answers.marks import bare, first_answer, plain, without_latex_text
 from mstar.answers.maths import compare_math
 from mstar.answers.notations import same_notation
 from mstar.answers.numbers import Number, read_number, rounded, short_scale
@@ -25,7 +26,7 @@ from mstar.answers.quantities import total_in
 from mstar.answers.renamed import without_kind
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace, AnswerRule
 from mstar.answers.sentences import answer_in_sentence
-from mstar.answers.units import compares, factor, is_percent, is_variable, same_kind, same_unit
+from mstar.answers.units import compares, factor, is_percent, is_variable, same_kind, same_unit, unit_behind
 from mstar.answers.wanted import (
     asks_amount,
     in_wanted_unit,
@@ -80,9 +81,13 @@ def check(
 
     said = _EMPTY_RUN.sub(lambda run: run[0][0], said)
     if "=" not in answer.value:
-        said = ends_of_chain(said)
+        said = conclusion_of(said)
 
     reason = _compared(said, answer, rule, numbers, question)
+    if reason != "equal" and answer.type is not AnswerType.CHOICE and " or " in said and " or " not in answer.value:
+        # `3/4 or 0.75` says one thing twice.
+        twice = [_compared(part, answer, rule, numbers, question) for part in said.split(" or ")]
+        reason = "equal" if set(twice) == {"equal"} else reason
     if reason != "equal" and any(
         _compared(one, right, rule, numbers, question) == "equal"
         for right in (answer, *_alternatives(answer, question))
@@ -227,7 +232,11 @@ def _text(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
 
 def _math(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
     one = first_answer(said)
-    return "equal" if same_notation(one, answer.value, question) else compare_math(one, answer, rule)
+    if same_notation(one, answer.value, question):
+        return "equal"
+    if not answer.unit and is_of_another_kind(unit_behind(without_latex_text(bare(one))), question):
+        return "unit-different"
+    return compare_math(one, answer, rule)
 
 
 _RULES: dict[AnswerType, Callable[[str, Answer, AnswerRule, str], str]] = {

@@ -13,9 +13,9 @@ _UNITS = {
     "width": ("m",), "height": ("m",), "radius": ("m",), "diameter": ("m",), "distance": ("m",),
     "speed": ("m/s",), "velocity": ("m/s",), "acceleration": ("m/s^2",), "mass": ("kg",), "weight": ("kg", "N"),
     "force": ("N",), "energy": ("J",), "power": ("W",), "voltage": ("V",), "current": ("A",), "resistance": ("ohm",),
-    "pressure": ("Pa",), "frequency": ("Hz",), "density": ("kg/m^3",),
+    "pressure": ("Pa",), "frequency": ("Hz",), "density": ("kg/m^3",), "slope": (),
 }  # fmt: skip
-"""A unit of each kind that an answer may have."""
+"""A unit of each kind that an answer may have; empty where it may have any."""
 _ASKED = re.compile(
     r"\b(?:find|calculate|determine|compute|estimate|(?:what|how\s+much)(?:\s+is|\s+was|['\u2019]s)?)\s+(?:the\s+)?"
     rf"(?:(?!of\b|with\b|if\b|whose\b)[\w-]+\s+){{0,2}}?(?P<kind>{'|'.join(_UNITS)})\b",

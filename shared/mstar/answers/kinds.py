@@ -24,7 +24,7 @@ _ENDLESS = re.compile(r"∞|\\infty")
 _WORDS_ONLY = re.compile(r"\$?\\text(?:bf)?\{[^{}$\\]*\}\$?")
 _SET = re.compile(r"\\?\{\s*[+-]?[\d./]+(?:\s*,\s*[+-]?[\d./]+)+\s*\\?\}")
 _FORMULA = re.compile(
-    r"(?=.*[=<>≤≥+∪]|.*[\w)]\s-\s[\w(]|\d+[a-z]$)(?=.*[A-Za-z])(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\d\s.,()^*/+=<>≤≥∪-])+"
+    r"(?=.*[=<>≤≥+∪]|.*[\w)]\s-\s[\w(]|.*\d[a-z]-\d|\d+[a-z]$)(?=.*[A-Za-z])(?:(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\d\s.,()^*/+=<>≤≥∪-])+"
 )
 """Equations, inequalities and sums, whose variables are single letters: `y = 2x + 1`, `x>3`."""
 _PRODUCT = re.compile(r"-?\d{1,9}(?:[abc]{2,3}|[xyz]{2,3}|mn|pq|[rst]{2,3})")
@@ -33,6 +33,8 @@ _FOREIGN = re.compile(r"\d[.' ]\d{3},\d|\d(?:[.' ]\d{3}){2}(?!\d)|\d,\d{1,2}\s*[
 """Numbers that can only be another country's; `3,14` alone may be a list."""
 _NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
 """Decades and places in an order: `1990s` is no number of seconds, `21st century` no 21 of anything."""
+_RELATED = re.compile(r"\\(?:angle|triangle)\s*\w+$|\\(?:parallel|perp|cong|sim)(?![A-Za-z])|[∥⊥≅∼]")
+"""Names of figures and how they lie, which no one works out."""
 _ION = re.compile(r"(?:[A-Z][a-z]?\d?){1,4}\^\{?\d?[+-]\}?")
 """`SO4^2-`: its charge is no power."""
 KINDS = {
@@ -79,7 +81,7 @@ def guessed(value: str) -> AnswerType:
     # With an infinity it is an interval, whose brackets have a meaning.
     if text[:1] + text[-1:] == "[]" and not _ENDLESS.search(text) and not _ascending(text):
         return AnswerType.LIST
-    if _NAMED.fullmatch(text) or _ION.fullmatch(text):
+    if _RELATED.search(text) or _NAMED.fullmatch(text) or _ION.fullmatch(text):
         return AnswerType.TEXT
     # Words count beside digits only: `$2.5 million` is a number, and the text `two` stays one.
     words = any(sign.isdigit() for sign in text)

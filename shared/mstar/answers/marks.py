@@ -41,8 +41,8 @@ _SENTENCE = re.compile(
     r"(?:(?:it|this|that|they|there|he|she)(?:['\u2019]s|\s+(?:is|are|was|were))"
     r"|(?:it|they|there|he|she|we|i)\s+(?:has|have|had)"
     r"|(?:it|they|this|that|he|she)\s+(?:will|would|must)(?:\s+be)?"
-    r"|the\s+(?:(?!(?:not?|never|wrong|incorrect|false|other|opposite|except|than|is|are)\b)[\w'∠△-]+\s+){1,6}?"
-    r"(?:is|are|was|were|equals))\s+(?:a\s+total\s+of\s+)?(?=\S)",
+    r"|the\s+(?:(?!(?:not?|never|wrong|incorrect|false|other|opposite|except|than|is|are)\b)\$?\\?[\w'∠△-]+\$?\s+){1,6}?"
+    r"(?:is|are|was|were|equals|measures))\s+(?:a\s+total\s+of\s+)?(?=\S)",
     re.IGNORECASE,
 )
 """What a sentence puts before its answer: `It is …`, `The total is …`. A doubt behind it stays, and is no answer."""

@@ -25,7 +25,7 @@ _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
 _WORD = re.compile(r"[A-Za-z]+")
 _FUNCTIONS = {"sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "log", "ln", "exp", "sqrt", "pi"}
 _VARIABLE = re.compile(
-    r"^\s*(?:[A-Za-z]\w*|[A-Za-z](?:'{0,2}|\^\{?-1\}?)\([^()=]{1,20}\)|[A-Za-z]'{1,2}|\\(?:theta|alpha|beta|gamma|phi|lambda|omega|angle\s*[A-Z]{1,3}))\s*=\s*"
+    r"^\s*(?:[A-Za-z]\w*|[A-Za-z]_\{\w\}|[A-Za-z](?:'{0,2}|\^\{?-1\}?)\([^()=]{1,20}\)|[A-Za-z]'{1,2}|\\(?:theta|alpha|beta|gamma|phi|lambda|omega|angle\s*[A-Z]{1,3}))\s*=\s*"
 )
 _ROOT = re.compile(r"√\s*(?:\{([^{}]*)\}|(\d+|[A-Za-z]))")
 _CALLED_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\(([^()]*)\)")
@@ -36,6 +36,7 @@ _CALLED = re.compile(r"([A-Za-z])(?:_\{?\w\}?)?\s*=")
 _MEMBER = re.compile(r"^\s*[A-Za-z]\s*(?:\\in|∈)\s*(?=\\?\{)")
 _EACH = re.compile(r"[A-Za-z]\s*=[^=,]+(?:,\s*[A-Za-z]\s*=[^=,]+)+")
 """`x = 1, x = 4`; of two unknowns each keeps its name in what is compared."""
+_LOW = re.compile(r"_\{?\w\}?")
 _EITHER = re.compile(r"\s*(?:[A-Za-z]\s*=\s*)?±\s*([^\s,±].*)")
 _OR = re.compile(r"\s*(?:,\s*)?\b(?:or|and)\b\s*")
 _NAMED = re.compile(r"(?<![A-Za-z\\])(sin|cos|tan|cot|sec|csc|log|ln)(?![A-Za-z])")
@@ -46,6 +47,10 @@ _CASES = re.compile(r"\A\s*(?:\\left\\\{)?\s*\\begin\{cases\}(.*)\\end\{cases\}(
 _NAMES_OF_POINT = re.compile(r"\A\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)\s*=\s*(?=\()")
 _ROUNDED = re.compile(r"\s*(?:≈|\\approx(?![A-Za-z]))\s*-?\d+(?:\.\d+)?\s*\Z")
 """Behind an exact value: `3\\sqrt{5} ≈ 6.71`."""
+_DERIVATIVE = re.compile(r"\A\s*\\d?frac\{dy\}\{dx\}\s*(?==)")
+_EXPONENTIAL = re.compile(r"\\?(?<![A-Za-z])exp\s*\(([^()]+)\)")
+_HIGHER_ROOT = re.compile(r"\\sqrt\[(\d)\]\{(\d+)\}")
+_PART_POWER = re.compile(r"\^\s*\{\\[dt]?frac\{(\d+)\}\{(\d+)\}\}")
 _MATRIX = re.compile(r"\\(begin|end)\{b(?=matrix\})")
 _ENDLESS = re.compile(r"(?<![A-Za-z\\])infinity(?![A-Za-z])", re.IGNORECASE)
 _PLUS_ENDLESS = re.compile(r"(?<![\w)}])\+\s*(?=\\infty)")
@@ -222,7 +227,7 @@ def _names(text: str) -> set[str]:
 def _listed(text: str) -> list[str] | None:
     """Elements between commas, `or` and `and`, without `x =`; None for one in brackets, and for a single one."""
     parts = [part.strip() for part in _OR.sub(",", text).split(",")]
-    if len({found[0].split("=")[0].strip() for part in parts if (found := _VARIABLE.match(part))}) < 2:
+    if len({_LOW.sub("", found[0].split("=")[0]).strip() for part in parts if (found := _VARIABLE.match(part))}) < 2:
         parts = [_VARIABLE.sub("", part).strip() for part in parts]
     return parts if len(parts) > 1 and all(parts) and not set("()[]{}") & set(text.replace("\\sqrt{", "")[:1]) else None
 
@@ -286,6 +291,8 @@ def _prepared(text: str, unit: str | None) -> str:
     text = _PI.sub(r"\\pi", text)
     text = re.sub(r"(?<=\d)\s*degrees?$", "°", text)
     text = _NAMED.sub(r"\\\1", text)
+    text = _HIGHER_ROOT.sub(r"\2^{1/\1}", _PART_POWER.sub(r"^{\1/\2}", text))
+    text = _EXPONENTIAL.sub(r"e^{\1}", _DERIVATIVE.sub("y' ", text))
     for letter, name in _GREEK.items():
         text = text.replace(letter, rf"\{name} ")
     for typed, sign in (("<=", "≤"), (">=", "≥"), ("!=", "≠")):

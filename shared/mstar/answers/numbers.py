@@ -80,7 +80,7 @@ _AMOUNT_OF = re.compile(
     r"(?:an?\s+(?:total|value|sum|length|area|measure)\s+of|the\s+value(?:\s+of)?)\s+(?=[$€£]?-?\.?\d)", re.IGNORECASE
 )
 _SAID_OF = re.compile(
-    r"(?:(?:angle\s+|∠|\\angle\s*)[A-Za-z]{1,3}|[A-Za-zα-ω]|[A-Z]{2,3})\s+(?:is(?:\s+equal\s+to)?|equals)\s+",
+    r"(?:(?:angle\s+|∠|\\angle\s*)(?:[A-Za-z]{1,3}|[1-9])|[A-Za-zα-ω]|[A-Z]{2,3})\s+(?:is(?:\s+equal\s+to)?|equals)\s+",
     re.IGNORECASE,
 )
 """`Angle x is 72°`, `x equals 72`."""

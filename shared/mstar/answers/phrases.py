@@ -130,7 +130,8 @@ def _same_time(said: str, gold: str) -> bool:
 def _same_spelling(one: str, other: str, said: str, gold: str) -> bool:
     """The same but for hyphens and commas, signs for LaTeX, what stands between letters in a row, or accents."""
     if any(
-        spelt(said) == spelt(gold) for spelt in (_unhyphened, _uncommaed, signs, _in_a_row, _unarrowed, _enumerated)
+        spelt(said) == spelt(gold)
+        for spelt in (_unhyphened, _uncommaed, signs, _in_a_row, _unarrowed, _enumerated, _either_way)
     ):
         return True
     return one.isascii() and one == _unaccented(other)
@@ -152,6 +153,12 @@ def _enumerated(text: str) -> str:
 def _unarrowed(text: str) -> str:
     """Steps one behind the other: `seed → plant → fruit` as `seed, plant, fruit`."""
     return _ARROW.sub(", ", text)
+
+
+def _either_way(text: str) -> str:
+    """`ab∥cd` of `cd ∥ ab`, which lies so the other way round as well."""
+    sides = re.fullmatch(r"([a-z]{1,2})([∥⊥])([a-z]{1,2})", re.sub(r"\\overline\{(\w+)\}|[\s$]", r"\1", signs(text)))
+    return sides[2].join(sorted((sides[1], sides[3]))) if sides else text
 
 
 def _in_a_row(text: str) -> str:

@@ -135,6 +135,12 @@ def compares(unit: str) -> bool:
     return _COMPARED.search(unit) is not None
 
 
+def unit_behind(text: str) -> str:
+    """`cm²` of `8√3 cm²`; empty where nothing stands behind the value."""
+    found = _BEHIND_VALUE.fullmatch(text)
+    return found["unit"].strip().removeprefix("pi").strip() if found else ""
+
+
 def without_unit(text: str, asked: str = "") -> str:
     """`8√3` of `8√3 cm²` and of `8√3 square units`: without a unit behind a value that may be any expression.
 

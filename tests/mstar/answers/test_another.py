@@ -23,6 +23,20 @@ WATER = {
     "answer": "B",
 }
 YEAR = {"question": "In what year did exports exceed imports?", "answer": 1998}
+COAL = {"question": "What is the share of coal in percent?", "answer": "15%"}
+BOYS = {"question": "What is the ratio of boys to girls?", "answer": "2:3"}
+EUROPE = {"question": "What is the color of the line for Europe?", "answer": "blue"}
+HYPOTENUSE = {"question": "With AB = 3 and BC = 4, find the length of AC.", "answer": 5}
+ANGLE = {"question": "Find the measure of angle ABC.", "answer": 65}
+FIRST = {"question": "As shown, $\\angle 2 = 130^\\circ$. What is the degree of $\\angle 1$?", "answer": 50}
+POINT = {"question": "What are the coordinates of point B?", "answer": "(4, 3)"}
+DERIVATIVE = {"question": "Find the derivative of $f(x) = 3x^2$.", "answer": "6x", "answer_type": "math"}
+DUE = {"question": "What is the total amount due?", "answer": "$12.50"}
+RABBITS = {
+    "question": "What would happen to the population of rabbits if the foxes were removed?",
+    "choices": ["decrease", "increase"],
+    "answer": "B",
+}
 LARGEST = {"question": "Is the red bar the largest?", "answer": "No"}
 
 
@@ -49,6 +63,17 @@ def right(record: dict[str, object], said: str) -> bool:
         (WATER, "The density of the water will fall"),
         (YEAR, "Exports exceeded imports in 1998."),
         (LARGEST, "No, it is the smallest."),
+        (PERIMETER, "P = 34 cm"),
+        (COAL, "The share of coal is 15%."),
+        (BOYS, "The ratio of boys to girls is 2:3."),
+        (EUROPE, "The line for Europe is blue."),
+        (HYPOTENUSE, "In triangle ABC, AC = 5"),
+        (ANGLE, "∠CBA = 65°"),
+        (FIRST, "$\\angle 1 = \\angle 3 = 50^\\circ$"),
+        (POINT, "B(4, 3)"),
+        (DERIVATIVE, "f'(x) = 6x"),
+        (DUE, "The total due is $12.50."),
+        (RABBITS, "The population of rabbits will increase."),
     ],
 )
 def test_a_sentence_about_what_is_asked_counts(record: dict[str, object], said: str) -> None:
@@ -72,6 +97,17 @@ def test_a_sentence_about_what_is_asked_counts(record: dict[str, object], said: 
         (WATER, "The temperature of the water will fall"),
         (YEAR, "Imports exceeded exports in 1998."),
         (LARGEST, "It is the largest"),
+        (PERIMETER, "A = 34 cm"),
+        (COAL, "The share of gas is 15%."),
+        (BOYS, "The ratio of girls to boys is 2:3."),
+        (EUROPE, "The line for Asia is blue."),
+        (HYPOTENUSE, "BC = 5"),
+        (ANGLE, "∠BAC = 65°"),
+        (FIRST, "$\\angle 2 = 50^\\circ$"),
+        (POINT, "A(4, 3)"),
+        (DERIVATIVE, "f(x) = 6x"),
+        (DUE, "The tax due is $12.50."),
+        (RABBITS, "The population of foxes will increase."),
     ],
 )
 def test_the_value_of_another_thing_does_not_count(record: dict[str, object], said: str) -> None:

@@ -16,6 +16,9 @@ CAPITAL = {"question": "What is the capital of Maine?", "choices": ["Augusta", "
 EQUAL = {"question": "What is true of both lines?", "choices": ["They are equal", "They cross"], "answer": "A"}
 VAN = {"question": "How many people can fit into the van?", "answer": 8}
 
+LEAST = {"question": "Which month had the least rainfall?", "answer": "July"}
+STOP = {"question": "What does the sign say?", "answer": "STOP"}
+
 
 def right(record: dict[str, object], said: str) -> bool:
     return check(f"## Answer\n\n{said}", answer_of(record), question=str(record["question"])).correct
@@ -36,6 +39,10 @@ def right(record: dict[str, object], said: str) -> bool:
         (CAPITAL, "Augusta, Maine"),
         (EQUAL, "Both lines are equal."),
         (VAN, "The van can fit 8 people."),
+        (LEAST, "July, with the lowest rain"),
+        (LEAST, "July has the shortest bar."),
+        (LEAST, "In the chart, July"),
+        (STOP, 'The text on the sign reads "STOP".'),
     ],
 )
 def test_a_sentence_of_the_questions_shape_gives_its_answer(record: dict[str, object], said: str) -> None:
@@ -61,6 +68,10 @@ def test_a_sentence_of_the_questions_shape_gives_its_answer(record: dict[str, ob
         (EQUAL, "Both lines are not equal"),
         (VAN, "The van can fit 8 more people"),
         (VAN, "The van cannot fit 8 people"),
+        (LEAST, "July, with the highest rain"),
+        (LEAST, "July has the lowest temperature"),
+        (LEAST, "In the other chart, July"),
+        (STOP, "The text on the wall reads STOP"),
     ],
 )
 def test_another_sentence_does_not(record: dict[str, object], said: str) -> None:

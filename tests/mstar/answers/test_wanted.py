@@ -32,6 +32,9 @@ def judged(question: str, gold: object, said: str) -> bool:
         ("By how many percentage points did it rise?", 7, ("7 pp", "It rose by 7 percentage points."), ("7 million",)),
         ("How many objects are red?", 0, ("none of them",), ("none of the cats",)),
         ("What is the ratio of a to b?", 0.25, ("1:4", "1 to 4"), ("4:1", "1:5", "4")),
+        ("Find the area.", 24, ("24 cm^2", "24 square units"), ("24 cm^3", "24 cm")),
+        ("Find the exact volume.", r"36\pi", (r"36\pi \text{ cm}^3",), (r"36\pi \text{ cm}^2",)),
+        ("What is the acceleration due to gravity?", 9.81, ("9.81 m/s^2",), ("9.81 m/s",)),
         ("What is it?", 12, ("12 kg", "12%", "12th"), ()),
     ],
 )  # fmt: skip
