@@ -9,9 +9,12 @@ from collections.abc import Iterator
 
 from mstar.answers.dimensions import asked_quantity
 from mstar.answers.marks import plain
+from mstar.answers.numbers import read_number
+from mstar.answers.rule import DEFAULT_RULE
 from mstar.answers.subjects import has_another_subject
 from mstar.answers.superlatives import is_opposite
-from mstar.types import Answer
+from mstar.answers.wanted import in_wanted_unit
+from mstar.types import Answer, AnswerType
 
 _LONGEST = 30
 """Words; a longer text is no bare answer."""
@@ -64,6 +67,7 @@ def says_another(said: str, answer: Answer, question: str) -> bool:
         or _other_symbol(text, question)
         or _other_name(text, question)
         or has_another_subject(text, question)
+        or (answer.type is AnswerType.CHOICE and _other_unit(text, answer, question))
     )
 
 
@@ -71,6 +75,14 @@ def _other_measure(told: set[str], asked: set[str]) -> bool:
     wanted = {_SAME.get(word, word) for word in asked & _MEASURES}
     named = {_SAME.get(word, word) for word in told & _MEASURES}
     return bool(wanted and named) and named.isdisjoint(wanted)
+
+
+def _other_unit(text: str, answer: Answer, question: str) -> bool:
+    """`4 squares` for the option 4, where the question asks how many triangles there are."""
+    number = read_number(text, DEFAULT_RULE)
+    if number is None or not number.unit or any(map(str.isalpha, "".join(answer.choices))):
+        return False
+    return in_wanted_unit(number.value, number.unit, question) is None
 
 
 def _other_symbol(text: str, question: str) -> bool:

@@ -78,8 +78,21 @@ _PAST = {
     "spend": "spent", "sell": "sold", "buy": "bought", "get": "got", "take": "took", "leave": "left", "eat": "ate",
     "make": "made", "run": "ran", "give": "gave", "go": "went", "see": "saw", "pay": "paid", "have": "had",
     "find": "found", "read": "read", "win": "won", "begin": "began", "draw": "drew", "lose": "lost",
+    "choose": "chose", "write": "wrote", "drive": "drove", "keep": "kept", "hold": "held", "send": "sent",
+    "build": "built", "bring": "brought", "catch": "caught", "wear": "wore", "ride": "rode", "fly": "flew",
+    "lead": "led", "meet": "met", "become": "became", "come": "came", "say": "said", "think": "thought",
     "rise": "rose", "fall": "fell", "grow": "grew", "drop": "dropped",
 }  # fmt: skip
+
+_DONE = {
+    "written": "wrote", "drawn": "drew", "made": "made", "taken": "took", "given": "gave", "won": "won", "sung": "sang",
+    "built": "built", "sold": "sold", "led": "led", "found": "found", "spoken": "spoke", "driven": "drove",
+}  # fmt: skip
+_OF_MEASURE = {
+    "heavy": {"weighs", "weigh", "weighed"}, "weight": {"weighs", "weigh", "weighed"}, "cost": {"costs"},
+    "price": {"costs", "cost"}, "long": {"lasts", "lasted", "takes", "took"}, "mass": {"weighs"},
+}  # fmt: skip
+"""Verbs that say what a question asks for with another word."""
 
 
 def answers_in_words(said: str, question: str) -> Iterator[str]:
@@ -199,7 +212,8 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
     known = {_singular(word) for word in asked} | _SMALL
     known |= {"all", "both"} if told[0] in ("all", "both") and _SOME.isdisjoint(asked) else set()
     known |= _TEXT if not _SAY.isdisjoint(asked) else set()
-    verbs = _VERBS | set(_inflected(asked)) | set(asked) & set(_PAST.values())
+    verbs = {verb for word in asked for verb in _OF_MEASURE.get(word, ())}
+    verbs |= _VERBS | set(_inflected(asked)) | set(asked) & set(_PAST.values())
     for place in range(1, len(told) - 1):
         head = told[:place]
         if _SAYS_MORE & set(head) or not all(word in _SMALL or _singular(word) in known for word in head):
@@ -210,6 +224,7 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
             return
         begin = place + 1
         yield " ".join(words[begin:])
+        yield from _without_end(words[begin:], told[begin:], asked)
         if told[place] in ("is", "was"):
             yield " ".join(words[place:])  # `They are equal` of `Both lines are equal`
         for end in range(place + 2, len(told)):  # `will most likely increase`
@@ -223,10 +238,20 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
             or (told[begin].endswith("ing") and told[begin].removesuffix("ing") + "ed" in asked)
             or (told[begin] in asked and told[begin].endswith(("ing", "ed")))
             or (told[begin].endswith("ed") and told[begin].removesuffix("d") in asked)
+            or (told[begin + 1] == "by" and _DONE.get(told[begin], told[begin]) in asked)
             or (told[begin + 1] in _BEFORE_ANSWER and _follows(told[begin], head[-1], asked))
         ):
             begin += 1
             yield " ".join(words[begin:])
+
+
+def _without_end(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
+    """`$12` of `$12 in change`, where the question asks how much change."""
+    behind = told[1:]
+    if asked[:1] != ["how"] or len(behind) < 2 or behind[0] not in ("in", "of", "for", "on", "at"):
+        return
+    if all(word in _SMALL or word in asked for word in behind):
+        yield words[0]
 
 
 def _follows(word: str, head: str, asked: Sequence[str]) -> bool:

@@ -11,13 +11,17 @@ from mstar.answers.wanted import numbered
 
 _FIGURE = (
     r"(?:about\s+|approximately\s+|~|≈\s*)?[$€£¥₹]?-?\d[\d.,]*"
-    r"\s*(?:%|°|percent|million|billion|thousand|[kKMB]|[cmk]?m|kg|g)?"
+    r"\s*(?:%|°|percent|[kKMB]|[cmk]?m|kg|g|(?:million|billion|thousand)?(?:\s*[a-z]{2,12}){0,2})?"
 )
 _SUPPORTED = re.compile(
     r"(?P<name>[^\s\d(),;:][^\d(),;:]{1,58}[^\s\d(),;:])\s*"
     rf"(?:\(\s*{_FIGURE}\s*\)|,?\s+(?:with|at)\s+{_FIGURE}(?:\s+[a-z]{{2,20}})?|:\s*{_FIGURE}(?=%|$)%?)"
 )
 """A name with its figure behind it."""
+_COUNT_OF = re.compile(
+    r"(?:in\s+)?(?P<counted>(?P<count>\d{1,2})(?:\s+[a-z]{2,20}){0,2})\s*\((?P<listed>[^()]+)\)",
+    re.IGNORECASE,
+)
 _PLACED = re.compile(r"(?:the|its)\s+(?P<place>[a-z][a-z -]{2,40}),\s+(?P<name>[^,]{2,60})")
 _PLACES = {
     "bar", "line", "slice", "column", "row", "point", "dot", "segment", "sector", "item", "label", "one", "option",
@@ -27,12 +31,22 @@ _PLACES = {
 }  # fmt: skip
 """Words that say where something is in a picture, and never what it is."""
 _OF_KIND = re.compile(r"(?:the\s+)?(?P<kind>[a-z]{3,20})\s+of\s+(?P<name>[A-Z][^,;()]{1,60})", re.IGNORECASE)
+_EXPLAINED = re.compile(r"(?P<name>[A-Z][^,;:()]{1,60}),\s+(?:(?:the|an?|which|who|where)\s).{3,120}")
+"""`Abraham Lincoln, the 16th president`."""
 _SHOWN = re.compile(
     r"(?:there\s+(?:is|are)\s+)?(?P<name>[^,;.]{2,60}?)\s+(?:shown\s+)?in\s+the\s+(?:picture|image|photo|figure|scene)",
     re.IGNORECASE,
 )
 _ASKED_KIND = r"\b(?:which|what)\s+{}\b"
 _NAMES_NOTHING = re.compile(r"\b(?:not|no|or|and|but|nor|neither|except|than|without|none)\b", re.IGNORECASE)
+
+
+def _listed(text: str) -> Iterator[str]:
+    """`3` of `3 (2011, 2013 and 2015)`: a count with what was counted, as many things as it says."""
+    if found := _COUNT_OF.fullmatch(text):
+        parts = re.split(r"\s*,\s*(?:and\s+)?|\s+and\s+", found["listed"])
+        if len(parts) == int(found["count"]) and all(parts):
+            yield found["counted"]
 
 
 def answers_beside(text: str, question: str) -> Iterator[str]:
@@ -43,12 +57,16 @@ def answers_beside(text: str, question: str) -> Iterator[str]:
         )
         if found:
             yield found[1]
+    if "how many" in question.casefold():
+        yield from _listed(text)
     if _NAMES_NOTHING.search(text):
         return
     # In capitals it may be a number itself: `MCMXCIV (1996)`.
     if (found := _SUPPORTED.fullmatch(text)) and not found["name"].isupper():
         yield found["name"]
     if (found := _PLACED.fullmatch(text)) and set(re.split(r"[ -]+", found["place"])) <= _PLACES:
+        yield found["name"]
+    if found := _EXPLAINED.fullmatch(text):
         yield found["name"]
     if found := _SHOWN.fullmatch(text):
         yield found["name"]

@@ -35,6 +35,7 @@ from mstar.answers.wanted import (
     wanted_scale,
     wanted_unit,
     without_place,
+    without_stuff,
 )
 from mstar.errors import InvalidDataset
 from mstar.types import Answer, AnswerType, Verdict
@@ -194,6 +195,7 @@ def _measured(one: Number, gold: Number, asked: str, rule: AnswerRule, question:
         return (Number(one.value * scale),)
     if not one.unit and is_percent(asked) and abs(one.value) < 1 < abs(gold.value):
         return (one, Number(one.value * 100))  # `0.625` for 62.5 %
+    one = replace(one, unit=without_stuff(one.unit, question))
     if not one.unit or (asked and same_unit(one.unit, asked)):
         return (one,)
     if asked:

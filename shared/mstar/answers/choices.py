@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from mstar.answers.conclusions import concluded_letter
+from mstar.answers.intervals import unknown_first
 from mstar.answers.marks import bare, first_answer, out_of_dollars, plain, spaced_once
 from mstar.answers.numbers import Number, read_number, short_scale
 from mstar.answers.phrases import same_text
@@ -57,15 +58,18 @@ _NAMED_VALUE = re.compile(
 _WORKED_OUT = re.compile(r"\A(?:\\[a-z]+|[\d\s.,:+*/×÷·^(){}√π°%$!=-])+(?:=|≈|\\approx)\s*(?=[^=]+$)")
 """Arithmetic in front of its result: `\\sqrt{52} = 2\\sqrt{13}`."""
 _CHOSEN = re.compile(
-    r"(?:(?:i|we)(?:['\u2019]d\s+|\s+(?:would\s+|will\s+)?))?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:故|应|應|所以|本题)?(?:选择?|選擇?)(?!项|項)\s*",
+    r"(?:(?:i|we)(?:['\u2019]d\s+|\s+(?:would\s+|will\s+)?))?(?:choose|pick|select|go\s+(?:with|for))\s+|(?:故|应|應|所以|本题)?(?:选择?|選擇?)(?!项|項)\s*[::]?\s*",
     re.IGNORECASE,
 )
 _IS_RIGHT = re.compile(
     r"\s+(?:is|would be|must be)\s+(?:the\s+)?(?:correct|right|best)(?:\s+(?:answer|option|choice|one))?[.!]?$",
     re.IGNORECASE,
 )
-_REASON = re.compile(r"[,;.]?\s+(?:because|since)\s+(?P<reason>.*)$", re.IGNORECASE | re.DOTALL)
-_WEIGHS = re.compile(r"\b(?:or|but|wait|actually|instead|however|maybe|unless|neither|nor|not\s+sure)\b", re.IGNORECASE)
+_REASON = re.compile(r"(?:[,;.]?\s+(?:because|since)|,\s+as)\s+(?P<reason>.*)$", re.IGNORECASE | re.DOTALL)
+_WEIGHS = re.compile(
+    r"\b(?:or|but|wait|actually|instead|however|maybe|unless|neither|nor|not\s+sure|answer|option|choice)\b",
+    re.IGNORECASE,
+)
 _JOINED = re.compile(r"\s*(?:\n\s*(?:[-*•]\s+)?|,\s*and\s+|,\s*|;\s*|\band\s+|&\s*|(?<=\))\s*(?=\())\s*", re.IGNORECASE)
 _NOT_ANOTHER = re.compile(r"([^\s,].*?),?\s+(?:and\s+)?not\s+(.+)", re.DOTALL | re.IGNORECASE)
 _SEVERAL = re.compile(r"(?:both\s+)?(?:(?:options|choices|answers)\s+)?", re.IGNORECASE)
@@ -205,13 +209,8 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
     if match is None:
         return ()
     written = match["bracketed"] or match["bare"]
-    if (
-        match["bracketed"] is None
-        and written.islower()
-        and (match["text"] or not _WORD.match(said))
-        and said not in (written, f"{written}:")
-        and not said.startswith((f"{written})", f"{written}."))
-    ):
+    marked = _WORD.match(said) or said in (written, f"{written}:") or said.startswith((f"{written})", f"{written}."))
+    if match["bracketed"] is None and written.islower() and not marked:
         return ()  # `a cat` is no letter
     letter = written.upper()
     if options and letter not in options:
@@ -249,7 +248,9 @@ def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
 def same_option(said: str, option: str) -> bool:
     """Whether folded texts say one thing: but for an article and signs for LaTeX commands, or as one number."""
     one, other = (_ARTICLE.sub("", canonical(_UNIT_APART.sub("", signs(text))), count=1) for text in (said, option))
-    if one == other or _tight(one) == _tight(other) or _same_parts(one, other):
+    if one == other or _tight(one) == _tight(other) or unknown_first(one) == unknown_first(other):
+        return True
+    if _same_parts(one, other):
         return True
     if means(one, other) or means(other, one) or same_text(said, option):
         return True

@@ -20,6 +20,15 @@ _SET = re.compile(
     r"\\?\{\s*([A-Za-z])\s*(?:(?:\\in|∈)\s*(?:\\mathbb\{?R\}?|ℝ|R)\s*)?(?:\||:|\\mid(?![A-Za-z]))\s*(?P<held>[^{}]*?)\\?\}"
 )
 
+_NUMBER_FIRST = re.compile(r"(?P<number>-?[\d./]+|-?\\frac\{\d+\}\{\d+\})\s*(?P<sign>[<>≤≥])\s*(?P<unknown>[A-Za-z])")
+_TURNED_SIGN = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
+
+
+def unknown_first(text: str) -> str:
+    """`x > 4` for `4 < x`, without white space."""
+    found = _NUMBER_FIRST.fullmatch(text)
+    return text if found is None else f"{found['unknown']}{_TURNED_SIGN[found['sign']]}{found['number']}"
+
 
 def as_interval(text: str, other: str) -> str:
     """The interval that an inequality names, or the union of two; beside no interval, and else, the text as it is."""

@@ -19,6 +19,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _LISTED = re.compile(r"\s*[;&]\s*|(?:\s*,)?\s+and\s+")
 _SPACED_OUT = re.compile(r"\d,\d{3}, ")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_A_YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -41,11 +42,12 @@ def compare_lists(said: str, answer: Answer, rule: AnswerRule) -> str:
 
 
 def swapped(value: str) -> str | None:
-    """A list of two texts in the other order; None for any other list, of numbers as well."""
+    """A list of two texts, or of two years, in the other order; None for any other list, of numbers as well."""
     gold = _elements(value)
-    if gold is None or len(gold) != 2 or not all(isinstance(one, str) for one in gold):
+    if gold is None or len(gold) != 2 or not all(isinstance(one, str | int) for one in gold):
         return None
-    return None if any(_NUMBER.search(str(one)) for one in gold) else json.dumps(gold[::-1], ensure_ascii=False)
+    numbers = any(_NUMBER.search(str(one)) for one in gold) and not all(_A_YEAR.fullmatch(str(one)) for one in gold)
+    return None if numbers else json.dumps(gold[::-1], ensure_ascii=False)
 
 
 def _spaced_numbers(text: str) -> list[object]:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from mstar.answers.bounds import is_longer, may_be_asked
-from mstar.answers.intervals import as_interval, chained, rising
+from mstar.answers.intervals import as_interval, chained, rising, unknown_first
 from mstar.answers.letters import both_signs, letters_apart, vectors_in_brackets
 from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.numbers import Number, read_number, result_of
@@ -60,8 +60,6 @@ _SOLVED = re.compile(
     re.IGNORECASE,
 )
 _TUPLE = re.compile(r"([(\[])([^()\[\]]+)([)\]])")
-_NUMBER_FIRST = re.compile(r"(?P<number>-?[\d./]+|-?\\frac\{\d+\}\{\d+\})\s*(?P<sign>[<>≤≥])\s*(?P<unknown>[A-Za-z])")
-_TURNED = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 _FUNCTION = re.compile(r"\s*(?:y|(?P<name>[A-Za-xz])\s*\(\s*x\s*\))\s*=\s*(?=[^=]+$)")
 _FRACTION_OF = re.compile(r"(?<![\w/)}.^])(\d+)\s*/\s*(\d+)\s+(?=[a-z](?![A-Za-z]))")
 """`2/3 x` is two thirds of x; math-verify would divide by x as well."""
@@ -91,7 +89,7 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     if rule.unasked_units and not answer.unit and not _WORD.search(_LATEX_COMMAND.sub("", gold)):
         said = without_unit(said)
     said = _ROUNDED.sub("", said if "=" in gold else result_of(said))
-    said, gold = _unknown_first(said), _unknown_first(gold)
+    said, gold = unknown_first(said), unknown_first(gold)
     said, gold = _as_point(said, gold), _as_point(gold, said)
     said, gold = chained(said), chained(gold)
     said, gold = rising(as_interval(said, gold)), rising(as_interval(gold, said))
@@ -139,12 +137,6 @@ def _without_sentence(said: str) -> str:
         return said.strip()[solved.end() :]
     led = _POINT_NAMED.sub("", bare(said))
     return led if _TUPLE.fullmatch(led.replace("\\left", "").replace("\\right", "")) else said
-
-
-def _unknown_first(text: str) -> str:
-    """`x > 4` for `4 < x`."""
-    found = _NUMBER_FIRST.fullmatch(text)
-    return text if found is None else f"{found['unknown']} {_TURNED[found['sign']]} {found['number']}"
 
 
 def _as_point(text: str, other: str) -> str:

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from mstar.answers.marks import bare
 from mstar.answers.numbers import in_digits, read_number
+from mstar.answers.phrases import same_text
 from mstar.answers.rule import DEFAULT_RULE
 from mstar.answers.scripts import signs
 from mstar.answers.texts import canonical
@@ -26,6 +27,11 @@ _LEAST = re.compile(
     r"\s*(?:\+|(?:and|or)\s+(?:up|over|older|above|more)))(?:\s+(?P<unit>[a-z]+))?",
     re.IGNORECASE,
 )
+_AGE = re.compile(r"\bages?\b", re.IGNORECASE)
+_AGED = re.compile(r"^(?:the\s+)?(?:ages?|aged|people\s+aged)\s+")
+_YEARS_OLD = re.compile(r"\s*[ -](?:years?(?:\s+of\s+age|[ -]olds?)?|age\s+group)(?=$|\s+(?:and|or)\b)")
+_DIAL = re.compile(r"\b(?:clock|watch|dial)\b", re.IGNORECASE)
+_HALF_DAY = re.compile(r"\s*[ap]\.?m\.?$", re.IGNORECASE)
 _PARTS = re.compile(r"([\d.]+)\s*(?::|/|\bto\b)\s*([\d.]+)", re.IGNORECASE)
 _REDUCED = re.compile(r"\b(?:simpl|lowest|reduce)", re.IGNORECASE)
 
@@ -37,7 +43,22 @@ def same_notation(said: str, gold: str, question: str) -> bool:
         _same_roman(said, gold)
         or _same_based(said, gold, question)
         or _same_least(said, gold)
+        or (_AGE.search(question) is not None and _same_ages(said, gold))
+        or (_DIAL.search(question) is not None and _same_dial(said, gold))
         or ("ratio" in question.casefold() and _same_ratio(said, gold, reduced=_REDUCED.search(question) is not None))
+    )
+
+
+def _same_ages(said: str, gold: str) -> bool:
+    """`ages 18 to 24` and `18-24 year olds` for 18-24, `aged 65 and above` for 65+."""
+    told, asked = (_YEARS_OLD.sub("", _AGED.sub("", text.casefold())).strip() for text in (said, gold))
+    return (told, asked) != (said, gold) and (same_text(told, asked) or _same_least(told, asked))
+
+
+def _same_dial(said: str, gold: str) -> bool:
+    """`2:45 pm` for 2:45, since a dial does not tell the halves of the day apart."""
+    return re.fullmatch(r"(?:0?[1-9]|1[0-2]):[0-5]\d", gold) is not None and (
+        _HALF_DAY.sub("", said.removeprefix("at ")).lstrip("0") == gold.lstrip("0")
     )
 
 

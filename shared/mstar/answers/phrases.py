@@ -12,20 +12,21 @@ from mstar.answers.numbers import Number, read_number
 from mstar.answers.quantities import same_compound
 from mstar.answers.rule import DEFAULT_RULE
 from mstar.answers.scripts import signs
-from mstar.answers.texts import canonical, means, named_figure, same_place
+from mstar.answers.texts import canonical, is_day, means, named_figure, same_place
 from mstar.answers.times import same_duration, same_moment, same_span
 from mstar.answers.units import is_percent
 
 _ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
 _THE_ONE = re.compile(r"the\s+(.+)\s+one")
 _YES_NO = re.compile(r"(yes|no|true|false)\b(?:[,.!:;]|\s*[-\u2014])\s+(?P<rest>\S.*)")
-_TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except)\b")
+_TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except|answer|option)\b")
 """Words behind a yes or no that take it back."""
 _THERE_IS_NO = re.compile(r"(?:there|it|he|she|they|we)\s+(?:is|are|was|were|has|have|had)\s+no\s+")
 _CODE = re.compile(r"\+?\(?\d[\d ().-]{5,}\d")
 """A telephone number, or another row of digits in groups."""
 _BRACKETED = re.compile(r"\(\d[\d .-]{5,}\d\)")
 _GROUPS = re.compile(r"\d+")
+_DAYS = re.compile(r"\s*(?:-|\u2014|\bto\b|\bthrough\b|\buntil\b|\bthru\b)\s*")
 _INITIALS = re.compile(r"[^\s.,]+")
 _TITLE = re.compile(r"\A(Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor)\b\.?\s+", re.IGNORECASE)
 _ARROW = re.compile(r"\s*(?:→|[-=]+>|\\(?:long)?rightarrow(?![a-z])|\\to(?![a-z]))\s*")
@@ -51,7 +52,12 @@ def same_text(said: str, gold: str) -> bool:
         and not _taken_back(led[1], led["rest"])
     ):
         one = led[1]
-    if _same_time(said, gold) or same_duration(one, other) or same_compound(one, other):
+    if (
+        _same_days(plain(said), plain(gold))
+        or _same_time(said, gold)
+        or same_duration(one, other)
+        or same_compound(one, other)
+    ):
         return True
     if named_figure(bare(said), bare(gold)):
         return True
@@ -127,11 +133,29 @@ def _same_time(said: str, gold: str) -> bool:
     return same_moment(told, asked) or same_span(told, asked)
 
 
+def _same_days(one: str, other: str) -> bool:
+    """`Mon-Fri` for Monday to Friday."""
+    told, asked = (_DAYS.split(text.removeprefix("from ")) for text in (one, other))
+    return len(told) == len(asked) == 2 and all(
+        is_day(gold) and means(said, gold) for said, gold in zip(told, asked, strict=True)
+    )
+
+
 def _same_spelling(one: str, other: str, said: str, gold: str) -> bool:
     """The same but for hyphens and commas, signs for LaTeX, what stands between letters in a row, or accents."""
     if any(
         spelt(said) == spelt(gold)
-        for spelt in (_unhyphened, _uncommaed, signs, _in_a_row, _unarrowed, _enumerated, _either_way)
+        for spelt in (
+            _unhyphened,
+            _uncommaed,
+            signs,
+            _in_a_row,
+            _unarrowed,
+            _enumerated,
+            _either_way,
+            _unnumbered,
+            _unspaced,
+        )
     ):
         return True
     return one.isascii() and one == _unaccented(other)
@@ -153,6 +177,17 @@ def _enumerated(text: str) -> str:
 def _unarrowed(text: str) -> str:
     """Steps one behind the other: `seed → plant → fruit` as `seed, plant, fruit`."""
     return _ARROW.sub(", ", text)
+
+
+def _unspaced(text: str) -> str:
+    """`rainforest` of `rain forest`; words of few letters may be others."""
+    letters = text.replace(" ", "").replace("-", "")
+    return letters if letters.isalpha() and len(letters) >= 8 else text
+
+
+def _unnumbered(text: str) -> str:
+    """`inv-20` of `#inv-20`, and `n/a` in one spelling."""
+    return "n/a" if text in ("na", "n.a", "not applicable") else text.removeprefix("#")
 
 
 def _either_way(text: str) -> str:

@@ -21,7 +21,8 @@ _NO_KINDS = {
 }  # fmt: skip
 """Words behind `which` and `what` that are no noun, or of which the answer would be another quantity."""
 _OF_WHOM = re.compile(
-    r"\b(?:what|which)\s+(?:[\w-]+\s+){1,2}(?:is|are|was|were)\s+(?:the|this|that|these|those)\s+(?P<noun>[\w\s-]{3,30}?)\s*\?*$"
+    r"\b(?:what|which)\s+(?:[\w-]+\s+){1,2}(?:is|are|was|were)\s+(?:the|this|that|these|those)\s+(?P<noun>[\w\s-]{3,30}?)"
+    r"(?:\s*\?*$|\s+(?:that|which|representing|for|of|in|on|with|used)\b)"
     r"|\bwhat(?:\s+is|['\u2019]s)\s+the\s+colou?r\s+of\s+(?:the|this|that)\s+(?P<coloured>\w{3,20})\b",
     re.IGNORECASE,
 )
@@ -54,7 +55,9 @@ def _beside_kind(words: Sequence[str], told: Sequence[str], question: str) -> It
     begin = 1 if told[0] in ("the", "a", "an") else 0
     if len(told) - begin < 2:
         return
-    if told[begin] in kinds:
+    # `the planet Venus`, where the question is about planets.
+    named = begin and words[begin + 1][:1].isupper() and re.search(rf"\b{re.escape(told[begin])}s?\b", question)
+    if told[begin] in kinds or named:
         yield " ".join(words[begin + 1 :])
     if told[-1] in kinds:
         yield " ".join(words[begin:-1])

@@ -55,6 +55,14 @@ def answers_restated(text: str, question: str, told: Sequence[str], asked: Seque
     yield from _more_than(text, asks)
     yield from _of_names(text, asks)
     yield from _yes_or_no(text, asks)
+    # `increase` of `The pressure increases`, where the question asks what happens to the pressure.
+    if (
+        "happen" in asks.casefold()
+        and 2 <= len(told) <= 6
+        and told[-1].endswith("s")
+        and set(told[:-1]) <= {*asked, "it", "the"}
+    ):
+        yield told[-1].removesuffix("s")
     yield from answers_of_superlative(text, asks)
     # `The war began first`, where the question asks which came first.
     if len(told) > 2 and told[-1] in ("first", "last") and {"first", "last"} & set(asked) == {told[-1]}:

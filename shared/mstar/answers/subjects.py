@@ -13,6 +13,12 @@ from mstar.answers.wanted import ANYTHING, singular
 _VERB = re.compile(
     r"=|≈|:\s|\b(?:is|are|was|were|equals|measures|has|have|had|will|would|can|could|does|did|shows|reads)\b"
 )
+_YEAR = re.compile(r"(?<![\d.,])(?:1[5-9]|20)\d\d(?!\d|[.,]\d)")
+_HAPPENS = re.compile(
+    r"(?:\b(?:if|when|as)\s+(?P<before>.+?),\s+)?\b(?:what|how)\b.*\bhappens?\s+to\s+(?P<what>[^,]+?)"
+    r"(?:\s+(?:if|when|after|as)\s+(?P<behind>.+))?[?.]?$",
+    re.IGNORECASE,
+)
 _ARTICLES = {"the", "a", "an", "this", "that", "these", "those", "your", "our", "its"}
 _TURNS = {"to", "than", "from", "by", "over", "minus", "versus"}
 """Between two things whose order counts."""
@@ -25,6 +31,15 @@ _ANY_THING = ANYTHING | {
 }  # fmt: skip
 """Words that may stand for whatever the question calls otherwise."""
 
+_NO_KINDS = _OF | {
+    "is", "are", "was", "were", "be", "does", "did", "do", "find", "calculate", "determine", "compute", "estimate",
+    "give", "state", "read", "name", "and", "or", "if", "then", "had", "has", "have", "total", "overall", "final",
+    "combined", "average", "mean", "approximate", "exact", "correct", "estimated", "measured", "required", "given",
+    "actual", "main", "only", "shaded", "central", "resulting", "new", "maximum", "minimum", "current", "same", "per",
+    "solve", "write", "identify", "highest", "lowest", "largest", "smallest", "greatest", "most", "least", "by", "see",
+}  # fmt: skip
+"""Words that tell no thing from another of its kind."""
+
 
 def has_another_subject(text: str, question: str) -> bool:
     """Whether the words before the verb are the question's with one thing in the place of another."""
@@ -33,25 +48,42 @@ def has_another_subject(text: str, question: str) -> bool:
     asked = _words(question)
     size = len(head)
     windows = [asked[place : place + size] for place in range(len(asked) - size + 1)] if size > 1 else []
+    years, known = set(_YEAR.findall(" ".join(head))), set(_YEAR.findall(question))
+    if years and known and years.isdisjoint(known):
+        return True
+    if head and _is_of_condition(_folded(head), question):
+        return True
     if not windows or _folded(head) in map(_folded, windows):
         return False
     return any(_swaps(head, window) or _turns(head, window) for window in windows)
 
 
+def _is_of_condition(head: Sequence[str], question: str) -> bool:
+    """`The volume` where the question asks what happens to the pressure if the volume is reduced."""
+    found = _HAPPENS.search(question)
+    if found is None:
+        return False
+    condition = _folded(_words(f"{found['before'] or ''} {found['behind'] or ''}"))
+    return set(head) <= set(condition) and set(head).isdisjoint(_folded(_words(found["what"])))
+
+
 def _swaps(head: Sequence[str], window: Sequence[str]) -> bool:
-    """Whether one word behind `of` differs, and both are names or both are nouns."""
+    """Whether one word differs behind `of`, or before the last one, and both are names or both are none."""
     other = [
         place for place, (one, word) in enumerate(zip(head, window, strict=True)) if singular(one) != singular(word)
     ]
-    if len(other) != 1 or not other[0] or head[other[0] - 1].casefold() not in _OF:
+    if len(other) != 1:
         return False
-    one, word = head[other[0]], window[other[0]]
-    return (
-        one.isalpha()
-        and word.isalpha()
-        and one[0].isupper() == word[0].isupper()
-        and _ANY_THING.isdisjoint({singular(one), singular(word)})
-    )
+    place = other[0]
+    one, word = head[place], window[place]
+    if not (one.isalpha() and word.isalpha() and one[0].isupper() == word[0].isupper()):
+        return False
+    if not _ANY_THING.isdisjoint({singular(one), singular(word)}):
+        return False
+    # `the due date` for the invoice date: all of the head, with one word that says which date.
+    says_which = place == 0 and len(head) == 2 and min(map(len, (*head, word))) > 2
+    says_which = says_which and _NO_KINDS.isdisjoint({one.casefold(), word.casefold()})
+    return says_which or (place > 0 and head[place - 1].casefold() in _OF)
 
 
 def _turns(head: Sequence[str], window: Sequence[str]) -> bool:

@@ -33,6 +33,7 @@ _RELATION = re.compile(r"\s*([=<>≤≥≠])\s*")
 _BEFORE_YEAR = re.compile(r",(?=\s(?:1[5-9]|20)\d\d$)")
 _QUARTER = re.compile(r"\b([1-4])(?:st|nd|rd|th) quarter\b")
 _OF_YEAR = re.compile(r"\b(q[1-4])\s+of\s+(?=(?:19|20)\d\d\b)")
+_YEAR_FIRST = re.compile(r"^((?:19|20)\d\d) ?(q[1-4])$")
 _BRITISH = {"gray": "grey", "color": "colour", "center": "centre", "meter": "metre", "liter": "litre", "fiber": "fibre"}
 _AMERICAN = re.compile(rf"\b({'|'.join(_BRITISH)})(s?)\b")
 _COUNTRIES = {
@@ -42,6 +43,11 @@ _COUNTRIES = {
     "uae": "united arab emirates",
 }  # fmt: skip
 _ALL_OF = re.compile(r"\b(all|both|half) of the\s+")
+_UNDETERMINED = re.compile(
+    r"^(?:(?:it|this|the (?:answer|relationship|result|value))\s+)?(?:cannot|can not|can't) be determined"
+    r"(?: (?:from|with|by) the [a-z ]{1,40})?$"
+)
+_IN_DECADE = re.compile(r"^(?:in )?(?:the )?(?=1\d\d0s$|20\d0s$)")
 _DECADE = re.compile(r"(?<=0)['\u2019](?=s\b)")
 
 
@@ -51,13 +57,14 @@ def canonical(text: str) -> str:
 
     Quarters of a year are written `q3 2018`, and American spellings as British ones.
     """
-    text = _ALL_OF.sub(r"\1 the ", text)
+    text = _IN_DECADE.sub("", _ALL_OF.sub(r"\1 the ", text))
     text = _BEFORE_YEAR.sub("", _RELATION.sub(r"\1", _PER.sub("/", text)))
     for sign, word in _SHAPES:
         text = sign.sub(word, text)
+    text = _UNDETERMINED.sub("cannot be determined", text)
     text = _POINTS.sub(r"\1\2", _DECADE.sub("", text.replace(" & ", " and ")))
     text = _HYPHEN.sub(" ", _ORDINAL.sub(_in_digits, text))
-    text = _OF_YEAR.sub(r"\1 ", _QUARTER.sub(r"q\1", text))
+    text = _YEAR_FIRST.sub(r"\2 \1", _OF_YEAR.sub(r"\1 ", _QUARTER.sub(r"q\1", text)))
     return _AMERICAN.sub(lambda word: _BRITISH[word[1]] + word[2], text)
 
 
@@ -73,6 +80,11 @@ def means(said: str, gold: str) -> bool:
         return _INTO.get(said) == gold
     place = re.fullmatch(r"\d+(?:st|nd|rd|th)", gold)
     return place is not None and re.sub(r"\s+(?:one|place)$", "", said) == gold
+
+
+def is_day(text: str) -> bool:
+    """Whether this names a weekday or a month."""
+    return _SHORT.get(text, text) in (*_DAYS, *_MONTHS)
 
 
 def named_figure(said: str, gold: str) -> bool:

@@ -22,7 +22,7 @@ _DATES = (
 _MONTHS = ("%B %Y", "%b %Y", "%B, %Y", "%b, %Y")
 _DAYS = ("%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y")
 _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p", "%I.%M %p", "%H:%M utc")
-_SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{4}|\d{2})")
+_SLASHED = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4}|\d{2})")
 """Of which nobody can say whether the day or the month comes first; the year may be short."""
 _ZONE = re.compile(r"(?<=\d)\s*(?:z|gmt|utc)$")
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+")
@@ -116,7 +116,7 @@ def _in_figures(text: str) -> str:
 
 def _unslashed(text: str) -> str:
     """`1998-11-18` of `11/18/1998`, of which one number can be no month; any other text as it is."""
-    found = re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})", text.strip())
+    found = re.fullmatch(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4})", text.strip())
     if found is None or (int(found[1]) > 12) == (int(found[2]) > 12):
         return text
     day, month = sorted((int(found[1]), int(found[2])), reverse=True)

@@ -76,7 +76,7 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
 
     `unit`: what stands behind the response's number, which the reference answer says nothing of.
     """
-    if _POINTS.search(question) and (same_unit(unit, "pp") or unit.casefold() == "points"):
+    if _POINTS.search(question) and (same_unit(unit, "pp") or is_percent(unit) or unit.casefold() == "points"):
         return value
     wanted = _units(question)
     if any(same_unit(unit, one) for one in wanted):
@@ -91,10 +91,24 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     # `17 pages` is how many there are, and no page's number.
     if first and first == numbered(question):
         return None
+    if is_percent(unit.split(" of ")[0]) and not _of_them(unit, question):
+        return None
     shared = _PERCENT.search(question) is not None and first not in ("percent", "percentage", "%", "")
     if (wanted or shared) and first in map(singular, question.split()) and first not in ANYTHING:
         return None
     return value if _counts(unit, question) else None
+
+
+def without_stuff(unit: str, question: str) -> str:
+    """`litres` of `litres of water`, where the question is about water."""
+    name, of, stuff = unit.partition(" of ")
+    return name if of and is_known(name) and stuff.casefold() in question.casefold() else unit
+
+
+def _of_them(unit: str, question: str) -> bool:
+    """Whether `percent of voters` is of what the question speaks of; true without the last words."""
+    known = set(map(singular, re.findall(r"[\w'-]+", question))) | ANYTHING | _NOTHING
+    return all(singular(word) in known for word in unit.partition(" of ")[2].split())
 
 
 def wanted_unit(question: str) -> str:
