@@ -6,6 +6,7 @@ not taken apart. What this leaves out: whether the answer is right.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from mstar.answers.beside import answers_beside
 from mstar.answers.marks import bare
@@ -18,7 +19,7 @@ _LONGEST = 30
 """Words; a longer text is no bare answer."""
 _VERBS = {
     "is", "was", "has", "had", "equals", "will", "would", "can", "could", "shows", "reads", "displays", "indicates",
-    "measures",
+    "measures", "falls", "lies", "occurs", "represents", "contains", "gives", "belongs",
 }  # fmt: skip
 _MODALS = {"can", "could"}
 _HELPERS = {"do", "does", "did", "can", "could", "will", "would", "should", "must"}
@@ -32,6 +33,7 @@ _SAYS_MORE = {
     "not", "no", "never", "neither", "nor", "none", "or", "but", "except", "unlike", "than", "half", "twice",
     "without", "instead",
 }  # fmt: skip
+_OF_WHAT = {"in", "of", "for", "on", "at", "per"}
 _LIMITS = {
     "after",
     "before",
@@ -117,6 +119,7 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     yield from _filled(words, question)
     yield from _narrowed(text, asked)
     told = [_folded(word) for word in words]
+    yield from _without_end(words, told, asked)
     yield from _before(words, told, f" {' '.join(asked)} ")
     yield from answers_restated(text, question, told, asked)
     yield from _behind(words, told, asked)
@@ -248,9 +251,9 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
 def _without_end(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
     """`$12` of `$12 in change`, where the question asks how much change."""
     behind = told[1:]
-    if asked[:1] != ["how"] or len(behind) < 2 or behind[0] not in ("in", "of", "for", "on", "at"):
+    if asked[:1] != ["how"] or len(behind) < 2 or behind[0] not in _OF_WHAT:
         return
-    if all(word in _SMALL or word in asked for word in behind):
+    if all(word in _SMALL or word in asked for word in behind[1:]):
         yield words[0]
 
 
@@ -299,7 +302,9 @@ def _called(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
     label = next((place for place, word in enumerate(words[:3], 1) if word.endswith(":")), 0)
     if 0 < label < len(words) and set(told[:label]) <= set(name):
         yield " ".join(words[label:])
-    if 0 < len(name) < len(told) and list(told[: len(name)]) == list(name):
+    # `pH 7`, where the question asks for the pH of something.
+    name = list(takewhile(lambda word: word not in _BEFORE_ANSWER, name))
+    if 0 < len(name) < len(told) and list(told[: len(name)]) == name:
         yield " ".join(words[len(name) :])
 
 

@@ -31,7 +31,9 @@ _PLACES = {
 }  # fmt: skip
 """Words that say where something is in a picture, and never what it is."""
 _OF_KIND = re.compile(r"(?:the\s+)?(?P<kind>[a-z]{3,20})\s+of\s+(?P<name>[A-Z][^,;()]{1,60})", re.IGNORECASE)
-_EXPLAINED = re.compile(r"(?P<name>[A-Z][^,;:()]{1,60}),\s+(?:(?:the|an?|which|who|where)\s).{3,120}")
+_EXPLAINED = re.compile(
+    r"(?P<name>(?:[A-Z][^,;:()]{1,60}(?=,\s+an?\s)|[^\s\d,;:()][^,;:()]{1,60})),\s+(?:the|an?|which|who|where)\s.{3,120}"
+)
 """`Abraham Lincoln, the 16th president`."""
 _SHOWN = re.compile(
     r"(?:there\s+(?:is|are)\s+)?(?P<name>[^,;.]{2,60}?)\s+(?:shown\s+)?in\s+the\s+(?:picture|image|photo|figure|scene)",
@@ -71,5 +73,6 @@ def answers_beside(text: str, question: str) -> Iterator[str]:
     if found := _SHOWN.fullmatch(text):
         yield found["name"]
     found = _OF_KIND.fullmatch(text)
-    if found and re.search(_ASKED_KIND.format(found["kind"]), question, re.IGNORECASE):
+    named = found and found["name"][:1].isupper() and re.search(rf"\b{found['kind']}\b", question)
+    if found and (named or re.search(_ASKED_KIND.format(found["kind"]), question, re.IGNORECASE)):
         yield found["name"]

@@ -33,7 +33,9 @@ _FOREIGN = re.compile(r"\d[.' ]\d{3},\d|\d(?:[.' ]\d{3}){2}(?!\d)|\d,\d{1,2}\s*[
 """Numbers that can only be another country's; `3,14` alone may be a list."""
 _NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
 """Decades and places in an order: `1990s` is no number of seconds, `21st century` no 21 of anything."""
-_RELATED = re.compile(r"\\(?:angle|triangle)\s*\w+$|\\(?:parallel|perp|cong|sim)(?![A-Za-z])|[∥⊥≅∼]")
+_RELATED = re.compile(
+    r"\\(?:angle|triangle)\s*\w+$|\\(?:parallel|perp|cong|sim)(?![A-Za-z])|[∥⊥≅∼→⇌]|->|\\(?:long)?rightarrow"
+)
 """Names of figures and how they lie, which no one works out."""
 _ION = re.compile(r"(?:[A-Z][a-z]?\d?){1,4}\^\{?\d?[+-]\}?")
 """`SO4^2-`: its charge is no power."""

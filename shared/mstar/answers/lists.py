@@ -16,7 +16,7 @@ from mstar.types import Answer
 _PAIRS = {"[": "]", "(": ")", "{": "}"}
 _SQUARE = str.maketrans("({)}", "[[]]")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_LISTED = re.compile(r"\s*[;&]\s*|(?:\s*,)?\s+and\s+")
+_LISTED = re.compile(r"\s*(?:[;&<>]|→|->)\s*|(?:\s*,)?\s+and\s+")
 _SPACED_OUT = re.compile(r"\d,\d{3}, ")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _A_YEAR = re.compile(r"(?:1[5-9]|20)\d\d")

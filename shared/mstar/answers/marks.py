@@ -27,7 +27,7 @@ _TEXT_COMMAND = re.compile(
     r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname|ce)\s*\{((?:[^{}]|\{[^{}]{0,9}\})*)\}"
 )
 """With the braces of a power inside, as in `\\mathrm{m\\,s^{-2}}`."""
-_SPACING = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\quad|\\qquad|\\left|\\right|\\displaystyle")
+_SPACING = re.compile(r"(?<!\\)\\[,;:!> ]|~|\\quad|\\qquad|\\(?:left|right)(?![a-z])|\\displaystyle")
 _EXPLAINS = re.compile(
     r"(?:because|since|as|explanation|reason|reasoning|this|that|note|here|for|i hope|let me know|feel free|if you)\b",
     re.IGNORECASE,
@@ -35,6 +35,7 @@ _EXPLAINS = re.compile(
 _RULED_OFF = re.compile(r"\s*\n\s*(?:-{3,}|\*{3,}|_{3,})\s*$")
 """The line across the page that closes a part in Markdown."""
 _FORMULA_FIRST = re.compile(r"\A(?:\$([^$]+)\$|\\\(((?:(?!\\\)).)+)\\\))\s*([^\s$\\][^$\\]*)\Z")
+_UNIT_LAST = re.compile(r"\A(-?[\d.,/]+)\s*\$([^$\d][^$]*)\$\Z")
 _BLANK = re.compile(r"\n[^\S\n]*\n")
 _HOPES = re.compile(r"(?<=\.)\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
 _SENTENCE = re.compile(
@@ -81,6 +82,7 @@ def words_led(text: str) -> str:
 
 def out_of_dollars(text: str) -> str:
     r"""`5 cm` for `$5$ cm` and `\(5\) cm`: the text that a formula begins, without the marks around the formula."""
+    text = _UNIT_LAST.sub(r"\1 \2", text)
     return _FORMULA_FIRST.sub(lambda found: f"{found[1] or found[2]} {found[3]}", text)
 
 

@@ -11,10 +11,10 @@ from mstar.answers.marks import bare, plain, without_latex_text
 from mstar.answers.numbers import Number, read_number
 from mstar.answers.quantities import same_compound
 from mstar.answers.rule import DEFAULT_RULE
-from mstar.answers.scripts import signs
+from mstar.answers.scripts import powers_written_out, signs
 from mstar.answers.texts import canonical, is_day, means, named_figure, same_place
 from mstar.answers.times import same_duration, same_moment, same_span
-from mstar.answers.units import is_percent
+from mstar.answers.units import is_known, is_percent
 
 _ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
 _THE_ONE = re.compile(r"the\s+(.+)\s+one")
@@ -31,6 +31,9 @@ _INITIALS = re.compile(r"[^\s.,]+")
 _TITLE = re.compile(r"\A(Dr|Mr|Mrs|Ms|Miss|Prof|Professor|Doctor)\b\.?\s+", re.IGNORECASE)
 _ARROW = re.compile(r"\s*(?:→|[-=]+>|\\(?:long)?rightarrow(?![a-z])|\\to(?![a-z]))\s*")
 _PAIR = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|&)\s+")
+_PLURAL = re.compile(
+    r"^(?:the\s+)?(?:points|lines|angles|figures|shapes|segments|sides|triangles|letters)\s+(?=[A-Z\d])", re.IGNORECASE
+)
 _SHORTENED = re.compile(r"(?P<name>[A-Za-z][A-Za-z ]{2,40}) \((?P<short>(?![IVXLC]+\))[A-Z][A-Za-z]{1,4})\)")
 """`Sodium (Na)`: a name with what it is called for short."""
 _RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
@@ -112,10 +115,19 @@ def _initials(text: str) -> list[str] | None:
 
 def same_pair(said: str, gold: str) -> bool:
     """Whether both name the same two things in any order: `orange, blue` for blue and orange."""
-    told, asked = (_PAIR.split(bare(text)) for text in (said, gold))
+    told, asked = (_PAIR.split(_PLURAL.sub("", bare(text))) for text in (said, gold))
+    told = _without_units(told) if all(map(str.isdecimal, asked)) else told
     if not len(told) == len(asked) == 2 or not all(part.strip() for part in (*told, *asked)):
         return False
     return any(all(map(same_text, told, order)) for order in (asked, asked[::-1]))
+
+
+def _without_units(parts: list[str]) -> list[str]:
+    """`30` and `60` of `30°` and `60°`, where both have one unit."""
+    numbers = [read_number(part, DEFAULT_RULE) for part in parts]
+    units = {number.unit for number in numbers if number is not None}
+    one = len(units) == 1 and None not in numbers and (units == {"°"} or all(map(is_known, units)))
+    return [str(number.value) for number in numbers if number is not None] if one else parts
 
 
 def _long_title(title: str) -> str:
@@ -143,20 +155,7 @@ def _same_days(one: str, other: str) -> bool:
 
 def _same_spelling(one: str, other: str, said: str, gold: str) -> bool:
     """The same but for hyphens and commas, signs for LaTeX, what stands between letters in a row, or accents."""
-    if any(
-        spelt(said) == spelt(gold)
-        for spelt in (
-            _unhyphened,
-            _uncommaed,
-            signs,
-            _in_a_row,
-            _unarrowed,
-            _enumerated,
-            _either_way,
-            _unnumbered,
-            _unspaced,
-        )
-    ):
+    if any(spelt(said) == spelt(gold) for spelt in _SPELLINGS):
         return True
     return one.isascii() and one == _unaccented(other)
 
@@ -177,6 +176,17 @@ def _enumerated(text: str) -> str:
 def _unarrowed(text: str) -> str:
     """Steps one behind the other: `seed → plant → fruit` as `seed, plant, fruit`."""
     return _ARROW.sub(", ", text)
+
+
+def _shells(text: str) -> str:
+    """Electrons in their shells without the signs of powers: `1s2 2s2` of `1s^2 2s^{2}`."""
+    digits = re.sub(r"[\^{}\s$]", "", powers_written_out(text))
+    return digits if re.fullmatch(r"(?:\d[spdf]\d{1,2})+", digits) else text
+
+
+def _named_values(text: str) -> str:
+    """`length 8, width 5` of `length = 8, width: 5`."""
+    return re.sub(r"(?<=[a-z]{3})\s*[=:]\s*(?=-?\d)", " ", text)
 
 
 def _unspaced(text: str) -> str:
@@ -229,3 +239,10 @@ def _ratio(text: str) -> list[str]:
 def _shouted(text: str) -> str:
     """Without exclamation marks behind a word; behind a number they are a factorial."""
     return re.sub(r"(?<=[^\W\d_])!+\s*$", "", text.strip())
+
+
+_SPELLINGS = (
+    _unhyphened, _uncommaed, signs, _in_a_row, _unarrowed, _enumerated, _either_way, _shells, _named_values,
+    _unnumbered, _unspaced,
+)  # fmt: skip
+"""Ways of writing one thing, of which a text has at most one."""

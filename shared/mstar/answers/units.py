@@ -20,6 +20,7 @@ _ALIKE = {
     "degrees fahrenheit": "degF", "degree fahrenheit": "degF", "fahrenheit": "degF", "degrees f": "degF",
     "ω": "ohm", "ohms": "ohm", "\\omega": "ohm", "kω": "kiloohm", "mω": "megaohm", "cents": "¢", "cent": "¢", "¢": "¢",
     "pp": "pp", "p.p": "pp", "percentage point": "pp", "percentage points": "pp", "percent points": "pp",
+    "bpm": "bpm", "beats per minute": "bpm", "beats/minute": "bpm", "beats/min": "bpm",
     "kilohm": "kiloohm", "kilohms": "kiloohm", "megohm": "megaohm", "megohms": "megaohm",
     "℃": "degC", "℉": "degF",
     "dioptre": "D", "dioptres": "D", "diopter": "D", "diopters": "D",
