@@ -18,10 +18,12 @@ from mstar.types import Answer, AnswerType
 
 _LONGEST = 30
 """Words; a longer text is no bare answer."""
-_SAME = {"average": "mean", "averages": "mean", "circumference": "perimeter"}
+_SAME = {"average": "mean", "averages": "mean", "circumference": "perimeter", "velocity": "speed"}
 _MEASURES = {
     "area", "perimeter", "volume", "radius", "diameter", "mean", "median", "mode", "range", "slope", "circumference",
     "average", "subtotal", "total", "tax", "tip", "discount", "deposit", "shipping",
+    "length", "width", "height", "depth", "force", "torque", "energy", "power", "mass", "speed", "pressure", "time",
+    "temperature",
 }  # fmt: skip
 _BECAUSE = re.compile(r"[,;.]?\s+(?:because|since|as)\s", re.IGNORECASE)
 _YES_NO = frozenset({"yes", "no", "true", "false"})

@@ -93,6 +93,7 @@ _DONE = {
 _OF_MEASURE = {
     "heavy": {"weighs", "weigh", "weighed"}, "weight": {"weighs", "weigh", "weighed"}, "cost": {"costs"},
     "price": {"costs", "cost"}, "long": {"lasts", "lasted", "takes", "took"}, "mass": {"weighs"},
+    "arrival": {"arrives", "arrived"}, "departure": {"departs", "departed", "leaves", "left"},
 }  # fmt: skip
 """Verbs that say what a question asks for with another word."""
 
@@ -233,6 +234,8 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
         for end in range(place + 2, len(told)):  # `will most likely increase`
             if list(told[place:end]) == list(asked[place - end :]):
                 yield " ".join(words[end:])
+        if asked[0] == "who" and "by" not in told and set(told[begin:]) & _BEFORE_ANSWER - {"of", "about", *asked}:
+            return  # `It was painted for Monet`
         if told[place] in _MODALS and told[begin] in asked:
             yield " ".join(words[begin + 1 :])  # `The van can fit 8 people`
         # `is made of rubber`, `is looking down`, `leaves at 8:45`
@@ -289,7 +292,13 @@ def _counted(words: Sequence[str], told: Sequence[str], asked: Sequence[str], qu
     # `4 million` is another number, also where the question says million.
     if told[begin + 1] in CHANGES - {"more", "less", "fewer"} or not names_counted(told[begin + 1 :], question):
         return
-    left = iter(asked[2:])
+    # How much change did she get: what is behind the verb is no part of what is asked for.
+    nouns = (
+        asked[2:]
+        if asked[1] == "many" or "than" in asked
+        else list(takewhile(lambda word: word not in _HELPERS, asked[2:]))
+    )
+    left = iter(nouns)
     if all(any(_singular(word) == _singular(other) for other in left) for word in told[begin + 1 :]):
         yield words[begin]
 
@@ -299,11 +308,13 @@ def _called(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
     if asked[:2] not in (["what", "is"], ["what", "was"]) or (_SAYS_MORE | _BEFORE_ANSWER | _LIMITS) & set(told):
         return
     name = asked[3:] if asked[2:3] == ["the"] else asked[2:]
+    # Of the boys in `the number of boys in the class of girls`.
+    name = list(takewhile(lambda word: word == "of" or word not in _BEFORE_ANSWER, name))
     label = next((place for place, word in enumerate(words[:3], 1) if word.endswith(":")), 0)
     if 0 < label < len(words) and set(told[:label]) <= set(name):
         yield " ".join(words[label:])
     # `pH 7`, where the question asks for the pH of something.
-    name = list(takewhile(lambda word: word not in _BEFORE_ANSWER, name))
+    name = list(takewhile(lambda word: word != "of", name)) if told[: len(name)] != name else name
     if 0 < len(name) < len(told) and list(told[: len(name)]) == name:
         yield " ".join(words[len(name) :])
 

@@ -9,7 +9,7 @@ import re
 _SEVERAL = re.compile(r"[,;]|\\\\|\b(?:or|and)\b|\\(?:text|mathrm)\{\s*(?:or|and)|[<>≤≥≠]|\\[lg]eq?\b|\n\s*\n")
 """Signs between two equations or more."""
 _WORK = re.compile(
-    r"(?:[\d\s.,+*/×÷·^!°$%_(){}\[\]|√π∠△-]|\\[A-Za-z]+|\\[,;:! ]|(?<![A-Za-z])[A-Za-z]{1,4}(?![A-Za-z]))+"
+    r"(?:[\d\s.,+*/×÷·^!°$%_−(){}\[\]|√π∠△-]|\\[A-Za-z]+|\\[,;:! ]|(?<![A-Za-z])[A-Za-z]{1,4}(?![A-Za-z]))+"
 )
 """Formulas without words."""
 _CONCLUDED = re.compile(

@@ -69,16 +69,9 @@ _SEMICOLONS = re.compile(r"([(\[])([^;()\[\]]+(?:;[^;()\[\]]+)+)([)\]])")
 _SIGNS = "%°<>≤≥≠±:;!|"
 _ARITHMETIC = re.compile(r"(?:[\d.)}\]]|\\pi)\s*(?:[+*×÷]|\\times|\\cdot|\\div|\^|-)\s*[\d.({\[\\]")
 _RELATIONS = {
-    "\\leq": "≤",
-    "\\le": "≤",
-    "\\geq": "≥",
-    "\\ge": "≥",
-    "\\neq": "≠",
-    "\\ne": "≠",
-    "\\pm": "±",
-    "\\lt": "<",
+    "\\leq": "≤", "\\le": "≤", "\\geq": "≥", "\\ge": "≥", "\\neq": "≠", "\\ne": "≠", "\\pm": "±", "\\lt": "<",
     "\\gt": ">",
-}
+}  # fmt: skip
 
 
 def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:

@@ -74,7 +74,7 @@ _ABOUT = re.compile(
 )
 _ASSIGNED = re.compile(
     r"(?:|[A-Za-zα-ω]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Za-z]'{0,3}\([^()=]{1,20}\)|[A-Z]{2,3}"
-    r"|\\overline\{[A-Z]{2}\}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
+    r"|[A-Z]_\{?(?:\\triangle\s*|△)?[A-Z]{1,4}\}?|\\overline\{[A-Z]{2}\}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
 )
 _AMOUNT_OF = re.compile(
     r"(?:an?\s+(?:total|value|sum|length|area|measure)\s+of|the\s+value(?:\s+of)?)\s+(?=[$€£]?-?\.?\d)", re.IGNORECASE

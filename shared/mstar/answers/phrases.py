@@ -6,6 +6,7 @@ and parts of a name, which stay different answers.
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from mstar.answers.marks import bare, plain, without_latex_text
 from mstar.answers.numbers import Number, read_number
@@ -145,6 +146,12 @@ def _same_time(said: str, gold: str) -> bool:
     return same_moment(told, asked) or same_span(told, asked)
 
 
+# Kept, since a response is compared with each option, and a reference with many responses.
+@lru_cache(maxsize=4096)
+def _spellings(text: str) -> tuple[str, ...]:
+    return tuple(spelt(text) for spelt in _SPELLINGS)
+
+
 def _same_days(one: str, other: str) -> bool:
     """`Mon-Fri` for Monday to Friday."""
     told, asked = (_DAYS.split(text.removeprefix("from ")) for text in (one, other))
@@ -155,7 +162,7 @@ def _same_days(one: str, other: str) -> bool:
 
 def _same_spelling(one: str, other: str, said: str, gold: str) -> bool:
     """The same but for hyphens and commas, signs for LaTeX, what stands between letters in a row, or accents."""
-    if any(spelt(said) == spelt(gold) for spelt in _SPELLINGS):
+    if any(map(str.__eq__, _spellings(said), _spellings(gold))):
         return True
     return one.isascii() and one == _unaccented(other)
 

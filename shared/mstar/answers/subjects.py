@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from mstar.answers.wanted import ANYTHING, singular
 
 _VERB = re.compile(
-    r"=|≈|:\s|\b(?:is|are|was|were|equals|measures|has|have|had|will|would|can|could|does|did|shows|reads)\b"
+    r"=|≈|:\s|\b(?:is|are|was|were|equals|measures|has|have|had|will|would|can|could|does|did|shows|reads|costs?|weighs|takes|took|earns|needs)\b"
 )
 _YEAR = re.compile(r"(?<![\d.,])(?:1[5-9]|20)\d\d(?!\d|[.,]\d)")
-_HAPPENS = re.compile(
-    r"(?:\b(?:if|when|as)\s+(?P<before>.+?),\s+)?\b(?:what|how)\b.*\bhappens?\s+to\s+(?P<what>[^,]+?)"
-    r"(?:\s+(?:if|when|after|as)\s+(?P<behind>.+))?[?.]?$",
-    re.IGNORECASE,
-)
+_IF_FIRST = re.compile(r"(?:if|when|as)\s+(?P<condition>[^,]+),", re.IGNORECASE)
+_IF_BEHIND = re.compile(r"\b(?:what|how|find|which)\b.*?\b(?:if|when|after)\s+(?P<condition>.+?)[?.]?$", re.IGNORECASE)
+_PRONOUNS = {"it", "they", "there", "he", "she", "we"}
+_HAPPENS_TO = re.compile(r"\bhappens?\s+to\b", re.IGNORECASE)
 _ARTICLES = {"the", "a", "an", "this", "that", "these", "those", "your", "our", "its"}
 _TURNS = {"to", "than", "from", "by", "over", "minus", "versus"}
 """Between two things whose order counts."""
@@ -45,6 +44,8 @@ def has_another_subject(text: str, question: str) -> bool:
     """Whether the words before the verb are the question's with one thing in the place of another."""
     found = _VERB.search(text)
     head = _words(text[: found.start()]) if found else []
+    if found is None and _HAPPENS_TO.search(question):
+        head = _words(text)[:-1]  # `The volume increases`
     asked = _words(question)
     size = len(head)
     windows = [asked[place : place + size] for place in range(len(asked) - size + 1)] if size > 1 else []
@@ -60,11 +61,14 @@ def has_another_subject(text: str, question: str) -> bool:
 
 def _is_of_condition(head: Sequence[str], question: str) -> bool:
     """`The volume` where the question asks what happens to the pressure if the volume is reduced."""
-    found = _HAPPENS.search(question)
+    first, behind = _IF_FIRST.match(question), _IF_BEHIND.search(question)
+    found = first or behind
     if found is None:
         return False
-    condition = _folded(_words(f"{found['before'] or ''} {found['behind'] or ''}"))
-    return set(head) <= set(condition) and set(head).isdisjoint(_folded(_words(found["what"])))
+    condition = set(_folded(_words(found["condition"])))
+    wanted = set(_folded(_words(question.replace(found["condition"], " "))))
+    named = set(head) - _PRONOUNS
+    return bool(named) and named <= condition and named.isdisjoint(wanted)
 
 
 def _swaps(head: Sequence[str], window: Sequence[str]) -> bool:

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 _ENDS = (
-    ({"largest", "biggest", "greatest", "highest", "maximum", "most", "tallest", "longest", "top"},
+    ({"largest", "biggest", "greatest", "highest", "maximum", "most", "tallest", "longest", "top", "limit"},
      {"smallest", "lowest", "minimum", "least", "fewest", "shortest", "bottom"}),
+    ({"left"}, {"right"}),
+    ({"upper"}, {"lower"}),
     ({"oldest"}, {"youngest", "newest"}),
     ({"earliest", "first"}, {"latest", "last"}),
     ({"fastest"}, {"slowest"}),

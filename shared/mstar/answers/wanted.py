@@ -12,7 +12,9 @@ from functools import lru_cache
 from mstar.answers.dimensions import is_of_another_kind
 from mstar.answers.units import contradict, factor, is_known, is_percent, same_unit
 
-_HOW_MANY = re.compile(r"\bhow\s+many\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})", re.IGNORECASE)
+_HOW_MANY = re.compile(
+    r"\b(?:how\s+many|(?:what\s+is|find)\s+the\s+number\s+of)\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})", re.IGNORECASE
+)
 _OF_THEM = re.compile(r"of\s+(?:the|these|those|them|all)\s*", re.IGNORECASE)
 _ENDS = {
     "are", "is", "was", "were", "be", "do", "does", "did", "can", "could", "will", "would", "should", "must", "may",
@@ -41,7 +43,7 @@ _UNITS = (
     r"|seconds?|minutes?|hours?|days?|weeks?|months?|years?|(?:kilo|milli)?grams?|kg|pounds?|ounces?|tons?|tonnes?"
     r"|(?:milli)?lit(?:er|re)s?|ml|gallons?|quarts?|pints?|cups?|(?:u\.?s\.?\s+)?dollars?|usd|cents?|euros?"
     r"|percent|dB|decibels?|volts?|amp(?:ere)?s?|ohms?|watts?|newtons?|joules?|pascals?|hertz|celsius|fahrenheit|kelvin"
-    r"|mph|km/h|m/s|cm\^?[23]|m\^?[23]|[$€£¥₹¢%]|℃|℉|°\s?[CF]?"
+    r"|mph|km/h|m/s|cm\^?[23]|m\^?[23]|[$€£¥₹¢%](?![\\A-Za-z\d])|℃|℉|°\s?[CF]?"
 )
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALE = rf"(?:(?P<scale>{'|'.join(_SCALES)})s?)"
