@@ -85,7 +85,12 @@ def check(
         said = conclusion_of(said)
 
     reason = _compared(said, answer, rule, numbers, question)
-    if reason != "equal" and answer.type is not AnswerType.CHOICE and " or " in said and " or " not in answer.value:
+    if (
+        reason != "equal"
+        and answer.type is not AnswerType.CHOICE
+        and said.count(" or ") == 1
+        and " or " not in answer.value
+    ):
         # `3/4 or 0.75` says one thing twice.
         twice = [_compared(part, answer, rule, numbers, question) for part in said.split(" or ")]
         reason = "equal" if set(twice) == {"equal"} else reason

@@ -6,6 +6,8 @@ leaves out: whether the conclusion is right, and the work in between.
 
 import re
 
+_LONGEST = 500
+"""Characters; the patterns take quadratic time, and what is longer is no bare answer."""
 _SEVERAL = re.compile(r"[,;]|\\\\|\b(?:or|and)\b|\\(?:text|mathrm)\{\s*(?:or|and)|[<>≤≥≠]|\\[lg]eq?\b|\n\s*\n")
 """Signs between two equations or more."""
 _WORK = re.compile(
@@ -35,6 +37,8 @@ def conclusion_of(text: str) -> str:
 
     Any other text as it is.
     """
+    if len(text) > _LONGEST:
+        return text
     *work, last = _SO.split(text)
     if work and last.count("=") == 1 and not _UNDECIDED.search(text) and not _DENIES.search(text):
         text = f"${last}" if last.count("$") % 2 else last
@@ -50,7 +54,7 @@ def conclusion_of(text: str) -> str:
 
 def concluded_letter(said: str, options: dict[str, str]) -> str | None:
     """The letter behind `so`, where the words in front of it name no other option; None without one."""
-    found = _CONCLUDED.fullmatch(said)
+    found = _CONCLUDED.fullmatch(said) if len(said) <= _LONGEST else None
     letter = (found["bracketed"] or found["bare"]) if found else None
     if found is None or letter not in options or _UNDECIDED.search(found["head"]):
         return None
