@@ -12,7 +12,7 @@ from typing import Any
 
 from mstar.documents import parse_json
 from mstar.errors import InvalidInput
-from mstar.model_files import is_model_file
+from mstar.model_files import is_model_file, source_name
 from mstar.model_shape import ModelShape, Weights, count_weights, shape_of
 from mstar.prm_schemes import DECLARATION
 
@@ -120,7 +120,7 @@ def read_shape(folder: Path) -> ModelShape:
     """The sizes that memory and work follow from. Raises InvalidInput."""
     config = read_json(folder, "config.json")
     try:
-        return shape_of(folder.name, config, read_weights(folder))
+        return shape_of(source_name(str(folder)), config, read_weights(folder))
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise _refused(folder, f"has no sizes of a language model in config.json: {error}") from None
 
@@ -209,4 +209,5 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _refused(folder: Path, problem: str) -> InvalidInput:
-    return InvalidInput(f"model.base {folder.name[:64]!r} {problem}", field="model.base")
+    # A snapshot of the hub's cache is a folder that is called after a commit, which tells nobody which model it is.
+    return InvalidInput(f"model.base {source_name(str(folder))[:64]!r} {problem}", field="model.base")

@@ -71,3 +71,10 @@ def test_an_index_beside_a_whole_model_is_told_what_to_do_with(tmp_path: Path) -
     (whole / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-00001-of-00002.safetensors"}}')
     with pytest.raises(InvalidInput, match=r"if model\.safetensors is the whole model, remove that index"):
         check_weights(whole)
+
+
+def test_a_snapshot_of_the_hub_goes_by_the_name_of_its_model(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--acme--Seer" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    with pytest.raises(InvalidInput, match=r"model\.base 'acme/Seer' holds no safetensors"):
+        check_weights(snapshot)

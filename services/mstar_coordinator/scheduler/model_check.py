@@ -10,6 +10,7 @@ from typing import Any
 
 from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR
+from mstar.model_files import source_name
 from mstar.model_folder import check_weights, model_files, read_json, tensor_names
 from mstar.model_types import WITH_CODE, WITHOUT_TEMPLATE, type_problem
 from mstar.prm_schemes import (
@@ -302,4 +303,4 @@ def _wrong_types(config: Mapping[str, Any], where: str) -> Iterator[str]:
 
 
 def _refused(folder: Path, problem: str) -> InvalidInput:
-    return InvalidInput(f"model.base {folder.name[:64]!r} {problem}", field="model.base")
+    return InvalidInput(f"model.base {source_name(str(folder))[:64]!r} {problem}", field="model.base")
