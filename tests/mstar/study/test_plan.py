@@ -7,7 +7,7 @@ import pytest
 
 from mstar.cli.study_files import STUDIES, read_study
 from mstar.errors import InvalidInput, InvalidRecipe
-from mstar.study.plan import Study, parse_study, parse_study_yaml
+from mstar.study.plan import Measure, Property, Study, parse_study, parse_study_yaml
 
 GOOD: dict[str, Any] = {
     "name": "mine",
@@ -78,6 +78,22 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], field: str, words: str)
 def test_text_that_is_no_study_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput):
         parse_study_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted", "met"),
+    [
+        (25, 40, "25 to 40", [False, True, True, True, False]),
+        (25, None, "at least 25", [False, True, True, True, True]),
+        (None, 40, "at most 40", [True, True, True, True, False]),
+    ],
+)
+def test_a_property_is_met_within_its_bounds_which_are_in_them(
+    low: float | None, high: float | None, wanted: str, met: list[bool]
+) -> None:
+    one = Property(name="p", measure=next(iter(Measure)), arm="a", low=low, high=high)
+    assert one.wanted == wanted
+    assert [one.met(value) for value in (24.9, 25, 30, 40, 40.1)] == met
 
 
 def test_an_arm_is_the_base_with_the_changes_of_study_and_arm() -> None:
