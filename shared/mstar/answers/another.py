@@ -31,7 +31,7 @@ _FIGURES = r"(?:triangle|angle|side|segment|line|chord|arc|quadrilateral|rectang
 _ASKED = re.compile(
     r"\b(?:(?i:find|determine|calculate|compute|solve\s+for|what\s+is|what['\u2019]s)"
     r"|(?i:length|measure|value|size|degree|area|perimeter)\s+of)\s+(?i:the\s+)?"
-    rf"\$?(?P<what>(?i:{_FIGURES})\s*)?\$?(?P<name>[A-Z]{{2,4}}|[a-z]|[1-9])\$?(?=\s*(?:[.,:?]|$|\s(?:in|if|when|to|as|for|that|so|such|given|where)\b))"
+    rf"\$?m?\s*(?P<what>(?i:{_FIGURES})\s*)?\$?(?P<name>[A-Z]{{2,4}}|[a-z]|[1-9])\$?(?=\s*(?:[.,:?]|$|\s(?:in|if|when|to|as|for|that|so|such|given|where)\b))"
 )
 """`find AC`, `the value of x`."""
 _SYMBOLS = {

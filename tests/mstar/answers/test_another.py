@@ -29,6 +29,7 @@ EUROPE = {"question": "What is the color of the line for Europe?", "answer": "bl
 HYPOTENUSE = {"question": "With AB = 3 and BC = 4, find the length of AC.", "answer": 5}
 ANGLE = {"question": "Find the measure of angle ABC.", "answer": 65}
 FIRST = {"question": "As shown, $\\angle 2 = 130^\\circ$. What is the degree of $\\angle 1$?", "answer": 50}
+MEASURE = {"question": "Find m∠AOB.", "answer": 130}
 POINT = {"question": "What are the coordinates of point B?", "answer": "(4, 3)"}
 DERIVATIVE = {"question": "Find the derivative of $f(x) = 3x^2$.", "answer": "6x", "answer_type": "math"}
 DUE = {"question": "What is the total amount due?", "answer": "$12.50"}
@@ -71,6 +72,7 @@ def right(record: dict[str, object], said: str) -> bool:
         (ANGLE, "∠CBA = 65°"),
         (FIRST, "$\\angle 1 = \\angle 3 = 50^\\circ$"),
         (POINT, "B(4, 3)"),
+        (MEASURE, "m∠BOA = 130°"),
         (DERIVATIVE, "f'(x) = 6x"),
         (DUE, "The total due is $12.50."),
         (RABBITS, "The population of rabbits will increase."),
@@ -105,6 +107,7 @@ def test_a_sentence_about_what_is_asked_counts(record: dict[str, object], said: 
         (ANGLE, "∠BAC = 65°"),
         (FIRST, "$\\angle 2 = 50^\\circ$"),
         (POINT, "A(4, 3)"),
+        (MEASURE, "m∠BOC = 130°"),
         (DERIVATIVE, "f(x) = 6x"),
         (DUE, "The tax due is $12.50."),
         (RABBITS, "The population of foxes will increase."),
