@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
@@ -47,7 +48,7 @@ class Bucket:
 @contextmanager
 def s3_server() -> Iterator[str]:
     """The server's URL; it ends with the block."""
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    command = [sys.executable, str(Path(__file__).with_name("s3_program.py")), "-H", "127.0.0.1", "-p", "0"]
     env = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     with tempfile.TemporaryFile("w+") as log, subprocess.Popen(command, env=env, stdout=log, stderr=log) as server:
         try:
