@@ -120,9 +120,19 @@ def read_shape(folder: Path) -> ModelShape:
     """The sizes that memory and work follow from. Raises InvalidInput."""
     config = read_json(folder, "config.json")
     try:
-        return shape_of(source_name(str(folder)), config, read_weights(folder))
+        return shape_of(source_name(str(folder)), config, read_weights(folder), _image_settings(folder))
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise _refused(folder, f"has no sizes of a language model in config.json: {error}") from None
+
+
+def _image_settings(folder: Path) -> Mapping[str, Any]:
+    """What the folder says of its image processor, where the loader looks for it. Raises InvalidInput."""
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        settings = read_json(folder, name) if (folder / name).is_file() else {}
+        found = settings.get("image_processor") or (settings if name.startswith("pre") else None)
+        if isinstance(found, Mapping):
+            return found
+    return {}
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -6,11 +6,12 @@ Read from the configuration and the shapes of the weights, as a folder has them.
 
 import re
 from collections.abc import Iterable, Mapping
-from math import prod
+from math import ceil, prod
 from typing import Any
 
 from pydantic import Field
 
+from mstar.image_tiles import PIXELS, tiles
 from mstar.types import Frozen
 
 Tensors = Iterable[tuple[str, tuple[int, ...]]]
@@ -20,6 +21,10 @@ _VISION = re.compile(r"(^|\.)(vision\w*|visual|vpm|img_processor|image_encoder)(
 _PROJECTOR = re.compile(
     r"(^|\.)(\w*projector\w*|connector|merger|resampler|mlp1|img_projection\w*|vision_embed_tokens|multi_modal\w*)(\.|$)"
 )
+_MERGES = ("scale_factor", "downsample_factor", "spatial_merge_size")
+"""How many patches a side become one token, where the whole configuration and not the tower's says it."""
+TOKENS = 1024
+"""Tokens of a picture where nothing says how many."""
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|lm_head|wte|tok_embeddings|output)\.weight$")
 
 
@@ -68,23 +73,31 @@ class ModelShape(Frozen):
     vision_layers: int = Field(ge=0)
     vision_intermediate: int = Field(ge=1)
     image_tokens: int = Field(default=1024, ge=1)
-    """Tokens of an image in the prompt, on average; an assumption of the plan."""
+    """Tokens of an image in the prompt; for a folder, of one of 1,024 x 768 pixels."""
     patches: int = Field(default=4096, ge=1)
     """Patches of an image that the vision tower computes, on average; an assumption of the plan."""
 
 
-def shape_of(name: str, config: Mapping[str, Any], weights: Weights) -> ModelShape:
+def shape_of(
+    name: str, config: Mapping[str, Any], weights: Weights, processor: Mapping[str, Any] | None = None
+) -> ModelShape:
     """The shape of a model from its config.json. What only the vision tower has is guessed where it is missing.
 
-    Raises KeyError for a configuration without the sizes of a language model.
+    `processor`: the settings of its image processor, which say whether it cuts pictures into tiles. Raises KeyError
+    for a configuration without the sizes of a language model.
     """
     # Families differ: Qwen2-VL has these sizes at the top, InternVL calls the section llm_config.
     text = _section(config, "text_config", "llm_config") or config
     vision = _section(config, "vision_config") or {}
     hidden, heads = int(text["hidden_size"]), int(text["num_attention_heads"])
     vision_hidden = int(_first(vision, ("embed_dim", "hidden_size", "width"), hidden))
-    merge = int(_first(vision, ("spatial_merge_size",), _first(config, ("scale_factor",), 1)))
-    tokens = int(config.get("image_seq_length") or _default_tokens(vision, merge))
+    merge = _merge(config, vision)
+    places = _places(vision, merge)
+    # The configuration's own number is last, since folders of LLaVA's families keep a number that nothing reads.
+    tile = _fixed_tokens(config) or places or _first(config, ("image_seq_length",), TOKENS)
+    many = tiles(str(config.get("model_type")), config, processor or {})
+    # Patches that a resampler makes fewer tokens of are computed all the same.
+    patches = (places or tile) * merge**2
     return ModelShape(
         name=name,
         weights=weights,
@@ -98,8 +111,8 @@ def shape_of(name: str, config: Mapping[str, Any], weights: Weights) -> ModelSha
         vision_hidden=vision_hidden,
         vision_layers=int(_first(vision, ("num_hidden_layers", "depth"), 1)),
         vision_intermediate=int(_first(vision, ("intermediate_size",), 4 * vision_hidden)),
-        image_tokens=tokens,
-        patches=tokens * max(1, merge) ** 2,
+        image_tokens=round(tile * many),
+        patches=round(patches * many),
     )
 
 
@@ -130,10 +143,31 @@ def _first(config: Mapping[str, Any], names: Iterable[str], otherwise: Any) -> A
     return next((config[name] for name in names if isinstance(config.get(name), int)), otherwise)
 
 
-def _default_tokens(vision: Mapping[str, Any], merge: int) -> int:
-    """Image tokens of a family with one size of pictures; 1024 where pictures keep their own."""
+def _merge(config: Mapping[str, Any], vision: Mapping[str, Any]) -> int:
+    """How many patches a side become one token."""
+    ratio = config.get("downsample_ratio")
+    # InternVL says it the other way round: 0.5.
+    shuffled = round(1 / ratio) if isinstance(ratio, float) and 0 < ratio < 1 else 1
+    return max(1, int(_first(vision, ("spatial_merge_size", "hidden_stride"), _first(config, _MERGES, shuffled))))
+
+
+def _fixed_tokens(config: Mapping[str, Any]) -> int | None:
+    """Tokens of a picture, or tile, of any size: what a resampler gives, or Gemma's pooling."""
+    resampled = _section(config, "perceiver_config") or {}
+    found: int | None = _first(config, ("mm_tokens_per_image",), None) or _first(
+        resampled, ("resampler_n_latents",), None
+    )
+    return found
+
+
+def _places(vision: Mapping[str, Any], merge: int) -> int | None:
+    """Tokens that a tower of one size makes of a picture; None where pictures keep their own size."""
     size, patch = vision.get("image_size"), vision.get("patch_size")
     if not (isinstance(size, int) and isinstance(patch, int)) or "spatial_merge_size" in vision:
-        return 1024
+        return None
     # Patches a side, of which merge x merge become one token.
-    return max(1, (size // patch // max(1, merge)) ** 2)
+    width = height = size // patch // merge
+    if vision.get("model_type") == "pixtral":
+        # It takes a picture of any size up to its own.
+        width, height = (ceil(min(side, size * side / PIXELS[0]) / patch / merge) for side in PIXELS)
+    return max(1, width * height)
