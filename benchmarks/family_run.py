@@ -20,7 +20,7 @@ PLACES = ("", "shared", "services", "tests/support")
 """Folders that are imported from; nothing needs to be installed from this repository."""
 FAMILIES: Mapping[str, str] = {"qwen2_5_vl": "Qwen2.5-VL", "internvl": "InternVL"}
 UPDATES: Mapping[str, int] = {"qwen2_5_vl": 160, "internvl": 200}
-"""After so many a model reads some pictures and not all: what is left to learn is the run's."""
+"""After this many a model reads some pictures and not all: what is left to learn is the run's."""
 
 
 def main() -> None:

@@ -230,7 +230,7 @@ def _in_turn(work: Work, gpus: int) -> float:
 
 
 def best_split(work: Work, gpus: int, *, trainer: bool = True) -> Split:
-    """The split of so many GPUs that ends first. Needs one for each service."""
+    """The split of this many GPUs that ends first. Needs one for each service."""
     return min(_splits(gpus, trainer=trainer), key=lambda split: streamed_seconds(work, split))
 
 
@@ -241,7 +241,7 @@ def _splits(gpus: int, *, trainer: bool) -> Iterator[Split]:
 
 
 def costs(work: Work, gpus: int) -> list[Cost]:
-    """Every mode that so many GPUs allow."""
+    """Every mode that this many GPUs allow."""
     own = [dedicated(work, best_split(work, gpus))] if gpus >= 3 else []
     return [*own, scale_to_zero(work, gpus), colocated(work, gpus)]
 

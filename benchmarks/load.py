@@ -122,7 +122,7 @@ class Load:
         return phase
 
     async def open(self, name: str, rate: float, seconds: float, until: Callable[[], bool] = lambda: False) -> Phase:
-        """A Poisson process of so many requests a second, for so long or until something holds."""
+        """A Poisson process of this many requests a second, for this long or until something holds."""
         async with self._phase(name) as phase:
             due, sent = time.monotonic(), set()
             end = due + seconds

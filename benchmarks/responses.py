@@ -5,7 +5,7 @@ this file. The run is written straight into a store, with a few different shards
 that serves it is a process of its own, asked over HTTP by one reader, and then by four at once.
 
 With a folder the run and its index stay there, and `--minutes` ends a session while the index is being made: the same
-command goes on with it.
+command continues it.
 """
 
 import argparse
@@ -178,7 +178,7 @@ def serve(home: Path, port: int) -> None:
 
 
 def times(url: str, run_id: str, readers: int) -> dict[str, list[float]]:
-    """Kind of page → milliseconds of each that was asked for, by so many readers at once."""
+    """Kind of page → milliseconds of each that was asked for, by this many readers at once."""
     found: dict[str, list[float]] = {name: [] for name in kinds(random.Random(0))}
 
     def read(reader: int) -> None:
@@ -314,7 +314,7 @@ def main(arguments: Sequence[str]) -> None:
         home.mkdir(parents=True, exist_ok=True)
         found = measure(given.responses, home, given.minutes)
     if found is None:
-        print("the index is not whole yet: the same command goes on with it")
+        print("the index is not whole yet: the same command continues it")
         return
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     RESULTS.with_suffix(".md").write_text(report(found))

@@ -48,7 +48,7 @@ RESULTS = Path(__file__).with_name("scale.json")
 
 @dataclass(frozen=True)
 class Measured:
-    """One iteration of so many responses."""
+    """One iteration of this many responses."""
 
     responses: int
     database: str
@@ -157,7 +157,7 @@ class Watch:
 
 
 def _recipe(questions: int) -> dict[str, Any]:
-    """The paper's recipe with one iteration of so many questions, and hardly anything before and after it."""
+    """The paper's recipe with one iteration of this many questions, and hardly anything before and after it."""
     return {
         "data.train": questions,
         "data.validation": 1,

@@ -60,7 +60,7 @@ class Device:
         self._served = folder.name
 
     async def computed(self, units: int, version: str | None) -> str:
-        """Be busy for so many units on these weights; the weights' version."""
+        """Be busy for this many units on these weights; the weights' version."""
         async with self._turn:
             if not self._served:
                 raise Unavailable("no weights are loaded")

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 def addresses(url: str) -> list[str]:
-    """The URL once for each IPv4 address of its host; unchanged where the name is unknown now, or where it is no URL.
+    """The URL once for each IPv4 address of its host; unchanged where the name is unknown now, or it is not a URL.
 
     Whoever asks there then gets the error that names the URL.
     """

@@ -37,18 +37,18 @@ class ModelRules(BaseSettings):
     )
 
     trusted_code: TrustedCodeText = ""
-    """Code from model folders that policy, PRM and trainer may run, as their settings of this name; a run on such a
-    model is refused at once where it is not listed here."""
+    """Code from model folders that policy, PRM and trainer may run, written as in their settings of the same name. A
+    run on such a model is refused at once unless it is listed here."""
     untried_models: UntriedModelsText = ""
-    """Types of model, with commas between them, that transformers loads and M-STaR was never tried with (docs/models.md
-    lists them), and that runs may use all the same. Their numbers may be wrong, and such a run says so."""
+    """Comma-separated model types that runs may use although M-STaR was never tried with them; transformers must be
+    able to load them (docs/models.md lists them). Their numbers may be wrong, and such a run says so."""
     model_check_gb: float = Field(default=2.0, ge=0)
-    """A run's own models of up to so many GB of weights are loaded and run once, in a limited process, before the run
-    is started or refused; of larger ones only names and shapes of the tensors are compared. Needs torch beside the
-    coordinator, which its image does not have: there policy and PRM do it, with the first weights that they load."""
+    """Largest model, in GB of weights, that is loaded and run once, in a limited process, before a run on it is started
+    or refused. Of larger ones only the names and shapes of the tensors are compared. Needs torch next to the
+    coordinator. The coordinator's image has none, so there policy and PRM check the first weights that they load."""
     model_check_seconds: float = Field(default=120.0, gt=0, le=600)
-    """For so long loading the models of a run or study and running each once may take; what is not done by then is left
-    to the services. A study whose model folders take as long to read is refused."""
+    """Time limit for loading the models of a run or study and running each once. What is not done by then is left to
+    the services. A study whose model folders take longer than this to read is refused."""
 
     @property
     def allowed_types(self) -> frozenset[str]:
@@ -67,38 +67,38 @@ class CoordinatorSettings(ModelRules, ServiceSettings):
     run_admin_key: SecretStr | None = None
     """Bearer key of those who start and steer runs."""
     score_key: SecretStr | None = None
-    """Bearer key of those who score responses through here; needed with prm_url where there are keys."""
+    """Bearer key of clients that score responses through the coordinator; required with prm_url if any key is set."""
     prm_url: str | None = None
-    """PRM to pass /v1/score on to, for people who would not find it while others have its GPU, and to put to sleep
-    with colocated; unset, nothing is."""
+    """PRM that /v1/score is forwarded to, for clients that could not reach it while another service has its GPU; with
+    colocated, also the PRM to put to sleep. Unset, nothing is forwarded."""
     session_hours: float = Field(default=12.0, gt=0, le=24 * 90)
     """How long a person stays signed in to the pages."""
     public_url: str = ""
-    """How people's browsers reach this service, such as `https://mstar.example.org`; needed with oidc_issuer."""
+    """URL at which browsers reach this service, such as `https://mstar.example.org`; required with oidc_issuer."""
     oidc_issuer: str = ""
-    """OpenID Connect provider at which people sign in, such as `https://login.example.org/realms/lab`; unset, they
-    sign in with keys only. Register `<public_url>/sign-in/oidc/return` there as the redirect URI."""
+    """OpenID Connect provider for sign-in, such as `https://login.example.org/realms/lab`; unset, people sign in with
+    keys only. Register `<public_url>/sign-in/oidc/return` there as the redirect URI."""
     oidc_client_id: str = ""
-    """The client that the provider knows this service as."""
+    """Client id under which this service is registered with the provider."""
     oidc_client_secret: SecretStr | None = None
     """The client's secret."""
     oidc_scope: str = "openid email profile"
-    """What is asked of the provider; some send groups only when `groups` is asked for too."""
+    """Scopes requested from the provider; some send groups only if `groups` is among them."""
     oidc_label: str = Field(default="your organisation", max_length=60)
-    """How the sign-in page calls the provider."""
+    """Name of the provider on the sign-in page."""
     oidc_role_claim: str = "groups"
     """Claim of the id token whose values give roles; a dotted path, such as `realm_access.roles`."""
     oidc_roles: str = ""
-    """`VALUE=ROLE` with commas between them, such as `mstar-admins=run_admin,staff=read`. Roles: read, run_admin,
-    score, upload. Who has none of the values is let in nowhere."""
+    """Comma-separated `VALUE=ROLE`, such as `mstar-admins=run_admin,staff=read`. Roles: read, run_admin, score, upload.
+    A person with none of the values cannot sign in."""
     oidc_project_claim: str = ""
     """Claim whose values give the project; unset, everyone is in `default`."""
     oidc_projects: str = ""
-    """`VALUE=PROJECT` likewise. Who has none or several of the projects is let in nowhere."""
+    """Comma-separated `VALUE=PROJECT`. A person with none or several of the projects cannot sign in."""
     audit_days: float = Field(default=400.0, gt=0)
     """How long entries of the audit log are kept."""
     tracking: str = ""
-    """Trackers of every run, beside those that its recipe names, with commas between them: `wandb`, `mlflow`,
+    """Comma-separated trackers of every run, in addition to those that its recipe names: `wandb`, `mlflow`,
     `tensorboard`, `trackio`."""
     broker_url: BrokerUrl
     """Redis or Valkey that carries task messages; `redis+socket:///path?virtual_host=0` for a unix socket."""
@@ -106,30 +106,31 @@ class CoordinatorSettings(ModelRules, ServiceSettings):
     """SQL database of runs and steps; unset, SQLite in `.mstar/mstar.sqlite` below home."""
     # At least 4, since the coordinator looks once a second and must look twice in a lease (`scheduler.leases`).
     lease_seconds: float = Field(default=20.0, ge=4)
-    """A worker that sends no heartbeat for so long loses its step. The coordinator looks once a second."""
+    """A worker that sends no heartbeat for this long loses its step. The coordinator checks once a second."""
     republish_seconds: float = Field(default=5.0, gt=0)
     """Task messages older than this are sent again when their queue is empty."""
     stream_training: bool = True
     """Begin training with the first selected shard, while the others are still sampled and scored."""
     gpu_sharing: GpuSharing = GpuSharing.DEDICATED
-    """`dedicated`; or policy, PRM and trainer take turns on the same GPUs, and training waits for all of its data:
-    `scaleToZero` with pods of a Kubernetes cluster that come and go, `colocated` with services that sleep."""
+    """`dedicated`: each service has its own GPUs. With the other two, policy, PRM and trainer take turns on the same
+    GPUs, and training waits for all of its data: `scaleToZero` starts and stops pods of a Kubernetes cluster,
+    `colocated` puts services to sleep."""
     stuck_seconds: float = Field(default=900.0, gt=0)
-    """A turn on the GPUs that pods hold up for so long, by not starting or not ending, is reported as a problem."""
+    """A turn on the GPUs that pods hold up for this long, by not starting or not ending, is reported as a problem."""
     policy_url: str | None = None
-    """Policy to put to sleep; needed with colocated, as prm_url is."""
+    """Policy to put to sleep; required with colocated, as is prm_url."""
     cluster_namespace: str = "default"
     """Where the chart is installed; used with scaleToZero, as are the next five."""
     cluster_instance: str = "mstar"
     """Name of the chart's release, which is a label of its pods."""
     cluster_prefix: str = "mstar"
-    """How the names of its deployments begin."""
+    """Prefix of the names of its deployments."""
     policy_replicas: int = Field(default=1, ge=1)
     """Pods of the policy while it has the GPUs."""
     prm_replicas: int = Field(default=1, ge=1)
     """Pods of the PRM while it has the GPUs."""
     job_template: Path = Path("/etc/mstar/trainer-job.yaml")
-    """The Job that trains, as the chart renders it."""
+    """Manifest of the training Job, as the chart renders it."""
     data_root: Path = Field(default_factory=Path.cwd)
     """Folder below which recipes may name data sets and models; relative paths start here."""
     recipes_folder: Path = RECIPES
@@ -138,15 +139,15 @@ class CoordinatorSettings(ModelRules, ServiceSettings):
     """Disk space that must be free beyond a new run's checkpoints, or the run is refused."""
 
     data_check_seconds: float = Field(default=20.0, gt=0, le=50)
-    """For so long a run's data set is looked at before the run is started or refused; what is not looked at by then is
-    left to its first step."""
+    """Time limit for checking a run's data set before the run is started or refused. What is not checked by then is
+    left to the run's first step."""
     import_days: float = Field(default=30.0, gt=0)
-    """How long an imported data set is kept that no run has opened; a run that needs it then imports it again."""
+    """How long an imported data set is kept after a run last opened it; a run that needs it later imports it again."""
     training_gpu_gb: float | None = Field(default=None, gt=0)
-    """Memory of each GPU that trains: a run whose training would not fit, by what `mstar plan` reckons, is refused.
-    Unset, that is not looked at."""
+    """Memory of each training GPU. A run whose training would not fit, by the estimate of `mstar plan`, is refused.
+    Unset, this is not checked."""
     training_four_bit: bool = False
-    """bitsandbytes is there beside the trainers, so recipes may set `lora.quantize`."""
+    """Whether the trainers have bitsandbytes, so that recipes may set `lora.quantize`."""
 
     @model_validator(mode="after")
     def _scores_are_asked_for_with_a_key(self) -> Self:
@@ -198,7 +199,7 @@ class CoordinatorSettings(ModelRules, ServiceSettings):
         """Those of `tracking`. Raises ValueError for one that nobody knows."""
         names = [name.strip() for name in self.tracking.split(",") if name.strip()]
         if unknown := [name for name in names if name not in list(Tracker)]:
-            raise ValueError(f"tracking: {unknown[0][:40]!r} is none of {', '.join(Tracker)}")
+            raise ValueError(f"tracking: {unknown[0][:40]!r} is not one of {', '.join(Tracker)}")
         return tuple(map(Tracker, names))
 
     def store_url(self) -> str:

@@ -248,7 +248,7 @@ def _files(row: Row, opened: Opener) -> tuple[bytes, ...]:
     for image in row.images:
         try:
             found.append(_file(image, opened))
-            # It says more of a file that is no picture than the decoder does, and costs nothing.
+            # It says more of a file that is not a picture than the decoder does, and costs nothing.
             width, height = picture_size(BytesIO(found[-1]))
         except (OSError, ValueError) as error:
             reason = f"can't be read: {error.strerror}" if isinstance(error, OSError) else str(error)

@@ -1,8 +1,8 @@
 """The folder that a run's questions are read from: `data.source` itself, or what is imported from it.
 
 A source in somebody else's shape is imported once, below the coordinator's folder, under a key of its files and of how
-they are read; runs that name the same source share the import. One that is stopped goes on where it was. Where a source
-has changed, nothing opens its old import any more; `collect_imports` removes what nobody has opened for long.
+they are read; runs that name the same source share the import. One that is stopped continues where it stopped. Where a
+source has changed, nothing opens its old import any more; `collect_imports` removes what nobody has opened for long.
 """
 
 import fcntl
@@ -163,7 +163,7 @@ def _took(file: IO[str], path: Path) -> bool:
 
 
 def collect_imports(home: Path, older_than: float) -> list[str]:
-    """Remove imports that no run has opened for so many seconds, whole or begun; their keys.
+    """Remove imports that no run has opened for this many seconds, whole or begun; their keys.
 
     A run that still needs one imports it again: it is a copy of the source in another shape.
     """

@@ -20,7 +20,7 @@ class Taker:
     images: Images
 
     def problem(self, count: int) -> str | None:
-        """Why it cannot be asked about so many images; None: it can."""
+        """Why it cannot be asked about this many images; None: it can."""
         if self.images.least <= count <= self.images.most:
             return None
         shown = {0: "no image", 1: "one image"}.get(count, f"{count} images")

@@ -80,19 +80,19 @@ def read_roles(text: str) -> dict[str, Role]:
     found = {}
     for value, role in _pairs(text):
         if role not in HANDED_OUT:
-            raise ValueError(f"{role[:40]!r} is none of {', '.join(sorted(HANDED_OUT))}")
+            raise ValueError(f"{role[:40]!r} is not one of {', '.join(sorted(HANDED_OUT))}")
         found[value] = Role(role)
     return found
 
 
 def read_projects(text: str) -> dict[str, str]:
-    """`team-blue=blue`. Raises ValueError for what is no name of a project."""
+    """`team-blue=blue`. Raises ValueError for what is not a name of a project."""
     found = {}
     for value, project in _pairs(text):
         try:
             found[value] = _PROJECT.validate_python(project)
         except ValidationError:
-            raise ValueError(f"{project[:40]!r} is no project: lower-case letters, digits and dashes") from None
+            raise ValueError(f"{project[:40]!r} is not a project: lower-case letters, digits and dashes") from None
     return found
 
 

@@ -80,7 +80,7 @@ def _without_nulls(body: Any) -> Any:
 
 
 class _Body(BaseModel):
-    """Strict types (a string is no number), and null means unset."""
+    """Strict types (a string is not a number), and null means unset."""
 
     model_config = ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
 

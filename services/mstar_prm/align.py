@@ -25,7 +25,7 @@ def main() -> None:
 def look(folder: Path) -> View:
     """The view of a folder, by the scheme that it declares or that a PRM trained on it has.
 
-    Raises InvalidInput for one that is no PRM's base.
+    Raises InvalidInput for one that is not a PRM's base.
     """
     model, scheme = load_prm(folder, base=True)
     layout = Layout(model)

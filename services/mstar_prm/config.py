@@ -18,20 +18,20 @@ class PrmSettings(ServiceSettings):
     port: int = Field(default=8402, ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
     score_key: SecretStr | None = None
-    """Bearer key of those outside who score responses."""
+    """Bearer key of outside clients that score responses."""
     weights_admin_key: SecretStr | None = None
     """Bearer key that may load weights."""
     coordinator_url: str | None = None
     """Coordinator that knows the keys made with `mstar keys`; unset, only the keys of these settings open this
     service."""
     model: Path | None = None
-    """Hugging Face folder to serve from the start; unset, the service is not ready until weights are put."""
+    """Hugging Face folder to serve from the start; unset, the service is not ready until weights are loaded."""
     trusted_code: TrustedCodeText = ""
-    """Code from model folders that may run here, `TYPE=/FOLDER@sha256:DIGEST` with commas between; docs/models.md says
-    how to allow a folder, and what stays dangerous. Empty: none."""
+    """Code from model folders that may run here, as comma-separated `TYPE=/FOLDER@sha256:DIGEST`; docs/models.md says
+    how to allow a folder, and which risks remain. Empty: none."""
     engine: Literal["transformers", "vllm"] = "transformers"
-    """Inference engine: vllm for a PRM that is spread over several GPUs, in an image that has vLLM; transformers for
-    all else, which needs a fraction of the time."""
+    """Inference engine: `vllm` for a PRM that is spread over several GPUs, in an image that has vLLM; otherwise
+    `transformers`, which takes a fraction of the time."""
     gpu_memory_share: float = Field(default=0.9, gt=0, lt=1)
     """Share of a GPU's memory that vLLM may take."""
     tensor_parallel: int = Field(default=1, ge=1)
@@ -39,13 +39,13 @@ class PrmSettings(ServiceSettings):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads of the scorer; unset, one for each core."""
     batch_tokens: int = Field(default=8192, ge=256)
-    """Tokens, padding included, that one forward pass takes at most."""
+    """Largest number of tokens of one forward pass, padding included."""
     deterministic: bool = False
-    """Compute each question alone and remember none, so that equal requests get equal scores to the last bit, whatever
-    waits beside them. Slower on a GPU, which could take many questions at once; transformers only."""
+    """Compute each question by itself and cache none, so that equal requests get bit-identical scores, whatever else is
+    waiting. Slower on a GPU, which could take many questions at once; transformers only."""
     prefix_megabytes: int = Field(default=1024, ge=0)
-    """Memory for keys and values of questions that may be asked about again; 0 remembers none. vLLM has its own."""
+    """Memory that caches the keys and values of recent questions; 0 caches none. vLLM has its own cache."""
     waiting_tokens: int = Field(default=4_000_000, ge=1024)
-    """Tokens that may wait before further requests get a 429."""
+    """Tokens that may be waiting before further requests get a 429."""
     deadline_seconds: float = Field(default=600.0, gt=0)
-    """A request that waits and computes for longer is given up with a 503."""
+    """Longest time for waiting and computing; after it a request is abandoned with a 503."""

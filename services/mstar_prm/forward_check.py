@@ -11,7 +11,7 @@ from mstar_prm.scorer import Scorer
 
 
 def check_prm(folder: Path, how: str) -> None:
-    """Raises InvalidInput for a PRM that cannot be loaded, or whose scores are no numbers."""
+    """Raises InvalidInput for a PRM that cannot be loaded, or whose scores are not numbers."""
     from mstar_models.checkpoint import check_finite
     from mstar_prm.schemes.folder import load_prm
 
@@ -40,7 +40,7 @@ async def require_scores(scorer: Scorer, name: str, version: str | None) -> None
     try:
         _, (scores,) = await scorer.score(QUESTION, [picture("wide")], [STEPS], version)
     except Internal as error:
-        # A scorer says so of a score that is no number; what is wrong with a file or a device has a kind of its own.
+        # A scorer says so of a score that is not a number; what is wrong with a file or a device has a kind of its own.
         if type(error) is not Internal:
             raise
         raise InvalidInput(NO_NUMBERS.format(name), field="model") from error

@@ -1,4 +1,4 @@
-"""Settings of the trainer, from environment variables only: as a worker that stays, or as the Job of one step."""
+"""Settings of the trainer, from environment variables only: as a long-running worker, or as the Job of one step."""
 
 from typing import Self
 
@@ -13,27 +13,27 @@ class _Training(ConnectedSettings):
     model_config = SettingsConfigDict(env_prefix="MSTAR_TRAINER_")
 
     threads: int | None = Field(default=None, ge=1)
-    """CPU threads of each training process; by default OMP_NUM_THREADS, else the cores, shared out among the
-    ranks."""
+    """CPU threads of each training process; by default OMP_NUM_THREADS, else the cores divided among the ranks."""
     trusted_code: TrustedCodeText = ""
-    """Code from model folders that may run here, `TYPE=/FOLDER@sha256:DIGEST` with commas between; docs/models.md says
-    how to allow a folder, and what stays dangerous. Empty: none."""
+    """Code from model folders that may run here, as comma-separated `TYPE=/FOLDER@sha256:DIGEST`; docs/models.md says
+    how to allow a folder, and which risks remain. Empty: none."""
     silence_seconds: float = Field(default=1800.0, gt=0)
-    """Training processes that report nothing for so long are taken for hung and killed."""
+    """Training processes that report nothing for this long are considered hung and are killed."""
     busy_share: float = Field(default=0.25, ge=0, le=1)
-    """Of a GPU that others had before, the memory that they may still hold when a training begins; 1 does not look. A
-    policy that sleeps keeps up to a fifth of what it had."""
+    """Share of a GPU's memory that earlier users may still hold when training begins; 1 turns the check off. A sleeping
+    policy keeps up to a fifth of what it had."""
 
 
 class TrainerSettings(WorkerSettings, _Training):
     """One worker on the queue `train`."""
 
     resident: bool = True
-    """Keep the training processes between steps, with weights and optimizer; unset where others use the GPU then."""
+    """Keep the training processes between steps, with weights and optimizer; turn off if others use the GPU between
+    steps."""
 
 
 class JobSettings(_Training):
-    """One train step on one or several nodes, and then the end."""
+    """One train step on one or several nodes; the process ends with it."""
 
     step: str
     """Id of the step."""

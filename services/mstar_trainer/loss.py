@@ -46,7 +46,7 @@ class ResponseLoss(nn.Module):
     """Objective `sft`: negative log-likelihood of response tokens and end of sequence, in nats."""
 
     def __init__(self, model: Any, frozen: FrozenTower | None = None, places: int | None = None) -> None:
-        """`places`: compute logits [P, V] for so many places at a time and never hold all; None: where it saves memory.
+        """`places`: compute logits [P, V] for this many places at a time, never all; None: where it saves memory.
 
         The logits of 8,192 places over 152,000 tokens with their gradients take 15 GB.
         """

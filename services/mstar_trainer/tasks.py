@@ -31,7 +31,7 @@ def train_step(
     ready = store.adopt(claim.output_id)
     if ready is not None:
         state = read_state(store.verify(ready))
-        assert state is not None, f"{ready.id} is no checkpoint"
+        assert state is not None, f"{ready.id} is not a checkpoint"
         return ready, state.result
     with tracing.inner("optimise", values={"mstar.ranks": params.settings.ranks}) as span:
         done = trainer.train(claim, params.settings.ranks, progress, arrivals)

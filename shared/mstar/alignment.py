@@ -76,7 +76,7 @@ def _prompts(views: Sequence[View]) -> Iterator[Line]:
 
 def _line(what: str, values: Mapping[str, tuple[int, ...]], show: Callable[[tuple[int, ...]], str]) -> Line:
     cells = {who: show(value) for who, value in values.items()}
-    # No value at all, as where no service tells its positions, is no difference.
+    # No value at all, as where no service tells its positions, is not a difference.
     first = next(iter(values.values()), ())
     other = next((value for value in values.values() if value != first), None)
     if other is None:

@@ -113,7 +113,7 @@ class InvalidDataset(InvalidInput):
 
 
 class InvalidImage(InvalidInput):
-    """The bytes are no image that can be decoded within the limits."""
+    """The bytes are not an image that can be decoded within the limits."""
 
     code, title = "invalid-image", "Invalid image"
 

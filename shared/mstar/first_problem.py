@@ -31,8 +31,8 @@ def first_problem(error: ValidationError, kind: type[BaseModel]) -> tuple[str, s
 def _unknown(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name[:MAX_ECHO], known, 1)
     if near:
-        return f"is no field; did you mean {near[0]}?"
-    return f"is no field: remove it, or take one of {', '.join(known)}" if known else "is no field: remove it"
+        return f"is not a field; did you mean {near[0]}?"
+    return f"is not a field: remove it, or take one of {', '.join(known)}" if known else "is not a field: remove it"
 
 
 def _names(kind: type[BaseModel], places: Sequence[int | str]) -> set[str]:
@@ -40,7 +40,7 @@ def _names(kind: type[BaseModel], places: Sequence[int | str]) -> set[str]:
     kinds = [kind]
     for place in places:
         inner = [one for outer in kinds if place in outer.model_fields for one in _kinds_in(outer, str(place))]
-        # A key of a dictionary or a place in a list is no field, and leads to the same kinds.
+        # A key of a dictionary or a place in a list is not a field, and leads to the same kinds.
         kinds = inner or kinds
     return {name for one in kinds for name in one.model_fields}
 

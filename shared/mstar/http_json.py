@@ -129,7 +129,7 @@ class Sender:
             self._streams.add(info["return_value"])
 
     def reaches(self, target: Target, path: str, seconds: float) -> bool:
-        """Whether the service answers this path with 200 within so many seconds."""
+        """Whether the service answers this path with 200 within this many seconds."""
         try:
             return self._http.get(_joined(target, path), timeout=seconds).status_code == 200
         except (httpx2.HTTPError, httpx2.InvalidURL):
@@ -229,7 +229,7 @@ def broken_stream(target: Target, error: Exception) -> MstarError:
     if isinstance(error, NOT_SENT):
         return transport_error(target, error)
     return Unanswered(
-        f"{target.shown} broke off ({type(error).__name__}): do it again, which goes on where it stopped",
+        f"{target.shown} broke off ({type(error).__name__}): do it again, which continues where it stopped",
         retry_after=RETRY_SECONDS,
     )
 
@@ -237,7 +237,7 @@ def broken_stream(target: Target, error: Exception) -> MstarError:
 def _joined(target: Target, path: str) -> str:
     # Ids that people type are parts of paths: `../keys` would lead to another route.
     if _FOREIGN.search(path):
-        raise InvalidInput(f"{path[:200]!a} is no path of a service: check the id in it")
+        raise InvalidInput(f"{path[:200]!a} is not a path of a service: check the id in it")
     return target.url.rstrip("/") + path
 
 
@@ -270,7 +270,7 @@ def _malformed(target: Target, found: str) -> Internal:
 
 
 def answered_error(target: Target, answer: httpx2.Response) -> MstarError:
-    """What an answer that is no success means to the caller."""
+    """What an answer that is not a success means to the caller."""
     status = answer.status_code
     wait = retry_after(answer.headers.get("retry-after"), time.time())
     try:

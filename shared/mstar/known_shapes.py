@@ -37,7 +37,7 @@ def known_shape(name: str) -> ModelShape:
     found = _KNOWN.get(_plain(name))
     if found is None:
         names = ", ".join(sorted(shape.name for shape in _KNOWN.values()))
-        raise InvalidInput(f"{name[:100]} is no folder here, and no model known by name: {names}", field="model")
+        raise InvalidInput(f"{name[:100]} is not a folder here, and no model known by name: {names}", field="model")
     return found
 
 

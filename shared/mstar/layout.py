@@ -113,7 +113,7 @@ def _split(text: str, separator: str) -> ResponseParts:
     heading = _HEADING.search(text)
     if heading is None:
         return ResponseParts(_pieces(text, separator), None)
-    # The answer is no step: its paragraphs are what they are under any separator.
+    # The answer is not a step: its paragraphs are what they are under any separator.
     # In `**Answer: 61**` the answer stands inside the heading's own marks.
     answer = (heading["inside"] or "") + text[heading.end() :]
     stated = join_segments(_pieces(answer, STEP_SEPARATOR))
@@ -149,7 +149,7 @@ def segment_spans(text: str, separator: str = STEP_SEPARATOR) -> tuple[tuple[int
     heading = _HEADING.search(text)
     if heading is None:
         return _spans(text, separator)
-    # The match begins with the line's indent, which is no part of the block.
+    # The match begins with the line's indent, which is not part of the block.
     begin = heading.start() + len(heading[0]) - len(heading[0].lstrip())
     return (*_spans(text[: heading.start()], separator), (begin, len(text.rstrip())))
 

@@ -113,7 +113,7 @@ def rewards_by_index(row: RolloutRow, score: ScoreRow, rule: RewardRule = MINIMU
         raise InvalidInput(
             f"scores of question {score.question_id} stand beside rollouts of {row.question.id}", field="scores"
         )
-    # A paragraph that only repeats the answer is no step, so R_p needs to know what the check read.
+    # A paragraph that only repeats the answer is not a step, so R_p needs to know what the check read.
     answers = {checked.index: checked.verdict.extracted for checked in row.responses}
     return {scored.index: reward(scored, answers.get(scored.index), rule) for scored in score.responses}
 

@@ -63,7 +63,7 @@ def weight_files(folder: Path) -> dict[str, set[str] | None]:
     for tensor, name in listed.items():
         # The index is the user's: `../other/secret.safetensors` in it would be copied into an artefact.
         if not isinstance(name, str) or Path(name).name != name or not name.endswith(".safetensors"):
-            raise _refused(folder, f"names {str(name)[:64]!r} in {INDEX}, which is no *.safetensors beside it")
+            raise _refused(folder, f"names {str(name)[:64]!r} in {INDEX}, which is not a *.safetensors file beside it")
         tensors = found.setdefault(name, set())
         assert tensors is not None
         tensors.add(tensor)

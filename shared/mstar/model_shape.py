@@ -127,7 +127,7 @@ def count_weights(tensors: Tensors, stored: int) -> Weights:
         # The projector first, since its tensors often lie below the tower: `visual.merger`, `vision_model.connector`.
         counts = parts["projector" if _PROJECTOR.search(name) else "vision" if _VISION.search(name) else "language"]
         counts[0] += prod(shape)
-        # Position embeddings are two-dimensional too, and are no linear layer.
+        # Position embeddings are two-dimensional too, and are not linear layers.
         if len(shape) == 2 and name.endswith(".weight") and "embed" not in name.rsplit(".", 2)[-2]:
             counts[1] += sum(shape)
             counts[2] += prod(shape)

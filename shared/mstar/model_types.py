@@ -137,4 +137,4 @@ def type_problem(model_type: str, allowed: Collection[str] = ()) -> str | None:
             f"{named} needs code from its folder, and that runs only where an operator allows it: docs/models.md, "
             "'Code from a folder', says how"
         )
-    return f"{named} is no vision-language model that transformers has: {_HINTS.get(model_type, _TAKE)}"
+    return f"{named} is not a vision-language model that transformers has: {_HINTS.get(model_type, _TAKE)}"

@@ -22,7 +22,7 @@ JUDGED_QUESTIONS = 256
 JUDGED_RESPONSES = 64
 """Responses after which it says enough that none has an answer."""
 RARELY = 100
-"""A separator that fewer than one of so many responses hold is one that the model does not write."""
+"""A separator that fewer than one of this many responses hold is one that the model does not write."""
 WRONG = "a wrong answer in its place"
 """Shape of all responses whose answer was read and is wrong."""
 _EXAMPLE = 120
@@ -173,7 +173,7 @@ def advice(seen: Outcomes, place: AnswerPlace) -> str:
     """What would help most, or nothing: another place for the answer, more tokens, another prompt."""
     if not seen.responses:
         return ""
-    # A last line that is not blank is there in nearly every response, so it is no evidence of a layout.
+    # A last line that is not blank is there in nearly every response, so it is not evidence of a layout.
     others = (AnswerPlace.HEADING, AnswerPlace.BOXED, AnswerPlace.ANSWER_TAG, AnswerPlace.LETTER)
     best = max(others, key=lambda one: seen.readable_in.get(one, 0))
     here, there = seen.readable_in.get(place, 0), seen.readable_in.get(best, 0)

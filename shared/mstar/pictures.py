@@ -36,7 +36,7 @@ def picture_size(file: BinaryIO) -> tuple[int, int]:
         elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
             width, height = _webp(head, size)
         else:
-            raise ValueError("is no PNG, JPEG or WebP file: convert it")
+            raise ValueError("is not a PNG, JPEG or WebP file: convert it")
     except struct.error:
         raise ValueError("is cut off in its header") from None
     if not width or not height:

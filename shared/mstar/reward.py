@@ -1,8 +1,8 @@
 """From step scores to the reward of a response, R_p, and what counts as a step of a chain.
 
-The paper (section 3) takes the minimum over the scores of the steps s0 … sm; the final answer is no step there. That a
-paragraph which only states the answer is none either, and every aggregate but `min`, is ours. What this leaves out: the
-scores themselves, and what is done with a reward (`selection`, `metrics`).
+The paper (section 3) takes the minimum over the scores of the steps s0 … sm; the final answer is not a step there. That
+a paragraph which only states the answer is none either, and every aggregate but `min`, is ours. What this leaves out:
+the scores themselves, and what is done with a reward (`selection`, `metrics`).
 """
 
 import re
@@ -28,7 +28,8 @@ class Aggregate(StrEnum):
     LAST = "last"
     """The last step's: what is thought of the whole chain."""
     LENGTH_MIN = "length_min"
-    """The least, corrected for the number of steps: the chance that the least of so many random scores is below it."""
+    """The least, corrected for the number of steps: the chance that the least of this many random scores is below
+    it."""
 
 
 class RewardRule(Frozen):
@@ -59,7 +60,7 @@ def aggregated(steps: Sequence[str], scores: Sequence[float], answer: str | None
 
 
 def is_chain(checked: CheckedResponse, min_steps: int, separator: str = STEP_SEPARATOR) -> bool:
-    """Whether a response has at least so many steps that say more than its answer."""
+    """Whether a response has at least this many steps that say more than its answer."""
     answer = checked.verdict.extracted
     segments = scored_segments(checked.response.text, separator)
     return sum(not states_answer_only(one, answer) for one in segments) >= min_steps

@@ -1,6 +1,6 @@
 """Applies a selection rule to rollout rows: R(y) = H(1[a = a*] x R_p(y)) of the paper.
 
-Incorrect responses never pass, nor do those that are no chain of steps. Correct ones that differ only in white space
+Incorrect responses never pass, nor do those that are not a chain of steps. Correct ones that differ only in white space
 count once, and one that was cut off at the token limit is left out, because training on it would teach an end that the
 policy never wrote. Ties and draws follow the seed and the response's place. What this leaves out: the rules
 (`selection_rules`), the answer check (`answers`) and the scores themselves.

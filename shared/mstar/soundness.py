@@ -47,7 +47,8 @@ def claim_of(step: str) -> Claim | None:
 def is_sound(text: str, gold_steps: Sequence[str], separator: str = STEP_SEPARATOR) -> bool:
     """Whether a response makes the claims of the known chain, each once and none other, before it needs them.
 
-    Where the known chain has a step that is no claim, the steps must be the same in the same order, white space aside.
+    Where the known chain has a step that is not a claim, the steps must be the same in the same order, white space
+    aside.
     """
     steps = split_response(text, separator).steps
     gold = tuple(claim for step in gold_steps if (claim := claim_of(step)))

@@ -17,7 +17,7 @@ FETCH = f"{REWARD}/fetch"
 MEASURE = "measure"
 """Makes the tables of an evaluation."""
 
-# Two digits or more, as they are written, so that names sort up to 99 and `it1x` is no iteration.
+# Two digits or more, as they are written, so that names sort up to 99 and `it1x` is not an iteration.
 _ITERATION = re.compile(r"it(\d{2,})(?:/|$)")
 
 
@@ -76,5 +76,5 @@ def evaluation_step(label: str, kind: str = "evaluate", shard: int | None = None
 
 
 def publish_step(iterations: int) -> str:
-    """The last step of a run of so many iterations."""
+    """The last step of a run of this many iterations."""
     return f"publish/{iterations:02d}"

@@ -160,5 +160,5 @@ def step_values(run_id: str, step: str, attempt: int) -> Values:
 
 
 def path_template(path: str) -> str:
-    """A path with `{id}` for every part that is no plain word: a span's name stands for many requests."""
+    """A path with `{id}` for every part that is not a plain word: a span's name stands for many requests."""
     return "/".join(part if _WORD.fullmatch(part) else "{id}" for part in path.partition("?")[0].split("/"))

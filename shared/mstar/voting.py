@@ -111,7 +111,7 @@ def _ballots(
     for checked in row.responses:
         said = _said(checked, place)
         if said is None:
-            # Silence is no answer that could win.
+            # Silence is not an answer that could win.
             continue
         ballot = known.get(said)
         if ballot is None:

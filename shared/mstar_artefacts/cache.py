@@ -49,7 +49,7 @@ class Growth:
         self._grown: int | None = None
 
     def due(self, wanted: int) -> bool:
-        """Whether to look, now that so many bytes will be added. The first time it is."""
+        """Whether to look, now that this many bytes will be added. The first time it is."""
         if self._grown is None or self._grown + wanted > self._slack:
             self._grown = 0
             return True
@@ -95,7 +95,7 @@ class Cache:
                 staged.folder.rename(self.root / name)
 
     def make_room(self, wanted: int) -> None:
-        """Remove what is not held, until so many bytes more are within the limit or nothing is left to remove.
+        """Remove what is not held, until this many bytes more are within the limit or nothing is left to remove.
 
         What is being filled counts for what was asked for when it was begun.
         """

@@ -55,7 +55,7 @@ def read_manifest(data: bytes, artefact: str) -> Manifest:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        raise CorruptArtefact(f"manifest of artefact {artefact} cannot be read: it is no manifest") from error
+        raise CorruptArtefact(f"manifest of artefact {artefact} cannot be read: it is not a manifest") from error
 
 
 def seal(folder: Path, artefact: str, metadata: dict[str, Any]) -> Manifest:

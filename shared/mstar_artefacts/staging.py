@@ -17,7 +17,7 @@ STALE_SECONDS = 3600.0
 
 
 def collect_staging(home: Path, older_than: float = STALE_SECONDS) -> list[Path]:
-    """Remove temporary files and folders below a home that were not written to for so many seconds; what was removed.
+    """Remove temporary files and folders below a home that were not written to for this many seconds; what was removed.
 
     0 removes all of them, for one who knows that nobody writes. Whole artefacts are not looked into.
     """

@@ -57,7 +57,7 @@ class ArtefactStore:
         return self.root.joinpath(*plain_parts(artefact))
 
     def make_room(self, wanted: int) -> None:
-        """Give up what need not be kept, so that so many bytes can be written. Everything here must be kept."""
+        """Give up what need not be kept, so that this many bytes can be written. Everything here must be kept."""
 
     def find(self, artefact: str) -> ArtefactRef | None:
         """Reference to a committed artefact, or None. Raises CorruptArtefact for a manifest that is a folder."""

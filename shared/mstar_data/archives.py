@@ -45,7 +45,7 @@ def files_below(folder: Path, bounds: Bounds) -> list[Path]:
 
 def open_nothing(path: Path) -> BufferedReader:
     """For readers that are given no archive."""
-    raise OutOfBounds(f"{path.name[:80]} is no archive of the data set")
+    raise OutOfBounds(f"{path.name[:80]} is not an archive of the data set")
 
 
 class NotThere(ValueError):

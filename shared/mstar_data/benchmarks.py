@@ -80,7 +80,7 @@ def _one_edition(benchmark: Benchmark, files: list[Path], data: Path) -> list[Pa
 def items_of(benchmark: Benchmark, data: Path, limit: int | None = None, reach: Reach | None = None) -> Iterator[Shown]:
     """Items of a benchmark in the order of its files, without those that its table leaves out.
 
-    `limit`: so many questions of each group at most, for a quick look. `reach`: where links may lead besides `data`.
+    `limit`: this many questions of each group at most, for a quick look. `reach`: where links may lead besides `data`.
     Raises InvalidDataset naming file and place.
     """
     files = benchmark_files(benchmark, data, reach)

@@ -31,7 +31,7 @@ class Folder:
     bounds: Bounds
     """`../images/1.png` of a split is inside of the source's own folder."""
     archives: Archives = field(default_factory=Archives)
-    """Where images are looked for that are no files."""
+    """Where images are looked for that are not files."""
     packed: bool = False
     """Records that stand in an archive themselves: their images are its members, and no files."""
     within: tuple[str, ...] = ("",)

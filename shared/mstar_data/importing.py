@@ -65,7 +65,7 @@ def import_source(
             require_records(work.summary, source)
         except Unfinished:
             raise
-        # Ctrl-C is no Exception: an import that is stopped by hand keeps what it has, and goes on later.
+        # Ctrl-C is not an Exception: an import that is stopped by hand keeps what it has, and goes on later.
         except Exception:
             work.remove()
             raise

@@ -126,7 +126,7 @@ def _whole(kept: sqlite3.Connection, place: str, row: Any, name: str, answers: s
 def _key(row: Any, name: str) -> str | None:
     """Compared as text, since one file may write 7 and the other "7"."""
     value = column_of(row, name) if isinstance(row, Mapping) else None
-    # A surrogate half, which JSON can spell, is no text that a database keeps.
+    # A surrogate half, which JSON can spell, is not text that a database keeps.
     return str(value).encode(errors="replace").decode() if _is_key(value) else None
 
 

@@ -28,7 +28,7 @@ class KnownImages:
         return self._part(sha256).get(sha256)
 
     def put(self, sha256: str, found: Fingerprint | str) -> None:
-        """Remember it. An image that is refused for want of time or memory should not be."""
+        """Remember it. An image that is refused for lack of time or memory should not be."""
         self._part(sha256)[sha256] = found
         line = {"sha256": sha256, "problem": found} if isinstance(found, str) else _line(found)
         self._path(sha256).parent.mkdir(parents=True, exist_ok=True)

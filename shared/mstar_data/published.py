@@ -94,7 +94,7 @@ def _tabmwp(row: Row) -> Row:
 
 
 def _infographic(row: Row) -> Row:
-    """What kind of place the answer has in the picture is no type of an answer."""
+    """What kind of place the answer has in the picture is not a type of an answer."""
     del row["answer_type"]
     return row
 
@@ -125,7 +125,7 @@ def _hallusion(row: Row) -> Row:
 
 
 def _charxiv(row: Row) -> Row:
-    """Its reasoning question; what its four descriptive questions ask is no part of the data set but their numbers."""
+    """Its reasoning question; what its four descriptive questions ask is not part of the data set but their numbers."""
     asked = row | {"question": row["reasoning_q"], "answer": row["reasoning_a"], "group": row.get("category")}
     # The fourth kind is a number that stands nowhere in the chart, to as many decimals as the reference has.
     if row.get("reasoning_a_type") == 4:

@@ -104,7 +104,7 @@ def read_rows(
 ) -> Iterator[Row]:
     """Records of a source that can be used, in its order, counted in `summary` with those that cannot.
 
-    `skip`: so many records at the start were read before. `looks`: what decodes pictures; by default it is started
+    `skip`: this many records at the start were read before. `looks`: what decodes pictures; by default it is started
     here. `turn` is called for every record, of use or not, and may raise to end the reading. `bounds`: of the source,
     to be told what lies beyond its folder.
     """
@@ -283,7 +283,7 @@ def _row(prepared: _Prepared, picture: Fingerprint | None) -> Row:
     record = _digest(content, 16)
     question = question_key(columns["question"])
     if columns.get("completions") or columns.get("response"):
-        question = record  # several solutions of one question are no duplicates
+        question = record  # several solutions of one question are not duplicates
     return Row(
         place=prepared.place,
         where=prepared.record.where,
@@ -326,10 +326,10 @@ def _dropped(drop: frozenset[str], seen: Seen, split: str) -> bool:
 
 
 def image_ending(data: bytes) -> str:
-    """`.png`, `.jpg` or `.webp`, by the first bytes. Raises ValueError for what is no PNG, JPEG or WebP."""
+    """`.png`, `.jpg` or `.webp`, by the first bytes. Raises ValueError for what is not a PNG, JPEG or WebP."""
     for start, ending in _ENDINGS.items():
         if data.startswith(start):
             return ending
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return ".webp"
-    raise ValueError("the image is no PNG, JPEG or WebP: convert it")
+    raise ValueError("the image is not a PNG, JPEG or WebP: convert it")

@@ -218,7 +218,7 @@ def _reader(file: Path) -> Callable[[Path, Opener], Iterator[tuple[str, Any]]]:
     reader = readers.get(kind_of(file))
     if reader is None:
         raise InvalidDataset(
-            f"{file.name} is none of {', '.join((*ENDINGS, *ARCHIVES))}: name a file with records", field="source"
+            f"{file.name} is not one of {', '.join((*ENDINGS, *ARCHIVES))}: name a file with records", field="source"
         )
     return reader
 

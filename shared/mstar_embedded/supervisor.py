@@ -35,7 +35,7 @@ START_SECONDS = 300.0
 STOP_SECONDS = 10.0
 QUICK_DEATH_SECONDS = 5.0
 PATIENCE_SECONDS = 120.0
-"""A child that has kept dying for so long is a failure."""
+"""A child that has kept dying for this long is a failure."""
 LONGEST_PAUSE = 30.0
 LOG_END_BYTES = 65_536
 """In which a child's last line is looked for."""
@@ -101,7 +101,10 @@ class _Child:
         return lines[-1][:400] if lines else "it said nothing"
 
     def turn_log(self, most: int) -> None:
-        """Begin the log anew once it is longer than so many bytes. Raises OSError; nothing of the log is lost then."""
+        """Begin the log anew once it is longer than this many bytes.
+
+        Raises OSError; nothing of the log is lost then.
+        """
         if not self.log.is_file() or self.log.stat().st_size <= most:
             return
         old = old_log(self.log)

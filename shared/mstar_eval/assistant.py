@@ -137,5 +137,5 @@ def _read(path: Path) -> dict[str, str]:
                 row = json.loads(line)
                 known[str(row["key"])] = str(row["reply"])
             except (ValueError, KeyError, TypeError):
-                raise CorruptArtefact(f"{path} line {number} is no judge's reply: remove the line") from None
+                raise CorruptArtefact(f"{path} line {number} is not a judge's reply: remove the line") from None
     return known

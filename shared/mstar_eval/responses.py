@@ -1,4 +1,4 @@
-"""Keeps responses on the disk, line by line, so that an evaluation that was stopped goes on where it was.
+"""Keeps responses on the disk, line by line, so that an evaluation that was stopped continues where it stopped.
 
 The first line says how they were made. A file that was made otherwise is not continued: numbers of two models or two
 temperatures would mix.

@@ -65,14 +65,14 @@ def _load(folder: Path, ref: ArtefactRef, load: Callable[[Path], Loaded]) -> Loa
         # A file with code or a pickle must not lie where a library may come to look for one.
         if path.is_file() and not is_model_file(path.name):
             raise InvalidInput(
-                f"checkpoint {ref.id} holds {path.name[:200]}, which is no file of a model: make it again without it",
+                f"checkpoint {ref.id} holds {path.name[:200]}, which is not a model file: make it again without it",
                 field="artefact",
             )
     return load(folder)
 
 
 def folder_version(folder: Path) -> str:
-    """A version for weights that are no artefact: the folder's name and a digest of all files that change answers.
+    """A version for weights that are not an artefact: the folder's name and a digest of all files that change answers.
 
     These are weights, configuration, tokenizer, processor, chat templates and code; no card and no licence.
     Raises InvalidInput when a weight is not finite.
@@ -102,7 +102,7 @@ def check_finite(folder: Path, name: str) -> None:
                 _check_finite(tensors, path.name, name)
         # OSError: a folder of that name, links in a circle, a file that may not be read.
         except (OSError, SafetensorError) as error:
-            raise InvalidInput(f"{path.name} of {name} is no safetensors file: {error}", field="model") from error
+            raise InvalidInput(f"{path.name} of {name} is not a safetensors file: {error}", field="model") from error
 
 
 def _check_finite(tensors: Any, file: str, name: str) -> None:

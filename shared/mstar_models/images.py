@@ -85,7 +85,8 @@ class ImageGate:
     def recall(self, image: ImageInput) -> Image.Image | None:
         """The image that a request names or brings, if it was decoded lately; soon enough for an event loop.
 
-        A large one that is brought is not looked for, and none that is no base64: `resolve` says what is wrong with it.
+        A large one that is brought is not looked for, and none that is not base64: `resolve` says what is wrong with
+        it.
         """
         if image.sha256 is not None:
             return self.known(image.sha256)

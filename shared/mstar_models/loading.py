@@ -127,7 +127,7 @@ def _names_kernel(settings: Mapping[str, Any]) -> bool:
 def _require_whole(folder: Path, report: Mapping[str, Any], own: Collection[str]) -> None:
     """Raises InvalidInput for weights that transformers would fill with random numbers or leave out, and only log it.
 
-    `own`: names of the weights that the model has. Heads of other uses, which are left out as well, are no layers; and
+    `own`: names of the weights that the model has. Heads of other uses, which are left out as well, are not layers; and
     layers that a family is known to leave out, such as those that guess several tokens at once, are not in the report.
     """
     remedy = "take config.json and all weight files from one download or one save of the model"
@@ -182,7 +182,7 @@ def read_object(folder: Path, name: str) -> dict[str, Any]:
     except (FileNotFoundError, IsADirectoryError):
         raise InvalidInput(f"model folder {folder.name} holds no {name}", field="model") from None
     except ValueError as error:
-        # Of bytes that are no UTF-8 the place says nothing to anybody.
+        # Of bytes that are not UTF-8 the place says nothing to anybody.
         why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:100]
         detail = f"model folder {folder.name} has a {name} that is not valid JSON: {why}"
         raise InvalidInput(detail, field="model") from None

@@ -93,7 +93,7 @@ def turn_ends(folder: Path, processor: Any) -> frozenset[int]:
 def configured_ends(folder: Path) -> list[int] | None:
     """What the generation configuration calls the end of a text; None: there is no such file.
 
-    Raises InvalidInput for a value that is no id of a token, or a list of them.
+    Raises InvalidInput for a value that is not an id of a token, or a list of them.
     """
     if not (folder / GENERATION).is_file():
         return None

@@ -69,7 +69,7 @@ def require_configured(folder: Path, processor: Any, used: Collection[int] = ())
 
 
 def require_rows(folder: Path, rows: int, config: Any, processor: Any, used: Collection[int] = ()) -> None:
-    """Raises InvalidInput for a token that a model of so many rows has none for, and that text or one of `used` can be.
+    """Raises InvalidInput for a token beyond the model's rows that text, or one of `used`, can be.
 
     It would fail in the middle of a run, with the first question that holds it; on a GPU it ends the process.
     """
@@ -93,7 +93,7 @@ def require_rows(folder: Path, rows: int, config: Any, processor: Any, used: Col
     for place in sorted(configured_ends(folder) or ()):
         if place >= rows:
             raise InvalidInput(
-                f"eos_token_id {place} in generation_config.json of model folder {folder.name} is no token of the "
+                f"eos_token_id {place} in generation_config.json of model folder {folder.name} is not a token of the "
                 f"model, which has {rows}: give the id of the token that ends its answers",
                 field="model",
             )

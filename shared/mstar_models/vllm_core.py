@@ -23,12 +23,12 @@ class VllmOptions:
     """What a deployment may choose of the engine."""
 
     max_sequences: int = 256
-    """Samples that are decoded together at most."""
+    """Largest number of samples decoded together."""
     memory_share: float = 0.9
     """Share of a GPU's memory that weights and cache may take."""
     tensor_parallel: int = 1
     images: int = 1
-    """Images that one prompt may show; memory for so many is set aside."""
+    """Images that one prompt may show; memory for this many is set aside."""
     sleeps_in_place: bool = False
     """On a GPU, keep the engine's processes through a sleep and give back their memory; else they end."""
     cpu: bool = False

@@ -142,7 +142,7 @@ async def all_or_none(requests: Iterable[Coroutine[Any, Any, Result]]) -> list[R
 class _Birth:
     """An engine that a thread is making. Abandoned, it ends as soon as it is there.
 
-    It is no variable and no result in that thread: something in vLLM keeps the thread's frames until the interpreter
+    It is not a variable or result in that thread: something in vLLM keeps the thread's frames until the interpreter
     ends, and they would keep the engine.
     """
 

@@ -103,7 +103,7 @@ def _without_body(handle: Callable[[Request], Coroutine[Any, Any, Response]]) ->
 def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
     """The value that a body holds.
 
-    Raises TooLarge, InvalidInput for what is no JSON or breaks a rule of all bodies, and RequestValidationError for
+    Raises TooLarge, InvalidInput for what is not JSON or breaks a rule of all bodies, and RequestValidationError for
     what the adapter refuses.
     """
     if _holds_more(body, bound.values):
@@ -125,7 +125,7 @@ def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
 
 
 def check_json(document: bytes) -> None:
-    """Raises InvalidInput for what is no JSON or breaks a rule of all bodies; without a field where it is no JSON."""
+    """Raises InvalidInput for what is not JSON or breaks a rule of all bodies; without a field where it is not JSON."""
     try:
         tree = jiter.from_json(document, allow_inf_nan=False, cache_mode="none", catch_duplicate_keys=True)
     except ValueError as error:

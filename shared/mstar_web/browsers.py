@@ -108,7 +108,7 @@ def _is_routed(scope: Scope) -> bool:
 
 
 def _name(authority: str) -> str | None:
-    """The host without its port, lower-case; None for what is no host."""
+    """The host without its port, lower-case; None for what is not a host."""
     found = _AUTHORITY.fullmatch(authority)
     return None if found is None else found["name"].lower()
 

@@ -35,12 +35,12 @@ class ServiceSettings(StorageSettings, OwnVariables, BaseSettings):
     port: int = Field(ge=0, le=65_535)
     """Port to listen on; 0 takes a free one."""
     allowed_hosts: str = ""
-    """Names besides localhost by which the service is reached, with commas between them; `*.example.org` for all below
-    one. Without keys no other name is answered; with keys every name is, unless some are listed here."""
+    """Comma-separated host names, besides localhost, under which the service is reached; `*.example.org` for all
+    subdomains. Without keys, requests to any other name are refused; with keys, only if names are listed here."""
     internal_key: SecretStr | None = None
-    """Bearer key of the project's own services and workers; with no key of any role set, nothing is asked."""
+    """Bearer key of the project's own services and workers. If no role has a key, no key is asked for."""
     metrics_key: SecretStr | None = None
-    """Bearer key that reads /metrics and opens nothing else; where it is missing, Prometheus takes the internal one."""
+    """Bearer key that reads /metrics and opens nothing else; unset, Prometheus uses the internal key."""
 
     @model_validator(mode="after")
     def _no_open_door(self) -> Self:

@@ -27,7 +27,7 @@ class StrictConnection(h11.Connection):
         """What to answer once `next_event` has raised."""
 
     def next_event(self) -> Any:
-        """The next event. Raises RemoteProtocolError for what is no HTTP or is refused here."""
+        """The next event. Raises RemoteProtocolError for what is not HTTP or is refused here."""
         in_head = self.their_state is h11.IDLE
         try:
             event = super().next_event()

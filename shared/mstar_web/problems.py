@@ -49,7 +49,7 @@ def problem_response(error: Exception) -> Response:
 def problem_of(error: Exception) -> MstarError:
     """The error that a caller gets for an exception. An unexpected one is logged with its trace, and not quoted.
 
-    A full disk and a missing permission are no faults of the program: they are named wherever they rise.
+    A full disk and a missing permission are not faults of the program: they are named wherever they rise.
     """
     if isinstance(error, OSError):
         error = refused(error) or error

@@ -46,5 +46,5 @@ def _hindrance(environment: Mapping[str, str]) -> str | None:
     if wanted != PROTOCOL:
         return f"the protocol {wanted[:40]!r} is not supported: set {PROTOCOLS[1]}={PROTOCOL}, or unset it"
     if not environment[endpoint].startswith(("http://", "https://")):
-        return f"{endpoint} is no URL: write http://HOST:4318"
+        return f"{endpoint} is not a URL: write http://HOST:4318"
     return None

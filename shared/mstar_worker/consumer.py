@@ -14,7 +14,7 @@ from celery.worker.state import maybe_shutdown
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 15.0
 CALM_SECONDS = 30.0
-"""After so long without an error the broker counts as healthy, and the next error starts with the first pause."""
+"""After this long without an error the broker counts as healthy, and the next error starts with the first pause."""
 
 log = structlog.get_logger()
 

@@ -348,7 +348,7 @@ def test_what_cannot_be_scored_is_said_at_its_place(
         page.get_by_label("Images").set_input_files(tmp_path / "a.png")
         page.get_by_role("button", name="Remove a.png").wait_for()
         send.click()
-        page.locator("#w-images", has_text="is no picture").wait_for()
+        page.locator("#w-images", has_text="is not a picture").wait_for()
         # Beside the field, where a browser would open the file instead of this page.
         drop = """() => {
           const dataTransfer = new DataTransfer();

@@ -1,4 +1,4 @@
-"""Settings from the environment: what is no setting stops a service, and what the client reads does not."""
+"""Settings from the environment: what is not a setting stops a service, and what the client reads does not."""
 
 import pytest
 from pydantic_settings import SettingsConfigDict

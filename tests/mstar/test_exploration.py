@@ -116,7 +116,7 @@ def test_the_noise_of_a_point_is_the_share_of_the_binomial_one_that_pairing_leav
 
 
 def scattered(solved: tuple[int, ...], questions: int) -> dict[float, dict[str, float]]:
-    """A sweep in which so many percent of the questions are solved, other ones at each temperature."""
+    """A sweep in which this many percent of the questions are solved, other ones at each temperature."""
     return sweep([[float((37 * q + 29 * c) % 100 < part) for c, part in enumerate(solved)] for q in range(questions)])
 
 

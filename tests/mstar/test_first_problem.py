@@ -12,11 +12,11 @@ from mstar.study.plan import parse_study
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"evolutoin": {}}, r"^evolutoin: is no field; did you mean evolution\?$"),
-        ({"evolution": {"iteration": 1}}, r"^evolution.iteration: is no field; did you mean iterations\?$"),
+        ({"evolutoin": {}}, r"^evolutoin: is not a field; did you mean evolution\?$"),
+        ({"evolution": {"iteration": 1}}, r"^evolution.iteration: is not a field; did you mean iterations\?$"),
         ({"evolution": {"train": {"learning-rate": 1}}}, r"^evolution.train.learning-rate: .* mean learning_rate\?$"),
-        ({"evaluation": {"zzz": 1}}, r"^evaluation.zzz: is no field: remove it, or take one of .*, k, "),
-        ({"prm": {"completion": 1}}, r"^prm.completion: is no field; did you mean completions\?$"),
+        ({"evaluation": {"zzz": 1}}, r"^evaluation.zzz: is not a field: remove it, or take one of .*, k, "),
+        ({"prm": {"completion": 1}}, r"^prm.completion: is not a field; did you mean completions\?$"),
     ],
 )
 def test_a_name_that_is_mistyped_in_a_recipe_is_told_the_nearest(values: dict[str, Any], said: str) -> None:
@@ -25,5 +25,5 @@ def test_a_name_that_is_mistyped_in_a_recipe_is_told_the_nearest(values: dict[st
 
 
 def test_so_is_one_in_a_study() -> None:
-    with pytest.raises(InvalidInput, match=r"^contrast: is no field; did you mean contrasts\?$"):
+    with pytest.raises(InvalidInput, match=r"^contrast: is not a field; did you mean contrasts\?$"):
         parse_study({"name": "a", "base": "demo", "arms": {"b": {}}, "seeds": [1], "contrast": []})

@@ -132,8 +132,8 @@ def train(**settings: Any) -> dict[str, Any]:
     ("values", "field", "words"),
     [
         ({}, "name", "required"),
-        ({"name": "x", "sede": 1}, "sede", "is no field"),
-        ({"name": "x", "evolution": {"iteration": 3}}, "evolution.iteration", "is no field"),
+        ({"name": "x", "sede": 1}, "sede", "is not a field"),
+        ({"name": "x", "evolution": {"iteration": 3}}, "evolution.iteration", "is not a field"),
         ({"name": "x", "evolution": {"n": 0}}, "evolution.n", "greater than or equal to 1"),
         ({"name": "../x"}, "name", "match pattern"),
         ({"name": "x", "exploration": {"grid": [0.7, 0.3]}}, "exploration.grid", "must rise"),
@@ -196,7 +196,7 @@ def train(**settings: Any) -> dict[str, Any]:
         (train(lora={}), "evolution.inherit_warmup", "set it to false"),
         (train(optimizer="sgd"), "evolution.inherit_warmup", "set it to false"),
         ({"name": "x", "y" * 10**6: 1}, "recipe", "which is too long"),
-        ({"name": "x", "y" * 150: 1}, "y" * 150, "is no field"),
+        ({"name": "x", "y" * 150: 1}, "y" * 150, "is not a field"),
         ({"name": "x" * 5000}, "recipe.name", "longer than 4096"),
     ],
 )
@@ -290,8 +290,8 @@ def test_null_takes_a_section_away_and_a_list_is_replaced_whole() -> None:
         ({"warmup": None, "warmup.n": 3}, "lies inside warmup"),
         ({".".join("a" * 50): 1}, "more than 16 levels"),
         ({"a." * 10**6: 1}, "too long"),
-        ({"": 1}, "is no field"),
-        ({"evolution..n": 1}, "evolution.: is no field: remove it, or take one of "),
+        ({"": 1}, "is not a field"),
+        ({"evolution..n": 1}, "evolution.: is not a field: remove it, or take one of "),
     ],
 )
 def test_overrides_that_contradict_or_lead_nowhere(overrides: dict[str, Any], words: str) -> None:

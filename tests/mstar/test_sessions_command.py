@@ -1,4 +1,4 @@
-"""`mstar sessions` against a real coordinator: listed, ended one by one and by name, and what is no session."""
+"""`mstar sessions` against a real coordinator: listed, ended one by one and by name, and what is not a session."""
 
 import json
 from collections.abc import Iterator

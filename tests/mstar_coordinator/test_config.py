@@ -20,7 +20,7 @@ SECRET = "sesame-of-the-client"
         ({"oidc_issuer": "https://user:sesame@login.example.org"}, "oidc_issuer: write https"),
         ({"oidc_client_secret": None}, "oidc_client_secret"),
         ({"oidc_roles": ""}, "set oidc_roles"),
-        ({"oidc_roles": "staff=internal"}, "'internal' is none of"),
+        ({"oidc_roles": "staff=internal"}, "'internal' is not one of"),
         ({"oidc_project_claim": "team"}, "oidc_projects both, or neither"),
         ({"run_admin_key": None, "internal_key": None}, "asks for no key"),
     ],

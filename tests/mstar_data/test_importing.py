@@ -95,7 +95,7 @@ def test_a_line_separator_is_no_line_end_and_zero_is_an_answer(tmp_path: Path) -
         ('{"file_name": "0.png", "question": "q"}', "line 2: the answer is missing"),
         ('{"file_name": "9.png", "question": "q", "answer": 1}', "line 2: image 9.png is not there"),
         ('{"file_name": "../x", "question": "q", "answer": 1}', "line 2: image ../x lies outside"),
-        ('{"file_name": "text.png", "question": "q", "answer": 1}', "line 2: the image is no PNG, JPEG or WebP"),
+        ('{"file_name": "text.png", "question": "q", "answer": 1}', "line 2: the image is not a PNG, JPEG or WebP"),
         ('{"image": "http://a/b.png", "question": "q", "answer": 1}', "addresses are never fetched"),
         ('{"file_name": "0.png", "question": "q", "answer": "E", "choices": ["a", "b"]}', "none of the 2 options"),
         ('{"messages": [{"role": "user", "content": "q"}]}', "messages must hold a user turn"),
@@ -113,10 +113,10 @@ def test_a_line_separator_is_no_line_end_and_zero_is_an_answer(tmp_path: Path) -
         ('{"chart": "charts/0.png", "question": "q", "answer": 1}', "column 'chart' names a picture"),
         ('{"file_name": "0.png", "question": "q", "answer": "nan"}', "which tables write for an empty cell"),
         ('{"file_name": "0.png", "question": "q", "answer": 1, "split": "x"}', "split 'x' is unknown"),
-        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": 5}', "line 2: unit 5 is no unit"),
-        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": "5.0"}', "line 2: unit '5.0' is no unit"),
-        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": false}', "line 2: unit False is no unit"),
-        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": ["cm"]}', "line 2: unit ['cm'] is no unit"),
+        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": 5}', "line 2: unit 5 is not a unit"),
+        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": "5.0"}', "line 2: unit '5.0' is not a unit"),
+        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": false}', "line 2: unit False is not a unit"),
+        ('{"file_name": "0.png", "question": "q", "answer": 1, "unit": ["cm"]}', "line 2: unit ['cm'] is not a unit"),
     ],
 )
 def test_a_bad_record_is_named_and_nothing_is_imported(tmp_path: Path, line: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""The version of a folder that is no artefact changes with whatever changes its answers, and with nothing else."""
+"""The version of a folder that is not an artefact changes with whatever changes its answers, and with nothing else."""
 
 from pathlib import Path
 

@@ -272,5 +272,5 @@ def test_weights_of_eight_bits_are_looked_at(folder: Path) -> None:
 
 def test_what_only_bears_the_name_of_weights_is_refused(folder: Path) -> None:
     (folder / "more.safetensors").symlink_to(folder / "more.safetensors")
-    with pytest.raises(InvalidInput, match=r"more\.safetensors of model is no safetensors file"):
+    with pytest.raises(InvalidInput, match=r"more\.safetensors of model is not a safetensors file"):
         check_finite(folder, "model")

@@ -229,7 +229,7 @@ def test_a_checkpoint_with_a_file_of_another_kind_is_refused(folder: Path, tmp_p
         shutil.copytree(folder, target / "model")
         (target / "model" / name).write_text("{}")
 
-    with pytest.raises(InvalidInput, match=f"holds {name}, which is no file of a model"):
+    with pytest.raises(InvalidInput, match=f"holds {name}, which is not a model file"):
         load_checkpoint(store, store.write("r-1/odd", fill, {}))
 
 

@@ -333,7 +333,7 @@ def test_a_sleep_ends_what_runs_and_lets_go_of_the_model(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("most", [1, 0])
 def test_a_batch_that_the_memory_does_not_hold_is_scored_in_parts(served: _Served, tmp_path: Any, most: int) -> None:
-    """A GPU that holds so many questions at a time; without room for one the caller is told what to change."""
+    """A GPU that holds this many questions at a time; without room for one the caller is told what to change."""
     scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
     images = [Image.new("RGB", (64, 64), (10, 120, shade)) for shade in (0, 100, 200)]
     expected = [one_by_one(served, image) for image in images]

@@ -20,7 +20,7 @@ GIB = 2**30
 
 
 def device(free: Iterator[int], total: int = 80, own: int = 0) -> Callable[[], Memory]:
-    """A GPU of so many GiB, of which these are free at one look after the other."""
+    """A GPU of this many GiB, of which these are free at one look after the other."""
     return lambda: Memory(next(free) * GIB, total * GIB, own * GIB)
 
 

@@ -198,7 +198,7 @@ def test_a_worker_that_starts_while_the_broker_refuses(bench: Bench) -> None:
     bench.do("next")
 
 
-@pytest.mark.faults("a message that is no task message", "it is dropped, and the next one is taken")
+@pytest.mark.faults("a message that is not a task message", "it is dropped, and the next one is taken")
 @pytest.mark.parametrize(
     "message",
     [

@@ -118,7 +118,7 @@ class ApiServer(HandlerServer):
         if self.refuse is not None:
             return self.refuse, {"message": "no"}
         if method == "PATCH" and kind not in PATCHES:
-            return 415, {"message": f"the body of the declared type {kind} is no patch by an object"}
+            return 415, {"message": f"the body of the declared type {kind} is not a patch by an object"}
         for group, resource, pattern in ROUTES:
             if (match := pattern.fullmatch(path)) is not None:
                 reading = "get" if resource in ("deployments/scale", "configmaps") else "list"

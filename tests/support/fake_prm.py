@@ -27,7 +27,7 @@ def fake_prm() -> FastAPI:
 async def _score(request: ScoreRequest) -> ScoreReply:
     for place, image in enumerate(request.images):
         if not read_base64(image.data or "").startswith(b"\x89PNG"):
-            raise InvalidImage(f"images.{place} is no picture", field=f"images.{place}")
+            raise InvalidImage(f"images.{place} is not a picture", field=f"images.{place}")
     made = []
     for index, one in enumerate(request.responses):
         if "broken" in (one.text or ""):

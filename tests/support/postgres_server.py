@@ -38,7 +38,7 @@ class PostgresServer:
         (self._folder / "password").write_text(self._password)
         data = self._folder / "data"
         made = ["-U", USER, "-A", "scram-sha-256", f"--pwfile={self._folder / 'password'}", "-E", "UTF8", "--locale=C"]
-        # Thousands of hashes for a password that is no secret would be most of the time of every connection.
+        # Thousands of hashes for a password that is not a secret would be most of the time of every connection.
         made += ["-c", "scram_iterations=1"]
         subprocess.run(
             [binaries / "bin" / "initdb", "-D", data, "--no-sync", *made], check=True, capture_output=True, **as_user

@@ -26,7 +26,7 @@ class SilentServer:
         self._socket.close()
 
     def wait_for(self, connections: int, seconds: float = 10.0) -> None:
-        """Until so many callers have sent something."""
+        """Until this many callers have sent something."""
         deadline = time.monotonic() + seconds
         while self.connections < connections:
             assert time.monotonic() < deadline, self.connections

@@ -81,4 +81,4 @@ def test_the_command_says_so_by_its_exit_code(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_is_one_line(tmp_path: Path) -> None:
     done = align(tmp_path)
     assert done.returncode == 1
-    assert "is no model folder" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert "is not a model folder" in done.stderr and len(done.stderr.strip().splitlines()) == 1

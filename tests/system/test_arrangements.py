@@ -158,7 +158,7 @@ def _run(home: Path, each: int, *, ranks: int = 1, asleep: bool = False, python:
 
 
 def _several(spec: ProcessSpec, each: int, second: Ports) -> Sequence[ProcessSpec]:
-    """Policy, PRM and their workers so many times; every worker knows all replicas."""
+    """Policy, PRM and their workers this many times; every worker knows all replicas."""
     if each == 1 or spec.name in ("broker", "coordinator", "trainer"):
         return [spec]
     if spec.name in ("policy", "prm"):

@@ -56,7 +56,7 @@ def test_a_run_goes_on_once_its_data_is_mended(client: Client, tmp_path: Path) -
     run = client.create_run(RunCreate(recipe="demo", overrides=SMALL | {"data.source": "set"})).id
     until(lambda: client.run(run).state is not RunState.RUNNING)
     assert client.run(run).state is RunState.FAILED
-    assert "records.json record 4: the image is no PNG, JPEG or WebP" in str(client.run(run).error)
+    assert "records.json record 4: the image is not a PNG, JPEG or WebP" in str(client.run(run).error)
     prepared = tmp_path / "runs" / run / "prepare" / "manifest.json"
     assert not prepared.exists()
 

@@ -120,7 +120,7 @@ def _takes(folder: Path, place: str, name: str) -> bool:
     parts = name.split("/")
     if parts[0] != place or any(part == "" or part.startswith(".") for part in parts):
         return False
-    # Any folder on the way may be a link. A name that the disk cannot have is no file's.
+    # Any folder on the way may be a link. A name that the disk cannot have is not a file's.
     above = [folder.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
     try:
         return not any(path.is_symlink() for path in above) and above[-1].is_file()

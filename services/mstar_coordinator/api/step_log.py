@@ -50,7 +50,7 @@ def _lines(log: Path) -> list[str]:
 
 def _tail(path: Path) -> str:
     with path.open("rb") as file:
-        # The first line may be cut in two; its rest is no JSON, and belongs to no step.
+        # The first line may be cut in two; its rest is not JSON, and belongs to no step.
         file.seek(max(0, path.stat().st_size - READ))
         return file.read(READ).decode(errors="replace")
 

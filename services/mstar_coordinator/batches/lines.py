@@ -56,7 +56,7 @@ def read_line(line: bytes, number: int) -> RequestLine:
 def check_lines(lines: Iterable[bytes], endpoint: str) -> int:
     """How many requests there are; blank lines count for nothing.
 
-    Raises InvalidInput for the first line that is no request, asks for another route than the batch, or has the
+    Raises InvalidInput for the first line that is not a request, asks for another route than the batch, or has the
     `custom_id` of an earlier one.
     """
     seen: dict[str, int] = {}

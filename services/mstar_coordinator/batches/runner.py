@@ -106,7 +106,7 @@ class BatchRunner:
         """
         found, now = await run_in_threadpool(self._jobs.open)
         if moved := self._jumps.moved(now):
-            # A batch has so many hours, whatever becomes of the time of day meanwhile.
+            # A batch has this many hours, whatever becomes of the time of day meanwhile.
             log.warning("the time of day was put: batches end as much later", seconds=moved, batches=len(found))
             found = await run_in_threadpool(self._jobs.put_off, moved)
         going, over = [], False

@@ -121,7 +121,7 @@ class FileShelf:
 
 
 def _check_own(tx: Transaction, caller: Principal, size: int) -> None:
-    """Raises TooManyRequests where so many bytes more are too many for the caller's key."""
+    """Raises TooManyRequests where this many bytes more are too many for the caller's key."""
     most = caller.limits.stored_bytes
     if caller.id is not None and most is not None and tx.batches.stored_by_key(caller.id) + size > most:
         detail = f"the files of this key may have {most} bytes together: delete some with DELETE /v1/files"

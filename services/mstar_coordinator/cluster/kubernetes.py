@@ -191,8 +191,8 @@ def _place(body: dict[str, Any], namespace: str) -> _Place:
 def _translate_errors(wish: str, allowed: int | None = None, crd: str | None = None) -> Iterator[None]:
     """Raise Unavailable for whatever the API server refuses, and when it cannot be reached.
 
-    `wish`: what is asked of it, with the object. `allowed`: a status that is no error. `crd`: the kind that is listed,
-    which a cluster may not know.
+    `wish`: what is asked of it, with the object. `allowed`: a status that is not an error. `crd`: the kind that is
+    listed, which a cluster may not know.
     """
     try:
         yield

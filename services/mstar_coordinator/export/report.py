@@ -167,7 +167,7 @@ def _saturation(results: RunResults) -> str:
         passes = results.sweeps[-1].passes if results.sweeps else passes
     # Temperatures are texts, as the keys of JSON objects are.
     known = sorted({temperature for _, curve in by_policy for temperature in curve}, key=float)
-    # Rounded up, so that at most so many lines are drawn.
+    # Rounded up, so that at most this many lines are drawn.
     every = max(1, -(-len(known) // SHOWN_TEMPERATURES))
     lines = [
         Line(f"T {temperature}", [(at, 100 * curve[temperature]) for at, curve in by_policy if temperature in curve])

@@ -28,7 +28,7 @@ class Source:
 
 
 def sources_of(recipe: Recipe, iterations: int) -> tuple[Source, ...]:
-    """The sources of a run of so many iterations, in order."""
+    """The sources of a run of this many iterations, in order."""
     if recipe.measure is None:
         return tuple(_of_iteration(number) for number in range(iterations + 1))
     return tuple(

@@ -38,7 +38,7 @@ class DataAdmission:
         `reach`: where paths inside of a set may lead.
         Raises InvalidDataset for what was found in the time.
         """
-        # Set before the wait for the turn: a request takes so many seconds in all, however many sets it names.
+        # Set before the wait for the turn: a request takes this many seconds in all, however many sets it names.
         until = self.clock() + self.seconds
         different = {_question(one): one for one in recipes if not one.data.source.startswith("builtin:")}
         return "; ".join(dict.fromkeys(self._checked(one, until, reach) for one in different.values()))

@@ -13,7 +13,7 @@ from mstar.errors import MstarError
 
 INTERVAL_SECONDS = 1.0
 LIMIT_SECONDS = 3.0
-"""After so long without an answer a dependency counts as hanging."""
+"""After this long without an answer a dependency counts as hanging."""
 
 _log = structlog.get_logger(__name__)
 

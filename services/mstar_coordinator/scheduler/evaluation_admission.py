@@ -111,7 +111,7 @@ def evaluation_recipe(create: EvaluationCreate, weights: Weights, places: DataPl
         raise InvalidInput(error.detail, field="sets") from None
     for name in create.files:
         if name not in BENCHMARKS:
-            detail = f"{name[:40]!r} is no benchmark here: use {', '.join(BENCHMARKS)}"
+            detail = f"{name[:40]!r} is not a benchmark here: use {', '.join(BENCHMARKS)}"
             raise InvalidInput(detail, field="files")
     asked = asking(create.prompt, weights.form)
     ranks = create.samples > 1 and create.prm != NO_PRM

@@ -39,7 +39,7 @@ LATER = "the service that loads it first"
 
 log = structlog.get_logger(__name__)
 Start = Callable[[Sequence[str], float], tuple[int, str]]
-"""Runs a command for so many seconds at most: its status, and what it wrote. Raises subprocess.TimeoutExpired."""
+"""Runs a command for this many seconds at most: its status, and what it wrote. Raises subprocess.TimeoutExpired."""
 Known = tuple[str, Path, tuple[tuple[str, int, int], ...]]
 """A child, a folder, and name, size and time of each of its files."""
 
@@ -76,7 +76,7 @@ class ModelTrial:
         `recipes`: as they were admitted. Models that several of them name are tried once.
         Raises InvalidInput for a model that cannot work.
         """
-        # Set before the wait for the turn: a request takes so many seconds, however many models it names.
+        # Set before the wait for the turn: a request takes this many seconds, however many models it names.
         until = self.clock() + self.seconds
         # By child and folder, which decide what is found out; the first recipe says how a model is called.
         named = {(child, folder): (name, field) for one in recipes for name, field, child, folder in _models(one)}

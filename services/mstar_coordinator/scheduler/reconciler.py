@@ -32,9 +32,9 @@ WINDOW = 64
 """Task messages that wait in one queue at most, so that a long stage does not fill the broker."""
 STOP_SECONDS = 2.0
 PATIENCE_SECONDS = 5.0
-"""After so long a part that has not come back counts as a problem of what it waits for."""
+"""After this long a part that has not come back counts as a problem of what it waits for."""
 UNATTENDED_SECONDS = 30.0
-"""A queue whose first step lies there for so long, while no step of it is under way, has no worker."""
+"""A queue whose first step lies there for this long, while no step of it is under way, has no worker."""
 WAITS_FOR = {
     "refresh": "the disk or the database",
     "take_turns": "the cluster",

@@ -20,7 +20,7 @@ class Loss:
     """What is damaged of what a step had left."""
 
     left: ArtefactRef | None
-    """As it was committed; None where it stands in the run's folder and is no artefact."""
+    """As it was committed; None where it stands in the run's folder and is not an artefact."""
     reason: str
     intact: bool = False
     """The artefact itself is whole; images that the step stored are not."""

@@ -1,8 +1,8 @@
 """Studies as jobs: starts the runs of the oldest running study one after the other, and ends it after the last.
 
-Everything is in the database, so a coordinator that restarts goes on where it was. A run that fails does not stop the
-others; the study then ends as failed, and `resume` tries such runs again. What no run of the study needs any more is
-removed: the checkpoints of an iteration that is not a run's last.
+Everything is in the database, so a coordinator that restarts continues where it stopped. A run that fails does not stop
+the others; the study then ends as failed, and `resume` tries such runs again. What no run of the study needs any more
+is removed: the checkpoints of an iteration that is not a run's last.
 """
 
 import secrets

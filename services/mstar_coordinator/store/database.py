@@ -119,7 +119,7 @@ def open_store(url: str, wall: Callable[[], float] = time.time) -> Store:
     """Open a database and bring its tables up to date. `wall`: the time of day, used with SQLite only.
 
     Raises Conflict when another coordinator has the same SQLite file open: each would take the other's leases for its
-    own to expire. Raises InvalidInput for a URL that is no database, and for tables of a newer release.
+    own to expire. Raises InvalidInput for a URL that is not a database, and for tables of a newer release.
     """
     try:
         parsed = make_url(url)

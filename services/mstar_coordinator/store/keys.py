@@ -39,7 +39,7 @@ class Keys:
     def page(self, project: str | None, after: str | None, limit: int) -> list[Key]:
         """Keys of a project, or of all; the newest first. `after` is the id of the last one already seen.
 
-        Raises NotFound where that is no key of the project.
+        Raises NotFound where that is not a key of the project.
         """
         query = select(api_keys).order_by(api_keys.c.created_at.desc(), api_keys.c.id.desc()).limit(limit)
         if project is not None:

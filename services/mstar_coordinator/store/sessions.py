@@ -78,7 +78,7 @@ class SessionRows:
 
     def get(self, session_id: str, project: str | None, now: float) -> SessionRecord:
         """An open session of a project, or of any. Raises NotFound."""
-        # What is no id could be the beginning of many.
+        # What is not an id could be the beginning of many.
         wanted = sessions.c.digest.startswith(session_id, autoescape=True)
         row = self._connection.execute(select(sessions).where(wanted, *_open(project, now))).first()
         if row is None or len(session_id) != ID_DIGITS:

@@ -109,7 +109,7 @@ class Conversation:
                 yield {"type": "image"}
 
     def _marked(self, text: str, images: int) -> list[str | None]:
-        """Parts of the scheme's own text around the question, with so many images at its mark."""
+        """Parts of the scheme's own text around the question, with this many images at its mark."""
         before, mark, behind = text.replace("{steps}", STEPS).partition("{image}")
         return [before, *[None] * (images if mark else 0), behind]
 

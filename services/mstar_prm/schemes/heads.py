@@ -57,7 +57,7 @@ def _linear(tensors: dict[str, Tensor], name: str) -> nn.Linear:
     prefix = f"{name}." if name else ""
     weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")
     if weight is None or weight.dim() != 2:
-        raise InvalidInput(f"the head for steps has no matrix {prefix}weight: it is no linear layer", field="model")
+        raise InvalidInput(f"the head for steps has no matrix {prefix}weight: it is not a linear layer", field="model")
     layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
     layer.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
     return layer

@@ -64,7 +64,7 @@ def known_ids(tokenizer: Any, names: tuple[str, str]) -> tuple[int, int]:
     vocabulary = tokenizer.get_vocab()
     for name in names:
         if name not in vocabulary:
-            detail = f"the label {name!r} of the PRM's scheme is no token of its tokenizer: correct prm_scheme.json"
+            detail = f"the label {name!r} of the PRM's scheme is not a token of its tokenizer: correct prm_scheme.json"
             raise InvalidInput(detail, field="model")
     return vocabulary[names[0]], vocabulary[names[1]]
 

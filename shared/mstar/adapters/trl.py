@@ -45,5 +45,5 @@ class PrmReward:
 def _said(completion: Turns) -> str:
     if isinstance(completion, str):
         return completion
-    # Tool calls and their results between the turns are no reasoning of the model's.
+    # Tool calls and their results between the turns are not reasoning of the model's.
     return "\n\n".join(text_of(turn["content"]) for turn in completion if turn["role"] == "assistant")

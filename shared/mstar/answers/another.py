@@ -17,7 +17,7 @@ from mstar.answers.wanted import in_wanted_unit
 from mstar.types import Answer, AnswerType
 
 _LONGEST = 30
-"""Words; a longer text is no bare answer."""
+"""Words; a longer text is not a bare answer."""
 _SAME = {"average": "mean", "averages": "mean", "circumference": "perimeter", "velocity": "speed"}
 _MEASURES = {
     "area", "perimeter", "volume", "radius", "diameter", "mean", "median", "mode", "range", "slope", "circumference",

@@ -16,7 +16,7 @@ from mstar.answers.restated import answers_restated, long_forms
 from mstar.answers.wanted import names_counted
 
 _LONGEST = 30
-"""Words; a longer text is no bare answer."""
+"""Words; a longer text is not a bare answer."""
 _VERBS = {
     "is", "was", "has", "had", "equals", "will", "would", "can", "could", "shows", "reads", "displays", "indicates",
     "measures", "falls", "lies", "occurs", "represents", "contains", "gives", "belongs",
@@ -99,7 +99,7 @@ _OF_MEASURE = {
 
 
 def answers_in_words(said: str, question: str) -> Iterator[str]:
-    """What a sentence may give for its answer, none for a text that is no sentence of the question's words."""
+    """What a sentence may give for its answer, none for a text that is not a sentence of the question's words."""
     text = _SO.sub("", long_forms(bare(said, sentences=False)).replace("**", ""))
     words, asked = text.split(), [_folded(word) for word in question.split()]
     if "\n" in text or not 2 <= len(words) <= _LONGEST or not asked:
@@ -292,7 +292,7 @@ def _counted(words: Sequence[str], told: Sequence[str], asked: Sequence[str], qu
     # `4 million` is another number, also where the question says million.
     if told[begin + 1] in CHANGES - {"more", "less", "fewer"} or not names_counted(told[begin + 1 :], question):
         return
-    # How much change did she get: what is behind the verb is no part of what is asked for.
+    # How much change did she get: what is behind the verb is not part of what is asked for.
     nouns = (
         asked[2:]
         if asked[1] == "many" or "than" in asked

@@ -80,7 +80,7 @@ def compare_choice(said: str, answer: Answer, numbers: Sequence[str] = ()) -> st
 
     `numbers`: what the record itself calls its options, where these are numbers; then `3` and `(3)` name one as well.
     Case counts where it alone tells two options apart. A bare letter that is also the text of another option says
-    neither. Raises InvalidDataset for a reference answer that is no option's letter.
+    neither. Raises InvalidDataset for a reference answer that is not an option's letter.
     """
     letters = [chr(ord("A") + place) for place in range(len(answer.choices))]
     golds = [part.strip("() .").upper() for part in answer.value.split(SEPARATOR.strip())]
@@ -115,7 +115,10 @@ def _concluded(said: str, options: dict[str, str], same: dict[str, str]) -> set[
 
 
 def _measured(said: str, choices: Sequence[str], same: dict[str, str]) -> set[str]:
-    """The one option of the same quantity, `2 amperes` for 2 A. Folded, an option says `2 a`, which is no ampere."""
+    """The one option of the same quantity, `2 amperes` for 2 A.
+
+    Folded, an option says `2 a`, which is not an ampere.
+    """
     one = read_number(said, DEFAULT_RULE)
     if one is None or not one.unit:
         return set()
@@ -211,7 +214,7 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
     written = match["bracketed"] or match["bare"]
     marked = _WORD.match(said) or said in (written, f"{written}:") or said.startswith((f"{written})", f"{written}."))
     if match["bracketed"] is None and written.islower() and not marked:
-        return ()  # `a cat` is no letter
+        return ()  # `a cat` is not a letter
     letter = written.upper()
     if options and letter not in options:
         return ()

@@ -7,7 +7,7 @@ leaves out: whether the conclusion is right, and the work in between.
 import re
 
 _LONGEST = 500
-"""Characters; the patterns take quadratic time, and what is longer is no bare answer."""
+"""Characters; the patterns take quadratic time, and what is longer is not a bare answer."""
 _SEVERAL = re.compile(r"[,;]|\\\\|\b(?:or|and)\b|\\(?:text|mathrm)\{\s*(?:or|and)|[<>≤≥≠]|\\[lg]eq?\b|\n\s*\n")
 """Signs between two equations or more."""
 _WORK = re.compile(
@@ -45,7 +45,7 @@ def conclusion_of(text: str) -> str:
     parts = text.split("=")
     if _SEVERAL.search(text) or not all(_WORK.fullmatch(part) for part in parts[1:-1]):
         return text
-    # `C = 2\pi r ≈ 12.57`: with a letter in it, what is rounded is no exact value.
+    # `C = 2\pi r ≈ 12.57`: with a letter in it, what is rounded is not an exact value.
     rounded = _ROUNDED.fullmatch(parts[-1]) if len(parts) > 1 else None
     if rounded and _LETTER_IN.search(rounded["work"]):
         return f"{parts[0].rstrip()} = {rounded['value']}"

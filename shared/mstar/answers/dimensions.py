@@ -1,6 +1,7 @@
 """What kind of quantity a question asks for by name, so that a unit of another kind is another answer.
 
-`24 cm^3` is no area and `9.81 m/s` no acceleration. What this leaves out: the unit that a question names (`wanted`).
+`24 cm^3` is not an area and `9.81 m/s` not an acceleration. What this leaves out: the unit that a question names
+(`wanted`).
 """
 
 import re

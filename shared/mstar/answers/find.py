@@ -24,7 +24,7 @@ _LETTER = re.compile(
 )
 
 _LONGEST = 4096
-"""Characters of an answer that is searched for marks; a longer one is no bare answer."""
+"""Characters of an answer that is searched for marks; a longer one is not a bare answer."""
 
 Span = tuple[int, int, str]
 """Where a mark begins and ends, and what it holds."""

@@ -75,7 +75,7 @@ def _other_way(found: re.Match[str]) -> str:
 def _interval(text: str) -> str:
     if both := _BOTH.fullmatch(rising(text)):
         low, opens, _, closes, high = (part.strip() for part in both.groups())
-        # `1 < x > 3` is no interval.
+        # `1 < x > 3` is not an interval.
         if opens not in "<≤" or closes not in "<≤":
             return text
         return f"{'[' if opens == '≤' else '('}{low},{high}{']' if closes == '≤' else ')'}"

@@ -19,7 +19,7 @@ from mstar.types import AnswerType
 _LATEX = re.compile(r"\\[A-Za-z]+|[\^_]\{|[\^]\d|\$.*\$|[π√]")
 _FRACTION = re.compile(r"[+-]?\s*(?:\d+\s+)?\d+\s*/\s*\d+")
 _POINT = re.compile(r"[(\[]\s*[+-]?(?:[\d./]+|∞)(?:\s*,\s*[+-]?(?:[\d./]+|∞))+\s*[)\]]")
-"""Coordinates and intervals, which are no text that must be spaced alike."""
+"""Coordinates and intervals, which are not text that must be spaced alike."""
 _ENDLESS = re.compile(r"∞|\\infty")
 _WORDS_ONLY = re.compile(r"\$?\\text(?:bf)?\{[^{}$\\]*\}\$?")
 _SET = re.compile(r"\\?\{\s*[+-]?[\d./]+(?:\s*,\s*[+-]?[\d./]+)+\s*\\?\}")
@@ -32,13 +32,13 @@ _PRODUCT = re.compile(r"-?\d{1,9}(?:[abc]{2,3}|[xyz]{2,3}|mn|pq|[rst]{2,3})")
 _FOREIGN = re.compile(r"\d[.' ]\d{3},\d|\d(?:[.' ]\d{3}){2}(?!\d)|\d,\d{1,2}\s*[%€]|€\s*\d+,\d{1,2}$")
 """Numbers that can only be another country's; `3,14` alone may be a list."""
 _NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
-"""Decades and places in an order: `1990s` is no number of seconds, `21st century` no 21 of anything."""
+"""Decades and places in an order: `1990s` is not a number of seconds, `21st century` no 21 of anything."""
 _RELATED = re.compile(
     r"\\(?:angle|triangle)\s*\w+$|\\(?:parallel|perp|cong|sim)(?![A-Za-z])|[∥⊥≅∼→⇌]|->|\\(?:long)?rightarrow"
 )
 """Names of figures and how they lie, which no one works out."""
 _ION = re.compile(r"(?:[A-Z][a-z]?\d?){1,4}\^\{?\d?[+-]\}?")
-"""`SO4^2-`: its charge is no power."""
+"""`SO4^2-`: its charge is not a power."""
 KINDS = {
     "choice": AnswerType.CHOICE, "multi_choice": AnswerType.CHOICE, "multiple_choice": AnswerType.CHOICE,
     "mcq": AnswerType.CHOICE, "option": AnswerType.CHOICE,
@@ -54,7 +54,7 @@ _NO_KINDS = ("numerical", "other", "yes/no", "unanswerable")
 def kind_of(record: Mapping[str, Any], value: str, options: Sequence[str], *, listed: bool) -> AnswerType:
     """The type that the row names, else the one that its answer has. With options it is a choice, whatever they are.
 
-    Raises InvalidDataset for a name that is no type.
+    Raises InvalidDataset for a name that is not a type.
     """
     named = record.get("answer_type") or record.get("question_type") or ""
     # DynaMath writes `multiple choice`.

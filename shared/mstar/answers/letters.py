@@ -30,7 +30,7 @@ def letters_apart(said: str, gold: str) -> tuple[str, str]:
 
 
 def products_apart(text: str) -> str:
-    """`2a b + 3` of `2ab + 3`, whose letters are no unit and no half of a day."""
+    """`2a b + 3` of `2ab + 3`, whose letters are not a unit or half of a day."""
     return _PRODUCT.sub(lambda run: " ".join(run[0]) if _is_product(run[0]) else run[0], text)
 
 

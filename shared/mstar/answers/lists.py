@@ -1,7 +1,7 @@
 r"""Compares lists: the same elements in the same order, nested alike. Numbers count by value, all else as text.
 
 A list may stand in any brackets or in none: `[2, 5]`, `(2, 5)`, `\{2, 5\}`, `2 and 5`. Where the kind of bracket has a
-meaning the answer is no list but of the type math: an interval, a point.
+meaning the answer is not a list but of the type math: an interval, a point.
 """
 
 import json
@@ -76,7 +76,7 @@ def _elements(text: str) -> list[object] | None:
 
 
 def _nested(text: str) -> list[object] | None:
-    """Elements between commas, with the lists among them; None for what is no JSON but for its quotes and brackets."""
+    """Elements between commas, with the lists among them; None for what is not JSON but for its quotes and brackets."""
     try:
         # JSON and not ast.literal_eval: sampled text never reaches Python's parser.
         return list(json.loads("[" + text.replace("'", '"').translate(_SQUARE) + "]"))

@@ -22,7 +22,7 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _LED_BY_TEXT = re.compile(r"\\text\{([^{}]*\b(?:is|are|equals)\s*:?\s*)\}")
-"""`\\text{The answer is } 61`: the words are no part of the mathematics."""
+"""`\\text{The answer is } 61`: the words are not part of the mathematics."""
 _TEXT_COMMAND = re.compile(
     r"\\(?:text|textbf|mathrm|mathbf|mbox|textrm|operatorname|ce)\s*\{((?:[^{}]|\{[^{}]{0,9}\})*)\}"
 )
@@ -46,7 +46,8 @@ _SENTENCE = re.compile(
     r"(?:is|are|was|were|equals|measures))\s+(?:a\s+total\s+of\s+)?(?=\S)",
     re.IGNORECASE,
 )
-"""What a sentence puts before its answer: `It is …`, `The total is …`. A doubt behind it stays, and is no answer."""
+"""What a sentence puts before its answer: `It is …`, `The total is …`. A doubt behind it stays, and is not an
+answer."""
 
 _LOW_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _CHARGE = re.compile(r"(?<=[A-Za-z0-9)])(?:\^\{?(\d?[+-])\}?|([²³]?[⁺⁻]))(?!\s*[\w(])")

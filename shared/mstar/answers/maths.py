@@ -31,7 +31,7 @@ _ROOT = re.compile(r"√\s*(?:\{([^{}]*)\}|(\d+|[A-Za-z]))")
 _CALLED_ROOT = re.compile(r"(?<![A-Za-z\\])sqrt\(([^()]*)\)")
 _PI = re.compile(r"(?<![A-Za-z\\])pi(?![A-Za-z])")
 _TIMES = re.compile(r"(?<=[\d}])\s*(?:\\cdot|\\times|[*×])\s*(?=\\sqrt|\\pi|[A-Za-z])")
-"""Between a number and what is no number, where nothing need be written."""
+"""Between a number and what is not a number, where nothing need be written."""
 _CALLED = re.compile(r"([A-Za-z])(?:_\{?\w\}?)?\s*=")
 _MEMBER = re.compile(r"^\s*[A-Za-z]\s*(?:\\in|∈)\s*(?=\\?\{)")
 _EACH = re.compile(r"[A-Za-z]\s*=[^=,]+(?:,\s*[A-Za-z]\s*=[^=,]+)+")
@@ -125,7 +125,7 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
 
 
 def _without_sentence(said: str) -> str:
-    """`(3, 2)` of `The point is (3, 2)`; of a single value a sentence is no expression."""
+    """`(3, 2)` of `The point is (3, 2)`; of a single value a sentence is not an expression."""
     if solved := _SOLVED.match(said.strip()):
         return said.strip()[solved.end() :]
     led = _POINT_NAMED.sub("", bare(said))

@@ -1,8 +1,8 @@
 r"""Reads a number with its unit, as references and responses write them.
 
 One reader for both sides: `1,200`, `-3.5 cm`, `$12`, `1/2`, `1 1/2`, `50%`, `.5`, `1e6`, `1.2 million`, `two`, `3rd`,
-`\frac{1}{2}`, `2\sqrt{3}`. No arithmetic is done beyond a fraction: `34+27` is no number. Values are exact fractions;
-a value with a root or with pi is a float.
+`\frac{1}{2}`, `2\sqrt{3}`. No arithmetic is done beyond a fraction: `34+27` is not a number. Values are exact
+fractions; a value with a root or with pi is a float.
 """
 
 import math
@@ -200,7 +200,7 @@ def short_scale(unit: str) -> int | None:
 
 
 def rounded(value: Fraction, places: int) -> Fraction:
-    """To so many decimals, halves away from zero, as MathVista's answers are rounded."""
+    """To this many decimals, halves away from zero, as MathVista's answers are rounded."""
     scale = 10**places
     return Fraction(math.floor(abs(value) * scale + Fraction(1, 2)), scale) * (-1 if value < 0 else 1)
 
@@ -311,7 +311,7 @@ def _worded(text: str) -> tuple[Number, str] | None:
 def _with_unit(number: Number, rest: str, rule: AnswerRule) -> Number | None:
     """The number with the rest read as its scale and unit; None when the rest is neither."""
     if ordinal := _ORDINAL.match(rest):
-        # `3rd` is the third; `12th of them are red` is no number of anything.
+        # `3rd` is the third; `12th of them are red` is not a number of anything.
         return replace(number, ordinal=True) if not rest[ordinal.end() :].strip(" .") else None
     rest = rest.strip()
     word, _, behind = rest.partition(" ")

@@ -93,7 +93,7 @@ def options_in(question: str) -> tuple[str, list[str]]:
 def options_on_a_line(question: str, answer: Any) -> tuple[str, list[str]]:
     """A question without the options at its end, `(A) 3 (B) 4` or `A. 3, B. 4`, and these; else none.
 
-    Only where the answer is one of them, so that a sentence that begins with `A.` is no option.
+    Only where the answer is one of them, so that a sentence that begins with `A.` is not an option.
     """
     asked = _without_request(question)
     for marks in _ROWS_OF_MARKS:
@@ -111,7 +111,7 @@ def options_on_a_line(question: str, answer: Any) -> tuple[str, list[str]]:
 
 
 def _without_request(question: str) -> str:
-    """A question without the lines at its end that ask for a letter, which are no part of the last option."""
+    """A question without the lines at its end that ask for a letter, which are not part of the last option."""
     lines = question.rstrip().split("\n")
     while len(lines) > 1 and _REQUEST.match(lines[-1].strip()):
         lines.pop()

@@ -82,7 +82,7 @@ def same_text(said: str, gold: str) -> bool:
 def _same_name(said: str, gold: str) -> bool:
     """`J.R. Smith` for J. R. Smith and `Washington DC` for Washington, D.C.; `(555) 0142` for 555-0142."""
     if _CODE.fullmatch(gold) and (_CODE.fullmatch(said) or _BRACKETED.fullmatch(said)):
-        # Groups may be left out, and not be other ones: `1990-1995` is no telephone number.
+        # Groups may be left out, and not be other ones: `1990-1995` is not a telephone number.
         groups, digits = _GROUPS.findall(said), _GROUPS.findall(gold)
         return groups == digits or (len(groups) == 1 and groups[0] == "".join(digits) != "" and len(digits[0]) < 4)
     one, other = _initials(said), _initials(gold)

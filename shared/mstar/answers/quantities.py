@@ -23,7 +23,7 @@ def same_compound(said: str, gold: str) -> bool:
 
 
 def total_in(text: str, unit: str) -> Fraction | None:
-    """`1 hour 30 minutes` as 90 minutes; None for what is no quantity, or none in this unit."""
+    """`1 hour 30 minutes` as 90 minutes; None for what is not a quantity, or none in this unit."""
     parts = _parts(in_digits(text))
     return _total(parts, unit) if parts else None
 

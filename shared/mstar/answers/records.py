@@ -76,7 +76,7 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     options = options_of(record)
     if missing(value) and value not in options.texts:
         raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: correct it", field=column)
-    # A list of the format is no text in brackets, which may be an interval.
+    # A list of the format is not text in brackets, which may be an interval.
     listed = isinstance(raw, (list, tuple)) and value.startswith("[")
     kind = kind_of(record, value, options.texts, listed=listed)
     unit, precision = _unit(record.get("unit")), precision_of(record.get("precision"))
@@ -144,7 +144,7 @@ def _others(record: Mapping[str, Any], column: str) -> Sequence[Any]:
     listed = record[column]
     if not isinstance(listed, (list, tuple)) or len(listed) >= _A_CROWD:
         return ()
-    # Where most people say one thing, what the others say is no second answer.
+    # Where most people say one thing, what the others say is not a second answer.
     counts = Counter(plain(str(one)) for one in _said(listed))
     return [one for one in _said(listed) if counts[plain(str(one))] == max(counts.values())]
 
@@ -169,7 +169,7 @@ def _unit(value: Any) -> str | None:
     # Nor is `5` a unit where a table holds it as a text.
     if not isinstance(value, str) or not re.search(r"[^\W\d_]|[^\w\s.,+-]", value):
         shown = repr(value)[:40]
-        raise InvalidDataset(f"unit {shown} is no unit: give its name, such as 'cm', or leave it out", field="unit")
+        raise InvalidDataset(f"unit {shown} is not a unit: give its name, such as 'cm', or leave it out", field="unit")
     return value
 
 

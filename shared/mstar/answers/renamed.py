@@ -19,7 +19,7 @@ _NO_KINDS = {
     "that", "these", "those", "two", "three", "one", "ones", "percent", "percentage", "fraction", "kind", "type", 
     "sort", "name", "may", "might", "must", "half", "not",
 }  # fmt: skip
-"""Words behind `which` and `what` that are no noun, or of which the answer would be another quantity."""
+"""Words behind `which` and `what` that are not nouns, or of which the answer would be another quantity."""
 _OF_WHOM = re.compile(
     r"\b(?:what|which)\s+(?:[\w-]+\s+){1,2}(?:is|are|was|were)\s+(?:the|this|that|these|those)\s+(?P<noun>[\w\s-]{3,30}?)"
     r"(?:\s*\?*$|\s+(?:that|which|representing|for|of|in|on|with|used)\b)"

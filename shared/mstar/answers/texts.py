@@ -104,7 +104,7 @@ def same_place(said: str, gold: str) -> bool:
 
 def _in_digits(match: re.Match[str]) -> str:
     number = _TENS.get(match["tens"] or "", 0) + _ORDINALS[match["word"]]
-    # `twenty eleventh` is no number.
+    # `twenty eleventh` is not a number.
     if match["tens"] and _ORDINALS[match["word"]] > 9:
         return match[0]
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

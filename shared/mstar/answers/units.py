@@ -124,7 +124,7 @@ def is_known(unit: str) -> bool:
 
 
 def is_variable(unit: str) -> bool:
-    """Whether one or two letters are no unit's symbol: `42x`, `3xy` and `r^2` are expressions, `5i` no real number."""
+    """Whether one or two letters are not a unit: `42x`, `3xy` and `r^2` are expressions, `5i` is not a real number."""
     letters = _RAISED.sub("", unit)
     if not (letters.isascii() and letters.isalpha()):
         return False
@@ -184,7 +184,7 @@ def _parsed(unit: str) -> Any:
         return None
     try:
         return _registry().Unit(unit.replace("°", "degree"))
-    except Exception:  # pint's parser raises many kinds for text that is no unit
+    except Exception:  # pint's parser raises many kinds for text that is not a unit
         return None
 
 

@@ -1,7 +1,7 @@
 """What a question asks to be counted or measured in, so that a number of something else is another answer.
 
-`2 cats` is no answer to how many dogs there are, `45 radians` none to an angle in degrees, and `12th` none to how many
-students there are. What this leaves out: what the reference answer's own unit says (`units`), which comes first.
+`2 cats` is not an answer to how many dogs there are, `45 radians` none to an angle in degrees, and `12th` none to how
+many students there are. What this leaves out: what the reference answer's own unit says (`units`), which comes first.
 """
 
 import re
@@ -119,7 +119,7 @@ def wanted_unit(question: str) -> str:
 
 
 def asks_amount(question: str) -> bool:
-    """Whether a place in an order, `12th`, is no answer."""
+    """Whether a place in an order, `12th`, is not an answer."""
     return _AMOUNT.search(question) is not None
 
 

@@ -60,7 +60,7 @@ def chinese_count(text: str) -> tuple[int, str] | None:
 def worded_count(words: Sequence[str]) -> tuple[int, int]:
     """The count that the first words say, and how many words say it; no words for no count.
 
-    Also none for scales in a wrong order: `two hundred three hundred` is no count.
+    Also none for scales in a wrong order: `two hundred three hundred` is not a count.
     """
     total, used, last = 0, 0, 10**15
     while True:

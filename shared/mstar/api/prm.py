@@ -52,7 +52,10 @@ class Candidate(Frozen):
 
 
 class RefusedCandidate(Candidate):
-    """Stands for an item that is no candidate, so that the others of its request are scored. Made by a service only."""
+    """Stands for an item that is not a candidate, so that the others of its request are scored.
+
+    Made by a service only.
+    """
 
     field: str = ""
     detail: str = ""

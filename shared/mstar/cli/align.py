@@ -20,7 +20,7 @@ SECONDS = 900
 def align(model: Path, *, as_json: bool) -> bool:
     """Show the views side by side; returns whether all is equal. Raises InvalidInput for a folder that is not there."""
     if not (model / "config.json").is_file():
-        raise InvalidInput(f"{model} is no model folder: it holds no config.json", field="align")
+        raise InvalidInput(f"{model} is not a model folder: it holds no config.json", field="align")
     views = []
     for view in _views(model.absolute()):
         views.append(view)

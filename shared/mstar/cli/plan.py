@@ -13,7 +13,7 @@ from rich.table import Table
 
 from mstar.cli.output import console, print_json, progress_console
 from mstar.cli.recipe_files import read_recipe
-from mstar.cli.stack import JsonOption
+from mstar.cli.stack import JsonOption, SettingsOption
 from mstar.errors import Internal, InvalidInput, from_problem
 from mstar.known_shapes import known_shape
 from mstar.model_folder import read_shape
@@ -24,16 +24,16 @@ from mstar.run_plan import GIGA, Habits, Machine, RunPlan, ServicePlan, plan_run
 
 def plan(
     recipe: Annotated[str, typer.Argument(help="A .yaml file, or the name of a recipe that ships.")],
-    gpus: Annotated[int, typer.Option(min=1, max=1024, help="GPUs of the machine.")] = 8,
-    gpu_memory: Annotated[float, typer.Option(min=1, max=2000, help="Memory of each, in GB.")] = 80.0,
-    model: Annotated[str | None, typer.Option(help="Folder, or name of a known model; else the recipe's.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: evolution.iterations=2")] = None,
-    tflops: Annotated[float, typer.Option(min=1, help="Assumed dense bf16 peak of a GPU.")] = 989.0,
+    gpus: Annotated[int, typer.Option(min=1, max=1024, help="Number of GPUs.")] = 8,
+    gpu_memory: Annotated[float, typer.Option(min=1, max=2000, help="Memory of each GPU, in GB.")] = 80.0,
+    model: Annotated[str | None, typer.Option(help="Folder, or name of a known model. Default: the recipe's.")] = None,
+    settings: SettingsOption = None,
+    tflops: Annotated[float, typer.Option(min=1, help="Assumed peak of a GPU, in dense bf16 TFLOPS.")] = 989.0,
     bandwidth: Annotated[float, typer.Option(min=0.01, help="Assumed memory bandwidth, in TB/s.")] = 3.35,
-    response_tokens: Annotated[int, typer.Option(min=1, help="Assumed length of a response.")] = 220,
+    response_tokens: Annotated[int, typer.Option(min=1, help="Assumed length of a response, in tokens.")] = 220,
     as_json: JsonOption = False,
 ) -> None:
-    """Say whether a run fits on the GPUs and what it takes. Exit code 1 when it does not fit, or would be refused."""
+    """Estimate whether a run fits on the GPUs and what it costs. Exit code 1 if it does not fit or would be refused."""
     read = read_recipe(recipe, settings or [])
     machine = Machine(gpus=gpus, gpu_bytes=int(gpu_memory * GIGA), tflops=tflops, bandwidth=bandwidth)
     base = read.prm.base if read.prm else None
@@ -65,7 +65,7 @@ def _folder(wanted: str, field: str) -> Path | None:
         # A name with a NUL or of thousands of characters is an error to the file system itself.
         return Path(wanted).resolve() if Path(wanted).is_dir() else None
     except (OSError, ValueError, RuntimeError):
-        raise InvalidInput(f"{wanted[:200]!r} is no folder", field=field) from None
+        raise InvalidInput(f"{wanted[:200]!r} is not a folder", field=field) from None
 
 
 def _require_admitted(recipe: Recipe, models: Mapping[str, str | None]) -> None:

@@ -63,9 +63,7 @@ def through_queue(create: EvaluationCreate, out: Path | None, *, quiet: bool) ->
         if ended.state is RunState.CANCELLED:
             raise Conflict(f"evaluation {now.id} was cancelled: for another one remove {folder / NOTE}")
         if ended.state is not RunState.SUCCEEDED:
-            raise Unavailable(
-                f"evaluation {now.id} {ended.state.value}: {ended.error}; the same command goes on with it"
-            )
+            raise Unavailable(f"evaluation {now.id} {ended.state.value}: {ended.error}; the same command continues it")
         total = next((one.bytes for one in client.downloads(now.id).data if one.part is Part.EVALUATION), 0)
         with byte_progress(f"{now.id} results", total, quiet=quiet) as report:
             download(client, now.id, Part.EVALUATION, folder, report, below=f"{Part.EVALUATION.value}/")

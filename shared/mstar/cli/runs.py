@@ -24,7 +24,7 @@ from mstar.cli.output import (
     unscored_lines,
 )
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
-from mstar.cli.stack import HomeOption, JsonOption, run_embedded
+from mstar.cli.stack import HomeOption, JsonOption, SettingsOption, run_embedded
 from mstar.cli.stopping import told_when_stopped
 from mstar.cli.watching import watch as watch_live
 from mstar.client import DEFAULT_URL, Client, Endpoint
@@ -44,16 +44,16 @@ RunArgument = Annotated[str, typer.Argument(help="Run id, or latest.", metavar="
 def start(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A .yaml file, or the name of a recipe that ships.")],
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: evolution.iterations=2")] = None,
+    settings: SettingsOption = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the whole run.")] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out records that cannot be used, and count them in the results.")
+        bool, typer.Option("--skip-bad", help="Leave out unusable records and count them in the results.")
     ] = False,
     detach: Annotated[bool, typer.Option(help="Do not wait for the end.")] = False,
     home: HomeOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
-    """Start a run on the running server, or on a stack of its own when there is none."""
+    """Start a run on the running server. Without one, start the services for this run and stop them after it."""
     create = _create(recipe, [*(settings or []), *(["data.skip_bad=true"] if skip_bad else [])], seed)
     endpoint = Endpoint.from_environment()
     with Client(endpoint) as client:
@@ -82,11 +82,11 @@ def start(
 def list_runs(
     state: Annotated[RunState | None, typer.Option(help="Only runs in this state.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
-    text: Annotated[str | None, typer.Option(help="Part of the name or the id.")] = None,
-    archived: Annotated[bool, typer.Option(help="Archived runs as well.")] = False,
+    text: Annotated[str | None, typer.Option(help="Only runs whose name or id contains this.")] = None,
+    archived: Annotated[bool, typer.Option(help="Include archived runs.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """The newest runs of the server."""
+    """List the newest runs of the server."""
     with Client(Endpoint.from_environment()) as client:
         page = client.runs(limit=20, state=state, tag=tag, text=text, archived=archived or None)
         if as_json:
@@ -109,7 +109,7 @@ def _score(client: Client, run: Run) -> str:
 
 @app.command()
 def show(run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: JsonOption = False) -> None:
-    """The results of a run, from the server or from its folder."""
+    """Show the results of a run, from its folder or from the server."""
     results = read_results(run, home)
     if as_json:
         print_json(results)
@@ -145,32 +145,32 @@ def _problem_of(run_id: str) -> str | None:
 
 @app.command()
 def watch(run: RunArgument = "latest", as_json: JsonOption = False) -> None:
-    """Show live what a run does until it ends, in a pipe as lines; Ctrl-C only stops watching."""
+    """Follow a run until it ends, with live progress or, in a pipe, as lines. Ctrl-C stops watching, not the run."""
     with Client(Endpoint.from_environment()) as client:
         _finish(client, resolve(client, run), as_json=as_json)
 
 
 @app.command()
 def pause(run: RunArgument, as_json: JsonOption = False) -> None:
-    """Start no further steps; those in progress end."""
+    """Pause a run: steps in progress finish, and no others start."""
     _steer(run, lambda client, run_id: client.pause(run_id), as_json=as_json)
 
 
 @app.command()
 def resume(run: RunArgument, as_json: JsonOption = False) -> None:
-    """Go on with a paused or failed run; damaged artefacts that the rest of it reads are made again."""
+    """Continue a paused or failed run. Damaged artefacts that its remaining steps read are rebuilt."""
     _steer(run, lambda client, run_id: client.resume(run_id), as_json=as_json)
 
 
 @app.command()
 def repair(run: RunArgument, as_json: JsonOption = False) -> None:
-    """Check every artefact of a run, and have damaged ones made again."""
+    """Check every artefact of a run, and rebuild the damaged ones."""
     _steer(run, lambda client, run_id: client.repair(run_id), as_json=as_json)
 
 
 @app.command()
 def cancel(run: RunArgument, as_json: JsonOption = False) -> None:
-    """End a run; what it has made stays."""
+    """Stop a run for good; what it has made so far is kept."""
     _steer(run, lambda client, run_id: client.cancel(run_id), as_json=as_json)
 
 
@@ -180,17 +180,17 @@ def extend(
     count: Annotated[int, typer.Option(help="Iterations to add.", min=1)] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Add iterations to a run, also after its end."""
+    """Add iterations to a run, even after its end."""
     _steer(run, lambda client, run_id: client.extend(run_id, count), as_json=as_json)
 
 
 @app.command()
 def tag(
     run: RunArgument,
-    tags: Annotated[list[str] | None, typer.Argument(help="All tags from now on; `archived` hides the run.")] = None,
+    tags: Annotated[list[str] | None, typer.Argument(help="The run's new tags; `archived` hides the run.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a run tags in place of those it has; none takes them away."""
+    """Replace the tags of a run; without tags, remove them all."""
     with Client(Endpoint.from_environment()) as client:
         changed = client.set_tags(resolve(client, run), tags or [])
     if as_json:
@@ -204,7 +204,7 @@ def delete(
     run: Annotated[str, typer.Argument(help="Run id.", metavar="RUN")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Delete a run that has ended, with everything that it made. This cannot be undone."""
+    """Delete a run that has ended, with everything it made. This cannot be undone."""
     if not yes:
         # `latest` is not resolved: what is deleted for good is named.
         typer.confirm(f"Delete run {run} with its models, data sets and responses?", abort=True)
@@ -216,11 +216,11 @@ def delete(
 @app.command("download")
 def download_run(
     run: RunArgument = "latest",
-    part: Annotated[Part, typer.Argument(help="What of it.", metavar="WHAT")] = Part.ALL,
-    out: Annotated[Path | None, typer.Option(help="Folder to put it into; by default one named after the run.")] = None,
+    part: Annotated[Part, typer.Argument(help="Which part of it.", metavar="WHAT")] = Part.ALL,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: one named after the run.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring what a run left here: checked file by file, and resumed where it broke off."""
+    """Download what a run left. Every file is checked, and an interrupted download is resumed."""
     with Client(Endpoint.from_environment()) as client:
         run_id = resolve(client, run)
         total = next((one.bytes for one in client.downloads(run_id).data if one.part is part), 0)
@@ -231,7 +231,7 @@ def download_run(
         print_json({"folder": str(target.resolve()), "files": [one.model_dump(mode="json") for one in files]})
         return
     size = sum(one.bytes for one in files)
-    console.print(f"{len(files)} files, {size:,} bytes, checksums right: {target}", highlight=False, soft_wrap=True)
+    console.print(f"{len(files)} files, {size:,} bytes, checksums match: {target}", highlight=False, soft_wrap=True)
 
 
 def report(run: RunArgument = "latest", home: HomeOption = Path("runs")) -> None:

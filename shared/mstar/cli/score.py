@@ -42,22 +42,24 @@ class Line(BaseModel):
 
 
 def score(
-    file: Annotated[Path, typer.Argument(help="JSON lines of images (paths), question and responses.")],
-    out: Annotated[Path | None, typer.Option(help="Where to write; standard output by default.")] = None,
+    file: Annotated[Path, typer.Argument(help="JSON lines with images (paths), question and responses.")],
+    out: Annotated[Path | None, typer.Option(help="File to write to. Default: standard output.")] = None,
     prompt: Annotated[
         str | None,
-        typer.Option(help="A run (latest) or a preset whose prompt the PRM knows. Default: the bare question."),
+        typer.Option(help="A run id, latest, or a preset whose prompt the PRM knows. Default: the bare question."),
     ] = None,
     keep_top: Annotated[
-        int | None, typer.Option(min=1, help="Keep only so many responses of a line, best first.")
+        int | None, typer.Option(min=1, help="Keep only this many responses of a line, best first.")
     ] = None,
-    min_score: Annotated[float | None, typer.Option(min=0, max=1, help="Keep only responses with this score.")] = None,
-    fresh: Annotated[bool, typer.Option(help="Score all lines anew, also those that are in OUT already.")] = False,
+    min_score: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Keep only responses with at least this score.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option(help="Score all lines again, even those that OUT already has.")] = False,
     home: HomeOption = Path("runs"),
 ) -> None:
     """Score every step of every response. Each output line is the input line with `results` added.
 
-    With --out, a run that was stopped goes on where it stopped.
+    With --out, an interrupted command continues where it stopped.
     """
     form = None if prompt is None else _form(prompt, home)
     # A preset says nothing of steps: the PRM's own separator is taken, as without a prompt.

@@ -23,7 +23,7 @@ def serve(
     home: HomeOption = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
-    """Serve the policy of a run, and its PRM. Without a server one is started, until Ctrl-C."""
+    """Serve the policy and the PRM of a run. Without a running server, one is started and runs until Ctrl-C."""
     endpoint = Endpoint.from_environment()
     with Client(endpoint) as client:
         if client.reachable():

@@ -11,14 +11,14 @@ from mstar.cli.stack import JsonOption
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput
 
-app = typer.Typer(help="Sessions: who is signed in to the pages, by key or at the provider.", no_args_is_help=True)
+app = typer.Typer(help="Manage sessions: who is signed in to the pages.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_sessions(
-    name: Annotated[str | None, typer.Option(help="Only those of this name.")] = None, as_json: JsonOption = False
+    name: Annotated[str | None, typer.Option(help="Only sessions of this name.")] = None, as_json: JsonOption = False
 ) -> None:
-    """Open sessions of your project, the newest first; of all projects with the bootstrap key."""
+    """List the open sessions of your project, newest first; of all projects with the bootstrap key."""
     with Client(Endpoint.from_environment()) as client:
         page = client.sessions(name)
         found = list(page.data)
@@ -38,14 +38,14 @@ def list_sessions(
 @app.command()
 def end(
     session_id: Annotated[
-        str | None, typer.Argument(help="Id of the session, as `mstar sessions list` shows it.", metavar="[ID]")
+        str | None, typer.Argument(help="Id of the session, as `mstar sessions list` shows it.", metavar="ID")
     ] = None,
     name: Annotated[str | None, typer.Option(help="End all sessions of this name instead.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """End one session, or all of a person, at once.
+    """End one session, or all of one person, at once.
 
-    Who still has a key, or is let in by the provider, can sign in again: revoke the key, or take the role away there.
+    Anyone who still has a key or a role at the provider can sign in again: revoke the key, or remove the role there.
     """
     if (session_id is None) == (name is None):
         raise InvalidInput("name one session by its id, or all of a person with --name NAME", field="ID")

@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 DataRootOption = Annotated[
     Path,
     typer.Option(
-        "--data-root", help="Links of a data set may lead into this folder too.", envvar="MSTAR_COORDINATOR_DATA_ROOT"
+        "--data-root", help="Folder that links in a data set may point into.", envvar="MSTAR_COORDINATOR_DATA_ROOT"
     ),
 ]
-HomeOption = Annotated[Path, typer.Option(help="Folder for everything a run makes.", envvar="MSTAR_HOME")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+HomeOption = Annotated[Path, typer.Option(help="Folder that runs are written to.", envvar="MSTAR_HOME")]
+SettingsOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Recipe field to change, such as evolution.iterations=2; may be repeated."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 
 
 @contextmanager
@@ -47,9 +51,9 @@ def embedded(home: Path, ports: str, *, quiet: bool = False) -> "Iterator[tuple[
 
 def up(
     home: HomeOption = Path("runs"),
-    ports: Annotated[str, typer.Option(help="fixed (8400 to 8402) or auto.")] = "fixed",
+    ports: Annotated[str, typer.Option(help="fixed (8400 to 8402) or auto (free ones).")] = "fixed",
 ) -> None:
-    """Start the four services and their workers; Ctrl-C stops them."""
+    """Start the four services and their workers. Ctrl-C stops them."""
     with embedded(home, ports) as (client, supervisor):
         from mstar_embedded.supervisor import Supervisor
 
@@ -79,7 +83,7 @@ def _say_what_works(ports: "Ports", endpoint: Endpoint) -> None:
 
 
 def demo(home: HomeOption = Path("runs"), as_json: JsonOption = False) -> None:
-    """Run the whole method on the small benchmark: minutes, no GPU, nothing to install."""
+    """Run the whole method on the small benchmark, within minutes and without a GPU."""
     run_embedded(home, RunCreate(recipe="demo"), as_json=as_json)
 
 
@@ -90,7 +94,7 @@ def run_embedded(home: Path, create: RunCreate, *, as_json: bool) -> None:
         if not as_json:
             console.print(f"run {run.id} · coordinator {client.endpoint.url} · everything in {home / run.id}")
         with told_when_stopped(
-            f"run {run.id} is not finished: `{program()} up --home {shlex.quote(str(home))}` goes on with it"
+            f"run {run.id} is not finished: `{program()} up --home {shlex.quote(str(home))}` continues it"
         ):
             # Without `failure` a service that cannot start would be waited for as if it were restarting.
             ended = follow(lambda: client.run(run.id), lambda: getattr(supervisor, "failure", None))

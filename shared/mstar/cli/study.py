@@ -37,7 +37,7 @@ from mstar.study.summary import summarise
 app = typer.Typer(help="Compare arms of the method over several seeds.", no_args_is_help=True)
 StudyArgument = Annotated[str, typer.Argument(help="A .yaml file, or the name of a study that ships.")]
 IdArgument = Annotated[str, typer.Argument(help="Study id, or latest.", metavar="STUDY")]
-ResultsOption = Annotated[Path | None, typer.Option(help="Folder of result files, one for each finished run.")]
+ResultsOption = Annotated[Path | None, typer.Option(help="Folder of result files, one per finished run.")]
 POLL_SECONDS = 2.0
 LINE_SECONDS = 15.0
 """Between two lines about the run that is under way."""
@@ -47,16 +47,18 @@ Run = tuple[str, int]
 @app.command()
 def run(
     study: StudyArgument,
-    seeds: Annotated[str | None, typer.Option(help="Only these seeds, such as 3,4.")] = None,
-    arms: Annotated[str | None, typer.Option(help="Only these arms, such as top-2,random-2.")] = None,
-    home: Annotated[Path | None, typer.Option(help="Run it here, with services of its own on free ports.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Comma-separated seeds to run, such as 3,4. Default: all.")] = None,
+    arms: Annotated[
+        str | None, typer.Option(help="Comma-separated arms to run, such as top-2,random-2. Default: all.")
+    ] = None,
+    home: Annotated[Path | None, typer.Option(help="Run in this folder, with its own services on free ports.")] = None,
     results: ResultsOption = None,
     detach: Annotated[bool, typer.Option(help="Do not wait for the end; needs a running server.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a study, or a part of it, on the running server or in a home of its own.
+    """Run a study, or a part of it, on the running server or with its own services.
 
-    Typed again it goes on where it was. Runs whose result file is there are not done again.
+    The same command continues an interrupted study. Runs that have a result file already are skipped.
     """
     plan = read_study(study)
     # Result files are what counts as done, so a study goes on in another home or after its server is gone.
@@ -86,7 +88,7 @@ def run(
         view = _begin(client, plan, wanted, alone=True)
         # Only in a home of its own: on a server the other studies are other people's.
         _leave_others(client, view, quiet=as_json)
-        with told_when_stopped(f"study {view.id} is not finished: the same command goes on with it"):
+        with told_when_stopped(f"study {view.id} is not finished: the same command continues it"):
             view = _follow(client, view, wanted, results, lambda: getattr(supervisor, "failure", None), quiet=as_json)
     _finish(view, as_json=as_json)
     _say(as_json, f"next: {how_to_report(study, home, results)}")
@@ -94,7 +96,7 @@ def run(
 
 @app.command()
 def show(study: IdArgument = "latest", as_json: JsonOption = False) -> None:
-    """The runs of a study with what they have reached so far."""
+    """Show the runs of a study with their results so far."""
     with Client(Endpoint.from_environment()) as client:
         view = client.study(_resolve(client, study))
         found = {(one.arm, one.seed): one for one in _records(client, view.id)}
@@ -119,7 +121,7 @@ def report(
     results: ResultsOption = None,
     out: Annotated[Path, typer.Option(help="Folder for the three files.")] = Path("study"),
     gates: Annotated[
-        Path | None, typer.Option(help="JSON file with further `properties`, measured by another program.")
+        Path | None, typer.Option(help="JSON file with further `properties` that another program measured.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -160,14 +162,14 @@ def report(
 
 @app.command()
 def resume(study: IdArgument, as_json: JsonOption = False) -> None:
-    """Try the failed runs of a study again, and go on with the rest."""
+    """Retry the failed runs of a study, and continue with the rest."""
     with Client(Endpoint.from_environment()) as client:
         _finish(client.resume_study(_resolve(client, study)), as_json=as_json)
 
 
 @app.command()
 def cancel(study: IdArgument, as_json: JsonOption = False) -> None:
-    """End a study and its run that is under way; what was made stays."""
+    """Stop a study and its current run for good; what was made so far is kept."""
     with Client(Endpoint.from_environment()) as client:
         _finish(client.cancel_study(_resolve(client, study)), as_json=as_json, ended=False)
 

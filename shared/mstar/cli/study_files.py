@@ -58,7 +58,7 @@ def read_results(folder: Path, study: Study) -> dict[tuple[str, int], StudyRun]:
     """Runs of a study whose result files lie in a folder or below, by arm and seed.
 
     A file of another study counts where this one would do the same run again: equal arm, seed and recipe, on a base and
-    a data set that ship. Raises InvalidInput for a file that is no result, for one of this study with another recipe
+    a data set that ship. Raises InvalidInput for a file that is not a result, for one of this study with another recipe
     than it has now, and for two different results of one run.
     """
     found: dict[tuple[str, int], StudyRun] = {}

@@ -10,7 +10,7 @@ import typer
 from mstar.cli.data import reach_here
 from mstar.cli.output import console, print_json, progress_console
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
-from mstar.cli.stack import DataRootOption, HomeOption, JsonOption
+from mstar.cli.stack import DataRootOption, HomeOption, JsonOption, SettingsOption
 from mstar.outcomes import counted
 from mstar.recipes import DataRecipe, Recipe, parse_recipe
 
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from mstar_eval.trying import Pick, Trial, Tried
 
 ModelOption = Annotated[
-    str | None, typer.Option(help="A model folder, a run, or the address of a policy service. Default: the recipe's.")
+    str | None, typer.Option(help="A model folder, a run, or the URL of a policy service. Default: the recipe's.")
 ]
 DataOption = Annotated[
-    str | None, typer.Option(help="A data set as data.source or data import takes it. Default: the recipe's.")
+    str | None,
+    typer.Option(help="A data set, as data.source or `data import` takes it. Default: the recipe's."),
 ]
 RecipeOption = Annotated[str | None, typer.Option("--recipe", help="A .yaml file, or the name of a recipe that ships.")]
 ReferenceOption = Annotated[
@@ -34,19 +35,19 @@ def try_(
     model: ModelOption = None,
     data: DataOption = None,
     recipe: RecipeOption = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: prompt.preset=boxed")] = None,
+    settings: SettingsOption = None,
     questions: Annotated[int, typer.Option(min=1, max=64, help="Questions to ask.")] = 5,
-    samples: Annotated[int, typer.Option(min=1, max=64, help="Responses a question.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, max=64, help="Responses per question.")] = 1,
     with_reference: ReferenceOption = False,
     first_index: Annotated[
-        int | None, typer.Option(help="Number of the first option, where answers are numbers. Default: the recipe's.")
+        int | None, typer.Option(help="Number of the first option, if answers are numbers. Default: the recipe's.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which questions are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed that draws the questions.")] = 0,
     home: HomeOption = Path("runs"),
     data_root: DataRootOption = Path(),
     as_json: JsonOption = False,
 ) -> None:
-    """Ask a model a few questions as a run would, and show why each answer counts or does not."""
+    """Ask a model a few questions as a run would, and show why each answer is accepted or refused."""
     from minivista.builtin import MODELS
     from mstar_eval.models import measured
     from mstar_eval.session import Session

@@ -81,5 +81,5 @@ class Endpoint:
 def _address(variable: str, default: str) -> str:
     url = os.environ.get(variable, default)
     if not _ADDRESS.match(url):
-        raise InvalidInput(f"{variable} is no address: write it like {default}", field=variable)
+        raise InvalidInput(f"{variable} is not an address: write it like {default}", field=variable)
     return url

@@ -21,7 +21,7 @@ class Retries:
     """Seconds before the second try where the service names none; twice as many before each further one."""
 
     def pause(self, tried: int, error: MstarError, *, repeatable: bool, draw: float) -> float | None:
-        """Seconds to wait after so many tries; None to give up and raise the error.
+        """Seconds to wait after this many tries; None to give up and raise the error.
 
         Never less than the service's Retry-After (RFC 9110, section 10.2.3). `draw`: a random number from 0 to 1,
         which spreads out clients that were refused at the same moment.

@@ -91,7 +91,7 @@ class RunOperations(Declared):
 
     @operation
     def set_tags(self, run_id: str, tags: Sequence[str]) -> Call[Run]:
-        """Replace a run's tags; `archived` leaves it out of lists. Raises InvalidInput for what is no tag."""
+        """Replace a run's tags; `archived` leaves it out of lists. Raises InvalidInput for what is not a tag."""
         try:
             change = RunChange(tags=tuple(tags))
         except ValidationError:

@@ -34,7 +34,7 @@ class EventReader:
         return {"Accept": EVENT_STREAM, "Last-Event-ID": str(self.last)}
 
     def feed(self, line: str) -> Iterator[Event]:
-        """The event that a line ends, if it does. Raises Internal for what is no event."""
+        """The event that a line ends, if it does. Raises Internal for what is not an event."""
         if line.startswith("data:"):
             self._data.append(line.removeprefix("data:").removeprefix(" "))
         elif not line and self._data:
@@ -74,7 +74,7 @@ def _object(line: bytes) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except ValueError as error:
-        raise Internal("a line of the file is no JSON: is the file damaged?") from error
+        raise Internal("a line of the file is not JSON: is the file damaged?") from error
     if not isinstance(found, dict):
         raise Internal(f"a line of the file is a {type(found).__name__}, not an object: is the file damaged?")
     return found

@@ -48,7 +48,7 @@ from mstar.step_names import (
 
 
 def graph(recipe: Recipe, iterations: int) -> tuple[StepSpec, ...]:
-    """All steps of a run of so many iterations, in the order in which they are worth doing.
+    """All steps of a run of this many iterations, in the order in which they are worth doing.
 
     A longer graph contains the shorter one but for `publish`, whose name holds the iteration count, so a run can be
     extended at any time. An evaluation has no iterations.
@@ -103,7 +103,7 @@ class _Graph:
                 weights=PREPARE,
             )
             yield StepSpec(name=rows[-1], params=params, needs=(PREPARE,))
-        # What is no chain later is none here either: warm-up teaches the format.
+        # What is not a chain later is none here either: warm-up teaches the format.
         min_steps = self.recipe.evolution.selection.min_steps
         # At random: there is no PRM yet, which is trained on samples of the policy that this makes.
         rule = SelectionRecipe(mode=SelectionMode.RANDOM, k=plan.keep_per_question, min_steps=min_steps)
@@ -345,6 +345,6 @@ def _names(steps: Sequence[StepSpec]) -> tuple[str, ...]:
 
 def _streaming(phase: str, params: TrainParams) -> StepSpec:
     """Training on selected shards, which may begin with the first of them."""
-    # Streamed inputs are no needs: the trainer starts with the first shard and asks for the others as they arrive.
+    # Streamed inputs are not needs: the trainer starts with the first shard and asks for the others as they arrive.
     first, *others = params.data
     return StepSpec(name=train_step(phase), params=params, needs=(params.parent, first), streams=tuple(others))

@@ -32,7 +32,7 @@ def benchmark(name: str) -> Benchmark:
     """A benchmark by its name. Raises InvalidInput with the names that there are."""
     found = BENCHMARKS.get(name.strip().casefold())
     if found is None:
-        raise InvalidInput(f"{name[:40]!r} is no benchmark here: use {', '.join(BENCHMARKS)}", field="on")
+        raise InvalidInput(f"{name[:40]!r} is not a benchmark here: use {', '.join(BENCHMARKS)}", field="on")
     return found
 
 

@@ -40,7 +40,7 @@ class Difference(Frozen):
 def wilson(successes: int, n: int) -> Interval:
     """The score interval of a share (Wilson 1927). Raises ValueError for no trial."""
     if not 0 <= successes <= n or n < 1:
-        raise ValueError(f"{successes} of {n} is no share")
+        raise ValueError(f"{successes} of {n} is not a share")
     share = successes / n
     middle = share + Z * Z / (2 * n)
     half = Z * math.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
@@ -59,7 +59,7 @@ def averaged(values: Values, average: Average) -> float:
 def interval_of(values: Values, average: Average, seed: int = 0) -> Interval:
     """Wilson's for a share of right answers, and for a mean of such shares; else the percentile bootstrap."""
     groups = [group for group in values.values() if group]
-    # Means over samples are no counts of successes, which Wilson's interval is for.
+    # Means over samples are not counts of successes, which Wilson's interval is for.
     if any(one not in (0.0, 1.0) for group in groups for one in group):
         return _percentiles(sorted(_resampled(values, average, seed)))
     if average is Average.COLUMNS:

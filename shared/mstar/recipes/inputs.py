@@ -72,9 +72,10 @@ class ModelRecipe(Frozen):
     base: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
     """`builtin:minivista`, `builtin:minivista-study`, or a local folder in Hugging Face layout with safetensors."""
     min_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
-    """Smaller pictures are scaled up to so many pixels; unset, the model's own bound. For models such as Qwen2.5-VL."""
+    """Smaller pictures are scaled up to this many pixels; unset, the model's own bound. For models such as
+    Qwen2.5-VL."""
     max_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
-    """Larger pictures are scaled down to so many pixels, which bounds the tokens of a picture."""
+    """Larger pictures are scaled down to this many pixels, which bounds the tokens of a picture."""
 
     @model_validator(mode="after")
     def _rising_bounds(self) -> Self:

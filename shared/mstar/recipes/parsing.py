@@ -41,7 +41,7 @@ def parse_recipe(values: Mapping[str, Any], overrides: Mapping[str, Any] | None 
         # Here, since below a validator that sees raw values pydantic takes no names for enums and no lists for tuples.
         prm["train"] = None
     try:
-        # Strict: text or `true` is no number. From JSON, where lists may become tuples and names enums.
+        # Strict: text or `true` is not a number. From JSON, where lists may become tuples and names enums.
         return Recipe.model_validate_json(json.dumps(merged, allow_nan=False), strict=True)
     except ValidationError as error:
         raise _refusal(error) from None
@@ -53,7 +53,7 @@ def parse_recipe_yaml(text: str, overrides: Mapping[str, Any] | None = None) -> 
 
 
 def recipe_values(text: str) -> dict[str, Any]:
-    """The values of a recipe in YAML, not yet validated. Raises InvalidRecipe for text that is no mapping."""
+    """The values of a recipe in YAML, not yet validated. Raises InvalidRecipe for text that is not a mapping."""
     try:
         values = parse_yaml(text)
     except ValueError as error:

@@ -67,7 +67,7 @@ class PrmRecipe(Frozen):
 
     @model_validator(mode="after")
     def _there_is_one(self) -> Self:
-        # The base model is no PRM, so it cannot stand in for one that is not trained.
+        # The base model is not a PRM, so it cannot stand in for one that is not trained.
         if self.train is None and self.base is None:
             raise Misfit("base", "nothing is trained: name the folder of a PRM, or give prm.train its settings")
         return self

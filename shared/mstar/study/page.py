@@ -232,7 +232,7 @@ def _band(values: Sequence[float]) -> tuple[float | None, float | None]:
     """The interval of a mean over seeds, in percent; none with one seed."""
     if len(values) < 2:
         return None, None
-    # Student's interval of a mean of so many seeds, both sides together 95 %.
+    # Student's interval of a mean of this many seeds, both sides together 95 %.
     half = quantile(0.975, len(values) - 1) * stdev(values) / sqrt(len(values))
     # With two seeds an interval can be wider than all that there is.
     return 100 * max(0.0, fmean(values) - half), 100 * min(1.0, fmean(values) + half)

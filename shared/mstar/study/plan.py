@@ -143,7 +143,7 @@ class Study(Frozen):
 
     def _check_arm(self, field: str, arm: str, known: set[str]) -> None:
         if arm not in known:
-            raise Misfit(field, f"{arm!r} is none of {', '.join(sorted(known))}")
+            raise Misfit(field, f"{arm!r} is not one of {', '.join(sorted(known))}")
 
     def runs(self) -> list[tuple[str, int]]:
         """(arm, seed) of every run, in the order in which they are worth doing.
@@ -156,10 +156,10 @@ class Study(Frozen):
         """The runs of some arms and seeds; of all where none is named. Raises InvalidInput for what the study lacks."""
         for arm in arms:
             if arm not in self.arms:
-                raise InvalidInput(f"arm {arm[:40]!r} is none of {', '.join(self.arms)}", field="arms")
+                raise InvalidInput(f"arm {arm[:40]!r} is not one of {', '.join(self.arms)}", field="arms")
         for seed in seeds:
             if seed not in self.seeds:
-                raise InvalidInput(f"seed {seed} is none of {', '.join(map(str, self.seeds))}", field="seeds")
+                raise InvalidInput(f"seed {seed} is not one of {', '.join(map(str, self.seeds))}", field="seeds")
         return [(arm, seed) for arm, seed in self.runs() if (not arms or arm in arms) and (not seeds or seed in seeds)]
 
     def chosen(self, picked: Collection[tuple[str, int]]) -> list[tuple[str, int]]:

@@ -153,7 +153,7 @@ def parse_record(text: bytes, place: str) -> StudyRun:
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise InvalidInput(f"{place} is no result of a study: {where}: {first['msg']}", field="results") from None
+        raise InvalidInput(f"{place} is not a result of a study: {where}: {first['msg']}", field="results") from None
 
 
 def _policy(one: EvaluateResult) -> PolicyRecord:

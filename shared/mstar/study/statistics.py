@@ -86,7 +86,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def cumulative(t: float, freedom: int) -> float:
-    """Probability that Student's t with so many degrees of freedom is below `t`.
+    """Probability that Student's t with this many degrees of freedom is below `t`.
 
     The finite sums of Abramowitz and Stegun, 26.7.3 and 26.7.4. Raises ValueError for less than one degree.
     """
@@ -106,7 +106,7 @@ def cumulative(t: float, freedom: int) -> float:
 def quantile(probability: float, freedom: int) -> float:
     """Student's quantile, by bisection. Raises ValueError for a probability that is not within (0, 1)."""
     if not 0 < probability < 1:
-        raise ValueError(f"{probability} is no probability within (0, 1)")
+        raise ValueError(f"{probability} is not a probability within (0, 1)")
     # Wide enough for one degree of freedom at 0.9999; 80 halvings leave less than a double's spacing.
     low, high = -1e4, 1e4
     for _ in range(80):

@@ -49,7 +49,7 @@ def calls_of(said: str, gold: str) -> int:
 
 @pytest.mark.parametrize("kind", NESTED)
 def test_nonsense_is_wrong_after_little_work(kind: str) -> None:
-    # What is imported and built at first use is no work of the answer.
+    # What is imported and built at first use is not work of the answer.
     check("## Answer\n\n\\frac{\\sqrt{3}}{2} + x", math("\\frac{\\sqrt{5}}{2} + x"))
     for size in LENGTHS:
         for gold in ("x^2 + 1", "\\frac{1}{2}", "3^{5}"):

@@ -101,7 +101,7 @@ def test_the_environment_names_addresses_and_keys(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("url", ["", "there:8400", "ftp://there", "http:///v1"])
 def test_a_variable_that_holds_no_address_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MSTAR_URL", url)
-    with pytest.raises(InvalidInput, match="MSTAR_URL is no address: write it like "):
+    with pytest.raises(InvalidInput, match="MSTAR_URL is not an address: write it like "):
         Endpoint.from_environment()
 
 

@@ -32,7 +32,7 @@ def test_all_arms_of_a_seed_come_before_the_next_seed() -> None:
     ("arms", "seeds", "field"), [(["nope"], [], "arms"), ([], [7], "seeds"), (["top-2", "al"], [1], "arms")]
 )
 def test_a_part_that_the_study_lacks_is_named(arms: list[str], seeds: list[int], field: str) -> None:
-    with pytest.raises(InvalidInput, match="is none of") as refusal:
+    with pytest.raises(InvalidInput, match="is not one of") as refusal:
         study().part(arms, seeds)
     assert refusal.value.field == field
 
@@ -51,9 +51,9 @@ def test_a_part_that_the_study_lacks_is_named(arms: list[str], seeds: list[int],
         ({"arms": {"warmup": {}, "top-2": {}, "all": {}}}, "arms.warmup", "choose another name"),
         ({"arms": {"all": 3, "top-2": {}}}, "arms.all", "an object"),
         ({"name": "a/b"}, "name", "match pattern"),
-        ({"contrasts": [{"a": "top-2", "b": "al"}]}, "contrasts.0.b", "'al' is none of all, warmup"),
-        ({"contrasts": [{"a": "top-2", "b": "top-2"}]}, "contrasts.0.b", "is none of"),
-        ({"contrasts": [{"a": "warmup", "b": "all"}]}, "contrasts.0.a", "is none of"),
+        ({"contrasts": [{"a": "top-2", "b": "al"}]}, "contrasts.0.b", "'al' is not one of all, warmup"),
+        ({"contrasts": [{"a": "top-2", "b": "top-2"}]}, "contrasts.0.b", "is not one of"),
+        ({"contrasts": [{"a": "warmup", "b": "all"}]}, "contrasts.0.a", "is not one of"),
         ({"non_inferiority": [{"a": "top-2", "b": "all"}]}, "non_inferiority.0.margin", "required"),
         ({"non_inferiority": [{"a": "top-2", "b": "all", "margin": 0}]}, "non_inferiority.0.margin", "greater than 0"),
         ({"properties": [{"name": "x", "measure": "warmup_greedy"}]}, "properties.0.low", "give low, high or both"),
@@ -62,9 +62,9 @@ def test_a_part_that_the_study_lacks_is_named(arms: list[str], seeds: list[int],
         (
             {"properties": [{"name": "x", "measure": "spread", "low": 1, "arms": ["all", "b"]}]},
             "properties.0.arms",
-            "'b' is none of",
+            "'b' is not one of",
         ),
-        ({"arm": {}}, "arm", "is no field"),
+        ({"arm": {}}, "arm", "is not a field"),
         ({"base": 3}, "base", "name a recipe"),
     ],
 )

@@ -84,7 +84,7 @@ def test_each_state_says_what_to_do(client: httpx2.Client, publisher: MemoryPubl
     )
     evaluated(client, publisher, home, made, until="prepare")
     client.post(f"/v1/runs/{made}/pause", json={})
-    assert "press Resume, and it goes on where it stopped" in client.get(f"/runs/{made}/now").text
+    assert "press Resume, and it continues where it stopped" in client.get(f"/runs/{made}/now").text
     client.post(f"/v1/evaluations/{made}/cancel", json={})
     ended = client.get(f"/runs/{made}/now").text
     assert "cancelled before its tables were made" in ended and "data-action" not in ended

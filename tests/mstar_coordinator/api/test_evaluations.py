@@ -1,4 +1,4 @@
-"""`/v1/evaluations` over ASGI: what is wrong is named at once, and an evaluation is no run in the lists of runs."""
+"""`/v1/evaluations` over ASGI: what is wrong is named at once, and an evaluation is not a run in the lists of runs."""
 
 import asyncio
 from pathlib import Path
@@ -124,14 +124,14 @@ def test_a_runs_checkpoint_is_measured_with_the_runs_own_prm(
 @pytest.mark.parametrize(
     ("change", "field", "words"),
     [
-        ({"sets": ["mathvisto"]}, "sets", "is no benchmark here: use mathvista"),
+        ({"sets": ["mathvisto"]}, "sets", "is not a benchmark here: use mathvista"),
         ({"sets": []}, "sets", ""),
         ({"data": None}, "data", "set data to a folder"),
         ({"data": "nowhere"}, "data", "is not a file or folder"),
         ({"data": "/"}, "data", "must lie below the folder that the operator allows"),
         ({"data": "recipes"}, "data", ""),
         ({"files": {"mathvista": "../x"}}, "files.mathvista", "must lie below"),
-        ({"files": {"nope": "published"}}, "files", "is no benchmark here"),
+        ({"files": {"nope": "published"}}, "files", "is not a benchmark here"),
         ({"model": "a\x00b"}, "model", ""),
         ({"model": "r-none"}, "model", "nor a run's id"),
         ({"model": "published"}, "model", "holds no model"),

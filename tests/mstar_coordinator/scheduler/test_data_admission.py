@@ -51,7 +51,7 @@ def test_what_time_does_not_allow_is_left_to_the_first_step(recipe: Recipe) -> N
 def test_what_was_found_in_the_time_refuses_the_run(recipe: Recipe) -> None:
     (Path(recipe.data.source) / "test_id" / "1.png").write_bytes(b"GIF89a" + bytes(40))
     admission = DataAdmission(lambda: nullcontext(TrustingLooks()), ticking(1), seconds=5, home=NOWHERE)
-    with pytest.raises(InvalidDataset, match=r"line 2: image 1\.png is no PNG, JPEG or WebP"):
+    with pytest.raises(InvalidDataset, match=r"line 2: image 1\.png is not a PNG, JPEG or WebP"):
         admission.check(recipe)
 
 

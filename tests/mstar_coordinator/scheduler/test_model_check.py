@@ -104,7 +104,7 @@ def test_the_index_of_the_weights_must_be_right(root: Path, index: object, said:
         (
             "config.json",
             '{"model_type": "llama"}',
-            "model_type 'llama' in config.json, which is no vision-language model",
+            "model_type 'llama' in config.json, which is not a vision-language model",
         ),
         ("config.json", '{"model_type": "phi3_v"}', "needs code from its folder, and that runs only where an operator"),
         ("config.json", '{"model_type": "a", "text_config": 3}', "text_config in config.json, which must be an object"),

@@ -210,7 +210,7 @@ def test_a_step_that_spells_special_tokens_ends_no_turn(tmp_path: Path) -> None:
     ("declared", "part"),
     [
         ({"scheme": "stars"}, "prm_scheme.json with a bad scheme"),
-        ({"scheme": "label-tokens", "good": "good step"}, "label 'good step' of the PRM's scheme is no token"),
+        ({"scheme": "label-tokens", "good": "good step"}, "label 'good step' of the PRM's scheme is not a token"),
         ({"scheme": "value-head"}, "has a head of shapes"),
         ({"scheme": "step-token", "user": "{image}"}, "mark {question} once"),
         (None, "does not say how a step is scored: config.json names Qwen2Other"),

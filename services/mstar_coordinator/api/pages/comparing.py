@@ -35,7 +35,7 @@ def compare_page(
     chosen = list(dict.fromkeys(run or ()))
     with coordinator.store.reading() as tx:
         for run_id in chosen:
-            # A name in the query is no path parameter, so `owners` has not looked at it.
+            # A name in the query is not a path parameter, so `owners` has not looked at it.
             owner = tx.runs.project_of(run_id)
             if owner is None or caller.view not in (None, owner):
                 raise no_run(run_id)

@@ -50,7 +50,7 @@ def export_responses(
 ) -> StreamingResponse:
     """Every response that the filter means, as a file. 503 while the index lacks a shard, 409 if one is damaged.
 
-    An evaluation has no `trl`: what a benchmark asks is no training data.
+    An evaluation has no `trl`: what a benchmark asks is not training data.
     """
     if query.format is ExportFormat.TRL and _recipe(coordinator, run_id).measure is not None:
         detail = f"{run_id} is an evaluation, whose questions train nothing: take format=jsonl"

@@ -92,7 +92,7 @@ def list_study_results(coordinator: Coordinator, study_id: str, limit: Limit = 2
 
 @router.post("/{study_id}/resume")
 def resume_study(coordinator: Coordinator, study_id: str) -> StudyView:
-    """Try the failed runs of a study again, and go on with the rest."""
+    """Retry the failed runs of a study, and continue with the rest."""
     coordinator.studies.resume(study_id)
     return show_study(coordinator, study_id)
 
