@@ -78,7 +78,7 @@ class Sweep:
     def truth(self) -> npt.NDArray[np.float64]:
         """[temperatures]: Reward-Pass@K of 8 of the n responses, on average over all choices of 8."""
         n = self.right.shape[2]
-        # That the two highest of the chosen ones stand at ranks i < j: the other six stand behind j.
+        # That the two highest of the chosen ones stand at ranks i < j: the other six stand after j.
         weight = np.array(
             [[comb(n - 1 - j, SAMPLES - 2) / comb(n, SAMPLES) if i < j else 0.0 for j in range(n)] for i in range(n)]
         )

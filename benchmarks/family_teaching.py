@@ -38,7 +38,7 @@ _FORM = PRESETS[PromptPreset.MSTAR]
 
 @dataclass(frozen=True)
 class Example:
-    """A prompt and the response that is taught behind it."""
+    """A prompt and the response that is taught after it."""
 
     prompt: EncodedPrompt
     response: list[int]
@@ -112,7 +112,7 @@ def _pool(folder: Path) -> list[Example]:
 
 
 def _loss(model: Any, batch: list[Example], image: int) -> torch.Tensor:
-    """Mean over the response tokens of B examples, whose rows of T tokens are padded behind."""
+    """Mean over the response tokens of B examples, whose rows of T tokens are padded at the end."""
     rows = [[*one.prompt.input_ids, *one.response] for one in batch]
     width = max(map(len, rows))
     tokens = torch.tensor([row + [0] * (width - len(row)) for row in rows])  # [B, T]

@@ -93,7 +93,7 @@ def run() -> list[Row]:
 
 
 def measure(count: int, *, streaming: bool) -> list[Iteration]:
-    """So many iterations behind a first one, whose beginning the other phases blur."""
+    """So many iterations after a first one, whose beginning the other phases blur."""
     settings = SETTINGS | {"data.train": QUESTIONS * (count + 1), "evolution.iterations": count + 1}
     with tempfile.TemporaryDirectory(prefix="mstar-bench-") as folder:
         home, data = Path(folder) / "home", Path(folder) / "data"

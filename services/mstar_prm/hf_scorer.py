@@ -80,7 +80,7 @@ class HfScorer:
         """`prefix_bytes`: memory for keys and values of prompts that may come back.
 
         `deterministic`: the numbers of a forward pass hang on its shape in the last bits. So each job has one of its
-        own, and no prompt is remembered, since what is computed behind one has another shape.
+        own, and no prompt is remembered, since what is computed after one has another shape.
         """
         self.work = Work()
         self._prefix_bytes = 0 if deterministic else prefix_bytes
@@ -341,7 +341,7 @@ class HfScorer:
         self, served: _Served, jobs: Sequence[_Job], hidden: torch.Tensor, known: int
     ) -> list[list[Scores] | Exception]:
         """Scores of each step, from hidden states [B, T, D] of what follows the `known` tokens."""
-        # The hidden states begin with the first token that was computed, behind the known ones.
+        # The hidden states begin with the first token that was computed, after the known ones.
         places = [(row, end - known) for row, job in enumerate(jobs) for ends in job.packed.ends for end in ends]
         rows, columns = (torch.tensor(axis, device=self._device) for axis in zip(*places, strict=True))  # [P] each
         good = iter(served.scheme.good(served.model, hidden[rows, columns]).tolist())

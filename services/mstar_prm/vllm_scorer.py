@@ -213,7 +213,7 @@ class VllmScorer:
             self._waiting -= tokens
 
     async def _step(self, served: _Served, ids: list[int], images: Sequence[Image]) -> float:
-        """Probability of the good label behind these tokens."""
+        """Probability of the good label after these tokens."""
         asked = {"prompt_token_ids": ids, **({"multi_modal_data": {"image": list(images)}} if images else {})}
         name = f"step-{next(self._numbers)}"
         finished = await self._host.sample(name, asked, served.sampling, field="responses")
@@ -273,7 +273,7 @@ def _beginnings(
     for place, response in enumerate(responses):
         segments = pieces(place, response, tokenizer, encode)
         ids = [token for segment in segments for token in segment]
-        # One token is sampled behind it.
+        # One token is sampled after it.
         if whole + len(ids) + 1 > context:
             detail = f"with its prompt it has {whole + len(ids)} tokens; {context - 1} fit"
             raise InvalidInput(f"response {place} is too long: {detail}", field=f"responses.{place}")

@@ -92,7 +92,7 @@ class _Rank:
         """How the process ended, with what it said last; the trainer's log has the trace."""
         code = self.process.wait()
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        # A trace is indented below its first line, and what failed stands behind it.
+        # A trace is indented below its first line, and what failed stands after it.
         said = [line for line in self.last_lines if line and not line.startswith((" ", "Traceback"))]
         return f"training process {self.rank} {how}; " + (f"it said last: {said[-1]}" if said else "it said nothing")
 

@@ -8,7 +8,7 @@ from mstar.train_recipe import Schedule, TrainRecipe
 def learning_rate(settings: TrainRecipe, update: int, horizon: int | None = None) -> float:
     """Rate of the update number `update`, counted from 0 over the whole schedule.
 
-    `horizon`: updates of the whole schedule, without which only a constant one is possible; behind it the last rate
+    `horizon`: updates of the whole schedule, without which only a constant one is possible; after it the last rate
     stays. All rise on a line during `warmup_steps`. The length never comes from an iteration's rows: a schedule that
     did so would not be continuous (paper, section 2: continuous self-evolving training keeps the schedule). Cosine
     follows Loshchilov and Hutter (arXiv 1608.03983) without restarts, `wsd` Hu et al. (arXiv 2404.06395) with a linear

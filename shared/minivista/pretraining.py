@@ -68,7 +68,7 @@ def padded(rows: Sequence[tuple[list[int], list[int]]]) -> dict[str, torch.Tenso
 def response_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Mean cross-entropy per response token, with the head computed at those tokens only; takes `labels` out."""
     labels = batch.pop("labels")
-    # [B, T - 1, hidden]: each place predicts the token behind it.
+    # [B, T - 1, hidden]: each place predicts the token after it.
     hidden = model.model(**batch, use_cache=False).last_hidden_state[:, :-1]
     wanted = labels[:, 1:] != -100
     # [response tokens, vocabulary]: prompts and padding are most of a batch and get no logits.

@@ -1,6 +1,6 @@
 """A word-level tokenizer for short English and numbers: digits one by one, a blank line as one token, lossless.
 
-A space belongs to the word or digit behind it. A word outside the vocabulary falls apart into its letters, so any plain
+A space belongs to the word or digit after it. A word outside the vocabulary falls apart into its letters, so any plain
 English text is read; other characters become `<unk>`.
 """
 

@@ -64,7 +64,7 @@ def as_published(text: str, images: int) -> str:
     named = [int(number) for number in _NUMBERED.findall(text)]
     if named == list(range(1, images + 1)):
         text = _NUMBERED.sub(MARK, text)
-    # With text behind the last mark only, the images come first anyway.
+    # With text after the last mark only, the images come first anyway.
     first, *others = text.split(MARK)
     if images > 1 and len(others) == images and any(part.strip() for part in (first, *others[:-1])):
         return text.strip()

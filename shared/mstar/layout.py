@@ -103,7 +103,7 @@ def split_response(text: str, separator: str = STEP_SEPARATOR) -> ResponseParts:
     The first heading counts and all that follows it is the answer, so a response that offers a second answer is read as
     one long answer that matches nothing, instead of being given the better of two tries. A heading begins its line and
     is written `## Answer` (any level), `**Answer**`, `Answer:` or `The answer is:`, also with "Final" or "Correct" and
-    behind a bullet or a quotation mark; behind a colon the answer may be on the same line.
+    after a bullet or a quotation mark; after a colon the answer may be on the same line.
     """
     return _split_short(text, separator) if len(text) <= _SHORT else _split(text, separator)
 

@@ -232,7 +232,7 @@ def shape_of(checked: CheckedResponse, separator: str = STEP_SEPARATOR) -> str:
 
 def _stated(text: str) -> str:
     for place, words in (
-        (AnswerPlace.HEADING, "answer behind a heading"),
+        (AnswerPlace.HEADING, "answer after a heading"),
         (AnswerPlace.BOXED, "answer in a box"),
         (AnswerPlace.ANSWER_TAG, "answer in a tag"),
     ):

@@ -57,7 +57,7 @@ class _Declared(Frozen):
     """For models without a chat template: all text before the first step, with the mark `{question}`."""
     step_separator: Separator = STEP_SEPARATOR
     """Where a response that comes as one text is cut into steps, unless its request says so; by default a blank line.
-    `label-tokens` without a `step_tag` also reads it behind each step."""
+    `label-tokens` without a `step_tag` also reads it after each step."""
 
     @model_validator(mode="after")
     def _marked(self) -> "_Declared":
@@ -82,18 +82,18 @@ class LabelTokens(_Declared):
     bad: Token = OWN_LABELS[1]
     """The labels, each a single token."""
     step_tag: Text | None = None
-    """Text behind each step, at whose last token the labels are read (Math-Shepherd: ` ки`). Unset, they are read at
-    the step's own last token, the `step_separator` behind it included, as our trainer makes PRMs."""
+    """Text after each step, at whose last token the labels are read (Math-Shepherd: ` ки`). Unset, they are read at
+    the step's own last token, the `step_separator` after it included, as our trainer makes PRMs."""
     separator: Text = "\n"
     """Between a step's tag and the next step."""
 
 
 class StepToken(_Declared):
-    """A head with two classes for every token, read at a token behind each step (Qwen2.5-Math-PRM)."""
+    """A head with two classes for every token, read at a token after each step (Qwen2.5-Math-PRM)."""
 
     scheme: Literal["step-token"] = "step-token"
     step_tag: Token = "<extra_0>"
-    """Text behind each step, at whose last token the head is read."""
+    """Text after each step, at whose last token the head is read."""
     separator: Text = ""
     """Between a step's tag and the next step."""
     good_class: Literal[0, 1] = 1
@@ -105,7 +105,7 @@ class ValueHead(_Declared):
 
     scheme: Literal["value-head"] = "value-head"
     step_tag: Token = " и"
-    """Text behind each step, at whose last token the head is read."""
+    """Text after each step, at whose last token the head is read."""
     separator: Text = "\n"
     """Between a step's tag and the next step."""
 

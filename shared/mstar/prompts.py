@@ -197,7 +197,7 @@ def instruction_text(form: PromptForm, answer: Answer | None) -> str:
 
 
 def shows_options(text: str, options: tuple[str, ...]) -> bool:
-    """Whether a question's own text lists every option behind its letter, in order."""
+    """Whether a question's own text lists every option after its letter, in order."""
     place = 0
     for letter, option in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", options, strict=False):
         shown = re.compile(rf"(?:\(\s*{letter}\s*\)|\b{letter}\s*[.):])\s*{re.escape(option.strip())}(?!\w)")

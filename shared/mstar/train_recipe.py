@@ -161,7 +161,7 @@ class TrainRecipe(Frozen):
 def share_of(updates: int, parts: int, number: int) -> int:
     """Updates of the part `number` (1-based) of `parts` that share a budget: the first ones get what is left over.
 
-    A part behind the last, such as an iteration that was added later, gets as many as the last. At least 1.
+    A part after the last, such as an iteration that was added later, gets as many as the last. At least 1.
     """
     whole, rest = divmod(updates, parts)
     return max(1, whole + (number <= rest))

@@ -122,7 +122,7 @@ def _asked(text: str, said: str, images: int) -> tuple[str, list[str]]:
 
 
 def _exchange(turns: Sequence[Any], column: str, where: str) -> tuple[Mapping[str, Any], Mapping[str, Any], int]:
-    """The first two turns behind the system's, a question and its answer, and how many follow.
+    """The first two turns after the system's, a question and its answer, and how many follow.
 
     Raises BadRecord for others.
 
@@ -159,7 +159,7 @@ def taken_apart(text: str, images: int) -> tuple[str, list[str]]:
 
 
 def stated_answer(text: str) -> str:
-    """What stands behind the answer heading, in a tag, or behind "The answer is"; else the whole turn."""
+    """What stands after the answer heading, in a tag, or after "The answer is"; else the whole turn."""
     headed = split_response(text).answer
     if headed:
         return headed

@@ -93,7 +93,7 @@ def line_rows(file: Path, opened: Opener) -> Rows:
 
 
 def _opening(source: BufferedReader) -> bytes:
-    """The first sign, behind a byte order mark, which Windows programs write (RFC 8259, section 8.1)."""
+    """The first sign, after a byte order mark, which Windows programs write (RFC 8259, section 8.1)."""
     if source.peek(3)[:3] == b"\xef\xbb\xbf":
         source.read(3)
     # Looked at and not read: what is being unpacked cannot go back.
@@ -101,7 +101,7 @@ def _opening(source: BufferedReader) -> bytes:
 
 
 def _is_lines(source: BufferedReader) -> bool:
-    """Whether the first line is a whole object, and another begins behind it."""
+    """Whether the first line is a whole object, and another begins after it."""
     first = source.readline(LONGEST_FIRST)
     if len(first) == LONGEST_FIRST or source.readline(LONGEST_FIRST).lstrip()[:1] != b"{":
         return False

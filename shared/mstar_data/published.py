@@ -16,7 +16,7 @@ _IN_THE_PICTURE = "Answer the question in the picture."
 """MathVerse's Vision Only rows and MMMU-Pro's vision rows have no question but in their picture."""
 _PICTURES = "The first picture belongs to the question, the others are the options in their order."
 LATER = "later_turns"
-"""Column for how many questions behind the first are not read."""
+"""Column for how many questions after the first are not read."""
 _ICONQA = ("choose_img", "choose_txt", "fill_in_blank")
 
 Row = dict[str, Any]
@@ -134,7 +134,7 @@ def _charxiv(row: Row) -> Row:
 
 
 def _chartqapro(row: Row) -> Row:
-    """Questions and answers are lists. Those behind the first need what was said before; they are turns."""
+    """Questions and answers are lists. Those after the first need what was said before; they are turns."""
     row[LATER] = len(row["question"]) - 1
     row["question"], row["answer"] = row["question"][0], row["answer"][0]
     row["context"] = row.pop("Paragraph", None) or row.get("context")

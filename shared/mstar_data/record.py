@@ -32,7 +32,7 @@ class Record:
     answerless: str = ""
     """What to do, for a record that has no answer: which of its columns a mapping may name."""
     later_turns: int = 0
-    """Turns of a conversation behind its first question and answer, which are not read."""
+    """Turns of a conversation after its first question and answer, which are not read."""
 
 
 class BadRecord(ValueError):

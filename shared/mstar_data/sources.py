@@ -254,7 +254,7 @@ def _table(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
         try:
             # Read once, since what is being unpacked cannot go back.
             head = source.readline(LONGEST_HEAD)
-            # Not strict, a quote that is never closed would swallow all records behind it without a word.
+            # Not strict, a quote that is never closed would swallow all records after it without a word.
             reader = csv.DictReader(chain([head], source), strict=True, delimiter=_separator(head))
             for row in reader:
                 line = reader.line_num
@@ -266,9 +266,9 @@ def _table(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
                     continue
                 yield where, {name: value for name, value in row.items() if name and value}
         except csv.Error as error:
-            yield file.name, BadRecord(f"{file.name} behind line {line}: {error}")
+            yield file.name, BadRecord(f"{file.name} after line {line}: {error}")
         except UnicodeDecodeError:
-            yield file.name, BadRecord(f"{file.name} behind line {line}: {NOT_UTF8}")
+            yield file.name, BadRecord(f"{file.name} after line {line}: {NOT_UTF8}")
 
 
 def _separator(head: str) -> str:
@@ -321,7 +321,7 @@ def _split_of(file: Path, root: Path) -> str | None:
     # `.` has no name of its own; a link below it is called as the user called it.
     folders[-1] = root.resolve().name
     names = [re.split(r"[-_.]", file.name)[0].casefold()]
-    # What stands further behind counts where it is one split: `v2_mscoco_val2014_annotations.json`.
+    # What stands further after counts where it is one split: `v2_mscoco_val2014_annotations.json`.
     inner = splits_in(file.name)
     names += [*(inner if len(inner) == 1 else ()), *map(str.casefold, folders)]
     return next((name for name in names if name in KNOWN_SPLITS), None)

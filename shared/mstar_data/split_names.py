@@ -13,6 +13,6 @@ _ANYWHERE = ("train", "training", "validation", "val", "testmini", "minival", "t
 
 
 def splits_in(name: str) -> set[str]:
-    """The splits that the words of a name tell, also with a year behind them: `mscoco_train2014_annotations.json`."""
+    """The splits that the words of a name tell, also with a year after them: `mscoco_train2014_annotations.json`."""
     words = (re.sub(r"\d{4}$", "", word) for word in re.split(r"[-_. ]", name.casefold()))
     return {word for word in words if word in _ANYWHERE}

@@ -26,7 +26,7 @@ _KEPT = (*GOLD_COLUMNS, *CHOICE_COLUMNS, "answer_type", "precision", "unit", "al
 def unfolded(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     """A row with columns `question` and `steps`, for one that nests them in a published shape; any other as it is.
 
-    PRM800K has the steps of a solution below `label`, VisualPRM's training files a turn `+` or `-` behind each step,
+    PRM800K has the steps of a solution below `label`, VisualPRM's training files a turn `+` or `-` after each step,
     VisualPRM400K `steps_with_score`, VisualProcessBench both below `response`, and Math-Shepherd two texts.
     Raises BadRecord where the question cannot be told from the first step.
     """
@@ -80,7 +80,7 @@ def _gone_on_with(steps: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _shepherd(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
-    """Math-Shepherd's: `input` has a mark behind each step, in the place of which `label` has + or -."""
+    """Math-Shepherd's: `input` has a mark after each step, in the place of which `label` has + or -."""
     *parts, rest = row["input"].split(_MARK)
     labels, place = [], 0
     for part in parts:
@@ -90,7 +90,7 @@ def _shepherd(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     begun = _FIRST_STEP.search(parts[0])
     if not begun or rest.strip() or not set(labels) <= {"+", "-"}:
         raise BadRecord(
-            f"{where}: label must be the text of input with + or - behind each step, and begin with Step 1:"
+            f"{where}: label must be the text of input with + or - after each step, and begin with Step 1:"
         )
     steps = [parts[0][begun.start() :], *parts[1:]]
     return {

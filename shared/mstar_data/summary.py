@@ -26,7 +26,7 @@ class Summary:
     pictures_unread: bool = False
     """Whether no record has an image, though the source has picture files."""
     later_turns: int = 0
-    """Conversations that go on behind their first question and answer, which alone are read."""
+    """Conversations that go on after their first question and answer, which alone are read."""
     same_options: int = 0
     """Records with an option that stands twice; the letter of either counts."""
     filtered: int = 0

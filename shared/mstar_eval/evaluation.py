@@ -51,7 +51,7 @@ def complete(
                 try:
                     rows = one.result()
                 except Exception as error:
-                    # The first: those behind it are often its consequence.
+                    # The first: those after it are often its consequence.
                     failure = failure or error
                     continue
                 file.add(rows)

@@ -1,6 +1,6 @@
 """Result files in the shapes of VLMEvalKit and lmms-eval, so that their tools read them.
 
-Only the text behind the answer heading is handed over as a prediction: their rules look for a letter among the last
+Only the text after the answer heading is handed over as a prediction: their rules look for a letter among the last
 words, which a chain of thought breaks. The whole responses are in `responses/`.
 """
 

@@ -43,7 +43,7 @@ def require_marked_images(folder: Path, processor: Any) -> None:
 def images_encoded(ids: Sequence[int], token: int | None, images: int, cached: int) -> list[int]:
     """Which of a prompt's images, counted from 0, an engine encodes that has the first `cached` ids in its cache.
 
-    Those that begin behind them. One that only ends behind them was encoded for its beginning a moment ago, and vLLM
+    Those that begin after them. One that only ends after them was encoded for its beginning a moment ago, and vLLM
     keeps what the vision tower gave.
     """
     return [number for number, start in enumerate(_starts(ids, token, images)) if start >= cached]

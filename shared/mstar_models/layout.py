@@ -2,7 +2,7 @@
 
 Where a mask can say what every layer sees, they are one tree behind one copy of the prompt (`packing`). Elsewhere
 each response is a sequence of its own, padded on the right: slower, and right for every decoder, since no token of a
-response depends on what comes behind it.
+response depends on what comes after it.
 """
 
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ class Layout:
         inputs = tensors([packed for _, packed in rows], pad_id=0)
         if self.packs:
             for row, (prompt, _) in enumerate(rows):
-                # The places of the walk only: its ends stay, so what comes behind a block sees what it saw.
+                # The places of the walk only: its ends stay, so what comes after a block sees what it saw.
                 self._look_ahead(prompt, inputs["spans"][row, 0])
         else:
             del inputs["spans"]

@@ -32,7 +32,7 @@ HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 MASKED = "sdpa"
 """An implementation of attention that takes any mask and is always there."""
 _LAYER = re.compile(r"(.*?\.)\d+\.")
-"""The list of layers that a weight is in, with the dot behind it."""
+"""The list of layers that a weight is in, with the dot after it."""
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model")
 IMAGE_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 OBJECTS = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", *IMAGE_PROCESSORS)

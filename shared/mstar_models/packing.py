@@ -47,7 +47,7 @@ class Packed:
         return 0
 
     def add(self, segments: Sequence[tuple[int, ...]]) -> None:
-        """Put a response behind the prompt, sharing the pieces that are there.
+        """Put a response after the prompt, sharing the pieces that are there.
 
         A segment without tokens ends together with another one: an empty one has the end of the one before it.
         """
@@ -63,7 +63,7 @@ class Packed:
 
     def _grow(self, parent: int, position: int, tokens: tuple[int, ...]) -> tuple[int, int]:
         node = len(self.parents)
-        # Appended behind all others, so a piece has a higher number than its parent: `_spans` relies on it.
+        # Appended after all others, so a piece has a higher number than its parent: `_spans` relies on it.
         self.parents.append(parent)
         self.ids += tokens
         self.positions += range(position, position + len(tokens))
@@ -106,7 +106,7 @@ def tensors(batch: Sequence[Packed], pad_id: int) -> dict[str, torch.Tensor]:
     width = max(len(packed.ids) for packed in batch)
     ids = torch.full((len(batch), width), pad_id, dtype=torch.long)
     positions = torch.zeros_like(ids)
-    # Padding sees itself, or softmax would be empty, and comes behind every token.
+    # Padding sees itself, or softmax would be empty, and comes after every token.
     alone = torch.stack([torch.arange(width), torch.arange(1, width + 1)]).int()
     spans = alone.repeat(len(batch), 1, 1)
     for row, packed in enumerate(batch):
@@ -119,7 +119,7 @@ def tensors(batch: Sequence[Packed], pad_id: int) -> dict[str, torch.Tensor]:
 
 
 def _on_axes(positions: torch.Tensor, batch: Sequence[Packed]) -> torch.Tensor:
-    """[3, B, T]: the prompts' own positions, and the same one on all axes for the text behind them."""
+    """[3, B, T]: the prompts' own positions, and the same one on all axes for the text after them."""
     spread = positions.expand(3, -1, -1).clone()
     for row, packed in enumerate(batch):
         assert packed.axes is not None
@@ -135,7 +135,7 @@ def _spans(packed: Packed) -> torch.Tensor:
     # A piece comes after its parent, so backwards every subtree is complete before it is counted.
     for node in range(len(own) - 1, PROMPT, -1):
         below[packed.parents[node]] += below[node]
-    # `free`: where the next child of a piece begins, behind the piece's own tokens and its earlier children.
+    # `free`: where the next child of a piece begins, after the piece's own tokens and its earlier children.
     begins, free = [0] * len(own), list(own)
     for node in range(1, len(own)):
         begins[node] = free[packed.parents[node]]

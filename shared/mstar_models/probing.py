@@ -24,7 +24,7 @@ STEPS = ("Red is 3, blue is 4.", "Sum: 3 + 4 = 7", "## Answer\n\n7")
 SHAPES = {"wide": (160, 64), "tall": (64, 144), "square": (96, 96)}
 """Name → width and height of a picture: families cut them into different numbers of tiles or patches."""
 PLACES = 3
-"""Places of a probe: before the response, and behind its first tokens."""
+"""Places of a probe: before the response, and after its first tokens."""
 NAMED = 3
 """Tokens that are stored of each place."""
 ASKED = 20

@@ -60,7 +60,7 @@ class Edges:
     begin: str
     """Such as `<s>`; empty for most."""
     behind: int
-    """Tokens that it puts behind; 0 for nearly all."""
+    """Tokens that it puts after the text; 0 for nearly all."""
 
     def asked(self, text: str) -> bool:
         """Whether a prompt needs the tokenizer's own beginning: a chat template may have written it already."""
@@ -71,7 +71,7 @@ def edges_of(tokenizer: Any) -> Edges:
     """Those of a tokenizer."""
     bare, whole = (tokenizer("a", add_special_tokens=more)["input_ids"] for more in (False, True))
     spare = len(whole) - len(bare)
-    # Where the bare text stands in the whole one: what is before it and behind it was put there.
+    # Where the bare text stands in the whole one: what is before it and after it was put there.
     before = next((place for place in range(spare + 1) if whole[place : place + len(bare)] == bare), 0)
     return Edges("".join(tokenizer.convert_ids_to_tokens(whole[:before])), max(0, spare - before))
 
@@ -79,7 +79,7 @@ def edges_of(tokenizer: Any) -> Edges:
 def turn_ends(folder: Path, processor: Any) -> frozenset[int]:
     """Every token that ends a response.
 
-    Those of the folder's generation configuration, the tokenizer's own, and what the chat template writes behind an
+    Those of the folder's generation configuration, the tokenizer's own, and what the chat template writes after an
     answer: a model that was tuned to write one of them must not be kept from it. Raises InvalidInput.
     """
     configured = configured_ends(folder)
@@ -119,14 +119,14 @@ def end_of_turn(processor: Any) -> int:
     if end is None:
         raise InvalidInput(
             "nothing says which token ends a response: set eos_token in tokenizer_config.json, or let the chat "
-            "template write a special token behind what the assistant says",
+            "template write a special token after what the assistant says",
             field="model",
         )
     return int(end)
 
 
 def _end_of_template(processor: Any) -> int | None:
-    """The first special token behind an assistant's turn; None for a template that writes none."""
+    """The first special token after an assistant's turn; None for a template that writes none."""
     turns = (Turn("user", ("?",)), Turn("assistant", (_SAID,)))
     try:
         text = str(processor.apply_chat_template(build_messages(turns)))

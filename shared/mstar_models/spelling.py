@@ -1,7 +1,7 @@
 """What each token spells, and where the steps of a response end in its tokens.
 
 Byte-level vocabularies split a character over several tokens, and a token may join the end of a step with the blank
-line behind it. So places are compared in bytes. What this leaves out: where steps begin in the text (`mstar.layout`).
+line after it. So places are compared in bytes. What this leaves out: where steps begin in the text (`mstar.layout`).
 """
 
 import hashlib
@@ -52,7 +52,7 @@ class Spelling:
     def places(self, tokens: Sequence[int]) -> list[int]:
         """How many bytes of the text are complete after each number of tokens, from none to all: [tokens + 1]."""
         pieces = [self.bytes_of(token, first=place == 0) for place, token in enumerate(tokens)]
-        # The pieces may go on behind the text: bytes of half a character at the end are in no text.
+        # The pieces may go on after the text: bytes of half a character at the end are in no text.
         if b"".join(pieces).startswith(self.read(tokens).rstrip(TORN).encode()):
             return list(accumulate(map(len, pieces), initial=0))
         # A tokenizer that spells a token by its neighbours: only what it makes of every beginning is certain.
@@ -81,7 +81,7 @@ def step_ends(
 ) -> tuple[int, ...]:
     """For each of the `scored_segments` of a response, how many of its tokens lie up to its end.
 
-    `ends`: tokens that end a turn, which belong to no segment. A segment takes the white space behind it along, as far
+    `ends`: tokens that end a turn, which belong to no segment. A segment includes the white space after it, as far
     as whole tokens reach. Where no token ends in the white space between two segments, both end where the second does,
     so that nothing is ever cut within a token.
     """

@@ -18,7 +18,7 @@ from mstar_models.special_tokens import configured_ends, special_tokens
 STATEFUL = frozenset({"linear_attention", "mamba", "recurrent", "conv", "hybrid"})
 """Kinds of layer that keep a running state instead of keys and values."""
 AHEAD = "use_bidirectional_attention"
-"""Setting of Gemma's families: which tokens see those behind them."""
+"""Setting of Gemma's families: which tokens see those after them."""
 PLACEHOLDERS = ("image_token_id", "image_token_index", "video_token_id")
 """Settings with the ids of tokens in whose place features stand."""
 FIXED_PLACES = "image_seq_len"
@@ -76,7 +76,7 @@ def require_rows(folder: Path, rows: int, config: Any, processor: Any, used: Col
     tokenizer = processor.tokenizer
     # A tokenizer's class adds special tokens of its own, whatever the folder says, and no text becomes one of these.
     never = set(special_tokens(tokenizer).values()) - set(used)
-    # Some families put features over their image token before they look up any row, and give it an id behind all rows.
+    # Some families put features over their image token before they look up any row, and give it an id after all rows.
     spared = {getattr(config, name, None) for name in PLACEHOLDERS}
     beyond = (
         (place, token)
@@ -155,7 +155,7 @@ def packing_obstacle(model: Any) -> str | None:
     # A forward pass that takes token types lets tokens of one type see each other.
     asked = "token_type_ids" in signature(model.base_model.forward).parameters
     if (ahead or asked) and family_of(config).sees_ahead is None:
-        return "tokens of its prompt or image see those behind them"
+        return "tokens of its prompt or image see later ones"
     window = _narrowest(text, _kinds(text))
     # A window as wide as the context leaves nothing out.
     if window is not None and window < text.max_position_embeddings and not _takes_windows(model):

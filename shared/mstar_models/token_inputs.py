@@ -1,6 +1,6 @@
 """What a forward pass takes for each token beside its id: which tokens are an image's, which images a token sees.
 
-A sequence is a prompt with any number of response tokens behind it; those are text, and see what the prompt's last
+A sequence is a prompt with any number of response tokens after it; those are text, and see what the prompt's last
 token sees of the images.
 """
 

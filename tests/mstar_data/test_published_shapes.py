@@ -128,7 +128,7 @@ def test_steps_whose_marks_are_elsewhere_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n")
     summary = Summary()
     assert not list(read_rows(tmp_path, summary, looks=TrustingLooks()))
-    assert "with + or - behind each step" in summary.problems[0]
+    assert "with + or - after each step" in summary.problems[0]
 
 
 def test_a_table_is_its_picture_where_the_source_has_it(tmp_path: Path) -> None:

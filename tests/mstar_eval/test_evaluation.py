@@ -152,7 +152,7 @@ def test_responses_of_other_settings_are_not_continued(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(120)
 def test_what_was_answered_before_an_error_is_kept_and_what_waits_is_given_up(tmp_path: Path) -> None:
-    # More shards than are asked for at a time: those behind the error are never begun.
+    # More shards than are asked for at a time: those after the error are never begun.
     shown = [one for place in range(20) for one in _renamed(shown_of("ai2d"), place)]
     models = Models(lambda prompt: ["A"])
     models.fails_after = 32

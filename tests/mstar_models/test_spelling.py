@@ -35,7 +35,7 @@ def llama_like() -> Any:
 
 
 def qwen_like() -> Any:
-    """Byte pairs that join the end of a sentence with the blank line behind it."""
+    """Byte pairs that join the end of a sentence with the blank line after it."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

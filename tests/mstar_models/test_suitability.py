@@ -25,7 +25,7 @@ def test_blocks_that_see_themselves_are_packed_where_a_family_declares_them(make
     model = make()
     assert packing_obstacle(model) is None
     model.config.model_type = "unheard_of"
-    assert packing_obstacle(model) == "tokens of its prompt or image see those behind them"
+    assert packing_obstacle(model) == "tokens of its prompt or image see later ones"
 
 
 SLIDING: list[tuple[dict[str, Any], int | None]] = [

@@ -42,7 +42,7 @@ class Plain:
     processor: Any
 
     def inputs(self, shown: Shown, tokens: Sequence[int] = ()) -> dict[str, torch.Tensor]:
-        """What the processor gives for the question, and tokens of a response behind it: all of shape [1, T]."""
+        """What the processor gives for the question, and tokens of a response after it: all of shape [1, T]."""
         pictures = [shown] if isinstance(shown, Image.Image) else list(shown)
         turns = question_turns(QUESTION, images=len(pictures))
         text = self.processor.apply_chat_template(build_messages(turns), add_generation_prompt=True)
@@ -53,7 +53,7 @@ class Plain:
         values["attention_mask"] = torch.ones_like(values["input_ids"])
         for types in ("mm_token_type_ids", "token_type_ids"):
             if types in values:
-                # PaliGemma's are 0 in the prompt and 1 behind it; the others' are 1 where an image is.
+                # PaliGemma's are 0 in the prompt and 1 after it; the others' are 1 where an image is.
                 of_text = int(self.model.config.model_type == "paligemma")
                 values[types] = torch.cat([values[types], torch.full_like(behind, of_text)], dim=1)
         if "cross_attention_mask" in values:
@@ -80,7 +80,7 @@ class Plain:
         return tokens.tolist(), float(logprobs.sum())
 
     def logits(self, picture: Shown, tokens: Sequence[int]) -> torch.Tensor:
-        """[R + 1, V] in float32 on the CPU: of the last token of the prompt and of each one behind it."""
+        """[R + 1, V] in float32 on the CPU: of the last token of the prompt and of each one after it."""
         inputs = self.inputs(picture, tokens)
         with torch.inference_mode():
             found: torch.Tensor = self.model(**inputs).logits[0, -len(tokens) - 1 :]

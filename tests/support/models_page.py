@@ -30,7 +30,7 @@ TAIL = """
 What the two right columns mean:
 
 - *shared* in policy and chat: prompts of any length share a batch, and samples of a question share its prompt.
-- *shared* in PRM and trainer: responses of a question are packed into one tree behind one copy of its prompt.
+- *shared* in PRM and trainer: responses of a question are packed into one tree that shares one copy of its prompt.
 - *one by one* in policy and chat: only prompts of one length share a batch, and each beginning of a response is
   computed whole.
 - *one by one* in PRM and trainer: each response is a sequence of its own, with its own copy of prompt and image.

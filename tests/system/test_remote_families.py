@@ -59,7 +59,7 @@ class Own:
         self.processor = class_of(self.folder, self.family.processor)(image_processor=images, tokenizer=self.tokenizer)
 
     def logits(self, image: Image.Image, tokens: Sequence[int]) -> torch.Tensor:
-        """[R + 1, V]: of the last token of the prompt and of each one behind it."""
+        """[R + 1, V]: of the last token of the prompt and of each one after it."""
         mark = "(<image>./</image>)\n" if self.family.name == "minicpmv" else "<|image_1|>\n"
         turn = [{"role": "user", "content": mark + QUESTION}]
         text = self.tokenizer.apply_chat_template(

@@ -21,7 +21,7 @@ class _Place(Frozen):
     """How far a batch was. Lengths and offsets in bytes."""
 
     offset: int = 0
-    """Of the input, behind the last line that is answered."""
+    """Of the input, after the last line that is answered."""
     number: int = 0
     """Of that line, from 1; 0: none is."""
     completed: int = 0

@@ -62,7 +62,7 @@ def prm_card(results: RunResults, licence: str, scheme: LabelTokens) -> str:
         "## How it scores",
         f"The labels are the tokens `{scheme.good}` and `{scheme.bad}`. {steps_apart(recipe.form.step_separator)}, and "
         f"the answer block (`{ANSWER_HEADING}`, a blank line, the answer) is the last one. A step's score is the "
-        f"probability of `{scheme.good}` against `{scheme.bad}` as the next token behind the step and its separator. "
+        f"probability of `{scheme.good}` against `{scheme.bad}` as the next token after the step and its separator. "
         f"The question is written as the run wrote it. The run took `{recipe.reward_rule.aggregate}` over the steps of "
         "a response, "
         f"{'with' if recipe.reward_rule.answer_block else 'without'} the answer block. With plain transformers:",
@@ -164,7 +164,7 @@ def results_table(results: RunResults) -> str:
 
 
 def table_titles(results: RunResults) -> tuple[str, ...]:
-    """Titles of the columns behind the name, those of the recipe's further tests included."""
+    """Titles of the columns after the name, those of the recipe's further tests included."""
     return (
         "T",
         "greedy ID",

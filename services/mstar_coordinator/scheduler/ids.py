@@ -10,7 +10,7 @@ _ID = re.compile(rf"\b[a-z]-[{_DIGITS}]{{14,18}}(-\d{{6}})?\b")
 def new_run_id(now: float, entropy: bytes, after: str | None = None, prefix: str = "r") -> str:
     """`r-`, ten digits of the milliseconds since the epoch, and one digit for each byte of entropy.
 
-    `after`: the newest id there is. The new one sorts behind it even when the clock was put back. `prefix`: one letter
+    `after`: the newest id there is. The new one sorts after it even when the clock was put back. `prefix`: one letter
     for what the id names: `r` for a run, `s` for a study.
     """
     # One more and not the same: ids of one millisecond would sort by chance.

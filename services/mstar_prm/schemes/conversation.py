@@ -25,7 +25,7 @@ Parts = tuple[str | None, ...]
 STEPS = "@steps@"
 """Stands for the steps while the template is rendered. What a question spells comes before it."""
 _ANY = "?"
-"""Stands for a question where only the text behind it matters."""
+"""Stands for a question where only the text after it matters."""
 
 
 class Conversation:
@@ -54,13 +54,13 @@ class Conversation:
         return self.prompts.encode_rendered(text, images if self._images else [])
 
     def tagged(self, segments: Texts, tag: str, separator: str) -> list[tuple[int, ...]]:
-        """Token ids of each step with the tag behind it, at whose last token its score is read."""
+        """Token ids of each step with the tag after it, at whose last token its score is read."""
         # Harmless, since the whole text is tokenized with special tokens recognised: a step may spell one.
         steps = [self.prompts.harmless(step) + tag for step in segments]
         return self.cut([self.lead + steps[0], *(separator + step for step in steps[1:])])
 
     def cut(self, parts: Sequence[str]) -> list[tuple[int, ...]]:
-        """Token ids of consecutive parts of the text behind the opening. A token belongs to where it begins."""
+        """Token ids of consecutive parts of the text after the opening. A token belongs to where it begins."""
         text = self._context + "".join(parts)
         coded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         # Begins and not ends: all bytes of a character that is split over tokens have its begin.

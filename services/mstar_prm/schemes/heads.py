@@ -40,7 +40,7 @@ def read_head(folder: Path, hidden: int, outputs: int) -> nn.Module:
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:
-    """The head's tensors, by their names behind the head's own: weights [outputs, inputs] and biases [outputs]."""
+    """The head's tensors, by their names after the head's own: weights [outputs, inputs] and biases [outputs]."""
     found: dict[str, dict[str, Tensor]] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as stored:

@@ -1,4 +1,4 @@
-"""Two label tokens at the end of each step: as our own trainer makes PRMs, and behind a tag, as Math-Shepherd has it.
+"""Two label tokens at the end of each step: as our own trainer makes PRMs, and after a tag, as Math-Shepherd has it.
 
 A step's score is the probability of the good label against the bad one, the rest of the vocabulary left out.
 """
@@ -22,7 +22,7 @@ from mstar_prm.scorer import Texts
 
 
 class LabelTokens:
-    """A `Scheme`: the label is what the model would write next behind the step and its separator."""
+    """A `Scheme`: the label is what the model would write next after the step and its separator."""
 
     def __init__(
         self, prompts: PromptEncoder, names: tuple[str, str] = OWN_LABELS, step_separator: str = STEP_SEPARATOR
@@ -45,7 +45,7 @@ class LabelTokens:
 
 
 class TaggedLabels(TaggedSteps):
-    """A `Scheme`: the label is what the model would write behind a tag at the step's end.
+    """A `Scheme`: the label is what the model would write after a tag at the step's end.
 
     Math-Shepherd (arXiv 2312.08935) trains the label in the tag's own place, so its logits at the tag are read.
     """

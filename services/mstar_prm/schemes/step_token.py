@@ -1,4 +1,4 @@
-"""A head with two classes, read at a token behind each step: Qwen2.5-Math-PRM (arXiv 2501.07301) and its like."""
+"""A head with two classes, read at a token after each step: Qwen2.5-Math-PRM (arXiv 2501.07301) and its like."""
 
 from typing import Any
 

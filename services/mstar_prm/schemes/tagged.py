@@ -1,4 +1,4 @@
-"""Steps with a tag behind each, at which a score is read: the half that schemes with a tag share."""
+"""Steps with a tag after each, at which a score is read: the half that schemes with a tag share."""
 
 from collections.abc import Sequence
 from typing import Any

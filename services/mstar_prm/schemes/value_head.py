@@ -1,4 +1,4 @@
-"""A head with one number, read at a tag behind each step and put through a sigmoid: URSA-RM (arXiv 2501.04686)."""
+"""A head with one number, read at a tag after each step and put through a sigmoid: URSA-RM (arXiv 2501.04686)."""
 
 from typing import Any
 

@@ -166,6 +166,6 @@ def drill(rng: random.Random) -> tuple[str, int]:
 
 
 def transcript(rng: random.Random, scene: Scene) -> str:
-    """Some cells as the solver reads them. A value stands right behind its letter, which is easiest to learn."""
+    """Some cells as the solver reads them. A value stands right after its letter, which is easiest to learn."""
     read = [(name, reading_skill(scene.script(name), scene.value(name))) for name in rng.sample(NAMES, TRANSCRIBED)]
     return ", ".join(f"{name} {skill.draw(rng, scene.value(name))}" for name, skill in read)

@@ -1,6 +1,6 @@
 """Finds the answer in a sentence that says the question again: `Ava needs $5.70`, `City Store has the lowest price`.
 
-All words before the verb, or all behind the answer, must be the question's own: a sentence that says anything else is
+All words before the verb, or all after the answer, must be the question's own: a sentence that says anything else is
 not taken apart. What this leaves out: whether the answer is right.
 """
 
@@ -23,7 +23,7 @@ _VERBS = {
 }  # fmt: skip
 _MODALS = {"can", "could"}
 _HELPERS = {"do", "does", "did", "can", "could", "will", "would", "should", "must"}
-"""Behind these a question has its verb in its plain form, and the answer in another: `does it leave`, `it leaves`."""
+"""After these a question has its verb in its plain form, and the answer in another: `does it leave`, `it leaves`."""
 _SMALL = {
     "a", "an", "the", "of", "in", "on", "at", "to", "from", "for", "by", "it", "its", "they", "there", "he", "she",
     "we", "his", "her", "their", "this", "that",
@@ -261,7 +261,7 @@ def _without_end(words: Sequence[str], told: Sequence[str], asked: Sequence[str]
 
 
 def _follows(word: str, head: str, asked: Sequence[str]) -> bool:
-    """Whether a question has a word, and behind the other: `imports exceeded exports` is another fact than it asks."""
+    """Whether a question has a word, and after the other: `imports exceeded exports` is another fact than it asks."""
     return word in asked and (head not in asked or asked.index(head) < len(asked) - 1 - asked[::-1].index(word))
 
 
@@ -320,7 +320,7 @@ def _called(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
 
 
 def _inflected(asked: Sequence[str]) -> Iterator[str]:
-    """Forms of the words behind `does` and `did`, one of which is the verb."""
+    """Forms of the words after `does` and `did`, one of which is the verb."""
     first = next((place for place, word in enumerate(asked) if word in _HELPERS), len(asked))
     for word in asked[first + 1 :]:
         yield from (f"{word}s", f"{word}es", f"{word}d", f"{word}ed", f"{word[:-1]}ies", f"{word[:-1]}ied")

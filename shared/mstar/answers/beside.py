@@ -17,7 +17,7 @@ _SUPPORTED = re.compile(
     r"(?P<name>[^\s\d(),;:][^\d(),;:]{1,58}[^\s\d(),;:])\s*"
     rf"(?:\(\s*{_FIGURE}\s*\)|,?\s+(?:with|at)\s+{_FIGURE}(?:\s+[a-z]{{2,20}})?|:\s*{_FIGURE}(?=%|$)%?)"
 )
-"""A name with its figure behind it."""
+"""A name with its figure after it."""
 _COUNT_OF = re.compile(
     r"(?:in\s+)?(?P<counted>(?P<count>\d{1,2})(?:\s+[a-z]{2,20}){0,2})\s*\((?P<listed>[^()]+)\)",
     re.IGNORECASE,

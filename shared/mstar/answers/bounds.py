@@ -23,7 +23,7 @@ _TOWER = re.compile(r"\^\s*\{[^{}^]*\^")
 _POWER = re.compile(r"[\d)}]\s*\^\s*(?:\{\s*)?(\d+)")
 """Of a number, or of what stands in brackets; a letter's power costs nothing."""
 _PART_ONLY = re.compile(r"[#&'@`?\"\n]|\\\\|\\boxed|\\(?:[dt]?binom|int|sum|prod|lim|det)(?![A-Za-z])")
-"""Behind or before these math-verify reads on without a word, and what they would have it work out is not an answer."""
+"""After or before these math-verify reads on without a word, and what they would have it work out is not an answer."""
 
 
 def is_longer(said: str, gold: str) -> bool:

@@ -155,7 +155,7 @@ def _told(said: str, options: dict[str, str], same: dict[str, str]) -> set[str]:
 
 
 def _decision(said: str) -> str:
-    """Without `I choose`, `is correct` and a reason behind it, unless that weighs another option."""
+    """Without `I choose`, `is correct` and a reason after it, unless that weighs another option."""
     said = _MARKED.sub(lambda match: match[1] or match[2], said)
     if said[:1] + said[-1:] == "{}" or re.fullmatch(r"<[A-Za-z]>", said):
         said = said[1:-1]
@@ -196,7 +196,7 @@ def _named(said: str, options: dict[str, str]) -> set[str]:
 
 
 def _by_both(said: str, options: dict[str, str]) -> tuple[str, ...]:
-    """`cat (B)` and `2. cat`: a text with its own letter behind it, or its own place in front, counted from 1."""
+    """`cat (B)` and `2. cat`: a text with its own letter after it, or its own place in front, counted from 1."""
     letters = list(options)
     if last := _LETTER_LAST.fullmatch(said):
         letter, text = (last["letter"] or last["named"]).upper(), last["text"]

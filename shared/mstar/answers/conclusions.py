@@ -53,7 +53,7 @@ def conclusion_of(text: str) -> str:
 
 
 def concluded_letter(said: str, options: dict[str, str]) -> str | None:
-    """The letter behind `so`, where the words in front of it name no other option; None without one."""
+    """The letter after `so`, where the words in front of it name no other option; None without one."""
     found = _CONCLUDED.fullmatch(said) if len(said) <= _LONGEST else None
     letter = (found["bracketed"] or found["bare"]) if found else None
     if found is None or letter not in options or _UNDECIDED.search(found["head"]):

@@ -1,4 +1,4 @@
-r"""Finds where a response states its answer: behind a heading, in a box, in a tag, or on the last line.
+r"""Finds where a response states its answer: after a heading, in a box, in a tag, or on the last line.
 
 One place is looked at, the one that the prompt asks for; `docs/answers.md` has the rule of each. A place that holds two
 different answers holds none, and the last number of a text is never its answer. What this leaves out: whether the
@@ -129,7 +129,7 @@ _FINDERS: dict[AnswerPlace, Callable[[str], str | None]] = {
 
 
 def _single(text: str, spans: Sequence[Span]) -> str | None:
-    """What the marks hold, if all of them say the same; with the unit that stands behind the last one."""
+    """What the marks hold, if all of them say the same; with the unit that stands after the last one."""
     # The same box twice is one answer; two different ones are none, or guessing would pay.
     if len({bare(held) for _, _, held in spans}) != 1:
         return None

@@ -29,7 +29,7 @@ def compare_lists(said: str, answer: Answer, rule: AnswerRule) -> str:
     if one is not None and gold is not None and len(one) != len(gold) and _LISTED.search(said):
         one = _elements(_LISTED.sub(", ", first_answer(said)))
     if one is not None and gold is not None and len(one) > len(gold) and _SPACED_OUT.search(said):
-        # `[1,000, 2,000]`: with a space behind each comma between elements, the others stand in numbers.
+        # `[1,000, 2,000]`: with a space after each comma between elements, the others stand in numbers.
         one = _elements(_THOUSANDS.sub("", first_answer(said)))
     if one is not None and gold is not None and len(one) == 1 and len(gold) > 1:
         # `[1 2 3]`, as numpy prints a list, is one element to a reader of commas.

@@ -46,7 +46,7 @@ _SENTENCE = re.compile(
     r"(?:is|are|was|were|equals|measures))\s+(?:a\s+total\s+of\s+)?(?=\S)",
     re.IGNORECASE,
 )
-"""What a sentence puts before its answer: `It is …`, `The total is …`. A doubt behind it stays, and is not an
+"""What a sentence puts before its answer: `It is …`, `The total is …`. A doubt after it stays, and is not an
 answer."""
 
 _LOW_DIGITS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -88,7 +88,7 @@ def out_of_dollars(text: str) -> str:
 
 
 def first_answer(text: str) -> str:
-    """The answer without paragraphs behind it that explain it, `Because …`, or say it again."""
+    """The answer without paragraphs after it that explain it, `Because …`, or say it again."""
     text = _RULED_OFF.sub("", text)
     paragraphs = [part for part in _BLANK.split(text) if part.strip()]
     # `42`, blank line, `The total is 42.`
@@ -124,7 +124,7 @@ def plain(text: str) -> str:
 
 
 def _low(text: str) -> str:
-    """`CO₂`, `CO_2` and `CO_{2}` as `CO2`. Behind a digit a low digit names a base, and stays."""
+    """`CO₂`, `CO_2` and `CO_{2}` as `CO2`. After a digit a low digit names a base, and stays."""
     text = _LOW_SIGNS.sub(lambda run: run[0].translate(_LOW_DIGITS), text)
     text = _CHARGE.sub(lambda match: (match[1] or match[2]).translate(_RAISED_CHARGE), text)
     return re.sub(r"(?<=[A-Za-z)])_(?:(\d)|\{(\d+)\})", lambda match: match[1] or match[2], text)

@@ -46,7 +46,7 @@ _IN_RADIANS = r"(\\frac{\1\\pi}{180})"
 _CASES = re.compile(r"\A\s*(?:\\left\\\{)?\s*\\begin\{cases\}(.*)\\end\{cases\}(?:\\right\.)?\s*\Z", re.DOTALL)
 _NAMES_OF_POINT = re.compile(r"\A\(\s*[A-Za-z](?:\s*,\s*[A-Za-z])+\s*\)\s*=\s*(?=\()")
 _ROUNDED = re.compile(r"\s*(?:≈|\\approx(?![A-Za-z]))\s*-?\d+(?:\.\d+)?\s*\Z")
-"""Behind an exact value: `3\\sqrt{5} ≈ 6.71`."""
+"""After an exact value: `3\\sqrt{5} ≈ 6.71`."""
 _DERIVATIVE = re.compile(r"\A\s*\\d?frac\{dy\}\{dx\}\s*(?==)")
 _EXPONENTIAL = re.compile(r"\\?(?<![A-Za-z])exp\s*\(([^()]+)\)")
 _HIGHER_ROOT = re.compile(r"\\sqrt\[(\d)\]\{(\d+)\}")
@@ -338,7 +338,7 @@ def _proved(gold: str, said: str) -> bool:
     # Imported here: it loads sympy, which takes seconds, and most answers are decided before.
     import math_verify
 
-    # Behind a degree sign math-verify reads on from the number alone: `\sin 30°` would be 30.
+    # After a degree sign math-verify reads on from the number alone: `\sin 30°` would be 30.
     expressions = [math_verify.parse(f"${_DEGREES.sub(_IN_RADIANS, text)}$") for text in (gold, said)]
     # An empty parse is what math-verify gives for text that it cannot read, and two of them would be equal.
     return all(expressions) and bool(math_verify.verify(*expressions, float_rounding=12))

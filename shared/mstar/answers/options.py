@@ -71,7 +71,7 @@ def options_of(record: Mapping[str, Any]) -> Options:
 
 
 _REQUEST = re.compile(r"(?:please\s+)?(?:answer|respond|reply|select|choose|pick)\b", re.IGNORECASE)
-"""How a line behind the options begins that asks for a letter: `Answer with the letter.`"""
+"""How a line after the options begins that asks for a letter: `Answer with the letter.`"""
 
 
 def options_in(question: str) -> tuple[str, list[str]]:

@@ -21,7 +21,7 @@ _ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
 _THE_ONE = re.compile(r"the\s+(.+)\s+one")
 _YES_NO = re.compile(r"(yes|no|true|false)\b(?:[,.!:;]|\s*[-\u2014])\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except|answer|option)\b")
-"""Words behind a yes or no that take it back."""
+"""Words after a yes or no that take it back."""
 _THERE_IS_NO = re.compile(r"(?:there|it|he|she|they|we)\s+(?:is|are|was|were|has|have|had)\s+no\s+")
 _CODE = re.compile(r"\+?\(?\d[\d ().-]{5,}\d")
 """A telephone number, or another row of digits in groups."""
@@ -49,7 +49,7 @@ def same_text(said: str, gold: str) -> bool:
     if both := _SHORTENED.fullmatch(bare(gold)):
         return same_text(said, both["name"]) or same_text(said, both["short"]) or plain(said) == plain(gold)
     one, other = canonical(plain(_shouted(said))), canonical(plain(gold))
-    # Only for a reference that is yes or no: elsewhere the words behind the comma are the answer.
+    # Only for a reference that is yes or no: elsewhere the words after the comma are the answer.
     if (
         other in ("yes", "no", "true", "false")
         and (led := _YES_NO.fullmatch(one))
@@ -136,7 +136,7 @@ def _long_title(title: str) -> str:
 
 
 def _taken_back(said: str, rest: str) -> bool:
-    """Whether the sentence behind a yes or no says something else: in `No, there is no cube` it says so again."""
+    """Whether the sentence after a yes or no says something else: in `No, there is no cube` it says so again."""
     again = _THERE_IS_NO.match(rest) if said == "no" else None
     return _TURNS.search(rest[again.end() :] if again else rest) is not None
 
@@ -244,7 +244,7 @@ def _ratio(text: str) -> list[str]:
 
 
 def _shouted(text: str) -> str:
-    """Without exclamation marks behind a word; behind a number they are a factorial."""
+    """Without exclamation marks after a word; after a number they are a factorial."""
     return re.sub(r"(?<=[^\W\d_])!+\s*$", "", text.strip())
 
 

@@ -19,7 +19,7 @@ _NO_KINDS = {
     "that", "these", "those", "two", "three", "one", "ones", "percent", "percentage", "fraction", "kind", "type", 
     "sort", "name", "may", "might", "must", "half", "not",
 }  # fmt: skip
-"""Words behind `which` and `what` that are not nouns, or of which the answer would be another quantity."""
+"""Words after `which` and `what` that are not nouns, or of which the answer would be another quantity."""
 _OF_WHOM = re.compile(
     r"\b(?:what|which)\s+(?:[\w-]+\s+){1,2}(?:is|are|was|were)\s+(?:the|this|that|these|those)\s+(?P<noun>[\w\s-]{3,30}?)"
     r"(?:\s*\?*$|\s+(?:that|which|representing|for|of|in|on|with|used)\b)"
@@ -76,7 +76,7 @@ def _beside_noun(words: Sequence[str], told: Sequence[str], question: str) -> It
 
 
 def _hyphened(text: str, question: str) -> Iterator[str]:
-    """`8 year` of `an 8-year gap`, where all behind the unit is the question's."""
+    """`8 year` of `an 8-year gap`, where all after the unit is the question's."""
     found = _MEASURED.fullmatch(text)
     if found is None or not is_known(found["unit"]):
         return

@@ -1,7 +1,7 @@
 """Finds the answer in sentences that turn the question round: `The gap was the largest in 2009`, `It is not greater`.
 
 Each shape is read only where the question has the shape that it answers, with the same words in the same order. What
-this leaves out: sentences that put the answer behind the question's own words (`asked`), and whether it is right.
+this leaves out: sentences that put the answer after the question's own words (`asked`), and whether it is right.
 """
 
 import re

@@ -9,7 +9,7 @@ class AnswerPlace(StrEnum):
     """Where a response states its answer. `docs/answers.md` has the rule of each."""
 
     HEADING = "heading"
-    """Behind the first answer heading, as the paper's layout has it."""
+    """After the first answer heading, as the paper's layout has it."""
     BOXED = "boxed"
     r"""In `\boxed{…}`, the only one or several that say the same."""
     ANSWER_TAG = "answer_tag"

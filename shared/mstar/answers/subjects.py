@@ -72,7 +72,7 @@ def _is_of_condition(head: Sequence[str], question: str) -> bool:
 
 
 def _swaps(head: Sequence[str], window: Sequence[str]) -> bool:
-    """Whether one word differs behind `of`, or before the last one, and both are names or both are none."""
+    """Whether one word differs after `of`, or before the last one, and both are names or both are none."""
     other = [
         place for place, (one, word) in enumerate(zip(head, window, strict=True)) if singular(one) != singular(word)
     ]

@@ -119,7 +119,7 @@ def is_percent(unit: str) -> bool:
 
 
 def is_known(unit: str) -> bool:
-    """Whether this is a unit to pint, and no word that only stands behind a number."""
+    """Whether this is a unit to pint, and no word that only stands after a number."""
     return _parsed(_name(unit)) is not None
 
 
@@ -132,18 +132,18 @@ def is_variable(unit: str) -> bool:
 
 
 def compares(unit: str) -> bool:
-    """Whether the words behind a number say by how much something differs: `months older`, `cm taller`."""
+    """Whether the words after a number say by how much something differs: `months older`, `cm taller`."""
     return _COMPARED.search(unit) is not None
 
 
 def unit_behind(text: str) -> str:
-    """`cm²` of `8√3 cm²`; empty where nothing stands behind the value."""
+    """`cm²` of `8√3 cm²`; empty where nothing stands after the value."""
     found = _BEHIND_VALUE.fullmatch(text)
     return found["unit"].strip().removeprefix("pi").strip() if found else ""
 
 
 def without_unit(text: str, asked: str = "") -> str:
-    """`8√3` of `8√3 cm²` and of `8√3 square units`: without a unit behind a value that may be any expression.
+    """`8√3` of `8√3 cm²` and of `8√3 square units`: without a unit after a value that may be any expression.
 
     `asked`: the one unit that goes, where one is asked for.
     """
@@ -153,7 +153,7 @@ def without_unit(text: str, asked: str = "") -> str:
     unit = found["unit"].strip()
     if asked:
         return found["value"] if same_unit(unit, asked) else text
-    # A single letter behind an expression may be a variable as well.
+    # A single letter after an expression may be a variable as well.
     known = _UNITS.fullmatch(unit) or (len(unit) > 1 and is_known(unit) and not is_variable(unit))
     return found["value"] if known else text
 

@@ -76,7 +76,7 @@ _AMOUNT = re.compile(
 def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None:
     """The value in the unit that the question names, or as it is where it names none; None for another kind of unit.
 
-    `unit`: what stands behind the response's number, which the reference answer says nothing of.
+    `unit`: what stands after the response's number, which the reference answer says nothing of.
     """
     if _POINTS.search(question) and (same_unit(unit, "pp") or is_percent(unit) or unit.casefold() == "points"):
         return value
@@ -159,7 +159,7 @@ def is_none(said: str, question: str) -> bool:
 
 
 def names_counted(words: Sequence[str], question: str) -> bool:
-    """Whether words behind a number are of what the question counts, and of nothing else that it speaks of."""
+    """Whether words after a number are of what the question counts, and of nothing else that it speaks of."""
     counted = _counted(question)
     if counted is None:
         return True
@@ -180,7 +180,7 @@ def singular(word: str) -> str:
 
 
 def _counts(unit: str, question: str) -> bool:
-    """Whether the words behind a number are what the question counts. True where it counts nothing."""
+    """Whether the words after a number are what the question counts. True where it counts nothing."""
     counted = _counted(question)
     if counted is None:
         return True

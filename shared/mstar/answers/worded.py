@@ -20,14 +20,14 @@ PLACES = frozenset({
     "first", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth", "seventeenth", "eighteenth",
     "nineteenth", "twentieth", "thirtieth", "fortieth", "fiftieth", "sixtieth", "seventieth", "eightieth", "ninetieth",
 })  # fmt: skip
-"""Behind a count these make a place in an order of it: `two hundred twelfth`."""
+"""After a count these make a place in an order of it: `two hundred twelfth`."""
 
 _CHINESE = {sign: value for value, sign in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
 _CHINESE_SCALES = {"十": 10, "百": 100, "千": 1000}
 _CHINESE_COUNT = re.compile(
     r"([零〇一二两三四五六七八九十百千]{1,9})(?=[^零〇一二两三四五六七八九十百千之或和到至]{0,3}$)"
 )
-"""With a unit behind it, and no second number."""
+"""With a unit after it, and no second number."""
 
 
 def chinese_count(text: str) -> tuple[int, str] | None:

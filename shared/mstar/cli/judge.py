@@ -32,7 +32,7 @@ class Pair(BaseModel):
 def judge(
     file: Annotated[Path, typer.Argument(help="JSON lines with record, response and optionally correct.")],
     headings_only: Annotated[
-        bool, typer.Option("--headings-only", help="Take answers behind a heading only, as a run does.")
+        bool, typer.Option("--headings-only", help="Take answers after a heading only, as a run does.")
     ] = False,
     answer: Annotated[AnswerPlace, typer.Option(help="Where a response states its answer.")] = AnswerPlace.HEADING,
 ) -> None:

@@ -299,7 +299,7 @@ def _news(client: Client, view: StudyView, told: Collection[Run]) -> list[StudyR
         for place, one in enumerate(view.runs)
         if one.state is RunState.SUCCEEDED and (one.arm, one.seed) not in told
     ]
-    # Cursors are places in the study, so the page behind `place - 1` begins with this run.
+    # Cursors are places in the study, so the page after `place - 1` begins with this run.
     return [client.study_results(view.id, after=str(place - 1), limit=1).data[0] for place in new]
 
 

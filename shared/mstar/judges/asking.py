@@ -38,12 +38,12 @@ class Asking(Frozen):
         return self.form.between.join([instruction, official] if before else [official, instruction])
 
     def readable(self, response: str) -> str:
-        """The response with its answer behind a heading, where judges look for it."""
+        """The response with its answer after a heading, where judges look for it."""
         place = self.form.answer if self.form is not None else AnswerPlace.HEADING
         if place is AnswerPlace.HEADING:
             return response
         found = find_answer(response, place)
-        # Judges read behind the heading only, so an answer from a box or a tag is put there and its chain is left out.
+        # Judges read after the heading only, so an answer from a box or a tag is put there and its chain is left out.
         return response if found is None else f"{ANSWER_HEADING}{STEP_SEPARATOR}{found}"
 
 

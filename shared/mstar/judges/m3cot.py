@@ -4,7 +4,7 @@ Official rule (LightChen233/M3CoT, `utils/metric.py`): of a response with `[Answ
 the last single letter in parentheses; else the choices whose text occurs, of which the one that comes last among the
 OPTIONS counts, not the one that comes last in the text; else a capital letter alone; else a small letter alone.
 
-Where toolkits differ: neither VLMEvalKit nor lmms-eval carries this set. Here the rule is given the text behind the
+Where toolkits differ: neither VLMEvalKit nor lmms-eval carries this set. Here the rule is given the text after the
 answer heading where a response has one, since a chain of thought repeats the options; `[Answer]` goes first.
 """
 

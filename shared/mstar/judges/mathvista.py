@@ -4,7 +4,7 @@ Official rule (lupantech/MathVista, `evaluation/`): an answer is extracted, brou
 compared as text. Choices: a letter in parentheses or alone, else the option with the least edit distance, so a wrong
 text still lands on an option. Integers: cut off after the point. Floats: rounded to the item's precision.
 
-Where toolkits differ: extraction is a language model's in the official code. Here the text behind the answer heading
+Where toolkits differ: extraction is a language model's in the official code. Here the text after the answer heading
 stands in for it, and a response without an answer is wrong. lmms-eval follows the official rule with another model.
 VLMEvalKit compares floats by value without rounding and has no edit distance, so its numbers are not these.
 """

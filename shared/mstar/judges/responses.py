@@ -1,4 +1,4 @@
-"""Which part of a response a benchmark's rule is given: the text behind the answer heading, else the whole response.
+"""Which part of a response a benchmark's rule is given: the text after the answer heading, else the whole response.
 
 Official rules were written for short answers, or for a model that extracts one. A chain of thought names several
 options before it decides, so a rule that reads all of it finds no letter, or the wrong one.
@@ -13,7 +13,7 @@ MAX_CHARACTERS = 16_384
 
 
 def stated(response: str) -> str | None:
-    """The answer behind the heading, in "The answer is …" or in one box; None where the response has none of them."""
+    """The answer after the heading, in "The answer is …" or in one box; None where the response has none of them."""
     said = split_response(response).answer
     if said is None:
         said = answer_in_sentence(response)

@@ -64,7 +64,7 @@ class EvolutionRecipe(Frozen):
 
     def unlabelled_in(self, iteration: int) -> int:
         """How many questions of an iteration (1-based) have no answer."""
-        # By the iterations of the recipe: what is added later comes behind the beginning in any case.
+        # By the iterations of the recipe: what is added later comes after the beginning in any case.
         mixed = iteration > self.unlabelled.begin * self.iterations
         return round(self.questions * self.unlabelled.share) if mixed else 0
 

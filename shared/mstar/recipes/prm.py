@@ -36,7 +36,7 @@ class PrmRecipe(Frozen):
     questions: int = Field(default=400, ge=1, le=MAX_QUESTIONS)
     """Training questions whose solutions are labelled step by step."""
     own_questions: bool = True
-    """Take the questions behind those of the warm-up in the seeded order, so that none trains both; `false` takes them
+    """Take the questions after those of the warm-up in the seeded order, so that none trains both; `false` takes them
     from the beginning, as the warm-up does, where the data has too few for two parts. Ours; the paper does not say."""
     n: int = Field(default=4, ge=1, le=MAX_SAMPLES)
     """Solutions sampled per question."""

@@ -161,7 +161,7 @@ class Recipe(Frozen):
         if trained is not None and self.prm_start + trained.questions > self.data.train:
             raise Misfit(
                 "prm.questions",
-                f"{trained.questions} behind the {self.prm_start} of warmup.questions exceed data.train, which is "
+                f"{trained.questions} after the {self.prm_start} of warmup.questions exceed data.train, which is "
                 f"{self.data.train}: lower one of them, raise data.train, or set prm.own_questions to false, so that "
                 "the PRM learns from questions of the warm-up",
             )

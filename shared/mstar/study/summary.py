@@ -134,7 +134,7 @@ def _pairs(study: Study, by_arm: ByArm, test: str, found: dict[Pair, Estimate]) 
     corrected = holm([1.0 if p is None else p for p in p_values] + missing)
     made = [
         _pair(one, found[one.a, one.b], by_arm, test, None if p is None else whole)
-        # The corrected values of the missing contrasts stand behind those that were tested.
+        # The corrected values of the missing contrasts stand after those that were tested.
         for one, p, whole in zip(tested, p_values, corrected, strict=False)
     ]
     made += [_pair(one, found[one.a, one.b], by_arm, test) for one in study.non_inferiority if (one.a, one.b) in found]

@@ -19,7 +19,7 @@ _TEMPLATE = (
 
 
 def _suffix(config: Any, prompt: list[int], length: int) -> dict[str, torch.Tensor]:
-    """`token_type_ids` [1, T]: 0 in the prompt, 1 behind it (PaliGemma, arXiv 2407.07726, section 3.2)."""
+    """`token_type_ids` [1, T]: 0 in the prompt, 1 after it (PaliGemma, arXiv 2407.07726, section 3.2)."""
     return {"token_type_ids": (torch.arange(length) >= len(prompt)).long()[None]}
 
 

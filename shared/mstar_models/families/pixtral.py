@@ -2,7 +2,7 @@
 
 transformers offers its own `PixtralProcessor` only beside torchvision, for one helper that counts tokens of images that
 are not there. This one makes the same prompt: a row of `[IMG]` for each row of merged patches, `[IMG_BREAK]` between
-two rows and `[IMG_END]` behind the last.
+two rows and `[IMG_END]` after the last.
 """
 
 from typing import Any

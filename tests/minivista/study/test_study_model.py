@@ -26,7 +26,7 @@ def test_it_believes_true_readings_more_than_wrong_ones() -> None:
         name, _, value = question.gold_steps[0].split(" ")
         for shown in (int(value), (int(value) + 3) % 10):
             ids, ends = encode_segments(tokenizer, [f"{name} is {shown}", "3 ^ 4 = 4"])
-            # A step is judged where it ends, which is behind the blank line.
+            # A step is judged where it ends, which is after the blank line.
             rows.append((prompt, ids[: ends[0]]))
             true.append(shown == int(value))
     with torch.no_grad():

@@ -56,7 +56,7 @@ def scores_of(folder: Path, question: str = QUESTION, system: str = "") -> list[
 
 
 def reference_qwen(folder: Path) -> list[list[float]]:
-    """The model card's code: a chat whose answer has `<extra_0>` behind each step; class 1 there."""
+    """The model card's code: a chat whose answer has `<extra_0>` after each step; class 1 there."""
     tokenizer, trunk = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
     head = {name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if name[:5] == "score"}
     found = []
@@ -110,7 +110,7 @@ def reference_shepherd(folder: Path) -> list[list[float]]:
 
 
 def reference_ursa(folder: Path) -> list[list[float]]:
-    """The repository's code: everything in the user's turn, ` и` behind each step, the sigmoid of the number there."""
+    """The repository's code: everything in the user's turn, ` и` after each step, the sigmoid of the number there."""
     processor, trunk = assemble_processor(folder), AutoModel.from_pretrained(folder).eval()
     head = {name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if name[:5] == "score"}
     known = KNOWN["UrsaForTokenClassification"]

@@ -103,7 +103,7 @@ def test_a_recipe_s_prompt_and_answer_place_reach_sampling(bench: Bench) -> None
     (request,) = bench.policy.rollouts
     assert {prompt.system for prompt in request.prompts} == {"Be brief."}
     assert all("\\boxed{}: a whole number" in prompt.question for prompt in request.prompts)
-    # The stand-in answers behind a heading, which is not where this recipe looks.
+    # The stand-in answers after a heading, which is not where this recipe looks.
     assert {one.verdict.reason for row in rows for one in row.responses} == {"no-single-box"}
     assert result.correct == 0
 
