@@ -89,9 +89,7 @@ def _shepherd(row: Mapping[str, Any], where: str) -> Mapping[str, Any]:
         place += 1
     begun = _FIRST_STEP.search(parts[0])
     if not begun or rest.strip() or not set(labels) <= {"+", "-"}:
-        raise BadRecord(
-            f"{where}: label must be the text of input with + or - after each step, and begin with Step 1:"
-        )
+        raise BadRecord(f"{where}: label must be the text of input with + or - after each step, and begin with Step 1:")
     steps = [parts[0][begun.start() :], *parts[1:]]
     return {
         "question": parts[0][: begun.start()].strip(),
