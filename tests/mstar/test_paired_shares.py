@@ -33,5 +33,5 @@ def test_the_interval_holds_its_difference_and_turns_with_it(pairs: list[tuple[i
 def test_more_questions_narrow_it_and_none_is_refused() -> None:
     few, many = paired_difference(*marks(5, 4, 1, 5)), paired_difference(*marks(50, 40, 10, 50))
     assert many.high - many.low < few.high - few.low and many.questions == 150
-    with pytest.raises(ValueError, match="no share"):
+    with pytest.raises(ValueError, match="not a share"):
         paired_difference([], [])

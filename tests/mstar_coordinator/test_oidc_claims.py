@@ -69,5 +69,5 @@ def test_settings_are_read_and_wrong_ones_named() -> None:
         with pytest.raises(ValueError, match=r"VALUE=NAME|is not one of"):
             read_roles(text)
     for text in ("a=../x", "a=Blue", "a="):
-        with pytest.raises(ValueError, match=r"VALUE=NAME|no project"):
+        with pytest.raises(ValueError, match=r"VALUE=NAME|not a project"):
             read_projects(text)
