@@ -197,7 +197,7 @@ def _require_splits(source: Path, splits: Mapping[str, int], summary: Summary) -
         if wanted and not summary.records.get(split):
             there = ", ".join(f"{name} {count}" for name, count in sorted(summary.records.items()))
             raise InvalidDataset(
-                f"{source.name} has no records of {split} (it has {there}): share them out, as in data.split="
+                f"{source.name} has no records of {split} (it has {there}): divide them, as in data.split="
                 f"{{train: 0.8, validation: 0.1, test_id: 0.1}}, or lower {split_field(split)}",
                 field="data.source",
             )

@@ -105,9 +105,9 @@ class ProbedEngine:
         # Not `worst > allowed`, which is false for NaN.
         if not worst <= allowed:
             raise ProbeFailed(
-                f"weights {ref.version} say something else here than in the trainer: {worst:.3g} nats apart, where "
-                f"{probe.dtype} and {state.dtype or 'this engine'} may differ by {allowed}; load them again, and look "
-                "for stale caches if it stays so"
+                f"weights {ref.version} give other log-probabilities here than in the trainer: they differ by "
+                f"{worst:.3g} nats, where {probe.dtype} and {state.dtype or 'this engine'} may differ by {allowed}; "
+                "load them again, and look for stale caches if that does not help"
             )
 
     async def _check_base(self, ref: ArtefactRef) -> None:

@@ -84,7 +84,7 @@ def require_version(output: Any, weight_version: str) -> None:
     spans = {span.version for one in output.outputs for span in one.weight_versions or ()}
     sampled = any(one.token_ids for one in output.outputs)
     if spans != ({weight_version} if sampled else set()):
-        raise Unavailable(f"samples came from {sorted(spans)}, not from {weight_version} alone: ask again")
+        raise Unavailable(f"samples came from {sorted(spans)}, not only from {weight_version}: ask again")
 
 
 def reply(

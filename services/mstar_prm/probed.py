@@ -105,6 +105,7 @@ class ProbedScorer:
         # Not `worst > allowed`, which is false for NaN.
         if not worst <= allowed:
             raise ProbeFailed(
-                f"weights {ref.version} score otherwise here than in the trainer: {worst:.3g} apart, where "
-                f"{allowed:.3g} is allowed for their types; load them again, and look for stale caches if it stays so"
+                f"weights {ref.version} give other scores here than in the trainer: they differ by {worst:.3g}, and "
+                f"{allowed:.3g} is allowed for their types; load them again, and look for stale caches if that does "
+                "not help"
             )

@@ -84,7 +84,7 @@ def _line(what: str, values: Mapping[str, tuple[int, ...]], show: Callable[[tupl
     place = next((n for n, pair in enumerate(zip(first, other, strict=False)) if pair[0] != pair[1]), None)
     place = min(len(first), len(other)) if place is None else place
     said = " / ".join(str(list(value[max(0, place - 2) : place + 3])) for value in (first, other))
-    return Line(what=what, cells=cells, equal=False, detail=f"they part at place {place}: {said}")
+    return Line(what=what, cells=cells, equal=False, detail=f"they differ from position {place} on: {said}")
 
 
 def _responses(views: Sequence[View]) -> Iterator[Line]:
@@ -98,7 +98,7 @@ def _responses(views: Sequence[View]) -> Iterator[Line]:
                 if other is not view and one.sampled_by == own.sampled_by and one.ids == own.ids
             }
             if not others:
-                detail = "nobody else looked at it"
+                detail = "no other service looked at it"
                 yield Line(what=f"response of {view.who}", cells={view.who: _total(own)}, equal=False, detail=detail)
                 continue
             # All views are of the very same ids, so a difference comes from the models and not from the tokenizers.

@@ -64,9 +64,9 @@ def check_lines(check: DataCheck | None) -> tuple[str, ...]:
             f"{check.skipped} records were left out, since they cannot be used: {'; '.join(check.problems)}{more}."
         )
     for count, what in (
-        (check.repeated, "came before in their split"),
+        (check.repeated, "are repeated in their split"),
         (check.shared, "are in a test or an earlier split too"),
-        (check.near, "ask what came before about a picture that looks the same"),
+        (check.near, "repeat a question and answer about a picture that looks the same"),
     ):
         if count:
             found.append(f"{count} records {what}.")

@@ -32,7 +32,7 @@ def _unknown(name: str, known: Sequence[str]) -> str:
     near = get_close_matches(name[:MAX_ECHO], known, 1)
     if near:
         return f"is not a field; did you mean {near[0]}?"
-    return f"is not a field: remove it, or take one of {', '.join(known)}" if known else "is not a field: remove it"
+    return f"is not a field: remove it, or use one of {', '.join(known)}" if known else "is not a field: remove it"
 
 
 def _names(kind: type[BaseModel], places: Sequence[int | str]) -> set[str]:

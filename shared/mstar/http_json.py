@@ -229,7 +229,7 @@ def broken_stream(target: Target, error: Exception) -> MstarError:
     if isinstance(error, NOT_SENT):
         return transport_error(target, error)
     return Unanswered(
-        f"{target.shown} broke off ({type(error).__name__}): do it again, which continues where it stopped",
+        f"{target.shown} broke off ({type(error).__name__}): try again, which continues where it stopped",
         retry_after=RETRY_SECONDS,
     )
 
@@ -292,11 +292,11 @@ def answered_error(target: Target, answer: httpx2.Response) -> MstarError:
         sent.retry_after = wait if sent.retry_after is None else sent.retry_after
         return sent
     if status in GATEWAY_STATUSES:
-        detail = f"a gateway before {target.shown} answers {status}: the service may be restarting"
+        detail = f"a gateway in front of {target.shown} answers {status}: the service may be restarting"
         # With 502 and 504 the gateway has lost a request that it had passed on, which may be carried out all the same.
         return (Unavailable if status == 503 else Unanswered)(detail, retry_after=wait)
     if status == 429:
-        detail = f"a gateway before {target.shown} answers 429: ask again later"
+        detail = f"a gateway in front of {target.shown} answers 429: ask again later"
         return TooManyRequests(detail, retry_after=RETRY_SECONDS if wait is None else wait)
     # By status alone a proxy's own 404 would pass for a run or a lease that does not exist.
     return _malformed(target, f"{status} without one of this project's errors")

@@ -74,7 +74,7 @@ def _without_weights(folder: Path) -> str:
     """What is wrong with a folder that has neither an index nor one file of weights."""
     others = sorted(path.name[:64] for path in folder.glob("*.safetensors"))
     if "adapter_model.safetensors" in others:
-        return "is an adapter, no model: merge it into its base, and name the folder of that"
+        return "is an adapter, not a model: merge it into its base model, and name the merged folder"
     if others:
         return f"holds {others[0]!r} and no {INDEX}, which says what is in it: add it from the same download"
     return f"holds no safetensors: neither {SINGLE} nor {INDEX}; convert it first"

@@ -47,15 +47,15 @@ WITH_CODE = frozenset(("minicpmv", "phi3_v"))
 """Types whose code lies in the model's folder, and which are called by a file of ours."""
 WITHOUT_TEMPLATE = frozenset(("paligemma",))
 """Types whose folders have no chat template, because a file of ours has it."""
-_TAKE = "take one of the families that docs/models.md lists"
+_TAKE = "use one of the families that docs/models.md lists"
 _HINTS = {
-    "internvl_chat": "take the native folder of the same model, whose name ends in -hf",
-    "minicpmo": "take MiniCPM-V 4.6, which is native",
-    "llava_llama": "take a folder of llava-hf",
-    "llava_qwen": "take a folder of llava-hf",
-    "ovis": "take the native Ovis2 folder, whose name ends in -hf",
-    "phi4_multimodal": "transformers loads it as a model of text only: take Phi-3.5-vision or Qwen2.5-VL",
-    "deepseek_vl_v2": "take DeepSeek-VL, or another family",
+    "internvl_chat": "use the native folder of the same model, whose name ends in -hf",
+    "minicpmo": "use MiniCPM-V 4.6, which is native",
+    "llava_llama": "use a folder of llava-hf",
+    "llava_qwen": "use a folder of llava-hf",
+    "ovis": "use the native Ovis2 folder, whose name ends in -hf",
+    "phi4_multimodal": "transformers loads it as a text-only model: use Phi-3.5-vision or Qwen2.5-VL",
+    "deepseek_vl_v2": "use DeepSeek-VL, or another family",
 }
 """What to do instead, for types that people have and that only code from the hub loads."""
 
@@ -124,12 +124,12 @@ def type_problem(model_type: str, allowed: Collection[str] = ()) -> str | None:
         return None
     named = f"has model_type {model_type[:64]!r} in config.json, which"
     if model_type in OTHERS:
-        return f"{named} has an encoder for the prompt and a decoder for the response: take a decoder-only model"
+        return f"{named} has an encoder for the prompt and a decoder for the response: use a decoder-only model"
     if model_type in ELSEWISE:
         return f"{named} {ELSEWISE[model_type]}: {_TAKE}"
     if model_type in UNTRIED:
         return (
-            f"{named} transformers loads and M-STaR was never tried with: {_TAKE}, or see docs/add-a-family.md; an "
+            f"{named} transformers loads but M-STaR was never tried with: {_TAKE}, or see docs/add-a-family.md; an "
             f"operator may allow it untried with {UNTRIED_SETTING}"
         )
     if model_type in WITH_CODE:

@@ -38,7 +38,7 @@ def refused(error: OSError, path: Path | None = None) -> StorageFull | NotWritab
     `path`: what was written. The error's own path goes before it, which may be that of a folder above.
     """
     if error.errno in EXHAUSTED:
-        detail = "as many files and connections are open as may be: try again, or raise the limit (`ulimit -n`)"
+        detail = "too many files and connections are open: try again, or raise the limit (`ulimit -n`)"
         return Unavailable(detail, retry_after=EXHAUSTED_RETRY)
     place = Path(error.filename) if isinstance(error.filename, str) else path
     if error.errno in FULL:

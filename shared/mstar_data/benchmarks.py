@@ -98,7 +98,7 @@ def items_of(benchmark: Benchmark, data: Path, limit: int | None = None, reach: 
                 continue
             if item.id in seen:
                 raise InvalidDataset(
-                    f"{where}: id {item.id[:80]!r} came before: is the file in the folder twice?", field="id"
+                    f"{where}: id {item.id[:80]!r} is given twice: is the file in the folder twice?", field="id"
                 )
             seen.add(item.id)
             rotations = (item,) if rotated or benchmark.rotations is None else benchmark.rotations(item)

@@ -48,7 +48,7 @@ class Origin:
 def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Origin) -> Exported:
     """Write the folder `target`, or nothing. Raises Conflict where it is there, InvalidDataset for an unfit sample."""
     if target.exists():
-        raise Conflict(f"{target} is there already: choose another --as, or remove it", field="as")
+        raise Conflict(f"{target} exists already: choose another --as, or remove it", field="as")
     # Not named after the process: in containers a number comes back, and with it what a killed export has left.
     work = target.with_name(f".{target.name}.exporting-{uuid.uuid4().hex}")
     work.mkdir(parents=True)

@@ -49,7 +49,7 @@ def import_source(
     and InvalidDataset where records are bad (unless they may be skipped) or none is left.
     """
     if target.exists():
-        raise Conflict(f"{target} is there already: choose another name, or remove it", field="name")
+        raise Conflict(f"{target} exists already: choose another name, or remove it", field="name")
     # Beside the target, so that the last step is a rename within one file system.
     hidden, bounds = target.with_name(f".{target.name}.importing"), bounds_of(source, options.reach)
     work = _Work(hidden, _settings(source, options, skip_bad, bounds), skip_bad, bounds)
@@ -115,7 +115,7 @@ class _Work:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise Conflict(f"another import of {self.folder.name} runs: wait for it", field="name") from None
+            raise Conflict(f"another import of {self.folder.name} is running: wait for it", field="name") from None
         if not self._continued():
             for path in self.folder.iterdir():
                 if path.name != ".lock":

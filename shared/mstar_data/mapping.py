@@ -86,7 +86,7 @@ def _found(pattern: str, text: str) -> bool:
         # Half of a surrogate pair, which JSON can spell, has no bytes.
         return bool(compute.match_substring_regex(scalar(text.encode(errors="replace").decode()), pattern).as_py())
     except ValueError as error:
-        raise ValueError(f"matches is not a regular expression that is taken: {error}") from None
+        raise ValueError(f"matches is not a supported regular expression: {error}") from None
 
 
 class TypeRule(Frozen):

@@ -65,7 +65,7 @@ def sample_folder(source: Path, which: str) -> Path:
     if (source / "results.json").is_file():
         raise InvalidDataset(f"{source} has no {inside.name}: a run writes it at its end", field="source")
     if not source.is_dir():
-        raise InvalidDataset(f"{source} is not there: name a run or a data set's folder", field="source")
+        raise InvalidDataset(f"{source} does not exist: name a run or a data set's folder", field="source")
     return source
 
 

@@ -60,7 +60,7 @@ def listed_files(source: Path, bounds: Bounds) -> list[Path]:
             raise _compressed(source)
         return [source]
     if not source.is_dir():
-        raise InvalidDataset(f"{source} is not there: name a file or a folder", field="source")
+        raise InvalidDataset(f"{source} does not exist: name a file or a folder", field="source")
     found = [path for path in sorted(walked(bounds, source, enters=_has_records)) if path.name not in _NOT_RECORDS]
     if away := next((path for path in found if path.name.casefold() in KNOWN_SPLITS and path.is_dir()), None):
         raise InvalidDataset(

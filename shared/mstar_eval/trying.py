@@ -135,7 +135,7 @@ def questions_of(source: Path, options: Options = AS_IT_IS) -> Iterator[Pick]:
     Raises InvalidDataset where the source is not there, and where no record can be used.
     """
     if not source.exists():
-        raise InvalidDataset(f"{source} is not there: name a file, a folder or builtin:minivista", field="data")
+        raise InvalidDataset(f"{source} does not exist: name a file, a folder or builtin:minivista", field="data")
     summary = Summary()
     rows = read_rows(source, summary, options)
     found = False

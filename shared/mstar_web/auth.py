@@ -165,7 +165,7 @@ class BearerAuth:
 
     def _nobody(self) -> Principal:
         if self._bootstrap:
-            raise Unauthenticated("send a key of the service as `Authorization: Bearer <key>`")
+            raise Unauthenticated("send a key of this service as `Authorization: Bearer <key>`")
         return ANYONE
 
     def _wanted(self, method: str, path: str) -> frozenset[Role]:

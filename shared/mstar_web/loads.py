@@ -87,7 +87,7 @@ class Loads:
             async with self._turn:
                 # Asked in the turn: a sleep that was asked for before this load may only just have ended.
                 if not self.awake:
-                    raise Unavailable("the service sleeps while another has the device", retry_after=ASLEEP_SECONDS)
+                    raise Unavailable("the service sleeps while another one has the device", retry_after=ASLEEP_SECONDS)
                 loaded = self._holder.weights()
                 if not (loaded.ready and loaded.weight_version == ref.version):
                     await self._holder.load(ref)

@@ -42,7 +42,7 @@ class PatientConsumer(Consumer):  # type: ignore[misc]
         """
         calm = time.monotonic() - self._resumed > CALM_SECONDS
         self._pause = FIRST_PAUSE if calm or not self._pause else min(2 * self._pause, LONGEST_PAUSE)
-        log.warning("broker trouble", detail=f"{type(exc).__name__}: {exc}", pause=self._pause)
+        log.warning("broker connection failed", detail=f"{type(exc).__name__}: {exc}", pause=self._pause)
         super().on_connection_error_after_connected(exc)
         until = time.monotonic() + self._pause
         while time.monotonic() < until:

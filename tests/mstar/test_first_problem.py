@@ -15,7 +15,7 @@ from mstar.study.plan import parse_study
         ({"evolutoin": {}}, r"^evolutoin: is not a field; did you mean evolution\?$"),
         ({"evolution": {"iteration": 1}}, r"^evolution.iteration: is not a field; did you mean iterations\?$"),
         ({"evolution": {"train": {"learning-rate": 1}}}, r"^evolution.train.learning-rate: .* mean learning_rate\?$"),
-        ({"evaluation": {"zzz": 1}}, r"^evaluation.zzz: is not a field: remove it, or take one of .*, k, "),
+        ({"evaluation": {"zzz": 1}}, r"^evaluation.zzz: is not a field: remove it, or use one of .*, k, "),
         ({"prm": {"completion": 1}}, r"^prm.completion: is not a field; did you mean completions\?$"),
     ],
 )

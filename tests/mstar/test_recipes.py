@@ -291,7 +291,7 @@ def test_null_takes_a_section_away_and_a_list_is_replaced_whole() -> None:
         ({".".join("a" * 50): 1}, "more than 16 levels"),
         ({"a." * 10**6: 1}, "too long"),
         ({"": 1}, "is not a field"),
-        ({"evolution..n": 1}, "evolution.: is not a field: remove it, or take one of "),
+        ({"evolution..n": 1}, "evolution.: is not a field: remove it, or use one of "),
     ],
 )
 def test_overrides_that_contradict_or_lead_nowhere(overrides: dict[str, Any], words: str) -> None:

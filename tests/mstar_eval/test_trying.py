@@ -104,7 +104,7 @@ def test_a_question_that_is_too_long_is_shown_as_such(tmp_path: Path) -> None:
 
 
 def test_a_source_of_no_use_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidDataset, match="is not there: name a file, a folder"):
+    with pytest.raises(InvalidDataset, match="does not exist: name a file, a folder"):
         picked(questions_of(tmp_path / "nowhere"), 5, 0)
     (tmp_path / "rows.jsonl").write_text('{"question": "Which?"}\n')
     with pytest.raises(InvalidDataset, match=r"no question with an answer: .*rows\.jsonl"):

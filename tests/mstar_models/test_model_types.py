@@ -52,13 +52,13 @@ def test_the_types_are_those_of_our_families() -> None:
     ("name", "said"),
     [
         ("llama", "no vision-language model that transformers has: take one of the families that docs/models.md lists"),
-        ("internvl_chat", "take the native folder of the same model, whose name ends in -hf"),
+        ("internvl_chat", "use the native folder of the same model, whose name ends in -hf"),
         ("florence2", "an encoder for the prompt and a decoder for the response"),
         (
             "kimi_k25",
             "never tried with: take one of the families that docs/models.md lists, or see docs/add-a-family.md",
         ),
-        ("phi4_multimodal", "transformers loads it as a model of text only: take Phi-3.5-vision or Qwen2.5-VL"),
+        ("phi4_multimodal", "transformers loads it as a text-only model: use Phi-3.5-vision or Qwen2.5-VL"),
         ("pi0", "moves robots, and writes no text: take one of the families"),
         ("phi3_v", "needs code from its folder, and that runs only where an operator allows it"),
     ],

@@ -115,7 +115,7 @@ def test_an_answer_of_another_shape_is_internal_and_names_the_service(client: st
 @pytest.mark.parametrize("answer", SILENCE)
 def test_a_service_that_is_away_is_unavailable_and_named(client: str, answer: str) -> None:
     detail = expect(client, Unavailable, SILENCE[answer])
-    assert "a gateway before" in detail or ("nothing answers at" in detail and "or set MSTAR_" in detail)
+    assert "a gateway in front of" in detail or ("nothing answers at" in detail and "or set MSTAR_" in detail)
 
 
 @every_client

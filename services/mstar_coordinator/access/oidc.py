@@ -120,7 +120,7 @@ class Provider:
         if str(found.get("issuer", "")).rstrip("/") != self._issuer.rstrip("/"):
             # Another provider's tokens would pass for this one's.
             found.clear()
-            raise Unavailable("the provider calls itself otherwise than MSTAR_COORDINATOR_OIDC_ISSUER: correct that")
+            raise Unavailable("the provider's issuer differs from MSTAR_COORDINATOR_OIDC_ISSUER: correct that setting")
         supported = found.get("id_token_signing_alg_values_supported") or ["RS256"]
         found["id_token_signing_alg_values_supported"] = sorted(SIGNED_BY & set(supported))
 

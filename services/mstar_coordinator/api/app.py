@@ -210,7 +210,7 @@ def _lifespan(settings: CoordinatorSettings, parts: Parts) -> Callable[[FastAPI]
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         # Before our own threads begin to write.
         if left := await run_in_threadpool(collect_staging, home):
-            log.info("removed what killed writers had left", count=len(left), first=left[0].name)
+            log.info("removed what killed writers left behind", count=len(left), first=left[0].name)
         parts.reconciler.start()
         parts.trackers.start()
         if batches is not None:

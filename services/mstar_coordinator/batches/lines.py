@@ -35,7 +35,7 @@ def read_line(line: bytes, number: int) -> RequestLine:
     """The request on a line; `number` counts from 1. Raises InvalidInput naming line and member."""
     where = f"line {number}"
     if len(line) > MAX_LINE_BYTES:
-        raise InvalidInput(f"{where}: a line may have {MAX_LINE_BYTES} bytes", field="input_file_id")
+        raise InvalidInput(f"{where}: a line may have at most {MAX_LINE_BYTES} bytes", field="input_file_id")
     if number == 1:
         # Editors on Windows put a byte order mark there.
         line = line.removeprefix(BOM_UTF8)
@@ -73,7 +73,7 @@ def check_lines(lines: Iterable[bytes], endpoint: str) -> int:
         seen[found.custom_id] = number
         # Looked at for every line, so that `seen` cannot grow without bound.
         if len(seen) > MAX_LINES:
-            raise InvalidInput(f"a batch may have {MAX_LINES} lines: make several", field="input_file_id")
+            raise InvalidInput(f"a batch may have at most {MAX_LINES} lines: split it", field="input_file_id")
     if not seen:
         raise InvalidInput("the file has no requests: send a line for each", field="input_file_id")
     return len(seen)

@@ -70,7 +70,7 @@ class BatchRunner:
             self._jobs.shelf.sweep()
             self._jobs.sweep()
         except (MstarError, OSError) as error:
-            log.warning("files that a crash has left are not removed", error=str(error))
+            log.warning("files that a crash left behind are not removed", error=str(error))
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -79,12 +79,12 @@ class BatchRunner:
                 worked = await self._round()
             except (MstarError, OSError) as error:
                 # The disk or the database; nothing is lost, and the next round finds what this one left.
-                log.warning("batches do not go on", error=str(error))
+                log.warning("batches are stalled", error=str(error))
                 self.problem = error.detail if isinstance(error, MstarError) else _said(error)
                 worked = False
             except Exception:
                 # Whatever it is, a task that ended here would leave every batch waiting without a word.
-                log.exception("batches do not go on")
+                log.exception("batches are stalled")
                 self.problem = "the log of the coordinator says why"
                 worked = False
             if not worked:
@@ -107,7 +107,7 @@ class BatchRunner:
         found, now = await run_in_threadpool(self._jobs.open)
         if moved := self._jumps.moved(now):
             # A batch has this many hours, whatever becomes of the time of day meanwhile.
-            log.warning("the time of day was put: batches end as much later", seconds=moved, batches=len(found))
+            log.warning("the system clock was changed: batches end as much later", seconds=moved, batches=len(found))
             found = await run_in_threadpool(self._jobs.put_off, moved)
         going, over = [], False
         for batch in found:
@@ -128,7 +128,7 @@ class BatchRunner:
         except (OSError, NotWritable) as error:
             problem = error.detail if isinstance(error, NotWritable) else _said(error)
             if self._held.get(batch.id) != problem:
-                log.warning("a batch does not go on", batch=batch.id, error=str(error))
+                log.warning("a batch is stalled", batch=batch.id, error=str(error))
             self._held[batch.id] = problem
             await run_in_threadpool(self._jobs.pass_over, batch.id)
             return False

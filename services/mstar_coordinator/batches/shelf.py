@@ -67,7 +67,10 @@ class FileShelf:
             with self._store.writing() as tx:
                 # In the transaction that adds the file: of two uploads at once the second one sees the first.
                 if tx.batches.stored_bytes(caller.project) + staged.bytes > PROJECT_BYTES:
-                    raise TooLarge(f"the files of a project may have {PROJECT_BYTES} bytes together: delete some first")
+                    detail = (
+                        f"the files of a project may have at most {PROJECT_BYTES} bytes together: delete some first"
+                    )
+                    raise TooLarge(detail)
                 _check_own(tx, caller, staged.bytes)
                 return self.keep(tx, staged, filename, "batch", caller.project, caller.id)
         finally:
@@ -84,7 +87,7 @@ class FileShelf:
                 while part := source.read(CHUNK):
                     size += len(part)
                     if most is not None and size > most:
-                        raise TooLarge(f"a file may have {most} bytes: send it in several parts", field="file")
+                        raise TooLarge(f"a file may have at most {most} bytes: send smaller ones", field="file")
                     digest.update(part)
                     sink.write(part)
                 sink.flush()

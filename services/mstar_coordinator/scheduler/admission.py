@@ -303,7 +303,7 @@ def check_benchmark(recipe: Recipe) -> None:
         there, field = BUILTINS[recipe.data.source].sizes.get(split, 0), split_field(split)
         if wanted > there:
             raise InvalidRecipe(
-                f"{field}: {wanted} questions are wanted, and the benchmark that ships has {there}: lower it",
+                f"{field}: {wanted} questions are asked for, and the bundled benchmark has {there}: lower it",
                 field=field,
             )
 

@@ -241,7 +241,7 @@ def _has(folder: Path, name: str) -> bool:
 def _check_config(folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
-            raise _refused(folder, "is an adapter, no model: merge it into its base, and name the folder of that")
+            raise _refused(folder, "is an adapter, not a model: merge it into its base model, and name that folder")
         if cached := sorted((folder / "snapshots").glob("*/config.json")):
             name = f"snapshots/{cached[-1].parent.name[:64]}"
             raise _refused(folder, f"is a folder of a hub's cache: name the model below it, {name}")

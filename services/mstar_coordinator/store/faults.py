@@ -54,9 +54,9 @@ class Outage:
             began, ended = self.reason is None and reason is not None, self.reason is not None and reason is None
             self.reason = reason
         if began:
-            _log.warning("the database does not work", reason=reason)
+            _log.warning("the database is unavailable", reason=reason)
         if ended:
-            _log.warning("the database works again")
+            _log.warning("the database is available again")
 
 
 @contextmanager

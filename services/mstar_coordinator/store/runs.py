@@ -134,7 +134,7 @@ class Runs:
             return None
         if row.body_sha256 != body_sha256:
             raise IdempotencyMismatch(
-                "this Idempotency-Key came with another body before: send a new key with a new request",
+                "this Idempotency-Key was used with another body before: send a new key with a new request",
                 field="Idempotency-Key",
             )
         return str(row.run_id)

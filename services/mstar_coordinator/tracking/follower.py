@@ -118,7 +118,7 @@ class TrackerFollower:
             pause = self._interval_seconds if failing is None else min(2 * failing.pause, LONGEST_PAUSE)
             self._failing[place] = _Failing(pause, self._clock() + pause)
             log.warning(
-                "a tracker fails", tracker=tracker.value, run=results.id, again_in=pause, error=str(error)[:500]
+                "a tracker failed", tracker=tracker.value, run=results.id, again_in=pause, error=str(error)[:500]
             )
             # Opened anew the next time; its notes say what it has been sent.
             self._leave(place)

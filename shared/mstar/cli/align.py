@@ -25,7 +25,7 @@ def align(model: Path, *, as_json: bool) -> bool:
     for view in _views(model.absolute()):
         views.append(view)
         # Each part loads the model, which takes minutes on a slow machine.
-        progress_console.print(f"{view.who}: {view.error or 'has looked'}", markup=False, highlight=False)
+        progress_console.print(f"{view.who}: {view.error or 'done'}", markup=False, highlight=False)
     lines = compare(views)
     if as_json:
         print_json({"model": str(model), "lines": [line.model_dump() for line in lines]})
@@ -60,7 +60,7 @@ def _ask(who: str, module: str, arguments: Sequence[str], said: str = "") -> Vie
     # The last line: libraries print what they like while a model loads.
     *_, last = ["", *done.stdout.strip().splitlines()]
     if done.returncode or not last:
-        *_, reason = ["it ended without a word", *done.stderr.strip().splitlines()]
+        *_, reason = ["it ended without any output", *done.stderr.strip().splitlines()]
         return View(who=who, error=reason[:300])
     return View.model_validate_json(last)
 

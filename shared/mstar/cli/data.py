@@ -228,11 +228,11 @@ def _print(summary: "Summary") -> None:
     console.print(f"images {summary.images:,} written, {summary.repeated:,} repeated records left out", highlight=False)
     for count, what in (
         (summary.in_words, "records have no image: the model sees their words only"),
-        (summary.later_turns, "conversations go on: their first question and answer are read, and no later turns"),
+        (summary.later_turns, "conversations have further turns: only their first question and answer are read"),
         (summary.same_options, "records have an option twice in choices: the letter of either counts"),
         (summary.filtered, "records are left out by the mapping's filters"),
         (summary.shared, "records are in an earlier split too: a test would repeat the training (--drop shared)"),
-        (summary.near, "records ask what came before about a picture that looks the same (--drop near)"),
+        (summary.near, "records repeat a question and answer about a picture that looks the same (--drop near)"),
         (summary.dropped, "records of these kinds were dropped"),
     ):
         if count:

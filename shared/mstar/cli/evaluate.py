@@ -83,7 +83,8 @@ def evaluate(
     if queue:
         if judge is not None:
             # A server that called the address of a request would reach what only it can: its own network.
-            raise InvalidInput("--judge asks from this machine: leave out --through-queue, or the judge", field="judge")
+            detail = "--judge calls its server from this machine: leave out --through-queue, or --judge"
+            raise InvalidInput(detail, field="judge")
         folder = _queued(model, checkpoint, chosen, data or [], asked, out, quiet=as_json)
         final = read_results(folder)
     else:

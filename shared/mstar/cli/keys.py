@@ -94,7 +94,7 @@ def _asked(name: str, roles: Sequence[str], project: str | None, days: int | Non
     known_roles = {role.value: role for role in Role}
     for role in roles:
         if role.replace("-", "_") not in known_roles:
-            raise InvalidInput(f"--role {role}: choose of {ROLES}", field="--role")
+            raise InvalidInput(f"--role {role}: choose from {ROLES}", field="--role")
     try:
         return KeyCreate(
             name=name,

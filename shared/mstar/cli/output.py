@@ -133,7 +133,7 @@ def gain(results: RunResults) -> str:
 def left_out(results: RunResults) -> str:
     """Which questions the run is done without, in a line; empty where there is none."""
     names = ", ".join(one.question for one in results.quarantined)
-    return f"Left out, since they end every worker that works on them: {names}" if names else ""
+    return f"Left out, since they crash every worker that works on them: {names}" if names else ""
 
 
 @contextmanager

@@ -76,7 +76,7 @@ def _require_admitted(recipe: Recipe, models: Mapping[str, str | None]) -> None:
     found = {field: _folder(name, field) for field, name in models.items() if name is not None}
     folders = {field: str(folder) for field, folder in found.items() if folder is not None}
     if find_spec("mstar_coordinator") is None:
-        progress_console.print("not looked at: what a server would refuse, since none is installed here")
+        progress_console.print("not checked: what a server would refuse, since no server is installed here")
         return
     asked = json.dumps({"recipe": recipe.model_dump(mode="json"), "folders": folders})
     # A process of its own: the client installs neither the coordinator nor torch, and loading a model takes memory.
@@ -84,7 +84,7 @@ def _require_admitted(recipe: Recipe, models: Mapping[str, str | None]) -> None:
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=False)
     *_, last = ["", *done.stdout.strip().splitlines()]
     if done.returncode or not last:
-        *_, reason = ["it ended without a word", *done.stderr.strip().splitlines()]
+        *_, reason = ["it ended without any output", *done.stderr.strip().splitlines()]
         raise Internal(f"cannot find out what a server would refuse: {reason[:300]}")
     if (problem := json.loads(last)["problem"]) is not None:
         raise from_problem(problem, problem["status"])

@@ -61,7 +61,7 @@ def through_queue(create: EvaluationCreate, out: Path | None, *, quiet: bool) ->
         with told_when_stopped(f"evaluation {now.id} goes on: the same command follows it again"):
             ended = follow(lambda: client.run(now.id))
         if ended.state is RunState.CANCELLED:
-            raise Conflict(f"evaluation {now.id} was cancelled: for another one remove {folder / NOTE}")
+            raise Conflict(f"evaluation {now.id} was cancelled: to start another one, remove {folder / NOTE}")
         if ended.state is not RunState.SUCCEEDED:
             raise Unavailable(f"evaluation {now.id} {ended.state.value}: {ended.error}; the same command continues it")
         total = next((one.bytes for one in client.downloads(now.id).data if one.part is Part.EVALUATION), 0)

@@ -74,7 +74,7 @@ def start(
     if detach:
         raise Unavailable("--detach needs a running server: start one with `mstar up`")
     if not as_json:
-        console.print("no server runs: starting one for this run, and stopping it at the end")
+        console.print("no server is running: starting one for this run, and stopping it at the end")
     run_embedded(home, create, as_json=as_json)
 
 
@@ -267,7 +267,7 @@ def read_results(run: str, home: Path) -> RunResults:
             raise CorruptArtefact(f"{path} holds no results that this version can read") from error
     with Client(Endpoint.from_environment()) as client:
         if not client.reachable():
-            raise NotFound(f"{path} does not exist, and no server runs: check the run id or --home")
+            raise NotFound(f"{path} does not exist, and no server is running: check the run id or --home")
         return client.results(resolve(client, run))
 
 

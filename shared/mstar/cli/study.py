@@ -215,7 +215,7 @@ def _leave_others(client: Client, view: StudyView, *, quiet: bool) -> None:
             client.cancel_study(other.id)
             _say(
                 quiet,
-                f"study {other.id} of this home is left for {view.id}, which is another part or has other settings",
+                f"study {other.id} of this home gives way to {view.id}, which is another part or has other settings",
             )
 
 

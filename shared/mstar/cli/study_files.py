@@ -130,7 +130,7 @@ def numbers(text: str | None, field: str) -> list[int]:
     try:
         return [int(one) for one in names(text)]
     except ValueError:
-        raise InvalidInput(f"{field} {text}: write numbers with commas between, such as 3,4", field=field) from None
+        raise InvalidInput(f"{field} {text}: write comma-separated numbers, such as 3,4", field=field) from None
 
 
 def names(text: str | None) -> list[str]:

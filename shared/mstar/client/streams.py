@@ -42,7 +42,7 @@ class EventReader:
             try:
                 event = Event.model_validate_json(text)
             except ValidationError as error:
-                raise Internal("the stream of events has one that is none: is it another version?") from error
+                raise Internal("the event stream has a line that is not an event: is it another version?") from error
             self.last = event.id
             yield event
 

@@ -122,7 +122,12 @@ def test_steps_are_separated_by_what_the_model_can_write(separator: str, said: s
 
 @pytest.mark.parametrize(
     ("picture", "said"),
-    [(GIF, "not a PNG, JPEG or WebP"), (b"", "not a PNG"), (PICTURE[:20], "cut off"), (PICTURE[:24] + bytes(60), "damaged")],
+    [
+        (GIF, "not a PNG, JPEG or WebP"),
+        (b"", "not a PNG"),
+        (PICTURE[:20], "cut off"),
+        (PICTURE[:24] + bytes(60), "damaged"),
+    ],
 )
 def test_a_file_that_is_no_picture_is_named_by_its_line(root: Path, picture: bytes, said: str) -> None:
     (root / "set" / "test_id" / "2.png").write_bytes(picture)

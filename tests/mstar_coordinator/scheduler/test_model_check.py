@@ -144,13 +144,13 @@ def test_a_model_folder_that_lacks_a_part_is_refused(root: Path, name: str, text
 
 def test_an_adapter_in_place_of_a_model_is_called_so(root: Path) -> None:
     (root / "model" / "config.json").rename(root / "model" / "adapter_config.json")
-    with pytest.raises(InvalidInput, match="is an adapter, no model: merge it into its base"):
+    with pytest.raises(InvalidInput, match="is an adapter, not a model: merge it into its base"):
         admitted(with_sources(), root)
 
 
 def test_an_adapter_with_the_configuration_of_its_base_is_called_so(root: Path) -> None:
     (root / "model" / "model.safetensors").rename(root / "model" / "adapter_model.safetensors")
-    with pytest.raises(InvalidInput, match="is an adapter, no model: merge it into its base"):
+    with pytest.raises(InvalidInput, match="is an adapter, not a model: merge it into its base"):
         admitted(with_sources(), root)
 
 

@@ -42,7 +42,7 @@ def test_published_prms_of_every_scheme_are_admitted(root: Path, write: Callable
             prm_folders.visual_prm,
             {"config.json": {"model_type": "internvl_chat", "vision_config": {}}},
             False,
-            "take the native folder of the same model, whose name ends in -hf",
+            "use the native folder of the same model, whose name ends in -hf",
         ),
         (prm_folders.visual_prm, {"config.json": {"model_type": "phi3_v"}}, False, "needs code from its folder"),
         (prm_folders.visual_prm, {}, True, "scores steps by turns in a way that is not trained here"),

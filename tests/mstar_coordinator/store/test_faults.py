@@ -40,7 +40,7 @@ def test_while_postgresql_is_away_every_request_is_unavailable_and_the_log_has_o
                     bench.lifecycle.pause(run_id)
             own_server.start()
             bench.lifecycle.pause(run_id)
-        assert [one["event"] for one in logs] == ["the database does not work", "the database works again"]
+        assert [one["event"] for one in logs] == ["the database is unavailable", "the database is available again"]
         assert bench.run(run_id).state is RunState.PAUSED
         bench.store.close()
 

@@ -59,7 +59,7 @@ async def upload_file(coordinator: Coordinator, caller: Caller, request: Request
         if not isinstance(file, UploadFile):
             raise InvalidInput("file: send the file as a part of the form, with a file name", field="file")
         if purpose != "batch":
-            raise InvalidInput("purpose: only `batch` is known", field="purpose")
+            raise InvalidInput("purpose: only `batch` is supported", field="purpose")
         name = _shown(file.filename or "upload.jsonl")
         record = await run_in_threadpool(coordinator.batches.shelf.upload, file.file, name, caller)
     finally:
