@@ -42,6 +42,6 @@ def await_room(look: Callable[[], Memory], share: float, pause: Callable[[], Non
         found = look()
     if found.of_others > share * found.total:
         raise Unavailable(
-            f"other processes still hold {found.of_others:,} of {found.total:,} bytes of the GPU, more than {share:.0%}: "
-            "the process that used it before has not freed its memory, or is still running"
+            f"other processes still hold {found.of_others:,} of {found.total:,} bytes of the GPU, more than "
+            f"{share:.0%}: the process that used it before has not freed its memory, or is still running"
         )
