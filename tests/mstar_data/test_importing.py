@@ -190,7 +190,7 @@ def test_what_is_left_out_or_odd_is_counted(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "set" / "import.json").read_text())
     assert (written["later_turns"], written["same_options"]) == (2, 1)
     shown = CliRunner().invoke(app, ["data", "inspect", str(tmp_path / "a.jsonl"), "--records", "1"]).output
-    assert "2 conversations go on" in shown and "1 records have an option twice in choices" in shown
+    assert "2 conversations have further turns" in shown and "1 records have an option twice in choices" in shown
 
 
 def test_the_commands_show_and_import(tmp_path: Path) -> None:

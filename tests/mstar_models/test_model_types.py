@@ -33,7 +33,7 @@ def test_every_type_of_transformers_is_tried_or_refused_in_a_sentence() -> None:
     for name in LOADED:
         problem = type_problem(name)
         assert (problem is None) == (name in TRIED), name
-        assert problem is None or (": take " in problem and "docs/models.md" in problem) or name in OTHERS, problem
+        assert problem is None or (": use " in problem and "docs/models.md" in problem) or name in OTHERS, problem
 
 
 def test_what_is_tried_is_what_the_test_of_the_families_drives() -> None:
@@ -51,15 +51,18 @@ def test_the_types_are_those_of_our_families() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("llama", "no vision-language model that transformers has: take one of the families that docs/models.md lists"),
+        (
+            "llama",
+            "not a vision-language model that transformers has: use one of the families that docs/models.md lists",
+        ),
         ("internvl_chat", "use the native folder of the same model, whose name ends in -hf"),
         ("florence2", "an encoder for the prompt and a decoder for the response"),
         (
             "kimi_k25",
-            "never tried with: take one of the families that docs/models.md lists, or see docs/add-a-family.md",
+            "never tried with: use one of the families that docs/models.md lists, or see docs/add-a-family.md",
         ),
         ("phi4_multimodal", "transformers loads it as a text-only model: use Phi-3.5-vision or Qwen2.5-VL"),
-        ("pi0", "moves robots, and writes no text: take one of the families"),
+        ("pi0", "moves robots, and writes no text: use one of the families"),
         ("phi3_v", "needs code from its folder, and that runs only where an operator allows it"),
     ],
 )

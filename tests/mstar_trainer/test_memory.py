@@ -40,7 +40,7 @@ def test_it_waits_until_others_hold_little(free: list[int], pauses: int) -> None
 
 
 def test_what_is_never_given_back_is_told_in_bytes() -> None:
-    with pytest.raises(Unavailable, match="27,917,287,424 bytes of the GPU's 85,899,345,920, more than 25%"):
+    with pytest.raises(Unavailable, match="27,917,287,424 of 85,899,345,920 bytes of the GPU, more than 25%"):
         await_room(device(iter([54] * LOOKS)), 0.25, lambda: None)
 
 

@@ -82,8 +82,8 @@ def test_weights_that_were_cut_off_are_refused(root: Path, size: int) -> None:
     [
         ({"weight_map": {"a": "part.safetensors", "b": "part.safetensors"}}, "lacks tensor 'b' in part"),
         ({"weight_map": {"a": "none.safetensors"}}, "lacks none.safetensors"),
-        ({"weight_map": {"a": "../x.safetensors"}}, "no \\*.safetensors beside it"),
-        ({"weight_map": {"a": 3}}, "no \\*.safetensors beside it"),
+        ({"weight_map": {"a": "../x.safetensors"}}, "not a \\*.safetensors file beside it"),
+        ({"weight_map": {"a": 3}}, "not a \\*.safetensors file beside it"),
         ({"weight_map": []}, "has no weight_map"),
         ([], "not a JSON object"),
     ],
