@@ -205,7 +205,7 @@ def test_an_imported_set_is_exported_too_and_bad_requests_leave_nothing(tmp_path
     import_source(CASES / "mathv360k", tmp_path / "set")
     rows = rows_of(exported(tmp_path / "set", "ms-swift", "cot", tmp_path / "out"))
     assert rows[0]["messages"][1]["content"] == "A" and rows[0]["split"] == "train"
-    with pytest.raises(Conflict, match="is there already"):
+    with pytest.raises(Conflict, match="exists already"):
         exported(tmp_path / "set", "ms-swift", "cot", tmp_path / "out")
     with pytest.raises(InvalidDataset, match="no labelled steps"):
         exported(tmp_path / "set", "trl-stepwise", "cot", tmp_path / "steps")

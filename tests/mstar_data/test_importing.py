@@ -150,7 +150,7 @@ def test_repeated_records_are_left_out_and_an_import_never_replaces(tmp_path: Pa
     (tmp_path / "train.jsonl").write_text(f"{line}\n{line}\n")
     target = tmp_path.with_name("target")
     assert import_source(tmp_path, target).repeated == 1
-    with pytest.raises(Conflict, match="is there already"):
+    with pytest.raises(Conflict, match="exists already"):
         import_source(tmp_path, target)
 
 

@@ -73,5 +73,5 @@ def test_a_folder_is_described_by_its_import_and_a_missing_one_is_named(tmp_path
     assert form.preset.value == origin.prompt
     assert described(str(folder), "cot", tmp_path / "runs", "mit")[2].licence == "mit"
     assert origin.step_separator is None, "the PRM's own counts"
-    with pytest.raises(InvalidDataset, match="is not there"):
+    with pytest.raises(InvalidDataset, match="does not exist"):
         described(str(tmp_path / "none"), "cot", tmp_path / "runs")
