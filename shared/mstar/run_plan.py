@@ -12,7 +12,6 @@ from mstar.evolution import sweep_precedes
 from mstar.memory_plan import BF16, checkpoint_bytes, training_memory
 from mstar.model_shape import ModelShape, Weights
 from mstar.recipes import Recipe
-from mstar.selection_rules import SelectionMode
 from mstar.train_recipe import TrainRecipe
 from mstar.types import Frozen
 
@@ -265,10 +264,7 @@ class _Tally:
             yield self.sampling("prm: label", prefixes, prm.completions, self.response // 2)
             yield self.training("prm: train", prm.train, 1, prm.questions * prm.n, prm.n, self.prm)
         yield self.sampling("iterations: sample", plan.iterations * plan.questions, plan.n)
-        # An upper bound where the rule has no k.
-        several = {SelectionMode.ALL: plan.n, SelectionMode.THRESHOLD: plan.n, SelectionMode.ANSWERS: 1}
-        kept = several.get(plan.selection.mode, plan.selection.k)
-        each = min(kept, plan.n * habits.correct)
+        each = min(plan.selection.rule.most_kept(plan.selection, plan.n), plan.n * habits.correct)
         if plan.selection.rule.needs_prm:
             yield self.scoring("iterations: score", plan.iterations * plan.questions, plan.n * habits.correct)
         updates = [plan.train_of(number).updates for number in range(1, plan.iterations + 1)]

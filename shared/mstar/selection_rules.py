@@ -31,16 +31,16 @@ class SelectionRecipe(Frozen):
     """H of the paper: Top-2 by default."""
 
     mode: SelectionMode = SelectionMode.TOP
-    """Which correct responses train: `top` by the PRM, `all`, `random`, `threshold`, or `sound`: those that
-    reason as the question's known chain, which is an upper bound and no method;
-    `answers` trains on the reference answer alone and on no response, which is plain SFT."""
+    """Which correct responses train: the `top` k by the PRM, `all`, k at `random`, those above a `threshold`, or
+    `sound`: those that reason like the question's known chain, an upper bound rather than a method. `answers` trains on
+    the reference answer and on no response, which is plain SFT."""
     k: int = Field(default=2, ge=1, le=MAX_SAMPLES)
     """Kept per question, for `top`, `random` and `sound`."""
     alpha: float = Field(default=0.2, ge=0, le=1)
-    """Responses whose R_p is above it are kept, for `threshold`. Ours; the paper does not give it."""
+    """For `threshold`: responses with a higher R_p are kept. Ours; the paper does not give it."""
     min_steps: int = Field(default=1, ge=0, le=512)
-    """Steps that a response must have to be kept, in every mode. A paragraph that only states the answer is none. Ours:
-    in the paper every response is a chain, since warm-up has taught the format; 0 keeps bare answers as well."""
+    """Fewest steps of a response that is kept, in every mode. A paragraph that only states the answer is not a step.
+    Ours: in the paper every response is a chain, since warm-up has taught the format; 0 keeps bare answers as well."""
 
     @property
     def rule(self) -> "SelectionRule":
@@ -75,6 +75,14 @@ class Candidate:
         return self.reward
 
 
+def _at_most_k(recipe: SelectionRecipe, responses: int) -> int:
+    return min(recipe.k, responses)
+
+
+def _at_most_all(recipe: SelectionRecipe, responses: int) -> int:
+    return responses
+
+
 @dataclass(frozen=True)
 class SelectionRule:
     """One way to choose."""
@@ -82,13 +90,15 @@ class SelectionRule:
     choose: Callable[[Sequence[Candidate], SelectionRecipe], Sequence[Candidate]]
     """Gets the candidates in drawn order, which settles ties."""
     reason: Callable[[SelectionRecipe, int], str]
-    """Why a response was kept, from the recipe and the number of candidates; stands in the data set."""
+    """Why a response was kept, from the recipe and the number of candidates; it is written to the data set."""
+    most_kept: Callable[[SelectionRecipe, int], int] = _at_most_k
+    """Most rows that a question with this many responses can add, for plans."""
     needs_prm: bool = False
-    """It compares rewards, so the run needs a PRM."""
+    """Whether it compares rewards, so that the run needs a PRM."""
     from_reference: bool = False
-    """It keeps the reference answer, whatever was sampled."""
+    """Whether it keeps the reference answer, whatever was sampled."""
     keeps_k: bool = False
-    """It keeps k whatever they are worth, so where no more are left it keeps all and needs no score."""
+    """Whether it keeps k however low they score. A question with at most k correct responses then needs no score."""
 
 
 def _all(candidates: Sequence[Candidate], recipe: SelectionRecipe) -> Sequence[Candidate]:
@@ -126,12 +136,17 @@ def _first_k(recipe: SelectionRecipe, correct: int) -> str:
 
 
 RULES = {
-    SelectionMode.ALL: SelectionRule(_all, lambda _, correct: f"all of {correct} correct"),
+    SelectionMode.ALL: SelectionRule(_all, lambda _, correct: f"all of {correct} correct", _at_most_all),
     SelectionMode.RANDOM: SelectionRule(_random, _first_k, keeps_k=True),
     SelectionMode.TOP: SelectionRule(_top, _first_k, needs_prm=True, keeps_k=True),
     SelectionMode.THRESHOLD: SelectionRule(
-        _threshold, lambda recipe, correct: f"reward above {recipe.alpha:g}, of {correct} correct", needs_prm=True
+        _threshold,
+        lambda recipe, correct: f"reward above {recipe.alpha:g}, of {correct} correct",
+        _at_most_all,
+        needs_prm=True,
     ),
-    SelectionMode.ANSWERS: SelectionRule(_none, lambda _, correct: "the reference answer", from_reference=True),
+    SelectionMode.ANSWERS: SelectionRule(
+        _none, lambda _, correct: "the reference answer", lambda recipe, responses: 1, from_reference=True
+    ),
     SelectionMode.SOUND: SelectionRule(_sound, lambda recipe, correct: f"sound, {recipe.k} of {correct} correct"),
 }

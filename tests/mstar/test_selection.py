@@ -114,7 +114,9 @@ def test_only_distinct_correct_responses_are_kept(
     row = rollout([right for right, _ in table])
     minima = [low for _, low in table]
     scores = scored(row, minima)
-    rows = select(row, scores, SelectionRecipe(mode=mode, k=k), iteration=1, seed=seed)
+    recipe = SelectionRecipe(mode=mode, k=k)
+    rows = select(row, scores, recipe, iteration=1, seed=seed)
+    assert len(rows) <= recipe.rule.most_kept(recipe, len(table))
     if mode is SelectionMode.ANSWERS:
         assert [one.reason for one in rows] == ["the reference answer"]
         return
