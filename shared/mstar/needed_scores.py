@@ -14,11 +14,11 @@ class Savings(Frozen):
     """What no score is asked for."""
 
     wrong: bool = True
-    """In a selection: responses that it cannot keep, and those that only repeat another."""
+    """In a selection, skip responses that it cannot keep, and those that only repeat another."""
     uncontested: bool = True
-    """In a selection: questions with no more correct responses than it keeps."""
+    """In a selection, skip questions with no more correct responses than it keeps."""
     decided: bool = True
-    """In a ranking: questions whose part in the measure is the same in any order."""
+    """In a ranking, skip questions that contribute the same to the metric in any order."""
 
 
 NO_SAVINGS = Savings(wrong=False, uncontested=False, decided=False)

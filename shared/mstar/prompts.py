@@ -79,22 +79,22 @@ class PromptRecipe(Frozen):
     question: str | None = Field(default=None, max_length=MAX_WORDS)
     """How the question is written: text with `{question}`, and optionally `{unit}`."""
     options: OptionStyle | None = None
-    """How the options of a choice question are shown below it, unless its text shows them already."""
+    """How the options of a multiple-choice question are shown below it, unless its text shows them already."""
     options_title: str | None = Field(default=None, max_length=200)
     """A line above the options."""
     instruction: str | None = Field(default=None, max_length=MAX_WORDS)
     """What the model is asked to do; `{layout}`, `{answer_form}` and `{hint}` are filled in. Empty for none."""
     instruction_side: Side | None = None
-    """Whether the instruction stands before or after the question."""
+    """Whether the instruction comes before or after the question."""
     reference: str | None = Field(default=None, max_length=MAX_WORDS)
     """How the reference answer is given in warm-up, last in the prompt: text with `{answer}`."""
     between: str | None = Field(default=None, min_length=1, max_length=20)
-    """What stands between question, options, instruction and reference."""
+    """Separator between question, options, instruction and reference."""
     answer: AnswerPlace | None = None
     """Where the answer is found; `{layout}` asks for it there."""
     step_separator: Separator | None = None
-    """What stands between two steps of a response, where it is cut for labels, training and scores; `{layout}` asks for
-    it. By default a blank line."""
+    """Separator between two steps of a response, at which it is cut for labels, training and scores; `{layout}` asks
+    for it. Default: a blank line."""
 
     @field_validator("question", "reference")
     @classmethod

@@ -45,14 +45,14 @@ class LoraRecipe(Frozen):
     rank: int = Field(default=16, ge=1, le=1024)
     """Rank r of each pair of matrices A [r, in] and B [out, r]."""
     alpha: float = Field(default=32.0, gt=0, le=4096)
-    """What the adapters add is scaled by alpha / rank."""
+    """The output of the adapters is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of an adapter's inputs that are dropped while it trains."""
+    """Share of an adapter's inputs that are dropped during training."""
     targets: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")], ...] = Field(
         default=(ALL_LINEAR,), min_length=1, max_length=64
     )
     """Linear layers that get an adapter, by the end of their names, such as `q_proj`; `all-linear`: every one but the
-    output head. Frozen parts get none."""
+    output head. Frozen parts get no adapter."""
     quantize: bool = False
     """Hold the frozen weights in 4 bits (QLoRA, NF4). Needs a GPU and bitsandbytes beside the trainer."""
 
@@ -61,51 +61,52 @@ class TrainRecipe(Frozen):
     """One optimisation. Defaults are those of the paper's reading notes: AdamW at a constant rate."""
 
     learning_rate: float = Field(default=1e-6, gt=0, le=1)
-    """Highest rate, reached after `warmup_steps`."""
+    """Peak learning rate, reached after `warmup_steps`."""
     schedule: Schedule = Schedule.CONSTANT
-    """Course of the rate after `warmup_steps`: `constant`, `cosine` down to `final_rate`, or `wsd`: constant, then down
-    on a line over the last `decay_share`. The last two need a budget of updates, over which they run once."""
+    """Learning rate after `warmup_steps`: `constant`, `cosine` decay to `final_rate`, or `wsd`: constant, then linear
+    decay over the last `decay_share`. The last two need a number of updates, over which they run once."""
     warmup_steps: int = Field(default=0, ge=0, le=1_000_000)
-    """Linear rise of the rate, in updates of the whole schedule: iterations that carry it over do not repeat it."""
+    """Length of the linear warm-up of the rate, in updates; iterations that carry the schedule over do not repeat
+    it."""
     final_rate: float = Field(default=0.0, ge=0, le=1)
     """Rate at the end of `cosine` and `wsd`, as a share of `learning_rate`."""
     decay_share: float = Field(default=0.2, gt=0, le=1)
-    """Last part of all updates in which `wsd` lowers the rate."""
+    """Share of all updates, at the end, over which `wsd` lowers the rate."""
     updates: int | None = Field(default=None, ge=1, le=MAX_UPDATES)
-    """Optimizer steps of this training (of each iteration): rows repeat, or are cut, in seeded order. Unset: as many as
+    """Optimizer steps of this training (of each iteration): rows are repeated or cut in seeded order. Unset: as many as
     `epochs` takes."""
     batch_size: int = Field(default=128, ge=1, le=65_536)
     """Examples per optimizer step, over all ranks; a multiple of `ranks`."""
     micro_tokens: int = Field(default=8192, ge=1, le=1_048_576)
-    """Tokens per forward pass and rank, padding counted; a single longer example is one pass."""
+    """Maximum number of tokens per forward pass and rank, padding included; a longer example is a pass of its own."""
     epochs: int = Field(default=1, ge=1, le=100)
-    """Passes over the selected rows, where `updates` is unset."""
+    """Passes over the selected rows, if `updates` is unset."""
     optimizer: Optimizer = Optimizer.ADAMW
-    """`adamw` (betas 0.9 and 0.999), or `sgd` with momentum 0.9, which keeps half as much."""
+    """`adamw` (betas 0.9 and 0.999), or `sgd` with momentum 0.9, whose state takes half the memory."""
     weight_decay: float = Field(default=0.0, ge=0, le=1)
-    """The optimizer's, on all trained weights."""
+    """Weight decay on all trained weights."""
     max_grad_norm: float = Field(default=1.0, gt=0, le=1e6)
-    """Gradients are scaled down to this norm."""
+    """Gradients with a larger norm are scaled down to this one."""
     freeze_vision: bool = False
-    """Leave the vision tower as it is; its outputs are then computed once."""
+    """Do not train the vision tower; its outputs are then computed once."""
     freeze_projector: bool = False
-    """Leave what lies between vision tower and language model as it is."""
+    """Do not train the projector between vision tower and language model."""
     freeze_language: bool = False
-    """Leave the language model and its output head as they are."""
+    """Do not train the language model and its output head."""
     lora: LoraRecipe | None = None
     """Train low-rank adapters of the parts that are not frozen, and nothing else; unset: train the weights."""
     dtype: Precision = Precision.AUTO
     """`bf16` or `fp32`; `auto`: bf16 on a GPU, fp32 on a CPU."""
     gradient_checkpointing: bool = False
-    """Keep only the inputs of layers, and compute the rest again backwards: less memory, a third more work."""
+    """Keep only the inputs of layers, and recompute the rest in the backward pass: less memory, a third more work."""
     zero_stage: int = Field(default=2, ge=0, le=3)
-    """DeepSpeed's ZeRO: 1 shares optimizer states between ranks, 2 gradients too, 3 weights too."""
+    """DeepSpeed ZeRO stage: 1 partitions optimizer states over the ranks, 2 also gradients, 3 also weights."""
     offload_optimizer: bool = False
-    """Keep optimizer states, and master weights, in the machine's memory and update them there."""
+    """Keep optimizer states and master weights in CPU memory and update them there."""
     offload_parameters: bool = False
-    """Keep weights in the machine's memory and bring each layer when it is needed; with `zero_stage` 3 only."""
+    """Keep weights in CPU memory and load each layer when it is needed; with `zero_stage` 3 only."""
     ranks: int = Field(default=1, ge=1, le=1024)
-    """Processes of one training, one for each GPU."""
+    """Training processes, one for each GPU."""
 
     @model_validator(mode="after")
     def _even_shares(self) -> Self:

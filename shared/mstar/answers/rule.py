@@ -24,13 +24,13 @@ class AnswerRule(Frozen):
     """What counts as giving the reference answer. The defaults suit training."""
 
     sentences: bool = False
-    r"""Without a heading, take "The answer is …" or a single `\boxed{…}` for the answer."""
+    r"""Without a heading, accept "The answer is …" or a single `\boxed{…}` as the answer."""
     unasked_units: bool = True
-    """Accept a unit where the reference answer has none: `3 years` for 3, `145°` for 145."""
+    """Accept a unit if the reference answer has none: `3 years` for 3, `145°` for 145."""
     assignments: bool = True
     """Accept `x = 12` for 12."""
     closed_forms: bool = True
-    r"""Accept `\frac{1}{2}`, `1 1/2` and `\sqrt{2}` where a decimal number is asked for, rounded as it is."""
+    r"""Accept `\frac{1}{2}`, `1 1/2` and `\sqrt{2}` for a decimal number, rounded like it."""
     foreign_numbers: bool = True
     """Accept numbers as other countries write them: `3,14`, `1 234`, `1.234,5`, `1'234`, `12,34,567`."""
     number_words: bool = True

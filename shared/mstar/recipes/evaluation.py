@@ -23,16 +23,16 @@ class EvaluationRecipe(Frozen):
     temperature: float = Field(default=1.0, gt=0, le=2)
     """Sampling temperature."""
     temperatures: tuple[float, ...] = Field(default=(), max_length=MAX_GRID)
-    """Further temperatures, rising, at which n responses are sampled for Pass@K alone: they show how training saturates
-    where no sweep does."""
+    """Further temperatures, in rising order, at which n responses are sampled for Pass@K alone. They show how training
+    saturates in runs without a sweep."""
     between: int | None = Field(default=None, ge=1, le=MAX_QUESTIONS)
-    """Questions of each test that are answered after an iteration before the last of `evolution.iterations`; unset: all
-    of them, as after the base model, the warm-up and the last iteration."""
+    """Questions of each test that are answered after every iteration but the last of `evolution.iterations`; unset:
+    all. Base model, warm-up and last iteration always answer all of them."""
     sets: dict[str, int] = Field(default={}, max_length=32)
-    """Further tests: splits of the data set by name, with how many questions of each are answered greedily."""
+    """Further tests: names of splits of the data set, each with the number of questions to answer greedily."""
     benchmarks: str | None = Field(default=None, min_length=1, max_length=1024)
-    """Folder with the published files of benchmarks. Sets that are called as one (`mathvista`, `m3cot`, `mmstar-r`,
-    `mmbench-r`, `ai2d`, `mmstar`, `mmbench`) are then read from there, and asked and judged by its official rule."""
+    """Folder with the published files of benchmarks. Sets that are named like one (`mathvista`, `m3cot`, `mmstar-r`,
+    `mmbench-r`, `ai2d`, `mmstar`, `mmbench`) are then read from there, with its official prompt and rule."""
 
     @field_validator("sets")
     @classmethod

@@ -30,34 +30,34 @@ class UnlabelledRecipe(Frozen):
     """Questions without an answer, mixed into the iterations: the responses vote on one (paper, table 3)."""
 
     share: float = Field(default=0.0, ge=0, lt=1)
-    """Part of an iteration's questions that have no answer."""
+    """Share of an iteration's questions that have no answer."""
     begin: float = Field(default=0.0, ge=0, lt=1)
-    """They come into the iterations after this part of `evolution.iterations`."""
+    """Iterations use them after this share of `evolution.iterations`."""
     oracle: bool = False
-    """Uses their reference answers after all, where the data set has them: the most that pseudo-answers could give."""
+    """Use their reference answers if the data set has them: an upper bound of what pseudo-answers could give."""
 
 
 class EvolutionRecipe(Frozen):
     """The iterations."""
 
     iterations: int = Field(default=4, ge=0, le=1000)
-    """How many there are; more can be added later."""
+    """Number of iterations; more can be added later."""
     questions: int = Field(default=1000, ge=1, le=MAX_QUESTIONS)
-    """Questions per iteration, unlabelled ones included: the share of the paper's table 1."""
+    """Questions per iteration, unlabelled ones included (the interval of the paper's table 1)."""
     n: int = Field(default=16, ge=1, le=MAX_SAMPLES)
     """Responses sampled per question."""
     temperature: float = Field(default=1.0, gt=0, le=2)
     """Sampling temperature until a sweep sets another."""
     init: InitFrom = InitFrom.LAST
-    """Policy that an iteration trains on from: the `last`, or the `first` as in ReST-EM."""
+    """Policy that an iteration starts training from: the `last`, or the `first` as in ReST-EM."""
     optimizer: OptimizerState = OptimizerState.CARRIED
     """`carried` continues optimizer and schedule of the last iteration, `fresh` starts new ones."""
     inherit_warmup: bool = True
-    """Where the optimizer is carried over: the first iteration takes over that of the warm-up, but not its schedule.
-    Ours; the paper does not say."""
+    """With `optimizer: carried`, the first iteration takes over the optimizer state of the warm-up, but not its
+    schedule. Ours; the paper does not say."""
     updates: int | None = Field(default=None, ge=1, le=MAX_UPDATES)
-    """Optimizer steps of all iterations together, shared out evenly; instead of `train.updates`. One that is added
-    later trains as long as the last."""
+    """Optimizer steps of all iterations together, divided evenly; instead of `train.updates`. An iteration that is
+    added later trains as long as the last."""
     selection: SelectionRecipe = SelectionRecipe()
     unlabelled: UnlabelledRecipe = UnlabelledRecipe()
     train: TrainRecipe = TrainRecipe()

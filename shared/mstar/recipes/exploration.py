@@ -44,11 +44,11 @@ class ExplorationRecipe(Frozen):
     mode: ExplorationMode = ExplorationMode.REWARD_PASS
     """What the controller maximises: `reward_pass`, `pass`, or `fixed` for no controller."""
     every: int = Field(default=2, ge=1, le=1000)
-    """Iterations between two sweeps."""
+    """Number of iterations from one sweep to the next."""
     start: int = Field(default=3, ge=1, le=1001)
-    """First iteration that a sweep precedes: with 3 and every 2, two iterations run at the initial temperature."""
+    """First iteration with a sweep before it: 3 means that two iterations run at the initial temperature."""
     grid: tuple[float, ...] = Field(default=PAPER_GRID, min_length=1, max_length=MAX_GRID)
-    """Temperatures that are compared, rising, within (0, 2]."""
+    """Temperatures to compare, in rising order, within (0, 2]."""
     questions: int = Field(default=250, ge=1, le=MAX_QUESTIONS)
     """Validation questions of a sweep."""
     n: int = Field(default=16, ge=1, le=MAX_SAMPLES)
@@ -59,10 +59,10 @@ class ExplorationRecipe(Frozen):
     """`argmax` takes the highest point that was measured (the paper); `fit` draws a smooth curve through the points and
     changes the temperature only with `confidence`."""
     confidence: float = Field(default=0.8, ge=0.5, lt=1)
-    """With `fit`: the least probability of being better at which another temperature replaces the current one."""
+    """With `fit`: another temperature replaces the current one if it is better with at least this probability."""
     common_numbers: bool = False
-    """Sample all temperatures of a question with the same random numbers. Ours: it makes two temperatures easier to
-    tell apart, and the points of a smooth curve less independent."""
+    """Use the same random numbers at all temperatures of a question. Ours: this makes two temperatures easier to tell
+    apart, and the points of a smooth curve less independent."""
 
     @field_validator("grid")
     @classmethod

@@ -19,15 +19,15 @@ class DataRecipe(Frozen):
 
     source: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
     """`builtin:minivista`, `builtin:minivista-study`, a folder with one sub-folder per split (metadata.jsonl and
-    images), or any file or folder that `mstar data import` takes, which is then imported once."""
+    images), or any file or folder that `mstar data import` reads; it is then imported once."""
     mapping: str | None = Field(default=None, min_length=1, max_length=1024)
-    """Mapping file of a source that is imported: its columns, types, splits and filters."""
+    """Mapping file for an imported source: its columns, types, splits and filters."""
     split: dict[str, float] = Field(default={}, max_length=32)
-    """Shares by which the records of a source that is imported fall into splits; unset: the source's own splits."""
+    """Share of an imported source's records for each split; unset: the source's own splits."""
     first_index: int = Field(default=0, ge=0, le=1)
-    """What the first option is called in a source that is imported, where options are numbered."""
+    """Number of the first option in an imported source whose options are numbered."""
     answers: ChoiceForm | None = None
-    """What stands for the right option in a source that is imported; unset: any form that is clear."""
+    """How an imported source gives the right option; unset: any form that is unambiguous."""
     train: int = Field(default=6000, ge=1, le=MAX_QUESTIONS)
     """Questions of the training split that the run may use."""
     validation: int = Field(default=250, ge=1, le=MAX_QUESTIONS)
@@ -37,12 +37,12 @@ class DataRecipe(Frozen):
     test_ood: int = Field(default=500, ge=0, le=MAX_QUESTIONS)
     """Test questions unlike those of training; 0 for none."""
     unlabelled: int = Field(default=0, ge=0, le=MAX_QUESTIONS)
-    """Questions of the split `unlabelled` that the run may use; their answers, where they have any, stay hidden."""
+    """Questions of the split `unlabelled` that the run may use; their answers, if they have any, stay hidden."""
     skip_bad: bool = False
-    """Leave out records that cannot be used, and keep count and reasons in the results; `false` refuses the run."""
+    """Leave out unusable records, and list counts and reasons in the results; with `false` the run is refused."""
     drop: tuple[Drop, ...] = ()
-    """Records to leave out because they double others: `repeated` in their split, `shared` with another, `near` for a
-    picture that looks the same, `overlap` for a picture that a test shows, `overlap-question` for its question too."""
+    """Duplicates to leave out: `repeated` in the same split, `shared` with another split, `near` for a picture that
+    looks the same, `overlap` for a picture that a test shows, `overlap-question` for picture and question of a test."""
 
     @field_validator("split")
     @classmethod
@@ -67,15 +67,14 @@ class DataRecipe(Frozen):
 
 
 class ModelRecipe(Frozen):
-    """Where the base weights lie."""
+    """Which base model a run starts from."""
 
     base: str = Field(default="builtin:minivista", min_length=1, max_length=1024)
     """`builtin:minivista`, `builtin:minivista-study`, or a local folder in Hugging Face layout with safetensors."""
     min_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
-    """Smaller pictures are scaled up to this many pixels; unset, the model's own bound. For models such as
-    Qwen2.5-VL."""
+    """Smaller images are scaled up to this many pixels; unset, the model's own bound. For models such as Qwen2.5-VL."""
     max_pixels: int | None = Field(default=None, ge=1, le=MAX_PIXELS)
-    """Larger pictures are scaled down to this many pixels, which bounds the tokens of a picture."""
+    """Larger images are scaled down to this many pixels, which bounds the tokens of an image."""
 
     @model_validator(mode="after")
     def _rising_bounds(self) -> Self:
@@ -88,11 +87,11 @@ class GenerationRecipe(Frozen):
     """What all sampling shares."""
 
     max_tokens: int = Field(default=512, ge=1, le=32_768)
-    """Most tokens of a response; one that is cut off is never kept."""
+    """Maximum number of tokens of a response; a truncated response is never kept."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus sampling; 1 samples from all tokens."""
     least_solved: float = Field(default=0.01, ge=0, le=1)
-    """The run stops, with counts, where a smaller share of a stage's training questions gets a response to keep.
-    Judged from 256 questions on, or when the stage is whole; 0 for never."""
+    """The run stops, with counts, if fewer than this share of a stage's training questions get a response to keep.
+    Checked from 256 questions on, or at the end of the stage; 0 for never."""
     shard_questions: int = Field(default=32, ge=1, le=512)
     """Questions per rollout shard: the unit that is leased, retried and streamed."""

@@ -28,33 +28,33 @@ class PrmRecipe(Frozen):
     """
 
     base: str | None = Field(default=None, min_length=1, max_length=1024)
-    """Local folder of the model that the PRM is trained from, or of the PRM itself with `train: false`; unset, it is
+    """Local folder of the model that the PRM is trained from, or, with `train: false`, of the PRM itself; unset, it is
     trained from `model.base`."""
     given: int = Field(default=0, ge=0, le=MAX_QUESTIONS)
-    """Solutions of the data set's split `steps` that train it, with the labels that they come with; 0 labels our own.
-    What says how labels are made then does nothing."""
+    """Labelled solutions from the data set's split `steps` to train on; 0 samples and labels our own. Above 0, the
+    fields on how labels are made have no effect."""
     questions: int = Field(default=400, ge=1, le=MAX_QUESTIONS)
     """Training questions whose solutions are labelled step by step."""
     own_questions: bool = True
-    """Take the questions after those of the warm-up in the seeded order, so that none trains both; `false` takes them
-    from the beginning, as the warm-up does, where the data has too few for two parts. Ours; the paper does not say."""
+    """Use the questions after those of the warm-up in the seeded order, so that no question trains both; `false` starts
+    at the beginning, like the warm-up, for data with too few questions for both. Ours; the paper does not say."""
     n: int = Field(default=4, ge=1, le=MAX_SAMPLES)
     """Solutions sampled per question."""
     completions: int = Field(default=16, ge=1, le=MAX_SAMPLES)
-    """Monte-Carlo completions per prefix. Ours; the paper does not give it."""
+    """Monte-Carlo completions per prefix. Ours; the paper gives no number."""
     temperature: float = Field(default=1.0, gt=0, le=2)
     """Sampling temperature of solutions and completions."""
     max_steps: int = Field(default=32, ge=1, le=512)
-    """Solutions with more steps are not labelled; every step of the others is."""
+    """Solutions with more steps than this are not labelled; of the others, every step is."""
     aggregate: Aggregate = Aggregate.MIN
     """How step scores become R_p: `min` (the paper), `mean`, `product`, `last`, or `length_min`, the minimum corrected
     for the number of steps. All but `min` are ours."""
     answer_block: bool = False
-    """Whether the answer's own score counts among them. In the paper R_p is over the steps; the answer is none."""
+    """Whether the answer's own score counts too. In the paper R_p is over the steps, without the answer."""
     label: LabelRule = LabelRule.SOFT
-    """`soft`: the share of completions that reach the answer; `hard`: whether one did."""
+    """`soft`: the share of completions that reach the answer; `hard`: whether any did."""
     balance: bool = True
-    """Keep as many solutions with a low minimum label as with a high one."""
+    """Keep equal numbers of solutions with a low and with a high minimum label."""
     savings: Savings = Savings()
     """Which scores are left out because they cannot change what is kept or measured; `false` scores everything."""
     train: TrainRecipe | None = TrainRecipe(freeze_vision=True)

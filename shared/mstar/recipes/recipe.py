@@ -30,7 +30,7 @@ class Recipe(Frozen):
     name: str = Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")
     """Shown in lists and reports."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    """All draws of the run follow from it."""
+    """Seed of all random draws of the run."""
     data: DataRecipe = DataRecipe()
     model: ModelRecipe = ModelRecipe()
     prompt: PromptRecipe = PromptRecipe()
@@ -42,7 +42,7 @@ class Recipe(Frozen):
     exploration: ExplorationRecipe = ExplorationRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
     tracking: Annotated[tuple[Tracker, ...], BeforeValidator(as_tuple)] = Field(default=(), max_length=4)
-    """Trackers that are sent the run's numbers: `wandb`, `mlflow`, `tensorboard`, `trackio`. The package must be
+    """Trackers that receive the run's numbers: `wandb`, `mlflow`, `tensorboard`, `trackio`. The package must be
     installed where the coordinator runs."""
     measure: MeasureRecipe | None = None
     """What an evaluation measures; unset in every recipe that is started, since `POST /v1/evaluations` sets it."""
