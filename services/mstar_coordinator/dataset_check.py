@@ -1,4 +1,4 @@
-"""Looks at every record of a data set that a run uses: its answer, its picture, and what it doubles.
+"""Checks every record of a data set that a run uses: its answer, its image, and whether it is a duplicate.
 
 The same check runs when a run is asked for, as far as its time goes, and whole in the step `prepare`, which is the
 first: nothing is sampled or trained on records that nobody looked at. Tests go first, so that a record which doubles

@@ -1,4 +1,4 @@
-"""What the claims of an OpenID Connect provider open here: roles and a project, and nothing by default.
+"""What the claims of an OpenID Connect provider grant: roles and a project, and nothing by default.
 
 Pure rules over the settings. What this leaves out: how the claims were got and checked (`access.oidc`).
 """

@@ -1,4 +1,4 @@
-"""Asks an engine for the probe of the weights that it has just loaded, before anybody gets a sample of them.
+"""Checks newly loaded weights by the trainer's probe, before anybody gets a sample of them.
 
 A checkpoint carries what the trainer's own forward pass says at a few places (`mstar.probes`). The engine is asked the
 same, through its caches: what the old weights left there gives other numbers, and then the load fails and nothing is

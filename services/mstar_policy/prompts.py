@@ -1,4 +1,4 @@
-"""Checks and tokens that both engines share, so that they agree token for token."""
+"""Checks and tokenization that both engines share, so that they agree token for token."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Keys and values of the prompts that were scored last: a question that comes back costs its responses only.
+"""Caches keys and values of recently scored prompts: a question that comes back costs its responses only.
 
 A prompt is known by the content of its tokens and pixels. It belongs to one set of weights and goes with it. What this
 leaves out: responses, which are seldom the same.

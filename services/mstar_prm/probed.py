@@ -1,4 +1,4 @@
-"""Asks a scorer for the probe of the weights that it has just loaded, before anybody gets a score of them.
+"""Checks newly loaded weights by the trainer's probe, before anybody gets a score of them.
 
 As `mstar_policy.probed` does for the policy: the trainer's own scores of a few steps lie with the checkpoint.
 """

@@ -1,4 +1,4 @@
-"""One request's way to its scores: cut the responses, decode the images, wait for a turn, score, name what failed.
+"""Handles a score request: cuts the responses, decodes the images, waits for a turn, scores, and names what failed.
 
 Every route ends here, so all of them share one deadline, one order of callers and one way to report a bad response.
 What this leaves out: bodies of requests and replies (`routes`), and tokens (the scorer).

@@ -1,4 +1,4 @@
-"""The scorer in a process of its own, so that requests and forward passes do not take turns at one interpreter.
+"""The scorer in its own process, so that requests and forward passes do not share one interpreter.
 
 A forward pass of a small model, or one on a GPU, is mostly Python that prepares the next kernel. In one process with
 the event loop it would wait for every request that is read, and every refusal would wait for it.

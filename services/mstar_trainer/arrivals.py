@@ -1,4 +1,4 @@
-"""Looks for the inputs of a step that are still to come, while its training processes work or wait for them."""
+"""Polls for the inputs of a step that are still missing, while its training processes work or wait for them."""
 
 import queue
 import time

@@ -1,4 +1,4 @@
-"""What the check of a run's data set may leave out, and what it found.
+"""What the check of a run's data set may leave out, and its findings.
 
 Every record that a run uses is looked at once, before anything is sampled: by the coordinator when the run is asked
 for, as far as the time allows, and whole by the step `prepare`.

@@ -1,4 +1,4 @@
-"""Ends a process that is told to stop before it is ready to stop in good order.
+"""Ends a process that receives SIGTERM before it can shut down cleanly.
 
 A service installs its own handlers after importing its libraries, which takes seconds. In a container it is process 1,
 for which the kernel ignores SIGTERM until a handler is there: an early `docker stop` would take its whole grace period.

@@ -1,4 +1,4 @@
-"""The first thing that pydantic finds wrong in values that a person wrote, as a field and a sentence on it."""
+"""The first validation error of values that a person wrote, as a field and a sentence."""
 
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches

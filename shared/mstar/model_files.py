@@ -1,4 +1,4 @@
-"""Which files of a model's folder are copied into artefacts and loaded from them: a list of what is allowed.
+"""Which files of a model folder are copied into artefacts and loaded from them: an allow-list.
 
 Weights in safetensors, configuration, tokenizer and chat template. Anything else may run code when it is loaded
 (pickles, modules), lead to another folder (adapters), or be none of a run's business (keys, notes, hidden files).

@@ -1,4 +1,4 @@
-"""What a plan must know of a model: how many weights its parts have, and the sizes that activations follow from.
+"""What a plan must know about a model: the number of weights of its parts, and the sizes that determine activations.
 
 Read from the configuration and the shapes of the weights, as a folder has them. What this leaves out: reading files
 (`mstar.model_folder`), and what follows from the numbers (`memory_plan`).

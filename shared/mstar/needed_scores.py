@@ -1,4 +1,4 @@
-"""Which responses the PRM must score before an outcome is known; the others need no score, and so cost nothing.
+"""Which responses the PRM must score before an outcome is known; the others need no score and cost nothing.
 
 The savings are exact, and a recipe can switch each off (`prm.savings`). Selection ranks correct responses only, and
 where no more of them are left than it keeps, it keeps them all whatever their scores. A question's part in Pass@K among

@@ -1,4 +1,4 @@
-"""What became of sampled responses, in counts that add up over shards, and whether a run should stop because of it.
+"""Counts what became of sampled responses, additive over shards, and decides whether a run should stop because of it.
 
 A model that never answers where the answer is looked for earns nothing, however long the run. So the counts are kept
 from the first shard on, with what the responses look like. The rule that stops a run is ours; the paper has none.

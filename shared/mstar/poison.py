@@ -1,4 +1,4 @@
-"""When a question is taken for one that ends every worker which works on it, and is left out of its run.
+"""When a question counts as one that crashes every worker that works on it, and is left out of its run.
 
 A shard that has failed twice is done carefully: one question after another, each named to the coordinator before it is
 begun. The question at which such an attempt ends becomes a suspect. Suspects come last in the next attempt, so one that

@@ -1,4 +1,4 @@
-"""A token bucket with debt: what is used is paid afterwards, and who is in debt waits.
+"""A token bucket with debt: usage is charged afterwards, and a caller in debt waits.
 
 Costs of a request are known only once it is done (tokens) or half done (pixels), so a request is admitted while the
 level is above zero and may take it below. It fills evenly; a full one allows a burst of one period's amount.

@@ -1,4 +1,4 @@
-"""Where the paths of a data set may lead besides its own folder: a link may point to what the operator allows."""
+"""Where paths of a data set may lead besides its own folder: links may point to what the operator allows."""
 
 import re
 from pathlib import Path

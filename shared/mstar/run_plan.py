@@ -1,4 +1,4 @@
-"""What a run will take: memory of each service, disk, tokens and GPU-hours, reckoned before anything starts.
+"""Estimates what a run takes before it starts: memory of each service, disk, tokens and GPU-hours.
 
 Every rate is an assumption that the caller can change, and none of them is a measurement of this machine. What this
 leaves out: reading the model (`model_folder`, `known_shapes`) and printing (`mstar.cli.plan`).

@@ -1,4 +1,4 @@
-"""Notes in the database who asked for which change, and what came of it.
+"""Records in the database who asked for which change, and with what outcome.
 
 Every method but GET, HEAD and OPTIONS is noted, once it is answered: also what a role may not do. What workers send,
 and scoring, is not: that is traffic and no change. Nor is anything without a key, or strangers could fill the table;

@@ -1,4 +1,4 @@
-"""Authentication of the coordinator, put together over one store: keys, sessions, and sign-in at a provider."""
+"""Authentication of the coordinator over one store: keys, sessions, and sign-in at a provider."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Keys in the database: made, listed, revoked and checked."""
+"""Keys in the database: creates, lists, revokes and checks them."""
 
 import secrets
 from collections.abc import Callable

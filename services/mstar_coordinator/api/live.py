@@ -1,4 +1,4 @@
-"""What a run does now, from rows of the database that are few however large the run is. Reads, and changes nothing."""
+"""What a run does now, from few database rows however large the run is. Reads only."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""The files of a run that people take away: plain files below its folder, none that hides or lies behind a link."""
+"""The downloadable files of a run: plain files below its folder, neither hidden nor reached through a link."""
 
 import contextlib
 import hashlib

@@ -1,1 +1,1 @@
-"""Bulk scoring: files that people upload, and batches of requests that are worked off in the background."""
+"""Bulk scoring: uploaded files, and batches of requests that are processed in the background."""

@@ -1,4 +1,4 @@
-"""Notices that the time of day was put ahead or back, by a clock that only runs."""
+"""Notices changes of the system clock, by comparing it with a monotonic one."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Takes batches on, cancels them, and writes down how they end."""
+"""Accepts batches, cancels them, and records how they end."""
 
 import secrets
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Works batches off: one request at a time over all batches, so that they delay others by no more than one request.
+"""Processes batches: one request at a time over all of them, so that they delay others by at most one request.
 
 The PRM computes what waits together, people's requests as well as those of runs, so one request in hand gets its share
 and no more. Before each, the runner waits a while for whoever else asks. It never waits for ever, or it would be

@@ -1,4 +1,4 @@
-"""Folders that appear whole: filled under a temporary name, then put in the place of an older one.
+"""Folders that appear complete: filled under a temporary name, then renamed over an older one.
 
 They have no manifest, since people take them as they are; a digest of the whole tells later whether they still are.
 """

@@ -1,4 +1,4 @@
-"""What a filter found as a file to take along: JSON lines, or a folder that TRL's SFT trainer reads, as a zip.
+"""The result of a filter as a download: JSON lines, or a folder that TRL's SFT trainer reads, as a zip.
 
 Only the responses that the filter means are in it, in the order of the search. It is written while it is sent, page by
 page, so that its size costs no memory.

@@ -1,4 +1,4 @@
-"""Health of broker, database and the rest: each is asked in a thread of its own with a time limit of its own.
+"""Health of broker, database and the rest: each is checked in its own thread with its own time limit.
 
 So one that hangs hides no other, and `/readyz` names it within seconds, whatever a request or the reconciler waits for.
 """

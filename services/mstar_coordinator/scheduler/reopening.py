@@ -1,4 +1,4 @@
-"""Has steps that are done done again, and after them the steps that read them, where their output has changed."""
+"""Reruns finished steps, and after them the steps that read them if their output has changed."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Finds what a run has committed and what is damaged since, and has the steps that made it done again.
+"""Finds committed artefacts of a run that are damaged now, and reruns the steps that made them.
 
 A step that is done again and leaves what it left before (the same manifest, hash by hash) changes nothing else: what
 hangs on it stays. Only where it leaves something else are the steps that read it done again as well, and so on.

@@ -1,4 +1,4 @@
-"""Takes over what another run has made already, where everything that determines it is equal (`mstar.step_keys`).
+"""Reuses what another run has made already, if everything that determines it is equal (`mstar.step_keys`).
 
 The arms of a study differ late: those of one seed share base, warm-up, labels and PRM, and often their first rollouts.
 A step that is taken over is done at once, with the other run's artefact and result. Whether the artefact is whole is

@@ -1,4 +1,4 @@
-"""How long values have not changed, by this process's own monotonic clock.
+"""How long values have been unchanged, by this process's monotonic clock.
 
 What ends by a time limit (a lease, a task message that was lost) is never compared with a time of day: machines
 disagree on that, and it jumps. The database holds a value that changes with every sign of life, and each coordinator

@@ -1,4 +1,4 @@
-"""What a database says when it fails, as errors of ours: the one place that knows codes of SQLite and PostgreSQL.
+"""Translates database failures to our errors: the one place that knows codes of SQLite and PostgreSQL.
 
 A database that is away, busy or read-only is `Unavailable`, a full disk `StorageFull`, and a value that no column can
 hold `InvalidInput`. Anything else is a fault of the program and stays as it is.

@@ -1,1 +1,1 @@
-"""Runs in the trackers that people have already: what is sent, to which tools, and when."""
+"""Sends runs to experiment trackers: which numbers, to which tools, and when."""

@@ -1,4 +1,4 @@
-"""Keeps the trackers of all runs up to date, in a thread of its own: a tracker that is slow or away holds nothing up.
+"""Keeps the trackers of all runs up to date, in a thread of its own: a tracker that is slow or down delays nothing.
 
 What each tracker has been sent is noted in a file a run, so that a coordinator that starts anew sends what is missing
 and nothing twice; only what was sent in the moment before a crash may come a second time.

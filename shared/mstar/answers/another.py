@@ -1,4 +1,4 @@
-"""Tells when a sentence gives the right value of another thing than the one that is asked for.
+"""Detects sentences that give the right value of another thing than the one asked for.
 
 `The smallest bar is 12` where the question asks for the largest, `AB = 5` where it asks for AC, `Area = 34` where it
 asks for the perimeter. What this leaves out: whether the value is right.

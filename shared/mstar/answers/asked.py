@@ -1,4 +1,4 @@
-"""Finds the answer in a sentence that says the question again: `Ava needs $5.70`, `City Store has the lowest price`.
+"""Finds the answer in a sentence that repeats the question: `Ava needs $5.70`, `City Store has the lowest price`.
 
 All words before the verb, or all after the answer, must be the question's own: a sentence that says anything else is
 not taken apart. What this leaves out: whether the answer is right.

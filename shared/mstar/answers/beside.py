@@ -1,4 +1,4 @@
-"""Finds an answer beside what is said in support of it: `France (23.4%)`, `the second bar, France`, `Page 17`.
+"""Finds an answer next to supporting remarks: `France (23.4%)`, `the second bar, France`, `Page 17`.
 
 Only figures, and words that say where in the picture it is or what kind of thing, are taken off. Any other word beside
 an answer may be a second one. What this leaves out: whether the answer is right.

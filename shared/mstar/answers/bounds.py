@@ -1,4 +1,4 @@
-r"""What math-verify may be asked, since it takes seconds for nonsense and reads a part of what it cannot read whole.
+r"""Limits what math-verify is given, since it takes seconds on nonsense and reads parts of what it cannot read whole.
 
 Every bound is that of the reference answer or a fixed one, whichever is wider: a reference is trusted, and a response
 that equals it is about as long and as deep. What this leaves out: whether the two are equal.

@@ -1,4 +1,4 @@
-"""Finds the answer beside a word that the question has for it: `Planet Earth` where it asks which planet.
+"""Finds the answer next to a word that the question uses for it: `Planet Earth` where it asks which planet.
 
 Also `a Nikon camera` where it asks what brand the camera is, and `8-year gap` where it asks for the gap. What this
 leaves out: sentences (`asked`), and whether the answer is right.

@@ -1,4 +1,4 @@
-"""Tells when the subject of a sentence is another one than the question's, word by word beside it.
+"""Detects when the subject of a sentence differs from the question's, word by word.
 
 `The share of gas` where the question asks for the share of coal, `the ratio of girls to boys` for boys to girls.
 Only a subject that follows the question's own words is compared; what this leaves out: synonyms, which are no other

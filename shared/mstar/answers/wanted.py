@@ -1,4 +1,4 @@
-"""What a question asks to be counted or measured in, so that a number of something else is another answer.
+"""What a question counts or measures, so that a number of something else is another answer.
 
 `2 cats` is not an answer to how many dogs there are, `45 radians` none to an angle in degrees, and `12th` none to how
 many students there are. What this leaves out: what the reference answer's own unit says (`units`), which comes first.

@@ -1,4 +1,4 @@
-"""`mstar doctor`: what this machine has and lacks, with the remedy in the same line."""
+"""`mstar doctor`: what this machine has and lacks, with the remedy on the same line."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""`mstar run download RUN`: takes what a run left to this machine, and checks each file by its SHA-256.
+"""`mstar run download RUN`: downloads what a run left, and checks each file by its SHA-256.
 
 What lies side by side in the archive comes in one request, since a data set has thousands of small files. A file that
 broke off goes on at its last byte, and one that is there and right is not sent again. One that the run has rewritten

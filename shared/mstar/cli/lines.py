@@ -1,4 +1,4 @@
-"""Files of JSON lines that people wrote: what is wrong with a line, in words, and what a line looks like."""
+"""Reads JSON lines files from users: says what is wrong with a line, and what one looks like."""
 
 import json
 from collections.abc import Iterator

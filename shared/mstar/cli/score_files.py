@@ -1,4 +1,4 @@
-"""What `mstar score` has written already, by which it continues where it stopped, and which responses it keeps.
+"""What `mstar score` has written already, so that it can continue, and which responses it keeps.
 
 Every output line has an id, made of its input line and of the options that change what is written for it. So a changed
 line, or the same file with other options, is scored anew.

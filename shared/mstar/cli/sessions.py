@@ -1,4 +1,4 @@
-"""`mstar sessions …`: who is signed in to the pages, and an end to it."""
+"""`mstar sessions …`: list and end sessions of people who are signed in to the pages."""
 
 from datetime import UTC, datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""SIGTERM ends a command in order, as Ctrl-C does: what it has started is stopped, and the exit code says which it was.
+"""Ends a command on SIGTERM as on Ctrl-C: what it has started is stopped, and the exit code says which signal it was.
 
 What this leaves out: SIGHUP and SIGKILL, after which the services that a command started are killed by the kernel.
 """

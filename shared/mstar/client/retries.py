@@ -1,4 +1,4 @@
-"""When a request is sent again, and after how long: a pure rule over the error that it ended with.
+"""When a request is retried, and after how long: a pure rule over the error that it ended with.
 
 A service that answers 429 or 503 has not begun the work, so any request may follow. One whose connection broke off may
 have been carried out: it is sent again only where a second arrival changes nothing more.

@@ -1,4 +1,4 @@
-"""Operations on runs: start, steer, read, and list what there is to take away."""
+"""Operations on runs: start, steer, read, and list downloads."""
 
 from collections.abc import Sequence
 

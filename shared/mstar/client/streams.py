@@ -1,4 +1,4 @@
-"""What clients read piece by piece, without the reading: server-sent events, JSON lines, and parts of a file."""
+"""Parsers for what clients read piece by piece: server-sent events, JSON lines, and ranges of a file. No I/O."""
 
 import json
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""The pages that the coordinator serves to people: runs, one run as it goes, and the responses of an iteration."""
+"""The pages of the coordinator: runs, the progress of one run, and the responses of an iteration."""

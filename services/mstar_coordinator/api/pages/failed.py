@@ -1,4 +1,4 @@
-"""What went wrong, as a page: somebody who follows a link gets words and a way on, where a program gets a problem.
+"""Errors as pages: a person who follows a link gets an explanation and a way back, where a program gets a problem.
 
 The status stays, and so does what the problem says. What this leaves out: whoever has not signed in, who is sent to do
 so (`mstar_web.auth`), and the sign-in at a provider (`oidc`).

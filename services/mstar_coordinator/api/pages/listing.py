@@ -1,4 +1,4 @@
-"""What the address of a list says: which runs or evaluations, and from where on."""
+"""Reads the query of a list page: which runs or evaluations, and from which one on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

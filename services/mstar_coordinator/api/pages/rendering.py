@@ -1,4 +1,4 @@
-"""Makes pages of templates. What a model, a data set or a person wrote is escaped; nothing comes from another host."""
+"""Renders pages from templates. All text from models, data sets and people is escaped; nothing is external."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse

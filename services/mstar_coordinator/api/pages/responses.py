@@ -1,4 +1,4 @@
-"""`/runs/{id}/responses`: what a run sampled, to read: filtered, sorted, and the whole state in the address."""
+"""`/runs/{id}/responses`: the responses that a run sampled, filtered and sorted, with the whole state in the URL."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode

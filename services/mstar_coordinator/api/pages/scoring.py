@@ -1,4 +1,4 @@
-"""`/scoring`: a form for an image, a question and responses. Its script sends them to `/v1/score` as anybody would.
+"""`/scoring`: a form for an image, a question and responses. Its script sends them to `/v1/score` like any client.
 
 So there is one door: the role of who is signed in decides, limits of the key count, and the PRM reads images as bytes.
 """

@@ -1,4 +1,4 @@
-"""Turns a question that was found into what its template shows: tinted steps, and searched words marked. Pure."""
+"""Prepares a found question for its template: steps tinted by score, search words marked. Pure."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`/sign-in`: where a browser without a session is sent, and from where it goes on to the page that it asked for."""
+"""`/sign-in`: where a browser without a session is sent, and from where it returns to the page it asked for."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`/v1/keys`: make, list and revoke keys; and the route by which policy and PRM ask about one that they were sent."""
+"""`/v1/keys`: create, list and revoke keys; and the route by which policy and PRM look up a key they received."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`/v1/runs/{id}/responses`: search through what a run sampled, and take along what was found."""
+"""`/v1/runs/{id}/responses`: search the responses of a run, and export what was found."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Scoring for people while the PRM takes turns on the GPUs: passed on when it is there, else refused with a time.
+"""Scoring for clients while the PRM takes turns on the GPUs: forwarded if it is there, else refused until a time.
 
 Only mounted where the settings name a PRM. What this leaves out: the way to its replicas (`relay`), scoring itself, and
 its limits (`mstar_prm`).

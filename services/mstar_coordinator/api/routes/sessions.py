@@ -1,4 +1,4 @@
-"""`/v1/session`: sign in with a key, see who one is, sign out; `/v1/sessions`: who is signed in, and an end to it."""
+"""`/v1/session`: sign in with a key, show the caller, sign out; `/v1/sessions`: list and end sessions."""
 
 import math
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Selection for one rollout shard: H over the correct responses, with the PRM's scores where the choice hangs on them.
+"""Selection for one rollout shard: H over the correct responses, with the PRM's scores where they decide.
 
 A shard is chosen from as soon as it is sampled, for H looks at one question at a time (`mstar.selection`).
 """
