@@ -35,6 +35,7 @@ from mstar_prm.prefixes import Prefixes, behind, digest, joined
 from mstar_prm.schemes.folder import load_prm
 from mstar_prm.schemes.interface import Scheme
 from mstar_prm.scorer import Segments, Work, no_weights, pieces
+from mstar_prm.short_of_memory import short_of_memory
 
 Scores = tuple[float, ...]
 
@@ -294,17 +295,17 @@ class HfScorer:
         return 0 if job.served.prefixes.find(job.key) is None else len(job.prompt.input_ids)
 
     def _fitted(self, jobs: Sequence[_Job]) -> list[list[Scores] | Exception]:
-        """Results of one forward pass, or of more where a GPU has not the memory for all jobs together."""
+        """Results of one forward pass, or of more where there is not the memory for all jobs together."""
         try:
             return self._forward(jobs)
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
             # Only outside of here the tensors of the failed pass are gone.
-            pass
+            short = short_of_memory(error, len(jobs[0].packed.ids))
+            if short is None:
+                raise
         free_memory()
         if len(jobs) == 1:
-            tokens = len(jobs[0].packed.ids)
-            detail = f"{tokens} tokens at once take more memory than the GPU has: lower MSTAR_PRM_BATCH_TOKENS"
-            return [TooLarge(detail, field="responses")]
+            return [short]
         # Halves: the memory that a pass takes follows from its images as well, which the limit of tokens does not
         # count.
         half = len(jobs) // 2

@@ -13,6 +13,7 @@ import sys
 import structlog
 
 from mstar.errors import Internal, MstarError
+from mstar.host_memory import is_exhausted, no_memory
 from mstar_prm.config import PrmSettings
 from mstar_prm.scorer import Scorer
 from mstar_prm.scorer_frames import Answer, Call, Frames, GiveUp, first_message, frames
@@ -92,9 +93,9 @@ async def _answer(scorer: Scorer, pipe: Frames, call: Call) -> None:
         result = await getattr(scorer, call.method)(*call.arguments)
     except MstarError as error:
         failure = error
-    except Exception:
+    except Exception as error:
         _log.exception("call failed", method=call.method)
-        failure = Internal(f"the scorer failed: {log_place()} says why")
+        failure = no_memory(error) if is_exhausted(error) else Internal(f"the scorer failed: {log_place()} says why")
         failure.logged = True
     # Where the service is gone, the end of standard input says so as well.
     with contextlib.suppress(ConnectionError):

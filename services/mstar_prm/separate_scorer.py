@@ -16,6 +16,7 @@ import structlog
 
 from mstar.api.policy import WeightsState
 from mstar.errors import Unavailable
+from mstar.host_memory import Ending
 from mstar.layout import STEP_SEPARATOR
 from mstar.steps import ArtefactRef
 from mstar_prm.config import PrmSettings
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 STOP_SECONDS = 60.0
+LOOK_SECONDS = 0.05
+END_LOOKS = 40
 NOTHING = WeightsState(weight_version="", ready=False, model="")
 
 _log = structlog.get_logger(__name__)
@@ -41,6 +44,7 @@ class SeparateScorer:
         self._state = NOTHING
         self._ended = ended
         self._process: subprocess.Popen[bytes] | None = None
+        self._ending = Ending()
         self._numbers = itertools.count()
         self._waiting: dict[int, asyncio.Future[Answer]] = {}
         self._connecting = asyncio.Lock()
@@ -50,6 +54,7 @@ class SeparateScorer:
 
     def start(self) -> None:
         """Start the process, which imports its libraries while this one begins to listen."""
+        self._ending = Ending()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mstar_prm.scorer_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
         )
@@ -124,7 +129,7 @@ class SeparateScorer:
             await pipe.send(Call(number, method, arguments))
             found = await answer
         except ConnectionError:
-            raise _gone() from None
+            raise _gone(await self._how_it_ended()) from None
         except asyncio.CancelledError:
             pipe.post(GiveUp(number))
             raise
@@ -161,15 +166,26 @@ class SeparateScorer:
         except EOFError:
             self._state = NOTHING
             pipe.close()
+        how = await self._how_it_ended()
         for waiting in self._waiting.values():
             if not waiting.done():
-                waiting.set_exception(_gone())
+                waiting.set_exception(_gone(how))
         if not self._closing:
             assert self._process is not None
-            code = await asyncio.to_thread(self._process.wait)
-            _log.error("the scorer process has ended: this service stops", exit_code=code)
+            await asyncio.to_thread(self._process.wait)
+            _log.error("the scorer process has ended: this service stops", ended=how)
             self._ended()
 
+    async def _how_it_ended(self) -> str:
+        assert self._process is not None
+        # Its output is closed a moment before its end.
+        for _ in range(END_LOOKS):
+            if (code := self._process.poll()) is not None:
+                return self._ending.of(code)
+            await asyncio.sleep(LOOK_SECONDS)
+        return "its output is closed"
 
-def _gone() -> Unavailable:
-    return Unavailable("the process that computes scores has ended: send this again", retry_after=5.0)
+
+def _gone(how: str = "") -> Unavailable:
+    why = f" ({how})" if how else ""
+    return Unavailable(f"the process that computes scores has ended{why}: send this again", retry_after=5.0)

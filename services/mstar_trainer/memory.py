@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from mstar.errors import Unavailable
 
+SMALLER = "give the trainer more memory, set train.gradient_checkpointing or train.lora, or lower train.micro_tokens"
+"""What helps where the machine's own memory is used up."""
 LOOKS = 30
 """Looks before giving up: a process frees its memory some seconds after its pod is gone."""
 

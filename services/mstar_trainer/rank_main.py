@@ -19,7 +19,8 @@ import structlog
 import torch
 
 from mstar.errors import Internal, InvalidInput, MstarError
-from mstar_trainer.memory import Memory, await_room
+from mstar.host_memory import is_exhausted, no_memory
+from mstar_trainer.memory import SMALLER, Memory, await_room
 from mstar_trainer.protocol import Done, Failed, MoreInputs, RankProgress, Reply, TrainRequest
 from mstar_web.logs import configure_logs, one_log
 
@@ -102,6 +103,10 @@ def _answer(
         _log.exception("train step needs more memory than the GPU has", step=request.claim.step.name)
         say(Failed(problem=_too_large(error).problem()))
     except Exception as error:
+        if is_exhausted(error):
+            _log.exception("train step needs more memory than the machine has", step=request.claim.step.name)
+            say(Failed(problem=no_memory(error, SMALLER).problem()))
+            return
         _log.exception("train step failed", step=request.claim.step.name)
         say(Failed(problem=Internal(f"training failed: {type(error).__name__}: {error}").problem()))
 

@@ -23,16 +23,21 @@ import structlog
 
 from mstar.api.steps import Claim, StepInput
 from mstar.errors import Unavailable, from_problem
+from mstar.host_memory import Ending
 from mstar.leftovers import collect, owned_prefix
 from mstar.stages.train import TRAIN
+from mstar.writing import writing
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_trainer.arrivals import Arrive, Line, Stream, next_line
+from mstar_trainer.memory import SMALLER
 from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, RankProgress, Reply, TrainRequest
 
 _log = structlog.get_logger(__name__)
 
 LOOPBACK = "lo" if sys.platform == "linux" else "lo0"
 MEETING_PREFIX = "mstar-trainer-"
+ROOM_BYTES = 2**20
+"""What the folder for temporary files must have room for; what ranks write there is less."""
 LAST_LINES = 15
 """Lines of standard error among which a report of a death looks for the last word."""
 
@@ -51,6 +56,7 @@ class _Rank:
 
     def __init__(self, rank: int, environment: dict[str, str], replies: "queue.SimpleQueue[Line]"):
         self.rank = rank
+        self._ending = Ending()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mstar_trainer.rank_main"],
             env=environment,
@@ -91,10 +97,12 @@ class _Rank:
     def obituary(self) -> str:
         """How the process ended, with what it said last; the trainer's log has the trace."""
         code = self.process.wait()
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        how = f"{'was killed by' if code < 0 else 'ended with'} {self._ending.of(code)}"
         # A trace is indented below its first line, and what failed stands after it.
         said = [line for line in self.last_lines if line and not line.startswith((" ", "Traceback"))]
-        return f"training process {self.rank} {how}; " + (f"it said last: {said[-1]}" if said else "it said nothing")
+        remedy = f": {SMALLER}" if self._ending.starved(code) else ""
+        last = f"it said last: {said[-1]}" if said else "it said nothing"
+        return f"training process {self.rank} {how}{remedy}; {last}"
 
     def _read_stdout(self) -> None:
         for line in _pipe(self.process.stdout):
@@ -178,8 +186,7 @@ class ResidentTrainer:
         self.close()
         self._replies = queue.SimpleQueue()
         collect(MEETING_PREFIX)
-        # A new one for each group: torch's file store must not find what an earlier group wrote.
-        self._meeting = Path(tempfile.mkdtemp(prefix=owned_prefix(MEETING_PREFIX)))
+        self._meeting = _meeting_folder()
         here = ranks // self._place.nodes
         threads = self._threads or max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // here)
         network = {} if self._place.meeting else {"GLOO_SOCKET_IFNAME": LOOPBACK}
@@ -228,6 +235,22 @@ class ResidentTrainer:
             line = MoreInputs(inputs=inputs).model_dump_json()
             for rank in self._ranks:
                 rank.ask(line)
+
+
+def _meeting_folder() -> Path:
+    """A new folder where ranks can meet. Raises StorageFull and NotWritable."""
+    # Not a file of an earlier group: torch's file store must not find what that one wrote.
+    prefix = owned_prefix(MEETING_PREFIX)
+    with writing(Path(tempfile.gettempdir()) / prefix):
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        try:
+            # Ranks would find out that there is no room after half a minute of imports, in words of their libraries.
+            (folder / "room").write_bytes(bytes(ROOM_BYTES))
+            (folder / "room").unlink()
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return folder
 
 
 def _pass_on(line: str, rank: int) -> None:

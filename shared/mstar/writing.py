@@ -1,6 +1,8 @@
 """Errors for files that cannot be written or opened, each with its remedy: disk space, a permission, a limit."""
 
 import errno
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,11 +44,28 @@ def refused(error: OSError, path: Path | None = None) -> StorageFull | NotWritab
         return Unavailable(detail, retry_after=EXHAUSTED_RETRY)
     place = Path(error.filename) if isinstance(error.filename, str) else path
     if error.errno in FULL:
-        name = path or place
-        return StorageFull(f"no space left while writing {name.name if name else 'a file'}: free some disk")
+        return _full(path or place)
     # Without a path it may be anything, such as an address that must not be connected to.
     if error.errno not in DENIED or place is None:
         return None
     if error.errno == errno.EROFS:
         return NotWritable(f"{place.parent} is on a file system that is mounted read-only: mount it for writing")
     return NotWritable(f"permission denied in {place.parent}: give the user of this process read and write permission")
+
+
+def _full(path: Path | None) -> StorageFull:
+    # With the folder, since a machine has several disks, and the one for temporary files is seldom thought of.
+    if path is None:
+        where = f" while writing a file, perhaps a temporary one in {_temporary()}"
+    else:
+        folder = "" if path.parent == Path() else f" in {path.parent}"
+        where = f"{folder} while writing {path.name}"
+    return StorageFull(f"no space left{where}: free some disk")
+
+
+def _temporary() -> str:
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        # It looks for a folder where it can write.
+        return os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - named, not used

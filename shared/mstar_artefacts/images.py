@@ -6,13 +6,14 @@ This is the folder; `remote` has the same in an object store, where it pays to h
 import hashlib
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from mstar.errors import CorruptArtefact, NotFound
 from mstar.types import Sha256
 from mstar.writing import not_written
+from mstar_artefacts.durable import sync_all
 
 NOT_STORED = "is not in the image store"
 
@@ -20,8 +21,11 @@ NOT_STORED = "is not in the image store"
 class ImageStore:
     """Encoded image files below one folder, named by the SHA-256 of their bytes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, sync: Callable[[Path], None] = sync_all) -> None:
+        """`sync`: waits until all that was written on a folder's file system is on the disk."""
         self.root = root
+        self._sync = sync
+        self._unsettled = False
 
     def put(self, data: bytes) -> Sha256:
         """Store the bytes, unless they are there, and return their hash. Raises StorageFull or NotWritable."""
@@ -33,8 +37,10 @@ class ImageStore:
             if not _has_size(path, len(data)):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 staging.write_bytes(data)
-                # Not synced, which costs more than the write: `get` tells a torn image by its hash, `put` by its size.
+                # Not synced one by one, which costs more than the write: `settle` does it for all.
                 os.replace(staging, path)
+            # Also for one that is there: whoever wrote it may not have settled yet.
+            self._unsettled = True
         except OSError as error:
             with suppress(OSError):
                 staging.unlink(missing_ok=True)
@@ -42,7 +48,17 @@ class ImageStore:
         return digest
 
     def settle(self) -> None:
-        """Return when all that was put is stored: before anything that refers to it is written. Raises StorageFull."""
+        """Return when all that was put is stored for good: before anything that refers to it is written.
+
+        A power cut after that loses none. One before may tear an image, which `get` tells by its hash and `put` by its
+        size. Raises StorageFull or NotWritable.
+        """
+        if self._unsettled:
+            try:
+                self._sync(self.root)
+            except OSError as error:
+                raise not_written(error, self.root) from error
+            self._unsettled = False
 
     def bring(self, digests: Iterable[Sha256]) -> None:
         """Have these at hand, since they will be asked for one by one."""

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from mstar.errors import Conflict, StorageFull, Unavailable
+from mstar.host_memory import Ending
 from mstar.leftovers import collect, owned_prefix
 from mstar_artefacts.staging import collect_staging
 from mstar_embedded.ports import Ports
@@ -54,6 +55,7 @@ class _Child:
         self.spec = spec
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
+        self._ending = Ending()
         self.started = 0.0
         self.quick_deaths = 0
         self.dying_since: float | None = None
@@ -64,6 +66,7 @@ class _Child:
     def start(self) -> None:
         # Also for a start that fails, so that it counts as a quick death.
         self.started = time.monotonic()
+        self._ending = Ending()
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "mstar_embedded.launcher", str(os.getpid()), *self.spec.command],
@@ -92,9 +95,7 @@ class _Child:
     def end(self) -> str:
         """How it died, which its log cannot say of one that was killed."""
         code = 0 if self.process is None else self.process.returncode
-        # Not every number has a name, such as those of real-time signals.
-        known = {one.value: one.name for one in signal.Signals}
-        return f"died by {known.get(-code, f'signal {-code}')}" if code < 0 else f"died with exit code {code}"
+        return f"died {'by' if code < 0 else 'with'} {self._ending.of(code)}"
 
     def last_words(self) -> str:
         lines = _end_of(self.log) or _end_of(old_log(self.log))
@@ -208,6 +209,12 @@ class Supervisor:
         dying = [child for child in self._children if child.dying_since is not None and child.dying_since < late]
         return f"{dying[0].spec.name} keeps dying: {dying[0].last_words()}" if dying else None
 
+    def _tell(self, line: str) -> None:
+        """Give a notice from the watcher. Who reads them may be gone (`mstar up | head`); the children stay watched."""
+        # rich ends the program at a closed pipe, which here would end this thread alone.
+        with contextlib.suppress(Exception, SystemExit):
+            self._notice(line)
+
     def _plan(self, specs: Sequence[ProcessSpec]) -> list[_Child]:
         return [_Child(spec, self.logs / f"{spec.name}.log") for spec in specs]
 
@@ -256,7 +263,7 @@ class Supervisor:
                     self._revive(child)
                 elif child.quick_deaths and time.monotonic() - child.started > QUICK_DEATH_SECONDS:
                     child.quick_deaths, child.dying_since = 0, None
-                    self._notice(f"{child.spec.name} stays up again")
+                    self._tell(f"{child.spec.name} stays up again")
             if time.monotonic() >= self._logs_due:
                 self._turn_logs()
 
@@ -277,7 +284,7 @@ class Supervisor:
             # One that dies at once again and again would fill a core and the log.
             pause = min(0.2 * 2**child.quick_deaths, LONGEST_PAUSE)
             child.due = now + pause
-            self._notice(f"{child.spec.name} {child.end()}: starting it again in {pause:.1f} s ({child.last_words()})")
+            self._tell(f"{child.spec.name} {child.end()}: starting it again in {pause:.1f} s ({child.last_words()})")
             # What it had started would hold ports and memory that its successor needs.
             child.signal(signal.SIGKILL)
         if now >= child.due and not self._stopping.is_set():
@@ -286,7 +293,7 @@ class Supervisor:
                 child.start()
             except OSError as error:
                 # No memory, process or file is free now. The thread must go on: it is what revives the others too.
-                self._notice(f"{child.spec.name} cannot be started: {error.strerror}")
+                self._tell(f"{child.spec.name} cannot be started: {error.strerror}")
 
     def _stop(self) -> None:
         """Workers first, so that they give their steps back while the coordinator still answers; the broker last."""

@@ -15,10 +15,13 @@ import structlog
 
 from mstar import tracing
 from mstar.api.keys import KEY_TEXT
+from mstar.control_characters import PICTURES
 
 _SECRET_KEY = re.compile(r"authorization|cookie|password|secret|_key$|token$", re.IGNORECASE)
 _SECRET_TEXT = re.compile(r"(?<=://)[^/\s@]*:[^/\s@]*(?=@)|(?<=[Bb]earer )[^\s\"']+|" + KEY_TEXT)
 _HIDDEN = "[hidden]"
+LINE_END = "\u240a"
+"""U+240A, SYMBOL FOR LINE FEED."""
 
 
 def configure_logs(service: str, level: int = logging.INFO) -> None:
@@ -36,7 +39,7 @@ def configure_logs(service: str, level: int = logging.INFO) -> None:
     ]
     # Machines read JSON; a person at a terminal does not.
     readable = sys.stderr.isatty()
-    render = structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    readers = [_visible, structlog.dev.ConsoleRenderer()] if readable else [structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -45,7 +48,8 @@ def configure_logs(service: str, level: int = logging.INFO) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *readers],
         )
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
@@ -90,6 +94,15 @@ def _add_trace(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mut
     place = tracing.here()
     if place is not None:
         event["trace_id"], event["span_id"] = f"{place.trace_id:032x}", f"{place.span_id:016x}"
+    return event
+
+
+def _visible(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Texts as a terminal may have them: callers wrote some. JSON escapes what this is about."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            # A trace has lines of its own; in anything else a new line would pass for one of ours.
+            event[key] = (value if key == "exception" else value.replace("\n", LINE_END)).translate(PICTURES)
     return event
 
 

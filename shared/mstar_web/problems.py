@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from mstar.errors import Internal, InvalidInput, MstarError, Unauthenticated
+from mstar.host_memory import is_exhausted, no_memory
 from mstar.writing import refused
 from mstar_web.logs import log_place
 
@@ -49,9 +50,11 @@ def problem_response(error: Exception) -> Response:
 def problem_of(error: Exception) -> MstarError:
     """The error that a caller gets for an exception. An unexpected one is logged with its trace, and not quoted.
 
-    A full disk and a missing permission are not faults of the program: they are named wherever they rise.
+    A full disk, a missing permission and used-up memory are not faults of the program: they are named where they rise.
     """
-    if isinstance(error, OSError):
+    if is_exhausted(error):
+        error = no_memory(error)
+    elif isinstance(error, OSError):
         error = refused(error) or error
     if not isinstance(error, MstarError):
         _log.error("unexpected error", exc_info=error)

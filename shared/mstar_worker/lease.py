@@ -16,7 +16,9 @@ from mstar import tracing
 from mstar.api.steps import Claim, Commit, Heartbeat, Release
 from mstar.errors import InvalidInput, MstarError, NotFound, StaleEpoch, StepTaken, Unavailable
 from mstar.gpu_memory import ReadGpuMemory
+from mstar.host_memory import is_exhausted, no_memory
 from mstar.steps import ArtefactRef, Queue, StepResult
+from mstar.writing import refused
 from mstar_worker.client import StepClient
 from mstar_worker.stop import Preempted, StopGuard
 
@@ -130,10 +132,21 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
         _release(claim, coordinator, error.detail, error.code, retryable=not isinstance(error, InvalidInput))
         return "failed"
     except Exception as error:
+        if (lack := _lack(error)) is not None:
+            log.warning("step failed", **context, code=lack.code, detail=lack.detail)
+            _release(claim, coordinator, lack.detail, lack.code)
+            return "failed"
         # A fault of the program: its trace goes to the log, and the coordinator gets the kind of error.
         log.exception("step failed unexpectedly", **context)
         _release(claim, coordinator, f"{type(error).__name__}: {error}", "internal")
         return "failed"
+
+
+def _lack(error: Exception) -> MstarError | None:
+    """What the machine lacks: memory, disk or a permission; None for any other error."""
+    if is_exhausted(error):
+        return no_memory(error, "give this worker more memory, or its machine less to do")
+    return refused(error) if isinstance(error, OSError) else None
 
 
 class _Lease:

@@ -1,6 +1,7 @@
 """The sender by itself: what it sends, and what its messages never show."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -81,6 +82,25 @@ def test_requests_under_way_are_given_up_at_once_and_the_next_one_is_not() -> No
         assert silent.left.wait(10)
     with RawServer(http(200, b'{"number": 4}')) as server:
         assert sender.send(Target(server.url), "GET", "/x", Body).number == 4
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the timers of connections are seen on Linux")
+def test_a_connection_is_watched_for_a_machine_that_is_gone() -> None:
+    with SilentServer() as server, ThreadPoolExecutor(1) as pool:
+        sender = Sender(TIMEOUT)
+        asked = pool.submit(sender.send, Target(server.url), "GET", "/x", Body)
+        assert server.asked.wait(10)
+        port = f":{int(server.url.rpartition(':')[2]):04X}"
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+        # Columns: number, local and remote address, state, queues, timer and when it is due.
+        (timer,) = [line[5] for line in lines if line[2].endswith(port) and line[3] == "01"]
+        sender.give_up()
+        with pytest.raises(Unavailable):
+            asked.result(10)
+        sender.close()
+    kind, due = (int(part, 16) for part in timer.split(":"))
+    # In hundredths of a second.
+    assert kind == 2 and 0 < due <= 1500
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the commands print of themselves."""
 
 import io
+import json
 import re
 import sys
 import unicodedata
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from mstar.api.runs import Progress, Run
 from mstar.cli import output
-from mstar.cli.output import SafeConsole, follow, program
+from mstar.cli.output import SafeConsole, follow, print_json, program
 from mstar.errors import Unavailable
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
@@ -83,6 +84,25 @@ def test_further_tests_have_a_column_each(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(output, "console", console)
     console.print(output.results_table(run.model_copy(update={"recipe": recipe, "iterations": (last,)})))
     assert "charts" in console.file.getvalue() and "12.3" in console.file.getvalue()
+
+
+@pytest.mark.parametrize("text", ["[/tmp] is full", "[bold]x[/bold]", "[link=http://a.b]x", "a :car: b", "[/]"])
+def test_no_printed_text_is_markup(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = SafeConsole(width=100, file=io.StringIO())
+    table = Table(text, title=text)
+    table.add_row(text)
+    shown.print(text)
+    shown.print(text, style="dim")
+    shown.print(table)
+    assert shown.file.getvalue().count(text) == 5  # type: ignore[attr-defined]
+
+
+def test_json_has_no_character_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"text": "a\x1b]0;b\x9b2J\x7f\x85 ä 模"}
+    print_json(value)
+    shown = capsys.readouterr().out
+    assert json.loads(shown) == value and "ä 模" in shown
+    assert not [one for one in shown if unicodedata.category(one) == "Cc" and one != "\n"]
 
 
 @pytest.mark.parametrize("text", ["red \x1b[31m", "\x1b]0;title\x07", "\x9b2J", "a\rb", "\x00\x7f\x08"])

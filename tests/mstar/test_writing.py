@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ PATH = Path("/home/of/images/ab/ab12.img")
 @pytest.mark.parametrize(
     ("number", "kind", "says"),
     [
-        (errno.ENOSPC, StorageFull, "no space left while writing ab12.img: free some disk"),
+        (errno.ENOSPC, StorageFull, "no space left in /home/of/images/ab while writing ab12.img: free some disk"),
         (errno.EDQUOT, StorageFull, "free some disk"),
         (errno.EFBIG, StorageFull, "free some disk"),
         (errno.EACCES, NotWritable, "permission denied in /home/of/images/ab: give the user of this process read"),
@@ -43,13 +44,16 @@ def test_what_is_no_file_of_ours_is_left_as_it_is() -> None:
     assert refused(PermissionError(errno.EPERM, "Operation not permitted")) is None, "no path: it may be a socket"
     assert refused(FileNotFoundError(errno.ENOENT, "No such file", "/a/b")) is None
     full = refused(OSError(errno.ENOSPC, "No space left on device"))
-    assert isinstance(full, StorageFull) and "writing a file: free some disk" in full.detail
+    assert isinstance(full, StorageFull)
+    assert full.detail.endswith(f"a file, perhaps a temporary one in {tempfile.gettempdir()}: free some disk")
+    unnamed = refused(OSError(errno.ENOSPC, "No space left on device", "/a/b/c"))
+    assert unnamed is not None and "no space left in /a/b while writing c:" in unnamed.detail
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full is Linux's")
 def test_a_write_that_finds_no_room_is_told_with_its_file() -> None:
     scores = Path("a/scores.jsonl")
-    full = pytest.raises(StorageFull, match=r"no space left while writing scores\.jsonl")
+    full = pytest.raises(StorageFull, match=r"no space left in a while writing scores\.jsonl")
     with Path("/dev/full").open("wb", buffering=0) as sink, full, writing(scores):
         sink.write(b"a line")
     with pytest.raises(FileNotFoundError), writing(scores):

@@ -52,6 +52,19 @@ def test_a_killed_child_comes_back(tmp_path: Path) -> None:
     assert any(line.startswith("worker died by SIGKILL: starting it again") for line in said)
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError("who read is gone"), SystemExit(1)])
+def test_children_are_watched_though_nobody_can_be_told(tmp_path: Path, error: BaseException) -> None:
+    def notice(line: str) -> None:
+        if "starting it again" in line:
+            raise error
+
+    with Supervisor(tmp_path, Ports(), notice, [spec("broker"), spec("worker")]) as supervisor:
+        for _ in range(2):
+            before = supervisor.pids()["worker"]
+            os.kill(before, signal.SIGKILL)
+            until(lambda before=before: supervisor.pids().get("worker", before) != before)  # type: ignore[misc]
+
+
 def test_a_child_that_cannot_be_started_for_a_while_comes_back(tmp_path: Path) -> None:
     said: list[str] = []
     with Supervisor(tmp_path, Ports(), said.append, [spec("broker"), spec("worker")]) as supervisor:

@@ -331,9 +331,15 @@ def test_a_sleep_ends_what_runs_and_lets_go_of_the_model(tmp_path: Any) -> None:
     assert held() is None, "the memory is free"
 
 
-@pytest.mark.parametrize("most", [1, 0])
-def test_a_batch_that_the_memory_does_not_hold_is_scored_in_parts(served: _Served, tmp_path: Any, most: int) -> None:
-    """A GPU that holds this many questions at a time; without room for one the caller is told what to change."""
+ON_GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 48.00 MiB.")
+ON_CPU = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 48 bytes.")
+
+
+@pytest.mark.parametrize(("most", "error"), [(1, ON_GPU), (0, ON_GPU), (1, ON_CPU), (0, ON_CPU)])
+def test_a_batch_that_the_memory_does_not_hold_is_scored_in_parts(
+    served: _Served, tmp_path: Any, most: int, error: RuntimeError
+) -> None:
+    """Memory that holds this many questions at a time; without room for one the caller is told what to change."""
     scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
     images = [Image.new("RGB", (64, 64), (10, 120, shade)) for shade in (0, 100, 200)]
     expected = [one_by_one(served, image) for image in images]
@@ -342,7 +348,7 @@ def test_a_batch_that_the_memory_does_not_hold_is_scored_in_parts(served: _Serve
     def allocate(module: Any, args: Any, kwargs: Any) -> None:
         passes.append(len(kwargs["input_ids"]))
         if passes[-1] > most:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 48.00 MiB.")
+            raise error
 
     served.model.base_model.register_forward_pre_hook(allocate, with_kwargs=True)
 
@@ -359,4 +365,6 @@ def test_a_batch_that_the_memory_does_not_hold_is_scored_in_parts(served: _Serve
             for got, one in zip(found, distinct, strict=True):
                 assert got == pytest.approx(one, abs=1e-5)
         else:
-            assert isinstance(found, TooLarge) and "lower MSTAR_PRM_BATCH_TOKENS" in found.detail
+            # A machine's memory is shared, so that the same request may find some the next time.
+            assert isinstance(found, TooLarge if error is ON_GPU else Unavailable)
+            assert "lower MSTAR_PRM_BATCH_TOKENS" in found.detail

@@ -137,7 +137,7 @@ def test_its_death_is_told_at_once_and_no_score_comes_any_more(store: ArtefactSt
             waiting = [asyncio.create_task(call) for call in calls]
             await waiting[0]
             process_of(scorer).kill()
-            with pytest.raises(Unavailable, match="has ended: send this again"):
+            with pytest.raises(Unavailable, match=r"has ended \(SIGKILL\): send this again"):
                 await asyncio.wait_for(waiting[-1], 30)
             ends = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 30)
             assert all(isinstance(end, tuple | Unavailable) for end in ends)

@@ -274,6 +274,19 @@ def test_the_canonical_text_is_what_is_trained(lab: Lab) -> None:
     assert join_segments(example.segments) == "One.\n\nTwo.\n\n## Answer\n\n4"
 
 
+def test_a_full_folder_for_temporary_files_is_named_before_any_rank_starts(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from mstar_trainer.resident import _meeting_folder\nfrom mstar.errors import StorageFull\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try: _meeting_folder()\nexcept StorageFull as error: print(error.detail)"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert f"no space left in {tmp_path} while writing mstar-trainer-" in ran.stdout, ran.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_death_is_reported_in_one_line_without_a_trace() -> None:
     environment = dict(os.environ) | {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
     environment |= {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +62,21 @@ def test_an_unexpected_error_names_the_file_that_holds_it(tmp_path: Path, where:
         )
     assert ran.stdout.decode().strip() == f"unexpected error: {said} has the details under request id r1"
     assert b"what it was" in (log.read_bytes() if where == "file" else ran.stderr)
+
+
+def test_a_terminal_shows_what_callers_wrote_and_obeys_none_of_it() -> None:
+    script = (
+        "import logging, structlog\nfrom mstar_web.logs import configure_logs\nconfigure_logs('bench')\n"
+        r"structlog.get_logger('a').warning('refused', field='\x1b[2J', name='a\n2026 [error] forged')"
+        "\n"
+        r"logging.getLogger('b').warning('plain \x1b]0;x\x07 %s', 'a\nb')"
+    )
+    ours, theirs = os.openpty()
+    ran = subprocess.run([sys.executable, "-c", script], stderr=theirs, timeout=60, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert ran.returncode == 0 and len(shown.strip().splitlines()) == 2, shown
+    # Colours are structlog's own.
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    assert "\u241b[2J" in plain and not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", plain)

@@ -1,5 +1,6 @@
 """The loop around a step: what is committed, what is given back, and what a lost lease stops."""
 
+import errno
 import os
 import signal
 import threading
@@ -65,6 +66,9 @@ def test_a_coordinator_that_is_away_costs_the_task_message_only() -> None:
         (InvalidDataset("train/metadata.jsonl line 3: no answer"), "invalid-dataset", False),
         (CorruptArtefact("rows of it01/generate/0001"), "corrupt-artefact", True),
         (ZeroDivisionError("division by zero"), "internal", True),
+        (MemoryError(), "unavailable", True),
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/of/x"), "storage-full", True),
+        (OSError(errno.EIO, "Input/output error", "/tmp/of/x"), "internal", True),
     ],
 )
 def test_a_failure_is_handed_back_with_its_reason(
@@ -73,7 +77,13 @@ def test_a_failure_is_handed_back_with_its_reason(
     do(board, client, failing(error))
     (release,) = board.steps["s1"].releases
     assert (release.code, release.retryable, release.preempted) == (code, retryable, False)
-    assert (error.detail if isinstance(error, MstarError) else "ZeroDivisionError: division") in release.error
+    said = {
+        ZeroDivisionError: "ZeroDivisionError: division",
+        MemoryError: "the memory of this machine or container is used up: give this worker more memory",
+        OSError: "no space left in /tmp/of while writing x: free some disk",
+    }
+    if not (isinstance(error, OSError) and error.errno == errno.EIO):
+        assert (error.detail if isinstance(error, MstarError) else said[type(error)]) in release.error
     assert board.steps["s1"].commits == []
 
 

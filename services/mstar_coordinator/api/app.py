@@ -16,6 +16,7 @@ from mstar.environment import read_settings
 from mstar_artefacts.staging import collect_staging
 from mstar_coordinator.access.audit import Audit
 from mstar_coordinator.access.door import Door
+from mstar_coordinator.access.open_answers import EndsWithItsKey
 from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.owners import require_own
 from mstar_coordinator.api.pages import scoring, sign_in
@@ -138,6 +139,7 @@ def _bare_app(settings: CoordinatorSettings, parts: Parts, registry: CollectorRe
         (FILES_PATH,),
     )
     app.add_middleware(FailedPages)
+    app.add_middleware(EndsWithItsKey, watched=parts.door.watched)
     return app
 
 

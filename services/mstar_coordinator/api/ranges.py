@@ -10,8 +10,10 @@ from starlette.responses import Response, StreamingResponse
 
 from mstar_coordinator.api.archives import Stream
 
-# At most 18 digits: they fit 64 bits, and a long header costs nothing to read.
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+# Names of units know no case (14.1).
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
+MOST_DIGITS = 18
+"""They fit 64 bits, and no file has a byte beyond."""
 
 
 def ranged(stream: Stream, headers: Mapping[str, str], kind: str, filename: str) -> Response:
@@ -54,8 +56,15 @@ def _wanted(headers: Mapping[str, str], stream: Stream) -> tuple[int, int] | Non
     first, last = asked.groups()
     if not first:
         # `bytes=-n`: the last n bytes.
-        return max(0, stream.size - int(last)), stream.size - 1
-    return int(first), min(int(last), stream.size - 1) if last else stream.size - 1
+        return max(0, stream.size - _number(last)), stream.size - 1
+    return _number(first), min(_number(last), stream.size - 1) if last else stream.size - 1
+
+
+def _number(digits: str) -> int:
+    """A position or a length, which may have any number of digits: too many of them say "beyond the end"."""
+    significant = digits.lstrip("0")
+    # Python refuses to read numbers of thousands of digits.
+    return int(significant or 0) if len(significant) <= MOST_DIGITS else 10**MOST_DIGITS
 
 
 def _token(name: str) -> str:

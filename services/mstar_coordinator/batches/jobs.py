@@ -12,6 +12,7 @@ from mstar_coordinator.batches.progress import Progress, answered, own_files
 from mstar_coordinator.batches.shelf import FileShelf
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.store.batches import BatchRecord
+from mstar_coordinator.store.baton import BATCHES
 from mstar_coordinator.store.database import Store
 from mstar_coordinator.store.records import IdempotencyKey
 
@@ -28,6 +29,8 @@ class BatchJobs:
         self.shelf = shelf
         self._store = store
         self._folder = folder
+        self.baton = store.baton(BATCHES)
+        """Of who works batches off: two that did would write each answer twice."""
 
     def create(self, asked: BatchCreate, caller: Principal, key: IdempotencyKey | None = None) -> str:
         """Take a batch on and return its id; with a key that was used before, the id of the batch it began.

@@ -73,7 +73,13 @@ class BatchRunner:
             log.warning("files that a crash left behind are not removed", error=str(error))
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Work until cancelled, where no other coordinator of the same database does."""
+        try:
+            await self._work_on()
+        finally:
+            await run_in_threadpool(self._jobs.baton.close)
+
+    async def _work_on(self) -> None:
         while True:
             try:
                 worked = await self._round()
@@ -92,6 +98,8 @@ class BatchRunner:
 
     async def _round(self) -> bool:
         """End what is to end, and give the next batch its turn; False when there was nothing to do."""
+        if not await run_in_threadpool(self._jobs.baton.held):
+            return False
         due, _ = await self._end_due()
         # One pause for all batches, since they all ask the same PRM.
         if not due or _time() < self._not_before:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from mstar.errors import Conflict, InvalidInput
 from mstar_coordinator.store.audit import AuditLog
 from mstar_coordinator.store.batches import Batches
+from mstar_coordinator.store.baton import Baton
 from mstar_coordinator.store.events import Events
 from mstar_coordinator.store.faults import Outage, refuse_unfit_values, translate_errors
 from mstar_coordinator.store.keys import Keys
@@ -90,6 +91,10 @@ class Store:
         # One that only reads would succeed on a full or read-only disk as well.
         with self.writing() as tx:
             tx.now()
+
+    def baton(self, key: int) -> Baton:
+        """What one coordinator at a time may hold. Close it before the store."""
+        return Baton(self._engine, self._outage, key)
 
     def _transaction(self, connection: Connection) -> Transaction:
         now = self.wall if connection.dialect.name == "sqlite" else lambda: _clock_of(connection)

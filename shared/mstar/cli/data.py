@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from mstar.answers.records import ChoiceForm
 from mstar.cli.output import console
@@ -211,20 +212,20 @@ def _shares(given: list[str] | None) -> dict[str, float] | None:
 def _print_row(row: "Row") -> None:
     options = "  ".join(f"({chr(65 + place)}) {text}" for place, text in enumerate(row.columns.get("choices", ())))
     pictures = "  ".join(f"{name[:12]}…  {len(data):,} bytes" for name, data in zip(row.names, row.images, strict=True))
-    console.print(f"[bold]{row.split}[/bold]  {pictures}", highlight=False)
-    console.print(row.columns["question"], markup=False, highlight=False)
+    console.print(Text.assemble((row.split, "bold"), f"  {pictures}"), highlight=False)
+    console.print(row.columns["question"], highlight=False)
     if options:
-        console.print(options, markup=False, highlight=False)
+        console.print(options, highlight=False)
     for step, label in zip(row.columns.get("completions", ()), row.columns.get("labels", ()), strict=True):
-        console.print(f"  {label:.2f}  {step}", markup=False, highlight=False)
+        console.print(f"  {label:.2f}  {step}", highlight=False)
     answer = f"{row.columns['answer']}  ({row.columns['answer_type']})" if "answer" in row.columns else "no answer"
-    console.print(f"→ {answer}\n", markup=False, highlight=False)
+    console.print(f"→ {answer}\n", highlight=False)
 
 
 def _print(summary: "Summary") -> None:
     for title, counts in (("split", summary.records), ("type", summary.types), ("group", summary.groups)):
         named = ", ".join(f"{name or 'none'} {count:,}" for name, count in counts.most_common(12))
-        console.print(f"{title:<7}{named or '-'}", markup=False, highlight=False)
+        console.print(f"{title:<7}{named or '-'}", highlight=False)
     console.print(f"images {summary.images:,} written, {summary.repeated:,} repeated records left out", highlight=False)
     for count, what in (
         (summary.in_words, "records have no image: the model sees their words only"),
@@ -236,7 +237,7 @@ def _print(summary: "Summary") -> None:
         (summary.dropped, "records of these kinds were dropped"),
     ):
         if count:
-            console.print(f"{count:,} {what}", markup=False, highlight=False)
+            console.print(f"{count:,} {what}", highlight=False)
     if summary.pictures_unread:
         console.print("the source has pictures that no record names: name their column in a mapping (columns: image)")
     for name, count in summary.overlap.items():
@@ -247,4 +248,4 @@ def _print(summary: "Summary") -> None:
     if summary.bad:
         console.print(f"{summary.bad:,} records cannot be used:", highlight=False)
         for problem in summary.problems:
-            console.print(f"  {problem}", markup=False, highlight=False)
+            console.print(f"  {problem}", highlight=False)

@@ -178,7 +178,7 @@ def _benchmarks(on: str) -> list[Benchmark]:
 def _notice(quiet: bool) -> Callable[[str], None]:
     def say(line: str) -> None:
         if not quiet:
-            progress_console.print(f"[dim]{line}[/dim]", highlight=False)
+            progress_console.print(line, style="dim", highlight=False)
 
     return say
 
@@ -186,7 +186,12 @@ def _notice(quiet: bool) -> Callable[[str], None]:
 @contextmanager
 def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """A bar that appears with the first shard."""
-    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description:<12}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=progress_console) as bar:
         task = bar.add_task(title, total=None, visible=False)
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
@@ -197,5 +202,5 @@ def _show(final: "EvaluationResult", folder: Path) -> None:
 
     console.print(Markdown(markdown(final)))
     for line in warnings(final.benchmarks):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, highlight=False)
     console.print(f"results: {folder}", highlight=False, soft_wrap=True)

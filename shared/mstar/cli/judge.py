@@ -1,6 +1,5 @@
 """`mstar judge FILE`: what the answer check says of your own records and responses, line by line."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from mstar.answers import AnswerPlace, AnswerRule, answer_of, check
 from mstar.answers.options import options_in, options_of, options_on_a_line
 from mstar.answers.records import gold_in, question_in
 from mstar.cli.lines import numbered_lines, object_on, wrong_member
+from mstar.cli.output import json_text
 from mstar.errors import InvalidDataset
 from mstar.types import Verdict
 
@@ -44,7 +44,7 @@ def judge(
     counts: Counter[str] = Counter()
     for number, pair in _pairs(file):
         verdict = _verdict(pair, rule, answer)
-        print(json.dumps({"line": number, **verdict.model_dump()}, ensure_ascii=False))
+        print(json_text({"line": number, **verdict.model_dump()}))
         if pair.correct is not None:
             counts["pairs"] += 1
             counts["accepts"] += verdict.correct and not pair.correct

@@ -62,7 +62,7 @@ def list_keys(
         line = (
             f"{key.id}  {_ended(key, now) or _until(key):<18}  {key.project:<12}  {','.join(key.roles):<20}  {key.name}"
         )
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     if not shown:
         console.print("no key: make one with `mstar keys create NAME --role score`", highlight=False)
 
@@ -78,7 +78,7 @@ def revoke(
     if as_json:
         print_json(ended)
     else:
-        console.print(f"key {ended.id} ({ended.name}) is revoked", highlight=False, markup=False)
+        console.print(f"key {ended.id} ({ended.name}) is revoked", highlight=False)
 
 
 def _asked(name: str, roles: Sequence[str], project: str | None, days: int | None, limits: Sequence[str]) -> KeyCreate:

@@ -23,8 +23,8 @@ from mstar.cli import (
     study,
     trying,
 )
-from mstar.cli.output import PICTURES
 from mstar.cli.stopping import stop_in_order
+from mstar.control_characters import PICTURES
 from mstar.errors import MstarError
 from mstar.writing import refused
 

@@ -26,22 +26,22 @@ from rich.segment import Segment
 from rich.table import Table
 
 from mstar.api.runs import Run
+from mstar.control_characters import ESCAPES, PICTURES
 from mstar.errors import Unavailable
 from mstar.evolution import RunState
 from mstar.outcomes import counted
 from mstar.results import RunResults
 
-PICTURES = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\n\t"} | {0x7F: "\u2421"}
-"""For `str.translate`: U+2400, SYMBOL FOR NULL, and on; what has no picture becomes U+FFFD."""
-PICTURES |= dict.fromkeys(range(0x80, 0xA0), "\ufffd")
-
 
 class SafeConsole(Console):
-    """A console that shows control characters as pictures of them.
+    """A console that shows every text as it is, and control characters as pictures of them.
 
-    Models, data sets and servers write what is printed here. An escape sequence in it could clear the screen, rename
-    the window or fill the clipboard.
+    Nothing in a text is markup: models, data sets, servers and logs write what is printed here, and `[/tmp]` in it
+    would end the command. What is to have a style gets it as `style` or as a `Text`.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"markup": False, "emoji": False} | options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As rich does; what the terminal is to obey comes as control segments or as styles, never as text."""
@@ -75,7 +75,12 @@ def program() -> str:
 def print_json(value: BaseModel | dict[str, Any] | list[Any]) -> None:
     """JSON on standard output, and nothing else."""
     data = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    print(json_text(data, indent=2))
+
+
+def json_text(data: Any, indent: int | None = None) -> str:
+    """JSON that a person can read and a terminal does not obey."""
+    return json.dumps(data, indent=indent, ensure_ascii=False).translate(ESCAPES)
 
 
 def results_table(results: RunResults) -> Table:
@@ -139,7 +144,7 @@ def left_out(results: RunResults) -> str:
 @contextmanager
 def byte_progress(title: str, total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
     """A bar of bytes while the block runs, on a terminal; gives what is to be told of bytes that came."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     hidden = quiet or not progress_console.is_terminal
     with Progress(*columns, console=progress_console, disable=hidden) as progress:
         task = progress.add_task(title, total=total or None)
@@ -154,7 +159,8 @@ def follow(read: Callable[[], Run], broken: Callable[[], str | None] = lambda: N
     narrow = progress_console.width < NARROW_COLUMNS
     wide = (BarColumn(), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn(), TextColumn("left"))
     numbers = (MofNCompleteColumn(),) if narrow else (*wide, TimeRemainingColumn())
-    name = TextColumn("[bold]{task.description:<14.14}" if narrow else "[bold]{task.description:<28}")
+    wide_name = "{task.description:<14.14}" if narrow else "{task.description:<28}"
+    name = TextColumn(wide_name, style="bold", markup=False)
     columns: tuple[ProgressColumn, ...] = (name, *numbers)
     with Progress(*columns, console=progress_console) as progress:
         whole = progress.add_task("run", total=None)

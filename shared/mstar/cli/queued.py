@@ -53,8 +53,9 @@ def through_queue(create: EvaluationCreate, out: Path | None, *, quiet: bool) ->
             client.resume_evaluation(now.id)
         if not quiet:
             progress_console.print(
-                f"[dim]evaluation {now.id} at {endpoint.url}; Ctrl-C stops following it, `{program()} run cancel "
-                f"{now.id}` ends it[/dim]",
+                f"evaluation {now.id} at {endpoint.url}; Ctrl-C stops following it, `{program()} run cancel "
+                f"{now.id}` ends it",
+                style="dim",
                 highlight=False,
                 soft_wrap=True,
             )

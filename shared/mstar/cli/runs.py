@@ -124,11 +124,11 @@ def show(run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: 
         *outcome_lines(results),
         *unscored_lines(results),
     ):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
     if results.error:
-        console.print(f"error: {results.error}", markup=False, highlight=False)
+        console.print(f"error: {results.error}", highlight=False)
     if results.state is RunState.RUNNING and (problem := _problem_of(results.id)) is not None:
-        console.print(f"held up: {problem}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"held up: {problem}", highlight=False, soft_wrap=True)
 
 
 def _problem_of(run_id: str) -> str | None:
@@ -196,7 +196,7 @@ def tag(
     if as_json:
         print_json(changed)
     else:
-        console.print(f"run {changed.id}: {' '.join(changed.tags) or 'no tags'}", markup=False, highlight=False)
+        console.print(f"run {changed.id}: {' '.join(changed.tags) or 'no tags'}", highlight=False)
 
 
 @app.command()

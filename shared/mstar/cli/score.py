@@ -72,7 +72,7 @@ def score(
     left = [(one, *line) for one, line in zip(ids, lines, strict=True) if one not in done]
     if done:
         said = f"{len(done)} of {len(lines)} lines are in {out} already (--fresh scores them anew)"
-        progress_console.print(said, markup=False, highlight=False)
+        progress_console.print(said, highlight=False)
     with Client(Endpoint.from_environment(), retries=PATIENT) as client, _opened(out, append=bool(done)) as sink:
         quiet = out is None or not console.is_terminal
         for one, number, line in left if quiet else track(left, "scoring", len(lines), completed=len(done)):

@@ -42,7 +42,7 @@ def embedded(home: Path, ports: str, *, quiet: bool = False) -> "Iterator[tuple[
     if ports not in ("auto", "fixed"):
         raise InvalidInput(f"--ports {ports}: choose auto or fixed", field="ports")
     chosen = free_ports() if ports == "auto" else fixed_ports()
-    notice = (lambda line: None) if quiet else (lambda line: console.print(f"[dim]{line}[/dim]", highlight=False))
+    notice = (lambda line: None) if quiet else (lambda line: console.print(line, style="dim", highlight=False))
     endpoint = Endpoint(url=chosen.coordinator_url, prm_url=chosen.prm_url, policy_url=chosen.policy_url)
     # The client closes first, so that no connection delays the services' end.
     with Supervisor(home, chosen, notice) as supervisor, Client(endpoint) as client:

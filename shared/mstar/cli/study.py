@@ -112,7 +112,7 @@ def show(study: IdArgument = "latest", as_json: JsonOption = False) -> None:
         table.add_row(str(one.seed), one.arm, one.run or "", state, *(_scores(record) if record else [""] * 4))
     console.print(table)
     for text in filter(None, (view.error, view.problem)):
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 @app.command()

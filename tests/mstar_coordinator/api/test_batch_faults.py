@@ -6,9 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from batch_bench import Prm, begin, coordinator, ended, lines, rows
-from web_bench import talk
+from coordinator_bench import HandClock, MemoryPublisher, database_of
+from mstar_coordinator.api.app import build_app
+from mstar_coordinator.config import CoordinatorSettings
+from mstar_coordinator.store.database import open_store
+from web_bench import serving, talk
 
 
 def test_a_request_that_ends_the_prm_does_not_hold_up_the_others(tmp_path: Path, prm: Prm, prm_url: str) -> None:
@@ -118,3 +123,25 @@ def test_what_was_answered_before_the_input_was_lost_is_kept(tmp_path: Path, prm
         assert 2 <= done < 300 and len(await rows(client, lost["output_file_id"])) == done
 
     talk(coordinator(tmp_path, prm_url), conversation)
+
+
+def test_two_coordinators_at_one_database_answer_each_line_once(home: Path, prm: Prm, prm_url: str) -> None:
+    if database_of(home).startswith("sqlite"):
+        pytest.skip("a second coordinator at a SQLite file does not start")
+    questions = [str(number) for number in range(40)]
+    apps = []
+    for _ in range(2):
+        settings = CoordinatorSettings(broker_url="redis://unused", home=home, data_root=home, prm_url=prm_url)
+        apps.append(build_app(settings, open_store(database_of(home)), MemoryPublisher(), HandClock()))
+
+    async def conversation(client: httpx2.AsyncClient) -> None:
+        batch = (await begin(client, lines(*questions))).json()["id"]
+        done = await ended(client, batch)
+        assert done["request_counts"] == {"total": 40, "completed": 40, "failed": 0}
+        assert [row["custom_id"] for row in await rows(client, done["output_file_id"])] == [
+            f"q-{one}" for one in questions
+        ]
+
+    with serving(apps[1]):
+        talk(apps[0], conversation)
+    assert prm.asked == questions

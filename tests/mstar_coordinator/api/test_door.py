@@ -1,6 +1,6 @@
 """Every route × method × role × project against 401, 403 and 404, from the app itself: a new route is covered at once.
 
-A new path parameter needs an owner (`mstar_coordinator.api.owners`) and a value in the test.
+A new path parameter needs an owner (`mstar_coordinator.api.owners`). What another project owns: `test_other_projects`.
 """
 
 import json
@@ -144,33 +144,6 @@ def test_another_spelling_is_no_way_around_a_key(app: FastAPI) -> None:
             for headers in ({}, {"x-http-method-override": "GET"}, {"x-forwarded-prefix": "/livez"}):
                 answer = await client.get(httpx2.URL("http://localhost", raw_path=path.encode()), headers=headers)
                 assert answer.status_code in (401, 404) and "r-" not in answer.text, path
-
-    talk(app, conversation)
-
-
-def test_what_another_project_owns_is_not_there(app: FastAPI) -> None:
-    async def conversation(client: httpx2.AsyncClient) -> None:
-        blue = (await make_key(client, "run_admin", project="blue")).key
-        red = [(await make_key(client, role, project="red")).key for role in ("run_admin", "read")]
-        owned = {"run_id": await start(client, blue), "study_id": await start_study(client, blue)}
-        for method, template in sorted(set(routes(app))):
-            name = next((name for name in owned if f"{{{name}" in template), None)
-            if name is None:
-                continue
-            run_id = owned[name]
-            for key in (*red, "k-run"):
-                if key == red[1] and Role.READ not in allowed(method, template):
-                    continue
-                answers = [
-                    await send(client, method, re.sub(r"{(\w+)(:\w+)?}", value, template), key)
-                    for value in (run_id, "r-nothing")
-                ]
-                texts = [answer.text.replace(run_id, "r-nothing") for answer in answers]
-                # A body that is wrong in itself is refused first, whatever the path names.
-                assert {answer.status_code for answer in answers} in ({404}, {422}), (method, template)
-                assert texts[0] == texts[1], (method, template)
-            path = template.replace(f"{{{name}}}", run_id)
-            assert f"{run_id}' does not exist" not in (await send(client, method, path, blue)).text
 
     talk(app, conversation)
 

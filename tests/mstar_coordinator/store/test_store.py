@@ -1,6 +1,7 @@
 """The database itself: one opener, durable settings, transactions that are whole or not at all."""
 
 import sqlite3
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 from sqlalchemy import event
 
 from coordinator_bench import SMALL, Bench, database_of, lay_tables
-from mstar.errors import Conflict, InvalidInput, StorageFull
+from mstar.errors import Conflict, InvalidInput, StorageFull, Unavailable
 from mstar.steps import Queue
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.store.database import open_store
 from mstar_coordinator.store.records import StepState, stage_of
+from postgres_server import PostgresServer
 
 
 def test_a_second_coordinator_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
@@ -133,3 +135,34 @@ def test_a_store_of_an_earlier_process_is_read_as_it_was(home: Path) -> None:
 )
 def test_a_stage_is_a_name_without_its_shard(name: str, stage: str) -> None:
     assert stage_of(name) == stage
+
+
+def test_one_of_several_coordinators_holds_a_baton(postgres: PostgresServer) -> None:
+    with postgres.filled_database(lambda url: open_store(url).close()) as url:
+        first, second = open_store(url), open_store(url)
+        one, other, another = first.baton(7), second.baton(7), second.baton(8)
+        assert one.held() and not other.held() and another.held()
+        another.close()
+        assert one.held(), "it stays with who has it"
+        postgres.stop()
+        for baton in (one, other):
+            with pytest.raises(Unavailable):
+                baton.held()
+        postgres.start()
+        # The lock was the connection's: whoever asks first has it now.
+        assert other.held() and not one.held()
+        other.close()
+        # The server ends the session a moment after its connection.
+        deadline = time.monotonic() + 20
+        while not one.held():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        one.close()
+        first.close()
+        second.close()
+
+
+def test_a_file_is_one_coordinators_and_so_is_every_baton(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path / 'mstar.sqlite'}")
+    assert store.baton(7).held() and store.baton(7).held()
+    store.close()

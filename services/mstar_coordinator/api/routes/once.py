@@ -6,6 +6,7 @@ Keys are each project's own, and are kept for good. Draft: draft-ietf-httpapi-id
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import Annotated, TypeVar
 
@@ -17,6 +18,7 @@ from mstar_coordinator.api.routes.context import Context
 from mstar_coordinator.store.records import IdempotencyKey
 
 Answer = TypeVar("Answer", bound=BaseModel)
+_HASH = re.compile(r"[0-9a-f]{64}")
 Key = Annotated[
     str | None,
     Header(
@@ -33,8 +35,9 @@ def idempotency(key: str | None, scope: str, body: str, caller: Principal) -> Id
     if key is None:
         return None
     digest = hashlib.sha256(f"{scope}\n{body}".encode()).hexdigest()
-    # The table has one column for keys, so the project is hashed into them: two projects may use the same key.
-    if caller.project != DEFAULT_PROJECT:
+    # The table has one column for keys, so the project is hashed into them: two projects may use the same key. So is
+    # the default one where its key could be such a hash, or it would get what another project has begun.
+    if caller.project != DEFAULT_PROJECT or _HASH.fullmatch(key):
         key = hashlib.sha256(f"{caller.project}\n{key}".encode()).hexdigest()
     return IdempotencyKey(key, digest)
 
