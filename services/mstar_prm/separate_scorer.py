@@ -129,6 +129,9 @@ class SeparateScorer:
             await pipe.send(Call(number, method, arguments))
             found = await answer
         except ConnectionError:
+            # Nobody waits for this answer any more; asyncio complains of an error that nobody has looked at.
+            if not answer.cancel():
+                answer.exception()
             raise _gone(await self._how_it_ended()) from None
         except asyncio.CancelledError:
             pipe.post(GiveUp(number))
