@@ -1,7 +1,7 @@
 """The same recipe chooses the same rows, however many processes do the work.
 
-Tried with one process of each kind, with two of each and a trainer of two ranks, and with one of each taking turns on
-a GPU and sleep between them. The coordinator's API stays one process: only it opens the database.
+Tried with one process of each kind, with two of each and a trainer of two ranks, and with one of each, two ranks again,
+taking turns on a GPU and sleeping between them. The coordinator's API stays one process: only it opens the database.
 """
 
 import re
@@ -69,29 +69,30 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Ended:
 
 
 @pytest.fixture(scope="module")
-def ranked(tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """One of each service, and a trainer of two ranks."""
-    return _run(tmp_path_factory.mktemp("ranked"), 1, ranks=2)
-
-
-@pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Two of each service, and a trainer of two ranks."""
     return _run(tmp_path_factory.mktemp("two"), 2, ranks=2)
 
 
+@pytest.fixture(scope="module")
+def turns(tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """One of each service and a trainer of two ranks, which take turns on a GPU."""
+    return _run(tmp_path_factory.mktemp("turns"), 1, ranks=2, asleep=True)
+
+
 @pytest.mark.system
-def test_two_of_each_choose_what_one_of_each_chooses(one: Ended, ranked: Ended, two: Ended) -> None:
+def test_all_arrangements_choose_the_same(one: Ended, two: Ended, turns: Ended) -> None:
     """Iteration 1, whose policy and PRM are the same in all runs to the last bit."""
-    chosen, *others = ([_telling(row) for row in ended.chosen[1]] for ended in (one, ranked, two))
+    chosen, *others = ([_telling(row) for row in ended.chosen[1]] for ended in (one, two, turns))
     assert others == [chosen, chosen]
     assert len(chosen) >= 5
 
 
 @pytest.mark.system
-def test_two_of_each_go_on_as_one_of_each_does(ranked: Ended, two: Ended) -> None:
+def test_two_of_each_go_on_as_one_of_each_does(two: Ended, turns: Ended) -> None:
     """Iteration 2, after two ranks have trained: the same weights, and the same rows chosen from what they sample."""
-    assert all(torch.equal(ranked.trained[name], two.trained[name]) for name in ranked.trained)
-    chosen, again = ([_telling(row) for row in ended.chosen[2]] for ended in (ranked, two))
+    assert all(torch.equal(turns.trained[name], two.trained[name]) for name in two.trained)
+    chosen, again = ([_telling(row) for row in ended.chosen[2]] for ended in (turns, two))
     assert chosen == again
     assert len(chosen) >= 5
 
@@ -117,14 +118,11 @@ def test_the_second_of_each_had_a_part(two: Ended, name: str) -> None:
 
 
 @pytest.mark.system
-def test_services_that_take_turns_choose_and_train_the_same(one: Ended, tmp_path: Path) -> None:
-    """Both iterations: what sleep and new processes take away comes back to the last bit."""
-    turns = _run(tmp_path, 1, asleep=True)
-    for number in (1, 2):
-        assert [_telling(row) for row in turns.chosen[number]] == [_telling(row) for row in one.chosen[number]]
-    for name in ("policy", "prm"):
-        changes = re.findall(r'"awake": (true|false), "event": "power"', turns.logs[name])
-        assert changes.count("false") >= 2 and changes.count("true") >= 2, changes
+@pytest.mark.parametrize("name", ["policy", "prm"])
+def test_services_that_take_turns_sleep_and_wake(turns: Ended, name: str) -> None:
+    """What sleep and new processes take away comes back to the last bit: see the iterations above."""
+    changes = re.findall(r'"awake": (true|false), "event": "power"', turns.logs[name])
+    assert changes.count("false") >= 2 and changes.count("true") >= 2, changes
 
 
 def _telling(row: SelectedRow) -> tuple[str, int, float, str, tuple[float, ...]]:
