@@ -116,17 +116,17 @@ def _do(claim: Claim, handler: Handler, coordinator: StepClient, lease: "_Lease"
         log.info("step committed", **context)
         return "committed"
     except StaleEpoch as reason:
-        log.warning("step abandoned", **context, reason=reason.detail)
+        log.warning("step given up", **context, reason=reason.detail)
         return "given up"
     except Preempted as reason:
         why = str(reason) or "the worker is stopping"
         lease.give_up()
-        log.warning("step returned", **context, reason=why)
+        log.warning("step given back", **context, reason=why)
         _release(claim, coordinator, why, "preempted", preempted=True)
         return "given back"
     except MstarError as error:
         if lease.lost.is_set():
-            log.warning("step abandoned", **context, reason=lease.reason)
+            log.warning("step given up", **context, reason=lease.reason)
             return "given up"
         log.warning("step failed", **context, code=error.code, detail=error.detail)
         _release(claim, coordinator, error.detail, error.code, retryable=not isinstance(error, InvalidInput))

@@ -202,7 +202,7 @@ def test_a_run_that_another_tab_deletes_is_said_to_be_gone(
         gone = client.request("DELETE", f"/v1/runs/{made}", params={"confirm": made}, json={})
         assert gone.status_code == 200, gone.text
         page.evaluate("soon()")
-        page.get_by_text("it was deleted").wait_for()
+        page.get_by_text("has been deleted").wait_for()
         page.reload(wait_until="load")
         assert "does not exist" in page.get_by_role("alert").inner_text()
         assert serious(page) == {}
@@ -299,7 +299,7 @@ def test_own_responses_are_scored_and_the_request_can_be_taken_along(
         page.get_by_role("img", name=f"image 1: {name}").wait_for()
         page.get_by_role("button", name="Add a response").click()
         page.get_by_label("Question").fill("What is <b>it</b>?")
-        page.get_by_label("Between two steps stands").fill("ки\\n")
+        page.get_by_label("Separator between steps").fill("ки\\n")
         page.get_by_label("Response 1").fill(f"0.2 unsure ки\nmaybe {HOSTILE}")
         page.get_by_label("Response 3").fill(f"{HOSTILE}\n0.8 so")
         page.get_by_role("button", name="Score", exact=True).click()

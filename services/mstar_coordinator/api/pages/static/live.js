@@ -5,7 +5,7 @@ const run = now.dataset.run;
 const said = document.getElementById("said");
 const AWAY = "The coordinator does not answer. What you see is from before.";
 const STALE = "The coordinator cannot show this run now. What you see is from before.";
-const GONE = "This run is no longer there: it was deleted. What you see is from before.";
+const GONE = "This run has been deleted. What you see is from before.";
 let waiting = null;
 
 async function refresh() {
@@ -42,7 +42,7 @@ async function act(button) {
   if (action) change("POST", `/${action}`, body ?? "{}");
   if (tagsNow !== undefined) tagged(tagsNow);
   if (tags !== undefined) {
-    const wanted = prompt("Tags of this run, with spaces between", tags);
+    const wanted = prompt("Tags of this run, separated by spaces", tags);
     if (wanted !== null) tagged(wanted);
   }
   if (id && prompt(`This deletes the run, its models, data sets and responses for good. Type ${id} to confirm.`) === id) {

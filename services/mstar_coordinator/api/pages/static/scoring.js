@@ -122,7 +122,7 @@ function build() {
   if (!filled.length) throw Object.assign(new Error("Paste at least one response."), { place: responses.firstElementChild });
   const candidates = filled.map((field) => candidate(field.querySelector("textarea").value.trim()));
   const empty = candidates.findIndex((one) => one.steps?.length === 0);
-  if (empty >= 0) throw Object.assign(new Error("There is nothing but separators in it."), { place: filled[empty] });
+  if (empty >= 0) throw Object.assign(new Error("It holds nothing but separators."), { place: filled[empty] });
   const request = {
     question,
     images: images.map((image) => ({ data: image.data })),
