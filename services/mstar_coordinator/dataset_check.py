@@ -15,6 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Self
 
+from mstar.alike import gather, listed
 from mstar.data_check import SHOWN, DataCheck, Drop
 from mstar.errors import InvalidDataset
 from mstar.judges.in_runs import official_sets
@@ -81,6 +82,7 @@ class DatasetCheck:
     _overlap: Counter[str] = field(default_factory=Counter)
     _overlap_questions: Counter[str] = field(default_factory=Counter)
     _problems: list[str] = field(default_factory=list)
+    _kinds: dict[str, int] = field(default_factory=dict)
     _short: list[InvalidDataset] = field(default_factory=list)
     _duplicates: Duplicates = field(default_factory=Duplicates)
 
@@ -121,10 +123,10 @@ class DatasetCheck:
         """Raises InvalidDataset for what was found so far: the first problems by file and line, with their number."""
         bad = self._found["bad"]
         if bad and not self.rule.skip_bad:
-            listed = [*self._problems[:LISTED], *([f"and {bad - LISTED} more"] if bad > LISTED else [])]
-            listed += [short.detail for short in self._short]
+            lines = listed(self._problems[:LISTED], self._kinds, bad)
+            lines += [short.detail for short in self._short]
             raise InvalidDataset(
-                "\n  ".join([f"{bad} records cannot be used:" if bad > 1 else "a record cannot be used:", *listed])
+                "\n  ".join([f"{bad} records cannot be used:" if bad > 1 else "a record cannot be used:", *lines])
                 + "\ncorrect the data, or leave them out with data.skip_bad=true (--skip-bad)",
                 field="data.source",
             )
@@ -192,8 +194,7 @@ class DatasetCheck:
 
     def _refuse(self, problem: str) -> None:
         self._found["bad"] += 1
-        if len(self._problems) < SHOWN:
-            self._problems.append(problem)
+        gather(problem, self._problems, self._kinds, SHOWN)
 
     def _is_dropped(self, row: Row, looks: Sequence[Fingerprint]) -> bool:
         """Count what the record doubles, and say whether it is left out for that."""

@@ -1,6 +1,6 @@
 """How many tiles a model's processor cuts a picture into, each of which takes a picture's tokens in the prompt.
 
-Read from the processor's settings, since a plan is made without loading it, and for one picture: PIXELS. Families
+Read from the processor's settings, since a plan is made without loading it, and for one picture. Families
 choose differently: Idefics3 and SmolVLM scale every picture up to one size, InternVL goes by the ratio of its sides,
 LLaVA-NeXT and LLaVA-OneVision by listed sizes.
 """
@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
-PIXELS = (1024, 768)
-"""Width and height of the picture that a plan is made for."""
+from mstar.image_scaling import MIDDLING, View
+
 _ALWAYS_CUT = {"internvl"}
 """Types of models whose processor cuts by ratio where its settings do not say."""
 _MOST_LISTED = 9
 """Tiles that LLaVA-OneVision keeps at most; LLaVA-NeXT lists none larger."""
 
 
-def tiles(model_type: str, config: Mapping[str, Any], processor: Mapping[str, Any]) -> float:
+def tiles(model_type: str, config: Mapping[str, Any], processor: Mapping[str, Any], picture: View = MIDDLING) -> float:
     """Tiles of the picture with the small whole one beside them; 1 where it is taken as it is.
 
     `processor`: the settings of the image processor. A tile that is half padding counts half, where a family takes the
@@ -25,25 +25,25 @@ def tiles(model_type: str, config: Mapping[str, Any], processor: Mapping[str, An
     """
     grid = processor.get("image_grid_pinpoints") or config.get("image_grid_pinpoints")
     if isinstance(grid, Sequence) and grid:
-        return _listed(config, grid)
+        return _listed(config, grid, picture)
     if processor.get("crop_to_patches", model_type in _ALWAYS_CUT) is True:
-        return _by_ratio(processor)
+        return _by_ratio(processor, picture)
     if processor.get("do_image_splitting", "max_image_size" in processor) is not True:
         return 1
     tile = _edge(processor.get("max_image_size"))
     # Idefics2 has no size of its own for tiles: it cuts into quarters.
-    return _scaled_up(processor, tile) if tile else 5
+    return _scaled_up(processor, tile, picture) if tile else 5
 
 
-def _scaled_up(processor: Mapping[str, Any], tile: int) -> int:
-    width, height = PIXELS
+def _scaled_up(processor: Mapping[str, Any], tile: int, picture: View) -> int:
+    width, height = picture[:2]
     longest = _edge(processor.get("size")) or 4 * tile
-    columns, rows = ceil(longest / tile), ceil(longest * height / width / tile)
+    columns, rows = (ceil(longest * side / max(width, height) / tile) for side in (width, height))
     return columns * rows + 1 if columns * rows > 1 else 1
 
 
-def _by_ratio(processor: Mapping[str, Any]) -> int:
-    width, height = PIXELS
+def _by_ratio(processor: Mapping[str, Any], picture: View) -> int:
+    width, height = picture[:2]
     most, side = min(_number(processor.get("max_patches")) or 12, 64), _side(processor.get("size")) or 448
     grids = [(i, j) for i in range(1, most + 1) for j in range(1, most // i + 1)]
     least = min(abs(i / j - width / height) for i, j in grids)
@@ -54,8 +54,8 @@ def _by_ratio(processor: Mapping[str, Any]) -> int:
     return many + 1 if many > 1 else 1
 
 
-def _listed(config: Mapping[str, Any], grid: Sequence[Sequence[int]]) -> float:
-    width, height = PIXELS
+def _listed(config: Mapping[str, Any], grid: Sequence[Sequence[int]], picture: View) -> float:
+    width, height = picture[:2]
     size = _number(_section(config, "vision_config").get("image_size"))
     if size is None:
         return 1

@@ -1,12 +1,13 @@
 """Shapes of published models by name, for plans on machines that do not have the folder.
 
 Sizes are those of each model's published config.json; weights are counted from them. Image tokens are those of a
-picture of middling size, and an assumption.
+picture of middling size: computed for Qwen's models, for the others an assumption.
 """
 
 from typing import NamedTuple
 
 from mstar.errors import InvalidInput
+from mstar.image_scaling import MAX, MIDDLING, MIN, View, seen
 from mstar.model_shape import ModelShape, Part, Weights
 
 
@@ -32,13 +33,21 @@ class _Vision(NamedTuple):
     gated: bool = False
 
 
-def known_shape(name: str) -> ModelShape:
-    """The shape of a model that is known by this name, in any spelling. Raises InvalidInput, which lists the names."""
+def known_shape(name: str, view: View = MIDDLING) -> ModelShape:
+    """The shape of a model that is known by this name, in any spelling, with the tokens of the picture as bounded.
+
+    Raises InvalidInput, which lists the names.
+    """
     found = _KNOWN.get(_plain(name))
     if found is None:
         names = ", ".join(sorted(shape.name for shape in _KNOWN.values()))
         raise InvalidInput(f"{name[:100]} is not a folder here, and no model known by name: {names}", field="model")
-    return found
+    picture = seen(_QWEN_IMAGES, view) if found.name.startswith("Qwen") else None
+    return (
+        found
+        if picture is None
+        else found.model_copy(update={"image_tokens": picture.tokens, "patches": picture.patches})
+    )
 
 
 def _plain(name: str) -> str:
@@ -89,6 +98,8 @@ def _part(matrices: list[tuple[int, int]], layers: int, small: int, once: int) -
     return Part(parameters=size + layers * small + once, linear=layers * sum(map(sum, matrices)), matrices=size)
 
 
+_QWEN_IMAGES = {"image_processor_type": "Qwen2VLImageProcessor", MIN: 4 * 28 * 28, MAX: 16_384 * 28 * 28}
+"""What the folders of Qwen2.5-VL say of pictures."""
 _QWEN_TOWER = _Vision(1280, 32, 3420, 3 * 2 * 14 * 14, gated=True)
 _MERGED = 4 * 1280
 _SHAPES = (

@@ -12,6 +12,7 @@ from typing import Any
 
 from mstar.documents import parse_json
 from mstar.errors import InvalidInput
+from mstar.image_scaling import MIDDLING, View
 from mstar.model_files import is_model_file, source_name
 from mstar.model_shape import ModelShape, Weights, count_weights, shape_of
 from mstar.prm_schemes import DECLARATION
@@ -116,11 +117,11 @@ def read_weights(folder: Path) -> Weights:
     return count_weights(tensors, sum((folder / name).stat().st_size for name in names))
 
 
-def read_shape(folder: Path) -> ModelShape:
-    """The sizes that memory and work follow from. Raises InvalidInput."""
+def read_shape(folder: Path, view: View = MIDDLING) -> ModelShape:
+    """The sizes that memory and work follow from, with the tokens of a picture as bounded. Raises InvalidInput."""
     config = read_json(folder, "config.json")
     try:
-        return shape_of(source_name(str(folder)), config, read_weights(folder), _image_settings(folder))
+        return shape_of(source_name(str(folder)), config, read_weights(folder), _image_settings(folder), view)
     except (ArithmeticError, KeyError, TypeError, ValueError) as error:
         raise _refused(folder, f"has no sizes of a language model in config.json: {error}") from None
 

@@ -7,11 +7,13 @@ Read from the configuration and the shapes of the weights, as a folder has them.
 import re
 from collections.abc import Iterable, Mapping
 from math import ceil, prod
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field
 
-from mstar.image_tiles import PIXELS, tiles
+from mstar.image_scaling import MIDDLING, Seen, View, seen
+from mstar.image_tiles import tiles
 from mstar.types import Frozen
 
 Tensors = Iterable[tuple[str, tuple[int, ...]]]
@@ -73,31 +75,29 @@ class ModelShape(Frozen):
     vision_layers: int = Field(ge=0)
     vision_intermediate: int = Field(ge=1)
     image_tokens: int = Field(default=1024, ge=1)
-    """Tokens of an image in the prompt; for a folder, of one of 1,024 x 768 pixels."""
+    """Tokens of an image in the prompt; but for a few models known by name, of one of 1,024 x 768 pixels."""
     patches: int = Field(default=4096, ge=1)
     """Patches of an image that the vision tower computes, on average; an assumption of the plan."""
 
 
 def shape_of(
-    name: str, config: Mapping[str, Any], weights: Weights, processor: Mapping[str, Any] | None = None
+    name: str,
+    config: Mapping[str, Any],
+    weights: Weights,
+    processor: Mapping[str, Any] = MappingProxyType({}),
+    view: View = MIDDLING,
 ) -> ModelShape:
     """The shape of a model from its config.json. What only the vision tower has is guessed where it is missing.
 
-    `processor`: the settings of its image processor, which say whether it cuts pictures into tiles. Raises KeyError
-    for a configuration without the sizes of a language model.
+    `processor`: the settings of its image processor, which say how it scales pictures or cuts them into tiles. Raises
+    KeyError for a configuration without the sizes of a language model.
     """
     # Families differ: Qwen2-VL has these sizes at the top, InternVL calls the section llm_config.
     text = _section(config, "text_config", "llm_config") or config
     vision = _section(config, "vision_config") or {}
     hidden, heads = int(text["hidden_size"]), int(text["num_attention_heads"])
     vision_hidden = int(_first(vision, ("embed_dim", "hidden_size", "width"), hidden))
-    merge = _merge(config, vision)
-    places = _places(vision, merge)
-    # The configuration's own number is last, since folders of LLaVA's families keep a number that nothing reads.
-    tile = _fixed_tokens(config) or places or _first(config, ("image_seq_length",), TOKENS)
-    many = tiles(str(config.get("model_type")), config, processor or {})
-    # Patches that a resampler makes fewer tokens of are computed all the same.
-    patches = (places or tile) * merge**2
+    picture = seen(processor, view) or _by_tower(config, vision, processor, view)
     return ModelShape(
         name=name,
         weights=weights,
@@ -111,9 +111,20 @@ def shape_of(
         vision_hidden=vision_hidden,
         vision_layers=int(_first(vision, ("num_hidden_layers", "depth"), 1)),
         vision_intermediate=int(_first(vision, ("intermediate_size",), 4 * vision_hidden)),
-        image_tokens=round(tile * many),
-        patches=round(patches * many),
+        image_tokens=picture.tokens,
+        patches=picture.patches,
     )
+
+
+def _by_tower(config: Mapping[str, Any], vision: Mapping[str, Any], processor: Mapping[str, Any], view: View) -> Seen:
+    """Of a picture, or of all its tiles, whose size is the tower's."""
+    merge = _merge(config, vision)
+    places = _places(vision, merge, view)
+    # The configuration's own number is last, since folders of LLaVA's families keep a number that nothing reads.
+    tile = _fixed_tokens(config) or places or _first(config, ("image_seq_length",), TOKENS)
+    many = tiles(str(config.get("model_type")), config, processor, view)
+    # Patches that a resampler makes fewer tokens of are computed all the same.
+    return Seen(round(tile * many), round((places or tile) * merge**2 * many))
 
 
 def count_weights(tensors: Tensors, stored: int) -> Weights:
@@ -160,14 +171,15 @@ def _fixed_tokens(config: Mapping[str, Any]) -> int | None:
     return found
 
 
-def _places(vision: Mapping[str, Any], merge: int) -> int | None:
+def _places(vision: Mapping[str, Any], merge: int, view: View) -> int | None:
     """Tokens that a tower of one size makes of a picture; None where pictures keep their own size."""
     size, patch = vision.get("image_size"), vision.get("patch_size")
     if not (isinstance(size, int) and isinstance(patch, int)) or "spatial_merge_size" in vision:
         return None
     # Patches a side, of which merge x merge become one token.
-    width = height = size // patch // merge
+    rows = columns = size // patch // merge
     if vision.get("model_type") == "pixtral":
         # It takes a picture of any size up to its own.
-        width, height = (ceil(min(side, size * side / PIXELS[0]) / patch / merge) for side in PIXELS)
-    return max(1, width * height)
+        longest = max(view[:2])
+        rows, columns = (ceil(min(side, size * side / longest) / patch / merge) for side in view[:2])
+    return max(1, rows * columns)

@@ -22,7 +22,7 @@ from mstar_data.looks import Fingerprint, Looks
 from mstar_data.mapping import read_mapping
 from mstar_data.rows import AS_IT_IS, Options, Row, read_rows
 from mstar_data.sources import files_of
-from mstar_data.summary import SHOWN, Summary, require_records
+from mstar_data.summary import Summary, require_records
 
 CHECKPOINT_EVERY = 2000
 """Records between two points from which a killed import goes on."""
@@ -289,10 +289,9 @@ def _ids_of(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _check(summary: Summary, skip_bad: bool) -> None:
     if summary.bad and not skip_bad:
-        shown = "\n  ".join(summary.problems)
-        more = f"\n  and {summary.bad - SHOWN} more" if summary.bad > SHOWN else ""
+        shown = "\n  ".join(summary.complaints)
         raise InvalidDataset(
-            f"{summary.bad} records cannot be used:\n  {shown}{more}\ncorrect them, or leave them out with --skip-bad",
+            f"{summary.bad} records cannot be used:\n  {shown}\ncorrect them, or leave them out with --skip-bad",
             field="source",
         )
 

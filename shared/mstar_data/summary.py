@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from mstar.alike import gather, listed
 from mstar.errors import InvalidDataset
 
 SHOWN = 20
-"""Problems that a message lists; the imported folder has all of them in a file."""
+"""Problems that a message lists."""
 
 
 @dataclass
@@ -44,7 +45,9 @@ class Summary:
     dropped: int = 0
     """Of the last four kinds, what `--drop` left out."""
     problems: list[str] = field(default_factory=list)
-    """The first of them, each with its file and place."""
+    """The first of each kind, with file and place."""
+    kinds: dict[str, int] = field(default_factory=dict)
+    """How many there are of a kind."""
     bad: int = 0
     beyond: list[str] = field(default_factory=list)
     """Folders outside of the source that links and paths of its records led to."""
@@ -52,8 +55,12 @@ class Summary:
     def refuse(self, problem: str) -> None:
         """Count a record that cannot be used."""
         self.bad += 1
-        if len(self.problems) < SHOWN:
-            self.problems.append(problem)
+        gather(problem, self.problems, self.kinds, SHOWN)
+
+    @property
+    def complaints(self) -> list[str]:
+        """A line for each problem that is shown, with the number of those that are like it."""
+        return listed(self.problems, self.kinds, self.bad)
 
     def as_json(self) -> dict[str, Any]:
         """All counts, for a file."""

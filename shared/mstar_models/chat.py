@@ -6,11 +6,16 @@ processor.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from mstar.image_marks import placed
 
 Role = Literal["system", "user", "assistant"]
+DAY = datetime(2026, 1, 1)
+"""Every day, to a chat template: a run that goes on after midnight would else train on other prompts than it asked."""
+CLOCK = "strftime_now"
+"""What templates call for the date."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,12 @@ def question_turns(question: str, system: str = "", images: int = 1) -> tuple[Tu
 def build_messages(turns: Iterable[Turn]) -> list[dict[str, Any]]:
     """Turns in the form that Hugging Face chat templates take."""
     return [{"role": turn.role, "content": [_part(part) for part in turn.parts]} for turn in turns]
+
+
+def fixed_day(template: Any) -> dict[str, Any]:
+    """What to render a template with, so that it writes the same on every day; it may be a dictionary of several."""
+    # Others would take it for an option of the processor.
+    return {CLOCK: DAY.strftime} if CLOCK in str(template) else {}
 
 
 def _part(part: str | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoTokenizer, PreTrain
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING, processor_class_from_name
 
 from mstar.errors import InvalidInput
+from mstar_models.chat import fixed_day
 from mstar_models.families import family_of_processor
 
 VIDEO = "video_processor"
@@ -81,8 +82,11 @@ def _images_only(kind: Any) -> Any:
     def get_attributes(cls: Any) -> list[str]:
         return [name for name in kind.get_attributes() if name != VIDEO]
 
-    # SmolVLM's own asks the video processor for its frame rate even where a conversation has no video.
-    methods = {"get_attributes": classmethod(get_attributes), "apply_chat_template": ProcessorMixin.apply_chat_template}
+    def apply_chat_template(self: Any, conversation: Any, **options: Any) -> Any:
+        # SmolVLM's own asks the video processor for its frame rate even where a conversation has no video.
+        return ProcessorMixin.apply_chat_template(self, conversation, **fixed_day(self.chat_template), **options)
+
+    methods = {"get_attributes": classmethod(get_attributes), "apply_chat_template": apply_chat_template}
     return type(kind.__name__, (kind,), methods)
 
 

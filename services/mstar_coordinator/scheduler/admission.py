@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from minivista.builtin import BUILTINS, PREFIX
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
 from mstar.evolution import iteration_shards
+from mstar.image_scaling import View
 from mstar.judges.in_runs import official_sets
 from mstar.model_folder import read_shape, read_weights, tensor_names
 from mstar.model_shape import ModelShape
@@ -84,7 +85,7 @@ def admit(
     if trainers.gpu_gb is not None:
         shapes = dict(model.shapes)
         if prm and prm.train and prm_weights and prm.base:
-            shapes[PRM] = looks.once(read_shape, Path(prm.base))
+            shapes[PRM] = looks.once(read_shape, Path(prm.base), _view(recipe.model))
         check_memory(recipe, shapes, trainers.gpu_gb)
     # A PRM that was brought along lies in the artefact store and, published, in the run's folder.
     _check_disk(home, reserve_bytes + model.disk_bytes + 2 * prm_weights)
@@ -135,13 +136,21 @@ def admit_model(
         _inherited_prompt(recipe.prompt, folder),
         disk_bytes(recipe, looks.once(read_weights, folder), checkpoints=not remote),
         # Every training starts from the base model, but for a PRM with a base of its own (`admit`).
-        {} if trainers.gpu_gb is None else dict.fromkeys(recipe.trainings(), looks.once(read_shape, folder)),
+        _shapes(recipe, folder, looks) if trainers.gpu_gb is not None else {},
     )
     looks.once(check_separator, folder, found.form.step_separator)
     # Without a base of its own the PRM is trained from the policy's, so that tokenizer needs the labels.
     if recipe.prm and recipe.prm.train and recipe.prm.base is None:
         looks.once(require_labels, folder)
     return found
+
+
+def _shapes(recipe: Recipe, folder: Path, looks: FolderLooks) -> dict[str, ModelShape]:
+    return dict.fromkeys(recipe.trainings(), looks.once(read_shape, folder, _view(recipe.model)))
+
+
+def _view(model: ModelRecipe) -> View:
+    return View(min_pixels=model.min_pixels, max_pixels=model.max_pixels)
 
 
 def _admit_evaluation(recipe: Recipe, places: DataPlaces) -> EvaluationRecipe:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mstar_models.chat import fixed_day
+
 
 class TextProcessor:
     """What `PromptEncoder` asks of a processor, over a tokenizer alone."""
@@ -15,7 +17,9 @@ class TextProcessor:
         """Text of messages, whose contents are lists of text parts."""
         # Templates of text models expect a string where those of vision models take parts.
         plain = [one | {"content": "".join(part["text"] for part in one["content"])} for one in messages]
-        made = self.tokenizer.apply_chat_template(plain, add_generation_prompt=add_generation_prompt, tokenize=False)
+        made = self.tokenizer.apply_chat_template(
+            plain, add_generation_prompt=add_generation_prompt, tokenize=False, **fixed_day(self.chat_template)
+        )
         return str(made)
 
     def __call__(self, text: str, **options: Any) -> Any:

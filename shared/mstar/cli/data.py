@@ -247,5 +247,5 @@ def _print(summary: "Summary") -> None:
         )
     if summary.bad:
         console.print(f"{summary.bad:,} records cannot be used:", highlight=False)
-        for problem in summary.problems:
+        for problem in summary.complaints:
             console.print(f"  {problem}", highlight=False)

@@ -15,6 +15,7 @@ from mstar.cli.output import console, print_json, progress_console
 from mstar.cli.recipe_files import read_recipe
 from mstar.cli.stack import JsonOption, SettingsOption
 from mstar.errors import Internal, InvalidInput, from_problem
+from mstar.image_scaling import View
 from mstar.known_shapes import known_shape
 from mstar.model_folder import read_shape
 from mstar.model_shape import ModelShape
@@ -37,8 +38,10 @@ def plan(
     read = read_recipe(recipe, settings or [])
     machine = Machine(gpus=gpus, gpu_bytes=int(gpu_memory * GIGA), tflops=tflops, bandwidth=bandwidth)
     base = read.prm.base if read.prm else None
-    prm = None if base is None else _shape(base, "prm.base")
-    shape = _shape(model or read.model.base, "model.base" if model is None else "--model")
+    # A PRM with such bounds gets the recipe's as well.
+    view = View(min_pixels=read.model.min_pixels, max_pixels=read.model.max_pixels)
+    prm = None if base is None else _shape(base, "prm.base", view)
+    shape = _shape(model or read.model.base, "model.base" if model is None else "--model", view)
     _require_admitted(read, {"model.base": model or read.model.base, "prm.base": base})
     made = plan_run(read, shape, machine, Habits(response_tokens=response_tokens), prm)
     if as_json:
@@ -50,13 +53,13 @@ def plan(
         raise typer.Exit(1)
 
 
-def _shape(wanted: str, field: str) -> ModelShape:
+def _shape(wanted: str, field: str, view: View) -> ModelShape:
     """The folder if it is here, else a known model of its name. Raises InvalidInput."""
     folder = _folder(wanted, field)
     if folder is not None:
-        return read_shape(folder)
+        return read_shape(folder, view)
     # A path of another machine, such as /models/Qwen2.5-VL-7B-Instruct, is known by its last part.
-    return known_shape(wanted if wanted.startswith("builtin:") else Path(wanted).name)
+    return known_shape(wanted if wanted.startswith("builtin:") else Path(wanted).name, view)
 
 
 def _folder(wanted: str, field: str) -> Path | None:

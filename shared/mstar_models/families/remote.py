@@ -12,6 +12,8 @@ import torch
 from transformers import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
+from mstar_models.chat import fixed_day
+
 Trunk = Callable[..., BaseModelOutputWithPast]
 
 
@@ -76,7 +78,11 @@ class RemoteProcessor:
                 said += self._code.image_mark(count) if part["type"] == "image" else part["text"]
             plain.append({"role": message["role"], "content": said})
         found: str = self.tokenizer.apply_chat_template(
-            plain, chat_template=self.chat_template, tokenize=False, add_generation_prompt=add_generation_prompt
+            plain,
+            chat_template=self.chat_template,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            **fixed_day(self.chat_template),
         )
         return found
 
