@@ -82,7 +82,7 @@ class DatasetCheck:
     _overlap: Counter[str] = field(default_factory=Counter)
     _overlap_questions: Counter[str] = field(default_factory=Counter)
     _problems: list[str] = field(default_factory=list)
-    _kinds: dict[str, int] = field(default_factory=dict)
+    _alike: dict[str, int] = field(default_factory=dict)
     _short: list[InvalidDataset] = field(default_factory=list)
     _duplicates: Duplicates = field(default_factory=Duplicates)
 
@@ -123,7 +123,7 @@ class DatasetCheck:
         """Raises InvalidDataset for what was found so far: the first problems by file and line, with their number."""
         bad = self._found["bad"]
         if bad and not self.rule.skip_bad:
-            lines = listed(self._problems[:LISTED], self._kinds, bad)
+            lines = listed(self._problems[:LISTED], self._alike, bad)
             lines += [short.detail for short in self._short]
             raise InvalidDataset(
                 "\n  ".join([f"{bad} records cannot be used:" if bad > 1 else "a record cannot be used:", *lines])
@@ -194,7 +194,7 @@ class DatasetCheck:
 
     def _refuse(self, problem: str) -> None:
         self._found["bad"] += 1
-        gather(problem, self._problems, self._kinds, SHOWN)
+        gather(problem, self._problems, self._alike, SHOWN)
 
     def _is_dropped(self, row: Row, looks: Sequence[Fingerprint]) -> bool:
         """Count what the record doubles, and say whether it is left out for that."""

@@ -31,6 +31,10 @@ MAX_JSON_BYTES = 64_000_000
 """A tokenizer of a large vocabulary has some ten million bytes."""
 MAX_HEADER_BYTES = 100_000_000
 """The limit of the safetensors library."""
+_PACKED = frozenset(
+    ("U8", "I8", "I16", "U16", "I32", "U32", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F6_E2M3", "F6_E3M2")
+)
+"""Types of matrices that hold several numbers in one, or need a scale beside them."""
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
@@ -90,7 +94,7 @@ def check_weights(folder: Path) -> int:
             other = f"; if {SINGLE} is the whole model, remove that index" if (folder / SINGLE).is_file() else ""
             raise _refused(folder, f"lacks {name}, which {INDEX} lists{other}")
         try:
-            tensors = {tensor for tensor, _ in _header(path)}
+            tensors = {tensor for tensor, _, _ in _header(path)}
         except ValueError as error:
             raise _refused(folder, f"has a damaged {name}: {error}") from None
         # Headers are read and no tensor: a cut-off download is found without reading gigabytes.
@@ -104,14 +108,27 @@ def check_weights(folder: Path) -> int:
 def tensor_names(folder: Path) -> set[str]:
     """Names of all tensors. Raises InvalidInput for weights that are not whole."""
     check_weights(folder)
-    return {name for file in weight_files(folder) for name, _ in _header(_inside(folder, file))}
+    return {name for file in weight_files(folder) for name, _, _ in _header(_inside(folder, file))}
+
+
+def packed_tensor(folder: Path) -> str | None:
+    """Name and type of a weight in fewer bits than a model computes with; None: all are whole.
+
+    Read as if they were whole, such weights give numbers, and wrong ones. Raises InvalidInput.
+    """
+    for file in sorted(weight_files(folder)):
+        for name, kind, shape in _header(_inside(folder, file)):
+            # Counters and masks are integers in plain models as well, and they are no matrices.
+            if kind in _PACKED and len(shape) > 1:
+                return f"{name[:100]} of type {kind} in {file}"
+    return None
 
 
 def read_weights(folder: Path) -> Weights:
     """How many weights each part of the model has. Raises InvalidInput."""
     names = weight_files(folder)
     try:
-        tensors = [tensor for name in names for tensor in _header(_inside(folder, name))]
+        tensors = [(tensor, shape) for name in names for tensor, _, shape in _header(_inside(folder, name))]
     except (OSError, ValueError) as error:
         raise _refused(folder, f"has damaged weights: {error}") from None
     return count_weights(tensors, sum((folder / name).stat().st_size for name in names))
@@ -157,8 +174,8 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the tensors of a safetensors file. Raises ValueError for one that is not whole.
+def _header(path: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Names, types and shapes of the tensors of a safetensors file. Raises ValueError for one that is not whole.
 
     The format: 8 bytes with the header's length, the header as JSON, the tensors one after the other without gaps.
     """
@@ -180,7 +197,7 @@ def _header(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         if begin != place:
             raise ValueError(f"tensor {name[:100]!r} does not begin where the one before ends")
         place = end
-        yield name, tuple(header[name]["shape"])
+        yield name, header[name]["dtype"], tuple(header[name]["shape"])
     if place != size - 8 - length:
         raise ValueError(f"it has {size - 8 - length} bytes of tensors, and its header describes {place}")
 

@@ -19,6 +19,29 @@ _FRAME_STARTS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _MAX_SEGMENTS = 10_000
 
 
+_OTHERS = (
+    (b"GIF8", "GIF"), (b"BM", "BMP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"%PDF", "PDF"),
+)  # fmt: skip
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC"}
+"""Of the container of ISO 14496-12, in which phones keep pictures."""
+_LFS = b"version https://git-lfs"
+
+
+def what_instead(head: bytes) -> str:
+    """What a file is whose first 30 bytes are of no picture that is taken, and what to do, as the end of a sentence."""
+    if not head:
+        return " (it is empty): fetch it again"
+    if head.startswith(_LFS[: len(head)]):
+        return " but a pointer of Git LFS: fetch the files with `git lfs pull`"
+    if head.lstrip()[:5].lower() in (b"<!doc", b"<html"):
+        return " but a web page: fetch the picture again"
+    if head.lstrip()[:4].lower() in (b"<svg", b"<?xm"):
+        return " (it is SVG or XML): convert it"
+    brand = _BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
+    name = brand or next((name for start, name in _OTHERS if head.startswith(start)), None)
+    return f" (it is {name}): convert it" if name else ": convert it"
+
+
 def picture_size(file: BinaryIO) -> tuple[int, int]:
     """Width and height of a picture in an open file. Raises ValueError that says what is wrong with it."""
     # Of the open file, not of a path: nothing can be exchanged between this look and the reading.
@@ -36,7 +59,7 @@ def picture_size(file: BinaryIO) -> tuple[int, int]:
         elif head[:4] == b"RIFF" and head[8:12] == b"WEBP":
             width, height = _webp(head, size)
         else:
-            raise ValueError("is not a PNG, JPEG or WebP file: convert it")
+            raise ValueError(f"is not a PNG, JPEG or WebP file{what_instead(head)}")
     except struct.error:
         raise ValueError("is cut off in its header") from None
     if not width or not height:
@@ -44,7 +67,7 @@ def picture_size(file: BinaryIO) -> tuple[int, int]:
     if width * height > MAX_PIXELS:
         raise ValueError(f"has {width} x {height} pixels; at most {MAX_PIXELS} are accepted")
     if max(width, height) > MAX_SIDE_RATIO * min(width, height):
-        raise ValueError(f"of {width} x {height} pixels is too narrow")
+        raise ValueError(f"of {width} x {height} pixels is too narrow: a side may be {MAX_SIDE_RATIO} times the other")
     return width, height
 
 

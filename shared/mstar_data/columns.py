@@ -120,9 +120,15 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
         group=_group(row, metadata),
         split=_split(row) or _text(metadata.get("split")),
         response=row["response"] if isinstance(row.get("response"), str) and row["response"].strip() else None,
-        answerless="" if any(name in gold for name in GOLD_COLUMNS) else columns_to_name(row, "answer"),
+        answerless="" if any(name in gold for name in GOLD_COLUMNS) else _answerless(row),
         later_turns=row[LATER] if isinstance(row.get(LATER), int) else 0,
     )
+
+
+def _answerless(row: Mapping[str, Any]) -> str:
+    """Why the row has no answer, and what to do."""
+    empty = next((name for name in GOLD_COLUMNS if name in row), None)
+    return columns_to_name(row, "answer") if empty is None else f"column {empty!r} is null: give its answer"
 
 
 def images_of(row: Mapping[str, Any], root: Folder) -> tuple[ReadImage, ...]:

@@ -19,6 +19,7 @@ from mstar_data.zips import UNREADABLE
 Rows = Iterator[tuple[str, Any]]
 LONGEST_FIRST = 8 * 1024 * 1024
 """Bytes of a first line that is looked at to tell lines from one document."""
+COLUMNS = "holds columns, not records: write one record a line (pandas: to_json(path, orient='records', lines=True))"
 MOST_LISTS = 64
 MOST_EVENTS = 20_000
 """Values of a file that are looked at for its first record."""
@@ -135,9 +136,18 @@ def _by_id(file: Path, opened: Opener) -> Rows:
                 picture = row
             elif picture is not None and key == "questions" and isinstance(row, Mapping):
                 yield from _about(file, picture, row)
+            elif key in QUESTION_COLUMNS and _is_column(row):
+                yield file.name, BadRecord(f"{file.name} {COLUMNS}")
+                return
             else:
                 # What the record is called stands outside of it.
                 yield f"{file.name} record {key}", {"id": key, **row} if isinstance(row, Mapping) else row
+
+
+def _is_column(values: Any) -> bool:
+    """Whether these are the questions of all records, as pandas and `datasets` write tables by default."""
+    texts = list(values.values()) if isinstance(values, Mapping) else values
+    return isinstance(texts, list) and len(texts) > 0 and all(isinstance(text, str) for text in texts)
 
 
 def _about(file: Path, picture: Any, questions: Mapping[str, Any]) -> Rows:

@@ -14,6 +14,7 @@ from mstar.answers.options import repeated_options
 from mstar.answers.records import GOLD_COLUMNS, ChoiceForm, columns_of
 from mstar.errors import InvalidDataset, MstarError
 from mstar.judges import BENCHMARKS
+from mstar.pictures import what_instead
 from mstar.reach import Reach
 from mstar_data.benchmarks import items_of
 from mstar_data.bounds import Bounds, bounds_of
@@ -332,4 +333,4 @@ def image_ending(data: bytes) -> str:
             return ending
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return ".webp"
-    raise ValueError("the image is not a PNG, JPEG or WebP: convert it")
+    raise ValueError(f"the image is not a PNG, JPEG or WebP{what_instead(data[:30])}")

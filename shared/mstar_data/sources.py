@@ -30,6 +30,8 @@ from mstar_data.zips import UNREADABLE
 
 _PACKABLE = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
 ENDINGS = (*_PACKABLE, ".arrow")
+SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
+_ARROW_FILE = b"ARROW1"
 LONGEST_HEAD = 64 * 1024
 """Characters of a table's first line that are looked at."""
 _PACKED = re.compile(r"\.(?:parquet|arrow)\.(?:gz|bz2|xz|zst)$", re.IGNORECASE)
@@ -72,6 +74,8 @@ def listed_files(source: Path, bounds: Bounds) -> list[Path]:
     inside = [path for path in found if kind_of(path) in ENDINGS and not _is_annotation(path)]
     if not inside:
         inside = [path for path in archives_of(source, bounds) if _holds_records(path, bounds.open)]
+    if not inside and (sheet := next((path for path in found if path.suffix.lower() in SHEETS), None)):
+        raise _sheet(sheet)
     if not inside:
         raise InvalidDataset(
             f"{source} has no {', '.join(ENDINGS)} file and no webdataset shard: name the one with the records",
@@ -84,6 +88,12 @@ def _compressed(path: Path) -> InvalidDataset:
     # These formats pack their own columns, and are not read from their start to their end.
     tool = {".gz": "gunzip", ".bz2": "bunzip2", ".xz": "unxz", ".zst": "unzstd"}[path.suffix.lower()]
     return InvalidDataset(f"{path.name} is compressed: unpack it first ({tool} {path.name})", field="source")
+
+
+def _sheet(path: Path) -> InvalidDataset:
+    return InvalidDataset(
+        f"{path.name} is a spreadsheet: save its table as CSV in UTF-8, and name that", field="source"
+    )
 
 
 def _holds_records(archive: Path, opened: Opener) -> bool:
@@ -216,6 +226,8 @@ def _reader(file: Path) -> Callable[[Path, Opener], Iterator[tuple[str, Any]]]:
         ".jsonl": line_rows, ".json": json_rows, ".tsv": _table, ".csv": _table, ".parquet": _parquet, ".arrow": _arrow,
     }  # fmt: skip
     reader = readers.get(kind_of(file))
+    if reader is None and file.suffix.lower() in SHEETS:
+        raise _sheet(file)
     if reader is None:
         raise InvalidDataset(
             f"{file.name} is not one of {', '.join((*ENDINGS, *ARCHIVES))}: name a file with records", field="source"
@@ -246,7 +258,7 @@ def _mapped_split(mapping: Columns, row: Mapping[str, Any], where: str) -> str |
 
 
 def _table(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
-    """A table with a head line, between tabs, commas or semicolons; images as base64 in `image` (MMBench)."""
+    """A table with a head line, between tabs, commas, semicolons or bars; images as base64 in `image` (MMBench)."""
     # By default 128 KiB, which is less than many a picture in base64.
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     with io.TextIOWrapper(opened(file), encoding="utf-8-sig", newline="") as source:
@@ -272,8 +284,8 @@ def _table(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
 
 
 def _separator(head: str) -> str:
-    """What separates fields, by the head line: columns have names without any of the three."""
-    return max(",\t;", key=head.count)
+    """What separates fields, by the head line: columns have names without any of the four."""
+    return max(",\t;|", key=head.count)
 
 
 def _parquet(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
@@ -301,13 +313,20 @@ def _arrow(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
     try:
         # Mapped by its descriptor, since a batch of a thousand pictures would be read into memory otherwise.
         with opened(file) as held, pyarrow.memory_map(f"/dev/fd/{held.fileno()}") as source:
-            for batch in pyarrow.ipc.open_stream(source):
+            # `datasets` writes streams, and Arrow's own writers files, which begin with their name.
+            kept = source.read(len(_ARROW_FILE)) == _ARROW_FILE
+            source.seek(0)
+            for batch in _batches(pyarrow.ipc.open_file(source)) if kept else pyarrow.ipc.open_stream(source):
                 for start in range(0, batch.num_rows, 64):
                     for row in batch.slice(start, 64).to_pylist():
                         number += 1
                         yield f"{file.name} row {number}", row
     except (OSError, ValueError) as error:
         yield file.name, BadRecord(f"{file.name}: not a readable Arrow file ({_first_line(error)})")
+
+
+def _batches(file: Any) -> Iterator[Any]:
+    return (file.get_batch(place) for place in range(file.num_record_batches))
 
 
 def _first_line(error: Exception) -> str:

@@ -96,7 +96,10 @@ def _check_bounds(width: int, height: int, scans: int) -> None:
     if width * height > MAX_PIXELS:
         raise Refused("invalid-image", f"image has {width} x {height} pixels; at most {MAX_PIXELS} are accepted")
     if max(width, height) > MAX_SIDE_RATIO * min(width, height):
-        raise Refused("invalid-image", f"image of {width} x {height} pixels is too narrow")
+        raise Refused(
+            "invalid-image",
+            f"image of {width} x {height} pixels is too narrow: a side may be {MAX_SIDE_RATIO} times the other",
+        )
     if width * height * scans > MAX_SCANNED_PIXELS:
         detail = f"progressive JPEG of {width} x {height} pixels has {scans} scans; save it as a baseline JPEG"
         raise Refused("invalid-image", detail)

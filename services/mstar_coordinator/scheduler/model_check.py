@@ -11,7 +11,7 @@ from typing import Any
 from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR
 from mstar.model_files import source_name
-from mstar.model_folder import check_weights, model_files, read_json, tensor_names
+from mstar.model_folder import check_weights, model_files, packed_tensor, read_json, tensor_names
 from mstar.model_types import WITH_CODE, WITHOUT_TEMPLATE, type_problem
 from mstar.prm_schemes import (
     DECLARATION,
@@ -64,6 +64,7 @@ def check_model(folder: Path, allowed: Collection[str] = ()) -> int:
     _check_template(folder, model_type)
     model_files(folder)
     weights = check_weights(folder)
+    _check_plain(folder)
     _check_layers(folder, config)
     return weights
 
@@ -94,21 +95,37 @@ def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = (), sep
         _check_read(folder, scheme, separator)
     model_files(folder)
     weights = check_weights(folder)
+    if trained or not any(_packings(config)):
+        _check_plain(folder)
     _check_layers(folder, config)
     return weights
 
 
 def _check_trains(folder: Path, config: Mapping[str, Any]) -> None:
     """Raises InvalidInput for weights packed into fewer bits, which can be served and not trained."""
+    for where, packed in _packings(config):
+        kind = str(_mapping(packed).get("quant_method", "of no name"))[:32]
+        raise _refused(
+            folder,
+            f"holds quantized weights, which cannot be trained ({where}, {kind}): take the folder of the same model "
+            "with plain weights; train.lora.quantize packs those while they train",
+        )
+
+
+def _packings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Where the configuration says that weights are packed, and how."""
     for name, part in [("", config), *((f" {name}", config.get(name)) for name in _SECTIONS)]:
-        for key in _PACKED:
-            if packed := _mapping(part).get(key):
-                kind = str(_mapping(packed).get("quant_method", "of no name"))[:32]
-                raise _refused(
-                    folder,
-                    f"holds quantized weights, which cannot be trained ({key} in config.json{name}, {kind}): take the "
-                    "folder of the same model with plain weights; train.lora.quantize packs those while they train",
-                )
+        yield from ((f"{key} in config.json{name}", packed) for key in _PACKED if (packed := _mapping(part).get(key)))
+
+
+def _check_plain(folder: Path) -> None:
+    """Raises InvalidInput for packed weights of which the configuration says nothing: they would be read as whole."""
+    if (tensor := packed_tensor(folder)) is not None:
+        raise _refused(
+            folder,
+            f"holds quantized weights, which cannot be trained ({tensor}), and config.json says nothing of it: take "
+            "the folder of the same model with plain weights",
+        )
 
 
 def _check_layers(folder: Path, config: Mapping[str, Any]) -> None:
@@ -298,7 +315,7 @@ def _wrong_types(config: Mapping[str, Any], where: str) -> Iterator[str]:
     for name in _TEXTS:
         if config.get(name) is not None and not isinstance(config[name], str):
             yield f"has {name} in {where}, which must be a text"
-        elif name.endswith("dtype") and config.get(name) and config[name].removeprefix("torch.") not in _DTYPES:
+        elif name.endswith("dtype") and config.get(name) and config[name] not in _DTYPES:
             yield f"has {name} {config[name][:32]!r} in {where}, which must be one of {', '.join(_DTYPES)}"
 
 

@@ -139,9 +139,13 @@ def cell_text(value: Any, column: str) -> str:
     if isinstance(value, Decimal | date | time):
         return str(value)
     if isinstance(value, (list, tuple)):
+        if not value:
+            raise InvalidDataset(f"{column} is an empty list", field=column)
         return json.dumps(list(value), ensure_ascii=False, default=lambda one: cell_text(one, column))
     if not isinstance(value, (str, int)):
-        raise InvalidDataset(f"{column} must be a text, a number or a list", field=column)
+        named = next((name for name in value if isinstance(name, str)), "value") if isinstance(value, Mapping) else ""
+        mend = f": name the part that holds it in a mapping (columns: {{answer: {column}.{named}}})" if named else ""
+        raise InvalidDataset(f"{column} must be a text, a number or a list{mend}", field=column)
     text = str(value).strip()
     if not text:
         raise InvalidDataset(f"{column} is empty", field=column)
@@ -176,7 +180,9 @@ def _options(raw: Any) -> Options:
     if isinstance(raw, Mapping):
         names, raw = _of_mapping(raw)
     if isinstance(raw, (str, bytes)) or not isinstance(raw, Sequence) or len(raw) > len(LETTERS):
-        raise InvalidDataset("choices must be a list of texts, 26 at most", field="choices")
+        raise InvalidDataset(
+            'choices must be a list of texts, 26 at most: write ["red", "blue"], in a table too', field="choices"
+        )
     if raw and all(isinstance(one, Mapping) for one in raw):
         names = [next((one[name] for name in _NAMES if not missing(one.get(name))), None) for one in raw]
         raw = [next((one[name] for name in _TEXTS if one.get(name) is not None), None) for one in raw]

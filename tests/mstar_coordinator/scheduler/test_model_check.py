@@ -49,6 +49,20 @@ def test_quantized_weights_are_refused_since_they_cannot_be_trained(root: Path, 
         admitted(with_sources(), root)
 
 
+@pytest.mark.parametrize("kind", ["I8", "F8_E4M3"])
+def test_packed_weights_of_which_the_configuration_says_nothing_are_refused(root: Path, kind: str) -> None:
+    packed = {"layers.0.weight": tensor(0, 4, [2, 2]) | {"dtype": kind}}
+    write_weights(root / "model" / "model.safetensors", packed, b"1234")
+    with pytest.raises(InvalidInput, match=rf"layers\.0\.weight of type {kind} in model\.safetensors\), and config"):
+        admitted(with_sources(), root)
+
+
+def test_a_counter_beside_plain_weights_is_no_packed_weight(root: Path) -> None:
+    numbers = {"layers.0.weight": {"dtype": "BF16", "shape": [1, 2], "data_offsets": [0, 4]}, "seen": tensor(4, 5)}
+    write_weights(root / "model" / "model.safetensors", numbers, b"12345")
+    admitted(with_sources(), root)
+
+
 @pytest.mark.parametrize(
     ("header", "body", "said"),
     [
@@ -208,6 +222,7 @@ def test_of_several_templates_that_is_looked_at_which_the_processor_takes(root: 
             "has num_hidden_layers 4000 in config.json vision_config",
         ),
         ("config.json", {"dtype": "float7"}, "has dtype 'float7' in config.json, which must be one of auto, float64"),
+        ("config.json", {"dtype": "torch.bfloat16"}, "has dtype 'torch.bfloat16' in config.json, which must be one of"),
         ("config.json", {"torch_dtype": "int8"}, "has torch_dtype 'int8' in config.json, which must be one of"),
         (
             "config.json",
