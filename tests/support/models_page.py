@@ -46,8 +46,8 @@ It is chosen when a model is loaded, from its configuration. The reasons:
 
 Before a run starts, in one sentence that names the file and what to do: a `model_type` that is not in the table above;
 a folder without tokenizer, image processor, chat template or whole weights; a chat template that drops the image or
-the question; weights that are quantized (FP8, GPTQ, AWQ and others), which cannot be trained. Of the types that
-transformers loads as models of images and text, refused are:
+the question; weights that are quantized (FP8, GPTQ, AWQ and others), which cannot be trained, also where config.json
+does not say so. Of the types that transformers loads as models of images and text, refused are:
 
 {others}
 {elsewise}
@@ -108,6 +108,9 @@ Phi-4-multimodal is refused: transformers does not list it among the models of i
 SmolVLM's processor wants `num2words`, which comes with the model services.
 
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.
+
+Where a chat template writes the date (`strftime_now`), it is 1 January 2026 on every day, for policy, PRM and trainer. Else
+a run that goes on after midnight would train on other prompts than it sampled with.
 
 ## Several images, or none
 
