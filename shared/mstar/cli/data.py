@@ -226,7 +226,9 @@ def _print(summary: "Summary") -> None:
     for title, counts in (("split", summary.records), ("type", summary.types), ("group", summary.groups)):
         named = ", ".join(f"{name or 'none'} {count:,}" for name, count in counts.most_common(12))
         console.print(f"{title:<7}{named or '-'}", highlight=False)
-    console.print(f"images {summary.images:,} written, {summary.repeated:,} repeated records left out", highlight=False)
+    # A look at a source writes none.
+    written = f"images {summary.images:,} written, " if summary.images else ""
+    console.print(f"{written}{summary.repeated:,} repeated records left out", highlight=False)
     for count, what in (
         (summary.in_words, "records have no image: the model sees their words only"),
         (summary.later_turns, "conversations have further turns: only their first question and answer are read"),
