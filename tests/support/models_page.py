@@ -109,8 +109,8 @@ SmolVLM's processor wants `num2words`, which comes with the model services.
 
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.
 
-Where a chat template writes the date (`strftime_now`), it is 1 January 2026 on every day, for policy, PRM and trainer. Else
-a run that goes on after midnight would train on other prompts than it sampled with.
+Where a chat template writes the date (`strftime_now`), it is 1 January 2026 on every day, for policy, PRM and trainer.
+Otherwise a run that goes on after midnight would train on other prompts than it sampled with.
 
 ## Several images, or none
 
