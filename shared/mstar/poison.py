@@ -17,7 +17,7 @@ MOST_QUARANTINED = 3
 """Of one shard: a run that goes on without many of its questions is no longer the run that was asked for."""
 
 
-class Verdict(StrEnum):
+class Suspicion(StrEnum):
     """What the end of a careful attempt says about the question in hand."""
 
     SUSPECT = "suspect"
@@ -25,14 +25,14 @@ class Verdict(StrEnum):
     NOTHING = "nothing"
 
 
-def judge(question: str | None, suspects: Collection[str], quarantined: int) -> Verdict:
+def judge(question: str | None, suspects: Collection[str], quarantined: int) -> Suspicion:
     """What to make of an attempt that ended at this question, given the shard's suspects and count of quarantined.
 
     SUSPECT and QUARANTINE bring the search forward, so such an attempt does not count against the step.
     """
     if question is None:
-        return Verdict.NOTHING
+        return Suspicion.NOTHING
     # Suspects come last, so all other questions of the shard have succeeded in this attempt.
     if question in suspects:
-        return Verdict.QUARANTINE if quarantined < MOST_QUARANTINED else Verdict.NOTHING
-    return Verdict.SUSPECT if len(suspects) < MOST_SUSPECTS else Verdict.NOTHING
+        return Suspicion.QUARANTINE if quarantined < MOST_QUARANTINED else Suspicion.NOTHING
+    return Suspicion.SUSPECT if len(suspects) < MOST_SUSPECTS else Suspicion.NOTHING

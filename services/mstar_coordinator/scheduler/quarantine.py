@@ -1,6 +1,6 @@
 """Notes the question at which an attempt of a step ended, and leaves it out of the run where `mstar.poison` says so."""
 
-from mstar.poison import Verdict, judge
+from mstar.poison import Suspicion, judge
 from mstar_coordinator.store.database import Transaction
 from mstar_coordinator.store.records import RunRecord, StepRecord
 
@@ -13,10 +13,10 @@ def blame(tx: Transaction, run: RunRecord, step: StepRecord, error: str) -> bool
         return True
     quarantined = sum(one.step == step.name for one in out)
     verdict = judge(step.in_hand, tx.suspects.of_step(run.id, step.name), quarantined)
-    if step.in_hand is None or verdict is Verdict.NOTHING:
+    if step.in_hand is None or verdict is Suspicion.NOTHING:
         return False
     now = tx.now()
-    if verdict is Verdict.SUSPECT:
+    if verdict is Suspicion.SUSPECT:
         message = f"question {step.in_hand} was in hand when an attempt ended: {error}; it comes last in the next one"
         tx.suspects.suspect(run.id, step.in_hand, step.name, error)
         tx.events.append(run.id, now, "question.suspected", step=step.name, message=message)
