@@ -84,7 +84,7 @@ def images_taken(model_type: str) -> Images:
 
 
 def parse_untried(text: str) -> frozenset[str]:
-    """Untried types that an operator allows, with commas between them.
+    """Untried types that an operator allows, comma-separated.
 
     Raises ValueError for a name that is tried already, or that no setting can allow.
     """

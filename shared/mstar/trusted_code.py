@@ -1,4 +1,4 @@
-"""Which folders' code a service may run, as its operator says it: `TYPE=FOLDER@sha256:DIGEST`, with commas between.
+"""Which folders' code a service may run, as its operator lists it: comma-separated `TYPE=FOLDER@sha256:DIGEST`.
 
 Nothing else runs code from a folder, and no request can name one. What this leaves out: reading and importing the code
 (`mstar_models.remote_code`).

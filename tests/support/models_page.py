@@ -77,9 +77,9 @@ Their code lies in their folders. It runs only where an operator allows it, by t
 2. `python -m mstar_models.remote_code /models/MiniCPM-Llama3-V-2_5` prints an entry,
    `minicpmv=/models/MiniCPM-Llama3-V-2_5@sha256:…`.
 3. Put it into `MSTAR_POLICY_TRUSTED_CODE`, `MSTAR_PRM_TRUSTED_CODE`, `MSTAR_TRAINER_TRUSTED_CODE` and
-   `MSTAR_COORDINATOR_TRUSTED_CODE`; several entries have commas between them. The folder must be there for policy, PRM
-   and trainer, such as on the volume that they share. With Helm the variables go into `extraEnv` of each service;
-   `mstar up` hands each of its services its own.
+   `MSTAR_COORDINATOR_TRUSTED_CODE`; several entries are comma-separated. The folder must exist for policy, PRM and
+   trainer, such as on the volume that they share. With Helm the variables go into `extraEnv` of each service; `mstar
+   up` hands each of its services its own.
 
 No request, recipe or checkpoint can name code. Checkpoints hold none; they are loaded with the allowed code for their
 `model_type`. A changed byte, or a file more or less, refuses the folder until the new hash is allowed. The files that

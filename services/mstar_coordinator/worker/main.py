@@ -26,11 +26,12 @@ class StepWorkerSettings(WorkerSettings):
     """Settings from `MSTAR_WORKER_…` variables."""
 
     policy_url: str = "http://127.0.0.1:8401"
-    """The policy service; several replicas as URLs with commas between, or as one name with several addresses."""
+    """URL of the policy service; several replicas as comma-separated URLs, or as one host name with several
+    addresses."""
     prm_url: str = "http://127.0.0.1:8402"
-    """The PRM service, or its replicas likewise."""
+    """URL of the PRM service, or its replicas in the same form."""
     weights_admin_key: SecretStr | None = None
-    """Bearer key that may load weights into both."""
+    """Bearer key that may load weights into policy and PRM."""
 
 
 def main(queues: str) -> None:
