@@ -22,6 +22,8 @@ from mstar_models.families import family_of_processor
 VIDEO = "video_processor"
 NAMING_FILES = ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json")
 """Where a folder may name the class of its processor, the most specific first."""
+OLDER, NEWER = "Qwen2_5_VLImageProcessor", "Qwen2VLImageProcessor"
+"""What the first folders of Qwen2.5-VL call their image processor, and what it is called."""
 WITHOUT_TORCHVISION = {"PixtralProcessor": "mstar_models.families.pixtral"}
 """Processors that transformers only offers beside torchvision → our module with a class of the same name."""
 WITHOUT_VIDEO = {
@@ -95,14 +97,40 @@ def _part(folder: Path, kind: str, name: str) -> Any:
     if name == "tokenizer":
         # Mistral's folders name a Llama tokenizer, whose own rules would replace those in tokenizer.json.
         auto = PreTrainedTokenizerFast if kind == "PixtralProcessor" else AutoTokenizer
-        return auto.from_pretrained(folder, **where)
+        try:
+            return auto.from_pretrained(folder, **where)
+        except Exception as error:
+            if (folder / "tokenizer.json").is_file():
+                raise
+            # Made anew of older files, which takes their library, and what fails then speaks of a line that is no text.
+            raise InvalidInput(
+                f"model folder {folder.name} has no tokenizer.json, and none can be made of its other files: add that "
+                "file from the same model, or install sentencepiece and protobuf where the files are whole",
+                field="model",
+            ) from error
     if name == "image_processor":
+        _require_named(folder)
         backend = "torchvision" if has_torchvision() else "pil"
         return AutoImageProcessor.from_pretrained(folder, backend=backend, **where)
     raise InvalidInput(
         f"model folder {folder.name}: {kind} also takes a {name}; only models of images and text are supported",
         field="model",
     )
+
+
+def _require_named(folder: Path) -> None:
+    """Raises InvalidInput for a class of an older transformers, which the newer one calls unknown among a hundred."""
+    for name in ("processor_config.json", "preprocessor_config.json"):
+        whole = _read(folder / name)
+        part = whole.get("image_processor", whole)
+        named = part.get("image_processor_type") if isinstance(part, dict) else None
+        if isinstance(named, str) and named.startswith(OLDER):
+            newer = NEWER + named.removeprefix(OLDER)
+            raise InvalidInput(
+                f"model folder {folder.name} has image_processor_type {named[:64]!r} in {name}, which transformers no "
+                f"longer has: write {newer[:64]!r}, which is the same",
+                field="model",
+            )
 
 
 def has_torchvision() -> bool:
