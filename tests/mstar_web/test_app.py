@@ -97,6 +97,17 @@ def test_an_unexpected_error_keeps_its_trace_to_itself(app: FastAPI) -> None:
     assert "nobody outside" not in response.text
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_memory_that_is_used_up_is_named(app: FastAPI, error: Exception) -> None:
+    async def starved() -> None:
+        raise error
+
+    app.add_api_route("/starved", starved)
+    answer = ask(app, "GET", "/starved")
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "5"
+    assert answer.json()["detail"].startswith("the memory of this machine or container is used up: give this service")
+
+
 def test_a_full_disk_and_a_missing_permission_are_named_wherever_they_rise(app: FastAPI) -> None:
     denied = problem(ask(app, "GET", "/denied"))
     assert (denied["status"], denied["code"]) == (500, "not-writable") and "/home/of/orders" in denied["detail"]
