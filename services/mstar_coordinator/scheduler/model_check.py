@@ -64,6 +64,7 @@ def check_model(folder: Path, allowed: Collection[str] = ()) -> int:
     _check_template(folder, model_type)
     model_files(folder)
     weights = check_weights(folder)
+    _check_alone(folder)
     _check_plain(folder)
     _check_layers(folder, config)
     return weights
@@ -95,6 +96,7 @@ def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = (), sep
         _check_read(folder, scheme, separator)
     model_files(folder)
     weights = check_weights(folder)
+    _check_alone(folder)
     if trained or not any(_packings(config)):
         _check_plain(folder)
     _check_layers(folder, config)
@@ -116,6 +118,15 @@ def _packings(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Where the configuration says that weights are packed, and how."""
     for name, part in [("", config), *((f" {name}", config.get(name)) for name in _SECTIONS)]:
         yield from ((f"{key} in config.json{name}", packed) for key in _PACKED if (packed := _mapping(part).get(key)))
+
+
+def _check_alone(folder: Path) -> None:
+    """Raises InvalidInput for an adapter beside the model, which a copy of the model's files would leave out."""
+    if (folder / "adapter_config.json").exists():
+        raise _refused(
+            folder,
+            "holds an adapter_config.json beside the model: merge the adapter into the weights, and remove that file",
+        )
 
 
 def _check_plain(folder: Path) -> None:

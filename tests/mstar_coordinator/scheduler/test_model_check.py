@@ -49,6 +49,12 @@ def test_quantized_weights_are_refused_since_they_cannot_be_trained(root: Path, 
         admitted(with_sources(), root)
 
 
+def test_an_adapter_beside_a_whole_model_is_not_left_out_in_silence(root: Path) -> None:
+    (root / "model" / "adapter_config.json").write_text("{}")
+    with pytest.raises(InvalidInput, match=r"holds an adapter_config\.json beside the model: merge the adapter"):
+        admitted(with_sources(), root)
+
+
 @pytest.mark.parametrize("kind", ["I8", "F8_E4M3"])
 def test_packed_weights_of_which_the_configuration_says_nothing_are_refused(root: Path, kind: str) -> None:
     packed = {"layers.0.weight": tensor(0, 4, [2, 2]) | {"dtype": kind}}
