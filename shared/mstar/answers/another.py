@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from mstar.answers.dimensions import asked_quantity
+from mstar.answers.heads import names_something_else
 from mstar.answers.marks import plain
 from mstar.answers.numbers import read_number
 from mstar.answers.rule import DEFAULT_RULE
@@ -18,12 +19,12 @@ from mstar.types import Answer, AnswerType
 
 _LONGEST = 30
 """Words; a longer text is not a bare answer."""
-_SAME = {"average": "mean", "averages": "mean", "circumference": "perimeter", "velocity": "speed"}
+_SAME = {"average": "mean", "averages": "mean", "sum": "total", "circumference": "perimeter", "velocity": "speed"}
 _MEASURES = {
     "area", "perimeter", "volume", "radius", "diameter", "mean", "median", "mode", "range", "slope", "circumference",
     "average", "subtotal", "total", "tax", "tip", "discount", "deposit", "shipping",
     "length", "width", "height", "depth", "force", "torque", "energy", "power", "mass", "speed", "pressure", "time",
-    "temperature",
+    "temperature", "sum", "difference", "product", "quotient", "ratio",
 }  # fmt: skip
 _BECAUSE = re.compile(r"[,;.]?\s+(?:because|since|as)\s", re.IGNORECASE)
 _YES_NO = frozenset({"yes", "no", "true", "false"})
@@ -35,11 +36,14 @@ _ASKED = re.compile(
 )
 """`find AC`, `the value of x`."""
 _SYMBOLS = {
-    "A": "area", "S": "area", "P": "perimeter", "C": "perimeter", "V": "volume", "m": "slope", "k": "slope",
-    "b": "intercept",
+    "A": {"area", "amplitude"}, "f": {"frequency"}, "λ": {"wavelength"},
+    "S": {"area"}, "P": {"perimeter", "power", "pressure"}, "C": {"perimeter"},
+    "V": {"volume", "voltage"}, "m": {"slope", "mass"}, "k": {"slope"}, "b": {"intercept"}, "r": {"radius"},
+    "R": {"radius", "resistance"}, "d": {"diameter", "distance"}, "D": {"diameter", "distance", "density"},
+    "h": {"height"}, "I": {"current"}, "F": {"force"}, "E": {"energy"}, "v": {"speed"},
 }  # fmt: skip
-_SYMBOL = re.compile(r"\$?([ASPCVmkb])\s*=")
-_POINT_ASKED = re.compile(r"\bcoordinates\s+of\s+(?i:the\s+)?(?i:point\s+|vertex\s+)?\$?(?P<name>[A-Z])(?![A-Za-z])")
+_SYMBOL = re.compile(r"\$?([A-Za-zλ])\s*(?:=|≈)")
+_POINT_ASKED = re.compile(r"\bcoordinates\s+of\s+(?i:the\s+)?(?i:[a-z]+\s+)?\$?(?P<name>[A-Z])(?![A-Za-z])")
 _OF_X = re.compile(r"(?<![A-Za-z\\])[fgh]\(x\)\s*=")
 """`f(x) = 6x - 4`, where the question says what f(x) is and asks for something else of it."""
 _POINT_TOLD = re.compile(r"\$?(?i:point\s+)?(?P<name>[A-Z])\s*(?:=\s*)?(?:\\left\s*)?\(")
@@ -50,6 +54,12 @@ _NAMED = re.compile(
     rf"(?P<what>(?i:{_FIGURES})\s*)?(?<![A-Za-z\\'\u2019])(?P<name>[A-Z]{{2,4}}|[a-z]|[1-9])(?![A-Za-z\d.]|\s*(?:∠|\\angle))"
 )
 _ANGLE = re.compile(r"angle|∠|\\angle", re.IGNORECASE)
+_BY_HOW_MUCH = re.compile(r"\bby\s+(?:how|what)\b", re.IGNORECASE)
+_CHANGED_TO = re.compile(r"(?<!compared )\b(?:to|from)\s+[$€£]?\d")
+"""`It rose to 8`, where the question asks by how much."""
+_CALL = re.compile(r"\$?([a-zA-Z]'{0,2}\(-?\d{1,4}\))")
+"""`f(2)`"""
+_ANGLE_NAMED = re.compile(r"(?:\b[Aa]ngle\s+|∠\s*|\\angle\s*|角\s*)([A-Z]{1,3})(?![A-Za-z])")
 _EQUALS = re.compile(r"=|≈|\\approx\b|\b(?:is|are|equals|measures)\b")
 
 
@@ -69,6 +79,8 @@ def says_another(said: str, answer: Answer, question: str) -> bool:
         or _other_symbol(text, question)
         or _other_name(text, question)
         or has_another_subject(text, question)
+        or names_something_else(text, question, _words(" ".join((gold, *options))))
+        or (_BY_HOW_MUCH.search(question) is not None and " by " not in text and _CHANGED_TO.search(text) is not None)
         or (answer.type is AnswerType.CHOICE and _other_unit(text, answer, question))
     )
 
@@ -92,7 +104,8 @@ def _other_symbol(text: str, question: str) -> bool:
     found = _SYMBOL.match(text)
     wanted = asked_quantity(question)
     wanted = _SAME.get(wanted, wanted)
-    if found is None or wanted not in _SYMBOLS.values() or _SYMBOLS[found[1]] == wanted:
+    meant = _SYMBOLS.get(found[1]) if found else None
+    if found is None or meant is None or wanted in meant or not any(wanted in names for names in _SYMBOLS.values()):
         return False
     return re.search(rf"(?<![A-Za-z]){found[1]}(?![A-Za-z])", question) is None
 
@@ -108,12 +121,23 @@ def _other_name(text: str, question: str) -> bool:
     point, told = _POINT_ASKED.search(question), _POINT_TOLD.match(text)
     if point and told:
         return point["name"] != told["name"]
+    calls, call = set(_CALL.findall(question)), _CALL.match(text)
+    if call and calls and call[1] not in calls:
+        return True
     *heads, _ = _EQUALS.split(text)
+    angles, called = _angles(question), _angles(" ".join(heads))
+    if len(angles) == 1 and called and angles.isdisjoint(called):
+        return True
     asked = [*map(_key, _ASKED.finditer(question))]
     names = [name for head in heads for name in _names(head)]
     if not any(asked) or not names or not set(names).isdisjoint(asked):
         return False
     return any(len(name) in map(len, asked) for name in names if name)
+
+
+def _angles(text: str) -> set[str]:
+    """Where the angles that a text names have their vertex."""
+    return {name[len(name) // 2] for name in _ANGLE_NAMED.findall(text) if len(name) != 2}
 
 
 def _names(head: str) -> Iterator[str]:

@@ -13,13 +13,14 @@ from mstar.answers.marks import bare
 from mstar.answers.numbers import CHANGES
 from mstar.answers.renamed import named_again
 from mstar.answers.restated import answers_restated, long_forms
+from mstar.answers.supported import answers_supported, without_support
 from mstar.answers.wanted import names_counted
 
 _LONGEST = 30
 """Words; a longer text is not a bare answer."""
 _VERBS = {
     "is", "was", "has", "had", "equals", "will", "would", "can", "could", "shows", "reads", "displays", "indicates",
-    "measures", "falls", "lies", "occurs", "represents", "contains", "gives", "belongs",
+    "es", "ist", "est", "measures", "falls", "lies", "occurs", "represents", "contains", "gives", "belongs",
 }  # fmt: skip
 _MODALS = {"can", "could"}
 _HELPERS = {"do", "does", "did", "can", "could", "will", "would", "should", "must"}
@@ -33,28 +34,18 @@ _SAYS_MORE = {
     "not", "no", "never", "neither", "nor", "none", "or", "but", "except", "unlike", "than", "half", "twice",
     "without", "instead",
 }  # fmt: skip
-_OF_WHAT = {"in", "of", "for", "on", "at", "per"}
+_OF_WHAT = {"in", "of", "for", "on", "at", "per", "from", "to", "during", "between"}
 _LIMITS = {
-    "after",
-    "before",
-    "over",
-    "under",
-    "above",
-    "below",
-    "more",
-    "less",
-    "least",
-    "most",
-    "between",
-    "until",
-    "since",
-}
+    "after", "before", "over", "under", "above", "below", "more", "less", "least", "most", "between", "until", "since",
+}  # fmt: skip
 _SOME = {"most", "some", "any", "many", "each", "first", "second", "other", "not", "all", "both"}
 """Words of a question that asks of other things than all of them."""
 _IN_ORDER = {
     "order", "ordered", "sequence", "first", "second", "last", "respectively", "rank", "ranked", "then", "next",
     "begin", "start", "top", "bottom",
 }  # fmt: skip
+_OPTION = re.compile(r"[(\[]?[A-Z][)\].:]+")
+"""The letter of `(A) It would decrease`, which is no article."""
 _SO = re.compile(r"^(?:so|thus|hence|therefore)\b,?\s+", re.IGNORECASE)
 _LEAD = re.compile(
     r"(?:in|for|from|on|by|using|at|with|according\s+to|based\s+on)\s+(?P<where>[^,=]{1,60}),\s+", re.IGNORECASE
@@ -88,7 +79,8 @@ _PAST = {
 
 _DONE = {
     "written": "wrote", "drawn": "drew", "made": "made", "taken": "took", "given": "gave", "won": "won", "sung": "sang",
-    "built": "built", "sold": "sold", "led": "led", "found": "found", "spoken": "spoke", "driven": "drove",
+    "built": "built", "sold": "sold", "led": "led", "found": "found", "shown": "shows", "spoken": "spoke",
+    "driven": "drove",
 }  # fmt: skip
 _OF_MEASURE = {
     "heavy": {"weighs", "weigh", "weighed"}, "weight": {"weighs", "weigh", "weighed"}, "cost": {"costs"},
@@ -112,6 +104,10 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
         yield rest
         text, words = rest, rest.split()
         yield from _assigned(text, question)
+    if (cut := without_support(text, question)) != text:
+        yield cut
+        text, words = cut, cut.split()
+    yield from answers_supported(text, question)
     yield from answers_beside(bare(text), question)
     # `three wheels` of `It has three wheels`, where the question asks how many.
     held = bare(text).split()
@@ -218,7 +214,7 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
     known |= _TEXT if not _SAY.isdisjoint(asked) else set()
     verbs = {verb for word in asked for verb in _OF_MEASURE.get(word, ())}
     verbs |= _VERBS | set(_inflected(asked)) | set(asked) & set(_PAST.values())
-    for place in range(1, len(told) - 1):
+    for place in range(1, 0 if _OPTION.fullmatch(words[0]) else len(told) - 1):
         head = told[:place]
         if _SAYS_MORE & set(head) or not all(word in _SMALL or _singular(word) in known for word in head):
             return
@@ -226,7 +222,7 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
             continue
         if _of_condition(head, asked) or (asked[0] == "how" and {"more", "than"} <= set(asked) and "more" not in told):
             return
-        begin = place + 1
+        begin = place + 1 + _as_asked(told[place:], asked)
         yield " ".join(words[begin:])
         yield from _without_end(words[begin:], told[begin:], asked)
         if told[place] in ("is", "was"):
@@ -249,15 +245,28 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
         ):
             begin += 1
             yield " ".join(words[begin:])
+            yield from _without_end(words[begin:], told[begin:], asked)
+            if {"which", "what"} & set(asked[:2]) and told[begin] in asked[1:3]:
+                yield " ".join(words[begin + 1 :])  # `is in Quadrant II`
+
+
+def _as_asked(told: Sequence[str], asked: Sequence[str]) -> int:
+    """How many words behind a verb are behind it in the question too: `in the air` of `stays in the air for`."""
+    for place in range(1, len(asked)):
+        pairs = zip(told[1:-2], asked[place:], strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        if same and told[0].startswith(asked[place - 1]) and told[same + 1] in _BEFORE_ANSWER:
+            return same
+    return 0
 
 
 def _without_end(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
-    """`$12` of `$12 in change`, where the question asks how much change."""
-    behind = told[1:]
-    if asked[:1] != ["how"] or len(behind) < 2 or behind[0] not in _OF_WHAT:
+    """`$12` of `$12 in change`, `3.4 million` of `3.4 million in 2012`, where the question asks how much."""
+    if "how" not in asked[:2] or len(told) < 3:
         return
-    if all(word in _SMALL or word in asked for word in behind[1:]):
-        yield words[0]
+    end = next((place for place, word in enumerate(told[:4]) if word in _OF_WHAT), 0)
+    if 0 < end < len(told) - 1 and all(word in _SMALL or word in asked for word in told[end + 1 :]):
+        yield " ".join(words[:end])
 
 
 def _follows(word: str, head: str, asked: Sequence[str]) -> bool:

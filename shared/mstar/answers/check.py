@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
+from mstar.answers.angles import same_turn
 from mstar.answers.another import says_another
 from mstar.answers.asked import answers_in_words, asks_order
 from mstar.answers.choices import compare_choice
@@ -239,7 +240,11 @@ def _text(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
 
 def _math(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
     one = first_answer(said)
-    if same_notation(one, answer.value, question):
+    if same_notation(one, answer.value, question) or same_turn(one, answer.value, question):
+        return "equal"
+    ratio = _in_words(plain(one), question)
+    gold = read_number(answer.value, DEFAULT_RULE) if ratio is not None else None
+    if ratio is not None and gold is not None and gold.exact and gold.value == ratio.value and not gold.unit:
         return "equal"
     if not answer.unit and is_of_another_kind(unit_behind(without_latex_text(bare(one))), question):
         return "unit-different"

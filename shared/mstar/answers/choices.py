@@ -44,7 +44,7 @@ _LETTER_LAST = re.compile(
 _COUNTED = re.compile(r"[(\[]?(?P<place>[1-9]\d?)[.):\]]{1,2}\s+(?P<text>\S.*)", re.DOTALL)
 _BETWEEN = re.compile(r"\s*\b(and|or)\b\s*")
 _LABEL = re.compile(
-    r"(?:the\s+)?(?!(?:option|choice|answer|not|nor|neither|either|except)\b)[a-z]{3,12}\s+(?P<label>[a-z]|[ivx]{1,4})",
+    r"(?:the\s+)?(?!(?:option|choice|answer|not|nor|neither|either|except|before|after|above|below|near|beside|than)\b)[a-z]{3,12}\s+(?P<label>[a-z]|[ivx]{1,4})",
     re.IGNORECASE,
 )
 """What a figure calls a part of it: `letter E`, `quadrant II`."""

@@ -15,6 +15,7 @@ _UNITS = {
     "speed": ("m/s",), "velocity": ("m/s",), "acceleration": ("m/s^2",), "mass": ("kg",), "weight": ("kg", "N"),
     "force": ("N",), "energy": ("J",), "power": ("W",), "voltage": ("V",), "current": ("A",), "resistance": ("ohm",),
     "pressure": ("Pa",), "frequency": ("Hz",), "density": ("kg/m^3",), "slope": (),
+    "wavelength": ("m",), "amplitude": (),
 }  # fmt: skip
 """A unit of each kind that an answer may have; empty where it may have any."""
 _ASKED = re.compile(

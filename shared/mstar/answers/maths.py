@@ -274,7 +274,7 @@ def _prepared(text: str, unit: str | None) -> str:
     text = _ROOT.sub(lambda match: rf"\sqrt{{{match[1] or match[2]}}}", text)
     text = _CALLED_ROOT.sub(r"\\sqrt{\1}", text)
     text = _PI.sub(r"\\pi", text)
-    text = re.sub(r"(?<=\d)\s*degrees?$", "°", text)
+    text = re.sub(r"(?<![A-Za-z])\s*degrees?$", "°", text)
     text = _NAMED.sub(r"\\\1", text)
     text = _HIGHER_ROOT.sub(r"\2^{1/\1}", _PART_POWER.sub(r"^{\1/\2}", text))
     text = _EXPONENTIAL.sub(r"e^{\1}", _DERIVATIVE.sub("y' ", text))

@@ -6,6 +6,7 @@ What this leaves out: numbers in digits (`numbers`) and formulas (`maths`).
 import re
 from fractions import Fraction
 
+from mstar.answers.directed import same_directed, same_multiple
 from mstar.answers.marks import bare
 from mstar.answers.numbers import in_digits, read_number
 from mstar.answers.phrases import same_text
@@ -41,6 +42,8 @@ def same_notation(said: str, gold: str, question: str) -> bool:
     said, gold = bare(said), bare(gold)
     return (
         _same_roman(said, gold)
+        or same_directed(said, gold)
+        or same_multiple(said, gold)
         or _same_based(said, gold, question)
         or _same_least(said, gold)
         or (_AGE.search(question) is not None and _same_ages(said, gold))

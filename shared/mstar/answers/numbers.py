@@ -44,8 +44,11 @@ _DOTTED_COMMA = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d+)(?![\d.,])")
 _INDIAN = re.compile(r"(?<![\d.,])(\d{1,2}(?:,\d{2})+,\d{3})(?![\d,])")
 _COMMA = re.compile(r"(?<![\d.,])(0,\d+|\d{4,},\d+|\d+,(?:\d{1,2}|\d{4,}))(?![\d.,])")
 """Decimal commas that cannot be commas between thousands."""
-_CODES = {"US$": "$", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "JPY", "CNY": "CNY", "RMB": "CNY", "INR": "₹"}
-_CODED = re.compile(r"([+-]?)\s*(US\s?\$|USD|EUR|GBP|JPY|CNY|RMB|INR)\s*(?=[.\d])")
+_CODES = {
+    "US$": "$", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "JPY", "CNY": "CNY", "RMB": "CNY", "INR": "₹",
+    "Rs": "₹", "Rs.": "₹",
+}  # fmt: skip
+_CODED = re.compile(r"([+-]?)\s*(US\s?\$|USD|EUR|GBP|JPY|CNY|RMB|INR|Rs\.?)\s*(?=[.\d])")
 _SHORT = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "bn": 10**9}
 """Scales that may be units as well (kelvin, metres): beside a currency they are scales."""
 _SCALES = {"dozen": 12, **SCALES}
@@ -159,7 +162,7 @@ def read_number(text: str, rule: AnswerRule) -> Number | None:
     if _DECADE.fullmatch(text):
         return None
     text = _BOLD.sub(r"\1", fractions_written_out(powers_after_digits(text)))
-    text = _NUMBERED.sub("", out_of_dollars(text))
+    text = _NUMBERED.sub("", out_of_dollars(text)).removesuffix("/-")
     text = _OUT_OF.sub(r"\1/\2", _YEAR.sub("", text, count=1))
     text = _CODED.sub(lambda match: match[1] + _CODES[match[2].replace(" ", "")], text, count=1)
     if zero := _FROM_ZERO.fullmatch(text):

@@ -7,6 +7,7 @@ this leaves out: sentences that put the answer after the question's own words (`
 import re
 from collections.abc import Iterator, Sequence
 
+from mstar.answers.statements import answers_of_statement
 from mstar.answers.superlatives import answers_of_superlative
 
 _SHORT_FORMS = ((re.compile(r"\b(they|we)['\u2019]re\b", re.IGNORECASE), r"\1 are"),
@@ -55,6 +56,7 @@ def answers_restated(text: str, question: str, told: Sequence[str], asked: Seque
     yield from _more_than(text, asks)
     yield from _of_names(text, asks)
     yield from _yes_or_no(text, asks)
+    yield from answers_of_statement(text, asks)
     # `increase` of `The pressure increases`, where the question asks what happens to the pressure.
     if (
         "happen" in asks.casefold()

@@ -11,7 +11,7 @@ _CURRENCIES = {
     "$": "$", "dollar": "$", "dollars": "$", "usd": "$", "us dollars": "$", "u.s. dollars": "$", "bucks": "$",
     "€": "€", "euro": "€", "euros": "€", "eur": "€", "£": "£", "gbp": "£", "pounds sterling": "£",
     "¥": "¥", "yen": "JPY", "jpy": "JPY", "yuan": "CNY", "元": "CNY", "rmb": "CNY", "cny": "CNY",
-    "₹": "₹", "rupees": "₹", "inr": "₹",
+    "₹": "₹", "rupees": "₹", "rupee": "₹", "rs": "₹", "inr": "₹",
 }  # fmt: skip
 _ALIKE = {
     "%": "%", "percent": "%", "per cent": "%", "percents": "%", "percentage": "%",

@@ -13,7 +13,8 @@ from mstar.answers.dimensions import is_of_another_kind
 from mstar.answers.units import contradict, factor, is_known, is_percent, same_unit
 
 _HOW_MANY = re.compile(
-    r"\b(?:how\s+many|(?:what\s+is|find)\s+the\s+number\s+of)\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})", re.IGNORECASE
+    r"\b(?:how\s+many|what\s+number\s+of|(?:what\s+is|find)\s+the\s+number\s+of)\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})",
+    re.IGNORECASE,
 )
 _OF_THEM = re.compile(r"of\s+(?:the|these|those|them|all)\s*", re.IGNORECASE)
 _ENDS = {
@@ -63,6 +64,8 @@ _AGE = re.compile(
     r"\bhow\s+old\b|\bwhat(?:\s+is|['\u2019]s|\s+was)\s+(?:the\s+)?(?:[\w'\u2019]+\s+){0,3}age\b", re.IGNORECASE
 )
 """An age is in years where the question says nothing else."""
+_PER = re.compile(r"\bper\s+([a-z]{3,12})\b(?!\s*cent)", re.IGNORECASE)
+_DWELLERS = ("people", "person", "inhabitant", "resident", "citizen", "thousand", "million", "billion")
 _PERCENT = re.compile(r"\bpercent(?:age)?\b", re.IGNORECASE)
 _POINTS = re.compile(r"\bpercent(?:age)?\s+points?\b", re.IGNORECASE)
 _AMOUNT = re.compile(
@@ -83,7 +86,10 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     wanted = _units(question)
     if any(same_unit(unit, one) for one in wanted):
         return value
-    if is_of_another_kind(unit, question):
+    if is_of_another_kind(unit, question) or _per_another(unit, question):
+        return None
+    # More than a full turn is hardly ever said in radians without pi.
+    if same_unit(unit, "radian") and abs(value) > 7 and "radian" not in question.casefold():
         return None
     if wanted and (is_known(unit) or is_percent(unit) or any(contradict(unit, one) for one in wanted)):
         times = next((found for one in wanted if (found := factor(unit, one)) is not None), None)
@@ -98,7 +104,19 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     shared = _PERCENT.search(question) is not None and first not in ("percent", "percentage", "%", "")
     if (wanted or shared) and first in map(singular, question.split()) and first not in ANYTHING:
         return None
-    return value if _counts(unit, question) else None
+    return value if _counts(unit, question) and not _is_stray(unit, question) else None
+
+
+def _is_stray(unit: str, question: str) -> bool:
+    """Whether a noun behind a number is none of the question's, which asks for a population."""
+    asked = set(map(singular, re.findall(r"[^\W\d_]+", question)))
+    return "population" in asked and not is_known(unit) and not is_percent(unit) and not _named(unit.split(), _DWELLERS)
+
+
+def _per_another(unit: str, question: str) -> bool:
+    """Whether it is `per month`, where the question asks for something per year."""
+    told, asked = _PER.findall(unit), _PER.findall(question)
+    return bool(told and asked) and set(map(singular, told)).isdisjoint(map(singular, asked))
 
 
 def without_stuff(unit: str, question: str) -> str:

@@ -1,0 +1,51 @@
+"""Finds yes or no in a statement of the question's words: `X is not the minimum`, where it asks whether X is that.
+
+All words of the question must be there, in their order. What this leaves out: statements in other words.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+_QUESTION = re.compile(r"(?P<verb>is|are|was|were|does|do|did|can|will)\s+(?P<rest>[^,;?]+)", re.IGNORECASE)
+_LEFT_OUT = {"the", "a", "an", "any"}
+_DENIES = {"not", "no"}
+_TWO_SIDED = {"not", "no", "never", "or", "and", "if", "but", "neither", "nor"}
+_SHORT = re.compile(r"(?<=[a-z])n['\u2019]t\b|(?<=can)not\b", re.IGNORECASE)
+_EITHER = re.compile(r"\b\w+\s+or\s+\w+\s+(?P<tail>[^,;?]+)")
+_ENDINGS = ("s", "es", "d", "ed")
+_OTHER_FORMS = {"have": {"has", "had"}, "go": {"goes", "went"}, "rise": {"rose"}, "fall": {"fell"}, "grow": {"grew"}}
+
+
+def answers_of_statement(text: str, asks: str) -> Iterator[str]:
+    """Yes or no; `repel` of `They repel each other`, where the question is whether they attract or repel each other."""
+    either = _EITHER.search(asks)
+    if either and text.casefold().endswith(f" {either['tail'].casefold()}"):
+        yield text[: -len(either["tail"]) - 1]
+    question = _QUESTION.fullmatch(asks)
+    if question is None:
+        return
+    rest = [word for word in question["rest"].casefold().split() if word not in _LEFT_OUT]
+    told = [word for word in _SHORT.sub(" not", text.casefold()).split() if word not in _LEFT_OUT]
+    denials = [word for word in told if word in _DENIES]
+    if len(rest) < 2 or len(denials) > 1 or not _TWO_SIDED.isdisjoint(rest):
+        return
+    told = [word for word in told if word not in _DENIES]
+    verb = question["verb"].casefold()
+    if verb in told:
+        told.remove(verb)
+    elif verb not in ("does", "do", "did"):
+        return
+    if _says(told, rest):
+        yield "no" if denials else "yes"
+
+
+def _says(told: Sequence[str], rest: Sequence[str]) -> bool:
+    """Whether both have the same words, of which one may be a verb in another form."""
+    if len(told) != len(rest):
+        return False
+    other = [(one, word) for one, word in zip(told, rest, strict=True) if one != word]
+    return not other or (len(other) == 1 and _is_form(*other[0]))
+
+
+def _is_form(said: str, verb: str) -> bool:
+    return any(said == f"{verb}{ending}" for ending in _ENDINGS) or said in _OTHER_FORMS.get(verb, ())
