@@ -19,6 +19,7 @@ _NOT_WORDS = re.compile(
 )
 _FINAL = re.compile(r"\b(?:final|last|overall)\s+(?=answer|result|value|total|solution)", re.IGNORECASE)
 _COUNTED = re.compile(r"(?<![\d.,])(\d+(?:\.\d+)?)\s*([^\W\d_]+)")
+_OF_AXIS = re.compile(r"\b([a-z])\$?-(?:intercept|axis|coordinate|value)s?\b")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _OF_SHAPES = (
     "triangle square rectangle circle parallelogram trapezoid trapezium rhombus kite pentagon hexagon octagon cube"
@@ -60,7 +61,7 @@ _SHAPES, _COLOURS, _ANY = (frozenset(words.split()) for words in (_OF_SHAPES, _O
 """The last are words that may stand before any answer."""
 _ALIKE = tuple(frozenset(words.split()) for words in re.split(r"[;\n]", _FOR_ONE_THING) if words.strip())
 """Words that ask for one thing."""
-_SHORTEST_QUESTION = 2
+_SHORTEST_QUESTION = 1
 """Words that tell what is asked for; of `What is it?` nothing is known."""
 
 
@@ -73,7 +74,7 @@ def names_something_else(text: str, question: str, own: set[str]) -> bool:
     asked = _asked(question)
     if found is None or sum(len(word) > 2 for word in asked - _ANY) < _SHORTEST_QUESTION:
         return False
-    if _has_another_number(text[: found.start()], question):
+    if _has_another_number(text[: found.start()], question) or _has_another_axis(text[: found.start()], question):
         return True
     clause = re.split(r"\n|,\s", text[: found.start()])[-1]
     head = {singular(word) for word in _WORD.findall(_NOT_WORDS.sub(" ", _FINAL.sub("", clause)))}
@@ -89,6 +90,12 @@ def _has_another_number(head: str, question: str) -> bool:
         dict((word.casefold(), number) for number, word in _COUNTED.findall(question)),
     )
     return any(word.casefold() in asked and number not in numbers for number, word in _COUNTED.findall(head))
+
+
+def _has_another_axis(head: str, question: str) -> bool:
+    """`The x-intercept` where the question asks for the y-intercept."""
+    told, asked = set(_OF_AXIS.findall(head)), set(_OF_AXIS.findall(question))
+    return bool(told and asked) and told.isdisjoint(asked)
 
 
 def _may_stand(word: str, asked: frozenset[str]) -> bool:

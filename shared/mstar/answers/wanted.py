@@ -13,7 +13,7 @@ from mstar.answers.dimensions import is_of_another_kind
 from mstar.answers.units import contradict, factor, is_known, is_percent, same_unit
 
 _HOW_MANY = re.compile(
-    r"\b(?:how\s+many|what\s+number\s+of|(?:what\s+is|find)\s+the\s+number\s+of)\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})",
+    r"\b(?:how\s+many|what\s+number\s+of|(?:what\s+(?:is|was)|find)\s+the\s+(?:total\s+)?number\s+of)\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})",
     re.IGNORECASE,
 )
 _OF_THEM = re.compile(r"of\s+(?:the|these|those|them|all)\s*", re.IGNORECASE)

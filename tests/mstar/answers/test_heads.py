@@ -19,6 +19,10 @@ MIDPOINT = {"question": "Find the coordinates of the midpoint M.", "answer": "(2
 CITY = {"question": "What is the population of the city in thousands?", "answer": 450}
 CUBES = {"question": "What number of other things are the same size as the yellow cube?", "answer": 3}
 
+JULY = {"question": "What is the total number of visitors in July?", "answer": "3,250"}
+LINE = {"question": "What is the y-intercept of the line?", "answer": "(0, -3)"}
+SENDER = {"question": "What is the name of the sender?", "answer": "Anna Berg"}
+
 
 @pytest.mark.parametrize(
     ("record", "said"),
@@ -29,6 +33,7 @@ CUBES = {"question": "What number of other things are the same size as the yello
         (VALUE, "f(2) = -5"), (RATE, "The average growth rate between 2010 and 2014 was 2.6%."),
         (VOTES, "-4 votes per year"), (POINTS, "It rose by 8 points from May to June"), (ABC, "∠B = 72°"),
         (MIDPOINT, "M = (2, -1)"), (CITY, "450 thousand people"), (CUBES, "3 other things"),
+        (JULY, "3,250 visitors"), (LINE, "The y-intercept is (0, -3)."), (SENDER, "The sender is Anna Berg."),
     ],
 )  # fmt: skip
 def test_words_of_the_question_and_for_the_same_thing_may_stand_before_a_value(
@@ -47,6 +52,7 @@ def test_words_of_the_question_and_for_the_same_thing_may_stand_before_a_value(
         (CURRENT, "The current through the 2 Ω resistor is 1.5 A."), (RATE, "The growth rate in 2014 was 2.6%."),
         (VOTES, "-4 votes per month"), (POINTS, "Support rose to 8%"), (ABC, "∠A = 72°"), (ABC, "72 radians"),
         (MIDPOINT, "A = (2, -1)"), (CITY, "450 houses"), (CUBES, "There are 3 yellow cubes."),
+        (JULY, "3,250 cars"), (LINE, "The x-intercept is (0, -3)."), (SENDER, "The recipient is Anna Berg."),
     ],
 )  # fmt: skip
 def test_the_right_value_of_another_thing_is_another_answer(record: dict[str, object], said: str) -> None:
