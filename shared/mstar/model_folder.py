@@ -3,10 +3,8 @@
 Everything else in the folder stays where it is: hidden files, keys, code and weights that the index does not name.
 """
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from mstar.image_scaling import MIDDLING, View
 from mstar.model_files import is_model_file, source_name
 from mstar.model_shape import ModelShape, Weights, count_weights, shape_of
 from mstar.prm_schemes import DECLARATION
+from mstar.safetensors_header import Tensor, tensors_of
 
 KINDS = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
@@ -29,16 +28,12 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 MAX_JSON_BYTES = 64_000_000
 """A tokenizer of a large vocabulary has some ten million bytes."""
-MAX_HEADER_BYTES = 100_000_000
-"""The limit of the safetensors library."""
 _PACKED = frozenset(
     ("U8", "I8", "I16", "U16", "I32", "U32", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F6_E2M3", "F6_E3M2")
 )
 """Types of matrices that hold several numbers in one, or need a scale beside them."""
-_BITS = {
-    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
-    "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
-}  # fmt: skip
+_HEAD, _EMBEDDINGS = "lm_head.weight", "embed_tokens.weight"
+_PIECES, _PIECE_BYTES = 16, 65_536
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -94,7 +89,7 @@ def check_weights(folder: Path) -> int:
             other = f"; if {SINGLE} is the whole model, remove that index" if (folder / SINGLE).is_file() else ""
             raise _refused(folder, f"lacks {name}, which {INDEX} lists{other}")
         try:
-            tensors = {tensor for tensor, _, _ in _header(path)}
+            tensors = {tensor.name for tensor in tensors_of(path)}
         except ValueError as error:
             raise _refused(folder, f"has a damaged {name}: {error}") from None
         # Headers are read and no tensor: a cut-off download is found without reading gigabytes.
@@ -108,7 +103,7 @@ def check_weights(folder: Path) -> int:
 def tensor_names(folder: Path) -> set[str]:
     """Names of all tensors. Raises InvalidInput for weights that are not whole."""
     check_weights(folder)
-    return {name for file in weight_files(folder) for name, _, _ in _header(_inside(folder, file))}
+    return {tensor.name for file in weight_files(folder) for tensor in tensors_of(_inside(folder, file))}
 
 
 def packed_tensor(folder: Path) -> str | None:
@@ -117,18 +112,43 @@ def packed_tensor(folder: Path) -> str | None:
     Read as if they were whole, such weights give numbers, and wrong ones. Raises InvalidInput.
     """
     for file in sorted(weight_files(folder)):
-        for name, kind, shape in _header(_inside(folder, file)):
+        for tensor in tensors_of(_inside(folder, file)):
             # Counters and masks are integers in plain models as well, and they are no matrices.
-            if kind in _PACKED and len(shape) > 1:
-                return f"{name[:100]} of type {kind} in {file}"
+            if tensor.kind in _PACKED and len(tensor.shape) > 1:
+                return f"{tensor.name[:100]} of type {tensor.kind} in {file}"
     return None
+
+
+def separate_head(folder: Path) -> str | None:
+    """Name of an output head whose weights are not those of the token embeddings; None: equal ones, or none there.
+
+    A part of both is read, since any training moves all of them. Raises InvalidInput.
+    """
+    there = [(_inside(folder, file), tensor) for file in weight_files(folder) for tensor in tensors_of(folder / file)]
+    heads = [one for one in there if one[1].name.endswith(_HEAD)]
+    embeddings = [one for one in there if one[1].name.endswith(_EMBEDDINGS)]
+    for path, head in heads:
+        alike = [one for one in embeddings if (one[1].kind, one[1].shape) == (head.kind, head.shape)]
+        if alike and all(_sample(*one) != _sample(path, head) for one in alike):
+            return head.name
+    return None
+
+
+def _sample(path: Path, tensor: Tensor) -> list[bytes]:
+    """Pieces from all over a tensor."""
+    with open(path, "rb") as file:
+        pieces = []
+        for part in range(_PIECES):
+            file.seek(tensor.begin + part * (tensor.end - tensor.begin) // _PIECES)
+            pieces.append(file.read(min(_PIECE_BYTES, tensor.end - file.tell())))
+    return pieces
 
 
 def read_weights(folder: Path) -> Weights:
     """How many weights each part of the model has. Raises InvalidInput."""
     names = weight_files(folder)
     try:
-        tensors = [(tensor, shape) for name in names for tensor, _, shape in _header(_inside(folder, name))]
+        tensors = [(tensor.name, tensor.shape) for name in names for tensor in tensors_of(_inside(folder, name))]
     except (OSError, ValueError) as error:
         raise _refused(folder, f"has damaged weights: {error}") from None
     return count_weights(tensors, sum((folder / name).stat().st_size for name in names))
@@ -172,52 +192,6 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise _refused(folder, f"has a {name} that is not a JSON object")
     return found
-
-
-def _header(path: Path) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-    """Names, types and shapes of the tensors of a safetensors file. Raises ValueError for one that is not whole.
-
-    The format: 8 bytes with the header's length, the header as JSON, the tensors one after the other without gaps.
-    """
-    with open(path, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        length = int.from_bytes(file.read(8), "little")
-        # Eight bytes of length, and `{}`. Checked before reading, since the length is only what the file says.
-        if size < 10 or length > min(size - 8, MAX_HEADER_BYTES):
-            raise ValueError("it is cut off, or no safetensors file")
-        header = parse_json(file.read(length))
-    if not isinstance(header, dict):
-        raise ValueError("its header is not an object")
-    header.pop("__metadata__", None)
-    if not header:
-        raise ValueError("it holds no tensor")
-    place = 0
-    for name, (begin, end) in sorted(((n, _span(n, t)) for n, t in header.items()), key=lambda one: one[1]):
-        # Gaps and overlaps are refused as the safetensors library does: bytes there belong to no tensor, or to two.
-        if begin != place:
-            raise ValueError(f"tensor {name[:100]!r} does not begin where the one before ends")
-        place = end
-        yield name, header[name]["dtype"], tuple(header[name]["shape"])
-    if place != size - 8 - length:
-        raise ValueError(f"it has {size - 8 - length} bytes of tensors, and its header describes {place}")
-
-
-def _span(name: str, tensor: Any) -> tuple[int, int]:
-    """First byte of a tensor and the one after its last. Raises ValueError."""
-    wrong = ValueError(f"the description of tensor {name[:100]!r} is not one")
-    if not isinstance(tensor, Mapping):
-        raise wrong
-    shape, offsets, bits = tensor.get("shape"), tensor.get("data_offsets"), _BITS.get(str(tensor.get("dtype")))
-    for numbers in (shape, offsets):
-        # `type` and not isinstance: true and false are integers to Python. The bound keeps their product computable.
-        if not isinstance(numbers, list) or any(type(n) is not int or not 0 <= n < 2**60 for n in numbers):
-            raise wrong
-    assert isinstance(shape, list) and isinstance(offsets, list)
-    if len(offsets) != 2 or bits is None or len(shape) > 16:
-        raise wrong
-    if 8 * (offsets[1] - offsets[0]) != bits * prod(shape):
-        raise ValueError(f"tensor {name[:100]!r} has a shape that its bytes do not fill")
-    return offsets[0], offsets[1]
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR
 from mstar.model_files import source_name
-from mstar.model_folder import check_weights, model_files, packed_tensor, read_json, tensor_names
+from mstar.model_folder import check_weights, model_files, packed_tensor, read_json, separate_head, tensor_names
 from mstar.model_types import WITH_CODE, WITHOUT_TEMPLATE, type_problem
 from mstar.prm_schemes import (
     DECLARATION,
@@ -39,6 +39,7 @@ _COUNTS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim",
     "vocab_size", "max_position_embeddings", "image_size", "patch_size",
 )  # fmt: skip
+_LANGUAGE = ("text_config", "llm_config")
 _PACKED = ("quantization_config", "compression_config")
 _TEXTS = ("model_type", "dtype", "torch_dtype", "hidden_act")
 _DTYPES = ("auto", "float64", "float32", "float16", "bfloat16")
@@ -66,6 +67,7 @@ def check_model(folder: Path, allowed: Collection[str] = ()) -> int:
     weights = check_weights(folder)
     _check_alone(folder)
     _check_plain(folder)
+    _check_tied(folder, config)
     _check_layers(folder, config)
     return weights
 
@@ -99,6 +101,7 @@ def check_prm(folder: Path, *, trained: bool, allowed: Collection[str] = (), sep
     _check_alone(folder)
     if trained or not any(_packings(config)):
         _check_plain(folder)
+    _check_tied(folder, config)
     _check_layers(folder, config)
     return weights
 
@@ -136,6 +139,20 @@ def _check_plain(folder: Path) -> None:
             folder,
             f"holds quantized weights, which cannot be trained ({tensor}), and config.json says nothing of it: take "
             "the folder of the same model with plain weights",
+        )
+
+
+def _check_tied(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises InvalidInput for a head of its own where the configuration ties it to the embeddings.
+
+    transformers would take both then and vLLM the embeddings alone, so policy and trainer would have different models.
+    """
+    said = [_mapping(part).get("tie_word_embeddings") for part in (config, *(config.get(name) for name in _LANGUAGE))]
+    if True in said and False not in said and (head := separate_head(folder)) is not None:
+        raise _refused(
+            folder,
+            f"has an output head {head[:100]} other than the token embeddings, and tie_word_embeddings true in "
+            "config.json: write false there if the head is meant, or leave that weight out",
         )
 
 

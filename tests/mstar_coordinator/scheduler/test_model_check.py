@@ -11,6 +11,7 @@ import pytest
 from admission_bench import admitted, tensor, with_sources, write_weights
 from coordinator_bench import SMALL
 from mstar.errors import InvalidInput
+from mstar.recipe_inheritance import overlaid
 from mstar_coordinator.scheduler.admission import Trainers, admit
 from mstar_coordinator.scheduler.data_places import DataPlaces
 
@@ -60,6 +61,33 @@ def test_packed_weights_of_which_the_configuration_says_nothing_are_refused(root
     packed = {"layers.0.weight": tensor(0, 4, [2, 2]) | {"dtype": kind}}
     write_weights(root / "model" / "model.safetensors", packed, b"1234")
     with pytest.raises(InvalidInput, match=rf"layers\.0\.weight of type {kind} in model\.safetensors\), and config"):
+        admitted(with_sources(), root)
+
+
+@pytest.mark.parametrize(
+    ("said", "head", "refused"),
+    [
+        ({"tie_word_embeddings": True}, b"5678", True),
+        ({"text_config": {"tie_word_embeddings": True}}, b"5678", True),
+        ({"tie_word_embeddings": True}, b"1234", False),
+        ({"tie_word_embeddings": False}, b"5678", False),
+        ({"tie_word_embeddings": False, "text_config": {"tie_word_embeddings": True}}, b"5678", False),
+    ],
+)
+def test_a_head_other_than_the_embeddings_that_it_is_tied_to_is_refused(
+    root: Path, said: dict[str, Any], head: bytes, refused: bool
+) -> None:
+    """With such a folder vLLM takes the embeddings alone, and transformers both."""
+    config = root / "model" / "config.json"
+    config.write_text(json.dumps(overlaid(json.loads(config.read_text()), said)))
+    matrix = {"dtype": "BF16", "shape": [1, 2]}
+    names = ("model.embed_tokens.weight", "lm_head.weight", "layers.0.weight")
+    both = {name: matrix | {"data_offsets": [4 * n, 4 * n + 4]} for n, name in enumerate(names)}
+    write_weights(root / "model" / "model.safetensors", both, b"1234" + head + b"9999")
+    if not refused:
+        admitted(with_sources(), root)
+        return
+    with pytest.raises(InvalidInput, match=r"an output head lm_head\.weight other than .*: write false there if"):
         admitted(with_sources(), root)
 
 
