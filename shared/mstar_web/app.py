@@ -27,7 +27,7 @@ from mstar_web.headers import SecurityHeaders
 from mstar_web.keyring import Keyring
 from mstar_web.limits import BodyLimit
 from mstar_web.metrics import HttpMetrics, exposition, new_registry
-from mstar_web.openapi import document_problems, operation_ids
+from mstar_web.openapi import document_problems, operation_ids, serve_document
 from mstar_web.problems import install_handlers
 from mstar_web.quotas import KeyLimits
 from mstar_web.requests import RequestContext
@@ -71,6 +71,7 @@ def base_app(
         version=version,
         lifespan=_closing(keyring, lifespan),
         dependencies=documented,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         # A redirect would repeat the host name that the caller sent.
@@ -98,6 +99,7 @@ def base_app(
     app.add_middleware(ServerSpans)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(HttpMetrics, registry=metrics)
+    serve_document(app)
     add_docs(app)
     _add_health(app, not_ready, problem, metrics)
     return app

@@ -14,6 +14,8 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from mstar_web.openapi import DOCUMENT_PATH
+
 FILES_PATH = "/docs/files"
 
 
@@ -25,7 +27,7 @@ def add_docs(app: FastAPI) -> None:
     async def swagger() -> HTMLResponse:
         return _with_policy(
             get_swagger_ui_html(
-                openapi_url=str(app.openapi_url),
+                openapi_url=DOCUMENT_PATH,
                 title=f"{app.title}: API",
                 swagger_js_url=f"{FILES_PATH}/swagger-ui-bundle.js",
                 swagger_css_url=f"{FILES_PATH}/swagger-ui.css",
@@ -37,7 +39,7 @@ def add_docs(app: FastAPI) -> None:
     async def redoc() -> HTMLResponse:
         return _with_policy(
             get_redoc_html(
-                openapi_url=str(app.openapi_url),
+                openapi_url=DOCUMENT_PATH,
                 title=f"{app.title}: API",
                 redoc_js_url=f"{FILES_PATH}/redoc.standalone.js",
                 redoc_favicon_url=f"{FILES_PATH}/favicon.png",

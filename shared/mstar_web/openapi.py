@@ -4,11 +4,14 @@ import copy
 import json
 import re
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.responses import JSONResponse
 
+DOCUMENT_PATH = "/openapi.json"
 SCHEMA = "Problem"
 PROBLEM: dict[str, Any] = {
     "title": "Problem",
@@ -72,11 +75,24 @@ def operation_ids() -> Callable[[APIRoute], str]:
     return operation_id
 
 
+def serve_document(app: FastAPI) -> None:
+    """Add the document to an app that was made without FastAPI's own route, which would make it on the event loop."""
+
+    @app.get(DOCUMENT_PATH, include_in_schema=False)
+    def document() -> JSONResponse:
+        """In a thread: the first time it takes more than a second of the processor."""
+        return JSONResponse(app.openapi())
+
+
 def document_problems(app: FastAPI) -> None:
     """Make the app's document say what any of its routes may answer besides what it declares."""
-    made = app.openapi
+    made, making = app.openapi, Lock()
 
     def openapi() -> dict[str, Any]:
+        with making:
+            return complete()
+
+    def complete() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = made()
             schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})

@@ -45,11 +45,11 @@ def test_equal_views_are_equal_line_by_line() -> None:
 @pytest.mark.parametrize(
     ("other", "what", "said"),
     [
-        (prompt(ids=(1, 5, 5, 6, 9)), "wide: tokens", "place 3: [5, 5, 5, 9] / [5, 5, 6, 9]"),
-        (prompt(ids=(1, *IDS)), "wide: tokens", "place 1"),
-        (prompt(ids=(*IDS, 2)), "wide: tokens", "place 5"),
-        (prompt(images=2), "wide: image tokens", "place 0: [3] / [2]"),
-        (prompt(positions=((0, 1, 2, 3, 9),)), "wide: positions", "place 4"),
+        (prompt(ids=(1, 5, 5, 6, 9)), "wide: tokens", "position 3 on: [5, 5, 5, 9] / [5, 5, 6, 9]"),
+        (prompt(ids=(1, *IDS)), "wide: tokens", "position 1"),
+        (prompt(ids=(*IDS, 2)), "wide: tokens", "position 5"),
+        (prompt(images=2), "wide: image tokens", "position 0 on: [3] / [2]"),
+        (prompt(positions=((0, 1, 2, 3, 9),)), "wide: positions", "position 4"),
     ],
 )
 def test_a_prompt_that_differs_is_named_with_its_place(other: PromptView, what: str, said: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator
 from enum import StrEnum
+from threading import Event
 from typing import Any
 
 import httpx2
@@ -233,3 +234,23 @@ def test_a_schema_of_a_body_by_hand_does_not_replace_another_of_its_name() -> No
     assert (schemas["Part"]["title"], schemas["PartBody"]["title"]) == ("Part", "PartBody")
     shown = document["paths"]["/body"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert shown["$ref"] == "#/components/schemas/PartBody"
+
+
+def test_the_event_loop_turns_while_the_document_is_made() -> None:
+    app = base_app("x", "1", BenchSettings(), lambda: None)
+    made, answered = app.openapi, Event()
+
+    def slow() -> dict[str, Any]:
+        assert answered.wait(10)
+        return made()
+
+    app.openapi = slow  # type: ignore[method-assign]
+
+    async def conversation(client: httpx2.AsyncClient) -> int:
+        asked = asyncio.ensure_future(client.get("/openapi.json"))
+        await asyncio.sleep(0)
+        assert (await client.get("/livez")).status_code == 200
+        answered.set()
+        return (await asked).status_code
+
+    assert talk(app, conversation) == 200

@@ -96,7 +96,7 @@ def test_trained_weights_pass_in_the_policy_and_stale_ones_do_not(bench: Bench) 
         reply = await push(client, bench.inputs["policy"])
         assert reply.status_code == 500
         assert reply.json()["code"] == "probe-failed"
-        assert "nats apart" in reply.json()["detail"]
+        assert "they differ by" in reply.json()["detail"]
         assert not (await client.get("/v1/weights")).json()["ready"]
 
     talk(policy_app.build_app(settings, StaleEngine(store, threads=1)), stale)
