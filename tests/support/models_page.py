@@ -47,8 +47,8 @@ It is chosen when a model is loaded, from its configuration. The reasons:
 Before a run starts, in one sentence that names the file and what to do: a `model_type` that is not in the table above;
 a folder without tokenizer, image processor, chat template or whole weights; a chat template that drops the image or
 the question; weights that are quantized (FP8, GPTQ, AWQ and others), which cannot be trained, also where config.json
-does not say so; an output head that differs from the token embeddings where config.json ties the two, since engines read
-that in two ways. Of the types that transformers loads as models of images and text, refused are:
+does not say so; an output head that differs from the token embeddings where config.json ties the two, since engines
+read that in two ways. Of the types that transformers loads as models of images and text, refused are:
 
 {others}
 {elsewise}
