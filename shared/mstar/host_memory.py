@@ -1,4 +1,4 @@
-"""Memory of the machine that has run out: how that shows in an error, and in the end of a process.
+"""Memory or processes of the machine that have run out: how that shows in an error, and in the end of a process.
 
 What this leaves out: memory of a GPU, for which torch has an error of its own.
 """
@@ -14,18 +14,33 @@ RETRY_SECONDS = 5.0
 REMEDY = "give this service more memory, or its machine less to do"
 _TORCH = "DefaultCPUAllocator"
 """Who raises a plain RuntimeError when the system refuses torch memory."""
+_THREAD = "can't start new thread"
+"""What Python says in a plain RuntimeError when the system refuses it a thread."""
+CROWDED = (
+    "no further process or thread can be started: try again, or raise the limit (`ulimit -u`, or what the container "
+    "may have)"
+)
 _COUNTERS = Path("/proc/vmstat")
 
 
 def is_exhausted(error: BaseException) -> bool:
-    """Whether an error says that the system has no memory for this process."""
+    """Whether an error says that the system has no memory for this process, or no further process or thread."""
     if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _TORCH in str(error))
+        return error.errno == errno.ENOMEM or _is_crowded(error)
+    if isinstance(error, RuntimeError):
+        return _TORCH in str(error) or _is_crowded(error)
+    return isinstance(error, MemoryError)
+
+
+def _is_crowded(error: BaseException) -> bool:
+    # What must not wait says EAGAIN as well, but never to somebody who did not ask for that.
+    return (isinstance(error, OSError) and error.errno == errno.EAGAIN) or _THREAD in str(error)
 
 
 def no_memory(error: BaseException, remedy: str = REMEDY) -> Unavailable:
-    """What to raise for such an error. As what may pass: others use the same memory."""
+    """What to raise for such an error. As what may pass: others use the same memory. `remedy`: where it is memory."""
+    if _is_crowded(error):
+        return Unavailable(CROWDED, retry_after=RETRY_SECONDS)
     said = str(error).partition("you tried to allocate ")[2].partition(".")[0]
     asked = f" (it asked for {said})" if said else ""
     detail = f"the memory of this machine or container is used up{asked}: {remedy}"

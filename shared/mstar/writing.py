@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mstar.errors import NotWritable, StorageFull, Unavailable
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 EXHAUSTED_RETRY = 2.0
@@ -45,6 +45,9 @@ def refused(error: OSError, path: Path | None = None) -> StorageFull | NotWritab
     place = Path(error.filename) if isinstance(error.filename, str) else path
     if error.errno in FULL:
         return _full(path or place)
+    if error.errno == errno.EFBIG:
+        named = "a file" if (path or place) is None else f"{path or place}"
+        return StorageFull(f"{named} became larger than this process may write: raise the limit (`ulimit -f`)")
     # Without a path it may be anything, such as an address that must not be connected to.
     if error.errno not in DENIED or place is None:
         return None

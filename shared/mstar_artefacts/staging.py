@@ -29,10 +29,15 @@ def collect_staging(home: Path, older_than: float = STALE_SECONDS) -> list[Path]
         whole = MANIFEST in files
         folders[:] = [] if whole else [name for name in folders if not name.startswith(PREFIX)]
         for path in found:
-            if time.time() - _last_write(path) >= older_than:
+            if is_stale(path, older_than):
                 _remove(path)
                 removed.append(path)
     return removed
+
+
+def is_stale(path: Path, older_than: float = STALE_SECONDS) -> bool:
+    """Whether nothing at or below a path was written to for this many seconds, so that it has no writer."""
+    return time.time() - _last_write(path) >= older_than
 
 
 def _last_write(path: Path) -> float:

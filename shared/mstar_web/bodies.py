@@ -106,7 +106,7 @@ def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
     Raises TooLarge, InvalidInput for what is not JSON or breaks a rule of all bodies, and RequestValidationError for
     what the adapter refuses.
     """
-    if _holds_more(body, bound.values):
+    if holds_more(body, bound.values):
         raise TooLarge(f"the body holds more than {bound.values} values: send fewer items in one request")
     try:
         # First for what the validation below does not refuse: duplicate keys, NUL, and depth.
@@ -136,7 +136,7 @@ def check_json(document: bytes) -> None:
     _check_values(tree)
 
 
-def _holds_more(body: bytes, values: int) -> bool:
+def holds_more(body: bytes, values: int) -> bool:
     """Whether a body holds more values than that, counted by the marks that separate and open them.
 
     In parts: one count of eight million marks holds the interpreter lock for a tenth of a second.

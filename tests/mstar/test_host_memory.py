@@ -24,6 +24,15 @@ def test_memory_that_is_used_up_is_told_with_a_remedy(error: Exception) -> None:
     assert found.detail.endswith(": lower x") and ("40000000000 bytes" in found.detail) is (str(error) == TORCH)
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("can't start new thread"), BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")]
+)
+def test_a_limit_of_processes_is_not_called_memory(error: Exception) -> None:
+    assert is_exhausted(error)
+    found = no_memory(error)
+    assert found.detail.startswith("no further process or thread can be started") and found.retry_after
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), RuntimeError("shape"), ValueError("allocate memory")])
 def test_other_errors_are_no_lack_of_memory(error: Exception) -> None:
     assert not is_exhausted(error)

@@ -18,7 +18,7 @@ PATH = Path("/home/of/images/ab/ab12.img")
     [
         (errno.ENOSPC, StorageFull, "no space left in /home/of/images/ab while writing ab12.img: free some disk"),
         (errno.EDQUOT, StorageFull, "free some disk"),
-        (errno.EFBIG, StorageFull, "free some disk"),
+        (errno.EFBIG, StorageFull, f"{PATH} became larger than this process may write: raise the limit (`ulimit -f`)"),
         (errno.EACCES, NotWritable, "permission denied in /home/of/images/ab: give the user of this process read"),
         (errno.EPERM, NotWritable, "permission denied in /home/of/images/ab"),
         (

@@ -17,6 +17,7 @@ from mstar_artefacts.staging import collect_staging
 from mstar_coordinator.access.audit import Audit
 from mstar_coordinator.access.door import Door
 from mstar_coordinator.access.open_answers import EndsWithItsKey
+from mstar_coordinator.api.glances import Glances
 from mstar_coordinator.api.metrics import add_metrics
 from mstar_coordinator.api.owners import require_own
 from mstar_coordinator.api.pages import scoring, sign_in
@@ -161,6 +162,7 @@ def _context(settings: CoordinatorSettings, parts: Parts, clock: Clock) -> Conte
         data=DataAdmission(lambda: open_looks(settings.home), clock, settings.data_check_seconds, settings.home),
         problem=lambda: parts.reconciler.problem,
         door=parts.door,
+        glances=Glances(parts.store),
         batches=parts.batches,
         batch_problem=lambda batch: None if parts.runner is None else parts.runner.problem_of(batch),
     )

@@ -1,5 +1,7 @@
 """Turns records into the bodies of the public API. Pure but for the reads of the transaction it is given."""
 
+from collections.abc import Sequence
+
 from mstar.api.evaluations import Evaluation
 from mstar.api.runs import Checkpoint, Progress, Run, StepView
 from mstar.stages.measure import MeasureResult
@@ -11,20 +13,30 @@ from mstar_coordinator.store.records import RunRecord, StepRecord
 
 def run_view(tx: Transaction, run: RunRecord) -> Run:
     """A run with how far it is."""
-    return Run(
-        id=run.id,
-        name=run.name,
-        state=run.state,
-        error=run.error,
-        created_at=run.created_at,
-        updated_at=run.updated_at,
-        iterations=run.iterations,
-        recipe=run.recipe,
-        project=run.project,
-        progress=_progress(tx, run.id),
-        tags=tx.tags.of([run.id]).get(run.id, ()),
-        quarantined=len(tx.suspects.quarantined(run.id)),
-    )
+    return run_views(tx, [run])[0]
+
+
+def run_views(tx: Transaction, runs: Sequence[RunRecord]) -> list[Run]:
+    """The same for several runs, by questions about all of them at once."""
+    ids = [run.id for run in runs]
+    progress, tags, quarantined = _progress(tx, ids), tx.tags.of(ids), tx.suspects.quarantined_counts(ids)
+    return [
+        Run(
+            id=run.id,
+            name=run.name,
+            state=run.state,
+            error=run.error,
+            created_at=run.created_at,
+            updated_at=run.updated_at,
+            iterations=run.iterations,
+            recipe=run.recipe,
+            project=run.project,
+            progress=progress[run.id],
+            tags=tags.get(run.id, ()),
+            quarantined=quarantined.get(run.id, 0),
+        )
+        for run in runs
+    ]
 
 
 def evaluation_view(tx: Transaction, run: RunRecord) -> Evaluation:
@@ -43,7 +55,7 @@ def evaluation_view(tx: Transaction, run: RunRecord) -> Evaluation:
         project=run.project,
         sets={name: one.items for name, one in measure.sets.items()},
         samples=measure.n,
-        progress=_progress(tx, run.id),
+        progress=_progress(tx, [run.id])[run.id],
         results=made.benchmarks if isinstance(made, MeasureResult) else {},
     )
 
@@ -76,21 +88,28 @@ def checkpoint_view(step: StepRecord) -> Checkpoint:
     )
 
 
-def _progress(tx: Transaction, run_id: str) -> Progress:
-    """Steps of the whole run, and of the stage in progress; a stage of one step is counted in that step's own units."""
-    steps_done, steps_total = tx.steps.counts(run_id)
-    leased = tx.steps.leased(run_id)
-    current = leased[0] if leased else tx.steps.next_undone(run_id)
-    if current is None:
-        return Progress(steps_done=steps_done, steps_total=steps_total, stage="done")
-    done, total = tx.steps.counts(run_id, current.stage)
-    if total == 1 and current.units_total:
-        done, total = current.units_done, current.units_total
-    return Progress(
-        steps_done=steps_done,
-        steps_total=steps_total,
-        stage=current.stage,
-        done=done,
-        total=total,
-        running=tuple(step.name for step in leased),
-    )
+def _progress(tx: Transaction, run_ids: Sequence[str]) -> dict[str, Progress]:
+    """Run → its steps, and those of the stage in progress; one of a single step is counted in that step's own units."""
+    counts, at_work = tx.steps.counts_of(run_ids), tx.steps.at_work(run_ids)
+    found = {}
+    for run_id in run_ids:
+        steps_done, steps_total = counts.get(run_id, (0, 0))
+        held = at_work.get(run_id, [])
+        current = held[0] if held else None
+        if current is None and steps_done < steps_total:
+            current = tx.steps.next_undone(run_id)
+        if current is None:
+            found[run_id] = Progress(steps_done=steps_done, steps_total=steps_total, stage="done")
+            continue
+        done, total = tx.steps.counts(run_id, current.stage)
+        if total == 1 and current.units_total:
+            done, total = current.units_done, current.units_total
+        found[run_id] = Progress(
+            steps_done=steps_done,
+            steps_total=steps_total,
+            stage=current.stage,
+            done=done,
+            total=total,
+            running=tuple(step.name for step in held),
+        )
+    return found

@@ -15,6 +15,10 @@ class ClockJumps:
         self._ahead: float | None = None
         """By how much the time of day is ahead of the clock."""
 
+    def forget(self) -> None:
+        """Compare with the next look alone: what comes before it is somebody else's."""
+        self._ahead = None
+
     def moved(self, time_of_day: float) -> float:
         """Seconds by which the time of day was put ahead since the last call, below 0 for back; 0 where it was not."""
         ahead = time_of_day - self._clock()

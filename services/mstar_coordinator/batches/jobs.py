@@ -1,24 +1,29 @@
 """Accepts batches, cancels them, and records how they end."""
 
 import secrets
+import time
 from pathlib import Path
 
 from mstar.api.batches import WINDOWS, BatchCreate, BatchState
 from mstar.api.keys import Principal
-from mstar.errors import IllegalTransition, Internal, InvalidInput, TooManyRequests
+from mstar.errors import IllegalTransition, Internal, InvalidInput, TooManyRequests, Unavailable
 from mstar.steps import Queue
+from mstar_artefacts.staging import is_stale
 from mstar_coordinator.batches.lines import check_lines, error_line
 from mstar_coordinator.batches.progress import Progress, answered, own_files
 from mstar_coordinator.batches.shelf import FileShelf
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.store.batches import BatchRecord
-from mstar_coordinator.store.baton import BATCHES
+from mstar_coordinator.store.baton import BATCHES, Baton
 from mstar_coordinator.store.database import Store
 from mstar_coordinator.store.records import IdempotencyKey
 
 MAX_OPEN = 100
 """Batches of a project that have not ended."""
 EXPIRED = "the batch expired before this request's turn: send it again in a new batch"
+TAKEN_OVER = "another coordinator works batches off since the connection to the database broke"
+LOOK_SECONDS = 0.1
+"""After a look at who works batches off; whoever takes over needs longer for that."""
 
 
 class BatchJobs:
@@ -111,7 +116,7 @@ class BatchJobs:
 
     def progress(self, batch: BatchRecord) -> Progress:
         """How far a batch is. Raises OSError."""
-        return Progress(self._folder, batch.id, self.shelf.path(batch.input_file_id))
+        return Progress(self._folder, batch.id, self.shelf.path(batch.input_file_id), _Hold(self.baton))
 
     def note(self, batch_id: str, progress: Progress) -> None:
         """Write the counts down, after what they count is on the disk."""
@@ -127,9 +132,10 @@ class BatchJobs:
         """Remove answers of batches that have ended, which a crash has left beside their files."""
         if not self._folder.is_dir():
             return
+        left = [path for path in self._folder.iterdir() if self._store.alone or is_stale(path)]
         with self._store.reading() as tx:
             growing = {batch.id for batch in tx.batches.open()}
-        for path in self._folder.iterdir():
+        for path in left:
             if path.name.partition(".")[0] not in growing:
                 path.unlink(missing_ok=True)
 
@@ -140,7 +146,7 @@ class BatchJobs:
     def end(self, batch: BatchRecord, state: BatchState) -> None:
         """Make files of the answers and write the state, all at once; a crash before that leaves the batch open.
 
-        Raises OSError, and InvalidInput for a damaged line of an expired batch.
+        Raises OSError, InvalidInput for a damaged line of an expired batch, and Unavailable as `Progress.write`.
         """
         with self.progress(batch) as progress:
             # OpenAI's batches answer what was not done with `batch_expired`; those that were cancelled leave it out.
@@ -182,3 +188,19 @@ class BatchJobs:
         # After the commit: until then these files are the only answers there are.
         for path in grown:
             path.unlink(missing_ok=True)
+
+
+class _Hold:
+    """Called before anything is written: raises Unavailable once another coordinator may write the same."""
+
+    def __init__(self, baton: Baton) -> None:
+        self._baton, self._taken = baton, baton.taken
+        self._looked = float("-inf")
+
+    def __call__(self) -> None:
+        if time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        # Who has lost it and has it again knows nothing of what was written between.
+        if not self._baton.held() or self._baton.taken != self._taken:
+            raise Unavailable(TAKEN_OVER, retry_after=1.0)
+        self._looked = time.monotonic()

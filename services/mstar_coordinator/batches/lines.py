@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mstar.api.batches import MAX_LINES, CustomId, Endpoint
 from mstar.errors import InvalidInput, MstarError
-from mstar_web.bodies import check_json
+from mstar_web.bodies import BodyBound, check_json, holds_more
 
 MAX_LINE_BYTES = 32 * 2**20
 """What the PRM takes as the body of a request."""
+MAX_LINE_VALUES = BodyBound().values
+"""The same for its values."""
 
 
 class RequestLine(BaseModel):
@@ -39,6 +41,10 @@ def read_line(line: bytes, number: int) -> RequestLine:
     if number == 1:
         # Editors on Windows put a byte order mark there.
         line = line.removeprefix(BOM_UTF8)
+    # Before it is parsed, which of millions takes gigabytes.
+    if holds_more(line, MAX_LINE_VALUES):
+        detail = f"{where}: a line may hold at most {MAX_LINE_VALUES} values: send fewer responses in one request"
+        raise InvalidInput(detail, field="input_file_id")
     try:
         # As a request that comes by itself: of a key given twice the first would be lost without a word.
         check_json(line)

@@ -7,6 +7,7 @@ closed last, so that a turn reads what came since and not all of it; without tha
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -34,8 +35,9 @@ class _Place(Frozen):
 class Progress:
     """A batch between its input and its answers. Its methods block on the disk: call them from a thread."""
 
-    def __init__(self, folder: Path, batch_id: str, source: Path) -> None:
-        """Raises OSError."""
+    def __init__(self, folder: Path, batch_id: str, source: Path, require: Callable[[], None] = lambda: None) -> None:
+        """`require`: raises Unavailable where somebody else may write the same files now. Raises OSError."""
+        self._require = require
         folder.mkdir(parents=True, exist_ok=True)
         self.output, self.errors, self._note = own_files(folder, batch_id)
         self._source = source.open("rb")
@@ -64,7 +66,11 @@ class Progress:
         return read_line(line, self._number) if line else None
 
     def write(self, answer: dict[str, Any], *, good: bool) -> None:
-        """Add the answer to the request that was read last."""
+        """Add the answer to the request that was read last.
+
+        Raises Unavailable where somebody else may have begun to write, whose count of answers is another one.
+        """
+        self._require()
         self._sinks[good].write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
         # Into the system's cache, which outlives this process; `close` makes it durable before counts are noted.
         self._sinks[good].flush()
@@ -76,12 +82,17 @@ class Progress:
         self._answered = self._source.tell(), self._number
 
     def close(self) -> None:
-        """Have all of it on the disk. Raises StorageFull where the note of it finds no room; nothing is lost then."""
+        """Have all of it on the disk.
+
+        Raises StorageFull where the note of it finds no room, and Unavailable as `write`; nothing is lost then.
+        """
         self._source.close()
         sizes = {good: _size(sink) for good, sink in self._sinks.items()}
         for sink in self._sinks.values():
             os.fsync(sink.fileno())
             sink.close()
+        # Their note is not to say what these counts say of files that have grown since.
+        self._require()
         offset, number = self._answered
         # After the answers are durable, so that it never says more than they hold.
         place = _Place(

@@ -99,6 +99,10 @@ class BatchRunner:
     async def _round(self) -> bool:
         """End what is to end, and give the next batch its turn; False when there was nothing to do."""
         if not await run_in_threadpool(self._jobs.baton.held):
+            # Whoever has it puts batches off for what the clock does meanwhile, and says what they wait for.
+            self._jumps.forget()
+            self.problem = None
+            self._held.clear()
             return False
         due, _ = await self._end_due()
         # One pause for all batches, since they all ask the same PRM.

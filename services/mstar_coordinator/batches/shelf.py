@@ -16,6 +16,7 @@ from mstar.api.batches import MAX_FILE_BYTES
 from mstar.api.keys import Principal
 from mstar.errors import Conflict, TooLarge, TooManyRequests
 from mstar.writing import not_written
+from mstar_artefacts.staging import is_stale
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.store.batches import FileRecord
 from mstar_coordinator.store.database import Store, Transaction
@@ -48,14 +49,16 @@ class FileShelf:
         return self._folder / file_id
 
     def sweep(self) -> None:
-        """Remove content without a row. Call it while nothing is uploaded."""
+        """Remove content without a row. Call it while nothing is uploaded here."""
         if not self._folder.is_dir():
             return
+        # Another coordinator of the same database may write a file now, whose row comes at its end.
+        old = [path for path in self._folder.iterdir() if self._store.alone or is_stale(path)]
         with self._store.reading() as tx:
             # One by one: no list of them is long enough for all.
-            left = [path for path in self._folder.iterdir() if tx.batches.file_project(path.name) is None]
+            left = [path for path in old if tx.batches.file_project(path.name) is None]
         for path in left:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
     def upload(self, source: BinaryIO, filename: str, caller: Principal) -> FileRecord:
         """Keep what somebody sends for batches.

@@ -23,6 +23,8 @@ class Baton:
     def __init__(self, engine: Engine, outage: Outage, key: int) -> None:
         self._engine, self._outage, self._key = engine, outage, key
         self._connection: Connection | None = None
+        self.taken = 0
+        """How often this process has taken it."""
 
     def held(self) -> bool:
         """Whether this process has it now; it takes one that nobody has. Raises Unavailable."""
@@ -50,6 +52,7 @@ class Baton:
             if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({self._key})").scalar_one():
                 for name, value in _SILENCE.items():
                     connection.exec_driver_sql(f"SET tcp_keepalives_{name} = {value}")
+                self.taken += 1
                 return connection
         except BaseException:
             connection.invalidate()

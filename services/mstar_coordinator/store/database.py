@@ -64,6 +64,11 @@ class Store:
         self.wall = wall
         self._outage = Outage()
 
+    @property
+    def alone(self) -> bool:
+        """Whether no other coordinator can have this database open, nor the folders that go with it."""
+        return self._engine.dialect.name == "sqlite"
+
     @contextmanager
     def writing(self) -> Iterator[Transaction]:
         """A transaction that may write. On SQLite it is the only one; on PostgreSQL it locks the runs it changes.

@@ -110,6 +110,16 @@ class Lease:
 
 
 @dataclass(frozen=True)
+class OpenStep:
+    """A step that is not done, as a run's progress shows it."""
+
+    name: str
+    stage: str
+    units_done: int
+    units_total: int
+
+
+@dataclass(frozen=True)
 class DueStep:
     """A step that a worker could claim now, and when a task message for it was sent last."""
 

@@ -1,18 +1,20 @@
 """Statements on runs and idempotency keys."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, text, update
 
 from mstar.errors import IdempotencyMismatch, NotFound
 from mstar.evolution import RunState
-from mstar.recipes import Recipe
+from mstar_coordinator.store.recipe_texts import RecipeTexts
 from mstar_coordinator.store.records import RunRecord
 from mstar_coordinator.store.schema import LOCK as MIGRATION_LOCK
 from mstar_coordinator.store.tables import idempotency, runs
 
 MADE_LOCK = MIGRATION_LOCK + 1
 """Key of the advisory lock on PostgreSQL between who takes over what runs have made, and who removes it."""
+_recipes = RecipeTexts()
 _newest_first = select(runs.c.id).order_by(runs.c.id.desc()).limit(1)
 
 
@@ -44,9 +46,22 @@ class Runs:
         """Raises NotFound."""
         return self._one(run_id, lock=False)
 
+    def several(self, run_ids: Sequence[str]) -> list[RunRecord]:
+        """Those of the runs that there are, in this order."""
+        rows = self._connection.execute(select(runs).where(runs.c.id.in_(run_ids)))
+        found = {row.id: _run(row) for row in rows}
+        return [found[run_id] for run_id in run_ids if run_id in found]
+
     def lock(self, run_id: str) -> RunRecord:
         """The run, locked until the transaction ends: everything that changes a run begins with this."""
         return self._one(run_id, lock=True)
+
+    def state(self, run_id: str) -> RunState:
+        """The state of a run, without all the rest. Raises NotFound."""
+        found = self._connection.execute(select(runs.c.state).where(runs.c.id == run_id)).scalar()
+        if found is None:
+            raise no_run(run_id)
+        return RunState(found)
 
     def hold_made(self, *, to_remove: bool) -> None:
         """Until the transaction ends, nobody removes what runs have made; `to_remove`: nor does anybody take it over.
@@ -171,7 +186,7 @@ def _run(row: Row[Any]) -> RunRecord:
         created_at=row.created_at,
         updated_at=row.updated_at,
         iterations=row.iterations,
-        recipe=Recipe.model_validate_json(row.recipe),
+        recipe=_recipes.of(row.recipe),
         revision=row.revision,
         project=row.project,
     )

@@ -12,10 +12,11 @@ from mstar.evolution import RunState, reads
 from mstar.gpu_memory import GpuMemory
 from mstar.stages import AnyResult, StepSpec
 from mstar.steps import ArtefactRef, DoneResult, Queue, StepResult
-from mstar_coordinator.store.records import DueStep, Lease, StepRecord, StepState
+from mstar_coordinator.store.records import DueStep, Lease, OpenStep, StepRecord, StepState
 from mstar_coordinator.store.tables import events, needs, runs, steps
 
 RESULT: TypeAdapter[StepResult] = TypeAdapter(AnyResult)
+_OPEN = (steps.c.name, steps.c.stage, steps.c.units_done, steps.c.units_total)
 
 
 class StepQueries:
@@ -71,11 +72,19 @@ class StepQueries:
         """Steps that a worker holds, in the order of the graph."""
         return self._all(select(steps).where(steps.c.run_id == run_id, steps.c.state == StepState.LEASED))
 
-    def next_undone(self, run_id: str) -> StepRecord | None:
+    def at_work(self, run_ids: Collection[str]) -> dict[str, list[OpenStep]]:
+        """Run → the steps that a worker holds, in the order of the graph, for runs that have any."""
+        found: dict[str, list[OpenStep]] = {}
+        query = select(steps.c.run_id, *_OPEN).where(steps.c.run_id.in_(run_ids), steps.c.state == StepState.LEASED)
+        for row in self._connection.execute(query.order_by(steps.c.position)):
+            found.setdefault(row[0], []).append(OpenStep(*row[1:]))
+        return found
+
+    def next_undone(self, run_id: str) -> OpenStep | None:
         """The first step of the graph that could be worked on, or None."""
         open_ = (steps.c.run_id == run_id, steps.c.waiting == 0, steps.c.state != StepState.DONE)
-        found = self._all(select(steps).where(*open_).limit(1))
-        return found[0] if found else None
+        found = self._connection.execute(select(*_OPEN).where(*open_).order_by(steps.c.position).limit(1)).first()
+        return None if found is None else OpenStep(*found)
 
     def all_done(self, run_id: str, stage: str | None = None) -> bool:
         """Whether no step of a run, or of one stage of it, is left. Looks from the end, where undone ones stand."""
@@ -84,13 +93,20 @@ class StepQueries:
             query = query.where(steps.c.stage == stage)
         return self._connection.execute(query.order_by(steps.c.position.desc()).limit(1)).first() is None
 
-    def counts(self, run_id: str, stage: str | None = None) -> tuple[int, int]:
-        """(done, all) steps of a run, or of one stage of it."""
-        query = select(steps.c.state, func.count()).where(steps.c.run_id == run_id).group_by(steps.c.state)
-        if stage is not None:
-            query = query.where(steps.c.stage == stage)
-        by_state = {row[0]: int(row[1]) for row in self._connection.execute(query)}
+    def counts(self, run_id: str, stage: str) -> tuple[int, int]:
+        """(done, all) steps of one stage of a run."""
+        query = select(steps.c.state, func.count()).where(steps.c.run_id == run_id, steps.c.stage == stage)
+        by_state = {row[0]: int(row[1]) for row in self._connection.execute(query.group_by(steps.c.state))}
         return by_state.get(StepState.DONE, 0), sum(by_state.values())
+
+    def counts_of(self, run_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Run → (done, all) steps."""
+        query = select(steps.c.run_id, steps.c.state, func.count()).where(steps.c.run_id.in_(run_ids))
+        found: dict[str, tuple[int, int]] = {}
+        for run_id, state, count in self._connection.execute(query.group_by(steps.c.run_id, steps.c.state)):
+            done, total = found.get(run_id, (0, 0))
+            found[run_id] = done + (count if state == StepState.DONE else 0), total + count
+        return found
 
     def stage_counts(self, run_id: str) -> dict[str, dict[str, int]]:
         """Stage → state → steps, in the order of the graph; a pending step that could be claimed counts as `due`."""

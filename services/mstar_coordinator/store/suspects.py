@@ -1,6 +1,8 @@
 """Statements on suspects: questions at which attempts of a step ended, and those that are left out of their run."""
 
-from sqlalchemy import Connection, delete, insert, select, update
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from mstar.results import Quarantined
 from mstar_coordinator.store.tables import suspects
@@ -23,6 +25,12 @@ class Suspects:
         query = select(suspects).where(suspects.c.run_id == run_id, suspects.c.quarantined_at.is_not(None))
         found = self._connection.execute(query.order_by(suspects.c.quarantined_at, suspects.c.question_id))
         return tuple(Quarantined(question=row.question_id, step=row.step, reason=row.reason) for row in found)
+
+    def quarantined_counts(self, run_ids: Collection[str]) -> dict[str, int]:
+        """Run → questions that it is done without, for runs that have any."""
+        query = select(suspects.c.run_id, func.count()).where(suspects.c.run_id.in_(run_ids))
+        query = query.where(suspects.c.quarantined_at.is_not(None)).group_by(suspects.c.run_id)
+        return {row[0]: int(row[1]) for row in self._connection.execute(query)}
 
     def suspect(self, run_id: str, question: str, step: str, reason: str) -> None:
         """Note that an attempt of the step ended at a question."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import create_engine
 
 from batch_bench import Prm, begin, coordinator, ended, lines, rows
 from coordinator_bench import HandClock, MemoryPublisher, database_of
@@ -125,23 +126,49 @@ def test_what_was_answered_before_the_input_was_lost_is_kept(tmp_path: Path, prm
     talk(coordinator(tmp_path, prm_url), conversation)
 
 
-def test_two_coordinators_at_one_database_answer_each_line_once(home: Path, prm: Prm, prm_url: str) -> None:
+@pytest.mark.faults(
+    "two coordinators at one PostgreSQL; in one case the connection of the one that processes a batch is cut while "
+    "the PRM answers",
+    "the other one goes on, and each line has one answer",
+)
+@pytest.mark.parametrize("cut", [False, True], ids=["", "cut"])
+def test_two_coordinators_at_one_database_answer_each_line_once(home: Path, prm: Prm, prm_url: str, cut: bool) -> None:
     if database_of(home).startswith("sqlite"):
         pytest.skip("a second coordinator at a SQLite file does not start")
-    questions = [str(number) for number in range(40)]
+    questions = [str(number) for number in range(10 if cut else 40)]
     apps = []
     for _ in range(2):
         settings = CoordinatorSettings(broker_url="redis://unused", home=home, data_root=home, prm_url=prm_url)
         apps.append(build_app(settings, open_store(database_of(home)), MemoryPublisher(), HandClock()))
 
     async def conversation(client: httpx2.AsyncClient) -> None:
+        prm.seconds = 1.5 if cut else 0.0
         batch = (await begin(client, lines(*questions))).json()["id"]
+        if cut:
+            while not prm.asked:
+                await asyncio.sleep(0.02)
+            await asyncio.to_thread(_cut_batons, database_of(home))
+            # Both have a line in hand now, and whoever lost the connection gets its answer first.
+            while len(prm.asked) < 2:
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(1.0)
+            prm.seconds = 0.0
         done = await ended(client, batch)
-        assert done["request_counts"] == {"total": 40, "completed": 40, "failed": 0}
+        assert done["request_counts"] == {"total": len(questions), "completed": len(questions), "failed": 0}
         assert [row["custom_id"] for row in await rows(client, done["output_file_id"])] == [
             f"q-{one}" for one in questions
         ]
 
     with serving(apps[1]):
         talk(apps[0], conversation)
-    assert prm.asked == questions
+    assert cut or prm.asked == questions
+
+
+def _cut_batons(url: str) -> None:
+    """End the connections that hold a lock of who works batches off, as a server that fails over does."""
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        holding = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid <> pg_backend_pid()"
+        ended = connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM ({holding}) AS held").all()
+    engine.dispose()
+    assert ended, "somebody works batches off"

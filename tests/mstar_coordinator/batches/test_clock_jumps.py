@@ -20,6 +20,13 @@ def test_small_steps_are_noticed_once_they_are_a_minute_together() -> None:
     assert [jumps.moved(1000.0 + step) for step in (0, 25, 50, 75, 76)] == [0, 0, 0, 75, 0]
 
 
+def test_a_step_that_somebody_else_has_answered_is_not_noticed_again() -> None:
+    jumps = ClockJumps(Hand())
+    jumps.moved(1000.0)
+    jumps.forget()
+    assert [jumps.moved(5000.0), jumps.moved(9000.0)] == [0, 4000]
+
+
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.integers(-100_000, 100_000)), max_size=30))
 def test_what_was_noticed_differs_from_all_steps_by_less_than_a_minute(looks: list[tuple[int, int]]) -> None:
     hand = Hand()

@@ -1,6 +1,7 @@
 """Batches in the database and on the disk, without a PRM."""
 
 import json
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -33,6 +34,25 @@ def test_a_batch_that_fails_keeps_its_answers_as_a_file_and_leaves_nothing_else(
     assert failed.output_file_id is not None and failed.error_file_id is None
     assert jobs.shelf.path(failed.output_file_id).read_bytes() == b'{"id": "a"}\n'
     bench.store.close()
+
+
+def test_a_coordinator_that_starts_leaves_alone_what_another_one_writes(bench: Bench) -> None:
+    """On PostgreSQL another one may take an upload; a SQLite file has one coordinator, which has just started."""
+    shelf = FileShelf(bench.home / "files", bench.store)
+    jobs = BatchJobs(bench.store, shelf, bench.home / "batches")
+    staged = shelf.stage(BytesIO(b"{}"))
+    growing = bench.home / "batches" / "b-begun.output"
+    growing.parent.mkdir()
+    growing.touch()
+    shelf.sweep()
+    jobs.sweep()
+    assert staged.path.exists() == growing.exists() == (not bench.store.alone)
+    for left in (staged.path, growing):
+        left.touch()
+        os.utime(left, (0, 0))
+    shelf.sweep()
+    jobs.sweep()
+    assert not staged.path.exists() and not growing.exists()
 
 
 def test_answers_of_a_batch_that_has_ended_are_removed_and_those_that_grow_stay(tmp_path: Path) -> None:

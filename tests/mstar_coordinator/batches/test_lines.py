@@ -39,6 +39,7 @@ def test_blank_lines_count_for_nothing() -> None:
         ([line().replace(b'"Why?"', b"9" * 5000)], "line 1"),
         ([line().replace(b'"Why?"', b"[" * 5000 + b"]" * 5000)], "line 1"),
         ([line().replace(b"Why?", rb"\ud800")], "line 1"),
+        ([line().replace(b'"Why?"', b"[" + b"1," * 100_000 + b"1]")], "line 1: a line may hold at most 100000 values"),
         # What the PRM refuses in a request of its own must not become another request in a batch.
         ([line(), line().replace(b'"question"', b'"question": "Who?", "question"')], "line 2: .*duplicate"),
         ([line().replace(b'"Why?"', b"NaN")], "line 1: not valid JSON"),

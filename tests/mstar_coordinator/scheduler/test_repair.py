@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from mstar.api.steps import Claim, Commit, Release
 from mstar.errors import CorruptArtefact, IllegalTransition, MissingArtefact, NotFound, StaleEpoch
 from mstar.evolution import RunState
 from mstar.steps import DoneResult
-from mstar.types import Question
+from mstar.types import Question, Sha256
 from mstar_artefacts.images import NOT_STORED, ImageStore
 from mstar_coordinator.export.folders import digest_of_all, replace_folder
 from mstar_coordinator.scheduler.repair import Findings, Repair
@@ -327,4 +327,25 @@ def test_an_image_that_is_damaged_is_stored_anew(maker: Maker) -> None:
     assert list(found.lost) == ["prepare"] and image.stem in found.lost["prepare"].reason
     maker.work()
     assert maker.made == ["prepare"] and maker.digests(run_id) == before
+    assert image.read_bytes() == b"a picture"
+
+
+class Busy(ImageStore):
+    """While it is looked through, a run stores its image anew."""
+
+    def damaged(self, digests: Iterable[Sha256]) -> list[Sha256]:
+        found = super().damaged(digests)
+        self.put(b"a picture")
+        return found
+
+
+def test_an_image_that_was_stored_anew_while_others_were_looked_at_is_kept(maker: Maker) -> None:
+    """As by two people who resume one run at the same time."""
+    run_id = maker.bench.lifecycle.create(SMALL)
+    maker.work()
+    (image,) = maker.images.root.glob("*/*.img")
+    image.write_bytes(b"torn")
+    busy = Busy(maker.images.root)
+    repair = Repair(maker.bench.store, maker.bench.artefacts, busy, maker.bench.lifecycle, maker.bench.folders.path)
+    assert repair.repair(run_id).lost == {}
     assert image.read_bytes() == b"a picture"

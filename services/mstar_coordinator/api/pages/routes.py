@@ -22,7 +22,7 @@ from mstar_coordinator.api.pages.views import done_percent, run_line, sweep_map
 from mstar_coordinator.api.routes.context import Caller, Context, Coordinator
 from mstar_coordinator.api.routes.evaluations import show as show_evaluation
 from mstar_coordinator.api.routes.runs import show
-from mstar_coordinator.api.views import run_view
+from mstar_coordinator.api.views import run_views
 from mstar_coordinator.export.report import figures
 
 EVENTS_SHOWN = 12
@@ -49,8 +49,8 @@ def runs_page(coordinator: Coordinator, caller: Caller, listed: Asked) -> HTMLRe
     """Runs, newest first, those that a filter means."""
     with coordinator.store.reading() as tx:
         ids, more = listed.page(tx, caller.view)
-        runs = [tx.runs.get(run_id) for run_id in ids]
-        shown = [(run_view(tx, one), coordinator.folders.results(tx, one)) for one in runs]
+        runs = tx.runs.several(ids)
+        shown = zip(run_views(tx, runs), [coordinator.folders.results(tx, one) for one in runs], strict=True)
         tags = tx.tags.all(caller.view)
     now = time.time()
     lines = [run_line(run, results, now) for run, results in shown]

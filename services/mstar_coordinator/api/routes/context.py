@@ -10,6 +10,7 @@ from mstar.api.keys import Principal
 from mstar.api.runs import Page
 from mstar_artefacts.store import ArtefactStore
 from mstar_coordinator.access.door import Door
+from mstar_coordinator.api.glances import Glances
 from mstar_coordinator.api.recipes import RecipeBook
 from mstar_coordinator.api.run_files import RunFiles
 from mstar_coordinator.batches.jobs import BatchJobs
@@ -47,6 +48,7 @@ class Context:
     problem: Callable[[], str | None]
     """What does not work now of all that runs need; never waits."""
     door: Door
+    glances: Glances
     batches: BatchJobs
     batch_problem: Callable[[BatchRecord], str | None]
     """What holds a batch up now; never waits."""

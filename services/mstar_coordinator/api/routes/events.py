@@ -23,6 +23,7 @@ from mstar_web.bodies import JsonRoute
 
 POLL_SECONDS = 0.3
 KEEPALIVE_SECONDS = 15.0
+STILL_IN_SECONDS = 3.0
 BATCH = 500
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 
@@ -52,39 +53,43 @@ async def list_events(
     if last_event_id:
         after = int(last_event_id)
     if "text/event-stream" in accept:
-        # Read before the answer begins, so that an unknown run is a 404 and not an empty stream.
-        await run_in_threadpool(_read, coordinator, run_id, after, 1)
+        # Before the answer begins, so that an unknown run is a 404 and not an empty stream.
+        await coordinator.glances.of(run_id)
         still_in = await coordinator.door.watched(caller, request.headers)
         events = _stream(coordinator, request.app.state.stopping, still_in, run_id, after)
         return EventSourceResponse(events, headers={"Cache-Control": "no-store"})
-    found, _ = await run_in_threadpool(_read, coordinator, run_id, after, limit + 1)
+    found = await run_in_threadpool(_read, coordinator, run_id, after, limit + 1)
     return paged(found, limit, [str(event.id) for event in found])
 
 
-def _read(context: Context, run_id: str, after: int, limit: int) -> tuple[list[Event], bool]:
-    """Events after one, and whether the run has ended."""
+def _read(context: Context, run_id: str, after: int, limit: int) -> list[Event]:
     with context.store.reading() as tx:
-        ended = tx.runs.get(run_id).state in ENDED
-        return tx.events.after(run_id, after, limit), ended
+        tx.runs.state(run_id)
+        return tx.events.after(run_id, after, limit)
 
 
 async def _stream(
     context: Context, stopping: threading.Event, still_in: StillIn, run_id: str, after: int
 ) -> AsyncIterator[bytes]:
-    quiet_since = time.monotonic()
+    quiet_since = looked = time.monotonic()
     # A client resumes after the last id that it has seen, so a stream may end at any time.
     while not stopping.is_set():
         try:
-            if not await still_in():
-                return
-            found, ended = await run_in_threadpool(_read, context, run_id, after, BATCH)
+            # Each follower has a key of its own, so this look is nobody else's.
+            if time.monotonic() - looked >= STILL_IN_SECONDS:
+                looked = time.monotonic()
+                if not await still_in():
+                    return
+            glance = await context.glances.of(run_id)
+            news = glance.last > after
+            found = await run_in_threadpool(_read, context, run_id, after, BATCH) if news else []
         # NotFound: the run was deleted as soon as it had ended.
         except (NotFound, Unavailable):
             return
         for event in found:
             yield format_sse_event(id=str(event.id), event=event.type, data_str=event.model_dump_json())
             after, quiet_since = event.id, time.monotonic()
-        if ended and len(found) < BATCH:
+        if glance.state in ENDED and len(found) < BATCH:
             return
         if time.monotonic() - quiet_since >= KEEPALIVE_SECONDS:
             yield KEEPALIVE_COMMENT

@@ -12,7 +12,7 @@ from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar_coordinator.api.routes.context import Caller, Context, Coordinator, Limit, paged
 from mstar_coordinator.api.routes.once import Key, answer_once, idempotency
-from mstar_coordinator.api.views import run_view
+from mstar_coordinator.api.views import run_view, run_views
 from mstar_coordinator.cluster.workloads import training_nodes
 from mstar_coordinator.scheduler.admission import Trainers, admit
 from mstar_coordinator.scheduler.data_places import DataPlaces, places_of
@@ -113,7 +113,7 @@ def list_runs(
     """Runs of the caller's project, newest first."""
     wanted = RunFilter(caller.view, state, tag or None, text or None, archived)
     with coordinator.store.reading() as tx:
-        found = [run_view(tx, tx.runs.get(run_id)) for run_id in tx.tags.page(wanted, after, limit + 1)]
+        found = run_views(tx, tx.runs.several(tx.tags.page(wanted, after, limit + 1)))
     return paged(found, limit, [run.id for run in found])
 
 
