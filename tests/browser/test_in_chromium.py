@@ -208,6 +208,27 @@ def test_a_run_that_another_tab_deletes_is_said_to_be_gone(
         assert serious(page) == {}
 
 
+def test_a_run_that_goes_on_after_its_end_is_followed_again_and_keeps_the_focus(
+    browser: "playwright.Browser", client: httpx2.Client
+) -> None:
+    made = start(client)
+    with watched(browser, 1440, "light") as page:
+        page.goto(f"{client.base_url}".rstrip("/") + f"/runs/{made}", wait_until="load")
+        step = f"/internal/v1/steps/{client.get(f'/v1/runs/{made}/steps').json()['data'][0]['id']}"
+        epoch = client.post(f"{step}/claim", json={"worker": "w"}).json()["epoch"]
+        client.post(f"{step}/release", json={"epoch": epoch, "error": "bad data", "retryable": False})
+        page.locator(".state", has_text="failed").wait_for()
+        page.get_by_role("button", name="Resume").press("Enter")
+        page.locator(".state", has_text="running").wait_for()
+        page.get_by_role("button", name="Tags").focus()
+        client.post(f"/v1/runs/{made}/pause", json={})
+        page.locator(".state", has_text="paused").wait_for()
+        assert page.evaluate("document.activeElement.textContent") == "Tags"
+        client.post(f"/v1/runs/{made}/cancel", json={})
+        page.locator(".state", has_text="cancelled").wait_for()
+        assert page.locator("#said").inner_text() == "", "what was said of it before is no longer so"
+
+
 @pytest.mark.parametrize("scripts", [False, True])
 def test_without_scripts_a_page_says_what_it_cannot_do(
     browser: "playwright.Browser", client: httpx2.Client, scripts: bool

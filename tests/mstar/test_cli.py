@@ -126,6 +126,15 @@ def test_a_command_that_waits_ends_at_a_signal_with_its_code(
         assert (process.returncode, said) == (code, line)
 
 
+def test_ctrl_c_while_the_program_is_loaded_ends_it_quietly(tmp_path: Path) -> None:
+    # Stands where a library is that is loaded late.
+    (tmp_path / "typer.py").write_text("import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n")
+    path = os.pathsep.join([str(tmp_path), str(SHARED)])
+    command = [sys.executable, "-c", "from mstar.cli import main; main()", "--version"]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "missing"),
     [

@@ -32,6 +32,7 @@ from mstar.evolution import RunState
 from mstar_coordinator.api.app import build_app
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.store.database import open_store
+from publish_bench import finished_run
 
 SMALL_RUN = RunCreate(recipe=json.loads(SMALL.model_dump_json()))
 ENDED = (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
@@ -140,12 +141,12 @@ def test_what_the_coordinator_refuses_comes_back_as_its_error(server: Server, cl
             other.create_run(SMALL_RUN)
 
 
-def mstar(server: Server, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def mstar(server: Server, *arguments: str, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
     """The command line as a process, whose output holds nothing of the server's."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MSTAR_")}
     env = kept | {"PYTHONPATH": os.pathsep.join(sys.path), "MSTAR_URL": server.url, "MSTAR_RUN_ADMIN_KEY": "admin"}
     command = [sys.executable, "-c", "from mstar.cli import main; main()", *arguments]
-    return subprocess.run(command, env=env | {"MSTAR_HOME": "nowhere"}, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, env=env, cwd=cwd or "/", capture_output=True, text=True, timeout=60)
 
 
 def test_json_is_all_that_is_printed_where_it_was_asked_for(server: Server, tmp_path: Path) -> None:
@@ -171,6 +172,23 @@ def test_people_are_told_what_comes_next(server: Server) -> None:
     assert f"next: mstar run watch {run_id}" in started.stdout
     assert "demo" in mstar(server, "run", "list").stdout
     assert f"run {run_id} is cancelled" in mstar(server, "run", "cancel", run_id).stdout
+    watched = mstar(server, "run", "watch")
+    assert (watched.returncode, watched.stderr.splitlines()[-1]) == (1, f"error: run {run_id} was cancelled")
+    assert mstar(server, "run", "list", "--state", "paused").stdout.startswith("no run matches (--archived")
+    mstar(server, "run", "start", "demo", "--detach")
+    newest = mstar(server, "run", "list", "--limit", "1")
+    assert len(newest.stdout.splitlines()) == 1 and newest.stderr.startswith("older runs are left out")
+
+
+def test_the_newest_run_is_the_server_s_unless_a_folder_is_named(server: Server, tmp_path: Path) -> None:
+    old = finished_run()
+    (tmp_path / "runs" / "latest").mkdir(parents=True)
+    (tmp_path / "runs" / "latest" / "results.json").write_text(old.model_dump_json())
+    shown = mstar(server, "run", "show", cwd=tmp_path)
+    assert old.id in shown.stdout, "a server without a run hides nothing"
+    run_id = json.loads(mstar(server, "run", "start", "demo", "--detach", "--json").stdout)["id"]
+    assert run_id in mstar(server, "run", "show", cwd=tmp_path).stdout
+    assert old.id in mstar(server, "run", "show", "--home", "runs", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from rich.text import Text
 from mstar.api.runs import Progress, Run
 from mstar.cli import output
 from mstar.cli.output import SafeConsole, follow, print_json, program
-from mstar.errors import Unavailable
+from mstar.errors import Conflict, Unavailable
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from publish_bench import finished_run
@@ -54,6 +54,20 @@ def test_a_server_that_is_replaced_is_asked_again() -> None:
         return answer
 
     assert follow(read).state is RunState.SUCCEEDED and answers == []
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (RunState.PAUSED, "run r-1 is paused: `mstar run resume r-1` continues it"),
+        (RunState.CANCELLED, "run r-1 was cancelled"),
+        (RunState.FAILED, "run r-1 failed: see its events"),
+    ],
+)
+def test_a_run_that_has_not_succeeded_is_no_success(state: RunState, said: str) -> None:
+    with pytest.raises((Conflict, Unavailable), match=f"^{re.escape(said)}$"):
+        output.require_success(run_in(state))
+    output.require_success(run_in(RunState.SUCCEEDED))
 
 
 def test_a_stack_that_gave_up_is_not_waited_for() -> None:
@@ -95,6 +109,15 @@ def test_no_printed_text_is_markup(text: str, monkeypatch: pytest.MonkeyPatch) -
     shown.print(text, style="dim")
     shown.print(table)
     assert shown.file.getvalue().count(text) == 5  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("style", [None, "dim"])
+@pytest.mark.parametrize("width", [30, 80])
+def test_a_line_is_printed_as_one(width: int, style: str | None) -> None:
+    shown = io.StringIO()
+    line = f"report: /{'a folder/' * 20}report.html"
+    SafeConsole(width=width, file=shown).print(line, style=style)
+    assert shown.getvalue() == f"{line}\n"
 
 
 def test_json_has_no_character_that_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,3 +155,13 @@ def test_a_file_without_lines_is_refused_and_earlier_scores_stay(tmp_path: Path,
     assert result.exit_code == 1 and result.stdout == ""
     assert isinstance(result.exception, InvalidInput) and "in.jsonl has no lines" in str(result.exception)
     assert (tmp_path / "out.jsonl").read_text() == "scores of another file\n"
+
+
+def test_the_file_that_is_read_is_not_written_to(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(words("a")[0]) + "\n")
+    (tmp_path / "link.jsonl").symlink_to(rows)
+    for name in ("rows.jsonl", "link.jsonl"):
+        done = CliRunner().invoke(app, ["score", str(rows), "--out", str(tmp_path / name)])
+        assert isinstance(done.exception, InvalidInput) and "is the file that is read" in done.exception.detail
+    assert (asked, json.loads(rows.read_text())) == ([], words("a")[0])

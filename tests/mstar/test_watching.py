@@ -76,9 +76,12 @@ def test_it_shows_the_memory_of_the_gpus_where_there_are_some() -> None:
 
 
 @pytest.mark.parametrize("live", [LIVE, ON_GPUS], ids=["cpu", "gpu"])
-@pytest.mark.parametrize("width", [50, 80, 200])
+@pytest.mark.parametrize("width", [40, 50, 80, 200])
 def test_it_fits_into_the_terminal(width: int, live: LiveRun) -> None:
-    assert max(map(len, drawn(width, live).splitlines())) <= width
+    lines = drawn(width, live).splitlines()
+    assert max(map(len, lines)) <= width
+    assert next(set(line.strip()) <= {*"━╸╺"} for line in lines if "━" in line), "the bar has its line"
+    assert any(line.startswith("now ") for line in lines)
 
 
 class Scripted(Client):

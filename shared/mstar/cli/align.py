@@ -25,7 +25,7 @@ def align(model: Path, *, as_json: bool) -> bool:
     for view in _views(model.absolute()):
         views.append(view)
         # Each part loads the model, which takes minutes on a slow machine.
-        progress_console.print(f"{view.who}: {view.error or 'done'}", highlight=False)
+        progress_console.print(f"{view.who}: {view.error or 'done'}")
     lines = compare(views)
     if as_json:
         print_json({"model": str(model), "lines": [line.model_dump() for line in lines]})
@@ -72,4 +72,4 @@ def _show(lines: Sequence[Line], names: Sequence[str]) -> None:
     console.print(table)
     for line in lines:
         if line.detail:
-            console.print(f"{line.what}: {line.detail}", highlight=False)
+            console.print(f"{line.what}: {line.detail}")

@@ -23,4 +23,4 @@ def audit(
     for one in reversed(page.data):
         at = datetime.fromtimestamp(one.at, UTC).strftime("%Y-%m-%d %H:%M:%S")
         line = f"{at}  {one.status}  {one.actor:<24}  {one.method} {one.route}  {one.object or ''}"
-        console.print(line.rstrip(), highlight=False, soft_wrap=True)
+        console.print(line.rstrip())

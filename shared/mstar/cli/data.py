@@ -1,5 +1,6 @@
 """`mstar data …`: look at a data set as it is, and import it into the project's own folder."""
 
+import shlex
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from mstar.answers.records import ChoiceForm
-from mstar.cli.output import console
+from mstar.cli.output import console, program
 from mstar.cli.stack import DataRootOption, HomeOption
 from mstar.errors import InvalidInput
 from mstar.reach import Reach
@@ -101,8 +102,9 @@ def import_(
             source, name, options, skip_bad=skip_bad, tick=lambda done: progress.update(task, completed=done)
         )
     _print(summary)
-    console.print(f"next: mstar try --model FOLDER --data {name}", highlight=False)
-    console.print(f"then: mstar run start demo --set data.source={name}", highlight=False)
+    folder = shlex.quote(str(name))
+    console.print(f"next: {program()} try --model FOLDER --data {folder}")
+    console.print(f"then: {program()} run start demo --set data.source={folder}")
 
 
 @app.command()
@@ -140,9 +142,7 @@ def export(
         with_scores(rows, ranked, origin.step_separator, progress.console.print) as samples,
     ):
         counts = write(progress.track(samples), chosen, name, origin)
-    console.print(
-        f"{counts.rows:,} rows, {counts.images:,} images, {counts.scored:,} with step scores", highlight=False
-    )
+    console.print(f"{counts.rows:,} rows, {counts.images:,} images, {counts.scored:,} with step scores")
 
 
 def reach_here(data_root: Path) -> Reach:
@@ -212,23 +212,23 @@ def _shares(given: list[str] | None) -> dict[str, float] | None:
 def _print_row(row: "Row") -> None:
     options = "  ".join(f"({chr(65 + place)}) {text}" for place, text in enumerate(row.columns.get("choices", ())))
     pictures = "  ".join(f"{name[:12]}…  {len(data):,} bytes" for name, data in zip(row.names, row.images, strict=True))
-    console.print(Text.assemble((row.split, "bold"), f"  {pictures}"), highlight=False)
-    console.print(row.columns["question"], highlight=False)
+    console.print(Text.assemble((row.split, "bold"), f"  {pictures}"))
+    console.print(row.columns["question"])
     if options:
-        console.print(options, highlight=False)
+        console.print(options)
     for step, label in zip(row.columns.get("completions", ()), row.columns.get("labels", ()), strict=True):
-        console.print(f"  {label:.2f}  {step}", highlight=False)
+        console.print(f"  {label:.2f}  {step}")
     answer = f"{row.columns['answer']}  ({row.columns['answer_type']})" if "answer" in row.columns else "no answer"
-    console.print(f"→ {answer}\n", highlight=False)
+    console.print(f"→ {answer}\n")
 
 
 def _print(summary: "Summary") -> None:
     for title, counts in (("split", summary.records), ("type", summary.types), ("group", summary.groups)):
         named = ", ".join(f"{name or 'none'} {count:,}" for name, count in counts.most_common(12))
-        console.print(f"{title:<7}{named or '-'}", highlight=False)
+        console.print(f"{title:<7}{named or '-'}")
     # A look at a source writes none.
     written = f"images {summary.images:,} written, " if summary.images else ""
-    console.print(f"{written}{summary.repeated:,} repeated records left out", highlight=False)
+    console.print(f"{written}{summary.repeated:,} repeated records left out")
     for count, what in (
         (summary.in_words, "records have no image: the model sees their words only"),
         (summary.later_turns, "conversations have further turns: only their first question and answer are read"),
@@ -239,15 +239,13 @@ def _print(summary: "Summary") -> None:
         (summary.dropped, "records of these kinds were dropped"),
     ):
         if count:
-            console.print(f"{count:,} {what}", highlight=False)
+            console.print(f"{count:,} {what}")
     if summary.pictures_unread:
         console.print("the source has pictures that no record names: name their column in a mapping (columns: image)")
     for name, count in summary.overlap.items():
         both = summary.overlap_questions[name]
-        console.print(
-            f"{count:,} records show a picture of {name}, {both:,} with its question (--drop overlap)", highlight=False
-        )
+        console.print(f"{count:,} records show a picture of {name}, {both:,} with its question (--drop overlap)")
     if summary.bad:
-        console.print(f"{summary.bad:,} records cannot be used:", highlight=False)
+        console.print(f"{summary.bad:,} records cannot be used:")
         for problem in summary.complaints:
-            console.print(f"  {problem}", highlight=False)
+            console.print(f"  {problem}")

@@ -48,7 +48,7 @@ def doctor(
         print_json([{"what": what, "ok": ok, "detail": detail} for what, ok, detail in findings])
     else:
         for what, ok, detail in findings:
-            console.print(f"{'ok     ' if ok else 'MISSING'}  {what:<14} {detail}", highlight=False)
+            console.print(f"{'ok     ' if ok else 'MISSING'}  {what:<14} {detail}")
     if not all(ok for _, ok, _ in findings):
         raise typer.Exit(1)
 

@@ -178,7 +178,7 @@ def _benchmarks(on: str) -> list[Benchmark]:
 def _notice(quiet: bool) -> Callable[[str], None]:
     def say(line: str) -> None:
         if not quiet:
-            progress_console.print(line, style="dim", highlight=False)
+            progress_console.print(line, style="dim")
 
     return say
 
@@ -202,5 +202,5 @@ def _show(final: "EvaluationResult", folder: Path) -> None:
 
     console.print(Markdown(markdown(final)))
     for line in warnings(final.benchmarks):
-        console.print(line, highlight=False)
-    console.print(f"results: {folder}", highlight=False, soft_wrap=True)
+        console.print(line)
+    console.print(f"results: {folder}")

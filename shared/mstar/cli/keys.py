@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from mstar.api.keys import Key, KeyCreate, Limits, Role
-from mstar.cli.output import console, print_json
+from mstar.cli.output import console, print_json, program
 from mstar.cli.stack import JsonOption
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput
@@ -62,9 +62,9 @@ def list_keys(
         line = (
             f"{key.id}  {_ended(key, now) or _until(key):<18}  {key.project:<12}  {','.join(key.roles):<20}  {key.name}"
         )
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line)
     if not shown:
-        console.print("no key: make one with `mstar keys create NAME --role score`", highlight=False)
+        console.print(f"no key: make one with `{program()} keys create NAME --role score`")
 
 
 @app.command()
@@ -78,7 +78,7 @@ def revoke(
     if as_json:
         print_json(ended)
     else:
-        console.print(f"key {ended.id} ({ended.name}) is revoked", highlight=False)
+        console.print(f"key {ended.id} ({ended.name}) is revoked")
 
 
 def _asked(name: str, roles: Sequence[str], project: str | None, days: int | None, limits: Sequence[str]) -> KeyCreate:

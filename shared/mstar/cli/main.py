@@ -22,6 +22,7 @@ from mstar.cli import (
     stack,
     study,
     trying,
+    which_run,
 )
 from mstar.cli.stopping import stop_in_order
 from mstar.control_characters import PICTURES
@@ -68,7 +69,7 @@ app.command("score")(score.score)
 app.command("judge")(judge.judge)
 app.command("try")(trying.try_)
 app.command("eval")(evaluate.evaluate)
-app.command("report")(runs.report)
+app.command("report")(which_run.report)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 

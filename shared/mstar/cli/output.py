@@ -24,10 +24,11 @@ from rich.progress import (
 )
 from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from mstar.api.runs import Run
 from mstar.control_characters import ESCAPES, PICTURES
-from mstar.errors import Unavailable
+from mstar.errors import Conflict, Unavailable
 from mstar.evolution import RunState
 from mstar.outcomes import counted
 from mstar.results import RunResults
@@ -41,7 +42,12 @@ class SafeConsole(Console):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"markup": False, "emoji": False} | options)
+        super().__init__(**{"markup": False, "emoji": False, "highlight": False} | options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich does, but a line of text stays one: a path or a command that is cut in two cannot be copied."""
+        texts = all(isinstance(one, str | Text) for one in objects)
+        super().print(*objects, **{"soft_wrap": texts} | options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """As rich does; what the terminal is to obey comes as control segments or as styles, never as text."""
@@ -133,6 +139,16 @@ def gain(results: RunResults) -> str:
         f"Greedy accuracy on unseen questions: {_percent(first.id)} % after warm-up, {_percent(last.id)} % now "
         f"({100 * (last.id - first.id):+.1f} points)."
     )
+
+
+def require_success(run: Run) -> None:
+    """Raises Unavailable or Conflict, with what to do, where a run that was followed has not succeeded."""
+    if run.state is RunState.PAUSED:
+        raise Conflict(f"run {run.id} is paused: `{program()} run resume {run.id}` continues it")
+    if run.state is RunState.CANCELLED:
+        raise Conflict(f"run {run.id} was cancelled")
+    if run.state is not RunState.SUCCEEDED:
+        raise Unavailable(f"run {run.id} {run.state.value}: {run.error or 'see its events'}")
 
 
 def left_out(results: RunResults) -> str:

@@ -95,7 +95,7 @@ def _require_admitted(recipe: Recipe, models: Mapping[str, str | None]) -> None:
 
 def _print(made: RunPlan, machine: Machine, response_tokens: int) -> None:
     for shape in filter(None, (made.model, made.prm)):
-        console.print(f"{shape.name}: {shape.weights.parameters / GIGA:.2f} B weights", highlight=False)
+        console.print(f"{shape.name}: {shape.weights.parameters / GIGA:.2f} B weights")
     table = Table("service", "GPUs", "needs, GB", "has, GB", "of which", "fits")
     for service in made.services:
         parts = ", ".join(f"{name} {_gb(size)}" for name, size in service.parts.items())
@@ -125,16 +125,14 @@ def _print(made: RunPlan, machine: Machine, response_tokens: int) -> None:
         f"{machine.tflops:.0f} TFLOP/s of which training reaches {machine.training_share:.0%} and prompts "
         f"{machine.prefill_share:.0%}; sampling at {machine.decode_share:.0%} of {machine.bandwidth} TB/s with "
         f"{machine.batch} responses together; responses of {response_tokens} tokens, images of {image_tokens}.",
-        highlight=False,
-        soft_wrap=True,
     )
 
 
 def _print_more(service: ServicePlan) -> None:
     if service.host:
-        console.print(f"{service.name}: {_gb(service.host)} GB of the machine's memory", highlight=False)
+        console.print(f"{service.name}: {_gb(service.host)} GB of the machine's memory")
     if service.remedies:
-        console.print(f"{service.name}: change {'; '.join(service.remedies)}", highlight=False, soft_wrap=True)
+        console.print(f"{service.name}: change {'; '.join(service.remedies)}")
 
 
 def _gb(size: int) -> str:

@@ -13,8 +13,8 @@ from mstar.api.downloads import Part
 from mstar.api.evaluations import EvaluationCreate
 from mstar.cli.download import download
 from mstar.cli.output import byte_progress, follow, program, progress_console
-from mstar.cli.runs import resolve
 from mstar.cli.stopping import told_when_stopped
+from mstar.cli.which_run import resolve
 from mstar.client import Client, Endpoint
 from mstar.errors import Conflict, CorruptArtefact, Unavailable
 from mstar.evolution import RunState
@@ -56,8 +56,6 @@ def through_queue(create: EvaluationCreate, out: Path | None, *, quiet: bool) ->
                 f"evaluation {now.id} at {endpoint.url}; Ctrl-C stops following it, `{program()} run cancel "
                 f"{now.id}` ends it",
                 style="dim",
-                highlight=False,
-                soft_wrap=True,
             )
         with told_when_stopped(f"evaluation {now.id} goes on: the same command follows it again"):
             ended = follow(lambda: client.run(now.id))

@@ -1,4 +1,4 @@
-"""`mstar run …` and `mstar report`: start, watch and steer runs, and read what they left."""
+"""`mstar run …`: start, watch and steer runs, and read what they left."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from mstar.api.downloads import Part
 from mstar.api.runs import RepairedRun, Run, RunCreate
@@ -20,6 +19,8 @@ from mstar.cli.output import (
     outcome_lines,
     print_json,
     program,
+    progress_console,
+    require_success,
     results_table,
     unscored_lines,
 )
@@ -27,17 +28,16 @@ from mstar.cli.recipe_files import overrides_of, recipe_values_of
 from mstar.cli.stack import HomeOption, JsonOption, SettingsOption, run_embedded
 from mstar.cli.stopping import told_when_stopped
 from mstar.cli.watching import watch as watch_live
+from mstar.cli.which_run import RunArgument, home_is_chosen, no_run, read_results, resolve, source_of_home
 from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.data_check import check_lines
-from mstar.errors import CorruptArtefact, InvalidInput, NotFound, Unavailable
+from mstar.errors import InvalidInput, NotFound, Unavailable
 from mstar.evolution import RunState
 from mstar.model_types import untried_lines
 from mstar.recipe_folder import is_file_name
 from mstar.recipes import parse_recipe
-from mstar.results import RunResults
 
 app = typer.Typer(help="Start, watch and steer runs.", no_args_is_help=True)
-RunArgument = Annotated[str, typer.Argument(help="Run id, or latest.", metavar="RUN")]
 
 
 @app.command()
@@ -59,8 +59,7 @@ def start(
     with Client(endpoint) as client:
         if client.reachable():
             # MSTAR_HOME in the environment is for the stack of one's own, and no wish to move the server's folder.
-            source = context.get_parameter_source("home")
-            if source is not None and source.name == "COMMANDLINE":
+            if source_of_home(context) == "COMMANDLINE":
                 raise InvalidInput(
                     f"the server at {endpoint.url} has a folder of its own: leave out --home, or "
                     "stop the server to start one with this folder",
@@ -72,7 +71,7 @@ def start(
     if endpoint.url != DEFAULT_URL:
         raise Unavailable(f"nothing answers at {endpoint.url}: check MSTAR_URL")
     if detach:
-        raise Unavailable("--detach needs a running server: start one with `mstar up`")
+        raise Unavailable(f"--detach needs a running server: start one with `{program()} up`")
     if not as_json:
         console.print("no server is running: starting one for this run, and stopping it at the end")
     run_embedded(home, create, as_json=as_json)
@@ -84,11 +83,12 @@ def list_runs(
     tag: Annotated[str | None, typer.Option(help="Only runs with this tag.")] = None,
     text: Annotated[str | None, typer.Option(help="Only runs whose name or id contains this.")] = None,
     archived: Annotated[bool, typer.Option(help="Include archived runs.")] = False,
+    limit: Annotated[int, typer.Option(help="How many of the newest runs to list.", min=1, max=500)] = 20,
     as_json: JsonOption = False,
 ) -> None:
     """List the newest runs of the server."""
     with Client(Endpoint.from_environment()) as client:
-        page = client.runs(limit=20, state=state, tag=tag, text=text, archived=archived or None)
+        page = client.runs(limit=limit, state=state, tag=tag, text=text, archived=archived or None)
         if as_json:
             print_json(page)
             return
@@ -96,7 +96,15 @@ def list_runs(
             done = f"{run.progress.steps_done}/{run.progress.steps_total}"
             began = datetime.fromtimestamp(run.created_at).strftime("%Y-%m-%d %H:%M")
             line = f"{run.id}  {began}  {run.state.value:<9}  {done:>9} steps  {_score(client, run):>12}  {run.name}"
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line)
+    if page.has_more:
+        progress_console.print("older runs are left out: raise --limit, or name what to look for with --text")
+    elif not page.data and (state, tag, text) == (None, None, None):
+        console.print(
+            no_run() if archived else f"no run: --archived lists archived ones, `{program()} run start` starts one"
+        )
+    elif not page.data:
+        console.print("no run matches" if archived else "no run matches (--archived looks among archived ones too)")
 
 
 def _score(client: Client, run: Run) -> str:
@@ -108,27 +116,29 @@ def _score(client: Client, run: Run) -> str:
 
 
 @app.command()
-def show(run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: JsonOption = False) -> None:
+def show(
+    context: typer.Context, run: RunArgument = "latest", home: HomeOption = Path("runs"), as_json: JsonOption = False
+) -> None:
     """Show the results of a run, from its folder or from the server."""
-    results = read_results(run, home)
+    results = read_results(run, home, chosen=home_is_chosen(context))
     if as_json:
         print_json(results)
         return
     console.print(results_table(results))
     console.print(gain(results))
     if results.quarantined:
-        console.print(left_out(results), highlight=False, soft_wrap=True)
+        console.print(left_out(results))
     for line in (
         *untried_lines(results.untried),
         *check_lines(results.data),
         *outcome_lines(results),
         *unscored_lines(results),
     ):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line)
     if results.error:
-        console.print(f"error: {results.error}", highlight=False)
+        console.print(f"error: {results.error}")
     if results.state is RunState.RUNNING and (problem := _problem_of(results.id)) is not None:
-        console.print(f"held up: {problem}", highlight=False, soft_wrap=True)
+        console.print(f"held up: {problem}")
 
 
 def _problem_of(run_id: str) -> str | None:
@@ -196,7 +206,7 @@ def tag(
     if as_json:
         print_json(changed)
     else:
-        console.print(f"run {changed.id}: {' '.join(changed.tags) or 'no tags'}", highlight=False)
+        console.print(f"run {changed.id}: {' '.join(changed.tags) or 'no tags'}")
 
 
 @app.command()
@@ -210,7 +220,7 @@ def delete(
         typer.confirm(f"Delete run {run} with its models, data sets and responses?", abort=True)
     with Client(Endpoint.from_environment()) as client:
         client.delete(run)
-    console.print(f"run {run} is deleted", highlight=False)
+    console.print(f"run {run} is deleted")
 
 
 @app.command("download")
@@ -225,50 +235,14 @@ def download_run(
         run_id = resolve(client, run)
         total = next((one.bytes for one in client.downloads(run_id).data if one.part is part), 0)
         target = out or Path(run_id)
-        with byte_progress(f"{run_id} {part.value}", total, quiet=as_json) as report_bytes:
+        again = told_when_stopped("the same command continues the download")
+        with again, byte_progress(f"{run_id} {part.value}", total, quiet=as_json) as report_bytes:
             files = download(client, run_id, part, target, report_bytes)
     if as_json:
         print_json({"folder": str(target.resolve()), "files": [one.model_dump(mode="json") for one in files]})
         return
     size = sum(one.bytes for one in files)
-    console.print(f"{len(files)} files, {size:,} bytes, checksums match: {target}", highlight=False, soft_wrap=True)
-
-
-def report(run: RunArgument = "latest", home: HomeOption = Path("runs")) -> None:
-    """Print the path of a run's report."""
-    path = home / run / "report.html"
-    if not path.is_file():
-        raise NotFound(_why_no_report(run, home))
-    print(path.resolve())
-
-
-def _why_no_report(run: str, home: Path) -> str:
-    """What became of a run that has no report, as its folder says."""
-    missing = f"{home / run / 'report.html'} does not exist"
-    if not (home / run / "results.json").is_file():
-        return f"{missing}: a run writes its report at its end"
-    results = read_results(run, home)
-    if results.recipe.measure is not None:
-        return f"{results.id} is an evaluation: its tables are in {home / run / 'evaluation' / 'results.md'}"
-    if results.state is RunState.FAILED:
-        resume = f"`{program()} run resume {results.id}` goes on once the cause is removed"
-        return f"run {results.id} failed before its report: {results.error}; {resume}"
-    return f"{missing}: run {results.id} is {results.state.value}, and writes it at its end"
-
-
-def read_results(run: str, home: Path) -> RunResults:
-    """Results from the run's folder, else from the server. Raises NotFound or Unavailable."""
-    # The folder first: a run that has ended is read without a server.
-    path = home / run / "results.json"
-    if path.is_file():
-        try:
-            return RunResults.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise CorruptArtefact(f"{path} holds no results that this version can read") from error
-    with Client(Endpoint.from_environment()) as client:
-        if not client.reachable():
-            raise NotFound(f"{path} does not exist, and no server is running: check the run id or --home")
-        return client.results(resolve(client, run))
+    console.print(f"{len(files)} files, {size:,} bytes, checksums match: {target}")
 
 
 def _create(recipe: str, settings: list[str], seed: int | None) -> RunCreate:
@@ -287,7 +261,7 @@ def _start_on_server(client: Client, create: RunCreate, *, detach: bool, as_json
         if as_json:
             print_json(run)
         else:
-            console.print(f"run {run.id} started; next: {program()} run watch {run.id}", highlight=False)
+            console.print(f"run {run.id} started; next: {program()} run watch {run.id}")
         return
     _finish(client, run.id, as_json=as_json)
 
@@ -307,8 +281,7 @@ def _finish(client: Client, run_id: str, *, as_json: bool) -> None:
     else:
         console.print(results_table(results))
         console.print(gain(results))
-    if ended.state is RunState.FAILED:
-        raise Unavailable(f"run {run_id} failed: {ended.error}")
+    require_success(ended)
 
 
 def _steer(run: str, call: Callable[[Client, str], Run], *, as_json: bool) -> None:
@@ -319,20 +292,11 @@ def _steer(run: str, call: Callable[[Client, str], Run], *, as_json: bool) -> No
     else:
         if isinstance(changed, RepairedRun):
             _print_damage(changed)
-        console.print(f"run {changed.id} is {changed.state.value}", highlight=False)
+        goes_on = f"; next: {program()} run watch {changed.id}" if changed.state is RunState.RUNNING else ""
+        console.print(f"run {changed.id} is {changed.state.value}{goes_on}")
 
 
 def _print_damage(run: RepairedRun) -> None:
     for one in run.damaged:
-        console.print(f"{one.step} is done again: {one.reason}", highlight=False, soft_wrap=True)
-    console.print(f"{run.checked} artefacts checked, {len(run.damaged)} damaged", highlight=False)
-
-
-def resolve(client: Client, run: str) -> str:
-    """The run's id; that of the newest one for `latest`. Raises NotFound where there is none."""
-    if run != "latest":
-        return run
-    page = client.runs(limit=1)
-    if not page.data:
-        raise NotFound("there is no run yet: start one with `mstar run start demo`")
-    return page.data[0].id
+        console.print(f"{one.step} is done again: {one.reason}")
+    console.print(f"{run.checked} artefacts checked, {len(run.damaged)} damaged")

@@ -4,7 +4,7 @@ import base64
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -18,9 +18,10 @@ from mstar.api.images import ImageInput
 from mstar.api.prm import Candidate, ScoredResponse, ScoreRequest
 from mstar.cli.lines import numbered_lines, object_on, wrong_member
 from mstar.cli.output import console, progress_console
-from mstar.cli.runs import read_results
 from mstar.cli.score_files import LINE_ID, best, continued, line_ids
 from mstar.cli.stack import HomeOption
+from mstar.cli.stopping import told_when_stopped
+from mstar.cli.which_run import home_is_chosen, read_results
 from mstar.client import Client, Endpoint, Retries
 from mstar.errors import InvalidInput
 from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
@@ -42,6 +43,7 @@ class Line(BaseModel):
 
 
 def score(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="JSON lines with images (paths), question and responses.")],
     out: Annotated[Path | None, typer.Option(help="File to write to. Default: standard output.")] = None,
     prompt: Annotated[
@@ -61,7 +63,9 @@ def score(
 
     With --out, an interrupted command continues where it stopped.
     """
-    form = None if prompt is None else _form(prompt, home)
+    if out is not None and out.exists() and file.exists() and out.samefile(file):
+        raise InvalidInput(f"{out} is the file that is read: name another one", field="out")
+    form = None if prompt is None else _form(prompt, home, chosen=home_is_chosen(context))
     # A preset says nothing of steps: the PRM's own separator is taken, as without a prompt.
     separator = None if form is None or prompt in list(PromptPreset) else form.step_separator
     lines = list(numbered_lines(file))
@@ -72,8 +76,13 @@ def score(
     left = [(one, *line) for one, line in zip(ids, lines, strict=True) if one not in done]
     if done:
         said = f"{len(done)} of {len(lines)} lines are in {out} already (--fresh scores them anew)"
-        progress_console.print(said, highlight=False)
-    with Client(Endpoint.from_environment(), retries=PATIENT) as client, _opened(out, append=bool(done)) as sink:
+        progress_console.print(said)
+    stopping = nullcontext() if out is None else told_when_stopped(f"the same command continues {out}")
+    with (
+        stopping,
+        Client(Endpoint.from_environment(), retries=PATIENT) as client,
+        _opened(out, append=bool(done)) as sink,
+    ):
         quiet = out is None or not console.is_terminal
         for one, number, line in left if quiet else track(left, "scoring", len(lines), completed=len(done)):
             row = _scored(client, file, number, line, form, separator)
@@ -117,11 +126,11 @@ def _opened(out: Path | None, *, append: bool = False) -> Iterator[TextIO]:
         yield sink
 
 
-def _form(prompt: str, home: Path) -> PromptForm:
+def _form(prompt: str, home: Path, *, chosen: bool) -> PromptForm:
     """The form of a preset, or of a run. Raises what `read_results` raises."""
     if prompt in list(PromptPreset):
         return PRESETS[PromptPreset(prompt)]
-    return read_results(prompt, home).recipe.form
+    return read_results(prompt, home, chosen=chosen).recipe.form
 
 
 def _asked(row: dict[str, Any], given: Line, form: PromptForm) -> str:

@@ -9,8 +9,8 @@ import typer
 
 from mstar.api.runs import Checkpoint
 from mstar.cli.output import console, print_json
-from mstar.cli.runs import RunArgument, resolve
 from mstar.cli.stack import HomeOption, JsonOption, embedded
+from mstar.cli.which_run import RunArgument, resolve
 from mstar.client import DEFAULT_URL, Client, Endpoint
 from mstar.errors import NotFound, Unavailable
 
@@ -59,5 +59,5 @@ def _load(client: Client, run: str, iteration: int | None, *, as_json: bool) -> 
         return
     urls = {"policy": client.endpoint.policy_url, "prm": client.endpoint.prm_url}
     for name, state in served.items():
-        console.print(f"{name:<6} {urls[name]}  serves {state.weight_version}", highlight=False, soft_wrap=True)
-    console.print("until a run samples or scores, or other weights are loaded", highlight=False)
+        console.print(f"{name:<6} {urls[name]}  serves {state.weight_version}")
+    console.print("until a run samples or scores, or other weights are loaded")

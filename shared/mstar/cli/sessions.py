@@ -30,9 +30,9 @@ def list_sessions(
         return
     for one in found:
         line = f"{one.id}  {_time(one.created_at)}  until {_time(one.expires_at)}  {one.project:<12}  {one.name}"
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line)
     if not found:
-        console.print("nobody is signed in" if name is None else f"{name} is not signed in", highlight=False)
+        console.print("nobody is signed in" if name is None else f"{name} is not signed in")
 
 
 @app.command()
@@ -61,7 +61,7 @@ def end(
     if as_json:
         print_json(answer)
     else:
-        console.print(said, highlight=False, soft_wrap=True)
+        console.print(said)
 
 
 def _time(at: float) -> str:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mstar.api.runs import RunCreate
-from mstar.cli.output import console, follow, gain, print_json, program, results_table
+from mstar.cli.output import console, follow, gain, print_json, program, require_success, results_table
 from mstar.cli.stopping import told_when_stopped
 from mstar.client import Client, Endpoint
-from mstar.errors import InvalidInput, Unavailable
-from mstar.evolution import RunState
+from mstar.errors import InvalidInput
 
 if TYPE_CHECKING:
     from mstar_embedded.ports import Ports
@@ -42,7 +41,7 @@ def embedded(home: Path, ports: str, *, quiet: bool = False) -> "Iterator[tuple[
     if ports not in ("auto", "fixed"):
         raise InvalidInput(f"--ports {ports}: choose auto or fixed", field="ports")
     chosen = free_ports() if ports == "auto" else fixed_ports()
-    notice = (lambda line: None) if quiet else (lambda line: console.print(line, style="dim", highlight=False))
+    notice = (lambda line: None) if quiet else (lambda line: console.print(line, style="dim"))
     endpoint = Endpoint(url=chosen.coordinator_url, prm_url=chosen.prm_url, policy_url=chosen.policy_url)
     # The client closes first, so that no connection delays the services' end.
     with Supervisor(home, chosen, notice) as supervisor, Client(endpoint) as client:
@@ -65,21 +64,21 @@ def up(
 
 
 def _say_what_works(ports: "Ports", endpoint: Endpoint) -> None:
-    """Addresses, and the next command with the variables that it needs to find them."""
+    """Addresses, and the next command; for ports of its own also what makes other terminals find them."""
     for name, url in (("coordinator", ports.coordinator_url), ("policy", ports.policy_url), ("PRM", ports.prm_url)):
         pages = f"pages at {url}/runs, " if name == "coordinator" else ""
-        console.print(f"{name:<12} {url}   {pages}API at {url}/docs", highlight=False, soft_wrap=True)
-    console.print("keys         none, since only this machine can connect. Ctrl-C stops everything", highlight=False)
+        console.print(f"{name:<12} {url}   {pages}API at {url}/docs")
+    console.print("keys         none, since only this machine can connect. Ctrl-C stops everything")
     there = Endpoint()
-    variables = [
-        f"{name}={url} "
-        for name, url, usual in (
-            ("MSTAR_URL", endpoint.url, there.url),
-            ("MSTAR_PRM_URL", endpoint.prm_url, there.prm_url),
-        )
-        if url != usual
-    ]
-    console.print(f"next: {''.join(variables)}{program()} run start demo", highlight=False, soft_wrap=True)
+    named = (
+        ("MSTAR_URL", endpoint.url, there.url),
+        ("MSTAR_POLICY_URL", endpoint.policy_url, there.policy_url),
+        ("MSTAR_PRM_URL", endpoint.prm_url, there.prm_url),
+    )
+    variables = [f"{name}={url}" for name, url, usual in named if url != usual]
+    if variables:
+        console.print(f"first, in another terminal: export {' '.join(variables)}")
+    console.print(f"next: {program()} run start demo")
 
 
 def demo(home: HomeOption = Path("runs"), as_json: JsonOption = False) -> None:
@@ -104,8 +103,7 @@ def run_embedded(home: Path, create: RunCreate, *, as_json: bool) -> None:
     else:
         console.print(results_table(results))
         console.print(gain(results))
-    if ended.state is not RunState.SUCCEEDED:
-        raise Unavailable(f"run {run.id} {ended.state.value}: {ended.error or 'see its events'}")
+    require_success(ended)
     if not as_json:
-        console.print(f"report: {home / run.id / 'report.html'}", highlight=False)
-        console.print(f"next:   {program()} run show latest --json", highlight=False)
+        console.print(f"report: {home / run.id / 'report.html'}")
+        console.print(f"next:   {program()} run show latest --json")

@@ -82,7 +82,7 @@ def run(
         if endpoint.url != DEFAULT_URL:
             raise Unavailable(f"nothing answers at {endpoint.url}: check MSTAR_URL")
     if detach:
-        raise Unavailable("--detach needs a running server and no --home: start one with `mstar up`")
+        raise Unavailable(f"--detach needs a running server and no --home: start one with `{program()} up`")
     home = home or Path("runs")
     with embedded(home, "auto", quiet=as_json) as (client, supervisor):
         view = _begin(client, plan, wanted, alone=True)
@@ -112,7 +112,7 @@ def show(study: IdArgument = "latest", as_json: JsonOption = False) -> None:
         table.add_row(str(one.seed), one.arm, one.run or "", state, *(_scores(record) if record else [""] * 4))
     console.print(table)
     for text in filter(None, (view.error, view.problem)):
-        console.print(text, highlight=False, soft_wrap=True)
+        console.print(text)
 
 
 @app.command()
@@ -156,8 +156,8 @@ def report(
         return
     for pair in summary.pairs:
         ends = "" if pair.low is None else f" ({pair.low:+.1f} to {pair.high:+.1f})"
-        console.print(f"{pair.a} − {pair.b}: {pair.difference:+.1f}{ends}, {pair.verdict}", highlight=False)
-    console.print(f"{summary.runs} of {summary.planned} runs; report: {out / 'study.html'}", highlight=False)
+        console.print(f"{pair.a} − {pair.b}: {pair.difference:+.1f}{ends}, {pair.verdict}")
+    console.print(f"{summary.runs} of {summary.planned} runs; report: {out / 'study.html'}")
 
 
 @app.command()
@@ -320,9 +320,9 @@ def _finish(view: StudyView, *, as_json: bool, ended: bool = True) -> None:
         print_json(view)
     else:
         done = sum(one.state is RunState.SUCCEEDED for one in view.runs)
-        console.print(f"study {view.id} is {view.state.value}: {done} of {len(view.runs)} runs done", highlight=False)
+        console.print(f"study {view.id} is {view.state.value}: {done} of {len(view.runs)} runs done")
         if view.state is StudyState.RUNNING:
-            console.print(f"next: {program()} study show {view.id}", highlight=False)
+            console.print(f"next: {program()} study show {view.id}")
     failed = [one for one in view.runs if one.state is RunState.FAILED]
     if ended and failed:
         one = failed[0]

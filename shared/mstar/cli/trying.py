@@ -103,7 +103,7 @@ def _show(trial: "Trial", max_tokens: int) -> None:
     right = ", ".join(f"{name.value} {count}" for name, count in trial.right_in.items() if count)
     _print(f"right answers by prompt.answer: {right or 'none in any place'}")
     for line in filter(None, (trial.advice, trial.steps)):
-        console.print(line, style="bold", highlight=False, soft_wrap=True)
+        console.print(line, style="bold")
 
 
 def _show_one(place: int, count: int, one: "Tried") -> None:
@@ -118,21 +118,19 @@ def _show_one(place: int, count: int, one: "Tried") -> None:
 
 def _show_response(checked: "CheckedResponse", gold: str) -> None:
     verdict = checked.verdict
-    console.print(checked.response.text or "(empty)", style="cyan", highlight=False, soft_wrap=True)
+    console.print(checked.response.text or "(empty)", style="cyan")
     read = "nothing" if verdict.extracted is None else repr(verdict.extracted)
     cut = ", cut off" if checked.response.finish_reason.value == "length" else ""
     mark, style = ("✓", "green") if verdict.correct else ("✗", "red")
     console.print(
         f"{mark} {verdict.reason}: read {read}, reference {gold!r}{cut}\n",
         style=style,
-        highlight=False,
-        soft_wrap=True,
     )
 
 
 def _print(line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True)
+    console.print(line)
 
 
 def _notice(line: str) -> None:
-    progress_console.print(line, style="dim", highlight=False)
+    progress_console.print(line, style="dim")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -66,7 +67,9 @@ def picture(run: Run, live: LiveRun, results: RunResults, events: Sequence[Event
     """Progress, who does what, rates, the map of steps, results and the last events, for a terminal of that width."""
     done, total = run.progress.steps_done, run.progress.steps_total
     head = Text.assemble((run.name, "bold"), f" {run.id} · {run.state.value} · {done} of {total} steps")
-    parts: list[RenderableType] = [head, ProgressBar(total=max(1, total), completed=done, width=min(width, 60))]
+    # A bar ends no line by itself: what follows would stand beside it.
+    bar = Padding(ProgressBar(total=max(1, total), completed=done, width=min(width, 60)))
+    parts: list[RenderableType] = [head, bar]
     if run.problem:
         parts.append(Text(f"held up: {run.problem}", style="red"))
     parts += [_now(live, narrow=width < NARROW_COLUMNS)] if live.now else [Text("no worker holds a step", style="dim")]

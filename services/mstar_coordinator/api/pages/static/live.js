@@ -6,22 +6,93 @@ const said = document.getElementById("said");
 const AWAY = "The coordinator does not answer. What you see is from before.";
 const STALE = "The coordinator cannot show this run now. What you see is from before.";
 const GONE = "This run has been deleted. What you see is from before.";
+const GOES_ON = ["running", "paused"];
+const OVER = ["succeeded", "failed", "cancelled"];
+const TYPES = [
+  "run.cancelled", "run.extended", "run.failed", "run.freed", "run.held", "run.paused", "run.resumed", "run.succeeded",
+  "run.warned", "step.changed", "step.committed", "step.failed", "step.retried", "artefact.damaged",
+  "question.quarantined",
+];
 let waiting = null;
+let stream = null;
+let after = now.dataset.after;
+
+function state() {
+  return now.querySelector(".state").textContent;
+}
+
+function isOver() {
+  return said.textContent === GONE || OVER.includes(state());
+}
 
 async function refresh() {
   waiting = null;
   const answer = await fetch(`/runs/${run}/now`).catch(() => null);
   // Who is no longer signed in is asked for a key, and comes back to this page.
   if (answer?.status === 401) return location.assign(signInAgain());
-  if (answer?.ok) now.innerHTML = await answer.text();
+  if (answer?.ok) show(await answer.text());
   if (answer === null) said.textContent = AWAY;
   else if (answer.status === 404) said.textContent = GONE;
   else if (!answer.ok) said.textContent = STALE;
-  else if ([AWAY, STALE].includes(said.textContent)) said.textContent = "";
+  else if ([AWAY, STALE, ...GOES_ON, ...OVER].includes(said.textContent) && said.textContent !== state()) said.textContent = "";
+  listen();
 }
 
 function soon() {
   waiting ??= setTimeout(refresh, 1000);
+}
+
+// A run that has ended has no stream, one that was extended or resumed has it again, and so has one whose coordinator was
+// away: an answer other than 200 closes a stream for good.
+function listen() {
+  if (isOver()) return stream?.close();
+  if (stream && stream.readyState !== EventSource.CLOSED) return;
+  stream = new EventSource(`/v1/runs/${run}/events?after=${after}`);
+  stream.addEventListener("error", soon);
+  for (const type of TYPES) {
+    stream.addEventListener(type, (event) => {
+      after = event.lastEventId;
+      soon();
+    });
+  }
+}
+
+// Links and buttons are the same only where they do the same: nobody presses what has slipped under their finger.
+function isSame(one, other) {
+  if (one.nodeName !== other.nodeName) return false;
+  return !one.matches?.("a, button") || (one.textContent === other.textContent && one.href === other.href);
+}
+
+// Makes a node's children like another's. What stays the same node keeps focus, selection and place of scrolling.
+function fill(node, wanted) {
+  const left = [...node.childNodes];
+  for (const next of [...wanted.childNodes]) {
+    const place = left.findIndex((one) => isSame(one, next));
+    if (place < 0) {
+      node.insertBefore(next, left[0] ?? null);
+      continue;
+    }
+    for (const passed of left.splice(0, place)) passed.remove();
+    become(left.shift(), next);
+  }
+  for (const rest of left) rest.remove();
+}
+
+function become(node, wanted) {
+  if (node.isEqualNode(wanted)) return;
+  if (node.nodeType !== Node.ELEMENT_NODE) {
+    node.data = wanted.data;
+    return;
+  }
+  for (const { name } of [...node.attributes]) if (!wanted.hasAttribute(name)) node.removeAttribute(name);
+  for (const { name, value } of wanted.attributes) if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  fill(node, wanted);
+}
+
+function show(html) {
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  fill(now, made.content);
 }
 
 // One change of this run; what it was refused for is said on the page.
@@ -55,18 +126,12 @@ now.addEventListener("click", (event) => {
   if (event.target.matches("button")) act(event.target);
 });
 
-const TYPES = [
-  "run.cancelled", "run.extended", "run.failed", "run.freed", "run.held", "run.paused", "run.resumed", "run.succeeded",
-  "run.warned", "step.changed", "step.committed", "step.failed", "step.retried", "artefact.damaged",
-  "question.quarantined",
-];
-// A stream that ends with its run opens again and finds nothing, so it is closed with the run.
-const stream = new EventSource(`/v1/runs/${run}/events?after=${now.dataset.after}`);
-// It is closed for good where the session has ended.
-stream.addEventListener("error", soon);
-for (const type of TYPES) stream.addEventListener(type, soon);
-for (const type of ["run.cancelled", "run.failed", "run.succeeded"]) stream.addEventListener(type, () => stream.close());
+listen();
 // Progress inside a step is no event.
 setInterval(() => {
-  if (stream.readyState !== EventSource.CLOSED) soon();
+  if (!isOver()) soon();
 }, 5000);
+// Somebody may have extended or resumed it elsewhere.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && said.textContent !== GONE) soon();
+});
