@@ -12,7 +12,7 @@ from mstar.train_recipe import TrainRecipe
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.chat import question_turns
 from mstar_models.checkpoint import FINITE
-from mstar_policy.engine import Prompt, SamplingRequest
+from mstar_policy.engine import EnginePrompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from mstar_trainer.resident import ResidentTrainer
 from trainer_bench import Bench, copied, never
@@ -89,7 +89,7 @@ def second_load(shape: str) -> dict[str, Any]:
 
 
 async def _loaded(engine: HfEngine, refs: list[Any]) -> dict[str, Any]:
-    prompt = Prompt(question_turns("How many?", images=0), (), n=SAMPLES, seed=3)
+    prompt = EnginePrompt(question_turns("How many?", images=0), (), n=SAMPLES, seed=3)
     request = SamplingRequest((prompt,), max_tokens=LENGTH, ignore_eos=True)
     found: dict[str, Any] = {}
     try:

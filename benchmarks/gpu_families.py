@@ -32,10 +32,10 @@ from mstar_artefacts.store import ArtefactStore
 from mstar_models.attention import read_blocks
 from mstar_models.chat import question_turns
 from mstar_models.encoding import PromptEncoder, encode_segments
-from mstar_models.layout import Layout
+from mstar_models.layout import SequenceLayout
 from mstar_models.loading import load_model, load_processor
 from mstar_models.trunk import run_trunk
-from mstar_policy.engine import Prompt, SamplingRequest
+from mstar_policy.engine import EnginePrompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from mstar_prm.hf_scorer import HfScorer
 from mstar_trainer.training_loop import TrainingLoop
@@ -82,7 +82,7 @@ async def _sampled(reference: Plain, folder: Path, root: Path) -> dict[str, Any]
     """
     engine = HfEngine(ArtefactStore(root), threads=1)
     await engine.load_folder(folder)
-    prompts = tuple(Prompt(question_turns(QUESTION), (picture(place),), temperature=0.0) for place in PLACES)
+    prompts = tuple(EnginePrompt(question_turns(QUESTION), (picture(place),), temperature=0.0) for place in PLACES)
     reply = await engine.generate(SamplingRequest(prompts, max_tokens=MAX_TOKENS))
     await engine.close()
     equal, tokens, margin, off = 0, 0, 0.0, 0.0
@@ -119,7 +119,7 @@ async def _scored(reference: Plain, folder: Path, root: Path) -> float:
 
 def _blocks(reference: Plain) -> float:
     """Relative difference of the last hidden states of a tree, from a mask of blocks and from a dense one."""
-    model, layout = reference.model, Layout(reference.model)
+    model, layout = reference.model, SequenceLayout(reference.model)
     prompt = PromptEncoder(reference.processor).encode(QUESTION, [picture(0)])
     packed = layout.start(prompt)
     for steps in STEPS:

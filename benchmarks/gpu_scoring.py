@@ -32,7 +32,7 @@ from mstar_models.chat import question_turns
 from mstar_models.checkpoint import FINITE, load_checkpoint
 from mstar_models.packing import Packed, start, tensors
 from mstar_models.trunk import run_trunk
-from mstar_policy.engine import Prompt, SamplingRequest
+from mstar_policy.engine import EnginePrompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from mstar_prm.hf_scorer import HfScorer
 
@@ -154,7 +154,7 @@ async def _served(store: ArtefactStore, root: Path, ref: Any) -> dict[str, Any]:
     count, samples, length = (16, 16, 128) if CUDA else (2, 2, 4)
     side = 560 if CUDA else 56
     images = [Image.new("RGB", (side, side), (10 * place, 90, 30)) for place in range(count)]
-    prompts = tuple(Prompt(question_turns("How many?"), (image,), n=samples, seed=3) for image in images)
+    prompts = tuple(EnginePrompt(question_turns("How many?"), (image,), n=samples, seed=3) for image in images)
     request = SamplingRequest(prompts, max_tokens=length, ignore_eos=True)
     await engine.generate(request)
     began = time.perf_counter()

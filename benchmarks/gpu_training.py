@@ -37,7 +37,7 @@ from mstar_models.trunk import output_logits, run_trunk
 from mstar_trainer.adapters import attach, whole_size
 from mstar_trainer.batches import Example, grouped
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
-from mstar_trainer.loss import Batch, ResponseLoss
+from mstar_trainer.loss import MicroBatch, ResponseLoss
 from mstar_trainer.parts import freeze, vision_tower
 from mstar_trainer.vision import FrozenTower
 from mstar_trainer.weight_files import write_weights
@@ -146,7 +146,7 @@ def _written(engine: Any, root: Path) -> dict[str, float]:
 
 
 @torch.no_grad()
-def _plain(model: Any, batches: list[Batch]) -> float:
+def _plain(model: Any, batches: list[MicroBatch]) -> float:
     """Sum of the loss over all places from logits in float32, a micro-batch at a time."""
     found = 0.0
     for batch in batches:
@@ -183,7 +183,7 @@ def backward(shape: str) -> dict[str, Any]:
         return {"tokens": tokens, "tokens/s": tokens / took, "GB before": before, "peak GB": peak()}
 
 
-def _batches(encoder: ExampleEncoder, root: Path, settings: TrainRecipe) -> list[Batch]:
+def _batches(encoder: ExampleEncoder, root: Path, settings: TrainRecipe) -> list[MicroBatch]:
     """Questions with a picture each, and responses that share their first step."""
     store = ImageStore(root / ".mstar" / "images")
     length = 6 if CUDA else 2
@@ -224,7 +224,7 @@ def cross_entropy() -> dict[str, Any]:
         model = _HeadOnly(places, width, vocabulary, torch.bfloat16)
         targets = torch.randint(0, vocabulary, (places,), device=DEVICE)
         index = torch.arange(places, device=DEVICE)
-        batch = Batch({"input_ids": index[None]}, (), torch.zeros_like(index), index, targets)
+        batch = MicroBatch({"input_ids": index[None]}, (), torch.zeros_like(index), index, targets)
         truth = _exact(model, targets)
         for name, at_a_time in (("plain", places), ("in pieces", 1024 if CUDA else 32)):
             found[f"{places} places {name}"] = _compared(model, ResponseLoss(model, None, at_a_time), batch, truth)
@@ -247,7 +247,7 @@ def _exact(model: _HeadOnly, targets: Tensor) -> tuple[float, Tensor, Tensor]:
 
 
 def _compared(
-    model: _HeadOnly, loss: ResponseLoss, batch: Batch, truth: tuple[float, Tensor, Tensor]
+    model: _HeadOnly, loss: ResponseLoss, batch: MicroBatch, truth: tuple[float, Tensor, Tensor]
 ) -> dict[str, float | str]:
     def both() -> None:
         model.zero_grad()

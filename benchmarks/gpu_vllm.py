@@ -26,7 +26,7 @@ from mstar_models.chat import question_turns
 from mstar_models.checkpoint import FINITE
 from mstar_models.vllm_core import VllmOptions, make_core
 from mstar_models.vllm_host import VllmHost
-from mstar_policy.engine import Engine, Generation, Prompt, SamplingRequest
+from mstar_policy.engine import Engine, EnginePrompt, Generation, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from mstar_policy.vllm_engine import VllmEngine
 from trainer_bench import copied
@@ -69,7 +69,7 @@ def family(name: str) -> dict[str, Any]:
 
 
 async def _family(store: ArtefactStore, folders: list[Path]) -> dict[str, Any]:
-    prompts = tuple(Prompt(question_turns(QUESTION), (picture(place),), temperature=0.0) for place in PLACES)
+    prompts = tuple(EnginePrompt(question_turns(QUESTION), (picture(place),), temperature=0.0) for place in PLACES)
     request = SamplingRequest(prompts, max_tokens=MAX_TOKENS)
     replies: list[list[Generation]] = []
     small = VllmEngine(store, replace(OPTIONS, sleeps_in_place=False))
@@ -208,7 +208,8 @@ async def _greedy(engine: Engine) -> Generation:
 def _request(samples: int, shade: int, temperature: float = 1.0) -> SamplingRequest:
     images = [Image.new("RGB", (SIDE, SIDE), (3 * place, shade, 30)) for place in range(COUNT)]
     prompts = tuple(
-        Prompt(question_turns("How many?"), (image,), n=samples, temperature=temperature, seed=3) for image in images
+        EnginePrompt(question_turns("How many?"), (image,), n=samples, temperature=temperature, seed=3)
+        for image in images
     )
     return SamplingRequest(prompts, max_tokens=LENGTH, ignore_eos=True)
 

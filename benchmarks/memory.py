@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mstar_trainer.loss import Batch
+    from mstar_trainer.loss import MicroBatch
 
 HERE = Path(__file__).parent
 MEGA = 1e6
@@ -153,7 +153,7 @@ def _run(root: Path, settings: Any) -> dict[str, float]:
     }
 
 
-def _batches(root: Path, tokens: int) -> "list[Batch]":
+def _batches(root: Path, tokens: int) -> "list[MicroBatch]":
     """Micro-batches of real trees. The model that encoding asks for its layout is gone once they are there."""
     import torch
 

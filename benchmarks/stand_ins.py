@@ -21,7 +21,7 @@ from mstar.stages.train import TrainParams, TrainResult
 from mstar.steps import ArtefactRef, Queue
 from mstar.types import Response
 from mstar_artefacts.store import ArtefactStore
-from mstar_policy.engine import Generation, Prompt, SamplingRequest, Seen, TokenCallback
+from mstar_policy.engine import EnginePrompt, Generation, SamplingRequest, TokenCallback, TokenView
 from mstar_policy.text import Vocabulary
 
 if TYPE_CHECKING:
@@ -93,11 +93,11 @@ class WaitingEngine(Device):
     def vocabulary(self) -> Vocabulary:
         raise Unavailable("the stand-in has no tokens")
 
-    async def see(self, prompt: Prompt) -> Seen:
+    async def see(self, prompt: EnginePrompt) -> TokenView:
         raise Unavailable("the stand-in has no tokens")
 
 
-def _sample(prompt: Prompt, place: int) -> Response:
+def _sample(prompt: EnginePrompt, place: int) -> Response:
     question = str(prompt.turns[-1].parts[-1]).partition("\n\nReference answer")[0]
     number = int(question.removeprefix("How many is ").removesuffix("?"))
     draw = derive(prompt.seed, place)
@@ -109,10 +109,10 @@ class WaitingScorer(Device):
     """A `Scorer` that likes some texts more than others."""
 
     def __init__(self, home: Path, name: str, seconds: float) -> None:
-        from mstar_prm.scorer import Work
+        from mstar_prm.scorer import WorkCounts
 
         super().__init__(home, name, seconds)
-        self.work = Work()
+        self.work = WorkCounts()
 
     async def score(
         self,

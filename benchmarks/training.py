@@ -23,7 +23,7 @@ from mstar_trainer.batches import Example
 from mstar_trainer.deepspeed_engine import TrainingEngine, join_ranks
 from mstar_trainer.encoding import ExampleEncoder
 from mstar_trainer.feed import Feed
-from mstar_trainer.loss import Batch, ResponseLoss
+from mstar_trainer.loss import MicroBatch, ResponseLoss
 from mstar_trainer.training_loop import train_pass
 
 QUESTIONS = sized(256, 16)
@@ -86,7 +86,7 @@ class _Counting(ResponseLoss):
 
     tokens = images = 0
 
-    def forward(self, batch: Batch, read: bool = False) -> torch.Tensor:
+    def forward(self, batch: MicroBatch, read: bool = False) -> torch.Tensor:
         self.tokens += batch.inputs["input_ids"].numel()
         self.images += len(batch.images)
         return super().forward(batch, read)

@@ -21,11 +21,11 @@ from mstar.errors import InvalidDataset
 from mstar.judges.in_runs import official_sets
 from mstar.pictures import MAX_FILE_BYTES, MAX_PIXELS_TOGETHER, picture_size
 from mstar.recipes import DataRecipe, Recipe, split_field
-from mstar_coordinator.dataset_rows import METADATA, BadRow, Row, rows_of
+from mstar_coordinator.dataset_rows import METADATA, BadRow, DatasetRow, rows_of
 from mstar_coordinator.dataset_source import Opened
 from mstar_coordinator.image_takers import Taker, takers_of
 from mstar_data.bounds import Bounds, Opener, bounds_of
-from mstar_data.duplicates import Duplicates, Seen, question_key
+from mstar_data.duplicates import Duplicates, Duplication, question_key
 from mstar_data.fingerprints import Fingerprints
 from mstar_data.known_images import KnownImages
 from mstar_data.looks import Fingerprint, Looks
@@ -50,7 +50,7 @@ def own_splits(recipe: Recipe) -> dict[str, int]:
 class Sound:
     """A record that can be used, with the files of its pictures."""
 
-    row: Row
+    row: DatasetRow
     images: tuple[bytes, ...]
 
 
@@ -161,7 +161,7 @@ class DatasetCheck:
                 self._refuse(problem)
                 # Where nothing is skipped, a bad record takes the place of one that would be used.
                 used += not skips
-            elif isinstance(row, Row):
+            elif isinstance(row, DatasetRow):
                 if self._is_dropped(row, [look.result() for look in looks]):
                     out += 1
                     continue
@@ -180,7 +180,9 @@ class DatasetCheck:
             )
         )
 
-    def _looked_at(self, split: str) -> Iterator[tuple[Row | BadRow, tuple[bytes, ...], list[Future[Fingerprint]]]]:
+    def _looked_at(
+        self, split: str
+    ) -> Iterator[tuple[DatasetRow | BadRow, tuple[bytes, ...], list[Future[Fingerprint]]]]:
         """Each row with its pictures' files and what they look like."""
         looks: list[Future[Fingerprint]] = []
         for (row, files), look in self.looks.each(
@@ -196,7 +198,7 @@ class DatasetCheck:
         self._found["bad"] += 1
         gather(problem, self._problems, self._alike, SHOWN)
 
-    def _is_dropped(self, row: Row, looks: Sequence[Fingerprint]) -> bool:
+    def _is_dropped(self, row: DatasetRow, looks: Sequence[Fingerprint]) -> bool:
         """Count what the record doubles, and say whether it is left out for that."""
         question = row.question
         asked = question_key(question.text)
@@ -212,7 +214,7 @@ class DatasetCheck:
         self._found["dropped"] += drops
         return drops
 
-    def _kinds(self, seen: Seen, split: str) -> set[Drop]:
+    def _kinds(self, seen: Duplication, split: str) -> set[Drop]:
         """What a record doubles. Tests of one run may share pictures with each other."""
         found: set[Drop] = set()
         if seen.overlap is not None and split not in self.tests:
@@ -230,11 +232,11 @@ class DatasetCheck:
 
 def _with_images(
     folder: Path, split: str, bounds: Bounds
-) -> Iterator[tuple[tuple[Row | BadRow, tuple[bytes, ...]], bytes | None]]:
+) -> Iterator[tuple[tuple[DatasetRow | BadRow, tuple[bytes, ...]], bytes | None]]:
     """Each row with its pictures' files, once for each to be looked at, and once where it has none or is bad."""
     for row in rows_of(folder, split, bounds):
         files: tuple[bytes, ...] = ()
-        if isinstance(row, Row):
+        if isinstance(row, DatasetRow):
             try:
                 files = _files(row, bounds.open)
             except ValueError as error:
@@ -243,7 +245,7 @@ def _with_images(
             yield (row, files), file
 
 
-def _files(row: Row, opened: Opener) -> tuple[bytes, ...]:
+def _files(row: DatasetRow, opened: Opener) -> tuple[bytes, ...]:
     """The pictures of a row. Raises ValueError, which names the one that cannot be used."""
     found, pixels = [], 0
     for image in row.images:
@@ -272,7 +274,7 @@ def _file(path: Path, opened: Opener) -> bytes:
     return data
 
 
-def _problem(row: Row, looks: Sequence[Future[Fingerprint]], takers: Sequence[Taker]) -> str | None:
+def _problem(row: DatasetRow, looks: Sequence[Future[Fingerprint]], takers: Sequence[Taker]) -> str | None:
     for taker in takers:
         if (problem := taker.problem(len(row.images))) is not None:
             return f"{row.where}: {problem}"

@@ -30,7 +30,7 @@ _MISNAMED = ("image", "images", "image_path", "filename", "file_path", "img")
 
 
 @dataclass(frozen=True)
-class Row:
+class DatasetRow:
     """One question as the file has it."""
 
     where: str
@@ -52,7 +52,7 @@ class BadRow:
     """With file and line."""
 
 
-def rows_of(folder: Path, split: str, bounds: Bounds) -> Iterator[Row | BadRow]:
+def rows_of(folder: Path, split: str, bounds: Bounds) -> Iterator[DatasetRow | BadRow]:
     """Every row of a split, in order. Raises InvalidDataset where the split is missing or cannot be read."""
     home, metadata = _inside(folder, split, bounds)
     # Ids name rows of every artefact of the run, so two questions of one id would share their scores.
@@ -124,7 +124,7 @@ def _lines(path: Path, name: str, opened: Opener) -> Iterator[tuple[int, bytes |
         raise InvalidDataset(f"{name} can't be read: {reason}", field="data.source") from error
 
 
-def _row(line: bytes | None, where: str, home: _Home, split: str, place: int) -> Row:
+def _row(line: bytes | None, where: str, home: _Home, split: str, place: int) -> DatasetRow:
     if line is None:
         raise InvalidDataset(f"{where}: longer than {MAX_LINE_BYTES} bytes", field="data.source")
     try:
@@ -144,7 +144,7 @@ def _row(line: bytes | None, where: str, home: _Home, split: str, place: int) ->
             gold_steps=_texts(row.get("gold_steps"), "gold_steps"),
         )
         steps, labels = _solution(row) if split == STEPS else ((), ())
-        return Row(where, question, _images(row, home), steps, labels)
+        return DatasetRow(where, question, _images(row, home), steps, labels)
     except ValidationError as error:
         # Without the input: a message must not repeat a megabyte of a record.
         first = error.errors(include_input=False, include_url=False)[0]

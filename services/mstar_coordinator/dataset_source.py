@@ -26,7 +26,7 @@ from mstar_coordinator.dataset_rows import METADATA
 from mstar_data.bounds import Bounds, bounds_of, walked
 from mstar_data.importing import import_source, is_current, options_of
 from mstar_data.looks import Looks
-from mstar_data.rows import Options
+from mstar_data.rows import ReadOptions
 from mstar_data.split_names import KNOWN_SPLITS
 from mstar_data.summary import Summary
 
@@ -103,7 +103,7 @@ def is_prepared(source: Path, splits: Mapping[str, int]) -> bool:
     )
 
 
-def _options(data: DataRecipe, reach: Reach | None) -> Options:
+def _options(data: DataRecipe, reach: Reach | None) -> ReadOptions:
     """Raises InvalidInput for a mapping that cannot be read."""
     return options_of(
         None if data.mapping is None else Path(data.mapping),
@@ -115,7 +115,7 @@ def _options(data: DataRecipe, reach: Reach | None) -> Options:
     )
 
 
-def _key(source: Path, options: Options, skip_bad: bool) -> str:
+def _key(source: Path, options: ReadOptions, skip_bad: bool) -> str:
     """Changes with each file of the source and with how it is read. Raises InvalidDataset where it is not there."""
     if not source.exists():
         raise InvalidDataset(f"{source} is not there", field="data.source")

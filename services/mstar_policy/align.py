@@ -5,14 +5,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mstar.alignment import ResponseView, View
+from mstar.alignment import ResponseView, ServiceView
 from mstar.environment import read_settings
 from mstar_models.aligning import prompt_view, say
 from mstar_models.chat import question_turns
 from mstar_models.probing import QUESTION, SHAPES, picture
 from mstar_policy.app import transformers_engine, vllm_engine
 from mstar_policy.config import PolicySettings
-from mstar_policy.engine import Engine, Prompt, SamplingRequest
+from mstar_policy.engine import Engine, EnginePrompt, SamplingRequest
 
 MAX_TOKENS = 16
 SHAPE = "wide"
@@ -31,7 +31,7 @@ def who(engine: str) -> str:
     return f"policy ({engine})"
 
 
-async def look(folder: Path, name: str, settings: PolicySettings) -> View:
+async def look(folder: Path, name: str, settings: PolicySettings) -> ServiceView:
     """The view of one engine. Raises what loading and sampling raise."""
     import torch
 
@@ -41,16 +41,16 @@ async def look(folder: Path, name: str, settings: PolicySettings) -> View:
         await engine.load_folder(folder)
         prompts = []
         for shape in SHAPES:
-            seen = await engine.see(Prompt(question_turns(QUESTION), (picture(shape),)))
+            seen = await engine.see(EnginePrompt(question_turns(QUESTION), (picture(shape),)))
             prompts.append(prompt_view(folder, shape, seen.ids, seen.positions))
         response = await _sampled(engine, who(name))
-        return View(who=who(name), dtype=engine.weights().dtype, prompts=tuple(prompts), responses=(response,))
+        return ServiceView(who=who(name), dtype=engine.weights().dtype, prompts=tuple(prompts), responses=(response,))
     finally:
         await engine.close()
 
 
 async def _sampled(engine: Engine, sampled_by: str) -> ResponseView:
-    prompt = Prompt(question_turns(QUESTION), (picture(SHAPE),), temperature=1.0, seed=7)
+    prompt = EnginePrompt(question_turns(QUESTION), (picture(SHAPE),), temperature=1.0, seed=7)
     found = await engine.generate(SamplingRequest((prompt,), max_tokens=MAX_TOKENS))
     return ResponseView(
         sampled_by=sampled_by,

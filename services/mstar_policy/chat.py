@@ -16,7 +16,7 @@ from mstar.api.images import ImageInput, image_of_data_url
 from mstar.errors import InvalidInput, NotFound
 from mstar.types import MAX_IMAGES
 from mstar_models.chat import Role, Turn
-from mstar_policy.engine import Prompt, SamplingRequest
+from mstar_policy.engine import EnginePrompt, SamplingRequest
 from mstar_policy.rollouts import check_unicode
 
 DEFAULT_MAX_TOKENS = 512
@@ -195,7 +195,7 @@ def to_sampling(chat: ChatRequest, seed: int) -> Chat:
         raise InvalidInput("top_logprobs needs logprobs: send logprobs true as well", field="top_logprobs")
     _check_names(chat.messages)
     turns, images = _conversation(chat.messages)
-    prompt = Prompt(
+    prompt = EnginePrompt(
         turns=turns,
         n=chat.n,
         temperature=chat.temperature,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Prompt:
+class EnginePrompt:
     """One conversation, and how many samples of the next turn to draw."""
 
     turns: tuple[Turn, ...]
@@ -40,7 +40,7 @@ class Prompt:
 class SamplingRequest:
     """Prompts to sample from one weight version."""
 
-    prompts: tuple[Prompt, ...]
+    prompts: tuple[EnginePrompt, ...]
     max_tokens: int = 512
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
@@ -72,7 +72,7 @@ class Delta:
 
 
 @dataclass(frozen=True)
-class Seen:
+class TokenView:
     """A prompt as the model gets it, without its prefix."""
 
     ids: tuple[int, ...]
@@ -132,7 +132,7 @@ class Engine(Protocol):
         Unavailable without weights, WeightVersionMismatch, or InvalidInput for a prompt that the model cannot take.
         """
 
-    async def see(self, prompt: Prompt) -> Seen:
+    async def see(self, prompt: EnginePrompt) -> TokenView:
         """What the model gets for a prompt, to compare it with others'. Raises Unavailable without weights."""
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ PREFILLED_SHARE = 2
 
 
 @dataclass(frozen=True)
-class Limits:
+class BatchLimits:
     """Upper bounds of a decode batch."""
 
     rows: int = 1024
@@ -29,7 +29,7 @@ class Limits:
 
 
 def windows(
-    prompts: Iterable[tuple[Owner, Sequence[PromptPrefix]]], limits: Limits
+    prompts: Iterable[tuple[Owner, Sequence[PromptPrefix]]], limits: BatchLimits
 ) -> Iterator[list[tuple[Owner, list[PromptPrefix]]]]:
     """Groups to prefill together, in the order of the prompts, each with its owner.
 
@@ -41,7 +41,7 @@ def windows(
     return _grouped(parts, lambda owned: sum(map(len, owned[1])), most)
 
 
-def batches(prefixes: Iterable[PromptPrefix], limits: Limits) -> Iterator[list[PromptPrefix]]:
+def batches(prefixes: Iterable[PromptPrefix], limits: BatchLimits) -> Iterator[list[PromptPrefix]]:
     """Groups to decode together, shortest prefixes first.
 
     A group stays within the limits, unless it is a single prefix that exceeds them.

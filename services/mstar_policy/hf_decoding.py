@@ -13,7 +13,7 @@ import torch
 
 from mstar.types import FinishReason
 from mstar_policy.engine import Delta, Likely
-from mstar_policy.hf_batches import Limits, batches
+from mstar_policy.hf_batches import BatchLimits, batches
 from mstar_policy.hf_prefill import DecodeStart, Prefill, PrefillChunk, PromptPrefix, decode_start, shared_prefix
 from mstar_policy.hf_sampling import RowSampler
 from mstar_policy.text import StopWatch, Vocabulary
@@ -23,7 +23,7 @@ COMPACT_BELOW = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Continuation:
     """One sampled continuation; `token_ids` includes the token that it stopped at."""
 
     token_ids: tuple[int, ...]
@@ -37,7 +37,7 @@ class Sample:
 class Drawn:
     """Samples of all prefixes of one prompt."""
 
-    samples: list[list[Sample]]
+    samples: list[list[Continuation]]
     """Of each prefix, in the order of its draws."""
     computed: int
     """Tokens of prompt and prefixes that went through the model."""
@@ -132,11 +132,11 @@ class Rows:
         self.per_token = {name: value[rows] for name, value in self.per_token.items()}
         self.running, self._place, self._allowed = self.running[rows], self._place[rows], self._allowed[rows]
 
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[Continuation]:
         """Results of all rows, finished ones included, in the order of the draws."""
         counts, logprobs, stopped = self._counts.tolist(), self._logprobs.tolist(), self._stopped.tolist()
         return [
-            Sample(tuple(ids[:count]), tuple(logprob[:count]), stop, tuple(self._likely.get(row, ())))
+            Continuation(tuple(ids[:count]), tuple(logprob[:count]), stop, tuple(self._likely.get(row, ())))
             for row, (ids, count, logprob, stop) in enumerate(
                 zip(self._tokens.tolist(), counts, logprobs, stopped, strict=True)
             )
@@ -155,13 +155,13 @@ class Decoder:
         model: Any,
         stop: Collection[int],
         suppressed: Sequence[int],
-        limits: Limits | None = None,
+        limits: BatchLimits | None = None,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         """`stop`: tokens that end a turn. `vocabulary` is needed for draws with stop strings."""
         self.model = model
         self.vocabulary = vocabulary
-        self.limits = limits or Limits()
+        self.limits = limits or BatchLimits()
         self.prefill = Prefill(model)
         self._stop = torch.tensor(sorted(stop), device=model.device)
         # A tokenizer may name tokens that the model has no row for.
@@ -181,24 +181,24 @@ class Decoder:
         shared = [shared_prefix(prefixes) for prefixes in prompts]
         # All prompts are prefilled before any batch is decoded: batches are made by length, across prompts.
         chunks = self.prefill.run(shared)
-        found: dict[int, list[Sample]] = {}
+        found: dict[int, list[Continuation]] = {}
         for batch in batches([prefix for prefixes in prompts for prefix in prefixes], self.limits):
             found |= self._batch(chunks, batch, is_abandoned)
         return [Drawn([found[id(prefix)] for prefix in one.prefixes], one.cost) for one in shared]
 
     def _batch(
         self, chunks: Sequence[PrefillChunk], batch: Sequence[PromptPrefix], is_abandoned: Callable[[], bool]
-    ) -> dict[int, list[Sample]]:
+    ) -> dict[int, list[Continuation]]:
         """Samples by the `id` of their prefix."""
         start = decode_start(chunks, batch, max(draw.max_tokens for prefix in batch for draw in prefix.draws))
         return self._samples(start, is_abandoned)
 
-    def _samples(self, start: DecodeStart, is_abandoned: Callable[[], bool]) -> dict[int, list[Sample]]:
+    def _samples(self, start: DecodeStart, is_abandoned: Callable[[], bool]) -> dict[int, list[Continuation]]:
         rows = Rows(start, self._suppressed, self._stop, self.model.dtype, self.vocabulary)
         samples = iter(self._decode(rows, start, is_abandoned))
         return {id(prefix): [next(samples) for _ in prefix.draws] for prefix in start.prefixes}
 
-    def _decode(self, rows: Rows, start: DecodeStart, is_abandoned: Callable[[], bool]) -> list[Sample]:
+    def _decode(self, rows: Rows, start: DecodeStart, is_abandoned: Callable[[], bool]) -> list[Continuation]:
         """Sample a token of every row, then run the model on those, until no row runs."""
         cache, logits = start.cache, start.logits  # [rows, vocabulary]
         for step in range(rows.longest):

@@ -25,9 +25,9 @@ from mstar_models.image_places import require_marked_images
 from mstar_models.loading import device_here, free_memory, load_model, load_processor
 from mstar_models.special_tokens import end_of_turn, suppressed_ids, turn_ends
 from mstar_models.suitability import require_decoder, require_fit, row_cache_obstacle
-from mstar_policy.engine import Generation, Prompt, SamplingRequest, Seen, TokenCallback
+from mstar_policy.engine import EnginePrompt, Generation, SamplingRequest, TokenCallback, TokenView
 from mstar_policy.hf_attention import use_grouped_attention
-from mstar_policy.hf_batches import Limits, windows
+from mstar_policy.hf_batches import BatchLimits, windows
 from mstar_policy.hf_decoding import Abandoned, Decoder
 from mstar_policy.hf_jobs import Job, Loaded, LoopCallback, answer, encode
 from mstar_policy.hf_memory import cache_budget, cache_bytes_per_token, memory_beside
@@ -115,7 +115,7 @@ class HfEngine:
             job.abandoned = True
             raise
 
-    async def see(self, prompt: Prompt) -> Seen:
+    async def see(self, prompt: EnginePrompt) -> TokenView:
         """See `Engine`. Also raises Unavailable while the service stops."""
         return await self._in_thread(lambda: self._seen(prompt))
 
@@ -163,7 +163,7 @@ class HfEngine:
             use_grouped_attention(model)
         text = model.config.get_text_config()
         budget = cache_budget(self._cache_bytes, memory_beside(model), self._gpu_share)
-        limits = Limits(self._batch_rows, budget // cache_bytes_per_token(text, model.dtype))
+        limits = BatchLimits(self._batch_rows, budget // cache_bytes_per_token(text, model.dtype))
         stop = turn_ends(folder, processor)
         vocabulary = TokenizerVocabulary(tokenizer, stop)
         replaced = self._loaded is not None
@@ -182,12 +182,12 @@ class HfEngine:
             # The budget counts on the memory of the old weights.
             free_memory()
 
-    def _seen(self, prompt: Prompt) -> Seen:
+    def _seen(self, prompt: EnginePrompt) -> TokenView:
         loaded = self._loaded
         if loaded is None:
             raise Unavailable(NO_WEIGHTS, retry_after=RETRY_AFTER_SECONDS)
         encoded = loaded.encoder.encode_turns(prompt.turns, prompt.images)
-        return Seen(
+        return TokenView(
             tuple(encoded.input_ids), tuple(map(tuple, prompt_positions(loaded.decoder.model, encoded).tolist()))
         )
 

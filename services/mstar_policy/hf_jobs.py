@@ -13,9 +13,9 @@ from typing import Any
 from mstar.api.policy import Usage
 from mstar.types import FinishReason, Response
 from mstar_models.encoding import PromptEncoder
-from mstar_policy.engine import Delta, Generation, Prompt, SamplingRequest, TokenCallback
-from mstar_policy.hf_batches import Limits
-from mstar_policy.hf_decoding import Decoder, Sample
+from mstar_policy.engine import Delta, EnginePrompt, Generation, SamplingRequest, TokenCallback
+from mstar_policy.hf_batches import BatchLimits
+from mstar_policy.hf_decoding import Continuation, Decoder
 from mstar_policy.hf_prefill import PromptPrefix
 from mstar_policy.hf_sampling import Draw
 from mstar_policy.prompts import check_length, naming, prefix_ids, room_for
@@ -36,7 +36,7 @@ class Loaded:
     """Tokens that prompt and response may have together."""
     size: int
     """Rows of the embeddings."""
-    limits: Limits
+    limits: BatchLimits
 
 
 class LoopCallback:
@@ -67,7 +67,7 @@ class Job:
     """Grouped by distinct images and question, whose computation is shared within the request."""
     places: list[tuple[PromptPrefix, int]] = field(default_factory=list)
     """For each prompt of the request its prefix, and the index of its first draw there."""
-    samples: dict[int, list[Sample]] = field(default_factory=dict)
+    samples: dict[int, list[Continuation]] = field(default_factory=dict)
     """Samples of each prefix, by its `id`."""
     prompt_tokens: int = 0
     images_encoded: int = 0
@@ -96,7 +96,7 @@ def encode(job: Job, loaded: Loaded) -> None:
     job.prefixes = [list(own.values()) for own in known.values()]
 
 
-def _draws(prompt: Prompt, request: SamplingRequest, max_tokens: int) -> Iterator[Draw]:
+def _draws(prompt: EnginePrompt, request: SamplingRequest, max_tokens: int) -> Iterator[Draw]:
     return (
         Draw(
             seed=prompt.seed,
@@ -141,7 +141,7 @@ def _reply(job: Job, loaded: Loaded) -> Generation:
     )
 
 
-def _response(sample: Sample, vocabulary: Vocabulary, stops: Sequence[str]) -> Response:
+def _response(sample: Continuation, vocabulary: Vocabulary, stops: Sequence[str]) -> Response:
     return Response(
         text=text_of(vocabulary, sample.token_ids, stops),
         token_ids=sample.token_ids,

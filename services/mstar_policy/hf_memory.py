@@ -12,14 +12,14 @@ LEAST_CACHE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class Memory:
+class DecodeMemory:
     """Of a GPU, in bytes."""
 
     free: int
     total: int
 
     @classmethod
-    def beside(cls, weights: int, *, free: int, reserved: int, total: int) -> "Memory":
+    def beside(cls, weights: int, *, free: int, reserved: int, total: int) -> "DecodeMemory":
         """The memory with nothing of this process on it but new weights, `free` of it being free now.
 
         `reserved`: what this process holds now, the new weights included. Old weights, which serve until the new ones
@@ -28,7 +28,7 @@ class Memory:
         return cls(min(free + reserved, total) - weights, total)
 
 
-def cache_budget(wanted: int | None, gpu: Memory | None, share: float) -> int:
+def cache_budget(wanted: int | None, gpu: DecodeMemory | None, share: float) -> int:
     """Bytes for the keys and values of a decode batch.
 
     `wanted`: what the operator says, which holds. `gpu`: its memory with the weights on it; None: there is none.
@@ -43,7 +43,7 @@ def cache_budget(wanted: int | None, gpu: Memory | None, share: float) -> int:
     return max(LEAST_CACHE_BYTES, room // 2)
 
 
-def memory_beside(model: torch.nn.Module) -> Memory | None:
+def memory_beside(model: torch.nn.Module) -> DecodeMemory | None:
     """Of the GPU that a model is on, once nothing else of this process is there; None: it is on the CPU."""
     tensors = [*model.parameters(), *model.buffers()]
     device = tensors[0].device
@@ -51,7 +51,7 @@ def memory_beside(model: torch.nn.Module) -> Memory | None:
         return None
     free, total = torch.cuda.mem_get_info(device)
     weights = sum(one.nbytes for one in tensors)
-    return Memory.beside(weights, free=free, reserved=torch.cuda.memory_reserved(device), total=total)
+    return DecodeMemory.beside(weights, free=free, reserved=torch.cuda.memory_reserved(device), total=total)
 
 
 def cache_bytes_per_token(text: Any, dtype: torch.dtype) -> int:

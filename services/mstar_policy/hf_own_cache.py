@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from mstar_policy.hf_batches import batches
-from mstar_policy.hf_decoding import Decoder, Drawn, Rows, Sample
+from mstar_policy.hf_decoding import Continuation, Decoder, Drawn, Rows
 from mstar_policy.hf_prefill import DecodeStart, PromptPrefix
 
 
@@ -24,7 +24,7 @@ class OwnCacheDecoder(Decoder):
         self, prompts: Sequence[Sequence[PromptPrefix]], is_abandoned: Callable[[], bool] = lambda: False
     ) -> list[Drawn]:
         """See `Decoder.run`; every prefix is computed whole."""
-        found: dict[int, list[Sample]] = {}
+        found: dict[int, list[Continuation]] = {}
         for alike in _alike([prefix for prefixes in prompts for prefix in prefixes]):
             for batch in batches(alike, self.limits):
                 found |= self._samples(self._start(batch), is_abandoned)

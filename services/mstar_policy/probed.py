@@ -20,7 +20,7 @@ from mstar_models.chat import question_turns
 from mstar_models.forward_check import NO_NUMBERS, NO_SIGHT
 from mstar_models.probe_gate import ProbeGate
 from mstar_models.probing import ASKED, QUESTION, blank, picture, read_probe
-from mstar_policy.engine import Engine, Generation, Prompt, SamplingRequest, Seen, TokenCallback
+from mstar_policy.engine import Engine, EnginePrompt, Generation, SamplingRequest, TokenCallback, TokenView
 from mstar_policy.text import Vocabulary
 
 SHAPE = "wide"
@@ -79,7 +79,7 @@ class ProbedEngine:
         await self._gate.passed(request.weight_version)
         return await self._engine.generate(request, on_tokens)
 
-    async def see(self, prompt: Prompt) -> Seen:
+    async def see(self, prompt: EnginePrompt) -> TokenView:
         """See `Engine`."""
         return await self._engine.see(prompt)
 
@@ -93,7 +93,7 @@ class ProbedEngine:
             raise ProbeFailed(f"weights {ref.version} are served with another vocabulary than they were trained with")
         # One request: the places share the prompt, so it is computed once, as in a batch of rollouts.
         prompts = tuple(
-            Prompt(question_turns(QUESTION), (picture(SHAPE),), prefix_ids=place.before, temperature=0.0)
+            EnginePrompt(question_turns(QUESTION), (picture(SHAPE),), prefix_ids=place.before, temperature=0.0)
             for place in probe.places
         )
         asked = SamplingRequest(prompts, max_tokens=1, top_logprobs=ASKED, weight_version=ref.version)
@@ -113,7 +113,9 @@ class ProbedEngine:
     async def _check_base(self, ref: ArtefactRef) -> None:
         """Raises InvalidInput."""
         shown = picture(SHAPE)
-        prompts = tuple(Prompt(question_turns(QUESTION), (one,), temperature=0.0) for one in (shown, blank(shown.size)))
+        prompts = tuple(
+            EnginePrompt(question_turns(QUESTION), (one,), temperature=0.0) for one in (shown, blank(shown.size))
+        )
         found = await self._engine.generate(
             SamplingRequest(prompts, max_tokens=TOKENS, top_logprobs=1, weight_version=ref.version)
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from mstar.errors import InvalidInput, Unavailable, WeightVersionMismatch
 from mstar_models.encoding import check_sampled, encode_text
-from mstar_policy.engine import Prompt, SamplingRequest
+from mstar_policy.engine import EnginePrompt, SamplingRequest
 from mstar_web.loads import NO_WEIGHTS
 
 RETRY_AFTER_SECONDS = 1.0
@@ -24,7 +24,7 @@ def check_version(request: SamplingRequest, loaded: str | None) -> None:
         )
 
 
-def check_length(index: int, prompt: Prompt, tokenizer: Any, context: int) -> None:
+def check_length(index: int, prompt: EnginePrompt, tokenizer: Any, context: int) -> None:
     """Raise InvalidInput for a prompt whose characters alone exceed the context, before it is tokenized.
 
     `context`: tokens of prompt and response together. Tokenizing very long text would block the engine.
@@ -61,7 +61,7 @@ def naming(index: int) -> Iterator[None]:
         raise InvalidInput(f"prompts.{index}: {error.detail}", field=f"prompts.{index}") from error
 
 
-def prefix_ids(index: int, prompt: Prompt, tokenizer: Any, size: int | None = None) -> Sequence[int]:
+def prefix_ids(index: int, prompt: EnginePrompt, tokenizer: Any, size: int | None = None) -> Sequence[int]:
     """Tokens of the beginning of a response: those that were sampled, or those of its text.
 
     `size`: rows of the model's embeddings. Raises InvalidInput for a token that is never sampled.

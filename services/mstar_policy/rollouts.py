@@ -14,7 +14,7 @@ from mstar.types import Response
 from mstar_artefacts.images import ImageStore
 from mstar_models.chat import question_turns
 from mstar_models.images import ImageGate, check_together
-from mstar_policy.engine import Engine, Generation, Prompt, SamplingRequest, TokenCallback
+from mstar_policy.engine import Engine, EnginePrompt, Generation, SamplingRequest, TokenCallback
 from mstar_policy.text import Vocabulary
 from mstar_web.quotas import spend
 
@@ -24,7 +24,7 @@ RETRY_AFTER_SECONDS = 5.0
 def sampling_request(request: RolloutRequest, images: Sequence[Sequence[Image]] = ()) -> SamplingRequest:
     """Translate a rollout request for the engine; `images`: those of each prompt, if they are decoded already."""
     prompts = tuple(
-        Prompt(
+        EnginePrompt(
             turns=question_turns(prompt.question, prompt.system, len(prompt.images)),
             images=tuple(images[place]) if images else (),
             prefix=prompt.prefix,

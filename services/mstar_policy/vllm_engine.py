@@ -33,7 +33,7 @@ from mstar_models.suitability import require_configured
 from mstar_models.tensors import same_tensors, sees
 from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import Make, VllmHost, all_or_none
-from mstar_policy.engine import Generation, Prompt, SamplingRequest, Seen, TokenCallback
+from mstar_policy.engine import EnginePrompt, Generation, SamplingRequest, TokenCallback, TokenView
 from mstar_policy.prompts import (
     RETRY_AFTER_SECONDS,
     check_length,
@@ -154,7 +154,7 @@ class VllmEngine:
         outputs, tallies = zip(*found, strict=True)
         return reply(request, outputs, tallies, loaded.version, loaded.vocabulary, loaded.image_token)
 
-    async def see(self, prompt: Prompt) -> Seen:
+    async def see(self, prompt: EnginePrompt) -> TokenView:
         """See `Engine`. vLLM names no positions; it expands place holders only when it samples.
 
         Raises Unavailable without weights.
@@ -167,7 +167,7 @@ class VllmEngine:
             encode = asyncio.get_running_loop().run_in_executor
             (ids,) = await encode(self._encoding, self._prompts, asked, loaded)
             output, _ = await self._sample(asked, 0, ids, loaded, None)
-        return Seen(tuple(output.prompt_token_ids))
+        return TokenView(tuple(output.prompt_token_ids))
 
     async def sleep(self) -> None:
         """See `Engine`. Raises Unavailable when vLLM fails or a time limit is over."""

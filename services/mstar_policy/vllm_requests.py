@@ -8,7 +8,7 @@ from mstar.api.policy import Usage
 from mstar.errors import Unavailable
 from mstar.types import FinishReason, Response
 from mstar_models.image_places import images_encoded
-from mstar_policy.engine import Delta, Generation, Likely, Prompt, SamplingRequest, TokenCallback
+from mstar_policy.engine import Delta, EnginePrompt, Generation, Likely, SamplingRequest, TokenCallback
 from mstar_policy.text import Vocabulary, text_of
 from mstar_policy.vllm_usage import Tally
 
@@ -17,7 +17,7 @@ SUPPRESSED_BIAS = -100.0
 
 
 def parameters(
-    prompt: Prompt, request: SamplingRequest, ends: Collection[int], suppressed: Collection[int], *, growing: bool
+    prompt: EnginePrompt, request: SamplingRequest, ends: Collection[int], suppressed: Collection[int], *, growing: bool
 ) -> Any:
     """SamplingParams for all samples of one prompt, with special tokens suppressed.
 
@@ -50,7 +50,7 @@ def parameters(
 class GrowingOutputs:
     """Reports the new tokens of growing outputs."""
 
-    def __init__(self, on_tokens: TokenCallback, prompt: Prompt, top_logprobs: int) -> None:
+    def __init__(self, on_tokens: TokenCallback, prompt: EnginePrompt, top_logprobs: int) -> None:
         self._on_tokens = on_tokens
         self._top_logprobs = top_logprobs
         # A greedy prompt is sampled once, whatever its n.

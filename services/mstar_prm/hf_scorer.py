@@ -25,7 +25,7 @@ from mstar_models.attention import use_tree_attention
 from mstar_models.checkpoint import folder_version, load_checkpoint
 from mstar_models.drain_lock import DrainLock, within
 from mstar_models.encoding import EncodedPrompt
-from mstar_models.layout import Layout
+from mstar_models.layout import SequenceLayout
 from mstar_models.loading import free_memory
 from mstar_models.packing import Packed
 from mstar_models.spelling import vocabulary_digest
@@ -34,7 +34,7 @@ from mstar_prm.batching import Batcher
 from mstar_prm.prefixes import Prefixes, behind, digest, joined
 from mstar_prm.schemes.folder import load_prm
 from mstar_prm.schemes.interface import Scheme
-from mstar_prm.scorer import Segments, Work, no_weights, pieces
+from mstar_prm.scorer import Segments, WorkCounts, no_weights, pieces
 from mstar_prm.short_of_memory import short_of_memory
 
 Scores = tuple[float, ...]
@@ -51,7 +51,7 @@ class _Served:
     version: str
     name: str
     model: Any
-    layout: Layout
+    layout: SequenceLayout
     scheme: Scheme
     context: int
     prefixes: Prefixes
@@ -83,7 +83,7 @@ class HfScorer:
         `deterministic`: the numbers of a forward pass hang on its shape in the last bits. So each job has one of its
         own, and no prompt is remembered, since what is computed after one has another shape.
         """
-        self.work = Work()
+        self.work = WorkCounts()
         self._prefix_bytes = 0 if deterministic else prefix_bytes
         self._deterministic = deterministic
         self._store = storage_of(home).artefacts()
@@ -180,7 +180,7 @@ class HfScorer:
         return self._serve(folder_version(folder), *load_prm(folder))
 
     def _serve(self, version: str, model: Any, scheme: Scheme) -> _Served:
-        layout = Layout(model)
+        layout = SequenceLayout(model)
         config = model.config.get_text_config()
         model.to(self._device)
         if layout.packs:

@@ -55,7 +55,7 @@ def pieces(
 
 
 @dataclass
-class Work:
+class WorkCounts:
     """Counted work, for metrics and benchmarks."""
 
     tokens: int = 0
@@ -70,7 +70,7 @@ class Work:
 class Scorer(Protocol):
     """Scores with one set of weights at a time."""
 
-    work: Work
+    work: WorkCounts
 
     def weights(self) -> WeightsState:
         """What is loaded; the version is empty before the first load."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from mstar.api.policy import WeightsState
-from mstar_prm.scorer import Work
+from mstar_prm.scorer import WorkCounts
 
 _HEAD = struct.Struct(">Q")
 _BUFFER_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
-class Call:
+class MethodCall:
     """Asks for a method of the scorer."""
 
     number: int
@@ -34,14 +34,14 @@ class GiveUp:
 
 
 @dataclass(frozen=True)
-class Answer:
+class MethodReply:
     """Of one call, with what the scorer is at this moment."""
 
     number: int
     result: Any
     error: Exception | None
     state: WeightsState
-    work: Work
+    work: WorkCounts
 
 
 class Frames:

@@ -16,7 +16,7 @@ from mstar.errors import Internal, MstarError
 from mstar.host_memory import is_exhausted, no_memory
 from mstar_prm.config import PrmSettings
 from mstar_prm.scorer import Scorer
-from mstar_prm.scorer_frames import Answer, Call, Frames, GiveUp, first_message, frames
+from mstar_prm.scorer_frames import Frames, GiveUp, MethodCall, MethodReply, first_message, frames
 from mstar_web.logs import configure_logs, log_place
 
 NICE = 5
@@ -71,7 +71,7 @@ async def _serve(scorer: Scorer, sink: int) -> None:
     running: dict[int, asyncio.Task[None]] = {}
     try:
         while True:
-            message: Call | GiveUp = await pipe.receive()
+            message: MethodCall | GiveUp = await pipe.receive()
             if isinstance(message, GiveUp):
                 if message.number in running:
                     running[message.number].cancel()
@@ -87,7 +87,7 @@ async def _serve(scorer: Scorer, sink: int) -> None:
         _log.warning("the running batch was cut off", seconds=END_SECONDS)
 
 
-async def _answer(scorer: Scorer, pipe: Frames, call: Call) -> None:
+async def _answer(scorer: Scorer, pipe: Frames, call: MethodCall) -> None:
     result, failure = None, None
     try:
         result = await getattr(scorer, call.method)(*call.arguments)
@@ -99,7 +99,7 @@ async def _answer(scorer: Scorer, pipe: Frames, call: Call) -> None:
         failure.logged = True
     # Where the service is gone, the end of standard input says so as well.
     with contextlib.suppress(ConnectionError):
-        await pipe.send(Answer(call.number, result, failure, scorer.weights(), scorer.work))
+        await pipe.send(MethodReply(call.number, result, failure, scorer.weights(), scorer.work))
 
 
 def _own_standard_output() -> int:

@@ -24,9 +24,9 @@ from mstar_models.spelling import cut
 from mstar_models.vllm_host import all_or_none
 from mstar_prm.scorer import Scorer, Segments, Texts, no_weights
 from mstar_web.auth import caller_of
+from mstar_web.fair_queue import FairQueue
 from mstar_web.limits import until_gone
 from mstar_web.quotas import spend, tokens_are_limited
-from mstar_web.turns import Turns
 
 MAX_SEGMENTS = 512
 MODEL = "mstar-prm"
@@ -66,8 +66,8 @@ class Scoring:
         self._images = images
         self._deadline_seconds = deadline_seconds
         # Decoding has its own turns: a request whose image is known must not queue behind large JPEGs of others.
-        self._decoding = Turns(CHILDREN, waiting=WAITING, waiting_each=WAITING // 2)
-        self._scoring = Turns(SCORED_TOGETHER, waiting=WAITING, waiting_each=WAITING // 2)
+        self._decoding = FairQueue(CHILDREN, waiting=WAITING, waiting_each=WAITING // 2)
+        self._scoring = FairQueue(SCORED_TOGETHER, waiting=WAITING, waiting_each=WAITING // 2)
 
     def require_room(self, path: str, caller: str) -> None:
         """Raises TooManyRequests where a request to score could not even wait; asked before its body is read.

@@ -20,8 +20,8 @@ from mstar.host_memory import Ending
 from mstar.layout import STEP_SEPARATOR
 from mstar.steps import ArtefactRef
 from mstar_prm.config import PrmSettings
-from mstar_prm.scorer import Segments, Work, no_weights
-from mstar_prm.scorer_frames import Answer, Call, Frames, GiveUp, frames, packed
+from mstar_prm.scorer import Segments, WorkCounts, no_weights
+from mstar_prm.scorer_frames import Frames, GiveUp, MethodCall, MethodReply, frames, packed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -39,14 +39,14 @@ class SeparateScorer:
 
     def __init__(self, settings: PrmSettings, ended: Callable[[], None]) -> None:
         """`ended` is called when the process has ended without being told to: no score comes from here any more."""
-        self.work = Work()
+        self.work = WorkCounts()
         self._settings = settings
         self._state = NOTHING
         self._ended = ended
         self._process: subprocess.Popen[bytes] | None = None
         self._ending = Ending()
         self._numbers = itertools.count()
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+        self._waiting: dict[int, asyncio.Future[MethodReply]] = {}
         self._connecting = asyncio.Lock()
         self._pipe: Frames | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -126,7 +126,7 @@ class SeparateScorer:
         number = next(self._numbers)
         answer = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
-            await pipe.send(Call(number, method, arguments))
+            await pipe.send(MethodCall(number, method, arguments))
             found = await answer
         except ConnectionError:
             # Nobody waits for this answer any more; asyncio complains of an error that nobody has looked at.
@@ -159,7 +159,7 @@ class SeparateScorer:
         """Hand answers to who waits for them, until the process ends."""
         try:
             while True:
-                answer: Answer = await pipe.receive()
+                answer: MethodReply = await pipe.receive()
                 self._state = answer.state
                 # Into the same object, which the metrics read.
                 vars(self.work).update(vars(answer.work))

@@ -37,7 +37,7 @@ from mstar_models.vllm_core import VllmOptions, make_core, require_supported
 from mstar_models.vllm_host import START_SECONDS, Make, VllmHost, all_or_none
 from mstar_prm.schemes.folder import declared_scheme
 from mstar_prm.schemes.label_tokens import known_ids
-from mstar_prm.scorer import Segments, Texts, Work, no_weights, pieces
+from mstar_prm.scorer import Segments, Texts, WorkCounts, no_weights, pieces
 
 VERIFY_SECONDS = 1800.0
 DRAIN_SECONDS = 600.0
@@ -71,7 +71,7 @@ class VllmScorer:
     ) -> None:
         """`waiting_tokens`: of requests under way and waiting, before others are refused."""
         require_supported()
-        self.work = Work()
+        self.work = WorkCounts()
         self._store = storage_of(home).artefacts()
         self._limit = waiting_tokens
         self._waiting = 0

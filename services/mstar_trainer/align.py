@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from mstar.alignment import PromptView, ResponseView, View
+from mstar.alignment import PromptView, ResponseView, ServiceView
 from mstar_models.aligning import positions_of, prompt_view, say
 from mstar_models.attention import use_tree_attention
 from mstar_models.loading import device_here, load_model
@@ -37,13 +37,13 @@ def main() -> None:
         say(WHO, lambda: look(folder, Path(home), responses))
 
 
-def look(folder: Path, home: Path, responses: Sequence[ResponseView]) -> View:
+def look(folder: Path, home: Path, responses: Sequence[ResponseView]) -> ServiceView:
     """The view of a folder. Raises InvalidInput for one that cannot be trained."""
     model = load_model(folder).to(device_here())
     encoder = ExampleEncoder(folder, home, model)
     if encoder.layout.packs:
         use_tree_attention(model)
-    return View(
+    return ServiceView(
         who=WHO,
         dtype=str(model.dtype).removeprefix("torch."),
         prompts=tuple(_prompt(folder, encoder, shape) for shape in SHAPES),

@@ -15,7 +15,7 @@ Line = tuple[int, str | None]
 """A rank, and what it says; None once it has ended."""
 
 
-class Stream:
+class StreamedInputs:
     """What a step still waits for."""
 
     def __init__(self, claim: Claim, arrivals: Arrive, clock: Callable[[], float] = time.monotonic) -> None:
@@ -45,7 +45,7 @@ class Stream:
 
 def next_line(
     replies: "queue.SimpleQueue[Line]",
-    stream: Stream,
+    stream: StreamedInputs,
     silence: float,
     hand_out: Callable[[dict[str, StepInput]], None],
 ) -> Line:

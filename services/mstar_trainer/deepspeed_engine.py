@@ -28,7 +28,7 @@ from mstar_trainer.adapters import (
     unpacked,
     whole_size,
 )
-from mstar_trainer.loss import Batch
+from mstar_trainer.loss import MicroBatch
 
 MOMENTS = {Optimizer.ADAMW: ("exp_avg", "exp_avg_sq"), Optimizer.SGD: ("momentum_buffer",)}
 """What each optimizer keeps for every trained weight."""
@@ -104,7 +104,7 @@ class TrainingEngine:
         self.device: torch.device = self._engine.device
         self._partitioned = settings.zero_stage == 3
 
-    def update(self, batches: Sequence[tuple[Batch, float]], learning_rate: float) -> float:
+    def update(self, batches: Sequence[tuple[MicroBatch, float]], learning_rate: float) -> float:
         """Do one optimizer step over this rank's micro-batches; return the weighted sum of all ranks' losses.
 
         Each batch has a factor for its loss: one over the step's total of scored places, or 0 for a batch that only
@@ -123,7 +123,7 @@ class TrainingEngine:
         self._engine.step()
         return self.total(float(loss))
 
-    def read(self, batch: Batch) -> Tensor:
+    def read(self, batch: MicroBatch) -> Tensor:
         """What the model says at the P places of a batch, logits [P, V] or scores [P], without a gradient (`loss`).
 
         All ranks must call it together.

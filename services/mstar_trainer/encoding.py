@@ -17,14 +17,14 @@ from mstar.types import Sha256
 from mstar_artefacts.storage import Storage, storage_of
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments
 from mstar_models.images import ImageGate
-from mstar_models.layout import Layout
+from mstar_models.layout import SequenceLayout
 from mstar_models.loading import load_processor
 from mstar_models.packing import Packed
 from mstar_models.special_tokens import end_of_turn, turn_ends
 from mstar_models.spelling import cut, vocabulary_digest
 from mstar_models.suitability import require_fit
 from mstar_trainer.batches import Example, Group
-from mstar_trainer.loss import Batch
+from mstar_trainer.loss import MicroBatch
 
 
 @dataclass(slots=True)
@@ -32,7 +32,7 @@ class Tree:
     """One prompt with some of its responses, T tokens, and P scored places."""
 
     images: tuple[Sha256, ...]
-    layout: Layout
+    layout: SequenceLayout
     prompt: EncodedPrompt
     packed: Packed
     columns: list[int] = field(default_factory=list)
@@ -65,7 +65,7 @@ class ExampleEncoder:
 
     def __init__(self, model_folder: Path, home: Path | Storage, model: Any) -> None:
         """Raises InvalidInput for a model whose response does not continue its prompt, or without rows for its ids."""
-        self.layout = Layout(model)
+        self.layout = SequenceLayout(model)
         processor = load_processor(model_folder)
         self.tokenizer = processor.tokenizer
         self._vocabulary = vocabulary_digest(self.tokenizer)
@@ -123,10 +123,10 @@ class ExampleEncoder:
         return [piece for piece in cut(whole, [*ends[:-1], len(whole)]) if piece]
 
 
-def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> list[Batch]:
+def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> list[MicroBatch]:
     """Batches of trees that are similar in length, with at most `budget` tokens each, padding included, or one tree.
 
-    Tensors have the shapes that `Batch` says. Images of different shapes are in different batches.
+    Tensors have the shapes that `MicroBatch` says. Images of different shapes are in different batches.
     """
     batches: list[list[Tree]] = []
     order = sorted(trees, key=lambda tree: (tree.prompt.pixel_shapes, len(tree.packed.ids)))
@@ -140,12 +140,12 @@ def micro_batches(trees: Sequence[Tree], budget: int, device: torch.device) -> l
     return [_batch(batch, device) for batch in batches]
 
 
-def _batch(trees: Sequence[Tree], device: torch.device) -> Batch:
+def _batch(trees: Sequence[Tree], device: torch.device) -> MicroBatch:
     inputs = trees[0].layout.inputs([(tree.prompt, tree.packed) for tree in trees])
     rows = [row for row, tree in enumerate(trees) for _ in tree.columns]  # [P]
     targets = [target for tree in trees for target in tree.targets]
     kind = torch.int64 if isinstance(targets[0], int) else torch.float32
-    return Batch(
+    return MicroBatch(
         inputs={name: tensor.to(device) for name, tensor in inputs.items()},
         images=tuple((tree.images, tree.prompt.pixels) for tree in trees),
         rows=torch.tensor(rows, device=device),

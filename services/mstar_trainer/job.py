@@ -19,7 +19,7 @@ from mstar.errors import InvalidInput, MstarError, NotFound, StepTaken, Unavaila
 from mstar.stages.train import TRAIN, TrainResult
 from mstar.steps import ArtefactRef
 from mstar_trainer.config import JobSettings
-from mstar_trainer.resident import Place, ResidentTrainer
+from mstar_trainer.resident import NodePlace, ResidentTrainer
 from mstar_trainer.tasks import train_step
 from mstar_web.logs import configure_logs
 from mstar_web.traces import export_traces
@@ -45,7 +45,7 @@ def run(settings: JobSettings, node: int) -> None:
     """Do the part of one node; return when the step is committed, given back or taken by another."""
     coordinator = StepClient.of(settings)
     meeting = f"tcp://{settings.first_node}:{settings.port}" if settings.nodes > 1 else None
-    place = Place(node, settings.nodes, meeting)
+    place = NodePlace(node, settings.nodes, meeting)
     trainer = ResidentTrainer(
         settings.storage(), settings.threads, settings.silence_seconds, place, settings.busy_share
     )

@@ -22,7 +22,7 @@ PLACES = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class MicroBatch:
     """One micro-batch of B trees, T tokens wide, with P scored places."""
 
     inputs: dict[str, Tensor]
@@ -55,7 +55,7 @@ class ResponseLoss(nn.Module):
         self.frozen = frozen
         self.places = places
 
-    def forward(self, batch: Batch, read: bool = False) -> Tensor:
+    def forward(self, batch: MicroBatch, read: bool = False) -> Tensor:
         """Sum over the P places: a scalar. With `read`, the logits [P, V] instead."""
         hidden = _hidden(self.model, self.frozen, batch)
         if read:
@@ -86,7 +86,7 @@ class StepLoss(nn.Module):
         self.bad = bad
         self.frozen = frozen
 
-    def forward(self, batch: Batch, read: bool = False) -> Tensor:
+    def forward(self, batch: MicroBatch, read: bool = False) -> Tensor:
         """Sum over the P places: a scalar. With `read`, the score [P] of each place instead."""
         logits = output_logits(self.model, _hidden(self.model, self.frozen, batch)).float()
         # A softmax over two logits is the sigmoid of their difference.
@@ -97,7 +97,7 @@ class StepLoss(nn.Module):
         return functional.binary_cross_entropy_with_logits(margin, batch.targets, reduction="sum")
 
 
-def _hidden(model: Any, frozen: FrozenTower | None, batch: Batch) -> Tensor:
+def _hidden(model: Any, frozen: FrozenTower | None, batch: MicroBatch) -> Tensor:
     """The last hidden states at the scored places: [P, D]."""
     inputs = {name: t.to(model.dtype) if t.is_floating_point() else t for name, t in batch.inputs.items()}
     with nullcontext() if frozen is None or not batch.pictured else frozen.serving(batch.images):

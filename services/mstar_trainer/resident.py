@@ -28,7 +28,7 @@ from mstar.leftovers import collect, owned_prefix
 from mstar.stages.train import TRAIN
 from mstar.writing import writing
 from mstar_artefacts.storage import Storage, storage_of
-from mstar_trainer.arrivals import Arrive, Line, Stream, next_line
+from mstar_trainer.arrivals import Arrive, Line, StreamedInputs, next_line
 from mstar_trainer.memory import SMALLER
 from mstar_trainer.protocol import REPLY, Done, Failed, MoreInputs, RankProgress, Reply, TrainRequest
 
@@ -43,7 +43,7 @@ LAST_LINES = 15
 
 
 @dataclass(frozen=True)
-class Place:
+class NodePlace:
     """Which of several nodes this is, and where all ranks meet; None: in a file, which one node can."""
 
     node: int = 0
@@ -123,7 +123,7 @@ class ResidentTrainer:
         home: Path | Storage,
         threads: int | None = None,
         silence_seconds: float = 1800.0,
-        place: Place = Place(),
+        place: NodePlace = NodePlace(),
         busy_share: float = 1.0,
     ) -> None:
         """`threads`: CPU threads of each rank (None: OMP_NUM_THREADS, else the cores, divided among the ranks).
@@ -161,7 +161,7 @@ class ResidentTrainer:
             line = TrainRequest(claim=claim, storage=self.storage, busy_share=self._busy_share).model_dump_json()
             for rank in self._ranks:
                 rank.ask(line)
-            return self._await_all(progress, Stream(claim, arrivals))
+            return self._await_all(progress, StreamedInputs(claim, arrivals))
         except BaseException:
             self.close()
             raise
@@ -209,7 +209,7 @@ class ResidentTrainer:
             )
             self._ranks.append(_Rank(rank, environment, self._replies))
 
-    def _await_all(self, progress: Callable[[int, int], None], stream: Stream) -> Done:
+    def _await_all(self, progress: Callable[[int, int], None], stream: StreamedInputs) -> Done:
         """The answer of this node's first rank, once every one has given one."""
         answers: dict[int, Done] = {}
         while len(answers) < len(self._ranks):
@@ -223,7 +223,7 @@ class ResidentTrainer:
                 progress(reply.done, reply.total)
         return answers[0]
 
-    def _next_reply(self, stream: Stream) -> tuple[int, Reply]:
+    def _next_reply(self, stream: StreamedInputs) -> tuple[int, Reply]:
         """What a rank says next. Ranks that may be waiting for an input are given what has come, and may be silent."""
         rank, line = next_line(self._replies, stream, self._silence, self._hand_out)
         if line is None:

@@ -34,7 +34,7 @@ from mstar_trainer.deepspeed_engine import TrainingEngine
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
 from mstar_trainer.feed import Feed, More, artefact_of
 from mstar_trainer.loading import load_for_training
-from mstar_trainer.loss import Batch, ResponseLoss, StepLoss
+from mstar_trainer.loss import MicroBatch, ResponseLoss, StepLoss
 from mstar_trainer.parts import freeze, vision_tower
 from mstar_trainer.probing import measure
 from mstar_trainer.schedule import learning_rate
@@ -196,7 +196,7 @@ def train_pass(
 
 def _encode(
     engine: TrainingEngine, encoder: ExampleEncoder, groups: Sequence[Group], settings: TrainRecipe
-) -> tuple[list[tuple[Batch, float]], int]:
+) -> tuple[list[tuple[MicroBatch, float]], int]:
     """This rank's micro-batches with the factor of their loss, and the number of scored places over all ranks.
 
     Every rank must run the same number of micro-batches, because each takes part in collective operations; a rank with
@@ -209,7 +209,7 @@ def _encode(
     batches = micro_batches(encoder.trees(mine, budget), budget, engine.device)
     # Over all ranks, so that every scored place weighs the same, whichever rank has it.
     total = round(engine.total(sum(len(batch.targets) for batch in batches)))
-    work: list[tuple[Batch, float]] = []
+    work: list[tuple[MicroBatch, float]] = []
     for pictured in (True, False):
         own = [batch for batch in batches if batch.pictured is pictured]
         work += [(batch, 1 / total) for batch in own]

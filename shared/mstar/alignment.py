@@ -1,7 +1,7 @@
 """Compares how policy, PRM and trainer see one model: the tokens of a prompt, its images, positions, log-probabilities.
 
-Each service says what it sees (`View`), and here the views are laid side by side. What this leaves out: asking the
-services (`mstar.cli.align`), and how they find out (their `align` modules).
+Each service says what it sees (`ServiceView`), and here the views are laid side by side. What this leaves out: asking
+the services (`mstar.cli.align`), and how they find out (their `align` modules).
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class ResponseView(Frozen):
     """Of each token, in nats at temperature 1."""
 
 
-class View(Frozen):
+class ServiceView(Frozen):
     """What one service sees."""
 
     who: str
@@ -46,7 +46,7 @@ class View(Frozen):
     """Why it sees nothing."""
 
 
-class Line(Frozen):
+class AlignmentRow(Frozen):
     """One thing that must be equal, with what each service says of it."""
 
     what: str
@@ -56,13 +56,13 @@ class Line(Frozen):
     """Where the views part, or how far apart they are."""
 
 
-def compare(views: Sequence[View]) -> tuple[Line, ...]:
+def compare(views: Sequence[ServiceView]) -> tuple[AlignmentRow, ...]:
     """A line for everything that must be equal, errors first."""
-    failed = (Line(what=view.who, cells={}, equal=False, detail=view.error) for view in views if view.error)
+    failed = (AlignmentRow(what=view.who, cells={}, equal=False, detail=view.error) for view in views if view.error)
     return (*failed, *_prompts([view for view in views if not view.error]), *_responses(views))
 
 
-def _prompts(views: Sequence[View]) -> Iterator[Line]:
+def _prompts(views: Sequence[ServiceView]) -> Iterator[AlignmentRow]:
     pictures = dict.fromkeys(prompt.picture for view in views for prompt in view.prompts)
     for picture in pictures:
         seen = {view.who: prompt for view in views for prompt in view.prompts if prompt.picture == picture}
@@ -74,20 +74,20 @@ def _prompts(views: Sequence[View]) -> Iterator[Line]:
         yield _line(f"{picture}: positions", flat, _sum_of_ids)
 
 
-def _line(what: str, values: Mapping[str, tuple[int, ...]], show: Callable[[tuple[int, ...]], str]) -> Line:
+def _line(what: str, values: Mapping[str, tuple[int, ...]], show: Callable[[tuple[int, ...]], str]) -> AlignmentRow:
     cells = {who: show(value) for who, value in values.items()}
     # No value at all, as where no service tells its positions, is not a difference.
     first = next(iter(values.values()), ())
     other = next((value for value in values.values() if value != first), None)
     if other is None:
-        return Line(what=what, cells=cells, equal=True)
+        return AlignmentRow(what=what, cells=cells, equal=True)
     place = next((n for n, pair in enumerate(zip(first, other, strict=False)) if pair[0] != pair[1]), None)
     place = min(len(first), len(other)) if place is None else place
     said = " / ".join(str(list(value[max(0, place - 2) : place + 3])) for value in (first, other))
-    return Line(what=what, cells=cells, equal=False, detail=f"they differ from position {place} on: {said}")
+    return AlignmentRow(what=what, cells=cells, equal=False, detail=f"they differ from position {place} on: {said}")
 
 
-def _responses(views: Sequence[View]) -> Iterator[Line]:
+def _responses(views: Sequence[ServiceView]) -> Iterator[AlignmentRow]:
     """What a sampler says of its own response beside what others say of it."""
     for view in views:
         for own in (one for one in view.responses if one.sampled_by == view.who):
@@ -99,12 +99,14 @@ def _responses(views: Sequence[View]) -> Iterator[Line]:
             }
             if not others:
                 detail = "no other service looked at it"
-                yield Line(what=f"response of {view.who}", cells={view.who: _total(own)}, equal=False, detail=detail)
+                yield AlignmentRow(
+                    what=f"response of {view.who}", cells={view.who: _total(own)}, equal=False, detail=detail
+                )
                 continue
             # All views are of the very same ids, so a difference comes from the models and not from the tokenizers.
             worst = max(_apart(own, one) for _, one in others.values())
             allowed = tolerance((view.dtype, *(dtype for dtype, _ in others.values())))
-            yield Line(
+            yield AlignmentRow(
                 what=f"response of {view.who}",
                 cells={view.who: _total(own)} | {who: _total(one) for who, (_, one) in others.items()},
                 equal=worst <= allowed,

@@ -18,7 +18,7 @@ Place = Callable[[float, float], tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """One named series; a value of None leaves a gap."""
 
     name: str
@@ -37,7 +37,7 @@ class Band:
 
 
 def chart(
-    lines: Sequence[Line],
+    lines: Sequence[ChartLine],
     x_label: str,
     y_label: str,
     *,
@@ -87,7 +87,7 @@ def _placing(xs: Sequence[float], ys: Sequence[float]) -> Place:
     return place
 
 
-def _series(line: Line, colour: str, place: Place) -> list[str]:
+def _series(line: ChartLine, colour: str, place: Place) -> list[str]:
     parts = []
     for run in _unbroken(line.points):
         path = " ".join(f"{x},{y}" for x, y in (place(*point) for point in run))

@@ -20,7 +20,7 @@ _MERGED = 4
 """Patches a side that become one of its tokens."""
 
 
-class View(NamedTuple):
+class PlannedImage(NamedTuple):
     """The picture that a plan is made for, and a recipe's bounds on its pixels."""
 
     width: int = 1024
@@ -29,11 +29,11 @@ class View(NamedTuple):
     max_pixels: int | None = None
 
 
-MIDDLING = View()
+MIDDLING = PlannedImage()
 """A picture of middling size, without bounds."""
 
 
-class Seen(NamedTuple):
+class ImageSize(NamedTuple):
     """What a model makes of a picture."""
 
     tokens: int
@@ -82,14 +82,14 @@ def bounds_of(settings: Mapping[str, Any], kind: Kind, low: int | None, high: in
     return own_low if low is None else kind.frames * low, own_high if high is None else kind.frames * high
 
 
-def seen(settings: Mapping[str, Any], view: View) -> Seen | None:
+def seen(settings: Mapping[str, Any], view: PlannedImage) -> ImageSize | None:
     """Tokens and patches of the picture; None where the tower's one size says how many."""
     if (kind := kind_of(settings)) is not None:
         return _scaled(settings, kind, view)
     return _in_slices(settings, view) if _type(settings).startswith(_SLICED) else None
 
 
-def _scaled(settings: Mapping[str, Any], kind: Kind, view: View) -> Seen:
+def _scaled(settings: Mapping[str, Any], kind: Kind, view: PlannedImage) -> ImageSize:
     merge = _positive(settings.get("merge_size"), kind.merge)
     side = merge * _positive(settings.get("patch_size"), _PATCH)
     bounds = bounds_of(settings, kind, view.min_pixels, view.max_pixels)
@@ -102,10 +102,10 @@ def _scaled(settings: Mapping[str, Any], kind: Kind, view: View) -> Seen:
     elif rows * columns * side**2 < low:
         shrink = sqrt(pixels / low) * side
         rows, columns = ceil(view.height / shrink), ceil(view.width / shrink)
-    return Seen(rows * columns, rows * columns * merge**2)
+    return ImageSize(rows * columns, rows * columns * merge**2)
 
 
-def _in_slices(settings: Mapping[str, Any], view: View) -> Seen:
+def _in_slices(settings: Mapping[str, Any], view: PlannedImage) -> ImageSize:
     """The whole picture, small, and the slices of the large one, each of which is scaled to one area."""
     side, patch = _positive(settings.get("scale_resolution"), 448), _positive(settings.get("patch_size"), _PATCH)
     grid = None
@@ -119,10 +119,10 @@ def _in_slices(settings: Mapping[str, Any], view: View) -> Seen:
         slices = rows * columns * _area(*parts, side, patch, enlarge=True)
     # Counted in the least square that becomes a token where nothing is kept finer.
     finer = 4 if settings.get("downsample_mode") == "4x" else 1
-    return Seen((whole + slices) * finer, (whole + slices) * _MERGED**2)
+    return ImageSize((whole + slices) * finer, (whole + slices) * _MERGED**2)
 
 
-def _grid(view: View, side: int, most: int) -> tuple[int, int] | None:
+def _grid(view: PlannedImage, side: int, most: int) -> tuple[int, int] | None:
     """Rows and columns of slices; None where the picture is small enough to stay whole."""
     wanted = min(ceil(view.width * view.height / side**2), most)
     if wanted <= 1:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
-from mstar.image_scaling import MIDDLING, View
+from mstar.image_scaling import MIDDLING, PlannedImage
 
 _ALWAYS_CUT = {"internvl"}
 """Types of models whose processor cuts by ratio where its settings do not say."""
@@ -17,7 +17,9 @@ _MOST_LISTED = 9
 """Tiles that LLaVA-OneVision keeps at most; LLaVA-NeXT lists none larger."""
 
 
-def tiles(model_type: str, config: Mapping[str, Any], processor: Mapping[str, Any], picture: View = MIDDLING) -> float:
+def tiles(
+    model_type: str, config: Mapping[str, Any], processor: Mapping[str, Any], picture: PlannedImage = MIDDLING
+) -> float:
     """Tiles of the picture with the small whole one beside them; 1 where it is taken as it is.
 
     `processor`: the settings of the image processor. A tile that is half padding counts half, where a family takes the
@@ -35,14 +37,14 @@ def tiles(model_type: str, config: Mapping[str, Any], processor: Mapping[str, An
     return _scaled_up(processor, tile, picture) if tile else 5
 
 
-def _scaled_up(processor: Mapping[str, Any], tile: int, picture: View) -> int:
+def _scaled_up(processor: Mapping[str, Any], tile: int, picture: PlannedImage) -> int:
     width, height = picture[:2]
     longest = _edge(processor.get("size")) or 4 * tile
     columns, rows = (ceil(longest * side / max(width, height) / tile) for side in (width, height))
     return columns * rows + 1 if columns * rows > 1 else 1
 
 
-def _by_ratio(processor: Mapping[str, Any], picture: View) -> int:
+def _by_ratio(processor: Mapping[str, Any], picture: PlannedImage) -> int:
     width, height = picture[:2]
     most, side = min(_number(processor.get("max_patches")) or 12, 64), _side(processor.get("size")) or 448
     grids = [(i, j) for i in range(1, most + 1) for j in range(1, most // i + 1)]
@@ -54,7 +56,7 @@ def _by_ratio(processor: Mapping[str, Any], picture: View) -> int:
     return many + 1 if many > 1 else 1
 
 
-def _listed(config: Mapping[str, Any], grid: Sequence[Sequence[int]], picture: View) -> float:
+def _listed(config: Mapping[str, Any], grid: Sequence[Sequence[int]], picture: PlannedImage) -> float:
     width, height = picture[:2]
     size = _number(_section(config, "vision_config").get("image_size"))
     if size is None:

@@ -7,8 +7,8 @@ picture of middling size: computed for Qwen's models, for the others an assumpti
 from typing import NamedTuple
 
 from mstar.errors import InvalidInput
-from mstar.image_scaling import MAX, MIDDLING, MIN, View, seen
-from mstar.model_shape import ModelShape, Part, Weights
+from mstar.image_scaling import MAX, MIDDLING, MIN, PlannedImage, seen
+from mstar.model_shape import ModelPart, ModelShape, WeightCounts
 
 
 class _Text(NamedTuple):
@@ -33,7 +33,7 @@ class _Vision(NamedTuple):
     gated: bool = False
 
 
-def known_shape(name: str, view: View = MIDDLING) -> ModelShape:
+def known_shape(name: str, view: PlannedImage = MIDDLING) -> ModelShape:
     """The shape of a model that is known by this name, in any spelling, with the tokens of the picture as bounded.
 
     Raises InvalidInput, which lists the names.
@@ -64,7 +64,7 @@ def _shape(
     width = vision.hidden
     # q, k and v count as one fused matrix, as Qwen's tower has them; LoRA adds rank * (inputs + outputs) to each.
     own = [(width, 3 * width), (width, width), *[(width, vision.intermediate)] * (3 if vision.gated else 2)]
-    weights = Weights(
+    weights = WeightCounts(
         vision=_part(own, vision.layers, 4 * width, vision.patch_values * width),
         projector=_part(list(projector), 1, 0, 0),
         language=_part(matrices, text.layers, 2 * text.hidden, text.hidden),
@@ -91,11 +91,11 @@ def _shape(
     )
 
 
-def _part(matrices: list[tuple[int, int]], layers: int, small: int, once: int) -> Part:
+def _part(matrices: list[tuple[int, int]], layers: int, small: int, once: int) -> ModelPart:
     """`small`: weights of norms and biases in a layer; `once`: those outside of layers."""
     size = layers * sum(a * b for a, b in matrices)
     # [in, out] of each matrix: in * out weights, and in + out for an adapter of rank 1.
-    return Part(parameters=size + layers * small + once, linear=layers * sum(map(sum, matrices)), matrices=size)
+    return ModelPart(parameters=size + layers * small + once, linear=layers * sum(map(sum, matrices)), matrices=size)
 
 
 _QWEN_IMAGES = {"image_processor_type": "Qwen2VLImageProcessor", MIN: 4 * 28 * 28, MAX: 16_384 * 28 * 28}

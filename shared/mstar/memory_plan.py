@@ -7,7 +7,7 @@ docs/gpu-runs.md. What this leaves out: which machine there is (`mstar.cli.plan`
 
 from math import ceil
 
-from mstar.model_shape import ModelShape, Part, Weights
+from mstar.model_shape import ModelPart, ModelShape, WeightCounts
 from mstar.train_recipe import Optimizer, Precision, TrainRecipe
 from mstar.types import Frozen
 
@@ -51,7 +51,7 @@ class TrainingMemory(Frozen):
         return self.weights + self.optimizer + max(self.gradients, self.held + self.activations)
 
 
-def trained_parameters(weights: Weights, settings: TrainRecipe) -> int:
+def trained_parameters(weights: WeightCounts, settings: TrainRecipe) -> int:
     """Weights that have gradients. With named LoRA targets this is the most that it can be."""
     # A pair of matrices A [r, in] and B [out, r] for each linear layer: r * (in + out) weights.
     parts = trained_parts(weights, settings)
@@ -60,7 +60,7 @@ def trained_parameters(weights: Weights, settings: TrainRecipe) -> int:
     return sum(part.parameters for part in parts) + (0 if settings.freeze_language else weights.embedding)
 
 
-def trained_parts(weights: Weights, settings: TrainRecipe) -> list[Part]:
+def trained_parts(weights: WeightCounts, settings: TrainRecipe) -> list[ModelPart]:
     """Parts that are not frozen."""
     parts = (
         (weights.vision, settings.freeze_vision),
@@ -70,7 +70,7 @@ def trained_parts(weights: Weights, settings: TrainRecipe) -> list[Part]:
     return [part for part, frozen in parts if not frozen]
 
 
-def checkpoint_bytes(weights: Weights, settings: TrainRecipe) -> int:
+def checkpoint_bytes(weights: WeightCounts, settings: TrainRecipe) -> int:
     """Bytes of a checkpoint on the disk, at most: where the type depends on the trainer's machine, of the larger."""
     trained, moments = trained_parameters(weights, settings), MOMENTS[settings.optimizer]
     kinds = {Precision.BF16: (True,), Precision.FP32: (False,), Precision.AUTO: (True, False)}[settings.dtype]

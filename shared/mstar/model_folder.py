@@ -10,9 +10,9 @@ from typing import Any
 
 from mstar.documents import parse_json
 from mstar.errors import InvalidInput
-from mstar.image_scaling import MIDDLING, View
+from mstar.image_scaling import MIDDLING, PlannedImage
 from mstar.model_files import is_model_file, source_name
-from mstar.model_shape import ModelShape, Weights, count_weights, shape_of
+from mstar.model_shape import ModelShape, WeightCounts, count_weights, shape_of
 from mstar.prm_schemes import DECLARATION
 from mstar.safetensors_header import Tensor, tensors_of
 
@@ -144,7 +144,7 @@ def _sample(path: Path, tensor: Tensor) -> list[bytes]:
     return pieces
 
 
-def read_weights(folder: Path) -> Weights:
+def read_weights(folder: Path) -> WeightCounts:
     """How many weights each part of the model has. Raises InvalidInput."""
     names = weight_files(folder)
     try:
@@ -154,7 +154,7 @@ def read_weights(folder: Path) -> Weights:
     return count_weights(tensors, sum((folder / name).stat().st_size for name in names))
 
 
-def read_shape(folder: Path, view: View = MIDDLING) -> ModelShape:
+def read_shape(folder: Path, view: PlannedImage = MIDDLING) -> ModelShape:
     """The sizes that memory and work follow from, with the tokens of a picture as bounded. Raises InvalidInput."""
     config = read_json(folder, "config.json")
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from mstar.image_scaling import MIDDLING, Seen, View, seen
+from mstar.image_scaling import MIDDLING, ImageSize, PlannedImage, seen
 from mstar.image_tiles import tiles
 from mstar.types import Frozen
 
@@ -30,7 +30,7 @@ TOKENS = 1024
 _EMBEDDING = re.compile(r"(^|\.)(embed_tokens|lm_head|wte|tok_embeddings|output)\.weight$")
 
 
-class Part(Frozen):
+class ModelPart(Frozen):
     """One part of a model."""
 
     parameters: int = Field(ge=0)
@@ -41,12 +41,12 @@ class Part(Frozen):
     """Weights of its linear layers, which 4-bit quantization shrinks."""
 
 
-class Weights(Frozen):
+class WeightCounts(Frozen):
     """How many weights a vision-language model has, part by part."""
 
-    vision: Part
-    projector: Part
-    language: Part
+    vision: ModelPart
+    projector: ModelPart
+    language: ModelPart
     """Layers and norms of the language model, without `embedding`."""
     embedding: int = Field(ge=0)
     """Weights of the token embeddings, and of the output head where it is not tied to them."""
@@ -63,7 +63,7 @@ class ModelShape(Frozen):
     """A vision-language model by numbers."""
 
     name: str
-    weights: Weights
+    weights: WeightCounts
     hidden: int = Field(ge=1)
     layers: int = Field(ge=1)
     heads: int = Field(ge=1)
@@ -83,9 +83,9 @@ class ModelShape(Frozen):
 def shape_of(
     name: str,
     config: Mapping[str, Any],
-    weights: Weights,
+    weights: WeightCounts,
     processor: Mapping[str, Any] = MappingProxyType({}),
-    view: View = MIDDLING,
+    view: PlannedImage = MIDDLING,
 ) -> ModelShape:
     """The shape of a model from its config.json. What only the vision tower has is guessed where it is missing.
 
@@ -116,7 +116,9 @@ def shape_of(
     )
 
 
-def _by_tower(config: Mapping[str, Any], vision: Mapping[str, Any], processor: Mapping[str, Any], view: View) -> Seen:
+def _by_tower(
+    config: Mapping[str, Any], vision: Mapping[str, Any], processor: Mapping[str, Any], view: PlannedImage
+) -> ImageSize:
     """Of a picture, or of all its tiles, whose size is the tower's."""
     merge = _merge(config, vision)
     places = _places(vision, merge, view)
@@ -124,10 +126,10 @@ def _by_tower(config: Mapping[str, Any], vision: Mapping[str, Any], processor: M
     tile = _fixed_tokens(config) or places or _first(config, ("image_seq_length",), TOKENS)
     many = tiles(str(config.get("model_type")), config, processor, view)
     # Patches that a resampler makes fewer tokens of are computed all the same.
-    return Seen(round(tile * many), round((places or tile) * merge**2 * many))
+    return ImageSize(round(tile * many), round((places or tile) * merge**2 * many))
 
 
-def count_weights(tensors: Tensors, stored: int) -> Weights:
+def count_weights(tensors: Tensors, stored: int) -> WeightCounts:
     """Weights of each part, by the names that families give them."""
     parts = {part: [0, 0, 0] for part in ("vision", "projector", "language")}
     embedding = 0
@@ -142,8 +144,8 @@ def count_weights(tensors: Tensors, stored: int) -> Weights:
         if len(shape) == 2 and name.endswith(".weight") and "embed" not in name.rsplit(".", 2)[-2]:
             counts[1] += sum(shape)
             counts[2] += prod(shape)
-    found = {part: Part(parameters=n, linear=linear, matrices=m) for part, (n, linear, m) in parts.items()}
-    return Weights(**found, embedding=embedding, stored=stored)
+    found = {part: ModelPart(parameters=n, linear=linear, matrices=m) for part, (n, linear, m) in parts.items()}
+    return WeightCounts(**found, embedding=embedding, stored=stored)
 
 
 def _section(config: Mapping[str, Any], *names: str) -> Mapping[str, Any] | None:
@@ -171,7 +173,7 @@ def _fixed_tokens(config: Mapping[str, Any]) -> int | None:
     return found
 
 
-def _places(vision: Mapping[str, Any], merge: int, view: View) -> int | None:
+def _places(vision: Mapping[str, Any], merge: int, view: PlannedImage) -> int | None:
     """Tokens that a tower of one size makes of a picture; None where pictures keep their own size."""
     size, patch = vision.get("image_size"), vision.get("patch_size")
     if not (isinstance(size, int) and isinstance(patch, int)) or "spatial_merge_size" in vision:

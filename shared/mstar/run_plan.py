@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mstar.evolution import sweep_precedes
 from mstar.memory_plan import BF16, checkpoint_bytes, training_memory
-from mstar.model_shape import ModelShape, Weights
+from mstar.model_shape import ModelShape, WeightCounts
 from mstar.recipes import Recipe
 from mstar.train_recipe import TrainRecipe
 from mstar.types import Frozen
@@ -83,7 +83,7 @@ class ServicePlan(Frozen):
         return self.total <= self.room and not any("GPUs" in remedy for remedy in self.remedies)
 
 
-class Work(Frozen):
+class PlannedWork(Frozen):
     """Tokens of one part of the run, and the time of one GPU that they take."""
 
     name: str
@@ -103,7 +103,7 @@ class RunPlan(Frozen):
     prm: ModelShape | None = None
     """Of `prm.base`, where the recipe names one."""
     services: tuple[ServicePlan, ...]
-    work: tuple[Work, ...]
+    work: tuple[PlannedWork, ...]
     checkpoints: int
     """How many are kept."""
     disk: int
@@ -142,7 +142,9 @@ def plan_run(
     )
 
 
-def disk_bytes(recipe: Recipe, weights: Weights, *, checkpoints: bool = True, prm: Weights | None = None) -> int:
+def disk_bytes(
+    recipe: Recipe, weights: WeightCounts, *, checkpoints: bool = True, prm: WeightCounts | None = None
+) -> int:
     """Bytes of a run below its home: a copy of each base, every checkpoint, and the published policy and PRM.
 
     Without `checkpoints`, of the published models only: the others lie in an object store. `prm`: the weights of
@@ -159,7 +161,7 @@ def disk_bytes(recipe: Recipe, weights: Weights, *, checkpoints: bool = True, pr
     return weights.stored + (prm.stored if prm else 0) + kept + published
 
 
-def _published(weights: Weights) -> int:
+def _published(weights: WeightCounts) -> int:
     """Bytes of a model that the run leaves: in float32, as the trainer writes it, or larger where it was so stored."""
     return max(weights.stored, 4 * weights.parameters)
 
@@ -250,7 +252,7 @@ class _Tally:
         self.response = min(habits.response_tokens, recipe.generation.max_tokens)
         self.prompt = shape.image_tokens + habits.question_tokens
 
-    def all(self) -> Iterator[Work]:
+    def all(self) -> Iterator[PlannedWork]:
         recipe, habits = self.recipe, self.habits
         plan, sweep, check = recipe.evolution, recipe.exploration, recipe.evaluation
         if (warmup := recipe.warmup) is not None:
@@ -282,7 +284,7 @@ class _Tally:
         responses = greedy + len(points) * recipe.data.validation * (1 + check.n * (1 + len(check.temperatures)))
         yield self.sampling("evaluation", responses, 1)
 
-    def sampling(self, name: str, prompts: int, each: int, tokens: int | None = None) -> Work:
+    def sampling(self, name: str, prompts: int, each: int, tokens: int | None = None) -> PlannedWork:
         """`each` responses of `tokens` tokens to every prompt, whose prefix is computed once."""
         sampled = int(prompts * each * (tokens or self.response))
         read = prompts * self.prompt
@@ -296,12 +298,12 @@ class _Tally:
         by_work = 2 * parameters * machine.batch / (machine.tflops * 1e12)
         rate = machine.decode_share * machine.batch / max(by_memory, by_work)
         seconds = sampled / rate + self.forward_seconds(read, prompts)
-        return Work(name=name, sampled=sampled, read=read, gpu_hours=seconds / 3600)
+        return PlannedWork(name=name, sampled=sampled, read=read, gpu_hours=seconds / 3600)
 
-    def scoring(self, name: str, questions: int, responses: float) -> Work:
+    def scoring(self, name: str, questions: int, responses: float) -> PlannedWork:
         """Responses of a question behind one prompt."""
         read = int(questions * (self.prm.image_tokens + self.habits.question_tokens + responses * self.response))
-        return Work(name=name, read=read, gpu_hours=self.forward_seconds(read, questions, self.prm) / 3600)
+        return PlannedWork(name=name, read=read, gpu_hours=self.forward_seconds(read, questions, self.prm) / 3600)
 
     def training(
         self,
@@ -311,7 +313,7 @@ class _Tally:
         rows: float,
         of_one: float,
         shape: ModelShape | None = None,
-    ) -> Work:
+    ) -> PlannedWork:
         """`rows` rows, `of_one` of them to a question, each of `times` times; or a budget of updates.
 
         `shape`: of the model that is trained, if not the policy's.
@@ -326,7 +328,7 @@ class _Tally:
         passes = (2 if settings.lora else 3) + settings.gradient_checkpointing
         seconds = passes * self.forward_seconds(trained, questions, shape)
         share = self.machine.prefill_share / self.machine.training_share
-        return Work(name=name, trained=trained, gpu_hours=seconds * share / 3600)
+        return PlannedWork(name=name, trained=trained, gpu_hours=seconds * share / 3600)
 
     def forward_seconds(self, tokens: float, images: float, shape: ModelShape | None = None) -> float:
         """Of one GPU at the rate of prompts: two operations a weight and token, the tower's for every patch."""

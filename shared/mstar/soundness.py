@@ -21,7 +21,7 @@ _CALCULATION = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class ArithmeticClaim:
     """What one step says."""
 
     about: tuple[str, ...]
@@ -34,13 +34,13 @@ class Claim:
         return (self.about[0], self.about[2]) if len(self.about) == 3 else ()
 
 
-def claim_of(step: str) -> Claim | None:
+def claim_of(step: str) -> ArithmeticClaim | None:
     """The claim of a step; None for a step that is neither a reading nor a calculation."""
     text = " ".join(step.split())
     if found := _CALCULATION.fullmatch(text):
-        return Claim((found["first"], found["sign"], found["second"]), found["value"])
+        return ArithmeticClaim((found["first"], found["sign"], found["second"]), found["value"])
     if found := _READING.fullmatch(text):
-        return Claim((found["name"],), found["value"])
+        return ArithmeticClaim((found["name"],), found["value"])
     return None
 
 
@@ -59,10 +59,10 @@ def is_sound(text: str, gold_steps: Sequence[str], separator: str = STEP_SEPARAT
     return Counter(claims) == Counter(gold) and _in_order(claims, _needs(gold))
 
 
-def _needs(gold: Sequence[Claim]) -> dict[Claim, set[str]]:
+def _needs(gold: Sequence[ArithmeticClaim]) -> dict[ArithmeticClaim, set[str]]:
     """What must be stated before each claim. Numbers that the known chain takes from the question need not be."""
     stated: set[str] = set()
-    needs: dict[Claim, set[str]] = {}
+    needs: dict[ArithmeticClaim, set[str]] = {}
     for claim in gold:
         # Values and not claims: 5 may be read from a cell or come out of a sum, and either is enough to go on with.
         needs.setdefault(claim, stated.intersection(claim.operands))
@@ -70,7 +70,7 @@ def _needs(gold: Sequence[Claim]) -> dict[Claim, set[str]]:
     return needs
 
 
-def _in_order(claims: Sequence[Claim | None], needs: dict[Claim, set[str]]) -> bool:
+def _in_order(claims: Sequence[ArithmeticClaim | None], needs: dict[ArithmeticClaim, set[str]]) -> bool:
     stated: set[str] = set()
     for claim in claims:
         if claim is None or not stated.issuperset(needs[claim]):

@@ -23,7 +23,7 @@ _WORD = re.compile(r"[a-z_-]+|v\d+|")
 
 
 @dataclass(frozen=True)
-class Place:
+class SpanIds:
     """A span by its ids (W3C Trace Context, section 3.2.2)."""
 
     trace_id: int
@@ -49,17 +49,17 @@ class Tracer(Protocol):
     """What keeps spans. Thread-safe."""
 
     def span(
-        self, name: str, kind: Kind, values: Values, under: Place | Mapping[str, str] | None, at: Place | None
+        self, name: str, kind: Kind, values: Values, under: SpanIds | Mapping[str, str] | None, at: SpanIds | None
     ) -> AbstractContextManager[Span]:
         """See `span` of this module."""
 
-    def past(self, name: str, values: Values, under: Place, began: float, ended: float) -> None:
+    def past(self, name: str, values: Values, under: SpanIds, began: float, ended: float) -> None:
         """See `past` of this module."""
 
-    def joined(self, place: Place) -> AbstractContextManager[None]:
+    def joined(self, place: SpanIds) -> AbstractContextManager[None]:
         """See `joined` of this module."""
 
-    def here(self) -> Place | None:
+    def here(self) -> SpanIds | None:
         """The span that is open in this thread or task."""
 
     def headers(self) -> dict[str, str]:
@@ -97,8 +97,8 @@ def span(
     *,
     kind: Kind = "internal",
     values: Values | None = None,
-    under: Place | Mapping[str, str] | None = None,
-    at: Place | None = None,
+    under: SpanIds | Mapping[str, str] | None = None,
+    at: SpanIds | None = None,
 ) -> AbstractContextManager[Span]:
     """A span that lasts as long as the block; an exception that leaves the block marks it as failed.
 
@@ -113,18 +113,18 @@ def inner(name: str, *, kind: Kind = "internal", values: Values | None = None) -
     return nullcontext(_NOTHING) if here() is None else span(name, kind=kind, values=values)
 
 
-def past(name: str, *, values: Values, under: Place, began: float, ended: float) -> None:
+def past(name: str, *, values: Values, under: SpanIds, began: float, ended: float) -> None:
     """Record a span that is over. Times are seconds since the epoch."""
     if _tracer is not None:
         _tracer.past(name, values, under, began, ended)
 
 
-def joined(place: Place) -> AbstractContextManager[None]:
+def joined(place: SpanIds) -> AbstractContextManager[None]:
     """Spans of the block are children of a span of another process."""
     return nullcontext() if _tracer is None else _tracer.joined(place)
 
 
-def here() -> Place | None:
+def here() -> SpanIds | None:
     """The span that is open in this thread or task."""
     return None if _tracer is None else _tracer.here()
 
@@ -144,14 +144,14 @@ class JoinedThreads(ThreadPoolExecutor):
         return super().submit(lambda: here.run(fn, *args, **kwargs))
 
 
-def attempt_place(step_id: str, attempt: int = 1) -> Place:
+def attempt_place(step_id: str, attempt: int = 1) -> SpanIds:
     """Where a step's attempt is scheduled; the first one's is the root of the step's trace.
 
     Coordinator and workers derive the same ids, so that a retry on another machine joins the trace.
     """
     trace_id = hashlib.sha256(f"mstar step {step_id}".encode()).digest()[:16]
     span_id = hashlib.sha256(f"mstar step {step_id} attempt {attempt}".encode()).digest()[:8]
-    return Place(int.from_bytes(trace_id), int.from_bytes(span_id))
+    return SpanIds(int.from_bytes(trace_id), int.from_bytes(span_id))
 
 
 def step_values(run_id: str, step: str, attempt: int) -> Values:

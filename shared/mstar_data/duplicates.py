@@ -39,7 +39,7 @@ def looks_like(one: Fingerprint, other: Fingerprint) -> bool:
     return distance <= FAR_COLOUR * len(one.colours)
 
 
-class Pictures:
+class ImageIndex:
     """Pictures that were seen, found again by likeness in about constant time.
 
     Two outlines that differ in at most FAR_BITS places agree in at least one of FAR_BITS + 1 bands. Flat pictures share
@@ -90,7 +90,7 @@ class Pictures:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Duplication:
     """What is known of a record beside those before it."""
 
     exact: str | None = None
@@ -107,7 +107,7 @@ class Duplicates:
     """Remembers the records of a source and of evaluation sets: some 300 bytes a record and 1,500 a picture."""
 
     def __init__(self) -> None:
-        self._pictures = Pictures()
+        self._pictures = ImageIndex()
         self._records: dict[bytes, str] = {}
         self._near: dict[bytes, str] = {}
         self._evaluated: dict[int, str] = {}
@@ -120,7 +120,9 @@ class Duplicates:
             self._evaluated.setdefault(number, name)
         self._evaluated_questions.setdefault(_near_key(question, numbers), name)
 
-    def see(self, record: bytes, question: bytes, answer: bytes, pictures: Sequence[Fingerprint], split: str) -> Seen:
+    def see(
+        self, record: bytes, question: bytes, answer: bytes, pictures: Sequence[Fingerprint], split: str
+    ) -> Duplication:
         """What came before this record, which is remembered. `record`: digest of question, answer and images."""
         numbers = [self._pictures.place(picture) for picture in pictures]
         asked = _near_key(question, numbers)
@@ -128,7 +130,7 @@ class Duplicates:
         # A question in words shares no picture, so it overlaps where the set asks it, too.
         sets = (self._evaluated.get(number) for number in numbers)
         evaluated = self._evaluated_questions.get(asked)
-        found = Seen(
+        found = Duplication(
             exact=self._records.get(record),
             near=self._near.get(near),
             overlap=next((name for name in sets if name is not None), evaluated),

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mstar.errors import Conflict, InvalidDataset
-from mstar_data.layouts import Layout
+from mstar_data.layouts import ExportLayout
 from mstar_data.rows import image_ending
-from mstar_data.samples import Sample
+from mstar_data.samples import ExportSample
 from mstar_data.shards import write_shards
 
 
@@ -45,7 +45,7 @@ class Origin:
     """What separates the steps of a run's responses; None for an imported set, which does not say."""
 
 
-def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Origin) -> Exported:
+def export(samples: Iterable[ExportSample], layout: ExportLayout, target: Path, origin: Origin) -> Exported:
     """Write the folder `target`, or nothing. Raises Conflict where it is there, InvalidDataset for an unfit sample."""
     if target.exists():
         raise Conflict(f"{target} exists already: choose another --as, or remove it", field="as")
@@ -71,7 +71,7 @@ def export(samples: Iterable[Sample], layout: Layout, target: Path, origin: Orig
     return counts
 
 
-def card(layout: Layout, origin: Origin, counts: Exported) -> str:
+def card(layout: ExportLayout, origin: Origin, counts: Exported) -> str:
     """The folder's README with the Hub's front matter."""
     data = "data/*.parquet" if layout.embedded else "*.json"
     lines = [
@@ -91,7 +91,7 @@ def card(layout: Layout, origin: Origin, counts: Exported) -> str:
     return "\n\n".join(lines[:4]) + "\n\n" + "\n".join(lines[4:-2]) + "\n\n" + "\n\n".join(lines[-2:]) + "\n"
 
 
-def _how_to_load(layout: Layout) -> list[str]:
+def _how_to_load(layout: ExportLayout) -> list[str]:
     notes = {
         "ms-swift": "Images are paths below this folder: set `ROOT_IMAGE_DIR` to it.",
         "llama-factory": "Images are paths below this folder: set `dataset_dir` and `media_dir` to it.",
@@ -108,7 +108,7 @@ def _listed(values: Counter[str]) -> str:
     return named + (f" and {len(values) - 8} more" if len(values) > 8 else "")
 
 
-def _counted(samples: Iterable[Sample], counts: Exported) -> Iterator[Sample]:
+def _counted(samples: Iterable[ExportSample], counts: Exported) -> Iterator[ExportSample]:
     for sample in samples:
         counts.rows += 1
         counts.scored += bool(sample.step_scores or sample.labels)
@@ -118,7 +118,7 @@ def _counted(samples: Iterable[Sample], counts: Exported) -> Iterator[Sample]:
         yield sample
 
 
-def _write_list(folder: Path, samples: Iterable[Sample], layout: Layout, counts: Exported) -> None:
+def _write_list(folder: Path, samples: Iterable[ExportSample], layout: ExportLayout, counts: Exported) -> None:
     """A JSON list with images beside; for LLaMA-Factory also the file that declares it."""
     (folder / "images").mkdir()
     # A list, since both trainers read by `datasets`, which takes the columns of JSON lines from the first 10 MB.

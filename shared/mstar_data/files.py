@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mstar_data.archives import Archives, NotThere
 from mstar_data.bounds import Bounds, Opener
-from mstar_data.pictures import Picture, Pictures, one_of
+from mstar_data.pictures import ImageFiles, Picture, one_of
 from mstar_data.record import BadRecord
 from mstar_data.split_names import KNOWN_SPLITS, splits_in
 
@@ -36,7 +36,7 @@ class Folder:
     """Records that stand in an archive themselves: their images are its members, and no files."""
     within: tuple[str, ...] = ("",)
     """Folders of the archive where their paths may begin, with a slash at the end."""
-    pictures: Pictures | None = None
+    pictures: ImageFiles | None = None
     """Where a picture is looked for that has a name without a folder, or an id."""
     file: Path = Path()
     """With the records."""

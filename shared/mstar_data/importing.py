@@ -20,7 +20,7 @@ from mstar_data.duplicates import Duplicates
 from mstar_data.files import lines_of
 from mstar_data.looks import Fingerprint, Looks
 from mstar_data.mapping import read_mapping
-from mstar_data.rows import AS_IT_IS, Options, Row, read_rows
+from mstar_data.rows import AS_IT_IS, ImportedRow, ReadOptions, read_rows
 from mstar_data.sources import files_of
 from mstar_data.summary import Summary, require_records
 
@@ -35,7 +35,7 @@ class Unfinished(Exception):
 def import_source(
     source: Path,
     target: Path,
-    options: Options = AS_IT_IS,
+    options: ReadOptions = AS_IT_IS,
     *,
     skip_bad: bool = False,
     tick: Callable[[int], None] = lambda records: None,
@@ -73,10 +73,10 @@ def import_source(
     return work.summary
 
 
-def options_of(mapping: Path | None = None, **given: Any) -> Options:
+def options_of(mapping: Path | None = None, **given: Any) -> ReadOptions:
     """Options with a mapping file and the list of held-out ids that it names. Raises InvalidInput."""
     if mapping is None:
-        return Options(**given)
+        return ReadOptions(**given)
     reach = given.get("reach")
     # On their own machine people write mappings that name what they like.
     opened = bounds_of(mapping, reach).open if reach is not None and reach.binding else open_plainly
@@ -84,7 +84,7 @@ def options_of(mapping: Path | None = None, **given: Any) -> Options:
     held_out: frozenset[str] = frozenset()
     if read.splits is not None and read.splits.held_out is not None:
         held_out = _ids_in(mapping.parent / read.splits.held_out, opened)
-    return Options(mapping=read, held_out=held_out, **given)
+    return ReadOptions(mapping=read, held_out=held_out, **given)
 
 
 def _ids_in(path: Path, opened: Opener) -> frozenset[str]:
@@ -131,7 +131,7 @@ class _Work:
         for output in self._outputs.values():
             output.close()
 
-    def write(self, row: Row) -> None:
+    def write(self, row: ImportedRow) -> None:
         """Write a record and its new images; every so often, a point to go on from."""
         # Images before the line that names them, so that no line of a killed import names one that is not there.
         for name, data in zip(row.names, row.images, strict=True):
@@ -158,7 +158,7 @@ class _Work:
         if self._since >= CHECKPOINT_EVERY:
             self._checkpoint()
 
-    def _id(self, row: Row) -> dict[str, str]:
+    def _id(self, row: ImportedRow) -> dict[str, str]:
         """The record's id, if it has one; sets give one for a picture, and repeat it for each question about that."""
         given = row.columns.get("id")
         if given is None:
@@ -171,7 +171,7 @@ class _Work:
         """Take everything back."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def finish(self, target: Path, source: Path, options: Options) -> None:
+    def finish(self, target: Path, source: Path, options: ReadOptions) -> None:
         """Leave only the data set, under its name."""
         # Closed first: what is still buffered would be missing from the files that are renamed.
         self._close_outputs()
@@ -296,7 +296,7 @@ def _check(summary: Summary, skip_bad: bool) -> None:
         )
 
 
-def _settings(source: Path, options: Options, skip_bad: bool, bounds: Bounds) -> str:
+def _settings(source: Path, options: ReadOptions, skip_bad: bool, bounds: Bounds) -> str:
     """Changes with the source's files and with how they are read."""
     # Size and time of change, not content: hashing would read the whole source once more.
     files: Iterable[Any] = (

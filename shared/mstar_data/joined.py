@@ -30,7 +30,7 @@ _ID = re.compile(r"(?:question|item|sample|entry|example|problem)?_?(?:id|qid|pi
 
 
 @dataclass(frozen=True)
-class Pair:
+class JoinedFiles:
     """A file with questions, and the one with their answers."""
 
     questions: Path
@@ -47,7 +47,7 @@ class _Half:
     splits: frozenset[str]
 
 
-def pairs_of(files: Sequence[Path], root: Path, opened: Opener, mapping: Columns | None = None) -> list[Pair]:
+def pairs_of(files: Sequence[Path], root: Path, opened: Opener, mapping: Columns | None = None) -> list[JoinedFiles]:
     """Files of a source that are halves of each other; each file is in one pair at most."""
     some = [file for file in files if kind_of(file) in _JSON]
     if not 2 <= len(some) <= MOST_FILES:
@@ -67,7 +67,7 @@ def pairs_of(files: Sequence[Path], root: Path, opened: Opener, mapping: Columns
     return [pair for pair in found if taken[pair.questions] == 1]
 
 
-def joined_rows(pair: Pair, root: Path, opened: Opener) -> Rows:
+def joined_rows(pair: JoinedFiles, root: Path, opened: Opener) -> Rows:
     """Each question with the columns of its answer, in the order of the questions; a BadRecord for an id without both.
 
     The answers wait in a file that has no name, so a large set costs no memory.
@@ -145,7 +145,7 @@ def _half(file: Path, root: Path, row: Mapping[str, Any]) -> _Half:
     return _Half(file, row, words, splits)
 
 
-def _paired(answers: _Half, asking: Sequence[_Half], named: str | None) -> Pair | None:
+def _paired(answers: _Half, asking: Sequence[_Half], named: str | None) -> JoinedFiles | None:
     """The file of questions whose name has most in common with that of the answers; None where none or several do."""
     fitting = [
         one for one in asking if _shared_id(one.row, answers.row, named) and not _contradict(one.splits, answers.splits)
@@ -153,7 +153,7 @@ def _paired(answers: _Half, asking: Sequence[_Half], named: str | None) -> Pair 
     ranked = sorted(fitting, key=lambda one: _alike(one, answers), reverse=True)
     if not ranked or (len(ranked) > 1 and _alike(ranked[0], answers) == _alike(ranked[1], answers)):
         return None
-    return Pair(ranked[0].file, answers.file, _shared_id(ranked[0].row, answers.row, named))
+    return JoinedFiles(ranked[0].file, answers.file, _shared_id(ranked[0].row, answers.row, named))
 
 
 def _contradict(splits: frozenset[str], others: frozenset[str]) -> bool:

@@ -20,18 +20,18 @@ from mstar.errors import InvalidDataset
 from mstar.image_marks import in_parts, marked, places, unmarked
 from mstar.layout import join_segments
 from mstar_data.columns import EXPORTED
-from mstar_data.samples import Sample
+from mstar_data.samples import ExportSample
 
 Images = Sequence[Any]
 """What a row has for its images: paths, or objects with their bytes."""
 
 
 @dataclass(frozen=True)
-class Layout:
+class ExportLayout:
     """How rows are written."""
 
     name: str
-    row: Callable[[Sample, Images], dict[str, Any]]
+    row: Callable[[ExportSample, Images], dict[str, Any]]
     columns: Mapping[str, Any] = field(default_factory=dict)
     """Name → type, where images stand in the rows, as Parquet; without any they are files beside a JSON list.
 
@@ -46,7 +46,7 @@ class Layout:
         return bool(self.columns)
 
 
-def layout(name: str) -> Layout:
+def layout(name: str) -> ExportLayout:
     """A layout by its name. Raises InvalidDataset with the names that there are."""
     found = LAYOUTS.get(name)
     if found is None:
@@ -54,14 +54,14 @@ def layout(name: str) -> Layout:
     return found
 
 
-def fitting(chosen: Layout, samples: Iterable[Sample]) -> Layout:
+def fitting(chosen: ExportLayout, samples: Iterable[ExportSample]) -> ExportLayout:
     """The layout for these samples, which are looked at once: contents are parts where a question places its images."""
     if chosen.name == "trl" and any(places(sample.prompt, len(sample.images)) for sample in samples):
         return _PLACED
     return chosen
 
 
-def _own(sample: Sample) -> dict[str, Any]:
+def _own(sample: ExportSample) -> dict[str, Any]:
     """The source's columns, and where the sample comes from."""
     columns: dict[str, Any] = {
         "id": sample.id,
@@ -76,7 +76,7 @@ def _own(sample: Sample) -> dict[str, Any]:
     return {name: value for name, value in columns.items() if value not in (None, [])}
 
 
-def _said(sample: Sample) -> str:
+def _said(sample: ExportSample) -> str:
     """What the assistant says: the response, else the bare answer."""
     if sample.response is not None:
         return sample.response
@@ -87,7 +87,7 @@ def _said(sample: Sample) -> str:
     return str(sample.answer["answer"])
 
 
-def _labels(sample: Sample) -> dict[str, Any]:
+def _labels(sample: ExportSample) -> dict[str, Any]:
     """Booleans as TRL's `tokenize_row` takes them: it cuts 0.9 down to 0. Soft labels keep their own column."""
     if not sample.steps:
         return {}
@@ -98,16 +98,16 @@ def _labels(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _turns(sample: Sample, content: str) -> list[dict[str, str]]:
+def _turns(sample: ExportSample, content: str) -> list[dict[str, str]]:
     system = [{"role": "system", "content": unmarked(sample.system)}] if sample.system else []
     return [*system, {"role": "user", "content": content}]
 
 
-def _answered(sample: Sample) -> dict[str, str]:
+def _answered(sample: ExportSample) -> dict[str, str]:
     return {"role": "assistant", "content": unmarked(_said(sample))}
 
 
-def _trl(sample: Sample, images: Images) -> dict[str, Any]:
+def _trl(sample: ExportSample, images: Images) -> dict[str, Any]:
     return {
         **_own(sample),
         # TRL puts the images before the text of the first user turn.
@@ -117,20 +117,20 @@ def _trl(sample: Sample, images: Images) -> dict[str, Any]:
     }
 
 
-def _trl_placed(sample: Sample, images: Images) -> dict[str, Any]:
+def _trl_placed(sample: ExportSample, images: Images) -> dict[str, Any]:
     *system, _ = _turns(sample, "")
     turns = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in (*system, _answered(sample))]
     user = {"role": "user", "content": in_parts(sample.prompt, len(images))}
     return {**_own(sample), "prompt": [*turns[:-1], user], "completion": turns[-1:], "images": list(images)}
 
 
-def _trl_stepwise(sample: Sample, images: Images) -> dict[str, Any]:
+def _trl_stepwise(sample: ExportSample, images: Images) -> dict[str, Any]:
     if not sample.steps:
         raise InvalidDataset(f"{sample.where}: no labelled steps: export a PRM data set (--set prm)", field="layout")
     return {**_own(sample), "prompt": sample.prompt, **_labels(sample), "images": list(images)}
 
 
-def _verl(sample: Sample, images: Images) -> dict[str, Any]:
+def _verl(sample: ExportSample, images: Images) -> dict[str, Any]:
     if "answer" not in sample.answer:
         raise InvalidDataset(f"{sample.where}: no answer to reward: verl needs one", field="layout")
     return {
@@ -150,11 +150,11 @@ def _rest(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in answer.items() if name != "answer"}
 
 
-def _parquet(sample: Sample, images: Images) -> dict[str, Any]:
+def _parquet(sample: ExportSample, images: Images) -> dict[str, Any]:
     return {**_own(sample), "prompt": sample.prompt, **_labels(sample), "images": list(images)}
 
 
-def _messages(sample: Sample, images: Images) -> dict[str, Any]:
+def _messages(sample: ExportSample, images: Images) -> dict[str, Any]:
     return {
         "messages": [*_turns(sample, marked(sample.prompt, len(images))), _answered(sample)],
         "images": list(images),
@@ -197,15 +197,17 @@ _VERL: Mapping[str, Any] = {
     },
 }
 
-_PLACED = Layout("trl", _trl_placed, {**_OWN, "prompt": _PARTS, "completion": _PARTS, **_IMAGES})
-LAYOUTS: Mapping[str, Layout] = {
+_PLACED = ExportLayout("trl", _trl_placed, {**_OWN, "prompt": _PARTS, "completion": _PARTS, **_IMAGES})
+LAYOUTS: Mapping[str, ExportLayout] = {
     one.name: one
     for one in (
-        Layout("trl", _trl, {**_OWN, "prompt": _CHAT, "completion": _CHAT, **_IMAGES}),
-        Layout("trl-stepwise", _trl_stepwise, {**_OWN, "prompt": "string", **_LABELS, **_IMAGES}, labelled_steps=True),
-        Layout("verl", _verl, {**_VERL, **_OWN, **_LABELS, **_IMAGES}),
-        Layout("parquet", _parquet, {**_OWN, "prompt": "string", **_LABELS, **_IMAGES}),
-        Layout("ms-swift", _messages),
-        Layout("llama-factory", _messages),
+        ExportLayout("trl", _trl, {**_OWN, "prompt": _CHAT, "completion": _CHAT, **_IMAGES}),
+        ExportLayout(
+            "trl-stepwise", _trl_stepwise, {**_OWN, "prompt": "string", **_LABELS, **_IMAGES}, labelled_steps=True
+        ),
+        ExportLayout("verl", _verl, {**_VERL, **_OWN, **_LABELS, **_IMAGES}),
+        ExportLayout("parquet", _parquet, {**_OWN, "prompt": "string", **_LABELS, **_IMAGES}),
+        ExportLayout("ms-swift", _messages),
+        ExportLayout("llama-factory", _messages),
     )
 }

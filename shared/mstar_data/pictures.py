@@ -34,7 +34,7 @@ class Picture:
     read: Callable[[], bytes]
 
 
-class Pictures:
+class ImageFiles:
     """All pictures of a source; it is looked through when one is asked for."""
 
     def __init__(

@@ -18,7 +18,7 @@ from mstar.pictures import what_instead
 from mstar.reach import Reach
 from mstar_data.benchmarks import items_of
 from mstar_data.bounds import Bounds, bounds_of
-from mstar_data.duplicates import Duplicates, Seen, question_key
+from mstar_data.duplicates import Duplicates, Duplication, question_key
 from mstar_data.fingerprints import Fingerprints
 from mstar_data.looks import Fingerprint, Looks
 from mstar_data.mapping import Mapping as Columns
@@ -40,7 +40,7 @@ _ENDINGS = {b"\x89PNG\r\n\x1a\n": ".png", b"\xff\xd8\xff": ".jpg"}
 
 
 @dataclass(frozen=True)
-class Options:
+class ReadOptions:
     """How a source is read."""
 
     shares: Mapping[str, float] | None = None
@@ -61,11 +61,11 @@ class Options:
     """Where links of the source may lead besides its own folder."""
 
 
-AS_IT_IS = Options()
+AS_IT_IS = ReadOptions()
 
 
 @dataclass(frozen=True)
-class Row:
+class ImportedRow:
     """A record that is ready to be written."""
 
     place: int
@@ -95,14 +95,14 @@ class _Prepared:
 def read_rows(
     source: Path,
     summary: Summary,
-    options: Options = AS_IT_IS,
+    options: ReadOptions = AS_IT_IS,
     duplicates: Duplicates | None = None,
     skip: int = 0,
     *,
     looks: Looks | None = None,
     turn: Callable[[], None] = lambda: None,
     bounds: Bounds | None = None,
-) -> Iterator[Row]:
+) -> Iterator[ImportedRow]:
     """Records of a source that can be used, in its order, counted in `summary` with those that cannot.
 
     `skip`: this many records at the start were read before. `looks`: what decodes pictures; by default it is started
@@ -147,7 +147,7 @@ def read_rows(
     summary.pictures_unread = 0 < whole == summary.in_words and has_pictures(source, bounds)
 
 
-def _count(summary: Summary, row: Row, record: Record) -> None:
+def _count(summary: Summary, row: ImportedRow, record: Record) -> None:
     summary.records[row.split] += 1
     summary.in_words += not row.images
     summary.later_turns += record.later_turns > 0
@@ -182,7 +182,7 @@ def _readable(path: Path, reach: Reach | None) -> Iterator[tuple[Record, bytes]]
 
 
 def _images(
-    source: Path, options: Options, skip: int, bounds: Bounds
+    source: Path, options: ReadOptions, skip: int, bounds: Bounds
 ) -> Iterator[tuple[_Prepared | str | None, bytes | None]]:
     """Each prepared record once for each image, or once without; a sentence for one of no use, None for one filtered.
 
@@ -209,7 +209,7 @@ def _images(
             yield prepared, image
 
 
-def _prepared(place: int, record: Record, options: Options) -> _Prepared:
+def _prepared(place: int, record: Record, options: ReadOptions) -> _Prepared:
     """Raises BadRecord, MstarError or ValueError for what cannot be used."""
     if not record.question.strip():
         raise BadRecord("question is empty")
@@ -243,7 +243,7 @@ def _texts_of(record: Record) -> Iterator[tuple[str, str]]:
         yield from ((name, str(one)) for one in (value if isinstance(value, (list, tuple)) else (value,)))
 
 
-def _gold(record: Record, split: str, options: Options) -> dict[str, Any]:
+def _gold(record: Record, split: str, options: ReadOptions) -> dict[str, Any]:
     """Columns of the reference answer; none for a question without one where that is allowed."""
     first, form = options.first_index, options.answers
     if options.mapping is not None:
@@ -256,7 +256,7 @@ def _gold(record: Record, split: str, options: Options) -> dict[str, Any]:
     return columns_of(answer_of(record.gold, first, form))
 
 
-def _split(record: Record, image: str, options: Options) -> str:
+def _split(record: Record, image: str, options: ReadOptions) -> str:
     if record.split == STEPS:
         return STEPS
     rule = options.mapping.splits if options.mapping is not None else None
@@ -277,7 +277,7 @@ def _split(record: Record, image: str, options: Options) -> str:
     return split
 
 
-def _row(prepared: _Prepared, picture: Fingerprint | None) -> Row:
+def _row(prepared: _Prepared, picture: Fingerprint | None) -> ImportedRow:
     columns = prepared.columns
     content = [columns["question"], prepared.names, columns.get("answer")]
     content += [columns.get("completions"), columns.get("response")]
@@ -285,7 +285,7 @@ def _row(prepared: _Prepared, picture: Fingerprint | None) -> Row:
     question = question_key(columns["question"])
     if columns.get("completions") or columns.get("response"):
         question = record  # several solutions of one question are not duplicates
-    return Row(
+    return ImportedRow(
         place=prepared.place,
         where=prepared.record.where,
         split=prepared.split,
@@ -301,7 +301,7 @@ def _digest(value: Any, size: int = 8) -> bytes:
     return hashlib.blake2b(json.dumps(value).encode(), digest_size=size).digest()
 
 
-def _twin(summary: Summary, seen: Seen, split: str) -> str:
+def _twin(summary: Summary, seen: Duplication, split: str) -> str:
     """Count what a record doubles, and name it."""
     if seen.overlap is not None:
         summary.overlap[seen.overlap] += 1
@@ -317,7 +317,7 @@ def _twin(summary: Summary, seen: Seen, split: str) -> str:
     return ""
 
 
-def _dropped(drop: frozenset[str], seen: Seen, split: str) -> bool:
+def _dropped(drop: frozenset[str], seen: Duplication, split: str) -> bool:
     return (
         ("overlap" in drop and seen.overlap is not None)
         or ("overlap-question" in drop and seen.overlap_question)

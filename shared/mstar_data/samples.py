@@ -30,7 +30,7 @@ _PROVENANCE = (
 
 
 @dataclass(frozen=True)
-class Sample:
+class ExportSample:
     """One row to export."""
 
     where: str
@@ -69,7 +69,7 @@ def sample_folder(source: Path, which: str) -> Path:
     return source
 
 
-def samples_of(folder: Path, form: PromptForm, reach: Reach | None = None) -> Iterator[Sample]:
+def samples_of(folder: Path, form: PromptForm, reach: Reach | None = None) -> Iterator[ExportSample]:
     """Every sample of a folder and of its splits, in order. Raises InvalidDataset naming file and line.
 
     `reach`: where links may lead besides the folder.
@@ -93,13 +93,13 @@ def samples_of(folder: Path, form: PromptForm, reach: Reach | None = None) -> It
                 raise InvalidDataset(f"{place}: {getattr(error, 'detail', error)}", field="source") from None
 
 
-def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Folder, form: PromptForm) -> Sample:
+def _sample(row: Mapping[str, Any], where: str, split: str, name: str, root: Folder, form: PromptForm) -> ExportSample:
     text = str(row.get("question") or row.get("prompt") or "")
     answer = _answer(row)
     question = Question(id=str(row.get("id") or name), text=text, answer=answer)
     # TRL's booleans stand in `labels` of our own exports; the shares that they came from are beside them.
     soft = row.get("soft_labels") if row.get("soft_labels") is not None else row.get("labels")
-    return Sample(
+    return ExportSample(
         where=where,
         id=question.id,
         question=text,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidDataset
-from mstar_data.layouts import Layout
-from mstar_data.samples import Sample
+from mstar_data.layouts import ExportLayout
+from mstar_data.samples import ExportSample
 
 ROWS_A_GROUP = 256
 """Rows of a Parquet row group: bounds the memory."""
@@ -15,7 +15,9 @@ SHARD_BYTES = 400_000_000
 """Of images and texts in a Parquet file, beyond which another begins."""
 
 
-def write_shards(folder: Path, samples: Iterable[Sample], layout: Layout, shard_bytes: int = SHARD_BYTES) -> int:
+def write_shards(
+    folder: Path, samples: Iterable[ExportSample], layout: ExportLayout, shard_bytes: int = SHARD_BYTES
+) -> int:
     """Write the files below a new folder and return how many images are in them. Raises InvalidDataset."""
     folder.mkdir()
     paths: list[Path] = []
@@ -30,7 +32,7 @@ def write_shards(folder: Path, samples: Iterable[Sample], layout: Layout, shard_
     return images
 
 
-def _shards(samples: Iterable[Sample], layout: Layout, shard_bytes: int) -> Iterator[list[dict[str, Any]]]:
+def _shards(samples: Iterable[ExportSample], layout: ExportLayout, shard_bytes: int) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     size = 0
     for sample in samples:
@@ -44,7 +46,7 @@ def _shards(samples: Iterable[Sample], layout: Layout, shard_bytes: int) -> Iter
         yield rows
 
 
-def _write_shard(path: Path, rows: Sequence[Mapping[str, Any]], layout: Layout) -> None:
+def _write_shard(path: Path, rows: Sequence[Mapping[str, Any]], layout: ExportLayout) -> None:
     import pyarrow
     from pyarrow import parquet
 

@@ -22,7 +22,7 @@ from mstar_data.json_records import json_rows, line_rows
 from mstar_data.mapping import Mapping as Columns
 from mstar_data.mapping import column_of
 from mstar_data.packed import kind_of, unpacked
-from mstar_data.pictures import Pictures
+from mstar_data.pictures import ImageFiles
 from mstar_data.record import BadRecord, Record
 from mstar_data.split_names import KNOWN_SPLITS, splits_in
 from mstar_data.zipped_records import member_opener, record_members
@@ -170,7 +170,7 @@ def _parts(source: Path, bounds: Bounds, mapping: Columns | None) -> Iterator[_P
     known: dict[Path, Archives] = {}
     files = files_of(source, bounds)
     everywhere = Archives(bounds.open, partial(archives_of, root, bounds))
-    pictures = Pictures(root, bounds, files, everywhere, partial(read_picture, bounds))
+    pictures = ImageFiles(root, bounds, files, everywhere, partial(read_picture, bounds))
     pairs = {pair.questions: pair for pair in pairs_of(files, root, bounds.open, mapping)}
     answers = {pair.answers for pair in pairs.values()}
     for file in files:

@@ -15,7 +15,7 @@ from mstar.types import FinishReason, Response, Verdict
 from mstar_data.benchmarks import Shown
 from mstar_eval.assistant import Assistant
 from mstar_eval.responses import ResponseFile, Responses, Settings
-from mstar_eval.services import ModelServices, Sampling
+from mstar_eval.services import ModelServices, SamplingOptions
 
 SHARD_ITEMS = 32
 SHARD_BYTES = 24 * 2**20
@@ -121,7 +121,7 @@ def _shard(
     separator: str | None,
 ) -> list[Responses]:
     settings = file.settings
-    how = Sampling(settings.n, settings.temperature, settings.max_tokens, settings.top_p)
+    how = SamplingOptions(settings.n, settings.temperature, settings.max_tokens, settings.top_p)
     asking = settings.asking
     prompts = [(asking.text(benchmark, one.item), (one.image,), _seed(settings, benchmark, one)) for one in shard]
     try:

@@ -13,7 +13,7 @@ from mstar.http_json import Target
 from mstar.prompts import PromptForm, PromptRecipe, prompt_form
 from mstar.results import RunResults
 from mstar_data.exporting import Origin, provenance_of
-from mstar_data.samples import Sample, sample_folder
+from mstar_data.samples import ExportSample, sample_folder
 from mstar_eval.services import ModelServices
 from mstar_eval.session import Notice, target_of
 
@@ -60,11 +60,11 @@ def described(
 
 @contextmanager
 def with_scores(
-    samples: Iterator[Sample],
+    samples: Iterator[ExportSample],
     prm: str | Path | None,
     separator: str | None = None,
     notice: Notice = lambda line: None,
-) -> Iterator[Iterator[Sample]]:
+) -> Iterator[Iterator[ExportSample]]:
     """The samples, with step scores for responses that have none. `prm`: a model folder or an address.
 
     `separator`: what separates their steps; None where no run says so: then what the PRM was trained with.
@@ -75,8 +75,8 @@ def with_scores(
 
 
 def _scored(
-    samples: Iterator[Sample], prm: str | Path, separator: str | None, stack: ExitStack, notice: Notice
-) -> Iterator[Sample]:
+    samples: Iterator[ExportSample], prm: str | Path, separator: str | None, stack: ExitStack, notice: Notice
+) -> Iterator[ExportSample]:
     services: ModelServices | None = None
     for sample in samples:
         if sample.response is None or sample.step_scores or sample.steps:

@@ -15,7 +15,7 @@ from mstar.answers.options import LETTERS
 from mstar.judges import Benchmark, benchmark
 from mstar.judges.responses import answer_or_whole
 from mstar.judges.statistics import Z
-from mstar.judges.tables import Judged, Line
+from mstar.judges.tables import Judged, TableRow
 from mstar.types import Verdict
 from mstar_eval.responses import ResponseFile
 from mstar_eval.results import BenchmarkResult
@@ -70,7 +70,7 @@ def write_vlmevalkit(out: Path, model: str, about: Benchmark, file: ResponseFile
             )
 
 
-def write_vlmevalkit_scores(out: Path, model: str, about: Benchmark, line: Line) -> None:
+def write_vlmevalkit_scores(out: Path, model: str, about: Benchmark, line: TableRow) -> None:
     """`MODEL_SET_acc.csv`: overall, then the groups; for MathVista its own `_score.csv` with counts."""
     if not about.vlmevalkit:
         return

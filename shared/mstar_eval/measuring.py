@@ -18,7 +18,7 @@ from mstar_eval.assistant import Assistant
 from mstar_eval.evaluation import Progress, complete, judged, response_path
 from mstar_eval.responses import ResponseFile
 from mstar_eval.results import BenchmarkResult, EvaluationResult, markdown, result_of
-from mstar_eval.services import Sampling
+from mstar_eval.services import SamplingOptions
 from mstar_eval.session import Session
 
 
@@ -54,7 +54,7 @@ def measure(
     benchmark: Benchmark,
     shown: Sequence[Shown],
     session: Session,
-    how: Sampling,
+    how: SamplingOptions,
     out: Path,
     seed: int,
     asking: Asking = OFFICIALLY,

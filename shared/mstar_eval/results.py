@@ -7,7 +7,7 @@ from statistics import fmean
 from mstar.errors import InvalidInput
 from mstar.judges import Benchmark, benchmark
 from mstar.judges.statistics import Difference
-from mstar.judges.tables import Judged, Line, difference, lines, measures, outcomes
+from mstar.judges.tables import Judged, TableRow, difference, lines, measures, outcomes
 from mstar.stages.measure import MeasuredTable
 from mstar.types import Frozen, Verdict
 from mstar_eval.responses import ResponseFile, Settings
@@ -19,7 +19,7 @@ class BenchmarkResult(Frozen):
     settings: Settings
     judge: str = ""
     """Language model that found answers where the rule found none; empty: no model did."""
-    lines: tuple[Line, ...]
+    lines: tuple[TableRow, ...]
     """The first is the one that tables show."""
     items: int
     """Prompts that were asked; a rotation is one."""

@@ -26,7 +26,7 @@ Pictures = Sequence[bytes]
 
 
 @dataclass(frozen=True)
-class Sampling:
+class SamplingOptions:
     """How responses are drawn."""
 
     n: int = 1
@@ -82,7 +82,9 @@ class ModelServices:
             return ""
         return self._sender.send(self._prm, "GET", "/v1/weights", WeightsState).weight_version
 
-    def rollouts(self, prompts: Sequence[tuple[str, Pictures, int]], how: Sampling, system: str = "") -> RolloutReply:
+    def rollouts(
+        self, prompts: Sequence[tuple[str, Pictures, int]], how: SamplingOptions, system: str = ""
+    ) -> RolloutReply:
         """N responses for each (text, images, seed), and which prompts the model does not take.
 
         Raises what `Sender.send` raises.

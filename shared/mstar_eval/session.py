@@ -14,7 +14,7 @@ from mstar.judges import Benchmark
 from mstar.judges.asking import Asking
 from mstar_eval.models import Measured, folder_version
 from mstar_eval.responses import Settings
-from mstar_eval.services import ModelServices, Sampling
+from mstar_eval.services import ModelServices, SamplingOptions
 
 KEY = "MSTAR_EVAL_KEY"
 """Variable with the bearer key of services that are named by address."""
@@ -40,7 +40,9 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def settings(self, benchmark: Benchmark, data_sha256: str, how: Sampling, seed: int, asking: Asking) -> Settings:
+    def settings(
+        self, benchmark: Benchmark, data_sha256: str, how: SamplingOptions, seed: int, asking: Asking
+    ) -> Settings:
         """How responses are made. Raises Unavailable where a service that was named by address does not answer."""
         model_version, prm_version = self._both_versions()
         return Settings(

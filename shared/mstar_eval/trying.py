@@ -16,9 +16,9 @@ from mstar.prompts import PromptForm, prompt_text
 from mstar.recipes import Recipe
 from mstar.seeds import derive, permutation
 from mstar.types import CheckedResponse, Frozen, Question, Response, RolloutRow, Verdict
-from mstar_data.rows import AS_IT_IS, Options, read_rows
+from mstar_data.rows import AS_IT_IS, ReadOptions, read_rows
 from mstar_data.summary import Summary
-from mstar_eval.services import ModelServices, Sampling
+from mstar_eval.services import ModelServices, SamplingOptions
 
 DRAWN_FROM = 200
 """Records at a source's beginning that the questions are drawn from; reading all of a large one would take minutes."""
@@ -77,7 +77,7 @@ def tried(
         (text, pick.images, derive(recipe.seed, "try", pick.question.id))
         for pick, text in zip(picks, texts, strict=True)
     ]
-    how = Sampling(n, evolution.temperature, generation.max_tokens, generation.top_p)
+    how = SamplingOptions(n, evolution.temperature, generation.max_tokens, generation.top_p)
     reply = services.rollouts(prompts, how, form.system)
     problems = {one.index: one.detail for one in reply.refused}
     rows = [
@@ -129,7 +129,7 @@ def _verdict(text: str, pick: Pick, recipe: Recipe, place: AnswerPlace) -> Verdi
     return check(text, pick.question.answer, recipe.answers, place, question=pick.question.text)
 
 
-def questions_of(source: Path, options: Options = AS_IT_IS) -> Iterator[Pick]:
+def questions_of(source: Path, options: ReadOptions = AS_IT_IS) -> Iterator[Pick]:
     """Questions of a source that `data.source` or `mstar data import` takes; what cannot be used is passed over.
 
     Raises InvalidDataset where the source is not there, and where no record can be used.

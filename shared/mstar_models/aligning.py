@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mstar.alignment import Positions, PromptView, View
+from mstar.alignment import Positions, PromptView, ServiceView
 from mstar.errors import MstarError
 from mstar_models.error_text import sentence_of
 from mstar_models.image_places import image_token, image_tokens, require_image_places
@@ -28,14 +28,14 @@ def positions_of(axes: Any, places: Sequence[int], length: int) -> Positions:
     return tuple(map(tuple, axes.tolist())) if axes is not None else (tuple(places[:length]),)
 
 
-def say(who: str, look: Callable[[], View]) -> None:
+def say(who: str, look: Callable[[], ServiceView]) -> None:
     """Write what a service sees, or in a sentence why it does not."""
     try:
         view = look()
     except MstarError as error:
-        view = View(who=who, error=error.detail)
+        view = ServiceView(who=who, error=error.detail)
     # Whatever a folder makes the libraries raise: the others' views are to be shown all the same.
     except Exception as error:
-        view = View(who=who, error=f"it cannot use this model: {sentence_of(error)}"[:300])
+        view = ServiceView(who=who, error=f"it cannot use this model: {sentence_of(error)}"[:300])
     # Libraries write to standard output too: the view is the last line.
     sys.stdout.write("\n" + json.dumps(view.model_dump(mode="json")) + "\n")

@@ -18,7 +18,7 @@ from mstar_models.suitability import looks_ahead, packing_obstacle, require_deco
 from mstar_models.token_inputs import token_inputs
 
 
-class Layout:
+class SequenceLayout:
     """The sequences of one model."""
 
     def __init__(self, model: Any) -> None:

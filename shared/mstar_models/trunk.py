@@ -14,7 +14,7 @@ from mstar_models.suitability import windows
 
 
 def run_trunk(model: Any, *, input_ids: Tensor, spans: Tensor | None = None, **inputs: Any) -> Any:
-    """The trunk's output for the sequences of a `Layout`, or for the last tokens of trees behind a past.
+    """The trunk's output for the sequences of a `SequenceLayout`, or for the last tokens of trees behind a past.
 
     `spans` describe trees (`mstar_models.packing.tensors`); without them `inputs` have an attention mask.
     `last_hidden_state` has shape [B, T, D], and `past_key_values` are there where asked for.

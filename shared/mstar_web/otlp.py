@@ -18,9 +18,9 @@ from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from mstar.errors import MstarError
-from mstar.tracing import Kind, Place, Span, Values
+from mstar.tracing import Kind, Span, SpanIds, Values
 
-_wanted: ContextVar[Place | None] = ContextVar("wanted", default=None)
+_wanted: ContextVar[SpanIds | None] = ContextVar("wanted", default=None)
 """Ids of the span that is being made, where they are given."""
 
 
@@ -42,7 +42,7 @@ class OtlpTracer:
 
     @contextmanager
     def span(
-        self, name: str, kind: Kind, values: Values, under: Place | Mapping[str, str] | None, at: Place | None
+        self, name: str, kind: Kind, values: Values, under: SpanIds | Mapping[str, str] | None, at: SpanIds | None
     ) -> Iterator[Span]:
         """See `mstar.tracing.span`."""
         token = _wanted.set(at)
@@ -60,7 +60,7 @@ class OtlpTracer:
                 opened.fail(error.code if isinstance(error, MstarError) else type(error).__name__)
                 raise
 
-    def past(self, name: str, values: Values, under: Place, began: float, ended: float) -> None:
+    def past(self, name: str, values: Values, under: SpanIds, began: float, ended: float) -> None:
         """See `mstar.tracing.past`."""
         start, end = (int(seconds * 1e9) for seconds in (began, ended))
         made = self._tracer.start_span(name, self._parent(under), attributes=dict(values), start_time=start)
@@ -68,7 +68,7 @@ class OtlpTracer:
         made.end(max(start, end))
 
     @contextmanager
-    def joined(self, place: Place) -> Iterator[None]:
+    def joined(self, place: SpanIds) -> Iterator[None]:
         """See `mstar.tracing.joined`."""
         token = contexts.attach(self._within(place))
         try:
@@ -76,10 +76,10 @@ class OtlpTracer:
         finally:
             contexts.detach(token)
 
-    def here(self) -> Place | None:
+    def here(self) -> SpanIds | None:
         """The span that is open in this thread or task."""
         found = trace.get_current_span().get_span_context()
-        return Place(found.trace_id, found.span_id) if found.is_valid else None
+        return SpanIds(found.trace_id, found.span_id) if found.is_valid else None
 
     def headers(self) -> dict[str, str]:
         """Headers that carry it to another process."""
@@ -87,14 +87,14 @@ class OtlpTracer:
         self._propagator.inject(made)
         return made
 
-    def _parent(self, under: Place | Mapping[str, str] | None) -> contexts.Context | None:
+    def _parent(self, under: SpanIds | Mapping[str, str] | None) -> contexts.Context | None:
         if under is None:
             return None
-        if isinstance(under, Place):
+        if isinstance(under, SpanIds):
             return self._within(under)
         return self._propagator.extract(under, contexts.Context())
 
-    def _within(self, place: Place) -> contexts.Context:
+    def _within(self, place: SpanIds) -> contexts.Context:
         # Whoever derives ids by itself was not told whether the trace is kept: the sampler decides by the trace's id,
         # alike in every process.
         asked = self._provider.sampler.should_sample(contexts.Context(), place.trace_id, "step")

@@ -16,7 +16,7 @@ from benchmarks.responses import kinds, write_run
 from mstar_coordinator.api.app import create_app
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_data.importing import import_source
-from mstar_data.rows import Options
+from mstar_data.rows import ReadOptions
 from warm_starts import COLD_PYTHON
 from web_bench import talk
 
@@ -59,7 +59,7 @@ def test_sides_alternate_and_a_ratio_above_one_means_ours() -> None:
 
 def test_every_record_of_the_set_that_is_made_can_be_imported(tmp_path: Path) -> None:
     write_source(tmp_path / "source", 40, 6)
-    made = import_source(tmp_path / "source", tmp_path / "set", Options(shares={"train": 0.5, "validation": 0.5}))
+    made = import_source(tmp_path / "source", tmp_path / "set", ReadOptions(shares={"train": 0.5, "validation": 0.5}))
     assert made.records.total() == 40
 
 

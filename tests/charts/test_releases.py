@@ -15,7 +15,7 @@ from kubernetes import client
 from chart_bench import OPENING, offline, render
 from helm_session import HelmSession, Refused
 from mstar.steps import Queue
-from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
+from mstar_coordinator.cluster.kubernetes import HelmRelease, KubernetesCluster
 from object_server import FIXED, ObjectServer, fixed
 
 GOLDEN = Path(__file__).with_name("immutable.yaml")
@@ -55,7 +55,7 @@ def coordinator(server: ObjectServer) -> KubernetesCluster:
     """The coordinator's own way to the cluster."""
     settings = client.Configuration(host=server.url)
     settings.retries = False
-    release = Release("ns", "demo", "demo-mstar", {Queue.ROLLOUT: 1, Queue.SCORE: 1}, Path("unused"))
+    release = HelmRelease("ns", "demo", "demo-mstar", {Queue.ROLLOUT: 1, Queue.SCORE: 1}, Path("unused"))
     return KubernetesCluster(release, client.ApiClient(settings))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mstar.alignment import PromptView, ResponseView, View, compare
+from mstar.alignment import PromptView, ResponseView, ServiceView, compare
 
 IDS = (1, 5, 5, 5, 9)
 
@@ -15,11 +15,11 @@ def response(by: str, logprobs: tuple[float, ...] = (-1.0, -2.0)) -> ResponseVie
     return ResponseView(sampled_by=by, picture="wide", ids=(7, 8), logprobs=logprobs)
 
 
-def views(**changes: View) -> list[View]:
+def views(**changes: ServiceView) -> list[ServiceView]:
     there = {
-        "policy": View(who="policy", dtype="float32", prompts=(prompt(),), responses=(response("policy"),)),
-        "PRM": View(who="PRM", dtype="float32", prompts=(prompt(positions=((0, 1, 2, 3, 4),)),)),
-        "trainer": View(
+        "policy": ServiceView(who="policy", dtype="float32", prompts=(prompt(),), responses=(response("policy"),)),
+        "PRM": ServiceView(who="PRM", dtype="float32", prompts=(prompt(positions=((0, 1, 2, 3, 4),)),)),
+        "trainer": ServiceView(
             who="trainer",
             dtype="float32",
             prompts=(prompt(positions=((0, 1, 2, 3, 4),)),),
@@ -53,7 +53,7 @@ def test_equal_views_are_equal_line_by_line() -> None:
     ],
 )
 def test_a_prompt_that_differs_is_named_with_its_place(other: PromptView, what: str, said: str) -> None:
-    changed = View(who="trainer", dtype="float32", prompts=(other,), responses=(response("policy"),))
+    changed = ServiceView(who="trainer", dtype="float32", prompts=(other,), responses=(response("policy"),))
     wrong = [line for line in compare(views(trainer=changed)) if not line.equal]
     assert [line.what for line in wrong] == [what]
     assert said in wrong[0].detail
@@ -64,7 +64,7 @@ def test_a_prompt_that_differs_is_named_with_its_place(other: PromptView, what: 
 )
 def test_log_probabilities_may_differ_by_their_type(apart: float, dtype: str, equal: bool) -> None:
     seen = response("policy", (-1.0, -2.0 - apart))
-    changed = View(who="trainer", dtype=dtype, prompts=(prompt(),), responses=(seen,))
+    changed = ServiceView(who="trainer", dtype=dtype, prompts=(prompt(),), responses=(seen,))
     (line,) = (line for line in compare(views(trainer=changed)) if line.what.startswith("response"))
     assert line.equal is equal
     assert "nats apart" in line.detail
@@ -76,6 +76,6 @@ def test_a_response_that_nobody_else_looked_at_is_not_equal() -> None:
 
 
 def test_a_service_that_cannot_look_is_said_and_the_others_are_compared() -> None:
-    lines = compare(views(PRM=View(who="PRM", error="it has no labels")))
+    lines = compare(views(PRM=ServiceView(who="PRM", error="it has no labels")))
     assert (lines[0].what, lines[0].equal, lines[0].detail) == ("PRM", False, "it has no labels")
     assert [line.equal for line in lines[1:]] == [True] * 4

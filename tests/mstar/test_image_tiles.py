@@ -9,7 +9,7 @@ from PIL import Image
 
 from family_folders import write_folder
 from further_families import DRIVEN
-from mstar.image_scaling import View
+from mstar.image_scaling import PlannedImage
 from mstar.image_tiles import tiles
 from mstar.known_shapes import known_shape
 from mstar.model_folder import read_shape
@@ -55,7 +55,7 @@ def folder_of(name: str, root: Path, more: dict[str, Any]) -> Path:
     return folder
 
 
-def tokens_of(folder: Path, processor: Any, view: View) -> int:
+def tokens_of(folder: Path, processor: Any, view: PlannedImage) -> int:
     """Image tokens in the prompt of one picture, by the processor itself."""
     turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "How many?"}]}
     text = processor.apply_chat_template([turn], add_generation_prompt=True)
@@ -72,7 +72,7 @@ def test_a_plan_reckons_with_the_image_tokens_of_the_processor(name: str, tmp_pa
     folder = folder_of(name, tmp_path, TILED.get(name, {}))
     processor = load_processor(folder)
     # A plan is made for the first of them, and Ovis2 takes other grids for narrow pictures than InternVL.
-    views = [View(*size) for size in PICTURES[: 2 if name == "ovis2" else None]]
+    views = [PlannedImage(*size) for size in PICTURES[: 2 if name == "ovis2" else None]]
     # LLaVA's families put a token at the end of each row of tiles, which is within a tenth.
     counted = [tokens_of(folder, processor, view) for view in views]
     assert [read_shape(folder, view).image_tokens for view in views] == pytest.approx(counted, rel=0.15)
@@ -84,14 +84,14 @@ def test_a_picture_that_is_scaled_by_pixels_or_sliced_has_exactly_the_tokens_of_
 ) -> None:
     folder = folder_of(name, tmp_path, SCALED[name])
     processor = load_processor(folder)
-    views = [View(*size) for size in PICTURES]
+    views = [PlannedImage(*size) for size in PICTURES]
     counted = [tokens_of(folder, processor, view) for view in views]
     assert [read_shape(folder, view).image_tokens for view in views] == counted
 
 
 def test_the_recipes_bounds_change_the_tokens_of_a_plan(tmp_path: Path) -> None:
     folder = folder_of("qwen2_5_vl", tmp_path, PUBLISHED)
-    bounded = View(max_pixels=200_000)
+    bounded = PlannedImage(max_pixels=200_000)
     settings = folder / "preprocessor_config.json"
     shape = read_shape(folder, bounded)
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"max_pixels": 200_000}))
@@ -99,7 +99,9 @@ def test_the_recipes_bounds_change_the_tokens_of_a_plan(tmp_path: Path) -> None:
     assert shape.patches == 4 * shape.image_tokens
     known = known_shape("Qwen2.5-VL-7B-Instruct", bounded)
     assert (known.image_tokens, known.patches) == (shape.image_tokens, shape.patches)
-    assert read_shape(folder, View(min_pixels=1_500_000, max_pixels=2_000_000)).image_tokens * 28**2 >= 1_500_000
+    assert (
+        read_shape(folder, PlannedImage(min_pixels=1_500_000, max_pixels=2_000_000)).image_tokens * 28**2 >= 1_500_000
+    )
 
 
 def test_patches_are_those_of_all_tiles_before_they_are_merged(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mstar.errors import InvalidInput
 from mstar.known_shapes import known_shape
 from mstar.memory_plan import BUCKET, checkpoint_bytes, trained_parameters, training_memory
 from mstar.model_folder import read_shape
-from mstar.model_shape import ModelShape, Part, Weights
+from mstar.model_shape import ModelPart, ModelShape, WeightCounts
 from mstar.recipes import parse_recipe
 from mstar.run_plan import GIGA, Habits, Machine, plan_run, plan_training
 from mstar.train_recipe import TrainRecipe
@@ -243,10 +243,10 @@ def test_a_run_that_is_too_large_for_any_server_is_refused() -> None:
 
 QWEN_2B = ModelShape(
     name="Qwen2.5-VL at the size of Qwen2-VL-2B",
-    weights=Weights(
-        vision=Part(parameters=631_975_680, linear=696_960, matrices=629_964_800),
-        projector=Part(parameters=34_086_656, linear=16_896, matrices=34_078_720),
-        language=Part(parameters=1_310_340_608, linear=1_154_048, matrices=1_310_195_712),
+    weights=WeightCounts(
+        vision=ModelPart(parameters=631_975_680, linear=696_960, matrices=629_964_800),
+        projector=ModelPart(parameters=34_086_656, linear=16_896, matrices=34_078_720),
+        language=ModelPart(parameters=1_310_340_608, linear=1_154_048, matrices=1_310_195_712),
         embedding=233_373_696,
         stored=4_419_553_280,
     ),

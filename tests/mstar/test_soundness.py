@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from mstar.soundness import Claim, claim_of, is_sound
+from mstar.soundness import ArithmeticClaim, claim_of, is_sound
 
 CHAIN = ("A is 12", "12 + 30 = 42")
 TREE = ("A is 3", "B is 7", "3 ^ 7 = 7", "C is 5", "7 - 5 = 2")
@@ -64,15 +64,15 @@ def test_a_known_chain_with_other_words_is_matched_word_for_word() -> None:
 @pytest.mark.parametrize(
     ("step", "claim"),
     [
-        ("A is 3", Claim(("A",), "3")),
-        ("the left bar shows 2.5", Claim(("the left bar",), "2.5")),
-        ("x = 4.", Claim(("x",), "4")),
-        ("3 ^ 7 makes 7", Claim(("3", "^", "7"), "7")),
-        ("2 x 21 = 42", Claim(("2", "x", "21"), "42")),
+        ("A is 3", ArithmeticClaim(("A",), "3")),
+        ("the left bar shows 2.5", ArithmeticClaim(("the left bar",), "2.5")),
+        ("x = 4.", ArithmeticClaim(("x",), "4")),
+        ("3 ^ 7 makes 7", ArithmeticClaim(("3", "^", "7"), "7")),
+        ("2 x 21 = 42", ArithmeticClaim(("2", "x", "21"), "42")),
         ("leave C", None),
         ("A is B", None),
         ("3 7 = 7", None),
     ],
 )
-def test_what_a_step_claims(step: str, claim: Claim | None) -> None:
+def test_what_a_step_claims(step: str, claim: ArithmeticClaim | None) -> None:
     assert claim_of(step) == claim

@@ -28,7 +28,7 @@ from mstar.selection_rules import SelectionMode, SelectionRecipe
 from mstar.soundness import is_sound
 from mstar.types import Question, RolloutRow
 from mstar_data.layouts import layout
-from mstar_data.samples import Sample
+from mstar_data.samples import ExportSample
 
 GOOD = (STEP_SEPARATOR, "\n", "<step>", "\n<step>", " ки", "->", "|", "\n* ", "Step:", r"\nabla")
 BAD = (
@@ -171,7 +171,9 @@ def test_shapes_count_the_steps_of_the_run() -> None:
 
 def test_an_export_joins_labelled_steps_as_they_were_cut() -> None:
     steps = ("A is 3", "B is 4", "## Answer\n\n7")
-    told = Sample("w", "a", "q", "asked", "", (), {}, "train", steps=steps, labels=(1, 1, 1), step_separator="<step>")
+    told = ExportSample(
+        "w", "a", "q", "asked", "", (), {}, "train", steps=steps, labels=(1, 1, 1), step_separator="<step>"
+    )
     (_, said) = layout("ms-swift").row(told, ())["messages"]
     assert said["content"] == "A is 3<step>B is 4\n\n## Answer\n\n7"
 

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mstar.errors import InvalidDataset
-from mstar_data.duplicates import Pictures, looks_like, question_key
+from mstar_data.duplicates import ImageIndex, looks_like, question_key
 from mstar_data.fingerprints import Fingerprints
 from mstar_data.importing import import_source
-from mstar_data.rows import Options, read_rows
+from mstar_data.rows import ReadOptions, read_rows
 from mstar_data.summary import Summary
 
 PUBLISHED = Path(__file__).parents[1] / "cases" / "benchmarks" / "published"
@@ -56,7 +56,7 @@ def solid(colour: str) -> bytes:
 
 def test_pictures_are_found_among_many() -> None:
     with Fingerprints(1) as prints:
-        pictures = Pictures()
+        pictures = ImageIndex()
         numbers = [pictures.place(prints.of(chart(number))) for number in range(30)]
         assert len(set(numbers)) == 30
         assert [pictures.find(prints.of(chart(n, 160, "JPEG", quality=80))) for n in (3, 17, 29)] == [3, 17, 29]
@@ -109,14 +109,14 @@ def test_near_duplicates_and_overlap_are_counted_listed_and_dropped(tmp_path: Pa
         ],
     )
     evaluation = {"own": tmp_path / "evaluation"}
-    summary = import_source(source, tmp_path / "all", Options(evaluation=evaluation))
+    summary = import_source(source, tmp_path / "all", ReadOptions(evaluation=evaluation))
     assert (summary.near, summary.overlap["own"], summary.overlap_questions["own"]) == (1, 2, 1)
     assert (summary.records["train"], summary.dropped) == (5, 0)
     listed = [json.loads(line) for line in (tmp_path / "all" / "duplicates.jsonl").read_text().split("\n") if line]
     assert [line["doubles"] for line in listed] == ["near train", "overlap-question own", "overlap own"]
     assert listed[0]["record"] == "train.jsonl line 2"
     for drop, left in (("near", 4), ("overlap-question", 4), ("overlap", 3)):
-        options = Options(evaluation=evaluation, drop=frozenset({drop}))
+        options = ReadOptions(evaluation=evaluation, drop=frozenset({drop}))
         assert import_source(source, tmp_path / drop, options).records["train"] == left
 
 
@@ -125,7 +125,7 @@ def test_a_published_benchmark_is_found_in_a_training_set(tmp_path: Path) -> Non
     image = (PUBLISHED / "M3CoT/data" / row["image"]).read_bytes()
     source = write(tmp_path, [(row["question"], image, 1)])
     summary = Summary()
-    list(read_rows(source, summary, Options(evaluation={"m3cot": PUBLISHED})))
+    list(read_rows(source, summary, ReadOptions(evaluation={"m3cot": PUBLISHED})))
     assert summary.overlap_questions == {"m3cot": 1}
 
 

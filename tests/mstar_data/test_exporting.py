@@ -14,7 +14,7 @@ from mstar.prompts import PRESETS, PromptPreset
 from mstar_data.exporting import Origin, export
 from mstar_data.importing import import_source
 from mstar_data.layouts import LAYOUTS, fitting, layout
-from mstar_data.rows import Options, read_rows
+from mstar_data.rows import ReadOptions, read_rows
 from mstar_data.samples import sample_folder, samples_of
 from mstar_data.shards import write_shards
 from mstar_data.summary import Summary
@@ -82,7 +82,7 @@ def back(folder: Path) -> list[tuple[dict[str, Any], tuple[bytes, ...]]]:
     summary = Summary()
     rows = [
         ({name: row.columns[name] for name in KEPT if name in row.columns}, row.images)
-        for row in read_rows(folder, summary, Options(unlabelled=True))
+        for row in read_rows(folder, summary, ReadOptions(unlabelled=True))
     ]
     assert summary.problems == []
     return rows

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from mstar.cli.main import app
 from mstar.errors import Conflict, InvalidDataset
 from mstar_data.importing import Unfinished, import_source
-from mstar_data.rows import Options, read_rows
+from mstar_data.rows import ReadOptions, read_rows
 from mstar_data.summary import Summary
 from trusting_looks import TrustingLooks
 
@@ -24,7 +24,7 @@ PNG = (CASES / "imagefolder" / "train" / "0.png").read_bytes()
 
 def imported(source: Path, target: Path, **options: Any) -> dict[str, list[dict[str, Any]]]:
     """The rows of each split after an import."""
-    import_source(source, target, Options(**options))
+    import_source(source, target, ReadOptions(**options))
     return {
         folder.name: [json.loads(line) for line in (folder / "metadata.jsonl").read_text().split("\n") if line]
         for folder in target.iterdir()
@@ -165,7 +165,7 @@ def test_shares_split_by_content_whatever_the_order(tmp_path: Path) -> None:
     drawn = []
     for order in (lines, lines[::-1]):
         (tmp_path / "all.jsonl").write_text("\n".join(order))
-        rows = read_rows(tmp_path / "all.jsonl", Summary(), Options(shares=shares))
+        rows = read_rows(tmp_path / "all.jsonl", Summary(), ReadOptions(shares=shares))
         drawn.append({row.columns["question"]: row.split for row in rows})
     assert drawn[0] == drawn[1]
     assert 170 < list(drawn[0].values()).count("train") < 230

@@ -10,7 +10,7 @@ import pytest
 
 from mstar.errors import InvalidDataset
 from mstar_data.importing import import_source, options_of
-from mstar_data.rows import AS_IT_IS, Options, Row, read_rows
+from mstar_data.rows import AS_IT_IS, ImportedRow, ReadOptions, read_rows
 from mstar_data.summary import Summary
 from small_png import small_png
 from trusting_looks import TrustingLooks
@@ -52,7 +52,7 @@ def vqa(
         put(root / part / f"COCO_{part}_{image:012d}.jpg", small_png(number + first))
 
 
-def read(source: Path, options: Options = AS_IT_IS) -> tuple[list[Row], list[str]]:
+def read(source: Path, options: ReadOptions = AS_IT_IS) -> tuple[list[ImportedRow], list[str]]:
     summary = Summary()
     rows = list(read_rows(source, summary, options, looks=TrustingLooks()))
     return rows, summary.problems

@@ -9,7 +9,7 @@ from mstar.errors import InvalidInput
 from mstar_data.importing import import_source, options_of
 from mstar_data.mapping import Condition
 from mstar_data.mapping import Mapping as Columns
-from mstar_data.rows import Options
+from mstar_data.rows import ReadOptions
 from mstar_data.summary import Summary
 from source_bench import rows, write
 
@@ -47,7 +47,7 @@ def test_a_mapping_and_shares_may_name_further_tests(tmp_path: Path) -> None:
     source = write(tmp_path, [{"image": "0.png", "question": f"q{n}", "answer": n, "fold": "c"} for n in range(40)])
     (tmp_path / "map.yaml").write_text("splits: {column: fold, values: {c: charts}}\n")
     assert {row.split for row in rows(source, options_of(tmp_path / "map.yaml"))} == {"charts"}
-    assert {row.split for row in rows(source, Options(shares={"train": 0.5, "maps": 0.5}))} == {"train", "maps"}
+    assert {row.split for row in rows(source, ReadOptions(shares={"train": 0.5, "maps": 0.5}))} == {"train", "maps"}
     (tmp_path / "map.yaml").write_text("splits: {column: fold, values: {c: ../x}}\n")
     with pytest.raises(InvalidInput, match="splits"):
         options_of(tmp_path / "map.yaml")
@@ -108,5 +108,5 @@ def test_a_pattern_is_found_anywhere_in_any_value(value: object, found: bool) ->
 def test_a_column_that_the_mapping_names_must_be_there(tmp_path: Path) -> None:
     source = write(tmp_path, [{"image": "0.png", "question": "q", "answer": 1}])
     summary = Summary()
-    rows(source, Options(mapping=Columns(columns={"question": "ask"})), summary)
+    rows(source, ReadOptions(mapping=Columns(columns={"question": "ask"})), summary)
     assert "line 1: the mapping's column 'ask' for question is not there" in summary.problems[0]

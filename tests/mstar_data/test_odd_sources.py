@@ -15,13 +15,13 @@ from mstar.errors import InvalidDataset
 from mstar.reach import Reach
 from mstar_data.importing import import_source
 from mstar_data.nesting import ShallowFile
-from mstar_data.rows import Options, Row, read_rows
+from mstar_data.rows import ImportedRow, ReadOptions, read_rows
 from mstar_data.summary import Summary
 from small_png import small_png
 from trusting_looks import TrustingLooks
 
 
-def read(source: Path) -> list[Row]:
+def read(source: Path) -> list[ImportedRow]:
     summary = Summary()
     found = list(read_rows(source, summary, looks=TrustingLooks()))
     assert not summary.problems, summary.problems
@@ -214,7 +214,7 @@ def test_a_linked_folder_of_pictures_brings_no_records_of_its_own(tmp_path: Path
     put(tmp_path / "mine" / "train.jsonl", lines({"image": "pictures/0.png", "question": "mine", "answer": 2}))
     (tmp_path / "mine" / "pictures").symlink_to("../other")
     reached = Summary()
-    options = Options(reach=Reach(root=tmp_path, binding=False))
+    options = ReadOptions(reach=Reach(root=tmp_path, binding=False))
     found = list(read_rows(tmp_path / "mine", reached, options, looks=TrustingLooks()))
     assert [row.columns["question"] for row in found] == ["mine"] and not reached.bad
     # Where no records lie beside the link, or it is called as a split, those behind it are the set's.

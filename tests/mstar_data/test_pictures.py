@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mstar_data.rows import Row, read_rows
+from mstar_data.rows import ImportedRow, read_rows
 from mstar_data.summary import Summary
 from small_png import small_png
 from trusting_looks import TrustingLooks
@@ -20,12 +20,12 @@ def put(path: Path, data: Any) -> None:
     path.write_bytes(data if isinstance(data, bytes) else json.dumps(data).encode())
 
 
-def read(source: Path) -> tuple[list[Row], list[str]]:
+def read(source: Path) -> tuple[list[ImportedRow], list[str]]:
     summary = Summary()
     return list(read_rows(source, summary, looks=TrustingLooks())), summary.problems
 
 
-def only(source: Path, record: Mapping[str, Any], file: str = "records.json") -> tuple[list[Row], list[str]]:
+def only(source: Path, record: Mapping[str, Any], file: str = "records.json") -> tuple[list[ImportedRow], list[str]]:
     put(source / file, [{"question": "q", "answer": 3, **record}])
     return read(source)
 

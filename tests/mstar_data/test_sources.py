@@ -13,7 +13,7 @@ from pyarrow import parquet
 from mstar.answers import answer_of
 from mstar.errors import InvalidDataset
 from mstar_data.importing import import_source
-from mstar_data.rows import Options, read_rows
+from mstar_data.rows import ReadOptions, read_rows
 from mstar_data.summary import Summary
 from source_bench import OTHER, PNG, rows, write
 from trusting_looks import TrustingLooks
@@ -48,7 +48,7 @@ def test_several_images_are_kept_in_order(tmp_path: Path, record: dict[str, Any]
 
 def test_questions_without_an_answer_get_a_split_of_their_own_when_asked(tmp_path: Path) -> None:
     source = write(tmp_path, [{"image": "0.png", "question": "q"}, {"image": "0.png", "question": "r", "answer": 1}])
-    assert [row.split for row in rows(source, Options(unlabelled=True))] == ["unlabelled", "train"]
+    assert [row.split for row in rows(source, ReadOptions(unlabelled=True))] == ["unlabelled", "train"]
     with pytest.raises(InvalidDataset, match="line 1: the answer is missing"):
         import_source(source, tmp_path / "set")
 

@@ -8,14 +8,14 @@ import pyarrow
 import pytest
 
 from mstar.errors import InvalidDataset
-from mstar_data.rows import Row, image_ending, read_rows
+from mstar_data.rows import ImportedRow, image_ending, read_rows
 from mstar_data.summary import Summary
 from trusting_looks import TrustingLooks
 
 RECORD = {"question": "How many?", "answer": "3"}
 
 
-def read(source: Path) -> tuple[list[Row], list[str]]:
+def read(source: Path) -> tuple[list[ImportedRow], list[str]]:
     summary = Summary()
     return list(read_rows(source, summary, looks=TrustingLooks())), summary.problems
 

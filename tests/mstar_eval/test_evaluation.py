@@ -20,12 +20,12 @@ from mstar_data.benchmarks import Shown
 from mstar_eval.measuring import items, measure, read_results, write_summary
 from mstar_eval.models import Measured, folder_version, measured
 from mstar_eval.results import EvaluationResult, compared, markdown, warnings
-from mstar_eval.services import ModelServices, Sampling
+from mstar_eval.services import ModelServices, SamplingOptions
 from mstar_eval.session import Session, prm_of
 
 CASES = Path(__file__).parents[1] / "cases" / "benchmarks"
 PUBLISHED = str(CASES / "published")
-GREEDY = Sampling(max_tokens=64)
+GREEDY = SamplingOptions(max_tokens=64)
 Answers = dict[tuple[str, str], str]
 
 
@@ -142,7 +142,7 @@ def test_responses_of_other_settings_are_not_continued(tmp_path: Path) -> None:
     with saying(written("ai2d")) as (session, _):
         measure(BENCHMARKS["ai2d"], shown, session, GREEDY, tmp_path, 0)
         with pytest.raises(Conflict, match=r"max_tokens = 64, now it is 65: choose another --out"):
-            measure(BENCHMARKS["ai2d"], shown, session, Sampling(max_tokens=65), tmp_path, 0)
+            measure(BENCHMARKS["ai2d"], shown, session, SamplingOptions(max_tokens=65), tmp_path, 0)
         with pytest.raises(Conflict, match="data_sha256"):
             measure(BENCHMARKS["ai2d"], shown[1:], session, GREEDY, tmp_path, 0)
     (tmp_path / "responses" / "ai2d.jsonl").write_text("not ours\n")
@@ -170,7 +170,7 @@ def test_the_prm_is_told_what_separates_the_steps_of_a_runs_policy(tmp_path: Pat
     form = None if separator is None else run.model_copy(update={"step_separator": separator})
     models = Models(lambda prompt: ["A\nB", "C"])
     with FakeSession(models, "http://prm", form=form) as session:
-        measure(BENCHMARKS["m3cot"], shown_of("m3cot")[:2], session, Sampling(n=2, temperature=0.7), tmp_path, 0)
+        measure(BENCHMARKS["m3cot"], shown_of("m3cot")[:2], session, SamplingOptions(n=2, temperature=0.7), tmp_path, 0)
     assert models.separators == {separator}, "without a run it is left out, and the PRM's own counts"
 
 
@@ -179,7 +179,7 @@ def test_the_best_of_n_is_the_prms_choice(tmp_path: Path) -> None:
     right = golds("ai2d")
     models = Models(lambda prompt: [f"A long way.\n\n## Answer\n\n{'Q' * 9}", right[key(prompt)], "no such one"])
     with FakeSession(models, "http://prm") as session:
-        result = measure(BENCHMARKS["ai2d"], shown, session, Sampling(3, 0.7, 64), tmp_path, 0)
+        result = measure(BENCHMARKS["ai2d"], shown, session, SamplingOptions(3, 0.7, 64), tmp_path, 0)
     assert {line.measure: round(line.average.share, 3) for line in result.lines} == {
         "mean of 3": 0.333, "best of 3 by the PRM": 1.0, "any of 3": 1.0,
     }  # fmt: skip

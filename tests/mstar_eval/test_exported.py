@@ -8,14 +8,14 @@ import pytest
 
 from mstar.errors import InvalidDataset, InvalidInput
 from mstar.http_json import Target
-from mstar_data.samples import Sample
+from mstar_data.samples import ExportSample
 from mstar_eval.exported import described, with_scores
 from mstar_eval.services import ModelServices
 from raw_server import RawServer, http
 
 
-def sample(name: str, *, scores: tuple[float, ...] = ()) -> Sample:
-    return Sample(
+def sample(name: str, *, scores: tuple[float, ...] = ()) -> ExportSample:
+    return ExportSample(
         where="w", id=name, question="q", prompt="asked", system="", images=(b"image",), answer={"answer": "3"},
         split="train", response="Step.\n\n## Answer\n\n3", step_scores=scores,
     )  # fmt: skip

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mstar.alignment import View
+from mstar.alignment import ServiceView
 from mstar.errors import InvalidInput
 from mstar_models.aligning import say
 
@@ -20,9 +20,9 @@ from mstar_models.aligning import say
 def test_whatever_a_folder_makes_a_library_raise_is_one_sentence(
     capsys: pytest.CaptureFixture[str], error: Exception, said: str
 ) -> None:
-    def look() -> View:
+    def look() -> ServiceView:
         raise error
 
     say("policy", look)
-    view = View.model_validate_json(capsys.readouterr().out.strip().splitlines()[-1])
+    view = ServiceView.model_validate_json(capsys.readouterr().out.strip().splitlines()[-1])
     assert view.error is not None and view.error.startswith(said) and "\n" not in json.loads(json.dumps(view.error))

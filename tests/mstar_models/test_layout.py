@@ -7,7 +7,7 @@ import torch
 
 from architectures import IMAGE_TOKEN, gemma3, llava, paligemma
 from mstar_models.encoding import EncodedPrompt
-from mstar_models.layout import Layout
+from mstar_models.layout import SequenceLayout
 from mstar_models.trunk import run_trunk
 
 RESPONSES = [[(10, 11, 12), (13,) * 9], [(10, 11, 12), (14, 15)], [(16,)]]
@@ -19,7 +19,7 @@ def picture_prompt() -> EncodedPrompt:
     return EncodedPrompt(PROMPT, {"pixel_values": torch.randn(1, 3, 32, 32)})
 
 
-def hidden(layout: Layout, prompt: EncodedPrompt, budget: int) -> list[torch.Tensor]:
+def hidden(layout: SequenceLayout, prompt: EncodedPrompt, budget: int) -> list[torch.Tensor]:
     """For each response the states at the ends of its pieces, [pieces, D]."""
     rows = [layout.start(prompt)]
     for pieces in RESPONSES:
@@ -59,9 +59,9 @@ def loud(model: Any) -> Any:
 )
 def test_a_tree_is_its_separate_sequences(text: dict[str, Any]) -> None:
     model = loud(llava(**text)[0])
-    tree = Layout(model)
+    tree = SequenceLayout(model)
     assert tree.packs
-    apart = Layout(model)
+    apart = SequenceLayout(model)
     apart.packs = False
     found, expected = hidden(tree, picture_prompt(), 1000), hidden(apart, picture_prompt(), 1000)
     for ends, pieces, one, other in zip(found, RESPONSES, found, expected, strict=True):
@@ -72,7 +72,7 @@ def test_a_tree_is_its_separate_sequences(text: dict[str, Any]) -> None:
 def test_a_window_is_felt() -> None:
     """Without it, the same weights say something else: the test above compares what it should."""
     narrow, wide = (
-        hidden(Layout(loud(llava(model_type="mistral", sliding_window=window)[0])), picture_prompt(), 1000)
+        hidden(SequenceLayout(loud(llava(model_type="mistral", sliding_window=window)[0])), picture_prompt(), 1000)
         for window in (7, None)
     )
     assert not torch.allclose(narrow[0], wide[0], atol=1e-3)
@@ -81,8 +81,8 @@ def test_a_window_is_felt() -> None:
 @pytest.mark.parametrize("text", [{}, {"model_type": "mistral", "sliding_window": 7}], ids=["full", "window"])
 def test_a_tree_that_is_full_begins_another_one(text: dict[str, Any]) -> None:
     model = loud(llava(**text)[0])
-    found = hidden(Layout(model), picture_prompt(), len(PROMPT) + 14)
-    for one, other in zip(found, hidden(Layout(model), picture_prompt(), 1000), strict=True):
+    found = hidden(SequenceLayout(model), picture_prompt(), len(PROMPT) + 14)
+    for one, other in zip(found, hidden(SequenceLayout(model), picture_prompt(), 1000), strict=True):
         assert torch.allclose(one, other, atol=2e-5)
 
 
@@ -92,7 +92,7 @@ def test_only_images_or_the_whole_prompt_look_ahead() -> None:
     for make in (gemma3, paligemma):
         model = make()
         model.config.image_token_id = IMAGE_TOKEN
-        layout = Layout(model)
+        layout = SequenceLayout(model)
         row = layout.start(prompt)
         row.add([(10, 11)])
         seen[make.__name__] = layout.inputs([(prompt, row)])["spans"][0, 0].tolist()

@@ -15,7 +15,7 @@ from mstar.steps import ArtefactRef
 from mstar.types import FinishReason
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.chat import Turn
-from mstar_policy.engine import Delta, Engine, Prompt, SamplingRequest
+from mstar_policy.engine import Delta, Engine, EnginePrompt, SamplingRequest
 from mstar_policy.hf_engine import HfEngine
 from policy_bench import FakeEngine, corrupt, generate, picture, prompt, request, texts
 from vllm_bench import VLLM_MARKS, StartedVllm
@@ -149,7 +149,7 @@ def test_tokens_are_heard_as_they_are_sampled(make: Callable[[], Engine], warm: 
 
 def conversation(**fields: object) -> SamplingRequest:
     """One question in words only, with two samples."""
-    return SamplingRequest(prompts=(Prompt(turns=(Turn("user", ("How many?",)),), n=2, seed=3),), **fields)  # type: ignore[arg-type]
+    return SamplingRequest(prompts=(EnginePrompt(turns=(Turn("user", ("How many?",)),), n=2, seed=3),), **fields)  # type: ignore[arg-type]
 
 
 def test_a_sample_ends_before_a_stop_string(make: Callable[[], Engine], warm: ArtefactRef) -> None:
@@ -216,10 +216,10 @@ def test_conversations_show_several_images_or_none(make: Callable[[], Engine], w
     async def scene(engine: Engine) -> None:
         user = Turn("user", (None, "and", None, "differ?"))
         shown = [(picture(1), picture(2)), (picture(2), picture(1)), (picture(1), picture(1))]
-        prompts = [Prompt(turns=(user,), images=own, temperature=0) for own in shown]
-        prompts.append(Prompt(turns=(Turn("user", ("differ?",)),), temperature=0))
+        prompts = [EnginePrompt(turns=(user,), images=own, temperature=0) for own in shown]
+        prompts.append(EnginePrompt(turns=(Turn("user", ("differ?",)),), temperature=0))
         talk = (Turn("system", ("Be brief.",)), Turn("user", ("One?",)), Turn("assistant", ("No.",)))
-        prompts.append(Prompt(turns=(*talk, Turn("user", ("Two?",))), temperature=0))
+        prompts.append(EnginePrompt(turns=(*talk, Turn("user", ("Two?",))), temperature=0))
         found = await engine.generate(SamplingRequest(tuple(prompts), max_tokens=12))
         alone = [await engine.generate(SamplingRequest((prompt,), max_tokens=12)) for prompt in prompts]
         assert [one.samples[0][0].text for one in alone] == [own[0].text for own in found.samples]

@@ -13,7 +13,7 @@ from mstar_models.encoding import PromptEncoder, collate, encode_text
 from mstar_models.loading import load_model, load_processor
 from mstar_models.special_tokens import suppressed_ids
 from mstar_policy.hf_attention import use_grouped_attention
-from mstar_policy.hf_decoding import Decoder, Sample
+from mstar_policy.hf_decoding import Continuation, Decoder
 from mstar_policy.hf_prefill import PromptPrefix
 from mstar_policy.hf_sampling import Draw
 from policy_bench import picture
@@ -51,7 +51,7 @@ def prompt_prefixes(processor: Any, *, n: int, temperature: float, max_tokens: i
     ]
 
 
-def run(decoder: Decoder, todo: list[PromptPrefix]) -> list[list[Sample]]:
+def run(decoder: Decoder, todo: list[PromptPrefix]) -> list[list[Continuation]]:
     """Samples of prefixes that share nothing."""
     return [samples for drawn in decoder.run([[prefix] for prefix in todo]) for samples in drawn.samples]
 
@@ -157,7 +157,7 @@ def test_special_tokens_are_never_sampled(processor: Any, model: Any) -> None:
 
 def test_stopping_is_told_from_running_out(processor: Any, model: Any) -> None:
     prefix = prompt_prefixes(processor, n=32, temperature=1.0, max_tokens=3)[0]
-    samples: list[Sample] = run(Decoder(model, range(60, 140), []), [prefix])[0]
+    samples: list[Continuation] = run(Decoder(model, range(60, 140), []), [prefix])[0]
     for sample in samples:
         assert sample.stopped == (60 <= sample.token_ids[-1] < 140)
         assert sample.stopped or len(sample.token_ids) == 3

@@ -16,7 +16,7 @@ from mstar_models.encoding import PromptEncoder, collate, encode_text
 from mstar_models.loading import load_model, load_processor
 from mstar_models.special_tokens import suppressed_ids
 from mstar_policy.engine import Delta
-from mstar_policy.hf_decoding import Decoder, Drawn, Sample
+from mstar_policy.hf_decoding import Continuation, Decoder, Drawn
 from mstar_policy.hf_engine import HfEngine
 from mstar_policy.hf_prefill import PromptPrefix
 from policy_bench import generate, picture, prompt, request, texts
@@ -36,7 +36,7 @@ class Fussy(Decoder):
         found = super().run(prompts, is_abandoned)
         if any(self._failing in own for own in seeds):
             raise RuntimeError("out of memory")
-        odd = [[Sample((-1,), (0.0,), False)]]
+        odd = [[Continuation((-1,), (0.0,), False)]]
         return [Drawn(odd, 1) if self._unreadable in own else one for own, one in zip(seeds, found, strict=True)]
 
 

@@ -8,7 +8,7 @@ import torch
 from architectures import idefics3
 from mstar_models.encoding import EncodedPrompt, PromptEncoder
 from mstar_policy.hf_attention import use_grouped_attention
-from mstar_policy.hf_decoding import Decoder, Sample
+from mstar_policy.hf_decoding import Continuation, Decoder
 from mstar_policy.hf_prefill import PromptPrefix, shared_prefix
 from mstar_policy.hf_sampling import Draw
 from policy_bench import picture
@@ -43,7 +43,7 @@ def test_the_shared_prefix_is_all_that_prefixes_begin_with(
     )
 
 
-def same(found: list[list[Sample]], expected: list[list[Sample]]) -> None:
+def same(found: list[list[Continuation]], expected: list[list[Continuation]]) -> None:
     for samples, others in zip(found, expected, strict=True):
         for sample, other in zip(samples, others, strict=True):
             assert sample.token_ids == other.token_ids

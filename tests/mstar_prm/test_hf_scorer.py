@@ -14,7 +14,7 @@ from PIL import Image
 from architectures import ARCHITECTURES, idefics3, plain_inputs
 from mstar.errors import InvalidInput, TooLarge, Unavailable
 from mstar_models.encoding import EncodedPrompt, PromptEncoder, encode_segments, encode_text
-from mstar_models.layout import Layout
+from mstar_models.layout import SequenceLayout
 from mstar_models.packing import start
 from mstar_models.spelling import cut
 from mstar_prm.hf_scorer import HfScorer, Scores, _Job, _Served
@@ -38,7 +38,7 @@ def served(request: pytest.FixtureRequest) -> _Served:
     with torch.no_grad():
         for weight in model.parameters():
             weight.mul_(4 if weight.dim() > 1 else 1)
-    return _Served("v@1", "v", model.eval(), Layout(model), LabelTokens(prompts), 256, Prefixes(1 << 20))
+    return _Served("v@1", "v", model.eval(), SequenceLayout(model), LabelTokens(prompts), 256, Prefixes(1 << 20))
 
 
 def prompts_of(served: _Served) -> PromptEncoder:
@@ -179,7 +179,7 @@ def test_requests_of_about_one_length_share_a_pass_and_a_long_one_pads_none(serv
 def test_images_of_several_shapes_are_scored_together(tmp_path: Any) -> None:
     torch.manual_seed(3)
     model, prompts = idefics3()
-    served = _Served("v@1", "v", model.eval(), Layout(model), LabelTokens(prompts), 256, Prefixes(0))
+    served = _Served("v@1", "v", model.eval(), SequenceLayout(model), LabelTokens(prompts), 256, Prefixes(0))
     scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
     jobs = []
     for tiles in (1, 2, 1):
@@ -273,7 +273,9 @@ def test_one_thread_encodes_beside_the_event_loop_and_a_sleep_waits_for_it(tmp_p
 
     async def scene() -> None:
         scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
-        scorer._served = _Served("v@1", "v", model.eval(), Layout(model), LabelTokens(held), 256, Prefixes(1 << 20))
+        scorer._served = _Served(
+            "v@1", "v", model.eval(), SequenceLayout(model), LabelTokens(held), 256, Prefixes(1 << 20)
+        )
         calls = (scorer.score(f"{n}?", [Image.new("RGB", (64, 64))], RESPONSES, None) for n in range(4))
         running = asyncio.gather(*calls)
         assert await asyncio.to_thread(held.begun.wait, 30)
@@ -293,7 +295,9 @@ def test_more_than_could_ever_wait_is_refused_for_good(tmp_path: Any) -> None:
     torch.manual_seed(3)
     model, prompts = idefics3()
     scorer = HfScorer(tmp_path, batch_tokens=64, waiting_tokens=100)
-    scorer._served = _Served("v@1", "v", model.eval(), Layout(model), LabelTokens(prompts), 256, Prefixes(1 << 20))
+    scorer._served = _Served(
+        "v@1", "v", model.eval(), SequenceLayout(model), LabelTokens(prompts), 256, Prefixes(1 << 20)
+    )
     many = [("A is 3", f"Sum: 3 + 4 = {place}") for place in range(40)]
 
     async def ask() -> None:
@@ -310,7 +314,9 @@ def test_a_sleep_ends_what_runs_and_lets_go_of_the_model(tmp_path: Any) -> None:
     torch.manual_seed(3)
     model, prompts = idefics3()
     scorer = HfScorer(tmp_path, batch_tokens=4096, waiting_tokens=100_000)
-    scorer._served = _Served("v@1", "v", model.eval(), Layout(model), LabelTokens(prompts), 256, Prefixes(1 << 20))
+    scorer._served = _Served(
+        "v@1", "v", model.eval(), SequenceLayout(model), LabelTokens(prompts), 256, Prefixes(1 << 20)
+    )
     held = weakref.ref(model)
     del model, prompts
 

@@ -6,7 +6,7 @@ import pytest
 
 from mstar.api.steps import Arrivals, Claim, StepInput
 from mstar.errors import Unavailable
-from mstar_trainer.arrivals import POLL, Line, Stream, next_line
+from mstar_trainer.arrivals import POLL, Line, StreamedInputs, next_line
 from mstar_worker.stop import Preempted
 from trainer_bench import Bench
 
@@ -45,7 +45,7 @@ def said(*lines: str) -> "queue.SimpleQueue[Line]":
 
 def test_ranks_that_report_step_after_step_are_given_what_comes(whole: Claim) -> None:
     given: list[dict[str, StepInput]] = []
-    stream = Stream(
+    stream = StreamedInputs(
         begun(whole), lambda: Arrivals(inputs={NAMES[1]: whole.inputs[NAMES[1]]}, coming=True), HandClock(POLL / 3)
     )
     replies = said("1", "2", "3")
@@ -56,7 +56,7 @@ def test_ranks_that_report_step_after_step_are_given_what_comes(whole: Claim) ->
 def test_ranks_that_wait_are_given_what_comes(whole: Claim) -> None:
     replies = said()
     rest = {name: whole.inputs[name] for name in NAMES[1:]}
-    stream = Stream(begun(whole), lambda: Arrivals(inputs=rest, coming=True))
+    stream = StreamedInputs(begun(whole), lambda: Arrivals(inputs=rest, coming=True))
     assert next_line(replies, stream, 60, lambda inputs: replies.put((0, ",".join(sorted(inputs))))) == (
         0,
         ",".join(NAMES[1:]),
@@ -67,7 +67,7 @@ def test_ranks_that_wait_are_given_what_comes(whole: Claim) -> None:
 
 def test_nobody_is_asked_more_often_than_agreed(whole: Claim) -> None:
     clock, asked = HandClock(0), []
-    stream = Stream(begun(whole), lambda: asked.append(clock.now) or Arrivals(inputs={}, coming=True), clock)
+    stream = StreamedInputs(begun(whole), lambda: asked.append(clock.now) or Arrivals(inputs={}, coming=True), clock)
     replies = said(*map(str, range(40)))
     for _ in range(40):
         clock.now += POLL / 4
@@ -84,7 +84,7 @@ def test_a_coordinator_that_is_away_loses_nothing_and_a_pause_gives_the_step_up(
             raise answer
         return answer
 
-    stream = Stream(begun(whole), ask)
+    stream = StreamedInputs(begun(whole), ask)
     assert stream.arrived() == {}
     with pytest.raises(Preempted):
         stream.arrived()

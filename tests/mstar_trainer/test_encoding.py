@@ -15,7 +15,7 @@ from mstar_models.loading import load_model
 from mstar_models.spelling import vocabulary_digest
 from mstar_trainer.batches import grouped, prm_examples, sft_examples
 from mstar_trainer.encoding import ExampleEncoder, Tree, micro_batches
-from mstar_trainer.loss import Batch
+from mstar_trainer.loss import MicroBatch
 from trainer_bench import MODEL, Bench
 
 PLAIN = PRESETS[PromptPreset.MINIVISTA]
@@ -29,7 +29,7 @@ def encoder(bench: Bench) -> ExampleEncoder:
     return ExampleEncoder(MODEL, bench.home, load_model(MODEL))
 
 
-def seen(batch: Batch) -> Iterator[tuple[list[int], float]]:
+def seen(batch: MicroBatch) -> Iterator[tuple[list[int], float]]:
     """For each scored place: the tokens that it sees, and its target."""
     ids = batch.inputs["input_ids"]
     mask = dense_mask(batch.inputs["spans"], ids.shape[1])

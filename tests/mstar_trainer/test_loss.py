@@ -16,7 +16,7 @@ from mstar_models.labels import label_token_ids
 from mstar_models.loading import load_model
 from mstar_trainer.batches import Example, Group, grouped, prm_examples, sft_examples
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
-from mstar_trainer.loss import Batch, ResponseLoss, StepLoss
+from mstar_trainer.loss import MicroBatch, ResponseLoss, StepLoss
 from trainer_bench import MODEL, Bench
 
 PLAIN = PRESETS[PromptPreset.MINIVISTA]
@@ -118,7 +118,7 @@ class _Trunk(torch.nn.Module):
 def test_the_loss_over_many_pieces_in_bfloat16_is_summed_in_float32() -> None:
     torch.manual_seed(0)
     model, index = _Trunk(5000, torch.bfloat16), torch.arange(5000)
-    batch = Batch({"input_ids": index[None]}, (), torch.zeros_like(index), index, torch.randint(700, (5000,)))
+    batch = MicroBatch({"input_ids": index[None]}, (), torch.zeros_like(index), index, torch.randint(700, (5000,)))
     pieces = ResponseLoss(model, places=64)(batch)
     exact = functional.cross_entropy(model.head.float()(model.hidden[0].float()), batch.targets, reduction="sum")
     assert pieces.item() == pytest.approx(exact.item(), rel=1e-4)

@@ -8,7 +8,7 @@ from mstar.prompts import PRESETS, PromptPreset
 from mstar.train_recipe import TrainRecipe
 from mstar_trainer.batches import grouped, sft_examples
 from mstar_trainer.encoding import ExampleEncoder, micro_batches
-from mstar_trainer.loss import Batch, ResponseLoss
+from mstar_trainer.loss import MicroBatch, ResponseLoss
 from mstar_trainer.parts import freeze, vision_tower
 from mstar_trainer.vision import FrozenTower
 from trainer_bench import MODEL, Bench
@@ -18,7 +18,7 @@ PLAIN = PRESETS[PromptPreset.MINIVISTA]
 ROOMY = 10_000
 
 
-def batches_of(encoder: ExampleEncoder, bench: Bench) -> list[Batch]:
+def batches_of(encoder: ExampleEncoder, bench: Bench) -> list[MicroBatch]:
     groups = grouped(sft_examples(bench.selected(5), PLAIN))
     budget = max(len(tree.packed.ids) for tree in encoder.trees(groups, ROOMY)) * 2
     return micro_batches(encoder.trees(groups, budget), budget, torch.device("cpu"))
@@ -43,7 +43,7 @@ def test_kept_outputs_give_the_same_loss_and_gradient(make: object, room: int, b
     assert frozen.computed == (5 if room else 10)
 
 
-def value(objective: ResponseLoss, batch: Batch) -> tuple[float, torch.Tensor]:
+def value(objective: ResponseLoss, batch: MicroBatch) -> tuple[float, torch.Tensor]:
     objective.zero_grad()
     loss = objective(batch)
     loss.backward()

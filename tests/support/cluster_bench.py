@@ -17,7 +17,7 @@ from chart_bench import pods, render
 from handler_server import HandlerServer, QuietHandler
 from mstar.steps import Queue
 from mstar_coordinator.cluster.interface import COMPONENTS
-from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
+from mstar_coordinator.cluster.kubernetes import HelmRelease, KubernetesCluster
 
 JOB = {
     "apiVersion": "batch/v1",
@@ -75,7 +75,7 @@ class ApiServer(HandlerServer):
     def cluster(self, job: Path | None = None) -> KubernetesCluster:
         settings = client.Configuration(host=self.url)
         settings.retries = False
-        release = Release("ns", "this", "m", {Queue.ROLLOUT: 1, Queue.SCORE: 2}, job or self._job)
+        release = HelmRelease("ns", "this", "m", {Queue.ROLLOUT: 1, Queue.SCORE: 2}, job or self._job)
         return KubernetesCluster(release, client.ApiClient(settings))
 
     def tick(self) -> None:

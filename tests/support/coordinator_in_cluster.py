@@ -11,7 +11,7 @@ from kubernetes import client
 from mstar.environment import read_settings
 from mstar.steps import Queue
 from mstar_coordinator.api.app import build_app
-from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
+from mstar_coordinator.cluster.kubernetes import HelmRelease, KubernetesCluster
 from mstar_coordinator.config import CoordinatorSettings
 from mstar_coordinator.scheduler.celery_publisher import CeleryPublisher
 from mstar_coordinator.store.database import open_store
@@ -20,7 +20,7 @@ from mstar_web.serve import run
 
 def main() -> None:
     settings = read_settings(CoordinatorSettings)
-    release = Release(
+    release = HelmRelease(
         settings.cluster_namespace,
         settings.cluster_instance,
         settings.cluster_prefix,

@@ -183,7 +183,7 @@ def _fake_likely(response: Response, request: SamplingRequest) -> tuple[engines.
     return tuple(tuple((token, -0.5) for _ in range(count)) for token in response.token_ids) if count else ()
 
 
-def _fake_response(item: engines.Prompt, index: int, version: str, request: SamplingRequest) -> Response:
+def _fake_response(item: engines.EnginePrompt, index: int, version: str, request: SamplingRequest) -> Response:
     seen = [hashlib.sha256(image.tobytes()).hexdigest() for image in item.images]
     source = (item.turns, item.prefix, item.prefix_ids, version, seen)
     draw = "greedy" if item.temperature == 0 else (item.temperature, item.seed, index)

@@ -10,7 +10,7 @@ from mstar.evolution import RunState
 from mstar.recipes import Recipe, parse_recipe
 from mstar.results import IterationResult, Milestone, RunResults, SweepResult
 from mstar.types import RolloutRow
-from mstar_coordinator.export.report import Sample
+from mstar_coordinator.export.report import ShownSample
 
 GROUPS = ("FQA", "GPS", "MWP", "TQA", "VQA")
 
@@ -70,10 +70,10 @@ def milestone(accuracy: float) -> Milestone:
     return Milestone(id=accuracy, ood=accuracy - 0.04, by_task=tasks, pass_at_k=0.68, reward_pass_at_2=0.44)
 
 
-def sample(texts: Sequence[str], correct: Sequence[bool], minima: Sequence[float | None]) -> Sample:
+def sample(texts: Sequence[str], correct: Sequence[bool], minima: Sequence[float | None]) -> ShownSample:
     """A sample whose first response was kept."""
     row: RolloutRow = rollout(correct, texts=texts)
-    return Sample(
+    return ShownSample(
         question=question(),
         images=(png(),),
         rollouts=row,

@@ -12,7 +12,7 @@ from mstar.api.policy import WeightsState
 from mstar.errors import TooManyRequests, Unavailable, WeightVersionMismatch
 from mstar.layout import STEP_SEPARATOR
 from mstar.steps import ArtefactRef
-from mstar_prm.scorer import Segments, Work
+from mstar_prm.scorer import Segments, WorkCounts
 from policy_bench import png
 
 DATA = base64.b64encode(png()).decode()
@@ -29,7 +29,7 @@ class ReadingScorer:
         self.full = False
         self.turn = asyncio.Lock()
         self.scored = 0
-        self.work = Work()
+        self.work = WorkCounts()
 
     def weights(self) -> WeightsState:
         name = self.version.partition("@")[0]

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mstar_data.rows import Options, Row, read_rows
+from mstar_data.rows import ImportedRow, ReadOptions, read_rows
 from mstar_data.summary import Summary
 
 CASES = Path(__file__).parents[1] / "cases" / "formats"
@@ -13,7 +13,7 @@ PNG = (CASES / "imagefolder" / "train" / "0.png").read_bytes()
 OTHER = (CASES / "imagefolder" / "train" / "1.png").read_bytes()
 
 
-def rows(source: Path, options: Options = Options(), summary: Summary | None = None) -> list[Row]:  # noqa: B008
+def rows(source: Path, options: ReadOptions = ReadOptions(), summary: Summary | None = None) -> list[ImportedRow]:  # noqa: B008
     """All rows of a source; without a summary to note them in, none may be bad."""
     found = Summary() if summary is None else summary
     read = list(read_rows(source, found, options))

@@ -16,7 +16,7 @@ from minivista.loader import load_split
 from mstar.prompts import PRESETS, PromptPreset
 from mstar_data.exporting import Origin, export
 from mstar_data.layouts import layout
-from mstar_data.rows import Options, read_rows
+from mstar_data.rows import ReadOptions, read_rows
 from mstar_data.samples import sample_folder, samples_of
 from mstar_data.summary import Summary
 
@@ -73,7 +73,7 @@ def back(folder: Path) -> Rows:
     summary = Summary()
     rows = [
         ({name: row.columns[name] for name in KEPT if name in row.columns}, row.images)
-        for row in read_rows(folder, summary, Options(unlabelled=True))
+        for row in read_rows(folder, summary, ReadOptions(unlabelled=True))
     ]
     assert summary.problems == []
     return rows

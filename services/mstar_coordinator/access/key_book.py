@@ -9,7 +9,7 @@ from mstar.api.keys import OPERATORS_ONLY, Key, KeyCreate, NewKey, Principal
 from mstar.errors import Forbidden
 from mstar_coordinator.access.key_text import SALT_BYTES, hashed, id_of, matches, new_key
 from mstar_coordinator.store.database import Store
-from mstar_web.turns import Turns
+from mstar_web.fair_queue import FairQueue
 
 DAY = 86_400.0
 CHECKED_TOGETHER, WAITING, WAITING_EACH = 2, 256, 32
@@ -22,7 +22,7 @@ class KeyBook:
     def __init__(self, store: Store, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
         self._store = store
         self._random = random
-        self._turns = Turns(CHECKED_TOGETHER, waiting=WAITING, waiting_each=WAITING_EACH)
+        self._turns = FairQueue(CHECKED_TOGETHER, waiting=WAITING, waiting_each=WAITING_EACH)
 
     def create(self, asked: KeyCreate, maker: Principal) -> NewKey:
         """Make a key. Raises Forbidden for a project or a role that the maker may not hand out."""

@@ -44,7 +44,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Stream:
+class ArchiveStream:
     """What is sent, with a tag that changes whenever any of its files does.
 
     It holds entries and places, and makes headers when their bytes are asked for: an archive may have 100,000 files.
@@ -80,13 +80,13 @@ class Stream:
             yield from _cut(bytes(END), first - (self.size - END), last - (self.size - END))
 
 
-def plain(entry: Entry) -> Stream:
+def plain(entry: Entry) -> ArchiveStream:
     """One file as it is. Raises Unavailable where it is gone."""
     entry = held(entry)
-    return Stream((entry,), tag_of([entry]), (0,), entry.size)
+    return ArchiveStream((entry,), tag_of([entry]), (0,), entry.size)
 
 
-def archive(entries: Sequence[Entry], folder: str) -> Stream:
+def archive(entries: Sequence[Entry], folder: str) -> ArchiveStream:
     """A tar archive (POSIX pax) with the files below one folder. Raises Unavailable where one is gone."""
     begins = []
     place = 0
@@ -95,7 +95,7 @@ def archive(entries: Sequence[Entry], folder: str) -> Stream:
         begin = place + _head_size(entry, folder)
         begins.append(begin)
         place = begin + entry.size + -entry.size % BLOCK
-    return Stream(entries, tag_of(entries), begins, place + END, folder)
+    return ArchiveStream(entries, tag_of(entries), begins, place + END, folder)
 
 
 def held(entry: Entry) -> Entry:

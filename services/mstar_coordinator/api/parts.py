@@ -107,11 +107,11 @@ def cluster_of(settings: CoordinatorSettings) -> Cluster | None:
     if settings.gpu_sharing is GpuSharing.COLOCATED:
         assert settings.policy_url is not None and settings.prm_url is not None
         return InPlace({Queue.ROLLOUT: settings.policy_url, Queue.SCORE: settings.prm_url}, settings.internal_key)
-    from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
+    from mstar_coordinator.cluster.kubernetes import HelmRelease, KubernetesCluster
 
     replicas = {Queue.ROLLOUT: settings.policy_replicas, Queue.SCORE: settings.prm_replicas}
     names = settings.cluster_namespace, settings.cluster_instance, settings.cluster_prefix
-    return KubernetesCluster(Release(*names, replicas, settings.job_template))
+    return KubernetesCluster(HelmRelease(*names, replicas, settings.job_template))
 
 
 def model_trial(settings: CoordinatorSettings) -> ModelTrial:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response, StreamingResponse
 
-from mstar_coordinator.api.archives import Stream
+from mstar_coordinator.api.archives import ArchiveStream
 
 # Names of units know no case (14.1).
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
@@ -16,7 +16,7 @@ MOST_DIGITS = 18
 """They fit 64 bits, and no file has a byte beyond."""
 
 
-def ranged(stream: Stream, headers: Mapping[str, str], kind: str, filename: str) -> Response:
+def ranged(stream: ArchiveStream, headers: Mapping[str, str], kind: str, filename: str) -> Response:
     """The answer to a request with these headers."""
     about = {
         "ETag": stream.tag,
@@ -41,13 +41,13 @@ def ranged(stream: Stream, headers: Mapping[str, str], kind: str, filename: str)
     return _sent(stream, first, last, 206, about | shown, kind)
 
 
-def _sent(stream: Stream, first: int, last: int, status: int, headers: Mapping[str, str], kind: str) -> Response:
+def _sent(stream: ArchiveStream, first: int, last: int, status: int, headers: Mapping[str, str], kind: str) -> Response:
     # Sent although the body is a stream: a caller sees by it that a download broke off.
     sized = {**headers, "Content-Length": str(last + 1 - first)}
     return StreamingResponse(stream.read(first, last), status, sized, media_type=kind)
 
 
-def _wanted(headers: Mapping[str, str], stream: Stream) -> tuple[int, int] | None:
+def _wanted(headers: Mapping[str, str], stream: ArchiveStream) -> tuple[int, int] | None:
     """First and last byte that are asked for; None for the whole, also where what the caller has is of another time."""
     asked = _RANGE.fullmatch(headers.get("range", "").strip())
     unless = headers.get("if-range")

@@ -10,7 +10,7 @@ from mstar.errors import IllegalTransition, Internal, InvalidInput, TooManyReque
 from mstar.steps import Queue
 from mstar_artefacts.staging import is_stale
 from mstar_coordinator.batches.lines import check_lines, error_line
-from mstar_coordinator.batches.progress import Progress, answered, own_files
+from mstar_coordinator.batches.progress import BatchProgress, answered, own_files
 from mstar_coordinator.batches.shelf import FileShelf
 from mstar_coordinator.scheduler.ids import new_run_id
 from mstar_coordinator.store.batches import BatchRecord
@@ -114,11 +114,11 @@ class BatchJobs:
         with self._store.reading() as tx:
             return tx.steps.demand().get(Queue.SCORE, 0) > 0
 
-    def progress(self, batch: BatchRecord) -> Progress:
+    def progress(self, batch: BatchRecord) -> BatchProgress:
         """How far a batch is. Raises OSError."""
-        return Progress(self._folder, batch.id, self.shelf.path(batch.input_file_id), _Hold(self.baton))
+        return BatchProgress(self._folder, batch.id, self.shelf.path(batch.input_file_id), _Hold(self.baton))
 
-    def note(self, batch_id: str, progress: Progress) -> None:
+    def note(self, batch_id: str, progress: BatchProgress) -> None:
         """Write the counts down, after what they count is on the disk."""
         with self._store.writing() as tx:
             tx.batches.set_worked(batch_id, tx.now(), completed=progress.completed, failed=progress.failed)

@@ -32,7 +32,7 @@ class _Place(Frozen):
     errors: int = 0
 
 
-class Progress:
+class BatchProgress:
     """A batch between its input and its answers. Its methods block on the disk: call them from a thread."""
 
     def __init__(self, folder: Path, batch_id: str, source: Path, require: Callable[[], None] = lambda: None) -> None:

@@ -20,7 +20,7 @@ from mstar.errors import InvalidInput, MstarError, NotWritable, Unavailable
 from mstar_coordinator.batches.clock_jumps import ClockJumps
 from mstar_coordinator.batches.jobs import BatchJobs
 from mstar_coordinator.batches.lines import RequestLine, answer_line, failed_line
-from mstar_coordinator.batches.progress import Progress
+from mstar_coordinator.batches.progress import BatchProgress
 from mstar_coordinator.relay import AWAY
 from mstar_coordinator.store.batches import BatchRecord
 
@@ -147,7 +147,7 @@ class BatchRunner:
         self._held.pop(batch.id, None)
         return True
 
-    async def _progress(self, batch: BatchRecord) -> Progress:
+    async def _progress(self, batch: BatchRecord) -> BatchProgress:
         """How far the batch is, with its files open. Raises OSError."""
         opening = asyncio.ensure_future(run_in_threadpool(self._jobs.progress, batch))
         try:
@@ -179,7 +179,7 @@ class BatchRunner:
         if finished:
             await self._end(batch, BatchState.COMPLETED)
 
-    async def _work(self, batch: BatchRecord, progress: Progress) -> bool:
+    async def _work(self, batch: BatchRecord, progress: BatchProgress) -> bool:
         """Answer requests until the turn is over or the PRM wants a pause; whether the end was reached."""
         until = _time() + TURN_SECONDS
         while _time() < until:

@@ -33,7 +33,7 @@ class Pods:
 
 
 @dataclass(frozen=True)
-class Turn:
+class GpuTurn:
     """Who may have pods now."""
 
     holder: Queue | None

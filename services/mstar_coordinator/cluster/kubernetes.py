@@ -37,7 +37,7 @@ _Place = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
-class Release:
+class HelmRelease:
     """What this installation of the chart is called, and how large its services are."""
 
     namespace: str
@@ -55,7 +55,7 @@ class KubernetesCluster:
 
     jobs = True
 
-    def __init__(self, release: Release, api: client.ApiClient | None = None) -> None:
+    def __init__(self, release: HelmRelease, api: client.ApiClient | None = None) -> None:
         """Inside a pod the service account says where the API is. Raises InvalidInput elsewhere without `api`."""
         self._release = release
         self._api = api or _in_cluster()

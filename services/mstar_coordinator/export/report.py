@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mstar.charts import Band, Line, chart
+from mstar.charts import Band, ChartLine, chart
 from mstar.data_check import check_lines
 from mstar.layout import ANSWER_HEADING, STEP_SEPARATOR, scored_segments
 from mstar.model_types import untried_lines
@@ -25,7 +25,7 @@ from mstar_coordinator.export.datasets import image_ending
 
 
 @dataclass(frozen=True)
-class Sample:
+class ShownSample:
     """One question with its responses, for the sample browser."""
 
     question: Question
@@ -65,7 +65,7 @@ _TEMPLATES = Environment(
 )
 
 
-def render_report(results: RunResults, samples: Sequence[Sample]) -> str:
+def render_report(results: RunResults, samples: Sequence[ShownSample]) -> str:
     """The report as HTML."""
     return _TEMPLATES.get_template("report.html.j2").render(
         percent=percent,
@@ -118,7 +118,7 @@ def _learning(results: RunResults) -> str:
         name: [(float(x), None if y is None else 100 * y) for x, y in enumerate(ys)] for name, ys in series.items()
     }
     return chart(
-        [Line(name, values) for name, values in points.items()],
+        [ChartLine(name, values) for name, values in points.items()],
         "iteration",
         "accuracy, %",
         x_names=[(float(x), name) for x, name in enumerate(names)],
@@ -134,12 +134,12 @@ def _losses(results: RunResults) -> str:
             begins.append((len(points) + 1.0, f"it {one.index}"))
         # One axis for all iterations, since a continuous run goes on with the same optimizer.
         points += [(len(points) + step, loss) for step, loss in enumerate(one.losses, 1)]
-    return chart([Line("loss", points)], "optimizer steps since warm-up", "loss, nats per token", x_names=begins)
+    return chart([ChartLine("loss", points)], "optimizer steps since warm-up", "loss, nats per token", x_names=begins)
 
 
 def _sweeps(results: RunResults) -> str:
     lines = [
-        Line(
+        ChartLine(
             f"before it {one.iteration}",
             [(float(t), 100 * value) for t, value in one.curve.items()],
             ring=one.chosen,
@@ -170,7 +170,9 @@ def _saturation(results: RunResults) -> str:
     # Rounded up, so that at most this many lines are drawn.
     every = max(1, -(-len(known) // SHOWN_TEMPERATURES))
     lines = [
-        Line(f"T {temperature}", [(at, 100 * curve[temperature]) for at, curve in by_policy if temperature in curve])
+        ChartLine(
+            f"T {temperature}", [(at, 100 * curve[temperature]) for at, curve in by_policy if temperature in curve]
+        )
         for temperature in known[::every]
     ]
     return chart(
@@ -228,7 +230,7 @@ def _groups(results: RunResults) -> list[tuple[str, ...]]:
     return [(group, *(percent(one.by_task.get(group)) if one else "" for one in made)) for group in groups]
 
 
-def shown(sample: Sample, rule: RewardRule) -> dict[str, object]:
+def shown(sample: ShownSample, rule: RewardRule) -> dict[str, object]:
     """What a template needs to show a question's responses, the best first, each with its steps and their scores."""
     scores = {one.index: one for one in sample.scores.responses} if sample.scores else {}
     responses = []

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from minivista.builtin import BUILTINS, PREFIX
 from mstar.errors import Forbidden, InvalidInput, InvalidRecipe, StorageFull
 from mstar.evolution import iteration_shards
-from mstar.image_scaling import View
+from mstar.image_scaling import PlannedImage
 from mstar.judges.in_runs import official_sets
 from mstar.model_folder import read_shape, read_weights, tensor_names
 from mstar.model_shape import ModelShape
@@ -149,8 +149,8 @@ def _shapes(recipe: Recipe, folder: Path, looks: FolderLooks) -> dict[str, Model
     return dict.fromkeys(recipe.trainings(), looks.once(read_shape, folder, _view(recipe.model)))
 
 
-def _view(model: ModelRecipe) -> View:
-    return View(min_pixels=model.min_pixels, max_pixels=model.max_pixels)
+def _view(model: ModelRecipe) -> PlannedImage:
+    return PlannedImage(min_pixels=model.min_pixels, max_pixels=model.max_pixels)
 
 
 def _admit_evaluation(recipe: Recipe, places: DataPlaces) -> EvaluationRecipe:

@@ -40,7 +40,7 @@ NO_PRM = "none"
 
 
 @dataclass(frozen=True)
-class Weights:
+class EvaluatedModel:
     """What is measured."""
 
     name: str
@@ -56,7 +56,7 @@ class Weights:
 
 def weights_of_run(
     tx: Transaction, artefacts: ArtefactStore, run: RunRecord, checkpoint: str | None, *, ranks: bool
-) -> Weights:
+) -> EvaluatedModel:
     """A policy of a run, by its label or the newest, and the run's PRM where responses are ranked.
 
     Raises InvalidInput for a checkpoint that is not there, or no longer.
@@ -80,26 +80,26 @@ def weights_of_run(
             detail = f"{ref.id} is no longer in the artefact store: `mstar run repair {run.id}` makes it again"
             raise InvalidInput(detail, field="checkpoint")
     name = f"{run.id}-{label}" if checkpoint else run.id
-    return Weights(name, recipe.model, recipe.form, weights, prm, prm_base)
+    return EvaluatedModel(name, recipe.model, recipe.form, weights, prm, prm_base)
 
 
-def weights_of_folder(create: EvaluationCreate, places: DataPlaces) -> Weights:
+def weights_of_folder(create: EvaluationCreate, places: DataPlaces) -> EvaluatedModel:
     """A model that ships, or one of a folder. Raises InvalidInput and Forbidden."""
     if create.checkpoint is not None:
         detail = f"checkpoint names a policy of a run, and {create.model[:80]!r} is none: leave it out"
         raise InvalidInput(detail, field="checkpoint")
     if create.model in MODELS:
-        return Weights(create.model.partition(":")[2], ModelRecipe(base=create.model), None)
+        return EvaluatedModel(create.model.partition(":")[2], ModelRecipe(base=create.model), None)
     try:
         folder = str(below(places, create.model, "model"))
         about = measured(folder, places.root, MODELS)
     except (NotFound, InvalidInput) as error:
         known = f"{error.detail}, nor a run's id, nor one of {', '.join(MODELS)}"
         raise InvalidInput(known if "/" not in create.model else error.detail, field="model") from None
-    return Weights(about.name, ModelRecipe(base=folder), about.form)
+    return EvaluatedModel(about.name, ModelRecipe(base=folder), about.form)
 
 
-def evaluation_recipe(create: EvaluationCreate, weights: Weights, places: DataPlaces) -> Recipe:
+def evaluation_recipe(create: EvaluationCreate, weights: EvaluatedModel, places: DataPlaces) -> Recipe:
     """What the steps of the evaluation read.
 
     Raises InvalidInput for what no benchmark or prompt is called, Forbidden for a path outside of `places`, and

@@ -8,10 +8,10 @@ facts and acting on the decision is `gpu_turns`' part.
 from collections.abc import Mapping
 
 from mstar.steps import Queue
-from mstar_coordinator.cluster.interface import TURNS, Pods, Turn
+from mstar_coordinator.cluster.interface import TURNS, GpuTurn, Pods
 
 
-def next_turn(demand: Mapping[Queue, int], pods: Mapping[Queue, Pods], *, active: bool) -> Turn:
+def next_turn(demand: Mapping[Queue, int], pods: Mapping[Queue, Pods], *, active: bool) -> GpuTurn:
     """Decide from the steps that are due or under way for each queue, and from the pods that are there.
 
     `active`: a run is going on, so that pods without work are kept until another needs the GPUs.
@@ -19,11 +19,11 @@ def next_turn(demand: Mapping[Queue, int], pods: Mapping[Queue, Pods], *, active
     wanted = _wanted(demand, pods, active)
     # Pods that are ending still hold their GPUs, so the next ones wait until they are gone.
     if wanted is None or any(pods[queue].there for queue in TURNS if queue is not wanted):
-        return Turn(None, opened=False)
-    return Turn(wanted, opened=pods[wanted].asked and pods[wanted].ready >= pods[wanted].wanted)
+        return GpuTurn(None, opened=False)
+    return GpuTurn(wanted, opened=pods[wanted].asked and pods[wanted].ready >= pods[wanted].wanted)
 
 
-def held_up_by(turn: Turn, demand: Mapping[Queue, int], pods: Mapping[Queue, Pods]) -> tuple[Queue, ...]:
+def held_up_by(turn: GpuTurn, demand: Mapping[Queue, int], pods: Mapping[Queue, Pods]) -> tuple[Queue, ...]:
     """Whose pods keep the work waiting: the holder's that are not ready, or those that must go first; none at work."""
     if turn.opened or not any(demand.get(queue) for queue in TURNS):
         return ()

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from mstar.evolution import RunState
 from mstar.steps import Queue
-from mstar_coordinator.cluster.interface import COMPONENTS, TURNS, Cluster, Pods, Turn
+from mstar_coordinator.cluster.interface import COMPONENTS, TURNS, Cluster, GpuTurn, Pods
 from mstar_coordinator.scheduler.gpu_turn_rule import held_up_by, next_turn
 from mstar_coordinator.scheduler.ports import Clock
 from mstar_coordinator.scheduler.run_lifecycle import RunLifecycle
@@ -27,7 +27,7 @@ class GpuTurns:
         self._cluster = cluster
         self._clock = clock
         self._stuck_seconds = stuck_seconds
-        self._turn = Turn(None, opened=False)
+        self._turn = GpuTurn(None, opened=False)
         self._held_up_by: tuple[Queue, ...] = ()
         self._since = 0.0
         self.problem: str | None = None
@@ -48,7 +48,7 @@ class GpuTurns:
             due = tx.steps.due(Queue.TRAIN, 1)
             epoch = tx.steps.get(due[0].id).epoch if due else 0
         # Closed until the cluster has answered: a queue must not stay open on what was true before.
-        self._turn = Turn(None, opened=False)
+        self._turn = GpuTurn(None, opened=False)
         pods = dict(self._cluster.pods())
         if not self._cluster.jobs:
             # A worker that always waits asks for the GPUs as long as it has a step, and only then.

@@ -11,16 +11,16 @@ from mstar_coordinator.worker.context import ClaimedStep, Collaborators, Output
 from mstar_worker.lease import Handler, ReportProgress
 
 
-class Run(Protocol):
+class StepFunction(Protocol):
     """The work of one kind of step."""
 
     def __call__(self, step: ClaimedStep[Any], /) -> Output[Any]: ...
 
 
-def work_of(stage: Stage[Any, Any]) -> Run:
+def work_of(stage: Stage[Any, Any]) -> StepFunction:
     """The function that does a stage's steps. Raises ImportError where there is no module of its name."""
     # The name is one of our own stages, never what a message or a claim says.
-    run: Run = import_module(f"mstar_coordinator.worker.steps.{stage.kind}").run
+    run: StepFunction = import_module(f"mstar_coordinator.worker.steps.{stage.kind}").run
     return run
 
 
@@ -31,6 +31,6 @@ def handlers(use: Collaborators) -> dict[str, Handler]:
 
 
 def _handle(
-    stage: Stage[Any, Any], run: Run, use: Collaborators, claim: Claim, progress: ReportProgress
+    stage: Stage[Any, Any], run: StepFunction, use: Collaborators, claim: Claim, progress: ReportProgress
 ) -> Output[Any]:
     return run(ClaimedStep(claim, stage.narrow(claim.step.params), progress, use))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from mstar.alignment import Line, ResponseView, View, compare
+from mstar.alignment import AlignmentRow, ResponseView, ServiceView, compare
 from mstar.cli.output import console, print_json, progress_console
 from mstar.errors import InvalidInput
 
@@ -34,7 +34,7 @@ def align(model: Path, *, as_json: bool) -> bool:
     return all(line.equal for line in lines)
 
 
-def _views(model: Path) -> Iterator[View]:
+def _views(model: Path) -> Iterator[ServiceView]:
     engines = ("transformers", *(("vllm",) if find_spec("vllm") else ()))
     # What the policies sample goes to the trainer, which says how likely it holds each token: so it is asked last.
     responses: list[ResponseView] = []
@@ -47,25 +47,25 @@ def _views(model: Path) -> Iterator[View]:
     yield _ask("trainer", "mstar_trainer.align", [str(model)], said)
 
 
-def _ask(who: str, module: str, arguments: Sequence[str], said: str = "") -> View:
+def _ask(who: str, module: str, arguments: Sequence[str], said: str = "") -> ServiceView:
     """What a service sees, or why it does not."""
     if find_spec(module.partition(".")[0]) is None:
-        return View(who=who, error="not installed here")
+        return ServiceView(who=who, error="not installed here")
     command = [sys.executable, "-m", module, *arguments]
     try:
         # A process for each service, one after the other: every one loads the model, and their memory must not add up.
         done = subprocess.run(command, input=said, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return View(who=who, error=f"no answer within {SECONDS} s")
+        return ServiceView(who=who, error=f"no answer within {SECONDS} s")
     # The last line: libraries print what they like while a model loads.
     *_, last = ["", *done.stdout.strip().splitlines()]
     if done.returncode or not last:
         *_, reason = ["it ended without any output", *done.stderr.strip().splitlines()]
-        return View(who=who, error=reason[:300])
-    return View.model_validate_json(last)
+        return ServiceView(who=who, error=reason[:300])
+    return ServiceView.model_validate_json(last)
 
 
-def _show(lines: Sequence[Line], names: Sequence[str]) -> None:
+def _show(lines: Sequence[AlignmentRow], names: Sequence[str]) -> None:
     table = Table("", *names, "equal", box=None, pad_edge=False)
     for line in lines:
         table.add_row(line.what, *(line.cells.get(name, "-") for name in names), "yes" if line.equal else "NO")

@@ -17,7 +17,7 @@ from mstar.reach import Reach
 from mstar.writing import writing
 
 if TYPE_CHECKING:
-    from mstar_data.rows import Options, Row
+    from mstar_data.rows import ImportedRow, ReadOptions
     from mstar_data.summary import Summary
 
 app = typer.Typer(help="Look at data sets and import them.", no_args_is_help=True)
@@ -165,7 +165,7 @@ def _options(
     drop: list[str] | None,
     unlabelled: bool,
     data_root: Path,
-) -> "Options":
+) -> "ReadOptions":
     from mstar_data.importing import options_of
     from mstar_data.rows import DROPS
 
@@ -209,7 +209,7 @@ def _shares(given: list[str] | None) -> dict[str, float] | None:
     return shares
 
 
-def _print_row(row: "Row") -> None:
+def _print_row(row: "ImportedRow") -> None:
     options = "  ".join(f"({chr(65 + place)}) {text}" for place, text in enumerate(row.columns.get("choices", ())))
     pictures = "  ".join(f"{name[:12]}…  {len(data):,} bytes" for name, data in zip(row.names, row.images, strict=True))
     console.print(Text.assemble((row.split, "bold"), f"  {pictures}"))

@@ -146,7 +146,7 @@ def _here(
     from mstar_eval.measuring import items, measure
     from mstar_eval.models import measured
     from mstar_eval.results import EvaluationResult
-    from mstar_eval.services import Sampling
+    from mstar_eval.services import SamplingOptions
     from mstar_eval.session import Session, prm_of
 
     about = measured(model, home, MODELS)
@@ -154,7 +154,7 @@ def _here(
     # Every file is read before a model is loaded, so that a bad one costs no time.
     shown = {one.name: items(one, data, asked["limit"], reach_here(data_root)) for one in chosen}
     put, samples = asking(asked["prompt"], about.form), asked["samples"]
-    how = Sampling(samples, asked["temperature"] if samples > 1 else 0.0, asked["max_tokens"])
+    how = SamplingOptions(samples, asked["temperature"] if samples > 1 else 0.0, asked["max_tokens"])
     with (
         writing(folder),
         Session(about, prm_of(asked["prm"], about, samples), folder, _notice(quiet)) as session,

@@ -19,7 +19,7 @@ from mstar.types import Verdict
 EXAMPLE = '{"record": {"question": "How many?", "answer": 3}, "response": "## Answer\\n\\n3", "correct": true}'
 
 
-class Pair(BaseModel):
+class JudgedLine(BaseModel):
     """What a line must have; further members are ignored."""
 
     record: dict[str, Any]
@@ -53,7 +53,7 @@ def judge(
         print(f"{counts['pairs']} pairs, {counts['accepts']} false accepts, {counts['rejects']} false rejects")
 
 
-def _verdict(pair: Pair, rule: AnswerRule, place: AnswerPlace) -> Verdict:
+def _verdict(pair: JudgedLine, rule: AnswerRule, place: AnswerPlace) -> Verdict:
     try:
         record = _with_options(pair.record)
         answer, options = answer_of(record), options_of(record)
@@ -75,11 +75,11 @@ def _split(record: dict[str, Any]) -> tuple[str, list[str]]:
     return (question, options) if options else options_on_a_line(question, gold_in(record))
 
 
-def _pairs(file: Path) -> Iterator[tuple[int, Pair]]:
+def _pairs(file: Path) -> Iterator[tuple[int, JudgedLine]]:
     """Lines with their numbers from 1. Raises InvalidInput naming the line."""
     for number, line in numbered_lines(file):
         where = f"{file.name} line {number}"
         try:
-            yield number, Pair.model_validate(object_on(line, where, EXAMPLE))
+            yield number, JudgedLine.model_validate(object_on(line, where, EXAMPLE))
         except ValidationError as error:
             raise wrong_member(error, where, EXAMPLE) from None

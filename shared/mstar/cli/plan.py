@@ -15,7 +15,7 @@ from mstar.cli.output import console, print_json, progress_console
 from mstar.cli.recipe_files import read_recipe
 from mstar.cli.stack import JsonOption, SettingsOption
 from mstar.errors import Internal, InvalidInput, from_problem
-from mstar.image_scaling import View
+from mstar.image_scaling import PlannedImage
 from mstar.known_shapes import known_shape
 from mstar.model_folder import read_shape
 from mstar.model_shape import ModelShape
@@ -39,7 +39,7 @@ def plan(
     machine = Machine(gpus=gpus, gpu_bytes=int(gpu_memory * GIGA), tflops=tflops, bandwidth=bandwidth)
     base = read.prm.base if read.prm else None
     # A PRM with such bounds gets the recipe's as well.
-    view = View(min_pixels=read.model.min_pixels, max_pixels=read.model.max_pixels)
+    view = PlannedImage(min_pixels=read.model.min_pixels, max_pixels=read.model.max_pixels)
     prm = None if base is None else _shape(base, "prm.base", view)
     shape = _shape(model or read.model.base, "model.base" if model is None else "--model", view)
     _require_admitted(read, {"model.base": model or read.model.base, "prm.base": base})
@@ -53,7 +53,7 @@ def plan(
         raise typer.Exit(1)
 
 
-def _shape(wanted: str, field: str, view: View) -> ModelShape:
+def _shape(wanted: str, field: str, view: PlannedImage) -> ModelShape:
     """The folder if it is here, else a known model of its name. Raises InvalidInput."""
     folder = _folder(wanted, field)
     if folder is not None:

@@ -33,7 +33,7 @@ PATIENT = Retries(tries=10)
 """A PRM that has much to do now gets to this file later."""
 
 
-class Line(BaseModel):
+class ScoreLine(BaseModel):
     """What a line must have; further members are kept as they are."""
 
     images: tuple[str, ...] = Field(default=(), max_length=MAX_IMAGES)
@@ -133,7 +133,7 @@ def _form(prompt: str, home: Path, *, chosen: bool) -> PromptForm:
     return read_results(prompt, home, chosen=chosen).recipe.form
 
 
-def _asked(row: dict[str, Any], given: Line, form: PromptForm) -> str:
+def _asked(row: dict[str, Any], given: ScoreLine, form: PromptForm) -> str:
     """The user turn as the run wrote it, with the options that the line has. Raises InvalidDataset."""
     answer = None
     if any(row.get(name) is not None for name in GOLD_COLUMNS):
@@ -150,9 +150,9 @@ def _scored(
     """The line with its results. Raises InvalidInput naming the line."""
     where = f"{file.name} line {number}"
     try:
-        # Kept beside the model: members that `Line` does not know go to the output as they are.
+        # Kept beside the model: members that `ScoreLine` does not know go to the output as they are.
         row = object_on(line, where, EXAMPLE)
-        given = Line.model_validate(row)
+        given = ScoreLine.model_validate(row)
         if "image" in row:
             # Left alone, the question would be scored without its picture.
             raise ValueError("image is not read: send images, a list of paths")

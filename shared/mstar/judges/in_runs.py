@@ -6,7 +6,7 @@ from mstar.answers.options import LETTERS
 from mstar.judges import BENCHMARKS
 from mstar.judges.asking import Asking
 from mstar.judges.benchmark import Benchmark, Item
-from mstar.judges.tables import Judged, Line, lines
+from mstar.judges.tables import Judged, TableRow, lines
 from mstar.recipes import Recipe
 from mstar.types import Question, RolloutRow, Sha256, Verdict
 
@@ -61,7 +61,7 @@ def verdict_of(benchmark: Benchmark, item: Item, response: str, asking: Asking) 
     return benchmark.judge(asking.readable(response), item)
 
 
-def line_of(benchmark: Benchmark, items: Mapping[str, Item], rows: Sequence[RolloutRow]) -> Line:
+def line_of(benchmark: Benchmark, items: Mapping[str, Item], rows: Sequence[RolloutRow]) -> TableRow:
     """The benchmark's line for greedy answers: its columns and its own kind of average.
 
     `items`: by the question's id. Raises ValueError for no row.

@@ -19,7 +19,7 @@ class Judged:
     best: int | None = None
 
 
-class Cell(Frozen):
+class TableCell(Frozen):
     """A number of the table."""
 
     share: float
@@ -27,17 +27,17 @@ class Cell(Frozen):
     questions: int
 
 
-class Line(Frozen):
+class TableRow(Frozen):
     """What one way to choose an answer scores on a benchmark."""
 
     measure: str
     """`greedy`, `mean of n`, `best of n by the PRM` or `any of n`."""
-    columns: dict[str, Cell]
-    average: Cell
+    columns: dict[str, TableCell]
+    average: TableCell
     subgroups: dict[str, float] = {}
 
 
-def lines(benchmark: Benchmark, judged: Sequence[Judged], seed: int = 0) -> tuple[Line, ...]:
+def lines(benchmark: Benchmark, judged: Sequence[Judged], seed: int = 0) -> tuple[TableRow, ...]:
     """One line for greedy answers; for n samples their mean, the PRM's choice and whether any is right."""
     return tuple(
         _line(benchmark, measure, outcomes(benchmark, judged, measure), judged, seed) for measure in measures(judged)
@@ -89,22 +89,22 @@ def _outcome(rotations: Sequence[Judged], measure: str) -> float:
 
 def _line(
     benchmark: Benchmark, measure: str, found: Mapping[str, Mapping[str, float]], judged: Sequence[Judged], seed: int
-) -> Line:
+) -> TableRow:
     values = {group: list(questions.values()) for group, questions in found.items()}
     columns = {
-        group: Cell(
+        group: TableCell(
             share=fmean(group_values),
             interval=interval_of({group: group_values}, benchmark.average, seed),
             questions=len(group_values),
         )
         for group, group_values in values.items()
     }
-    average = Cell(
+    average = TableCell(
         share=averaged(values, benchmark.average),
         interval=interval_of(values, benchmark.average, seed),
         questions=sum(map(len, values.values())),
     )
-    return Line(measure=measure, columns=columns, average=average, subgroups=_subgroups(judged, found))
+    return TableRow(measure=measure, columns=columns, average=average, subgroups=_subgroups(judged, found))
 
 
 def _subgroups(judged: Sequence[Judged], found: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

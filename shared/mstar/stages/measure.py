@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from mstar.judges.tables import Line
+from mstar.judges.tables import TableRow
 from mstar.steps import Queue, Stage, StepParams, StepResult
 from mstar.types import Frozen
 
@@ -18,7 +18,7 @@ class MeasureParams(StepParams):
 class MeasuredTable(Frozen):
     """One benchmark."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[TableRow, ...]
     """The first is the one that tables show; shares with their intervals of 95 %."""
     items: int
     """Prompts that were asked; a rotation is one."""

@@ -10,7 +10,7 @@ from html import escape
 from math import sqrt
 from statistics import fmean, stdev
 
-from mstar.charts import Band, Line, chart
+from mstar.charts import Band, ChartLine, chart
 from mstar.step_names import BASE, WARMUP, iteration_of
 from mstar.study.plan import Study
 from mstar.study.record import PolicyRecord, StudyRun
@@ -207,7 +207,7 @@ def _learning(by_arm: dict[str, list[StudyRun]], read: Read, y_label: str) -> st
         found = _over_iterations(runs, read)
         if any(values for values in found.values()):
             ends = {place: _band(values) for place, values in found.items()}
-            lines.append(Line(arm, [(x, 100 * fmean(values) if values else None) for x, values in found.items()]))
+            lines.append(ChartLine(arm, [(x, 100 * fmean(values) if values else None) for x, values in found.items()]))
             low, high = ([(x, end[side]) for x, end in ends.items()] for side in (0, 1))
             bands.append(Band(arm, low, high))
     return chart(lines, "iteration (0: warm-up)", y_label, bands=bands)
@@ -247,7 +247,7 @@ def _temperatures(by_arm: dict[str, list[StudyRun]]) -> str:
                 found.setdefault(float(one.index), []).append(one.temperature)
         # A fixed temperature is a flat line that says nothing.
         if len({t for values in found.values() for t in values}) > 1:
-            lines.append(Line(arm, [(x, fmean(values)) for x, values in sorted(found.items())]))
+            lines.append(ChartLine(arm, [(x, fmean(values)) for x, values in sorted(found.items())]))
     return chart(lines, "iteration", "temperature of an arm with a controller")
 
 

@@ -15,7 +15,7 @@ from minivista.study.scenes import NAMES, OWNERS, SPLITS, Scene, draws, group_at
 from minivista.study.scripts import SCRIPTS
 from mstar.answers import check
 from mstar.layout import ANSWER_HEADING, join_segments, split_response
-from mstar.soundness import Claim, claim_of, is_sound
+from mstar.soundness import ArithmeticClaim, claim_of, is_sound
 from mstar.types import Answer, AnswerType
 
 EACH = 150
@@ -48,7 +48,7 @@ def test_a_chain_says_what_the_scene_shows() -> None:
             readings = {claim.about[0]: claim.value for claim in claims if claim and len(claim.about) == 1}
             assert readings == {name: str(scene.value(name)) for name in scene.asked}
             last = claims[-1]
-            assert isinstance(last, Claim) and last.value == str(scene.answer)
+            assert isinstance(last, ArithmeticClaim) and last.value == str(scene.answer)
             assert {len(claim.about) for claim in claims if claim} == {1, 3}
 
 

@@ -19,7 +19,7 @@ from mstar.cli.download import download
 from mstar.client import Client, Endpoint
 from mstar.errors import CorruptArtefact, Internal, Unavailable
 from mstar.http_json import Target
-from mstar_coordinator.api.archives import Entry, Stream, archive
+from mstar_coordinator.api.archives import ArchiveStream, Entry, archive
 from mstar_coordinator.api.run_files import RunFiles
 from pages_bench import client_of, start
 
@@ -235,7 +235,7 @@ def test_the_archive_of_many_files_takes_little_memory_until_it_is_sent(tmp_path
     assert b"".join(made.read(begin - 600, begin - 1)) == made_head(made, 2500)[-600:]
 
 
-def made_head(made: Stream, number: int) -> bytes:
+def made_head(made: ArchiveStream, number: int) -> bytes:
     before = made.begins[number - 1] + 512
     return b"".join(made.read(before, made.begins[number] - 1))
 

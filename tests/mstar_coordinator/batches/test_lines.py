@@ -8,7 +8,7 @@ import pytest
 
 from mstar.errors import InvalidInput
 from mstar_coordinator.batches.lines import check_lines
-from mstar_coordinator.batches.progress import Progress
+from mstar_coordinator.batches.progress import BatchProgress
 
 
 def line(**changed: Any) -> bytes:
@@ -59,13 +59,13 @@ def test_a_byte_order_mark_before_the_first_line_is_none_of_it() -> None:
 def test_a_line_that_a_crash_has_cut_off_is_done_again(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.write_bytes(b"".join(line(custom_id=one) for one in "abc"))
-    with Progress(tmp_path / "work", "b-1", source) as progress:
+    with BatchProgress(tmp_path / "work", "b-1", source) as progress:
         for good in (True, False):
             assert progress.next() is not None
             progress.write({"text": "ü" * 70_000}, good=good)
     with progress.output.open("ab") as torn:
         torn.write(b'{"custom_id": "c"' + b"x" * 70_000)
-    with Progress(tmp_path / "work", "b-1", source) as progress:
+    with BatchProgress(tmp_path / "work", "b-1", source) as progress:
         assert (progress.completed, progress.failed) == (1, 1)
         after = progress.next()
         assert after is not None and after.custom_id == "c"
@@ -78,14 +78,14 @@ def test_half_a_first_line_is_dropped(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.write_bytes(line())
     (tmp_path / "b-1.output").write_bytes(b'{"custom_id"')
-    with Progress(tmp_path, "b-1", source) as progress:
+    with BatchProgress(tmp_path, "b-1", source) as progress:
         assert progress.done == 0 and progress.next() is not None
 
 
 def test_a_turn_reads_only_what_came_since_the_last_one(tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.write_bytes(b"".join(line(custom_id=one) for one in "abcd"))
-    with Progress(tmp_path, "b-1", source) as progress:
+    with BatchProgress(tmp_path, "b-1", source) as progress:
         for _ in range(2):
             progress.next()
             progress.write({"id": 1}, good=True)
@@ -94,7 +94,7 @@ def test_a_turn_reads_only_what_came_since_the_last_one(tmp_path: Path) -> None:
     for path, size in ((source, 2 * len(line(custom_id="a"))), (progress.output, progress.output.stat().st_size)):
         # Whoever reads from the start again counts these lines.
         path.write_bytes(b"\n" * size + path.read_bytes()[size:])
-    with Progress(tmp_path, "b-1", source) as progress:
+    with BatchProgress(tmp_path, "b-1", source) as progress:
         after = progress.next()
         assert progress.done == 2 and after is not None and after.custom_id == "c"
 
@@ -103,11 +103,11 @@ def test_a_turn_reads_only_what_came_since_the_last_one(tmp_path: Path) -> None:
 def test_without_its_note_a_batch_is_read_from_the_start(tmp_path: Path, note: bytes) -> None:
     source = tmp_path / "in"
     source.write_bytes(b"".join(line(custom_id=one) for one in "abc"))
-    with Progress(tmp_path, "b-1", source) as progress:
+    with BatchProgress(tmp_path, "b-1", source) as progress:
         progress.next()
         progress.write({"id": 1}, good=False)
     (tmp_path / "b-1.place").write_bytes(note)
-    with Progress(tmp_path, "b-1", source) as progress:
+    with BatchProgress(tmp_path, "b-1", source) as progress:
         after = progress.next()
         assert (progress.completed, progress.failed) == (0, 1) and after is not None and after.custom_id == "b"
 
@@ -116,11 +116,11 @@ def test_answers_behind_the_note_count_as_well(tmp_path: Path) -> None:
     """As after a crash: `write` has reached the disk, `close` was never called."""
     source = tmp_path / "in"
     source.write_bytes(b"".join(line(custom_id=one) for one in "abc"))
-    with Progress(tmp_path, "b-1", source) as progress:
+    with BatchProgress(tmp_path, "b-1", source) as progress:
         progress.next()
         progress.write({"id": 1}, good=True)
     with progress.output.open("ab") as later:
         later.write(b'{"id": 2}\n')
-    with Progress(tmp_path, "b-1", source) as progress:
+    with BatchProgress(tmp_path, "b-1", source) as progress:
         after = progress.next()
         assert progress.completed == 2 and after is not None and after.custom_id == "c"

@@ -13,7 +13,7 @@ from coordinator_bench import Bench
 from mstar.api.batches import BatchCreate
 from mstar.api.keys import Principal
 from mstar_coordinator.batches.jobs import BatchJobs
-from mstar_coordinator.batches.progress import Progress
+from mstar_coordinator.batches.progress import BatchProgress
 from mstar_coordinator.batches.runner import BatchRunner
 from mstar_coordinator.batches.shelf import FileShelf
 from mstar_coordinator.store.batches import BatchRecord
@@ -28,9 +28,9 @@ class SlowDisk(BatchJobs):
     def __init__(self, bench: Bench, folder: Path) -> None:
         super().__init__(bench.store, FileShelf(folder / "files", bench.store), folder / "batches")
         self.asked, self.let = threading.Event(), threading.Event()
-        self.opened: list[Progress] = []
+        self.opened: list[BatchProgress] = []
 
-    def progress(self, batch: BatchRecord) -> Progress:
+    def progress(self, batch: BatchRecord) -> BatchProgress:
         self.asked.set()
         assert self.let.wait(30)
         self.opened.append(super().progress(batch))

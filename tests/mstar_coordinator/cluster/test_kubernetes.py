@@ -10,7 +10,7 @@ from cluster_bench import ApiServer, env_of
 from mstar.errors import InvalidInput, Unavailable
 from mstar.steps import Queue
 from mstar_coordinator.cluster.interface import Pods
-from mstar_coordinator.cluster.kubernetes import KubernetesCluster, Release
+from mstar_coordinator.cluster.kubernetes import HelmRelease, KubernetesCluster
 from raw_server import RawServer, http
 
 
@@ -82,7 +82,7 @@ def test_a_missing_template_and_a_missing_cluster_are_told(server: ApiServer, tm
     with pytest.raises(InvalidInput, match=r"job template nothing\.yaml cannot be read|nothing\.yaml"):
         server.cluster(tmp_path / "nothing.yaml").start_training("r-1-000007", 0)
     with pytest.raises(InvalidInput, match="gpu_sharing=dedicated"):
-        KubernetesCluster(Release("ns", "this", "m", {}, tmp_path / "job.yaml"))
+        KubernetesCluster(HelmRelease("ns", "this", "m", {}, tmp_path / "job.yaml"))
 
 
 def test_an_api_server_that_is_gone_is_unavailable(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_what_the_cluster_refuses_is_named_with_its_words(tmp_path: Path) -> Non
     words = json.dumps({"kind": "Status", "message": 'deployments.apps "m-prm" is forbidden: cannot patch'}).encode()
     with RawServer(http(403, words)) as refusing:
         api = client.ApiClient(client.Configuration(host=refusing.url))
-        cluster = KubernetesCluster(Release("ns", "this", "m", {Queue.SCORE: 2}, tmp_path / "job.yaml"), api)
+        cluster = KubernetesCluster(HelmRelease("ns", "this", "m", {Queue.SCORE: 2}, tmp_path / "job.yaml"), api)
         with pytest.raises(Unavailable, match=r"read the scale of deployment m-prm: 403 .*is forbidden: cannot patch"):
             cluster.scale(Queue.SCORE, up=True)
         with pytest.raises(Unavailable, match="refuses to list pods: 403"):

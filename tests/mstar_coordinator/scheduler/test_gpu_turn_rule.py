@@ -5,36 +5,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mstar.steps import Queue
-from mstar_coordinator.cluster.interface import TURNS, Pods, Turn
+from mstar_coordinator.cluster.interface import TURNS, GpuTurn, Pods
 from mstar_coordinator.scheduler.gpu_turn_rule import held_up_by, next_turn
 
 POLICY, PRM, TRAINER = Queue.ROLLOUT, Queue.SCORE, Queue.TRAIN
 GONE, ASKED, UP = Pods(), Pods(asked=True), Pods(asked=True, there=1, ready=1)
 ONE_OF_TWO, TWO = (Pods(asked=True, there=2, ready=ready, wanted=2) for ready in (1, 2))
 STARTING, ENDING = Pods(asked=True, there=1), Pods(there=1)
-NOBODY = Turn(None, opened=False)
+NOBODY = GpuTurn(None, opened=False)
 
 TABLE = {
     "nothing to do and no run: no pods": ({}, {POLICY: UP}, False, NOBODY),
-    "nothing to do in a run: pods stay": ({}, {POLICY: UP}, True, Turn(POLICY, opened=True)),
-    "first work": ({POLICY: 3}, {}, True, Turn(POLICY, opened=False)),
-    "its pods start": ({POLICY: 3}, {POLICY: STARTING}, True, Turn(POLICY, opened=False)),
-    "its pods answer": ({POLICY: 3}, {POLICY: UP}, True, Turn(POLICY, opened=True)),
-    "one of two answers": ({POLICY: 3}, {POLICY: ONE_OF_TWO}, True, Turn(POLICY, opened=False)),
-    "both answer": ({POLICY: 3}, {POLICY: TWO}, True, Turn(POLICY, opened=True)),
-    "who has work keeps the turn": ({POLICY: 1, PRM: 5, TRAINER: 1}, {POLICY: UP}, True, Turn(POLICY, opened=True)),
+    "nothing to do in a run: pods stay": ({}, {POLICY: UP}, True, GpuTurn(POLICY, opened=True)),
+    "first work": ({POLICY: 3}, {}, True, GpuTurn(POLICY, opened=False)),
+    "its pods start": ({POLICY: 3}, {POLICY: STARTING}, True, GpuTurn(POLICY, opened=False)),
+    "its pods answer": ({POLICY: 3}, {POLICY: UP}, True, GpuTurn(POLICY, opened=True)),
+    "one of two answers": ({POLICY: 3}, {POLICY: ONE_OF_TWO}, True, GpuTurn(POLICY, opened=False)),
+    "both answer": ({POLICY: 3}, {POLICY: TWO}, True, GpuTurn(POLICY, opened=True)),
+    "who has work keeps the turn": ({POLICY: 1, PRM: 5, TRAINER: 1}, {POLICY: UP}, True, GpuTurn(POLICY, opened=True)),
     "the next waits until the pods before are gone": ({PRM: 5}, {POLICY: UP}, True, NOBODY),
     "also those that end": ({PRM: 5}, {POLICY: ENDING}, True, NOBODY),
-    "then it begins": ({PRM: 5}, {POLICY: GONE}, True, Turn(PRM, opened=False)),
-    "training goes before more sampling": ({POLICY: 9, TRAINER: 1}, {}, True, Turn(TRAINER, opened=False)),
+    "then it begins": ({PRM: 5}, {POLICY: GONE}, True, GpuTurn(PRM, opened=False)),
+    "training goes before more sampling": ({POLICY: 9, TRAINER: 1}, {}, True, GpuTurn(TRAINER, opened=False)),
     "after an install all are asked for": ({POLICY: 1}, dict.fromkeys(TURNS, UP), True, NOBODY),
-    "and none is there any more": ({POLICY: 1}, {POLICY: UP, PRM: GONE}, True, Turn(POLICY, opened=True)),
+    "and none is there any more": ({POLICY: 1}, {POLICY: UP, PRM: GONE}, True, GpuTurn(POLICY, opened=True)),
     "a paused run has no demand": ({}, {TRAINER: ENDING}, False, NOBODY),
 }
 
 
 @pytest.mark.parametrize("case", TABLE.values(), ids=TABLE.keys())
-def test_turns(case: tuple[dict[Queue, int], dict[Queue, Pods], bool, Turn]) -> None:
+def test_turns(case: tuple[dict[Queue, int], dict[Queue, Pods], bool, GpuTurn]) -> None:
     demand, pods, active, expected = case
     assert next_turn(demand, {queue: pods.get(queue, GONE) for queue in TURNS}, active=active) == expected
 
@@ -65,7 +65,7 @@ class Cluster:
         self._delays = delays
         self._due: dict[Queue, int] = {}
 
-    def apply(self, turn: Turn) -> None:
+    def apply(self, turn: GpuTurn) -> None:
         for queue in TURNS:
             before, asked = self.pods[queue], queue is turn.holder
             if before.asked is not asked:

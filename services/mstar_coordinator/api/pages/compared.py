@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from mstar.charts import Band, Line, chart
+from mstar.charts import Band, ChartLine, chart
 from mstar.judges.statistics import wilson
 from mstar.marks import Marks
 from mstar.paired_shares import paired_difference
@@ -50,7 +50,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Cell:
+class MeanCell:
     """A mean over runs in percent, with an interval of 95 % where there is one."""
 
     mean: float
@@ -74,7 +74,7 @@ class GroupRow:
     """One line of the table; a cell for each test."""
 
     group: Group
-    cells: tuple[Cell | None, ...]
+    cells: tuple[MeanCell | None, ...]
     against: tuple[Against | str, ...]
     """A sentence where the two cannot be compared; empty for the first line."""
 
@@ -169,13 +169,13 @@ def _rows(groups: Sequence[Group], tests: Sequence[str]) -> Iterable[GroupRow]:
         yield GroupRow(group, tuple(cells), tuple(against))
 
 
-def _cell(group: Group, iteration: int, test: str) -> Cell | None:
+def _cell(group: Group, iteration: int, test: str) -> MeanCell | None:
     shares = [share for run in group.runs if (share := _share(_policies(run)[iteration], test)) is not None]
     # A mean over some of the seeds would not be the line's.
     if len(shares) < len(group.runs):
         return None
     low, high = _interval(group, iteration, test, shares)
-    return Cell(100 * fmean(shares), low, high)
+    return MeanCell(100 * fmean(shares), low, high)
 
 
 def _interval(group: Group, iteration: int, test: str, shares: Sequence[float]) -> tuple[float | None, float | None]:
@@ -234,7 +234,7 @@ def _charts(groups: Sequence[Group], tests: Sequence[str]) -> Iterable[tuple[str
         seeds,
     )
     yield "Headroom on validation", _curves(groups, lambda one: one.headroom, f"{named} − greedy, points"), seeds
-    lines = [Line(group.name, _temperatures(group)) for group in groups]
+    lines = [ChartLine(group.name, _temperatures(group)) for group in groups]
     yield "Temperature", _drawn(chart(lines, "iteration", "sampling temperature")), "Means over the seeds of a line."
 
 
@@ -259,7 +259,7 @@ def _curves(groups: Sequence[Group], read: Read, label: str, test: str | None = 
                 if (value := read(policy)) is not None:
                     found.setdefault(index, []).append(value)
         ends = {index: _ends(group, index, test, values) for index, values in sorted(found.items())}
-        lines.append(Line(group.name, [(float(index), 100 * fmean(found[index])) for index in ends]))
+        lines.append(ChartLine(group.name, [(float(index), 100 * fmean(found[index])) for index in ends]))
         low, high = ([(float(index), end[side]) for index, end in ends.items()] for side in (0, 1))
         bands.append(Band(group.name, low, high))
     return _drawn(chart(lines, "iteration (0: warm-up)", label, bands=bands))

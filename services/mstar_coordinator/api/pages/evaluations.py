@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 
 from mstar.api.evaluations import Evaluation
 from mstar.judges import benchmark
-from mstar.judges.tables import Cell
+from mstar.judges.tables import TableCell
 from mstar.recipes import Recipe
 from mstar_coordinator.api.pages.listing import STATES, Asked
 from mstar_coordinator.api.pages.rendering import page
@@ -37,7 +37,7 @@ class EvaluationLine:
     age: str
     percent: int
     """Steps that are done."""
-    sets: tuple[tuple[str, int, Cell | None], ...]
+    sets: tuple[tuple[str, int, TableCell | None], ...]
     """Title, prompts, and what the first line of its table has, once it is measured."""
 
 

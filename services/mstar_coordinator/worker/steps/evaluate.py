@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from mstar.exploration import curve_of, pass_outcomes, recorded
 from mstar.judges.in_runs import line_of, official_sets
-from mstar.judges.tables import Line
+from mstar.judges.tables import TableRow
 from mstar.marks import marks_of
 from mstar.metrics import (
     best_of_n,
@@ -58,7 +58,7 @@ def run(step: ClaimedStep[EvaluateParams]) -> Output[EvaluateResult]:
     )
 
 
-def _official(step: ClaimedStep[EvaluateParams], by_split: Mapping[str, Sequence[RolloutRow]]) -> dict[str, Line]:
+def _official(step: ClaimedStep[EvaluateParams], by_split: Mapping[str, Sequence[RolloutRow]]) -> dict[str, TableRow]:
     """The table's line of each published benchmark."""
     return {
         name: line_of(benchmark, items_by_question(step.use.store, step.artefact(PREPARE), name), by_split[name])
@@ -67,7 +67,7 @@ def _official(step: ClaimedStep[EvaluateParams], by_split: Mapping[str, Sequence
     }
 
 
-def _accuracy(by_split: Mapping[str, Sequence[RolloutRow]], official: Mapping[str, Line]) -> Accuracy:
+def _accuracy(by_split: Mapping[str, Sequence[RolloutRow]], official: Mapping[str, TableRow]) -> Accuracy:
     shares = {name: greedy_accuracy(rows) for name, rows in by_split.items() if rows}
     groups = {name: by_task(rows) for name, rows in by_split.items() if rows}
     # A published benchmark counts as its own table says, which may weigh groups or rotations.

@@ -25,7 +25,7 @@ from mstar.steps import ArtefactRef
 from mstar.types import Question, StepLabelRow
 from mstar_artefacts.store import COMPRESSION, ArtefactStore
 from mstar_coordinator.dataset_check import DatasetCheck, own_splits
-from mstar_coordinator.dataset_rows import Row
+from mstar_coordinator.dataset_rows import DatasetRow
 from mstar_coordinator.dataset_source import Opened, open_source
 from mstar_coordinator.pixel_bounds import write_bounds
 from mstar_coordinator.worker.context import ClaimedStep, Output
@@ -136,7 +136,7 @@ def _opened(step: ClaimedStep[PrepareParams], looks: Looks, total: int) -> Opene
         raise stopped.__cause__ or stopped from None
 
 
-def _solution(row: Row, question: Question, step: ClaimedStep[PrepareParams]) -> StepLabelRow:
+def _solution(row: DatasetRow, question: Question, step: ClaimedStep[PrepareParams]) -> StepLabelRow:
     """A labelled solution, put as the run puts its questions."""
     form = step.recipe.form
     return StepLabelRow(

@@ -18,7 +18,7 @@ from mstar_artefacts.store import SCORES
 from mstar_coordinator.export import cards
 from mstar_coordinator.export.datasets import write_cot, write_step_labels
 from mstar_coordinator.export.folders import digest_of_all, replace_folder, replace_text
-from mstar_coordinator.export.report import Sample, render_report
+from mstar_coordinator.export.report import ShownSample, render_report
 from mstar_coordinator.worker.context import ClaimedStep, Output
 
 MODEL = "model"
@@ -127,12 +127,12 @@ def _copy_model(source: Path, folder: Path, card: str, form: PromptForm | None) 
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _samples(step: ClaimedStep[PublishParams]) -> list[Sample]:
+def _samples(step: ClaimedStep[PublishParams]) -> list[ShownSample]:
     """Some questions of the first and of the last iteration, with what was kept of their responses."""
     return [sample for name in step.params.shown for sample in _of_shard(step, name)]
 
 
-def _of_shard(step: ClaimedStep[PublishParams], selection: str) -> list[Sample]:
+def _of_shard(step: ClaimedStep[PublishParams], selection: str) -> list[ShownSample]:
     store, images = step.use.store, step.use.images
     # By the claim and not by this run's name: a run of a study may have taken the shard over from another.
     given = step.claim.inputs.get(sibling(selection, GENERATE.kind))
@@ -145,7 +145,7 @@ def _of_shard(step: ClaimedStep[PublishParams], selection: str) -> list[Sample]:
     for row in step.rows((selection,), SelectedRow):
         kept.setdefault(row.question.id, set()).add(row.index)
     return [
-        Sample(
+        ShownSample(
             question=row.question,
             images=tuple(images.get(one) for one in row.question.images),
             rollouts=row,

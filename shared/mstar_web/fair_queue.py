@@ -14,7 +14,7 @@ from mstar.errors import TooManyRequests
 RETRY_AFTER_SECONDS = 2.0
 
 
-class Turns:
+class FairQueue:
     """At most `slots` pieces of work at once. For one event loop."""
 
     def __init__(self, slots: int, *, waiting: int, waiting_each: int) -> None:

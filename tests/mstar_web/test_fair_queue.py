@@ -5,19 +5,19 @@ import asyncio
 import pytest
 
 from mstar.errors import TooManyRequests
-from mstar_web.turns import Turns
+from mstar_web.fair_queue import FairQueue
 
 
 def test_one_request_of_another_caller_comes_after_one_of_a_hundred() -> None:
     order: list[str] = []
 
-    async def work(turns: Turns, caller: str) -> None:
+    async def work(turns: FairQueue, caller: str) -> None:
         async with turns.turn(caller):
             order.append(caller)
             await asyncio.sleep(0)
 
     async def scene() -> None:
-        turns = Turns(1, waiting=1000, waiting_each=500)
+        turns = FairQueue(1, waiting=1000, waiting_each=500)
         many = [asyncio.create_task(work(turns, "many")) for _ in range(100)]
         await asyncio.sleep(0)
         await asyncio.gather(work(turns, "one"), *many)
@@ -29,7 +29,7 @@ def test_one_request_of_another_caller_comes_after_one_of_a_hundred() -> None:
 
 def test_who_leaves_takes_no_turn_and_the_slots_stay_the_same() -> None:
     async def scene() -> None:
-        turns = Turns(2, waiting=10, waiting_each=10)
+        turns = FairQueue(2, waiting=10, waiting_each=10)
         inside = 0
 
         async def work(seconds: float) -> None:
@@ -53,7 +53,7 @@ def test_who_leaves_takes_no_turn_and_the_slots_stay_the_same() -> None:
 
 def test_too_many_of_one_caller_are_refused_and_others_are_not() -> None:
     async def scene() -> None:
-        turns = Turns(1, waiting=3, waiting_each=2)
+        turns = FairQueue(1, waiting=3, waiting_each=2)
         async with turns.turn("a"):
             tasks = [asyncio.create_task(_hold(turns, "a")) for _ in range(2)]
             await asyncio.sleep(0)
@@ -72,6 +72,6 @@ def test_too_many_of_one_caller_are_refused_and_others_are_not() -> None:
     asyncio.run(scene())
 
 
-async def _hold(turns: Turns, caller: str) -> None:
+async def _hold(turns: FairQueue, caller: str) -> None:
     async with turns.turn(caller):
         pass
