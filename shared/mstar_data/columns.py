@@ -5,11 +5,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from mstar.answers.options import CHOICE_COLUMNS, LETTER_COLUMNS, missing, options_on_a_line, parsed
+from mstar.answers.options import (
+    CHOICE_COLUMNS,
+    LETTER_COLUMNS,
+    NUMBER_COLUMNS,
+    missing,
+    options_on_a_line,
+    parsed,
+    separated,
+)
 from mstar.answers.records import GOLD_COLUMNS, QUESTION_COLUMNS
 from mstar.image_marks import as_published
-from mstar_data.conversations import from_llava, from_messages, listed, taken_apart, turns_of
-from mstar_data.files import Folder, image_given
+from mstar_data.conversations import from_llava, from_messages, listed, taken_apart, turns_of, unnested
+from mstar_data.files import Folder, image_given, unwrapped
 from mstar_data.published import LATER, as_usual
 from mstar_data.record import BadRecord, ReadImage, Record
 from mstar_data.split_names import KNOWN_SPLITS
@@ -19,11 +27,14 @@ _IMAGES = (
     "image", "decoded_image", "file_name", "image_path", "img", "picture", "img_path", "imgname", "image_filename",
     "image_file", "image_name", "imagename", "image_local_name", "query_image", "diagram", "image_url",
 )  # fmt: skip
+_PICTURES = ("images", "file_names", *_IMAGES)
+_LONGEST_PATHS = 2000
 _IMAGE_IDS = ("image_id", "imageId", "data_id")
 """Columns that name a picture where no other does."""
 _SPLITS = ("split", "set_name", "data_split")
 _IDS = ("id", "pid", "question_id", "questionId", "index", "qid", "image_id")
 _GROUPS = ("group", "task", "category", "l2-category", "l2_category", "topic", "subject", "source", "data_source")
+_OPTION_COLUMNS = (*LETTER_COLUMNS, *NUMBER_COLUMNS)
 _KEPT = (
     *GOLD_COLUMNS,
     *CHOICE_COLUMNS,
@@ -32,7 +43,7 @@ _KEPT = (
     "precision",
     "unit",
     "alternatives",
-    *LETTER_COLUMNS,
+    *_OPTION_COLUMNS,
 )
 _PICTURE_COLUMN = re.compile(r"(?:images?|img|pictures?)(?:[_-]?(?:ids?|urls?|paths?|files?|names?))?", re.IGNORECASE)
 _OPTION_COLUMN = re.compile(r"(?:\w*[\s_-])?(?:options?|choices?|candidates?)(?:[\s_-]?list)?", re.IGNORECASE)
@@ -57,7 +68,7 @@ _MATHVISTA = {
 
 def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     """A record of any known shape. Raises BadRecord naming what is missing or would be lost."""
-    row = as_usual(_spelled(row), root.has)
+    row = as_usual(spelled(row), root.has)
     if split := _split(row):
         root = replace(root, split=split)
     record = _from_known(row, where, root)
@@ -69,7 +80,7 @@ def from_row(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     return record
 
 
-def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
+def spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The row with the names of known columns as they are here: spreadsheets have `Question` and `Answer Type`."""
     if all(name.islower() for name in row):
         return row
@@ -80,7 +91,7 @@ def _spelled(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     # Shapes that can be told by their own columns come first; plain columns are what is left.
-    row = unfolded(row, where)
+    row = unfolded(unnested(row), where)
     if "conversations" in row:
         return from_llava(row, where, root)
     if is_step_row(row):
@@ -98,7 +109,7 @@ def _from_known(row: Mapping[str, Any], where: str, root: Folder) -> Record:
     if not options:
         embedded, options = options_on_a_line(embedded, _first(gold, GOLD_COLUMNS))
     # Options that have columns of their own are the source's word; those in the text are only read without them.
-    if options and not any(name in gold for name in (*CHOICE_COLUMNS, *LETTER_COLUMNS)):
+    if options and not any(name in gold for name in (*CHOICE_COLUMNS, *_OPTION_COLUMNS)):
         question, gold["choices"] = embedded, options
     if lost := _lost_options(row, gold):
         raise BadRecord(
@@ -137,8 +148,9 @@ def images_of(row: Mapping[str, Any], root: Folder) -> tuple[ReadImage, ...]:
     Those of `images`, else of `file_names` (ours and the Hub's), else of `image_1` to `image_9` (MMMU), else its one
     image, if it has any.
     """
-    for several in (row.get("images"), row.get("file_names"), *(row.get(name) for name in _IMAGES)):
-        if many := listed(several):
+    for several in (row.get(name) for name in _PICTURES):
+        # Pixels as numbers are one picture.
+        if many := listed(several) or _paths(several, root):
             return tuple(image_of({"image": one}, root) for one in many)
     if isinstance(row.get("images"), (str, bytes, Mapping)) and row["images"]:
         return (image_of({"image": row["images"]}, root),)
@@ -156,9 +168,7 @@ def image_of(row: Mapping[str, Any], root: Folder) -> Callable[[], bytes]:
     """Reads the image of a row, from the first of its columns that has bytes, else a path or base64."""
     # MathVista keeps a path in `image` and the bytes beside it, so bytes are looked for first.
     given = [row[name] for name in _IMAGES if row.get(name) is not None]
-    for one in given:
-        if isinstance(one, Mapping) and one.get("bytes"):
-            one = one["bytes"]
+    for one in map(unwrapped, given):
         if isinstance(one, (bytes, bytearray)):
             return lambda data=bytes(one): data  # type: ignore[misc]
     # InfographicVQA has an address beside the name.
@@ -166,7 +176,16 @@ def image_of(row: Mapping[str, Any], root: Folder) -> Callable[[], bytes]:
     split, named = row.get("split"), row.get("id")
     # ScienceQA has a folder for each of its pictures, which are all called alike.
     folders = (f"{split}/{named}",) if isinstance(split, str) and isinstance(named, str) else ()
-    return image_given(one.get("path") if isinstance(one, Mapping) else one, root, *folders)
+    return image_given(one, root, *folders)
+
+
+def _paths(value: Any, root: Folder) -> list[str]:
+    """The paths of `1.png|2.png`, which tables write; empty for anything that is not several paths of pictures."""
+    if not isinstance(value, str) or len(value) > _LONGEST_PATHS:
+        return []
+    parts = re.split(r"\s*[|;,]\s*", value.strip())
+    several = len(parts) > 1 and all(map(_PICTURE_PATH.fullmatch, parts))
+    return parts if several and not root.has(value) else []
 
 
 def _is_address(given: Any) -> bool:
@@ -185,7 +204,7 @@ def _lost_picture(row: Mapping[str, Any]) -> str:
 
 def _lost_options(row: Mapping[str, Any], gold: Mapping[str, Any]) -> str:
     """The column that lists options, of a row that is read without any; empty where none does."""
-    if any(name in gold for name in (*CHOICE_COLUMNS, *LETTER_COLUMNS)):
+    if any(name in gold for name in (*CHOICE_COLUMNS, *_OPTION_COLUMNS)):
         return ""
     named = (name for name in row if name not in _KNOWN and _OPTION_COLUMN.fullmatch(name))
     return next((name for name in named if _is_list_of_options(row[name])), "")
@@ -193,6 +212,7 @@ def _lost_options(row: Mapping[str, Any], gold: Mapping[str, Any]) -> str:
 
 def _is_list_of_options(value: Any) -> bool:
     value = parsed(value) if isinstance(value, str) else value
+    value = separated(value) if isinstance(value, str) else value
     return isinstance(value, (list, tuple, Mapping)) and len(value) > 1
 
 

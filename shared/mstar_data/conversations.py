@@ -1,11 +1,10 @@
 """LLaVA conversations (MathV360K) and chat messages (OpenAI, ms-swift): question, options and answer taken apart."""
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mstar.answers.options import options_in, options_on_a_line
+from mstar.answers.options import options_in, options_on_a_line, parsed
 from mstar.answers.records import GOLD_COLUMNS
 from mstar.image_marks import MARK, as_published, has_mark
 from mstar.layout import split_response
@@ -27,6 +26,8 @@ _ANSWER = re.compile(
 _TAGS = ("CONCLUSION", "conclusion", "answer", "ANSWER")
 """Where LLaVA-CoT and sets made after R1 have the answer."""
 _USUAL = ("user", "assistant")
+_TURNS = ("conversations", "messages")
+_ASKED = (("query", "response"), ("prompt", "response"), ("prompt", "completion"), ("instruction", "output"))
 _ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bot": "assistant", "model": "assistant"}
 """What conversations call the two (ShareGPT, Gemma)."""
 
@@ -62,16 +63,46 @@ def turns_of(row: Mapping[str, Any]) -> Sequence[Any] | None:
     The Cauldron has both turns of a question in one object of `texts`.
     """
     if row.get("messages") is not None:
-        return listed(row["messages"])
+        return _flat(listed(row["messages"]))
     if (texts := listed(row.get("texts"))) and all(isinstance(one, Mapping) and "user" in one for one in texts):
         return [{"role": role, "content": one.get(role)} for one in texts for role in _USUAL]
     prompt, completion, reward = row.get("prompt"), row.get("completion"), row.get("reward_model")
     if not isinstance(prompt, list):
-        return None
+        return _pair(row)
     if isinstance(completion, list):
         return [*prompt, *completion]
     truth = reward.get("ground_truth") if isinstance(reward, Mapping) else None
     return [*prompt, *([] if truth is None else [{"role": "assistant", "content": str(truth)}])]
+
+
+def unnested(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row with its turns in a column, for one that has them in an object of its own: `{"data": {"messages": …}}`."""
+    inner = [name for name, value in row.items() if isinstance(value, Mapping) and set(_TURNS) & set(value)]
+    if len(inner) != 1 or set(_TURNS) & set(row):
+        return row
+    return {**{name: value for name, value in row.items() if name != inner[0]}, **row[inner[0]]}
+
+
+def _pair(row: Mapping[str, Any]) -> list[Any] | None:
+    """The turns of ms-swift's `query` and `response` and of Alpaca's `instruction`, `input` and `output`; else None."""
+    if any(row.get(name) is not None for name in GOLD_COLUMNS):
+        return None
+    for ask, said in _ASKED:
+        if all(isinstance(row.get(name), str) and row[name].strip() for name in (ask, said)):
+            more = row.get("input") if ask == "instruction" else None
+            text = f"{row[ask]}\n{more}" if isinstance(more, str) and more.strip() else row[ask]
+            before = _flat(listed(row.get("history")))
+            return [*before, {"role": "user", "content": text}, {"role": "assistant", "content": row[said]}]
+    return None
+
+
+def _flat(turns: list[Any]) -> list[Any]:
+    """Turns that lie in a list of their own, or in pairs of texts, as one list of objects."""
+    if len(turns) == 1 and isinstance(turns[0], (list, tuple)) and all(isinstance(one, Mapping) for one in turns[0]):
+        return list(turns[0])
+    if turns and all(isinstance(one, (list, tuple)) and list(map(type, one)) == [str, str] for one in turns):
+        return [{"role": role, "content": text} for one in turns for role, text in zip(_USUAL, one, strict=True)]
+    return turns
 
 
 def from_messages(row: Mapping[str, Any], where: str, root: Folder) -> Record:
@@ -96,18 +127,15 @@ def from_messages(row: Mapping[str, Any], where: str, root: Folder) -> Record:
 
 
 def listed(value: Any) -> list[Any]:
-    """A list, also one that a table holds as JSON; empty for anything else."""
+    """A list, also one that a table holds as JSON or as Python writes it; empty for anything else."""
     if isinstance(value, str) and value.lstrip()[:1] == "[":
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return []
+        value = parsed(value)
     return list(value) if isinstance(value, (list, tuple)) else []
 
 
 def _with_answer(row: Mapping[str, Any], column: str) -> list[Any]:
     """The turns, with the answer that a set for reinforcement learning has in a column of its own (MM-Eureka)."""
-    turns = listed(row.get(column))
+    turns = _flat(listed(row.get(column)))
     answer = next((row[name] for name in GOLD_COLUMNS if isinstance(row.get(name), (str, int, float))), None)
     if answer is None or not all(isinstance(turn, Mapping) for turn in turns):
         return turns
@@ -207,6 +235,4 @@ def _parts(content: Any) -> tuple[str, list[Any]]:
 
 
 def _image(given: Any, root: Folder) -> Callable[[], bytes]:
-    if isinstance(given, Mapping):
-        given = given.get("bytes") or given.get("path")
     return image_given(given, root)

@@ -3,10 +3,12 @@
 import base64
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote
 
+from mstar.answers.options import parsed
 from mstar_data.archives import Archives, NotThere
 from mstar_data.bounds import Bounds, Opener
 from mstar_data.pictures import ImageFiles, Picture, one_of
@@ -16,6 +18,12 @@ from mstar_data.split_names import KNOWN_SPLITS, splits_in
 LONGEST_LINE = 64 * 1024 * 1024
 """Bytes; a record with an embedded image of 40 megabytes still fits."""
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
+_SHORTEST = 64
+_BEGUN = ("iVBORw0KGgo", "/9j/", "_9j_", "UklGR", "R0lGOD")
+"""How PNG, JPEG, WebP and GIF begin in base64."""
+_FOR_ADDRESSES = str.maketrans("-_", "+/")
+_INSIDE = ("bytes", "base64", "data", "url", "path")
+_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 NOT_UTF8 = "not UTF-8: save the file in that encoding"
 LARGEST_IMAGE = 48 * 1024 * 1024
 _USUAL = ("images", "image", "imgs", "img", "png")
@@ -56,8 +64,11 @@ class Folder:
         )
 
     def _leads_to(self, path: Path, kind: Callable[[Path], bool]) -> bool:
-        real = self.bounds.found(path)
-        return real is not None and kind(real)
+        try:
+            real = self.bounds.found(path)
+            return real is not None and kind(real)
+        except OSError:
+            return False  # a text that no file can be called
 
     def elsewhere(self, name: str, missing: str) -> bytes:
         """A picture that is not where its record says, by its name alone. Raises ValueError, with a hint."""
@@ -111,11 +122,34 @@ def image_given(given: object, root: Folder, *folders: str) -> Callable[[], byte
 
     `folders`: of the source's images, where it may lie.
     """
+    given = unwrapped(given)
     if isinstance(given, (bytes, bytearray)):
         return lambda: bytes(given)
-    if isinstance(given, str) and (given.startswith(("data:", "http:", "https:")) or _BASE64.fullmatch(given)):
+    if isinstance(given, str) and (given.startswith(("data:", "http:", "https:")) or _is_base64(given)):
         return image_data(given)
+    if type(given) is int:
+        # Some call a picture by its number, which is its name without the ending.
+        return root.of_id(given) or image_file(root, str(given), *_USUAL)
     return image_file(root, given, *_USUAL, *folders, *(f"images/{one}" for one in folders))
+
+
+def unwrapped(given: object) -> object:
+    """What an object around an image holds: bytes, base64, an address or a path; anything else as it is.
+
+    `datasets` writes `{"bytes": …, "path": …}`, which a table has as text, and JSON with its bytes as numbers.
+    """
+    if isinstance(given, str) and given.startswith("{") and given.rstrip().endswith("}"):
+        given = parsed(given)
+    if isinstance(given, Mapping):
+        given = next((given[name] for name in _INSIDE if given.get(name)), None)
+    if isinstance(given, list) and given and all(type(one) is int and 0 <= one < 256 for one in given):
+        return bytes(given)
+    return given
+
+
+def _is_base64(text: str) -> bool:
+    """Also in lines, and with the signs that addresses take: then the first bytes tell, since a path may have them."""
+    return len(text) > _SHORTEST and (text.lstrip().startswith(_BEGUN) or _BASE64.fullmatch(text) is not None)
 
 
 def image_file(root: Folder, name: object, *folders: str) -> Callable[[], bytes]:
@@ -178,8 +212,9 @@ def image_data(text: object) -> Callable[[], bytes]:
         if not isinstance(text, str) or text.startswith(("http:", "https:", "file:", "ftp:")):
             raise ValueError("the image must be in the data set, as a path or as base64: addresses are never fetched")
         data = text.partition(";base64,")[2] if text.startswith("data:") else text
+        data = "".join(data.split()).translate(_FOR_ADDRESSES)
         try:
-            return base64.b64decode(data, validate=True)
+            return base64.b64decode(data + "=" * (-len(data) % 4), validate=True)
         except (binascii.Error, ValueError):
             raise ValueError("the image is not valid base64") from None
 
@@ -187,7 +222,9 @@ def image_data(text: object) -> Callable[[], bytes]:
 
 
 def _places(root: Folder, name: str, folders: tuple[str, ...]) -> Iterator[Path]:
-    for spelled in dict.fromkeys((name, name.replace("\\", "/"))):
+    # Names in addresses have `%20` for a space, and some have no ending.
+    endings = () if Path(name).suffix.lower() in _ENDINGS else _ENDINGS
+    for spelled in dict.fromkeys((name, name.replace("\\", "/"), unquote(name), *(name + one for one in endings))):
         for start in root.starts:
             for folder in (".", *folders):
                 yield start / folder / spelled

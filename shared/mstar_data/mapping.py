@@ -1,6 +1,7 @@
 """A mapping file: how to read a data set whose columns no reader knows.
 
     columns: {question: prompt, answer: gold, image: picture.bytes, choices: opts, group: meta.task}
+    decimal: ","
     types:
       - {when: {column: kind, equals: mc}, type: choice}
       - {type: float, precision: 2}
@@ -29,8 +30,8 @@ from mstar.types import AnswerType, Frozen
 from mstar_data.bounds import Opener, open_plainly
 
 Target = Literal[
-    "question", "answer", "image", "images", "choices", "id", "group", "split", "hint", "unit", "precision",
-    "answer_type", "steps", "completions", "labels",
+    "question", "answer", "answers", "alternatives", "image", "images", "choices", "id", "group", "split", "hint",
+    "unit", "precision", "answer_type", "steps", "completions", "labels",
 ]  # fmt: skip
 Split = Annotated[str, AfterValidator(split_name)]
 Scalar = str | int | float | bool | None
@@ -133,6 +134,8 @@ class Mapping(Frozen):
     """What the first option is called where answers are numbers."""
     answers: ChoiceForm | None = None
     """What stands for the right option of a choice: its letter, its index or its text. Default: any that is clear."""
+    decimal: Literal[".", ","] | None = None
+    """What answers that are numbers have before their decimals. Default: a point, or what a table with `;` shows."""
     splits: Splits | None = None
     filters: tuple[Condition, ...] = ()
     """A row that fails one is left out, and counted."""

@@ -1,7 +1,7 @@
 """Rows of published sets whose columns mean something of their own, brought to the names that all other rows have.
 
 IconQA, PGPS9K, MathVerse, MMMU-Pro, FigureQA, PlotQA, TabMWP, InfographicVQA, GeoQA, FormalGeo7k, HallusionBench,
-CharXiv, ChartQAPro, MME-RealWorld, OCRBench, MM-Vet, V*, ZeroBench and what others publish in verl's layout.
+CharXiv, ChartQAPro, MapQA, MME-RealWorld, OCRBench, MM-Vet, V*, ZeroBench and what others publish in verl's layout.
 What this leaves out: rows that the usual columns say all about, and where a picture lies (`files`).
 """
 
@@ -196,6 +196,10 @@ def _verl(row: Row) -> Row:
     return row
 
 
+def _mapqa(row: Row) -> Row:
+    return row | {"image": row["map_id"]}
+
+
 def _has(*names: str) -> Callable[[Mapping[str, Any]], bool]:
     return lambda row: all(name in row for name in names)
 
@@ -224,6 +228,7 @@ _SETS: tuple[tuple[Callable[[Mapping[str, Any]], Any], Callable[[Row], Row]], ..
     (_has("problem_text_en", "problem_answer"), _formalgeo),
     (_has("question", "gt_answer", "gt_answer_details"), _hallusion),
     (_has("question_string", "image_index", "answer"), _figureqa),
+    (lambda row: _has("map_id", "question", "answer")(row) and row.get("image") is None, _mapqa),
     (lambda row: _has("table", "table_for_pd")(row) and row.get("image") is None, _tabmwp),
     (lambda row: isinstance(row.get("answer_type"), list) and "answers" in row, _infographic),
     (_has("reasoning_q", "reasoning_a"), _charxiv),

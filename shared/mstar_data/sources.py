@@ -1,13 +1,9 @@
 """Finds out what a source is and yields its records, one after the other in bounded memory."""
 
-import csv
-import io
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,8 @@ from mstar_data.archives import ENDINGS as ARCHIVES
 from mstar_data.archives import Archives, archives_of, is_archive, is_webdataset, samples
 from mstar_data.bounds import Bounds, Opener, OutOfBounds, bounds_of, walked
 from mstar_data.columns import from_row
-from mstar_data.files import NOT_UTF8, Folder, read_picture, starts_of
+from mstar_data.decimals import Decimal, with_points
+from mstar_data.files import Folder, read_picture, starts_of
 from mstar_data.joined import joined_rows, pairs_of
 from mstar_data.json_records import json_rows, line_rows
 from mstar_data.mapping import Mapping as Columns
@@ -24,16 +21,18 @@ from mstar_data.mapping import column_of
 from mstar_data.packed import kind_of, unpacked
 from mstar_data.pictures import ImageFiles
 from mstar_data.record import BadRecord, Record
+from mstar_data.several import apart
 from mstar_data.split_names import KNOWN_SPLITS, splits_in
+from mstar_data.tables import decimal_of, table_rows
 from mstar_data.zipped_records import member_opener, record_members
 from mstar_data.zips import UNREADABLE
 
-_PACKABLE = (".jsonl", ".json", ".tsv", ".csv", ".parquet")
+_PACKABLE = (".jsonl", ".ndjson", ".json", ".tsv", ".csv", ".parquet")
 ENDINGS = (*_PACKABLE, ".arrow")
 SHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
+_ELSE = (".txt", ".yaml", ".yml", ".xml", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".h5", ".db", ".sqlite", ".lance")
+"""What people keep records in as well."""
 _ARROW_FILE = b"ARROW1"
-LONGEST_HEAD = 64 * 1024
-"""Characters of a table's first line that are looked at."""
 _PACKED = re.compile(r"\.(?:parquet|arrow)\.(?:gz|bz2|xz|zst)$", re.IGNORECASE)
 _OF_PICTURE = re.compile(r"\.(?:png|jpe?g)\.json$", re.IGNORECASE)
 _NOT_RECORDS = {
@@ -47,7 +46,17 @@ def files_of(source: Path, bounds: Bounds) -> list[Path]:
 
     Raises InvalidDataset where there is none.
     """
-    return once(listed_files(source, bounds))
+    files = listed_files(source, bounds)
+    root = source if source.is_dir() else source.parent
+    said = {_usual(_split_of(path, root)) for path in files if path.suffix.lower() == ".parquet"}
+    # A split that is there as text alone is no second edition of another that is there as Parquet.
+    apart_from = [path for path in files if (own := _usual(_split_of(path, root))) and own not in said]
+    kept = {*once(files), *(apart_from if None not in said else ())}
+    return [path for path in files if path in kept]
+
+
+def _usual(split: str | None) -> str | None:
+    return None if split is None else KNOWN_SPLITS[split]
 
 
 def once(files: list[Path]) -> list[Path]:
@@ -77,8 +86,10 @@ def listed_files(source: Path, bounds: Bounds) -> list[Path]:
     if not inside and (sheet := next((path for path in found if path.suffix.lower() in SHEETS), None)):
         raise _sheet(sheet)
     if not inside:
+        others = sorted({path.suffix for path in found if path.suffix in _ELSE})
+        hint = f" (files of {', '.join(others)} are not read: write them as one of these)" if others else ""
         raise InvalidDataset(
-            f"{source} has no {', '.join(ENDINGS)} file and no webdataset shard: name the one with the records",
+            f"{source} has no {', '.join(ENDINGS)} file and no webdataset shard{hint}: name the one with the records",
             field="source",
         )
     return inside
@@ -132,6 +143,8 @@ class _Part:
     """Which its name or folder tells."""
     folder: Folder
     rows: Iterator[tuple[str, Any]]
+    decimal: Decimal = "."
+    """What its numbers have before their decimals."""
 
 
 def records_of(
@@ -142,27 +155,31 @@ def records_of(
         for place, row in part.rows:
             # Splits have files of the same name, so messages say the folder too.
             where = part.shown + place.removeprefix(part.name)
-            try:
-                if isinstance(row, BadRecord):
-                    raise BadRecord(part.shown + str(row).removeprefix(part.name))
-                if not isinstance(row, Mapping):
-                    raise BadRecord(f"{where}: a record must be an object with columns")
-                named = None
-                if mapping is not None:
-                    if not mapping.keeps(row):
-                        yield None
-                        continue
-                    named, row = _mapped_split(mapping, row, where), mapping.renamed(row)
-                record = from_row(row, where, part.folder)
-                if named is not None:
-                    record = replace(record, split=named)
-            except BadRecord as bad:
-                yield bad
-            # Columns hold whatever their author put there; one odd record must not end the import.
-            except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
-                yield BadRecord(f"{where}: {error}")
-            else:
-                yield record if record.split or not part.split else replace(record, split=part.split)
+            for inside, one in apart(row):
+                yield _record(one, where + inside, part, mapping)
+
+
+def _record(row: Any, where: str, part: _Part, mapping: Columns | None) -> Record | BadRecord | None:
+    try:
+        if isinstance(row, BadRecord):
+            raise BadRecord(part.shown + str(row).removeprefix(part.name))
+        if not isinstance(row, Mapping):
+            raise BadRecord(f"{where}: a record must be an object with columns")
+        named = None
+        if mapping is not None:
+            if not mapping.keeps(row):
+                return None
+            named, row = _mapped_split(mapping, row, where), mapping.renamed(row)
+        record = from_row(row, where, part.folder)
+        record = replace(record, gold=with_points(record.gold, part.decimal))
+        if named is not None:
+            record = replace(record, split=named)
+    except BadRecord as bad:
+        return bad
+    # Columns hold whatever their author put there; one odd record must not end the import.
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        return BadRecord(f"{where}: {error}")
+    return record if record.split or not part.split else replace(record, split=part.split)
 
 
 def _parts(source: Path, bounds: Bounds, mapping: Columns | None) -> Iterator[_Part]:
@@ -180,7 +197,7 @@ def _parts(source: Path, bounds: Bounds, mapping: Columns | None) -> Iterator[_P
         if is_archive(file):
             # A sample without its picture must not take one of that name from the shard beside it.
             folder = Folder(starts, bounds, Archives(bounds.open, partial(_only, file)), packed=True)
-            yield from _packed_parts(file, shown, _split_of(file, root), folder)
+            yield from _packed_parts(file, shown, _split_of(file, root), folder, mapping)
             continue
         start = starts[0] if file.name.startswith("metadata.") else root
         archives = known.setdefault(start, Archives(bounds.open, partial(archives_of, start, bounds)))
@@ -190,10 +207,13 @@ def _parts(source: Path, bounds: Bounds, mapping: Columns | None) -> Iterator[_P
             # Its problems may be those of either file, so they come with their paths.
             yield _Part("", "", split, folder, _readable(file, joined_rows(pairs[file], root, bounds.open)))
         else:
-            yield _Part(shown, file.name, split, folder, rows_of(file, bounds))
+            sign = decimal_of(file, unpacked(bounds.open), mapping)
+            yield _Part(shown, file.name, split, folder, rows_of(file, bounds), sign)
 
 
-def _packed_parts(file: Path, shown: str, split: str | None, folder: Folder) -> Iterator[_Part]:
+def _packed_parts(
+    file: Path, shown: str, split: str | None, folder: Folder, mapping: Columns | None
+) -> Iterator[_Part]:
     """The samples of a webdataset, or each file of records in a zip."""
     opened = folder.bounds.open
     try:
@@ -202,9 +222,11 @@ def _packed_parts(file: Path, shown: str, split: str | None, folder: Folder) -> 
         members = []  # who reads the samples is told why
     for member in map(Path, members):
         above = [f"{one}/" for one in member.parents if one != Path()]
-        rows = _readable(member, _reader(member)(member, member_opener(file, opened)))
+        inside = member_opener(file, opened)
+        rows = _readable(member, _reader(member)(member, inside))
         own = _split_of(Path(file.stem) / member, Path(file.stem)) or split
-        yield _Part(f"{shown}/{member}", member.name, own, replace(folder, within=(*above, "")), rows)
+        sign = decimal_of(member, inside, mapping)
+        yield _Part(f"{shown}/{member}", member.name, own, replace(folder, within=(*above, "")), rows, sign)
     if not members:
         yield _Part(shown, file.name, split, folder, samples(file, opened))
 
@@ -223,7 +245,8 @@ def rows_of(file: Path, bounds: Bounds) -> Iterator[tuple[str, Any]]:
 def _reader(file: Path) -> Callable[[Path, Opener], Iterator[tuple[str, Any]]]:
     """What reads a file, by its name. Raises InvalidDataset."""
     readers = {
-        ".jsonl": line_rows, ".json": json_rows, ".tsv": _table, ".csv": _table, ".parquet": _parquet, ".arrow": _arrow,
+        ".jsonl": line_rows, ".ndjson": line_rows, ".json": json_rows, ".tsv": table_rows, ".csv": table_rows,
+        ".parquet": _parquet, ".arrow": _arrow,
     }  # fmt: skip
     reader = readers.get(kind_of(file))
     if reader is None and file.suffix.lower() in SHEETS:
@@ -255,37 +278,6 @@ def _mapped_split(mapping: Columns, row: Mapping[str, Any], where: str) -> str |
     if value not in splits.values:
         raise BadRecord(f"{where}: {splits.column} is {value[:40]!r}, which the mapping's splits do not name")
     return splits.values[value]
-
-
-def _table(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
-    """A table with a head line, between tabs, commas, semicolons or bars; images as base64 in `image` (MMBench)."""
-    # By default 128 KiB, which is less than many a picture in base64.
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
-    with io.TextIOWrapper(opened(file), encoding="utf-8-sig", newline="") as source:
-        line = 0
-        try:
-            # Read once, since what is being unpacked cannot go back.
-            head = source.readline(LONGEST_HEAD)
-            # Not strict, a quote that is never closed would swallow all records after it without a word.
-            reader = csv.DictReader(chain([head], source), strict=True, delimiter=_separator(head))
-            for row in reader:
-                line = reader.line_num
-                where = f"{file.name} line {line}"
-                if None in row:
-                    named = len(reader.fieldnames or ())
-                    problem = f"{named + len(row[None])} fields, where the head names {named}: quote separators"
-                    yield where, BadRecord(f"{where}: {problem}")
-                    continue
-                yield where, {name: value for name, value in row.items() if name and value}
-        except csv.Error as error:
-            yield file.name, BadRecord(f"{file.name} after line {line}: {error}")
-        except UnicodeDecodeError:
-            yield file.name, BadRecord(f"{file.name} after line {line}: {NOT_UTF8}")
-
-
-def _separator(head: str) -> str:
-    """What separates fields, by the head line: columns have names without any of the four."""
-    return max(",\t;|", key=head.count)
 
 
 def _parquet(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:

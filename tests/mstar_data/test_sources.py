@@ -153,7 +153,7 @@ def test_roles_and_pictures_are_found_however_they_are_called(tmp_path: Path, re
 def test_a_table_may_separate_by_semicolons(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("question;answer\nWhat, 1?;2,5\n")
     (row,) = read_rows(tmp_path / "a.csv", Summary(), looks=TrustingLooks())
-    assert (row.columns["question"], row.columns["answer"]) == ("What, 1?", "2,5")
+    assert (row.columns["question"], row.columns["answer"]) == ("What, 1?", "2.5")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])

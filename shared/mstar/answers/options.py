@@ -21,6 +21,8 @@ CHOICE_COLUMNS = ("choices", "options", "candidates", "option", "answer_choices"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LETTER_COLUMNS = (*LETTERS[:8], *(f"{word}_{letter}" for word in ("choice", "option") for letter in "abcdefgh"))
 """Columns of one option each: MMBench's `A`, SEED-Bench's `choice_a`."""
+NUMBER_COLUMNS = tuple(f"{word}{gap}{n}" for word in ("choice", "option") for gap in ("", "_") for n in range(10))
+"""The same with numbers: `option1`, which is then what an answer 1 means."""
 _MARKED = re.compile(r"(?:([A-Za-z])\s*[.):]|\(([A-Za-z])\)|(\d{1,2})[.)](?=\s))\s*(\S.*)", re.DOTALL)
 """`A. cat`, `(a) cat`, `1. cat`; no `1.5` and no `(1) and (2)`."""
 _LISTED = re.compile(r"\n\s*(?:Choices|Options):?\s*\n?(?P<list>.*)$", re.IGNORECASE | re.DOTALL)
@@ -29,12 +31,15 @@ _IN_A_ROW = re.compile(r"(?:^|\n|\s)\(?([A-Z])[).:]\s*(.*?)(?=(?:\n|\s)\(?[A-Z][
 _ROWS_OF_MARKS = tuple(
     re.compile(rf"(?<!\S){mark}\s*(?=\S)") for mark in (r"\(([A-Za-z])\)", r"([A-Z])\.", r"([A-Z]):", r"([A-Z])\)")
 )
+_BETWEEN = ("\n", "<br>", "|", ";")
+"""What tables put between the options of a cell."""
 _HEADED = re.compile(r"(?:(?<=[.?!)])\s*|\n\s*|\A\s*)(?:choices|options):?\s*$", re.IGNORECASE)
 _NAME = re.compile(r"(?:(?:option|choice|answer)[\s_-]*)?[(\[]?\s*([A-Za-z]|\d{1,4})(?:\.0)?\s*[)\].:]?", re.IGNORECASE)
 _NAMES = ("label", "letter", "key", "id")
 _TEXTS = ("text", "value", "content")
 _QUOTE = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _NUMPY = re.compile(rf"\[\s*({_QUOTE}(?:\s+{_QUOTE})+)\s*\]")
+_ARRAY = re.compile(r"\Aarray\((\[.*\])(?:,\s*dtype=[^()]*)?\)\Z", re.DOTALL)
 _QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 """Python would join two quoted texts with nothing but a space between them to one."""
 
@@ -64,10 +69,15 @@ def options_of(record: Mapping[str, Any]) -> Options:
     raw = next((record[name] for name in CHOICE_COLUMNS if record.get(name)), None)
     if raw is None:
         lettered = {name[-1].upper(): record[name] for name in LETTER_COLUMNS if not missing(record.get(name))}
-        return _options(lettered) if len(lettered) > 1 else Options()
+        numbered = {name[-1]: record[name] for name in NUMBER_COLUMNS if not missing(record.get(name))}
+        return (
+            _options(lettered if len(lettered) > 1 else numbered)
+            if max(len(lettered), len(numbered)) > 1
+            else Options()
+        )
     if isinstance(raw, str):
         raw = parsed(raw)
-    return _options(raw)
+    return _options(separated(raw) if isinstance(raw, str) else raw)
 
 
 _REQUEST = re.compile(r"(?:please\s+)?(?:answer|respond|reply|select|choose|pick)\b", re.IGNORECASE)
@@ -161,7 +171,8 @@ def missing(value: Any) -> bool:
 
 def parsed(text: str) -> Any:
     """A list that a table holds as text, in JSON, as Python or numpy writes it, or marked, `A. cat; B. dog`."""
-    if (found := _NUMPY.fullmatch(text.strip())) is not None:
+    text = _ARRAY.sub(r"\1", text.strip())
+    if (found := _NUMPY.fullmatch(text)) is not None:
         return [one or other for one, other in _QUOTED.findall(found[1])]
     for between in (r"\n", r";\s*(?=\(?[A-Z][.):])"):
         lines = [line.strip() for line in re.split(between, text.strip()) if line.strip()]
@@ -175,13 +186,33 @@ def parsed(text: str) -> Any:
     return text
 
 
+def separated(text: str) -> Any:
+    """The parts of `red|blue`, `red; blue`, `(A) red (B) blue` or a text of several lines; others stay a text.
+
+    A comma may be part of an option, and so may a bar or a semicolon beside one of the others.
+    """
+    if len(named := _IN_A_ROW.findall(text)) > 1 and "".join(name for name, _ in named) == LETTERS[: len(named)]:
+        return [part.strip().rstrip(",;") for _, part in named]
+    signs = [sign for sign in _BETWEEN if sign in text.strip()]
+    parts = [part.strip() for part in text.strip().strip("|;").split(signs[0])] if len(signs) == 1 else []
+    return parts if len(parts) > 1 and all(parts) and all(map(_closed, parts)) else text
+
+
+def _closed(text: str) -> bool:
+    """Whether every bracket of a text is closed in it, so that it is no half of `(1; 2)`."""
+    return all(text.count(opening) == text.count(closing) for opening, closing in ("()", "[]", "{}"))
+
+
 def _options(raw: Any) -> Options:
     names: Sequence[Any] = ()
+    if _are_pairs(raw):
+        raw = dict(raw)
     if isinstance(raw, Mapping):
         names, raw = _of_mapping(raw)
     if isinstance(raw, (str, bytes)) or not isinstance(raw, Sequence) or len(raw) > len(LETTERS):
         raise InvalidDataset(
-            'choices must be a list of texts, 26 at most: write ["red", "blue"], in a table too', field="choices"
+            'choices must be a list of texts, 26 at most: write ["red", "blue"], or red|blue in a table',
+            field="choices",
         )
     if raw and all(isinstance(one, Mapping) for one in raw):
         names = [next((one[name] for name in _NAMES if not missing(one.get(name))), None) for one in raw]
@@ -197,6 +228,14 @@ def _options(raw: Any) -> Options:
     if not names and (marks := _marks(texts)):
         names, texts = [name for name, _ in marks], [text for _, text in marks]
     return Options(tuple(texts), _own_names(names, len(texts)))
+
+
+def _are_pairs(raw: Any) -> bool:
+    """Whether these are names with their texts, as Parquet's maps are read: `[("A", "red"), ("B", "blue")]`."""
+    if not isinstance(raw, (list, tuple)) or len(raw) < 2 or not all(isinstance(one, (list, tuple)) for one in raw):
+        return False
+    names = [str(one[0]).strip() for one in raw if len(one) == 2]
+    return len(set(names)) == len(raw) and all(_NAME.fullmatch(name) and not name.isdigit() for name in names)
 
 
 def _of_mapping(raw: Mapping[str, Any]) -> tuple[Sequence[Any], Any]:

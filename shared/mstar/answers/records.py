@@ -27,6 +27,7 @@ from mstar.answers.options import (
     options_of,
     own_mark,
     parsed,
+    separated,
 )
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace
 from mstar.answers.units import contradict
@@ -42,6 +43,15 @@ _LETTER = re.compile(r"(?:option|choice|answer)?\s*[(\[]?\s*([A-Za-z])\s*[)\].:]
 _CALLED = re.compile(r"^(\$?)\s*\\text\s*\{\s*[A-Za-z ]{4,40}\}\s*=\s*(?=[\d.])")
 """MathVerse's `\\text{Area }=32.99 \\mathrm{~cm}^2`."""
 _FINAL = re.compile(r"(?:\*\*)?(?:the )?final answer(?:\*\*)?(?: is)?:(?:\*\*)?\s*(?P<answer>\S.*?)\.?", re.IGNORECASE)
+_STATED = re.compile(
+    r"(?:so|thus|hence|therefore)?,?\s*the (?:final |correct )?answer is:?\s*"
+    r"(?P<answer>(?!.*\b(?:because|since|as)\b)\S[^.;]{0,60}?(?:\.\d+)?)\.?",
+    re.IGNORECASE,
+)
+"""The last sentence of a solution; one that goes on, `… is 7 because …`, is no answer alone."""
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_EMPTY = ("null", "<na>", "#n/a", "nat")
+"""What else tables write for an answer that is not there; `None` and `N/A` may be what a form or a chart says."""
 _A_CROWD = 6
 """People who answer VQA's questions are ten; a document's answer has a few spellings."""
 _LONGEST_BARE = 80
@@ -68,13 +78,15 @@ def answer_of(record: Mapping[str, Any], first_index: int = 0, choice_form: Choi
     column = next((name for name in GOLD_COLUMNS if record.get(name) is not None), None)
     if column is None:
         raise InvalidDataset(f"the answer is missing: add a column {GOLD_COLUMNS[0]!r}", field="answer")
+    if column == "answers" and isinstance(record[column], str):
+        record = {**record, column: _spellings(record[column])}
     raw, others = _single(record[column], column), _others(record, column)
     # MMMU lists spellings of one answer, of which each is right.
     if record.get("question_type") == "open" and isinstance(raw, str) and isinstance(several := parsed(raw), list):
         raw, others = next(iter(several), raw), several
     value = _reference(cell_text(raw, column))
     options = options_of(record)
-    if missing(value) and value not in options.texts:
+    if (missing(value) or value.casefold() in _EMPTY) and value not in options.texts:
         raise InvalidDataset(f"{column} is {value!r}, which tables write for an empty cell: correct it", field=column)
     # A list of the format is not text in brackets, which may be an interval.
     listed = isinstance(raw, (list, tuple)) and value.startswith("[")
@@ -131,6 +143,12 @@ def _single(raw: Any, column: str) -> Any:
     return raw
 
 
+def _spellings(text: str) -> Any:
+    """The list that a table's cell holds, `["car", "automobile"]` or `car|automobile`; a text that is none as it is."""
+    found = parsed(text)
+    return separated(found) if isinstance(found, str) else found
+
+
 def _said(listed: Sequence[Any]) -> list[Any]:
     """What each of several people answered."""
     return [one.get("answer") if isinstance(one, Mapping) else one for one in listed]
@@ -140,6 +158,7 @@ def _others(record: Mapping[str, Any], column: str) -> Sequence[Any]:
     """Further answers, each of which is right as well: a column of their own, or what DocVQA's `answers` list."""
     if column != "answers":
         own = record.get("alternatives")
+        own = _spellings(own) if isinstance(own, str) else own
         return own if isinstance(own, (list, tuple)) else ()
     listed = record[column]
     if not isinstance(listed, (list, tuple)) or len(listed) >= _A_CROWD:
@@ -223,8 +242,10 @@ def _letter_of(raw: Any, value: str, options: Options, column: str, first_index:
         )
     if readings:
         return next(iter(readings.values()))
+    # One beyond the last counts from 1; all others before it would be taken for their neighbours.
+    ones = "; where options count from 1, say --first-index 1" if value == str(len(texts)) and not first_index else ""
     raise InvalidDataset(
-        f"{column} {value[:80]!r} is none of the {len(texts)} options: give an option's text, letter or index",
+        f"{column} {value[:80]!r} is none of the {len(texts)} options: give an option's text, letter or index{ones}",
         field=column,
     )
 
@@ -300,6 +321,8 @@ def _reference(text: str) -> str:
     # What MMPR's chosen responses end in.
     if final := _FINAL.fullmatch(text.rpartition("\n")[2].strip()):
         return find_answer(final["answer"], AnswerPlace.BOXED) or final["answer"].strip("* ")
+    if stated := _STATED.fullmatch(_SENTENCE.split(text)[-1].strip()):
+        return stated["answer"].strip("* ")
     text = _CALLED.sub(r"\1", text, count=1)
     solution = "\n" in text or len(text) > _LONGEST_BARE or _SAYS.search(_outside_boxes(text))
     return (find_answer(text, AnswerPlace.BOXED) if solution else None) or text
