@@ -12,6 +12,7 @@ from torch import nn
 
 from mstar.errors import InvalidInput
 from mstar.train_recipe import TrainRecipe
+from mstar_models.families import family_of
 
 VISION, PROJECTOR, LANGUAGE = "vision", "projector", "language"
 
@@ -29,7 +30,7 @@ def vision_tower(model: Any) -> nn.Module:
 def parameters_by_part(model: Any, parts: frozenset[str]) -> Mapping[str, list[nn.Parameter]]:
     """Parameters of the wanted parts, each of which may be empty. Raises InvalidInput like `vision_tower`."""
     # By identity, since a tied weight has two names.
-    tower = {id(p) for p in vision_tower(model).parameters()}
+    tower = {id(p) for module in _towers(model) for p in module.parameters()}
     language = {id(p) for module in _language(model) for p in module.parameters()}
     found: dict[str, list[nn.Parameter]] = {part: [] for part in parts}
     for parameter in model.parameters():
@@ -56,6 +57,11 @@ def freeze(model: Any, settings: TrainRecipe) -> None:
             )
         for parameter in parameters:
             parameter.requires_grad_(False)
+
+
+def _towers(model: Any) -> Iterator[nn.Module]:
+    yield vision_tower(model)
+    yield from (getattr(model.base_model, name) for name in family_of(model.config).more_towers)
 
 
 def _language(model: Any) -> Iterator[nn.Module]:

@@ -61,6 +61,9 @@ KINDS = (
     Kind("Glm46V", 112 * 112, 28 * 28 * 15_000, frames=2),
     Kind("PaddleOCRVL", 384 * 384, 1536 * 1536),
     Kind("VideoLlama3", 56 * 56, 28 * 28 * 1280, merge=1),
+    Kind("Ernie4_5_VLMoe", 56 * 56, 28 * 28 * 6177),
+    Kind("Glmga", 112 * 112, 28 * 28 * 15_000, frames=2),
+    Kind("CohereCompass", 56 * 56, 28 * 28 * 1280),
 )
 """Qwen2.5-VL to Qwen3.5 have Qwen2-VL's, GLM-4.5V has GLM-4.1V's, and GLM-OCR has GLM-4.6V's."""
 _PATCH = 14

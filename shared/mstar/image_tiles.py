@@ -30,7 +30,7 @@ def tiles(
         return _listed(config, grid, picture)
     if processor.get("crop_to_patches", model_type in _ALWAYS_CUT) is True:
         return _by_ratio(processor, picture)
-    if processor.get("do_image_splitting", "max_image_size" in processor) is not True:
+    if processor.get("do_image_splitting", isinstance(processor.get("max_image_size"), Mapping)) is not True:
         return 1
     tile = _edge(processor.get("max_image_size"))
     # Idefics2 has no size of its own for tiles: it cuts into quarters.

@@ -170,7 +170,9 @@ def _fixed_tokens(config: Mapping[str, Any]) -> int | None:
     found: int | None = _first(config, ("mm_tokens_per_image",), None) or _first(
         resampled, ("resampler_n_latents",), None
     )
-    return found
+    # Aria's: by number of patches, the most for the size that its processor scales to.
+    asked = _section(config, "projector_patch_to_query_dict") or {}
+    return found or max((int(count) for count in asked.values() if isinstance(count, int)), default=None)
 
 
 def _places(vision: Mapping[str, Any], merge: int, view: PlannedImage) -> int | None:

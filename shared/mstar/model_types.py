@@ -12,10 +12,11 @@ from pydantic import AfterValidator
 from mstar.types import MAX_IMAGES
 
 TRIED = frozenset((
-    "aya_vision", "deepseek_vl", "exaone4_5", "gemma3", "gemma4", "glm46v", "glm4v", "glm4v_moe", "glm_ocr",
-    "granite4_vision", "idefics2", "idefics3", "internvl", "lighton_ocr", "llava", "llava_next", "llava_onevision",
-    "minicpmv4_6", "minicpmv4_7", "mistral3", "mllama", "ovis2", "paddleocr_vl", "paligemma", "qianfan_ocr",
-    "qwen2_5_vl", "qwen2_vl", "qwen3_5", "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe", "smolvlm", "video_llama_3",
+    "aria", "aya_vision", "cohere_compass", "deepseek_vl", "deepseek_vl_hybrid", "ernie4_5_vl_moe", "exaone4_5",
+    "gemma3", "gemma4", "glm46v", "glm4v", "glm4v_moe", "glm_ocr", "glmga", "granite4_vision", "idefics2", "idefics3",
+    "internvl", "janus", "lighton_ocr", "llava", "llava_next", "llava_next_video", "llava_onevision", "minicpmv4_6",
+    "minicpmv4_7", "mistral3", "mllama", "ovis2", "paddleocr_vl", "paligemma", "qianfan_ocr", "qwen2_5_vl",
+    "qwen2_vl", "qwen3_5", "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe", "qwen4_exp", "smolvlm", "video_llama_3",
     "vipllava",
 ))  # fmt: skip
 """Types that transformers loads and `tests/system/test_model_families.py` drives through policy, PRM and trainer."""
@@ -29,12 +30,11 @@ ELSEWISE: Mapping[str, str] = {
 }
 """Types that it loads as models of images and text, and that do something else."""
 UNTRIED = frozenset((
-    "aria", "blip-2", "chameleon", "cohere2_vision", "cohere_compass", "cosmos3_edge", "cosmos3_omni",
-    "deepseek_ocr2", "deepseek_vl_hybrid", "emu3", "ernie4_5_vl_moe", "fast_vlm", "fuyu", "gemma3n", "gemma4_unified",
-    "glm5_next", "glmga", "got_ocr2", "hunyuan_vl", "hyperclovax_vision_v2", "idefics", "inkling_mm_model",
-    "instructblip", "janus", "kimi_k25", "kosmos-2", "kosmos-2.5", "lfm2_vl", "llama4", "llava_next_video",
-    "minimax_m3_vl", "mistral4", "muse_glimmer", "nemotron_h_omni", "perception_lm", "pp_chart2table",
-    "qwen2_5_omni_thinker", "qwen3_omni_moe_thinker", "qwen4_exp", "shieldgemma2", "step3p7", "video_llava",
+    "blip-2", "chameleon", "cohere2_vision", "cosmos3_edge", "cosmos3_omni", "deepseek_ocr2", "emu3", "fast_vlm",
+    "fuyu", "gemma3n", "gemma4_unified", "glm5_next", "got_ocr2", "hunyuan_vl", "hyperclovax_vision_v2", "idefics",
+    "inkling_mm_model", "instructblip", "kimi_k25", "kosmos-2", "kosmos-2.5", "lfm2_vl", "llama4", "minimax_m3_vl",
+    "mistral4", "muse_glimmer", "nemotron_h_omni", "perception_lm", "pp_chart2table", "qwen2_5_omni_thinker",
+    "qwen3_omni_moe_thinker", "shieldgemma2", "step3p7", "video_llava",
 ))  # fmt: skip
 """Types that it loads, whose response continues the prompt, and that nobody has driven through the services yet."""
 UNTRIED_SETTING = "MSTAR_COORDINATOR_UNTRIED_MODELS"

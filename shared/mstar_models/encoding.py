@@ -28,7 +28,9 @@ from mstar_models.spelling import segment_ends, spelling_of
 REMEMBERED_BYTES = 2**30
 REMEMBERED_TEXT_BYTES = 32 * 2**20
 """Of token ids: texts that are refused are tokenized as well, and must not fill the memory."""
-_TEXT_KEYS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "labels"})
+_TEXT_KEYS = frozenset(
+    {"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids", "moe_mm_token_type_ids", "labels"}
+)
 _TOKEN_KEYS = frozenset({"cross_attention_mask"})
 """What a processor gives for each token that does not follow from the token ids."""
 

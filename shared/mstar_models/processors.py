@@ -88,8 +88,16 @@ def _images_only(kind: Any) -> Any:
         # SmolVLM's own asks the video processor for its frame rate even where a conversation has no video.
         return ProcessorMixin.apply_chat_template(self, conversation, **fixed_day(self.chat_template), **options)
 
+    class Parts(ProcessorMixin):  # type: ignore[misc]
+        """What the class hands its parts to; their places count, and LLaVA-NeXT-Video's begin with the video part."""
+
+        def __init__(self, *parts: Any, **named: Any) -> None:
+            given = dict(zip(kind.get_attributes(), parts, strict=False)) | named
+            given.pop(VIDEO, None)
+            super().__init__(**given)
+
     methods = {"get_attributes": classmethod(get_attributes), "apply_chat_template": apply_chat_template}
-    return type(kind.__name__, (kind,), methods)
+    return type(kind.__name__, (kind, Parts), methods)
 
 
 def _part(folder: Path, kind: str, name: str) -> Any:

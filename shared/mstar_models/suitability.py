@@ -214,6 +214,8 @@ def row_cache_obstacle(model: Any) -> str | None:
         return "its images are not part of the text's sequence"
     if stateful := sorted(STATEFUL & kinds):
         return f"its layers of kind {', '.join(stateful)} keep no keys and values"
+    if unknown := sorted(kinds - _WINDOWS.keys() - {"full_attention"}):
+        return f"what its layers of kind {', '.join(unknown)} keep is not known"
     window = _narrowest(text, kinds)
     if window is not None and window < text.max_position_embeddings:
         return "some layers see a window only"

@@ -425,8 +425,8 @@ def test_the_coordinator_knows_the_gpus_that_train_and_whether_they_have_four_bi
 
     assert "MSTAR_COORDINATOR_TRAINING_GPU_GB" not in known({})
     assert "MSTAR_COORDINATOR_UNTRIED_MODELS" not in known({})
-    allowed = known({"coordinator": {"untriedModels": ["aria", "lfm2_vl"]}})
-    assert allowed["MSTAR_COORDINATOR_UNTRIED_MODELS"] == "aria,lfm2_vl"
+    allowed = known({"coordinator": {"untriedModels": ["llama4", "lfm2_vl"]}})
+    assert allowed["MSTAR_COORDINATOR_UNTRIED_MODELS"] == "llama4,lfm2_vl"
     told = known({"trainer": {"gpuGigabytes": 80, "fourBit": True}})
     assert told["MSTAR_COORDINATOR_TRAINING_GPU_GB"] == "80"
     assert told["MSTAR_COORDINATOR_TRAINING_FOUR_BIT"] == "true"

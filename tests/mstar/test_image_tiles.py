@@ -25,11 +25,12 @@ TILED: dict[str, dict[str, Any]] = {
     "internvl": {"max_patches": 12},
     "ovis2": {"max_patches": 6},
     "llava_next": {"image_grid_pinpoints": [[32, 64], [64, 32], [64, 64]]},
+    "llava_next_video": {"image_grid_pinpoints": [[32, 64], [64, 32], [64, 64]]},
     "pixtral": {"size": {"longest_edge": 64}},
     "mistral3": {"size": {"longest_edge": 64}},
     "llava_onevision": {"image_grid_pinpoints": [[32, 64], [64, 32], [64, 64]]},
 }
-WHOLE = ("llava", "paligemma", "gemma3", "aya_vision", "vipllava", "deepseek_vl")
+WHOLE = ("llava", "paligemma", "gemma3", "aya_vision", "vipllava", "deepseek_vl", "deepseek_vl_hybrid", "janus", "aria")
 PUBLISHED = {"min_pixels": 56 * 56, "max_pixels": 1280 * 28 * 28}
 # Each kind once: Qwen2-VL, Qwen3.5 and EXAONE 4.5 have the processor of Qwen2.5-VL, MiniCPM-V 4.7 that of 4.6.
 SCALED: dict[str, dict[str, Any]] = {
@@ -39,6 +40,9 @@ SCALED: dict[str, dict[str, Any]] = {
     "glm46v": {"size": {"shortest_edge": 12_544, "longest_edge": 1_000_000}},
     "paddleocr_vl": {},
     "video_llama_3": {"max_pixels": 500_000},
+    "ernie4_5_vl_moe": {"size": {"shortest_edge": 3136, "longest_edge": 4_842_768}},
+    "glmga": {"size": {"shortest_edge": 12_544, "longest_edge": 1_000_000}},
+    "cohere_compass": PUBLISHED,
     "minicpmv4_6": {"max_slice_nums": 9, "scale_resolution": 448, "patch_size": 14},
 }
 

@@ -16,7 +16,7 @@ from mstar_models.probing import picture
 
 # transformers' own: GLM's processor.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-BOUNDED = ("qwen2_5_vl", "qwen3_vl", "glm4v", "glm46v", "paddleocr_vl", "video_llama_3")
+BOUNDED = ("qwen2_5_vl", "qwen3_vl", "glm4v", "glm46v", "paddleocr_vl", "video_llama_3", "glmga")
 
 
 @pytest.fixture(scope="module")

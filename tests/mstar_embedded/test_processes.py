@@ -58,7 +58,7 @@ def test_what_the_operator_allows_and_bounds_reaches_the_service_that_it_is_for(
 ) -> None:
     given = {
         "MSTAR_COORDINATOR_TRACKING": "tensorboard",
-        "MSTAR_COORDINATOR_UNTRIED_MODELS": "aria",
+        "MSTAR_COORDINATOR_UNTRIED_MODELS": "llama4",
         "MSTAR_COORDINATOR_DATA_ROOT": "/data",
         "MSTAR_POLICY_BATCH_ROWS": "8",
         "MSTAR_PRM_TRUSTED_CODE": "code",

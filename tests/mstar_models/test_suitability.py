@@ -60,6 +60,13 @@ def test_layers_with_a_running_state_share_nothing() -> None:
     assert row_cache_obstacle(model) == "its layers of kind linear_attention keep no keys and values"
 
 
+def test_layers_of_a_kind_that_nobody_knows_share_nothing() -> None:
+    model, _ = llava()
+    model.config.text_config.layer_types = ["indexed_attention", "full_attention"]
+    assert packing_obstacle(model) == "it has layers of kind indexed_attention"
+    assert row_cache_obstacle(model) == "what its layers of kind indexed_attention keep is not known"
+
+
 def test_latent_attention_is_causal_attention() -> None:
     model, _ = llava(model_type="deepseek_v3", kv_lora_rank=16)
     assert (packing_obstacle(model), row_cache_obstacle(model)) == (None, None)

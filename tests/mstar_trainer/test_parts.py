@@ -1,8 +1,12 @@
 """What a recipe freezes is exactly the part that it names."""
 
+from pathlib import Path
+
 import pytest
 
 from architectures import ARCHITECTURES
+from family_folders import write_folder
+from further_families import DRIVEN
 from mstar.errors import InvalidInput
 from mstar.train_recipe import TrainRecipe
 from mstar_models.loading import load_model
@@ -26,6 +30,15 @@ def test_vision_and_language_are_found_in_every_architecture(make: object) -> No
     freeze(model, TrainRecipe(freeze_vision=True, freeze_language=True))
     left = {name for name, p in model.named_parameters() if p.requires_grad}
     assert all("projector" in name or "connector" in name or "merger" in name for name in left), left
+
+
+def test_a_model_with_two_towers_freezes_both(tmp_path: Path) -> None:
+    (family,) = (one for one in DRIVEN if one.name == "deepseek_vl_hybrid")
+    model = load_model(write_folder(family, tmp_path / "model"))
+    freeze(model, TrainRecipe(freeze_vision=True))
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert trained
+    assert not any("vision_model" in name for name in trained)
 
 
 def test_a_family_without_a_projector_of_its_own_says_what_to_freeze_instead() -> None:

@@ -51,7 +51,7 @@ class Plain:
         behind = torch.tensor([list(tokens)], dtype=torch.long)
         values["input_ids"] = torch.cat([values["input_ids"], behind], dim=1)
         values["attention_mask"] = torch.ones_like(values["input_ids"])
-        for types in ("mm_token_type_ids", "token_type_ids"):
+        for types in ("mm_token_type_ids", "moe_mm_token_type_ids", "token_type_ids"):
             if types in values:
                 # PaliGemma's are 0 in the prompt and 1 after it; the others' are 1 where an image is.
                 of_text = int(self.model.config.model_type == "paligemma")

@@ -23,6 +23,7 @@ from model_families import (
     qwen3_5,
     qwen_images,
 )
+from rarer_families import RARER
 
 GLM_ROPE = MROPE | {"mrope_section": [1, 1, 2], "partial_rotary_factor": 0.5}
 GLM_TURNS: Settings = {
@@ -252,6 +253,7 @@ FURTHER = (
     Family("video_llama_3", "VideoLLaMA 3", _video_llama_3,
            qwen_images(14, "VideoLlama3ImageProcessor", "VideoLlama3Processor")
            | {"temporal_patch_size": 1, "merge_size": 1}, QWEN_TOKENS, "<|image_pad|>"),
+    *RARER,
 )  # fmt: skip
 DRIVEN = (*FAMILIES, *FURTHER)
 """Every family that the services are driven with."""

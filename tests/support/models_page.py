@@ -59,7 +59,7 @@ read that in two ways. Of the types that transformers loads as models of images 
 ### Allow an untried family
 
 An operator may let runs use one of the last kind before that, such as to find out whether it works:
-`MSTAR_COORDINATOR_UNTRIED_MODELS=aria,lfm2_vl` (`coordinator.untriedModels` of the chart). No recipe and no request
+`MSTAR_COORDINATOR_UNTRIED_MODELS=llama4,lfm2_vl` (`coordinator.untriedModels` of the chart). No recipe and no request
 can. The folder is checked as any other; a family may still fail when it samples, scores or trains, or give wrong
 numbers in silence. So the coordinator says at its start which types are allowed, and a run on one carries a sentence in
 its log, in `mstar run show` and in its report. `mstar doctor --align` on the folder is the first test to make. The
@@ -104,7 +104,7 @@ Qianfan-OCR drops paths of its vision tower at random while it trains, where its
 (`drop_path_rate`), and Granite 4 Vision drops features of its projectors (`projector_dropout`, and two in
 `qformer_config`); the test sets these shares to 0, since nothing could be compared otherwise.
 Some families have only an image processor that needs torchvision (Kimi K2.5, Llama 4, Cohere 2 Vision, LFM2-VL,
-Perception LM, Aria): they were not tried.
+Perception LM): they were not tried.
 Phi-4-multimodal is refused: transformers does not list it among the models of images and text.
 SmolVLM's processor wants `num2words`, which comes with the model services.
 
@@ -123,10 +123,10 @@ records that `model.base` or `prm.base` does not take is refused before the run 
 ## Resolution
 
 `model.min_pixels` and `model.max_pixels` of a recipe bound a picture's pixels, and with them its tokens, for models
-that scale to a number of pixels: Qwen2-VL to Qwen3.5, GLM-4.1V to GLM-4.6V, GLM-OCR, PaddleOCR-VL, VideoLLaMA 3 and
-EXAONE 4.5. They are written into the run's copy of the folder, so that policy (vLLM too), PRM, trainer and the
-published model all keep to them. Other families scale by sides, tiles or tokens; a recipe that sets bounds for one of
-them is refused. A `prm.base` that has such bounds gets them as well.
+that scale to a number of pixels: Qwen2-VL to Qwen4-Exp, GLM-4.1V to GLM-4.6V, GLM-OCR, PaddleOCR-VL, VideoLLaMA 3,
+EXAONE 4.5, ERNIE 4.5 VL and Cohere Compass. They are written into the run's copy of the folder, so that policy (vLLM
+too), PRM, trainer and the published model all keep to them. Other families scale by sides, tiles or tokens; a recipe
+that sets bounds for one of them is refused. A `prm.base` that has such bounds gets them as well.
 
 ## A whole run, small
 

@@ -5,10 +5,24 @@ Most families need no file. `FAMILIES` holds those that do; `family_of` and `fam
 
 from typing import Any
 
-from mstar_models.families import gemma3, gemma4, granite4_vision, minicpm_llama3_v, minicpmv, paligemma, phi3_vision
+from mstar_models.families import (
+    cohere_compass,
+    deepseek_vl_hybrid,
+    ernie4_5_vl,
+    gemma3,
+    gemma4,
+    granite4_vision,
+    minicpm_llama3_v,
+    minicpmv,
+    paligemma,
+    phi3_vision,
+)
 from mstar_models.families.declaration import Family
 
 FAMILIES: tuple[Family, ...] = (
+    cohere_compass.FAMILY,
+    deepseek_vl_hybrid.FAMILY,
+    ernie4_5_vl.FAMILY,
     gemma3.FAMILY,
     gemma4.FAMILY,
     granite4_vision.FAMILY,

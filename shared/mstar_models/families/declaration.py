@@ -35,6 +35,8 @@ class Family:
     tower_by_image: bool = True
     """Whether the vision tower's outputs have one image after another on their first axis, so that a frozen tower's
     outputs can be kept by image."""
+    more_towers: tuple[str, ...] = ()
+    """Names, in the model without its head, of vision towers beside the one that transformers calls the encoder."""
     shape_logits: ShapeLogits | None = None
     """What the model does to its output head's values; None: they are its logits."""
     template: str | None = None

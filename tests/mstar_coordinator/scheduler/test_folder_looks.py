@@ -32,11 +32,11 @@ def test_a_folder_that_many_arms_name_is_read_once(tmp_path: Path) -> None:
     assert base.prm is not None
     arm = base.model_copy(update={"prm": base.prm.model_copy(update={"base": "prm"})})
     looks = CountedLooks()
-    first = admit(arm, DataPlaces(tmp_path), tmp_path / "home", 0, Trainers(), allowed={"aria"}, looks=looks)
+    first = admit(arm, DataPlaces(tmp_path), tmp_path / "home", 0, Trainers(), allowed={"llama4"}, looks=looks)
     once = list(looks.read)
     assert once.count("prm") == 1 and once.count("policy") > 1, "one question about the PRM, several about the base"
     for _ in range(3):
-        again = admit(arm, DataPlaces(tmp_path), tmp_path / "home", 0, Trainers(), allowed={"aria"}, looks=looks)
+        again = admit(arm, DataPlaces(tmp_path), tmp_path / "home", 0, Trainers(), allowed={"llama4"}, looks=looks)
         assert again == first
     assert looks.read == once
 

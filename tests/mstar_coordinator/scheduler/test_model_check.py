@@ -309,7 +309,7 @@ def test_a_family_whose_code_is_allowed_is_admitted(root: Path) -> None:
 
 def test_an_untried_family_is_admitted_where_the_operator_allows_it(root: Path) -> None:
     config = root / "model" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "aria"}))
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "llama4"}))
     recipe = with_sources()
     as_prm = recipe.model_copy(
         update={"model": SMALL.model, "prm": recipe.prm and recipe.prm.model_copy(update={"base": "model"})}
@@ -319,7 +319,7 @@ def test_an_untried_family_is_admitted_where_the_operator_allows_it(root: Path) 
             admitted(one, root)
         with pytest.raises(InvalidInput, match="was never tried with"):
             admit(one, DataPlaces(root), root / "home", 0, Trainers(), allowed=["fuyu"])
-        assert admit(one, DataPlaces(root), root / "home", 0, Trainers(), allowed=["aria"])
+        assert admit(one, DataPlaces(root), root / "home", 0, Trainers(), allowed=["llama4"])
 
 
 def test_no_link_leads_out_of_a_model_folder(root: Path) -> None:

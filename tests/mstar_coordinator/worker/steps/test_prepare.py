@@ -46,9 +46,9 @@ def test_a_type_of_model_that_nobody_has_tried_is_noted(tmp_path: Path) -> None:
     bench.prepare()
     assert _prepared(bench).untried == ()
     other = Bench(tmp_path / "other")
-    (tmp_path / "other" / "base" / "config.json").write_text('{"model_type": "aria"}')
+    (tmp_path / "other" / "base" / "config.json").write_text('{"model_type": "llama4"}')
     other.prepare()
-    assert _prepared(other).untried == ("aria",)
+    assert _prepared(other).untried == ("llama4",)
 
 
 def _prepared(bench: Bench) -> PrepareResult:
