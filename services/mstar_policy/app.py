@@ -27,7 +27,7 @@ from mstar_web.weights import WEIGHTS_RULES, weights_router
 API_VERSION = "1"
 RULES = (*WEIGHTS_RULES, allow("/v1/", "internal"))
 BOUNDS = {
-    "/v1/rollouts": BodyBound(bytes=64 * 2**20, values=2_000_000),
+    "/v1/rollouts": BodyBound(bytes=64 * 2**20, values=2_000_000, names=400_000),
     "/v1/chat": BodyBound(bytes=64 * 2**20, values=200_000),
 }
 

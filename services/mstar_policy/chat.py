@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from mstar.api.cache_control import CacheControl
 from mstar.api.images import ImageInput, image_of_data_url
 from mstar.errors import InvalidInput, NotFound
-from mstar.types import MAX_IMAGES
+from mstar.types import FIRST_BAD_ENDS, MAX_IMAGES
 from mstar_models.chat import Role, Turn
 from mstar_policy.engine import EnginePrompt, SamplingRequest
 from mstar_policy.rollouts import check_unicode
@@ -113,14 +113,14 @@ class ChatMessage(_Body):
     """One turn of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[ContentPart]
+    content: str | Annotated[list[ContentPart], FIRST_BAD_ENDS]
     name: str = Field(default="", max_length=64)
     """Who speaks. Without effect, so that a role may have one name alone: several would tell speakers apart."""
     cache_control: CacheControl | None = None
     """Accepted without effect; clients set it here where the content is a string."""
     # What clients send back with an assistant's message that they got from here.
-    tool_calls: Annotated[list[Any], Field(max_length=0)] = []
-    annotations: Annotated[list[Any], Field(max_length=0)] = []
+    tool_calls: Annotated[list[Any], FIRST_BAD_ENDS, Field(max_length=0)] = []
+    annotations: Annotated[list[Any], FIRST_BAD_ENDS, Field(max_length=0)] = []
 
 
 class StreamOptions(_Body):
@@ -156,7 +156,7 @@ class ChatRequest(_Body):
 
     model: str = Field(default=MODEL_NAME, max_length=500)
     """`mstar-policy` for whatever is loaded, or a weight version, which must be the loaded one."""
-    messages: list[ChatMessage] = Field(min_length=1, max_length=64)
+    messages: Annotated[list[ChatMessage], FIRST_BAD_ENDS] = Field(min_length=1, max_length=64)
     n: int = Field(default=1, ge=1, le=128)
     temperature: float = Field(default=1.0, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -164,7 +164,7 @@ class ChatRequest(_Body):
     max_completion_tokens: int | None = Field(default=None, ge=1, le=32_768)
     seed: int | None = Field(default=None, ge=-1, le=2**63 - 1)
     """The same seed gives the same samples; without one, or with -1, a random seed is drawn."""
-    stop: str | list[str] = []
+    stop: str | Annotated[list[str], FIRST_BAD_ENDS] = []
     """Up to 16 strings; the answer ends before the first of them."""
     ignore_eos: bool = False
     """Never sample the end of the turn, so that only length or `stop` ends the answer; for benchmarks."""

@@ -4,10 +4,21 @@ All models are frozen and refuse unknown keys, so one value can be used by the p
 sent over HTTP without conversion. There is no behaviour here beyond validation, and no I/O.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from mstar.layout import STEP_SEPARATOR, is_blank_line
 
@@ -37,6 +48,21 @@ class Frozen(BaseModel):
     """Base of every shared value: immutable, and unknown keys are an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class FirstBadEnds:
+    """Marks a list whose check ends at its first bad item: a million of them would be a million errors.
+
+    Pydantic's own mark of this kind cannot stand in a union.
+    """
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema: Any = handler(source)
+        return cast(CoreSchema, {**schema, "fail_fast": True})
+
+
+FIRST_BAD_ENDS = FirstBadEnds()
 
 
 class AnswerType(StrEnum):
@@ -110,9 +136,9 @@ class Response(Frozen):
 class SampledTokens(Frozen):
     """A response as it was sampled: no text is tokenized again, so training and scoring see what the policy said."""
 
-    ids: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field(min_length=1, max_length=65_536)
+    ids: Annotated[tuple[int, ...], FIRST_BAD_ENDS, BeforeValidator(as_tuple)] = Field(min_length=1, max_length=65_536)
     """The end of the turn included where it was sampled."""
-    ends: Annotated[tuple[int, ...], BeforeValidator(as_tuple)] = Field(min_length=1, max_length=65_536)
+    ends: Annotated[tuple[int, ...], FIRST_BAD_ENDS, BeforeValidator(as_tuple)] = Field(min_length=1, max_length=65_536)
     """For each segment, how many ids lie up to its end."""
     vocabulary: str = Field(max_length=64)
     """Digest of the vocabulary. A model with another one gets the text."""

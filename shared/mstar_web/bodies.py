@@ -32,6 +32,8 @@ PARSERS = 2
 COUNTED_TOGETHER = 2**18
 """Bytes whose marks are counted before other threads get a turn."""
 
+VALUES = b",", b"[", b"{"
+NAMES = b":", b"{"
 _SHAPE = re.compile(r"str|int|float|bool|\w+\[.*\]")
 """What pydantic calls a member of a union; no field of a body is called so."""
 
@@ -46,6 +48,8 @@ class BodyBound:
     bytes: int = 4 * 2**20
     values: int = 100_000
     """Members, items and brackets. Commas inside strings are counted too, since telling them apart means parsing."""
+    names: int = 100_000
+    """Members of objects, and objects; colons inside strings are counted too. They take longest of all to parse."""
 
 
 class _JsonRequest(Request):
@@ -106,8 +110,9 @@ def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
     Raises TooLarge, InvalidInput for what is not JSON or breaks a rule of all bodies, and RequestValidationError for
     what the adapter refuses.
     """
-    if holds_more(body, bound.values):
-        raise TooLarge(f"the body holds more than {bound.values} values: send fewer items in one request")
+    for marks, most, what in ((VALUES, bound.values, "values"), (NAMES, bound.names, "names and objects")):
+        if holds_more(body, most, marks):
+            raise TooLarge(f"the body holds more than {most} {what}: send fewer items in one request")
     try:
         # First for what the validation below does not refuse: duplicate keys, NUL, and depth.
         check_json(body)
@@ -120,7 +125,7 @@ def read_body(adapter: TypeAdapter[Any], body: bytes, bound: BodyBound) -> Any:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        listed = [{**item, "loc": ("body", *item["loc"])} for item in _one_a_union(found)]
+        listed = [{**item, "loc": ("body", *item["loc"])} for item in _one_a_union(_not_too_short(found))]
         raise RequestValidationError(listed) from None
 
 
@@ -136,18 +141,25 @@ def check_json(document: bytes) -> None:
     _check_values(tree)
 
 
-def holds_more(body: bytes, values: int) -> bool:
-    """Whether a body holds more values than that, counted by the marks that separate and open them.
+def holds_more(body: bytes, most: int, marks: tuple[bytes, ...] = VALUES) -> bool:
+    """Whether a body holds more values than that, or names, counted by the marks that separate and open them.
 
     In parts: one count of eight million marks holds the interpreter lock for a tenth of a second.
     """
     found = 1
     for begin in range(0, len(body), COUNTED_TOGETHER):
         part = body[begin : begin + COUNTED_TOGETHER]
-        found += sum(part.count(mark) for mark in (b",", b"[", b"{"))
-        if found > values:
+        found += sum(part.count(mark) for mark in marks)
+        if found > most:
             return True
     return False
+
+
+def _not_too_short(found: list[Any]) -> list[Any]:
+    """Errors without those that call a list too short whose check ended at a bad item (`FIRST_BAD_ENDS`)."""
+    ended = [item["loc"] for item in found if item["type"] == "too_short"]
+    bad = {place for place in ended if any(item["loc"][: len(place)] == place != item["loc"] for item in found)}
+    return [item for item in found if item["type"] != "too_short" or item["loc"] not in bad]
 
 
 def _one_a_union(found: list[Any]) -> Iterator[Any]:

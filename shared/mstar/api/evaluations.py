@@ -8,7 +8,7 @@ from mstar.api.keys import DEFAULT_PROJECT
 from mstar.api.runs import Progress
 from mstar.evolution import RunState
 from mstar.stages.measure import MeasuredTable
-from mstar.types import Frozen, as_tuple
+from mstar.types import FIRST_BAD_ENDS, Frozen, as_tuple
 
 Path = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")]
 """On the coordinator's machine, below the folder that its operator allows; a relative path starts there."""
@@ -21,7 +21,7 @@ class EvaluationCreate(Frozen):
     """A run by its id, a model that ships (`builtin:minivista`), or a folder in Hugging Face layout."""
     checkpoint: str | None = Field(default=None, max_length=40, pattern=r"^(base|warmup|it\d{2,})$")
     """Which policy of a run: `base`, `warmup` or an iteration such as `it02`; unset: the newest."""
-    sets: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(min_length=1, max_length=16)
+    sets: Annotated[tuple[str, ...], FIRST_BAD_ENDS, BeforeValidator(as_tuple)] = Field(min_length=1, max_length=16)
     """Benchmarks by name, such as `mathvista`."""
     data: Path | None = None
     """Folder with the published files of several benchmarks."""

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, model_validator
 
 from mstar.errors import InvalidImage, InvalidInput
-from mstar.types import MAX_IMAGES, Frozen, Sha256, as_tuple
+from mstar.types import FIRST_BAD_ENDS, MAX_IMAGES, Frozen, Sha256, as_tuple
 
 PIECE = 4 * 2**18
 """Characters decoded at a time: decoding holds the interpreter lock, and other requests want it in between."""
@@ -27,7 +27,7 @@ class ImageInput(Frozen):
         return self
 
 
-ImageInputs = Annotated[tuple[ImageInput, ...], BeforeValidator(as_tuple), Field(max_length=MAX_IMAGES)]
+ImageInputs = Annotated[tuple[ImageInput, ...], FIRST_BAD_ENDS, BeforeValidator(as_tuple), Field(max_length=MAX_IMAGES)]
 
 
 def read_base64(text: str, field: str = "images.data") -> bytes:

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from mstar.types import Frozen
+from mstar.types import FIRST_BAD_ENDS, Frozen
 
 DEFAULT_PROJECT = "default"
 """Holds what exists without a project of its own: all runs of before there were projects, and bootstrap keys."""
@@ -79,7 +79,7 @@ class KeyCreate(Frozen):
 
     name: KeyName
     """For people: whose key it is, or what uses it. Lists and the audit log show it."""
-    roles: tuple[Role, ...] = Field(min_length=1, max_length=len(Role))
+    roles: Annotated[tuple[Role, ...], FIRST_BAD_ENDS] = Field(min_length=1, max_length=len(Role))
     project: ProjectName | None = None
     """The project that it opens; unset, that of the key that makes it. Only an operator may name another one."""
     days: int | None = Field(default=None, ge=1, le=MAX_DAYS)

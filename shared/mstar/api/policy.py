@@ -8,7 +8,7 @@ from mstar.api.images import ImageInputs
 from mstar.gpu_memory import GpuMemory
 from mstar.layout import STEP_SEPARATOR, Separator, is_blank_line
 from mstar.steps import ArtefactId
-from mstar.types import Frozen, Response, Sha256
+from mstar.types import FIRST_BAD_ENDS, Frozen, Response, Sha256
 
 MAX_PROMPT = 65_536
 """Characters of a user turn: a question of 32,768 with its options and its instruction."""
@@ -25,7 +25,9 @@ class Prompt(Frozen):
     """Text of the system turn; without one there is none."""
     prefix: str = Field(default="", max_length=65_536)
     """Beginning of the response that every sample continues (Monte-Carlo completions); replies exclude it."""
-    prefix_ids: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(), max_length=32_768)
+    prefix_ids: Annotated[tuple[Annotated[int, Field(ge=0)], ...], FIRST_BAD_ENDS] = Field(
+        default=(), max_length=32_768
+    )
     """The same as the token ids that were sampled, in place of its text."""
     n: int = Field(default=1, ge=1, le=1024)
     temperature: float = Field(default=1.0, ge=0, le=2)
@@ -43,7 +45,7 @@ class Prompt(Frozen):
 class RolloutRequest(Frozen):
     """`POST /v1/rollouts`: a batch of prompts that is sampled from one weight version."""
 
-    prompts: tuple[Prompt, ...] = Field(min_length=1, max_length=8192)
+    prompts: Annotated[tuple[Prompt, ...], FIRST_BAD_ENDS] = Field(min_length=1, max_length=8192)
     max_tokens: int = Field(default=512, ge=1, le=32_768)
     top_p: float = Field(default=1.0, gt=0, le=1)
     logprobs: bool = False

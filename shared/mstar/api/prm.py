@@ -17,7 +17,7 @@ from mstar.api.images import ImageInputs
 from mstar.api.policy import MAX_PROMPT
 from mstar.layout import Separator
 from mstar.reward import Aggregate
-from mstar.types import Frozen, SampledTokens, as_tuple
+from mstar.types import FIRST_BAD_ENDS, Frozen, SampledTokens, as_tuple
 
 MAX_CHARACTERS = 2_000_000
 """Of all responses of one request: bounds what is tokenized for it."""
@@ -28,7 +28,9 @@ class Candidate(Frozen):
     """One response to score: as text in the response layout, or already cut into steps."""
 
     text: str | None = Field(default=None, max_length=262_144)
-    steps: Annotated[tuple[Step, ...] | None, BeforeValidator(as_tuple)] = Field(default=None, max_length=512)
+    steps: Annotated[Annotated[tuple[Step, ...], FIRST_BAD_ENDS] | None, BeforeValidator(as_tuple)] = Field(
+        default=None, max_length=512
+    )
     tokens: SampledTokens | None = None
     """The steps as a policy sampled them. A PRM with the same vocabulary scores these ids, another one the text."""
 
@@ -84,7 +86,9 @@ class ScoreRequest(Frozen):
     """Of the question, in its order: at the marks `<image>` of its text if it has one for each, else before it."""
     system: str = Field(default="", max_length=4096)
     """Text of the system turn; without one there is none."""
-    responses: tuple[Annotated[Candidate, WrapValidator(_kept_apart)], ...] = Field(min_length=1, max_length=256)
+    responses: Annotated[tuple[Annotated[Candidate, WrapValidator(_kept_apart)], ...], FIRST_BAD_ENDS] = Field(
+        min_length=1, max_length=256
+    )
     model_version: str | None = Field(default=None, max_length=500)
     """Refuse with 409 when another version is loaded."""
     aggregate: Aggregate = Aggregate.MIN

@@ -13,7 +13,7 @@ from mstar.api.cache_control import CacheControl
 from mstar.api.images import ImageInput, ImageInputs, image_of_data_url
 from mstar.api.prm import MAX_CHARACTERS, Candidate, RerankRequest, ScoreRequest
 from mstar.errors import InvalidInput
-from mstar.types import MAX_IMAGES, Frozen
+from mstar.types import FIRST_BAD_ENDS, MAX_IMAGES, Frozen
 
 MAX_DOCUMENTS = 256
 MAX_SYSTEM = 4096
@@ -46,7 +46,7 @@ class Part(Frozen):
 class Content(Frozen):
     """A query or a document: a string, `{"text": …}`, a list of parts, or `{"content": parts}`."""
 
-    content: list[Part] = Field(max_length=64)
+    content: Annotated[list[Part], FIRST_BAD_ENDS] = Field(max_length=64)
 
     @model_validator(mode="before")
     @classmethod
@@ -114,7 +114,7 @@ class RankRequest(Frozen):
     query: Content
     images: ImageInputs = ()
     """Ours: the images, for clients whose query can only be a string."""
-    documents: list[Content] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+    documents: Annotated[list[Content], FIRST_BAD_ENDS] = Field(min_length=1, max_length=MAX_DOCUMENTS)
     top_n: int | None = Field(default=None, ge=0)
     """How many results to return; all with 0, as in vLLM."""
     return_documents: bool | None = None
@@ -152,8 +152,8 @@ class PairsRequest(Frozen):
     """vLLM's `POST /score`, whose two sides have four pairs of names; one query goes with all documents."""
 
     model: str | None = Field(default=None, max_length=500)
-    queries: list[Content] = Field(min_length=1, max_length=MAX_DOCUMENTS)
-    documents: list[Content] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+    queries: Annotated[list[Content], FIRST_BAD_ENDS] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+    documents: Annotated[list[Content], FIRST_BAD_ENDS] = Field(min_length=1, max_length=MAX_DOCUMENTS)
 
     @model_validator(mode="before")
     @classmethod
@@ -194,7 +194,7 @@ class PoolingRequest(Frozen):
     """vLLM's `POST /pooling` with a conversation: a question with its images, and the answer whose steps are scored."""
 
     model: str | None = Field(default=None, max_length=500)
-    messages: list[Message] = Field(min_length=2, max_length=3)
+    messages: Annotated[list[Message], FIRST_BAD_ENDS] = Field(min_length=2, max_length=3)
     """A system message may come first; then the user's and the assistant's."""
     task: Literal["token_classify"] | None = None
     encoding_format: Literal["float"] = "float"

@@ -9,7 +9,7 @@ from mstar.documents import check_plain
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.stages import AnyResult
-from mstar.types import Frozen, as_tuple
+from mstar.types import FIRST_BAD_ENDS, Frozen, as_tuple
 
 Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
 """What people call runs, such as `baseline`. A run with the tag `archived` is left out of the list."""
@@ -18,7 +18,7 @@ Tag = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
 class RunChange(Frozen):
     """`PATCH /v1/runs/{id}`."""
 
-    tags: Annotated[tuple[Tag, ...], BeforeValidator(as_tuple)] = Field(max_length=20)
+    tags: Annotated[tuple[Tag, ...], FIRST_BAD_ENDS, BeforeValidator(as_tuple)] = Field(max_length=20)
     """All tags that the run has from now on."""
 
 

@@ -1,6 +1,6 @@
 """Bodies of the coordinator's public API on studies."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -8,7 +8,7 @@ from mstar.documents import check_plain
 from mstar.evolution import RunState
 from mstar.study.plan import MAX_ARMS, MAX_SEEDS, ArmName, Study
 from mstar.study.states import StudyState
-from mstar.types import Frozen
+from mstar.types import FIRST_BAD_ENDS, Frozen
 
 
 class RunChoice(Frozen):
@@ -23,7 +23,7 @@ class StudyCreate(Frozen):
 
     study: dict[str, Any]
     """The study as in its file; its base is a recipe, or the name of one that the coordinator ships."""
-    runs: tuple[RunChoice, ...] = Field(default=(), max_length=MAX_ARMS * MAX_SEEDS)
+    runs: Annotated[tuple[RunChoice, ...], FIRST_BAD_ENDS] = Field(default=(), max_length=MAX_ARMS * MAX_SEEDS)
     """Only these of its runs; empty for all."""
 
     @field_validator("study", mode="before")
