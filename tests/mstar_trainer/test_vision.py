@@ -39,7 +39,8 @@ def test_kept_outputs_give_the_same_loss_and_gradient(make: object, room: int, b
         for batch, (loss, gradient) in zip(batches, plain, strict=True):
             again, other = value(ResponseLoss(model, frozen), batch)
             assert again == pytest.approx(loss, rel=1e-6)
-            assert torch.allclose(gradient, other, atol=1e-6)
+            # The order of sums, and so the last bit of the largest entries, differs between processors.
+            assert torch.allclose(gradient, other, atol=1e-6 * gradient.abs().max().item())
     assert frozen.computed == (5 if room else 10)
 
 

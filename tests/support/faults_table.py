@@ -48,14 +48,18 @@ class Table:
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
+        self._setups: dict[str, float] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         texts = next((value for name, value in report.user_properties if name == PROPERTY), None)
         counts = report.when == "call" or (report.when == "setup" and report.failed)
+        if report.when == "setup":
+            # Some tests bring their fault about in a fixture, which several share: the first one's time counts.
+            self._setups[report.nodeid] = report.duration
         if isinstance(texts, list) and counts and not report.skipped:
             name, fault, expected = texts
             row = self._rows.setdefault(name, Row(fault, expected))
-            row.seconds.append(report.duration)
+            row.seconds.append(report.duration + (self._setups[report.nodeid] if report.when == "call" else 0.0))
             row.failed += report.failed
 
     def pytest_sessionfinish(self) -> None:
