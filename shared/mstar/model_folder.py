@@ -32,6 +32,8 @@ _PACKED = frozenset(
     ("U8", "I8", "I16", "U16", "I32", "U32", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F6_E2M3", "F6_E3M2")
 )
 """Types of matrices that hold several numbers in one, or need a scale beside them."""
+POINTER = "it is a pointer of Git LFS: fetch the files with `git lfs pull`"
+_POINTS = b"version https://git-lfs"
 _HEAD, _EMBEDDINGS = "lm_head.weight", "embed_tokens.weight"
 _PIECES, _PIECE_BYTES = 16, 65_536
 
@@ -72,12 +74,21 @@ def weight_files(folder: Path) -> dict[str, set[str] | None]:
 
 def _without_weights(folder: Path) -> str:
     """What is wrong with a folder that has neither an index nor one file of weights."""
+    if lost := lost_link(folder):
+        return lost
     others = sorted(path.name[:64] for path in folder.glob("*.safetensors"))
     if "adapter_model.safetensors" in others:
         return "is an adapter, not a model: merge it into its base model, and name the merged folder"
     if others:
         return f"holds {others[0]!r} and no {INDEX}, which says what is in it: add it from the same download"
     return f"holds no safetensors: neither {SINGLE} nor {INDEX}; convert it first"
+
+
+def lost_link(folder: Path) -> str | None:
+    """What is wrong with a folder that has a link to a file that is gone, as a cache that was tidied up leaves it."""
+    lost = (path for path in folder.iterdir() if is_model_file(path.name) and path.is_symlink())
+    name = min((path.name for path in lost if not path.exists()), default=None)
+    return None if name is None else f"has a link {name[:64]} that leads to no file: download the model again"
 
 
 def check_weights(folder: Path) -> int:
@@ -91,12 +102,15 @@ def check_weights(folder: Path) -> int:
         try:
             tensors = {tensor.name for tensor in tensors_of(path)}
         except ValueError as error:
-            raise _refused(folder, f"has a damaged {name}: {error}") from None
+            said = POINTER if _is_pointer(path) else str(error)
+            raise _refused(folder, f"has a damaged {name}: {said}") from None
         # Headers are read and no tensor: a cut-off download is found without reading gigabytes.
         missing = sorted((listed or set()) - tensors)
         if missing:
             raise _refused(folder, f"lacks tensor {missing[0][:100]!r} in {name}, where {INDEX} puts it")
         total += path.stat().st_size
+    if (folder / INDEX).exists() and not isinstance(read_json(folder, INDEX).get("metadata"), dict):
+        raise _refused(folder, f'has no metadata in {INDEX}, which transformers reads: add "metadata": {{}}')
     return total
 
 
@@ -188,10 +202,17 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     except ValueError as error:
         # "Unexpected UTF-8 BOM (decode using utf-8-sig)" is for programmers.
         said = "it begins with a byte-order mark: save it without" if "BOM" in str(error) else str(error)[:100]
+        said = POINTER if _is_pointer(path) else said
         raise _refused(folder, f"has a {name} that is not valid JSON: {said}") from None
     if not isinstance(found, dict):
         raise _refused(folder, f"has a {name} that is not a JSON object")
     return found
+
+
+def _is_pointer(path: Path) -> bool:
+    """Whether a file is what git leaves of a large one where Git LFS did not fetch it."""
+    with open(path, "rb") as file:
+        return file.read(len(_POINTS)) == _POINTS
 
 
 def _inside(folder: Path, name: str) -> Path:

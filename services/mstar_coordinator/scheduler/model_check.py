@@ -11,7 +11,15 @@ from typing import Any
 from mstar.errors import InvalidInput
 from mstar.layout import STEP_SEPARATOR
 from mstar.model_files import source_name
-from mstar.model_folder import check_weights, model_files, packed_tensor, read_json, separate_head, tensor_names
+from mstar.model_folder import (
+    check_weights,
+    lost_link,
+    model_files,
+    packed_tensor,
+    read_json,
+    separate_head,
+    tensor_names,
+)
 from mstar.model_types import WITH_CODE, WITHOUT_TEMPLATE, type_problem
 from mstar.prm_schemes import (
     DECLARATION,
@@ -63,6 +71,7 @@ def check_model(folder: Path, allowed: Collection[str] = ()) -> int:
     _check_trains(folder, config)
     _check_parts(folder, processor=True)
     _check_template(folder, model_type)
+    _check_images(folder)
     model_files(folder)
     weights = check_weights(folder)
     _check_alone(folder)
@@ -290,13 +299,31 @@ def _check_config(folder: Path) -> dict[str, Any]:
         if cached := sorted((folder / "snapshots").glob("*/config.json")):
             name = f"snapshots/{cached[-1].parent.name[:64]}"
             raise _refused(folder, f"is a folder of a hub's cache: name the model below it, {name}")
-        raise _refused(folder, "has no config.json")
+        raise _refused(folder, _without_config(folder))
+    if lost := lost_link(folder):
+        raise _refused(folder, lost)
     config = read_json(folder, "config.json")
     for problem in _wrong_types(config, "config.json"):
         raise _refused(folder, problem)
     if not config.get("model_type"):
         raise _refused(folder, "has no model_type in config.json")
     return config
+
+
+def _without_config(folder: Path) -> str:
+    """What is wrong with what is named as a model and has no configuration."""
+    if folder.is_file():
+        return "is a file: name the folder of the model, unpacked"
+    if lost := lost_link(folder):
+        return lost
+    found = [*folder.glob("*/config.json"), *folder.glob("models--*/snapshots/*/config.json")]
+    if found:
+        # The newest: trainers leave a folder for each of their checkpoints.
+        newest = max(found, key=lambda path: (path.stat().st_mtime, path))
+        return f"has no config.json: name the model below it, {newest.parent.relative_to(folder)}"
+    if any(folder.glob("consolidated*")):
+        return "has no config.json, and weights for other programs: take the same model's folder for transformers"
+    return "has no config.json"
 
 
 def _check_parts(folder: Path, *, processor: bool) -> None:
@@ -309,6 +336,14 @@ def _check_parts(folder: Path, *, processor: bool) -> None:
         for key in _CLASSES:
             if found.get(key) is not None and not isinstance(found[key], str):
                 raise _refused(folder, f"has {key} in {name}, which must be a text")
+
+
+def _check_images(folder: Path) -> None:
+    """Raises InvalidInput for a processor that does not say how images are prepared."""
+    if not _has(folder, PROCESSORS[0]) and not _mapping(read_json(folder, PROCESSORS[1]).get("image_processor")):
+        raise _refused(
+            folder, f"has no {PROCESSORS[0]}, and no image_processor in {PROCESSORS[1]}: add one from the same model"
+        )
 
 
 def _check_template(folder: Path, model_type: str, *, sees: bool = True) -> None:

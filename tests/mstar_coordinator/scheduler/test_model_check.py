@@ -40,6 +40,46 @@ def test_a_hubs_cache_is_told_apart_from_the_model_in_it(root: Path) -> None:
         admitted(with_sources(), root)
 
 
+@pytest.mark.parametrize(
+    ("below", "said"),
+    [
+        ("gemma/config.json", "has no config.json: name the model below it, gemma"),
+        ("checkpoint-500/config.json", "has no config.json: name the model below it, checkpoint-500"),
+        ("models--a--b/snapshots/c0/config.json", "name the model below it, models--a--b/snapshots/c0"),
+        ("consolidated.00.pth", "weights for other programs: take the same model's folder for transformers"),
+    ],
+)
+def test_what_lies_below_a_folder_without_a_model_is_named(root: Path, below: str, said: str) -> None:
+    path = root / "model" / below
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (root / "model" / "config.json").rename(path)
+    with pytest.raises(InvalidInput, match=re.escape(said)):
+        admitted(with_sources(), root)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_download_that_is_not_whole_says_how_to_get_it(root: Path, name: str, lost: bool) -> None:
+    """A link into a cache that was tidied up, or what git leaves of a large file."""
+    path = root / "model" / name
+    path.unlink()
+    if lost:
+        path.symlink_to(root / "model" / "gone")
+    else:
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5000000\n")
+    said = rf"link {name} that leads to no file: download the model" if lost else rf"{name}.* `git lfs pull`"
+    with pytest.raises(InvalidInput, match=said):
+        admitted(with_sources(), root)
+
+
+def test_a_processor_without_settings_for_images_is_refused(root: Path) -> None:
+    (root / "model" / "processor_config.json").write_text('{"processor_class": "Idefics3Processor"}')
+    with pytest.raises(
+        InvalidInput, match=r"has no preprocessor_config\.json, and no image_processor in processor_con"
+    ):
+        admitted(with_sources(), root)
+
+
 @pytest.mark.parametrize("section", ["", "text_config"])
 def test_quantized_weights_are_refused_since_they_cannot_be_trained(root: Path, section: str) -> None:
     path = root / "model" / "config.json"
@@ -133,6 +173,7 @@ def test_weights_that_were_cut_off_are_refused(root: Path, size: int) -> None:
         ({"weight_map": {"a": "../x.safetensors"}}, "not a \\*.safetensors file beside it"),
         ({"weight_map": {"a": 3}}, "not a \\*.safetensors file beside it"),
         ({"weight_map": []}, "has no weight_map"),
+        ({"weight_map": {"a": "part.safetensors"}}, 'add "metadata": {}'),
         ([], "not a JSON object"),
     ],
 )
@@ -223,7 +264,7 @@ TEMPLATE = f"{{{{ bos_token }}}}{{% for part in messages[0]['content'] %}}{IMAGE
             "{%- endfor %}{%- endif %}{{ {'a': 1} | tojson(indent=2, ensure_ascii=True) }}{%- endfor %}",
         ),
         ("chat_template.json", json.dumps({"chat_template": TEMPLATE})),
-        ("processor_config.json", json.dumps({"chat_template": TEMPLATE})),
+        ("processor_config.json", json.dumps({"chat_template": TEMPLATE, "image_processor": {"do_resize": True}})),
         ("tokenizer_config.json", json.dumps({"chat_template": TEMPLATE, "bos_token": {"content": "<s>"}})),
         (
             "tokenizer_config.json",
