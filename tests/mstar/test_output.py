@@ -44,7 +44,7 @@ def run_in(state: RunState) -> Run:
     )
 
 
-def test_a_server_that_is_replaced_is_asked_again() -> None:
+def test_a_server_that_is_replaced_is_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
     answers: list[Run | None] = [run_in(RunState.RUNNING), None, None, run_in(RunState.SUCCEEDED)]
 
     def read() -> Run:
@@ -54,6 +54,7 @@ def test_a_server_that_is_replaced_is_asked_again() -> None:
         return answer
 
     assert follow(read).state is RunState.SUCCEEDED and answers == []
+    assert capsys.readouterr().err.count("the server does not answer") == 1
 
 
 @pytest.mark.parametrize(

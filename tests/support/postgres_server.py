@@ -68,10 +68,10 @@ class PostgresServer:
         shutil.rmtree(self._folder)
 
     @contextmanager
-    def database(self) -> Iterator[str]:
+    def database(self, encoding: str = "UTF8") -> Iterator[str]:
         """URL of a new database, which is dropped at the end with whoever is connected to it."""
         name = self._new_name()
-        self._do(f"CREATE DATABASE {name}")
+        self._do(f"CREATE DATABASE {name} ENCODING {encoding} TEMPLATE template0")
         yield self._url(name)
         self._do(f"DROP DATABASE {name} WITH (FORCE)")
 

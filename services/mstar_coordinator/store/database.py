@@ -32,8 +32,12 @@ BUSY_SECONDS = 30.0
 """How long a SQLite transaction waits for another to end before it fails."""
 POOL_SECONDS = 10.0
 """How long a request waits for a connection when all are in use."""
-POSTGRES = {"connect_timeout": 5, "tcp_user_timeout": 10_000}
-"""Seconds to connect, and milliseconds for which sent data may stay unacknowledged."""
+POSTGRES = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "client_encoding": "UTF8"}
+"""Seconds to connect, and milliseconds for which sent data may stay unacknowledged.
+
+Without the encoding psycopg returns bytes for texts where the database has none (SQL_ASCII, as `initdb` makes it under
+LANG=C).
+"""
 
 
 @dataclass(frozen=True)

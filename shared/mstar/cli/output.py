@@ -151,6 +151,15 @@ def require_success(run: Run) -> None:
         raise Unavailable(f"run {run.id} {run.state.value}: {run.error or 'see its events'}")
 
 
+def show_results(results: RunResults) -> None:
+    """Print the table of a run and what it has gained, or that nothing was measured yet."""
+    console.print(results_table(results))
+    if not results.test and not results.iterations:
+        console.print("no policy has been measured yet")
+    if said := gain(results):
+        console.print(said)
+
+
 def left_out(results: RunResults) -> str:
     """Which questions the run is done without, in a line; empty where there is none."""
     names = ", ".join(one.question for one in results.quarantined)
@@ -216,6 +225,8 @@ def states(read: Callable[[], Run], broken: Callable[[], str | None]) -> Iterato
             run = read()
         # Only what time can mend: NotFound and refused keys are raised at once.
         except Unavailable:
+            if silent_since is None:
+                progress_console.print("the server does not answer: asking again for minutes", style="dim")
             silent_since = silent_since or time.monotonic()
             if time.monotonic() - silent_since > PATIENCE_SECONDS:
                 raise

@@ -14,14 +14,13 @@ from mstar.cli.output import (
     ENDED,
     byte_progress,
     console,
-    gain,
     left_out,
     outcome_lines,
     print_json,
     program,
     progress_console,
     require_success,
-    results_table,
+    show_results,
     unscored_lines,
 )
 from mstar.cli.recipe_files import overrides_of, recipe_values_of
@@ -124,8 +123,7 @@ def show(
     if as_json:
         print_json(results)
         return
-    console.print(results_table(results))
-    console.print(gain(results))
+    show_results(results)
     if results.quarantined:
         console.print(left_out(results))
     for line in (
@@ -279,8 +277,7 @@ def _finish(client: Client, run_id: str, *, as_json: bool) -> None:
     if as_json:
         print_json(results)
     else:
-        console.print(results_table(results))
-        console.print(gain(results))
+        show_results(results)
     require_success(ended)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mstar.api.runs import RunCreate
-from mstar.cli.output import console, follow, gain, print_json, program, require_success, results_table
+from mstar.cli.output import console, follow, print_json, program, require_success, show_results
 from mstar.cli.stopping import told_when_stopped
 from mstar.client import Client, Endpoint
 from mstar.errors import InvalidInput
@@ -101,8 +101,7 @@ def run_embedded(home: Path, create: RunCreate, *, as_json: bool) -> None:
     if as_json:
         print_json(results)
     else:
-        console.print(results_table(results))
-        console.print(gain(results))
+        show_results(results)
     require_success(ended)
     if not as_json:
         console.print(f"report: {home / run.id / 'report.html'}")

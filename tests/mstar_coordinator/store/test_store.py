@@ -137,6 +137,14 @@ def test_a_stage_is_a_name_without_its_shard(name: str, stage: str) -> None:
     assert stage_of(name) == stage
 
 
+def test_a_database_without_an_encoding_keeps_texts(postgres: PostgresServer) -> None:
+    with postgres.database("SQL_ASCII") as url:
+        store = open_store(url)
+        with store.reading() as tx:
+            assert tx.steps._connection.exec_driver_sql("SELECT 'ä 模'").scalar_one() == "ä 模"
+        store.close()
+
+
 def test_one_of_several_coordinators_holds_a_baton(postgres: PostgresServer) -> None:
     with postgres.filled_database(lambda url: open_store(url).close()) as url:
         first, second = open_store(url), open_store(url)
