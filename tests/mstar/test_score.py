@@ -83,6 +83,19 @@ def test_what_was_changed_is_scored_anew(tmp_path: Path, asked: list[dict[str, A
     assert len(written(tmp_path)) == 2
 
 
+def test_scores_of_before_stay_until_there_are_others(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
+    assert scored_to(tmp_path, words("a"), "--fresh").exit_code == 0
+    before = written(tmp_path)
+    bad = [{"question": "q"}]
+    assert scored_to(tmp_path, bad, "--fresh").exit_code == 1
+    assert written(tmp_path) == before, "the input was none"
+    assert scored_to(tmp_path, words("b"), "--fresh").exit_code == 0
+    assert [row["question"] for row in written(tmp_path)] == ["b"]
+    (tmp_path / "out.jsonl").unlink()
+    assert scored_to(tmp_path, bad).exit_code == 1
+    assert not (tmp_path / "out.jsonl").exists(), "nothing came of it"
+
+
 def test_scores_of_other_weights_are_not_mixed_in(tmp_path: Path, asked: list[dict[str, Any]]) -> None:
     scored_to(tmp_path, words("a"))
     out = tmp_path / "out.jsonl"

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from mstar.errors import InvalidInput
 
+MOST_CHARACTERS = 32 * 2**20
+"""Of a line: what a service takes as the body of a request."""
 _EXPECTED = {
     "missing": "is missing",
     "string_type": "must be a text",
@@ -31,7 +33,11 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
         # Editors on Windows put a byte order mark there; other line ends may stand inside JSON strings and end no line.
         found = False
         with file.open(encoding="utf-8-sig", newline="\n") as lines:
-            for number, line in enumerate(lines, 1):
+            # Of a file that is something else, all of it may be one line.
+            for number, line in enumerate(iter(lambda: lines.readline(MOST_CHARACTERS + 1), ""), 1):
+                if len(line) > MOST_CHARACTERS:
+                    detail = f"{file} line {number}: longer than {MOST_CHARACTERS} characters: is it JSON lines?"
+                    raise InvalidInput(detail, field="file")
                 if line.strip():
                     found = True
                     yield number, line.removesuffix("\n")

@@ -27,6 +27,7 @@ from mstar.cli import (
 from mstar.cli.stopping import stop_in_order
 from mstar.control_characters import PICTURES
 from mstar.errors import MstarError
+from mstar.host_memory import is_exhausted, no_memory
 from mstar.writing import refused
 
 app = typer.Typer(
@@ -103,6 +104,11 @@ def main() -> None:
         sys.exit(f"error: this command needs {error.name}, which is not installed here: {fix}")
     except OSError as error:
         sys.exit(f"error: {_named(error)}".translate(PICTURES))
+    except (MemoryError, RuntimeError) as error:
+        # Of the second kind only what the system refuses; any other is a fault of the program, whose trace is wanted.
+        if not is_exhausted(error):
+            raise
+        sys.exit(f"error: {no_memory(error, 'close other programs, or give this one less to read').detail}")
     except KeyboardInterrupt:
         # 128 + SIGINT, as shells report a program that Ctrl-C ended.
         sys.exit(130)

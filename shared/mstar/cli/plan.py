@@ -29,9 +29,11 @@ def plan(
     gpu_memory: Annotated[float, typer.Option(min=1, max=2000, help="Memory of each GPU, in GB.")] = 80.0,
     model: Annotated[str | None, typer.Option(help="Folder, or name of a known model. Default: the recipe's.")] = None,
     settings: SettingsOption = None,
-    tflops: Annotated[float, typer.Option(min=1, help="Assumed peak of a GPU, in dense bf16 TFLOPS.")] = 989.0,
-    bandwidth: Annotated[float, typer.Option(min=0.01, help="Assumed memory bandwidth, in TB/s.")] = 3.35,
-    response_tokens: Annotated[int, typer.Option(min=1, help="Assumed length of a response, in tokens.")] = 220,
+    tflops: Annotated[float, typer.Option(min=1, max=1e6, help="Assumed peak of a GPU, in dense bf16 TFLOPS.")] = 989.0,
+    bandwidth: Annotated[float, typer.Option(min=0.01, max=1e4, help="Assumed memory bandwidth, in TB/s.")] = 3.35,
+    response_tokens: Annotated[
+        int, typer.Option(min=1, max=10**7, help="Assumed length of a response, in tokens.")
+    ] = 220,
     as_json: JsonOption = False,
 ) -> None:
     """Estimate whether a run fits on the GPUs and what it costs. Exit code 1 if it does not fit or would be refused."""

@@ -81,14 +81,19 @@ def score(
     with (
         stopping,
         Client(Endpoint.from_environment(), retries=PATIENT) as client,
-        _opened(out, append=bool(done)) as sink,
+        _opened(out) as sink,
     ):
+        keep = bool(done) or out is None or not out.is_file()
         quiet = out is None or not console.is_terminal
         for one, number, line in left if quiet else track(left, "scoring", len(lines), completed=len(done)):
             row = _scored(client, file, number, line, form, separator)
             # Before the row is written: scores of two models in one file could not be told apart afterwards.
             _check_version(row["model_version"], done, out)
             row = _chosen(row, keep_top, min_score) | {LINE_ID: one}
+            if not keep:
+                # Not before there is something better: the PRM may be away, or the input be none.
+                sink.truncate(0)
+                keep = True
             sink.write(json.dumps(row, ensure_ascii=False) + "\n")
             # Line by line to the disk's cache, so that a kill costs one request.
             sink.flush()
@@ -112,18 +117,26 @@ def _chosen(row: dict[str, Any], keep_top: int | None, min_score: float | None) 
 
 
 @contextmanager
-def _opened(out: Path | None, *, append: bool = False) -> Iterator[TextIO]:
-    """The file to write to, line by line, so that what was scored before an error is kept. Raises InvalidInput."""
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """The file to add to, line by line, so that what was scored before an error is kept. Raises InvalidInput.
+
+    A new file to which nothing was written is removed again.
+    """
     if out is None:
         yield sys.stdout
         return
+    before = out.exists()
     try:
         # Half of a surrogate pair, which UTF-8 has not, is written as JSON's own escape for it: `\\ud800`.
-        sink = out.open("a" if append else "w", encoding="utf-8", errors="backslashreplace")
+        sink = out.open("a", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InvalidInput(f"{out} cannot be written: {error.strerror}", field="out") from error
-    with writing(out), sink:
-        yield sink
+    try:
+        with writing(out), sink:
+            yield sink
+    finally:
+        if not before and out.is_file() and not out.stat().st_size:
+            out.unlink()
 
 
 def _form(prompt: str, home: Path, *, chosen: bool) -> PromptForm:
