@@ -9,13 +9,13 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from mstar_data.rows import Row, read_rows
+from mstar_data.rows import ImportedRow, read_rows
 from mstar_data.summary import Summary
 from small_png import small_png
 from trusting_looks import TrustingLooks
 
 
-def read(folder: Path) -> list[Row]:
+def read(folder: Path) -> list[ImportedRow]:
     summary = Summary()
     rows = list(read_rows(folder, summary, looks=TrustingLooks()))
     assert not summary.problems, summary.problems

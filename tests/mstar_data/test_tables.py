@@ -7,18 +7,18 @@ import pytest
 
 from mstar.errors import InvalidInput
 from mstar_data.mapping import Mapping
-from mstar_data.rows import Options, read_rows
+from mstar_data.rows import ReadOptions, read_rows
 from mstar_data.summary import Summary
 from small_png import small_png
 from trusting_looks import TrustingLooks
 
 
-def read(folder: Path, table: str, options: Options | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+def read(folder: Path, table: str, options: ReadOptions | None = None) -> tuple[list[dict[str, Any]], list[str]]:
     for place in range(3):
         (folder / f"{place}.png").write_bytes(small_png(place))
     (folder / "train.csv").write_text(table)
     summary = Summary()
-    rows = list(read_rows(folder, summary, options or Options(), looks=TrustingLooks()))
+    rows = list(read_rows(folder, summary, options or ReadOptions(), looks=TrustingLooks()))
     return [dict(row.columns) for row in rows], summary.problems
 
 
@@ -53,7 +53,7 @@ def test_a_table_with_semicolons_shows_what_a_comma_is(
 
 def test_a_mapping_says_what_a_comma_is(tmp_path: Path) -> None:
     for sign, value in ((",", "1.234"), (".", "1,234")):
-        rows, problems = read(tmp_path, table("1,234"), Options(mapping=Mapping(decimal=sign)))  # type: ignore[arg-type]
+        rows, problems = read(tmp_path, table("1,234"), ReadOptions(mapping=Mapping(decimal=sign)))  # type: ignore[arg-type]
         assert ([row["answer"] for row in rows], problems) == ([value], [])
 
 
@@ -106,7 +106,7 @@ def test_the_line_that_names_the_separator_and_empty_lines_are_no_records(tmp_pa
 
 @pytest.mark.parametrize("cell", ["car|automobile", "['car', 'automobile']", "car; automobile"])
 def test_a_mapping_may_say_that_a_cell_lists_answers_of_which_each_is_right(tmp_path: Path, cell: str) -> None:
-    said = Options(mapping=Mapping(columns={"answers": "gold"}))
+    said = ReadOptions(mapping=Mapping(columns={"answers": "gold"}))
     rows, problems = read(tmp_path, f'image,question,gold\n0.png,Which?,"{cell}"\n', said)
     assert not problems
     assert (rows[0]["answer"], rows[0]["alternatives"]) == ("car", ["automobile"])
