@@ -21,7 +21,9 @@ from door_bench import BOOTSTRAP, door
 from fake_prm import VERSION, fake_prm
 from finished_evaluation import begun, evaluated
 from finished_run import finished, finished_study
+from mstar_coordinator.export.report import render_report
 from pages_bench import client_of, indexed, start, work
+from publish_bench import finished_run, sample
 from small_png import small_png
 from tour import asked, save, walk
 from web_bench import serving
@@ -165,6 +167,20 @@ def test_every_page_fits_is_silent_and_has_no_serious_barrier(
             assert serious(page) == {}, path
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_report_fits_a_phone_and_has_no_serious_barrier(
+    browser: "playwright.Browser", tmp_path: Path, theme: str
+) -> None:
+    run = finished_run().model_copy(update={"name": "n" * 80})
+    shown = [sample([f"{'step' * 30}\n\n## Answer\n\n42", "B"], [True, False], [0.7, None])]
+    (tmp_path / "report.html").write_text(render_report(run, shown), encoding="utf-8")
+    with watched(browser, 390, theme) as page:
+        page.goto(f"file://{tmp_path}/report.html", wait_until="load")
+        assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+        assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is (theme == "dark")
+        assert serious(page) == {}
+
+
 def test_a_run_is_seen_to_change_without_a_reload(browser: "playwright.Browser", client: httpx2.Client) -> None:
     run_id = start(client)
     with watched(browser, 1440, "light") as page:
@@ -220,6 +236,8 @@ def test_a_run_that_goes_on_after_its_end_is_followed_again_and_keeps_the_focus(
         page.locator(".state", has_text="failed").wait_for()
         page.get_by_role("button", name="Resume").press("Enter")
         page.locator(".state", has_text="running").wait_for()
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Pause", "Resume is gone"
         page.get_by_role("button", name="Tags").focus()
         client.post(f"/v1/runs/{made}/pause", json={})
         page.locator(".state", has_text="paused").wait_for()

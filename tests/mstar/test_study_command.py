@@ -1,10 +1,13 @@
 """What `mstar study run` says while it waits."""
 
+import io
 from pathlib import Path
+
+from rich.console import Console
 
 from mstar.api.runs import Progress, Run
 from mstar.api.studies import StudyRunView, StudyView
-from mstar.cli.study import goes_on, how_to_report, under_way
+from mstar.cli.study import goes_on, how_to_report, study_table, under_way
 from mstar.evolution import RunState
 from mstar.recipes import Recipe
 from mstar.study.states import StudyState
@@ -28,6 +31,17 @@ def test_the_line_says_which_run_is_under_way_and_how_far_it_is() -> None:
     assert under_way(view, runs[1], run) == line
     held = run.model_copy(update={"problem": "no worker asks for it"})
     assert under_way(view, runs[1], held) == f"{line} · no worker asks for it"
+
+
+def test_eighty_columns_show_whole_ids() -> None:
+    runs = (StudyRunView(arm="continuous", seed=111, run="r-01m8fvrhnqg2j6", state=RunState.SUCCEEDED),)
+    view = StudyView(
+        id="s-1", name="mine", state=StudyState.RUNNING, created_at=0, updated_at=0, study=study(), runs=runs
+    )
+    console = Console(width=80, file=io.StringIO())
+    console.print(study_table(view, {}))
+    assert isinstance(console.file, io.StringIO)
+    assert [one for one in ("r-01m8fvrhnqg2j6", "succeeded", "continuous") if one not in console.file.getvalue()] == []
 
 
 def test_what_is_to_be_typed_next_finds_the_numbers_of_a_stack_that_has_ended() -> None:

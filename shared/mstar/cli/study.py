@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -103,16 +103,22 @@ def show(study: IdArgument = "latest", as_json: JsonOption = False) -> None:
     if as_json:
         print_json(view)
         return
+    console.print(study_table(view, found))
+    for text in filter(None, (view.error, view.problem)):
+        console.print(text)
+
+
+def study_table(view: StudyView, found: Mapping[Run, StudyRun]) -> Table:
+    """The runs of a study, with the results of those in `found`."""
     table = Table(title=f"{view.name} · {view.id} · {view.state.value}", title_justify="left")
     for name in ("seed", "arm", "run", "state", "warm-up", "final ID", "final OOD", "reused"):
-        table.add_column(name)
+        # Names and ids are what other commands are given; headings may wrap.
+        table.add_column(name, no_wrap=name in ("arm", "run", "state"))
     for one in view.runs:
         record = found.get((one.arm, one.seed))
         state = one.state.value if one.state else "waiting"
         table.add_row(str(one.seed), one.arm, one.run or "", state, *(_scores(record) if record else [""] * 4))
-    console.print(table)
-    for text in filter(None, (view.error, view.problem)):
-        console.print(text)
+    return table
 
 
 @app.command()
@@ -252,8 +258,8 @@ def _follow(
             continue
         silent_since = None
         ended = {(one.arm, one.seed) for one in view.runs if one.state in ENDED}
-        # Its other runs go on without this command.
-        if view.state is not StudyState.RUNNING or ended >= set(wanted):
+        # Its other runs go on without this command. Where there are none, the study itself ends in a moment.
+        if view.state is not StudyState.RUNNING or (ended >= set(wanted) and len(ended) < len(view.runs)):
             return view
         time.sleep(POLL_SECONDS)
 

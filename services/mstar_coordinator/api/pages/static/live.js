@@ -13,6 +13,7 @@ const TYPES = [
   "run.warned", "step.changed", "step.committed", "step.failed", "step.retried", "artefact.damaged",
   "question.quarantined",
 ];
+said.tabIndex = -1;
 let waiting = null;
 let stream = null;
 let after = now.dataset.after;
@@ -92,7 +93,10 @@ function become(node, wanted) {
 function show(html) {
   const made = document.createElement("template");
   made.innerHTML = html;
+  const inside = now.contains(document.activeElement);
   fill(now, made.content);
+  // What had the focus is gone, such as Pause once the run is paused: the next Tab leads to what came for it.
+  if (inside && !now.contains(document.activeElement)) said.focus();
 }
 
 // One change of this run; what it was refused for is said on the page.
