@@ -7,6 +7,7 @@ asks for the perimeter. What this leaves out: whether the value is right.
 import re
 from collections.abc import Iterator
 
+from mstar.answers.around import with_blank
 from mstar.answers.dimensions import asked_quantity
 from mstar.answers.heads import names_something_else
 from mstar.answers.marks import plain
@@ -35,6 +36,11 @@ _ASKED = re.compile(
     rf"\$?m?\s*(?P<what>(?i:{_FIGURES})\s*)?\$?(?P<name>[A-Z]{{2,4}}|[a-z]|[1-9])\$?(?=\s*(?:[.,:?]|$|\s(?:in|if|when|to|as|for|that|so|such|given|where)\b))"
 )
 """`find AC`, `the value of x`."""
+_THEN = re.compile(
+    r"\bthen\s+(?:the\s+)?(?:(?:length|measure|value|size|degree|area|perimeter)s?\s+of\s+)?(?:the\s+)?"
+    rf"\$?(?P<what>(?i:{_FIGURES})\s*)?\$?(?P<name>[A-Z]{{2,4}}|[a-z]|[1-9])\$?\s*(?:=|\b(?:is|are|equals|measures)\b)"
+)
+"""`If angle 1 = 50°, then angle 2 is equal to ()`."""
 _SYMBOLS = {
     "A": {"area", "amplitude"}, "f": {"frequency"}, "λ": {"wavelength"},
     "S": {"area"}, "P": {"perimeter", "power", "pressure"}, "C": {"perimeter"},
@@ -55,19 +61,38 @@ _NAMED = re.compile(
 )
 _ANGLE = re.compile(r"angle|∠|\\angle", re.IGNORECASE)
 _BY_HOW_MUCH = re.compile(r"\bby\s+(?:how|what)\b", re.IGNORECASE)
+_PROPER = re.compile(r"\b[A-Z][a-z]+")
+_NO_NAMES = {"The", "It", "They", "There", "This", "That", "He", "She", "In", "Because", "Since", "As", "Its"}
+_OF_TWO = re.compile(r"\b(?P<what>difference|ratio|sum|product|gap)\s+(?:between|of|in)\b", re.IGNORECASE)
+_OF_BOTH = ({"difference", "gap"}, {"ratio", "to"}, {"sum", "total"}, {"product"})
+_NO_THINGS = {"the", "a", "is", "was", "of", "in", "are", "number", "answer", "value"}
+_HEAD = re.compile(r"the\s+(?P<head>[^=:]{3,80}?)\s+(?:is|was|are|were)\s", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?<=[.?!])\s+")
+_ASKS = re.compile(r"\b(?:what|how|which|find)\b", re.IGNORECASE)
+_JOINED = re.compile(r"\b(?:an?|the)\s+([a-z]{3,})\s+and\s+(?:an?|the)\s+([a-z]{3,})\b")
+"""`a necklace and a ring`"""
+_MORE = re.compile(r"\bhow\s+many\s+(?:more|fewer|less)\b.*\bthan\b", re.IGNORECASE)
+_PLAIN_COUNT = re.compile(r"\d[\d,]*(?:\s+(?!(?:more|fewer|less|than)\b)[^\W\d_]+){2,}")
+"""`8 students walk`, where the question asks how many more they are."""
 _CHANGED_TO = re.compile(r"(?<!compared )\b(?:to|from)\s+[$€£]?\d")
 """`It rose to 8`, where the question asks by how much."""
 _CALL = re.compile(r"\$?([a-zA-Z]'{0,2}\(-?\d{1,4}\))")
 """`f(2)`"""
 _ANGLE_NAMED = re.compile(r"(?:\b[Aa]ngle\s+|∠\s*|\\angle\s*|角\s*)([A-Z]{1,3})(?![A-Za-z])")
+_LETTERED = re.compile(
+    r"(?<!\\)\b(?!(?i:angle|triangle|side|arc|line|segment)\b)([A-Za-z]{3,12})\s+\$?([A-Z]|\d{1,2})\$?(?![\w.,]\w|\w)"
+)
+"""`point B`, `station 3`"""
 _EQUALS = re.compile(r"=|≈|\\approx\b|\b(?:is|are|equals|measures)\b")
 
 
 def says_another(said: str, answer: Answer, question: str) -> bool:
     """Whether the words beside a value are of another thing. `said`: the answer, which has the right value."""
-    text = _BECAUSE.split(said, maxsplit=1)[0].lstrip("$ ")
+    text = _BECAUSE.split(said, maxsplit=1)[0].strip("$* ").rstrip(".* ")
     gold = plain(answer.value)
     options = {plain(choice) for choice in answer.choices}
+    if question and gold in _YES_NO and not options:
+        return _other_names(text, question)
     if not question or ({gold} | options) & _YES_NO or len(text) < 4 or len(text.split()) > _LONGEST:
         return False
     told, asked = _words(text), _words(question)
@@ -77,9 +102,11 @@ def says_another(said: str, answer: Answer, question: str) -> bool:
         is_opposite(text, told, asked, question)
         or _other_measure(told, asked)
         or _other_symbol(text, question)
+        or _one_of_two(text, told, question)
         or _other_name(text, question)
         or has_another_subject(text, question)
-        or names_something_else(text, question, _words(" ".join((gold, *options))))
+        or names_something_else(text, with_blank(question), _words(" ".join((gold, *options))))
+        or (_MORE.search(question) is not None and _PLAIN_COUNT.fullmatch(text) is not None)
         or (_BY_HOW_MUCH.search(question) is not None and " by " not in text and _CHANGED_TO.search(text) is not None)
         or (answer.type is AnswerType.CHOICE and _other_unit(text, answer, question))
     )
@@ -89,6 +116,26 @@ def _other_measure(told: set[str], asked: set[str]) -> bool:
     wanted = {_SAME.get(word, word) for word in asked & _MEASURES}
     named = {_SAME.get(word, word) for word in told & _MEASURES}
     return bool(wanted and named) and named.isdisjoint(wanted)
+
+
+def _other_names(text: str, question: str) -> bool:
+    """`Yes, Ann is taller`, where the question is about Tom, and Ann is none of its names."""
+    told = {name for name in _PROPER.findall(text.partition(" ")[2])} - _NO_NAMES
+    asked = set(_PROPER.findall(question.partition(" ")[2]))
+    return bool(told and asked) and told.isdisjoint(re.findall(r"\w+", question))
+
+
+def _one_of_two(text: str, told: set[str], question: str) -> bool:
+    """`The highest is 122` where the question asks for a difference, and `to buy a hat` for a hat and a ring."""
+    between, head = _OF_TWO.search(question), _HEAD.match(text)
+    named = _words(head["head"]) if head else set()
+    if between and named - _NO_THINGS:
+        alike = next((words for words in _OF_BOTH if between["what"].casefold() in words), {between["what"].casefold()})
+        if named <= _words(question) and named.isdisjoint(alike):
+            return True
+    asking = next((one for one in reversed(_SENTENCE.split(question)) if _ASKS.search(one)), "")
+    pairs = _JOINED.findall(asking)
+    return any((one.casefold() in told) != (other.casefold() in told) for one, other in pairs)
 
 
 def _other_unit(text: str, answer: Answer, question: str) -> bool:
@@ -125,14 +172,22 @@ def _other_name(text: str, question: str) -> bool:
     if call and calls and call[1] not in calls:
         return True
     *heads, _ = _EQUALS.split(text)
+    if _other_lettered(" ".join(heads), question):
+        return True
     angles, called = _angles(question), _angles(" ".join(heads))
     if len(angles) == 1 and called and angles.isdisjoint(called):
         return True
-    asked = [*map(_key, _ASKED.finditer(question))]
+    asked = [_key(found) for pattern in (_ASKED, _THEN) for found in pattern.finditer(question)]
     names = [name for head in heads for name in _names(head)]
     if not any(asked) or not names or not set(names).isdisjoint(asked):
         return False
     return any(len(name) in map(len, asked) for name in names if name)
+
+
+def _other_lettered(head: str, question: str) -> bool:
+    """`The pressure at point A` where the question asks for the one at point B, and has no point A."""
+    told, asked = ({(noun.casefold(), name) for noun, name in _LETTERED.findall(part)} for part in (head, question))
+    return not {noun for noun, _ in told - asked}.isdisjoint(noun for noun, _ in asked)
 
 
 def _angles(text: str) -> set[str]:

@@ -8,27 +8,24 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
+from mstar.answers.around import SAY, SMALL, TEXT, VERBS, answers_around, folded, without_s
 from mstar.answers.beside import answers_beside
 from mstar.answers.marks import bare
 from mstar.answers.numbers import CHANGES
 from mstar.answers.renamed import named_again
 from mstar.answers.restated import answers_restated, long_forms
+from mstar.answers.stated import answers_stated, answers_unspaced
 from mstar.answers.supported import answers_supported, without_support
 from mstar.answers.wanted import names_counted
 
 _LONGEST = 30
 """Words; a longer text is not a bare answer."""
-_VERBS = {
-    "is", "was", "has", "had", "equals", "will", "would", "can", "could", "shows", "reads", "displays", "indicates",
-    "es", "ist", "est", "measures", "falls", "lies", "occurs", "represents", "contains", "gives", "belongs",
-}  # fmt: skip
+_OF_PICTURES = {"shows", "reads", "displays", "indicates", "represents", "contains", "gives", "measures"}
+"""None of these is what somebody does of whom a question asks."""
+_ENGLISH = {"the", "is", "what", "which", "how", "who", "where", "when", "are", "was", "does", "do", "did"}
 _MODALS = {"can", "could"}
 _HELPERS = {"do", "does", "did", "can", "could", "will", "would", "should", "must"}
 """After these a question has its verb in its plain form, and the answer in another: `does it leave`, `it leaves`."""
-_SMALL = {
-    "a", "an", "the", "of", "in", "on", "at", "to", "from", "for", "by", "it", "its", "they", "there", "he", "she",
-    "we", "his", "her", "their", "this", "that",
-}  # fmt: skip
 _BEFORE_ANSWER = {"in", "on", "at", "to", "from", "of", "by", "for", "about", "made", "called", "named"}
 _SAYS_MORE = {
     "not", "no", "never", "neither", "nor", "none", "or", "but", "except", "unlike", "than", "half", "twice",
@@ -48,25 +45,14 @@ _OPTION = re.compile(r"[(\[]?[A-Z][)\].:]+")
 """The letter of `(A) It would decrease`, which is no article."""
 _SO = re.compile(r"^(?:so|thus|hence|therefore)\b,?\s+", re.IGNORECASE)
 _LEAD = re.compile(
-    r"(?:in|for|from|on|by|using|at|with|according\s+to|based\s+on)\s+(?P<where>[^,=]{1,60}),\s+", re.IGNORECASE
+    r"(?:in|for|from|on|by|using|at|with|after|according\s+to|based\s+on)\s+(?P<where>[^,=]{1,60}),\s+", re.IGNORECASE
 )
 _PICTURE = {
     "figure", "chart", "graph", "table", "picture", "image", "diagram", "map", "photo", "given", "shown", "right",
     "triangle", "data", "above", "following", "\\triangle", "\\angle", "pythagorean", "theorem",
 }  # fmt: skip
-_SAY = {"say", "says", "read", "reads", "written", "text"}
-_TEXT = {"text", "word", "writing", "inscription", "message"}
 _ARTICLES = re.compile(r"\s(?:(?:the|an?)\s)+")
-_BLANK = re.compile(r"\(\s*_+\s*\)|_{2,}")
-_SENTENCE = re.compile(r"(?<=[.?!:])\s+|\n")
 _ASKING = re.compile(r"\b(?:what|which|how|find|calculate|determine|compute|then)\b", re.IGNORECASE)
-_OF_YEAR = re.compile(r"(?P<name>\D+?)\s*\((?P<year>[12]\d{3})\)")
-_SHARE = re.compile(
-    r"(?P<share>(?:about\s+|around\s+)?[\d.]+\s*(?:%|percent))\s+(?:of\s+)?(?P<whose>\S.*)", re.IGNORECASE
-)
-_ANYBODY = {"people", "respondents", "them", "those", "total", "all", "is", "are", "was", "were", "who"}
-_ONE_OF_THEM = {"are": "is", "were": "was", "have": "has"}
-"""`Which has more?` is answered by `They have more.`"""
 _PAST = {
     "spend": "spent", "sell": "sold", "buy": "bought", "get": "got", "take": "took", "leave": "left", "eat": "ate",
     "make": "made", "run": "ran", "give": "gave", "go": "went", "see": "saw", "pay": "paid", "have": "had",
@@ -86,6 +72,7 @@ _OF_MEASURE = {
     "heavy": {"weighs", "weigh", "weighed"}, "weight": {"weighs", "weigh", "weighed"}, "cost": {"costs"},
     "price": {"costs", "cost"}, "long": {"lasts", "lasted", "takes", "took"}, "mass": {"weighs"},
     "arrival": {"arrives", "arrived"}, "departure": {"departs", "departed", "leaves", "left"},
+    "expiration": {"expires", "expired"}, "written": {"says", "say", "reads", "read"},
 }  # fmt: skip
 """Verbs that say what a question asks for with another word."""
 
@@ -93,7 +80,8 @@ _OF_MEASURE = {
 def answers_in_words(said: str, question: str) -> Iterator[str]:
     """What a sentence may give for its answer, none for a text that is not a sentence of the question's words."""
     text = _SO.sub("", long_forms(bare(said, sentences=False)).replace("**", ""))
-    words, asked = text.split(), [_folded(word) for word in question.split()]
+    yield from answers_unspaced(text, question)
+    words, asked = text.split(), [folded(word) for word in question.split()]
     if "\n" in text or not 2 <= len(words) <= _LONGEST or not asked:
         return
     if _SO.match(bare(said, sentences=False)):
@@ -111,11 +99,10 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     yield from answers_beside(bare(text), question)
     # `three wheels` of `It has three wheels`, where the question asks how many.
     held = bare(text).split()
-    yield from _counted(held, [_folded(word) for word in held], asked, question)
+    yield from _counted(held, [folded(word) for word in held], asked, question)
     yield from _assigned(text, question)
-    yield from _filled(words, question)
-    yield from _narrowed(text, asked)
-    told = [_folded(word) for word in words]
+    yield from answers_around(text, words, question, asked)
+    told = [folded(word) for word in words]
     yield from _without_end(words, told, asked)
     yield from _before(words, told, f" {' '.join(asked)} ")
     yield from answers_restated(text, question, told, asked)
@@ -123,16 +110,19 @@ def answers_in_words(said: str, question: str) -> Iterator[str]:
     yield from _counted(words, told, asked, question)
     yield from _called(words, told, asked)
     yield from named_again(text, words, told, question)
+    yield from answers_stated(text, question)
 
 
 def _without_lead(text: str, question: str, asked: Sequence[str]) -> str:
     """`AC = 5` of `In triangle ABC, AC = 5`: what is in front of the comma says where, in the question's own words."""
     found = _LEAD.match(text)
-    known = {_singular(word.strip("$△∠")) for word in asked} | _SMALL | _PICTURE
+    known = {without_s(word.strip("$△∠")) for word in asked} | SMALL | _PICTURE
     # Of the letters that the question has: ABC is the triangle of AB and BC.
     letters = set("".join(re.findall(r"(?<![A-Za-z])[A-Z]{1,4}(?![A-Za-z])", question)))
     if found is None or not all(
-        _singular(_folded(word).strip("$△∠")) in known or set(word.strip("$△∠")) <= letters
+        (name := without_s(folded(word).strip("$△∠"))) in known
+        or set(word.strip("$△∠")) <= letters
+        or any(name == f"{one}ing" for one in known)
         for word in found["where"].split()
     ):
         return text
@@ -141,7 +131,7 @@ def _without_lead(text: str, question: str, asked: Sequence[str]) -> str:
 
 def asks_order(question: str) -> bool:
     """Whether the order of what is named may be part of the answer."""
-    return not _IN_ORDER.isdisjoint(_folded(word) for word in question.split())
+    return not _IN_ORDER.isdisjoint(folded(word) for word in question.split())
 
 
 def _assigned(text: str, question: str) -> Iterator[str]:
@@ -167,31 +157,6 @@ def _spelt(text: str) -> str:
     return " ".join(re.sub(r"∠|\\angle\b", " angle ", text).replace("$", " ").casefold().split())
 
 
-def _filled(words: Sequence[str], question: str) -> Iterator[str]:
-    """`quarter` of `It is quarter to two`, where the question has `It is (_) to two` with a blank."""
-    for sentence in _SENTENCE.split(question):
-        blank = _BLANK.search(sentence)
-        if blank is None:
-            continue
-        before = [_folded(word) for word in sentence[: blank.start()].split()]
-        behind = [word for word in map(_folded, sentence[blank.end() :].split()) if word]
-        told = [_folded(word) for word in words]
-        end = len(told) - len(behind)
-        if before + behind and end > len(before) and told[: len(before)] == before and told[end:] == behind:
-            yield " ".join(words[len(before) : end])
-
-
-def _narrowed(text: str, asked: Sequence[str]) -> Iterator[str]:
-    """`United States` of `United States (2015)` and `62%` of `62% think so`, where all the rest is the question's."""
-    if (found := _OF_YEAR.fullmatch(text)) and found["year"] in asked:
-        yield found["name"]
-    share = _SHARE.fullmatch(text)
-    if share and not {"percent", "percentage", "share", "proportion"}.isdisjoint(asked):
-        known = {_singular(word) for word in asked} | _SMALL | _ANYBODY
-        if all(_singular(word) in known or word in known for word in map(_folded, share["whose"].split())):
-            yield share["share"]
-
-
 def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[str]:
     """`City Store` of `City Store has the lowest price`: what is behind it is in the question, word for word.
 
@@ -200,7 +165,7 @@ def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[s
     loosely = _ARTICLES.sub(" ", asked)
     for place in range(1, len(told)):
         verb, behind = told[place], " ".join(told[place:])
-        says = len(told) - place > 1 and (verb in _VERBS or verb == "of" or verb.endswith(("s", "ed")))
+        says = len(told) - place > 1 and (verb in VERBS or verb == "of" or verb.endswith(("s", "ed")))
         again = f" {behind} " in asked or _ARTICLES.sub(" ", f" {behind} ") in loosely
         if (says and again) or any(f" {kind} {behind} " in asked for kind in ("which", "what", "who")):
             yield " ".join(words[:place])
@@ -209,22 +174,31 @@ def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[s
 
 def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
     """`$5.70` of `Ava needs $5.70`: what is before it are words of the question, the last one a verb."""
-    known = {_singular(word) for word in asked} | _SMALL
-    known |= {"all", "both"} if told[0] in ("all", "both") and _SOME.isdisjoint(asked) else set()
-    known |= _TEXT if not _SAY.isdisjoint(asked) else set()
+    known = {without_s(word) for word in asked} | SMALL
+    known |= {"all", "both"} if _SOME.isdisjoint(asked) else set()
+    known |= {"with"} if "has" in asked or "have" in asked else set()
+    known |= {"person", "man", "woman"} if asked[0] == "who" else set()
+    known |= {"number", "population", "amount", "level"} if "happen" in asked else set()
+    known |= TEXT if not SAY.isdisjoint(asked) else set()
     verbs = {verb for word in asked for verb in _OF_MEASURE.get(word, ())}
-    verbs |= _VERBS | set(_inflected(asked)) | set(asked) & set(_PAST.values())
+    verbs |= set(asked) if _ENGLISH.isdisjoint(asked) else set()
+    verbs |= VERBS - _no_verbs(asked) | set(_inflected(asked)) | set(asked) & set(_PAST.values())
     for place in range(1, 0 if _OPTION.fullmatch(words[0]) else len(told) - 1):
         head = told[:place]
-        if _SAYS_MORE & set(head) or not all(word in _SMALL or _singular(word) in known for word in head):
+        if _SAYS_MORE & set(head) or not all(word in SMALL or without_s(word) in known for word in head):
             return
         if told[place] not in verbs:
             continue
-        if _of_condition(head, asked) or (asked[0] == "how" and {"more", "than"} <= set(asked) and "more" not in told):
+        if (
+            _turns_round(head, told[place:], asked)
+            or _of_condition(head, asked)
+            or (asked[0] == "how" and {"more", "than"} <= set(asked) and "more" not in told)
+        ):
             return
         begin = place + 1 + _as_asked(told[place:], asked)
         yield " ".join(words[begin:])
         yield from _without_end(words[begin:], told[begin:], asked)
+        yield from _without_place(words[begin:], told[begin:], asked)
         if told[place] in ("is", "was"):
             yield " ".join(words[place:])  # `They are equal` of `Both lines are equal`
         for end in range(place + 2, len(told)):  # `will most likely increase`
@@ -246,8 +220,15 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
             begin += 1
             yield " ".join(words[begin:])
             yield from _without_end(words[begin:], told[begin:], asked)
+            yield from _without_place(words[begin:], told[begin:], asked)
             if {"which", "what"} & set(asked[:2]) and told[begin] in asked[1:3]:
                 yield " ".join(words[begin + 1 :])  # `is in Quadrant II`
+
+
+def _no_verbs(asked: Sequence[str]) -> set[str]:
+    """Verbs that say another thing: `The photo shows her` of who took it, `He has $5` of how much he needs."""
+    shown = _OF_PICTURES if asked[0] == "who" else set()
+    return shown | ({"has", "had"} if _HELPERS & {*asked} and not {"have", "has", "had"} & {*asked} else set())
 
 
 def _as_asked(told: Sequence[str], asked: Sequence[str]) -> int:
@@ -265,13 +246,31 @@ def _without_end(words: Sequence[str], told: Sequence[str], asked: Sequence[str]
     if "how" not in asked[:2] or len(told) < 3:
         return
     end = next((place for place, word in enumerate(told[:4]) if word in _OF_WHAT), 0)
-    if 0 < end < len(told) - 1 and all(word in _SMALL or word in asked for word in told[end + 1 :]):
+    if 0 < end < len(told) - 1 and all(word in SMALL or word in asked for word in told[end + 1 :]):
+        yield " ".join(words[:end])
+
+
+def _without_place(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
+    """`an umbrella` of `an umbrella in his right hand`, whose last words are the question's last ones."""
+    end = next((place for place, word in enumerate(told) if place and word in _OF_WHAT), 0)
+    if 1 < len(told) - end < len(told) and list(told[end:]) == list(asked[end - len(told) :]):
         yield " ".join(words[:end])
 
 
 def _follows(word: str, head: str, asked: Sequence[str]) -> bool:
     """Whether a question has a word, and after the other: `imports exceeded exports` is another fact than it asks."""
     return word in asked and (head not in asked or asked.index(head) < len(asked) - 1 - asked[::-1].index(word))
+
+
+def _turns_round(head: Sequence[str], behind: Sequence[str], asked: Sequence[str]) -> bool:
+    """Whether `Ann is to the left of …` answers who is to the left of Ann, which is the other way round."""
+    place = len(asked) - len(head) - 1
+    return (
+        place > 1
+        and list(asked[place + 1 :]) == list(head)
+        and asked[place] in _OF_WHAT | _LIMITS
+        and asked[place] in behind
+    )
 
 
 def _of_condition(head: Sequence[str], asked: Sequence[str]) -> bool:
@@ -308,7 +307,7 @@ def _counted(words: Sequence[str], told: Sequence[str], asked: Sequence[str], qu
         else list(takewhile(lambda word: word not in _HELPERS, asked[2:]))
     )
     left = iter(nouns)
-    if all(any(_singular(word) == _singular(other) for other in left) for word in told[begin + 1 :]):
+    if all(any(without_s(word) == without_s(other) for other in left) for word in told[begin + 1 :]):
         yield words[begin]
 
 
@@ -335,12 +334,3 @@ def _inflected(asked: Sequence[str]) -> Iterator[str]:
         yield from (f"{word}s", f"{word}es", f"{word}d", f"{word}ed", f"{word[:-1]}ies", f"{word[:-1]}ied")
         if word in _PAST:
             yield _PAST[word]
-
-
-def _singular(word: str) -> str:
-    return word.removesuffix("s")
-
-
-def _folded(word: str) -> str:
-    plain = re.sub(r"['\u2019]s$", "", word.casefold().strip(".,;:?!()\"'*"))
-    return _ONE_OF_THEM.get(plain, plain)

@@ -17,7 +17,7 @@ from mstar.answers.conclusions import conclusion_of
 from mstar.answers.dimensions import is_of_another_kind
 from mstar.answers.find import MISSING, find_answer
 from mstar.answers.kinds import guessed
-from mstar.answers.lists import compare_lists, swapped
+from mstar.answers.lists import compare_lists, in_a_row, swapped
 from mstar.answers.marks import bare, first_answer, plain, without_latex_text
 from mstar.answers.maths import compare_math
 from mstar.answers.notations import same_notation
@@ -49,6 +49,11 @@ _IN_BRACKETS = re.compile(r"\(\s*([$€£¥₹][^()]*|[^(),]*)\)")
 """A comma inside makes a point of it, but for a price."""
 _TWICE = re.compile(r"([^()]+?)\s*\(([^()]+)\)")
 _PARTS = re.compile(r"([\d.,]+)\s*(?::|to)\s*([\d.,]+)")
+_SOLUTIONS = re.compile(r"\b(?:x-intercepts|roots|zeros|zeroes|solutions|solve)\b", re.IGNORECASE)
+_NUMBERS = re.compile(r"-?[\d./]+(?:\s*,\s+-?[\d./]+)+")
+"""Solutions without their unknown, which have no order."""
+_COMMA = re.compile(r"\d,(?:\d{1,2}|\d{4,})(?!\d)")
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}\.\d{3}(?![\d.,])")
 _WHICH_TWO = re.compile(r"\b(?:what|which)\b.*\b(?:two|are|were)\b", re.IGNORECASE)
 """A question for two things, which may be named in any order."""
 _SIGNS_OF_MONEY = ("$", "€", "£", "¥", "₹")
@@ -152,6 +157,9 @@ def _number(said: str, answer: Answer, rule: AnswerRule, question: str, same: Ca
         article = "an integer" if answer.type is AnswerType.INTEGER else "a number"
         raise InvalidDataset(f"answer.value {answer.value!r} is not {article}", field="answer.value")
     unit = answer.unit or gold.unit
+    # Beside 12,5 it is not sure whether 12.500 are thousands.
+    if _COMMA.search(answer.value) and _THOUSANDS.search(said):
+        return "unreadable"
     said = without_place(first_answer(said), question)
     one = _read(said, rule) or _in_words(plain(said), question)
     whole = unit or wanted_unit(question)
@@ -234,7 +242,9 @@ def _list(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
 
 
 def _text(said: str, answer: Answer, rule: AnswerRule, question: str) -> str:
-    one = first_answer(said)
+    one = first_answer(in_a_row(said) if "," in answer.value else said)
+    if _SOLUTIONS.search(question) and _NUMBERS.fullmatch(bare(answer.value)):
+        return compare_math(said, answer.model_copy(update={"value": re.sub(r"\s*,\s*", " or ", answer.value)}), rule)
     return _equal(same_text(one, answer.value) or same_notation(one, answer.value, question))
 
 

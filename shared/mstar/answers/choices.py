@@ -7,7 +7,7 @@ together, all of them and no other must be named.
 import re
 from collections.abc import Sequence
 
-from mstar.answers.conclusions import concluded_letter
+from mstar.answers.conclusions import concluded_letter, telling_words
 from mstar.answers.intervals import unknown_first
 from mstar.answers.marks import bare, first_answer, out_of_dollars, plain, spaced_once
 from mstar.answers.numbers import Number, read_number, short_scale
@@ -22,14 +22,15 @@ from mstar.types import Answer
 SEPARATOR = ", "
 """Between the letters of a reference answer that has several."""
 _NAMED = re.compile(
-    r"(?:(?:option|choice|letter|point|figure|graph|diagram|picture)\s+|(?:选项|選項)\s*)?"
+    r"(?:(?:option|choice|letter|point|figure|graph|diagram|picture|antwort|réponse|respuesta|opción|risposta|उत्तर|विकल्प)\s+"
+    r"|(?:选项|選項|選択肢)\s*)?"
     r"(?:[(\[](?P<bracketed>[A-Za-z])[)\]]|(?P<bare>[A-Z])(?=[.):,;=\\\s\u2014\u2192-]|$))"
     r"[.):,;\\]*\s*(?:(?:-|=)(?:\s+|(?=[a-z]))|[\u2014\u2192]|[=-]>)?\s*(?P<text>.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
 _YES_NO = re.compile(r"(yes|no)[,.!]\s+(\S.*)")
-_UNIT_APART = re.compile(r"(?<=\d)\s+(?=[a-z]{2})")
+_UNIT_APART = re.compile(r"(?<=\d)\s+(?!(?:or|and|to|of)\b)(?=[a-z]{2})")
 _VARIABLE = re.compile(r"[a-z]\s*=\s*")
 _NEED_NOT_BE_SAID = frozenset("$€£¥₹°%")
 _AS_WRITTEN = DEFAULT_RULE.model_copy(update={"assignments": False, "foreign_numbers": False})
@@ -68,6 +69,15 @@ _IS_RIGHT = re.compile(
 _REASON = re.compile(r"(?:[,;.]?\s+(?:because|since)|,\s+as)\s+(?P<reason>.*)$", re.IGNORECASE | re.DOTALL)
 _WEIGHS = re.compile(
     r"\b(?:or|but|wait|actually|instead|however|maybe|unless|neither|nor|not\s+sure|answer|option|choice)\b",
+    re.IGNORECASE,
+)
+_SET_OFF = re.compile(r"(?:option\s+)?[(\[]?[A-Z][)\]]?\s*[.):,;\u2014-]|[(\[][A-Z][)\]]", re.IGNORECASE)
+"""A letter that the next words do not go on from, as in `D shows the cell`."""
+_EACH_OTHER = re.compile(r"(?<=\w)\s+(?:each\s+other|one\s+another)$")
+_EXPLAINED = re.compile(r"\s*(?:[\u2014:;,.(\n]|\s-\s)\s*")
+"""Between an option's text and the reason for it."""
+_TAKES_BACK = re.compile(
+    r"^(?:no|not)\b|\b(?:wrong|incorrect|false|unlikely|either|is\s+not|isn['\u2019]t|not\s+(?:the|it|this|correct|right))\b|[(\[][A-Z][)\]]",
     re.IGNORECASE,
 )
 _JOINED = re.compile(r"\s*(?:\n\s*(?:[-*•]\s+)?|,\s*and\s+|,\s*|;\s*|\band\s+|&\s*|(?<=\))\s*(?=\())\s*", re.IGNORECASE)
@@ -221,11 +231,26 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
     text = plain(match["text"])
     inside = plain(text[1:-1]) if text[:1] + text[-1:] == "()" else text
     own = options.get(letter)
-    return (letter,) if text == "" or own in (text, inside) or (own is not None and same_option(text, own)) else ()
+    if text == "" or own in (text, inside) or (own is not None and same_option(text, own)):
+        return (letter,)
+    explained = own is not None and _SET_OFF.match(said) and _is_explained(match["text"], letter, options)
+    return (letter,) if explained else ()
+
+
+def _is_explained(text: str, letter: str, options: dict[str, str]) -> bool:
+    """Whether the option's own text comes first, or nothing of it, and then a reason that names no other option."""
+    own = options[letter]
+    head = next((cut for cut in _EXPLAINED.finditer(text) if same_option(plain(text[: cut.start()]), own)), None)
+    reason = text[head.end() :] if head else text
+    if len(reason.split()) < (3 if head else 4) or _WEIGHS.search(reason) or _TAKES_BACK.search(reason):
+        return False
+    names_own = head is not None or f" {own} " in f" {plain(text)} "
+    others = set().union(*map(telling_words, options.values())) - (telling_words(own) if names_own else set())
+    return others.isdisjoint(telling_words(reason))
 
 
 def _by_text(said: str, options: dict[str, str]) -> tuple[str, ...]:
-    text = plain(out_of_dollars(said))
+    text = _EACH_OTHER.sub("", plain(out_of_dollars(said)))
     for written in (text, text.rstrip("!"), _IT.sub("", text, count=1)):
         exact = tuple(
             letter for letter, option in options.items() if option and written in (option, _IT.sub("", option, count=1))

@@ -11,7 +11,7 @@ _LONGEST = 500
 _SEVERAL = re.compile(r"[,;]|\\\\|\b(?:or|and)\b|\\(?:text|mathrm)\{\s*(?:or|and)|[<>≤≥≠]|\\[lg]eq?\b|\n\s*\n")
 """Signs between two equations or more."""
 _WORK = re.compile(
-    r"(?:[\d\s.,+*/×÷·^!°$%_−(){}\[\]|√π∠△-]|\\[A-Za-z]+|\\[,;:! ]|(?<![A-Za-z])[A-Za-z]{1,4}(?![A-Za-z]))+"
+    r"(?:[\d\s.,+*/×÷·^!°$%_−²³½¼¾⅓⅔(){}\[\]|√π∠△-]|\\[A-Za-z]+|\\[,;:! ]|(?<![A-Za-z])[A-Za-z]{1,4}(?![A-Za-z]))+"
 )
 """Formulas without words."""
 _CONCLUDED = re.compile(
@@ -29,6 +29,7 @@ _SO = re.compile(r"\$?\s*[,;.]?\s*\$?\s*(?:\b(?:so|thus|hence|therefore)\b,?|⇒
 _ROUNDED = re.compile(r"(?P<work>.*?)(?:≈|\\approx(?![A-Za-z]))(?P<value>[^≈]+)", re.DOTALL)
 _LETTER_IN = re.compile(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])")
 _DENIES = re.compile(r"\b(?:not|no|never|cannot)\b|n['\u2019]t\b", re.IGNORECASE)
+_WORDS = re.compile(r"[^\W_]+")
 _SMALL = {"the", "and", "are", "was", "for", "its", "not", "has", "have", "with", "from", "than", "that", "this", "all"}
 
 
@@ -60,13 +61,21 @@ def concluded_letter(said: str, options: dict[str, str]) -> str | None:
         return None
     if any(mark[1] != letter for mark in _LETTER.finditer(_FORMULA.sub("", found["head"]))):
         return None
-    head, own = _words(found["head"]), _words(options[letter])
-    others = set().union(*(_words(text) for other, text in options.items() if other != letter)) - own
+    head, own = telling_words(found["head"]), telling_words(options[letter])
+    others = set().union(*(telling_words(text) for other, text in options.items() if other != letter)) - own
+    if not own.isdisjoint(head) and _first(found["head"], own) < _first(found["head"], others):
+        others = set()  # `The mouse eats the grass, so (B)`
     denied = _DENIES.search(found["head"]) is not None and not own.isdisjoint(head)
     return letter if others.isdisjoint(head) and not denied else None
 
 
-def _words(text: str) -> set[str]:
+def _first(text: str, words: set[str]) -> int:
+    """Where the first of some words stands in a text; behind its end for none."""
+    found = (place for place, word in enumerate(_WORDS.findall(text)) if word.casefold() in words)
+    return min(found, default=len(text))
+
+
+def telling_words(text: str) -> set[str]:
     """Words and numbers that tell options apart; in front of a letter, `B` may be another option."""
-    found = re.findall(r"[^\W_]+", text.replace("'s", ""))
+    found = _WORDS.findall(text.replace("'s", ""))
     return {word.casefold() for word in found if len(word) > 2 or word.isdigit() or word.isupper()} - _SMALL

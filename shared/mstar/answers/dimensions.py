@@ -24,12 +24,18 @@ _ASKED = re.compile(
     re.IGNORECASE,
 )
 
+_OF_TURN = re.compile(
+    r"\b(?:find|what\s+is|calculate|determine)\s+(?:the\s+)?(?:degree\s+)?measure\s+of\s+(?:the\s+)?\$?m?(?:arc|angle|∠|\\angle)",
+    re.IGNORECASE,
+)
 _ANY_UNIT = re.compile(r"\bunits?\b", re.IGNORECASE)
 
 
 def is_of_another_kind(unit: str, question: str) -> bool:
     """Whether a unit measures something else than what the question asks for by name."""
     kind = asked_quantity(question)
+    if _OF_TURN.search(question) and is_known(unit) and not _ANY_UNIT.search(unit):
+        return not same_kind(unit, "degree")
     return (
         bool(kind)
         and not _ANY_UNIT.search(unit)

@@ -15,8 +15,12 @@ _VERB = re.compile(
 )
 _WORD = re.compile(r"(?<![\\\w{])[^\W\d_]{3,}(?![\w}])")
 _NOT_WORDS = re.compile(
-    r"\\[A-Za-z]+|\$[^$]*\$|\\\([^)]*\\\)|[A-Za-z]?\([^()]*\)|[∠△]\s*\w+|(?<![A-Za-z])[A-Z]{1,4}(?![a-z])"
+    r"\\[A-Za-z]+|\$[^$]*\$|\\\([^)]*\\\)|[A-Za-z]?\([^()]*\)|[∠△]\s*\w+|(?<![A-Za-z])[A-Z]{1,4}(?![A-Za-z])"
 )
+_HOW_MANY = re.compile(r"\bhow\s+many\b", re.IGNORECASE)
+_STATE = re.compile(r"(?:there\s+(?:is|are|was|were)\s+)?\d[\d.,]*\s+[^\W\d_]", re.IGNORECASE)
+_LINKS = {"are", "was", "were", "who", "different", "distinct", "such", "more", "than", "fewer", "less", "way"}
+"""Words beside a count that change nothing of what is counted."""
 _FINAL = re.compile(r"\b(?:final|last|overall)\s+(?=answer|result|value|total|solution)", re.IGNORECASE)
 _COUNTED = re.compile(r"(?<![\d.,])(\d+(?:\.\d+)?)\s*([^\W\d_]+)")
 _OF_AXIS = re.compile(r"\b([a-z])\$?-(?:intercept|axis|coordinate|value)s?\b")
@@ -56,6 +60,7 @@ phone telephone mobile; sender from sent; recipient receiver addressed to; car v
 picture photo image painting drawing; job occupation profession work; animal species organism
 first initial start starting beginning; last final end ending after; first earliest; last latest newest; current today
 bill invoice receipt; set group; main primary; purpose aim goal reason; population people inhabitant; kid child student
+happen population amount level
 """
 _SHAPES, _COLOURS, _ANY = (frozenset(words.split()) for words in (_OF_SHAPES, _OF_COLOURS, _BEFORE_ANY))
 """The last are words that may stand before any answer."""
@@ -71,16 +76,20 @@ def names_something_else(text: str, question: str, own: set[str]) -> bool:
     `own`: words of the reference and of the options, which say what the answer is.
     """
     found = _VERB.search(text)
-    asked = _asked(question)
+    asked = folded_words(question)
     if found is None or sum(len(word) > 2 for word in asked - _ANY) < _SHORTEST_QUESTION:
         return False
+    if _STATE.match(text) and _HOW_MANY.search(question) and asked - _ANY - {"how", "many"}:
+        # `4 objects are removed`, where the question asks how many are left.
+        words = {singular(word) for word in _WORD.findall(_NOT_WORDS.sub(" ", text))} - _LINKS
+        return any(not may_stand(word, asked) for word in words)
     if _has_another_number(text[: found.start()], question) or _has_another_axis(text[: found.start()], question):
         return True
     clause = re.split(r"\n|,\s", text[: found.start()])[-1]
     head = {singular(word) for word in _WORD.findall(_NOT_WORDS.sub(" ", _FINAL.sub("", clause)))}
     if not head or not head.isdisjoint(map(singular, own)):
         return False
-    return any(not _may_stand(word, asked) for word in head)
+    return any(not may_stand(word, asked) for word in head)
 
 
 def _has_another_number(head: str, question: str) -> bool:
@@ -98,16 +107,17 @@ def _has_another_axis(head: str, question: str) -> bool:
     return bool(told and asked) and told.isdisjoint(asked)
 
 
-def _may_stand(word: str, asked: frozenset[str]) -> bool:
+def may_stand(word: str, asked: frozenset[str]) -> bool:
+    """Whether a word is the question's, says the same as one of it, or may be beside any answer."""
     for kind in (_SHAPES, _COLOURS):
         if word in kind:
             return word in asked or asked.isdisjoint(kind)
-    if word in _ANY or word in asked or any(_of_one_stem(word, other) for other in asked):
+    if word in _ANY or word in asked or any(is_of_one_stem(word, other) for other in asked):
         return True
     return any(word in alike and not alike.isdisjoint(asked) for alike in _ALIKE)
 
 
-def _of_one_stem(word: str, other: str) -> bool:
+def is_of_one_stem(word: str, other: str) -> bool:
     """`growth` and `growing`, by their first letters; `det` for determinant."""
     if other.startswith(word):
         return True
@@ -116,5 +126,6 @@ def _of_one_stem(word: str, other: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _asked(question: str) -> frozenset[str]:
+def folded_words(question: str) -> frozenset[str]:
+    """The words of a question, each in its singular."""
     return frozenset(singular(word) for word in _LETTERS.findall(question))

@@ -21,6 +21,7 @@ _SET = re.compile(
 )
 
 _NUMBER_FIRST = re.compile(r"(?P<number>-?[\d./]+|-?\\frac\{\d+\}\{\d+\})\s*(?P<sign>[<>≤≥])\s*(?P<unknown>[A-Za-z])")
+_OF_X = re.compile(r"\b[a-z]\(x\)")
 _TURNED_SIGN = {"<": ">", ">": "<", "≤": "≥", "≥": "≤"}
 
 
@@ -73,6 +74,7 @@ def _other_way(found: re.Match[str]) -> str:
 
 
 def _interval(text: str) -> str:
+    text = _OF_X.sub("y", text)
     if both := _BOTH.fullmatch(rising(text)):
         low, opens, _, closes, high = (part.strip() for part in both.groups())
         # `1 < x > 3` is not an interval.

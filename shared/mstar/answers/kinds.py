@@ -33,6 +33,8 @@ _FOREIGN = re.compile(r"\d[.' ]\d{3},\d|\d(?:[.' ]\d{3}){2}(?!\d)|\d,\d{1,2}\s*[
 """Numbers that can only be another country's; `3,14` alone may be a list."""
 _NAMED = re.compile(r"\d+(?:0['\u2019]?s|(?:st|nd|rd|th)\b.*)", re.IGNORECASE)
 """Decades and places in an order: `1990s` is not a number of seconds, `21st century` no 21 of anything."""
+_TIME = re.compile(r"\d{1,2}(?::\d\d)?\s*[ap]\.?\s?m\.?", re.IGNORECASE)
+"""`2 p.m.` is not a number of anything."""
 _RELATED = re.compile(
     r"\\(?:angle|triangle)\s*\w+$|\\(?:parallel|perp|cong|sim)(?![A-Za-z])|[∥⊥≅∼→⇌]|->|\\(?:long)?rightarrow"
 )
@@ -47,6 +49,14 @@ KINDS = {
     "math": AnswerType.MATH, "latex": AnswerType.MATH, "expression": AnswerType.MATH, "equation": AnswerType.MATH,
     "tuple": AnswerType.MATH, "interval": AnswerType.MATH,
 }  # fmt: skip
+_DECIMAL_COMMA = re.compile(r"-?\d+,(?:\d{1,2}|\d{4,})(?:\s*\D{1,12})?")
+_COMMA_WORDS = (
+    "wie viel viele welche welcher welches der das ist sind beträgt quel quelle quels combien est les le la dans cuál"
+    " cuánto cuánta cuántos cuántas qué es el los qual quanto quanta quantos sono della il lo сколько какова какое"
+    " hoeveel het"
+)
+_WITH_COMMAS = frozenset(_COMMA_WORDS.split())
+"""Words of questions in languages whose decimals stand behind a comma."""
 _NO_KINDS = ("numerical", "other", "yes/no", "unanswerable")
 """What OlympiadBench, VQA and VizWiz say in `answer_type` of answers that are of several types."""
 
@@ -72,7 +82,14 @@ def kind_of(record: Mapping[str, Any], value: str, options: Sequence[str], *, li
         return AnswerType.LIST
     if known is None and _FRACTION.fullmatch(value) and not missing(record.get("unit")):
         return AnswerType.FLOAT
+    if known is None and _DECIMAL_COMMA.fullmatch(value) and speaks_with_commas(str(record.get("question") or "")):
+        return AnswerType.FLOAT
     return known if known is not None else guessed(value)
+
+
+def speaks_with_commas(question: str) -> bool:
+    """Whether a question is in a language that writes 12,5 for twelve and a half."""
+    return len({word for word in re.findall(r"[^\W\d_]+", question.casefold()) if word in _WITH_COMMAS}) > 1
 
 
 def guessed(value: str) -> AnswerType:
@@ -83,7 +100,7 @@ def guessed(value: str) -> AnswerType:
     # With an infinity it is an interval, whose brackets have a meaning.
     if text[:1] + text[-1:] == "[]" and not _ENDLESS.search(text) and not _ascending(text):
         return AnswerType.LIST
-    if _RELATED.search(text) or _NAMED.fullmatch(text) or _ION.fullmatch(text):
+    if _RELATED.search(text) or _NAMED.fullmatch(text) or _ION.fullmatch(text) or _TIME.fullmatch(text):
         return AnswerType.TEXT
     # Words count beside digits only: `$2.5 million` is a number, and the text `two` stays one.
     words = any(sign.isdigit() for sign in text)

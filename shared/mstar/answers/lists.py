@@ -15,6 +15,7 @@ from mstar.types import Answer
 
 _PAIRS = {"[": "]", "(": ")", "{": "}"}
 _SQUARE = str.maketrans("({)}", "[[]]")
+_ON_LINE = re.compile(r"(?:[-*•]|(?P<number>\d{1,2})[.)])\s+(?P<element>[^,]+?)[.,;]?")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _LISTED = re.compile(r"\s*(?:[;&<>]|→|->)\s*|(?:\s*,)?\s+and\s+")
 _SPACED_OUT = re.compile(r"\d,\d{3}, ")
@@ -25,6 +26,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
 def compare_lists(said: str, answer: Answer, rule: AnswerRule) -> str:
     """`equal`, `different`, `length-different` or `unreadable`."""
+    said = in_a_row(said)
     one, gold = _elements(first_answer(said)), _elements(answer.value)
     if one is not None and gold is not None and len(one) != len(gold) and _LISTED.search(said):
         one = _elements(_LISTED.sub(", ", first_answer(said)))
@@ -39,6 +41,15 @@ def compare_lists(said: str, answer: Answer, rule: AnswerRule) -> str:
     if len(one) != len(gold):
         return "length-different"
     return "equal" if _same(one, gold, answer.precision, rule) else "different"
+
+
+def in_a_row(text: str) -> str:
+    """`red, green` of a list whose elements stand on lines, each behind a bullet or its own number."""
+    found = [_ON_LINE.fullmatch(line.strip()) for line in text.strip().split("\n") if line.strip()]
+    lines = [line for line in found if line is not None]
+    numbers = [line["number"] for line in lines if line["number"]]
+    counted = numbers in ([], [str(place) for place in range(1, len(lines) + 1)])
+    return ", ".join(line["element"] for line in lines) if 1 < len(lines) == len(found) and counted else text
 
 
 def swapped(value: str) -> str | None:

@@ -18,7 +18,9 @@ _COMMANDS = ("\\boxed{", "\\fbox{", "\\text{", "\\textbf{", "\\mathrm{", "\\math
 _LEAD_IN = re.compile(
     r"(?:(?:so|thus|hence|therefore)\b,?\s*)?(?:(?:the|my|our)\s+)?(?:(?:final|correct|right)\s+)?"
     r"(?:(?:answer|option|choice)\s*(?:(?:is|=|:|\uff1a)\s*:?\s*|\s-\s+(?=[A-Za-z(]))"
-    r"|(?:正确)?答案\s*(?:[是为]\s*)?[:\uff1a]?\s*)",
+    r"|(?:正确)?答案\s*(?:[是为]\s*)?[:\uff1a]?\s*|答えは\s*"
+    r"|(?:die|la|le)\s+(?:(?:richtige|korrekte|bonne)\s+)?(?:antwort|réponse|respuesta)\s+(?:(?:correcta|correcte)\s+)?"
+    r"(?:ist|lautet|est|es)\s*:?\s+)",
     re.IGNORECASE,
 )
 _LED_BY_TEXT = re.compile(r"\\text\{([^{}]*\b(?:is|are|equals)\s*:?\s*)\}")
@@ -40,6 +42,7 @@ _BLANK = re.compile(r"\n[^\S\n]*\n")
 _HOPES = re.compile(r"(?<=\.)\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"(?:(?:it|this|that|they|there|he|she)(?:['\u2019]s|\s+(?:is|are|was|were))"
+    r"|(?:il|elle|ce)\s+est|c['\u2019]est|(?:er|sie|es|das)\s+ist"
     r"|(?:it|they|there|he|she|we|i)\s+(?:has|have|had)"
     r"|(?:it|they|this|that|he|she)\s+(?:will|would|must)(?:\s+be)?"
     r"|the\s+(?:(?!(?:not?|never|wrong|incorrect|false|other|opposite|except|than|is|are)\b)\$?\\?[\w'∠△-]+\$?\s+){1,6}?"

@@ -77,7 +77,7 @@ _ABOUT = re.compile(
 )
 _ASSIGNED = re.compile(
     r"(?:|[A-Za-zα-ω]|\\[a-z]+|[A-Za-z]_\{?\w\}?|[A-Za-z]'{0,3}\([^()=]{1,20}\)|[A-Z]{2,3}"
-    r"|[A-Z]_\{?(?:\\triangle\s*|△)?[A-Z]{1,4}\}?|\\overline\{[A-Z]{2}\}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
+    r"|[A-Z]_\{?(?:\\triangle\s*|△)?[A-Z]{1,4}\}?|m?\s*\\(?:overline|widehat|overset\{\\frown\})\{[A-Z]{2,3}\}|m?\s*(?:\\angle\s*|∠)[A-Z]{1,3})\s*(?:=|≈|\\approx)\s*"
 )
 _AMOUNT_OF = re.compile(
     r"(?:an?\s+(?:total|value|sum|length|area|measure)\s+of|the\s+value(?:\s+of)?)\s+(?=[$€£]?-?\.?\d)", re.IGNORECASE
@@ -115,7 +115,9 @@ _FROM_ZERO = re.compile(
     r"(?P<number>[\w.]+(?:\s*°\s*[CF]?|\s+degrees?)?)\s+(?P<side>below|above)\s+(?:zero|0)", re.IGNORECASE
 )
 """`5 degrees below zero` is -5."""
-_ONE_UNIT = r"[°µ%]?[^\W\d_¹²³⁰-⁹]+(?:⁻?[¹²³]|\^\{?-?[1-3]\}?|(?<=[^\W\d_])[23])?"
+_LETTER = r"(?:[^\W\d_¹²³⁰-⁹]|[\u0900-\u0963\u0971-\u0dff])"
+"""Also the vowel signs of Indian scripts, which Python takes for no letters."""
+_ONE_UNIT = rf"[°µ%]?{_LETTER}+(?:⁻?[¹²³]|\^\{{?-?[1-3]\}}?|(?<=[^\W\d_])[23])?"
 _UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
 _DECADE = re.compile(r"[12]\d\d\d['\u2019]?s")
 """No number of seconds."""
@@ -123,13 +125,14 @@ _BOLD = re.compile(r"\*\*([^*]+)\*\*")
 _YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|in\s+(?=[12]\d{3}$)", re.IGNORECASE)
 _OUT_OF = re.compile(r"^(\d{1,9})\s+(?:out\s+of|in)\s+(\d{1,9})$")
 """A probability in words: `2 out of 7`."""
-_NUMBERED = re.compile(r"^#(?=\d+$)")
+_NUMBERED = re.compile(r"^(?:#|no\.\s*|number\s+)(?=\d+$)", re.IGNORECASE)
 """`#23` of a jersey."""
 _ONE_SCALE = re.compile(r"an?\s+(?=(?:dozen|hundred|thousand|million|billion|trillion)\b)", re.IGNORECASE)
 _JOINERS = {
     "or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times", "than", "vs", "versus", "no", "never",
     "maybe", "perhaps", "possibly", "wrong", "incorrect", "past", "until", "before", "after", "below", "above",
 }  # fmt: skip
+_DENIED = re.compile(r"ではない|ではありません|じゃない|不是|没有")
 _IN_TOTAL = ("in total", "in all", "altogether", "total")
 _POWERS = {"squared", "cubed"}
 CHANGES = {"factorial", "more", "less", "fewer", "bc", "bce", "b.c", "b.c.", *PLACES, *_SCALES, *_SEVERAL} | {
@@ -338,7 +341,8 @@ def _is_unit(text: str) -> bool:
     words = text.split()
     # A number with pi is a closed form, which has a reader of its own.
     if (
-        text[0] == "π"
+        _DENIED.search(text)
+        or text[0] == "π"
         or len(words) > 4
         or words[0].casefold() in _POWERS
         or (_JOINERS | CHANGES | WORDS.keys()) & {word.casefold() for word in words}

@@ -17,7 +17,7 @@ from mstar.answers.texts import canonical, is_day, means, named_figure, same_pla
 from mstar.answers.times import same_duration, same_moment, same_span
 from mstar.answers.units import is_known, is_percent
 
-_ARTICLE = re.compile(r"\A(?:the|a|an)\s+(?=\S)")
+_ARTICLE = re.compile(r"\A(?:the|an?|une?|una|el|l[aeo]s?|eine?n?|der|die|das)\s+(?=\S)")
 _THE_ONE = re.compile(r"the\s+(.+)\s+one")
 _YES_NO = re.compile(r"(yes|no|true|false)\b(?:[,.!:;]|\s*[-\u2014])\s+(?P<rest>\S.*)")
 _TURNS = re.compile(r"\b(?:yes|no|but|wait|actually|however|unless|not sure|true|false|maybe|except|answer|option)\b")
@@ -37,7 +37,8 @@ _PLURAL = re.compile(
 )
 _SHORTENED = re.compile(r"(?P<name>[A-Za-z][A-Za-z ]{2,40}) \((?P<short>(?![IVXLC]+\))[A-Z][A-Za-z]{1,4})\)")
 """`Sodium (Na)`: a name with what it is called for short."""
-_RANGE = re.compile(r"(?:(?:from|between)\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b|and\b)\s*(-?[\d.,]+)(.*)")
+_RANGE = re.compile(r"(?:from\s+)?(-?[\d.,]+)\s*(?:-|\u2014|to\b)\s*(-?[\d.,]+)(.*)")
+_BETWEEN = re.compile(r"(?:between\s+(-?[\d.,]+)|\b((?:1[5-9]|20)\d\d))\s+and\s+(?=-?\d)")
 _ROW = re.compile(r"[a-h](?:(?:\s*(?:,|→|-+>|-|>|\\(?:right)?arrow|\\to(?![a-z]))\s*|\s*)[a-h]){2,25}")
 _FRACTION = re.compile(r"\d{1,4}/\d{1,4}")
 _ORDERED = re.compile(r"-?[\d.]+(?:\s*<\s*-?[\d.]+)+")
@@ -67,7 +68,7 @@ def same_text(said: str, gold: str) -> bool:
         return True
     if _FRACTION.fullmatch(other) and (number := read_number(said, DEFAULT_RULE)) is not None:
         return _is_fraction(number, other)
-    asked, told = _RANGE.fullmatch(other), _RANGE.fullmatch(one)
+    asked, told = (_RANGE.fullmatch(_BETWEEN.sub(r"\1\2-", text)) for text in (other, one))
     if asked and told:
         return asked.groups() == told.groups()
     if _ORDERED.fullmatch(other) and re.split(r"\s*[<,]\s*", one) == re.split(r"\s*<\s*", other):
@@ -182,7 +183,7 @@ def _enumerated(text: str) -> str:
 
 def _unarrowed(text: str) -> str:
     """Steps one behind the other: `seed → plant → fruit` as `seed, plant, fruit`."""
-    return _ARROW.sub(", ", text)
+    return re.sub(r"(?<=[a-z])(?:\s+>\s+|,\s+(?:and\s+)?then\s+)(?=[a-z])", ", ", _ARROW.sub(", ", text))
 
 
 def _shells(text: str) -> str:
@@ -203,7 +204,8 @@ def _unspaced(text: str) -> str:
 
 
 def _unnumbered(text: str) -> str:
-    """`inv-20` of `#inv-20`, and `n/a` in one spelling."""
+    """`inv-20` of `#inv-20`, `bus 12` of `bus number 12`, and `n/a` in one spelling."""
+    text = re.sub(r"(?<=[a-z])\s+(?:number|no\.?|#)\s*(?=\d+$)", " ", text)
     return "n/a" if text in ("na", "n.a", "not applicable") else text.removeprefix("#")
 
 

@@ -17,6 +17,10 @@ _IN_YEAR = re.compile(r"(?P<what>\D+?)\s+in\s+(?P<year>[12]\d{3})")
 _WHICH_YEAR = re.compile(r"\b(?:which|what)\s+year\b", re.IGNORECASE)
 _LEFT_OUT = {"is", "was", "did", "does", "do", "the", "a", "an", "it", "in"}
 _SAYS_MORE = {"not", "no", "never", "or", "but", "than", "except", "before", "after"}
+_IN_FRONT = re.compile(r"(?:in|on|at)\s+(?P<name>[^,;]{2,40}),\s+(?P<rest>[^,;]{4,120})", re.IGNORECASE)
+_WHEN_OR_WHERE = re.compile(
+    r"\b(?:when|where|in\s+(?:which|what)|(?:which|what)\s+(?:year|month|day))\b", re.IGNORECASE
+)
 _MORE_THAN = re.compile(r"(?P<count>\S*\d\S*)\s+(?P<by>more|less|fewer)\b(?P<noun>[^\d]*?)\s+than\s+(?P<other>.+)")
 _HOW_MUCH_MORE = re.compile(
     r"\bhow\s+(?:much|many)\s+(?P<by>more|less|fewer)\s+(?P<noun>.*?)\b(?:did|does|do|has|have|had)\s+(?P<who>.+?)"
@@ -53,6 +57,7 @@ def answers_restated(text: str, question: str, told: Sequence[str], asked: Seque
     """What a sentence gives that turns the question round. `told`, `asked`: the words of both, folded."""
     asks = question.strip().rstrip("?. ")
     yield from _in_year(text, asks, asked)
+    yield from _set_in_front(text, asks, asked)
     yield from _more_than(text, asks)
     yield from _of_names(text, asks)
     yield from _yes_or_no(text, asks)
@@ -87,6 +92,15 @@ def _in_year(text: str, asks: str, asked: Sequence[str]) -> Iterator[str]:
         if word not in _LEFT_OUT
     ):
         yield found["year"]
+
+
+def _set_in_front(text: str, asks: str, asked: Sequence[str]) -> Iterator[str]:
+    """`July` of `In July, rainfall was lowest`, where the question asks in which month rainfall was lowest."""
+    found = _IN_FRONT.fullmatch(text)
+    if found is None or not _WHEN_OR_WHERE.search(asks) or _SAYS_MORE & set(found["rest"].casefold().split()):
+        return
+    if all(word in asked or word in _LEFT_OUT for word in re.findall(r"[\w'-]+", found["rest"].casefold())):
+        yield found["name"]
 
 
 def _more_than(text: str, asks: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 _QUESTION = re.compile(r"(?P<verb>is|are|was|were|does|do|did|can|will)\s+(?P<rest>[^,;?]+)", re.IGNORECASE)
 _LEFT_OUT = {"the", "a", "an", "any"}
 _DENIES = {"not", "no"}
+_PRONOUNS = {"it", "they", "he", "she"}
 _TWO_SIDED = {"not", "no", "never", "or", "and", "if", "but", "neither", "nor"}
 _SHORT = re.compile(r"(?<=[a-z])n['\u2019]t\b|(?<=can)not\b", re.IGNORECASE)
 _EITHER = re.compile(r"\b\w+\s+or\s+\w+\s+(?P<tail>[^,;?]+)")
@@ -31,11 +32,16 @@ def answers_of_statement(text: str, asks: str) -> Iterator[str]:
         return
     told = [word for word in told if word not in _DENIES]
     verb = question["verb"].casefold()
+    # `No people`, where the question is whether there are any.
+    if rest[0] == "there" and text.casefold().startswith("no ") and told and rest[1 : 1 + len(told)] == told:
+        yield "no"
     if verb in told:
         told.remove(verb)
     elif verb not in ("does", "do", "did"):
         return
-    if _says(told, rest):
+    # `It does not exceed the limit`, of what the question says in front.
+    behind = rest[len(rest) - len(told) + 1 :] if told[:1] and told[0] in _PRONOUNS else rest
+    if _says(told[len(told) - len(behind) :], behind) and len(behind) > 1:
         yield "no" if denials else "yes"
 
 

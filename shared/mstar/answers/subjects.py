@@ -14,10 +14,16 @@ _VERB = re.compile(
     r"=|≈|:\s|\b(?:is|are|was|were|equals|measures|has|have|had|will|would|can|could|does|did|shows|reads|costs?|weighs|takes|took|earns|needs)\b"
 )
 _YEAR = re.compile(r"(?<![\d.,])(?:1[5-9]|20)\d\d(?!\d|[.,]\d)")
-_SPAN = re.compile(r"\b(?:between|from)\s+(?:1[5-9]|20)\d\d\s+(?:and|to)\s", re.IGNORECASE)
+_SPAN = re.compile(
+    r"\b(?:between|from)\s+(?:1[5-9]|20)\d\d\s+(?:and|to)\s|\b(?:1[5-9]|20)\d\d\s+and\s+(?:1[5-9]|20)\d\d",
+    re.IGNORECASE,
+)
 """Two years that a question asks about at once, so that one of them alone is another time."""
+_ASKS_AMOUNT = re.compile(r"\bhow\s+(?:many|much)\b|\b(?:number|total|sum)\s+of\b", re.IGNORECASE)
 _IF_FIRST = re.compile(r"(?:if|when|as)\s+(?P<condition>[^,]+),", re.IGNORECASE)
-_IF_BEHIND = re.compile(r"\b(?:what|how|find|which)\b.*?\b(?:if|when|after)\s+(?P<condition>.+?)[?.]?$", re.IGNORECASE)
+_IF_BEHIND = re.compile(
+    r"\b(?:what|how|find|which)\b.*?\b(?:if|when|after(?!\s+\d))\s+(?P<condition>.+?)[?.]?$", re.IGNORECASE
+)
 _PRONOUNS = {"it", "they", "there", "he", "she", "we"}
 _HAPPENS_TO = re.compile(r"\bhappens?\s+to\b", re.IGNORECASE)
 _ARTICLES = {"the", "a", "an", "this", "that", "these", "those", "your", "our", "its"}
@@ -51,7 +57,8 @@ def has_another_subject(text: str, question: str) -> bool:
     asked = _words(question)
     size = len(head)
     windows = [asked[place : place + size] for place in range(len(asked) - size + 1)] if size > 1 else []
-    years, known = set(_YEAR.findall(" ".join(head))), set(_YEAR.findall(question))
+    known = set(_YEAR.findall(question))
+    years = set(_YEAR.findall(text if _ASKS_AMOUNT.search(question) else " ".join(head)))
     if years and known and (years.isdisjoint(known) or (years < known and _SPAN.search(question))):
         return True
     if head and _is_of_condition(_folded(head), question):

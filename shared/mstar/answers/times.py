@@ -18,12 +18,14 @@ _DATES = (
     "%d. %B %Y",
     "%d %B, %Y",
     "%d %b, %Y",
+    "%d.%m.%Y",
 )
 _MONTHS = ("%B %Y", "%b %Y", "%B, %Y", "%b, %Y")
 _DAYS = ("%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y")
 _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p", "%I.%M %p", "%H:%M utc")
 _SLASHED = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4}|\d{2})")
 """Of which nobody can say whether the day or the month comes first; the year may be short."""
+_ON = re.compile(r"^\s*(?:at|on)\s+(?=\w)", re.IGNORECASE)
 _ZONE = re.compile(r"(?<=\d)\s*(?:z|gmt|utc)$")
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+")
 _NAMED = {
@@ -48,7 +50,7 @@ _HALF_DAY = re.compile(r"\s*([ap])\.?m\.?$", re.IGNORECASE)
 _BETWEEN = re.compile(r"\s*(?:-|\u2013|\u2014|\bto\b|\buntil\b)\s*", re.IGNORECASE)
 _ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)\b")
 _DATED = re.compile(
-    r".*?(?:noon|midday|midnight)|(?=.*\d).*?(?:[-/:]|[ap]\.?m|morning|evening"
+    r".*?(?:noon|midday|midnight)|(?=.*\d).*?(?:[-/:]|\d\.\d+\.\d|o'clock|[ap]\.?m|morning|evening"
     r"|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)",
     re.DOTALL,
 )
@@ -57,6 +59,7 @@ _DATED = re.compile(
 _NAMES = r"days?|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s"
 _PART = re.compile(rf"(\d+(?:\.\d+)?)\s*({_NAMES})\b\.?")
 _DURATION = re.compile(rf"{_PART.pattern}(?:\s*(?:,\s*)?(?:and\s+)?{_PART.pattern})*")
+_AND_HALF = re.compile(r"(?<![\d.])(\d{1,3}) and a half(?=\s+[a-z])")
 _CLOCK = re.compile(r"(\d{1,2})(?::([0-5]\d)\s*(?:h|hrs?|hours?)|\s*h\s*([0-5]\d))")
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -65,7 +68,7 @@ def same_moment(said: str, gold: str) -> bool:
     """Whether both are one date, or one time of day. `10:30` and `10:30 pm` are not."""
     if (one := _SLASHED.fullmatch(said.strip())) and (other := _SLASHED.fullmatch(gold.strip())):
         return _same_slashed(one, other)
-    said, gold = _in_figures(_unslashed(said)), _in_figures(_unslashed(gold))
+    said, gold = (_in_figures(_unslashed(_ON.sub("", text, count=1))) for text in (said, gold))
     # Few texts are either, and trying all formats on one takes as long as the rest of its check.
     if not (_DATED.match(said.casefold()) and _DATED.match(gold.casefold())):
         return False
@@ -140,7 +143,7 @@ def same_duration(said: str, gold: str) -> bool:
 
 
 def _seconds(text: str) -> Fraction | None:
-    text = in_digits(text)
+    text = _AND_HALF.sub(r"\1.5", in_digits(text))
     if clock := _CLOCK.fullmatch(text):
         return Fraction(int(clock[1]) * 3600 + int(clock[2] or clock[3]) * 60)
     if not _DURATION.fullmatch(text):

@@ -13,7 +13,7 @@ from mstar.answers.dimensions import is_of_another_kind
 from mstar.answers.units import contradict, factor, is_known, is_percent, same_unit
 
 _HOW_MANY = re.compile(
-    r"\b(?:how\s+many|what\s+number\s+of|(?:what\s+(?:is|was)|find)\s+the\s+(?:total\s+)?number\s+of)\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})",
+    r"\b(?:how\s+many|what\s+number\s+of|(?:what\s+(?:is|was)|find)\s+the\s+(?:total\s+)?number\s+of|\bnumber\s+of)\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})",
     re.IGNORECASE,
 )
 _OF_THEM = re.compile(r"of\s+(?:the|these|those|them|all)\s*", re.IGNORECASE)
@@ -37,6 +37,7 @@ _ONE_OF = {
     "leaves": "leaf", "shelves": "shelf", "halves": "half", "vertices": "vertex", "axes": "axis", "indices": "index",
     "mums": "mother", "moms": "mother",
 }  # fmt: skip
+_WITH_S = {"was", "has", "does", "its", "gas", "yes", "lens", "always", "species", "series"}
 _NOTHING = _ENDS | {"them", "these", "those", "all"}
 _LENGTHS = "inch|inches|feet|foot|yards?|miles?|(?:kilo|centi|milli)?met(?:er|re)s?|[ckm]?m|ft"
 _UNITS = (
@@ -46,11 +47,12 @@ _UNITS = (
     r"|percent|dB|decibels?|volts?|amp(?:ere)?s?|ohms?|watts?|newtons?|joules?|pascals?|hertz|celsius|fahrenheit|kelvin"
     r"|mph|km/h|m/s|cm\^?[23]|m\^?[23]|[$€£¥₹¢%](?![\\A-Za-z\d])|℃|℉|°\s?[CF]?"
 )
+_WHICH_NUMBER = re.compile(r"\b(?:what|which)\s+number\s+(?:is|are|was|appears|does|do|can|on)\b", re.IGNORECASE)
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SCALE = rf"(?:(?P<scale>{'|'.join(_SCALES)})s?)"
 _MEASURED = re.compile(
     rf"(?:\bin\s+(?:the\s+unit\s+of\s+)?|\bto\s+the\s+nearest\s+|\bunits?\s*[:=]\s*)(?:{_SCALE}\s+(?:of\s+)?)?"
-    rf"(?P<unit>{_UNITS})(?![\w/^])",
+    rf"(?P<unit>{_UNITS})(?![\w/^])|\bunit\s*[:=]\s*(?P<short>[a-z]{{1,3}})\b",
     re.IGNORECASE,
 )
 _SCALED = re.compile(rf"\b(?:in\s+(?:(?:us|u\.s\.)\s*)?[$€£]?\s*|how\s+many\s+){_SCALE}\b", re.IGNORECASE)
@@ -83,6 +85,9 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     """
     if _POINTS.search(question) and (same_unit(unit, "pp") or is_percent(unit) or unit.casefold() == "points"):
         return value
+    # `23 players`, where the question asks which number is on their jerseys.
+    if unit and _WHICH_NUMBER.search(question):
+        return None
     wanted = _units(question)
     if any(same_unit(unit, one) for one in wanted):
         return value
@@ -172,8 +177,12 @@ def is_none(said: str, question: str) -> bool:
     words = re.sub(r"^there\s+(?:is|are|was|were)\s+", "", said.casefold().strip(" .")).split()
     if words[:1] == ["none"]:
         left = words[1:]
-        return not left or (left[0] == "of" and _named([one for one in left[1:] if one not in _NOTHING], counted))
-    return words[:1] == ["no"] and len(words) > 1 and _named(words[1:], counted)
+        named = [one for one in left[1:] if one not in _NOTHING]
+        return not left or (left[0] == "of" and "above" not in left and _named(named, counted))
+    end = next((place for place, word in enumerate(words) if word in _ENDS), len(words))
+    # `No bars have values below 5`, where the question asks how many bars have.
+    rest = set(map(singular, words[end:])) <= set(map(singular, question.split())) | _ENDS
+    return words[:1] == ["no"] and end > 1 and rest and _named(words[1:end], counted)
 
 
 def names_counted(words: Sequence[str], question: str) -> bool:
@@ -194,7 +203,7 @@ def singular(word: str) -> str:
     for ending, instead in (("ies", "y"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss")):
         if word.endswith(ending) and len(word) > len(ending) + 1:
             return word.removesuffix(ending) + instead
-    return word.removesuffix("s") if len(word) > 2 and not word.endswith("ss") else word
+    return word if len(word) < 3 or word.endswith(("ss", "us", "is")) or word in _WITH_S else word.removesuffix("s")
 
 
 def _counts(unit: str, question: str) -> bool:
@@ -232,7 +241,7 @@ def _counted(question: str) -> tuple[str, ...] | None:
 @lru_cache(maxsize=4096)
 def _units(question: str) -> tuple[str, ...]:
     """Units in which the question asks for its answer: `degrees` of `in degrees`, `liter` of `how many liters`."""
-    asked = tuple(found["unit"] for found in _MEASURED.finditer(question))
+    asked = tuple(found["unit"] or found["short"] for found in _MEASURED.finditer(question))
     if not asked and _AGE.search(question):
         asked = ("years",)
     counted = _counted(question) or ()
