@@ -1,9 +1,11 @@
 """The scoring service under an open-loop load: its capacity, latency below it, and what is left at three times as much.
 
 `python -m benchmarks.load [--minutes 5]` starts the whole stack twice on free ports of this machine, in folders that go
-away, and writes load.json beside this file; docs/serving.md shows the table. Requests arrive at random moments,
-whether earlier ones are answered or not, and a latency counts from the moment at which a request was due. The load
-comes from this process, so on two cores it takes part of what it measures: its own CPU-seconds are reported.
+away, and writes load.json beside this file; docs/serving.md shows the table. With `--together` the PRM scores together
+what waits together and caches questions, as with Compose and the chart, where equal runs may differ in their last bits.
+Requests arrive at random moments, whether earlier ones are answered or not, and a latency counts from the moment at
+which a request was due. The load comes from this process, so on two cores it takes part of what it measures: its own
+CPU-seconds are reported.
 """
 
 import argparse
@@ -289,13 +291,16 @@ _TIMES = ("answered_ms", "refused_ms")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="of three times the capacity")
-    minutes = parser.parse_args().minutes
+    parser.add_argument("--together", action="store_true", help="score together what waits together; writes no file")
+    asked = parser.parse_args()
+    if asked.together:
+        os.environ["MSTAR_PRM_DETERMINISTIC"] = "false"
     bodies = list(score_requests())
     with tempfile.TemporaryDirectory(prefix="mstar-bench-") as folder:
         alone, busy = Path(folder) / "alone", Path(folder) / "busy"
         with stack(alone) as (client, url):
             _wait(client, run := start(client))
-            found = asyncio.run(phases(url, bodies, minutes))
+            found = asyncio.run(phases(url, bodies, asked.minutes))
             expected = digest(alone, run)
         with stack(busy) as (client, url):
             run = start(client)
@@ -307,7 +312,8 @@ def main() -> None:
         "phases": [phase.dump() for phase in found],
         "same_weights": same,
     }
-    RESULTS.write_text(json.dumps(written, indent=1) + "\n")
+    if not asked.together:
+        RESULTS.write_text(json.dumps(written, indent=1) + "\n")
     print(table(written["phases"]))
 
 

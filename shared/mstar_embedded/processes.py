@@ -5,7 +5,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mstar.errors import InvalidInput
@@ -31,6 +31,8 @@ class ProcessSpec:
     """Whether a child without HTTP is up."""
     stops_first: bool = False
     """A worker: it releases its step when it stops, and for that the coordinator must still answer."""
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """Settings that a variable of our own environment replaces."""
 
 
 def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[], bool]) -> list[ProcessSpec]:
@@ -65,7 +67,10 @@ def stack(home: Path, ports: Ports, socket_path: Path, broker_ready: Callable[[]
         service("coordinator", ports.coordinator, ports.coordinator_url, BROKER_URL=broker, PRM_URL=ports.prm_url),
         service("policy", ports.policy, ports.policy_url, COORDINATOR_URL=ports.coordinator_url),
         # Two runs of one seed on one machine leave the same files, byte by byte.
-        service("prm", ports.prm, ports.prm_url, COORDINATOR_URL=ports.coordinator_url, DETERMINISTIC="true"),
+        replace(
+            service("prm", ports.prm, ports.prm_url, COORDINATOR_URL=ports.coordinator_url),
+            defaults={"MSTAR_PRM_DETERMINISTIC": "true"},
+        ),
         worker("worker-rollout", "rollout"),
         worker("worker-score", "control,score"),
         ProcessSpec("trainer", (python, "-m", "mstar_trainer"), trainer_env, stops_first=True),
@@ -98,7 +103,7 @@ def child_environment(spec: ProcessSpec) -> dict[str, str]:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    return {**inherited, **quiet, **spec.env}
+    return {**spec.defaults, **inherited, **quiet, **spec.env}
 
 
 def _broker_command(home: Path, socket_path: Path) -> tuple[str, ...]:

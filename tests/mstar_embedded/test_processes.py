@@ -53,6 +53,15 @@ def test_settings_of_the_callers_shell_do_not_leak_in(tmp_path: Path, monkeypatc
     assert (environment["OMP_NUM_THREADS"], environment["OMP_WAIT_POLICY"]) == ("3", "PASSIVE")
 
 
+def test_scores_are_the_same_bits_in_every_run_unless_the_caller_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (prm,) = (spec for spec in plan(tmp_path) if spec.name == "prm")
+    assert child_environment(prm)["MSTAR_PRM_DETERMINISTIC"] == "true"
+    monkeypatch.setenv("MSTAR_PRM_DETERMINISTIC", "false")
+    assert child_environment(prm)["MSTAR_PRM_DETERMINISTIC"] == "false"
+
+
 def test_what_the_operator_allows_and_bounds_reaches_the_service_that_it_is_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
