@@ -12,9 +12,14 @@ def split_name(name: str) -> str:
 
     Raises ValueError for a name that no split can have.
     """
-    if not _NAME.fullmatch(name) or name in _TAKEN:
+    if not is_split_name(name):
         raise ValueError(f"{name[:40]!r} cannot name a split: use small letters, digits, - and _")
     return name
+
+
+def is_split_name(name: str) -> bool:
+    """Whether a split can have this name."""
+    return _NAME.fullmatch(name) is not None and name not in _TAKEN
 
 
 def require_shares(shares: Mapping[str, float]) -> None:

@@ -170,7 +170,7 @@ def _role(turn: Mapping[str, Any]) -> str:
 
 
 def _content(turn: Mapping[str, Any]) -> Any:
-    return turn["value"] if turn.get("value") is not None else turn.get("content")
+    return next((turn[name] for name in ("value", "content", "text") if turn.get(name) is not None), None)
 
 
 def taken_apart(text: str, images: int) -> tuple[str, list[str]]:

@@ -22,7 +22,7 @@ _SHORTEST = 64
 _BEGUN = ("iVBORw0KGgo", "/9j/", "_9j_", "UklGR", "R0lGOD")
 """How PNG, JPEG, WebP and GIF begin in base64."""
 _FOR_ADDRESSES = str.maketrans("-_", "+/")
-_INSIDE = ("bytes", "base64", "data", "url", "path")
+_INSIDE = ("bytes", "base64", "data", "url", "path", "image", "file_name", "filename", "src")
 _ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 NOT_UTF8 = "not UTF-8: save the file in that encoding"
 LARGEST_IMAGE = 48 * 1024 * 1024

@@ -23,6 +23,8 @@ class Record:
     group: str | None = None
     split: str | None = None
     """The source's own name of the split; None where it has none."""
+    own_split: bool = False
+    """Its name is that of a folder beside those of known splits: a further test."""
     steps: tuple[str, ...] = ()
     """Steps of a solution, where the set labels them."""
     response: str | None = None

@@ -270,7 +270,7 @@ def _split(record: Record, image: str, options: ReadOptions) -> str:
         return drawn_split(record.question + image, shares, seed)
     if record.split is None or (rule is not None and rule.held_out is not None):
         return "train"
-    named = rule is not None and rule.column is not None
+    named = record.own_split or (rule is not None and rule.column is not None)
     split = record.split if named else KNOWN_SPLITS.get(record.split.casefold())
     if split is None:
         raise BadRecord(f"split {record.split[:40]!r} is unknown: use {', '.join(SPLITS)}, or give --split shares")

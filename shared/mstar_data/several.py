@@ -1,4 +1,4 @@
-"""Rows that hold several questions, as one row for each: NaturalBench's pairs of pictures, TQA's lessons.
+"""Rows that hold several questions, as one row for each: NaturalBench's pairs of pictures, TQA's lessons, lists.
 
 What this leaves out: conversations, whose later turns need what was said before.
 """
@@ -7,11 +7,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mstar.answers.records import QUESTION_COLUMNS
+
 _PAIRS = ("Image_0", "Image_1", "Question_0", "Question_1", "Image_0_Question_0", "Image_1_Question_1")
 _OPTIONS = re.compile(
     r"\s*\bOptions?\s*:\s*A\s*[:.)]\s*(?P<a>\S.*?)\s*;\s*B\s*[:.)]\s*(?P<b>\S.*?)\s*[;.]?\s*\Z", re.DOTALL
 )
 """NaturalBench's `Option: A: a dog; B: a cat;`."""
+_ASKED = ("qa", "qas", "qa_pairs", "qa_list", "questions", "question_answers")
+"""Where a row about one picture lists its questions."""
 _LESSON = ("nonDiagramQuestions", "diagramQuestions")
 
 
@@ -21,8 +25,27 @@ def apart(row: Any) -> Iterator[tuple[str, Any]]:
         yield from _naturalbench(row)
     elif isinstance(row, Mapping) and isinstance(asked := row.get("questions"), Mapping) and set(_LESSON) & set(asked):
         yield from _tqa(row, asked)
+    elif isinstance(row, Mapping) and (listed := _list_of(row)):
+        rest = {name: value for name, value in row.items() if name != listed}
+        for place, one in enumerate(row[listed], 1):
+            yield f" {listed} {place}", rest | one
     else:
         yield "", row
+
+
+def _list_of(row: Mapping[str, Any]) -> str | None:
+    """The column that lists questions, each with its own answer, of a row that has none itself."""
+    if set(QUESTION_COLUMNS) & set(row):
+        return None
+    return next((name for name in _ASKED if _are_questions(row.get(name))), None)
+
+
+def _are_questions(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, Mapping) and set(QUESTION_COLUMNS) & set(one) for one in value)
+    )
 
 
 def _naturalbench(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

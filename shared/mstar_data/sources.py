@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mstar.errors import InvalidDataset
+from mstar.split_shares import is_split_name
 from mstar_data.archives import ENDINGS as ARCHIVES
 from mstar_data.archives import Archives, archives_of, is_archive, is_webdataset, samples
 from mstar_data.bounds import Bounds, Opener, OutOfBounds, bounds_of, walked
@@ -145,6 +146,8 @@ class _Part:
     rows: Iterator[tuple[str, Any]]
     decimal: Decimal = "."
     """What its numbers have before their decimals."""
+    further: str | None = None
+    """The folder that it lies in, beside folders of known splits."""
 
 
 def records_of(
@@ -179,6 +182,8 @@ def _record(row: Any, where: str, part: _Part, mapping: Columns | None) -> Recor
     # Columns hold whatever their author put there; one odd record must not end the import.
     except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         return BadRecord(f"{where}: {error}")
+    if record.split is None and part.further is not None:
+        return replace(record, split=part.further, own_split=is_split_name(part.further))
     return record if record.split or not part.split else replace(record, split=part.split)
 
 
@@ -208,7 +213,8 @@ def _parts(source: Path, bounds: Bounds, mapping: Columns | None) -> Iterator[_P
             yield _Part("", "", split, folder, _readable(file, joined_rows(pairs[file], root, bounds.open)))
         else:
             sign = decimal_of(file, unpacked(bounds.open), mapping)
-            yield _Part(shown, file.name, split, folder, rows_of(file, bounds), sign)
+            further = _further(file, files) if split is None else None
+            yield _Part(shown, file.name, split, folder, rows_of(file, bounds), sign, further)
 
 
 def _packed_parts(
@@ -324,6 +330,16 @@ def _batches(file: Any) -> Iterator[Any]:
 def _first_line(error: Exception) -> str:
     # Parsers draw below their message where they stand.
     return str(error).partition("\n")[0][:120].strip()
+
+
+def _further(file: Path, files: Sequence[Path]) -> str | None:
+    """The folder of an image folder's records that lies beside those of known splits: without it they would train."""
+    beside = (
+        path.parent.name.casefold() in KNOWN_SPLITS
+        for path in files
+        if path.name == file.name and path.parent.parent == file.parent.parent
+    )
+    return file.parent.name if file.name.startswith("metadata.") and any(beside) else None
 
 
 def _split_of(file: Path, root: Path) -> str | None:

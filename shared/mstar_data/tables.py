@@ -35,6 +35,11 @@ def table_rows(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
             head, separator = _head(source)
             # Not strict, a quote that is never closed would swallow all records after it without a word.
             reader = csv.DictReader(chain([head], source), strict=True, delimiter=separator)
+            heads = [name.strip().casefold() for name in reader.fieldnames or () if name.strip()]
+            if twice := sorted({name for name in heads if heads.count(name) > 1}):
+                # Of two columns one would count, and nobody would know which.
+                yield file.name, BadRecord(f"{file.name}: the head names {twice[0][:40]!r} twice: rename one")
+                return
             for row in reader:
                 line = reader.line_num
                 where = f"{file.name} line {line}"
@@ -47,7 +52,8 @@ def table_rows(file: Path, opened: Opener) -> Iterator[tuple[str, Any]]:
                     continue
                 yield where, {name: value for name, value in row.items() if name and value}
         except csv.Error as error:
-            yield file.name, BadRecord(f"{file.name} after line {line}: {error}")
+            said = f"{error}; put a field with quotation marks into such marks, and double those in it"
+            yield file.name, BadRecord(f"{file.name} after line {line}: {said}")
         except UnicodeDecodeError:
             yield file.name, BadRecord(f"{file.name} after line {line}: {NOT_UTF8}")
 

@@ -94,6 +94,32 @@ def test_splits_may_be_in_several_formats(tmp_path: Path) -> None:
     assert found == {"train": "a?", "validation": "b?", "test_id": "c?"}
 
 
+def test_a_further_folder_beside_those_of_splits_is_a_test_of_its_name(tmp_path: Path) -> None:
+    """Before, its records were taken for training."""
+    for name in ("train", "test", "charts"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.png").write_bytes(small_png(len(name)))
+        record = {"file_name": "0.png", "question": f"{name}?", "answer": 1}
+        (tmp_path / name / "metadata.jsonl").write_text(json.dumps(record) + "\n")
+    assert {row.split for row in read(tmp_path)} == {"train", "test_id", "charts"}
+    (tmp_path / "charts").rename(tmp_path / "My charts")
+    summary = Summary()
+    assert len(list(read_rows(tmp_path, summary, looks=TrustingLooks()))) == 2
+    assert "split 'My charts' is unknown" in summary.problems[0]
+
+
+def test_a_row_about_a_picture_may_list_its_questions(tmp_path: Path) -> None:
+    asked = [{"question": "a?", "answer": 1}, {"question": "b?", "answer": "x", "choices": ["x", "y"]}]
+    write(tmp_path, "a.jsonl", {"image": "images/0.png", "source": "web", "qa_pairs": asked})
+    first, second = read(tmp_path)
+    assert (first.columns["question"], second.columns["answer"], second.where) == (
+        "a?",
+        "A",
+        "a.jsonl line 1 qa_pairs 2",
+    )
+    assert first.images == second.images == (DATA,)
+
+
 DATA = small_png(0)
 TEXT = base64.b64encode(DATA).decode()
 
@@ -108,6 +134,8 @@ TEXT = base64.b64encode(DATA).decode()
         {"image": {"url": f"data:image/png;base64,{TEXT}"}},
         {"image": str({"bytes": DATA, "path": None})},
         {"image": "images/0"},
+        {"image": {"src": "images/0.png"}},
+        {"images": [{"type": "image", "image": "images/0.png"}]},
         {"image": 0},
         {"images": "['images/0.png']"},
         {"image": "images/%30.png"},
@@ -135,6 +163,7 @@ TURNS = [{"from": "human", "value": "<image>\nHow many?"}, {"from": "gpt", "valu
         {"conversations": [TURNS]},
         {"conversations": [["<image>\nHow many?", "The answer is 3."]]},
         {"data": {"conversations": TURNS}},
+        {"conversations": [{"role": "USER", "text": "How many?"}, {"role": "Assistant", "text": "3"}]},
         {"query": "<image>How many?", "response": "The answer is 3.", "images": ["images/0.png"], "history": []},
         {"instruction": "How many?", "input": "", "output": "3"},
         {"prompt": "How many?", "completion": "3"},

@@ -104,12 +104,32 @@ def test_the_line_that_names_the_separator_and_empty_lines_are_no_records(tmp_pa
     assert ([row["answer"] for row in rows], problems) == (["5", "6"], [])
 
 
-@pytest.mark.parametrize("cell", ["car|automobile", "['car', 'automobile']", "car; automobile"])
+@pytest.mark.parametrize("cell", ["car|automobile", "['car', 'automobile']"])
 def test_a_mapping_may_say_that_a_cell_lists_answers_of_which_each_is_right(tmp_path: Path, cell: str) -> None:
     said = ReadOptions(mapping=Mapping(columns={"answers": "gold"}))
     rows, problems = read(tmp_path, f'image,question,gold\n0.png,Which?,"{cell}"\n', said)
     assert not problems
     assert (rows[0]["answer"], rows[0]["alternatives"]) == ("car", ["automobile"])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("image,question,answer,Answer\n0.png,a?,1,2\n", "train.csv: the head names 'answer' twice: rename one"),
+        ('image,question,answer\n0.png,"a" is?,1\n', "put a field with quotation marks into such marks, and double"),
+    ],
+)
+def test_a_table_of_which_something_would_be_lost_says_what_to_do(tmp_path: Path, table: str, said: str) -> None:
+    rows, problems = read(tmp_path, table)
+    assert not rows
+    assert said in problems[0]
+
+
+@pytest.mark.parametrize("answer", ["B) 13 cm", "(B) 13 cm", "b", "13 cm"])
+def test_an_answer_may_be_an_option_of_the_questions_text_with_its_name(tmp_path: Path, answer: str) -> None:
+    rows, problems = read(tmp_path, f'image,question,answer\n0.png,"How long?\nA) 12 cm\nB) 13 cm",{answer}\n')
+    assert not problems
+    assert (rows[0]["question"], rows[0]["choices"], rows[0]["answer"]) == ("How long?", ["12 cm", "13 cm"], "B")
 
 
 def test_an_index_beyond_the_options_says_how_to_count_from_1(tmp_path: Path) -> None:

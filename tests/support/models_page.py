@@ -104,7 +104,7 @@ Qianfan-OCR drops paths of its vision tower at random while it trains, where its
 (`drop_path_rate`), and Granite 4 Vision drops features of its projectors (`projector_dropout`, and two in
 `qformer_config`); the test sets these shares to 0, since nothing could be compared otherwise.
 Some families have only an image processor that needs torchvision (Kimi K2.5, Llama 4, Cohere 2 Vision, LFM2-VL,
-Perception LM): they were not tried.
+Perception LM): they were not tried. Gemma 3n and FastVLM need timm, which needs torchvision.
 Phi-4-multimodal is refused: transformers does not list it among the models of images and text.
 SmolVLM's processor wants `num2words`, which comes with the model services.
 

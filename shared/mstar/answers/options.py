@@ -114,6 +114,11 @@ def options_on_a_line(question: str, answer: Any) -> tuple[str, list[str]]:
             continue
         ends = [*(mark.start() for mark in found[begin + 1 :]), len(asked)]
         texts = [asked[mark.end() : end].strip(" \n,;") for mark, end in zip(found[begin:], ends, strict=True)]
+        mark = own_mark(str(answer).strip())
+        if mark and names.find(mark[0].upper(), begin) >= 0:
+            # Its own name and text: `B) 13 cm`.
+            place = names.index(mark[0].upper(), begin) - begin
+            answer = mark[0] if spaced_once(texts[place]).casefold() == spaced_once(mark[1]).casefold() else answer
         said = spaced_once(str(answer)).strip("()").casefold()
         if all(texts) and (said.upper() in names[begin:] or said in (spaced_once(text).casefold() for text in texts)):
             return _HEADED.sub("", asked[: found[begin].start()]).strip(), texts

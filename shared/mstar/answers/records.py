@@ -27,7 +27,6 @@ from mstar.answers.options import (
     options_of,
     own_mark,
     parsed,
-    separated,
 )
 from mstar.answers.rule import DEFAULT_RULE, AnswerPlace
 from mstar.answers.units import contradict
@@ -146,7 +145,9 @@ def _single(raw: Any, column: str) -> Any:
 def _spellings(text: str) -> Any:
     """The list that a table's cell holds, `["car", "automobile"]` or `car|automobile`; a text that is none as it is."""
     found = parsed(text)
-    return separated(found) if isinstance(found, str) else found
+    parts = [part.strip() for part in text.split("|")]
+    # Other signs stand between parts of one answer as well: `3; 4`.
+    return parts if isinstance(found, str) and len(parts) > 1 and all(parts) else found
 
 
 def _said(listed: Sequence[Any]) -> list[Any]:
