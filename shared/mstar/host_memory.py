@@ -4,11 +4,13 @@ What this leaves out: memory of a GPU, for which torch has an error of its own.
 """
 
 import errno
+import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from mstar.errors import Unavailable
+from mstar.errors import MstarError, Unavailable
 
 RETRY_SECONDS = 5.0
 REMEDY = "give this service more memory, or its machine less to do"
@@ -20,21 +22,35 @@ CROWDED = (
     "no further process or thread can be started: try again, or raise the limit (`ulimit -u`, or what the container "
     "may have)"
 )
+_SYSTEM = os.strerror(errno.ENOMEM)
+"""In errors of libraries that are not written in Python, such as safetensors, which have no number."""
+_IN_TEXT = re.compile(r"\(os error (\d+)\)")
 _COUNTERS = Path("/proc/vmstat")
 
 
 def is_exhausted(error: BaseException) -> bool:
     """Whether an error says that the system has no memory for this process, or no further process or thread."""
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM or _is_crowded(error)
-    if isinstance(error, RuntimeError):
-        return _TORCH in str(error) or _is_crowded(error)
-    return isinstance(error, MemoryError)
+    if isinstance(error, MemoryError):
+        return True
+    # What a service says of another's memory is no lack here.
+    if isinstance(error, MstarError):
+        return False
+    if isinstance(error, OSError) and (number := system_number(error)) is not None:
+        return number in (errno.ENOMEM, errno.EAGAIN)
+    return any(mark in str(error) for mark in (_TORCH, _SYSTEM, _THREAD))
+
+
+def system_number(error: OSError) -> int | None:
+    """The system's number of an error; libraries in Rust have it in their text: `Too many open files (os error 24)`."""
+    if error.errno is not None:
+        return error.errno
+    found = _IN_TEXT.search(str(error))
+    return None if found is None else int(found[1])
 
 
 def _is_crowded(error: BaseException) -> bool:
     # What must not wait says EAGAIN as well, but never to somebody who did not ask for that.
-    return (isinstance(error, OSError) and error.errno == errno.EAGAIN) or _THREAD in str(error)
+    return (isinstance(error, OSError) and system_number(error) == errno.EAGAIN) or _THREAD in str(error)
 
 
 def no_memory(error: BaseException, remedy: str = REMEDY) -> Unavailable:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mstar.errors import NotWritable, StorageFull, Unavailable
+from mstar.host_memory import system_number
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -39,19 +40,20 @@ def refused(error: OSError, path: Path | None = None) -> StorageFull | NotWritab
 
     `path`: what was written. The error's own path goes before it, which may be that of a folder above.
     """
-    if error.errno in EXHAUSTED:
+    number = system_number(error)
+    if number in EXHAUSTED:
         detail = "too many files and connections are open: try again, or raise the limit (`ulimit -n`)"
         return Unavailable(detail, retry_after=EXHAUSTED_RETRY)
     place = Path(error.filename) if isinstance(error.filename, str) else path
-    if error.errno in FULL:
+    if number in FULL:
         return _full(path or place)
-    if error.errno == errno.EFBIG:
+    if number == errno.EFBIG:
         named = "a file" if (path or place) is None else f"{path or place}"
         return StorageFull(f"{named} became larger than this process may write: raise the limit (`ulimit -f`)")
     # Without a path it may be anything, such as an address that must not be connected to.
-    if error.errno not in DENIED or place is None:
+    if number not in DENIED or place is None:
         return None
-    if error.errno == errno.EROFS:
+    if number == errno.EROFS:
         return NotWritable(f"{place.parent} is on a file system that is mounted read-only: mount it for writing")
     return NotWritable(f"permission denied in {place.parent}: give the user of this process read and write permission")
 

@@ -12,7 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mstar.errors import InvalidInput, MstarError
+from mstar.errors import InvalidInput, MstarError, Unavailable
 from mstar.limited import limit
 
 if TYPE_CHECKING:
@@ -63,6 +63,9 @@ def main(check: Check | None = None) -> None:
         print(READY, file=out, flush=True)
         try:
             (check or check_model)(folder, how)
+        except Unavailable:
+            # What it lacks is what its own limits leave it: the coordinator says so of a child without an answer.
+            sys.exit(1)
         except MstarError as error:
             said["problem"] = error.detail
         json.dump(said, out)

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from mstar.errors import InvalidInput, MstarError
+from mstar.errors import InvalidInput, MstarError, Unavailable
+from mstar.host_memory import is_exhausted, no_memory
+from mstar.writing import refused
 from mstar_models.chat import Turn, build_messages
 from mstar_models.error_text import sentence_of
 from mstar_models.processors import assemble_processor
@@ -212,9 +214,10 @@ def _check_template(folder: Path, processor: Any) -> None:
 
 @contextmanager
 def translated(folder: Path, problem: str = "cannot be loaded") -> Iterator[None]:
-    """Turn what transformers raises for a folder into one sentence, which says what it is about. Raises InvalidInput.
+    """Turn what transformers raises for a folder into one sentence, which says what it is about.
 
     transformers raises nearly anything for a file that is damaged or has values of the wrong type, so all is caught.
+    Raises InvalidInput, and Unavailable where the machine lacks memory or files: the folder is not to blame for that.
     """
     try:
         yield
@@ -226,9 +229,24 @@ def translated(folder: Path, problem: str = "cannot be loaded") -> Iterator[None
             field="model",
         ) from error
     except Exception as error:
+        if (lack := _lack(error)) is not None:
+            raise lack from error
         # The path is the server's own, and the name says which folder it is.
         said = (_unknown(folder, error) or sentence_of(error)).replace(str(folder), folder.name)
         raise InvalidInput(f"model folder {folder.name} {problem}: {said}", field="model") from error
+
+
+def _lack(error: BaseException | None) -> MstarError | None:
+    """What the machine lacked, where an error or what has caused it says so."""
+    while error is not None:
+        if is_exhausted(error):
+            return no_memory(error)
+        # Not every library has the system's errors as such, but all have their text.
+        known = error if isinstance(error, OSError) else OSError(str(error))
+        if isinstance(lack := refused(known), Unavailable):
+            return lack
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _unknown(folder: Path, error: Exception) -> str | None:

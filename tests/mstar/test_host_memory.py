@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mstar.errors import Unavailable
+from mstar.errors import InvalidInput, Unavailable
 from mstar.host_memory import Ending, is_exhausted, no_memory, oom_kills
 
 TORCH = (
@@ -15,7 +15,15 @@ TORCH = (
 )
 
 
-@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory"), RuntimeError(TORCH)])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError(TORCH),
+        Exception("Cannot allocate memory (os error 12)"),
+    ],
+)
 def test_memory_that_is_used_up_is_told_with_a_remedy(error: Exception) -> None:
     assert is_exhausted(error)
     found = no_memory(error, "lower x")
@@ -33,7 +41,15 @@ def test_a_limit_of_processes_is_not_called_memory(error: Exception) -> None:
     assert found.detail.startswith("no further process or thread can be started") and found.retry_after
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), RuntimeError("shape"), ValueError("allocate memory")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "full"),
+        RuntimeError("shape"),
+        ValueError("allocate memory"),
+        InvalidInput("the PRM says: Cannot allocate memory"),
+    ],
+)
 def test_other_errors_are_no_lack_of_memory(error: Exception) -> None:
     assert not is_exhausted(error)
 

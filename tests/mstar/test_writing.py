@@ -43,6 +43,8 @@ def test_what_is_no_file_of_ours_is_left_as_it_is() -> None:
     assert refused(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")) is None
     assert refused(PermissionError(errno.EPERM, "Operation not permitted")) is None, "no path: it may be a socket"
     assert refused(FileNotFoundError(errno.ENOENT, "No such file", "/a/b")) is None
+    # As libraries in Rust raise it.
+    assert isinstance(refused(OSError("Too many open files (os error 24)")), Unavailable)
     full = refused(OSError(errno.ENOSPC, "No space left on device"))
     assert isinstance(full, StorageFull)
     assert full.detail.endswith(f"a file, perhaps a temporary one in {tempfile.gettempdir()}: free some disk")

@@ -1,6 +1,8 @@
 """Folders of models: safetensors only, nothing but this machine, clear words for what is missing."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import sys
@@ -12,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from minivista.architecture import make_model
-from mstar.errors import CorruptArtefact, InvalidInput
+from mstar.errors import CorruptArtefact, InvalidInput, Unavailable
 from mstar_artefacts.store import ArtefactStore
 from mstar_models.checkpoint import load_checkpoint
 from mstar_models.labels import label_token_ids
@@ -249,3 +251,20 @@ def test_what_a_library_says_of_a_folder_is_told_with_its_reason(tmp_path: Path,
     with pytest.raises(InvalidInput, match="cannot be loaded: ") as refused, translated(tmp_path):
         raise error
     assert refused.value.detail.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("Cannot allocate memory (os error 12)"), "the memory of this machine or container is used up"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "too many files and connections are open"),
+        (RuntimeError("can't start new thread"), "no further process or thread can be started"),
+    ],
+)
+def test_what_the_machine_lacks_is_not_the_folders_fault(tmp_path: Path, error: Exception, said: str) -> None:
+    """A run is tried again then; a folder that is wrong ends it."""
+    with pytest.raises(Unavailable, match=said), translated(tmp_path):
+        try:
+            raise error
+        except Exception as cause:
+            raise OSError("unable to load the weights") from cause
