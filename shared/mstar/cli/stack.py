@@ -105,4 +105,5 @@ def run_embedded(home: Path, create: RunCreate, *, as_json: bool) -> None:
     require_success(ended)
     if not as_json:
         console.print(f"report: {home / run.id / 'report.html'}")
-        console.print(f"next:   {program()} run show latest --json")
+        where = "" if home == Path("runs") else f" --home {shlex.quote(str(home))}"
+        console.print(f"next:   {program()} run show latest --json{where}")
