@@ -10,6 +10,11 @@ MARK = "<image>"
 _NUMBERED = re.compile(r"<image[ _]?(\d+)>")
 _SPELLED = re.compile(r"<(?=(?:image|video|audio)>)")
 """Marks of trainers and of processors, which count them wherever they stand."""
+_OF_MODELS = re.compile(
+    r"<\|vision_start\|><\|image_pad\|><\|vision_end\|>|<img><IMG_CONTEXT></img>|<\|image(?:_pad|_\d)?\|>|<IMG_CONTEXT>"
+    r"|<image_placeholder>|<start_of_image>|<ImageHere>|\[IMG\]"
+)
+"""What a set has that was written for one model: Qwen2-VL, InternVL, Phi-3.5, Mllama, Janus, Gemma 3, Pixtral."""
 _ANY = re.compile(r"\s*<image(?:[ _]?\d+)?>\s*")
 
 
@@ -59,11 +64,17 @@ def has_mark(text: str) -> bool:
 def as_published(text: str, images: int) -> str:
     """A question of a published set: with its marks where they say more than that the images come first, else without.
 
-    Numbered marks (`<image 1>`, MMMU) count where each image is named once and in order.
+    Numbered marks (`<image 1>`, MMMU) count where each image is named once and in order; else they become words.
     """
+    # To any other model they would be words; with another count than the images they may be meant.
+    if MARK not in text and len(_OF_MODELS.findall(text)) == images:
+        text = _OF_MODELS.sub(MARK, text)
     named = [int(number) for number in _NUMBERED.findall(text)]
     if named == list(range(1, images + 1)):
         text = _NUMBERED.sub(MARK, text)
+    elif images > 1 and named and max(named) <= images:
+        # Shown first, in their order: what names one again, or another one first, must still say which.
+        text = _NUMBERED.sub(r"image \1", text)
     # With text after the last mark only, the images come first anyway.
     first, *others = text.split(MARK)
     if images > 1 and len(others) == images and any(part.strip() for part in (first, *others[:-1])):

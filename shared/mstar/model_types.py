@@ -55,6 +55,8 @@ _HINTS = {
     "llava_qwen": "use a folder of llava-hf",
     "ovis": "use the native Ovis2 folder, whose name ends in -hf",
     "phi4_multimodal": "transformers loads it as a text-only model: use Phi-3.5-vision or Qwen2.5-VL",
+    "multi_modality": "use a folder of deepseek-community, which has Janus and DeepSeek-VL as transformers does",
+    "ernie4_5_moe_vl": "use a folder whose model_type is ernie4_5_vl_moe",
     "deepseek_vl_v2": "use DeepSeek-VL, or another family",
 }
 """What to do instead, for types that people have and that only code from the hub loads."""

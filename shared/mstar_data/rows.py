@@ -16,6 +16,7 @@ from mstar.errors import InvalidDataset, MstarError
 from mstar.judges import BENCHMARKS
 from mstar.pictures import what_instead
 from mstar.reach import Reach
+from mstar.types import MAX_IMAGES
 from mstar_data.benchmarks import items_of
 from mstar_data.bounds import Bounds, bounds_of
 from mstar_data.duplicates import Duplicates, Duplication, question_key
@@ -217,6 +218,8 @@ def _prepared(place: int, record: Record, options: ReadOptions) -> _Prepared:
         # Most texts are ASCII, which is told in an instant; only others are looked through sign by sign.
         if "\x00" in text or (not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text)):
             raise BadRecord(f"{name} holds a character that no text can have (NUL, or half of a surrogate pair)")
+    if len(record.images) > MAX_IMAGES:
+        raise BadRecord(f"{len(record.images)} pictures, and a question has {MAX_IMAGES} at most: leave some out")
     images = tuple(read() for read in record.images)
     names = tuple(f"{hashlib.sha256(data).hexdigest()}{image_ending(data)}" for data in images)
     split = _split(record, names[0] if names else "", options)

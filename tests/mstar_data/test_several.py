@@ -154,6 +154,13 @@ def test_a_cell_may_name_several_pictures(tmp_path: Path, between: str) -> None:
     assert row.images == (small_png(0), small_png(1))
 
 
+def test_more_pictures_than_a_question_may_have_are_refused_at_the_import(tmp_path: Path) -> None:
+    write(tmp_path, "a.jsonl", {"question": "q?", "answer": 1, "images": ["images/0.png"] * 9})
+    summary = Summary()
+    assert not list(read_rows(tmp_path, summary, looks=TrustingLooks()))
+    assert summary.problems == ["a.jsonl line 1: 9 pictures, and a question has 8 at most: leave some out"]
+
+
 TURNS = [{"from": "human", "value": "<image>\nHow many?"}, {"from": "gpt", "value": "The answer is 3."}]
 
 

@@ -56,6 +56,7 @@ def test_the_types_are_those_of_our_families() -> None:
             "not a vision-language model that transformers has: use one of the families that docs/models.md lists",
         ),
         ("internvl_chat", "use the native folder of the same model, whose name ends in -hf"),
+        ("multi_modality", "use a folder of deepseek-community"),
         ("florence2", "an encoder for the prompt and a decoder for the response"),
         (
             "kimi_k25",

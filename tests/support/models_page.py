@@ -106,6 +106,7 @@ Qianfan-OCR drops paths of its vision tower at random while it trains, where its
 Some families have only an image processor that needs torchvision (Kimi K2.5, Llama 4, Cohere 2 Vision, LFM2-VL,
 Perception LM): they were not tried. Gemma 3n and FastVLM need timm, which needs torchvision.
 Phi-4-multimodal is refused: transformers does not list it among the models of images and text.
+vLLM itself wants torchvision for ERNIE 4.5 VL.
 SmolVLM's processor wants `num2words`, which comes with the model services.
 
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.
