@@ -10,6 +10,9 @@ from mstar.api.responses import FoundQuestion, FoundResponse
 from mstar.recipes import Recipe
 from mstar_coordinator.export.report import TintedStep, tinted
 
+AT_ONCE = 16
+"""Responses of a question that are shown unfolded: of hundreds, the next question would be far away."""
+
 
 @dataclass(frozen=True)
 class ShownStep:
@@ -31,11 +34,12 @@ class ShownResponse:
 
 @dataclass(frozen=True)
 class ShownQuestion:
-    """A question with the responses that were looked for, and the others."""
+    """A question with the responses that were looked for, those of them that are folded, and the others."""
 
     found: FoundQuestion
     text: Markup
     meant: tuple[ShownResponse, ...]
+    more: tuple[ShownResponse, ...]
     others: tuple[ShownResponse, ...]
 
 
@@ -43,10 +47,12 @@ def shown_question(found: FoundQuestion, recipe: Recipe, text: str | None) -> Sh
     """`recipe`: of the run that sampled it. `text`: the words that were searched, to be marked."""
     words = _pattern(text)
     shown = [_response(one, recipe, words) for one in found.responses]
+    meant = tuple(one for one in shown if one.response.found)
     return ShownQuestion(
         found=found,
         text=_marked(found.question.text, words),
-        meant=tuple(one for one in shown if one.response.found),
+        meant=meant[:AT_ONCE],
+        more=meant[AT_ONCE:],
         others=tuple(one for one in shown if not one.response.found),
     )
 

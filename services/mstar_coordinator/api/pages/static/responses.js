@@ -18,8 +18,9 @@ const actions = {
   j: () => go(1),
   k: () => go(-1),
   o: () => {
-    const others = samples[current()]?.querySelector("details");
-    if (others) others.open = !others.open;
+    const folded = [...(samples[current()]?.querySelectorAll("details") ?? [])];
+    const open = folded.some((one) => !one.open);
+    for (const one of folded) one.open = open;
   },
   n: () => document.querySelector('a[rel="next"]')?.click(),
   "/": () => form.elements.text.focus(),
