@@ -24,6 +24,7 @@ ELSEWISE: Mapping[str, str] = {
     "blip": "captions images and takes no conversation",
     "diffusion_gemma": "writes a block of tokens at once, where a response is sampled token by token",
     "evolla": "reads proteins, not images",
+    "glm5_next": "gives a token other numbers once others follow it, so that what is trained is not what was sampled",
     "git": "captions images and takes no conversation",
     "instructblipvideo": "takes videos, not images",
     "pi0": "moves robots, and writes no text",
@@ -31,7 +32,7 @@ ELSEWISE: Mapping[str, str] = {
 """Types that it loads as models of images and text, and that do something else."""
 UNTRIED = frozenset((
     "blip-2", "chameleon", "cohere2_vision", "cosmos3_edge", "cosmos3_omni", "deepseek_ocr2", "emu3", "fast_vlm",
-    "fuyu", "gemma3n", "gemma4_unified", "glm5_next", "got_ocr2", "hunyuan_vl", "hyperclovax_vision_v2", "idefics",
+    "fuyu", "gemma3n", "gemma4_unified", "got_ocr2", "hunyuan_vl", "hyperclovax_vision_v2", "idefics",
     "inkling_mm_model", "instructblip", "kimi_k25", "kosmos-2", "kosmos-2.5", "lfm2_vl", "llama4", "minimax_m3_vl",
     "mistral4", "muse_glimmer", "nemotron_h_omni", "perception_lm", "pp_chart2table", "qwen2_5_omni_thinker",
     "qwen3_omni_moe_thinker", "shieldgemma2", "step3p7", "video_llava",

@@ -109,6 +109,9 @@ Phi-4-multimodal is refused: transformers does not list it among the models of i
 vLLM itself wants torchvision for ERNIE 4.5 VL.
 SmolVLM's processor wants `num2words`, which comes with the model services.
 
+GLM-5.3 Flash (`glm5_next`) was driven and is refused: tokens that come later change the numbers of those before them.
+In a small random model (`index_topk` 16, 40 to 200 tokens) logits moved by up to 1.4; Qwen4-Exp's did not move at all.
+
 Images are all that is sampled from, so no video processor is loaded, also where a family has one.
 
 Where a chat template writes the date (`strftime_now`), it is 1 January 2026 on every day, for policy, PRM and trainer.

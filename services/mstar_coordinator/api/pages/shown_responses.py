@@ -10,9 +10,6 @@ from mstar.api.responses import FoundQuestion, FoundResponse
 from mstar.recipes import Recipe
 from mstar_coordinator.export.report import TintedStep, tinted
 
-AT_ONCE = 16
-"""Responses of a question that are shown unfolded: of hundreds, the next question would be far away."""
-
 
 @dataclass(frozen=True)
 class ShownStep:
@@ -34,12 +31,11 @@ class ShownResponse:
 
 @dataclass(frozen=True)
 class ShownQuestion:
-    """A question with the responses that were looked for, those of them that are folded, and the others."""
+    """A question with the responses that were looked for, and the others."""
 
     found: FoundQuestion
     text: Markup
     meant: tuple[ShownResponse, ...]
-    more: tuple[ShownResponse, ...]
     others: tuple[ShownResponse, ...]
 
 
@@ -47,12 +43,10 @@ def shown_question(found: FoundQuestion, recipe: Recipe, text: str | None) -> Sh
     """`recipe`: of the run that sampled it. `text`: the words that were searched, to be marked."""
     words = _pattern(text)
     shown = [_response(one, recipe, words) for one in found.responses]
-    meant = tuple(one for one in shown if one.response.found)
     return ShownQuestion(
         found=found,
         text=_marked(found.question.text, words),
-        meant=meant[:AT_ONCE],
-        more=meant[AT_ONCE:],
+        meant=tuple(one for one in shown if one.response.found),
         others=tuple(one for one in shown if not one.response.found),
     )
 

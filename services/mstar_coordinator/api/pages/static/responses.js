@@ -18,9 +18,8 @@ const actions = {
   j: () => go(1),
   k: () => go(-1),
   o: () => {
-    const folded = [...(samples[current()]?.querySelectorAll("details") ?? [])];
-    const open = folded.some((one) => !one.open);
-    for (const one of folded) one.open = open;
+    const others = samples[current()]?.querySelector("details");
+    if (others) others.open = !others.open;
   },
   n: () => document.querySelector('a[rel="next"]')?.click(),
   "/": () => form.elements.text.focus(),
