@@ -285,9 +285,9 @@ def _row(prepared: _Prepared, picture: Fingerprint | None) -> ImportedRow:
     content = [columns["question"], prepared.names, columns.get("answer")]
     content += [columns.get("completions"), columns.get("response")]
     record = _digest(content, 16)
-    question = question_key(columns["question"])
-    if columns.get("completions") or columns.get("response"):
-        question = record  # several solutions of one question are not duplicates
+    # Several solutions of one question are no duplicates of each other, and all of them show what a test asks.
+    solution = columns.get("completions") or columns.get("response")
+    answer = record if solution else _digest(columns.get("answer"))
     return ImportedRow(
         place=prepared.place,
         where=prepared.record.where,
@@ -295,7 +295,7 @@ def _row(prepared: _Prepared, picture: Fingerprint | None) -> ImportedRow:
         columns=columns,
         images=prepared.images,
         names=prepared.names,
-        seen=(record, question, _digest(columns.get("answer")), picture),
+        seen=(record, question_key(columns["question"]), answer, picture),
     )
 
 

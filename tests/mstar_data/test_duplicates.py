@@ -120,6 +120,19 @@ def test_near_duplicates_and_overlap_are_counted_listed_and_dropped(tmp_path: Pa
         assert import_source(source, tmp_path / drop, options).records["train"] == left
 
 
+def test_solutions_of_a_question_that_a_test_asks_overlap_and_are_no_duplicates(tmp_path: Path) -> None:
+    (tmp_path / "evaluation").mkdir()
+    write(tmp_path / "evaluation", [("How high?", chart(7), 3)], "test.jsonl")
+    (tmp_path / "a.png").write_bytes(chart(7))
+    told = {"image": "a.png", "question": "How high?", "answer": 3}
+    rows = [told | {"response": "3"}, told | {"response": "It is 3."}, told | {"completions": ["3"], "labels": [1.0]}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    summary = Summary()
+    options = ReadOptions(evaluation={"own": tmp_path / "evaluation"})
+    list(read_rows(tmp_path / "rows.jsonl", summary, options))
+    assert (summary.near, summary.repeated, summary.overlap_questions) == (0, 0, {"own": 3})
+
+
 def test_a_published_benchmark_is_found_in_a_training_set(tmp_path: Path) -> None:
     row = json.loads((PUBLISHED / "M3CoT/data/test.jsonl").read_text().split("\n")[0])
     image = (PUBLISHED / "M3CoT/data" / row["image"]).read_bytes()
