@@ -15,7 +15,7 @@ from mstar.answers.numbers import read_number
 from mstar.answers.rule import DEFAULT_RULE
 from mstar.answers.subjects import has_another_subject
 from mstar.answers.superlatives import is_opposite
-from mstar.answers.wanted import in_wanted_unit
+from mstar.answers.wanted import in_wanted_unit, singular
 from mstar.types import Answer, AnswerType
 
 _LONGEST = 30
@@ -49,7 +49,9 @@ _SYMBOLS = {
     "h": {"height"}, "I": {"current"}, "F": {"force"}, "E": {"energy"}, "v": {"speed"},
 }  # fmt: skip
 _SYMBOL = re.compile(r"\$?([A-Za-zλ])\s*(?:=|≈)")
-_POINT_ASKED = re.compile(r"\bcoordinates\s+of\s+(?i:the\s+)?(?i:[a-z]+\s+)?\$?(?P<name>[A-Z])(?![A-Za-z])")
+_POINT_ASKED = re.compile(
+    r"\b(?:coordinates|ordered\s+pair|location)\s+(?:of|for)\s+(?i:the\s+)?(?i:[a-z]+\s+)?\$?(?P<name>[A-Z])(?![A-Za-z])"
+)
 _OF_X = re.compile(r"(?<![A-Za-z\\])[fgh]\(x\)\s*=")
 """`f(x) = 6x - 4`, where the question says what f(x) is and asks for something else of it."""
 _POINT_TOLD = re.compile(r"\$?(?i:point\s+)?(?P<name>[A-Z])\s*(?:=\s*)?(?:\\left\s*)?\(")
@@ -69,7 +71,7 @@ _NO_THINGS = {"the", "a", "is", "was", "of", "in", "are", "number", "answer", "v
 _HEAD = re.compile(r"the\s+(?P<head>[^=:]{3,80}?)\s+(?:is|was|are|were)\s", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.?!])\s+")
 _ASKS = re.compile(r"\b(?:what|how|which|find)\b", re.IGNORECASE)
-_JOINED = re.compile(r"\b(?:an?|the)\s+([a-z]{3,})\s+and\s+(?:an?|the)\s+([a-z]{3,})\b")
+_JOINED = re.compile(r"\b(?:an?|the|\d+)\s+([a-z]{3,})\s+and\s+(?:an?|the|\d+)\s+([a-z]{3,})\b")
 """`a necklace and a ring`"""
 _MORE = re.compile(r"\bhow\s+many\s+(?:more|fewer|less)\b.*\bthan\b", re.IGNORECASE)
 _PLAIN_COUNT = re.compile(r"\d[\d,]*(?:\s+(?!(?:more|fewer|less|than)\b)[^\W\d_]+){2,}")
@@ -80,7 +82,7 @@ _CALL = re.compile(r"\$?([a-zA-Z]'{0,2}\(-?\d{1,4}\))")
 """`f(2)`"""
 _ANGLE_NAMED = re.compile(r"(?:\b[Aa]ngle\s+|∠\s*|\\angle\s*|角\s*)([A-Z]{1,3})(?![A-Za-z])")
 _LETTERED = re.compile(
-    r"(?<!\\)\b(?!(?i:angle|triangle|side|arc|line|segment)\b)([A-Za-z]{3,12})\s+\$?([A-Z]|\d{1,2})\$?(?![\w.,]\w|\w)"
+    r"(?<!\\)\b(?!(?i:angle|triangle|side|arc|line|segment)\b)([A-Za-z]{3,12})\s+\$?([A-Z]\d{0,2}|\d{1,2})\$?(?![\w.,]\w|\w)"
 )
 """`point B`, `station 3`"""
 _EQUALS = re.compile(r"=|≈|\\approx\b|\b(?:is|are|equals|measures)\b")
@@ -131,11 +133,15 @@ def _one_of_two(text: str, told: set[str], question: str) -> bool:
     named = _words(head["head"]) if head else set()
     if between and named - _NO_THINGS:
         alike = next((words for words in _OF_BOTH if between["what"].casefold() in words), {between["what"].casefold()})
-        if named <= _words(question) and named.isdisjoint(alike):
+        if _singulars(named) <= _singulars(_words(question)) and named.isdisjoint(alike):
             return True
     asking = next((one for one in reversed(_SENTENCE.split(question)) if _ASKS.search(one)), "")
     pairs = _JOINED.findall(asking)
     return any((one.casefold() in told) != (other.casefold() in told) for one, other in pairs)
+
+
+def _singulars(words: set[str]) -> set[str]:
+    return set(map(singular, words))
 
 
 def _other_unit(text: str, answer: Answer, question: str) -> bool:

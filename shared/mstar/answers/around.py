@@ -15,6 +15,15 @@ VERBS = {
     "is", "was", "has", "had", "equals", "will", "would", "can", "could", "shows", "reads", "displays", "indicates",
     "es", "ist", "est", "measures", "falls", "lies", "occurs", "represents", "contains", "gives", "belongs",
 }  # fmt: skip
+PAST = {
+    "spend": "spent", "sell": "sold", "buy": "bought", "get": "got", "take": "took", "leave": "left", "eat": "ate",
+    "make": "made", "run": "ran", "give": "gave", "go": "went", "see": "saw", "pay": "paid", "have": "had",
+    "find": "found", "read": "read", "win": "won", "begin": "began", "draw": "drew", "lose": "lost",
+    "choose": "chose", "write": "wrote", "drive": "drove", "keep": "kept", "hold": "held", "send": "sent",
+    "build": "built", "bring": "brought", "catch": "caught", "wear": "wore", "ride": "rode", "fly": "flew",
+    "lead": "led", "meet": "met", "become": "became", "come": "came", "say": "said", "think": "thought",
+    "rise": "rose", "fall": "fell", "grow": "grew", "drop": "dropped",
+}  # fmt: skip
 SAY = {"say", "says", "read", "reads", "written", "text"}
 TEXT = {"text", "word", "writing", "inscription", "message"}
 _NAME = {"label", "labeled", "labelled", "name", "title"}

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 
-from mstar.answers.around import SAY, SMALL, TEXT, VERBS, answers_around, folded, without_s
+from mstar.answers.around import PAST, SAY, SMALL, TEXT, VERBS, answers_around, folded, without_s
 from mstar.answers.beside import answers_beside
 from mstar.answers.marks import bare
 from mstar.answers.numbers import CHANGES
@@ -53,16 +53,6 @@ _PICTURE = {
 }  # fmt: skip
 _ARTICLES = re.compile(r"\s(?:(?:the|an?)\s)+")
 _ASKING = re.compile(r"\b(?:what|which|how|find|calculate|determine|compute|then)\b", re.IGNORECASE)
-_PAST = {
-    "spend": "spent", "sell": "sold", "buy": "bought", "get": "got", "take": "took", "leave": "left", "eat": "ate",
-    "make": "made", "run": "ran", "give": "gave", "go": "went", "see": "saw", "pay": "paid", "have": "had",
-    "find": "found", "read": "read", "win": "won", "begin": "began", "draw": "drew", "lose": "lost",
-    "choose": "chose", "write": "wrote", "drive": "drove", "keep": "kept", "hold": "held", "send": "sent",
-    "build": "built", "bring": "brought", "catch": "caught", "wear": "wore", "ride": "rode", "fly": "flew",
-    "lead": "led", "meet": "met", "become": "became", "come": "came", "say": "said", "think": "thought",
-    "rise": "rose", "fall": "fell", "grow": "grew", "drop": "dropped",
-}  # fmt: skip
-
 _DONE = {
     "written": "wrote", "drawn": "drew", "made": "made", "taken": "took", "given": "gave", "won": "won", "sung": "sang",
     "built": "built", "sold": "sold", "led": "led", "found": "found", "shown": "shows", "spoken": "spoke",
@@ -166,7 +156,8 @@ def _before(words: Sequence[str], told: Sequence[str], asked: str) -> Iterator[s
     for place in range(1, len(told)):
         verb, behind = told[place], " ".join(told[place:])
         says = len(told) - place > 1 and (verb in VERBS or verb == "of" or verb.endswith(("s", "ed")))
-        again = f" {behind} " in asked or _ARTICLES.sub(" ", f" {behind} ") in loosely
+        singular = f" {_ARTICLES.sub(' ', behind).removesuffix('s')} "
+        again = f" {behind} " in asked or singular in loosely or _ARTICLES.sub(" ", f" {behind} ") in loosely
         if (says and again) or any(f" {kind} {behind} " in asked for kind in ("which", "what", "who")):
             yield " ".join(words[:place])
             return
@@ -182,7 +173,7 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
     known |= TEXT if not SAY.isdisjoint(asked) else set()
     verbs = {verb for word in asked for verb in _OF_MEASURE.get(word, ())}
     verbs |= set(asked) if _ENGLISH.isdisjoint(asked) else set()
-    verbs |= VERBS - _no_verbs(asked) | set(_inflected(asked)) | set(asked) & set(_PAST.values())
+    verbs |= VERBS - _no_verbs(asked) | set(_inflected(asked)) | set(asked) & set(PAST.values())
     for place in range(1, 0 if _OPTION.fullmatch(words[0]) else len(told) - 1):
         head = told[:place]
         if _SAYS_MORE & set(head) or not all(word in SMALL or without_s(word) in known for word in head):
@@ -214,7 +205,10 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
             or (told[begin].endswith("ing") and told[begin].removesuffix("ing") + "ed" in asked)
             or (told[begin] in asked and told[begin].endswith(("ing", "ed")))
             or (told[begin].endswith("ed") and told[begin].removesuffix("d") in asked)
-            or (told[begin + 1] == "by" and _DONE.get(told[begin], told[begin]) in asked)
+            or (
+                told[begin + 1] == "by"
+                and not {_DONE.get(told[begin], told[begin]), f"{told[begin].removesuffix('ed')}s"}.isdisjoint(asked)
+            )
             or (told[begin + 1] in _BEFORE_ANSWER and _follows(told[begin], head[-1], asked))
         ):
             begin += 1
@@ -252,7 +246,7 @@ def _without_end(words: Sequence[str], told: Sequence[str], asked: Sequence[str]
 
 def _without_place(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> Iterator[str]:
     """`an umbrella` of `an umbrella in his right hand`, whose last words are the question's last ones."""
-    end = next((place for place, word in enumerate(told) if place and word in _OF_WHAT), 0)
+    end = next((place for place, word in enumerate(told) if place and word in _OF_WHAT | {"when", "while", "if"}), 0)
     if 1 < len(told) - end < len(told) and list(told[end:]) == list(asked[end - len(told) :]):
         yield " ".join(words[:end])
 
@@ -330,7 +324,8 @@ def _called(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
 def _inflected(asked: Sequence[str]) -> Iterator[str]:
     """Forms of the words after `does` and `did`, one of which is the verb."""
     first = next((place for place, word in enumerate(asked) if word in _HELPERS), len(asked))
+    yield from (f"{word.removesuffix('ing')}s" for word in asked if word.endswith("ing"))
     for word in asked[first + 1 :]:
         yield from (f"{word}s", f"{word}es", f"{word}d", f"{word}ed", f"{word[:-1]}ies", f"{word[:-1]}ied")
-        if word in _PAST:
-            yield _PAST[word]
+        if word in PAST:
+            yield PAST[word]

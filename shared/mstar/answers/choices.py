@@ -231,7 +231,7 @@ def _by_letter(said: str, options: dict[str, str]) -> tuple[str, ...]:
     text = plain(match["text"])
     inside = plain(text[1:-1]) if text[:1] + text[-1:] == "()" else text
     own = options.get(letter)
-    if text == "" or own in (text, inside) or (own is not None and same_option(text, own)):
+    if text == "" or own in (text, inside) or (own is not None and _by_text(match["text"], options) == (letter,)):
         return (letter,)
     explained = own is not None and _SET_OFF.match(said) and _is_explained(match["text"], letter, options)
     return (letter,) if explained else ()

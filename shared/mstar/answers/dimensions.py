@@ -15,7 +15,7 @@ _UNITS = {
     "speed": ("m/s",), "velocity": ("m/s",), "acceleration": ("m/s^2",), "mass": ("kg",), "weight": ("kg", "N"),
     "force": ("N",), "energy": ("J",), "power": ("W",), "voltage": ("V",), "current": ("A",), "resistance": ("ohm",),
     "pressure": ("Pa",), "frequency": ("Hz",), "density": ("kg/m^3",), "slope": (),
-    "wavelength": ("m",), "amplitude": (),
+    "wavelength": ("m",), "amplitude": (), "周长": ("m",), "面积": ("m^2",), "体积": ("m^3",),
 }  # fmt: skip
 """A unit of each kind that an answer may have; empty where it may have any."""
 _ASKED = re.compile(
@@ -25,7 +25,7 @@ _ASKED = re.compile(
 )
 
 _OF_TURN = re.compile(
-    r"\b(?:find|what\s+is|calculate|determine)\s+(?:the\s+)?(?:degree\s+)?measure\s+of\s+(?:the\s+)?\$?m?(?:arc|angle|∠|\\angle)",
+    r"\b(?:find|what\s+is|calculate|determine)\s+(?:(?:the\s+)?(?:degree\s+)?measure\s+of\s+(?:the\s+)?)?\$?m?\s*(?:arc|angle|∠|\\angle)",
     re.IGNORECASE,
 )
 _ANY_UNIT = re.compile(r"\bunits?\b", re.IGNORECASE)
@@ -48,4 +48,5 @@ def is_of_another_kind(unit: str, question: str) -> bool:
 def asked_quantity(question: str) -> str:
     """`area`, where the question asks for one; empty where it names no quantity, or several."""
     kinds = {found["kind"].casefold() for found in _ASKED.finditer(question)}
+    kinds |= {name for name in ("周长", "面积", "体积") if name in question}
     return kinds.pop() if len(kinds) == 1 else ""

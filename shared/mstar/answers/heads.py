@@ -6,8 +6,10 @@ order of these words (`subjects`).
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
+from mstar.answers.numbers import in_digits
 from mstar.answers.wanted import singular
 
 _VERB = re.compile(
@@ -79,9 +81,9 @@ def names_something_else(text: str, question: str, own: set[str]) -> bool:
     asked = folded_words(question)
     if found is None or sum(len(word) > 2 for word in asked - _ANY) < _SHORTEST_QUESTION:
         return False
-    if _STATE.match(text) and _HOW_MANY.search(question) and asked - _ANY - {"how", "many"}:
+    if _STATE.match(in_digits(text)) and _HOW_MANY.search(question) and asked - _ANY - {"how", "many"}:
         # `4 objects are removed`, where the question asks how many are left.
-        words = {singular(word) for word in _WORD.findall(_NOT_WORDS.sub(" ", text))} - _LINKS
+        words = {singular(word) for word in _WORD.findall(_NOT_WORDS.sub(" ", in_digits(text)))} - _LINKS
         return any(not may_stand(word, asked) for word in words)
     if _has_another_number(text[: found.start()], question) or _has_another_axis(text[: found.start()], question):
         return True
@@ -114,6 +116,11 @@ def may_stand(word: str, asked: frozenset[str]) -> bool:
             return word in asked or asked.isdisjoint(kind)
     if word in _ANY or word in asked or any(is_of_one_stem(word, other) for other in asked):
         return True
+    return says_same(word, asked)
+
+
+def says_same(word: str, asked: Iterable[str]) -> bool:
+    """Whether a word asks for what one of the question's does: `distance` where it asks how far."""
     return any(word in alike and not alike.isdisjoint(asked) for alike in _ALIKE)
 
 

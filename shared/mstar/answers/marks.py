@@ -7,7 +7,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from mstar.answers.scripts import plain_signs
+from mstar.answers.scripts import fractions_written_out, plain_signs
 
 _WRAPS = (
     ("**", "**"), ("__", "__"), ("```", "```"), ("`", "`"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
@@ -42,6 +42,7 @@ _BLANK = re.compile(r"\n[^\S\n]*\n")
 _HOPES = re.compile(r"(?<=\.)\s*I hope (?:it|this) is correct\.?$", re.IGNORECASE)
 _SENTENCE = re.compile(
     r"(?:(?:it|this|that|they|there|he|she)(?:['\u2019]s|\s+(?:is|are|was|were))"
+    r"|(?:it|they|he|she)\s+(?:looks?|seems?|appears?)(?:\s+(?:like|to\s+be))?"
     r"|(?:il|elle|ce)\s+est|c['\u2019]est|(?:er|sie|es|das)\s+ist"
     r"|(?:it|they|there|he|she|we|i)\s+(?:has|have|had)"
     r"|(?:it|they|this|that|he|she)\s+(?:will|would|must)(?:\s+be)?"
@@ -122,7 +123,9 @@ def spaced_once(text: str) -> str:
 @lru_cache(maxsize=4096)
 def plain(text: str) -> str:
     """Text as it is compared: NFKC, case folded, white space joined, no final full stop, no quotes around."""
-    text = " ".join(_low(without_latex_text(bare(text))).split()).casefold().replace("\u2019", "'")
+    text = (
+        " ".join(_low(without_latex_text(fractions_written_out(bare(text)))).split()).casefold().replace("\u2019", "'")
+    )
     return unicodedata.normalize("NFKC", _spaced_unit(text)) if not _has_script(text) else _spaced_unit(text)
 
 

@@ -18,7 +18,7 @@ from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.numbers import Number, read_number, result_of
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
-from mstar.answers.units import is_percent, without_unit
+from mstar.answers.units import is_percent, without_same_unit, without_unit
 from mstar.types import Answer
 
 _LATEX_COMMAND = re.compile(r"\\[A-Za-z]+")
@@ -59,6 +59,8 @@ _SOLVED = re.compile(
     r"(?:the\s+)?(?:solutions?|equation|function|inequality|inverse)\s+(?:is|are)\s*:?\s+(?=[^=<>≤≥]{1,20}[=<>≤≥])",
     re.IGNORECASE,
 )
+_COMPARED = re.compile(r"(?<=^[A-Za-z])\s+is\s+(greater|less)\s+than\s+(or\s+equal\s+to\s+)?", re.IGNORECASE)
+_IN_SIGNS = {("greater", False): ">", ("greater", True): "≥", ("less", False): "<", ("less", True): "≤"}
 _TUPLE = re.compile(r"([(\[])([^()\[\]]+)([)\]])")
 _FUNCTION = re.compile(r"\s*(?:y|(?P<name>[A-Za-xz])\s*\(\s*x\s*\))\s*=\s*(?=[^=]+$)")
 _FRACTION_OF = re.compile(r"(?<![\w/)}.^])(\d+)\s*/\s*(\d+)\s+(?=[a-z](?![A-Za-z]))")
@@ -81,6 +83,7 @@ def compare_math(said: str, answer: Answer, rule: AnswerRule) -> str:
     said, gold = _prepared(_without_sentence(said), answer.unit), _prepared(answer.value, answer.unit)
     if rule.unasked_units and not answer.unit and not _WORD.search(_LATEX_COMMAND.sub("", gold)):
         said = without_unit(said)
+    said, gold = without_same_unit(said, gold)
     said = _ROUNDED.sub("", said if "=" in gold else result_of(said))
     said, gold = unknown_first(said), unknown_first(gold)
     said, gold = _as_point(said, gold), _as_point(gold, said)
@@ -265,6 +268,7 @@ def _same_numbers(said: Number, gold: Number) -> str:
 def _prepared(text: str, unit: str | None) -> str:
     if _EACH_IN_DOLLARS.fullmatch(text):
         text = text.replace("$", "")
+    text = _COMPARED.sub(lambda found: _IN_SIGNS[found[1].casefold(), bool(found[2])], text)
     text = out_of_dollars(bare(text, sentences=False))
     text = _NAMES_OF_POINT.sub("", _CASES.sub(lambda match: match[1].replace("\\\\", ","), text))
     text = without_latex_text(fractions_written_out(text, r"\frac{{{over}}}{{{under}}}")).strip()

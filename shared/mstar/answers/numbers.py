@@ -15,7 +15,7 @@ from functools import lru_cache
 from mstar.answers.marks import bare, out_of_dollars, without_latex_text
 from mstar.answers.rule import AnswerRule
 from mstar.answers.scripts import fractions_written_out, powers_written_out
-from mstar.answers.worded import PLACES, SCALES, SMALL, TENS, WORDS, chinese_count, worded_count
+from mstar.answers.worded import PLACES, SCALES, SMALL, TENS, WORDS, chinese_count, foreign_count, worded_count
 
 _LONGEST = 500
 """Characters of a number with its unit, its name and the work in front of it: what is longer is another text."""
@@ -122,7 +122,7 @@ _UNIT_WORD = re.compile(rf"[(]?{_ONE_UNIT}(?:[/·*.-]{_ONE_UNIT})*[.)]?|/|per")
 _DECADE = re.compile(r"[12]\d\d\d['\u2019]?s")
 """No number of seconds."""
 _BOLD = re.compile(r"\*\*([^*]+)\*\*")
-_YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|in\s+(?=[12]\d{3}$)", re.IGNORECASE)
+_YEAR = re.compile(r"(?:in\s+)?(?:the\s+)?year\s+(?=\d)|(?:in|en)\s+(?=[12]\d{3}$)", re.IGNORECASE)
 _OUT_OF = re.compile(r"^(\d{1,9})\s+(?:out\s+of|in)\s+(\d{1,9})$")
 """A probability in words: `2 out of 7`."""
 _NUMBERED = re.compile(r"^(?:#|no\.\s*|number\s+)(?=\d+$)", re.IGNORECASE)
@@ -130,7 +130,7 @@ _NUMBERED = re.compile(r"^(?:#|no\.\s*|number\s+)(?=\d+$)", re.IGNORECASE)
 _ONE_SCALE = re.compile(r"an?\s+(?=(?:dozen|hundred|thousand|million|billion|trillion)\b)", re.IGNORECASE)
 _JOINERS = {
     "or", "and", "to", "not", "but", "if", "is", "plus", "minus", "times", "than", "vs", "versus", "no", "never",
-    "maybe", "perhaps", "possibly", "wrong", "incorrect", "past", "until", "before", "after", "below", "above",
+    "maybe", "perhaps", "possibly", "wrong", "incorrect", "past", "until", "before", "after", "ago", "below", "above",
 }  # fmt: skip
 _DENIED = re.compile(r"ではない|ではありません|じゃない|不是|没有")
 _IN_TOTAL = ("in total", "in all", "altogether", "total")
@@ -303,8 +303,8 @@ def _irrational(text: str) -> tuple[Number, str] | None:
 
 def _worded(text: str) -> tuple[Number, str] | None:
     """`two`, `twenty-one`, `minus three`."""
-    if (chinese := chinese_count(text.strip())) is not None:
-        return Number(Fraction(chinese[0])), chinese[1]
+    if (counted := chinese_count(text.strip()) or foreign_count(text.strip())) is not None:
+        return Number(Fraction(counted[0])), counted[1]
     words = re.split(r"[\s-]+", text.strip().casefold())
     negative = words[0] in ("minus", "negative")
     words = words[1:] if negative else words

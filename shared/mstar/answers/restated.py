@@ -27,6 +27,7 @@ _HOW_MUCH_MORE = re.compile(
     r"\s+(?P<does>\w+)\s+than\s+(?P<other>.+)",
     re.IGNORECASE,
 )
+_THAN_FIRST = re.compile(r"(\bhow\s+much\s+(?:more|less))(\s+than\s+.+?)(\s+(?:did|does|do)\s+.+)", re.IGNORECASE)
 _DETERMINANT = re.compile(r"\bdeterminant\s+of\s+(?:the\s+)?(?:matrix\s+)?\$?(?P<name>[A-Z])\b\$?(?!\s*[\^'_*+-])")
 _DET = re.compile(
     r"\$?\s*(?:\\?det\s*(?:\(\s*(?P<in>[A-Z])\s*\)|\s(?P<of>[A-Z]))|\|\s*(?P<bars>[A-Z])\s*\|)\s*=(?P<value>[^=]+)"
@@ -61,6 +62,8 @@ def answers_restated(text: str, question: str, told: Sequence[str], asked: Seque
     yield from _more_than(text, asks)
     yield from _of_names(text, asks)
     yield from _yes_or_no(text, asks)
+    if text.casefold().endswith(" each other"):
+        yield re.sub(r"(?:\s+(?:to|with))?\s+each\s+other$", "", text, flags=re.IGNORECASE)
     yield from answers_of_statement(text, asks)
     # `increase` of `The pressure increases`, where the question asks what happens to the pressure.
     if (
@@ -105,7 +108,7 @@ def _set_in_front(text: str, asks: str, asked: Sequence[str]) -> Iterator[str]:
 
 def _more_than(text: str, asks: str) -> Iterator[str]:
     """`$5` of `John spent $5 more than Mary`, where the question asks how much more John spent than Mary."""
-    question, found = _HOW_MUCH_MORE.search(asks), _MORE_THAN.search(text)
+    question, found = _HOW_MUCH_MORE.search(_THAN_FIRST.sub(r"\1\3\2", asks)), _MORE_THAN.search(text)
     if question is None or found is None or found["by"].casefold() != question["by"].casefold():
         return
     who, _, verb = text[: found.start()].strip().rpartition(" ")

@@ -7,7 +7,8 @@ order counts. What this leaves out: names, whose place in a sentence counts alwa
 import re
 from collections.abc import Iterator, Sequence
 
-from mstar.answers.heads import is_of_one_stem
+from mstar.answers.around import PAST
+from mstar.answers.heads import is_of_one_stem, says_same
 from mstar.answers.numbers import in_digits
 from mstar.answers.units import is_known
 from mstar.answers.wanted import names_counted, singular
@@ -31,23 +32,24 @@ _COMPARES = re.compile(
 )
 """What makes the order of a question's words count."""
 _ASKING = re.compile(
-    r"what|which|how|who|when|where|many|much|long|far|old|high|do|does|did|find|time|point|coordinate|cu[áa]nt[ao]|cu[áa]l|combien|quelle?"
-    r"|wie|viel|viele|hoch|ist|der|die|das|est|le|la|el|les|कितने|कितनी|क्या"
+    r"what|which|how|who|when|where|many|much|long|far|old|high|do|does|did|find|time|year|month|day|date|point|coordinate|cu[áa]nt[ao]|cu[áa]l|combien|quelle?"
+    r"|qu[ée]|año|année|anno|jahr|welchem|wie|viel|viele|hoch|ist|der|die|das|est|le|la|el|les|कितने|कितनी|क्या"
 )
 """What stands in front of the thing that is asked for."""
 _UNSPACED = re.compile(
-    r"(?P<head>[\u3040-\u30ff\u4e00-\u9fff]{2,40}?)(?:是|为|はいくつですか|は)(?P<value>[^是为は]{1,40}?)(?:です|だ)?"
+    r"(?P<head>[\u3040-\u30ff\u4e00-\u9fffA-Z]{2,40}?)(?:是|为|はいくつですか|は)(?P<value>[^是为は]{1,40}?)(?:です|だ)?"
 )
 _ANY_SIGN = "图中的这个那该总共所示有"
 _PART = re.compile(r"\b(?:half|twice|double|third|quarter)\b", re.IGNORECASE)
 _LIMITS = re.compile(r"\b(?:than|least|most|over|under|above|below|after|before|since|until)\s*$", re.IGNORECASE)
 _COUNTS = re.compile(r"\b(?:how\s+many|number\s+of)\b", re.IGNORECASE)
 _ENGLISH = re.compile(r"\b(?:the|what|which|how|find|is)\b", re.IGNORECASE)
+_MEASURES = {"distance", "height", "length", "width", "depth", "weight", "mass", "price", "cost", "age", "speed"}
 _PRONOUNS = {"it", "they", "he", "she"}
 _SMALL_WORDS = (
     "a an the of in on at to for by with its it this that these those there is are was were be been has have had"
     " about approximately around exactly must will would can total amount value number shown which they he she we"
-    " beträgt lautet hay il y"
+    " account accounts beträgt lautet hay il y se en"
 )
 _SMALL = frozenset(_SMALL_WORDS.split())
 
@@ -68,7 +70,9 @@ def answers_stated(text: str, question: str) -> Iterator[str]:
     ):
         return
     unit = _UNIT.match(text, end)
-    if unit and unit[1].casefold() not in said_before and is_known(unit[1]):
+    name = unit[1] if unit else ""
+    # pint takes `Autos` for a unit.
+    if unit and name.casefold() not in said_before and (len(name) == 1 or not name.istitle()) and is_known(name):
         end = unit.end()
     behind = [word for word in _words(text[end:]) if word not in _SMALL]
     told, asked = [*_words(text[:begin]), *_words(text[end:])], _words(question)
@@ -106,7 +110,15 @@ def _has_number(question: str, number: str) -> bool:
 
 
 def _is_asked(word: str, asked: Sequence[str]) -> bool:
-    return word in _SMALL or word in asked or (len(word) > 2 and any(is_of_one_stem(word, other) for other in asked))
+    return word in _SMALL or word in asked or _is_one_of(word, asked)
+
+
+def _is_one_of(word: str, asked: Sequence[str]) -> bool:
+    """Whether a word is one of the question's in another form, or says the same."""
+    return len(word) > 2 and (
+        any(is_of_one_stem(word, other) or PAST.get(other) == word for other in asked)
+        or (word in _MEASURES and says_same(word, asked))
+    )
 
 
 def _in_order(told: Sequence[str], asked: Sequence[str], question: str) -> bool:
@@ -114,7 +126,7 @@ def _in_order(told: Sequence[str], asked: Sequence[str], question: str) -> bool:
     if not _COMPARES.search(question):
         return True
     left = iter(asked)
-    return all(any(is_of_one_stem(word, other) for other in left) for word in told if word not in _SMALL)
+    return all(any(_is_one_of(word, [other]) for other in left) for word in told if word not in _SMALL)
 
 
 def _names_first_thing(told: Sequence[str], asked: Sequence[str]) -> bool:
@@ -122,4 +134,4 @@ def _names_first_thing(told: Sequence[str], asked: Sequence[str]) -> bool:
     if told[0] in _PRONOUNS or (told[0] == "at" and all(word in _SMALL or _ASKING.fullmatch(word) for word in told)):
         return True
     first = next((word for word in asked if not _ASKING.fullmatch(word) and word not in _SMALL), None)
-    return first is not None and any(is_of_one_stem(word, first) for word in told)
+    return first is not None and any(_is_one_of(word, [first]) for word in told)

@@ -13,6 +13,10 @@ _PRONOUNS = {"it", "they", "he", "she"}
 _TWO_SIDED = {"not", "no", "never", "or", "and", "if", "but", "neither", "nor"}
 _SHORT = re.compile(r"(?<=[a-z])n['\u2019]t\b|(?<=can)not\b", re.IGNORECASE)
 _EITHER = re.compile(r"\b\w+\s+or\s+\w+\s+(?P<tail>[^,;?]+)")
+_WORD = re.compile(r"[\w'-]+")
+_ONE_OR_OTHER = re.compile(
+    r"(?:\b(?P<one>(?:[a-z]+\s+)?[A-Z\d]|[\w-]+)\s+or\s+(?:the\s+)?(?P<other>(?:[a-z]+\s+)?[A-Z\d]|[\w-]+))$"
+)
 _ENDINGS = ("s", "es", "d", "ed")
 _OTHER_FORMS = {"have": {"has", "had"}, "go": {"goes", "went"}, "rise": {"rose"}, "fall": {"fell"}, "grow": {"grew"}}
 
@@ -22,6 +26,7 @@ def answers_of_statement(text: str, asks: str) -> Iterator[str]:
     either = _EITHER.search(asks)
     if either and text.casefold().endswith(f" {either['tail'].casefold()}"):
         yield text[: -len(either["tail"]) - 1]
+    yield from _one_of_two(text, asks)
     question = _QUESTION.fullmatch(asks)
     if question is None:
         return
@@ -43,6 +48,22 @@ def answers_of_statement(text: str, asks: str) -> Iterator[str]:
     behind = rest[len(rest) - len(told) + 1 :] if told[:1] and told[0] in _PRONOUNS else rest
     if _says(told[len(told) - len(behind) :], behind) and len(behind) > 1:
         yield "no" if denials else "yes"
+
+
+def _one_of_two(text: str, asks: str) -> Iterator[str]:
+    """`dogs` of `More people prefer dogs than cats`, where the question is whether more people prefer cats or dogs."""
+    question = _ONE_OR_OTHER.search(asks)
+    words, than, other = text.casefold().partition(" than ")
+    told = _WORD.findall(words)
+    if question is None or not _TWO_SIDED.isdisjoint(told):
+        return
+    names = [question[name].casefold() for name in ("one", "other")]
+    named = [name for name in names if re.search(rf"\b{re.escape(name)}\b", words)]
+    known = {*_WORD.findall(asks.casefold()), *_LEFT_OUT, "are", "is", "by", "more"}
+    around = [word for word in told if word not in named[0].split()] if named else []
+    asked = all(any(word == one or (len(one) > 4 and word.startswith(one)) for one in known) for word in around)
+    if len(named) == 1 and len(around) > 1 and asked and (not than or other.strip() in names):
+        yield named[0]
 
 
 def _says(told: Sequence[str], rest: Sequence[str]) -> bool:

@@ -13,6 +13,8 @@ _ENDS = (
      {"smallest", "lowest", "minimum", "least", "fewest", "shortest", "bottom"}),
     ({"left"}, {"right"}),
     ({"upper"}, {"lower"}),
+    ({"man", "men", "husband", "father"}, {"woman", "women", "wife", "mother"}),
+    ({"boy", "boys", "male", "males"}, {"girl", "girls", "female", "females"}),
     ({"oldest"}, {"youngest", "newest"}),
     ({"earliest", "first"}, {"latest", "last"}),
     ({"fastest"}, {"slowest"}),

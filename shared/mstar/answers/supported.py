@@ -29,7 +29,10 @@ _ROLES = {
     "manufacturer": "makes made", "photographer": "took taken", "sender": "sent sent", "architect": "designed designed",
 }  # fmt: skip
 """What each does, and what is done by them."""
-_WHO = re.compile(rf"\b(?:who|name\s+of)\b.*?\b(?P<role>{'|'.join(_ROLES)})\b", re.IGNORECASE)
+_WHO = re.compile(
+    rf"\b(?:who\b.*?|name\s+of\b.*?|what\s+is\s+the\s+)\b(?P<role>{'|'.join(_ROLES)})\b(?=.*\?|['\u2019]s\s+name|$)",
+    re.IGNORECASE,
+)
 _BY = re.compile(r"by\s+(?P<name>[^;]{2,60})")
 _WHO_DID = re.compile(r"\b(?:who|whom)\b|\bby\s+(?:which|what)\b", re.IGNORECASE)
 _DUE = re.compile(r"\b(?:due|deadline|expire|expires|submitted|returned|paid)\b", re.IGNORECASE)

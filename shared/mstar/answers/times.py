@@ -25,7 +25,7 @@ _DAYS = ("%B %d %Y", "%b %d %Y", "%d %B %Y", "%d %b %Y")
 _TIMES = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M%p", "%I %p", "%I%p", "%I.%M %p", "%H:%M utc")
 _SLASHED = re.compile(r"(\d{1,2})[/-](\d{1,2})[/-](\d{4}|\d{2})")
 """Of which nobody can say whether the day or the month comes first; the year may be short."""
-_ON = re.compile(r"^\s*(?:at|on)\s+(?=\w)", re.IGNORECASE)
+_ON = re.compile(r"^\s*(?:at|on|in)\s+(?=\w)", re.IGNORECASE)
 _ZONE = re.compile(r"(?<=\d)\s*(?:z|gmt|utc)$")
 _WEEKDAY = re.compile(r"^(?:mon|tues|wednes|thurs|fri|satur|sun)day,?\s+")
 _NAMED = {

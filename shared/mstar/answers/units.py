@@ -158,6 +158,15 @@ def without_unit(text: str, asked: str = "") -> str:
     return found["value"] if known else text
 
 
+def without_same_unit(said: str, gold: str) -> tuple[str, str]:
+    """Both without the unit that the reference has behind an expression with pi, and the response has or leaves out."""
+    unit = unit_behind(gold) if "pi" in gold else ""
+    told = unit_behind(said)
+    if not unit or not is_known(unit) or not (told == "" or same_unit(told, unit)):
+        return said, gold
+    return said.removesuffix(told).strip(), gold.removesuffix(unit).strip()
+
+
 def _name(unit: str) -> str:
     text = " ".join(unit.replace("{", "").replace("}", "").split()).strip("()").removesuffix(".")
     text = _OF_ONE.sub("", _DIMENSION.sub("", text))

@@ -13,7 +13,7 @@ from mstar.answers.dimensions import is_of_another_kind
 from mstar.answers.units import contradict, factor, is_known, is_percent, same_unit
 
 _HOW_MANY = re.compile(
-    r"\b(?:how\s+many|what\s+number\s+of|(?:what\s+(?:is|was)|find)\s+the\s+(?:total\s+)?number\s+of|\bnumber\s+of)\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})",
+    r"\b(?:how\s+many|what\s+number\s+of|(?:what\s+(?:is|was)|find)\s+the\s+(?:total\s+)?number\s+of|\bnumber\s+of|\bwie\s+viele|\bcu[áa]nt[ao]s|\bcombien\s+de|\bquant[aei])\s+((?:[^\W\d_][\w'\u2019-]*\s*){1,8})",
     re.IGNORECASE,
 )
 _OF_THEM = re.compile(r"of\s+(?:the|these|those|them|all)\s*", re.IGNORECASE)
@@ -56,6 +56,11 @@ _MEASURED = re.compile(
     re.IGNORECASE,
 )
 _SCALED = re.compile(rf"\b(?:in\s+(?:(?:us|u\.s\.)\s*)?[$€£]?\s*|how\s+many\s+){_SCALE}\b", re.IGNORECASE)
+_MORE = re.compile(r"\bhow\s+much\s+(?P<more>more|less)\b", re.IGNORECASE)
+_OF_EACH = re.compile(
+    r"\b(?:sum|average|mean|median|difference)\s+(?:of|between|in)\s+(?:the\s+)?(?!(?:number|amount|count)s?\b)(?P<what>\w+)\s+of\b",
+    re.IGNORECASE,
+)
 _PLACES = re.compile(r"\bhow\s+many\s+(?P<place>tens|hundreds|thousands)\b", re.IGNORECASE)
 _NUMBERED = re.compile(
     r"\b(?:what(?:['\u2019]s|\s+(?:is|was))\s+the\s+(?P<noun>[a-z]{3,20})\s+(?:number|no\b)|(?:what|which)\s+(?P<what>page|chapter|slide|room|table|figure)\b)",
@@ -87,6 +92,11 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
         return value
     # `23 players`, where the question asks which number is on their jerseys.
     if unit and _WHICH_NUMBER.search(question):
+        return None
+    measured, first = _OF_EACH.search(question), singular(unit.split()[0]) if unit.split() else ""
+    if measured and first in map(singular, question.split()) and first != singular(measured["what"]):
+        return None  # `12 boys`, where the question asks for the sum of the ages of the boys
+    if unit in ("$", "€", "£", "¥", "₹") and _PERCENT.search(question):
         return None
     wanted = _units(question)
     if any(same_unit(unit, one) for one in wanted):
@@ -158,7 +168,9 @@ def named_scale(unit: str) -> int | None:
 
 
 def without_place(said: str, question: str) -> str:
-    """`34` of `34 tens`, where the question asks how many tens there are."""
+    """`34` of `34 tens`, where the question asks how many tens there are; `$5` of `$5 more`, where how much more."""
+    if more := _MORE.search(question):
+        said = re.sub(rf"(?<=\w)\s+{more['more']}\s*\.?$", "", said, flags=re.IGNORECASE)
     place = _PLACES.search(question)
     return re.sub(rf"\s+{place['place']}\s*\.?$", "", said, flags=re.IGNORECASE) if place else said
 

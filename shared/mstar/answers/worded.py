@@ -14,6 +14,12 @@ TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 WORDS = {word: value for value, word in enumerate(SMALL.split())} | {
     word: 10 * value for value, word in enumerate(TENS.split(), 2)
 }
+_FOREIGN = (
+    "- eins zwei drei vier fünf sechs sieben acht neun zehn|cero uno dos tres cuatro cinco seis siete ocho nueve diez"
+    "|zéro - deux trois quatre cinq - sept huit neuf dix"
+)
+_COUNTS = {word: value for words in _FOREIGN.split("|") for value, word in enumerate(words.split()) if word != "-"}
+"""Counts in German, Spanish and French."""
 SCALES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 PLACES = frozenset({
@@ -55,6 +61,12 @@ def chinese_count(text: str) -> tuple[int, str] | None:
         if digit and last > 10 and last < 10_000 and "零" not in found[0]
         else (total + (digit or 0), text[found.end() :])
     )
+
+
+def foreign_count(text: str) -> tuple[int, str] | None:
+    """The count of one word that a text begins with, and the rest: `vier` and `siete manzanas`."""
+    word, _, rest = text.casefold().partition(" ")
+    return (_COUNTS[word], rest) if word in _COUNTS else None
 
 
 def worded_count(words: Sequence[str]) -> tuple[int, int]:
