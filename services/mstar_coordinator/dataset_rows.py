@@ -95,7 +95,10 @@ def _inside(folder: Path, split: str, bounds: Bounds) -> tuple[Path, Path]:
         found.append(real)
     home, metadata = found
     if not metadata.is_file():
-        raise InvalidDataset(f"{split}/{METADATA} is missing in the data set", field="data.source")
+        shares = "--split train=0.8 --split validation=0.1 --split test_id=0.1"
+        without = ", or do without: data.test_ood=0" if split == "test_ood" else ""
+        fix = f"add it{without}; `mstar data import SOURCE --as FOLDER {shares}` draws splits"
+        raise InvalidDataset(f"{split}/{METADATA} is missing in the data set: {fix}", field="data.source")
     return home, metadata
 
 

@@ -95,7 +95,7 @@ def test_a_bad_row_is_named_by_file_and_line(tmp_path: Path, bad: dict[str, Any]
 
 
 def test_a_split_that_is_missing_or_too_small_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidDataset, match="is missing"):
+    with pytest.raises(InvalidDataset, match="is missing in the data set: add it"):
         (read_split(tmp_path, "train", 1))
     with pytest.raises(InvalidDataset, match="has 1 questions but the recipe wants 2"):
         read(tmp_path, {"answer": 1}, limit=2)
