@@ -5,7 +5,6 @@ What this leaves out: memory of a GPU, for which torch has an error of its own.
 
 import errno
 import os
-import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,8 @@ CROWDED = (
 )
 _SYSTEM = os.strerror(errno.ENOMEM)
 """In errors of libraries that are not written in Python, such as safetensors, which have no number."""
-_IN_TEXT = re.compile(r"\(os error (\d+)\)")
+_IN_TEXT = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers that are looked for in texts, by the system's words for them."""
 _COUNTERS = Path("/proc/vmstat")
 
 
@@ -41,11 +41,10 @@ def is_exhausted(error: BaseException) -> bool:
 
 
 def system_number(error: OSError) -> int | None:
-    """The system's number of an error; libraries in Rust have it in their text: `Too many open files (os error 24)`."""
+    """The system's number of an error; some libraries have it in their text alone: `Too many open files (24)`."""
     if error.errno is not None:
         return error.errno
-    found = _IN_TEXT.search(str(error))
-    return None if found is None else int(found[1])
+    return next((number for number in _IN_TEXT if os.strerror(number) in str(error)), None)
 
 
 def _is_crowded(error: BaseException) -> bool:

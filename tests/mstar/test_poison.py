@@ -11,6 +11,12 @@ def test_a_question_is_suspected_first_and_quarantined_when_it_ends_an_attempt_a
     assert judge("q", ("q",), 0) is Suspicion.QUARANTINE
 
 
+def test_where_no_question_of_several_succeeds_none_is_at_fault() -> None:
+    assert judge("q", ("q", "p"), 0, done=0, total=2) is Suspicion.NOTHING
+    assert judge("q", ("q", "p"), 0, done=1, total=2) is Suspicion.QUARANTINE
+    assert judge("q", ("q",), 0, done=0, total=1) is Suspicion.QUARANTINE, "there is no other to tell it from"
+
+
 def test_an_attempt_that_named_no_question_says_nothing() -> None:
     assert judge(None, ("q",), 0) is Suspicion.NOTHING
 

@@ -258,6 +258,7 @@ def test_what_a_library_says_of_a_folder_is_told_with_its_reason(tmp_path: Path,
     [
         (OSError("Cannot allocate memory (os error 12)"), "the memory of this machine or container is used up"),
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "too many files and connections are open"),
+        (RuntimeError("unable to open file <m>: Too many open files (24)"), "too many files and connections are open"),
         (RuntimeError("can't start new thread"), "no further process or thread can be started"),
     ],
 )

@@ -12,7 +12,8 @@ def blame(tx: Transaction, run: RunRecord, step: StepRecord, error: str) -> bool
         # Another shard with the same question was faster; the next claim comes without it.
         return True
     quarantined = sum(one.step == step.name for one in out)
-    verdict = judge(step.in_hand, tx.suspects.of_step(run.id, step.name), quarantined)
+    suspects = tx.suspects.of_step(run.id, step.name)
+    verdict = judge(step.in_hand, suspects, quarantined, step.units_done, step.units_total)
     if step.in_hand is None or verdict is Suspicion.NOTHING:
         return False
     now = tx.now()

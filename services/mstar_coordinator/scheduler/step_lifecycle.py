@@ -11,7 +11,7 @@ from mstar import tracing
 from mstar.api.steps import Arrivals, Claim, Commit, Heartbeat, HeartbeatReply, Release
 from mstar.errors import CorruptArtefact, MissingArtefact, StaleEpoch, StepTaken
 from mstar.evolution import RunEvent, RunState, transition
-from mstar.poison import CAREFUL_AFTER
+from mstar.poison import CAREFUL_AFTER, OTHER_CAUSES
 from mstar.reach import Reach
 from mstar.step_names import PREPARE
 from mstar_artefacts.images import NOT_STORED
@@ -176,7 +176,8 @@ class StepLifecycle:
             if release.code in (CorruptArtefact.code, MissingArtefact.code) or NOT_STORED in error:
                 error += f"; have it made again with `mstar run resume {run.id}`"
             # An attempt counts unless the worker was only told to stop, or the search for its cause came forward.
-            counts = not release.preempted and not (release.retryable and blame(tx, run, step, error))
+            blames = release.retryable and not release.preempted and release.code not in OTHER_CAUSES
+            counts = not release.preempted and not (blames and blame(tx, run, step, error))
             attempts = step.attempts if counts else step.attempts - 1
             final = not release.preempted and (not release.retryable or attempts >= ATTEMPTS)
             self._take_back(tx, run, step, attempts, error, final=final)

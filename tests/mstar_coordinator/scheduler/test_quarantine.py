@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from coordinator_bench import SMALL, Bench, commit_of
 from mstar.api.steps import Claim, Heartbeat, Release
 from mstar.evolution import RunState
@@ -26,8 +28,9 @@ def attempt(bench: Bench, step_id: str, end: Callable[[Bench, Claim], None], poi
     if not claim.careful and poison & set(order):
         end(bench, claim)
         return claim
-    for question in order:
-        bench.lifecycle.heartbeat(step_id, Heartbeat(epoch=claim.epoch, question=question))
+    for done, question in enumerate(order):
+        beat = Heartbeat(epoch=claim.epoch, question=question, done=done, total=len(order))
+        bench.lifecycle.heartbeat(step_id, beat)
         if question in poison:
             end(bench, claim)
             return claim
@@ -100,7 +103,20 @@ def test_a_shard_that_fails_at_every_question_fails_its_run(bench: Bench) -> Non
     run_id, step_id = shard(bench)
     tries = until_ended(bench, run_id, step_id, fail, set(QUESTIONS))
     assert bench.run(run_id).state is RunState.FAILED
-    assert len(quarantined(bench, run_id)) <= 3 and tries >= ATTEMPTS - 1
+    assert quarantined(bench, run_id) == [] and tries >= ATTEMPTS - 1
+
+
+@pytest.mark.parametrize("code", ["missing-artefact", "corrupt-artefact", "storage-full"])
+def test_no_question_is_blamed_for_what_none_brings_about(bench: Bench, code: str) -> None:
+    """As where somebody removes the checkpoint that a shard is sampled with."""
+    run_id, step_id = shard(bench)
+
+    def lose(bench: Bench, claim: Claim) -> None:
+        bench.lifecycle.release(step_id, Release(epoch=claim.epoch, error="it is gone", code=code))
+
+    assert until_ended(bench, run_id, step_id, lose, {"d"}) == ATTEMPTS - 1
+    assert bench.run(run_id).state is RunState.FAILED
+    assert "question.suspected" not in bench.events(run_id)
 
 
 def test_an_innocent_question_is_cleared_when_the_shard_succeeds(bench: Bench) -> None:
