@@ -33,6 +33,7 @@ _OF_YEAR = re.compile(r"(?P<name>\D+?)\s*\((?P<year>[12]\d{3})\)")
 _QUOTED = re.compile(
     r"(?P<before>[^\"\u201c\u201d]{2,60})[\"\u201c](?P<quoted>[^\"\u201c\u201d]+)[\"\u201d](?P<behind>[^\"\u201c\u201d]{0,60})"
 )
+_ON_AXIS = re.compile(r"\(\s*(?:0\s*,\s*(?P<y>-?[\d./]+)|(?P<x>-?[\d./]+)\s*,\s*0)\s*\)")
 _SHARE = re.compile(
     r"(?P<share>(?:about\s+|around\s+)?[\d.]+\s*(?:%|percent))\s+(?:of\s+)?(?P<whose>\S.*)", re.IGNORECASE
 )
@@ -47,6 +48,8 @@ def answers_around(text: str, words: Sequence[str], question: str, asked: Sequen
     yield from _narrowed(text, asked)
     yield from _quoted(text, asked)
     yield from _labelled(text, question)
+    if (found := _ON_AXIS.fullmatch(text)) and f"{'x' if found['x'] else 'y'}-intercept" in question.casefold():
+        yield found["x"] or found["y"]
 
 
 def _filled(words: Sequence[str], question: str) -> Iterator[str]:

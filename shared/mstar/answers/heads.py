@@ -104,8 +104,9 @@ def _has_another_number(head: str, question: str) -> bool:
 
 
 def _has_another_axis(head: str, question: str) -> bool:
-    """`The x-intercept` where the question asks for the y-intercept."""
-    told, asked = set(_OF_AXIS.findall(head)), set(_OF_AXIS.findall(question))
+    """`The x-intercept` and `x =` where the question asks for the y-intercept."""
+    asked = set(_OF_AXIS.findall(question))
+    told = set(_OF_AXIS.findall(head)) or {head.strip(" $")} & {"x", "y"}
     return bool(told and asked) and told.isdisjoint(asked)
 
 

@@ -61,6 +61,10 @@ _SOLVED = re.compile(
 )
 _COMPARED = re.compile(r"(?<=^[A-Za-z])\s+is\s+(greater|less)\s+than\s+(or\s+equal\s+to\s+)?", re.IGNORECASE)
 _IN_SIGNS = {("greater", False): ">", ("greater", True): "≥", ("less", False): "<", ("less", True): "≤"}
+_CALLED_SO = re.compile(
+    r"^(?:the\s+)?(?:simplified\s+|factored\s+)?(?:expression|form|derivative)\s+is\s*:?\s+(?=[^=<>≤≥]+$)",
+    re.IGNORECASE,
+)
 _TUPLE = re.compile(r"([(\[])([^()\[\]]+)([)\]])")
 _FUNCTION = re.compile(r"\s*(?:y|(?P<name>[A-Za-xz])\s*\(\s*x\s*\))\s*=\s*(?=[^=]+$)")
 _FRACTION_OF = re.compile(r"(?<![\w/)}.^])(\d+)\s*/\s*(\d+)\s+(?=[a-z](?![A-Za-z]))")
@@ -131,6 +135,7 @@ def _without_sentence(said: str) -> str:
     """`(3, 2)` of `The point is (3, 2)`; of a single value a sentence is not an expression."""
     if solved := _SOLVED.match(said.strip()):
         return said.strip()[solved.end() :]
+    said = _CALLED_SO.sub("", said.strip(), count=1)
     led = _POINT_NAMED.sub("", bare(said))
     return led if _TUPLE.fullmatch(led.replace("\\left", "").replace("\\right", "")) else said
 

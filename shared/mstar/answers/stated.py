@@ -32,12 +32,12 @@ _COMPARES = re.compile(
 )
 """What makes the order of a question's words count."""
 _ASKING = re.compile(
-    r"what|which|how|who|when|where|many|much|long|far|old|high|do|does|did|find|time|year|month|day|date|point|coordinate|cu[áa]nt[ao]|cu[áa]l|combien|quelle?"
+    r"what|which|how|who|when|where|many|much|long|far|old|high|do|does|did|find|percent|percentage|fraction|share|de|time|year|month|day|date|point|coordinate|cu[áa]nt[ao]|cu[áa]l|combien|quelle?"
     r"|qu[ée]|año|année|anno|jahr|welchem|wie|viel|viele|hoch|ist|der|die|das|est|le|la|el|les|कितने|कितनी|क्या"
 )
 """What stands in front of the thing that is asked for."""
 _UNSPACED = re.compile(
-    r"(?P<head>[\u3040-\u30ff\u4e00-\u9fffA-Z]{2,40}?)(?:是|为|はいくつですか|は)(?P<value>[^是为は]{1,40}?)(?:です|だ)?"
+    r"(?P<head>[\u3040-\u30ff\u4e00-\u9fffA-Z]{2,40}?)(?:是|为|有|はいくつですか|は)(?P<value>[^是为は]{1,40}?)(?:です|だ)?"
 )
 _ANY_SIGN = "图中的这个那该总共所示有"
 _PART = re.compile(r"\b(?:half|twice|double|third|quarter)\b", re.IGNORECASE)
@@ -49,7 +49,7 @@ _PRONOUNS = {"it", "they", "he", "she"}
 _SMALL_WORDS = (
     "a an the of in on at to for by with its it this that these those there is are was were be been has have had"
     " about approximately around exactly must will would can total amount value number shown which they he she we"
-    " account accounts beträgt lautet hay il y se en"
+    " account accounts make makes up beträgt lautet hay il y se en"
 )
 _SMALL = frozenset(_SMALL_WORDS.split())
 

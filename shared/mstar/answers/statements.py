@@ -31,6 +31,8 @@ def answers_of_statement(text: str, asks: str) -> Iterator[str]:
     if question is None:
         return
     rest = [word for word in question["rest"].casefold().split() if word not in _LEFT_OUT]
+    if "than" in rest and "than" not in text.split():
+        rest = rest[: rest.index("than")]  # `The number of men is greater`
     told = [word for word in _SHORT.sub(" not", text.casefold()).split() if word not in _LEFT_OUT]
     denials = [word for word in told if word in _DENIES]
     if len(rest) < 2 or len(denials) > 1 or not _TWO_SIDED.isdisjoint(rest):

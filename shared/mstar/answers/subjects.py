@@ -20,6 +20,8 @@ _SPAN = re.compile(
 )
 """Two years that a question asks about at once, so that one of them alone is another time."""
 _ASKS_AMOUNT = re.compile(r"\bhow\s+(?:many|much)\b|\b(?:number|total|sum)\s+of\b", re.IGNORECASE)
+_DIGIT = re.compile(r"\d")
+_LEFT = re.compile(r"\b(?:left|remain(?:s|ing)?)\b", re.IGNORECASE)
 _IF_FIRST = re.compile(r"(?:if|when|as)\s+(?P<condition>[^,]+),", re.IGNORECASE)
 _IF_BEHIND = re.compile(
     r"\b(?:what|how|find|which)\b.*?\b(?:if|when|after(?!\s+\d))\s+(?P<condition>.+?)[?.]?$", re.IGNORECASE
@@ -54,6 +56,8 @@ def has_another_subject(text: str, question: str) -> bool:
     head = _words(text[: found.start()]) if found else []
     if found is None and _HAPPENS_TO.search(question):
         head = _words(text)[:-1]  # `The volume increases`
+    # `Tom eats 5 apples` has no verb that is read here.
+    first = head or (_words(text[: number.start()]) if (number := _DIGIT.search(text)) else [])
     asked = _words(question)
     size = len(head)
     windows = [asked[place : place + size] for place in range(len(asked) - size + 1)] if size > 1 else []
@@ -61,7 +65,7 @@ def has_another_subject(text: str, question: str) -> bool:
     years = set(_YEAR.findall(text if _ASKS_AMOUNT.search(question) else " ".join(head)))
     if years and known and (years.isdisjoint(known) or (years < known and _SPAN.search(question))):
         return True
-    if head and _is_of_condition(_folded(head), question):
+    if first and _is_of_condition(_folded(first), question) and not _LEFT.search(text):
         return True
     if not windows or _folded(head) in map(_folded, windows):
         return False

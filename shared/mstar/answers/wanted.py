@@ -61,6 +61,8 @@ _OF_EACH = re.compile(
     r"\b(?:sum|average|mean|median|difference)\s+(?:of|between|in)\s+(?:the\s+)?(?!(?:number|amount|count)s?\b)(?P<what>\w+)\s+of\b",
     re.IGNORECASE,
 )
+_CHINESE_COUNT = re.compile(r"几|有多少")
+_CLASSIFIERS = "个只条张本人名辆位头匹棵朵件块支"
 _PLACES = re.compile(r"\bhow\s+many\s+(?P<place>tens|hundreds|thousands)\b", re.IGNORECASE)
 _NUMBERED = re.compile(
     r"\b(?:what(?:['\u2019]s|\s+(?:is|was))\s+the\s+(?P<noun>[a-z]{3,20})\s+(?:number|no\b)|(?:what|which)\s+(?P<what>page|chapter|slide|room|table|figure)\b)",
@@ -96,6 +98,9 @@ def in_wanted_unit(value: Fraction, unit: str, question: str) -> Fraction | None
     measured, first = _OF_EACH.search(question), singular(unit.split()[0]) if unit.split() else ""
     if measured and first in map(singular, question.split()) and first != singular(measured["what"]):
         return None  # `12 boys`, where the question asks for the sum of the ages of the boys
+    # `2只狗`, where the question asks how many cats there are.
+    if _CHINESE_COUNT.search(question) and not is_known(unit) and not set(unit) <= {*question, *_CLASSIFIERS}:
+        return None
     if unit in ("$", "€", "£", "¥", "₹") and _PERCENT.search(question):
         return None
     wanted = _units(question)
