@@ -1,4 +1,4 @@
-"""Loads a model folder and runs it once: whole weights, numbers that are some, and an image that is seen.
+"""Loads a model folder and runs it: whole weights, numbers that are some, an image that is seen, and no look ahead.
 
 `python -m mstar_models.forward_check FOLDER HOW MEMORY_BYTES CPU_SECONDS TRUSTED_CODE` is the limited child in which
 that is done before a run is started. What this leaves out: whether the model is a good one.
@@ -36,6 +36,14 @@ NO_SIGHT = (
     "model folder {} says the same whatever the picture shows: its weights are empty, or processor and chat template "
     "leave the image out"
 )
+
+LOOKS_AHEAD = (
+    "model folder {}: in models of type {} the words after a token change what comes at it, so what is trained would "
+    "not be what was sampled; take a model that writes from left to right"
+)
+AHEAD_SHARE = 0.01
+"""Of the range of all logits: what later tokens may change. Rounding changes far less, a look ahead far more."""
+RESPONSES = (" Red is 3, blue is 4.", " What the other one is like")
 
 OTHER_LOGITS = (
     "model folder {}: models of type {} change what their output head gives, and PRM and trainer do not know how: take "
@@ -116,22 +124,40 @@ def _prompt(folder: Path, processor: Any) -> list[int]:
 
 
 def require_sight(folder: Path, model: Any, processor: Any) -> None:
-    """Raises InvalidInput for a model that gives no numbers, equal ones for two pictures, or not its output head's."""
+    """Raises InvalidInput for a model that gives no numbers or not its output head's, is blind, or looks ahead.
+
+    Blind: the numbers are equal for two pictures. Looks ahead: what follows a token changes its numbers.
+    """
     from mstar_models.encoding import PromptEncoder
     from mstar_models.loading import translated
     from mstar_models.probing import blank, picture
 
     encoder = PromptEncoder(processor)
     shown = picture(SHOWN)
+    said, otherwise = _responses(processor.tokenizer)
     headed = _Headed(model)
     with translated(folder, MISFIT), headed:
-        seen, other = (_logits(model, encoder, one) for one in (shown, blank(shown.size)))
-    if not bool(seen.isfinite().all() and other.isfinite().all()):
+        seen, unseen, other = (
+            _logits(model, encoder, image, response)
+            for image, response in ((shown, said), (blank(shown.size), said), (blank(shown.size), otherwise))
+        )
+    if not all(bool(one.isfinite().all()) for one in (seen, unseen, other)):
         raise InvalidInput(NO_NUMBERS.format(folder.name), field="model")
-    if bool((seen == other).all()):
+    if bool((seen == unseen).all()):
         raise InvalidInput(NO_SIGHT.format(folder.name), field="model")
-    if headed.last is not None and not bool((headed.last == other).all()):
+    # At the prompt's last token, with the same picture: only the response behind it differs.
+    moved = (unseen[0] - other[0]).abs().max()
+    if bool(moved > AHEAD_SHARE * (other[0].max() - other[0].min())):
+        raise InvalidInput(LOOKS_AHEAD.format(folder.name, model.config.model_type), field="model")
+    if headed.last is not None and not bool((headed.last == other[1]).all()):
         raise InvalidInput(OTHER_LOGITS.format(folder.name, model.config.model_type), field="model")
+
+
+def _responses(tokenizer: Any) -> list[list[int]]:
+    """Token ids of two responses of one length: the same shapes are rounded in the same way."""
+    ids = [tokenizer.encode(text, add_special_tokens=False) for text in RESPONSES]
+    length = min(map(len, ids))
+    return [one[:length] for one in ids]
 
 
 class _Headed:
@@ -155,8 +181,8 @@ class _Headed:
         self.last = shaped(self._model.config, values)[0, -1].float()
 
 
-def _logits(model: Any, encoder: "PromptEncoder", shown: Any) -> "Tensor":
-    """[V]: of the first token of a response to a question about the picture."""
+def _logits(model: Any, encoder: "PromptEncoder", shown: Any, response: list[int]) -> "Tensor":
+    """[2, V]: at the last token of a question about the picture, and at the last one of the response behind it."""
     import torch
 
     from mstar_models.encoding import collate
@@ -165,13 +191,15 @@ def _logits(model: Any, encoder: "PromptEncoder", shown: Any) -> "Tensor":
     from mstar_models.token_inputs import token_inputs
 
     prompt = encoder.encode(QUESTION, [shown])
-    width = len(prompt.input_ids)
-    inputs = collate([(prompt, ())], "right") | token_inputs(model, [(prompt, width)], width, "right")
+    asked, width = len(prompt.input_ids), len(prompt.input_ids) + len(response)
+    inputs = collate([(prompt, response)], "right") | token_inputs(model, [(prompt, width)], width, "right")
     if (axes := prompt_axes(model, prompt)) is not None:
-        inputs["position_ids"] = axes[:, None]
+        # [3, 1, T]: the text behind an image goes on by one on every axis.
+        behind = axes[:, -1:] + torch.arange(1, len(response) + 1)
+        inputs["position_ids"] = torch.cat([axes, behind], dim=1)[:, None]
     moved = {key: value.to(model.dtype) if value.is_floating_point() else value for key, value in inputs.items()}
     with torch.inference_mode():
-        found: torch.Tensor = model(**moved).logits[0, -1].float()
+        found: torch.Tensor = model(**moved).logits[0, [asked - 1, width - 1]].float()
     return found
 
 

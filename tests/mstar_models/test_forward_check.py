@@ -71,6 +71,21 @@ class Scaled(Idefics3ForConditionalGeneration):  # type: ignore[misc]
         return output
 
 
+class LookingAhead(Idefics3ForConditionalGeneration):  # type: ignore[misc]
+    """A model in which every token sees all others."""
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        width = kwargs["input_ids"].shape[1]
+        return super().forward(*args, **kwargs | {"attention_mask": torch.zeros(1, 1, width, width)})
+
+
+def test_a_model_whose_tokens_see_later_ones_is_refused(folder: Path) -> None:
+    with pytest.raises(
+        InvalidInput, match="in models of type idefics3 the words after a token change what comes at it"
+    ):
+        require_sight(folder, LookingAhead.from_pretrained(folder), load_processor(folder))
+
+
 def test_a_model_whose_logits_are_not_its_output_heads_is_refused(folder: Path) -> None:
     processor = load_processor(folder)
     require_sight(folder, load_model(folder), processor)
