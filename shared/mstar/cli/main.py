@@ -30,6 +30,7 @@ from mstar.errors import MstarError
 from mstar.host_memory import is_exhausted, no_memory
 from mstar.writing import refused
 
+LONGEST_NAME = 512
 app = typer.Typer(
     name="mstar",
     help="Self-evolving training for multimodal reasoning (M-STaR).",
@@ -81,7 +82,9 @@ def _named(error: OSError) -> str:
         return found.detail
     file = error.filename2 or error.filename
     reason = error.strerror or str(error)
-    return reason if file is None else f"{file}: {reason}"
+    # A name that is too long need not be repeated whole.
+    shown = str(file) if len(str(file)) <= LONGEST_NAME else f"{str(file)[:100]}…{str(file)[-100:]}"
+    return reason if file is None else f"{shown}: {reason}"
 
 
 def main() -> None:
