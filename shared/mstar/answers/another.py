@@ -27,12 +27,14 @@ _MEASURES = {
     "length", "width", "height", "depth", "force", "torque", "energy", "power", "mass", "speed", "pressure", "time",
     "temperature", "sum", "difference", "product", "quotient", "ratio",
 }  # fmt: skip
+_VALUE = re.compile(r"(?<![A-Za-z])\d[\d.,]*")
+_NUMBERS = (AnswerType.INTEGER, AnswerType.FLOAT)
 _BECAUSE = re.compile(r"[,;.]?\s+(?:because|since|as)\s", re.IGNORECASE)
 _YES_NO = frozenset({"yes", "no", "true", "false"})
 _FIGURES = r"(?:triangle|angle|side|segment|line|chord|arc|quadrilateral|rectangle|square|△|∠|\\triangle|\\angle)"
 _ASKED = re.compile(
     r"\b(?:(?i:find|determine|calculate|compute|solve\s+for|what\s+is|what['\u2019]s)"
-    r"|(?i:length|measure|value|size|degree|area|perimeter)\s+of)\s+(?i:the\s+)?"
+    r"|(?i:length|measure|value|size|degree|area|perimeter|midpoint)\s+of)\s+(?i:the\s+)?"
     rf"\$?m?\s*(?P<what>(?i:{_FIGURES})\s*)?\$?(?P<name>[A-Z]{{2,4}}|[a-z]|[1-9])\$?(?=\s*(?:[.,:?]|$|\s(?:in|if|when|to|as|for|that|so|such|given|where)\b))"
 )
 """`find AC`, `the value of x`."""
@@ -52,6 +54,7 @@ _SYMBOL = re.compile(r"\$?([A-Za-zλ])\s*(?:=|≈)")
 _POINT_ASKED = re.compile(
     r"\b(?:coordinates|ordered\s+pair|location)\s+(?:of|for)\s+(?i:the\s+)?(?i:[a-z]+\s+)?\$?(?P<name>[A-Z])(?![A-Za-z])"
 )
+_MIDPOINT = re.compile(r"\bmidpoint\s+of\s+(?i:the\s+)?(?i:[a-z]+\s+)?\$?(?P<ends>[A-Z]{2})(?![A-Za-z])")
 _OF_X = re.compile(r"(?<![A-Za-z\\])[fgh]\(x\)\s*=")
 """`f(x) = 6x - 4`, where the question says what f(x) is and asks for something else of it."""
 _POINT_TOLD = re.compile(r"\$?(?i:point\s+)?(?P<name>[A-Z])\s*(?:=\s*)?(?:\\left\s*)?\(")
@@ -107,6 +110,7 @@ def says_another(said: str, answer: Answer, question: str) -> bool:
         or _one_of_two(text, told, question)
         or _other_name(text, question)
         or has_another_subject(text, question)
+        or (answer.type in _NUMBERS and _other_lettered(_VALUE.sub("", text), question))
         or names_something_else(text, with_blank(question), _words(" ".join((gold, *options))))
         or (_MORE.search(question) is not None and _PLAIN_COUNT.fullmatch(text) is not None)
         or (_BY_HOW_MUCH.search(question) is not None and " by " not in text and _CHANGED_TO.search(text) is not None)
@@ -174,6 +178,8 @@ def _other_name(text: str, question: str) -> bool:
     point, told = _POINT_ASKED.search(question), _POINT_TOLD.match(text)
     if point and told:
         return point["name"] != told["name"]
+    if told and (middle := _MIDPOINT.search(question)) and told["name"] in middle["ends"]:
+        return True
     calls, call = set(_CALL.findall(question)), _CALL.match(text)
     if call and calls and call[1] not in calls:
         return True

@@ -195,7 +195,7 @@ def _behind(words: Sequence[str], told: Sequence[str], asked: Sequence[str]) -> 
         for end in range(place + 2, len(told)):  # `will most likely increase`
             if list(told[place:end]) == list(asked[place - end :]):
                 yield " ".join(words[end:])
-        if asked[0] == "who" and "by" not in told and set(told[begin:]) & _BEFORE_ANSWER - {"of", "about", *asked}:
+        if asked[0] == "who" and "by" not in told and set(told[begin:]) & _BEFORE_ANSWER - {"of", *asked}:
             return  # `It was painted for Monet`
         if told[place] in _MODALS and told[begin] in asked:
             yield " ".join(words[begin + 1 :])  # `The van can fit 8 people`
