@@ -23,6 +23,8 @@ from mstar.cli.stack import HomeOption
 from mstar.cli.stopping import told_when_stopped
 from mstar.cli.which_run import home_is_chosen, read_results
 from mstar.client import Client, Endpoint, Retries
+from mstar.client.ahead import ahead
+from mstar.concurrency import Concurrency
 from mstar.errors import InvalidInput
 from mstar.prompts import PRESETS, PromptForm, PromptPreset, prompt_text
 from mstar.types import MAX_IMAGES, Answer, AnswerType, Question
@@ -61,7 +63,8 @@ def score(
 ) -> None:
     """Score every step of every response. Each output line is the input line with `results` added.
 
-    With --out, an interrupted command continues where it stopped.
+    With --out, an interrupted command continues where it stopped. It finds out how many requests at once the PRM gains
+    from.
     """
     if out is not None and out.exists() and file.exists() and out.samefile(file):
         raise InvalidInput(f"{out} is the file that is read: name another one", field="out")
@@ -85,8 +88,9 @@ def score(
     ):
         keep = bool(done) or out is None or not out.is_file()
         quiet = out is None or not console.is_terminal
-        for one, number, line in left if quiet else track(left, "scoring", len(lines), completed=len(done)):
-            row = _scored(client, file, number, line, form, separator)
+        rows = ahead(left, lambda one: _scored(client, file, *one[1:], form, separator), Concurrency())
+        shown = rows if quiet else track(rows, "scoring", len(lines), completed=len(done))
+        for (one, _, _), row in zip(left, shown, strict=True):
             # Before the row is written: scores of two models in one file could not be told apart afterwards.
             _check_version(row["model_version"], done, out)
             row = _chosen(row, keep_top, min_score) | {LINE_ID: one}
@@ -95,7 +99,7 @@ def score(
                 sink.truncate(0)
                 keep = True
             sink.write(json.dumps(row, ensure_ascii=False) + "\n")
-            # Line by line to the disk's cache, so that a kill costs one request.
+            # Line by line to the disk's cache, so that a kill costs the requests under way.
             sink.flush()
 
 
